@@ -1,0 +1,5 @@
+"""``python -m nagsdk``."""
+
+from nagsdk.cli import main
+
+main()

@@ -1,0 +1,86 @@
+"""The command line: parses, calls `nagsdk.api`, prints. One file per command."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from nagsdk import __version__
+from nagsdk.errors import NagsdkError
+
+# Name -> (module, one line of help): the modules are imported only for the command that runs.
+COMMANDS = {
+    "deploy": ("deploy", "Leave a measured model file that holds a budget on a device."),
+    "generate": ("generate", "The best architecture for a budget, by inference, without measuring."),
+    "predict": ("predict", "Accuracy and cost of given architectures."),
+    "profile": ("profile", "Measure given architectures on a device (random weights)."),
+    "calibrate": ("calibrate", "Fit the cost model of a device from a few measurements."),
+    "export": ("export", "Write the model file of one given architecture."),
+    "devices": ("devices", "What can be deployed to, and whether it is there."),
+    "bundle": ("bundle", "List, inspect and fetch bundles."),
+    "plugins": ("plugins", "The hardware plugins and their state."),
+}
+
+EPILOG = """\b
+Examples:
+  nagsdk deploy --device cpu --budget 1ms
+  nagsdk generate --device cpu --bundle imagenet --budget 20ms --json
+  nagsdk bundle pull imagenet
+
+\b
+Exit codes: 0 held or unverified, 1 our fault, 2 usage, 3 missed or infeasible,
+4 device, 5 bundle or weights.
+"""
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports one only when it runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Imports the command's module."""
+        if name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"nagsdk.cli.{COMMANDS[name][0]}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lists the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="nagsdk")
+def cli() -> None:
+    """A latency budget and a device in, a measured model file that holds the budget out."""
+
+
+def main() -> NoReturn:
+    """Runs the command line and exits with the documented code."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("Interrupted; what was measured is kept.", err=True)
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except NagsdkError as error:
+        click.secho(f"Error: {error.message}", fg="red", err=True)
+        click.echo(error.next_step, err=True)
+        code = error.exit_code
+    except BrokenPipeError:
+        code = 0
+    except Exception:  # the border: whatever was not foreseen is our fault and says so
+        traceback.print_exc()
+        click.echo("This is a fault in nagsdk or in a plugin. Please report it with the lines above.", err=True)
+        code = 1
+    sys.exit(code or 0)

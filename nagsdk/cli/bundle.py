@@ -1,0 +1,80 @@
+"""``nagsdk bundle``."""
+
+from __future__ import annotations
+
+import click
+
+from nagsdk.cli import output as o
+
+
+@click.group("bundle")
+def command() -> None:
+    """List, inspect and fetch bundles."""
+
+
+@command.command("list")
+@o.json_option
+def list_(as_json: bool) -> None:
+    """The bundles on this machine."""
+    from nagsdk import api
+
+    found = api.bundles()
+    if as_json:
+        o.print_json(found)
+        return
+    rows = [(b["name"], "yes" if b["weights"] else "no", "yes" if b["images"] else "no", b["title"]) for b in found]
+    o.print_table(("bundle", "weights", "images", "what"), rows)
+
+
+@command.command("show")
+@click.argument("name")
+@o.json_option
+def show(name: str, as_json: bool) -> None:
+    """Space, files, provenance and accuracy card of a bundle."""
+    from nagsdk import api
+
+    found = api.show_bundle(name)
+    if as_json:
+        o.print_json(found)
+        return
+    import json
+
+    for key, value in found.items():
+        click.secho(key, bold=True)
+        text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+        click.echo("\n".join(f"  {line}" for line in text.splitlines()))
+
+
+@command.command("pull")
+@click.argument("name")
+@click.option("--from", "source", type=click.Path(dir_okay=False), help="A checkpoint file already on this machine.")
+@o.json_option
+def pull(name: str, source: str | None, as_json: bool) -> None:
+    """Download a bundle's supernet weights.
+
+    The download resumes where it stopped. Its hash is recorded the first time and checked ever after.
+    """
+    _import(name, source, as_json)
+
+
+@command.command("import-ofa")
+@click.argument("checkpoint", type=click.Path(dir_okay=False))
+@click.option("--bundle", "name", default="imagenet", show_default=True, help="The bundle that gets the weights.")
+@o.json_option
+def import_ofa(checkpoint: str, name: str, as_json: bool) -> None:
+    """Give a bundle the weights of a checkpoint that Once-for-All released.
+
+    The file is opened with weights_only=True: it can hold tensors, never code.
+    """
+    _import(name, checkpoint, as_json)
+
+
+def _import(name: str, source: str | None, as_json: bool) -> None:
+    from nagsdk import api
+
+    with o.listening() as listener:
+        record = api.pull_bundle(name, source, on_event=listener)
+    if as_json:
+        o.print_json(record)
+    else:
+        click.echo(f"Bundle {record['bundle']} has weights now (sha256 {record['sha256'][:16]}…, from {record['source']}).")

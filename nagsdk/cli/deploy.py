@@ -1,0 +1,64 @@
+"""``nagsdk deploy``."""
+
+from __future__ import annotations
+
+import click
+
+from nagsdk.cli import output as o
+
+
+@click.command("deploy", epilog="Example: nagsdk deploy --device cpu --budget 1ms --output model")
+@o.options(
+    o.device_option,
+    click.option("--budget", required=True, help="Such as 80ms, 80ms@p90, 12MB or 300MMACs."),
+    o.bundle_option,
+    click.option("--output", type=click.Path(), help="Folder to leave the model in [default: deployments/BUNDLE-DEVICE-BUDGET]."),
+    o.images_option,
+    o.timing_only_option,
+    o.resolution_option,
+    o.threads_option,
+    click.option("--confidence", default=0.9, show_default=True, help="How sure a prediction must be before it is tried."),
+    o.seed_option,
+    o.json_option,
+)
+@click.pass_context
+def command(
+    ctx: click.Context,
+    device: str,
+    budget: str,
+    bundle: str,
+    output: str | None,
+    images: str | None,
+    timing_only: bool,
+    resolution: int | None,
+    threads: int | None,
+    confidence: float,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Leave a measured model file that holds a budget on a device.
+
+    Generates the architecture, cuts it out of the bundle's supernet, exports and measures it; what misses the
+    budget tightens the cost model and is generated again. The verdict comes from a second, fresh session.
+    """
+    from nagsdk import api
+    from nagsdk.budget import Budget
+
+    with o.listening() as listener:
+        deployment = api.deploy(
+            device=device,
+            budget=Budget.parse(budget, confidence),
+            bundle=bundle,
+            output=output,
+            images=images,
+            timing_only=timing_only,
+            resolution=resolution,
+            threads=threads,
+            seed=seed,
+            on_event=listener,
+        )
+    if as_json:
+        o.print_json(deployment.to_dict())
+    else:
+        o.print_result(deployment.result)
+    ctx.exit(3 if deployment.verdict == "missed" else 0)

@@ -1,0 +1,26 @@
+"""``nagsdk devices``."""
+
+from __future__ import annotations
+
+import click
+
+from nagsdk.cli import output as o
+
+
+@click.command("devices")
+@o.json_option
+def command(as_json: bool) -> None:
+    """What can be deployed to, and whether it is there."""
+    from nagsdk import api
+
+    found = api.devices()
+    if as_json:
+        o.print_json(found)
+        return
+    for device in found:
+        click.secho(device["id"], bold=True, nl=False)
+        aliases = f" ({', '.join(device['aliases'])})" if device["aliases"] else ""
+        click.echo(f"{aliases}  {device['title']}")
+        click.echo(f"  {'available' if device['available'] else 'not available: ' + device['reason']}")
+        for name, value in device["properties"].items():
+            click.echo(f"  {name:<12}{value}")

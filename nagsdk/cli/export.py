@@ -1,0 +1,41 @@
+"""``nagsdk export``."""
+
+from __future__ import annotations
+
+import click
+
+from nagsdk.cli import output as o
+
+
+@click.command("export", epilog="Example: nagsdk export --device cpu --arch mbv3:r48:d=… --output model")
+@o.options(
+    o.device_option,
+    click.option("--arch", "text", required=True, help="Text form of the architecture."),
+    o.bundle_option,
+    click.option("--output", required=True, type=click.Path(), help="Folder to leave the model in."),
+    o.images_option,
+    o.timing_only_option,
+    o.threads_option,
+    o.json_option,
+)
+def command(
+    device: str, text: str, bundle: str, output: str, images: str | None, timing_only: bool, threads: int | None, as_json: bool
+) -> None:
+    """Write the model file of one given architecture, checked against torch but not timed."""
+    from nagsdk import api
+
+    with o.listening() as listener:
+        deployment = api.export(
+            device=device,
+            architecture=text,
+            bundle=bundle,
+            output=output,
+            images=images,
+            timing_only=timing_only,
+            threads=threads,
+            on_event=listener,
+        )
+    if as_json:
+        o.print_json(deployment.to_dict())
+    else:
+        o.print_result(deployment.result)

@@ -1,0 +1,123 @@
+"""What commands share: options, progress on a terminal, and the ways results are printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from nagsdk.events import Advanced, Event, Finished, Listener, Notice, Started
+
+if TYPE_CHECKING:
+    from nagsdk.manifest import Result
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else to standard output.")
+device_option = click.option("--device", required=True, help="Device id or alias; see 'nagsdk devices'.")
+bundle_option = click.option("--bundle", default="glyphs", show_default=True, help="Name of a bundle or its folder.")
+threads_option = click.option("--threads", type=click.IntRange(1, 1024), help="Threads of one inference [default: the device's].")
+resolution_option = click.option("--resolution", type=int, help="Pin the input size in pixels.")
+seed_option = click.option("--seed", default=0, show_default=True, help="Seed of every random choice.")
+images_option = click.option(
+    "--images", type=click.Path(file_okay=False), help="Folder of images to recalibrate batch normalisation on [default: the bundle's own]."
+)
+timing_only_option = click.option(
+    "--timing-only", is_flag=True, help="Go on without images; the model's accuracy is worthless and marked so."
+)
+
+
+def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    """Applies options in the order in which help shall list them."""
+
+    def apply(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+@contextmanager
+def listening() -> Iterator[Listener]:
+    """A listener for progress: bars on a terminal, only warnings elsewhere. Everything goes to standard error."""
+    if not sys.stderr.isatty():
+        yield _warn
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        tasks = []
+
+        def show(event: Event) -> None:
+            match event:
+                case Started(text, total):
+                    tasks.append(progress.add_task(text, total=total))
+                case Advanced(text, done) if tasks:
+                    progress.update(tasks[-1], completed=done, description=text)
+                case Finished() if tasks:
+                    progress.remove_task(tasks.pop())
+                case Notice(text, warning):
+                    console.print(f"[yellow]Warning:[/] {text}" if warning else text, highlight=False)
+
+        yield show
+
+
+def _warn(event: Event) -> None:
+    if isinstance(event, Notice) and event.warning:
+        click.echo(f"Warning: {event.text}", err=True)
+
+
+def print_json(content: object) -> None:
+    """Prints one JSON document."""
+    click.echo(json.dumps(content, indent=2, allow_nan=False))
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a plain table with aligned columns."""
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    for row in (head, *rows):
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def latency(value: float | None) -> str:
+    """A latency for people."""
+    return "–" if value is None else f"{value:.3g} ms" if value < 1 else f"{value:.4g} ms"
+
+
+def percent(value: float | None, low: float | None, high: float | None) -> str:
+    """A top-1 with its interval for people."""
+    return "–" if value is None else f"{value:.2f} % ({low:.2f}–{high:.2f})"
+
+
+def print_result(result: Result) -> None:
+    """Prints one result for people."""
+    p, m = result.predicted, result.measured
+    color = {"held": "green", "missed": "red"}.get(result.verdict, "yellow")
+    click.secho(result.verdict, fg=color, bold=True, nl=False)
+    click.echo(f"  {result.architecture}")
+    lines = [("budget", str(result.budget) if result.budget else None), ("device", result.device)]
+    upper = f", at most {latency(p.latency_upper_ms)}" if p.latency_upper_ms is not None else ""
+    lines.append(("predicted", f"{latency(p.latency_ms)}{upper}; top-1 {percent(p.top1, p.top1_low, p.top1_high)}"))
+    if m.latency_p50_ms is not None:
+        limit = f", upper limit {latency(m.latency_limit_ms)}" if m.latency_limit_ms is not None else ""
+        lines.append(("measured", f"p50 {latency(m.latency_p50_ms)}, p90 {latency(m.latency_p90_ms)}{limit}"))
+    if m.top1 is not None:
+        lines.append(("", f"top-1 {percent(m.top1, m.top1_low, m.top1_high)} on the bundle's test images"))
+    lines.append(("size", f"{result.macs / 1e6:.4g} MMACs, {result.parameters / 1e6:.3g} M parameters"))
+    if result.artifact.path is not None:
+        lines.append(
+            ("file", f"{result.artifact.path} ({(result.artifact.bytes or 0) / 1e6:.2f} MB, sha256 {str(result.artifact.sha256)[:16]}…)")
+        )
+    for label, text in lines:
+        if text is not None:
+            click.echo(f"  {label:<10}{text}")
+    for warning in result.warnings:
+        click.secho(f"  warning   {warning}", fg="yellow")

@@ -1,0 +1,1 @@
+"""Devices: their descriptions, and the contract with the plugins that reach them."""

@@ -1,0 +1,146 @@
+"""The contract of a hardware plugin: a `Backend` that exports and opens `Session`s on its devices."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nagsdk.architecture import LayerSpec
+from nagsdk.device.description import Device
+
+if TYPE_CHECKING:
+    from nagsdk.graph.ir import Graph
+
+Tensor = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Presence:
+    """What a backend finds out about a device right now.
+
+    Attributes:
+        available: Whether it can be measured on.
+        reason: Why not, and what to do about it; empty where available.
+        properties: Facts worth recording: processor, runtime, versions, providers.
+        fingerprint: Identifies this very device, runtime and version: measurements and cost models are
+            kept under it.
+    """
+
+    available: bool
+    reason: str = ""
+    properties: Mapping[str, str] = field(default_factory=dict)
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True)
+class Burst:
+    """Timings of consecutive runs of one network.
+
+    Attributes:
+        wall_ms: Wall time of every run.
+        cpu_ms: CPU time of every run, summed over the threads and divided by their number, so that wall / CPU
+            time is 1 where nothing else takes the cores; empty where the device does not tell.
+        properties: What else was seen (temperature, memory), by name with its unit.
+    """
+
+    wall_ms: tuple[float, ...]
+    cpu_ms: tuple[float, ...] = ()
+    properties: Mapping[str, float] = field(default_factory=dict)
+
+
+class Session(ABC):
+    """An open connection to a device on which compiled artifacts are loaded and run.
+
+    A context manager; `close` gives everything back, also after an error.
+    """
+
+    @abstractmethod
+    def load(self, compiled: Path) -> int:
+        """Loads a compiled artifact and returns its handle.
+
+        Raises:
+            DeviceError: The runtime refuses it.
+        """
+
+    @abstractmethod
+    def unload(self, handle: int) -> None:
+        """Frees a loaded artifact."""
+
+    @abstractmethod
+    def time(self, handle: int, warmup: int, runs: int, timeout_s: float) -> Burst:
+        """Times consecutive runs on an input of the artifact's own shape.
+
+        Raises:
+            MeasurementError: It did not answer in time, or died. The session may be unusable afterwards.
+        """
+
+    @abstractmethod
+    def infer(self, handle: int, images: Tensor) -> Tensor:
+        """Runs images (n, 3, h, w), one batch of the device after the other, and returns logits (n, classes)."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends the session; further calls raise."""
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class Backend(ABC):
+    """What a hardware plugin provides.
+
+    Attributes:
+        id: Name that device descriptions refer to.
+        title: For people.
+        suffix: File suffix of its artifacts, such as ``.onnx``.
+    """
+
+    id: ClassVar[str]
+    title: ClassVar[str]
+    suffix: ClassVar[str]
+
+    @abstractmethod
+    def presence(self, device: Device) -> Presence:
+        """Whether the device is there, and what it is. Never raises for an absent device."""
+
+    def supports(self, layer: LayerSpec, device: Device) -> bool:
+        """Whether the device runs this layer; choices that need others are masked before generation."""
+        return True
+
+    @abstractmethod
+    def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
+        """Writes the artifact.
+
+        Args:
+            graph: The lowered network, batch 1.
+            path: Where; the caller makes the write atomic.
+            device: The target.
+            images: Normalised calibration images (n, 3, h, w) for quantising backends, where the bundle has any.
+        """
+
+    def compile(self, artifact: Path, device: Device, folder: Path) -> Path:
+        """Prepares an artifact for the device, which may take minutes; the result stays in `folder`.
+
+        The default needs no compilation and returns the artifact.
+        """
+        return artifact
+
+    @abstractmethod
+    def open(self, device: Device) -> Session:
+        """Opens a fresh session, sharing no state with any other.
+
+        Raises:
+            DeviceUnavailableError: The device or its runtime is not there.
+        """
+
+

@@ -1,0 +1,62 @@
+"""Device descriptions: TOML files that people write, validated at the border."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nagsdk.errors import DeviceError
+
+_MOST_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Device:
+    """A target of deployment.
+
+    Attributes:
+        id: Unique name.
+        title: What it is, for people.
+        backend: Id of the backend that reaches it.
+        aliases: Other names it answers to.
+        threads: Threads of one inference.
+        batch: Images of one inference.
+        prior: File of a shipped prior cost model beside the description, or None.
+        options: What only the backend understands.
+    """
+
+    id: str
+    title: str
+    backend: str
+    aliases: tuple[str, ...] = ()
+    threads: int = 1
+    batch: int = 1
+    prior: str | None = None
+    options: tuple[tuple[str, str], ...] = ()
+
+
+def read_device(path: Path) -> Device:
+    """Reads one device description.
+
+    Raises:
+        DeviceError: The file is no valid description; the message names the field.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    next_step = f"Mend {path.name} after the reference in the documentation of devices."
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise DeviceError(f"{path} is larger than {_MOST_BYTES} bytes.", next_step)
+        content: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DeviceError(f"{path} is no readable TOML file: {error}.", next_step) from error
+    try:
+        content["options"] = tuple(sorted((str(k), str(v)) for k, v in content.get("options", {}).items()))
+        device = TypeAdapter(Device).validate_python(content, strict=False, extra="forbid")
+    except (ValidationError, AttributeError) as error:
+        raise DeviceError(f"{path} is no valid device description: {error}", next_step) from error
+    if device.threads < 1 or device.batch < 1:
+        raise DeviceError(f"{path}: threads and batch must be 1 or more.", next_step)
+    return device

@@ -1,0 +1,62 @@
+"""One measurement at a time on every device."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from nagsdk.errors import DeviceBusyError, DeviceError
+from nagsdk.events import Listener, Notice, ignore
+
+
+@contextmanager
+def device_lock(folder: Path, device: str, listener: Listener = ignore, timeout_s: float = 600.0) -> Iterator[None]:
+    """Holds a device for this process; two timings at once would spoil each other.
+
+    The operating system drops the lock of a process that dies.
+
+    Args:
+        folder: Where lock files live, the same for every process; made where missing.
+        device: A name that is safe in a file name.
+        listener: Told once whom it is waiting for.
+        timeout_s: How long to wait.
+
+    Raises:
+        DeviceBusyError: Another process held it all the time.
+        DeviceError: The folder cannot be used.
+    """
+    lock, holder = FileLock(folder / f"{device}.lock"), folder / f"{device}.holder"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            listener(Notice(f"Waiting for {_name(holder)}, which is measuring on {device}."))
+            started = time.monotonic()
+            try:
+                lock.acquire(timeout=timeout_s)
+            except Timeout:
+                raise DeviceBusyError(
+                    f"{device} was busy for {time.monotonic() - started:.0f} s: {_name(holder)} is measuring on it.",
+                    "Wait until that has ended, or end that process, and start again.",
+                ) from None
+    except OSError as error:
+        raise DeviceError(f"The lock {lock.lock_file} cannot be taken: {error}.", "Make the folder writable, or name another cache folder.") from error
+    try:
+        holder.write_text(str(os.getpid()), "utf-8")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _name(holder: Path) -> str:
+    try:
+        return f"process {int(holder.read_text('utf-8'))}"
+    except (OSError, ValueError):
+        return "another process"

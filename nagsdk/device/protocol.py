@@ -1,0 +1,40 @@
+"""How to time a network on a device."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Interleaved rounds: in every round each network is timed once, with the reference network around it.
+
+    A shared machine changes its speed by tens of percent from second to second, and CPU time changes
+    with it. The reference network, timed right before and after every network, shows that speed; a
+    reading counts as quiet when the reference ran near its own quiet level and the CPU was not taken
+    away (wall / CPU time).
+
+    Attributes:
+        warmup: Untimed runs before each timed burst, the reference's included.
+        runs: Timed runs of a burst.
+        reference_runs: Timed runs of the reference between bursts.
+        rounds: Quiet readings wanted of every network.
+        most_rounds: Rounds after which disturbed readings are no longer repeated.
+        contention: Largest wall / CPU time of a quiet burst (where the runtime tells CPU time, per thread).
+        drift: Largest slow-down of the reference against its quiet level around a quiet burst.
+        timeout_s: Seconds after which one burst counts as hung.
+    """
+
+    warmup: int = 2
+    runs: int = 8
+    reference_runs: int = 3
+    rounds: int = 6
+    most_rounds: int = 18
+    contention: float = 1.1
+    drift: float = 1.05
+    timeout_s: float = 60.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The protocol as it stands in manifests and cost model cards."""
+        return asdict(self)

@@ -1,0 +1,108 @@
+"""Writes that are whole or not there, and hashes of what was read."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nagsdk.errors import OutputError
+
+PARTIAL = ".nagsdk-partial-"
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns the operating system's complaints about writing at `path` into an `OutputError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise OutputError(
+                f"The disk that holds {path} is full; nothing was left there.", "Free some space and run the command again."
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EISDIR):
+            raise OutputError(f"{path} cannot be written: {error.strerror}.", "Name a folder that you may write to.") from error
+        raise
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file so that readers see the old or the new content, never a part.
+
+    Raises:
+        OutputError: The folder is not writable or the disk is full.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def check_replaceable(folder: Path, marker: str) -> None:
+    """Refuses an output folder before long work starts.
+
+    Args:
+        folder: Where the output shall go.
+        marker: A file that shows the folder to be an earlier output of the same kind.
+
+    Raises:
+        OutputError: It holds something else, or cannot be written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file.", "Name a folder with --output.")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / marker).is_file():
+        raise OutputError(f"{folder} holds files that are not a deployment.", "Name an empty or new folder with --output.")
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=PARTIAL):
+            pass
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """Yields a folder that takes the place of `folder` when the block ends well, and vanishes otherwise.
+
+    A killed process leaves at most a hidden folder beside it, which the next one sweeps away.
+    """
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{PARTIAL}{os.getpid()}-"))
+        try:
+            yield stage
+            stage.chmod(0o755)
+            if folder.exists():
+                old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{PARTIAL}{os.getpid()}-"))
+                folder.replace(old)
+                stage.replace(folder)
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                stage.replace(folder)
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
+
+
+def sweep(parent: Path) -> None:
+    """Removes what killed processes left behind in a folder."""
+    for left in parent.glob(f"{PARTIAL}*-*"):
+        process = left.name.removeprefix(PARTIAL).split("-")[0]
+        if process.isdigit() and not Path(f"/proc/{process}").exists():
+            shutil.rmtree(left, ignore_errors=True)

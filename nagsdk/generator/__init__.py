@@ -1,0 +1,1 @@
+"""Budget in, architectures out: exact frontiers, and the policy that is distilled from them."""

@@ -1,0 +1,1 @@
+"""Lowered networks: from a torch module to a deployable file."""

@@ -1,0 +1,172 @@
+"""The lowered network: a handful of typed operations in order, weights in numpy, NCHW, batch fixed."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nagsdk.errors import UnsupportedLayerError
+
+Weights = NDArray[np.float32]
+Shape = tuple[int, ...]
+
+RELU, HARD_SWISH, HARD_SIGMOID = "relu", "hardswish", "hardsigmoid"
+ADD, MULTIPLY = "add", "multiply"
+
+
+@dataclass(frozen=True, eq=False)
+class Node(ABC):
+    """One operation.
+
+    Attributes:
+        name: Unique within the graph; also the name of the one tensor it writes.
+        inputs: Names of the tensors it reads.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+
+    @abstractmethod
+    def infer(self, *inputs: Shape) -> Shape | None:
+        """The output shape, or None where the input shapes do not fit."""
+
+
+@dataclass(frozen=True, eq=False)
+class Conv(Node):
+    """Square two-dimensional convolution with zero padding.
+
+    Attributes:
+        weight: Shape (out channels, in channels / groups, kernel, kernel).
+        bias: Shape (out channels,).
+        stride: Step in both directions.
+        padding: Zeros on every side.
+        groups: 1, or the number of channels for a depthwise convolution.
+    """
+
+    weight: Weights
+    bias: Weights
+    stride: int = 1
+    padding: int = 0
+    groups: int = 1
+
+    @property
+    def kernel(self) -> int:
+        """Kernel height and width."""
+        return int(self.weight.shape[2])
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether every channel is convolved on its own."""
+        return self.groups == int(self.weight.shape[0]) and int(self.weight.shape[1]) == 1
+
+    def infer(self, *inputs: Shape) -> Shape | None:
+        """(n, c, h, w) → (n, out channels, h', w')."""
+        ((n, c, *sizes),) = inputs
+        out = [(size + 2 * self.padding - self.kernel) // self.stride + 1 for size in sizes]
+        return (n, self.weight.shape[0], *out) if c == self.weight.shape[1] * self.groups and len(out) == 2 and min(out) > 0 else None
+
+
+@dataclass(frozen=True, eq=False)
+class Linear(Node):
+    """Fully connected layer; weight (out, in), bias (out,)."""
+
+    weight: Weights
+    bias: Weights
+
+    def infer(self, *inputs: Shape) -> Shape | None:
+        """(n, in) → (n, out)."""
+        (shape,) = inputs
+        return (shape[0], self.weight.shape[0]) if shape[1:] == self.weight.shape[1:] else None
+
+
+@dataclass(frozen=True, eq=False)
+class Activation(Node):
+    """Element-wise function.
+
+    Attributes:
+        function: ``relu``, ``hardswish`` (x · relu6(x + 3) / 6) or ``hardsigmoid`` (relu6(x + 3) / 6).
+    """
+
+    function: str
+
+    def infer(self, *inputs: Shape) -> Shape | None:
+        """Keeps the shape."""
+        return inputs[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Binary(Node):
+    """``add`` or ``multiply`` of two tensors; sizes of 1 are broadcast."""
+
+    function: str
+
+    def infer(self, *inputs: Shape) -> Shape | None:
+        """The broadcast shape."""
+        first, second = inputs
+        fits = len(first) == len(second) and all(a == b or 1 in (a, b) for a, b in zip(first, second, strict=True))
+        return tuple(max(pair) for pair in zip(first, second, strict=True)) if fits else None
+
+
+@dataclass(frozen=True, eq=False)
+class Pool(Node):
+    """Mean over height and width, which stay as sizes of 1."""
+
+    def infer(self, *inputs: Shape) -> Shape | None:
+        """(n, c, h, w) → (n, c, 1, 1)."""
+        (shape,) = inputs
+        return (*shape[:2], 1, 1) if len(shape) == 4 else None
+
+
+@dataclass(frozen=True, eq=False)
+class Flatten(Node):
+    """All sizes but the first become one."""
+
+    def infer(self, *inputs: Shape) -> Shape | None:
+        """(n, …) → (n, product)."""
+        (shape,) = inputs
+        return (shape[0], math.prod(shape[1:]))
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A network of one input and one output.
+
+    Attributes:
+        input_shape: (n, 3, h, w).
+        nodes: In an order of execution.
+        output: Name of the node whose tensor is the logits (n, classes).
+        architecture: Text form of the architecture it came from; empty where unknown.
+    """
+
+    input_shape: Shape
+    nodes: tuple[Node, ...]
+    output: str
+    architecture: str = ""
+
+    INPUT = "image"
+
+    @cached_property
+    def shapes(self) -> Mapping[str, Shape]:
+        """Shape of every tensor by name, the input's included.
+
+        Raises:
+            UnsupportedLayerError: A node cannot read what it is given.
+        """
+        shapes: dict[str, Shape] = {self.INPUT: self.input_shape}
+        for node in self.nodes:
+            inputs = [shapes[name] for name in node.inputs]
+            shape = node.infer(*inputs)
+            if shape is None:
+                raise UnsupportedLayerError(
+                    f"{node.name} ({type(node).__name__}) cannot read {' and '.join(map(str, inputs))}.",
+                    "Use an input size that the network was made for.",
+                )
+            shapes[node.name] = shape
+        return MappingProxyType(shapes)

@@ -1,0 +1,83 @@
+"""Writes a `Graph` as an ONNX file, node by node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from nagsdk.errors import UnsupportedLayerError
+from nagsdk.graph.ir import HARD_SIGMOID, HARD_SWISH, MULTIPLY, RELU, Activation, Binary, Conv, Flatten, Graph, Linear, Node, Pool, Weights
+
+OPSET = 17
+IR_VERSION = 8
+OUTPUT = "logits"
+ARCHITECTURE_KEY = "nagsdk.architecture"
+
+_FUNCTIONS = {RELU: "Relu", HARD_SWISH: "HardSwish", HARD_SIGMOID: "HardSigmoid"}
+
+
+def write_onnx(graph: Graph, path: Path) -> None:
+    """Writes an ONNX file with the input ``image`` (n, 3, h, w) and the output ``logits`` (n, classes).
+
+    Equal graphs give equal bytes. Tensors are numbered with a fixed width, so that the length of the file
+    is a sum over its nodes.
+
+    Args:
+        graph: The network.
+        path: Where; an existing file is overwritten.
+
+    Raises:
+        UnsupportedLayerError: A node has no ONNX operator.
+    """
+    names = {graph.INPUT: graph.INPUT, **{node.name: f"t{number:04d}" for number, node in enumerate(graph.nodes)}, graph.output: OUTPUT}
+    nodes: list[onnx.NodeProto] = []
+    constants: list[onnx.TensorProto] = []
+
+    def constant(name: str, values: Weights) -> str:
+        tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=values.shape)
+        tensor.raw_data = np.ascontiguousarray(values, dtype="<f4").tobytes()
+        constants.append(tensor)
+        return name
+
+    for node in graph.nodes:
+        output = names[node.name]
+        inputs = [names[name] for name in node.inputs]
+        if isinstance(node, (Conv, Linear)):
+            inputs += [constant(f"{output}.w", node.weight), constant(f"{output}.b", node.bias)]
+        operator, attributes = _operator(node)
+        nodes.append(helper.make_node(operator, inputs, [output], **attributes))
+
+    body = helper.make_graph(
+        nodes,
+        "nagsdk",
+        [helper.make_tensor_value_info(graph.INPUT, TensorProto.FLOAT, graph.input_shape)],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, graph.shapes[graph.output])],
+        constants,
+    )
+    model = helper.make_model(body, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="nagsdk")
+    if graph.architecture:
+        helper.set_model_props(model, {ARCHITECTURE_KEY: graph.architecture})
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _operator(node: Node) -> tuple[str, dict[str, Any]]:
+    match node:
+        case Conv():
+            sides = {"kernel_shape": [node.kernel] * 2, "strides": [node.stride] * 2, "pads": [node.padding] * 4}
+            return "Conv", {**sides, "group": node.groups}
+        case Linear():
+            return "Gemm", {"transB": 1}
+        case Activation(function=function):
+            return _FUNCTIONS[function], {"alpha": 1 / 6, "beta": 0.5} if function == HARD_SIGMOID else {}
+        case Binary(function=function):
+            return ("Mul" if function == MULTIPLY else "Add"), {}
+        case Pool():
+            return "GlobalAveragePool", {}
+        case Flatten():
+            return "Flatten", {"axis": 1}
+        case _:
+            raise UnsupportedLayerError(f"{node.name} ({type(node).__name__}) cannot be written as ONNX.", "Undo the rewrite that put it into the network.")

@@ -1,0 +1,194 @@
+"""From a torch module in eval mode to a `Graph`, by torch.fx; batch normalisation is folded on the way."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import fx, nn
+from torch.nn import functional
+
+from nagsdk.errors import UnsupportedLayerError
+from nagsdk.graph.ir import (
+    ADD,
+    HARD_SIGMOID,
+    HARD_SWISH,
+    MULTIPLY,
+    RELU,
+    Activation,
+    Binary,
+    Conv,
+    Flatten,
+    Graph,
+    Linear,
+    Node,
+    Pool,
+    Weights,
+)
+
+_ACTIVATIONS: dict[object, str] = {
+    nn.ReLU: RELU,
+    functional.relu: RELU,
+    torch.relu: RELU,
+    nn.Hardswish: HARD_SWISH,
+    functional.hardswish: HARD_SWISH,
+    nn.Hardsigmoid: HARD_SIGMOID,
+    functional.hardsigmoid: HARD_SIGMOID,
+}
+_BINARIES: dict[object, str] = {operator.add: ADD, torch.add: ADD, operator.mul: MULTIPLY, torch.mul: MULTIPLY}
+_NOTHING_IN_EVAL = (nn.Identity, nn.Dropout, nn.Dropout2d)
+_NEXT_STEP = "Build the network from convolutions, batch normalisation, linear layers, ReLU, hard swish, hard sigmoid, sums, products and global mean."
+
+
+def trace(subnet: nn.Module, resolution: int, batch: int = 1) -> Graph:
+    """Lowers a network.
+
+    Batch normalisation is folded into the convolution before it in float64 and rounded to float32 once,
+    so that folding costs no accuracy; the weights are copies.
+
+    Args:
+        subnet: In eval mode, traceable by torch.fx; its `architecture`, if it has one, is recorded.
+        resolution: Height and width of the input in pixels.
+        batch: Images of one inference.
+
+    Raises:
+        UnsupportedLayerError: It contains something that has no lowering; the message names it.
+    """
+    if subnet.training:
+        raise UnsupportedLayerError("A network in training mode cannot be exported.", "Call eval() on it first.")
+    try:
+        traced = fx.Tracer().trace(subnet)
+    except Exception as error:  # torch.fx raises whatever the traced code does
+        raise UnsupportedLayerError(f"torch.fx cannot trace {type(subnet).__name__}: {error}", _NEXT_STEP) from error
+    lowering = _Lowering(dict(subnet.named_modules()))
+    for node in traced.nodes:
+        lowering.add(node)
+    architecture = str(getattr(subnet, "architecture", ""))
+    graph = Graph((batch, 3, resolution, resolution), tuple(lowering.nodes.values()), lowering.output, architecture)
+    graph.shapes  # noqa: B018 — raises where they do not fit
+    return graph
+
+
+class _Lowering:
+    """Collects nodes; `tensor` says which of them holds the value of an fx node."""
+
+    def __init__(self, modules: dict[str, nn.Module]) -> None:
+        self.modules = modules
+        self.nodes: dict[str, Node] = {}
+        self.tensor: dict[fx.Node, str] = {}
+        self.output = ""
+
+    def add(self, node: fx.Node) -> None:
+        match node.op:
+            case "placeholder" if not self.tensor:
+                self.tensor[node] = Graph.INPUT
+            case "output" if isinstance(node.args[0], fx.Node):
+                self.output = self.tensor[node.args[0]]
+            case "call_module":
+                self._module(node, self.modules[str(node.target)])
+            case "call_function":
+                self._function(node)
+            case "call_method":
+                self._method(node)
+            case _:
+                raise _unsupported(f"{node.op} {node.name}")
+
+    def _put(self, node: fx.Node, make: Callable[..., Node], *arguments: Any) -> None:
+        name = str(node.target) if node.op == "call_module" else node.name
+        if name in self.nodes or name == Graph.INPUT:
+            name = node.name
+        inputs = tuple(self.tensor[n] for n in node.all_input_nodes)
+        if make is Binary and len(inputs) == 1:
+            inputs *= 2
+        self.nodes[name] = make(name, inputs, *arguments)
+        self.tensor[node] = name
+
+    def _module(self, node: fx.Node, module: nn.Module) -> None:
+        if isinstance(module, nn.Conv2d):
+            square = all(len(set(v)) == 1 for v in (module.kernel_size, module.stride, module.dilation)) and module.dilation[0] == 1
+            if not square or isinstance(module.padding, str) or len(set(module.padding)) != 1 or module.padding_mode != "zeros":
+                raise _unsupported(f"{node.target} ({module})")
+            self._put(node, Conv, _array(module.weight), _bias(module), module.stride[0], module.padding[0], module.groups)
+        elif isinstance(module, nn.BatchNorm2d):
+            self._fold(node, module)
+        elif isinstance(module, nn.Linear):
+            self._put(node, Linear, _array(module.weight), _bias(module))
+        elif type(module) in _ACTIVATIONS:
+            self._put(node, Activation, _ACTIVATIONS[type(module)])
+        elif isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size in (1, (1, 1)):
+            self._put(node, Pool)
+        elif isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) == (1, -1):
+            self._put(node, Flatten)
+        elif isinstance(module, _NOTHING_IN_EVAL):
+            self.tensor[node] = self.tensor[node.all_input_nodes[0]]
+        else:
+            raise _unsupported(f"{node.target} ({module})")
+
+    def _fold(self, node: fx.Node, norm: nn.BatchNorm2d) -> None:
+        before = node.all_input_nodes[0]
+        conv = self.nodes.get(self.tensor[before])
+        # A convolution read by anything else as well must keep its own output.
+        if not isinstance(conv, Conv) or len(before.users) != 1 or norm.running_mean is None or norm.running_var is None:
+            raise _unsupported(f"{node.target} (batch normalisation that follows no convolution, or keeps no statistics)")
+        mean, variance = _double(norm.running_mean), _double(norm.running_var)
+        scale = 1 / np.sqrt(variance + norm.eps)
+        shift = np.zeros_like(mean)
+        if norm.affine:
+            scale, shift = scale * _double(norm.weight), _double(norm.bias)
+        weight = (conv.weight * scale[:, None, None, None]).astype(np.float32)
+        bias = ((conv.bias - mean) * scale + shift).astype(np.float32)
+        self.nodes[conv.name] = replace(conv, weight=weight, bias=bias)
+        self.tensor[node] = conv.name
+
+    def _function(self, node: fx.Node) -> None:
+        if node.target in _ACTIVATIONS:
+            self._put(node, Activation, _ACTIVATIONS[node.target])
+        elif node.target in _BINARIES and all(isinstance(a, fx.Node) for a in node.args) and len(node.args) == 2 and not node.kwargs:
+            self._put(node, Binary, _BINARIES[node.target])
+        elif node.target is torch.flatten:
+            self._flatten(node)
+        elif node.target is torch.mean:
+            self._mean(node)
+        else:
+            raise _unsupported(f"{node.name} ({getattr(node.target, '__name__', node.target)})")
+
+    def _method(self, node: fx.Node) -> None:
+        if node.target == "mean":
+            self._mean(node)
+        elif node.target == "flatten":
+            self._flatten(node)
+        else:
+            raise _unsupported(f"{node.name} (the method {node.target})")
+
+    def _mean(self, node: fx.Node) -> None:
+        sizes = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
+        keep = node.args[2] if len(node.args) > 2 else node.kwargs.get("keepdim", False)
+        if not isinstance(sizes, (tuple, list)) or sorted(s % 4 for s in sizes if isinstance(s, int)) != [2, 3] or len(sizes) != 2 or not keep:
+            raise _unsupported(f"{node.name} (a mean over anything but height and width, or one that drops them)")
+        self._put(node, Pool)
+
+    def _flatten(self, node: fx.Node) -> None:
+        if node.args[1:] not in ((1,), (1, -1)) and not (len(node.args) == 1 and node.kwargs == {"start_dim": 1}):
+            raise _unsupported(f"{node.name} (a flatten that does not start at 1)")
+        self._put(node, Flatten)
+
+
+def _array(tensor: torch.Tensor) -> Weights:
+    return np.array(tensor.detach().cpu().numpy(), dtype=np.float32)
+
+
+def _double(tensor: torch.Tensor) -> NDArray[np.float64]:
+    return np.array(tensor.detach().cpu().numpy(), dtype=np.float64)
+
+
+def _bias(module: nn.Conv2d | nn.Linear) -> Weights:
+    return np.zeros(module.weight.shape[0], np.float32) if module.bias is None else _array(module.bias)
+
+
+def _unsupported(what: str) -> UnsupportedLayerError:
+    return UnsupportedLayerError(f"There is no lowering for {what}.", _NEXT_STEP)

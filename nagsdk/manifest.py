@@ -1,0 +1,173 @@
+"""The JSON contract: what commands print and manifest.json holds. Builds depend on it; see docs/json.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from nagsdk.budget import Budget
+from nagsdk.errors import DamagedBundleError
+
+FORMAT = 1
+HELD, MISSED, UNVERIFIED = "held", "missed", "unverified"
+MANIFEST = "manifest.json"
+_MOST_BYTES = 16 * 10**6
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What the models expect; top-1 in percent, latencies in milliseconds, None where unknown.
+
+    Attributes:
+        top1: Predicted top-1.
+        top1_low: Lower end of its 90 % interval.
+        top1_high: Upper end.
+        extrapolated: Whether the accuracy predictor was asked beyond what was measured.
+        latency_ms: Predicted median latency.
+        latency_upper_ms: Upper bound of the budget's percentile at the budget's confidence.
+    """
+
+    top1: float | None = None
+    top1_low: float | None = None
+    top1_high: float | None = None
+    extrapolated: bool | None = None
+    latency_ms: float | None = None
+    latency_upper_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured on the device; for a deployment in the fresh session that gave the verdict.
+
+    Attributes:
+        latency_p50_ms: Median of single inferences.
+        latency_p90_ms: Their 90th percentile.
+        latency_limit_ms: Upper 95 % limit of the budget's percentile: what the verdict compares with the budget.
+        top1: Of the artifact itself on the bundle's test images.
+        top1_low: Lower end of its 95 % interval (Wilson).
+        top1_high: Upper end.
+    """
+
+    latency_p50_ms: float | None = None
+    latency_p90_ms: float | None = None
+    latency_limit_ms: float | None = None
+    top1: float | None = None
+    top1_low: float | None = None
+    top1_high: float | None = None
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """The exported file."""
+
+    path: str | None = None
+    sha256: str | None = None
+    bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """One architecture with everything known about it.
+
+    Attributes:
+        architecture: Text form.
+        resolution: Input size in pixels.
+        macs: Multiply-accumulates, exact.
+        parameters: Trainable parameters, exact.
+        predicted: See `Predicted`.
+        measured: See `Measured`.
+        budget: The budget it answers, or None.
+        verdict: ``held``, ``missed`` or ``unverified``.
+        artifact: See `Artifact`.
+        device: Device id, or None.
+        bundle: Bundle name.
+        warnings: What must not be overlooked.
+    """
+
+    architecture: str
+    resolution: int
+    macs: int
+    parameters: int
+    bundle: str
+    device: str | None = None
+    budget: Budget | None = None
+    predicted: Predicted = field(default_factory=Predicted)
+    measured: Measured = field(default_factory=Measured)
+    verdict: str = UNVERIFIED
+    artifact: Artifact = field(default_factory=Artifact)
+    warnings: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested, snake_case, every key always there, None where unknown."""
+        budget: dict[str, Any] = dict.fromkeys(("metric", "limit", "percentile", "confidence"))
+        if self.budget is not None:
+            budget = self.budget.to_dict()
+        return {
+            "architecture": self.architecture,
+            "resolution": self.resolution,
+            "macs": self.macs,
+            "parameters": self.parameters,
+            "predicted": asdict(self.predicted),
+            "measured": asdict(self.measured),
+            "budget": budget,
+            "verdict": self.verdict,
+            "artifact": asdict(self.artifact),
+            "device": self.device,
+            "bundle": self.bundle,
+            "warnings": list(self.warnings),
+        }
+
+    def with_path(self, path: Path) -> Result:
+        """The same result with its artifact at `path`."""
+        return replace(self, artifact=replace(self.artifact, path=str(path)))
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What `deploy` leaves.
+
+    Attributes:
+        result: The deployed architecture and its verdict.
+        folder: Where model and manifest lie; None when the budget was missed.
+        details: The rest of the manifest: provenance, versions, seeds, rounds.
+    """
+
+    result: Result
+    folder: Path | None
+    details: Mapping[str, Any]
+
+    @property
+    def verdict(self) -> str:
+        """``held``, ``missed`` or ``unverified``."""
+        return self.result.verdict
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `deploy --json` prints."""
+        return {**self.result.to_dict(), "folder": None if self.folder is None else str(self.folder)}
+
+
+def manifest_bytes(result: Result, details: Mapping[str, Any]) -> bytes:
+    """The content of manifest.json; the artifact's path is relative to it."""
+    content = {"format": FORMAT, **result.to_dict(), **details}
+    return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Reads the manifest of a deployment.
+
+    Raises:
+        DamagedBundleError: It is missing, torn or of another format.
+    """
+    path = folder / MANIFEST
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise ValueError("it is too large")
+        content = json.loads(path.read_text("utf-8"))
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise ValueError("it has another format")
+    except (OSError, ValueError) as error:
+        raise DamagedBundleError(f"{path} cannot be read: {error}.", "Deploy again.") from error
+    return content

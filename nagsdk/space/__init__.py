@@ -1,0 +1,1 @@
+"""Search spaces: what a generator may choose from."""

@@ -1,0 +1,1 @@
+"""The weight-sharing network and the subnets cut out of it (imports torch)."""

@@ -1,0 +1,84 @@
+"""Measured accuracy of subnets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from statistics import NormalDist
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from nagsdk.architecture import Architecture
+from nagsdk.events import Listener, ignore, stage
+from nagsdk.supernet.extract import extract
+from nagsdk.supernet.network import Supernet
+from nagsdk.supernet.recalibrate import recalibrate
+
+
+@torch.no_grad()
+def top1(subnet: nn.Module, images: Tensor, labels: Tensor, batch: int = 256) -> float:
+    """Share of images whose most likely class is the right one, in percent.
+
+    Args:
+        subnet: In eval mode.
+        images: Normalised, float32, shape (n, 3, h, w).
+        labels: int64, shape (n,).
+        batch: Images per forward pass.
+    """
+    parts = zip(images.split(batch), labels.split(batch), strict=True)
+    return 100.0 * sum(int((subnet(x).argmax(1) == y).sum()) for x, y in parts) / len(labels)
+
+
+def wilson(share: float, count: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of a share observed on `count` independent trials (Wilson, 1927).
+
+    Args:
+        share: Observed, 0 to 1.
+        count: Trials, at least 1.
+        confidence: Of the two-sided interval.
+
+    Returns:
+        Its ends, 0 to 1.
+    """
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    centre = share + z * z / (2 * count)
+    reach = z * (share * (1 - share) / count + z * z / (4 * count * count)) ** 0.5
+    scale = 1 + z * z / count
+    return (centre - reach) / scale, (centre + reach) / scale
+
+
+def measure(
+    supernet: Supernet,
+    architectures: Sequence[Architecture],
+    recalibration: Callable[[int], Sequence[Tensor]],
+    validation: Callable[[int], tuple[Tensor, Tensor]],
+    on_event: Listener = ignore,
+) -> NDArray[np.float64]:
+    """Top-1 of many subnets, each with statistics of batch normalisation of its own.
+
+    Args:
+        supernet: Where the weights come from.
+        architectures: What to measure.
+        recalibration: Resolution to normalised batches; see `recalibrate`.
+        validation: Resolution to normalised images and labels; see `top1`.
+        on_event: Listener of progress.
+
+    Returns:
+        Percent, shape (architectures,), in their order.
+    """
+    result = np.empty(len(architectures))
+    # One resolution after the other: only the pictures of one are held at a time.
+    order = sorted(range(len(architectures)), key=lambda i: architectures[i].resolution)
+    ready: tuple[int, Sequence[Tensor], tuple[Tensor, Tensor]] | None = None
+    with stage(on_event, "Measuring subnets", len(architectures)) as advance:
+        for done, index in enumerate(order, 1):
+            resolution = architectures[index].resolution
+            if ready is None or ready[0] != resolution:
+                ready = resolution, recalibration(resolution), validation(resolution)
+            subnet = extract(supernet, architectures[index]).to(memory_format=torch.channels_last)
+            recalibrate(subnet, ready[1])
+            result[index] = top1(subnet, *ready[2])
+            advance(done, f"{done} of {len(architectures)} subnets")
+    return result

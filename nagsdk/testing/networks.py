@@ -1,0 +1,49 @@
+"""Small networks with random weights, for tests."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from nagsdk.architecture import Architecture
+from nagsdk.space.mobilenet_v3 import MobileNetV3Space, Stage
+from nagsdk.supernet.extract import Subnet
+
+
+def small_space() -> MobileNetV3Space:
+    """A space with every kind of layer whose networks export and run in milliseconds."""
+    return MobileNetV3Space(
+        stages=(Stage(16, 2, "relu", se=True, depths=(1, 2)), Stage(24, 2, "hswish", se=False, depths=(1, 2, 3))),
+        stem_width=8,
+        head_width=48,
+        feature_width=64,
+        kernels=(3, 5, 7),
+        expansions=(2, 3, 4),
+        resolution_choices=(31, 32, 48),
+        classes=10,
+    )
+
+
+@torch.no_grad()
+def random_subnet(space: MobileNetV3Space, architecture: Architecture, seed: int = 0) -> Subnet:
+    """A subnet in eval mode whose weights and batch normalisation statistics are random, none of them neutral."""
+    generator = torch.Generator().manual_seed(seed)
+    subnet = Subnet(space, architecture).eval()
+    for module in subnet.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None and module.running_var is not None
+            for tensor, low, high in ((module.running_mean, -0.3, 0.3), (module.running_var, 0.5, 2), (module.weight, 0.5, 2), (module.bias, -0.3, 0.3)):
+                tensor.copy_(torch.rand(tensor.shape, generator=generator) * (high - low) + low)
+        elif isinstance(module, (nn.Conv2d, nn.Linear)):
+            scale = (2 / module.weight[0].numel()) ** 0.5
+            module.weight.copy_(torch.randn(module.weight.shape, generator=generator) * scale)
+            if module.bias is not None:
+                module.bias.copy_(torch.randn(module.bias.shape, generator=generator) * 0.1)
+    return subnet
+
+
+def random_images(count: int, resolution: int, seed: int = 0) -> NDArray[np.float32]:
+    """Standard normal images, float32, shape (count, 3, resolution, resolution)."""
+    return np.random.default_rng(seed).standard_normal((count, 3, resolution, resolution), dtype=np.float32)

@@ -1,0 +1,1 @@
+"""ONNX Runtime on the CPU of this machine: a hardware plugin of nagsdk."""

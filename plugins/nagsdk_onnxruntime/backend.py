@@ -1,0 +1,112 @@
+"""ONNX Runtime on the CPU, in a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from nagsdk.device.backend import Backend, Presence, Session, Tensor
+from nagsdk.device.description import Device
+from nagsdk.errors import DeviceError, DeviceUnavailableError
+from nagsdk.graph.ir import Graph
+
+_INSTALL = "Install it: pip install 'nagsdk[onnxruntime]'."
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the worker is started with.
+
+    Attributes:
+        threads: Threads of one inference.
+        provider: The one execution provider.
+        spinning: Whether waiting threads spin, as is ONNX Runtime's default; matters with several threads only.
+        cores: Cores to stay on; empty for all.
+    """
+
+    threads: int
+    provider: str
+    spinning: bool
+    cores: tuple[int, ...]
+
+    @classmethod
+    def of(cls, device: Device) -> Settings:
+        """Reads the options `provider`, `spinning` (0 or 1) and `cores` (such as ``2,3``; Linux) of a description.
+
+        Raises:
+            DeviceError: An option that is none of these, or has an impossible value.
+        """
+        options = {"provider": "CPUExecutionProvider", "spinning": "1", "cores": "", **dict(device.options)}
+        cores = options["cores"].split(",") if options["cores"] else []
+        known = len(options) == 3 and options["spinning"] in ("0", "1") and all(c.strip().isdecimal() for c in cores)
+        if not known or (cores and not hasattr(os, "sched_setaffinity")):
+            raise DeviceError(
+                f"The options of the device {device.id} do not suit this backend: {options}.",
+                "Use provider (a name), spinning (0 or 1) and, on Linux, cores (numbers such as 2,3).",
+            )
+        return cls(device.threads, options["provider"], options["spinning"] == "1", tuple(int(c) for c in cores))
+
+
+class OnnxRuntimeBackend(Backend):
+    """Exports ONNX files and runs them with ONNX Runtime on this machine's CPU; see `Settings.of` for the device options."""
+
+    id = "onnxruntime"
+    title = "ONNX Runtime on this machine's CPU"
+    suffix = ".onnx"
+
+    def presence(self, device: Device) -> Presence:
+        """Looks for the runtime without importing it; the provider itself is checked where a session opens."""
+        if importlib.util.find_spec("onnxruntime") is None:
+            return Presence(False, f"ONNX Runtime is not installed. {_INSTALL}")
+        try:
+            settings = Settings.of(device)
+        except DeviceError as error:
+            return Presence(False, str(error))
+        properties = {
+            "processor": _processor(),
+            "processor_cores": str(os.cpu_count()),
+            "machine": f"{platform.machine()} {platform.system()}",
+            "runtime": "onnxruntime",
+            "runtime_version": _version(),
+            **{name: str(value) for name, value in asdict(settings).items()},
+        }
+        fingerprint = hashlib.sha256(json.dumps(properties, sort_keys=True).encode()).hexdigest()[:16]
+        return Presence(True, "", properties, fingerprint)
+
+    def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
+        """Writes an ONNX file in float32; it needs no images."""
+        from nagsdk.graph.onnx import write_onnx
+
+        write_onnx(graph, path)
+
+    def open(self, device: Device) -> Session:
+        """Starts a worker process."""
+        from nagsdk_onnxruntime.session import OnnxRuntimeSession
+
+        presence = self.presence(device)
+        if not presence.available:
+            raise DeviceUnavailableError(presence.reason, f"`nagsdk devices` shows what is there. {_INSTALL}")
+        return OnnxRuntimeSession(Settings.of(device))
+
+
+def _version() -> str:
+    # The import package is shipped by several distributions (onnxruntime, onnxruntime-gpu, …).
+    for distribution in importlib.metadata.packages_distributions().get("onnxruntime", []):
+        return f"{distribution} {importlib.metadata.version(distribution)}"
+    return "unknown"
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass  # no Linux
+    return platform.processor() or platform.machine()

@@ -1,0 +1,40 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from nagsdk.space.mobilenet_v3 import MobileNetV3Space, Stage
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path_factory, monkeypatch):
+    """No test reads or writes the user's folders."""
+    root = tmp_path_factory.mktemp("user")
+    monkeypatch.setenv("NAGSDK_DATA_DIR", str(root / "data"))
+    monkeypatch.setenv("NAGSDK_CACHE_DIR", str(root / "cache"))
+    return root
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of the reference data that does not travel with the project."""
+    path = Path(os.environ.get("NAGSDK_SHARED", REPOSITORY.parent / "shared"))
+    if not path.is_dir():
+        pytest.skip("reference data not found (set NAGSDK_SHARED)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_space() -> MobileNetV3Space:
+    return MobileNetV3Space(
+        stages=(Stage(8, 2, "relu", se=False, depths=(1, 2)), Stage(16, 2, "hswish", se=True, depths=(1, 2))),
+        stem_width=8,
+        head_width=32,
+        feature_width=40,
+        kernels=(3, 5, 7),
+        expansions=(2, 3),
+        resolution_choices=(16, 24),
+        classes=5,
+    )

@@ -1,0 +1,72 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nagsdk.budget import Budget
+from nagsdk.errors import BudgetError
+
+
+@pytest.mark.parametrize(
+    ("text", "metric", "limit", "percentile"),
+    [
+        ("80ms", "latency", 80, 50),
+        ("80ms@p90", "latency", 80, 90),
+        (" 0.5 s ", "latency", 500, 50),
+        ("500us", "latency", 0.5, 50),
+        ("500µs", "latency", 0.5, 50),
+        ("12MB", "size", 12e6, 50),
+        ("300MMACs", "macs", 300e6, 50),
+        ("1.5GMACs", "macs", 1.5e9, 50),
+        ("1e2ms", "latency", 100, 50),
+    ],
+)
+def test_reads_what_it_documents(text, metric, limit, percentile):
+    budget = Budget.parse(text)
+    assert (budget.metric, budget.percentile, budget.confidence) == (metric, percentile, 0.9)
+    assert budget.limit == pytest.approx(limit)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("80", "80ms"),
+        ("80 parsecs", "ms, s, kB"),
+        ("-3ms", "positive"),
+        ("0ms", "positive"),
+        ("nanms", "positive"),
+        ("infms", "positive"),
+        ("", "80ms@p90"),
+        ("ms", "80ms"),
+        ("12MB@p90", "only a latency"),
+        ("80ms@p0", "p1 to p99"),
+        ("80ms@p100", "p1 to p99"),
+        ("1e999ms", "positive"),
+        ("80ms 90ms", "Write a number"),
+    ],
+)
+def test_refuses_with_a_way_out(text, says):
+    with pytest.raises(BudgetError) as caught:
+        Budget.parse(text)
+    assert says in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_budget_or_a_budget_error(text):
+    try:
+        assert Budget.parse(text).limit > 0
+    except BudgetError as error:
+        assert error.next_step
+
+
+@given(st.floats(1e-3, 1e6), st.sampled_from(["ms", "MB", "MMACs"]), st.integers(1, 99))
+def test_its_text_reads_back(value, unit, percentile):
+    budget = Budget.parse(f"{value}{unit}" + (f"@p{percentile}" if unit == "ms" else ""))
+    again = Budget.parse(str(budget))
+    assert again.limit == pytest.approx(budget.limit, rel=1e-5)
+    assert (again.metric, again.percentile) == (budget.metric, budget.percentile)
+
+
+def test_confidence_is_a_probability():
+    with pytest.raises(BudgetError):
+        Budget("latency", 1.0, confidence=1.0)
