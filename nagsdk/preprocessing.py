@@ -42,7 +42,8 @@ class Preprocessing:
     def apply(self, images: Sequence[Image], resolution: int) -> NDArray[np.float32]:
         """Normalised pixels of Pillow images, float32, shape (n, 3, resolution, resolution)."""
         pixels = np.stack([self._crop(image, resolution) for image in images])
-        scaled = (pixels.astype(np.float32) / 255 - np.float32(self.mean)) / np.float32(self.std)
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        scaled: NDArray[np.float32] = (pixels.astype(np.float32) / np.float32(255) - mean) / std
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
     def _crop(self, image: Image, resolution: int) -> NDArray[np.uint8]:

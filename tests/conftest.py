@@ -1,4 +1,7 @@
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the tests run in two processes on two cores
+
 from pathlib import Path
 
 import pytest

@@ -7,11 +7,11 @@ import click
 from nagsdk.cli import output as o
 
 
-@click.command("calibrate", epilog="Example: nagsdk calibrate --device cpu --bundle imagenet --samples 20")
+@click.command("calibrate", epilog="Example: nagsdk calibrate --device cpu --bundle imagenet --samples 30")
 @o.options(
     o.device_option,
     o.bundle_option,
-    click.option("--samples", default=20, show_default=True, type=click.IntRange(5, 1000), help="Reference architectures to measure."),
+    click.option("--samples", default=30, show_default=True, type=click.IntRange(5, 1000), help="Reference architectures to measure."),
     click.option("--within", "within_s", type=click.FloatRange(min=1), help="Stop measuring after so many seconds."),
     o.threads_option,
     o.seed_option,

@@ -23,4 +23,4 @@ def command(as_json: bool) -> None:
         click.echo(f"{aliases}  {device['title']}")
         click.echo(f"  {'available' if device['available'] else 'not available: ' + device['reason']}")
         for name, value in device["properties"].items():
-            click.echo(f"  {name:<12}{value}")
+            click.echo(f"  {name:<18}{value}")

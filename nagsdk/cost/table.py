@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,21 +39,19 @@ class AdditiveTable:
         decisions = np.arange(codes.shape[1])
         index = np.where(codes < 0, most, codes).astype(np.intp)
         flat = (resolution[:, None] * codes.shape[1] + decisions) * (most + 1) + index
-        return self.base[resolution] + padded.ravel()[flat].sum(1)
+        result: Floats = self.base[resolution] + padded.ravel()[flat].sum(1)
+        return result
 
-    def masked(self, *, resolutions: Sequence[int] | None = None, allowed: NDArray[np.bool_] | None = None) -> AdditiveTable:
+    def masked(self, allowed: NDArray[np.bool_] | None = None, resolution: int | None = None) -> AdditiveTable:
         """The table with everything else forbidden.
 
         Args:
-            resolutions: Choice indices of the resolutions to keep; None keeps all.
             allowed: Choices to keep, broadcast against `choice`, so (decisions, most choices) or with a
                 leading axis of resolutions; None keeps all.
+            resolution: Choice index of the only resolution to keep; None keeps all.
         """
-        base, choice = self.base, self.choice
-        if resolutions is not None:
-            base = np.where(np.isin(np.arange(len(base)), resolutions), base, np.inf)
-        if allowed is not None:
-            choice = np.where(allowed, choice, np.inf)
+        choice = self.choice if allowed is None else np.where(allowed, self.choice, np.inf)
+        base = self.base if resolution is None else np.where(np.arange(len(self.base)) == resolution, self.base, np.inf)
         return AdditiveTable(base, choice)
 
 

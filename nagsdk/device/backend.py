@@ -45,8 +45,8 @@ class Burst:
 
     Attributes:
         wall_ms: Wall time of every run.
-        cpu_ms: CPU time of every run, summed over the threads and divided by their number, so that wall / CPU
-            time is 1 where nothing else takes the cores; empty where the device does not tell.
+        cpu_ms: CPU time of every run, where wall / CPU time tells whether the CPU was taken away: with a single thread;
+            empty otherwise.
         properties: What else was seen (temperature, memory), by name with its unit.
     """
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from nagsdk.device.backend import Session
-from nagsdk.device.measurement import Measurement, Reading
+from nagsdk.device.measurement import Measurement, Reading, quiet_level_ms
 from nagsdk.device.protocol import Protocol
 from nagsdk.errors import DeviceError
 from nagsdk.events import Listener, ignore, stage
 
 _MOST_LOADED_BYTES = 1 << 30
-_QUIET_QUANTILE = 0.1
 DEFAULT = Protocol()
 OnReading = Callable[[str, Reading], None]
 
@@ -35,12 +35,14 @@ def measure(
 
     Every round times each network that still lacks quiet readings once, in random order, and the
     reference between any two of them. The quiet level of the reference is a low quantile of what it took
-    in this session, or the level of earlier sessions where that is lower.
+    in this session, or the level of earlier sessions where that is lower: a machine that is busy all the
+    time looks quiet to a session that knows nothing else.
 
     Args:
         session: Open on the device; hold `device_lock` around it.
         models: Compiled artifacts by name.
-        reference: Compiled artifact of the reference network: small (a few ms) and always the same one.
+        reference: Compiled artifact of the reference network, always the same one; it slows down most like the
+            others where it is of middling size among them.
         protocol: Counts and rules.
         reference_quiet_ms: Quiet level of earlier sessions on the same device (same fingerprint).
         environment: Recorded with every measurement.
@@ -57,28 +59,27 @@ def measure(
     """
     rng = np.random.default_rng(seed)
     readings: dict[str, list[Reading]] = {name: [] for name in models}
-    levels: list[float] = []
 
     def measurement(name: str) -> Measurement:
-        quiet = float(np.quantile(levels, _QUIET_QUANTILE))
-        level = min(quiet, reference_quiet_ms) if reference_quiet_ms else quiet
-        return Measurement(tuple(readings[name]), level, protocol, dict(environment or {}))
+        level = quiet_level_ms(reading for part in readings.values() for reading in part)
+        return Measurement(tuple(readings[name]), min(level, reference_quiet_ms or level), protocol, dict(environment or {}))
 
     with stage(listener, "Measuring", len(models) * protocol.rounds) as progress:
         for group in _groups(models):
-            base = session.load(reference)
+            base, begun = session.load(reference), time.monotonic()
             handles = {name: session.load(path) for name, path in group.items()}
-            for _ in range(protocol.most_rounds):
+            for number in range(protocol.most_rounds):
                 todo = [name for name in group if not readings[name] or len(measurement(name).quiet) < protocol.rounds]
                 if not todo:
                     break
+                if number:
+                    time.sleep(max(0.0, begun + protocol.spread_s / protocol.rounds - time.monotonic()))
+                begun = time.monotonic()
                 before = _reference(session, base, protocol)
-                levels.append(before)
                 for index in rng.permutation(len(todo)):
                     name = todo[index]
                     burst = session.time(handles[name], protocol.warmup, protocol.runs, protocol.timeout_s)
                     after = _reference(session, base, protocol)
-                    levels.append(after)
                     readings[name].append(Reading(burst, before, after))
                     before = after
                     if on_reading is not None:
@@ -90,7 +91,7 @@ def measure(
 
 
 def _reference(session: Session, handle: int, protocol: Protocol) -> float:
-    return float(np.median(session.time(handle, protocol.warmup, protocol.reference_runs, protocol.timeout_s).wall_ms))
+    return float(np.median(session.time(handle, 1, protocol.reference_runs, protocol.timeout_s).wall_ms))
 
 
 def _groups(models: Mapping[str, Path]) -> Iterator[dict[str, Path]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,6 +15,8 @@ from nagsdk.device.protocol import Protocol
 from nagsdk.errors import MeasurementError
 
 LEAST_ROUNDS = 3
+# Low enough for a machine that is seldom quiet, and no minimum, which single readings would decide.
+_QUIET_QUANTILE = 0.05
 Floats = NDArray[np.float64]
 
 
@@ -53,11 +55,16 @@ class Reading:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Reading:
-        """Rebuilds a reading from `to_dict`."""
-        burst = values["burst"]
-        return cls(
-            Burst(tuple(burst["wall_ms"]), tuple(burst["cpu_ms"]), dict(burst["properties"])), values["before_ms"], values["after_ms"]
-        )
+        """Rebuilds a reading from `to_dict`.
+
+        Raises:
+            MeasurementError: It is none.
+        """
+        try:
+            wall, cpu = (tuple(float(v) for v in values["burst"][key]) for key in ("wall_ms", "cpu_ms"))
+            return cls(Burst(wall, cpu, dict(values["burst"]["properties"])), float(values["before_ms"]), float(values["after_ms"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise _malformed(error) from error
 
 
 @dataclass(frozen=True)
@@ -88,27 +95,38 @@ class Measurement:
             r for r in self.readings if max(r.before_ms, r.after_ms) <= limit and r.contention <= self.protocol.contention
         )
 
-    def latency(self, percentile: float = 50.0) -> float:
+    def latency(self, percentile: float = 50.0, *, disturbed: bool = False) -> float:
         """A percentile over all runs of the quiet readings, in milliseconds, as timed.
 
-        Raises:
-            MeasurementError: Fewer than three quiet readings.
-        """
-        return float(np.percentile(np.concatenate([r.burst.wall_ms for r in self._trusted()]), percentile))
+        Args:
+            percentile: Of single runs.
+            disturbed: Counts the disturbed readings too. They only overstate, so a limit that they hold is held.
 
-    def upper(self, percentile: float = 50.0, level: float = 0.95) -> float:
+        Raises:
+            MeasurementError: Fewer than three readings count.
+        """
+        return float(np.percentile(np.concatenate([r.burst.wall_ms for r in self._counted(disturbed)]), percentile))
+
+    def upper(self, percentile: float = 50.0, level: float = 0.95, *, disturbed: bool = False) -> float:
         """One-sided upper confidence limit of `latency`.
 
         Runs of one round share the machine's mood, rounds do not: the limit is the percentile over all
-        quiet runs plus Student's t times the standard error of the percentiles of single rounds.
+        runs plus Student's t times the standard error of the percentiles of single rounds. It covers what
+        varies within a session, not what a fresh process changes.
+
+        Args:
+            percentile: Of single runs.
+            level: Probability with which the limit is not passed.
+            disturbed: As for `latency`.
 
         Raises:
-            MeasurementError: Fewer than three quiet readings.
+            MeasurementError: Fewer than three readings count.
         """
         from scipy.special import stdtrit
 
-        rounds = np.array([r.percentile(percentile) for r in self._trusted()])
-        return self.latency(percentile) + float(stdtrit(len(rounds) - 1, level) * rounds.std(ddof=1) / np.sqrt(len(rounds)))
+        rounds = np.array([r.percentile(percentile) for r in self._counted(disturbed)])
+        spread = float(stdtrit(len(rounds) - 1, level) * rounds.std(ddof=1) / np.sqrt(len(rounds)))
+        return self.latency(percentile, disturbed=disturbed) + spread
 
     def normalised_ms(self, percentile: float = 50.0) -> float:
         """Latency at the reference's quiet speed: every reading divided by its slow-down, the median over rounds.
@@ -120,21 +138,28 @@ class Measurement:
     @property
     def jitter_within(self) -> float:
         """Median over quiet rounds of the spread of single runs: (p90 - p10) / p50."""
-        return float(np.median([(r.percentile(90) - r.percentile(10)) / r.percentile(50) for r in self._trusted()]))
+        return float(np.median([(r.percentile(90) - r.percentile(10)) / r.percentile(50) for r in self._counted(False)]))
 
     @property
     def jitter_between(self) -> float:
         """Standard deviation of the medians of quiet rounds over their mean."""
-        medians = np.array([r.percentile(50) for r in self._trusted()])
+        medians = np.array([r.percentile(50) for r in self._counted(False)])
         return float(medians.std(ddof=1) / medians.mean())
 
-    def _trusted(self) -> tuple[Reading, ...]:
-        if len(self.quiet) < LEAST_ROUNDS:
+    def _counted(self, disturbed: bool) -> tuple[Reading, ...]:
+        counted = self.readings if disturbed else self.quiet
+        if len(counted) < LEAST_ROUNDS:
             raise MeasurementError(
-                f"Only {len(self.quiet)} of {len(self.readings)} readings were quiet; at least {LEAST_ROUNDS} are needed.",
+                f"Only {len(counted)} of {len(self.readings)} readings count, {LEAST_ROUNDS} are needed: {self._disturbance()}.",
                 "Stop other work on the device and measure again, or allow more rounds.",
             )
-        return self.quiet
+        return counted
+
+    def _disturbance(self) -> str:
+        if not self.readings:
+            return "none was taken"
+        slowdown, contention = (float(np.median(v)) for v in zip(*((self.slowdown(r), r.contention) for r in self.readings), strict=True))
+        return f"the reference network took {slowdown:.2f} times its quiet {self.reference_quiet_ms:.3g} ms, wall / CPU time was {contention:.2f}"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -147,10 +172,26 @@ class Measurement:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Measurement:
-        """Rebuilds a measurement from `to_dict`."""
-        return cls(
-            tuple(Reading.from_dict(r) for r in values["readings"]),
-            values["reference_quiet_ms"],
-            Protocol(**values["protocol"]),
-            dict(values["environment"]),
-        )
+        """Rebuilds a measurement from `to_dict`.
+
+        Raises:
+            MeasurementError: It is none.
+        """
+        try:
+            return cls(
+                tuple(Reading.from_dict(r) for r in values["readings"]),
+                float(values["reference_quiet_ms"]),
+                Protocol(**values["protocol"]),
+                dict(values["environment"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise _malformed(error) from error
+
+
+def quiet_level_ms(readings: Iterable[Reading]) -> float:
+    """What the reference takes when nothing disturbs it, as far as one session can tell: a low quantile of its times."""
+    return float(np.quantile([ms for r in readings for ms in (r.before_ms, r.after_ms)], _QUIET_QUANTILE))
+
+
+def _malformed(error: Exception) -> MeasurementError:
+    return MeasurementError(f"A stored measurement cannot be read: {type(error).__name__} {error}.", "Measure again.")

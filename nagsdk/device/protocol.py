@@ -16,21 +16,23 @@ class Protocol:
     away (wall / CPU time).
 
     Attributes:
-        warmup: Untimed runs before each timed burst, the reference's included.
-        runs: Timed runs of a burst.
+        warmup: Untimed runs before each timed burst; the reference always has one.
+        runs: Timed runs of a burst. Many short bursts repeat better than few long ones of the same cost.
         reference_runs: Timed runs of the reference between bursts.
         rounds: Quiet readings wanted of every network.
         most_rounds: Rounds after which disturbed readings are no longer repeated.
-        contention: Largest wall / CPU time of a quiet burst (where the runtime tells CPU time, per thread).
-        drift: Largest slow-down of the reference against its quiet level around a quiet burst.
+        spread_s: Seconds over which `rounds` rounds are spread at least, so that a single network does not meet one mood only.
+        contention: Largest wall / CPU time of a quiet burst (where the burst tells CPU time).
+        drift: Largest slow-down of the reference against its quiet level, before and after a quiet burst.
         timeout_s: Seconds after which one burst counts as hung.
     """
 
     warmup: int = 2
-    runs: int = 8
+    runs: int = 5
     reference_runs: int = 3
-    rounds: int = 6
-    most_rounds: int = 18
+    rounds: int = 8
+    most_rounds: int = 24
+    spread_s: float = 3.0
     contention: float = 1.1
     drift: float = 1.05
     timeout_s: float = 60.0

@@ -61,7 +61,7 @@ class Completions:
         floor = table.base + low[every, 0, every] + least[:, roots].sum(1)
         possible = np.isfinite(floor)
         ceiling = np.full_like(floor, -np.inf)
-        ceiling[possible] = (table.base + high[every, 0, every] + most[:, roots].sum(1))[possible]
+        ceiling[possible] = (table.base[possible] + high[every, 0, every][possible]) + most[possible][:, roots].sum(1)
         cheapest = low.argmin(2).astype(np.int8)
         cheapest[:, 0] = every
         for decision, children in enumerate(forest.children):
@@ -82,6 +82,14 @@ class Completions:
     def most(self) -> float:
         """Cost of the dearest architecture; -inf where nothing is allowed."""
         return float(self.ceiling.max())
+
+    @property
+    def allowed(self) -> NDArray[np.bool_]:
+        """Choices allowed at each resolution, those of decision 0 the same at all, shape (R, D, C)."""
+        result = np.isfinite(self.extra)
+        result[:, 0] = False
+        result[:, 0, : len(self.floor)] = np.isfinite(self.floor)
+        return result
 
     def position(self, limits: Floats) -> Floats:
         """Limits as positions between the cheapest (0) and the dearest (1) architecture."""
@@ -116,9 +124,7 @@ def share(slack: Floats, room: Floats) -> Floats:
     return np.maximum(ratio, 0.0)
 
 
-def decode(
-    space: SearchSpace, table: AdditiveTable, stepper: Stepper, limits: Floats, noise: Float32s, bounds: Completions | None = None
-) -> Codes:
+def decode(space: SearchSpace, table: AdditiveTable, stepper: Stepper, limits: Floats, noise: Float32s) -> Codes:
     """Samples architectures within limits.
 
     Args:
@@ -128,7 +134,6 @@ def decode(
         limits: One per budget, shape (n,).
         noise: Gumbel noise of every candidate, shape (candidates, decisions, most choices); the same for
             every budget, so that a budget's candidates do not depend on its company. Zero noise is greedy.
-        bounds: `Completions.of(space, table)`, if at hand.
 
     Returns:
         Codes, int8, shape (n, candidates, decisions); the cost of each under `table` is within its limit.
@@ -136,7 +141,7 @@ def decode(
     Raises:
         InfeasibleError: A limit lies below the cheapest architecture.
     """
-    bounds = bounds or Completions.of(space, table)
+    bounds = Completions.of(space, table)
     check_limits(limits, bounds.least)
     count, most = len(noise), max(1, _ROWS // len(noise))
     run = _Run(space, bounds, stepper)
@@ -144,7 +149,9 @@ def decode(
     codes = np.concatenate(parts)
     # Slack and table add in different orders; where rounding alone passes the limit, the cheapest stands in.
     limits = np.repeat(limits, count)
-    over = table.cost(codes) > limits
+    beyond = table.cost(codes) - limits
+    over = beyond > 0
+    assert (beyond[over] <= 1e-9 * (1 + np.abs(limits[over]))).all(), "the mask let through more than rounding"
     codes[over] = bounds.cheapest[bounds.floor.argmin()]
     return codes.reshape(-1, count, codes.shape[1])
 
@@ -167,7 +174,7 @@ class _Run:
         codes[:, 0] = r
         slack, room = limits - bounds.floor[r], bounds.ceiling[r] - bounds.floor[r]
         condition = stepper.condition(share(slack, room))
-        last, choice = np.zeros(n, np.intp), r
+        last, choice = np.zeros(n, np.intp), r.copy()
 
         for d, decision in enumerate(self.space.decisions[1:], 1):
             rows = np.arange(n) if decision.active_if is None else np.flatnonzero(codes[:, decision.active_if[0]] >= decision.active_if[1])
@@ -187,7 +194,8 @@ class _Run:
 
 
 def _pick(logits: Float32s, allowed: NDArray[np.bool_]) -> NDArray[np.intp]:
-    return np.where(allowed, logits, -np.inf).argmax(1)
+    picked: NDArray[np.intp] = np.where(allowed, logits, -np.inf).argmax(1)
+    return picked
 
 
 def gumbel(seed: int, count: int, space: SearchSpace) -> Float32s:

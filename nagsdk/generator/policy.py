@@ -119,7 +119,8 @@ class Stepper:
 
     def chosen(self, decision: NDArray[np.intp], choice: NDArray[np.intp]) -> Float32s:
         """Inputs that the choice taken last contributes to the next step, shape (n, 4H)."""
-        return self._token[decision * self._choices + choice]
+        result: Float32s = self._token[decision * self._choices + choice]
+        return result
 
     def step(self, decision: int, inputs: Float32s, left: Floats, hidden: Float32s, cell: Float32s) -> tuple[Float32s, Float32s]:
         """One LSTM step.

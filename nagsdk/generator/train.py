@@ -40,7 +40,7 @@ class Recipe:
 
     steps: int = 600
     batch: int = 128
-    rate: float = 6e-3
+    rate: float = 2e-2
     hidden: int = 64
     budgets: int = 32
 
@@ -159,8 +159,7 @@ def distil(
     best.lookup(np.inf)  # refuses an empty frontier
     bounds = Completions.of(space, table)
     teacher = _Teacher(bounds, best, [part for part in parts if len(part)], np.random.default_rng(seed))
-    allowed = torch.from_numpy(np.isfinite(bounds.extra))
-    allowed[:, 0] = torch.from_numpy(np.isfinite(bounds.floor))
+    allowed = torch.from_numpy(bounds.allowed)
     with _one_thread(), stage(listener, "Distilling the generator", recipe.steps) as advance:
         network = Network(len(space.decisions), allowed.shape[2], recipe, torch.Generator().manual_seed(seed))
         optimiser = torch.optim.Adam(network.parameters(), recipe.rate)
@@ -194,8 +193,11 @@ class _Teacher:
             r = self.parts[n].codes[0, 0]
             drawn.append(self._draw(self.parts[n], int((number == n).sum()), self.bounds.floor[r], self.bounds.ceiling[r]))
         codes, limits = np.concatenate([d[0] for d in drawn]), np.concatenate([d[1] for d in drawn])
-        free = (np.arange(count) < whole).astype(np.float32)
-        return codes.astype(np.int64), self.bounds.trace(codes, limits).astype(np.float32), free
+        free = np.arange(count) < whole
+        left = self.bounds.trace(codes, limits)
+        # Decoding with one resolution pinned sees no other: both positions are then the same.
+        left[~free, 0] = left[~free, 1]
+        return codes.astype(np.int64), left.astype(np.float32), free.astype(np.float32)
 
     def _draw(self, source: Frontier, count: int, low: float, high: float) -> tuple[Codes, Floats]:
         limits = np.maximum(self.rng.uniform(low, high, count), source.cost[0])

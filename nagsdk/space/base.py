@@ -168,7 +168,7 @@ class SearchSpace(ABC):
         for index, decision in enumerate(self.decisions):
             if decision.active_if is not None:
                 parent, least = decision.active_if
-                active[:, index] = result[:, parent] >= least
+                active[:, index] = active[:, parent] & (result[:, parent] >= least)
         wrong = active & (result < 0)
         if wrong.any():
             row, column = np.argwhere(wrong)[0]

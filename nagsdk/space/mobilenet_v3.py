@@ -153,7 +153,7 @@ class MobileNetV3Space(SearchSpace):
     @classmethod
     def from_dict(cls, definition: dict[str, Any]) -> MobileNetV3Space:
         """Rebuilds a space from `to_dict` (lists may stand for tuples)."""
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in definition.items() if k != "family"}
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in definition.items() if k != "family"}
         values["stages"] = tuple(Stage(**{**stage, "depths": tuple(stage["depths"])}) for stage in definition["stages"])
         return cls(**values)
 

@@ -29,7 +29,7 @@ def save_supernet(supernet: Supernet, path: Path) -> None:
     os.close(handle)
     try:
         save_file(state, temporary, metadata={"space": supernet.space.fingerprint})
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

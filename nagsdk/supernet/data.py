@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from nagsdk.preprocessing import Preprocessing
+
 
 class Batches(Protocol):
     """Training data.
@@ -25,26 +27,6 @@ class Batches(Protocol):
 
 
 @dataclass(frozen=True)
-class Normalisation:
-    """Mean and standard deviation of the channels, for pixels scaled to 0..1."""
-
-    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    std: tuple[float, float, float] = (0.25, 0.25, 0.25)
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Maps uint8 (n, 3, h, w) to float32 of the same shape."""
-        mean, std = (torch.tensor(v, device=images.device).view(1, 3, 1, 1) for v in (self.mean, self.std))
-        return (images.float() / 255 - mean) / std
-
-
-def resize(images: Tensor, resolution: int) -> Tensor:
-    """Resizes uint8 (n, 3, h, w) to a square, bilinear with antialiasing: what Pillow's ``BILINEAR`` gives, within one grey level."""
-    if images.shape[-2:] == (resolution, resolution):
-        return images
-    return functional.interpolate(images, (resolution, resolution), mode="bilinear", antialias=True)
-
-
-@dataclass(frozen=True)
 class ArrayBatches:
     """`Batches` out of arrays in memory: every epoch a new order, incomplete last batches left out.
 
@@ -52,14 +34,14 @@ class ArrayBatches:
         images: uint8, shape (n, side, side, 3).
         labels: Integers, shape (n,).
         batch: Images per batch.
-        normalisation: Applied after resizing.
+        preprocessing: How images become inputs.
         seed: Decides the order.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[Any]
     batch: int
-    normalisation: Normalisation = Normalisation()
+    preprocessing: Preprocessing
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -71,13 +53,28 @@ class ArrayBatches:
         epoch, place = divmod(step, len(self.images) // self.batch)
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.images))
         rows = np.sort(order[place * self.batch : (place + 1) * self.batch])
-        return prepare(self.images[rows], resolution, self.normalisation), torch.from_numpy(self.labels[rows]).long()
+        return prepare(self.images[rows], resolution, self.preprocessing), torch.from_numpy(self.labels[rows]).long()
 
 
-def prepare(images: NDArray[np.uint8], resolution: int, normalisation: Normalisation) -> Tensor:
-    """Resizes and normalises uint8 (n, h, w, 3) to float32 (n, 3, resolution, resolution), channels last in memory."""
-    nchw = torch.from_numpy(images).permute(0, 3, 1, 2)
-    return normalisation(resize(nchw, resolution)).contiguous(memory_format=torch.channels_last)
+def prepare(images: NDArray[np.uint8], resolution: int, preprocessing: Preprocessing) -> Tensor:
+    """`Preprocessing.apply` for many square images at once; pixels agree with Pillow's within one grey level.
+
+    Args:
+        images: uint8, shape (n, side, side, 3).
+        resolution: Of the result.
+        preprocessing: Its steps.
+
+    Returns:
+        float32, shape (n, 3, resolution, resolution), channels last in memory.
+    """
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
+    side = round(resolution / preprocessing.crop_fraction)
+    if pixels.shape[-1] != side:
+        pixels = functional.interpolate(pixels, (side, side), mode="bilinear", antialias=True)
+    edge = (side - resolution) // 2
+    pixels = pixels[:, :, edge : edge + resolution, edge : edge + resolution]
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (preprocessing.mean, preprocessing.std))
+    return ((pixels.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 def portions(images: Tensor, size: int) -> Sequence[Tensor]:

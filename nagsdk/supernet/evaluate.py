@@ -27,7 +27,7 @@ def top1(subnet: nn.Module, images: Tensor, labels: Tensor, batch: int = 256) ->
         labels: int64, shape (n,).
         batch: Images per forward pass.
     """
-    parts = zip(images.split(batch), labels.split(batch), strict=True)
+    parts = zip(torch.split(images, batch), torch.split(labels, batch), strict=True)
     return 100.0 * sum(int((subnet(x).argmax(1) == y).sum()) for x, y in parts) / len(labels)
 
 
@@ -77,7 +77,8 @@ def measure(
             resolution = architectures[index].resolution
             if ready is None or ready[0] != resolution:
                 ready = resolution, recalibration(resolution), validation(resolution)
-            subnet = extract(supernet, architectures[index]).to(memory_format=torch.channels_last)
+            subnet = extract(supernet, architectures[index])
+            subnet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             recalibrate(subnet, ready[1])
             result[index] = top1(subnet, *ready[2])
             advance(done, f"{done} of {len(architectures)} subnets")

@@ -42,7 +42,8 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Rescales the channels of x (n, c, h, w)."""
-        return x * self.gate(self.expand(self.relu(self.reduce(x.mean((2, 3), keepdim=True)))))
+        y: Tensor = x * self.gate(self.expand(self.relu(self.reduce(x.mean((2, 3), keepdim=True)))))
+        return y
 
 
 class Block(nn.Module):

@@ -110,4 +110,5 @@ class ElasticBlock(nn.Module):
         if self.se is not None:
             y = self.se(y)
         y = self.project_bn(self.project(y))
-        return x + y if self.shape.residual else y
+        result: Tensor = x + y if self.shape.residual else y
+        return result

@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
 
 from nagsdk.errors import DamagedBundleError, UsageError
 from nagsdk.events import Advanced, Event, Finished, Listener, Notice, Started, ignore
+from nagsdk.files import write_atomically
 from nagsdk.space.base import Codes, SearchSpace
 from nagsdk.supernet.data import Batches
 from nagsdk.supernet.layers import ElasticBlock
@@ -53,10 +53,10 @@ class TrainRecipe:
 
     def rate(self, step: int) -> float:
         """Learning rate of a step."""
-        rising = max(1.0, self.warmup * self.steps)
+        rising = max(1, round(self.warmup * self.steps))
         if step < rising:
             return self.learning_rate * (step + 1) / rising
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1.0, self.steps - rising)))
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, self.steps - rising)))
 
 
 @dataclass(frozen=True)
@@ -160,12 +160,12 @@ def _step(
     optimizer.zero_grad()
     logits = supernet(images, codes[0].tolist())
     first = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
-    first.backward()
+    torch.autograd.backward(first)
     teacher = logits.detach().softmax(1)
     last = math.nan
     for code in codes[1:].tolist():
         loss = functional.cross_entropy(supernet(images, code), teacher)
-        loss.backward()
+        torch.autograd.backward(loss)
         last = loss.item()
     optimizer.step()
     accuracy = 100.0 * (teacher.argmax(1) == labels).float().mean().item()
@@ -174,7 +174,8 @@ def _step(
 
 
 def _optimizer(supernet: Supernet, recipe: TrainRecipe) -> torch.optim.Optimizer:
-    decayed, free = [], []
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
     for name, parameter in supernet.named_parameters():
         # The kernel transformations begin as identities: decay would pull them to zero.
         (free if parameter.ndim < 2 or ".transforms." in name else decayed).append(parameter)
@@ -186,20 +187,15 @@ def _identity(supernet: Supernet, recipe: TrainRecipe) -> dict[str, Any]:
 
 
 def _save(supernet: Supernet, optimizer: torch.optim.Optimizer, recipe: TrainRecipe, folder: Path, step: int) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"supernet.{name}": tensor for name, tensor in supernet.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
+    content = save({name: tensor.contiguous() for name, tensor in tensors.items()})
     weights = folder / f"step-{step:07d}.safetensors"
-    temporary = weights.with_suffix(".part")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
-    digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
-    os.replace(temporary, weights)
+    write_atomically(weights, content)
     # state.json is replaced last: whenever the run is killed, it names a whole file.
-    state = {"step": step, "file": weights.name, "sha256": digest, **_identity(supernet, recipe)}
-    temporary = folder / "state.json.part"
-    temporary.write_text(json.dumps(state, indent=1))
-    os.replace(temporary, folder / "state.json")
+    state = {"step": step, "file": weights.name, "sha256": hashlib.sha256(content).hexdigest(), **_identity(supernet, recipe)}
+    write_atomically(folder / "state.json", json.dumps(state, indent=1).encode())
     for old in folder.glob("step-*.safetensors"):
         if old != weights:
             old.unlink()
@@ -212,9 +208,10 @@ def _resume(supernet: Supernet, optimizer: torch.optim.Optimizer, recipe: TrainR
     if {key: state.get(key) for key in ("recipe", "space")} != _identity(supernet, recipe):
         raise UsageError(f"The checkpoint in {folder} belongs to another recipe or space.", "Choose another folder, or delete it to start anew.")
     file = folder / state["file"]
-    if not file.exists() or hashlib.sha256(file.read_bytes()).hexdigest() != state["sha256"]:
+    content = file.read_bytes() if file.is_file() else b""
+    if hashlib.sha256(content).hexdigest() != state["sha256"]:
         raise DamagedBundleError(f"The checkpoint {file} is torn.", f"Delete {folder} to start anew.")
-    tensors = load_file(file)
+    tensors = load(content)
     supernet.load_state_dict({name.removeprefix("supernet."): t for name, t in tensors.items() if name.startswith("supernet.")})
     slots: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():

@@ -10,6 +10,7 @@ from torch import nn
 from nagsdk.architecture import Architecture
 from nagsdk.space.mobilenet_v3 import MobileNetV3Space, Stage
 from nagsdk.supernet.extract import Subnet
+from nagsdk.supernet.recalibrate import recalibrate
 
 
 def small_space() -> MobileNetV3Space:
@@ -28,19 +29,23 @@ def small_space() -> MobileNetV3Space:
 
 @torch.no_grad()
 def random_subnet(space: MobileNetV3Space, architecture: Architecture, seed: int = 0) -> Subnet:
-    """A subnet in eval mode whose weights and batch normalisation statistics are random, none of them neutral."""
+    """A subnet in eval mode whose weights are random and whose batch normalisation is nowhere neutral.
+
+    Its statistics are those of random images, so that activations stay near 1: where they explode, hard
+    sigmoids amplify every rounding error and no two runtimes agree.
+    """
     generator = torch.Generator().manual_seed(seed)
-    subnet = Subnet(space, architecture).eval()
+    subnet = Subnet(space, architecture)
     for module in subnet.modules():
         if isinstance(module, nn.BatchNorm2d):
-            assert module.running_mean is not None and module.running_var is not None
-            for tensor, low, high in ((module.running_mean, -0.3, 0.3), (module.running_var, 0.5, 2), (module.weight, 0.5, 2), (module.bias, -0.3, 0.3)):
+            for tensor, low, high in ((module.weight, 0.5, 1.5), (module.bias, -0.3, 0.3)):
                 tensor.copy_(torch.rand(tensor.shape, generator=generator) * (high - low) + low)
         elif isinstance(module, (nn.Conv2d, nn.Linear)):
             scale = (2 / module.weight[0].numel()) ** 0.5
             module.weight.copy_(torch.randn(module.weight.shape, generator=generator) * scale)
             if module.bias is not None:
                 module.bias.copy_(torch.randn(module.bias.shape, generator=generator) * 0.1)
+    recalibrate(subnet, [torch.from_numpy(random_images(4, architecture.resolution, seed))])
     return subnet
 
 

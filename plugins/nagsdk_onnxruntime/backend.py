@@ -8,7 +8,7 @@ import importlib.util
 import json
 import os
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from nagsdk.device.backend import Backend, Presence, Session, Tensor
@@ -74,7 +74,10 @@ class OnnxRuntimeBackend(Backend):
             "machine": f"{platform.machine()} {platform.system()}",
             "runtime": "onnxruntime",
             "runtime_version": _version(),
-            **{name: str(value) for name, value in asdict(settings).items()},
+            "provider": settings.provider,
+            "threads": str(settings.threads),
+            "spinning": "yes" if settings.spinning else "no",
+            "pinned_to": ",".join(map(str, settings.cores)) or "all cores",
         }
         fingerprint = hashlib.sha256(json.dumps(properties, sort_keys=True).encode()).hexdigest()[:16]
         return Presence(True, "", properties, fingerprint)
@@ -96,9 +99,12 @@ class OnnxRuntimeBackend(Backend):
 
 
 def _version() -> str:
-    # The import package is shipped by several distributions (onnxruntime, onnxruntime-gpu, …).
-    for distribution in importlib.metadata.packages_distributions().get("onnxruntime", []):
-        return f"{distribution} {importlib.metadata.version(distribution)}"
+    # One import package, shipped by several distributions.
+    for distribution in ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml"):
+        try:
+            return f"{distribution} {importlib.metadata.version(distribution)}"
+        except importlib.metadata.PackageNotFoundError:
+            continue
     return "unknown"
 
 

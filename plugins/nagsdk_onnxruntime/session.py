@@ -40,6 +40,7 @@ class OnnxRuntimeSession(Session):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
+            start_new_session=True,
             env={**os.environ, "OMP_NUM_THREADS": str(settings.threads), "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         )
         try:
@@ -72,7 +73,7 @@ class OnnxRuntimeSession(Session):
     def time(self, handle: int, warmup: int, runs: int, timeout_s: float) -> Burst:
         """Times consecutive runs on one random batch."""
         answer, _ = self._ask(timeout_s, "time a network", {"do": "time", "handle": handle, "warmup": warmup, "runs": runs})
-        return Burst(tuple(answer["wall_ms"]), tuple(answer["cpu_ms"]))
+        return Burst(tuple(answer["wall_ms"]), tuple(answer["cpu_ms"]), answer["properties"])
 
     def infer(self, handle: int, images: Tensor) -> Tensor:
         """Runs images (n, 3, h, w) and returns logits (n, classes)."""

@@ -12,6 +12,7 @@ import queue
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,17 +51,21 @@ class Worker:
         session = self.sessions[request["handle"]]
         source = session.get_inputs()[0]
         feed = {source.name: np.random.default_rng(0).standard_normal(source.shape, dtype=np.float32)}
-        # A single thread runs in the calling thread; several are only seen by the process.
-        cpu_clock = time.thread_time_ns if self.threads == 1 else time.process_time_ns
         for _ in range(request["warmup"]):
             session.run(None, feed)
         wall, cpu = [], []
+        process_start = time.process_time_ns()
         for _ in range(request["runs"]):
-            wall_start, cpu_start = time.perf_counter_ns(), cpu_clock()
+            # A single thread of ONNX Runtime is the calling thread.
+            wall_start, cpu_start = time.perf_counter_ns(), time.thread_time_ns()
             session.run(None, feed)
-            cpu.append((cpu_clock() - cpu_start) / 1e6 / self.threads)
+            cpu.append((time.thread_time_ns() - cpu_start) / 1e6)
             wall.append((time.perf_counter_ns() - wall_start) / 1e6)
-        return {"wall_ms": wall, "cpu_ms": cpu}, b""
+        if self.threads == 1:
+            return {"wall_ms": wall, "cpu_ms": cpu, "properties": {}}, b""
+        # Threads that wait for each other sleep or spin: their CPU time does not show whether any was taken away.
+        total = (time.process_time_ns() - process_start) / 1e6 / request["runs"]
+        return {"wall_ms": wall, "cpu_ms": [], "properties": {"cpu_all_threads_ms": total}}, b""
 
     def infer(self, request: dict[str, Any], body: bytes) -> Message:
         """Runs images and answers the rows of the first output."""
@@ -83,11 +88,24 @@ class Worker:
             return {"error": f"{type(error).__name__}: {error}"}, b""
 
 
+def _take_precedence() -> None:
+    """Goes before other work where the system allows it: what is timed is the network, not its neighbours.
+
+    Linux weighs whole sessions against each other first (autogroups), which is why the worker leads one of its own.
+    """
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, -20)
+        Path("/proc/self/autogroup").write_text("-20", "ascii")
+    except (AttributeError, OSError):
+        pass  # an ordinary user, or another system: disturbed readings are told by their CPU time
+
+
 def main() -> None:
     """Serves requests until the parent closes standard input."""
     settings = json.loads(sys.argv[1])
     if settings["cores"]:
         os.sched_setaffinity(0, settings["cores"])
+    _take_precedence()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a runtime that prints must not garble the answers
     requests: queue.SimpleQueue[Message] = queue.SimpleQueue()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from nagsdk.preprocessing import Preprocessing
 from nagsdk.space.mobilenet_v3 import MobileNetV3Space, Stage
-from nagsdk.supernet.data import Normalisation
 from nagsdk.supernet.train import TrainRecipe
 
 SIDE = 48
-NORMALISATION = Normalisation()
+PREPROCESSING = Preprocessing((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 BATCH = 64
-RECIPE = TrainRecipe(steps=6800, learning_rate=4e-3, largest_first=800, checkpoint_every=400)
+# The second pass is for the subnets in between, which the first one visits once per step beside both extremes.
+PASSES = (
+    TrainRecipe(steps=4000, learning_rate=4e-3, random_subnets=1, largest_first=1000, checkpoint_every=500),
+    TrainRecipe(steps=1600, learning_rate=2e-3, random_subnets=3, warmup=0.02, seed=1, checkpoint_every=200),
+)
 
 
 def glyph_space(classes: int = 47) -> MobileNetV3Space:

@@ -1,0 +1,38 @@
+"""Every figure that the project claims, one script after the other. Takes about half an hour on two idle cores.
+
+    python benchmarks/all.py [--data DIR]
+
+DIR holds the measured ImageNet accuracies (see docs/figures.md); without it that benchmark is left out, and said so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SCRIPTS = ("startup", "export", "repeatability", "calibration_cpu", "generator", "deploy")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=HERE.parents[1] / "shared" / "data")
+    arguments = parser.parse_args()
+    failed = []
+    commands = {name: [str(HERE / f"{name}.py")] for name in SCRIPTS}
+    if arguments.data.is_dir():
+        commands["accuracy_predictor"] = [str(HERE / "accuracy_predictor.py"), "--data", str(arguments.data)]
+    else:
+        print(f"accuracy_predictor is left out: {arguments.data} is not there (--data DIR).")
+    for name, command in commands.items():
+        print(f"\n=== {name}", flush=True)
+        if subprocess.run([sys.executable, *command], check=False).returncode:
+            failed.append(name)
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Ten budgets, deployed: do they hold, at once or after the loop, and how much of the limit do they use?
+
+Rival in the same run: the same generator steered by MACs times a scale fitted on the same calibration.
+
+    python benchmarks/deploy.py [--bundle glyphs] [--device cpu] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+import nagsdk
+from nagsdk.cost.table import AdditiveTable, exact_table
+from nagsdk.generator.choose import choose
+from nagsdk.generator.decode import Completions
+from nagsdk.generator.nag import Generator
+from nagsdk.workbench import Workbench
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", default="glyphs")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--images", help="folder of images, for bundles that bring none")
+    parser.add_argument("--timing-only", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["NAGSDK_CACHE_DIR"] = folder
+        report = run(arguments, Path(folder))
+    if arguments.json:
+        print(json.dumps(report, indent=2))
+        return
+    for row in report["deployments"]:
+        print("{budget:>10}  {verdict:6} rounds {rounds}  p50 {p50_ms:7.3f} ms  used {used:6.1%}  rival {rival_ms:7.3f} ms {rival_used:6.1%}".format(**row))
+    for name, value in report["figures"].items():
+        print(f"{name:44}{value}")
+
+
+def run(arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
+    bench = Workbench(arguments.device, arguments.bundle)
+    calibration = bench.calibrate(30)
+    model = calibration.model
+    bounds = Completions.of(bench.bundle.space, model.table)
+    # The interior of what the upper bound can promise and the dearest architecture can use.
+    low, high = bounds.least * model.upper(calibration.codes[:1], 0.9)[0] / model.predict(calibration.codes[:1])[0][0], bounds.most
+    limits = low + (high - low) * np.linspace(0.05, 0.95, 10)
+    rows = []
+    for limit, rival_ms in zip(limits, rival(bench, calibration.codes, calibration.model.calibrated.p50_ms, limits), strict=True):
+        deployment = nagsdk.deploy(
+            device=arguments.device,
+            budget=nagsdk.Budget("latency", float(limit)),
+            bundle=arguments.bundle,
+            output=folder / f"{limit:.3f}",
+            images=arguments.images,
+            timing_only=arguments.timing_only,
+        )
+        p50 = deployment.result.measured.latency_p50_ms or float("nan")
+        rounds = deployment.details["rounds"]
+        rows.append(
+            {
+                "budget": f"{limit:.3f}ms",
+                "verdict": deployment.verdict,
+                "first_round": rounds[0]["verdict"],
+                "rounds": len(rounds),
+                "p50_ms": p50,
+                "used": p50 / limit,
+                "rival_ms": rival_ms,
+                "rival_used": rival_ms / limit,
+            }
+        )
+    held = [r for r in rows if r["verdict"] == "held" and r["used"] <= 1]
+    first = [r for r in rows if r["first_round"] == "held"]
+    well = [r for r in held if r["used"] >= 0.9]
+    rival_held = [r for r in rows if r["rival_used"] <= 1]
+    figures = {
+        "held after the loop (target 10 of 10)": f"{len(held)} of {len(rows)}",
+        "held in the first round (target >= 8)": f"{len(first)} of {len(rows)}",
+        ">= 90 % of the limit used (target >= 8)": f"{len(well)} of {len(rows)}",
+        "rival, MACs x scale: held": f"{len(rival_held)} of {len(rows)}",
+        "rival: held and >= 90 % used": f"{sum(r['rival_used'] >= 0.9 for r in rival_held)} of {len(rows)}",
+        "calibration, seconds": round(calibration.seconds, 1),
+        "ratio held in the first round to the rival": round(len(first) / max(len(rival_held), 1), 2),
+    }
+    return {"bundle": arguments.bundle, "deployments": rows, "figures": figures}
+
+
+def rival(bench: Workbench, codes: np.ndarray, p50_ms: np.ndarray, limits: np.ndarray) -> list[float]:
+    """Latencies of what the generator picks when it believes in MACs."""
+    macs = exact_table(bench.bundle.space, lambda layer: layer.macs)
+    scale = float(np.exp(np.median(np.log(p50_ms / macs.cost(codes)))))
+    table = AdditiveTable(macs.base * scale, macs.choice * scale)
+    generator = Generator.distilled(bench.bundle.space, bench.bundle.predictor, table)
+    proposals = generator.propose(table, np.maximum(limits, Completions.of(bench.bundle.space, table).least), 64)
+    best = choose(bench.bundle.predictor, proposals)[:, 0]
+    chosen = bench.bundle.space.decode(proposals[np.arange(len(limits)), best])
+    with tempfile.TemporaryDirectory() as folder:
+        compiled = {a.text: bench.timing_artifact(a, Path(folder)) for a in dict.fromkeys(chosen)}
+        found = bench.time(compiled, Path(folder))
+    return [found[a.text].latency(50) for a in chosen]
+
+
+if __name__ == "__main__":
+    main()

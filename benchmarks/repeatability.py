@@ -1,0 +1,138 @@
+"""Do two processes measure the same latencies on this machine?
+
+    python benchmarks/repeatability.py [--networks 20] [--processes 4] [--json]      # about two minutes
+
+Every process opens a fresh session and measures the same random subnets of the ImageNet space. A reading of one
+process is compared with the median of the other processes; nothing is divided out between them. Beside it, from
+the same processes: one burst per network of as many runs as the protocol takes over all rounds, the usual way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nagsdk.device.description import Device
+from nagsdk.device.measure import measure
+from nagsdk.device.protocol import Protocol
+from nagsdk.device.quiet import known_quiet_ms, remember_quiet_ms
+from nagsdk.errors import MeasurementError
+from nagsdk.space.mobilenet_v3 import ofa_mobilenet_v3
+from nagsdk_onnxruntime.backend import OnnxRuntimeBackend
+
+BAND, TARGET = 0.05, 0.96
+DEVICE = Device("cpu", "this machine", "onnxruntime")
+WAYS = {"one_shot": "one burst per network", "normalised": "interleaved rounds, all readings, normalised", "quiet": "interleaved rounds, quiet readings as timed"}
+
+
+def export(count: int, folder: Path) -> None:
+    """Writes the networks and the reference."""
+    import torch
+
+    from nagsdk.graph.trace import trace
+    from nagsdk.supernet.extract import Subnet
+
+    space = ofa_mobilenet_v3()
+    for number, architecture in enumerate(space.decode(space.sample(count, np.random.default_rng(0)))):
+        OnnxRuntimeBackend().export(trace(Subnet(space, architecture).eval(), architecture.resolution), folder / f"{number:03d}.onnx", DEVICE)
+    middle = space.architecture(kernels=[5] * 15, expansions=[4] * 15, depths=[3] * 5, resolution=192)
+    torch.manual_seed(0)
+    OnnxRuntimeBackend().export(trace(Subnet(space, middle).eval(), 192), folder / "reference.onnx", DEVICE)
+
+
+def session(folder: Path) -> dict[str, dict[str, float | None] | float]:
+    """One process: every network both ways."""
+    protocol = Protocol()
+    models = {path.stem: path for path in sorted(folder.glob("[0-9]*.onnx"))}
+    with OnnxRuntimeBackend().open(DEVICE) as opened:
+        one_shot = {}
+        for name, path in models.items():
+            handle = opened.load(path)
+            one_shot[name] = float(np.median(opened.time(handle, protocol.warmup, protocol.runs * protocol.rounds, 60.0).wall_ms))
+            opened.unload(handle)
+        begun = time.perf_counter()
+        found = measure(opened, models, folder / "reference.onnx", protocol, reference_quiet_ms=known_quiet_ms(folder / "quiet.json"), seed=os.getpid())
+        seconds = time.perf_counter() - begun
+    remember_quiet_ms(folder / "quiet.json", found.values())
+    quiet: dict[str, float | None] = {}
+    for name, measurement in found.items():
+        try:
+            quiet[name] = measurement.latency()
+        except MeasurementError:
+            quiet[name] = None
+    readings = [reading for measurement in found.values() for reading in measurement.readings]
+    return {
+        "one_shot": dict(one_shot),
+        "normalised": {name: measurement.normalised_ms() for name, measurement in found.items()},
+        "quiet": quiet,
+        "seconds_per_network": seconds / len(models),
+        "readings_per_network": len(readings) / len(models),
+        "contention": float(np.median([reading.contention for reading in readings])),
+        "reference_quiet_ms": next(iter(found.values())).reference_quiet_ms,
+    }
+
+
+def deviations(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Relative to the median of the other processes, shape (processes, networks); NaN where one has no value."""
+    others = np.empty_like(values)
+    for (row, column), _ in np.ndenumerate(values):
+        rest = np.delete(values[:, column], row)
+        others[row, column] = np.median(rest[np.isfinite(rest)]) if np.isfinite(rest).any() else np.nan
+    return values / others - 1
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", type=int, default=20)
+    parser.add_argument("--processes", type=int, default=4)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--session", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.session:
+        print(json.dumps(session(arguments.session)))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        export(arguments.networks, Path(name))
+        command = [sys.executable, __file__, "--session", name]
+        # The first process only finds the quiet level, as the first use of a machine does.
+        runs = [json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout) for _ in range(arguments.processes + 1)][1:]
+    result: dict[str, object] = {}
+    for way in WAYS:
+        values = np.array([[np.nan if v is None else v for v in run[way].values()] for run in runs], dtype=np.float64)
+        found = deviations(values)
+        known = found[np.isfinite(found)]
+        result[way] = {
+            "measured": float(np.isfinite(values).mean()),
+            "within_5_percent": float((np.abs(known) <= BAND).mean()) if len(known) else None,
+            "p96_deviation": float(np.quantile(np.abs(known), TARGET)) if len(known) else None,
+        }
+    for key in ("seconds_per_network", "readings_per_network", "contention", "reference_quiet_ms"):
+        result[key] = [run[key] for run in runs]
+    result["load_average"] = os.getloadavg()[1]
+    if arguments.json:
+        print(json.dumps(result))
+        return
+    print(f"{arguments.networks} random subnets, {arguments.processes} processes; load average of the machine {result['load_average']:.1f} on {os.cpu_count()} cores")
+    for way, title in WAYS.items():
+        figures = result[way]
+        assert isinstance(figures, dict)
+        share = "nothing to compare" if figures["within_5_percent"] is None else f"{figures['within_5_percent']:6.1%} within ±5 %, 96 % within ±{figures['p96_deviation']:.1%}"
+        print(f"  {title:45s} {share}   ({figures['measured']:.0%} measured)")
+    print(f"  target                                        {TARGET:.0%} within ±5 %")
+    seconds, readings = np.mean([run["seconds_per_network"] for run in runs]), np.mean([run["readings_per_network"] for run in runs])
+    levels = ", ".join(f"{run['reference_quiet_ms']:.2f}" for run in runs)
+    print(f"  {seconds:.2f} s and {readings:.1f} readings per network; quiet level of the reference {levels} ms")
+
+
+if __name__ == "__main__":
+    main()

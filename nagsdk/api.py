@@ -1,0 +1,293 @@
+"""The Python API: the pipeline of the command line, without printing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nagsdk.architecture import Architecture
+from nagsdk.budget import LATENCY, Budget
+from nagsdk.bundle import Bundle, bundle_names, load_bundle, read_weights_record, user_folder
+from nagsdk.cost.calibrate import SAMPLES
+from nagsdk.cost.model import CostModel
+from nagsdk.deployment import CANDIDATES, Deployer
+from nagsdk.describe import describe
+from nagsdk.errors import UsageError
+from nagsdk.events import Listener, Notice, ignore
+from nagsdk.files import check_replaceable, sweep
+from nagsdk.generator.choose import choose
+from nagsdk.manifest import MANIFEST, Deployment, Result
+from nagsdk.plugin import host
+from nagsdk.profiling import profile_architectures
+from nagsdk.publish import publish, publish_one
+from nagsdk.space.table import read_architectures
+from nagsdk.workbench import Workbench
+
+
+def deploy(
+    *,
+    device: str,
+    budget: str | Budget,
+    bundle: str | Path | Bundle = "glyphs",
+    output: str | Path | None = None,
+    images: str | Path | None = None,
+    timing_only: bool = False,
+    resolution: int | None = None,
+    threads: int | None = None,
+    seed: int = 0,
+    on_event: Listener = ignore,
+) -> Deployment:
+    """Leaves a model file that was measured on the device and holds the budget.
+
+    Args:
+        device: Id or alias of a device.
+        budget: Such as ``"80ms"`` or a `Budget`.
+        bundle: Name or folder of a bundle, or a bundle.
+        output: Folder for model and manifest; an earlier deployment there is replaced when this one succeeds.
+        images: Folder of images to recalibrate batch normalisation on; the bundle's own where None.
+        timing_only: Goes on without images; the result says that its accuracy is worthless.
+        resolution: Pins the input size in pixels.
+        threads: Threads of one inference; the device's own where None.
+        seed: Of every random choice.
+        on_event: Receives progress.
+
+    Returns:
+        The deployment; its verdict is ``held``, ``missed`` (nothing is left in the folder then) or
+        ``unverified`` (the device is absent).
+
+    Raises:
+        NagsdkError: Any of its subclasses; see `nagsdk.errors`.
+    """
+    wanted = Budget.parse(budget) if isinstance(budget, str) else budget
+    bench = Workbench(device, bundle, threads, on_event)
+    folder = Path(output) if output is not None else Path("deployments") / f"{bench.bundle.name}-{bench.device.id}-{wanted}"
+    deployer = Deployer(bench, None if images is None else Path(images), timing_only, resolution, seed)
+    deployer.check()
+    check_replaceable(folder, MANIFEST)
+    sweep(folder.parent)
+    model = bench.cost_model()
+    if wanted.metric == LATENCY and bench.presence.available and (model is None or model.source != "calibration"):
+        on_event(Notice(f"Calibrating {bench.device.id} for {bench.bundle.name} first; it is kept for later."))
+        model = bench.calibrate(SAMPLES, seed=seed).model
+    if wanted.metric == LATENCY and model is None:
+        model = bench.require_cost_model()
+    return publish(deployer, wanted, model, folder)
+
+
+def generate(
+    *,
+    device: str,
+    budgets: Sequence[str | Budget],
+    bundle: str | Path | Bundle = "glyphs",
+    resolution: int | None = None,
+    threads: int | None = None,
+    seed: int = 0,
+    on_event: Listener = ignore,
+) -> list[Result]:
+    """The best architecture for each budget, by inference, without measuring.
+
+    Args:
+        device: Id or alias of a device, calibrated or with a shipped prior.
+        budgets: Any number of budgets of one metric.
+        bundle: See `deploy`.
+        resolution: See `deploy`.
+        threads: See `deploy`.
+        seed: See `deploy`.
+        on_event: Receives progress.
+
+    Raises:
+        InfeasibleError: A budget is below the cheapest architecture.
+        DeviceUnavailableError: Nothing is known of the device's latencies.
+    """
+    wanted = [Budget.parse(b) if isinstance(b, str) else b for b in budgets]
+    if len({b.metric for b in wanted}) != 1:
+        raise UsageError("The budgets must limit one and the same metric.", "Call once for latencies, once for sizes, once for MACs.")
+    bench = Workbench(device, bundle, threads, on_event)
+    metric = wanted[0].metric
+    model = bench.require_cost_model() if metric == LATENCY else bench.cost_model()
+    table = bench.table(metric, model, resolution)
+    limits = np.array([bench.feasible_limit(b, model, table) for b in wanted])
+    codes = bench.generator(bench.table(metric, model), seed).propose(table, limits, CANDIDATES, seed)
+    best = choose(bench.bundle.predictor, codes)[:, 0]
+    chosen = bench.bundle.space.decode(codes[np.arange(len(codes)), best])
+    return describe(bench.bundle, chosen, bench.device.id, model, wanted)
+
+
+def predict(
+    *,
+    architectures: Sequence[str | Architecture] = (),
+    table: str | Path | None = None,
+    device: str | None = None,
+    bundle: str | Path | Bundle = "glyphs",
+    threads: int | None = None,
+    on_event: Listener = ignore,
+) -> list[Result]:
+    """Accuracy and cost of given architectures, by the models alone.
+
+    Args:
+        architectures: Text forms or architectures of the bundle's space.
+        table: CSV file with the columns ks, e, d, r; its rows follow `architectures`.
+        device: Whose latencies to predict, if any.
+        bundle: See `deploy`.
+        threads: See `deploy`.
+        on_event: Receives progress.
+
+    Raises:
+        ArchitectureError: One is not in the space.
+    """
+    opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+    model: CostModel | None = None
+    identity = None
+    if device is not None:
+        bench = Workbench(device, opened, threads, on_event)
+        model, identity = bench.require_cost_model(), bench.device.id
+    return describe(opened, read(opened, architectures, table), identity, model)
+
+
+def profile(
+    *,
+    device: str,
+    architectures: Sequence[str | Architecture] = (),
+    table: str | Path | None = None,
+    bundle: str | Path | Bundle = "glyphs",
+    threads: int | None = None,
+    on_event: Listener = ignore,
+) -> list[Result]:
+    """Measures given architectures on a device, with random weights.
+
+    Args:
+        device: Id or alias of a device that is there.
+        architectures: See `predict`.
+        table: See `predict`.
+        bundle: See `deploy`.
+        threads: See `deploy`.
+        on_event: Receives progress.
+
+    Raises:
+        DeviceError: The device is absent, busy or fails.
+    """
+    bench = Workbench(device, bundle, threads, on_event)
+    bench.require_presence()
+    return profile_architectures(bench, read(bench.bundle, architectures, table))
+
+
+def read(bundle: Bundle, architectures: Sequence[str | Architecture], table: str | Path | None) -> list[Architecture]:
+    """Architectures from text forms, objects and the rows of a CSV file, in that order."""
+    given = [bundle.space.parse(a) if isinstance(a, str) else a for a in architectures]
+    if table is not None:
+        given += bundle.space.decode(read_architectures(Path(table), bundle.space)[0])
+    if not given:
+        raise UsageError("No architectures were given.", "Give text forms, or a CSV file with the columns ks, e, d, r.")
+    return given
+
+
+def calibrate(
+    *,
+    device: str,
+    bundle: str | Path | Bundle = "glyphs",
+    samples: int = SAMPLES,
+    within_s: float | None = None,
+    threads: int | None = None,
+    seed: int = 0,
+    on_event: Listener = ignore,
+) -> dict[str, Any]:
+    """Fits the cost model of a device for a bundle's space from measured reference architectures, and keeps it.
+
+    Args:
+        device: Id or alias of a device that is there.
+        bundle: See `deploy`.
+        samples: Reference architectures.
+        within_s: Stops measuring after so many seconds.
+        threads: See `deploy`.
+        seed: See `deploy`.
+        on_event: Receives progress.
+
+    Returns:
+        A summary: samples, seconds, leave-one-out accuracy, jitter.
+
+    Raises:
+        DeviceError: The device is absent, busy or fails.
+    """
+    bench = Workbench(device, bundle, threads, on_event)
+    return {"device": bench.device.id, "bundle": bench.bundle.name, **bench.calibrate(samples, within_s, seed).to_dict()}
+
+
+def export(
+    *,
+    device: str,
+    architecture: str | Architecture,
+    output: str | Path,
+    bundle: str | Path | Bundle = "glyphs",
+    images: str | Path | None = None,
+    timing_only: bool = False,
+    threads: int | None = None,
+    on_event: Listener = ignore,
+) -> Deployment:
+    """Writes the model file of one given architecture, checked against torch but not timed.
+
+    Args:
+        device: Id or alias of the device whose format is wanted.
+        architecture: Text form or architecture of the bundle's space.
+        output: See `deploy`.
+        bundle: See `deploy`.
+        images: See `deploy`.
+        timing_only: See `deploy`.
+        threads: See `deploy`.
+        on_event: Receives progress.
+    """
+    bench = Workbench(device, bundle, threads, on_event)
+    (given,) = read(bench.bundle, [architecture], None)
+    folder = Path(output)
+    deployer = Deployer(bench, None if images is None else Path(images), timing_only)
+    deployer.check()
+    check_replaceable(folder, MANIFEST)
+    return publish_one(deployer, given, folder)
+
+
+def devices() -> list[dict[str, Any]]:
+    """Every known device: id, title, aliases, backend, whether it is there, why not, and its properties."""
+    loaded, found = host(), []
+    for device in loaded.devices:
+        entry: dict[str, Any] = {"id": device.id, "title": device.title, "aliases": list(device.aliases), "backend": device.backend}
+        presence = loaded.backend_of(device).presence(device)
+        found.append({**entry, "available": presence.available, "reason": presence.reason, "properties": dict(presence.properties)})
+    return found
+
+
+def plugins() -> list[dict[str, Any]]:
+    """Every plugin found, and whether it is loaded, disabled or broken and why."""
+    return [asdict(status) for status in host().plugins]
+
+
+def bundles() -> list[dict[str, Any]]:
+    """The shipped bundles: name, title, version, and whether weights and images are on this machine."""
+    opened = [load_bundle(name) for name in bundle_names()]
+    return [
+        {"name": b.name, "title": b.description.title, "version": b.description.version, "weights": b.has_weights, "images": b.has_images}
+        for b in opened
+    ]
+
+
+def show_bundle(name: str | Path) -> dict[str, Any]:
+    """Everything a bundle says of itself, and its accuracy predictor's card."""
+    bundle = load_bundle(name)
+    shown = bundle.description.model_dump(exclude={"files"})
+    files = {file: record.model_dump() for file, record in bundle.description.files.items()}
+    return {**shown, "folder": str(bundle.folder), "weights": bundle.has_weights, "files": files, "predictor": dict(bundle.predictor.card)}
+
+
+def pull_bundle(name: str | Path, source: str | Path | None = None, on_event: Listener = ignore) -> dict[str, str]:
+    """Brings the supernet weights of a bundle onto this machine; see `nagsdk.fetch.pull`.
+
+    Returns:
+        The record of the import: bundle, source, checkpoint_sha256, sha256, imported_at.
+    """
+    from nagsdk.fetch import pull
+
+    bundle = load_bundle(name)
+    pull(bundle, None if source is None else Path(source), on_event)
+    return {"bundle": bundle.name, **read_weights_record(user_folder(bundle.name))}

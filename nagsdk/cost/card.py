@@ -1,0 +1,116 @@
+"""Cost models as files: JSON with a hash, validated when read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import Any
+
+import numpy as np
+
+from nagsdk.cost.features import FEATURES
+from nagsdk.cost.model import CostModel, Samples
+from nagsdk.cost.prior import Jitter, Prior
+from nagsdk.cost.table import AdditiveTable
+from nagsdk.errors import NagsdkError
+from nagsdk.space.base import SearchSpace
+
+FORMAT = "nagsdk-cost-model/1"
+_SEAL = ', "sha256": "'
+_NEXT_STEP = "Calibrate the device again: nagsdk calibrate --device NAME."
+
+
+def to_json(model: CostModel) -> str:
+    """The card of a model: everything that predictions and later fits need, under a SHA-256."""
+    content: dict[str, Any] = {
+        "format": FORMAT,
+        "space": model.space.fingerprint,
+        "device": model.device,
+        "source": model.source,
+        "features": list(FEATURES),
+        "weights_ms": model.weights.tolist(),
+        "strength": _finite(model.strength),
+        "prior": {
+            "weights_ms": model.prior.weights.tolist(),
+            "spread": _finite(model.prior.spread),
+            "jitter": model.prior.jitter.to_dict(),
+            "threads": model.prior.threads,
+            "source": dict(model.prior.source),
+        },
+        "jitter": model.jitter.to_dict(),
+        "calibrated": _samples(model.space, model.calibrated),
+        "observed": _samples(model.space, model.observed),
+        "accuracy": model.accuracy,
+        "facts": dict(model.facts),
+        "table": {"base_ms": model.table.base.tolist(), "choice_ms": model.table.choice.tolist()},
+    }
+    body = json.dumps(content)[:-1]
+    return f'{body}{_SEAL}{_hash(body)}"}}\n'
+
+
+def from_json(text: str, space: SearchSpace, device: str | None = None) -> CostModel:
+    """Reads a card.
+
+    Args:
+        text: Its content.
+        space: The space that it must price.
+        device: Fingerprint that it must have been fitted on; any where None.
+
+    Raises:
+        NagsdkError: The card is torn, was changed, or belongs to another space, device or version.
+    """
+    try:
+        content = json.loads(text)
+        body, _, _ = text.rpartition(_SEAL)
+        if content["format"] != FORMAT or content["features"] != list(FEATURES):
+            raise NagsdkError("The cost model was fitted by another version of nagsdk.", _NEXT_STEP)
+        if content["sha256"] != _hash(body):
+            raise NagsdkError("The cost model was changed after it was written.", _NEXT_STEP)
+        if content["space"] != space.fingerprint:
+            raise NagsdkError("The cost model belongs to another search space.", _NEXT_STEP)
+        if device is not None and content["device"] != device:
+            raise NagsdkError("The cost model was fitted on another device, or with another runtime or other settings.", _NEXT_STEP)
+        return _model(content, space)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NagsdkError(f"The cost model cannot be read: {error!r}.", _NEXT_STEP) from error
+
+
+def _model(content: dict[str, Any], space: SearchSpace) -> CostModel:
+    prior = content["prior"]
+    return CostModel(
+        space,
+        content["device"],
+        Prior(
+            np.array(prior["weights_ms"]),
+            math.inf if prior["spread"] is None else prior["spread"],
+            Jitter.from_dict(prior["jitter"]),
+            prior["threads"],
+            prior["source"],
+        ),
+        np.array(content["weights_ms"]),
+        math.inf if content["strength"] is None else content["strength"],
+        AdditiveTable(np.array(content["table"]["base_ms"]), np.array(content["table"]["choice_ms"])),
+        _read_samples(space, content["calibrated"]),
+        _read_samples(space, content["observed"]),
+        Jitter.from_dict(content["jitter"]),
+        content["facts"],
+    )
+
+
+def _samples(space: SearchSpace, samples: Samples) -> list[dict[str, Any]]:
+    rows = zip(space.decode(samples.codes), samples.p50_ms.tolist(), samples.left_out_ms.tolist(), strict=True)
+    return [{"architecture": a.text, "p50_ms": p50, "left_out_ms": left_out} for a, p50, left_out in rows]
+
+
+def _read_samples(space: SearchSpace, rows: list[dict[str, Any]]) -> Samples:
+    codes = space.encode([space.parse(row["architecture"]) for row in rows])
+    return Samples(codes, np.array([row["p50_ms"] for row in rows], float), np.array([row["left_out_ms"] for row in rows], float))
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _hash(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()

@@ -1,0 +1,175 @@
+"""Physical features: amounts of work that hardware does for a layer.
+
+A latency is modelled as a sum of amounts, each times a non-negative price. Amounts add up over layers, hence
+over the choices of a space at a given resolution. They were chosen by what the kernels of ONNX Runtime and of
+mobile runtimes do: convolutions work on blocks of channels (16 lanes with AVX-512), read their input once per
+64 output channels and write their output once per 128 input channels; depthwise kernels are slow where the
+window leaves the image; a product of a matrix with one vector is bound by reading the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nagsdk.architecture import LayerSpec
+from nagsdk.cost.table import AdditiveTable, Floats
+from nagsdk.space.base import Codes, SearchSpace
+
+# name: what one unit of it is
+FEATURES: dict[str, str] = {
+    "network": "one inference",
+    "calls": "one convolution, linear layer or pooling",
+    "conv_macs": "10^6 multiply-accumulates of full convolutions",
+    "pointwise_macs": "10^6 multiply-accumulates of 1x1 convolutions",
+    "pointwise_padding": "10^6 more of them when channels are rounded up to multiples of 16",
+    "pointwise_reads": "10^6 input elements, once per 64 output channels",
+    "pointwise_writes": "10^6 output elements, once per 128 input channels",
+    "pointwise_weights": "10^6 weights of 1x1 convolutions",
+    "depthwise_macs": "10^6 multiply-accumulates of depthwise convolutions, columns inside the image",
+    "depthwise_border": "10^6 of them in columns whose window leaves the image",
+    "depthwise_large": "10^6 of them in kernels of more than 25 taps",
+    "depthwise_inputs": "10^6 input elements",
+    "depthwise_outputs": "10^6 output elements",
+    "vector_weights": "10^6 weights of layers that see one position: linear layers, 1x1 convolutions on 1x1",
+    "se_calls": "one squeeze-and-excitation",
+    "se_weights": "10^6 weights of it",
+    "se_elements": "10^6 elements that it rescales",
+    "hswish_elements": "10^6 outputs that pass a hard swish",
+    "add_elements": "10^6 elements added",
+    "pool_elements": "10^6 elements averaged",
+}
+_INDEX = {name: index for index, name in enumerate(FEATURES)}
+_LANES, _OUTPUT_BLOCK, _INPUT_BLOCK, _SMALL_TAPS = 16, 64, 128, 25
+_MILLION = 1e6
+
+
+def layer_features(layers: Sequence[LayerSpec]) -> Floats:
+    """Features of layers, shape (n, features), in the units of `FEATURES`."""
+    keys = [
+        (layer.kind, layer.in_channels, layer.out_channels, layer.kernel, layer.stride, layer.in_size, layer.activation, layer.weights, layer.out_size)
+        for layer in layers
+    ]
+    unique = {key: row for row, key in enumerate(dict.fromkeys(keys))}
+    rows = np.array([_features(*key) for key in unique]).reshape(len(unique), len(FEATURES))
+    return rows[[unique[key] for key in keys]]
+
+
+def _features(kind: str, into: int, out: int, kernel: int, stride: int, size: int, activation: str, weights: int, out_size: int) -> list[float]:
+    values = dict.fromkeys(FEATURES, 0.0)
+    positions = out_size**2
+    outputs = out * positions / _MILLION
+    if kind == "linear" or (kind == "pointwise" and positions == 1):
+        values |= {"calls": 1, "vector_weights": weights / _MILLION}
+    elif kind == "pointwise":
+        padded = _ceil(into, _LANES) * _ceil(out, _LANES) * _LANES**2
+        values |= {
+            "calls": 1,
+            "pointwise_macs": into * outputs,
+            "pointwise_padding": (padded - into * out) * positions / _MILLION,
+            "pointwise_reads": into * positions * _ceil(out, _OUTPUT_BLOCK) / _MILLION,
+            "pointwise_writes": outputs * _ceil(into, _INPUT_BLOCK),
+            "pointwise_weights": weights / _MILLION,
+        }
+    elif kind == "depthwise":
+        inside, border = _depthwise_macs(out, kernel, stride, size, out_size)
+        values |= {
+            "calls": 1,
+            "depthwise_macs": inside,
+            "depthwise_border": border,
+            "depthwise_large": inside + border if kernel**2 > _SMALL_TAPS else 0.0,
+            "depthwise_inputs": into * size**2 / _MILLION,
+            "depthwise_outputs": outputs,
+        }
+    elif kind == "se":
+        values |= {"se_calls": 1, "se_weights": weights / _MILLION, "se_elements": outputs}
+    elif kind == "add":
+        values["add_elements"] = outputs
+    elif kind == "pool":
+        values |= {"calls": 1, "pool_elements": into * size**2 / _MILLION}
+    else:
+        values |= {"calls": 1, "conv_macs": weights * positions / _MILLION}
+    if activation == "hswish":
+        values["hswish_elements"] = outputs
+    return list(values.values())
+
+
+def _depthwise_macs(channels: int, kernel: int, stride: int, size: int, out_size: int) -> tuple[float, float]:
+    """10^6 multiply-accumulates in columns inside the image and at its border; rows outside it are skipped."""
+    start = np.arange(out_size) * stride - kernel // 2
+    within = np.minimum(start + kernel, size) - np.maximum(start, 0)
+    rows = int(within.sum())
+    border = int((within < kernel).sum())
+    per_column = channels * rows * kernel / _MILLION
+    return per_column * (out_size - border), per_column * border
+
+
+def _ceil(value: int, block: int) -> int:
+    return -(-value // block)
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """Features of every choice of a space; R resolutions, D decisions, C most choices, F features.
+
+    Attributes:
+        base: Of the fixed layers, shape (R, F).
+        choice: Of each choice, shape (R, D, C, F); 0 where a choice adds no layer or does not exist.
+    """
+
+    base: Floats
+    choice: Floats
+
+    @classmethod
+    def of(cls, space: SearchSpace) -> FeatureTable:
+        """The table of a space; computed once per space and process."""
+        known = _TABLES.get(space.fingerprint)
+        if known is None:
+            known = _TABLES[space.fingerprint] = cls._build(space)
+        return known
+
+    @classmethod
+    def _build(cls, space: SearchSpace) -> FeatureTable:
+        resolutions, decisions, most = len(space.resolutions), len(space.decisions), int(space.sizes.max())
+        layers: list[LayerSpec] = []
+        cells: list[int] = []
+        for r, resolution in enumerate(space.resolutions):
+            parts = [(decisions * most, space.fixed_layers(resolution))]
+            for d, size in enumerate(space.sizes.tolist()):
+                parts += [(d * most + c, space.choice_layers(resolution, d, c)) for c in range(size)]
+            for cell, part in parts:
+                layers += part
+                cells += [r * (decisions * most + 1) + cell] * len(part)
+        sums = np.zeros((resolutions * (decisions * most + 1), len(FEATURES)))
+        np.add.at(sums, cells, layer_features(layers))
+        values: Floats = sums.reshape(resolutions, -1, len(FEATURES))
+        base = values[:, -1]
+        base[:, _INDEX["network"]] = 1.0
+        return cls(base, values[:, :-1].reshape(resolutions, decisions, most, -1))
+
+    @cached_property
+    def _padded(self) -> Floats:
+        """(R * D, C + 1, F): an inactive decision reads the zero row behind the last choice."""
+        r, d, _, f = self.choice.shape
+        return np.concatenate([self.choice, np.zeros((r, d, 1, f))], axis=2).reshape(r * d, -1, f)
+
+    def of_codes(self, codes: Codes) -> Floats:
+        """Features of architectures, shape (n, F)."""
+        resolution = codes[:, 0].astype(np.intp)
+        most, decisions = self.choice.shape[2], codes.shape[1]
+        index = np.where(codes < 0, most, codes).astype(np.intp)
+        total = self.base[resolution].copy()
+        for d in range(decisions):
+            total += self._padded[resolution * decisions + d, index[:, d]]
+        return total
+
+    def priced(self, weights: NDArray[np.float64]) -> AdditiveTable:
+        """The additive table of a cost that charges `weights` per unit of each feature, shape (F,)."""
+        return AdditiveTable(self.base @ weights, self.choice @ weights)
+
+
+_TABLES: dict[str, FeatureTable] = {}

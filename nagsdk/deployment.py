@@ -1,0 +1,270 @@
+"""The deploy loop: generate, build, measure, tighten, and say `held` only after a fresh session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nagsdk.architecture import Architecture
+from nagsdk.budget import LATENCY, SIZE, Budget
+from nagsdk.cost.model import CostModel
+from nagsdk.describe import describe
+from nagsdk.device.measurement import Measurement
+from nagsdk.errors import InfeasibleError
+from nagsdk.events import Notice, stage
+from nagsdk.generator.choose import choose
+from nagsdk.generator.nag import Generator
+from nagsdk.graph.parity import check
+from nagsdk.manifest import HELD, MISSED, Measured, Result
+from nagsdk.workbench import Workbench
+
+MOST_ROUNDS = 5
+CANDIDATES = 64
+ENOUGH_USED = 0.92
+_PARITY_IMAGES = 4
+_WILSON_Z = 1.959964
+
+
+@dataclass(frozen=True)
+class Built:
+    """A model file that computes what torch computes.
+
+    Attributes:
+        architecture: Of the subnet.
+        path: The artifact.
+        parity: Relative error against torch.
+        recalibrated_on: Images that batch normalisation was recalibrated on.
+    """
+
+    architecture: Architecture
+    path: Path
+    parity: float
+    recalibrated_on: int
+
+
+@dataclass(frozen=True)
+class Unmeasured:
+    """What was built for a device that is not there."""
+
+    result: Result
+    built: Built
+
+
+@dataclass
+class Round:
+    """One turn of the loop.
+
+    Attributes:
+        result: With the verdict of this round.
+        built: What was measured.
+        first: The session that looked.
+        second: The fresh session that confirmed; None where the first already missed.
+        used: Share of the limit that was used, by the session that counts.
+    """
+
+    result: Result
+    built: Built
+    first: Measurement
+    second: Measurement | None = None
+    used: float = 0.0
+
+    @property
+    def p50_ms(self) -> float:
+        """The larger median of the two sessions: what the cost model learns from."""
+        return max(m.latency(50) for m in (self.first, self.second) if m is not None)
+
+    def percentile_ms(self, percentile: float) -> dict[float, float]:
+        """The larger value of a percentile in the two sessions, by percentile."""
+        return {percentile: max(m.latency(percentile) for m in (self.first, self.second) if m is not None)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready summary, as the manifest keeps it."""
+        return {
+            "architecture": self.result.architecture,
+            "verdict": self.result.verdict,
+            "predicted_latency_ms": self.result.predicted.latency_ms,
+            "predicted_latency_upper_ms": self.result.predicted.latency_upper_ms,
+            "first_session_p50_ms": self.first.latency(50),
+            "second_session_p50_ms": None if self.second is None else self.second.latency(50),
+            "used_of_limit": self.used,
+        }
+
+
+@dataclass
+class Deployer:
+    """Builds and measures for one deployment.
+
+    Attributes:
+        bench: Bundle and device.
+        images: Folder to recalibrate on; the bundle's own images where None.
+        timing_only: Whether to go on without images.
+        resolution: Pinned input size.
+        seed: Of every random choice.
+        rounds: What was tried so far.
+    """
+
+    bench: Workbench
+    images: Path | None = None
+    timing_only: bool = False
+    resolution: int | None = None
+    seed: int = 0
+    rounds: list[Round] = field(default_factory=list)
+
+    def check(self) -> None:
+        """Refuses what cannot end well before long work starts.
+
+        Raises:
+            WeightsMissingError: The bundle has no weights here.
+            ImagesMissingError: There is nothing to recalibrate on.
+            ArchitectureError: The pinned resolution is not in the space.
+        """
+        self.bench.bundle.require_weights()
+        if self.resolution is not None:
+            self.bench.bundle.space.resolution_index(self.resolution)
+        if not self.timing_only:
+            self.bench.bundle.recalibration_images(min(self.bench.bundle.space.resolutions), self.images)
+
+    def build(self, architecture: Architecture, folder: Path) -> Built:
+        """Cuts out, recalibrates and exports a subnet, and checks the file against torch.
+
+        Raises:
+            DeviceError: The runtime refuses the file or computes something else.
+        """
+        import torch
+
+        from nagsdk.graph.trace import trace
+        from nagsdk.supernet.extract import extract
+
+        bundle, resolution = self.bench.bundle, architecture.resolution
+        images = None if self.timing_only else bundle.recalibration_images(resolution, self.images)
+        subnet = extract(bundle.supernet, architecture) if images is None else bundle.subnet(architecture, images)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"model{self.bench.backend.suffix}"
+        self.bench.backend.export(trace(subnet, resolution, self.bench.device.batch), path, self.bench.device, images)
+        probe = np.random.default_rng(self.seed).normal(size=(_PARITY_IMAGES, 3, resolution, resolution)).astype(np.float32)
+        if images is not None:
+            probe = images[:_PARITY_IMAGES]
+        with torch.no_grad():
+            expected = subnet(torch.from_numpy(probe)).numpy()
+        error = 0.0
+        if self.bench.presence.available:
+            with self.bench.backend.open(self.bench.device) as session:
+                compiled = self.bench.backend.compile(path, self.bench.device, folder)
+                error = check(expected, session.infer(session.load(compiled), probe))
+        return Built(architecture, path, error, 0 if images is None else len(images))
+
+    def run(self, budget: Budget, model: CostModel | None, folder: Path) -> Round | Unmeasured:
+        """Runs the loop.
+
+        Args:
+            budget: What must hold.
+            model: The cost model; may be None for exact metrics.
+            folder: Where candidates are built.
+
+        Returns:
+            The best round that held, else the last round; without the device, what was built unmeasured.
+
+        Raises:
+            InfeasibleError: No architecture holds the budget.
+            MeasurementError: The device was never quiet enough to tell.
+        """
+        bench = self.bench
+        generator = bench.generator(bench.table(budget.metric, model), self.seed)
+        limit = bench.feasible_limit(budget, model, bench.table(budget.metric, model, self.resolution))
+        best: Round | None = None
+        while len(self.rounds) < MOST_ROUNDS:
+            proposal = self._propose(generator, budget, model, limit, best)
+            if proposal is None:
+                break
+            result, architecture = proposal
+            bench.listener(Notice(f"Round {len(self.rounds) + 1}: {architecture}"))
+            built = self.build(architecture, folder / str(len(self.rounds)))
+            if not bench.presence.available:
+                return Unmeasured(result, built)
+            turn = self._measure(result, built, budget)
+            self.rounds.append(turn)
+            if turn.result.verdict == HELD:
+                best = turn
+                if turn.used >= ENOUGH_USED or budget.metric != LATENCY:
+                    break
+            if budget.metric == LATENCY:
+                assert model is not None
+                model = model.with_observation(np.array(architecture.code, np.int8), turn.p50_ms, turn.percentile_ms(budget.percentile))
+                limit = bench.limit(budget, model)
+            else:
+                limit *= 0.999 / turn.used
+        return best or self.rounds[-1]
+
+    def _propose(
+        self, generator: Generator, budget: Budget, model: CostModel | None, limit: float, best: Round | None
+    ) -> tuple[Result, Architecture] | None:
+        """The most accurate candidate not tried yet; None where nothing promises more than the best round."""
+        bench = self.bench
+        table = bench.table(budget.metric, model, self.resolution)
+        try:
+            codes = generator.propose(table, limit, CANDIDATES, self.seed)[0]
+        except InfeasibleError:
+            # The limit was feasible before what was measured tightened it: the rounds so far are the answer.
+            return None
+        tried = {turn.built.architecture for turn in self.rounds}
+        for architecture in bench.bundle.space.decode(codes[choose(bench.bundle.predictor, codes)]):
+            if architecture not in tried:
+                (result,) = describe(bench.bundle, [architecture], bench.device.id, model, budget)
+                promises = result.predicted.top1 or 0.0
+                return None if best is not None and promises <= (best.result.predicted.top1 or 0.0) else (result, architecture)
+        return None
+
+    def _measure(self, result: Result, built: Built, budget: Budget) -> Round:
+        first = self.time(built)
+        turn = Round(result, built, first)
+        if budget.metric == LATENCY:
+            turn.used = first.latency(budget.percentile) / budget.limit
+        else:
+            turn.used = (built.path.stat().st_size if budget.metric == SIZE else result.macs) / budget.limit
+        if turn.used > 1:
+            turn.result = replace(result, verdict=MISSED, measured=measured(first, budget.percentile))
+            return turn
+        turn.second = self.time(built)
+        values = measured(turn.second, budget.percentile)
+        if budget.metric == LATENCY:
+            assert values.latency_limit_ms is not None
+            turn.used = values.latency_limit_ms / budget.limit
+        turn.result = replace(result, verdict=HELD if turn.used <= 1 else MISSED, measured=values)
+        return turn
+
+    def time(self, built: Built) -> Measurement:
+        """Measures an artifact in a fresh session.
+
+        Raises:
+            DeviceError: The device failed or was busy.
+        """
+        folder = built.path.parent
+        compiled = self.bench.backend.compile(built.path, self.bench.device, folder)
+        return self.bench.time({built.architecture.text: compiled}, folder)[built.architecture.text]
+
+    def evaluate(self, built: Built) -> Measured:
+        """True top-1 of the artifact on the bundle's test images, where there are any."""
+        test = None if self.timing_only else self.bench.bundle.test_set(built.architecture.resolution)
+        if test is None or not self.bench.presence.available:
+            return Measured()
+        with stage(self.bench.listener, "evaluating on the test images"), self.bench.backend.open(self.bench.device) as session:
+            compiled = self.bench.backend.compile(built.path, self.bench.device, built.path.parent)
+            logits = session.infer(session.load(compiled), test.inputs)
+        return Measured(None, None, None, *accuracy(logits, test.labels))
+
+
+def accuracy(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[float, float, float]:
+    """Top-1 in percent with its 95 % Wilson interval."""
+    n, share = len(labels), float((logits.argmax(1) == labels).mean())
+    centre = (share + _WILSON_Z**2 / (2 * n)) / (1 + _WILSON_Z**2 / n)
+    half = _WILSON_Z * float(np.sqrt(share * (1 - share) / n + _WILSON_Z**2 / (4 * n * n))) / (1 + _WILSON_Z**2 / n)
+    return 100 * share, 100 * (centre - half), 100 * (centre + half)
+
+
+def measured(measurement: Measurement, percentile: float = 50.0) -> Measured:
+    """The figures that results show of a measurement."""
+    return Measured(measurement.latency(50), measurement.latency(90), measurement.upper(percentile))

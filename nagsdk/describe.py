@@ -1,0 +1,64 @@
+"""Results from models: what accuracy predictor and cost model say of architectures, all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nagsdk.architecture import Architecture
+from nagsdk.budget import DEFAULT_CONFIDENCE, LATENCY, Budget
+from nagsdk.bundle import Bundle
+from nagsdk.cost.model import CostModel
+from nagsdk.cost.table import exact_table
+from nagsdk.manifest import Predicted, Result
+
+
+def describe(
+    bundle: Bundle,
+    architectures: Sequence[Architecture],
+    device: str | None,
+    model: CostModel | None,
+    budgets: Sequence[Budget] | Budget | None = None,
+) -> list[Result]:
+    """Predicts accuracy and cost.
+
+    Args:
+        bundle: Space and accuracy predictor.
+        architectures: Points of its space.
+        device: Id of the device that `model` speaks of.
+        model: Cost model; latencies stay None without one.
+        budgets: What the results answer, one for all or one each; sets percentile and confidence of the upper bounds.
+    """
+    space = bundle.space
+    codes = space.encode(architectures)
+    top1 = bundle.predictor.predict(codes)
+    macs = exact_table(space, lambda layer: layer.macs).cost(codes)
+    parameters = exact_table(space, lambda layer: layer.parameters).cost(codes)
+    latency: list[float] | list[None] = [None] * len(codes)
+    upper: list[float] | list[None] = [None] * len(codes)
+    notes = (
+        []
+        if model is None or model.source == "calibration"
+        else [f"Latencies come from a shipped prior; {device} was not calibrated for this space."]
+    )
+    answered = list(budgets) if isinstance(budgets, Sequence) else [budgets] * len(codes)
+    if model is not None:
+        latency = model.predict(codes)[0].tolist()
+        asked = [(b.confidence, b.percentile) if b is not None and b.metric == LATENCY else (DEFAULT_CONFIDENCE, 50.0) for b in answered]
+        bounds = {way: model.upper(codes, *way).tolist() for way in set(asked)}
+        upper = [bounds[way][i] for i, way in enumerate(asked)]
+    return [
+        Result(
+            architecture=a.text,
+            resolution=a.resolution,
+            macs=round(float(macs[i])),
+            parameters=round(float(parameters[i])),
+            bundle=bundle.name,
+            device=device,
+            budget=answered[i],
+            predicted=Predicted(
+                float(top1.mean[i]), float(top1.low[i]), float(top1.high[i]), bool(top1.extrapolated[i]), latency[i], upper[i]
+            ),
+            warnings=(*notes, *(bundle.predictor.warnings if top1.extrapolated[i] else ())),
+        )
+        for i, a in enumerate(architectures)
+    ]

@@ -1,0 +1,1 @@
+"""Accuracy of an architecture without training it."""

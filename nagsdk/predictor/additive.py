@@ -1,0 +1,127 @@
+"""Top-1 as a sum over choices under a saturating link: what an exact frontier can be computed of.
+
+Plain additive top-1 is a poor model, because every improvement is worth less the nearer an architecture
+is to the best that the space can do. Under score = -log(asymptote - top1) improvements do add up, and a
+monotone link changes neither the order of architectures nor their Pareto frontier.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize_scalar
+
+from nagsdk.predictor.features import Floats
+from nagsdk.space.base import Codes, SearchSpace
+
+# Added to the diagonal of the normal equations; weights have mean 1, so this is worth one architecture.
+_RIDGE = 1.0
+_NEAREST, _FARTHEST = 0.02, 20.0
+
+
+@dataclass(frozen=True)
+class AdditiveScore:
+    """A score that is a sum over active decisions, and its link to top-1.
+
+    Attributes:
+        base: Score before any decision.
+        table: Score that each choice adds, shape (decisions, most choices); 0 where there is no such choice.
+        asymptote: Top-1 in per cent that no architecture reaches.
+    """
+
+    base: float
+    table: Floats
+    asymptote: float
+
+    def score(self, codes: Codes) -> Floats:
+        """Scores of architectures, shape (n,)."""
+        gains = self.table[np.arange(codes.shape[1]), np.maximum(codes, 0)]
+        result: Floats = self.base + np.where(codes >= 0, gains, 0.0).sum(1)
+        return result
+
+    def link(self, top1: ArrayLike) -> Floats:
+        """Score of a top-1 in per cent, which must lie below the asymptote."""
+        return link(np.asarray(top1, dtype=np.float64), self.asymptote)
+
+    def inverse(self, score: ArrayLike) -> Floats:
+        """Top-1 in per cent of a score; increasing, below the asymptote."""
+        return inverse(np.asarray(score, dtype=np.float64), self.asymptote)
+
+
+def link(top1: Floats, asymptote: float | Floats) -> Floats:
+    """-log(asymptote - top1)."""
+    result: Floats = -np.log(asymptote - top1)
+    return result
+
+
+def inverse(score: Floats, asymptote: float | Floats) -> Floats:
+    """Asymptote - exp(-score)."""
+    result: Floats = asymptote - np.exp(-score)
+    return result
+
+
+def ridge(features: Floats, top1: Floats, asymptote: float) -> tuple[Floats, float]:
+    """Weighted ridge regression of the linked top-1.
+
+    Weights (asymptote - top1)² make a residual of the score count as what it is in points of top-1.
+
+    Args:
+        features: Shape (n, f).
+        top1: Per cent, shape (n,).
+        asymptote: Above every top-1.
+
+    Returns:
+        Coefficients, shape (f,), and intercept.
+    """
+    target, weight = link(top1, asymptote), (asymptote - top1) ** 2
+    weight /= weight.mean()
+    centre, level = weight @ features / len(top1), weight @ target / len(top1)
+    x = features - centre
+    gram = (x * weight[:, None]).T @ x + _RIDGE * np.eye(x.shape[1])
+    coefficients: Floats = np.linalg.solve(gram, (x * weight[:, None]).T @ (target - level))
+    return coefficients, float(level - centre @ coefficients)
+
+
+def fit_asymptote(features: Floats, top1: Floats, fold: NDArray[np.intp]) -> float:
+    """The asymptote under which an additive score predicts left-out architectures best.
+
+    Args:
+        features: Shape (n, f).
+        top1: Per cent, shape (n,).
+        fold: Fold of every row; all measurements of one architecture share one.
+
+    Returns:
+        Per cent, found by a bounded search over the distance to the best top-1.
+    """
+    best, spread = float(top1.max()), float(top1.std())
+
+    def error(log_gap: float) -> float:
+        asymptote = best + spread * float(np.exp(log_gap))
+        residual = np.empty_like(top1)
+        for f in np.unique(fold):
+            out = fold == f
+            coefficients, intercept = ridge(features[~out], top1[~out], asymptote)
+            residual[out] = inverse(features[out] @ coefficients + intercept, asymptote) - top1[out]
+        return float(np.mean(residual**2))
+
+    # No network passes 100 %; far below that, a distance of 20 spreads is a straight line already.
+    farthest = min(_FARTHEST, max((100.0 - best) / spread, 2 * _NEAREST))
+    found = minimize_scalar(error, bounds=(np.log(_NEAREST), np.log(farthest)), method="bounded", options={"xatol": 0.02})
+    return best + spread * float(np.exp(found.x))
+
+
+def fit_additive(space: SearchSpace, codes: Codes, top1: Floats, asymptote: float) -> AdditiveScore:
+    """Fits the score to architectures of known (measured or predicted) top-1.
+
+    Args:
+        space: Any search space.
+        codes: Shape (n, decisions).
+        top1: Per cent, shape (n,), below the asymptote.
+        asymptote: See `fit_asymptote`.
+    """
+    coefficients, intercept = ridge(space.one_hot(codes).astype(np.float64), top1, asymptote)
+    table = np.zeros((len(space.sizes), int(space.sizes.max())))
+    table[np.arange(table.shape[1]) < space.sizes[:, None]] = coefficients
+    return AdditiveScore(intercept, table, asymptote)

@@ -1,0 +1,79 @@
+"""Inference of an ensemble of small networks on one-hot rows, in plain numpy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nagsdk.predictor.features import Floats
+
+Float32s = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """M networks of two hidden layers (H units each) with a linear path beside them.
+
+    The output of a member is x·skip + silu(silu(x·first + first_bias)·second + second_bias)·last + bias.
+
+    Attributes:
+        first: Shape (inputs, M * H), member by member.
+        first_bias: Shape (M * H,).
+        second: Shape (M, H, H).
+        second_bias: Shape (M, 1, H).
+        last: Shape (M, H, 1).
+        skip: Shape (inputs, M).
+        bias: Shape (M,).
+    """
+
+    first: Float32s
+    first_bias: Float32s
+    second: Float32s
+    second_bias: Float32s
+    last: Float32s
+    skip: Float32s
+    bias: Float32s
+
+    def __call__(self, inputs: Float32s) -> Floats:
+        """Outputs of the members, float64, shape (n, M)."""
+        members, hidden, _ = self.second.shape
+        first = _silu(inputs @ self.first + self.first_bias).reshape(len(inputs), members, hidden)
+        second = _silu(np.matmul(first.transpose(1, 0, 2), self.second) + self.second_bias)
+        deep = np.matmul(second, self.last)[..., 0].T
+        result: Floats = (deep + inputs @ self.skip + self.bias).astype(np.float64)
+        return result
+
+    def behind(self, linear_map: Floats) -> Ensemble:
+        """The same ensemble for inputs that the map, shape (new inputs, inputs), turns into the old ones."""
+        first, skip = ((linear_map @ weight).astype(np.float32) for weight in (self.first, self.skip))
+        return Ensemble(first, self.first_bias, self.second, self.second_bias, self.last, skip, self.bias)
+
+    def check(self, inputs: int) -> None:
+        """Refuses arrays that do not fit together.
+
+        Raises:
+            ValueError: A shape or type is wrong.
+        """
+        members, hidden = self.second.shape[:2]
+        wanted = {
+            "first": (inputs, members * hidden),
+            "first_bias": (members * hidden,),
+            "second": (members, hidden, hidden),
+            "second_bias": (members, 1, hidden),
+            "last": (members, hidden, 1),
+            "skip": (inputs, members),
+            "bias": (members,),
+        }
+        for field in fields(self):
+            array = getattr(self, field.name)
+            if array.shape != wanted[field.name] or array.dtype != np.float32:
+                raise ValueError(f"{field.name} has shape {array.shape} and type {array.dtype}, not {wanted[field.name]} and float32")
+
+
+def _silu(x: Float32s) -> Float32s:
+    # exp overflows to inf below -88, where the result is the right 0.
+    with np.errstate(over="ignore"):
+        result: Float32s = x / (1.0 + np.exp(-x))
+    return result

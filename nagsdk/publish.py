@@ -1,0 +1,119 @@
+"""The folder that a deployment leaves: model, manifest.json, labels and preprocessing."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from nagsdk import __version__
+from nagsdk.architecture import Architecture
+from nagsdk.budget import Budget
+from nagsdk.cost.model import CostModel
+from nagsdk.deployment import Built, Deployer, Round, Unmeasured
+from nagsdk.describe import describe
+from nagsdk.files import sha256, staged
+from nagsdk.manifest import MANIFEST, MISSED, Artifact, Deployment, Predicted, Result, manifest_bytes
+from nagsdk.workbench import PROTOCOL, Workbench
+
+_TIMING_ONLY = "Built for timing only: batch normalisation has foreign statistics, so the model's accuracy is worthless."
+
+
+def publish(deployer: Deployer, budget: Budget, model: CostModel | None, folder: Path) -> Deployment:
+    """Runs the deploy loop and leaves what held.
+
+    Args:
+        deployer: Ready to run.
+        budget: What must hold.
+        model: The cost model; None for exact metrics where nothing is known of latencies.
+        folder: Where to leave the deployment; untouched when the budget is missed.
+
+    Returns:
+        The deployment; its folder is None when the budget was missed.
+    """
+    with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
+        outcome = deployer.run(budget, model, Path(work))
+        details = {
+            "cost_model": None if model is None else {"source": model.source, "device": model.device, **model.accuracy, **model.facts},
+            "protocol": PROTOCOL.to_dict(),
+            "rounds": [turn.to_dict() for turn in deployer.rounds],
+        }
+        if isinstance(outcome, Round) and outcome.result.verdict == MISSED:
+            nearest = min(turn.used for turn in deployer.rounds) * budget.limit * 1.01
+            hint = f"No candidate held {budget} in {len(deployer.rounds)} rounds; the nearest budget that one would have held is {replace(budget, limit=float(f'{nearest:.3g}'))}."
+            return Deployment(replace(outcome.result, warnings=(*outcome.result.warnings, hint)), None, details)
+        result = outcome.result
+        if isinstance(outcome, Unmeasured):
+            result = _warned(
+                result, f"{deployer.bench.device.id} is not available ({deployer.bench.presence.reason}): nothing was measured."
+            )
+        return _leave(deployer, result, outcome.built, details, folder)
+
+
+def publish_one(deployer: Deployer, architecture: Architecture, folder: Path) -> Deployment:
+    """Builds one given architecture and leaves it unverified.
+
+    Args:
+        deployer: Ready to run.
+        architecture: What to build.
+        folder: Where to leave it.
+    """
+    bench = deployer.bench
+    with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
+        (result,) = describe(bench.bundle, [architecture], bench.device.id, bench.cost_model())
+        return _leave(deployer, _warned(result, "Exported without being timed."), deployer.build(architecture, Path(work)), {}, folder)
+
+
+def _leave(deployer: Deployer, result: Result, built: Built, details: Mapping[str, Any], folder: Path) -> Deployment:
+    bench = deployer.bench
+    if deployer.timing_only:
+        nothing = Predicted(latency_ms=result.predicted.latency_ms, latency_upper_ms=result.predicted.latency_upper_ms)
+        result = _warned(replace(result, predicted=nothing), _TIMING_ONLY)
+    true = deployer.evaluate(built)
+    result = replace(result, measured=replace(result.measured, top1=true.top1, top1_low=true.top1_low, top1_high=true.top1_high))
+    details = {
+        **_provenance(bench),
+        **details,
+        "seed": deployer.seed,
+        "timing_only": deployer.timing_only,
+        "parity": built.parity,
+        "recalibrated_on": {"images": built.recalibrated_on, "source": str(deployer.images) if deployer.images else "bundle"},
+    }
+    with staged(folder) as stage:
+        target = stage / built.path.name
+        shutil.copyfile(built.path, target)
+        result = replace(result, artifact=Artifact(target.name, sha256(target), target.stat().st_size))
+        (stage / "preprocessing.json").write_text(json.dumps(bench.bundle.preprocessing.to_dict(), indent=2) + "\n", "utf-8")
+        if bench.bundle.labels is not None:
+            (stage / "labels.txt").write_text("\n".join(bench.bundle.labels) + "\n", "utf-8")
+        (stage / MANIFEST).write_bytes(manifest_bytes(result, details))
+    return Deployment(result.with_path(folder / built.path.name), folder, details)
+
+
+def _warned(result: Result, warning: str) -> Result:
+    return replace(result, warnings=(*result.warnings, warning))
+
+
+def _provenance(bench: Workbench) -> dict[str, Any]:
+    bundle = bench.bundle
+    return {
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {
+            "nagsdk": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("torch", "numpy", "safetensors")},
+        },
+        "hashes": {"space": bundle.space.fingerprint, "weights": bundle.weights_sha256, "predictor": bundle.predictor.hash},
+        "bundle_version": bundle.description.version,
+        "device_properties": dict(bench.presence.properties),
+        "device_fingerprint": bench.presence.fingerprint,
+        "threads": bench.device.threads,
+        "preprocessing": bundle.preprocessing.to_dict(),
+    }

@@ -1,0 +1,260 @@
+"""A bundle on a device, and everything between the two that is kept from run to run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nagsdk.architecture import Architecture, LayerSpec
+from nagsdk.budget import LATENCY, MACS, Budget
+from nagsdk.bundle import Bundle, load_bundle
+from nagsdk.cost import card
+from nagsdk.cost.calibrate import Calibration, calibrate
+from nagsdk.cost.model import CostModel
+from nagsdk.cost.prior import Prior, read_prior
+from nagsdk.cost.references import reference_architecture
+from nagsdk.cost.table import AdditiveTable, exact_table
+from nagsdk.device.backend import Backend, Presence
+from nagsdk.device.description import Device
+from nagsdk.device.lock import device_lock
+from nagsdk.device.measure import measure
+from nagsdk.device.measurement import Measurement
+from nagsdk.device.protocol import Protocol
+from nagsdk.errors import DamagedBundleError, DeviceUnavailableError, InfeasibleError, NagsdkError
+from nagsdk.events import Listener, Notice, ignore
+from nagsdk.files import write_atomically
+from nagsdk.generator.decode import Completions
+from nagsdk.generator.nag import Generator
+from nagsdk.plugin import host
+from nagsdk.resources import cache_folder, shipped
+from nagsdk.store import Store
+
+# How verdicts and profiles are timed.
+PROTOCOL = Protocol()
+
+
+class Workbench:
+    """One bundle and one device, ready to work with.
+
+    Args:
+        device: Id or alias of a device.
+        bundle: Name or folder of a bundle, or the bundle itself.
+        threads: Threads of one inference; the device's own where None.
+        listener: Receives progress.
+
+    Raises:
+        UnknownNameError: There is no such device or bundle.
+        DeviceError: No plugin reaches the device.
+    """
+
+    def __init__(self, device: str, bundle: str | Path | Bundle, threads: int | None = None, listener: Listener = ignore) -> None:
+        self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+        described = host().devices.get(device)
+        self.device: Device = described if threads is None else replace(described, threads=threads)
+        self.backend: Backend = host().backend_of(self.device)
+        self.presence: Presence = self.backend.presence(self.device)
+        self.listener = listener
+        self.cache = cache_folder()
+
+    @cached_property
+    def store(self) -> Store:
+        """Measurements of earlier runs."""
+        return Store(self.cache / "measurements.sqlite")
+
+    def require_presence(self) -> None:
+        """Refuses to go on without the device.
+
+        Raises:
+            DeviceUnavailableError: With the reason.
+        """
+        if not self.presence.available:
+            raise DeviceUnavailableError(f"Device {self.device.id} is not available.", self.presence.reason)
+
+    @property
+    def key(self) -> str:
+        """Under which cost models are kept: device, runtime, threads and space."""
+        parts = (self.presence.fingerprint, str(self.device.threads), str(self.device.batch), self.bundle.space.fingerprint)
+        return hashlib.sha256(":".join(parts).encode()).hexdigest()[:16]
+
+    @property
+    def _card(self) -> Path:
+        return self.cache / "cost" / f"{self.key}.json"
+
+    @cached_property
+    def prior(self) -> Prior | None:
+        """The shipped prior of the device, at its number of threads."""
+        if self.device.prior is None:
+            return None
+        return read_prior(shipped("devices") / self.device.prior).for_threads(self.device.threads)
+
+    def cost_model(self) -> CostModel | None:
+        """The calibrated cost model, else the shipped prior, else None."""
+        space = self.bundle.space
+        if self.presence.available and self._card.is_file():
+            try:
+                return card.from_json(self._card.read_text("utf-8"), space, self.presence.fingerprint)
+            except (NagsdkError, OSError, UnicodeDecodeError) as error:
+                self.listener(Notice(f"The kept cost model is not used: {error}", warning=True))
+        if self.prior is None:
+            return None
+        self.listener(
+            Notice(f"{self.device.id} is not calibrated for {self.bundle.name}: latencies come from a shipped prior.", warning=True)
+        )
+        return CostModel.from_prior(space, self.prior, self.presence.fingerprint)
+
+    def require_cost_model(self) -> CostModel:
+        """Like `cost_model`.
+
+        Raises:
+            DeviceUnavailableError: The device is neither calibrated nor has it a prior.
+        """
+        model = self.cost_model()
+        if model is None:
+            raise DeviceUnavailableError(
+                f"Nothing is known of the latencies of {self.device.id}.",
+                f"Run: nagsdk calibrate --device {self.device.id} --bundle {self.bundle.name}.",
+            )
+        return model
+
+    def calibrate(self, samples: int, within_s: float | None = None, seed: int = 0) -> Calibration:
+        """Measures reference architectures, fits the cost model and keeps it.
+
+        Raises:
+            DeviceError: The device is absent, busy or fails.
+        """
+        self.require_presence()
+        with self.locked():
+            result = calibrate(
+                self.bundle.space,
+                self.device,
+                self.backend,
+                prior=self.prior,
+                samples=samples,
+                within_s=within_s,
+                store=self.store,
+                seed=seed,
+                allowed=self.supported,
+                listener=self.listener,
+            )
+        write_atomically(self._card, card.to_json(result.model).encode())
+        return result
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Holds the device, so that no other process of this user measures on it meanwhile."""
+        return device_lock(self.cache / "locks", self.presence.fingerprint, self.listener)
+
+    def timing_artifact(self, architecture: Architecture, folder: Path) -> Path:
+        """A compiled artifact with random weights, which cost as much time as trained ones.
+
+        Args:
+            architecture: Of the network.
+            folder: Where to leave it; made where missing.
+        """
+        from nagsdk.graph.trace import trace
+        from nagsdk.supernet.extract import Subnet
+
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{architecture.hash}{self.backend.suffix}"
+        subnet = Subnet(self.bundle.space, architecture).eval()
+        self.backend.export(trace(subnet, architecture.resolution, self.device.batch), path, self.device)
+        return self.backend.compile(path, self.device, folder)
+
+    def time(self, compiled: Mapping[str, Path], folder: Path) -> dict[str, Measurement]:
+        """Measures compiled artifacts in one fresh session, every reading kept.
+
+        Args:
+            compiled: By the text form of their architectures.
+            folder: Where the reference network is built.
+
+        Raises:
+            DeviceError: The device failed or was busy.
+        """
+        reference = self.timing_artifact(reference_architecture(self.bundle.space, self.supported), folder)
+        with self.locked(), self.backend.open(self.device) as session:
+            return measure(
+                session,
+                compiled,
+                reference,
+                PROTOCOL,
+                environment=self.presence.properties,
+                listener=self.listener,
+                on_reading=lambda name, reading: self.store.add(self.key, name, reading.to_dict()),
+            )
+
+    @cached_property
+    def supported(self) -> NDArray[np.bool_]:
+        """Choices whose layers the backend runs, shape (resolutions, decisions, most choices)."""
+        space = self.bundle.space
+        unsupported = exact_table(space, lambda layer: float(not self.backend.supports(layer, self.device)))
+        return np.equal(unsupported.choice, 0)
+
+    def table(self, metric: str, model: CostModel | None, resolution: int | None = None) -> AdditiveTable:
+        """The additive cost table of a metric; what is not supported or not asked for is masked.
+
+        Args:
+            metric: ``latency`` (ms), ``size`` (bytes) or ``macs``.
+            model: The cost model; needed for latencies.
+            resolution: Masks every other resolution.
+
+        Raises:
+            InfeasibleError: The backend supports no architecture.
+        """
+        space = self.bundle.space
+        if metric == LATENCY:
+            assert model is not None
+            table = model.table
+        elif metric == MACS:
+            table = exact_table(space, lambda layer: float(layer.macs))
+        else:
+            table = exact_table(space, _file_bytes)
+        return table.masked(self.supported, None if resolution is None else space.resolution_index(resolution))
+
+    def generator(self, table: AdditiveTable, seed: int) -> Generator:
+        """The generator of a cost table: kept from an earlier run, or distilled now and kept."""
+        key = Generator.key(self.bundle.space, self.bundle.predictor, table)
+        path = self.cache / "generators" / f"{key}-{seed}.safetensors"
+        if path.is_file():
+            try:
+                return Generator.load(path, self.bundle.space)
+            except DamagedBundleError as error:
+                self.listener(Notice(f"The kept generator is made again: {error.message}", warning=True))
+        generator = Generator.distilled(self.bundle.space, self.bundle.predictor, table, seed=seed, listener=self.listener)
+        generator.save(path)
+        return generator
+
+    def limit(self, budget: Budget, model: CostModel | None) -> float:
+        """The largest table cost whose upper bound holds the budget."""
+        if budget.metric != LATENCY:
+            return budget.limit
+        assert model is not None
+        return model.limit_for_mean(budget.limit, budget.confidence, budget.percentile)
+
+    def feasible_limit(self, budget: Budget, model: CostModel | None, table: AdditiveTable) -> float:
+        """Like `limit`, after making sure that some architecture holds it.
+
+        Raises:
+            InfeasibleError: None does; the message names what the cheapest needs.
+        """
+        limit, cheapest = self.limit(budget, model), Completions.of(self.bundle.space, table).least
+        if cheapest <= limit:
+            return limit
+        if not np.isfinite(cheapest):
+            raise InfeasibleError(f"{self.device.id} runs no architecture of {self.bundle.name}.", "Use another bundle or device.")
+        # Upper bounds are proportional to the mean, so the cheapest needs as much more than was asked as its mean passes the limit.
+        least = replace(budget, limit=float(f"{budget.limit * cheapest / limit * 1.005:.3g}"))
+        raise InfeasibleError(
+            f"No architecture of {self.bundle.name} holds {budget} on {self.device.id}: the cheapest needs {least}.",
+            f"Ask for {least} or more, or use another bundle.",
+        )
+
+
+def _file_bytes(layer: LayerSpec) -> float:
+    # Four bytes a number; the names and shapes of the nodes of one layer take some hundreds.
+    return 4.0 * layer.folded_parameters + 400.0

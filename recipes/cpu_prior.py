@@ -1,0 +1,158 @@
+"""Fits the prior of devices/cpu.toml from subnets measured on this machine.
+
+    python recipes/cpu_prior.py --measure measured.json     # about ten minutes on an idle machine
+    python recipes/cpu_prior.py measured.json               # fits and writes devices/cpu-prior.json
+
+Several files may be given, measured on different days or machines: each gets a scale of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from nagsdk.cost.calibrate import PROTOCOL, SESSIONS, export_untrained, measured_jitter
+from nagsdk.cost.drift import Taken, level
+from nagsdk.cost.features import FEATURES, FeatureTable
+from nagsdk.cost.fit import fit
+from nagsdk.cost.prior import Jitter, Prior, flat_prior
+from nagsdk.cost.references import pick_references, reference_architecture
+from nagsdk.device.description import read_device
+from nagsdk.device.measure import measure as measure_networks
+from nagsdk.events import Advanced, Event
+from nagsdk.files import write_atomically
+from nagsdk.plugin import host
+from nagsdk.space.mobilenet_v3 import MobileNetV3Space, Stage, ofa_mobilenet_v3
+
+DEVICES = Path(__file__).resolve().parent.parent / "devices"
+FOLDS = 5
+# Not measured: x86-64 processors of the last ten years differ by about two in single-thread speed, either way.
+SPREAD = 0.5
+
+
+def small_space() -> MobileNetV3Space:
+    """Networks of 0.1 to 1 ms, so that calls and small layers get their prices."""
+    depths = (1, 2, 3)
+    stages = (Stage(16, 2, "relu", False, depths), Stage(24, 2, "relu", True, depths), Stage(48, 1, "hswish", False, depths), Stage(80, 2, "hswish", True, depths))
+    return MobileNetV3Space(stages, 8, 240, 320, (3, 5, 7), (2, 4, 6), (32, 40, 48, 64, 96), 64)
+
+
+def measure(path: Path, count: int, seed: int) -> None:
+    """Measures `count` subnets of the ImageNet space and of a small one against one reference, and writes them."""
+    device = read_device(DEVICES / "cpu.toml")
+    backend = host().backend_of(device)
+    spaces = (ofa_mobilenet_v3(), small_space())
+    reference = reference_architecture(spaces[0])
+    flat = [flat_prior(FeatureTable.of(space)) for space in spaces]
+    picked = [space.decode(pick_references(space, prior, count, seed)) for space, prior in zip(spaces, flat, strict=True)]
+    taken: list[Taken] = []
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        models: dict[str, Path] = {}
+        for space, architectures in zip(spaces, picked, strict=True):
+            models |= export_untrained(space, device, backend, architectures, folder / space.fingerprint, seed, listener=_show)
+        base = export_untrained(spaces[0], device, backend, [reference], folder, seed)[reference.text]
+        for number in range(SESSIONS):
+            with backend.open(device) as session:
+                found = measure_networks(session, models, base, PROTOCOL, seed=seed + number, listener=_show)
+            taken += [Taken(str(number), name, reading) for name, one in found.items() for reading in one.readings]
+    levelled = level(taken, PROTOCOL.drift, PROTOCOL.contention)
+    content = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "environment": dict(backend.presence(device).properties),
+        "threads": device.threads,
+        "protocol": PROTOCOL.to_dict(),
+        "reference": reference.text,
+        "sessions_ms": list(levelled.sessions_ms),
+        "contended_share": levelled.contended,
+        "jitter": measured_jitter(taken, levelled, Jitter({}, 0.02), PROTOCOL).to_dict(),
+        "sets": [
+            {"space": space.to_dict(), "p50_ms": {a.text: levelled.p50_ms[a.text] for a in architectures}}
+            for space, architectures in zip(spaces, picked, strict=True)
+        ],
+    }
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def fit_prior(files: list[dict[str, Any]]) -> tuple[Prior, dict[str, float]]:
+    """The prior, and its accuracy on left-out folds after each file's own scale."""
+    features, values, file_of = [], [], []
+    sets = [(number, one) for number, content in enumerate(files) for one in content["sets"]]
+    for number, one in sets:
+        space = MobileNetV3Space.from_dict(one["space"])
+        codes = space.encode([space.parse(text) for text in one["p50_ms"]])
+        features.append(FeatureTable.of(space).of_codes(codes))
+        values.append(np.array(list(one["p50_ms"].values())))
+        file_of.append(np.full(len(codes), number))
+    x, y, group = np.concatenate(features), np.concatenate(values), np.concatenate(file_of)
+    mean = x.mean(0)
+    flat = np.divide(1.0, mean, out=np.zeros_like(mean), where=mean > 0)
+    scale = np.ones(len(files))
+    for _ in range(10 if len(files) > 1 else 1):
+        weights = fit(x, y / scale[group], flat, strength=STRENGTH).weights
+        scale = np.array([np.median(y[group == g] / (x[group == g] @ weights)) for g in range(len(files))])
+        scale /= scale[0]
+    fold = np.random.default_rng(0).permutation(len(y)) % FOLDS
+    predicted = np.zeros(len(y))
+    for f in range(FOLDS):
+        predicted[fold == f] = x[fold == f] @ fit(x[fold != f], (y / scale[group])[fold != f], flat, strength=STRENGTH).weights
+    errors = np.abs(predicted / (y / scale[group]) - 1)
+    accuracy = {
+        "within_5_percent": float(np.mean(errors <= 0.05)),
+        "within_10_percent": float(np.mean(errors <= 0.10)),
+        "rmspe": float(np.sqrt(np.mean(errors**2))),
+    }
+    jitters = [Jitter.from_dict(one["jitter"]) for one in files]
+    jitter = Jitter(
+        {p: float(np.median([j.factor(p) for j in jitters])) for p in jitters[0].runs}, float(np.median([j.sessions for j in jitters]))
+    )
+    source = {
+        "title": "measured subnets of the ImageNet space and of a small space; scale of the first file",
+        "fitted": datetime.now(UTC).date().isoformat(),
+        "measured": sorted({one["date"] for one in files}),
+        "subnets": len(y),
+        "processors": sorted({one["environment"]["processor"] for one in files}),
+        "runtimes": sorted({one["environment"]["runtime_version"] for one in files}),
+        "left_out": accuracy,
+        "spread": "an estimate, not measured: how far single-thread speeds of x86-64 processors differ",
+    }
+    return Prior(weights, SPREAD, jitter, files[0]["threads"], source), accuracy
+
+
+# Towards equal shares of all features; flat between 1e-4 and 1e-2 by the left-out error.
+STRENGTH = 1e-3
+
+
+def _show(event: Event) -> None:
+    if isinstance(event, Advanced):
+        print(f"\r{event.text[:100]:<100}", end="", file=sys.stderr)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="*", type=Path, help="measured subnets to fit")
+    parser.add_argument("--measure", type=Path, metavar="FILE", help="measure subnets and write them here")
+    parser.add_argument("--count", type=int, default=120, help="subnets of each space (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, default=DEVICES / "cpu-prior.json")
+    options = parser.parse_args()
+    if options.measure:
+        measure(options.measure, options.count, options.seed)
+    if options.files:
+        prior, accuracy = fit_prior([json.loads(path.read_text("utf-8")) for path in options.files])
+        write_atomically(options.output, prior.to_json().encode())
+        print(json.dumps({**accuracy, "prices_ms": dict(zip(FEATURES, prior.weights.round(5).tolist(), strict=True))}, indent=2))
+    elif not options.measure:
+        parser.error("name a file of measured subnets, or --measure FILE")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from nagsdk.cli import COMMANDS, cli
+
+
+def run(*arguments, **options):
+    return subprocess.run([sys.executable, "-m", "nagsdk", *arguments], capture_output=True, text=True, check=False, **options)
+
+
+def test_help_imports_nothing_heavy():
+    script = (
+        "import sys\nfrom nagsdk.cli import cli\n"
+        "try: cli.main(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'onnx', 'onnxruntime', 'pydantic', 'rich', 'scipy', 'nagsdk_onnxruntime'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(name in done.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name):
+    result = CliRunner().invoke(cli, [name, "--help"])
+    assert result.exit_code == 0 and "Usage" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("deploy", "--device", "cpu", "--budget", "80"), 2, "80ms"),
+        (("deploy", "--device", "cpu", "--budget", "80 parsecs"), 2, "parsecs"),
+        (("deploy", "--device", "cpu", "--budget", "-3ms"), 2, "positive"),
+        (("deploy", "--device", "cpv", "--budget", "1ms"), 2, "Did you mean cpu"),
+        (("deploy", "--device", "cpu", "--budget", "1ms", "--bundle", "glyph"), 2, "Did you mean glyphs"),
+        (("deploy", "--device", "cpu", "--budget", "20ms", "--bundle", "imagenet"), 5, "nagsdk bundle pull imagenet"),
+        (("generate", "--device", "cpu", "--budget", "0.001ms", "--bundle", "imagenet"), 3, "the cheapest needs"),
+        (("generate", "--device", "cpu", "--budget", "1kMACs"), 3, "the cheapest needs"),
+        (("generate", "--device", "cpu"), 2, "--budgets"),
+        (("predict", "--arch", "mbv3:r7:d=1:ks=3:e=3"), 2, "Legal"),
+        (("predict", "--archs", "/no/such/file.csv"), 2, "does not exist"),
+        (("bundle", "import-ofa", "/no/such/file"), 5, "is no file"),
+        (("bundle", "pull", "glyphs"), 5, "ships its weights"),
+        (("export", "--device", "cpu", "--arch", "x", "--output", "o"), 2, "mbv3:r"),
+        (("nonsense",), 2, "No such command"),
+    ],
+)
+def test_bad_input_ends_with_its_code_and_a_next_step(arguments, code, says):
+    done = run(*arguments)
+    assert done.returncode == code, done.stderr
+    assert says in done.stderr and done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+def test_devices_bundles_and_plugins_tell_in_json_what_they_show():
+    (device,) = [d for d in json.loads(run("devices", "--json").stdout) if d["id"] == "cpu"]
+    assert device["available"] and "onnxruntime" in device["properties"]["runtime"]
+    bundles = {b["name"]: b for b in json.loads(run("bundle", "list", "--json").stdout)}
+    assert bundles["glyphs"]["weights"] and bundles["glyphs"]["images"] and not bundles["imagenet"]["weights"]
+    (plugin,) = json.loads(run("plugins", "--json").stdout)
+    assert (plugin["name"], plugin["state"]) == ("onnxruntime", "loaded")
+    assert "glyphs" in run("bundle", "list").stdout and "loaded" in run("plugins").stdout
+
+
+def test_a_disabled_plugin_takes_its_devices_along():
+    import os
+
+    done = run("generate", "--device", "cpu", "--budget", "1ms", env={**os.environ, "NAGSDK_DISABLE_PLUGINS": "onnxruntime"})
+    assert done.returncode == 4 and "NAGSDK_DISABLE_PLUGINS" in done.stderr

@@ -1,0 +1,169 @@
+"""Calibration of a device made of numbers: exports are real (text instead of ONNX), latencies follow known prices."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nagsdk.cost.calibrate import PROTOCOL, calibrate
+from nagsdk.cost.features import FeatureTable
+from nagsdk.cost.references import pick_references
+from nagsdk.device.backend import Backend, Burst, Presence, Session
+from nagsdk.device.description import Device
+from nagsdk.errors import DeviceUnavailableError, MeasurementError, UsageError
+from nagsdk.events import Notice
+from nagsdk.store import Store
+
+DEVICE = Device("fake", "A device made of numbers", "fake")
+SAMPLES = 12
+
+
+class FakeBackend(Backend):
+    id, title, suffix = "fake", "Numbers", ".txt"
+
+    def __init__(self, world, *, stolen=0.0, dies_after=None, session_speeds=(1.0, 1.01, 0.99, 1.0)):
+        self.world, self.stolen, self.dies_after, self.speeds = world, stolen, dies_after, session_speeds
+        self.opened = self.timed = self.exported = 0
+        self.available = True
+
+    def presence(self, device):
+        return Presence(self.available, "" if self.available else "It is not plugged in.", {"processor": "numbers"}, "fake-1")
+
+    def export(self, graph, path: Path, device, images=None):
+        self.exported += 1
+        path.write_text(graph.architecture)
+
+    def open(self, device):
+        self.opened += 1
+        return FakeSession(self, self.speeds[(self.opened - 1) % len(self.speeds)])
+
+
+class FakeSession(Session):
+    def __init__(self, backend, speed):
+        self.backend, self.speed, self.loaded = backend, speed, {}
+        self.rng = np.random.default_rng(backend.opened)
+
+    def load(self, compiled):
+        architecture = self.backend.world.space.parse(compiled.read_text())
+        self.loaded[len(self.loaded)] = float(self.backend.world.exact(self.backend.world.space.encode([architecture]))[0])
+        return len(self.loaded) - 1
+
+    def unload(self, handle):
+        pass
+
+    def time(self, handle, warmup, runs, timeout_s):
+        self.backend.timed += 1
+        if self.backend.dies_after is not None and self.backend.timed > self.backend.dies_after:
+            raise MeasurementError("The device was unplugged.", "Plug it in.")
+        cpu = self.loaded[handle] * self.speed * np.exp(self.rng.normal(0, 0.01, runs))
+        wall = cpu * np.where(self.rng.random(runs) < self.backend.stolen, 3.0, 1.0)
+        return Burst(tuple(wall), tuple(cpu))
+
+    def infer(self, handle, images):
+        raise AssertionError
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def tiny(make_world, tiny_space):
+    return make_world(tiny_space)
+
+
+def run(world, backend, **more):
+    return calibrate(world.space, DEVICE, backend, prior=world.prior, samples=SAMPLES, **more)
+
+
+def test_a_calibration_measures_fits_and_tells_its_accuracy(tiny):
+    backend = FakeBackend(tiny)
+    result = run(tiny, backend)
+    fresh = tiny.sample(300)
+    assert np.sqrt(np.mean((result.model.predict(fresh)[0] / tiny.exact(fresh) - 1) ** 2)) < 0.03
+    assert len(result.codes) == SAMPLES and backend.exported == SAMPLES + 1 and backend.opened == 4
+    assert len(result.taken) == SAMPLES * PROTOCOL.rounds * 4 and result.complete
+    assert result.model.device == "fake-1" and result.model.source == "calibration"
+    assert 0.003 < result.model.jitter.sessions < 0.03 and 1 < result.model.jitter.factor(90) < 1.03
+    summary = result.to_dict()
+    assert summary["samples"] == SAMPLES and summary["within_5_percent"] > 0.8 and summary["complete"] is True
+    facts = result.model.facts
+    assert facts["seed"] == 0 and facts["protocol"] == PROTOCOL.to_dict() and facts["environment"] == {"processor": "numbers"}
+
+
+def test_the_same_seed_measures_the_same_networks(tiny):
+    expected = pick_references(tiny.space, tiny.prior, SAMPLES, 3)
+    result = run(tiny, FakeBackend(tiny), seed=3)
+    assert {tuple(c) for c in result.codes.tolist()} == {tuple(c) for c in expected.tolist()}
+
+
+def test_a_killed_calibration_goes_on_without_losing_a_reading(tiny, tmp_path):
+    store = Store(tmp_path / "store.sqlite")
+    with pytest.raises(MeasurementError, match="unplugged"):
+        run(tiny, FakeBackend(tiny, dies_after=201), store=store)
+    backend, notices = FakeBackend(tiny), []
+    result = run(tiny, backend, store=store, listener=lambda e: notices.append(e.text) if isinstance(e, Notice) else None)
+    assert len(result.taken) == SAMPLES * PROTOCOL.rounds * 4
+    kept = len(result.taken) - sum(1 for t in result.taken if t.session in {u.session for u in result.taken[-1:]})
+    assert kept > 0 and any("Going on" in text for text in notices)
+    from_scratch = FakeBackend(tiny)
+    run(tiny, from_scratch)
+    # 201 bursts before the end are 100 readings between references, less the references that begin a round.
+    assert from_scratch.timed - backend.timed > 180
+
+
+def test_a_calibration_that_ended_is_not_reused(tiny, tmp_path):
+    store = Store(tmp_path / "store.sqlite")
+    first, second = (run(tiny, backend, store=store) for backend in (FakeBackend(tiny), FakeBackend(tiny)))
+    assert not {t.session for t in first.taken} & {t.session for t in second.taken}
+
+
+def test_other_settings_do_not_go_on_with_it(tiny, tmp_path):
+    store = Store(tmp_path / "store.sqlite")
+    with pytest.raises(MeasurementError):
+        run(tiny, FakeBackend(tiny, dies_after=100), store=store)
+    backend, fresh = FakeBackend(tiny), FakeBackend(tiny)
+    run(tiny, backend, store=store, seed=1)
+    run(tiny, fresh, seed=1)
+    assert backend.timed == fresh.timed
+
+
+def test_time_that_runs_out_ends_it_early_and_says_so(tiny):
+    result = run(tiny, FakeBackend(tiny), within_s=1e-6)
+    assert not result.complete and 5 <= len(result.codes) < SAMPLES
+    assert result.to_dict()["complete"] is False
+    assert np.isfinite(result.model.upper(tiny.sample(3), 0.8)).all()
+
+
+def test_stolen_processor_time_is_told_and_does_not_spoil_the_fit(tiny):
+    notices = []
+    result = run(tiny, FakeBackend(tiny, stolen=0.5), listener=lambda e: notices.append(e) if isinstance(e, Notice) else None)
+    assert any(n.warning and "Stop other work" in n.text for n in notices)
+    fresh = tiny.sample(300)
+    assert np.sqrt(np.mean((result.model.predict(fresh)[0] / tiny.exact(fresh) - 1) ** 2)) < 0.05
+
+
+def test_a_device_without_prior_is_calibrated_too(tiny):
+    result = calibrate(tiny.space, DEVICE, FakeBackend(tiny), samples=25)
+    fresh = tiny.sample(300)
+    assert np.sqrt(np.mean((result.model.predict(fresh)[0] / tiny.exact(fresh) - 1) ** 2)) < 0.05
+
+
+def test_what_the_device_does_not_support_is_not_measured(tiny):
+    shape = FeatureTable.of(tiny.space).choice.shape[:3]
+    allowed = np.ones(shape, bool)
+    for block in tiny.space.blocks:
+        for choice in range(6):
+            allowed[:, block.decision, choice] = tiny.space.block_choice(choice).kernel == 3
+    result = run(tiny, FakeBackend(tiny), allowed=allowed)
+    for architecture in tiny.space.decode(result.codes):
+        assert set(tiny.space.settings(architecture).kernels) == {3}
+
+
+def test_an_absent_device_and_too_few_samples_are_refused(tiny):
+    backend = FakeBackend(tiny)
+    with pytest.raises(UsageError, match="too few"):
+        calibrate(tiny.space, DEVICE, backend, samples=4)
+    backend.available = False
+    with pytest.raises(DeviceUnavailableError, match="not plugged in"):
+        run(tiny, backend)
+    assert backend.opened == 0

@@ -1,0 +1,103 @@
+"""Small search spaces for the generator's tests: any forest of decisions, without layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from nagsdk.cost.table import AdditiveTable
+from nagsdk.space.base import Decision, SearchSpace
+
+
+@dataclass(frozen=True)
+class PlainSpace(SearchSpace):
+    """Decisions without layers; tables are given, not counted."""
+
+    decisions: tuple[Decision, ...]
+    family = "plain"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"decisions": [[d.name, list(d.choices), d.active_if] for d in self.decisions]}
+
+    def fixed_layers(self, resolution):
+        return ()
+
+    def choice_layers(self, resolution, decision, choice):
+        return ()
+
+    def layers(self, architecture):
+        return ()
+
+    def _text(self, code):
+        return ",".join(map(str, code))
+
+    def parse(self, text):
+        raise NotImplementedError
+
+    def all_codes(self):
+        """Every architecture once."""
+        every = np.array(list(product(*(range(s) for s in self.sizes))), np.int8)
+        return np.unique(self._deactivate(every), axis=0)
+
+
+@dataclass(frozen=True)
+class PlainScore:
+    """An additive score under the link top1 = top - exp(-slope * score)."""
+
+    base: float
+    table: Any
+    top: float = 79.0
+    slope: float = 1.0
+
+    def inverse(self, score):
+        return self.top - np.exp(-self.slope * np.asarray(score))
+
+
+def staged_space(resolutions=(32, 48), stages=2, blocks=3, choices=4):
+    """Stages of blocks whose number is a decision, like the real spaces, only smaller."""
+    decisions = [Decision("resolution", resolutions)]
+    for s in range(stages):
+        depth = len(decisions)
+        decisions.append(Decision(f"stage{s}.depth", tuple(range(1, blocks + 1))))
+        decisions += [Decision(f"stage{s}.block{b}", tuple(range(choices)), (depth, b) if b else None) for b in range(blocks)]
+    return PlainSpace(tuple(decisions))
+
+
+def random_tables(space, seed, scale=1.0):
+    """A positive cost that grows with resolution and choice, and a score that mostly does."""
+    rng = np.random.default_rng(seed)
+    shape = (len(space.decisions), int(space.sizes.max()))
+    growth = np.linspace(1.0, 1.8, len(space.resolutions))
+    price = np.sort(rng.uniform(0.1, 1.0, shape), axis=1)
+    cost = AdditiveTable(scale * growth, scale * growth[:, None, None] * price)
+    return cost, PlainScore(0.0, 0.5 * np.sort(rng.uniform(0, 0.3, shape), axis=1) + rng.normal(0, 0.02, shape))
+
+
+# Few distinct values make ties in cost and score common.
+_VALUES = st.one_of(st.integers(-3, 3).map(float), st.floats(-2, 2, allow_nan=False, width=32).map(float))
+
+
+@st.composite
+def problems(draw):
+    """(space, table, score): random forests, tables with masks, and monotone links."""
+    decisions = [Decision("resolution", (32, 48, 64)[: draw(st.integers(1, 3))])]
+    for index in range(1, 1 + draw(st.integers(1, 5))):
+        parent = draw(st.one_of(st.none(), st.integers(0, index - 1)))
+        active_if = None if parent is None else (parent, draw(st.integers(0, len(decisions[parent].choices) - 1)))
+        decisions.append(Decision(f"d{index}", tuple(range(draw(st.integers(1, 3)))), active_if))
+    space = PlainSpace(tuple(decisions))
+    r, d, c = len(space.resolutions), len(decisions), int(space.sizes.max())
+
+    def array(*shape):
+        count = int(np.prod(shape))
+        return np.array(draw(st.lists(_VALUES, min_size=count, max_size=count))).reshape(shape)
+
+    table = AdditiveTable(array(r), array(r, d, c))
+    if draw(st.booleans()):
+        mask = np.array(draw(st.lists(st.sampled_from([True, True, True, False]), min_size=r * d * c, max_size=r * d * c)))
+        table = table.masked(mask.reshape(r, d, c), draw(st.one_of(st.none(), st.integers(0, r - 1))))
+    return space, table, PlainScore(float(draw(_VALUES)), array(d, c), slope=draw(st.floats(0.1, 2)))

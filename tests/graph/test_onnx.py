@@ -1,0 +1,87 @@
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import numpy_helper
+
+from nagsdk.graph import parity
+from nagsdk.graph.ir import Conv, Linear
+from nagsdk.graph.onnx import ARCHITECTURE_KEY, write_onnx
+from nagsdk.graph.trace import trace
+from nagsdk.space.mobilenet_v3 import ofa_mobilenet_v3
+from nagsdk.testing import random_images, random_subnet, small_space
+
+
+def export(space, architecture, path, batch=1):
+    network = random_subnet(space, architecture)
+    graph = trace(network, architecture.resolution, batch)
+    write_onnx(graph, path)
+    return network, graph
+
+
+def test_files_are_valid_and_say_what_they_are(tmp_path):
+    space = small_space()
+    for architecture in space.decode(space.sample(5, np.random.default_rng(0))):
+        _, graph = export(space, architecture, tmp_path / "n.onnx", batch=3)
+        model = onnx.load(tmp_path / "n.onnx")
+        onnx.checker.check_model(model, full_check=True)
+        (source,), (target,) = model.graph.input, model.graph.output
+        assert (source.name, [d.dim_value for d in source.type.tensor_type.shape.dim]) == ("image", [3, 3, architecture.resolution, architecture.resolution])
+        assert (target.name, [d.dim_value for d in target.type.tensor_type.shape.dim]) == ("logits", [3, 10])
+        assert {p.key: p.value for p in model.metadata_props} == {ARCHITECTURE_KEY: architecture.text}
+        assert model.opset_import[0].version == 17
+        assert len(model.graph.node) == len(graph.nodes)
+
+
+def test_shapes_agree_with_onnx_itself(tmp_path):
+    space = small_space()
+    (architecture,) = space.decode(space.sample(1, np.random.default_rng(4)))
+    _, graph = export(space, architecture, tmp_path / "n.onnx")
+    inferred = onnx.shape_inference.infer_shapes(onnx.load(tmp_path / "n.onnx"), strict_mode=True)
+    shapes = [tuple(d.dim_value for d in value.type.tensor_type.shape.dim) for value in inferred.graph.value_info]
+    assert shapes == [graph.shapes[node.name] for node in graph.nodes[:-1]]
+
+
+def test_equal_graphs_give_equal_bytes(tmp_path):
+    space = small_space()
+    (architecture,) = space.decode(space.sample(1, np.random.default_rng(1)))
+    for name in ("a", "b"):
+        export(space, architecture, tmp_path / f"{name}.onnx")
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+def test_weights_arrive_bit_by_bit(tmp_path):
+    space = small_space()
+    (architecture,) = space.decode(space.sample(1, np.random.default_rng(2)))
+    _, graph = export(space, architecture, tmp_path / "n.onnx")
+    written = [numpy_helper.to_array(t) for t in onnx.load(tmp_path / "n.onnx").graph.initializer]
+    expected = [values for node in graph.nodes if isinstance(node, (Conv, Linear)) for values in (node.weight, node.bias)]
+    assert all(np.array_equal(a, b) for a, b in zip(written, expected, strict=True))
+
+
+def test_the_length_of_a_file_is_a_sum_over_its_blocks(tmp_path):
+    """What makes a size budget exact: a block adds the same number of bytes wherever it is added."""
+    space = small_space()
+
+    def size(depths, kernels):
+        architecture = space.architecture(resolution=32, depths=depths, kernels=kernels, expansions=[3] * sum(depths))
+        export(space, architecture, tmp_path / "n.onnx")
+        return (tmp_path / "n.onnx").stat().st_size
+
+    first = size((2, 1), (3, 5, 7)) - size((1, 1), (3, 7))
+    assert first > 0
+    assert first == size((2, 3), (3, 5, 7, 3, 3)) - size((1, 3), (3, 7, 3, 3))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_parity_of_full_size_subnets(tmp_path, seed):
+    space = ofa_mobilenet_v3()
+    (architecture,) = space.decode(space.sample(1, np.random.default_rng(seed), resolution=224))
+    network, _ = export(space, architecture, tmp_path / "n.onnx")
+    images = random_images(1, 224)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(tmp_path / "n.onnx"), options, providers=["CPUExecutionProvider"])
+    with torch.no_grad():
+        assert parity.check(network(torch.from_numpy(images)).numpy(), session.run(None, {"image": images})[0]) > 0

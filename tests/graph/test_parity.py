@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+
+from nagsdk.errors import DeviceError
+from nagsdk.graph.parity import check, relative_error
+
+LOGITS = np.random.default_rng(0).standard_normal((4, 10), dtype=np.float32)
+
+
+def test_the_error_is_a_share_of_the_norm_and_the_worst_image_counts():
+    actual = LOGITS.copy()
+    actual[2] *= 1.5
+    assert relative_error(LOGITS, actual) == pytest.approx(0.5, rel=1e-6)
+    assert relative_error(1000 * LOGITS, 1000 * actual) == pytest.approx(0.5, rel=1e-6)
+
+
+def test_small_differences_pass_and_are_told():
+    actual = LOGITS * np.float32(1 + 5e-6)
+    assert 1e-6 < check(LOGITS, actual) < 1e-5
+    with pytest.raises(DeviceError, match=r"differs from torch by 5\.\de-06.*more than 1e-06"):
+        check(LOGITS, actual, tolerance=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual", "message"),
+    [
+        (LOGITS, LOGITS[:, :9], "returns"),
+        (LOGITS, np.full_like(LOGITS, np.nan), "exported network returns numbers that are not finite"),
+        (np.full_like(LOGITS, np.inf), LOGITS, "torch network returns numbers that are not finite"),
+        (LOGITS, np.zeros_like(LOGITS), "differs"),
+        (np.zeros_like(LOGITS), LOGITS, "differs"),
+    ],
+)
+def test_what_cannot_be_right_is_refused(expected, actual, message):
+    with pytest.raises(DeviceError, match=message) as caught:
+        check(expected, actual)
+    assert caught.value.next_step
+
+
+def test_equal_zeros_are_equal():
+    assert check(np.zeros_like(LOGITS), np.zeros_like(LOGITS)) == 0.0

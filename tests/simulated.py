@@ -1,0 +1,56 @@
+"""A device whose latencies are known: real ONNX Runtime computes the outputs, a formula tells the time."""
+
+from pathlib import Path
+
+import numpy as np
+
+from nagsdk.device.backend import Burst, Presence, Session
+from nagsdk.graph.ir import Conv
+from nagsdk_onnxruntime.backend import OnnxRuntimeBackend
+
+
+class SimulatedSession(Session):
+    def __init__(self, real, backend):
+        self.real, self.backend, self.times = real, backend, {}
+        self.rng = np.random.default_rng(backend.sessions)
+
+    def load(self, compiled: Path) -> int:
+        handle = self.real.load(compiled)
+        self.times[handle] = float(compiled.with_suffix(".ms").read_text())
+        return handle
+
+    def unload(self, handle):
+        self.real.unload(handle)
+
+    def time(self, handle, warmup, runs, timeout_s):
+        self.backend.bursts += 1
+        ms = self.backend.world(self.times[handle]) * np.exp(self.rng.normal(0, 0.003, runs))
+        return Burst(tuple(ms.tolist()), tuple(ms.tolist()))
+
+    def infer(self, handle, images):
+        return self.real.infer(handle, images)
+
+    def close(self):
+        self.real.close()
+
+
+class SimulatedBackend(OnnxRuntimeBackend):
+    """Milliseconds are 0.05 + MACs of the convolutions / 2·10⁶, passed through `world`."""
+
+    id, title = "simulated", "A device whose latencies are known"
+
+    def __init__(self, world=lambda ms: ms, present=True):
+        self.world, self.present = world, present
+        self.sessions = self.bursts = 0
+
+    def presence(self, device):
+        return Presence(self.present, "" if self.present else "It is not plugged in.", {"runtime": "simulated"}, "simulated")
+
+    def export(self, graph, path, device, images=None):
+        super().export(graph, path, device, images)
+        macs = sum(n.weight.size * np.prod(graph.shapes[n.name][2:]) for n in graph.nodes if isinstance(n, Conv))
+        path.with_suffix(".ms").write_text(str(0.05 + float(macs) / 2e6))
+
+    def open(self, device):
+        self.sessions += 1
+        return SimulatedSession(super().open(device), self)

@@ -1,0 +1,123 @@
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from nagsdk.errors import DamagedBundleError, UsageError
+from nagsdk.preprocessing import Preprocessing
+from nagsdk.supernet.data import ArrayBatches
+from nagsdk.supernet.evaluate import top1
+from nagsdk.supernet.extract import extract
+from nagsdk.supernet.network import Supernet
+from nagsdk.supernet.recalibrate import recalibrate
+from nagsdk.supernet.train import CheckpointSaved, TrainAdvanced, TrainRecipe, extremes, initialise, sandwich, train
+
+RECIPE = TrainRecipe(steps=30, learning_rate=1e-2, largest_first=5, checkpoint_every=10)
+PLAIN = Preprocessing((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def batches() -> ArrayBatches:
+    """Five classes told apart by the colour of a square."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 5, 320)
+    images = rng.integers(0, 80, (320, 24, 24, 3), dtype=np.uint8)
+    colours = np.array([[170, 0, 0], [0, 170, 0], [0, 0, 170], [170, 170, 0], [0, 170, 170]], np.uint8)
+    images[:, 6:18, 6:18] += colours[labels][:, None, None]
+    return ArrayBatches(images, labels, 32, PLAIN)
+
+
+def fresh(space) -> Supernet:
+    supernet = Supernet(space)
+    initialise(supernet, 1)
+    return supernet
+
+
+def test_the_smallest_and_the_largest_learn(tiny_space, batches):
+    supernet, events = fresh(tiny_space), []
+    train(supernet, batches, RECIPE, events.append)
+    steps = [e for e in events if isinstance(e, TrainAdvanced)]
+    assert [int(e.done) for e in steps] == list(range(1, 31))
+    assert np.mean([e.loss_largest for e in steps[-5:]]) < 0.7 * steps[0].loss_largest
+    assert all(math.isnan(e.loss_smallest) for e in steps[:5]) and not any(math.isnan(e.loss_smallest) for e in steps[5:])
+    images, labels = batches(0, 24)
+    for architecture in tiny_space.decode(extremes(tiny_space)):
+        subnet = extract(supernet, dataclasses.replace(architecture, resolution=24))
+        recalibrate(subnet, [images])
+        assert top1(subnet, images, labels) > 60
+
+
+def test_a_resumed_run_ends_in_the_same_weights(tiny_space, batches, tmp_path):
+    whole = fresh(tiny_space)
+    train(whole, batches, RECIPE)
+
+    class Killed(Exception):
+        pass
+
+    def kill(event):
+        if isinstance(event, TrainAdvanced) and event.done == 17:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(fresh(tiny_space), batches, RECIPE, kill, tmp_path)
+    assert json.loads((tmp_path / "state.json").read_text())["step"] == 10
+    resumed, events = Supernet(tiny_space), []
+    train(resumed, batches, RECIPE, events.append, tmp_path)
+    assert [int(e.done) for e in events if isinstance(e, TrainAdvanced)] == list(range(11, 31))
+    assert [e.step for e in events if isinstance(e, CheckpointSaved)] == [20, 30]
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+    assert [p.name for p in tmp_path.glob("step-*")] == ["step-0000030.safetensors"]
+
+
+def test_a_foreign_or_torn_checkpoint_is_refused(tiny_space, batches, tmp_path):
+    short = dataclasses.replace(RECIPE, steps=2, checkpoint_every=1)
+    train(fresh(tiny_space), batches, short, checkpoint_dir=tmp_path)
+    with pytest.raises(UsageError, match="another recipe"):
+        train(fresh(tiny_space), batches, dataclasses.replace(short, seed=7), checkpoint_dir=tmp_path)
+    file = next(tmp_path.glob("step-*"))
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(DamagedBundleError, match="torn"):
+        train(fresh(tiny_space), batches, short, checkpoint_dir=tmp_path)
+
+
+def test_every_sandwich_holds_both_extremes_at_one_resolution(tiny_space):
+    smallest, largest = extremes(tiny_space)
+    macs = [tiny_space.macs(a) for a in tiny_space.decode(tiny_space.sample(200, np.random.default_rng(0)))]
+    low, high = (tiny_space.macs(a) for a in tiny_space.decode(np.stack([smallest, largest])))
+    assert low <= min(macs) and max(macs) <= high
+    seen = set()
+    for step in range(5, 30):
+        codes = sandwich(tiny_space, RECIPE, step)
+        assert (codes[0, 1:] == largest[1:]).all() and (codes[-1, 1:] == smallest[1:]).all() and len(codes) == 4
+        assert len(set(codes[:, 0])) == 1
+        tiny_space.validate(codes)
+        seen.add(int(codes[0, 0]))
+    assert seen == {0, 1}
+    assert len(sandwich(tiny_space, RECIPE, 4)) == 1
+
+
+def test_the_rate_rises_and_falls():
+    rates = [RECIPE.rate(step) for step in range(RECIPE.steps)]
+    assert max(rates) == pytest.approx(RECIPE.learning_rate)
+    assert rates[0] < rates[1] and sorted(rates[2:], reverse=True) == rates[2:] and 0 <= rates[-1] < 0.01 * RECIPE.learning_rate
+
+
+def test_initialise_leaves_the_global_random_state(tiny_space):
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    supernet = Supernet(tiny_space)
+    torch.manual_seed(3)
+    initialise(supernet, 0)
+    assert torch.equal(torch.rand(1), expected)

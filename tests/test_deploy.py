@@ -1,0 +1,181 @@
+"""The deploy loop on a device whose latencies are known, with the real bundle and the real runtime."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import onnxruntime
+import pytest
+
+import nagsdk
+from nagsdk import plugin
+from nagsdk.budget import Budget
+from nagsdk.bundle import load_bundle
+from nagsdk.device.description import Device
+from nagsdk.errors import DeviceUnavailableError, ImagesMissingError, InfeasibleError, OutputError, WeightsMissingError
+from nagsdk.files import sha256
+from nagsdk.manifest import read_manifest
+from tests.simulated import SimulatedBackend
+
+
+@pytest.fixture
+def simulate(monkeypatch):
+    """Registers a simulated device and returns its backend."""
+
+    def register(**options):
+        backends, devices = plugin.Registry("backend", plugin.Backend), plugin.Registry("device", Device)
+        backend = SimulatedBackend(**options)
+        backends.add(backend)
+        devices.add(Device("board", "A board", "simulated"))
+        found = plugin.Host((), backends, devices)
+        for module in ("nagsdk.plugin", "nagsdk.api", "nagsdk.workbench"):
+            monkeypatch.setattr(f"{module}.host", lambda: found)
+        return backend
+
+    return register
+
+
+def test_a_budget_is_held_and_everything_is_left(simulate, tmp_path):
+    simulate()
+    deployment = nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out")
+    result = deployment.result
+    assert deployment.verdict == "held"
+    assert 0.85 * 1.5 < result.measured.latency_p50_ms <= result.measured.latency_limit_ms <= 1.5
+    assert result.measured.top1_low < result.measured.top1 < result.measured.top1_high
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["labels.txt", "manifest.json", "model.onnx", "preprocessing.json"]
+    manifest = read_manifest(tmp_path / "out")
+    assert manifest["artifact"] == {
+        "path": "model.onnx",
+        "sha256": sha256(tmp_path / "out" / "model.onnx"),
+        "bytes": (tmp_path / "out" / "model.onnx").stat().st_size,
+    }
+    assert manifest["rounds"][-1]["verdict"] == "held" and manifest["parity"] < 1e-5
+    assert {k: v for k, v in manifest.items() if k in result.to_dict() and k != "artifact"} == {
+        k: v for k, v in json.loads(json.dumps(result.to_dict())).items() if k != "artifact"
+    }
+
+
+def test_the_file_computes_what_the_bundles_subnet_computes(simulate, tmp_path):
+    import torch
+
+    simulate()
+    deployment = nagsdk.deploy(device="board", budget="1ms", output=tmp_path / "out")
+    bundle = load_bundle("glyphs")
+    architecture = bundle.space.parse(deployment.result.architecture)
+    test = bundle.test_set(architecture.resolution)
+    session = onnxruntime.InferenceSession(deployment.result.artifact.path, providers=["CPUExecutionProvider"])
+    logits = np.concatenate([session.run(None, {"image": x[None]})[0] for x in test.inputs[:200]])
+    with torch.no_grad():
+        expected = bundle.subnet(architecture)(torch.from_numpy(test.inputs[:200])).numpy()
+    assert np.linalg.norm(logits - expected) < 1e-4 * np.linalg.norm(expected)
+    assert (logits.argmax(1) == test.labels[:200]).mean() > 0.8
+
+
+def test_a_device_that_slowed_down_is_met_by_the_loop(simulate, tmp_path):
+    backend = simulate()
+    nagsdk.calibrate(device="board")
+    backend.world = lambda ms: 1.12 * ms
+    deployment = nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out")
+    rounds = deployment.details["rounds"]
+    assert rounds[0]["verdict"] == "missed" and deployment.verdict == "held" and len(rounds) <= 5
+    assert deployment.result.measured.latency_limit_ms <= 1.5
+
+
+def test_a_miss_leaves_nothing_and_names_the_nearest_budget(simulate, tmp_path):
+    backend = simulate()
+    nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out")
+    before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
+    backend.world = lambda ms: 1.6 + 0.01 * ms
+    missed = nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out")
+    assert missed.verdict == "missed" and missed.folder is None and missed.result.artifact.path is None
+    assert "nearest budget" in missed.result.warnings[-1]
+    assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == before
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
+def test_percentiles_and_exact_metrics(simulate, tmp_path):
+    simulate()
+    high = nagsdk.deploy(device="board", budget="1.5ms@p90", output=tmp_path / "p90")
+    assert high.verdict == "held" and high.result.measured.latency_p90_ms <= 1.5
+    size = nagsdk.deploy(device="board", budget="500kB", output=tmp_path / "size")
+    assert size.verdict == "held" and 350e3 < size.result.artifact.bytes <= 500e3
+    macs = nagsdk.deploy(device="board", budget="2MMACs", output=tmp_path / "macs", resolution=40)
+    assert macs.verdict == "held" and 1.8e6 < macs.result.macs <= 2e6 and macs.result.resolution == 40
+
+
+def test_without_the_device_nothing_is_promised(simulate, tmp_path):
+    backend = simulate()
+    nagsdk.calibrate(device="board")
+    backend.present = False
+    with pytest.raises(DeviceUnavailableError, match="Nothing is known"):
+        nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out")
+    deployment = nagsdk.deploy(device="board", budget="2MMACs", output=tmp_path / "out")
+    assert deployment.verdict == "unverified" and "not plugged in" in deployment.result.warnings[-1]
+    assert deployment.result.measured.latency_p50_ms is None
+
+
+def test_requests_that_cannot_end_well_are_refused_before_anything_is_measured(simulate, tmp_path):
+    backend = simulate()
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("x")
+    with pytest.raises(OutputError):
+        nagsdk.deploy(device="board", budget="1ms", output=tmp_path / "thesis")
+    with pytest.raises(WeightsMissingError):
+        nagsdk.deploy(device="board", budget="1ms", bundle="imagenet", output=tmp_path / "out")
+    with pytest.raises(ImagesMissingError):
+        nagsdk.deploy(device="board", budget="1ms", images=tmp_path / "thesis", output=tmp_path / "out")
+    assert backend.sessions == 0 and not (tmp_path / "out").exists()
+
+
+def test_too_small_a_budget_names_the_cheapest(simulate):
+    simulate()
+    nagsdk.calibrate(device="board")
+    with pytest.raises(InfeasibleError) as caught:
+        nagsdk.generate(device="board", budgets=["0.001ms"])
+    named = Budget.parse(caught.value.next_step.split("Ask for ")[1].split(" or more")[0])
+    (result,) = nagsdk.generate(device="board", budgets=[named])
+    assert result.predicted.latency_upper_ms <= named.limit
+
+
+def test_an_interrupted_calibration_loses_no_reading(simulate):
+    backend = simulate()
+
+    def world(ms):
+        if backend.bursts == 150:
+            raise KeyboardInterrupt
+        return ms
+
+    backend.world = world
+    with pytest.raises(KeyboardInterrupt):
+        nagsdk.calibrate(device="board")
+    at, events = backend.bursts, []
+    backend.world = lambda ms: ms
+    nagsdk.calibrate(device="board", on_event=events.append)
+    resumed = backend.bursts - at
+    nagsdk.calibrate(device="board")
+    assert any("Going on" in e.text for e in events) and resumed < backend.bursts - at - resumed
+
+
+def test_a_killed_deploy_leaves_nothing_half_written(tmp_path):
+    """The real device, killed when the model has just been built."""
+    script = (
+        "import nagsdk, os, sys\n"
+        "from nagsdk import deployment\n"
+        "deployment.Deployer.evaluate = lambda self, built: os.kill(os.getpid(), 9)\n"
+        "nagsdk.deploy(device='cpu', budget='2MMACs', output=sys.argv[1])"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "out")], check=False, env={**os.environ})
+    assert done.returncode == -9 and not (tmp_path / "out").exists()
+
+
+def test_generation_is_deterministic_and_answers_each_budget(simulate):
+    simulate()
+    nagsdk.calibrate(device="board")
+    budgets = ["0.8ms", "1.2ms", "2ms"]
+    first, again = (nagsdk.generate(device="board", budgets=budgets) for _ in range(2))
+    assert [r.to_dict() for r in first] == [r.to_dict() for r in again]
+    assert all(r.predicted.latency_upper_ms <= r.budget.limit for r in first)
+    assert first[0].predicted.top1 < first[2].predicted.top1
+    assert [r.resolution for r in nagsdk.generate(device="board", budgets=["2ms"], resolution=32)] == [32]
