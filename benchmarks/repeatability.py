@@ -115,6 +115,8 @@ def main() -> None:
             "measured": float(np.isfinite(values).mean()),
             "within_5_percent": float((np.abs(known) <= BAND).mean()) if len(known) else None,
             "p96_deviation": float(np.quantile(np.abs(known), TARGET)) if len(known) else None,
+            # What all networks of a process share, and what is a network's own.
+            "common_percent": [100 * float(np.median(row[np.isfinite(row)])) if np.isfinite(row).any() else None for row in found],
         }
     for key in ("seconds_per_network", "readings_per_network", "contention", "reference_quiet_ms"):
         result[key] = [run[key] for run in runs]
@@ -127,7 +129,8 @@ def main() -> None:
         figures = result[way]
         assert isinstance(figures, dict)
         share = "nothing to compare" if figures["within_5_percent"] is None else f"{figures['within_5_percent']:6.1%} within ±5 %, 96 % within ±{figures['p96_deviation']:.1%}"
-        print(f"  {title:45s} {share}   ({figures['measured']:.0%} measured)")
+        common = ", ".join("-" if value is None else f"{value:+.1f}" for value in figures["common_percent"])
+        print(f"  {title:45s} {share}   ({figures['measured']:.0%} measured; common to a process: {common} %)")
     print(f"  target                                        {TARGET:.0%} within ±5 %")
     seconds, readings = np.mean([run["seconds_per_network"] for run in runs]), np.mean([run["readings_per_network"] for run in runs])
     levels = ", ".join(f"{run['reference_quiet_ms']:.2f}" for run in runs)

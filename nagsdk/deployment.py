@@ -13,7 +13,7 @@ from nagsdk.architecture import Architecture
 from nagsdk.budget import LATENCY, SIZE, Budget
 from nagsdk.cost.model import CostModel
 from nagsdk.describe import describe
-from nagsdk.device.measurement import Measurement
+from nagsdk.device.measurement import LEAST_ROUNDS, Measurement
 from nagsdk.errors import InfeasibleError
 from nagsdk.events import Notice, stage
 from nagsdk.generator.choose import choose
@@ -27,6 +27,7 @@ CANDIDATES = 64
 ENOUGH_USED = 0.92
 _PARITY_IMAGES = 4
 _WILSON_Z = 1.959964
+_DISTURBED = "The device was never quiet: other work on it makes the measured latency too high, never too low."
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,11 @@ class Round:
     @property
     def p50_ms(self) -> float:
         """The larger median of the two sessions: what the cost model learns from."""
-        return max(m.latency(50) for m in (self.first, self.second) if m is not None)
+        return max(figure(m, 50) for m in (self.first, self.second) if m is not None)
 
     def percentile_ms(self, percentile: float) -> dict[float, float]:
         """The larger value of a percentile in the two sessions, by percentile."""
-        return {percentile: max(m.latency(percentile) for m in (self.first, self.second) if m is not None)}
+        return {percentile: max(figure(m, percentile) for m in (self.first, self.second) if m is not None)}
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready summary, as the manifest keeps it."""
@@ -88,8 +89,9 @@ class Round:
             "verdict": self.result.verdict,
             "predicted_latency_ms": self.result.predicted.latency_ms,
             "predicted_latency_upper_ms": self.result.predicted.latency_upper_ms,
-            "first_session_p50_ms": self.first.latency(50),
-            "second_session_p50_ms": None if self.second is None else self.second.latency(50),
+            "first_session_p50_ms": figure(self.first, 50),
+            "quiet": enough_quiet(self.first if self.second is None else self.second),
+            "second_session_p50_ms": None if self.second is None else figure(self.second, 50),
             "used_of_limit": self.used,
         }
 
@@ -170,7 +172,7 @@ class Deployer:
 
         Raises:
             InfeasibleError: No architecture holds the budget.
-            MeasurementError: The device was never quiet enough to tell.
+            DeviceError: The device failed or was busy.
         """
         bench = self.bench
         generator = bench.generator(bench.table(budget.metric, model), self.seed)
@@ -219,32 +221,37 @@ class Deployer:
         return None
 
     def _measure(self, result: Result, built: Built, budget: Budget) -> Round:
-        first = self.time(built)
+        first = self.time(built, budget)
         turn = Round(result, built, first)
         if budget.metric == LATENCY:
-            turn.used = first.latency(budget.percentile) / budget.limit
+            turn.used = figure(first, budget.percentile) / budget.limit
         else:
             turn.used = (built.path.stat().st_size if budget.metric == SIZE else result.macs) / budget.limit
         if turn.used > 1:
             turn.result = replace(result, verdict=MISSED, measured=measured(first, budget.percentile))
             return turn
-        turn.second = self.time(built)
+        turn.second = self.time(built, budget)
         values = measured(turn.second, budget.percentile)
         if budget.metric == LATENCY:
             assert values.latency_limit_ms is not None
             turn.used = values.latency_limit_ms / budget.limit
-        turn.result = replace(result, verdict=HELD if turn.used <= 1 else MISSED, measured=values)
+        warnings = result.warnings if enough_quiet(turn.second) else (*result.warnings, _DISTURBED)
+        turn.result = replace(result, verdict=HELD if turn.used <= 1 else MISSED, measured=values, warnings=warnings)
         return turn
 
-    def time(self, built: Built) -> Measurement:
-        """Measures an artifact in a fresh session.
+    def time(self, built: Built, budget: Budget) -> Measurement:
+        """Measures an artifact in a fresh session; once more where disturbed readings miss the budget, which proves nothing.
 
         Raises:
             DeviceError: The device failed or was busy.
         """
-        folder = built.path.parent
+        folder, name = built.path.parent, built.architecture.text
         compiled = self.bench.backend.compile(built.path, self.bench.device, folder)
-        return self.bench.time({built.architecture.text: compiled}, folder)[built.architecture.text]
+        found = self.bench.time({name: compiled}, folder)[name]
+        if budget.metric == LATENCY and not enough_quiet(found) and found.upper(budget.percentile, disturbed=True) > budget.limit:
+            self.bench.listener(Notice("The device was busy with something else; measuring again."))
+            found = self.bench.time({name: compiled}, folder)[name]
+        return found
 
     def evaluate(self, built: Built) -> Measured:
         """True top-1 of the artifact on the bundle's test images, where there are any."""
@@ -265,6 +272,17 @@ def accuracy(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[fl
     return 100 * share, 100 * (centre - half), 100 * (centre + half)
 
 
+def enough_quiet(measurement: Measurement) -> bool:
+    """Whether the figures of a measurement rest on quiet readings alone."""
+    return len(measurement.quiet) >= LEAST_ROUNDS
+
+
+def figure(measurement: Measurement, percentile: float) -> float:
+    """A percentile in milliseconds, of the quiet readings where there are enough, else of all: those only overstate."""
+    return measurement.latency(percentile, disturbed=not enough_quiet(measurement))
+
+
 def measured(measurement: Measurement, percentile: float = 50.0) -> Measured:
     """The figures that results show of a measurement."""
-    return Measured(measurement.latency(50), measurement.latency(90), measurement.upper(percentile))
+    upper = measurement.upper(percentile, disturbed=not enough_quiet(measurement))
+    return Measured(figure(measurement, 50), figure(measurement, 90), upper)

@@ -149,6 +149,7 @@ def main() -> None:
     if options.files:
         prior, accuracy = fit_prior([json.loads(path.read_text("utf-8")) for path in options.files])
         write_atomically(options.output, prior.to_json().encode())
+        options.output.chmod(0o644)
         print(json.dumps({**accuracy, "prices_ms": dict(zip(FEATURES, prior.weights.round(5).tolist(), strict=True))}, indent=2))
     elif not options.measure:
         parser.error("name a file of measured subnets, or --measure FILE")

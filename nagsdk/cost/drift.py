@@ -21,6 +21,7 @@ from nagsdk.device.measurement import Reading
 
 _QUIET_QUANTILE = 0.1
 _MOSTLY = 0.5
+_LEAST_READINGS = 3
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def level(taken: Sequence[Taken], drift: float, contention: float) -> Levelled:
     Args:
         taken: Readings of all sessions.
         drift: Largest slow-down of the reference that counts as quiet (see `Protocol`).
-        contention: Largest wall / CPU time of a burst whose wall time is used; CPU time stands in above it.
+        contention: Largest wall / CPU time of a burst that kept the processor.
     """
     sessions: dict[str, list[float]] = {}
     networks: dict[str, list[Reading]] = {}
@@ -85,7 +86,7 @@ def level(taken: Sequence[Taken], drift: float, contention: float) -> Levelled:
         p50_ms = {name: float(np.quantile([v for r in part for v in r.burst.cpu_ms], _QUIET_QUANTILE)) for name, part in networks.items()}
     else:
         scale = float(np.median(quiet))
-        p50_ms = {name: scale * float(np.median([_burst_ms(r, contention) / r.reference_ms for r in part])) for name, part in networks.items()}
+        p50_ms = {name: scale * _ratio(part, contention) for name, part in networks.items()}
     return Levelled(p50_ms, levels, quiet, contended)
 
 
@@ -94,5 +95,7 @@ def _quiet_level(references: np.ndarray[tuple[int], np.dtype[np.float64]], drift
     return float(np.median(references[references <= np.quantile(references, _QUIET_QUANTILE) * drift]))
 
 
-def _burst_ms(reading: Reading, contention: float) -> float:
-    return float(np.median(reading.burst.cpu_ms if reading.contention > contention else reading.burst.wall_ms))
+def _ratio(readings: Sequence[Reading], contention: float) -> float:
+    """Latency over the reference's: of the readings that kept the processor, of all where these are too few."""
+    kept = [r for r in readings if r.contention <= contention]
+    return float(np.median([r.percentile(50) / r.reference_ms for r in (kept if len(kept) >= _LEAST_READINGS else readings)]))

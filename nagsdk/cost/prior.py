@@ -39,7 +39,7 @@ class Jitter:
         at = ndtri([p / 100 for p, _ in known])
         values = np.maximum.accumulate([v for _, v in known])
         z = float(ndtri(percentile / 100))
-        if z <= at[-1]:
+        if z <= at[-1] or len(known) == 1:
             return max(1.0, float(np.interp(z, at, values)))
         return float(1.0 + (values[-1] - 1.0) * z / at[-1])
 

@@ -7,6 +7,7 @@ monotone link changes neither the order of architectures nor their Pareto fronti
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,3 +126,52 @@ def fit_additive(space: SearchSpace, codes: Codes, top1: Floats, asymptote: floa
     table = np.zeros((len(space.sizes), int(space.sizes.max())))
     table[np.arange(table.shape[1]) < space.sizes[:, None]] = coefficients
     return AdditiveScore(intercept, table, asymptote)
+
+
+def distil(
+    space: SearchSpace,
+    predict: Callable[[Codes], Floats],
+    codes: Codes,
+    asymptote: float,
+    rng: np.random.Generator,
+    count: int = 20_000,
+    stray: float = 0.1,
+) -> AdditiveScore:
+    """Fits the score to what a predictor says around the measured architectures.
+
+    On measurements left out this serves better than fitting to the measurements themselves, and better
+    than fitting to architectures drawn from the whole space, where the predictor knows less.
+
+    Args:
+        space: Any search space.
+        predict: Top-1 in per cent of codes, below the asymptote.
+        codes: The measured architectures.
+        asymptote: See `fit_asymptote`.
+        rng: Of the sample.
+        count: Architectures that are drawn.
+        stray: Share of the decisions that are redrawn.
+    """
+    sample = codes[rng.integers(0, len(codes), count)]
+    resolution = sample[:, 0]
+    sample = space.mutate(sample, rng, stray)
+    sample[:, 0] = resolution
+    score = fit_additive(space, sample, predict(sample), asymptote)
+    return with_unmeasured(score, predict, codes, np.setdiff1d(np.arange(len(space.resolutions)), codes[:, 0]))
+
+
+def with_unmeasured(score: AdditiveScore, predict: Callable[[Codes], Floats], codes: Codes, unmeasured: NDArray[np.intp]) -> AdditiveScore:
+    """Gives resolutions without measurements the column that fits the measured architectures best there.
+
+    Args:
+        score: Fitted at the measured resolutions.
+        predict: Top-1 in per cent of codes, below the asymptote.
+        codes: The measured architectures.
+        unmeasured: Choice indices of the resolutions.
+    """
+    parents, table = np.unique(codes, axis=0), score.table.copy()
+    rest = score.score(parents) - score.table[0, parents[:, 0]]
+    for r in unmeasured:
+        parents[:, 0] = r
+        top1 = predict(parents)
+        table[0, r] = np.average(score.link(top1) - rest, weights=(score.asymptote - top1) ** 2)
+    return AdditiveScore(score.base, table, score.asymptote)

@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 import PIL
 import torch
-from figures import spread, write_table
+from figures import read_table, spread, write_table
 from fonts import Face, catalogue, split
+from pack import pack
 from render import Look, render_many
 from safetensors.torch import save
 from setting import BATCH, PASSES, PREPROCESSING, SIDE, glyph_space
@@ -29,6 +30,7 @@ from sheets import read_sheet, write_sheet
 
 from nagsdk.events import Advanced, Event
 from nagsdk.files import write_atomically
+from nagsdk.predictor.fit import fit_predictor
 from nagsdk.space.mobilenet_v3 import MobileNetV3Space
 from nagsdk.supernet.checkpoint import load_supernet
 from nagsdk.supernet.data import ArrayBatches, portions, prepare
@@ -37,6 +39,7 @@ from nagsdk.supernet.network import Supernet
 from nagsdk.supernet.train import CheckpointSaved, TrainAdvanced, extremes, initialise, train
 
 WEIGHTS = "supernet.safetensors"
+PREDICTOR = ("predictor.safetensors", "predictor.json")
 SUBNETS = 300
 PARTS = ("train", "validation", "test")
 COUNTS = {"train": 100_000, "validation": 4096}
@@ -141,7 +144,15 @@ def test_figures(work: Path, supernet: Supernet, seed: int) -> dict[str, Any]:
     return figures
 
 
-def provenance(parts: dict[str, list[Face]], figures: dict[str, Any], card: dict[str, Any], seed: int) -> dict[str, Any]:
+def predict_accuracy(work: Path, space: MobileNetV3Space, table: Path, seed: int) -> None:
+    """Fits the accuracy predictor to the measured subnets."""
+    if not all((work / name).exists() for name in PREDICTOR):
+        subnets, top1 = read_table(table, space)
+        source = f"{len(subnets)} subnets of this bundle, each recalibrated and measured on {COUNTS['validation']} pictures of fonts of its own (measured.csv)"
+        fit_predictor(space, space.encode(subnets), top1, source=source, seed=seed, listener=show).save(work)
+
+
+def provenance(parts: dict[str, list[Face]], figures: dict[str, Any], seed: int) -> dict[str, Any]:
     """What bundle.json tells of how the bundle came about."""
     fonts = {
         name: {"files": len(part), "families": sorted({face.family for face in part}), "groups": len({face.group for face in part})}
@@ -160,7 +171,6 @@ def provenance(parts: dict[str, list[Face]], figures: dict[str, Any], card: dict
             "seed": seed,
         },
         "top1_on_test_fonts": figures,
-        "predictor": card,
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "pillow": PIL.__version__, "numpy": np.__version__},
         "built": time.strftime("%Y-%m-%d", time.gmtime()),
     }
@@ -199,9 +209,9 @@ def main() -> int:
     supernet = train_supernet(options.work, options.seed)
     table = measure_subnets(options.work, supernet, options.seed)
     figures = test_figures(options.work, supernet, options.seed)
-    card = fit_predictor(options.work, supernet.space, table, options.seed)
+    predict_accuracy(options.work, supernet.space, table, options.seed)
     files = [options.work / name for name in (WEIGHTS, "measured.csv", "recalibration.webp", "test.webp", "test_labels.json", *PREDICTOR)]
-    facts = provenance(parts, figures, card, options.seed)
+    facts = provenance(parts, figures, options.seed)
     pack(options.output, supernet.space, files, RECALIBRATION, TEST, facts)
     print(json.dumps(facts, indent=1))
     return 0

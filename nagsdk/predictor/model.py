@@ -1,0 +1,231 @@
+"""The accuracy predictor: top-1 of an architecture without training it, with an honest interval.
+
+An ensemble of small networks predicts the linked top-1 (see `nagsdk.predictor.additive`) from the one-hot
+encoding. Inference is plain numpy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from nagsdk.errors import DamagedBundleError
+from nagsdk.files import write_atomically
+from nagsdk.predictor.additive import AdditiveScore, with_unmeasured
+from nagsdk.predictor.ensemble import Ensemble, Float32s
+from nagsdk.predictor.features import Floats
+from nagsdk.space.base import Codes, SearchSpace
+
+FORMAT = 1
+LEVEL = 0.9
+WEIGHTS, CARD = "predictor.safetensors", "predictor.json"
+_MOST_WEIGHTS, _MOST_CARD = 64 * 10**6, 10**6
+_CHUNK = 8192
+
+
+@dataclass(frozen=True)
+class AccuracyPrediction:
+    """Predictions of n architectures; every array has shape (n,).
+
+    Attributes:
+        mean: Top-1 in per cent.
+        low: Lower end of the 90 % interval of a measured top-1.
+        high: Its upper end.
+        extrapolated: Whether the resolution was not measured, or the architecture is farther from the
+            measured ones than any group of them is from the others.
+    """
+
+    mean: Floats
+    low: Floats
+    high: Floats
+    extrapolated: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """How wide the 90 % interval is.
+
+    The half-width in points of top-1 is scale · sqrt(spread² + floor²), where spread is the members'
+    standard deviation in points.
+
+    Attributes:
+        scale: See above.
+        floor: In points of top-1.
+    """
+
+    scale: float
+    floor: float
+
+    def half_width(self, spread: Floats) -> Floats:
+        """Half-widths in points, shape (n,), of spreads in points."""
+        result: Floats = self.scale * np.hypot(spread, self.floor)
+        return result
+
+
+@dataclass(frozen=True)
+class Resolutions:
+    """What becomes of a prediction at each resolution: top1 = asymptote - steepness · exp(-output).
+
+    Attributes:
+        asymptote: Per cent, shape (resolutions,).
+        steepness: Shape (resolutions,); 1 where the ensemble itself was fitted on the resolution.
+        doubt: What the half-width of the interval grows by (in quadrature), points, shape (resolutions,).
+        measured: Whether top-1 was measured at the resolution, shape (resolutions,).
+    """
+
+    asymptote: Floats
+    steepness: Floats
+    doubt: Floats
+    measured: NDArray[np.bool_]
+
+
+class AccuracyPredictor:
+    """Top-1 of architectures of one space.
+
+    Args:
+        space: Any search space.
+        ensemble: Networks on its one-hot rows.
+        resolutions: See `Resolutions`.
+        interval: See `Interval`.
+        leverage: Turns a one-hot row into a vector whose squared length is the row's leverage in a ridge
+            regression on the measured architectures: how far it is from them in directions that they do
+            not cover. Shape (space.one_hot_width, features).
+        reach: Largest leverage that is not extrapolated.
+        additive: The additive score whose exact frontier generators learn.
+        card: What it was fitted on and how good it is; JSON-ready. `warnings` holds what users must be
+            told of extrapolated predictions.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        ensemble: Ensemble,
+        resolutions: Resolutions,
+        interval: Interval,
+        leverage: Float32s,
+        reach: float,
+        additive: AdditiveScore,
+        card: Mapping[str, Any],
+    ) -> None:
+        self.space, self.ensemble, self.resolutions, self.interval = space, ensemble, resolutions, interval
+        self.leverage, self.reach, self.additive, self.card = leverage, reach, additive, card
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What users must be told of extrapolated predictions."""
+        return tuple(self.card.get("warnings", ()))
+
+    @cached_property
+    def hash(self) -> str:
+        """First 16 hexadecimal digits of a SHA-256 that changes whenever the predictions do."""
+        digest = hashlib.sha256(self.space.fingerprint.encode())
+        for name, array in sorted(self._arrays().items()):
+            digest.update(f"{name}{array.shape}{array.dtype}".encode() + array.tobytes())
+        return digest.hexdigest()[:16]
+
+    def with_resolutions(self, resolutions: Resolutions, codes: Codes) -> AccuracyPredictor:
+        """The same predictor with other consequences of the resolution, as for second-hand knowledge.
+
+        Args:
+            resolutions: What replaces the predictor's own.
+            codes: The measured architectures, on which the additive score of unmeasured resolutions is fitted.
+        """
+        changed = AccuracyPredictor(self.space, self.ensemble, resolutions, self.interval, self.leverage, self.reach, self.additive, self.card)
+        changed.additive = with_unmeasured(self.additive, lambda c: changed.predict(c).mean, codes, np.flatnonzero(~resolutions.measured))
+        return changed
+
+    def predict(self, codes: Codes) -> AccuracyPrediction:
+        """Predicts architectures, more than 10^5 a second.
+
+        Args:
+            codes: Valid codes of the space, int8, shape (n, decisions).
+        """
+        parts = [self._predict(codes[i : i + _CHUNK]) for i in range(0, max(len(codes), 1), _CHUNK)]
+        return AccuracyPrediction(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(AccuracyPrediction)))
+
+    def _predict(self, codes: Codes) -> AccuracyPrediction:
+        rows, r = self.space.one_hot(codes), codes[:, 0]
+        outputs = self.ensemble(rows)
+        gap = self.resolutions.steepness[r] * np.exp(-outputs.mean(1))
+        mean = self.resolutions.asymptote[r] - gap
+        half = np.hypot(self.interval.half_width(gap * outputs.std(1)), self.resolutions.doubt[r])
+        far = np.square(rows @ self.leverage).sum(1) > self.reach
+        mean, low, high = (np.clip(top1, 0.0, 100.0) for top1 in (mean, mean - half, mean + half))
+        return AccuracyPrediction(mean, low, high, far | ~self.resolutions.measured[r])
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        arrays = {f"ensemble.{f.name}": getattr(self.ensemble, f.name) for f in fields(Ensemble)}
+        arrays |= {f"resolutions.{f.name}": getattr(self.resolutions, f.name) for f in fields(Resolutions)}
+        arrays |= {"leverage": self.leverage, "additive.table": self.additive.table}
+        numbers = (self.interval.scale, self.interval.floor, self.reach, self.additive.base, self.additive.asymptote)
+        return {name: np.ascontiguousarray(array) for name, array in {**arrays, "numbers": np.array(numbers)}.items()}
+
+    def save(self, folder: Path) -> None:
+        """Writes predictor.safetensors and predictor.json, each atomically.
+
+        Raises:
+            OutputError: The folder cannot be written.
+        """
+        content = save_tensors(self._arrays())
+        stated = {"format": FORMAT, "space": self.space.fingerprint, "sha256": hashlib.sha256(content).hexdigest()}
+        write_atomically(folder / WEIGHTS, content)
+        write_atomically(folder / CARD, (json.dumps({**self.card, **stated}, indent=1, ensure_ascii=False) + "\n").encode())
+
+    @classmethod
+    def load(cls, folder: Path, space: SearchSpace) -> AccuracyPredictor:
+        """Reads what `save` wrote.
+
+        Raises:
+            DamagedBundleError: A file is missing, torn, altered, too large, or belongs to another space.
+        """
+        try:
+            text, content = (_read(folder / name, most) for name, most in ((CARD, _MOST_CARD), (WEIGHTS, _MOST_WEIGHTS)))
+            card = json.loads(text)
+            if card["format"] != FORMAT:
+                raise ValueError(f"format {card['format']!r} is not known")
+            if card["space"] != space.fingerprint:
+                raise ValueError("it was fitted for another search space")
+            if card["sha256"] != hashlib.sha256(content).hexdigest():
+                raise ValueError("weights and the hash on the card differ")
+            if not all(isinstance(warning, str) for warning in card.get("warnings", [])):
+                raise ValueError("the card's warnings are not texts")
+            return cls._built(space, load_tensors(content), card)
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise DamagedBundleError(
+                f"The accuracy predictor in {folder} cannot be used: {error}.", "Install nagsdk again, or fit the predictor again."
+            ) from error
+
+    @classmethod
+    def _built(cls, space: SearchSpace, arrays: dict[str, NDArray[Any]], card: dict[str, Any]) -> AccuracyPredictor:
+        ensemble = Ensemble(**{f.name: arrays[f"ensemble.{f.name}"] for f in fields(Ensemble)})
+        ensemble.check(space.one_hot_width)
+        count = len(space.resolutions)
+        wanted = {f"resolutions.{f.name}": ((count,), "bool" if f.name == "measured" else "float64") for f in fields(Resolutions)}
+        wanted |= {"additive.table": ((len(space.sizes), int(space.sizes.max())), "float64"), "numbers": ((5,), "float64")}
+        wanted |= {"leverage": ((space.one_hot_width, arrays["leverage"].shape[-1]), "float32")}
+        for name, (shape, kind) in wanted.items():
+            if arrays[name].shape != shape or arrays[name].dtype != kind:
+                raise ValueError(f"{name} has shape {arrays[name].shape} and type {arrays[name].dtype}, not {shape} and {kind}")
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise ValueError("a number is not finite")
+        scale, floor, reach, base, asymptote = arrays["numbers"].tolist()
+        resolutions = Resolutions(**{f.name: arrays[f"resolutions.{f.name}"] for f in fields(Resolutions)})
+        additive = AdditiveScore(base, arrays["additive.table"], asymptote)
+        return cls(space, ensemble, resolutions, Interval(scale, floor), arrays["leverage"], reach, additive, card)
+
+
+def _read(path: Path, most: int) -> bytes:
+    if path.stat().st_size > most:
+        raise ValueError(f"{path.name} has more than {most} bytes")
+    return path.read_bytes()
