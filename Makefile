@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: demo test lint docs bench clean
 
 demo: $(VENV)/.installed
-	$(BIN)/nagsdk deploy --device cpu --budget 1ms --output deployments/first
+	$(BIN)/nagsdk deploy --device cpu --budget 0.2ms --output deployments/first
 
 test: $(VENV)/.tested
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)

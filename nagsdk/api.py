@@ -69,12 +69,12 @@ def deploy(
     deployer.check()
     check_replaceable(folder, MANIFEST)
     sweep(folder.parent)
-    model = bench.cost_model()
-    if wanted.metric == LATENCY and bench.presence.available and (model is None or model.source != "calibration"):
+    model = bench.calibrated_model()
+    if model is None and wanted.metric == LATENCY and bench.presence.available:
         on_event(Notice(f"Calibrating {bench.device.id} for {bench.bundle.name} first; it is kept for later."))
         model = bench.calibrate(SAMPLES, seed=seed).model
-    if wanted.metric == LATENCY and model is None:
-        model = bench.require_cost_model()
+    if model is None:
+        model = bench.require_cost_model() if wanted.metric == LATENCY else bench.cost_model()
     return publish(deployer, wanted, model, folder)
 
 

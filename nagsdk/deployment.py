@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nagsdk.architecture import Architecture
 from nagsdk.budget import LATENCY, SIZE, Budget
@@ -26,7 +25,6 @@ MOST_ROUNDS = 5
 CANDIDATES = 64
 ENOUGH_USED = 0.92
 _PARITY_IMAGES = 4
-_WILSON_Z = 1.959964
 _DISTURBED = "The device was never quiet: other work on it makes the measured latency too high, never too low."
 
 
@@ -255,21 +253,16 @@ class Deployer:
 
     def evaluate(self, built: Built) -> Measured:
         """True top-1 of the artifact on the bundle's test images, where there are any."""
+        from nagsdk.supernet.evaluate import wilson
+
         test = None if self.timing_only else self.bench.bundle.test_set(built.architecture.resolution)
         if test is None or not self.bench.presence.available:
             return Measured()
         with stage(self.bench.listener, "evaluating on the test images"), self.bench.backend.open(self.bench.device) as session:
             compiled = self.bench.backend.compile(built.path, self.bench.device, built.path.parent)
             logits = session.infer(session.load(compiled), test.inputs)
-        return Measured(None, None, None, *accuracy(logits, test.labels))
-
-
-def accuracy(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[float, float, float]:
-    """Top-1 in percent with its 95 % Wilson interval."""
-    n, share = len(labels), float((logits.argmax(1) == labels).mean())
-    centre = (share + _WILSON_Z**2 / (2 * n)) / (1 + _WILSON_Z**2 / n)
-    half = _WILSON_Z * float(np.sqrt(share * (1 - share) / n + _WILSON_Z**2 / (4 * n * n))) / (1 + _WILSON_Z**2 / n)
-    return 100 * share, 100 * (centre - half), 100 * (centre + half)
+        share = float((logits.argmax(1) == test.labels).mean())
+        return Measured(None, None, None, 100 * share, *(100 * limit for limit in wilson(share, len(test.labels))))
 
 
 def enough_quiet(measurement: Measurement) -> bool:

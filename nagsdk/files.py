@@ -51,6 +51,7 @@ def write_atomically(path: Path, content: bytes) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
+            Path(name).chmod(0o644)  # temporary files are private; this one is not
             Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)

@@ -94,20 +94,23 @@ class Workbench:
             return None
         return read_prior(shipped("devices") / self.device.prior).for_threads(self.device.threads)
 
+    def calibrated_model(self) -> CostModel | None:
+        """The cost model of an earlier calibration of this device, runtime and space."""
+        if not (self.presence.available and self._card.is_file()):
+            return None
+        try:
+            return card.from_json(self._card.read_text("utf-8"), self.bundle.space, self.presence.fingerprint)
+        except (NagsdkError, OSError, UnicodeDecodeError) as error:
+            self.listener(Notice(f"The kept cost model is not used: {error}", warning=True))
+            return None
+
     def cost_model(self) -> CostModel | None:
         """The calibrated cost model, else the shipped prior, else None."""
-        space = self.bundle.space
-        if self.presence.available and self._card.is_file():
-            try:
-                return card.from_json(self._card.read_text("utf-8"), space, self.presence.fingerprint)
-            except (NagsdkError, OSError, UnicodeDecodeError) as error:
-                self.listener(Notice(f"The kept cost model is not used: {error}", warning=True))
-        if self.prior is None:
-            return None
-        self.listener(
-            Notice(f"{self.device.id} is not calibrated for {self.bundle.name}: latencies come from a shipped prior.", warning=True)
-        )
-        return CostModel.from_prior(space, self.prior, self.presence.fingerprint)
+        model = self.calibrated_model()
+        if model is None and self.prior is not None:
+            self.listener(Notice(f"{self.device.id} is not calibrated for {self.bundle.name}: latencies come from a shipped prior.", warning=True))
+            model = CostModel.from_prior(self.bundle.space, self.prior, self.presence.fingerprint)
+        return model
 
     def require_cost_model(self) -> CostModel:
         """Like `cost_model`.

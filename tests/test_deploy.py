@@ -2,15 +2,18 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
 
 import nagsdk
-from nagsdk import plugin
+from nagsdk import plugin, workbench
 from nagsdk.budget import Budget
 from nagsdk.bundle import load_bundle
 from nagsdk.device.description import Device
@@ -21,20 +24,38 @@ from tests.simulated import SimulatedBackend
 
 
 @pytest.fixture
-def simulate(monkeypatch):
-    """Registers a simulated device and returns its backend."""
+def world(monkeypatch):
+    """Registers a simulated device and returns its backend; nothing is kept from earlier runs."""
+    backends, devices = plugin.Registry("backend", plugin.Backend), plugin.Registry("device", Device)
+    backend = SimulatedBackend()
+    backends.add(backend)
+    devices.add(Device("board", "A board", "simulated"))
+    found = plugin.Host((), backends, devices)
+    for module in ("nagsdk.plugin", "nagsdk.api", "nagsdk.workbench"):
+        monkeypatch.setattr(f"{module}.host", lambda: found)
+    monkeypatch.setattr("nagsdk.workbench.PROTOCOL", replace(workbench.PROTOCOL, spread_s=0))
+    return backend
 
-    def register(**options):
-        backends, devices = plugin.Registry("backend", plugin.Backend), plugin.Registry("device", Device)
-        backend = SimulatedBackend(**options)
-        backends.add(backend)
-        devices.add(Device("board", "A board", "simulated"))
-        found = plugin.Host((), backends, devices)
-        for module in ("nagsdk.plugin", "nagsdk.api", "nagsdk.workbench"):
-            monkeypatch.setattr(f"{module}.host", lambda: found)
-        return backend
 
-    return register
+_KEPT = {}
+
+
+@pytest.fixture
+def simulate(world, tmp_path_factory):
+    """The same, calibrated and with its generator distilled; made once for all tests."""
+    cache = Path(os.environ["NAGSDK_CACHE_DIR"])
+    if not _KEPT:
+        nagsdk.generate(device="board", budgets=[_calibrated()])
+        _KEPT["cache"] = shutil.copytree(cache, tmp_path_factory.mktemp("kept") / "cache")
+    else:
+        shutil.copytree(_KEPT["cache"], cache)
+    world.sessions = world.bursts = 0
+    return lambda: world
+
+
+def _calibrated():
+    nagsdk.calibrate(device="board")
+    return "1.5ms"
 
 
 def test_a_budget_is_held_and_everything_is_left(simulate, tmp_path):
@@ -75,7 +96,6 @@ def test_the_file_computes_what_the_bundles_subnet_computes(simulate, tmp_path):
 
 def test_a_device_that_slowed_down_is_met_by_the_loop(simulate, tmp_path):
     backend = simulate()
-    nagsdk.calibrate(device="board")
     backend.world = lambda ms: 1.12 * ms
     deployment = nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out")
     rounds = deployment.details["rounds"]
@@ -107,7 +127,6 @@ def test_percentiles_and_exact_metrics(simulate, tmp_path):
 
 def test_without_the_device_nothing_is_promised(simulate, tmp_path):
     backend = simulate()
-    nagsdk.calibrate(device="board")
     backend.present = False
     with pytest.raises(DeviceUnavailableError, match="Nothing is known"):
         nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out")
@@ -131,7 +150,6 @@ def test_requests_that_cannot_end_well_are_refused_before_anything_is_measured(s
 
 def test_too_small_a_budget_names_the_cheapest(simulate):
     simulate()
-    nagsdk.calibrate(device="board")
     with pytest.raises(InfeasibleError) as caught:
         nagsdk.generate(device="board", budgets=["0.001ms"])
     named = Budget.parse(caught.value.next_step.split("Ask for ")[1].split(" or more")[0])
@@ -139,15 +157,15 @@ def test_too_small_a_budget_names_the_cheapest(simulate):
     assert result.predicted.latency_upper_ms <= named.limit
 
 
-def test_an_interrupted_calibration_loses_no_reading(simulate):
-    backend = simulate()
+def test_an_interrupted_calibration_loses_no_reading(world):
+    backend = world
 
-    def world(ms):
+    def interrupted(ms):
         if backend.bursts == 150:
             raise KeyboardInterrupt
         return ms
 
-    backend.world = world
+    backend.world = interrupted
     with pytest.raises(KeyboardInterrupt):
         nagsdk.calibrate(device="board")
     at, events = backend.bursts, []
@@ -172,7 +190,6 @@ def test_a_killed_deploy_leaves_nothing_half_written(tmp_path):
 
 def test_generation_is_deterministic_and_answers_each_budget(simulate):
     simulate()
-    nagsdk.calibrate(device="board")
     budgets = ["0.8ms", "1.2ms", "2ms"]
     first, again = (nagsdk.generate(device="board", budgets=budgets) for _ in range(2))
     assert [r.to_dict() for r in first] == [r.to_dict() for r in again]

@@ -27,7 +27,7 @@ COMMANDS = {
 
 EPILOG = """\b
 Examples:
-  nagsdk deploy --device cpu --budget 1ms
+  nagsdk deploy --device cpu --budget 0.2ms
   nagsdk generate --device cpu --bundle imagenet --budget 20ms --json
   nagsdk bundle pull imagenet
 

@@ -7,7 +7,7 @@ import click
 from nagsdk.cli import output as o
 
 
-@click.command("deploy", epilog="Example: nagsdk deploy --device cpu --budget 1ms --output model")
+@click.command("deploy", epilog="Example: nagsdk deploy --device cpu --budget 0.2ms --output model")
 @o.options(
     o.device_option,
     click.option("--budget", required=True, help="Such as 80ms, 80ms@p90, 12MB or 300MMACs."),

@@ -170,3 +170,16 @@ def test_an_absent_device_and_too_few_samples_are_refused(tiny):
     with pytest.raises(DeviceUnavailableError, match="not plugged in"):
         run(tiny, backend)
     assert backend.opened == 0
+
+
+def test_the_cpu_of_this_machine(tiny_space):
+    pytest.importorskip("onnxruntime")
+    from nagsdk_onnxruntime.backend import OnnxRuntimeBackend
+
+    backend, device = OnnxRuntimeBackend(), Device("cpu", "", "onnxruntime")
+    result = calibrate(tiny_space, device, backend, samples=6, protocol=SHORT, sessions=2)
+    assert len(result.codes) == 6 and len(result.taken) == 6 * SHORT.rounds * 2
+    assert all(0 < ms < 1000 for ms in result.levelled.p50_ms.values())
+    assert result.model.device == backend.presence(device).fingerprint
+    mean, _ = result.model.predict(tiny_space.sample(20, np.random.default_rng(0)))
+    assert ((mean > 0) & (mean < 1000)).all()
