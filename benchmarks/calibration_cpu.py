@@ -126,7 +126,10 @@ def run(samples: int, fresh: int, rounds: int, seed: int, within_s: float | None
     codes = np.array([code for code in drawn.tolist() if tuple(code) not in known], np.int8)[:fresh]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for stem, architecture in [("reference", reference_architecture(space)), *((f"{i:04d}", a) for i, a in enumerate(space.decode(codes)))]:
+        for stem, architecture in [
+            ("reference", reference_architecture(space)),
+            *((f"{i:04d}", a) for i, a in enumerate(space.decode(codes))),
+        ]:
             backend.export(trace(Subnet(space, architecture).eval(), architecture.resolution), folder / f"{stem}.onnx", device)
         command = [sys.executable, str(Path(__file__).resolve()), "--truth", name, "--rounds", str(rounds)]
         told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
@@ -156,9 +159,7 @@ def run(samples: int, fresh: int, rounds: int, seed: int, within_s: float | None
     report: dict[str, Any] = {
         "calibration": result.to_dict(),
         "truth": {"networks": len(codes), "rounds": rounds, **{k: told[k] for k in ("reference_ms", "reference_spread")}},
-        "methods": {
-            label: {kind: score(p, measured) for kind, measured in truths.items()} for label, p in predictions.items()
-        },
+        "methods": {label: {kind: score(p, measured) for kind, measured in truths.items()} for label, p in predictions.items()},
         "upper_bound": {
             "confidence": confidence,
             "coverage": float(np.mean(upper >= truths["quiet"])),
@@ -178,9 +179,15 @@ def run(samples: int, fresh: int, rounds: int, seed: int, within_s: float | None
 def show(report: dict[str, Any]) -> None:
     """Prints the table."""
     c, t, bound = report["calibration"], report["truth"], report["upper_bound"]
-    print(f"calibration: {c['samples']} subnets, {c['readings']} readings in {c['sessions']} sessions, {c['seconds']:.0f} s, exports included")
-    print(f"left out one by one: {c['within_5_percent']:.0%} within 5 %, RMSPE {c['rmspe']:.3f}; readings contended: {c['contended_share']:.0%}")
-    print(f"truth: {t['networks']} fresh random subnets, {t['rounds']} rounds, another process; the reference scattered by {t['reference_spread']:.1%}")
+    print(
+        f"calibration: {c['samples']} subnets, {c['readings']} readings in {c['sessions']} sessions, {c['seconds']:.0f} s, exports included"
+    )
+    print(
+        f"left out one by one: {c['within_5_percent']:.0%} within 5 %, RMSPE {c['rmspe']:.3f}; readings contended: {c['contended_share']:.0%}"
+    )
+    print(
+        f"truth: {t['networks']} fresh random subnets, {t['rounds']} rounds, another process; the reference scattered by {t['reference_spread']:.1%}"
+    )
     print(f"\n{'':<30}{'±5 %':>7}{'±10 %':>7}{'RMSPE':>8}{'Spearman':>10}{'factor':>8}{'±5 % at same speed':>20}{'±5 % as timed':>15}")
     for label, kinds in report["methods"].items():
         q = kinds["quiet"]

@@ -38,7 +38,11 @@ def main() -> None:
         print(json.dumps(report, indent=2))
         return
     for row in report["deployments"]:
-        print("{budget:>10}  {verdict:6} rounds {rounds}  p50 {p50_ms:7.3f} ms  used {used:6.1%}  rival {rival_ms:7.3f} ms {rival_used:6.1%}".format(**row))
+        print(
+            "{budget:>10}  {verdict:6} rounds {rounds}  p50 {p50_ms:7.3f} ms  used {used:6.1%}  rival {rival_ms:7.3f} ms {rival_used:6.1%}".format(
+                **row
+            )
+        )
     for name, value in report["figures"].items():
         print(f"{name:44}{value}")
 

@@ -106,11 +106,15 @@ def main() -> None:
         print(json.dumps(result))
         return
     print(f"{result['subnets']:.0f} random subnets at {RESOLUTION} px, {result['megabytes_median']:.1f} MB in the median")
-    print(f"  trace, fold, write   {result['wall_s_median']:.3f} s (CPU {result['cpu_s_median']:.3f} s) in the median, {result['wall_s_worst']:.3f} s at worst   (target {TARGET_S} s)")
+    print(
+        f"  trace, fold, write   {result['wall_s_median']:.3f} s (CPU {result['cpu_s_median']:.3f} s) in the median, {result['wall_s_worst']:.3f} s at worst   (target {TARGET_S} s)"
+    )
     if result["rival_over_ours"] is None:
         print(f"  torch.onnx.export    cannot run here: {result['rival_missing']}")
     else:
-        print(f"  torch.onnx.export    {result['rival_wall_s_median']:.3f} s (CPU {result['rival_cpu_s_median']:.3f} s): {result['rival_over_ours']:.1f} times ours, same subnets, same run")
+        print(
+            f"  torch.onnx.export    {result['rival_wall_s_median']:.3f} s (CPU {result['rival_cpu_s_median']:.3f} s): {result['rival_over_ours']:.1f} times ours, same subnets, same run"
+        )
     print(f"  load average of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     print(f"  worst error          {result['error_worst']:.1e} of the output norm   (target {TARGET_ERROR:.0e})")
 

@@ -133,7 +133,9 @@ def show(row: dict[str, Any]) -> None:
     print(f"  distilled in          {row['distil_s']:.1f} s")
     print(f"  limits broken         {row['broken_limits']} of {row['samples']} samples")
     print(f"  one budget            {row['one_budget_ms']:.1f} ms (16 candidates, ranked by the predictor)")
-    print(f"  1,000 budgets         {row['thousand_budgets_s']:.2f} s (decoding {row['thousand_budgets_decoding_s']:.2f} s, lookup {row['lookup_thousand_budgets_s']:.5f} s)")
+    print(
+        f"  1,000 budgets         {row['thousand_budgets_s']:.2f} s (decoding {row['thousand_budgets_decoding_s']:.2f} s, lookup {row['lookup_thousand_budgets_s']:.5f} s)"
+    )
     print(f"  lookup                {row['lookup_top1_mean']:.3f} % predicted top-1, mean of {BUDGETS} budgets")
     print("  gap to lookup, mean / max            score            top-1 by link    top-1 predicted   random, predicted")
     for count in (16, 64):

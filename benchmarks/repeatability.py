@@ -31,7 +31,11 @@ from nagsdk_onnxruntime.backend import OnnxRuntimeBackend
 
 BAND, TARGET = 0.05, 0.96
 DEVICE = Device("cpu", "this machine", "onnxruntime")
-WAYS = {"one_shot": "one burst per network", "normalised": "interleaved rounds, all readings, normalised", "quiet": "interleaved rounds, quiet readings as timed"}
+WAYS = {
+    "one_shot": "one burst per network",
+    "normalised": "interleaved rounds, all readings, normalised",
+    "quiet": "interleaved rounds, quiet readings as timed",
+}
 
 
 def export(count: int, folder: Path) -> None:
@@ -43,7 +47,9 @@ def export(count: int, folder: Path) -> None:
 
     space = ofa_mobilenet_v3()
     for number, architecture in enumerate(space.decode(space.sample(count, np.random.default_rng(0)))):
-        OnnxRuntimeBackend().export(trace(Subnet(space, architecture).eval(), architecture.resolution), folder / f"{number:03d}.onnx", DEVICE)
+        OnnxRuntimeBackend().export(
+            trace(Subnet(space, architecture).eval(), architecture.resolution), folder / f"{number:03d}.onnx", DEVICE
+        )
     middle = space.architecture(kernels=[5] * 15, expansions=[4] * 15, depths=[3] * 5, resolution=192)
     torch.manual_seed(0)
     OnnxRuntimeBackend().export(trace(Subnet(space, middle).eval(), 192), folder / "reference.onnx", DEVICE)
@@ -60,7 +66,9 @@ def session(folder: Path) -> dict[str, dict[str, float | None] | float]:
             one_shot[name] = float(np.median(opened.time(handle, protocol.warmup, protocol.runs * protocol.rounds, 60.0).wall_ms))
             opened.unload(handle)
         begun = time.perf_counter()
-        found = measure(opened, models, folder / "reference.onnx", protocol, reference_quiet_ms=known_quiet_ms(folder / "quiet.json"), seed=os.getpid())
+        found = measure(
+            opened, models, folder / "reference.onnx", protocol, reference_quiet_ms=known_quiet_ms(folder / "quiet.json"), seed=os.getpid()
+        )
         seconds = time.perf_counter() - begun
     remember_quiet_ms(folder / "quiet.json", found.values())
     quiet: dict[str, float | None] = {}
@@ -105,7 +113,9 @@ def main() -> None:
         export(arguments.networks, Path(name))
         command = [sys.executable, __file__, "--session", name]
         # The first process only finds the quiet level, as the first use of a machine does.
-        runs = [json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout) for _ in range(arguments.processes + 1)][1:]
+        runs = [
+            json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout) for _ in range(arguments.processes + 1)
+        ][1:]
     result: dict[str, object] = {}
     for way in WAYS:
         values = np.array([[np.nan if v is None else v for v in run[way].values()] for run in runs], dtype=np.float64)
@@ -124,11 +134,17 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(result))
         return
-    print(f"{arguments.networks} random subnets, {arguments.processes} processes; load average of the machine {result['load_average']:.1f} on {os.cpu_count()} cores")
+    print(
+        f"{arguments.networks} random subnets, {arguments.processes} processes; load average of the machine {result['load_average']:.1f} on {os.cpu_count()} cores"
+    )
     for way, title in WAYS.items():
         figures = result[way]
         assert isinstance(figures, dict)
-        share = "nothing to compare" if figures["within_5_percent"] is None else f"{figures['within_5_percent']:6.1%} within ±5 %, 96 % within ±{figures['p96_deviation']:.1%}"
+        share = (
+            "nothing to compare"
+            if figures["within_5_percent"] is None
+            else f"{figures['within_5_percent']:6.1%} within ±5 %, 96 % within ±{figures['p96_deviation']:.1%}"
+        )
         common = ", ".join("-" if value is None else f"{value:+.1f}" for value in figures["common_percent"])
         print(f"  {title:45s} {share}   ({figures['measured']:.0%} measured; common to a process: {common} %)")
     print(f"  target                                        {TARGET:.0%} within ±5 %")

@@ -108,7 +108,9 @@ class Workbench:
         """The calibrated cost model, else the shipped prior, else None."""
         model = self.calibrated_model()
         if model is None and self.prior is not None:
-            self.listener(Notice(f"{self.device.id} is not calibrated for {self.bundle.name}: latencies come from a shipped prior.", warning=True))
+            self.listener(
+                Notice(f"{self.device.id} is not calibrated for {self.bundle.name}: latencies come from a shipped prior.", warning=True)
+            )
             model = CostModel.from_prior(self.bundle.space, self.prior, self.presence.fingerprint)
         return model
 

@@ -38,7 +38,12 @@ SPREAD = 0.5
 def small_space() -> MobileNetV3Space:
     """Networks of 0.1 to 1 ms, so that calls and small layers get their prices."""
     depths = (1, 2, 3)
-    stages = (Stage(16, 2, "relu", False, depths), Stage(24, 2, "relu", True, depths), Stage(48, 1, "hswish", False, depths), Stage(80, 2, "hswish", True, depths))
+    stages = (
+        Stage(16, 2, "relu", False, depths),
+        Stage(24, 2, "relu", True, depths),
+        Stage(48, 1, "hswish", False, depths),
+        Stage(80, 2, "hswish", True, depths),
+    )
     return MobileNetV3Space(stages, 8, 240, 320, (3, 5, 7), (2, 4, 6), (32, 40, 48, 64, 96), 64)
 
 

@@ -100,7 +100,10 @@ def fit_loss(space: MobileNetV3Space, codes: Codes, told: Floats, measured: Code
     at_reference, at_measured = says(reference, x), says(reference, space.one_hot(measured) @ mapping)
     factor, _ = np.polyfit(at_measured, top1, 1)
     quarters = np.array_split(np.argsort(at_measured), 4)
-    factors = [float(np.polyfit(at_measured[part], top1[part], 1)[0]) for part in [*quarters, *(np.flatnonzero(runs == run) for run in np.unique(runs))]]
+    factors = [
+        float(np.polyfit(at_measured[part], top1[part], 1)[0])
+        for part in [*quarters, *(np.flatnonzero(runs == run) for run in np.unique(runs))]
+    ]
     middle, unsure = float(at_reference.mean()), float(np.abs(np.array(factors) / factor - 1).max())
     lines = {r: np.polyfit(at_reference - middle, at_reference - says(r, x), 1) for r in models}
     rest = {r: float((at_reference - says(r, x) - np.polyval(lines[r], at_reference - middle)).std()) for r in models}

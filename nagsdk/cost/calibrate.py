@@ -133,7 +133,9 @@ def calibrate(
     begun = time.monotonic()
     presence = backend.presence(device)
     if not presence.available:
-        raise DeviceUnavailableError(f"{device.title or device.id} cannot be measured on: {presence.reason}", "`nagsdk devices` shows what is there.")
+        raise DeviceUnavailableError(
+            f"{device.title or device.id} cannot be measured on: {presence.reason}", "`nagsdk devices` shows what is there."
+        )
     known = prior.for_threads(device.threads) if prior is not None else flat_prior(FeatureTable.of(space))
     architectures = space.decode(pick_references(space, known, samples, seed, allowed))
     reference = reference_architecture(space, allowed)
@@ -284,7 +286,14 @@ class _Log:
             self.taken.append(Taken(session, name, reading))
             self.at.append(at)
             if self.store is not None:
-                payload = {"run": self.run, "number": len(self.taken), "session": session, "at": at, "name": name, "reading": reading.to_dict()}
+                payload = {
+                    "run": self.run,
+                    "number": len(self.taken),
+                    "session": session,
+                    "at": at,
+                    "name": name,
+                    "reading": reading.to_dict(),
+                }
                 self.store.add(self.key, name, payload)
             if deadline is not None and time.monotonic() > deadline and len({t.name for t in self.taken}) == networks:
                 raise _OutOfTimeError
@@ -324,7 +333,9 @@ def _conclude(
         "sessions_reference_ms": list(levelled.sessions_ms),
     }
     values = np.array(list(levelled.p50_ms.values()))
-    model = CostModel.fit(space, prior, codes, values, device=fingerprint, jitter=measured_jitter(log.taken, levelled, prior.jitter, protocol), facts=facts)
+    model = CostModel.fit(
+        space, prior, codes, values, device=fingerprint, jitter=measured_jitter(log.taken, levelled, prior.jitter, protocol), facts=facts
+    )
     log.end()
     return Calibration(model, codes, tuple(log.taken), levelled, time.monotonic() - begun, complete)
 

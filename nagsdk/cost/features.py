@@ -51,7 +51,17 @@ _MILLION = 1e6
 def layer_features(layers: Sequence[LayerSpec]) -> Floats:
     """Features of layers, shape (n, features), in the units of `FEATURES`."""
     keys = [
-        (layer.kind, layer.in_channels, layer.out_channels, layer.kernel, layer.stride, layer.in_size, layer.activation, layer.weights, layer.out_size)
+        (
+            layer.kind,
+            layer.in_channels,
+            layer.out_channels,
+            layer.kernel,
+            layer.stride,
+            layer.in_size,
+            layer.activation,
+            layer.weights,
+            layer.out_size,
+        )
         for layer in layers
     ]
     unique = {key: row for row, key in enumerate(dict.fromkeys(keys))}
@@ -59,7 +69,9 @@ def layer_features(layers: Sequence[LayerSpec]) -> Floats:
     return rows[[unique[key] for key in keys]]
 
 
-def _features(kind: str, into: int, out: int, kernel: int, stride: int, size: int, activation: str, weights: int, out_size: int) -> list[float]:
+def _features(
+    kind: str, into: int, out: int, kernel: int, stride: int, size: int, activation: str, weights: int, out_size: int
+) -> list[float]:
     values = dict.fromkeys(FEATURES, 0.0)
     positions = out_size**2
     outputs = out * positions / _MILLION

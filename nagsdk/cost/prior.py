@@ -103,7 +103,9 @@ def read_prior(path: Path) -> Prior:
         if content["format"] != FORMAT or set(content["weights_ms"]) != set(FEATURES):
             raise DeviceError(f"{path} is a prior of another version of nagsdk.", next_step)
         weights = np.array([float(content["weights_ms"][name]) for name in FEATURES])
-        prior = Prior(weights, float(content["spread"]), Jitter.from_dict(content["jitter"]), int(content["threads"]), dict(content["source"]))
+        prior = Prior(
+            weights, float(content["spread"]), Jitter.from_dict(content["jitter"]), int(content["threads"]), dict(content["source"])
+        )
         if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any() and 0 < prior.spread < np.inf):
             raise ValueError("weights and spread must be finite and not negative")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -142,5 +142,3 @@ class Backend(ABC):
         Raises:
             DeviceUnavailableError: The device or its runtime is not there.
         """
-
-

@@ -46,7 +46,9 @@ def device_lock(folder: Path, device: str, listener: Listener = ignore, timeout_
                     "Wait until that has ended, or end that process, and start again.",
                 ) from None
     except OSError as error:
-        raise DeviceError(f"The lock {lock.lock_file} cannot be taken: {error}.", "Make the folder writable, or name another cache folder.") from error
+        raise DeviceError(
+            f"The lock {lock.lock_file} cannot be taken: {error}.", "Make the folder writable, or name another cache folder."
+        ) from error
     try:
         holder.write_text(str(os.getpid()), "utf-8")
         yield

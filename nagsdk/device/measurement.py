@@ -91,9 +91,7 @@ class Measurement:
     def quiet(self) -> tuple[Reading, ...]:
         """The readings that count: the reference near its quiet level on both sides, and the CPU not taken away."""
         limit = self.reference_quiet_ms * self.protocol.drift
-        return tuple(
-            r for r in self.readings if max(r.before_ms, r.after_ms) <= limit and r.contention <= self.protocol.contention
-        )
+        return tuple(r for r in self.readings if max(r.before_ms, r.after_ms) <= limit and r.contention <= self.protocol.contention)
 
     def latency(self, percentile: float = 50.0, *, disturbed: bool = False) -> float:
         """A percentile over all runs of the quiet readings, in milliseconds, as timed.

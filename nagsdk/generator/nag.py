@@ -174,7 +174,9 @@ class Generator:
             if card.space != space.fingerprint or policy.head_bias.shape != (len(space.sizes), space.sizes.max()):
                 raise ValueError("it was made for another search space")
         except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DamagedBundleError(f"The generator {path} cannot be used: {error}.", "Delete the file; it is distilled anew when needed.") from error
+            raise DamagedBundleError(
+                f"The generator {path} cannot be used: {error}.", "Delete the file; it is distilled anew when needed."
+            ) from error
         return cls(space, policy, card)
 
 

@@ -59,7 +59,12 @@ class Network(nn.Module):
         def uniform(*shape: int) -> nn.Parameter:
             return nn.Parameter(torch.empty(shape).uniform_(-0.1, 0.1, generator=generator))
 
-        self.budget, self.token, self.place, self.left = uniform(recipe.budgets, h), uniform(decisions, most, h), uniform(decisions, h), uniform(h)
+        self.budget, self.token, self.place, self.left = (
+            uniform(recipe.budgets, h),
+            uniform(decisions, most, h),
+            uniform(decisions, h),
+            uniform(h),
+        )
         self.input_weight, self.hidden_weight, self.bias = uniform(4 * h, h), uniform(4 * h, h), uniform(4 * h)
         self.head_weight, self.head_bias = uniform(decisions, most, h), uniform(decisions, most)
 
@@ -122,7 +127,9 @@ class Regret:
     top1_max: float
 
 
-def regret(space: SearchSpace, table: AdditiveTable, score: Score, best: Frontier, policy: Policy, samples: int, budgets: int = 101) -> Regret:
+def regret(
+    space: SearchSpace, table: AdditiveTable, score: Score, best: Frontier, policy: Policy, samples: int, budgets: int = 101
+) -> Regret:
     """Compares the best of `samples` draws of a policy with `lookup`; see `Regret`."""
     limits = np.linspace(best.cost[0], best.cost[-1], budgets)
     codes = decode(space, table, Stepper(policy), limits, gumbel(0, samples, space))

@@ -80,4 +80,6 @@ def _operator(node: Node) -> tuple[str, dict[str, Any]]:
         case Flatten():
             return "Flatten", {"axis": 1}
         case _:
-            raise UnsupportedLayerError(f"{node.name} ({type(node).__name__}) cannot be written as ONNX.", "Undo the rewrite that put it into the network.")
+            raise UnsupportedLayerError(
+                f"{node.name} ({type(node).__name__}) cannot be written as ONNX.", "Undo the rewrite that put it into the network."
+            )

@@ -168,7 +168,12 @@ class _Lowering:
     def _mean(self, node: fx.Node) -> None:
         sizes = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
         keep = node.args[2] if len(node.args) > 2 else node.kwargs.get("keepdim", False)
-        if not isinstance(sizes, (tuple, list)) or sorted(s % 4 for s in sizes if isinstance(s, int)) != [2, 3] or len(sizes) != 2 or not keep:
+        if (
+            not isinstance(sizes, (tuple, list))
+            or sorted(s % 4 for s in sizes if isinstance(s, int)) != [2, 3]
+            or len(sizes) != 2
+            or not keep
+        ):
             raise _unsupported(f"{node.name} (a mean over anything but height and width, or one that drops them)")
         self._put(node, Pool)
 

@@ -65,10 +65,14 @@ def _read(path: Path) -> tuple[list[str], NDArray[np.int64], list[NDArray[np.obj
             header = [name.strip() for name in next(reader, [])]
             rows = [(reader.line_num, row) for row in reader if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ArchitectureError(f"{path} cannot be read as a table: {error}.", f"Give a CSV file in UTF-8 with the columns {_values(COLUMNS)}.") from error
+        raise ArchitectureError(
+            f"{path} cannot be read as a table: {error}.", f"Give a CSV file in UTF-8 with the columns {_values(COLUMNS)}."
+        ) from error
     lacking = [name for name in COLUMNS if header.count(name) != 1]
     if lacking or len(set(header)) != len(header):
-        raise ArchitectureError(f"{path} does not have every column once: {_values(lacking or header)}.", f"Line 1 must name the columns {_values(COLUMNS)}.")
+        raise ArchitectureError(
+            f"{path} does not have every column once: {_values(lacking or header)}.", f"Line 1 must name the columns {_values(COLUMNS)}."
+        )
     lines = np.array([line for line, _ in rows], dtype=np.int64)
     uneven = np.array([len(row) for _, row in rows], dtype=np.int64) != len(header)
     if uneven.any():
@@ -97,16 +101,20 @@ class _Checker:
         lengths = np.fromiter(map(len, given), dtype=np.int64, count=len(given))
         self.refuse(lengths != count, column, lambda row: f"{lengths[row]} characters.", legal)
         digits = given.astype(f"U{count}").view(np.uint32).reshape(-1, count).astype(np.int64) - ord("0")
-        self.refuse(((digits < 0) | (digits > 9)).any(1), column, lambda _: "not digits only.", legal)
+        foreign = np.not_equal(np.logical_or(digits < 0, digits > 9).sum(axis=1), 0)
+        self.refuse(foreign, column, lambda _: "not digits only.", legal)
         return digits
 
     def choices(
         self, column: str, given: NDArray[np.int64], legal: Sequence[int], decision: str, active: NDArray[np.bool_] | None = None
     ) -> NDArray[np.intp]:
         matches = given[:, None] == np.array(legal)
-        unknown = ~matches.any(1) if active is None else ~matches.any(1) & active
+        unknown: NDArray[np.bool_] = np.logical_not(matches.any(axis=1))
+        if active is not None:
+            unknown &= active
         self.refuse(unknown, column, lambda row: f"{given[row]} is not a choice of {decision}.", f"Legal values: {_values(legal)}.")
-        return matches.argmax(1)
+        first: NDArray[np.intp] = matches.argmax(axis=1)
+        return first
 
     def resolutions(self, space: MobileNetV3Space) -> NDArray[np.int8]:
         index = {str(resolution): i for i, resolution in enumerate(space.resolutions)}

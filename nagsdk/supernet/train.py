@@ -206,7 +206,9 @@ def _resume(supernet: Supernet, optimizer: torch.optim.Optimizer, recipe: TrainR
         return 0
     state = json.loads((folder / "state.json").read_text())
     if {key: state.get(key) for key in ("recipe", "space")} != _identity(supernet, recipe):
-        raise UsageError(f"The checkpoint in {folder} belongs to another recipe or space.", "Choose another folder, or delete it to start anew.")
+        raise UsageError(
+            f"The checkpoint in {folder} belongs to another recipe or space.", "Choose another folder, or delete it to start anew."
+        )
     file = folder / state["file"]
     content = file.read_bytes() if file.is_file() else b""
     if hashlib.sha256(content).hexdigest() != state["sha256"]:

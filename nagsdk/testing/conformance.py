@@ -169,7 +169,9 @@ class BackendConformance:
             assert np.array_equal(logits, first.infer(handle, images[0]))
 
     @pytest.mark.parametrize("share", [0.0, 0.5])
-    def test_damaged_artifact(self, backend: Backend, device: Device, compiled: Callable[[Architecture], Path], tmp_path: Path, share: float) -> None:
+    def test_damaged_artifact(
+        self, backend: Backend, device: Device, compiled: Callable[[Architecture], Path], tmp_path: Path, share: float
+    ) -> None:
         """Garbage, and an artifact cut in two, are refused with a next step; the session lives on."""
         network = compiled(_ARCHITECTURES[0])
         content = network.read_bytes()

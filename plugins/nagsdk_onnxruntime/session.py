@@ -53,7 +53,9 @@ class OnnxRuntimeSession(Session):
         except BaseException as error:
             self.close()
             if isinstance(error, MeasurementError):
-                raise DeviceUnavailableError(error.message, "Try `python -c 'import onnxruntime'`, and reinstall it where that fails.") from error
+                raise DeviceUnavailableError(
+                    error.message, "Try `python -c 'import onnxruntime'`, and reinstall it where that fails."
+                ) from error
             raise
 
     def load(self, compiled: Path) -> int:
@@ -99,7 +101,9 @@ class OnnxRuntimeSession(Session):
                 raise DeviceError("This session is closed.", "Open a new one.")
             answer, content = self._exchange(timeout_s, what, (request, body))
         if "error" in answer:
-            raise DeviceError(f"ONNX Runtime could not {what}: {answer['error']}", "Export the network again; see the message for what it lacks.")
+            raise DeviceError(
+                f"ONNX Runtime could not {what}: {answer['error']}", "Export the network again; see the message for what it lacks."
+            )
         return answer, content
 
     def _exchange(self, timeout_s: float, what: str, request: Message | None) -> Message:

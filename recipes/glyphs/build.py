@@ -112,7 +112,12 @@ def measure_extremes(supernet: Supernet, work: Path, count: int = 1024) -> tuple
     """Texts and validation top-1 of the smallest and the largest architecture, each at its own end of the resolutions."""
     images, labels = np.load(work / "validation.images.npy")[:count], np.load(work / "validation.labels.npy")[:count]
     architectures = supernet.space.decode(extremes(supernet.space))
-    figures = measure(supernet, architectures, lambda r: recalibration_batches(work, r), lambda r: (prepare(images, r, PREPROCESSING), torch.from_numpy(labels)))
+    figures = measure(
+        supernet,
+        architectures,
+        lambda r: recalibration_batches(work, r),
+        lambda r: (prepare(images, r, PREPROCESSING), torch.from_numpy(labels)),
+    )
     return [a.text for a in architectures], figures.tolist()
 
 
@@ -122,7 +127,9 @@ def measure_subnets(work: Path, supernet: Supernet, seed: int) -> Path:
     if not table.exists():
         images, labels = np.load(work / "validation.images.npy"), torch.from_numpy(np.load(work / "validation.labels.npy"))
         subnets = spread(supernet.space, SUBNETS, seed)
-        top1 = measure(supernet, subnets, lambda r: recalibration_batches(work, r), lambda r: (prepare(images, r, PREPROCESSING), labels), show)
+        top1 = measure(
+            supernet, subnets, lambda r: recalibration_batches(work, r), lambda r: (prepare(images, r, PREPROCESSING), labels), show
+        )
         write_table(table, supernet.space, subnets, top1)
     return table
 
@@ -134,9 +141,16 @@ def test_figures(work: Path, supernet: Supernet, seed: int) -> dict[str, Any]:
         images, labels = read_sheet(work / "test.webp", TEST, SIDE), torch.tensor(json.loads((work / "test_labels.json").read_text()))
         codes = np.vstack([extremes(supernet.space), supernet.space.sample(20, np.random.default_rng(seed + 1))])
         subnets = supernet.space.decode(codes)
-        top1 = measure(supernet, subnets, lambda r: recalibration_batches(work, r), lambda r: (prepare(images, r, PREPROCESSING), labels), show)
+        top1 = measure(
+            supernet, subnets, lambda r: recalibration_batches(work, r), lambda r: (prepare(images, r, PREPROCESSING), labels), show
+        )
         rows = [
-            {"architecture": a.text, "mmacs": round(supernet.space.macs(a) / 1e6, 3), "top1": round(t, 2), "interval_95": [round(100 * v, 2) for v in wilson(t / 100, TEST)]}
+            {
+                "architecture": a.text,
+                "mmacs": round(supernet.space.macs(a) / 1e6, 3),
+                "top1": round(t, 2),
+                "interval_95": [round(100 * v, 2) for v in wilson(t / 100, TEST)],
+            }
             for a, t in zip(subnets, top1.tolist(), strict=True)
         ]
         _write_json(file, {"test_pictures": TEST, "smallest": rows[0], "largest": rows[1], "random": rows[2:]})

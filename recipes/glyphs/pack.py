@@ -60,4 +60,3 @@ def pack(
             "files": {file.name: {"sha256": sha256(file), "bytes": file.stat().st_size} for file in sorted(folder.iterdir())},
         }
         (folder / "bundle.json").write_text(json.dumps(description, indent=1, ensure_ascii=False) + "\n", "utf-8")
-

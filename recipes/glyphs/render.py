@@ -79,7 +79,9 @@ def colour(placed: NDArray[np.uint8], look: Look, rng: np.random.Generator) -> N
         # Bilinear enlargement of a random grid is a product with one matrix on either side.
         at = np.linspace(0, grid - 1, side, dtype=np.float32)[:, None]
         enlarge = np.maximum(0, 1 - np.abs(at - np.arange(grid, dtype=np.float32)))
-        light = rng.uniform(-0.25, 0.25, (count, grid, grid, 3)).astype(np.float32) * rng.uniform(0, look.ground, (count, 1, 1, 1)).astype(np.float32)
+        light = rng.uniform(-0.25, 0.25, (count, grid, grid, 3)).astype(np.float32) * rng.uniform(0, look.ground, (count, 1, 1, 1)).astype(
+            np.float32
+        )
         image += np.einsum("ya,xb,nabc->nyxc", enlarge, enlarge, light, optimize=True)
     image += rng.standard_normal(image.shape, dtype=np.float32) * rng.uniform(0, look.noise, (count, 1, 1, 1)).astype(np.float32)
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
@@ -93,9 +95,7 @@ def _load(path: str) -> Masks:
     return drawn
 
 
-def render(
-    face: Callable[[int], Masks], groups: Sequence[int], count: int, side: int, look: Look, rng: np.random.Generator
-) -> Pictures:
+def render(face: Callable[[int], Masks], groups: Sequence[int], count: int, side: int, look: Look, rng: np.random.Generator) -> Pictures:
     """Renders pictures: classes uniform, groups of fonts uniform, fonts uniform within their group.
 
     Args:

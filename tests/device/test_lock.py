@@ -30,7 +30,10 @@ def holder(tmp_path):
 
 def test_a_busy_device_names_who_holds_it(holder, tmp_path):
     told = []
-    with pytest.raises(DeviceBusyError, match=f"process {holder.pid} is measuring") as caught, device_lock(tmp_path, "cpu", told.append, timeout_s=0.2):
+    with (
+        pytest.raises(DeviceBusyError, match=f"process {holder.pid} is measuring") as caught,
+        device_lock(tmp_path, "cpu", told.append, timeout_s=0.2),
+    ):
         pytest.fail("held twice")
     assert caught.value.next_step
     assert [type(event) for event in told] == [Notice]

@@ -136,7 +136,9 @@ def test_upper_limits_hold_as_often_as_they_say(fake_session, networks):
     for seed in range(200):
         mood = np.random.default_rng(seed)
         moods = {}
-        session = fake_session(speed=lambda clock, m=mood, k=moods: k.setdefault(int(clock / 40), 1 + 0.02 * m.standard_normal()), noise=0.02)
+        session = fake_session(
+            speed=lambda clock, m=mood, k=moods: k.setdefault(int(clock / 40), 1 + 0.02 * m.standard_normal()), noise=0.02
+        )
         session.rng = np.random.default_rng(seed + 1000)
         held.append(run(session, paths, Protocol(rounds=6, most_rounds=6, drift=2, spread_s=0))["a"].upper() >= 4)
     assert 0.90 <= np.mean(held) <= 0.99

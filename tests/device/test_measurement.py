@@ -13,7 +13,9 @@ from nagsdk.errors import MeasurementError
 MS = st.floats(1e-3, 1e6)
 BURSTS = st.lists(st.tuples(MS, MS), min_size=1, max_size=9).map(lambda runs: Burst(*zip(*runs, strict=True), {"temperature_c": 41.5}))
 READINGS = st.builds(Reading, BURSTS, MS, MS)
-MEASUREMENTS = st.builds(Measurement, st.lists(READINGS, min_size=3, max_size=6).map(tuple), MS, st.just(Protocol(runs=9)), st.just({"runtime": "x 1"}))
+MEASUREMENTS = st.builds(
+    Measurement, st.lists(READINGS, min_size=3, max_size=6).map(tuple), MS, st.just(Protocol(runs=9)), st.just({"runtime": "x 1"})
+)
 
 
 def reading(*wall, before=5.0, after=5.0, cpu=None):

@@ -27,7 +27,10 @@ def test_files_are_valid_and_say_what_they_are(tmp_path):
         model = onnx.load(tmp_path / "n.onnx")
         onnx.checker.check_model(model, full_check=True)
         (source,), (target,) = model.graph.input, model.graph.output
-        assert (source.name, [d.dim_value for d in source.type.tensor_type.shape.dim]) == ("image", [3, 3, architecture.resolution, architecture.resolution])
+        assert (source.name, [d.dim_value for d in source.type.tensor_type.shape.dim]) == (
+            "image",
+            [3, 3, architecture.resolution, architecture.resolution],
+        )
         assert (target.name, [d.dim_value for d in target.type.tensor_type.shape.dim]) == ("logits", [3, 10])
         assert {p.key: p.value for p in model.metadata_props} == {ARCHITECTURE_KEY: architecture.text}
         assert model.opset_import[0].version == 17

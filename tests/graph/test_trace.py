@@ -37,7 +37,11 @@ def test_the_weights_are_those_that_the_layers_promise():
     network, architecture = subnet(3)
     graph = trace(network, architecture.resolution)
     numbers = sum(node.weight.size + node.bias.size for node in graph.nodes if isinstance(node, (Conv, Linear)))
-    without_bias = sum(layer.out_channels for layer in SPACE.layers(architecture) if layer.weights and not (layer.batch_norm or layer.bias or layer.kind == "se"))
+    without_bias = sum(
+        layer.out_channels
+        for layer in SPACE.layers(architecture)
+        if layer.weights and not (layer.batch_norm or layer.bias or layer.kind == "se")
+    )
     assert numbers == sum(layer.folded_parameters for layer in SPACE.layers(architecture)) + without_bias
     assert graph.architecture == architecture.text
 

@@ -86,7 +86,10 @@ def write_infinite(path: Path) -> None:
             helper.make_tensor_value_info("condition", TensorProto.BOOL, []),
             helper.make_tensor_value_info("value", TensorProto.FLOAT, [1, 3, 8, 8]),
         ],
-        [helper.make_tensor_value_info("again", TensorProto.BOOL, []), helper.make_tensor_value_info("same", TensorProto.FLOAT, [1, 3, 8, 8])],
+        [
+            helper.make_tensor_value_info("again", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("same", TensorProto.FLOAT, [1, 3, 8, 8]),
+        ],
     )
     graph = helper.make_graph(
         [helper.make_node("Loop", ["", "true", "image"], ["logits"], body=body)],

@@ -27,14 +27,22 @@ def digits_of(architecture, filler, space=SPACE):
     """The CSV form of an architecture; `filler` stands at inactive positions."""
     chosen = [space.block_choice(c) if (c := architecture.code[b.decision]) >= 0 else filler for b in space.blocks]
     s = space.settings(architecture)
-    return {"ks": "".join(str(k) for k, _ in chosen), "e": "".join(str(e) for _, e in chosen), "d": "".join(map(str, s.depths)), "r": str(s.resolution)}
+    return {
+        "ks": "".join(str(k) for k, _ in chosen),
+        "e": "".join(str(e) for _, e in chosen),
+        "d": "".join(map(str, s.depths)),
+        "r": str(s.resolution),
+    }
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([(0, 0), (7, 6), (9, 9)]), st.integers(1, 40))
 def test_reads_back_any_architecture(tmp_path_factory, seed, filler, count):
     architectures = SPACE.decode(SPACE.sample(count, np.random.default_rng(seed)))
-    path = written(tmp_path_factory.mktemp("t") / "a.csv", [{"note": f"n{i}", **digits_of(a, filler), "top1": "7"} for i, a in enumerate(architectures)])
+    path = written(
+        tmp_path_factory.mktemp("t") / "a.csv",
+        [{"note": f"n{i}", **digits_of(a, filler), "top1": "7"} for i, a in enumerate(architectures)],
+    )
     codes, columns = read_architectures(path, SPACE)
     assert codes.dtype == np.int8
     assert (SPACE.validate(codes) == codes).all()
@@ -84,7 +92,17 @@ def test_lines_are_those_of_the_file(tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"ks,e,d\n", b"ks,e,d,r,r\n", b"ks,e,d,r,x,x\n", b"ks,e,d,r\n1,2\n", b"ks,e,d,r\n" + b"1," * 300 + b"\n", b"\xff\xfe\x00", b'ks,e,d,r\n"1', b"ks,e,d,r\n\x00,\x00,\x00,\x00\n"],
+    [
+        b"",
+        b"ks,e,d\n",
+        b"ks,e,d,r,r\n",
+        b"ks,e,d,r,x,x\n",
+        b"ks,e,d,r\n1,2\n",
+        b"ks,e,d,r\n" + b"1," * 300 + b"\n",
+        b"\xff\xfe\x00",
+        b'ks,e,d,r\n"1',
+        b"ks,e,d,r\n\x00,\x00,\x00,\x00\n",
+    ],
 )
 def test_refuses_what_is_no_table(tmp_path, content):
     (tmp_path / "a.csv").write_bytes(content)
