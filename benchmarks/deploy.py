@@ -17,6 +17,7 @@ import numpy as np
 
 import nagsdk
 from nagsdk.cost.table import AdditiveTable, exact_table
+from nagsdk.deployment import figure
 from nagsdk.generator.choose import choose
 from nagsdk.generator.decode import Completions
 from nagsdk.generator.nag import Generator
@@ -107,7 +108,7 @@ def rival(bench: Workbench, codes: np.ndarray, p50_ms: np.ndarray, limits: np.nd
     with tempfile.TemporaryDirectory() as folder:
         compiled = {a.text: bench.timing_artifact(a, Path(folder)) for a in dict.fromkeys(chosen)}
         found = bench.time(compiled, Path(folder))
-    return [found[a.text].latency(50) for a in chosen]
+    return [figure(found[a.text], 50) for a in chosen]
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def ridge(features: Floats, top1: Floats, asymptote: float) -> tuple[Floats, flo
     centre, level = weight @ features / len(top1), weight @ target / len(top1)
     x = features - centre
     gram = (x * weight[:, None]).T @ x + _RIDGE * np.eye(x.shape[1])
-    coefficients: Floats = np.linalg.solve(gram, (x * weight[:, None]).T @ (target - level))
+    coefficients: Floats = np.asarray(np.linalg.solve(gram, (x * weight[:, None]).T @ (target - level)), np.float64)
     return coefficients, float(level - centre @ coefficients)
 
 

@@ -75,5 +75,5 @@ class Ensemble:
 def _silu(x: Float32s) -> Float32s:
     # exp overflows to inf below -88, where the result is the right 0.
     with np.errstate(over="ignore"):
-        result: Float32s = x / (1.0 + np.exp(-x))
+        result: Float32s = (x / (1.0 + np.exp(-x))).astype(np.float32)
     return result

@@ -51,7 +51,9 @@ class Measured:
         codes, values = space.validate(codes), np.asarray(top1, dtype=np.float64)
         architecture = np.unique(codes, axis=0, return_inverse=True)[1].ravel()
         if values.shape != (len(codes),) or not np.isfinite(values).all() or len(np.unique(architecture)) < _FEWEST or values.std() == 0:
-            raise UsageError("Top-1 is not one number per architecture, or too little to fit on.", f"Give at least {_FEWEST} different architectures.")
+            raise UsageError(
+                "Top-1 is not one number per architecture, or too little to fit on.", f"Give at least {_FEWEST} different architectures."
+            )
         if groups is None:
             return cls(codes, values, architecture, folds(architecture, seed), tuple(f"fold {f + 1}" for f in range(FOLDS)))
         names, group = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
@@ -115,7 +117,11 @@ class Judged:
     def figures(self) -> dict[str, float | int]:
         """Count, RMSE in points and Kendall's tau."""
         rmse = float(np.sqrt(np.mean((self.predicted - self.top1) ** 2)))
-        return {"evaluations": len(self.top1), "rmse": round(rmse, 4), "kendall_tau": round(float(kendalltau(self.top1, self.predicted)[0]), 4)}
+        return {
+            "evaluations": len(self.top1),
+            "rmse": round(rmse, 4),
+            "kendall_tau": round(float(kendalltau(self.top1, self.predicted)[0]), 4),
+        }
 
 
 class Fitter:
@@ -298,6 +304,10 @@ def _describe(space: SearchSpace, measured: Measured, seen: NDArray[np.bool_]) -
         "architectures": len(counts),
         "groups": dict(zip(measured.names, np.bincount(measured.group).tolist(), strict=True)),
         "resolutions": [r for r, known in zip(space.resolutions, seen, strict=True) if known],
-        "top1": {"lowest": float(measured.top1.min()), "mean": round(float(measured.top1.mean()), 3), "highest": float(measured.top1.max())},
+        "top1": {
+            "lowest": float(measured.top1.min()),
+            "mean": round(float(measured.top1.mean()), 3),
+            "highest": float(measured.top1.max()),
+        },
         "repeat_sd": None if spread is None else round(spread, 4),
     }

@@ -141,7 +141,9 @@ class AccuracyPredictor:
             resolutions: What replaces the predictor's own.
             codes: The measured architectures, on which the additive score of unmeasured resolutions is fitted.
         """
-        changed = AccuracyPredictor(self.space, self.ensemble, resolutions, self.interval, self.leverage, self.reach, self.additive, self.card)
+        changed = AccuracyPredictor(
+            self.space, self.ensemble, resolutions, self.interval, self.leverage, self.reach, self.additive, self.card
+        )
         changed.additive = with_unmeasured(self.additive, lambda c: changed.predict(c).mean, codes, np.flatnonzero(~resolutions.measured))
         return changed
 
@@ -211,7 +213,9 @@ class AccuracyPredictor:
         ensemble = Ensemble(**{f.name: arrays[f"ensemble.{f.name}"] for f in fields(Ensemble)})
         ensemble.check(space.one_hot_width)
         count = len(space.resolutions)
-        wanted = {f"resolutions.{f.name}": ((count,), "bool" if f.name == "measured" else "float64") for f in fields(Resolutions)}
+        wanted: dict[str, tuple[tuple[int, ...], str]] = {
+            f"resolutions.{f.name}": ((count,), "bool" if f.name == "measured" else "float64") for f in fields(Resolutions)
+        }
         wanted |= {"additive.table": ((len(space.sizes), int(space.sizes.max())), "float64"), "numbers": ((5,), "float64")}
         wanted |= {"leverage": ((space.one_hot_width, arrays["leverage"].shape[-1]), "float32")}
         for name, (shape, kind) in wanted.items():

@@ -80,7 +80,7 @@ def _train(features: Floats, target: Floats, recipe: Recipe, seed: int) -> Ensem
         deep = silu(torch.baddbmm(biases[1], silu(torch.baddbmm(biases[0], now, first)), second))
         error = (torch.baddbmm(biases[2], deep, last) + now @ skip)[..., 0] - y[rows]
         optimizer.zero_grad()
-        (error**2).mean(1).sum().backward()
+        (error**2).mean(1).sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
 

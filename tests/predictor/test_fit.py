@@ -26,7 +26,9 @@ def test_recovers_a_synthetic_truth_on_architectures_not_measured(truth, predict
 
 def test_a_shuffled_truth_is_not_recovered(truth):
     rng = np.random.default_rng(0)
-    made = fit_predictor(truth.space, truth.codes, rng.permutation(truth.top1), source="noise", groups=truth.groups, recipe=replace(SHORT, steps=50))
+    made = fit_predictor(
+        truth.space, truth.codes, rng.permutation(truth.top1), source="noise", groups=truth.groups, recipe=replace(SHORT, steps=50)
+    )
     assert abs(made.card["folds"]["kendall_tau"]) < 0.2
     assert (made.predict(truth.codes).high - made.predict(truth.codes).low).mean() > truth.top1.std()
 

@@ -47,7 +47,7 @@ def test_saved_and_loaded_predicts_the_same(truth, predictor, saved):
 def test_intervals_hold_their_mean_and_rows_do_not_depend_on_each_other(truth, predictor, seed):
     codes = truth.space.sample(200, np.random.default_rng(seed))
     p = predictor.predict(codes)
-    assert ((0 <= p.low) & (p.low <= p.mean) & (p.mean <= p.high) & (p.high <= 100)).all()
+    assert ((p.low >= 0) & (p.low <= p.mean) & (p.mean <= p.high) & (p.high <= 100)).all()
     assert predictor.predict(codes[50:51]).mean == pytest.approx(p.mean[50:51], abs=1e-4)
     assert {getattr(p, f.name).shape for f in fields(p)} == {(200,)}
 
@@ -65,7 +65,9 @@ def test_unlike_architectures_and_unmeasured_resolutions_are_extrapolated(truth,
     assert predictor.predict(truth.codes).extrapolated.mean() < 0.05
     r = predictor.resolutions
     unmeasured = predictor.with_resolutions(replace(r, measured=np.array([False, True])), truth.codes)
-    assert np.array_equal(unmeasured.predict(truth.codes).extrapolated[truth.codes[:, 0] == 0], np.ones((truth.codes[:, 0] == 0).sum(), bool))
+    assert np.array_equal(
+        unmeasured.predict(truth.codes).extrapolated[truth.codes[:, 0] == 0], np.ones((truth.codes[:, 0] == 0).sum(), bool)
+    )
     near = AccuracyPredictor(
         truth.space, predictor.ensemble, r, predictor.interval, predictor.leverage, predictor.reach / 4, predictor.additive, predictor.card
     )
