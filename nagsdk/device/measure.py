@@ -72,8 +72,9 @@ def measure(
                 todo = [name for name in group if not readings[name] or len(measurement(name).quiet) < protocol.rounds]
                 if not todo:
                     break
-                if number:
-                    time.sleep(max(0.0, begun + protocol.spread_s / protocol.rounds - time.monotonic()))
+                # Waiting busily: a core that sleeps between rounds is slow for milliseconds after, much longer than a tiny network runs.
+                while number and time.monotonic() < begun + protocol.spread_s / protocol.rounds:
+                    _reference(session, base, protocol)
                 begun = time.monotonic()
                 before = _reference(session, base, protocol)
                 for index in rng.permutation(len(todo)):
