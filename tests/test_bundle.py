@@ -147,7 +147,8 @@ def test_a_download_that_changed_is_refused(checkpoint, monkeypatch):
     state = torch.load(checkpoint, weights_only=True)
 
     def download(address, path, most_bytes, on_event):
-        torch.save(state, path)
+        with path.open("wb") as file:
+            torch.save(state, file)
 
     monkeypatch.setattr(fetch, "download", download)
     pull(bundle)

@@ -42,7 +42,7 @@ def test_every_command_explains_itself(name):
         (("generate", "--device", "cpu", "--budget", "0.001ms", "--bundle", "imagenet"), 3, "the cheapest needs"),
         (("generate", "--device", "cpu", "--budget", "1kMACs"), 3, "the cheapest needs"),
         (("generate", "--device", "cpu"), 2, "--budgets"),
-        (("predict", "--arch", "mbv3:r7:d=1:ks=3:e=3"), 2, "Legal"),
+        (("predict", "--arch", "mbv3:r7:d=1,1,1,1:ks=3,3,3,3:e=2,2,2,2"), 2, "Legal resolutions"),
         (("predict", "--archs", "/no/such/file.csv"), 2, "does not exist"),
         (("bundle", "import-ofa", "/no/such/file"), 5, "is no file"),
         (("bundle", "pull", "glyphs"), 5, "ships its weights"),

@@ -8,7 +8,7 @@ from nagsdk.predictor.model import AccuracyPredictor
 from nagsdk.predictor.train import Recipe
 from nagsdk.space.mobilenet_v3 import MobileNetV3Space
 
-SHORT = Recipe(members=4, hidden=12, steps=250)
+SHORT = Recipe(members=6, hidden=16, steps=800)
 
 
 @dataclass

@@ -7,7 +7,7 @@ import torch
 from nagsdk.predictor.ensemble import Ensemble
 from nagsdk.predictor.train import Recipe, train_ensemble
 
-RECIPE = Recipe(members=3, hidden=8, steps=300, batch=32)
+RECIPE = Recipe(members=3, hidden=16, steps=600, batch=32, learning_rate=1e-2, weight_decay=0.01)
 
 
 @pytest.fixture(scope="module")
