@@ -55,7 +55,7 @@ def test_numpy_inference_is_what_torch_computes(data):
     t = {name: torch.from_numpy(array) for name, array in arrays(e).items()}
     silu = torch.nn.functional.silu
     for m in range(3):
-        units = slice(8 * m, 8 * (m + 1))
+        units = slice(RECIPE.hidden * m, RECIPE.hidden * (m + 1))
         hidden = silu(silu(x @ t["first"][:, units] + t["first_bias"][units]) @ t["second"][m] + t["second_bias"][m])
         wanted = (hidden @ t["last"][m])[:, 0] + x @ t["skip"][:, m] + t["bias"][m]
         assert e(x.numpy())[:, m] == pytest.approx(wanted.numpy(), abs=1e-4)
