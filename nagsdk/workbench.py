@@ -182,12 +182,14 @@ class Workbench:
             DeviceError: The device failed or was busy.
         """
         reference = self.timing_artifact(reference_architecture(self.bundle.space, self.supported), folder)
+        calibrated = self.calibrated_model()
         with self.locked(), self.backend.open(self.device) as session:
             return measure(
                 session,
                 compiled,
                 reference,
                 PROTOCOL,
+                reference_quiet_ms=None if calibrated is None else calibrated.facts.get("reference_ms"),
                 environment=self.presence.properties,
                 listener=self.listener,
                 on_reading=lambda name, reading: self.store.add(self.key, name, reading.to_dict()),

@@ -31,7 +31,7 @@ from nagsdk.space.mobilenet_v3 import MobileNetV3Space
 
 # Short bursts often rather than long ones seldom, and several sessions: the speed of a machine drifts, and a
 # process keeps the luck of its memory layout.
-PROTOCOL = timing.Protocol(warmup=1, runs=5, reference_runs=3, rounds=5, most_rounds=5, spread_s=0.0)
+PROTOCOL = timing.Protocol(warmup=1, runs=5, reference_runs=3, rounds=5, most_rounds=5, spread_s=0.0, patience_s=0.0)
 SESSIONS = 4
 SAMPLES = 30
 _PERCENTILES = (75.0, 90.0, 95.0, 99.0)
@@ -331,6 +331,7 @@ def _conclude(
         "readings": len(log.taken),
         "contended_share": levelled.contended,
         "sessions_reference_ms": list(levelled.sessions_ms),
+        "reference_ms": levelled.reference_ms,
     }
     values = np.array(list(levelled.p50_ms.values()))
     model = CostModel.fit(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +35,10 @@ def measure(
     """Times compiled networks against each other.
 
     Every round times each network that still lacks quiet readings once, in random order, and the
-    reference between any two of them. The quiet level of the reference is a low quantile of what it took
-    in this session, or the level of earlier sessions where that is lower: a machine that is busy all the
-    time looks quiet to a session that knows nothing else.
+    reference between any two of them. A round waits for a quiet moment, as long as the protocol has
+    patience. The quiet level of the reference is a low quantile of what it took in this session, or the
+    level of earlier sessions where this one never came near it: a machine that is busy all the time looks
+    quiet to a session that knows nothing else.
 
     Args:
         session: Open on the device; hold `device_lock` around it.
@@ -59,28 +61,40 @@ def measure(
     """
     rng = np.random.default_rng(seed)
     readings: dict[str, list[Reading]] = {name: [] for name in models}
+    seen: list[float] = []
 
     def measurement(name: str) -> Measurement:
-        level = quiet_level_ms(reading for part in readings.values() for reading in part)
-        return Measurement(tuple(readings[name]), min(level, reference_quiet_ms or level), protocol, dict(environment or {}))
+        level = quiet_level_ms(seen, reference_quiet_ms, protocol.drift)
+        return Measurement(tuple(readings[name]), level, protocol, dict(environment or {}))
+
+    def lacking(group: Iterable[str]) -> list[str]:
+        return [name for name in group if not readings[name] or len(measurement(name).quiet) < protocol.rounds]
 
     with stage(listener, "Measuring", len(models) * protocol.rounds) as progress:
         for group in _groups(models):
-            base, begun = session.load(reference), time.monotonic()
+            base, begun = session.load(reference), -math.inf
             handles = {name: session.load(path) for name, path in group.items()}
-            for number in range(protocol.most_rounds):
-                todo = [name for name in group if not readings[name] or len(measurement(name).quiet) < protocol.rounds]
+            patient_until = time.monotonic() + protocol.patience_s
+
+            def time_reference(handle: int = base) -> float:
+                seen.append(float(np.median(session.time(handle, 1, protocol.reference_runs, protocol.timeout_s).wall_ms)))
+                return seen[-1]
+
+            for _ in range(protocol.most_rounds):
+                todo = lacking(group)
                 if not todo:
                     break
+                before = time_reference()
                 # Waiting busily: a core that sleeps between rounds is slow for milliseconds after, much longer than a tiny network runs.
-                while number and time.monotonic() < begun + protocol.spread_s / protocol.rounds:
-                    _reference(session, base, protocol)
+                while (now := time.monotonic()) < begun + protocol.spread_s / protocol.rounds or (
+                    now < patient_until and before > quiet_level_ms(seen, reference_quiet_ms, protocol.drift) * protocol.drift
+                ):
+                    before = time_reference()
                 begun = time.monotonic()
-                before = _reference(session, base, protocol)
                 for index in rng.permutation(len(todo)):
                     name = todo[index]
                     burst = session.time(handles[name], protocol.warmup, protocol.runs, protocol.timeout_s)
-                    after = _reference(session, base, protocol)
+                    after = time_reference()
                     readings[name].append(Reading(burst, before, after))
                     before = after
                     if on_reading is not None:
@@ -89,10 +103,6 @@ def measure(
             for handle in (base, *handles.values()):
                 session.unload(handle)
     return {name: measurement(name) for name in models}
-
-
-def _reference(session: Session, handle: int, protocol: Protocol) -> float:
-    return float(np.median(session.time(handle, 1, protocol.reference_runs, protocol.timeout_s).wall_ms))
 
 
 def _groups(models: Mapping[str, Path]) -> Iterator[dict[str, Path]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -186,9 +186,20 @@ class Measurement:
             raise _malformed(error) from error
 
 
-def quiet_level_ms(readings: Iterable[Reading]) -> float:
-    """What the reference takes when nothing disturbs it, as far as one session can tell: a low quantile of its times."""
-    return float(np.quantile([ms for r in readings for ms in (r.before_ms, r.after_ms)], _QUIET_QUANTILE))
+def quiet_level_ms(references: Sequence[float], known_ms: float | None, drift: float) -> float:
+    """What the reference takes when nothing disturbs it.
+
+    Args:
+        references: What it took in this session, in milliseconds.
+        known_ms: Its quiet level in earlier sessions on the device.
+        drift: See `Protocol`.
+
+    Returns:
+        A low quantile of this session's times where it came near the known level: sessions differ by a few
+        percent. The known level where it never did.
+    """
+    level = float(np.quantile(references, _QUIET_QUANTILE))
+    return level if known_ms is None or level <= known_ms * drift else known_ms
 
 
 def _malformed(error: Exception) -> MeasurementError:

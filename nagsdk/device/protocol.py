@@ -22,6 +22,7 @@ class Protocol:
         rounds: Quiet readings wanted of every network.
         most_rounds: Rounds after which disturbed readings are no longer repeated.
         spread_s: Seconds over which `rounds` rounds are spread at least, so that a single network does not meet one mood only.
+        patience_s: Seconds that a session spends at most, in all, on waiting for the reference to be quiet before a round.
         contention: Largest wall / CPU time of a quiet burst (where the burst tells CPU time).
         drift: Largest slow-down of the reference against its quiet level, before and after a quiet burst.
         timeout_s: Seconds after which one burst counts as hung.
@@ -33,6 +34,7 @@ class Protocol:
     rounds: int = 8
     most_rounds: int = 24
     spread_s: float = 3.0
+    patience_s: float = 10.0
     contention: float = 1.1
     drift: float = 1.05
     timeout_s: float = 60.0

@@ -202,7 +202,7 @@ class BackendConformance:
         """The core's measurement works through a session."""
         models = {a.text: compiled(a) for a in _ARCHITECTURES[:2]}
         # A wide rule, because the machine that runs tests may be busy.
-        protocol = Protocol(warmup=1, runs=3, reference_runs=2, rounds=3, most_rounds=3, spread_s=0, contention=1e9, drift=1e9)
+        protocol = Protocol(warmup=1, runs=3, reference_runs=2, rounds=3, most_rounds=3, spread_s=0, patience_s=0, contention=1e9, drift=1e9)
         with backend.open(device) as session:
             measurements = measure(session, models, compiled(_ARCHITECTURES[2]), protocol)
         assert set(measurements) == set(models)

@@ -10,7 +10,7 @@ from nagsdk.device.protocol import Protocol
 from nagsdk.errors import DeviceError, MeasurementError
 from nagsdk.events import Advanced, Finished, Started
 
-FAST = Protocol(warmup=1, runs=3, reference_runs=3, rounds=4, most_rounds=12, spread_s=0)
+FAST = Protocol(warmup=1, runs=3, reference_runs=3, rounds=4, most_rounds=12, spread_s=0, patience_s=0)
 
 
 def run(session, paths, protocol=FAST, **more):
@@ -116,9 +116,32 @@ def test_rounds_are_spread_over_time_without_a_sleep(fake_session, networks, mon
     monkeypatch.setattr(module.time, "monotonic", lambda: next(now) / 100)
     real = session.time
     monkeypatch.setattr(session, "time", lambda *arguments: bursts.append(1) or real(*arguments))
-    run(session, networks(reference=5, a=4), Protocol(rounds=4, spread_s=2))
+    run(session, networks(reference=5, a=4), Protocol(rounds=4, spread_s=2, patience_s=0))
     measured_and_around = 4 * 3
     assert len(bursts) - measured_and_around == pytest.approx(3 * 50, abs=6)
+
+
+def test_rounds_wait_for_a_quiet_moment_while_patience_lasts(fake_session, networks, monkeypatch):
+    now = itertools.count()
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(now) / 100)
+    busy_most_of_the_time = {"speed": lambda clock: 1.0 if int(clock / 100) % 5 == 0 else 1.8}
+    paths = networks(reference=5, a=4)
+    readings = {}
+    for patience in (0, 10):
+        protocol = Protocol(runs=3, rounds=4, most_rounds=40, spread_s=0, patience_s=patience)
+        found = run(fake_session(**busy_most_of_the_time), paths, protocol)["a"]
+        assert len(found.quiet) == 4
+        assert found.latency() == pytest.approx(4)
+        readings[patience] = len(found.readings)
+    assert readings[10] <= 8 < readings[0]
+
+
+def test_patience_ends(fake_session, networks, monkeypatch):
+    now = itertools.count()
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(now) / 100)
+    session = fake_session(speed=lambda clock: 1.8)
+    run(session, networks(reference=5, a=4), Protocol(rounds=4, most_rounds=5, spread_s=0, patience_s=2), reference_quiet_ms=5.0)
+    assert session.log.count("reference") == pytest.approx(200 + 2 * 5, abs=10)
 
 
 def test_an_absent_file_is_named(fake_session, networks, tmp_path):
@@ -141,5 +164,5 @@ def test_upper_limits_hold_as_often_as_they_say(fake_session, networks):
             speed=lambda clock, m=mood, k=moods: k.setdefault(int(clock / 40), 1 + 0.02 * m.standard_normal()), noise=0.02
         )
         session.rng = np.random.default_rng(seed + 1000)
-        held.append(run(session, paths, Protocol(rounds=6, most_rounds=6, drift=2, spread_s=0))["a"].upper() >= 4)
+        held.append(run(session, paths, Protocol(rounds=6, most_rounds=6, drift=2, spread_s=0, patience_s=0))["a"].upper() >= 4)
     assert 0.90 <= np.mean(held) <= 0.99

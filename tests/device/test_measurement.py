@@ -80,4 +80,13 @@ def test_two_quiet_readings_are_too_few():
 
 def test_the_quiet_level_is_no_lucky_minimum():
     times = np.concatenate([[3.0], np.full(30, 5.0), np.full(30, 7.0)])
-    assert quiet_level_ms(reading(1.0, before=t, after=t) for t in times) == 5
+    assert quiet_level_ms(times, None, 1.05) == 5
+
+
+def test_a_session_that_met_the_known_level_judges_for_itself():
+    assert quiet_level_ms([5.2] * 9, 5.0, 1.05) == 5.2
+    assert quiet_level_ms([4.0] * 9, 5.0, 1.05) == 4.0
+
+
+def test_a_session_that_never_met_the_known_level_was_never_quiet():
+    assert quiet_level_ms([7.0] * 9, 5.0, 1.05) == 5.0
