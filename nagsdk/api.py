@@ -16,6 +16,7 @@ from nagsdk.cost.calibrate import SAMPLES
 from nagsdk.cost.model import CostModel
 from nagsdk.deployment import CANDIDATES, Deployer
 from nagsdk.describe import describe
+from nagsdk.device.description import Overrides
 from nagsdk.errors import UsageError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.files import check_replaceable, sweep
@@ -38,6 +39,8 @@ def deploy(
     timing_only: bool = False,
     resolution: int | None = None,
     threads: int | None = None,
+    batch: int | None = None,
+    precision: str | None = None,
     seed: int = 0,
     on_event: Listener = ignore,
 ) -> Deployment:
@@ -52,6 +55,8 @@ def deploy(
         timing_only: Goes on without images; the result says that its accuracy is worthless.
         resolution: Pins the input size in pixels.
         threads: Threads of one inference; the device's own where None.
+        batch: Images of one inference, likewise.
+        precision: Of weights and arithmetic, such as ``"fp16"``, likewise.
         seed: Of every random choice.
         on_event: Receives progress.
 
@@ -63,7 +68,7 @@ def deploy(
         NagsdkError: Any of its subclasses; see `nagsdk.errors`.
     """
     wanted = Budget.parse(budget) if isinstance(budget, str) else budget
-    bench = Workbench(device, bundle, threads, on_event)
+    bench = Workbench(device, bundle, Overrides(threads, batch, precision), on_event)
     folder = Path(output) if output is not None else Path("deployments") / f"{bench.bundle.name}-{bench.device.id}-{wanted}"
     deployer = Deployer(bench, None if images is None else Path(images), timing_only, resolution, seed)
     deployer.check()
@@ -85,6 +90,8 @@ def generate(
     bundle: str | Path | Bundle = "glyphs",
     resolution: int | None = None,
     threads: int | None = None,
+    batch: int | None = None,
+    precision: str | None = None,
     seed: int = 0,
     on_event: Listener = ignore,
 ) -> list[Result]:
@@ -96,6 +103,8 @@ def generate(
         bundle: See `deploy`.
         resolution: See `deploy`.
         threads: See `deploy`.
+        batch: See `deploy`.
+        precision: See `deploy`.
         seed: See `deploy`.
         on_event: Receives progress.
 
@@ -106,7 +115,7 @@ def generate(
     wanted = [Budget.parse(b) if isinstance(b, str) else b for b in budgets]
     if len({b.metric for b in wanted}) != 1:
         raise UsageError("The budgets must limit one and the same metric.", "Call once for latencies, once for sizes, once for MACs.")
-    bench = Workbench(device, bundle, threads, on_event)
+    bench = Workbench(device, bundle, Overrides(threads, batch, precision), on_event)
     metric = wanted[0].metric
     model = bench.require_cost_model() if metric == LATENCY else bench.cost_model()
     table = bench.table(metric, model, resolution)
@@ -124,6 +133,8 @@ def predict(
     device: str | None = None,
     bundle: str | Path | Bundle = "glyphs",
     threads: int | None = None,
+    batch: int | None = None,
+    precision: str | None = None,
     on_event: Listener = ignore,
 ) -> list[Result]:
     """Accuracy and cost of given architectures, by the models alone.
@@ -134,6 +145,8 @@ def predict(
         device: Whose latencies to predict, if any.
         bundle: See `deploy`.
         threads: See `deploy`.
+        batch: See `deploy`.
+        precision: See `deploy`.
         on_event: Receives progress.
 
     Raises:
@@ -143,7 +156,7 @@ def predict(
     model: CostModel | None = None
     identity = None
     if device is not None:
-        bench = Workbench(device, opened, threads, on_event)
+        bench = Workbench(device, opened, Overrides(threads, batch, precision), on_event)
         model, identity = bench.require_cost_model(), bench.device.id
     return describe(opened, read(opened, architectures, table), identity, model)
 
@@ -155,6 +168,8 @@ def profile(
     table: str | Path | None = None,
     bundle: str | Path | Bundle = "glyphs",
     threads: int | None = None,
+    batch: int | None = None,
+    precision: str | None = None,
     on_event: Listener = ignore,
 ) -> list[Result]:
     """Measures given architectures on a device, with random weights.
@@ -165,12 +180,14 @@ def profile(
         table: See `predict`.
         bundle: See `deploy`.
         threads: See `deploy`.
+        batch: See `deploy`.
+        precision: See `deploy`.
         on_event: Receives progress.
 
     Raises:
         DeviceError: The device is absent, busy or fails.
     """
-    bench = Workbench(device, bundle, threads, on_event)
+    bench = Workbench(device, bundle, Overrides(threads, batch, precision), on_event)
     bench.require_presence()
     return profile_architectures(bench, read(bench.bundle, architectures, table))
 
@@ -192,6 +209,8 @@ def calibrate(
     samples: int = SAMPLES,
     within_s: float | None = None,
     threads: int | None = None,
+    batch: int | None = None,
+    precision: str | None = None,
     seed: int = 0,
     on_event: Listener = ignore,
 ) -> dict[str, Any]:
@@ -203,6 +222,8 @@ def calibrate(
         samples: Reference architectures.
         within_s: Stops measuring after so many seconds.
         threads: See `deploy`.
+        batch: See `deploy`.
+        precision: See `deploy`.
         seed: See `deploy`.
         on_event: Receives progress.
 
@@ -212,7 +233,7 @@ def calibrate(
     Raises:
         DeviceError: The device is absent, busy or fails.
     """
-    bench = Workbench(device, bundle, threads, on_event)
+    bench = Workbench(device, bundle, Overrides(threads, batch, precision), on_event)
     return {"device": bench.device.id, "bundle": bench.bundle.name, **bench.calibrate(samples, within_s, seed).to_dict()}
 
 
@@ -225,6 +246,8 @@ def export(
     images: str | Path | None = None,
     timing_only: bool = False,
     threads: int | None = None,
+    batch: int | None = None,
+    precision: str | None = None,
     on_event: Listener = ignore,
 ) -> Deployment:
     """Writes the model file of one given architecture, checked against torch but not timed.
@@ -237,9 +260,11 @@ def export(
         images: See `deploy`.
         timing_only: See `deploy`.
         threads: See `deploy`.
+        batch: See `deploy`.
+        precision: See `deploy`.
         on_event: Receives progress.
     """
-    bench = Workbench(device, bundle, threads, on_event)
+    bench = Workbench(device, bundle, Overrides(threads, batch, precision), on_event)
     (given,) = read(bench.bundle, [architecture], None)
     folder = Path(output)
     deployer = Deployer(bench, None if images is None else Path(images), timing_only)

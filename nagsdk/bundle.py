@@ -7,11 +7,10 @@ import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nagsdk.architecture import Architecture
 from nagsdk.errors import DamagedBundleError, ImagesMissingError, UnknownNameError, WeightsMissingError
@@ -21,6 +20,7 @@ from nagsdk.resources import data_folder, shipped
 from nagsdk.space.mobilenet_v3 import MobileNetV3Space
 
 if TYPE_CHECKING:
+    from nagsdk.bundle_json import Description, Sheet
     from nagsdk.predictor.model import AccuracyPredictor
     from nagsdk.supernet.extract import Subnet
     from nagsdk.supernet.network import Supernet
@@ -28,61 +28,8 @@ if TYPE_CHECKING:
 DEFAULT = "glyphs"
 WEIGHTS, DESCRIPTION = "supernet.safetensors", "bundle.json"
 RECALIBRATION_IMAGES = 512
-_MOST_DESCRIPTION, _MOST_FILE = 10**6, 512 * 10**6
+_MOST_DESCRIPTION = 10**6
 _BATCH = 64
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FileRecord(_Strict):
-    """Hash and length that a file of the bundle must have."""
-
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    bytes: int = Field(ge=0, le=_MOST_FILE)
-
-
-class Sheet(_Strict):
-    """A contact sheet of images."""
-
-    file: str
-    count: int = Field(ge=1, le=100_000)
-    labels: str | None = None
-
-
-class Images(_Strict):
-    """The images that travel with a bundle."""
-
-    tile: int = Field(ge=8, le=1024)
-    recalibration: Sheet
-    test: Sheet
-
-
-class PreprocessingRecord(_Strict):
-    """See `Preprocessing`."""
-
-    color: str = Field(pattern="^RGB$")
-    resize: str = Field(pattern="^bilinear-antialias$")
-    crop_fraction: float = Field(gt=0, le=1)
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-
-class Description(_Strict):
-    """The content of bundle.json."""
-
-    format: int = Field(ge=1, le=1)
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")
-    version: str
-    title: str
-    licence: str
-    provenance: dict[str, Any]
-    space: dict[str, Any]
-    preprocessing: PreprocessingRecord
-    images: Images | None = None
-    weights_source: str | None = None
-    files: dict[str, FileRecord]
 
 
 @dataclass(frozen=True)
@@ -104,16 +51,18 @@ class Bundle:
     """
 
     def __init__(self, folder: Path) -> None:
+        from nagsdk.bundle_json import Description
+
         self.folder = folder
         path = folder / DESCRIPTION
         try:
             if path.stat().st_size > _MOST_DESCRIPTION:
                 raise DamagedBundleError(f"{path} is too large to be a bundle's description.", _MEND)
-            self.description = Description.model_validate_json(path.read_bytes())
+            self.description: Description = Description.model_validate_json(path.read_bytes())
             self.space = MobileNetV3Space.from_dict(self.description.space)
             if self.space.family != self.description.space.get("family"):
                 raise ValueError(f"unknown family {self.description.space.get('family')!r}")
-        except (OSError, ValidationError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise DamagedBundleError(f"{path} is no valid bundle description: {error}", _MEND) from error
 
     @property

@@ -154,7 +154,7 @@ class Deployer:
         if self.bench.presence.available:
             with self.bench.backend.open(self.bench.device) as session:
                 compiled = self.bench.backend.compile(path, self.bench.device, folder)
-                error = check(expected, session.infer(session.load(compiled), probe))
+                error = check(expected, session.infer(session.load(compiled), probe), self.bench.backend.tolerance(self.bench.device))
         return Built(architecture, path, error, 0 if images is None else len(images))
 
     def run(self, budget: Budget, model: CostModel | None, folder: Path) -> Round | Unmeasured:

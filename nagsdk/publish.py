@@ -115,5 +115,7 @@ def _provenance(bench: Workbench) -> dict[str, Any]:
         "device_properties": dict(bench.presence.properties),
         "device_fingerprint": bench.presence.fingerprint,
         "threads": bench.device.threads,
+        "batch": bench.device.batch,
+        "precision": bench.device.precision,
         "preprocessing": bundle.preprocessing.to_dict(),
     }

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import platformdirs
-
 
 def shipped(kind: str) -> Path:
     """Folder of shipped ``bundles`` or ``devices``: inside the wheel, or beside the package in a checkout."""
@@ -17,9 +15,17 @@ def shipped(kind: str) -> Path:
 
 def data_folder() -> Path:
     """What a user would miss: fetched and imported weights (NAGSDK_DATA_DIR)."""
-    return Path(os.environ.get("NAGSDK_DATA_DIR") or platformdirs.user_data_dir("nagsdk"))
+    if folder := os.environ.get("NAGSDK_DATA_DIR"):
+        return Path(folder)
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("nagsdk"))
 
 
 def cache_folder() -> Path:
     """What can be made again: readings, cost models, generators, locks (NAGSDK_CACHE_DIR)."""
-    return Path(os.environ.get("NAGSDK_CACHE_DIR") or platformdirs.user_cache_dir("nagsdk"))
+    if folder := os.environ.get("NAGSDK_CACHE_DIR"):
+        return Path(folder)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("nagsdk"))

@@ -22,7 +22,7 @@ from nagsdk.cost.prior import Prior, read_prior
 from nagsdk.cost.references import reference_architecture
 from nagsdk.cost.table import AdditiveTable, exact_table
 from nagsdk.device.backend import Backend, Presence
-from nagsdk.device.description import Device
+from nagsdk.device.description import Device, Overrides
 from nagsdk.device.lock import device_lock
 from nagsdk.device.measure import measure
 from nagsdk.device.measurement import Measurement
@@ -44,21 +44,30 @@ class Workbench:
     """One bundle and one device, ready to work with.
 
     Args:
-        device: Id or alias of a device.
+        device: Id or alias of a device, or a description.
         bundle: Name or folder of a bundle, or the bundle itself.
-        threads: Threads of one inference; the device's own where None.
+        overrides: What differs from the device's own settings.
         listener: Receives progress.
+        backend: Reaches the device; the one that the device names where None.
 
     Raises:
         UnknownNameError: There is no such device or bundle.
+        UsageError: The backend does not know the precision.
         DeviceError: No plugin reaches the device.
     """
 
-    def __init__(self, device: str, bundle: str | Path | Bundle, threads: int | None = None, listener: Listener = ignore) -> None:
+    def __init__(
+        self,
+        device: str | Device,
+        bundle: str | Path | Bundle,
+        overrides: Overrides | None = None,
+        listener: Listener = ignore,
+        backend: Backend | None = None,
+    ) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
-        described = host().devices.get(device)
-        self.device: Device = described if threads is None else replace(described, threads=threads)
-        self.backend: Backend = host().backend_of(self.device)
+        described = device if isinstance(device, Device) else host().devices.get(device)
+        self.backend: Backend = backend or host().backend_of(described)
+        self.device: Device = (overrides or Overrides()).on(described, self.backend.precisions)
         self.presence: Presence = self.backend.presence(self.device)
         self.listener = listener
         self.cache = cache_folder()

@@ -16,10 +16,21 @@ from nagsdk.cli import output as o
     o.images_option,
     o.timing_only_option,
     o.threads_option,
+    o.batch_option,
+    o.precision_option,
     o.json_option,
 )
 def command(
-    device: str, text: str, bundle: str, output: str, images: str | None, timing_only: bool, threads: int | None, as_json: bool
+    device: str,
+    text: str,
+    bundle: str,
+    output: str,
+    images: str | None,
+    timing_only: bool,
+    threads: int | None,
+    batch: int | None,
+    precision: str | None,
+    as_json: bool,
 ) -> None:
     """Write the model file of one given architecture, checked against torch but not timed."""
     from nagsdk import api
@@ -33,6 +44,8 @@ def command(
             images=images,
             timing_only=timing_only,
             threads=threads,
+            batch=batch,
+            precision=precision,
             on_event=listener,
         )
     if as_json:

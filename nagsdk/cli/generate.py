@@ -15,6 +15,8 @@ from nagsdk.cli import output as o
     o.bundle_option,
     o.resolution_option,
     o.threads_option,
+    o.batch_option,
+    o.precision_option,
     click.option("--confidence", default=0.9, show_default=True, help="How sure the cost model must be that the budget holds."),
     o.seed_option,
     o.json_option,
@@ -26,6 +28,8 @@ def command(
     bundle: str,
     resolution: int | None,
     threads: int | None,
+    batch: int | None,
+    precision: str | None,
     confidence: float,
     seed: int,
     as_json: bool,
@@ -42,7 +46,15 @@ def command(
     wanted = [Budget.parse(text, confidence) for text in (budgets.split(",") if budgets is not None else [str(budget)])]
     with o.listening() as listener:
         results = api.generate(
-            device=device, budgets=wanted, bundle=bundle, resolution=resolution, threads=threads, seed=seed, on_event=listener
+            device=device,
+            budgets=wanted,
+            bundle=bundle,
+            resolution=resolution,
+            threads=threads,
+            batch=batch,
+            precision=precision,
+            seed=seed,
+            on_event=listener,
         )
     if as_json:
         o.print_json([r.to_dict() for r in results] if budgets is not None else results[0].to_dict())

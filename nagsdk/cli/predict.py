@@ -14,9 +14,20 @@ from nagsdk.cli import output as o
     click.option("--device", help="Predict the latency on this device too."),
     o.bundle_option,
     o.threads_option,
+    o.batch_option,
+    o.precision_option,
     o.json_option,
 )
-def command(texts: tuple[str, ...], archs: str | None, device: str | None, bundle: str, threads: int | None, as_json: bool) -> None:
+def command(
+    texts: tuple[str, ...],
+    archs: str | None,
+    device: str | None,
+    bundle: str,
+    threads: int | None,
+    batch: int | None,
+    precision: str | None,
+    as_json: bool,
+) -> None:
     """Accuracy and cost of given architectures, by the models alone.
 
     The CSV columns ks and e hold one digit per layer position, d one per stage, r the resolution.
@@ -26,7 +37,16 @@ def command(texts: tuple[str, ...], archs: str | None, device: str | None, bundl
     from nagsdk import api
 
     with o.listening() as listener:
-        results = api.predict(architectures=texts, table=archs, device=device, bundle=bundle, threads=threads, on_event=listener)
+        results = api.predict(
+            architectures=texts,
+            table=archs,
+            device=device,
+            bundle=bundle,
+            threads=threads,
+            batch=batch,
+            precision=precision,
+            on_event=listener,
+        )
     if as_json:
         o.print_json([r.to_dict() for r in results])
         return

@@ -14,9 +14,20 @@ from nagsdk.cli import output as o
     click.option("--archs", type=click.Path(exists=True, dir_okay=False), help="CSV file with the columns ks, e, d, r."),
     o.bundle_option,
     o.threads_option,
+    o.batch_option,
+    o.precision_option,
     o.json_option,
 )
-def command(device: str, texts: tuple[str, ...], archs: str | None, bundle: str, threads: int | None, as_json: bool) -> None:
+def command(
+    device: str,
+    texts: tuple[str, ...],
+    archs: str | None,
+    bundle: str,
+    threads: int | None,
+    batch: int | None,
+    precision: str | None,
+    as_json: bool,
+) -> None:
     """Measure given architectures on a device.
 
     The networks get random weights, which cost as much time as trained ones: no weights are needed.
@@ -26,7 +37,16 @@ def command(device: str, texts: tuple[str, ...], archs: str | None, bundle: str,
     from nagsdk import api
 
     with o.listening() as listener:
-        results = api.profile(architectures=texts, table=archs, device=device, bundle=bundle, threads=threads, on_event=listener)
+        results = api.profile(
+            architectures=texts,
+            table=archs,
+            device=device,
+            bundle=bundle,
+            threads=threads,
+            batch=batch,
+            precision=precision,
+            on_event=listener,
+        )
     if as_json:
         o.print_json([r.to_dict() for r in results])
         return

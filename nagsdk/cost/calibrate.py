@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections.abc import Mapping
@@ -31,7 +32,7 @@ from nagsdk.space.mobilenet_v3 import MobileNetV3Space
 
 # Short bursts often rather than long ones seldom, and several sessions: the speed of a machine drifts, and a
 # process keeps the luck of its memory layout.
-PROTOCOL = timing.Protocol(warmup=1, runs=5, reference_runs=3, rounds=5, most_rounds=5, spread_s=0.0, patience_s=0.0)
+PROTOCOL = timing.Protocol(warmup=1, runs=5, reference_runs=3, rounds=5, width=math.inf, most_rounds=5, spread_s=0.0, patience_s=0.0)
 SESSIONS = 4
 SAMPLES = 30
 _PERCENTILES = (75.0, 90.0, 95.0, 99.0)
@@ -40,6 +41,7 @@ _RESUME_WITHIN_S = 6 * 3600.0
 # How much the prior's figure for the scatter of sessions counts, in sessions.
 _PRIOR_SESSIONS = 2
 _LOG = "calibration"
+_SEARCH_S = 15.0
 
 
 class CalibrationStore(Protocol):
@@ -148,6 +150,7 @@ def calibrate(
         models = export_untrained(space, device, backend, [reference, *architectures], Path(folder), seed, limit, listener)
         base = models.pop(reference.text)
         complete = len(models) == len(architectures)
+        alone: tuple[float, ...] = ()
         try:
             for number in range(sessions):
                 for rounds, names in sorted(log.missing(number, list(models), protocol.rounds).items()):
@@ -162,9 +165,24 @@ def calibrate(
                             on_reading=log.keeper(number, deadline, len(models)),
                             seed=seed + number,
                         )
+            alone = _reference_alone(backend, device, base, log.taken, protocol, listener)
         except _OutOfTimeError:
             complete = False
-    return _conclude(space, known, log, presence.fingerprint, presence.properties, begun, complete, listener)
+    return _conclude(space, known, log, alone, presence.fingerprint, presence.properties, begun, complete, listener)
+
+
+def _reference_alone(
+    backend: Backend, device: Device, base: Path, taken: list[Taken], protocol: timing.Protocol, listener: Listener
+) -> tuple[float, ...]:
+    """Times of the reference in one more, longer session, where those before do not agree on its quiet level; else none."""
+    levelled = level(taken, protocol.drift, protocol.contention)
+    if 2 * len(levelled.quiet_sessions_ms) > len(levelled.sessions_ms):
+        return ()
+    listener(Notice(f"{device.id} changes its speed; looking for moments when nothing disturbs it."))
+    patient = replace(protocol, rounds=1, most_rounds=1, spread_s=_SEARCH_S)
+    with backend.open(device) as session:
+        (found,) = measure(session, {"reference": base}, base, patient, listener=listener).values()
+    return tuple(ms for reading in found.readings for ms in (reading.before_ms, reading.after_ms))
 
 
 class _OutOfTimeError(Exception):
@@ -305,6 +323,7 @@ def _conclude(
     space: MobileNetV3Space,
     prior: Prior,
     log: _Log,
+    alone: tuple[float, ...],
     fingerprint: str,
     properties: Mapping[str, str],
     begun: float,
@@ -312,7 +331,7 @@ def _conclude(
     listener: Listener,
 ) -> Calibration:
     protocol = timing.Protocol(**log.settings["protocol"])
-    levelled = level(log.taken, protocol.drift, protocol.contention)
+    levelled = level(log.taken, protocol.drift, protocol.contention, alone)
     if len(levelled.p50_ms) < LEAST_SAMPLES:
         raise MeasurementError(f"Only {len(levelled.p50_ms)} networks were measured.", "Allow more time (--within), or ask for no limit.")
     if levelled.disturbed:

@@ -19,7 +19,7 @@ import numpy as np
 
 from nagsdk.device.measurement import Reading
 
-_QUIET_QUANTILE = 0.1
+_QUIET_QUANTILE = 0.05
 _MOSTLY = 0.5
 _LEAST_READINGS = 3
 
@@ -66,20 +66,21 @@ class Levelled:
         return self.contended > _MOSTLY
 
 
-def level(taken: Sequence[Taken], drift: float, contention: float) -> Levelled:
+def level(taken: Sequence[Taken], drift: float, contention: float, alone: Sequence[float] = ()) -> Levelled:
     """Brings readings to the quiet speed of the device and takes the median over rounds.
 
     Args:
         taken: Readings of all sessions.
         drift: Largest slow-down of the reference that counts as quiet (see `Protocol`).
         contention: Largest wall / CPU time of a burst that kept the processor.
+        alone: Times of the reference in a further session, in which nothing else was measured.
     """
     sessions: dict[str, list[float]] = {}
     networks: dict[str, list[Reading]] = {}
     for one in taken:
         sessions.setdefault(one.session, []).extend((one.reading.before_ms, one.reading.after_ms))
         networks.setdefault(one.name, []).append(one.reading)
-    levels = tuple(_quiet_level(np.array(values), drift) for values in sessions.values())
+    levels = tuple(_quiet_level(np.array(values), drift) for values in (*sessions.values(), alone) if len(values))
     quiet = tuple(value for value in levels if value <= min(levels) * drift)
     contended = float(np.mean([one.reading.contention > contention for one in taken]))
     if contended > _MOSTLY:

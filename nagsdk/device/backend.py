@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from nagsdk.graph.ir import Graph
 
 Tensor = NDArray[np.float32]
+# Rounding of float32 in another order of summation.
+EXACT = 1e-5
 
 
 @dataclass(frozen=True)
@@ -103,11 +105,13 @@ class Backend(ABC):
         id: Name that device descriptions refer to.
         title: For people.
         suffix: File suffix of its artifacts, such as ``.onnx``.
+        precisions: What `Device.precision` may be; the first is the default.
     """
 
     id: ClassVar[str]
     title: ClassVar[str]
     suffix: ClassVar[str]
+    precisions: ClassVar[tuple[str, ...]] = ("fp32",)
 
     @abstractmethod
     def presence(self, device: Device) -> Presence:
@@ -116,6 +120,10 @@ class Backend(ABC):
     def supports(self, layer: LayerSpec, device: Device) -> bool:
         """Whether the device runs this layer; choices that need others are masked before generation."""
         return True
+
+    def tolerance(self, device: Device) -> float:
+        """Largest accepted error of the artifact's logits, as a share of their norm."""
+        return EXACT
 
     @abstractmethod
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nagsdk.errors import DeviceError
+from nagsdk.errors import DeviceError, UsageError
 
 _MOST_BYTES = 64 * 1024
 
@@ -23,6 +24,7 @@ class Device:
         aliases: Other names it answers to.
         threads: Threads of one inference.
         batch: Images of one inference.
+        precision: Of weights and arithmetic, such as ``fp32`` or ``fp16``; the backend's first where empty.
         prior: File of a shipped prior cost model beside the description, or None.
         options: What only the backend understands.
     """
@@ -33,8 +35,39 @@ class Device:
     aliases: tuple[str, ...] = ()
     threads: int = 1
     batch: int = 1
+    precision: str = ""
     prior: str | None = None
     options: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """Settings of one call that differ from a device's own; None leaves the device's.
+
+    Attributes:
+        threads: Threads of one inference.
+        batch: Images of one inference.
+        precision: Of weights and arithmetic.
+    """
+
+    threads: int | None = None
+    batch: int | None = None
+    precision: str | None = None
+
+    def on(self, device: Device, precisions: Sequence[str]) -> Device:
+        """The device with these settings.
+
+        Args:
+            device: Its description.
+            precisions: What its backend knows, the default first.
+
+        Raises:
+            UsageError: The backend does not know the precision.
+        """
+        precision = self.precision or device.precision or precisions[0]
+        if precision not in precisions:
+            raise UsageError(f"{device.id} does not know the precision {precision!r}.", f"Use {' or '.join(precisions)}.")
+        return replace(device, threads=self.threads or device.threads, batch=self.batch or device.batch, precision=precision)
 
 
 def read_device(path: Path) -> Device:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -34,9 +34,10 @@ def measure(
 ) -> dict[str, Measurement]:
     """Times compiled networks against each other.
 
-    Every round times each network that still lacks quiet readings once, in random order, and the
-    reference between any two of them. A round waits for a quiet moment, as long as the protocol has
-    patience. The quiet level of the reference is a low quantile of what it took in this session, or the
+    Every round times each network once, in random order, and the reference between any two of them. Rounds
+    follow each other for as long as the protocol spreads them; after that, only networks that lack quiet
+    readings, or whose readings scatter, are timed again, until the protocol's patience ends. Nothing sleeps: a core that slept is slow
+    for milliseconds after, much longer than a tiny network runs. The quiet level of the reference is a low quantile of what it took in this session, or the
     level of earlier sessions where this one never came near it: a machine that is busy all the time looks
     quiet to a session that knows nothing else.
 
@@ -68,29 +69,24 @@ def measure(
         return Measurement(tuple(readings[name]), level, protocol, dict(environment or {}))
 
     def lacking(group: Iterable[str]) -> list[str]:
-        return [name for name in group if not readings[name] or len(measurement(name).quiet) < protocol.rounds]
+        return [name for name in group if not measurement(name).sufficient]
 
     with stage(listener, "Measuring", len(models) * protocol.rounds) as progress:
         for group in _groups(models):
-            base, begun = session.load(reference), -math.inf
+            base = session.load(reference)
             handles = {name: session.load(path) for name, path in group.items()}
-            patient_until = time.monotonic() + protocol.patience_s
+            begun = time.monotonic()
 
             def time_reference(handle: int = base) -> float:
                 seen.append(float(np.median(session.time(handle, 1, protocol.reference_runs, protocol.timeout_s).wall_ms)))
                 return seen[-1]
 
-            for _ in range(protocol.most_rounds):
-                todo = lacking(group)
-                if not todo:
+            for number in itertools.count():
+                passed = time.monotonic() - begun
+                todo = list(group) if number < protocol.rounds or passed < protocol.spread_s else lacking(group)
+                if not todo or (number >= protocol.most_rounds and passed >= max(protocol.spread_s, protocol.patience_s)):
                     break
                 before = time_reference()
-                # Waiting busily: a core that sleeps between rounds is slow for milliseconds after, much longer than a tiny network runs.
-                while (now := time.monotonic()) < begun + protocol.spread_s / protocol.rounds or (
-                    now < patient_until and before > quiet_level_ms(seen, reference_quiet_ms, protocol.drift) * protocol.drift
-                ):
-                    before = time_reference()
-                begun = time.monotonic()
                 for index in rng.permutation(len(todo)):
                     name = todo[index]
                     burst = session.time(handles[name], protocol.warmup, protocol.runs, protocol.timeout_s)

@@ -17,6 +17,7 @@ from nagsdk.errors import MeasurementError
 LEAST_ROUNDS = 3
 # Low enough for a machine that is seldom quiet, and no minimum, which single readings would decide.
 _QUIET_QUANTILE = 0.05
+_STRETCHES = 8
 Floats = NDArray[np.float64]
 
 
@@ -93,6 +94,13 @@ class Measurement:
         limit = self.reference_quiet_ms * self.protocol.drift
         return tuple(r for r in self.readings if max(r.before_ms, r.after_ms) <= limit and r.contention <= self.protocol.contention)
 
+    @property
+    def sufficient(self) -> bool:
+        """Whether enough readings are quiet, and the median known well enough by them."""
+        if len(self.quiet) < max(self.protocol.rounds, LEAST_ROUNDS):
+            return False
+        return self.upper() <= self.latency() * (1 + self.protocol.width)
+
     def latency(self, percentile: float = 50.0, *, disturbed: bool = False) -> float:
         """A percentile over all runs of the quiet readings, in milliseconds, as timed.
 
@@ -108,9 +116,9 @@ class Measurement:
     def upper(self, percentile: float = 50.0, level: float = 0.95, *, disturbed: bool = False) -> float:
         """One-sided upper confidence limit of `latency`.
 
-        Runs of one round share the machine's mood, rounds do not: the limit is the percentile over all
-        runs plus Student's t times the standard error of the percentiles of single rounds. It covers what
-        varies within a session, not what a fresh process changes.
+        Runs that follow each other share the machine's mood: the limit is the percentile over all runs plus
+        Student's t times the standard error of the percentiles of up to eight stretches of time (batch
+        means). It covers what varies within a session, not what a fresh process changes.
 
         Args:
             percentile: Of single runs.
@@ -122,8 +130,10 @@ class Measurement:
         """
         from scipy.special import stdtrit
 
-        rounds = np.array([r.percentile(percentile) for r in self._counted(disturbed)])
-        spread = float(stdtrit(len(rounds) - 1, level) * rounds.std(ddof=1) / np.sqrt(len(rounds)))
+        counted = self._counted(disturbed)
+        stretches = np.array_split(np.arange(len(counted)), min(len(counted), _STRETCHES))
+        values = np.array([np.percentile(np.concatenate([counted[i].burst.wall_ms for i in part]), percentile) for part in stretches])
+        spread = float(stdtrit(len(values) - 1, level) * values.std(ddof=1) / np.sqrt(len(values)))
         return self.latency(percentile, disturbed=disturbed) + spread
 
     def normalised_ms(self, percentile: float = 50.0) -> float:

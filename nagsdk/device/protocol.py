@@ -19,10 +19,11 @@ class Protocol:
         warmup: Untimed runs before each timed burst; the reference always has one.
         runs: Timed runs of a burst. Many short bursts repeat better than few long ones of the same cost.
         reference_runs: Timed runs of the reference between bursts.
-        rounds: Quiet readings wanted of every network.
-        most_rounds: Rounds after which disturbed readings are no longer repeated.
-        spread_s: Seconds over which `rounds` rounds are spread at least, so that a single network does not meet one mood only.
-        patience_s: Seconds that a session spends at most, in all, on waiting for the reference to be quiet before a round.
+        rounds: Rounds at least, and quiet readings wanted of every network.
+        width: How far the upper limit of the median may lie above the median, relatively, before readings are repeated.
+        most_rounds: Rounds after which readings are no longer repeated, if `patience_s` is over too.
+        spread_s: Seconds that rounds go on at least, so that a tiny network does not meet one mood of the machine only.
+        patience_s: Seconds for which readings are repeated at least, where they are disturbed or scatter.
         contention: Largest wall / CPU time of a quiet burst (where the burst tells CPU time).
         drift: Largest slow-down of the reference against its quiet level, before and after a quiet burst.
         timeout_s: Seconds after which one burst counts as hung.
@@ -32,9 +33,10 @@ class Protocol:
     runs: int = 5
     reference_runs: int = 3
     rounds: int = 8
+    width: float = 0.03
     most_rounds: int = 24
     spread_s: float = 3.0
-    patience_s: float = 10.0
+    patience_s: float = 20.0
     contention: float = 1.1
     drift: float = 1.05
     timeout_s: float = 60.0

@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 from nagsdk.errors import DeviceError
 
-TOLERANCE = 1e-5
-
 
 def relative_error(expected: NDArray[np.float32], actual: NDArray[np.float32]) -> float:
     """Largest norm of the difference over the images, each as a share of its expected norm.
@@ -22,7 +20,7 @@ def relative_error(expected: NDArray[np.float32], actual: NDArray[np.float32]) -
     return float((difference / np.maximum(norm, np.finfo(np.float64).tiny)).max())
 
 
-def check(expected: NDArray[np.float32], actual: NDArray[np.float32], tolerance: float = TOLERANCE) -> float:
+def check(expected: NDArray[np.float32], actual: NDArray[np.float32], tolerance: float) -> float:
     """Compares logits of an artifact with those of the network it was made from.
 
     Args:

@@ -43,11 +43,9 @@ class BackendConformance:
     """Subclass it in a test file, name the class ``Test…`` and define the fixtures `backend` and `device`.
 
     Attributes:
-        tolerance: Largest accepted error of logits as a share of their norm; a quantising backend states its own.
         load_timeout_s: Time-out of every burst that is expected to end.
     """
 
-    tolerance: ClassVar[float] = parity.TOLERANCE
     load_timeout_s: ClassVar[float] = 60.0
 
     @pytest.fixture
@@ -111,7 +109,7 @@ class BackendConformance:
         with backend.open(device) as session:
             actual = session.infer(session.load(compiled(architecture)), images)
         assert actual.dtype == np.float32
-        parity.check(expected, actual, self.tolerance)
+        parity.check(expected, actual, backend.tolerance(device))
 
     def test_compile_leaves_the_artifact_alone(self, backend: Backend, device: Device, tmp_path: Path) -> None:
         """Compiling is apart from exporting: the artifact stays as it was, the result is a file."""
@@ -202,7 +200,9 @@ class BackendConformance:
         """The core's measurement works through a session."""
         models = {a.text: compiled(a) for a in _ARCHITECTURES[:2]}
         # A wide rule, because the machine that runs tests may be busy.
-        protocol = Protocol(warmup=1, runs=3, reference_runs=2, rounds=3, most_rounds=3, spread_s=0, patience_s=0, contention=1e9, drift=1e9)
+        protocol = Protocol(
+            warmup=1, runs=3, reference_runs=2, rounds=3, width=1e9, most_rounds=3, spread_s=0, patience_s=0, contention=1e9, drift=1e9
+        )
         with backend.open(device) as session:
             measurements = measure(session, models, compiled(_ARCHITECTURES[2]), protocol)
         assert set(measurements) == set(models)

@@ -1,142 +1,36 @@
-"""A session: the worker process and the pipes to it."""
+"""A session: ONNX Runtime in a worker process."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
-import threading
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from nagsdk.device.backend import Burst, Session, Tensor
-from nagsdk.errors import DeviceError, DeviceUnavailableError, MeasurementError
+from nagsdk.device.process import ProcessSession
+from nagsdk.errors import DeviceError
 from nagsdk_onnxruntime.backend import Settings
-from nagsdk_onnxruntime.wire import Message, read, write
-
-_START_TIMEOUT_S = 60.0
-_RUN_TIMEOUT_S = 120.0
 
 
-class OnnxRuntimeSession(Session):
+class OnnxRuntimeSession(ProcessSession):
     """Networks in a worker process of their own.
 
     Raises:
         DeviceUnavailableError: The runtime does not start, or does not offer the provider.
     """
 
+    runtime = "ONNX Runtime"
+    worker = "nagsdk_onnxruntime.worker"
+    remedy = "Try `python -c 'import onnxruntime'`, and reinstall it where that fails."
+
     def __init__(self, settings: Settings) -> None:
         self._provider = settings.provider
-        self._turn = threading.Lock()
-        self._closed = False
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 — lives as long as the session
-        self._process = subprocess.Popen(  # noqa: S603 — this interpreter and our own module
-            [sys.executable, "-P", "-m", "nagsdk_onnxruntime.worker", json.dumps(asdict(settings))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": str(settings.threads), "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-        )
-        try:
-            greeting, _ = self._exchange(_START_TIMEOUT_S, "start", None)
-            if self._provider not in greeting["available"]:
-                raise DeviceUnavailableError(
-                    f"ONNX Runtime {greeting['version']} has no {self._provider} here; it offers {', '.join(greeting['available'])}.",
-                    "Name one of these as the provider of the device, or install a build of ONNX Runtime that has it.",
-                )
-        except BaseException as error:
-            self.close()
-            if isinstance(error, MeasurementError):
-                raise DeviceUnavailableError(
-                    error.message, "Try `python -c 'import onnxruntime'`, and reinstall it where that fails."
-                ) from error
-            raise
+        super().__init__(asdict(settings), {"OMP_NUM_THREADS": str(settings.threads)})
 
     def load(self, compiled: Path) -> int:
         """Loads an ONNX file; a provider other than the one asked for is an error, never a fallback."""
-        answer, _ = self._ask(_RUN_TIMEOUT_S, f"load {compiled.name}", {"do": "load", "path": str(compiled.resolve())})
+        answer = self._load(compiled)
         if answer["providers"][0] != self._provider:
             raise DeviceError(
                 f"ONNX Runtime fell back from {self._provider} to {answer['providers'][0]}.",
                 "Install the libraries that this provider needs, or choose another provider for the device.",
             )
         return int(answer["handle"])
-
-    def unload(self, handle: int) -> None:
-        """Frees a loaded network."""
-        self._ask(_RUN_TIMEOUT_S, "unload a network", {"do": "unload", "handle": handle})
-
-    def time(self, handle: int, warmup: int, runs: int, timeout_s: float) -> Burst:
-        """Times consecutive runs on one random batch."""
-        answer, _ = self._ask(timeout_s, "time a network", {"do": "time", "handle": handle, "warmup": warmup, "runs": runs})
-        return Burst(tuple(answer["wall_ms"]), tuple(answer["cpu_ms"]), answer["properties"])
-
-    def infer(self, handle: int, images: Tensor) -> Tensor:
-        """Runs images (n, 3, h, w) and returns logits (n, classes)."""
-        request = {"do": "infer", "handle": handle, "shape": images.shape}
-        answer, body = self._ask(_RUN_TIMEOUT_S, "run a network", request, np.ascontiguousarray(images, np.float32).tobytes())
-        return np.frombuffer(body, np.float32).reshape(answer["shape"])
-
-    def close(self) -> None:
-        """Ends the worker process."""
-        self._closed = True
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout, self._log):
-            try:
-                if stream is not None:
-                    stream.close()
-            except OSError:
-                pass  # what was left to say to a dead worker
-
-    def _ask(self, timeout_s: float, what: str, request: dict[str, Any], body: bytes = b"") -> Message:
-        with self._turn:
-            if self._closed:
-                raise DeviceError("This session is closed.", "Open a new one.")
-            answer, content = self._exchange(timeout_s, what, (request, body))
-        if "error" in answer:
-            raise DeviceError(
-                f"ONNX Runtime could not {what}: {answer['error']}", "Export the network again; see the message for what it lacks."
-            )
-        return answer, content
-
-    def _exchange(self, timeout_s: float, what: str, request: Message | None) -> Message:
-        """Sends, and waits for the answer; a worker that is late is killed, which ends the wait."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        late = threading.Event()
-
-        def kill() -> None:
-            late.set()
-            self._process.kill()
-
-        timer = threading.Timer(timeout_s, kill)
-        timer.start()
-        try:
-            if request is not None:
-                write(self._process.stdin, *request)
-            answer = read(self._process.stdout)
-        except OSError:
-            answer = None
-        finally:
-            timer.cancel()
-        if answer is None:
-            raise self._failure(f"did not {what} within {timeout_s:g} s" if late.is_set() else f"died when asked to {what}")
-        return answer
-
-    def _failure(self, what: str) -> MeasurementError:
-        self._process.kill()
-        self._process.wait()
-        self._log.seek(0)
-        said = self._log.read().decode(errors="replace").strip().splitlines()
-        self.close()
-        reason = f": {said[-1]}" if said else ""
-        return MeasurementError(
-            f"ONNX Runtime {what} (exit status {self._process.returncode}){reason}.",
-            "Open a new session; if it happens again, allow more time, free memory or choose a smaller network.",
-        )

@@ -1,25 +1,16 @@
-"""The process in which ONNX Runtime runs: numpy and onnxruntime only, so that nothing else takes its cores.
-
-Requests come in on standard input and answers go out on standard output (see `wire`). It ends with its
-parent: at the end of standard input, even during a run.
-"""
+"""The process in which ONNX Runtime runs: numpy and onnxruntime only, so that nothing else takes its cores."""
 
 from __future__ import annotations
 
-import itertools
-import json
 import os
-import queue
-import sys
-import threading
 import time
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import onnxruntime
 
-from nagsdk_onnxruntime.wire import Message, read, write
+from nagsdk.device.serve import Handler, Message, in_batches, serve, warm_up
 
 _WARM_S = 0.005
 
@@ -54,12 +45,7 @@ class Worker:
         session = self.sessions[request["handle"]]
         source = session.get_inputs()[0]
         feed = {source.name: np.random.default_rng(0).standard_normal(source.shape, dtype=np.float32)}
-        # A tiny network's runs are over before a core that slept has woken up: warm for some time as well.
-        awake = time.perf_counter() + _WARM_S
-        for done in itertools.count(1):
-            session.run(None, feed)
-            if done >= request["warmup"] and time.perf_counter() >= awake:
-                break
+        warm_up(lambda: session.run(None, feed), max(1, request["warmup"]), _WARM_S)
         wall, cpu = [], []
         process_start = time.process_time_ns()
         for _ in range(request["runs"]):
@@ -78,56 +64,22 @@ class Worker:
         """Runs images and answers the rows of the first output."""
         session = self.sessions[request["handle"]]
         source = session.get_inputs()[0]
-        images = np.frombuffer(body, np.float32).reshape(request["shape"])
-        batch = int(source.shape[0])
-        # The batch of the network is fixed: the last one is filled up by repetition, and cut again.
-        padded = images[np.minimum(np.arange(-(-len(images) // batch) * batch), len(images) - 1)]
-        parts = [session.run(None, {source.name: padded[i : i + batch]})[0] for i in range(0, len(padded), batch)]
-        outputs = np.ascontiguousarray(np.concatenate(parts)[: len(images)], np.float32)
-        return {"shape": list(outputs.shape)}, outputs.tobytes()
-
-    def answer(self, request: dict[str, Any], body: bytes) -> Message:
-        """Answers one request; an exception of the runtime becomes an answer too."""
-        methods = {"load": self.load, "unload": self.unload, "time": self.time, "infer": self.infer}
-        try:
-            return methods[request["do"]](request, body)
-        except Exception as error:
-            return {"error": f"{type(error).__name__}: {error}"}, b""
+        return in_batches(request, body, int(source.shape[0]), lambda images: session.run(None, {source.name: images})[0])
 
 
-def _take_precedence() -> None:
-    """Goes before other work where the system allows it: what is timed is the network, not its neighbours.
-
-    Linux weighs whole sessions against each other first (autogroups), which is why the worker leads one of its own.
-    """
-    try:
-        os.setpriority(os.PRIO_PROCESS, 0, -20)
-        Path("/proc/self/autogroup").write_text("-20", "ascii")
-    except (AttributeError, OSError):
-        pass  # an ordinary user, or another system: disturbed readings are told by their CPU time
-
-
-def main() -> None:
-    """Serves requests until the parent closes standard input."""
-    settings = json.loads(sys.argv[1])
+def start(settings: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Handler]]:
+    """Makes the worker; refuses a provider that this build does not have."""
     if settings["cores"]:
         os.sched_setaffinity(0, settings["cores"])
-    _take_precedence()
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a runtime that prints must not garble the answers
-    requests: queue.SimpleQueue[Message] = queue.SimpleQueue()
-
-    def listen() -> None:
-        while (message := read(sys.stdin.buffer)) is not None:
-            requests.put(message)
-        os._exit(0)
-
-    threading.Thread(target=listen, daemon=True).start()
+    available = onnxruntime.get_available_providers()
+    if settings["provider"] not in available:
+        return {
+            "refused": f"ONNX Runtime {onnxruntime.__version__} has no {settings['provider']} here; it offers {', '.join(available)}.",
+            "next_step": "Name one of these as the provider of the device, or install a build of ONNX Runtime that has it.",
+        }, {}
     worker = Worker(settings["threads"], settings["provider"], settings["spinning"])
-    write(answers, {"version": onnxruntime.__version__, "available": onnxruntime.get_available_providers()})
-    while True:
-        write(answers, *worker.answer(*requests.get()))
+    return {}, {"load": worker.load, "unload": worker.unload, "time": worker.time, "infer": worker.infer}
 
 
 if __name__ == "__main__":
-    main()
+    serve(start)

@@ -111,37 +111,22 @@ def test_more_networks_than_memory_holds_are_measured_in_parts(fake_session, net
     assert session.most_loaded == 3
 
 
-def test_rounds_are_spread_over_time_without_a_sleep(fake_session, networks, monkeypatch):
-    now, bursts, session = itertools.count(), [], fake_session()
-    monkeypatch.setattr(module.time, "monotonic", lambda: next(now) / 100)
-    real = session.time
-    monkeypatch.setattr(session, "time", lambda *arguments: bursts.append(1) or real(*arguments))
-    run(session, networks(reference=5, a=4), Protocol(rounds=4, spread_s=2, patience_s=0))
-    measured_and_around = 4 * 3
-    assert len(bursts) - measured_and_around == pytest.approx(3 * 50, abs=6)
+def test_rounds_go_on_for_the_time_asked_for(fake_session, networks, monkeypatch):
+    monkeypatch.setattr(module.time, "monotonic", itertools.count().__next__)
+    found = run(fake_session(), networks(reference=5, a=4), Protocol(rounds=4, most_rounds=5, spread_s=20, patience_s=0))["a"]
+    assert len(found.readings) == len(found.quiet) == pytest.approx(20, abs=1)
 
 
-def test_rounds_wait_for_a_quiet_moment_while_patience_lasts(fake_session, networks, monkeypatch):
-    now = itertools.count()
-    monkeypatch.setattr(module.time, "monotonic", lambda: next(now) / 100)
-    busy_most_of_the_time = {"speed": lambda clock: 1.0 if int(clock / 100) % 5 == 0 else 1.8}
+def test_disturbed_readings_are_repeated_while_patience_lasts(fake_session, networks, monkeypatch):
+    monkeypatch.setattr(module.time, "monotonic", itertools.count().__next__)
+    protocol = Protocol(rounds=4, most_rounds=5, spread_s=0, patience_s=30)
     paths = networks(reference=5, a=4)
-    readings = {}
-    for patience in (0, 10):
-        protocol = Protocol(runs=3, rounds=4, most_rounds=40, spread_s=0, patience_s=patience)
-        found = run(fake_session(**busy_most_of_the_time), paths, protocol)["a"]
-        assert len(found.quiet) == 4
-        assert found.latency() == pytest.approx(4)
-        readings[patience] = len(found.readings)
-    assert readings[10] <= 8 < readings[0]
-
-
-def test_patience_ends(fake_session, networks, monkeypatch):
-    now = itertools.count()
-    monkeypatch.setattr(module.time, "monotonic", lambda: next(now) / 100)
-    session = fake_session(speed=lambda clock: 1.8)
-    run(session, networks(reference=5, a=4), Protocol(rounds=4, most_rounds=5, spread_s=0, patience_s=2), reference_quiet_ms=5.0)
-    assert session.log.count("reference") == pytest.approx(200 + 2 * 5, abs=10)
+    found = run(fake_session(speed=lambda clock: 1.8), paths, protocol, reference_quiet_ms=5.0)["a"]
+    assert len(found.readings) == pytest.approx(30, abs=1)
+    seldom_quiet = fake_session(speed=lambda clock: 1.0 if int(clock / 120) % 4 == 0 else 1.8)
+    found = run(seldom_quiet, paths, protocol, reference_quiet_ms=5.0)["a"]
+    assert len(found.quiet) == 4
+    assert found.latency() == pytest.approx(4)
 
 
 def test_an_absent_file_is_named(fake_session, networks, tmp_path):

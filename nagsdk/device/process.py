@@ -1,0 +1,148 @@
+"""Sessions whose runtime lives in a process of its own: a crash or a hang there cannot take the caller down."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from nagsdk.device.backend import Burst, Session, Tensor
+from nagsdk.device.serve import Message, read, write
+from nagsdk.errors import DeviceError, DeviceUnavailableError, MeasurementError
+
+_REQUEST_TIMEOUT_S = 120.0
+
+
+class ProcessSession(Session):
+    """Networks in a worker process that runs `nagsdk.device.serve.serve`.
+
+    Args:
+        settings: JSON-ready; the worker's first argument.
+        environment: Added to the worker's environment.
+
+    Attributes:
+        runtime: Its name, for messages.
+        worker: Module that is run.
+        start_timeout_s: Seconds that the worker may take to greet.
+        remedy: What to do where it does not start.
+        greeting: What the worker said first.
+
+    Raises:
+        DeviceUnavailableError: The worker does not start.
+    """
+
+    runtime: ClassVar[str]
+    worker: ClassVar[str]
+    start_timeout_s: ClassVar[float] = 60.0
+    remedy: ClassVar[str]
+
+    def __init__(self, settings: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+        self._turn = threading.Lock()
+        self._closed = False
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 — lives as long as the session
+        self._process = subprocess.Popen(  # noqa: S603 — this interpreter and a module of ours
+            [sys.executable, "-P", "-m", self.worker, json.dumps(settings)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            start_new_session=True,
+            env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+        )
+        try:
+            self.greeting, _ = self._exchange(self.start_timeout_s, "start", None)
+            if "refused" in self.greeting:
+                raise DeviceUnavailableError(self.greeting["refused"], self.greeting["next_step"])
+        except BaseException as error:
+            self.close()
+            if isinstance(error, MeasurementError):
+                raise DeviceUnavailableError(error.message, self.remedy) from error
+            raise
+
+    def load(self, compiled: Path) -> int:
+        """Loads a file."""
+        return int(self._load(compiled)["handle"])
+
+    def _load(self, compiled: Path) -> dict[str, Any]:
+        answer, _ = self._ask(_REQUEST_TIMEOUT_S, f"load {compiled.name}", {"do": "load", "path": str(compiled.resolve())})
+        return answer
+
+    def unload(self, handle: int) -> None:
+        """Frees a loaded network."""
+        self._ask(_REQUEST_TIMEOUT_S, "unload a network", {"do": "unload", "handle": handle})
+
+    def time(self, handle: int, warmup: int, runs: int, timeout_s: float) -> Burst:
+        """Times consecutive runs on one random batch."""
+        answer, _ = self._ask(timeout_s, "time a network", {"do": "time", "handle": handle, "warmup": warmup, "runs": runs})
+        return Burst(tuple(answer["wall_ms"]), tuple(answer["cpu_ms"]), answer["properties"])
+
+    def infer(self, handle: int, images: Tensor) -> Tensor:
+        """Runs images (n, 3, h, w) and returns logits (n, classes)."""
+        request = {"do": "infer", "handle": handle, "shape": images.shape}
+        answer, body = self._ask(_REQUEST_TIMEOUT_S, "run a network", request, np.ascontiguousarray(images, np.float32).tobytes())
+        return np.frombuffer(body, np.float32).reshape(answer["shape"])
+
+    def close(self) -> None:
+        """Ends the worker process."""
+        self._closed = True
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._log):
+            try:
+                if stream is not None:
+                    stream.close()
+            except OSError:
+                pass  # what was left to say to a dead worker
+
+    def _ask(self, timeout_s: float, what: str, request: dict[str, Any], body: bytes = b"") -> Message:
+        with self._turn:
+            if self._closed:
+                raise DeviceError("This session is closed.", "Open a new one.")
+            answer, content = self._exchange(timeout_s, what, (request, body))
+        if "error" in answer:
+            raise DeviceError(
+                f"{self.runtime} could not {what}: {answer['error']}", "Export the network again; see the message for what it lacks."
+            )
+        return answer, content
+
+    def _exchange(self, timeout_s: float, what: str, request: Message | None) -> Message:
+        """Sends, and waits for the answer; a worker that is late is killed, which ends the wait."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        late = threading.Event()
+
+        def kill() -> None:
+            late.set()
+            self._process.kill()
+
+        timer = threading.Timer(timeout_s, kill)
+        timer.start()
+        try:
+            if request is not None:
+                write(self._process.stdin, *request)
+            answer = read(self._process.stdout)
+        except OSError:
+            answer = None
+        finally:
+            timer.cancel()
+        if answer is None:
+            raise self._failure(f"did not {what} within {timeout_s:g} s" if late.is_set() else f"died when asked to {what}")
+        return answer
+
+    def _failure(self, what: str) -> MeasurementError:
+        self._process.kill()
+        self._process.wait()
+        self._log.seek(0)
+        said = self._log.read().decode(errors="replace").strip().splitlines()
+        self.close()
+        reason = f": {said[-1]}" if said else ""
+        return MeasurementError(
+            f"{self.runtime} {what} (exit status {self._process.returncode}){reason}.",
+            "Open a new session; if it happens again, allow more time, free memory or choose a smaller network.",
+        )

@@ -1,0 +1,1 @@
+"""NVIDIA GPUs by torch and CUDA: a hardware plugin of nagsdk."""

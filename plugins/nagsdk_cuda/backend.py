@@ -1,0 +1,127 @@
+"""torch on an NVIDIA GPU, in a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import re
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from nagsdk.device.backend import EXACT, Backend, Presence, Session, Tensor
+from nagsdk.device.description import Device
+from nagsdk.errors import DeviceError, DeviceUnavailableError
+from nagsdk.graph.ir import Graph
+from nagsdk_cuda import nvml
+
+CUDA, CPU = "cuda", "cpu"
+GRAPH, EAGER = "cuda-graph", "eager"
+# Relative error of logits: the rounding of each format's mantissa, over some fifty layers.
+_TOLERANCES = {"fp32": EXACT, "tf32": 5e-3, "fp16": 1e-2, "bf16": 6e-2}
+_TORCH = "Install a build of torch with CUDA for this system (https://pytorch.org), then: pip install 'nagsdk[cuda]'."
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the worker is started with.
+
+    Attributes:
+        accelerator: ``cuda``, or ``cpu`` to run the same program on this machine's processor.
+        index: Which GPU, as `nvidia-smi` numbers them.
+        runtime: ``cuda-graph``, or ``eager``: one kernel launch after the other, as plain torch does.
+        flush_l2: Whether the GPU's cache is overwritten before every timed run.
+        precision: Of weights and arithmetic.
+        threads: On the processor.
+    """
+
+    accelerator: str
+    index: int
+    runtime: str
+    flush_l2: bool
+    precision: str
+    threads: int
+
+    @classmethod
+    def of(cls, device: Device) -> Settings:
+        """Reads the options of a description.
+
+        Raises:
+            DeviceError: An option that is none of these, or has an impossible value.
+        """
+        given = dict(device.options)
+        accelerator = given.pop("accelerator", CUDA)
+        runtime = given.pop("runtime", GRAPH if accelerator == CUDA else EAGER)
+        index, flush = given.pop("index", "0"), given.pop("flush_l2", "0")
+        known = accelerator in (CUDA, CPU) and runtime in (GRAPH, EAGER) and index.isdecimal() and flush in ("0", "1")
+        if given or not known or (accelerator == CPU and runtime == GRAPH):
+            raise DeviceError(
+                f"The options of the device {device.id} do not suit this backend: {dict(device.options)}.",
+                "Use accelerator (cuda or cpu), index (a number), runtime (cuda-graph, or eager) and flush_l2 (0 or 1).",
+            )
+        return cls(accelerator, int(index), runtime, flush == "1", device.precision or CudaBackend.precisions[0], device.threads)
+
+
+class CudaBackend(Backend):
+    """Exports `torch.export` programs and runs them on an NVIDIA GPU; see `Settings` for the device options."""
+
+    id = "cuda"
+    title = "torch on an NVIDIA GPU (CUDA graph)"
+    suffix = ".pt2"
+    precisions = ("fp16", "fp32", "tf32", "bf16")
+
+    def tolerance(self, device: Device) -> float:
+        """That of the precision."""
+        return _TOLERANCES[Settings.of(device).precision]
+
+    def presence(self, device: Device) -> Presence:
+        """Asks the driver (NVML) and looks at torch's files, without importing torch."""
+        try:
+            settings = Settings.of(device)
+            torch_version, torch_cuda = _torch()
+            properties = {
+                "runtime": f"torch {settings.runtime}",
+                "runtime_version": torch_version,
+                "precision": settings.precision,
+                "flush_l2": "yes" if settings.flush_l2 else "no",
+            }
+            if settings.accelerator == CUDA:
+                if torch_cuda is None:
+                    return Presence(False, f"The installed torch {torch_version} was built without CUDA. {_TORCH}")
+                properties |= {"cuda": torch_cuda, **nvml.describe(settings.index)}
+            else:
+                properties |= {"processor_threads": str(settings.threads)}
+        except DeviceError as error:
+            return Presence(False, str(error))
+        # Cards of one model are one device: what was measured on one holds for the next.
+        identity = {k: v for k, v in properties.items() if k not in nvml.OF_THE_CARD}
+        return Presence(True, "", properties, hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16])
+
+    def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
+        """Writes a `torch.export` program; it needs no images, and no GPU."""
+        from nagsdk_cuda.program import write_program
+
+        write_program(graph, path, Settings.of(device).precision)
+
+    def open(self, device: Device) -> Session:
+        """Starts a worker process."""
+        from nagsdk_cuda.session import CudaSession
+
+        presence = self.presence(device)
+        if not presence.available:
+            raise DeviceUnavailableError(presence.reason, f"`nagsdk devices` shows what is there. {_TORCH}")
+        return CudaSession(Settings.of(device), presence.properties)
+
+
+def _torch() -> tuple[str, str | None]:
+    """Version of torch, and of the CUDA that it was built with."""
+    spec = importlib.util.find_spec("torch")
+    if spec is None or spec.origin is None:
+        raise DeviceError("torch is not installed.", _TORCH)
+    try:
+        text = (Path(spec.origin).parent / "version.py").read_text("utf-8")
+        found = re.search(r"^cuda[^=]*=\s*['\"]([^'\"]+)['\"]", text, re.MULTILINE)
+        return version("torch"), found and found.group(1)
+    except (OSError, PackageNotFoundError) as error:
+        raise DeviceError(f"torch is not whole: {error}.", "Install it again.") from error

@@ -1,0 +1,89 @@
+"""What the NVIDIA driver tells (NVML): which GPU, and its state while networks run on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nagsdk.errors import DeviceError
+
+# Facts that differ between cards of one model, or from minute to minute.
+OF_THE_CARD = frozenset({"uuid", "driver"})
+_MEGA = 1e6
+
+
+def describe(index: int) -> dict[str, str]:
+    """Name, identity, memory, driver, power limit and MIG mode of a GPU.
+
+    Raises:
+        DeviceError: NVML, the driver or the GPU is not there; the message says which.
+    """
+    nvml, handle = _open(index)
+
+    def asked(question: Any, *arguments: Any) -> Any:
+        try:
+            return question(handle, *arguments)
+        except nvml.NVMLError:
+            return None  # not every card answers everything
+
+    power, mig = asked(nvml.nvmlDeviceGetPowerManagementLimit), asked(nvml.nvmlDeviceGetMigMode)
+    facts = {
+        "gpu": asked(nvml.nvmlDeviceGetName),
+        "uuid": asked(nvml.nvmlDeviceGetUUID),
+        "memory_mb": round(nvml.nvmlDeviceGetMemoryInfo(handle).total / _MEGA),
+        "driver": nvml.nvmlSystemGetDriverVersion(),
+        "power_limit_w": None if power is None else round(power / 1000),
+        "mig": None if mig is None else ("on" if mig[0] else "off"),
+        "most_sm_clock_mhz": asked(nvml.nvmlDeviceGetMaxClockInfo, nvml.NVML_CLOCK_SM),
+    }
+    return {name: str(value) for name, value in facts.items() if value is not None}
+
+
+class Watch:
+    """Reads the state of a GPU.
+
+    Args:
+        index: As `nvidia-smi` numbers them.
+    """
+
+    def __init__(self, index: int) -> None:
+        self._nvml, self._handle = _open(index)
+
+    def state(self) -> dict[str, float]:
+        """Clocks in MHz, temperature in °C, power in W, and whether the card slows itself down; what it does not tell is left out."""
+        nvml, handle = self._nvml, self._handle
+        questions = {
+            "sm_clock_mhz": lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM),
+            "memory_clock_mhz": lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM),
+            "temperature_c": lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU),
+            "power_w": lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000,
+            "throttled": lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle) & _slowing(nvml) != 0,
+        }
+        state = {}
+        for name, ask in questions.items():
+            try:
+                state[name] = float(ask())  # type: ignore[no-untyped-call]
+            except nvml.NVMLError:
+                continue  # not every card answers everything
+        return state
+
+
+def _slowing(nvml: Any) -> int:
+    return int(
+        nvml.nvmlClocksThrottleReasonSwPowerCap | nvml.nvmlClocksThrottleReasonHwSlowdown | nvml.nvmlClocksEventReasonSwThermalSlowdown
+    )
+
+
+def _open(index: int) -> tuple[Any, Any]:
+    try:
+        import pynvml
+    except ImportError as error:
+        raise DeviceError("nvidia-ml-py is not installed.", "pip install 'nagsdk[cuda]'.") from error
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        raise DeviceError(f"There is no NVIDIA driver here ({error}).", "Use a machine with an NVIDIA GPU and its driver.") from error
+    try:
+        return pynvml, pynvml.nvmlDeviceGetHandleByIndex(index)
+    except pynvml.NVMLError as error:
+        count = pynvml.nvmlDeviceGetCount()
+        raise DeviceError(f"There is no GPU number {index} ({error}).", f"This machine has {count}; numbers begin at 0.") from error

@@ -1,0 +1,92 @@
+"""ONNX Runtime's CUDA provider: the file for users of ONNX Runtime and TensorRT, measured on the GPU."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from nagsdk.device.backend import EXACT, Backend, Presence, Session, Tensor
+from nagsdk.device.description import Device
+from nagsdk.device.process import ProcessSession
+from nagsdk.errors import DeviceError, DeviceUnavailableError
+from nagsdk.graph.ir import Graph
+from nagsdk_cuda import nvml
+
+_INSTALL = "pip install onnxruntime-gpu nvidia-ml-py (and uninstall onnxruntime, which takes the same place)."
+_TF32_ERROR = 5e-3
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the worker is started with.
+
+    Attributes:
+        index: Which GPU, as `nvidia-smi` numbers them.
+        tf32: Whether float32 is rounded to 10 bits of mantissa in products.
+    """
+
+    index: int
+    tf32: bool
+
+    @classmethod
+    def of(cls, device: Device) -> Settings:
+        """Reads the option `index` of a description.
+
+        Raises:
+            DeviceError: Another option, or no number.
+        """
+        options = {"index": "0", **dict(device.options)}
+        if len(options) != 1 or not options["index"].isdecimal():
+            raise DeviceError(f"The options of the device {device.id} do not suit this backend: {options}.", "Use index (a number).")
+        return cls(int(options["index"]), device.precision == "tf32")
+
+
+class CudaOnnxRuntimeBackend(Backend):
+    """Exports ONNX files and runs them with ONNX Runtime's CUDA provider; never with another one."""
+
+    id = "cuda-onnxruntime"
+    title = "ONNX Runtime on an NVIDIA GPU"
+    suffix = ".onnx"
+    precisions = ("fp32", "tf32")
+
+    def tolerance(self, device: Device) -> float:
+        """That of the precision."""
+        return _TF32_ERROR if Settings.of(device).tf32 else EXACT
+
+    def presence(self, device: Device) -> Presence:
+        """Asks the package index for the build with CUDA, and the driver for the GPU."""
+        try:
+            settings = Settings.of(device)
+            runtime = importlib.metadata.version("onnxruntime-gpu")
+            properties = {"runtime": "onnxruntime CUDAExecutionProvider", "runtime_version": runtime, **nvml.describe(settings.index)}
+        except importlib.metadata.PackageNotFoundError:
+            return Presence(False, f"This build of ONNX Runtime has no CUDA. {_INSTALL}")
+        except DeviceError as error:
+            return Presence(False, str(error))
+        properties["precision"] = device.precision or self.precisions[0]
+        identity = {k: v for k, v in properties.items() if k not in nvml.OF_THE_CARD}
+        return Presence(True, "", properties, hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16])
+
+    def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
+        """Writes an ONNX file in float32; it needs no images."""
+        from nagsdk.graph.onnx import write_onnx
+
+        write_onnx(graph, path)
+
+    def open(self, device: Device) -> Session:
+        """Starts a worker process."""
+        presence = self.presence(device)
+        if not presence.available:
+            raise DeviceUnavailableError(presence.reason, f"`nagsdk devices` shows what is there. {_INSTALL}")
+        settings = Settings.of(device)
+        return _Session({"index": settings.index, "tf32": settings.tf32}, {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"})
+
+
+class _Session(ProcessSession):
+    runtime = "ONNX Runtime"
+    worker = "nagsdk_cuda.onnx_worker"
+    start_timeout_s = 180.0
+    remedy = "Try `python -c 'import onnxruntime; print(onnxruntime.get_available_providers())'`, and reinstall it where that fails."

@@ -1,0 +1,16 @@
+"""The entry point: registers the backend without importing torch."""
+
+from __future__ import annotations
+
+from nagsdk.device.backend import Backend
+from nagsdk.plugin import Registry, hookimpl
+
+
+@hookimpl
+def nagsdk_register_backends(registry: Registry[Backend]) -> None:
+    """Registers torch and ONNX Runtime on the GPU."""
+    from nagsdk_cuda.backend import CudaBackend
+    from nagsdk_cuda.onnx import CudaOnnxRuntimeBackend
+
+    registry.add(CudaBackend())
+    registry.add(CudaOnnxRuntimeBackend())

@@ -1,0 +1,91 @@
+"""From a `Graph` to a `torch.export` program: float32 images in, float32 logits out, the chosen precision between."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nagsdk.errors import UnsupportedLayerError
+from nagsdk.graph.ir import HARD_SIGMOID, HARD_SWISH, MULTIPLY, RELU, Activation, Binary, Conv, Flatten, Graph, Linear, Node, Pool
+
+DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+ARCHITECTURE_KEY = "nagsdk.architecture"
+_FUNCTIONS = {RELU: functional.relu, HARD_SWISH: functional.hardswish, HARD_SIGMOID: functional.hardsigmoid}
+
+
+class Program(nn.Module):
+    """A graph as a torch module whose weights lie channels-last.
+
+    Args:
+        graph: The lowered network.
+        dtype: Of weights and arithmetic.
+
+    Raises:
+        UnsupportedLayerError: A node has no torch operator.
+    """
+
+    def __init__(self, graph: Graph, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.graph, self.dtype = graph, dtype
+        # Products with one vector are bound by reading weights: a matrix product does that better than a convolution.
+        self.vectors = {node.name for node in graph.nodes if isinstance(node, Conv) and _sees_one_position(graph, node)}
+        for number, node in enumerate(graph.nodes):
+            if isinstance(node, (Conv, Linear)):
+                weight = torch.from_numpy(node.weight).to(dtype)
+                if node.name in self.vectors:
+                    weight = weight.flatten(1)
+                elif isinstance(node, Conv):
+                    weight = weight.contiguous(memory_format=torch.channels_last)
+                self.register_buffer(f"weight{number}", weight)
+                self.register_buffer(f"bias{number}", torch.from_numpy(node.bias).to(dtype))
+            elif not isinstance(node, (Activation, Binary, Pool, Flatten)):
+                raise UnsupportedLayerError(
+                    f"{node.name} ({type(node).__name__}) cannot be written as a torch program.",
+                    "Undo the rewrite that put it into the network.",
+                )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Maps images (n, 3, h, w) to logits (n, classes), both float32."""
+        values = {Graph.INPUT: image.to(dtype=self.dtype, memory_format=torch.channels_last)}
+        for number, node in enumerate(self.graph.nodes):
+            values[node.name] = self._run(number, node, [values[name] for name in node.inputs])
+        return values[self.graph.output].float()
+
+    def _run(self, number: int, node: Node, inputs: list[Tensor]) -> Tensor:
+        first = inputs[0]
+        if isinstance(node, (Conv, Linear)):
+            weight, bias = self.get_buffer(f"weight{number}"), self.get_buffer(f"bias{number}")
+            if isinstance(node, Linear):
+                return functional.linear(first, weight, bias)
+            if node.name in self.vectors:
+                return functional.linear(first.flatten(1), weight, bias)[:, :, None, None]
+            return functional.conv2d(first, weight, bias, node.stride, node.padding, groups=node.groups)
+        if isinstance(node, Activation):
+            return _FUNCTIONS[node.function](first)
+        if isinstance(node, Binary):
+            return first * inputs[1] if node.function == MULTIPLY else first + inputs[1]
+        return first.mean((2, 3), keepdim=True) if isinstance(node, Pool) else first.flatten(1)
+
+
+def write_program(graph: Graph, path: Path, precision: str) -> None:
+    """Writes a ``.pt2`` file that `torch.export.load` reads; it runs on the processor and, moved there, on a GPU.
+
+    Args:
+        graph: The network.
+        path: Where; an existing file is overwritten.
+        precision: A key of `DTYPES`.
+
+    Raises:
+        UnsupportedLayerError: A node has no torch operator.
+    """
+    program = Program(graph, DTYPES[precision]).eval()
+    with torch.no_grad():
+        exported = torch.export.export(program, (torch.zeros(graph.input_shape),), strict=False)
+    torch.export.save(exported, path, extra_files={ARCHITECTURE_KEY: graph.architecture})
+
+
+def _sees_one_position(graph: Graph, node: Conv) -> bool:
+    return node.kernel == 1 and node.groups == 1 and graph.shapes[node.inputs[0]][2:] == (1, 1) and node.stride == 1

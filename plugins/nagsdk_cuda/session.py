@@ -1,0 +1,31 @@
+"""A session: torch on a GPU, in a worker process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from nagsdk.device.process import ProcessSession
+from nagsdk_cuda.backend import Settings
+
+
+class CudaSession(ProcessSession):
+    """Networks in a worker process of their own, each captured in a CUDA graph.
+
+    Args:
+        settings: Of the worker.
+        properties: What the driver told of the GPU; the worker refuses to run on another one.
+
+    Raises:
+        DeviceUnavailableError: torch does not start, does not reach the GPU, or reaches another one.
+    """
+
+    runtime = "torch"
+    worker = "nagsdk_cuda.worker"
+    start_timeout_s = 180.0
+    remedy = "Try `python -c 'import torch; print(torch.zeros(1, device=\"cuda\"))'`, and reinstall torch or the driver where that fails."
+
+    def __init__(self, settings: Settings, properties: Mapping[str, str]) -> None:
+        # The driver numbers GPUs by their place on the bus, CUDA by their speed unless told otherwise.
+        environment = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "OMP_NUM_THREADS": str(settings.threads)}
+        super().__init__({**asdict(settings), "uuid": properties.get("uuid")}, environment)

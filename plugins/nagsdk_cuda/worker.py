@@ -1,0 +1,173 @@
+"""The process in which torch runs: one static input, one captured CUDA graph and one output for every network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nagsdk.device.serve import Handler, Images, Message, in_batches, serve, warm_up
+from nagsdk_cuda.nvml import Watch
+
+# A GPU leaves its idle clocks within some tens of milliseconds of work.
+_WARM_S, _AWAKE_S = 0.05, 0.02
+_CAPTURE_WARMUP = 3
+_MEGA = 1e6
+
+
+@dataclass
+class Network:
+    """A loaded program.
+
+    Attributes:
+        image: Its input, overwritten in place.
+        run: Computes `output` from `image`.
+        output: Its logits.
+        peak_mb: Most device memory that it held beyond what was there before, weights included.
+    """
+
+    image: Tensor
+    run: Callable[[], object]
+    output: Callable[[], Tensor]
+    peak_mb: float
+
+
+class Worker:
+    """Answers requests with the networks that are loaded.
+
+    Args:
+        device: Of torch.
+        captured: Whether networks are captured in CUDA graphs.
+        flush_l2: Whether the cache is overwritten before every timed run.
+        watch: Tells the state of the GPU.
+    """
+
+    def __init__(self, device: torch.device, captured: bool, flush_l2: bool, watch: Watch | None) -> None:
+        self.device, self.captured, self.watch = device, captured, watch
+        self.networks: dict[int, Network] = {}
+        self.loaded = 0
+        self.asleep_at = 0.0
+        self.flushed = None
+        if flush_l2 and device.type == "cuda":
+            self.flushed = torch.empty(2 * torch.cuda.get_device_properties(device).L2_cache_size, dtype=torch.int8, device=device)
+
+    def load(self, request: dict[str, Any], body: bytes) -> Message:
+        """Loads a program, runs it a few times and captures it."""
+        on_gpu = self.device.type == "cuda"
+        if on_gpu:
+            torch.cuda.synchronize()
+            torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated() if on_gpu else 0
+        exported = torch.export.load(request["path"])
+        (shape,) = [node.meta["val"].shape for node in exported.graph.nodes if node.name in exported.graph_signature.user_inputs]
+        module = exported.module().to(self.device)
+        image = torch.randn(tuple(shape), generator=torch.Generator().manual_seed(0)).to(self.device)
+        network = self._captured(module, image) if self.captured else self._eager(module, image)
+        if on_gpu:
+            torch.cuda.synchronize()
+            network.peak_mb = (torch.cuda.max_memory_allocated() - before) / _MEGA
+        self.loaded += 1
+        self.networks[self.loaded] = network
+        return {"handle": self.loaded}, b""
+
+    def _eager(self, module: Callable[[Tensor], Tensor], image: Tensor) -> Network:
+        results: list[Tensor] = [module(image)]
+
+        def run() -> None:
+            results[0] = module(image)
+
+        return Network(image, run, lambda: results[0], 0.0)
+
+    def _captured(self, module: Callable[[Tensor], Tensor], image: Tensor) -> Network:
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(_CAPTURE_WARMUP):
+                module(image)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            output = module(image)
+        return Network(image, graph.replay, lambda: output, 0.0)
+
+    def unload(self, request: dict[str, Any], body: bytes) -> Message:
+        """Frees a network."""
+        del self.networks[request["handle"]]
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return {}, b""
+
+    def time(self, request: dict[str, Any], body: bytes) -> Message:
+        """Times consecutive runs: by CUDA events, each run waited for, so that its launch counts; by clock on a processor."""
+        network = self.networks[request["handle"]]
+        once = self._once_on_gpu if self.device.type == "cuda" else self._once
+        warm_up(lambda: once(network), max(1, request["warmup"]), _WARM_S if time.perf_counter() > self.asleep_at else 0.0)
+        wall = [once(network) for _ in range(request["runs"])]
+        self.asleep_at = time.perf_counter() + _AWAKE_S
+        state = {} if self.watch is None else {**self.watch.state(), "peak_memory_mb": network.peak_mb}
+        return {"wall_ms": wall, "cpu_ms": [], "properties": state}, b""
+
+    def _once(self, network: Network) -> float:
+        start = time.perf_counter_ns()
+        network.run()
+        return (time.perf_counter_ns() - start) / 1e6
+
+    def _once_on_gpu(self, network: Network) -> float:
+        if self.flushed is not None:
+            self.flushed.zero_()
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        start.record()
+        network.run()
+        end.record()
+        end.synchronize()
+        return float(start.elapsed_time(end))
+
+    def infer(self, request: dict[str, Any], body: bytes) -> Message:
+        """Runs images and answers the logits."""
+        network = self.networks[request["handle"]]
+
+        def run(images: Images) -> Images:
+            network.image.copy_(torch.from_numpy(images.copy()))
+            network.run()
+            logits: Images = network.output().cpu().numpy().astype(np.float32)
+            return logits
+
+        return in_batches(request, body, len(network.image), run)
+
+
+def start(settings: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Handler]]:
+    """Makes the worker; refuses a GPU that torch does not reach, or that is not the one the driver named."""
+    torch.set_grad_enabled(False)
+    torch.set_num_threads(settings["threads"])
+    watch = None
+    device = torch.device(settings["accelerator"])
+    if device.type == "cuda":
+        if not torch.cuda.is_available() or torch.cuda.device_count() <= settings["index"]:
+            return {
+                "refused": f"torch {torch.__version__} does not reach GPU {settings['index']}: it sees {torch.cuda.device_count()}.",
+                "next_step": "See that CUDA_VISIBLE_DEVICES leaves it visible, and that driver and torch suit each other.",
+            }, {}
+        device = torch.device("cuda", settings["index"])
+        torch.cuda.set_device(device)
+        uuid = str(torch.cuda.get_device_properties(device).uuid)
+        if settings["uuid"] and uuid not in settings["uuid"]:
+            return {
+                "refused": f"torch's GPU {settings['index']} is {uuid}, the driver's is {settings['uuid']}.",
+                "next_step": "Unset CUDA_VISIBLE_DEVICES, and choose the GPU by the device option `index`.",
+            }, {}
+        allow = settings["precision"] == "tf32"
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allow
+        # The same algorithm each time: a search by timing picks another one in the next process.
+        torch.backends.cudnn.benchmark = False
+        watch = Watch(settings["index"])
+    worker = Worker(device, settings["runtime"] == "cuda-graph", settings["flush_l2"], watch)
+    return {}, {"load": worker.load, "unload": worker.unload, "time": worker.time, "infer": worker.infer}
+
+
+if __name__ == "__main__":
+    serve(start)

@@ -1,0 +1,178 @@
+import dataclasses
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from nagsdk.device.backend import EXACT, Backend
+from nagsdk.device.description import Device, Overrides
+from nagsdk.errors import DeviceError, DeviceUnavailableError, UsageError
+from nagsdk.graph import parity
+from nagsdk.graph.trace import trace
+from nagsdk.testing import BackendConformance, random_images, random_subnet, small_space
+from nagsdk_cuda import backend as module
+from nagsdk_cuda import worker
+from nagsdk_cuda.backend import CudaBackend, Settings
+from nagsdk_cuda.program import DTYPES, write_program
+
+GPU = Device("cuda", "a GPU", "cuda")
+needs_gpu = [pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="torch reaches no NVIDIA GPU here")]
+SPACE = small_space()
+ARCHITECTURE = SPACE.decode(SPACE.sample(1, np.random.default_rng(5)))[0]
+
+
+def with_options(device: Device = GPU, **options: str) -> Device:
+    return dataclasses.replace(device, options=tuple(options.items()))
+
+
+ON_CPU = with_options(Device("torch-cpu", "torch on the processor", "cuda", precision="fp32"), accelerator="cpu")
+
+
+class TestOnTheProcessor(BackendConformance):
+    @pytest.fixture
+    def backend(self) -> Backend:
+        return CudaBackend()
+
+    @pytest.fixture(params=[1, 2], ids=["batch-1", "batch-2"])
+    def device(self, request: pytest.FixtureRequest) -> Device:
+        return dataclasses.replace(ON_CPU, batch=request.param)
+
+
+class TestOnTheGpu(BackendConformance):
+    pytestmark = needs_gpu
+
+    @pytest.fixture
+    def backend(self) -> Backend:
+        return CudaBackend()
+
+    @pytest.fixture(params=[("fp16", 1), ("fp32", 2), ("tf32", 1), ("bf16", 8)], ids=lambda p: f"{p[0]}-batch-{p[1]}")
+    def device(self, request: pytest.FixtureRequest) -> Device:
+        precision, batch = request.param
+        return dataclasses.replace(GPU, precision=precision, batch=batch)
+
+
+@pytest.mark.parametrize("precision", list(DTYPES))
+def test_a_program_computes_the_network_in_its_precision(tmp_path, precision):
+    subnet = random_subnet(SPACE, ARCHITECTURE)
+    path = tmp_path / "network.pt2"
+    write_program(trace(subnet, ARCHITECTURE.resolution, 3), path, precision)
+    images = torch.from_numpy(random_images(3, ARCHITECTURE.resolution))
+    with torch.no_grad():
+        expected, actual = subnet(images), torch.export.load(path).module()(images)
+    assert actual.dtype == torch.float32
+    tolerance = CudaBackend().tolerance(dataclasses.replace(GPU, precision=precision))
+    error = parity.check(expected.numpy(), actual.numpy(), tolerance)
+    assert (error > EXACT) == (precision in ("fp16", "bf16"))
+
+
+def test_a_program_holds_its_weights_in_its_precision_and_channels_last(tmp_path):
+    path = tmp_path / "network.pt2"
+    write_program(trace(random_subnet(SPACE, ARCHITECTURE), ARCHITECTURE.resolution), path, "fp16")
+    weights = [w for w in torch.export.load(path).module().buffers() if w.dim() == 4]
+    assert weights
+    assert all(w.dtype == torch.float16 and w.is_contiguous(memory_format=torch.channels_last) for w in weights)
+
+
+def test_a_program_names_its_architecture(tmp_path):
+    path = tmp_path / "network.pt2"
+    write_program(trace(random_subnet(SPACE, ARCHITECTURE), ARCHITECTURE.resolution), path, "fp32")
+    told = {"nagsdk.architecture": ""}
+    torch.export.load(path, extra_files=told)
+    assert told["nagsdk.architecture"] == ARCHITECTURE.text
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"accelerator": "tpu"},
+        {"runtime": "fast"},
+        {"index": "first"},
+        {"flush_l2": "yes"},
+        {"l2": "1"},
+        {"accelerator": "cpu", "runtime": "cuda-graph"},
+    ],
+)
+def test_unknown_options_are_refused(options):
+    assert not CudaBackend().presence(with_options(**options)).available
+    with pytest.raises(DeviceError, match="options"):
+        Settings.of(with_options(**options))
+
+
+def test_an_unknown_precision_is_refused_with_the_known_ones():
+    with pytest.raises(UsageError) as caught:
+        Overrides(precision="int4").on(GPU, CudaBackend.precisions)
+    assert "fp16 or fp32 or tf32 or bf16" in caught.value.next_step
+    assert Overrides().on(GPU, CudaBackend.precisions).precision == "fp16"
+
+
+def test_a_torch_without_cuda_is_said_and_refused(monkeypatch):
+    monkeypatch.setattr(module, "_torch", lambda: ("2.13.0", None))
+    presence = CudaBackend().presence(GPU)
+    assert "built without CUDA" in presence.reason
+    with pytest.raises(DeviceUnavailableError) as caught:
+        CudaBackend().open(GPU)
+    assert "pip install 'nagsdk[cuda]'" in caught.value.next_step
+
+
+def test_absent_packages_are_named(monkeypatch):
+    monkeypatch.setattr(module, "_torch", lambda: ("2.13.0", "13.0"))
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert "nvidia-ml-py is not installed" in CudaBackend().presence(GPU).reason
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a driver here")
+def test_an_absent_driver_is_said(monkeypatch):
+    pytest.importorskip("pynvml", reason="nvidia-ml-py is not installed: pip install 'nagsdk[cuda]'")
+    monkeypatch.setattr(module, "_torch", lambda: ("2.13.0", "13.0"))
+    assert "no NVIDIA driver" in CudaBackend().presence(GPU).reason
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="torch reaches a GPU here")
+def test_the_worker_never_falls_back_to_the_processor():
+    settings = dataclasses.asdict(Settings.of(GPU))
+    greeting, handlers = worker.start({**settings, "uuid": "GPU-1"})
+    assert "does not reach GPU 0" in greeting["refused"]
+    assert greeting["next_step"]
+    assert handlers == {}
+
+
+def test_the_fingerprint_tells_settings_apart():
+    devices = [ON_CPU, dataclasses.replace(ON_CPU, precision="bf16"), dataclasses.replace(ON_CPU, threads=2)]
+    assert len({CudaBackend().presence(device).fingerprint for device in devices}) == 3
+
+
+class TestMeasuringOnTheGpu:
+    pytestmark = needs_gpu
+
+    @pytest.fixture
+    def network(self, tmp_path):
+        def make(device: Device):
+            path = tmp_path / "network.pt2"
+            CudaBackend().export(trace(random_subnet(SPACE, ARCHITECTURE), ARCHITECTURE.resolution, device.batch), path, device)
+            return path
+
+        return make
+
+    def test_presence_describes_the_gpu(self):
+        properties = CudaBackend().presence(GPU).properties
+        assert {"gpu", "uuid", "memory_mb", "driver", "precision", "cuda"} <= set(properties)
+
+    def test_a_gpu_that_is_not_there_is_refused_with_the_count(self):
+        presence = CudaBackend().presence(with_options(index="99"))
+        assert "no GPU number 99" in presence.reason
+
+    def test_a_burst_tells_the_state_of_the_gpu(self, network):
+        with CudaBackend().open(GPU) as session:
+            burst = session.time(session.load(network(GPU)), 2, 5, 60)
+        assert burst.properties["peak_memory_mb"] > 0
+        assert burst.properties["sm_clock_mhz"] > 0
+        assert 0 < burst.properties["temperature_c"] < 120
+
+    def test_a_captured_graph_is_faster_than_one_launch_after_the_other(self, network):
+        median = {}
+        for runtime in ("cuda-graph", "eager"):
+            device = with_options(runtime=runtime)
+            with CudaBackend().open(device) as session:
+                median[runtime] = np.median(session.time(session.load(network(device)), 10, 50, 60).wall_ms)
+        assert median["cuda-graph"] < median["eager"]
