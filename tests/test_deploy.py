@@ -33,7 +33,7 @@ def world(monkeypatch):
     found = plugin.Host((), backends, devices)
     for module in ("nagsdk.plugin", "nagsdk.api", "nagsdk.workbench"):
         monkeypatch.setattr(f"{module}.host", lambda: found)
-    monkeypatch.setattr("nagsdk.workbench.PROTOCOL", replace(workbench.PROTOCOL, spread_s=0))
+    monkeypatch.setattr("nagsdk.workbench.PROTOCOL", replace(workbench.PROTOCOL, spread_s=0, patience_s=0))
     return backend
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 import uuid
 from collections.abc import Mapping
@@ -32,7 +31,7 @@ from nagsdk.space.mobilenet_v3 import MobileNetV3Space
 
 # Short bursts often rather than long ones seldom, and several sessions: the speed of a machine drifts, and a
 # process keeps the luck of its memory layout.
-PROTOCOL = timing.Protocol(warmup=1, runs=5, reference_runs=3, rounds=5, width=math.inf, most_rounds=5, spread_s=0.0, patience_s=0.0)
+PROTOCOL = timing.Protocol(warmup=1, runs=5, reference_runs=3, rounds=5, width=1.0, most_rounds=5, spread_s=0.0, patience_s=0.0)
 SESSIONS = 4
 SAMPLES = 30
 _PERCENTILES = (75.0, 90.0, 95.0, 99.0)

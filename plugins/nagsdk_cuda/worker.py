@@ -142,8 +142,6 @@ class Worker:
 
 def start(settings: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Handler]]:
     """Makes the worker; refuses a GPU that torch does not reach, or that is not the one the driver named."""
-    torch.set_grad_enabled(False)
-    torch.set_num_threads(settings["threads"])
     watch = None
     device = torch.device(settings["accelerator"])
     if device.type == "cuda":
@@ -165,6 +163,8 @@ def start(settings: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Handle
         # The same algorithm each time: a search by timing picks another one in the next process.
         torch.backends.cudnn.benchmark = False
         watch = Watch(settings["index"])
+    torch.set_grad_enabled(False)
+    torch.set_num_threads(settings["threads"])
     worker = Worker(device, settings["runtime"] == "cuda-graph", settings["flush_l2"], watch)
     return {}, {"load": worker.load, "unload": worker.unload, "time": worker.time, "infer": worker.infer}
 
