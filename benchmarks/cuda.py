@@ -171,7 +171,7 @@ def deployments(bench: Workbench, model: Any, folder: Path) -> Iterator[dict[str
         budget = Budget(LATENCY, float(f"{limit:.4g}"))
         outcome = deployer.run(budget, model, folder / f"deployed-{bench.device.batch}-{limit:.4g}")
         assert isinstance(outcome, Round)
-        again = bench.time({"again": outcome.built.path}, folder)["again"]
+        again = bench.time({"again": outcome.built.compiled or outcome.built.path}, folder)["again"]
         row = {
             "budget_ms": budget.limit,
             "verdict": outcome.result.verdict,

@@ -35,12 +35,14 @@ class Built:
     Attributes:
         architecture: Of the subnet.
         path: The artifact.
+        compiled: What runs on the device: the artifact itself, unless the backend compiles; None where the device is absent.
         parity: Relative error against torch.
         recalibrated_on: Images that batch normalisation was recalibrated on.
     """
 
     architecture: Architecture
     path: Path
+    compiled: Path | None
     parity: float
     recalibrated_on: int
 
@@ -150,12 +152,12 @@ class Deployer:
             probe = images[:_PARITY_IMAGES]
         with torch.no_grad():
             expected = subnet(torch.from_numpy(probe)).numpy()
-        error = 0.0
+        error, compiled = 0.0, None
         if self.bench.presence.available:
+            compiled = self.bench.backend.compile(path, self.bench.device, folder)
             with self.bench.backend.open(self.bench.device) as session:
-                compiled = self.bench.backend.compile(path, self.bench.device, folder)
                 error = check(expected, session.infer(session.load(compiled), probe), self.bench.backend.tolerance(self.bench.device))
-        return Built(architecture, path, error, 0 if images is None else len(images))
+        return Built(architecture, path, compiled, error, 0 if images is None else len(images))
 
     def run(self, budget: Budget, model: CostModel | None, folder: Path) -> Round | Unmeasured:
         """Runs the loop.
@@ -226,7 +228,8 @@ class Deployer:
         else:
             turn.used = (built.path.stat().st_size if budget.metric == SIZE else result.macs) / budget.limit
         if turn.used > 1:
-            turn.result = replace(result, verdict=MISSED, measured=measured(first, budget.percentile))
+            warnings = result.warnings if enough_quiet(first) else (*result.warnings, _DISTURBED)
+            turn.result = replace(result, verdict=MISSED, measured=measured(first, budget.percentile), warnings=warnings)
             return turn
         turn.second = self.time(built, budget)
         values = measured(turn.second, budget.percentile)
@@ -244,11 +247,11 @@ class Deployer:
             DeviceError: The device failed or was busy.
         """
         folder, name = built.path.parent, built.architecture.text
-        compiled = self.bench.backend.compile(built.path, self.bench.device, folder)
-        found = self.bench.time({name: compiled}, folder)[name]
+        assert built.compiled is not None
+        found = self.bench.time({name: built.compiled}, folder)[name]
         if budget.metric == LATENCY and not enough_quiet(found) and found.upper(budget.percentile, disturbed=True) > budget.limit:
             self.bench.listener(Notice("The device was busy with something else; measuring again."))
-            found = self.bench.time({name: compiled}, folder)[name]
+            found = self.bench.time({name: built.compiled}, folder)[name]
         return found
 
     def evaluate(self, built: Built) -> Measured:
@@ -256,11 +259,10 @@ class Deployer:
         from nagsdk.supernet.evaluate import wilson
 
         test = None if self.timing_only else self.bench.bundle.test_set(built.architecture.resolution)
-        if test is None or not self.bench.presence.available:
+        if test is None or built.compiled is None:
             return Measured()
         with stage(self.bench.listener, "evaluating on the test images"), self.bench.backend.open(self.bench.device) as session:
-            compiled = self.bench.backend.compile(built.path, self.bench.device, built.path.parent)
-            logits = session.infer(session.load(compiled), test.inputs)
+            logits = session.infer(session.load(built.compiled), test.inputs)
         share = float((logits.argmax(1) == test.labels).mean())
         return Measured(None, None, None, 100 * share, *(100 * limit for limit in wilson(share, len(test.labels))))
 

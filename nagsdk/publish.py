@@ -19,7 +19,7 @@ from nagsdk.budget import Budget
 from nagsdk.cost.model import CostModel
 from nagsdk.deployment import Built, Deployer, Round, Unmeasured
 from nagsdk.describe import describe
-from nagsdk.files import sha256, staged
+from nagsdk.files import sha256, staged, writing
 from nagsdk.manifest import MANIFEST, MISSED, Artifact, Deployment, Predicted, Result, manifest_bytes
 from nagsdk.workbench import PROTOCOL, Workbench
 
@@ -39,7 +39,8 @@ def publish(deployer: Deployer, budget: Budget, model: CostModel | None, folder:
         The deployment; its folder is None when the budget was missed.
     """
     with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
-        outcome = deployer.run(budget, model, Path(work))
+        with writing(Path(work)):
+            outcome = deployer.run(budget, model, Path(work))
         details = {
             "cost_model": None if model is None else {"source": model.source, "device": model.device, **model.accuracy, **model.facts},
             "protocol": PROTOCOL.to_dict(),
@@ -90,6 +91,11 @@ def _leave(deployer: Deployer, result: Result, built: Built, details: Mapping[st
         target = stage / built.path.name
         shutil.copyfile(built.path, target)
         result = replace(result, artifact=Artifact(target.name, sha256(target), target.stat().st_size))
+        if built.compiled not in (None, built.path):
+            assert built.compiled is not None
+            shutil.copyfile(built.compiled, stage / built.compiled.name)
+            compiled = stage / built.compiled.name
+            details["compiled"] = {"path": compiled.name, "sha256": sha256(compiled), "bytes": compiled.stat().st_size}
         (stage / "preprocessing.json").write_text(json.dumps(bench.bundle.preprocessing.to_dict(), indent=2) + "\n", "utf-8")
         if bench.bundle.labels is not None:
             (stage / "labels.txt").write_text("\n".join(bench.bundle.labels) + "\n", "utf-8")

@@ -1,10 +1,12 @@
 """The deploy loop on a device whose latencies are known, with the real bundle and the real runtime."""
 
+import errno
 import json
 import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from nagsdk.device.description import Device
 from nagsdk.errors import DeviceUnavailableError, ImagesMissingError, InfeasibleError, OutputError, WeightsMissingError
 from nagsdk.files import sha256
 from nagsdk.manifest import read_manifest
-from tests.simulated import SimulatedBackend
+from tests.simulated import SimulatedBackend, SimulatedSession
 
 
 @pytest.fixture
@@ -113,6 +115,41 @@ def test_a_miss_leaves_nothing_and_names_the_nearest_budget(simulate, tmp_path):
     assert "nearest budget" in missed.result.warnings[-1]
     assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == before
     assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
+@pytest.mark.parametrize("where", ["nagsdk.publish.shutil.copyfile", "tests.simulated.SimulatedBackend.export"])
+def test_a_full_disk_is_said_and_leaves_the_earlier_deployment(simulate, tmp_path, monkeypatch, where):
+    simulate()
+    nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out")
+    before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
+
+    def full(*arguments):
+        Path(arguments[1] if "copyfile" in where else arguments[2]).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(where, full)
+    with pytest.raises(OutputError, match="is full") as caught:
+        nagsdk.deploy(device="board", budget="1.2ms", output=tmp_path / "out")
+    assert "Free some space" in caught.value.next_step
+    assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == before
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
+def test_two_deployments_at_once_measure_one_after_the_other(simulate, tmp_path, monkeypatch):
+    simulate()
+    turns, real = [], SimulatedSession.time
+
+    def time(session, *arguments):
+        turns.append(id(session))
+        return real(session, *arguments)
+
+    monkeypatch.setattr(SimulatedSession, "time", time)
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(nagsdk.deploy, device="board", budget="1.5ms", output=tmp_path / name) for name in ("a", "b")]
+        assert [job.result().verdict for job in jobs] == ["held", "held"]
+    sessions = [turn for turn, before in zip(turns, [None, *turns], strict=False) if turn != before]
+    assert len(sessions) == len(set(sessions)) >= 4
+    assert {p.name for p in tmp_path.iterdir()} == {"a", "b"}
 
 
 def test_percentiles_and_exact_metrics(simulate, tmp_path):

@@ -9,15 +9,21 @@ import re
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nagsdk.device.backend import EXACT, Backend, Presence, Session, Tensor
+from nagsdk.device.backend import EXACT, Backend, Presence, Tensor
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.graph.ir import Graph
 from nagsdk_cuda import nvml
 
+if TYPE_CHECKING:
+    from nagsdk_cuda.session import CudaSession
+
 CUDA, CPU = "cuda", "cpu"
+COMPILED = ".compiled.pt2"
 GRAPH, EAGER = "cuda-graph", "eager"
+NONE, INDUCTOR = "none", "inductor"
 # Relative error of logits: the rounding of each format's mantissa, over some fifty layers.
 _TOLERANCES = {"fp32": EXACT, "tf32": 5e-3, "fp16": 1e-2, "bf16": 6e-2}
 _TORCH = "Install a build of torch with CUDA for this system (https://pytorch.org), then: pip install 'nagsdk[cuda]'."
@@ -31,6 +37,7 @@ class Settings:
         accelerator: ``cuda``, or ``cpu`` to run the same program on this machine's processor.
         index: Which GPU, as `nvidia-smi` numbers them.
         runtime: ``cuda-graph``, or ``eager``: one kernel launch after the other, as plain torch does.
+        compiler: ``none``, or ``inductor``: AOTInductor, which fuses operations into kernels of its own; takes minutes.
         flush_l2: Whether the GPU's cache is overwritten before every timed run.
         precision: Of weights and arithmetic.
         threads: On the processor.
@@ -39,6 +46,7 @@ class Settings:
     accelerator: str
     index: int
     runtime: str
+    compiler: str
     flush_l2: bool
     precision: str
     threads: int
@@ -53,14 +61,20 @@ class Settings:
         given = dict(device.options)
         accelerator = given.pop("accelerator", CUDA)
         runtime = given.pop("runtime", GRAPH if accelerator == CUDA else EAGER)
-        index, flush = given.pop("index", "0"), given.pop("flush_l2", "0")
-        known = accelerator in (CUDA, CPU) and runtime in (GRAPH, EAGER) and index.isdecimal() and flush in ("0", "1")
+        index, flush, compiler = given.pop("index", "0"), given.pop("flush_l2", "0"), given.pop("compiler", NONE)
+        known = (
+            accelerator in (CUDA, CPU)
+            and runtime in (GRAPH, EAGER)
+            and compiler in (NONE, INDUCTOR)
+            and index.isdecimal()
+            and flush in ("0", "1")
+        )
         if given or not known or (accelerator == CPU and runtime == GRAPH):
             raise DeviceError(
                 f"The options of the device {device.id} do not suit this backend: {dict(device.options)}.",
-                "Use accelerator (cuda or cpu), index (a number), runtime (cuda-graph, or eager) and flush_l2 (0 or 1).",
+                "Use accelerator (cuda or cpu), index (a number), runtime (cuda-graph, or eager), compiler (none or inductor) and flush_l2 (0 or 1).",
             )
-        return cls(accelerator, int(index), runtime, flush == "1", device.precision or CudaBackend.precisions[0], device.threads)
+        return cls(accelerator, int(index), runtime, compiler, flush == "1", device.precision or CudaBackend.precisions[0], device.threads)
 
 
 class CudaBackend(Backend):
@@ -84,6 +98,7 @@ class CudaBackend(Backend):
                 "runtime": f"torch {settings.runtime}",
                 "runtime_version": torch_version,
                 "precision": settings.precision,
+                "compiler": settings.compiler,
                 "flush_l2": "yes" if settings.flush_l2 else "no",
             }
             if settings.accelerator == CUDA:
@@ -104,7 +119,16 @@ class CudaBackend(Backend):
 
         write_program(graph, path, Settings.of(device).precision)
 
-    def open(self, device: Device) -> Session:
+    def compile(self, artifact: Path, device: Device, folder: Path) -> Path:
+        """Compiles with AOTInductor where the device asks for it, else returns the program."""
+        if Settings.of(device).compiler == NONE:
+            return artifact
+        compiled = folder / f"{artifact.stem}{COMPILED}"
+        with self.open(device) as session:
+            session.compile(artifact, compiled)
+        return compiled
+
+    def open(self, device: Device) -> CudaSession:
         """Starts a worker process."""
         from nagsdk_cuda.session import CudaSession
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 
 from nagsdk.device.process import ProcessSession
 from nagsdk_cuda.backend import Settings
+
+_COMPILE_TIMEOUT_S = 1800.0
 
 
 class CudaSession(ProcessSession):
@@ -29,3 +32,12 @@ class CudaSession(ProcessSession):
         # The driver numbers GPUs by their place on the bus, CUDA by their speed unless told otherwise.
         environment = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "OMP_NUM_THREADS": str(settings.threads)}
         super().__init__({**asdict(settings), "uuid": properties.get("uuid")}, environment)
+
+    def compile(self, program: Path, compiled: Path) -> None:
+        """Compiles a program with AOTInductor for the GPU of this session.
+
+        Raises:
+            DeviceError: The compiler refuses it.
+        """
+        request = {"do": "compile", "path": str(program.resolve()), "target": str(compiled.resolve())}
+        self._ask(_COMPILE_TIMEOUT_S, f"compile {program.name}", request)

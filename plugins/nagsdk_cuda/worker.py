@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,14 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.export.passes import move_to_device_pass
 
 from nagsdk.device.serve import Handler, Images, Message, in_batches, serve, warm_up
+from nagsdk_cuda.backend import COMPILED
 from nagsdk_cuda.nvml import Watch
 
 # A GPU leaves its idle clocks within some tens of milliseconds of work.
 _WARM_S, _AWAKE_S = 0.05, 0.02
 _CAPTURE_WARMUP = 3
 _MEGA = 1e6
+_SHAPE = "nagsdk.input_shape"
 
 
 @dataclass
@@ -63,10 +67,14 @@ class Worker:
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated() if on_gpu else 0
-        exported = torch.export.load(request["path"])
-        (shape,) = [node.meta["val"].shape for node in exported.graph.nodes if node.name in exported.graph_signature.user_inputs]
-        module = exported.module().to(self.device)
-        image = torch.randn(tuple(shape), generator=torch.Generator().manual_seed(0)).to(self.device)
+        module: Callable[[Tensor], Tensor]
+        if request["path"].endswith(COMPILED):
+            package = torch._inductor.aoti_load_package(request["path"])
+            module, shape = package, json.loads(package.loader.get_metadata()[_SHAPE])
+        else:
+            exported = torch.export.load(request["path"])
+            module, shape = exported.module().to(self.device), _input_shape(exported)
+        image = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self.device)
         network = self._captured(module, image) if self.captured else self._eager(module, image)
         if on_gpu:
             torch.cuda.synchronize()
@@ -74,6 +82,15 @@ class Worker:
         self.loaded += 1
         self.networks[self.loaded] = network
         return {"handle": self.loaded}, b""
+
+    def compile(self, request: dict[str, Any], body: bytes) -> Message:
+        """Compiles a program with AOTInductor."""
+        exported = torch.export.load(request["path"])
+        if self.device.type == "cuda":
+            exported = move_to_device_pass(exported, str(self.device))
+        facts = {"aot_inductor.metadata": {_SHAPE: json.dumps(_input_shape(exported))}}
+        torch._inductor.aoti_compile_and_package(exported, package_path=request["target"], inductor_configs=facts)
+        return {}, b""
 
     def _eager(self, module: Callable[[Tensor], Tensor], image: Tensor) -> Network:
         results: list[Tensor] = [module(image)]
@@ -140,6 +157,11 @@ class Worker:
         return in_batches(request, body, len(network.image), run)
 
 
+def _input_shape(exported: torch.export.ExportedProgram) -> list[int]:
+    (shape,) = [node.meta["val"].shape for node in exported.graph.nodes if node.name in exported.graph_signature.user_inputs]
+    return list(shape)
+
+
 def start(settings: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Handler]]:
     """Makes the worker; refuses a GPU that torch does not reach, or that is not the one the driver named."""
     watch = None
@@ -166,7 +188,7 @@ def start(settings: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Handle
     torch.set_grad_enabled(False)
     torch.set_num_threads(settings["threads"])
     worker = Worker(device, settings["runtime"] == "cuda-graph", settings["flush_l2"], watch)
-    return {}, {"load": worker.load, "unload": worker.unload, "time": worker.time, "infer": worker.infer}
+    return {}, {"load": worker.load, "unload": worker.unload, "time": worker.time, "infer": worker.infer, "compile": worker.compile}
 
 
 if __name__ == "__main__":

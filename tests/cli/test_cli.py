@@ -48,6 +48,9 @@ def test_every_command_explains_itself(name):
         (("bundle", "pull", "glyphs"), 5, "ships its weights"),
         (("export", "--device", "cpu", "--arch", "x", "--output", "o"), 2, "mbv3:r"),
         (("nonsense",), 2, "No such command"),
+        (("deploy", "--device", "cpu", "--budget", "1ms", "--precision", "int3"), 2, "Use fp32"),
+        (("deploy", "--device", "cpu", "--budget", "1ms", "--batch", "0"), 2, "--batch"),
+        (("deploy", "--device", "cpu", "--budget", "1ms", "--output", f"{__file__}/out"), 2, "cannot be written"),
     ],
 )
 def test_bad_input_ends_with_its_code_and_a_next_step(arguments, code, says):
@@ -62,8 +65,7 @@ def test_devices_bundles_and_plugins_tell_in_json_what_they_show():
     assert device["available"] and "onnxruntime" in device["properties"]["runtime"]
     bundles = {b["name"]: b for b in json.loads(run("bundle", "list", "--json").stdout)}
     assert bundles["glyphs"]["weights"] and bundles["glyphs"]["images"] and not bundles["imagenet"]["weights"]
-    (plugin,) = json.loads(run("plugins", "--json").stdout)
-    assert (plugin["name"], plugin["state"]) == ("onnxruntime", "loaded")
+    assert {p["name"]: p["state"] for p in json.loads(run("plugins", "--json").stdout)} == {"cuda": "loaded", "onnxruntime": "loaded"}
     assert "glyphs" in run("bundle", "list").stdout and "loaded" in run("plugins").stdout
 
 

@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 import sys
 
 import numpy as np
@@ -52,6 +53,22 @@ class TestOnTheGpu(BackendConformance):
         return dataclasses.replace(GPU, precision=precision, batch=batch)
 
 
+def test_a_compiled_program_computes_the_same(tmp_path):
+    if shutil.which("g++") is None:
+        pytest.skip("AOTInductor needs a C++ compiler")
+    device = with_options(ON_CPU, accelerator="cpu", compiler="inductor")
+    smallest = SPACE.parse("mbv3:r31:d=1,1:ks=3,3:e=2,2")
+    subnet, path = random_subnet(SPACE, smallest), tmp_path / "network.pt2"
+    CudaBackend().export(trace(subnet, 31, 2), path, device)
+    compiled = CudaBackend().compile(path, device, tmp_path)
+    assert compiled.name == "network.compiled.pt2"
+    images = random_images(3, 31)
+    with torch.no_grad(), CudaBackend().open(device) as session:
+        handle = session.load(compiled)
+        parity.check(subnet(torch.from_numpy(images)).numpy(), session.infer(handle, images), EXACT)
+        assert len(session.time(handle, 1, 3, 60).wall_ms) == 3
+
+
 @pytest.mark.parametrize("precision", list(DTYPES))
 def test_a_program_computes_the_network_in_its_precision(tmp_path, precision):
     subnet = random_subnet(SPACE, ARCHITECTURE)
@@ -90,6 +107,7 @@ def test_a_program_names_its_architecture(tmp_path):
         {"index": "first"},
         {"flush_l2": "yes"},
         {"l2": "1"},
+        {"compiler": "gcc"},
         {"accelerator": "cpu", "runtime": "cuda-graph"},
     ],
 )
