@@ -2,11 +2,11 @@
 
 import errno
 import json
+import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -137,19 +137,30 @@ def test_a_full_disk_is_said_and_leaves_the_earlier_deployment(simulate, tmp_pat
 
 def test_two_deployments_at_once_measure_one_after_the_other(simulate, tmp_path, monkeypatch):
     simulate()
-    turns, real = [], SimulatedSession.time
+    log, real = tmp_path / "turns", SimulatedSession.time
 
     def time(session, *arguments):
-        turns.append(id(session))
+        with log.open("a") as file:
+            file.write(f"{os.getpid()}:{id(session)}\n")
         return real(session, *arguments)
 
     monkeypatch.setattr(SimulatedSession, "time", time)
-    with ThreadPoolExecutor(2) as pool:
-        jobs = [pool.submit(nagsdk.deploy, device="board", budget="1.5ms", output=tmp_path / name) for name in ("a", "b")]
-        assert [job.result().verdict for job in jobs] == ["held", "held"]
+    fork = multiprocessing.get_context("fork")
+    jobs = [fork.Process(target=_deploy, args=(tmp_path / "out" / name,)) for name in ("a", "b")]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join(120)
+    assert [job.exitcode for job in jobs] == [0, 0]
+    turns = log.read_text().split()
     sessions = [turn for turn, before in zip(turns, [None, *turns], strict=False) if turn != before]
-    assert len(sessions) == len(set(sessions)) >= 4
-    assert {p.name for p in tmp_path.iterdir()} == {"a", "b"}
+    assert len({turn.split(":")[0] for turn in turns}) == 2
+    assert len(sessions) == len(set(sessions))
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"a", "b"}
+
+
+def _deploy(output):
+    sys.exit(0 if nagsdk.deploy(device="board", budget="1.5ms", output=output).verdict == "held" else 9)
 
 
 def test_percentiles_and_exact_metrics(simulate, tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -42,8 +41,6 @@ _ACTIVATIONS: dict[object, str] = {
     functional.hardsigmoid: HARD_SIGMOID,
 }
 _BINARIES: dict[object, str] = {operator.add: ADD, torch.add: ADD, operator.mul: MULTIPLY, torch.mul: MULTIPLY}
-# torch.fx patches modules of the whole process while it traces.
-_TRACING = threading.Lock()
 _NOTHING_IN_EVAL = (nn.Identity, nn.Dropout, nn.Dropout2d)
 _NEXT_STEP = "Build the network from convolutions, batch normalisation, linear layers, ReLU, hard swish, hard sigmoid, sums, products and global mean."
 
@@ -65,8 +62,7 @@ def trace(subnet: nn.Module, resolution: int, batch: int = 1) -> Graph:
     if subnet.training:
         raise UnsupportedLayerError("A network in training mode cannot be exported.", "Call eval() on it first.")
     try:
-        with _TRACING:
-            traced = fx.Tracer().trace(subnet)
+        traced = fx.Tracer().trace(subnet)
     except Exception as error:  # torch.fx raises whatever the traced code does
         raise UnsupportedLayerError(f"torch.fx cannot trace {type(subnet).__name__}: {error}", _NEXT_STEP) from error
     lowering = _Lowering(dict(subnet.named_modules()))
