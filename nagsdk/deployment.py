@@ -25,6 +25,7 @@ MOST_ROUNDS = 5
 CANDIDATES = 64
 ENOUGH_USED = 0.92
 _PARITY_IMAGES = 4
+_THROTTLED = "The device slowed itself down for heat or power while it was measured; cool it, or let it rest, and deploy again."
 _DISTURBED = "The device was never quiet: other work on it makes the measured latency too high, never too low."
 
 
@@ -93,6 +94,7 @@ class Round:
             "quiet": enough_quiet(self.first if self.second is None else self.second),
             "second_session_p50_ms": None if self.second is None else figure(self.second, 50),
             "used_of_limit": self.used,
+            "state": (self.first if self.second is None else self.second).state,
         }
 
 
@@ -221,38 +223,33 @@ class Deployer:
         return None
 
     def _measure(self, result: Result, built: Built, budget: Budget) -> Round:
-        first = self.time(built, budget)
+        first = self.time(built)
         turn = Round(result, built, first)
         if budget.metric == LATENCY:
             turn.used = figure(first, budget.percentile) / budget.limit
         else:
             turn.used = (built.path.stat().st_size if budget.metric == SIZE else result.macs) / budget.limit
         if turn.used > 1:
-            warnings = result.warnings if enough_quiet(first) else (*result.warnings, _DISTURBED)
-            turn.result = replace(result, verdict=MISSED, measured=measured(first, budget.percentile), warnings=warnings)
+            turn.result = replace(result, verdict=MISSED, measured=measured(first, budget.percentile), warnings=_warnings(result, first))
             return turn
-        turn.second = self.time(built, budget)
+        turn.second = self.time(built)
         values = measured(turn.second, budget.percentile)
         if budget.metric == LATENCY:
             assert values.latency_limit_ms is not None
             turn.used = values.latency_limit_ms / budget.limit
-        warnings = result.warnings if enough_quiet(turn.second) else (*result.warnings, _DISTURBED)
-        turn.result = replace(result, verdict=HELD if turn.used <= 1 else MISSED, measured=values, warnings=warnings)
+        verdict = HELD if turn.used <= 1 else MISSED
+        turn.result = replace(result, verdict=verdict, measured=values, warnings=_warnings(result, turn.second))
         return turn
 
-    def time(self, built: Built, budget: Budget) -> Measurement:
-        """Measures an artifact in a fresh session; once more where disturbed readings miss the budget, which proves nothing.
+    def time(self, built: Built) -> Measurement:
+        """Measures an artifact in a fresh session.
 
         Raises:
             DeviceError: The device failed or was busy.
         """
-        folder, name = built.path.parent, built.architecture.text
         assert built.compiled is not None
-        found = self.bench.time({name: built.compiled}, folder)[name]
-        if budget.metric == LATENCY and not enough_quiet(found) and found.upper(budget.percentile, disturbed=True) > budget.limit:
-            self.bench.listener(Notice("The device was busy with something else; measuring again."))
-            found = self.bench.time({name: built.compiled}, folder)[name]
-        return found
+        name = built.architecture.text
+        return self.bench.time({name: built.compiled}, built.path.parent)[name]
 
     def evaluate(self, built: Built) -> Measured:
         """True top-1 of the artifact on the bundle's test images, where there are any."""
@@ -265,6 +262,12 @@ class Deployer:
             logits = session.infer(session.load(built.compiled), test.inputs)
         share = float((logits.argmax(1) == test.labels).mean())
         return Measured(None, None, None, 100 * share, *(100 * limit for limit in wilson(share, len(test.labels))))
+
+
+def _warnings(result: Result, measurement: Measurement) -> tuple[str, ...]:
+    disturbed = () if enough_quiet(measurement) else (_DISTURBED,)
+    throttled = (_THROTTLED,) if measurement.state.get("throttled", 0.0) > 0 else ()
+    return (*result.warnings, *disturbed, *throttled)
 
 
 def enough_quiet(measurement: Measurement) -> bool:

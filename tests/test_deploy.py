@@ -163,6 +163,16 @@ def _deploy(output):
     sys.exit(0 if nagsdk.deploy(device="board", budget="1.5ms", output=output).verdict == "held" else 9)
 
 
+def test_a_device_that_slows_itself_down_is_told(simulate, tmp_path, monkeypatch):
+    simulate()
+    real = SimulatedSession.time
+    hot = {"throttled": 1.0, "temperature_c": 95.0}
+    monkeypatch.setattr(SimulatedSession, "time", lambda *arguments: replace(real(*arguments), properties=hot))
+    deployment = nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out")
+    assert any("slowed itself down" in warning for warning in deployment.result.warnings)
+    assert deployment.details["rounds"][0]["state"] == hot
+
+
 def test_percentiles_and_exact_metrics(simulate, tmp_path):
     simulate()
     high = nagsdk.deploy(device="board", budget="1.5ms@p90", output=tmp_path / "p90")

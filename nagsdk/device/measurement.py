@@ -144,6 +144,15 @@ class Measurement:
         return float(np.median([r.percentile(percentile) / self.slowdown(r) for r in self.readings]))
 
     @property
+    def state(self) -> dict[str, float]:
+        """What the device told of itself besides times (`Burst.properties`): the median of each over the readings."""
+        told: dict[str, list[float]] = {}
+        for reading in self.readings:
+            for name, value in reading.burst.properties.items():
+                told.setdefault(name, []).append(value)
+        return {name: float(np.median(values)) for name, values in told.items()}
+
+    @property
     def jitter_within(self) -> float:
         """Median over quiet rounds of the spread of single runs: (p90 - p10) / p50."""
         return float(np.median([(r.percentile(90) - r.percentile(10)) / r.percentile(50) for r in self._counted(False)]))

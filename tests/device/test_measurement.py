@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,6 +82,12 @@ def test_two_quiet_readings_are_too_few():
 def test_the_quiet_level_is_no_lucky_minimum():
     times = np.concatenate([[3.0], np.full(30, 5.0), np.full(30, 7.0)])
     assert quiet_level_ms(times, None, 1.05) == 5
+
+
+def test_the_state_of_the_device_is_the_median_of_what_it_told():
+    told = ({"temperature_c": 40.0}, {"temperature_c": 50.0, "throttled": 1.0}, {"temperature_c": 60.0})
+    readings = [replace(reading(1.0), burst=Burst((1.0,), (), properties)) for properties in told]
+    assert Measurement(tuple(readings), 5.0).state == {"temperature_c": 50.0, "throttled": 1.0}
 
 
 def test_a_session_that_met_the_known_level_judges_for_itself():
