@@ -76,12 +76,17 @@ class Round:
 
     @property
     def p50_ms(self) -> float:
-        """The larger median of the two sessions: what the cost model learns from."""
-        return max(figure(m, 50) for m in (self.first, self.second) if m is not None)
+        """The larger median of the two sessions, at quiet speed: what the cost model learns from."""
+        return max(_at_quiet_speed(m, 50) for m in (self.first, self.second) if m is not None)
 
     def percentile_ms(self, percentile: float) -> dict[float, float]:
-        """The larger value of a percentile in the two sessions, by percentile."""
-        return {percentile: max(figure(m, percentile) for m in (self.first, self.second) if m is not None)}
+        """The larger value of a percentile in the two sessions, at quiet speed, by percentile."""
+        return {percentile: max(_at_quiet_speed(m, percentile) for m in (self.first, self.second) if m is not None)}
+
+    @property
+    def slowdown(self) -> float:
+        """By how much a device that was never quiet was slower than when it is; 1 where it was quiet."""
+        return max(1.0 if enough_quiet(m) else max(1.0, m.typical_slowdown) for m in (self.first, self.second) if m is not None)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready summary, as the manifest keeps it."""
@@ -198,7 +203,8 @@ class Deployer:
             if budget.metric == LATENCY:
                 assert model is not None
                 model = model.with_observation(np.array(architecture.code, np.int8), turn.p50_ms, turn.percentile_ms(budget.percentile))
-                limit = bench.limit(budget, model)
+                # What holds on a device that other work slows down all the time must be that much cheaper.
+                limit = bench.limit(budget, model) / turn.slowdown
             else:
                 limit *= 0.999 / turn.used
         return best or self.rounds[-1]
@@ -278,6 +284,10 @@ def enough_quiet(measurement: Measurement) -> bool:
 def figure(measurement: Measurement, percentile: float) -> float:
     """A percentile in milliseconds, of the quiet readings where there are enough, else of all: those only overstate."""
     return measurement.latency(percentile, disturbed=not enough_quiet(measurement))
+
+
+def _at_quiet_speed(measurement: Measurement, percentile: float) -> float:
+    return figure(measurement, percentile) if enough_quiet(measurement) else measurement.normalised_ms(percentile)
 
 
 def measured(measurement: Measurement, percentile: float = 50.0) -> Measured:

@@ -96,13 +96,15 @@ def test_the_file_computes_what_the_bundles_subnet_computes(simulate, tmp_path):
     assert (logits.argmax(1) == test.labels[:200]).mean() > 0.8
 
 
-def test_a_device_that_slowed_down_is_met_by_the_loop(simulate, tmp_path):
+@pytest.mark.parametrize("factor", [1.12, 1.7])
+def test_a_device_that_slowed_down_is_met_by_the_loop(simulate, tmp_path, factor):
     backend = simulate()
-    backend.world = lambda ms: 1.12 * ms
+    backend.world = lambda ms: factor * ms
     deployment = nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out")
     rounds = deployment.details["rounds"]
     assert rounds[0]["verdict"] == "missed" and deployment.verdict == "held" and len(rounds) <= 5
     assert deployment.result.measured.latency_limit_ms <= 1.5
+    assert any("never quiet" in warning for warning in deployment.result.warnings)
 
 
 def test_a_miss_leaves_nothing_and_names_the_nearest_budget(simulate, tmp_path):

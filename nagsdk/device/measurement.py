@@ -88,6 +88,11 @@ class Measurement:
         """Time of the reference around a reading, as a factor against its quiet level (1 is quiet)."""
         return reading.reference_ms / self.reference_quiet_ms
 
+    @property
+    def typical_slowdown(self) -> float:
+        """Median over the readings."""
+        return float(np.median([self.slowdown(r) for r in self.readings]))
+
     @cached_property
     def quiet(self) -> tuple[Reading, ...]:
         """The readings that count: the reference near its quiet level on both sides, and the CPU not taken away."""
