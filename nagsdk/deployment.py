@@ -26,7 +26,9 @@ CANDIDATES = 64
 ENOUGH_USED = 0.92
 _PARITY_IMAGES = 4
 _THROTTLED = "The device slowed itself down for heat or power while it was measured; cool it, or let it rest, and deploy again."
-_DISTURBED = "The device was never quiet: other work on it makes the measured latency too high, never too low."
+_DISTURBED = (
+    "The device was never quiet: it ran {:.2f} times slower than when nothing disturbs it. The measured latency is too high, never too low."
+)
 
 
 @dataclass(frozen=True)
@@ -271,7 +273,7 @@ class Deployer:
 
 
 def _warnings(result: Result, measurement: Measurement) -> tuple[str, ...]:
-    disturbed = () if enough_quiet(measurement) else (_DISTURBED,)
+    disturbed = () if enough_quiet(measurement) else (_DISTURBED.format(measurement.typical_slowdown),)
     throttled = (_THROTTLED,) if measurement.state.get("throttled", 0.0) > 0 else ()
     return (*result.warnings, *disturbed, *throttled)
 
