@@ -11,11 +11,13 @@ import numpy as np
 from nagsdk.architecture import Architecture
 from nagsdk.budget import LATENCY, SIZE, Budget
 from nagsdk.cost.model import CostModel
+from nagsdk.cost.table import AdditiveTable
 from nagsdk.describe import describe
 from nagsdk.device.measurement import LEAST_ROUNDS, Measurement
 from nagsdk.errors import InfeasibleError
 from nagsdk.events import Notice, stage
 from nagsdk.generator.choose import choose
+from nagsdk.generator.decode import Completions
 from nagsdk.generator.nag import Generator
 from nagsdk.graph.parity import check
 from nagsdk.manifest import HELD, MISSED, Measured, Result
@@ -186,6 +188,8 @@ class Deployer:
         bench = self.bench
         generator = bench.generator(bench.table(budget.metric, model), self.seed)
         limit = bench.feasible_limit(budget, model, bench.table(budget.metric, model, self.resolution))
+        if model is not None and budget.metric == LATENCY and bench.presence.available:
+            limit = self._aim(limit, bench.slowdown(folder), bench.table(budget.metric, model, self.resolution))
         best: Round | None = None
         while len(self.rounds) < MOST_ROUNDS:
             proposal = self._propose(generator, budget, model, limit, best)
@@ -210,6 +214,13 @@ class Deployer:
             else:
                 limit *= 0.999 / turn.used
         return best or self.rounds[-1]
+
+    def _aim(self, limit: float, slowdown: float, table: AdditiveTable) -> float:
+        """What to generate for: less than the limit on a device that is slowed down, but something."""
+        if slowdown == 1:
+            return limit
+        self.bench.listener(Notice(f"{self.bench.device.id} is disturbed: it runs {slowdown:.2f} times slower than when it is quiet."))
+        return max(limit / slowdown, Completions.of(self.bench.bundle.space, table).least)
 
     def _propose(
         self, generator: Generator, budget: Budget, model: CostModel | None, limit: float, best: Round | None

@@ -25,7 +25,7 @@ from nagsdk.device.backend import Backend, Presence
 from nagsdk.device.description import Device, Overrides
 from nagsdk.device.lock import device_lock
 from nagsdk.device.measure import measure
-from nagsdk.device.measurement import Measurement
+from nagsdk.device.measurement import LEAST_ROUNDS, Measurement
 from nagsdk.device.protocol import Protocol
 from nagsdk.errors import DamagedBundleError, DeviceUnavailableError, InfeasibleError, NagsdkError
 from nagsdk.events import Listener, Notice, ignore
@@ -38,6 +38,8 @@ from nagsdk.store import Store
 
 # How verdicts and profiles are timed.
 PROTOCOL = Protocol()
+# A look at the device before anything is generated.
+GLANCE = Protocol(rounds=8, width=1.0, most_rounds=8, spread_s=1.0, patience_s=1.0)
 
 
 class Workbench:
@@ -180,12 +182,27 @@ class Workbench:
         self.backend.export(trace(subnet, architecture.resolution, self.device.batch), path, self.device)
         return self.backend.compile(path, self.device, folder)
 
-    def time(self, compiled: Mapping[str, Path], folder: Path) -> dict[str, Measurement]:
+    def slowdown(self, folder: Path) -> float:
+        """By how much the device is slower right now than when nothing disturbs it; 1 where that is not known.
+
+        Args:
+            folder: Where the reference network is built.
+
+        Raises:
+            DeviceError: The device failed or was busy.
+        """
+        reference = reference_architecture(self.bundle.space, self.supported)
+        compiled = self.timing_artifact(reference, folder)
+        (found,) = self.time({reference.text: compiled}, folder, GLANCE).values()
+        return 1.0 if len(found.quiet) >= LEAST_ROUNDS else max(1.0, found.typical_slowdown)
+
+    def time(self, compiled: Mapping[str, Path], folder: Path, protocol: Protocol | None = None) -> dict[str, Measurement]:
         """Measures compiled artifacts in one fresh session, every reading kept.
 
         Args:
             compiled: By the text form of their architectures.
             folder: Where the reference network is built.
+            protocol: `PROTOCOL` where None.
 
         Raises:
             DeviceError: The device failed or was busy.
@@ -197,7 +214,7 @@ class Workbench:
                 session,
                 compiled,
                 reference,
-                PROTOCOL,
+                protocol or PROTOCOL,
                 reference_quiet_ms=None if calibrated is None else calibrated.facts.get("reference_ms"),
                 environment=self.presence.properties,
                 listener=self.listener,

@@ -18,6 +18,7 @@ import nagsdk
 from nagsdk import plugin, workbench
 from nagsdk.budget import Budget
 from nagsdk.bundle import load_bundle
+from nagsdk.cost.references import reference_architecture
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceUnavailableError, ImagesMissingError, InfeasibleError, OutputError, WeightsMissingError
 from nagsdk.files import sha256
@@ -35,7 +36,8 @@ def world(monkeypatch):
     found = plugin.Host((), backends, devices)
     for module in ("nagsdk.plugin", "nagsdk.api", "nagsdk.workbench"):
         monkeypatch.setattr(f"{module}.host", lambda: found)
-    monkeypatch.setattr("nagsdk.workbench.PROTOCOL", replace(workbench.PROTOCOL, spread_s=0, patience_s=0))
+    for name in ("PROTOCOL", "GLANCE"):
+        monkeypatch.setattr(workbench, name, replace(getattr(workbench, name), spread_s=0, patience_s=0))
     return backend
 
 
@@ -96,14 +98,28 @@ def test_the_file_computes_what_the_bundles_subnet_computes(simulate, tmp_path):
     assert (logits.argmax(1) == test.labels[:200]).mean() > 0.8
 
 
-@pytest.mark.parametrize("factor", [1.12, 1.7])
-def test_a_device_that_slowed_down_is_met_by_the_loop(simulate, tmp_path, factor):
+def test_networks_that_are_slower_than_predicted_are_met_by_the_loop(simulate, tmp_path):
     backend = simulate()
-    backend.world = lambda ms: factor * ms
+    bench = workbench.Workbench("board", "glyphs")
+    reference = bench.timing_artifact(reference_architecture(bench.bundle.space), tmp_path / "reference")
+    known = float(reference.with_suffix(".ms").read_text())
+    backend.world = lambda ms: ms if ms == known else 1.12 * ms
     deployment = nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out")
     rounds = deployment.details["rounds"]
     assert rounds[0]["verdict"] == "missed" and deployment.verdict == "held" and len(rounds) <= 5
     assert deployment.result.measured.latency_limit_ms <= 1.5
+    assert deployment.result.warnings == ()
+
+
+@pytest.mark.parametrize("factor", [1.12, 1.7])
+def test_a_device_that_is_slowed_down_is_seen_before_the_first_round(simulate, tmp_path, factor):
+    backend = simulate()
+    backend.world = lambda ms: factor * ms
+    told = []
+    deployment = nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out", on_event=lambda event: told.append(event.text))
+    assert any(f"{factor:.2f} times slower" in text for text in told)
+    assert deployment.details["rounds"][0]["verdict"] == deployment.verdict == "held"
+    assert 0.85 * 1.5 < deployment.result.measured.latency_limit_ms <= 1.5
     assert any("never quiet" in warning for warning in deployment.result.warnings)
 
 
