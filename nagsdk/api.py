@@ -47,7 +47,7 @@ def deploy(
     """Leaves a model file that was measured on the device and holds the budget.
 
     Args:
-        device: Id or alias of a device.
+        device: Id or alias of a device, or the file of a description (``.toml``).
         budget: Such as ``"80ms"`` or a `Budget`.
         bundle: Name or folder of a bundle, or a bundle.
         output: Folder for model and manifest; an earlier deployment there is replaced when this one succeeds.
@@ -86,7 +86,7 @@ def deploy(
 def generate(
     *,
     device: str,
-    budgets: Sequence[str | Budget],
+    budgets: str | Budget | Sequence[str | Budget],
     bundle: str | Path | Bundle = "glyphs",
     resolution: int | None = None,
     threads: int | None = None,
@@ -99,7 +99,7 @@ def generate(
 
     Args:
         device: Id or alias of a device, calibrated or with a shipped prior.
-        budgets: Any number of budgets of one metric.
+        budgets: One or more budgets of one metric.
         bundle: See `deploy`.
         resolution: See `deploy`.
         threads: See `deploy`.
@@ -112,7 +112,10 @@ def generate(
         InfeasibleError: A budget is below the cheapest architecture.
         DeviceUnavailableError: Nothing is known of the device's latencies.
     """
-    wanted = [Budget.parse(b) if isinstance(b, str) else b for b in budgets]
+    given = [budgets] if isinstance(budgets, (str, Budget)) else budgets
+    wanted = [Budget.parse(b) if isinstance(b, str) else b for b in given]
+    if not wanted:
+        raise UsageError("No budget was given.", "Give one or more, such as 80ms.")
     if len({b.metric for b in wanted}) != 1:
         raise UsageError("The budgets must limit one and the same metric.", "Call once for latencies, once for sizes, once for MACs.")
     bench = Workbench(device, bundle, Overrides(threads, batch, precision), on_event)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,9 @@ class Deployer:
         timing_only: Whether to go on without images.
         resolution: Pinned input size.
         seed: Of every random choice.
-        rounds: What was tried so far.
+        rounds: What was measured so far.
+        tried: What was built so far.
+        generator_card: What the generator was made for.
     """
 
     bench: Workbench
@@ -126,6 +128,8 @@ class Deployer:
     resolution: int | None = None
     seed: int = 0
     rounds: list[Round] = field(default_factory=list)
+    tried: set[Architecture] = field(default_factory=set)
+    generator_card: dict[str, Any] | None = None
 
     def check(self) -> None:
         """Refuses what cannot end well before long work starts.
@@ -187,21 +191,28 @@ class Deployer:
         """
         bench = self.bench
         generator = bench.generator(bench.table(budget.metric, model), self.seed)
+        self.generator_card = asdict(generator.card)
         limit = bench.feasible_limit(budget, model, bench.table(budget.metric, model, self.resolution))
         if model is not None and budget.metric == LATENCY and bench.presence.available:
             limit = self._aim(limit, bench.slowdown(folder), bench.table(budget.metric, model, self.resolution))
         best: Round | None = None
-        while len(self.rounds) < MOST_ROUNDS:
+        for number in range(MOST_ROUNDS):
             proposal = self._propose(generator, budget, model, limit, best)
             if proposal is None:
                 break
             result, architecture = proposal
-            bench.listener(Notice(f"Round {len(self.rounds) + 1}: {architecture}"))
-            built = self.build(architecture, folder / str(len(self.rounds)))
+            bench.listener(Notice(f"Round {number + 1}: {architecture}"))
+            built = self.build(architecture, folder / str(number))
             if not bench.presence.available:
-                return Unmeasured(result, built)
+                used = built.path.stat().st_size / budget.limit if budget.metric == SIZE else 0.0
+                if used <= 1:
+                    return Unmeasured(result, built)
+                self.tried.add(architecture)
+                limit *= 0.999 / used
+                continue
             turn = self._measure(result, built, budget)
             self.rounds.append(turn)
+            self.tried.add(architecture)
             if turn.result.verdict == HELD:
                 best = turn
                 if turn.used >= ENOUGH_USED or budget.metric != LATENCY:
@@ -213,6 +224,8 @@ class Deployer:
                 limit = bench.limit(budget, model) / turn.slowdown
             else:
                 limit *= 0.999 / turn.used
+        if not self.rounds:
+            raise InfeasibleError(f"No candidate's file held {budget}.", "Ask for a few percent more, or use another precision.")
         return best or self.rounds[-1]
 
     def _aim(self, limit: float, slowdown: float, table: AdditiveTable) -> float:
@@ -233,9 +246,8 @@ class Deployer:
         except InfeasibleError:
             # The limit was feasible before what was measured tightened it: the rounds so far are the answer.
             return None
-        tried = {turn.built.architecture for turn in self.rounds}
         for architecture in bench.bundle.space.decode(codes[choose(bench.bundle.predictor, codes)]):
-            if architecture not in tried:
+            if architecture not in self.tried:
                 (result,) = describe(bench.bundle, [architecture], bench.device.id, model, budget)
                 promises = result.predicted.top1 or 0.0
                 return None if best is not None and promises <= (best.result.predicted.top1 or 0.0) else (result, architecture)

@@ -44,6 +44,7 @@ def publish(deployer: Deployer, budget: Budget, model: CostModel | None, folder:
         details = {
             "cost_model": None if model is None else {"source": model.source, "device": model.device, **model.accuracy, **model.facts},
             "protocol": PROTOCOL.to_dict(),
+            "generator": deployer.generator_card,
             "rounds": [turn.to_dict() for turn in deployer.rounds],
         }
         if isinstance(outcome, Round) and outcome.result.verdict == MISSED:
@@ -114,7 +115,7 @@ def _provenance(bench: Workbench) -> dict[str, Any]:
         "versions": {
             "nagsdk": __version__,
             "python": platform.python_version(),
-            **{name: version(name) for name in ("torch", "numpy", "safetensors")},
+            **{name: version(name) for name in ("torch", "numpy", "onnx", "safetensors")},
         },
         "hashes": {"space": bundle.space.fingerprint, "weights": bundle.weights_sha256, "predictor": bundle.predictor.hash},
         "bundle_version": bundle.description.version,

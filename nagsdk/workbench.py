@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.architecture import Architecture, LayerSpec
+from nagsdk.architecture import Architecture
 from nagsdk.budget import LATENCY, MACS, Budget
 from nagsdk.bundle import Bundle, load_bundle
 from nagsdk.cost import card
@@ -22,7 +22,7 @@ from nagsdk.cost.prior import Prior, read_prior
 from nagsdk.cost.references import reference_architecture
 from nagsdk.cost.table import AdditiveTable, exact_table
 from nagsdk.device.backend import Backend, Presence
-from nagsdk.device.description import Device, Overrides
+from nagsdk.device.description import Device, Overrides, read_device
 from nagsdk.device.lock import device_lock
 from nagsdk.device.measure import measure
 from nagsdk.device.measurement import LEAST_ROUNDS, Measurement
@@ -46,7 +46,7 @@ class Workbench:
     """One bundle and one device, ready to work with.
 
     Args:
-        device: Id or alias of a device, or a description.
+        device: Id or alias of a device, the file of a description, or a description.
         bundle: Name or folder of a bundle, or the bundle itself.
         overrides: What differs from the device's own settings.
         listener: Receives progress.
@@ -67,9 +67,10 @@ class Workbench:
         backend: Backend | None = None,
     ) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
-        described = device if isinstance(device, Device) else host().devices.get(device)
+        described = device if isinstance(device, Device) else _described(device)
+        self.overrides = overrides or Overrides()
         self.backend: Backend = backend or host().backend_of(described)
-        self.device: Device = (overrides or Overrides()).on(described, self.backend.precisions)
+        self.device: Device = self.overrides.on(described, self.backend.precisions)
         self.presence: Presence = self.backend.presence(self.device)
         self.listener = listener
         self.cache = cache_folder()
@@ -133,9 +134,13 @@ class Workbench:
         """
         model = self.cost_model()
         if model is None:
+            unknown = f"Nothing is known of the latencies of {self.device.id} with {self.bundle.name}"
+            if not self.presence.available:
+                raise DeviceUnavailableError(f"{unknown}, and it is not available to be measured.", self.presence.reason)
+            given = {k: v for k, v in asdict(self.overrides).items() if v is not None}
+            settings = "".join(f" --{name} {value}" for name, value in given.items())
             raise DeviceUnavailableError(
-                f"Nothing is known of the latencies of {self.device.id}.",
-                f"Run: nagsdk calibrate --device {self.device.id} --bundle {self.bundle.name}.",
+                f"{unknown}.", f"Run: nagsdk calibrate --device {self.device.id} --bundle {self.bundle.name}{settings}."
             )
         return model
 
@@ -246,7 +251,7 @@ class Workbench:
         elif metric == MACS:
             table = exact_table(space, lambda layer: float(layer.macs))
         else:
-            table = exact_table(space, _file_bytes)
+            table = exact_table(space, lambda layer: self.backend.layer_bytes(layer, self.device))
         return table.masked(self.supported, None if resolution is None else space.resolution_index(resolution))
 
     def generator(self, table: AdditiveTable, seed: int) -> Generator:
@@ -288,7 +293,5 @@ class Workbench:
         )
 
 
-def _file_bytes(layer: LayerSpec) -> float:
-    # Four bytes a number; what names, shapes and operators take besides was read off exported files.
-    overhead = {"se": 470.0, "add": 0.0, "pool": 0.0}.get(layer.kind, 122.0)
-    return 4.0 * layer.folded_parameters + overhead + 108.0 * (layer.activation != "none")
+def _described(device: str) -> Device:
+    return read_device(Path(device)) if device.endswith(".toml") else host().devices.get(device)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -20,7 +21,7 @@ from nagsdk.budget import Budget
 from nagsdk.bundle import load_bundle
 from nagsdk.cost.references import reference_architecture
 from nagsdk.device.description import Device
-from nagsdk.errors import DeviceUnavailableError, ImagesMissingError, InfeasibleError, OutputError, WeightsMissingError
+from nagsdk.errors import DeviceUnavailableError, ImagesMissingError, InfeasibleError, OutputError, UsageError, WeightsMissingError
 from nagsdk.files import sha256
 from nagsdk.manifest import read_manifest
 from tests.simulated import SimulatedBackend, SimulatedSession
@@ -250,6 +251,42 @@ def test_an_interrupted_calibration_loses_no_reading(world):
     resumed = backend.bursts - at
     nagsdk.calibrate(device="board")
     assert any("Going on" in e.text for e in events) and resumed < backend.bursts - at - resumed
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_a_size_is_weighed_where_the_estimate_is_wrong(simulate, tmp_path, monkeypatch, present):
+    backend = simulate()
+    backend.present = present
+    real = SimulatedBackend.export
+
+    def padded(self, graph, path, *more):
+        real(self, graph, path, *more)
+        model = onnx.load(path)
+        model.doc_string = "x" * (path.stat().st_size // 8)
+        onnx.save(model, path)
+
+    monkeypatch.setattr(SimulatedBackend, "export", padded)
+    deployment = nagsdk.deploy(device="board", budget="600kB", output=tmp_path / "out")
+    assert deployment.verdict == ("held" if present else "unverified")
+    assert 480e3 < deployment.result.artifact.bytes <= 600e3
+
+
+def test_an_absent_device_without_a_prior_says_why(world):
+    world.present = False
+    with pytest.raises(DeviceUnavailableError, match="not available") as caught:
+        nagsdk.generate(device="board", budgets="1ms", batch=8)
+    assert caught.value.next_step == "It is not plugged in."
+
+
+def test_an_uncalibrated_device_names_the_whole_command(world):
+    with pytest.raises(DeviceUnavailableError) as caught:
+        nagsdk.generate(device="board", budgets="1ms", batch=8)
+    assert "calibrate --device board --bundle glyphs --batch 8" in caught.value.next_step
+
+
+def test_no_budget_is_no_question(world):
+    with pytest.raises(UsageError, match="No budget"):
+        nagsdk.generate(device="board", budgets=[])
 
 
 def test_a_killed_deploy_leaves_nothing_half_written(tmp_path):

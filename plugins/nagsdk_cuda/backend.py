@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nagsdk.architecture import LayerSpec
 from nagsdk.device.backend import EXACT, Backend, Presence, Tensor
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError, DeviceUnavailableError
@@ -84,6 +85,12 @@ class CudaBackend(Backend):
     title = "torch on an NVIDIA GPU (CUDA graph)"
     suffix = ".pt2"
     precisions = ("fp16", "fp32", "tf32", "bf16")
+
+    def layer_bytes(self, layer: LayerSpec, device: Device) -> float:
+        """The weights in their precision, and what the program says of each operation."""
+        width = 2.0 if Settings.of(device).precision in ("fp16", "bf16") else 4.0
+        overhead = {"se": 16000.0, "add": 1000.0, "pool": 1000.0}.get(layer.kind, 7000.0)
+        return width * layer.folded_parameters + overhead
 
     def tolerance(self, device: Device) -> float:
         """That of the precision."""

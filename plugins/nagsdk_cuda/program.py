@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -13,6 +14,8 @@ from nagsdk.graph.ir import HARD_SIGMOID, HARD_SWISH, MULTIPLY, RELU, Activation
 
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 ARCHITECTURE_KEY = "nagsdk.architecture"
+# Where in our source an operation came from: nobody needs it, and it would take more room than the weights.
+_TRACES = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "torch_fn")
 _FUNCTIONS = {RELU: functional.relu, HARD_SWISH: functional.hardswish, HARD_SIGMOID: functional.hardsigmoid}
 
 
@@ -84,7 +87,13 @@ def write_program(graph: Graph, path: Path, precision: str) -> None:
     program = Program(graph, DTYPES[precision]).eval()
     with torch.no_grad():
         exported = torch.export.export(program, (torch.zeros(graph.input_shape),), strict=False)
-    torch.export.save(exported, path, extra_files={ARCHITECTURE_KEY: graph.architecture})
+    for operation in exported.graph.nodes:
+        for trace in _TRACES:
+            operation.meta.pop(trace, None)
+    with warnings.catch_warnings():
+        # torch warns of weights that share storage with nothing.
+        warnings.filterwarnings("ignore", "No complete tensor found", UserWarning)
+        torch.export.save(exported, path, extra_files={ARCHITECTURE_KEY: graph.architecture})
 
 
 def _sees_one_position(graph: Graph, node: Conv) -> bool:

@@ -69,6 +69,15 @@ def test_devices_bundles_and_plugins_tell_in_json_what_they_show():
     assert "glyphs" in run("bundle", "list").stdout and "loaded" in run("plugins").stdout
 
 
+def test_a_device_may_be_the_file_of_a_description(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('id = "mine"\ntitle = "Mine"\nbackend = "onnxruntime"\nprior = "cpu-prior.json"\n')
+    done = run("predict", "--device", str(path), "--bundle", "glyphs", "--arch", "mbv3:r32:d=1,1,1,1:ks=3,3,3,3:e=2,2,2,2", "--json")
+    (result,) = json.loads(done.stdout)
+    assert result["device"] == "mine" and result["predicted"]["latency_ms"] > 0
+    assert run("predict", "--device", str(tmp_path / "none.toml"), "--arch", "x").returncode == 4
+
+
 def test_a_disabled_plugin_takes_its_devices_along():
     import os
 
