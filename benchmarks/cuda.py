@@ -4,7 +4,7 @@ Runs from a plain checkout on a machine with an NVIDIA GPU; torch with CUDA, num
 safetensors, filelock and nvidia-ml-py suffice. Weights are random: they cost as much time as trained ones.
 Rivals in the same run: MACs times a scale, fitted on the same samples; plain eager torch.
 
-    python benchmarks/cuda.py [--batches 1,64] [--precision fp16] [--json FILE] [--readings FILE]
+    python benchmarks/cuda.py [--batches 1,64] [--precision fp16] [--json FILE]
 """
 
 from __future__ import annotations
@@ -205,6 +205,9 @@ def runtimes(folder: Path) -> dict[str, Any]:
     """The reference network at batch 1: precisions, the captured graph against eager torch, the cache overwritten."""
     import torch
 
+    from nagsdk.graph.parity import relative_error
+    from nagsdk.graph.trace import trace
+
     rows: dict[str, Any] = {}
     architecture = reference_architecture(Untrained().space)
     for precision in CudaBackend.precisions:
@@ -212,9 +215,6 @@ def runtimes(folder: Path) -> dict[str, Any]:
             bench = bench_of(1, precision, **options)
             path = folder / f"{precision}.pt2"
             subnet = bench.bundle.subnet(architecture)
-            from nagsdk.graph.parity import relative_error
-            from nagsdk.graph.trace import trace
-
             bench.backend.export(trace(subnet, architecture.resolution), path, bench.device)
             images = bench.bundle.recalibration_images(architecture.resolution)
             with torch.no_grad():

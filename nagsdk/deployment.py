@@ -13,7 +13,7 @@ from nagsdk.budget import LATENCY, SIZE, Budget
 from nagsdk.cost.model import CostModel
 from nagsdk.cost.table import AdditiveTable
 from nagsdk.describe import describe
-from nagsdk.device.measurement import LEAST_ROUNDS, Measurement
+from nagsdk.device.measurement import Measurement
 from nagsdk.errors import InfeasibleError
 from nagsdk.events import Notice, stage
 from nagsdk.generator.choose import choose
@@ -79,31 +79,27 @@ class Round:
     used: float = 0.0
 
     @property
-    def p50_ms(self) -> float:
-        """The larger median of the two sessions, at quiet speed: what the cost model learns from."""
-        return max(_at_quiet_speed(m, 50) for m in (self.first, self.second) if m is not None)
+    def sessions(self) -> list[Measurement]:
+        """Those that took place; the last one counts."""
+        return [self.first] if self.second is None else [self.first, self.second]
 
-    def percentile_ms(self, percentile: float) -> dict[float, float]:
-        """The larger value of a percentile in the two sessions, at quiet speed, by percentile."""
-        return {percentile: max(_at_quiet_speed(m, percentile) for m in (self.first, self.second) if m is not None)}
-
-    @property
-    def slowdown(self) -> float:
-        """By how much a device that was never quiet was slower than when it is; 1 where it was quiet."""
-        return max(1.0 if enough_quiet(m) else max(1.0, m.typical_slowdown) for m in (self.first, self.second) if m is not None)
+    def at_quiet_speed_ms(self, percentile: float) -> float:
+        """The larger value of a percentile in the sessions, at quiet speed: what the cost model learns from."""
+        return max(figure(m, percentile) if m.enough_quiet else m.normalised_ms(percentile) for m in self.sessions)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready summary, as the manifest keeps it."""
+        last = self.sessions[-1]
         return {
             "architecture": self.result.architecture,
             "verdict": self.result.verdict,
             "predicted_latency_ms": self.result.predicted.latency_ms,
             "predicted_latency_upper_ms": self.result.predicted.latency_upper_ms,
             "first_session_p50_ms": figure(self.first, 50),
-            "quiet": enough_quiet(self.first if self.second is None else self.second),
+            "quiet": last.enough_quiet,
             "second_session_p50_ms": None if self.second is None else figure(self.second, 50),
             "used_of_limit": self.used,
-            "state": (self.first if self.second is None else self.second).state,
+            "state": last.state,
         }
 
 
@@ -192,9 +188,10 @@ class Deployer:
         bench = self.bench
         generator = bench.generator(bench.table(budget.metric, model), self.seed)
         self.generator_card = asdict(generator.card)
-        limit = bench.feasible_limit(budget, model, bench.table(budget.metric, model, self.resolution))
+        table = bench.table(budget.metric, model, self.resolution)
+        limit = bench.feasible_limit(budget, model, table)
         if model is not None and budget.metric == LATENCY and bench.presence.available:
-            limit = self._aim(limit, bench.slowdown(folder), bench.table(budget.metric, model, self.resolution))
+            limit = self._aim(limit, bench.slowdown(folder), table)
         best: Round | None = None
         for number in range(MOST_ROUNDS):
             proposal = self._propose(generator, budget, model, limit, best)
@@ -203,25 +200,25 @@ class Deployer:
             result, architecture = proposal
             bench.listener(Notice(f"Round {number + 1}: {architecture}"))
             built = self.build(architecture, folder / str(number))
+            self.tried.add(architecture)
             if not bench.presence.available:
-                used = built.path.stat().st_size / budget.limit if budget.metric == SIZE else 0.0
+                used = 0.0 if budget.metric == LATENCY else _exact_share(result, built, budget)
                 if used <= 1:
                     return Unmeasured(result, built)
-                self.tried.add(architecture)
                 limit *= 0.999 / used
                 continue
             turn = self._measure(result, built, budget)
             self.rounds.append(turn)
-            self.tried.add(architecture)
             if turn.result.verdict == HELD:
                 best = turn
                 if turn.used >= ENOUGH_USED or budget.metric != LATENCY:
                     break
             if budget.metric == LATENCY:
                 assert model is not None
-                model = model.with_observation(np.array(architecture.code, np.int8), turn.p50_ms, turn.percentile_ms(budget.percentile))
+                asked = {budget.percentile: turn.at_quiet_speed_ms(budget.percentile)}
+                model = model.with_observation(np.array(architecture.code, np.int8), turn.at_quiet_speed_ms(50), asked)
                 # What holds on a device that other work slows down all the time must be that much cheaper.
-                limit = bench.limit(budget, model) / turn.slowdown
+                limit = bench.limit(budget, model) / max(m.slowed_down for m in turn.sessions)
             else:
                 limit *= 0.999 / turn.used
         if not self.rounds:
@@ -259,7 +256,7 @@ class Deployer:
         if budget.metric == LATENCY:
             turn.used = figure(first, budget.percentile) / budget.limit
         else:
-            turn.used = (built.path.stat().st_size if budget.metric == SIZE else result.macs) / budget.limit
+            turn.used = _exact_share(result, built, budget)
         if turn.used > 1:
             turn.result = replace(result, verdict=MISSED, measured=measured(first, budget.percentile), warnings=_warnings(result, first))
             return turn
@@ -296,26 +293,22 @@ class Deployer:
 
 
 def _warnings(result: Result, measurement: Measurement) -> tuple[str, ...]:
-    disturbed = () if enough_quiet(measurement) else (_DISTURBED.format(measurement.typical_slowdown),)
+    disturbed = () if measurement.enough_quiet else (_DISTURBED.format(measurement.typical_slowdown),)
     throttled = (_THROTTLED,) if measurement.state.get("throttled", 0.0) > 0 else ()
     return (*result.warnings, *disturbed, *throttled)
 
 
-def enough_quiet(measurement: Measurement) -> bool:
-    """Whether the figures of a measurement rest on quiet readings alone."""
-    return len(measurement.quiet) >= LEAST_ROUNDS
+def _exact_share(result: Result, built: Built, budget: Budget) -> float:
+    """Share of a limit on size or MACs that is used."""
+    return (built.path.stat().st_size if budget.metric == SIZE else result.macs) / budget.limit
 
 
 def figure(measurement: Measurement, percentile: float) -> float:
     """A percentile in milliseconds, of the quiet readings where there are enough, else of all: those only overstate."""
-    return measurement.latency(percentile, disturbed=not enough_quiet(measurement))
-
-
-def _at_quiet_speed(measurement: Measurement, percentile: float) -> float:
-    return figure(measurement, percentile) if enough_quiet(measurement) else measurement.normalised_ms(percentile)
+    return measurement.latency(percentile, disturbed=not measurement.enough_quiet)
 
 
 def measured(measurement: Measurement, percentile: float = 50.0) -> Measured:
     """The figures that results show of a measurement."""
-    upper = measurement.upper(percentile, disturbed=not enough_quiet(measurement))
+    upper = measurement.upper(percentile, disturbed=not measurement.enough_quiet)
     return Measured(figure(measurement, 50), figure(measurement, 90), upper)

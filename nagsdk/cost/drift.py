@@ -17,9 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nagsdk.device.measurement import Reading
+from nagsdk.device.measurement import QUIET_QUANTILE, Reading
 
-_QUIET_QUANTILE = 0.05
 _MOSTLY = 0.5
 _LEAST_READINGS = 3
 
@@ -84,7 +83,7 @@ def level(taken: Sequence[Taken], drift: float, contention: float, alone: Sequen
     quiet = tuple(value for value in levels if value <= min(levels) * drift)
     contended = float(np.mean([one.reading.contention > contention for one in taken]))
     if contended > _MOSTLY:
-        p50_ms = {name: float(np.quantile([v for r in part for v in r.burst.cpu_ms], _QUIET_QUANTILE)) for name, part in networks.items()}
+        p50_ms = {name: float(np.quantile([v for r in part for v in r.burst.cpu_ms], QUIET_QUANTILE)) for name, part in networks.items()}
     else:
         scale = float(np.median(quiet))
         p50_ms = {name: scale * _ratio(part, contention) for name, part in networks.items()}
@@ -93,7 +92,7 @@ def level(taken: Sequence[Taken], drift: float, contention: float, alone: Sequen
 
 def _quiet_level(references: np.ndarray[tuple[int], np.dtype[np.float64]], drift: float) -> float:
     """Median of what the reference took while it ran near its fastest."""
-    return float(np.median(references[references <= np.quantile(references, _QUIET_QUANTILE) * drift]))
+    return float(np.median(references[references <= np.quantile(references, QUIET_QUANTILE) * drift]))
 
 
 def _ratio(readings: Sequence[Reading], contention: float) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +41,17 @@ class Presence:
     reason: str = ""
     properties: Mapping[str, str] = field(default_factory=dict)
     fingerprint: str = ""
+
+    @classmethod
+    def of(cls, properties: Mapping[str, str], besides: Collection[str] = ()) -> Presence:
+        """That of an available device, whose fingerprint is a hash of its properties.
+
+        Args:
+            properties: See above.
+            besides: Names of properties that do not tell devices apart.
+        """
+        identity = {name: value for name, value in properties.items() if name not in besides}
+        return cls(True, "", properties, hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16])
 
 
 @dataclass(frozen=True)

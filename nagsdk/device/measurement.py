@@ -16,7 +16,7 @@ from nagsdk.errors import MeasurementError
 
 LEAST_ROUNDS = 3
 # Low enough for a machine that is seldom quiet, and no minimum, which single readings would decide.
-_QUIET_QUANTILE = 0.05
+QUIET_QUANTILE = 0.05
 _STRETCHES = 8
 Floats = NDArray[np.float64]
 
@@ -92,6 +92,16 @@ class Measurement:
     def typical_slowdown(self) -> float:
         """Median over the readings."""
         return float(np.median([self.slowdown(r) for r in self.readings]))
+
+    @property
+    def enough_quiet(self) -> bool:
+        """Whether figures can rest on quiet readings alone."""
+        return len(self.quiet) >= LEAST_ROUNDS
+
+    @property
+    def slowed_down(self) -> float:
+        """By how much a device that was never quiet was slower than when it is; 1 where it was quiet."""
+        return 1.0 if self.enough_quiet else max(1.0, self.typical_slowdown)
 
     @cached_property
     def quiet(self) -> tuple[Reading, ...]:
@@ -180,8 +190,8 @@ class Measurement:
     def _disturbance(self) -> str:
         if not self.readings:
             return "none was taken"
-        slowdown, contention = (float(np.median(v)) for v in zip(*((self.slowdown(r), r.contention) for r in self.readings), strict=True))
-        return f"the reference network took {slowdown:.2f} times its quiet {self.reference_quiet_ms:.3g} ms, wall / CPU time was {contention:.2f}"
+        contention = float(np.median([r.contention for r in self.readings]))
+        return f"the reference network took {self.typical_slowdown:.2f} times its quiet {self.reference_quiet_ms:.3g} ms, wall / CPU time was {contention:.2f}"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -222,7 +232,7 @@ def quiet_level_ms(references: Sequence[float], known_ms: float | None, drift: f
         A low quantile of this session's times where it came near the known level: sessions differ by a few
         percent. The known level where it never did.
     """
-    level = float(np.quantile(references, _QUIET_QUANTILE))
+    level = float(np.quantile(references, QUIET_QUANTILE))
     return level if known_ms is None or level <= known_ms * drift else known_ms
 
 

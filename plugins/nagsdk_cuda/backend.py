@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import json
 import re
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -26,7 +24,7 @@ COMPILED = ".compiled.pt2"
 GRAPH, EAGER = "cuda-graph", "eager"
 NONE, INDUCTOR = "none", "inductor"
 # Relative error of logits: the rounding of each format's mantissa, over some fifty layers.
-_TOLERANCES = {"fp32": EXACT, "tf32": 5e-3, "fp16": 1e-2, "bf16": 6e-2}
+TOLERANCES = {"fp32": EXACT, "tf32": 5e-3, "fp16": 1e-2, "bf16": 6e-2}
 _TORCH = "Install a build of torch with CUDA for this system (https://pytorch.org), then: pip install 'nagsdk[cuda]'."
 
 
@@ -94,7 +92,7 @@ class CudaBackend(Backend):
 
     def tolerance(self, device: Device) -> float:
         """That of the precision."""
-        return _TOLERANCES[Settings.of(device).precision]
+        return TOLERANCES[Settings.of(device).precision]
 
     def presence(self, device: Device) -> Presence:
         """Asks the driver (NVML) and looks at torch's files, without importing torch."""
@@ -117,8 +115,7 @@ class CudaBackend(Backend):
         except DeviceError as error:
             return Presence(False, str(error))
         # Cards of one model are one device: what was measured on one holds for the next.
-        identity = {k: v for k, v in properties.items() if k not in nvml.OF_THE_CARD}
-        return Presence(True, "", properties, hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16])
+        return Presence.of(properties, nvml.OF_THE_CARD)
 
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
         """Writes a `torch.export` program; it needs no images, and no GPU."""

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from nagsdk.device.backend import EXACT, Backend, Presence, Session, Tensor
+from nagsdk.device.backend import Backend, Presence, Session, Tensor
 from nagsdk.device.description import Device
 from nagsdk.device.process import ProcessSession
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.graph.ir import Graph
 from nagsdk_cuda import nvml
+from nagsdk_cuda.backend import TOLERANCES
 
 _INSTALL = "pip install onnxruntime-gpu nvidia-ml-py (and uninstall onnxruntime, which takes the same place)."
-_TF32_ERROR = 5e-3
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class CudaOnnxRuntimeBackend(Backend):
 
     def tolerance(self, device: Device) -> float:
         """That of the precision."""
-        return _TF32_ERROR if Settings.of(device).tf32 else EXACT
+        return TOLERANCES[device.precision or self.precisions[0]]
 
     def presence(self, device: Device) -> Presence:
         """Asks the package index for the build with CUDA, and the driver for the GPU."""
@@ -67,8 +65,7 @@ class CudaOnnxRuntimeBackend(Backend):
         except DeviceError as error:
             return Presence(False, str(error))
         properties["precision"] = device.precision or self.precisions[0]
-        identity = {k: v for k, v in properties.items() if k not in nvml.OF_THE_CARD}
-        return Presence(True, "", properties, hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16])
+        return Presence.of(properties, nvml.OF_THE_CARD)
 
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
         """Writes an ONNX file in float32; it needs no images."""

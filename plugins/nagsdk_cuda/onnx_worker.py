@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from nagsdk.device.serve import Handler, Images, Message, in_batches, serve, warm_up
+from nagsdk.device.serve import Handler, Images, Message, in_batches, serve
+from nagsdk_cuda.burst import Bursts
 from nagsdk_cuda.nvml import Watch
 
 PROVIDER = "CUDAExecutionProvider"
-_WARM_S, _AWAKE_S = 0.05, 0.02
 
 
 class Worker:
@@ -24,7 +24,7 @@ class Worker:
         self.provider = (PROVIDER, {"device_id": str(index), "use_tf32": str(int(tf32))})
         self.networks: dict[int, tuple[Any, Any]] = {}
         self.loaded = 0
-        self.asleep_at = 0.0
+        self.bursts = Bursts()
 
     def load(self, request: dict[str, Any], body: bytes) -> Message:
         """Loads a file; a fall-back to another provider is an error."""
@@ -59,10 +59,7 @@ class Worker:
             binding.synchronize_outputs()
             return (time.perf_counter_ns() - start) / 1e6
 
-        warm_up(once, max(1, request["warmup"]), _WARM_S if time.perf_counter() > self.asleep_at else 0.0)
-        wall = [once() for _ in range(request["runs"])]
-        self.asleep_at = time.perf_counter() + _AWAKE_S
-        return {"wall_ms": wall, "cpu_ms": [], "properties": self.watch.state()}, b""
+        return {"wall_ms": self.bursts.take(once, request), "cpu_ms": [], "properties": self.watch.state()}, b""
 
     def infer(self, request: dict[str, Any], body: bytes) -> Message:
         """Runs images and answers the logits."""

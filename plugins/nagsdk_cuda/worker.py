@@ -13,12 +13,11 @@ import torch
 from torch import Tensor
 from torch.export.passes import move_to_device_pass
 
-from nagsdk.device.serve import Handler, Images, Message, in_batches, serve, warm_up
+from nagsdk.device.serve import Handler, Images, Message, in_batches, serve
 from nagsdk_cuda.backend import COMPILED
+from nagsdk_cuda.burst import Bursts
 from nagsdk_cuda.nvml import Watch
 
-# A GPU leaves its idle clocks within some tens of milliseconds of work.
-_WARM_S, _AWAKE_S = 0.05, 0.02
 _CAPTURE_WARMUP = 3
 _MEGA = 1e6
 _SHAPE = "nagsdk.input_shape"
@@ -55,7 +54,7 @@ class Worker:
         self.device, self.captured, self.watch = device, captured, watch
         self.networks: dict[int, Network] = {}
         self.loaded = 0
-        self.asleep_at = 0.0
+        self.bursts = Bursts()
         self.flushed = None
         if flush_l2 and device.type == "cuda":
             self.flushed = torch.empty(2 * torch.cuda.get_device_properties(device).L2_cache_size, dtype=torch.int8, device=device)
@@ -123,9 +122,7 @@ class Worker:
         """Times consecutive runs: by CUDA events, each run waited for, so that its launch counts; by clock on a processor."""
         network = self.networks[request["handle"]]
         once = self._once_on_gpu if self.device.type == "cuda" else self._once
-        warm_up(lambda: once(network), max(1, request["warmup"]), _WARM_S if time.perf_counter() > self.asleep_at else 0.0)
-        wall = [once(network) for _ in range(request["runs"])]
-        self.asleep_at = time.perf_counter() + _AWAKE_S
+        wall = self.bursts.take(lambda: once(network), request)
         state = {} if self.watch is None else {**self.watch.state(), "peak_memory_mb": network.peak_mb}
         return {"wall_ms": wall, "cpu_ms": [], "properties": state}, b""
 

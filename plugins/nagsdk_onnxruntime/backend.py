@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import importlib.util
-import json
 import os
 import platform
 from dataclasses import dataclass
@@ -79,8 +77,7 @@ class OnnxRuntimeBackend(Backend):
             "spinning": "yes" if settings.spinning else "no",
             "pinned_to": ",".join(map(str, settings.cores)) or "all cores",
         }
-        fingerprint = hashlib.sha256(json.dumps(properties, sort_keys=True).encode()).hexdigest()[:16]
-        return Presence(True, "", properties, fingerprint)
+        return Presence.of(properties)
 
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
         """Writes an ONNX file in float32; it needs no images."""
