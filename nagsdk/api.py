@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,11 @@ from nagsdk.manifest import MANIFEST, Deployment, Result
 from nagsdk.plugin import host
 from nagsdk.profiling import profile_architectures
 from nagsdk.publish import publish, publish_one
+from nagsdk.report import calibration as calibration_picture
+from nagsdk.resources import cache_folder
 from nagsdk.space.table import read_architectures
+from nagsdk.store import STORE, Store
+from nagsdk.store_file import export_readings, import_readings
 from nagsdk.workbench import Workbench
 
 
@@ -215,6 +220,7 @@ def calibrate(
     batch: int | None = None,
     precision: str | None = None,
     seed: int = 0,
+    plot: str | Path | None = None,
     on_event: Listener = ignore,
 ) -> dict[str, Any]:
     """Fits the cost model of a device for a bundle's space from measured reference architectures, and keeps it.
@@ -228,16 +234,46 @@ def calibrate(
         batch: See `deploy`.
         precision: See `deploy`.
         seed: See `deploy`.
+        plot: File for a picture of predicted against measured latencies (.svg, .png, .pdf); needs the extra ``report``.
         on_event: Receives progress.
 
     Returns:
-        A summary: samples, seconds, leave-one-out accuracy, jitter.
+        A summary: samples, seconds, leave-one-out accuracy and that of the prior before, jitter.
 
     Raises:
         DeviceError: The device is absent, busy or fails.
+        UsageError: The picture cannot be drawn.
     """
     bench = Workbench(device, bundle, Overrides(threads, batch, precision), on_event)
-    return {"device": bench.device.id, "bundle": bench.bundle.name, **bench.calibrate(samples, within_s, seed).to_dict()}
+    if plot is not None:
+        calibration_picture.check(Path(plot))
+    result = bench.calibrate(samples, within_s, seed)
+    if plot is not None:
+        calibration_picture.draw(result, f"{bench.device.title}, {bench.bundle.name}", Path(plot))
+    return {"device": bench.device.id, "bundle": bench.bundle.name, **result.to_dict()}
+
+
+def export_store(file: str | Path) -> int:
+    """Writes all kept measurements to a file; returns how many."""
+    return export_readings(_store(), Path(file))
+
+
+def import_store(file: str | Path) -> int:
+    """Adds measurements that another machine exported; returns how many were new.
+
+    Raises:
+        NagsdkError: The file is torn or foreign; nothing of it was added.
+    """
+    return import_readings(_store(), Path(file))
+
+
+def prune_store(days: float) -> int:
+    """Forgets measurements older than so many days; returns how many."""
+    return _store().prune(datetime.now(UTC) - timedelta(days=days))
+
+
+def _store() -> Store:
+    return Store(cache_folder() / STORE)
 
 
 def export(

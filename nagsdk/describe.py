@@ -42,7 +42,7 @@ def describe(
     )
     answered = list(budgets) if isinstance(budgets, Sequence) else [budgets] * len(codes)
     if model is not None:
-        latency = model.predict(codes)[0].tolist()
+        latency = model.mean(codes).tolist()
         asked = [(b.confidence, b.percentile) if b is not None and b.metric == LATENCY else (DEFAULT_CONFIDENCE, 50.0) for b in answered]
         bounds = {way: model.upper(codes, *way).tolist() for way in set(asked)}
         upper = [bounds[way][i] for i, way in enumerate(asked)]

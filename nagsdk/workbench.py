@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import uuid
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
@@ -16,13 +16,16 @@ from nagsdk.architecture import Architecture
 from nagsdk.budget import LATENCY, MACS, Budget
 from nagsdk.bundle import Bundle, load_bundle
 from nagsdk.cost import card
+from nagsdk.cost.calibrate import PROTOCOL as CALIBRATION
 from nagsdk.cost.calibrate import Calibration, calibrate
+from nagsdk.cost.features import FeatureTable
 from nagsdk.cost.model import CostModel
-from nagsdk.cost.prior import Prior, read_prior
+from nagsdk.cost.prior import Prior, flat_prior, read_prior
 from nagsdk.cost.references import reference_architecture
 from nagsdk.cost.table import AdditiveTable, exact_table
 from nagsdk.device.backend import Backend, Presence
 from nagsdk.device.description import Device, Overrides, read_device
+from nagsdk.device.key import MeasurementKey
 from nagsdk.device.lock import device_lock
 from nagsdk.device.measure import measure
 from nagsdk.device.measurement import Measurement
@@ -34,8 +37,10 @@ from nagsdk.generator.decode import Completions
 from nagsdk.generator.nag import Generator
 from nagsdk.plugin import host
 from nagsdk.resources import cache_folder, shipped
-from nagsdk.store import Store
+from nagsdk.space.base import Codes
+from nagsdk.store import STORE, Kept, Store
 
+_FRONTIER_SAMPLES, _FRONTIER_COSTS = 4000, 24
 # How verdicts and profiles are timed.
 PROTOCOL = Protocol()
 # A look at the device before anything is generated.
@@ -79,7 +84,7 @@ class Workbench:
     @cached_property
     def store(self) -> Store:
         """Measurements of earlier runs."""
-        return Store(self.cache / "measurements.sqlite")
+        return Store(self.cache / STORE)
 
     def require_presence(self) -> None:
         """Refuses to go on without the device.
@@ -91,14 +96,9 @@ class Workbench:
             raise DeviceUnavailableError(f"Device {self.device.id} is not available.", self.presence.reason)
 
     @property
-    def key(self) -> str:
-        """Under which cost models are kept: device, runtime, threads and space."""
-        parts = (self.presence.fingerprint, str(self.device.threads), str(self.device.batch), self.bundle.space.fingerprint)
-        return hashlib.sha256(":".join(parts).encode()).hexdigest()[:16]
-
-    @property
     def _card(self) -> Path:
-        return self.cache / "cost" / f"{self.key}.json"
+        key = MeasurementKey.of(self.device, self.presence, CALIBRATION)
+        return self.cache / "cost" / f"{key.hash}-{self.bundle.space.fingerprint}.json"
 
     @cached_property
     def prior(self) -> Prior | None:
@@ -163,10 +163,20 @@ class Workbench:
                 store=self.store,
                 seed=seed,
                 allowed=self.supported,
+                near=self._near_frontier(seed),
                 listener=self.listener,
             )
         write_atomically(self._card, card.to_json(result.model).encode())
         return result
+
+    def _near_frontier(self, seed: int) -> Codes:
+        """Architectures like those that will be generated: at each of many costs the one of best predicted accuracy among random ones."""
+        space = self.bundle.space
+        codes = space.sample(_FRONTIER_SAMPLES, np.random.default_rng(seed))
+        prior = self.prior or flat_prior(FeatureTable.of(space))
+        top1 = self.bundle.predictor.predict(codes).mean
+        parts = np.array_split(FeatureTable.of(space).priced(prior.weights).cost(codes).argsort(), _FRONTIER_COSTS)
+        return codes[[int(part[top1[part].argmax()]) for part in parts]]
 
     def locked(self) -> AbstractContextManager[None]:
         """Holds the device, so that no other process of this user measures on it meanwhile."""
@@ -220,16 +230,18 @@ class Workbench:
         """
         reference = self._reference(folder)
         calibrated = self.calibrated_model()
+        protocol = protocol or PROTOCOL
+        key, connection = MeasurementKey.of(self.device, self.presence, protocol), uuid.uuid4().hex
         with self.locked(), self.backend.open(self.device) as session:
             return measure(
                 session,
                 compiled,
                 reference,
-                protocol or PROTOCOL,
+                protocol,
                 reference_quiet_ms=None if calibrated is None else calibrated.facts.get("reference_ms"),
                 environment=self.presence.properties,
                 listener=self.listener,
-                on_reading=lambda name, reading: self.store.add(self.key, name, reading.to_dict()),
+                on_reading=lambda name, reading: self.store.add(Kept(key, name, reading, connection)),
             )
 
     @cached_property

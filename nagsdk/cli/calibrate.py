@@ -12,11 +12,12 @@ from nagsdk.cli import output as o
     o.device_option,
     o.bundle_option,
     click.option("--samples", default=30, show_default=True, type=click.IntRange(5, 1000), help="Reference architectures to measure."),
-    click.option("--within", "within_s", type=click.FloatRange(min=1), help="Stop measuring after so many seconds."),
+    click.option("--within", "within_s", type=o.Seconds(), metavar="TIME", help="Stop measuring after so long, such as 60s or 2min."),
     o.threads_option,
     o.batch_option,
     o.precision_option,
     o.seed_option,
+    click.option("--plot", type=click.Path(dir_okay=False), help="Draw predicted against measured (.svg, .png, .pdf)."),
     o.json_option,
 )
 def command(
@@ -28,6 +29,7 @@ def command(
     batch: int | None,
     precision: str | None,
     seed: int,
+    plot: str | None,
     as_json: bool,
 ) -> None:
     """Fit the cost model of a device from a few measured reference architectures.
@@ -46,10 +48,23 @@ def command(
             batch=batch,
             precision=precision,
             seed=seed,
+            plot=plot,
             on_event=listener,
         )
     if as_json:
         o.print_json(summary)
         return
-    for name, value in summary.items():
-        click.echo(f"{name:<28}{value if not isinstance(value, float) else format(value, '.4g')}")
+    click.echo(
+        f"{summary['device']}, {summary['bundle']}: {summary['samples']} networks, {summary['readings']} readings, {summary['seconds']:.0f} s"
+    )
+    rows = [("after, each left out", summary)]
+    if summary["before"] is not None:
+        rows.insert(0, ("before, shipped prior", summary["before"]))
+    shares = [(label, f"{r['within_5_percent']:.0%}", f"{r['within_10_percent']:.0%}", f"{r['rmspe']:.1%}") for label, r in rows]
+    o.print_table(("predictions", "within 5 %", "within 10 %", "RMS error"), shares)
+    if summary["interval"] is not None:
+        click.echo(f"At confidence 0.9 a budget is compared with {summary['interval']:.1%} more than the prediction.")
+    if not summary["complete"]:
+        click.echo("Time ran out before all readings were taken; run it again with more time for a better model.")
+    if plot is not None:
+        click.echo(f"Drawn: {plot}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,21 @@ if TYPE_CHECKING:
     from nagsdk.manifest import Result
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Seconds(click.ParamType[float]):
+    """A time such as 60, 60s or 2min, in seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Reads it."""
+        match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)\s*(s|min)?", str(value).strip())
+        seconds = float(match[1]) * (60 if match[2] == "min" else 1) if match else 0.0
+        if seconds < 1:
+            self.fail(f"{value!r} is no time of a second or more; write 60s or 2min.", param, ctx)
+        return seconds
+
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else to standard output.")
 device_option = click.option("--device", required=True, help="Device id or alias; see 'nagsdk devices'.")

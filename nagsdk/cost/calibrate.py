@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+import math
 import time
-import uuid
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from nagsdk.architecture import Architecture
 from nagsdk.cost.drift import Levelled, Taken, level
 from nagsdk.cost.features import FeatureTable
-from nagsdk.cost.model import LEAST_SAMPLES, CostModel
+from nagsdk.cost.log import Log, OutOfTimeError
+from nagsdk.cost.model import LEAST_SAMPLES, CostModel, accuracy
 from nagsdk.cost.prior import Jitter, Prior, flat_prior
 from nagsdk.cost.references import Allowed, pick_references, reference_architecture
 from nagsdk.device import protocol as timing
-from nagsdk.device.backend import Backend
+from nagsdk.device.backend import Backend, Presence
 from nagsdk.device.description import Device
-from nagsdk.device.measure import measure
-from nagsdk.device.measurement import Reading
-from nagsdk.errors import DeviceUnavailableError, MeasurementError, UsageError
+from nagsdk.device.key import MeasurementKey
+from nagsdk.device.measure import OnReading, measure
+from nagsdk.errors import DeviceError, DeviceUnavailableError, MeasurementError, UsageError
 from nagsdk.events import Listener, Notice, ignore, stage
 from nagsdk.space.base import Codes
 from nagsdk.space.mobilenet_v3 import MobileNetV3Space
+from nagsdk.store import Store
 
 # Short bursts often rather than long ones seldom, and several sessions: the speed of a machine drifts, and a
 # process keeps the luck of its memory layout.
@@ -36,21 +39,14 @@ SESSIONS = 4
 SAMPLES = 30
 _PERCENTILES = (75.0, 90.0, 95.0, 99.0)
 _EXPORT_SHARE = 0.4
-_RESUME_WITHIN_S = 6 * 3600.0
 # How much the prior's figure for the scatter of sessions counts, in sessions.
 _PRIOR_SESSIONS = 2
-_LOG = "calibration"
 _SEARCH_S = 15.0
-
-
-class CalibrationStore(Protocol):
-    """Where readings are kept as they are taken; `nagsdk.store.Store` is one."""
-
-    def add(self, device: str, architecture: str, payload: Mapping[str, Any]) -> None:
-        """Keeps one payload under a key, durably."""
-
-    def readings(self, device: str, architecture: str) -> list[dict[str, Any]]:
-        """The payloads of a key, oldest first."""
+# Networks that are exported while a device of its own measures those before.
+_AHEAD = 5
+# A calibration ends once the upper bound at this confidence lies so little above the mean, and two sessions agree.
+_CONFIDENCE, NARROW = 0.9, 0.03
+_LEAST_SESSIONS = 2
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,8 @@ class Calibration:
         taken: All readings that it rests on, by session in the order of time.
         levelled: Their latencies at the quiet speed of the device.
         seconds: What it took, exports included.
-        complete: Whether all readings were taken; False where time ran out.
+        complete: Whether all readings were taken, or enough for a narrow interval; False where time ran out.
+        before: Accuracy of the prior on the measured architectures; empty where it says nothing of the scale.
     """
 
     model: CostModel
@@ -72,12 +69,15 @@ class Calibration:
     levelled: Levelled
     seconds: float
     complete: bool
+    before: Mapping[str, float]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready summary; accuracy is that of left-out samples."""
         return {
             **self.model.accuracy,
+            "before": dict(self.before) or None,
             "samples": len(self.codes),
+            "interval": self.model.margin(_CONFIDENCE) if self.model.most_confidence >= _CONFIDENCE else None,
             "readings": len(self.taken),
             "sessions": len(self.levelled.sessions_ms),
             "contended_share": self.levelled.contended,
@@ -98,9 +98,10 @@ def calibrate(
     prior: Prior | None = None,
     samples: int = SAMPLES,
     within_s: float | None = None,
-    store: CalibrationStore | None = None,
+    store: Store | None = None,
     seed: int = 0,
     allowed: Allowed | None = None,
+    near: Codes | None = None,
     protocol: timing.Protocol = PROTOCOL,
     sessions: int = SESSIONS,
     listener: Listener = ignore,
@@ -108,7 +109,8 @@ def calibrate(
     """Measures reference architectures with random weights and fits the cost model of a device.
 
     With a store, a calibration of the same device and settings that did not end within the last six hours
-    goes on where it stopped. Hold `device_lock` around it.
+    goes on where it stopped. A device that is lost is connected to again, for as long as that yields readings. It ends early when
+    the interval of its predictions is narrow. Hold `device_lock` around it.
 
     Args:
         space: Whose architectures are priced.
@@ -120,6 +122,7 @@ def calibrate(
         store: Keeps every reading at once.
         seed: Of the choice, the weights' initialisation and the order of measuring.
         allowed: Choices that the device supports, shape (resolutions, decisions, most choices).
+        near: Architectures like those that will be generated, shape (n, decisions): some are measured.
         protocol: How to time; its rounds are those of one session.
         sessions: Fresh connections to the device over which the rounds are repeated.
         listener: Told the progress.
@@ -138,36 +141,97 @@ def calibrate(
             f"{device.title or device.id} cannot be measured on: {presence.reason}", "`nagsdk devices` shows what is there."
         )
     known = prior.for_threads(device.threads) if prior is not None else flat_prior(FeatureTable.of(space))
-    architectures = space.decode(pick_references(space, known, samples, seed, allowed))
+    architectures = space.decode(pick_references(space, known, samples, seed, allowed, near))
     reference = reference_architecture(space, allowed)
-    log = _Log.open(store, presence.fingerprint, architectures, reference, protocol, sessions, seed)
+    log = Log.open(store, MeasurementKey.of(device, presence, protocol), architectures, reference, protocol, sessions, seed)
     if log.taken:
         listener(Notice(f"Going on with a calibration that stopped after {len(log.taken)} readings."))
     deadline = None if within_s is None else begun + within_s
-    with TemporaryDirectory(prefix="nagsdk-calibration-") as folder:
+    run = _Run(space, device, backend, known, presence, protocol, log, listener)
+    alone: tuple[float, ...] = ()
+    with TemporaryDirectory(prefix="nagsdk-calibration-") as folder, ThreadPoolExecutor(1) as exporter:
         limit = None if within_s is None else begun + _EXPORT_SHARE * within_s
-        models = export_untrained(space, device, backend, [reference, *architectures], Path(folder), seed, limit, listener)
-        base = models.pop(reference.text)
-        complete = len(models) == len(architectures)
-        alone: tuple[float, ...] = ()
+
+        def export(part: list[Architecture]) -> dict[str, Path]:
+            return export_untrained(space, device, backend, part, Path(folder), seed, limit, ignore if backend.apart else listener)
+
+        # Exporting would disturb a device that is this machine.
+        size = _AHEAD if backend.apart else samples
+        parts = [architectures[i : i + size] for i in range(0, len(architectures), size)]
+        exports = [exporter.submit(export, part) for part in [[reference, *parts[0]], *parts[1:]]]
+        models: dict[str, Path] = {}
+        base = None
         try:
-            for number in range(sessions):
-                for rounds, names in sorted(log.missing(number, list(models), protocol.rounds).items()):
-                    with backend.open(device) as session:
+            for part in exports:
+                models.update(part.result())
+                base = base or models.pop(reference.text)
+                run.measure(0, models, base, log.keeper(0, deadline, len(models)), seed)
+            for number in range(1, sessions):
+                if number >= _LEAST_SESSIONS and run.narrow():
+                    listener(Notice(f"Predictions are certain to {NARROW:.0%}: {number} of {sessions} sessions were enough."))
+                    break
+                assert base is not None
+                run.measure(number, models, base, log.keeper(number, deadline, len(models)), seed + number)
+            assert base is not None
+            alone = _reference_alone(backend, device, base, log.taken, protocol, listener)
+            complete = len(models) == len(architectures)
+        except OutOfTimeError:
+            complete = False
+        finally:
+            exporter.shutdown(cancel_futures=True)
+    return _conclude(run, alone, begun, complete)
+
+
+@dataclass
+class _Run:
+    """What a calibration works with."""
+
+    space: MobileNetV3Space
+    device: Device
+    backend: Backend
+    prior: Prior
+    presence: Presence
+    protocol: timing.Protocol
+    log: Log
+    listener: Listener
+
+    def measure(self, turn: int, models: Mapping[str, Path], base: Path, keeper: OnReading, seed: int) -> None:
+        """Takes the readings that a session still lacks; connects again where the device is lost after it gave some."""
+        while lacking := self.log.missing(turn, list(models), self.protocol.rounds):
+            had = len(self.log.taken)
+            try:
+                for rounds, names in sorted(lacking.items()):
+                    with self.backend.open(self.device) as session:
                         measure(
                             session,
                             {name: models[name] for name in names},
                             base,
-                            replace(protocol, rounds=rounds, most_rounds=rounds + protocol.most_rounds - protocol.rounds),
-                            environment=presence.properties,
-                            listener=listener,
-                            on_reading=log.keeper(number, deadline, len(models)),
-                            seed=seed + number,
+                            replace(self.protocol, rounds=rounds, most_rounds=rounds + self.protocol.most_rounds - self.protocol.rounds),
+                            environment=self.presence.properties,
+                            listener=self.listener,
+                            on_reading=keeper,
+                            seed=seed,
                         )
-            alone = _reference_alone(backend, device, base, log.taken, protocol, listener)
-        except _OutOfTimeError:
-            complete = False
-    return _conclude(space, known, log, alone, presence.fingerprint, presence.properties, begun, complete, listener)
+            except DeviceError as error:
+                if len(self.log.taken) == had:
+                    raise
+                self.listener(Notice(f"{error.message} Connecting again; {len(self.log.taken)} readings are kept.", warning=True))
+
+    def narrow(self) -> bool:
+        """Whether the readings so far pin the latencies down."""
+        levelled = level(self.log.taken, self.protocol.drift, self.protocol.contention)
+        agree = len(levelled.quiet_sessions_ms) == len(levelled.sessions_ms) and not levelled.disturbed
+        if not agree or len(levelled.p50_ms) < LEAST_SAMPLES:
+            return False
+        model = self.fit(levelled, {})
+        return model.most_confidence >= _CONFIDENCE and model.margin(_CONFIDENCE) <= NARROW
+
+    def fit(self, levelled: Levelled, facts: Mapping[str, Any]) -> CostModel:
+        """The cost model of the readings so far."""
+        codes = self.space.encode([self.space.parse(name) for name in levelled.p50_ms])
+        jitter = measured_jitter(self.log.taken, levelled, self.prior.jitter, self.protocol)
+        values = np.array(list(levelled.p50_ms.values()))
+        return CostModel.fit(self.space, self.prior, codes, values, device=self.presence.fingerprint, jitter=jitter, facts=facts)
 
 
 def _reference_alone(
@@ -182,10 +246,6 @@ def _reference_alone(
     with backend.open(device) as session:
         (found,) = measure(session, {"reference": base}, base, patient, listener=listener).values()
     return tuple(ms for reading in found.readings for ms in (reading.before_ms, reading.after_ms))
-
-
-class _OutOfTimeError(Exception):
-    """Ends a session at the deadline."""
 
 
 def export_untrained(
@@ -232,131 +292,35 @@ def export_untrained(
     return models
 
 
-@dataclass
-class _Log:
-    """The readings of one calibration, in memory and in the store."""
-
-    store: CalibrationStore | None
-    key: str
-    run: str
-    settings: dict[str, Any]
-    taken: list[Taken]
-    at: list[int]
-
-    @classmethod
-    def open(
-        cls,
-        store: CalibrationStore | None,
-        device: str,
-        architectures: list[Architecture],
-        reference: Architecture,
-        protocol: timing.Protocol,
-        sessions: int,
-        seed: int,
-    ) -> _Log:
-        """Goes on with the last calibration of the same settings if it did not end, or begins one."""
-        names = [a.text for a in architectures]
-        settings: dict[str, Any] = {
-            "protocol": protocol.to_dict(),
-            "sessions": sessions,
-            "seed": seed,
-            "reference": reference.text,
-            "architectures": names,
-        }
-        key = f"{device}/calibration"
-        if store is not None:
-            runs = store.readings(key, _LOG)
-            ended = {entry["run"] for entry in runs if entry["state"] == "ended"}
-            for entry in reversed(runs):
-                same = entry["state"] == "begun" and entry["run"] not in ended and entry["settings"] == settings
-                if same and time.time() - entry["time"] < _RESUME_WITHIN_S:
-                    found = [r for name in names for r in store.readings(key, name) if r["run"] == entry["run"]]
-                    found.sort(key=lambda r: r["number"])
-                    taken = [Taken(r["session"], r["name"], Reading.from_dict(r["reading"])) for r in found]
-                    return cls(store, key, entry["run"], settings, taken, [r["at"] for r in found])
-        log = cls(store, key, uuid.uuid4().hex, settings, [], [])
-        log._note("begun", settings=settings)
-        return log
-
-    def _note(self, state: str, **more: Any) -> None:
-        if self.store is not None:
-            self.store.add(self.key, _LOG, {"run": self.run, "state": state, "time": time.time(), **more})
-
-    def end(self) -> None:
-        """Marks the calibration as ended: the next one begins anew."""
-        self._note("ended")
-
-    def missing(self, at: int, names: list[str], rounds: int) -> dict[int, list[str]]:
-        """Networks that lack readings of a session, by the number lacking."""
-        result: dict[int, list[str]] = {}
-        for name in names:
-            had = sum(1 for t, a in zip(self.taken, self.at, strict=True) if a == at and t.name == name)
-            if had < rounds:
-                result.setdefault(rounds - had, []).append(name)
-        return result
-
-    def keeper(self, at: int, deadline: float | None, networks: int) -> Any:
-        """A function for `measure` that keeps every reading."""
-        session = uuid.uuid4().hex
-
-        def keep(name: str, reading: Reading) -> None:
-            self.taken.append(Taken(session, name, reading))
-            self.at.append(at)
-            if self.store is not None:
-                payload = {
-                    "run": self.run,
-                    "number": len(self.taken),
-                    "session": session,
-                    "at": at,
-                    "name": name,
-                    "reading": reading.to_dict(),
-                }
-                self.store.add(self.key, name, payload)
-            if deadline is not None and time.monotonic() > deadline and len({t.name for t in self.taken}) == networks:
-                raise _OutOfTimeError
-
-        return keep
-
-
-def _conclude(
-    space: MobileNetV3Space,
-    prior: Prior,
-    log: _Log,
-    alone: tuple[float, ...],
-    fingerprint: str,
-    properties: Mapping[str, str],
-    begun: float,
-    complete: bool,
-    listener: Listener,
-) -> Calibration:
-    protocol = timing.Protocol(**log.settings["protocol"])
+def _conclude(run: _Run, alone: tuple[float, ...], begun: float, complete: bool) -> Calibration:
+    log, protocol = run.log, run.protocol
     levelled = level(log.taken, protocol.drift, protocol.contention, alone)
     if len(levelled.p50_ms) < LEAST_SAMPLES:
         raise MeasurementError(f"Only {len(levelled.p50_ms)} networks were measured.", "Allow more time (--within), or ask for no limit.")
     if levelled.disturbed:
-        listener(
+        run.listener(
             Notice(
                 f"Other processes took the processor away during {levelled.contended:.0%} of the readings: CPU times stand in for wall "
                 "times, and the cost model is less accurate. Stop other work and calibrate again.",
                 warning=True,
             )
         )
-    codes = space.encode([space.parse(name) for name in levelled.p50_ms])
     facts = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "environment": dict(properties),
+        "key": log.key.to_dict(),
+        "environment": dict(run.presence.properties),
         **{k: v for k, v in log.settings.items() if k != "architectures"},
         "readings": len(log.taken),
         "contended_share": levelled.contended,
         "sessions_reference_ms": list(levelled.sessions_ms),
         "reference_ms": levelled.reference_ms,
     }
-    values = np.array(list(levelled.p50_ms.values()))
-    model = CostModel.fit(
-        space, prior, codes, values, device=fingerprint, jitter=measured_jitter(log.taken, levelled, prior.jitter, protocol), facts=facts
-    )
+    model = run.fit(levelled, facts)
     log.end()
-    return Calibration(model, codes, tuple(log.taken), levelled, time.monotonic() - begun, complete)
+    codes, measured = model.calibrated.codes, model.calibrated.p50_ms
+    known = CostModel.from_prior(run.space, run.prior).mean(codes) if math.isfinite(run.prior.spread) else None
+    before = {} if known is None else accuracy(known, measured)
+    return Calibration(model, codes, tuple(log.taken), levelled, time.monotonic() - begun, complete, before)
 
 
 def measured_jitter(taken: list[Taken], levelled: Levelled, known: Jitter, protocol: timing.Protocol) -> Jitter:

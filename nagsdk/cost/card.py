@@ -16,23 +16,30 @@ from nagsdk.cost.table import AdditiveTable
 from nagsdk.errors import NagsdkError
 from nagsdk.space.base import SearchSpace
 
-FORMAT = "nagsdk-cost-model/1"
+FORMAT = "nagsdk-cost-model/2"
 _SEAL = ', "sha256": "'
+_COLUMNS = ("p50_ms", "left_out_ms", "left_out_sd_ms")
 _NEXT_STEP = "Calibrate the device again: nagsdk calibrate --device NAME."
 
 
 def to_json(model: CostModel) -> str:
-    """The card of a model: everything that predictions and later fits need, under a SHA-256."""
+    """The card of a model: everything that predictions and later fits need, under a SHA-256.
+
+    Raises:
+        NagsdkError: The model was fitted to a shape that is not its prior's, which a card cannot tell.
+    """
+    if model.shape.prices is None:
+        raise NagsdkError("A cost model that was fitted to pooled tables has no card.", "Fit it to a prior.")
     content: dict[str, Any] = {
         "format": FORMAT,
         "space": model.space.fingerprint,
         "device": model.device,
         "source": model.source,
         "features": list(FEATURES),
-        "weights_ms": model.weights.tolist(),
-        "strength": _finite(model.strength),
+        "spread": model.spread,
         "prior": {
             "weights_ms": model.prior.weights.tolist(),
+            "directions_ms": model.prior.directions.tolist(),
             "spread": _finite(model.prior.spread),
             "jitter": model.prior.jitter.to_dict(),
             "threads": model.prior.threads,
@@ -77,35 +84,40 @@ def from_json(text: str, space: SearchSpace, device: str | None = None) -> CostM
 
 
 def _model(content: dict[str, Any], space: SearchSpace) -> CostModel:
-    prior = content["prior"]
+    told = content["prior"]
+    prior = Prior(
+        np.array(told["weights_ms"]),
+        math.inf if told["spread"] is None else told["spread"],
+        Jitter.from_dict(told["jitter"]),
+        told["threads"],
+        told["source"],
+        np.array(told["directions_ms"], dtype=np.float64).reshape(-1, len(FEATURES)),
+    )
+    samples = _read_samples(space, content["calibrated"]), _read_samples(space, content["observed"])
+    table = AdditiveTable(np.array(content["table"]["base_ms"]), np.array(content["table"]["choice_ms"]))
     return CostModel(
         space,
         content["device"],
-        Prior(
-            np.array(prior["weights_ms"]),
-            math.inf if prior["spread"] is None else prior["spread"],
-            Jitter.from_dict(prior["jitter"]),
-            prior["threads"],
-            prior["source"],
-        ),
-        np.array(content["weights_ms"]),
-        math.inf if content["strength"] is None else content["strength"],
-        AdditiveTable(np.array(content["table"]["base_ms"]), np.array(content["table"]["choice_ms"])),
-        _read_samples(space, content["calibrated"]),
-        _read_samples(space, content["observed"]),
+        prior,
+        prior.on(space),
+        table,
+        content["spread"],
+        *samples,
         Jitter.from_dict(content["jitter"]),
         content["facts"],
     )
 
 
 def _samples(space: SearchSpace, samples: Samples) -> list[dict[str, Any]]:
-    rows = zip(space.decode(samples.codes), samples.p50_ms.tolist(), samples.left_out_ms.tolist(), strict=True)
-    return [{"architecture": a.text, "p50_ms": p50, "left_out_ms": left_out} for a, p50, left_out in rows]
+    columns = (samples.p50_ms, samples.left_out_ms, samples.left_out_sd_ms)
+    rows = zip(space.decode(samples.codes), *(column.tolist() for column in columns), strict=True)
+    return [dict(zip(("architecture", *_COLUMNS), (a.text, *values), strict=True)) for a, *values in rows]
 
 
 def _read_samples(space: SearchSpace, rows: list[dict[str, Any]]) -> Samples:
     codes = space.encode([space.parse(row["architecture"]) for row in rows])
-    return Samples(codes, np.array([row["p50_ms"] for row in rows], float), np.array([row["left_out_ms"] for row in rows], float))
+    p50, left_out, deviation = (np.array([row[name] for row in rows], float) for name in _COLUMNS)
+    return Samples(codes, p50, left_out, deviation)
 
 
 def _finite(value: float) -> float | None:

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.cost.features import FeatureTable
-from nagsdk.cost.fit import fit
+from nagsdk.cost.gp import Posterior, fit
 from nagsdk.cost.prior import Jitter, Prior
+from nagsdk.cost.shape import Shape
 from nagsdk.cost.table import AdditiveTable, Floats
 from nagsdk.errors import UsageError
 from nagsdk.space.base import Codes, SearchSpace
@@ -21,12 +22,13 @@ from nagsdk.space.base import Codes, SearchSpace
 LEAST_SAMPLES = 5
 # A prior whose scale was corrected by a few observations: what remains wrong in its shape.
 _SHAPE_SPREAD = 0.08
-_OBSERVATION_COUNT = 4.0
 _LOCAL_WIDTH = 0.15
 _LOCAL_DOUBT = 0.1
 _MOST_LOCAL = 0.25
 # Share of the error's variance that networks of like cost have in common: the session, the local shape.
 _LOCAL_SHARE = 0.75
+# Architectures whose columns fit into a processor's cache.
+_CHUNK = 512
 
 
 @dataclass(frozen=True)
@@ -37,19 +39,21 @@ class Samples:
         codes: Shape (n, decisions).
         p50_ms: Median latencies, shape (n,).
         left_out_ms: Predictions by a model fitted without the sample, shape (n,).
+        left_out_sd_ms: Their standard deviations, shape (n,).
     """
 
     codes: Codes
     p50_ms: Floats
     left_out_ms: Floats
+    left_out_sd_ms: Floats
 
     def __len__(self) -> int:
         return len(self.p50_ms)
 
     @property
     def errors(self) -> Floats:
-        """Measured over predicted, minus 1, shape (n,)."""
-        return self.p50_ms / self.left_out_ms - 1
+        """Measured minus predicted, in standard deviations, shape (n,)."""
+        return (self.p50_ms - self.left_out_ms) / self.left_out_sd_ms
 
 
 @dataclass(frozen=True)
@@ -62,10 +66,10 @@ class CostModel:
     Attributes:
         space: Whose architectures it prices.
         device: Fingerprint of the device, its runtime and settings; of a device like it for a bare prior.
-        prior: What the fit was pulled towards.
-        weights: Milliseconds per unit of every feature, shape (F,).
-        strength: Of the pull; inf where only the prior speaks.
+        prior: What was known before.
+        shape: The prior on this space.
         table: Median latencies in milliseconds, additive.
+        spread: Median relative standard deviation of the model error over the space.
         calibrated: The samples of the calibration; empty for a bare prior.
         observed: Networks measured since; `left_out_ms` is what was predicted before.
         jitter: Of runs and sessions.
@@ -75,9 +79,9 @@ class CostModel:
     space: SearchSpace
     device: str
     prior: Prior
-    weights: Floats
-    strength: float
+    shape: Shape
     table: AdditiveTable
+    spread: float
     calibrated: Samples
     observed: Samples
     jitter: Jitter
@@ -92,7 +96,7 @@ class CostModel:
         """
         if not math.isfinite(prior.spread):
             raise UsageError("Nothing is known of the speed of this device.", "Calibrate it first: nagsdk calibrate --device NAME.")
-        return cls._of(space, device, prior, _empty(space), _empty(space), prior.jitter, math.inf, {})
+        return cls._of(space, device, prior, prior.on(space), _empty(space), _empty(space), prior.jitter, {})
 
     @classmethod
     def fit(
@@ -105,6 +109,7 @@ class CostModel:
         device: str = "",
         jitter: Jitter | None = None,
         facts: Mapping[str, Any] | None = None,
+        shape: Shape | None = None,
     ) -> CostModel:
         """Fits a model to measured architectures.
 
@@ -116,6 +121,7 @@ class CostModel:
             device: Fingerprint of the device.
             jitter: Measured scatter; the prior's where None.
             facts: Recorded in the card.
+            shape: Takes the place of the prior's, such as one pooled from devices measured over this very space.
 
         Raises:
             UsageError: Fewer than 5 samples, or latencies that are not positive.
@@ -124,8 +130,8 @@ class CostModel:
             raise UsageError(f"{len(codes)} measured architectures are too few to fit a cost model.", f"Measure at least {LEAST_SAMPLES}.")
         if not (np.isfinite(p50_ms).all() and (p50_ms > 0).all()):
             raise UsageError("A measured latency is not a positive number.", "Measure again.")
-        samples = Samples(codes, p50_ms, p50_ms)
-        return cls._of(space, device, prior, samples, _empty(space), jitter or prior.jitter, None, facts or {})
+        samples = Samples(codes, p50_ms, p50_ms, np.ones_like(p50_ms))
+        return cls._of(space, device, prior, shape or prior.on(space), samples, _empty(space), jitter or prior.jitter, facts or {})
 
     @classmethod
     def _of(
@@ -133,44 +139,48 @@ class CostModel:
         space: SearchSpace,
         device: str,
         prior: Prior,
+        shape: Shape,
         calibrated: Samples,
         observed: Samples,
         jitter: Jitter,
-        strength: float | None,
         facts: Mapping[str, Any],
     ) -> CostModel:
-        features = FeatureTable.of(space)
-        weights = prior.weights
-        if len(calibrated):
-            codes = np.concatenate([calibrated.codes, observed.codes])
-            values = np.concatenate([calibrated.p50_ms, observed.p50_ms])
-            counts = np.repeat([1.0, _OBSERVATION_COUNT], [len(calibrated), len(observed)])
-            result = fit(features.of_codes(codes), values, prior.weights, counts, strength)
-            weights, strength = result.weights, result.strength
-            calibrated = replace(calibrated, left_out_ms=result.left_out[: len(calibrated)])
-        elif len(observed):
-            weights = prior.weights * np.median(observed.p50_ms / (features.of_codes(observed.codes) @ prior.weights))
-        assert strength is not None
-        return cls(space, device, prior, weights, strength, features.priced(weights), calibrated, observed, jitter, facts)
+        if not len(calibrated):
+            weights, spread = prior.weights, prior.spread
+            if len(observed):
+                weights = weights * np.median(observed.p50_ms / (FeatureTable.of(space).of_codes(observed.codes) @ weights))
+                spread = _SHAPE_SPREAD
+            return cls(space, device, prior, shape, FeatureTable.of(space).priced(weights), spread, calibrated, observed, jitter, facts)
+        found = _fit(shape, calibrated)
+        calibrated = replace(calibrated, left_out_ms=found.left_out_ms, left_out_sd_ms=found.left_out_sd_ms)
+        table = shape.table(found, calibrated.codes)
+        mean, deviation = found.predict(shape.design(shape.population))
+        return cls(space, device, prior, shape, table, float(np.median(deviation / mean)), calibrated, observed, jitter, facts)
 
     @property
     def source(self) -> str:
         """``calibration`` where architectures were measured for it, otherwise ``prior``."""
         return "calibration" if len(self.calibrated) else "prior"
 
+    def mean(self, codes: Codes) -> Floats:
+        """Median latencies in milliseconds, shape (n,)."""
+        cost = self.table.cost(codes)
+        return cost * self._local(cost)[0]
+
     def predict(self, codes: Codes) -> tuple[Floats, Floats]:
         """Median latency and its standard deviation (model error and session), in milliseconds, shapes (n,)."""
         cost = self.table.cost(codes)
         factor, doubt = self._local(cost)
         mean = cost * factor
-        return mean, mean * doubt * np.hypot(self._spread, self.jitter.sessions)
+        return mean, mean * doubt * np.hypot(self._spreads(codes), self.jitter.sessions)
 
     def upper(self, codes: Codes, confidence: float, percentile: float = 50.0) -> Floats:
         """What a percentile of the latency will not exceed with this confidence, in milliseconds, shape (n,).
 
-        The model error is bounded by split-free conformal prediction (jackknife: Barber et al., 2021) on the
-        leave-one-out errors of the calibration, by a normal quantile of the prior's spread where there is
-        none. Scatter between sessions is added in squares; runs scatter by the measured percentile factor.
+        The model error is bounded by conformal prediction without a split (jackknife: Barber et al., 2021) on the
+        leave-one-out errors of the calibration, each in units of its own standard deviation, times the median relative
+        standard deviation over the space; by a normal quantile of the prior's spread where there is no calibration. Scatter between
+        sessions is added in squares; runs scatter by the measured percentile factor.
 
         Raises:
             UsageError: The calibration has too few samples for this confidence.
@@ -184,18 +194,18 @@ class CostModel:
             UsageError: See `upper`.
         """
         target = limit / self.jitter.factor(percentile)
-        plain = target / (1 + self._margin(confidence))
+        plain = target / (1 + self.margin(confidence))
         if not len(self.observed):
             return plain
-        candidates = plain * np.linspace(1 / (1 + _MOST_LOCAL), (1 + self._margin(confidence)) / (1 - _MOST_LOCAL), 4001)
+        candidates = plain * np.linspace(1 / (1 + _MOST_LOCAL), (1 + self.margin(confidence)) / (1 - _MOST_LOCAL), 4001)
         return float(candidates[self._bound(candidates, confidence) <= target][-1])
 
     def with_observation(self, code: Codes, p50_ms: float, percentiles_ms: Mapping[float, float] | None = None) -> CostModel:
         """The model after one more network was measured, such as a candidate of the deploy loop.
 
-        The network joins the fit as four samples of the calibration, and what the fit still misses corrects
-        the predictions within some 15 % of its latency: a network like it will not miss by the same amount.
-        There, the margin shrinks to half, because networks of like cost share much of their error.
+        What the fit missed of it corrects the predictions within some 15 % of its latency: a network like it will not miss by the
+        same amount. There, the margin shrinks to half, because networks of like cost share much of their error. A bare prior takes
+        its scale from it. (Refitting with it was tried: the regression blames the network's own choices, and the next one misses again.)
 
         Args:
             code: Of the network, shape (decisions,) or (1, decisions).
@@ -203,17 +213,20 @@ class CostModel:
             percentiles_ms: Other measured percentiles; a larger ratio to the median replaces the known one.
         """
         code = np.atleast_2d(code).astype(np.int8)
-        expected, _ = self.predict(code)
+        expected, spread = self.predict(code)
         observed = Samples(
             np.concatenate([self.observed.codes, code]),
             np.append(self.observed.p50_ms, p50_ms),
             np.append(self.observed.left_out_ms, expected),
+            np.append(self.observed.left_out_sd_ms, spread),
         )
         runs = dict(self.jitter.runs)
         for percentile, value in (percentiles_ms or {}).items():
             runs[percentile] = max(self.jitter.factor(percentile), value / p50_ms)
         jitter = replace(self.jitter, runs=runs)
-        return self._of(self.space, self.device, self.prior, self.calibrated, observed, jitter, self.strength, self.facts)
+        if len(self.calibrated):
+            return replace(self, observed=observed, jitter=jitter)
+        return self._of(self.space, self.device, self.prior, self.shape, self.calibrated, observed, jitter, self.facts)
 
     @property
     def most_confidence(self) -> float:
@@ -223,36 +236,37 @@ class CostModel:
 
     @cached_property
     def accuracy(self) -> dict[str, float]:
-        """How well left-out samples were predicted: shares within 5 % and 10 %, root mean square relative error."""
-        if not len(self.calibrated):
-            return {}
-        errors = np.abs(self.calibrated.left_out_ms / self.calibrated.p50_ms - 1)
-        return {
-            "samples": float(len(errors)),
-            "within_5_percent": float(np.mean(errors <= 0.05)),
-            "within_10_percent": float(np.mean(errors <= 0.10)),
-            "rmspe": float(np.sqrt(np.mean(errors**2))),
-        }
+        """How well left-out samples were predicted; see `accuracy`. Empty where there was no calibration."""
+        return accuracy(self.calibrated.left_out_ms, self.calibrated.p50_ms) if len(self.calibrated) else {}
 
-    @property
-    def _spread(self) -> float:
-        if len(self.calibrated):
-            return float(np.sqrt(np.mean(self.calibrated.errors**2)))
-        return _SHAPE_SPREAD if len(self.observed) else self.prior.spread
+    @cached_property
+    def _posterior(self) -> Posterior:
+        return _fit(self.shape, self.calibrated)
+
+    def _spreads(self, codes: Codes) -> Floats:
+        """Relative standard deviations of the model error, shape (n,)."""
+        if not len(self.calibrated):
+            return np.full(len(codes), self.spread)
+        parts = np.array_split(codes, max(1, len(codes) // _CHUNK))
+        return np.concatenate([deviation / mean for mean, deviation in (self._posterior.predict(self.shape.design(p)) for p in parts)])
 
     def _bound(self, cost: Floats, confidence: float) -> Floats:
         """Upper bound of the median of networks that cost so much under `table`."""
         factor, doubt = self._local(cost)
-        return cost * factor * (1 + doubt * self._margin(confidence))
+        return cost * factor * (1 + doubt * self.margin(confidence))
 
-    def _margin(self, confidence: float) -> float:
-        """What the upper bound adds to the mean, as a share of it."""
+    def margin(self, confidence: float) -> float:
+        """What the upper bound of a median adds to the mean, as a share of it.
+
+        Raises:
+            UsageError: See `upper`.
+        """
         from scipy.special import ndtri
 
         n = len(self.calibrated)
         z = float(ndtri(confidence))
         if not n:
-            return math.expm1(z * math.hypot(self._spread, self.jitter.sessions))
+            return math.expm1(z * math.hypot(self.spread, self.jitter.sessions))
         # Rounding must not turn 0.9 * 10 into more than 9.
         rank = math.ceil((n + 1) * confidence - 1e-9)
         if rank > n:
@@ -262,7 +276,7 @@ class CostModel:
                 f"Ask for {math.floor(1000 * self.most_confidence) / 1000:g} or less, or calibrate with --samples {needed}.",
             )
         error = max(0.0, float(np.sort(self.calibrated.errors)[rank - 1]))
-        return math.hypot(error, z * self.jitter.sessions)
+        return math.hypot(error * self.spread, z * self.jitter.sessions)
 
     @cached_property
     def _observed_errors(self) -> tuple[Floats, Floats]:
@@ -280,6 +294,21 @@ class CostModel:
         return 1 + near @ error / weight, np.sqrt(1 - _LOCAL_SHARE * near.sum(1) / weight)
 
 
+def accuracy(predicted: Floats, measured: Floats) -> dict[str, float]:
+    """Number of samples, shares within 5 % and 10 %, root mean square relative error."""
+    errors = np.abs(predicted / measured - 1)
+    return {
+        "samples": float(len(errors)),
+        "within_5_percent": float(np.mean(errors <= 0.05)),
+        "within_10_percent": float(np.mean(errors <= 0.10)),
+        "rmspe": float(np.sqrt(np.mean(errors**2))),
+    }
+
+
+def _fit(shape: Shape, samples: Samples) -> Posterior:
+    return fit(shape.design(samples.codes), samples.p50_ms, shape.sizes)
+
+
 def _empty(space: SearchSpace) -> Samples:
     none: NDArray[np.float64] = np.zeros(0)
-    return Samples(np.zeros((0, len(space.decisions)), np.int8), none, none)
+    return Samples(np.zeros((0, len(space.decisions)), np.int8), none, none, none)

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nagsdk.cost.features import FEATURES, FeatureTable
+from nagsdk.cost.gp import Sizes
+from nagsdk.cost.shape import Prices, Shape, population
 from nagsdk.cost.table import Floats
 from nagsdk.errors import DeviceError
+from nagsdk.space.base import SearchSpace
 
 FORMAT = "nagsdk-cost-prior/1"
+# In the order of `gp.TERMS`. Prices of a device of a known kind lie within some tens of percent of the known ones, by
+# the processors and GPUs of the public tables; of a device that nothing is known of, within a factor.
+_KNOWN = Sizes(np.log([1.0, 0.15, 0.02, 0.03]), np.array([0.5, 0.8, 0.8, 0.8]))
+_UNKNOWN = Sizes(np.log([1.0, 0.6, 0.02, 0.03]), np.array([0.5, 0.8, 0.8, 0.8]))
+# A feature that costs nothing under the prior may come to cost this share of a typical latency.
+_FREE_SHARE = 0.01
 # Another number of threads scales by an unknown factor: as if a device of a further kind.
 _OTHER_THREADS_SPREAD = 0.6
 
@@ -63,6 +73,8 @@ class Prior:
         jitter: Where nothing better was measured.
         threads: Threads of one inference that it holds for.
         source: What it was fitted on.
+        directions: Changes of the weights by which known devices of the kind differ, each one standard deviation long,
+            shape (K, F).
     """
 
     weights: Floats
@@ -70,19 +82,41 @@ class Prior:
     jitter: Jitter
     threads: int = 1
     source: Mapping[str, Any] = field(default_factory=dict)
+    directions: Floats = field(default_factory=lambda: np.zeros((0, len(FEATURES))))
 
     def for_threads(self, threads: int) -> Prior:
         """The prior for another number of threads: the same shape, a wider spread."""
         if threads == self.threads:
             return self
         spread = float(np.hypot(self.spread, _OTHER_THREADS_SPREAD))
-        return Prior(self.weights, spread, self.jitter, threads, {**self.source, "fitted_for_threads": self.threads})
+        return replace(self, spread=spread, threads=threads, source={**self.source, "fitted_for_threads": self.threads})
+
+    def on(self, space: SearchSpace) -> Shape:
+        """The shape of latencies over a space."""
+        codes = population(space)
+        table = FeatureTable.of(space)
+        features = table.of_codes(codes)
+        typical = float((features @ self.weights).mean())
+        mean = features.mean(0)
+        free = np.divide(_FREE_SHARE, mean, out=np.zeros_like(mean), where=mean > 0)
+        prices = Prices(self.weights / typical, self.directions / typical)
+        return Shape(
+            space,
+            codes,
+            table.priced(prices.mean),
+            tuple(table.priced(direction) for direction in prices.directions),
+            np.where(mean > 0, prices.mean + free, 0.0),
+            np.zeros(len(FEATURES)),
+            _KNOWN if math.isfinite(self.spread) else _UNKNOWN,
+            prices,
+        )
 
     def to_json(self) -> str:
         """The file's content."""
         content = {
             "format": FORMAT,
             "weights_ms": {name: float(w) for name, w in zip(FEATURES, self.weights, strict=True)},
+            "directions_ms": self.directions.tolist(),
             "spread": self.spread,
             "jitter": self.jitter.to_dict(),
             "threads": self.threads,
@@ -103,11 +137,13 @@ def read_prior(path: Path) -> Prior:
         if content["format"] != FORMAT or set(content["weights_ms"]) != set(FEATURES):
             raise DeviceError(f"{path} is a prior of another version of nagsdk.", next_step)
         weights = np.array([float(content["weights_ms"][name]) for name in FEATURES])
-        prior = Prior(
-            weights, float(content["spread"]), Jitter.from_dict(content["jitter"]), int(content["threads"]), dict(content["source"])
-        )
+        jitter = Jitter.from_dict(content["jitter"])
+        directions = np.array(content.get("directions_ms", []), dtype=np.float64).reshape(-1, len(FEATURES))
+        prior = Prior(weights, float(content["spread"]), jitter, int(content["threads"]), dict(content["source"]), directions)
         if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any() and 0 < prior.spread < np.inf):
             raise ValueError("weights and spread must be finite and not negative")
+        if not np.isfinite(directions).all():
+            raise ValueError("directions must be finite")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DeviceError(f"{path} is no readable prior: {error!r}.", next_step) from error
     return prior

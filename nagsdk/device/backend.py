@@ -120,12 +120,14 @@ class Backend(ABC):
         title: For people.
         suffix: File suffix of its artifacts, such as ``.onnx``.
         precisions: What `Device.precision` may be; the first is the default.
+        apart: Whether the device works apart from this machine's processor: then the next networks are exported while it measures.
     """
 
     id: ClassVar[str]
     title: ClassVar[str]
     suffix: ClassVar[str]
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+    apart: ClassVar[bool] = False
 
     @abstractmethod
     def presence(self, device: Device) -> Presence:

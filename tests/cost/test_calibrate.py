@@ -12,7 +12,7 @@ from nagsdk.cost.references import pick_references
 from nagsdk.device.backend import Backend, Burst, Presence, Session
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceUnavailableError, MeasurementError, UsageError
-from nagsdk.events import Notice
+from nagsdk.events import Notice, Started
 from nagsdk.store import Store
 
 DEVICE = Device("fake", "A device made of numbers", "fake")
@@ -24,8 +24,9 @@ SHORT = replace(PROTOCOL, rounds=2, most_rounds=2)
 class FakeBackend(Backend):
     id, title, suffix = "fake", "Numbers", ".txt"
 
-    def __init__(self, world, *, stolen=0.0, dies_after=None, session_speeds=(1.0, 1.01, 0.99, 1.0)):
+    def __init__(self, world, *, stolen=0.0, dies_after=None, hangs_up_every=None, noise=0.01, session_speeds=(1.0, 1.01, 0.99, 1.0)):
         self.world, self.stolen, self.dies_after, self.speeds = world, stolen, dies_after, session_speeds
+        self.hangs_up_every, self.noise = hangs_up_every, noise
         self.opened = self.timed = self.exported = 0
         self.available = True
 
@@ -58,7 +59,9 @@ class FakeSession(Session):
         self.backend.timed += 1
         if self.backend.dies_after is not None and self.backend.timed > self.backend.dies_after:
             raise MeasurementError("The device was unplugged.", "Plug it in.")
-        cpu = self.loaded[handle] * self.speed * np.exp(self.rng.normal(0, 0.01, runs))
+        if self.backend.hangs_up_every and self.backend.timed % self.backend.hangs_up_every == 0:
+            raise DeviceUnavailableError("The connection was lost.", "Plug it in.")
+        cpu = self.loaded[handle] * self.speed * np.exp(self.rng.normal(0, self.backend.noise, runs))
         wall = cpu * np.where(self.rng.random(runs) < self.backend.stolen, 3.0, 1.0)
         return Burst(tuple(wall), tuple(cpu))
 
@@ -112,6 +115,50 @@ def test_a_killed_calibration_goes_on_without_losing_a_reading(tiny, tmp_path):
     from_scratch = FakeBackend(tiny)
     run(tiny, from_scratch)
     assert from_scratch.timed - backend.timed >= 2 * kept - 5
+
+
+def test_a_device_that_is_lost_now_and_then_is_connected_to_again(tiny, tmp_path):
+    backend, notices, store = FakeBackend(tiny, hangs_up_every=30), [], Store(tmp_path / "s")
+    result = run(tiny, backend, store=store, listener=lambda e: notices.append(e) if isinstance(e, Notice) else None)
+    assert len(result.taken) == SAMPLES * SHORT.rounds * SESSIONS == len(list(store.readings())) and result.complete
+    assert backend.opened > SESSIONS and any(n.warning and "Connecting again" in n.text for n in notices)
+
+
+def test_a_device_of_its_own_measures_while_the_next_networks_are_exported(tiny):
+    class Apart(FakeBackend):
+        apart = True
+
+    backend = Apart(tiny)
+    seen = []
+    result = run(
+        tiny, backend, listener=lambda e: seen.append(backend.exported) if isinstance(e, Started) and e.text == "Measuring" else None
+    )
+    assert len(result.codes) == SAMPLES and len(result.taken) == SAMPLES * SHORT.rounds * SESSIONS
+    assert backend.opened == SESSIONS + 1 and len(seen) == SESSIONS + 1
+
+
+def test_a_calibration_ends_early_when_it_is_certain(make_world, tiny_space):
+    world = make_world(tiny_space, noise=0.0)
+    backend, notices = FakeBackend(world, noise=0.001, session_speeds=(1.0,)), []
+    world.prices = world.prior.weights
+    result = calibrate(
+        world.space, DEVICE, backend, prior=world.prior, samples=20, protocol=SHORT, sessions=4,
+        listener=lambda e: notices.append(e.text) if isinstance(e, Notice) else None,
+    )  # fmt: skip
+    assert result.complete and backend.opened < 4 and any("were enough" in text for text in notices)
+    assert result.to_dict()["interval"] <= 0.03
+
+
+def test_what_the_prior_said_before_is_told(tiny):
+    summary = run(tiny, FakeBackend(tiny)).to_dict()
+    assert summary["before"]["rmspe"] > summary["rmspe"]
+    assert calibrate(tiny.space, DEVICE, FakeBackend(tiny), samples=SAMPLES, protocol=SHORT, sessions=SESSIONS).to_dict()["before"] is None
+
+
+def test_some_of_the_architectures_that_will_be_generated_are_measured(tiny):
+    near = tiny.sample(12)
+    codes = {tuple(code) for code in run(tiny, FakeBackend(tiny), near=near).codes.tolist()}
+    assert len(codes & {tuple(code) for code in near.tolist()}) >= 2
 
 
 def test_a_calibration_that_ended_is_not_reused(tiny, tmp_path):

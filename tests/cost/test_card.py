@@ -60,7 +60,7 @@ def test_torn_and_changed_cards_are_refused(tiny_world_card, data):
 
 @pytest.fixture(scope="module")
 def tiny_world_card(tiny_space):
-    from tests.cost.conftest import World
+    from tests.worlds import World
 
     world = World(tiny_space)
     return to_json(world.model()), tiny_space

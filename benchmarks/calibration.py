@@ -1,0 +1,259 @@
+"""Few-shot calibration on the public tables of 66 device-space pairs: the cost model of nagsdk, and its rivals.
+
+    python benchmarks/calibration.py --data DIR [--tables fbnet,nb201,ofa] [--seeds 5] [--json]
+
+For every device, N architectures are measured and 1,000 others predicted; what is known before comes from the
+other devices of the table without the target's family (a GPU at its other batch sizes; with --vendors also the
+maker's other processors and phones). Nothing of the target is used otherwise: not in the known shape, not in
+the sizes of the terms, which are the mean of what the same regression finds on the known devices when
+each is predicted from the other families. Half of the N are the most informative ones under what is known, the
+other half are random; rivals read N random ones.
+
+Upper bounds are checked at confidence 0.9 on the 1,000 architectures and on the 50 of them that do most
+work (MACs) for the latency that the model predicts: what a generator would pick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import latency_tables as tables
+from latency_tables import Floats, LatencyTable
+
+from nagsdk.cost.features import FeatureTable
+from nagsdk.cost.gp import NOISE, Sizes, fit, most_informative
+from nagsdk.cost.model import CostModel
+from nagsdk.cost.prior import Jitter, flat_prior
+from nagsdk.cost.shape import Choices, Shape, pooled
+from nagsdk.cost.table import AdditiveTable, exact_table
+
+READERS = {"fbnet": tables.read_fbnet, "nb201": tables.read_nb201, "ofa": tables.read_ofa}
+ADDITIVE = ("fpga", "eyeriss", "raspi4", "pixel3")
+COUNTS = (5, 10, 20)
+FRESH, NEAR_FRONTIER, CONFIDENCE = 1000, 50, 0.9
+CANDIDATES, POPULATION = 600, 400
+# A device may be noisier than those that are known.
+DESIGN_NOISE = 3.0
+# Where the sizes of the terms are looked for on known devices, and how little they may scatter.
+WIDE = Sizes(np.log([0.8, 0.05, 0.03, 0.04]), np.full(4, 1.5))
+LEAST_SPREAD, LEARNED_FROM = 0.4, 100
+# HELP (Lee et al., NeurIPS 2021), 10 + 10 samples: Spearman on the middle 80 % of the latencies.
+HELP = {"fbnet": ("8 devices", 0.878), "nb201": ("6 devices", 0.932)}
+TARGETS = {
+    ("fbnet", 10): (0.925, 0.88, 0.059),
+    ("fbnet", 20): (0.933, 0.905, 0.053),
+    ("nb201", 10): (0.959, 0.74, None),
+    ("nb201", 20): (0.964, 0.77, None),
+    ("ofa", 10): (0.916, 0.88, 0.062),
+    ("ofa", 20): (0.92, 0.90, None),
+}
+
+
+def ridge(x: Floats, y: Floats, weight: Floats) -> tuple[Floats, float]:
+    """Ridge regression with intercept, its strength by closed-form leave-one-out; coefficients and intercept."""
+    centre, mean = np.average(x, axis=0, weights=weight**2), float(np.average(y, weights=weight**2))
+    a, b = (x - centre) * weight[:, None], (y - mean) * weight
+    values, vectors = np.linalg.eigh(a.T @ a)
+    values, rotated, projected = np.maximum(values, 0), a @ vectors, vectors.T @ (a.T @ b)
+    leverage = (weight / np.linalg.norm(weight)) ** 2
+
+    def error(strength: float) -> float:
+        shrink = 1 / (values + strength)
+        left = b - rotated @ (shrink * projected)
+        return float(np.mean((left / np.maximum(1 - rotated**2 @ shrink - leverage, 1e-6)) ** 2))
+
+    strength = min(np.logspace(-4, 4, 17) * max(values[-1] / len(y), 1e-12), key=error)
+    found = vectors @ (projected / (values + strength))
+    return found, mean - float(centre @ found)
+
+
+class Known:
+    """What other devices tell of a table's space."""
+
+    def __init__(self, table: LatencyTable) -> None:
+        self.table = table
+        self.known, self.fresh = np.arange(table.known), np.arange(table.known, min(table.known + FRESH, len(table.codes)))
+        codes = table.codes[self.known]
+        features = FeatureTable.of(table.space).of_codes(codes)
+        self.centre, deviation = features.mean(0), features.std(0)
+        self.unit = np.divide(
+            1.0, deviation, out=np.zeros_like(deviation), where=deviation > 1e-9 * np.maximum(np.abs(self.centre), 1e-300)
+        )
+        self.choices = Choices(table.space, codes)
+        self.columns = np.concatenate([self.choices.columns(codes), (features - self.centre) * self.unit], axis=1)
+
+    @cache  # noqa: B019 few tables, all alive to the end
+    def additive(self, device: str) -> AdditiveTable:
+        """The additive table of a device of which everything is known; outliers left out."""
+        ms = self.table.of(device)[self.known]
+        low, high = np.quantile(ms, [0.005, 0.995])
+        kept = (ms >= low / 1.5) & (ms <= 1.5 * high)
+        found, constant = ridge(self.columns[kept], ms[kept], ms.mean() / ms[kept])
+        split = self.choices.centre.size
+        chosen, priced = self.choices.table(found[:split]), FeatureTable.of(self.table.space).priced(found[split:] * self.unit)
+        offset = constant - float(found[split:] * self.unit @ self.centre)
+        return AdditiveTable(chosen.base + priced.base + offset, chosen.choice + priced.choice)
+
+    @cache  # noqa: B019
+    def shape(self, devices: tuple[str, ...], sizes_from: bool = True) -> Shape:
+        """The shape that devices have in common."""
+        sizes = self.sizes(devices) if sizes_from else WIDE
+        return pooled(self.table.space, [self.additive(name) for name in devices], self.table.codes[self.known], sizes)
+
+    @cache  # noqa: B019
+    def sizes(self, devices: tuple[str, ...]) -> Sizes:
+        """Sizes of the terms on known devices, each predicted from the other families."""
+        found = []
+        for number, name in enumerate(devices):
+            others = tuple(other for other in devices if tables.family(other) != tables.family(name))
+            shape = self.shape(others, sizes_from=False)
+            rows = np.random.default_rng([1, number]).choice(self.known, LEARNED_FROM, replace=False)
+            found.append(fit(shape.design(self.table.codes[rows]), self.table.of(name)[rows], WIDE).sizes)
+        logs = np.array(found)
+        return Sizes(logs.mean(0), np.maximum(logs.std(0), LEAST_SPREAD))
+
+
+def score(predicted: Floats, measured: Floats) -> dict[str, float]:
+    """Spearman, shares within 10 % and 5 %, RMSPE, and Spearman on the middle 80 %."""
+    from scipy.stats import spearmanr
+
+    error = predicted / measured - 1
+    low, high = np.quantile(measured, [0.1, 0.9])
+    middle = (measured >= low) & (measured <= high)
+    return {
+        "spearman": float(spearmanr(predicted, measured)[0]),
+        "within_10": float(np.mean(np.abs(error) <= 0.1)),
+        "rmspe": float(np.sqrt(np.mean(error**2))),
+        "within_5": float(np.mean(np.abs(error) <= 0.05)),
+        "spearman_middle": float(spearmanr(predicted[middle], measured[middle])[0]),
+    }
+
+
+def one_proxy(known: Known, pool: list[str], rows: Floats, ms: Floats) -> Floats:
+    """The known device that ranks the samples most alike, times a scale (Lu et al., SIGMETRICS 2022: one proxy device)."""
+    from scipy.stats import spearmanr
+
+    codes = known.table.codes
+    proxy = max((known.additive(name) for name in pool), key=lambda t: float(spearmanr(t.cost(codes[rows]), ms)[0]))
+    return np.asarray(proxy.cost(codes[known.fresh]) * np.median(ms / proxy.cost(codes[rows])))
+
+
+def predict_device(known: Known, device: str, count: int, seed: int, vendors: bool) -> dict[str, Any]:
+    """One calibration with `count` samples: scores of all methods, coverage of the bounds."""
+    table = known.table
+    pool = table.pool_of(device, vendors)
+    ms, fresh = table.of(device), known.fresh
+    shape = known.shape(tuple(pool))
+    rng = np.random.default_rng([seed, count])
+    random = rng.choice(known.known, count, replace=False)
+    candidates, population = (rng.choice(known.known, n, replace=False) for n in (CANDIDATES, POPULATION))
+    noise = DESIGN_NOISE * float(np.exp(shape.sizes.medians[NOISE]))
+    designs = shape.design(table.codes[candidates]), shape.design(table.codes[population])
+    active = candidates[most_informative(*designs, count // 2, shape.sizes, noise)]
+    rows = np.concatenate([active, [r for r in random if r not in set(active.tolist())]])[:count].astype(int)
+    prior = flat_prior(FeatureTable.of(table.space))
+    model = CostModel.fit(table.space, prior, table.codes[rows], ms[rows], jitter=Jitter({}, 0.0), shape=shape)
+    predicted = model.mean(table.codes[fresh])
+    predicted = np.maximum(predicted, 0.05 * float(np.median(ms[rows])))
+    macs = exact_table(table.space, lambda layer: layer.macs)
+    work = macs.cost(table.codes)
+    physical = CostModel.fit(table.space, prior, table.codes[random], ms[random]).mean(table.codes[fresh])
+    result: dict[str, Any] = {
+        "nagsdk": score(predicted, ms[fresh]),
+        "nagsdk, no pool": score(np.maximum(physical, 1e-3), ms[fresh]),
+        "one proxy device": score(one_proxy(known, pool, random, ms[random]), ms[fresh]),
+        "MACs x scale": score(work[fresh] * np.median(ms[random] / work[random]), ms[fresh]),
+    }
+    if model.most_confidence >= CONFIDENCE:
+        upper = model.upper(table.codes[fresh], CONFIDENCE)
+        near = np.argsort(predicted / work[fresh])[:NEAR_FRONTIER]
+        held = ms[fresh] <= upper
+        result["bound"] = {
+            "random": float(held.mean()),
+            "near_frontier": float(held[near].mean()),
+            "median_excess": float(np.median(upper / ms[fresh] - 1)),
+        }
+    return result
+
+
+def run_table(name: str, folder: Path, seeds: int, vendors: bool, told: Callable[[str], None]) -> dict[str, Any]:
+    """All devices of one table."""
+    known = Known(READERS[name](folder))
+    devices: dict[str, Any] = {}
+    for device in known.table.targets:
+        ceiling = score(known.additive(device).cost(known.table.codes[known.fresh]), known.table.of(device)[known.fresh])
+        devices[device] = {"ceiling": ceiling, "samples": {}}
+        for count in COUNTS:
+            runs = [predict_device(known, device, count, seed, vendors) for seed in range(seeds)]
+            devices[device]["samples"][count] = {
+                method: {key: float(np.mean([run[method][key] for run in runs])) for key in runs[0][method]} for method in runs[0]
+            }
+        told(f"{name} {device}")
+    return devices
+
+
+def means(devices: dict[str, Any], count: int, method: str, names: tuple[str, ...] | None = None) -> dict[str, float]:
+    """Mean over devices."""
+    rows = [d["samples"][count][method] for name, d in devices.items() if names is None or name in names]
+    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+
+
+def show(report: dict[str, Any]) -> None:
+    """Prints the table."""
+    print(f"{'mean over devices':<38}{'N':>4}{'Spearman':>10}{'±10 %':>7}{'RMSPE':>8}{'±5 %':>7}{'middle 80 %':>13}   target")
+    for name, devices in report["tables"].items():
+        groups: list[tuple[str, tuple[str, ...] | None]] = [(name, None)]
+        if name == "fbnet":
+            groups.append(("fbnet, not additive", tuple(d for d in devices if d not in ADDITIVE)))
+        for label, names in groups:
+            for method in ("nagsdk", "nagsdk, no pool", "one proxy device", "MACs x scale"):
+                for count in COUNTS:
+                    m = means(devices, count, method, names)
+                    target = TARGETS.get((name, count)) if method == "nagsdk" and names is None else None
+                    print(
+                        f"{label + ': ' + method:<38}{count:>4}{m['spearman']:>10.3f}{m['within_10']:>7.3f}{m['rmspe']:>8.3f}"
+                        f"{m['within_5']:>7.3f}{m['spearman_middle']:>13.3f}   {target or ''}"
+                    )
+        if name in HELP:
+            print(f"{name + ': HELP, published, ' + HELP[name][0]:<38}{'20':>4}{'':>32}{HELP[name][1]:>13.3f}")
+        for count in (10, 20):
+            b = means(devices, count, "bound")
+            print(
+                f"{name}: upper bound at 0.9, N={count}: covers {b['random']:.3f} of random, {b['near_frontier']:.3f} near the frontier; "
+                f"median excess {b['median_excess']:.3f}"
+            )
+    reachable = [d for devices in report["tables"].values() for d in devices.values() if d["ceiling"]["within_10"] >= 0.95]
+    for count in (10, 20):
+        reached = sum(d["samples"][count]["nagsdk"]["within_10"] >= 0.95 for d in reachable)
+        print(f"pairs with 95 % within 10 %, N={count}: {reached} of {len(reachable)} whose ceiling allows it")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with help_fbnet.csv, help_nb201.csv, help_ofa_mbv3.csv")
+    parser.add_argument("--tables", default="fbnet,nb201,ofa")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--vendors", action="store_true", help="leave out the target's maker and kind, not only its batch sizes")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    names = options.tables.split(",")
+    if not options.data.is_dir() or not set(names) <= set(READERS):
+        parser.error(f"--data takes the folder of the tables, --tables some of {', '.join(READERS)}")
+    told = lambda text: print(f"\r{text:<60}", end="", file=sys.stderr)  # noqa: E731
+    report = {"tables": {n: run_table(n, options.data, options.seeds, options.vendors, told) for n in names}, "seeds": options.seeds}
+    print(file=sys.stderr)
+    print(json.dumps(report, indent=2)) if options.json else show(report)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""``nagsdk store``."""
+
+from __future__ import annotations
+
+import click
+
+from nagsdk.cli import output as o
+
+
+@click.group("store")
+def command() -> None:
+    """Keep, move and forget measurements.
+
+    Every reading that was ever taken is kept, under the device, its runtime and settings, and the architecture.
+    """
+
+
+@command.command("export")
+@click.argument("file", type=click.Path(dir_okay=False))
+@o.json_option
+def export(file: str, as_json: bool) -> None:
+    """Write all measurements to FILE, for another machine."""
+    from nagsdk import api
+
+    _tell({"readings": api.export_store(file), "file": file}, "{readings} readings were written to {file}.", as_json)
+
+
+@command.command("import")
+@click.argument("file", type=click.Path(dir_okay=False))
+@o.json_option
+def import_(file: str, as_json: bool) -> None:
+    """Add the measurements of FILE; those that are known already stay as they are."""
+    from nagsdk import api
+
+    _tell({"readings": api.import_store(file), "file": file}, "{readings} new readings were added.", as_json)
+
+
+@command.command("prune")
+@click.option("--older-than", "days", type=click.FloatRange(min=0), required=True, metavar="DAYS", help="Forget what is older.")
+@o.json_option
+def prune(days: float, as_json: bool) -> None:
+    """Forget old measurements. Calibrated cost models stay."""
+    from nagsdk import api
+
+    _tell({"readings": api.prune_store(days)}, "{readings} readings were forgotten.", as_json)
+
+
+def _tell(content: dict[str, object], text: str, as_json: bool) -> None:
+    if as_json:
+        o.print_json(content)
+    else:
+        click.echo(text.format(**content))

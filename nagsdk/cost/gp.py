@@ -1,0 +1,201 @@
+"""Few-shot regression of latencies: linear Gaussian terms whose sizes the measurements tell.
+
+In units of its scale, a latency is a known shape times (1 + slope), plus the directions in which known devices
+differ, plus prices of physical features that differ from the known ones, plus what single choices add, plus
+noise in proportion to the latency. Every term is Gaussian, so the posterior is that of a Gaussian process with
+linear kernels (Rasmussen and Williams, 2006, chapter 2), and its mean stays additive over the choices of a space.
+
+The sizes of the terms have log-normal priors. Their posterior mean is a weighted sum over quasi-random draws,
+weights being marginal likelihoods: it needs no optimiser and is the same in every run. Readings that a model
+without them finds unlikely count less (iterated reweighting by standardised leave-one-out residuals).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from nagsdk.cost.table import Floats
+
+TERMS = ("directions", "physical", "choices", "noise")
+NOISE = TERMS.index("noise")
+# Variance of the slope: the scale of a device is as good as free.
+SLOPE = 4.0
+_DRAWS = 128
+_REWEIGHTINGS, _LEAST_TO_REWEIGHT, _OUTLIER = 2, 8, 2.0
+_MEDIAN_TO_SIGMA = 1.4826
+_JITTER = 1e-9
+# An additive shape of devices that are not quite additive may reach down to nothing.
+_LEAST_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Log-normal priors of the terms' standard deviations, in the order of `TERMS`, in units of a typical latency.
+
+    Attributes:
+        medians: Natural logarithms, shape (4,).
+        spreads: Standard deviations of the logarithms, shape (4,).
+    """
+
+    medians: Floats
+    spreads: Floats
+
+
+@dataclass(frozen=True)
+class Design:
+    """Architectures as the regression sees them.
+
+    Attributes:
+        mean: Their latencies in the known shape, 1 on average, shape (n,).
+        terms: Columns of directions, physical features and choices, shapes (n, K), (n, F), (n, C).
+    """
+
+    mean: Floats
+    terms: tuple[Floats, Floats, Floats]
+
+    def kernels(self, other: Design) -> Floats:
+        """Covariances at unit sizes, shape (3, n, other's n)."""
+        return np.stack([mine @ theirs.T for mine, theirs in zip(self.terms, other.terms, strict=True)])
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """What the regression found.
+
+    Attributes:
+        design: The measured architectures.
+        scale: Milliseconds of the known shape's unit.
+        slope: Of the known shape.
+        coefficients: Of the columns of every term, shapes (K,), (F,), (C,).
+        sizes: Logarithms of the terms' standard deviations, shape (4,).
+        residual: Measured minus the known shape, over the scale, shape (n,).
+        noise: Variances of the measurements over the square of the scale, shape (n,).
+        inverse: Of the covariance of the measurements, shape (n, n).
+        left_out_ms: Predictions without the sample itself, shape (n,).
+        left_out_sd_ms: Their standard deviations with ordinary noise, shape (n,).
+    """
+
+    design: Design
+    scale: float
+    slope: float
+    coefficients: tuple[Floats, Floats, Floats]
+    sizes: Floats
+    residual: Floats
+    noise: Floats
+    inverse: Floats
+    left_out_ms: Floats
+    left_out_sd_ms: Floats
+
+    def predict(self, design: Design) -> tuple[Floats, Floats]:
+        """Means and standard deviations in milliseconds (noise of a median included), shapes (n,)."""
+        mean = design.mean * (1 + self.slope)
+        for columns, found in zip(design.terms, self.coefficients, strict=True):
+            mean = mean + columns @ found
+        squares = np.exp(2 * self.sizes)
+        across = np.tensordot(squares[:NOISE], design.kernels(self.design), 1) + SLOPE * np.outer(design.mean, self.design.mean)
+        own = SLOPE * design.mean**2 + sum(s * (term**2).sum(1) for s, term in zip(squares[:NOISE], design.terms, strict=True))
+        variance = np.maximum(own - ((across @ self.inverse) * across).sum(1), 0.0) + squares[NOISE] * mean**2
+        return self.scale * mean, self.scale * np.sqrt(variance)
+
+
+def fit(design: Design, values: Floats, sizes: Sizes) -> Posterior:
+    """Fits the terms to measured latencies.
+
+    Args:
+        design: The measured architectures, n >= 2.
+        values: Their latencies in milliseconds, shape (n,).
+        sizes: Priors.
+    """
+    scale = float(np.median(values / design.mean))
+    observed = values / scale
+    residual = observed - design.mean
+    kernels = design.kernels(design)
+    shape = SLOPE * np.outer(design.mean, design.mean)
+    draws = sizes.medians + sizes.spreads * _normal_draws(len(TERMS))
+    doubt = np.ones(len(values))
+    for turn in range(_REWEIGHTINGS + 1):
+        found = _mean_size(draws, kernels, shape, residual, observed**2 * doubt)
+        noise = np.exp(2 * found[NOISE]) * observed**2 * doubt + _JITTER
+        inverse = np.asarray(np.linalg.inv(np.tensordot(np.exp(2 * found[:NOISE]), kernels, 1) + shape + np.diag(noise)), dtype=np.float64)
+        dual, precision = inverse @ residual, np.diag(inverse)
+        unlikely = np.abs(dual) / np.sqrt(precision)
+        if turn == _REWEIGHTINGS or len(values) < _LEAST_TO_REWEIGHT:
+            break
+        spread = max(1.0, _MEDIAN_TO_SIGMA * float(np.median(unlikely)))
+        doubt = doubt * np.maximum(1.0, unlikely / (_OUTLIER * spread)) ** 2
+    ordinary = np.exp(2 * found[NOISE]) * observed**2
+    directions, physical, choices = (np.exp(2 * s) * term.T @ dual for s, term in zip(found[:NOISE], design.terms, strict=True))
+    return Posterior(
+        design,
+        scale,
+        float(SLOPE * design.mean @ dual),
+        (directions, physical, choices),
+        found,
+        residual,
+        noise,
+        inverse,
+        scale * (observed - dual / precision),
+        scale * np.sqrt(np.maximum(1 / precision - noise, 0.0) + ordinary),
+    )
+
+
+def _mean_size(draws: Floats, kernels: Floats, shape: Floats, residual: Floats, noise: Floats) -> Floats:
+    """Posterior mean of the logarithms of the sizes, shape (4,)."""
+    covariance = np.tensordot(np.exp(2 * draws[:, :NOISE]), kernels, 1) + shape
+    diagonal = np.arange(len(residual))
+    covariance[:, diagonal, diagonal] += np.exp(2 * draws[:, NOISE:]) * noise + _JITTER
+    factor = np.linalg.cholesky(covariance)
+    white = np.linalg.solve(factor, np.broadcast_to(residual[:, None], (len(draws), len(residual), 1)))[..., 0]
+    likelihood = -0.5 * (white**2).sum(1) - np.log(factor[:, diagonal, diagonal]).sum(1)
+    weight = np.exp(likelihood - likelihood.max())
+    mean: Floats = weight @ draws / weight.sum()
+    return mean
+
+
+@cache
+def _normal_draws(dimensions: int) -> Floats:
+    """Quasi-random standard normal draws, shape (128, dimensions): the additive recurrence of least discrepancy (Roberts, 2018)."""
+    from scipy.special import ndtri
+
+    ratio = 2.0
+    for _ in range(40):
+        ratio = (1 + ratio) ** (1 / (dimensions + 1))
+    steps = ratio ** -np.arange(1.0, dimensions + 1)
+    draws: Floats = ndtri((0.5 + np.arange(1, _DRAWS + 1)[:, None] * steps) % 1)
+    return draws
+
+
+def most_informative(candidates: Design, population: Design, count: int, sizes: Sizes, noise: float, given: int = 0) -> list[int]:
+    """Candidates whose measurement would make the population's latencies most certain, one after the other.
+
+    Active learning by expected variance (Cohn, 1996): each choice lowers the mean relative variance of the population most.
+
+    Args:
+        candidates: What may be measured.
+        population: What shall be predicted.
+        count: How many to pick.
+        sizes: Of the terms; their medians are used.
+        noise: Relative standard deviation of a measurement.
+        given: So many first candidates are picked in any case.
+
+    Returns:
+        Their indices, the given ones first.
+    """
+    directions, physical, choices = (np.concatenate(pair) for pair in zip(candidates.terms, population.terms, strict=True))
+    both = Design(np.concatenate([candidates.mean, population.mean]), (directions, physical, choices))
+    covariance = np.tensordot(np.exp(2 * sizes.medians[:NOISE]), candidates.kernels(both), 1)
+    typical = np.maximum(both.mean, _LEAST_SHARE)
+    covariance = (covariance + SLOPE * np.outer(candidates.mean, both.mean)) / np.outer(typical[: len(candidates.mean)], typical)
+    size = len(candidates.mean)
+    chosen: list[int] = []
+    for number in range(min(count, size)):
+        variance = np.diag(covariance[:, :size])
+        gain = (covariance[:, size:] ** 2).mean(1) / (variance + noise**2)
+        gain[chosen] = -1.0
+        pick = number if number < given else int(gain.argmax())
+        chosen.append(pick)
+        covariance = covariance - np.outer(covariance[:, pick], covariance[pick]) / (variance[pick] + noise**2)
+    return chosen

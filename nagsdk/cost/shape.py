@@ -1,0 +1,223 @@
+"""What is known of a device's latencies over one space before it is measured, and the table that measurements make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from nagsdk.cost.features import FEATURES, FeatureTable
+from nagsdk.cost.gp import NOISE, SLOPE, Design, Posterior, Sizes
+from nagsdk.cost.table import AdditiveTable, Floats
+from nagsdk.space.base import Codes, SearchSpace
+
+_POPULATION = 1000
+_MOST_DIRECTIONS = 6
+_SAME = 1e-9
+
+
+@dataclass(frozen=True)
+class Prices:
+    """The known shape where it is physical, in units of a typical latency: then prices stay non-negative.
+
+    Attributes:
+        mean: Price per unit of every feature, shape (F,).
+        directions: How known devices differ, each one standard deviation long, shape (K, F).
+    """
+
+    mean: Floats
+    directions: Floats
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The known shape of a device's latencies over a space.
+
+    Attributes:
+        space: The space.
+        population: Architectures that latencies and columns are scaled by, shape (n, decisions).
+        mean: Latencies of the known shape, 1 on average.
+        directions: Differences between known devices, each one standard deviation long.
+        unit: How far the price of each feature may move at unit size, shape (F,).
+        centre: Features at which such a move changes nothing, shape (F,).
+        sizes: Priors of the terms' sizes.
+        prices: Where mean and directions are priced features.
+    """
+
+    space: SearchSpace
+    population: Codes
+    mean: AdditiveTable
+    directions: tuple[AdditiveTable, ...]
+    unit: Floats
+    centre: Floats
+    sizes: Sizes
+    prices: Prices | None = None
+
+    @cached_property
+    def choices(self) -> Choices:
+        """Columns of single choices."""
+        return Choices(self.space, self.population)
+
+    def design(self, codes: Codes) -> Design:
+        """Columns of architectures."""
+        features = FeatureTable.of(self.space).of_codes(codes)
+        directions = np.stack([table.cost(codes) for table in self.directions], 1) if self.directions else np.zeros((len(codes), 0))
+        return Design(self.mean.cost(codes), (directions, (features - self.centre) * self.unit, self.choices.columns(codes)))
+
+    def table(self, found: Posterior, codes: Codes) -> AdditiveTable:
+        """The additive table of what the regression found, in milliseconds.
+
+        Where the known shape is physical and a price would be negative, the most likely non-negative prices
+        take the place of the unconstrained ones.
+
+        Args:
+            found: By a regression on `design(codes)`.
+            codes: The measured architectures.
+        """
+        directions, physical, choices = found.coefficients
+        moved = physical * self.unit
+        if self.prices is not None:
+            total = self.prices.mean * (1 + found.slope) + directions @ self.prices.directions + moved
+            if (total < 0).any():
+                total, choices = self._nonnegative(self.prices, found, codes)
+            parts = [(found.scale, FeatureTable.of(self.space).priced(total)), (found.scale, self.choices.table(choices))]
+            return _tidy(self.space, _sum(self.space, parts))
+        weights = found.scale * np.array([1 + found.slope, *directions, 1.0, 1.0])
+        tables = [self.mean, *self.directions, FeatureTable.of(self.space).priced(moved), self.choices.table(choices)]
+        table = _sum(self.space, list(zip(weights.tolist(), tables, strict=True)))
+        return _tidy(self.space, AdditiveTable(table.base - found.scale * float(moved @ self.centre), table.choice))
+
+    def _nonnegative(self, known: Prices, found: Posterior, codes: Codes) -> tuple[Floats, Floats]:
+        """Most likely prices that are not negative (non-negative least squares, whitened), and coefficients of choices."""
+        from scipy.optimize import nnls
+
+        squares = np.exp(2 * found.sizes)
+        columns = found.design.terms[2]
+        features = FeatureTable.of(self.space).of_codes(codes)
+        values = found.residual + found.design.mean
+        rest = squares[NOISE - 1] * columns @ columns.T + np.diag(found.noise)
+        prior = SLOPE * np.outer(known.mean, known.mean) + squares[0] * known.directions.T @ known.directions
+        used = self.unit > 0
+        prior = (prior + squares[1] * np.diag(self.unit**2))[np.ix_(used, used)]
+        # In units of how far each price may move: their sizes span many orders of magnitude.
+        unit = self.unit[used]
+        prior_root, rest_root = (np.linalg.cholesky(m) for m in (prior / np.outer(unit, unit), rest))
+        rows = np.concatenate([np.linalg.solve(prior_root, np.eye(len(unit))), np.linalg.solve(rest_root, features[:, used] * unit)])
+        right = np.concatenate([np.linalg.solve(prior_root, known.mean[used] / unit), np.linalg.solve(rest_root, values)])
+        solution, _ = nnls(rows, right, maxiter=100 * rows.shape[1])
+        total = np.where(used, 0.0, known.mean * (1 + found.slope))
+        total[used] = solution * unit
+        choices: Floats = squares[NOISE - 1] * columns.T @ np.linalg.solve(rest, values - features @ total)
+        return total, choices
+
+
+class Choices:
+    """A column per choice, and another one that grows with the pixels where a space has several resolutions.
+
+    Args:
+        space: The space.
+        population: Architectures by which the columns are centred and scaled.
+    """
+
+    def __init__(self, space: SearchSpace, population: Codes) -> None:
+        self.space = space
+        resolutions = np.array(space.resolutions, dtype=np.float64)
+        self.pixels = (resolutions / resolutions.max()) ** 2
+        known = self._raw(population)
+        self.centre = known.mean(0)
+        self.norm = max(float(np.sqrt(((known - self.centre) ** 2).sum(1).mean())), np.finfo(float).tiny)
+
+    def _raw(self, codes: Codes) -> Floats:
+        width = self.space.one_hot_width
+        columns = np.empty((len(codes), 2 * width + 1 if len(self.pixels) > 1 else width))
+        columns[:, :width] = self.space.one_hot(codes)
+        if len(self.pixels) > 1:
+            pixels = self.pixels[codes[:, 0].astype(np.intp)]
+            np.multiply(columns[:, :width], pixels[:, None], out=columns[:, width:-1])
+            columns[:, -1] = pixels
+        return columns
+
+    def columns(self, codes: Codes) -> Floats:
+        """Centred columns, of unit length on average, shape (n, C)."""
+        columns = self._raw(codes)
+        columns -= self.centre
+        columns /= self.norm
+        return columns
+
+    def table(self, coefficients: Floats) -> AdditiveTable:
+        """The additive table of prices of the columns, shape (C,)."""
+        width, sizes = self.space.one_hot_width, self.space.sizes
+        prices = coefficients / self.norm
+        several = len(self.pixels) > 1
+        growing, alone = (prices[width : 2 * width], float(prices[2 * width])) if several else (np.zeros(width), 0.0)
+        exists = np.arange(int(sizes.max())) < sizes[:, None]
+        choice = np.zeros((len(self.pixels), *exists.shape))
+        choice[:, exists] = prices[:width] + growing * self.pixels[:, None]
+        return AdditiveTable(alone * self.pixels - prices @ self.centre, choice)
+
+
+def population(space: SearchSpace) -> Codes:
+    """Architectures that stand for a space, the same ones every time."""
+    return space.sample(_POPULATION, np.random.default_rng(0))
+
+
+def pooled(space: SearchSpace, tables: Sequence[AdditiveTable], codes: Codes, sizes: Sizes) -> Shape:
+    """The shape that known devices have in common, and the directions in which they differ.
+
+    Args:
+        space: Any space.
+        tables: Latencies of known devices over it, in any units.
+        codes: Architectures that stand for the space.
+        sizes: Priors of the terms' sizes.
+    """
+    scaled = [_sum(space, [(1 / float(table.cost(codes).mean()), table)]) for table in tables]
+    shares, rows = directions_of(np.stack([table.cost(codes) for table in scaled], 1))
+    mean, *directions = (_sum(space, list(zip(weights.tolist(), scaled, strict=True))) for weights in (shares, *rows))
+    features = FeatureTable.of(space).of_codes(codes)
+    # Features that are the same in all architectures differ by rounding only.
+    deviation = np.where(np.ptp(features, axis=0) > _SAME * np.abs(features).max(0), features.std(0), 0.0)
+    lengths = deviation * np.sqrt(max(int((deviation > 0).sum()), 1))
+    unit = np.divide(1.0, lengths, out=np.zeros(len(FEATURES)), where=lengths > 0)
+    return Shape(space, codes, mean, tuple(directions), unit, features.mean(0), sizes)
+
+
+def directions_of(values: Floats) -> tuple[Floats, Floats]:
+    """Weights of devices whose weighted sums are their mean and the directions in which they differ.
+
+    Args:
+        values: Of every device, scaled to a mean of 1, shape (n, devices).
+
+    Returns:
+        Weights of the mean, shape (devices,), and of the directions, each one standard deviation long, largest first,
+        shape (K, devices).
+    """
+    mean = values.mean(1)
+    loadings = np.linalg.svd(values - mean[:, None], full_matrices=False)[2][: min(_MOST_DIRECTIONS, values.shape[1] - 1)]
+    lengths = np.sqrt((loadings**2).mean(1))
+    rows: Floats = (loadings - loadings.mean(1, keepdims=True)) * lengths[:, None]
+    return np.full(values.shape[1], 1 / values.shape[1]), rows
+
+
+def _tidy(space: SearchSpace, table: AdditiveTable) -> AdditiveTable:
+    """The same costs, with those of resolutions in the base, and no negative price of a decision that is always taken."""
+    base, choice = table.base.copy(), table.choice.copy()
+    resolutions = np.arange(len(base))
+    base += choice[resolutions, 0, resolutions]
+    choice[:, 0] = 0.0
+    for d, (decision, size) in enumerate(zip(space.decisions, space.sizes.tolist(), strict=True)):
+        if decision.active_if is None:
+            below = np.minimum(choice[:, d, :size].min(1), 0.0)
+            choice[:, d, :size] -= below[:, None]
+            base += below
+    return AdditiveTable(base, choice)
+
+
+def _sum(space: SearchSpace, parts: Sequence[tuple[float, AdditiveTable]]) -> AdditiveTable:
+    base = np.zeros(len(space.resolutions))
+    choice = np.zeros((len(space.resolutions), len(space.sizes), int(space.sizes.max())))
+    for weight, table in parts:
+        base += weight * table.base
+        choice += weight * table.choice
+    return AdditiveTable(base, choice)

@@ -1,0 +1,68 @@
+"""The picture of a calibration: predicted against measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from nagsdk.cost.calibrate import Calibration
+from nagsdk.errors import UsageError
+from nagsdk.files import writing
+
+SUFFIXES = (".svg", ".png", ".pdf")
+_BAND = 0.1
+
+
+def check(path: Path) -> None:
+    """Refuses a picture that could not be drawn, before anything is measured.
+
+    Raises:
+        UsageError: The suffix is not known, or matplotlib is not installed.
+    """
+    from importlib.util import find_spec
+
+    if path.suffix not in SUFFIXES:
+        raise UsageError(f"{path} cannot be drawn: its suffix says no format.", f"Use one of: {', '.join(SUFFIXES)}.")
+    if find_spec("matplotlib") is None:
+        raise UsageError("Pictures need matplotlib, which is not installed.", "pip install 'nagsdk[report]'")
+
+
+def draw(calibration: Calibration, title: str, path: Path) -> None:
+    """Draws every measured architecture, predicted by a model that was fitted without it.
+
+    Raises:
+        OutputError: The picture cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    samples, accuracy = calibration.model.calibrated, calibration.model.accuracy
+    figure = Figure(figsize=(6, 5.4), layout="constrained")
+    axes = figure.subplots()
+    both = np.concatenate([samples.p50_ms, samples.left_out_ms])
+    ends = np.array([both.min() * 0.93, both.max() * 1.07])
+    axes.fill_between(ends, ends * (1 - _BAND), ends * (1 + _BAND), color="#dde6f0", label=f"±{_BAND:.0%}")
+    axes.plot(ends, ends, color="#8899aa", linewidth=1)
+    axes.errorbar(
+        samples.p50_ms,
+        samples.left_out_ms,
+        yerr=samples.left_out_sd_ms,
+        fmt="o",
+        markersize=4,
+        color="#1f4e79",
+        elinewidth=1,
+        label="left out one by one, ±1 sd",
+    )
+    axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, xlabel="measured p50 (ms)", ylabel="predicted (ms)")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:.3g}")
+        axis.set_minor_formatter("{x:.3g}")
+        axis.set_tick_params(which="minor", labelsize=8)
+    axes.set_title(
+        f"{title}\n{accuracy['within_5_percent']:.0%} within 5 %, {accuracy['within_10_percent']:.0%} within 10 %, n = {len(samples)}",
+        fontsize=10,
+    )
+    axes.legend(loc="upper left", frameon=False)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
