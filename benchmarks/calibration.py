@@ -44,7 +44,7 @@ CANDIDATES, POPULATION = 600, 400
 # A device may be noisier than those that are known.
 DESIGN_NOISE = 3.0
 # Where the sizes of the terms are looked for on known devices, and how little they may scatter.
-WIDE = Sizes(np.log([0.8, 0.05, 0.03, 0.04]), np.full(4, 1.5))
+WIDE = Sizes(np.log([0.8, 0.05, 0.03, 0.04]), np.full(4, 0.8))
 LEAST_SPREAD, LEARNED_FROM = 0.4, 100
 # HELP (Lee et al., NeurIPS 2021), 10 + 10 samples: Spearman on the middle 80 % of the latencies.
 HELP = {"fbnet": ("8 devices", 0.878), "nb201": ("6 devices", 0.932)}

@@ -35,6 +35,7 @@ def draw(calibration: Calibration, title: str, path: Path) -> None:
         OutputError: The picture cannot be written.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     samples, accuracy = calibration.model.calibrated, calibration.model.accuracy
     figure = Figure(figsize=(6, 5.4), layout="constrained")
@@ -55,9 +56,9 @@ def draw(calibration: Calibration, title: str, path: Path) -> None:
     )
     axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, xlabel="measured p50 (ms)", ylabel="predicted (ms)")
     for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
         axis.set_major_formatter("{x:.3g}")
-        axis.set_minor_formatter("{x:.3g}")
-        axis.set_tick_params(which="minor", labelsize=8)
+        axis.set_minor_formatter(NullFormatter())
     axes.set_title(
         f"{title}\n{accuracy['within_5_percent']:.0%} within 5 %, {accuracy['within_10_percent']:.0%} within 10 %, n = {len(samples)}",
         fontsize=10,
