@@ -1,0 +1,113 @@
+"""LiteRT on the CPU of this machine, in a process of its own."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+from nagsdk.architecture import LayerSpec
+from nagsdk.device.backend import Backend, Presence, Session, Tensor
+from nagsdk.device.description import Device
+from nagsdk.device.host import processor
+from nagsdk.errors import DeviceError, DeviceUnavailableError
+from nagsdk.graph.ir import Graph
+
+# Distribution -> package; tflite-runtime is the predecessor, last released in 2023.
+RUNTIMES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
+_INSTALL = "Install it: pip install 'nagsdk[litert]'."
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the worker is started with.
+
+    Attributes:
+        threads: Threads of one inference.
+        package: Of the runtime; see `RUNTIMES`.
+        split_depthwise: Whether 7x7 depthwise convolutions are written as sums of smaller ones.
+        cores: Cores to stay on; empty for all.
+    """
+
+    threads: int
+    package: str
+    split_depthwise: bool
+    cores: tuple[int, ...]
+
+    @classmethod
+    def of(cls, device: Device) -> Settings:
+        """Reads the options `runtime` (a key of `RUNTIMES`), `split_depthwise` (0 or 1) and `cores` (such as ``2,3``; Linux).
+
+        Raises:
+            DeviceError: An option that is none of these, or has an impossible value.
+        """
+        options = {"runtime": "", "split_depthwise": "1", "cores": "", **dict(device.options)}
+        cores = options["cores"].split(",") if options["cores"] else []
+        runtime = options["runtime"] or _installed()
+        known = len(options) == 3 and runtime in RUNTIMES and options["split_depthwise"] in ("0", "1")
+        if not known or not all(c.strip().isdecimal() for c in cores) or (cores and not hasattr(os, "sched_setaffinity")):
+            raise DeviceError(
+                f"The options of the device {device.id} do not suit this backend: {options}.",
+                f"Use runtime ({' or '.join(RUNTIMES)}), split_depthwise (0 or 1) and, on Linux, cores (numbers such as 2,3).",
+            )
+        return cls(device.threads, RUNTIMES[runtime], options["split_depthwise"] == "1", tuple(int(c) for c in cores))
+
+
+class LiteRtBackend(Backend):
+    """Exports TFLite files and runs them with LiteRT on this machine's CPU; see `Settings.of` for the device options."""
+
+    id = "litert"
+    title = "LiteRT on this machine's CPU"
+    suffix = ".tflite"
+
+    def presence(self, device: Device) -> Presence:
+        """Looks for the runtime without importing it, and for the numpy that it works with."""
+        try:
+            settings = Settings.of(device)
+        except DeviceError as error:
+            return Presence(False, str(error))
+        distribution = next(name for name, package in RUNTIMES.items() if package == settings.package)
+        if importlib.util.find_spec(settings.package) is None:
+            return Presence(False, f"{distribution} is not installed. {_INSTALL}")
+        numpy = importlib.metadata.version("numpy")
+        if settings.package == "tflite_runtime" and int(numpy.split(".")[0]) >= 2:
+            return Presence(False, f"tflite-runtime works with numpy 1 only, and this is numpy {numpy}. Use its successor. {_INSTALL}")
+        properties = {
+            "processor": processor(),
+            "processor_cores": str(os.cpu_count()),
+            "machine": f"{platform.machine()} {platform.system()}",
+            "runtime": "litert",
+            "runtime_version": f"{distribution} {importlib.metadata.version(distribution)}",
+            "threads": str(settings.threads),
+            "split_depthwise": "yes" if settings.split_depthwise else "no",
+            "pinned_to": ",".join(map(str, settings.cores)) or "all cores",
+        }
+        return Presence.of(properties)
+
+    def layer_bytes(self, layer: LayerSpec, device: Device) -> float:
+        """Four bytes a number, and what tensors and operators take besides, read off exported files."""
+        return tflite_layer_bytes(layer, Settings.of(device).split_depthwise)
+
+    def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
+        """Writes a TFLite file in float32; it needs no images."""
+        from nagsdk.graph.passes import split_large_depthwise
+        from nagsdk.graph.tflite import write_tflite
+
+        write_tflite(split_large_depthwise(graph) if Settings.of(device).split_depthwise else graph, path)
+
+    def open(self, device: Device) -> Session:
+        """Starts a worker process."""
+        from nagsdk_litert.session import LiteRtSession
+
+        presence = self.presence(device)
+        if not presence.available:
+            raise DeviceUnavailableError(presence.reason, f"`nagsdk devices` shows what is there. {_INSTALL}")
+        return LiteRtSession(Settings.of(device))
+
+
+def _installed() -> str:
+    """The first of the runtimes that is installed; the first of all where none is."""
+    return next((name for name, package in RUNTIMES.items() if importlib.util.find_spec(package)), next(iter(RUNTIMES)))
