@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,6 +155,10 @@ class Backend(ABC):
             device: The target.
             images: Normalised calibration images (n, 3, h, w) for quantising backends, where the bundle has any.
         """
+
+    def inspect(self, artifact: Path) -> Mapping[str, Any]:
+        """What stands in an artifact, JSON-ready, for the manifest; nothing unless the backend reads its files."""
+        return {}
 
     def compile(self, artifact: Path, device: Device, folder: Path) -> Path:
         """Prepares an artifact for the device, which may take minutes; the result stays in `folder`.

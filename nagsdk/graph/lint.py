@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from nagsdk.errors import DeviceError
-from nagsdk.graph.tflite import ARCHITECTURE_KEY, IDENTIFIER, schema
+from nagsdk.graph.tflite import ARCHITECTURE_KEY, IDENTIFIER
+from nagsdk.graph.tflite_schema import schema
 
 _NAMES: Mapping[int, str] = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 _MOVES = ("TRANSPOSE",)

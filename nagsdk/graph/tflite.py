@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.errors import DeviceUnavailableError, UnsupportedLayerError
+from nagsdk.errors import UnsupportedLayerError
 from nagsdk.graph.ir import (
     HARD_SIGMOID,
     MULTIPLY,
@@ -29,12 +29,7 @@ from nagsdk.graph.ir import (
     Rows,
     Shape,
 )
-
-try:
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
-except ImportError as error:
-    raise DeviceUnavailableError(f".tflite files need ai-edge-litert: {error}.", "Install it: pip install 'nagsdk[litert]'.") from error
+from nagsdk.graph.tflite_schema import flatbuffers, schema
 
 INPUT, OUTPUT = "image", "logits"
 SIGNATURE = "serving_default"

@@ -6,8 +6,10 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nagsdk.architecture import LayerSpec
 from nagsdk.device.backend import Backend, Presence, Session, Tensor
@@ -15,6 +17,7 @@ from nagsdk.device.description import Device
 from nagsdk.device.host import processor
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.graph.ir import Graph
+from nagsdk.graph.passes import FAST_TAPS, split_large_depthwise
 
 # Distribution -> package; tflite-runtime is the predecessor, last released in 2023.
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
@@ -89,14 +92,21 @@ class LiteRtBackend(Backend):
 
     def layer_bytes(self, layer: LayerSpec, device: Device) -> float:
         """Four bytes a number, and what tensors and operators take besides, read off exported files."""
-        return tflite_layer_bytes(layer, Settings.of(device).split_depthwise)
+        split = layer.kind == "depthwise" and layer.kernel**2 > FAST_TAPS and Settings.of(device).split_depthwise
+        overhead = {"se": 1400.0, "add": 120.0, "pool": 500.0}.get(layer.kind, 2000.0 if split else 300.0)
+        return 4.0 * layer.folded_parameters + overhead + 120.0 * (layer.activation == "hswish")
 
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
         """Writes a TFLite file in float32; it needs no images."""
-        from nagsdk.graph.passes import split_large_depthwise
         from nagsdk.graph.tflite import write_tflite
 
         write_tflite(split_large_depthwise(graph) if Settings.of(device).split_depthwise else graph, path)
+
+    def inspect(self, artifact: Path) -> Mapping[str, Any]:
+        """Operators, and which of them delegates leave to the plain CPU kernels; see `nagsdk.graph.lint.Lint.to_dict`."""
+        from nagsdk.graph.lint import lint
+
+        return lint(artifact).to_dict()
 
     def open(self, device: Device) -> Session:
         """Starts a worker process."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,8 @@ class Worker:
 
     def load(self, request: dict[str, Any], body: bytes) -> Message:
         """Loads a file and answers its handle."""
-        network = self.make(model_path=request["path"], num_threads=self.threads)
+        # From memory: a mapped file would change under the runtime where an export overwrites it.
+        network = self.make(model_content=Path(request["path"]).read_bytes(), num_threads=self.threads)
         network.allocate_tensors()
         self.loaded += 1
         self.networks[self.loaded] = network

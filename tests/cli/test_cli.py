@@ -65,7 +65,9 @@ def test_devices_bundles_and_plugins_tell_in_json_what_they_show():
     assert device["available"] and "onnxruntime" in device["properties"]["runtime"]
     bundles = {b["name"]: b for b in json.loads(run("bundle", "list", "--json").stdout)}
     assert bundles["glyphs"]["weights"] and bundles["glyphs"]["images"] and not bundles["imagenet"]["weights"]
-    assert {p["name"]: p["state"] for p in json.loads(run("plugins", "--json").stdout)} == {"cuda": "loaded", "onnxruntime": "loaded"}
+    assert {p["name"]: p["state"] for p in json.loads(run("plugins", "--json").stdout)} == dict.fromkeys(
+        ("cuda", "litert", "onnxruntime"), "loaded"
+    )
     assert "glyphs" in run("bundle", "list").stdout and "loaded" in run("plugins").stdout
 
 
