@@ -21,6 +21,8 @@ from nagsdk.graph.passes import FAST_TAPS, split_large_depthwise
 
 # Distribution -> package; tflite-runtime is the predecessor, last released in 2023.
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
+# The machine itself, for other plugins that check their files with LiteRT.
+HOST = Device("litert-host", "this machine", "litert")
 _INSTALL = "Install it: pip install 'nagsdk[litert]'."
 
 
