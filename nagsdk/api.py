@@ -41,6 +41,7 @@ def deploy(
     threads: int | None = None,
     batch: int | None = None,
     precision: str | None = None,
+    serial: str | None = None,
     seed: int = 0,
     on_event: Listener = ignore,
 ) -> Deployment:
@@ -57,6 +58,7 @@ def deploy(
         threads: Threads of one inference; the device's own where None.
         batch: Images of one inference, likewise.
         precision: Of weights and arithmetic, such as ``"fp16"``, likewise.
+        serial: Which of several attached phones is meant, or ``"host:port"`` of one that listens there.
         seed: Of every random choice.
         on_event: Receives progress.
 
@@ -68,7 +70,7 @@ def deploy(
         NagsdkError: Any of its subclasses; see `nagsdk.errors`.
     """
     wanted = Budget.parse(budget) if isinstance(budget, str) else budget
-    bench = Workbench(device, bundle, Overrides(threads, batch, precision), on_event)
+    bench = Workbench(device, bundle, Overrides(threads, batch, precision, serial), on_event)
     folder = Path(output) if output is not None else Path("deployments") / f"{bench.bundle.name}-{bench.device.id}-{wanted}"
     deployer = Deployer(bench, None if images is None else Path(images), timing_only, resolution, seed)
     deployer.check()
@@ -92,6 +94,7 @@ def generate(
     threads: int | None = None,
     batch: int | None = None,
     precision: str | None = None,
+    serial: str | None = None,
     seed: int = 0,
     on_event: Listener = ignore,
 ) -> list[Result]:
@@ -105,6 +108,7 @@ def generate(
         threads: See `deploy`.
         batch: See `deploy`.
         precision: See `deploy`.
+        serial: See `deploy`.
         seed: See `deploy`.
         on_event: Receives progress.
 
@@ -118,7 +122,7 @@ def generate(
         raise UsageError("No budget was given.", "Give one or more, such as 80ms.")
     if len({b.metric for b in wanted}) != 1:
         raise UsageError("The budgets must limit one and the same metric.", "Call once for latencies, once for sizes, once for MACs.")
-    bench = Workbench(device, bundle, Overrides(threads, batch, precision), on_event)
+    bench = Workbench(device, bundle, Overrides(threads, batch, precision, serial), on_event)
     metric = wanted[0].metric
     model = bench.require_cost_model() if metric == LATENCY else bench.cost_model()
     table = bench.table(metric, model, resolution)
@@ -138,6 +142,7 @@ def predict(
     threads: int | None = None,
     batch: int | None = None,
     precision: str | None = None,
+    serial: str | None = None,
     on_event: Listener = ignore,
 ) -> list[Result]:
     """Accuracy and cost of given architectures, by the models alone.
@@ -150,6 +155,7 @@ def predict(
         threads: See `deploy`.
         batch: See `deploy`.
         precision: See `deploy`.
+        serial: See `deploy`.
         on_event: Receives progress.
 
     Raises:
@@ -159,7 +165,7 @@ def predict(
     model: CostModel | None = None
     identity = None
     if device is not None:
-        bench = Workbench(device, opened, Overrides(threads, batch, precision), on_event)
+        bench = Workbench(device, opened, Overrides(threads, batch, precision, serial), on_event)
         model, identity = bench.require_cost_model(), bench.device.id
     return describe(opened, read(opened, architectures, table), identity, model)
 
@@ -173,6 +179,7 @@ def profile(
     threads: int | None = None,
     batch: int | None = None,
     precision: str | None = None,
+    serial: str | None = None,
     on_event: Listener = ignore,
 ) -> list[Result]:
     """Measures given architectures on a device, with random weights.
@@ -185,12 +192,13 @@ def profile(
         threads: See `deploy`.
         batch: See `deploy`.
         precision: See `deploy`.
+        serial: See `deploy`.
         on_event: Receives progress.
 
     Raises:
         DeviceError: The device is absent, busy or fails.
     """
-    bench = Workbench(device, bundle, Overrides(threads, batch, precision), on_event)
+    bench = Workbench(device, bundle, Overrides(threads, batch, precision, serial), on_event)
     bench.require_presence()
     return profile_architectures(bench, read(bench.bundle, architectures, table))
 
@@ -214,6 +222,7 @@ def calibrate(
     threads: int | None = None,
     batch: int | None = None,
     precision: str | None = None,
+    serial: str | None = None,
     seed: int = 0,
     on_event: Listener = ignore,
 ) -> dict[str, Any]:
@@ -227,6 +236,7 @@ def calibrate(
         threads: See `deploy`.
         batch: See `deploy`.
         precision: See `deploy`.
+        serial: See `deploy`.
         seed: See `deploy`.
         on_event: Receives progress.
 
@@ -236,7 +246,7 @@ def calibrate(
     Raises:
         DeviceError: The device is absent, busy or fails.
     """
-    bench = Workbench(device, bundle, Overrides(threads, batch, precision), on_event)
+    bench = Workbench(device, bundle, Overrides(threads, batch, precision, serial), on_event)
     return {"device": bench.device.id, "bundle": bench.bundle.name, **bench.calibrate(samples, within_s, seed).to_dict()}
 
 
@@ -251,6 +261,7 @@ def export(
     threads: int | None = None,
     batch: int | None = None,
     precision: str | None = None,
+    serial: str | None = None,
     on_event: Listener = ignore,
 ) -> Deployment:
     """Writes the model file of one given architecture, checked against torch but not timed.
@@ -265,9 +276,10 @@ def export(
         threads: See `deploy`.
         batch: See `deploy`.
         precision: See `deploy`.
+        serial: See `deploy`.
         on_event: Receives progress.
     """
-    bench = Workbench(device, bundle, Overrides(threads, batch, precision), on_event)
+    bench = Workbench(device, bundle, Overrides(threads, batch, precision, serial), on_event)
     (given,) = read(bench.bundle, [architecture], None)
     folder = Path(output)
     deployer = Deployer(bench, None if images is None else Path(images), timing_only)
@@ -284,6 +296,24 @@ def devices() -> list[dict[str, Any]]:
         presence = loaded.backend_of(device).presence(device)
         found.append({**entry, "available": presence.available, "reason": presence.reason, "properties": dict(presence.properties)})
     return found
+
+
+def setup(backend: str, source: str | Path | None = None, on_event: Listener = ignore) -> dict[str, str]:
+    """Brings what a backend needs on this machine and no package has, such as the tool that measures on Android phones.
+
+    Args:
+        backend: Its id.
+        source: A file to use; None downloads it.
+        on_event: Receives progress.
+
+    Returns:
+        What was brought, with its hash.
+
+    Raises:
+        UsageError: The backend needs nothing.
+        DeviceError: It cannot be had, or is not what was recorded at first.
+    """
+    return dict(host().backends.get(backend).setup(None if source is None else Path(source), on_event))
 
 
 def plugins() -> list[dict[str, Any]]:

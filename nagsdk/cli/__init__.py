@@ -22,6 +22,7 @@ COMMANDS = {
     "export": ("export", "Write the model file of one given architecture."),
     "devices": ("devices", "What can be deployed to, and whether it is there."),
     "bundle": ("bundle", "List, inspect and fetch bundles."),
+    "android": ("android", "What measuring on Android phones needs."),
     "plugins": ("plugins", "The hardware plugins and their state."),
 }
 

@@ -116,36 +116,36 @@ class Phone:
         self._used = True
         target = f"{self.folder}/{name}"
         part, digest, size = f"{target}.part", sha256(source), source.stat().st_size
-        self.checked(f"mkdir -p {shlex.quote(self.folder)} && chmod 755 {shlex.quote(self.folder)}", "make a folder")
+        folder = shlex.quote(self.folder)
+        self.checked(f"mkdir -p {folder} && chmod 755 {folder}", "make a folder")
+        self._check_room(source)
         lost: LostError | None = None
         try:
             self._transport.push(source, part)
         except LostError as error:
             lost = error
             self.reconnect()
-        arrived = self.run(f"stat -c %s {shlex.quote(part)} && sha256sum {shlex.quote(part)}")
-        words = arrived.text.split()
-        if words[:1] == [str(size)] and digest in words and lost is None:
+        words = self.run(f"stat -c %s {shlex.quote(part)} && sha256sum {shlex.quote(part)}").text.split()
+        if lost is None and words[:1] == [str(size)] and digest in words:
             mode = "755" if executable else "644"
             self.checked(
                 f"chmod {mode} {shlex.quote(part)} && mv -f {shlex.quote(part)} {shlex.quote(target)}", f"take {source.name} into use"
             )
             return target
         self.run(f"rm -f {shlex.quote(part)}")
-        room = self._free_bytes()
-        if room is not None and room < size:
-            raise DeviceError(
-                f"The phone has no room for {source.name}: {size / 1e6:.1f} MB are needed, {room / 1e6:.1f} MB are free.",
-                "Free some space on it and start again.",
-            )
-        if lost is not None:
-            raise lost
-        raise LostError(f"{source.name} arrived damaged on the phone.", "Try another cable or port, and start again.")
+        self._check_room(source)
+        raise lost or LostError(f"{source.name} arrived damaged on the phone.", "Try another cable or port, and start again.")
 
-    def _free_bytes(self) -> int | None:
+    def _check_room(self, source: Path) -> None:
         lines = self.run(f"df -k {FOLDER}").text.strip().splitlines()
         words = lines[-1].split() if lines else []
-        return int(words[3]) * 1024 if len(words) > 3 and words[3].isdigit() else None
+        free = int(words[3]) * 1024 if len(words) > 3 and words[3].isdecimal() else None
+        size = source.stat().st_size
+        if free is not None and free < size:
+            raise DeviceError(
+                f"The phone has no room for {source.name}: {size / 1e6:.1f} MB are needed, {free / 1e6:.1f} MB are free.",
+                "Free some space on it and start again.",
+            )
 
     def reconnect(self) -> None:
         """Connects anew, for as long as a phone needs to come back.

@@ -56,7 +56,7 @@ class Counts:
             return (self.first, self.last)
         if self.count != 3:
             return None
-        between = 3 * self.mean - self.first - self.last
+        between = round(3 * self.mean - self.first - self.last)  # the tool counts whole microseconds
         return (self.first, min(max(between, self.least), self.most), self.last)
 
 

@@ -173,6 +173,7 @@ class AndroidSession(Session):
                 except LostError:
                     if attempt == _ATTEMPTS - 1:
                         raise
+                    self._phone.reconnect()
         return self._there[path]
 
     def _forget_what_is_gone(self) -> None:

@@ -217,7 +217,9 @@ def _losses(what: str) -> Iterator[None]:
     """Whatever the packages raise for a broken link, and they raise a great deal, as one error."""
     try:
         yield
-    except (*_link_errors(), OSError, KeyError, AttributeError, struct.error, UnicodeDecodeError) as error:
+    except Exception as error:
+        if not isinstance(error, (*_link_errors(), OSError, KeyError, AttributeError, struct.error, UnicodeDecodeError)):
+            raise
         raise LostError(f"The phone {what}: {type(error).__name__} {error}".rstrip() + ".", _REPLUG) from error
 
 

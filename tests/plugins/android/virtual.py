@@ -114,6 +114,21 @@ class VirtualPhone:
             asker.sendall(command.encode())
             assert asker.recv(100) == b"done"
 
+    def kill_when(self, happens):
+        """Ends the daemon, which comes back, as soon as something is so; the event returned is set then."""
+        done, deadline = threading.Event(), time.monotonic() + 20
+
+        def watch():
+            while not happens():
+                if time.monotonic() > deadline:
+                    return
+                time.sleep(0.001)
+            self.say("kill")
+            done.set()
+
+        threading.Thread(target=watch, daemon=True).start()
+        return done
+
     def set(self, name, value):
         (self.shared / name).write_text(str(value))
 
@@ -137,13 +152,14 @@ class VirtualPhone:
 
     def processes(self, pattern):
         """Command lines on the phone that hold a text."""
-        found = []
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
+        found, inside = [], self._tmp().parents[2].stat()
+        for path in Path("/proc").glob("[0-9]*"):
             try:
-                line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                line = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                root = (path / "root").stat()
             except OSError:
                 continue
-            if pattern in line and "/data/local/tmp/" in line:
+            if pattern in line and (root.st_dev, root.st_ino) == (inside.st_dev, inside.st_ino):
                 found.append(line)
         return found
 
