@@ -17,7 +17,7 @@ from nagsdk.cost.model import CostModel
 from nagsdk.deployment import CANDIDATES, Deployer
 from nagsdk.describe import describe
 from nagsdk.device.description import Overrides
-from nagsdk.errors import UsageError
+from nagsdk.errors import UnverifiedError, UsageError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.files import check_replaceable, sweep
 from nagsdk.generator.choose import choose
@@ -42,6 +42,7 @@ def deploy(
     batch: int | None = None,
     precision: str | None = None,
     serial: str | None = None,
+    require_verified: bool = False,
     seed: int = 0,
     on_event: Listener = ignore,
 ) -> Deployment:
@@ -59,6 +60,7 @@ def deploy(
         batch: Images of one inference, likewise.
         precision: Of weights and arithmetic, such as ``"fp16"``, likewise.
         serial: Which of several attached phones is meant, or ``"host:port"`` of one that listens there.
+        require_verified: Refuses to deploy for a device that is not there.
         seed: Of every random choice.
         on_event: Receives progress.
 
@@ -67,10 +69,13 @@ def deploy(
         ``unverified`` (the device is absent).
 
     Raises:
-        NagsdkError: Any of its subclasses; see `nagsdk.errors`.
+        UnverifiedError: A verified deployment is required, and the device is absent.
+        NagsdkError: Any other of its subclasses; see `nagsdk.errors`.
     """
     wanted = Budget.parse(budget) if isinstance(budget, str) else budget
     bench = Workbench(device, bundle, Overrides(threads, batch, precision, serial), on_event)
+    if require_verified and not bench.presence.available:
+        raise UnverifiedError(f"{bench.device.id} is not available, so nothing can be verified on it.", bench.presence.reason)
     folder = Path(output) if output is not None else Path("deployments") / f"{bench.bundle.name}-{bench.device.id}-{wanted}"
     deployer = Deployer(bench, None if images is None else Path(images), timing_only, resolution, seed)
     deployer.check()

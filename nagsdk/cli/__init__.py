@@ -34,7 +34,7 @@ Examples:
 
 \b
 Exit codes: 0 held or unverified, 1 our fault, 2 usage, 3 missed or infeasible,
-4 device, 5 bundle or weights.
+4 device, 5 bundle or weights, 6 not verifiable though required.
 """
 
 

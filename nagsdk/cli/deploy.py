@@ -21,6 +21,7 @@ from nagsdk.cli import output as o
     o.precision_option,
     o.serial_option,
     click.option("--confidence", default=0.9, show_default=True, help="How sure a prediction must be before it is tried."),
+    click.option("--require-verified", is_flag=True, help="Refuse to deploy for a device that is not there (exit code 6)."),
     o.seed_option,
     o.json_option,
 )
@@ -39,6 +40,7 @@ def command(
     precision: str | None,
     serial: str | None,
     confidence: float,
+    require_verified: bool,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -63,6 +65,7 @@ def command(
             batch=batch,
             precision=precision,
             serial=serial,
+            require_verified=require_verified,
             seed=seed,
             on_event=listener,
         )

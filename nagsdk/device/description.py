@@ -26,6 +26,7 @@ class Device:
         batch: Images of one inference.
         precision: Of weights and arithmetic, such as ``fp32`` or ``fp16``; the backend's first where empty.
         prior: File of a shipped prior cost model beside the description, or None.
+        caveat: What must be said wherever only the prior speaks of the device.
         options: What only the backend understands.
     """
 
@@ -37,6 +38,7 @@ class Device:
     batch: int = 1
     precision: str = ""
     prior: str | None = None
+    caveat: str = ""
     options: tuple[tuple[str, str], ...] = ()
 
 

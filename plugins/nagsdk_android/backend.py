@@ -36,7 +36,7 @@ class AndroidBackend(Backend):
             attached = find(settings)
             _, digest = tool.find(attached.properties["abi"])
         except DeviceError as error:
-            return Presence(False, str(error))
+            return Presence(False, f"{error.message} {error.next_step}")
         properties = {
             **attached.properties,
             "serial": attached.serial,
