@@ -18,7 +18,10 @@ _MOVES = ("TRANSPOSE",)
 # What delegates take of float operators that a lowered network can have: XNNPACK's README, and the operation parsers of
 # the GPU delegate's model builder, both in TensorFlow Lite.
 _COMMON = {"ADD", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "HARD_SWISH", "MEAN", "MUL", "PAD", "RELU", "RESHAPE", "SLICE"}
-DELEGATES: Mapping[str, frozenset[str]] = {"xnnpack": frozenset(_COMMON | {"DEQUANTIZE", "TRANSPOSE"}), "gpu": frozenset(_COMMON)}
+DELEGATES: Mapping[str, frozenset[str]] = {
+    "xnnpack": frozenset(_COMMON | {"DEQUANTIZE", "TRANSPOSE"}),
+    "gpu": frozenset(_COMMON | {"DEQUANTIZE"}),
+}
 
 
 @dataclass(frozen=True)

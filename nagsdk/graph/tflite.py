@@ -211,9 +211,22 @@ class _Writer:
             self.model.metadata = [metadata]
         self.model.version, self.model.description = _VERSION, "nagsdk"
         self.model.subgraphs, self.model.signatureDefs = [self.body], [signature]
-        builder = flatbuffers.Builder(sum(len(b.data) for b in self.model.buffers[1:]) + (1 << 18))
-        builder.Finish(self.model.Pack(builder), IDENTIFIER)
-        return memoryview(builder.Bytes)[builder.Head() :]
+        return packed(self.model)
+
+
+def packed(model: Any) -> memoryview:
+    """The content of a file, every constant at an aligned place.
+
+    Args:
+        model: A `ModelT` of the schema.
+    """
+    for number, buffer in enumerate(model.buffers):
+        if not isinstance(buffer, _Buffer) and buffer.data is not None and len(buffer.data):
+            model.buffers[number] = _Buffer()
+            model.buffers[number].data = bytes(buffer.data)
+    builder = flatbuffers.Builder(sum(len(b.data) for b in model.buffers if b.data is not None) + (1 << 18))
+    builder.Finish(model.Pack(builder), IDENTIFIER)
+    return memoryview(builder.Bytes)[builder.Head() :]
 
 
 def _fusible(graph: Graph) -> dict[str, str]:

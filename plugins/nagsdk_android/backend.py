@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ class AndroidBackend(Backend):
     id = "android"
     title = "Android phones (TFLite, by ADB)"
     suffix = ".tflite"
+    precisions = LiteRtBackend.precisions
 
     def __init__(self) -> None:
         self._here = LiteRtBackend()
@@ -45,18 +47,23 @@ class AndroidBackend(Backend):
             "delegate": settings.delegate,
             "allow_fallback": "yes" if settings.allow_fallback else "no",
             "threads": str(settings.threads),
+            "precision": device.precision or self.precisions[0],
             "cores": settings.cores or "all",
             "split_depthwise": "yes" if settings.split_depthwise else "no",
         }
         # By USB and by an address a phone has two serials, but one of its own.
         return Presence.of(properties, ("serial",) if "phone_serial" in properties else ())
 
+    def tolerance(self, device: Device) -> float:
+        """That of the precision."""
+        return self._here.tolerance(_here(device))
+
     def layer_bytes(self, layer: LayerSpec, device: Device) -> float:
         """That of the same file on this machine."""
         return self._here.layer_bytes(layer, _here(device))
 
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
-        """Writes a TFLite file in float32; it needs no images."""
+        """Writes a TFLite file; none of the precisions needs images."""
         self._here.export(graph, path, _here(device), images)
 
     def inspect(self, artifact: Path) -> Mapping[str, Any]:
@@ -90,4 +97,4 @@ class AndroidBackend(Backend):
 def _here(device: Device) -> Device:
     """The local device that gets the same file."""
     split = "1" if Settings.of(device).split_depthwise else "0"
-    return Device(HOST.id, HOST.title, HOST.backend, options=(("split_depthwise", split),))
+    return replace(HOST, precision=device.precision, options=(("split_depthwise", split),))

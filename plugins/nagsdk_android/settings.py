@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError
 from nagsdk_android.report import DELEGATES
+from nagsdk_litert.backend import split_by_default
 
 _NONE = "none"
 _ADDRESS = re.compile(r"[A-Za-z0-9.-]+:[0-9]{1,5}")
@@ -51,7 +52,7 @@ class Settings:
             "model": "*",
             "delegate": DELEGATES[0],
             "allow_fallback": "0",
-            "split_depthwise": "1",
+            "split_depthwise": split_by_default(device.precision),
             "cores": "",
             "cooldown_s": "120",
         }

@@ -1,3 +1,4 @@
+import dataclasses
 import importlib.metadata
 import importlib.util
 import os
@@ -20,6 +21,9 @@ CPU = Device("litert", "this machine", "litert")
 needs_runtime = pytest.mark.skipif(
     importlib.util.find_spec("ai_edge_litert") is None, reason="ai-edge-litert is not installed: pip install 'nagsdk[litert]'"
 )
+needs_quantizer = pytest.mark.skipif(
+    importlib.util.find_spec("ai_edge_quantizer") is None, reason="ai-edge-quantizer is not installed: pip install 'nagsdk[quantize]'"
+)
 
 
 def with_options(threads=1, **options: str) -> Device:
@@ -36,6 +40,57 @@ class TestConformance(BackendConformance):
     def device(self, request: pytest.FixtureRequest) -> Device:
         threads, batch, split = request.param
         return Device("litert", "this machine", "litert", threads=threads, batch=batch, options=(("split_depthwise", split),))
+
+
+@needs_runtime
+@needs_quantizer
+class TestConformanceOfSmallerNumbers(BackendConformance):
+    @pytest.fixture
+    def backend(self) -> Backend:
+        return LiteRtBackend()
+
+    @pytest.fixture(params=["fp16", "int8"])
+    def device(self, request: pytest.FixtureRequest) -> Device:
+        return dataclasses.replace(CPU, precision=request.param)
+
+
+@needs_runtime
+@needs_quantizer
+@pytest.mark.parametrize(("precision", "tensor", "share"), [("fp16", "FLOAT16", 0.6), ("int8", "INT8", 0.45)])
+def test_smaller_numbers_make_smaller_files_that_keep_everything_else(tmp_path, precision, tensor, share, capfd):
+    from nagsdk.graph.lint import lint
+    from nagsdk.graph.tflite_schema import schema
+
+    space = small_space()
+    architecture = space.architecture(resolution=48, depths=(2, 3), kernels=(7, 5, 7, 3, 3), expansions=(4,) * 5)
+    graph = trace(random_subnet(space, architecture), 48)
+    device = dataclasses.replace(CPU, precision=precision)
+    LiteRtBackend().export(graph, tmp_path / "whole.tflite", CPU)
+    LiteRtBackend().export(graph, tmp_path / "n.tflite", device)
+    assert (tmp_path / "n.tflite").stat().st_size < share * (tmp_path / "whole.tflite").stat().st_size
+    found = lint(tmp_path / "n.tflite")
+    assert found.architecture == architecture.text and found.transposes == 0
+    model = schema.Model.GetRootAs((tmp_path / "n.tflite").read_bytes(), 0)
+    assert model.SignatureDefs(0).SignatureKey() == b"serving_default"
+    kinds = [model.Subgraphs(0).Tensors(i).Type() for i in range(model.Subgraphs(0).TensorsLength())]
+    assert kinds.count(getattr(schema.TensorType, tensor)) > 10
+    buffers = [model.Buffers(i)._tab for i in range(model.BuffersLength())]
+    assert all(b.Vector(b.Offset(4)) % 16 == 0 for b in buffers if b.Offset(4))
+    estimate = sum(LiteRtBackend().layer_bytes(layer, device) for layer in space.layers(architecture))
+    assert estimate == pytest.approx((tmp_path / "n.tflite").stat().st_size, rel=0.25)
+    assert capfd.readouterr().out == ""
+
+
+def test_a_missing_quantizer_is_said(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ai_edge_quantizer" else object())
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "2.0")
+    assert "pip install 'nagsdk[quantize]'" in LiteRtBackend().presence(dataclasses.replace(CPU, precision="int8")).reason
+    assert LiteRtBackend().presence(CPU).available
+
+
+def test_int8_is_faster_whole():
+    assert not Settings.of(dataclasses.replace(CPU, precision="int8")).split_depthwise
+    assert Settings.of(dataclasses.replace(CPU, precision="fp16")).split_depthwise
 
 
 @needs_runtime
