@@ -21,6 +21,7 @@ _MOST_OUTPUT = 1 << 20
 _KILLED = 137
 # A daemon that was restarted is back within a second or two, a phone that was plugged in again within some ten.
 _RECONNECT_S = 20.0
+_LAST_RECONNECT_S = 5.0
 _PAUSE_S = 0.5
 
 
@@ -147,14 +148,17 @@ class Phone:
                 "Free some space on it and start again.",
             )
 
-    def reconnect(self) -> None:
+    def reconnect(self, patience_s: float = _RECONNECT_S) -> None:
         """Connects anew, for as long as a phone needs to come back.
+
+        Args:
+            patience_s: Seconds to try.
 
         Raises:
             DeviceUnavailableError: The phone refuses this computer.
             LostError: It did not come back.
         """
-        deadline = time.monotonic() + _RECONNECT_S
+        deadline = time.monotonic() + patience_s
         while True:
             self._transport.close()
             try:
@@ -179,13 +183,21 @@ class Phone:
         """Removes what was put on the phone and ends the connection; a phone that is gone keeps it until the next day's first use."""
         try:
             if self._used:
-                self.end_processes()
-                self.run(f"rm -rf {shlex.quote(self.folder)}; find {FOLDER} -maxdepth 1 -name '{_PREFIX}*' -mtime +0 -exec rm -rf {{}} +")
-        except (LostError, MeasurementError):
+                try:
+                    self._clean()
+                except LostError:
+                    self.reconnect(_LAST_RECONNECT_S)
+                    self._clean()
+        except DeviceError:
             pass  # the phone is gone
         finally:
             self._used = False
             self._transport.close()
+
+    def _clean(self) -> None:
+        self.end_processes()
+        old = f"find {FOLDER} -maxdepth 1 -name '{_PREFIX}*' -mtime +0 -exec rm -rf {{}} +"
+        self.run(f"rm -rf {shlex.quote(self.folder)}; {old}")
 
     def __enter__(self) -> Self:
         return self

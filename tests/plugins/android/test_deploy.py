@@ -63,3 +63,11 @@ def test_a_phone_that_is_gone_deploys_unverified_what_needs_no_timing(phone, des
     assert manifest["parity"] < 1e-5 and deployment.result.measured.top1 > 80
     assert any("did not answer" in warning and "nothing was measured" in warning for warning in deployment.result.warnings)
     phone.say("start")
+
+
+def test_the_phone_that_is_meant_may_be_named_in_the_call(phone, tmp_path):
+    text = "mbv3:r32:d=1,1,1,1:ks=3,5,5,3:e=2,2,2,2"
+    nagsdk.export(device="android", serial=phone.serial, architecture=text, precision="fp16", output=tmp_path / "out")
+    manifest = read_manifest(tmp_path / "out")
+    assert manifest["device_properties"]["serial"] == phone.serial and manifest["device_properties"]["precision"] == "fp16"
+    assert 1e-5 < manifest["parity"] < 1e-2

@@ -180,7 +180,6 @@ class TestFaults:
                 session.time(handle, 0, 3, 2.0)
             assert caught.value.next_step
             phone.heal()
-            session._phone.reconnect()
             assert len(session.time(handle, 0, 3, 60).wall_ms) == 3
 
     def test_a_daemon_that_dies_in_mid_measurement_costs_nothing(self, phone, device, network):
@@ -193,7 +192,7 @@ class TestFaults:
             assert phone.connections > before
 
     def test_a_phone_that_is_gone_for_good_is_said(self, phone, device, network, monkeypatch):
-        monkeypatch.setattr("nagsdk_android.phone._RECONNECT_S", 1.0)
+        monkeypatch.setattr(Phone.reconnect, "__defaults__", (1.0,))
         with AndroidBackend().open(device) as session:
             handle = session.load(network)
             session.time(handle, 0, 1, 60)
@@ -202,7 +201,6 @@ class TestFaults:
                 session.time(handle, 0, 3, 60)
             assert "cable" in caught.value.next_step
             phone.say("start")
-            session._phone.reconnect()
 
     def test_a_delegate_that_runs_a_part_only_is_refused_unless_allowed(self, phone, network):
         with AndroidBackend().open(device_of(phone, delegate="gpu")) as session:
@@ -230,6 +228,12 @@ class TestFaults:
             begun = time.monotonic()
             session.time(handle, 0, 1, 60)
             assert time.monotonic() - begun < 30
+
+    def test_nothing_stays_on_a_phone_whose_tool_never_ends(self, phone, device, network):
+        phone.set("fault", "flood")
+        with AndroidBackend().open(device) as session, pytest.raises(MeasurementError, match="printed more than"):
+            session.time(session.load(network), 0, 3, 30.0)
+        assert phone.files() == []
 
     def test_networks_leave_the_phone_when_they_are_unloaded(self, phone, device, network):
         with AndroidBackend().open(device) as session:
