@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SCRIPTS = ("startup", "export", "repeatability", "calibration_cpu", "generator", "deploy")
+SCRIPTS = ("startup", "export", "tflite", "repeatability", "calibration_cpu", "generator", "deploy")
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from nagsdk.cost.model import CostModel
 from nagsdk.deployment import CANDIDATES, Deployer
 from nagsdk.describe import describe
 from nagsdk.device.description import Overrides
-from nagsdk.errors import UsageError
+from nagsdk.errors import UnverifiedError, UsageError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.files import check_replaceable, sweep
 from nagsdk.generator.choose import choose
@@ -46,6 +46,8 @@ def deploy(
     threads: int | None = None,
     batch: int | None = None,
     precision: str | None = None,
+    serial: str | None = None,
+    require_verified: bool = False,
     seed: int = 0,
     on_event: Listener = ignore,
 ) -> Deployment:
@@ -62,6 +64,8 @@ def deploy(
         threads: Threads of one inference; the device's own where None.
         batch: Images of one inference, likewise.
         precision: Of weights and arithmetic, such as ``"fp16"``, likewise.
+        serial: Which of several attached phones is meant, or ``"host:port"`` of one that listens there.
+        require_verified: Refuses to deploy for a device that is not there.
         seed: Of every random choice.
         on_event: Receives progress.
 
@@ -70,10 +74,13 @@ def deploy(
         ``unverified`` (the device is absent).
 
     Raises:
-        NagsdkError: Any of its subclasses; see `nagsdk.errors`.
+        UnverifiedError: A verified deployment is required, and the device is absent.
+        NagsdkError: Any other of its subclasses; see `nagsdk.errors`.
     """
     wanted = Budget.parse(budget) if isinstance(budget, str) else budget
-    bench = Workbench(device, bundle, Overrides(threads, batch, precision), on_event)
+    bench = Workbench(device, bundle, Overrides(threads, batch, precision, serial), on_event)
+    if require_verified and not bench.presence.available:
+        raise UnverifiedError(f"{bench.device.id} is not available, so nothing can be verified on it.", bench.presence.reason)
     folder = Path(output) if output is not None else Path("deployments") / f"{bench.bundle.name}-{bench.device.id}-{wanted}"
     deployer = Deployer(bench, None if images is None else Path(images), timing_only, resolution, seed)
     deployer.check()
@@ -97,6 +104,7 @@ def generate(
     threads: int | None = None,
     batch: int | None = None,
     precision: str | None = None,
+    serial: str | None = None,
     seed: int = 0,
     on_event: Listener = ignore,
 ) -> list[Result]:
@@ -110,6 +118,7 @@ def generate(
         threads: See `deploy`.
         batch: See `deploy`.
         precision: See `deploy`.
+        serial: See `deploy`.
         seed: See `deploy`.
         on_event: Receives progress.
 
@@ -123,7 +132,7 @@ def generate(
         raise UsageError("No budget was given.", "Give one or more, such as 80ms.")
     if len({b.metric for b in wanted}) != 1:
         raise UsageError("The budgets must limit one and the same metric.", "Call once for latencies, once for sizes, once for MACs.")
-    bench = Workbench(device, bundle, Overrides(threads, batch, precision), on_event)
+    bench = Workbench(device, bundle, Overrides(threads, batch, precision, serial), on_event)
     metric = wanted[0].metric
     model = bench.require_cost_model() if metric == LATENCY else bench.cost_model()
     table = bench.table(metric, model, resolution)
@@ -143,6 +152,7 @@ def predict(
     threads: int | None = None,
     batch: int | None = None,
     precision: str | None = None,
+    serial: str | None = None,
     on_event: Listener = ignore,
 ) -> list[Result]:
     """Accuracy and cost of given architectures, by the models alone.
@@ -155,6 +165,7 @@ def predict(
         threads: See `deploy`.
         batch: See `deploy`.
         precision: See `deploy`.
+        serial: See `deploy`.
         on_event: Receives progress.
 
     Raises:
@@ -164,7 +175,7 @@ def predict(
     model: CostModel | None = None
     identity = None
     if device is not None:
-        bench = Workbench(device, opened, Overrides(threads, batch, precision), on_event)
+        bench = Workbench(device, opened, Overrides(threads, batch, precision, serial), on_event)
         model, identity = bench.require_cost_model(), bench.device.id
     return describe(opened, read(opened, architectures, table), identity, model)
 
@@ -178,6 +189,7 @@ def profile(
     threads: int | None = None,
     batch: int | None = None,
     precision: str | None = None,
+    serial: str | None = None,
     on_event: Listener = ignore,
 ) -> list[Result]:
     """Measures given architectures on a device, with random weights.
@@ -190,12 +202,13 @@ def profile(
         threads: See `deploy`.
         batch: See `deploy`.
         precision: See `deploy`.
+        serial: See `deploy`.
         on_event: Receives progress.
 
     Raises:
         DeviceError: The device is absent, busy or fails.
     """
-    bench = Workbench(device, bundle, Overrides(threads, batch, precision), on_event)
+    bench = Workbench(device, bundle, Overrides(threads, batch, precision, serial), on_event)
     bench.require_presence()
     return profile_architectures(bench, read(bench.bundle, architectures, table))
 
@@ -219,6 +232,7 @@ def calibrate(
     threads: int | None = None,
     batch: int | None = None,
     precision: str | None = None,
+    serial: str | None = None,
     seed: int = 0,
     plot: str | Path | None = None,
     on_event: Listener = ignore,
@@ -233,6 +247,7 @@ def calibrate(
         threads: See `deploy`.
         batch: See `deploy`.
         precision: See `deploy`.
+        serial: See `deploy`.
         seed: See `deploy`.
         plot: File for a picture of predicted against measured latencies (.svg, .png, .pdf); needs the extra ``report``.
         on_event: Receives progress.
@@ -244,7 +259,7 @@ def calibrate(
         DeviceError: The device is absent, busy or fails.
         UsageError: The picture cannot be drawn.
     """
-    bench = Workbench(device, bundle, Overrides(threads, batch, precision), on_event)
+    bench = Workbench(device, bundle, Overrides(threads, batch, precision, serial), on_event)
     if plot is not None:
         calibration_picture.check(Path(plot))
     result = bench.calibrate(samples, within_s, seed)
@@ -287,6 +302,7 @@ def export(
     threads: int | None = None,
     batch: int | None = None,
     precision: str | None = None,
+    serial: str | None = None,
     on_event: Listener = ignore,
 ) -> Deployment:
     """Writes the model file of one given architecture, checked against torch but not timed.
@@ -301,9 +317,10 @@ def export(
         threads: See `deploy`.
         batch: See `deploy`.
         precision: See `deploy`.
+        serial: See `deploy`.
         on_event: Receives progress.
     """
-    bench = Workbench(device, bundle, Overrides(threads, batch, precision), on_event)
+    bench = Workbench(device, bundle, Overrides(threads, batch, precision, serial), on_event)
     (given,) = read(bench.bundle, [architecture], None)
     folder = Path(output)
     deployer = Deployer(bench, None if images is None else Path(images), timing_only)
@@ -320,6 +337,24 @@ def devices() -> list[dict[str, Any]]:
         presence = loaded.backend_of(device).presence(device)
         found.append({**entry, "available": presence.available, "reason": presence.reason, "properties": dict(presence.properties)})
     return found
+
+
+def setup(backend: str, source: str | Path | None = None, on_event: Listener = ignore) -> dict[str, str]:
+    """Brings what a backend needs on this machine and no package has, such as the tool that measures on Android phones.
+
+    Args:
+        backend: Its id.
+        source: A file to use; None downloads it.
+        on_event: Receives progress.
+
+    Returns:
+        What was brought, with its hash.
+
+    Raises:
+        UsageError: The backend needs nothing.
+        DeviceError: It cannot be had, or is not what was recorded at first.
+    """
+    return dict(host().backends.get(backend).setup(None if source is None else Path(source), on_event))
 
 
 def plugins() -> list[dict[str, Any]]:

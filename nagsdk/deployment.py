@@ -13,6 +13,7 @@ from nagsdk.budget import LATENCY, SIZE, Budget
 from nagsdk.cost.model import CostModel
 from nagsdk.cost.table import AdditiveTable
 from nagsdk.describe import describe
+from nagsdk.device.backend import Tensor
 from nagsdk.device.measurement import Measurement
 from nagsdk.errors import InfeasibleError
 from nagsdk.events import Notice, stage
@@ -41,14 +42,14 @@ class Built:
         architecture: Of the subnet.
         path: The artifact.
         compiled: What runs on the device: the artifact itself, unless the backend compiles; None where the device is absent.
-        parity: Relative error against torch.
+        parity: Relative error against torch; None where nothing here could run the file.
         recalibrated_on: Images that batch normalisation was recalibrated on.
     """
 
     architecture: Architecture
     path: Path
     compiled: Path | None
-    parity: float
+    parity: float | None
     recalibrated_on: int
 
 
@@ -163,12 +164,18 @@ class Deployer:
             probe = images[:_PARITY_IMAGES]
         with torch.no_grad():
             expected = subnet(torch.from_numpy(probe)).numpy()
-        error, compiled = 0.0, None
-        if self.bench.presence.available:
-            compiled = self.bench.backend.compile(path, self.bench.device, folder)
-            with self.bench.backend.open(self.bench.device) as session:
-                error = check(expected, session.infer(session.load(compiled), probe), self.bench.backend.tolerance(self.bench.device))
+        compiled = self.bench.backend.compile(path, self.bench.device, folder) if self.bench.presence.available else None
+        actual = self._infer(path, compiled, probe)
+        error = None if actual is None else check(expected, actual, self.bench.backend.tolerance(self.bench.device))
         return Built(architecture, path, compiled, error, 0 if images is None else len(images))
+
+    def _infer(self, artifact: Path, compiled: Path | None, images: Tensor) -> Tensor | None:
+        """Logits of an artifact by its device, or without it where the backend can; else None."""
+        backend, device = self.bench.backend, self.bench.device
+        if compiled is None:
+            return backend.emulate(artifact, device, images)
+        with backend.open(device) as session:
+            return session.infer(session.load(compiled), images)
 
     def run(self, budget: Budget, model: CostModel | None, folder: Path) -> Round | Unmeasured:
         """Runs the loop.
@@ -284,10 +291,12 @@ class Deployer:
         from nagsdk.supernet.evaluate import wilson
 
         test = None if self.timing_only else self.bench.bundle.test_set(built.architecture.resolution)
-        if test is None or built.compiled is None:
+        if test is None:
             return Measured()
-        with stage(self.bench.listener, "evaluating on the test images"), self.bench.backend.open(self.bench.device) as session:
-            logits = session.infer(session.load(built.compiled), test.inputs)
+        with stage(self.bench.listener, "evaluating on the test images"):
+            logits = self._infer(built.path, built.compiled, test.inputs)
+        if logits is None:
+            return Measured()
         share = float((logits.argmax(1) == test.labels).mean())
         return Measured(None, None, None, 100 * share, *(100 * limit for limit in wilson(share, len(test.labels))))
 

@@ -40,6 +40,8 @@ def describe(
         if model is None or model.source == "calibration"
         else [f"Latencies come from a shipped prior; {device} was not calibrated for this space."]
     )
+    if model is not None and "caveat" in model.facts and model.source != "calibration":
+        notes.append(str(model.facts["caveat"]))
     answered = list(budgets) if isinstance(budgets, Sequence) else [budgets] * len(codes)
     if model is not None:
         latency = model.mean(codes).tolist()

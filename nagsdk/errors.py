@@ -12,10 +12,11 @@
     │   ├── DeviceBusyError        another process measures on it
     │   ├── MeasurementError       readings that cannot be trusted or had
     │   └── UnsupportedLayerError
-    └── BundleError             5  bundle or weights
-        ├── DamagedBundleError     a file is torn, foreign or of the wrong hash
-        ├── WeightsMissingError
-        └── ImagesMissingError     nothing to recalibrate batch normalisation on
+    ├── BundleError             5  bundle or weights
+    │   ├── DamagedBundleError     a file is torn, foreign or of the wrong hash
+    │   ├── WeightsMissingError
+    │   └── ImagesMissingError     nothing to recalibrate batch normalisation on
+    └── UnverifiedError         6  a verified deployment was required, and nothing can be measured
 
 Every error carries what to do next; the command line prints both and exits with `exit_code`.
 """
@@ -125,3 +126,9 @@ class WeightsMissingError(BundleError):
 
 class ImagesMissingError(BundleError):
     """There are no images to recalibrate batch normalisation on."""
+
+
+class UnverifiedError(NagsdkError):
+    """A verified deployment was required, and the device is not there to be measured on."""
+
+    exit_code = 6

@@ -86,6 +86,7 @@ def _leave(deployer: Deployer, result: Result, built: Built, details: Mapping[st
         "seed": deployer.seed,
         "timing_only": deployer.timing_only,
         "parity": built.parity,
+        "graph": dict(bench.backend.inspect(built.path)),
         "recalibrated_on": {"images": built.recalibrated_on, "source": str(deployer.images) if deployer.images else "bundle"},
     }
     with staged(folder) as stage:

@@ -121,10 +121,11 @@ class Workbench:
         """The calibrated cost model, else the shipped prior, else None."""
         model = self.calibrated_model()
         if model is None and self.prior is not None:
-            self.listener(
-                Notice(f"{self.device.id} is not calibrated for {self.bundle.name}: latencies come from a shipped prior.", warning=True)
-            )
+            told = f"{self.device.id} is not calibrated for {self.bundle.name}: latencies come from a shipped prior. {self.device.caveat}"
+            self.listener(Notice(told.rstrip(), warning=True))
             model = CostModel.from_prior(self.bundle.space, self.prior, self.presence.fingerprint)
+            if self.device.caveat:
+                model = replace(model, facts={**model.facts, "caveat": self.device.caveat})
         return model
 
     def require_cost_model(self) -> CostModel:

@@ -21,7 +21,15 @@ from nagsdk.budget import Budget
 from nagsdk.bundle import load_bundle
 from nagsdk.cost.references import reference_architecture
 from nagsdk.device.description import Device
-from nagsdk.errors import DeviceUnavailableError, ImagesMissingError, InfeasibleError, OutputError, UsageError, WeightsMissingError
+from nagsdk.errors import (
+    DeviceUnavailableError,
+    ImagesMissingError,
+    InfeasibleError,
+    OutputError,
+    UnverifiedError,
+    UsageError,
+    WeightsMissingError,
+)
 from nagsdk.files import sha256
 from nagsdk.manifest import read_manifest
 from tests.simulated import SimulatedBackend, SimulatedSession
@@ -210,6 +218,30 @@ def test_without_the_device_nothing_is_promised(simulate, tmp_path):
     deployment = nagsdk.deploy(device="board", budget="2MMACs", output=tmp_path / "out")
     assert deployment.verdict == "unverified" and "not plugged in" in deployment.result.warnings[-1]
     assert deployment.result.measured.latency_p50_ms is None
+
+
+def test_a_verified_deployment_may_be_required(simulate, tmp_path):
+    backend = simulate()
+    backend.present = False
+    with pytest.raises(UnverifiedError, match="nothing can be verified") as caught:
+        nagsdk.deploy(device="board", budget="2MMACs", output=tmp_path / "out", require_verified=True)
+    assert caught.value.next_step == "It is not plugged in." and caught.value.exit_code == 6
+    assert not (tmp_path / "out").exists()
+    backend.present = True
+    assert nagsdk.deploy(device="board", budget="2MMACs", output=tmp_path / "out", require_verified=True).verdict == "held"
+
+
+def test_what_must_be_said_of_a_prior_stands_in_every_result(world, tmp_path):
+    world.present = False
+    path = tmp_path / "old.toml"
+    path.write_text('id = "old"\ntitle = "Old"\nbackend = "simulated"\nprior = "cpu-prior.json"\ncaveat = "It is ten years old."\n')
+    told = []
+    (result,) = nagsdk.generate(device=str(path), budgets="0.3ms", on_event=told.append)
+    assert result.verdict == "unverified" and "It is ten years old." in result.warnings
+    assert any("It is ten years old." in event.text for event in told)
+    deployment = nagsdk.deploy(device=str(path), budget="0.3ms", output=tmp_path / "out")
+    assert deployment.verdict == "unverified" and "It is ten years old." in read_manifest(tmp_path / "out")["warnings"]
+    assert read_manifest(tmp_path / "out")["parity"] is None
 
 
 def test_requests_that_cannot_end_well_are_refused_before_anything_is_measured(simulate, tmp_path):

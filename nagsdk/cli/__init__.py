@@ -23,6 +23,7 @@ COMMANDS = {
     "devices": ("devices", "What can be deployed to, and whether it is there."),
     "store": ("store", "Keep, move and forget measurements."),
     "bundle": ("bundle", "List, inspect and fetch bundles."),
+    "android": ("android", "What measuring on Android phones needs."),
     "plugins": ("plugins", "The hardware plugins and their state."),
 }
 
@@ -34,7 +35,7 @@ Examples:
 
 \b
 Exit codes: 0 held or unverified, 1 our fault, 2 usage, 3 missed or infeasible,
-4 device, 5 bundle or weights.
+4 device, 5 bundle or weights, 6 not verifiable though required.
 """
 
 

@@ -19,7 +19,9 @@ from nagsdk.cli import output as o
     o.threads_option,
     o.batch_option,
     o.precision_option,
+    o.serial_option,
     click.option("--confidence", default=0.9, show_default=True, help="How sure a prediction must be before it is tried."),
+    click.option("--require-verified", is_flag=True, help="Refuse to deploy for a device that is not there (exit code 6)."),
     o.seed_option,
     o.json_option,
 )
@@ -36,7 +38,9 @@ def command(
     threads: int | None,
     batch: int | None,
     precision: str | None,
+    serial: str | None,
     confidence: float,
+    require_verified: bool,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -60,6 +64,8 @@ def command(
             threads=threads,
             batch=batch,
             precision=precision,
+            serial=serial,
+            require_verified=require_verified,
             seed=seed,
             on_event=listener,
         )

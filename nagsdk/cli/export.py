@@ -18,6 +18,7 @@ from nagsdk.cli import output as o
     o.threads_option,
     o.batch_option,
     o.precision_option,
+    o.serial_option,
     o.json_option,
 )
 def command(
@@ -30,6 +31,7 @@ def command(
     threads: int | None,
     batch: int | None,
     precision: str | None,
+    serial: str | None,
     as_json: bool,
 ) -> None:
     """Write the model file of one given architecture, checked against torch but not timed."""
@@ -46,6 +48,7 @@ def command(
             threads=threads,
             batch=batch,
             precision=precision,
+            serial=serial,
             on_event=listener,
         )
     if as_json:

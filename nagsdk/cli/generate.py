@@ -17,6 +17,7 @@ from nagsdk.cli import output as o
     o.threads_option,
     o.batch_option,
     o.precision_option,
+    o.serial_option,
     click.option("--confidence", default=0.9, show_default=True, help="How sure the cost model must be that the budget holds."),
     o.seed_option,
     o.json_option,
@@ -30,6 +31,7 @@ def command(
     threads: int | None,
     batch: int | None,
     precision: str | None,
+    serial: str | None,
     confidence: float,
     seed: int,
     as_json: bool,
@@ -53,6 +55,7 @@ def command(
             threads=threads,
             batch=batch,
             precision=precision,
+            serial=serial,
             seed=seed,
             on_event=listener,
         )

@@ -16,6 +16,7 @@ from nagsdk.cli import output as o
     o.threads_option,
     o.batch_option,
     o.precision_option,
+    o.serial_option,
     o.json_option,
 )
 def command(
@@ -26,6 +27,7 @@ def command(
     threads: int | None,
     batch: int | None,
     precision: str | None,
+    serial: str | None,
     as_json: bool,
 ) -> None:
     """Measure given architectures on a device.
@@ -45,6 +47,7 @@ def command(
             threads=threads,
             batch=batch,
             precision=precision,
+            serial=serial,
             on_event=listener,
         )
     if as_json:

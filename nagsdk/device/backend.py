@@ -9,13 +9,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.architecture import LayerSpec
 from nagsdk.device.description import Device
+from nagsdk.errors import UsageError
+from nagsdk.events import Listener
 
 if TYPE_CHECKING:
     from nagsdk.graph.ir import Graph
@@ -157,6 +159,33 @@ class Backend(ABC):
             device: The target.
             images: Normalised calibration images (n, 3, h, w) for quantising backends, where the bundle has any.
         """
+
+    def inspect(self, artifact: Path) -> Mapping[str, Any]:
+        """What stands in an artifact, JSON-ready, for the manifest; nothing unless the backend reads its files."""
+        return {}
+
+    def emulate(self, artifact: Path, device: Device, images: Tensor) -> Tensor | None:
+        """Logits (n, classes) of an artifact without its device, so that a file is checked although the device is absent.
+
+        Returns:
+            None, which is the default, where only the device can run it.
+        """
+        return None
+
+    def setup(self, source: Path | None, listener: Listener) -> Mapping[str, str]:
+        """Brings what the backend needs on this machine and no package has.
+
+        Args:
+            source: A file to use, or None to download it.
+            listener: Receives progress.
+
+        Returns:
+            What was brought, with its hash.
+
+        Raises:
+            UsageError: It needs nothing, which is the default.
+        """
+        raise UsageError(f"{self.title} needs no setup.", "Use it as it is.")
 
     def compile(self, artifact: Path, device: Device, folder: Path) -> Path:
         """Prepares an artifact for the device, which may take minutes; the result stays in `folder`.

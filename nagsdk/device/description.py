@@ -26,6 +26,7 @@ class Device:
         batch: Images of one inference.
         precision: Of weights and arithmetic, such as ``fp32`` or ``fp16``; the backend's first where empty.
         prior: File of a shipped prior cost model beside the description, or None.
+        caveat: What must be said wherever only the prior speaks of the device.
         options: What only the backend understands.
     """
 
@@ -37,6 +38,7 @@ class Device:
     batch: int = 1
     precision: str = ""
     prior: str | None = None
+    caveat: str = ""
     options: tuple[tuple[str, str], ...] = ()
 
 
@@ -48,11 +50,13 @@ class Overrides:
         threads: Threads of one inference.
         batch: Images of one inference.
         precision: Of weights and arithmetic.
+        serial: Which of several attached devices; becomes the option `serial` of the description.
     """
 
     threads: int | None = None
     batch: int | None = None
     precision: str | None = None
+    serial: str | None = None
 
     def on(self, device: Device, precisions: Sequence[str]) -> Device:
         """The device with these settings.
@@ -67,7 +71,14 @@ class Overrides:
         precision = self.precision or device.precision or precisions[0]
         if precision not in precisions:
             raise UsageError(f"{device.id} does not know the precision {precision!r}.", f"Use {' or '.join(precisions)}.")
-        return replace(device, threads=self.threads or device.threads, batch=self.batch or device.batch, precision=precision)
+        options = dict(device.options) | ({"serial": self.serial} if self.serial else {})
+        return replace(
+            device,
+            threads=self.threads or device.threads,
+            batch=self.batch or device.batch,
+            precision=precision,
+            options=tuple(sorted(options.items())),
+        )
 
 
 def read_device(path: Path) -> Device:

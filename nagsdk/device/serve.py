@@ -87,6 +87,30 @@ def warm_up(run: Callable[[], object], runs: int, seconds: float) -> None:
         done += 1
 
 
+def timed(request: dict[str, Any], run: Callable[[], object], threads: int, warm_s: float) -> Message:
+    """Answers a `time` request with consecutive runs of a network on the CPU.
+
+    Args:
+        request: With the number of `runs` and of untimed ones before (`warmup`).
+        run: One run.
+        threads: Of the network; a single one must be the calling thread.
+        warm_s: Seconds that the untimed runs go on at least.
+    """
+    warm_up(run, max(1, request["warmup"]), warm_s)
+    wall, cpu = [], []
+    process_start = time.process_time_ns()
+    for _ in range(request["runs"]):
+        wall_start, cpu_start = time.perf_counter_ns(), time.thread_time_ns()
+        run()
+        cpu.append((time.thread_time_ns() - cpu_start) / 1e6)
+        wall.append((time.perf_counter_ns() - wall_start) / 1e6)
+    if threads == 1:
+        return {"wall_ms": wall, "cpu_ms": cpu, "properties": {}}, b""
+    # Threads that wait for each other sleep or spin: their CPU time does not show whether any was taken away.
+    total = (time.process_time_ns() - process_start) / 1e6 / request["runs"]
+    return {"wall_ms": wall, "cpu_ms": [], "properties": {"cpu_all_threads_ms": total}}, b""
+
+
 def _take_precedence() -> None:
     """Goes before other work where the system allows it: what is timed is the network, not its neighbours.
 

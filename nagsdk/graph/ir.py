@@ -40,10 +40,10 @@ class Node(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Conv(Node):
-    """Square two-dimensional convolution with zero padding.
+    """Two-dimensional convolution with zero padding.
 
     Attributes:
-        weight: Shape (out channels, in channels / groups, kernel, kernel).
+        weight: Shape (out channels, in channels / groups, kernel height, kernel width).
         bias: Shape (out channels,).
         stride: Step in both directions.
         padding: Zeros on every side.
@@ -57,9 +57,9 @@ class Conv(Node):
     groups: int = 1
 
     @property
-    def kernel(self) -> int:
+    def kernel(self) -> tuple[int, int]:
         """Kernel height and width."""
-        return int(self.weight.shape[2])
+        return int(self.weight.shape[2]), int(self.weight.shape[3])
 
     @property
     def depthwise(self) -> bool:
@@ -69,8 +69,10 @@ class Conv(Node):
     def infer(self, *inputs: Shape) -> Shape | None:
         """(n, c, h, w) → (n, out channels, h', w')."""
         ((n, c, *sizes),) = inputs
-        out = [(size + 2 * self.padding - self.kernel) // self.stride + 1 for size in sizes]
-        return (n, self.weight.shape[0], *out) if c == self.weight.shape[1] * self.groups and len(out) == 2 and min(out) > 0 else None
+        if len(sizes) != 2 or c != self.weight.shape[1] * self.groups:
+            return None
+        out = [(size + 2 * self.padding - kernel) // self.stride + 1 for size, kernel in zip(sizes, self.kernel, strict=True)]
+        return (n, self.weight.shape[0], *out) if min(out) > 0 else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +124,45 @@ class Pool(Node):
         """(n, c, h, w) → (n, c, 1, 1)."""
         (shape,) = inputs
         return (*shape[:2], 1, 1) if len(shape) == 4 else None
+
+
+@dataclass(frozen=True, eq=False)
+class Pad(Node):
+    """Zeros around height and width.
+
+    Attributes:
+        top: Rows of zeros before the first.
+        bottom: Rows of zeros after the last.
+        sides: Columns of zeros, on either side.
+    """
+
+    top: int
+    bottom: int
+    sides: int
+
+    def infer(self, *inputs: Shape) -> Shape | None:
+        """(n, c, h, w) → (n, c, top + h + bottom, w + 2 · sides)."""
+        ((n, c, *sizes),) = inputs
+        return (n, c, self.top + sizes[0] + self.bottom, sizes[1] + 2 * self.sides) if len(sizes) == 2 else None
+
+
+@dataclass(frozen=True, eq=False)
+class Rows(Node):
+    """Some rows of an image.
+
+    Attributes:
+        start: The first.
+        stop: The one after the last.
+    """
+
+    start: int
+    stop: int
+
+    def infer(self, *inputs: Shape) -> Shape | None:
+        """(n, c, h, w) → (n, c, stop − start, w)."""
+        (shape,) = inputs
+        fits = len(shape) == 4 and 0 <= self.start < self.stop <= shape[2]
+        return (*shape[:2], self.stop - self.start, shape[3]) if fits else None
 
 
 @dataclass(frozen=True, eq=False)

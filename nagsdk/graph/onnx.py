@@ -67,7 +67,7 @@ def write_onnx(graph: Graph, path: Path) -> None:
 def _operator(node: Node) -> tuple[str, dict[str, Any]]:
     match node:
         case Conv():
-            sides = {"kernel_shape": [node.kernel] * 2, "strides": [node.stride] * 2, "pads": [node.padding] * 4}
+            sides = {"kernel_shape": list(node.kernel), "strides": [node.stride] * 2, "pads": [node.padding] * 4}
             return "Conv", {**sides, "group": node.groups}
         case Linear():
             return "Gemm", {"transB": 1}

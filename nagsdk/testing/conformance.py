@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +111,18 @@ class BackendConformance:
             actual = session.infer(session.load(compiled(architecture)), images)
         assert actual.dtype == np.float32
         parity.check(expected, actual, backend.tolerance(device))
+
+    def test_what_is_told_of_an_artifact_without_its_device(self, backend: Backend, device: Device, tmp_path: Path) -> None:
+        """`inspect` is JSON-ready, and `emulate` computes what torch computes, or says that it cannot."""
+        architecture, artifact = _ARCHITECTURES[0], tmp_path / f"network{backend.suffix}"
+        images = random_images(2 * device.batch, architecture.resolution)
+        backend.export(_graph(architecture, device.batch), artifact, device, images)
+        assert json.loads(json.dumps(backend.inspect(artifact), allow_nan=False)) == backend.inspect(artifact)
+        actual = backend.emulate(artifact, device, images)
+        if actual is not None:
+            with torch.no_grad():
+                expected: Tensor = random_subnet(_SPACE, architecture)(torch.from_numpy(images)).numpy()
+            parity.check(expected, actual, backend.tolerance(device))
 
     def test_compile_leaves_the_artifact_alone(self, backend: Backend, device: Device, tmp_path: Path) -> None:
         """Compiling is apart from exporting: the artifact stays as it was, the result is a file."""

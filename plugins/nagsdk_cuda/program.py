@@ -97,4 +97,4 @@ def write_program(graph: Graph, path: Path, precision: str) -> None:
 
 
 def _sees_one_position(graph: Graph, node: Conv) -> bool:
-    return node.kernel == 1 and node.groups == 1 and graph.shapes[node.inputs[0]][2:] == (1, 1) and node.stride == 1
+    return node.kernel == (1, 1) and node.groups == 1 and graph.shapes[node.inputs[0]][2:] == (1, 1) and node.stride == 1

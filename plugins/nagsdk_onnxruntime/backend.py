@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nagsdk.device.backend import Backend, Presence, Session, Tensor
 from nagsdk.device.description import Device
+from nagsdk.device.host import processor
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.graph.ir import Graph
 
@@ -67,7 +68,7 @@ class OnnxRuntimeBackend(Backend):
         except DeviceError as error:
             return Presence(False, str(error))
         properties = {
-            "processor": _processor(),
+            "processor": processor(),
             "processor_cores": str(os.cpu_count()),
             "machine": f"{platform.machine()} {platform.system()}",
             "runtime": "onnxruntime",
@@ -103,13 +104,3 @@ def _version() -> str:
         except importlib.metadata.PackageNotFoundError:
             continue
     return "unknown"
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass  # no Linux
-    return platform.processor() or platform.machine()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import onnxruntime
 
-from nagsdk.device.serve import Handler, Message, in_batches, serve, warm_up
+from nagsdk.device.serve import Handler, Message, in_batches, serve, timed
 
 _WARM_S = 0.005
 
@@ -45,20 +44,7 @@ class Worker:
         session = self.sessions[request["handle"]]
         source = session.get_inputs()[0]
         feed = {source.name: np.random.default_rng(0).standard_normal(source.shape, dtype=np.float32)}
-        warm_up(lambda: session.run(None, feed), max(1, request["warmup"]), _WARM_S)
-        wall, cpu = [], []
-        process_start = time.process_time_ns()
-        for _ in range(request["runs"]):
-            # A single thread of ONNX Runtime is the calling thread.
-            wall_start, cpu_start = time.perf_counter_ns(), time.thread_time_ns()
-            session.run(None, feed)
-            cpu.append((time.thread_time_ns() - cpu_start) / 1e6)
-            wall.append((time.perf_counter_ns() - wall_start) / 1e6)
-        if self.threads == 1:
-            return {"wall_ms": wall, "cpu_ms": cpu, "properties": {}}, b""
-        # Threads that wait for each other sleep or spin: their CPU time does not show whether any was taken away.
-        total = (time.process_time_ns() - process_start) / 1e6 / request["runs"]
-        return {"wall_ms": wall, "cpu_ms": [], "properties": {"cpu_all_threads_ms": total}}, b""
+        return timed(request, lambda: session.run(None, feed), self.threads, _WARM_S)
 
     def infer(self, request: dict[str, Any], body: bytes) -> Message:
         """Runs images and answers the rows of the first output."""

@@ -47,6 +47,8 @@ def test_every_command_explains_itself(name):
         (("bundle", "import-ofa", "/no/such/file"), 5, "is no file"),
         (("bundle", "pull", "glyphs"), 5, "ships its weights"),
         (("export", "--device", "cpu", "--arch", "x", "--output", "o"), 2, "mbv3:r"),
+        (("android", "setup", "--from", "/no/such/file"), 4, "is no file"),
+        (("android", "setup", "--from", __file__), 4, "no program that a phone runs"),
         (("nonsense",), 2, "No such command"),
         (("deploy", "--device", "cpu", "--budget", "1ms", "--precision", "int3"), 2, "Use fp32"),
         (("deploy", "--device", "cpu", "--budget", "1ms", "--batch", "0"), 2, "--batch"),
@@ -65,7 +67,9 @@ def test_devices_bundles_and_plugins_tell_in_json_what_they_show():
     assert device["available"] and "onnxruntime" in device["properties"]["runtime"]
     bundles = {b["name"]: b for b in json.loads(run("bundle", "list", "--json").stdout)}
     assert bundles["glyphs"]["weights"] and bundles["glyphs"]["images"] and not bundles["imagenet"]["weights"]
-    assert {p["name"]: p["state"] for p in json.loads(run("plugins", "--json").stdout)} == {"cuda": "loaded", "onnxruntime": "loaded"}
+    assert {p["name"]: p["state"] for p in json.loads(run("plugins", "--json").stdout)} == dict.fromkeys(
+        ("android", "cuda", "litert", "onnxruntime"), "loaded"
+    )
     assert "glyphs" in run("bundle", "list").stdout and "loaded" in run("plugins").stdout
 
 

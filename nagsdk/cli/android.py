@@ -1,0 +1,31 @@
+"""``nagsdk android``."""
+
+from __future__ import annotations
+
+import click
+
+from nagsdk.cli import output as o
+
+
+@click.group("android")
+def command() -> None:
+    """What measuring on Android phones needs."""
+
+
+@command.command("setup")
+@click.option("--from", "source", type=click.Path(), help="A benchmark_model already on this machine.")
+@o.json_option
+def setup(source: str | None, as_json: bool) -> None:
+    """Take TFLite's benchmark_model into use.
+
+    Without --from the official nightly build for 64-bit ARM is downloaded. Its hash is recorded the first time and
+    checked ever after.
+    """
+    from nagsdk import api
+
+    with o.listening() as listener:
+        record = api.setup("android", source, on_event=listener)
+    if as_json:
+        o.print_json(record)
+    else:
+        click.echo(f"benchmark_model for {record['abi']} phones is in use (sha256 {record['sha256'][:16]}…, from {record['source']}).")

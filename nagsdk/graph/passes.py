@@ -1,0 +1,61 @@
+"""Rewrites of a `Graph` that compute the same: a backend asks for those that its runtime is faster with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TypeGuard
+
+import numpy as np
+
+from nagsdk.graph.ir import ADD, Binary, Conv, Graph, Node, Pad, Rows
+
+# XNNPACK has no depthwise kernel of more taps; beyond them it takes a path that is several times slower.
+FAST_TAPS = 25
+
+
+def split_large_depthwise(graph: Graph, most_taps: int = FAST_TAPS) -> Graph:
+    """Replaces every depthwise convolution of many taps by a sum of convolutions of few.
+
+    A 7x7 kernel becomes 3x7 + 3x7 + 1x7, each over the rows of the input that it sees. The sum is exact but for the
+    order of its additions. Rows lie in one piece in the memory of a channels-last tensor, columns do not; and zeros
+    that one convolution alone reads cost nothing, since runtimes make them part of it.
+
+    Args:
+        graph: Left as it is.
+        most_taps: Largest height times width of a kernel that stays whole.
+    """
+    nodes = (part for node in graph.nodes for part in (_split(graph, node, most_taps) if _large(node, most_taps) else (node,)))
+    return replace(graph, nodes=tuple(nodes))
+
+
+def _large(node: Node, most_taps: int) -> TypeGuard[Conv]:
+    return isinstance(node, Conv) and node.depthwise and node.kernel[0] * node.kernel[1] > most_taps
+
+
+def _split(graph: Graph, conv: Conv, most_taps: int) -> Iterator[Node]:
+    (source,) = conv.inputs
+    height, out = graph.shapes[source][2], graph.shapes[conv.name][2]
+    step = max(1, most_taps // conv.kernel[1])
+    parts = []
+    for start in range(0, conv.kernel[0], step):
+        weight = conv.weight[:, :, start : start + step]
+        first = start - conv.padding
+        stop = first + (out - 1) * conv.stride + weight.shape[2]
+        if max(first, 0) < min(stop, height):  # else it sees padding only
+            parts.append((weight, first, stop))
+    total = ""
+    for number, (weight, first, stop) in enumerate(parts):
+        top, bottom = max(-first, 0), max(stop - height, 0)
+        rows, padded, part = (f"{conv.name}.{what}{number}" for what in ("rows", "padded", "part"))
+        yield Rows(rows, (source,), first + top, stop - bottom)
+        yield Pad(padded, (rows,), top, bottom, conv.padding)
+        bias = np.zeros_like(conv.bias) if total else conv.bias
+        name = conv.name if len(parts) == 1 else part
+        yield replace(conv, name=name, inputs=(padded,), weight=weight, bias=bias, padding=0)
+        if total:
+            sum_ = conv.name if number == len(parts) - 1 else f"{conv.name}.sum{number}"
+            yield Binary(sum_, (total, part), ADD)
+            total = sum_
+        else:
+            total = name

@@ -1,0 +1,261 @@
+"""Writes a `Graph` as a TFLite file, node by node: NHWC, float32, with the signature ``serving_default``.
+
+The layout of the file is that of TensorFlow Lite's schema (version 3), whose classes come with ai-edge-litert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nagsdk.errors import UnsupportedLayerError
+from nagsdk.graph.ir import (
+    HARD_SIGMOID,
+    MULTIPLY,
+    RELU,
+    Activation,
+    Binary,
+    Conv,
+    Flatten,
+    Graph,
+    Linear,
+    Node,
+    Pad,
+    Pool,
+    Rows,
+    Shape,
+)
+from nagsdk.graph.tflite_schema import flatbuffers, schema
+
+INPUT, OUTPUT = "image", "logits"
+SIGNATURE = "serving_default"
+ARCHITECTURE_KEY = "nagsdk.architecture"
+IDENTIFIER = b"TFL3"
+_VERSION = 3
+# Runtimes map the file and hand weights to kernels where they lie.
+_ALIGNMENT = 16
+# Constants of up to so many bytes are written once, however often they occur.
+_SHARED_BYTES = 4096
+
+_Op, _Options, _Fused = schema.BuiltinOperator, schema.BuiltinOptions, schema.ActivationFunctionType
+
+
+def write_tflite(graph: Graph, path: Path) -> None:
+    """Writes a TFLite file with the input ``image`` (n, h, w, 3) and the output ``logits`` (n, classes).
+
+    Equal graphs give equal bytes. Strided convolutions get explicit padding, since TFLite's own pads other sides than
+    torch; ReLU becomes part of the operation before it.
+
+    Args:
+        graph: The network.
+        path: Where; an existing file is overwritten.
+
+    Raises:
+        UnsupportedLayerError: A node has no TFLite operator.
+    """
+    writer = _Writer(graph)
+    for node in graph.nodes:
+        writer.add(node)
+    path.write_bytes(writer.finish())
+
+
+class _Buffer(schema.BufferT):  # type: ignore[misc]
+    """Content of a tensor, at an aligned place in the file (the generated class ignores the schema's alignment)."""
+
+    def Pack(self, builder: Any) -> int:  # noqa: N802 — the generated name
+        builder.Prep(_ALIGNMENT, len(self.data))
+        data = builder.CreateByteVector(self.data)
+        schema.BufferStart(builder)
+        schema.BufferAddData(builder, data)
+        return int(schema.BufferEnd(builder))
+
+
+class _Writer:
+    """Collects tensors and operators; `place` says which tensor holds the value of a node."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.fused = _fusible(graph)
+        self.model, self.body = schema.ModelT(), schema.SubGraphT()
+        self.model.buffers, self.model.operatorCodes = [schema.BufferT()], []
+        self.body.tensors, self.body.operators, self.body.name = [], [], "main"
+        self.codes: dict[int, int] = {}
+        self.constants: dict[tuple[str, Shape, bytes], int] = {}
+        self.place = {graph.INPUT: self._tensor(INPUT, _channels_last(graph.input_shape))}
+
+    def add(self, node: Node) -> None:
+        """Writes one node."""
+        if node.name in self.fused.values():
+            self.place[node.name] = self.place[node.inputs[0]]
+            return
+        inputs = [self.place[name] for name in node.inputs]
+        match node:
+            case Conv():
+                self._convolution(node, inputs[0])
+            case Linear():
+                weights = [self._constant(node.weight), self._constant(node.bias)]
+                self._operator(node, _Op.FULLY_CONNECTED, inputs + weights, "FullyConnectedOptions")
+            case Activation(function=function) if function == HARD_SIGMOID:
+                shifted = self._scratch(self.graph.shapes[node.name])
+                self._put(_Op.ADD, [*inputs, self._constant(np.float32(3))], shifted, "AddOptions", fusedActivationFunction=_Fused.RELU6)
+                self._operator(node, _Op.MUL, [shifted, self._constant(np.float32(1 / 6))], "MulOptions")
+            case Activation(function=function):
+                code, options = (_Op.RELU, "") if function == RELU else (_Op.HARD_SWISH, "HardSwishOptions")
+                self._operator(node, code, inputs, options)
+            case Binary(function=function):
+                code, options = (_Op.MUL, "MulOptions") if function == MULTIPLY else (_Op.ADD, "AddOptions")
+                self._operator(node, code, inputs, options)
+            case Pool():
+                self._operator(node, _Op.MEAN, [*inputs, self._constant(np.array([1, 2], np.int32))], "ReducerOptions", keepDims=True)
+            case Pad(top=top, bottom=bottom, sides=sides):
+                self._operator(node, _Op.PAD, [*inputs, self._padding(top, bottom, sides)], "PadOptions")
+            case Rows() if self.graph.shapes[node.name] == self.graph.shapes[node.inputs[0]]:
+                self.place[node.name] = inputs[0]
+            case Rows(start=start):
+                n, c, h, w = self.graph.shapes[node.name]
+                corner, size = (self._constant(np.array(v, np.int32)) for v in ([0, start, 0, 0], [n, h, w, c]))
+                self._operator(node, _Op.SLICE, [*inputs, corner, size], "SliceOptions")
+            case Flatten() if self.graph.shapes[node.inputs[0]][2:] in ((), (1, 1)):
+                shape = self.graph.shapes[node.name]
+                self._operator(node, _Op.RESHAPE, [*inputs, self._constant(np.array(shape, np.int32))], "ReshapeOptions", newShape=[*shape])
+            case _:
+                raise _unsupported(node)
+
+    def _convolution(self, node: Conv, source: int) -> None:
+        if node.groups != 1 and not node.depthwise:
+            raise _unsupported(node)
+        same = node.stride == 1 and node.kernel == (2 * node.padding + 1,) * 2
+        if node.padding and not same:
+            n, c, h, w = self.graph.shapes[node.inputs[0]]
+            padded = self._scratch((n, c, h + 2 * node.padding, w + 2 * node.padding))
+            self._put(_Op.PAD, [source, self._padding(*(node.padding,) * 3)], padded, "PadOptions")
+            source = padded
+        shared = {"strideH": node.stride, "strideW": node.stride, "padding": schema.Padding.SAME if same else schema.Padding.VALID}
+        shared |= {"dilationHFactor": 1, "dilationWFactor": 1}
+        if node.depthwise:
+            inputs = [source, self._constant(node.weight.transpose(1, 2, 3, 0)), self._constant(node.bias)]
+            self._operator(node, _Op.DEPTHWISE_CONV_2D, inputs, "DepthwiseConv2DOptions", depthMultiplier=1, **shared)
+        else:
+            inputs = [source, self._constant(node.weight.transpose(0, 2, 3, 1)), self._constant(node.bias)]
+            self._operator(node, _Op.CONV_2D, inputs, "Conv2DOptions", **shared)
+
+    def _operator(self, node: Node, code: int, inputs: Sequence[int], options: str, **values: Any) -> None:
+        if node.name in self.fused:
+            values["fusedActivationFunction"] = _Fused.RELU
+        last = self.graph.output in (node.name, self.fused.get(node.name))
+        target = self._tensor(OUTPUT, _channels_last(self.graph.shapes[node.name])) if last else self._scratch(self.graph.shapes[node.name])
+        self._put(code, inputs, target, options, **values)
+        self.place[node.name] = target
+
+    def _put(self, code: int, inputs: Sequence[int], output: int, options: str, **values: Any) -> None:
+        if code not in self.codes:
+            entry = schema.OperatorCodeT()
+            entry.builtinCode, entry.deprecatedBuiltinCode, entry.version = code, min(code, 127), 1
+            self.codes[code] = len(self.model.operatorCodes)
+            self.model.operatorCodes.append(entry)
+        operator = schema.OperatorT()
+        operator.opcodeIndex, operator.inputs, operator.outputs = self.codes[code], list(inputs), [output]
+        if options:
+            operator.builtinOptionsType = getattr(_Options, options)
+            operator.builtinOptions = getattr(schema, f"{options}T")()
+            for name, value in values.items():
+                setattr(operator.builtinOptions, name, value)
+        self.body.operators.append(operator)
+
+    def _padding(self, top: int, bottom: int, sides: int) -> int:
+        return self._constant(np.array([[0, 0], [top, bottom], [sides, sides], [0, 0]], np.int32))
+
+    def _constant(self, values: NDArray[Any] | np.float32) -> int:
+        array = np.asarray(values)
+        content = array.tobytes()
+        if len(content) > _SHARED_BYTES:
+            return self._filled(array, content)
+        key = (array.dtype.str, array.shape, content)
+        if key not in self.constants:
+            self.constants[key] = self._filled(array, content)
+        return self.constants[key]
+
+    def _filled(self, array: NDArray[Any], content: bytes) -> int:
+        kind = schema.TensorType.INT32 if array.dtype == np.int32 else schema.TensorType.FLOAT32
+        return self._tensor(f"c{len(self.body.tensors):04d}", array.shape, kind, self._buffer(content))
+
+    def _buffer(self, content: bytes) -> int:
+        buffer = _Buffer()
+        buffer.data = content
+        self.model.buffers.append(buffer)
+        return len(self.model.buffers) - 1
+
+    def _scratch(self, shape: Shape) -> int:
+        return self._tensor(f"t{len(self.body.tensors):04d}", _channels_last(shape))
+
+    def _tensor(self, name: str, shape: Shape, kind: int = schema.TensorType.FLOAT32, buffer: int = 0) -> int:
+        tensor = schema.TensorT()
+        tensor.name, tensor.shape, tensor.type, tensor.buffer = name, [int(size) for size in shape], kind, buffer
+        self.body.tensors.append(tensor)
+        return len(self.body.tensors) - 1
+
+    def finish(self) -> memoryview:
+        """The content of the file."""
+        first, last = self.place[self.graph.INPUT], self.place[self.graph.output]
+        self.body.inputs, self.body.outputs = [first], [last]
+        signature = schema.SignatureDefT()
+        signature.signatureKey, signature.subgraphIndex = SIGNATURE, 0
+        signature.inputs, signature.outputs = [_named(INPUT, first)], [_named(OUTPUT, last)]
+        if self.graph.architecture:
+            metadata = schema.MetadataT()
+            metadata.name, metadata.buffer = ARCHITECTURE_KEY, self._buffer(self.graph.architecture.encode())
+            self.model.metadata = [metadata]
+        self.model.version, self.model.description = _VERSION, "nagsdk"
+        self.model.subgraphs, self.model.signatureDefs = [self.body], [signature]
+        return packed(self.model)
+
+
+def packed(model: Any) -> memoryview:
+    """The content of a file, every constant at an aligned place.
+
+    Args:
+        model: A `ModelT` of the schema.
+    """
+    for number, buffer in enumerate(model.buffers):
+        if not isinstance(buffer, _Buffer) and buffer.data is not None and len(buffer.data):
+            model.buffers[number] = _Buffer()
+            model.buffers[number].data = bytes(buffer.data)
+    builder = flatbuffers.Builder(sum(len(b.data) for b in model.buffers if b.data is not None) + (1 << 18))
+    builder.Finish(model.Pack(builder), IDENTIFIER)
+    return memoryview(builder.Bytes)[builder.Head() :]
+
+
+def _fusible(graph: Graph) -> dict[str, str]:
+    """Operations that a ReLU alone reads, with the name of that ReLU."""
+    readers: dict[str, list[Node]] = {}
+    for node in graph.nodes:
+        for name in node.inputs:
+            readers.setdefault(name, []).append(node)
+    found = {}
+    for node in graph.nodes:
+        match readers.get(node.name, []):
+            case [Activation(name=name, function=function)] if function == RELU and node.name != graph.output:
+                if isinstance(node, (Conv, Linear, Binary)):
+                    found[node.name] = name
+    return found
+
+
+def _channels_last(shape: Shape) -> Shape:
+    return (shape[0], *shape[2:], shape[1]) if len(shape) == 4 else shape
+
+
+def _named(name: str, tensor: int) -> Any:
+    entry = schema.TensorMapT()
+    entry.name, entry.tensorIndex = name, tensor
+    return entry
+
+
+def _unsupported(node: Node) -> UnsupportedLayerError:
+    return UnsupportedLayerError(
+        f"{node.name} ({type(node).__name__}) cannot be written as TFLite.",
+        "Use whole or depthwise convolutions, and flatten only what is pooled.",
+    )

@@ -1,0 +1,13 @@
+"""The classes of TensorFlow Lite's schema, which come with ai-edge-litert."""
+
+from __future__ import annotations
+
+from nagsdk.errors import DeviceUnavailableError
+
+try:
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+except ImportError as error:
+    raise DeviceUnavailableError(f".tflite files need ai-edge-litert: {error}.", "Install it: pip install 'nagsdk[litert]'.") from error
+
+__all__ = ["flatbuffers", "schema"]

@@ -1,0 +1,101 @@
+"""Android phones: TFLite files, timed on the phone by benchmark_model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from nagsdk.architecture import LayerSpec
+from nagsdk.device.backend import Backend, Presence, Session, Tensor
+from nagsdk.device.description import Device
+from nagsdk.errors import DeviceError, DeviceUnavailableError
+from nagsdk.events import Listener
+from nagsdk.graph.ir import Graph
+from nagsdk_android import tool
+from nagsdk_android.settings import Settings
+from nagsdk_litert.backend import HOST, LiteRtBackend
+
+
+class AndroidBackend(Backend):
+    """Exports TFLite files and times them on a phone; see `Settings` for the device options."""
+
+    id = "android"
+    title = "Android phones (TFLite, by ADB)"
+    suffix = ".tflite"
+    precisions = LiteRtBackend.precisions
+    apart = True
+
+    def __init__(self) -> None:
+        self._here = LiteRtBackend()
+
+    def presence(self, device: Device) -> Presence:
+        """Looks for the phone, asks what it is, and whether there is a tool for it."""
+        from nagsdk_android.discovery import find
+
+        try:
+            settings = Settings.of(device)
+            attached = find(settings)
+            _, digest = tool.find(attached.properties["abi"])
+        except DeviceError as error:
+            return Presence(False, f"{error.message} {error.next_step}")
+        properties = {
+            **attached.properties,
+            "serial": attached.serial,
+            "runtime": "tflite benchmark_model",
+            "runtime_version": digest,
+            "delegate": settings.delegate,
+            "allow_fallback": "yes" if settings.allow_fallback else "no",
+            "threads": str(settings.threads),
+            "precision": device.precision or self.precisions[0],
+            "cores": settings.cores or "all",
+            "rewrite": "split depthwise" if settings.split_depthwise else "none",
+        }
+        # By USB and by an address a phone has two serials, but one of its own.
+        return Presence.of(properties, ("serial",) if "phone_serial" in properties else ())
+
+    def tolerance(self, device: Device) -> float:
+        """That of the precision."""
+        return self._here.tolerance(_here(device))
+
+    def layer_bytes(self, layer: LayerSpec, device: Device) -> float:
+        """That of the same file on this machine."""
+        return self._here.layer_bytes(layer, _here(device))
+
+    def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
+        """Writes a TFLite file; none of the precisions needs images."""
+        self._here.export(graph, path, _here(device), images)
+
+    def inspect(self, artifact: Path) -> Mapping[str, Any]:
+        """See `nagsdk.graph.lint.Lint.to_dict`."""
+        return self._here.inspect(artifact)
+
+    def emulate(self, artifact: Path, device: Device, images: Tensor) -> Tensor | None:
+        """Runs the file with LiteRT on this machine, where that is installed."""
+        if not self._here.presence(HOST).available:
+            return None
+        with self._here.open(HOST) as session:
+            return session.infer(session.load(artifact), images)
+
+    def setup(self, source: Path | None, listener: Listener) -> Mapping[str, str]:
+        """Takes a benchmark_model into use; see `nagsdk_android.tool.install`."""
+        return tool.install(source, listener)
+
+    def open(self, device: Device) -> Session:
+        """Connects to the phone."""
+        from nagsdk_android.discovery import find
+        from nagsdk_android.session import AndroidSession
+
+        settings = Settings.of(device)
+        here = self._here.presence(HOST)
+        if not here.available:
+            raise DeviceUnavailableError(here.reason, "pip install 'nagsdk[android]' brings it.")
+        attached = find(settings)
+        return AndroidSession(settings, attached, tool.find(attached.properties["abi"])[0])
+
+
+def _here(device: Device) -> Device:
+    """The local device that gets the same file."""
+    split = "1" if Settings.of(device).split_depthwise else "0"
+    return replace(HOST, precision=device.precision, options=(("split_depthwise", split),))

@@ -1,0 +1,166 @@
+"""Reads what TFLite's benchmark_model prints, in every form that it has had since 2019."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from nagsdk.errors import MeasurementError
+
+_NUMBER = r"([0-9.]+(?:e[+-]?\d+)?)"
+_COUNT = re.compile(
+    rf"count=([0-9]{{1,9}})(?: first={_NUMBER})? curr={_NUMBER}(?: min={_NUMBER} max={_NUMBER} avg={_NUMBER} std={_NUMBER})?(?: .*)?"
+)
+# How the log's own prefix looks: `INFO: `, in newer tools with a source line in brackets.
+_PREFIX = re.compile(r"^(?:(?:INFO|WARNING|ERROR|VERBOSE): )?(?:\[[^\]]*\] )?")
+_SUMMARIES = (
+    (re.compile(rf"Inference timings in us: .*Inference \(avg\): {_NUMBER}"), 1.0),
+    (re.compile(rf"Average inference timings in us: .*no stats: {_NUMBER}"), 1.0),
+    (re.compile(rf"Inference \(avg\):\s+{_NUMBER} ms"), 1e3),
+)
+_INIT = re.compile(rf"Initialized session in {_NUMBER}ms")
+_MEMORY = re.compile(
+    rf"(?:Peak memory footprint|Memory footprint delta from the start of the tool) \(MB\): init=\s*{_NUMBER} overall={_NUMBER}"
+)
+_REPLACED = re.compile(r"Replacing ([0-9]{1,9}) out of ([0-9]{1,9}) node\(s\) with delegate \(([A-Za-z0-9_]+)\)")
+_FAILED = ("Benchmarking failed.", "Failed to apply", "failed to prepare", "ERROR: Failed")
+DELEGATES = ("xnnpack", "gpu")
+# avg is printed with six digits; the summary of newer tools with two decimals of a millisecond.
+_DIGITS = 1e-5
+_NEXT_STEP = (
+    "See that the tool on the phone is TFLite's benchmark_model, and that it runs there by hand; `nagsdk android setup` replaces it."
+)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """One line of statistics, in microseconds."""
+
+    count: int
+    first: float
+    last: float
+    least: float
+    most: float
+    mean: float
+
+    def each(self) -> tuple[float, ...] | None:
+        """The time of every run, where up to three allow it: first, last and mean of three tell the one between.
+
+        Returns:
+            In the order of the runs; None for more than three.
+        """
+        if self.count == 1:
+            return (self.last,)
+        if self.count == 2:
+            return (self.first, self.last)
+        if self.count != 3:
+            return None
+        between = round(3 * self.mean - self.first - self.last)  # the tool counts whole microseconds
+        return (self.first, min(max(between, self.least), self.most), self.last)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one call of the tool told.
+
+    Attributes:
+        runs: The timed runs.
+        init_ms: What loading took, or None.
+        peak_mb: Memory, or None.
+        replaced: Nodes that a delegate took, by its name in lower case, with the number of all nodes.
+        wholly: Delegates that the tool calls completely responsible.
+        partly: Delegates of which it says that they do a part, or nothing.
+    """
+
+    runs: Counts
+    init_ms: float | None
+    peak_mb: float | None
+    replaced: tuple[tuple[str, int, int], ...]
+    wholly: frozenset[str]
+    partly: frozenset[str]
+
+    def fallback(self, delegate: str) -> str:
+        """What is wrong with a delegate's share, empty where it runs everything.
+
+        Args:
+            delegate: ``xnnpack`` or ``gpu``.
+        """
+        if delegate in self.partly:
+            return f"the {delegate} delegate runs only a part of the network, or nothing"
+        taken = [(some, all_) for name, some, all_ in self.replaced if delegate in name]
+        if any(some < all_ for some, all_ in taken):
+            return f"the {delegate} delegate took {' + '.join(f'{some} of {all_}' for some, all_ in taken)} operators"
+        return "" if taken or delegate in self.wholly else f"the tool does not say that the {delegate} delegate runs anything"
+
+
+def parse(text: str) -> Report:
+    """Reads the output of one call.
+
+    Lines of the operator profile look like the timings; only what stands at the start of a line counts. An output
+    that lacks its summary was cut, and one whose summary says otherwise than its statistics is garbled.
+
+    Args:
+        text: Everything that the tool printed, standard error included.
+
+    Raises:
+        MeasurementError: It failed, was cut, or is no output of the tool.
+    """
+    lines = [_PREFIX.sub("", line.strip(), count=1) for line in text.splitlines()]
+    counts: list[Counts] = []
+    begun, summary = 0, None
+    init = peak = None
+    replaced: list[tuple[str, int, int]] = []
+    wholly: set[str] = set()
+    partly: set[str] = set()
+    for line in lines:
+        begun += line.startswith("Running benchmark for at least")
+        if match := _COUNT.fullmatch(line):
+            counts.append(_counts(match))
+        for pattern, factor in _SUMMARIES:
+            if match := pattern.match(line):
+                # The last one is printed with two decimals only.
+                summary = (factor * _float(match[1]), 5.1 if factor > 1 else 0.0)
+        if match := _INIT.match(line):
+            init = _float(match[1])
+        if match := _MEMORY.match(line):
+            peak = _float(match[2])
+        if match := _REPLACED.search(line):
+            replaced.append((match[3].lower(), int(match[1]), int(match[2])))
+        for name in DELEGATES:
+            if name in line.lower() and "executed by the delegate" in line:
+                (wholly if "completely executed by the delegate" in line else partly).add(name)
+    failures = [line for line in lines if any(mark in line for mark in _FAILED)]
+    if failures and summary is None:
+        raise MeasurementError(f"benchmark_model failed: {failures[0][:200]}", _NEXT_STEP)
+    if not counts or summary is None or begun > len(counts):
+        said = next((line for line in reversed(lines) if line), "nothing")
+        raise MeasurementError(f"The output of benchmark_model is not whole; it ends with: {said[:200]}", _NEXT_STEP)
+    runs = counts[-1]
+    mean, slack = summary
+    if abs(runs.mean - mean) > slack + 2 * _DIGITS * mean:
+        raise MeasurementError(f"benchmark_model says {mean:g} µs and {runs.mean:g} µs of the same runs.", _NEXT_STEP)
+    return Report(runs, init, peak, tuple(replaced), frozenset(wholly), frozenset(partly))
+
+
+def _counts(match: re.Match[str]) -> Counts:
+    count, last = int(match[1]), _float(match[3])
+    if match[4] is None:
+        if count != 1:
+            raise MeasurementError(f"benchmark_model printed no statistics of {count} runs: {match[0][:200]}", _NEXT_STEP)
+        return Counts(1, last, last, last, last, last)
+    first, least, most, mean = (_float(value) for value in (match[2] or match[3], match[4], match[5], match[6]))
+    near = 1 + 2 * _DIGITS
+    if count < 1 or not (0 < least <= first <= most and least <= last <= most and least <= mean * near and mean <= most * near):
+        raise MeasurementError(f"benchmark_model printed impossible statistics: {match[0][:200]}", _NEXT_STEP)
+    return Counts(count, first, last, least, most, mean)
+
+
+def _float(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise MeasurementError(f"benchmark_model printed {text[:50]!r} for a number.", _NEXT_STEP)
+    return value

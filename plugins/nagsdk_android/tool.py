@@ -1,0 +1,134 @@
+"""The benchmark_model binary: no registry ships it, so users bring it or have it downloaded once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from nagsdk.errors import BundleError, DeviceError, DeviceUnavailableError
+from nagsdk.events import Listener, ignore
+from nagsdk.files import PARTIAL, sha256, write_atomically, writing
+from nagsdk.resources import data_folder
+
+ADDRESS = "https://storage.googleapis.com/tensorflow-nightly-public/prod/tensorflow/release/lite/tools/nightly/latest/android_aarch64_benchmark_model"
+DOWNLOADED_ABI = "arm64-v8a"
+ANY = "any"
+_MOST_BYTES = 200 * 10**6
+# ELF's e_machine -> Android's name.
+_MACHINES = {183: "arm64-v8a", 40: "armeabi-v7a", 62: "x86_64", 3: "x86"}
+_SETUP = "Run: nagsdk android setup (or, with a binary of your own: nagsdk android setup --from FILE)."
+_RECORD = "benchmark_model.json"
+
+
+def folder() -> Path:
+    """Where binaries and the key lie."""
+    return data_folder() / "android"
+
+
+def install(source: Path | None, on_event: Listener = ignore) -> dict[str, str]:
+    """Takes a binary into use: a given file, or the official nightly build for 64-bit ARM.
+
+    The hash of a download is recorded the first time; a later download must have the same.
+
+    Args:
+        source: The file, or None to download.
+        on_event: Receives progress.
+
+    Returns:
+        The record: abi, source, sha256, installed_at.
+
+    Raises:
+        DeviceError: The download failed or has changed, or the file is no program of a phone.
+    """
+    if source is not None:
+        if not source.is_file():
+            raise DeviceError(f"{source} is no file.", "Name the benchmark_model that was built for the phone.")
+        return _take(source, str(source.resolve()))
+    from nagsdk.fetch import download
+
+    known = _known(DOWNLOADED_ABI)
+    with writing(folder()):
+        folder().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder(), prefix=PARTIAL) as work:
+        path = Path(work) / "benchmark_model"
+        try:
+            download(ADDRESS, path, _MOST_BYTES, on_event)
+        except BundleError as error:
+            raise DeviceError(error.message, "Download it yourself and run: nagsdk android setup --from FILE.") from error
+        if known and known["source"] == ADDRESS and known["sha256"] != sha256(path):
+            raise DeviceError(
+                f"{ADDRESS} no longer has the hash recorded at the first download ({known['sha256'][:16]}…, now {sha256(path)[:16]}…).",
+                f"The old one stays in use. If a newer nightly is wanted, delete {_place(DOWNLOADED_ABI)} and run this again.",
+            )
+        return _take(path, ADDRESS)
+
+
+def find(abi: str) -> tuple[Path, str]:
+    """The binary for a phone, and its hash.
+
+    Args:
+        abi: The phone's, such as ``arm64-v8a``.
+
+    Raises:
+        DeviceUnavailableError: There is none.
+        DeviceError: It is not the file that was recorded.
+    """
+    for name in (abi, ANY):
+        known = _known(name)
+        if known:
+            path = _place(name) / "benchmark_model"
+            if not path.is_file() or sha256(path) != known["sha256"]:
+                raise DeviceError(f"{path} is not the file that was recorded.", _SETUP)
+            return path, known["sha256"]
+    raise DeviceUnavailableError(f"There is no benchmark_model for {abi} phones on this computer.", _SETUP)
+
+
+def abi_of(path: Path) -> str:
+    """For which phones a program was built; `ANY` for a script.
+
+    Raises:
+        DeviceError: It is no program of a phone.
+    """
+    with path.open("rb") as file:
+        head = file.read(20)
+    if head[:2] == b"#!":
+        return ANY
+    abi = _MACHINES.get(int.from_bytes(head[18:20], "little")) if head[:4] == b"\x7fELF" and len(head) == 20 else None
+    if abi is None:
+        raise DeviceError(f"{path.name} is no program that a phone runs.", f"Name a benchmark_model for Android; one is at {ADDRESS}.")
+    return abi
+
+
+def _take(path: Path, source: str) -> dict[str, str]:
+    abi = abi_of(path)
+    place = _place(abi)
+    with writing(place):
+        place.mkdir(parents=True, exist_ok=True)
+        copy = place / f"{PARTIAL}benchmark_model"
+        shutil.copyfile(path, copy)
+        copy.replace(place / "benchmark_model")
+    record = {
+        "abi": abi,
+        "source": source,
+        "sha256": sha256(place / "benchmark_model"),
+        "installed_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_atomically(place / _RECORD, json.dumps(record, indent=2).encode())
+    return record
+
+
+def _place(abi: str) -> Path:
+    return folder() / "tools" / abi
+
+
+def _known(abi: str) -> dict[str, str]:
+    try:
+        content = json.loads((_place(abi) / _RECORD).read_text("utf-8"))
+        return {key: str(content[key]) for key in ("abi", "source", "sha256", "installed_at")}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DeviceError(f"{_place(abi) / _RECORD} cannot be read: {error}.", f"Delete {_place(abi)}. {_SETUP}") from error

@@ -1,0 +1,234 @@
+"""Ways to a phone, behind one small protocol: adb-shell over TCP and USB, and an adb server that already runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nagsdk.errors import DeviceError, DeviceUnavailableError
+from nagsdk_android.keys import signer
+
+CONNECT_TIMEOUT_S = 5.0
+# What a phone may take beyond a command's own time limit, and between two pieces of a file.
+GRACE_S = 5.0
+_PUSH_TIMEOUT_S = 30.0
+_REPLUG = "Unlock the phone, check the cable and that USB debugging is on, and start again: what was measured is kept."
+
+
+class LostError(DeviceError):
+    """The connection broke or a phone did not answer; a new connection may work."""
+
+
+class Transport(ABC):
+    """A connection to one phone; none of its methods waits without end.
+
+    Attributes:
+        title: How it is reached, for people.
+    """
+
+    title: str
+
+    @abstractmethod
+    def connect(self) -> None:
+        """Connects, or connects anew.
+
+        Raises:
+            DeviceUnavailableError: The phone refuses this computer.
+            LostError: It cannot be reached.
+        """
+
+    @abstractmethod
+    def shell(self, command: str, silence_s: float) -> Iterator[bytes]:
+        """Runs a command and yields what it prints, standard error included, until it ends.
+
+        Args:
+            command: For the phone's shell.
+            silence_s: Seconds without output after which the phone counts as lost.
+
+        Raises:
+            LostError: The connection broke.
+        """
+
+    @abstractmethod
+    def push(self, source: Path, target: str) -> None:
+        """Copies a file; what arrived must be checked, whatever this says.
+
+        Raises:
+            LostError: It did not arrive whole.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends the connection, and with it what it runs on the phone."""
+
+
+class AdbShell(Transport):
+    """adb-shell: the protocol in Python, straight to the phone.
+
+    Args:
+        title: How it is reached.
+        make: Opens the package's transport.
+        key: File of the RSA key that phones know this computer by.
+    """
+
+    def __init__(self, title: str, make: Callable[[], Any], key: Path) -> None:
+        from adb_shell.adb_device import AdbDevice
+
+        self.title = title
+        self._key = key
+        self._device = AdbDevice(make(), default_transport_timeout_s=_PUSH_TIMEOUT_S)
+
+    def connect(self) -> None:
+        """Connects; a phone that does not know this computer asks its user first."""
+        from adb_shell.exceptions import DeviceAuthError, TcpTimeoutException, UsbReadFailedError
+
+        asked: list[bool] = []
+        try:
+            with _losses("did not answer"):
+                self._device.connect([signer(self._key)], CONNECT_TIMEOUT_S, CONNECT_TIMEOUT_S, CONNECT_TIMEOUT_S, asked.append)
+        except (LostError, DeviceUnavailableError) as error:
+            self.close()
+            waited = isinstance(error.__cause__, (DeviceAuthError, TcpTimeoutException, UsbReadFailedError, ConnectionResetError))
+            if asked and waited:
+                raise DeviceUnavailableError(
+                    f"The phone ({self.title}) does not know this computer.",
+                    "Unlock it, answer 'Allow USB debugging?' with 'Always allow', and start again.",
+                ) from error
+            raise
+
+    def shell(self, command: str, silence_s: float) -> Iterator[bytes]:
+        """Runs a command by the first version of the shell protocol, which tells no exit status."""
+        with _losses("was lost while a command ran"):
+            yield from self._device.streaming_shell(command, silence_s, silence_s, decode=False)
+
+    def push(self, source: Path, target: str) -> None:
+        """Copies a file."""
+        with _losses(f"did not take {source.name}"):
+            self._device.push(str(source), target, read_timeout_s=_PUSH_TIMEOUT_S)
+
+    def close(self) -> None:
+        """Ends the connection."""
+        with contextlib.suppress(Exception):  # whatever a broken link raises when it is closed
+            self._device.close()
+
+
+class AdbServer(Transport):
+    """A phone of an adb server that runs already; the server is never started or ended.
+
+    Args:
+        serial: Of the phone.
+        host: Of the server.
+        port: Of the server.
+    """
+
+    def __init__(self, serial: str, host: str, port: int) -> None:
+        self.title = f"{serial} by the adb server"
+        self._at = (serial, host, port)
+        self._running: list[Any] = []
+
+    def _device(self, silence_s: float | None = None) -> Any:
+        import adbutils
+
+        serial, host, port = self._at
+        if not answers(host, port):  # the package would start a server of its own
+            raise LostError("The adb server has ended.", _REPLUG)
+        return adbutils.AdbClient(host, port, socket_timeout=silence_s).device(serial)
+
+    def connect(self) -> None:
+        """Asks the server for the phone's state."""
+        with _losses("did not answer"):
+            state = self._device(CONNECT_TIMEOUT_S).get_state()
+        if state != "device":
+            raise LostError(f"The phone ({self.title}) is {state}.", _REPLUG)
+
+    def shell(self, command: str, silence_s: float) -> Iterator[bytes]:
+        """Runs a command."""
+        with _losses("was lost while a command ran"):
+            connection = self._device().open_transport(timeout=silence_s)
+            self._running.append(connection)
+            try:
+                connection.send_command(f"shell:{command}")
+                connection.check_okay()
+                while data := connection.recv(1 << 16):
+                    yield data
+            finally:
+                self._running.remove(connection)
+                connection.close()
+
+    def push(self, source: Path, target: str) -> None:
+        """Copies a file."""
+        with _losses(f"did not take {source.name}"):
+            self._device(_PUSH_TIMEOUT_S).sync.push(str(source), target)
+
+    def close(self) -> None:
+        """Ends what still runs."""
+        for connection in tuple(self._running):
+            connection.close()
+
+
+def tcp(host: str, port: int, key: Path) -> Transport:
+    """A phone that listens on a port (``adb tcpip``, without TLS)."""
+    from adb_shell.transport.tcp_transport import TcpTransport
+
+    class Tcp(TcpTransport):  # type: ignore[misc]
+        """adb-shell takes the end of the stream for silence, and waits for more."""
+
+        def bulk_read(self, numbytes: int, transport_timeout_s: float | None) -> bytes:
+            data = bytes(super().bulk_read(numbytes, transport_timeout_s))
+            if numbytes and not data:
+                raise ConnectionResetError("the phone ended the connection")
+            return data
+
+    return AdbShell(f"{host}:{port}", lambda: Tcp(host, port), key)
+
+
+def usb(serial: str, key: Path) -> Transport:
+    """A phone on a USB port of this computer."""
+    from adb_shell.transport.usb_transport import UsbTransport
+
+    return AdbShell(f"{serial} by USB", lambda: UsbTransport.find_adb(serial=serial), key)
+
+
+def answers(host: str, port: int) -> bool:
+    """Whether anything listens there."""
+    try:
+        with socket.create_connection((host, port), 1.0):
+            return True
+    except OSError:
+        return False
+
+
+def server_address() -> tuple[str, int]:
+    """Where an adb server would listen: what adb's own variable says, else its usual port."""
+    given = os.environ.get("ANDROID_ADB_SERVER_PORT", "")
+    return "127.0.0.1", int(given) if given.isdecimal() else 5037
+
+
+@contextmanager
+def _losses(what: str) -> Iterator[None]:
+    """Whatever the packages raise for a broken link, and they raise a great deal, as one error."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, (*_link_errors(), OSError, KeyError, AttributeError, struct.error, UnicodeDecodeError)):
+            raise
+        raise LostError(f"The phone {what}: {type(error).__name__} {error}".rstrip() + ".", _REPLUG) from error
+
+
+def _link_errors() -> tuple[type[Exception], ...]:
+    from adb_shell import exceptions
+
+    kinds = [value for value in vars(exceptions).values() if isinstance(value, type) and issubclass(value, Exception)]
+    if (adbutils := sys.modules.get("adbutils")) is not None:
+        kinds.append(adbutils.AdbError)
+    if (usb1 := sys.modules.get("usb1")) is not None:
+        kinds.append(usb1.USBError)
+    return tuple(kinds)

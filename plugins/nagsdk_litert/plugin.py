@@ -1,0 +1,14 @@
+"""The entry point: registers the backend without importing LiteRT."""
+
+from __future__ import annotations
+
+from nagsdk.device.backend import Backend
+from nagsdk.plugin import Registry, hookimpl
+
+
+@hookimpl
+def nagsdk_register_backends(registry: Registry[Backend]) -> None:
+    """Registers the LiteRT backend."""
+    from nagsdk_litert.backend import LiteRtBackend
+
+    registry.add(LiteRtBackend())

@@ -1,0 +1,31 @@
+"""A session: LiteRT in a worker process."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from nagsdk.device.process import ProcessSession
+from nagsdk_litert.backend import Settings
+
+
+class LiteRtSession(ProcessSession):
+    """Networks in a worker process of their own.
+
+    Raises:
+        DeviceUnavailableError: The runtime does not start.
+    """
+
+    runtime = "LiteRT"
+    worker = "nagsdk_litert.worker"
+    remedy = "Try `python -c 'from ai_edge_litert import interpreter'`, and reinstall it where that fails."
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(asdict(settings), {"OMP_NUM_THREADS": str(settings.threads)})
+
+    def load(self, compiled: Path) -> int:
+        """Loads a TFLite file, after reading it through: the runtime would crash on a cut one."""
+        from nagsdk.graph.lint import lint
+
+        lint(compiled)
+        return super().load(compiled)

@@ -1,0 +1,71 @@
+"""The process in which LiteRT runs: numpy and the interpreter only, so that nothing else takes its cores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nagsdk.device.serve import Handler, Images, Message, in_batches, serve, timed
+
+_WARM_S = 0.005
+
+
+class Worker:
+    """Answers requests with the networks that are loaded."""
+
+    def __init__(self, threads: int, package: str) -> None:
+        self.threads = threads
+        self.make: Any = import_module(f"{package}.interpreter").Interpreter
+        self.networks: dict[int, Any] = {}
+        self.loaded = 0
+
+    def load(self, request: dict[str, Any], body: bytes) -> Message:
+        """Loads a file and answers its handle."""
+        # From memory: a mapped file would change under the runtime where an export overwrites it.
+        network = self.make(model_content=Path(request["path"]).read_bytes(), num_threads=self.threads)
+        network.allocate_tensors()
+        self.loaded += 1
+        self.networks[self.loaded] = network
+        return {"handle": self.loaded}, b""
+
+    def unload(self, request: dict[str, Any], body: bytes) -> Message:
+        """Frees a network."""
+        del self.networks[request["handle"]]
+        return {}, b""
+
+    def time(self, request: dict[str, Any], body: bytes) -> Message:
+        """Times consecutive runs on one random batch."""
+        network = self.networks[request["handle"]]
+        source = network.get_input_details()[0]
+        network.set_tensor(source["index"], np.random.default_rng(0).standard_normal(source["shape"], dtype=np.float32))
+        return timed(request, network.invoke, self.threads, _WARM_S)
+
+    def infer(self, request: dict[str, Any], body: bytes) -> Message:
+        """Runs images (n, 3, h, w) and answers the logits."""
+        network = self.networks[request["handle"]]
+        source, target = network.get_input_details()[0], network.get_output_details()[0]
+
+        def run(images: Images) -> Images:
+            network.set_tensor(source["index"], np.ascontiguousarray(images.transpose(0, 2, 3, 1)))
+            network.invoke()
+            logits: Images = network.get_tensor(target["index"])
+            return logits
+
+        return in_batches(request, body, int(source["shape"][0]), run)
+
+
+def start(settings: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Handler]]:
+    """Makes the worker."""
+    if settings["cores"]:
+        os.sched_setaffinity(0, settings["cores"])
+    worker = Worker(settings["threads"], settings["package"])
+    return {}, {"load": worker.load, "unload": worker.unload, "time": worker.time, "infer": worker.infer}
+
+
+if __name__ == "__main__":
+    serve(start)

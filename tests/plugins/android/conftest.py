@@ -1,0 +1,26 @@
+import pytest
+
+from tests.plugins.android.virtual import TOOL, VirtualPhone, missing
+
+
+@pytest.fixture(scope="session")
+def started():
+    """One virtual phone for all tests that do not break it."""
+    if reason := missing():
+        pytest.skip(reason)
+    phone = VirtualPhone()
+    yield phone
+    phone.close()
+
+
+@pytest.fixture
+def phone(started, own_folders, monkeypatch):
+    """A healthy virtual phone, and a tool for it."""
+    from nagsdk_android import tool
+
+    monkeypatch.delenv("ANDROID_SERIAL", raising=False)
+    started.heal()
+    started.say("start")
+    tool.install(TOOL)
+    yield started
+    assert started.files() == [] and started.processes("nagsdk-") == []

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Unpacks Android's debug daemon for Linux into FOLDER, for the tests of the Android backend. Nothing is installed, and the
+# system's package lists stay as they are. Debian 12 on x86-64.
+#     tests/plugins/android/fetch_adbd.sh FOLDER        then: NAGSDK_ADBD=FOLDER pytest tests/plugins/android
+set -euo pipefail
+target=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$work"/{lists,cache,debs} "$target"
+cat > "$work/debian.sources" <<END
+Types: deb
+URIs: http://deb.debian.org/debian
+Suites: bookworm bookworm-backports
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+END
+options=(-o "Dir::Etc::sourcelist=$work/debian.sources" -o Dir::Etc::sourceparts=/dev/null -o "Dir::State::lists=$work/lists"
+    -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root -o APT::Get::List-Cleanup=0)
+apt-get "${options[@]}" -qq update
+cd "$work/debs"
+apt-get "${options[@]}" -qq download \
+    {adbd,android-libbase,android-libboringssl,android-libcutils,android-liblog,android-libziparchive}/bookworm-backports libprotobuf32/bookworm
+for package in *.deb; do dpkg -x "$package" "$target"; done

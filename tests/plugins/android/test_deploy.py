@@ -1,0 +1,73 @@
+"""The whole way over the virtual phone: discover, push, measure, calibrate, generate, deploy, verify."""
+
+import functools
+from dataclasses import replace
+
+import pytest
+
+import nagsdk
+from nagsdk import workbench
+from nagsdk.cost import calibrate as calibration
+from nagsdk.events import Advanced, Notice
+from nagsdk.files import sha256
+from nagsdk.manifest import read_manifest
+
+
+@pytest.fixture
+def described(phone, tmp_path, monkeypatch):
+    """The phone's description, and short protocols: these tests ask for the way, not for the figures."""
+    path = tmp_path / "virtual.toml"
+    path.write_text(f'id = "virtual"\ntitle = "A virtual phone"\nbackend = "android"\n[options]\nserial = "{phone.serial}"\n')
+    short = replace(calibration.PROTOCOL, rounds=2, most_rounds=2, runs=3)
+    monkeypatch.setattr(workbench, "calibrate", functools.partial(calibration.calibrate, protocol=short, sessions=2))
+    monkeypatch.setattr(calibration, "_SEARCH_S", 1.0)
+    for name in ("PROTOCOL", "GLANCE"):
+        monkeypatch.setattr(workbench, name, replace(getattr(workbench, name), runs=3, rounds=3, most_rounds=3, spread_s=0, patience_s=0))
+    return str(path)
+
+
+def test_a_deployment_holds_although_calibration_was_interrupted_and_the_daemon_died(phone, described, tmp_path):
+    events = []
+
+    def disturb(event):
+        events.append(event)
+        readings = sum(isinstance(e, Advanced) and e.text.startswith("mbv3") for e in events)
+        if readings == 14:
+            phone.say("kill")
+        if readings == 18:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        nagsdk.calibrate(device=described, samples=9, on_event=disturb)
+    assert phone.files() == []
+    more = []
+    summary = nagsdk.calibrate(device=described, samples=9, on_event=more.append)
+    assert any(isinstance(e, Notice) and e.text.startswith("Going on with a calibration") for e in more)
+    assert summary["samples"] == 9 and summary["readings"] == 36 and summary["complete"]
+
+    deployment = nagsdk.deploy(device=described, budget="60ms", output=tmp_path / "out")
+    assert deployment.verdict == "held"
+    assert 0 < deployment.result.measured.latency_p50_ms <= deployment.result.measured.latency_limit_ms <= 60
+    assert deployment.result.measured.top1 > 80
+    manifest = read_manifest(tmp_path / "out")
+    assert manifest["device_properties"]["model"] == "Virtual Phone" and manifest["parity"] < 1e-5
+    assert manifest["artifact"]["sha256"] == sha256(tmp_path / "out" / "model.tflite")
+    assert manifest["graph"]["transposes"] == 0 and manifest["rounds"][-1]["state"]["battery_percent"] == 93
+
+
+def test_a_phone_that_is_gone_deploys_unverified_what_needs_no_timing(phone, described, tmp_path):
+    phone.say("stop")
+    deployment = nagsdk.deploy(device=described, budget="600kB", output=tmp_path / "out")
+    assert deployment.verdict == "unverified" and deployment.result.artifact.bytes <= 600e3
+    manifest = read_manifest(tmp_path / "out")
+    assert manifest["parity"] < 1e-5 and deployment.result.measured.top1 > 80
+    assert any("did not answer" in warning and "nothing was measured" in warning for warning in deployment.result.warnings)
+    phone.say("start")
+
+
+def test_the_phone_that_is_meant_may_be_named_in_the_call(phone, tmp_path):
+    text = "mbv3:r32:d=1,1,1,1:ks=3,5,5,3:e=2,2,2,2"
+    nagsdk.export(device="android", serial=phone.serial, architecture=text, precision="fp16", output=tmp_path / "out")
+    manifest = read_manifest(tmp_path / "out")
+    assert manifest["device_properties"]["serial"] == phone.serial and manifest["device_properties"]["precision"] == "fp16"
+    assert 1e-5 < manifest["parity"] < 1e-2

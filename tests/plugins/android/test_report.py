@@ -1,0 +1,169 @@
+import math
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nagsdk.errors import MeasurementError
+from nagsdk_android.report import Counts, parse
+
+
+@pytest.fixture(scope="session")
+def samples(shared):
+    return {path.name[:2]: path.read_text("utf-8").partition("--- verbatim below ---\n")[2] for path in (shared / "samples").glob("*.txt")}
+
+
+@pytest.mark.parametrize(
+    ("sample", "count", "first", "last", "mean", "init", "peak"),
+    [
+        ("01", 50, 2990275, 2913402, 2.95034e6, 17.187, 46.0859),
+        ("02", 50, 249042, 250889, 249684, None, 138.809),
+        ("05", 50, 32891, 33978, 33209.4, 0.855, 12.8672),
+        ("06", 74, 14850, 13315, 13520.2, 12.75, None),
+        ("07", 50, 119212, 118055, 119375, 870.557, None),
+        ("08", 15, 66753, 66800, 66767.6, 9.933, None),
+        ("10", 2112, 463, 459, 464.545, 4.478, None),
+    ],
+)
+def test_every_form_of_the_tools_output_is_read(samples, sample, count, first, last, mean, init, peak):
+    report = parse(samples[sample])
+    assert (report.runs.count, report.runs.first, report.runs.last, report.runs.mean) == (count, first, last, mean)
+    assert report.init_ms == init and report.peak_mb == peak
+
+
+def test_a_delegate_that_failed_is_named(samples):
+    with pytest.raises(MeasurementError, match="failed") as caught:
+        parse(samples["03"])
+    assert "NNAPI" in caught.value.message or "prepare" in caught.value.message
+
+
+@pytest.mark.parametrize("sample", ["04", "11"])
+def test_a_profile_alone_and_other_programs_are_no_report(samples, sample):
+    with pytest.raises(MeasurementError, match="not whole"):
+        parse(samples[sample])
+
+
+def test_the_shares_of_delegates_are_read(samples):
+    assert parse(samples["07"]).fallback("gpu") == ""
+    assert parse(samples["10"]).fallback("xnnpack") == ""
+    assert "does not say" in parse(samples["10"]).fallback("gpu")
+    assert "does not say" in parse(samples["08"]).fallback("xnnpack")
+
+
+GOOD = """INFO: STARTING!
+INFO: Created TensorFlow Lite XNNPACK delegate for CPU.
+{told}
+INFO: Running benchmark for at least 1 iterations and at least 0.5 seconds but terminate if exceeding 150 seconds.
+INFO: count=1 curr=900
+
+INFO: Running benchmark for at least 3 iterations and at least 0 seconds but terminate if exceeding 150 seconds.
+INFO: count=3 first=500 curr=520 min=490 max=520 avg=503.333 std=12
+
+INFO: Inference timings in us: Init: 21000, First inference: 900, Warmup (avg): 900, Inference (avg): 503.333
+"""
+
+
+@pytest.mark.parametrize(
+    ("told", "delegate", "wrong"),
+    [
+        ("Explicitly applied XNNPACK delegate, and the model graph will be completely executed by the delegate.", "xnnpack", ""),
+        ("Though GPU delegate is explicitly applied, the model graph will not be executed by the delegate.", "gpu", "only a part"),
+        (
+            "Though GPU delegate is explicitly applied, the model graph will be only partially executed by the delegate w/ 2 delegate kernels.",
+            "gpu",
+            "only a part",
+        ),
+        ("INFO: Replacing 60 out of 108 node(s) with delegate (TfLiteGpuDelegateV2) node, yielding 3 partitions.", "gpu", "60 of 108"),
+        ("VERBOSE: Replacing 108 out of 108 node(s) with delegate (TfLiteXNNPackDelegate) node, yielding 1 partitions.", "xnnpack", ""),
+        ("", "gpu", "does not say"),
+    ],
+)
+def test_a_silent_fallback_is_noticed(told, delegate, wrong):
+    report = parse(GOOD.format(told=told))
+    assert wrong in report.fallback(delegate) and bool(report.fallback(delegate)) == bool(wrong)
+
+
+def test_three_runs_are_known_one_by_one():
+    assert parse(GOOD.format(told="")).runs.each() == (500, 490, 520)
+    assert Counts(2, 7, 9, 7, 9, 8).each() == (7, 9)
+    assert Counts(1, 7, 7, 7, 7, 7).each() == (7,)
+    assert Counts(4, 7, 9, 7, 9, 8).each() is None
+
+
+@given(st.lists(st.integers(1, 10**8), min_size=3, max_size=3))
+def test_the_run_between_follows_from_the_mean(times):
+    mean = float(f"{sum(times) / 3:.6g}")
+    first, between, last = Counts(3, times[0], times[2], min(times), max(times), mean).each()
+    assert (first, last) == (times[0], times[2])
+    assert between == pytest.approx(times[1], abs=0.5 + 2e-5 * sum(times))
+    assert min(times) <= between <= max(times)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("INFO: Inference timings", "INFO: Interference"),
+        ("Inference (avg): 503.333", "Inference (avg): 703.333"),
+        ("min=490", "min=510"),
+        ("avg=503.333", "avg=1e999"),
+        ("avg=503.333", "avg=5.0.3"),
+        ("first=500", "first=-500"),
+        ("INFO: count=3 first=500 curr=520 min=490 max=520 avg=503.333 std=12\n", ""),
+        ("count=3 first=500 curr=520 min=490 max=520 avg=503.333 std=12", "count=3 curr=520"),
+        ("INFO: count=3", "\tTimings (microseconds): count=3"),
+    ],
+)
+def test_what_is_cut_or_garbled_is_no_reading(old, new):
+    text = GOOD.format(told="")
+    assert old in text
+    with pytest.raises(MeasurementError) as caught:
+        parse(text.replace(old, new))
+    assert caught.value.next_step
+
+
+@pytest.mark.parametrize("end", range(0, len(GOOD), 37))
+def test_an_output_that_is_cut_anywhere_is_no_reading(end):
+    text = GOOD.format(told="")
+    cut = text[: min(end, text.index("Inference (avg): ") + 10)]
+    with pytest.raises(MeasurementError):
+        parse(cut)
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_garbage_gives_an_error_or_a_sane_reading(data):
+    pieces = [
+        *GOOD.splitlines(keepends=True),
+        "count=",
+        "avg=1e308 ",
+        "INFO: ",
+        "\x00",
+        "Inference (avg): 9 ms\n",
+        "curr=0.0.0\n",
+        "²",
+        "count=99999999999 curr=1\n",
+    ]
+    text = "".join(data.draw(st.lists(st.one_of(st.sampled_from(pieces), st.text(max_size=20)), max_size=25)))
+    try:
+        runs = parse(text).runs
+    except MeasurementError as error:
+        assert error.message and error.next_step
+        return
+    assert runs.count >= 1 and all(math.isfinite(v) and v > 0 for v in (runs.first, runs.last, runs.least, runs.most, runs.mean))
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_a_changed_figure_is_never_taken_for_another_reading(data):
+    """Digits that changed on the way are noticed where they contradict the rest, or the reading stays within its own bounds."""
+    text = GOOD.format(told="")
+    places = [m.start() for m in re.finditer(r"\d", text)]
+    place = data.draw(st.sampled_from(places))
+    changed = text[:place] + data.draw(st.sampled_from("0123456789.-e")) + text[place + 1 :]
+    try:
+        runs = parse(changed).runs
+    except MeasurementError:
+        return
+    assert runs.least <= runs.first <= runs.most and runs.least <= runs.last <= runs.most
+    assert all(runs.least <= t <= runs.most for t in runs.each() or ())

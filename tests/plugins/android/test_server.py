@@ -1,0 +1,139 @@
+"""Phones of an adb server that runs already, and phones that do not know this computer."""
+
+import importlib.util
+import os
+import socket
+import struct
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from nagsdk.device.description import Device
+from nagsdk.graph.trace import trace
+from nagsdk.testing import random_subnet, small_space
+from nagsdk_android import tool
+from nagsdk_android.backend import AndroidBackend
+from nagsdk_android.transport import answers
+from tests.plugins.android.virtual import TOOL, VirtualPhone, missing
+
+
+def device(**options):
+    return Device("d", "any phone", "android", options=tuple(options.items()))
+
+
+@pytest.fixture
+def adb(tmp_path, monkeypatch):
+    """A server of our own on a port of our own, with the adb that adbutils brings; the user's is left alone."""
+    if reason := missing():
+        pytest.skip(reason)
+    spec = importlib.util.find_spec("adbutils")
+    program = Path(spec.origin).parent / "binaries" / "adb" if spec else Path("adb")
+    if not program.is_file():
+        pytest.skip("adbutils is not installed, or brings no adb for this system: pip install 'nagsdk[android]'")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "HOME": str(tmp_path), "ADB_MDNS_AUTO_CONNECT": "", "ADB_LIBUSB": "0"}
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(port))
+    monkeypatch.delenv("ANDROID_SERIAL", raising=False)
+
+    def run(*arguments):
+        return subprocess.run(
+            [program, "-P", str(port), *arguments], env=environment, capture_output=True, text=True, timeout=30, check=False
+        )
+
+    server = subprocess.Popen(
+        [program, "-P", str(port), "nodaemon", "server"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        for _ in range(100):
+            if answers("127.0.0.1", port):
+                break
+            assert server.poll() is None, "adb did not start"
+            threading.Event().wait(0.05)
+        yield run
+    finally:
+        run("kill-server")
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture
+def two_phones(adb, own_folders):
+    phones = [VirtualPhone(model=model, serial=serial) for model, serial in (("Pixel 2", "one"), ("Note10", "two"))]
+    try:
+        for phone in phones:
+            assert "connected" in adb("connect", phone.serial).stdout
+        tool.install(TOOL)
+        yield phones
+    finally:
+        for phone in phones:
+            phone.close()
+
+
+def test_two_phones_of_a_server(two_phones, tmp_path):
+    backend = AndroidBackend()
+    presence = backend.presence(device())
+    assert not presence.available and "2 phones are attached" in presence.reason
+    assert "--serial" in presence.reason and "Pixel 2" in presence.reason
+    pixel = device(model="Pixel*")
+    assert backend.presence(pixel).properties["phone_serial"] == "one"
+    assert backend.presence(device(model="note*")).properties["phone_serial"] == "two"
+    assert "of the model Galaxy" in backend.presence(device(model="Galaxy")).reason
+    space = small_space()
+    architecture = space.architecture(resolution=32, depths=(1, 1), kernels=(3, 3), expansions=(2, 2))
+    backend.export(trace(random_subnet(space, architecture), 32), tmp_path / "n.tflite", pixel)
+    with backend.open(pixel) as session:
+        handle = session.load(tmp_path / "n.tflite")
+        assert len(session.time(handle, 0, 4, 60).wall_ms) == 4
+        assert any(p.endswith(".tflite") for p in two_phones[0].files()) and two_phones[1].files() == []
+    assert two_phones[0].files() == []
+
+
+def test_a_server_without_phones_is_asked_and_not_ended(adb):
+    reason = AndroidBackend().presence(device()).reason
+    assert "No phone is attached" in reason and "USB debugging" in reason
+    assert "List of devices" in adb("devices").stdout
+
+
+def test_a_serial_may_come_from_adbs_own_variable(two_phones, monkeypatch):
+    monkeypatch.setenv("ANDROID_SERIAL", two_phones[1].serial)
+    assert AndroidBackend().presence(device()).properties["phone_serial"] == "two"
+
+
+def refusing(server):
+    """A phone whose user never answers: it asks for a signature, does not know it, and then says nothing more."""
+    token = bytes(20)
+    link, _ = server.accept()
+    with link:
+        while header := link.recv(24, socket.MSG_WAITALL):
+            command, kind, _, length, _, _ = struct.unpack("<6I", header)
+            link.recv(length, socket.MSG_WAITALL)
+            if command == int.from_bytes(b"AUTH", "little") and kind == 3:
+                link.recv(1)
+                return
+            magic = int.from_bytes(b"AUTH", "little")
+            link.sendall(struct.pack("<6I", magic, 1, 0, len(token), sum(token), magic ^ 0xFFFFFFFF) + token)
+
+
+def test_a_phone_that_does_not_know_this_computer(own_folders, monkeypatch):
+    pytest.importorskip("adb_shell")
+    monkeypatch.setattr("nagsdk_android.transport.CONNECT_TIMEOUT_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=refusing, args=(server,), daemon=True).start()
+        presence = AndroidBackend().presence(device(serial=f"127.0.0.1:{server.getsockname()[1]}"))
+    assert not presence.available
+    assert "does not know this computer" in presence.reason and "Always allow" in presence.reason
+
+
+@pytest.mark.parametrize(
+    "options", [{"serials": "x"}, {"delegate": "nnapi"}, {"allow_fallback": "yes"}, {"cores": "2,3"}, {"cooldown_s": "-1"}]
+)
+def test_unknown_options_are_refused(own_folders, options):
+    assert "do not suit this backend" in AndroidBackend().presence(device(**options)).reason
+
+
+def test_missing_packages_are_named(own_folders, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "adb-shell is not installed" in AndroidBackend().presence(device()).reason

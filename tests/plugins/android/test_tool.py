@@ -1,0 +1,73 @@
+import json
+
+import pytest
+
+from nagsdk.errors import BundleError, DeviceError, DeviceUnavailableError
+from nagsdk_android import tool
+
+ARM64 = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00" + (183).to_bytes(2, "little") + b"code"
+
+
+@pytest.fixture
+def binary(tmp_path):
+    path = tmp_path / "android_aarch64_benchmark_model"
+    path.write_bytes(ARM64)
+    return path
+
+
+def test_a_binary_is_kept_with_its_hash_for_the_phones_it_was_built_for(binary):
+    record = tool.install(binary)
+    assert record["abi"] == "arm64-v8a" and record["source"] == str(binary)
+    path, digest = tool.find("arm64-v8a")
+    assert path.read_bytes() == ARM64 and digest == record["sha256"]
+    with pytest.raises(DeviceUnavailableError, match="no benchmark_model for x86_64") as caught:
+        tool.find("x86_64")
+    assert "nagsdk android setup" in caught.value.next_step
+
+
+@pytest.mark.parametrize("content", [b"", b"\x7fELF", b"MZ\x90", b"\x7fELF" + bytes(14) + b"\xff\xff"])
+def test_what_no_phone_runs_is_refused(tmp_path, content):
+    path = tmp_path / "binary"
+    path.write_bytes(content)
+    with pytest.raises(DeviceError, match="no program that a phone runs"):
+        tool.install(path)
+    with pytest.raises(DeviceError, match="is no file"):
+        tool.install(tmp_path / "absent")
+
+
+def test_a_binary_that_changed_on_this_computer_is_not_used(binary):
+    tool.install(binary)
+    (tool._place("arm64-v8a") / "benchmark_model").write_bytes(b"#!/bin/sh\n")
+    with pytest.raises(DeviceError, match="not the file that was recorded"):
+        tool.find("arm64-v8a")
+
+
+def test_a_record_that_is_torn_is_said(binary):
+    tool.install(binary)
+    (tool._place("arm64-v8a") / "benchmark_model.json").write_text("{")
+    with pytest.raises(DeviceError, match="cannot be read"):
+        tool.find("arm64-v8a")
+
+
+def test_a_download_keeps_the_hash_it_first_had(monkeypatch):
+    served = [ARM64]
+    monkeypatch.setattr("nagsdk.fetch.download", lambda address, path, most, listener: path.write_bytes(served[0]))
+    first = tool.install(None)
+    assert first["source"] == tool.ADDRESS and tool.install(None)["sha256"] == first["sha256"]
+    served[0] = ARM64 + b"newer"
+    with pytest.raises(DeviceError, match="no longer has the hash") as caught:
+        tool.install(None)
+    assert "old one stays in use" in caught.value.next_step
+    assert tool.find("arm64-v8a")[1] == first["sha256"]
+    assert json.loads((tool._place("arm64-v8a") / "benchmark_model.json").read_text())["sha256"] == first["sha256"]
+
+
+def test_a_download_that_fails_names_the_other_way(monkeypatch):
+    def fail(*arguments):
+        raise BundleError("The server cannot be reached.", "Run the command again.")
+
+    monkeypatch.setattr("nagsdk.fetch.download", fail)
+    with pytest.raises(DeviceError, match="cannot be reached") as caught:
+        tool.install(None)
+    assert "--from FILE" in caught.value.next_step
+    assert not list(tool.folder().iterdir())

@@ -1,0 +1,173 @@
+import dataclasses
+import importlib.metadata
+import importlib.util
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import nagsdk
+from nagsdk.device.backend import EXACT, Backend
+from nagsdk.device.description import Device
+from nagsdk.errors import DeviceError, DeviceUnavailableError
+from nagsdk.graph.trace import trace
+from nagsdk.manifest import read_manifest
+from nagsdk.testing import BackendConformance, random_subnet, small_space
+from nagsdk_litert.backend import LiteRtBackend, Settings
+
+CPU = Device("litert", "this machine", "litert")
+needs_runtime = pytest.mark.skipif(
+    importlib.util.find_spec("ai_edge_litert") is None, reason="ai-edge-litert is not installed: pip install 'nagsdk[litert]'"
+)
+needs_quantizer = pytest.mark.skipif(
+    importlib.util.find_spec("ai_edge_quantizer") is None, reason="ai-edge-quantizer is not installed: pip install 'nagsdk[quantize]'"
+)
+
+
+def with_options(threads=1, **options: str) -> Device:
+    return Device("litert", "this machine", "litert", threads=threads, options=tuple(options.items()))
+
+
+@needs_runtime
+class TestConformance(BackendConformance):
+    @pytest.fixture
+    def backend(self) -> Backend:
+        return LiteRtBackend()
+
+    @pytest.fixture(params=[(1, 1, "1"), (2, 2, "0")], ids=["1-thread-split", "2-threads-batch-2-whole"])
+    def device(self, request: pytest.FixtureRequest) -> Device:
+        threads, batch, split = request.param
+        return Device("litert", "this machine", "litert", threads=threads, batch=batch, options=(("split_depthwise", split),))
+
+
+@needs_runtime
+@needs_quantizer
+class TestConformanceOfSmallerNumbers(BackendConformance):
+    @pytest.fixture
+    def backend(self) -> Backend:
+        return LiteRtBackend()
+
+    @pytest.fixture(params=["fp16", "int8"])
+    def device(self, request: pytest.FixtureRequest) -> Device:
+        return dataclasses.replace(CPU, precision=request.param)
+
+
+@needs_runtime
+@needs_quantizer
+@pytest.mark.parametrize(("precision", "tensor", "share"), [("fp16", "FLOAT16", 0.6), ("int8", "INT8", 0.45)])
+def test_smaller_numbers_make_smaller_files_that_keep_everything_else(tmp_path, precision, tensor, share, capfd):
+    from nagsdk.graph.lint import lint
+    from nagsdk.graph.tflite_schema import schema
+
+    space = small_space()
+    architecture = space.architecture(resolution=48, depths=(2, 3), kernels=(7, 5, 7, 3, 3), expansions=(4,) * 5)
+    graph = trace(random_subnet(space, architecture), 48)
+    device = dataclasses.replace(CPU, precision=precision)
+    LiteRtBackend().export(graph, tmp_path / "whole.tflite", CPU)
+    LiteRtBackend().export(graph, tmp_path / "n.tflite", device)
+    assert (tmp_path / "n.tflite").stat().st_size < share * (tmp_path / "whole.tflite").stat().st_size
+    found = lint(tmp_path / "n.tflite")
+    assert found.architecture == architecture.text and found.transposes == 0
+    model = schema.Model.GetRootAs((tmp_path / "n.tflite").read_bytes(), 0)
+    assert model.SignatureDefs(0).SignatureKey() == b"serving_default"
+    kinds = [model.Subgraphs(0).Tensors(i).Type() for i in range(model.Subgraphs(0).TensorsLength())]
+    assert kinds.count(getattr(schema.TensorType, tensor)) > 10
+    buffers = [model.Buffers(i)._tab for i in range(model.BuffersLength())]
+    assert all(b.Vector(b.Offset(4)) % 16 == 0 for b in buffers if b.Offset(4))
+    estimate = sum(LiteRtBackend().layer_bytes(layer, device) for layer in space.layers(architecture))
+    assert estimate == pytest.approx((tmp_path / "n.tflite").stat().st_size, rel=0.25)
+    assert capfd.readouterr().out == ""
+
+
+def test_a_missing_quantizer_is_said(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ai_edge_quantizer" else object())
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "2.0")
+    assert "pip install 'nagsdk[quantize]'" in LiteRtBackend().presence(dataclasses.replace(CPU, precision="int8")).reason
+    assert LiteRtBackend().presence(CPU).available
+
+
+def test_int8_is_faster_whole():
+    assert not Settings.of(dataclasses.replace(CPU, precision="int8")).split_depthwise
+    assert Settings.of(dataclasses.replace(CPU, precision="fp16")).split_depthwise
+
+
+@needs_runtime
+def test_large_kernels_are_split_unless_the_device_says_otherwise(tmp_path):
+    from nagsdk.graph.lint import lint
+
+    space = small_space()
+    architecture = space.architecture(resolution=32, depths=(1, 1), kernels=(7, 7), expansions=(2, 2))
+    graph = trace(random_subnet(space, architecture), 32)
+    for device, count in ((CPU, 7), (with_options(split_depthwise="1"), 7), (with_options(split_depthwise="0"), 3)):
+        LiteRtBackend().export(graph, tmp_path / "n.tflite", device)
+        assert lint(tmp_path / "n.tflite").operators["DEPTHWISE_CONV_2D"] == count
+
+
+@needs_runtime
+def test_the_size_of_a_file_is_known_roughly_before_it_is_built(tmp_path):
+    backend, space = LiteRtBackend(), small_space()
+    for device in (CPU, with_options(split_depthwise="0")):
+        for architecture in space.decode(space.sample(5, np.random.default_rng(0))):
+            backend.export(trace(random_subnet(space, architecture), architecture.resolution), tmp_path / "n.tflite", device)
+            estimate = sum(backend.layer_bytes(layer, device) for layer in space.layers(architecture))
+            assert estimate == pytest.approx((tmp_path / "n.tflite").stat().st_size, rel=0.08)
+
+
+def test_a_missing_runtime_is_said_and_refused(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    presence = LiteRtBackend().presence(CPU)
+    assert not presence.available
+    assert "ai-edge-litert is not installed" in presence.reason and "pip install 'nagsdk[litert]'" in presence.reason
+    with pytest.raises(DeviceUnavailableError):
+        LiteRtBackend().open(CPU)
+
+
+def test_the_predecessor_takes_its_place_where_only_it_is_installed(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if name == "tflite_runtime" else None)
+    assert Settings.of(CPU).package == "tflite_runtime"
+
+
+@pytest.mark.parametrize(("numpy", "refused"), [("2.4.6", True), ("1.26.4", False)])
+def test_the_predecessor_needs_numpy_1(monkeypatch, numpy, refused):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    monkeypatch.setattr(importlib.metadata, "version", {"numpy": numpy, "tflite-runtime": "2.14.0"}.__getitem__)
+    presence = LiteRtBackend().presence(with_options(runtime="tflite-runtime"))
+    assert presence.available is not refused
+    assert (f"this is numpy {numpy}" in presence.reason) is refused
+
+
+@pytest.mark.parametrize("options", [{"split": "1"}, {"split_depthwise": "yes"}, {"cores": "a"}, {"runtime": "tensorflow"}])
+def test_unknown_options_are_refused(options):
+    assert not LiteRtBackend().presence(with_options(**options)).available
+    with pytest.raises(DeviceError, match="options"):
+        LiteRtBackend().open(with_options(**options))
+
+
+@needs_runtime
+def test_the_fingerprint_tells_settings_apart():
+    devices = [CPU, with_options(threads=2), with_options(split_depthwise="0"), with_options(cores="0")]
+    assert len({LiteRtBackend().presence(device).fingerprint for device in devices}) == len(devices)
+
+
+@needs_runtime
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux")
+def test_the_worker_stays_on_its_cores():
+    core = min(os.sched_getaffinity(0))
+    with LiteRtBackend().open(with_options(cores=str(core))) as session:
+        assert os.sched_getaffinity(session._process.pid) == {core}
+
+
+@needs_runtime
+def test_an_export_tells_what_stands_in_the_file(tmp_path):
+    text = "mbv3:r32:d=1,1,1,1:ks=3,5,5,3:e=2,2,2,2"
+    nagsdk.export(device="litert", architecture=text, output=tmp_path / "out")
+    manifest = read_manifest(tmp_path / "out")
+    assert manifest["artifact"]["path"] == "model.tflite" and manifest["parity"] < EXACT
+    assert manifest["graph"]["operators"]["CONV_2D"] > 0 and manifest["graph"]["refused_by"] == {"xnnpack": [], "gpu": []}
+
+
+def test_importing_the_plugin_is_light():
+    code = "import sys, nagsdk_litert.plugin, nagsdk_litert.backend; print([m for m in ('ai_edge_litert', 'torch', 'onnx') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
