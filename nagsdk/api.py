@@ -123,7 +123,7 @@ def generate(
     model = bench.require_cost_model() if metric == LATENCY else bench.cost_model()
     table = bench.table(metric, model, resolution)
     limits = np.array([bench.feasible_limit(b, model, table) for b in wanted])
-    codes = bench.generator(bench.table(metric, model), seed).propose(table, limits, CANDIDATES, seed)
+    codes = bench.generator.propose([table], limits, CANDIDATES, seed)
     best = choose(bench.bundle.predictor, codes)[:, 0]
     chosen = bench.bundle.space.decode(codes[np.arange(len(codes)), best])
     return describe(bench.bundle, chosen, bench.device.id, model, wanted)

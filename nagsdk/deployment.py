@@ -18,7 +18,6 @@ from nagsdk.errors import InfeasibleError
 from nagsdk.events import Notice, stage
 from nagsdk.generator.choose import choose
 from nagsdk.generator.decode import Completions
-from nagsdk.generator.nag import Generator
 from nagsdk.graph.parity import check
 from nagsdk.manifest import HELD, MISSED, Measured, Result
 from nagsdk.workbench import Workbench
@@ -115,7 +114,7 @@ class Deployer:
         seed: Of every random choice.
         rounds: What was measured so far.
         tried: What was built so far.
-        generator_card: What the generator was made for.
+        generator_card: What the generator was trained on, and how well.
     """
 
     bench: Workbench
@@ -186,15 +185,14 @@ class Deployer:
             DeviceError: The device failed or was busy.
         """
         bench = self.bench
-        generator = bench.generator(bench.table(budget.metric, model), self.seed)
-        self.generator_card = asdict(generator.card)
+        self.generator_card = asdict(bench.generator.card)
         table = bench.table(budget.metric, model, self.resolution)
         limit = bench.feasible_limit(budget, model, table)
         if model is not None and budget.metric == LATENCY and bench.presence.available:
             limit = self._aim(limit, bench.slowdown(folder), table)
         best: Round | None = None
         for number in range(MOST_ROUNDS):
-            proposal = self._propose(generator, budget, model, limit, best)
+            proposal = self._propose(budget, model, limit, best)
             if proposal is None:
                 break
             result, architecture = proposal
@@ -232,14 +230,12 @@ class Deployer:
         self.bench.listener(Notice(f"{self.bench.device.id} is disturbed: it runs {slowdown:.2f} times slower than when it is quiet."))
         return max(limit / slowdown, Completions.of(self.bench.bundle.space, table).least)
 
-    def _propose(
-        self, generator: Generator, budget: Budget, model: CostModel | None, limit: float, best: Round | None
-    ) -> tuple[Result, Architecture] | None:
+    def _propose(self, budget: Budget, model: CostModel | None, limit: float, best: Round | None) -> tuple[Result, Architecture] | None:
         """The most accurate candidate not tried yet; None where nothing promises more than the best round."""
         bench = self.bench
         table = bench.table(budget.metric, model, self.resolution)
         try:
-            codes = generator.propose(table, limit, CANDIDATES, self.seed)[0]
+            codes = bench.generator.propose([table], limit, CANDIDATES, self.seed)[0]
         except InfeasibleError:
             # The limit was feasible before what was measured tightened it: the rounds so far are the answer.
             return None

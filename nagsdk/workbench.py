@@ -260,16 +260,20 @@ class Workbench:
             table = exact_table(space, lambda layer: self.backend.layer_bytes(layer, self.device))
         return table.masked(self.supported, None if resolution is None else space.resolution_index(resolution))
 
-    def generator(self, table: AdditiveTable, seed: int) -> Generator:
-        """The generator of a cost table: kept from an earlier run, or distilled now and kept."""
-        key = Generator.key(self.bundle.space, self.bundle.predictor, table)
-        path = self.cache / "generators" / f"{key}-{seed}.safetensors"
+    @cached_property
+    def generator(self) -> Generator:
+        """The bundle's generator; where it brings none, one trained on its accuracy predictor and kept."""
+        space, predictor = self.bundle.space, self.bundle.predictor
+        if self.bundle.generator_file is not None:
+            return Generator.load(self.bundle.generator_file, space, predictor)
+        path = self.cache / "generators" / f"{Generator.key(space, predictor)}.safetensors"
         if path.is_file():
             try:
-                return Generator.load(path, self.bundle.space)
+                return Generator.load(path, space, predictor)
             except DamagedBundleError as error:
                 self.listener(Notice(f"The kept generator is made again: {error.message}", warning=True))
-        generator = Generator.distilled(self.bundle.space, self.bundle.predictor, table, seed=seed, listener=self.listener)
+        self.listener(Notice(f"{self.bundle.name} brings no generator: one is trained, once, which takes some ten minutes."))
+        generator = Generator.trained(space, predictor, listener=self.listener)
         generator.save(path)
         return generator
 
