@@ -20,7 +20,7 @@ import nagsdk
 from nagsdk.cost.table import AdditiveTable, exact_table
 from nagsdk.deployment import figure
 from nagsdk.generator.choose import choose
-from nagsdk.generator.decode import Completions
+from nagsdk.generator.completions import Completions
 from nagsdk.generator.nag import Generator
 from nagsdk.workbench import Workbench
 

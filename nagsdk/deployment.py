@@ -17,7 +17,7 @@ from nagsdk.device.measurement import Measurement
 from nagsdk.errors import InfeasibleError
 from nagsdk.events import Notice, stage
 from nagsdk.generator.choose import choose
-from nagsdk.generator.decode import Completions
+from nagsdk.generator.completions import Completions
 from nagsdk.graph.parity import check
 from nagsdk.manifest import HELD, MISSED, Measured, Result
 from nagsdk.workbench import Workbench

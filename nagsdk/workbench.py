@@ -30,7 +30,7 @@ from nagsdk.device.protocol import Protocol
 from nagsdk.errors import DamagedBundleError, DeviceUnavailableError, InfeasibleError, NagsdkError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.files import write_atomically
-from nagsdk.generator.decode import Completions
+from nagsdk.generator.completions import Completions
 from nagsdk.generator.nag import Generator
 from nagsdk.plugin import host
 from nagsdk.resources import cache_folder, shipped

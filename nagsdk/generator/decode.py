@@ -10,9 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.cost.table import AdditiveTable, Floats
-from nagsdk.errors import InfeasibleError
-from nagsdk.generator.forest import Forest, existing
-from nagsdk.generator.frontier import check_limits
+from nagsdk.generator.completions import reserves
 from nagsdk.generator.paths import Paths
 from nagsdk.generator.policy import CHOICE, STATE, Float32s, Stepper
 from nagsdk.generator.walk import View, Walk
@@ -20,58 +18,6 @@ from nagsdk.space.base import Codes, SearchSpace
 
 # Rows decoded together: few enough that the gates of a step stay in the processor's cache.
 _ROWS = 1024
-
-
-@dataclass(frozen=True)
-class Completions:
-    """Cheapest and dearest architectures under one table; R resolutions, D decisions.
-
-    Attributes:
-        floor: Cost of the cheapest architecture at each resolution, inf where none is allowed, shape (R,).
-        ceiling: Cost of the dearest one, -inf where none is allowed, shape (R,).
-        cheapest: A cheapest architecture at each resolution, int8, shape (R, D).
-    """
-
-    floor: Floats
-    ceiling: Floats
-    cheapest: Codes
-
-    @classmethod
-    def of(cls, space: SearchSpace, table: AdditiveTable) -> Completions:
-        """Computes the bounds of a table by dynamic programming, last decision first."""
-        forest, exists = Forest.of(space), existing(space)
-        low = np.where(exists, table.choice, np.inf)
-        high = np.where(exists & np.isfinite(table.choice), table.choice, -np.inf)
-        least, most = low.min(2), high.max(2)
-        for decision in reversed(range(len(space.decisions))):
-            # Children come later in the order, so theirs is done.
-            for start, child in forest.children[decision]:
-                low[:, decision, start:] += least[:, child, None]
-                high[:, decision, start:] += most[:, child, None]
-            high[~np.isfinite(low)] = -np.inf
-            least[:, decision], most[:, decision] = low[:, decision].min(1), high[:, decision].max(1)
-        every, roots = np.arange(len(table.base)), list(forest.roots)
-        floor = table.base + low[every, 0, every] + least[:, roots].sum(1)
-        possible = np.isfinite(floor)
-        ceiling = np.full_like(floor, -np.inf)
-        ceiling[possible] = (table.base[possible] + high[every, 0, every][possible]) + most[possible][:, roots].sum(1)
-        cheapest = low.argmin(2).astype(np.int8)
-        cheapest[:, 0] = every
-        for decision, children in enumerate(forest.children):
-            for start, child in children:
-                cheapest[cheapest[:, decision] < start, child] = -1
-        floor[possible] = table.cost(cheapest[possible])
-        return cls(floor, ceiling, cheapest)
-
-    @property
-    def least(self) -> float:
-        """Cost of the cheapest architecture; inf where nothing is allowed."""
-        return float(self.floor.min())
-
-    @property
-    def most(self) -> float:
-        """Cost of the dearest architecture; -inf where nothing is allowed."""
-        return float(self.ceiling.max())
 
 
 def decode(space: SearchSpace, tables: Sequence[AdditiveTable], paths: Paths, stepper: Stepper, limits: Floats, noise: Float32s) -> Codes:
@@ -92,35 +38,19 @@ def decode(space: SearchSpace, tables: Sequence[AdditiveTable], paths: Paths, st
     Raises:
         InfeasibleError: No architecture holds the limits of a budget.
     """
-    reserve = reserves(space, tables, paths, limits)
+    reserve, open_ = reserves(space, tables, paths, limits)
     count, most = len(noise), max(1, _ROWS // len(noise))
-    parts = [_sample(space, Walk(paths, part, count), stepper, noise) for part in np.split(limits, range(most, len(limits), most))]
-    codes, limits = np.concatenate(parts), np.repeat(limits, count, axis=0)
+    codes = np.repeat(reserve[:, None], count, axis=1)
+    rows = np.flatnonzero(open_)
+    for part in (rows[i : i + most] for i in range(0, len(rows), most)):
+        codes[part] = _sample(space, Walk(paths, limits[part], count), stepper, noise).reshape(-1, *codes.shape[1:])
+    codes, limits = codes.reshape(-1, codes.shape[2]), np.repeat(limits, count, axis=0)
     # Walk and table add in different orders; where rounding alone passes a limit, the reserve stands in.
     beyond = np.stack([table.cost(codes) for table in tables], axis=1) - limits
     over = (beyond > 0).any(1)
     assert (beyond[over] <= 1e-9 * (1 + np.abs(limits[over]))).all(), "the mask let through more than rounding"
     codes[over] = np.repeat(reserve, count, axis=0)[over]
     return codes.reshape(-1, count, codes.shape[1])
-
-
-def reserves(space: SearchSpace, tables: Sequence[AdditiveTable], paths: Paths, limits: Floats) -> Codes:
-    """An architecture that holds the limits of each budget, shape (n, decisions).
-
-    Raises:
-        InfeasibleError: There is none, or none of the cheapest architectures under any mix of the costs is one.
-    """
-    codes = paths.cheapest.reshape(-1, paths.cheapest.shape[2])
-    costs = np.stack([table.cost(codes) for table in tables], axis=1)
-    for cost, limit in zip(costs.T, limits.T, strict=True):
-        check_limits(limit, float(cost.min()))
-    holds = (costs <= limits[:, None]).all(2)
-    if not np.all(holds.any(1)):
-        raise InfeasibleError(
-            "Architectures hold each of the limits, but none was found that holds all of them together.", "Raise one of the limits."
-        )
-    result: Codes = codes[holds.argmax(1)]
-    return result
 
 
 def _sample(space: SearchSpace, walk: Walk, stepper: Stepper, noise: Float32s) -> Codes:

@@ -16,7 +16,7 @@ import numpy as np
 from nagsdk.cost.features import FeatureTable
 from nagsdk.cost.table import AdditiveTable, Floats, exact_table
 from nagsdk.generator.decode import Trace, trace
-from nagsdk.generator.frontier import Score, frontier
+from nagsdk.generator.frontier import Score, frontier, mixed
 from nagsdk.generator.paths import Paths
 from nagsdk.space.base import Codes, SearchSpace
 
@@ -82,11 +82,7 @@ def problem(space: SearchSpace, score: Score, devices: Devices, count: int, rng:
     paths = Paths.of(space, tables, score)
     share = rng.dirichlet(np.ones(len(tables))) * (np.arange(len(tables)) < rng.integers(1, len(tables) + 1))
     share /= paths.scale * share.sum()
-    mixed = AdditiveTable(
-        sum((s * t.base for s, t in zip(share, tables, strict=True) if s), np.zeros(1)),
-        sum((s * t.choice for s, t in zip(share, tables, strict=True) if s), np.zeros(1)),
-    )
-    best = frontier(space, mixed, score)
+    best = frontier(space, mixed(tables, share), score)
     codes = best.codes[best.lookup(rng.uniform(best.cost[0], best.cost[-1] * 1.02, count))]
     cost = np.stack([t.cost(codes) for t in tables], 1)
     within = rng.exponential(_SLACK, cost.shape)

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from nagsdk.cost.table import exact_table
 from nagsdk.errors import InfeasibleError
-from nagsdk.generator.decode import Completions, decode, gumbel, trace
+from nagsdk.generator.completions import Completions, reserves
+from nagsdk.generator.decode import decode, gumbel, trace
+from nagsdk.generator.frontier import mixed
 from nagsdk.generator.lessons import Devices
 from nagsdk.generator.paths import Paths
 from nagsdk.generator.policy import Policy, Stepper
@@ -129,6 +131,25 @@ def test_limits_that_only_single_architectures_hold():
         run(space, [table, other], score, untrained(space), [[Completions.of(space, t).least for t in (table, other)]], gumbel(0, 4, space))
     with pytest.raises(InfeasibleError, match="cheapest costs"):
         run(space, [table, other], score, untrained(space), [[1e9, 0.0]], gumbel(0, 4, space))
+
+
+def test_limits_so_tight_that_only_a_mix_of_the_costs_finds_them():
+    """No cheapest architecture of the mixes that are always tried holds them; what does is still found, and stands for every candidate."""
+    space = staged_space()
+    table, score = random_tables(space, 1)
+    other = replace(table, choice=np.random.default_rng(0).uniform(0.1, 1, table.choice.shape))
+    tables, paths, met = [table, other], Paths.of(space, [table, other], score), 0
+    for share in np.linspace(0.5, 1, 41):
+        cheapest = Completions.of(space, mixed(tables, np.array([share, 1 - share])))
+        code = cheapest.cheapest[[cheapest.floor.argmin()]]
+        limits = np.array([[t.cost(code)[0] for t in tables]])
+        codes, sure = reserves(space, tables, paths, limits)
+        if not sure[0]:
+            met += 1
+            drawn = run(space, tables, score, untrained(space), limits, gumbel(0, 4, space))[0]
+            assert np.array_equal(drawn, np.repeat(codes, 4, axis=0))
+            assert all((t.cost(drawn) <= limit).all() for t, limit in zip(tables, limits[0], strict=True))
+    assert met
 
 
 def test_a_budget_does_not_depend_on_its_company():
