@@ -49,10 +49,10 @@ class Recipe:
 
     problems: int = 1500
     steps: int = 4000
-    batch: int = 256
+    batch: int = 128
     rate: float = 6e-3
     hidden: int = 48
-    gradient_steps: int = 0
+    gradient_steps: int = 500
     gradient_rate: float = 1e-3
     entropy: float = 0.01
 
