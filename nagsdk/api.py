@@ -7,20 +7,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nagsdk.architecture import Architecture
 from nagsdk.budget import LATENCY, Budget
 from nagsdk.bundle import Bundle, bundle_names, load_bundle, read_weights_record, user_folder
 from nagsdk.cost.calibrate import SAMPLES
 from nagsdk.cost.model import CostModel
-from nagsdk.deployment import CANDIDATES, Deployer
+from nagsdk.deployment import Deployer
 from nagsdk.describe import describe
 from nagsdk.device.description import Overrides
 from nagsdk.errors import UsageError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.files import check_replaceable, sweep
-from nagsdk.generator.choose import choose
+from nagsdk.generation import Generation
 from nagsdk.manifest import MANIFEST, Deployment, Result
 from nagsdk.plugin import host
 from nagsdk.profiling import profile_architectures
@@ -32,8 +30,9 @@ from nagsdk.workbench import Workbench
 def deploy(
     *,
     device: str,
-    budget: str | Budget,
+    budget: str | Budget | Sequence[str | Budget],
     bundle: str | Path | Bundle = "glyphs",
+    strategy: str = "nag",
     output: str | Path | None = None,
     images: str | Path | None = None,
     timing_only: bool = False,
@@ -48,8 +47,10 @@ def deploy(
 
     Args:
         device: Id or alias of a device, or the file of a description (``.toml``).
-        budget: Such as ``"80ms"`` or a `Budget`.
+        budget: Such as ``"80ms"`` or a `Budget`; several hold together.
         bundle: Name or folder of a bundle, or a bundle.
+        strategy: How architectures are found: ``nag`` (the generator), ``lookup``, ``nsga2``, ``evolution``,
+            ``random``, or that of a plugin.
         output: Folder for model and manifest; an earlier deployment there is replaced when this one succeeds.
         images: Folder of images to recalibrate batch normalisation on; the bundle's own where None.
         timing_only: Goes on without images; the result says that its accuracy is worthless.
@@ -67,27 +68,33 @@ def deploy(
     Raises:
         NagsdkError: Any of its subclasses; see `nagsdk.errors`.
     """
-    wanted = Budget.parse(budget) if isinstance(budget, str) else budget
+    wanted = _together(budget)
+    if not wanted:
+        raise UsageError("No budget was given.", "Give one or more, such as 80ms.")
+    timed = any(b.metric == LATENCY for b in wanted)
     bench = Workbench(device, bundle, Overrides(threads, batch, precision), on_event)
-    folder = Path(output) if output is not None else Path("deployments") / f"{bench.bundle.name}-{bench.device.id}-{wanted}"
-    deployer = Deployer(bench, None if images is None else Path(images), timing_only, resolution, seed)
+    name = "-".join(map(str, (bench.bundle.name, bench.device.id, *wanted)))
+    folder = Path(output) if output is not None else Path("deployments") / name
+    deployer = Deployer(bench, None if images is None else Path(images), timing_only, resolution, seed, host().strategies.get(strategy))
     deployer.check()
     check_replaceable(folder, MANIFEST)
     sweep(folder.parent)
     model = bench.calibrated_model()
-    if model is None and wanted.metric == LATENCY and bench.presence.available:
+    if model is None and timed and bench.presence.available:
         on_event(Notice(f"Calibrating {bench.device.id} for {bench.bundle.name} first; it is kept for later."))
         model = bench.calibrate(SAMPLES, seed=seed).model
     if model is None:
-        model = bench.require_cost_model() if wanted.metric == LATENCY else bench.cost_model()
+        model = bench.require_cost_model() if timed else bench.cost_model()
     return publish(deployer, wanted, model, folder)
 
 
 def generate(
     *,
-    device: str,
-    budgets: str | Budget | Sequence[str | Budget],
+    device: str | Sequence[str],
+    budgets: str | Budget | Sequence[str | Budget | Sequence[str | Budget]] = (),
+    min_top1: float | None = None,
     bundle: str | Path | Bundle = "glyphs",
+    strategy: str = "nag",
     resolution: int | None = None,
     threads: int | None = None,
     batch: int | None = None,
@@ -95,12 +102,16 @@ def generate(
     seed: int = 0,
     on_event: Listener = ignore,
 ) -> list[Result]:
-    """The best architecture for each budget, by inference, without measuring.
+    """The best architecture for each budget, or the cheapest of a given accuracy, by inference, without measuring.
 
     Args:
-        device: Id or alias of a device, calibrated or with a shipped prior.
-        budgets: One or more budgets of one metric.
+        device: Id or alias of a device, calibrated or with a shipped prior; several for one architecture
+            that holds on all of them.
+        budgets: One or more budgets, of one metric; where an element is a sequence, its budgets hold together.
+        min_top1: Asks for the least latency with at least this predicted top-1 in per cent; `budgets` is
+            then at most one set, which must hold besides.
         bundle: See `deploy`.
+        strategy: See `deploy`.
         resolution: See `deploy`.
         threads: See `deploy`.
         batch: See `deploy`.
@@ -108,25 +119,33 @@ def generate(
         seed: See `deploy`.
         on_event: Receives progress.
 
+    Returns:
+        One result for every set of budgets and device.
+
     Raises:
-        InfeasibleError: A budget is below the cheapest architecture.
-        DeviceUnavailableError: Nothing is known of the device's latencies.
+        InfeasibleError: A budget is below the cheapest architecture, or nothing is so accurate.
+        DeviceUnavailableError: Nothing is known of a device's latencies.
     """
     given = [budgets] if isinstance(budgets, (str, Budget)) else budgets
-    wanted = [Budget.parse(b) if isinstance(b, str) else b for b in given]
-    if not wanted:
-        raise UsageError("No budget was given.", "Give one or more, such as 80ms.")
-    if len({b.metric for b in wanted}) != 1:
+    asked = [_together(entry) for entry in given]
+    if not asked and min_top1 is None:
+        raise UsageError("No budget was given.", "Give one or more, such as 80ms, or the least top-1.")
+    if len({tuple(b.metric for b in together) for together in asked}) > 1:
         raise UsageError("The budgets must limit one and the same metric.", "Call once for latencies, once for sizes, once for MACs.")
-    bench = Workbench(device, bundle, Overrides(threads, batch, precision), on_event)
-    metric = wanted[0].metric
-    model = bench.require_cost_model() if metric == LATENCY else bench.cost_model()
-    table = bench.table(metric, model, resolution)
-    limits = np.array([bench.feasible_limit(b, model, table) for b in wanted])
-    codes = bench.generator.propose([table], limits, CANDIDATES, seed)
-    best = choose(bench.bundle.predictor, codes)[:, 0]
-    chosen = bench.bundle.space.decode(codes[np.arange(len(codes)), best])
-    return describe(bench.bundle, chosen, bench.device.id, model, wanted)
+    if min_top1 is not None and len(asked) > 1:
+        raise UsageError("The cheapest of a given accuracy has one set of budgets besides.", "Call once for each.")
+    names = [device] if isinstance(device, str) else device
+    opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+    benches = [Workbench(name, opened, Overrides(threads, batch, precision), on_event) for name in names]
+    timed = min_top1 is not None or any(b.metric == LATENCY for together in asked for b in together)
+    generation = Generation(benches, host().strategies.get(strategy), timed, resolution, seed)
+    return generation.best(asked) if min_top1 is None else generation.cheapest(min_top1, asked[0] if asked else ())
+
+
+def _together(budgets: str | Budget | Sequence[str | Budget]) -> tuple[Budget, ...]:
+    """Budgets that hold at once."""
+    given = [budgets] if isinstance(budgets, (str, Budget)) else budgets
+    return tuple(Budget.parse(b) if isinstance(b, str) else b for b in given)
 
 
 def predict(

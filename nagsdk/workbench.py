@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from nagsdk.architecture import Architecture
 from nagsdk.budget import LATENCY, MACS, Budget
@@ -32,6 +32,7 @@ from nagsdk.events import Listener, Notice, ignore
 from nagsdk.files import write_atomically
 from nagsdk.generator.completions import Completions
 from nagsdk.generator.nag import Generator
+from nagsdk.generator.strategy import Question
 from nagsdk.plugin import host
 from nagsdk.resources import cache_folder, shipped
 from nagsdk.store import Store
@@ -276,6 +277,17 @@ class Workbench:
         generator = Generator.trained(space, predictor, listener=self.listener)
         generator.save(path)
         return generator
+
+    def question(self, tables: Sequence[AdditiveTable], limits: ArrayLike, seed: int) -> Question:
+        """What a strategy is asked.
+
+        Args:
+            tables: The costs that are limited.
+            limits: Of each budget on each of them, shape (n, costs).
+            seed: Of everything random.
+        """
+        wanted = np.asarray(limits, np.float64).reshape(-1, len(tables))
+        return Question(self.bundle.space, self.bundle.predictor, tables, wanted, lambda: self.generator, seed, self.listener)
 
     def limit(self, budget: Budget, model: CostModel | None) -> float:
         """The largest table cost whose upper bound holds the budget."""

@@ -101,7 +101,7 @@ class Generator:
 
         recipe = recipe or Recipe()
         policy = train(space, predictor, recipe, seed, listener)
-        found = examine(space, predictor.additive, policy)
+        found = examine(space, predictor, policy)
         card = Card(cls.key(space, predictor), space.fingerprint, predictor.hash, seed, recipe.to_dict(), asdict(found))
         return cls(space, predictor.additive, policy, card)
 

@@ -49,9 +49,10 @@ class Lookup(Strategy):
     def propose(self, question: Question) -> Codes:
         """One candidate for every budget."""
         space, tables, score = question.space, question.tables, question.predictor.additive
-        known = [frontier(space, mixed(tables, mix / question.paths.scale), score) for mix in mixes(len(tables))]
         if len(tables) == 1:
-            return known[0].codes[known[0].lookup(question.limits)]
+            best = frontier(space, tables[0], score)
+            return best.codes[best.lookup(question.limits)]
+        known = [frontier(space, mixed(tables, mix / question.paths.scale), score) for mix in mixes(len(tables))]
         whole = Frontier(*(np.concatenate([getattr(part, name) for part in known]) for name in ("codes", "cost", "score")))
         return best_within(question, whole.codes, whole.score)
 

@@ -9,7 +9,7 @@ predicted top-1 among them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,14 +19,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from nagsdk.cost.table import Floats
 from nagsdk.events import Listener, ignore, stage
 from nagsdk.generator.decode import Trace, decode, gumbel, trace
-from nagsdk.generator.frontier import Score, frontier, score_of
+from nagsdk.generator.frontier import frontier, score_of
 from nagsdk.generator.lessons import Devices, lessons, problem
 from nagsdk.generator.nag import Teacher
 from nagsdk.generator.paths import Paths
 from nagsdk.generator.policy import CHOICE, STATE, Policy, Stepper
-from nagsdk.space.base import SearchSpace
+from nagsdk.space.base import Codes, SearchSpace
 
 # First part of the seeds of devices that no training draws.
 _UNSEEN = 10**9
@@ -186,14 +187,18 @@ def improve(network: Network, space: SearchSpace, predictor: Teacher, recipe: Re
 
 @dataclass(frozen=True)
 class Regret:
-    """How far the best of some samples stays behind the exact frontier, on random devices not trained on, one limit each.
+    """How far the best of some samples stays behind `lookup`, on random devices not trained on, one limit each.
+
+    Gaps are in points of top-1; a negative one means that the generator is ahead.
 
     Attributes:
         devices: Random devices.
         budgets: Budgets of each, equidistant between the cheapest and the dearest frontier point.
         samples: Candidates per budget.
-        mean: Mean gap in points of top-1 under the score's link.
+        mean: Mean gap under the additive score, of which lookup is the optimum.
         worst_device: Largest mean gap of a device.
+        predicted_mean: Mean gap as the accuracy predictor, which ranks the samples, sees it.
+        predicted_worst_device: Largest mean gap of a device.
     """
 
     devices: int
@@ -201,19 +206,27 @@ class Regret:
     samples: int
     mean: float
     worst_device: float
+    predicted_mean: float
+    predicted_worst_device: float
 
 
-def examine(space: SearchSpace, score: Score, policy: Policy, devices: int = 20, budgets: int = 101, samples: int = 16) -> Regret:
+def examine(space: SearchSpace, predictor: Teacher, policy: Policy, devices: int = 20, budgets: int = 101, samples: int = 64) -> Regret:
     """Compares a policy with exact frontiers of the additive score; see `Regret`."""
-    drawn, stepper, gaps = Devices(space), Stepper(policy), []
+    drawn, stepper, score, gaps = Devices(space), Stepper(policy), predictor.additive, []
     for number in range(devices):
         table = drawn.latency(np.random.default_rng((_UNSEEN, number)))
         best = frontier(space, table, score)
         limits = np.linspace(best.cost[0], best.cost[-1], budgets)
+        known = best.codes[best.lookup(limits)]
         codes = decode(space, [table], Paths.of(space, [table], score), stepper, limits[:, None], gumbel(0, samples, space))
-        found = score_of(score, codes.reshape(-1, codes.shape[2])).reshape(budgets, samples).max(1)
-        gaps.append(float(np.mean(score.inverse(best.score[best.lookup(limits)]) - score.inverse(found))))
-    return Regret(devices, budgets, samples, float(np.mean(gaps)), max(gaps))
+        found = codes.reshape(-1, codes.shape[2])
+
+        def gap(top1: Callable[[Codes], Floats], known: Codes = known, found: Codes = found) -> float:
+            return float(np.mean(top1(known) - top1(found).reshape(budgets, samples).max(1)))
+
+        gaps.append((gap(lambda c: score.inverse(score_of(score, c))), gap(lambda c: predictor.predict(c).mean)))
+    mean, worst = np.mean(gaps, axis=0), np.max(gaps, axis=0)
+    return Regret(devices, budgets, samples, float(mean[0]), float(worst[0]), float(mean[1]), float(worst[1]))
 
 
 @contextmanager

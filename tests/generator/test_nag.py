@@ -3,6 +3,7 @@ import multiprocessing
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from nagsdk.errors import DamagedBundleError, InfeasibleError
+from nagsdk.generator.frontier import score_of
 from nagsdk.generator.nag import Generator
 from nagsdk.generator.train import Recipe
 from tests.generator.spaces import random_tables, staged_space
@@ -21,6 +23,9 @@ SHORT = Recipe(problems=4, steps=20, batch=32, hidden=8, gradient_steps=0)
 class Predictor:
     additive: Any
     hash: str = "abc"
+
+    def predict(self, codes):
+        return SimpleNamespace(mean=self.additive.inverse(score_of(self.additive, codes)))
 
 
 @pytest.fixture(scope="module")

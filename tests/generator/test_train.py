@@ -98,9 +98,11 @@ def test_numpy_inference_equals_torch():
 def test_serves_devices_that_it_never_saw(learned):
     space, score, policy, _ = learned
     untrained = Network(len(space.decisions), int(space.sizes.max()), 16, torch.Generator().manual_seed(0)).policy()
-    found, before = (examine(space, score, p, devices=4, budgets=41) for p in (policy, untrained))
+    found, before = (examine(space, Teacher(score), p, devices=4, budgets=41, samples=16) for p in (policy, untrained))
     assert 0 <= found.mean <= found.worst_device
     assert found.mean < 0.2 * before.mean
+    # The predictor is the score here.
+    assert found.predicted_mean == pytest.approx(found.mean) and found.predicted_worst_device == pytest.approx(found.worst_device)
 
 
 def test_serves_tables_that_are_no_device(learned):
