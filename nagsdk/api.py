@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nagsdk.architecture import Architecture
-from nagsdk.budget import LATENCY, Budget
+from nagsdk.budget import LATENCY, METRICS, Budget
 from nagsdk.bundle import Bundle, bundle_names, load_bundle, read_weights_record, user_folder
 from nagsdk.cost.calibrate import SAMPLES
 from nagsdk.cost.model import CostModel
@@ -20,6 +20,7 @@ from nagsdk.events import Listener, Notice, ignore
 from nagsdk.files import check_replaceable, sweep
 from nagsdk.generation import Generation
 from nagsdk.manifest import MANIFEST, Deployment, Result
+from nagsdk.picture import curve, draw
 from nagsdk.plugin import host
 from nagsdk.profiling import profile_architectures
 from nagsdk.publish import publish, publish_one
@@ -146,6 +147,52 @@ def _together(budgets: str | Budget | Sequence[str | Budget]) -> tuple[Budget, .
     """Budgets that hold at once."""
     given = [budgets] if isinstance(budgets, (str, Budget)) else budgets
     return tuple(Budget.parse(b) if isinstance(b, str) else b for b in given)
+
+
+def frontier(
+    *,
+    device: str,
+    metric: str = LATENCY,
+    strategies: Sequence[str] = ("nag", "lookup"),
+    points: int = 100,
+    plot: str | Path | None = None,
+    bundle: str | Path | Bundle = "glyphs",
+    resolution: int | None = None,
+    threads: int | None = None,
+    batch: int | None = None,
+    precision: str | None = None,
+    seed: int = 0,
+    on_event: Listener = ignore,
+) -> list[dict[str, Any]]:
+    """What strategies answer to equidistant budgets from the cheapest to the dearest architecture.
+
+    Args:
+        device: See `deploy`.
+        metric: ``latency``, ``size`` or ``macs``.
+        strategies: See `deploy`; the picture shows the architectures of the first.
+        points: Budgets.
+        plot: Picture to draw, .svg, .png or .pdf (needs the extra ``report``).
+        bundle: See `deploy`.
+        resolution: See `deploy`.
+        threads: See `deploy`.
+        batch: See `deploy`.
+        precision: See `deploy`.
+        seed: See `deploy`.
+        on_event: Receives progress.
+
+    Returns:
+        One row for every strategy and budget: strategy, limit, architecture, cost, predicted_top1; latencies
+        are predicted means in milliseconds.
+    """
+    if metric not in METRICS:
+        raise UsageError(f"{metric!r} is not a metric.", f"Known: {', '.join(METRICS)}.")
+    if not strategies or points < 2:
+        raise UsageError("A frontier needs a strategy and two points.", "Give --strategy and --points 2 or more.")
+    bench = Workbench(device, bundle, Overrides(threads, batch, precision), on_event)
+    found = curve(bench, metric, [host().strategies.get(name) for name in strategies], points, resolution, seed)
+    if plot is not None:
+        draw(found, f"{bench.bundle.name} on {bench.device.id}", Path(plot))
+    return found.to_rows()
 
 
 def predict(

@@ -393,5 +393,19 @@ def test_a_budget_that_limits_nothing_says_so(simulate):
     simulate()
     (result,) = nagsdk.generate(device="board", budgets="1s")
     assert any("limits nothing" in warning for warning in result.warnings)
-    assert result.resolution == 48
-    assert not nagsdk.generate(device="board", budgets="1ms")[0].warnings
+    (less,) = nagsdk.generate(device="board", budgets="1ms")
+    assert not less.warnings and less.predicted.top1 < result.predicted.top1
+
+
+def test_the_frontier_as_data_and_as_a_picture(simulate, tmp_path):
+    simulate()
+    path = tmp_path / "frontier.svg"
+    rows = nagsdk.frontier(device="board", metric="macs", strategies=["nag", "lookup"], points=6, plot=path)
+    assert [r["strategy"] for r in rows] == ["nag"] * 6 + ["lookup"] * 6
+    assert all(r["cost"] <= r["limit"] for r in rows)
+    assert rows[0]["predicted_top1"] < rows[5]["predicted_top1"]
+    assert path.read_text().startswith("<?xml") and "nag" in path.read_text()
+    with pytest.raises(UsageError, match="name of a picture"):
+        nagsdk.frontier(device="board", points=3, plot=tmp_path / "frontier.txt")
+    with pytest.raises(UsageError, match="is not a metric"):
+        nagsdk.frontier(device="board", metric="joy")

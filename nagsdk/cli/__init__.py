@@ -16,6 +16,7 @@ from nagsdk.errors import NagsdkError
 COMMANDS = {
     "deploy": ("deploy", "Leave a measured model file that holds a budget on a device."),
     "generate": ("generate", "The best architecture for a budget, by inference, without measuring."),
+    "frontier": ("frontier", "What accuracy is to be had for every budget, as a table or a picture."),
     "predict": ("predict", "Accuracy and cost of given architectures."),
     "profile": ("profile", "Measure given architectures on a device (random weights)."),
     "calibrate": ("calibrate", "Fit the cost model of a device from a few measurements."),
