@@ -109,9 +109,10 @@ def trained(space: MobileNetV3Space, steer: Half, seed: int) -> Generator:
 
 def gpus(space: MobileNetV3Space, data: Path) -> Iterator[tuple[str, AdditiveTable, float]]:
     """Additive tables fitted to measured GPUs, and the share of the variance of their latencies that they explain."""
-    codes, columns = read_architectures(data / GPUS, space)
-    features = FeatureTable.of(space)
-    amounts = features.of_codes(codes)
+    # The table has resolutions from 128 px; prices hold for any.
+    wider = replace(space, resolution_choices=tuple(range(128, 225, 4)))
+    codes, columns = read_architectures(data / GPUS, wider)
+    amounts, features = FeatureTable.of(wider).of_codes(codes), FeatureTable.of(space)
     for name, column in columns.items():
         if name != "idx":
             latency = column.astype(np.float64)

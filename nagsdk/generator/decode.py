@@ -18,6 +18,7 @@ from nagsdk.space.base import Codes, SearchSpace
 
 # Rows decoded together: few enough that the gates of a step stay in the processor's cache.
 _ROWS = 1024
+_RESOLUTION_NOISE = 6.0
 
 
 def decode(space: SearchSpace, tables: Sequence[AdditiveTable], paths: Paths, stepper: Stepper, limits: Floats, noise: Float32s) -> Codes:
@@ -88,11 +89,15 @@ def _pick(logits: Float32s, allowed: NDArray[np.bool_]) -> NDArray[np.intp]:
 def gumbel(seed: int, count: int, space: SearchSpace) -> Float32s:
     """Noise for `decode`; the first candidate is the greedy one, and more candidates extend fewer.
 
+    It is stronger at decision 0: how top-1 falls with the resolution is what an additive score tells worst, and
+    candidates of one resolution leave the accuracy predictor nothing to choose from.
+
     Returns:
         Shape (count, decisions, most choices).
     """
     rng = np.random.default_rng(seed)
     noise = rng.gumbel(size=(count - 1, len(space.sizes), int(space.sizes.max()))).astype(np.float32)
+    noise[:, 0] *= _RESOLUTION_NOISE
     return np.concatenate([np.zeros((1, *noise.shape[1:]), np.float32), noise])
 
 

@@ -100,24 +100,21 @@ class Paths:
         cheapest[:, :, 0] = every
         best: dict[int, list[Floats]] = {}  # of subtrees: cost (R, K, J, M), score and value (R, K, J)
         for decision in reversed(range(1, count)):
-            choices = int(space.sizes[decision])
-            own = cost[:, decision, :choices, None, None]
-            allowed = np.isfinite(own).all(-1)
-            own = np.where(allowed[..., None], own, 0.0)
-            worths = np.broadcast_to(gains[decision, :choices, None, None], (resolutions, choices, *grid)).copy()
-            parts = [np.broadcast_to(own, (*worths.shape, len(tables))).copy(), worths]
-            parts.append(np.where(allowed, (1 - on_cost) * worths - (own * weight).sum(-1), -np.inf))
+            choices = slice(int(space.sizes[decision]))
+            parts = _own(cost[:, decision, choices], gains[decision, choices], weight, 1 - on_cost)
+            if forest.children[decision]:
+                parts = [part.copy() for part in parts]
             for start, child in forest.children[decision]:
                 for part, below in zip(parts, best[child], strict=True):
                     part[:, start:] += below[:, None]
             pick = parts[2].argmax(1)[:, None]
             taken = [np.take_along_axis(part, pick if part.ndim == 4 else pick[..., None], 1) for part in parts]
             best[decision] = [part[:, 0] for part in taken]
-            possible = np.isfinite(parts[2])
-            extra[:, decision, :choices] = np.where(possible[..., None], parts[0] - taken[0], np.inf)
-            gain[:, decision, :choices] = parts[1] - taken[1]
+            np.subtract(parts[0], taken[0], out=extra[:, decision, choices])
+            extra[:, decision, choices][~np.isfinite(parts[2])] = np.inf
+            gain[:, decision, choices] = parts[1] - taken[1]
             least = np.where(np.isfinite(taken[2]), taken[2], 0.0)
-            value[:, decision, :, :, :choices] = np.maximum(parts[2] - least, -1).transpose(0, 2, 3, 1)
+            value[:, decision, :, :, choices] = np.maximum(parts[2] - least, -1).transpose(0, 2, 3, 1)
             cheapest[:, :, decision] = pick[:, 0, :, -1].T
 
         whole = [base[:, None, None] / scale, gains[0, every, None, None], np.zeros((resolutions, 1, 1))]
@@ -131,6 +128,26 @@ class Paths:
         possible = np.isfinite(whole[2]) & np.isfinite(whole[0]).all(-1)
         total = np.where(possible[..., None], whole[0], np.inf)
         return cls(scale, worth, total, np.where(possible, whole[1], -np.inf), value, extra, gain, cheapest)
+
+
+def _own(cost: Floats, gain: Floats, weight: Floats, on_score: Floats) -> list[Floats]:
+    """What the choices of a decision cost, score and are worth by themselves, at every price.
+
+    Args:
+        cost: Shape (R, C, M); inf where a choice is not allowed.
+        gain: Shape (C,).
+        weight: Share of each cost in the worth, shape (K, J, M).
+        on_score: Share of the score, shape (J,).
+
+    Returns:
+        Shapes (R, C, K, J, M), (R, C, K, J) and (R, C, K, J), the first two read-only.
+    """
+    allowed = np.isfinite(cost).all(-1)
+    cost = np.where(allowed[..., None], cost, 0.0)
+    shape = (*cost.shape[:2], *weight.shape[:2])
+    charged = (cost @ weight.reshape(-1, cost.shape[2]).T).reshape(shape)
+    worth = np.where(allowed[..., None, None], on_score * gain[:, None, None] - charged, -np.inf)
+    return [np.broadcast_to(cost[:, :, None, None], (*shape, cost.shape[2])), np.broadcast_to(gain[:, None, None], shape), worth]
 
 
 def _range(values: Floats) -> float:
