@@ -142,7 +142,7 @@ def _own(cost: Floats, gain: Floats, weight: Floats, on_score: Floats) -> list[F
     Returns:
         Shapes (R, C, K, J, M), (R, C, K, J) and (R, C, K, J), the first two read-only.
     """
-    allowed = np.isfinite(cost).all(-1)
+    allowed: NDArray[np.bool_] = np.all(np.isfinite(cost), axis=2)
     cost = np.where(allowed[..., None], cost, 0.0)
     shape = (*cost.shape[:2], *weight.shape[:2])
     charged = (cost @ weight.reshape(-1, cost.shape[2]).T).reshape(shape)

@@ -136,7 +136,7 @@ def train(space: SearchSpace, predictor: Teacher, recipe: Recipe | None = None, 
     with stage(listener, "Drawing devices and their frontiers", recipe.problems) as advance:
         known = lessons(space, predictor.additive, recipe.problems, seed, lambda n: advance(n, f"{n} problems") if n % 10 == 0 else None)
     network = Network(len(space.decisions), int(space.sizes.max()), recipe.hidden, torch.Generator().manual_seed(seed))
-    with _one_thread():
+    with one_thread():
         imitate(network, known, recipe, seed, listener)
         if recipe.gradient_steps:
             improve(network, space, predictor, recipe, seed, listener)
@@ -230,7 +230,8 @@ def examine(space: SearchSpace, predictor: Teacher, policy: Policy, devices: int
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Torch on one thread meanwhile: results repeat, and small tensors gain nothing from more."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
