@@ -16,6 +16,7 @@ import onnxruntime
 import pytest
 
 import nagsdk
+import nagsdk.api
 from nagsdk import plugin, workbench
 from nagsdk.budget import Budget
 from nagsdk.bundle import load_bundle
@@ -409,3 +410,14 @@ def test_the_frontier_as_data_and_as_a_picture(simulate, tmp_path):
         nagsdk.frontier(device="board", points=3, plot=tmp_path / "frontier.txt")
     with pytest.raises(UsageError, match="is not a metric"):
         nagsdk.frontier(device="board", metric="joy")
+
+
+def test_the_papers_recipe_reports_beside_random_search(simulate):
+    simulate()
+    report = nagsdk.api.train_paper_generator(device="board", metric="macs", iterations=5)
+    assert report["settings"]["iterations"] == 5 and len(report["budgets"]) == 10
+    last = report["budgets"][-1]
+    assert last["random"]["predicted_top1"] > report["budgets"][0]["random"]["predicted_top1"]
+    assert last["best_sampled"]["architecture"].startswith("mbv3:") and last["greedy_holds"]
+    with pytest.raises(UsageError, match="cannot be trained for"):
+        nagsdk.api.train_paper_generator(device="board", reward="fame")

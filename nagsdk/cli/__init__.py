@@ -22,6 +22,7 @@ COMMANDS = {
     "calibrate": ("calibrate", "Fit the cost model of a device from a few measurements."),
     "export": ("export", "Write the model file of one given architecture."),
     "devices": ("devices", "What can be deployed to, and whether it is there."),
+    "generator": ("generator", "Train generators."),
     "bundle": ("bundle", "List, inspect and fetch bundles."),
     "plugins": ("plugins", "The hardware plugins and their state."),
 }

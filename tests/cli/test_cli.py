@@ -46,6 +46,7 @@ def test_every_command_explains_itself(name):
         (("generate", "--device", "cpu", "--min-top1", "99.9"), 3, "the best found reaches"),
         (("generate", "--device", "cpu", "--budget", "1ms", "--strategy", "naag"), 2, "Did you mean nag"),
         (("generate", "--device", "cpu", "--budget", "1MMACs", "--budget", "1kB"), 3, "the cheapest needs"),
+        (("generator", "train"), 2, "--output"),
         (("predict", "--arch", "mbv3:r7:d=1,1,1,1:ks=3,3,3,3:e=2,2,2,2"), 2, "Legal resolutions"),
         (("predict", "--archs", "/no/such/file.csv"), 2, "does not exist"),
         (("bundle", "import-ofa", "/no/such/file"), 5, "is no file"),
