@@ -32,6 +32,7 @@ REWARDS = ("dominance", "mnasnet", "tunas")
 # Of MnasNet and TuNAS, as published.
 _EXPONENT, _ABSOLUTE = -0.07, -0.07
 _PAIRS = 128
+_MOST_SHARE = 10.0
 
 
 @dataclass(frozen=True)
@@ -216,7 +217,8 @@ def train_paper(
                 positions = np.repeat(rng.random(recipe.budgets), recipe.samples)
                 codes, logs, entropy = policy(torch.from_numpy(positions.astype(np.float32)), generator)
                 rows = judged.add(codes.numpy().astype(np.int8))
-                share = (judged.cost[rows] / (low + positions[:, None] * (high - low))).max(1)
+                # A choice that the device does not support costs inf, which no mean survives.
+                share = np.minimum((judged.cost[rows] / (low + positions[:, None] * (high - low))).max(1), _MOST_SHARE)
                 value = reward(judged.codes[rows], judged.top1[rows], share, positions).reshape(recipe.budgets, -1)
                 gain = (value - value.mean(1, keepdims=True)) / (value.std() + 1e-8)
                 loss = -(logs * torch.from_numpy(gain.ravel().astype(np.float32))).mean() - recipe.entropy * entropy.mean()
