@@ -9,7 +9,7 @@ from nagsdk.generator.paper import REWARDS, Embeddings, PaperRecipe, dominates, 
 from tests.generator.spaces import random_tables, staged_space
 from tests.generator.test_train import Teacher
 
-SHORT = PaperRecipe(iterations=250, hidden=24, rate=5e-3, embeddings=5, warm_up=150, pool=500, entropy=1e-3)
+SHORT = PaperRecipe(iterations=120, hidden=16, rate=1e-2, embeddings=5, warm_up=100, pool=500, entropy=1e-3)
 
 
 def test_the_rule_of_dominance():
@@ -32,7 +32,7 @@ def test_learns_to_spend_budgets_well(reward):
     space = staged_space()
     table, score = random_tables(space, 0)
     trained = train_paper(space, Teacher(score), [table], replace(SHORT, reward=reward))
-    assert trained.codes.shape == (250 * 32, len(space.sizes)) and np.array_equal(space.validate(trained.codes), trained.codes)
+    assert trained.codes.shape == (120 * 32, len(space.sizes)) and np.array_equal(space.validate(trained.codes), trained.codes)
     assert np.array_equal(trained.cost[:, 0], table.cost(trained.codes))
     positions = np.linspace(0.2, 1, 9)
     limits = (trained.low + positions[:, None] * (trained.high - trained.low))[:, 0]
