@@ -1,8 +1,8 @@
-"""Every figure that the project claims, one script after the other. Takes about half an hour on two idle cores.
+"""Every figure that the project claims, one script after the other. Takes about an hour on two idle cores.
 
     python benchmarks/all.py [--data DIR]
 
-DIR holds the measured ImageNet accuracies (see docs/figures.md); without it that benchmark is left out, and said so.
+DIR holds the measured ImageNet accuracies (see docs/figures.md); without it two benchmarks are left out, and said so.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SCRIPTS = ("startup", "export", "tflite", "repeatability", "calibration_cpu", "generator", "deploy")
+WITH_DATA = ("accuracy_predictor", "calibration", "generator")
+SCRIPTS = ("startup", "export", "tflite", "repeatability", "calibration_cpu", "generator_measured", "deploy")
 
 
 def main() -> None:
@@ -23,9 +24,9 @@ def main() -> None:
     failed = []
     commands = {name: [str(HERE / f"{name}.py")] for name in SCRIPTS}
     if arguments.data.is_dir():
-        commands["accuracy_predictor"] = [str(HERE / "accuracy_predictor.py"), "--data", str(arguments.data)]
+        commands |= {name: [str(HERE / f"{name}.py"), "--data", str(arguments.data)] for name in WITH_DATA}
     else:
-        print(f"accuracy_predictor is left out: {arguments.data} is not there (--data DIR).")
+        print(f"{' and '.join(WITH_DATA)} are left out: {arguments.data} is not there (--data DIR).")
     for name, command in commands.items():
         print(f"\n=== {name}", flush=True)
         if subprocess.run([sys.executable, *command], check=False).returncode:

@@ -40,7 +40,7 @@ from nagsdk.device.measure import measure  # noqa: E402
 from nagsdk.device.measurement import Measurement  # noqa: E402
 from nagsdk.device.protocol import Protocol  # noqa: E402
 from nagsdk.events import Event, Notice  # noqa: E402
-from nagsdk.generator.decode import Completions  # noqa: E402
+from nagsdk.generator.completions import Completions  # noqa: E402
 from nagsdk.resources import shipped  # noqa: E402
 from nagsdk.space.mobilenet_v3 import MobileNetV3Space  # noqa: E402
 from nagsdk.workbench import Workbench  # noqa: E402

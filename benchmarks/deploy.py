@@ -20,8 +20,7 @@ import nagsdk
 from nagsdk.cost.table import AdditiveTable, exact_table
 from nagsdk.deployment import figure
 from nagsdk.generator.choose import choose
-from nagsdk.generator.decode import Completions
-from nagsdk.generator.nag import Generator
+from nagsdk.generator.completions import Completions
 from nagsdk.workbench import Workbench
 
 ROW = "{budget:>10}  {verdict:6} rounds {rounds}  p50 {p50_ms:7.3f} ms  used {used:6.1%}  rival {rival_ms:7.3f} ms {rival_used:6.1%}"
@@ -100,8 +99,7 @@ def rival(bench: Workbench, codes: np.ndarray, p50_ms: np.ndarray, limits: np.nd
     macs = exact_table(bench.bundle.space, lambda layer: layer.macs)
     scale = float(np.exp(np.median(np.log(p50_ms / macs.cost(codes)))))
     table = AdditiveTable(macs.base * scale, macs.choice * scale)
-    generator = Generator.distilled(bench.bundle.space, bench.bundle.predictor, table)
-    proposals = generator.propose(table, np.maximum(limits, Completions.of(bench.bundle.space, table).least), 64)
+    proposals = bench.generator.propose([table], np.maximum(limits, Completions.of(bench.bundle.space, table).least), 64)
     best = choose(bench.bundle.predictor, proposals)[:, 0]
     chosen = bench.bundle.space.decode(proposals[np.arange(len(limits)), best])
     with tempfile.TemporaryDirectory() as folder:

@@ -1,44 +1,242 @@
-"""The generator against lookup and random search: regret, limits broken, time.
+"""The generator against the exact frontier and against searches, scored by a judge that steered none of them.
 
-    python benchmarks/generator.py [--bundle imagenet] [--device cpu] [--seed 0] [--json]
+    python benchmarks/generator.py --data DIR [--devices 20] [--seeds 1] [--json]
 
-One generator is distilled for each cost (MACs, and latency where the device is calibrated or has a prior)
-and serves free and pinned resolution. Regret is what the best of 16 or 64 samples lacks to `lookup`, the
-binary search on the exact frontier that the policy was distilled from: in the additive score, in points of
-top-1 under its link, and in top-1 predicted by the bundle's predictor, which ranks the samples (negative:
-the samples hold something that the predictor likes better). Random search gets as many predictions for each
-budget; where none of its draws holds the limit it gets the cheapest architecture. Times are of this process
-on one thread, the best of several runs.
+DIR holds ofa_mbv3_w1.0_imagenet_top1.csv (measured on ImageNet at 224 px; IntelLabs/DyNAS-T, Apache-2.0) and
+help_ofa_mbv3.csv (latencies on GPUs; HayeonLee/HELP, MIT). The measured architectures are split in two: an accuracy
+predictor of one half steers every method, an independent one of the other half judges what they pick. The generator is
+trained on the steering predictor with the recipe of the shipped one; that takes some ten minutes the first time and is
+kept. Its devices are random ones; those here are others. Every method answers the same 100 budgets for each device,
+equidistant over the frontier, at 224 px, where top-1 was measured.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # numpy reads it once, at import
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
+from scipy.optimize import nnls
 
 from nagsdk.budget import LATENCY
-from nagsdk.bundle import Bundle, load_bundle
+from nagsdk.cost.features import FeatureTable
 from nagsdk.cost.table import AdditiveTable, Floats, exact_table
 from nagsdk.errors import NagsdkError
 from nagsdk.generator.choose import choose
-from nagsdk.generator.decode import Completions
+from nagsdk.generator.completions import Completions
 from nagsdk.generator.frontier import frontier
+from nagsdk.generator.lessons import Devices
 from nagsdk.generator.nag import Generator
-from nagsdk.generator.train import regret
+from nagsdk.generator.searches import Evolution, Lookup, Nag, Nsga2, Random
+from nagsdk.generator.strategy import Question, Strategy
+from nagsdk.predictor.additive import AdditiveScore, fit_additive
+from nagsdk.predictor.fit import Fit, Fitter, Measured
+from nagsdk.predictor.train import Recipe
+from nagsdk.resources import cache_folder
 from nagsdk.space.base import Codes
+from nagsdk.space.mobilenet_v3 import MobileNetV3Space, ofa_mobilenet_v3
+from nagsdk.space.table import read_architectures
 from nagsdk.workbench import Workbench
 
-BUDGETS, PINNED = 101, 224
+MEASURED, GPUS = "ofa_mbv3_w1.0_imagenet_top1.csv", "help_ofa_mbv3.csv"
+RESOLUTION, BUDGETS = 224, 100
+# Seeds of devices; training draws from other ones.
+FIRST_DEVICE = 7 * 10**8
+GROUPS = ("random", "MACs", "cpu", "GPU")
+
+
+@dataclass
+class Half:
+    """A predictor of half of the measured architectures.
+
+    Attributes:
+        space: The space.
+        fit: The ensemble.
+        additive: The score whose frontier `lookup` computes.
+    """
+
+    space: MobileNetV3Space
+    fit: Fit
+    additive: AdditiveScore
+
+    def predict(self, codes: Codes) -> Any:
+        return SimpleNamespace(mean=self.fit.predict(self.space, codes))
+
+    @cached_property
+    def hash(self) -> str:
+        parts = (*vars(self.fit.ensemble).values(), self.additive.table)
+        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()[:16]
+
+
+def halves(space: MobileNetV3Space, data: Path, seed: int) -> tuple[Half, Half, AdditiveScore, float]:
+    """The steering half, the judge, the plain additive score of the steering half, and the judge's RMSE on that half."""
+    codes, columns = read_architectures(data / MEASURED, space)
+    top1 = columns["top1"].astype(np.float64)
+    architecture = np.unique(codes, axis=0, return_inverse=True)[1].ravel()
+    second = (np.random.default_rng(seed).permutation(architecture.max() + 1) % 2)[architecture].astype(bool)
+    found = []
+    for half in (~second, second):
+        fitter = Fitter(space, Measured.of(space, codes[half], top1[half], None, seed), Recipe(), seed)
+        fit = fitter.fit(np.ones(half.sum(), dtype=bool))
+        found.append(Half(space, fit, fitter.additive(fit, codes[half])))
+    # So far above all that the link is a straight line.
+    plain = fit_additive(space, codes[~second], top1[~second], 1e4)
+    error = found[1].predict(codes[~second]).mean - top1[~second]
+    return found[0], found[1], plain, float(np.sqrt(np.mean(error**2)))
+
+
+def trained(space: MobileNetV3Space, steer: Half, seed: int) -> Generator:
+    """The generator of the steering predictor: kept from an earlier run, or trained now and kept."""
+    path = cache_folder() / "generators" / f"{Generator.key(space, steer)}.safetensors"
+    if not path.is_file():
+        print(f"training the generator of half {seed}: some ten minutes", file=sys.stderr, flush=True)
+        Generator.trained(space, steer, seed=seed).save(path)
+    return Generator.load(path, space, steer)
+
+
+def gpus(space: MobileNetV3Space, data: Path) -> Iterator[tuple[str, AdditiveTable, float]]:
+    """Additive tables fitted to measured GPUs, and the share of the variance of their latencies that they explain."""
+    # The table has resolutions from 128 px; prices hold for any.
+    wider = replace(space, resolution_choices=tuple(range(128, 225, 4)))
+    codes, columns = read_architectures(data / GPUS, wider)
+    amounts, features = FeatureTable.of(wider).of_codes(codes), FeatureTable.of(space)
+    for name, column in columns.items():
+        if name != "idx":
+            latency = column.astype(np.float64)
+            prices, _ = nnls(amounts / latency[:, None], np.ones(len(latency)))
+            told = amounts @ prices
+            yield f"GPU {name}", features.priced(prices), float(1 - np.var(latency - told) / np.var(latency))
+
+
+def devices(space: MobileNetV3Space, data: Path, count: int) -> dict[str, AdditiveTable]:
+    """The cost tables to answer for."""
+    drawn = Devices(space)
+    tables = {f"random {n + 1}": drawn.latency(np.random.default_rng(FIRST_DEVICE + n)) for n in range(count)}
+    tables["MACs"] = exact_table(space, lambda layer: float(layer.macs))
+    try:
+        bench = Workbench("cpu", "imagenet")
+        tables["cpu"] = bench.table(LATENCY, bench.require_cost_model())
+    except NagsdkError as error:
+        print(f"no cpu: {error.message}", file=sys.stderr)
+    if (data / GPUS).is_file():
+        tables |= {f"{name} ({share:.0%})": table for name, table, share in gpus(space, data)}
+    return tables
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A method.
+
+    Attributes:
+        name: For the table.
+        strategy: What it does.
+        plain: Whether its score is additive top-1 without the link.
+        devices: On how many of the devices it runs, random ones first: some take minutes for each.
+        limits: Up to how many limits at once it is asked.
+    """
+
+    name: str
+    strategy: Strategy
+    plain: bool = False
+    devices: int = 1000
+    limits: int = 3
+
+
+RIVALS = (
+    Rival("nag, 64 candidates", Nag(64)),
+    Rival("nag, 16 candidates", Nag(16)),
+    Rival("lookup", Lookup()),
+    Rival("lookup, plain additive", Lookup(), plain=True, limits=1),
+    Rival("NSGA-II, 20,000", Nsga2(20_000)),
+    Rival("NSGA-II, 100,000", Nsga2(100_000), devices=22, limits=1),
+    Rival("random, 20,000", Random(20_000)),
+    Rival("evolution, 50,000 a budget", Evolution(), devices=1, limits=1),
+)
+SEVERAL = 6  # devices that are asked for three limits at once
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What one split of the measured architectures gives."""
+
+    space: MobileNetV3Space
+    steer: Half
+    judge: Half
+    plain: AdditiveScore
+    generator: Generator
+
+
+def answer(rival: Rival, question: Question, parts: Parts) -> dict[str, Any]:
+    """Judged top-1 of every budget, mean believed one, broken limits and seconds of one method."""
+    asked = replace(question, predictor=replace(parts.steer, additive=parts.plain)) if rival.plain else question
+    start = time.perf_counter()
+    codes = rival.strategy.propose(asked)
+    picked = codes[np.arange(len(codes)), choose(parts.steer, codes)[:, 0]]
+    seconds = time.perf_counter() - start
+    cost = np.stack([table.cost(picked) for table in question.tables], axis=1)
+    believed = float(parts.steer.predict(picked).mean.mean())
+    broken = int((cost > question.limits).any(1).sum())
+    return {"judge": parts.judge.predict(picked).mean, "own": believed, "broken": broken, "seconds": seconds}
+
+
+def compare(tables: dict[str, list[AdditiveTable]], limits: dict[str, Floats], parts: Parts, seed: int) -> list[dict[str, Any]]:
+    """All rivals on all devices: judged and believed top-1, gap to the best of all, seconds; one row for each pair."""
+    rows: list[dict[str, Any]] = []
+    for number, (name, costs) in enumerate(tables.items()):
+        question = Question(parts.space, parts.steer, costs, limits[name], lambda: parts.generator, seed)
+        found = [
+            {"device": name, "method": rival.name, **answer(rival, question, parts)}
+            for rival in RIVALS
+            if number < rival.devices and len(costs) <= rival.limits
+        ]
+        best = np.max([row["judge"] for row in found], axis=0)
+        for row in found:
+            row["gap"], row["judge"] = float((best - row["judge"]).mean()), float(row["judge"].mean())
+        rows += found
+        print(name, {row["method"]: round(row["judge"], 3) for row in found}, file=sys.stderr, flush=True)
+    return rows
+
+
+def one_limit(table: AdditiveTable, steer: Half) -> Floats:
+    """Equidistant from the cheapest to the dearest point of the frontier."""
+    best = frontier(steer.space, table, steer.additive)
+    return np.linspace(best.cost[0], best.cost[-1], BUDGETS)[:, None]
+
+
+def random_limits(space: MobileNetV3Space, costs: list[AdditiveTable], count: int, rng: np.random.Generator) -> Floats:
+    """Limits between the cheapest and the dearest of each cost, at least those of some architecture of the frontier's kind."""
+    bounds = [Completions.of(space, table) for table in costs]
+    low, high = (np.array([getattr(b, end) for b in bounds]) for end in ("least", "most"))
+    cheapest = np.stack([b.cheapest[b.floor.argmin()] for b in bounds])
+    held = np.max([table.cost(cheapest) for table in costs], axis=1)
+    return np.maximum(low + (high - low) * rng.random((count, len(costs))), held)
+
+
+def feasibility(
+    space: MobileNetV3Space, tables: dict[str, list[AdditiveTable]], generator: Generator, budgets: int = 10_000
+) -> dict[str, int]:
+    """Limits broken by two samples of each of `budgets` random budgets for every device."""
+    broken = samples = 0
+    for number, costs in enumerate(tables.values()):
+        limits = random_limits(space, costs, budgets, np.random.default_rng((3, number)))
+        codes = generator.propose(costs, limits, 2)
+        cost = np.stack([table.cost(codes.reshape(-1, codes.shape[2])) for table in costs], axis=1)
+        broken += int((cost > np.repeat(limits, 2, axis=0)).any(1).sum())
+        samples += len(cost)
+    return {"samples": samples, "broken": broken}
 
 
 def best_time(work: Callable[[], object], repeats: int) -> float:
@@ -51,126 +249,99 @@ def best_time(work: Callable[[], object], repeats: int) -> float:
     return min(times)
 
 
-def random_search(bundle: Bundle, table: AdditiveTable, limits: Floats, count: int, rng: np.random.Generator) -> tuple[Floats, float]:
-    """Best predicted top-1 of `count` draws for each limit, and the share of limits that no draw held."""
-    space, bounds = bundle.space, Completions.of(bundle.space, table)
-    open_resolutions = np.flatnonzero(np.isfinite(bounds.floor))
-    codes = space.sample(len(limits) * count, rng)
-    codes[:, 0] = rng.choice(open_resolutions, len(codes))
-    fits = (table.cost(codes) <= np.repeat(limits, count)).reshape(-1, count)
-    top1 = np.where(fits, bundle.predictor.predict(codes).mean.reshape(-1, count), -np.inf).max(1)
-    cheapest = bundle.predictor.predict(bounds.cheapest[[bounds.floor.argmin()]]).mean[0]
-    return np.where(fits.any(1), top1, cheapest), float(1 - fits.any(1).mean())
+def timing(generator: Generator, steer: Half, costs: list[AdditiveTable]) -> dict[str, float]:
+    """Milliseconds of one budget and seconds of a thousand, generated and ranked, at any resolution."""
+    space = steer.space
+    limits = np.sort(random_limits(space, costs, 1000, np.random.default_rng(0)), axis=0)
 
+    def work(these: Floats, count: int) -> Any:
+        codes = generator.propose(costs, these, count)
+        return codes[np.arange(len(codes)), choose(steer, codes)[:, 0]]
 
-def first(codes: Codes, order: np.ndarray[Any, np.dtype[np.intp]]) -> Codes:
-    """The candidate that stands first, for each budget."""
-    return codes[np.arange(len(codes)), order[:, 0]]
-
-
-def case(name: str, bundle: Bundle, table: AdditiveTable, generator: Generator, distil_s: float, seed: int) -> dict[str, Any]:
-    """Everything measured for one cost table."""
-    space, predictor = bundle.space, bundle.predictor
-    rng = np.random.default_rng(seed)
-    best = frontier(space, table, predictor.additive)
-    limits = np.linspace(best.cost[0], best.cost[-1], BUDGETS)
-    known = predictor.predict(best.codes[best.lookup(limits)]).mean
-    row: dict[str, Any] = {
-        "case": name,
-        "frontier_points": len(best),
-        "frontier_s": best_time(lambda: frontier(space, table, predictor.additive), 3),
-        "distil_s": distil_s,
-        "lookup_top1_mean": float(known.mean()),
+    return {
+        "one_budget_16_ms": 1e3 * best_time(lambda: work(limits[500:501], 16), 20),
+        "one_budget_64_ms": 1e3 * best_time(lambda: work(limits[500:501], 64), 20),
+        "thousand_budgets_16_s": best_time(lambda: work(limits, 16), 3),
     }
-    for count in (16, 64):
-        own = regret(space, table, predictor.additive, best, generator.policy, count, BUDGETS)
-        codes = generator.propose(table, limits, count, seed)
-        gap = known - predictor.predict(first(codes, choose(predictor, codes))).mean
-        luck, without = random_search(bundle, table, limits, count, rng)
-        row[f"best_of_{count}"] = {
-            "regret_score_mean": own.score_mean,
-            "regret_score_max": own.score_max,
-            "regret_link_top1_mean": own.top1_mean,
-            "regret_link_top1_max": own.top1_max,
-            "regret_predicted_top1_mean": float(gap.mean()),
-            "regret_predicted_top1_max": float(gap.max()),
-            "random_regret_predicted_top1_mean": float((known - luck).mean()),
-            "random_regret_predicted_top1_max": float((known - luck).max()),
-            "random_without_feasible": without,
-        }
-    drawn = rng.uniform(best.cost[0], best.cost[-1], 10_000)
-    samples = generator.propose(table, drawn, 2, seed)
-    row["broken_limits"] = int((table.cost(samples.reshape(-1, samples.shape[2])).reshape(-1, 2) > drawn[:, None]).sum())
-    row["samples"] = 2 * len(drawn)
-
-    def work(these: Floats) -> Codes:
-        codes = generator.propose(table, these, 16, seed)
-        return first(codes, choose(predictor, codes))
-
-    thousand = np.linspace(best.cost[0], best.cost[-1], 1000)
-    row["one_budget_ms"] = 1e3 * best_time(lambda: work(limits[50:51]), 20)
-    row["thousand_budgets_s"] = best_time(lambda: work(thousand), 3)
-    row["thousand_budgets_decoding_s"] = best_time(lambda: generator.propose(table, thousand, 16, seed), 3)
-    row["lookup_thousand_budgets_s"] = best_time(lambda: best.codes[best.lookup(thousand)], 3)
-    return row
 
 
-def costs(bundle: Bundle, device: str) -> dict[str, AdditiveTable]:
-    """The tables to generate for: MACs, and latency where something is known of the device's."""
-    tables = {"MACs": exact_table(bundle.space, lambda layer: float(layer.macs))}
-    try:
-        bench = Workbench(device, bundle)
-        tables[f"latency on {device}"] = bench.table(LATENCY, bench.require_cost_model())
-    except NagsdkError as error:
-        print(f"no latency: {error.message}", file=sys.stderr)
-    return tables
+def summary(rows: list[dict[str, Any]], group: str) -> dict[str, dict[str, float]]:
+    """Means over the devices of a group, and differences to lookup on the devices that a method ran on."""
+    lookup = {row["device"]: row["judge"] for row in rows if row["method"] == "lookup"}
+    result = {}
+    for rival in RIVALS:
+        found = [row for row in rows if row["method"] == rival.name and row["device"].startswith(group)]
+        if found:
+            behind = [row["judge"] - lookup[row["device"]] for row in found]
+            result[rival.name] = {
+                "devices": len(found),
+                "judge": float(np.mean([row["judge"] for row in found])),
+                "to_lookup": float(np.mean(behind)),
+                "to_lookup_worst": float(np.min(behind)),
+                "gap_to_best": float(np.mean([row["gap"] for row in found])),
+                "optimism": float(np.mean([row["own"] - row["judge"] for row in found])),
+                "broken": sum(row["broken"] for row in found),
+                "seconds": float(np.mean([row["seconds"] for row in found])),
+            }
+    return result
 
 
-def show(row: dict[str, Any]) -> None:
-    """Prints one case."""
-    print(f"\n{row['case']}")
-    print(f"  exact frontier        {row['frontier_points']} points in {row['frontier_s']:.2f} s")
-    print(f"  distilled in          {row['distil_s']:.1f} s")
-    print(f"  limits broken         {row['broken_limits']} of {row['samples']} samples")
-    print(f"  one budget            {row['one_budget_ms']:.1f} ms (16 candidates, ranked by the predictor)")
-    print(
-        f"  1,000 budgets         {row['thousand_budgets_s']:.2f} s (decoding {row['thousand_budgets_decoding_s']:.2f} s, lookup {row['lookup_thousand_budgets_s']:.5f} s)"
-    )
-    print(f"  lookup                {row['lookup_top1_mean']:.3f} % predicted top-1, mean of {BUDGETS} budgets")
-    print("  gap to lookup, mean / max            score            top-1 by link    top-1 predicted   random, predicted")
-    for count in (16, 64):
-        r = row[f"best_of_{count}"]
-        columns = (r["regret_score_mean"], r["regret_score_max"], r["regret_link_top1_mean"], r["regret_link_top1_max"])
-        predicted = (r["regret_predicted_top1_mean"], r["regret_predicted_top1_max"])
-        luck = (r["random_regret_predicted_top1_mean"], r["random_regret_predicted_top1_max"])
-        pairs = zip((*columns, *predicted, *luck)[::2], (*columns, *predicted, *luck)[1::2], strict=True)
-        print(f"    best of {count:<3}                     " + "  ".join(f"{mean:7.4f} / {most:6.4f}" for mean, most in pairs))
-        print(f"      random search without a feasible draw: {100 * r['random_without_feasible']:.0f} % of budgets")
+def show(title: str, figures: dict[str, dict[str, float]]) -> None:
+    """Prints one table."""
+    if not figures:
+        return
+    print(f"\n{title}")
+    print(f"{'method':30}devices  judge's top-1   to lookup   worst device   gap to best   optimism   broken   seconds a device")
+    for name, f in figures.items():
+        print(
+            f"{name:30}{f['devices']:5d}{f['judge']:15.3f}{f['to_lookup']:+14.4f}{f['to_lookup_worst']:+13.4f}"
+            f"{f['gap_to_best']:14.4f}{f['optimism']:11.3f}{f['broken']:9d}{f['seconds']:13.1f}"
+        )
 
 
 def main() -> None:
-    """Runs all cases and prints the table."""
+    """Runs everything and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", default="imagenet")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
+    parser.add_argument("--devices", type=int, default=20, help="random devices")
+    parser.add_argument("--seeds", type=int, default=1, help="splits of the measured architectures, each with a generator of its own")
+    parser.add_argument("--json", type=Path, help="file for every figure of every device")
     options = parser.parse_args()
-    bundle = load_bundle(options.bundle)
-    rows = []
-    for name, table in costs(bundle, options.device).items():
-        start = time.perf_counter()
-        generator = Generator.distilled(bundle.space, bundle.predictor, table, seed=options.seed)
-        spent = time.perf_counter() - start
-        rows.append(case(f"{name}, any resolution", bundle, table, generator, spent, options.seed))
-        pin = PINNED if PINNED in bundle.space.resolutions else max(bundle.space.resolutions)
-        pinned = table.masked(resolution=bundle.space.resolution_index(pin))
-        rows.append(case(f"{name}, {pin} px (the same generator)", bundle, pinned, generator, spent, options.seed))
+    space = ofa_mobilenet_v3()
+    index = space.resolution_index(RESOLUTION)
+    known = devices(space, options.data, options.devices)
+    exact = [exact_table(space, lambda layer: float(layer.macs)), exact_table(space, lambda layer: 4.0 * layer.parameters)]
+    single = {name: [table.masked(resolution=index)] for name, table in known.items()}
+    triple = {
+        name: [t.masked(resolution=index) for t in (table, *exact)] for name, table in list(known.items())[: min(SEVERAL, options.devices)]
+    }
+    report: dict[str, Any] = {"seeds": []}
+    for seed in range(options.seeds):
+        steer, judge, plain, rmse = halves(space, options.data, seed)
+        parts = Parts(space, steer, judge, plain, trained(space, steer, seed))
+        print(f"\nsplit {seed}: the judge's RMSE on the other half is {rmse:.4f} points")
+        rows = compare(single, {name: one_limit(costs[0], steer) for name, costs in single.items()}, parts, seed)
+        for group in GROUPS:
+            show(f"{group}: one limit, {BUDGETS} budgets for each device", summary(rows, group))
+        rng = np.random.default_rng(seed)
+        several = compare(triple, {name: random_limits(space, costs, BUDGETS, rng) for name, costs in triple.items()}, parts, seed)
+        show("random: three limits at once (latency, MACs, size)", summary(several, "random"))
+        report["seeds"].append({"judge_rmse": rmse, "one_limit": rows, "three_limits": several})
+    generator = parts.generator
+    whole = {name: [table] for name, table in known.items() if name.startswith("random")}
+    report["broken"] = {
+        "one limit": feasibility(space, whole, generator),
+        "three limits": feasibility(space, {name: [*costs, *exact] for name, costs in whole.items()}, generator),
+    }
+    report["time"] = {
+        "one limit": timing(generator, steer, [known["MACs"]]),
+        "three limits": timing(generator, steer, [known["random 1"], *exact]),
+    }
+    for part in ("broken", "time"):
+        for name, figures in report[part].items():
+            print(f"{part}, {name}: " + ", ".join(f"{k} {v:,.4g}" for k, v in figures.items()))
     if options.json:
-        print(json.dumps({"bundle": bundle.name, "seed": options.seed, "cases": rows}, indent=2))
-    else:
-        for row in rows:
-            show(row)
+        options.json.write_text(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":

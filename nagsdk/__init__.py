@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from nagsdk.api import calibrate, deploy, export, generate, predict, profile
+    from nagsdk.api import calibrate, deploy, export, frontier, generate, predict, profile
     from nagsdk.architecture import Architecture
     from nagsdk.budget import Budget
     from nagsdk.bundle import Bundle, load_bundle
@@ -24,6 +24,7 @@ _PUBLIC = {
     "calibrate": "nagsdk.api",
     "deploy": "nagsdk.api",
     "export": "nagsdk.api",
+    "frontier": "nagsdk.api",
     "generate": "nagsdk.api",
     "load_bundle": "nagsdk.bundle",
     "predict": "nagsdk.api",
@@ -40,6 +41,7 @@ __all__ = [
     "calibrate",
     "deploy",
     "export",
+    "frontier",
     "generate",
     "load_bundle",
     "predict",

@@ -8,37 +8,40 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nagsdk.architecture import Architecture
-from nagsdk.budget import LATENCY, Budget
+from nagsdk.budget import LATENCY, METRICS, Budget
 from nagsdk.bundle import Bundle, bundle_names, load_bundle, read_weights_record, user_folder
 from nagsdk.cost.calibrate import SAMPLES
 from nagsdk.cost.model import CostModel
-from nagsdk.deployment import CANDIDATES, Deployer
+from nagsdk.deployment import Deployer
 from nagsdk.describe import describe
 from nagsdk.device.description import Overrides
 from nagsdk.errors import UnverifiedError, UsageError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.files import check_replaceable, sweep
-from nagsdk.generator.choose import choose
+from nagsdk.generation import Generation
 from nagsdk.manifest import MANIFEST, Deployment, Result
 from nagsdk.plugin import host
 from nagsdk.profiling import profile_architectures
 from nagsdk.publish import publish, publish_one
-from nagsdk.report import calibration as calibration_picture
+from nagsdk.report import picture
+from nagsdk.report.calibration import draw as draw_calibration
+from nagsdk.report.frontier import curve
+from nagsdk.report.frontier import draw as draw_frontier
 from nagsdk.resources import cache_folder
 from nagsdk.space.table import read_architectures
 from nagsdk.store import STORE, Store
 from nagsdk.store_file import export_readings, import_readings
+from nagsdk.training import train_paper, train_universal
 from nagsdk.workbench import Workbench
 
 
 def deploy(
     *,
     device: str,
-    budget: str | Budget,
+    budget: str | Budget | Sequence[str | Budget],
     bundle: str | Path | Bundle = "glyphs",
+    strategy: str = "nag",
     output: str | Path | None = None,
     images: str | Path | None = None,
     timing_only: bool = False,
@@ -55,8 +58,10 @@ def deploy(
 
     Args:
         device: Id or alias of a device, or the file of a description (``.toml``).
-        budget: Such as ``"80ms"`` or a `Budget`.
+        budget: Such as ``"80ms"`` or a `Budget`; several hold together.
         bundle: Name or folder of a bundle, or a bundle.
+        strategy: How architectures are found: ``nag`` (the generator), ``lookup``, ``nsga2``, ``evolution``,
+            ``random``, or that of a plugin.
         output: Folder for model and manifest; an earlier deployment there is replaced when this one succeeds.
         images: Folder of images to recalibrate batch normalisation on; the bundle's own where None.
         timing_only: Goes on without images; the result says that its accuracy is worthless.
@@ -77,29 +82,35 @@ def deploy(
         UnverifiedError: A verified deployment is required, and the device is absent.
         NagsdkError: Any other of its subclasses; see `nagsdk.errors`.
     """
-    wanted = Budget.parse(budget) if isinstance(budget, str) else budget
+    wanted = _together(budget)
+    if not wanted:
+        raise UsageError("No budget was given.", "Give one or more, such as 80ms.")
+    timed = any(b.metric == LATENCY for b in wanted)
     bench = Workbench(device, bundle, Overrides(threads, batch, precision, serial), on_event)
     if require_verified and not bench.presence.available:
         raise UnverifiedError(f"{bench.device.id} is not available, so nothing can be verified on it.", bench.presence.reason)
-    folder = Path(output) if output is not None else Path("deployments") / f"{bench.bundle.name}-{bench.device.id}-{wanted}"
-    deployer = Deployer(bench, None if images is None else Path(images), timing_only, resolution, seed)
+    name = "-".join(map(str, (bench.bundle.name, bench.device.id, *wanted)))
+    folder = Path(output) if output is not None else Path("deployments") / name
+    deployer = Deployer(bench, None if images is None else Path(images), timing_only, resolution, seed, host().strategies.get(strategy))
     deployer.check()
     check_replaceable(folder, MANIFEST)
     sweep(folder.parent)
     model = bench.calibrated_model()
-    if model is None and wanted.metric == LATENCY and bench.presence.available:
+    if model is None and timed and bench.presence.available:
         on_event(Notice(f"Calibrating {bench.device.id} for {bench.bundle.name} first; it is kept for later."))
         model = bench.calibrate(SAMPLES, seed=seed).model
     if model is None:
-        model = bench.require_cost_model() if wanted.metric == LATENCY else bench.cost_model()
+        model = bench.require_cost_model() if timed else bench.cost_model()
     return publish(deployer, wanted, model, folder)
 
 
 def generate(
     *,
-    device: str,
-    budgets: str | Budget | Sequence[str | Budget],
+    device: str | Sequence[str],
+    budgets: str | Budget | Sequence[str | Budget | Sequence[str | Budget]] = (),
+    min_top1: float | None = None,
     bundle: str | Path | Bundle = "glyphs",
+    strategy: str = "nag",
     resolution: int | None = None,
     threads: int | None = None,
     batch: int | None = None,
@@ -108,11 +119,77 @@ def generate(
     seed: int = 0,
     on_event: Listener = ignore,
 ) -> list[Result]:
-    """The best architecture for each budget, by inference, without measuring.
+    """The best architecture for each budget, or the cheapest of a given accuracy, by inference, without measuring.
 
     Args:
-        device: Id or alias of a device, calibrated or with a shipped prior.
-        budgets: One or more budgets of one metric.
+        device: Id or alias of a device, calibrated or with a shipped prior; several for one architecture
+            that holds on all of them.
+        budgets: One or more budgets, of one metric; where an element is a sequence, its budgets hold together.
+        min_top1: Asks for the least latency with at least this predicted top-1 in per cent; `budgets` is
+            then at most one set, which must hold besides.
+        bundle: See `deploy`.
+        strategy: See `deploy`.
+        resolution: See `deploy`.
+        threads: See `deploy`.
+        batch: See `deploy`.
+        precision: See `deploy`.
+        serial: See `deploy`.
+        seed: See `deploy`.
+        on_event: Receives progress.
+
+    Returns:
+        One result for every set of budgets and device.
+
+    Raises:
+        InfeasibleError: A budget is below the cheapest architecture, or nothing is so accurate.
+        DeviceUnavailableError: Nothing is known of a device's latencies.
+    """
+    given = [budgets] if isinstance(budgets, (str, Budget)) else budgets
+    asked = [_together(entry) for entry in given]
+    if not asked and min_top1 is None:
+        raise UsageError("No budget was given.", "Give one or more, such as 80ms, or the least top-1.")
+    if len({tuple(b.metric for b in together) for together in asked}) > 1:
+        raise UsageError("The budgets must limit one and the same metric.", "Call once for latencies, once for sizes, once for MACs.")
+    if min_top1 is not None and len(asked) > 1:
+        raise UsageError("The cheapest of a given accuracy has one set of budgets besides.", "Call once for each.")
+    names = [device] if isinstance(device, str) else device
+    opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+    benches = [Workbench(name, opened, Overrides(threads, batch, precision, serial), on_event) for name in names]
+    timed = min_top1 is not None or any(b.metric == LATENCY for together in asked for b in together)
+    generation = Generation(benches, host().strategies.get(strategy), timed, resolution, seed)
+    return generation.best(asked) if min_top1 is None else generation.cheapest(min_top1, asked[0] if asked else ())
+
+
+def _together(budgets: str | Budget | Sequence[str | Budget]) -> tuple[Budget, ...]:
+    """Budgets that hold at once."""
+    given = [budgets] if isinstance(budgets, (str, Budget)) else budgets
+    return tuple(Budget.parse(b) if isinstance(b, str) else b for b in given)
+
+
+def frontier(
+    *,
+    device: str,
+    metric: str = LATENCY,
+    strategies: Sequence[str] = ("nag", "lookup"),
+    points: int = 100,
+    plot: str | Path | None = None,
+    bundle: str | Path | Bundle = "glyphs",
+    resolution: int | None = None,
+    threads: int | None = None,
+    batch: int | None = None,
+    precision: str | None = None,
+    serial: str | None = None,
+    seed: int = 0,
+    on_event: Listener = ignore,
+) -> list[dict[str, Any]]:
+    """What strategies answer to equidistant budgets from the cheapest to the dearest architecture.
+
+    Args:
+        device: See `deploy`.
+        metric: ``latency``, ``size`` or ``macs``.
+        strategies: See `deploy`; the picture shows the architectures of the first.
+        points: Budgets.
+        plot: Picture to draw, .svg, .png or .pdf (needs the extra ``report``).
         bundle: See `deploy`.
         resolution: See `deploy`.
         threads: See `deploy`.
@@ -122,25 +199,21 @@ def generate(
         seed: See `deploy`.
         on_event: Receives progress.
 
-    Raises:
-        InfeasibleError: A budget is below the cheapest architecture.
-        DeviceUnavailableError: Nothing is known of the device's latencies.
+    Returns:
+        One row for every strategy and budget: strategy, limit, architecture, cost, predicted_top1; latencies
+        are predicted means in milliseconds.
     """
-    given = [budgets] if isinstance(budgets, (str, Budget)) else budgets
-    wanted = [Budget.parse(b) if isinstance(b, str) else b for b in given]
-    if not wanted:
-        raise UsageError("No budget was given.", "Give one or more, such as 80ms.")
-    if len({b.metric for b in wanted}) != 1:
-        raise UsageError("The budgets must limit one and the same metric.", "Call once for latencies, once for sizes, once for MACs.")
+    if metric not in METRICS:
+        raise UsageError(f"{metric!r} is not a metric.", f"Known: {', '.join(METRICS)}.")
+    if not strategies or points < 2:
+        raise UsageError("A frontier needs a strategy and two points.", "Give --strategy and --points 2 or more.")
+    if plot is not None:
+        picture.check(Path(plot))
     bench = Workbench(device, bundle, Overrides(threads, batch, precision, serial), on_event)
-    metric = wanted[0].metric
-    model = bench.require_cost_model() if metric == LATENCY else bench.cost_model()
-    table = bench.table(metric, model, resolution)
-    limits = np.array([bench.feasible_limit(b, model, table) for b in wanted])
-    codes = bench.generator(bench.table(metric, model), seed).propose(table, limits, CANDIDATES, seed)
-    best = choose(bench.bundle.predictor, codes)[:, 0]
-    chosen = bench.bundle.space.decode(codes[np.arange(len(codes)), best])
-    return describe(bench.bundle, chosen, bench.device.id, model, wanted)
+    found = curve(bench, metric, [host().strategies.get(name) for name in strategies], points, resolution, seed)
+    if plot is not None:
+        draw_frontier(found, f"{bench.bundle.name} on {bench.device.id}", Path(plot))
+    return found.to_rows()
 
 
 def predict(
@@ -261,10 +334,10 @@ def calibrate(
     """
     bench = Workbench(device, bundle, Overrides(threads, batch, precision, serial), on_event)
     if plot is not None:
-        calibration_picture.check(Path(plot))
+        picture.check(Path(plot))
     result = bench.calibrate(samples, within_s, seed)
     if plot is not None:
-        calibration_picture.draw(result, f"{bench.device.title}, {bench.bundle.name}", Path(plot))
+        draw_calibration(result, f"{bench.device.title}, {bench.bundle.name}", Path(plot))
     return {"device": bench.device.id, "bundle": bench.bundle.name, **result.to_dict()}
 
 
@@ -327,6 +400,56 @@ def export(
     deployer.check()
     check_replaceable(folder, MANIFEST)
     return publish_one(deployer, given, folder)
+
+
+def train_generator(*, bundle: str | Path | Bundle, output: str | Path, seed: int = 0, on_event: Listener = ignore) -> dict[str, Any]:
+    """Trains the generator of a bundle for every device and every limit; see docs/generator.md.
+
+    Args:
+        bundle: See `deploy`.
+        output: File to leave.
+        seed: Of everything random.
+        on_event: Receives progress.
+
+    Returns:
+        The generator's card.
+    """
+    opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+    return train_universal(opened, Path(output), seed, on_event)
+
+
+def train_paper_generator(
+    *,
+    device: str,
+    bundle: str | Path | Bundle = "glyphs",
+    metric: str = LATENCY,
+    reward: str = "dominance",
+    iterations: int = 10_000,
+    seed: int = 0,
+    on_event: Listener = ignore,
+) -> dict[str, Any]:
+    """Trains the paper's generator for one device and reports what it answers; see `nagsdk.generator.paper`.
+
+    Args:
+        device: See `deploy`.
+        bundle: See `deploy`.
+        metric: ``latency``, ``size`` or ``macs``.
+        reward: ``dominance`` (the paper's), ``mnasnet`` or ``tunas``.
+        iterations: Of policy gradient.
+        seed: Of everything random.
+        on_event: Receives progress.
+
+    Returns:
+        Settings, and for ten budgets the predicted top-1 by inference, of the best architecture sampled in
+        training, and of as many random ones.
+    """
+    from nagsdk.generator.paper import REWARDS, PaperRecipe
+
+    for value, known in ((metric, METRICS), (reward, REWARDS)):
+        if value not in known:
+            raise UsageError(f"{value!r} cannot be trained for.", f"Known: {', '.join(known)}.")
+    bench = Workbench(device, bundle, Overrides(), on_event)
+    return train_paper(bench, metric, PaperRecipe(iterations=iterations, reward=reward), seed, on_event)
 
 
 def devices() -> list[dict[str, Any]]:

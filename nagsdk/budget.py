@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from nagsdk.errors import BudgetError
 
-LATENCY, SIZE, MACS = "latency", "size", "macs"
+METRICS = LATENCY, SIZE, MACS = "latency", "size", "macs"
 DEFAULT_CONFIDENCE = 0.9
 
 # unit (lower case) -> (metric, factor to the canonical unit: ms, bytes, MACs)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nagsdk.supernet.network import Supernet
 
 DEFAULT = "glyphs"
-WEIGHTS, DESCRIPTION = "supernet.safetensors", "bundle.json"
+WEIGHTS, DESCRIPTION, GENERATOR = "supernet.safetensors", "bundle.json", "generator.safetensors"
 RECALIBRATION_IMAGES = 512
 _MOST_DESCRIPTION = 10**6
 _BATCH = 64
@@ -91,6 +91,11 @@ class Bundle:
         for name in ("predictor.safetensors", "predictor.json"):
             self._checked(name)
         return AccuracyPredictor.load(self.folder, self.space)
+
+    @cached_property
+    def generator_file(self) -> Path | None:
+        """The trained generator, where the bundle brings one."""
+        return self._checked(GENERATOR) if GENERATOR in self.description.files else None
 
     @property
     def has_weights(self) -> bool:

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nagsdk.architecture import Architecture
 from nagsdk.budget import LATENCY, SIZE, Budget
 from nagsdk.cost.model import CostModel
-from nagsdk.cost.table import AdditiveTable
+from nagsdk.cost.table import AdditiveTable, Floats
 from nagsdk.describe import describe
 from nagsdk.device.backend import Tensor
 from nagsdk.device.measurement import Measurement
 from nagsdk.errors import InfeasibleError
 from nagsdk.events import Notice, stage
 from nagsdk.generator.choose import choose
-from nagsdk.generator.decode import Completions
-from nagsdk.generator.nag import Generator
+from nagsdk.generator.completions import Completions
+from nagsdk.generator.searches import Nag
+from nagsdk.generator.strategy import Strategy
 from nagsdk.graph.parity import check
 from nagsdk.manifest import HELD, MISSED, Measured, Result
 from nagsdk.workbench import Workbench
 
 MOST_ROUNDS = 5
-CANDIDATES = 64
 ENOUGH_USED = 0.92
 _PARITY_IMAGES = 4
 _THROTTLED = "The device slowed itself down for heat or power while it was measured; cool it, or let it rest, and deploy again."
@@ -114,9 +116,9 @@ class Deployer:
         timing_only: Whether to go on without images.
         resolution: Pinned input size.
         seed: Of every random choice.
+        strategy: How architectures are found.
         rounds: What was measured so far.
         tried: What was built so far.
-        generator_card: What the generator was made for.
     """
 
     bench: Workbench
@@ -124,9 +126,9 @@ class Deployer:
     timing_only: bool = False
     resolution: int | None = None
     seed: int = 0
+    strategy: Strategy = field(default_factory=Nag)
     rounds: list[Round] = field(default_factory=list)
     tried: set[Architecture] = field(default_factory=set)
-    generator_card: dict[str, Any] | None = None
 
     def check(self) -> None:
         """Refuses what cannot end well before long work starts.
@@ -177,11 +179,11 @@ class Deployer:
         with backend.open(device) as session:
             return session.infer(session.load(compiled), images)
 
-    def run(self, budget: Budget, model: CostModel | None, folder: Path) -> Round | Unmeasured:
+    def run(self, budgets: Sequence[Budget], model: CostModel | None, folder: Path) -> Round | Unmeasured:
         """Runs the loop.
 
         Args:
-            budget: What must hold.
+            budgets: What must hold, all at once.
             model: The cost model; may be None for exact metrics.
             folder: Where candidates are built.
 
@@ -189,91 +191,89 @@ class Deployer:
             The best round that held, else the last round; without the device, what was built unmeasured.
 
         Raises:
-            InfeasibleError: No architecture holds the budget.
+            InfeasibleError: No architecture holds the budgets.
             DeviceError: The device failed or was busy.
         """
-        bench = self.bench
-        generator = bench.generator(bench.table(budget.metric, model), self.seed)
-        self.generator_card = asdict(generator.card)
-        table = bench.table(budget.metric, model, self.resolution)
-        limit = bench.feasible_limit(budget, model, table)
-        if model is not None and budget.metric == LATENCY and bench.presence.available:
-            limit = self._aim(limit, bench.slowdown(folder), table)
+        bench, timed = self.bench, np.array([b.metric == LATENCY for b in budgets])
+        tables = [bench.table(b.metric, model, self.resolution) for b in budgets]
+        limits = np.array([bench.feasible_limit(b, model, t) for b, t in zip(budgets, tables, strict=True)])
+        _ = bench.question(tables, limits, self.seed).reserves  # refuses limits that hold one by one but not together
+        if model is not None and timed.any() and bench.presence.available:
+            limits = self._aim(limits, timed, bench.slowdown(folder), tables)
         best: Round | None = None
         for number in range(MOST_ROUNDS):
-            proposal = self._propose(generator, budget, model, limit, best)
+            proposal = self._propose(budgets, model, limits, best)
             if proposal is None:
                 break
             result, architecture = proposal
             bench.listener(Notice(f"Round {number + 1}: {architecture}"))
             built = self.build(architecture, folder / str(number))
             self.tried.add(architecture)
+            exact = np.array([0.0 if b.metric == LATENCY else _exact_share(result, built, b) for b in budgets])
             if not bench.presence.available:
-                used = 0.0 if budget.metric == LATENCY else _exact_share(result, built, budget)
-                if used <= 1:
+                if exact.max() <= 1:
                     return Unmeasured(result, built)
-                limit *= 0.999 / used
+                limits = _tightened(limits, exact)
                 continue
-            turn = self._measure(result, built, budget)
+            turn = self._measure(result, built, budgets, float(exact.max()))
             self.rounds.append(turn)
             if turn.result.verdict == HELD:
                 best = turn
-                if turn.used >= ENOUGH_USED or budget.metric != LATENCY:
+                if turn.used >= ENOUGH_USED or not timed.any():
                     break
-            if budget.metric == LATENCY:
+            limits = _tightened(limits, exact)
+            if timed.any():
                 assert model is not None
-                asked = {budget.percentile: turn.at_quiet_speed_ms(budget.percentile)}
+                asked = {b.percentile: turn.at_quiet_speed_ms(b.percentile) for b in budgets if b.metric == LATENCY}
                 model = model.with_observation(np.array(architecture.code, np.int8), turn.at_quiet_speed_ms(50), asked)
                 # What holds on a device that other work slows down all the time must be that much cheaper.
-                limit = bench.limit(budget, model) / max(m.slowed_down for m in turn.sessions)
-            else:
-                limit *= 0.999 / turn.used
+                slowdown = max(m.slowed_down for m in turn.sessions)
+                limits[timed] = [bench.limit(b, model) / slowdown for b in budgets if b.metric == LATENCY]
         if not self.rounds:
-            raise InfeasibleError(f"No candidate's file held {budget}.", "Ask for a few percent more, or use another precision.")
+            raise InfeasibleError(
+                f"No candidate's file held {' and '.join(map(str, budgets))}.", "Ask for a few percent more, or use another precision."
+            )
         return best or self.rounds[-1]
 
-    def _aim(self, limit: float, slowdown: float, table: AdditiveTable) -> float:
-        """What to generate for: less than the limit on a device that is slowed down, but something."""
+    def _aim(self, limits: Floats, timed: NDArray[np.bool_], slowdown: float, tables: Sequence[AdditiveTable]) -> Floats:
+        """What to generate for: less than the limits on a device that is slowed down, but something."""
         if slowdown == 1:
-            return limit
+            return limits
         self.bench.listener(Notice(f"{self.bench.device.id} is disturbed: it runs {slowdown:.2f} times slower than when it is quiet."))
-        return max(limit / slowdown, Completions.of(self.bench.bundle.space, table).least)
+        cheapest = np.array([Completions.of(self.bench.bundle.space, table).least for table in tables])
+        return np.where(timed, np.maximum(limits / slowdown, cheapest), limits)
 
     def _propose(
-        self, generator: Generator, budget: Budget, model: CostModel | None, limit: float, best: Round | None
+        self, budgets: Sequence[Budget], model: CostModel | None, limits: Floats, best: Round | None
     ) -> tuple[Result, Architecture] | None:
         """The most accurate candidate not tried yet; None where nothing promises more than the best round."""
         bench = self.bench
-        table = bench.table(budget.metric, model, self.resolution)
+        tables = [bench.table(b.metric, model, self.resolution) for b in budgets]
         try:
-            codes = generator.propose(table, limit, CANDIDATES, self.seed)[0]
+            codes = self.strategy.propose(bench.question(tables, limits, self.seed))[0]
         except InfeasibleError:
-            # The limit was feasible before what was measured tightened it: the rounds so far are the answer.
+            # The limits were feasible before what was measured tightened them: the rounds so far are the answer.
             return None
         for architecture in bench.bundle.space.decode(codes[choose(bench.bundle.predictor, codes)]):
             if architecture not in self.tried:
-                (result,) = describe(bench.bundle, [architecture], bench.device.id, model, budget)
+                (result,) = describe(bench.bundle, [architecture], bench.device.id, model, [budgets])
                 promises = result.predicted.top1 or 0.0
                 return None if best is not None and promises <= (best.result.predicted.top1 or 0.0) else (result, architecture)
         return None
 
-    def _measure(self, result: Result, built: Built, budget: Budget) -> Round:
+    def _measure(self, result: Result, built: Built, budgets: Sequence[Budget], exact: float) -> Round:
+        """Times what was built; `exact` is the largest share used of a limit that needs no timing."""
+        timed = [b for b in budgets if b.metric == LATENCY]
+        percentile = timed[0].percentile if timed else 50.0
         first = self.time(built)
-        turn = Round(result, built, first)
-        if budget.metric == LATENCY:
-            turn.used = figure(first, budget.percentile) / budget.limit
-        else:
-            turn.used = _exact_share(result, built, budget)
+        turn = Round(result, built, first, used=max([exact, *(figure(first, b.percentile) / b.limit for b in timed)]))
         if turn.used > 1:
-            turn.result = replace(result, verdict=MISSED, measured=measured(first, budget.percentile), warnings=_warnings(result, first))
+            turn.result = replace(result, verdict=MISSED, measured=measured(first, percentile), warnings=_warnings(result, first))
             return turn
-        turn.second = self.time(built)
-        values = measured(turn.second, budget.percentile)
-        if budget.metric == LATENCY:
-            assert values.latency_limit_ms is not None
-            turn.used = values.latency_limit_ms / budget.limit
+        turn.second = second = self.time(built)
+        turn.used = max([exact, *(_upper(second, b.percentile) / b.limit for b in timed)])
         verdict = HELD if turn.used <= 1 else MISSED
-        turn.result = replace(result, verdict=verdict, measured=values, warnings=_warnings(result, turn.second))
+        turn.result = replace(result, verdict=verdict, measured=measured(second, percentile), warnings=_warnings(result, second))
         return turn
 
     def time(self, built: Built) -> Measurement:
@@ -312,12 +312,20 @@ def _exact_share(result: Result, built: Built, budget: Budget) -> float:
     return (built.path.stat().st_size if budget.metric == SIZE else result.macs) / budget.limit
 
 
+def _tightened(limits: Floats, shares: Floats) -> Floats:
+    """Limits that leave room for what files took more than their estimate."""
+    return limits * np.where(shares > 1, 0.999 / np.maximum(shares, 1.0), 1.0)
+
+
 def figure(measurement: Measurement, percentile: float) -> float:
     """A percentile in milliseconds, of the quiet readings where there are enough, else of all: those only overstate."""
     return measurement.latency(percentile, disturbed=not measurement.enough_quiet)
 
 
+def _upper(measurement: Measurement, percentile: float) -> float:
+    return measurement.upper(percentile, disturbed=not measurement.enough_quiet)
+
+
 def measured(measurement: Measurement, percentile: float = 50.0) -> Measured:
     """The figures that results show of a measurement."""
-    upper = measurement.upper(percentile, disturbed=not measurement.enough_quiet)
-    return Measured(figure(measurement, 50), figure(measurement, 90), upper)
+    return Measured(figure(measurement, 50), figure(measurement, 90), _upper(measurement, percentile))

@@ -17,7 +17,7 @@ def describe(
     architectures: Sequence[Architecture],
     device: str | None,
     model: CostModel | None,
-    budgets: Sequence[Budget] | Budget | None = None,
+    budgets: Sequence[Sequence[Budget]] | None = None,
 ) -> list[Result]:
     """Predicts accuracy and cost.
 
@@ -26,7 +26,7 @@ def describe(
         architectures: Points of its space.
         device: Id of the device that `model` speaks of.
         model: Cost model; latencies stay None without one.
-        budgets: What the results answer, one for all or one each; sets percentile and confidence of the upper bounds.
+        budgets: What each result answers, all of them at once; the first latency among them sets percentile and confidence of the upper bound.
     """
     space = bundle.space
     codes = space.encode(architectures)
@@ -42,10 +42,10 @@ def describe(
     )
     if model is not None and "caveat" in model.facts and model.source != "calibration":
         notes.append(str(model.facts["caveat"]))
-    answered = list(budgets) if isinstance(budgets, Sequence) else [budgets] * len(codes)
+    answered: Sequence[Sequence[Budget]] = [()] * len(codes) if budgets is None else budgets
     if model is not None:
         latency = model.mean(codes).tolist()
-        asked = [(b.confidence, b.percentile) if b is not None and b.metric == LATENCY else (DEFAULT_CONFIDENCE, 50.0) for b in answered]
+        asked = [next(((b.confidence, b.percentile) for b in all_ if b.metric == LATENCY), (DEFAULT_CONFIDENCE, 50.0)) for all_ in answered]
         bounds = {way: model.upper(codes, *way).tolist() for way in set(asked)}
         upper = [bounds[way][i] for i, way in enumerate(asked)]
     return [
@@ -56,7 +56,7 @@ def describe(
             parameters=round(float(parameters[i])),
             bundle=bundle.name,
             device=device,
-            budget=answered[i],
+            budgets=tuple(answered[i]),
             predicted=Predicted(
                 float(top1.mean[i]), float(top1.low[i]), float(top1.high[i]), bool(top1.extrapolated[i]), latency[i], upper[i]
             ),

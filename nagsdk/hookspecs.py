@@ -9,6 +9,7 @@ import pluggy
 if TYPE_CHECKING:
     from nagsdk.device.backend import Backend
     from nagsdk.device.description import Device
+    from nagsdk.generator.strategy import Strategy
     from nagsdk.plugin import Registry
 
 hookspec = pluggy.HookspecMarker("nagsdk")
@@ -22,3 +23,8 @@ def nagsdk_register_backends(registry: Registry[Backend]) -> None:
 @hookspec
 def nagsdk_register_devices(registry: Registry[Device]) -> None:
     """Hands over device descriptions, such as ``registry.add(read_device(path))``."""
+
+
+@hookspec
+def nagsdk_register_strategies(registry: Registry[Strategy]) -> None:
+    """Hands over ways to find architectures: ``registry.add(MyStrategy())``."""

@@ -79,7 +79,7 @@ class Result:
         parameters: Trainable parameters, exact.
         predicted: See `Predicted`.
         measured: See `Measured`.
-        budget: The budget it answers, or None.
+        budgets: The budgets it answers, all of them at once.
         verdict: ``held``, ``missed`` or ``unverified``.
         artifact: See `Artifact`.
         device: Device id, or None.
@@ -93,18 +93,20 @@ class Result:
     parameters: int
     bundle: str
     device: str | None = None
-    budget: Budget | None = None
+    budgets: tuple[Budget, ...] = ()
     predicted: Predicted = field(default_factory=Predicted)
     measured: Measured = field(default_factory=Measured)
     verdict: str = UNVERIFIED
     artifact: Artifact = field(default_factory=Artifact)
     warnings: tuple[str, ...] = ()
 
+    @property
+    def budget(self) -> Budget | None:
+        """The first budget."""
+        return self.budgets[0] if self.budgets else None
+
     def to_dict(self) -> dict[str, Any]:
         """Nested, snake_case, every key always there, None where unknown."""
-        budget: dict[str, Any] = dict.fromkeys(("metric", "limit", "percentile", "confidence"))
-        if self.budget is not None:
-            budget = self.budget.to_dict()
         return {
             "architecture": self.architecture,
             "resolution": self.resolution,
@@ -112,7 +114,8 @@ class Result:
             "parameters": self.parameters,
             "predicted": asdict(self.predicted),
             "measured": asdict(self.measured),
-            "budget": budget,
+            "budget": dict.fromkeys(("metric", "limit", "percentile", "confidence")) if self.budget is None else self.budget.to_dict(),
+            "budgets": [budget.to_dict() for budget in self.budgets],
             "verdict": self.verdict,
             "artifact": asdict(self.artifact),
             "device": self.device,

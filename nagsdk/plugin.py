@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, Protocol, TypeVar
@@ -15,6 +15,8 @@ from nagsdk import hookspecs
 from nagsdk.device.backend import Backend
 from nagsdk.device.description import Device, read_device
 from nagsdk.errors import DeviceError, NagsdkError, UnknownNameError
+from nagsdk.generator.searches import STRATEGIES
+from nagsdk.generator.strategy import Strategy
 from nagsdk.resources import shipped
 
 GROUP = "nagsdk"
@@ -91,6 +93,14 @@ class PluginStatus:
     reason: str = ""
 
 
+def shipped_strategies() -> Registry[Strategy]:
+    """The strategies that come with nagsdk."""
+    registry = Registry("strategy", Strategy)  # type: ignore[type-abstract]
+    for strategy in STRATEGIES:
+        registry.add(strategy)
+    return registry
+
+
 @dataclass(frozen=True)
 class Host:
     """All plugins and what they registered."""
@@ -98,6 +108,7 @@ class Host:
     plugins: tuple[PluginStatus, ...]
     backends: Registry[Backend]
     devices: Registry[Device]
+    strategies: Registry[Strategy] = field(default_factory=shipped_strategies)
 
     def backend_of(self, device: Device) -> Backend:
         """The backend that reaches a device.
@@ -124,6 +135,7 @@ def host() -> Host:
     devices: Registry[Device] = Registry("device", Device)
     for path in sorted(shipped("devices").glob("*.toml")):
         devices.add(read_device(path))
+    strategies = shipped_strategies()
     disabled = {name.strip() for name in os.environ.get("NAGSDK_DISABLE_PLUGINS", "").split(",") if name.strip()}
     statuses = []
     for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):
@@ -140,13 +152,14 @@ def host() -> Host:
             manager.register(plugin, point.name)
             _register(manager, plugin, "nagsdk_register_backends", backends)
             _register(manager, plugin, "nagsdk_register_devices", devices)
+            _register(manager, plugin, "nagsdk_register_strategies", strategies)
         except NagsdkError as error:
             statuses.append(status("broken", str(error)))
         except Exception as error:  # whatever a foreign module raises must not take the host down
             statuses.append(status("broken", f"{type(error).__name__}: {error}"))
         else:
             statuses.append(status("loaded"))
-    return Host(tuple(statuses), backends, devices)
+    return Host(tuple(statuses), backends, devices, strategies)
 
 
 def _register(manager: pluggy.PluginManager, plugin: object, hook: str, registry: Registry[T]) -> None:

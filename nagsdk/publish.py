@@ -6,8 +6,8 @@ import json
 import platform
 import shutil
 import tempfile
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -20,18 +20,19 @@ from nagsdk.cost.model import CostModel
 from nagsdk.deployment import Built, Deployer, Round, Unmeasured
 from nagsdk.describe import describe
 from nagsdk.files import sha256, staged, writing
+from nagsdk.generator.searches import Nag
 from nagsdk.manifest import MANIFEST, MISSED, Artifact, Deployment, Predicted, Result, manifest_bytes
 from nagsdk.workbench import PROTOCOL, Workbench
 
 _TIMING_ONLY = "Built for timing only: batch normalisation has foreign statistics, so the model's accuracy is worthless."
 
 
-def publish(deployer: Deployer, budget: Budget, model: CostModel | None, folder: Path) -> Deployment:
+def publish(deployer: Deployer, budgets: Sequence[Budget], model: CostModel | None, folder: Path) -> Deployment:
     """Runs the deploy loop and leaves what held.
 
     Args:
         deployer: Ready to run.
-        budget: What must hold.
+        budgets: What must hold, all at once.
         model: The cost model; None for exact metrics where nothing is known of latencies.
         folder: Where to leave the deployment; untouched when the budget is missed.
 
@@ -40,16 +41,21 @@ def publish(deployer: Deployer, budget: Budget, model: CostModel | None, folder:
     """
     with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
         with writing(Path(work)):
-            outcome = deployer.run(budget, model, Path(work))
+            outcome = deployer.run(budgets, model, Path(work))
         details = {
             "cost_model": None if model is None else {"source": model.source, "device": model.device, **model.accuracy, **model.facts},
             "protocol": PROTOCOL.to_dict(),
-            "generator": deployer.generator_card,
+            "strategy": deployer.strategy.id,
+            "generator": asdict(deployer.bench.generator.card) if isinstance(deployer.strategy, Nag) else None,
             "rounds": [turn.to_dict() for turn in deployer.rounds],
         }
         if isinstance(outcome, Round) and outcome.result.verdict == MISSED:
-            nearest = min(turn.used for turn in deployer.rounds) * budget.limit * 1.01
-            hint = f"No candidate held {budget} in {len(deployer.rounds)} rounds; the nearest budget that one would have held is {replace(budget, limit=float(f'{nearest:.3g}'))}."
+            nearest = min(turn.used for turn in deployer.rounds)
+            asked, told = (
+                " and ".join(str(replace(b, limit=b.limit if grow == 1 else float(f"{b.limit * grow:.3g}"))) for b in budgets)
+                for grow in (1, nearest * 1.01)
+            )
+            hint = f"No candidate held {asked} in {len(deployer.rounds)} rounds; the nearest budget that one would have held is {told}."
             return Deployment(replace(outcome.result, warnings=(*outcome.result.warnings, hint)), None, details)
         result = outcome.result
         if isinstance(outcome, Unmeasured):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from nagsdk.architecture import Architecture
 from nagsdk.budget import LATENCY, MACS, Budget
@@ -33,8 +33,9 @@ from nagsdk.device.protocol import Protocol
 from nagsdk.errors import DamagedBundleError, DeviceUnavailableError, InfeasibleError, NagsdkError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.files import write_atomically
-from nagsdk.generator.decode import Completions
+from nagsdk.generator.completions import Completions
 from nagsdk.generator.nag import Generator
+from nagsdk.generator.strategy import Question
 from nagsdk.plugin import host
 from nagsdk.resources import cache_folder, shipped
 from nagsdk.space.base import Codes
@@ -273,18 +274,33 @@ class Workbench:
             table = exact_table(space, lambda layer: self.backend.layer_bytes(layer, self.device))
         return table.masked(self.supported, None if resolution is None else space.resolution_index(resolution))
 
-    def generator(self, table: AdditiveTable, seed: int) -> Generator:
-        """The generator of a cost table: kept from an earlier run, or distilled now and kept."""
-        key = Generator.key(self.bundle.space, self.bundle.predictor, table)
-        path = self.cache / "generators" / f"{key}-{seed}.safetensors"
+    @cached_property
+    def generator(self) -> Generator:
+        """The bundle's generator; where it brings none, one trained on its accuracy predictor and kept."""
+        space, predictor = self.bundle.space, self.bundle.predictor
+        if self.bundle.generator_file is not None:
+            return Generator.load(self.bundle.generator_file, space, predictor)
+        path = self.cache / "generators" / f"{Generator.key(space, predictor)}.safetensors"
         if path.is_file():
             try:
-                return Generator.load(path, self.bundle.space)
+                return Generator.load(path, space, predictor)
             except DamagedBundleError as error:
                 self.listener(Notice(f"The kept generator is made again: {error.message}", warning=True))
-        generator = Generator.distilled(self.bundle.space, self.bundle.predictor, table, seed=seed, listener=self.listener)
+        self.listener(Notice(f"{self.bundle.name} brings no generator: one is trained, once, which takes some ten minutes."))
+        generator = Generator.trained(space, predictor, listener=self.listener)
         generator.save(path)
         return generator
+
+    def question(self, tables: Sequence[AdditiveTable], limits: ArrayLike, seed: int) -> Question:
+        """What a strategy is asked.
+
+        Args:
+            tables: The costs that are limited.
+            limits: Of each budget on each of them, shape (n, costs).
+            seed: Of everything random.
+        """
+        wanted = np.asarray(limits, np.float64).reshape(-1, len(tables))
+        return Question(self.bundle.space, self.bundle.predictor, tables, wanted, lambda: self.generator, seed, self.listener)
 
     def limit(self, budget: Budget, model: CostModel | None) -> float:
         """The largest table cost whose upper bound holds the budget."""

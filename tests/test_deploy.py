@@ -16,6 +16,7 @@ import onnxruntime
 import pytest
 
 import nagsdk
+import nagsdk.api
 from nagsdk import plugin, workbench
 from nagsdk.budget import Budget
 from nagsdk.bundle import load_bundle
@@ -26,11 +27,13 @@ from nagsdk.errors import (
     ImagesMissingError,
     InfeasibleError,
     OutputError,
+    UnknownNameError,
     UnverifiedError,
     UsageError,
     WeightsMissingError,
 )
 from nagsdk.files import sha256
+from nagsdk.generator import searches
 from nagsdk.manifest import read_manifest
 from tests.simulated import SimulatedBackend, SimulatedSession
 
@@ -55,7 +58,7 @@ _KEPT = {}
 
 @pytest.fixture
 def simulate(world, tmp_path_factory):
-    """The same, calibrated and with its generator distilled; made once for all tests."""
+    """The same, calibrated; made once for all tests."""
     cache = Path(os.environ["NAGSDK_CACHE_DIR"])
     if not _KEPT:
         nagsdk.generate(device="board", budgets=[_calibrated()])
@@ -341,3 +344,105 @@ def test_generation_is_deterministic_and_answers_each_budget(simulate):
     assert all(r.predicted.latency_upper_ms <= r.budget.limit for r in first)
     assert first[0].predicted.top1 < first[2].predicted.top1
     assert [r.resolution for r in nagsdk.generate(device="board", budgets=["2ms"], resolution=32)] == [32]
+
+
+@pytest.mark.parametrize("strategy", ["lookup", "random", "evolution", "nsga2"])
+def test_other_strategies_answer_too(simulate, strategy, monkeypatch):
+    simulate()
+    for name, short in {"evolution": searches.Evolution(20, 10), "nsga2": searches.Nsga2(400, 50), "random": searches.Random(500)}.items():
+        monkeypatch.setitem(plugin.host().strategies._items, name, short)
+    (ours,), (theirs,) = (nagsdk.generate(device="board", budgets="1.5ms", strategy=s) for s in ("nag", strategy))
+    assert theirs.predicted.latency_upper_ms <= 1.5
+    assert ours.predicted.top1 - 1.5 < theirs.predicted.top1 <= ours.predicted.top1 + 0.1
+
+
+def test_an_unknown_strategy_names_the_known(simulate):
+    with pytest.raises(UnknownNameError, match="strategy named 'naag'") as caught:
+        nagsdk.generate(device="board", budgets="1.5ms", strategy="naag")
+    assert "nag" in caught.value.next_step and "lookup" in caught.value.next_step
+
+
+def test_limits_that_hold_together(simulate):
+    simulate()
+    free, macs = (nagsdk.generate(device="board", budgets=[budgets])[0] for budgets in (["1.5ms"], ["1.5ms", "1.2MMACs", "450kB"]))
+    assert macs.macs <= 1.2e6 < free.macs
+    assert [str(b) for b in macs.budgets] == ["1.5ms", "1.2MMACs", "0.45MB"]
+    assert (
+        macs.to_dict()["budget"]
+        == macs.to_dict()["budgets"][0]
+        == {"metric": "latency", "limit": 1.5, "percentile": 50.0, "confidence": 0.9}
+    )
+    with pytest.raises(InfeasibleError, match="MMACs"):
+        nagsdk.generate(device="board", budgets=[["1.5ms", "0.01MMACs"]])
+    with pytest.raises(UsageError, match="one and the same metric"):
+        nagsdk.generate(device="board", budgets=[["1.5ms"], ["1MMACs"]])
+
+
+def test_a_deployment_holds_all_of_its_limits(simulate, tmp_path):
+    simulate()
+    deployment = nagsdk.deploy(device="board", budget=["2ms", "480kB"], output=tmp_path / "out", strategy="lookup")
+    assert deployment.verdict == "held"
+    assert deployment.result.artifact.bytes <= 480e3 and deployment.result.measured.latency_limit_ms <= 2
+    manifest = read_manifest(tmp_path / "out")
+    assert manifest["strategy"] == "lookup" and manifest["generator"] is None
+    assert [b["metric"] for b in manifest["budgets"]] == ["latency", "size"]
+
+
+def test_the_cheapest_of_an_accuracy(simulate):
+    simulate()
+    rich = nagsdk.generate(device="board", budgets=["2ms"])[0]
+    (found,) = nagsdk.generate(device="board", min_top1=rich.predicted.top1 - 0.3)
+    assert rich.predicted.top1 - 0.3 <= found.predicted.top1
+    assert found.predicted.latency_ms < rich.predicted.latency_ms and found.budgets == ()
+    # What costs as much and no more is no better: the generator's answer for that latency is as accurate at most.
+    same = nagsdk.generate(device="board", budgets=[f"{found.predicted.latency_upper_ms * 0.97}ms"])[0]
+    assert same.predicted.top1 < rich.predicted.top1 - 0.3 + 0.05
+    (both,) = nagsdk.generate(device="board", min_top1=rich.predicted.top1 - 0.3, budgets=[[f"{found.macs / 1e6}MMACs"]])
+    assert both.macs <= found.macs and both.predicted.latency_ms >= found.predicted.latency_ms
+    with pytest.raises(InfeasibleError, match="the best found reaches"):
+        nagsdk.generate(device="board", min_top1=99.9)
+
+
+def test_one_architecture_for_several_devices(simulate):
+    simulate()
+    plugin.host().devices.add(Device("other", "Another board", "simulated", threads=2))
+    nagsdk.calibrate(device="other")
+    results = nagsdk.generate(device=["board", "other"], budgets=["1.2ms", "2ms"])
+    assert [r.device for r in results] == ["board", "other"] * 2
+    assert results[0].architecture == results[1].architecture != results[2].architecture == results[3].architecture
+    assert all(r.predicted.latency_upper_ms <= r.budget.limit for r in results)
+    cheapest = nagsdk.generate(device=["board", "other"], min_top1=results[0].predicted.top1 - 0.5)
+    assert cheapest[0].architecture == cheapest[1].architecture and cheapest[0].predicted.latency_ms < results[0].predicted.latency_ms
+
+
+def test_a_budget_that_limits_nothing_says_so(simulate):
+    simulate()
+    (result,) = nagsdk.generate(device="board", budgets="1s")
+    assert any("limits nothing" in warning for warning in result.warnings)
+    (less,) = nagsdk.generate(device="board", budgets="1ms")
+    assert not less.warnings and less.predicted.top1 < result.predicted.top1
+
+
+def test_the_frontier_as_data_and_as_a_picture(simulate, tmp_path):
+    simulate()
+    path = tmp_path / "frontier.svg"
+    rows = nagsdk.frontier(device="board", metric="macs", strategies=["nag", "lookup"], points=6, plot=path)
+    assert [r["strategy"] for r in rows] == ["nag"] * 6 + ["lookup"] * 6
+    assert all(r["cost"] <= r["limit"] for r in rows)
+    assert rows[0]["predicted_top1"] < rows[5]["predicted_top1"]
+    assert path.read_text().startswith("<?xml") and "nag" in path.read_text()
+    with pytest.raises(UsageError, match="name of a picture"):
+        nagsdk.frontier(device="board", points=3, plot=tmp_path / "frontier.txt")
+    with pytest.raises(UsageError, match="is not a metric"):
+        nagsdk.frontier(device="board", metric="joy")
+
+
+def test_the_papers_recipe_reports_beside_random_search(simulate):
+    simulate()
+    report = nagsdk.api.train_paper_generator(device="board", metric="macs", iterations=5)
+    assert report["settings"]["iterations"] == 5 and len(report["budgets"]) == 10
+    last = report["budgets"][-1]
+    assert last["random"]["predicted_top1"] > report["budgets"][0]["random"]["predicted_top1"]
+    assert last["best_sampled"]["architecture"].startswith("mbv3:") and last["greedy_holds"]
+    with pytest.raises(UsageError, match="cannot be trained for"):
+        nagsdk.api.train_paper_generator(device="board", reward="fame")

@@ -85,6 +85,30 @@ def test_a_device_without_its_backend_names_the_broken_plugin(installed):
     assert "no driver" in str(caught.value)
 
 
+STRATEGY = """
+from nagsdk.generator.strategy import Strategy
+from nagsdk.plugin import hookimpl
+
+class Cheapest(Strategy):
+    id, title = "{id}", "Always the cheapest"
+    def propose(self, question):
+        return question.reserves[:, None]
+
+@hookimpl
+def nagsdk_register_strategies(registry):
+    registry.add(Cheapest())
+"""
+
+
+def test_strategies_come_from_plugins_too(installed):
+    installed("a", STRATEGY.format(id="cheapest"))
+    installed("b", STRATEGY.format(id="nag"))
+    loaded = plugin.host()
+    assert {s.id for s in loaded.strategies} == {"nag", "lookup", "nsga2", "evolution", "random", "cheapest"}
+    assert [p.state for p in loaded.plugins] == ["loaded", "broken"] and "Two plugins" in loaded.plugins[1].reason
+    assert type(loaded.strategies.get("nag")).__module__ == "nagsdk.generator.searches"
+
+
 def test_unknown_names_get_near_ones(installed):
     installed("a", WORKING.format(id="raspberry"))
     with pytest.raises(UnknownNameError) as caught:

@@ -10,11 +10,12 @@ from nagsdk.cli import output as o
 @click.command("deploy", epilog="Example: nagsdk deploy --device cpu --budget 0.2ms --output model")
 @o.options(
     o.device_option,
-    click.option("--budget", required=True, help="Such as 80ms, 80ms@p90, 12MB or 300MMACs."),
+    o.budget_option(required=True),
     o.bundle_option,
     click.option("--output", type=click.Path(), help="Folder to leave the model in [default: deployments/BUNDLE-DEVICE-BUDGET]."),
     o.images_option,
     o.timing_only_option,
+    o.strategy_option,
     o.resolution_option,
     o.threads_option,
     o.batch_option,
@@ -29,11 +30,12 @@ from nagsdk.cli import output as o
 def command(
     ctx: click.Context,
     device: str,
-    budget: str,
+    budget: tuple[str, ...],
     bundle: str,
     output: str | None,
     images: str | None,
     timing_only: bool,
+    strategy: str,
     resolution: int | None,
     threads: int | None,
     batch: int | None,
@@ -55,11 +57,12 @@ def command(
     with o.listening() as listener:
         deployment = api.deploy(
             device=device,
-            budget=Budget.parse(budget, confidence),
+            budget=[Budget.parse(text, confidence) for text in budget],
             bundle=bundle,
             output=output,
             images=images,
             timing_only=timing_only,
+            strategy=strategy,
             resolution=resolution,
             threads=threads,
             batch=batch,

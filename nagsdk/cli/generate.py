@@ -9,10 +9,13 @@ from nagsdk.cli import output as o
 
 @click.command("generate", epilog="Example: nagsdk generate --device cpu --bundle imagenet --budgets 10ms,20ms,40ms --json")
 @o.options(
-    o.device_option,
-    click.option("--budget", help="Such as 80ms, 80ms@p90, 12MB or 300MMACs."),
-    click.option("--budgets", help="Several, with commas; prints a list."),
+    click.option("--device", multiple=True, required=True, help="Device id or alias; repeated, one architecture for all of them."),
+    click.option("--per-device", is_flag=True, help="One architecture for each device instead."),
+    o.budget_option(required=False),
+    click.option("--budgets", help="Several, with commas, each on its own; prints a list."),
+    click.option("--min-top1", type=click.FloatRange(0, 100), help="The fastest architecture with this predicted top-1 in percent."),
     o.bundle_option,
+    o.strategy_option,
     o.resolution_option,
     o.threads_option,
     o.batch_option,
@@ -23,10 +26,13 @@ from nagsdk.cli import output as o
     o.json_option,
 )
 def command(
-    device: str,
-    budget: str | None,
+    device: tuple[str, ...],
+    per_device: bool,
+    budget: tuple[str, ...],
     budgets: str | None,
+    min_top1: float | None,
     bundle: str,
+    strategy: str,
     resolution: int | None,
     threads: int | None,
     batch: int | None,
@@ -38,29 +44,37 @@ def command(
 ) -> None:
     """The best architecture for a budget, by inference, without measuring.
 
-    Uses the device's calibration where there is one, otherwise the prior shipped with its description.
+    Uses a device's calibration where there is one, otherwise the prior shipped with its description.
     """
-    if (budget is None) == (budgets is None):
-        raise click.UsageError("Give either --budget or --budgets.")
+    if (bool(budget) + (budgets is not None) != 1) if min_top1 is None else budgets is not None:
+        raise click.UsageError("Give either --budget or --budgets, or --min-top1 with or without --budget.")
     from nagsdk import api
     from nagsdk.budget import Budget
 
-    wanted = [Budget.parse(text, confidence) for text in (budgets.split(",") if budgets is not None else [str(budget)])]
+    together = [Budget.parse(text, confidence) for text in budget]
+    wanted = [[Budget.parse(text, confidence)] for text in budgets.split(",")] if budgets is not None else [together] if together else []
     with o.listening() as listener:
-        results = api.generate(
-            device=device,
-            budgets=wanted,
-            bundle=bundle,
-            resolution=resolution,
-            threads=threads,
-            batch=batch,
-            precision=precision,
-            serial=serial,
-            seed=seed,
-            on_event=listener,
-        )
+        results = [
+            result
+            for devices in ([[name] for name in device] if per_device else [list(device)])
+            for result in api.generate(
+                device=devices,
+                budgets=wanted,
+                min_top1=min_top1,
+                bundle=bundle,
+                strategy=strategy,
+                resolution=resolution,
+                threads=threads,
+                batch=batch,
+                precision=precision,
+                serial=serial,
+                seed=seed,
+                on_event=listener,
+            )
+        ]
     if as_json:
-        o.print_json([r.to_dict() for r in results] if budgets is not None else results[0].to_dict())
+        listed = budgets is not None or len(device) > 1
+        o.print_json([r.to_dict() for r in results] if listed else results[0].to_dict())
     else:
         for result in results:
             o.print_result(result)

@@ -35,6 +35,12 @@ class Seconds(click.ParamType[float]):
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else to standard output.")
 device_option = click.option("--device", required=True, help="Device id or alias; see 'nagsdk devices'.")
+strategy_option = click.option(
+    "--strategy",
+    default="nag",
+    show_default=True,
+    help="How architectures are found: nag, lookup, nsga2, evolution, random, or a plugin's.",
+)
 bundle_option = click.option("--bundle", default="glyphs", show_default=True, help="Name of a bundle or its folder.")
 threads_option = click.option("--threads", type=click.IntRange(1, 1024), help="Threads of one inference [default: the device's].")
 batch_option = click.option("--batch", type=click.IntRange(1, 4096), help="Images of one inference [default: the device's].")
@@ -48,6 +54,13 @@ images_option = click.option(
 timing_only_option = click.option(
     "--timing-only", is_flag=True, help="Go on without images; the model's accuracy is worthless and marked so."
 )
+
+
+def budget_option(required: bool) -> Callable[[F], F]:
+    """The option of budgets that hold together."""
+    return click.option(
+        "--budget", multiple=True, required=required, help="Such as 80ms, 80ms@p90, 12MB or 300MMACs; repeated ones hold together."
+    )
 
 
 def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
@@ -122,7 +135,7 @@ def print_result(result: Result) -> None:
     color = {"held": "green", "missed": "red"}.get(result.verdict, "yellow")
     click.secho(result.verdict, fg=color, bold=True, nl=False)
     click.echo(f"  {result.architecture}")
-    lines = [("budget", str(result.budget) if result.budget else None), ("device", result.device)]
+    lines = [("budget", " and ".join(map(str, result.budgets)) or None), ("device", result.device)]
     upper = f", at most {latency(p.latency_upper_ms)}" if p.latency_upper_ms is not None else ""
     lines.append(("predicted", f"{latency(p.latency_ms)}{upper}; top-1 {percent(p.top1, p.top1_low, p.top1_high)}"))
     if m.latency_p50_ms is not None:

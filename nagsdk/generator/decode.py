@@ -1,196 +1,84 @@
-"""Feasible decoding: sampling a policy under a mask that no completion can break.
-
-For every open decision the cheapest subtree is known (dynamic programming over `Forest`), so the cheapest
-completion of a partial architecture is a sum. Its slack is the limit minus that sum; a choice may be taken
-if it is dearer than the decision's cheapest by no more than the slack. The cheapest choice always is, hence
-every limit that the cheapest architecture holds yields architectures that hold it.
-"""
+"""Feasible decoding: sampling a policy under a mask that leaves only what can be completed within all limits."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.cost.table import AdditiveTable, Floats
-from nagsdk.generator.forest import Forest, existing
-from nagsdk.generator.frontier import check_limits
-from nagsdk.generator.policy import Float32s, Stepper
+from nagsdk.generator.completions import reserves
+from nagsdk.generator.paths import Paths
+from nagsdk.generator.policy import CHOICE, STATE, Float32s, Stepper
+from nagsdk.generator.walk import View, Walk
 from nagsdk.space.base import Codes, SearchSpace
 
 # Rows decoded together: few enough that the gates of a step stay in the processor's cache.
 _ROWS = 1024
+_RESOLUTION_NOISE = 6.0
 
 
-@dataclass(frozen=True)
-class Completions:
-    """Cheapest and dearest completions under one table; R resolutions, D decisions, C most choices.
-
-    Attributes:
-        floor: Cost of the cheapest architecture at each resolution, inf where none is allowed, shape (R,).
-        ceiling: Cost of the dearest one, -inf where none is allowed, shape (R,).
-        extra: What a choice costs beyond the cheapest of its decision, each with its cheapest subtree; inf
-            where not allowed, shape (R, D, C).
-        lost: What a choice costs less than the dearest of its decision, each with its dearest subtree,
-            shape (R, D, C).
-        cheapest: A cheapest architecture at each resolution, int8, shape (R, D).
-    """
-
-    floor: Floats
-    ceiling: Floats
-    extra: Floats
-    lost: Floats
-    cheapest: Codes
-
-    @classmethod
-    def of(cls, space: SearchSpace, table: AdditiveTable) -> Completions:
-        """Computes the bounds of a table by dynamic programming, last decision first."""
-        forest, exists = Forest.of(space), existing(space)
-        low = np.where(exists, table.choice, np.inf)
-        high = np.where(exists & np.isfinite(table.choice), table.choice, -np.inf)
-        least, most = low.min(2), high.max(2)
-        for decision in reversed(range(len(space.decisions))):
-            # Children come later in the order, so theirs is done.
-            for start, child in forest.children[decision]:
-                low[:, decision, start:] += least[:, child, None]
-                high[:, decision, start:] += most[:, child, None]
-            high[~np.isfinite(low)] = -np.inf
-            least[:, decision], most[:, decision] = low[:, decision].min(1), high[:, decision].max(1)
-        every, roots = np.arange(len(table.base)), list(forest.roots)
-        floor = table.base + low[every, 0, every] + least[:, roots].sum(1)
-        possible = np.isfinite(floor)
-        ceiling = np.full_like(floor, -np.inf)
-        ceiling[possible] = (table.base[possible] + high[every, 0, every][possible]) + most[possible][:, roots].sum(1)
-        cheapest = low.argmin(2).astype(np.int8)
-        cheapest[:, 0] = every
-        for decision, children in enumerate(forest.children):
-            for start, child in children:
-                cheapest[cheapest[:, decision] < start, child] = -1
-        floor[possible] = table.cost(cheapest[possible])
-        with np.errstate(invalid="ignore"):  # inf - inf where a decision has no allowed choice
-            extra, lost = low - least[:, :, None], most[:, :, None] - high
-        allowed = np.isfinite(low)
-        return cls(floor, ceiling, np.where(allowed, extra, np.inf), np.where(allowed, lost, 0.0), cheapest)
-
-    @property
-    def least(self) -> float:
-        """Cost of the cheapest architecture; inf where nothing is allowed."""
-        return float(self.floor.min())
-
-    @property
-    def most(self) -> float:
-        """Cost of the dearest architecture; -inf where nothing is allowed."""
-        return float(self.ceiling.max())
-
-    @property
-    def allowed(self) -> NDArray[np.bool_]:
-        """Choices allowed at each resolution, those of decision 0 the same at all, shape (R, D, C)."""
-        result = np.isfinite(self.extra)
-        result[:, 0] = False
-        result[:, 0, : len(self.floor)] = np.isfinite(self.floor)
-        return result
-
-    def position(self, limits: Floats) -> Floats:
-        """Limits as positions between the cheapest (0) and the dearest (1) architecture."""
-        return share(limits - self.least, np.full_like(limits, self.most - self.least))
-
-    def trace(self, codes: Codes, limits: Floats) -> Floats:
-        """Share of the budget left before each decision but the first, as decoding would see it.
-
-        Args:
-            codes: Architectures, shape (n, D).
-            limits: Their limits, shape (n,).
-
-        Returns:
-            Shape (n, D); column 0 is the position over all resolutions, column 1 the position at the
-            resolution chosen.
-        """
-        r = codes[:, 0].astype(np.intp)
-        cell = (r[:, None], np.arange(1, codes.shape[1]), np.maximum(codes[:, 1:], 0))
-        active = codes[:, 1:] >= 0
-        spent = np.cumsum(np.where(active, self.extra[cell], 0.0), axis=1)
-        gone = spent + np.cumsum(np.where(active, self.lost[cell], 0.0), axis=1)
-        slack = (limits - self.floor[r])[:, None] - np.pad(spent, ((0, 0), (1, 0)))
-        room = (self.ceiling - self.floor)[r][:, None] - np.pad(gone, ((0, 0), (1, 0)))
-        return np.concatenate([self.position(limits)[:, None], share(slack, room)[:, :-1]], axis=1)
-
-
-def share(slack: Floats, room: Floats) -> Floats:
-    """`slack / room` within 0 to 1; 1 where nothing dearer is left to take."""
-    tight = room > slack
-    ratio = np.ones_like(room)
-    np.divide(slack, room, out=ratio, where=tight)
-    return np.maximum(ratio, 0.0)
-
-
-def decode(space: SearchSpace, table: AdditiveTable, stepper: Stepper, limits: Floats, noise: Float32s) -> Codes:
+def decode(space: SearchSpace, tables: Sequence[AdditiveTable], paths: Paths, stepper: Stepper, limits: Floats, noise: Float32s) -> Codes:
     """Samples architectures within limits.
 
     Args:
         space: The policy's space.
-        table: The cost that is limited.
+        tables: The costs that are limited.
+        paths: Their paths.
         stepper: The policy.
-        limits: One per budget, shape (n,).
+        limits: Of each budget on each cost, shape (n, M).
         noise: Gumbel noise of every candidate, shape (candidates, decisions, most choices); the same for
             every budget, so that a budget's candidates do not depend on its company. Zero noise is greedy.
 
     Returns:
-        Codes, int8, shape (n, candidates, decisions); the cost of each under `table` is within its limit.
+        Codes, int8, shape (n, candidates, decisions); every cost of each is within its limit.
 
     Raises:
-        InfeasibleError: A limit lies below the cheapest architecture.
+        InfeasibleError: No architecture holds the limits of a budget.
     """
-    bounds = Completions.of(space, table)
-    check_limits(limits, bounds.least)
+    reserve, open_ = reserves(space, tables, paths, limits)
     count, most = len(noise), max(1, _ROWS // len(noise))
-    run = _Run(space, bounds, stepper)
-    parts = [run(np.repeat(part, count), noise) for part in np.split(limits, range(most, len(limits), most))]
-    codes = np.concatenate(parts)
-    # Slack and table add in different orders; where rounding alone passes the limit, the cheapest stands in.
-    limits = np.repeat(limits, count)
-    beyond = table.cost(codes) - limits
-    over = beyond > 0
+    codes = np.repeat(reserve[:, None], count, axis=1)
+    rows = np.flatnonzero(open_)
+    for part in (rows[i : i + most] for i in range(0, len(rows), most)):
+        codes[part] = _sample(space, Walk(paths, limits[part], count), stepper, noise).reshape(-1, *codes.shape[1:])
+    codes, limits = codes.reshape(-1, codes.shape[2]), np.repeat(limits, count, axis=0)
+    # Walk and table add in different orders; where rounding alone passes a limit, the reserve stands in.
+    beyond = np.stack([table.cost(codes) for table in tables], axis=1) - limits
+    over = (beyond > 0).any(1)
     assert (beyond[over] <= 1e-9 * (1 + np.abs(limits[over]))).all(), "the mask let through more than rounding"
-    codes[over] = bounds.cheapest[bounds.floor.argmin()]
+    codes[over] = np.repeat(reserve, count, axis=0)[over]
     return codes.reshape(-1, count, codes.shape[1])
 
 
-class _Run:
-    def __init__(self, space: SearchSpace, bounds: Completions, stepper: Stepper) -> None:
-        self.space, self.bounds, self.stepper = space, bounds, stepper
+def _sample(space: SearchSpace, walk: Walk, stepper: Stepper, noise: Float32s) -> Codes:
+    view, count, sizes = walk.first(), walk.count, space.sizes
+    n = len(view.state) * count
+    sample = np.arange(n) % count
+    codes = np.full((n, len(sizes)), -1, np.int8)
+    hidden, cell = np.zeros((2, n, stepper.hidden), np.float32)
 
-    def __call__(self, limits: Floats, noise: Float32s) -> Codes:
-        bounds, stepper, sizes = self.bounds, self.stepper, self.space.sizes
-        n = len(limits)
-        codes = np.full((n, len(sizes)), -1, np.int8)
-        hidden, cell = np.zeros((n, stepper.hidden), np.float32), np.zeros((n, stepper.hidden), np.float32)
-        sample = np.arange(n) % len(noise)
+    def repeated(part: NDArray[np.generic], axis: int) -> Any:
+        return np.repeat(part, count, axis)
 
-        position = bounds.position(limits)
-        hidden, cell = stepper.step(0, stepper.condition(position), position, hidden, cell)
-        allowed = bounds.floor <= limits[:, None]
-        r = _pick(stepper.logits(0, int(sizes[0]), hidden) + noise[sample, 0, : sizes[0]], allowed)
-        codes[:, 0] = r
-        slack, room = limits - bounds.floor[r], bounds.ceiling[r] - bounds.floor[r]
-        condition = stepper.condition(share(slack, room))
-        last, choice = np.zeros(n, np.intp), r.copy()
-
-        for d, decision in enumerate(self.space.decisions[1:], 1):
-            rows = np.arange(n) if decision.active_if is None else np.flatnonzero(codes[:, decision.active_if[0]] >= decision.active_if[1])
-            inputs = condition[rows] + stepper.chosen(last[rows], choice[rows])
-            h, c = stepper.step(d, inputs, share(slack[rows], room[rows]), hidden[rows], cell[rows])
-            hidden[rows], cell[rows] = h, c
-            extra = bounds.extra[r[rows], d, : sizes[d]]
-            allowed = extra <= slack[rows, None]
-            picked = _pick(stepper.logits(d, int(sizes[d]), h) + noise[sample[rows], d, : sizes[d]], allowed)
-            codes[rows, d] = picked
-            taken = extra[np.arange(len(rows)), picked]
-            # Rounding must not drive the slack below what the cheapest completion needs.
-            slack[rows] = np.maximum(slack[rows] - taken, 0.0)
-            room[rows] -= taken + bounds.lost[r[rows], d, picked]
-            last[rows], choice[rows] = d, picked
-        return codes
+    view = View(repeated(view.state, 0), repeated(view.choices, 1), repeated(view.allowed, 0))
+    hidden, cell = stepper.step(0, None, view.state, hidden, cell)
+    choice = _pick(stepper.logits(0, view.choices, hidden) + noise[sample, 0, : sizes[0]], view.allowed)
+    walk.start(choice)
+    codes[:, 0] = choice
+    last = np.zeros(n, np.intp)
+    for d, decision in enumerate(space.decisions[1:], 1):
+        rows = np.arange(n) if decision.active_if is None else np.flatnonzero(codes[:, decision.active_if[0]] >= decision.active_if[1])
+        view = walk.look(d, rows, int(sizes[d]))
+        hidden[rows], cell[rows] = h, _ = stepper.step(d, (last[rows], choice[rows]), view.state, hidden[rows], cell[rows])
+        picked = _pick(stepper.logits(d, view.choices, h) + noise[sample[rows], d, : sizes[d]], view.allowed)
+        walk.take(d, rows, picked)
+        codes[rows, d] = picked
+        last[rows], choice[rows] = d, picked
+    return codes
 
 
 def _pick(logits: Float32s, allowed: NDArray[np.bool_]) -> NDArray[np.intp]:
@@ -201,9 +89,56 @@ def _pick(logits: Float32s, allowed: NDArray[np.bool_]) -> NDArray[np.intp]:
 def gumbel(seed: int, count: int, space: SearchSpace) -> Float32s:
     """Noise for `decode`; the first candidate is the greedy one, and more candidates extend fewer.
 
+    It is stronger at decision 0: how top-1 falls with the resolution is what an additive score tells worst, and
+    candidates of one resolution leave the accuracy predictor nothing to choose from.
+
     Returns:
         Shape (count, decisions, most choices).
     """
     rng = np.random.default_rng(seed)
     noise = rng.gumbel(size=(count - 1, len(space.sizes), int(space.sizes.max()))).astype(np.float32)
+    noise[:, 0] *= _RESOLUTION_NOISE
     return np.concatenate([np.zeros((1, *noise.shape[1:]), np.float32), noise])
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a policy would have read on the way to given architectures; n of them, D decisions, C most choices.
+
+    Attributes:
+        codes: int8, shape (n, D).
+        state: Shape (n, D, STATE).
+        choices: Shape (n, D, C, CHOICE).
+        allowed: Choices that it could have taken, those that were taken among them, shape (n, D, C).
+    """
+
+    codes: Codes
+    state: Float32s
+    choices: Float32s
+    allowed: NDArray[np.bool_]
+
+
+def trace(space: SearchSpace, paths: Paths, codes: Codes, limits: Floats) -> Trace:
+    """Follows given architectures, as training needs.
+
+    Args:
+        space: Their space.
+        paths: Of the costs that are limited.
+        codes: Shape (n, D).
+        limits: Shape (n, M).
+    """
+    n, (count, most) = len(codes), (len(space.sizes), int(space.sizes.max()))
+    state, choices = np.zeros((n, count, STATE), np.float32), np.zeros((n, count, most, CHOICE), np.float32)
+    allowed = np.zeros((n, count, most), bool)
+    walk = Walk(paths, limits)
+    for d, size in enumerate(space.sizes.tolist()):
+        rows = np.flatnonzero(codes[:, d] >= 0)
+        view = walk.look(d, rows, size) if d else walk.first()
+        state[rows, d], choices[rows, d, :size], allowed[rows, d, :size] = view.state, view.choices.transpose(1, 2, 0), view.allowed
+        taken = codes[rows, d].astype(np.intp)
+        if d:
+            walk.take(d, rows, taken)
+        else:
+            walk.start(taken)
+        allowed[rows, d, taken] = True
+    return Trace(codes, state, choices, allowed)

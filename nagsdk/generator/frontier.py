@@ -47,6 +47,17 @@ def score_of(score: Score, codes: Codes) -> Floats:
     return result
 
 
+def mixed(tables: Sequence[AdditiveTable], weights: Floats) -> AdditiveTable:
+    """A weighted sum of costs; what one of them forbids is forbidden, whatever its weight."""
+
+    def sum_of(parts: Iterable[Floats]) -> Floats:
+        with np.errstate(invalid="ignore"):  # 0 · inf
+            total: Floats = np.sum([np.where(np.isfinite(p), w * p, np.inf) for w, p in zip(weights, parts, strict=True)], axis=0)
+        return total
+
+    return AdditiveTable(sum_of(t.base for t in tables), sum_of(t.choice for t in tables))
+
+
 def check_limits(limits: Floats, cheapest: float) -> None:
     """Refuses limits that no architecture holds.
 

@@ -1,10 +1,10 @@
-"""The generator (NAG): a distilled policy with the card that says what it was made for."""
+"""The generator (NAG): a policy for every device and every limit, with the card that says where it comes from."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -19,20 +19,22 @@ from nagsdk.cost.table import AdditiveTable
 from nagsdk.errors import DamagedBundleError
 from nagsdk.events import Listener, ignore
 from nagsdk.files import write_atomically
+from nagsdk.generator.choose import Predictor
 from nagsdk.generator.decode import decode, gumbel
 from nagsdk.generator.frontier import Score
+from nagsdk.generator.paths import Paths
 from nagsdk.generator.policy import Float32s, Policy, Stepper
 from nagsdk.space.base import Codes, SearchSpace
 
 if TYPE_CHECKING:
     from nagsdk.generator.train import Recipe
 
-FORMAT = 1
+FORMAT = 2
 _MOST_BYTES = 64 * 10**6
 
 
-class Teacher(Protocol):
-    """What distilling needs of an accuracy predictor."""
+class Teacher(Predictor, Protocol):
+    """What a generator needs of an accuracy predictor."""
 
     @property
     def hash(self) -> str:
@@ -40,7 +42,7 @@ class Teacher(Protocol):
 
     @property
     def additive(self) -> Score:
-        """The additive score under a link whose frontier is learned."""
+        """The additive score under a link whose frontiers are imitated."""
 
 
 @dataclass(frozen=True)
@@ -51,92 +53,77 @@ class Card:
         key: `Generator.key` of what it was made for.
         space: Fingerprint of the space.
         predictor: Hash of the accuracy predictor.
-        table: `table_hash` of the cost table.
         seed: Of the training.
         recipe: `Recipe.to_dict`.
-        regret: `Regret` under the teacher's score, as a dictionary.
+        regret: `Regret` on devices that it was not trained on, as a dictionary.
+        kind: ``universal``: one policy for every device and every limit.
         format: Of the file.
     """
 
     key: str
     space: str
     predictor: str
-    table: str
     seed: int
     recipe: dict[str, Any]
     regret: dict[str, Any]
+    kind: str = "universal"
     format: int = FORMAT
 
 
-def table_hash(table: AdditiveTable) -> str:
-    """First 16 hexadecimal digits of the SHA-256 of a cost table."""
-    content = [np.ascontiguousarray(array, np.float64) for array in (table.base, table.choice)]
-    return hashlib.sha256(b"".join(repr(a.shape).encode() + a.tobytes() for a in content)).hexdigest()[:16]
-
-
 class Generator:
-    """Budget in, architectures out, by inference.
+    """Limits in, architectures out, by inference.
 
     Args:
         space: The space it speaks of.
+        score: The additive score that it was trained to maximise.
         policy: The learned policy.
         card: Where it comes from.
     """
 
-    def __init__(self, space: SearchSpace, policy: Policy, card: Card) -> None:
-        self.space, self.policy, self.card = space, policy, card
+    def __init__(self, space: SearchSpace, score: Score, policy: Policy, card: Card) -> None:
+        self.space, self.score, self.policy, self.card = space, score, policy, card
 
     @cached_property
     def _stepper(self) -> Stepper:
         return Stepper(self.policy)
 
     @staticmethod
-    def key(space: SearchSpace, predictor: Teacher, table: AdditiveTable) -> str:
-        """Under which a generator is kept: a hash of space, accuracy predictor and cost, never of weights."""
-        return _key(space.fingerprint, predictor.hash, table_hash(table))
+    def key(space: SearchSpace, predictor: Teacher) -> str:
+        """Under which a generator is kept: a hash of space and accuracy predictor, never of weights."""
+        return hashlib.sha256(f"{space.fingerprint}:{predictor.hash}".encode()).hexdigest()[:16]
 
     @classmethod
-    def distilled(
-        cls,
-        space: SearchSpace,
-        predictor: Teacher,
-        table: AdditiveTable,
-        recipe: Recipe | None = None,
-        seed: int = 0,
-        listener: Listener = ignore,
+    def trained(
+        cls, space: SearchSpace, predictor: Teacher, recipe: Recipe | None = None, seed: int = 0, listener: Listener = ignore
     ) -> Generator:
-        """Trains a generator; see `nagsdk.generator.train.distil`.
-
-        Distil on a table with all resolutions: `propose` then serves pinned ones as well.
-
-        Raises:
-            InfeasibleError: The table masks everything.
-        """
-        from nagsdk.generator.train import Recipe, distil  # torch
+        """Trains a generator; see `nagsdk.generator.train.train`."""
+        from nagsdk.generator.train import Recipe, examine, train  # torch
 
         recipe = recipe or Recipe()
-        policy, regret = distil(space, table, predictor.additive, recipe, seed, listener)
-        parts = (space.fingerprint, predictor.hash, table_hash(table))
-        return cls(space, policy, Card(_key(*parts), *parts, seed, recipe.to_dict(), asdict(regret)))
+        policy = train(space, predictor, recipe, seed, listener)
+        found = examine(space, predictor, policy)
+        card = Card(cls.key(space, predictor), space.fingerprint, predictor.hash, seed, recipe.to_dict(), asdict(found))
+        return cls(space, predictor.additive, policy, card)
 
-    def propose(self, table: AdditiveTable, limits: ArrayLike, count: int = 16, seed: int = 0) -> Codes:
+    def propose(self, tables: Sequence[AdditiveTable], limits: ArrayLike, count: int = 16, seed: int = 0) -> Codes:
         """Samples architectures within limits.
 
         Args:
-            table: The cost that is limited; may differ from the one that was learned, by a mask or by what
-                a calibration changed.
-            limits: One upper limit per budget, shape (n,).
+            tables: The costs that are limited, of any device; a mask closes choices and resolutions.
+            limits: Upper limits of every budget on each cost, shape (n, costs).
             count: Candidates per budget; the first is the policy's likeliest.
             seed: Of the sampling. A budget's candidates depend on it and on the budget, not on the other
                 budgets of the call (up to float32 rounding of two choices that are all but equal).
 
         Returns:
-            Codes, int8, shape (n, count, decisions), all within their limits under `table`.
+            Codes, int8, shape (n, count, decisions), all within all limits of their budget.
 
         Raises:
-            InfeasibleError: A limit lies below the cheapest architecture, whose cost is named.
+            InfeasibleError: No architecture holds the limits of a budget.
         """
-        return decode(self.space, table, self._stepper, np.atleast_1d(np.asarray(limits, np.float64)), gumbel(seed, count, self.space))
+        paths = Paths.of(self.space, tables, self.score)
+        wanted = np.asarray(limits, np.float64).reshape(-1, len(tables))
+        return decode(self.space, tables, paths, self._stepper, wanted, gumbel(seed, count, self.space))
 
     def save(self, path: Path) -> None:
         """Writes policy and card as one safetensors file, atomically.
@@ -151,11 +138,11 @@ class Generator:
         write_atomically(path, save(content, metadata={"card": card, "sha256": _digest(card, arrays)}))
 
     @classmethod
-    def load(cls, path: Path, space: SearchSpace) -> Generator:
+    def load(cls, path: Path, space: SearchSpace, predictor: Teacher) -> Generator:
         """Reads what `save` wrote.
 
         Raises:
-            DamagedBundleError: The file is missing, torn, altered, of another format or for another space.
+            DamagedBundleError: The file is missing, torn, altered, of another format, or for another space or predictor.
         """
         try:
             if path.stat().st_size > _MOST_BYTES:
@@ -173,15 +160,13 @@ class Generator:
             card, policy = Card(**content), Policy.from_arrays(arrays)
             if card.space != space.fingerprint or policy.head_bias.shape != (len(space.sizes), space.sizes.max()):
                 raise ValueError("it was made for another search space")
+            if card.predictor != predictor.hash:
+                raise ValueError("it was trained on another accuracy predictor")
         except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DamagedBundleError(
-                f"The generator {path} cannot be used: {error}.", "Delete the file; it is distilled anew when needed."
+                f"The generator {path} cannot be used: {error}.", "Install nagsdk again, or train it again."
             ) from error
-        return cls(space, policy, card)
-
-
-def _key(*parts: str) -> str:
-    return hashlib.sha256(":".join(parts).encode()).hexdigest()[:16]
+        return cls(space, predictor.additive, policy, card)
 
 
 def _digest(card: str, arrays: Mapping[str, Float32s]) -> str:

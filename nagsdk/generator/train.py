@@ -1,14 +1,15 @@
-"""Distillation: the policy learns the exact frontier by heart, by teacher forcing.
+"""Training of the universal generator: imitation of exact frontiers, then policy gradient on the predictor.
 
-The paper trains by policy gradient. Where cost and score are additive the optimum of every budget is known
-(`frontier`), so maximum likelihood on it gets nearer in seconds than policy gradient does in minutes.
-Half of every batch follows the frontier of the whole space; the other half follows the frontier of a
-resolution drawn at random, which makes the same policy good where the resolution is pinned or masked.
+The paper trains by policy gradient alone. Where cost and score are additive the best architecture is known
+(`nagsdk.generator.lessons`), so maximum likelihood on it gets nearer in minutes than policy gradient does in
+hours. What additive scores miss, policy gradient adds: of the architectures sampled for one budget, all of
+which hold it, the more accurate one wins by the Pareto dominance rule, so the evaluator is the rank of the
+predicted top-1 among them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,31 +19,43 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nagsdk.cost.table import AdditiveTable, Floats
+from nagsdk.cost.table import Floats
 from nagsdk.events import Listener, ignore, stage
-from nagsdk.generator.decode import Completions, decode, gumbel
-from nagsdk.generator.frontier import Frontier, Score, frontiers, score_of
-from nagsdk.generator.policy import Policy, Stepper
+from nagsdk.generator.decode import Trace, decode, gumbel, trace
+from nagsdk.generator.frontier import frontier, score_of
+from nagsdk.generator.lessons import Devices, lessons, problem
+from nagsdk.generator.nag import Teacher
+from nagsdk.generator.paths import Paths
+from nagsdk.generator.policy import CHOICE, STATE, Policy, Stepper
 from nagsdk.space.base import Codes, SearchSpace
+
+# First part of the seeds of devices that no training draws.
+_UNSEEN = 10**9
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a policy is distilled.
+    """How a policy is trained.
 
     Attributes:
-        steps: Optimiser steps.
-        batch: Budgets per step.
+        problems: Random devices and limits whose solutions are imitated; see `nagsdk.generator.lessons`.
+        steps: Optimiser steps of imitation.
+        batch: Architectures per step.
         rate: Peak learning rate of Adam under a one-cycle schedule.
         hidden: Units of the LSTM.
-        budgets: Learned budget embeddings.
+        gradient_steps: Steps of policy gradient, each on a problem of its own.
+        gradient_rate: Learning rate of policy gradient.
+        entropy: Weight of the entropy in policy gradient.
     """
 
-    steps: int = 600
+    problems: int = 1500
+    steps: int = 4000
     batch: int = 128
-    rate: float = 2e-2
-    hidden: int = 64
-    budgets: int = 32
+    rate: float = 6e-3
+    hidden: int = 48
+    gradient_steps: int = 500
+    gradient_rate: float = 1e-3
+    entropy: float = 0.01
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
@@ -52,54 +65,39 @@ class Recipe:
 class Network(nn.Module):
     """The trainable twin of `Policy`: parameters of the same names and shapes."""
 
-    def __init__(self, decisions: int, most: int, recipe: Recipe, generator: torch.Generator) -> None:
+    def __init__(self, decisions: int, most: int, hidden: int, generator: torch.Generator) -> None:
         super().__init__()
-        h = recipe.hidden
 
-        def uniform(*shape: int) -> nn.Parameter:
-            return nn.Parameter(torch.empty(shape).uniform_(-0.1, 0.1, generator=generator))
+        def uniform(*shape: int, within: float = 0.1) -> nn.Parameter:
+            return nn.Parameter(torch.empty(shape).uniform_(-within, within, generator=generator))
 
-        self.budget, self.token, self.place, self.left = (
-            uniform(recipe.budgets, h),
-            uniform(decisions, most, h),
-            uniform(decisions, h),
-            uniform(h),
-        )
+        h = hidden
+        self.token, self.place, self.state = uniform(decisions, most, h), uniform(decisions, h), uniform(STATE, h)
         self.input_weight, self.hidden_weight, self.bias = uniform(4 * h, h), uniform(4 * h, h), uniform(4 * h)
         self.head_weight, self.head_bias = uniform(decisions, most, h), uniform(decisions, most)
+        self.worth_weight, self.worth_bias = uniform(CHOICE, h), uniform(decisions, CHOICE)
 
-    def log_probabilities(self, codes: Tensor, left: Tensor, legal: Tensor) -> Tensor:
-        """Log-probability of every decision of given architectures.
-
-        Args:
-            codes: Choices, int64, -1 where inactive, shape (n, D).
-            left: `Completions.trace` of the codes, shape (n, D).
-            legal: Choices that exist and are allowed at the architecture's resolution, shape (n, D, C).
-
-        Returns:
-            Shape (n, D); 0 where inactive.
-        """
-        n, decisions = codes.shape
-        rows, active = torch.arange(n)[:, None], codes >= 0
+    def log_probabilities(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Log-probability of every decision of given architectures, and its entropy, each of shape (n, D); 0 where inactive."""
+        codes, active = batch.codes, batch.codes >= 0
+        rows = torch.arange(len(codes))[:, None]
         # Inactive decisions are skipped: active ones move to the front, keeping their order.
         order = torch.argsort((~active).to(torch.int8), dim=1, stable=True)
         taken = self.token[order, codes.clamp(min=0)[rows, order]]
         before = torch.cat([torch.zeros_like(taken[:, :1]), taken[:, :-1]], 1)
-        condition = torch.cat([self._condition(left[:, 0])[:, None], self._condition(left[:, 1])[:, None].expand(-1, decisions - 1, -1)], 1)
-        inputs = before + self.place[order] + condition + left[rows, order][..., None] * self.left
-        state = inputs.new_zeros(1, n, self.left.shape[0])
+        inputs = before + self.place[order] + batch.state[rows, order] @ self.state
+        start = inputs.new_zeros(1, len(codes), self.place.shape[1])
         weights = [self.input_weight, self.hidden_weight, self.bias, torch.zeros_like(self.bias)]
-        outputs, _, _ = torch.lstm(inputs, (state, state), weights, True, 1, 0.0, self.training, False, True)
+        outputs, _, _ = torch.lstm(inputs, (start, start), weights, True, 1, 0.0, self.training, False, True)
         outputs = outputs[rows, torch.argsort(order, dim=1)]
         logits = torch.einsum("ndh,dch->ndc", outputs, self.head_weight) + self.head_bias
-        chosen = torch.log_softmax(logits.masked_fill(~legal, -torch.inf), -1).gather(2, codes.clamp(min=0)[..., None])[..., 0]
-        return torch.where(active, chosen, 0.0)
-
-    def _condition(self, positions: Tensor) -> Tensor:
-        scaled = positions * (len(self.budget) - 1)
-        below = scaled.long().clamp(max=len(self.budget) - 2)
-        weight = (scaled - below)[:, None]
-        return self.budget[below] * (1 - weight) + self.budget[below + 1] * weight
+        worth = outputs @ self.worth_weight.T + self.worth_bias
+        logits = logits + torch.einsum("ndck,ndk->ndc", batch.choices, worth)
+        # Nothing is allowed where a decision is inactive, which no softmax survives.
+        logs = torch.log_softmax(logits.masked_fill(~(batch.allowed | ~active[..., None]), -torch.inf), -1)
+        chosen = logs.gather(2, codes.clamp(min=0)[..., None])[..., 0]
+        entropy = -(logs.exp() * logs.clamp(min=-50)).sum(-1)
+        return torch.where(active, chosen, 0.0), torch.where(active, entropy, 0.0)
 
     def policy(self) -> Policy:
         """The parameters as a `Policy`."""
@@ -107,112 +105,133 @@ class Network(nn.Module):
 
 
 @dataclass(frozen=True)
-class Regret:
-    """How far the best of some samples stays behind `lookup` on the teacher's own score.
+class Batch:
+    """A `Trace` as tensors; codes int64."""
 
-    Attributes:
-        samples: Candidates per budget.
-        budgets: Budgets, equidistant between the cheapest and the dearest frontier point.
-        score_mean: Mean gap in score.
-        score_max: Largest gap in score.
-        top1_mean: Mean gap in points of top-1 under the score's link.
-        top1_max: Largest gap in points of top-1.
-    """
+    codes: Tensor
+    state: Tensor
+    choices: Tensor
+    allowed: Tensor
 
-    samples: int
-    budgets: int
-    score_mean: float
-    score_max: float
-    top1_mean: float
-    top1_max: float
+    @classmethod
+    def of(cls, found: Trace, rows: NDArray[np.intp] | slice = slice(None)) -> Batch:
+        """Some rows of a trace."""
+        parts = (found.codes[rows].astype(np.int64), found.state[rows], found.choices[rows], found.allowed[rows])
+        return cls(*(torch.from_numpy(part) for part in parts))
 
 
-def regret(
-    space: SearchSpace, table: AdditiveTable, score: Score, best: Frontier, policy: Policy, samples: int, budgets: int = 101
-) -> Regret:
-    """Compares the best of `samples` draws of a policy with `lookup`; see `Regret`."""
-    limits = np.linspace(best.cost[0], best.cost[-1], budgets)
-    codes = decode(space, table, Stepper(policy), limits, gumbel(0, samples, space))
-    found = score_of(score, codes.reshape(-1, codes.shape[2])).reshape(budgets, samples).max(1)
-    known = best.score[best.lookup(limits)]
-    gap, points = known - found, np.asarray(score.inverse(known)) - np.asarray(score.inverse(found))
-    return Regret(samples, budgets, float(gap.mean()), float(gap.max()), float(points.mean()), float(points.max()))
-
-
-def distil(
-    space: SearchSpace, table: AdditiveTable, score: Score, recipe: Recipe | None = None, seed: int = 0, listener: Listener = ignore
-) -> tuple[Policy, Regret]:
-    """Trains a policy on the exact frontiers of one cost table.
+def train(space: SearchSpace, predictor: Teacher, recipe: Recipe | None = None, seed: int = 0, listener: Listener = ignore) -> Policy:
+    """Trains a policy for every device and every limit.
 
     The same arguments give the same policy; torch runs on one thread meanwhile.
 
     Args:
-        space: Any search space.
-        table: The cost that budgets limit; what it masks is never learned.
-        score: The score to maximise.
+        space: A search space whose choices bring layers.
+        predictor: Whose score is maximised.
         recipe: Sizes and schedule.
-        seed: Of the initial weights and of the budgets drawn.
+        seed: Of everything random.
         listener: Receives progress.
-
-    Returns:
-        The policy, and its regret at 16 samples.
-
-    Raises:
-        InfeasibleError: The table masks everything.
     """
     recipe = recipe or Recipe()
-    parts = frontiers(space, table, score)
-    best = Frontier.merged(parts)
-    best.lookup(np.inf)  # refuses an empty frontier
-    bounds = Completions.of(space, table)
-    teacher = _Teacher(bounds, best, [part for part in parts if len(part)], np.random.default_rng(seed))
-    allowed = torch.from_numpy(bounds.allowed)
-    with _one_thread(), stage(listener, "Distilling the generator", recipe.steps) as advance:
-        network = Network(len(space.decisions), allowed.shape[2], recipe, torch.Generator().manual_seed(seed))
-        optimiser = torch.optim.Adam(network.parameters(), recipe.rate)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, total_steps=recipe.steps)
+    with stage(listener, "Drawing devices and their frontiers", recipe.problems) as advance:
+        known = lessons(space, predictor.additive, recipe.problems, seed, lambda n: advance(n, f"{n} problems") if n % 10 == 0 else None)
+    network = Network(len(space.decisions), int(space.sizes.max()), recipe.hidden, torch.Generator().manual_seed(seed))
+    with one_thread():
+        imitate(network, known, recipe, seed, listener)
+        if recipe.gradient_steps:
+            improve(network, space, predictor, recipe, seed, listener)
+    return network.policy()
+
+
+def imitate(network: Network, known: Trace, recipe: Recipe, seed: int, listener: Listener = ignore) -> None:
+    """Maximises the likelihood of the lessons."""
+    rng = np.random.default_rng(seed)
+    optimiser = torch.optim.Adam(network.parameters(), recipe.rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, total_steps=recipe.steps)
+    with stage(listener, "Imitating the frontiers", recipe.steps) as advance:
         for step in range(recipe.steps):
-            codes, left, free = (torch.from_numpy(array) for array in teacher.batch(recipe.batch))
-            each = network.log_probabilities(codes, left, allowed[codes[:, 0]])
-            # Where the resolution was drawn and not chosen there is nothing to learn from it.
-            loss = -(each[:, 1:].sum(1) + each[:, 0] * free).mean()
+            logs, _ = network.log_probabilities(Batch.of(known, rng.integers(0, len(known.codes), recipe.batch)))
+            loss = -logs.sum(1).mean()
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimiser.step()
             schedule.step()
-            if step % 20 == 19:
+            if step % 50 == 49:
                 advance(step + 1, f"loss {loss.item():.2f}")
-        policy = network.policy()
-    return policy, regret(space, table, score, best, policy, 16)
 
 
-class _Teacher:
-    def __init__(self, bounds: Completions, best: Frontier, parts: Sequence[Frontier], rng: np.random.Generator) -> None:
-        self.bounds, self.best, self.parts, self.rng = bounds, best, parts, rng
+def improve(network: Network, space: SearchSpace, predictor: Teacher, recipe: Recipe, seed: int, listener: Listener = ignore) -> None:
+    """Policy gradient: samples that the predictor ranks higher than others of the same budget become likelier."""
+    devices, optimiser = Devices(space), torch.optim.Adam(network.parameters(), recipe.gradient_rate)
+    budgets, samples = 16, 16
+    with stage(listener, "Improving on the accuracy predictor", recipe.gradient_steps) as advance:
+        for step in range(recipe.gradient_steps):
+            rng = np.random.default_rng((seed, 1, step))
+            drawn = problem(space, predictor.additive, devices, budgets, rng)
+            noise = rng.gumbel(size=(samples, len(space.sizes), int(space.sizes.max()))).astype(np.float32)
+            codes = decode(space, drawn.tables, drawn.paths, Stepper(network.policy()), drawn.limits, noise).reshape(-1, len(space.sizes))
+            top1 = np.asarray(predictor.predict(codes).mean).reshape(budgets, samples)
+            rank = (top1[:, :, None] > top1[:, None]).mean(2) - (top1[:, :, None] < top1[:, None]).mean(2)
+            followed = trace(space, drawn.paths, codes, np.repeat(drawn.limits, samples, axis=0))
+            logs, entropy = network.log_probabilities(Batch.of(followed))
+            advantage = torch.from_numpy(rank.reshape(-1).astype(np.float32))
+            loss = -(logs.sum(1) * advantage).mean() - recipe.entropy * entropy.sum(1).mean()
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimiser.step()
+            if step % 10 == 9:
+                advance(step + 1, f"entropy {entropy.sum(1).mean().item():.2f}")
 
-    def batch(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
-        """Codes, what was left of the budget at each decision, and whether the resolution was a choice."""
-        whole = count // 2
-        drawn = [self._draw(self.best, whole, self.bounds.least, self.bounds.most)]
-        number = self.rng.integers(0, len(self.parts), count - whole)
-        for n in np.unique(number):
-            r = self.parts[n].codes[0, 0]
-            drawn.append(self._draw(self.parts[n], int((number == n).sum()), self.bounds.floor[r], self.bounds.ceiling[r]))
-        codes, limits = np.concatenate([d[0] for d in drawn]), np.concatenate([d[1] for d in drawn])
-        free = np.arange(count) < whole
-        left = self.bounds.trace(codes, limits)
-        # Decoding with one resolution pinned sees no other: both positions are then the same.
-        left[~free, 0] = left[~free, 1]
-        return codes.astype(np.int64), left.astype(np.float32), free.astype(np.float32)
 
-    def _draw(self, source: Frontier, count: int, low: float, high: float) -> tuple[Codes, Floats]:
-        limits = np.maximum(self.rng.uniform(low, high, count), source.cost[0])
-        return source.codes[source.lookup(limits)], limits
+@dataclass(frozen=True)
+class Regret:
+    """How far the best of some samples stays behind `lookup`, on random devices not trained on, one limit each.
+
+    Gaps are in points of top-1; a negative one means that the generator is ahead.
+
+    Attributes:
+        devices: Random devices.
+        budgets: Budgets of each, equidistant between the cheapest and the dearest frontier point.
+        samples: Candidates per budget.
+        mean: Mean gap under the additive score, of which lookup is the optimum.
+        worst_device: Largest mean gap of a device.
+        predicted_mean: Mean gap as the accuracy predictor, which ranks the samples, sees it.
+        predicted_worst_device: Largest mean gap of a device.
+    """
+
+    devices: int
+    budgets: int
+    samples: int
+    mean: float
+    worst_device: float
+    predicted_mean: float
+    predicted_worst_device: float
+
+
+def examine(space: SearchSpace, predictor: Teacher, policy: Policy, devices: int = 20, budgets: int = 101, samples: int = 64) -> Regret:
+    """Compares a policy with exact frontiers of the additive score; see `Regret`."""
+    drawn, stepper, score, gaps = Devices(space), Stepper(policy), predictor.additive, []
+    for number in range(devices):
+        table = drawn.latency(np.random.default_rng((_UNSEEN, number)))
+        best = frontier(space, table, score)
+        limits = np.linspace(best.cost[0], best.cost[-1], budgets)
+        known = best.codes[best.lookup(limits)]
+        codes = decode(space, [table], Paths.of(space, [table], score), stepper, limits[:, None], gumbel(0, samples, space))
+        found = codes.reshape(-1, codes.shape[2])
+
+        def gap(top1: Callable[[Codes], Floats], known: Codes = known, found: Codes = found) -> float:
+            return float(np.mean(top1(known) - top1(found).reshape(budgets, samples).max(1)))
+
+        gaps.append((gap(lambda c: score.inverse(score_of(score, c))), gap(lambda c: predictor.predict(c).mean)))
+    mean, worst = np.mean(gaps, axis=0), np.max(gaps, axis=0)
+    return Regret(devices, budgets, samples, float(mean[0]), float(worst[0]), float(mean[1]), float(worst[1]))
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Torch on one thread meanwhile: results repeat, and small tensors gain nothing from more."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -7,25 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from nagsdk.cost.calibrate import Calibration
-from nagsdk.errors import UsageError
-from nagsdk.files import writing
+from nagsdk.report.picture import save
 
-SUFFIXES = (".svg", ".png", ".pdf")
 _BAND = 0.1
-
-
-def check(path: Path) -> None:
-    """Refuses a picture that could not be drawn, before anything is measured.
-
-    Raises:
-        UsageError: The suffix is not known, or matplotlib is not installed.
-    """
-    from importlib.util import find_spec
-
-    if path.suffix not in SUFFIXES:
-        raise UsageError(f"{path} cannot be drawn: its suffix says no format.", f"Use one of: {', '.join(SUFFIXES)}.")
-    if find_spec("matplotlib") is None:
-        raise UsageError("Pictures need matplotlib, which is not installed.", "pip install 'nagsdk[report]'")
 
 
 def draw(calibration: Calibration, title: str, path: Path) -> None:
@@ -64,6 +48,4 @@ def draw(calibration: Calibration, title: str, path: Path) -> None:
         fontsize=10,
     )
     axes.legend(loc="upper left", frameon=False)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    save(figure, path)

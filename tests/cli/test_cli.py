@@ -42,6 +42,11 @@ def test_every_command_explains_itself(name):
         (("generate", "--device", "cpu", "--budget", "0.001ms", "--bundle", "imagenet"), 3, "the cheapest needs"),
         (("generate", "--device", "cpu", "--budget", "1kMACs"), 3, "the cheapest needs"),
         (("generate", "--device", "cpu"), 2, "--budgets"),
+        (("generate", "--device", "cpu", "--min-top1", "90", "--budgets", "1ms,2ms"), 2, "--min-top1"),
+        (("generate", "--device", "cpu", "--min-top1", "99.9"), 3, "the best found reaches"),
+        (("generate", "--device", "cpu", "--budget", "1ms", "--strategy", "naag"), 2, "Did you mean nag"),
+        (("generate", "--device", "cpu", "--budget", "1MMACs", "--budget", "1kB"), 3, "the cheapest needs"),
+        (("generator", "train"), 2, "--output"),
         (("predict", "--arch", "mbv3:r7:d=1,1,1,1:ks=3,3,3,3:e=2,2,2,2"), 2, "Legal resolutions"),
         (("predict", "--archs", "/no/such/file.csv"), 2, "does not exist"),
         (("bundle", "import-ofa", "/no/such/file"), 5, "is no file"),
@@ -71,6 +76,13 @@ def test_devices_bundles_and_plugins_tell_in_json_what_they_show():
         ("android", "cuda", "litert", "onnxruntime"), "loaded"
     )
     assert "glyphs" in run("bundle", "list").stdout and "loaded" in run("plugins").stdout
+
+
+def test_limits_together_and_devices_apart():
+    (together,) = [json.loads(run("generate", "--device", "cpu", "--budget", "2MMACs", "--budget", "400kB", "--json").stdout)]
+    assert together["macs"] <= 2e6 and [b["metric"] for b in together["budgets"]] == ["macs", "size"]
+    apart = json.loads(run("generate", "--device", "cpu", "--device", "x86", "--per-device", "--budget", "2MMACs", "--json").stdout)
+    assert len(apart) == 2 and apart[0]["macs"] == apart[1]["macs"]
 
 
 def test_a_device_may_be_the_file_of_a_description(tmp_path):

@@ -1,4 +1,4 @@
-"""Small search spaces for the generator's tests: any forest of decisions, without layers."""
+"""Small search spaces for the generator's tests: any forest of decisions."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from nagsdk.architecture import LayerSpec
 from nagsdk.cost.table import AdditiveTable
 from nagsdk.space.base import Decision, SearchSpace
 
 
 @dataclass(frozen=True)
 class PlainSpace(SearchSpace):
-    """Decisions without layers; tables are given, not counted."""
+    """Every choice but of a depth brings a pointwise layer, the dearer the later it is in the list."""
 
     decisions: tuple[Decision, ...]
     family = "plain"
@@ -24,13 +25,17 @@ class PlainSpace(SearchSpace):
         return {"decisions": [[d.name, list(d.choices), d.active_if] for d in self.decisions]}
 
     def fixed_layers(self, resolution):
-        return ()
+        return (LayerSpec("stem", "conv", 3, 8, 3, 2, resolution),)
 
     def choice_layers(self, resolution, decision, choice):
-        return ()
+        if not decision or self.decisions[decision].name.endswith(".depth"):
+            return ()
+        return (LayerSpec(self.decisions[decision].name, "pointwise", 8 * decision, 16 * (choice + 1), 1, 1, resolution // 8),)
 
     def layers(self, architecture):
-        return ()
+        return tuple(
+            layer for d, c in enumerate(architecture.code) if c >= 0 for layer in self.choice_layers(architecture.resolution, d, c)
+        )
 
     def _text(self, code):
         return ",".join(map(str, code))
@@ -82,8 +87,8 @@ _VALUES = st.one_of(st.integers(-3, 3).map(float), st.floats(-2, 2, allow_nan=Fa
 
 
 @st.composite
-def problems(draw):
-    """(space, table, score): random forests, tables with masks, and monotone links."""
+def problems(draw, costs=1):
+    """(space, table, score): random forests, tables with masks, and monotone links; a list of tables where `costs` is not 1."""
     decisions = [Decision("resolution", (32, 48, 64)[: draw(st.integers(1, 3))])]
     for index in range(1, 1 + draw(st.integers(1, 5))):
         parent = draw(st.one_of(st.none(), st.integers(0, index - 1)))
@@ -96,8 +101,9 @@ def problems(draw):
         count = int(np.prod(shape))
         return np.array(draw(st.lists(_VALUES, min_size=count, max_size=count))).reshape(shape)
 
-    table = AdditiveTable(array(r), array(r, d, c))
+    tables = [AdditiveTable(array(r), array(r, d, c)) for _ in range(costs)]
     if draw(st.booleans()):
         mask = np.array(draw(st.lists(st.sampled_from([True, True, True, False]), min_size=r * d * c, max_size=r * d * c)))
-        table = table.masked(mask.reshape(r, d, c), draw(st.one_of(st.none(), st.integers(0, r - 1))))
-    return space, table, PlainScore(float(draw(_VALUES)), array(d, c), slope=draw(st.floats(0.1, 2)))
+        pinned = draw(st.one_of(st.none(), st.integers(0, r - 1)))
+        tables = [table.masked(mask.reshape(r, d, c), pinned) for table in tables]
+    return space, tables[0] if costs == 1 else tables, PlainScore(float(draw(_VALUES)), array(d, c), slope=draw(st.floats(0.1, 2)))

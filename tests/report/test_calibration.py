@@ -3,7 +3,8 @@ from types import SimpleNamespace
 import pytest
 
 from nagsdk.errors import UsageError
-from nagsdk.report.calibration import check, draw
+from nagsdk.report.calibration import draw
+from nagsdk.report.picture import check
 from tests.worlds import World
 
 
@@ -21,5 +22,5 @@ def test_a_picture_shows_every_sample(tmp_path, tiny_space, suffix):
 
 
 def test_a_picture_of_no_known_format_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="suffix"):
+    with pytest.raises(UsageError, match="no name of a picture"):
         check(tmp_path / "picture.doc")

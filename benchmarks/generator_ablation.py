@@ -1,0 +1,123 @@
+"""What each part of the generator is worth: mask, imitation, policy gradient, number of candidates.
+
+    python benchmarks/generator_ablation.py --data DIR [--devices 10]
+
+Same split, judge, devices and budgets as benchmarks/generator.py, whose trained generator it uses. The generators that
+lack a part are trained the first time (about fifteen minutes) and kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from generator import FIRST_DEVICE, RESOLUTION, Half, halves, one_limit, trained
+
+from nagsdk.generator.choose import choose
+from nagsdk.generator.decode import decode, gumbel
+from nagsdk.generator.frontier import frontier
+from nagsdk.generator.lessons import Devices
+from nagsdk.generator.nag import Generator
+from nagsdk.generator.paths import Paths
+from nagsdk.generator.policy import CHOICE, STATE, Policy, Stepper
+from nagsdk.generator.train import Recipe
+from nagsdk.generator.walk import View, Walk
+from nagsdk.resources import cache_folder
+from nagsdk.space.mobilenet_v3 import MobileNetV3Space, ofa_mobilenet_v3
+
+# Steps of gradient alone: as many as imitation and gradient take together in seconds.
+VARIANTS = {"no policy gradient": Recipe(gradient_steps=0), "no imitation": Recipe(problems=1, steps=1, gradient_steps=1500)}
+COUNTS = (1, 16, 64, 256)
+
+
+def prices_alone(space: MobileNetV3Space, sharpness: float) -> Policy:
+    """A policy that follows the worth at the price and has learned nothing."""
+    decisions, most = len(space.sizes), int(space.sizes.max())
+    shapes = {"token": (decisions, most, 1), "place": (decisions, 1), "state": (STATE, 1), "input_weight": (4, 1), "hidden_weight": (4, 1)}
+    shapes |= {"bias": (4,), "head_weight": (decisions, most, 1), "head_bias": (decisions, most), "worth_weight": (CHOICE, 1)}
+    arrays = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    worth = np.zeros((decisions, CHOICE), np.float32)
+    worth[:, 0] = sharpness
+    return Policy.from_arrays({**arrays, "worth_bias": worth})
+
+
+def without_mask(policy: Policy, space: MobileNetV3Space, case: tuple, count: int) -> np.ndarray:
+    """Samples as `decode` takes them, but with nothing masked."""
+    _, paths, limits = case
+    stepper, noise, walk = Stepper(policy), gumbel(0, count, space), Walk(paths, limits, count)
+    n, sample = len(limits) * count, np.arange(len(limits) * count) % count
+    codes = np.full((n, len(space.sizes)), -1, np.int8)
+    hidden, cell = np.zeros((2, n, stepper.hidden), np.float32)
+    choice, last = np.zeros(n, np.intp), np.zeros(n, np.intp)
+    for d, decision in enumerate(space.decisions):
+        rows = np.arange(n) if decision.active_if is None else np.flatnonzero(codes[:, decision.active_if[0]] >= decision.active_if[1])
+        if d:
+            view = walk.look(d, rows, int(space.sizes[d]))
+        else:
+            first = walk.first()
+            view = View(*(np.repeat(part, count, axis) for part, axis in ((first.state, 0), (first.choices, 1), (first.allowed, 0))))
+        before = (last[rows], choice[rows]) if d else None
+        hidden[rows], cell[rows] = stepper.step(d, before, view.state, hidden[rows], cell[rows])
+        logits = stepper.logits(d, view.choices, hidden[rows]) + noise[sample[rows], d, : space.sizes[d]]
+        # The resolution is pinned here, which is no matter of the mask.
+        picked = (logits if d else np.where(view.allowed, logits, -np.inf)).argmax(1)
+        if d:
+            walk.take(d, rows, picked)
+        else:
+            walk.start(picked)
+        codes[rows, d], last[rows], choice[rows] = picked, d, picked
+    return codes.reshape(len(limits), count, -1)
+
+
+def main() -> None:
+    """Trains what is missing and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
+    parser.add_argument("--devices", type=int, default=10)
+    options = parser.parse_args()
+    space = ofa_mobilenet_v3()
+    steer, judge, _, _ = halves(space, options.data, 0)
+    policies = {"whole": trained(space, steer, 0).policy}
+    for name, recipe in VARIANTS.items():
+        path = cache_folder() / "generators" / f"{Generator.key(space, steer)}-{name.replace(' ', '-')}.safetensors"
+        if not path.is_file():
+            print(f"training with {name}", file=sys.stderr, flush=True)
+            Generator.trained(space, steer, recipe, seed=0).save(path)
+        policies[name] = Generator.load(path, space, steer).policy
+    policies |= {f"prices alone, sharpness {s:g}": prices_alone(space, s) for s in (0.3, 1.0, 3.0)}
+    drawn, index = Devices(space), space.resolution_index(RESOLUTION)
+    cases = []
+    for number in range(options.devices):
+        table = drawn.latency(np.random.default_rng(FIRST_DEVICE + number)).masked(resolution=index)
+        cases.append((table, Paths.of(space, [table], steer.additive), one_limit(table, steer)))
+    known = [judge.predict(_lookup(space, steer, case)).mean.mean() for case in cases]
+    print(f"judge's top-1 less lookup's, mean of {options.devices} devices (worst device)")
+    print(f"{'':28}" + "".join(f"{f'{count} candidates':>20}" for count in COUNTS))
+    for name, policy in policies.items():
+        codes = [decode(space, [t], paths, Stepper(policy), limits, gumbel(0, max(COUNTS), space)) for t, paths, limits in cases]
+        cells = []
+        for count in COUNTS:
+            gaps = [
+                judge.predict(c[np.arange(len(c)), choose(steer, c[:, :count])[:, 0]]).mean.mean() - k
+                for c, k in zip(codes, known, strict=True)
+            ]
+            cells.append(f"{np.mean(gaps):+.4f} ({np.min(gaps):+.4f})")
+        print(f"{name:28}" + "".join(f"{cell:>20}" for cell in cells), flush=True)
+    broken = []
+    for case in cases:
+        codes = without_mask(policies["whole"], space, case, 64)
+        over = case[0].cost(codes.reshape(-1, codes.shape[2])).reshape(codes.shape[:2]) > case[2]
+        broken.append((over[:, 0].mean(), over.mean(), over.all(1).mean()))
+    greedy, samples, whole = np.mean(broken, axis=0)
+    print(f"without the mask: limits broken by {greedy:.1%} of greedy answers, {samples:.1%} of samples, all 64 of {whole:.1%} of budgets")
+
+
+def _lookup(space: MobileNetV3Space, steer: Half, case: tuple) -> np.ndarray:
+    best = frontier(space, case[0], steer.additive)
+    return best.codes[best.lookup(case[2][:, 0])]
+
+
+if __name__ == "__main__":
+    main()

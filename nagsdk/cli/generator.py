@@ -1,0 +1,72 @@
+"""``nagsdk generator``."""
+
+from __future__ import annotations
+
+import click
+
+from nagsdk.cli import output as o
+
+
+@click.group("generator")
+def command() -> None:
+    """Train generators."""
+
+
+@command.command("train", epilog="Example: nagsdk generator train --recipe paper --device cpu --metric macs --iterations 2000")
+@o.options(
+    click.option("--recipe", type=click.Choice(["universal", "paper"]), default="universal", show_default=True, help="What to train."),
+    o.bundle_option,
+    click.option("--output", type=click.Path(dir_okay=False), help="universal: file to leave."),
+    click.option("--device", default="cpu", show_default=True, help="paper: the one device; see 'nagsdk devices'."),
+    click.option(
+        "--metric", type=click.Choice(["latency", "size", "macs"]), default="latency", show_default=True, help="paper: what is limited."
+    ),
+    click.option(
+        "--reward", type=click.Choice(["dominance", "mnasnet", "tunas"]), default="dominance", show_default=True, help="paper: the reward."
+    ),
+    click.option("--iterations", type=click.IntRange(1), default=10_000, show_default=True, help="paper: of policy gradient."),
+    o.seed_option,
+    o.json_option,
+)
+def train(
+    recipe: str,
+    bundle: str,
+    output: str | None,
+    device: str,
+    metric: str,
+    reward: str,
+    iterations: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Train a bundle's generator anew, or the paper's generator for one device.
+
+    universal: one policy for every device and every limit, as bundles bring it; about ten minutes.
+    paper: one policy for one device by policy gradient alone, reported beside random search with as many architectures.
+    """
+    if (recipe == "universal") != (output is not None):
+        raise click.UsageError("Give --output with the recipe universal, and only with it.")
+    from nagsdk import api
+
+    with o.listening() as listener:
+        if output is not None:
+            report = api.train_generator(bundle=bundle, output=output, seed=seed, on_event=listener)
+        else:
+            report = api.train_paper_generator(
+                device=device, bundle=bundle, metric=metric, reward=reward, iterations=iterations, seed=seed, on_event=listener
+            )
+    if as_json:
+        o.print_json(report)
+    elif output is not None:
+        regret = report["regret"]
+        click.echo(
+            f"{output}: predicted top-1 {-regret['predicted_mean']:+.3f} points to lookup, mean of {regret['devices']} unseen devices"
+        )
+    else:
+        ways = ("inference", "best_sampled", "random")
+        rows = [[f"{row['limit']:.5g}", *(_percent(row[way]["predicted_top1"]) for way in ways)] for row in report["budgets"]]
+        o.print_table((metric, "inference", "best sampled in training", "random"), rows)
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"

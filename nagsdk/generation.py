@@ -1,0 +1,135 @@
+"""Generating without measuring: the best architecture for limits that hold together, or the cheapest of a given accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nagsdk.budget import LATENCY, Budget
+from nagsdk.cost.table import AdditiveTable, Floats
+from nagsdk.describe import describe
+from nagsdk.errors import InfeasibleError
+from nagsdk.generator.choose import choose
+from nagsdk.generator.completions import Completions
+from nagsdk.generator.strategy import Strategy
+from nagsdk.manifest import Result
+from nagsdk.space.base import Codes
+from nagsdk.workbench import Workbench
+
+_STEPS = 64
+_FREE = "The budget limits nothing: even the dearest architecture of the bundle holds it."
+
+
+class Generation:
+    """One bundle on one or more devices, whose limits hold all at once.
+
+    Args:
+        benches: Of one and the same bundle.
+        strategy: Finds architectures.
+        timed: Whether latencies matter.
+        resolution: Pinned input size.
+        seed: Of every random choice.
+
+    Raises:
+        DeviceUnavailableError: Latencies matter, and nothing is known of those of a device.
+    """
+
+    def __init__(self, benches: Sequence[Workbench], strategy: Strategy, timed: bool, resolution: int | None = None, seed: int = 0) -> None:
+        self.bench, self.strategy, self.resolution, self.seed = benches[0], strategy, resolution, seed
+        # A cost model tells once where it comes from.
+        self.benches = [(bench, bench.require_cost_model() if timed else bench.cost_model()) for bench in benches]
+
+    def best(self, asked: Sequence[Sequence[Budget]]) -> list[Result]:
+        """The most accurate architecture for each set of budgets.
+
+        Args:
+            asked: Budgets that hold together; every set limits the same metrics in the same order.
+
+        Returns:
+            One result for every set and device, those of a set together.
+
+        Raises:
+            InfeasibleError: No architecture holds a set.
+        """
+        tables, limits = self._costs(asked)
+        codes = self.strategy.propose(self.bench.question(tables, limits, self.seed))
+        picked = codes[np.arange(len(codes)), choose(self.bench.bundle.predictor, codes)[:, 0]]
+        most = [Completions.of(self.bench.bundle.space, table).most for table in tables]
+        return self._told(picked, asked, np.all(limits >= most, axis=1, keepdims=True)[:, 0])
+
+    def cheapest(self, top1: float, budgets: Sequence[Budget]) -> list[Result]:
+        """The architecture of least latency that is predicted to be so accurate.
+
+        Latencies of several devices count by their largest share of what the most accurate architecture takes.
+
+        Args:
+            top1: Least predicted top-1 in per cent.
+            budgets: What must hold besides.
+
+        Returns:
+            One result for every device.
+
+        Raises:
+            InfeasibleError: Nothing is so accurate; the message names the best.
+        """
+        predictor, space = self.bench.bundle.predictor, self.bench.bundle.space
+        tables, limits = self._costs([budgets])
+        latencies = [bench.table(LATENCY, model, self.resolution) for bench, model in self.benches]
+        bounds = [Completions.of(space, table) for table in latencies]
+        low, high = (np.array([getattr(b, end) for b in bounds]) for end in ("least", "most"))
+        best, from_, to = None, 0.0, 1.0
+        for _ in range(2):
+            shares = np.linspace(from_, to, _STEPS)
+            rows = low + shares[:, None] * (high - low)
+            codes = self._feasible([*latencies, *tables], np.hstack([rows, np.repeat(limits, _STEPS, axis=0)]))
+            told = np.asarray(predictor.predict(codes).mean)
+            taken = np.max([(t.cost(codes) - a) / (b - a) for t, a, b in zip(latencies, low, high, strict=True)], axis=0)
+            enough = np.flatnonzero(told >= top1)
+            if not len(enough):
+                break
+            best = codes[enough[taken[enough].argmin()]]
+            # Once more, around the least that was enough.
+            to = float(taken[enough].min())
+            from_ = max(0.0, to - 2 / _STEPS)
+        if best is None:
+            raise InfeasibleError(
+                f"No architecture of {self.bench.bundle.name} is predicted to reach {top1:g} %; the best found reaches {told.max():.2f} %.",
+                "Ask for less accuracy, or leave budgets away.",
+            )
+        return self._told(best[None], [budgets], np.zeros(1, dtype=bool))
+
+    def _feasible(self, tables: Sequence[AdditiveTable], limits: Floats) -> Codes:
+        """All candidates for the rows of limits that some architecture holds."""
+        found = []
+        for row in np.array_split(limits, len(limits)) if len(tables) > 1 else [limits]:
+            try:
+                codes = self.strategy.propose(self.bench.question(tables, row, self.seed))
+            except InfeasibleError:
+                continue
+            found.append(codes.reshape(-1, codes.shape[2]))
+        if not found:
+            raise InfeasibleError("No architecture holds the budgets.", "Ask for more of them, one at a time, to see which one it is.")
+        return np.concatenate(found)
+
+    def _costs(self, asked: Sequence[Sequence[Budget]]) -> tuple[list[AdditiveTable], Floats]:
+        """Tables of all budgets on all devices, and their limits, shape (sets, tables)."""
+        tables, columns = [], []
+        for bench, model in self.benches:
+            for together in zip(*asked, strict=True):
+                table = bench.table(together[0].metric, model, self.resolution)
+                tables.append(table)
+                columns.append([bench.feasible_limit(budget, model, table) for budget in together])
+        return tables, np.array(columns, np.float64).T.reshape(len(asked), len(tables))
+
+    def _told(self, codes: Codes, asked: Sequence[Sequence[Budget]], free: NDArray[np.bool_]) -> list[Result]:
+        bundle = self.bench.bundle
+        chosen = bundle.space.decode(codes)
+        told = [describe(bundle, chosen, bench.device.id, model, asked) for bench, model in self.benches]
+        results = [result for results in zip(*told, strict=True) for result in results]
+        return [
+            replace(r, warnings=(*r.warnings, _FREE)) if limited_by_nothing else r
+            for r, limited_by_nothing in zip(results, np.repeat(free, len(self.benches)), strict=True)
+        ]

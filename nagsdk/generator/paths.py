@@ -1,0 +1,158 @@
+"""Prices of limits: for every price, the best architecture and what each of its choices is worth.
+
+Under a price on cost (Lagrange multiplier) the best architecture is found by dynamic programming over the
+`Forest`, for many prices at once. With several limits a price is charged on a mix of the costs. The
+architectures of one mix, from free to priceless, are a *path*. For any partial architecture a path tells
+what its best completion costs and scores at every price; the price at which that completion just holds all
+limits is the price at which the open choices are to be judged. A policy that reads it need not know the
+device: the same network serves all of them. The last point of a path costs least, so a choice after which
+some path's last point holds every limit can always be completed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nagsdk.cost.table import AdditiveTable, Floats
+from nagsdk.generator.forest import Forest, existing
+from nagsdk.generator.frontier import Score
+from nagsdk.space.base import Codes, SearchSpace
+
+PRICES = 16
+# In units of (range of the score) / (range of the cost): what lies beyond is free or priceless.
+_LEAST_PRICE, _MOST_PRICE = 0.05, 8.0
+
+
+def mixes(count: int) -> Floats:
+    """Shares of the costs in the mixes that are priced: each alone, and equal shares of two and of all.
+
+    Returns:
+        Shape (mixes, count).
+    """
+    chosen: list[tuple[int, ...]] = [(i,) for i in range(count)]
+    if count > 2:
+        chosen += list(combinations(range(count), 2))
+    if count > 1:
+        chosen.append(tuple(range(count)))
+    result = np.zeros((len(chosen), count))
+    for row, members in zip(result, chosen, strict=True):
+        row[list(members)] = 1 / len(members)
+    return result
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Best completions under prices; R resolutions, D decisions, C most choices but for decision 0, K mixes, J prices, M costs.
+
+    Costs are in units of `scale`, scores in units of `worth`.
+
+    Attributes:
+        scale: Range of each cost over the space, shape (M,).
+        worth: Range of the score over the space.
+        cost: Of the best architecture at each resolution and price; inf where nothing is allowed, shape (R, K, J, M).
+        score: Its score, likewise, -inf where nothing is allowed, shape (R, K, J).
+        value: Worth of a choice with its best subtree less that of the best choice, between score alone and
+            cost alone as the price has it, but not less than -1; shape (R, D, K, J, C).
+        extra: What the choice with its subtree costs more than the best one, shape (R, D, C, K, J, M).
+        gain: What it scores more, shape (R, D, C, K, J).
+        cheapest: The last architecture of each mix, int8, shape (K, R, D).
+    """
+
+    scale: Floats
+    worth: float
+    cost: Floats
+    score: Floats
+    value: NDArray[np.float32]
+    extra: Floats
+    gain: NDArray[np.float32]
+    cheapest: Codes
+
+    @classmethod
+    def of(cls, space: SearchSpace, tables: Sequence[AdditiveTable], score: Score) -> Paths:
+        """Computes the paths of some costs by dynamic programming, last decision first.
+
+        Args:
+            space: Any search space.
+            tables: The costs that are limited.
+            score: The score to maximise.
+        """
+        forest, count, resolutions = Forest.of(space), len(space.decisions), len(space.resolutions)
+        every, exists, most = np.arange(resolutions), existing(space), int(space.sizes[1:].max(initial=1))
+        cost = np.stack([np.where(exists, table.choice, np.inf) for table in tables], axis=-1)
+        base = np.stack([table.base for table in tables], axis=-1) + cost[every, 0, every]
+        scale = np.array([_range(cost[:, 1:, :, m]) for m in range(len(tables))])
+        worth = _range(np.where(exists, score.table, np.inf)[None, 1:])
+        cost, gains = cost[:, :, :most] / scale, score.table / worth
+
+        mix, price = mixes(len(tables)), np.geomspace(_LEAST_PRICE, _MOST_PRICE, PRICES - 2)
+        on_cost = np.concatenate([[0.0], price / (1 + price), [1.0]])
+        weight = mix[:, None] * on_cost[:, None]
+        grid = (len(mix), PRICES)
+        extra = np.full((resolutions, count, most, *grid, len(tables)), np.inf)
+        gain = np.zeros(extra.shape[:-1], np.float32)
+        value = np.full((resolutions, count, *grid, most), -1, np.float32)
+        cheapest = np.zeros((len(mix), resolutions, count), np.int8)
+        cheapest[:, :, 0] = every
+        best: dict[int, list[Floats]] = {}  # of subtrees: cost (R, K, J, M), score and value (R, K, J)
+        for decision in reversed(range(1, count)):
+            choices = slice(int(space.sizes[decision]))
+            parts = _own(cost[:, decision, choices], gains[decision, choices], weight, 1 - on_cost)
+            if forest.children[decision]:
+                parts = [part.copy() for part in parts]
+            for start, child in forest.children[decision]:
+                for part, below in zip(parts, best[child], strict=True):
+                    part[:, start:] += below[:, None]
+            pick = parts[2].argmax(1)[:, None]
+            taken = [np.take_along_axis(part, pick if part.ndim == 4 else pick[..., None], 1) for part in parts]
+            best[decision] = [part[:, 0] for part in taken]
+            np.subtract(parts[0], taken[0], out=extra[:, decision, choices])
+            extra[:, decision, choices][~np.isfinite(parts[2])] = np.inf
+            gain[:, decision, choices] = parts[1] - taken[1]
+            least = np.where(np.isfinite(taken[2]), taken[2], 0.0)
+            value[:, decision, :, :, choices] = np.maximum(parts[2] - least, -1).transpose(0, 2, 3, 1)
+            cheapest[:, :, decision] = pick[:, 0, :, -1].T
+
+        whole = [base[:, None, None] / scale, gains[0, every, None, None], np.zeros((resolutions, 1, 1))]
+        whole = [np.broadcast_to(part, (resolutions, *grid, *part.shape[3:])).copy() for part in whole]
+        for start, child in [(0, root) for root in forest.roots] + list(forest.children[0]):
+            for part, below in zip(whole, best[child], strict=True):
+                part[start:] += below[start:]
+        for decision, children in enumerate(forest.children):
+            for start, child in children:
+                cheapest[cheapest[..., decision] < start, child] = -1
+        possible = np.isfinite(whole[2]) & np.isfinite(whole[0]).all(-1)
+        total = np.where(possible[..., None], whole[0], np.inf)
+        return cls(scale, worth, total, np.where(possible, whole[1], -np.inf), value, extra, gain, cheapest)
+
+
+def _own(cost: Floats, gain: Floats, weight: Floats, on_score: Floats) -> list[Floats]:
+    """What the choices of a decision cost, score and are worth by themselves, at every price.
+
+    Args:
+        cost: Shape (R, C, M); inf where a choice is not allowed.
+        gain: Shape (C,).
+        weight: Share of each cost in the worth, shape (K, J, M).
+        on_score: Share of the score, shape (J,).
+
+    Returns:
+        Shapes (R, C, K, J, M), (R, C, K, J) and (R, C, K, J), the first two read-only.
+    """
+    allowed: NDArray[np.bool_] = np.all(np.isfinite(cost), axis=2)
+    cost = np.where(allowed[..., None], cost, 0.0)
+    shape = (*cost.shape[:2], *weight.shape[:2])
+    charged = (cost @ weight.reshape(-1, cost.shape[2]).T).reshape(shape)
+    worth = np.where(allowed[..., None, None], on_score * gain[:, None, None] - charged, -np.inf)
+    return [np.broadcast_to(cost[:, :, None, None], (*shape, cost.shape[2])), np.broadcast_to(gain[:, None, None], shape), worth]
+
+
+def _range(values: Floats) -> float:
+    """Dearest less cheapest choice, summed over decisions, mean over resolutions; 1 where all are alike."""
+    finite = np.isfinite(values)
+    high, low = (np.where(finite, values, sign * -np.inf) for sign in (1, -1))
+    spread = np.where(finite.any(2), high.max(2, initial=-np.inf) - low.min(2, initial=np.inf), 0.0)
+    return float(np.nan_to_num(spread).sum(1).mean()) or 1.0

@@ -1,0 +1,39 @@
+"""Files of pictures."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nagsdk.errors import UsageError
+from nagsdk.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SUFFIXES = (".svg", ".png", ".pdf")
+
+
+def check(path: Path) -> None:
+    """Refuses a picture that could not be drawn, before long work starts.
+
+    Raises:
+        UsageError: The suffix is unknown, or matplotlib is not installed.
+    """
+    if path.suffix not in SUFFIXES:
+        raise UsageError(f"{path} is no name of a picture.", f"End it with one of {', '.join(SUFFIXES)}.")
+    if find_spec("matplotlib") is None:
+        raise UsageError("Pictures need matplotlib, which is not installed.", "pip install 'nagsdk[report]'")
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a figure in the format that the suffix names, whole or not at all.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    content = BytesIO()
+    figure.savefig(content, format=path.suffix[1:], dpi=120)
+    write_atomically(path, content.getvalue())

@@ -1,0 +1,59 @@
+"""The generators that bundles bring, and what stands in where one brings none."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nagsdk.budget import MACS
+from nagsdk.bundle import GENERATOR, bundle_names, load_bundle
+from nagsdk.generator import nag
+from nagsdk.generator.choose import choose
+from nagsdk.generator.completions import Completions
+from nagsdk.generator.searches import Lookup, Nag
+from nagsdk.generator.train import Recipe, Regret
+from nagsdk.resources import shipped
+from nagsdk.workbench import Workbench
+
+
+@pytest.mark.parametrize("name", bundle_names())
+def test_shipped_generators_keep_up_with_lookup_on_their_predictor(name):
+    bench = Workbench("cpu", name)
+    card = bench.generator.card
+    assert card.kind == "universal" and card.recipe == Recipe().to_dict() and card.predictor == bench.bundle.predictor.hash
+    table = bench.table(MACS, None)
+    bounds = Completions.of(bench.bundle.space, table)
+    question = bench.question([table], np.linspace(bounds.least, bounds.most, 12), 0)
+    told = []
+    for strategy in (Nag(), Lookup()):
+        codes = strategy.propose(question)
+        told.append(bench.bundle.predictor.predict(codes[np.arange(12), choose(bench.bundle.predictor, codes)[:, 0]]).mean)
+    assert (told[0] - told[1]).mean() > -0.01
+
+
+def test_a_bundle_without_one_gets_it_trained_once(tmp_path, monkeypatch):
+    folder = shutil.copytree(shipped("bundles") / "glyphs", tmp_path / "glyphs")
+    description = json.loads((folder / "bundle.json").read_text())
+    del description["files"][GENERATOR]
+    (folder / "bundle.json").write_text(json.dumps(description))
+    trained, real, notices = [], nag.Generator.trained.__func__, []
+
+    def short(cls, space, predictor, recipe=None, seed=0, listener=None):
+        trained.append(seed)
+        return real(cls, space, predictor, replace(Recipe(), problems=1, steps=2, gradient_steps=0), seed)
+
+    monkeypatch.setattr(nag.Generator, "trained", classmethod(short))
+    # Frontiers of twenty devices take their time, and are not what is tested.
+    monkeypatch.setattr("nagsdk.generator.train.examine", lambda *parts: Regret(0, 0, 0, 0.0, 0.0, 0.0, 0.0))
+    first = Workbench("cpu", folder, listener=notices.append).generator
+    again = Workbench("cpu", folder).generator
+    assert trained == [0] and again.card == first.card
+    assert any("brings no generator" in event.text for event in notices)
+    (kept,) = (Workbench("cpu", folder).cache / "generators").iterdir()
+    kept.write_bytes(kept.read_bytes()[:-5])
+    warnings = []
+    assert Workbench("cpu", folder, listener=warnings.append).generator.card == first.card
+    assert trained == [0, 0] and any(getattr(event, "warning", False) for event in warnings)
+    assert load_bundle("glyphs").generator_file is not None and load_bundle(folder).generator_file is None
