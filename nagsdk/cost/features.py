@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.architecture import LayerSpec
-from nagsdk.cost.table import AdditiveTable, Floats
+from nagsdk.cost.table import AdditiveTable, Floats, SpaceLayers
 from nagsdk.space.base import Codes, SearchSpace
 
 # name: what one unit of it is
@@ -50,8 +50,8 @@ _MILLION = 1e6
 
 def layer_features(layers: Sequence[LayerSpec]) -> Floats:
     """Features of layers, shape (n, features), in the units of `FEATURES`."""
-    keys = [
-        (
+    rows = [
+        _features(
             layer.kind,
             layer.in_channels,
             layer.out_channels,
@@ -64,9 +64,7 @@ def layer_features(layers: Sequence[LayerSpec]) -> Floats:
         )
         for layer in layers
     ]
-    unique = {key: row for row, key in enumerate(dict.fromkeys(keys))}
-    rows = np.array([_features(*key) for key in unique]).reshape(len(unique), len(FEATURES))
-    return rows[[unique[key] for key in keys]]
+    return np.array(rows).reshape(len(layers), len(FEATURES))
 
 
 def _features(
@@ -146,22 +144,11 @@ class FeatureTable:
 
     @classmethod
     def _build(cls, space: SearchSpace) -> FeatureTable:
-        resolutions, decisions, most = len(space.resolutions), len(space.decisions), int(space.sizes.max())
-        layers: list[LayerSpec] = []
-        cells: list[int] = []
-        for r, resolution in enumerate(space.resolutions):
-            parts = [(decisions * most, space.fixed_layers(resolution))]
-            for d, size in enumerate(space.sizes.tolist()):
-                parts += [(d * most + c, space.choice_layers(resolution, d, c)) for c in range(size)]
-            for cell, part in parts:
-                layers += part
-                cells += [r * (decisions * most + 1) + cell] * len(part)
-        sums = np.zeros((resolutions * (decisions * most + 1), len(FEATURES)))
-        np.add.at(sums, cells, layer_features(layers))
-        values: Floats = sums.reshape(resolutions, -1, len(FEATURES))
+        layers = SpaceLayers.of(space)
+        values = layers.sums(layer_features(layers.unique))
         base = values[:, -1]
         base[:, _INDEX["network"]] = 1.0
-        return cls(base, values[:, :-1].reshape(resolutions, decisions, most, -1))
+        return cls(base, values[:, :-1].reshape(len(space.resolutions), len(space.decisions), -1, len(FEATURES)))
 
     @cached_property
     def _padded(self) -> Floats:

@@ -60,13 +60,72 @@ def exact_table(space: SearchSpace, value: Callable[[LayerSpec], float]) -> Addi
 
     Args:
         space: Any search space.
-        value: Cost of one layer.
+        value: Cost of one layer, whatever its name.
     """
-    resolutions, decisions, most = len(space.resolutions), len(space.decisions), int(space.sizes.max())
-    base, choice = np.zeros(resolutions), np.zeros((resolutions, decisions, most))
-    for r, resolution in enumerate(space.resolutions):
-        base[r] = sum(value(layer) for layer in space.fixed_layers(resolution))
-        for d, decision in enumerate(space.decisions):
-            for c in range(len(decision.choices)):
-                choice[r, d, c] = sum(value(layer) for layer in space.choice_layers(resolution, d, c))
-    return AdditiveTable(base, choice)
+    layers = SpaceLayers.of(space)
+    sums = layers.sums(np.array([[value(layer)] for layer in layers.unique], dtype=np.float64))[..., 0]
+    return AdditiveTable(sums[:, -1], sums[:, :-1].reshape(len(space.resolutions), len(space.decisions), -1))
+
+
+@dataclass(frozen=True)
+class SpaceLayers:
+    """All layers of a space, each kind once; C most choices.
+
+    Attributes:
+        unique: Layers that differ in more than their names.
+        which: Index into `unique` of every layer of every cell, shape (layers,).
+        cells: Its cell, shape (layers,): a choice of a decision at a resolution, or the fixed layers of a resolution behind its choices.
+        shape: Resolutions, and cells of each.
+    """
+
+    unique: tuple[LayerSpec, ...]
+    which: NDArray[np.intp]
+    cells: NDArray[np.intp]
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, space: SearchSpace) -> SpaceLayers:
+        """The layers of a space; found once per space and process."""
+        known = _LAYERS.get(space.fingerprint)
+        if known is None:
+            known = _LAYERS[space.fingerprint] = cls._found(space)
+        return known
+
+    @classmethod
+    def _found(cls, space: SearchSpace) -> SpaceLayers:
+        most = int(space.sizes.max())
+        per_resolution = len(space.decisions) * most + 1
+        seen: dict[tuple[object, ...], int] = {}
+        unique: list[LayerSpec] = []
+        which: list[int] = []
+        cells: list[int] = []
+        for r, resolution in enumerate(space.resolutions):
+            parts = [(per_resolution - 1, space.fixed_layers(resolution))]
+            for d, size in enumerate(space.sizes.tolist()):
+                parts += [(d * most + c, space.choice_layers(resolution, d, c)) for c in range(size)]
+            for cell, part in parts:
+                for layer in part:
+                    key = tuple(value for name, value in vars(layer).items() if name != "name")
+                    index = seen.setdefault(key, len(unique))
+                    if index == len(unique):
+                        unique.append(layer)
+                    which.append(index)
+                cells += [r * per_resolution + cell] * len(part)
+        shape = (len(space.resolutions), per_resolution)
+        return cls(tuple(unique), np.array(which, dtype=np.intp), np.array(cells, dtype=np.intp), shape)
+
+    def sums(self, values: Floats) -> Floats:
+        """Sums over the layers of every cell.
+
+        Args:
+            values: Of the unique layers, shape (unique, F).
+
+        Returns:
+            Shape (resolutions, cells, F).
+        """
+        total = np.zeros((self.shape[0] * self.shape[1], values.shape[1]))
+        np.add.at(total, self.cells, values[self.which])
+        return total.reshape(*self.shape, -1)
+
+
+_LAYERS: dict[str, SpaceLayers] = {}
