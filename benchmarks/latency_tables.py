@@ -201,11 +201,11 @@ def family(device: str) -> str:
 
 
 def vendor(device: str) -> str:
-    """A wider family: processors of one maker and kind."""
+    """A wider family: processors and phones of one maker; GPUs as in `family`."""
     for kind, parts in {"xeon": ("gold", "silver"), "samsung": ("samsung",), "pixel": ("pixel",)}.items():
         if device.startswith(parts):
             return kind
-    return "nvidia" if any(mark in device for mark in ("ti_", "titan", "v100")) else device
+    return family(device)
 
 
 _TARGETS = "pixel2 pixel3 raspi4 fpga eyeriss samsung_a50 samsung_s7 essential_ph_1 gold_6226 gold_6240 silver_4114 titan_rtx_1 {} 2080ti_1"
