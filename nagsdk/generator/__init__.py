@@ -1,1 +1,1 @@
-"""Budget in, architectures out: exact frontiers, and the policy that is distilled from them."""
+"""Budget in, architectures out: prices of limits and the policy that reads them, exact frontiers, rivals."""
