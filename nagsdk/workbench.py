@@ -97,8 +97,13 @@ class Workbench:
             raise DeviceUnavailableError(f"Device {self.device.id} is not available.", self.presence.reason)
 
     @property
+    def _calibration(self) -> Protocol:
+        """How reference architectures are timed; where every burst is a journey to the device, with fewer runs."""
+        return replace(CALIBRATION, runs=CALIBRATION.reference_runs) if self.backend.apart else CALIBRATION
+
+    @property
     def _card(self) -> Path:
-        key = MeasurementKey.of(self.device, self.presence, CALIBRATION)
+        key = MeasurementKey.of(self.device, self.presence, self._calibration)
         return self.cache / "cost" / f"{key.hash}-{self.bundle.space.fingerprint}.json"
 
     @cached_property
@@ -166,6 +171,7 @@ class Workbench:
                 seed=seed,
                 allowed=self.supported,
                 near=self._near_frontier(seed),
+                protocol=self._calibration,
                 listener=self.listener,
             )
         write_atomically(self._card, card.to_json(result.model).encode())
