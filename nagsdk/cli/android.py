@@ -21,10 +21,10 @@ def setup(source: str | None, as_json: bool) -> None:
     Without --from the official nightly build for 64-bit ARM is downloaded. Its hash is recorded the first time and
     checked ever after.
     """
-    from nagsdk import api
+    from nagsdk import housekeeping
 
     with o.listening() as listener:
-        record = api.setup("android", source, on_event=listener)
+        record = housekeeping.setup("android", source, on_event=listener)
     if as_json:
         o.print_json(record)
     else:

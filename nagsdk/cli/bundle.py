@@ -16,9 +16,9 @@ def command() -> None:
 @o.json_option
 def list_(as_json: bool) -> None:
     """The bundles on this machine."""
-    from nagsdk import api
+    from nagsdk import housekeeping
 
-    found = api.bundles()
+    found = housekeeping.bundles()
     if as_json:
         o.print_json(found)
         return
@@ -31,9 +31,9 @@ def list_(as_json: bool) -> None:
 @o.json_option
 def show(name: str, as_json: bool) -> None:
     """Space, files, provenance and accuracy card of a bundle."""
-    from nagsdk import api
+    from nagsdk import housekeeping
 
-    found = api.show_bundle(name)
+    found = housekeeping.show_bundle(name)
     if as_json:
         o.print_json(found)
         return
@@ -70,10 +70,10 @@ def import_ofa(checkpoint: str, name: str, as_json: bool) -> None:
 
 
 def _import(name: str, source: str | None, as_json: bool) -> None:
-    from nagsdk import api
+    from nagsdk import housekeeping
 
     with o.listening() as listener:
-        record = api.pull_bundle(name, source, on_event=listener)
+        record = housekeeping.pull_bundle(name, source, on_event=listener)
     if as_json:
         o.print_json(record)
     else:

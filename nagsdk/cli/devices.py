@@ -11,9 +11,9 @@ from nagsdk.cli import output as o
 @o.json_option
 def command(as_json: bool) -> None:
     """What can be deployed to, and whether it is there."""
-    from nagsdk import api
+    from nagsdk import housekeeping
 
-    found = api.devices()
+    found = housekeeping.devices()
     if as_json:
         o.print_json(found)
         return

@@ -11,9 +11,9 @@ from nagsdk.cli import output as o
 @o.json_option
 def command(as_json: bool) -> None:
     """The hardware plugins and their state."""
-    from nagsdk import api
+    from nagsdk import housekeeping
 
-    found = api.plugins()
+    found = housekeeping.plugins()
     if as_json:
         o.print_json(found)
         return

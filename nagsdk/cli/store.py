@@ -20,9 +20,9 @@ def command() -> None:
 @o.json_option
 def export(file: str, as_json: bool) -> None:
     """Write all measurements to FILE, for another machine."""
-    from nagsdk import api
+    from nagsdk import housekeeping
 
-    _tell({"readings": api.export_store(file), "file": file}, "{readings} readings were written to {file}.", as_json)
+    _tell({"readings": housekeeping.export_store(file), "file": file}, "{readings} readings were written to {file}.", as_json)
 
 
 @command.command("import")
@@ -30,9 +30,9 @@ def export(file: str, as_json: bool) -> None:
 @o.json_option
 def import_(file: str, as_json: bool) -> None:
     """Add the measurements of FILE; those that are known already stay as they are."""
-    from nagsdk import api
+    from nagsdk import housekeeping
 
-    _tell({"readings": api.import_store(file), "file": file}, "{readings} new readings were added.", as_json)
+    _tell({"readings": housekeeping.import_store(file), "file": file}, "{readings} new readings were added.", as_json)
 
 
 @command.command("prune")
@@ -40,9 +40,9 @@ def import_(file: str, as_json: bool) -> None:
 @o.json_option
 def prune(days: float, as_json: bool) -> None:
     """Forget old measurements. Calibrated cost models stay."""
-    from nagsdk import api
+    from nagsdk import housekeeping
 
-    _tell({"readings": api.prune_store(days)}, "{readings} readings were forgotten.", as_json)
+    _tell({"readings": housekeeping.prune_store(days)}, "{readings} readings were forgotten.", as_json)
 
 
 def _tell(content: dict[str, object], text: str, as_json: bool) -> None:
