@@ -91,7 +91,8 @@ def deploy(
     check_replaceable(folder, MANIFEST)
     sweep(folder.parent)
     model = bench.calibrated_model()
-    if model is None and timed and bench.presence.available:
+    enough = model is not None and all(b.confidence <= model.most_confidence for b in wanted)
+    if not enough and timed and bench.presence.available:
         on_event(Notice(f"Calibrating {bench.device.id} for {bench.bundle.name} first; it is kept for later."))
         model = bench.calibrate(SAMPLES, seed=seed).model
     if model is None:
@@ -145,6 +146,8 @@ def generate(
         raise UsageError("No budget was given.", "Give one or more, such as 80ms, or the least top-1.")
     if len({tuple(b.metric for b in together) for together in asked}) > 1:
         raise UsageError("The budgets must limit one and the same metric.", "Call once for latencies, once for sizes, once for MACs.")
+    if min_top1 is not None and not 1 < min_top1 <= 100:
+        raise UsageError(f"A least top-1 of {min_top1:g} is not in per cent.", "Give one such as 76, not 0.76.")
     if min_top1 is not None and len(asked) > 1:
         raise UsageError("The cheapest of a given accuracy has one set of budgets besides.", "Call once for each.")
     names = [device] if isinstance(device, str) else device

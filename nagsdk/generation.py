@@ -97,7 +97,7 @@ class Generation:
         if best is None:
             raise InfeasibleError(
                 f"No architecture of {self.bench.bundle.name} is predicted to reach {top1:g} %; the best found reaches {told.max():.2f} %.",
-                "Ask for less accuracy, or leave budgets away.",
+                "Ask for less accuracy, or for wider budgets where any were given.",
             )
         return self._told(best[None], [budgets], np.zeros(1, dtype=bool))
 

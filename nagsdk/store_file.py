@@ -14,7 +14,7 @@ from typing import Any
 
 from nagsdk.device.key import MeasurementKey
 from nagsdk.device.measurement import Reading
-from nagsdk.errors import NagsdkError
+from nagsdk.errors import NagsdkError, UsageError
 from nagsdk.files import PARTIAL, writing
 from nagsdk.store import Kept, Store
 
@@ -61,23 +61,23 @@ def import_readings(store: Store, path: Path) -> int:
     """Adds the readings of a file that the store does not have, all of them or, after an error, none; returns how many.
 
     Raises:
-        NagsdkError: The file cannot be read, is torn, was changed, or is none of this format.
+        UsageError: The file cannot be read, is torn, was changed, or is none of this format.
     """
     try:
         size = path.stat().st_size
         if size > _MOST_BYTES:
-            raise NagsdkError(f"{path} is larger than {_MOST_BYTES / 1e6:.0f} MB.", "Prune the store before the export.")
+            raise UsageError(f"{path} is larger than {_MOST_BYTES / 1e6:.0f} MB.", "Prune the store before the export.")
         with path.open("rb") as file:
             return store.add_all(_readings(iter(lambda: file.readline(_MOST_LINE), b""), path))
     except OSError as error:
-        raise NagsdkError(f"{path} cannot be read: {error.strerror}.", "Name a file that `nagsdk store export` wrote.") from error
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Name a file that `nagsdk store export` wrote.") from error
 
 
 def _readings(lines: Iterator[bytes], path: Path) -> Iterator[Kept]:
     sealed, count, ended = hashlib.sha256(), 0, False
     for number, line in enumerate(lines, 1):
         if ended:
-            raise NagsdkError(f"{path}, line {number}: there is more after the end.", _NEXT_STEP)
+            raise UsageError(f"{path}, line {number}: there is more after the end.", _NEXT_STEP)
         try:
             content = json.loads(line)
             if number == 1:
@@ -91,11 +91,14 @@ def _readings(lines: Iterator[bytes], path: Path) -> Iterator[Kept]:
                 kept = _from_dict(content)
                 count += 1
                 yield kept
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise NagsdkError(f"{path}, line {number}: {error}.", _NEXT_STEP) from error
+        except json.JSONDecodeError as error:
+            raise UsageError(f"{path}, line {number} is torn or no JSON.", _NEXT_STEP) from error
+        except (NagsdkError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            told = error.message if isinstance(error, NagsdkError) else error
+            raise UsageError(f"{path}, line {number}: {told}.", _NEXT_STEP) from error
         sealed.update(line)
     if not ended:
-        raise NagsdkError(f"{path} is torn: its end is missing.", _NEXT_STEP)
+        raise UsageError(f"{path} is torn: its end is missing.", _NEXT_STEP)
 
 
 def _to_dict(kept: Kept) -> dict[str, Any]:

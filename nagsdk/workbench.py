@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nagsdk.architecture import Architecture
-from nagsdk.budget import LATENCY, MACS, Budget
+from nagsdk.budget import DEFAULT_CONFIDENCE, LATENCY, MACS, Budget
 from nagsdk.bundle import Bundle, load_bundle
 from nagsdk.cost import card
 from nagsdk.cost.calibrate import PROTOCOL as CALIBRATION
@@ -155,10 +156,13 @@ class Workbench:
     def calibrate(self, samples: int, within_s: float | None = None, seed: int = 0) -> Calibration:
         """Measures reference architectures, fits the cost model and keeps it.
 
+        A calibration that ran out of time does not take the place of one that rests on more architectures.
+
         Raises:
             DeviceError: The device is absent, busy or fails.
         """
         self.require_presence()
+        before = self.calibrated_model()
         with self.locked():
             result = calibrate(
                 self.bundle.space,
@@ -174,6 +178,14 @@ class Workbench:
                 protocol=self._calibration,
                 listener=self.listener,
             )
+        if before is not None and not result.complete and len(before.calibrated) > len(result.codes):
+            kept = len(before.calibrated)
+            self.listener(Notice(f"Time ran out: the earlier cost model, of {kept} architectures, stays in use.", warning=True))
+            return result
+        if result.model.most_confidence < DEFAULT_CONFIDENCE:
+            most = math.floor(1000 * result.model.most_confidence) / 1000
+            text = f"{len(result.codes)} architectures are enough for budgets of --confidence {most:g} or less only; calibrate with --samples 9 or more."
+            self.listener(Notice(text, warning=True))
         write_atomically(self._card, card.to_json(result.model).encode())
         return result
 

@@ -32,6 +32,7 @@ from nagsdk.errors import (
     UsageError,
     WeightsMissingError,
 )
+from nagsdk.events import Notice
 from nagsdk.files import sha256
 from nagsdk.generator import searches
 from nagsdk.manifest import read_manifest
@@ -446,3 +447,20 @@ def test_the_papers_recipe_reports_beside_random_search(simulate):
     assert last["best_sampled"]["architecture"].startswith("mbv3:") and last["greedy_holds"]
     with pytest.raises(UsageError, match="cannot be trained for"):
         nagsdk.api.train_paper_generator(device="board", reward="fame")
+
+
+def test_a_calibration_that_ran_out_of_time_does_not_replace_a_better_one(world):
+    notices = []
+    full = nagsdk.calibrate(device="board", samples=12)
+    short = nagsdk.calibrate(device="board", samples=12, seed=1, within_s=1e-6, on_event=notices.append)
+    assert full["complete"] and not short["complete"] and short["samples"] < 12
+    assert any(isinstance(n, Notice) and n.warning and "of 12 architectures, stays in use" in n.text for n in notices)
+    assert len(workbench.Workbench("board", "glyphs").calibrated_model().calibrated) == 12
+
+
+def test_a_deployment_calibrates_again_where_the_calibration_is_too_small_for_its_confidence(world, tmp_path):
+    notices = []
+    nagsdk.calibrate(device="board", samples=6, on_event=notices.append)
+    assert any(isinstance(n, Notice) and n.warning and "--samples 9" in n.text for n in notices)
+    assert nagsdk.deploy(device="board", budget="0.3ms", output=tmp_path / "out").verdict == "held"
+    assert workbench.Workbench("board", "glyphs").calibrated_model().most_confidence > 0.9

@@ -273,7 +273,7 @@ class CostModel:
             needed = math.ceil(confidence / (1 - confidence) - 1e-9)
             raise UsageError(
                 f"A confidence of {confidence:g} takes a calibration of {needed} architectures; this one has {n}.",
-                f"Ask for {math.floor(1000 * self.most_confidence) / 1000:g} or less, or calibrate with --samples {needed}.",
+                f"Ask for {math.floor(1000 * self.most_confidence) / 1000:g} or less (--confidence), or calibrate with --samples {needed}.",
             )
         error = max(0.0, float(np.sort(self.calibrated.errors)[rank - 1]))
         return math.hypot(error * self.spread, z * self.jitter.sessions)

@@ -23,7 +23,7 @@ def check(path: Path) -> None:
         UsageError: The suffix is unknown, or matplotlib is not installed.
     """
     if path.suffix not in SUFFIXES:
-        raise UsageError(f"{path} is no name of a picture.", f"End it with one of {', '.join(SUFFIXES)}.")
+        raise UsageError(f"{path} does not say which kind of picture to draw.", f"End it with one of {', '.join(SUFFIXES)}.")
     if find_spec("matplotlib") is None:
         raise UsageError("Pictures need matplotlib, which is not installed.", "pip install 'nagsdk[report]'")
 
