@@ -15,7 +15,8 @@ Components: main
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 END
 options=(-o "Dir::Etc::sourcelist=$work/debian.sources" -o Dir::Etc::sourceparts=/dev/null -o "Dir::State::lists=$work/lists"
-    -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root -o APT::Get::List-Cleanup=0)
+    -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root -o APT::Get::List-Cleanup=0
+    -o Acquire::http::Timeout=15 -o Acquire::Retries=1)
 apt-get "${options[@]}" -qq update
 cd "$work/debs"
 apt-get "${options[@]}" -qq download \
