@@ -432,7 +432,7 @@ def test_the_frontier_as_data_and_as_a_picture(simulate, tmp_path):
     assert all(r["cost"] <= r["limit"] for r in rows)
     assert rows[0]["predicted_top1"] < rows[5]["predicted_top1"]
     assert path.read_text().startswith("<?xml") and "nag" in path.read_text()
-    with pytest.raises(UsageError, match="name of a picture"):
+    with pytest.raises(UsageError, match="kind of picture"):
         nagsdk.frontier(device="board", points=3, plot=tmp_path / "frontier.txt")
     with pytest.raises(UsageError, match="is not a metric"):
         nagsdk.frontier(device="board", metric="joy")
