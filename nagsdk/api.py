@@ -27,7 +27,6 @@ from nagsdk.report.calibration import draw as draw_calibration
 from nagsdk.report.frontier import curve
 from nagsdk.report.frontier import draw as draw_frontier
 from nagsdk.space.table import read_architectures
-from nagsdk.training import train_paper, train_universal
 from nagsdk.workbench import Workbench
 
 
@@ -375,53 +374,3 @@ def export(
     deployer.check()
     check_replaceable(folder, MANIFEST)
     return publish_one(deployer, given, folder)
-
-
-def train_generator(*, bundle: str | Path | Bundle, output: str | Path, seed: int = 0, on_event: Listener = ignore) -> dict[str, Any]:
-    """Trains the generator of a bundle for every device and every limit; see docs/generator.md.
-
-    Args:
-        bundle: See `deploy`.
-        output: File to leave.
-        seed: Of everything random.
-        on_event: Receives progress.
-
-    Returns:
-        The generator's card.
-    """
-    opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
-    return train_universal(opened, Path(output), seed, on_event)
-
-
-def train_paper_generator(
-    *,
-    device: str,
-    bundle: str | Path | Bundle = "glyphs",
-    metric: str = LATENCY,
-    reward: str = "dominance",
-    iterations: int = 10_000,
-    seed: int = 0,
-    on_event: Listener = ignore,
-) -> dict[str, Any]:
-    """Trains the paper's generator for one device and reports what it answers; see `nagsdk.generator.paper`.
-
-    Args:
-        device: See `deploy`.
-        bundle: See `deploy`.
-        metric: ``latency``, ``size`` or ``macs``.
-        reward: ``dominance`` (the paper's), ``mnasnet`` or ``tunas``.
-        iterations: Of policy gradient.
-        seed: Of everything random.
-        on_event: Receives progress.
-
-    Returns:
-        Settings, and for ten budgets the predicted top-1 by inference, of the best architecture sampled in
-        training, and of as many random ones.
-    """
-    from nagsdk.generator.paper import REWARDS, PaperRecipe
-
-    for value, known in ((metric, METRICS), (reward, REWARDS)):
-        if value not in known:
-            raise UsageError(f"{value!r} cannot be trained for.", f"Known: {', '.join(known)}.")
-    bench = Workbench(device, bundle, Overrides(), on_event)
-    return train_paper(bench, metric, PaperRecipe(iterations=iterations, reward=reward), seed, on_event)

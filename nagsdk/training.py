@@ -4,46 +4,79 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from nagsdk.budget import LATENCY
-from nagsdk.bundle import Bundle
-from nagsdk.events import Listener
+from nagsdk.budget import LATENCY, METRICS
+from nagsdk.bundle import Bundle, load_bundle
+from nagsdk.device.description import Overrides
+from nagsdk.errors import UsageError
+from nagsdk.events import Listener, ignore
 from nagsdk.generator.nag import Generator
 from nagsdk.generator.searches import Random
 from nagsdk.workbench import Workbench
 
-if TYPE_CHECKING:
-    from nagsdk.generator.paper import PaperRecipe
-
 _BUDGETS, _SAMPLES = 10, 64
 
 
-def train_universal(bundle: Bundle, path: Path, seed: int, listener: Listener) -> dict[str, Any]:
-    """Trains the generator for every device and leaves it as a file; its card is returned.
+def train_generator(*, bundle: str | Path | Bundle, output: str | Path, seed: int = 0, on_event: Listener = ignore) -> dict[str, Any]:
+    """Trains the generator of a bundle for every device and every limit; see docs/generator.md.
+
+    Args:
+        bundle: Name or folder of a bundle, or a bundle.
+        output: File to leave.
+        seed: Of everything random.
+        on_event: Receives progress.
+
+    Returns:
+        The generator's card.
 
     Raises:
         OutputError: The file cannot be written.
     """
-    generator = Generator.trained(bundle.space, bundle.predictor, seed=seed, listener=listener)
-    generator.save(path)
-    return {"recipe": "universal", "path": str(path), **asdict(generator.card)}
+    opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+    generator = Generator.trained(opened.space, opened.predictor, seed=seed, listener=on_event)
+    generator.save(Path(output))
+    return {"recipe": "universal", "path": str(output), **asdict(generator.card)}
 
 
-def train_paper(bench: Workbench, metric: str, recipe: PaperRecipe, seed: int, listener: Listener) -> dict[str, Any]:
-    """Trains the paper's generator on one device and reports what it answers to ten budgets.
+def train_paper_generator(
+    *,
+    device: str,
+    bundle: str | Path | Bundle = "glyphs",
+    metric: str = LATENCY,
+    reward: str = "dominance",
+    iterations: int = 10_000,
+    seed: int = 0,
+    on_event: Listener = ignore,
+) -> dict[str, Any]:
+    """Trains the paper's generator for one device and reports what it answers to ten budgets; see `nagsdk.generator.paper`.
 
-    Each budget is answered three times: by inference (the most accurate of 64 samples that holds it), by the
-    most accurate of everything sampled in training, and by as many random architectures. Top-1 is predicted,
-    null where nothing holds the budget.
+    Args:
+        device: Id or alias of a device with a cost model; see `nagsdk.api.deploy`.
+        bundle: Name or folder of a bundle, or a bundle.
+        metric: ``latency``, ``size`` or ``macs``.
+        reward: ``dominance`` (the paper's), ``mnasnet`` or ``tunas``.
+        iterations: Of policy gradient.
+        seed: Of everything random.
+        on_event: Receives progress.
+
+    Returns:
+        Settings, and for each budget three answers: by inference (the most accurate of 64 samples that holds
+        it), the most accurate of everything sampled in training, and of as many random architectures. Top-1 is
+        predicted, null where nothing holds the budget.
     """
-    from nagsdk.generator.paper import train_paper as train
+    from nagsdk.generator.paper import REWARDS, PaperRecipe, train_paper
 
+    for value, known in ((metric, METRICS), (reward, REWARDS)):
+        if value not in known:
+            raise UsageError(f"{value!r} cannot be trained for.", f"Known: {', '.join(known)}.")
+    bench = Workbench(device, bundle, Overrides(), on_event)
+    recipe = PaperRecipe(iterations=iterations, reward=reward)
     space, predictor = bench.bundle.space, bench.bundle.predictor
     table = bench.table(metric, bench.require_cost_model() if metric == LATENCY else None)
-    found = train(space, predictor, [table], recipe, seed, listener)
+    found = train_paper(space, predictor, [table], recipe, seed, on_event)
     positions = np.linspace(0, 1, _BUDGETS + 1)[1:]
     limits = (found.low + positions[:, None] * (found.high - found.low))[:, 0]
     codes = found.infer(positions, _SAMPLES, seed)

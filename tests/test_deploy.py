@@ -36,6 +36,7 @@ from nagsdk.events import Notice
 from nagsdk.files import sha256
 from nagsdk.generator import searches
 from nagsdk.manifest import read_manifest
+from nagsdk.training import train_paper_generator
 from tests.simulated import SimulatedBackend, SimulatedSession
 
 
@@ -440,13 +441,13 @@ def test_the_frontier_as_data_and_as_a_picture(simulate, tmp_path):
 
 def test_the_papers_recipe_reports_beside_random_search(simulate):
     simulate()
-    report = nagsdk.api.train_paper_generator(device="board", metric="macs", iterations=5)
+    report = train_paper_generator(device="board", metric="macs", iterations=5)
     assert report["settings"]["iterations"] == 5 and len(report["budgets"]) == 10
     last = report["budgets"][-1]
     assert last["random"]["predicted_top1"] > report["budgets"][0]["random"]["predicted_top1"]
     assert last["best_sampled"]["architecture"].startswith("mbv3:") and last["greedy_holds"]
     with pytest.raises(UsageError, match="cannot be trained for"):
-        nagsdk.api.train_paper_generator(device="board", reward="fame")
+        train_paper_generator(device="board", reward="fame")
 
 
 def test_a_calibration_that_ran_out_of_time_does_not_replace_a_better_one(world):

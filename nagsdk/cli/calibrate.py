@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from nagsdk.cli import output as o
@@ -13,10 +15,7 @@ from nagsdk.cli import output as o
     o.bundle_option,
     click.option("--samples", default=30, show_default=True, type=click.IntRange(5, 1000), help="Reference architectures to measure."),
     click.option("--within", "within_s", type=o.Seconds(), metavar="TIME", help="Stop measuring after so long, such as 60s or 2min."),
-    o.threads_option,
-    o.batch_option,
-    o.precision_option,
-    o.serial_option,
+    o.device_settings,
     o.seed_option,
     click.option("--plot", type=click.Path(dir_okay=False), help="Draw predicted against measured (.svg, .png, .pdf)."),
     o.json_option,
@@ -26,13 +25,10 @@ def command(
     bundle: str,
     samples: int,
     within_s: float | None,
-    threads: int | None,
-    batch: int | None,
-    precision: str | None,
-    serial: str | None,
     seed: int,
     plot: str | None,
     as_json: bool,
+    **settings: Any,
 ) -> None:
     """Fit the cost model of a device from a few measured reference architectures.
 
@@ -46,13 +42,10 @@ def command(
             bundle=bundle,
             samples=samples,
             within_s=within_s,
-            threads=threads,
-            batch=batch,
-            precision=precision,
-            serial=serial,
             seed=seed,
             plot=plot,
             on_event=listener,
+            **settings,
         )
     if as_json:
         o.print_json(summary)

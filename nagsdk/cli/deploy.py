@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from nagsdk.cli import output as o
@@ -17,10 +19,7 @@ from nagsdk.cli import output as o
     o.timing_only_option,
     o.strategy_option,
     o.resolution_option,
-    o.threads_option,
-    o.batch_option,
-    o.precision_option,
-    o.serial_option,
+    o.device_settings,
     click.option("--confidence", default=0.9, show_default=True, help="How sure a prediction must be before it is tried."),
     click.option("--require-verified", is_flag=True, help="Refuse to deploy for a device that is not there (exit code 6)."),
     o.seed_option,
@@ -29,6 +28,7 @@ from nagsdk.cli import output as o
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     device: str,
     budget: tuple[str, ...],
     bundle: str,
@@ -37,14 +37,11 @@ def command(
     timing_only: bool,
     strategy: str,
     resolution: int | None,
-    threads: int | None,
-    batch: int | None,
-    precision: str | None,
-    serial: str | None,
     confidence: float,
     require_verified: bool,
     seed: int,
     as_json: bool,
+    **settings: Any,
 ) -> None:
     """Leave a measured model file that holds a budget on a device.
 
@@ -64,13 +61,10 @@ def command(
             timing_only=timing_only,
             strategy=strategy,
             resolution=resolution,
-            threads=threads,
-            batch=batch,
-            precision=precision,
-            serial=serial,
             require_verified=require_verified,
             seed=seed,
             on_event=listener,
+            **settings,
         )
     if as_json:
         o.print_json(deployment.to_dict())

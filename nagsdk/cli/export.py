@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from nagsdk.cli import output as o
@@ -15,10 +17,7 @@ from nagsdk.cli import output as o
     click.option("--output", required=True, type=click.Path(), help="Folder to leave the model in."),
     o.images_option,
     o.timing_only_option,
-    o.threads_option,
-    o.batch_option,
-    o.precision_option,
-    o.serial_option,
+    o.device_settings,
     o.json_option,
 )
 def command(
@@ -28,11 +27,8 @@ def command(
     output: str,
     images: str | None,
     timing_only: bool,
-    threads: int | None,
-    batch: int | None,
-    precision: str | None,
-    serial: str | None,
     as_json: bool,
+    **settings: Any,
 ) -> None:
     """Write the model file of one given architecture, checked against torch but not timed."""
     from nagsdk import api
@@ -45,11 +41,8 @@ def command(
             output=output,
             images=images,
             timing_only=timing_only,
-            threads=threads,
-            batch=batch,
-            precision=precision,
-            serial=serial,
             on_event=listener,
+            **settings,
         )
     if as_json:
         o.print_json(deployment.to_dict())

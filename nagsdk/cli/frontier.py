@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from nagsdk.cli import output as o
@@ -18,10 +20,7 @@ from nagsdk.cli import output as o
     click.option("--points", type=click.IntRange(2, 10_000), default=100, show_default=True, help="Budgets."),
     click.option("--plot", type=click.Path(dir_okay=False), help="Draw a picture: .svg, .png or .pdf (needs nagsdk[report])."),
     o.resolution_option,
-    o.threads_option,
-    o.batch_option,
-    o.precision_option,
-    o.serial_option,
+    o.device_settings,
     o.seed_option,
     o.json_option,
 )
@@ -33,12 +32,9 @@ def command(
     points: int,
     plot: str | None,
     resolution: int | None,
-    threads: int | None,
-    batch: int | None,
-    precision: str | None,
-    serial: str | None,
     seed: int,
     as_json: bool,
+    **settings: Any,
 ) -> None:
     """What accuracy is to be had for every budget, from the cheapest to the dearest architecture.
 
@@ -55,12 +51,9 @@ def command(
             plot=plot,
             bundle=bundle,
             resolution=resolution,
-            threads=threads,
-            batch=batch,
-            precision=precision,
-            serial=serial,
             seed=seed,
             on_event=listener,
+            **settings,
         )
     if as_json:
         o.print_json(rows)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from nagsdk.cli import output as o
@@ -17,10 +19,7 @@ from nagsdk.cli import output as o
     o.bundle_option,
     o.strategy_option,
     o.resolution_option,
-    o.threads_option,
-    o.batch_option,
-    o.precision_option,
-    o.serial_option,
+    o.device_settings,
     click.option("--confidence", default=0.9, show_default=True, help="How sure the cost model must be that the budget holds."),
     o.seed_option,
     o.json_option,
@@ -34,13 +33,10 @@ def command(
     bundle: str,
     strategy: str,
     resolution: int | None,
-    threads: int | None,
-    batch: int | None,
-    precision: str | None,
-    serial: str | None,
     confidence: float,
     seed: int,
     as_json: bool,
+    **settings: Any,
 ) -> None:
     """The best architecture for a budget, by inference, without measuring.
 
@@ -64,12 +60,9 @@ def command(
                 bundle=bundle,
                 strategy=strategy,
                 resolution=resolution,
-                threads=threads,
-                batch=batch,
-                precision=precision,
-                serial=serial,
                 seed=seed,
                 on_event=listener,
+                **settings,
             )
         ]
     if as_json:

@@ -46,13 +46,13 @@ def train(
     """
     if (recipe == "universal") != (output is not None):
         raise click.UsageError("Give --output with the recipe universal, and only with it.")
-    from nagsdk import api
+    from nagsdk import training
 
     with o.listening() as listener:
         if output is not None:
-            report = api.train_generator(bundle=bundle, output=output, seed=seed, on_event=listener)
+            report = training.train_generator(bundle=bundle, output=output, seed=seed, on_event=listener)
         else:
-            report = api.train_paper_generator(
+            report = training.train_paper_generator(
                 device=device, bundle=bundle, metric=metric, reward=reward, iterations=iterations, seed=seed, on_event=listener
             )
     if as_json:

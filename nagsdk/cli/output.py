@@ -42,10 +42,6 @@ strategy_option = click.option(
     help="How architectures are found: nag, lookup, nsga2, evolution, random, or a plugin's.",
 )
 bundle_option = click.option("--bundle", default="glyphs", show_default=True, help="Name of a bundle or its folder.")
-threads_option = click.option("--threads", type=click.IntRange(1, 1024), help="Threads of one inference [default: the device's].")
-batch_option = click.option("--batch", type=click.IntRange(1, 4096), help="Images of one inference [default: the device's].")
-precision_option = click.option("--precision", help="Such as fp32 or fp16 [default: the device's].")
-serial_option = click.option("--serial", help="Which of several attached phones, or host:port of one [default: ANDROID_SERIAL].")
 resolution_option = click.option("--resolution", type=int, help="Pin the input size in pixels.")
 seed_option = click.option("--seed", default=0, show_default=True, help="Seed of every random choice.")
 images_option = click.option(
@@ -72,6 +68,14 @@ def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
         return function
 
     return apply
+
+
+device_settings = options(
+    click.option("--threads", type=click.IntRange(1, 1024), help="Threads of one inference [default: the device's]."),
+    click.option("--batch", type=click.IntRange(1, 4096), help="Images of one inference [default: the device's]."),
+    click.option("--precision", help="Such as fp32 or fp16 [default: the device's]."),
+    click.option("--serial", help="Which of several attached phones, or host:port of one [default: ANDROID_SERIAL]."),
+)
 
 
 @contextmanager

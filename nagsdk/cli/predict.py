@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from nagsdk.cli import output as o
@@ -13,10 +15,7 @@ from nagsdk.cli import output as o
     click.option("--archs", type=click.Path(exists=True, dir_okay=False), help="CSV file with the columns ks, e, d, r."),
     click.option("--device", help="Predict the latency on this device too."),
     o.bundle_option,
-    o.threads_option,
-    o.batch_option,
-    o.precision_option,
-    o.serial_option,
+    o.device_settings,
     o.json_option,
 )
 def command(
@@ -24,11 +23,8 @@ def command(
     archs: str | None,
     device: str | None,
     bundle: str,
-    threads: int | None,
-    batch: int | None,
-    precision: str | None,
-    serial: str | None,
     as_json: bool,
+    **settings: Any,
 ) -> None:
     """Accuracy and cost of given architectures, by the models alone.
 
@@ -44,11 +40,8 @@ def command(
             table=archs,
             device=device,
             bundle=bundle,
-            threads=threads,
-            batch=batch,
-            precision=precision,
-            serial=serial,
             on_event=listener,
+            **settings,
         )
     if as_json:
         o.print_json([r.to_dict() for r in results])
