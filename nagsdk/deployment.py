@@ -28,7 +28,7 @@ from nagsdk.manifest import HELD, MISSED, Measured, Result
 from nagsdk.workbench import Workbench
 
 MOST_ROUNDS = 5
-ENOUGH_USED = 0.92
+ENOUGH_USED = 0.95
 _PARITY_IMAGES = 4
 _THROTTLED = "The device slowed itself down for heat or power while it was measured; cool it, or let it rest, and deploy again."
 _DISTURBED = (
