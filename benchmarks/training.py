@@ -77,16 +77,16 @@ def void(_: object) -> None:
 
 
 def timed(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:
-    """Seconds of every step in every round; one round more warms up."""
+    """Processor seconds of every step in every round, which other work on the machine disturbs least; one round more warms up."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     order = list(steps)
     for number in range(rounds + 1):
         random.Random(number).shuffle(order)
         for name in order:
-            began = time.perf_counter()
+            began = time.process_time()
             steps[name]()
             if number:
-                seconds[name].append(time.perf_counter() - began)
+                seconds[name].append(time.process_time() - began)
     return {name: np.array(values) for name, values in seconds.items()}
 
 
@@ -117,12 +117,12 @@ def breakdown(space: str, batches: ArrayBatches, codes: Codes, resolution: int, 
     parts = dict.fromkeys(("images", "forward", "backward", "optimiser", "average"), 0.0)
 
     def spent(name: str, began: float) -> float:
-        now = time.perf_counter()
+        now = time.process_time()
         parts[name] += now - began
         return now
 
     for step in range(rounds):
-        now = time.perf_counter()
+        now = time.process_time()
         images, labels = batches(step, resolution)
         now = spent("images", now)
         optimizer.zero_grad()

@@ -78,7 +78,7 @@ class Source:
             test = self.bundle.test_set(resolution)
             assert test is not None
             inputs, labels = torch.from_numpy(test.inputs), torch.from_numpy(test.labels)
-            return list(zip(inputs.split(_PORTION), labels.split(_PORTION), strict=True))
+            return list(zip(torch.split(inputs, _PORTION), torch.split(labels, _PORTION), strict=True))
 
         return pictures
 

@@ -37,7 +37,7 @@ class Curves:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as error:
                 raise UsageError("TensorBoard is not installed.", "Run: pip install 'nagsdk[tensorboard]'.") from error
-            self.board = SummaryWriter(str(tensorboard))  # type: ignore[no-untyped-call]
+            self.board = SummaryWriter(str(tensorboard))
         self.before, self.total = 0, 0
         self.lines: list[str] = []
 

@@ -91,8 +91,11 @@ def space_of(name: str, classes: int) -> MobileNetV3Space:
     try:
         if path.suffix != ".json" or path.stat().st_size > _MOST_SPACE_FILE:
             raise ValueError("it is no JSON file of less than a megabyte")
-        definition = json.loads(path.read_text("utf-8"))
-        return replace(MobileNetV3Space.from_dict(definition), classes=classes)
+        space = replace(MobileNetV3Space.from_dict(json.loads(path.read_text("utf-8"))), classes=classes)
+        # What is no space fails here, and not in the middle of a training.
+        Supernet(space)
+        [space.macs(a) for a in space.decode(extremes(space))]
+        return space
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UsageError(f"{name!r} is no search space: {error}.", f"Give {', '.join(SPACES)}, or a JSON file.") from error
 
@@ -156,10 +159,11 @@ class TrainingRun:
         self.preprocessing = preprocessing_of(space)
         self.side = square_side(space, self.preprocessing)
         images = len(parts["train"].labels)
-        if not ranks.count <= plan.batch <= images or plan.batch % ranks.count:
+        # Batch normalisation needs two images in every process.
+        if not 2 * ranks.count <= plan.batch <= images or plan.batch % ranks.count:
             raise UsageError(
                 f"A batch of {plan.batch} does not suit {images} training images and {ranks.count} processes.",
-                f"Give one of at most {images} that {ranks.count} divides.",
+                f"Give one from {2 * ranks.count} to {images} that {ranks.count} divides.",
             )
         steps = max(1, plan.epochs * (images // plan.batch))
         rate = _RATE * (plan.batch / _RATE_BATCH) ** 0.5

@@ -124,7 +124,7 @@ class ArrayBatches:
 
 
 def prepare(images: NDArray[np.uint8], resolution: int, preprocessing: Preprocessing) -> Tensor:
-    """`Preprocessing.apply` for many square images at once; pixels agree with Pillow's within one grey level.
+    """`Preprocessing.apply` for many square images at once; pixels agree with Pillow's within one grey level, or two where images are enlarged.
 
     Args:
         images: uint8, shape (n, side, side, 3).
@@ -134,7 +134,8 @@ def prepare(images: NDArray[np.uint8], resolution: int, preprocessing: Preproces
     Returns:
         float32, shape (n, 3, resolution, resolution), channels last in memory.
     """
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
+    # Files are mapped read-only, which torch would warn of.
+    pixels = torch.from_numpy(np.require(images, requirements="W")).permute(0, 3, 1, 2)
     side = round(resolution / preprocessing.crop_fraction)
     if pixels.shape[-1] != side:
         pixels = functional.interpolate(pixels, (side, side), mode="bilinear", antialias=True)

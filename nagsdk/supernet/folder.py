@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ class ImageFolder:
         """Images of every class, for each part."""
         return {name: np.bincount(part.labels, minlength=len(self.classes)).tolist() for name, part in self.parts.items()}
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """First 16 hexadecimal digits of a SHA-256 over names, labels, lengths and times of all files."""
         digest = hashlib.sha256()
@@ -88,6 +89,8 @@ class _Finder:
                 continue
             if path.is_dir():
                 yield from self._images(path, above | {here})
+            elif path.is_symlink() and not path.exists():
+                self.loops.append(path)
             elif path.suffix.lower() in SUFFIXES:
                 yield path
             else:
@@ -95,7 +98,7 @@ class _Finder:
 
     def notes(self) -> tuple[str, ...]:
         """For people."""
-        loops = f"Symbolic links that lead back to a folder above them were not followed: {some(self.loops)}." if self.loops else ""
+        loops = f"Symbolic links that lead nowhere, or back to a folder above them, were not followed: {some(self.loops)}." if self.loops else ""
         others = f"{self.others} other files were passed over; images end in {', '.join(SUFFIXES)}." if self.others else ""
         return tuple(note for note in (loops, others) if note)
 

@@ -36,7 +36,7 @@ class Ranks:
         if self.count > 1:
             flat = torch.cat([tensor.flatten() for tensor in tensors])
             distributed.all_reduce(flat)
-            parts = (flat / self.count).split([tensor.numel() for tensor in tensors])
+            parts = torch.split(flat / self.count, [tensor.numel() for tensor in tensors])
             for tensor, part in zip(tensors, parts, strict=True):
                 tensor.copy_(part.view_as(tensor))
 

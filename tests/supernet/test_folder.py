@@ -16,8 +16,9 @@ def test_a_folder_of_classes_is_split_and_always_in_the_same_way(tmp_path):
         path.parent.name == found.classes[label] for p in found.parts.values() for path, label in zip(p.paths, p.labels, strict=True)
     )
     assert scan(tmp_path) == found
+    before = found.fingerprint
     (tmp_path / "azure" / "000.png").write_bytes(b"changed")
-    assert scan(tmp_path).fingerprint != found.fingerprint
+    assert scan(tmp_path).fingerprint != before
 
 
 def test_given_parts_are_kept_and_the_test_is_set_aside_from_val(tmp_path):
@@ -76,9 +77,6 @@ def test_links_that_lead_back_and_other_files_are_told(tmp_path):
     (tmp_path / "brick" / "self").symlink_to(tmp_path / "brick")
     (tmp_path / "brick" / "notes.txt").write_text("x")
     (tmp_path / "brick" / "round.png").symlink_to(tmp_path / "brick" / "round.png")
-    with pytest.raises(DataError, match=r"brick/round\.png"):
-        scan(tmp_path)
-    (tmp_path / "brick" / "round.png").unlink()
     found = scan(tmp_path)
     assert sum(map(sum, found.counts().values())) == 12
-    assert "lead back" in found.notes[0] and "back" in found.notes[0] and "1 other files" in found.notes[1]
+    assert all(name in found.notes[0] for name in ("azure/back", "brick/self", "brick/round.png")) and "1 other files" in found.notes[1]
