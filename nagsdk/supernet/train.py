@@ -249,4 +249,6 @@ def optimizer_of(supernet: Supernet, recipe: TrainRecipe) -> torch.optim.Optimiz
     for name, parameter in supernet.named_parameters():
         # The kernel transformations begin as identities: decay would pull them to zero.
         (free if parameter.ndim < 2 or ".transforms." in name else decayed).append(parameter)
-    return torch.optim.AdamW([{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}])
+    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    # One kernel for all: a supernet has hundreds of small tensors, and the others cost a tenth of a step.
+    return torch.optim.AdamW(groups, fused=True)
