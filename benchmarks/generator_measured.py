@@ -34,7 +34,7 @@ def measured(bundle: Bundle, code: Codes) -> float:
     (architecture,) = bundle.space.decode(code[None])
     test = bundle.test_set(architecture.resolution)
     assert test is not None
-    return top1(bundle.subnet(architecture), torch.from_numpy(test.inputs), torch.from_numpy(test.labels))
+    return top1(bundle.subnet(architecture), [(torch.from_numpy(test.inputs), torch.from_numpy(test.labels))])
 
 
 def main() -> None:

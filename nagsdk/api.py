@@ -45,6 +45,8 @@ def deploy(
     precision: str | None = None,
     serial: str | None = None,
     require_verified: bool = False,
+    finetune: int = 0,
+    data: str | Path | None = None,
     seed: int = 0,
     on_event: Listener = ignore,
 ) -> Deployment:
@@ -65,6 +67,8 @@ def deploy(
         precision: Of weights and arithmetic, such as ``"fp16"``, likewise.
         serial: Which of several attached phones is meant, or ``"host:port"`` of one that listens there.
         require_verified: Refuses to deploy for a device that is not there.
+        finetune: Epochs that the chosen subnet is trained more on `data`, taught by the largest network; see docs/training.md.
+        data: Folder of images with the bundle's classes; see `nagsdk.own_data.train`.
         seed: Of every random choice.
         on_event: Receives progress.
 
@@ -79,6 +83,8 @@ def deploy(
     wanted = _together(budget)
     if not wanted:
         raise UsageError("No budget was given.", "Give one or more, such as 80ms.")
+    if (finetune > 0) != (data is not None) or finetune < 0 or (finetune and timing_only):
+        raise UsageError("Fine-tuning needs a number of epochs and a folder of images.", "Give --finetune N and --data DIR, or neither.")
     timed = any(b.metric == LATENCY for b in wanted)
     bench = Workbench(device, bundle, Overrides(threads, batch, precision, serial), on_event)
     if require_verified and not bench.presence.available:
@@ -88,6 +94,10 @@ def deploy(
     deployer = Deployer(bench, None if images is None else Path(images), timing_only, resolution, seed, host().strategies.get(strategy))
     deployer.check()
     check_replaceable(folder, MANIFEST)
+    if data is not None:
+        from nagsdk.own_images import Source, Tuner
+
+        deployer.tuner = Tuner(Source.of(bench.bundle, data, on_event=on_event), finetune, seed, on_event)
     sweep(folder.parent)
     if timed and bench.presence.available:
         bench.settle_rewrite()

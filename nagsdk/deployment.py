@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ from nagsdk.generator.strategy import Strategy
 from nagsdk.graph.parity import check
 from nagsdk.manifest import HELD, MISSED, Measured, Result
 from nagsdk.workbench import Workbench
+
+if TYPE_CHECKING:
+    from nagsdk.own_images import Tuner
 
 MOST_ROUNDS = 5
 ENOUGH_USED = 0.95
@@ -73,6 +76,7 @@ class Round:
         first: The session that looked.
         second: The fresh session that confirmed; None where the first already missed.
         used: Share of the limit that was used, by the session that counts.
+        promised: The result before anything was measured.
     """
 
     result: Result
@@ -80,6 +84,7 @@ class Round:
     first: Measurement
     second: Measurement | None = None
     used: float = 0.0
+    promised: Result | None = None
 
     @property
     def sessions(self) -> list[Measurement]:
@@ -117,6 +122,7 @@ class Deployer:
         resolution: Pinned input size.
         seed: Of every random choice.
         strategy: How architectures are found.
+        tuner: Trains what was found a little more; None leaves it as the supernet taught it.
         rounds: What was measured so far.
         tried: What was built so far.
     """
@@ -127,6 +133,7 @@ class Deployer:
     resolution: int | None = None
     seed: int = 0
     strategy: Strategy = field(default_factory=Nag)
+    tuner: Tuner | None = None
     rounds: list[Round] = field(default_factory=list)
     tried: set[Architecture] = field(default_factory=set)
 
@@ -144,8 +151,13 @@ class Deployer:
         if not self.timing_only:
             self.bench.bundle.recalibration_images(min(self.bench.bundle.space.resolutions), self.images)
 
-    def build(self, architecture: Architecture, folder: Path) -> Built:
+    def build(self, architecture: Architecture, folder: Path, tuner: Tuner | None = None) -> Built:
         """Cuts out, recalibrates and exports a subnet, and checks the file against torch.
+
+        Args:
+            architecture: Of the subnet.
+            folder: Where to leave the file.
+            tuner: Trains the subnet before it is exported.
 
         Raises:
             DeviceError: The runtime refuses the file or computes something else.
@@ -158,6 +170,8 @@ class Deployer:
         bundle, resolution = self.bench.bundle, architecture.resolution
         images = None if self.timing_only else bundle.recalibration_images(resolution, self.images)
         subnet = extract(bundle.supernet, architecture) if images is None else bundle.subnet(architecture, images)
+        if tuner is not None:
+            tuner.tune(subnet)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"model{self.bench.backend.suffix}"
         self.bench.backend.export(trace(subnet, resolution, self.bench.device.batch), path, self.bench.device, images)
@@ -236,6 +250,23 @@ class Deployer:
             )
         return best or self.rounds[-1]
 
+    def refine(self, outcome: Round | Unmeasured, budgets: Sequence[Budget], folder: Path) -> Round | Unmeasured:
+        """Fine-tunes what the loop found; the new file is measured like any candidate, and its verdict is the one that counts.
+
+        Args:
+            outcome: Of `run`, not missed.
+            budgets: What must hold, all at once.
+            folder: Where the file is built.
+        """
+        assert self.tuner is not None
+        built = self.build(outcome.built.architecture, folder, self.tuner)
+        if isinstance(outcome, Unmeasured):
+            return Unmeasured(outcome.result, built)
+        assert outcome.promised is not None
+        exact = max(0.0 if b.metric == LATENCY else _exact_share(outcome.result, built, b) for b in budgets)
+        self.rounds.append(self._measure(outcome.promised, built, budgets, exact))
+        return self.rounds[-1]
+
     def _aim(self, limits: Floats, timed: NDArray[np.bool_], slowdown: float, tables: Sequence[AdditiveTable]) -> Floats:
         """What to generate for: less than the limits on a device that is slowed down, but something."""
         if slowdown == 1:
@@ -267,7 +298,7 @@ class Deployer:
         timed = [b for b in budgets if b.metric == LATENCY]
         percentile = timed[0].percentile if timed else 50.0
         first = self.time(built)
-        turn = Round(result, built, first, used=max([exact, *(figure(first, b.percentile) / b.limit for b in timed)]))
+        turn = Round(result, built, first, used=max([exact, *(figure(first, b.percentile) / b.limit for b in timed)]), promised=result)
         if turn.used > 1:
             turn.result = replace(result, verdict=MISSED, measured=measured(first, percentile), warnings=_warnings(result, first))
             return turn

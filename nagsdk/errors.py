@@ -5,6 +5,7 @@
     │   ├── BudgetError            a budget that is no budget
     │   ├── ArchitectureError      an architecture outside its space
     │   ├── UnknownNameError       no device, bundle or plugin of that name
+    │   ├── DataError              a folder of images that nothing can be trained on
     │   └── OutputError            the output folder cannot be written (rights, disk space)
     ├── InfeasibleError         3  no architecture of the space holds the budget
     ├── DeviceError             4  the device, its runtime or its plugin failed
@@ -76,6 +77,10 @@ class UnknownNameError(UsageError):
         near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
         hint = f"Did you mean {' or '.join(near)}? " if near else ""
         return cls(f"There is no {kind} named {name!r}.", f"{hint}Known: {', '.join(names)}.")
+
+
+class DataError(UsageError):
+    """A folder of images that nothing can be trained or measured on."""
 
 
 class OutputError(UsageError):

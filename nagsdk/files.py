@@ -83,7 +83,7 @@ def check_replaceable(folder: Path, marker: str) -> None:
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file.", "Name a folder with --output.")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / marker).is_file():
-        raise OutputError(f"{folder} holds files that are not a deployment.", "Name an empty or new folder with --output.")
+        raise OutputError(f"{folder} holds other files.", "Name an empty or new folder with --output.")
     with writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=PARTIAL):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+MOST_PIXELS = 89 * 10**6
+_DEEP = 2**16
 
 
 @dataclass(frozen=True)
@@ -41,20 +43,64 @@ class Preprocessing:
 
     def apply(self, images: Sequence[Image], resolution: int) -> NDArray[np.float32]:
         """Normalised pixels of Pillow images, float32, shape (n, 3, resolution, resolution)."""
-        pixels = np.stack([self._crop(image, resolution) for image in images])
+        pixels = np.stack([crop(image, round(resolution / self.crop_fraction), resolution) for image in images])
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         scaled: NDArray[np.float32] = (pixels.astype(np.float32) / np.float32(255) - mean) / std
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
-    def _crop(self, image: Image, resolution: int) -> NDArray[np.uint8]:
-        from PIL.Image import Resampling
 
-        side = round(resolution / self.crop_fraction)
-        width, height = image.size
-        scale = side / min(width, height)
-        resized = image.convert("RGB").resize((max(side, round(width * scale)), max(side, round(height * scale))), Resampling.BILINEAR)
-        left, top = (resized.width - resolution) // 2, (resized.height - resolution) // 2
-        return np.asarray(resized.crop((left, top, left + resolution, top + resolution)))
+def crop(image: Image, side: int, resolution: int) -> NDArray[np.uint8]:
+    """The centre of an image whose shorter side was resized: uint8, shape (resolution, resolution, 3).
+
+    Args:
+        image: Of any mode.
+        side: Of the shorter side after resizing, in pixels.
+        resolution: Side of the centre that is kept, at most `side`.
+    """
+    from PIL.Image import Resampling
+
+    width, height = image.size
+    scale = side / min(width, height)
+    resized = to_rgb(image).resize((max(side, round(width * scale)), max(side, round(height * scale))), Resampling.BILINEAR)
+    left, top = (resized.width - resolution) // 2, (resized.height - resolution) // 2
+    return np.asarray(resized.crop((left, top, left + resolution, top + resolution)))
+
+
+def to_rgb(image: Image) -> Image:
+    """An image in RGB; 16-bit greys are scaled, which Pillow's own conversion clips to white.
+
+    Raises:
+        ValueError: Its values have no known range.
+    """
+    if not image.mode.startswith(("I", "F")):
+        return image.convert("RGB")
+    from PIL.Image import fromarray
+
+    values = np.asarray(image)
+    if image.mode == "F" or values.min() < 0 or values.max() >= _DEEP:
+        raise ValueError("its pixels are not whole numbers of 8 or 16 bits")
+    return fromarray((values.astype(np.uint32) // (_DEEP // 256)).astype(np.uint8)).convert("RGB")
+
+
+def read_image(path: Path) -> Image:
+    """A whole image of a file, upright and in RGB.
+
+    Raises:
+        ValueError: It is larger than any camera's, or its pixels have no known range.
+        OSError: It cannot be read, is no image, or is torn.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as opened:
+            if opened.width * opened.height > MOST_PIXELS:
+                raise ValueError(f"it is too large: {opened.width} x {opened.height} pixels, {MOST_PIXELS // 10**6} million at most")
+            return to_rgb(ImageOps.exif_transpose(opened))
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"it is too large: {error}") from error
+    except (SyntaxError, EOFError, IndexError, TypeError, KeyError) as error:
+        # What decoders of damaged files raise besides.
+        raise OSError(f"it is damaged: {error}") from error
 
 
 def cut_tiles(sheet: Path, tile: int, count: int) -> list[Image]:
@@ -79,18 +125,16 @@ def read_folder(folder: Path, most: int) -> Iterator[Image]:
     Raises:
         ImagesMissingError: There is no folder, or no readable image in it.
     """
-    from PIL import Image, UnidentifiedImageError
-
     if not folder.is_dir():
         raise ImagesMissingError(f"{folder} is no folder.", "Name a folder of JPEG, PNG, WebP or BMP images with --images.")
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     found = 0
     for path in paths[:: max(1, len(paths) // most)][:most]:
         try:
-            with Image.open(path) as opened:
-                yield opened.convert("RGB")
-        except (UnidentifiedImageError, OSError, Image.DecompressionBombError, ValueError):
+            image = read_image(path)
+        except (OSError, ValueError):
             continue
+        yield image
         found += 1
     if found == 0:
         raise ImagesMissingError(

@@ -42,11 +42,17 @@ def publish(deployer: Deployer, budgets: Sequence[Budget], model: CostModel | No
     with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
         with writing(Path(work)):
             outcome = deployer.run(budgets, model, Path(work))
+            tuned: dict[str, Any] | None = None
+            if deployer.tuner is not None and not (isinstance(outcome, Round) and outcome.result.verdict == MISSED):
+                before = deployer.evaluate(outcome.built)
+                outcome = deployer.refine(outcome, budgets, Path(work) / "tuned")
+                tuned = {**deployer.tuner.to_dict(), "top1_before": before.top1}
         details = {
             "cost_model": None if model is None else {"source": model.source, "device": model.device, **model.accuracy, **model.facts},
             "protocol": PROTOCOL.to_dict(),
             "strategy": deployer.strategy.id,
             "generator": asdict(deployer.bench.generator.card) if isinstance(deployer.strategy, Nag) else None,
+            "finetuned": tuned,
             "rounds": [turn.to_dict() for turn in deployer.rounds],
         }
         if isinstance(outcome, Round) and outcome.result.verdict == MISSED:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -78,6 +79,13 @@ device_settings = options(
 )
 
 
+data_argument = click.argument("data", type=click.Path(file_okay=False))
+skip_broken_option = click.option("--skip-broken", is_flag=True, help="Leave images out that cannot be decoded, instead of refusing.")
+generator_option = click.option(
+    "--generator/--no-generator", default=True, show_default=True, help="Train the bundle's generator at the end (ten minutes)."
+)
+
+
 @contextmanager
 def listening() -> Iterator[Listener]:
     """A listener for progress: bars on a terminal, only warnings elsewhere. Everything goes to standard error."""
@@ -85,14 +93,14 @@ def listening() -> Iterator[Listener]:
         yield _warn
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.table import Column
     from rich.text import Text
 
     console = Console(stderr=True)
     # Architectures are long, and what devices tell is no markup.
     told = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, max_width=48, overflow="ellipsis"))
-    columns = (SpinnerColumn(), told, BarColumn(), TimeElapsedColumn())
+    columns = (SpinnerColumn(), told, BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         tasks = []
 
@@ -113,6 +121,11 @@ def listening() -> Iterator[Listener]:
 def _warn(event: Event) -> None:
     if isinstance(event, Notice) and event.warning:
         click.echo(f"Warning: {event.text}", err=True)
+
+
+def speaks() -> bool:
+    """Whether this process prints results: of those that torchrun started, the first."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def print_json(content: object) -> None:

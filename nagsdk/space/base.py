@@ -128,8 +128,8 @@ class SearchSpace(ABC):
             codes[:, 0] = self.resolution_index(resolution)
         return self._deactivate(codes)
 
-    def mutate(self, codes: Codes, rng: np.random.Generator, probability: float) -> Codes:
-        """Redraws every decision with `probability`; decisions that become active are drawn anew."""
+    def mutate(self, codes: Codes, rng: np.random.Generator, probability: float | NDArray[np.float64]) -> Codes:
+        """Redraws every decision with `probability`, one for all or of shape (n, 1); decisions that become active are drawn anew."""
         fresh = rng.integers(0, self.sizes, codes.shape, dtype=np.int8)
         redraw = (rng.random(codes.shape) < probability) | (codes < 0)
         return self._deactivate(np.where(redraw, fresh, codes).astype(np.int8))

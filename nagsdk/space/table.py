@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nagsdk.architecture import Architecture
 from nagsdk.errors import ArchitectureError
+from nagsdk.files import write_atomically
 from nagsdk.space.base import Codes, _values
 from nagsdk.space.mobilenet_v3 import BlockChoice, MobileNetV3Space
 
@@ -121,3 +124,23 @@ class _Checker:
         found = np.fromiter((index.get(text.strip(), -1) for text in self.table["r"]), dtype=np.int8, count=len(self.lines))
         self.refuse(found < 0, "r", lambda _: "not a resolution of this space.", f"Legal resolutions: {_values(space.resolutions)}.")
         return found
+
+
+def write_architectures(path: Path, space: MobileNetV3Space, architectures: Sequence[Architecture], **columns: Sequence[object]) -> None:
+    """Writes what `read_architectures` reads.
+
+    Args:
+        path: CSV file, replaced atomically.
+        space: The architectures' own.
+        architectures: One per row.
+        **columns: Further columns by name, one value per row.
+    """
+    lines = io.StringIO(newline="")
+    writer = csv.writer(lines)
+    writer.writerow((*COLUMNS, *columns))
+    for architecture, *values in zip(architectures, *columns.values(), strict=True):
+        chosen = [space.block_choice(c) if (c := architecture.code[b.decision]) >= 0 else (0, 0) for b in space.blocks]
+        kernels, expansions = ("".join(map(str, column)) for column in zip(*chosen, strict=True))
+        depths = "".join(map(str, space.settings(architecture).depths))
+        writer.writerow((kernels, expansions, depths, architecture.resolution, *values))
+    write_atomically(path, lines.getvalue().encode())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save_file
+from safetensors.torch import load, save, save_file
 from torch import Tensor
 
 from nagsdk.errors import DamagedBundleError
@@ -33,6 +33,13 @@ def save_supernet(supernet: Supernet, path: Path) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def half(supernet: Supernet) -> bytes:
+    """Weights as float16 safetensors; running statistics stay float32, for variances may leave float16's range."""
+    state = {name: tensor for name, tensor in supernet.state_dict().items() if not name.endswith("num_batches_tracked")}
+    stored = {name: (tensor if "running_" in name else tensor.to(torch.float16)).contiguous().cpu() for name, tensor in state.items()}
+    return save(stored, metadata={"space": supernet.space.fingerprint})
 
 
 def load_supernet(space: MobileNetV3Space, content: bytes) -> Supernet:

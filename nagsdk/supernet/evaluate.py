@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -14,21 +14,26 @@ from nagsdk.architecture import Architecture
 from nagsdk.events import Listener, ignore, stage
 from nagsdk.supernet.extract import extract
 from nagsdk.supernet.network import Supernet
+from nagsdk.supernet.ranks import Ranks
 from nagsdk.supernet.recalibrate import recalibrate
+
+Pictures = Iterable[tuple[Tensor, Tensor]]
 
 
 @torch.no_grad()
-def top1(subnet: nn.Module, images: Tensor, labels: Tensor, batch: int = 256) -> float:
+def top1(subnet: nn.Module, pictures: Pictures) -> float:
     """Share of images whose most likely class is the right one, in percent.
 
     Args:
         subnet: In eval mode.
-        images: Normalised, float32, shape (n, 3, h, w).
-        labels: int64, shape (n,).
-        batch: Images per forward pass.
+        pictures: Batches of normalised images, float32, shape (n, 3, h, w), and labels, int64, shape (n,).
     """
-    parts = zip(torch.split(images, batch), torch.split(labels, batch), strict=True)
-    return 100.0 * sum(int((subnet(x).argmax(1) == y).sum()) for x, y in parts) / len(labels)
+    where = next(subnet.parameters(), torch.empty(0)).device
+    right = count = 0
+    for images, labels in pictures:
+        right += int((subnet(images.to(where)).argmax(1).cpu() == labels).sum())
+        count += len(labels)
+    return 100.0 * right / count
 
 
 def wilson(share: float, count: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -53,8 +58,9 @@ def measure(
     supernet: Supernet,
     architectures: Sequence[Architecture],
     recalibration: Callable[[int], Sequence[Tensor]],
-    validation: Callable[[int], tuple[Tensor, Tensor]],
+    validation: Callable[[int], Pictures],
     on_event: Listener = ignore,
+    ranks: Ranks | None = None,
 ) -> NDArray[np.float64]:
     """Top-1 of many subnets, each with statistics of batch normalisation of its own.
 
@@ -62,24 +68,27 @@ def measure(
         supernet: Where the weights come from.
         architectures: What to measure.
         recalibration: Resolution to normalised batches; see `recalibrate`.
-        validation: Resolution to normalised images and labels; see `top1`.
+        validation: Resolution to labelled batches; see `top1`. It may be asked for several times.
         on_event: Listener of progress.
+        ranks: Processes that share the work.
 
     Returns:
-        Percent, shape (architectures,), in their order.
+        Percent, shape (architectures,), in their order; the same in every process.
     """
-    result = np.empty(len(architectures))
+    ranks = ranks or Ranks()
+    where = supernet.classifier.weight.device
+    result = np.zeros(len(architectures))
     # One resolution after the other: only the pictures of one are held at a time.
-    order = sorted(range(len(architectures)), key=lambda i: architectures[i].resolution)
-    ready: tuple[int, Sequence[Tensor], tuple[Tensor, Tensor]] | None = None
-    with stage(on_event, "Measuring subnets", len(architectures)) as advance:
+    order = sorted(range(len(architectures)), key=lambda i: architectures[i].resolution)[ranks.rank :: ranks.count]
+    ready: tuple[int, Sequence[Tensor], Pictures] | None = None
+    with stage(on_event, "Measuring subnets", len(order)) as advance:
         for done, index in enumerate(order, 1):
             resolution = architectures[index].resolution
             if ready is None or ready[0] != resolution:
                 ready = resolution, recalibration(resolution), validation(resolution)
-            subnet = extract(supernet, architectures[index])
+            subnet = extract(supernet, architectures[index]).to(where)
             subnet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            recalibrate(subnet, ready[1])
-            result[index] = top1(subnet, *ready[2])
-            advance(done, f"{done} of {len(architectures)} subnets")
-    return result
+            recalibrate(subnet, (images.to(where) for images in ready[1]))
+            result[index] = top1(subnet, ready[2])
+            advance(done, f"{done} of {len(order)} subnets")
+    return ranks.sum(result)

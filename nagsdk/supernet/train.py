@@ -1,27 +1,28 @@
-"""Training a supernet: sandwich rule and in-place distillation (Yu et al., BigNAS, ECCV 2020; Cai et al., Once-for-All, ICLR 2020)."""
+"""Training a supernet: sandwich rule and in-place distillation (Yu et al., BigNAS, ECCV 2020), or progressive shrinking (Once-for-All)."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nagsdk.errors import DamagedBundleError, UsageError
+from nagsdk.errors import UsageError
 from nagsdk.events import Advanced, Event, Finished, Listener, Notice, Started, ignore
-from nagsdk.files import write_atomically
 from nagsdk.space.base import Codes, SearchSpace
+from nagsdk.space.mobilenet_v3 import MobileNetV3Space
 from nagsdk.supernet.data import Batches
 from nagsdk.supernet.layers import ElasticBlock
 from nagsdk.supernet.network import Supernet
+from nagsdk.supernet.ranks import Ranks
+from nagsdk.supernet.resume import Average, Identity, load_state, save_state
+from nagsdk.supernet.shrinking import Open, draw, sort_channels
+
+TRAINING = "Training"
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,10 @@ class TrainRecipe:
             a teacher that knows nothing yet only holds the others back.
         seed: Decides resolutions and subnets of every step.
         checkpoint_every: Steps between checkpoints.
+        ema: Share of the running average of the weights that a step keeps; the average is what the training ends in. 0 keeps none.
+        opened: Of progressive shrinking: what may be drawn. No extremes are trained then, but `random_subnets` of these, from the labels
+            and from a teacher. None trains by the sandwich rule.
+        sorts: Whether channels are sorted by importance at the start.
     """
 
     steps: int
@@ -50,6 +55,9 @@ class TrainRecipe:
     largest_first: int = 0
     seed: int = 0
     checkpoint_every: int = 500
+    ema: float = 0.0
+    opened: Open | None = None
+    sorts: bool = False
 
     def rate(self, step: int) -> float:
         """Learning rate of a step."""
@@ -64,14 +72,17 @@ class TrainAdvanced(Advanced):
     """A step of training was done.
 
     Attributes:
-        loss_largest: Cross-entropy of the largest network.
+        loss_largest: Cross-entropy of the largest network; of the first drawn in progressive shrinking.
         loss_smallest: Cross-entropy of the smallest network against the largest one's outputs; nan while the largest learns alone.
-        top1_largest: Of the largest network on the batch, percent.
+            In progressive shrinking that of the last drawn, against the teacher's.
+        top1_largest: Of the network of `loss_largest` on the batch, percent.
+        rate: Learning rate.
     """
 
     loss_largest: float = 0.0
     loss_smallest: float = 0.0
     top1_largest: float = 0.0
+    rate: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -96,6 +107,16 @@ def sandwich(space: SearchSpace, recipe: TrainRecipe, step: int) -> Codes:
     return codes[:1] if step < recipe.largest_first else codes
 
 
+def subnets_of(space: MobileNetV3Space, recipe: TrainRecipe, step: int) -> Codes:
+    """Codes that a step trains, in this order, all at one resolution."""
+    if recipe.opened is None:
+        return sandwich(space, recipe, step)
+    rng = np.random.default_rng((recipe.seed, step))
+    codes = draw(space, recipe.opened, recipe.random_subnets, rng)
+    codes[:, 0] = codes[0, 0]
+    return codes
+
+
 def initialise(supernet: Supernet, seed: int) -> None:
     """Draws the weights of an untrained supernet anew; residual branches begin at zero (Goyal et al., 2017), so that depth is no burden.
 
@@ -114,111 +135,120 @@ def initialise(supernet: Supernet, seed: int) -> None:
 
 
 def train(
-    supernet: Supernet, batches: Batches, recipe: TrainRecipe, on_event: Listener = ignore, checkpoint_dir: Path | None = None
+    supernet: Supernet,
+    batches: Batches,
+    recipe: TrainRecipe,
+    on_event: Listener = ignore,
+    checkpoint_dir: Path | None = None,
+    ranks: Ranks | None = None,
+    teacher: nn.Module | None = None,
 ) -> None:
     """Trains a supernet in place, from the last checkpoint where there is one.
 
     Everything random is a function of the recipe's seed and the step, so that a run that was killed and
     resumed ends in the weights of one that was not.
 
+    Several processes average their gradients once a step, in one message. DistributedDataParallel is made for one backward pass that
+    reaches every weight; here there are several, and most subnets leave weights unused.
+
     Args:
         supernet: Trained in place on the device it lies on.
-        batches: See `Batches`.
+        batches: See `Batches`; of several processes each gets its own part.
         recipe: How.
         on_event: Listener: `TrainAdvanced` after every step, `CheckpointSaved` after every checkpoint.
-        checkpoint_dir: Where checkpoints go; None keeps none.
+        checkpoint_dir: Where checkpoints go, the same for all processes; None keeps none.
+        ranks: The processes that train together.
+        teacher: In eval mode; needed by progressive shrinking with more than the largest network open.
 
     Raises:
-        UsageError: The checkpoint belongs to another recipe or space.
+        UsageError: The checkpoint belongs to another recipe or space, or not all processes see it.
         DamagedBundleError: The checkpoint is torn.
     """
+    ranks = ranks or Ranks()
     supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = _optimizer(supernet, recipe)
-    device = supernet.classifier.weight.device
-    start = _resume(supernet, optimizer, recipe, checkpoint_dir) if checkpoint_dir else 0
-    on_event(Started("Training", recipe.steps))
+    optimizer = optimizer_of(supernet, recipe)
+    average = Average(supernet, recipe.ema) if recipe.ema else None
+    identity = Identity.of(supernet.space, recipe)
+    start = load_state(checkpoint_dir, identity, supernet, optimizer, average) if checkpoint_dir else 0
+    if ranks.sum(np.array([float(start)]))[0] != start * ranks.count:
+        raise UsageError(f"Not every process sees the checkpoints in {checkpoint_dir}.", "Use a folder that all machines share.")
+    if start == 0 and recipe.sorts:
+        sort_channels(supernet)
+        average = average and Average(supernet, recipe.ema)
+    on_event(Started(TRAINING, recipe.steps))
     if start:
         on_event(Notice(f"Resumed after step {start}."))
     supernet.train()
     for step in range(start, recipe.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.rate(step)
-        codes = sandwich(supernet.space, recipe, step)
-        images, labels = (t.to(device) for t in batches(step, supernet.space.resolutions[int(codes[0, 0])]))
-        on_event(_step(supernet, optimizer, recipe, codes, images, labels, step))
+        codes = subnets_of(supernet.space, recipe, step)
+        images, labels = batches(step, supernet.space.resolutions[int(codes[0, 0])])
+        on_event(train_step(supernet, optimizer, recipe, codes, images, labels, step, ranks, teacher))
+        if average:
+            average.update(supernet, step)
         done = step + 1
         if checkpoint_dir and (done % recipe.checkpoint_every == 0 or done == recipe.steps):
-            _save(supernet, optimizer, recipe, checkpoint_dir, done)
+            if ranks.first:
+                save_state(checkpoint_dir, identity, supernet, optimizer, average, done)
+            ranks.wait()
             on_event(CheckpointSaved(f"Checkpoint after step {done}", done))
+    if average:
+        average.put_into(supernet)
     supernet.eval()
-    on_event(Finished("Training"))
+    on_event(Finished(TRAINING))
 
 
-def _step(
-    supernet: Supernet, optimizer: torch.optim.Optimizer, recipe: TrainRecipe, codes: Codes, images: Tensor, labels: Tensor, step: int
+def train_step(
+    supernet: Supernet,
+    optimizer: torch.optim.Optimizer,
+    recipe: TrainRecipe,
+    codes: Codes,
+    images: Tensor,
+    labels: Tensor,
+    step: int,
+    ranks: Ranks,
+    teacher: nn.Module | None,
 ) -> TrainAdvanced:
+    """One update of the weights from several subnets on one batch; see `train`."""
+    device = supernet.classifier.weight.device
+    images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+    rate = recipe.rate(step)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
     optimizer.zero_grad()
-    logits = supernet(images, codes[0].tolist())
-    first = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
-    torch.autograd.backward(first)
-    teacher = logits.detach().softmax(1)
-    last = math.nan
-    for code in codes[1:].tolist():
-        loss = functional.cross_entropy(supernet(images, code), teacher)
+    half = torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" and torch.cuda.is_bf16_supported())
+    soft: Tensor | None = None
+    if teacher is not None:
+        with torch.no_grad(), half:
+            soft = teacher(images).float().softmax(1)
+    first, last, right = torch.zeros(3, device=device).unbind()
+    for number, code in enumerate(codes.tolist()):
+        with half:
+            logits = supernet(images, code).float()
+        own = recipe.opened is not None or number == 0
+        loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing) if own else torch.zeros((), device=device)
+        if number == 0:
+            first, right = loss.detach(), (logits.detach().argmax(1) == labels).float().mean()
+        last = torch.full_like(first, math.nan)
+        if soft is not None:
+            distilled = functional.cross_entropy(logits, soft)
+            loss, last = loss + distilled, distilled.detach()
         torch.autograd.backward(loss)
-        last = loss.item()
+        if soft is None:
+            soft = logits.detach().softmax(1)
+    figures = torch.stack([first, last, 100 * right])
+    ranks.mean_([figures, *(p.grad for p in supernet.parameters() if p.grad is not None)])
     optimizer.step()
-    accuracy = 100.0 * (teacher.argmax(1) == labels).float().mean().item()
-    text = f"step {step + 1} of {recipe.steps}, loss {first.item():.3f}"
-    return TrainAdvanced(text, step + 1, first.item(), last, accuracy)
+    loss_first, loss_last, accuracy = figures.tolist()
+    return TrainAdvanced(f"step {step + 1} of {recipe.steps}, loss {loss_first:.3f}", step + 1, loss_first, loss_last, accuracy, rate)
 
 
-def _optimizer(supernet: Supernet, recipe: TrainRecipe) -> torch.optim.Optimizer:
+def optimizer_of(supernet: Supernet, recipe: TrainRecipe) -> torch.optim.Optimizer:
+    """AdamW, which decays weights of convolutions and the classifier only."""
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for name, parameter in supernet.named_parameters():
         # The kernel transformations begin as identities: decay would pull them to zero.
         (free if parameter.ndim < 2 or ".transforms." in name else decayed).append(parameter)
-    return torch.optim.AdamW([{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}])
-
-
-def _identity(supernet: Supernet, recipe: TrainRecipe) -> dict[str, Any]:
-    return {"recipe": asdict(recipe), "space": supernet.space.fingerprint}
-
-
-def _save(supernet: Supernet, optimizer: torch.optim.Optimizer, recipe: TrainRecipe, folder: Path, step: int) -> None:
-    tensors = {f"supernet.{name}": tensor for name, tensor in supernet.state_dict().items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
-    content = save({name: tensor.contiguous() for name, tensor in tensors.items()})
-    weights = folder / f"step-{step:07d}.safetensors"
-    write_atomically(weights, content)
-    # state.json is replaced last: whenever the run is killed, it names a whole file.
-    state = {"step": step, "file": weights.name, "sha256": hashlib.sha256(content).hexdigest(), **_identity(supernet, recipe)}
-    write_atomically(folder / "state.json", json.dumps(state, indent=1).encode())
-    for old in folder.glob("step-*.safetensors"):
-        if old != weights:
-            old.unlink()
-
-
-def _resume(supernet: Supernet, optimizer: torch.optim.Optimizer, recipe: TrainRecipe, folder: Path) -> int:
-    if not (folder / "state.json").exists():
-        return 0
-    state = json.loads((folder / "state.json").read_text())
-    if {key: state.get(key) for key in ("recipe", "space")} != _identity(supernet, recipe):
-        raise UsageError(
-            f"The checkpoint in {folder} belongs to another recipe or space.", "Choose another folder, or delete it to start anew."
-        )
-    file = folder / state["file"]
-    content = file.read_bytes() if file.is_file() else b""
-    if hashlib.sha256(content).hexdigest() != state["sha256"]:
-        raise DamagedBundleError(f"The checkpoint {file} is torn.", f"Delete {folder} to start anew.")
-    tensors = load(content)
-    supernet.load_state_dict({name.removeprefix("supernet."): t for name, t in tensors.items() if name.startswith("supernet.")})
-    slots: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        kind, index, key = (*name.split(".", 2), "", "")[:3]
-        if kind == "optimizer":
-            slots.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
-    return int(state["step"])
+    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    # One kernel for all: a supernet has hundreds of small tensors, and the others cost a tenth of a step.
+    return torch.optim.AdamW(groups, fused=True)

@@ -20,26 +20,28 @@ from typing import Any
 import numpy as np
 import PIL
 import torch
-from figures import read_table, spread, write_table
-from fonts import Face, catalogue, split
-from pack import pack
+from fonts import CHARACTERS, Face, catalogue, split
 from render import Look, render_many
-from safetensors.torch import save
-from setting import BATCH, PASSES, PREPROCESSING, SIDE, glyph_space
-from sheets import read_sheet, write_sheet
+from setting import BATCH, PASSES, PREPROCESSING, SIDE
 
+from nagsdk.bundle_write import RECALIBRATION as RECALIBRATION_SHEET
+from nagsdk.bundle_write import TEST as TEST_SHEET
+from nagsdk.bundle_write import TEST_LABELS, Facts, write_bundle
 from nagsdk.events import Advanced, Event
 from nagsdk.files import write_atomically
-from nagsdk.predictor.fit import fit_predictor
-from nagsdk.space.mobilenet_v3 import MobileNetV3Space
-from nagsdk.supernet.checkpoint import load_supernet
-from nagsdk.supernet.data import ArrayBatches, portions, prepare
+from nagsdk.predictor.model import CARD
+from nagsdk.predictor.model import WEIGHTS as PREDICTOR_WEIGHTS
+from nagsdk.sheets import read_sheet, write_sheet
+from nagsdk.space.mobilenet_v3 import MobileNetV3Space, small_mobilenet_v3
+from nagsdk.subnets import fit_measured, measure_subnets
+from nagsdk.supernet.checkpoint import half, load_supernet
+from nagsdk.supernet.data import ArrayBatches, Shown, portions, prepare
 from nagsdk.supernet.evaluate import measure, wilson
 from nagsdk.supernet.network import Supernet
 from nagsdk.supernet.train import CheckpointSaved, TrainAdvanced, extremes, initialise, train
 
 WEIGHTS = "supernet.safetensors"
-PREDICTOR = ("predictor.safetensors", "predictor.json")
+PREDICTOR = (PREDICTOR_WEIGHTS, CARD)
 SUBNETS = 300
 PARTS = ("train", "validation", "test")
 COUNTS = {"train": 100_000, "validation": 4096}
@@ -63,27 +65,20 @@ def render_all(work: Path, parts: dict[str, list[Face]], seed: int) -> None:
             images, labels = render_many(parts[name], count, SIDE, look, seed + number)
             np.save(work / f"{name}.images.npy", images)
             np.save(work / f"{name}.labels.npy", labels)
-    if not (work / "recalibration.webp").exists():
-        write_sheet(render_many(parts["train"], RECALIBRATION, SIDE, look, seed + 10).images, work / "recalibration.webp")
-    if not (work / "test_labels.json").exists():
+    if not (work / RECALIBRATION_SHEET).exists():
+        write_sheet(render_many(parts["train"], RECALIBRATION, SIDE, look, seed + 10).images, work / RECALIBRATION_SHEET)
+    if not (work / TEST_LABELS).exists():
         images, labels = render_many(parts["test"], TEST, SIDE, look, seed + 11)
-        write_sheet(images, work / "test.webp")
-        _write_json(work / "test_labels.json", labels.tolist())
+        write_sheet(images, work / TEST_SHEET)
+        _write_json(work / TEST_LABELS, labels.tolist())
 
 
 def train_supernet(work: Path, seed: int) -> Supernet:
     """Trains, or loads what was trained, as shipped; train.log has the curve, and the extremes' accuracy at every checkpoint."""
-    space, weights = glyph_space(), work / WEIGHTS
+    space, weights = small_mobilenet_v3(), work / WEIGHTS
     if not weights.exists():
         write_atomically(weights, half(_trained(space, work, seed)))
     return load_supernet(space, weights.read_bytes())
-
-
-def half(supernet: Supernet) -> bytes:
-    """Weights as float16 safetensors; running statistics stay float32, for variances may leave float16's range."""
-    state = {name: tensor for name, tensor in supernet.state_dict().items() if not name.endswith("num_batches_tracked")}
-    stored = {name: (tensor if "running_" in name else tensor.to(torch.float16)).contiguous() for name, tensor in state.items()}
-    return save(stored, metadata={"space": supernet.space.fingerprint})
 
 
 def _trained(space: MobileNetV3Space, work: Path, seed: int) -> Supernet:
@@ -116,21 +111,27 @@ def measure_extremes(supernet: Supernet, work: Path, count: int = 1024) -> tuple
         supernet,
         architectures,
         lambda r: recalibration_batches(work, r),
-        lambda r: (prepare(images, r, PREPROCESSING), torch.from_numpy(labels)),
+        lambda r: Shown(images, labels, r, PREPROCESSING),
     )
     return [a.text for a in architectures], figures.tolist()
 
 
-def measure_subnets(work: Path, supernet: Supernet, seed: int) -> Path:
-    """Top-1 of subnets all over the space on the validation fonts: what the accuracy predictor is fitted on."""
+def measure_all(work: Path, supernet: Supernet, seed: int) -> Path:
+    """Top-1 of subnets on the validation fonts: what the accuracy predictor is fitted on."""
     table = work / "measured.csv"
-    if not table.exists():
-        images, labels = np.load(work / "validation.images.npy"), torch.from_numpy(np.load(work / "validation.labels.npy"))
-        subnets = spread(supernet.space, SUBNETS, seed)
-        top1 = measure(
-            supernet, subnets, lambda r: recalibration_batches(work, r), lambda r: (prepare(images, r, PREPROCESSING), labels), show
-        )
-        write_table(table, supernet.space, subnets, top1)
+    images, labels = np.load(work / "validation.images.npy", mmap_mode="r"), np.load(work / "validation.labels.npy")
+    codes, top1 = measure_subnets(
+        supernet.space,
+        lambda subnets: measure(
+            supernet, subnets, lambda r: recalibration_batches(work, r), lambda r: Shown(images, labels, r, PREPROCESSING), show
+        ),
+        SUBNETS,
+        table,
+        seed,
+        on_event=show,
+    )
+    if not all((work / name).exists() for name in PREDICTOR):
+        fit_measured(supernet.space, codes, top1, len(labels), work, seed, show)
     return table
 
 
@@ -138,12 +139,10 @@ def test_figures(work: Path, supernet: Supernet, seed: int) -> dict[str, Any]:
     """Top-1 on the shipped pictures of the test fonts: smallest, 20 random, largest, with 95 % intervals."""
     file = work / "figures.json"
     if not file.exists():
-        images, labels = read_sheet(work / "test.webp", TEST, SIDE), torch.tensor(json.loads((work / "test_labels.json").read_text()))
+        images, labels = read_sheet(work / TEST_SHEET, TEST, SIDE), np.array(json.loads((work / TEST_LABELS).read_text()))
         codes = np.vstack([extremes(supernet.space), supernet.space.sample(20, np.random.default_rng(seed + 1))])
         subnets = supernet.space.decode(codes)
-        top1 = measure(
-            supernet, subnets, lambda r: recalibration_batches(work, r), lambda r: (prepare(images, r, PREPROCESSING), labels), show
-        )
+        top1 = measure(supernet, subnets, lambda r: recalibration_batches(work, r), lambda r: Shown(images, labels, r, PREPROCESSING), show)
         rows = [
             {
                 "architecture": a.text,
@@ -156,14 +155,6 @@ def test_figures(work: Path, supernet: Supernet, seed: int) -> dict[str, Any]:
         _write_json(file, {"test_pictures": TEST, "smallest": rows[0], "largest": rows[1], "random": rows[2:]})
     figures: dict[str, Any] = json.loads(file.read_text())
     return figures
-
-
-def predict_accuracy(work: Path, space: MobileNetV3Space, table: Path, seed: int) -> None:
-    """Fits the accuracy predictor to the measured subnets."""
-    if not all((work / name).exists() for name in PREDICTOR):
-        subnets, top1 = read_table(table, space)
-        source = f"{len(subnets)} subnets of this bundle, each recalibrated and measured on {COUNTS['validation']} pictures of fonts of its own (measured.csv)"
-        fit_predictor(space, space.encode(subnets), top1, source=source, seed=seed, listener=show).save(work)
 
 
 def provenance(parts: dict[str, list[Face]], figures: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -192,7 +183,7 @@ def provenance(parts: dict[str, list[Face]], figures: dict[str, Any], seed: int)
 
 def recalibration_batches(work: Path, resolution: int) -> list[torch.Tensor]:
     """The shipped recalibration pictures, normalised, in batches of 256."""
-    return list(portions(prepare(read_sheet(work / "recalibration.webp", RECALIBRATION, SIDE), resolution, PREPROCESSING), 256))
+    return list(portions(prepare(read_sheet(work / RECALIBRATION_SHEET, RECALIBRATION, SIDE), resolution, PREPROCESSING), 256))
 
 
 def show(event: Event) -> None:
@@ -221,12 +212,13 @@ def main() -> int:
     render_all(options.work, parts, options.seed)
     torch.set_num_threads(options.threads)
     supernet = train_supernet(options.work, options.seed)
-    table = measure_subnets(options.work, supernet, options.seed)
+    table = measure_all(options.work, supernet, options.seed)
     figures = test_figures(options.work, supernet, options.seed)
-    predict_accuracy(options.work, supernet.space, table, options.seed)
-    files = [options.work / name for name in (WEIGHTS, "measured.csv", "recalibration.webp", "test.webp", "test_labels.json", *PREDICTOR)]
+    files = [table, *(options.work / name for name in (WEIGHTS, RECALIBRATION_SHEET, TEST_SHEET, TEST_LABELS, *PREDICTOR))]
     facts = provenance(parts, figures, options.seed)
-    pack(options.output, supernet.space, files, RECALIBRATION, TEST, facts)
+    title = "Printed characters in the wild: 47 classes, 32 to 48 pixels"
+    said = Facts("glyphs", title, "Apache-2.0", facts)
+    write_bundle(options.output, said, supernet.space, PREPROCESSING, CHARACTERS, files, (SIDE, RECALIBRATION, TEST))
     print(json.dumps(facts, indent=1))
     return 0
 

@@ -14,15 +14,15 @@ if not features.check("freetype2"):
 sys.path.insert(0, str(Path(__file__).parents[2] / "recipes" / "glyphs"))
 
 import build
-import figures
 import fonts
-import pack
 import render
-import sheets
-from setting import SIDE, glyph_space
+from setting import PREPROCESSING, SIDE
 
 from nagsdk.bundle import Bundle
+from nagsdk.bundle_write import Facts, write_bundle
 from nagsdk.errors import DamagedBundleError
+from nagsdk.sheets import write_sheet
+from nagsdk.space.mobilenet_v3 import small_mobilenet_v3
 from nagsdk.supernet.network import Supernet
 
 
@@ -79,41 +79,20 @@ def test_pictures_follow_the_seed_and_show_the_letter(drawn):
     assert (np.abs(edges - np.median(edges, axis=1, keepdims=True)) > 30).mean() < 0.02
 
 
-def test_sheets_keep_every_picture_in_its_place(tmp_path):
-    colours = np.random.default_rng(0).integers(0, 256, (70, 1, 1, 3), dtype=np.uint8)
-    images = np.broadcast_to(colours, (70, 16, 16, 3))
-    sheets.write_sheet(images, tmp_path / "s.webp")
-    back = sheets.read_sheet(tmp_path / "s.webp", 70, 16)
-    # Colour is stored at half the resolution and smoothed over edges: a neighbour shows in the outermost pixels.
-    assert np.abs(back.astype(int) - images)[:, 2:-2, 2:-2].max() < 12
-    with pytest.raises(ValueError, match="multiple of 16"):
-        sheets.write_sheet(images[:, :15, :15], tmp_path / "t.webp")
-
-
-def test_measured_subnets_cover_the_space_and_survive_the_table(tmp_path):
-    space = glyph_space()
-    subnets = figures.spread(space, 80, 0)
-    macs = sorted(space.macs(a) for a in subnets)
-    assert len(set(subnets)) == 80 and {a.resolution for a in subnets} == set(space.resolutions)
-    largest = space.architecture(kernels=[5] * 12, expansions=[6] * 12, depths=[3] * 4, resolution=48)
-    assert macs[-1] == space.macs(largest) and macs[0] < 0.1 * macs[-1] and macs[40] < 0.6 * macs[-1]
-    top1 = np.random.default_rng(0).uniform(50, 95, 80)
-    figures.write_table(tmp_path / "t.csv", space, subnets, top1)
-    back, values = figures.read_table(tmp_path / "t.csv", space)
-    assert back == subnets and values == pytest.approx(top1, abs=6e-4)
-
-
 def test_a_packed_bundle_opens(tmp_path):
-    space = glyph_space()
+    space = small_mobilenet_v3()
     rng = np.random.default_rng(0)
     for name in ("recalibration.webp", "test.webp"):
-        sheets.write_sheet(rng.integers(0, 256, (70, SIDE, SIDE, 3), dtype=np.uint8), tmp_path / name)
+        write_sheet(rng.integers(0, 256, (70, SIDE, SIDE, 3), dtype=np.uint8), tmp_path / name)
     labels = rng.integers(0, 47, 70).tolist()
     (tmp_path / "test_labels.json").write_text(json.dumps(labels))
     supernet = Supernet(space)
     (tmp_path / "supernet.safetensors").write_bytes(build.half(supernet))
     output = tmp_path / "bundle"
-    pack.pack(output, space, [file for file in tmp_path.iterdir() if file.is_file()], 70, 70, {"seed": 0})
+    files = [file for file in tmp_path.iterdir() if file.is_file()]
+    write_bundle(
+        output, Facts("glyphs", "Glyphs", "Apache-2.0", {"seed": 0}), space, PREPROCESSING, fonts.CHARACTERS, files, (SIDE, 70, 70)
+    )
     bundle = Bundle(output)
     assert bundle.space == space and bundle.labels == tuple(fonts.CHARACTERS)
     kept = supernet.classifier.weight

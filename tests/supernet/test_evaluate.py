@@ -28,7 +28,7 @@ def test_wilson_agrees_with_scipy(counts, confidence):
 
 def test_top1_counts_over_uneven_batches():
     images = torch.eye(4)[[0, 1, 2, 3, 0]]
-    assert top1(torch.nn.Identity(), images, torch.tensor([0, 1, 2, 0, 0]), batch=2) == pytest.approx(80.0)
+    assert top1(torch.nn.Identity(), zip(images.split(2), torch.tensor([0, 1, 2, 0, 0]).split(2), strict=True)) == pytest.approx(80.0)
 
 
 def test_measure_recalibrates_each_subnet_and_keeps_the_order(tiny_space):
@@ -38,11 +38,11 @@ def test_measure_recalibrates_each_subnet_and_keeps_the_order(tiny_space):
     pictures = {r: torch.randn(64, 3, r, r) for r in tiny_space.resolutions}
     labels = torch.arange(64) % 5
     events = []
-    found = measure(supernet, architectures, lambda r: [pictures[r]], lambda r: (pictures[r], labels), events.append)
+    found = measure(supernet, architectures, lambda r: [pictures[r]], lambda r: [(pictures[r], labels)], events.append)
     for architecture, value in zip(architectures, found, strict=True):
         subnet = extract(supernet, architecture)
         recalibrate(subnet, [pictures[architecture.resolution]])
         # Another memory layout sums in another order: one picture may tip.
-        assert value == pytest.approx(top1(subnet, pictures[architecture.resolution], labels), abs=100 / 64 + 1e-9)
+        assert value == pytest.approx(top1(subnet, [(pictures[architecture.resolution], labels)]), abs=100 / 64 + 1e-9)
     assert {a.resolution for a in architectures} == set(tiny_space.resolutions)
     assert events[-2].done == 6

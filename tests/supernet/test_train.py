@@ -16,6 +16,7 @@ from nagsdk.supernet.recalibrate import recalibrate
 from nagsdk.supernet.train import CheckpointSaved, TrainAdvanced, TrainRecipe, extremes, initialise, sandwich, train
 
 RECIPE = TrainRecipe(steps=30, learning_rate=1e-2, largest_first=5, checkpoint_every=10)
+AVERAGED = dataclasses.replace(RECIPE, ema=0.9)
 PLAIN = Preprocessing((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 
 
@@ -55,12 +56,13 @@ def test_the_smallest_and_the_largest_learn(tiny_space, batches):
     for architecture in tiny_space.decode(extremes(tiny_space)):
         subnet = extract(supernet, dataclasses.replace(architecture, resolution=24))
         recalibrate(subnet, [images])
-        assert top1(subnet, images, labels) > 60
+        assert top1(subnet, [(images, labels)]) > 60
 
 
-def test_a_resumed_run_ends_in_the_same_weights(tiny_space, batches, tmp_path):
+@pytest.mark.parametrize("recipe", [RECIPE, AVERAGED], ids=["plain", "averaged"])
+def test_a_resumed_run_ends_in_the_same_weights(tiny_space, batches, tmp_path, recipe):
     whole = fresh(tiny_space)
-    train(whole, batches, RECIPE)
+    train(whole, batches, recipe)
 
     class Killed(Exception):
         pass
@@ -70,15 +72,33 @@ def test_a_resumed_run_ends_in_the_same_weights(tiny_space, batches, tmp_path):
             raise Killed
 
     with pytest.raises(Killed):
-        train(fresh(tiny_space), batches, RECIPE, kill, tmp_path)
+        train(fresh(tiny_space), batches, recipe, kill, tmp_path)
     assert json.loads((tmp_path / "state.json").read_text())["step"] == 10
     resumed, events = Supernet(tiny_space), []
-    train(resumed, batches, RECIPE, events.append, tmp_path)
+    train(resumed, batches, recipe, events.append, tmp_path)
     assert [int(e.done) for e in events if isinstance(e, TrainAdvanced)] == list(range(11, 31))
     assert [e.step for e in events if isinstance(e, CheckpointSaved)] == [20, 30]
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
     assert [p.name for p in tmp_path.glob("step-*")] == ["step-0000030.safetensors"]
+
+
+def test_the_average_of_the_weights_is_what_a_training_ends_in(tiny_space, batches):
+    seen = []
+
+    def listen(event):
+        if isinstance(event, TrainAdvanced):
+            seen.append(supernet.classifier.weight.detach().clone())
+
+    supernet = fresh(tiny_space)
+    first = supernet.classifier.weight.detach().clone()
+    train(supernet, batches, AVERAGED, listen)
+    average = first
+    for step, weight in enumerate(seen):
+        kept = min(0.9, (1 + step) / (10 + step))
+        average = kept * average + (1 - kept) * weight
+    assert torch.allclose(supernet.classifier.weight, average, atol=1e-6)
+    assert not torch.allclose(supernet.classifier.weight, seen[-1], atol=1e-6)
 
 
 def test_a_foreign_or_torn_checkpoint_is_refused(tiny_space, batches, tmp_path):

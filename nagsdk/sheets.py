@@ -6,24 +6,39 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-COLUMNS = 64
+_COLUMNS = 64
+_MOST_SIDE, _MOST_PIXELS = 16383, 85 * 10**6
+
+
+def most_on_sheet(side: int) -> int:
+    """How many pictures of a side fit: WebP is at most 16383 pixels wide and high, and readers distrust very large images."""
+    columns = _columns(side)
+    return min(columns * (_MOST_SIDE // side), _MOST_PIXELS // (columns * side * side) * columns)
+
+
+def _columns(side: int) -> int:
+    return min(_COLUMNS, _MOST_SIDE // side)
 
 
 def write_sheet(images: NDArray[np.uint8], path: Path, quality: int = 90) -> None:
     """Writes pictures (n, side, side, 3) row by row into one lossy WebP; `side` a multiple of 16, so that no block straddles two."""
+    from PIL import Image
+
     count, side = images.shape[:2]
-    if side % 16:
-        raise ValueError(f"A side of {side} pixels is not a multiple of 16.")
-    padded = np.zeros((-(-count // COLUMNS) * COLUMNS, side, side, 3), np.uint8)
+    if side % 16 or not 0 < count <= most_on_sheet(side):
+        raise ValueError(f"{count} pictures, or a side of {side} pixels, which must be a multiple of 16, do not make a sheet.")
+    columns = _columns(side)
+    padded = np.zeros((-(-count // columns) * columns, side, side, 3), np.uint8)
     padded[:count] = images
-    rows = padded.reshape(-1, COLUMNS, side, side, 3).swapaxes(1, 2).reshape(-1, COLUMNS * side, 3)
+    rows = padded.reshape(-1, columns, side, side, 3).swapaxes(1, 2).reshape(-1, columns * side, 3)
     Image.fromarray(rows).save(path, "WEBP", quality=quality, method=6)
 
 
 def read_sheet(path: Path, count: int, side: int) -> NDArray[np.uint8]:
     """Reads the first `count` pictures of a sheet: uint8, shape (count, side, side, 3)."""
+    from PIL import Image
+
     with Image.open(path) as image:
         rows = np.asarray(image.convert("RGB"))
     height, width = rows.shape[0] // side, rows.shape[1] // side

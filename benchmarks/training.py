@@ -1,0 +1,196 @@
+"""How fast a supernet is trained, beside a plain elastic implementation and beside static networks of the same shape.
+
+    python benchmarks/training.py [--space small] [--batch 64] [--rounds 15] [--threads 1] [--json]      # two minutes
+
+Every round times one step of each, in a random order; ratios are medians of the rounds' ratios. All train on the same images, from
+the same weights, by the same optimiser. The plain implementation slices the same weights in torch's default memory format. A static
+network is the subnet itself, cut out, in our memory format: what is slower than it is what elasticity costs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nagsdk.preprocessing import Preprocessing
+from nagsdk.space.base import Codes
+from nagsdk.supernet.data import ArrayBatches, Augmentation
+from nagsdk.supernet.extract import extract
+from nagsdk.supernet.network import Supernet
+from nagsdk.supernet.ranks import Ranks
+from nagsdk.supernet.resume import Average
+from nagsdk.supernet.train import TrainRecipe, extremes, initialise, optimizer_of, sandwich, train_step
+from nagsdk.training_run import SPACES
+
+CLASSES = 47
+RECIPE = TrainRecipe(steps=1000)
+TARGET_PLAIN, TARGET_STATIC = 1.4, 1.10
+
+
+def fresh(space_name: str, channels_last: bool) -> Supernet:
+    """A supernet with the same weights every time."""
+    torch.manual_seed(0)
+    supernet = Supernet(SPACES[space_name](classes=CLASSES) if space_name == "small" else SPACES[space_name]())
+    initialise(supernet, 0)
+    supernet.train()
+    return supernet.to(memory_format=torch.channels_last) if channels_last else supernet  # type: ignore[call-overload,no-any-return]
+
+
+def elastic_step(supernet: Supernet, codes: Codes, images: Tensor, labels: Tensor) -> Callable[[], None]:
+    """A step of the product's own training."""
+    optimizer = optimizer_of(supernet, RECIPE)
+    return lambda: void(train_step(supernet, optimizer, RECIPE, codes, images, labels, 100, Ranks(), None))
+
+
+def static_step(nets: Sequence[nn.Module], images: Tensor, labels: Tensor) -> Callable[[], None]:
+    """A step of networks of their own, the first of which teaches the others."""
+    for net in nets:
+        net.train()
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizers = [torch.optim.AdamW(net.parameters(), lr=RECIPE.learning_rate, fused=True) for net in nets]
+
+    def step() -> None:
+        soft = None
+        for net, optimizer in zip(nets, optimizers, strict=True):
+            optimizer.zero_grad()
+            logits = net(images)
+            loss = (
+                functional.cross_entropy(logits, labels, label_smoothing=0.05) if soft is None else functional.cross_entropy(logits, soft)
+            )
+            torch.autograd.backward(loss)
+            soft = logits.detach().softmax(1) if soft is None else soft
+            optimizer.step()
+
+    return step
+
+
+def void(_: object) -> None:
+    """Forgets a result."""
+
+
+def timed(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:
+    """Processor seconds of every step in every round, which other work on the machine disturbs least; one round more warms up."""
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    order = list(steps)
+    for number in range(rounds + 1):
+        random.Random(number).shuffle(order)
+        for name in order:
+            began = time.process_time()
+            steps[name]()
+            if number:
+                seconds[name].append(time.process_time() - began)
+    return {name: np.array(values) for name, values in seconds.items()}
+
+
+def compare(space: str, codes: Codes, images: Tensor, labels: Tensor, rounds: int) -> dict[str, float]:
+    """One comparison: ours, plain, static."""
+    ours, plain = fresh(space, True), fresh(space, False)
+    nets = [extract(ours, a) for a in ours.space.decode(codes)]
+    contiguous = images.contiguous()
+    found = timed(
+        {
+            "ours": elastic_step(ours, codes, images, labels),
+            "plain": elastic_step(plain, codes, contiguous, labels),
+            "static": static_step(nets, images, labels),
+        },
+        rounds,
+    )
+    return {
+        "ours_ms": 1000 * float(np.median(found["ours"])),
+        "plain_over_ours": float(np.median(found["plain"] / found["ours"])),
+        "ours_over_static": float(np.median(found["ours"] / found["static"])),
+    }
+
+
+def breakdown(space: str, batches: ArrayBatches, codes: Codes, resolution: int, rounds: int) -> dict[str, float]:
+    """Shares of a whole step of training: where the time goes."""
+    supernet = fresh(space, True)
+    optimizer, average = optimizer_of(supernet, RECIPE), Average(supernet, 0.999)
+    parts = dict.fromkeys(("images", "forward", "backward", "optimiser", "average"), 0.0)
+
+    def spent(name: str, began: float) -> float:
+        now = time.process_time()
+        parts[name] += now - began
+        return now
+
+    for step in range(rounds):
+        now = time.process_time()
+        images, labels = batches(step, resolution)
+        now = spent("images", now)
+        optimizer.zero_grad()
+        soft = None
+        for code in codes.tolist():
+            logits = supernet(images, code)
+            loss = functional.cross_entropy(logits, labels if soft is None else soft)
+            soft = logits.detach().softmax(1) if soft is None else soft
+            now = spent("forward", now)
+            torch.autograd.backward(loss)
+            now = spent("backward", now)
+        optimizer.step()
+        now = spent("optimiser", now)
+        average.update(supernet, step)
+        spent("average", now)
+    whole = sum(parts.values())
+    return {name: seconds / whole for name, seconds in parts.items()}
+
+
+def run(space: str, batch: int, rounds: int, threads: int) -> dict[str, object]:
+    """All comparisons."""
+    torch.set_num_threads(threads)
+    own = fresh(space, True).space
+    resolution = own.resolutions[len(own.resolutions) // 2]
+    side = max(own.resolutions)
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (4 * batch, side, side, 3), dtype=np.uint8)
+    preprocessing = Preprocessing((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    batches = ArrayBatches(pixels, rng.integers(0, own.classes, 4 * batch), batch, preprocessing, augmentation=Augmentation())
+    images, labels = batches(0, resolution)
+    both = sandwich(own, RECIPE, 100)
+    smallest, largest = extremes(own)
+    cases = {
+        "sandwich step (4 subnets)": both,
+        "largest alone": largest[None],
+        "smallest alone": smallest[None],
+        "a random one alone": both[1:2],
+    }
+    return {
+        "space": space,
+        "batch": batch,
+        "resolution": resolution,
+        "threads": threads,
+        "cases": {name: compare(space, codes, images, labels, rounds) for name, codes in cases.items()},
+        "shares": breakdown(space, batches, both, resolution, rounds),
+    }
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--space", choices=list(SPACES), default="small")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    result = run(options.space, options.batch, options.rounds, options.threads)
+    if options.json:
+        print(json.dumps(result))
+        return
+    print(f"space {options.space}, batch {options.batch}, {result['resolution']} px, {options.threads} thread(s)")
+    print(f"{'':<28}{'ours':>10}{'plain / ours':>16}{'ours / static':>16}   (targets: ≥ {TARGET_PLAIN}, ≤ {TARGET_STATIC:.2f})")
+    assert isinstance(result["cases"], dict) and isinstance(result["shares"], dict)
+    for name, case in result["cases"].items():
+        print(f"{name:<28}{case['ours_ms']:>7.0f} ms{case['plain_over_ours']:>16.2f}{case['ours_over_static']:>16.2f}")
+    print("a step's time goes to " + ", ".join(f"{name} {100 * share:.1f} %" for name, share in result["shares"].items()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""``nagsdk evaluate``."""
+
+from __future__ import annotations
+
+import click
+
+from nagsdk.cli import output as o
+
+
+@click.command("evaluate", epilog="Example: nagsdk evaluate --bundle flowers --data photos --archs candidates.csv")
+@o.options(
+    o.bundle_option,
+    click.option("--arch", "architectures", multiple=True, help="Text form (repeatable) [default: the smallest and the largest]."),
+    click.option("--archs", "table", type=click.Path(dir_okay=False), help="CSV file with the columns ks, e, d, r."),
+    click.option("--data", type=click.Path(file_okay=False), help="Folder of images, whose test part counts [default: the bundle's own]."),
+    o.skip_broken_option,
+    o.json_option,
+)
+def command(bundle: str, architectures: tuple[str, ...], table: str | None, data: str | None, skip_broken: bool, as_json: bool) -> None:
+    """True top-1 of subnets, each with its batch normalisation recalibrated.
+
+    Under torchrun the processes share the subnets.
+    """
+    from nagsdk import own_data
+
+    with o.listening() as listener:
+        rows = own_data.evaluate(
+            bundle=bundle, architectures=architectures, table=table, data=data, skip_broken=skip_broken, on_event=listener
+        )
+    if not o.speaks():
+        return
+    if as_json:
+        o.print_json(rows)
+    else:
+        shown = [
+            (
+                f"{row['macs'] / 1e6:.4g}",
+                o.percent(row["top1"], row["top1_low"], row["top1_high"]),
+                f"{row['predicted_top1']:.2f} %",
+                row["architecture"],
+            )
+            for row in rows
+        ]
+        o.print_table(("MMACs", f"top-1 on {rows[0]['images']} images", "predicted", "architecture"), shown)

@@ -1,0 +1,50 @@
+"""``nagsdk predictor``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from nagsdk.cli import output as o
+
+
+@click.group("predictor")
+def command() -> None:
+    """Fit accuracy predictors to measured subnets."""
+
+
+@command.command("fit", epilog="Example: nagsdk predictor fit photos --bundle flowers --output flowers --subnets 600")
+@o.options(
+    o.data_argument,
+    o.bundle_option,
+    click.option("--output", type=click.Path(), required=True, help="Folder of the new bundle; may be that of the old."),
+    click.option("--subnets", type=click.IntRange(50), default=300, show_default=True, help="How many to measure."),
+    o.skip_broken_option,
+    o.generator_option,
+    o.seed_option,
+    o.json_option,
+)
+def fit(as_json: bool, output: str, **settings: Any) -> None:
+    """Measure subnets on a folder of images, and leave the bundle with a predictor fitted on them.
+
+    Subnets are chosen all over the space first, then near the frontier. Under torchrun the processes share them.
+    """
+    from nagsdk import own_data
+
+    with o.listening() as listener:
+        card = own_data.fit_predictor(**settings, output=output, on_event=listener)
+    if not o.speaks():
+        return
+    if as_json:
+        o.print_json(card)
+        return
+    folds = card["folds"]
+    click.echo(
+        f"{output}: {folds['evaluations']} subnets; five folds: RMSE {folds['rmse']:.2f} points, Kendall tau {folds['kendall_tau']:.2f}"
+    )
+    rows = [
+        [g["left_out"], f"{g['rmse']:.2f}", f"{g['kendall_tau']:.2f}", f"{100 * g['coverage_90']:.0f} %", f"{g['mean_half_width']:.2f}"]
+        for g in card["left_out"]
+    ]
+    o.print_table(("left out", "RMSE", "tau", "90 % intervals cover", "half-width"), rows)

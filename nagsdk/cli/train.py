@@ -1,0 +1,100 @@
+"""``nagsdk train``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from nagsdk.cli import output as o
+
+
+@click.command("train", epilog="Example: nagsdk train photos --output flowers --space mobilenetv3 --init ofa --epochs 30")
+@o.options(
+    o.data_argument,
+    click.option("--output", type=click.Path(), required=True, help="The bundle's folder; its name is the bundle's."),
+    click.option(
+        "--space",
+        default="mobilenetv3",
+        show_default=True,
+        help="mobilenetv3 (160 to 224 pixels), small (32 to 48 pixels), or a JSON file.",
+    ),
+    click.option("--init", default="none", show_default=True, help="First weights: none, ofa, or a file of weights of the space."),
+    click.option(
+        "--recipe", type=click.Choice(["sandwich", "shrinking"]), default="sandwich", show_default=True, help="How it is trained."
+    ),
+    click.option("--epochs", type=click.IntRange(1), default=60, show_default=True, help="Over the training images."),
+    click.option("--batch", type=click.IntRange(2), default=64, show_default=True, help="Images per step, of all processes together."),
+    click.option("--subnets", type=click.IntRange(50), default=300, show_default=True, help="Measured for the accuracy predictor."),
+    click.option("--flip/--no-flip", default=True, show_default=True, help="Mirror images in training; not for letters and signs."),
+    o.skip_broken_option,
+    o.generator_option,
+    click.option("--tensorboard", type=click.Path(file_okay=False), help="Folder for TensorBoard's curves (extra 'tensorboard')."),
+    click.option("--dry-run", is_flag=True, help="Only tell the plan, the time and the memory that it would take."),
+    o.seed_option,
+    o.json_option,
+)
+def command(as_json: bool, dry_run: bool, **settings: Any) -> None:
+    """Turn a folder of images into a bundle that 'nagsdk deploy' accepts.
+
+    DATA has one subfolder of images for each class, or such folders named train and val (and test). A run that was
+    killed goes on when it is started again with the same options. Under torchrun all processes share the work:
+    torchrun --nproc-per-node 2 -m nagsdk train DATA --output NAME
+    """
+    from nagsdk import own_data
+
+    with o.listening() as listener:
+        report = own_data.train(**settings, dry_run=dry_run, on_event=listener)
+    if not o.speaks():
+        return
+    if as_json:
+        o.print_json(report)
+        return
+    _print_images(report)
+    if dry_run:
+        _print_estimate(report)
+    else:
+        _print_figures(report)
+
+
+def _print_images(report: dict[str, Any]) -> None:
+    parts = report["classes"]
+    names = list(parts["train"])
+    click.secho(f"{len(names)} classes ({report['split']} split)", bold=True)
+    shown = sorted(names, key=lambda name: int(parts["train"][name]))
+    if len(shown) > 12:
+        shown = [*shown[:6], *shown[-6:]]
+        click.echo("the six smallest and the six largest:")
+    o.print_table(("class", *parts), [[name, *(str(part[name]) for part in parts.values())] for name in shown])
+    most, least = (pick(parts["train"].values()) for pick in (max, min))
+    if most > 10 * least:
+        click.secho(f"Unbalanced: the largest class has {most / least:.0f} times the images of the smallest.", fg="yellow")
+
+
+def _print_estimate(report: dict[str, Any]) -> None:
+    e = report["estimate"]
+    click.echo(f"{report['plan']['recipe']}: {report['steps']} steps in {len(report['passes'])} passes, {report['processes']} processes")
+    for number, recipe in enumerate(report["passes"], 1):
+        what = "sandwich rule" if recipe["opened"] is None else ", ".join(f"{count} {kind}" for kind, count in recipe["opened"].items())
+        click.echo(f"  pass {number}: {recipe['steps']} steps, rate {recipe['learning_rate']:.2g}, {what}")
+    click.echo(f"training   {_duration(e['training_s'])} ({e['seconds_per_step']:.2f} s a step, from a short measurement on this machine)")
+    click.echo(f"measuring  {_duration(e['measuring_s'])} for {report['plan']['subnets']} subnets")
+    click.echo(
+        f"memory     {e['memory_bytes'] / 1e9:.2f} GB at most so far; disk {e['disk_bytes'] / 1e9:.2f} GB for checkpoints and bundle"
+    )
+
+
+def _print_figures(report: dict[str, Any]) -> None:
+    for name in ("smallest", "largest"):
+        figure = report[name]
+        low, high = figure["interval_95"]
+        click.echo(f"{name:<9} top-1 {figure['top1']:.2f} % ({low:.2f}–{high:.2f}) on the test images")
+    p = report["predictor"]
+    click.echo(
+        f"predictor RMSE {p['rmse']:.2f} points, Kendall tau {p['kendall_tau']:.2f}, 90 % intervals cover {100 * p['coverage_90']:.0f} %"
+    )
+    click.echo(f"Deploy it: nagsdk deploy --bundle {report['bundle']} --device cpu --budget 10ms")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

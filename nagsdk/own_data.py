@@ -1,0 +1,252 @@
+"""Bundles from a folder of images: training, true accuracy of subnets, accuracy predictors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nagsdk.architecture import Architecture
+from nagsdk.bundle import DESCRIPTION, GENERATOR, Bundle, load_bundle
+from nagsdk.errors import UsageError
+from nagsdk.events import Listener, Notice, ignore
+from nagsdk.files import check_replaceable, sweep
+
+if TYPE_CHECKING:
+    from nagsdk.supernet.pixels import Labelled
+
+
+def train(
+    *,
+    data: str | Path,
+    output: str | Path,
+    space: str = "mobilenetv3",
+    init: str = "none",
+    recipe: str = "sandwich",
+    epochs: int = 60,
+    batch: int = 64,
+    subnets: int = 300,
+    flip: bool = True,
+    skip_broken: bool = False,
+    generator: bool = True,
+    tensorboard: str | Path | None = None,
+    dry_run: bool = False,
+    seed: int = 0,
+    on_event: Listener = ignore,
+) -> dict[str, Any]:
+    """Turns a folder of images into a bundle; see docs/training.md.
+
+    A run that was killed goes on where it was when it is started again with the same arguments. Under torchrun all processes
+    share the work.
+
+    Args:
+        data: Folder with one subfolder of images for each class, or with such folders ``train`` and ``val`` (and ``test``).
+        output: The bundle's folder, whose name is the bundle's; the work in progress lies beside it, in ``<output>.work``.
+        space: ``mobilenetv3`` (160 to 224 pixels), ``small`` (32 to 48 pixels), or a JSON file.
+        init: ``none``, ``ofa`` (see 'nagsdk bundle pull imagenet'), or a file of weights of the space.
+        recipe: ``sandwich`` (BigNAS) or ``shrinking`` (Once-for-All).
+        epochs: Over the training images.
+        batch: Images per step, of all processes together.
+        subnets: Measured for the accuracy predictor.
+        flip: Whether training mirrors images; letters and signs must not be.
+        skip_broken: Leaves images out that cannot be decoded, instead of refusing them.
+        generator: Whether the bundle's generator is trained at the end (ten minutes); `deploy` makes one where a bundle brings none.
+        tensorboard: Folder for TensorBoard's curves; needs the extra ``tensorboard``.
+        dry_run: Only tells what would be done, how long it would take and what it needs.
+        seed: Of everything random.
+        on_event: Receives progress.
+
+    Returns:
+        The plan and the counts of images; the figures, or with `dry_run` the estimate. Only counts in processes but the first.
+
+    Raises:
+        DataError: Nothing can be trained on the images.
+        OutputError: The folder cannot be written, or the disk has too little room.
+        UsageError: Settings that do not fit, or a run with other settings was begun here.
+        WeightsMissingError: Once-for-All's weights are not on this machine.
+    """
+    from dataclasses import asdict
+
+    from nagsdk.bundle_write import check_name
+    from nagsdk.subnets import LEAST
+    from nagsdk.supernet.folder import scan
+    from nagsdk.supernet.passes import RECIPES
+    from nagsdk.supernet.pixels import decode, square_side
+    from nagsdk.supernet.ranks import together
+    from nagsdk.training_curves import Curves
+    from nagsdk.training_run import Plan, TrainingRun, first_weights, preprocessing_of, space_of
+
+    folder = Path(output)
+    check_name(folder.name)
+    check_replaceable(folder, DESCRIPTION)
+    if recipe not in RECIPES:
+        raise UsageError(f"{recipe!r} is no recipe.", f"Known: {', '.join(RECIPES)}.")
+    if epochs < 1 or batch < 2 or subnets < LEAST:
+        raise UsageError("Too few epochs, images per batch or subnets.", f"Give at least 1, 2 and {LEAST}.")
+    found = scan(Path(data))
+    chosen = space_of(space, len(found.classes))
+    first_weights(init, chosen)
+    with together() as ranks:
+        listener = on_event if ranks.first else ignore
+        for note in found.notes:
+            listener(Notice(note, warning=True))
+        work = folder.with_name(f"{folder.name}.work")
+        curves = Curves(work, Path(tensorboard) if tensorboard is not None and ranks.first and not dry_run else None, listener)
+        plan = Plan(found.fingerprint, chosen.to_dict(), init, recipe, epochs, batch, subnets, flip, seed)
+        parts = decode(found, square_side(chosen, preprocessing_of(chosen)), skip_broken, listener)
+        report = {
+            "bundle": str(folder),
+            "classes": {name: dict(zip(found.classes, counts, strict=True)) for name, counts in _counts(parts, len(found.classes)).items()},
+            "split": found.split,
+            "plan": {key: value for key, value in asdict(plan).items() if key != "space"},
+            "processes": ranks.count,
+        }
+        run = TrainingRun(plan, found, parts, chosen, folder, ranks, curves.listen if ranks.first else ignore)
+        if dry_run:
+            run.check()
+            return {**report, "steps": run.steps, "passes": [asdict(r) for r in run.recipes], "estimate": run.estimate()}
+        sweep(folder.parent)
+        with curves:
+            figures = run.run()
+        first = ranks.first
+    if first and generator:
+        add_generator(folder, seed, on_event)
+    return {**report, **figures}
+
+
+def _counts(parts: dict[str, Labelled], classes: int) -> dict[str, list[int]]:
+    import numpy as np
+
+    return {name: np.bincount(part.labels, minlength=classes).tolist() for name, part in parts.items()}
+
+
+def add_generator(folder: Path, seed: int, on_event: Listener) -> None:
+    """Trains a bundle's generator and puts it into its folder."""
+    import tempfile
+
+    from nagsdk.bundle_write import rewrite_bundle
+    from nagsdk.training import train_generator
+
+    bundle = Bundle(folder)
+    with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
+        train_generator(bundle=bundle, output=Path(work) / GENERATOR, seed=seed, on_event=on_event)
+        rewrite_bundle(bundle, folder, [Path(work) / GENERATOR])
+
+
+def evaluate(
+    *,
+    bundle: str | Path | Bundle = "glyphs",
+    architectures: Sequence[str | Architecture] = (),
+    table: str | Path | None = None,
+    data: str | Path | None = None,
+    skip_broken: bool = False,
+    on_event: Listener = ignore,
+) -> list[dict[str, Any]]:
+    """True top-1 of subnets, each with batch normalisation recalibrated; under torchrun the processes share them.
+
+    Args:
+        bundle: Name or folder of a bundle, or a bundle.
+        architectures: Text forms or architectures of the bundle's space; the smallest and the largest where none are given.
+        table: See `nagsdk.api.predict`.
+        data: Folder of images, whose test part counts; the bundle's own test images where None.
+        skip_broken: See `train`.
+        on_event: Receives progress.
+
+    Returns:
+        One row for each: architecture, macs, top1 with the ends of its 95 % interval, predicted_top1, images.
+
+    Raises:
+        ImagesMissingError: There are none.
+        WeightsMissingError: The bundle has no weights here.
+    """
+    from nagsdk.api import read
+    from nagsdk.own_images import Source
+    from nagsdk.supernet.evaluate import measure, wilson
+    from nagsdk.supernet.ranks import together
+    from nagsdk.supernet.train import extremes
+
+    opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+    opened.require_weights()
+    given = read(opened, architectures, table) if architectures or table is not None else opened.space.decode(extremes(opened.space))
+    with together() as ranks:
+        listener = on_event if ranks.first else ignore
+        source = Source.of(opened, data, skip_broken, listener)
+        top1 = measure(opened.supernet, given, source.recalibration, source.shown("test"), listener, ranks)
+    count = source.count("test")
+    predicted = opened.predictor.predict(opened.space.encode(given)).mean
+    return [
+        {
+            "architecture": a.text,
+            "macs": opened.space.macs(a),
+            "top1": float(t),
+            **dict(zip(("top1_low", "top1_high"), (100 * end for end in wilson(t / 100, count)), strict=True)),
+            "predicted_top1": float(p),
+            "images": count,
+        }
+        for a, t, p in zip(given, top1, predicted, strict=True)
+    ]
+
+
+def fit_predictor(
+    *,
+    bundle: str | Path | Bundle,
+    data: str | Path,
+    output: str | Path,
+    subnets: int = 300,
+    skip_broken: bool = False,
+    generator: bool = True,
+    seed: int = 0,
+    on_event: Listener = ignore,
+) -> dict[str, Any]:
+    """Measures subnets of a bundle on a folder of images and leaves the bundle with a predictor fitted on them.
+
+    Subnets are chosen all over the space first, then near the frontier. What was measured is kept beside the output, in
+    ``<output>.work``, so that a run that was killed goes on; under torchrun the processes share the subnets.
+
+    Args:
+        bundle: Name or folder of a bundle, or a bundle.
+        data: Folder of images, whose ``val`` part counts.
+        output: Folder of the new bundle; may be that of the old.
+        subnets: How many to measure.
+        skip_broken: See `train`.
+        generator: See `train`; an earlier generator belongs to the earlier predictor and is left out.
+        seed: Of everything random.
+        on_event: Receives progress.
+
+    Returns:
+        The predictor's card; empty in processes but the first.
+    """
+    from nagsdk.bundle_write import rewrite_bundle
+    from nagsdk.own_images import Source
+    from nagsdk.predictor.model import CARD, WEIGHTS
+    from nagsdk.subnets import LEAST, fit_measured, measure_subnets
+    from nagsdk.supernet.evaluate import measure
+    from nagsdk.supernet.ranks import together
+
+    opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+    opened.require_weights()
+    folder = Path(output)
+    check_replaceable(folder, DESCRIPTION)
+    if subnets < LEAST:
+        raise UsageError(f"{subnets} subnets are too few to fit on.", f"Give {LEAST} or more.")
+    # What is kept belongs to one supernet and one choice of subnets.
+    work = folder.with_name(f"{folder.name}.work") / f"{opened.weights_sha256[:16]}-{subnets}-{seed}"
+    with together() as ranks:
+        listener = on_event if ranks.first else ignore
+        source = Source.of(opened, data, skip_broken, listener)
+        codes, top1 = measure_subnets(
+            opened.space,
+            lambda given: measure(opened.supernet, given, source.recalibration, source.shown("val"), listener, ranks),
+            subnets,
+            work / "measured.csv",
+            seed,
+            ranks,
+            listener,
+        )
+        if not ranks.first:
+            return {}
+    card = dict(fit_measured(opened.space, codes, top1, source.count("val"), work, seed, on_event).card)
+    rewrite_bundle(opened, folder, [work / name for name in (WEIGHTS, CARD, "measured.csv")], without=[GENERATOR])
+    if generator:
+        add_generator(folder, seed, on_event)
+    return card

@@ -1,0 +1,58 @@
+"""A few epochs more for one subnet, taught by the labels and by the largest network (Cai et al., Once-for-All; Hinton et al., 2015)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nagsdk.events import Listener, ignore, stage
+from nagsdk.supernet.data import Batches
+from nagsdk.supernet.extract import Subnet
+from nagsdk.supernet.recalibrate import recalibrate
+
+RATE = 5e-4
+_DECAY, _SMOOTHING, _WARMUP = 0.02, 0.05, 0.05
+
+
+def finetune(
+    subnet: Subnet,
+    teacher: nn.Module,
+    batches: Batches,
+    steps: int,
+    recalibration: Sequence[Tensor],
+    rate: float = RATE,
+    on_event: Listener = ignore,
+) -> None:
+    """Trains a subnet in place by AdamW under a cosine schedule.
+
+    Args:
+        subnet: Changed in place; left in eval mode with statistics of batch normalisation of its own.
+        teacher: Logits from the same inputs, in eval mode.
+        batches: See `Batches`.
+        steps: Updates of the weights.
+        recalibration: Normalised batches; see `recalibrate`.
+        rate: Peak learning rate.
+        on_event: Receives progress.
+    """
+    subnet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(subnet.parameters(), lr=rate, weight_decay=_DECAY)
+    rising = max(1, round(_WARMUP * steps))
+    with stage(on_event, "Fine-tuning", steps) as advance:
+        for step in range(steps):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * min((step + 1) / rising, 0.5 * (1 + math.cos(math.pi * step / steps)))
+            images, labels = batches(step, subnet.architecture.resolution)
+            with torch.no_grad():
+                soft = teacher(images).softmax(1)
+            subnet.train()
+            logits = subnet(images)
+            loss = functional.cross_entropy(logits, labels, label_smoothing=_SMOOTHING) + functional.cross_entropy(logits, soft)
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            optimizer.step()
+            advance(step + 1, f"step {step + 1} of {steps}, loss {loss.item():.3f}")
+    recalibrate(subnet, recalibration)

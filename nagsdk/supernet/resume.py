@@ -1,0 +1,119 @@
+"""The state of a training on the disk: whenever a run is killed, the last whole checkpoint is there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from nagsdk.errors import DamagedBundleError, UsageError
+from nagsdk.files import write_atomically
+from nagsdk.space.base import SearchSpace
+from nagsdk.supernet.network import Supernet
+
+if TYPE_CHECKING:
+    from nagsdk.supernet.train import TrainRecipe
+
+STATE = "state.json"
+
+
+class Average:
+    """A running average of the weights (Polyak & Juditsky, 1992), young while there are few steps to average.
+
+    Args:
+        supernet: Whose weights.
+        most: Share of the average that a step keeps once there are many.
+    """
+
+    def __init__(self, supernet: Supernet, most: float) -> None:
+        self.most = most
+        self.values = {name: parameter.detach().clone() for name, parameter in supernet.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, supernet: Supernet, step: int) -> None:
+        """Takes the weights after a step in."""
+        kept = min(self.most, (1 + step) / (10 + step))
+        for name, parameter in supernet.named_parameters():
+            self.values[name].lerp_(parameter, 1 - kept)
+
+    @torch.no_grad()
+    def put_into(self, supernet: Supernet) -> None:
+        """Replaces the weights by the average."""
+        for name, parameter in supernet.named_parameters():
+            parameter.copy_(self.values[name])
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a checkpoint belongs to: recipe and space."""
+
+    recipe: dict[str, Any]
+    space: str
+
+    @classmethod
+    def of(cls, space: SearchSpace, recipe: TrainRecipe) -> Identity:
+        """Of a training."""
+        return cls(asdict(recipe), space.fingerprint)
+
+
+def save_state(
+    folder: Path, identity: Identity, supernet: Supernet, optimizer: torch.optim.Optimizer, average: Average | None, step: int
+) -> None:
+    """Writes a checkpoint and removes the one before."""
+    tensors = {f"supernet.{name}": tensor for name, tensor in supernet.state_dict().items()}
+    tensors |= {f"average.{name}": tensor for name, tensor in (average.values if average else {}).items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
+    content = save({name: tensor.contiguous() for name, tensor in tensors.items()})
+    weights = folder / f"step-{step:07d}.safetensors"
+    write_atomically(weights, content)
+    # state.json is replaced last: whenever the run is killed, it names a whole file.
+    state = {"step": step, "file": weights.name, "sha256": hashlib.sha256(content).hexdigest(), **asdict(identity)}
+    write_atomically(folder / STATE, json.dumps(state, indent=1).encode())
+    for old in folder.glob("step-*.safetensors"):
+        if old != weights:
+            old.unlink()
+
+
+def load_state(folder: Path, identity: Identity, supernet: Supernet, optimizer: torch.optim.Optimizer, average: Average | None) -> int:
+    """Takes up the last checkpoint, where there is one.
+
+    Returns:
+        The steps done.
+
+    Raises:
+        UsageError: It belongs to another recipe or space.
+        DamagedBundleError: It is torn.
+    """
+    if not (folder / STATE).exists():
+        return 0
+    state = json.loads((folder / STATE).read_text())
+    if {key: state.get(key) for key in asdict(identity)} != asdict(identity):
+        raise UsageError(
+            f"The checkpoint in {folder} belongs to another recipe or space.", "Choose another folder, or delete it to start anew."
+        )
+    file = folder / state["file"]
+    content = file.read_bytes() if file.is_file() else b""
+    if hashlib.sha256(content).hexdigest() != state["sha256"]:
+        raise DamagedBundleError(f"The checkpoint {file} is torn.", f"Delete {folder} to start anew.")
+    slots: dict[int, dict[str, Tensor]] = {}
+    weights: dict[str, Tensor] = {}
+    for name, tensor in load(content).items():
+        kind, rest = name.split(".", 1)
+        if kind == "supernet":
+            weights[rest] = tensor
+        elif kind == "average":
+            assert average is not None
+            average.values[rest].copy_(tensor)
+        else:
+            index, key = rest.split(".")
+            slots.setdefault(int(index), {})[key] = tensor
+    supernet.load_state_dict(weights)
+    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+    return int(state["step"])

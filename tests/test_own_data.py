@@ -1,0 +1,323 @@
+"""From a folder of images to a deployed model, on a tiny space."""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import nagsdk
+from nagsdk import own_data, plugin, subnets, workbench
+from nagsdk.bundle import load_bundle
+from nagsdk.device.description import Device
+from nagsdk.errors import DataError, OutputError, UsageError, WeightsMissingError
+from nagsdk.files import sha256
+from nagsdk.predictor.train import Recipe
+from nagsdk.space.table import read_architectures
+from nagsdk.supernet.checkpoint import _ofa_names, load_supernet
+from nagsdk.supernet.network import Supernet
+from nagsdk.supernet.train import TrainAdvanced, initialise
+from tests.pictures import fill
+from tests.simulated import SimulatedBackend
+
+QUICK = {"epochs": 6, "batch": 16, "subnets": 50, "generator": False}
+CLASSES = {"azure": 40, "brick": 40, "clover": 30, "dune": 20, "ebony": 40}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    return fill(tmp_path_factory.mktemp("data") / "photos", CLASSES)
+
+
+@pytest.fixture(scope="module")
+def space_file(tmp_path_factory, tiny_space):
+    path = tmp_path_factory.mktemp("space") / "tiny.json"
+    path.write_text(json.dumps(replace(tiny_space, classes=99).to_dict()))
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def quick_predictor(monkeypatch):
+    """Fits with few steps: what is tested here is not how well predictors are fitted."""
+    recipe = Recipe(members=2, hidden=8, steps=40)
+    for module in ("nagsdk.subnets", "nagsdk.predictor.fit"):
+        monkeypatch.setattr(f"{module}.Recipe", lambda: recipe)
+
+
+_MADE = {}
+
+
+@pytest.fixture
+def trained(photos, space_file, tmp_path_factory):
+    """A bundle and the report of its training; made once."""
+    if not _MADE:
+        folder = tmp_path_factory.mktemp("made")
+        events = []
+        report = own_data.train(data=photos, output=folder / "tiny", space=space_file, **QUICK, on_event=events.append)
+        _MADE.update(folder=folder / "tiny", report=report, events=events)
+    return _MADE
+
+
+@pytest.fixture
+def board(monkeypatch):
+    """A simulated device."""
+    backends, devices = plugin.Registry("backend", plugin.Backend), plugin.Registry("device", Device)
+    backends.add(SimulatedBackend())
+    devices.add(Device("board", "A board", "simulated"))
+    found = plugin.Host((), backends, devices)
+    for module in ("nagsdk.plugin", "nagsdk.api", "nagsdk.workbench"):
+        monkeypatch.setattr(f"{module}.host", lambda: found)
+    for name in ("PROTOCOL", "GLANCE"):
+        monkeypatch.setattr(workbench, name, replace(getattr(workbench, name), spread_s=0, patience_s=0))
+
+
+def test_a_folder_of_images_becomes_a_whole_bundle(trained, tiny_space):
+    report, bundle = trained["report"], load_bundle(trained["folder"])
+    assert bundle.labels == tuple(CLASSES) and bundle.space == tiny_space
+    assert report["classes"]["train"] == {name: count - 2 * round(0.1 * count) for name, count in CLASSES.items()}
+    assert report["largest"]["top1"] > 60
+    inputs = bundle.test_set(24)
+    assert inputs.inputs.shape == (17, 3, 24, 24) and bundle.recalibration_images(16).shape == (136, 3, 16, 16)
+    codes, columns = read_architectures(trained["folder"] / "measured.csv", tiny_space)
+    assert len(np.unique(codes, axis=0)) == 50 and columns["top1"].astype(float).max() <= 100
+    assert bundle.predictor.card["data"]["evaluations"] == 50 and 0 <= report["predictor"]["coverage_90"] <= 1
+    assert bundle.description.provenance["plan"]["epochs"] == 6 and bundle.description.provenance["images"]["split"] == "automatic"
+    assert sum(isinstance(e, TrainAdvanced) for e in trained["events"]) == report["steps"] == 48
+    curve = (trained["folder"].parent / "tiny.work" / "curve.csv").read_text().splitlines()
+    assert curve[0].startswith("step,loss_largest") and len(curve) == 49 and curve[-1].startswith("48,")
+
+
+def test_its_subnets_are_evaluated_on_its_own_images_and_on_a_folder(trained, photos):
+    own = own_data.evaluate(bundle=trained["folder"])
+    assert [row["architecture"] for row in own] and own[0]["macs"] < own[1]["macs"] and own[1]["images"] == 17
+    assert own[1]["top1"] == pytest.approx(trained["report"]["largest"]["top1"], abs=7)
+    assert own[1]["top1_low"] < own[1]["top1"] <= own[1]["top1_high"] <= 100
+    # The same images, not out of a compressed sheet.
+    again = own_data.evaluate(bundle=trained["folder"], data=photos)
+    assert again[1]["images"] == 17 and again[1]["top1"] == pytest.approx(own[1]["top1"], abs=7)
+    one = own_data.evaluate(bundle=trained["folder"], architectures=[own[0]["architecture"]])
+    assert [row["architecture"] for row in one] == [own[0]["architecture"]]
+
+
+def test_it_deploys_as_it_is_and_fine_tuned(trained, photos, board, tmp_path):
+    told = {"device": "board", "budget": "60kMACs", "bundle": trained["folder"], "strategy": "lookup"}
+    plain = nagsdk.deploy(**told, output=tmp_path / "plain")
+    tuned = nagsdk.deploy(**told, output=tmp_path / "tuned", finetune=4, data=photos)
+    assert plain.verdict == tuned.verdict == "held" and plain.result.architecture == tuned.result.architecture
+    facts = json.loads((tmp_path / "tuned" / "manifest.json").read_text())
+    assert facts["finetuned"] == {"epochs": 4, "images": 136, "teacher": "largest", "top1_before": plain.result.measured.top1}
+    assert json.loads((tmp_path / "plain" / "manifest.json").read_text())["finetuned"] is None
+    assert facts["artifact"]["sha256"] == sha256(tmp_path / "tuned" / "model.onnx") != sha256(tmp_path / "plain" / "model.onnx")
+    assert facts["parity"] < 1e-4 and tuned.result.measured.top1 >= plain.result.measured.top1
+    assert len(facts["rounds"]) == len(plain.details["rounds"]) + 1
+    assert (tmp_path / "tuned" / "labels.txt").read_text().split() == list(CLASSES)
+
+
+@pytest.mark.parametrize("given", [{"finetune": 1}, {"data": "x"}, {"finetune": 1, "data": "x", "timing_only": True}])
+def test_fine_tuning_needs_epochs_and_images(given):
+    with pytest.raises(UsageError, match="epochs and a folder"):
+        nagsdk.deploy(device="cpu", budget="1ms", **given)
+
+
+def test_foreign_classes_are_refused(trained, tmp_path):
+    fill(tmp_path / "other", {"azure": 5, "brick": 5})
+    with pytest.raises(DataError, match="are not the classes of bundle tiny"):
+        own_data.evaluate(bundle=trained["folder"], data=tmp_path / "other")
+
+
+def test_a_predictor_is_fitted_anew(trained, photos, tmp_path):
+    folder = tmp_path / "refitted"
+    card = own_data.fit_predictor(bundle=trained["folder"], data=photos, output=folder, subnets=60, generator=False, seed=1)
+    bundle, before = load_bundle(folder), load_bundle(trained["folder"])
+    assert card["data"]["evaluations"] == 60 and bundle.predictor.card["data"]["evaluations"] == 60
+    assert bundle.weights_sha256 == before.weights_sha256 and bundle.predictor.hash != before.predictor.hash
+    assert len(read_architectures(folder / "measured.csv", bundle.space)[0]) == 60
+
+
+def test_what_was_measured_is_not_measured_again(tiny_space, tmp_path):
+    asked = []
+
+    def evaluate(given):
+        asked.append(len(given))
+        return np.array([50 + 40 * tiny_space.macs(a) / 1e6 for a in given])
+
+    first = subnets.measure_subnets(tiny_space, evaluate, 50, tmp_path / "m.csv")
+    assert asked == [30, 10, 10]
+    again = subnets.measure_subnets(tiny_space, evaluate, 50, tmp_path / "m.csv")
+    assert asked == [30, 10, 10] and (first[0] == again[0]).all() and (first[1] == again[1]).all()
+    codes, top1 = subnets.measure_subnets(tiny_space, evaluate, 60, tmp_path / "m.csv")
+    assert asked[3:] == [10] and len(np.unique(codes, axis=0)) == 60 == len(top1)
+
+
+def test_subnets_are_chosen_all_over_the_space_then_near_the_frontier():
+    from nagsdk.space.mobilenet_v3 import small_mobilenet_v3
+
+    space = small_mobilenet_v3()
+    codes = subnets.space_filling(space, 90, 0)
+    rows = space.one_hot(codes)
+    assert len(np.unique(codes, axis=0)) == 90
+
+    def nearest(rows):
+        away = ((rows[:, None] - rows) ** 2).sum(2) + np.where(np.eye(len(rows)), np.inf, 0)
+        return away.min(1).mean()
+
+    macs = np.array([space.macs(a) for a in space.decode(codes)])
+    chance = space.sample(90, np.random.default_rng(0))
+    assert nearest(rows) > 1.05 * nearest(space.one_hot(chance))
+    uniform = np.array([space.macs(a) for a in space.decode(chance)])
+    assert macs.min() < 0.7 * uniform.min() and macs.max() > 1.1 * uniform.max()
+
+    # A toy truth: kernels are worth nothing, so that the frontier has the small ones.
+    def truth(codes):
+        return 100 * (1 - np.exp(-(space.one_hot(codes) @ worth)))
+
+    worth = np.concatenate([np.linspace(0, 0.02, len(d.choices)) if i == 0 or "depth" in d.name else np.tile([0, 0.01, 0.02], 2)
+                            for i, d in enumerate(space.decisions)]).astype(np.float32)  # fmt: skip
+    near = subnets.near_frontier(space, truth, codes, 20, 0)
+    assert len(np.unique(np.vstack([codes, near]), axis=0)) == 110
+    kernels = [np.mean(space.settings(a).kernels) for a in space.decode(near)]
+    assert np.mean(kernels) < 3.7 < np.mean([np.mean(space.settings(a).kernels) for a in space.decode(chance)])
+
+
+def test_a_dry_run_tells_the_plan_and_leaves_nothing(photos, space_file, tmp_path):
+    for recipe, count in (("sandwich", 1), ("shrinking", 4)):
+        report = own_data.train(data=photos, output=tmp_path / "dry", space=space_file, recipe=recipe, **QUICK, dry_run=True)
+        assert len(report["passes"]) == count and report["steps"] >= 47
+        assert all(report["estimate"][key] > 0 for key in ("seconds_per_step", "training_s", "measuring_s", "memory_bytes", "disk_bytes"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "says"),
+    [
+        ({"init": "ofa"}, UsageError, "of the space mobilenetv3"),
+        ({"init": "ofa", "space": "mobilenetv3"}, WeightsMissingError, "has no supernet weights"),
+        ({"init": "no/such.pth"}, UsageError, "no file of weights"),
+        ({"space": "huge"}, UsageError, "no search space"),
+        ({"batch": 1000}, UsageError, "136 training images"),
+        ({"output": "Tiny Bundle"}, UsageError, "lower-case"),
+        ({"recipe": "none"}, UsageError, "Known: sandwich, shrinking"),
+        ({"subnets": 9}, UsageError, "50"),
+        ({"tensorboard": "board"}, UsageError, r"nagsdk\[tensorboard\]"),
+    ],
+)
+def test_what_cannot_end_well_is_refused_before_it_starts(photos, space_file, tmp_path, monkeypatch, given, error, says):
+    monkeypatch.setattr("nagsdk.training_run.TrainingRun.run", lambda self: pytest.fail("it started"))
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    settings = {"data": photos, "space": space_file, **QUICK, **given}
+    with pytest.raises(error, match=says):
+        own_data.train(**{**settings, "output": tmp_path / settings.get("output", "tiny")})
+
+
+def test_a_full_disk_is_told_before_training(photos, space_file, tmp_path, monkeypatch):
+    own_data.train(data=photos, output=tmp_path / "dry", space=space_file, **QUICK, dry_run=True)
+    monkeypatch.setattr("nagsdk.supernet.pixels.shutil.disk_usage", lambda path: type("Usage", (), {"free": 10**5}))
+    with pytest.raises(OutputError, match="GB free"):
+        own_data.train(data=photos, output=tmp_path / "dry", space=space_file, **QUICK)
+
+
+def test_other_settings_do_not_go_on_with_a_run(trained, photos, space_file):
+    with pytest.raises(UsageError, match="other settings \\(epochs, seed\\)"):
+        own_data.train(data=photos, output=trained["folder"], space=space_file, **{**QUICK, "epochs": 7}, seed=1)
+
+
+def test_killed_at_random_steps_and_started_again_the_weights_are_the_same(trained, photos, space_file, tmp_path):
+    """The kill is real: SIGKILL for another process, three times."""
+    command = [sys.executable, "-m", "nagsdk", "train", str(photos), "--output", str(tmp_path / "tiny"), "--space", space_file, "--epochs", "6",
+               "--batch", "16", "--subnets", "50", "--no-generator"]  # fmt: skip
+    work, kills, reached = tmp_path / "tiny.work", random.Random(), []
+    for _ in range(3):
+        process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        aim = kills.randint(1, 8) + (reached[-1] if reached else 0)
+        while process.poll() is None and _step(work) < min(aim, 44):
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, process.stderr.read().decode()
+        reached.append(_step(work))
+    assert 0 < reached[0] <= reached[-1] < 48
+    own_data.train(data=photos, output=tmp_path / "tiny", space=space_file, **QUICK)
+    assert sha256(work / "supernet.safetensors") == sha256(trained["folder"] / "supernet.safetensors")
+    assert (tmp_path / "tiny" / "measured.csv").read_bytes() == (trained["folder"] / "measured.csv").read_bytes()
+
+
+def _step(work: Path) -> int:
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        return int(json.loads((work / "pass0" / "state.json").read_text())["step"])
+    return 0
+
+
+def stand_in(space, path: Path) -> Supernet:
+    """A checkpoint in Once-for-All's own names, with random weights for 1000 classes."""
+    supernet = Supernet(replace(space, classes=1000))
+    initialise(supernet, 3)
+    state = supernet.state_dict()
+    torch.save({"state_dict": {theirs: state[ours] for theirs, ours in _ofa_names(supernet).items()}}, path)
+    return supernet
+
+
+def test_ofa_weights_become_a_fine_tuned_deployment(photos, space_file, tiny_space, board, tmp_path):
+    """The whole way: a released checkpoint, the user's classes, one architecture extracted, fine-tuned, exported, deployed."""
+    source = stand_in(tiny_space, tmp_path / "ofa_stand_in.pth")
+    bundle = tmp_path / "adopted"
+    report = own_data.train(data=photos, output=bundle, space=space_file, init=str(tmp_path / "ofa_stand_in.pth"), **QUICK)
+    supernet = load_bundle(bundle).supernet
+    assert report["largest"]["top1"] > 50 and supernet.classifier.weight.shape == (5, 40)
+    # Trained gently: the weights are still near those of the checkpoint.
+    weight, first = supernet.blocks[0].expand.weight.detach(), source.blocks[0].expand.weight.detach()
+    assert 0 < float((weight - first).norm() / first.norm()) < 0.5
+    deployment = nagsdk.deploy(
+        device="board", budget="60kMACs", bundle=bundle, strategy="lookup", output=tmp_path / "out", finetune=2, data=photos
+    )
+    assert deployment.verdict == "held" and deployment.details["finetuned"]["epochs"] == 2
+    again = own_data.train(
+        data=photos, output=tmp_path / "again", space=space_file, init=str(bundle / "supernet.safetensors"), **{**QUICK, "epochs": 1}
+    )
+    assert again["largest"]["top1"] > 50
+
+
+def test_weights_of_another_space_are_refused(photos, tmp_path, tiny_space):
+    stand_in(tiny_space, tmp_path / "x.pth")
+    from nagsdk.errors import DamagedBundleError
+
+    with pytest.raises(DamagedBundleError):
+        own_data.train(data=photos, output=tmp_path / "o", space="small", init=str(tmp_path / "x.pth"), **QUICK)
+    (tmp_path / "y.safetensors").write_bytes(b"torn")
+    with pytest.raises(DamagedBundleError, match="cannot be read"):
+        own_data.train(data=photos, output=tmp_path / "o", space="small", init=str(tmp_path / "y.safetensors"), **QUICK)
+
+
+def test_two_processes_leave_the_same_kind_of_bundle(trained, photos, space_file, tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "nagsdk", "train", str(photos),
+               "--output", str(tmp_path / "tiny"), "--space", space_file, "--epochs", "6", "--batch", "16", "--subnets", "50",
+               "--no-generator", "--json"]  # fmt: skip
+    # The predictor is fitted in full here; what was measured must be there before.
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=500)
+    assert done.returncode == 0, done.stderr[-3000:]
+    report = json.loads(done.stdout)
+    assert report["processes"] == 2 and report["largest"]["top1"] == pytest.approx(trained["report"]["largest"]["top1"], abs=18)
+    assert len(read_architectures(tmp_path / "tiny" / "measured.csv", load_bundle(tmp_path / "tiny").space)[0]) == 50
+
+
+def test_half_precision_weights_are_those_that_were_measured(trained):
+    work = trained["folder"].parent / "tiny.work"
+    bundle = load_bundle(trained["folder"])
+    kept = load_supernet(bundle.space, (work / "supernet.safetensors").read_bytes())
+    assert all(torch.equal(a, b) for a, b in zip(kept.state_dict().values(), bundle.supernet.state_dict().values(), strict=True))
+    assert not list(work.parent.glob(".nagsdk-partial-*"))
