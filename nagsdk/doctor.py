@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from nagsdk import config, environment
 from nagsdk.bundle import bundle_names, load_bundle
+from nagsdk.device.backend import Presence
 from nagsdk.device.presence import presence_of
 from nagsdk.errors import DeviceError, NagsdkError
 from nagsdk.events import Listener, ignore, stage
@@ -104,21 +105,20 @@ def _devices(loaded: Host) -> Iterator[Finding]:
             found = [Finding(backend.id, WRONG, error.message, error.next_step)]
         if isinstance(found, (list, tuple)):
             yield from (item for item in found if isinstance(item, Finding))
-    absent: dict[str, list[str]] = {}
+    absent: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for device in loaded.devices:
         try:
             presence = presence_of(loaded.backend_of(device), device)
         except DeviceError as error:
-            absent.setdefault(str(error), []).append(device.id)
-            continue
+            presence = Presence(False, str(error))
         if presence.available:
             yield Finding("devices", OK, f"{device.id} is available: {device.title}.")
         else:
-            absent.setdefault(presence.reason, []).append(device.id)
-    for reason, names in absent.items():
-        yield Finding(
-            "devices", ABSENT, f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not available.", " ".join(reason.split())
-        )
+            what, _, mend = " ".join(presence.reason.split()).partition(". ")
+            absent.setdefault((device.backend, mend or what), []).append((device.id, what.rstrip(".")))
+    for (_, mend), devices in absent.items():
+        # Phones of ten models lack the same: one that is plugged in.
+        yield Finding("devices", ABSENT, f"Not available: {', '.join(name for name, _ in devices)}. {devices[0][1]}.", mend)
 
 
 def _network() -> Iterator[Finding]:

@@ -66,7 +66,14 @@ def cli_page() -> str:
     """Every command with its help."""
     from nagsdk.cli import cli
 
-    parts = [_MADE, "# Commands", "What `--help` says, command by command. [Command line](cli.md) explains what they have in common.", ""]
+    parts = [
+        _MADE,
+        "",
+        "# Commands",
+        "",
+        "What `--help` says, command by command. [Command line](cli.md) explains what they have in common.",
+        "",
+    ]
     for path, command in _commands("nagsdk", cli):
         with click.Context(command, info_name=path, max_content_width=100, terminal_width=100) as context:
             parts += [f"## {path}", "", "```text", command.get_help(context).rstrip(), "```", ""]
@@ -84,7 +91,7 @@ def _commands(path: str, command: click.Command) -> Iterator[tuple[str, click.Co
 
 def python_page() -> str:
     """The public names of the listed modules."""
-    parts = [_MADE, "# Python names", "Signatures and docstrings. [Python](python.md) shows how they are used.", ""]
+    parts = [_MADE, "", "# Python names", "", "Signatures and docstrings. [Python](python.md) shows how they are used.", ""]
     for module_name, title in PYTHON.items():
         module = import_module(module_name)
         parts += [f"## {title}: `{module_name}`", ""]
@@ -114,7 +121,9 @@ def hooks_page() -> str:
 
     parts = [
         _MADE,
+        "",
         "# Hooks",
+        "",
         f"What a plugin may implement, marked with `@hookimpl` from `nagsdk.plugin`, in a module that says `nagsdk_api = {API_VERSION}`. "
         "[Writing a plugin](plugins.md) goes through it.",
         "",
@@ -160,8 +169,9 @@ def _signature(value: object) -> str:
 
 
 def _stable(text: str) -> str:
-    """Without addresses and factories of defaults: they say nothing, and differ from run to run."""
-    return re.sub(r"<function (\w+) at 0x[0-9a-f]+>", r"\1", text).replace("<factory>", "…")
+    """Without addresses and factories of defaults, which differ from run to run, and without the quotes of annotations."""
+    text = re.sub(r"<function (\w+) at 0x[0-9a-f]+>", r"\1", text).replace("<factory>", "…")
+    return re.sub(r"(: |-> )'([^']*)'", r"\1\2", text)
 
 
 def _docstring(text: str) -> list[str]:
@@ -172,10 +182,12 @@ def _docstring(text: str) -> list[str]:
         stripped = line.strip()
         if stripped.rstrip(":") in _SECTIONS and stripped.endswith(":") and line == stripped:
             section = stripped.rstrip(":")
-            lines += ["", f"**{'Arguments' if section == 'Args' else section}**", ""]
+            lines += [*([""] if lines and lines[-1] else []), f"**{'Arguments' if section == 'Args' else section}**", ""]
         elif section in ("Args", "Raises", "Attributes") and line.startswith("    ") and not line.startswith("     "):
             name, _, told = stripped.partition(": ")
             lines.append(f"- `{name}` — {told}")
+        elif section in ("Args", "Raises", "Attributes") and stripped and line.startswith("     "):
+            lines[-1] += f" {stripped}"
         else:
             lines.append(stripped if section else line.rstrip())
             if section and line and not line.startswith(" "):

@@ -95,7 +95,7 @@ def test_without_the_plugin_its_units_are_unknown():
         plugin.read_budget("2mJ")
 
 
-@pytest.mark.parametrize(("name", "text"), [("energy", "150uJ"), ("peak", "20kElements")])
+@pytest.mark.parametrize(("name", "text"), [("energy", "50uJ"), ("peak", "20kElements")])
 def test_what_is_generated_holds_the_metric_and_uses_it(loaded, name, text):
     bound = limits(loaded, name)
     (wide,) = nagsdk.generate(device="cpu", budgets=["10MMACs"])

@@ -11,6 +11,6 @@ from nagsdk.testing.sessions import SessionChecks
 class BackendConformance(DiscoveryChecks, ExportChecks, SessionChecks, MeasurementChecks):
     """Subclass it in a test file, name the class ``Test…`` and define the fixtures `backend` and `device`.
 
-    The fixture `impossible` may be extended with devices that ask for what cannot be had here. Every check's docstring is the
-    rule that it holds the backend to.
+    The fixture `impossible` may name devices that ask for what cannot be had here. Every check's docstring is the rule that it
+    holds the backend to.
     """

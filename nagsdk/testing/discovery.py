@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from nagsdk.device.backend import Backend
@@ -42,9 +44,10 @@ class DiscoveryChecks(Checks):
             with pytest.raises(DeviceUnavailableError):
                 backend.open(device)
 
-    def test_no_silent_fallback(self, backend: Backend, impossible: list[Device]) -> None:
+    def test_no_silent_fallback(self, backend: Backend, device: Device, impossible: list[Device]) -> None:
         """A device that asks for what cannot be had is refused with a reason, and never served by something else."""
-        for asked in impossible:
+        unknown = replace(device, options=(*device.options, ("no_such_option", "1")))
+        for asked in (unknown, *impossible):
             presence = backend.presence(asked)
             assert presence.available or presence.reason, "it is not available, and no reason is given"
             try:
