@@ -6,7 +6,7 @@ import difflib
 import inspect
 import time
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -162,7 +162,7 @@ class Host:
             # One plugin at a time, so that its failure is known to be its own.
             resolve = self.manager.subset_hook_caller("nagsdk_resolve_device", plugins - {plugin})
             try:
-                found = guarded(lambda resolve=resolve: resolve(query=query), _RESOLVE_S, f"The plugin {name}").value
+                found = guarded(partial(resolve, query=query), _RESOLVE_S, f"The plugin {name}").value
             except DeviceError as error:
                 complaint = complaint or error
                 continue
