@@ -19,7 +19,7 @@ from nagsdk.events import Listener, Notice, ignore
 from nagsdk.files import check_replaceable, sweep
 from nagsdk.generation import Generation
 from nagsdk.manifest import MANIFEST, Deployment, Result
-from nagsdk.plugin import host
+from nagsdk.plugin import host, read_budget
 from nagsdk.profiling import profile_architectures
 from nagsdk.publish import publish, publish_one
 from nagsdk.report import picture
@@ -172,7 +172,7 @@ def generate(
 def _together(budgets: str | Budget | Sequence[str | Budget]) -> tuple[Budget, ...]:
     """Budgets that hold at once."""
     given = [budgets] if isinstance(budgets, (str, Budget)) else budgets
-    return tuple(Budget.parse(b) if isinstance(b, str) else b for b in given)
+    return tuple(read_budget(b) if isinstance(b, str) else b for b in given)
 
 
 def frontier(

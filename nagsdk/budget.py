@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nagsdk.errors import BudgetError
@@ -25,6 +26,10 @@ _UNITS: dict[str, tuple[str, float]] = {
     "mmacs": (MACS, 1e6),
     "gmacs": (MACS, 1e9),
 }
+# Units of the metrics of plugins, which the plugin host adds; as above, and with the unit as it is shown.
+_MORE_UNITS: dict[str, tuple[str, float]] = {}
+_MORE_SHOWN: dict[str, tuple[float, str]] = {}
+_LETTERS = re.compile(r"[a-zA-Zµμ]+")
 _TEXT = re.compile(
     r"\s*(?P<value>[-+]?(?:\d+\.?\d*|\.\d+|nan|inf)(?:e[-+]?\d+)?)\s*(?P<unit>[a-zA-Zµμ]*)\s*(?:@\s*p(?P<percentile>\d{1,3}(?:\.\d+)?))?\s*",
     re.ASCII,
@@ -33,13 +38,42 @@ _EXAMPLES = "Write a number and a unit: 80ms, 80ms@p90, 500us, 12MB, 300MMACs."
 _SHOWN = {LATENCY: (1.0, "ms"), SIZE: (1e6, "MB"), MACS: (1e6, "MMACs")}
 
 
+def add_units(metric: str, units: Mapping[str, float]) -> None:
+    """Lets budgets limit a metric of a plugin.
+
+    Args:
+        metric: Its id.
+        units: Factor of each unit to the canonical one; the first is shown.
+
+    Raises:
+        BudgetError: A unit is no word, has an impossible factor, or belongs to another metric; none was added then.
+    """
+    if not units:
+        raise BudgetError(f"The metric {metric} has no unit.", "Give it one, such as mJ.")
+    for unit, factor in units.items():
+        taken = {**_UNITS, **_MORE_UNITS}.get(unit.lower(), (metric, factor))[0]
+        if taken != metric or metric in _SHOWN:
+            raise BudgetError(f"The unit {unit!r} belongs to the metric {taken}.", "Choose another unit.")
+        if not _LETTERS.fullmatch(unit) or not 0 < factor < math.inf:
+            raise BudgetError(f"{unit!r} with the factor {factor!r} cannot be a unit.", "Use letters only, and a positive factor.")
+    _MORE_UNITS.update({unit.lower(): (metric, float(factor)) for unit, factor in units.items()})
+    shown = next(iter(units))
+    _MORE_SHOWN[metric] = (float(units[shown]), shown)
+
+
+def forget_units() -> None:
+    """Takes back what `add_units` added."""
+    _MORE_UNITS.clear()
+    _MORE_SHOWN.clear()
+
+
 @dataclass(frozen=True)
 class Budget:
-    """An upper limit on one cost of the deployed model.
+    """A limit on one cost of the deployed model.
 
     Attributes:
-        metric: ``latency``, ``size`` or ``macs``.
-        limit: In milliseconds, bytes or MACs.
+        metric: ``latency``, ``size``, ``macs`` or that of a plugin.
+        limit: In milliseconds, bytes, MACs, or what the plugin counts in.
         percentile: Which percentile of single latencies must hold the limit; 50 for other metrics.
         confidence: Probability with which a prediction must hold the limit before it is tried.
     """
@@ -50,8 +84,8 @@ class Budget:
     confidence: float = DEFAULT_CONFIDENCE
 
     def __post_init__(self) -> None:
-        if self.metric not in _SHOWN:
-            raise BudgetError(f"{self.metric!r} is not a metric.", f"Known: {', '.join(_SHOWN)}.")
+        if self.metric not in _SHOWN and self.metric not in _MORE_SHOWN:
+            raise BudgetError(f"{self.metric!r} is not a metric.", f"Known: {', '.join([*_SHOWN, *_MORE_SHOWN])}.")
         if not (math.isfinite(self.limit) and self.limit > 0):
             raise BudgetError(f"A budget must be a positive number, not {self.limit:g}.", _EXAMPLES)
         if not 1 <= self.percentile <= 99:
@@ -73,17 +107,19 @@ class Budget:
         unit = match["unit"].lower()
         if not unit:
             raise BudgetError(f"{text!r} has no unit.", f"{_EXAMPLES} Perhaps you meant {value:g}ms.")
-        if unit not in _UNITS:
+        if unit not in _UNITS and unit not in _MORE_UNITS:
+            more = "".join(f", {name}" for name in _MORE_UNITS)
             raise BudgetError(
-                f"{match['unit']!r} is not a unit of a budget.", f"{_EXAMPLES} Known units: us, ms, s, kB, MB, GB, kMACs, MMACs, GMACs."
+                f"{match['unit']!r} is not a unit of a budget.",
+                f"{_EXAMPLES} Known units: us, ms, s, kB, MB, GB, kMACs, MMACs, GMACs{more}.",
             )
-        metric, factor = _UNITS[unit]
+        metric, factor = _UNITS.get(unit) or _MORE_UNITS[unit]
         if match["percentile"] is not None and metric != LATENCY:
             raise BudgetError(f"{text!r}: only a latency has percentiles.", "Leave @p… away for sizes and MACs.")
         return cls(metric, value * factor, float(match["percentile"] or 50.0), confidence)
 
     def __str__(self) -> str:
-        factor, unit = _SHOWN[self.metric]
+        factor, unit = _SHOWN.get(self.metric) or _MORE_SHOWN[self.metric]
         percentile = f"@p{self.percentile:g}" if self.metric == LATENCY and self.percentile != 50 else ""
         return f"{self.limit / factor:.6g}{unit}{percentile}"
 

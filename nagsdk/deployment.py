@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.architecture import Architecture
-from nagsdk.budget import LATENCY, SIZE, Budget
+from nagsdk.budget import LATENCY, METRICS, SIZE, Budget
 from nagsdk.cost.model import CostModel
 from nagsdk.cost.table import AdditiveTable, Floats
 from nagsdk.describe import describe
@@ -209,7 +209,7 @@ class Deployer:
             DeviceError: The device failed or was busy.
         """
         bench, timed = self.bench, np.array([b.metric == LATENCY for b in budgets])
-        tables = [bench.table(b.metric, model, self.resolution) for b in budgets]
+        tables = [bench.table_for(b, model, self.resolution) for b in budgets]
         limits = np.array([bench.feasible_limit(b, model, t) for b, t in zip(budgets, tables, strict=True)])
         _ = bench.question(tables, limits, self.seed).reserves  # refuses limits that hold one by one but not together
         if model is not None and timed.any() and bench.presence.available:
@@ -223,7 +223,7 @@ class Deployer:
             bench.listener(Notice(f"Round {number + 1}: {architecture}"))
             built = self.build(architecture, folder / str(number))
             self.tried.add(architecture)
-            exact = np.array([0.0 if b.metric == LATENCY else _exact_share(result, built, b) for b in budgets])
+            exact = np.array([0.0 if b.metric == LATENCY else _exact_share(bench, result, built, b) for b in budgets])
             if not bench.presence.available:
                 if exact.max() <= 1:
                     return Unmeasured(result, built)
@@ -280,7 +280,7 @@ class Deployer:
     ) -> tuple[Result, Architecture] | None:
         """The most accurate candidate not tried yet; None where nothing promises more than the best round."""
         bench = self.bench
-        tables = [bench.table(b.metric, model, self.resolution) for b in budgets]
+        tables = [bench.table_for(b, model, self.resolution) for b in budgets]
         try:
             codes = self.strategy.propose(bench.question(tables, limits, self.seed))[0]
         except InfeasibleError:
@@ -289,6 +289,7 @@ class Deployer:
         for architecture in bench.bundle.space.decode(codes[choose(bench.bundle.predictor, codes)]):
             if architecture not in self.tried:
                 (result,) = describe(bench.bundle, [architecture], bench.device.id, model, [budgets])
+                result = replace(result, metrics=bench.metrics(architecture, budgets))
                 promises = result.predicted.top1 or 0.0
                 return None if best is not None and promises <= (best.result.predicted.top1 or 0.0) else (result, architecture)
         return None
@@ -339,8 +340,10 @@ def _warnings(result: Result, measurement: Measurement) -> tuple[str, ...]:
     return (*result.warnings, *disturbed, *throttled)
 
 
-def _exact_share(result: Result, built: Built, budget: Budget) -> float:
-    """Share of a limit on size or MACs that is used."""
+def _exact_share(bench: Workbench, result: Result, built: Built, budget: Budget) -> float:
+    """Share of a limit on anything but a latency that is used."""
+    if budget.metric not in METRICS:
+        return bench.metric(budget.metric).share(built.architecture, budget.limit)
     return (built.path.stat().st_size if budget.metric == SIZE else result.macs) / budget.limit
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.budget import LATENCY, Budget
+from nagsdk.budget import LATENCY, METRICS, Budget
 from nagsdk.cost.table import AdditiveTable, Floats
 from nagsdk.describe import describe
 from nagsdk.errors import InfeasibleError
@@ -54,11 +54,15 @@ class Generation:
         Raises:
             InfeasibleError: No architecture holds a set.
         """
+        if len(asked) > 1 and any(b.metric not in METRICS for b in asked[0]):
+            # A limit on a maximum forbids choices: each has a table of its own.
+            return [result for one in asked for result in self.best([one])]
         tables, limits = self._costs(asked)
         codes = self.strategy.propose(self.bench.question(tables, limits, self.seed))
         picked = codes[np.arange(len(codes)), choose(self.bench.bundle.predictor, codes)[:, 0]]
         most = [Completions.of(self.bench.bundle.space, table).most for table in tables]
-        return self._told(picked, asked, np.all(limits >= most, axis=1, keepdims=True)[:, 0])
+        open_ = any(b.metric not in METRICS for together in asked for b in together)
+        return self._told(picked, asked, np.all(limits >= most, axis=1) & (not open_))
 
     def cheapest(self, top1: float, budgets: Sequence[Budget]) -> list[Result]:
         """The architecture of least latency that is predicted to be so accurate.
@@ -119,7 +123,7 @@ class Generation:
         tables, columns = [], []
         for bench, model in self.benches:
             for together in zip(*asked, strict=True):
-                table = bench.table(together[0].metric, model, self.resolution)
+                table = bench.table_for(together[0], model, self.resolution)
                 tables.append(table)
                 columns.append([bench.feasible_limit(budget, model, table) for budget in together])
         return tables, np.array(columns, np.float64).T.reshape(len(asked), len(tables))
@@ -127,7 +131,15 @@ class Generation:
     def _told(self, codes: Codes, asked: Sequence[Sequence[Budget]], free: NDArray[np.bool_]) -> list[Result]:
         bundle = self.bench.bundle
         chosen = bundle.space.decode(codes)
-        told = [describe(bundle, chosen, bench.device.id, model, asked) for bench, model in self.benches]
+        told = [
+            [
+                replace(result, metrics=bench.metrics(architecture, budgets))
+                for result, architecture, budgets in zip(
+                    describe(bundle, chosen, bench.device.id, model, asked), chosen, asked, strict=True
+                )
+            ]
+            for bench, model in self.benches
+        ]
         results = [result for results in zip(*told, strict=True) for result in results]
         return [
             replace(r, warnings=(*r.warnings, _FREE)) if limited_by_nothing else r

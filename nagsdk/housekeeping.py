@@ -7,9 +7,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from nagsdk import template
 from nagsdk.bundle import bundle_names, load_bundle, read_weights_record, user_folder
+from nagsdk.device.backend import Presence
+from nagsdk.device.presence import presence_of
+from nagsdk.errors import DeviceError
 from nagsdk.events import Listener, ignore
-from nagsdk.plugin import host
+from nagsdk.plugin import host, load_all
 from nagsdk.resources import cache_folder
 from nagsdk.store import STORE, Store
 from nagsdk.store_file import export_readings, import_readings
@@ -20,9 +24,17 @@ def devices() -> list[dict[str, Any]]:
     loaded, found = host(), []
     for device in loaded.devices:
         entry: dict[str, Any] = {"id": device.id, "title": device.title, "aliases": list(device.aliases), "backend": device.backend}
-        presence = loaded.backend_of(device).presence(device)
+        try:
+            presence = presence_of(loaded.backend_of(device), device)
+        except DeviceError as error:
+            presence = Presence(False, str(error))
         found.append({**entry, "available": presence.available, "reason": presence.reason, "properties": dict(presence.properties)})
     return found
+
+
+def names(kind: str) -> list[str]:
+    """What can be named on this machine: ids and aliases of ``devices`` or ``strategies``, or names of ``bundles``."""
+    return bundle_names() if kind == "bundles" else sorted(getattr(host(), kind).names)
 
 
 def setup(backend: str, source: str | Path | None = None, on_event: Listener = ignore) -> dict[str, str]:
@@ -43,9 +55,30 @@ def setup(backend: str, source: str | Path | None = None, on_event: Listener = i
     return dict(host().backends.get(backend).setup(None if source is None else Path(source), on_event))
 
 
-def plugins() -> list[dict[str, Any]]:
-    """Every plugin found, and whether it is loaded, disabled or broken and why."""
-    return [asdict(status) for status in host().plugins]
+def plugins(*, again: bool = False) -> list[dict[str, Any]]:
+    """Every plugin found, and whether it is loaded, disabled or broken and why.
+
+    Args:
+        again: Looks anew, in a process of its own, also at plugins that are known to be safe or not.
+    """
+    return [asdict(status) for status in (load_all(again=True) if again else host()).plugins]
+
+
+def new_plugin(name: str, output: str | Path | None = None) -> dict[str, Any]:
+    """Writes a plugin from the template that nagsdk brings.
+
+    Args:
+        name: Id of its backend and device.
+        output: Folder to make; ``nagsdk-NAME`` where None.
+
+    Returns:
+        The folder, the files in it, and the commands to go on with.
+
+    Raises:
+        UsageError: The name cannot be used, or is taken.
+        OutputError: The folder is there already, or cannot be written.
+    """
+    return template.write(name, Path(output if output is not None else f"nagsdk-{name}"), host())
 
 
 def bundles() -> list[dict[str, Any]]:

@@ -85,6 +85,7 @@ class Result:
         device: Device id, or None.
         bundle: Bundle name.
         warnings: What must not be overlooked.
+        metrics: What it has of the plugins' metrics that the budgets limit, in their canonical units.
     """
 
     architecture: str
@@ -99,6 +100,7 @@ class Result:
     verdict: str = UNVERIFIED
     artifact: Artifact = field(default_factory=Artifact)
     warnings: tuple[str, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def budget(self) -> Budget | None:
@@ -121,6 +123,7 @@ class Result:
             "device": self.device,
             "bundle": self.bundle,
             "warnings": list(self.warnings),
+            "metrics": dict(self.metrics),
         }
 
     def with_path(self, path: Path) -> Result:

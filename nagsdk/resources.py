@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from nagsdk import config
 
 
 def shipped(kind: str) -> Path:
-    """Folder of shipped ``bundles`` or ``devices``: inside the wheel, or beside the package in a checkout."""
+    """Folder of shipped ``bundles``, ``devices`` or ``plugins/template``: inside the wheel, or beside the package in a checkout."""
     package = Path(__file__).parent
     inside = package / "shipped" / kind
     return inside if inside.is_dir() else package.parent / kind
 
 
 def data_folder() -> Path:
-    """What a user would miss: fetched and imported weights (NAGSDK_DATA_DIR)."""
-    if folder := os.environ.get("NAGSDK_DATA_DIR"):
-        return Path(folder)
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("nagsdk"))
+    """What a user would miss: fetched and imported weights (the setting ``data_dir``)."""
+    return Path(config.value("data_dir"))
 
 
 def cache_folder() -> Path:
-    """What can be made again: readings, cost models, generators, locks (NAGSDK_CACHE_DIR)."""
-    if folder := os.environ.get("NAGSDK_CACHE_DIR"):
-        return Path(folder)
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("nagsdk"))
+    """What can be made again: readings, cost models, generators, locks (the setting ``cache_dir``)."""
+    return Path(config.value("cache_dir"))

@@ -180,6 +180,18 @@ class Store:
                 found = MeasurementKey.from_dict(json.loads(fields))
                 yield Kept(found, text, Reading.from_dict(json.loads(reading)), session, of_run, turn, taken_at, uid)
 
+    def check(self) -> int:
+        """Reads the whole file through and returns how many readings it holds.
+
+        Raises:
+            NagsdkError: It is damaged.
+        """
+        with self._connection() as connection:
+            said = connection.execute("pragma quick_check(1)").fetchone()[0]
+            if said != "ok":
+                raise sqlite3.DatabaseError(said)
+            return int(connection.execute("select count(*) from reading").fetchone()[0])
+
     def begin(self, key: MeasurementKey, settings: Mapping[str, Any]) -> str:
         """Begins a run of measurements and returns its id."""
         run = uuid.uuid4().hex

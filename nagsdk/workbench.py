@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nagsdk.architecture import Architecture
-from nagsdk.budget import DEFAULT_CONFIDENCE, LATENCY, MACS, Budget
+from nagsdk.budget import DEFAULT_CONFIDENCE, LATENCY, MACS, METRICS, Budget
 from nagsdk.bundle import Bundle, load_bundle
 from nagsdk.cost import card
 from nagsdk.cost.calibrate import PROTOCOL as CALIBRATION
@@ -24,6 +24,7 @@ from nagsdk.cost.features import FeatureTable
 from nagsdk.cost.model import CostModel
 from nagsdk.cost.prior import Prior, flat_prior, read_prior
 from nagsdk.cost.references import dearest_architecture, reference_architecture
+from nagsdk.cost.simulated import simulated_prior
 from nagsdk.cost.table import AdditiveTable, exact_table
 from nagsdk.device.backend import Backend, Presence
 from nagsdk.device.description import Device, Overrides, read_device
@@ -31,6 +32,7 @@ from nagsdk.device.key import MeasurementKey
 from nagsdk.device.lock import device_lock
 from nagsdk.device.measure import measure
 from nagsdk.device.measurement import Measurement
+from nagsdk.device.presence import presence_of
 from nagsdk.device.protocol import Protocol
 from nagsdk.errors import DamagedBundleError, DeviceUnavailableError, InfeasibleError, NagsdkError
 from nagsdk.events import Listener, Notice, ignore
@@ -38,6 +40,7 @@ from nagsdk.files import write_atomically
 from nagsdk.generator.completions import Completions
 from nagsdk.generator.nag import Generator
 from nagsdk.generator.strategy import Question
+from nagsdk.metric_limits import MetricLimits
 from nagsdk.plugin import host
 from nagsdk.resources import cache_folder, shipped
 from nagsdk.rewrites import RewriteChoice, keep_choice, read_choice
@@ -80,7 +83,7 @@ class Workbench:
         self.overrides = overrides or Overrides()
         self.backend: Backend = backend or host().backend_of(described)
         self.device: Device = self.overrides.on(described, self.backend.precisions)
-        self.presence: Presence = self.backend.presence(self.device)
+        self.presence: Presence = presence_of(self.backend, self.device)
         self.listener = listener
         self.cache = cache_folder()
         self._compiled_reference: Path | None = None
@@ -88,6 +91,7 @@ class Workbench:
         self._rewrite_file = self.cache / "rewrites" / f"{MeasurementKey.of(self.device, self.presence, PROTOCOL).hash}.json"
         self.rewrite = read_choice(self._rewrite_file, self._rewrites)
         self._use_rewrite()
+        self._metrics: dict[str, MetricLimits] = {}
 
     @cached_property
     def store(self) -> Store:
@@ -115,9 +119,10 @@ class Workbench:
 
     @cached_property
     def prior(self) -> Prior | None:
-        """The shipped prior of the device, at its number of threads."""
+        """The shipped prior of the device, at its number of threads; else what its plugin's simulator says, if it has one."""
         if self.device.prior is None:
-            return None
+            title = f"the simulator of the backend {self.backend.id}"
+            return simulated_prior(self.bundle.space, lambda layer: self.backend.simulate(layer, self.device), title)
         return read_prior(shipped("devices") / self.device.prior).for_threads(self.device.threads)
 
     def calibrated_model(self) -> CostModel | None:
@@ -134,11 +139,12 @@ class Workbench:
         """The calibrated cost model, else the shipped prior, else None."""
         model = self.calibrated_model()
         if model is None and self.prior is not None:
-            told = f"{self.device.id} is not calibrated for {self.bundle.name}: latencies come from a shipped prior. {self.device.caveat}"
+            caveat = self.device.caveat if self.device.prior else f"They are those of {self.prior.source['title']}."
+            told = f"{self.device.id} is not calibrated for {self.bundle.name}: latencies come from a prior. {caveat}"
             self.listener(Notice(told.rstrip(), warning=True))
             model = CostModel.from_prior(self.bundle.space, self.prior, self.presence.fingerprint)
-            if self.device.caveat:
-                model = replace(model, facts={**model.facts, "caveat": self.device.caveat})
+            if caveat:
+                model = replace(model, facts={**model.facts, "caveat": caveat})
         return model
 
     def require_cost_model(self) -> CostModel:
@@ -361,8 +367,31 @@ class Workbench:
         wanted = np.asarray(limits, np.float64).reshape(-1, len(tables))
         return Question(self.bundle.space, self.bundle.predictor, tables, wanted, lambda: self.generator, seed, self.listener)
 
+    def metric(self, name: str) -> MetricLimits:
+        """A metric of a plugin over the bundle's space.
+
+        Raises:
+            UnknownNameError: No plugin brings it.
+        """
+        if name not in self._metrics:
+            self._metrics[name] = MetricLimits.of(self.bundle.space, host().metrics.get(name), self.device)
+        return self._metrics[name]
+
+    def metrics(self, architecture: Architecture, budgets: Sequence[Budget]) -> dict[str, float]:
+        """What an architecture has of the plugins' metrics that are limited, by id."""
+        return {b.metric: self.metric(b.metric).value(architecture) for b in budgets if b.metric not in METRICS}
+
+    def table_for(self, budget: Budget, model: CostModel | None, resolution: int | None = None) -> AdditiveTable:
+        """The table on which `limit` stands for the budget; see `table`."""
+        if budget.metric in METRICS:
+            return self.table(budget.metric, model, resolution)
+        table, _ = self.metric(budget.metric).held(budget.limit)
+        return table.masked(self.supported, None if resolution is None else self.bundle.space.resolution_index(resolution))
+
     def limit(self, budget: Budget, model: CostModel | None) -> float:
         """The largest table cost whose upper bound holds the budget."""
+        if budget.metric not in METRICS:
+            return self.metric(budget.metric).held(budget.limit)[1]
         if budget.metric != LATENCY:
             return budget.limit
         assert model is not None
@@ -377,6 +406,12 @@ class Workbench:
         limit, cheapest = self.limit(budget, model), Completions.of(self.bundle.space, table).least
         if cheapest <= limit:
             return limit
+        if budget.metric not in METRICS:
+            nearest = replace(budget, limit=float(f"{self.metric(budget.metric).nearest():.6g}"))
+            raise InfeasibleError(
+                f"No architecture of {self.bundle.name} holds {budget} on {self.device.id}: the nearest to be had is {nearest}.",
+                f"Ask for {nearest}, or use another bundle.",
+            )
         if not np.isfinite(cheapest):
             raise InfeasibleError(f"{self.device.id} runs no architecture of {self.bundle.name}.", "Use another bundle or device.")
         # Upper bounds are proportional to the mean, so the cheapest needs as much more than was asked as its mean passes the limit.
@@ -388,4 +423,4 @@ class Workbench:
 
 
 def _described(device: str) -> Device:
-    return read_device(Path(device)) if device.endswith(".toml") else host().devices.get(device)
+    return read_device(Path(device)) if device.endswith(".toml") else host().device(device)

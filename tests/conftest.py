@@ -17,6 +17,8 @@ def own_folders(tmp_path_factory, monkeypatch):
     root = tmp_path_factory.mktemp("user")
     monkeypatch.setenv("NAGSDK_DATA_DIR", str(root / "data"))
     monkeypatch.setenv("NAGSDK_CACHE_DIR", str(root / "cache"))
+    (root / "config.toml").touch()
+    monkeypatch.setenv("NAGSDK_CONFIG", str(root / "config.toml"))
     return root
 
 

@@ -4,10 +4,13 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from nagsdk import plugin
-from nagsdk.device.backend import Backend
+from nagsdk.device.backend import Backend, Presence
+from nagsdk.device.description import Device
+from nagsdk.device.presence import presence_of
 from nagsdk.errors import DeviceError, UnknownNameError
 
 WORKING = """
+nagsdk_api = 1
 from nagsdk.device.backend import Backend
 from nagsdk.device.description import Device
 from nagsdk.plugin import hookimpl
@@ -29,9 +32,34 @@ def nagsdk_register_devices(registry):
 BROKEN = {
     "raises": "raise RuntimeError('no driver')",
     "lacks": "import a_module_that_is_not_there",
-    "garbage": "from nagsdk.plugin import hookimpl\n@hookimpl\ndef nagsdk_register_backends(registry): registry.add('a string')",
-    "late": "from nagsdk.plugin import hookimpl\n@hookimpl\ndef nagsdk_register_devices(registry): 1 / 0",
+    "garbage": "nagsdk_api = 1\nfrom nagsdk.plugin import hookimpl\n@hookimpl\ndef nagsdk_register_backends(registry): registry.add('a string')",
+    "late": "nagsdk_api = 1\nfrom nagsdk.plugin import hookimpl\n@hookimpl\ndef nagsdk_register_devices(registry): 1 / 0",
     "twice": WORKING.format(id="first"),
+    "exits": "raise SystemExit(0)",
+    "silent": "from nagsdk.plugin import hookimpl\n@hookimpl\ndef nagsdk_register_devices(registry): pass",
+    "future": "nagsdk_api = 2\nfrom nagsdk.plugin import hookimpl\n@hookimpl\ndef nagsdk_register_devices(registry): pass",
+    "misspelt": "nagsdk_api = 1\nfrom nagsdk.plugin import hookimpl\n@hookimpl\ndef nagsdk_register_device(registry): pass",
+    "unmarked": "nagsdk_api = 1\ndef nagsdk_register_devices(registry): pass",
+    "empty": "nagsdk_api = 1",
+    "nameless": WORKING.format(id="Two Words"),
+    "numbered": WORKING.format(id="x").replace('"x-board"', "3"),
+    "arguments": "nagsdk_api = 1\nfrom nagsdk.plugin import hookimpl\n@hookimpl\ndef nagsdk_register_devices(nothing): pass",
+}
+SAYS = {
+    "raises": "no driver",
+    "lacks": "a_module_that_is_not_there",
+    "garbage": "registered str as a backend",
+    "late": "ZeroDivisionError",
+    "twice": "Two plugins register the backend 'first'",
+    "exits": "SystemExit",
+    "silent": "does not say for which version",
+    "future": "was written for version 2; this nagsdk has version 1",
+    "misspelt": "Did you mean nagsdk_register_devices?",
+    "unmarked": "Mark hooks with @hookimpl",
+    "empty": "Mark hooks with @hookimpl",
+    "nameless": "'Two Words' cannot be the id",
+    "numbered": "3 cannot be the id",
+    "arguments": "nothing",
 }
 
 
@@ -61,8 +89,8 @@ def test_a_broken_plugin_breaks_no_other(installed):
     loaded = plugin.host()
     states = {p.name: p for p in loaded.plugins}
     assert states["a"].state == states["z"].state == "loaded"
-    assert all(states[name].state == "broken" and states[name].reason for name in BROKEN)
-    assert "no driver" in states["raises"].reason and "Two plugins" in states["twice"].reason
+    assert {name: states[name].state for name in BROKEN} == dict.fromkeys(BROKEN, "broken")
+    assert {name: says in states[name].reason for name, says in SAYS.items()} == dict.fromkeys(BROKEN, True), states
     assert {b.id for b in loaded.backends} == {"first", "last"}
     assert loaded.backend_of(loaded.devices.get("last-alias")).id == "last"
 
@@ -86,6 +114,7 @@ def test_a_device_without_its_backend_names_the_broken_plugin(installed):
 
 
 STRATEGY = """
+nagsdk_api = 1
 from nagsdk.generator.strategy import Strategy
 from nagsdk.plugin import hookimpl
 
@@ -116,7 +145,93 @@ def test_unknown_names_get_near_ones(installed):
     assert "Did you mean raspberry-board" in str(caught.value) and caught.value.exit_code == 2
 
 
+def test_a_plugin_registers_all_or_nothing(installed):
+    installed("a", WORKING.format(id="first").replace("registry.add(Device", "1 / 0; registry.add(Device"))
+    loaded = plugin.host()
+    assert loaded.plugins[0].state == "broken" and "first" not in loaded.backends
+
+
+def test_aliases_are_names_too(installed):
+    installed("a", WORKING.format(id="first"))
+    installed("b", WORKING.format(id="second").replace("second-alias", "first-board"))
+    assert [p.state for p in plugin.host().plugins] == ["loaded", "broken"]
+    assert "second" not in plugin.host().backends
+
+
+def test_a_plugin_that_hangs_is_left_behind(installed, monkeypatch):
+    monkeypatch.setenv("NAGSDK_PLUGIN_TIMEOUT_S", "0.2")
+    installed("hanging", "import threading\nthreading.Event().wait()")
+    installed("b", WORKING.format(id="first"))
+    second, first = plugin.host().plugins
+    assert first.state == "broken" and "within 0.2 s" in first.reason and second.state == "loaded"
+
+
+def test_what_a_plugin_prints_is_held_back(installed, capsys):
+    installed("a", WORKING.format(id="first") + "\nprint('hello ' * 99)")
+    (status,) = plugin.host().plugins
+    assert status.state == "loaded" and "'hello hello" in status.reason and len(status.reason) < 300
+    assert status.registered == ("backend first", "device first-board")
+    assert capsys.readouterr().out == ""
+
+
+RESOLVING = """
+from nagsdk.device.description import Device
+from nagsdk.plugin import hookimpl
+nagsdk_api = 1
+
+@hookimpl
+def nagsdk_resolve_device(query):
+    {body}
+"""
+
+
+def test_a_plugin_may_make_a_device_of_what_the_user_wrote(installed):
+    installed("a", RESOLVING.format(body="1 / 0"))
+    installed("b", RESOLVING.format(body="return Device('found', 'Found', 'b') if query == 'tty:7' else None"))
+    installed("c", RESOLVING.format(body="return 'no device' if query == 'tty:8' else None"))
+    loaded = plugin.host()
+    assert loaded.device("tty:7").title == "Found"
+    assert loaded.device("CPU").id == "cpu"
+    with pytest.raises(DeviceError, match="The plugin a failed: ZeroDivisionError"):
+        loaded.device("tty:9")
+
+
+def test_an_answer_that_is_no_device_is_refused(installed):
+    installed("c", RESOLVING.format(body="return 'no device' if query == 'tty:8' else None"))
+    with pytest.raises(DeviceError, match="answered str"):
+        plugin.host().device("tty:8")
+    with pytest.raises(UnknownNameError):
+        plugin.host().device("tty:9")
+
+
+ODD = {
+    "return None": "answered NoneType instead of a Presence",
+    "1 / 0": "ZeroDivisionError",
+    "raise SystemExit": "SystemExit",
+    "return Presence(True, '', {'runtime': 3})": "does not hold texts",
+    "import threading; threading.Event().wait()": "within 0.2 s",
+}
+
+
+@pytest.mark.parametrize("body", ODD)
+def test_a_backend_that_answers_oddly_is_not_there(monkeypatch, body):
+    monkeypatch.setattr("nagsdk.device.presence._PATIENCE_S", 0.2)
+    scope = {"Presence": Presence}
+    exec(f"def presence(self, device):\n    {body}", scope)
+    backend = type("Odd", (Backend,), {"id": "odd", "presence": scope["presence"], "export": None, "open": None})()
+    told = presence_of(backend, Device("odd", "Odd", "odd"))
+    assert not told.available and ODD[body] in told.reason
+
+
 def test_registries_hold_what_they_say():
     registry = plugin.Registry("backend", Backend)
     with pytest.raises(DeviceError, match="int as a backend"):
         registry.add(3)
+
+
+def test_an_address_is_a_phone():
+    plugin.host.cache_clear()
+    device = plugin.host().device("192.168.1.7:5555")
+    assert device.backend == "android" and dict(device.options) == {"serial": "192.168.1.7:5555"}
+    with pytest.raises(UnknownNameError):
+        plugin.host().device("cpu:1")

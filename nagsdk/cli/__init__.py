@@ -29,7 +29,10 @@ COMMANDS = {
     "generator": ("generator", "Train generators."),
     "bundle": ("bundle", "List, inspect and fetch bundles."),
     "android": ("android", "What measuring on Android phones needs."),
-    "plugins": ("plugins", "The hardware plugins and their state."),
+    "plugins": ("plugins", "The plugins and their state; start one of your own."),
+    "doctor": ("doctor", "What works here, what is wrong, and the command that mends it."),
+    "config": ("config", "The settings, and where each value comes from."),
+    "completion": ("completion", "Let a shell complete commands, options, devices and bundles."),
 }
 
 EPILOG = """\b

@@ -12,7 +12,7 @@ def command() -> None:
     """What measuring on Android phones needs."""
 
 
-@command.command("setup")
+@command.command("setup", epilog=o.examples("nagsdk android setup", "nagsdk android setup --from benchmark_model"))
 @click.option("--from", "source", type=click.Path(), help="A benchmark_model already on this machine.")
 @o.json_option
 def setup(source: str | None, as_json: bool) -> None:

@@ -12,7 +12,7 @@ def command() -> None:
     """List, inspect and fetch bundles."""
 
 
-@command.command("list")
+@command.command("list", epilog=o.examples("nagsdk bundle list"))
 @o.json_option
 def list_(as_json: bool) -> None:
     """The bundles on this machine."""
@@ -26,7 +26,7 @@ def list_(as_json: bool) -> None:
     o.print_table(("bundle", "weights", "images", "what"), rows)
 
 
-@command.command("show")
+@command.command("show", epilog=o.examples("nagsdk bundle show glyphs"))
 @click.argument("name")
 @o.json_option
 def show(name: str, as_json: bool) -> None:
@@ -45,7 +45,7 @@ def show(name: str, as_json: bool) -> None:
         click.echo("\n".join(f"  {line}" for line in text.splitlines()))
 
 
-@command.command("pull")
+@command.command("pull", epilog=o.examples("nagsdk bundle pull imagenet", "nagsdk bundle pull imagenet --from checkpoint.pth"))
 @click.argument("name")
 @click.option("--from", "source", type=click.Path(dir_okay=False), help="A checkpoint file already on this machine.")
 @o.json_option
@@ -57,7 +57,7 @@ def pull(name: str, source: str | None, as_json: bool) -> None:
     _import(name, source, as_json)
 
 
-@command.command("import-ofa")
+@command.command("import-ofa", epilog=o.examples("nagsdk bundle import-ofa checkpoint.pth --bundle imagenet"))
 @click.argument("checkpoint", type=click.Path(dir_okay=False))
 @click.option("--bundle", "name", default="imagenet", show_default=True, help="The bundle that gets the weights.")
 @o.json_option

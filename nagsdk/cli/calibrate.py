@@ -9,7 +9,12 @@ import click
 from nagsdk.cli import output as o
 
 
-@click.command("calibrate", epilog="Example: nagsdk calibrate --device cpu --bundle imagenet --samples 30")
+@click.command(
+    "calibrate",
+    epilog=o.examples(
+        "nagsdk calibrate --device cpu --samples 20 --within 60s", "nagsdk calibrate --device cpu --bundle imagenet --plot calibration.svg"
+    ),
+)
 @o.options(
     o.device_option,
     o.bundle_option,

@@ -9,7 +9,14 @@ import click
 from nagsdk.cli import output as o
 
 
-@click.command("deploy", epilog="Example: nagsdk deploy --device cpu --budget 0.2ms --output model")
+@click.command(
+    "deploy",
+    epilog=o.examples(
+        "nagsdk deploy --device cpu --budget 0.2ms --output model",
+        "nagsdk deploy --device cpu --budget 0.2ms@p90 --budget 400kB --json",
+        "nagsdk deploy --device pixel --budget 80ms --bundle imagenet --images photos --require-verified",
+    ),
+)
 @o.options(
     o.device_option,
     o.budget_option(required=True),
@@ -53,12 +60,12 @@ def command(
     budget tightens the cost model and is generated again. The verdict comes from a second, fresh session.
     """
     from nagsdk import api
-    from nagsdk.budget import Budget
+    from nagsdk.plugin import read_budget
 
     with o.listening() as listener:
         deployment = api.deploy(
             device=device,
-            budget=[Budget.parse(text, confidence) for text in budget],
+            budget=[read_budget(text, confidence) for text in budget],
             bundle=bundle,
             output=output,
             images=images,

@@ -7,7 +7,7 @@ import click
 from nagsdk.cli import output as o
 
 
-@click.command("devices")
+@click.command("devices", epilog=o.examples("nagsdk devices", "nagsdk devices --json"))
 @o.json_option
 def command(as_json: bool) -> None:
     """What can be deployed to, and whether it is there."""

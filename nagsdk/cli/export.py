@@ -9,7 +9,9 @@ import click
 from nagsdk.cli import output as o
 
 
-@click.command("export", epilog="Example: nagsdk export --device cpu --arch mbv3:r48:d=… --output model")
+@click.command(
+    "export", epilog=o.examples("nagsdk export --device cpu --arch mbv3:r40:d=3,2,1,1:ks=5,5,5,3,5,3,3:e=6,6,2,6,2,2,2 --output model")
+)
 @o.options(
     o.device_option,
     click.option("--arch", "text", required=True, help="Text form of the architecture."),

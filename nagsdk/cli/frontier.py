@@ -9,7 +9,12 @@ import click
 from nagsdk.cli import output as o
 
 
-@click.command("frontier", epilog="Example: nagsdk frontier --device cpu --bundle imagenet --plot frontier.svg")
+@click.command(
+    "frontier",
+    epilog=o.examples(
+        "nagsdk frontier --device cpu --points 20", "nagsdk frontier --device cpu --bundle imagenet --metric macs --plot frontier.svg"
+    ),
+)
 @o.options(
     o.device_option,
     o.bundle_option,

@@ -9,9 +9,24 @@ import click
 from nagsdk.cli import output as o
 
 
-@click.command("generate", epilog="Example: nagsdk generate --device cpu --bundle imagenet --budgets 10ms,20ms,40ms --json")
+@click.command(
+    "generate",
+    epilog=o.examples(
+        "nagsdk generate --device cpu --budget 0.2ms",
+        "nagsdk generate --device cpu --bundle imagenet --budgets 10ms,20ms,40ms --json",
+        "nagsdk generate --device cpu --bundle imagenet --min-top1 76",
+        "nagsdk generate --device pixel-1 --device pixel-2 --bundle imagenet --budget 80ms",
+    ),
+)
 @o.options(
-    click.option("--device", multiple=True, required=True, help="Device id or alias; repeated, one architecture for all of them."),
+    click.option(
+        "--device",
+        multiple=True,
+        required=True,
+        default=lambda: [name for name in [o.setting("device")()] if name],
+        shell_complete=o.completing("devices"),
+        help="Device id or alias; repeated, one architecture for all of them [default: NAGSDK_DEVICE].",
+    ),
     click.option("--per-device", is_flag=True, help="One architecture for each device instead."),
     o.budget_option(required=False),
     click.option("--budgets", help="Several, with commas, each on its own; prints a list."),
@@ -45,10 +60,10 @@ def command(
     if (bool(budget) + (budgets is not None) != 1) if min_top1 is None else budgets is not None:
         raise click.UsageError("Give either --budget or --budgets, or --min-top1 with or without --budget.")
     from nagsdk import api
-    from nagsdk.budget import Budget
+    from nagsdk.plugin import read_budget
 
-    together = [Budget.parse(text, confidence) for text in budget]
-    wanted = [[Budget.parse(text, confidence)] for text in budgets.split(",")] if budgets is not None else [together] if together else []
+    together = [read_budget(text, confidence) for text in budget]
+    wanted = [[read_budget(text, confidence)] for text in budgets.split(",")] if budgets is not None else [together] if together else []
     with o.listening() as listener:
         results = [
             result

@@ -12,7 +12,13 @@ def command() -> None:
     """Train generators."""
 
 
-@command.command("train", epilog="Example: nagsdk generator train --recipe paper --device cpu --metric macs --iterations 2000")
+@command.command(
+    "train",
+    epilog=o.examples(
+        "nagsdk generator train --output generator.safetensors",
+        "nagsdk generator train --recipe paper --device cpu --metric macs --iterations 2000",
+    ),
+)
 @o.options(
     click.option("--recipe", type=click.Choice(["universal", "paper"]), default="universal", show_default=True, help="What to train."),
     o.bundle_option,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from nagsdk.errors import NagsdkError
 from nagsdk.events import Advanced, Event, Finished, Listener, Notice, Started
 
 if TYPE_CHECKING:
@@ -34,15 +35,58 @@ class Seconds(click.ParamType[float]):
         return seconds
 
 
+def examples(*lines: str) -> str:
+    """The epilog of a command: examples that a reader can run."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def setting(name: str) -> Callable[[], str | None]:
+    """The default of an option that a user may set once for all commands."""
+
+    def default() -> str | None:
+        from nagsdk import config
+
+        value: str | None = config.value(name)
+        return value
+
+    return default
+
+
+def completing(kind: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Completes the value of an option with the names that are known here; with nothing where they cannot be told."""
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+        from nagsdk import housekeeping
+
+        try:
+            return [name for name in housekeeping.names(kind) if name.startswith(incomplete)]
+        except NagsdkError:
+            return []
+
+    return complete
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else to standard output.")
-device_option = click.option("--device", required=True, help="Device id or alias; see 'nagsdk devices'.")
+device_option = click.option(
+    "--device",
+    required=True,
+    default=setting("device"),
+    shell_complete=completing("devices"),
+    help="Device id or alias; see 'nagsdk devices' [default: NAGSDK_DEVICE].",
+)
 strategy_option = click.option(
     "--strategy",
     default="nag",
     show_default=True,
+    shell_complete=completing("strategies"),
     help="How architectures are found: nag, lookup, nsga2, evolution, random, or a plugin's.",
 )
-bundle_option = click.option("--bundle", default="glyphs", show_default=True, help="Name of a bundle or its folder.")
+bundle_option = click.option(
+    "--bundle",
+    default=setting("bundle"),
+    shell_complete=completing("bundles"),
+    help="Name of a bundle or its folder [default: NAGSDK_BUNDLE, or glyphs].",
+)
 resolution_option = click.option("--resolution", type=int, help="Pin the input size in pixels.")
 seed_option = click.option("--seed", default=0, show_default=True, help="Seed of every random choice.")
 images_option = click.option(
@@ -164,6 +208,7 @@ def print_result(result: Result) -> None:
         lines.append(("measured", f"p50 {latency(m.latency_p50_ms)}, p90 {latency(m.latency_p90_ms)}{limit}"))
     if m.top1 is not None:
         lines.append(("", f"top-1 {percent(m.top1, m.top1_low, m.top1_high)} on the bundle's test images"))
+    lines += [(name, f"{value:.6g}") for name, value in result.metrics.items()]
     lines.append(("size", f"{result.macs / 1e6:.4g} MMACs, {result.parameters / 1e6:.3g} M parameters"))
     if result.artifact.path is not None:
         lines.append(

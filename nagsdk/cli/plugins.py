@@ -2,22 +2,73 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from nagsdk.cli import output as o
 
 
-@click.command("plugins")
+@click.group(
+    "plugins", invoke_without_command=True, epilog=o.examples("nagsdk plugins", "nagsdk plugins doctor", "nagsdk plugins new board")
+)
 @o.json_option
-def command(as_json: bool) -> None:
-    """The hardware plugins and their state."""
+@click.pass_context
+def command(ctx: click.Context, /, as_json: bool) -> None:
+    """The plugins and their state; start a plugin of your own.
+
+    A plugin that is broken, slow or loud is listed with the reason, and disturbs no other.
+    """
+    if ctx.invoked_subcommand is None:
+        from nagsdk import housekeeping
+
+        _show(housekeeping.plugins(), as_json)
+
+
+@command.command("doctor", epilog=o.examples("nagsdk plugins doctor", "nagsdk plugins doctor --json"))
+@o.json_option
+@click.pass_context
+def doctor(ctx: click.Context, /, as_json: bool) -> None:
+    """Try every plugin anew, in a process of its own, and say what it registers.
+
+    Ends with exit code 4 where one is broken.
+    """
     from nagsdk import housekeeping
 
-    found = housekeeping.plugins()
+    found = housekeeping.plugins(again=True)
+    _show(found, as_json)
+    ctx.exit(4 if any(p["state"] == "broken" for p in found) else 0)
+
+
+@command.command("new", epilog=o.examples("nagsdk plugins new board", "nagsdk plugins new board --output work/board"))
+@click.argument("name")
+@click.option("--output", type=click.Path(), help="Folder to make [default: nagsdk-NAME].")
+@o.json_option
+def new(name: str, output: str | None, as_json: bool) -> None:
+    """Write a plugin that installs, runs and passes the conformance suite; from there it becomes yours.
+
+    NAME is the id of its backend and device: small letters and digits.
+    """
+    from nagsdk import housekeeping
+
+    made = housekeeping.new_plugin(name, output)
+    if as_json:
+        o.print_json(made)
+        return
+    click.echo(f"{made['folder']} holds the plugin {name}. Next:")
+    for step in made["next"]:
+        click.echo(f"  {step}")
+
+
+def _show(found: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         o.print_json(found)
         return
-    o.print_table(
-        ("plugin", "state", "module", "package", "reason"),
-        [tuple(p[k] for k in ("name", "state", "module", "distribution", "reason")) for p in found],
-    )
+    for plugin in found:
+        color = {"loaded": "green", "broken": "red"}.get(plugin["state"], "yellow")
+        click.secho(f"{plugin['state']:<10}", fg=color, nl=False)
+        click.echo(f"{plugin['name']:<16}{plugin['distribution']}  ({plugin['module']})")
+        if plugin["registered"]:
+            click.echo(f"          registers {', '.join(plugin['registered'])} in {plugin['seconds']:.2f} s")
+        if plugin["reason"]:
+            click.echo(f"          {plugin['reason']}")

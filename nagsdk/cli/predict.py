@@ -9,7 +9,13 @@ import click
 from nagsdk.cli import output as o
 
 
-@click.command("predict", epilog="Example: nagsdk predict --bundle imagenet --archs nets.csv --device cpu --json")
+@click.command(
+    "predict",
+    epilog=o.examples(
+        "nagsdk predict --arch mbv3:r40:d=3,2,1,1:ks=5,5,5,3,5,3,3:e=6,6,2,6,2,2,2 --device cpu",
+        "nagsdk predict --bundle imagenet --archs nets.csv --device cpu --json",
+    ),
+)
 @o.options(
     click.option("--arch", "texts", multiple=True, help="Text form of an architecture; may be repeated."),
     click.option("--archs", type=click.Path(exists=True, dir_okay=False), help="CSV file with the columns ks, e, d, r."),

@@ -9,7 +9,13 @@ import click
 from nagsdk.cli import output as o
 
 
-@click.command("profile", epilog="Example: nagsdk profile --device cpu --bundle imagenet --archs nets.csv")
+@click.command(
+    "profile",
+    epilog=o.examples(
+        "nagsdk profile --device cpu --arch mbv3:r40:d=3,2,1,1:ks=5,5,5,3,5,3,3:e=6,6,2,6,2,2,2",
+        "nagsdk profile --device cpu --bundle imagenet --archs nets.csv --json",
+    ),
+)
 @o.options(
     o.device_option,
     click.option("--arch", "texts", multiple=True, help="Text form of an architecture; may be repeated."),

@@ -15,7 +15,7 @@ def command() -> None:
     """
 
 
-@command.command("export")
+@command.command("export", epilog=o.examples("nagsdk store export readings.jsonl"))
 @click.argument("file", type=click.Path(dir_okay=False))
 @o.json_option
 def export(file: str, as_json: bool) -> None:
@@ -25,7 +25,7 @@ def export(file: str, as_json: bool) -> None:
     _tell({"readings": housekeeping.export_store(file), "file": file}, "{readings} readings were written to {file}.", as_json)
 
 
-@command.command("import")
+@command.command("import", epilog=o.examples("nagsdk store import readings.jsonl"))
 @click.argument("file", type=click.Path(dir_okay=False))
 @o.json_option
 def import_(file: str, as_json: bool) -> None:
@@ -35,7 +35,7 @@ def import_(file: str, as_json: bool) -> None:
     _tell({"readings": housekeeping.import_store(file), "file": file}, "{readings} new readings were added.", as_json)
 
 
-@command.command("prune")
+@command.command("prune", epilog=o.examples("nagsdk store prune --older-than 90"))
 @click.option("--older-than", "days", type=click.FloatRange(min=0), required=True, metavar="DAYS", help="Forget what is older.")
 @o.json_option
 def prune(days: float, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,7 @@ from nagsdk.architecture import LayerSpec
 from nagsdk.device.description import Device
 from nagsdk.errors import UsageError
 from nagsdk.events import Listener
+from nagsdk.finding import Finding
 
 if TYPE_CHECKING:
     from nagsdk.graph.ir import Graph
@@ -154,6 +155,14 @@ class Backend(ABC):
         """
         return {}
 
+    def simulate(self, layer: LayerSpec, device: Device) -> float | None:
+        """Milliseconds that a layer takes by a model of the plugin's own: the prior of the cost model where the device names none.
+
+        Returns:
+            None, which is the default, for all layers where there is no such model.
+        """
+        return None
+
     def tolerance(self, device: Device) -> float:
         """Largest accepted error of the artifact's logits, as a share of their norm."""
         return EXACT
@@ -180,6 +189,10 @@ class Backend(ABC):
             None, which is the default, where only the device can run it.
         """
         return None
+
+    def diagnose(self) -> Sequence[Finding]:
+        """What `nagsdk doctor` shall say of this machine besides whether devices are there; nothing unless the backend knows more."""
+        return ()
 
     def setup(self, source: Path | None, listener: Listener) -> Mapping[str, str]:
         """Brings what the backend needs on this machine and no package has.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from nagsdk.device.backend import Backend, Presence, Session, Tensor
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.events import Listener
+from nagsdk.finding import Finding
 from nagsdk.graph.ir import Graph
 from nagsdk_android import tool
 from nagsdk_android.settings import Settings
@@ -81,6 +82,12 @@ class AndroidBackend(Backend):
             return None
         with self._here.open(HOST) as session:
             return session.infer(session.load(artifact), images)
+
+    def diagnose(self) -> Sequence[Finding]:
+        """See `nagsdk_android.diagnosis`."""
+        from nagsdk_android.diagnosis import diagnose
+
+        return diagnose()
 
     def setup(self, source: Path | None, listener: Listener) -> Mapping[str, str]:
         """Takes a benchmark_model into use; see `nagsdk_android.tool.install`."""

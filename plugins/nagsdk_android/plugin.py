@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from nagsdk.device.backend import Backend
+from nagsdk.device.description import Device
 from nagsdk.plugin import Registry, hookimpl
+
+nagsdk_api = 1
+_ADDRESS = re.compile(r"(localhost|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+):[0-9]{2,5}")
 
 
 @hookimpl
@@ -12,3 +18,11 @@ def nagsdk_register_backends(registry: Registry[Backend]) -> None:
     from nagsdk_android.backend import AndroidBackend
 
     registry.add(AndroidBackend())
+
+
+@hookimpl
+def nagsdk_resolve_device(query: str) -> Device | None:
+    """A phone that listens at an address, such as 192.168.1.7:5555."""
+    if not _ADDRESS.fullmatch(query):
+        return None
+    return Device("android", f"The Android phone at {query}", "android", options=(("serial", query),))

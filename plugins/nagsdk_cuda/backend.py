@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,6 +14,7 @@ from nagsdk.architecture import LayerSpec
 from nagsdk.device.backend import EXACT, Backend, Presence, Tensor
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError, DeviceUnavailableError
+from nagsdk.finding import ABSENT, OK, WRONG, Finding
 from nagsdk.graph.ir import Graph
 from nagsdk_cuda import nvml
 
@@ -116,6 +118,18 @@ class CudaBackend(Backend):
             return Presence(False, str(error))
         # Cards of one model are one device: what was measured on one holds for the next.
         return Presence.of(properties, nvml.OF_THE_CARD)
+
+    def diagnose(self) -> Sequence[Finding]:
+        """The driver, and whether the installed torch can use it."""
+        try:
+            version, cuda = _torch()
+            card = nvml.describe(0)
+        except DeviceError as error:
+            return [Finding("gpu", ABSENT, error.message, error.next_step)]
+        told = f"{card['gpu']} with driver {card['driver']}"
+        if cuda is None:
+            return [Finding("gpu", WRONG, f"{told}, but torch {version} was built without CUDA.", _TORCH)]
+        return [Finding("gpu", OK, f"{told}; torch {version} was built for CUDA {cuda}.")]
 
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
         """Writes a `torch.export` program; it needs no images, and no GPU."""

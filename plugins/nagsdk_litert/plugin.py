@@ -5,6 +5,8 @@ from __future__ import annotations
 from nagsdk.device.backend import Backend
 from nagsdk.plugin import Registry, hookimpl
 
+nagsdk_api = 1
+
 
 @hookimpl
 def nagsdk_register_backends(registry: Registry[Backend]) -> None:

@@ -1,10 +1,14 @@
+import itertools
 import json
+import shlex
 import subprocess
 import sys
 
+import click
 import pytest
 from click.testing import CliRunner
 
+import nagsdk
 from nagsdk.cli import COMMANDS, cli
 
 
@@ -73,7 +77,7 @@ def test_devices_bundles_and_plugins_tell_in_json_what_they_show():
     bundles = {b["name"]: b for b in json.loads(run("bundle", "list", "--json").stdout)}
     assert bundles["glyphs"]["weights"] and bundles["glyphs"]["images"] and not bundles["imagenet"]["weights"]
     assert {p["name"]: p["state"] for p in json.loads(run("plugins", "--json").stdout)} == dict.fromkeys(
-        ("android", "cuda", "litert", "onnxruntime"), "loaded"
+        ("android", "cuda", "litert", "onnxruntime", "openvino"), "loaded"
     )
     assert "glyphs" in run("bundle", "list").stdout and "loaded" in run("plugins").stdout
 
@@ -99,3 +103,58 @@ def test_a_disabled_plugin_takes_its_devices_along():
 
     done = run("generate", "--device", "cpu", "--budget", "1ms", env={**os.environ, "NAGSDK_DISABLE_PLUGINS": "onnxruntime"})
     assert done.returncode == 4 and "NAGSDK_DISABLE_PLUGINS" in done.stderr
+
+
+def commands(path, command):
+    if isinstance(command, click.Group):
+        for name in command.list_commands(None):
+            yield from commands((*path, name), command.get_command(None, name))
+    else:
+        yield path, command
+
+
+LEAVES = {" ".join(path): command for path, command in commands((), cli)}
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_every_command_has_examples_that_it_understands(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nets.csv").touch()
+    (tmp_path / "photos").mkdir()
+    shown = CliRunner().invoke(cli, [*name.split(), "--help"]).output
+    examples = [line.strip() for line in shown.partition("Examples:")[2].splitlines() if line.strip()]
+    assert examples
+    for example in examples:
+        words = shlex.split(example.replace('"$(', "").replace(')"', ""), comments=True)
+        start = words.index("nagsdk") + 1
+        assert words[start : start + len(name.split())] == name.split() or name == "plugins"
+        arguments = list(itertools.takewhile(lambda w: w != ">", words[start + len(name.split()) :]))
+        LEAVES[name].make_context(name, arguments)
+
+
+def test_completion_scripts_and_what_they_complete(own_folders):
+    import os
+
+    for shell in ("zsh", "fish", "bash"):
+        done = run("completion", shell)
+        assert "_NAGSDK_COMPLETE" in done.stdout and done.returncode == 0, done.stderr
+    assert run("completion", "tcsh").returncode == 2
+
+    def complete(*words, **environment):
+        settings = {"_NAGSDK_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+        script = "import sys; sys.argv[0] = 'nagsdk'; from nagsdk.cli import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=False, env={**os.environ, **settings, **environment}
+        )
+        return [line.partition(",")[2] for line in done.stdout.splitlines()]
+
+    assert complete("nagsdk", "de") == ["deploy", "devices"]
+    assert complete("nagsdk", "deploy", "--device", "pixel-") == ["pixel-1", "pixel-2"]
+    assert complete("nagsdk", "deploy", "--bundle", "g") == ["glyphs"]
+    assert complete("nagsdk", "generate", "--strategy", "l") == ["lookup"]
+    (own_folders / "config.toml").write_text("broken")
+    assert complete("nagsdk", "deploy", "--device", "pixel-") == []
+
+
+def test_the_version_is_told():
+    assert run("--version").stdout.strip() == f"nagsdk, version {nagsdk.__version__}"

@@ -30,6 +30,10 @@ class TestConformance(BackendConformance):
         threads, batch = request.param
         return Device("cpu", "this machine", "onnxruntime", threads=threads, batch=batch)
 
+    @pytest.fixture
+    def impossible(self) -> list[Device]:
+        return [with_options(provider="CUDAExecutionProvider")]
+
 
 def with_options(**options: str) -> Device:
     return Device("cpu", "this machine", "onnxruntime", options=tuple(options.items()))

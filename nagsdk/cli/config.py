@@ -1,0 +1,46 @@
+"""``nagsdk config``."""
+
+from __future__ import annotations
+
+import click
+
+from nagsdk.cli import output as o
+
+HELP = """The settings, and where each value comes from.
+
+\b
+An option goes before its environment variable, which goes before the config file:
+  device = "cpu"                # NAGSDK_DEVICE, instead of --device
+  bundle = "glyphs"             # NAGSDK_BUNDLE, instead of --bundle
+  cache_dir = "cache"           # NAGSDK_CACHE_DIR; relative to the file
+  data_dir = "~/nagsdk"         # NAGSDK_DATA_DIR
+  disable_plugins = ["cuda"]    # NAGSDK_DISABLE_PLUGINS, with commas
+  plugin_timeout_s = 10         # NAGSDK_PLUGIN_TIMEOUT_S
+
+The file is config.toml in the user's config folder, or the one that NAGSDK_CONFIG names.
+"""
+
+
+@click.command("config", help=HELP, epilog=o.examples("nagsdk config", "NAGSDK_DEVICE=cpu nagsdk config --json"))
+@o.json_option
+def command(as_json: bool) -> None:
+    """Shows every setting with its origin."""
+    from nagsdk import config
+
+    file = config.config_file()
+    values = [config.look_up(name) for name in config.SETTINGS]
+    if as_json:
+        listed = [{"name": v.name, "value": _plain(v.value), "origin": v.origin, "where": v.where} for v in values]
+        o.print_json({"file": str(file), "exists": file.is_file(), "settings": listed})
+        return
+    click.echo(f"Config file: {file}{'' if file.is_file() else ' (not there)'}")
+    rows = [(v.name, _shown(v.value), v.where or v.origin, v.what) for v in values]
+    o.print_table(("setting", "value", "from", "what"), rows)
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value if value is None or isinstance(value, (str, float)) else str(value)
+
+
+def _shown(value: object) -> str:
+    return "–" if value is None or value == () else ", ".join(value) if isinstance(value, tuple) else str(value)

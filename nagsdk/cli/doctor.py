@@ -1,0 +1,33 @@
+"""``nagsdk doctor``."""
+
+from __future__ import annotations
+
+import click
+
+from nagsdk.cli import output as o
+
+_COLORS = {"ok": "green", "absent": "yellow", "wrong": "red"}
+
+
+@click.command("doctor", epilog=o.examples("nagsdk doctor", "nagsdk doctor --json > doctor.json"))
+@o.json_option
+@click.pass_context
+def command(ctx: click.Context, /, as_json: bool) -> None:
+    """What works here, what is missing, what is wrong, and the command that mends it.
+
+    Looks at Python, packages, settings, folders, kept measurements, plugins, devices and the network. "absent" matters only
+    to those who want it. Ends with exit code 4 where something is wrong.
+    """
+    from nagsdk.doctor import doctor
+
+    with o.listening() as listener:
+        found = doctor(on_event=listener)
+    if as_json:
+        o.print_json(found)
+    else:
+        for finding in found:
+            click.secho(f"{finding['state']:<8}", fg=_COLORS[finding["state"]], nl=False)
+            click.echo(f"{finding['area']:<10}{finding['found']}")
+            if finding["mend"]:
+                click.echo(f"{'':<18}→ {finding['mend']}")
+    ctx.exit(4 if any(f["state"] == "wrong" for f in found) else 0)

@@ -1,0 +1,75 @@
+"""A worker for a runtime on the processor: a subclass says how a file is loaded and run, this does the rest.
+
+Imports nothing heavy; see `nagsdk.device.serve`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from nagsdk.device.serve import Handler, Images, Message, in_batches, timed
+
+
+class Worker(ABC):
+    """Answers the requests of a `nagsdk.device.process.ProcessSession` with the networks that are loaded.
+
+    Args:
+        threads: Of one inference; a single one must be the calling thread.
+
+    Attributes:
+        warm_s: Seconds of untimed runs before each burst, at least.
+    """
+
+    warm_s: ClassVar[float] = 0.005
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self._networks: dict[int, Any] = {}
+        self._loaded = 0
+
+    @abstractmethod
+    def open(self, path: str) -> Any:
+        """Loads a file; raises whatever the runtime raises where it refuses."""
+
+    @abstractmethod
+    def shape(self, network: Any) -> Sequence[int]:
+        """Shape of the network's input, (batch, 3, h, w)."""
+
+    @abstractmethod
+    def bind(self, network: Any, images: Images) -> Callable[[], Images]:
+        """Gives a network its input; each call of what is returned is one run and returns the logits (batch, classes)."""
+
+    def facts(self, network: Any) -> Mapping[str, Any]:
+        """What the session is told besides the handle when a network was loaded; JSON-ready."""
+        return {}
+
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        """For `nagsdk.device.serve.serve`."""
+        return {"load": self._load, "unload": self._unload, "time": self._time, "infer": self._infer}
+
+    def _load(self, request: dict[str, Any], body: bytes) -> Message:
+        network = self.open(request["path"])
+        self._loaded += 1
+        self._networks[self._loaded] = network
+        return {"handle": self._loaded, **self.facts(network)}, b""
+
+    def _unload(self, request: dict[str, Any], body: bytes) -> Message:
+        del self._networks[request["handle"]]
+        return {}, b""
+
+    def _time(self, request: dict[str, Any], body: bytes) -> Message:
+        network = self._networks[request["handle"]]
+        images = np.random.default_rng(0).standard_normal(tuple(self.shape(network)), dtype=np.float32)
+        return timed(request, self.bind(network, images), self.threads, self.warm_s)
+
+    def _infer(self, request: dict[str, Any], body: bytes) -> Message:
+        network = self._networks[request["handle"]]
+        batch, _, *size = self.shape(network)
+        if request["shape"][1:] != [3, *size]:
+            raise ValueError(f"images of shape {request['shape'][1:]} do not fit an input of {[3, *size]}")
+        return in_batches(request, body, batch, lambda images: self.bind(network, images)())

@@ -1,0 +1,77 @@
+"""Checks: the files that a backend writes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nagsdk.architecture import Architecture
+from nagsdk.device.backend import Backend
+from nagsdk.device.description import Device
+from nagsdk.errors import UnsupportedLayerError
+from nagsdk.graph import parity
+from nagsdk.graph.ir import Graph
+from nagsdk.testing.kit import ARCHITECTURES, SPACE, Checks, Compile, Unheard, graph_of, logits_of, supported
+from nagsdk.testing.networks import random_images
+
+
+class ExportChecks(Checks):
+    """Parity with torch, layers that are not supported, compilation."""
+
+    def test_supports_answers_for_every_layer(self, backend: Backend, device: Device) -> None:
+        """Every layer of every test network is judged by True or False, and some test network is supported."""
+        answers = {backend.supports(layer, device) for a in ARCHITECTURES for layer in SPACE.layers(a)}
+        assert answers <= {True, False}
+        assert any(supported(backend, device, a) for a in ARCHITECTURES), "no test network is supported: nothing can be checked"
+
+    @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=str)
+    def test_parity(self, backend: Backend, device: Device, compiled: Compile, architecture: Architecture) -> None:
+        """The exported network computes what torch computes, also where images do not fill the last batch; or its export is refused."""
+        if not supported(backend, device, architecture):
+            with pytest.raises(UnsupportedLayerError):
+                compiled(architecture)
+            return
+        images = random_images(2 * device.batch + 1, architecture.resolution)
+        with backend.open(device) as session:
+            actual = session.infer(session.load(compiled(architecture)), images)
+        assert actual.dtype == "float32"
+        parity.check(logits_of(architecture, images), actual, backend.tolerance(device))
+
+    def test_export_without_images(self, backend: Backend, device: Device, architectures: list[Architecture], tmp_path: Path) -> None:
+        """Networks that are only timed have no calibration images: a file is written all the same."""
+        artifact = tmp_path / f"network{backend.suffix}"
+        backend.export(graph_of(architectures[0], device.batch), artifact, device)
+        assert artifact.stat().st_size > 0
+
+    def test_what_is_told_of_an_artifact_without_its_device(
+        self, backend: Backend, device: Device, architectures: list[Architecture], tmp_path: Path
+    ) -> None:
+        """`inspect` is JSON-ready, and `emulate` computes what torch computes, or says that it cannot."""
+        architecture, artifact = architectures[0], tmp_path / f"network{backend.suffix}"
+        images = random_images(2 * device.batch, architecture.resolution)
+        backend.export(graph_of(architecture, device.batch), artifact, device, images)
+        assert json.loads(json.dumps(backend.inspect(artifact), allow_nan=False)) == backend.inspect(artifact)
+        actual = backend.emulate(artifact, device, images)
+        if actual is not None:
+            parity.check(logits_of(architecture, images), actual, backend.tolerance(device))
+
+    def test_unsupported_layer(self, backend: Backend, device: Device, tmp_path: Path) -> None:
+        """An operation that the backend does not know is named, not skipped."""
+        node = Unheard("unheard", (Graph.INPUT,))
+        with pytest.raises(UnsupportedLayerError) as caught:
+            backend.export(Graph((device.batch, 3, 8, 8), (node,), node.name), tmp_path / f"network{backend.suffix}", device)
+        assert "unheard" in caught.value.message
+        assert caught.value.next_step
+
+    def test_compilation(self, backend: Backend, device: Device, architectures: list[Architecture], tmp_path: Path) -> None:
+        """Compiling leaves the artifact as it was; its result is a file in the folder, apart from that of other networks."""
+        artifacts = [tmp_path / f"{a.hash}{backend.suffix}" for a in architectures[:2]]
+        for architecture, artifact in zip(architectures, artifacts, strict=False):
+            backend.export(graph_of(architecture, device.batch), artifact, device, random_images(16, architecture.resolution))
+        contents = [artifact.read_bytes() for artifact in artifacts]
+        results = [backend.compile(artifact, device, tmp_path) for artifact in artifacts]
+        assert all(result.is_file() and result.parent == tmp_path for result in results)
+        assert len(set(results)) == len(results)
+        assert [artifact.read_bytes() for artifact in artifacts] == contents

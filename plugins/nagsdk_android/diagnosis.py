@@ -1,0 +1,48 @@
+"""What `nagsdk doctor` says of ADB and of the tool that measures."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+
+from nagsdk.errors import DeviceError, DeviceUnavailableError
+from nagsdk.finding import ABSENT, OK, WRONG, Finding
+from nagsdk_android import tool
+from nagsdk_android.transport import answers, server_address
+
+
+def diagnose() -> list[Finding]:
+    """ADB's packages, whether a server runs, and the tool for 64-bit ARM phones."""
+    return [*_packages(), _server(), _tool()]
+
+
+def _packages() -> list[Finding]:
+    install = "pip install 'nagsdk[android]'"
+    if importlib.util.find_spec("adb_shell") is None:
+        return [Finding("adb", ABSENT, "adb-shell, which talks to phones, is not installed.", install)]
+    if importlib.util.find_spec("usb1") is None:
+        return [Finding("adb", ABSENT, "libusb1 is not installed: phones are reached through an adb server or by address only.", install)]
+    return [Finding("adb", OK, "adb-shell and libusb1 are installed: phones are reached by USB, by address, or through an adb server.")]
+
+
+def _server() -> Finding:
+    host, port = server_address()
+    program = shutil.which("adb")
+    if not answers(host, port):
+        there = f"adb is at {program}" if program else "there is no adb program, which is not needed"
+        return Finding("adb", OK, f"No adb server runs ({there}): phones are looked for by USB.")
+    if importlib.util.find_spec("adbutils") is None:
+        return Finding(
+            "adb", WRONG, f"An adb server at port {port} holds the phones, and adbutils is not installed.", "pip install 'nagsdk[android]'"
+        )
+    return Finding("adb", OK, f"An adb server runs at port {port}: phones are reached through it.")
+
+
+def _tool() -> Finding:
+    try:
+        path, digest = tool.find(tool.DOWNLOADED_ABI)
+    except DeviceUnavailableError as error:
+        return Finding("adb", ABSENT, error.message, "nagsdk android setup")
+    except DeviceError as error:
+        return Finding("adb", WRONG, error.message, "nagsdk android setup")
+    return Finding("adb", OK, f"benchmark_model for {tool.DOWNLOADED_ABI} phones is at {path} (sha256 {digest[:16]}…).")

@@ -1,0 +1,1 @@
+"""The template as a device of nagsdk."""

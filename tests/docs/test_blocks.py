@@ -1,0 +1,109 @@
+"""Every shell block of the documentation runs here, or says why it does not."""
+
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import metadata
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.docs.blocks import PAGES, blocks
+
+BLOCKS = [block for page in PAGES for block in blocks(page)]
+RUN = {page.name: [b for b in BLOCKS if b.page == page.name and b.shell and b.mark is None] for page in PAGES}
+# What a reader installs from an index is here already, and must exist; a plugin in the folder is installed for real.
+PIP = """#!{python}
+import re, subprocess, sys
+asked = {{e for word in sys.argv for found in re.findall(r"nagsdk\\[([a-z,]+)\\]", word) for e in found.split(",")}}
+if asked - set({extras!r}):
+    sys.exit(f"no such extra: {{asked}}")
+if any(word.startswith(".") for word in sys.argv):
+    command = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", {site!r}, "."]
+    sys.exit(subprocess.run([sys.executable, *command]).returncode)
+"""
+
+
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory):
+    """What one page calibrated serves the next."""
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture
+def shell(tmp_path, kept):
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    for name in ("nagsdk", "pytest", "python"):
+        (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable} {"" if name == "python" else f"-m {name}"} "$@"\n')
+    site, folder = tmp_path / "site", tmp_path / "folder"
+    extras = metadata("nagsdk").get_all("Provides-Extra")
+    (programs / "pip").write_text(PIP.format(python=sys.executable, extras=extras, site=str(site)))
+    for program in programs.iterdir():
+        program.chmod(0o755)
+    environment = {
+        **os.environ,
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": os.pathsep.join([str(site), str(REPOSITORY), str(REPOSITORY / "plugins")]),
+        "PYTEST_ADDOPTS": "",
+        "NAGSDK_CACHE_DIR": str(kept / "cache"),
+        "NAGSDK_DATA_DIR": str(kept / "data"),
+    }
+
+    folder.write_text(str(tmp_path))
+
+    def run(script):
+        # A block begins in the folder where the one before it ended, as in a reader's shell.
+        command = ["bash", "-euo", "pipefail", "-c", f"{script}\npwd > {folder}"]
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder.read_text().strip(), env=environment)
+
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [name for name, found in RUN.items() if found])
+def test_the_shell_blocks_of_the_page_run(page, shell):
+    for block in RUN[page]:
+        done = shell(block.text)
+        # 3 is a verdict: on a busy machine a budget may be missed, and the command has still worked.
+        allowed = (0, 3) if "nagsdk deploy" in block.text else (0,)
+        assert done.returncode in allowed, f"{page}:{block.line}\n{block.text}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+
+
+def test_every_command_that_the_documentation_names_exists():
+    """Also those in blocks that are not run."""
+    from nagsdk.cli import cli
+
+    named = [
+        (b, line)
+        for b in BLOCKS
+        if b.shell
+        for line in re.findall(r"(?:^|/|\s)nagsdk ((?:[a-z-]+)(?: [a-z][a-z-]+)?)", b.text, re.MULTILINE)
+    ]
+    assert len(named) > 20
+    for block, words in named:
+        first, _, second = words.partition(" ")
+        command = cli.get_command(None, first)
+        assert command is not None, f"{block.page}:{block.line}: nagsdk {words}"
+        if hasattr(command, "commands") and second:
+            assert second in command.commands, f"{block.page}:{block.line}: nagsdk {words}"
+
+
+@pytest.mark.slow
+def test_the_blocks_of_the_python_page_run(tmp_path, kept, monkeypatch):
+    monkeypatch.setenv("NAGSDK_CACHE_DIR", str(kept / "cache"))
+    script = tmp_path / "script.py"
+    script.write_text("\n".join(b.text for b in BLOCKS if b.page == "python.md" and b.language == "python" and b.mark is None))
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+FILES = [block for block in BLOCKS if block.mark and block.mark[0] == "file"]
+
+
+@pytest.mark.parametrize("block", FILES, ids=lambda b: b.mark[1])
+def test_files_that_the_documentation_shows_are_those_of_the_project(block):
+    assert block.text == Path(REPOSITORY, block.mark[1]).read_text("utf-8")

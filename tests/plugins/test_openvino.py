@@ -1,0 +1,68 @@
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nagsdk_openvino
+from nagsdk.device.backend import Backend
+from nagsdk.device.description import Device
+from nagsdk.errors import DeviceUnavailableError
+from nagsdk.plugin import host
+from nagsdk.testing import BackendConformance
+from nagsdk_openvino.backend import OpenVinoBackend
+
+needs_runtime = pytest.mark.skipif(
+    importlib.util.find_spec("openvino") is None, reason="OpenVINO is not installed: pip install 'nagsdk[openvino]'"
+)
+
+
+def device_of(**options: str) -> Device:
+    return Device("openvino", "this machine", "openvino", options=tuple(options.items()))
+
+
+@needs_runtime
+class TestConformance(BackendConformance):
+    @pytest.fixture
+    def backend(self) -> Backend:
+        return OpenVinoBackend()
+
+    @pytest.fixture(params=[(1, 1), (2, 2)], ids=["1-thread", "2-threads-batch-2"])
+    def device(self, request: pytest.FixtureRequest) -> Device:
+        threads, batch = request.param
+        return Device("openvino", "this machine", "openvino", threads=threads, batch=batch)
+
+    @pytest.fixture
+    def impossible(self) -> list[Device]:
+        return [device_of(target="NPU"), device_of(target="CPU.7")]
+
+
+def test_the_plugin_is_as_short_as_the_tutorial_says():
+    lines = [line for file in Path(nagsdk_openvino.__file__).parent.glob("*.py") for line in file.read_text().splitlines()]
+    assert len(lines) <= 150
+
+
+def test_nagsdk_finds_the_device():
+    assert isinstance(host().backend_of(host().device("openvino")), OpenVinoBackend)
+
+
+def test_a_missing_runtime_is_said_and_refused(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "pip install 'nagsdk[openvino]'" in OpenVinoBackend().presence(device_of()).reason
+    with pytest.raises(DeviceUnavailableError):
+        OpenVinoBackend().open(device_of())
+
+
+@needs_runtime
+def test_a_target_that_is_not_there_is_refused_with_those_that_are():
+    with pytest.raises(DeviceUnavailableError, match="it offers CPU") as caught:
+        OpenVinoBackend().open(device_of(target="NPU"))
+    assert "target" in caught.value.next_step
+
+
+def test_importing_the_plugin_is_light():
+    code = (
+        "import sys, nagsdk_openvino.plugin, nagsdk_openvino.backend; print([m for m in ('openvino', 'torch', 'onnx') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

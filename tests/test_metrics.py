@@ -1,0 +1,184 @@
+"""Metrics and simulators of plugins: really used by budgets, generation and priors."""
+
+import sys
+from importlib.metadata import EntryPoint
+
+import numpy as np
+import pytest
+
+import nagsdk
+from nagsdk import budget as budgets
+from nagsdk import plugin
+from nagsdk.budget import Budget
+from nagsdk.bundle import load_bundle
+from nagsdk.device.description import Device
+from nagsdk.errors import BudgetError, InfeasibleError
+from nagsdk.metric_limits import MetricLimits
+from nagsdk.workbench import Workbench
+from tests.simulated import SimulatedBackend
+
+SOURCE = """
+from nagsdk.metric import HIGHER, MAXIMUM, Metric
+from nagsdk.plugin import hookimpl
+
+nagsdk_api = 1
+
+
+class Energy(Metric):
+    id, title = "energy", "What an inference takes from the battery"
+    units = {"uJ": 1.0, "mJ": 1000.0}
+    def of_layer(self, layer, device):
+        return 1e-5 * layer.macs + 1e-4 * layer.activations
+
+
+class Peak(Metric):
+    id, title, aggregation = "peak", "Largest activations of a layer", MAXIMUM
+    units = {"kElements": 1e3}
+    def of_layer(self, layer, device):
+        return layer.activations
+
+
+class Reuse(Metric):
+    id, title, direction = "weights", "Numbers worth storing", HIGHER
+    units = {"kWeights": 1e3}
+    def of_layer(self, layer, device):
+        return layer.weights
+
+
+@hookimpl
+def nagsdk_register_metrics(registry):
+    for metric in (Energy(), Peak(), Reuse()):
+        registry.add(metric)
+"""
+
+
+@pytest.fixture
+def loaded(tmp_path, monkeypatch):
+    (tmp_path / "metrics_plugin.py").write_text(SOURCE)
+    monkeypatch.syspath_prepend(tmp_path)
+    real = plugin.entry_points
+    monkeypatch.setattr(plugin, "entry_points", lambda group: [*real(group=group), EntryPoint("metrics", "metrics_plugin", group)])
+    plugin.host.cache_clear()
+    yield plugin.host()
+    plugin.host.cache_clear()
+    budgets.forget_units()
+
+
+def limits(loaded, name):
+    return MetricLimits.of(load_bundle("glyphs").space, loaded.metrics.get(name), Device("cpu", "", "onnxruntime"))
+
+
+def test_budgets_are_written_in_the_units_of_plugins(loaded):
+    budget = plugin.read_budget("2.5 mJ")
+    assert (budget.metric, budget.limit, str(budget)) == ("energy", 2500.0, "2500uJ")
+    with pytest.raises(BudgetError, match="percentiles"):
+        plugin.read_budget("2mJ@p90")
+    with pytest.raises(BudgetError) as caught:
+        plugin.read_budget("3 parsecs")
+    assert "kelements" in caught.value.next_step
+
+
+def test_units_belong_to_one_metric(loaded):
+    with pytest.raises(BudgetError, match="belongs to the metric energy"):
+        budgets.add_units("other", {"MJ": 1.0})
+    with pytest.raises(BudgetError, match="belongs to the metric latency"):
+        budgets.add_units("other", {"ms": 1.0})
+    with pytest.raises(BudgetError, match="cannot be a unit"):
+        budgets.add_units("other", {"x": 0.0})
+    with pytest.raises(BudgetError):
+        Budget.parse("1x")
+
+
+def test_without_the_plugin_its_units_are_unknown():
+    plugin.host.cache_clear()
+    with pytest.raises(BudgetError, match="not a unit"):
+        plugin.read_budget("2mJ")
+
+
+@pytest.mark.parametrize(("name", "text"), [("energy", "50uJ"), ("peak", "20kElements")])
+def test_what_is_generated_holds_the_metric_and_uses_it(loaded, name, text):
+    bound = limits(loaded, name)
+    (wide,) = nagsdk.generate(device="cpu", budgets=["10MMACs"])
+    (tight,) = nagsdk.generate(device="cpu", budgets=[text])
+    space, limit = load_bundle("glyphs").space, plugin.read_budget(text).limit
+    assert bound.value(space.parse(tight.architecture)) <= limit < bound.value(space.parse(wide.architecture))
+    assert tight.metrics == {name: bound.value(space.parse(tight.architecture))}
+    assert tight.to_dict()["budget"]["metric"] == name and wide.metrics == {}
+
+
+def test_a_lower_limit_is_one(loaded):
+    bound, space = limits(loaded, "weights"), load_bundle("glyphs").space
+    (result,) = nagsdk.generate(device="cpu", budgets=[["150kWeights", "3MMACs"]])
+    assert bound.value(space.parse(result.architecture)) >= 150e3 and result.macs <= 3e6
+    assert result.metrics == {"weights": bound.value(space.parse(result.architecture))}
+
+
+def test_several_limits_on_a_maximum_are_answered_each_on_its_own(loaded):
+    bound, space = limits(loaded, "peak"), load_bundle("glyphs").space
+    results = nagsdk.generate(device="cpu", budgets=["12kElements", "20kElements", "40kElements"])
+    values = [bound.value(space.parse(r.architecture)) for r in results]
+    assert all(v <= b.limit for v, b in zip(values, (r.budget for r in results), strict=True))
+    assert results[0].predicted.top1 < results[2].predicted.top1
+
+
+@pytest.mark.parametrize(("name", "text"), [("energy", "1uJ"), ("peak", "1kElements"), ("weights", "9000kWeights")])
+def test_what_cannot_be_held_is_said_with_what_can(loaded, name, text):
+    with pytest.raises(InfeasibleError) as caught:
+        nagsdk.generate(device="cpu", budgets=[text])
+    nearest = plugin.read_budget(caught.value.next_step.removeprefix("Ask for ").partition(",")[0])
+    assert nearest.metric == name
+    easier = nearest.limit * (0.999 if name == "weights" else 1.001)
+    (result,) = nagsdk.generate(device="cpu", budgets=[Budget(name, easier)])
+    assert result.metrics[name] == pytest.approx(nearest.limit, rel=2e-3)
+
+
+@pytest.mark.parametrize("name", ["energy", "peak", "weights"])
+def test_the_table_says_what_the_layers_say(loaded, name):
+    bound, space = limits(loaded, name), load_bundle("glyphs").space
+    codes = space.sample(200, np.random.default_rng(0))
+    values = np.array([bound.value(a) for a in space.decode(codes)])
+    limit = float(np.median(values))
+    table, held = bound.held(limit)
+    assert np.array_equal(table.cost(codes) <= held * (1 + 1e-12), values >= limit if name == "weights" else values <= limit)
+    assert [bound.share(a, limit) <= 1 for a in space.decode(codes)] == (values >= limit if name == "weights" else values <= limit).tolist()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("MAXIMUM\n", "'mean'\n"), "aggregation 'mean'"),
+        (('"Largest activations of a layer", MAXIMUM', '"Largest", MAXIMUM\n    direction = HIGHER'), "should be high"),
+        (('{"kElements": 1e3}', '{"ms": 1e3}'), "belongs to the metric latency"),
+        (('id, title = "energy"', 'id, title = "macs"'), "belongs to the metric"),
+    ],
+)
+def test_metrics_that_make_no_sense_break_their_plugin(tmp_path, monkeypatch, change, says):
+    assert change[0] in SOURCE
+    (tmp_path / "odd_metrics.py").write_text(SOURCE.replace(*change))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(plugin, "entry_points", lambda group: [EntryPoint("metrics", "odd_metrics", group)])
+    plugin.host.cache_clear()
+    monkeypatch.delitem(sys.modules, "odd_metrics", raising=False)
+    (status,) = plugin.host().plugins
+    plugin.host.cache_clear()
+    budgets.forget_units()
+    assert status.state == "broken" and says in status.reason
+
+
+class WithSimulator(SimulatedBackend):
+    def simulate(self, layer, device):
+        return 0.001 + layer.macs / 2e6
+
+
+def test_a_simulator_is_the_prior_of_its_device():
+    backend = WithSimulator(present=False)
+    told = []
+    bench = Workbench(Device("board", "A board", "simulated"), "glyphs", listener=told.append, backend=backend)
+    model = bench.require_cost_model()
+    space = bench.bundle.space
+    codes = space.sample(100, np.random.default_rng(1))
+    expected = np.array([sum(backend.simulate(layer, bench.device) for layer in space.layers(a)) for a in space.decode(codes)])
+    assert np.std(np.log(model.mean(codes) / expected)) < 0.05
+    assert model.source == "prior" and "the simulator of the backend simulated" in model.facts["caveat"]
+    assert any("simulator" in event.text for event in told)
+    assert Workbench(Device("board", "A board", "simulated"), "glyphs", backend=SimulatedBackend(present=False)).cost_model() is None
