@@ -85,11 +85,11 @@ class DeploymentJson(ResultJson):
 
 
 class PreprocessingJson(_Open):
-    """From pixels to inputs: the shorter side resized to resolution / crop_fraction, the centre cropped, (scale · x − mean) / std, NCHW."""
+    """From pixels to inputs: the shorter side resized to resolution / crop_fraction, the centre cropped, (scale · x − mean) / std."""
 
     color: Literal["RGB"]
     resize: Literal["bilinear-antialias"]
-    layout: Literal["NCHW"]
+    layout: Literal["NCHW", "NHWC"]
     scale: float
     mean: tuple[float, float, float]
     std: tuple[float, float, float]

@@ -103,9 +103,11 @@ def _leave(
         result = _warned(replace(result, predicted=nothing), _TIMING_ONLY)
     true = deployer.evaluate(built)
     result = replace(result, measured=replace(result.measured, top1=true.top1, top1_low=true.top1_low, top1_high=true.top1_high))
-    beside = companions(bench.bundle.preprocessing.to_dict(), bench.bundle.labels)
+    preprocessing = {**bench.bundle.preprocessing.to_dict(), "layout": bench.backend.layout}
+    beside = companions(preprocessing, bench.bundle.labels)
     details = {
         **_provenance(bench),
+        "preprocessing": preprocessing,
         **details,
         "files": {name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)} for name, content in beside.items()},
         "seed": deployer.seed,
@@ -153,5 +155,4 @@ def _provenance(bench: Workbench) -> dict[str, Any]:
         "threads": bench.device.threads,
         "batch": bench.device.batch,
         "precision": bench.device.precision,
-        "preprocessing": bundle.preprocessing.to_dict(),
     }

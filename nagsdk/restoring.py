@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -66,8 +68,11 @@ def restore(declared: Declared, entry: Entry, mirror: str | None, listener: List
         source = artifacts.take(artifact, model, mirror, listener)
         if source is None:
             listener(Notice(f"{declared.name}: no cache and no mirror has the artifact; it is built again from the pinned statistics."))
-            _rebuild(declared, entry, model, listener)
-            artifacts.keep(model, artifact["sha256"])
+            with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:  # backends may leave other files beside an artifact
+                built = Path(work) / artifact["path"]
+                _rebuild(declared, entry, built, listener)
+                artifacts.keep(built, artifact["sha256"])
+                shutil.copyfile(built, model)
             source = REBUILT
         if compiled is not None and artifacts.take(compiled, folder / compiled["path"], mirror, listener) is None:
             _compile(declared, entry, model, folder, listener)
@@ -122,8 +127,12 @@ def _compile(declared: Declared, entry: Entry, model: Path, folder: Path, listen
     """Compiles as the device's backend does; compilers seldom give the same bytes, so that a cache or mirror is the usual way."""
     pinned, bench = entry.manifest["compiled"], _bench(declared, listener)
     bench.require_presence()
-    if not is_pinned(bench.backend.compile(model, bench.device, folder), pinned):
-        raise LockError(f"Compiling {declared.name} anew gives another file than the pinned {pinned['path']}.", _MEND)
+    with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
+        compiled = bench.backend.compile(model, bench.device, Path(work))
+        if not is_pinned(compiled, pinned):
+            raise LockError(f"Compiling {declared.name} anew gives another file than the pinned {pinned['path']}.", _MEND)
+        artifacts.keep(compiled, pinned["sha256"])
+        shutil.copyfile(compiled, folder / pinned["path"])
 
 
 def _bench(declared: Declared, listener: Listener) -> Any:

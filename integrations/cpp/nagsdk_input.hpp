@@ -11,8 +11,8 @@
 
 namespace nagsdk {
 
-// The keys of preprocessing.json. `color`, `resize` and `layout` have one legal value each in this version: RGB,
-// bilinear-antialias, NCHW.
+// The keys of preprocessing.json. `color` and `resize` have one legal value each in this version: RGB, bilinear-antialias;
+// `layout` is NCHW or NHWC.
 struct Preprocessing {
   float scale;
   std::array<float, 3> mean;
@@ -61,7 +61,7 @@ inline Image resized(const Image& from, int size, bool horizontal) {
 
 }  // namespace detail
 
-// Input of shape (1, 3, resolution, resolution); (1, resolution, resolution, 3) with `channels_last`, which .tflite files take.
+// Input of shape (1, 3, resolution, resolution); (1, resolution, resolution, 3) with `channels_last`, for the layout NHWC.
 //
 // rgb: `height` rows of `width` interleaved pixels.
 // resolution: `resolution` of manifest.json.

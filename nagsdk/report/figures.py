@@ -33,7 +33,8 @@ def pareto(manifests: Mapping[str, Manifest]) -> Markup | None:
         return None
     metric = next(iter(found.values()))["report"]["frontier"]["metric"]
     scale, unit, label = _UNITS[metric]
-    curves, dots = [], []
+    curves: list[tuple[list[float], list[float], str]] = []
+    dots = []
     for name, m in found.items():
         front = m["report"]["frontier"]
         if front["metric"] != metric:
@@ -77,7 +78,8 @@ def histogram(manifests: Mapping[str, Manifest]) -> Markup | None:
     if not found:
         return None
     every = [m["report"]["histogram"] for m in found.values()]
-    limits = [b["limit"] for m in found.values() for b in m["budgets"] if b["metric"] == "latency"]
+    # A limit far away from the runs of several deployments would leave no room for these.
+    limits = [b["limit"] for m in found.values() for b in m["budgets"] if b["metric"] == "latency" and len(found) == 1]
     edges = [h["edges_ms"][0] for h in every] + [h["edges_ms"][-1] for h in every] + limits
     shares = [[100 * c / max(sum(h["counts"]) + h["slower"], 1) for c in h["counts"]] for h in every]
     low, high = min(edges), max(edges)
@@ -114,9 +116,8 @@ def agreement(m: Manifest) -> Markup | None:
         return None
     plot = Plot.around(every, every, 260.0)
     low, high = plot.x
-    band = " ".join(
-        f"{plot.at_x(x):.1f},{plot.at_y(y):.1f}" for x, y in ((low, low * 0.9), (high, high * 0.9), (high, high * 1.1), (low, low * 1.1))
-    )
+    corners = ((low, low * 0.9), (high, high * 0.9), (high, high), (high / 1.1, high), (low, low * 1.1))
+    band = " ".join(f"{plot.at_x(x):.1f},{plot.at_y(y):.1f}" for x, y in corners)
     parts = [*plot.axes("measured p50 in ms", "predicted in ms"), f'<polygon points="{band}" fill="#e6eef5"/>']
     parts.append(plot.path([low, high], [low, high], GREY))
     for measured, predicted in samples:
@@ -209,7 +210,7 @@ def _blocks(layers: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[Map
 
 def _middle(part: Sequence[Mapping[str, Any]]) -> int:
     """Channels where a block is widest."""
-    return max(layer["out_channels"] for layer in part)
+    return max(int(layer["out_channels"]) for layer in part)
 
 
 def _expansion(part: Sequence[Mapping[str, Any]]) -> str:

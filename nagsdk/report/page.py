@@ -7,6 +7,7 @@ from typing import Any
 
 from nagsdk.report import figures
 from nagsdk.report.figures import Manifest
+from nagsdk.report.svg import COLORS
 
 REPORT = "report.html"
 _SHOWN = {"latency": (1.0, "ms"), "size": (1e6, "MB"), "macs": (1e6, "MMACs")}
@@ -85,7 +86,7 @@ def budgets(m: Manifest) -> str:
 
 
 def _colors(manifests: Mapping[str, Manifest]) -> dict[str, str]:
-    return {name: figures.COLORS[number % len(figures.COLORS)] for number, name in enumerate(manifests)}
+    return {name: COLORS[number % len(COLORS)] for number, name in enumerate(manifests)}
 
 
 def _provenance(m: Manifest) -> dict[str, dict[str, Any]]:

@@ -112,7 +112,7 @@ class Plot:
         ]
 
 
-def ticks(low: float, high: float, about: int = 5) -> list[float]:
+def ticks(low: float, high: float, about: int = 7) -> list[float]:
     """Round values within an interval."""
     rough = (high - low) / about
     power = 10 ** math.floor(math.log10(rough))
