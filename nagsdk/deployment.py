@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from nagsdk.generator.choose import choose
 from nagsdk.generator.completions import Completions
 from nagsdk.generator.searches import Nag
 from nagsdk.generator.strategy import Strategy
-from nagsdk.graph.parity import check
+from nagsdk.graph.parity import check, probe_image
 from nagsdk.manifest import HELD, MISSED, Measured, Result
 from nagsdk.workbench import Workbench
 
@@ -49,6 +49,8 @@ class Built:
         compiled: What runs on the device: the artifact itself, unless the backend compiles; None where the device is absent.
         parity: Relative error against torch; None where nothing here could run the file.
         recalibrated_on: Images that batch normalisation was recalibrated on.
+        statistics: Of batch normalisation: with them the artifact can be built again without images.
+        probe: Logits of torch on `nagsdk.graph.parity.probe_image`, shape (classes,).
     """
 
     architecture: Architecture
@@ -56,6 +58,8 @@ class Built:
     compiled: Path | None
     parity: float | None
     recalibrated_on: int
+    statistics: Mapping[str, bytes]
+    probe: Tensor
 
 
 @dataclass(frozen=True)
@@ -166,6 +170,7 @@ class Deployer:
 
         from nagsdk.graph.trace import trace
         from nagsdk.supernet.extract import extract
+        from nagsdk.supernet.recalibrate import statistics
 
         bundle, resolution = self.bench.bundle, architecture.resolution
         images = None if self.timing_only else bundle.recalibration_images(resolution, self.images)
@@ -178,12 +183,14 @@ class Deployer:
         probe = np.random.default_rng(self.seed).normal(size=(_PARITY_IMAGES, 3, resolution, resolution)).astype(np.float32)
         if images is not None:
             probe = images[:_PARITY_IMAGES]
+        probe = np.concatenate([probe, bundle.preprocessing.normalised(probe_image(resolution)[None])])
         with torch.no_grad():
             expected = subnet(torch.from_numpy(probe)).numpy()
         compiled = self.bench.backend.compile(path, self.bench.device, folder) if self.bench.presence.available else None
         actual = self._infer(path, compiled, probe)
         error = None if actual is None else check(expected, actual, self.bench.backend.tolerance(self.bench.device))
-        return Built(architecture, path, compiled, error, 0 if images is None else len(images))
+        used = 0 if images is None else len(images)
+        return Built(architecture, path, compiled, error, used, statistics(subnet), expected[-1])
 
     def _infer(self, artifact: Path, compiled: Path | None, images: Tensor) -> Tensor | None:
         """Logits of an artifact by its device, or without it where the backend can; else None."""

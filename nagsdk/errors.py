@@ -17,7 +17,8 @@
     │   ├── DamagedBundleError     a file is torn, foreign or of the wrong hash
     │   ├── WeightsMissingError
     │   └── ImagesMissingError     nothing to recalibrate batch normalisation on
-    └── UnverifiedError         6  a verified deployment was required, and nothing can be measured
+    ├── UnverifiedError         6  a verified deployment was required, and nothing can be measured
+    └── LockError               7  what nagsdk.lock pins is out of date or cannot be had; a file has another hash
 
 Every error carries what to do next; the command line prints both and exits with `exit_code`.
 """
@@ -131,6 +132,12 @@ class WeightsMissingError(BundleError):
 
 class ImagesMissingError(BundleError):
     """There are no images to recalibrate batch normalisation on."""
+
+
+class LockError(NagsdkError):
+    """What nagsdk.lock pins is not up to date, or cannot be had with the pinned hash; or a file of a deployment has another."""
+
+    exit_code = 7
 
 
 class UnverifiedError(NagsdkError):

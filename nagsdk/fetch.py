@@ -12,7 +12,6 @@ from nagsdk.bundle import WEIGHTS, Bundle, read_weights_record, user_folder
 from nagsdk.errors import BundleError, DamagedBundleError
 from nagsdk.events import Listener, Notice, ignore, stage
 from nagsdk.files import PARTIAL, sha256, write_atomically, writing
-from nagsdk.supernet.checkpoint import MOST_BYTES, import_ofa, save_supernet
 
 
 def pull(bundle: Bundle, source: Path | None = None, on_event: Listener = ignore) -> Path:
@@ -30,6 +29,8 @@ def pull(bundle: Bundle, source: Path | None = None, on_event: Listener = ignore
         BundleError: The download failed, or there is nothing to download.
         DamagedBundleError: The checkpoint is not the one first imported, or does not fit the space.
     """
+    from nagsdk.supernet.checkpoint import MOST_BYTES
+
     folder = user_folder(bundle.name)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -48,6 +49,8 @@ def pull(bundle: Bundle, source: Path | None = None, on_event: Listener = ignore
 
 
 def _import(bundle: Bundle, checkpoint: Path, source: str, on_event: Listener, *, pinned: bool) -> Path:
+    from nagsdk.supernet.checkpoint import import_ofa, save_supernet
+
     if not checkpoint.is_file():
         raise BundleError(f"{checkpoint} is no file.", "Name the checkpoint that Once-for-All released.")
     folder = user_folder(bundle.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -139,11 +139,13 @@ class Deployment:
         result: The deployed architecture and its verdict.
         folder: Where model and manifest lie; None when the budget was missed.
         details: The rest of the manifest: provenance, versions, seeds, rounds.
+        statistics: Of batch normalisation; see `nagsdk.supernet.recalibrate.statistics`.
     """
 
     result: Result
     folder: Path | None
     details: Mapping[str, Any]
+    statistics: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def verdict(self) -> str:
@@ -157,8 +159,25 @@ class Deployment:
 
 def manifest_bytes(result: Result, details: Mapping[str, Any]) -> bytes:
     """The content of manifest.json; the artifact's path is relative to it."""
-    content = {"format": FORMAT, **result.to_dict(), **details}
+    return manifest_text({"format": FORMAT, **result.to_dict(), **details})
+
+
+def manifest_text(content: Mapping[str, Any]) -> bytes:
+    """What was read from a manifest.json, as it stood there."""
     return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
+
+
+def companions(preprocessing: Mapping[str, Any], labels: Sequence[str] | None) -> dict[str, bytes]:
+    """Contents of the files that an app reads beside the model, by name.
+
+    Args:
+        preprocessing: As the manifest states it.
+        labels: Names of the classes, where the bundle has them.
+    """
+    files = {"preprocessing.json": (json.dumps(preprocessing, indent=2) + "\n").encode()}
+    if labels is not None:
+        files["labels.txt"] = ("\n".join(labels) + "\n").encode()
+    return files
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -167,6 +186,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Raises:
         DamagedBundleError: It is missing, torn or of another format.
     """
+    from nagsdk.manifest_json import ManifestFile
+
     path = folder / MANIFEST
     try:
         if path.stat().st_size > _MOST_BYTES:
@@ -174,6 +195,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         content = json.loads(path.read_text("utf-8"))
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise ValueError("it has another format")
+        ManifestFile.model_validate(content)
     except (OSError, ValueError) as error:
         raise DamagedBundleError(f"{path} cannot be read: {error}.", "Deploy again.") from error
     return content

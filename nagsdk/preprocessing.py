@@ -43,7 +43,10 @@ class Preprocessing:
 
     def apply(self, images: Sequence[Image], resolution: int) -> NDArray[np.float32]:
         """Normalised pixels of Pillow images, float32, shape (n, 3, resolution, resolution)."""
-        pixels = np.stack([crop(image, round(resolution / self.crop_fraction), resolution) for image in images])
+        return self.normalised(np.stack([crop(image, round(resolution / self.crop_fraction), resolution) for image in images]))
+
+    def normalised(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Inputs (n, 3, h, w) of RGB pixels (n, h, w, 3) that have their size already."""
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         scaled: NDArray[np.float32] = (pixels.astype(np.float32) / np.float32(255) - mean) / std
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
@@ -115,6 +118,12 @@ def cut_tiles(sheet: Path, tile: int, count: int) -> list[Image]:
     ]
 
 
+def image_files(folder: Path, most: int) -> list[Path]:
+    """Files of images in a folder and its subfolders, `most` at most, spread evenly over the sorted names."""
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    return paths[:: max(1, len(paths) // most)][:most]
+
+
 def read_folder(folder: Path, most: int) -> Iterator[Image]:
     """Images of a folder and its subfolders, spread evenly over the sorted names.
 
@@ -127,9 +136,8 @@ def read_folder(folder: Path, most: int) -> Iterator[Image]:
     """
     if not folder.is_dir():
         raise ImagesMissingError(f"{folder} is no folder.", "Name a folder of JPEG, PNG, WebP or BMP images with --images.")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     found = 0
-    for path in paths[:: max(1, len(paths) // most)][:most]:
+    for path in image_files(folder, most):
         try:
             image = read_image(path)
         except (OSError, ValueError):

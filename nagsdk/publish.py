@@ -1,7 +1,8 @@
-"""The folder that a deployment leaves: model, manifest.json, labels and preprocessing."""
+"""The folder that a deployment leaves: model, manifest.json, report.html, labels and preprocessing."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import shutil
@@ -19,11 +20,15 @@ from nagsdk.budget import Budget
 from nagsdk.cost.model import CostModel
 from nagsdk.deployment import Built, Deployer, Round, Unmeasured
 from nagsdk.describe import describe
+from nagsdk.device.measurement import Measurement
 from nagsdk.files import sha256, staged, writing
 from nagsdk.generator.searches import Nag
-from nagsdk.manifest import MANIFEST, MISSED, Artifact, Deployment, Predicted, Result, manifest_bytes
+from nagsdk.manifest import MANIFEST, MISSED, Artifact, Deployment, Predicted, Result, companions, manifest_bytes
+from nagsdk.report.data import report_data
+from nagsdk.report.page import REPORT, deployment_page
 from nagsdk.workbench import PROTOCOL, Workbench
 
+_PROBE = "RGB, modulo 256, at column x and row y: red 8x + 3y, green xy, blue 255 - 5x + 2y"
 _TIMING_ONLY = "Built for timing only: batch normalisation has foreign statistics, so the model's accuracy is worthless."
 
 
@@ -63,12 +68,14 @@ def publish(deployer: Deployer, budgets: Sequence[Budget], model: CostModel | No
             )
             hint = f"No candidate held {asked} in {len(deployer.rounds)} rounds; the nearest budget that one would have held is {told}."
             return Deployment(replace(outcome.result, warnings=(*outcome.result.warnings, hint)), None, details)
-        result = outcome.result
+        result, measurement = outcome.result, None
         if isinstance(outcome, Unmeasured):
             result = _warned(
                 result, f"{deployer.bench.device.id} is not available ({deployer.bench.presence.reason}): nothing was measured."
             )
-        return _leave(deployer, result, outcome.built, details, folder)
+        else:
+            measurement = outcome.sessions[-1]
+        return _leave(deployer, result, outcome.built, model, measurement, details, folder)
 
 
 def publish_one(deployer: Deployer, architecture: Architecture, folder: Path) -> Deployment:
@@ -81,25 +88,41 @@ def publish_one(deployer: Deployer, architecture: Architecture, folder: Path) ->
     """
     bench = deployer.bench
     with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
-        (result,) = describe(bench.bundle, [architecture], bench.device.id, bench.cost_model())
-        return _leave(deployer, _warned(result, "Exported without being timed."), deployer.build(architecture, Path(work)), {}, folder)
+        model = bench.cost_model()
+        (result,) = describe(bench.bundle, [architecture], bench.device.id, model)
+        built = deployer.build(architecture, Path(work))
+        return _leave(deployer, _warned(result, "Exported without being timed."), built, model, None, {}, folder)
 
 
-def _leave(deployer: Deployer, result: Result, built: Built, details: Mapping[str, Any], folder: Path) -> Deployment:
+def _leave(
+    deployer: Deployer,
+    result: Result,
+    built: Built,
+    model: CostModel | None,
+    measurement: Measurement | None,
+    details: Mapping[str, Any],
+    folder: Path,
+) -> Deployment:
     bench = deployer.bench
     if deployer.timing_only:
         nothing = Predicted(latency_ms=result.predicted.latency_ms, latency_upper_ms=result.predicted.latency_upper_ms)
         result = _warned(replace(result, predicted=nothing), _TIMING_ONLY)
     true = deployer.evaluate(built)
     result = replace(result, measured=replace(result.measured, top1=true.top1, top1_low=true.top1_low, top1_high=true.top1_high))
+    preprocessing = {**bench.bundle.preprocessing.to_dict(), "layout": bench.backend.layout}
+    beside = companions(preprocessing, bench.bundle.labels)
     details = {
         **_provenance(bench),
+        "preprocessing": preprocessing,
         **details,
+        "files": {name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)} for name, content in beside.items()},
         "seed": deployer.seed,
         "timing_only": deployer.timing_only,
         "parity": built.parity,
         "graph": dict(bench.backend.inspect(built.path)),
-        "recalibrated_on": {"images": built.recalibrated_on, "source": str(deployer.images) if deployer.images else "bundle"},
+        "recalibrated_on": {"images": built.recalibrated_on, "source": deployer.images.name if deployer.images else "bundle"},
+        "probe": {"image": _PROBE, "logits": [float(f"{value:.8g}") for value in built.probe.tolist()]},
+        "report": report_data(bench, built.architecture, model, result.budgets, measurement, deployer.resolution),
     }
     with staged(folder) as stage:
         target = stage / built.path.name
@@ -110,11 +133,12 @@ def _leave(deployer: Deployer, result: Result, built: Built, details: Mapping[st
             shutil.copyfile(built.compiled, stage / built.compiled.name)
             compiled = stage / built.compiled.name
             details["compiled"] = {"path": compiled.name, "sha256": sha256(compiled), "bytes": compiled.stat().st_size}
-        (stage / "preprocessing.json").write_text(json.dumps(bench.bundle.preprocessing.to_dict(), indent=2) + "\n", "utf-8")
-        if bench.bundle.labels is not None:
-            (stage / "labels.txt").write_text("\n".join(bench.bundle.labels) + "\n", "utf-8")
-        (stage / MANIFEST).write_bytes(manifest_bytes(result, details))
-    return Deployment(result.with_path(folder / built.path.name), folder, details)
+        for name, content in beside.items():
+            (stage / name).write_bytes(content)
+        manifest = manifest_bytes(result, details)
+        (stage / MANIFEST).write_bytes(manifest)
+        (stage / REPORT).write_text(deployment_page(json.loads(manifest)), "utf-8")
+    return Deployment(result.with_path(folder / built.path.name), folder, details, built.statistics)
 
 
 def _warned(result: Result, warning: str) -> Result:
@@ -138,5 +162,4 @@ def _provenance(bench: Workbench) -> dict[str, Any]:
         "batch": bench.device.batch,
         "precision": bench.device.precision,
         "rewrite": None if bench.rewrite is None else bench.rewrite.to_dict(),
-        "preprocessing": bundle.preprocessing.to_dict(),
     }

@@ -15,6 +15,9 @@ from nagsdk.errors import NagsdkError
 # Name -> (module, one line of help): the modules are imported only for the command that runs.
 COMMANDS = {
     "deploy": ("deploy", "Leave a measured model file that holds a budget on a device."),
+    "build": ("build", "Bring the deployments that nagsdk.toml declares up to date."),
+    "verify": ("verify", "Check a deployment again: hashes, outputs, latency."),
+    "report": ("report", "Draw the page of a deployment, or compare several."),
     "generate": ("generate", "The best architecture for a budget, by inference, without measuring."),
     "frontier": ("frontier", "What accuracy is to be had for every budget, as a table or a picture."),
     "predict": ("predict", "Accuracy and cost of given architectures."),
@@ -43,7 +46,7 @@ Examples:
 
 \b
 Exit codes: 0 held or unverified, 1 our fault, 2 usage, 3 missed or infeasible,
-4 device, 5 bundle or weights, 6 not verifiable though required.
+4 device, 5 bundle or weights, 6 not verifiable though required, 7 not what is pinned.
 """
 
 

@@ -122,6 +122,7 @@ class Backend(ABC):
         id: Name that device descriptions refer to.
         title: For people.
         suffix: File suffix of its artifacts, such as ``.onnx``.
+        layout: Order of an input in its artifacts: ``NCHW`` or ``NHWC``.
         precisions: What `Device.precision` may be; the first is the default.
         apart: Whether the device works apart from this machine's processor: then the next networks are exported while it measures.
     """
@@ -129,6 +130,7 @@ class Backend(ABC):
     id: ClassVar[str]
     title: ClassVar[str]
     suffix: ClassVar[str]
+    layout: ClassVar[str] = "NCHW"
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
     apart: ClassVar[bool] = False
 

@@ -20,6 +20,21 @@ def relative_error(expected: NDArray[np.float32], actual: NDArray[np.float32]) -
     return float((difference / np.maximum(norm, np.finfo(np.float64).tiny)).max())
 
 
+def probe_image(size: int) -> NDArray[np.uint8]:
+    """An RGB image made of integers, the same on every machine and easily made in any language.
+
+    At column x and row y, modulo 256: red 8x + 3y, green xy, blue 255 - 5x + 2y.
+
+    Args:
+        size: Height and width.
+
+    Returns:
+        Shape (size, size, 3).
+    """
+    y, x = np.mgrid[:size, :size]
+    return np.stack([8 * x + 3 * y, x * y, 255 - 5 * x + 2 * y], axis=-1).astype(np.uint8)
+
+
 def check(expected: NDArray[np.float32], actual: NDArray[np.float32], tolerance: float) -> float:
     """Compares logits of an artifact with those of the network it was made from.
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from nagsdk.architecture import Architecture
 from nagsdk.space.mobilenet_v3 import BlockShape, MobileNetV3Space, make_divisible
-from nagsdk.supernet.layers import ElasticBlock
+from nagsdk.supernet.layers import ElasticBlock, ElasticDepthwise
 from nagsdk.supernet.network import Supernet
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "hswish": nn.Hardswish, "none": nn.Identity}
@@ -135,7 +138,7 @@ def extract(supernet: Supernet, architecture: Architecture) -> Subnet:
 def _copy_block(target: Block, source: ElasticBlock, kernel: int, expansion: int) -> None:
     middle = make_divisible(source.shape.in_channels * expansion)
     _copy_unit(target.expand, source.expand.weight, source.expand_bn)
-    _copy_unit(target.depthwise, source.depthwise.kernel_weight(middle, kernel), source.depthwise_bn)
+    _copy_unit(target.depthwise, _kernel_weight(source.depthwise, middle, kernel), source.depthwise_bn)
     if source.se is not None:
         assert isinstance(target.se, SqueezeExcite)
         for to, elastic in ((target.se.reduce, source.se.reduce), (target.se.expand, source.se.expand)):
@@ -143,6 +146,26 @@ def _copy_block(target: Block, source: ElasticBlock, kernel: int, expansion: int
             to.weight.copy_(elastic.weight[: to.out_channels, : to.in_channels])
             to.bias.copy_(elastic.bias[: to.out_channels])
     _copy_unit(target.project, source.project.weight, source.project_bn)
+
+
+def _kernel_weight(depthwise: ElasticDepthwise, channels: int, kernel: int) -> Tensor:
+    """`ElasticDepthwise.kernel_weight` in float64, rounded once, with the same bits on every machine.
+
+    A matrix product adds in an order that depends on the vector width and the threads of its library; element-wise
+    operations, one tap after the other, do not.
+    """
+    weight = depthwise.weight[:channels, 0].double().numpy()
+    for larger, smaller in pairwise(depthwise.kernels):
+        if larger == kernel:
+            break
+        edge = (larger - smaller) // 2
+        centre = weight[:, edge : edge + smaller, edge : edge + smaller].reshape(channels, -1)
+        transform = depthwise.transforms[f"{larger}to{smaller}"].double().numpy()
+        total = np.zeros_like(centre)
+        for tap in range(smaller**2):
+            total += centre[:, tap, None] * transform[:, tap]
+        weight = total.reshape(channels, smaller, smaller)
+    return torch.from_numpy(weight.astype(np.float32)[:, None])
 
 
 def _copy_unit(unit: ConvUnit, weight: Tensor, bn: nn.BatchNorm2d | None) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from nagsdk.errors import DamagedBundleError
 
 
 @torch.no_grad()
@@ -37,3 +40,34 @@ def recalibrate(subnet: nn.Module, batches: Iterable[Tensor]) -> int:
         norm.momentum = momentum
     subnet.eval()
     return images
+
+
+def statistics(subnet: nn.Module) -> dict[str, bytes]:
+    """Means and variances of every batch normalisation by its name: float32, little endian, first all means, then all variances."""
+    return {name: np.stack([mean.numpy(), variance.numpy()]).astype("<f4").tobytes() for name, mean, variance in _norms(subnet)}
+
+
+def restore_statistics(subnet: nn.Module, kept: Mapping[str, bytes]) -> None:
+    """Puts back what `statistics` told, bit for bit.
+
+    Args:
+        subnet: Changed in place.
+        kept: Of a subnet of the same architecture.
+
+    Raises:
+        DamagedBundleError: They belong to another architecture.
+    """
+    norms = list(_norms(subnet))
+    if {name: 8 * len(mean) for name, mean, _ in norms} != {name: len(content) for name, content in kept.items()}:
+        raise DamagedBundleError("The statistics of batch normalisation do not fit the architecture.", "Build again, without --locked.")
+    for name, mean, variance in norms:
+        both = torch.from_numpy(np.frombuffer(kept[name], "<f4").reshape(2, -1).astype(np.float32))
+        mean.copy_(both[0])
+        variance.copy_(both[1])
+
+
+def _norms(subnet: nn.Module) -> Iterable[tuple[str, Tensor, Tensor]]:
+    for name, module in subnet.named_modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None and module.running_var is not None
+            yield name, module.running_mean, module.running_var

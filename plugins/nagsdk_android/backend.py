@@ -25,6 +25,7 @@ class AndroidBackend(Backend):
     id = "android"
     title = "Android phones (TFLite, by ADB)"
     suffix = ".tflite"
+    layout = LiteRtBackend.layout
     precisions = LiteRtBackend.precisions
     apart = True
 

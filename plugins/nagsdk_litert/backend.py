@@ -74,6 +74,7 @@ class LiteRtBackend(Backend):
     id = "litert"
     title = "LiteRT on this machine's CPU"
     suffix = ".tflite"
+    layout = "NHWC"
     precisions = ("fp32", "fp16", "int8")
 
     def presence(self, device: Device) -> Presence:

@@ -1,0 +1,121 @@
+// Loads a deployment from an Android app's assets with LiteRT, by the steps that its manifest states.
+//
+//     implementation("com.google.ai.edge.litert:litert:<version>")
+//
+//     NagsdkModel(context.assets, "ml/classifier").use { model ->
+//         check(model.selfTest() < 1e-3)          // the outputs are those of torch, but for rounding (fp16, int8: more)
+//         val label = model.classify(bitmap).first().label
+//     }
+
+import android.content.res.AssetManager
+import android.graphics.Bitmap
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import kotlin.math.abs
+import kotlin.math.max
+import kotlin.math.min
+import kotlin.math.rint
+import kotlin.math.sqrt
+import org.json.JSONArray
+import org.json.JSONObject
+import org.tensorflow.lite.Interpreter
+
+class NagsdkModel(assets: AssetManager, folder: String) : AutoCloseable {
+    data class Answer(val label: String, val logit: Float)
+
+    private val manifest = JSONObject(assets.open("$folder/manifest.json").bufferedReader().readText())
+    private val steps = manifest.getJSONObject("preprocessing")
+    private val mean = steps.getJSONArray("mean").floats()
+    private val std = steps.getJSONArray("std").floats()
+    private val scale = steps.getDouble("scale").toFloat()
+    private val cropFraction = steps.getDouble("crop_fraction")
+    private val resolution = manifest.getInt("resolution")
+    private val batch = manifest.getInt("batch")
+    private val labels = runCatching { assets.open("$folder/labels.txt").bufferedReader().readLines() }.getOrDefault(emptyList())
+    private val probe = manifest.getJSONObject("probe").getJSONArray("logits").floats()
+    private val interpreter: Interpreter
+
+    init {
+        val bytes = assets.open("$folder/${manifest.getJSONObject("artifact").getString("path")}").readBytes()
+        val model = ByteBuffer.allocateDirect(bytes.size).order(ByteOrder.nativeOrder()).put(bytes)
+        model.rewind()
+        // The latency in the manifest holds for so many threads.
+        interpreter = Interpreter(model, Interpreter.Options().setNumThreads(manifest.getInt("threads")))
+    }
+
+    /** Classes with their logits, best first. */
+    fun classify(image: Bitmap): List<Answer> {
+        val pixels = IntArray(image.width * image.height)
+        image.getPixels(pixels, 0, image.width, 0, 0, image.width, image.height)
+        val logits = run(input(pixels, image.width, image.height))
+        return logits.withIndex().sortedByDescending { it.value }.map { Answer(labels.getOrElse(it.index) { i -> "$i" }, it.value) }
+    }
+
+    /** Difference of the outputs from those of torch on the manifest's probe, as a share of their norm. */
+    fun selfTest(): Double {
+        val pixels = IntArray(resolution * resolution) { place ->
+            val x = place % resolution
+            val y = place / resolution
+            ((8 * x + 3 * y and 255) shl 16) or ((x * y and 255) shl 8) or (255 - 5 * x + 2 * y and 255)
+        }
+        val logits = run(input(pixels, resolution, resolution))
+        val difference = logits.indices.sumOf { val d = (logits[it] - probe[it]).toDouble(); d * d }
+        return sqrt(difference / probe.sumOf { (it * it).toDouble() })
+    }
+
+    override fun close() = interpreter.close()
+
+    private fun run(input: FloatArray): FloatArray {
+        val buffer = ByteBuffer.allocateDirect(4 * batch * input.size).order(ByteOrder.nativeOrder())
+        repeat(batch) { input.forEach { value -> buffer.putFloat(value) } }
+        buffer.rewind()
+        val logits = Array(batch) { FloatArray(probe.size) }
+        interpreter.run(buffer, logits)
+        return logits[0]
+    }
+
+    /** Pixels 0xRRGGBB to floats in the order of .tflite files: rows, columns, channels. */
+    private fun input(pixels: IntArray, width: Int, height: Int): FloatArray {
+        val side = rint(resolution / cropFraction).toInt()
+        val factor = side.toDouble() / min(width, height)
+        val wide = max(side, rint(width * factor).toInt())
+        val high = max(side, rint(height * factor).toInt())
+        val left = (wide - resolution) / 2
+        val top = (high - resolution) / 2
+        val result = FloatArray(3 * resolution * resolution)
+        for (channel in 0 until 3) {
+            val plane = IntArray(pixels.size) { pixels[it] shr (16 - 8 * channel) and 255 }
+            val rows = resized(plane, width, height, wide, horizontal = true)
+            val image = resized(rows, wide, height, high, horizontal = false)
+            for (y in 0 until resolution) for (x in 0 until resolution) {
+                val value = scale * image[(top + y) * wide + left + x]
+                result[(y * resolution + x) * 3 + channel] = (value - mean[channel]) / std[channel]
+            }
+        }
+        return result
+    }
+
+    /** One direction of a bilinear resize with antialiasing, which Bitmap.createScaledBitmap does not do. */
+    private fun resized(plane: IntArray, width: Int, height: Int, size: Int, horizontal: Boolean): IntArray {
+        val before = if (horizontal) width else height
+        val lines = if (horizontal) height else width
+        val step = before.toDouble() / size
+        val reach = max(step, 1.0)
+        val result = IntArray(size * lines)
+        for (out in 0 until size) {
+            val centre = (out + 0.5) * step
+            val first = max(0, (centre - reach + 0.5).toInt())
+            val last = min(before, (centre + reach + 0.5).toInt())
+            val weights = DoubleArray(last - first) { max(0.0, 1 - abs((first + it - centre + 0.5) / reach)) }
+            val total = weights.sum()
+            for (line in 0 until lines) {
+                var sum = 0.0
+                for (at in first until last) sum += weights[at - first] / total * plane[if (horizontal) line * width + at else at * width + line]
+                result[if (horizontal) line * size + out else out * lines + line] = (sum + 0.5).toInt().coerceIn(0, 255)
+            }
+        }
+        return result
+    }
+
+    private fun JSONArray.floats() = FloatArray(length()) { getDouble(it).toFloat() }
+}

@@ -1,0 +1,55 @@
+"""``nagsdk build``."""
+
+from __future__ import annotations
+
+import click
+
+from nagsdk.cli import output as o
+
+_STATES = {
+    "current": "up to date",
+    "cache": "taken from the cache",
+    "mirror": "taken from the mirror",
+    "rebuilt": "built again from the lock",
+    "deployed": "deployed",
+    "missed": "missed",
+    "failed": "failed",
+}
+
+
+@click.command("build", epilog="Example: nagsdk build --locked --require-verified")
+@click.option(
+    "--project", default="nagsdk.toml", show_default=True, type=click.Path(), help="The file that declares deployments, or its folder."
+)
+@click.option("--locked", is_flag=True, help="Deploy nothing: bring what nagsdk.lock pins, byte for byte, or fail (exit code 7).")
+@click.option("--require-verified", is_flag=True, help="Refuse what was never measured (exit code 6); a measurement in nagsdk.lock counts.")
+@o.json_option
+@click.pass_context
+def command(ctx: click.Context, /, project: str, locked: bool, require_verified: bool, as_json: bool) -> None:
+    """Bring the deployments that nagsdk.toml declares up to date.
+
+    Does nothing where inputs and outputs are, by content, what nagsdk.lock pins. An output that is missing is brought
+    from the cache or mirror by its hash, or built again from the pinned statistics. What changed is deployed and pinned.
+    """
+    from nagsdk.building import build
+
+    with o.listening() as listener:
+        report = build(project, locked=locked, require_verified=require_verified, on_event=listener)
+    if as_json:
+        o.print_json(report.to_dict())
+    else:
+        for outcome in report.deployments:
+            color = "red" if outcome.exit_code else "green"
+            click.secho(f"{outcome.name}", bold=True, nl=False)
+            click.secho(f"  {_STATES[outcome.state]}", fg=color)
+            if outcome.error is not None:
+                click.echo(f"  {outcome.error.message}\n  {outcome.error.next_step}", err=True)
+                continue
+            click.echo(f"  {outcome.verdict}  {outcome.architecture}")
+            if outcome.measured_at is not None:
+                click.echo(f"  measured {outcome.age_days:.1f} days ago on {outcome.device_fingerprint}")
+            if outcome.sha256 is not None:
+                click.echo(f"  {outcome.output} (sha256 {outcome.sha256[:16]}…)")
+            for warning in outcome.warnings:
+                click.secho(f"  warning   {warning}", fg="yellow")
+    ctx.exit(report.exit_code)

@@ -1,0 +1,29 @@
+"""``nagsdk report``."""
+
+from __future__ import annotations
+
+import click
+
+from nagsdk.cli import output as o
+
+
+@click.command("report", epilog="Example: nagsdk report deployments/small deployments/large --output comparison.html")
+@click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False))
+@click.option("--output", type=click.Path(dir_okay=False), help="The page [default: report.html, in the folder of a single deployment].")
+@o.json_option
+def command(folders: tuple[str, ...], output: str | None, as_json: bool) -> None:
+    """Draw the page of a deployment again, or compare several."""
+    from nagsdk.reporting import report
+
+    found = report(folders, output)
+    if as_json:
+        o.print_json(found)
+        return
+    if found["rows"]:
+        rows = [(f"{row['title']} {row['unit']}".strip(), *map(_shown, row["values"])) for row in found["rows"] if row["differs"]]
+        o.print_table(("", *found["deployments"]), rows)
+    click.echo(found["path"])
+
+
+def _shown(value: object) -> str:
+    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

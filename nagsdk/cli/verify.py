@@ -1,0 +1,33 @@
+"""``nagsdk verify``."""
+
+from __future__ import annotations
+
+import click
+
+from nagsdk.cli import output as o
+
+
+@click.command("verify", epilog="Example: nagsdk verify app/src/main/assets/ml")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False))
+@click.option("--device", help="Where to run it [default: the manifest's device].")
+@click.option("--bundle", help="Name of a bundle or its folder [default: the manifest's].")
+@click.option("--serial", help="Which of several attached phones, or host:port of one.")
+@o.json_option
+@click.pass_context
+def command(ctx: click.Context, /, folder: str, device: str | None, bundle: str | None, serial: str | None, as_json: bool) -> None:
+    """Check a deployment again: hashes, outputs, and with the device its latency.
+
+    Exit code 7: a file or its outputs are not what was deployed; 3: it no longer holds its latency budget.
+    """
+    from nagsdk.verifying import verify
+
+    with o.listening() as listener:
+        found = verify(folder, device=device, bundle=bundle, serial=serial, on_event=listener)
+    if as_json:
+        o.print_json(found.to_dict())
+    else:
+        for check in found.checks:
+            color = {"passed": "green", "failed": "red"}.get(check.state, "yellow")
+            click.secho(f"{check.state:<8}", fg=color, nl=False)
+            click.echo(f"{check.name:<9}{check.detail}")
+    ctx.exit(found.exit_code)

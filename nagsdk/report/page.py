@@ -1,0 +1,133 @@
+"""report.html: one self-contained page for a deployment, or for the comparison of several, drawn from manifests alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nagsdk.report import figures
+from nagsdk.report.figures import Manifest
+from nagsdk.report.svg import COLORS
+
+REPORT = "report.html"
+_SHOWN = {"latency": (1.0, "ms"), "size": (1e6, "MB"), "macs": (1e6, "MMACs")}
+
+
+def deployment_page(manifest: Manifest) -> str:
+    """The page of one deployment.
+
+    Args:
+        manifest: The content of its manifest.json, valid as `nagsdk.manifest_json.ManifestFile`.
+
+    Returns:
+        HTML without scripts, which loads nothing.
+    """
+    one = {"": manifest}
+    pictures = {
+        "pareto": figures.pareto(one),
+        "histogram": figures.histogram(one),
+        "agreement": figures.agreement(manifest),
+        "costs": figures.costs(manifest),
+        "network": figures.network(manifest),
+    }
+    return _render("deployment.html.j2", m=manifest, budgets=budgets(manifest), figures=pictures, provenance=_provenance(manifest))
+
+
+def comparison_page(manifests: Mapping[str, Manifest]) -> str:
+    """The page that sets deployments side by side.
+
+    Args:
+        manifests: By the names that the page shows, two or more; contents as for `deployment_page`.
+    """
+    pictures = {"pareto": figures.pareto(manifests), "histogram": figures.histogram(manifests)}
+    networks = {name: figures.network(m) for name, m in manifests.items()}
+    return _render(
+        "comparison.html.j2",
+        rows=comparison(manifests),
+        names=list(manifests),
+        figures=pictures,
+        networks=networks,
+        colors=_colors(manifests),
+    )
+
+
+def comparison(manifests: Mapping[str, Manifest]) -> list[dict[str, Any]]:
+    """What differs between deployments: rows of a title, a unit and one value each, None where unknown."""
+    rows: list[tuple[str, str, list[Any]]] = [
+        ("verdict", "", [m["verdict"] for m in manifests.values()]),
+        ("device", "", [m["device"] for m in manifests.values()]),
+        ("bundle", "", [m["bundle"] for m in manifests.values()]),
+        ("budget", "", [budgets(m) for m in manifests.values()]),
+        ("measured p50", "ms", [m["measured"]["latency_p50_ms"] for m in manifests.values()]),
+        ("measured p90", "ms", [m["measured"]["latency_p90_ms"] for m in manifests.values()]),
+        ("predicted latency", "ms", [m["predicted"]["latency_ms"] for m in manifests.values()]),
+        ("measured top-1", "%", [m["measured"]["top1"] for m in manifests.values()]),
+        ("predicted top-1", "%", [m["predicted"]["top1"] for m in manifests.values()]),
+        ("file", "MB", [m["artifact"]["bytes"] / 1e6 for m in manifests.values()]),
+        ("multiply-accumulates", "10⁶", [m["macs"] / 1e6 for m in manifests.values()]),
+        ("parameters", "10⁶", [m["parameters"] / 1e6 for m in manifests.values()]),
+        ("resolution", "px", [m["resolution"] for m in manifests.values()]),
+        ("precision", "", [m["precision"] for m in manifests.values()]),
+        ("threads", "", [m["threads"] for m in manifests.values()]),
+        ("architecture", "", [m["architecture"] for m in manifests.values()]),
+        ("SHA-256", "", [m["artifact"]["sha256"] for m in manifests.values()]),
+    ]
+    return [{"title": title, "unit": unit, "values": values, "differs": len(set(map(str, values))) > 1} for title, unit, values in rows]
+
+
+def budgets(m: Manifest) -> str:
+    """The budgets of a deployment as they were asked."""
+    shown = []
+    for budget in m["budgets"]:
+        scale, unit = _SHOWN[budget["metric"]]
+        percentile = f"@p{budget['percentile']:g}" if budget["metric"] == "latency" and budget["percentile"] != 50 else ""
+        shown.append(f"{budget['limit'] / scale:.6g} {unit}{percentile}")
+    return " and ".join(shown) or "none"
+
+
+def _colors(manifests: Mapping[str, Manifest]) -> dict[str, str]:
+    return {name: COLORS[number % len(COLORS)] for number, name in enumerate(manifests)}
+
+
+def _provenance(m: Manifest) -> dict[str, dict[str, Any]]:
+    """Tables of where the model comes from."""
+    artifact = m["artifact"]
+    return {
+        "Artifact": {
+            "file": artifact["path"],
+            "SHA-256": artifact["sha256"],
+            "bytes": artifact["bytes"],
+            "created at": m["created_at"],
+            "seed": m["seed"],
+        },
+        "Bundle": {"name": m["bundle"], "version": m["bundle_version"], **m["hashes"]},
+        "Device": {"id": m["device"], "fingerprint": m["device_fingerprint"] or None, **m["device_properties"]},
+        "Build": {
+            "strategy": m.get("strategy"),
+            "parity with torch (relative error)": m["parity"],
+            "batch normalisation recalibrated on": f"{m['recalibrated_on']['images']} images ({m['recalibrated_on']['source']})",
+            "precision": m["precision"],
+            "threads": m["threads"],
+            "batch": m["batch"],
+        },
+        "Versions": m["versions"],
+    }
+
+
+def _number(value: object) -> str:
+    """A figure for people; a dash where it is unknown."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.1e}" if 0 < abs(value) < 1e-3 else f"{value:.4g}"
+    return str(value)
+
+
+def _render(template: str, **values: Any) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("nagsdk.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["number"] = _number
+    return environment.get_template(template).render(**values)

@@ -1,0 +1,126 @@
+"""Pictures as SVG text: 360 units wide, so that writing stays readable on a phone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+WIDTH = 360.0
+LEFT, RIGHT, TOP, BOTTOM = 44.0, 10.0, 10.0, 34.0
+# Told apart with and without colour vision (Okabe and Ito, 2008), and in print by their lightness.
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+GREY = "#5a6470"
+
+
+def text(x: float, y: float, content: str, *, anchor: str = "start", color: str = "#1b2733", size: float = 11, extra: str = "") -> str:
+    """Some writing; the content is escaped, `extra` is not."""
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size:g}" fill="{color}"{extra}>{escape(content)}</text>'
+
+
+def rectangle(x: float, y: float, width: float, height: float, color: str, title: str = "", extra: str = "") -> str:
+    """A filled rectangle that tells its title where one points at it."""
+    inside = f"<title>{escape(title)}</title>" if title else ""
+    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0.4):.1f}" height="{height:.1f}" fill="{color}"{extra}>{inside}</rect>'
+
+
+def line(x1: float, y1: float, x2: float, y2: float, color: str = GREY, extra: str = "") -> str:
+    """A straight line."""
+    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{color}"{extra}/>'
+
+
+def drawing(height: float, label: str, parts: Sequence[str]) -> Markup:
+    """The whole picture.
+
+    Args:
+        height: In units of which it is `WIDTH` wide.
+        label: What it shows, for those who cannot see it.
+        parts: Of SVG, escaped already.
+    """
+    head = f'<svg viewBox="0 0 {WIDTH:g} {height:.0f}" role="img" aria-label="{escape(label)}" xmlns="http://www.w3.org/2000/svg">'
+    return Markup(head + "".join(parts) + "</svg>")  # noqa: S704 — every text in it passed `escape`
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A field with axes.
+
+    Attributes:
+        x: Ends of the horizontal axis.
+        y: Ends of the vertical axis.
+        height: Of the whole picture.
+    """
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+    height: float = 250.0
+
+    @classmethod
+    def around(cls, xs: Sequence[float], ys: Sequence[float], height: float = 250.0) -> Plot:
+        """With some room around the given values."""
+        return cls(_widened(xs), _widened(ys), height)
+
+    def at_x(self, value: float) -> float:
+        """Place of a value, kept within the field."""
+        share = (value - self.x[0]) / (self.x[1] - self.x[0])
+        return LEFT + min(max(share, 0.0), 1.0) * (WIDTH - LEFT - RIGHT)
+
+    def at_y(self, value: float) -> float:
+        """Likewise."""
+        share = (value - self.y[0]) / (self.y[1] - self.y[0])
+        return self.height - BOTTOM - min(max(share, 0.0), 1.0) * (self.height - TOP - BOTTOM)
+
+    def axes(self, x_label: str, y_label: str) -> list[str]:
+        """Grid, ticks and names of the axes."""
+        parts = []
+        for value in ticks(*self.x):
+            parts += [
+                line(self.at_x(value), TOP, self.at_x(value), self.height - BOTTOM, "#e3e8ee"),
+                text(self.at_x(value), self.height - BOTTOM + 13, f"{value:.6g}", anchor="middle", color=GREY, size=10),
+            ]
+        for value in ticks(*self.y):
+            parts += [
+                line(LEFT, self.at_y(value), WIDTH - RIGHT, self.at_y(value), "#e3e8ee"),
+                text(LEFT - 5, self.at_y(value) + 3.5, f"{value:.6g}", anchor="end", color=GREY, size=10),
+            ]
+        middle = (TOP + self.height - BOTTOM) / 2
+        turned = f' transform="rotate(-90 10 {middle:.1f})"'
+        parts.append(text((LEFT + WIDTH - RIGHT) / 2, self.height - 6, x_label, anchor="middle"))
+        if y_label:
+            parts.append(text(10, middle, y_label, anchor="middle", extra=turned))
+        return parts
+
+    def path(self, xs: Sequence[float], ys: Sequence[float], color: str) -> str:
+        """A line through points."""
+        points = " ".join(f"{self.at_x(x):.1f},{self.at_y(y):.1f}" for x, y in zip(xs, ys, strict=True))
+        return f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="1.8"/>'
+
+    def dot(self, x: float, y: float, color: str, title: str, radius: float = 4.0, hollow: bool = False) -> str:
+        """One point."""
+        paint = f'fill="#fff" stroke="{color}" stroke-width="2"' if hollow else f'fill="{color}"'
+        return f'<circle cx="{self.at_x(x):.1f}" cy="{self.at_y(y):.1f}" r="{radius:g}" {paint}><title>{escape(title)}</title></circle>'
+
+    def limit(self, x: float, title: str, color: str, level: int = 0) -> list[str]:
+        """A vertical line with its name, on one of several levels so that names do not meet."""
+        at = self.at_x(x)
+        right = at > WIDTH * 0.6
+        return [
+            line(at, TOP, at, self.height - BOTTOM, color, ' stroke-dasharray="4 3" stroke-width="1.4"'),
+            text(at - 4 if right else at + 4, TOP + 10 + 12 * level, title, anchor="end" if right else "start", color=color, size=10),
+        ]
+
+
+def ticks(low: float, high: float, about: int = 7) -> list[float]:
+    """Round values within an interval."""
+    rough = (high - low) / about
+    power = 10 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
+    return [number * step for number in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+
+
+def _widened(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    room = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
+    return low - room, high + room

@@ -1,0 +1,60 @@
+"""JSON Schemas of the file formats and of JSON output, generated from the types that read and write them.
+
+`python -m nagsdk.schemas FOLDER` writes them; those in docs/schemas/ are kept up to date by a test.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
+
+from nagsdk.building import BuildReport
+from nagsdk.bundle_json import Description
+from nagsdk.files import write_atomically
+from nagsdk.lockfile import LockFile
+from nagsdk.manifest_json import DeploymentJson, ManifestFile, PreprocessingJson, ResultJson
+from nagsdk.plugin import PluginStatus
+from nagsdk.project import ProjectFile
+from nagsdk.verifying import Verification
+
+# Name of the schema: what it describes, and its type.
+TYPES: dict[str, tuple[str, Any]] = {
+    "manifest": ("manifest.json of a deployment", ManifestFile),
+    "preprocessing": ("preprocessing.json of a deployment", PreprocessingJson),
+    "lock": ("nagsdk.lock", LockFile),
+    "project": ("nagsdk.toml", ProjectFile),
+    "bundle": ("bundle.json of a bundle", Description),
+    "deploy": ("output of nagsdk deploy --json and export --json", DeploymentJson),
+    "results": (
+        "output of nagsdk predict --json and profile --json, and of generate --json for several budgets or devices",
+        list[ResultJson],
+    ),
+    "build": ("output of nagsdk build --json", BuildReport),
+    "verify": ("output of nagsdk verify --json", Verification),
+    "plugins": ("output of nagsdk plugins --json", list[PluginStatus]),
+}
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """All schemas (JSON Schema 2020-12) by name."""
+    found = {}
+    for name, (title, kind) in TYPES.items():
+        # What is read may leave out what has a default; what is written has every key.
+        mode = "validation" if isinstance(kind, type) and issubclass(kind, BaseModel) else "serialization"
+        body = TypeAdapter(kind).json_schema(mode=mode)  # type: ignore[arg-type]
+        found[name] = {"$schema": "https://json-schema.org/draft/2020-12/schema", **body, "title": title}
+    return found
+
+
+def text(schema: dict[str, Any]) -> str:
+    """A schema as it stands in its file."""
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    for name, schema in schemas().items():
+        write_atomically(Path(sys.argv[1]) / f"{name}.schema.json", text(schema).encode())
