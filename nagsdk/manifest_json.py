@@ -144,6 +144,15 @@ class ReportData(_Open):
     )
 
 
+class RewriteRecord(_Open):
+    """Which way of writing graphs the device's own timings chose."""
+
+    name: str
+    p50_ms: dict[str, float]
+    architecture: str
+    date: str
+
+
 class ManifestFile(_Result):
     """The content of manifest.json."""
 
@@ -160,6 +169,7 @@ class ManifestFile(_Result):
     threads: int
     batch: int
     precision: str
+    rewrite: RewriteRecord | None
     timing_only: bool
     parity: float | None
     graph: dict[str, Any]
@@ -170,6 +180,7 @@ class ManifestFile(_Result):
     compiled: ArtifactRecord | None = None
     cost_model: dict[str, Any] | None = None
     protocol: dict[str, Any] | None = None
+    finetuned: dict[str, Any] | None = None
     strategy: str | None = None
     generator: dict[str, Any] | None = None
     rounds: list[dict[str, Any]] = []

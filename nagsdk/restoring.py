@@ -101,7 +101,7 @@ def _rebuild(declared: Declared, entry: Entry, path: Path, listener: Listener) -
 
     manifest = entry.manifest
     with stage(listener, f"building {declared.name} again"):
-        bench = _bench(declared, listener)
+        bench = _bench(declared, manifest, listener)
         try:
             weights = bench.bundle.weights_sha256
             architecture = bench.bundle.architecture(manifest["architecture"])
@@ -125,7 +125,7 @@ def _rebuild(declared: Declared, entry: Entry, path: Path, listener: Listener) -
 
 def _compile(declared: Declared, entry: Entry, model: Path, folder: Path, listener: Listener) -> None:
     """Compiles as the device's backend does; compilers seldom give the same bytes, so that a cache or mirror is the usual way."""
-    pinned, bench = entry.manifest["compiled"], _bench(declared, listener)
+    pinned, bench = entry.manifest["compiled"], _bench(declared, entry.manifest, listener)
     bench.require_presence()
     with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
         compiled = bench.backend.compile(model, bench.device, Path(work))
@@ -135,13 +135,16 @@ def _compile(declared: Declared, entry: Entry, model: Path, folder: Path, listen
         shutil.copyfile(compiled, folder / pinned["path"])
 
 
-def _bench(declared: Declared, listener: Listener) -> Any:
+def _bench(declared: Declared, manifest: dict[str, Any], listener: Listener) -> Any:
     from nagsdk.device.description import Overrides
     from nagsdk.workbench import Workbench
 
     arguments = declared.arguments
     overrides = Overrides(arguments["threads"], arguments["batch"], arguments["precision"])
-    return Workbench(arguments["device"], arguments["bundle"], overrides, listener)
+    bench = Workbench(arguments["device"], arguments["bundle"], overrides, listener)
+    # What timings on this machine say does not matter: the graph is written as it was.
+    bench.write_as((manifest["rewrite"] or {}).get("name"))
+    return bench
 
 
 def _other_versions(pinned: dict[str, str]) -> list[tuple[str, str, str]]:

@@ -87,10 +87,11 @@ class Workbench:
         self.listener = listener
         self.cache = cache_folder()
         self._compiled_reference: Path | None = None
-        self._rewrites = self.backend.rewrites(self.device) if self.presence.available else {}
+        self._rewrites = self.backend.rewrites(self.device)
         self._rewrite_file = self.cache / "rewrites" / f"{MeasurementKey.of(self.device, self.presence, PROTOCOL).hash}.json"
-        self.rewrite = read_choice(self._rewrite_file, self._rewrites)
-        self._use_rewrite()
+        self.rewrite = read_choice(self._rewrite_file, self._rewrites) if self.presence.available else None
+        if self.rewrite is not None:
+            self.write_as(self.rewrite.name)
         self._metrics: dict[str, MetricLimits] = {}
 
     @cached_property
@@ -235,13 +236,15 @@ class Workbench:
         self.rewrite = RewriteChoice.of(probe.text, found)
         keep_choice(self._rewrite_file, self.rewrite)
         self.listener(Notice(self.rewrite.told))
-        self._use_rewrite()
+        self.write_as(self.rewrite.name)
 
-    def _use_rewrite(self) -> None:
-        if self.rewrite is None:
+    def write_as(self, rewrite: str | None) -> None:
+        """Writes graphs from now on in one of the backend's ways; the one to take unmeasured where None."""
+        device = self._rewrites.get(rewrite or next(iter(self._rewrites), ""))
+        if device is None:  # the description says which
             return
-        self.device = self._rewrites[self.rewrite.name]
-        self.presence = self.backend.presence(self.device)
+        self.device = device
+        self.presence = presence_of(self.backend, self.device)
         self._compiled_reference = None
 
     def locked(self) -> AbstractContextManager[None]:
