@@ -270,7 +270,7 @@ class Deployer:
         if isinstance(outcome, Unmeasured):
             return Unmeasured(outcome.result, built)
         assert outcome.promised is not None
-        exact = max(0.0 if b.metric == LATENCY else _exact_share(outcome.result, built, b) for b in budgets)
+        exact = max(0.0 if b.metric == LATENCY else _exact_share(self.bench, outcome.result, built, b) for b in budgets)
         self.rounds.append(self._measure(outcome.promised, built, budgets, exact))
         return self.rounds[-1]
 
