@@ -98,6 +98,7 @@ def train(
             "bundle": str(folder),
             "classes": {name: dict(zip(found.classes, counts, strict=True)) for name, counts in _counts(parts, len(found.classes)).items()},
             "split": found.split,
+            "left_out": sum(map(sum, found.counts().values())) - sum(len(part.labels) for part in parts.values()),
             "plan": {key: value for key, value in asdict(plan).items() if key != "space"},
             "processes": ranks.count,
         }

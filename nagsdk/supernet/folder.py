@@ -98,7 +98,11 @@ class _Finder:
 
     def notes(self) -> tuple[str, ...]:
         """For people."""
-        loops = f"Symbolic links that lead nowhere, or back to a folder above them, were not followed: {some(self.loops)}." if self.loops else ""
+        loops = (
+            f"Symbolic links that lead nowhere, or back to a folder above them, were not followed: {some(self.loops)}."
+            if self.loops
+            else ""
+        )
         others = f"{self.others} other files were passed over; images end in {', '.join(SUFFIXES)}." if self.others else ""
         return tuple(note for note in (loops, others) if note)
 
