@@ -141,3 +141,18 @@ def test_initialise_leaves_the_global_random_state(tiny_space):
     torch.manual_seed(3)
     initialise(supernet, 0)
     assert torch.equal(torch.rand(1), expected)
+
+
+def test_the_optimiser_takes_the_steps_of_the_plain_one(tiny_space, batches, monkeypatch):
+    fused, plain = fresh(tiny_space), fresh(tiny_space)
+    short = dataclasses.replace(RECIPE, steps=4, largest_first=1)
+    train(fused, batches, short)
+
+    class Plain(torch.optim.AdamW):
+        def __init__(self, groups, **settings):
+            super().__init__(groups)
+
+    monkeypatch.setattr(torch.optim, "AdamW", Plain)
+    train(plain, batches, short)
+    for (name, ours), theirs in zip(fused.named_parameters(), plain.parameters(), strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-3, atol=1e-4), name
