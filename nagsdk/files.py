@@ -70,12 +70,13 @@ def write_atomically(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def check_replaceable(folder: Path, marker: str) -> None:
+def check_replaceable(folder: Path, marker: str, what: str = "a deployment") -> None:
     """Refuses an output folder before long work starts.
 
     Args:
         folder: Where the output shall go.
         marker: A file that shows the folder to be an earlier output of the same kind.
+        what: That kind, for people.
 
     Raises:
         OutputError: It holds something else, or cannot be written.
@@ -83,7 +84,7 @@ def check_replaceable(folder: Path, marker: str) -> None:
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file.", "Name a folder with --output.")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / marker).is_file():
-        raise OutputError(f"{folder} holds other files.", "Name an empty or new folder with --output.")
+        raise OutputError(f"{folder} holds files that are not {what}.", "Name an empty or new folder with --output.")
     with writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=PARTIAL):

@@ -78,7 +78,7 @@ def train(
 
     folder = Path(output)
     check_name(folder.name)
-    check_replaceable(folder, DESCRIPTION)
+    check_replaceable(folder, DESCRIPTION, "a bundle")
     if recipe not in RECIPES:
         raise UsageError(f"{recipe!r} is no recipe.", f"Known: {', '.join(RECIPES)}.")
     if epochs < 1 or batch < 2 or subnets < LEAST:
@@ -98,6 +98,7 @@ def train(
             "bundle": str(folder),
             "classes": {name: dict(zip(found.classes, counts, strict=True)) for name, counts in _counts(parts, len(found.classes)).items()},
             "split": found.split,
+            "left_out": sum(map(sum, found.counts().values())) - sum(len(part.labels) for part in parts.values()),
             "plan": {key: value for key, value in asdict(plan).items() if key != "space"},
             "processes": ranks.count,
         }
@@ -226,7 +227,7 @@ def fit_predictor(
     opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     opened.require_weights()
     folder = Path(output)
-    check_replaceable(folder, DESCRIPTION)
+    check_replaceable(folder, DESCRIPTION, "a bundle")
     if subnets < LEAST:
         raise UsageError(f"{subnets} subnets are too few to fit on.", f"Give {LEAST} or more.")
     # What is kept belongs to one supernet and one choice of subnets.

@@ -92,7 +92,7 @@ def read_image(path: Path) -> Image:
         ValueError: It is larger than any camera's, or its pixels have no known range.
         OSError: It cannot be read, is no image, or is torn.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with Image.open(path) as opened:
@@ -101,6 +101,8 @@ def read_image(path: Path) -> Image:
             return to_rgb(ImageOps.exif_transpose(opened))
     except Image.DecompressionBombError as error:
         raise ValueError(f"it is too large: {error}") from error
+    except UnidentifiedImageError as error:
+        raise OSError("it is no image, or its beginning is damaged") from error
     except (SyntaxError, EOFError, IndexError, TypeError, KeyError) as error:
         # What decoders of damaged files raise besides.
         raise OSError(f"it is damaged: {error}") from error

@@ -66,6 +66,8 @@ def _print_images(report: dict[str, Any]) -> None:
         shown = [*shown[:6], *shown[-6:]]
         click.echo("the six smallest and the six largest:")
     o.print_table(("class", *parts), [[name, *(str(part[name]) for part in parts.values())] for name in shown])
+    if report["left_out"]:
+        click.secho(f"{report['left_out']} images that cannot be decoded were left out.", fg="yellow")
     most, least = (pick(parts["train"].values()) for pick in (max, min))
     if most > 10 * least:
         click.secho(f"Unbalanced: the largest class has {most / least:.0f} times the images of the smallest.", fg="yellow")
@@ -73,7 +75,7 @@ def _print_images(report: dict[str, Any]) -> None:
 
 def _print_estimate(report: dict[str, Any]) -> None:
     e = report["estimate"]
-    click.echo(f"{report['plan']['recipe']}: {report['steps']} steps in {len(report['passes'])} passes, {report['processes']} processes")
+    click.echo(f"{report['plan']['recipe']}: {report['steps']} steps; passes {len(report['passes'])}, processes {report['processes']}")
     for number, recipe in enumerate(report["passes"], 1):
         what = "sandwich rule" if recipe["opened"] is None else ", ".join(f"{count} {kind}" for kind, count in recipe["opened"].items())
         click.echo(f"  pass {number}: {recipe['steps']} steps, rate {recipe['learning_rate']:.2g}, {what}")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import re
-import tempfile
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save, save_file
+from safetensors.torch import load, save
 from torch import Tensor
 
 from nagsdk.errors import DamagedBundleError
+from nagsdk.files import write_atomically
 from nagsdk.space.mobilenet_v3 import MobileNetV3Space
 from nagsdk.supernet.layers import ElasticBlock
 from nagsdk.supernet.network import Supernet
@@ -25,14 +24,7 @@ _NORM = ("weight", "bias", "running_mean", "running_var")
 def save_supernet(supernet: Supernet, path: Path) -> None:
     """Writes the weights atomically as safetensors, with the space's fingerprint in the header."""
     state = {k: v.contiguous() for k, v in supernet.state_dict().items() if not k.endswith("num_batches_tracked")}
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        save_file(state, temporary, metadata={"space": supernet.space.fingerprint})
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_atomically(path, save(state, metadata={"space": supernet.space.fingerprint}))
 
 
 def half(supernet: Supernet) -> bytes:

@@ -102,6 +102,7 @@ def load_state(folder: Path, identity: Identity, supernet: Supernet, optimizer: 
     content = file.read_bytes() if file.is_file() else b""
     if hashlib.sha256(content).hexdigest() != state["sha256"]:
         raise DamagedBundleError(f"The checkpoint {file} is torn.", f"Delete {folder} to start anew.")
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     slots: dict[int, dict[str, Tensor]] = {}
     weights: dict[str, Tensor] = {}
     for name, tensor in load(content).items():
@@ -113,7 +114,9 @@ def load_state(folder: Path, identity: Identity, supernet: Supernet, optimizer: 
             average.values[rest].copy_(tensor)
         else:
             index, key = rest.split(".")
-            slots.setdefault(int(index), {})[key] = tensor
+            like = parameters[int(index)]
+            # The fused optimiser walks through memory: its moments must lie there in the order of the weights.
+            slots.setdefault(int(index), {})[key] = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
     supernet.load_state_dict(weights)
     optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
     return int(state["step"])

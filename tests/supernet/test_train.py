@@ -13,7 +13,7 @@ from nagsdk.supernet.evaluate import top1
 from nagsdk.supernet.extract import extract
 from nagsdk.supernet.network import Supernet
 from nagsdk.supernet.recalibrate import recalibrate
-from nagsdk.supernet.train import CheckpointSaved, TrainAdvanced, TrainRecipe, extremes, initialise, sandwich, train
+from nagsdk.supernet.train import CheckpointSaved, TrainAdvanced, TrainRecipe, extremes, initialise, optimizer_of, sandwich, train
 
 RECIPE = TrainRecipe(steps=30, learning_rate=1e-2, largest_first=5, checkpoint_every=10)
 AVERAGED = dataclasses.replace(RECIPE, ema=0.9)
@@ -141,3 +141,23 @@ def test_initialise_leaves_the_global_random_state(tiny_space):
     torch.manual_seed(3)
     initialise(supernet, 0)
     assert torch.equal(torch.rand(1), expected)
+
+
+def test_the_fused_optimiser_takes_the_steps_of_the_plain_one(tiny_space, batches):
+    ours, theirs = (fresh(tiny_space).to(memory_format=torch.channels_last).train() for _ in range(2))
+    twins = dict(zip(ours.parameters(), theirs.parameters(), strict=True))
+    fused = optimizer_of(ours, RECIPE)
+    plain = torch.optim.AdamW(
+        [{"params": [twins[p] for p in g["params"]], "weight_decay": g["weight_decay"]} for g in fused.param_groups], lr=1e-3
+    )
+    for step in range(3):
+        fused.zero_grad()
+        images, labels = batches(step, 24)
+        for code in extremes(tiny_space).tolist():
+            torch.nn.functional.cross_entropy(ours(images, code), labels).backward()
+        for parameter, twin in twins.items():
+            twin.grad = None if parameter.grad is None else parameter.grad.clone()
+        fused.step()
+        plain.step()
+    assert all(torch.allclose(parameter, twin, atol=1e-6) for parameter, twin in twins.items())
+    assert any(not parameter.is_contiguous() for parameter in twins)

@@ -1,0 +1,81 @@
+"""Throughput of two processes under torchrun against one, with the same global batch; each has its own core and one thread.
+
+    python benchmarks/training_ranks.py [--batch 64] [--steps 20] [--json]      # two minutes; needs two idle cores
+
+The steps are the product's own: each process computes its part of every batch, and gradients are averaged by Gloo once a step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+TARGET = 1.6
+
+
+def worker(batch: int, steps: int) -> None:
+    """What every process runs: prints the seconds of a step, of the first process only."""
+    import numpy as np
+    import torch
+
+    from nagsdk.preprocessing import Preprocessing
+    from nagsdk.space.mobilenet_v3 import small_mobilenet_v3
+    from nagsdk.supernet.data import ArrayBatches, Augmentation
+    from nagsdk.supernet.network import Supernet
+    from nagsdk.supernet.ranks import together
+    from nagsdk.supernet.train import TrainAdvanced, TrainRecipe, initialise, train
+
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (4 * batch, 48, 48, 3), dtype=np.uint8)
+    with together() as ranks:
+        if hasattr(os, "sched_setaffinity"):
+            allowed = sorted(os.sched_getaffinity(0))
+            os.sched_setaffinity(0, {allowed[ranks.rank % len(allowed)]})
+        supernet = Supernet(small_mobilenet_v3())
+        initialise(supernet, 0)
+        plain = Preprocessing((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+        batches = ArrayBatches(images, rng.integers(0, 47, 4 * batch), batch, plain, 0, Augmentation(), ranks.rank, ranks.count)
+        times: list[float] = []
+        train(
+            supernet, batches, TrainRecipe(steps + 1), lambda e: times.append(time.monotonic()) if isinstance(e, TrainAdvanced) else None, None, ranks
+        )  # fmt: skip
+        if ranks.first:
+            print(json.dumps((times[-1] - times[0]) / steps))
+
+
+def seconds_per_step(processes: int, batch: int, steps: int) -> float:
+    """Runs `worker` in so many processes."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    command = [*launcher, str(Path(__file__)), "--worker", "--batch", str(batch), "--steps", str(steps)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    return float(json.loads(done.stdout))
+
+
+def main() -> None:
+    """Prints the ratio."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        worker(options.batch, options.steps)
+        return
+    one, two = (seconds_per_step(processes, options.batch, options.steps) for processes in (1, 2))
+    result = {"one_s": one, "two_s": two, "ratio": one / two, "load": os.getloadavg()[0]}
+    if options.json:
+        print(json.dumps(result))
+    else:
+        print(f"one process {one:.3f} s a step, two {two:.3f} s: {one / two:.2f} times the throughput (target ≥ {TARGET})")
+        print(f"load average of the machine {result['load']:.1f} on {os.cpu_count()} cores")
+
+
+if __name__ == "__main__":
+    main()
