@@ -14,7 +14,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 WITH_DATA = ("accuracy_predictor", "calibration", "generator")
-SCRIPTS = ("startup", "export", "tflite", "repeatability", "calibration_cpu", "generator_measured", "deploy")
+SCRIPTS = ("startup", "export", "tflite", "repeatability", "calibration_cpu", "runtimes", "generator_measured", "deploy")
 
 
 def main() -> None:
