@@ -14,7 +14,18 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 WITH_DATA = ("accuracy_predictor", "calibration", "generator")
-SCRIPTS = ("startup", "export", "tflite", "repeatability", "calibration_cpu", "generator_measured", "training", "training_ranks", "deploy")
+SCRIPTS = (
+    "startup",
+    "export",
+    "tflite",
+    "repeatability",
+    "calibration_cpu",
+    "runtimes",
+    "generator_measured",
+    "training",
+    "training_ranks",
+    "deploy",
+)
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ def command(ctx: click.Context, /, as_json: bool) -> None:
 @o.json_option
 @click.pass_context
 def doctor(ctx: click.Context, /, as_json: bool) -> None:
-    """Try every plugin anew, in a process of its own, and say what it registers.
+    """Try every plugin anew, those of others in a process of their own, and say what each registers.
 
     Ends with exit code 4 where one is broken.
     """

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import openvino
-
 from nagsdk.device.serve import Handler, Images, serve
 from nagsdk.device.worker import Worker
+
+# OpenVINO reports its use to its makers when it is imported, from a process that it forks; it does without where this is absent.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+import openvino  # noqa: E402
 
 
 class OpenVinoWorker(Worker):

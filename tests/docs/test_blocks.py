@@ -62,7 +62,7 @@ def shell(tmp_path, kept):
     return run
 
 
-@pytest.mark.slow
+@pytest.mark.documented
 @pytest.mark.parametrize("page", [name for name, found in RUN.items() if found])
 def test_the_shell_blocks_of_the_page_run(page, shell):
     for block in RUN[page]:
@@ -92,7 +92,7 @@ def test_every_command_that_the_documentation_names_exists():
             assert second in command.commands, f"{block.page}:{block.line}: nagsdk {words}"
 
 
-@pytest.mark.slow
+@pytest.mark.documented
 def test_the_blocks_of_the_python_page_run(tmp_path, kept, monkeypatch):
     monkeypatch.setenv("NAGSDK_CACHE_DIR", str(kept / "cache"))
     script = tmp_path / "script.py"

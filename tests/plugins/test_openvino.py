@@ -66,3 +66,9 @@ def test_importing_the_plugin_is_light():
         "import sys, nagsdk_openvino.plugin, nagsdk_openvino.backend; print([m for m in ('openvino', 'torch', 'onnx') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+@needs_runtime
+def test_the_worker_does_not_let_openvino_call_home():
+    code = "import sys, nagsdk_openvino.worker; print(sys.modules['openvino_telemetry'], 'multiprocessing' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "None False"

@@ -1,6 +1,6 @@
 """OpenVINO beside ONNX Runtime on this machine's processor: the same networks, interleaved round by round.
 
-    python benchmarks/openvino.py [--networks 8] [--bundle imagenet]
+    python benchmarks/runtimes.py [--networks 8] [--bundle imagenet]
 
 Networks of the bundle from small to large with random weights; of each its ratio in every round. Speed drifts on shared machines,
 and a ratio of neighbours in time cancels that.
