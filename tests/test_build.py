@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from nagsdk.building import build
+from nagsdk.bundle import load_bundle
 from nagsdk.errors import LockError, UsageError
 from nagsdk.files import sha256
+from nagsdk.inputs import changed, inputs_of
 from nagsdk.lockfile import read_lock
 from nagsdk.project import read_project
 from nagsdk.resources import cache_folder
@@ -266,6 +268,34 @@ def test_images_are_an_input_where_they_are(simulate, tmp_path):  # noqa: F811
     assert "images changed" in _only(build(app, locked=True)).error.message
 
 
+def test_imported_weights_count_where_they_are(tmp_path):
+    from nagsdk.bundle import user_folder
+
+    (tmp_path / "nagsdk.toml").write_text('[deployments.a]\ndevice = "pixel-1"\nbudget = "80ms"\nbundle = "imagenet"\n')
+    (declared,) = read_project(tmp_path / "nagsdk.toml").deployments
+    without = inputs_of(declared)
+    record = dict.fromkeys(("source", "checkpoint_sha256", "imported_at"), "x") | {"sha256": "0" * 64}
+    user_folder("imagenet").mkdir(parents=True)
+    (user_folder("imagenet") / "weights.json").write_text(json.dumps(record))
+    pinned = inputs_of(declared)
+    assert without.weights is None and pinned.weights == "0" * 64
+    (user_folder("imagenet") / "weights.json").write_text(json.dumps(record | {"sha256": "1" * 64}))
+    assert changed(pinned, inputs_of(declared)) == ["weights"]
+    assert changed(pinned, without) == [] and changed(pinned, pinned) == []
+
+
+def test_what_decides_about_the_artifact_is_an_input(tmp_path):
+    device = 'id = "mine"\ntitle = "{}"\nbackend = "onnxruntime"\nthreads = {}\n'
+    (tmp_path / "nagsdk.toml").write_text('[deployments.a]\ndevice = "mine.toml"\nbudget = "80ms"\n')
+    (declared,) = read_project(tmp_path / "nagsdk.toml").deployments
+    (tmp_path / "mine.toml").write_text(device.format("Mine", 1))
+    pinned = inputs_of(declared)
+    (tmp_path / "mine.toml").write_text(device.format("Still mine", 1))
+    assert changed(pinned, inputs_of(declared)) == []
+    (tmp_path / "mine.toml").write_text(device.format("Mine", 2))
+    assert changed(pinned, inputs_of(declared)) == ["device"]
+
+
 def test_a_torn_lock_is_refused(app):
     (app / "nagsdk.lock").write_text('{"format": 1, "deployments": {"small"')
     with pytest.raises(LockError, match="cannot be read"):
@@ -331,8 +361,16 @@ def test_the_same_bytes_on_every_machine(tmp_path):
     done = _nagsdk(["-m", "nagsdk", "build", "--json"], app, cache)
     assert done.returncode == 0, done.stderr
     pinned = read_lock(app / "nagsdk.lock").deployments
-    assert {"3", "5", "7"} == {k for e in pinned.values() for k in e.manifest["architecture"].split(":ks=")[1].split(":")[0].split(",")}
-    ways = [{"OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "2"}, {"ATEN_CPU_CAPABILITY": "default", "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3"}]
+    used = {int(k) for e in pinned.values() for k in e.manifest["architecture"].split(":ks=")[1].split(":")[0].split(",")}
+    assert used == set(load_bundle("glyphs").space.kernels)
+    # torch, its matrix products and its convolutions, and numpy without AVX: recalibration gives other numbers then.
+    old = {
+        "ATEN_CPU_CAPABILITY": "default",
+        "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3",
+    }
+    ways = [{"OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "2"}, old]
     for number, way in enumerate(ways):
         clone = _clone(app, tmp_path / f"clone{number}")
         done = _nagsdk(["-m", "nagsdk", "build", "--locked", "--json"], clone, tmp_path / f"cache{number}", **way)

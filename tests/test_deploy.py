@@ -83,7 +83,13 @@ def test_a_budget_is_held_and_everything_is_left(simulate, tmp_path):
     assert deployment.verdict == "held"
     assert 0.85 * 1.5 < result.measured.latency_p50_ms <= result.measured.latency_limit_ms <= 1.5
     assert result.measured.top1_low < result.measured.top1 < result.measured.top1_high
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["labels.txt", "manifest.json", "model.onnx", "preprocessing.json"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "labels.txt",
+        "manifest.json",
+        "model.onnx",
+        "preprocessing.json",
+        "report.html",
+    ]
     manifest = read_manifest(tmp_path / "out")
     assert manifest["artifact"] == {
         "path": "model.onnx",

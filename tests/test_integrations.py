@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nagsdk.errors import UsageError
 from nagsdk.graph.parity import probe_image
 from nagsdk.preprocessing import Preprocessing
 from tests.conftest import REPOSITORY
@@ -153,7 +154,7 @@ def test_gradle_brings_what_is_pinned_and_then_nothing(program, tmp_path):
     assert failed.returncode != 0 and "exit code 7" in failed.stderr
 
 
-def test_the_workflow_names_commands_that_exist():
+def test_the_workflow_names_commands_that_exist(tmp_path, monkeypatch):
     yaml = pytest.importorskip("yaml")
     from click.testing import CliRunner
 
@@ -164,9 +165,7 @@ def test_the_workflow_names_commands_that_exist():
     arguments = command.split(" | ")[0].split()[1:]
     assert "--locked" in arguments
     # The options are known: the missing file is what it complains about.
-    with CliRunner().isolated_filesystem():
-        from nagsdk.errors import UsageError
-
-        with pytest.raises(UsageError, match=r"nagsdk\.toml"):
-            CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"nagsdk\.toml"):
+        CliRunner().invoke(cli, arguments, catch_exceptions=False)
     assert Path(FOLDER / "kotlin/NagsdkModel.kt").is_file()

@@ -66,8 +66,9 @@ def _points(m: Manifest, metric: str, scale: float, name: str) -> Iterator[tuple
     cost = costs[metric]
     if cost is not None and predicted["top1"] is not None:
         yield cost / scale, predicted["top1"], f"{told}predicted: {cost / scale:.3g}, {predicted['top1']:.2f} %", True
-    top1 = measured["top1"] if measured["top1"] is not None else predicted["top1"]
-    true = measured["latency_p50_ms"] if metric == "latency" else cost
+    timed = metric == "latency"
+    top1 = predicted["top1"] if timed and measured["top1"] is None else measured["top1"]
+    true = measured["latency_p50_ms"] if timed else cost
     if true is not None and top1 is not None:
         yield true / scale, top1, f"{told}measured: {true / scale:.3g}, {top1:.2f} %", False
 
@@ -114,8 +115,8 @@ def agreement(m: Manifest) -> Markup | None:
     every = [v for pair in samples for v in pair] + [v for turn in rounds for v in turn[:2]]
     if not every:
         return None
-    plot = Plot.around(every, every, 260.0)
-    low, high = plot.x
+    low, high = 0.85 * min(every), 1.15 * max(every)
+    plot = Plot((low, high), (low, high), 260.0)
     corners = ((low, low * 0.9), (high, high * 0.9), (high, high), (high / 1.1, high), (low, low * 1.1))
     band = " ".join(f"{plot.at_x(x):.1f},{plot.at_y(y):.1f}" for x, y in corners)
     parts = [*plot.axes("measured p50 in ms", "predicted in ms"), f'<polygon points="{band}" fill="#e6eef5"/>']
@@ -158,7 +159,7 @@ def network(m: Manifest) -> Markup:
     """The architecture from input to output: width is the number of channels, colour the kernel."""
     rows = list(_blocks(m["report"]["layers"]))
     most = max(_middle(part) for _, part in rows)
-    centre, widest = 205.0, 200.0
+    centre, widest = 195.0, 190.0
     parts, size = [], 0
     kernels = {layer["kernel"] for layer in m["report"]["layers"]} & _KERNELS.keys()
     for number, (name, part) in enumerate(rows):
@@ -191,7 +192,7 @@ def network(m: Manifest) -> Markup:
     parts.append(text(4, y + 9, "kernel", size=10, color=GREY))
     for number, kernel in enumerate(sorted(kernels)):
         parts += [rectangle(46 + number * 46, y, 10, 10, _KERNELS[kernel]), text(60 + number * 46, y + 9, f"{kernel}×{kernel}", size=10)]
-    parts.append(text(WIDTH - 4, y + 9, "e expansion, SE squeeze, + residual", anchor="end", size=10, color=GREY))
+    parts.append(text(WIDTH - 4, y + 9, "e expansion, + residual", anchor="end", size=10, color=GREY))
     return drawing(y + 18, "The architecture, block by block", parts)
 
 
