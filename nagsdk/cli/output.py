@@ -39,7 +39,7 @@ strategy_option = click.option(
     "--strategy",
     default="nag",
     show_default=True,
-    help="How architectures are found: nag, lookup, nsga2, evolution, random, or a plugin's.",
+    help="How architectures are found: nag, lookup, polished, nsga2, evolution, random, or a plugin's.",
 )
 bundle_option = click.option("--bundle", default="glyphs", show_default=True, help="Name of a bundle or its folder.")
 resolution_option = click.option("--resolution", type=int, help="Pin the input size in pixels.")

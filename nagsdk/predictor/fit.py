@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import nnls
 from scipy.stats import kendalltau
 
 from nagsdk.errors import UsageError
@@ -25,6 +26,7 @@ from nagsdk.space.base import Codes, SearchSpace
 FOLDS = 5
 _FEWEST = 30
 _REACH_QUANTILE = 0.99
+_REWEIGHTED, _LEAST_SHARE = 10, 0.01
 
 
 @dataclass(frozen=True)
@@ -194,22 +196,34 @@ class LeftOut:
 
     def figures(self) -> dict[str, Any]:
         """Figures of the group; coverage is the share of its measurements within their 90 % intervals."""
-        half = self.interval.half_width(self.judged.spread)
+        half = self.interval.half_width(self.judged.spread, self.judged.leverage)
         within = np.abs(self.judged.predicted - self.judged.top1) <= half
-        shown = {"coverage_90": round(float(within.mean()), 3), "mean_half_width": round(float(half.mean()), 3)}
+        far = self.judged.leverage > np.median(self.judged.leverage)
+        shown = {
+            "coverage_90": round(float(within.mean()), 3),
+            "coverage_90_near_and_far": [round(float(within[part].mean()), 3) for part in (~far, far) if part.any()],
+            "mean_half_width": round(float(half.mean()), 3),
+        }
         return {"left_out": self.name, **self.judged.figures(), **shown}
 
 
 def calibrated(parts: list[Judged]) -> Interval:
     """The interval that covers 90 % of measurements which the fits had not seen.
 
-    Half of the variance is the architecture's own spread of members, half the typical one: so few members
-    tell the spread of a single architecture too roughly to rely on alone.
+    Squared errors are regressed on the members' squared spread, a constant and the leverage, none of which can make
+    an interval narrower; errors scatter as their size, so they are weighted by its inverse. The whole is then
+    scaled to the share that it shall cover.
     """
     judged = Judged.joined(parts)
-    floor = float(np.sqrt(np.mean(judged.spread**2)))
-    ratio = np.abs(judged.predicted - judged.top1) / np.hypot(judged.spread, floor)
-    return Interval(float(np.quantile(ratio, LEVEL, method="higher")), floor)
+    squared = (judged.predicted - judged.top1) ** 2
+    causes = np.stack([judged.spread**2, np.ones_like(squared), judged.leverage], axis=1)
+    expected = np.full_like(squared, squared.mean())
+    for _ in range(_REWEIGHTED):
+        weights, _ = nnls(causes / expected[:, None], squared / expected)
+        expected = np.maximum(causes @ weights, _LEAST_SHARE * squared.mean())
+    unit = Interval(*np.sqrt(weights).tolist())
+    scale = float(np.quantile(np.sqrt(squared) / unit.half_width(judged.spread, judged.leverage), LEVEL, method="higher"))
+    return Interval(scale * unit.own, scale * unit.floor, scale * unit.distance)
 
 
 def fit_predictor(
@@ -279,8 +293,9 @@ def fit_predictor(
 
 _EXPLANATIONS: dict[str, Any] = {
     "intervals": (
-        "90 % intervals for one measured top-1, from the spread of the members, scaled to cover 90 % of groups left out. "
-        "The coverage of each group was taken with intervals set without it."
+        "90 % intervals for one measured top-1, from the spread of the members and the distance (leverage) from the measured architectures, "
+        "scaled to cover 90 % of groups left out. The coverage of each group was taken with intervals set without it, also of its nearer and "
+        "its farther half."
     ),
     "extrapolated": (
         "True where top-1 was not measured at the resolution, or where the architecture's leverage exceeds that of 99 % of the left-out "

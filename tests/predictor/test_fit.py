@@ -94,11 +94,24 @@ def test_intervals_for_a_group_know_nothing_of_it(truth):
 
 def test_calibration_covers_nine_in_ten_of_what_it_is_set_on():
     rng = np.random.default_rng(0)
-    spread = rng.uniform(0.01, 0.2, 5000)
-    judged = Judged(rng.normal(0, 3 * spread), np.zeros(5000), spread, np.ones(5000))
-    half = calibrated([judged]).half_width(spread)
+    spread, leverage = rng.uniform(0.01, 0.2, 5000), rng.uniform(0, 1, 5000)
+    judged = Judged(rng.normal(0, 3 * spread), np.zeros(5000), spread, leverage)
+    half = calibrated([judged]).half_width(spread, leverage)
     assert np.mean(np.abs(judged.top1) <= half) == pytest.approx(0.9, abs=0.001)
     assert np.corrcoef(half, spread)[0, 1] > 0.9
+
+
+def test_intervals_grow_with_the_distance_where_errors_do():
+    rng = np.random.default_rng(0)
+    spread, leverage = rng.uniform(0.01, 0.02, 5000), rng.uniform(0, 1, 5000)
+    judged = Judged(rng.normal(0, 0.05 + 0.5 * np.sqrt(leverage)), np.zeros(5000), spread, leverage)
+    interval = calibrated([judged])
+    near, far = leverage < 0.1, leverage > 0.9
+    for part in (near, far):
+        half = interval.half_width(spread[part], leverage[part])
+        assert 0.84 < np.mean(np.abs(judged.top1[part]) <= half) < 0.96
+    # Beyond what it was set on it goes on growing.
+    assert interval.half_width(spread[far], 4 * leverage[far]).mean() > 1.8 * interval.half_width(spread[far], leverage[far]).mean()
 
 
 @pytest.mark.parametrize(
