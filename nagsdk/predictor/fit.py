@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import nnls
 from scipy.stats import kendalltau
 
 from nagsdk.errors import UsageError
@@ -26,7 +25,7 @@ from nagsdk.space.base import Codes, SearchSpace
 FOLDS = 5
 _FEWEST = 30
 _REACH_QUANTILE = 0.99
-_REWEIGHTED, _LEAST_SHARE = 10, 0.01
+_DISTANCE_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -210,20 +209,15 @@ class LeftOut:
 def calibrated(parts: list[Judged]) -> Interval:
     """The interval that covers 90 % of measurements which the fits had not seen.
 
-    Squared errors are regressed on the members' squared spread, a constant and the leverage, none of which can make
-    an interval narrower; errors scatter as their size, so they are weighted by its inverse. The whole is then
-    scaled to the share that it shall cover.
+    The architecture's own spread of members and the typical one have equal shares in the variance: so few members
+    tell the spread of a single architecture too roughly to rely on alone. Members disagree more far from what was
+    measured, but not as much more as they err, so a smaller share grows with the square of the leverage.
     """
     judged = Judged.joined(parts)
-    squared = (judged.predicted - judged.top1) ** 2
-    causes = np.stack([judged.spread**2, np.ones_like(squared), judged.leverage], axis=1)
-    expected = np.full_like(squared, squared.mean())
-    for _ in range(_REWEIGHTED):
-        weights, _ = nnls(causes / expected[:, None], squared / expected)
-        expected = np.maximum(causes @ weights, _LEAST_SHARE * squared.mean())
-    unit = Interval(*np.sqrt(weights).tolist())
-    scale = float(np.quantile(np.sqrt(squared) / unit.half_width(judged.spread, judged.leverage), LEVEL, method="higher"))
-    return Interval(scale * unit.own, scale * unit.floor, scale * unit.distance)
+    floor = float(np.sqrt(np.mean(judged.spread**2)))
+    distance = float(floor * np.sqrt(_DISTANCE_SHARE / np.mean(judged.leverage**2)))
+    ratio = np.abs(judged.predicted - judged.top1) / Interval(1.0, floor, distance).half_width(judged.spread, judged.leverage)
+    return Interval(float(np.quantile(ratio, LEVEL, method="higher")), floor, distance)
 
 
 def fit_predictor(

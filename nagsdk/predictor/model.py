@@ -56,22 +56,22 @@ class AccuracyPrediction:
 class Interval:
     """How wide the 90 % interval is.
 
-    The half-width in points of top-1 is sqrt((own · spread)² + floor² + distance² · leverage), where spread is the
+    The half-width in points of top-1 is scale · sqrt(spread² + floor² + (distance · leverage)²), where spread is the
     members' standard deviation in points and leverage tells how far the architecture is from the measured ones.
 
     Attributes:
-        own: Weight of the architecture's own spread.
+        scale: See above.
         floor: In points of top-1.
         distance: Points at a leverage of 1.
     """
 
-    own: float
+    scale: float
     floor: float
     distance: float
 
     def half_width(self, spread: Floats, leverage: Floats) -> Floats:
         """Half-widths in points, shape (n,), of spreads in points and leverages."""
-        result: Floats = np.sqrt((self.own * spread) ** 2 + self.floor**2 + self.distance**2 * leverage)
+        result: Floats = self.scale * np.sqrt(spread**2 + self.floor**2 + (self.distance * leverage) ** 2)
         return result
 
 
@@ -172,7 +172,7 @@ class AccuracyPredictor:
         arrays = {f"ensemble.{f.name}": getattr(self.ensemble, f.name) for f in fields(Ensemble)}
         arrays |= {f"resolutions.{f.name}": getattr(self.resolutions, f.name) for f in fields(Resolutions)}
         arrays |= {"leverage": self.leverage, "additive.table": self.additive.table}
-        interval = (self.interval.own, self.interval.floor, self.interval.distance)
+        interval = (self.interval.scale, self.interval.floor, self.interval.distance)
         numbers = (*interval, self.reach, self.additive.base, self.additive.asymptote)
         return {name: np.ascontiguousarray(array) for name, array in {**arrays, "numbers": np.array(numbers)}.items()}
 
@@ -226,10 +226,10 @@ class AccuracyPredictor:
                 raise ValueError(f"{name} has shape {arrays[name].shape} and type {arrays[name].dtype}, not {shape} and {kind}")
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise ValueError("a number is not finite")
-        own, floor, distance, reach, base, asymptote = arrays["numbers"].tolist()
+        scale, floor, distance, reach, base, asymptote = arrays["numbers"].tolist()
         resolutions = Resolutions(**{f.name: arrays[f"resolutions.{f.name}"] for f in fields(Resolutions)})
         additive = AdditiveScore(base, arrays["additive.table"], asymptote)
-        return cls(space, ensemble, resolutions, Interval(own, floor, distance), arrays["leverage"], reach, additive, card)
+        return cls(space, ensemble, resolutions, Interval(scale, floor, distance), arrays["leverage"], reach, additive, card)
 
 
 def _read(path: Path, most: int) -> bytes:
