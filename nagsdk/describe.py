@@ -48,7 +48,7 @@ def describe(
         asked = [next(((b.confidence, b.percentile) for b in all_ if b.metric == LATENCY), (DEFAULT_CONFIDENCE, 50.0)) for all_ in answered]
         bounds = {way: model.upper(codes, *way).tolist() for way in set(asked)}
         upper = [bounds[way][i] for i, way in enumerate(asked)]
-    accuracy: list[tuple[float, float, float, bool]] | list[tuple[None, ...]] = [(None,) * 4] * len(codes)
+    accuracy: list[tuple[float | None, float | None, float | None, bool | None]] = [(None, None, None, None)] * len(codes)
     if top1 is not None:
         accuracy = list(zip(top1.mean.tolist(), top1.low.tolist(), top1.high.tolist(), top1.extrapolated.tolist(), strict=True))
     return [
