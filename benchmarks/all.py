@@ -1,4 +1,4 @@
-"""Every figure that the project claims, one script after the other. Takes about an hour on two idle cores.
+"""Every figure that the project claims, one script after the other. Takes about three hours on two idle cores, the generator half of them.
 
     python benchmarks/all.py [--data DIR]
 

@@ -1,13 +1,15 @@
 """The generator against the exact frontier and against searches, scored by a judge that steered none of them.
 
-    python benchmarks/generator.py --data DIR [--devices 20] [--seeds 1] [--json]
+    python benchmarks/generator.py --data DIR [--devices 20] [--seeds 3] [--json FILE]
 
 DIR holds ofa_mbv3_w1.0_imagenet_top1.csv (measured on ImageNet at 224 px; IntelLabs/DyNAS-T, Apache-2.0) and
 help_ofa_mbv3.csv (latencies on GPUs; HayeonLee/HELP, MIT). The measured architectures are split in two: an accuracy
 predictor of one half steers every method, an independent one of the other half judges what they pick. The generator is
 trained on the steering predictor with the recipe of the shipped one; that takes some ten minutes the first time and is
-kept. Its devices are random ones; those here are others. Every method answers the same 100 budgets for each device,
-equidistant over the frontier, at 224 px, where top-1 was measured.
+kept. Its devices are random ones; those here are others: random ones, MACs, the prior and the calibration of this
+processor (run `nagsdk calibrate --device cpu --bundle imagenet` before), the priors of two phones, and GPUs. Every method
+answers the same 100 budgets for each device, equidistant over the frontier, at 224 px, where top-1 was measured. All of
+it is done for several splits; the tables are of all splits together.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -33,14 +36,14 @@ from scipy.optimize import nnls
 
 from nagsdk.budget import LATENCY
 from nagsdk.cost.features import FeatureTable
+from nagsdk.cost.model import CostModel
 from nagsdk.cost.table import AdditiveTable, Floats, exact_table
-from nagsdk.errors import NagsdkError
 from nagsdk.generator.choose import choose
 from nagsdk.generator.completions import Completions
 from nagsdk.generator.frontier import frontier
 from nagsdk.generator.lessons import Devices
 from nagsdk.generator.nag import Generator
-from nagsdk.generator.searches import Evolution, Lookup, Nag, Nsga2, Random
+from nagsdk.generator.searches import Evolution, Lookup, Nag, Nsga2, Polished, Random
 from nagsdk.generator.strategy import Question, Strategy
 from nagsdk.predictor.additive import AdditiveScore, fit_additive
 from nagsdk.predictor.fit import Fit, Fitter, Measured
@@ -55,7 +58,8 @@ MEASURED, GPUS = "ofa_mbv3_w1.0_imagenet_top1.csv", "help_ofa_mbv3.csv"
 RESOLUTION, BUDGETS = 224, 100
 # Seeds of devices; training draws from other ones.
 FIRST_DEVICE = 7 * 10**8
-GROUPS = ("random", "MACs", "cpu", "GPU")
+GROUPS = ("random", "MACs", "cpu, shipped prior", "cpu, calibrated", "phone", "GPU, batch 32 and 64", "GPU, batch 1")
+PHONES = ("pixel-1", "note10")
 
 
 @dataclass
@@ -118,7 +122,23 @@ def gpus(space: MobileNetV3Space, data: Path) -> Iterator[tuple[str, AdditiveTab
             latency = column.astype(np.float64)
             prices, _ = nnls(amounts / latency[:, None], np.ones(len(latency)))
             told = amounts @ prices
-            yield f"GPU {name}", features.priced(prices), float(1 - np.var(latency - told) / np.var(latency))
+            group = GROUPS[-1] if name.endswith("_1") else GROUPS[-2]
+            yield f"{group}: {name}", features.priced(prices), float(1 - np.var(latency - told) / np.var(latency))
+
+
+def described(space: MobileNetV3Space) -> Iterator[tuple[str, AdditiveTable]]:
+    """The tables of this processor, by its shipped prior and by its calibration, and of phones, by their priors."""
+    bench = Workbench("cpu", "imagenet")
+    assert bench.prior is not None
+    yield "cpu, shipped prior", bench.table(LATENCY, CostModel.from_prior(space, bench.prior, bench.presence.fingerprint))
+    model = bench.calibrated_model()
+    if model is None:
+        print("cpu is not calibrated for imagenet: it has no row", file=sys.stderr)
+    else:
+        yield "cpu, calibrated", bench.table(LATENCY, model)
+    for name in PHONES:
+        phone = Workbench(name, bench.bundle)
+        yield f"phone: {name}", phone.table(LATENCY, phone.require_cost_model())
 
 
 def devices(space: MobileNetV3Space, data: Path, count: int) -> dict[str, AdditiveTable]:
@@ -126,14 +146,15 @@ def devices(space: MobileNetV3Space, data: Path, count: int) -> dict[str, Additi
     drawn = Devices(space)
     tables = {f"random {n + 1}": drawn.latency(np.random.default_rng(FIRST_DEVICE + n)) for n in range(count)}
     tables["MACs"] = exact_table(space, lambda layer: float(layer.macs))
-    try:
-        bench = Workbench("cpu", "imagenet")
-        tables["cpu"] = bench.table(LATENCY, bench.require_cost_model())
-    except NagsdkError as error:
-        print(f"no cpu: {error.message}", file=sys.stderr)
+    tables |= dict(described(space))
     if (data / GPUS).is_file():
         tables |= {f"{name} ({share:.0%})": table for name, table, share in gpus(space, data)}
     return tables
+
+
+def group_of(device: str) -> str:
+    """The group that a device is counted in."""
+    return next(group for group in GROUPS if device.startswith(group))
 
 
 @dataclass(frozen=True)
@@ -144,8 +165,9 @@ class Rival:
         name: For the table.
         strategy: What it does.
         plain: Whether its score is additive top-1 without the link.
-        devices: On how many of the devices it runs, random ones first: some take minutes for each.
+        devices: On how many devices of each group it runs: some take a minute for each.
         limits: Up to how many limits at once it is asked.
+        groups: Of which devices.
     """
 
     name: str
@@ -153,6 +175,7 @@ class Rival:
     plain: bool = False
     devices: int = 1000
     limits: int = 3
+    groups: tuple[str, ...] = GROUPS
 
 
 RIVALS = (
@@ -160,11 +183,14 @@ RIVALS = (
     Rival("nag, 16 candidates", Nag(16)),
     Rival("lookup", Lookup()),
     Rival("lookup, plain additive", Lookup(), plain=True, limits=1),
-    Rival("NSGA-II, 20,000", Nsga2(20_000)),
-    Rival("NSGA-II, 100,000", Nsga2(100_000), devices=22, limits=1),
+    Rival("lookup, polished", Polished(Lookup()), devices=6),
+    Rival("nag, polished", Polished(Nag(64)), devices=6),
+    Rival("NSGA-II, 20,000", Nsga2(20_000), devices=6),
+    Rival("NSGA-II, 100,000", Nsga2(100_000), devices=3, limits=1),
     Rival("random, 20,000", Random(20_000)),
-    Rival("evolution, 50,000 a budget", Evolution(), devices=1, limits=1),
+    Rival("evolution, 50,000 a budget", Evolution(), devices=1, limits=1, groups=GROUPS[:1]),
 )
+LARGEST = next(rival for rival in RIVALS if rival.name == "NSGA-II, 100,000")
 SEVERAL = 6  # devices that are asked for three limits at once
 
 
@@ -195,13 +221,16 @@ def answer(rival: Rival, question: Question, parts: Parts) -> dict[str, Any]:
 def compare(tables: dict[str, list[AdditiveTable]], limits: dict[str, Floats], parts: Parts, seed: int) -> list[dict[str, Any]]:
     """All rivals on all devices: judged and believed top-1, gap to the best of all, seconds; one row for each pair."""
     rows: list[dict[str, Any]] = []
-    for number, (name, costs) in enumerate(tables.items()):
+    met = Counter[str]()
+    for name, costs in tables.items():
+        group = group_of(name)
         question = Question(parts.space, parts.steer, costs, limits[name], lambda: parts.generator, seed)
         found = [
-            {"device": name, "method": rival.name, **answer(rival, question, parts)}
+            {"seed": seed, "device": name, "method": rival.name, **answer(rival, question, parts)}
             for rival in RIVALS
-            if number < rival.devices and len(costs) <= rival.limits
+            if met[group] < rival.devices and len(costs) <= rival.limits and group in rival.groups
         ]
+        met[group] += 1
         best = np.max([row["judge"] for row in found], axis=0)
         for row in found:
             row["gap"], row["judge"] = float((best - row["judge"]).mean()), float(row["judge"].mean())
@@ -266,24 +295,34 @@ def timing(generator: Generator, steer: Half, costs: list[AdditiveTable]) -> dic
 
 
 def summary(rows: list[dict[str, Any]], group: str) -> dict[str, dict[str, float]]:
-    """Means over the devices of a group, and differences to lookup on the devices that a method ran on."""
-    lookup = {row["device"]: row["judge"] for row in rows if row["method"] == "lookup"}
+    """Means over devices and splits, and differences to lookup where a method ran; the worst device is that of the worst mean over the splits."""
+    lookup = {(row["seed"], row["device"]): row["judge"] for row in rows if row["method"] == "lookup"}
     result = {}
     for rival in RIVALS:
-        found = [row for row in rows if row["method"] == rival.name and row["device"].startswith(group)]
+        found = [row for row in rows if row["method"] == rival.name and group_of(row["device"]) == group]
         if found:
-            behind = [row["judge"] - lookup[row["device"]] for row in found]
+            behind: dict[str, list[float]] = {}
+            for row in found:
+                behind.setdefault(row["device"], []).append(row["judge"] - lookup[row["seed"], row["device"]])
+            means = [float(np.mean(of_device)) for of_device in behind.values()]
             result[rival.name] = {
-                "devices": len(found),
+                "devices": len(behind),
                 "judge": float(np.mean([row["judge"] for row in found])),
-                "to_lookup": float(np.mean(behind)),
-                "to_lookup_worst": float(np.min(behind)),
+                "to_lookup": float(np.mean(means)),
+                "to_lookup_worst": float(np.min(means)),
                 "gap_to_best": float(np.mean([row["gap"] for row in found])),
                 "optimism": float(np.mean([row["own"] - row["judge"] for row in found])),
                 "broken": sum(row["broken"] for row in found),
                 "seconds": float(np.mean([row["seconds"] for row in found])),
             }
     return result
+
+
+def rivalry(rows: list[dict[str, Any]]) -> str:
+    """How the generator does against the largest search on the same devices and splits."""
+    own, other = ({(r["seed"], r["device"]): r["judge"] for r in rows if r["method"] == rival.name} for rival in (RIVALS[0], LARGEST))
+    less = np.array([own[pair] - judge for pair, judge in other.items()])
+    return f"{RIVALS[0].name} less {LARGEST.name}: mean {less.mean():+.4f}, worst {less.min():+.4f}, behind on {(less < 0).sum()} of {len(less)}"
 
 
 def show(title: str, figures: dict[str, dict[str, float]]) -> None:
@@ -304,7 +343,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
     parser.add_argument("--devices", type=int, default=20, help="random devices")
-    parser.add_argument("--seeds", type=int, default=1, help="splits of the measured architectures, each with a generator of its own")
+    parser.add_argument("--seeds", type=int, default=3, help="splits of the measured architectures, each with a generator of its own")
     parser.add_argument("--json", type=Path, help="file for every figure of every device")
     options = parser.parse_args()
     space = ofa_mobilenet_v3()
@@ -315,18 +354,21 @@ def main() -> None:
     triple = {
         name: [t.masked(resolution=index) for t in (table, *exact)] for name, table in list(known.items())[: min(SEVERAL, options.devices)]
     }
-    report: dict[str, Any] = {"seeds": []}
+    report: dict[str, Any] = {"judge_rmse": [], "one_limit": [], "three_limits": []}
     for seed in range(options.seeds):
         steer, judge, plain, rmse = halves(space, options.data, seed)
         parts = Parts(space, steer, judge, plain, trained(space, steer, seed))
-        print(f"\nsplit {seed}: the judge's RMSE on the other half is {rmse:.4f} points")
-        rows = compare(single, {name: one_limit(costs[0], steer) for name, costs in single.items()}, parts, seed)
-        for group in GROUPS:
-            show(f"{group}: one limit, {BUDGETS} budgets for each device", summary(rows, group))
+        print(f"split {seed}: the judge's RMSE on the other half is {rmse:.4f} points", flush=True)
         rng = np.random.default_rng(seed)
-        several = compare(triple, {name: random_limits(space, costs, BUDGETS, rng) for name, costs in triple.items()}, parts, seed)
-        show("random: three limits at once (latency, MACs, size)", summary(several, "random"))
-        report["seeds"].append({"judge_rmse": rmse, "one_limit": rows, "three_limits": several})
+        report["judge_rmse"].append(rmse)
+        report["one_limit"] += compare(single, {name: one_limit(costs[0], steer) for name, costs in single.items()}, parts, seed)
+        limits = {name: random_limits(space, costs, BUDGETS, rng) for name, costs in triple.items()}
+        report["three_limits"] += compare(triple, limits, parts, seed)
+        keep(options.json, report)
+    for group in GROUPS:
+        show(f"{group}: one limit, {BUDGETS} budgets for each device", summary(report["one_limit"], group))
+    show("random: three limits at once (latency, MACs, size)", summary(report["three_limits"], "random"))
+    print(f"\n{rivalry(report['one_limit'])}")
     generator = parts.generator
     whole = {name: [table] for name, table in known.items() if name.startswith("random")}
     report["broken"] = {
@@ -340,8 +382,13 @@ def main() -> None:
     for part in ("broken", "time"):
         for name, figures in report[part].items():
             print(f"{part}, {name}: " + ", ".join(f"{k} {v:,.4g}" for k, v in figures.items()))
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1))
+    keep(options.json, report)
+
+
+def keep(path: Path | None, report: dict[str, Any]) -> None:
+    """Writes what there is so far: a run takes an hour and more."""
+    if path is not None:
+        path.write_text(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":

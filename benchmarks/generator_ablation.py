@@ -1,4 +1,4 @@
-"""What each part of the generator is worth: mask, imitation, policy gradient, number of candidates.
+"""What each part of the generator is worth: mask, imitation, policy gradient, number of candidates; and whether doubt should steer the choice.
 
     python benchmarks/generator_ablation.py --data DIR [--devices 10]
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from generator import FIRST_DEVICE, RESOLUTION, Half, halves, one_limit, trained
@@ -30,6 +31,8 @@ from nagsdk.space.mobilenet_v3 import MobileNetV3Space, ofa_mobilenet_v3
 # Steps of gradient alone: as many as imitation and gradient take together in seconds.
 VARIANTS = {"no policy gradient": Recipe(gradient_steps=0), "no imitation": Recipe(problems=1, steps=1, gradient_steps=1500)}
 COUNTS = (1, 16, 64, 256)
+# How many standard deviations of the predictor's members are taken off when candidates are ranked.
+DOUBTS = (0.5, 1.0, 2.0)
 
 
 def prices_alone(space: MobileNetV3Space, sharpness: float) -> Policy:
@@ -41,6 +44,16 @@ def prices_alone(space: MobileNetV3Space, sharpness: float) -> Policy:
     worth = np.zeros((decisions, CHOICE), np.float32)
     worth[:, 0] = sharpness
     return Policy.from_arrays({**arrays, "worth_bias": worth})
+
+
+def cautious(steer: Half, doubt: float) -> SimpleNamespace:
+    """A ranking in which architectures lose that the members of the ensemble disagree on."""
+
+    def predict(codes: np.ndarray) -> SimpleNamespace:
+        judged = steer.fit.judge(steer.space, codes, np.zeros(len(codes)))
+        return SimpleNamespace(mean=judged.predicted - doubt * judged.spread)
+
+    return SimpleNamespace(predict=predict)
 
 
 def without_mask(policy: Policy, space: MobileNetV3Space, case: tuple, count: int) -> np.ndarray:
@@ -94,17 +107,19 @@ def main() -> None:
         cases.append((table, Paths.of(space, [table], steer.additive), one_limit(table, steer)))
     known = [judge.predict(_lookup(space, steer, case)).mean.mean() for case in cases]
     print(f"judge's top-1 less lookup's, mean of {options.devices} devices (worst device)")
-    print(f"{'':28}" + "".join(f"{f'{count} candidates':>20}" for count in COUNTS))
+    print(f"{'':32}" + "".join(f"{f'{count} candidates':>20}" for count in COUNTS))
     for name, policy in policies.items():
         codes = [decode(space, [t], paths, Stepper(policy), limits, gumbel(0, max(COUNTS), space)) for t, paths, limits in cases]
-        cells = []
-        for count in COUNTS:
-            gaps = [
-                judge.predict(c[np.arange(len(c)), choose(steer, c[:, :count])[:, 0]]).mean.mean() - k
-                for c, k in zip(codes, known, strict=True)
-            ]
-            cells.append(f"{np.mean(gaps):+.4f} ({np.min(gaps):+.4f})")
-        print(f"{name:28}" + "".join(f"{cell:>20}" for cell in cells), flush=True)
+        rankings = {name: steer} | ({f"{name}, mean less {d:g} spread": cautious(steer, d) for d in DOUBTS} if name == "whole" else {})
+        for title, ranking in rankings.items():
+            cells = []
+            for count in COUNTS:
+                gaps = [
+                    judge.predict(c[np.arange(len(c)), choose(ranking, c[:, :count])[:, 0]]).mean.mean() - k
+                    for c, k in zip(codes, known, strict=True)
+                ]
+                cells.append(f"{np.mean(gaps):+.4f} ({np.min(gaps):+.4f})")
+            print(f"{title:32}" + "".join(f"{cell:>20}" for cell in cells), flush=True)
     broken = []
     for case in cases:
         codes = without_mask(policies["whole"], space, case, 64)

@@ -56,8 +56,8 @@ def deploy(
         device: Id or alias of a device, or the file of a description (``.toml``).
         budget: Such as ``"80ms"`` or a `Budget`; several hold together.
         bundle: Name or folder of a bundle, or a bundle.
-        strategy: How architectures are found: ``nag`` (the generator), ``lookup``, ``nsga2``, ``evolution``,
-            ``random``, or that of a plugin.
+        strategy: How architectures are found: ``nag`` (the generator), ``lookup``, ``polished``, ``nsga2``,
+            ``evolution``, ``random``, or that of a plugin.
         output: Folder for model and manifest; an earlier deployment there is replaced when this one succeeds.
         images: Folder of images to recalibrate batch normalisation on; the bundle's own where None.
         timing_only: Goes on without images; the result says that its accuracy is worthless.
@@ -92,6 +92,7 @@ def deploy(
     name = "-".join(map(str, (bench.bundle.name, bench.device.id, *wanted)))
     folder = Path(output) if output is not None else Path("deployments") / name
     deployer = Deployer(bench, None if images is None else Path(images), timing_only, resolution, seed, host().strategies.get(strategy))
+    bench.bundle.require_predictor()
     deployer.check()
     check_replaceable(folder, MANIFEST)
     if data is not None:
@@ -148,7 +149,8 @@ def generate(
         One result for every set of budgets and device.
 
     Raises:
-        InfeasibleError: A budget is below the cheapest architecture, or nothing is so accurate.
+        InfeasibleError: A budget is below the cheapest architecture, or nothing is so accurate; its `results`
+            answer the other budgets.
         DeviceUnavailableError: Nothing is known of a device's latencies.
     """
     given = [budgets] if isinstance(budgets, (str, Budget)) else budgets

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.architecture import Architecture
-from nagsdk.errors import DamagedBundleError, ImagesMissingError, UnknownNameError, WeightsMissingError
+from nagsdk.errors import BundleError, DamagedBundleError, ImagesMissingError, UnknownNameError, WeightsMissingError
 from nagsdk.files import sha256
 from nagsdk.preprocessing import Preprocessing, cut_tiles, read_folder
 from nagsdk.resources import data_folder, shipped
@@ -83,11 +83,33 @@ class Bundle:
             return None
         return tuple(self._checked("labels.txt").read_text("utf-8").splitlines())
 
+    @property
+    def has_predictor(self) -> bool:
+        """Whether anything is known of the accuracy of the bundle's architectures."""
+        return "predictor.json" in self.description.files
+
+    def require_predictor(self) -> None:
+        """Refuses a bundle without accuracy predictor.
+
+        Raises:
+            BundleError: With what can be done without.
+        """
+        if not self.has_predictor:
+            raise BundleError(
+                f"Nothing is known of the accuracy of the architectures of {self.name}: none was measured.",
+                "'nagsdk predict', 'profile', 'calibrate' and 'export' work without; generate with another bundle.",
+            )
+
     @cached_property
     def predictor(self) -> AccuracyPredictor:
-        """The accuracy predictor."""
+        """The accuracy predictor.
+
+        Raises:
+            BundleError: See `require_predictor`.
+        """
         from nagsdk.predictor.model import AccuracyPredictor
 
+        self.require_predictor()
         for name in ("predictor.safetensors", "predictor.json"):
             self._checked(name)
         return AccuracyPredictor.load(self.folder, self.space)

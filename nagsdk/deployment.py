@@ -25,7 +25,7 @@ from nagsdk.generator.searches import Nag
 from nagsdk.generator.strategy import Strategy
 from nagsdk.graph.parity import check, probe_image
 from nagsdk.manifest import HELD, MISSED, Measured, Result
-from nagsdk.workbench import Workbench
+from nagsdk.workbench import UNLIMITED, Workbench
 
 if TYPE_CHECKING:
     from nagsdk.own_images import Tuner
@@ -219,6 +219,7 @@ class Deployer:
         tables = [bench.table_for(b, model, self.resolution) for b in budgets]
         limits = np.array([bench.feasible_limit(b, model, t) for b, t in zip(budgets, tables, strict=True)])
         _ = bench.question(tables, limits, self.seed).reserves  # refuses limits that hold one by one but not together
+        notes = (UNLIMITED,) if bench.unlimited(tables, limits[None])[0] else ()
         if model is not None and timed.any() and bench.presence.available:
             limits = self._aim(limits, timed, bench.slowdown(folder), tables)
         best: Round | None = None
@@ -226,7 +227,7 @@ class Deployer:
             proposal = self._propose(budgets, model, limits, best)
             if proposal is None:
                 break
-            result, architecture = proposal
+            result, architecture = replace(proposal[0], warnings=(*proposal[0].warnings, *notes)), proposal[1]
             bench.listener(Notice(f"Round {number + 1}: {architecture}"))
             built = self.build(architecture, folder / str(number))
             self.tried.add(architecture)

@@ -22,7 +22,7 @@ def describe(
     """Predicts accuracy and cost.
 
     Args:
-        bundle: Space and accuracy predictor.
+        bundle: Space and accuracy predictor; top-1 stays None without one.
         architectures: Points of its space.
         device: Id of the device that `model` speaks of.
         model: Cost model; latencies stay None without one.
@@ -30,7 +30,7 @@ def describe(
     """
     space = bundle.space
     codes = space.encode(architectures)
-    top1 = bundle.predictor.predict(codes)
+    top1 = bundle.predictor.predict(codes) if bundle.has_predictor else None
     macs = exact_table(space, lambda layer: layer.macs).cost(codes)
     parameters = exact_table(space, lambda layer: layer.parameters).cost(codes)
     latency: list[float] | list[None] = [None] * len(codes)
@@ -48,6 +48,9 @@ def describe(
         asked = [next(((b.confidence, b.percentile) for b in all_ if b.metric == LATENCY), (DEFAULT_CONFIDENCE, 50.0)) for all_ in answered]
         bounds = {way: model.upper(codes, *way).tolist() for way in set(asked)}
         upper = [bounds[way][i] for i, way in enumerate(asked)]
+    accuracy: list[tuple[float | None, float | None, float | None, bool | None]] = [(None, None, None, None)] * len(codes)
+    if top1 is not None:
+        accuracy = list(zip(top1.mean.tolist(), top1.low.tolist(), top1.high.tolist(), top1.extrapolated.tolist(), strict=True))
     return [
         Result(
             architecture=a.text,
@@ -57,10 +60,8 @@ def describe(
             bundle=bundle.name,
             device=device,
             budgets=tuple(answered[i]),
-            predicted=Predicted(
-                float(top1.mean[i]), float(top1.low[i]), float(top1.high[i]), bool(top1.extrapolated[i]), latency[i], upper[i]
-            ),
-            warnings=(*notes, *(bundle.predictor.warnings if top1.extrapolated[i] else ())),
+            predicted=Predicted(*accuracy[i], latency[i], upper[i]),
+            warnings=(*notes, *(bundle.predictor.warnings if accuracy[i][3] else ())),
         )
         for i, a in enumerate(architectures)
     ]

@@ -26,7 +26,11 @@ Every error carries what to do next; the command line prints both and exits with
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nagsdk.manifest import Result
 
 
 class NagsdkError(Exception):
@@ -89,9 +93,19 @@ class OutputError(UsageError):
 
 
 class InfeasibleError(NagsdkError):
-    """No architecture of the space holds the budget on this device."""
+    """No architecture of the space holds the budget on this device.
+
+    Args:
+        message: What went wrong.
+        next_step: What the user can do about it.
+        results: Answers to those of the budgets asked with it that some architecture holds.
+    """
 
     exit_code = 3
+
+    def __init__(self, message: str, next_step: str, results: Sequence[Result] = ()) -> None:
+        super().__init__(message, next_step)
+        self.results = tuple(results)
 
 
 class DeviceError(NagsdkError):

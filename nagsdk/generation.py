@@ -17,10 +17,9 @@ from nagsdk.generator.completions import Completions
 from nagsdk.generator.strategy import Strategy
 from nagsdk.manifest import Result
 from nagsdk.space.base import Codes
-from nagsdk.workbench import Workbench
+from nagsdk.workbench import UNLIMITED, Workbench
 
 _STEPS = 64
-_FREE = "The budget limits nothing: even the dearest architecture of the bundle holds it."
 
 
 class Generation:
@@ -52,17 +51,39 @@ class Generation:
             One result for every set and device, those of a set together.
 
         Raises:
-            InfeasibleError: No architecture holds a set.
+            InfeasibleError: No architecture holds a set; `results` answer the others.
         """
+        try:
+            return self._best(asked)
+        except InfeasibleError:
+            if len(asked) == 1:
+                raise
+        failed = self._unanswerable(asked)
+        others = [together for number, together in enumerate(asked) if number not in failed]
+        results = self._best(others) if others else []
+        first, named = next(iter(failed.values())), ", ".join(" and ".join(map(str, asked[number])) for number in failed)
+        text = f"{len(failed)} of {len(asked)} budgets have no answer: {named}. {first.message}"
+        raise InfeasibleError(text, first.next_step, results) from first
+
+    def _best(self, asked: Sequence[Sequence[Budget]]) -> list[Result]:
         if len(asked) > 1 and any(b.metric not in METRICS for b in asked[0]):
             # A limit on a maximum forbids choices: each has a table of its own.
-            return [result for one in asked for result in self.best([one])]
+            return [result for one in asked for result in self._best([one])]
         tables, limits = self._costs(asked)
         codes = self.strategy.propose(self.bench.question(tables, limits, self.seed))
         picked = codes[np.arange(len(codes)), choose(self.bench.bundle.predictor, codes)[:, 0]]
-        most = [Completions.of(self.bench.bundle.space, table).most for table in tables]
         open_ = any(b.metric not in METRICS for together in asked for b in together)
-        return self._told(picked, asked, np.all(limits >= most, axis=1) & (not open_))
+        return self._told(picked, asked, self.bench.unlimited(tables, limits) & (not open_))
+
+    def _unanswerable(self, asked: Sequence[Sequence[Budget]]) -> dict[int, InfeasibleError]:
+        """The sets that no architecture holds, by number, and why."""
+        failed = {}
+        for number, together in enumerate(asked):
+            try:
+                _ = self.bench.question(*self._costs([together]), self.seed).reserves
+            except InfeasibleError as error:
+                failed[number] = error
+        return failed
 
     def cheapest(self, top1: float, budgets: Sequence[Budget]) -> list[Result]:
         """The architecture of least latency that is predicted to be so accurate.
@@ -142,6 +163,6 @@ class Generation:
         ]
         results = [result for results in zip(*told, strict=True) for result in results]
         return [
-            replace(r, warnings=(*r.warnings, _FREE)) if limited_by_nothing else r
+            replace(r, warnings=(*r.warnings, UNLIMITED)) if limited_by_nothing else r
             for r, limited_by_nothing in zip(results, np.repeat(free, len(self.benches)), strict=True)
         ]

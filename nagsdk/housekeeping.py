@@ -95,7 +95,8 @@ def show_bundle(name: str | Path) -> dict[str, Any]:
     bundle = load_bundle(name)
     shown = bundle.description.model_dump(exclude={"files"})
     files = {file: record.model_dump() for file, record in bundle.description.files.items()}
-    return {**shown, "folder": str(bundle.folder), "weights": bundle.has_weights, "files": files, "predictor": dict(bundle.predictor.card)}
+    card = dict(bundle.predictor.card) if bundle.has_predictor else None
+    return {**shown, "folder": str(bundle.folder), "weights": bundle.has_weights, "files": files, "predictor": card}
 
 
 def pull_bundle(name: str | Path, source: str | Path | None = None, on_event: Listener = ignore) -> dict[str, str]:

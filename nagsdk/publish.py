@@ -154,7 +154,11 @@ def _provenance(bench: Workbench) -> dict[str, Any]:
             "python": platform.python_version(),
             **{name: version(name) for name in ("torch", "numpy", "onnx", "safetensors")},
         },
-        "hashes": {"space": bundle.space.fingerprint, "weights": bundle.weights_sha256, "predictor": bundle.predictor.hash},
+        "hashes": {
+            "space": bundle.space.fingerprint,
+            "weights": bundle.weights_sha256,
+            "predictor": bundle.predictor.hash if bundle.has_predictor else None,
+        },
         "bundle_version": bundle.description.version,
         "device_properties": dict(bench.presence.properties),
         "device_fingerprint": bench.presence.fingerprint,

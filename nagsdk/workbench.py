@@ -25,7 +25,7 @@ from nagsdk.cost.model import CostModel
 from nagsdk.cost.prior import Prior, flat_prior, read_prior
 from nagsdk.cost.references import dearest_architecture, reference_architecture
 from nagsdk.cost.simulated import simulated_prior
-from nagsdk.cost.table import AdditiveTable, exact_table
+from nagsdk.cost.table import AdditiveTable, Floats, exact_table
 from nagsdk.device.backend import Backend, Presence
 from nagsdk.device.description import Device, Overrides, read_device
 from nagsdk.device.key import MeasurementKey
@@ -52,6 +52,7 @@ _FRONTIER_SAMPLES, _FRONTIER_COSTS = 4000, 24
 PROTOCOL = Protocol()
 # A look at the device before anything is generated.
 GLANCE = Protocol(rounds=8, width=1.0, most_rounds=8, spread_s=1.0, patience_s=1.0)
+UNLIMITED = "The budget limits nothing: even the dearest architecture of the bundle holds it."
 
 
 class Workbench:
@@ -188,7 +189,7 @@ class Workbench:
                 store=self.store,
                 seed=seed,
                 allowed=self.supported,
-                near=self._near_frontier(seed),
+                near=self._near_frontier(seed) if self.bundle.has_predictor else None,
                 protocol=self._calibration,
                 listener=self.listener,
             )
@@ -423,6 +424,12 @@ class Workbench:
             f"No architecture of {self.bundle.name} holds {budget} on {self.device.id}: the cheapest needs {least}.",
             f"Ask for {least} or more, or use another bundle.",
         )
+
+    def unlimited(self, tables: Sequence[AdditiveTable], limits: Floats) -> NDArray[np.bool_]:
+        """Where every architecture holds all limits, shape (n,); limits of shape (n, tables)."""
+        most = [Completions.of(self.bundle.space, table).most for table in tables]
+        held: NDArray[np.bool_] = np.all(limits >= most, axis=1)
+        return held
 
 
 def _described(device: str) -> Device:

@@ -5,11 +5,14 @@ import numpy as np
 import pytest
 import torch
 
+import nagsdk
 from nagsdk import load_bundle
 from nagsdk.bundle import bundle_names, read_weights_record, user_folder
-from nagsdk.errors import DamagedBundleError, ImagesMissingError, UnknownNameError, WeightsMissingError
+from nagsdk.errors import BundleError, DamagedBundleError, ImagesMissingError, UnknownNameError, WeightsMissingError
 from nagsdk.fetch import pull
+from nagsdk.housekeeping import show_bundle
 from nagsdk.resources import shipped
+from nagsdk.space.mobilenet_v3 import ofa_mobilenet_v3
 
 
 @pytest.fixture
@@ -24,10 +27,28 @@ def test_shipped_bundles_are_whole(name):
     for file in bundle.description.files:
         assert bundle._checked(file).is_file()
     assert {p.name for p in bundle.folder.iterdir()} == {*bundle.description.files, "bundle.json"}
+    if not bundle.has_predictor:
+        return
     codes = bundle.space.sample(50, np.random.default_rng(0))
     found = bundle.predictor.predict(codes)
     assert (found.low <= found.mean).all() and (found.mean <= found.high).all()
     assert np.corrcoef(bundle.predictor.additive.score(codes), found.mean)[0, 1] > 0.8
+
+
+def test_the_wide_space_claims_no_accuracy():
+    """Nothing was measured for it: cost is told, top-1 is not, and nothing is generated."""
+    bundle = load_bundle("imagenet-w1.2")
+    assert bundle.space == ofa_mobilenet_v3(1.2) and not bundle.has_predictor
+    code = bundle.space.sample(1, np.random.default_rng(0))
+    (architecture,) = bundle.space.decode(code)
+    (result,) = nagsdk.predict(architectures=[architecture], bundle="imagenet-w1.2", device="note10")
+    (narrow,) = nagsdk.predict(architectures=[load_bundle("imagenet").space.decode(code)[0]], bundle="imagenet", device="note10")
+    assert result.predicted.top1 is None and result.predicted.extrapolated is None and narrow.predicted.top1 > 70
+    assert result.macs > 1.2 * narrow.macs and result.predicted.latency_ms > narrow.predicted.latency_ms > 0
+    for ask in (lambda: nagsdk.generate(device="note10", budgets="60ms", bundle="imagenet-w1.2"), lambda: bundle.predictor):
+        with pytest.raises(BundleError, match="Nothing is known of the accuracy"):
+            ask()
+    assert show_bundle("imagenet-w1.2")["predictor"] is None
 
 
 def test_glyphs_brings_everything():

@@ -431,6 +431,24 @@ def test_a_budget_that_limits_nothing_says_so(simulate):
     assert not less.warnings and less.predicted.top1 < result.predicted.top1
 
 
+def test_a_deployment_whose_budget_limits_nothing_says_so(simulate, tmp_path):
+    simulate()
+    free, tight = (nagsdk.deploy(device="board", budget=budget, output=tmp_path / budget) for budget in ("1s", "1.5ms"))
+    assert [any("limits nothing" in warning for warning in d.result.warnings) for d in (free, tight)] == [True, False]
+
+
+def test_budgets_that_can_be_answered_are_answered(simulate):
+    simulate()
+    asked = ["1.5ms", "0.001ms", "2ms", ["1.2ms"]]
+    with pytest.raises(InfeasibleError, match="1 of 4 budgets have no answer: 0.001ms") as caught:
+        nagsdk.generate(device="board", budgets=asked)
+    assert [str(r.budget) for r in caught.value.results] == ["1.5ms", "2ms", "1.2ms"]
+    assert caught.value.results == tuple(nagsdk.generate(device="board", budgets=["1.5ms", "2ms", "1.2ms"]))
+    with pytest.raises(InfeasibleError) as caught:
+        nagsdk.generate(device="board", budgets=[["1.5ms", "3MMACs"], ["1.5ms", "1kMACs"]])
+    assert len(caught.value.results) == 1
+
+
 def test_the_frontier_as_data_and_as_a_picture(simulate, tmp_path):
     simulate()
     path = tmp_path / "frontier.svg"
@@ -439,6 +457,9 @@ def test_the_frontier_as_data_and_as_a_picture(simulate, tmp_path):
     assert all(r["cost"] <= r["limit"] for r in rows)
     assert rows[0]["predicted_top1"] < rows[5]["predicted_top1"]
     assert path.read_text().startswith("<?xml") and "nag" in path.read_text()
+    timed = tmp_path / "timed.svg"
+    nagsdk.frontier(device="board", points=3, plot=timed)
+    assert "predicted by its calibration" in timed.read_text() and "calibration" not in path.read_text()
     with pytest.raises(UsageError, match="kind of picture"):
         nagsdk.frontier(device="board", points=3, plot=tmp_path / "frontier.txt")
     with pytest.raises(UsageError, match="is not a metric"):

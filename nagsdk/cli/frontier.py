@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 import click
 
 from nagsdk.cli import output as o
+
+_UNITS = {"latency": ("ms", 1.0), "size": ("MB", 1e6), "macs": ("MMACs", 1e6)}
 
 
 @click.command(
@@ -63,5 +66,12 @@ def command(
     if as_json:
         o.print_json(rows)
     else:
-        head = ("strategy", metric, "top-1", "architecture")
-        o.print_table(head, [(r["strategy"], f"{r['cost']:.5g}", f"{r['predicted_top1']:.2f}", r["architecture"]) for r in rows])
+        unit, per = _UNITS[metric]
+        # Neighbouring budgets often have one answer; it stands once, with their number.
+        runs = [list(run) for _, run in groupby(rows, key=lambda row: (row["strategy"], row["architecture"]))]
+        shown = [
+            (r[0]["strategy"], f"{len(r)}", f"{r[0]['cost'] / per:.5g}", f"{r[0]['predicted_top1']:.2f}", r[0]["architecture"])
+            for r in runs
+        ]
+        o.print_table(("strategy", "budgets", f"{metric} in {unit}", "top-1 in %", "architecture"), shown)
+        click.echo(f"\n{points} budgets for each strategy; {len(rows) - len(runs)} rows with the answer of the budget before are left out.")

@@ -60,29 +60,37 @@ def command(
     if (bool(budget) + (budgets is not None) != 1) if min_top1 is None else budgets is not None:
         raise click.UsageError("Give either --budget or --budgets, or --min-top1 with or without --budget.")
     from nagsdk import api
+    from nagsdk.errors import InfeasibleError
     from nagsdk.plugin import read_budget
 
     together = [read_budget(text, confidence) for text in budget]
     wanted = [[read_budget(text, confidence)] for text in budgets.split(",")] if budgets is not None else [together] if together else []
+    results, failed = [], None
     with o.listening() as listener:
-        results = [
-            result
-            for devices in ([[name] for name in device] if per_device else [list(device)])
-            for result in api.generate(
-                device=devices,
-                budgets=wanted,
-                min_top1=min_top1,
-                bundle=bundle,
-                strategy=strategy,
-                resolution=resolution,
-                seed=seed,
-                on_event=listener,
-                **settings,
-            )
-        ]
+        for devices in [[name] for name in device] if per_device else [list(device)]:
+            try:
+                results += api.generate(
+                    device=devices,
+                    budgets=wanted,
+                    min_top1=min_top1,
+                    bundle=bundle,
+                    strategy=strategy,
+                    resolution=resolution,
+                    seed=seed,
+                    on_event=listener,
+                    **settings,
+                )
+            except InfeasibleError as error:
+                results += error.results
+                failed = failed or error
+    # What can be answered is, before the error is told.
+    if failed is not None and not results:
+        raise failed
     if as_json:
         listed = budgets is not None or len(device) > 1
         o.print_json([r.to_dict() for r in results] if listed else results[0].to_dict())
     else:
         for result in results:
             o.print_result(result)
+    if failed is not None:
+        raise failed

@@ -79,7 +79,7 @@ strategy_option = click.option(
     default="nag",
     show_default=True,
     shell_complete=completing("strategies"),
-    help="How architectures are found: nag, lookup, nsga2, evolution, random, or a plugin's.",
+    help="How architectures are found: nag, lookup, polished, nsga2, evolution, random, or a plugin's.",
 )
 bundle_option = click.option(
     "--bundle",

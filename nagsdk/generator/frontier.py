@@ -161,9 +161,9 @@ def _at_resolution(r: int, table: AdditiveTable, costs: Floats, score: Score, fo
             options.append(_sum([_single(costs.shape[1], decision, choice, costs[r, decision, choice], score), *active]))
         return Frontier.merged(options) if options else _empty(costs.shape[1])
 
-    parts = [subtree(0, [r]), *(subtree(root, range(costs.shape[2])) for root in forest.roots)]
     if not np.isfinite(table.base[r]):
         return _empty(costs.shape[1])
+    parts = [subtree(0, [r]), *(subtree(root, range(costs.shape[2])) for root in forest.roots)]
     codes = _sum(parts).codes
     # The sums above were added in another order; one source of numbers makes lookup and limits agree.
     cost, value = table.cost(codes), score_of(score, codes)
@@ -196,8 +196,12 @@ def _sum(parts: Sequence[Frontier]) -> Frontier:
 
 
 def _undominated(cost: Floats, score: Floats) -> NDArray[np.intp]:
-    order = np.lexsort((-score, cost))
-    best = np.maximum.accumulate(score[order])
+    order = np.argsort(cost, kind="stable")
+    ascending = score[order]
     keep = np.ones(len(order), dtype=bool)
-    keep[1:] = score[order][1:] > best[:-1]
-    return order[keep]
+    keep[1:] = ascending[1:] > np.maximum.accumulate(ascending)[:-1]
+    kept = order[keep]
+    # Of equal costs, which one sort leaves in any order, the last that was kept scores most.
+    last = np.ones(len(kept), dtype=bool)
+    last[:-1] = cost[kept[1:]] > cost[kept[:-1]]
+    return kept[last]

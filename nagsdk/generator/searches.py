@@ -1,8 +1,8 @@
-"""The strategies that come with nagsdk: the generator, the exact frontier, and three searches on the predictor."""
+"""The strategies that come with nagsdk: the generator, the exact frontier, and four searches on the predictor."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from nagsdk.cost.table import Floats
 from nagsdk.errors import UsageError
 from nagsdk.events import stage
+from nagsdk.generator.choose import choose
 from nagsdk.generator.frontier import Frontier, frontier, mixed
 from nagsdk.generator.paths import mixes
 from nagsdk.generator.strategy import Question, Strategy
@@ -55,6 +56,43 @@ class Lookup(Strategy):
         known = [frontier(space, mixed(tables, mix / question.paths.scale), score) for mix in mixes(len(tables))]
         whole = Frontier(*(np.concatenate([getattr(part, name) for part in known]) for name in ("codes", "cost", "score")))
         return best_within(question, whole.codes, whole.score)
+
+
+@dataclass(frozen=True)
+class Polished(Strategy):
+    """Another strategy's best answers, improved by local search on the predictor; it believes what it finds.
+
+    Attributes:
+        start: Where the search starts.
+        rounds: Steps of the search; the best of many neighbours is the next start.
+        neighbours: Random changes that are tried of every answer.
+        changes: Decisions that are redrawn, on average.
+    """
+
+    start: Strategy = field(default_factory=Lookup)
+    rounds: int = 40
+    neighbours: int = 100
+    changes: float = 2.0
+    id: ClassVar[str] = "polished"
+    title: ClassVar[str] = "lookup's answers, improved by local search on the accuracy predictor"
+
+    def propose(self, question: Question) -> Codes:
+        """One candidate for every budget."""
+        space, rng, codes = question.space, np.random.default_rng(question.seed), self.start.propose(question)
+        every = np.arange(len(codes))
+        best = codes[every, choose(question.predictor, codes)[:, 0]]
+        top1 = _top1(question, best)
+        with stage(question.listener, "Polishing", self.rounds) as advance:
+            for number in range(self.rounds):
+                same = np.repeat(best[:, None], self.neighbours, axis=1)
+                changed = space.mutate(same.reshape(-1, same.shape[2]), rng, self.changes / same.shape[2]).reshape(same.shape)
+                tried = _kept(question, changed, same)
+                found = _top1(question, tried.reshape(-1, tried.shape[2])).reshape(tried.shape[:2])
+                better = found.max(1) > top1
+                best[better] = tried[every, found.argmax(1)][better]
+                top1 = np.maximum(top1, found.max(1))
+                advance(number + 1, f"round {number + 1}")
+        return best[:, None]
 
 
 @dataclass(frozen=True)
@@ -168,7 +206,7 @@ class Evolution(Strategy):
         return alive[:, :survivors]
 
 
-STRATEGIES: tuple[Strategy, ...] = (Nag(), Lookup(), Nsga2(), Evolution(), Random())
+STRATEGIES: tuple[Strategy, ...] = (Nag(), Lookup(), Polished(), Nsga2(), Evolution(), Random())
 
 
 def best_within(question: Question, codes: Codes, value: Floats) -> Codes:

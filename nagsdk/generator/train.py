@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nagsdk.cost.table import Floats
+from nagsdk.errors import InfeasibleError
 from nagsdk.events import Listener, ignore, stage
 from nagsdk.generator.decode import Trace, decode, gumbel, trace
 from nagsdk.generator.frontier import frontier, score_of
@@ -49,8 +50,8 @@ class Recipe:
     """
 
     problems: int = 1500
-    steps: int = 4000
-    batch: int = 128
+    steps: int = 2000
+    batch: int = 256
     rate: float = 6e-3
     hidden: int = 48
     gradient_steps: int = 500
@@ -170,7 +171,12 @@ def improve(network: Network, space: SearchSpace, predictor: Teacher, recipe: Re
             rng = np.random.default_rng((seed, 1, step))
             drawn = problem(space, predictor.additive, devices, budgets, rng)
             noise = rng.gumbel(size=(samples, len(space.sizes), int(space.sizes.max()))).astype(np.float32)
-            codes = decode(space, drawn.tables, drawn.paths, Stepper(network.policy()), drawn.limits, noise).reshape(-1, len(space.sizes))
+            try:
+                codes = decode(space, drawn.tables, drawn.paths, Stepper(network.policy()), drawn.limits, noise).reshape(
+                    -1, len(space.sizes)
+                )
+            except InfeasibleError:
+                continue  # limits so tight that no mix of the costs was found that holds them all: there is nothing to choose
             top1 = np.asarray(predictor.predict(codes).mean).reshape(budgets, samples)
             rank = (top1[:, :, None] > top1[:, None]).mean(2) - (top1[:, :, None] < top1[:, None]).mean(2)
             followed = trace(space, drawn.paths, codes, np.repeat(drawn.limits, samples, axis=0))

@@ -22,6 +22,7 @@ from nagsdk.workbench import Workbench
 
 _UNITS = {LATENCY: ("latency in ms", 1.0), MACS: ("10⁶ multiply-accumulates", 1e6)}
 _OTHER = ("file size in MB", 1e6)
+_SOURCES = {"calibration": "predicted by its calibration", "prior": "from a shipped prior: the device was not calibrated"}
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Curve:
         codes: Picks of every strategy, by its id, int8, shape (n, decisions).
         cost: Their costs, shape (n,).
         top1: Their predicted top-1 in per cent, shape (n,).
+        source: What latencies come from, ``prior`` or ``calibration``; None for other metrics.
     """
 
     space: MobileNetV3Space
@@ -43,6 +45,7 @@ class Curve:
     codes: Mapping[str, Codes]
     cost: Mapping[str, Floats]
     top1: Mapping[str, Floats]
+    source: str | None = None
 
     def to_rows(self) -> list[dict[str, Any]]:
         """JSON-ready: one row for every strategy and budget."""
@@ -64,7 +67,8 @@ def curve(
         InfeasibleError: The backend supports no architecture.
         DeviceUnavailableError: Nothing is known of the device's latencies.
     """
-    table = bench.table(metric, bench.require_cost_model() if metric == LATENCY else None, resolution)
+    model = bench.require_cost_model() if metric == LATENCY else None
+    table = bench.table(metric, model, resolution)
     bounds, predictor = Completions.of(bench.bundle.space, table), bench.bundle.predictor
     if not np.isfinite(bounds.least):
         raise InfeasibleError(f"{bench.device.id} runs no architecture of {bench.bundle.name}.", "Use another bundle or device.")
@@ -74,7 +78,8 @@ def curve(
         codes = strategy.propose(bench.question([table], limits, seed))
         picks[strategy.id] = codes[np.arange(points), choose(predictor, codes)[:, 0]]
     top1 = {name: np.asarray(predictor.predict(codes).mean) for name, codes in picks.items()}
-    return Curve(bench.bundle.space, metric, limits, picks, {name: table.cost(codes) for name, codes in picks.items()}, top1)
+    cost = {name: table.cost(codes) for name, codes in picks.items()}
+    return Curve(bench.bundle.space, metric, limits, picks, cost, top1, None if model is None else model.source)
 
 
 def draw(found: Curve, title: str, path: Path) -> None:
@@ -95,7 +100,7 @@ def draw(found: Curve, title: str, path: Path) -> None:
     settings = [found.space.settings(a) for a in found.space.decode(found.codes[first])]
     figure = Figure(figsize=(11, 11), layout="constrained")
     panels = figure.subplot_mosaic([["frontier", "frontier"], ["resolution", "depth"], ["kernel", "expansion"]], height_ratios=(2, 1, 1))
-    figure.suptitle(title)
+    figure.suptitle(title if found.source is None else f"{title}; latencies {_SOURCES.get(found.source, found.source)}")
     for name in found.codes:
         order = np.argsort(found.cost[name], kind="stable")
         panels["frontier"].plot(found.cost[name][order] / unit, found.top1[name][order], marker=".", linewidth=1, label=name)

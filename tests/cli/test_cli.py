@@ -89,6 +89,25 @@ def test_limits_together_and_devices_apart():
     assert len(apart) == 2 and apart[0]["macs"] == apart[1]["macs"]
 
 
+def test_one_budget_without_an_answer_does_not_cost_the_others():
+    done = run("generate", "--device", "cpu", "--budgets", "1kMACs,2MMACs,3MMACs", "--json")
+    assert done.returncode == 3
+    assert [result["budget"]["limit"] for result in json.loads(done.stdout)] == [2e6, 3e6]
+    assert "1 of 3 budgets have no answer" in done.stderr and "the cheapest needs" in done.stderr
+    none = run("generate", "--device", "cpu", "--budgets", "1kMACs,2kMACs", "--json")
+    assert none.returncode == 3 and none.stdout == "" and "2 of 2 budgets" in none.stderr
+
+
+def test_a_frontier_says_neighbouring_answers_once():
+    done = run("frontier", "--device", "cpu", "--metric", "macs", "--strategy", "lookup", "--points", "60")
+    head, *rows, empty, note = done.stdout.splitlines()
+    assert head.split()[:5] == ["strategy", "budgets", "macs", "in", "MMACs"] and not empty
+    budgets = [int(row.split()[1]) for row in rows]
+    assert sum(budgets) == 60 and max(budgets) > 1
+    assert len({row.split()[-1] for row in rows}) == len(rows)
+    assert f"{60 - len(rows)} rows" in note
+
+
 def test_a_device_may_be_the_file_of_a_description(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('id = "mine"\ntitle = "Mine"\nbackend = "onnxruntime"\nprior = "cpu-prior.json"\n')

@@ -6,13 +6,13 @@ import pytest
 from nagsdk.generator.completions import Completions
 from nagsdk.generator.frontier import frontier, mixed, score_of
 from nagsdk.generator.nag import Generator
-from nagsdk.generator.searches import STRATEGIES, Evolution, Lookup, Nag, Nsga2, Random
+from nagsdk.generator.searches import STRATEGIES, Evolution, Lookup, Nag, Nsga2, Polished, Random
 from nagsdk.generator.strategy import Question
 from nagsdk.generator.train import Recipe
 from tests.generator.spaces import random_tables, staged_space
 from tests.generator.test_train import Teacher
 
-SHORT = {"evolution": Evolution(20, 20), "nsga2": Nsga2(1000, 50), "random": Random(1000)}
+SHORT = {"evolution": Evolution(20, 20), "nsga2": Nsga2(1000, 50), "random": Random(1000), "polished": Polished(Random(1000), 10, 20)}
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +60,7 @@ def test_lookup_is_exact_and_the_searches_come_near_it(world):
     assert all((known - values).mean() >= 0 for values in found.values())
     assert (known - found["nsga2"]).mean() < (known - found["random"]).mean()
     assert (known - found["evolution"]).mean() < (known - found["random"]).mean()
+    assert (found["polished"] >= found["random"]).all() and (known - found["polished"]).mean() < 0.5 * (known - found["random"]).mean()
 
 
 def test_lookup_under_two_limits_beats_either_frontier_alone(world):
