@@ -6,6 +6,8 @@ import contextlib
 import io
 from pathlib import Path
 
+import numpy as np
+
 from nagsdk.errors import DeviceUnavailableError
 from nagsdk.graph.tflite import packed
 from nagsdk.graph.tflite_schema import schema
@@ -44,5 +46,10 @@ def quantize(path: Path, precision: str) -> None:
                 algorithm_key="float_casting",
             )
         content = bytes(work.quantize().quantized_model)
-    # It gives weights no aligned places.
-    path.write_bytes(packed(schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))))
+    # It gives small weights no aligned places, and puts large ones behind the file's own end.
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    for buffer in model.buffers:
+        if buffer.offset > 1:
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    path.write_bytes(packed(model))

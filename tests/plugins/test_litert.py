@@ -82,6 +82,26 @@ def test_smaller_numbers_make_smaller_files_that_keep_everything_else(tmp_path, 
     assert capfd.readouterr().out == ""
 
 
+@needs_runtime
+@needs_quantizer
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_files_with_large_constants_are_whole(tmp_path, precision):
+    # Constants beyond a kilobyte are what the quantizer puts behind the file's own end.
+    bundle, backend = nagsdk.load_bundle("glyphs"), LiteRtBackend()
+    device = dataclasses.replace(CPU, precision=precision)
+    architecture = bundle.architecture("mbv3:r44:d=3,2,2,1:ks=5,5,5,5,5,3,3,3:e=6,6,6,4,4,6,6,4")
+    graph = trace(random_subnet(bundle.space, architecture), 44)
+    images = np.random.default_rng(0).normal(size=(2, 3, 44, 44)).astype(np.float32)
+    logits = {}
+    for name, wanted in (("whole", CPU), ("small", device)):
+        backend.export(graph, tmp_path / f"{name}.tflite", wanted)
+        with backend.open(wanted) as session:
+            logits[name] = session.infer(session.load(tmp_path / f"{name}.tflite"), images)
+    assert (tmp_path / "small.tflite").stat().st_size > 100_000
+    error = np.linalg.norm(logits["small"] - logits["whole"]) / np.linalg.norm(logits["whole"])
+    assert 0 < error < backend.tolerance(device)
+
+
 def test_a_missing_quantizer_is_said(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ai_edge_quantizer" else object())
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "2.0")
