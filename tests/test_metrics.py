@@ -13,6 +13,7 @@ from nagsdk.budget import Budget
 from nagsdk.bundle import load_bundle
 from nagsdk.device.description import Device
 from nagsdk.errors import BudgetError, InfeasibleError
+from nagsdk.manifest import read_manifest
 from nagsdk.metric_limits import MetricLimits
 from nagsdk.workbench import Workbench
 from tests.simulated import SimulatedBackend
@@ -182,3 +183,13 @@ def test_a_simulator_is_the_prior_of_its_device():
     assert model.source == "prior" and "the simulator of the backend simulated" in model.facts["caveat"]
     assert any("simulator" in event.text for event in told)
     assert Workbench(Device("board", "A board", "simulated"), "glyphs", backend=SimulatedBackend(present=False)).cost_model() is None
+
+
+@pytest.mark.slow
+def test_a_deployment_holds_the_metrics_of_plugins(loaded, tmp_path):
+    deployment = nagsdk.deploy(device="cpu", budget=["30uJ", "10kElements"], output=tmp_path / "model")
+    values = read_manifest(tmp_path / "model")["metrics"]
+    assert deployment.verdict == "held" and values == dict(deployment.result.metrics)
+    assert values["energy"] <= 30 and values["peak"] <= 10e3
+    with pytest.raises(InfeasibleError, match="the nearest to be had is"):
+        nagsdk.deploy(device="cpu", budget=["30uJ", "1kElements"], output=tmp_path / "other")
