@@ -21,11 +21,11 @@ from nagsdk.bundle import load_bundle
 from nagsdk.device.description import Device
 from nagsdk.errors import DataError, OutputError, UsageError, WeightsMissingError
 from nagsdk.files import sha256
-from nagsdk.predictor.train import Recipe
 from nagsdk.space.table import read_architectures
 from nagsdk.supernet.checkpoint import _ofa_names, load_supernet
 from nagsdk.supernet.network import Supernet
 from nagsdk.supernet.train import TrainAdvanced, initialise
+from tests import quick_train
 from tests.pictures import fill
 from tests.simulated import SimulatedBackend
 
@@ -56,9 +56,8 @@ def space_file(tmp_path_factory, tiny_space):
 @pytest.fixture(autouse=True)
 def quick_predictor(monkeypatch):
     """Fits with few steps: what is tested here is not how well predictors are fitted."""
-    recipe = Recipe(members=2, hidden=8, steps=40)
     for module in ("nagsdk.subnets", "nagsdk.predictor.fit"):
-        monkeypatch.setattr(f"{module}.Recipe", lambda: recipe)
+        monkeypatch.setattr(f"{module}.Recipe", lambda: quick_train.RECIPE)
 
 
 _MADE = {}
@@ -238,6 +237,7 @@ def test_other_settings_do_not_go_on_with_a_run(trained, photos, space_file):
         own_data.train(data=photos, output=trained["folder"], space=space_file, **{**QUICK, "epochs": 7}, seed=1)
 
 
+@pytest.mark.slow
 def test_killed_at_random_steps_and_started_again_the_weights_are_the_same(trained, photos, space_file, tmp_path):
     """The kill is real: SIGKILL for another process, three times."""
     command = [sys.executable, "-m", "nagsdk", "train", str(photos), "--output", str(tmp_path / "tiny"), "--space", space_file, "--epochs", "6",
@@ -272,6 +272,7 @@ def stand_in(space, path: Path) -> Supernet:
     return supernet
 
 
+@pytest.mark.slow
 def test_ofa_weights_become_a_fine_tuned_deployment(photos, space_file, tiny_space, board, tmp_path):
     """The whole way: a released checkpoint, the user's classes, one architecture extracted, fine-tuned, exported, deployed."""
     source = stand_in(tiny_space, tmp_path / "ofa_stand_in.pth")
@@ -303,12 +304,20 @@ def test_weights_of_another_space_are_refused(photos, tmp_path, tiny_space):
         own_data.train(data=photos, output=tmp_path / "o", space="small", init=str(tmp_path / "y.safetensors"), **QUICK)
 
 
+@pytest.mark.slow
 def test_two_processes_leave_the_same_kind_of_bundle(trained, photos, space_file, tmp_path):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "nagsdk", "train", str(photos),
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "tests.quick_train", "train", str(photos),
                "--output", str(tmp_path / "tiny"), "--space", space_file, "--epochs", "6", "--batch", "16", "--subnets", "50",
                "--no-generator", "--json"]  # fmt: skip
-    # The predictor is fitted in full here; what was measured must be there before.
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=500)
+    done = subprocess.run(
+        command,
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=500,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     report = json.loads(done.stdout)
     assert report["processes"] == 2 and report["largest"]["top1"] == pytest.approx(trained["report"]["largest"]["top1"], abs=18)

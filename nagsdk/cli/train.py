@@ -68,6 +68,9 @@ def _print_images(report: dict[str, Any]) -> None:
     o.print_table(("class", *parts), [[name, *(str(part[name]) for part in parts.values())] for name in shown])
     if report["left_out"]:
         click.secho(f"{report['left_out']} images that cannot be decoded were left out.", fg="yellow")
+    shown_to = sum(parts["val"].values())
+    if shown_to < 500:
+        click.secho(f"Few validation images: {shown_to}. Subnets will hardly be told apart; 500 or more are advised.", fg="yellow")
     most, least = (pick(parts["train"].values()) for pick in (max, min))
     if most > 10 * least:
         click.secho(f"Unbalanced: the largest class has {most / least:.0f} times the images of the smallest.", fg="yellow")
