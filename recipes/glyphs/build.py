@@ -13,7 +13,7 @@ import json
 import platform
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,6 @@ from sheets import read_sheet, write_sheet
 from nagsdk.events import Advanced, Event
 from nagsdk.files import write_atomically
 from nagsdk.predictor.fit import fit_predictor
-from nagsdk.predictor.model import AccuracyPredictor
-from nagsdk.space.base import Codes
 from nagsdk.space.mobilenet_v3 import MobileNetV3Space
 from nagsdk.supernet.checkpoint import load_supernet
 from nagsdk.supernet.data import ArrayBatches, portions, prepare
@@ -46,8 +44,6 @@ SUBNETS = 300
 PARTS = ("train", "validation", "test")
 COUNTS = {"train": 100_000, "validation": 4096}
 RECALIBRATION, TEST = 1024, 2560
-# Nine in ten draws of a normal distribution lie within so many standard deviations.
-NORMAL_90 = 1.645
 
 
 def find_fonts(work: Path, folders: list[Path], seed: int) -> dict[str, list[Face]]:
@@ -162,34 +158,12 @@ def test_figures(work: Path, supernet: Supernet, seed: int) -> dict[str, Any]:
     return figures
 
 
-def predict_accuracy(work: Path, space: MobileNetV3Space, table: Path, figures: dict[str, Any], seed: int) -> None:
-    """Fits the accuracy predictor to the measured subnets, with intervals that hold on other fonts, too."""
+def predict_accuracy(work: Path, space: MobileNetV3Space, table: Path, seed: int) -> None:
+    """Fits the accuracy predictor to the measured subnets."""
     if not all((work / name).exists() for name in PREDICTOR):
         subnets, top1 = read_table(table, space)
         source = f"{len(subnets)} subnets of this bundle, each recalibrated and measured on {COUNTS['validation']} pictures of fonts of its own (measured.csv)"
-        codes = space.encode(subnets)
-        on_other_fonts(fit_predictor(space, codes, top1, source=source, seed=seed, listener=show), codes, figures).save(work)
-
-
-def on_other_fonts(predictor: AccuracyPredictor, codes: Codes, figures: dict[str, Any]) -> AccuracyPredictor:
-    """The predictor with wider intervals: fonts are harder or easier for all subnets alike, which no left-out subnet shows.
-
-    The one other set of fonts that was measured on is that of the test pictures; how far it lies off is the best guess of
-    how far another will.
-
-    Args:
-        predictor: Fitted on the validation fonts.
-        codes: The measured subnets.
-        figures: Top-1 of other subnets on the test fonts; see `test_figures`.
-    """
-    rows = [figures["smallest"], figures["largest"], *figures["random"]]
-    predicted = predictor.predict(predictor.space.encode([predictor.space.parse(row["architecture"]) for row in rows])).mean
-    offset = float(np.mean([row["top1"] for row in rows] - predicted))
-    resolutions = replace(predictor.resolutions, doubt=np.full_like(predictor.resolutions.doubt, NORMAL_90 * abs(offset)))
-    changed = predictor.with_resolutions(resolutions, codes)
-    text = "Intervals hold for pictures of other fonts: they are wider by what the top-1 of these subnets on the test fonts lay off on average."
-    changed.card = {**predictor.card, "other_fonts": {"subnets": len(rows), "mean_difference": round(offset, 3), "text": text}}
-    return changed
+        fit_predictor(space, space.encode(subnets), top1, source=source, seed=seed, listener=show).save(work)
 
 
 def provenance(parts: dict[str, list[Face]], figures: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -249,7 +223,7 @@ def main() -> int:
     supernet = train_supernet(options.work, options.seed)
     table = measure_subnets(options.work, supernet, options.seed)
     figures = test_figures(options.work, supernet, options.seed)
-    predict_accuracy(options.work, supernet.space, table, figures, options.seed)
+    predict_accuracy(options.work, supernet.space, table, options.seed)
     files = [options.work / name for name in (WEIGHTS, "measured.csv", "recalibration.webp", "test.webp", "test_labels.json", *PREDICTOR)]
     facts = provenance(parts, figures, options.seed)
     pack(options.output, supernet.space, files, RECALIBRATION, TEST, facts)
