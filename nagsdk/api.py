@@ -90,6 +90,8 @@ def deploy(
     deployer.check()
     check_replaceable(folder, MANIFEST)
     sweep(folder.parent)
+    if timed and bench.presence.available:
+        bench.settle_rewrite()
     model = bench.calibrated_model()
     enough = model is not None and all(b.confidence <= model.most_confidence for b in wanted)
     if not enough and timed and bench.presence.available:
@@ -282,6 +284,7 @@ def profile(
     """
     bench = Workbench(device, bundle, Overrides(threads, batch, precision, serial), on_event)
     bench.require_presence()
+    bench.settle_rewrite()
     return profile_architectures(bench, read(bench.bundle, architectures, table))
 
 

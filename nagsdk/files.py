@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from nagsdk.errors import OutputError
 
@@ -37,8 +38,9 @@ def writing(path: Path) -> Iterator[None]:
         raise
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file so that readers see the old or the new content, never a part.
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Yields a file that takes the place of `path` when the block ends well: readers see the old or the new content, never a part.
 
     Raises:
         OutputError: The folder is not writable or the disk is full.
@@ -48,7 +50,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).chmod(0o644)  # temporary files are private; this one is not
@@ -56,6 +58,16 @@ def write_atomically(path: Path, content: bytes) -> None:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a whole file at once; see `replacing`.
+
+    Raises:
+        OutputError: The folder is not writable or the disk is full.
+    """
+    with replacing(path) as file:
+        file.write(content)
 
 
 def check_replaceable(folder: Path, marker: str) -> None:

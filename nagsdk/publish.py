@@ -135,5 +135,6 @@ def _provenance(bench: Workbench) -> dict[str, Any]:
         "threads": bench.device.threads,
         "batch": bench.device.batch,
         "precision": bench.device.precision,
+        "rewrite": None if bench.rewrite is None else bench.rewrite.to_dict(),
         "preprocessing": bundle.preprocessing.to_dict(),
     }

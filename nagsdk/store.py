@@ -6,7 +6,7 @@ import json
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -162,10 +162,9 @@ class Store:
 
     def add(self, kept: Kept) -> None:
         """Keeps one reading; it survives the death of the process."""
-        with self._connection() as connection, self._transaction(connection):
-            self._insert(connection, kept)
+        self.add_all([kept])
 
-    def add_all(self, readings: Iterator[Kept]) -> int:
+    def add_all(self, readings: Iterable[Kept]) -> int:
         """Keeps those readings that are not there yet, all of them or, after an error, none; returns how many."""
         with self._connection() as connection, self._transaction(connection):
             return sum(self._insert(connection, kept) for kept in readings)

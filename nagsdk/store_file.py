@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any
 from nagsdk.device.key import MeasurementKey
 from nagsdk.device.measurement import Reading
 from nagsdk.errors import NagsdkError, UsageError
-from nagsdk.files import PARTIAL, writing
+from nagsdk.files import replacing
 from nagsdk.store import Kept, Store
 
 FORMAT = "nagsdk-readings/1"
@@ -31,29 +29,18 @@ def export_readings(store: Store, path: Path) -> int:
         OutputError: The file cannot be written.
     """
     count, sealed = 0, hashlib.sha256()
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL)
-        try:
-            with os.fdopen(handle, "wb") as file:
+    with replacing(path) as file:
 
-                def put(content: dict[str, Any]) -> None:
-                    line = json.dumps(content).encode() + b"\n"
-                    sealed.update(line)
-                    file.write(line)
+        def put(content: dict[str, Any]) -> None:
+            line = json.dumps(content).encode() + b"\n"
+            sealed.update(line)
+            file.write(line)
 
-                put({"format": FORMAT})
-                for kept in store.readings():
-                    put(_to_dict(kept))
-                    count += 1
-                file.write(json.dumps({"readings": count, "sha256": sealed.hexdigest()}).encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        put({"format": FORMAT})
+        for kept in store.readings():
+            put(_to_dict(kept))
+            count += 1
+        file.write(json.dumps({"readings": count, "sha256": sealed.hexdigest()}).encode() + b"\n")
     return count
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -22,7 +23,7 @@ from nagsdk.cost.calibrate import Calibration, calibrate
 from nagsdk.cost.features import FeatureTable
 from nagsdk.cost.model import CostModel
 from nagsdk.cost.prior import Prior, flat_prior, read_prior
-from nagsdk.cost.references import reference_architecture
+from nagsdk.cost.references import dearest_architecture, reference_architecture
 from nagsdk.cost.table import AdditiveTable, Floats, exact_table
 from nagsdk.device.backend import Backend, Presence
 from nagsdk.device.description import Device, Overrides, read_device
@@ -39,6 +40,7 @@ from nagsdk.generator.nag import Generator
 from nagsdk.generator.strategy import Question
 from nagsdk.plugin import host
 from nagsdk.resources import cache_folder, shipped
+from nagsdk.rewrites import RewriteChoice, keep_choice, read_choice
 from nagsdk.space.base import Codes
 from nagsdk.store import STORE, Kept, Store
 
@@ -83,6 +85,10 @@ class Workbench:
         self.listener = listener
         self.cache = cache_folder()
         self._compiled_reference: Path | None = None
+        self._rewrites = self.backend.rewrites(self.device) if self.presence.available else {}
+        self._rewrite_file = self.cache / "rewrites" / f"{MeasurementKey.of(self.device, self.presence, PROTOCOL).hash}.json"
+        self.rewrite = read_choice(self._rewrite_file, self._rewrites)
+        self._use_rewrite()
 
     @cached_property
     def store(self) -> Store:
@@ -163,6 +169,7 @@ class Workbench:
             DeviceError: The device is absent, busy or fails.
         """
         self.require_presence()
+        self.settle_rewrite()
         before = self.calibrated_model()
         with self.locked():
             result = calibrate(
@@ -199,25 +206,59 @@ class Workbench:
         parts = np.array_split(FeatureTable.of(space).priced(prior.weights).cost(codes).argsort(), _FRONTIER_COSTS)
         return codes[[int(part[top1[part].argmax()]) for part in parts]]
 
+    def settle_rewrite(self) -> None:
+        """Finds out, once for a device, which of its backend's ways of writing a graph is the fastest, and uses it from then on.
+
+        The probe is the dearest architecture at the middle resolution. Where the ways write it equally, as in spaces
+        without the layers in question, nothing is measured.
+
+        Raises:
+            DeviceError: The device failed or was busy.
+        """
+        if len(self._rewrites) < 2 or self.rewrite is not None:
+            return
+        probe = dearest_architecture(self.bundle.space, self.supported)
+        with tempfile.TemporaryDirectory(prefix="nagsdk-") as name:
+            folder = Path(name)
+            files = {way: self.timing_artifact(probe, folder / str(n), device) for n, (way, device) in enumerate(self._rewrites.items())}
+            if len({path.stat().st_size for path in files.values()}) == 1:
+                return
+            self.listener(Notice(f"Finding out how graphs are best written for {self.device.id}; it is kept for later."))
+            reference = self._reference(folder)
+            with self.locked(), self.backend.open(self.device) as session:
+                found = measure(session, files, reference, PROTOCOL, listener=self.listener)
+        self.rewrite = RewriteChoice.of(probe.text, found)
+        keep_choice(self._rewrite_file, self.rewrite)
+        self.listener(Notice(self.rewrite.told))
+        self._use_rewrite()
+
+    def _use_rewrite(self) -> None:
+        if self.rewrite is None:
+            return
+        self.device = self._rewrites[self.rewrite.name]
+        self.presence = self.backend.presence(self.device)
+        self._compiled_reference = None
+
     def locked(self) -> AbstractContextManager[None]:
         """Holds the device, so that no other process of this user measures on it meanwhile."""
         return device_lock(self.cache / "locks", self.presence.fingerprint, self.listener)
 
-    def timing_artifact(self, architecture: Architecture, folder: Path) -> Path:
+    def timing_artifact(self, architecture: Architecture, folder: Path, device: Device | None = None) -> Path:
         """A compiled artifact with random weights, which cost as much time as trained ones.
 
         Args:
             architecture: Of the network.
             folder: Where to leave it; made where missing.
+            device: What to write it for; `device` where None.
         """
         from nagsdk.graph.trace import trace
         from nagsdk.supernet.extract import Subnet
 
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{architecture.hash}{self.backend.suffix}"
-        subnet = Subnet(self.bundle.space, architecture).eval()
-        self.backend.export(trace(subnet, architecture.resolution, self.device.batch), path, self.device)
-        return self.backend.compile(path, self.device, folder)
+        subnet, device = Subnet(self.bundle.space, architecture).eval(), device or self.device
+        self.backend.export(trace(subnet, architecture.resolution, device.batch), path, device)
+        return self.backend.compile(path, device, folder)
 
     def slowdown(self, folder: Path) -> float:
         """By how much the device is slower right now than when nothing disturbs it; 1 where that is not known.

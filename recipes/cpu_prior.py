@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ridge import cross_validated, fit, flat
 
 from nagsdk.cost.calibrate import calibrate
 from nagsdk.cost.features import FEATURES, FeatureTable
-from nagsdk.cost.fit import fit
 from nagsdk.cost.prior import Jitter, Prior
 from nagsdk.device.description import read_device
 from nagsdk.events import Advanced, Event
@@ -28,7 +28,6 @@ from nagsdk.plugin import host
 from nagsdk.space.mobilenet_v3 import MobileNetV3Space, Stage, ofa_mobilenet_v3
 
 DEVICES = Path(__file__).resolve().parent.parent / "devices"
-FOLDS = 5
 # Towards equal shares of all features; the left-out error is flat up to here and rises above.
 STRENGTH = 1e-4
 # Not measured: x86-64 processors of the last ten years differ by about two in single-thread speed, either way.
@@ -76,17 +75,12 @@ def fit_prior(files: list[dict[str, Any]]) -> tuple[Prior, dict[str, float]]:
         values.append(np.array(list(one["p50_ms"].values())))
         file_of.append(np.full(len(codes), number))
     x, y, group = np.concatenate(features), np.concatenate(values), np.concatenate(file_of)
-    mean = x.mean(0)
-    flat = np.divide(1.0, mean, out=np.zeros_like(mean), where=mean > 0)
     scale = np.ones(len(files))
     for _ in range(10 if len(files) > 1 else 1):
-        weights = fit(x, y / scale[group], flat, strength=STRENGTH).weights
+        weights = fit(x, y / scale[group], flat(x), STRENGTH)
         scale = np.array([np.median(y[group == g] / (x[group == g] @ weights)) for g in range(len(files))])
         scale /= scale[0]
-    fold = np.random.default_rng(0).permutation(len(y)) % FOLDS
-    predicted = np.zeros(len(y))
-    for f in range(FOLDS):
-        predicted[fold == f] = x[fold == f] @ fit(x[fold != f], (y / scale[group])[fold != f], flat, strength=STRENGTH).weights
+    _, predicted = cross_validated(x, y / scale[group], STRENGTH)
     errors = np.abs(predicted / (y / scale[group]) - 1)
     accuracy = {
         "within_5_percent": float(np.mean(errors <= 0.05)),

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ridge import cross_validated
 
 from nagsdk.architecture import LayerSpec
 from nagsdk.cost.features import FEATURES, FeatureTable, layer_features
-from nagsdk.cost.fit import fit
 from nagsdk.cost.prior import Jitter, Prior
 from nagsdk.files import write_atomically
 from nagsdk.space.mobilenet_v3 import make_divisible, ofa_mobilenet_v3
@@ -33,7 +33,6 @@ PHONES = {"pixel1": "pixel-1", "pixel2": "pixel-2", "note10": "note10", "note8":
 TABLES = {"pixel1": "pixel1_lut_proxyless.csv", "note10": "note10_lut_ofa_w12.csv"}
 # Towards equal shares of all features. The left-out error is flat around it.
 STRENGTH = 1e-3
-FOLDS = 5
 # Scatter of single runs and of sessions on phones that were cooled: not in the tables, an estimate.
 JITTER = Jitter({90.0: 1.05}, 0.02)
 # What remains after the scale is known: the fit's own error on whole networks, and how phones differ in shape.
@@ -84,15 +83,10 @@ def read_table(path: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
 
 def fit_prices(features: Any, ms: Any) -> tuple[Any, dict[str, Any]]:
     """Prices that fit a table, and their errors on rows left out in folds."""
-    mean = features.mean(0)
-    flat = np.divide(1.0, mean, out=np.zeros_like(mean), where=mean > 0)
-    fold = np.random.default_rng(0).permutation(len(ms)) % FOLDS
-    predicted = np.zeros(len(ms))
-    for f in range(FOLDS):
-        predicted[fold == f] = features[fold == f] @ fit(features[fold != f], ms[fold != f], flat, strength=STRENGTH).weights
+    weights, predicted = cross_validated(features, ms, STRENGTH)
     error = predicted / ms - 1
     facts = {"rows": len(ms), "median_error": float(np.median(np.abs(error))), "within_10_percent": float(np.mean(np.abs(error) <= 0.1))}
-    return fit(features, ms, flat, strength=STRENGTH).weights, facts
+    return weights, facts
 
 
 def main() -> None:

@@ -86,9 +86,13 @@ def listening() -> Iterator[Listener]:
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.table import Column
+    from rich.text import Text
 
     console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    # Architectures are long, and what devices tell is no markup.
+    told = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, max_width=48, overflow="ellipsis"))
+    columns = (SpinnerColumn(), told, BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         tasks = []
 
@@ -101,7 +105,7 @@ def listening() -> Iterator[Listener]:
                 case Finished() if tasks:
                     progress.remove_task(tasks.pop())
                 case Notice(text, warning):
-                    console.print(f"[yellow]Warning:[/] {text}" if warning else text, highlight=False)
+                    console.print(Text("Warning: ", "yellow") + Text(text, "default") if warning else Text(text))
 
         yield show
 

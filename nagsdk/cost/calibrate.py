@@ -158,21 +158,18 @@ def calibrate(
         # Exporting would disturb a device that is this machine.
         size = _AHEAD if backend.apart else samples
         parts = [architectures[i : i + size] for i in range(0, len(architectures), size)]
-        exports = [exporter.submit(export, part) for part in [[reference, *parts[0]], *parts[1:]]]
+        first, *exports = [exporter.submit(export, part) for part in [[reference], *parts]]
         models: dict[str, Path] = {}
-        base = None
+        base = first.result()[reference.text]
         try:
             for part in exports:
                 models.update(part.result())
-                base = base or models.pop(reference.text)
                 run.measure(0, models, base, log.keeper(0, deadline, len(models)), seed)
             for number in range(1, sessions):
                 if number >= _LEAST_SESSIONS and run.narrow():
                     listener(Notice(f"Predictions are certain to {NARROW:.0%}: {number} of {sessions} sessions were enough."))
                     break
-                assert base is not None
                 run.measure(number, models, base, log.keeper(number, deadline, len(models)), seed + number)
-            assert base is not None
             alone = _reference_alone(backend, device, base, log.taken, protocol, listener)
             complete = len(models) == len(architectures)
         except OutOfTimeError:

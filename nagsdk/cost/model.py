@@ -96,7 +96,8 @@ class CostModel:
         """
         if not math.isfinite(prior.spread):
             raise UsageError("Nothing is known of the speed of this device.", "Calibrate it first: nagsdk calibrate --device NAME.")
-        return cls._of(space, device, prior, prior.on(space), _empty(space), _empty(space), prior.jitter, {})
+        table = FeatureTable.of(space).priced(prior.weights)
+        return cls(space, device, prior, prior.on(space), table, prior.spread, _empty(space), _empty(space), prior.jitter)
 
     @classmethod
     def fit(
@@ -130,32 +131,21 @@ class CostModel:
             raise UsageError(f"{len(codes)} measured architectures are too few to fit a cost model.", f"Measure at least {LEAST_SAMPLES}.")
         if not (np.isfinite(p50_ms).all() and (p50_ms > 0).all()):
             raise UsageError("A measured latency is not a positive number.", "Measure again.")
-        samples = Samples(codes, p50_ms, p50_ms, np.ones_like(p50_ms))
-        return cls._of(space, device, prior, shape or prior.on(space), samples, _empty(space), jitter or prior.jitter, facts or {})
-
-    @classmethod
-    def _of(
-        cls,
-        space: SearchSpace,
-        device: str,
-        prior: Prior,
-        shape: Shape,
-        calibrated: Samples,
-        observed: Samples,
-        jitter: Jitter,
-        facts: Mapping[str, Any],
-    ) -> CostModel:
-        if not len(calibrated):
-            weights, spread = prior.weights, prior.spread
-            if len(observed):
-                weights = weights * np.median(observed.p50_ms / (FeatureTable.of(space).of_codes(observed.codes) @ weights))
-                spread = _SHAPE_SPREAD
-            return cls(space, device, prior, shape, FeatureTable.of(space).priced(weights), spread, calibrated, observed, jitter, facts)
-        found = _fit(shape, calibrated)
-        calibrated = replace(calibrated, left_out_ms=found.left_out_ms, left_out_sd_ms=found.left_out_sd_ms)
-        table = shape.table(found, calibrated.codes)
+        shape = shape or prior.on(space)
+        found = _fit(shape, codes, p50_ms)
         mean, deviation = found.predict(shape.design(shape.population))
-        return cls(space, device, prior, shape, table, float(np.median(deviation / mean)), calibrated, observed, jitter, facts)
+        return cls(
+            space,
+            device,
+            prior,
+            shape,
+            shape.table(found, codes),
+            float(np.median(deviation / mean)),
+            Samples(codes, p50_ms, found.left_out_ms, found.left_out_sd_ms),
+            _empty(space),
+            jitter or prior.jitter,
+            facts or {},
+        )
 
     @property
     def source(self) -> str:
@@ -226,7 +216,9 @@ class CostModel:
         jitter = replace(self.jitter, runs=runs)
         if len(self.calibrated):
             return replace(self, observed=observed, jitter=jitter)
-        return self._of(self.space, self.device, self.prior, self.shape, self.calibrated, observed, jitter, self.facts)
+        features, weights = FeatureTable.of(self.space), self.prior.weights
+        scale = float(np.median(observed.p50_ms / (features.of_codes(observed.codes) @ weights)))
+        return replace(self, table=features.priced(scale * weights), spread=_SHAPE_SPREAD, observed=observed, jitter=jitter)
 
     @property
     def most_confidence(self) -> float:
@@ -241,7 +233,7 @@ class CostModel:
 
     @cached_property
     def _posterior(self) -> Posterior:
-        return _fit(self.shape, self.calibrated)
+        return _fit(self.shape, self.calibrated.codes, self.calibrated.p50_ms)
 
     def _spreads(self, codes: Codes) -> Floats:
         """Relative standard deviations of the model error, shape (n,)."""
@@ -305,8 +297,8 @@ def accuracy(predicted: Floats, measured: Floats) -> dict[str, float]:
     }
 
 
-def _fit(shape: Shape, samples: Samples) -> Posterior:
-    return fit(shape.design(samples.codes), samples.p50_ms, shape.sizes)
+def _fit(shape: Shape, codes: Codes, p50_ms: Floats) -> Posterior:
+    return fit(shape.design(codes), p50_ms, shape.sizes)
 
 
 def _empty(space: SearchSpace) -> Samples:

@@ -26,12 +26,22 @@ def reference_architecture(space: SearchSpace, allowed: Allowed | None = None) -
 
     Where that is not allowed, the nearest allowed choice stands in.
     """
+    return _nearest_architecture(space, (space.sizes - 1) // 2, allowed)
+
+
+def dearest_architecture(space: SearchSpace, allowed: Allowed | None = None) -> Architecture:
+    """Like `reference_architecture`, with the last choice of every decision but the resolution: kernels are largest there."""
+    wanted = space.sizes - 1
+    wanted[0] //= 2
+    return _nearest_architecture(space, wanted, allowed)
+
+
+def _nearest_architecture(space: SearchSpace, wanted: NDArray[np.integer], allowed: Allowed | None) -> Architecture:
     mask = _mask(space, allowed)
-    middle = (space.sizes - 1) // 2
     code = np.zeros(len(space.sizes), np.int8)
-    code[0] = _nearest(np.any(mask[:, 0, :], axis=0), int(middle[0]))
+    code[0] = _nearest(np.any(mask[:, 0, :], axis=0), int(wanted[0]))
     for d in range(1, len(code)):
-        code[d] = _nearest(mask[code[0], d], int(middle[d]))
+        code[d] = _nearest(mask[code[0], d], int(wanted[d]))
     return space.decode(space.validate(code))[0]
 
 

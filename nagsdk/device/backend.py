@@ -145,6 +145,15 @@ class Backend(ABC):
         overhead = {"se": 470.0, "add": 0.0, "pool": 0.0}.get(layer.kind, 122.0)
         return 4.0 * layer.folded_parameters + overhead + 108.0 * (layer.activation != "none")
 
+    def rewrites(self, device: Device) -> Mapping[str, Device]:
+        """Ways of writing a graph for the device among which only timings on it can choose.
+
+        Returns:
+            Descriptions of the same device by the name of the way, the one to take unmeasured first. The default is
+            none: there is one way, or the description says which. Any session of the device runs the files of all.
+        """
+        return {}
+
     def tolerance(self, device: Device) -> float:
         """Largest accepted error of the artifact's logits, as a share of their norm."""
         return EXACT

@@ -15,7 +15,7 @@ from nagsdk.events import Listener
 from nagsdk.graph.ir import Graph
 from nagsdk_android import tool
 from nagsdk_android.settings import Settings
-from nagsdk_litert.backend import HOST, LiteRtBackend
+from nagsdk_litert.backend import HOST, REWRITES, LiteRtBackend, rewrites_of
 
 
 class AndroidBackend(Backend):
@@ -50,10 +50,14 @@ class AndroidBackend(Backend):
             "threads": str(settings.threads),
             "precision": device.precision or self.precisions[0],
             "cores": settings.cores or "all",
-            "rewrite": "split depthwise" if settings.split_depthwise else "none",
+            "rewrite": REWRITES[str(int(settings.split_depthwise))],
         }
         # By USB and by an address a phone has two serials, but one of its own.
         return Presence.of(properties, ("serial",) if "phone_serial" in properties else ())
+
+    def rewrites(self, device: Device) -> Mapping[str, Device]:
+        """As for LiteRT here."""
+        return rewrites_of(device)
 
     def tolerance(self, device: Device) -> float:
         """That of the precision."""

@@ -7,7 +7,7 @@ import importlib.util
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from nagsdk.graph.passes import FAST_TAPS, split_large_depthwise
 
 # Distribution -> package; tflite-runtime is the predecessor, last released in 2023.
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
+# What the option `split_depthwise` chooses between.
+REWRITES = {"1": "split depthwise", "0": "none"}
 # Relative error of logits: rounding of weights, and of activations too for int8, over some fifty layers.
 TOLERANCES = {"fp32": EXACT, "fp16": 1e-2, "int8": 0.35}
 # The machine itself, for other plugins that check their files with LiteRT.
@@ -98,10 +100,14 @@ class LiteRtBackend(Backend):
             "runtime_version": f"{distribution} {importlib.metadata.version(distribution)}",
             "threads": str(settings.threads),
             "precision": settings.precision,
-            "rewrite": "split depthwise" if settings.split_depthwise else "none",
+            "rewrite": REWRITES[str(int(settings.split_depthwise))],
             "pinned_to": ",".join(map(str, settings.cores)) or "all cores",
         }
         return Presence.of(properties)
+
+    def rewrites(self, device: Device) -> Mapping[str, Device]:
+        """With and without splitting large depthwise convolutions, where the description does not say."""
+        return rewrites_of(device)
 
     def tolerance(self, device: Device) -> float:
         """That of the precision."""
@@ -147,6 +153,15 @@ class LiteRtBackend(Backend):
 def split_by_default(precision: str) -> str:
     """What is faster: the kernels for int8 have no cliff at 25 taps, and quantise the input of every part anew."""
     return "0" if precision == "int8" else "1"
+
+
+def rewrites_of(device: Device) -> dict[str, Device]:
+    """The values of the option `split_depthwise` by name, unless the device has the option already."""
+    options, first = dict(device.options), split_by_default(device.precision)
+    if "split_depthwise" in options:
+        return {}
+    values = sorted(REWRITES, key=first.__ne__)
+    return {REWRITES[value]: replace(device, options=tuple(sorted({**options, "split_depthwise": value}.items()))) for value in values}
 
 
 def _installed() -> str:

@@ -15,6 +15,7 @@ from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.graph.trace import trace
 from nagsdk.manifest import read_manifest
 from nagsdk.testing import BackendConformance, random_subnet, small_space
+from nagsdk.workbench import Workbench
 from nagsdk_litert.backend import LiteRtBackend, Settings
 
 CPU = Device("litert", "this machine", "litert")
@@ -171,3 +172,26 @@ def test_an_export_tells_what_stands_in_the_file(tmp_path):
 def test_importing_the_plugin_is_light():
     code = "import sys, nagsdk_litert.plugin, nagsdk_litert.backend; print([m for m in ('ai_edge_litert', 'torch', 'onnx') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+@needs_runtime
+def test_how_graphs_are_written_is_chosen_by_timings_here_and_kept(tmp_path):
+    told = []
+    bench = Workbench("litert", "imagenet", listener=lambda event: told.append(str(event)))
+    assert bench.rewrite is None
+    bench.settle_rewrite()
+    choice = bench.rewrite
+    assert set(choice.p50_ms) == {"split depthwise", "none"}
+    assert choice.p50_ms[choice.name] == min(choice.p50_ms.values())
+    assert any(choice.told in text for text in told)
+    again = Workbench("litert", "imagenet")
+    assert again.rewrite == choice
+    assert again.presence.properties["rewrite"] == choice.name
+    assert Workbench(with_options(split_depthwise="0"), "imagenet").presence.properties["rewrite"] == "none"
+
+
+@needs_runtime
+def test_nothing_is_timed_where_the_ways_write_the_same_file():
+    bench = Workbench("litert", "glyphs")
+    bench.settle_rewrite()
+    assert bench.rewrite is None

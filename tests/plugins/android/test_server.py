@@ -2,9 +2,11 @@
 
 import importlib.util
 import os
+import shutil
 import socket
 import struct
 import subprocess
+import tempfile
 import threading
 from pathlib import Path
 
@@ -16,7 +18,9 @@ from nagsdk.testing import random_subnet, small_space
 from nagsdk_android import tool
 from nagsdk_android.backend import AndroidBackend
 from nagsdk_android.transport import answers
-from tests.plugins.android.virtual import TOOL, VirtualPhone, missing
+from tests.plugins.android.virtual import HERE, TOOL, VirtualPhone, missing
+
+ADBKIT = Path(os.environ.get("NAGSDK_ADBKIT", Path(tempfile.gettempdir()) / "nagsdk-adbkit"))
 
 
 def device(**options):
@@ -125,6 +129,48 @@ def test_a_phone_that_does_not_know_this_computer(own_folders, monkeypatch):
         presence = AndroidBackend().presence(device(serial=f"127.0.0.1:{server.getsockname()[1]}"))
     assert not presence.available
     assert "does not know this computer" in presence.reason and "Always allow" in presence.reason
+
+
+@pytest.fixture
+def asking(adb, own_folders, tmp_path):
+    """A phone that asks for keys: its serial, and the file of the keys that it knows."""
+    if not (ADBKIT / "node_modules/@devicefarmer/adbkit").is_dir() or shutil.which("node") is None:
+        pytest.skip(f"no adbkit in {ADBKIT}, or no node: run tests/plugins/android/fetch_adbkit.sh {ADBKIT}, or set NAGSDK_ADBKIT")
+    phone, known = VirtualPhone(), tmp_path / "known"
+    known.touch()
+    bridge = None
+    try:
+        assert "connected" in adb("connect", phone.serial).stdout
+        tool.install(TOOL)
+        port = os.environ["ANDROID_ADB_SERVER_PORT"]
+        bridge = subprocess.Popen(
+            ["node", HERE / "bridge.js", ADBKIT, port, phone.serial, known], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        word, port = bridge.stdout.readline().split()
+        assert word == "port"
+        yield f"127.0.0.1:{port}", known, bridge.stdout
+    finally:
+        if bridge is not None:
+            bridge.kill()
+            bridge.communicate()
+        phone.close()
+
+
+def test_a_phone_that_asks_for_this_computers_key(asking, tmp_path):
+    serial, known, told = asking
+    backend, bridged = AndroidBackend(), device(serial=serial)
+    presence = backend.presence(bridged)
+    assert not presence.available
+    assert "does not know this computer" in presence.reason and "Always allow" in presence.reason
+    word, fingerprint = told.readline().split()
+    assert word == "asked"
+    known.write_text(f"{fingerprint}\n")  # the user answers "Always allow"
+    assert backend.presence(bridged).properties["phone_serial"] == "virtual-1"
+    space = small_space()
+    architecture = space.architecture(resolution=32, depths=(1, 1), kernels=(3, 3), expansions=(2, 2))
+    backend.export(trace(random_subnet(space, architecture), 32), tmp_path / "n.tflite", bridged)
+    with backend.open(bridged) as session:
+        assert len(session.time(session.load(tmp_path / "n.tflite"), 0, 4, 60).wall_ms) == 4
 
 
 @pytest.mark.parametrize(
