@@ -17,7 +17,7 @@ _STATES = {
 }
 
 
-@click.command("build", epilog="Example: nagsdk build --locked --require-verified")
+@click.command("build", epilog=o.examples("nagsdk build --locked --require-verified"))
 @click.option(
     "--project", default="nagsdk.toml", show_default=True, type=click.Path(), help="The file that declares deployments, or its folder."
 )

@@ -7,7 +7,7 @@ import click
 from nagsdk.cli import output as o
 
 
-@click.command("evaluate", epilog="Example: nagsdk evaluate --bundle flowers --data photos --archs candidates.csv")
+@click.command("evaluate", epilog=o.examples("nagsdk evaluate --bundle flowers --data photos --archs candidates.csv"))
 @o.options(
     o.bundle_option,
     click.option("--arch", "architectures", multiple=True, help="Text form (repeatable) [default: the smallest and the largest]."),

@@ -14,7 +14,7 @@ def command() -> None:
     """Fit accuracy predictors to measured subnets."""
 
 
-@command.command("fit", epilog="Example: nagsdk predictor fit photos --bundle flowers --output flowers --subnets 600")
+@command.command("fit", epilog=o.examples("nagsdk predictor fit photos --bundle flowers --output flowers --subnets 600"))
 @o.options(
     o.data_argument,
     o.bundle_option,

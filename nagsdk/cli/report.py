@@ -7,7 +7,7 @@ import click
 from nagsdk.cli import output as o
 
 
-@click.command("report", epilog="Example: nagsdk report deployments/small deployments/large --output comparison.html")
+@click.command("report", epilog=o.examples("nagsdk report deployments/small deployments/large --output comparison.html"))
 @click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False))
 @click.option("--output", type=click.Path(dir_okay=False), help="The page [default: report.html, in the folder of a single deployment].")
 @o.json_option

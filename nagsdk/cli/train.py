@@ -9,7 +9,7 @@ import click
 from nagsdk.cli import output as o
 
 
-@click.command("train", epilog="Example: nagsdk train photos --output flowers --space mobilenetv3 --init ofa --epochs 30")
+@click.command("train", epilog=o.examples("nagsdk train photos --output flowers --space mobilenetv3 --init ofa --epochs 30"))
 @o.options(
     o.data_argument,
     click.option("--output", type=click.Path(), required=True, help="The bundle's folder; its name is the bundle's."),

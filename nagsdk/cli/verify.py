@@ -7,7 +7,7 @@ import click
 from nagsdk.cli import output as o
 
 
-@click.command("verify", epilog="Example: nagsdk verify app/src/main/assets/ml")
+@click.command("verify", epilog=o.examples("nagsdk verify app/src/main/assets/ml"))
 @click.argument("folder", type=click.Path(exists=True, file_okay=False))
 @click.option("--device", help="Where to run it [default: the manifest's device].")
 @click.option("--bundle", help="Name of a bundle or its folder [default: the manifest's].")

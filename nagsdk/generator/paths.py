@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.cost.table import AdditiveTable, Floats
-from nagsdk.generator.completions import Completions
 from nagsdk.generator.forest import Forest, existing
 from nagsdk.generator.frontier import Score
 from nagsdk.space.base import Codes, SearchSpace
@@ -27,7 +26,6 @@ from nagsdk.space.base import Codes, SearchSpace
 PRICES = 16
 # In units of (range of the score) / (range of the cost): what lies beyond is free or priceless.
 _LEAST_PRICE, _MOST_PRICE = 0.05, 8.0
-_ROUNDING = 1e-9
 
 
 def mixes(count: int) -> Floats:
@@ -54,8 +52,8 @@ class Paths:
     Costs are in units of `scale`, scores in units of `worth`.
 
     Attributes:
-        scale: Range of each cost over the architectures of a resolution, shape (M,).
-        worth: Range of the score over them.
+        scale: Range of each cost over the space, shape (M,).
+        worth: Range of the score over the space.
         cost: Of the best architecture at each resolution and price; inf where nothing is allowed, shape (R, K, J, M).
         score: Its score, likewise, -inf where nothing is allowed, shape (R, K, J).
         value: Worth of a choice with its best subtree less that of the best choice, between score alone and
@@ -87,8 +85,8 @@ class Paths:
         every, exists, most = np.arange(resolutions), existing(space), int(space.sizes[1:].max(initial=1))
         cost = np.stack([np.where(exists, table.choice, np.inf) for table in tables], axis=-1)
         base = np.stack([table.base for table in tables], axis=-1) + cost[every, 0, every]
-        scale = np.array([_range(space, table) for table in tables])
-        worth = _range(space, AdditiveTable(np.zeros(resolutions), np.broadcast_to(score.table, (resolutions, *score.table.shape))))
+        scale = np.array([_range(cost[:, 1:, :, m]) for m in range(len(tables))])
+        worth = _range(np.where(exists, score.table, np.inf)[None, 1:])
         cost, gains = cost[:, :, :most] / scale, score.table / worth
 
         mix, price = mixes(len(tables)), np.geomspace(_LEAST_PRICE, _MOST_PRICE, PRICES - 2)
@@ -152,16 +150,9 @@ def _own(cost: Floats, gain: Floats, weight: Floats, on_score: Floats) -> list[F
     return [np.broadcast_to(cost[:, :, None, None], (*shape, cost.shape[2])), np.broadcast_to(gain[:, None, None], shape), worth]
 
 
-def _range(space: SearchSpace, table: AdditiveTable) -> float:
-    """Dearest less cheapest architecture, mean over the resolutions that are allowed; 1 where all are alike.
-
-    Not the sum of what single choices differ by: where layers cost what calls cost, hardly any choice does,
-    but depths do, and prices in units of so little would all be priceless.
-    """
-    bounds = Completions.of(space, table)
-    possible = np.isfinite(bounds.floor)
-    if not possible.any():
-        return 1.0
-    spread = float(np.mean((bounds.ceiling - bounds.floor)[possible]))
-    # What rounding leaves of equal sums is no range.
-    return spread if spread > _ROUNDING * np.abs(table.choice[np.isfinite(table.choice)]).max(initial=0.0) else 1.0
+def _range(values: Floats) -> float:
+    """Dearest less cheapest choice, summed over decisions, mean over resolutions; 1 where all are alike."""
+    finite = np.isfinite(values)
+    high, low = (np.where(finite, values, sign * -np.inf) for sign in (1, -1))
+    spread = np.where(finite.any(2), high.max(2, initial=-np.inf) - low.min(2, initial=np.inf), 0.0)
+    return float(np.nan_to_num(spread).sum(1).mean()) or 1.0

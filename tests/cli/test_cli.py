@@ -139,7 +139,8 @@ LEAVES = {" ".join(path): command for path, command in commands((), cli)}
 def test_every_command_has_examples_that_it_understands(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "nets.csv").touch()
-    (tmp_path / "photos").mkdir()
+    for folder in ("photos", "deployments/small", "deployments/large", "app/src/main/assets/ml"):
+        (tmp_path / folder).mkdir(parents=True)
     shown = CliRunner().invoke(cli, [*name.split(), "--help"]).output
     examples = [line.strip() for line in shown.partition("Examples:")[2].splitlines() if line.strip()]
     assert examples

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from nagsdk.cost.table import AdditiveTable
 from nagsdk.generator.frontier import frontier, score_of
 from nagsdk.generator.paths import PRICES, Paths, mixes
 from nagsdk.generator.walk import Walk
@@ -82,17 +81,6 @@ def test_the_price_alone_comes_near_the_frontier():
     assert (table.cost(codes) <= limits + 1e-9).all()
     lost = (best.score[best.lookup(limits)] - score_of(score, codes)) / (best.score[-1] - best.score[0])
     assert 0 <= lost.mean() < 0.03
-
-
-def test_depths_have_prices_where_only_calls_cost():
-    """Layers that all cost the same, whatever is done in them: choices do not differ, but depths do, and not by everything at once."""
-    space = staged_space(resolutions=(32,), stages=3, blocks=3)
-    _, score = random_tables(space, 0)
-    blocks = np.array([[".block" in decision.name] for decision in space.decisions], float)
-    table = AdditiveTable(np.ones(1), np.broadcast_to(blocks, (1, *score.table.shape)).copy())
-    paths = Paths.of(space, [table], score)
-    assert paths.scale == pytest.approx(6) and np.all(np.diff(paths.cost[0, 0, :, 0]) <= 0)
-    assert len(np.unique(paths.cost[0, 0, :, 0])) >= 4
 
 
 def test_prices_fall_with_the_limit():
