@@ -103,9 +103,12 @@ class Plot:
         return f'<circle cx="{self.at_x(x):.1f}" cy="{self.at_y(y):.1f}" r="{radius:g}" {paint}><title>{escape(title)}</title></circle>'
 
     def limit(self, x: float, title: str, color: str, level: int = 0) -> list[str]:
-        """A vertical line with its name, on one of several levels so that names do not meet."""
+        """A vertical line with its name, on one of several levels so that names do not meet; an arrow where it lies outside."""
         at = self.at_x(x)
         right = at > WIDTH * 0.6
+        if not self.x[0] <= x <= self.x[1]:
+            arrow = f"{title} →" if right else f"← {title}"
+            return [text(at, TOP + 10 + 12 * level, arrow, anchor="end" if right else "start", color=color, size=10)]
         return [
             line(at, TOP, at, self.height - BOTTOM, color, ' stroke-dasharray="4 3" stroke-width="1.4"'),
             text(at - 4 if right else at + 4, TOP + 10 + 12 * level, title, anchor="end" if right else "start", color=color, size=10),
