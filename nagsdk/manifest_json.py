@@ -32,9 +32,9 @@ class ArtifactRecord(FileRecord):
 
 
 class BudgetRecord(_Open):
-    """A budget: ms, bytes or multiply-accumulates."""
+    """A budget: ms, bytes, multiply-accumulates, or what a plugin's metric counts."""
 
-    metric: Literal["latency", "size", "macs"]
+    metric: str = Field(description="latency, size, macs, or a plugin's metric.")
     limit: float = Field(gt=0)
     percentile: float
     confidence: float
@@ -43,7 +43,7 @@ class BudgetRecord(_Open):
 class AnyBudget(_Open):
     """The first budget; every key null where there is none."""
 
-    metric: Literal["latency", "size", "macs"] | None
+    metric: str | None
     limit: float | None
     percentile: float | None
     confidence: float | None
@@ -66,6 +66,7 @@ class _Result(_Open):
     measured: Measured
     budget: AnyBudget
     budgets: list[BudgetRecord]
+    metrics: dict[str, float] = Field(description="Of the plugins' metrics that the budgets limit, in their canonical units.")
     verdict: Literal["held", "missed", "unverified"]
     device: str | None
     bundle: str

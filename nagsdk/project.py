@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from nagsdk.budget import DEFAULT_CONFIDENCE, Budget
+from nagsdk.budget import DEFAULT_CONFIDENCE
 from nagsdk.errors import NagsdkError, UsageError
+from nagsdk.plugin import read_budget
 
 PROJECT = "nagsdk.toml"
 _MOST_BYTES = 10**6
@@ -20,7 +21,7 @@ _NAME = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
 
 def _budget(text: str) -> str:
     try:
-        Budget.parse(text)
+        read_budget(text)
     except NagsdkError as error:
         raise ValueError(f"{error.message} {error.next_step}") from error
     return text
@@ -132,7 +133,7 @@ def read_project(path: Path) -> Project:
 def _declared(name: str, table: DeploymentTable, folder: Path) -> Declared:
     options = table.model_dump(exclude={"output"})
     options["budget"] = [options["budget"]] if isinstance(options["budget"], str) else options["budget"]
-    budgets = [Budget.parse(text, table.confidence) for text in options["budget"]]
+    budgets = [read_budget(text, table.confidence) for text in options["budget"]]
     arguments = {key: value for key, value in options.items() if key != "confidence"} | {"budget": budgets}
     if table.device.endswith(".toml"):
         arguments["device"] = str(folder / table.device)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nagsdk.architecture import Architecture
-from nagsdk.budget import LATENCY, MACS, Budget
+from nagsdk.budget import LATENCY, MACS, METRICS, Budget
 from nagsdk.cost.features import layer_features
 from nagsdk.cost.model import CostModel
 from nagsdk.device.measurement import Measurement
@@ -34,7 +34,7 @@ def report_data(
         bench: Bundle and device.
         architecture: What was deployed.
         model: The cost model; None where nothing is known of latencies.
-        budgets: What was asked; the first one's metric is the frontier's.
+        budgets: What was asked; the first metric that is no plugin's is the frontier's.
         measurement: The session that gave the verdict; None where nothing was timed.
         resolution: Pinned input size.
 
@@ -81,7 +81,7 @@ def _layers(bench: Workbench, architecture: Architecture, model: CostModel | Non
 
 
 def _frontier(bench: Workbench, model: CostModel | None, budgets: Sequence[Budget], resolution: int | None) -> dict[str, Any] | None:
-    metric = budgets[0].metric if budgets else LATENCY if model is not None else MACS
+    metric = next((b.metric for b in budgets if b.metric in METRICS), LATENCY if model is not None else MACS)
     if metric == LATENCY and model is None:
         return None
     best = frontier(bench.bundle.space, bench.table(metric, model, resolution), bench.bundle.predictor.additive)

@@ -79,7 +79,7 @@ def budgets(m: Manifest) -> str:
     """The budgets of a deployment as they were asked."""
     shown = []
     for budget in m["budgets"]:
-        scale, unit = _SHOWN[budget["metric"]]
+        scale, unit = _SHOWN.get(budget["metric"], (1.0, budget["metric"]))  # of a plugin's metric its canonical unit is not known here
         percentile = f"@p{budget['percentile']:g}" if budget["metric"] == "latency" and budget["percentile"] != 50 else ""
         shown.append(f"{budget['limit'] / scale:.6g} {unit}{percentile}")
     return " and ".join(shown) or "none"
