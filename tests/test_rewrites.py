@@ -1,8 +1,13 @@
+from dataclasses import replace
+
 import pytest
 
 from nagsdk.device.backend import Burst
+from nagsdk.device.description import Device
 from nagsdk.device.measurement import Measurement, Reading
 from nagsdk.rewrites import RewriteChoice, keep_choice, read_choice
+from nagsdk.workbench import Workbench
+from tests.simulated import SimulatedBackend
 
 
 def taken(ms: float, slowdown: float = 1.0) -> Measurement:
@@ -31,3 +36,17 @@ def test_a_choice_is_kept_for_the_same_ways_only(tmp_path):
 def test_what_is_no_choice_is_not_used(tmp_path, content):
     (tmp_path / "c.json").write_bytes(content)
     assert read_choice(tmp_path / "c.json", ["whole", "split"]) is None
+
+
+class TwoWays(SimulatedBackend):
+    def rewrites(self, device):
+        return {way: replace(device, options=(("way", way),)) for way in ("split", "whole")}
+
+
+def test_graphs_are_written_as_a_deployment_says_whatever_was_measured_here():
+    bench = Workbench(Device("board", "A board", "simulated"), "glyphs", backend=TwoWays(present=False))
+    assert dict(bench.device.options) == {}
+    bench.write_as("whole")
+    assert dict(bench.device.options) == {"way": "whole"}
+    bench.write_as(None)  # nothing was measured: the way to take unmeasured
+    assert dict(bench.device.options) == {"way": "split"}
