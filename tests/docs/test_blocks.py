@@ -14,6 +14,7 @@ from tests.docs.blocks import PAGES, blocks
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 RUN = {page.name: [b for b in BLOCKS if b.page == page.name and b.shell and b.mark is None] for page in PAGES}
+MEASURES = re.compile(r"nagsdk (deploy|build|verify)|make demo|cmake --build|gradle")
 # What a reader installs from an index is here already, and must exist; a plugin in the folder is installed for real.
 PIP = """#!{python}
 import re, subprocess, sys
@@ -67,10 +68,11 @@ def shell(tmp_path, kept):
 def test_the_shell_blocks_of_the_page_run(page, shell):
     for block in RUN[page]:
         done = shell(block.text)
-        # 3 is a verdict: on a busy machine a budget may be missed, and the command has still worked.
-        allowed = (0, 3) if "nagsdk deploy" in block.text else (0,)
-        assert done.returncode in allowed, f"{page}:{block.line}\n{block.text}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
+        if done.returncode == 3 and MEASURES.search(block.text):
+            # 3 is a verdict: on a busy machine a budget may be missed. What comes after builds on what would have been left.
+            pytest.skip(f"line {block.line}: this machine is too busy to hold the budget: {done.stderr.strip()[-300:]}")
+        assert done.returncode == 0, f"{page}:{block.line}\n{block.text}\n{done.stdout}\n{done.stderr}"
 
 
 def test_every_command_that_the_documentation_names_exists():
