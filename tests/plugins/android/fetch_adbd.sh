@@ -4,12 +4,14 @@
 #     tests/plugins/android/fetch_adbd.sh FOLDER        then: NAGSDK_ADBD=FOLDER pytest tests/plugins/android
 set -euo pipefail
 target=$1
+mirror=$(apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 'Created-By: Packages' | awk '$1 == "bookworm" { print $2; exit }')
+[ -n "$mirror" ] || { echo "This is not Debian 12, or it has no package sources." >&2; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work"/{lists,cache,debs} "$target"
 cat > "$work/debian.sources" <<END
 Types: deb
-URIs: http://deb.debian.org/debian
+URIs: $mirror
 Suites: bookworm bookworm-backports
 Components: main
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
