@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nagsdk.errors import UnknownNameError, UsageError
+from nagsdk.files import read_toml
 
 FILE_VARIABLE = "NAGSDK_CONFIG"
 _MOST_BYTES = 64 * 1024
@@ -148,12 +148,7 @@ def _content(path: Path) -> dict[str, Any]:
             raise UsageError(f"{FILE_VARIABLE} names {path}, which is no file.", "Make that file, or unset the variable.")
         return {}
     next_step = f"Mend or delete {path}; `nagsdk config --help` lists the settings."
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise UsageError(f"{path} is larger than {_MOST_BYTES} bytes.", next_step)
-        content = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path} is no readable TOML file: {error}.", next_step) from error
+    content = read_toml(path, _MOST_BYTES, lambda message: UsageError(message, next_step))
     for name in content:
         if name not in SETTINGS:
             raise UnknownNameError.among(f"setting ({path})", name, SETTINGS)

@@ -7,12 +7,12 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from nagsdk.errors import OutputError
+from nagsdk.errors import NagsdkError, OutputError
 
 PARTIAL = ".nagsdk-partial-"
 
@@ -68,6 +68,24 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     with replacing(path) as file:
         file.write(content)
+
+
+def read_toml(path: Path, most_bytes: int, refuse: Callable[[str], NagsdkError]) -> dict[str, Any]:
+    """The content of a TOML file that somebody wrote.
+
+    Args:
+        path: The file.
+        most_bytes: A larger one is refused.
+        refuse: Makes the error out of its message.
+    """
+    import tomllib
+
+    try:
+        if path.stat().st_size > most_bytes:
+            raise refuse(f"{path} is larger than {most_bytes} bytes.")
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise refuse(f"{path} is no readable TOML file: {error}.") from error
 
 
 def check_replaceable(folder: Path, marker: str, what: str = "a deployment") -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from nagsdk.budget import DEFAULT_CONFIDENCE
 from nagsdk.errors import NagsdkError, UsageError
+from nagsdk.files import read_toml
 from nagsdk.plugin import read_budget
 
 PROJECT = "nagsdk.toml"
@@ -112,12 +112,7 @@ def read_project(path: Path) -> Project:
         UsageError: It is missing or not valid; the message names every field that is wrong.
     """
     next_step = f"Mend {path}; docs/build.md says what may stand there."
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise UsageError(f"{path} is larger than {_MOST_BYTES} bytes.", next_step)
-        content = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path} is no readable TOML file: {error}.", next_step) from error
+    content = read_toml(path, _MOST_BYTES, lambda message: UsageError(message, next_step))
     try:
         file = ProjectFile.model_validate(content)
     except ValidationError as error:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nagsdk.architecture import Architecture
 from nagsdk.cost.table import exact_table
 from nagsdk.events import Listener, Notice, ignore
+from nagsdk.generator.choose import best_of_every_cost
 from nagsdk.predictor.fit import Fitter, Measured, fit_predictor
 from nagsdk.predictor.model import AccuracyPredictor
 from nagsdk.predictor.train import Recipe
@@ -72,9 +73,9 @@ def near_frontier(space: SearchSpace, predict: Callable[[Codes], NDArray[np.floa
     """
     rng = np.random.default_rng(seed)
     first = _new(space.sample(_POOL, rng), known)
-    best = first[_best_of_every_cost(space, predict, first, count)]
+    best = first[best_of_every_cost(_macs(space, first), predict(first), count)]
     pool = _new(np.vstack([best, space.mutate(np.repeat(best, _MUTANTS, axis=0), rng, _RATE)]), known)
-    return pool[_best_of_every_cost(space, predict, pool, count)]
+    return pool[best_of_every_cost(_macs(space, pool), predict(pool), count)]
 
 
 def measure_subnets(
@@ -148,11 +149,6 @@ def fit_measured(
 
 def _macs(space: SearchSpace, codes: Codes) -> NDArray[np.float64]:
     return exact_table(space, lambda layer: float(layer.macs)).cost(codes)
-
-
-def _best_of_every_cost(space: SearchSpace, predict: Callable[[Codes], NDArray[np.float64]], codes: Codes, count: int) -> list[int]:
-    top1 = predict(codes)
-    return [int(part[top1[part].argmax()]) for part in np.array_split(_macs(space, codes).argsort(), count)]
 
 
 def _distances(rows: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:

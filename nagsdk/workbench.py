@@ -37,6 +37,7 @@ from nagsdk.device.protocol import Protocol
 from nagsdk.errors import DamagedBundleError, DeviceUnavailableError, InfeasibleError, NagsdkError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.files import write_atomically
+from nagsdk.generator.choose import best_of_every_cost
 from nagsdk.generator.completions import Completions
 from nagsdk.generator.nag import Generator
 from nagsdk.generator.strategy import Question
@@ -210,8 +211,7 @@ class Workbench:
         codes = space.sample(_FRONTIER_SAMPLES, np.random.default_rng(seed))
         prior = self.prior or flat_prior(FeatureTable.of(space))
         top1 = self.bundle.predictor.predict(codes).mean
-        parts = np.array_split(FeatureTable.of(space).priced(prior.weights).cost(codes).argsort(), _FRONTIER_COSTS)
-        return codes[[int(part[top1[part].argmax()]) for part in parts]]
+        return codes[best_of_every_cost(FeatureTable.of(space).priced(prior.weights).cost(codes), np.asarray(top1), _FRONTIER_COSTS)]
 
     def settle_rewrite(self) -> None:
         """Finds out, once for a device, which of its backend's ways of writing a graph is the fastest, and uses it from then on.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from nagsdk.errors import DeviceError, UsageError
+from nagsdk.files import read_toml
 
 _MOST_BYTES = 64 * 1024
 
@@ -90,12 +89,7 @@ def read_device(path: Path) -> Device:
     from pydantic import TypeAdapter, ValidationError
 
     next_step = f"Mend {path.name} after the reference in the documentation of devices."
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise DeviceError(f"{path} is larger than {_MOST_BYTES} bytes.", next_step)
-        content: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise DeviceError(f"{path} is no readable TOML file: {error}.", next_step) from error
+    content = read_toml(path, _MOST_BYTES, lambda message: DeviceError(message, next_step))
     try:
         content["options"] = tuple(sorted((str(k), str(v)) for k, v in content.get("options", {}).items()))
         device = TypeAdapter(Device).validate_python(content, strict=False, extra="forbid")

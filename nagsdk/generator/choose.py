@@ -40,3 +40,17 @@ def choose(predictor: Predictor, codes: Codes, upper: Floats | None = None, limi
     bound = np.zeros(top1.shape) if upper is None else upper
     over = np.maximum(bound - np.asarray(limits, dtype=np.float64)[..., None], 0.0)
     return np.lexsort((bound, -top1, over), axis=-1)
+
+
+def best_of_every_cost(cost: Floats, top1: Floats, count: int) -> NDArray[np.intp]:
+    """Of architectures in order of their cost, in as many equal parts as asked: the most accurate of each part.
+
+    Args:
+        cost: Shape (n,), n >= count.
+        top1: Shape (n,).
+        count: Parts.
+
+    Returns:
+        Indices, shape (count,).
+    """
+    return np.array([part[top1[part].argmax()] for part in np.array_split(cost.argsort(), count)], np.intp)

@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from nagsdk.generator.choose import choose
+from nagsdk.generator.choose import best_of_every_cost, choose
 
 
 class ByTable:
@@ -32,3 +32,9 @@ def test_ties_go_to_the_cheaper_then_to_the_earlier():
     predictor = ByTable({(0, 0): 70.0, (0, 1): 70.0, (1, 0): 70.0})
     assert choose(predictor, codes).tolist() == [0, 1, 2, 3]
     assert choose(predictor, codes, np.array([3.0, 2.0, 1.0, 3.0]), 5.0).tolist() == [2, 1, 0, 3]
+
+
+def test_the_best_of_every_cost_is_the_most_accurate_of_each_equal_part():
+    cost, top1 = np.array([4.0, 1.0, 3.0, 2.0]), np.array([70.0, 60.0, 75.0, 65.0])
+    assert best_of_every_cost(cost, top1, 2).tolist() == [3, 2]
+    assert best_of_every_cost(cost, top1, 4).tolist() == [1, 3, 2, 0]
