@@ -9,6 +9,16 @@ import pytest
 from nagsdk.space.mobilenet_v3 import MobileNetV3Space, Stage
 
 REPOSITORY = Path(__file__).parents[1]
+TINY = MobileNetV3Space(
+    stages=(Stage(8, 2, "relu", se=False, depths=(1, 2)), Stage(16, 2, "hswish", se=True, depths=(1, 2))),
+    stem_width=8,
+    head_width=32,
+    feature_width=40,
+    kernels=(3, 5, 7),
+    expansions=(2, 3),
+    resolution_choices=(16, 24),
+    classes=5,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -33,13 +43,4 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_space() -> MobileNetV3Space:
-    return MobileNetV3Space(
-        stages=(Stage(8, 2, "relu", se=False, depths=(1, 2)), Stage(16, 2, "hswish", se=True, depths=(1, 2))),
-        stem_width=8,
-        head_width=32,
-        feature_width=40,
-        kernels=(3, 5, 7),
-        expansions=(2, 3),
-        resolution_choices=(16, 24),
-        classes=5,
-    )
+    return TINY

@@ -14,6 +14,7 @@ from nagsdk.supernet.extract import extract
 from nagsdk.supernet.network import Supernet
 from nagsdk.supernet.recalibrate import recalibrate
 from nagsdk.supernet.train import CheckpointSaved, TrainAdvanced, TrainRecipe, extremes, initialise, optimizer_of, sandwich, train
+from tests.supernet.two import pictures
 
 RECIPE = TrainRecipe(steps=30, learning_rate=1e-2, largest_first=5, checkpoint_every=10)
 AVERAGED = dataclasses.replace(RECIPE, ema=0.9)
@@ -31,11 +32,7 @@ def one_thread():
 @pytest.fixture(scope="module")
 def batches() -> ArrayBatches:
     """Five classes told apart by the colour of a square."""
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 5, 320)
-    images = rng.integers(0, 80, (320, 24, 24, 3), dtype=np.uint8)
-    colours = np.array([[170, 0, 0], [0, 170, 0], [0, 0, 170], [170, 170, 0], [0, 170, 170]], np.uint8)
-    images[:, 6:18, 6:18] += colours[labels][:, None, None]
+    images, labels = pictures()
     return ArrayBatches(images, labels, 32, PLAIN)
 
 

@@ -8,26 +8,16 @@ import torch
 from safetensors.torch import save_file
 
 from nagsdk.preprocessing import Preprocessing
-from nagsdk.space.mobilenet_v3 import MobileNetV3Space, Stage
 from nagsdk.supernet.data import ArrayBatches, Augmentation
 from nagsdk.supernet.evaluate import measure
 from nagsdk.supernet.network import Supernet
 from nagsdk.supernet.ranks import together
 from nagsdk.supernet.train import TrainAdvanced, TrainRecipe, initialise, train
+from tests.conftest import TINY as SPACE
 
 PLAIN = Preprocessing((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 RECIPE = TrainRecipe(steps=40, learning_rate=5e-3, largest_first=5, checkpoint_every=10, ema=0.9)
 BATCH = 32
-SPACE = MobileNetV3Space(
-    stages=(Stage(8, 2, "relu", se=False, depths=(1, 2)), Stage(16, 2, "hswish", se=True, depths=(1, 2))),
-    stem_width=8,
-    head_width=32,
-    feature_width=40,
-    kernels=(3, 5, 7),
-    expansions=(2, 3),
-    resolution_choices=(16, 24),
-    classes=5,
-)
 
 
 def pictures():
