@@ -110,7 +110,7 @@ def exported(batch: int, precision: str, architectures: list[Architecture], fold
 
 def timed(bench: Workbench, models: Mapping[str, Path], folder: Path, seed: int = 0) -> dict[str, Measurement]:
     """Measures in a fresh process."""
-    reference = bench.timing_artifact(reference_architecture(bench.bundle.space, bench.supported), folder)
+    reference = bench.timing_artifact(reference_architecture(bench.bundle.space, bench.costs.supported), folder)
     with bench.backend.open(bench.device) as session:
         return measure(session, models, reference, TRUTH, seed=seed)
 

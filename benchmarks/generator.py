@@ -130,15 +130,15 @@ def described(space: MobileNetV3Space) -> Iterator[tuple[str, AdditiveTable]]:
     """The tables of this processor, by its shipped prior and by its calibration, and of phones, by their priors."""
     bench = Workbench("cpu", "imagenet")
     assert bench.prior is not None
-    yield "cpu, shipped prior", bench.table(LATENCY, CostModel.from_prior(space, bench.prior, bench.presence.fingerprint))
+    yield "cpu, shipped prior", bench.costs.table(LATENCY, CostModel.from_prior(space, bench.prior, bench.presence.fingerprint))
     model = bench.calibrated_model()
     if model is None:
         print("cpu is not calibrated for imagenet: it has no row", file=sys.stderr)
     else:
-        yield "cpu, calibrated", bench.table(LATENCY, model)
+        yield "cpu, calibrated", bench.costs.table(LATENCY, model)
     for name in PHONES:
         phone = Workbench(name, bench.bundle)
-        yield f"phone: {name}", phone.table(LATENCY, phone.require_cost_model())
+        yield f"phone: {name}", phone.costs.table(LATENCY, phone.require_cost_model())
 
 
 def devices(space: MobileNetV3Space, data: Path, count: int) -> dict[str, AdditiveTable]:

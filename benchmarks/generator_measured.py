@@ -44,7 +44,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     bench = Workbench("cpu", "glyphs")
-    bundle, table = bench.bundle, bench.table(MACS, None)
+    bundle, table = bench.bundle, bench.costs.table(MACS, None)
     bounds, predictor = Completions.of(bundle.space, table), bundle.predictor
     # Above some two thirds of the range nothing is gained; below a twentieth there is no choice.
     limits = np.linspace(

@@ -216,10 +216,10 @@ class Deployer:
             DeviceError: The device failed or was busy.
         """
         bench, timed = self.bench, np.array([b.metric == LATENCY for b in budgets])
-        tables = [bench.table_for(b, model, self.resolution) for b in budgets]
-        limits = np.array([bench.feasible_limit(b, model, t) for b, t in zip(budgets, tables, strict=True)])
+        tables = [bench.costs.table_for(b, model, self.resolution) for b in budgets]
+        limits = np.array([bench.costs.feasible_limit(b, model, t) for b, t in zip(budgets, tables, strict=True)])
         _ = bench.question(tables, limits, self.seed).reserves  # refuses limits that hold one by one but not together
-        notes = (UNLIMITED,) if bench.unlimited(tables, limits[None])[0] else ()
+        notes = (UNLIMITED,) if bench.costs.unlimited(tables, limits[None])[0] else ()
         if model is not None and timed.any() and bench.presence.available:
             limits = self._aim(limits, timed, bench.slowdown(folder), tables)
         best: Round | None = None
@@ -251,7 +251,7 @@ class Deployer:
                 # What holds on a device that other work slows down all the time must be that much cheaper. Once something holds,
                 # the next round has nothing to lose: it counts on the best of what the device showed.
                 slowdown = (max if best is None else min)(m.slowed_down for m in turn.sessions)
-                limits[timed] = [bench.limit(b, model) / slowdown for b in budgets if b.metric == LATENCY]
+                limits[timed] = [bench.costs.limit(b, model) / slowdown for b in budgets if b.metric == LATENCY]
         if not self.rounds:
             raise InfeasibleError(
                 f"No candidate's file held {' and '.join(map(str, budgets))}.", "Ask for a few percent more, or use another precision."
@@ -288,7 +288,7 @@ class Deployer:
     ) -> tuple[Result, Architecture] | None:
         """The most accurate candidate not tried yet; None where nothing promises more than the best round."""
         bench = self.bench
-        tables = [bench.table_for(b, model, self.resolution) for b in budgets]
+        tables = [bench.costs.table_for(b, model, self.resolution) for b in budgets]
         try:
             codes = self.strategy.propose(bench.question(tables, limits, self.seed))[0]
         except InfeasibleError:
@@ -297,7 +297,7 @@ class Deployer:
         for architecture in bench.bundle.space.decode(codes[choose(bench.bundle.predictor, codes)]):
             if architecture not in self.tried:
                 (result,) = describe(bench.bundle, [architecture], bench.device.id, model, [budgets])
-                result = replace(result, metrics=bench.metrics(architecture, budgets))
+                result = replace(result, metrics=bench.costs.metrics(architecture, budgets))
                 promises = result.predicted.top1 or 0.0
                 return None if best is not None and promises <= (best.result.predicted.top1 or 0.0) else (result, architecture)
         return None
@@ -351,7 +351,7 @@ def _warnings(result: Result, measurement: Measurement) -> tuple[str, ...]:
 def _exact_share(bench: Workbench, result: Result, built: Built, budget: Budget) -> float:
     """Share of a limit on anything but a latency that is used."""
     if budget.metric not in METRICS:
-        return bench.metric(budget.metric).share(built.architecture, budget.limit)
+        return bench.costs.metric(budget.metric).share(built.architecture, budget.limit)
     return (built.path.stat().st_size if budget.metric == SIZE else result.macs) / budget.limit
 
 

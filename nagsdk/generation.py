@@ -73,7 +73,7 @@ class Generation:
         codes = self.strategy.propose(self.bench.question(tables, limits, self.seed))
         picked = codes[np.arange(len(codes)), choose(self.bench.bundle.predictor, codes)[:, 0]]
         open_ = any(b.metric not in METRICS for together in asked for b in together)
-        return self._told(picked, asked, self.bench.unlimited(tables, limits) & (not open_))
+        return self._told(picked, asked, self.bench.costs.unlimited(tables, limits) & (not open_))
 
     def _unanswerable(self, asked: Sequence[Sequence[Budget]]) -> dict[int, InfeasibleError]:
         """The sets that no architecture holds, by number, and why."""
@@ -102,7 +102,7 @@ class Generation:
         """
         predictor, space = self.bench.bundle.predictor, self.bench.bundle.space
         tables, limits = self._costs([budgets])
-        latencies = [bench.table(LATENCY, model, self.resolution) for bench, model in self.benches]
+        latencies = [bench.costs.table(LATENCY, model, self.resolution) for bench, model in self.benches]
         bounds = [Completions.of(space, table) for table in latencies]
         low, high = (np.array([getattr(b, end) for b in bounds]) for end in ("least", "most"))
         best, from_, to = None, 0.0, 1.0
@@ -144,9 +144,9 @@ class Generation:
         tables, columns = [], []
         for bench, model in self.benches:
             for together in zip(*asked, strict=True):
-                table = bench.table_for(together[0], model, self.resolution)
+                table = bench.costs.table_for(together[0], model, self.resolution)
                 tables.append(table)
-                columns.append([bench.feasible_limit(budget, model, table) for budget in together])
+                columns.append([bench.costs.feasible_limit(budget, model, table) for budget in together])
         return tables, np.array(columns, np.float64).T.reshape(len(asked), len(tables))
 
     def _told(self, codes: Codes, asked: Sequence[Sequence[Budget]], free: NDArray[np.bool_]) -> list[Result]:
@@ -154,7 +154,7 @@ class Generation:
         chosen = bundle.space.decode(codes)
         told = [
             [
-                replace(result, metrics=bench.metrics(architecture, budgets))
+                replace(result, metrics=bench.costs.metrics(architecture, budgets))
                 for result, architecture, budgets in zip(
                     describe(bundle, chosen, bench.device.id, model, asked), chosen, asked, strict=True
                 )

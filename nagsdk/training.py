@@ -75,7 +75,7 @@ def train_paper_generator(
     bench = Workbench(device, bundle, Overrides(), on_event)
     recipe = PaperRecipe(iterations=iterations, reward=reward)
     space, predictor = bench.bundle.space, bench.bundle.predictor
-    table = bench.table(metric, bench.require_cost_model() if metric == LATENCY else None)
+    table = bench.costs.table(metric, bench.require_cost_model() if metric == LATENCY else None)
     found = train_paper(space, predictor, [table], recipe, seed, on_event)
     positions = np.linspace(0, 1, _BUDGETS + 1)[1:]
     limits = (found.low + positions[:, None] * (found.high - found.low))[:, 0]

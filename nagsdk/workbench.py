@@ -12,10 +12,10 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from nagsdk.architecture import Architecture
-from nagsdk.budget import DEFAULT_CONFIDENCE, LATENCY, MACS, METRICS, Budget
+from nagsdk.budget import DEFAULT_CONFIDENCE
 from nagsdk.bundle import Bundle, load_bundle
 from nagsdk.cost import card
 from nagsdk.cost.calibrate import PROTOCOL as CALIBRATION
@@ -25,7 +25,8 @@ from nagsdk.cost.model import CostModel
 from nagsdk.cost.prior import Prior, flat_prior, read_prior
 from nagsdk.cost.references import dearest_architecture, reference_architecture
 from nagsdk.cost.simulated import simulated_prior
-from nagsdk.cost.table import AdditiveTable, Floats, exact_table
+from nagsdk.cost.table import AdditiveTable
+from nagsdk.costs import Costs
 from nagsdk.device.backend import Backend, Presence
 from nagsdk.device.description import Device, Overrides, read_device
 from nagsdk.device.key import MeasurementKey
@@ -34,14 +35,12 @@ from nagsdk.device.measure import measure
 from nagsdk.device.measurement import Measurement
 from nagsdk.device.presence import presence_of
 from nagsdk.device.protocol import Protocol
-from nagsdk.errors import DamagedBundleError, DeviceUnavailableError, InfeasibleError, NagsdkError
+from nagsdk.errors import DamagedBundleError, DeviceUnavailableError, NagsdkError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.files import write_atomically
 from nagsdk.generator.choose import best_of_every_cost
-from nagsdk.generator.completions import Completions
 from nagsdk.generator.nag import Generator
 from nagsdk.generator.strategy import Question
-from nagsdk.metric_limits import MetricLimits
 from nagsdk.plugin import host
 from nagsdk.resources import cache_folder, shipped
 from nagsdk.rewrites import RewriteChoice, keep_choice, read_choice
@@ -86,6 +85,7 @@ class Workbench:
         self.backend: Backend = backend or host().backend_of(described)
         self.device: Device = self.overrides.on(described, self.backend.precisions)
         self.presence: Presence = presence_of(self.backend, self.device)
+        self.costs = Costs(self.bundle, self.backend, self.device)
         self.listener = listener
         self.cache = cache_folder()
         self._compiled_reference: Path | None = None
@@ -94,7 +94,6 @@ class Workbench:
         self.rewrite = read_choice(self._rewrite_file, self._rewrites) if self.presence.available else None
         if self.rewrite is not None:
             self.write_as(self.rewrite.name)
-        self._metrics: dict[str, MetricLimits] = {}
 
     @cached_property
     def store(self) -> Store:
@@ -189,7 +188,7 @@ class Workbench:
                 within_s=within_s,
                 store=self.store,
                 seed=seed,
-                allowed=self.supported,
+                allowed=self.costs.supported,
                 near=self._near_frontier(seed) if self.bundle.has_predictor else None,
                 protocol=self._calibration,
                 listener=self.listener,
@@ -224,7 +223,7 @@ class Workbench:
         """
         if len(self._rewrites) < 2 or self.rewrite is not None:
             return
-        probe = dearest_architecture(self.bundle.space, self.supported)
+        probe = dearest_architecture(self.bundle.space, self.costs.supported)
         with tempfile.TemporaryDirectory(prefix="nagsdk-") as name:
             folder = Path(name)
             files = {way: self.timing_artifact(probe, folder / str(n), device) for n, (way, device) in enumerate(self._rewrites.items())}
@@ -245,6 +244,7 @@ class Workbench:
         if device is None:  # the description says which
             return
         self.device = device
+        self.costs = Costs(self.bundle, self.backend, device)
         self.presence = presence_of(self.backend, self.device)
         self._compiled_reference = None
 
@@ -278,14 +278,14 @@ class Workbench:
         Raises:
             DeviceError: The device failed or was busy.
         """
-        reference = reference_architecture(self.bundle.space, self.supported)
+        reference = reference_architecture(self.bundle.space, self.costs.supported)
         (found,) = self.time({reference.text: self._reference(folder)}, folder, GLANCE).values()
         return found.slowed_down
 
     def _reference(self, folder: Path) -> Path:
         """The reference network, compiled: once, for compiling may take minutes, unless the folder that holds it is gone."""
         if self._compiled_reference is None or not self._compiled_reference.is_file():
-            self._compiled_reference = self.timing_artifact(reference_architecture(self.bundle.space, self.supported), folder)
+            self._compiled_reference = self.timing_artifact(reference_architecture(self.bundle.space, self.costs.supported), folder)
         return self._compiled_reference
 
     def time(self, compiled: Mapping[str, Path], folder: Path, protocol: Protocol | None = None) -> dict[str, Measurement]:
@@ -316,34 +316,6 @@ class Workbench:
             )
 
     @cached_property
-    def supported(self) -> NDArray[np.bool_]:
-        """Choices whose layers the backend runs, shape (resolutions, decisions, most choices)."""
-        space = self.bundle.space
-        unsupported = exact_table(space, lambda layer: float(not self.backend.supports(layer, self.device)))
-        return np.equal(unsupported.choice, 0)
-
-    def table(self, metric: str, model: CostModel | None, resolution: int | None = None) -> AdditiveTable:
-        """The additive cost table of a metric; what is not supported or not asked for is masked.
-
-        Args:
-            metric: ``latency`` (ms), ``size`` (bytes) or ``macs``.
-            model: The cost model; needed for latencies.
-            resolution: Masks every other resolution.
-
-        Raises:
-            InfeasibleError: The backend supports no architecture.
-        """
-        space = self.bundle.space
-        if metric == LATENCY:
-            assert model is not None
-            table = model.table
-        elif metric == MACS:
-            table = exact_table(space, lambda layer: float(layer.macs))
-        else:
-            table = exact_table(space, lambda layer: self.backend.layer_bytes(layer, self.device))
-        return table.masked(self.supported, None if resolution is None else space.resolution_index(resolution))
-
-    @cached_property
     def generator(self) -> Generator:
         """The bundle's generator; where it brings none, one trained on its accuracy predictor and kept."""
         space, predictor = self.bundle.space, self.bundle.predictor
@@ -370,66 +342,6 @@ class Workbench:
         """
         wanted = np.asarray(limits, np.float64).reshape(-1, len(tables))
         return Question(self.bundle.space, self.bundle.predictor, tables, wanted, lambda: self.generator, seed, self.listener)
-
-    def metric(self, name: str) -> MetricLimits:
-        """A metric of a plugin over the bundle's space.
-
-        Raises:
-            UnknownNameError: No plugin brings it.
-        """
-        if name not in self._metrics:
-            self._metrics[name] = MetricLimits.of(self.bundle.space, host().metrics.get(name), self.device)
-        return self._metrics[name]
-
-    def metrics(self, architecture: Architecture, budgets: Sequence[Budget]) -> dict[str, float]:
-        """What an architecture has of the plugins' metrics that are limited, by id."""
-        return {b.metric: self.metric(b.metric).value(architecture) for b in budgets if b.metric not in METRICS}
-
-    def table_for(self, budget: Budget, model: CostModel | None, resolution: int | None = None) -> AdditiveTable:
-        """The table on which `limit` stands for the budget; see `table`."""
-        if budget.metric in METRICS:
-            return self.table(budget.metric, model, resolution)
-        table, _ = self.metric(budget.metric).held(budget.limit)
-        return table.masked(self.supported, None if resolution is None else self.bundle.space.resolution_index(resolution))
-
-    def limit(self, budget: Budget, model: CostModel | None) -> float:
-        """The largest table cost whose upper bound holds the budget."""
-        if budget.metric not in METRICS:
-            return self.metric(budget.metric).held(budget.limit)[1]
-        if budget.metric != LATENCY:
-            return budget.limit
-        assert model is not None
-        return model.limit_for_mean(budget.limit, budget.confidence, budget.percentile)
-
-    def feasible_limit(self, budget: Budget, model: CostModel | None, table: AdditiveTable) -> float:
-        """Like `limit`, after making sure that some architecture holds it.
-
-        Raises:
-            InfeasibleError: None does; the message names what the cheapest needs.
-        """
-        limit, cheapest = self.limit(budget, model), Completions.of(self.bundle.space, table).least
-        if cheapest <= limit:
-            return limit
-        if budget.metric not in METRICS:
-            nearest = replace(budget, limit=float(f"{self.metric(budget.metric).nearest():.6g}"))
-            raise InfeasibleError(
-                f"No architecture of {self.bundle.name} holds {budget} on {self.device.id}: the nearest to be had is {nearest}.",
-                f"Ask for {nearest}, or use another bundle.",
-            )
-        if not np.isfinite(cheapest):
-            raise InfeasibleError(f"{self.device.id} runs no architecture of {self.bundle.name}.", "Use another bundle or device.")
-        # Upper bounds are proportional to the mean, so the cheapest needs as much more than was asked as its mean passes the limit.
-        least = replace(budget, limit=float(f"{budget.limit * cheapest / limit * 1.005:.3g}"))
-        raise InfeasibleError(
-            f"No architecture of {self.bundle.name} holds {budget} on {self.device.id}: the cheapest needs {least}.",
-            f"Ask for {least} or more, or use another bundle.",
-        )
-
-    def unlimited(self, tables: Sequence[AdditiveTable], limits: Floats) -> NDArray[np.bool_]:
-        """Where every architecture holds all limits, shape (n,); limits of shape (n, tables)."""
-        most = [Completions.of(self.bundle.space, table).most for table in tables]
-        held: NDArray[np.bool_] = np.all(limits >= most, axis=1)
-        return held
 
 
 def _described(device: str) -> Device:

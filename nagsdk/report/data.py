@@ -84,7 +84,7 @@ def _frontier(bench: Workbench, model: CostModel | None, budgets: Sequence[Budge
     metric = next((b.metric for b in budgets if b.metric in METRICS), LATENCY if model is not None else MACS)
     if metric == LATENCY and model is None:
         return None
-    best = frontier(bench.bundle.space, bench.table(metric, model, resolution), bench.bundle.predictor.additive)
+    best = frontier(bench.bundle.space, bench.costs.table(metric, model, resolution), bench.bundle.predictor.additive)
     picked = np.unique(best.lookup(np.linspace(best.cost.min(), best.cost.max(), _POINTS)))
     top1 = np.asarray(bench.bundle.predictor.predict(best.codes[picked]).mean)
     # The frontier is exact under the additive score; the predictor itself ranks a few neighbours the other way round.

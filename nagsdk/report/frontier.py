@@ -68,7 +68,7 @@ def curve(
         DeviceUnavailableError: Nothing is known of the device's latencies.
     """
     model = bench.require_cost_model() if metric == LATENCY else None
-    table = bench.table(metric, model, resolution)
+    table = bench.costs.table(metric, model, resolution)
     bounds, predictor = Completions.of(bench.bundle.space, table), bench.bundle.predictor
     if not np.isfinite(bounds.least):
         raise InfeasibleError(f"{bench.device.id} runs no architecture of {bench.bundle.name}.", "Use another bundle or device.")

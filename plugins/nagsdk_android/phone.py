@@ -16,6 +16,8 @@ from nagsdk_android.transport import GRACE_S, LostError, Transport
 
 FOLDER = "/data/local/tmp"
 _PREFIX = "nagsdk-"
+_ROOM = f"df -k {FOLDER}"
+_DAMAGED = "damaged"
 _COMMAND_TIMEOUT_S = 20.0
 _MOST_OUTPUT = 1 << 20
 _KILLED = 137
@@ -117,36 +119,25 @@ class Phone:
         self._used = True
         target = f"{self.folder}/{name}"
         part, digest, size = f"{target}.part", sha256(source), source.stat().st_size
-        folder = shlex.quote(self.folder)
-        self.checked(f"mkdir -p {folder} && chmod 755 {folder}", "make a folder")
-        self._check_room(source)
-        lost: LostError | None = None
+        folder, there, ready = (shlex.quote(path) for path in (self.folder, part, target))
+        # Every command is a journey of its own, so that few do everything.
+        _check_room(source, self.checked(f"mkdir -p {folder} && chmod 755 {folder} && {{ {_ROOM}; true; }}", "make a folder"))
         try:
             self._transport.push(source, part)
-        except LostError as error:
-            lost = error
+        except LostError:
             self.reconnect()
-        words = self.run(f"stat -c %s {shlex.quote(part)} && sha256sum {shlex.quote(part)}").text.split()
-        if lost is None and words[:1] == [str(size)] and digest in words:
-            mode = "755" if executable else "644"
-            self.checked(
-                f"chmod {mode} {shlex.quote(part)} && mv -f {shlex.quote(part)} {shlex.quote(target)}", f"take {source.name} into use"
-            )
-            return target
-        self.run(f"rm -f {shlex.quote(part)}")
-        self._check_room(source)
-        raise lost or LostError(f"{source.name} arrived damaged on the phone.", "Try another cable or port, and start again.")
+            self._discard(there, source)
+            raise
+        whole = f'[ "$(stat -c %s {there})" = {size} ] && sha256sum {there} | grep -q ^{digest}'
+        use = f"chmod {'755' if executable else '644'} {there} && mv -f {there} {ready}"
+        if self.checked(f"if {whole}; then {use}; else echo {_DAMAGED}; fi", f"take {source.name} into use").endswith(_DAMAGED):
+            self._discard(there, source)
+            raise LostError(f"{source.name} arrived damaged on the phone.", "Try another cable or port, and start again.")
+        return target
 
-    def _check_room(self, source: Path) -> None:
-        lines = self.run(f"df -k {FOLDER}").text.strip().splitlines()
-        words = lines[-1].split() if lines else []
-        free = int(words[3]) * 1024 if len(words) > 3 and words[3].isdecimal() else None
-        size = source.stat().st_size
-        if free is not None and free < size:
-            raise DeviceError(
-                f"The phone has no room for {source.name}: {size / 1e6:.1f} MB are needed, {free / 1e6:.1f} MB are free.",
-                "Free some space on it and start again.",
-            )
+    def _discard(self, part: str, source: Path) -> None:
+        """Removes what arrived in part, and says so if there was no room for all of it."""
+        _check_room(source, self.run(f"rm -f {part}; {_ROOM}").text)
 
     def reconnect(self, patience_s: float = _RECONNECT_S) -> None:
         """Connects anew, for as long as a phone needs to come back.
@@ -214,6 +205,18 @@ def limited(command: str, seconds: float) -> str:
 def was_killed(output: Output) -> bool:
     """Whether a `limited` command was ended; the tools of phones and of computers tell it by different numbers."""
     return output.status in (_KILLED, 124)
+
+
+def _check_room(source: Path, told: str) -> None:
+    lines = told.strip().splitlines()
+    words = lines[-1].split() if lines else []
+    free = int(words[3]) * 1024 if len(words) > 3 and words[3].isdecimal() else None
+    size = source.stat().st_size
+    if free is not None and free < size:
+        raise DeviceError(
+            f"The phone has no room for {source.name}: {size / 1e6:.1f} MB are needed, {free / 1e6:.1f} MB are free.",
+            "Free some space on it and start again.",
+        )
 
 
 def _failed(what: str, output: Output) -> DeviceError:

@@ -23,7 +23,7 @@ def test_shipped_generators_keep_up_with_lookup_on_their_predictor(name):
     bench = Workbench("cpu", name)
     card = bench.generator.card
     assert card.kind == "universal" and card.recipe == Recipe().to_dict() and card.predictor == bench.bundle.predictor.hash
-    table = bench.table(MACS, None)
+    table = bench.costs.table(MACS, None)
     bounds = Completions.of(bench.bundle.space, table)
     question = bench.question([table], np.linspace(bounds.least, bounds.most, 12), 0)
     told = []
