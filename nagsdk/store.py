@@ -109,6 +109,9 @@ class Store:
                     if version:
                         self._from_version_1(connection)
                     connection.execute(f"pragma user_version = {_VERSION}")
+            # Whoever closes the last connection waits until the write-ahead log is in the file: one stays open, idle.
+            self._idle = sqlite3.connect(path, check_same_thread=False)
+            self._idle.execute("pragma user_version").fetchone()
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
