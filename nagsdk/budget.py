@@ -67,6 +67,11 @@ def forget_units() -> None:
     _MORE_SHOWN.clear()
 
 
+def shown_unit(metric: str) -> tuple[float, str]:
+    """The factor of the unit that a metric is shown in to its canonical one, and its name."""
+    return _SHOWN.get(metric) or _MORE_SHOWN[metric]
+
+
 @dataclass(frozen=True)
 class Budget:
     """A limit on one cost of the deployed model.
@@ -119,7 +124,7 @@ class Budget:
         return cls(metric, value * factor, float(match["percentile"] or 50.0), confidence)
 
     def __str__(self) -> str:
-        factor, unit = _SHOWN.get(self.metric) or _MORE_SHOWN[self.metric]
+        factor, unit = shown_unit(self.metric)
         percentile = f"@p{self.percentile:g}" if self.metric == LATENCY and self.percentile != 50 else ""
         return f"{self.limit / factor:.6g}{unit}{percentile}"
 

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.architecture import Architecture
-from nagsdk.budget import LATENCY, MACS, METRICS, Budget
+from nagsdk.budget import LATENCY, MACS, METRICS, SIZE, Budget
 from nagsdk.bundle import Bundle
 from nagsdk.cost.model import CostModel
 from nagsdk.cost.table import AdditiveTable, Floats, exact_table
 from nagsdk.device.backend import Backend
 from nagsdk.device.description import Device
-from nagsdk.errors import InfeasibleError
+from nagsdk.errors import InfeasibleError, UnknownNameError
 from nagsdk.generator.completions import Completions
 from nagsdk.metric_limits import MetricLimits
 from nagsdk.plugin import host
@@ -46,12 +46,13 @@ class Costs:
         """The additive cost table of a metric; what is not supported or not asked for is masked.
 
         Args:
-            metric: ``latency`` (ms), ``size`` (bytes) or ``macs``.
+            metric: ``latency`` (ms), ``size`` (bytes), ``macs`` or one of a plugin that layers add up to.
             model: The cost model; needed for latencies.
             resolution: Masks every other resolution.
 
         Raises:
-            InfeasibleError: The backend supports no architecture.
+            UnknownNameError: There is no such metric.
+            UsageError: The metric is no sum, or more of it is better.
         """
         space = self.bundle.space
         if metric == LATENCY:
@@ -59,8 +60,12 @@ class Costs:
             table = model.table
         elif metric == MACS:
             table = exact_table(space, lambda layer: float(layer.macs))
-        else:
+        elif metric == SIZE:
             table = exact_table(space, lambda layer: self.backend.layer_bytes(layer, self.device))
+        elif metric in host().metrics.names:
+            table = self.metric(metric).summed()
+        else:
+            raise UnknownNameError.among("metric", metric, [*METRICS, *host().metrics.names])
         return table.masked(self.supported, None if resolution is None else space.resolution_index(resolution))
 
     def metric(self, name: str) -> MetricLimits:

@@ -14,7 +14,7 @@ import numpy as np
 from nagsdk.architecture import Architecture
 from nagsdk.cost.table import AdditiveTable, Floats, SpaceLayers
 from nagsdk.device.description import Device
-from nagsdk.errors import DeviceError
+from nagsdk.errors import DeviceError, UsageError
 from nagsdk.generator.completions import Completions
 from nagsdk.metric import HIGHER, MAXIMUM, Metric
 from nagsdk.space.base import SearchSpace
@@ -61,6 +61,19 @@ class MetricLimits:
             return table, limit
         most = float((table.base + table.choice.max(2).sum(1)).max())
         return AdditiveTable(most - table.base, -table.choice), most - limit
+
+    def summed(self) -> AdditiveTable:
+        """The metric as an additive cost.
+
+        Raises:
+            UsageError: It is no sum, or more of it is better.
+        """
+        if self.metric.aggregation == MAXIMUM or self.metric.direction == HIGHER:
+            raise UsageError(
+                f"{self.metric.id} has no frontier: only what layers add up to and what is better where it is less has one.",
+                f"Ask for single budgets: nagsdk generate --budget 1{next(iter(self.metric.units))}.",
+            )
+        return self._table(self.values)
 
     def share(self, architecture: Architecture, limit: float) -> float:
         """How much of a limit an architecture uses; 1 and less holds it."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nagsdk.budget import LATENCY, METRICS
+from nagsdk.budget import LATENCY
 from nagsdk.bundle import Bundle, load_bundle
 from nagsdk.device.description import Overrides
 from nagsdk.errors import UsageError
@@ -69,9 +69,8 @@ def train_paper_generator(
     """
     from nagsdk.generator.paper import REWARDS, PaperRecipe, train_paper
 
-    for value, known in ((metric, METRICS), (reward, REWARDS)):
-        if value not in known:
-            raise UsageError(f"{value!r} cannot be trained for.", f"Known: {', '.join(known)}.")
+    if reward not in REWARDS:
+        raise UsageError(f"{reward!r} cannot be trained for.", f"Known: {', '.join(REWARDS)}.")
     bench = Workbench(device, bundle, Overrides(), on_event)
     recipe = PaperRecipe(iterations=iterations, reward=reward)
     space, predictor = bench.bundle.space, bench.bundle.predictor

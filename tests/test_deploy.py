@@ -462,7 +462,7 @@ def test_the_frontier_as_data_and_as_a_picture(simulate, tmp_path):
     assert "predicted by its calibration" in timed.read_text() and "calibration" not in path.read_text()
     with pytest.raises(UsageError, match="kind of picture"):
         nagsdk.frontier(device="board", points=3, plot=tmp_path / "frontier.txt")
-    with pytest.raises(UsageError, match="is not a metric"):
+    with pytest.raises(UnknownNameError, match="joy"):
         nagsdk.frontier(device="board", metric="joy")
 
 

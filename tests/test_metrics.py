@@ -12,7 +12,7 @@ from nagsdk import plugin
 from nagsdk.budget import Budget
 from nagsdk.bundle import load_bundle
 from nagsdk.device.description import Device
-from nagsdk.errors import BudgetError, InfeasibleError
+from nagsdk.errors import BudgetError, InfeasibleError, UnknownNameError, UsageError
 from nagsdk.manifest import read_manifest
 from nagsdk.metric_limits import MetricLimits
 from nagsdk.workbench import Workbench
@@ -183,6 +183,20 @@ def test_a_simulator_is_the_prior_of_its_device():
     assert model.source == "prior" and "the simulator of the backend simulated" in model.facts["caveat"]
     assert any("simulator" in event.text for event in told)
     assert Workbench(Device("board", "A board", "simulated"), "glyphs", backend=SimulatedBackend(present=False)).cost_model() is None
+
+
+def test_what_layers_add_up_to_has_a_frontier(loaded, tmp_path):
+    rows = nagsdk.frontier(device="cpu", metric="energy", strategies=["lookup"], points=5, plot=tmp_path / "energy.svg")
+    energy, space = loaded.metrics.get("energy"), load_bundle("glyphs").space
+    for row in rows:
+        own = sum(energy.of_layer(layer, None) for layer in space.layers(space.parse(row["architecture"])))
+        assert row["cost"] == pytest.approx(own) and own <= row["limit"] * (1 + 1e-9)
+    assert np.all(np.diff([row["predicted_top1"] for row in rows]) > 0)
+    assert (tmp_path / "energy.svg").stat().st_size > 10_000
+    with pytest.raises(UsageError, match="peak has no frontier"):
+        nagsdk.frontier(device="cpu", metric="peak")
+    with pytest.raises(UnknownNameError, match="energie"):
+        nagsdk.frontier(device="cpu", metric="energie")
 
 
 @pytest.mark.slow

@@ -9,8 +9,6 @@ import click
 
 from nagsdk.cli import output as o
 
-_UNITS = {"latency": ("ms", 1.0), "size": ("MB", 1e6), "macs": ("MMACs", 1e6)}
-
 
 @click.command(
     "frontier",
@@ -21,9 +19,7 @@ _UNITS = {"latency": ("ms", 1.0), "size": ("MB", 1e6), "macs": ("MMACs", 1e6)}
 @o.options(
     o.device_option,
     o.bundle_option,
-    click.option(
-        "--metric", type=click.Choice(["latency", "size", "macs"]), default="latency", show_default=True, help="What budgets limit."
-    ),
+    click.option("--metric", default="latency", show_default=True, help="What budgets limit: latency, size, macs or a plugin's."),
     click.option("--strategy", multiple=True, default=("nag", "lookup"), show_default=True, help="Repeatable: nag, lookup, nsga2, …"),
     click.option("--points", type=click.IntRange(2, 10_000), default=100, show_default=True, help="Budgets."),
     click.option("--plot", type=click.Path(dir_okay=False), help="Draw a picture: .svg, .png or .pdf (needs nagsdk[report])."),
@@ -49,6 +45,7 @@ def command(
     Answers come from models alone; predicted accuracy is that of the predictor which the strategies obey.
     """
     from nagsdk import api
+    from nagsdk.budget import shown_unit
 
     with o.listening() as listener:
         rows = api.frontier(
@@ -66,7 +63,7 @@ def command(
     if as_json:
         o.print_json(rows)
     else:
-        unit, per = _UNITS[metric]
+        per, unit = shown_unit(metric)
         # Neighbouring budgets often have one answer; it stands once, with their number.
         runs = [list(run) for _, run in groupby(rows, key=lambda row: (row["strategy"], row["architecture"]))]
         shown = [

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nagsdk.budget import LATENCY, MACS
+from nagsdk.budget import LATENCY, MACS, SIZE, shown_unit
 from nagsdk.cost.table import Floats
 from nagsdk.errors import InfeasibleError
 from nagsdk.generator.choose import choose
@@ -20,8 +20,7 @@ from nagsdk.space.base import Codes
 from nagsdk.space.mobilenet_v3 import MobileNetV3Space, Settings
 from nagsdk.workbench import Workbench
 
-_UNITS = {LATENCY: ("latency in ms", 1.0), MACS: ("10⁶ multiply-accumulates", 1e6)}
-_OTHER = ("file size in MB", 1e6)
+_LABELS = {MACS: "10⁶ multiply-accumulates", SIZE: "file size in MB"}
 _SOURCES = {"calibration": "predicted by its calibration", "prior": "from a shipped prior: the device was not calibrated"}
 
 
@@ -31,7 +30,7 @@ class Curve:
 
     Attributes:
         space: Of the architectures.
-        metric: What the budgets limit: ``latency`` (predicted mean, ms), ``size`` (bytes) or ``macs``.
+        metric: What the budgets limit: ``latency`` (predicted mean, ms), ``size`` (bytes), ``macs`` or one of a plugin.
         limits: From the cheapest to the dearest architecture, shape (n,).
         codes: Picks of every strategy, by its id, int8, shape (n, decisions).
         cost: Their costs, shape (n,).
@@ -95,7 +94,8 @@ def draw(found: Curve, title: str, path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    label, unit = _UNITS.get(found.metric, _OTHER)
+    unit, name_of_unit = shown_unit(found.metric)
+    label = _LABELS.get(found.metric, f"{found.metric} in {name_of_unit}")
     first = next(iter(found.codes))
     settings = [found.space.settings(a) for a in found.space.decode(found.codes[first])]
     figure = Figure(figsize=(11, 11), layout="constrained")
