@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,10 @@ from nagsdk.cost.table import AdditiveTable, Floats
 from nagsdk.errors import InfeasibleError
 from nagsdk.generator.forest import Forest, existing
 from nagsdk.generator.frontier import check_limits, mixed
-from nagsdk.generator.paths import Paths
 from nagsdk.space.base import Codes, SearchSpace
+
+if TYPE_CHECKING:
+    from nagsdk.generator.paths import Paths
 
 _ATTEMPTS = 60
 

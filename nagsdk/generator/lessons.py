@@ -1,9 +1,12 @@
 """Lessons for the universal generator: random devices, random limits, and the best architecture within them.
 
 A device is a random price for every physical feature (`nagsdk.cost.features`), of which many are free, and
-some noise of its own on every choice. Lessons are exact under several limits, too: an architecture on the
-frontier of any mix of costs is the best of all that cost no more than it does in the costs of that mix, so
-its own costs are limits that it answers best. Costs outside the mix get a limit that it holds with ease.
+some noise of its own on every choice. On some devices, such as a GPU that is handed one image at a time, a
+call costs far more than the work that is done in it: what counts there is how many layers a network has.
+
+Lessons are exact under several limits, too: an architecture on the frontier of any mix of costs is the best of
+all that cost no more than it does in the costs of that mix, so its own costs are limits that it answers best.
+Costs outside the mix get a limit that it holds with ease.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from nagsdk.cost.features import FeatureTable
+from nagsdk.cost.features import FEATURES, FeatureTable
 from nagsdk.cost.table import AdditiveTable, Floats, exact_table
 from nagsdk.generator.decode import Trace, trace
 from nagsdk.generator.frontier import Score, frontier, mixed
@@ -21,7 +24,10 @@ from nagsdk.generator.paths import Paths
 from nagsdk.space.base import Codes, SearchSpace
 
 EACH = 24
-_FREE = 0.3
+_LEAST_FREE, _MOST_FREE = 0.1, 0.6
+# Share of the devices on which calls cost more than work does, and how many times more at most.
+_BOUND_BY_CALLS, _MOST_OVERHEAD = 0.3, 300.0
+_CALLS = np.array([name in ("network", "calls", "se_calls") for name in FEATURES])
 _MOST_RESOLUTIONS = 6
 # How much less than its limit an architecture costs, in ranges of the cost: what lies between frontier points.
 _SLACK = 0.001
@@ -43,7 +49,10 @@ class Devices:
 
     def latency(self, rng: np.random.Generator) -> AdditiveTable:
         """The latencies of a random device, in no unit."""
-        prices = np.exp(rng.normal(0, rng.uniform(0.3, 2.0), len(self._share))) * (rng.random(len(self._share)) >= _FREE)
+        count = len(self._share)
+        prices = np.exp(rng.normal(0, rng.uniform(0.3, 2.0), count)) * (rng.random(count) >= rng.uniform(_LEAST_FREE, _MOST_FREE))
+        if rng.random() < _BOUND_BY_CALLS:
+            prices[_CALLS] = np.exp(rng.normal(0, 0.5, _CALLS.sum()) + rng.uniform(0, np.log(_MOST_OVERHEAD)))
         table = self._features.priced(prices * self._share)
         return replace(table, choice=table.choice * np.exp(rng.normal(0, rng.choice([0.0, 0.03, 0.1]), table.choice.shape[1:])))
 

@@ -29,7 +29,7 @@ from nagsdk.space.base import Codes, SearchSpace
 if TYPE_CHECKING:
     from nagsdk.generator.train import Recipe
 
-FORMAT = 2
+FORMAT = 3
 _MOST_BYTES = 64 * 10**6
 
 

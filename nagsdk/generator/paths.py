@@ -11,7 +11,7 @@ some path's last point holds every limit can always be completed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.cost.table import AdditiveTable, Floats
+from nagsdk.generator.completions import Completions
 from nagsdk.generator.forest import Forest, existing
 from nagsdk.generator.frontier import Score
 from nagsdk.space.base import Codes, SearchSpace
@@ -26,6 +27,8 @@ from nagsdk.space.base import Codes, SearchSpace
 PRICES = 16
 # In units of (range of the score) / (range of the cost): what lies beyond is free or priceless.
 _LEAST_PRICE, _MOST_PRICE = 0.05, 8.0
+_ROUGH = 30
+_ROUNDING = 1e-9
 
 
 def mixes(count: int) -> Floats:
@@ -52,8 +55,9 @@ class Paths:
     Costs are in units of `scale`, scores in units of `worth`.
 
     Attributes:
-        scale: Range of each cost over the space, shape (M,).
-        worth: Range of the score over the space.
+        scale: Range of each cost over the architectures of a resolution, shape (M,).
+        worth: Range of the score over them.
+        price: Weight of the cost against 1 less it of the score, from 0, free, to 1, priceless; shape (K, J).
         cost: Of the best architecture at each resolution and price; inf where nothing is allowed, shape (R, K, J, M).
         score: Its score, likewise, -inf where nothing is allowed, shape (R, K, J).
         value: Worth of a choice with its best subtree less that of the best choice, between score alone and
@@ -65,6 +69,7 @@ class Paths:
 
     scale: Floats
     worth: float
+    price: Floats
     cost: Floats
     score: Floats
     value: NDArray[np.float32]
@@ -85,31 +90,22 @@ class Paths:
         every, exists, most = np.arange(resolutions), existing(space), int(space.sizes[1:].max(initial=1))
         cost = np.stack([np.where(exists, table.choice, np.inf) for table in tables], axis=-1)
         base = np.stack([table.base for table in tables], axis=-1) + cost[every, 0, every]
-        scale = np.array([_range(cost[:, 1:, :, m]) for m in range(len(tables))])
-        worth = _range(np.where(exists, score.table, np.inf)[None, 1:])
+        scale = np.array([_range(space, table) for table in tables])
+        worth = _range(space, AdditiveTable(np.zeros(resolutions), np.broadcast_to(score.table, (resolutions, *score.table.shape))))
         cost, gains = cost[:, :, :most] / scale, score.table / worth
 
-        mix, price = mixes(len(tables)), np.geomspace(_LEAST_PRICE, _MOST_PRICE, PRICES - 2)
-        on_cost = np.concatenate([[0.0], price / (1 + price), [1.0]])
-        weight = mix[:, None] * on_cost[:, None]
-        grid = (len(mix), PRICES)
+        mix = mixes(len(tables))
+        on_cost = _prices(space, forest, cost, gains, mix, np.isfinite(base).all(1))
+        weight = mix[:, None] * on_cost[..., None]
+        grid = on_cost.shape
         extra = np.full((resolutions, count, most, *grid, len(tables)), np.inf)
         gain = np.zeros(extra.shape[:-1], np.float32)
         value = np.full((resolutions, count, *grid, most), -1, np.float32)
         cheapest = np.zeros((len(mix), resolutions, count), np.int8)
         cheapest[:, :, 0] = every
         best: dict[int, list[Floats]] = {}  # of subtrees: cost (R, K, J, M), score and value (R, K, J)
-        for decision in reversed(range(1, count)):
+        for decision, parts, pick, taken in _bottom_up(space, forest, cost, gains, weight, 1 - on_cost, best):
             choices = slice(int(space.sizes[decision]))
-            parts = _own(cost[:, decision, choices], gains[decision, choices], weight, 1 - on_cost)
-            if forest.children[decision]:
-                parts = [part.copy() for part in parts]
-            for start, child in forest.children[decision]:
-                for part, below in zip(parts, best[child], strict=True):
-                    part[:, start:] += below[:, None]
-            pick = parts[2].argmax(1)[:, None]
-            taken = [np.take_along_axis(part, pick if part.ndim == 4 else pick[..., None], 1) for part in parts]
-            best[decision] = [part[:, 0] for part in taken]
             np.subtract(parts[0], taken[0], out=extra[:, decision, choices])
             extra[:, decision, choices][~np.isfinite(parts[2])] = np.inf
             gain[:, decision, choices] = parts[1] - taken[1]
@@ -127,7 +123,59 @@ class Paths:
                 cheapest[cheapest[..., decision] < start, child] = -1
         possible = np.isfinite(whole[2]) & np.isfinite(whole[0]).all(-1)
         total = np.where(possible[..., None], whole[0], np.inf)
-        return cls(scale, worth, total, np.where(possible, whole[1], -np.inf), value, extra, gain, cheapest)
+        return cls(scale, worth, on_cost, total, np.where(possible, whole[1], -np.inf), value, extra, gain, cheapest)
+
+
+def _prices(space: SearchSpace, forest: Forest, cost: Floats, gains: Floats, mix: Floats, allowed: NDArray[np.bool_]) -> Floats:
+    """Weights of the cost at the prices of each mix: half of them spread over all prices, half of them where costs fall.
+
+    Where what layers score for what they cost is much the same, all depths lie within few prices. One resolution tells.
+
+    Returns:
+        Shape (mixes, PRICES), ascending from 0 to 1.
+    """
+    wide = np.geomspace(_LEAST_PRICE, _MOST_PRICE, _ROUGH)
+    of_all = np.concatenate([[0.0], wide / (1 + wide), [1.0]])
+    among = np.flatnonzero(allowed)
+    best: dict[int, list[Floats]] = {}
+    if len(among):
+        r = int(among[len(among) // 2])
+        for _ in _bottom_up(
+            space, forest, cost[[r]], gains, mix[:, None] * of_all[:, None], np.broadcast_to(1 - of_all, (len(mix), len(of_all))), best
+        ):
+            pass
+        active = [*forest.roots, *(child for start, child in forest.children[0] if start <= r)]
+        spent = (np.sum([best[child][0][0] for child in active], axis=0) * mix[:, None]).sum(-1)
+        fallen = np.maximum.accumulate(spent[:, :1] - spent, axis=1)
+        fallen /= np.maximum(fallen[:, -1:], _ROUNDING)
+    else:
+        fallen = np.zeros((len(mix), len(of_all)))
+    place = (fallen + np.linspace(0, 1, len(of_all))) / 2
+    position = [np.interp(np.linspace(0, p[-1], PRICES), p, np.arange(len(of_all))) for p in place]
+    result: Floats = np.interp(position, np.arange(len(of_all)), of_all)
+    return result
+
+
+def _bottom_up(
+    space: SearchSpace, forest: Forest, cost: Floats, gains: Floats, weight: Floats, on_score: Floats, best: dict[int, list[Floats]]
+) -> Iterator[tuple[int, list[Floats], NDArray[np.intp], list[Floats]]]:
+    """Dynamic programming, last decision first; fills `best` with what the best subtrees cost, score and are worth.
+
+    Yields:
+        The decision, the same of its choices with their subtrees, which one is best, shape (R, 1, K, J), and its own.
+    """
+    for decision in reversed(range(1, len(space.decisions))):
+        choices = slice(int(space.sizes[decision]))
+        parts = _own(cost[:, decision, choices], gains[decision, choices], weight, on_score)
+        if forest.children[decision]:
+            parts = [part.copy() for part in parts]
+        for start, child in forest.children[decision]:
+            for part, below in zip(parts, best[child], strict=True):
+                part[:, start:] += below[:, None]
+        pick = parts[2].argmax(1)[:, None]
+        taken = [np.take_along_axis(part, pick if part.ndim == 4 else pick[..., None], 1) for part in parts]
+        best[decision] = [part[:, 0] for part in taken]
+        yield decision, parts, pick, taken
 
 
 def _own(cost: Floats, gain: Floats, weight: Floats, on_score: Floats) -> list[Floats]:
@@ -137,7 +185,7 @@ def _own(cost: Floats, gain: Floats, weight: Floats, on_score: Floats) -> list[F
         cost: Shape (R, C, M); inf where a choice is not allowed.
         gain: Shape (C,).
         weight: Share of each cost in the worth, shape (K, J, M).
-        on_score: Share of the score, shape (J,).
+        on_score: Share of the score, shape (K, J).
 
     Returns:
         Shapes (R, C, K, J, M), (R, C, K, J) and (R, C, K, J), the first two read-only.
@@ -150,9 +198,16 @@ def _own(cost: Floats, gain: Floats, weight: Floats, on_score: Floats) -> list[F
     return [np.broadcast_to(cost[:, :, None, None], (*shape, cost.shape[2])), np.broadcast_to(gain[:, None, None], shape), worth]
 
 
-def _range(values: Floats) -> float:
-    """Dearest less cheapest choice, summed over decisions, mean over resolutions; 1 where all are alike."""
-    finite = np.isfinite(values)
-    high, low = (np.where(finite, values, sign * -np.inf) for sign in (1, -1))
-    spread = np.where(finite.any(2), high.max(2, initial=-np.inf) - low.min(2, initial=np.inf), 0.0)
-    return float(np.nan_to_num(spread).sum(1).mean()) or 1.0
+def _range(space: SearchSpace, table: AdditiveTable) -> float:
+    """Dearest less cheapest architecture, mean over the resolutions that are allowed; 1 where all are alike.
+
+    Not the sum of what single choices differ by: where layers cost what calls cost, hardly any choice does,
+    but depths do, and prices in units of so little would all be priceless.
+    """
+    bounds = Completions.of(space, table)
+    possible = np.isfinite(bounds.floor)
+    if not possible.any():
+        return 1.0
+    spread = float(np.mean((bounds.ceiling - bounds.floor)[possible]))
+    # What rounding leaves of equal sums is no range.
+    return spread if spread > _ROUNDING * np.abs(table.choice[np.isfinite(table.choice)]).max(initial=0.0) else 1.0

@@ -50,8 +50,8 @@ class Recipe:
     """
 
     problems: int = 1500
-    steps: int = 4000
-    batch: int = 128
+    steps: int = 2000
+    batch: int = 256
     rate: float = 6e-3
     hidden: int = 48
     gradient_steps: int = 500

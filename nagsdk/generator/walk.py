@@ -60,6 +60,7 @@ class Walk:
         self._extra, self._gain = paths.extra.reshape(-1, j, m), paths.gain.reshape(-1, j)
         self._last = np.ascontiguousarray(paths.extra[..., -1, :]).reshape(-1, self._choices, self._mixes, m)
         self._value = paths.value.reshape(-1, self._choices)
+        self._price = paths.price.ravel()
 
     def first(self) -> View:
         """The view of decision 0, the resolution, once for each budget; settles the mix at each resolution."""
@@ -71,7 +72,9 @@ class Walk:
         choices = np.zeros((CHOICE, *at.score.shape), np.float32)
         choices[0] = np.maximum(at.score - at.score.max(1, keepdims=True), -1.0) * _WORTH
         last = over[..., -1].min(-1)
-        return View(_state(at.of(best), last[np.arange(len(best)), best]), choices, last <= _ROUNDING)
+        every = np.arange(len(best))
+        state = self._state(at.of(best), self._mix[every, best], last[every, best])
+        return View(state, choices, last <= _ROUNDING)
 
     def start(self, resolution: NDArray[np.intp]) -> None:
         """Takes decision 0 of every architecture, shape (budgets · count,)."""
@@ -98,7 +101,13 @@ class Walk:
         with np.errstate(invalid="ignore"):
             share = after / np.minimum(slack, -1e-9)[:, None]
         read[3] = np.clip(np.nan_to_num(share, nan=1.0), -1.0, 2.0)
-        return View(_state(at, slack), read, after <= _ROUNDING)
+        return View(self._state(at, self._k[rows], slack), read, after <= _ROUNDING)
+
+    def _state(self, at: _Crossing, mix: NDArray[np.intp], slack: Floats) -> Float32s:
+        low, high = (self._price[mix * PRICES + index] for index in (at.low, at.high))
+        parts = (2 * (low + (high - low) * at.place) - 1, 20 * at.step, np.tanh(-10 * slack), at.place)
+        assert len(parts) == STATE
+        return np.stack(parts, axis=-1).astype(np.float32)
 
     def take(self, decision: int, rows: NDArray[np.intp], choice: NDArray[np.intp]) -> None:
         """Takes a choice of a later decision, for some of the architectures."""
@@ -158,9 +167,3 @@ def _crossing(over: Floats, score: Floats) -> _Crossing:
         step = np.nan_to_num(dear - cheap)
         reached = np.where(some, cheap + step * (1 - place), _NEVER)
     return _Crossing(low, high, place, reached, step)
-
-
-def _state(at: _Crossing, slack: Floats) -> Float32s:
-    parts = (2 * (at.low + at.place) / (PRICES - 1) - 1, 20 * at.step, np.tanh(-10 * slack), at.place)
-    assert len(parts) == STATE
-    return np.stack(parts, axis=-1).astype(np.float32)

@@ -25,6 +25,7 @@ from nagsdk.space.base import Codes, SearchSpace
 FOLDS = 5
 _FEWEST = 30
 _REACH_QUANTILE = 0.99
+_DISTANCE_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -194,22 +195,29 @@ class LeftOut:
 
     def figures(self) -> dict[str, Any]:
         """Figures of the group; coverage is the share of its measurements within their 90 % intervals."""
-        half = self.interval.half_width(self.judged.spread)
+        half = self.interval.half_width(self.judged.spread, self.judged.leverage)
         within = np.abs(self.judged.predicted - self.judged.top1) <= half
-        shown = {"coverage_90": round(float(within.mean()), 3), "mean_half_width": round(float(half.mean()), 3)}
+        far = self.judged.leverage > np.median(self.judged.leverage)
+        shown = {
+            "coverage_90": round(float(within.mean()), 3),
+            "coverage_90_near_and_far": [round(float(within[part].mean()), 3) for part in (~far, far) if part.any()],
+            "mean_half_width": round(float(half.mean()), 3),
+        }
         return {"left_out": self.name, **self.judged.figures(), **shown}
 
 
 def calibrated(parts: list[Judged]) -> Interval:
     """The interval that covers 90 % of measurements which the fits had not seen.
 
-    Half of the variance is the architecture's own spread of members, half the typical one: so few members
-    tell the spread of a single architecture too roughly to rely on alone.
+    The architecture's own spread of members and the typical one have equal shares in the variance: so few members
+    tell the spread of a single architecture too roughly to rely on alone. Members disagree more far from what was
+    measured, but not as much more as they err, so a smaller share grows with the square of the leverage.
     """
     judged = Judged.joined(parts)
     floor = float(np.sqrt(np.mean(judged.spread**2)))
-    ratio = np.abs(judged.predicted - judged.top1) / np.hypot(judged.spread, floor)
-    return Interval(float(np.quantile(ratio, LEVEL, method="higher")), floor)
+    distance = float(floor * np.sqrt(_DISTANCE_SHARE / np.mean(judged.leverage**2)))
+    ratio = np.abs(judged.predicted - judged.top1) / Interval(1.0, floor, distance).half_width(judged.spread, judged.leverage)
+    return Interval(float(np.quantile(ratio, LEVEL, method="higher")), floor, distance)
 
 
 def fit_predictor(
@@ -279,8 +287,9 @@ def fit_predictor(
 
 _EXPLANATIONS: dict[str, Any] = {
     "intervals": (
-        "90 % intervals for one measured top-1, from the spread of the members, scaled to cover 90 % of groups left out. "
-        "The coverage of each group was taken with intervals set without it."
+        "90 % intervals for one measured top-1, from the spread of the members and the distance (leverage) from the measured architectures, "
+        "scaled to cover 90 % of groups left out. The coverage of each group was taken with intervals set without it, also of its nearer and "
+        "its farther half."
     ),
     "extrapolated": (
         "True where top-1 was not measured at the resolution, or where the architecture's leverage exceeds that of 99 % of the left-out "

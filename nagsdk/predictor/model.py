@@ -27,7 +27,7 @@ from nagsdk.predictor.ensemble import Ensemble, Float32s
 from nagsdk.predictor.features import Floats
 from nagsdk.space.base import Codes, SearchSpace
 
-FORMAT = 1
+FORMAT = 2
 LEVEL = 0.9
 WEIGHTS, CARD = "predictor.safetensors", "predictor.json"
 _MOST_WEIGHTS, _MOST_CARD = 64 * 10**6, 10**6
@@ -56,20 +56,22 @@ class AccuracyPrediction:
 class Interval:
     """How wide the 90 % interval is.
 
-    The half-width in points of top-1 is scale · sqrt(spread² + floor²), where spread is the members'
-    standard deviation in points.
+    The half-width in points of top-1 is scale · sqrt(spread² + floor² + (distance · leverage)²), where spread is the
+    members' standard deviation in points and leverage tells how far the architecture is from the measured ones.
 
     Attributes:
         scale: See above.
         floor: In points of top-1.
+        distance: Points at a leverage of 1.
     """
 
     scale: float
     floor: float
+    distance: float
 
-    def half_width(self, spread: Floats) -> Floats:
-        """Half-widths in points, shape (n,), of spreads in points."""
-        result: Floats = self.scale * np.hypot(spread, self.floor)
+    def half_width(self, spread: Floats, leverage: Floats) -> Floats:
+        """Half-widths in points, shape (n,), of spreads in points and leverages."""
+        result: Floats = self.scale * np.sqrt(spread**2 + self.floor**2 + (self.distance * leverage) ** 2)
         return result
 
 
@@ -161,16 +163,17 @@ class AccuracyPredictor:
         outputs = self.ensemble(rows)
         gap = self.resolutions.steepness[r] * np.exp(-outputs.mean(1))
         mean = self.resolutions.asymptote[r] - gap
-        half = np.hypot(self.interval.half_width(gap * outputs.std(1)), self.resolutions.doubt[r])
-        far = np.square(rows @ self.leverage).sum(1) > self.reach
+        leverage = np.square(rows @ self.leverage).sum(1).astype(np.float64)
+        half = np.hypot(self.interval.half_width(gap * outputs.std(1), leverage), self.resolutions.doubt[r])
         mean, low, high = (np.clip(top1, 0.0, 100.0) for top1 in (mean, mean - half, mean + half))
-        return AccuracyPrediction(mean, low, high, far | ~self.resolutions.measured[r])
+        return AccuracyPrediction(mean, low, high, (leverage > self.reach) | ~self.resolutions.measured[r])
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         arrays = {f"ensemble.{f.name}": getattr(self.ensemble, f.name) for f in fields(Ensemble)}
         arrays |= {f"resolutions.{f.name}": getattr(self.resolutions, f.name) for f in fields(Resolutions)}
         arrays |= {"leverage": self.leverage, "additive.table": self.additive.table}
-        numbers = (self.interval.scale, self.interval.floor, self.reach, self.additive.base, self.additive.asymptote)
+        interval = (self.interval.scale, self.interval.floor, self.interval.distance)
+        numbers = (*interval, self.reach, self.additive.base, self.additive.asymptote)
         return {name: np.ascontiguousarray(array) for name, array in {**arrays, "numbers": np.array(numbers)}.items()}
 
     def save(self, folder: Path) -> None:
@@ -216,17 +219,17 @@ class AccuracyPredictor:
         wanted: dict[str, tuple[tuple[int, ...], str]] = {
             f"resolutions.{f.name}": ((count,), "bool" if f.name == "measured" else "float64") for f in fields(Resolutions)
         }
-        wanted |= {"additive.table": ((len(space.sizes), int(space.sizes.max())), "float64"), "numbers": ((5,), "float64")}
+        wanted |= {"additive.table": ((len(space.sizes), int(space.sizes.max())), "float64"), "numbers": ((6,), "float64")}
         wanted |= {"leverage": ((space.one_hot_width, arrays["leverage"].shape[-1]), "float32")}
         for name, (shape, kind) in wanted.items():
             if arrays[name].shape != shape or arrays[name].dtype != kind:
                 raise ValueError(f"{name} has shape {arrays[name].shape} and type {arrays[name].dtype}, not {shape} and {kind}")
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise ValueError("a number is not finite")
-        scale, floor, reach, base, asymptote = arrays["numbers"].tolist()
+        scale, floor, distance, reach, base, asymptote = arrays["numbers"].tolist()
         resolutions = Resolutions(**{f.name: arrays[f"resolutions.{f.name}"] for f in fields(Resolutions)})
         additive = AdditiveScore(base, arrays["additive.table"], asymptote)
-        return cls(space, ensemble, resolutions, Interval(scale, floor), arrays["leverage"], reach, additive, card)
+        return cls(space, ensemble, resolutions, Interval(scale, floor, distance), arrays["leverage"], reach, additive, card)
 
 
 def _read(path: Path, most: int) -> bytes:

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from nagsdk.cost.table import AdditiveTable
 from nagsdk.generator.frontier import frontier, score_of
-from nagsdk.generator.paths import PRICES, Paths, mixes
+from nagsdk.generator.paths import Paths, mixes
 from nagsdk.generator.walk import Walk
 from nagsdk.space.mobilenet_v3 import ofa_mobilenet_v3
 from tests.generator.spaces import problems, random_tables, staged_space
@@ -25,14 +26,16 @@ def test_points_of_a_path_maximise_score_less_price(problem):
     codes = space.all_codes()
     cost = np.stack([table.cost(codes) for table in tables], 1) / paths.scale
     worth = (score_of(score, codes) - score.base) / paths.worth
-    price = np.concatenate([[0], np.geomspace(0.05, 8, PRICES - 2)])
     for r in range(len(space.resolutions)):
         own = (codes[:, 0] == r) & np.isfinite(cost).all(1)
         if not own.any():
             assert np.isinf(paths.cost[r]).all()
             continue
-        for mix, totals, scores, last in zip(mixes(2), paths.cost[r], paths.score[r], paths.cheapest[:, r], strict=True):
-            for p, total, found in zip(price, totals, scores, strict=False):
+        for k, (mix, totals, scores, last) in enumerate(zip(mixes(2), paths.cost[r], paths.score[r], paths.cheapest[:, r], strict=True)):
+            assert paths.price[k, 0] == 0 and paths.price[k, -1] == 1 and (np.diff(paths.price[k]) >= 0).all()
+            for p, total, found in zip(paths.price[k, :-1] / np.maximum(1 - paths.price[k, :-1], 1e-9), totals, scores, strict=False):
+                if p > 1e3:
+                    continue
                 best = (worth[own] - p * cost[own] @ mix).max()
                 # One step of the price is all that float32 and ties may be off.
                 assert found - p * total @ mix == pytest.approx(best, abs=1e-6)
@@ -81,6 +84,17 @@ def test_the_price_alone_comes_near_the_frontier():
     assert (table.cost(codes) <= limits + 1e-9).all()
     lost = (best.score[best.lookup(limits)] - score_of(score, codes)) / (best.score[-1] - best.score[0])
     assert 0 <= lost.mean() < 0.03
+
+
+def test_depths_have_prices_where_only_calls_cost():
+    """Layers that all cost the same, whatever is done in them: choices do not differ, but depths do, and not by everything at once."""
+    space = staged_space(resolutions=(32,), stages=3, blocks=3)
+    _, score = random_tables(space, 0)
+    blocks = np.array([[".block" in decision.name] for decision in space.decisions], float)
+    table = AdditiveTable(np.ones(1), np.broadcast_to(blocks, (1, *score.table.shape)).copy())
+    paths = Paths.of(space, [table], score)
+    assert paths.scale == pytest.approx(6) and np.all(np.diff(paths.cost[0, 0, :, 0]) <= 0)
+    assert len(np.unique(paths.cost[0, 0, :, 0])) >= 4
 
 
 def test_prices_fall_with_the_limit():

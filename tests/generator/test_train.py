@@ -67,6 +67,14 @@ def test_devices_differ_and_are_never_negative():
     assert correlation.min() < 0.8 and correlation.max() > 0.9
 
 
+def test_on_some_devices_only_the_number_of_layers_counts():
+    space, rng = ofa_mobilenet_v3(), np.random.default_rng(0)
+    devices, codes = Devices(space), space.sample(400, rng, 224)
+    blocks = (codes >= 0).sum(1)
+    told = [np.corrcoef(blocks, devices.latency(rng).cost(codes))[0, 1] for _ in range(40)]
+    assert max(told) > 0.97 and np.mean(np.array(told) > 0.9) < 0.6
+
+
 def test_numpy_inference_equals_torch():
     space = staged_space()
     network = Network(len(space.decisions), int(space.sizes.max()), 12, torch.Generator().manual_seed(0))

@@ -138,7 +138,7 @@ def test_arrays_that_do_not_fit_are_refused(truth, saved, change):
         AccuracyPredictor.load(saved, truth.space)
 
 
-@pytest.mark.parametrize("entry", [{"format": 2}, {"space": "0" * 16}, {"sha256": "0" * 64}, {"warnings": [3]}, {"warnings": 3}])
+@pytest.mark.parametrize("entry", [{"format": 1}, {"space": "0" * 16}, {"sha256": "0" * 64}, {"warnings": [3]}, {"warnings": 3}])
 def test_cards_that_do_not_fit_are_refused(truth, saved, entry):
     card = json.loads((saved / CARD).read_text())
     (saved / CARD).write_text(json.dumps({**card, **entry}))
