@@ -99,6 +99,10 @@ class Round:
         """The larger value of a percentile in the sessions, at quiet speed: what the cost model learns from."""
         return max(figure(m, percentile) if m.enough_quiet else m.normalised_ms(percentile) for m in self.sessions)
 
+    def needed(self, budgets: Sequence[Budget]) -> float:
+        """The share of the limit that this candidate needs to be `held`: by the upper limits of the session that counts."""
+        return max([self.used, *(_upper(self.sessions[-1], b.percentile) / b.limit for b in budgets if b.metric == LATENCY)])
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready summary, as the manifest keeps it."""
         last = self.sessions[-1]
@@ -239,6 +243,7 @@ class Deployer:
                 continue
             turn = self._measure(result, built, budgets, float(exact.max()))
             self.rounds.append(turn)
+            bench.listener(Notice(f"Round {number + 1}: {turn.result.verdict}, {turn.used:.0%} of the limit used."))
             if turn.result.verdict == HELD:
                 best = turn
                 if turn.used >= ENOUGH_USED or not timed.any():

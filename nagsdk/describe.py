@@ -12,6 +12,14 @@ from nagsdk.cost.table import exact_table
 from nagsdk.manifest import Predicted, Result
 
 
+def told_of_prior(model: CostModel, device: str) -> list[str]:
+    """What users must be told where latencies do not come from a calibration."""
+    if model.source == "calibration":
+        return []
+    caveat = [str(model.facts["caveat"])] if "caveat" in model.facts else []
+    return [f"Latencies come from a shipped prior: {device} is not calibrated for this space ('nagsdk calibrate' does it).", *caveat]
+
+
 def describe(
     bundle: Bundle,
     architectures: Sequence[Architecture],
@@ -35,13 +43,7 @@ def describe(
     parameters = exact_table(space, lambda layer: layer.parameters).cost(codes)
     latency: list[float] | list[None] = [None] * len(codes)
     upper: list[float] | list[None] = [None] * len(codes)
-    notes = (
-        []
-        if model is None or model.source == "calibration"
-        else [f"Latencies come from a shipped prior; {device} was not calibrated for this space."]
-    )
-    if model is not None and "caveat" in model.facts and model.source != "calibration":
-        notes.append(str(model.facts["caveat"]))
+    notes = [] if model is None or device is None else told_of_prior(model, device)
     answered: Sequence[Sequence[Budget]] = [()] * len(codes) if budgets is None else budgets
     if model is not None:
         latency = model.mean(codes).tolist()

@@ -61,12 +61,13 @@ def publish(deployer: Deployer, budgets: Sequence[Budget], model: CostModel | No
             "rounds": [turn.to_dict() for turn in deployer.rounds],
         }
         if isinstance(outcome, Round) and outcome.result.verdict == MISSED:
-            nearest = min(turn.used for turn in deployer.rounds)
+            nearest = min(turn.needed(budgets) for turn in deployer.rounds)
             asked, told = (
                 " and ".join(str(replace(b, limit=b.limit if grow == 1 else float(f"{b.limit * grow:.3g}"))) for b in budgets)
                 for grow in (1, nearest * 1.01)
             )
-            hint = f"No candidate held {asked} in {len(deployer.rounds)} rounds; the nearest budget that one would have held is {told}."
+            rounds = "one round" if len(deployer.rounds) == 1 else f"{len(deployer.rounds)} rounds"
+            hint = f"No candidate held {asked} in {rounds}; the nearest budget that one would have held is {told}."
             return Deployment(replace(outcome.result, warnings=(*outcome.result.warnings, hint)), None, details)
         result, measurement = outcome.result, None
         if isinstance(outcome, Unmeasured):

@@ -142,8 +142,6 @@ class Workbench:
         model = self.calibrated_model()
         if model is None and self.prior is not None:
             caveat = self.device.caveat if self.device.prior else f"They are those of {self.prior.source['title']}."
-            told = f"{self.device.id} is not calibrated for {self.bundle.name}: latencies come from a prior. {caveat}"
-            self.listener(Notice(told.rstrip(), warning=True))
             model = CostModel.from_prior(self.bundle.space, self.prior, self.presence.fingerprint)
             if caveat:
                 model = replace(model, facts={**model.facts, "caveat": caveat})
@@ -327,7 +325,7 @@ class Workbench:
                 return Generator.load(path, space, predictor)
             except DamagedBundleError as error:
                 self.listener(Notice(f"The kept generator is made again: {error.message}", warning=True))
-        self.listener(Notice(f"{self.bundle.name} brings no generator: one is trained, once, which takes some ten minutes."))
+        self.listener(Notice(f"{self.bundle.name} brings no generator: one is trained, once, which takes some ten minutes.", warning=True))
         generator = Generator.trained(space, predictor, listener=self.listener)
         generator.save(path)
         return generator

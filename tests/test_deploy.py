@@ -247,7 +247,8 @@ def test_what_must_be_said_of_a_prior_stands_in_every_result(world, tmp_path):
     path = tmp_path / "old.toml"
     path.write_text('id = "old"\ntitle = "Old"\nbackend = "simulated"\nprior = "cpu-prior.json"\ncaveat = "It is ten years old."\n')
     told = []
-    (result,) = nagsdk.generate(device=str(path), budgets="0.3ms", on_event=told.append)
+    (result,) = nagsdk.generate(device=str(path), budgets="0.3ms")
+    nagsdk.frontier(device=str(path), points=2, strategies=["lookup"], on_event=told.append)
     assert result.verdict == "unverified" and "It is ten years old." in result.warnings
     assert any("It is ten years old." in event.text for event in told)
     deployment = nagsdk.deploy(device=str(path), budget="0.3ms", output=tmp_path / "out")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from nagsdk.cli import output as o
+
+_MOST_SHOWN = 6
 
 
 @click.group("bundle")
@@ -41,8 +45,17 @@ def show(name: str, as_json: bool) -> None:
 
     for key, value in found.items():
         click.secho(key, bold=True)
-        text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+        text = value if isinstance(value, str) else json.dumps(_shortened(value), indent=2, ensure_ascii=False)
         click.echo("\n".join(f"  {line}" for line in text.splitlines()))
+
+
+def _shortened(value: Any) -> Any:
+    """The same with the first few entries of what is long: --json shows all."""
+    if isinstance(value, dict):
+        return {key: _shortened(part) for key, part in value.items()}
+    if isinstance(value, list) and len(value) > _MOST_SHOWN:
+        return [*map(_shortened, value[:_MOST_SHOWN]), f"… {len(value) - _MOST_SHOWN} more; see --json"]
+    return [_shortened(part) for part in value] if isinstance(value, list) else value
 
 
 @command.command("pull", epilog=o.examples("nagsdk bundle pull imagenet", "nagsdk bundle pull imagenet --from checkpoint.pth"))

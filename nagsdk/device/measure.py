@@ -17,6 +17,9 @@ from nagsdk.events import Listener, ignore, stage
 
 _MOST_LOADED_BYTES = 1 << 30
 DEFAULT = Protocol()
+_MEASURING = "Measuring"
+# A bar that is full while work goes on looks as if it hung.
+_NEARLY = 0.97
 OnReading = Callable[[str, Reading], None]
 
 
@@ -71,8 +74,10 @@ def measure(
     def lacking(group: Iterable[str]) -> list[str]:
         return [name for name in group if not measurement(name).sufficient]
 
-    with stage(listener, "Measuring", len(models) * protocol.rounds) as progress:
+    with stage(listener, _MEASURING, len(models) * protocol.rounds) as progress:
+        over = 0
         for group in _groups(models):
+            wanted = len(group) * protocol.rounds
             base = session.load(reference)
             handles = {name: session.load(path) for name, path in group.items()}
             begun = time.monotonic()
@@ -95,7 +100,11 @@ def measure(
                     before = after
                     if on_reading is not None:
                         on_reading(name, readings[name][-1])
-                    progress(sum(min(len(r), protocol.rounds) for r in readings.values()), name)
+                    taken = sum(min(len(readings[n]), protocol.rounds) for n in group) / wanted
+                    share = min(taken, passed / protocol.spread_s if protocol.spread_s else 1.0)
+                    again = " again, until readings are quiet and agree" if share >= 1 else ""
+                    progress(over + wanted * min(share, _NEARLY), (name if len(models) > 1 else _MEASURING) + again)
+            over += wanted
             for handle in (base, *handles.values()):
                 session.unload(handle)
     return {name: measurement(name) for name in models}

@@ -11,7 +11,9 @@ import numpy as np
 
 from nagsdk.budget import LATENCY, MACS, SIZE, shown_unit
 from nagsdk.cost.table import Floats
+from nagsdk.describe import told_of_prior
 from nagsdk.errors import InfeasibleError
+from nagsdk.events import Notice
 from nagsdk.generator.choose import choose
 from nagsdk.generator.completions import Completions
 from nagsdk.generator.strategy import Strategy
@@ -60,13 +62,15 @@ class Curve:
 def curve(
     bench: Workbench, metric: str, strategies: Sequence[Strategy], points: int, resolution: int | None = None, seed: int = 0
 ) -> Curve:
-    """Asks strategies for equidistant budgets over the whole range.
+    """Asks strategies for equidistant budgets over the whole range; each budget gets the best answer to it or to a smaller one.
 
     Raises:
         InfeasibleError: The backend supports no architecture.
         DeviceUnavailableError: Nothing is known of the device's latencies.
     """
     model = bench.require_cost_model() if metric == LATENCY else None
+    for told in [] if model is None else told_of_prior(model, bench.device.id):
+        bench.listener(Notice(told, warning=True))
     table = bench.costs.table(metric, model, resolution)
     bounds, predictor = Completions.of(bench.bundle.space, table), bench.bundle.predictor
     if not np.isfinite(bounds.least):
@@ -77,6 +81,10 @@ def curve(
         codes = strategy.propose(bench.question([table], limits, seed))
         picks[strategy.id] = codes[np.arange(points), choose(predictor, codes)[:, 0]]
     top1 = {name: np.asarray(predictor.predict(codes).mean) for name, codes in picks.items()}
+    for name, values in top1.items():
+        # What was the answer to a smaller budget holds a larger one as well.
+        best = np.maximum.accumulate(np.where(values >= np.maximum.accumulate(values), np.arange(points), 0))
+        picks[name], top1[name] = picks[name][best], values[best]
     cost = {name: table.cost(codes) for name, codes in picks.items()}
     return Curve(bench.bundle.space, metric, limits, picks, cost, top1, None if model is None else model.source)
 
