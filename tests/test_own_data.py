@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,10 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
 import nagsdk
 from nagsdk import own_data, plugin, subnets, workbench
 from nagsdk.bundle import load_bundle
+from nagsdk.cli import cli
 from nagsdk.device.description import Device
 from nagsdk.errors import DataError, OutputError, UsageError, WeightsMissingError
 from nagsdk.files import sha256
@@ -133,6 +136,22 @@ def test_it_deploys_as_it_is_and_fine_tuned(trained, photos, board, tmp_path):
 def test_fine_tuning_needs_epochs_and_images(given):
     with pytest.raises(UsageError, match="epochs and a folder"):
         nagsdk.deploy(device="cpu", budget="1ms", **given)
+
+
+def test_broken_images_are_left_out_of_fine_tuning_where_that_is_asked(trained, photos, board, tmp_path):
+    folder = shutil.copytree(photos, tmp_path / "photos")
+    (folder / "azure" / "999.png").write_bytes(b"torn")
+    asked = ["deploy", "--device", "board", "--budget", "60kMACs", "--bundle", str(trained["folder"]), "--strategy", "lookup",
+             "--output", str(tmp_path / "out")]  # fmt: skip
+    asked_tuned = [*asked, "--finetune", "1", "--data", str(folder)]
+    with pytest.raises(DataError, match="1 image cannot be used"):
+        CliRunner().invoke(cli, asked_tuned, catch_exceptions=False, standalone_mode=False)
+    done = CliRunner().invoke(cli, [*asked_tuned, "--skip-broken"], catch_exceptions=False, standalone_mode=False)
+    tuned = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    before, after = tuned["finetuned"]["top1_before"], tuned["measured"]["top1"]
+    assert f"finetuned 1 epoch: top-1 {before:.2f} % before, {after:.2f} % after" in done.stdout
+    with pytest.raises(UsageError, match="only where images are trained on"):
+        nagsdk.deploy(device="board", budget="60kMACs", skip_broken=True)
 
 
 def test_foreign_classes_are_refused(trained, tmp_path):

@@ -13,6 +13,7 @@ import numpy as np
 
 from nagsdk.errors import DataError
 from nagsdk.preprocessing import SUFFIXES
+from nagsdk.wording import counted
 
 PARTS = ("train", "val", "test")
 _OTHER_NAMES = {"val": ("val", "valid", "validation"), "train": ("train",), "test": ("test",)}
@@ -103,7 +104,8 @@ class _Finder:
             if self.loops
             else ""
         )
-        others = f"{self.others} other files were passed over; images end in {', '.join(SUFFIXES)}." if self.others else ""
+        passed = counted(self.others, "other file was", "other files were")
+        others = f"{passed} passed over; images end in {', '.join(SUFFIXES)}." if self.others else ""
         return tuple(note for note in (loops, others) if note)
 
 

@@ -22,6 +22,7 @@ from nagsdk.preprocessing import Preprocessing, crop, read_image
 from nagsdk.resources import cache_folder
 from nagsdk.space.mobilenet_v3 import MobileNetV3Space
 from nagsdk.supernet.folder import PARTS, ImageFolder, Part, some
+from nagsdk.wording import counted
 
 _AHEAD = 256
 _SPARE = 1.05
@@ -95,7 +96,7 @@ def decode(folder: ImageFolder, side: int, skip_broken: bool = False, on_event: 
     broken = complaints.read_text("utf-8").splitlines()
     if broken and not skip_broken:
         raise DataError(
-            f"{len(broken)} images cannot be used: {some(broken)}.",
+            f"{counted(len(broken), 'image')} cannot be used: {some(broken)}.",
             f"Repair or remove them, or leave them out with --skip-broken; {complaints} names all.",
         )
     found = {name: read(store, name, side) for name in PARTS}

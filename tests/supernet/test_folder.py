@@ -79,4 +79,7 @@ def test_links_that_lead_back_and_other_files_are_told(tmp_path):
     (tmp_path / "brick" / "round.png").symlink_to(tmp_path / "brick" / "round.png")
     found = scan(tmp_path)
     assert sum(map(sum, found.counts().values())) == 12
-    assert all(name in found.notes[0] for name in ("azure/back", "brick/self", "brick/round.png")) and "1 other files" in found.notes[1]
+    assert (
+        all(name in found.notes[0] for name in ("azure/back", "brick/self", "brick/round.png"))
+        and "1 other file was passed over" in found.notes[1]
+    )
