@@ -31,7 +31,9 @@ from nagsdk.wording import counted
     click.option("--confidence", default=0.9, show_default=True, help="How sure a prediction must be before it is tried."),
     click.option("--require-verified", is_flag=True, help="Refuse to deploy for a device that is not there (exit code 6)."),
     click.option("--finetune", type=click.IntRange(1), default=None, help="Epochs to train the chosen subnet more, on --data."),
-    click.option("--data", type=click.Path(file_okay=False), help="Folder of images with the bundle's classes, for --finetune."),
+    click.option(
+        "--data", type=click.Path(exists=True, file_okay=False), help="Folder of images with the bundle's classes, for --finetune."
+    ),
     o.skip_broken_option,
     o.seed_option,
     o.json_option,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -110,6 +110,11 @@ def decode(folder: ImageFolder, side: int, skip_broken: bool = False, on_event: 
     if not len(found["test"].labels):
         raise DataError("No image that was set aside for the test can be decoded.", "Repair them.")
     return found
+
+
+def counts(parts: Mapping[str, Labelled], classes: int) -> dict[str, list[int]]:
+    """Images of every class, for each part."""
+    return {name: np.bincount(part.labels, minlength=classes).tolist() for name, part in parts.items()}
 
 
 def read(store: Path, part: str, side: int) -> Labelled:

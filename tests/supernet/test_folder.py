@@ -38,6 +38,7 @@ def test_given_parts_are_kept_and_the_test_is_set_aside_from_val(tmp_path):
         ({}, "no class folders"),
         ({"azure": 9, "brick": 0}, "without an image: brick"),
         ({"azure": 9, "brick": 4}, r"brick \(4\)"),
+        ({"azure": 9, "brick": 4, "dune": 0}, r"without an image: dune.*cannot be split: brick \(4\)"),
     ],
 )
 def test_what_cannot_be_learnt_is_named(tmp_path, counts, says):
