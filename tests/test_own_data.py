@@ -268,6 +268,9 @@ def test_a_dry_run_tells_the_plan_and_leaves_nothing(photos, space_file, tmp_pat
             estimate[key] > 0 for key in ("seconds_per_step", "training_s", "measuring_s", "predictor_s", "memory_bytes", "disk_bytes")
         )
         assert estimate["generator_s"] == 0
+    shown = CliRunner().invoke(cli, ["train", str(photos), "--output", str(tmp_path / "dry"), "--space", space_file, "--epochs", "6",
+                                     "--batch", "16", "--subnets", "50", "--dry-run"], catch_exceptions=False).stdout  # fmt: skip
+    assert "sandwich: 48 steps in 1 pass\n" in shown and "predictor  " in shown and "generator  some 10 min" in shown
     assert list(tmp_path.iterdir()) == []
 
 

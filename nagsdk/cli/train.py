@@ -51,9 +51,9 @@ def command(as_json: bool, dry_run: bool, **settings: Any) -> None:
     if as_json:
         o.print_json(report)
         return
-    _print_images(report)
     if report["already_finished"]:
-        click.secho(f"{report['bundle']} is there already, finished, from the same images and options: nothing is left to do.", bold=True)
+        click.secho(f"{report['bundle']} is there already, finished, from the same images and options.", bold=True)
+    _print_images(report)
     if "estimate" in report:
         _print_estimate(report)
     else:
