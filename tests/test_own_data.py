@@ -167,12 +167,13 @@ def test_a_finished_training_is_not_done_again(trained, photos, space_file, monk
     monkeypatch.setattr("nagsdk.own_data.add_generator", lambda folder, *rest: made.append(folder))
     own_data.train(**{**settings, "generator": True})
     assert made == [trained["folder"]] and sha256(trained["folder"] / "bundle.json") == before
-    shown = CliRunner().invoke(cli, ["train", str(photos), "--output", str(trained["folder"]), "--space", space_file, "--epochs", "6",
+    monkeypatch.chdir(trained["folder"].parent)
+    shown = CliRunner().invoke(cli, ["train", str(photos), "--output", "tiny", "--space", space_file, "--epochs", "6",
                                      "--batch", "16", "--subnets", "50", "--no-generator"], catch_exceptions=False).stdout  # fmt: skip
     space = load_bundle(trained["folder"]).space
     low, high = (space.macs(a) for a in space.decode(extremes(space)))
     budget = Budget.parse(shown.split("--budget ")[1].split()[0])
-    assert "is there already" in shown and f"--bundle {trained['folder']} " in shown and low < budget.limit < high
+    assert "is there already" in shown and "--bundle ./tiny " in shown and low < budget.limit < high
 
 
 @pytest.mark.parametrize(("changed", "says"), [({"epochs": 7}, "other settings \\(epochs\\)"), ({"seed": 1}, "other settings \\(seed\\)")])
@@ -180,6 +181,18 @@ def test_a_finished_bundle_is_not_replaced_by_another_training(trained, photos, 
     monkeypatch.setitem(sys.modules, "nagsdk.training_run", None)
     with pytest.raises(UsageError, match=says):
         own_data.train(**{"data": photos, "output": trained["folder"], "space": space_file, **QUICK, **changed})
+
+
+def test_a_bundle_counts_only_the_images_that_it_was_trained_on(photos, space_file, tmp_path, monkeypatch):
+    folder, facts = shutil.copytree(photos, tmp_path / "photos"), []
+    for number in range(15):
+        (folder / "azure" / f"{number:03d}.png").write_bytes(b"torn")
+    monkeypatch.setattr("nagsdk.training_run.write_bundle", lambda output, told, *rest: facts.append(told))
+    monkeypatch.setattr("nagsdk.training_run.TrainingRun.run", lambda run: run._write({}) or {})
+    report = own_data.train(data=folder, output=tmp_path / "o", space=space_file, **QUICK, skip_broken=True)
+    counted = {part: facts[0].provenance["images"][part] for part in ("train", "val", "test")}
+    assert counted == {part: list(each.values()) for part, each in report["classes"].items()} and report["left_out"] == 15
+    assert sum(each[0] for each in counted.values()) == 25
 
 
 def test_mistakes_are_told_before_torch_is_imported(photos, tmp_path):

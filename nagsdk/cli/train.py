@@ -70,7 +70,8 @@ def _print_images(report: dict[str, Any]) -> None:
         click.echo("the six smallest and the six largest:")
     o.print_table(("class", *parts), [[name, *(str(part[name]) for part in parts.values())] for name in shown])
     if report["left_out"]:
-        click.secho(f"Left out, for it cannot be decoded: {counted(report['left_out'], 'image')}.", fg="yellow")
+        left = counted(report["left_out"], "image that cannot be decoded was", "images that cannot be decoded were")
+        click.secho(f"{left} left out.", fg="yellow")
     shown_to = sum(parts["val"].values())
     if shown_to < 500:
         click.secho(f"Few validation images: {shown_to}. Subnets will hardly be told apart; 500 or more are advised.", fg="yellow")
