@@ -28,7 +28,7 @@ from nagsdk.supernet.network import Supernet
 from nagsdk.supernet.ranks import Ranks
 from nagsdk.supernet.resume import Average
 from nagsdk.supernet.train import TrainRecipe, extremes, initialise, optimizer_of, sandwich, train_step
-from nagsdk.training_run import SPACES
+from nagsdk.training_plan import SPACES
 
 CLASSES = 47
 RECIPE = TrainRecipe(steps=1000)

@@ -47,6 +47,7 @@ def deploy(
     require_verified: bool = False,
     finetune: int = 0,
     data: str | Path | None = None,
+    skip_broken: bool = False,
     seed: int = 0,
     on_event: Listener = ignore,
 ) -> Deployment:
@@ -69,6 +70,7 @@ def deploy(
         require_verified: Refuses to deploy for a device that is not there.
         finetune: Epochs that the chosen subnet is trained more on `data`, taught by the largest network; see docs/training.md.
         data: Folder of images with the bundle's classes; see `nagsdk.own_data.train`.
+        skip_broken: Leaves images of `data` out that cannot be decoded, instead of refusing them.
         seed: Of every random choice.
         on_event: Receives progress.
 
@@ -85,6 +87,8 @@ def deploy(
         raise UsageError("No budget was given.", "Give one or more, such as 80ms.")
     if (finetune > 0) != (data is not None) or finetune < 0 or (finetune and timing_only):
         raise UsageError("Fine-tuning needs a number of epochs and a folder of images.", "Give --finetune N and --data DIR, or neither.")
+    if skip_broken and data is None:
+        raise UsageError("Broken images can be skipped only where images are trained on.", "Give --finetune N and --data DIR too.")
     timed = any(b.metric == LATENCY for b in wanted)
     bench = Workbench(device, bundle, Overrides(threads, batch, precision, serial), on_event)
     if require_verified and not bench.presence.available:
@@ -98,7 +102,7 @@ def deploy(
     if data is not None:
         from nagsdk.own_images import Source, Tuner
 
-        deployer.tuner = Tuner(Source.of(bench.bundle, data, on_event=on_event), finetune, seed, on_event)
+        deployer.tuner = Tuner(Source.of(bench.bundle, data, skip_broken, on_event), finetune, seed, on_event)
     sweep(folder.parent)
     if timed and bench.presence.available:
         bench.settle_rewrite()

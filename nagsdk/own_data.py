@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,10 @@ from nagsdk.events import Listener, Notice, ignore
 from nagsdk.files import check_replaceable, sweep
 
 if TYPE_CHECKING:
-    from nagsdk.supernet.pixels import Labelled
+    from nagsdk.supernet.folder import ImageFolder
+
+# docs/generator.md: on one core, for the space mobilenetv3.
+_GENERATOR_S = 600.0
 
 
 def train(
@@ -57,34 +60,51 @@ def train(
         on_event: Receives progress.
 
     Returns:
-        The plan and the counts of images; the figures, or with `dry_run` the estimate. Only counts in processes but the first.
+        The plan and the counts of images; the figures, or with `dry_run` the estimate. Only counts in processes but the first. Where the
+        finished bundle is there already, ``already_finished`` is true and nothing was done.
 
     Raises:
         DataError: Nothing can be trained on the images.
         OutputError: The folder cannot be written, or the disk has too little room.
-        UsageError: Settings that do not fit, or a run with other settings was begun here.
+        UsageError: Settings that do not fit, or a run with other settings was begun or finished here.
         WeightsMissingError: Once-for-All's weights are not on this machine.
     """
     from dataclasses import asdict
 
     from nagsdk.bundle_write import check_name
-    from nagsdk.subnets import LEAST
     from nagsdk.supernet.folder import scan
-    from nagsdk.supernet.passes import RECIPES
-    from nagsdk.supernet.pixels import decode, square_side
-    from nagsdk.supernet.ranks import together
-    from nagsdk.training_curves import Curves
-    from nagsdk.training_run import Plan, TrainingRun, first_weights, preprocessing_of, space_of
+    from nagsdk.training_plan import Plan, finished, space_of
 
     folder = Path(output)
     check_name(folder.name)
     check_replaceable(folder, DESCRIPTION, "a bundle")
+    found = scan(Path(data))
+    chosen = space_of(space, len(found.classes))
+    plan = Plan(found.fingerprint, chosen.to_dict(), init, recipe, epochs, batch, subnets, flip, seed)
+    report: dict[str, Any] = {
+        "bundle": str(folder),
+        "split": found.split,
+        "plan": {key: value for key, value in asdict(plan).items() if key != "space"},
+    }
+    if (done := finished(folder, plan)) is not None:
+        facts = done.description.provenance
+        used = {name: facts["images"][name] for name in found.parts}
+        if generator and not dry_run and done.generator_file is None:
+            _add_generator_once(folder, seed, on_event)
+        return {**report, **_images(found, used), "already_finished": True, **facts["figures"]}
+
+    # Torch takes seconds to import: all that needs none is refused before.
+    from nagsdk.subnets import LEAST
+    from nagsdk.supernet.passes import RECIPES
+    from nagsdk.supernet.pixels import counts, decode, square_side
+    from nagsdk.supernet.ranks import together
+    from nagsdk.training_curves import Curves
+    from nagsdk.training_run import TrainingRun, first_weights, preprocessing_of
+
     if recipe not in RECIPES:
         raise UsageError(f"{recipe!r} is no recipe.", f"Known: {', '.join(RECIPES)}.")
     if epochs < 1 or batch < 2 or subnets < LEAST:
         raise UsageError("Too few epochs, images per batch or subnets.", f"Give at least 1, 2 and {LEAST}.")
-    found = scan(Path(data))
-    chosen = space_of(space, len(found.classes))
     first_weights(init, chosen)
     with together() as ranks:
         listener = on_event if ranks.first else ignore
@@ -92,20 +112,17 @@ def train(
             listener(Notice(note, warning=True))
         work = folder.with_name(f"{folder.name}.work")
         curves = Curves(work, Path(tensorboard) if tensorboard is not None and ranks.first and not dry_run else None, listener)
-        plan = Plan(found.fingerprint, chosen.to_dict(), init, recipe, epochs, batch, subnets, flip, seed)
         parts = decode(found, square_side(chosen, preprocessing_of(chosen)), skip_broken, listener)
-        report = {
-            "bundle": str(folder),
-            "classes": {name: dict(zip(found.classes, counts, strict=True)) for name, counts in _counts(parts, len(found.classes)).items()},
-            "split": found.split,
-            "left_out": sum(map(sum, found.counts().values())) - sum(len(part.labels) for part in parts.values()),
-            "plan": {key: value for key, value in asdict(plan).items() if key != "space"},
-            "processes": ranks.count,
-        }
+        report |= {**_images(found, counts(parts, len(found.classes))), "already_finished": False, "processes": ranks.count}
         run = TrainingRun(plan, found, parts, chosen, folder, ranks, curves.listen if ranks.first else ignore)
         if dry_run:
             run.check()
-            return {**report, "steps": run.steps, "passes": [asdict(r) for r in run.recipes], "estimate": run.estimate()}
+            return {
+                **report,
+                "steps": run.steps,
+                "passes": [asdict(r) for r in run.recipes],
+                "estimate": run.estimate() | {"generator_s": _GENERATOR_S if generator else 0.0},
+            }
         sweep(folder.parent)
         with curves:
             figures = run.run()
@@ -115,10 +132,34 @@ def train(
     return {**report, **figures}
 
 
-def _counts(parts: dict[str, Labelled], classes: int) -> dict[str, list[int]]:
-    import numpy as np
+def _images(found: ImageFolder, used: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    return {
+        "classes": {name: dict(zip(found.classes, counts, strict=True)) for name, counts in used.items()},
+        "left_out": sum(map(sum, found.counts().values())) - sum(map(sum, used.values())),
+    }
 
-    return {name: np.bincount(part.labels, minlength=classes).tolist() for name, part in parts.items()}
+
+def _add_generator_once(folder: Path, seed: int, on_event: Listener) -> None:
+    from nagsdk.supernet.ranks import together
+
+    with together() as ranks:
+        first = ranks.first
+    if first:
+        add_generator(folder, seed, on_event)
+
+
+def middle_budget(bundle: str | Path) -> str:
+    """A budget that limits something for any device: half-way between the MACs of the smallest and of the largest architecture.
+
+    Args:
+        bundle: Name or folder of a bundle.
+    """
+    from nagsdk.budget import MACS, Budget
+    from nagsdk.space.base import extremes
+
+    space = load_bundle(bundle).space
+    ends = [space.macs(a) for a in space.decode(extremes(space))]
+    return str(Budget(MACS, float(f"{sum(ends) / 2:.2g}")))
 
 
 def add_generator(folder: Path, seed: int, on_event: Listener) -> None:
@@ -162,9 +203,9 @@ def evaluate(
     """
     from nagsdk.api import read
     from nagsdk.own_images import Source
+    from nagsdk.space.base import extremes
     from nagsdk.supernet.evaluate import measure, wilson
     from nagsdk.supernet.ranks import together
-    from nagsdk.supernet.train import extremes
 
     opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     opened.require_weights()

@@ -26,6 +26,7 @@ from nagsdk.generator.searches import Nag
 from nagsdk.manifest import MANIFEST, MISSED, Artifact, Deployment, Predicted, Result, companions, manifest_bytes
 from nagsdk.report.data import report_data
 from nagsdk.report.page import REPORT, deployment_page
+from nagsdk.wording import counted
 from nagsdk.workbench import PROTOCOL, Workbench
 
 _PROBE = "RGB, modulo 256, at column x and row y: red 8x + 3y, green xy, blue 255 - 5x + 2y"
@@ -66,8 +67,7 @@ def publish(deployer: Deployer, budgets: Sequence[Budget], model: CostModel | No
                 " and ".join(str(replace(b, limit=b.limit if grow == 1 else float(f"{b.limit * grow:.3g}"))) for b in budgets)
                 for grow in (1, nearest * 1.01)
             )
-            rounds = "one round" if len(deployer.rounds) == 1 else f"{len(deployer.rounds)} rounds"
-            hint = f"No candidate held {asked} in {rounds}; the nearest budget that one would have held is {told}."
+            hint = f"No candidate held {asked} in {counted(len(deployer.rounds), 'round')}; the nearest budget that one would have held is {told}."
             return Deployment(replace(outcome.result, warnings=(*outcome.result.warnings, hint)), None, details)
         result, measurement = outcome.result, None
         if isinstance(outcome, Unmeasured):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,20 +16,22 @@ from nagsdk.architecture import Architecture
 from nagsdk.cost.table import exact_table
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.generator.choose import best_of_every_cost
-from nagsdk.predictor.fit import Fitter, Measured, fit_predictor
+from nagsdk.predictor.fit import FOLDS, Fitter, Measured, fit_predictor
 from nagsdk.predictor.model import AccuracyPredictor
-from nagsdk.predictor.train import Recipe
-from nagsdk.space.base import Codes, SearchSpace
+from nagsdk.predictor.train import Recipe, train_ensemble
+from nagsdk.space.base import Codes, SearchSpace, extremes
 from nagsdk.space.mobilenet_v3 import MobileNetV3Space
 from nagsdk.space.table import read_architectures, write_architectures
 from nagsdk.supernet.ranks import Ranks
-from nagsdk.supernet.train import extremes
+from nagsdk.wording import counted
 
 # Share of the subnets that is measured by the end of each round; all rounds but the first look near the frontier.
 ROUNDS = (0.6, 0.8, 1.0)
 LEAST = 50
 _POOL, _MUTANTS, _RATE = 10_000, 20, 0.15
 _ENDS = 5
+_FEW_STEPS = 50
+_TELLS_APART = 0.5
 Evaluate = Callable[[Sequence[Architecture]], NDArray[np.float64]]
 
 
@@ -143,8 +147,50 @@ def fit_measured(
     facts: dict[str, Any] = {"chosen": f"{ROUNDS[0]:.0%} all over the space, the others near the frontier of accuracy over MACs"}
     source = f"{len(codes)} subnets of this bundle, each recalibrated and measured on {images} images (measured.csv)"
     predictor = fit_predictor(space, codes, top1, source=source, facts=facts, seed=seed, listener=on_event)
+    folds = predictor.card["folds"]
+    doubt = doubt_of(folds["kendall_tau"], folds["rmse"], float(top1.std()), images)
+    predictor.card = {**predictor.card, "doubt": doubt}
     predictor.save(folder)
     return predictor
+
+
+def doubt_of(tau: float, rmse: float, spread: float, images: int) -> str | None:
+    """Why a predictor is of no use, with what to do about it; None where it is.
+
+    Args:
+        tau: Kendall's tau on subnets that it has not seen.
+        rmse: Its error on them, in points of top-1.
+        spread: Standard deviation of measured top-1.
+        images: That each subnet was measured on.
+    """
+    if tau >= _TELLS_APART and rmse <= spread:
+        return None
+    return (
+        f"The predictor does not tell subnets apart: Kendall tau {tau:.2f}, RMSE {rmse:.2f} points where measured top-1 spreads by {spread:.2f}. "
+        f"The subnets learnt too little, or {counted(images, 'validation image')} cannot show which are better: train more epochs, or give more "
+        "validation images."
+    )
+
+
+def fit_seconds(space: SearchSpace, count: int) -> float:
+    """How long fitting to so many subnets takes, from a few steps of one fit.
+
+    The ensembles that all of it trains: one in each round but the first, one for every pair of folds and for every fold, those of
+    the folds themselves, and the last on everything.
+
+    Args:
+        space: Of the subnets.
+        count: How many are measured.
+    """
+    rng, recipe = np.random.default_rng(0), Recipe()
+    rows = space.one_hot(space.sample(count, rng)).astype(np.float64)
+    # The first optimiser of a process takes seconds for what torch imports then.
+    for _ in range(2):
+        began = time.monotonic()
+        train_ensemble(rows, rng.normal(size=len(rows)), replace(recipe, steps=_FEW_STEPS), 0)
+        seconds = time.monotonic() - began
+    fits = len(ROUNDS) - 1 + FOLDS * (FOLDS + 1) // 2 + FOLDS + 1
+    return seconds * recipe.steps / _FEW_STEPS * fits
 
 
 def _macs(space: SearchSpace, codes: Codes) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -29,75 +29,27 @@ from nagsdk.predictor.model import CARD
 from nagsdk.predictor.model import WEIGHTS as PREDICTOR
 from nagsdk.preprocessing import Preprocessing
 from nagsdk.sheets import most_on_sheet, read_sheet, write_sheet
-from nagsdk.space.mobilenet_v3 import MobileNetV3Space, ofa_mobilenet_v3, small_mobilenet_v3
-from nagsdk.subnets import fit_measured, measure_subnets
+from nagsdk.space.base import extremes
+from nagsdk.space.mobilenet_v3 import MobileNetV3Space
+from nagsdk.subnets import fit_measured, fit_seconds, measure_subnets
 from nagsdk.supernet.checkpoint import half, load_supernet
 from nagsdk.supernet.data import ArrayBatches, Augmentation, Shown, portions, prepare
 from nagsdk.supernet.evaluate import measure, wilson
 from nagsdk.supernet.folder import ImageFolder
 from nagsdk.supernet.network import Supernet
 from nagsdk.supernet.passes import passes, teacher_of, train_passes
-from nagsdk.supernet.pixels import Labelled, require_space, square_side
+from nagsdk.supernet.pixels import Labelled, counts, require_space, square_side
 from nagsdk.supernet.ranks import Ranks, device
 from nagsdk.supernet.start import adopt, read_weights
-from nagsdk.supernet.train import TrainRecipe, extremes, initialise, optimizer_of, subnets_of, train_step
+from nagsdk.supernet.train import TrainRecipe, initialise, optimizer_of, subnets_of, train_step
+from nagsdk.training_plan import MADE_BY, Plan
 
-SPACES = {"mobilenetv3": ofa_mobilenet_v3, "small": small_mobilenet_v3}
 _LARGE = 128
 _RATE, _RATE_BATCH = 4e-3, 64
 _PORTION = 256
 _RECALIBRATION, _TEST = {True: 512, False: 1024}, 2560
 _CHECKPOINTS = 200
-_MOST_SPACE_FILE = 10**6
 _ADAM_COPIES = 4
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What decides the outcome of a run; a run that was killed goes on only under the same.
-
-    Attributes:
-        images: Fingerprint of the folder of images.
-        space: Definition of the search space.
-        init: Where the first weights come from.
-        recipe: ``sandwich`` or ``shrinking``.
-        epochs: Over the training images.
-        batch: Images per step, of all processes together.
-        subnets: Measured for the accuracy predictor.
-        flip: Whether training mirrors images.
-        seed: Of everything random.
-    """
-
-    images: str
-    space: dict[str, Any]
-    init: str
-    recipe: str
-    epochs: int
-    batch: int
-    subnets: int
-    flip: bool
-    seed: int
-
-
-def space_of(name: str, classes: int) -> MobileNetV3Space:
-    """A search space by its name, or from a JSON file like the entry ``space`` of a bundle.json.
-
-    Raises:
-        UsageError: There is neither such a name nor such a file.
-    """
-    if name in SPACES:
-        return replace(SPACES[name](), classes=classes)
-    path = Path(name)
-    try:
-        if path.suffix != ".json" or path.stat().st_size > _MOST_SPACE_FILE:
-            raise ValueError("it is no JSON file of less than a megabyte")
-        space = replace(MobileNetV3Space.from_dict(json.loads(path.read_text("utf-8"))), classes=classes)
-        # What is no space fails here, and not in the middle of a training.
-        Supernet(space)
-        [space.macs(a) for a in space.decode(extremes(space))]
-        return space
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UsageError(f"{name!r} is no search space: {error}.", f"Give {', '.join(SPACES)}, or a JSON file.") from error
 
 
 def first_weights(init: str, space: MobileNetV3Space) -> Supernet | None:
@@ -184,8 +136,7 @@ class TrainingRun:
         """
         file = self.work / "plan.json"
         if file.is_file():
-            known, wanted = json.loads(file.read_text("utf-8")), json.loads(json.dumps(asdict(self.plan)))
-            differing = [key for key in wanted if known.get(key) != wanted[key]]
+            differing = self.plan.differing(json.loads(file.read_text("utf-8")))
             if differing:
                 raise UsageError(
                     f"{self.work} holds a training with other settings ({', '.join(differing)}).",
@@ -253,7 +204,11 @@ class TrainingRun:
             "training_s": round(trained, 1),
             "smallest": self._figure(float(ends[0])),
             "largest": self._figure(float(ends[1])),
-            "predictor": {**card["folds"], "coverage_90": round(float(np.mean([g["coverage_90"] for g in card["left_out"]])), 3)},
+            "predictor": {
+                **card["folds"],
+                "coverage_90": round(float(np.mean([g["coverage_90"] for g in card["left_out"]])), 3),
+                "doubt": card["doubt"],
+            },
         }
         self._write(figures)
         return figures
@@ -304,8 +259,8 @@ class TrainingRun:
             names = (WEIGHTS, "measured.csv", RECALIBRATION, TEST, TEST_LABELS, PREDICTOR, CARD)
             low, high = min(self.space.resolutions), max(self.space.resolutions)
             provenance = {
-                "made_by": "nagsdk train",
-                "images": {**self.folder.counts(), "split": self.folder.split, "fingerprint": self.plan.images},
+                "made_by": MADE_BY,
+                "images": {**counts(self.parts, len(self.folder.classes)), "split": self.folder.split, "fingerprint": self.plan.images},
                 "plan": {key: value for key, value in asdict(self.plan).items() if key not in ("images", "space")},
                 "passes": [asdict(recipe) for recipe in self.recipes],
                 "figures": figures,
@@ -333,7 +288,7 @@ class TrainingRun:
         supernet = self.fresh()
         supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         supernet.train()
-        seconds = 0.0
+        seconds, fitting = 0.0, fit_seconds(self.space, self.plan.subnets)
         with stage(self.listener, "Measuring the speed", len(self.recipes)) as advance:
             for number, recipe in enumerate(self.recipes):
                 seconds += self._seconds(supernet, recipe)
@@ -355,6 +310,7 @@ class TrainingRun:
             "seconds_per_step": seconds / self.steps,
             "training_s": seconds,
             "measuring_s": measuring / self.ranks.count,
+            "predictor_s": fitting,
             "memory_bytes": torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak,
             "disk_bytes": self.disk_bytes(),
         }

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,13 +15,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
 import nagsdk
 from nagsdk import own_data, plugin, subnets, workbench
+from nagsdk.budget import Budget
 from nagsdk.bundle import load_bundle
+from nagsdk.cli import cli
 from nagsdk.device.description import Device
 from nagsdk.errors import DataError, OutputError, UsageError, WeightsMissingError
 from nagsdk.files import sha256
+from nagsdk.space.base import extremes
 from nagsdk.space.table import read_architectures
 from nagsdk.supernet.checkpoint import _ofa_names, load_supernet
 from nagsdk.supernet.network import Supernet
@@ -97,6 +102,7 @@ def test_a_folder_of_images_becomes_a_whole_bundle(trained, tiny_space):
     codes, columns = read_architectures(trained["folder"] / "measured.csv", tiny_space)
     assert len(np.unique(codes, axis=0)) == 50 and columns["top1"].astype(float).max() <= 100
     assert bundle.predictor.card["data"]["evaluations"] == 50 and 0 <= report["predictor"]["coverage_90"] <= 1
+    assert bundle.description.provenance["images"]["train"] == list(report["classes"]["train"].values())
     assert bundle.description.provenance["plan"]["epochs"] == 6 and bundle.description.provenance["images"]["split"] == "automatic"
     assert sum(isinstance(e, TrainAdvanced) for e in trained["events"]) == report["steps"] == 48
     curve = (trained["folder"].parent / "tiny.work" / "curve.csv").read_text().splitlines()
@@ -133,6 +139,77 @@ def test_it_deploys_as_it_is_and_fine_tuned(trained, photos, board, tmp_path):
 def test_fine_tuning_needs_epochs_and_images(given):
     with pytest.raises(UsageError, match="epochs and a folder"):
         nagsdk.deploy(device="cpu", budget="1ms", **given)
+
+
+def test_broken_images_are_left_out_of_fine_tuning_where_that_is_asked(trained, photos, board, tmp_path):
+    folder = shutil.copytree(photos, tmp_path / "photos")
+    (folder / "azure" / "999.png").write_bytes(b"torn")
+    asked = ["deploy", "--device", "board", "--budget", "60kMACs", "--bundle", str(trained["folder"]), "--strategy", "lookup",
+             "--output", str(tmp_path / "out")]  # fmt: skip
+    asked_tuned = [*asked, "--finetune", "1", "--data", str(folder)]
+    with pytest.raises(DataError, match="1 image cannot be used"):
+        CliRunner().invoke(cli, asked_tuned, catch_exceptions=False, standalone_mode=False)
+    done = CliRunner().invoke(cli, [*asked_tuned, "--skip-broken"], catch_exceptions=False, standalone_mode=False)
+    tuned = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    before, after = tuned["finetuned"]["top1_before"], tuned["measured"]["top1"]
+    assert f"finetuned 1 epoch: top-1 {before:.2f} % before, {after:.2f} % after" in done.stdout
+    with pytest.raises(UsageError, match="only where images are trained on"):
+        nagsdk.deploy(device="board", budget="60kMACs", skip_broken=True)
+
+
+def test_a_finished_training_is_not_done_again(trained, photos, space_file, monkeypatch):
+    monkeypatch.setattr("nagsdk.training_run.TrainingRun.__init__", lambda *a: pytest.fail("it started"))
+    settings = {"data": photos, "output": trained["folder"], "space": space_file, **QUICK}
+    before = sha256(trained["folder"] / "bundle.json")
+    again, first = own_data.train(**settings), trained["report"]
+    assert again.pop("already_finished") and again == {k: v for k, v in first.items() if k not in ("already_finished", "processes")}
+    made = []
+    monkeypatch.setattr("nagsdk.own_data.add_generator", lambda folder, *rest: made.append(folder))
+    own_data.train(**{**settings, "generator": True})
+    assert made == [trained["folder"]] and sha256(trained["folder"] / "bundle.json") == before
+    monkeypatch.chdir(trained["folder"].parent)
+    shown = CliRunner().invoke(cli, ["train", str(photos), "--output", "tiny", "--space", space_file, "--epochs", "6",
+                                     "--batch", "16", "--subnets", "50", "--no-generator"], catch_exceptions=False).stdout  # fmt: skip
+    space = load_bundle(trained["folder"]).space
+    low, high = (space.macs(a) for a in space.decode(extremes(space)))
+    budget = Budget.parse(shown.split("--budget ")[1].split()[0])
+    assert "is there already" in shown and "--bundle ./tiny " in shown and low < budget.limit < high
+
+
+@pytest.mark.parametrize(("changed", "says"), [({"epochs": 7}, "other settings \\(epochs\\)"), ({"seed": 1}, "other settings \\(seed\\)")])
+def test_a_finished_bundle_is_not_replaced_by_another_training(trained, photos, space_file, monkeypatch, changed, says):
+    monkeypatch.setitem(sys.modules, "nagsdk.training_run", None)
+    with pytest.raises(UsageError, match=says):
+        own_data.train(**{"data": photos, "output": trained["folder"], "space": space_file, **QUICK, **changed})
+
+
+def test_a_bundle_counts_only_the_images_that_it_was_trained_on(photos, space_file, tmp_path, monkeypatch):
+    folder, facts = shutil.copytree(photos, tmp_path / "photos"), []
+    for number in range(15):
+        (folder / "azure" / f"{number:03d}.png").write_bytes(b"torn")
+    monkeypatch.setattr("nagsdk.training_run.write_bundle", lambda output, told, *rest: facts.append(told))
+    monkeypatch.setattr("nagsdk.training_run.TrainingRun.run", lambda run: run._write({}) or {})
+    report = own_data.train(data=folder, output=tmp_path / "o", space=space_file, **QUICK, skip_broken=True)
+    counted = {part: facts[0].provenance["images"][part] for part in ("train", "val", "test")}
+    assert counted == {part: list(each.values()) for part, each in report["classes"].items()} and report["left_out"] == 15
+    assert sum(each[0] for each in counted.values()) == 25
+
+
+def test_mistakes_are_told_before_torch_is_imported(photos, tmp_path):
+    script = (
+        "import sys\nfrom nagsdk import own_data\nfrom nagsdk.errors import UsageError\n"
+        "for data, space in ((sys.argv[1], 'huge'), ('/no/such', 'small')):\n"
+        "    try: own_data.train(data=data, space=space, output=sys.argv[2])\n    except UsageError as error: print(error.message)\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, photos, tmp_path / "o"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "no search space" in done.stdout and "is no folder" in done.stdout, done
+
+
+@pytest.mark.parametrize(("tau", "rmse", "useless"), [(0.8, 1.0, False), (0.3, 1.0, True), (0.8, 3.0, True), (float("nan"), 1.0, True)])
+def test_a_predictor_that_tells_nothing_apart_is_called_so(tau, rmse, useless):
+    doubt = subnets.doubt_of(tau, rmse, 2.0, 1)
+    assert (doubt is not None) == useless and (not useless or ("1 validation image cannot" in doubt and "more epochs" in doubt))
 
 
 def test_foreign_classes_are_refused(trained, tmp_path):
@@ -199,7 +276,14 @@ def test_a_dry_run_tells_the_plan_and_leaves_nothing(photos, space_file, tmp_pat
     for recipe, count in (("sandwich", 1), ("shrinking", 4)):
         report = own_data.train(data=photos, output=tmp_path / "dry", space=space_file, recipe=recipe, **QUICK, dry_run=True)
         assert len(report["passes"]) == count and report["steps"] >= 47
-        assert all(report["estimate"][key] > 0 for key in ("seconds_per_step", "training_s", "measuring_s", "memory_bytes", "disk_bytes"))
+        estimate = report["estimate"]
+        assert all(
+            estimate[key] > 0 for key in ("seconds_per_step", "training_s", "measuring_s", "predictor_s", "memory_bytes", "disk_bytes")
+        )
+        assert estimate["generator_s"] == 0
+    shown = CliRunner().invoke(cli, ["train", str(photos), "--output", str(tmp_path / "dry"), "--space", space_file, "--epochs", "6",
+                                     "--batch", "16", "--subnets", "50", "--dry-run"], catch_exceptions=False).stdout  # fmt: skip
+    assert "sandwich: 48 steps in 1 pass\n" in shown and "predictor  " in shown and "generator  some 10 min" in shown
     assert list(tmp_path.iterdir()) == []
 
 
@@ -232,9 +316,10 @@ def test_a_full_disk_is_told_before_training(photos, space_file, tmp_path, monke
         own_data.train(data=photos, output=tmp_path / "dry", space=space_file, **QUICK)
 
 
-def test_other_settings_do_not_go_on_with_a_run(trained, photos, space_file):
+def test_other_settings_do_not_go_on_with_a_run(trained, photos, space_file, tmp_path):
+    shutil.copytree(trained["folder"].parent / "tiny.work", tmp_path / "tiny.work")
     with pytest.raises(UsageError, match="other settings \\(epochs, seed\\)"):
-        own_data.train(data=photos, output=trained["folder"], space=space_file, **{**QUICK, "epochs": 7}, seed=1)
+        own_data.train(data=photos, output=tmp_path / "tiny", space=space_file, **{**QUICK, "epochs": 7}, seed=1)
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from nagsdk.cli import output as o
+from nagsdk.wording import counted
 
 
 @click.command(
@@ -30,7 +31,10 @@ from nagsdk.cli import output as o
     click.option("--confidence", default=0.9, show_default=True, help="How sure a prediction must be before it is tried."),
     click.option("--require-verified", is_flag=True, help="Refuse to deploy for a device that is not there (exit code 6)."),
     click.option("--finetune", type=click.IntRange(1), default=None, help="Epochs to train the chosen subnet more, on --data."),
-    click.option("--data", type=click.Path(file_okay=False), help="Folder of images with the bundle's classes, for --finetune."),
+    click.option(
+        "--data", type=click.Path(exists=True, file_okay=False), help="Folder of images with the bundle's classes, for --finetune."
+    ),
+    o.skip_broken_option,
     o.seed_option,
     o.json_option,
 )
@@ -50,6 +54,7 @@ def command(
     require_verified: bool,
     finetune: int | None,
     data: str | None,
+    skip_broken: bool,
     seed: int,
     as_json: bool,
     **settings: Any,
@@ -75,6 +80,7 @@ def command(
             require_verified=require_verified,
             finetune=finetune or 0,
             data=data,
+            skip_broken=skip_broken,
             seed=seed,
             on_event=listener,
             **settings,
@@ -83,4 +89,9 @@ def command(
         o.print_json(deployment.to_dict())
     else:
         o.print_result(deployment.result)
+        if tuned := deployment.details.get("finetuned"):
+            shares = ("–" if top1 is None else f"{top1:.2f} %" for top1 in (tuned["top1_before"], deployment.result.measured.top1))
+            click.echo(
+                f"  finetuned {counted(tuned['epochs'], 'epoch')}: top-1 {' before, '.join(shares)} after, on the bundle's test images"
+            )
     ctx.exit(3 if deployment.verdict == "missed" else 0)

@@ -5,14 +5,19 @@ from __future__ import annotations
 import click
 
 from nagsdk.cli import output as o
+from nagsdk.wording import counted
 
 
-@click.command("evaluate", epilog=o.examples("nagsdk evaluate --bundle flowers --data photos --archs candidates.csv"))
+@click.command("evaluate", epilog=o.examples("nagsdk evaluate --bundle ./flowers --data photos --archs candidates.csv"))
 @o.options(
     o.bundle_option,
     click.option("--arch", "architectures", multiple=True, help="Text form (repeatable) [default: the smallest and the largest]."),
     click.option("--archs", "table", type=click.Path(dir_okay=False), help="CSV file with the columns ks, e, d, r."),
-    click.option("--data", type=click.Path(file_okay=False), help="Folder of images, whose test part counts [default: the bundle's own]."),
+    click.option(
+        "--data",
+        type=click.Path(exists=True, file_okay=False),
+        help="Folder of images, whose test part counts [default: the bundle's own].",
+    ),
     o.skip_broken_option,
     o.json_option,
 )
@@ -41,4 +46,4 @@ def command(bundle: str, architectures: tuple[str, ...], table: str | None, data
             )
             for row in rows
         ]
-        o.print_table(("MMACs", f"top-1 on {rows[0]['images']} images", "predicted", "architecture"), shown)
+        o.print_table(("MMACs", f"top-1 on {counted(rows[0]['images'], 'image')}", "predicted", "architecture"), shown)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -182,6 +184,21 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
     for row in (head, *rows):
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def print_doubt(card: Mapping[str, Any]) -> None:
+    """Prints why an accuracy predictor is of no use, where it is of none."""
+    if card.get("doubt"):
+        click.secho(card["doubt"], fg="yellow")
+
+
+def print_deploy(bundle: str) -> None:
+    """Prints the command that makes use of a new bundle."""
+    from nagsdk import own_data
+
+    # A bare name would be that of a shipped bundle.
+    path = bundle if len(Path(bundle).parts) > 1 else f"./{bundle}"
+    click.echo(f"Deploy it: nagsdk deploy --bundle {shlex.quote(path)} --device cpu --budget {own_data.middle_budget(bundle)}")
 
 
 def latency(value: float | None) -> str:

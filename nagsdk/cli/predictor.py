@@ -14,7 +14,7 @@ def command() -> None:
     """Fit accuracy predictors to measured subnets."""
 
 
-@command.command("fit", epilog=o.examples("nagsdk predictor fit photos --bundle flowers --output flowers --subnets 600"))
+@command.command("fit", epilog=o.examples("nagsdk predictor fit photos --bundle ./flowers --output ./flowers --subnets 600"))
 @o.options(
     o.data_argument,
     o.bundle_option,
@@ -48,3 +48,5 @@ def fit(as_json: bool, output: str, **settings: Any) -> None:
         for g in card["left_out"]
     ]
     o.print_table(("left out", "RMSE", "tau", "90 % intervals cover", "half-width"), rows)
+    o.print_doubt(card)
+    o.print_deploy(output)

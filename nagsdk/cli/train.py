@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from nagsdk.cli import output as o
+from nagsdk.wording import counted
 
 
 @click.command("train", epilog=o.examples("nagsdk train photos --output flowers --space mobilenetv3 --init ofa --epochs 30"))
@@ -50,8 +51,10 @@ def command(as_json: bool, dry_run: bool, **settings: Any) -> None:
     if as_json:
         o.print_json(report)
         return
+    if report["already_finished"]:
+        click.secho(f"{report['bundle']} is there already, finished, from the same images and options.", bold=True)
     _print_images(report)
-    if dry_run:
+    if "estimate" in report:
         _print_estimate(report)
     else:
         _print_figures(report)
@@ -67,7 +70,8 @@ def _print_images(report: dict[str, Any]) -> None:
         click.echo("the six smallest and the six largest:")
     o.print_table(("class", *parts), [[name, *(str(part[name]) for part in parts.values())] for name in shown])
     if report["left_out"]:
-        click.secho(f"{report['left_out']} images that cannot be decoded were left out.", fg="yellow")
+        left = counted(report["left_out"], "image that cannot be decoded was", "images that cannot be decoded were")
+        click.secho(f"{left} left out.", fg="yellow")
     shown_to = sum(parts["val"].values())
     if shown_to < 500:
         click.secho(f"Few validation images: {shown_to}. Subnets will hardly be told apart; 500 or more are advised.", fg="yellow")
@@ -78,12 +82,22 @@ def _print_images(report: dict[str, Any]) -> None:
 
 def _print_estimate(report: dict[str, Any]) -> None:
     e = report["estimate"]
-    click.echo(f"{report['plan']['recipe']}: {report['steps']} steps; passes {len(report['passes'])}, processes {report['processes']}")
+    shared = f", {report['processes']} processes" if report["processes"] > 1 else ""
+    click.echo(
+        f"{report['plan']['recipe']}: {counted(report['steps'], 'step')} in {counted(len(report['passes']), 'pass', 'passes')}{shared}"
+    )
     for number, recipe in enumerate(report["passes"], 1):
         what = "sandwich rule" if recipe["opened"] is None else ", ".join(f"{count} {kind}" for kind, count in recipe["opened"].items())
-        click.echo(f"  pass {number}: {recipe['steps']} steps, rate {recipe['learning_rate']:.2g}, {what}")
+        steps = f"{counted(recipe['steps'], 'step')}, " if len(report["passes"]) > 1 else ""
+        click.echo(f"  pass {number}: {steps}rate {recipe['learning_rate']:.2g}, {what}")
     click.echo(f"training   {_duration(e['training_s'])} ({e['seconds_per_step']:.2f} s a step, from a short measurement on this machine)")
     click.echo(f"measuring  {_duration(e['measuring_s'])} for {report['plan']['subnets']} subnets")
+    click.echo(f"predictor  {_duration(e['predictor_s'])}, from a few steps of one fit")
+    if e["generator_s"]:
+        click.echo(
+            f"generator  some {_duration(e['generator_s'])} (what the documentation says of mobilenetv3 on one core; not measured here)"
+        )
+    click.echo(f"together   {_duration(sum(e[f'{part}_s'] for part in ('training', 'measuring', 'predictor', 'generator')))}")
     click.echo(
         f"memory     {e['memory_bytes'] / 1e9:.2f} GB at most so far; disk {e['disk_bytes'] / 1e9:.2f} GB for checkpoints and bundle"
     )
@@ -98,7 +112,8 @@ def _print_figures(report: dict[str, Any]) -> None:
     click.echo(
         f"predictor RMSE {p['rmse']:.2f} points, Kendall tau {p['kendall_tau']:.2f}, 90 % intervals cover {100 * p['coverage_90']:.0f} %"
     )
-    click.echo(f"Deploy it: nagsdk deploy --bundle {report['bundle']} --device cpu --budget 10ms")
+    o.print_doubt(p)
+    o.print_deploy(report["bundle"])
 
 
 def _duration(seconds: float) -> str:

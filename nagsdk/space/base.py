@@ -205,5 +205,10 @@ class SearchSpace(ABC):
         return sum(layer.parameters for layer in self.layers(architecture))
 
 
+def extremes(space: SearchSpace) -> Codes:
+    """Codes of the smallest and the largest architecture: first and last choice of every decision."""
+    return space.validate(np.stack([np.zeros_like(space.sizes), space.sizes - 1]))
+
+
 def _values(values: Sequence[object]) -> str:
     return ", ".join(str(v) for v in values)

@@ -13,6 +13,7 @@ import numpy as np
 
 from nagsdk.errors import DataError
 from nagsdk.preprocessing import SUFFIXES
+from nagsdk.wording import counted
 
 PARTS = ("train", "val", "test")
 _OTHER_NAMES = {"val": ("val", "valid", "validation"), "train": ("train",), "test": ("test",)}
@@ -103,7 +104,8 @@ class _Finder:
             if self.loops
             else ""
         )
-        others = f"{self.others} other files were passed over; images end in {', '.join(SUFFIXES)}." if self.others else ""
+        passed = counted(self.others, "other file was", "other files were")
+        others = f"{passed} passed over; images end in {', '.join(SUFFIXES)}." if self.others else ""
         return tuple(note for note in (loops, others) if note)
 
 
@@ -131,7 +133,7 @@ def scan(root: Path) -> ImageFolder:
         finder = _Finder()
         return _automatic(root, finder.classes(root), finder)
     classes = tuple(given["train"])
-    _check_classes(root, given["train"])
+    _refuse(_problems(root, given["train"]))
     for part in ("val", "test"):
         foreign = sorted(given.get(part, {}).keys() - set(classes))
         if foreign:
@@ -152,10 +154,11 @@ def scan(root: Path) -> ImageFolder:
 
 
 def _automatic(root: Path, found: dict[str, list[Path]], finder: _Finder) -> ImageFolder:
-    _check_classes(root, found)
-    small = [f"{name} ({len(paths)})" for name, paths in found.items() if len(paths) < _FEWEST]
+    problems = _problems(root, found)
+    small = [f"{name} ({len(paths)})" for name, paths in found.items() if 0 < len(paths) < _FEWEST]
     if small:
-        raise DataError(f"Classes with fewer than {_FEWEST} images cannot be split: {some(small)}.", "Add images, or remove the folders.")
+        problems.append((f"Classes with fewer than {_FEWEST} images cannot be split: {some(small)}.", "Add images, or remove the folders."))
+    _refuse(problems)
     rng = np.random.default_rng(0)
     parts: dict[str, dict[str, list[Path]]] = {name: {} for name in PARTS}
     for name, paths in found.items():
@@ -166,16 +169,26 @@ def _automatic(root: Path, found: dict[str, list[Path]], finder: _Finder) -> Ima
     return ImageFolder(root, classes, {name: _part(classes, parts[name]) for name in PARTS}, "automatic", finder.notes())
 
 
-def _check_classes(root: Path, found: dict[str, list[Path]]) -> None:
+def _problems(root: Path, found: dict[str, list[Path]]) -> list[tuple[str, str]]:
+    """What is wrong with class folders, each with what to do about it."""
+    problems = []
     if len(found) < 2:
         what = f"only the class folder {next(iter(found))}" if found else "no class folders"
-        raise DataError(f"{root} has {what}; telling apart needs two classes.", _LAYOUT)
+        problems.append((f"{root} has {what}; telling apart needs two classes.", _LAYOUT))
     empty = [name for name, paths in found.items() if not paths]
     if empty:
-        raise DataError(f"Class folders of {root} without an image: {some(empty)}.", "Put images there, or remove the folders.")
+        problems.append((f"Class folders of {root} without an image: {some(empty)}.", "Put images there, or remove the folders."))
     odd = [name for name in found if not name.isprintable()]
     if odd:
-        raise DataError(f"Class folders with names that cannot be printed: {some([repr(name) for name in odd])}.", "Rename them.")
+        problems.append((f"Class folders with names that cannot be printed: {some([repr(name) for name in odd])}.", "Rename them."))
+    return problems
+
+
+def _refuse(problems: Sequence[tuple[str, str]]) -> None:
+    """All at once: a user mends a folder once."""
+    if problems:
+        messages, steps = zip(*problems, strict=True)
+        raise DataError(" ".join(messages), " ".join(dict.fromkeys(steps)))
 
 
 def _part(classes: Sequence[str], found: dict[str, list[Path]]) -> Part:

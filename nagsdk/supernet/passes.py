@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nagsdk.events import Listener, ignore
+from nagsdk.space.base import extremes
 from nagsdk.space.mobilenet_v3 import MobileNetV3Space
 from nagsdk.supernet.data import Batches
 from nagsdk.supernet.extract import extract
@@ -16,7 +17,7 @@ from nagsdk.supernet.network import Supernet
 from nagsdk.supernet.ranks import Ranks
 from nagsdk.supernet.recalibrate import recalibrate
 from nagsdk.supernet.shrinking import Open
-from nagsdk.supernet.train import TrainRecipe, extremes, train
+from nagsdk.supernet.train import TrainRecipe, train
 
 RECIPES = ("sandwich", "shrinking")
 _LEARNT = 0.25

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -22,6 +22,7 @@ from nagsdk.preprocessing import Preprocessing, crop, read_image
 from nagsdk.resources import cache_folder
 from nagsdk.space.mobilenet_v3 import MobileNetV3Space
 from nagsdk.supernet.folder import PARTS, ImageFolder, Part, some
+from nagsdk.wording import counted
 
 _AHEAD = 256
 _SPARE = 1.05
@@ -95,7 +96,7 @@ def decode(folder: ImageFolder, side: int, skip_broken: bool = False, on_event: 
     broken = complaints.read_text("utf-8").splitlines()
     if broken and not skip_broken:
         raise DataError(
-            f"{len(broken)} images cannot be used: {some(broken)}.",
+            f"{counted(len(broken), 'image')} cannot be used: {some(broken)}.",
             f"Repair or remove them, or leave them out with --skip-broken; {complaints} names all.",
         )
     found = {name: read(store, name, side) for name in PARTS}
@@ -109,6 +110,11 @@ def decode(folder: ImageFolder, side: int, skip_broken: bool = False, on_event: 
     if not len(found["test"].labels):
         raise DataError("No image that was set aside for the test can be decoded.", "Repair them.")
     return found
+
+
+def counts(parts: Mapping[str, Labelled], classes: int) -> dict[str, list[int]]:
+    """Images of every class, for each part."""
+    return {name: np.bincount(part.labels, minlength=classes).tolist() for name, part in parts.items()}
 
 
 def read(store: Path, part: str, side: int) -> Labelled:

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from nagsdk.errors import UsageError
 from nagsdk.events import Advanced, Event, Finished, Listener, Notice, Started, ignore
-from nagsdk.space.base import Codes, SearchSpace
+from nagsdk.space.base import Codes, SearchSpace, extremes
 from nagsdk.space.mobilenet_v3 import MobileNetV3Space
 from nagsdk.supernet.data import Batches
 from nagsdk.supernet.layers import ElasticBlock
@@ -90,11 +90,6 @@ class CheckpointSaved(Event):
     """A checkpoint after `step` steps is on the disk."""
 
     step: int = 0
-
-
-def extremes(space: SearchSpace) -> Codes:
-    """Codes of the smallest and the largest architecture: first and last choice of every decision."""
-    return space.validate(np.stack([np.zeros_like(space.sizes), space.sizes - 1]))
 
 
 def sandwich(space: SearchSpace, recipe: TrainRecipe, step: int) -> Codes:

@@ -38,6 +38,7 @@ def test_given_parts_are_kept_and_the_test_is_set_aside_from_val(tmp_path):
         ({}, "no class folders"),
         ({"azure": 9, "brick": 0}, "without an image: brick"),
         ({"azure": 9, "brick": 4}, r"brick \(4\)"),
+        ({"azure": 9, "brick": 4, "dune": 0}, r"without an image: dune.*cannot be split: brick \(4\)"),
     ],
 )
 def test_what_cannot_be_learnt_is_named(tmp_path, counts, says):
@@ -79,4 +80,7 @@ def test_links_that_lead_back_and_other_files_are_told(tmp_path):
     (tmp_path / "brick" / "round.png").symlink_to(tmp_path / "brick" / "round.png")
     found = scan(tmp_path)
     assert sum(map(sum, found.counts().values())) == 12
-    assert all(name in found.notes[0] for name in ("azure/back", "brick/self", "brick/round.png")) and "1 other files" in found.notes[1]
+    assert (
+        all(name in found.notes[0] for name in ("azure/back", "brick/self", "brick/round.png"))
+        and "1 other file was passed over" in found.notes[1]
+    )
