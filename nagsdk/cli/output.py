@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nagsdk.manifest import Result
 
 F = TypeVar("F", bound=Callable[..., Any])
+Named = TypeVar("Named", str | None, tuple[str, ...])
 
 
 class Seconds(click.ParamType[float]):
@@ -66,10 +67,18 @@ def completing(kind: str) -> Callable[[click.Context, click.Parameter, str], lis
     return complete
 
 
+def device_named(ctx: click.Context, param: click.Parameter, value: Named) -> Named:
+    """Refuses where neither the option nor the setting names a device."""
+    # The option is not `required`: click would take the setting that is not there for a value.
+    if not value:
+        raise click.MissingParameter("`nagsdk devices` lists what can be named; NAGSDK_DEVICE names one for all commands.", ctx, param)
+    return value
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else to standard output.")
 device_option = click.option(
     "--device",
-    required=True,
+    callback=device_named,
     default=setting("device"),
     shell_complete=completing("devices"),
     help="Device id or alias; see 'nagsdk devices' [default: NAGSDK_DEVICE].",
