@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 
-from nagsdk.errors import BudgetError
+from nagsdk.errors import BudgetError, UnknownUnitError
 
 METRICS = LATENCY, SIZE, MACS = "latency", "size", "macs"
 DEFAULT_CONFIDENCE = 0.9
@@ -36,6 +37,7 @@ _TEXT = re.compile(
 )
 _EXAMPLES = "Write a number and a unit: 80ms, 80ms@p90, 500us, 12MB, 300MMACs."
 _SHOWN = {LATENCY: (1.0, "ms"), SIZE: (1e6, "MB"), MACS: (1e6, "MMACs")}
+_DIGITS = 4
 
 
 def add_units(metric: str, units: Mapping[str, float]) -> None:
@@ -114,7 +116,7 @@ class Budget:
             raise BudgetError(f"{text!r} has no unit.", f"{_EXAMPLES} Perhaps you meant {value:g}ms.")
         if unit not in _UNITS and unit not in _MORE_UNITS:
             more = "".join(f", {name}" for name in _MORE_UNITS)
-            raise BudgetError(
+            raise UnknownUnitError(
                 f"{match['unit']!r} is not a unit of a budget.",
                 f"{_EXAMPLES} Known units: us, ms, s, kB, MB, GB, kMACs, MMACs, GMACs{more}.",
             )
@@ -123,8 +125,21 @@ class Budget:
             raise BudgetError(f"{text!r}: only a latency has percentiles.", "Leave @p… away for sizes and MACs.")
         return cls(metric, value * factor, float(match["percentile"] or 50.0), confidence)
 
+    def rounded(self, *, up: bool) -> Budget:
+        """The budget in four digits of the unit that it is shown in; not below its limit, or not above it."""
+        factor, _ = shown_unit(self.metric)
+        shown = Decimal(f"{self.limit / factor:.{_DIGITS - 1}e}")
+        if float(shown) * factor < self.limit if up else float(shown) * factor > self.limit:
+            step = Decimal(1).scaleb(shown.adjusted() - _DIGITS + 1)
+            shown += step if up else -step
+        return replace(self, limit=float(shown) * factor)
+
     def __str__(self) -> str:
         factor, unit = shown_unit(self.metric)
+        if self.metric == LATENCY and self.limit >= 1e3:
+            factor, unit = 1e3, "s"
+        elif self.metric == SIZE and self.limit < 1e6:
+            factor, unit = 1e3, "kB"
         percentile = f"@p{self.percentile:g}" if self.metric == LATENCY and self.percentile != 50 else ""
         return f"{self.limit / factor:.6g}{unit}{percentile}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
 
@@ -18,6 +19,8 @@ from nagsdk.device.backend import Backend
 from nagsdk.device.description import Device
 from nagsdk.errors import InfeasibleError, UnknownNameError
 from nagsdk.generator.completions import Completions
+from nagsdk.isolation import blaming
+from nagsdk.metric import HIGHER
 from nagsdk.metric_limits import MetricLimits
 from nagsdk.plugin import host
 
@@ -35,11 +38,16 @@ class Costs:
         self.bundle, self.backend, self.device = bundle, backend, device
         self._metrics: dict[str, MetricLimits] = {}
 
+    @property
+    def _blaming(self) -> AbstractContextManager[None]:
+        return blaming(f"The backend {self.backend.id}")
+
     @cached_property
     def supported(self) -> NDArray[np.bool_]:
         """Choices whose layers the backend runs, shape (resolutions, decisions, most choices)."""
         space = self.bundle.space
-        unsupported = exact_table(space, lambda layer: float(not self.backend.supports(layer, self.device)))
+        with self._blaming:
+            unsupported = exact_table(space, lambda layer: float(not self.backend.supports(layer, self.device)))
         return np.equal(unsupported.choice, 0)
 
     def table(self, metric: str, model: CostModel | None, resolution: int | None = None) -> AdditiveTable:
@@ -61,11 +69,12 @@ class Costs:
         elif metric == MACS:
             table = exact_table(space, lambda layer: float(layer.macs))
         elif metric == SIZE:
-            table = exact_table(space, lambda layer: self.backend.layer_bytes(layer, self.device))
+            with self._blaming:
+                table = exact_table(space, lambda layer: self.backend.layer_bytes(layer, self.device))
         elif metric in host().metrics.names:
             table = self.metric(metric).summed()
         else:
-            raise UnknownNameError.among("metric", metric, [*METRICS, *host().metrics.names])
+            raise UnknownNameError.among("metric", metric, [*METRICS, *host().metrics.names], host().broken)
         return table.masked(self.supported, None if resolution is None else space.resolution_index(resolution))
 
     def metric(self, name: str) -> MetricLimits:
@@ -108,7 +117,8 @@ class Costs:
         if cheapest <= limit:
             return limit
         if budget.metric not in METRICS:
-            nearest = replace(budget, limit=float(f"{self.metric(budget.metric).nearest():.6g}"))
+            metric = self.metric(budget.metric)
+            nearest = replace(budget, limit=metric.nearest()).rounded(up=metric.metric.direction != HIGHER)
             raise InfeasibleError(
                 f"No architecture of {self.bundle.name} holds {budget} on {self.device.id}: the nearest to be had is {nearest}.",
                 f"Ask for {nearest}, or use another bundle.",

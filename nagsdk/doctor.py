@@ -105,7 +105,7 @@ def _devices(loaded: Host) -> Iterator[Finding]:
             found = [Finding(backend.id, WRONG, error.message, error.next_step)]
         if isinstance(found, (list, tuple)):
             yield from (item for item in found if isinstance(item, Finding))
-    absent: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    absent: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
     for device in loaded.devices:
         try:
             presence = presence_of(loaded.backend_of(device), device)
@@ -115,8 +115,8 @@ def _devices(loaded: Host) -> Iterator[Finding]:
             yield Finding("devices", OK, f"{device.id} is available: {device.title}.")
         else:
             what, _, mend = " ".join(presence.reason.split()).partition(". ")
-            absent.setdefault((device.backend, mend or what), []).append((device.id, what.rstrip(".")))
-    for (_, mend), devices in absent.items():
+            absent.setdefault((device.backend, mend, "" if mend else what), []).append((device.id, what.rstrip(".")))
+    for (_, mend, _), devices in absent.items():
         # Phones of ten models lack the same: one that is plugged in.
         yield Finding("devices", ABSENT, f"Not available: {', '.join(name for name, _ in devices)}. {devices[0][1]}.", mend)
 

@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from nagsdk.finding import ABSENT, OK, WRONG, Finding
+from nagsdk.installing import pip
 
 _OWN = "nagsdk"
 # For those who work on nagsdk itself.
@@ -23,21 +24,21 @@ CLASHES = (
         "numpy",
         ">=2",
         "was built for numpy 1 and crashes with numpy 2",
-        "pip uninstall tflite-runtime && pip install 'nagsdk[litert]'",
+        f"{pip('uninstall', 'tflite-runtime')} && {pip('install', 'nagsdk[litert]')}",
     ),
     (
         "onnxruntime-gpu",
         "onnxruntime",
         ">=0",
         "takes the place of the same files: which of the two runs is chance",
-        "pip uninstall onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu",
+        f"{pip('uninstall', 'onnxruntime', 'onnxruntime-gpu')} && {pip('install', 'onnxruntime-gpu')}",
     ),
     (
         "onnxruntime-openvino",
         "onnxruntime",
         ">=0",
         "takes the place of the same files: which of the two runs is chance",
-        "pip uninstall onnxruntime onnxruntime-openvino && pip install onnxruntime-openvino",
+        f"{pip('uninstall', 'onnxruntime', 'onnxruntime-openvino')} && {pip('install', 'onnxruntime-openvino')}",
     ),
 )
 
@@ -63,7 +64,7 @@ def packages() -> Iterator[Finding]:
         if not lacking:
             yield Finding("packages", OK, f"The extra {extra} is installed ({', '.join(needed)}).")
         elif not wrong:
-            yield Finding("packages", ABSENT, f"The extra {extra} is not installed.", f"pip install 'nagsdk[{extra}]'")
+            yield Finding("packages", ABSENT, f"The extra {extra} is not installed.", pip("install", f"nagsdk[{extra}]"))
     for name, other, versions, why, mend in CLASHES:
         one, two = _installed(name), _installed(other)
         if one is not None and two is not None and Requirement(f"{other}{versions}").specifier.contains(two.version, prereleases=True):
@@ -79,7 +80,7 @@ def _compared(own: Distribution, extra: str) -> tuple[list[Finding], list[str]]:
         package = _installed(requirement.name)
         if package is None:
             state = ABSENT if extra else WRONG
-            findings.append(Finding("packages", state, f"{requirement.name} is not installed.", f"pip install '{_plain(requirement)}'"))
+            findings.append(Finding("packages", state, f"{requirement.name} is not installed.", pip("install", _plain(requirement))))
             continue
         if not _fits(requirement, package):
             findings.append(_conflict(f"nagsdk {own.version}", requirement, package))
@@ -108,7 +109,7 @@ def _fits(requirement: Requirement, package: Distribution) -> bool:
 
 def _conflict(who: str, requirement: Requirement, package: Distribution) -> Finding:
     found = f"{who} needs {requirement.name}{requirement.specifier}, and {package.version} is installed."
-    return Finding("packages", WRONG, found, f"pip install '{_plain(requirement)}'")
+    return Finding("packages", WRONG, found, pip("install", _plain(requirement)))
 
 
 def _plain(requirement: Requirement) -> str:

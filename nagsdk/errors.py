@@ -3,6 +3,7 @@
     NagsdkError                 1  our fault, or nothing more precise
     ├── UsageError              2  the request cannot be understood or served as asked
     │   ├── BudgetError            a budget that is no budget
+    │   │   └── UnknownUnitError   its unit is none that nagsdk or a plugin knows
     │   ├── ArchitectureError      an architecture outside its space
     │   ├── UnknownNameError       no device, bundle or plugin of that name
     │   ├── DataError              a folder of images that nothing can be trained on
@@ -62,6 +63,10 @@ class BudgetError(UsageError):
     """A text that is not a budget."""
 
 
+class UnknownUnitError(BudgetError):
+    """A budget in a unit that neither nagsdk nor a loaded plugin knows."""
+
+
 class ArchitectureError(UsageError):
     """An architecture that its space does not contain."""
 
@@ -70,18 +75,19 @@ class UnknownNameError(UsageError):
     """A name that nothing is registered under."""
 
     @classmethod
-    def among(cls, kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
+    def among(cls, kind: str, name: str, known: Iterable[str], lost: str = "") -> UnknownNameError:
         """Builds the error with the nearest known names.
 
         Args:
             kind: What was looked up, such as ``device``.
             name: The name that was not found.
             known: The legal names.
+            lost: Why some may be missing.
         """
         names = sorted(known)
         near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
         hint = f"Did you mean {' or '.join(near)}? " if near else ""
-        return cls(f"There is no {kind} named {name!r}.", f"{hint}Known: {', '.join(names)}.")
+        return cls(f"There is no {kind} named {name!r}.", f"{hint}Known: {', '.join(names)}. {lost}".rstrip())
 
 
 class DataError(UsageError):

@@ -16,7 +16,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable
+import traceback
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -32,6 +33,8 @@ _MOST_FILES = 5000
 _MOST_KEPT_BYTES = 10**6
 # What the interpreter and the first look itself take, besides the plugin.
 _START_S = 20.0
+# Whose frames lie between ours and those of a plugin.
+_LOADERS = ("nagsdk", "importlib", "pluggy", "contextlib")
 _CODE = (".py", ".so", ".pyd", ".dylib", ".toml")
 
 
@@ -77,9 +80,39 @@ def guarded(call: Callable[[], T], seconds: float, whose: str) -> Answer[T]:
     if raised:
         if isinstance(raised[0], NagsdkError):
             raise raised[0]
-        text = f"{type(raised[0]).__name__}: {raised[0]}".rstrip(": ")
-        raise DeviceError(f"{whose} failed: {text}.", "Mend or remove it, or name it in NAGSDK_DISABLE_PLUGINS.") from raised[0]
+        raise DeviceError(
+            f"{whose} failed: {described(raised[0])}.", "Mend or remove it, or name it in NAGSDK_DISABLE_PLUGINS."
+        ) from raised[0]
     return Answer(told[0], shown(printed.getvalue()))
+
+
+@contextlib.contextmanager
+def blaming(whose: str) -> Iterator[None]:
+    """Makes whatever foreign code raises in here an error of its plugin; for calls too many and too short for `guarded`.
+
+    Args:
+        whose: What failed, for messages, such as ``The metric energy``.
+
+    Raises:
+        DeviceError: It raised something that is no `NagsdkError`; those pass.
+    """
+    try:
+        yield
+    except NagsdkError:
+        raise
+    except Exception as error:
+        raise DeviceError(f"{whose} failed: {described(error)}.", "Mend its plugin, or remove it.") from error
+
+
+def described(error: BaseException) -> str:
+    """An exception of foreign code in one line, with file and line of its innermost frame in the package that was called."""
+    text = f"{type(error).__name__}: {error}".rstrip(": .")
+    frames = [
+        (frame.f_globals.get("__name__", "").partition(".")[0], frame, line) for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    foreign = [found for found in frames if found[0] not in _LOADERS]
+    own = [(frame.f_code.co_filename, line) for package, frame, line in foreign if package == foreign[0][0]]
+    return f"{text} ({own[-1][0]}, line {own[-1][1]})" if own else text
 
 
 def shown(text: str) -> str:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nagsdk.architecture import Architecture
+from nagsdk.architecture import Architecture, LayerSpec
 from nagsdk.cost.table import AdditiveTable, Floats, SpaceLayers
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError, UsageError
 from nagsdk.generator.completions import Completions
+from nagsdk.isolation import blaming
 from nagsdk.metric import HIGHER, MAXIMUM, Metric
 from nagsdk.space.base import SearchSpace
 
@@ -44,10 +45,10 @@ class MetricLimits:
         """Asks the metric about every layer once.
 
         Raises:
-            DeviceError: It answers what is no cost.
+            DeviceError: It fails, or answers what is no cost.
         """
         layers = SpaceLayers.of(space).unique
-        values = np.array([_value(metric, metric.of_layer(layer, device)) for layer in layers])
+        values = np.array([_value(metric, layer, device) for layer in layers])
         return cls(space, metric, device, values)
 
     def held(self, limit: float) -> tuple[AdditiveTable, float]:
@@ -84,7 +85,7 @@ class MetricLimits:
 
     def value(self, architecture: Architecture) -> float:
         """The metric of an architecture."""
-        values = [self.metric.of_layer(layer, self.device) for layer in self.space.layers(architecture)]
+        values = [_value(self.metric, layer, self.device) for layer in self.space.layers(architecture)]
         return float(max(values) if self.metric.aggregation == MAXIMUM else sum(values))
 
     def nearest(self) -> float:
@@ -107,7 +108,9 @@ class MetricLimits:
         return AdditiveTable(sums[:, -1], sums[:, :-1].reshape(shape))
 
 
-def _value(metric: Metric, told: object) -> float:
+def _value(metric: Metric, layer: LayerSpec, device: Device) -> float:
+    with blaming(f"The metric {metric.id} of a layer"):
+        told: object = metric.of_layer(layer, device)
     if not isinstance(told, (int, float, np.number)) or not 0 <= float(told) < np.inf:
         raise DeviceError(f"The metric {metric.id} says {told!r} of a layer.", "Mend its plugin: a layer costs a finite number, 0 or more.")
     return float(told)

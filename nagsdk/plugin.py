@@ -16,7 +16,7 @@ from nagsdk import config, hookspecs
 from nagsdk.budget import DEFAULT_CONFIDENCE, Budget, add_units, forget_units
 from nagsdk.device.backend import Backend
 from nagsdk.device.description import Device, read_device
-from nagsdk.errors import BudgetError, DeviceError, NagsdkError, UnknownNameError
+from nagsdk.errors import DeviceError, NagsdkError, UnknownNameError, UnknownUnitError
 from nagsdk.generator.searches import STRATEGIES
 from nagsdk.generator.strategy import Strategy
 from nagsdk.isolation import LateError, first_look, guarded, remember
@@ -132,6 +132,11 @@ class Host:
     manager: pluggy.PluginManager = field(default_factory=_manager)
     metrics: Registry[Metric] = field(default_factory=lambda: Registry("metric", Metric))  # type: ignore[type-abstract]
 
+    @property
+    def broken(self) -> str:
+        """Which plugins are broken, and why, as a sentence for messages; empty where none is."""
+        return " ".join(f"The plugin {p.name} is broken (see nagsdk plugins). {p.reason}" for p in self.plugins if p.state == BROKEN)
+
     def backend_of(self, device: Device) -> Backend:
         """The backend that reaches a device.
 
@@ -208,7 +213,12 @@ def load_all(*, again: bool = False) -> Host:
             statuses.append(_status(point, BROKEN, f"{unsafe[point]} `nagsdk plugins doctor` tries it again."))
         else:
             statuses.append(_take(point, seconds, manager, merged))
-    return Host(tuple(sorted(statuses, key=lambda s: s.name)), merged.backends, merged.devices, merged.strategies, manager, merged.metrics)
+    loaded = Host(
+        tuple(sorted(statuses, key=lambda s: s.name)), merged.backends, merged.devices, merged.strategies, manager, merged.metrics
+    )
+    for registry in merged.registries.values():
+        registry.lost = loaded.broken
+    return loaded
 
 
 def load(point: EntryPoint, seconds: float) -> Loaded:
@@ -231,7 +241,7 @@ def load(point: EntryPoint, seconds: float) -> Loaded:
             _check_metric(metric)
         return plugin
 
-    answer = guarded(register, seconds, f"The plugin {point.name}")
+    answer = guarded(register, seconds, "It")
     return Loaded(answer.value, contribution, answer.printed)
 
 
@@ -299,9 +309,12 @@ def read_budget(text: str, confidence: float = DEFAULT_CONFIDENCE) -> Budget:
     """
     try:
         return Budget.parse(text, confidence)
-    except BudgetError:
-        host()
+    except UnknownUnitError:
+        loaded = host()
+    try:
         return Budget.parse(text, confidence)
+    except UnknownUnitError as error:
+        raise UnknownUnitError(error.message, f"{error.next_step} {loaded.broken}".rstrip()) from error
 
 
 def _ours(point: EntryPoint) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Self
 from nagsdk.errors import UsageError
 from nagsdk.events import Advanced, Event, Listener, Started
 from nagsdk.files import writing
+from nagsdk.installing import pip
 from nagsdk.supernet.train import TRAINING, TrainAdvanced
 
 _COLUMNS = tuple(f.name for f in fields(TrainAdvanced) if f.name not in {f.name for f in fields(Advanced)})
@@ -36,7 +37,7 @@ class Curves:
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as error:
-                raise UsageError("TensorBoard is not installed.", "Run: pip install 'nagsdk[tensorboard]'.") from error
+                raise UsageError("TensorBoard is not installed.", f"Install it: {pip('install', 'nagsdk[tensorboard]')}") from error
             self.board = SummaryWriter(str(tensorboard))
         self.before, self.total = 0, 0
         self.lines: list[str] = []

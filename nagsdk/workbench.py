@@ -41,6 +41,7 @@ from nagsdk.files import write_atomically
 from nagsdk.generator.choose import best_of_every_cost
 from nagsdk.generator.nag import Generator
 from nagsdk.generator.strategy import Question
+from nagsdk.isolation import blaming
 from nagsdk.plugin import host
 from nagsdk.resources import cache_folder, shipped
 from nagsdk.rewrites import RewriteChoice, keep_choice, read_choice
@@ -124,7 +125,8 @@ class Workbench:
         """The shipped prior of the device, at its number of threads; else what its plugin's simulator says, if it has one."""
         if self.device.prior is None:
             title = f"the simulator of the backend {self.backend.id}"
-            return simulated_prior(self.bundle.space, lambda layer: self.backend.simulate(layer, self.device), title)
+            with blaming(f"The backend {self.backend.id}"):
+                return simulated_prior(self.bundle.space, lambda layer: self.backend.simulate(layer, self.device), title)
         return read_prior(shipped("devices") / self.device.prior).for_threads(self.device.threads)
 
     def calibrated_model(self) -> CostModel | None:

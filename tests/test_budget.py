@@ -67,6 +67,30 @@ def test_its_text_reads_back(value, unit, percentile):
     assert (again.metric, again.percentile) == (budget.metric, budget.percentile)
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("1kB", "1kB"),
+        ("0.381MB", "381kB"),
+        ("1MB", "1MB"),
+        ("1000ms", "1s"),
+        ("2500ms@p90", "2.5s@p90"),
+        ("999ms", "999ms"),
+        ("20us", "0.02ms"),
+    ],
+)
+def test_its_text_is_in_a_unit_of_its_size(text, shown):
+    assert str(Budget.parse(text)) == shown
+
+
+@given(st.floats(1e-3, 1e6), st.booleans())
+def test_rounding_gives_nothing_away(value, up):
+    rounded = Budget("macs", value * 1e6).rounded(up=up)
+    assert (rounded.limit >= value * 1e6) if up else (rounded.limit <= value * 1e6)
+    assert rounded.limit == pytest.approx(value * 1e6, rel=1.1e-3)
+    assert Budget.parse(str(rounded)).limit == rounded.limit
+
+
 def test_confidence_is_a_probability():
     with pytest.raises(BudgetError):
         Budget("latency", 1.0, confidence=1.0)

@@ -8,7 +8,9 @@ import pytest
 
 from nagsdk import doctor, environment
 from nagsdk.device.backend import Backend, Presence
+from nagsdk.device.description import Device
 from nagsdk.finding import ABSENT, OK, WRONG, Finding
+from nagsdk.installing import pip
 from nagsdk.plugin import Registry, host
 from nagsdk.resources import cache_folder
 from nagsdk.store import STORE
@@ -39,8 +41,8 @@ def test_what_is_installed_fits_together():
 @pytest.mark.parametrize(
     ("name", "number", "says", "mend"),
     [
-        ("tflite-runtime", "2.14.0", "crashes with numpy 2", "pip uninstall tflite-runtime && pip install 'nagsdk[litert]'"),
-        ("onnxruntime-gpu", "1.20.0", "which of the two runs is chance", "pip uninstall onnxruntime onnxruntime-gpu"),
+        ("tflite-runtime", "2.14.0", "crashes with numpy 2", f"{pip('uninstall', 'tflite-runtime')} && {pip('install', 'nagsdk[litert]')}"),
+        ("onnxruntime-gpu", "1.20.0", "which of the two runs is chance", pip("uninstall", "onnxruntime", "onnxruntime-gpu")),
     ],
 )
 def test_packages_that_clash_are_told_with_the_command_that_mends_it(site, name, number, says, mend):
@@ -54,15 +56,15 @@ def test_versions_that_do_not_fit_are_told(site):
     distribution(site, "scipy", version("scipy"), ["numpy<2"])
     wrong = {f.found: f.mend for f in environment.packages() if f.state == WRONG}
     assert any("needs pluggy>=1.5, and 0.13.0 is installed" in text for text in wrong)
-    assert "pip install 'pluggy>=1.5'" in wrong.values() and "pip install 'numpy<2'" in wrong.values()
+    assert {pip("install", "pluggy>=1.5"), pip("install", "numpy<2")} <= {*wrong.values()}
 
 
 def test_what_lacks_is_wrong_for_nagsdk_and_absent_for_an_extra(monkeypatch):
     installed = environment._installed
     monkeypatch.setattr(environment, "_installed", lambda name: None if name in ("rich", "pymoo") else installed(name))
     found = {f.found: (f.state, f.mend) for f in environment.packages()}
-    assert found["rich is not installed."] == (WRONG, "pip install 'rich>=13.7'")
-    assert found["The extra search is not installed."] == (ABSENT, "pip install 'nagsdk[search]'")
+    assert found["rich is not installed."] == (WRONG, pip("install", "rich>=13.7"))
+    assert found["The extra search is not installed."] == (ABSENT, pip("install", "nagsdk[search]"))
 
 
 @pytest.fixture
@@ -164,6 +166,28 @@ def test_adb_and_gpu_are_looked_at(offline):
     }
     (tool,) = [f for f in found if f["area"] == "adb" and "benchmark_model" in f["found"]]
     assert tool["state"] == ABSENT and tool["mend"] == "nagsdk android setup"
+
+
+def test_a_reason_without_a_remedy_is_told_once(offline, monkeypatch):
+    loaded, backends = host(), Registry("backend", Backend)
+    backends.add(Odd(list))
+    monkeypatch.setattr(doctor, "host", lambda: type(loaded)(loaded.plugins, backends, [Device("a", "A", "odd"), Device("b", "B", "odd")]))
+    (found,) = look("devices")
+    assert (found["found"], found["mend"]) == ("Not available: a, b. It is not plugged in.", "")
+
+
+def test_commands_install_into_the_environment_that_runs(monkeypatch, tmp_path):
+    for folder in ("first", "my own"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "python").touch(0o755)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "my own" / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path / "my own"))
+    assert pip("install", "nagsdk[litert]") == "pip install 'nagsdk[litert]'"
+    monkeypatch.setenv("PATH", f"{tmp_path / 'first'}:{tmp_path / 'my own'}")
+    assert pip("install", "nagsdk[litert]") == f"'{tmp_path}/my own/python' -m pip install 'nagsdk[litert]'"
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    assert pip("install", "pluggy") == "pip install pluggy"
 
 
 def test_devices_that_lack_the_same_are_told_together(offline):

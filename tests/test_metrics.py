@@ -5,14 +5,16 @@ from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import nagsdk
 from nagsdk import budget as budgets
 from nagsdk import plugin
 from nagsdk.budget import Budget
 from nagsdk.bundle import load_bundle
+from nagsdk.cli import cli
 from nagsdk.device.description import Device
-from nagsdk.errors import BudgetError, InfeasibleError, UnknownNameError, UsageError
+from nagsdk.errors import BudgetError, DeviceError, InfeasibleError, UnknownNameError, UsageError
 from nagsdk.manifest import read_manifest
 from nagsdk.metric_limits import MetricLimits
 from nagsdk.workbench import Workbench
@@ -107,6 +109,38 @@ def test_what_is_generated_holds_the_metric_and_uses_it(loaded, name, text):
     assert tight.to_dict()["budget"]["metric"] == name and wide.metrics == {}
 
 
+def test_results_show_metrics_in_the_unit_of_budgets(loaded):
+    shown = CliRunner().invoke(cli, ["generate", "--device", "cpu", "--budget", "20kElements"])
+    (line,) = [line.split() for line in shown.output.splitlines() if line.startswith("  peak")]
+    assert 1 < float(line[1]) <= 20 and line[2] == "kElements"
+
+
+class Failing(SimulatedBackend):
+    def supports(self, layer, device):
+        return layer.flavour
+
+    layer_bytes = simulate = supports
+
+
+@pytest.mark.parametrize("asked", ["of_layer", "supports", "layer_bytes", "simulate"])
+def test_what_fails_over_a_layer_is_an_error_of_its_plugin(loaded, monkeypatch, asked):
+    board, failing = Device("board", "A board", "simulated"), Failing()
+    if asked == "of_layer":
+        monkeypatch.setattr(type(loaded.metrics.get("energy")), "of_layer", Failing.supports)
+    elif asked != "supports":
+        monkeypatch.setattr(Failing, "supports", SimulatedBackend.supports)
+    with pytest.raises(
+        DeviceError, match=r"^The (metric energy of a layer|backend simulated) failed: AttributeError: .*'flavour'"
+    ) as caught:
+        {
+            "of_layer": lambda: limits(loaded, "energy"),
+            "supports": lambda: Workbench(board, "glyphs", backend=failing).costs.supported,
+            "layer_bytes": lambda: Workbench(board, "glyphs", backend=failing).costs.table("size", None),
+            "simulate": lambda: Workbench(board, "glyphs", backend=failing).prior,
+        }[asked]()
+    assert f"({__file__}, line " in str(caught.value) and "Mend its plugin" in caught.value.next_step
+
+
 def test_a_lower_limit_is_one(loaded):
     bound, space = limits(loaded, "weights"), load_bundle("glyphs").space
     (result,) = nagsdk.generate(device="cpu", budgets=[["150kWeights", "3MMACs"]])
@@ -128,8 +162,7 @@ def test_what_cannot_be_held_is_said_with_what_can(loaded, name, text):
         nagsdk.generate(device="cpu", budgets=[text])
     nearest = plugin.read_budget(caught.value.next_step.removeprefix("Ask for ").partition(",")[0])
     assert nearest.metric == name
-    easier = nearest.limit * (0.999 if name == "weights" else 1.001)
-    (result,) = nagsdk.generate(device="cpu", budgets=[Budget(name, easier)])
+    (result,) = nagsdk.generate(device="cpu", budgets=[nearest])
     assert result.metrics[name] == pytest.approx(nearest.limit, rel=2e-3)
 
 

@@ -2,12 +2,14 @@ import sys
 from importlib.metadata import EntryPoint
 
 import pytest
+from click.testing import CliRunner
 
 from nagsdk import plugin
+from nagsdk.cli import cli
 from nagsdk.device.backend import Backend, Presence
 from nagsdk.device.description import Device
 from nagsdk.device.presence import presence_of
-from nagsdk.errors import DeviceError, UnknownNameError
+from nagsdk.errors import BudgetError, DeviceError, UnknownNameError, UnknownUnitError
 
 WORKING = """
 nagsdk_api = 1
@@ -143,6 +145,39 @@ def test_unknown_names_get_near_ones(installed):
     with pytest.raises(UnknownNameError) as caught:
         plugin.host().devices.get("rasberry-board")
     assert "Did you mean raspberry-board" in str(caught.value) and caught.value.exit_code == 2
+
+
+def test_what_is_not_found_names_the_plugin_that_may_have_brought_it(installed, monkeypatch):
+    installed("eager", "nagsdk_api = 1\nraise RuntimeError('no driver')")
+    installed("other", WORKING.format(id="other"))
+    told = "The plugin eager is broken (see nagsdk plugins). It failed: RuntimeError: no driver ("
+    loaded = plugin.host()
+    for registry in (loaded.backends, loaded.devices, loaded.strategies, loaded.metrics):
+        with pytest.raises(UnknownNameError) as caught:
+            registry.get("eager")
+        assert told in caught.value.next_step and "plugin_eager.py, line 2)" in caught.value.next_step
+    with pytest.raises(UnknownUnitError) as unit:
+        plugin.read_budget("2mJ")
+    assert told in unit.value.next_step
+    with pytest.raises(BudgetError) as number:
+        plugin.read_budget("2")
+    assert "eager" not in str(number.value)
+    shown = CliRunner().invoke(cli, ["devices"])
+    assert shown.output.endswith("The plugin eager is broken; see nagsdk plugins.\n")
+    monkeypatch.setenv("NAGSDK_DISABLE_PLUGINS", "eager")
+    plugin.host.cache_clear()
+    with pytest.raises(UnknownNameError) as quiet:
+        plugin.host().device("eager")
+    assert "The plugin" not in str(quiet.value)
+
+
+def test_where_a_plugin_failed_is_in_its_own_file(installed, tmp_path):
+    (tmp_path / "plugin_library.py").write_text("def read(): return {}['key']")
+    installed("a", "import plugin_library\n\nplugin_library.read()")
+    installed("b", BROKEN["arguments"])
+    first, second = plugin.host().plugins
+    assert first.reason.startswith(f"It failed: KeyError: 'key' ({tmp_path / 'plugin_a.py'}, line 3).")
+    assert "line" not in second.reason  # pluggy's complaint about a signature comes from no line of the plugin
 
 
 def test_a_plugin_registers_all_or_nothing(installed):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 import traceback
 from importlib import import_module
@@ -63,6 +64,12 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = import_module(f"nagsdk.cli.{COMMANDS[name][0]}").command
         return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Names the nearest command where there is none of the name."""
+        if args[0] not in COMMANDS and not ctx.resilient_parsing and (near := difflib.get_close_matches(args[0], COMMANDS, n=1)):
+            ctx.fail(f"There is no command {args[0]!r}. Did you mean {near[0]}?")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Lists the commands without importing them."""

@@ -24,3 +24,6 @@ def command(as_json: bool) -> None:
         click.echo(f"  {'available' if device['available'] else 'not available: ' + device['reason']}")
         for name, value in device["properties"].items():
             click.echo(f"  {name:<18}{value}")
+    for plugin in housekeeping.plugins():
+        if plugin["state"] == "broken":
+            click.secho(f"The plugin {plugin['name']} is broken; see nagsdk plugins.", fg="yellow")

@@ -22,7 +22,7 @@ from nagsdk.cli import output as o
     click.option(
         "--device",
         multiple=True,
-        required=True,
+        callback=o.device_named,
         default=lambda: [name for name in [o.setting("device")()] if name],
         shell_complete=o.completing("devices"),
         help="Device id or alias; repeated, one architecture for all of them [default: NAGSDK_DEVICE].",

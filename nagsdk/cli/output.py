@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nagsdk.manifest import Result
 
 F = TypeVar("F", bound=Callable[..., Any])
+Named = TypeVar("Named", str | None, tuple[str, ...])
 
 
 class Seconds(click.ParamType[float]):
@@ -68,10 +69,18 @@ def completing(kind: str) -> Callable[[click.Context, click.Parameter, str], lis
     return complete
 
 
+def device_named(ctx: click.Context, param: click.Parameter, value: Named) -> Named:
+    """Refuses where neither the option nor the setting names a device."""
+    # The option is not `required`: click would take the setting that is not there for a value.
+    if not value:
+        raise click.MissingParameter("`nagsdk devices` lists what can be named; NAGSDK_DEVICE names one for all commands.", ctx, param)
+    return value
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else to standard output.")
 device_option = click.option(
     "--device",
-    required=True,
+    callback=device_named,
     default=setting("device"),
     shell_complete=completing("devices"),
     help="Device id or alias; see 'nagsdk devices' [default: NAGSDK_DEVICE].",
@@ -213,6 +222,8 @@ def percent(value: float | None, low: float | None, high: float | None) -> str:
 
 def print_result(result: Result) -> None:
     """Prints one result for people."""
+    from nagsdk.budget import shown_unit
+
     p, m = result.predicted, result.measured
     color = {"held": "green", "missed": "red"}.get(result.verdict, "yellow")
     click.secho(result.verdict, fg=color, bold=True, nl=False)
@@ -225,7 +236,9 @@ def print_result(result: Result) -> None:
         lines.append(("measured", f"p50 {latency(m.latency_p50_ms)}, p90 {latency(m.latency_p90_ms)}{limit}"))
     if m.top1 is not None:
         lines.append(("", f"top-1 {percent(m.top1, m.top1_low, m.top1_high)} on the bundle's test images"))
-    lines += [(name, f"{value:.6g}") for name, value in result.metrics.items()]
+    for name, value in result.metrics.items():
+        per, unit = shown_unit(name)
+        lines.append((name, f"{value / per:.4g} {unit}"))
     lines.append(("size", f"{result.macs / 1e6:.4g} MMACs, {result.parameters / 1e6:.3g} M parameters"))
     if result.artifact.path is not None:
         lines.append(

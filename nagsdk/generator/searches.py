@@ -15,6 +15,7 @@ from nagsdk.generator.choose import choose
 from nagsdk.generator.frontier import Frontier, frontier, mixed
 from nagsdk.generator.paths import mixes
 from nagsdk.generator.strategy import Question, Strategy
+from nagsdk.installing import pip
 from nagsdk.space.base import Codes
 
 CANDIDATES = 64
@@ -136,7 +137,7 @@ class Nsga2(Strategy):
             from pymoo.operators.crossover.ux import UX
             from pymoo.optimize import minimize
         except ImportError as error:
-            raise UsageError("The strategy nsga2 needs pymoo.", "Install it: pip install 'nagsdk[search]'.") from error
+            raise UsageError("The strategy nsga2 needs pymoo.", f"Install it: {pip('install', 'nagsdk[search]')}") from error
         space, tables, rng = question.space, question.tables, np.random.default_rng(question.seed)
         seen: list[tuple[Codes, Floats]] = []
 

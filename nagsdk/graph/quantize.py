@@ -11,6 +11,7 @@ import numpy as np
 from nagsdk.errors import DeviceUnavailableError
 from nagsdk.graph.tflite import packed
 from nagsdk.graph.tflite_schema import schema
+from nagsdk.installing import pip
 
 FP16, INT8 = "fp16", "int8"
 
@@ -30,7 +31,7 @@ def quantize(path: Path, precision: str) -> None:
         from ai_edge_quantizer import qtyping, quantizer, recipe
     except ImportError as error:
         raise DeviceUnavailableError(
-            f"The precision {precision} needs ai-edge-quantizer: {error}.", "Install it: pip install 'nagsdk[quantize]'."
+            f"The precision {precision} needs ai-edge-quantizer: {error}.", f"Install it: {pip('install', 'nagsdk[quantize]')}"
         ) from error
 
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):  # it prints its progress

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from nagsdk.errors import DeviceUnavailableError
+from nagsdk.installing import pip
 
 try:
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 except ImportError as error:
-    raise DeviceUnavailableError(f".tflite files need ai-edge-litert: {error}.", "Install it: pip install 'nagsdk[litert]'.") from error
+    raise DeviceUnavailableError(
+        f".tflite files need ai-edge-litert: {error}.", f"Install it: {pip('install', 'nagsdk[litert]')}"
+    ) from error
 
 __all__ = ["flatbuffers", "schema"]

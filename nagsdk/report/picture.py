@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nagsdk.errors import UsageError
 from nagsdk.files import write_atomically
+from nagsdk.installing import pip
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,7 +26,7 @@ def check(path: Path) -> None:
     if path.suffix not in SUFFIXES:
         raise UsageError(f"{path} does not say which kind of picture to draw.", f"End it with one of {', '.join(SUFFIXES)}.")
     if find_spec("matplotlib") is None:
-        raise UsageError("Pictures need matplotlib, which is not installed.", "pip install 'nagsdk[report]'")
+        raise UsageError("Pictures need matplotlib, which is not installed.", f"Install it: {pip('install', 'nagsdk[report]')}")
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -14,6 +14,7 @@ from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.events import Listener
 from nagsdk.finding import Finding
 from nagsdk.graph.ir import Graph
+from nagsdk.installing import pip
 from nagsdk_android import tool
 from nagsdk_android.settings import Settings
 from nagsdk_litert.backend import HOST, REWRITES, LiteRtBackend, rewrites_of
@@ -102,7 +103,7 @@ class AndroidBackend(Backend):
         settings = Settings.of(device)
         here = self._here.presence(HOST)
         if not here.available:
-            raise DeviceUnavailableError(here.reason, "pip install 'nagsdk[android]' brings it.")
+            raise DeviceUnavailableError(here.reason, f"Install it: {pip('install', 'nagsdk[android]')}")
         attached = find(settings)
         return AndroidSession(settings, attached, tool.find(attached.properties["abi"])[0])
 

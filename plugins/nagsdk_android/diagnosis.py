@@ -7,6 +7,7 @@ import shutil
 
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.finding import ABSENT, OK, WRONG, Finding
+from nagsdk.installing import pip
 from nagsdk_android import tool
 from nagsdk_android.transport import answers, server_address
 
@@ -16,12 +17,17 @@ def diagnose() -> list[Finding]:
     return [*_packages(), _server(), _tool()]
 
 
+def _install() -> str:
+    return pip("install", "nagsdk[android]")
+
+
 def _packages() -> list[Finding]:
-    install = "pip install 'nagsdk[android]'"
     if importlib.util.find_spec("adb_shell") is None:
-        return [Finding("adb", ABSENT, "adb-shell, which talks to phones, is not installed.", install)]
+        return [Finding("adb", ABSENT, "adb-shell, which talks to phones, is not installed.", _install())]
     if importlib.util.find_spec("usb1") is None:
-        return [Finding("adb", ABSENT, "libusb1 is not installed: phones are reached through an adb server or by address only.", install)]
+        return [
+            Finding("adb", ABSENT, "libusb1 is not installed: phones are reached through an adb server or by address only.", _install())
+        ]
     return [Finding("adb", OK, "adb-shell and libusb1 are installed: phones are reached by USB, by address, or through an adb server.")]
 
 
@@ -32,9 +38,7 @@ def _server() -> Finding:
         there = f"adb is at {program}" if program else "there is no adb program, which is not needed"
         return Finding("adb", OK, f"No adb server runs ({there}): phones are looked for by USB.")
     if importlib.util.find_spec("adbutils") is None:
-        return Finding(
-            "adb", WRONG, f"An adb server at port {port} holds the phones, and adbutils is not installed.", "pip install 'nagsdk[android]'"
-        )
+        return Finding("adb", WRONG, f"An adb server at port {port} holds the phones, and adbutils is not installed.", _install())
     return Finding("adb", OK, f"An adb server runs at port {port}: phones are reached through it.")
 
 

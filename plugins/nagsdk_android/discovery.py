@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nagsdk.errors import DeviceError, DeviceUnavailableError
+from nagsdk.installing import pip
 from nagsdk_android import tool
 from nagsdk_android.settings import Settings
 from nagsdk_android.transport import AdbServer, LostError, Transport, answers, server_address, tcp, usb
@@ -53,7 +54,7 @@ def find(settings: Settings) -> Attached:
         DeviceUnavailableError: There is none, it does not let this computer in, or several could be meant.
     """
     if importlib.util.find_spec("adb_shell") is None:
-        raise DeviceUnavailableError("adb-shell is not installed.", "Install it: pip install 'nagsdk[android]'.")
+        raise DeviceUnavailableError("adb-shell is not installed.", f"Install it: {pip('install', 'nagsdk[android]')}")
     candidates = _candidates(settings)
     if settings.serial:
         candidates = {serial: make for serial, make in candidates.items() if serial == settings.serial}
@@ -87,7 +88,7 @@ def _candidates(settings: Settings) -> dict[str, Callable[[], Transport]]:
         if importlib.util.find_spec("adbutils") is None:
             raise DeviceUnavailableError(
                 "An adb server holds the phones, and adbutils is not installed.",
-                "Install it: pip install 'nagsdk[android]'; or end the server yourself: adb kill-server.",
+                f"End the server (adb kill-server), or install it: {pip('install', 'nagsdk[android]')}",
             )
         import adbutils
 

@@ -16,6 +16,7 @@ from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.finding import ABSENT, OK, WRONG, Finding
 from nagsdk.graph.ir import Graph
+from nagsdk.installing import pip
 from nagsdk_cuda import nvml
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ GRAPH, EAGER = "cuda-graph", "eager"
 NONE, INDUCTOR = "none", "inductor"
 # Relative error of logits: the rounding of each format's mantissa, over some fifty layers.
 TOLERANCES = {"fp32": EXACT, "tf32": 5e-3, "fp16": 1e-2, "bf16": 6e-2}
-_TORCH = "Install a build of torch with CUDA for this system (https://pytorch.org), then: pip install 'nagsdk[cuda]'."
+_TORCH = f"Install a build of torch with CUDA for this system (https://pytorch.org), then: {pip('install', 'nagsdk[cuda]')}"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nagsdk.errors import DeviceError
+from nagsdk.installing import pip
 
 # Facts that differ between cards of one model, or from minute to minute.
 OF_THE_CARD = frozenset({"uuid", "driver"})
@@ -77,7 +78,7 @@ def _open(index: int) -> tuple[Any, Any]:
     try:
         import pynvml
     except ImportError as error:
-        raise DeviceError("nvidia-ml-py is not installed.", "pip install 'nagsdk[cuda]'.") from error
+        raise DeviceError("nvidia-ml-py is not installed.", f"Install it: {pip('install', 'nagsdk[cuda]')}") from error
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:

@@ -11,10 +11,11 @@ from nagsdk.device.description import Device
 from nagsdk.device.process import ProcessSession
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.graph.ir import Graph
+from nagsdk.installing import pip
 from nagsdk_cuda import nvml
 from nagsdk_cuda.backend import TOLERANCES
 
-_INSTALL = "pip install onnxruntime-gpu nvidia-ml-py (and uninstall onnxruntime, which takes the same place)."
+_INSTALL = f"Uninstall onnxruntime, which takes the same place, and run: {pip('install', 'onnxruntime-gpu', 'nvidia-ml-py')}"
 
 
 @dataclass(frozen=True)

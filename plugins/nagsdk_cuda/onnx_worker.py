@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime
 
 from nagsdk.device.serve import Handler, Images, Message, in_batches, serve
+from nagsdk.installing import pip
 from nagsdk_cuda.burst import Bursts
 from nagsdk_cuda.nvml import Watch
 
@@ -81,7 +82,7 @@ def start(settings: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Handle
     if PROVIDER not in available:
         return {
             "refused": f"ONNX Runtime {onnxruntime.__version__} has no {PROVIDER} here; it offers {', '.join(available)}.",
-            "next_step": "pip uninstall onnxruntime; pip install onnxruntime-gpu.",
+            "next_step": f"{pip('uninstall', 'onnxruntime')}; {pip('install', 'onnxruntime-gpu')}",
         }, {}
     worker = Worker(settings["index"], settings["tf32"])
     return {}, {"load": worker.load, "unload": worker.unload, "time": worker.time, "infer": worker.infer}

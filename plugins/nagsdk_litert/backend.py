@@ -18,6 +18,7 @@ from nagsdk.device.host import processor
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.graph.ir import Graph
 from nagsdk.graph.passes import FAST_TAPS, split_large_depthwise
+from nagsdk.installing import pip
 
 # Distribution -> package; tflite-runtime is the predecessor, last released in 2023.
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
@@ -27,7 +28,7 @@ REWRITES = {"1": "split depthwise", "0": "none"}
 TOLERANCES = {"fp32": EXACT, "fp16": 1e-2, "int8": 0.35}
 # The machine itself, for other plugins that check their files with LiteRT.
 HOST = Device("litert-host", "this machine", "litert")
-_INSTALL = "Install it: pip install 'nagsdk[litert]'."
+_INSTALL = f"Install it: {pip('install', 'nagsdk[litert]')}"
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,8 @@ class LiteRtBackend(Backend):
         if settings.package == "tflite_runtime" and int(numpy.split(".")[0]) >= 2:
             return Presence(False, f"tflite-runtime works with numpy 1 only, and this is numpy {numpy}. Use its successor. {_INSTALL}")
         if settings.precision != "fp32" and importlib.util.find_spec("ai_edge_quantizer") is None:
-            return Presence(
-                False, f"ai-edge-quantizer, which {settings.precision} needs, is not installed: pip install 'nagsdk[quantize]'."
-            )
+            told = f"ai-edge-quantizer, which {settings.precision} needs, is not installed."
+            return Presence(False, f"{told} Install it: {pip('install', 'nagsdk[quantize]')}")
         properties = {
             "processor": processor(),
             "processor_cores": str(os.cpu_count()),

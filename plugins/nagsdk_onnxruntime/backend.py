@@ -14,8 +14,9 @@ from nagsdk.device.description import Device
 from nagsdk.device.host import processor
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.graph.ir import Graph
+from nagsdk.installing import pip
 
-_INSTALL = "Install it: pip install 'nagsdk[onnxruntime]'."
+_INSTALL = f"Install it: {pip('install', 'nagsdk[onnxruntime]')}"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from nagsdk.device.host import processor
 from nagsdk.device.process import ProcessSession
 from nagsdk.errors import DeviceUnavailableError
 from nagsdk.graph.ir import Graph
+from nagsdk.installing import pip
 
 
 class OpenVinoBackend(Backend):
@@ -26,7 +27,7 @@ class OpenVinoBackend(Backend):
         if unknown := {name for name, _ in device.options} - {"target"}:
             return Presence(False, f"The device {device.id} has the option {min(unknown)}; this backend knows target (such as CPU) only.")
         if importlib.util.find_spec("openvino") is None:
-            return Presence(False, "OpenVINO is not installed: pip install 'nagsdk[openvino]'")
+            return Presence(False, f"OpenVINO is not installed. Install it: {pip('install', 'nagsdk[openvino]')}")
         facts = {"runtime": "openvino", "runtime_version": version("openvino"), "target": _target(device), "threads": str(device.threads)}
         return Presence.of({"processor": processor(), **facts})
 

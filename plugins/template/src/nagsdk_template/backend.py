@@ -12,6 +12,7 @@ from nagsdk.device.host import processor
 from nagsdk.device.process import ProcessSession
 from nagsdk.errors import DeviceUnavailableError
 from nagsdk.graph.ir import Graph
+from nagsdk.installing import pip
 
 
 class TemplateBackend(Backend):
@@ -26,7 +27,7 @@ class TemplateBackend(Backend):
         if device.options:
             return Presence(False, f"The device {device.id} has options, and this backend knows none: take them away.")
         if importlib.util.find_spec("onnxruntime") is None:
-            return Presence(False, "ONNX Runtime is not installed: pip install onnxruntime")
+            return Presence(False, f"ONNX Runtime is not installed. Install it: {pip('install', 'onnxruntime')}")
         # Whatever makes a latency another one belongs here: measurements are kept under it.
         return Presence.of({"processor": processor(), "runtime": "onnxruntime", "runtime_version": version("onnxruntime")})
 
