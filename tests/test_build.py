@@ -341,7 +341,7 @@ def test_a_lock_cannot_lead_out_of_the_folder(app, path):
         ('[deployments.a]\ndevice = "cpu"\nbudget = ["1ms", "3 parsecs"]\n', "parsecs"),
         ('[deployments.a]\ndevice = "cpu"\nbudget = []\n', "one or more"),
         ('[deployments.a]\ndevice = "cpu"\nbudget = 8\n', "a text such as 80ms"),
-        ('[deployments.a]\ndevice = "cpu"\nbudget = "1ms"\nbugdet = "2ms"\n', "bugdet is no key that may stand there (did you mean budget?)"),
+        ('[deployments.a]\ndevice = "cpu"\nbudget = "1ms"\nbugdet = "2ms"\n', "may stand there (did you mean budget?)"),
         ('[deployments.a]\ndevice = "cpu"\nbudget = "1ms"\nthreads = 0\n', "deployments.a.threads"),
         ('[deployments."../x"]\ndevice = "cpu"\nbudget = "1ms"\n', "../x"),
         ('mirror = "ftp://x"\n[deployments.a]\ndevice = "cpu"\nbudget = "1ms"\n', "http(s)"),
