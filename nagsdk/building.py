@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nagsdk import artifacts
-from nagsdk.errors import LockError, NagsdkError, OutputError, UnverifiedError
+from nagsdk.errors import Failure, LockError, NagsdkError, OutputError, UnverifiedError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.files import writing
 from nagsdk.inputs import changed, inputs_of
@@ -20,19 +20,10 @@ from nagsdk.lockfile import LOCK, Entry, Inputs, LockFile, entry_of, read_lock, 
 from nagsdk.manifest import HELD, MANIFEST, MISSED
 from nagsdk.project import PROJECT, Declared, read_project
 from nagsdk.resources import cache_folder
-from nagsdk.restoring import is_current, restore
+from nagsdk.restoring import is_current, pinned_files, restore
 
 CURRENT, DEPLOYED, FAILED = "current", "deployed", "failed"
 _WAIT_S = 3600.0
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a deployment could not be brought up to date."""
-
-    message: str
-    next_step: str
-    exit_code: int
 
 
 @dataclass(frozen=True)
@@ -49,7 +40,8 @@ class Outcome:
         sha256: Of the artifact; None where none was left.
         measured_at: When the artifact was measured (ISO 8601, UTC); None where it never was.
         age_days: How long ago that is.
-        device_fingerprint: On which device and runtime.
+        device: On which device; None where it never was.
+        device_fingerprint: Of that device and its runtime.
         warnings: What must not be overlooked.
         error: Why it failed.
     """
@@ -62,6 +54,7 @@ class Outcome:
     sha256: str | None = None
     measured_at: str | None = None
     age_days: float | None = None
+    device: str | None = None
     device_fingerprint: str | None = None
     warnings: tuple[str, ...] = ()
     error: Failure | None = None
@@ -126,12 +119,10 @@ def build(
         lock = read_lock(lock_path)
         for declared in read.deployments:
             try:
-                outcome, entry = _Bringing(declared, read.mirror, locked, require_verified, on_event).bring(
-                    lock.deployments.get(declared.name)
-                )
+                bringing = _Bringing(declared, lock_path, read.mirror, locked, require_verified, on_event)
+                outcome, entry = bringing.bring(lock.deployments.get(declared.name))
             except NagsdkError as error:
-                failure = Failure(error.message, error.next_step, error.exit_code)
-                outcome, entry = Outcome(declared.name, FAILED, str(declared.output), error=failure), None
+                outcome, entry = Outcome(declared.name, FAILED, str(declared.output), error=Failure.of(error)), None
             outcomes.append(outcome)
             if entry is not None:
                 lock = LockFile(deployments={**lock.deployments, declared.name: entry})
@@ -147,6 +138,7 @@ class _Bringing:
     """One deployment's way to being up to date."""
 
     declared: Declared
+    lock: Path
     mirror: str | None
     locked: bool
     require_verified: bool
@@ -155,12 +147,13 @@ class _Bringing:
     def bring(self, entry: Entry | None) -> tuple[Outcome, Entry | None]:
         """What became of it, and what to pin anew, if anything."""
         now = inputs_of(self.declared)
-        differs = ["everything"] if entry is None else changed(entry.inputs, now)
+        differs = [] if entry is None else changed(entry.inputs, now)
         unverified = self.require_verified and entry is not None and entry.manifest["verdict"] != HELD
         if self.locked:
             self._check_locked(entry, differs, unverified)
         if entry is None or differs or unverified:
-            self.listener(Notice(f"{self.declared.name} is built: {', '.join(differs) or 'its measurement'} is new."))
+            why = "it is not pinned yet" if entry is None else f"{', '.join(differs)} changed" if differs else "it was never measured"
+            self.listener(Notice(f"{self.declared.name} is deployed: {why}."))
             return self._deploy(now)
         state = CURRENT if is_current(entry, self.declared.output) else restore(self.declared, entry, self.mirror, self.listener)
         return self._outcome(state, entry.manifest), None
@@ -168,7 +161,8 @@ class _Bringing:
     def _check_locked(self, entry: Entry | None, differs: list[str], unverified: bool) -> None:
         name = self.declared.name
         if entry is None:
-            raise LockError(f"{LOCK} does not pin {name}.", f"Run nagsdk build without --locked, and check {LOCK} in.")
+            lacking = f"{LOCK} does not pin {name}" if self.lock.exists() else f"There is no {LOCK}, which would pin {name}"
+            raise LockError(f"{lacking}.", f"Run nagsdk build without --locked, and check {LOCK} in.")
         if differs:
             raise LockError(
                 f"{name} is not what {LOCK} pins: {', '.join(differs)} changed.", f"Run nagsdk build without --locked, and check {LOCK} in."
@@ -190,9 +184,8 @@ class _Bringing:
             result = deployment.result
             return Outcome(declared.name, MISSED, str(declared.output), MISSED, result.architecture, warnings=result.warnings), None
         manifest = json.loads((deployment.folder / MANIFEST).read_bytes())
-        for record in (manifest["artifact"], manifest.get("compiled")):
-            if record is not None:
-                artifacts.keep(deployment.folder / record["path"], record["sha256"])
+        for name, record in pinned_files(manifest).items():
+            artifacts.keep(deployment.folder / name, record["sha256"])
         return self._outcome(DEPLOYED, manifest), entry_of(now, manifest, deployment.statistics)
 
     def _outcome(self, state: str, manifest: dict[str, Any]) -> Outcome:
@@ -207,6 +200,7 @@ class _Bringing:
             manifest["artifact"]["sha256"],
             manifest["created_at"] if known else None,
             round(age, 3) if known else None,
+            manifest["device"] if known else None,
             manifest["device_fingerprint"] if known else None,
             tuple(manifest["warnings"]),
         )

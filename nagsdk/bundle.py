@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,7 @@ from nagsdk.files import sha256
 from nagsdk.preprocessing import Preprocessing, cut_tiles, read_folder
 from nagsdk.resources import data_folder, shipped
 from nagsdk.space.mobilenet_v3 import MobileNetV3Space
+from nagsdk.validation import what_is_wrong
 
 if TYPE_CHECKING:
     from nagsdk.bundle_json import Description, Sheet
@@ -63,7 +65,7 @@ class Bundle:
             if self.space.family != self.description.space.get("family"):
                 raise ValueError(f"unknown family {self.description.space.get('family')!r}")
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise DamagedBundleError(f"{path} is no valid bundle description: {error}", _MEND) from error
+            raise DamagedBundleError(f"{path} is no valid bundle description: {what_is_wrong(error)}.", _MEND) from error
 
     @property
     def name(self) -> str:
@@ -284,9 +286,27 @@ def load_bundle(name_or_path: str | Path = DEFAULT) -> Bundle:
         UnknownNameError: There is no such bundle.
         DamagedBundleError: Its description is torn or foreign.
     """
-    path = Path(name_or_path)
-    if (path / DESCRIPTION).is_file() or (len(path.parts) > 1 and path.is_dir()):
+    path, name = Path(name_or_path), str(name_or_path)
+    if (path / DESCRIPTION).is_file():
         return Bundle(path)
-    if str(name_or_path) in bundle_names():
-        return Bundle(shipped("bundles") / str(name_or_path))
-    raise UnknownNameError.among("bundle", str(name_or_path), bundle_names())
+    if name in bundle_names():
+        return Bundle(shipped("bundles") / name)
+    legal = f"Name a folder with a {DESCRIPTION}, such as 'nagsdk train' leaves, or one of {', '.join(bundle_names())}."
+    if path.is_dir():
+        raise UnknownNameError(f"The folder {name} is no bundle: it has no {DESCRIPTION}.", legal)
+    if os.sep in name:
+        raise UnknownNameError(f"There is no folder {name}.", legal)
+    unknown = UnknownNameError.among("bundle", name, bundle_names())
+    raise UnknownNameError(unknown.message, f"{unknown.next_step} The folder of a bundle will do, too.")
+
+
+def bundle_at_hand(name_or_path: str | Path) -> Bundle | None:
+    """Like `load_bundle`, for what can be done without: None where there is no such bundle.
+
+    Raises:
+        DamagedBundleError: Its description is torn or foreign.
+    """
+    try:
+        return load_bundle(name_or_path)
+    except UnknownNameError:
+        return None

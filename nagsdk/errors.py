@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -51,6 +52,20 @@ class NagsdkError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.next_step}"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error as results tell it that go on without what failed."""
+
+    message: str
+    next_step: str
+    exit_code: int
+
+    @classmethod
+    def of(cls, error: NagsdkError) -> Failure:
+        """What an error says."""
+        return cls(error.message, error.next_step, error.exit_code)
 
 
 class UsageError(NagsdkError):

@@ -84,6 +84,8 @@ def read_toml(path: Path, most_bytes: int, refuse: Callable[[str], NagsdkError])
         if path.stat().st_size > most_bytes:
             raise refuse(f"{path} is larger than {most_bytes} bytes.")
         return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise refuse(f"There is no file {path}.") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise refuse(f"{path} is no readable TOML file: {error}.") from error
 

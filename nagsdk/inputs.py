@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from nagsdk.bundle import DESCRIPTION, RECALIBRATION_IMAGES, WEIGHTS, load_bundle
+from nagsdk.bundle import DESCRIPTION, RECALIBRATION_IMAGES, WEIGHTS, bundle_at_hand
 from nagsdk.device.description import Device, read_device
 from nagsdk.files import sha256
 from nagsdk.lockfile import Inputs
@@ -22,18 +22,17 @@ def inputs_of(declared: Declared) -> Inputs:
     budget still does when they change. Nor is the output folder.
 
     Raises:
-        UnknownNameError: There is no such device or bundle.
+        UnknownNameError: There is no such device.
         NagsdkError: A description cannot be read.
     """
-    bundle = load_bundle(declared.arguments["bundle"])
+    bundle = bundle_at_hand(declared.arguments["bundle"])
     device, images = _device(declared.arguments["device"]), declared.arguments["images"]
     described = {name: getattr(device, name) for name in ("id", "backend", "threads", "batch", "precision", "options")}
-    brought = bundle.has_weights and WEIGHTS not in bundle.description.files
     return Inputs(
         options=declared.options,
         device=hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest(),
-        bundle=sha256(bundle.folder / DESCRIPTION),
-        weights=bundle.weights_sha256 if brought else None,
+        bundle=None if bundle is None else sha256(bundle.folder / DESCRIPTION),
+        weights=None if bundle is None or WEIGHTS in bundle.description.files or not bundle.has_weights else bundle.weights_sha256,
         images=_images(Path(images)) if images is not None and Path(images).is_dir() else None,
     )
 
@@ -41,11 +40,11 @@ def inputs_of(declared: Declared) -> Inputs:
 def changed(pinned: Inputs, now: Inputs) -> list[str]:
     """What is not as it was pinned.
 
-    Weights and images count only where they are at hand: a machine that takes artifacts by their hash needs neither.
+    Bundle, weights and images count only where they are at hand: a machine that takes artifacts by their hash needs none of them.
     """
     names = [name for name, value in now.options.items() if pinned.options.get(name) != value]
-    names += [name for name in ("device", "bundle") if getattr(pinned, name) != getattr(now, name)]
-    names += [name for name in ("weights", "images") if getattr(now, name) not in (None, getattr(pinned, name))]
+    names += ["device"] if pinned.device != now.device else []
+    names += [name for name in ("bundle", "weights", "images") if getattr(now, name) not in (None, getattr(pinned, name))]
     return list(dict.fromkeys(names))
 
 

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from nagsdk.errors import LockError
 from nagsdk.files import write_atomically
 from nagsdk.manifest import manifest_text
 from nagsdk.manifest_json import ManifestFile, Sha256
+from nagsdk.validation import what_is_wrong
 
 LOCK = "nagsdk.lock"
 _MOST_BYTES = 256 * 10**6
@@ -29,7 +30,7 @@ class Inputs(_Strict):
 
     options: dict[str, Any] = Field(description="As declared in nagsdk.toml, the output folder left out.")
     device: Sha256 = Field(description="Of what decides about the artifact in the device's description.")
-    bundle: Sha256 = Field(description="Of bundle.json, which holds the hashes of the bundle's files.")
+    bundle: Sha256 | None = Field(description="Of bundle.json, which holds the hashes of the bundle's files.")
     weights: Sha256 | None = Field(description="Of weights that the bundle does not bring itself.")
     images: Sha256 | None = Field(description="Of the images in the folder that is named.")
 
@@ -89,8 +90,8 @@ def read_lock(path: Path) -> LockFile:
         lock = LockFile.model_validate_json(path.read_bytes())
         for entry in lock.deployments.values():
             ManifestFile.model_validate(entry.manifest)
-    except (OSError, ValidationError, ValueError) as error:
-        raise LockError(f"{path} cannot be read: {error}.", _MEND) from error
+    except (OSError, ValueError) as error:
+        raise LockError(f"{path} cannot be read: {what_is_wrong(error)}.", _MEND) from error
     return lock
 
 

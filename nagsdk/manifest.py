@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from nagsdk.budget import Budget
-from nagsdk.errors import DamagedBundleError
+from nagsdk.errors import DamagedBundleError, UsageError
+from nagsdk.validation import what_is_wrong
 
 FORMAT = 1
 HELD, MISSED, UNVERIFIED = "held", "missed", "unverified"
@@ -184,11 +185,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Reads the manifest of a deployment.
 
     Raises:
-        DamagedBundleError: It is missing, torn or of another format.
+        UsageError: There is none: the folder is no deployment.
+        DamagedBundleError: It is torn or of another format.
     """
     from nagsdk.manifest_json import ManifestFile
 
     path = folder / MANIFEST
+    if not path.exists():
+        raise UsageError(f"{folder} is no deployment: it has no {MANIFEST}.", "Name a folder that 'nagsdk deploy' or 'nagsdk build' left.")
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise ValueError("it is too large")
@@ -197,5 +201,5 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             raise ValueError("it has another format")
         ManifestFile.model_validate(content)
     except (OSError, ValueError) as error:
-        raise DamagedBundleError(f"{path} cannot be read: {error}.", "Deploy again.") from error
+        raise DamagedBundleError(f"{path} cannot be read: {what_is_wrong(error)}.", "Deploy again.") from error
     return content

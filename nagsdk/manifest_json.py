@@ -138,7 +138,8 @@ class ReportData(_Open):
     """What report.html draws and nothing else tells."""
 
     layers: list[LayerRow]
-    frontier: FrontierPoints | None
+    frontier: FrontierPoints | None = Field(description="Over what the first budget limits.")
+    frontiers: list[FrontierPoints] = Field([], description="Over everything that a budget limits, and over multiply-accumulates.")
     histogram: Histogram | None
     calibration: list[tuple[float, float]] = Field(
         description="Measured and predicted p50 in ms of the calibration's samples, each left out."

@@ -7,27 +7,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from nagsdk.budget import DEFAULT_CONFIDENCE
+from nagsdk.bundle import DESCRIPTION
 from nagsdk.errors import NagsdkError, UsageError
 from nagsdk.files import read_toml
 from nagsdk.plugin import read_budget
+from nagsdk.validation import what_is_wrong
 
 PROJECT = "nagsdk.toml"
 _MOST_BYTES = 10**6
 _NAME = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
 
 
-def _budget(text: str) -> str:
-    try:
-        read_budget(text)
-    except NagsdkError as error:
-        raise ValueError(f"{error.message} {error.next_step}") from error
-    return text
-
-
-BudgetText = Annotated[str, AfterValidator(_budget)]
+def _budgets(value: Any) -> list[str]:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+        raise ValueError("it must be a text such as 80ms, or a list of one or more")
+    for text in texts:
+        try:
+            read_budget(text)
+        except NagsdkError as error:
+            raise ValueError(f"{error.message} {error.next_step}") from error
+    return texts
 
 
 class _Strict(BaseModel):
@@ -38,7 +41,7 @@ class DeploymentTable(_Strict):
     """One table `[deployments.NAME]` of nagsdk.toml; paths are relative to the file."""
 
     device: str = Field(min_length=1, description="Id or alias of a device, or the file of a description (.toml).")
-    budget: BudgetText | Annotated[list[BudgetText], Field(min_length=1)] = Field(
+    budget: Annotated[str | Annotated[list[str], Field(min_length=1)], BeforeValidator(_budgets)] = Field(
         description="Such as 80ms, 80ms@p90, 12MB or 300MMACs; those of a list hold together."
     )
     bundle: str = Field("glyphs", min_length=1, description="Name of a bundle, or its folder.")
@@ -109,14 +112,14 @@ def read_project(path: Path) -> Project:
     """Reads nagsdk.toml.
 
     Raises:
-        UsageError: It is missing or not valid; the message names every field that is wrong.
+        UsageError: It is missing or not valid; the message names the fields that are wrong.
     """
-    next_step = f"Mend {path}; docs/build.md says what may stand there."
+    next_step = f"Mend or write {path}, or name another with --project; docs/build.md says what may stand there."
     content = read_toml(path, _MOST_BYTES, lambda message: UsageError(message, next_step))
     try:
         file = ProjectFile.model_validate(content)
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        wrong = what_is_wrong(error, (*ProjectFile.model_fields, *DeploymentTable.model_fields))
         raise UsageError(f"{path} is not valid: {wrong}.", next_step) from error
     folder = path.resolve().parent
     declared = tuple(_declared(name, table, folder) for name, table in file.deployments.items())
@@ -127,12 +130,11 @@ def read_project(path: Path) -> Project:
 
 def _declared(name: str, table: DeploymentTable, folder: Path) -> Declared:
     options = table.model_dump(exclude={"output"})
-    options["budget"] = [options["budget"]] if isinstance(options["budget"], str) else options["budget"]
     budgets = [read_budget(text, table.confidence) for text in options["budget"]]
     arguments = {key: value for key, value in options.items() if key != "confidence"} | {"budget": budgets}
     if table.device.endswith(".toml"):
         arguments["device"] = str(folder / table.device)
-    if len(Path(table.bundle).parts) > 1:
+    if os.sep in table.bundle or (folder / table.bundle / DESCRIPTION).is_file():
         arguments["bundle"] = str(folder / table.bundle)
     if table.images is not None:
         arguments["images"] = str(folder / table.images)

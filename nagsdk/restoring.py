@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nagsdk import artifacts
-from nagsdk.bundle import load_bundle
+from nagsdk.bundle import bundle_at_hand
 from nagsdk.errors import LockError, NagsdkError
 from nagsdk.events import Listener, Notice, stage
 from nagsdk.files import check_replaceable, sha256, staged, sweep
@@ -76,13 +76,16 @@ def restore(declared: Declared, entry: Entry, mirror: str | None, listener: List
             source = REBUILT
         if compiled is not None and artifacts.take(compiled, folder / compiled["path"], mirror, listener) is None:
             _compile(declared, entry, model, folder, listener)
-        labels = load_bundle(declared.arguments["bundle"]).labels
-        for name, content in companions(manifest["preprocessing"], labels).items():
+        bundle = bundle_at_hand(declared.arguments["bundle"])
+        for name, content in companions(manifest["preprocessing"], None if bundle is None else bundle.labels).items():
             (folder / name).write_bytes(content)
         for name, record in pinned_files(manifest).items():
+            if bundle is None and not (folder / name).is_file():
+                artifacts.take(record, folder / name, mirror, listener)
             if not is_pinned(folder / name, record):
                 raise LockError(
-                    f"{name} of {declared.name} is not the pinned one.", "Use the pinned bundle, or build again without --locked."
+                    f"{name} of {declared.name} cannot be had as it is pinned.",
+                    "Use the pinned bundle, or a cache or mirror that has the file, or build again without --locked.",
                 )
         (folder / MANIFEST).write_bytes(entry.manifest_bytes())
         (folder / REPORT).write_text(deployment_page(manifest), "utf-8")
@@ -101,8 +104,8 @@ def _rebuild(declared: Declared, entry: Entry, path: Path, listener: Listener) -
 
     manifest = entry.manifest
     with stage(listener, f"building {declared.name} again"):
-        bench = _bench(declared, manifest, listener)
         try:
+            bench = _bench(declared, manifest, listener)
             weights = bench.bundle.weights_sha256
             architecture = bench.bundle.architecture(manifest["architecture"])
         except NagsdkError as error:

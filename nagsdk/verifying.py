@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 
 from nagsdk.budget import LATENCY
+from nagsdk.bundle import Bundle, bundle_at_hand, load_bundle
 from nagsdk.deployment import figure, measured
-from nagsdk.device.description import Overrides
-from nagsdk.errors import DeviceError
+from nagsdk.device.backend import Backend, Presence
+from nagsdk.device.description import Device, Overrides
+from nagsdk.errors import DeviceError, Failure, NagsdkError, UnknownNameError
 from nagsdk.events import Listener, ignore
 from nagsdk.graph.parity import check, probe_image
 from nagsdk.manifest import Measured, read_manifest
 from nagsdk.preprocessing import Preprocessing
 from nagsdk.restoring import is_pinned, pinned_files
-from nagsdk.workbench import Workbench
+from nagsdk.workbench import Workbench, reach
 
 PASSED, NOT_PASSED, SKIPPED = "passed", "failed", "skipped"
 
@@ -46,16 +48,20 @@ class Verification:
         folder: Of the deployment.
         checks: Hashes, parity and latency.
         measured: Latencies now; unknown where none were taken.
+        error: What ended the checks early, such as a device that failed; those that it ended are ``skipped``.
     """
 
     folder: str
     checks: tuple[Check, ...]
     measured: Measured
+    error: Failure | None = None
 
     @property
     def exit_code(self) -> int:
-        """7 where a file or its outputs are others than they were, 3 where a latency budget is missed, else 0."""
+        """That of the error; 7 where a file or its outputs are others than they were, 3 where a latency budget is missed, else 0."""
         failed = {check.name for check in self.checks if check.state == NOT_PASSED}
+        if self.error is not None:
+            return self.error.exit_code
         return 7 if failed & {"hashes", "parity"} else 3 if failed else 0
 
     def to_dict(self) -> dict[str, Any]:
@@ -74,7 +80,8 @@ def verify(
     """Looks at a deployment again: the hashes of its files, its outputs, and with the device its latency.
 
     Outputs are compared with those that torch gave when it was deployed, on an image made of integers, which the manifest keeps: neither
-    torch's weights nor images are needed. The latency is measured in one fresh session and compared as `deploy` compares.
+    torch's weights nor images are needed. Where the budgets limit the latency, it is measured in one fresh session and compared as
+    `deploy` compares; only that needs the bundle.
 
     Args:
         folder: With the manifest.json.
@@ -83,13 +90,17 @@ def verify(
         serial: See `nagsdk.api.deploy`.
         on_event: Receives progress.
 
+    Returns:
+        What was found; a device that fails is in there and is not raised.
+
     Raises:
-        DamagedBundleError: There is no valid manifest.
-        UnknownNameError: The device or the bundle is not known here.
-        DeviceError: The device failed or was busy.
+        UsageError: The folder is no deployment.
+        DamagedBundleError: Its manifest is not valid.
+        UnknownNameError: The device or the bundle that was named is not known here.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
+    named = None if bundle is None else load_bundle(bundle)
     wrong = [name for name, record in pinned_files(manifest).items() if not is_pinned(folder / name, record)]
     if wrong:
         hashes = Check("hashes", NOT_PASSED, f"{', '.join(wrong)}: missing, or not with the hash of the manifest")
@@ -97,51 +108,77 @@ def verify(
         return Verification(str(folder), (hashes, *untrusted), Measured())
     hashes = Check("hashes", PASSED, f"{len(pinned_files(manifest))} files are as they were deployed")
     overrides = Overrides(manifest["threads"], manifest["batch"], manifest["precision"], serial)
-    bench = Workbench(device or manifest["device"], bundle or manifest["bundle"], overrides, on_event)
-    parity = _parity(bench, manifest, folder)
-    if parity.state == NOT_PASSED:
-        return Verification(str(folder), (hashes, parity, Check("latency", SKIPPED, "its outputs are wrong")), Measured())
-    latency, now = _latency(bench, manifest, folder)
-    return Verification(str(folder), (hashes, parity, latency), now)
-
-
-def _parity(bench: Workbench, manifest: dict[str, Any], folder: Path) -> Check:
-    steps = manifest["preprocessing"]
-    preprocessing = Preprocessing(tuple(steps["mean"]), tuple(steps["std"]), steps["crop_fraction"])
-    probe = preprocessing.normalised(probe_image(manifest["resolution"])[None])
-    expected = np.array([manifest["probe"]["logits"]], np.float32)
-    actual = None
-    if bench.presence.available:
-        with bench.backend.open(bench.device) as session:
-            actual = session.infer(session.load(_compiled(manifest, folder)), probe)
-    else:
-        actual = bench.backend.emulate(folder / manifest["artifact"]["path"], bench.device, probe)
-    if actual is None:
-        return Check("parity", SKIPPED, f"nothing here runs the file: {bench.presence.reason}")
+    checks, now, failure = [hashes], Measured(), None
     try:
-        error = check(expected, actual, bench.backend.tolerance(bench.device))
-    except DeviceError as difference:
-        return Check("parity", NOT_PASSED, difference.message)
-    return Check("parity", PASSED, f"outputs differ from torch's by {error:.1e} of their norm")
+        look = _Look(manifest, folder, *reach(device or manifest["device"], overrides), on_event)
+        checks.append(look.parity())
+        if checks[-1].state == NOT_PASSED:
+            checks.append(Check("latency", SKIPPED, "its outputs are wrong"))
+        else:
+            latency, now = look.latency(named)
+            checks.append(latency)
+    except NagsdkError as error:
+        unknown = isinstance(error, UnknownNameError)
+        if unknown and device is not None:
+            raise
+        failure = None if unknown else Failure.of(error)
+        why = f"{error.message} Name the device, or the file of its description, with --device" if unknown else error.message
+        checks += [Check(name, SKIPPED, why) for name in ("parity", "latency")[len(checks) - 1 :]]
+    return Verification(str(folder), tuple(checks), now, failure)
 
 
-def _latency(bench: Workbench, manifest: dict[str, Any], folder: Path) -> tuple[Check, Measured]:
-    budgets = [budget for budget in manifest["budgets"] if budget["metric"] == LATENCY]
-    if not bench.presence.available:
-        return Check("latency", SKIPPED, f"{bench.device.id} is not available: {bench.presence.reason}"), Measured()
-    with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
-        name = manifest["architecture"]
-        session = bench.time({name: _compiled(manifest, folder)}, Path(work))[name]
-    now = measured(session, budgets[0]["percentile"] if budgets else 50.0)
-    then = manifest["measured"]["latency_p50_ms"]
-    told = f"p50 {figure(session, 50):.4g} ms" + (f", {then:.4g} ms when it was deployed" if then is not None else "")
-    if not session.enough_quiet:
-        told += f"; the device was never quiet ({session.typical_slowdown:.2f} times slower than when nothing disturbs it)"
-    if not budgets:
-        return Check("latency", SKIPPED, f"no budget of latency; {told}"), now
-    missed = [b for b in budgets if session.upper(b["percentile"], disturbed=not session.enough_quiet) > b["limit"]]
-    return Check("latency", NOT_PASSED if missed else PASSED, told), now
+@dataclass(frozen=True)
+class _Look:
+    """One look at a deployment whose files are those that were deployed."""
 
+    manifest: dict[str, Any]
+    folder: Path
+    backend: Backend
+    device: Device
+    presence: Presence
+    listener: Listener
 
-def _compiled(manifest: dict[str, Any], folder: Path) -> Path:
-    return folder / str((manifest.get("compiled") or manifest["artifact"])["path"])
+    def parity(self) -> Check:
+        steps = self.manifest["preprocessing"]
+        preprocessing = Preprocessing(tuple(steps["mean"]), tuple(steps["std"]), steps["crop_fraction"])
+        probe = preprocessing.normalised(probe_image(self.manifest["resolution"])[None])
+        expected = np.array([self.manifest["probe"]["logits"]], np.float32)
+        actual = None
+        if self.presence.available:
+            with self.backend.open(self.device) as session:
+                actual = session.infer(session.load(self._compiled), probe)
+        else:
+            actual = self.backend.emulate(self.folder / self.manifest["artifact"]["path"], self.device, probe)
+        if actual is None:
+            return Check("parity", SKIPPED, f"nothing here runs the file: {self.presence.reason}")
+        try:
+            error = check(expected, actual, self.backend.tolerance(self.device))
+        except DeviceError as difference:
+            return Check("parity", NOT_PASSED, difference.message)
+        return Check("parity", PASSED, f"outputs differ from torch's by {error:.1e} of their norm")
+
+    def latency(self, bundle: Bundle | None) -> tuple[Check, Measured]:
+        budgets = [budget for budget in self.manifest["budgets"] if budget["metric"] == LATENCY]
+        if not budgets:
+            return Check("latency", SKIPPED, "no budget of latency"), Measured()
+        if not self.presence.available:
+            return Check("latency", SKIPPED, f"{self.device.id} is not available: {self.presence.reason}"), Measured()
+        name = self.manifest["bundle"]
+        bundle = bundle or bundle_at_hand(name)
+        if bundle is None:
+            lacking = f"the bundle {name}, whose reference network is timed beside the model, is not here; name its folder with --bundle"
+            return Check("latency", SKIPPED, lacking), Measured()
+        bench = Workbench(self.device, bundle, listener=self.listener, backend=self.backend)
+        with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
+            (session,) = bench.time({self.manifest["architecture"]: self._compiled}, Path(work)).values()
+        now = measured(session, budgets[0]["percentile"])
+        then = self.manifest["measured"]["latency_p50_ms"]
+        told = f"p50 {figure(session, 50):.4g} ms" + (f", {then:.4g} ms when it was deployed" if then is not None else "")
+        if not session.enough_quiet:
+            told += f"; the device was never quiet ({session.typical_slowdown:.2f} times slower than when nothing disturbs it)"
+        missed = [b for b in budgets if session.upper(b["percentile"], disturbed=not session.enough_quiet) > b["limit"]]
+        return Check("latency", NOT_PASSED if missed else PASSED, told), now
+
+    @property
+    def _compiled(self) -> Path:
+        return self.folder / str((self.manifest.get("compiled") or self.manifest["artifact"])["path"])

@@ -81,11 +81,8 @@ class Workbench:
         backend: Backend | None = None,
     ) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
-        described = device if isinstance(device, Device) else _described(device)
         self.overrides = overrides or Overrides()
-        self.backend: Backend = backend or host().backend_of(described)
-        self.device: Device = self.overrides.on(described, self.backend.precisions)
-        self.presence: Presence = presence_of(self.backend, self.device)
+        self.backend, self.device, self.presence = reach(device, self.overrides, backend)
         self.costs = Costs(self.bundle, self.backend, self.device)
         self.listener = listener
         self.cache = cache_folder()
@@ -344,5 +341,10 @@ class Workbench:
         return Question(self.bundle.space, self.bundle.predictor, tables, wanted, lambda: self.generator, seed, self.listener)
 
 
-def _described(device: str) -> Device:
-    return read_device(Path(device)) if device.endswith(".toml") else host().device(device)
+def reach(device: str | Device, overrides: Overrides, backend: Backend | None = None) -> tuple[Backend, Device, Presence]:
+    """A device, what reaches it, and whether it is there; no bundle is needed. See `Workbench` for arguments and errors."""
+    if not isinstance(device, Device):
+        device = read_device(Path(device)) if device.endswith(".toml") else host().device(device)
+    backend = backend or host().backend_of(device)
+    device = overrides.on(device, backend.precisions)
+    return backend, device, presence_of(backend, device)

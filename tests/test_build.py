@@ -20,7 +20,7 @@ from nagsdk.files import sha256
 from nagsdk.inputs import changed, inputs_of
 from nagsdk.lockfile import read_lock
 from nagsdk.project import read_project
-from nagsdk.resources import cache_folder
+from nagsdk.resources import cache_folder, shipped
 from tests.test_deploy import simulate, world  # noqa: F401 — fixtures
 
 ONE = '[deployments.small]\ndevice = "board"\nbudget = "1.5ms"\noutput = "assets/ml"\n'
@@ -70,6 +70,25 @@ def _clone(app, to):
     for name in ("nagsdk.toml", "nagsdk.lock"):
         shutil.copyfile(app / name, to / name)
     return to
+
+
+@pytest.fixture
+def own_bundle(app, tmp_path):
+    """A clone whose bundle is a folder that was left behind; returns the clone and what is pinned."""
+    shutil.copytree(shipped("bundles") / "glyphs", app / "shapes")
+    (app / "nagsdk.toml").write_text(ONE.replace("1.5ms", "1MMACs") + 'bundle = "shapes"\n')
+    assert _only(build(app)).state == "deployed"
+    return _clone(app, tmp_path / "clone"), _contents(app / "assets/ml")
+
+
+def test_what_is_pinned_is_had_by_hash_without_its_bundle(own_bundle):
+    clone, pinned = own_bundle
+    assert _only(build(clone, locked=True)).state == "cache" and _contents(clone / "assets/ml") == pinned
+    assert _only(build(clone, locked=True)).state == "current"
+    shutil.rmtree(clone / "assets")
+    _empty_cache()
+    outcome = _only(build(clone, locked=True))
+    assert outcome.exit_code == 7 and "cannot be built again: There is no" in outcome.error.message
 
 
 def test_what_is_up_to_date_is_left_alone(app, world):  # noqa: F811
@@ -151,8 +170,7 @@ def test_a_mirror_by_http(app, tmp_path, has):
 
 
 def test_a_damaged_cache_is_not_used(app):
-    (cached,) = _artifacts().iterdir()
-    cached.write_bytes(b"damaged")
+    (_artifacts() / sha256(app / "assets/ml/model.onnx")).write_bytes(b"damaged")
     before = _contents(app / "assets/ml")
     shutil.rmtree(app / "assets")
     told = []
@@ -166,6 +184,7 @@ def test_a_damaged_cache_is_not_used(app):
         (lambda text: text.replace("1.5ms", "1.6ms"), "budget changed"),
         (lambda text: text + "seed = 3\n", "seed changed"),
         (lambda text: text.replace("small", "other"), "does not pin other"),
+        (lambda text: text + 'bundle = "./glyphs"\n', "bundle changed"),
     ],
 )
 def test_locked_refuses_what_is_not_pinned(app, world, change, says):  # noqa: F811
@@ -314,14 +333,15 @@ def test_a_lock_cannot_lead_out_of_the_folder(app, path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "deployments: Field required"),
+        ("", "deployments is missing"),
         ("[deployments]\n", "at least 1"),
         ("deployments = [1\n", "no readable TOML"),
         ('[deployments.a]\ndevice = "cpu"\n', "deployments.a.budget"),
         ('[deployments.a]\ndevice = "cpu"\nbudget = "80"\n', "Perhaps you meant 80ms"),
         ('[deployments.a]\ndevice = "cpu"\nbudget = ["1ms", "3 parsecs"]\n', "parsecs"),
-        ('[deployments.a]\ndevice = "cpu"\nbudget = []\n', "at least 1"),
-        ('[deployments.a]\ndevice = "cpu"\nbudget = "1ms"\nbugdet = "2ms"\n', "deployments.a.bugdet"),
+        ('[deployments.a]\ndevice = "cpu"\nbudget = []\n', "one or more"),
+        ('[deployments.a]\ndevice = "cpu"\nbudget = 8\n', "a text such as 80ms"),
+        ('[deployments.a]\ndevice = "cpu"\nbudget = "1ms"\nbugdet = "2ms"\n', "may stand there (did you mean budget?)"),
         ('[deployments.a]\ndevice = "cpu"\nbudget = "1ms"\nthreads = 0\n', "deployments.a.threads"),
         ('[deployments."../x"]\ndevice = "cpu"\nbudget = "1ms"\n', "../x"),
         ('mirror = "ftp://x"\n[deployments.a]\ndevice = "cpu"\nbudget = "1ms"\n', "http(s)"),
@@ -334,7 +354,20 @@ def test_a_wrong_declaration_is_refused_with_its_place(tmp_path, text, says):
     (tmp_path / "nagsdk.toml").write_text(text)
     with pytest.raises(UsageError) as caught:
         read_project(tmp_path / "nagsdk.toml")
-    assert says in caught.value.message
+    assert says in caught.value.message and "function-" not in caught.value.message and "Value error" not in caught.value.message
+
+
+def test_without_a_declaration_or_a_lock_that_is_said(tmp_path, simulate):  # noqa: F811
+    with pytest.raises(UsageError, match="There is no file"):
+        build(tmp_path)
+    (tmp_path / "nagsdk.toml").write_text(ONE)
+    simulate()
+    outcome = _only(build(tmp_path, locked=True))
+    assert outcome.exit_code == 7 and "There is no nagsdk.lock" in outcome.error.message
+    (tmp_path / "nagsdk.lock").write_text("")
+    with pytest.raises(LockError, match=r"cannot be read: it is no JSON \(") as caught:
+        build(tmp_path)
+    assert "pydantic" not in caught.value.message
 
 
 def test_an_unknown_device_is_refused_for_its_deployment_alone(app):
@@ -395,6 +428,16 @@ def test_the_command_line_tells_what_became_of_each(app):
 
     (app / "nagsdk.toml").write_text(ONE + '[deployments.b]\ndevice = "bord"\nbudget = "1ms"\n')
     found = CliRunner().invoke(cli, ["build", "--project", str(app)])
-    assert found.exit_code == 2 and "small  up to date" in found.output and "days ago on simulated" in found.output
+    assert found.exit_code == 2 and "small  up to date" in found.output
+    assert "just now on board (simulated)" in found.output or "ago on board (simulated)" in found.output
     assert "b  failed" in found.output and "board" in found.output
     assert Path(app / "nagsdk.lock").is_file()
+
+
+@pytest.mark.parametrize(
+    ("days", "shown"), [(0.001, "just now"), (0.01, "14 minutes ago"), (0.5, "12 hours ago"), (1.5, "36 hours ago"), (3.2, "3 days ago")]
+)
+def test_an_age_is_told_in_its_unit(days, shown):
+    from nagsdk.cli.build import _ago
+
+    assert _ago(days) == shown

@@ -72,12 +72,17 @@ def test_recalibration_is_what_makes_a_subnet_work():
     assert good > 0.8 and good > foreign + 0.1
 
 
-def test_names_and_paths(copy):
+def test_names_and_paths(copy, monkeypatch):
     assert load_bundle(copy).name == load_bundle(str(copy)).name == "glyphs"
     with pytest.raises(UnknownNameError, match="glyps"):
         load_bundle("glyps")
-    with pytest.raises(DamagedBundleError):
+    with pytest.raises(UnknownNameError, match="has no bundle.json"):
         load_bundle(copy.parent)
+    monkeypatch.chdir(copy.parent)
+    (copy.parent / "photos").mkdir()
+    for name, says in (("photos", "has no bundle.json"), ("./flowers", "There is no folder"), ("flowers", "no bundle named")):
+        with pytest.raises(UnknownNameError, match=says):
+            load_bundle(name)
 
 
 @pytest.mark.parametrize("damage", ["missing", "torn", "changed"])

@@ -4,10 +4,14 @@ import json
 import shutil
 
 import pytest
+from click.testing import CliRunner
 
 import nagsdk
-from nagsdk.errors import DamagedBundleError
+from nagsdk.cli import cli
+from nagsdk.errors import DamagedBundleError, DeviceError, UnknownNameError, UsageError
+from nagsdk.resources import shipped
 from nagsdk.verifying import verify
+from tests.simulated import SimulatedSession
 from tests.test_deploy import simulate, world  # noqa: F401 — fixtures
 
 _KEPT = []
@@ -67,6 +71,60 @@ def test_without_the_device_hashes_remain(deployed, world):  # noqa: F811
     found = verify(deployed)
     assert _states(found) == {"hashes": "passed", "parity": "skipped", "latency": "skipped"} and found.exit_code == 0
     assert "not plugged in" in found.checks[1].detail
+
+
+@pytest.fixture
+def elsewhere(deployed):
+    """Of a bundle whose folder nobody named."""
+    manifest = json.loads((deployed / "manifest.json").read_text())
+    (deployed / "manifest.json").write_text(json.dumps(manifest | {"bundle": "shapes"}))
+    return deployed
+
+
+def test_the_bundle_is_needed_for_the_latency_alone(elsewhere, tmp_path):
+    found = verify(elsewhere)
+    assert _states(found) == {"hashes": "passed", "parity": "passed", "latency": "skipped"} and found.exit_code == 0
+    assert "--bundle" in found.checks[2].detail
+    own = shutil.copytree(shipped("bundles") / "glyphs", tmp_path / "shapes")
+    assert _states(verify(elsewhere, bundle=own))["latency"] == "passed"
+    with pytest.raises(UnknownNameError, match="shapse"):
+        verify(elsewhere, bundle="shapse")
+
+
+def test_a_device_that_only_a_file_describes_is_asked_for(deployed):
+    manifest = json.loads((deployed / "manifest.json").read_text())
+    (deployed / "manifest.json").write_text(json.dumps(manifest | {"device": "mine"}))
+    found = verify(deployed)
+    assert _states(found) == {"hashes": "passed", "parity": "skipped", "latency": "skipped"} and "--device" in found.checks[1].detail
+    assert _states(verify(deployed, device="board"))["latency"] == "passed"
+
+
+def test_without_a_budget_of_latency_nothing_is_timed(deployed, world):  # noqa: F811
+    manifest = json.loads((deployed / "manifest.json").read_text())
+    manifest["budgets"][0] |= {"metric": "size", "limit": 1e9}
+    (deployed / "manifest.json").write_text(json.dumps(manifest))
+    bursts = world.bursts
+    found = verify(deployed)
+    assert _states(found)["latency"] == "skipped" and found.measured.latency_p50_ms is None and world.bursts == bursts
+
+
+@pytest.mark.parametrize("fails", ["open", "time"])
+def test_the_json_object_is_printed_also_where_the_device_fails(deployed, world, monkeypatch, fails):  # noqa: F811
+    def broken(*a, **k):
+        raise DeviceError("The board is on fire.", "Put it out.")
+
+    monkeypatch.setattr(*{"open": (world, "open"), "time": (SimulatedSession, "time")}[fails], broken)
+    done = CliRunner().invoke(cli, ["verify", str(deployed), "--json"])
+    found = json.loads(done.stdout)
+    assert done.exit_code == 4 and found["error"]["next_step"] == "Put it out."
+    assert [check["state"] for check in found["checks"]] == ["passed", "skipped" if fails == "open" else "passed", "skipped"]
+    done = CliRunner().invoke(cli, ["verify", str(deployed)])
+    assert done.exit_code == 4 and "Put it out." in done.stderr
+
+
+def test_a_folder_without_manifest_is_no_deployment(tmp_path):
+    with pytest.raises(UsageError, match="no deployment"):
+        verify(tmp_path)
 
 
 @pytest.mark.parametrize("path", ["../x.onnx", "/x"])

@@ -46,10 +46,18 @@ def command(ctx: click.Context, /, project: str, locked: bool, require_verified:
                 click.echo(f"  {outcome.error.message}\n  {outcome.error.next_step}", err=True)
                 continue
             click.echo(f"  {outcome.verdict}  {outcome.architecture}")
-            if outcome.measured_at is not None:
-                click.echo(f"  measured {outcome.age_days:.1f} days ago on {outcome.device_fingerprint}")
+            if outcome.age_days is not None:
+                click.echo(f"  measured {_ago(outcome.age_days)} on {outcome.device} ({outcome.device_fingerprint})")
             if outcome.sha256 is not None:
                 click.echo(f"  {outcome.output} (sha256 {outcome.sha256[:16]}…)")
             for warning in outcome.warnings:
                 click.secho(f"  warning   {warning}", fg="yellow")
     ctx.exit(report.exit_code)
+
+
+def _ago(days: float) -> str:
+    for size, unit in ((1.0, "day"), (1 / 24, "hour"), (1 / 1440, "minute")):
+        count = int(days / size)
+        if count >= 2:
+            return f"{count} {unit}s ago"
+    return "just now"

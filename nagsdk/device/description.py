@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from nagsdk.errors import DeviceError, UsageError
 from nagsdk.files import read_toml
+from nagsdk.validation import what_is_wrong
 
 _MOST_BYTES = 64 * 1024
 
@@ -94,7 +95,8 @@ def read_device(path: Path) -> Device:
         content["options"] = tuple(sorted((str(k), str(v)) for k, v in content.get("options", {}).items()))
         device = TypeAdapter(Device).validate_python(content, strict=False, extra="forbid")
     except (ValidationError, AttributeError) as error:
-        raise DeviceError(f"{path} is no valid device description: {error}", next_step) from error
+        told = what_is_wrong(error, (field.name for field in fields(Device)))
+        raise DeviceError(f"{path} is no valid device description: {told}.", next_step) from error
     if device.threads < 1 or device.batch < 1:
         raise DeviceError(f"{path}: threads and batch must be 1 or more.", next_step)
     return device

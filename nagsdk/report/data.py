@@ -39,11 +39,14 @@ def report_data(
         resolution: Pinned input size.
 
     Returns:
-        layers, frontier, histogram, calibration; see `nagsdk.manifest_json.ReportData`.
+        layers, frontier, frontiers, histogram, calibration; see `nagsdk.manifest_json.ReportData`.
     """
+    limited = [b.metric for b in budgets if b.metric in METRICS] or [LATENCY if model is not None else MACS]
+    frontiers = [_frontier(bench, model, metric, resolution) for metric in dict.fromkeys([*limited, MACS])]
     return {
         "layers": _layers(bench, architecture, model),
-        "frontier": _frontier(bench, model, budgets, resolution),
+        "frontier": frontiers[0],
+        "frontiers": frontiers,
         "histogram": None if measurement is None else _histogram(measurement),
         "calibration": [] if model is None else np.stack([model.calibrated.p50_ms, model.calibrated.left_out_ms], axis=1).tolist(),
     }
@@ -80,10 +83,7 @@ def _layers(bench: Workbench, architecture: Architecture, model: CostModel | Non
     ]
 
 
-def _frontier(bench: Workbench, model: CostModel | None, budgets: Sequence[Budget], resolution: int | None) -> dict[str, Any] | None:
-    metric = next((b.metric for b in budgets if b.metric in METRICS), LATENCY if model is not None else MACS)
-    if metric == LATENCY and model is None:
-        return None
+def _frontier(bench: Workbench, model: CostModel | None, metric: str, resolution: int | None) -> dict[str, Any]:
     best = frontier(bench.bundle.space, bench.costs.table(metric, model, resolution), bench.bundle.predictor.additive)
     picked = np.unique(best.lookup(np.linspace(best.cost.min(), best.cost.max(), _POINTS)))
     top1 = np.asarray(bench.bundle.predictor.predict(best.codes[picked]).mean)

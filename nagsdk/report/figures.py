@@ -22,37 +22,46 @@ _KERNELS = {3: "#bcd9ee", 5: "#5ba3d0", 7: "#1f5f95"}
 _ROW = 17.0
 
 
+def colors(manifests: Mapping[str, Manifest]) -> dict[str, str]:
+    """The colour of each deployment, the same in all pictures of a page."""
+    return {name: COLORS[number % len(COLORS)] for number, name in enumerate(manifests)}
+
+
+def frontiers(manifests: Mapping[str, Manifest]) -> dict[str, Mapping[str, Any]]:
+    """The frontiers that one picture can show: over the first cost that most of the deployments have one for."""
+    every = {n: {f["metric"]: f for f in m["report"].get("frontiers") or [m["report"]["frontier"]] if f} for n, m in manifests.items()}
+    metrics = [metric for of_one in every.values() for metric in of_one]
+    metric = max(metrics, key=metrics.count, default="")  # of equals the first: what the first budget limits
+    return {n: of_one[metric] for n, of_one in every.items() if metric in of_one}
+
+
 def pareto(manifests: Mapping[str, Manifest]) -> Markup | None:
-    """What accuracy is to be had at which cost, and where the deployments lie; those of the first one's metric.
+    """What accuracy is to be had at which cost, and where the deployments lie; see `frontiers`.
 
     Args:
         manifests: By the name that the picture shows; one or more.
     """
-    found = {n: m for n, m in manifests.items() if m["report"]["frontier"]}
-    if not found:
+    fronts = frontiers(manifests)
+    if not fronts:
         return None
-    metric = next(iter(found.values()))["report"]["frontier"]["metric"]
+    found, metric = {n: manifests[n] for n in fronts}, next(iter(fronts.values()))["metric"]
     scale, unit, label = _UNITS[metric]
     curves: list[tuple[list[float], list[float], str]] = []
     dots = []
-    for name, m in found.items():
-        front = m["report"]["frontier"]
-        if front["metric"] != metric:
-            continue
-        color = COLORS[len(curves) % len(COLORS)]
-        curves.append(([c / scale for c in front["cost"]], front["top1"], color))
-        dots += [(*point, color) for point in _points(m, metric, scale, name if len(found) > 1 else "")]
+    of = colors(manifests)
+    for name, front in fronts.items():
+        curves.append(([c / scale for c in front["cost"]], front["top1"], of[name]))
+        dots += [(*point, of[name]) for point in _points(manifests[name], metric, scale, name if len(found) > 1 else "")]
     plot = Plot.around(
         [x for xs, _, _ in curves for x in xs] + [d[0] for d in dots], [y for _, ys, _ in curves for y in ys] + [d[1] for d in dots]
     )
     parts = plot.axes(label, "top-1 in %")
     for xs, ys, color in curves:
         parts.append(plot.path(xs, ys, color))
-    for number, m in enumerate(found.values()):
+    for number, (name, m) in enumerate(found.items()):
         for budget in [b for b in m["budgets"] if b["metric"] == metric][: 1 if number else None]:
-            parts += plot.limit(
-                budget["limit"] / scale, f"{budget['limit'] / scale:g} {unit}", COLORS[1] if len(found) == 1 else COLORS[number % 6]
-            )
+            color = COLORS[1] if len(found) == 1 else of[name]
+            parts += plot.limit(budget["limit"] / scale, f"{budget['limit'] / scale:g} {unit}", color)
     for x, y, title, hollow, color in dots:
         parts.append(plot.dot(x, y, COLORS[1] if len(found) == 1 else color, title, 5.0, hollow))
     return drawing(plot.height, f"Top-1 over {label}", parts)
@@ -86,8 +95,8 @@ def histogram(manifests: Mapping[str, Manifest]) -> Markup | None:
     low, high = min(edges), max(edges)
     plot = Plot((max(low - (high - low) * 0.05, 0.0), high + (high - low) * 0.06), (0.0, max(max(s) for s in shares) * 1.25), 220.0)
     parts = plot.axes("milliseconds", "% of runs")
-    for number, (name, h, share) in enumerate(zip(found, every, shares, strict=True)):
-        color = COLORS[number % len(COLORS)]
+    for name, h, share in zip(found, every, shares, strict=True):
+        color = colors(manifests)[name]
         for left, right, value in zip(h["edges_ms"], h["edges_ms"][1:], share, strict=False):
             x, y = plot.at_x(left), plot.at_y(value)
             paint = ' fill-opacity="0.55"' if len(found) > 1 else ""

@@ -7,7 +7,6 @@ from typing import Any
 
 from nagsdk.report import figures
 from nagsdk.report.figures import Manifest
-from nagsdk.report.svg import COLORS
 
 REPORT = "report.html"
 _SHOWN = {"latency": (1.0, "ms"), "size": (1e6, "MB"), "macs": (1e6, "MMACs")}
@@ -47,7 +46,8 @@ def comparison_page(manifests: Mapping[str, Manifest]) -> str:
         names=list(manifests),
         figures=pictures,
         networks=networks,
-        colors=_colors(manifests),
+        colors=figures.colors(manifests),
+        lacking=[name for name in manifests if name not in figures.frontiers(manifests)],
     )
 
 
@@ -83,10 +83,6 @@ def budgets(m: Manifest) -> str:
         percentile = f"@p{budget['percentile']:g}" if budget["metric"] == "latency" and budget["percentile"] != 50 else ""
         shown.append(f"{budget['limit'] / scale:.6g} {unit}{percentile}")
     return " and ".join(shown) or "none"
-
-
-def _colors(manifests: Mapping[str, Manifest]) -> dict[str, str]:
-    return {name: COLORS[number % len(COLORS)] for number, name in enumerate(manifests)}
 
 
 def _provenance(m: Manifest) -> dict[str, dict[str, Any]]:

@@ -10,7 +10,7 @@ import pytest
 
 import nagsdk
 from nagsdk.errors import UsageError
-from nagsdk.report import svg
+from nagsdk.report import figures, svg
 from nagsdk.report.page import comparison_page, deployment_page
 from nagsdk.reporting import report
 from tests.test_deploy import simulate, world  # noqa: F401 — fixtures
@@ -132,6 +132,20 @@ def test_pages_are_drawn_again_and_compared(deployed, monkeypatch):
     assert report(["large", "small"])["path"] == "report.html"
     with pytest.raises(UsageError, match="twice"):
         report(["large", "./large"])
+
+
+def test_the_frontiers_of_different_budgets_share_a_picture(deployed):
+    latency, both = _manifest(deployed / "large"), _manifest(deployed / "small")
+    assert [f["metric"] for f in both["report"]["frontiers"]] == ["latency", "size", "macs"]
+    size = copy.deepcopy(both)
+    size["report"]["frontiers"] = both["report"]["frontiers"][1:]
+    for pair, metric in (((size, both), "size"), ((latency, size), "macs"), ((latency, both), "latency")):
+        shown = figures.frontiers(dict(zip("AB", pair, strict=True)))
+        assert {name: front["metric"] for name, front in shown.items()} == {"A": metric, "B": metric}
+        assert "Not shown" not in comparison_page(dict(zip("AB", pair, strict=True)))
+    old = copy.deepcopy(size)  # of a version that kept one frontier
+    old["report"] |= {"frontier": old["report"]["frontiers"][0], "frontiers": []}
+    assert "Not shown: B;" in comparison_page({"A": latency, "B": old})
 
 
 def test_the_command_compares(deployed):
