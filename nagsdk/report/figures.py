@@ -61,7 +61,7 @@ def pareto(manifests: Mapping[str, Manifest]) -> Markup | None:
     for number, (name, m) in enumerate(found.items()):
         for budget in [b for b in m["budgets"] if b["metric"] == metric][: 1 if number else None]:
             color = COLORS[1] if len(found) == 1 else of[name]
-            parts += plot.limit(budget["limit"] / scale, f"{budget['limit'] / scale:g} {unit}", color)
+            parts += plot.limit(budget["limit"] / scale, f"{budget['limit'] / scale:g} {unit}", color, number)
     for x, y, title, hollow, color in dots:
         parts.append(plot.dot(x, y, COLORS[1] if len(found) == 1 else color, title, 5.0, hollow))
     return drawing(plot.height, f"Top-1 over {label}", parts)
