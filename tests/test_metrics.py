@@ -13,6 +13,7 @@ from nagsdk import plugin
 from nagsdk.budget import Budget
 from nagsdk.bundle import load_bundle
 from nagsdk.cli import cli
+from nagsdk.describe import told_of_prior
 from nagsdk.device.description import Device
 from nagsdk.errors import BudgetError, DeviceError, InfeasibleError, UnknownNameError, UsageError
 from nagsdk.manifest import read_manifest
@@ -206,15 +207,14 @@ class WithSimulator(SimulatedBackend):
 
 def test_a_simulator_is_the_prior_of_its_device():
     backend = WithSimulator(present=False)
-    told = []
-    bench = Workbench(Device("board", "A board", "simulated"), "glyphs", listener=told.append, backend=backend)
+    bench = Workbench(Device("board", "A board", "simulated"), "glyphs", backend=backend)
     model = bench.require_cost_model()
     space = bench.bundle.space
     codes = space.sample(100, np.random.default_rng(1))
     expected = np.array([sum(backend.simulate(layer, bench.device) for layer in space.layers(a)) for a in space.decode(codes)])
     assert np.std(np.log(model.mean(codes) / expected)) < 0.05
     assert model.source == "prior" and "the simulator of the backend simulated" in model.facts["caveat"]
-    assert any("simulator" in event.text for event in told)
+    assert any("simulator" in told for told in told_of_prior(model, "board"))
     assert Workbench(Device("board", "A board", "simulated"), "glyphs", backend=SimulatedBackend(present=False)).cost_model() is None
 
 

@@ -176,7 +176,7 @@ class Phone:
             if self._used:
                 try:
                     self._clean()
-                except LostError:
+                except DeviceError:  # lost, or too busy with what has not ended yet
                     self.reconnect(_LAST_RECONNECT_S)
                     self._clean()
         except DeviceError:
