@@ -75,7 +75,7 @@ class Costs:
             table = self.metric(metric).summed()
         else:
             raise UnknownNameError.among("metric", metric, [*METRICS, *host().metrics.names], host().broken)
-        return table.masked(self.supported, None if resolution is None else space.resolution_index(resolution))
+        return self._masked(table, resolution)
 
     def metric(self, name: str) -> MetricLimits:
         """A metric of a plugin over the bundle's space.
@@ -96,6 +96,9 @@ class Costs:
         if budget.metric in METRICS:
             return self.table(budget.metric, model, resolution)
         table, _ = self.metric(budget.metric).held(budget.limit)
+        return self._masked(table, resolution)
+
+    def _masked(self, table: AdditiveTable, resolution: int | None) -> AdditiveTable:
         return table.masked(self.supported, None if resolution is None else self.bundle.space.resolution_index(resolution))
 
     def limit(self, budget: Budget, model: CostModel | None) -> float:

@@ -25,8 +25,8 @@ def what_is_wrong(error: Exception, known: Iterable[str] = ()) -> str:
         return error.strerror or str(error)
     if not isinstance(error, ValidationError):
         return str(error).rstrip(".")
-    found = error.errors(include_url=False)
-    told = [_told(detail, tuple(known)) for detail in found[:_MOST_SHOWN]]
+    found, keys = error.errors(include_url=False), tuple(known)
+    told = [_told(detail, keys) for detail in found[:_MOST_SHOWN]]
     return "; ".join(told) + (f"; and {len(found) - _MOST_SHOWN} more" if len(found) > _MOST_SHOWN else "")
 
 

@@ -95,8 +95,9 @@ def histogram(manifests: Mapping[str, Manifest]) -> Markup | None:
     low, high = min(edges), max(edges)
     plot = Plot((max(low - (high - low) * 0.05, 0.0), high + (high - low) * 0.06), (0.0, max(max(s) for s in shares) * 1.25), 220.0)
     parts = plot.axes("milliseconds", "% of runs")
+    of = colors(manifests)
     for name, h, share in zip(found, every, shares, strict=True):
-        color = colors(manifests)[name]
+        color = of[name]
         for left, right, value in zip(h["edges_ms"], h["edges_ms"][1:], share, strict=False):
             x, y = plot.at_x(left), plot.at_y(value)
             paint = ' fill-opacity="0.55"' if len(found) > 1 else ""

@@ -40,6 +40,7 @@ def comparison_page(manifests: Mapping[str, Manifest]) -> str:
     """
     pictures = {"pareto": figures.pareto(manifests), "histogram": figures.histogram(manifests)}
     networks = {name: figures.network(m) for name, m in manifests.items()}
+    drawn = figures.frontiers(manifests)
     return _render(
         "comparison.html.j2",
         rows=comparison(manifests),
@@ -47,7 +48,7 @@ def comparison_page(manifests: Mapping[str, Manifest]) -> str:
         figures=pictures,
         networks=networks,
         colors=figures.colors(manifests),
-        lacking=[name for name in manifests if name not in figures.frontiers(manifests)],
+        lacking=[name for name in manifests if name not in drawn],
     )
 
 
