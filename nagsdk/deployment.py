@@ -256,7 +256,8 @@ class Deployer:
                 # What holds on a device that other work slows down all the time must be that much cheaper. Once something holds,
                 # the next round has nothing to lose: it counts on the best of what the device showed.
                 slowdown = (max if best is None else min)(m.slowed_down for m in turn.sessions)
-                limits[timed] = [bench.costs.limit(b, model) / slowdown for b in budgets if b.metric == LATENCY]
+                limits[timed] = [bench.costs.limit(b, model) for b in budgets if b.metric == LATENCY]
+                limits = self._aim(limits, timed, slowdown, [bench.costs.table_for(b, model, self.resolution) for b in budgets])
         if not self.rounds:
             raise InfeasibleError(
                 f"No candidate's file held {' and '.join(map(str, budgets))}.", "Ask for a few percent more, or use another precision."

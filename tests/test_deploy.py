@@ -143,6 +143,21 @@ def test_a_device_that_is_slowed_down_is_seen_before_the_first_round(simulate, t
     assert any("never quiet" in warning for warning in deployment.result.warnings)
 
 
+def test_a_slowdown_that_nothing_would_stand_but_that_passes_costs_rounds_and_not_the_deployment(simulate, tmp_path):
+    backend = simulate()
+    factor = 1.0
+    backend.world = lambda ms: factor * ms
+
+    def on_event(event):
+        nonlocal factor
+        if event.text.startswith("Round 1:"):
+            factor = 1.0 if "missed" in event.text else 10.0
+
+    deployment = nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out", on_event=on_event)
+    assert [turn["verdict"] for turn in deployment.details["rounds"]][:2] == ["missed", "held"]
+    assert deployment.verdict == "held" and 0.85 * 1.5 < deployment.result.measured.latency_limit_ms <= 1.5
+
+
 def test_a_miss_leaves_nothing_and_names_the_nearest_budget(simulate, tmp_path):
     backend = simulate()
     nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out")

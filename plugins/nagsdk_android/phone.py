@@ -54,7 +54,7 @@ class Phone:
         self._transport = transport
         self._name = f"{_PREFIX}{secrets.token_hex(6)}"
         self.folder = f"{FOLDER}/{self._name}"
-        self._used = False
+        self._used = self._has_folder = False
         transport.connect()
 
     def run(self, command: str, timeout_s: float = _COMMAND_TIMEOUT_S, most_output: int = _MOST_OUTPUT) -> Output:
@@ -116,12 +116,14 @@ class Phone:
             DeviceError: The phone has no room, or what arrived is not what was sent.
             LostError: The connection broke.
         """
-        self._used = True
         target = f"{self.folder}/{name}"
         part, digest, size = f"{target}.part", sha256(source), source.stat().st_size
         folder, there, ready = (shlex.quote(path) for path in (self.folder, part, target))
-        # Every command is a journey of its own, so that few do everything.
-        _check_room(source, self.checked(f"mkdir -p {folder} && chmod 755 {folder} && {{ {_ROOM}; true; }}", "make a folder"))
+        # Every command is a journey of its own; later on, a phone that has no room says so by what it does not take.
+        self._used = True
+        if not self._has_folder:
+            _check_room(source, self.checked(f"mkdir -p {folder} && chmod 755 {folder} && {{ {_ROOM}; true; }}", "make a folder"))
+            self._has_folder = True
         try:
             self._transport.push(source, part)
         except LostError:
@@ -182,7 +184,7 @@ class Phone:
         except DeviceError:
             pass  # the phone is gone
         finally:
-            self._used = False
+            self._used = self._has_folder = False
             self._transport.close()
 
     def _clean(self) -> None:

@@ -147,8 +147,8 @@ class TestPush:
         assert [p for p in phone.files() if p.endswith(".part")] == []
         assert connected.run(f"stat -c %s {connected.put(source, 'file')}").text.strip() == "60000000"
 
-    @pytest.mark.parametrize("megabytes", [1, 12])
-    def test_a_full_phone_is_said(self, own_folders, tmp_path, megabytes):
+    @pytest.mark.parametrize(("megabytes", "earlier"), [(1, False), (12, False), (12, True)])
+    def test_a_full_phone_is_said(self, own_folders, tmp_path, megabytes, earlier):
         from tests.plugins.android.virtual import missing
 
         if reason := missing():
@@ -158,6 +158,10 @@ class TestPush:
             source = tmp_path / "file"
             source.write_bytes(np.random.default_rng(0).bytes(megabytes * 1_200_000))
             with Phone(tcp("127.0.0.1", int(phone.serial.split(":")[1]), tool.folder() / "adbkey")) as connection:
+                if earlier:
+                    small = tmp_path / "small"
+                    small.write_bytes(b"it has room for this")
+                    connection.put(small, "small")
                 with pytest.raises(DeviceError, match="no room for file") as caught:
                     connection.put(source, "file")
                 assert "Free some space" in caught.value.next_step
