@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 MOST_ROUNDS = 5
 ENOUGH_USED = 0.95
+# `held` takes a session's upper limit, which lies two to five percent above its median; the cost model's bound is one on the median.
+_SPARE = 1.03
 _PARITY_IMAGES = 4
 _THROTTLED = "The device slowed itself down for heat or power while it was measured; cool it, or let it rest, and deploy again."
 _DISTURBED = (
@@ -253,11 +255,12 @@ class Deployer:
                 assert model is not None
                 asked = {b.percentile: turn.at_quiet_speed_ms(b.percentile) for b in budgets if b.metric == LATENCY}
                 model = model.with_observation(np.array(architecture.code, np.int8), turn.at_quiet_speed_ms(50), asked)
-                # What holds on a device that other work slows down all the time must be that much cheaper. Once something holds,
-                # the next round has nothing to lose: it counts on the best of what the device showed.
-                slowdown = (max if best is None else min)(m.slowed_down for m in turn.sessions)
                 limits[timed] = [bench.costs.limit(b, model) for b in budgets if b.metric == LATENCY]
-                limits = self._aim(limits, timed, slowdown, [bench.costs.table_for(b, model, self.resolution) for b in budgets])
+                if best is None:
+                    slowdown = max(m.slowed_down for m in turn.sessions)
+                    limits = self._aim(limits, timed, slowdown, [bench.costs.table_for(b, model, self.resolution) for b in budgets])
+                else:  # the next round has nothing to lose: it counts on the best of what the device showed
+                    limits[timed] /= min(m.slowed_down for m in turn.sessions)
         if not self.rounds:
             raise InfeasibleError(
                 f"No candidate's file held {' and '.join(map(str, budgets))}.", "Ask for a few percent more, or use another precision."
@@ -282,12 +285,11 @@ class Deployer:
         return self.rounds[-1]
 
     def _aim(self, limits: Floats, timed: NDArray[np.bool_], slowdown: float, tables: Sequence[AdditiveTable]) -> Floats:
-        """What to generate for: less than the limits on a device that is slowed down, but something."""
-        if slowdown == 1:
-            return limits
-        self.bench.listener(Notice(f"{self.bench.device.id} is disturbed: it runs {slowdown:.2f} times slower than when it is quiet."))
+        """What to generate for until something holds: less than the limits, and less still on a device that is slowed down, but something."""
+        if slowdown > 1:
+            self.bench.listener(Notice(f"{self.bench.device.id} is disturbed: it runs {slowdown:.2f} times slower than when it is quiet."))
         cheapest = np.array([Completions.of(self.bench.bundle.space, table).least for table in tables])
-        return np.where(timed, np.maximum(limits / slowdown, cheapest), limits)
+        return np.where(timed, np.maximum(limits / (_SPARE * slowdown), cheapest), limits)
 
     def _propose(
         self, budgets: Sequence[Budget], model: CostModel | None, limits: Floats, best: Round | None
