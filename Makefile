@@ -11,7 +11,7 @@ demo: $(VENV)/.installed
 	$(BIN)/nagsdk deploy --device cpu --budget 0.2ms --output deployments/first
 
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not documented" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not documented" $(PYTEST_ARGS)
 
 # What the documentation tells readers to type, for real: calibrates and deploys, which takes ten minutes.
 docs-test: $(VENV)/.tested
