@@ -1,6 +1,6 @@
 """Few-shot calibration on the public tables of 66 device-space pairs: the cost model of nagsdk, and its rivals.
 
-    python benchmarks/calibration.py --data DIR [--tables fbnet,nb201,ofa] [--seeds 5] [--json]
+    python benchmarks/calibration.py --data DIR [--tables fbnet,nb201,ofa] [--seeds 10] [--json]
 
 For every device, N architectures are measured and 1,000 others predicted; what is known before comes from the
 other devices of the table without the target's family (a GPU at its other batch sizes; with --vendors also the
@@ -41,8 +41,6 @@ ADDITIVE = ("fpga", "eyeriss", "raspi4", "pixel3")
 COUNTS = (5, 10, 20)
 FRESH, NEAR_FRONTIER, CONFIDENCE = 1000, 50, 0.9
 CANDIDATES, POPULATION = 600, 400
-# A device may be noisier than those that are known.
-DESIGN_NOISE = 3.0
 # Where the sizes of the terms are looked for on known devices, and how little they may scatter.
 WIDE = Sizes(np.log([0.8, 0.05, 0.03, 0.04]), np.full(4, 0.8))
 LEAST_SPREAD, LEARNED_FROM = 0.4, 100
@@ -156,7 +154,7 @@ def predict_device(known: Known, device: str, count: int, seed: int, vendors: bo
     rng = np.random.default_rng([seed, count])
     random = rng.choice(known.known, count, replace=False)
     candidates, population = (rng.choice(known.known, n, replace=False) for n in (CANDIDATES, POPULATION))
-    noise = DESIGN_NOISE * float(np.exp(shape.sizes.medians[NOISE]))
+    noise = float(np.exp(shape.sizes.medians[NOISE]))
     designs = shape.design(table.codes[candidates]), shape.design(table.codes[population])
     active = candidates[most_informative(*designs, count // 2, shape.sizes, noise)]
     rows = np.concatenate([active, [r for r in random if r not in set(active.tolist())]])[:count].astype(int)
@@ -242,7 +240,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with help_fbnet.csv, help_nb201.csv, help_ofa_mbv3.csv")
     parser.add_argument("--tables", default="fbnet,nb201,ofa")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--vendors", action="store_true", help="leave out the target's maker and kind, not only its batch sizes")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

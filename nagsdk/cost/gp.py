@@ -24,7 +24,8 @@ NOISE = TERMS.index("noise")
 # Variance of the slope: the scale of a device is as good as free.
 SLOPE = 4.0
 _DRAWS = 128
-_REWEIGHTINGS, _LEAST_TO_REWEIGHT, _OUTLIER = 2, 8, 2.0
+# Huber's threshold: where errors are Gaussian, it keeps 95 % of the efficiency of least squares.
+_REWEIGHTINGS, _LEAST_TO_REWEIGHT, _OUTLIER = 2, 8, 1.345
 _MEDIAN_TO_SIGMA = 1.4826
 _JITTER = 1e-9
 # An additive shape of devices that are not quite additive may reach down to nothing.

@@ -27,6 +27,8 @@ _LOCAL_DOUBT = 0.1
 _MOST_LOCAL = 0.25
 # Share of the error's variance that networks of like cost have in common: the session, the local shape.
 _LOCAL_SHARE = 0.75
+# So many samples does the quantile that the regression expects of its errors count for, beside the measured one.
+_EXPECTED = 20
 # Architectures whose columns fit into a processor's cache.
 _CHUNK = 512
 
@@ -169,8 +171,9 @@ class CostModel:
 
         The model error is bounded by conformal prediction without a split (jackknife: Barber et al., 2021) on the
         leave-one-out errors of the calibration, each in units of its own standard deviation, times the median relative
-        standard deviation over the space; by a normal quantile of the prior's spread where there is no calibration. Scatter between
-        sessions is added in squares; runs scatter by the measured percentile factor.
+        standard deviation over the space. One rank among few errors is a noisy figure: it is averaged with the quantile that the
+        regression itself expects (Student's t), which counts like twenty samples. Without a calibration the bound is a normal
+        quantile of the prior's spread. Scatter between sessions is added in squares; runs scatter by the measured percentile factor.
 
         Raises:
             UsageError: The calibration has too few samples for this confidence.
@@ -253,7 +256,7 @@ class CostModel:
         Raises:
             UsageError: See `upper`.
         """
-        from scipy.special import ndtri
+        from scipy.special import ndtri, stdtrit
 
         n = len(self.calibrated)
         z = float(ndtri(confidence))
@@ -267,7 +270,8 @@ class CostModel:
                 f"A confidence of {confidence:g} takes a calibration of {needed} architectures; this one has {n}.",
                 f"Ask for {math.floor(1000 * self.most_confidence) / 1000:g} or less (--confidence), or calibrate with --samples {needed}.",
             )
-        error = max(0.0, float(np.sort(self.calibrated.errors)[rank - 1]))
+        weight = n / (n + _EXPECTED)
+        error = max(0.0, weight * float(np.sort(self.calibrated.errors)[rank - 1]) + (1 - weight) * float(stdtrit(n - 1, confidence)))
         return math.hypot(error * self.spread, z * self.jitter.sessions)
 
     @cached_property
