@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import shlex
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -117,20 +118,22 @@ class Phone:
             LostError: The connection broke.
         """
         target = f"{self.folder}/{name}"
-        part, digest, size = f"{target}.part", sha256(source), source.stat().st_size
+        part, size = f"{target}.part", source.stat().st_size
         folder, there, ready = (shlex.quote(path) for path in (self.folder, part, target))
         # Every command is a journey of its own; later on, a phone that has no room says so by what it does not take.
         self._used = True
         if not self._has_folder:
             _check_room(source, self.checked(f"mkdir -p {folder} && chmod 755 {folder} && {{ {_ROOM}; true; }}", "make a folder"))
             self._has_folder = True
-        try:
-            self._transport.push(source, part)
-        except LostError:
-            self.reconnect()
-            self._discard(there, source)
-            raise
-        whole = f'[ "$(stat -c %s {there})" = {size} ] && sha256sum {there} | grep -q ^{digest}'
+        with ThreadPoolExecutor(1) as beside:
+            digest = beside.submit(sha256, source)
+            try:
+                self._transport.push(source, part)
+            except LostError:
+                self.reconnect()
+                self._discard(there, source)
+                raise
+        whole = f'[ "$(stat -c %s {there})" = {size} ] && sha256sum {there} | grep -q ^{digest.result()}'
         use = f"chmod {'755' if executable else '644'} {there} && mv -f {there} {ready}"
         if self.checked(f"if {whole}; then {use}; else echo {_DAMAGED}; fi", f"take {source.name} into use").endswith(_DAMAGED):
             self._discard(there, source)
