@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from nagsdk import artifacts
+from nagsdk.bundle import load_bundle
 from nagsdk.errors import Failure, LockError, NagsdkError, OutputError, UnverifiedError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.files import writing
 from nagsdk.inputs import changed, inputs_of
 from nagsdk.lockfile import LOCK, Entry, Inputs, LockFile, entry_of, read_lock, write_lock
 from nagsdk.manifest import HELD, MANIFEST, MISSED
+from nagsdk.plugin import host
 from nagsdk.project import PROJECT, Declared, read_project
 from nagsdk.resources import cache_folder
 from nagsdk.restoring import is_current, pinned_files, restore
@@ -94,7 +96,7 @@ def build(
 
     One whose inputs are as they are pinned, by content, is left alone, or brought back as it is pinned where its output is missing or
     altered: by hash from the cache or mirror, else built again from the pinned statistics. Others are deployed and pinned. Each is
-    pinned as soon as it is there: what ends one leaves the others.
+    pinned as soon as it is there: what ends one leaves the others. What can be known to fail is told before anything is built.
 
     Args:
         project: The nagsdk.toml, or its folder.
@@ -117,10 +119,20 @@ def build(
     outcomes = []
     with _alone(read.folder):
         lock = read_lock(lock_path)
+        plans: list[tuple[_Bringing, _Plan | NagsdkError]] = []
         for declared in read.deployments:
+            bringing = _Bringing(declared, lock_path, read.mirror, locked, require_verified, on_event)
             try:
-                bringing = _Bringing(declared, lock_path, read.mirror, locked, require_verified, on_event)
-                outcome, entry = bringing.bring(lock.deployments.get(declared.name))
+                plans.append((bringing, bringing.plan(lock.deployments.get(declared.name))))
+            except NagsdkError as error:
+                on_event(Notice(f"{declared.name} cannot be built. {error.message} {error.next_step}"))
+                plans.append((bringing, error))
+        for bringing, plan in plans:
+            declared = bringing.declared
+            try:
+                if isinstance(plan, NagsdkError):
+                    raise plan
+                outcome, entry = bringing.bring(plan)
             except NagsdkError as error:
                 outcome, entry = Outcome(declared.name, FAILED, str(declared.output), error=Failure.of(error)), None
             outcomes.append(outcome)
@@ -134,6 +146,15 @@ def build(
 
 
 @dataclass(frozen=True)
+class _Plan:
+    """What is to be done for a deployment: build it anew, or bring what is pinned."""
+
+    inputs: Inputs
+    pinned: Entry | None
+    anew: str | None
+
+
+@dataclass(frozen=True)
 class _Bringing:
     """One deployment's way to being up to date."""
 
@@ -144,17 +165,30 @@ class _Bringing:
     require_verified: bool
     listener: Listener
 
-    def bring(self, entry: Entry | None) -> tuple[Outcome, Entry | None]:
-        """What became of it, and what to pin anew, if anything."""
+    def plan(self, entry: Entry | None) -> _Plan:
+        """What is to be done.
+
+        Raises:
+            NagsdkError: It cannot be done, as far as that shows without building anything.
+        """
         now = inputs_of(self.declared)
         differs = [] if entry is None else changed(entry.inputs, now)
         unverified = self.require_verified and entry is not None and entry.manifest["verdict"] != HELD
         if self.locked:
             self._check_locked(entry, differs, unverified)
-        if entry is None or differs or unverified:
-            why = "it is not pinned yet" if entry is None else f"{', '.join(differs)} changed" if differs else "it was never measured"
-            self.listener(Notice(f"{self.declared.name} is deployed: {why}."))
-            return self._deploy(now)
+        if entry is not None and not differs and not unverified:
+            return _Plan(now, entry, None)
+        why = "it is not pinned yet" if entry is None else f"{', '.join(differs)} changed" if differs else "it was never measured"
+        load_bundle(self.declared.arguments["bundle"])
+        host().strategies.get(self.declared.arguments["strategy"])
+        return _Plan(now, entry, why)
+
+    def bring(self, plan: _Plan) -> tuple[Outcome, Entry | None]:
+        """What became of it, and what to pin anew, if anything."""
+        if plan.anew is not None or plan.pinned is None:
+            self.listener(Notice(f"{self.declared.name} is deployed: {plan.anew}."))
+            return self._deploy(plan.inputs)
+        entry = plan.pinned
         state = CURRENT if is_current(entry, self.declared.output) else restore(self.declared, entry, self.mirror, self.listener)
         return self._outcome(state, entry.manifest), None
 

@@ -74,7 +74,7 @@ class Costs:
         elif metric in host().metrics.names:
             table = self.metric(metric).summed()
         else:
-            raise UnknownNameError.among("metric", metric, [*METRICS, *host().metrics.names], host().broken)
+            raise UnknownNameError.among("metric", metric, [*METRICS, *host().metrics.names], host().missing)
         return self._masked(table, resolution)
 
     def metric(self, name: str) -> MetricLimits:
@@ -131,7 +131,7 @@ class Costs:
         # Upper bounds are proportional to the mean, so the cheapest needs as much more than was asked as its mean passes the limit.
         least = replace(budget, limit=float(f"{budget.limit * cheapest / limit * 1.005:.3g}"))
         raise InfeasibleError(
-            f"No architecture of {self.bundle.name} holds {budget} on {self.device.id}: the cheapest needs {least}.",
+            f"No architecture of {self.bundle.name} holds {budget} on {self.device.id}: the cheapest needs about {least}.",
             f"Ask for {least} or more, or use another bundle.",
         )
 

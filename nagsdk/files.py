@@ -33,9 +33,20 @@ def writing(path: Path) -> Iterator[None]:
             raise OutputError(
                 f"The disk that holds {path} is full; nothing was left there.", "Free some space and run the command again."
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EISDIR):
+        if error.errno in (errno.ENOTDIR, errno.EEXIST):
+            raise OutputError(f"{path} cannot be written: a file stands where a folder would have to be.", "Name another place.") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.EISDIR):
             raise OutputError(f"{path} cannot be written: {error.strerror}.", "Name a folder that you may write to.") from error
         raise
+
+
+@contextmanager
+def making(path: Path) -> Iterator[None]:
+    """Says that nothing can be made at `path`: in a folder that was removed, or a file system that makes nothing."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise OutputError(f"{path} cannot be made: {error.strerror}.", "Name a folder that is there and that you may write to.") from error
 
 
 @contextmanager
@@ -46,8 +57,9 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         OutputError: The folder is not writable or the disk is full.
     """
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL)
+        with making(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL)
         try:
             with os.fdopen(handle, "wb") as file:
                 yield file
@@ -105,7 +117,7 @@ def check_replaceable(folder: Path, marker: str, what: str = "a deployment") -> 
         raise OutputError(f"{folder} is a file.", "Name a folder with --output.")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / marker).is_file():
         raise OutputError(f"{folder} holds files that are not {what}.", "Name an empty or new folder with --output.")
-    with writing(folder):
+    with writing(folder), making(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=PARTIAL):
             pass
@@ -118,8 +130,9 @@ def staged(folder: Path) -> Iterator[Path]:
     A killed process leaves at most a hidden folder beside it, which the next one sweeps away.
     """
     with writing(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{PARTIAL}{os.getpid()}-"))
+        with making(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            stage = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{PARTIAL}{os.getpid()}-"))
         try:
             yield stage
             stage.chmod(0o755)

@@ -133,9 +133,10 @@ class Host:
     metrics: Registry[Metric] = field(default_factory=lambda: Registry("metric", Metric))  # type: ignore[type-abstract]
 
     @property
-    def broken(self) -> str:
-        """Which plugins are broken, and why, as a sentence for messages; empty where none is."""
-        return " ".join(f"The plugin {p.name} is broken (see nagsdk plugins). {p.reason}" for p in self.plugins if p.state == BROKEN)
+    def missing(self) -> str:
+        """Which plugins are broken or disabled, and why, as sentences for messages; empty where none is."""
+        broken = [f"The plugin {p.name} is broken (see nagsdk plugins). {p.reason}" for p in self.plugins if p.state == BROKEN]
+        return " ".join(broken + [f"The plugin {p.name} is disabled ({p.reason})." for p in self.plugins if p.state == DISABLED])
 
     def backend_of(self, device: Device) -> Backend:
         """The backend that reaches a device.
@@ -210,14 +211,17 @@ def load_all(*, again: bool = False) -> Host:
         if point.name in disabled.value:
             statuses.append(_status(point, DISABLED, f"named in {disabled.where}"))
         elif point in unsafe:
-            statuses.append(_status(point, BROKEN, f"{unsafe[point]} `nagsdk plugins doctor` tries it again."))
+            mend = "Mend or remove it, or name it in NAGSDK_DISABLE_PLUGINS; `nagsdk plugins doctor` tries it again."
+            statuses.append(_status(point, BROKEN, f"{unsafe[point]} {mend}"))
         else:
             statuses.append(_take(point, seconds, manager, merged))
+    absent = f"named in {disabled.where}, but no plugin that is installed has this name"
+    statuses += [PluginStatus(name, "-", "-", DISABLED, absent) for name in set(disabled.value) - {point.name for point in points}]
     loaded = Host(
         tuple(sorted(statuses, key=lambda s: s.name)), merged.backends, merged.devices, merged.strategies, manager, merged.metrics
     )
     for registry in merged.registries.values():
-        registry.lost = loaded.broken
+        registry.lost = loaded.missing
     return loaded
 
 
@@ -314,7 +318,7 @@ def read_budget(text: str, confidence: float = DEFAULT_CONFIDENCE) -> Budget:
     try:
         return Budget.parse(text, confidence)
     except UnknownUnitError as error:
-        raise UnknownUnitError(error.message, f"{error.next_step} {loaded.broken}".rstrip()) from error
+        raise UnknownUnitError(error.message, f"{error.next_step} {loaded.missing}".rstrip()) from error
 
 
 def _ours(point: EntryPoint) -> bool:

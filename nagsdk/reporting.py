@@ -8,7 +8,7 @@ from typing import Any
 
 from nagsdk.errors import UsageError
 from nagsdk.files import write_atomically
-from nagsdk.manifest import read_manifest
+from nagsdk.manifest import MANIFEST, read_manifest
 from nagsdk.report.page import REPORT, comparison, comparison_page, deployment_page
 
 
@@ -23,7 +23,7 @@ def report(folders: Sequence[str | Path], output: str | Path | None = None) -> d
         path, and for several deployments their names and the compared rows (title, unit, values, differs).
 
     Raises:
-        UsageError: No folder was given, or one twice.
+        UsageError: No folder was given, or one twice, or the comparison would replace a deployment's own page.
         DamagedBundleError: A folder has no valid manifest.
         OutputError: The page cannot be written.
     """
@@ -38,6 +38,9 @@ def report(folders: Sequence[str | Path], output: str | Path | None = None) -> d
         write_atomically(page, deployment_page(*manifests.values()).encode())
         return {"path": str(page), "deployments": list(manifests), "rows": []}
     page = Path(output) if output is not None else Path(REPORT)
+    if (page.parent / MANIFEST).exists() and page.name == REPORT:
+        whose = page.parent.resolve()
+        raise UsageError(f"The comparison would replace the page of the deployment in {whose}.", "Name another file with --output.")
     write_atomically(page, comparison_page(manifests).encode())
     return {"path": str(page), "deployments": list(manifests), "rows": comparison(manifests)}
 

@@ -16,7 +16,7 @@ from typing import Any
 from nagsdk.device.key import MeasurementKey
 from nagsdk.device.measurement import Reading
 from nagsdk.errors import NagsdkError
-from nagsdk.files import writing
+from nagsdk.files import making, writing
 
 # Its name in the cache folder.
 STORE = "measurements.sqlite"
@@ -89,7 +89,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with writing(path):
+        with writing(path), making(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         with self._connection() as connection:
             connection.execute("pragma journal_mode = wal")

@@ -38,7 +38,7 @@ def write(name: str, folder: Path, host: Host) -> dict[str, Any]:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(_renamed(file.read_text("utf-8"), name), "utf-8")
     written = sorted(str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file())
-    steps = [f"cd {folder}", "pip install --editable '.[test]'", "pytest", f"nagsdk deploy --device {name} --budget 0.2ms"]
+    steps = [f"cd {folder}", "pip install --editable '.[test]'", "pytest", f"nagsdk deploy --device {name} --budget 0.3ms"]
     return {"name": name, "folder": str(folder), "files": written, "next": steps}
 
 

@@ -16,6 +16,7 @@ import pytest
 from nagsdk.building import build
 from nagsdk.bundle import load_bundle
 from nagsdk.errors import LockError, UsageError
+from nagsdk.events import Notice
 from nagsdk.files import sha256
 from nagsdk.inputs import changed, inputs_of
 from nagsdk.lockfile import read_lock
@@ -234,11 +235,27 @@ def test_what_fails_leaves_the_others(app):
     (app / "nagsdk.toml").write_text(both)
     report = build(app)
     assert [o.state for o in report.deployments] == ["current", "failed", "deployed"] and report.exit_code == 3
-    assert "the cheapest needs" in report.deployments[1].error.message
+    assert "the cheapest needs about" in report.deployments[1].error.message
     assert set(read_lock(app / "nagsdk.lock").deployments) == {"small", "third"}
     assert (app / "deployments/third/model.onnx").is_file() and not (app / "deployments/tiny").exists()
     (app / "nagsdk.toml").write_text(ONE)
     assert build(app).exit_code == 0 and set(read_lock(app / "nagsdk.lock").deployments) == {"small"}
+
+
+def test_what_cannot_be_built_is_told_before_anything_is(app):
+    tables = ONE.replace("1.5ms", "1MMACs")
+    wrong = {"device": "bord", "bundle": "glyph", "strategy": "nags"}
+    for name, value in wrong.items():
+        fields = {"device": "board", "budget": "1MMACs", name: value}
+        tables += f"[deployments.{name}]\n" + "".join(f'{key} = "{field}"\n' for key, field in fields.items())
+    (app / "nagsdk.toml").write_text(tables)
+    told = []
+    report = build(app, on_event=told.append)
+    assert [o.state for o in report.deployments] == ["deployed", "failed", "failed", "failed"]
+    notices = [event.text for event in told if isinstance(event, Notice)]
+    assert ["cannot be built" in text for text in notices[:4]] == [True] * 3 + [False]
+    for text, value in zip(notices, wrong.values(), strict=False):
+        assert value in text
 
 
 def test_a_miss_leaves_the_earlier_output_and_its_pin(app, world):  # noqa: F811

@@ -2,6 +2,7 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,19 @@ def test_a_write_is_whole_or_not_there(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="full"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old" and [p.name for p in path.parent.iterdir()] == ["file"]
+
+
+def test_a_folder_that_was_removed_is_said(tmp_path, monkeypatch):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    with pytest.raises(OutputError, match="cannot be made: No such file"):
+        write_atomically(Path("new/file"), b"")
+    with pytest.raises(OutputError, match="cannot be made: No such file"), staged(Path("new")):
+        pass
+    with pytest.raises(OutputError, match="cannot be made: No such file"):
+        check_replaceable(Path("new"), "manifest.json")
 
 
 def test_a_staged_folder_takes_the_place_of_the_old_one(tmp_path):

@@ -100,9 +100,10 @@ def test_a_broken_plugin_breaks_no_other(installed):
 def test_plugins_can_be_disabled(installed, monkeypatch):
     installed("a", WORKING.format(id="first"))
     monkeypatch.setenv("NAGSDK_DISABLE_PLUGINS", "a, other")
-    (status,) = plugin.host().plugins
-    assert status.state == "disabled"
-    with pytest.raises(UnknownNameError):
+    status, misspelt = plugin.host().plugins
+    assert (status.name, status.state, misspelt.name, misspelt.state) == ("a", "disabled", "other", "disabled")
+    assert "no plugin that is installed has this name" in misspelt.reason
+    with pytest.raises(UnknownNameError, match="The plugin a is disabled"):
         plugin.host().backends.get("first")
 
 
@@ -168,7 +169,7 @@ def test_what_is_not_found_names_the_plugin_that_may_have_brought_it(installed, 
     plugin.host.cache_clear()
     with pytest.raises(UnknownNameError) as quiet:
         plugin.host().device("eager")
-    assert "The plugin" not in str(quiet.value)
+    assert "The plugin eager is disabled" in str(quiet.value)
 
 
 def test_where_a_plugin_failed_is_in_its_own_file(installed, tmp_path):

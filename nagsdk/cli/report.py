@@ -9,7 +9,9 @@ from nagsdk.cli import output as o
 
 @click.command("report", epilog=o.examples("nagsdk report deployments/small deployments/large --output comparison.html"))
 @click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False))
-@click.option("--output", type=click.Path(dir_okay=False), help="The page [default: report.html, in the folder of a single deployment].")
+@click.option(
+    "--output", type=click.Path(dir_okay=False), help="The page [default: report.html, in the folder of a single deployment, else here]."
+)
 @o.json_option
 def command(folders: tuple[str, ...], output: str | None, as_json: bool) -> None:
     """Draw the page of a deployment again, or compare several."""

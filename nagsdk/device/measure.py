@@ -69,7 +69,7 @@ def measure(
 
     def measurement(name: str) -> Measurement:
         level = quiet_level_ms(seen, reference_quiet_ms, protocol.drift)
-        return Measurement(tuple(readings[name]), level, protocol, dict(environment or {}))
+        return Measurement(tuple(readings[name]), level, protocol, dict(environment or {}), reference_quiet_ms)
 
     def lacking(group: Iterable[str]) -> list[str]:
         return [name for name in group if not measurement(name).sufficient]

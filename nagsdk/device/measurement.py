@@ -77,12 +77,14 @@ class Measurement:
         reference_quiet_ms: What the reference takes when nothing disturbs it.
         protocol: How they were taken.
         environment: Properties of the device and its runtime during the session.
+        reference_known_ms: What the reference took at best in earlier sessions; None where there were none.
     """
 
     readings: tuple[Reading, ...]
     reference_quiet_ms: float
     protocol: Protocol = field(default_factory=Protocol)
     environment: Mapping[str, str] = field(default_factory=dict)
+    reference_known_ms: float | None = None
 
     def slowdown(self, reading: Reading) -> float:
         """Time of the reference around a reading, as a factor against its quiet level (1 is quiet)."""
@@ -99,9 +101,18 @@ class Measurement:
         return len(self.quiet) >= LEAST_ROUNDS
 
     @property
-    def slowed_down(self) -> float:
-        """By how much a device that was never quiet was slower than when it is; 1 where it was quiet."""
-        return 1.0 if self.enough_quiet else max(1.0, self.typical_slowdown)
+    def sped_up(self) -> float:
+        """By how much the device is faster at best than earlier sessions ever saw it; 1 where that may be chance."""
+        found = 1.0 if self.reference_known_ms is None else self.reference_known_ms / self.reference_quiet_ms
+        return found if found > self.protocol.drift else 1.0
+
+    @property
+    def pace(self) -> float:
+        """What networks take in this session, in units of what they took in earlier ones.
+
+        Above 1 where the device was never quiet, below 1 where it is faster than it ever was.
+        """
+        return (1.0 if self.enough_quiet else max(1.0, self.typical_slowdown)) / self.sped_up
 
     @cached_property
     def quiet(self) -> tuple[Reading, ...]:
@@ -200,6 +211,7 @@ class Measurement:
             "reference_quiet_ms": self.reference_quiet_ms,
             "protocol": self.protocol.to_dict(),
             "environment": dict(self.environment),
+            "reference_known_ms": self.reference_known_ms,
         }
 
     @classmethod
@@ -215,6 +227,7 @@ class Measurement:
                 float(values["reference_quiet_ms"]),
                 Protocol(**values["protocol"]),
                 dict(values["environment"]),
+                values["reference_known_ms"],
             )
         except (KeyError, TypeError, ValueError) as error:
             raise _malformed(error) from error

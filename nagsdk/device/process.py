@@ -144,5 +144,5 @@ class ProcessSession(Session):
         reason = f": {said[-1]}" if said else ""
         return MeasurementError(
             f"{self.runtime} {what} (exit status {self._process.returncode}){reason}.",
-            "Open a new session; if it happens again, allow more time, free memory or choose a smaller network.",
+            "Try again; if it happens again, allow more time, free memory or choose a smaller network.",
         )

@@ -25,13 +25,19 @@ Images = NDArray[np.float32]
 
 
 def read(stream: IO[bytes]) -> Message | None:
-    """Reads one message; None at the end of the stream."""
-    line = stream.readline()
-    if not line.endswith(b"\n"):
-        return None
-    header = json.loads(line)
-    body = stream.read(header["bytes"])
-    return (header, body) if len(body) == header["bytes"] else None
+    """Reads one message; None at the end of the stream.
+
+    Lines that begin no message are skipped: what a runtime printed before `serve` took its standard output away.
+    """
+    while (line := stream.readline()).endswith(b"\n"):
+        try:
+            header = json.loads(line)
+            length = header["bytes"]
+        except (ValueError, TypeError, LookupError):
+            continue
+        body = stream.read(length)
+        return (header, body) if len(body) == length else None
+    return None
 
 
 def write(stream: IO[bytes], header: dict[str, Any], body: bytes = b"") -> None:
@@ -49,7 +55,9 @@ def serve(start: Callable[[dict[str, Any]], tuple[dict[str, Any], Mapping[str, H
     """
     settings = json.loads(sys.argv[1])
     _take_precedence()
+    sys.stdout.flush()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    answers.write(b"\n")  # ends what a runtime printed while it was imported
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a runtime that prints must not garble the answers
     requests: queue.SimpleQueue[Message] = queue.SimpleQueue()
 

@@ -132,6 +132,10 @@ def test_pages_are_drawn_again_and_compared(deployed, monkeypatch):
     assert report(["large", "small"])["path"] == "report.html"
     with pytest.raises(UsageError, match="twice"):
         report(["large", "./large"])
+    monkeypatch.chdir(deployed / "large")
+    with pytest.raises(UsageError, match="replace the page"):
+        report([".", "../small"])
+    assert (deployed / "large/report.html").read_bytes() == drawn
 
 
 def test_the_frontiers_of_different_budgets_share_a_picture(deployed):
