@@ -36,6 +36,7 @@ ENOUGH_USED = 0.95
 _SPARE = 1.03
 _PARITY_IMAGES = 4
 _THROTTLED = "The device slowed itself down for heat or power while it was measured; cool it, or let it rest, and deploy again."
+_FASTER = "{} runs {:.2f} times faster than when it was calibrated: calibrate it again, for predictions that fit."
 _DISTURBED = (
     "The device was never quiet: it ran {:.2f} times slower than when nothing disturbs it. The measured latency is too high, never too low."
 )
@@ -97,9 +98,9 @@ class Round:
         """Those that took place; the last one counts."""
         return [self.first] if self.second is None else [self.first, self.second]
 
-    def at_quiet_speed_ms(self, percentile: float) -> float:
-        """The larger value of a percentile in the sessions, at quiet speed: what the cost model learns from."""
-        return max(figure(m, percentile) if m.enough_quiet else m.normalised_ms(percentile) for m in self.sessions)
+    def at_known_pace_ms(self, percentile: float) -> float:
+        """The larger value of a percentile in the sessions, at the pace of the calibration: what the cost model learns from."""
+        return max((figure(m, percentile) if m.enough_quiet else m.normalised_ms(percentile)) * m.sped_up for m in self.sessions)
 
     def needed(self, budgets: Sequence[Budget]) -> float:
         """The share of the limit that this candidate needs to be `held`: by the upper limits of the session that counts."""
@@ -134,7 +135,7 @@ class Deployer:
         strategy: How architectures are found.
         tuner: Trains what was found a little more; None leaves it as the supernet taught it.
         rounds: What was measured so far.
-        tried: What was built so far.
+        tried: What was built and need not be tried again.
     """
 
     bench: Workbench
@@ -227,7 +228,7 @@ class Deployer:
         _ = bench.question(tables, limits, self.seed).reserves  # refuses limits that hold one by one but not together
         notes = (UNLIMITED,) if bench.costs.unlimited(tables, limits[None])[0] else ()
         if model is not None and timed.any() and bench.presence.available:
-            limits = self._aim(limits, timed, bench.slowdown(folder), tables)
+            limits = self._aim(limits, timed, bench.pace(folder), tables)
         best: Round | None = None
         for number in range(MOST_ROUNDS):
             proposal = self._propose(budgets, model, limits, best)
@@ -250,17 +251,19 @@ class Deployer:
                 best = turn
                 if turn.used >= ENOUGH_USED or not timed.any():
                     break
+            elif not turn.sessions[-1].enough_quiet:
+                self.tried.discard(architecture)  # a miss on a disturbed device says nothing of a quiet one
             limits = _tightened(limits, exact)
             if timed.any():
                 assert model is not None
-                asked = {b.percentile: turn.at_quiet_speed_ms(b.percentile) for b in budgets if b.metric == LATENCY}
-                model = model.with_observation(np.array(architecture.code, np.int8), turn.at_quiet_speed_ms(50), asked)
+                asked = {b.percentile: turn.at_known_pace_ms(b.percentile) for b in budgets if b.metric == LATENCY}
+                model = model.with_observation(np.array(architecture.code, np.int8), turn.at_known_pace_ms(50), asked)
                 limits[timed] = [bench.costs.limit(b, model) for b in budgets if b.metric == LATENCY]
                 if best is None:
-                    slowdown = max(m.slowed_down for m in turn.sessions)
-                    limits = self._aim(limits, timed, slowdown, [bench.costs.table_for(b, model, self.resolution) for b in budgets])
-                else:  # the next round has nothing to lose: it counts on the best of what the device showed
-                    limits[timed] /= min(m.slowed_down for m in turn.sessions)
+                    pace = max(m.pace for m in turn.sessions)
+                    limits = self._aim(limits, timed, pace, [bench.costs.table_for(b, model, self.resolution) for b in budgets])
+                else:  # the next round has nothing to lose: it counts on the best that the device showed
+                    limits[timed] /= min(m.pace for r in self.rounds for m in r.sessions)
         if not self.rounds:
             raise InfeasibleError(
                 f"No candidate's file held {' and '.join(map(str, budgets))}.", "Ask for a few percent more, or use another precision."
@@ -284,12 +287,14 @@ class Deployer:
         self.rounds.append(self._measure(outcome.promised, built, budgets, exact))
         return self.rounds[-1]
 
-    def _aim(self, limits: Floats, timed: NDArray[np.bool_], slowdown: float, tables: Sequence[AdditiveTable]) -> Floats:
-        """What to generate for until something holds: less than the limits, and less still on a device that is slowed down, but something."""
-        if slowdown > 1:
-            self.bench.listener(Notice(f"{self.bench.device.id} is disturbed: it runs {slowdown:.2f} times slower than when it is quiet."))
+    def _aim(self, limits: Floats, timed: NDArray[np.bool_], pace: float, tables: Sequence[AdditiveTable]) -> Floats:
+        """What to generate for until something holds: a little less than the limits at the device's present pace, but something."""
+        if pace > 1:
+            self.bench.listener(Notice(f"{self.bench.device.id} is disturbed: it runs {pace:.2f} times slower than when it is quiet."))
+        elif pace < 1:
+            self.bench.listener(Notice(_FASTER.format(self.bench.device.id, 1 / pace)))
         cheapest = np.array([Completions.of(self.bench.bundle.space, table).least for table in tables])
-        return np.where(timed, np.maximum(limits / (_SPARE * slowdown), cheapest), limits)
+        return np.where(timed, np.maximum(limits / (_SPARE * pace), cheapest), limits)
 
     def _propose(
         self, budgets: Sequence[Budget], model: CostModel | None, limits: Floats, best: Round | None

@@ -31,6 +31,7 @@ from nagsdk.workbench import PROTOCOL, Workbench
 
 _PROBE = "RGB, modulo 256, at column x and row y: red 8x + 3y, green xy, blue 255 - 5x + 2y"
 _TIMING_ONLY = "Built for timing only: batch normalisation has foreign statistics, so the model's accuracy is worthless."
+_NOT_AS_PREDICTED = "Top-1 on the test images is not what was predicted, even within both intervals; the prediction speaks of images like those it was fitted on."
 
 
 def publish(deployer: Deployer, budgets: Sequence[Budget], model: CostModel | None, folder: Path) -> Deployment:
@@ -110,6 +111,8 @@ def _leave(
         result = _warned(replace(result, predicted=nothing), _TIMING_ONLY)
     true = deployer.evaluate(built)
     result = replace(result, measured=replace(result.measured, top1=true.top1, top1_low=true.top1_low, top1_high=true.top1_high))
+    if deployer.tuner is None and not _as_predicted(result):
+        result = _warned(result, _NOT_AS_PREDICTED)
     preprocessing = {**bench.bundle.preprocessing.to_dict(), "layout": bench.backend.layout}
     beside = companions(preprocessing, bench.bundle.labels)
     details = {
@@ -140,6 +143,14 @@ def _leave(
         (stage / MANIFEST).write_bytes(manifest)
         (stage / REPORT).write_text(deployment_page(json.loads(manifest)), "utf-8")
     return Deployment(result.with_path(folder / built.path.name), folder, details, built.statistics)
+
+
+def _as_predicted(result: Result) -> bool:
+    """Whether the intervals of predicted and measured top-1 meet; true where either is not known."""
+    predicted, true = result.predicted, result.measured
+    if predicted.top1_low is None or predicted.top1_high is None or true.top1_low is None or true.top1_high is None:
+        return True
+    return predicted.top1_low <= true.top1_high and true.top1_low <= predicted.top1_high
 
 
 def _warned(result: Result, warning: str) -> Result:

@@ -23,6 +23,8 @@ from nagsdk.restoring import is_pinned, pinned_files
 from nagsdk.workbench import Workbench, reach
 
 PASSED, NOT_PASSED, SKIPPED = "passed", "failed", "skipped"
+# A device that other work slows down is asked again, as `deploy` does.
+_SESSIONS = 3
 
 
 @dataclass(frozen=True)
@@ -170,13 +172,20 @@ class _Look:
             return Check("latency", SKIPPED, lacking), Measured()
         bench = Workbench(self.device, bundle, listener=self.listener, backend=self.backend)
         with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
-            (session,) = bench.time({self.manifest["architecture"]: self._compiled}, Path(work)).values()
+            for _ in range(_SESSIONS):
+                (session,) = bench.time({self.manifest["architecture"]: self._compiled}, Path(work)).values()
+                limits = [session.upper(b["percentile"], disturbed=not session.enough_quiet) for b in budgets]
+                missed = [(limit, b["limit"]) for limit, b in zip(limits, budgets, strict=True) if limit > b["limit"]]
+                if session.enough_quiet or not missed:
+                    break
         now = measured(session, budgets[0]["percentile"])
         then = self.manifest["measured"]["latency_p50_ms"]
         told = f"p50 {figure(session, 50):.4g} ms" + (f", {then:.4g} ms when it was deployed" if then is not None else "")
         if not session.enough_quiet:
             told += f"; the device was never quiet ({session.typical_slowdown:.2f} times slower than when nothing disturbs it)"
-        missed = [b for b in budgets if session.upper(b["percentile"], disturbed=not session.enough_quiet) > b["limit"]]
+        if missed:
+            told += "".join(f"; its upper limit of {limit:.4g} ms passes the budget of {most:.4g} ms" for limit, most in missed)
+            told += "" if session.enough_quiet else ", which a quiet device may hold: verify again when nothing else runs"
         return Check("latency", NOT_PASSED if missed else PASSED, told), now
 
     @property

@@ -266,8 +266,8 @@ class Workbench:
         self.backend.export(trace(subnet, architecture.resolution, device.batch), path, device)
         return self.backend.compile(path, device, folder)
 
-    def slowdown(self, folder: Path) -> float:
-        """By how much the device is slower right now than when nothing disturbs it; 1 where that is not known.
+    def pace(self, folder: Path) -> float:
+        """What networks take right now, in units of what they took when the device was calibrated; see `Measurement.pace`.
 
         Args:
             folder: Where the reference network is built.
@@ -277,7 +277,7 @@ class Workbench:
         """
         reference = reference_architecture(self.bundle.space, self.costs.supported)
         (found,) = self.time({reference.text: self._reference(folder)}, folder, GLANCE).values()
-        return found.slowed_down
+        return found.pace
 
     def _reference(self, folder: Path) -> Path:
         """The reference network, compiled: once, for compiling may take minutes, unless the folder that holds it is gone."""
