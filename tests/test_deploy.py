@@ -4,6 +4,7 @@ import errno
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from nagsdk import plugin, workbench
 from nagsdk.budget import Budget
 from nagsdk.bundle import load_bundle
 from nagsdk.cost.references import reference_architecture
+from nagsdk.deployment import Deployer
 from nagsdk.device.description import Device
 from nagsdk.errors import (
     DeviceUnavailableError,
@@ -35,7 +37,7 @@ from nagsdk.errors import (
 from nagsdk.events import Notice
 from nagsdk.files import sha256
 from nagsdk.generator import searches
-from nagsdk.manifest import read_manifest
+from nagsdk.manifest import Measured, read_manifest
 from nagsdk.training import train_paper_generator
 from tests.simulated import SimulatedBackend, SimulatedSession
 
@@ -48,7 +50,7 @@ def world(monkeypatch):
     backends.add(backend)
     devices.add(Device("board", "A board", "simulated"))
     found = plugin.Host((), backends, devices)
-    for module in ("nagsdk.plugin", "nagsdk.api", "nagsdk.workbench"):
+    for module in ("nagsdk.plugin", "nagsdk.api", "nagsdk.building", "nagsdk.workbench"):
         monkeypatch.setattr(f"{module}.host", lambda: found)
     for name in ("PROTOCOL", "GLANCE"):
         monkeypatch.setattr(workbench, name, replace(getattr(workbench, name), spread_s=0, patience_s=0))
@@ -128,7 +130,7 @@ def test_networks_that_are_slower_than_predicted_are_met_by_the_loop(simulate, t
     rounds = deployment.details["rounds"]
     assert rounds[0]["verdict"] == "missed" and deployment.verdict == "held" and len(rounds) <= 5
     assert deployment.result.measured.latency_limit_ms <= 1.5
-    assert deployment.result.warnings == ()
+    assert not any("quiet" in warning for warning in deployment.result.warnings)
 
 
 @pytest.mark.parametrize("factor", [1.12, 1.7])
@@ -143,19 +145,65 @@ def test_a_device_that_is_slowed_down_is_seen_before_the_first_round(simulate, t
     assert any("never quiet" in warning for warning in deployment.result.warnings)
 
 
-def test_a_slowdown_that_nothing_would_stand_but_that_passes_costs_rounds_and_not_the_deployment(simulate, tmp_path):
+def test_a_device_that_is_faster_than_when_it_was_calibrated_uses_its_budget(simulate, tmp_path):
     backend = simulate()
-    factor = 1.0
-    backend.world = lambda ms: factor * ms
+    backend.world = lambda ms: 0.6 * ms
+    told = []
+    deployment = nagsdk.deploy(device="board", budget="0.9ms", output=tmp_path / "out", on_event=lambda event: told.append(event.text))
+    assert any("1.67 times faster" in text and "calibrate it again" in text for text in told)
+    assert deployment.details["rounds"][0]["verdict"] == deployment.verdict == "held"
+    assert 0.85 * 0.9 < deployment.details["rounds"][0]["second_session_p50_ms"] <= 0.9
+    assert not any("quiet" in warning for warning in deployment.result.warnings)
+
+
+@pytest.mark.parametrize(("top1", "warned"), [(95.0, False), (60.0, True)])
+def test_a_top1_that_was_not_predicted_is_said(simulate, tmp_path, monkeypatch, top1, warned):
+    simulate()
+    monkeypatch.setattr(Deployer, "evaluate", lambda *_: Measured(top1=top1, top1_low=top1 - 1, top1_high=top1 + 1))
+    deployment = nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out")
+    assert any("not what was predicted" in warning for warning in deployment.result.warnings) == warned
+
+
+def _slowing(backend, factors):
+    """A listener that makes the device as much slower as each round says, from the moment its candidate is named."""
 
     def on_event(event):
-        nonlocal factor
-        if event.text.startswith("Round 1:"):
-            factor = 1.0 if "missed" in event.text else 10.0
+        begun = event.text.split(":")[0]
+        if begun in factors and ": mbv3" in event.text:
+            backend.world = lambda ms: factors[begun] * ms
 
+    return on_event
+
+
+def test_a_slowdown_that_nothing_would_stand_but_that_passes_costs_rounds_and_not_the_deployment(simulate, tmp_path):
+    backend = simulate()
+    on_event = _slowing(backend, {"Round 1": 10.0, "Round 2": 1.0})
     deployment = nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out", on_event=on_event)
     assert [turn["verdict"] for turn in deployment.details["rounds"]][:2] == ["missed", "held"]
     assert deployment.verdict == "held" and 0.85 * 1.5 < deployment.result.measured.latency_limit_ms <= 1.5
+
+
+def test_what_misses_only_on_a_disturbed_device_is_tried_again(simulate, tmp_path):
+    backend = simulate()
+    with pytest.raises(InfeasibleError) as caught:
+        nagsdk.generate(device="board", budgets=["0.001ms"])
+    least = re.search(r"Ask for (\S+)", caught.value.next_step)[1]
+    deployment = nagsdk.deploy(
+        device="board", budget=least, output=tmp_path / "out", on_event=_slowing(backend, {"Round 1": 3.0, "Round 2": 1.0})
+    )
+    first, second, *_ = deployment.details["rounds"]
+    assert (first["verdict"], second["verdict"], deployment.verdict) == ("missed", "held", "held")
+    assert first["architecture"] == second["architecture"]
+
+
+def test_a_round_that_was_disturbed_does_not_end_the_search_for_more(simulate, tmp_path):
+    backend = simulate()
+    backend.world = lambda ms: 3 * ms
+    on_event = _slowing(backend, {"Round 1": 1.0, "Round 2": 3.0, "Round 3": 1.0})
+    deployment = nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out", on_event=on_event)
+    verdicts = [(turn["verdict"], turn["quiet"]) for turn in deployment.details["rounds"]]
+    assert verdicts[:3] == [("held", True), ("missed", False), ("held", True)]
+    assert 0.85 * 1.5 < deployment.result.measured.latency_limit_ms <= 1.5
 
 
 def test_a_miss_leaves_nothing_and_names_the_nearest_budget(simulate, tmp_path):
@@ -190,9 +238,10 @@ def test_a_full_disk_is_said_and_leaves_the_earlier_deployment(simulate, tmp_pat
 
 def test_two_deployments_at_once_measure_one_after_the_other(simulate, tmp_path, monkeypatch):
     simulate()
-    log, real = tmp_path / "turns", SimulatedSession.time
+    log, real, alive = tmp_path / "turns", SimulatedSession.time, []
 
     def time(session, *arguments):
+        alive.append(session)  # keeps its id from being given to another
         with log.open("a") as file:
             file.write(f"{os.getpid()}:{id(session)}\n")
         return real(session, *arguments)

@@ -46,12 +46,13 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-@pytest.fixture(scope="module")
+# Of the whole session, as `trained` is: workers that share the suite may leave this file and come back to it.
+@pytest.fixture(scope="session")
 def photos(tmp_path_factory):
     return fill(tmp_path_factory.mktemp("data") / "photos", CLASSES)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def space_file(tmp_path_factory, tiny_space):
     path = tmp_path_factory.mktemp("space") / "tiny.json"
     path.write_text(json.dumps(replace(tiny_space, classes=99).to_dict()))

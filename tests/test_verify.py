@@ -64,6 +64,14 @@ def test_a_slower_device_misses(deployed, world):  # noqa: F811
     world.world = lambda ms: 1.3 * ms if ms == known else ms  # the reference network stays as it was
     found = verify(deployed)
     assert found.exit_code == 3 and _states(found)["latency"] == "failed" and found.measured.latency_limit_ms > 1.5
+    assert "passes the budget of 1.5 ms" in found.checks[2].detail
+
+
+def test_a_device_that_is_slowed_down_for_a_while_is_asked_again(deployed, world):  # noqa: F811
+    begun = world.sessions
+    world.world = lambda ms: ms * (3 if world.sessions <= begun + 2 else 1)  # outputs took the first session, timings the second
+    found = verify(deployed)
+    assert _states(found)["latency"] == "passed" and world.sessions == begun + 3
 
 
 def test_without_the_device_hashes_remain(deployed, world):  # noqa: F811
