@@ -147,11 +147,11 @@ def build(
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is to be done for a deployment: build it anew, or bring what is pinned."""
+    """What is to be done for a deployment: bring what is pinned, or, where that is None, build it anew, and why."""
 
     inputs: Inputs
     pinned: Entry | None
-    anew: str | None
+    why: str
 
 
 @dataclass(frozen=True)
@@ -177,18 +177,17 @@ class _Bringing:
         if self.locked:
             self._check_locked(entry, differs, unverified)
         if entry is not None and not differs and not unverified:
-            return _Plan(now, entry, None)
+            return _Plan(now, entry, "")
         why = "it is not pinned yet" if entry is None else f"{', '.join(differs)} changed" if differs else "it was never measured"
         load_bundle(self.declared.arguments["bundle"])
         host().strategies.get(self.declared.arguments["strategy"])
-        return _Plan(now, entry, why)
+        return _Plan(now, None, why)
 
     def bring(self, plan: _Plan) -> tuple[Outcome, Entry | None]:
         """What became of it, and what to pin anew, if anything."""
-        if plan.anew is not None or plan.pinned is None:
-            self.listener(Notice(f"{self.declared.name} is deployed: {plan.anew}."))
+        if (entry := plan.pinned) is None:
+            self.listener(Notice(f"{self.declared.name} is deployed: {plan.why}."))
             return self._deploy(plan.inputs)
-        entry = plan.pinned
         state = CURRENT if is_current(entry, self.declared.output) else restore(self.declared, entry, self.mirror, self.listener)
         return self._outcome(state, entry.manifest), None
 
