@@ -7,7 +7,8 @@ linear kernels (Rasmussen and Williams, 2006, chapter 2), and its mean stays add
 
 The sizes of the terms have log-normal priors. Their posterior mean is a weighted sum over quasi-random draws,
 weights being marginal likelihoods: it needs no optimiser and is the same in every run. Readings that a model
-without them finds unlikely count less (iterated reweighting by standardised leave-one-out residuals).
+without them finds unlikely count less: errors are taken for Student's t (Lange, Little and Taylor, 1989), by iterated
+reweighting with standardised leave-one-out residuals.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ NOISE = TERMS.index("noise")
 # Variance of the slope: the scale of a device is as good as free.
 SLOPE = 4.0
 _DRAWS = 128
-# Huber's threshold: where errors are Gaussian, it keeps 95 % of the efficiency of least squares.
-_REWEIGHTINGS, _LEAST_TO_REWEIGHT, _OUTLIER = 2, 8, 1.345
-_MEDIAN_TO_SIGMA = 1.4826
+# Errors are taken for Student's t with so few degrees of freedom: most are small, some are large.
+_FREEDOM = 3
+_REWEIGHTINGS, _LEAST_TO_REWEIGHT = 8, 8
 _JITTER = 1e-9
 # An additive shape of devices that are not quite additive may reach down to nothing.
 _LEAST_SHARE = 0.25
@@ -122,12 +123,11 @@ def fit(design: Design, values: Floats, sizes: Sizes) -> Posterior:
         noise = np.exp(2 * found[NOISE]) * observed**2 * doubt + _JITTER
         inverse = np.asarray(np.linalg.inv(np.tensordot(np.exp(2 * found[:NOISE]), kernels, 1) + shape + np.diag(noise)), dtype=np.float64)
         dual, precision = inverse @ residual, np.diag(inverse)
-        unlikely = np.abs(dual) / np.sqrt(precision)
+        ordinary = np.exp(2 * found[NOISE]) * observed**2
+        left_out = np.maximum(1 / precision - noise, 0.0) + ordinary
         if turn == _REWEIGHTINGS or len(values) < _LEAST_TO_REWEIGHT:
             break
-        spread = max(1.0, _MEDIAN_TO_SIGMA * float(np.median(unlikely)))
-        doubt = doubt * np.maximum(1.0, unlikely / (_OUTLIER * spread)) ** 2
-    ordinary = np.exp(2 * found[NOISE]) * observed**2
+        doubt = np.maximum(1.0, (_FREEDOM + (dual / precision) ** 2 / left_out) / (_FREEDOM + 1))
     directions, physical, choices = (np.exp(2 * s) * term.T @ dual for s, term in zip(found[:NOISE], design.terms, strict=True))
     return Posterior(
         design,
@@ -139,7 +139,7 @@ def fit(design: Design, values: Floats, sizes: Sizes) -> Posterior:
         noise,
         inverse,
         scale * (observed - dual / precision),
-        scale * np.sqrt(np.maximum(1 / precision - noise, 0.0) + ordinary),
+        scale * np.sqrt(left_out),
     )
 
 
