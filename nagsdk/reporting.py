@@ -23,7 +23,7 @@ def report(folders: Sequence[str | Path], output: str | Path | None = None) -> d
         path, and for several deployments their names and the compared rows (title, unit, values, differs).
 
     Raises:
-        UsageError: No folder was given, or one twice, or the comparison would replace a deployment's own page.
+        UsageError: No folder was given, or one twice, or an output that does not end in .html, or the comparison would replace a deployment's own page.
         DamagedBundleError: A folder has no valid manifest.
         OutputError: The page cannot be written.
     """
@@ -32,6 +32,8 @@ def report(folders: Sequence[str | Path], output: str | Path | None = None) -> d
         raise UsageError("No deployment was given.", "Name the folder of one or more.")
     if len({path.resolve() for path in paths}) < len(paths):
         raise UsageError("A deployment was given twice.", "Name different folders.")
+    if output is not None and Path(output).suffix != ".html":
+        raise UsageError(f"{output} is no name for a page.", "Name a file that ends in .html.")
     manifests = dict(zip(_names(paths), map(read_manifest, paths), strict=True))
     if len(paths) == 1:
         page = Path(output) if output is not None else paths[0] / REPORT

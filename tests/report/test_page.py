@@ -132,6 +132,8 @@ def test_pages_are_drawn_again_and_compared(deployed, monkeypatch):
     assert report(["large", "small"])["path"] == "report.html"
     with pytest.raises(UsageError, match="twice"):
         report(["large", "./large"])
+    with pytest.raises(UsageError, match="ends in .html"):
+        report(["large", "small"], "notes.txt")
     monkeypatch.chdir(deployed / "large")
     with pytest.raises(UsageError, match="replace the page"):
         report([".", "../small"])
