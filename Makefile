@@ -26,7 +26,7 @@ lint: $(VENV)/.tested
 docs: $(VENV)/.documented
 	$(BIN)/mkdocs build --strict
 
-bench: $(VENV)/.tested
+bench: $(VENV)/.benched
 	$(BIN)/python benchmarks/all.py
 
 clean:
@@ -39,6 +39,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.tested: $(VENV)/.installed
 	$(BIN)/pip install --quiet --editable '.[test,lint]'
+	touch $@
+
+$(VENV)/.benched: $(VENV)/.tested
+	$(BIN)/pip install --quiet --editable '.[search]'
 	touch $@
 
 $(VENV)/.documented: $(VENV)/.installed

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.util
 import json
 import os
 import sys
@@ -346,6 +347,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="splits of the measured architectures, each with a generator of its own")
     parser.add_argument("--json", type=Path, help="file for every figure of every device")
     options = parser.parse_args()
+    if importlib.util.find_spec("pymoo") is None:  # before a generator is trained for minutes
+        parser.error("a rival needs pymoo: pip install 'nagsdk[search]'")
     space = ofa_mobilenet_v3()
     index = space.resolution_index(RESOLUTION)
     known = devices(space, options.data, options.devices)
