@@ -100,11 +100,11 @@ class Round:
 
     def at_known_pace_ms(self, percentile: float) -> float:
         """The larger value of a percentile in the sessions, at the pace of the calibration: what the cost model learns from."""
-        return max((figure(m, percentile) if m.enough_quiet else m.normalised_ms(percentile)) * m.sped_up for m in self.sessions)
+        return max((m.latency(percentile) if m.enough_quiet else m.normalised_ms(percentile)) * m.sped_up for m in self.sessions)
 
     def needed(self, budgets: Sequence[Budget]) -> float:
         """The share of the limit that this candidate needs to be `held`: by the upper limits of the session that counts."""
-        return max([self.used, *(_upper(self.sessions[-1], b.percentile) / b.limit for b in budgets if b.metric == LATENCY)])
+        return max([self.used, *(upper_limit(self.sessions[-1], b.percentile) / b.limit for b in budgets if b.metric == LATENCY)])
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready summary, as the manifest keeps it."""
@@ -325,7 +325,7 @@ class Deployer:
             turn.result = replace(result, verdict=MISSED, measured=measured(first, percentile), warnings=_warnings(result, first))
             return turn
         turn.second = second = self.time(built)
-        turn.used = max([exact, *(_upper(second, b.percentile) / b.limit for b in timed)])
+        turn.used = max([exact, *(upper_limit(second, b.percentile) / b.limit for b in timed)])
         verdict = HELD if turn.used <= 1 else MISSED
         turn.result = replace(result, verdict=verdict, measured=measured(second, percentile), warnings=_warnings(result, second))
         return turn
@@ -378,10 +378,11 @@ def figure(measurement: Measurement, percentile: float) -> float:
     return measurement.latency(percentile, disturbed=not measurement.enough_quiet)
 
 
-def _upper(measurement: Measurement, percentile: float) -> float:
+def upper_limit(measurement: Measurement, percentile: float) -> float:
+    """The upper confidence limit of `figure`, of the same readings."""
     return measurement.upper(percentile, disturbed=not measurement.enough_quiet)
 
 
 def measured(measurement: Measurement, percentile: float = 50.0) -> Measured:
     """The figures that results show of a measurement."""
-    return Measured(figure(measurement, 50), figure(measurement, 90), _upper(measurement, percentile))
+    return Measured(figure(measurement, 50), figure(measurement, 90), upper_limit(measurement, percentile))

@@ -11,7 +11,7 @@ import numpy as np
 
 from nagsdk.budget import LATENCY
 from nagsdk.bundle import Bundle, bundle_at_hand, load_bundle
-from nagsdk.deployment import figure, measured
+from nagsdk.deployment import figure, measured, upper_limit
 from nagsdk.device.backend import Backend, Presence
 from nagsdk.device.description import Device, Overrides
 from nagsdk.errors import DeviceError, Failure, NagsdkError, UnknownNameError
@@ -174,7 +174,7 @@ class _Look:
         with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
             for _ in range(_SESSIONS):
                 (session,) = bench.time({self.manifest["architecture"]: self._compiled}, Path(work)).values()
-                limits = [session.upper(b["percentile"], disturbed=not session.enough_quiet) for b in budgets]
+                limits = [upper_limit(session, b["percentile"]) for b in budgets]
                 missed = [(limit, b["limit"]) for limit, b in zip(limits, budgets, strict=True) if limit > b["limit"]]
                 if session.enough_quiet or not missed:
                     break
