@@ -17,13 +17,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 from torch.nn import functional
 
 from nagsdk.preprocessing import Preprocessing
 from nagsdk.space.base import Codes
-from nagsdk.supernet.data import ArrayBatches, Augmentation
-from nagsdk.supernet.extract import extract
+from nagsdk.supernet.data import ArrayBatches, Augmentation, Batches
+from nagsdk.supernet.extract import Subnet, extract
 from nagsdk.supernet.network import Supernet
 from nagsdk.supernet.ranks import Ranks
 from nagsdk.supernet.resume import Average
@@ -44,13 +43,13 @@ def fresh(space_name: str, channels_last: bool) -> Supernet:
     return supernet.to(memory_format=torch.channels_last) if channels_last else supernet  # type: ignore[call-overload,no-any-return]
 
 
-def elastic_step(supernet: Supernet, codes: Codes, images: Tensor, labels: Tensor) -> Callable[[], None]:
+def elastic_step(supernet: Supernet, codes: Codes, batches: Batches) -> Callable[[], None]:
     """A step of the product's own training."""
     optimizer = optimizer_of(supernet, RECIPE)
-    return lambda: void(train_step(supernet, optimizer, RECIPE, codes, images, labels, 100, Ranks(), None))
+    return lambda: void(train_step(supernet, optimizer, RECIPE, codes, batches, 100, Ranks(), None))
 
 
-def static_step(nets: Sequence[nn.Module], images: Tensor, labels: Tensor) -> Callable[[], None]:
+def static_step(nets: Sequence[Subnet], batches: Batches) -> Callable[[], None]:
     """A step of networks of their own, the first of which teaches the others."""
     for net in nets:
         net.train()
@@ -60,6 +59,7 @@ def static_step(nets: Sequence[nn.Module], images: Tensor, labels: Tensor) -> Ca
     def step() -> None:
         soft = None
         for net, optimizer in zip(nets, optimizers, strict=True):
+            images, labels = batches(100, net.architecture.resolution)
             optimizer.zero_grad()
             logits = net(images)
             loss = (
@@ -90,16 +90,17 @@ def timed(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, np.nda
     return {name: np.array(values) for name, values in seconds.items()}
 
 
-def compare(space: str, codes: Codes, images: Tensor, labels: Tensor, rounds: int) -> dict[str, float]:
-    """One comparison: ours, plain, static."""
+def compare(space: str, codes: Codes, batches: Batches, rounds: int) -> dict[str, float]:
+    """One comparison on images that lie ready: ours, plain, static."""
     ours, plain = fresh(space, True), fresh(space, False)
     nets = [extract(ours, a) for a in ours.space.decode(codes)]
-    contiguous = images.contiguous()
+    ready = {r: batches(100, r) for r in ours.space.resolutions}
+    contiguous = {r: (images.contiguous(), labels) for r, (images, labels) in ready.items()}
     found = timed(
         {
-            "ours": elastic_step(ours, codes, images, labels),
-            "plain": elastic_step(plain, codes, contiguous, labels),
-            "static": static_step(nets, images, labels),
+            "ours": elastic_step(ours, codes, lambda _, r: ready[r]),
+            "plain": elastic_step(plain, codes, lambda _, r: contiguous[r]),
+            "static": static_step(nets, lambda _, r: ready[r]),
         },
         rounds,
     )
@@ -110,7 +111,7 @@ def compare(space: str, codes: Codes, images: Tensor, labels: Tensor, rounds: in
     }
 
 
-def breakdown(space: str, batches: ArrayBatches, codes: Codes, resolution: int, rounds: int) -> dict[str, float]:
+def breakdown(space: str, batches: Batches, codes: Codes, rounds: int) -> dict[str, float]:
     """Shares of a whole step of training: where the time goes."""
     supernet = fresh(space, True)
     optimizer, average = optimizer_of(supernet, RECIPE), Average(supernet, 0.999)
@@ -123,11 +124,12 @@ def breakdown(space: str, batches: ArrayBatches, codes: Codes, resolution: int, 
 
     for step in range(rounds):
         now = time.process_time()
-        images, labels = batches(step, resolution)
+        made = {r: batches(step, supernet.space.resolutions[r]) for r in sorted(set(codes[:, 0].tolist()))}
         now = spent("images", now)
         optimizer.zero_grad()
         soft = None
         for code in codes.tolist():
+            images, labels = made[code[0]]
             logits = supernet(images, code)
             loss = functional.cross_entropy(logits, labels if soft is None else soft)
             soft = logits.detach().softmax(1) if soft is None else soft
@@ -146,13 +148,11 @@ def run(space: str, batch: int, rounds: int, threads: int) -> dict[str, object]:
     """All comparisons."""
     torch.set_num_threads(threads)
     own = fresh(space, True).space
-    resolution = own.resolutions[len(own.resolutions) // 2]
     side = max(own.resolutions)
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (4 * batch, side, side, 3), dtype=np.uint8)
     preprocessing = Preprocessing((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     batches = ArrayBatches(pixels, rng.integers(0, own.classes, 4 * batch), batch, preprocessing, augmentation=Augmentation())
-    images, labels = batches(0, resolution)
     both = sandwich(own, RECIPE, 100)
     smallest, largest = extremes(own)
     cases = {
@@ -164,10 +164,9 @@ def run(space: str, batch: int, rounds: int, threads: int) -> dict[str, object]:
     return {
         "space": space,
         "batch": batch,
-        "resolution": resolution,
         "threads": threads,
-        "cases": {name: compare(space, codes, images, labels, rounds) for name, codes in cases.items()},
-        "shares": breakdown(space, batches, both, resolution, rounds),
+        "cases": {name: compare(space, codes, batches, rounds) for name, codes in cases.items()},
+        "shares": breakdown(space, batches, both, rounds),
     }
 
 
@@ -184,7 +183,7 @@ def main() -> None:
     if options.json:
         print(json.dumps(result))
         return
-    print(f"space {options.space}, batch {options.batch}, {result['resolution']} px, {options.threads} thread(s)")
+    print(f"space {options.space}, batch {options.batch}, {options.threads} thread(s)")
     print(f"{'':<28}{'ours':>10}{'plain / ours':>16}{'ours / static':>16}   (targets: ≥ {TARGET_PLAIN}, ≤ {TARGET_STATIC:.2f})")
     assert isinstance(result["cases"], dict) and isinstance(result["shares"], dict)
     for name, case in result["cases"].items():

@@ -115,7 +115,7 @@ class Tuner:
         flip = bundle.description.provenance.get("plan", {}).get("flip") is True
         batches = ArrayBatches(train.images, train.labels, batch, bundle.preprocessing, self.seed, Augmentation(flip=flip))
         recalibration = self.source.recalibration(subnet.architecture.resolution)
-        teacher = teacher_of(bundle.supernet, recalibration)
+        teacher = teacher_of(bundle.supernet, self.source.recalibration(max(bundle.space.resolutions)))
         finetune(subnet, teacher, batches, self.epochs * (len(train.labels) // batch), recalibration, on_event=self.listener)
 
     def to_dict(self) -> dict[str, Any]:

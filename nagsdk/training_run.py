@@ -316,7 +316,7 @@ class TrainingRun:
         }
 
     def _seconds(self, supernet: Supernet, recipe: TrainRecipe) -> float:
-        """Of a pass: the mean of a step at the smallest and at the largest resolution, after one that warms up."""
+        """Of a pass: the mean of two steps after one that warms up; a pass at one resolution a step takes the largest and the smallest."""
         scratch = copy.deepcopy(supernet)
         optimizer, batches = optimizer_of(scratch, recipe), self.batches(recipe.seed)
         ends = (max(self.space.resolutions), max(self.space.resolutions), min(self.space.resolutions))
@@ -325,11 +325,12 @@ class TrainingRun:
         # A pass may begin with the largest network alone.
         for steps, at in ((recipe.largest_first, 0), (recipe.steps - recipe.largest_first, recipe.largest_first)):
             seconds = []
-            for resolution in ends if steps else ():
-                codes = subnets_of(self.space, recipe, at)
-                codes[:, 0] = self.space.resolution_index(resolution)
+            for step, resolution in enumerate(ends if steps else (), at):
+                codes = subnets_of(self.space, recipe, step)
+                if recipe.opened is not None:
+                    codes[:, 0] = self.space.resolution_index(resolution)
                 began = time.monotonic()
-                train_step(scratch, optimizer, recipe, codes, *batches(at, resolution), at, self.ranks, teacher)
+                train_step(scratch, optimizer, recipe, codes, batches, step, self.ranks, teacher)
                 seconds.append(time.monotonic() - began)
             total += steps * float(np.mean(seconds[1:] or [0.0]))
         return total

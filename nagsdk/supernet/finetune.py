@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from nagsdk.events import Listener, ignore, stage
@@ -20,7 +20,7 @@ _DECAY, _SMOOTHING, _WARMUP = 0.02, 0.05, 0.05
 
 def finetune(
     subnet: Subnet,
-    teacher: nn.Module,
+    teacher: Subnet,
     batches: Batches,
     steps: int,
     recalibration: Sequence[Tensor],
@@ -31,7 +31,7 @@ def finetune(
 
     Args:
         subnet: Changed in place; left in eval mode with statistics of batch normalisation of its own.
-        teacher: Logits from the same inputs, in eval mode.
+        teacher: In eval mode; answers the same crops at its own resolution, where a supernet's largest network was trained.
         batches: See `Batches`.
         steps: Updates of the weights.
         recalibration: Normalised batches; see `recalibrate`.
@@ -47,7 +47,7 @@ def finetune(
                 group["lr"] = rate * min((step + 1) / rising, 0.5 * (1 + math.cos(math.pi * step / steps)))
             images, labels = batches(step, subnet.architecture.resolution)
             with torch.no_grad():
-                soft = teacher(images).softmax(1)
+                soft = teacher(batches(step, teacher.architecture.resolution)[0]).softmax(1)
             subnet.train()
             logits = subnet(images)
             loss = functional.cross_entropy(logits, labels, label_smoothing=_SMOOTHING) + functional.cross_entropy(logits, soft)

@@ -25,6 +25,9 @@ class ElasticConv(nn.Module):
     def forward(self, x: Tensor, out: int | None = None) -> Tensor:
         """Convolves x (n, into, h, w) to `out` channels (all where None)."""
         weight = self.weight[:out, : x.shape[1]]
+        if weight.shape[-1] == 1 and x.is_contiguous(memory_format=torch.channels_last):
+            # The same product as a matrix product: on processors its backward pass is quicker, most of all for small batches.
+            return functional.linear(x.permute(0, 2, 3, 1), weight.flatten(1)).permute(0, 3, 1, 2)
         return functional.conv2d(x, weight, stride=self.stride, padding=weight.shape[-1] // 2)
 
 

@@ -12,7 +12,7 @@ from nagsdk.events import Listener, ignore
 from nagsdk.space.base import extremes
 from nagsdk.space.mobilenet_v3 import MobileNetV3Space
 from nagsdk.supernet.data import Batches
-from nagsdk.supernet.extract import extract
+from nagsdk.supernet.extract import Subnet, extract
 from nagsdk.supernet.network import Supernet
 from nagsdk.supernet.ranks import Ranks
 from nagsdk.supernet.recalibrate import recalibrate
@@ -103,8 +103,13 @@ def train_passes(
             teacher = teacher_of(supernet, recalibration())
 
 
-def teacher_of(supernet: Supernet, recalibration: Sequence[Tensor]) -> nn.Module:
-    """The largest network as it is now, in eval mode, with statistics of its own."""
+def teacher_of(supernet: Supernet, recalibration: Sequence[Tensor]) -> Subnet:
+    """The largest network as it is now, in eval mode, with statistics of its own.
+
+    Args:
+        supernet: Where its weights come from.
+        recalibration: Normalised batches at the highest resolution; see `recalibrate`.
+    """
     where = supernet.classifier.weight.device
     teacher = extract(supernet, supernet.space.decode(extremes(supernet.space))[1]).to(where)
     teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

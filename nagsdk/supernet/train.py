@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ class TrainRecipe:
         label_smoothing: Of the largest network's loss; the others learn from its outputs.
         largest_first: Steps at the start in which the largest network learns alone, as in Once-for-All's progressive shrinking:
             a teacher that knows nothing yet only holds the others back.
-        seed: Decides resolutions and subnets of every step.
+        seed: Decides the random subnets of every step and their resolutions.
         checkpoint_every: Steps between checkpoints.
         ema: Share of the running average of the weights that a step keeps; the average is what the training ends in. 0 keeps none.
         opened: Of progressive shrinking: what may be drawn. No extremes are trained then, but `random_subnets` of these, from the labels
@@ -93,17 +94,14 @@ class CheckpointSaved(Event):
 
 
 def sandwich(space: SearchSpace, recipe: TrainRecipe, step: int) -> Codes:
-    """Codes that a step trains, all at one resolution drawn for the step: the largest, then random ones, then the smallest."""
-    rng = np.random.default_rng((recipe.seed, step))
+    """Codes that a step trains: the largest at the highest resolution, then random ones at theirs, then the smallest at the lowest."""
     smallest, largest = extremes(space)
-    resolution = int(rng.choice(space.resolutions))
-    codes = np.vstack([largest, space.sample(recipe.random_subnets, rng), smallest])
-    codes[:, 0] = space.resolution_index(resolution)
-    return codes[:1] if step < recipe.largest_first else codes
+    random = space.sample(recipe.random_subnets, np.random.default_rng((recipe.seed, step)))
+    return largest[None] if step < recipe.largest_first else np.vstack([largest, random, smallest])
 
 
 def subnets_of(space: MobileNetV3Space, recipe: TrainRecipe, step: int) -> Codes:
-    """Codes that a step trains, in this order, all at one resolution."""
+    """Codes that a step trains, in this order; those of progressive shrinking at one resolution, which the teacher sees, too."""
     if recipe.opened is None:
         return sandwich(space, recipe, step)
     rng = np.random.default_rng((recipe.seed, step))
@@ -176,8 +174,7 @@ def train(
     supernet.train()
     for step in range(start, recipe.steps):
         codes = subnets_of(supernet.space, recipe, step)
-        images, labels = batches(step, supernet.space.resolutions[int(codes[0, 0])])
-        on_event(train_step(supernet, optimizer, recipe, codes, images, labels, step, ranks, teacher))
+        on_event(train_step(supernet, optimizer, recipe, codes, batches, step, ranks, teacher))
         if average:
             average.update(supernet, step)
         done = step + 1
@@ -197,15 +194,19 @@ def train_step(
     optimizer: torch.optim.Optimizer,
     recipe: TrainRecipe,
     codes: Codes,
-    images: Tensor,
-    labels: Tensor,
+    batches: Batches,
     step: int,
     ranks: Ranks,
     teacher: nn.Module | None,
 ) -> TrainAdvanced:
-    """One update of the weights from several subnets on one batch; see `train`."""
+    """One update of the weights from several subnets on one batch, which each sees at its own resolution; see `train`."""
     device = supernet.classifier.weight.device
-    images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+
+    @functools.cache
+    def batch(resolution: int) -> tuple[Tensor, Tensor]:
+        images, labels = batches(step, supernet.space.resolutions[resolution])
+        return images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+
     rate = recipe.rate(step)
     for group in optimizer.param_groups:
         group["lr"] = rate
@@ -214,9 +215,10 @@ def train_step(
     soft: Tensor | None = None
     if teacher is not None:
         with torch.no_grad(), half:
-            soft = teacher(images).float().softmax(1)
+            soft = teacher(batch(int(codes[0, 0]))[0]).float().softmax(1)
     first, last, right = torch.zeros(3, device=device).unbind()
     for number, code in enumerate(codes.tolist()):
+        images, labels = batch(code[0])
         with half:
             logits = supernet(images, code).float()
         own = recipe.opened is not None or number == 0

@@ -43,7 +43,7 @@ from nagsdk.supernet.train import CheckpointSaved, TrainAdvanced, extremes, init
 
 WEIGHTS = "supernet.safetensors"
 PREDICTOR = (PREDICTOR_WEIGHTS, CARD)
-SUBNETS = 300
+SUBNETS = 600
 PARTS = ("train", "validation", "test")
 COUNTS = {"train": 100_000, "validation": 4096}
 RECALIBRATION, TEST = 1024, 2560

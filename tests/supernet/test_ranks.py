@@ -69,8 +69,7 @@ def test_they_take_the_steps_that_averaged_gradients_mean(both, found):
         told = []
         for rank in (0, 1):
             optimizer.step = real if rank else lambda: None
-            images, labels = two.batches(rank, 2)(step, two.SPACE.resolutions[int(codes[0, 0])])
-            told.append(train_step(supernet, optimizer, two.RECIPE, codes, images, labels, step, ranks, None))
+            told.append(train_step(supernet, optimizer, two.RECIPE, codes, two.batches(rank, 2), step, ranks, None))
         losses.append((told[1].loss_largest, told[1].loss_smallest))
         average.update(supernet, step)
     average.put_into(supernet)

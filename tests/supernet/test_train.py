@@ -109,7 +109,7 @@ def test_a_foreign_or_torn_checkpoint_is_refused(tiny_space, batches, tmp_path):
         train(fresh(tiny_space), batches, short, checkpoint_dir=tmp_path)
 
 
-def test_every_sandwich_holds_both_extremes_at_one_resolution(tiny_space):
+def test_every_sandwich_holds_both_extremes_at_their_own_ends_of_the_resolutions(tiny_space):
     smallest, largest = extremes(tiny_space)
     macs = [tiny_space.macs(a) for a in tiny_space.decode(tiny_space.sample(200, np.random.default_rng(0)))]
     low, high = (tiny_space.macs(a) for a in tiny_space.decode(np.stack([smallest, largest])))
@@ -117,12 +117,25 @@ def test_every_sandwich_holds_both_extremes_at_one_resolution(tiny_space):
     seen = set()
     for step in range(5, 30):
         codes = sandwich(tiny_space, RECIPE, step)
-        assert (codes[0, 1:] == largest[1:]).all() and (codes[-1, 1:] == smallest[1:]).all() and len(codes) == 4
-        assert len(set(codes[:, 0])) == 1
+        assert (codes[0] == largest).all() and (codes[-1] == smallest).all() and len(codes) == 4
         tiny_space.validate(codes)
-        seen.add(int(codes[0, 0]))
-    assert seen == {0, 1}
-    assert len(sandwich(tiny_space, RECIPE, 4)) == 1
+        seen.add(tuple(codes[1:3, 0].tolist()))
+    assert seen == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    assert (sandwich(tiny_space, RECIPE, 4) == largest[None]).all()
+
+
+def test_each_subnet_of_a_step_sees_the_batch_at_its_own_resolution_and_each_is_made_once(tiny_space, batches):
+    asked, given = [], []
+
+    def asking(step, resolution):
+        asked.append((step, resolution))
+        return batches(step, resolution)
+
+    supernet = fresh(tiny_space)
+    supernet.register_forward_pre_hook(lambda _, inputs: given.append((inputs[0].shape[-1], inputs[1][0])))
+    train(supernet, asking, dataclasses.replace(RECIPE, steps=12, largest_first=0))
+    assert len(given) == 4 * 12 and all(side == tiny_space.resolutions[choice] for side, choice in given)
+    assert sorted(asked) == [(step, resolution) for step in range(12) for resolution in tiny_space.resolutions]
 
 
 def test_the_rate_rises_and_falls():
