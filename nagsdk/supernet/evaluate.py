@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nagsdk.architecture import Architecture
 from nagsdk.events import Listener, ignore, stage
-from nagsdk.supernet.extract import extract
+from nagsdk.supernet.extract import extract, fold
 from nagsdk.supernet.network import Supernet
 from nagsdk.supernet.ranks import Ranks
 from nagsdk.supernet.recalibrate import recalibrate
@@ -89,6 +89,7 @@ def measure(
             subnet = extract(supernet, architectures[index]).to(where)
             subnet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             recalibrate(subnet, (images.to(where) for images in ready[1]))
+            fold(subnet)
             result[index] = top1(subnet, ready[2])
             advance(done, f"{done} of {len(order)} subnets")
     return ranks.sum(result)

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from nagsdk.architecture import Architecture
 from nagsdk.space.mobilenet_v3 import BlockShape, MobileNetV3Space, make_divisible
@@ -133,6 +134,13 @@ def extract(supernet: Supernet, architecture: Architecture) -> Subnet:
     _copy_unit(subnet.features, supernet.features.weight, None)
     subnet.classifier.load_state_dict(supernet.classifier.state_dict())
     return subnet.eval()
+
+
+def fold(subnet: Subnet) -> None:
+    """Folds batch normalisation into the convolutions, in place: the same outputs to rounding, a pass over every activation less."""
+    for unit in subnet.modules():
+        if isinstance(unit, ConvUnit) and isinstance(unit.bn, nn.BatchNorm2d):
+            unit.conv, unit.bn = fuse_conv_bn_eval(unit.conv, unit.bn), nn.Identity()
 
 
 def _copy_block(target: Block, source: ElasticBlock, kernel: int, expansion: int) -> None:

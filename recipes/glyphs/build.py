@@ -159,7 +159,10 @@ def test_figures(work: Path, supernet: Supernet, seed: int) -> dict[str, Any]:
 def predict_accuracy(work: Path, space: MobileNetV3Space, codes: Codes, top1: Any, figures: dict[str, Any], seed: int) -> None:
     """Fits the accuracy predictor to the measured subnets, with intervals that hold on other fonts, too."""
     if not all((work / name).exists() for name in PREDICTOR):
-        predictor = fit_measured(space, codes, top1, COUNTS["validation"], work, seed, show)
+        # In a folder of its own: a predictor without the wider intervals must not pass for the result when this is cut short.
+        fitted = work / "fitted"
+        fitted.mkdir(exist_ok=True)
+        predictor = fit_measured(space, codes, top1, COUNTS["validation"], fitted, seed, show)
         on_other_fonts(predictor, codes, figures).save(work)
 
 

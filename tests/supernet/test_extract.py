@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from nagsdk.supernet.extract import extract
+from nagsdk.supernet.extract import extract, fold
 from nagsdk.supernet.network import Supernet
 from nagsdk.supernet.recalibrate import recalibrate
 
@@ -65,3 +65,13 @@ def test_recalibration_normalises_the_subnets_own_activations(supernet, tiny_spa
     norm = subnet.stem.bn
     assert torch.allclose(norm.running_mean, y.mean((0, 2, 3)), atol=1e-3)
     assert torch.allclose(norm.running_var, y.var((0, 2, 3)), rtol=0.05)
+
+
+def test_folded_it_answers_the_same_without_batch_normalisation(supernet, tiny_space):
+    for a in tiny_space.decode(tiny_space.sample(6, np.random.default_rng(4))):
+        subnet, x = extract(supernet, a), torch.randn(2, 3, a.resolution, a.resolution)
+        with torch.no_grad():
+            expected = subnet(x)
+            fold(subnet)
+            assert torch.allclose(subnet(x), expected, rtol=1e-4, atol=1e-5)
+        assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in subnet.modules())
