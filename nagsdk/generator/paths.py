@@ -104,7 +104,8 @@ class Paths:
         cheapest = np.zeros((len(mix), resolutions, count), np.int8)
         cheapest[:, :, 0] = every
         best: dict[int, list[Floats]] = {}  # of subtrees: cost (R, K, J, M), score and value (R, K, J)
-        for decision, parts, pick, taken in _bottom_up(space, forest, cost, gains, weight, 1 - on_cost, best):
+        for decision, parts, pick, taken in _bottom_up(space, forest, cost, gains, weight, 1 - on_cost):
+            best[decision] = [part[:, 0] for part in taken]
             choices = slice(int(space.sizes[decision]))
             np.subtract(parts[0], taken[0], out=extra[:, decision, choices])
             extra[:, decision, choices][~np.isfinite(parts[2])] = np.inf
@@ -137,15 +138,13 @@ def _prices(space: SearchSpace, forest: Forest, cost: Floats, gains: Floats, mix
     wide = np.geomspace(_LEAST_PRICE, _MOST_PRICE, _ROUGH)
     of_all = np.concatenate([[0.0], wide / (1 + wide), [1.0]])
     among = np.flatnonzero(allowed)
-    best: dict[int, list[Floats]] = {}
     if len(among):
         r = int(among[len(among) // 2])
-        for _ in _bottom_up(
-            space, forest, cost[[r]], gains, mix[:, None] * of_all[:, None], np.broadcast_to(1 - of_all, (len(mix), len(of_all))), best
-        ):
-            pass
-        active = [*forest.roots, *(child for start, child in forest.children[0] if start <= r)]
-        spent = (np.sum([best[child][0][0] for child in active], axis=0) * mix[:, None]).sum(-1)
+        active = {*forest.roots, *(child for start, child in forest.children[0] if start <= r)}
+        on_score = np.broadcast_to(1 - of_all, (len(mix), len(of_all)))
+        subtrees = _bottom_up(space, forest, cost[[r]], gains, mix[:, None] * of_all[:, None], on_score)
+        costs = np.sum([taken[0][0, 0] for decision, _, _, taken in subtrees if decision in active], axis=0)
+        spent = (costs * mix[:, None]).sum(-1)
         fallen = np.maximum.accumulate(spent[:, :1] - spent, axis=1)
         fallen /= np.maximum(fallen[:, -1:], _ROUNDING)
     else:
@@ -157,13 +156,14 @@ def _prices(space: SearchSpace, forest: Forest, cost: Floats, gains: Floats, mix
 
 
 def _bottom_up(
-    space: SearchSpace, forest: Forest, cost: Floats, gains: Floats, weight: Floats, on_score: Floats, best: dict[int, list[Floats]]
+    space: SearchSpace, forest: Forest, cost: Floats, gains: Floats, weight: Floats, on_score: Floats
 ) -> Iterator[tuple[int, list[Floats], NDArray[np.intp], list[Floats]]]:
-    """Dynamic programming, last decision first; fills `best` with what the best subtrees cost, score and are worth.
+    """Dynamic programming, last decision first.
 
     Yields:
-        The decision, the same of its choices with their subtrees, which one is best, shape (R, 1, K, J), and its own.
+        The decision; what its choices with their best subtrees cost, score and are worth; which is best, shape (R, 1, K, J); the same of that one.
     """
+    best: dict[int, list[Floats]] = {}
     for decision in reversed(range(1, len(space.decisions))):
         choices = slice(int(space.sizes[decision]))
         parts = _own(cost[:, decision, choices], gains[decision, choices], weight, on_score)

@@ -45,7 +45,7 @@ WEIGHTS = "supernet.safetensors"
 PREDICTOR = (PREDICTOR_WEIGHTS, CARD)
 SUBNETS = 600
 PARTS = ("train", "validation", "test")
-COUNTS = {"train": 100_000, "validation": 4096}
+COUNTS = {"train": 100_000, "validation": 8192}
 RECALIBRATION, TEST = 1024, 2560
 # Nine in ten draws of a normal distribution lie within so many standard deviations.
 NORMAL_90 = 1.645

@@ -32,7 +32,7 @@ class Look:
         noise: Most standard deviation of the noise.
     """
 
-    height: tuple[float, float] = (0.45, 0.8)
+    height: tuple[float, float] = (0.3, 0.8)
     shift: float = 0.09
     turn: float = 15.0
     shear: float = 0.2
