@@ -4,7 +4,7 @@
 
 Every round times one step of each, in a random order; ratios are medians of the rounds' ratios. All train on the same images, from
 the same weights, by the same optimiser. The plain implementation slices the same weights in torch's default memory format. A static
-network is the subnet itself, cut out, in our memory format: what is slower than it is what elasticity costs.
+network is the subnet itself, cut out, in our memory format and with our matrix products: what is slower than it is what elasticity costs.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 from torch.nn import functional
 
 from nagsdk.preprocessing import Preprocessing
 from nagsdk.space.base import Codes
 from nagsdk.supernet.data import ArrayBatches, Augmentation, Batches
-from nagsdk.supernet.extract import Subnet, extract
+from nagsdk.supernet.extract import ConvUnit, Subnet, extract
 from nagsdk.supernet.network import Supernet
 from nagsdk.supernet.ranks import Ranks
 from nagsdk.supernet.resume import Average
@@ -49,9 +50,23 @@ def elastic_step(supernet: Supernet, codes: Codes, batches: Batches) -> Callable
     return lambda: void(train_step(supernet, optimizer, RECIPE, codes, batches, 100, Ranks(), None))
 
 
+class Product(nn.Module):
+    """A 1x1 convolution as a matrix product, as the supernet computes it: what differs is elasticity, and nothing else."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight.detach().flatten(1).clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps (n, into, h, w) to (n, out, h, w)."""
+        return functional.linear(x.permute(0, 2, 3, 1), self.weight).permute(0, 3, 1, 2)
+
+
 def static_step(nets: Sequence[Subnet], batches: Batches) -> Callable[[], None]:
     """A step of networks of their own, the first of which teaches the others."""
     for net in nets:
+        for unit in [module for module in net.modules() if isinstance(module, ConvUnit) and module.conv.kernel_size == (1, 1)]:
+            unit.conv = Product(unit.conv.weight)  # type: ignore[assignment]
         net.train()
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizers = [torch.optim.AdamW(net.parameters(), lr=RECIPE.learning_rate, fused=True) for net in nets]

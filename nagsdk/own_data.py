@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,7 +95,7 @@ def train(
         return {**report, **_images(found, used), "already_finished": True, **facts["figures"]}
 
     # Torch takes seconds to import: all that needs none is refused before.
-    from nagsdk.subnets import LEAST
+    from nagsdk.subnets import require_enough
     from nagsdk.supernet.passes import RECIPES
     from nagsdk.supernet.pixels import counts, decode, square_side
     from nagsdk.supernet.ranks import together
@@ -103,8 +104,9 @@ def train(
 
     if recipe not in RECIPES:
         raise UsageError(f"{recipe!r} is no recipe.", f"Known: {', '.join(RECIPES)}.")
-    if epochs < 1 or batch < 2 or subnets < LEAST:
-        raise UsageError("Too few epochs, images per batch or subnets.", f"Give at least 1, 2 and {LEAST}.")
+    if epochs < 1 or batch < 2:
+        raise UsageError("Too few epochs or images per batch.", "Give at least 1 and 2.")
+    require_enough(chosen, subnets)
     first_weights(init, chosen)
     with together() as ranks:
         listener = on_event if ranks.first else ignore
@@ -195,7 +197,8 @@ def evaluate(
         on_event: Receives progress.
 
     Returns:
-        One row for each: architecture, macs, top1 with the ends of its 95 % interval, predicted_top1, images.
+        One row for each: architecture, macs, top1 with the ends of its 95 % interval, predicted_top1 (None where the bundle has no
+        predictor), images.
 
     Raises:
         ImagesMissingError: There are none.
@@ -205,7 +208,7 @@ def evaluate(
     from nagsdk.own_images import Source
     from nagsdk.space.base import extremes
     from nagsdk.supernet.evaluate import measure, wilson
-    from nagsdk.supernet.ranks import together
+    from nagsdk.supernet.ranks import device, together
 
     opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     opened.require_weights()
@@ -213,16 +216,16 @@ def evaluate(
     with together() as ranks:
         listener = on_event if ranks.first else ignore
         source = Source.of(opened, data, skip_broken, listener)
-        top1 = measure(opened.supernet, given, source.recalibration, source.shown("test"), listener, ranks)
+        top1 = measure(copy.deepcopy(opened.supernet).to(device()), given, source.recalibration, source.shown("test"), listener, ranks)
     count = source.count("test")
-    predicted = opened.predictor.predict(opened.space.encode(given)).mean
+    predicted = opened.predictor.predict(opened.space.encode(given)).mean.tolist() if opened.has_predictor else [None] * len(given)
     return [
         {
             "architecture": a.text,
             "macs": opened.space.macs(a),
             "top1": float(t),
             **dict(zip(("top1_low", "top1_high"), (100 * end for end in wilson(t / 100, count)), strict=True)),
-            "predicted_top1": float(p),
+            "predicted_top1": p,
             "images": count,
         }
         for a, t, p in zip(given, top1, predicted, strict=True)
@@ -261,24 +264,24 @@ def fit_predictor(
     from nagsdk.bundle_write import rewrite_bundle
     from nagsdk.own_images import Source
     from nagsdk.predictor.model import CARD, WEIGHTS
-    from nagsdk.subnets import LEAST, fit_measured, measure_subnets
+    from nagsdk.subnets import fit_measured, measure_subnets, require_enough
     from nagsdk.supernet.evaluate import measure
-    from nagsdk.supernet.ranks import together
+    from nagsdk.supernet.ranks import device, together
 
     opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     opened.require_weights()
     folder = Path(output)
     check_replaceable(folder, DESCRIPTION, "a bundle")
-    if subnets < LEAST:
-        raise UsageError(f"{subnets} subnets are too few to fit on.", f"Give {LEAST} or more.")
-    # What is kept belongs to one supernet and one choice of subnets.
-    work = folder.with_name(f"{folder.name}.work") / f"{opened.weights_sha256[:16]}-{subnets}-{seed}"
+    require_enough(opened.space, subnets)
     with together() as ranks:
         listener = on_event if ranks.first else ignore
         source = Source.of(opened, data, skip_broken, listener)
+        # What is kept belongs to one supernet, one folder as it is now, and one choice of subnets.
+        work = folder.with_name(f"{folder.name}.work") / f"{opened.weights_sha256[:16]}-{source.fingerprint}-{subnets}-{seed}"
+        supernet = copy.deepcopy(opened.supernet).to(device())
         codes, top1 = measure_subnets(
             opened.space,
-            lambda given: measure(opened.supernet, given, source.recalibration, source.shown("val"), listener, ranks),
+            lambda given: measure(supernet, given, source.recalibration, source.shown("val"), listener, ranks),
             subnets,
             work / "measured.csv",
             seed,

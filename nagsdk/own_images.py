@@ -32,10 +32,12 @@ class Source:
     Attributes:
         bundle: Whose preprocessing and recalibration images.
         parts: ``train``, ``val`` and ``test`` of a folder; None for the bundle's own test images.
+        fingerprint: Of the folder; see `ImageFolder`.
     """
 
     bundle: Bundle
     parts: dict[str, Labelled] | None
+    fingerprint: str = ""
 
     @classmethod
     def of(cls, bundle: Bundle, data: str | Path | None, skip_broken: bool = False, on_event: Listener = ignore) -> Source:
@@ -56,7 +58,7 @@ class Source:
                 f"The class folders of {data} ({some(found.classes)}) are not the classes of bundle {bundle.name} ({known}).",
                 "Give the images that the bundle was trained on, or such with the same class folders.",
             )
-        return cls(bundle, decode(found, square_side(bundle.space, bundle.preprocessing), skip_broken, on_event))
+        return cls(bundle, decode(found, square_side(bundle.space, bundle.preprocessing), skip_broken, on_event), found.fingerprint)
 
     def recalibration(self, resolution: int) -> Sequence[Tensor]:
         """Normalised batches for the statistics of batch normalisation: the bundle's own images where it brings any."""

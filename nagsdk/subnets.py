@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from nagsdk.architecture import Architecture
 from nagsdk.cost.table import exact_table
+from nagsdk.errors import UsageError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.generator.choose import best_of_every_cost
 from nagsdk.predictor.fit import FOLDS, Fitter, Measured, fit_predictor
@@ -82,6 +84,23 @@ def near_frontier(space: SearchSpace, predict: Callable[[Codes], NDArray[np.floa
     return pool[best_of_every_cost(_macs(space, pool), predict(pool), count)]
 
 
+def require_enough(space: MobileNetV3Space, count: int) -> None:
+    """Refuses to measure so many subnets where no fit could tell better ones among the others.
+
+    Raises:
+        UsageError: There are fewer than `LEAST`, or fewer than half of the space is left to choose from.
+    """
+    if count < LEAST:
+        raise UsageError(f"{count} subnets are too few to fit on.", f"Give {LEAST} or more.")
+    choices = len(space.kernels) * len(space.expansions)
+    known = len(space.resolutions) * math.prod(sum(choices**depth for depth in stage.depths) for stage in space.stages)
+    if known < 2 * count:
+        raise UsageError(
+            f"The search space has {known} architectures, too few to measure {count} and choose among the others.",
+            "Give the space more choices.",
+        )
+
+
 def measure_subnets(
     space: MobileNetV3Space,
     evaluate: Evaluate,
@@ -122,6 +141,8 @@ def measure_subnets(
             fitter = Fitter(space, Measured.of(space, codes, top1, None, seed), Recipe(), seed)
             fitted = fitter.fit(np.ones(len(codes), dtype=bool))
             fresh = near_frontier(space, partial(fitted.predict, space), codes, missing, seed + number)
+        # What another processor rounds otherwise must not make another choice in its process.
+        fresh = np.asarray(ranks.sum(np.where(ranks.first, fresh, 0).astype(np.float64)), np.int8)
         top1 = np.append(top1, np.round(evaluate(space.decode(fresh)), 4))
         codes = np.vstack([codes, fresh])
         if ranks.first:

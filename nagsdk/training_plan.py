@@ -65,11 +65,11 @@ def space_of(name: str, classes: int) -> MobileNetV3Space:
         space = replace(MobileNetV3Space.from_dict(json.loads(path.read_text("utf-8"))), classes=classes)
         from nagsdk.supernet.network import Supernet
 
-        # What is no space fails here, and not in the middle of a training.
+        # Widths that make no network fail here, and not in the middle of a training.
         Supernet(space)
         [space.macs(a) for a in space.decode(extremes(space))]
         return space
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         raise UsageError(f"{name!r} is no search space: {error}.", f"Give {', '.join(SPACES)}, or a JSON file.") from error
 
 

@@ -43,12 +43,13 @@ from nagsdk.supernet.ranks import Ranks, device
 from nagsdk.supernet.start import adopt, read_weights
 from nagsdk.supernet.train import TrainRecipe, initialise, optimizer_of, subnets_of, train_step
 from nagsdk.training_plan import MADE_BY, Plan
+from nagsdk.wording import counted
 
 _LARGE = 128
 _RATE, _RATE_BATCH = 4e-3, 64
 _PORTION = 256
 _RECALIBRATION, _TEST = {True: 512, False: 1024}, 2560
-_CHECKPOINTS = 200
+_CHECKPOINTS = 50
 _ADAM_COPIES = 4
 
 
@@ -114,7 +115,7 @@ class TrainingRun:
         # Batch normalisation needs two images in every process.
         if not 2 * ranks.count <= plan.batch <= images or plan.batch % ranks.count:
             raise UsageError(
-                f"A batch of {plan.batch} does not suit {images} training images and {ranks.count} processes.",
+                f"A batch of {plan.batch} does not suit {images} training images and {counted(ranks.count, 'process', 'processes')}.",
                 f"Give one from {2 * ranks.count} to {images} that {ranks.count} divides.",
             )
         steps = max(1, plan.epochs * (images // plan.batch))
@@ -171,7 +172,6 @@ class TrainingRun:
             NagsdkError: See `check`, `train_passes` and `write_bundle`.
         """
         self.check()
-        began = time.monotonic()
         if self.ranks.first:
             write_atomically(self.work / "plan.json", json.dumps(asdict(self.plan), indent=1).encode())
             self._write_sheets()
@@ -185,7 +185,6 @@ class TrainingRun:
             self.ranks.wait()
         # What is measured are the weights as they are shipped.
         supernet = load_supernet(self.space, weights.read_bytes()).to(device())
-        trained = time.monotonic() - began
         codes, top1 = measure_subnets(
             self.space,
             lambda subnets: self.evaluate(supernet, subnets, "val"),
@@ -201,7 +200,6 @@ class TrainingRun:
         card = fit_measured(self.space, codes, top1, len(self.parts["val"].labels), self.work, self.plan.seed, self.listener).card
         figures = {
             "steps": self.steps,
-            "training_s": round(trained, 1),
             "smallest": self._figure(float(ends[0])),
             "largest": self._figure(float(ends[1])),
             "predictor": {

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 import nagsdk
 from nagsdk import own_data, plugin, subnets, workbench
 from nagsdk.budget import Budget
-from nagsdk.bundle import load_bundle
+from nagsdk.bundle import Bundle, load_bundle
 from nagsdk.cli import cli
 from nagsdk.device.description import Device
 from nagsdk.errors import DataError, OutputError, UsageError, WeightsMissingError
@@ -28,6 +28,7 @@ from nagsdk.files import sha256
 from nagsdk.space.base import extremes
 from nagsdk.space.table import read_architectures
 from nagsdk.supernet.checkpoint import _ofa_names, load_supernet
+from nagsdk.supernet.folder import scan
 from nagsdk.supernet.network import Supernet
 from nagsdk.supernet.train import TrainAdvanced, initialise
 from tests import quick_train
@@ -36,6 +37,8 @@ from tests.simulated import SimulatedBackend
 
 QUICK = {"epochs": 6, "batch": 16, "subnets": 50, "generator": False}
 CLASSES = {"azure": 40, "brick": 40, "clover": 30, "dune": 20, "ebony": 40}
+# How the paths of these images split.
+TRAINED, TESTED = 139, 19
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -93,13 +96,13 @@ def board(monkeypatch):
         monkeypatch.setattr(workbench, name, replace(getattr(workbench, name), spread_s=0, patience_s=0))
 
 
-def test_a_folder_of_images_becomes_a_whole_bundle(trained, tiny_space):
+def test_a_folder_of_images_becomes_a_whole_bundle(trained, photos, tiny_space):
     report, bundle = trained["report"], load_bundle(trained["folder"])
     assert bundle.labels == tuple(CLASSES) and bundle.space == tiny_space
-    assert report["classes"]["train"] == {name: count - 2 * round(0.1 * count) for name, count in CLASSES.items()}
+    assert report["classes"] == {part: dict(zip(CLASSES, counts, strict=True)) for part, counts in scan(photos).counts().items()}
     assert report["largest"]["top1"] > 60
     inputs = bundle.test_set(24)
-    assert inputs.inputs.shape == (17, 3, 24, 24) and bundle.recalibration_images(16).shape == (136, 3, 16, 16)
+    assert inputs.inputs.shape == (TESTED, 3, 24, 24) and bundle.recalibration_images(16).shape == (TRAINED, 3, 16, 16)
     codes, columns = read_architectures(trained["folder"] / "measured.csv", tiny_space)
     assert len(np.unique(codes, axis=0)) == 50 and columns["top1"].astype(float).max() <= 100
     assert bundle.predictor.card["data"]["evaluations"] == 50 and 0 <= report["predictor"]["coverage_90"] <= 1
@@ -112,12 +115,12 @@ def test_a_folder_of_images_becomes_a_whole_bundle(trained, tiny_space):
 
 def test_its_subnets_are_evaluated_on_its_own_images_and_on_a_folder(trained, photos):
     own = own_data.evaluate(bundle=trained["folder"])
-    assert [row["architecture"] for row in own] and own[0]["macs"] < own[1]["macs"] and own[1]["images"] == 17
+    assert [row["architecture"] for row in own] and own[0]["macs"] < own[1]["macs"] and own[1]["images"] == TESTED
     assert own[1]["top1"] == pytest.approx(trained["report"]["largest"]["top1"], abs=7)
     assert own[1]["top1_low"] < own[1]["top1"] <= own[1]["top1_high"] <= 100
     # The same images, not out of a compressed sheet.
     again = own_data.evaluate(bundle=trained["folder"], data=photos)
-    assert again[1]["images"] == 17 and again[1]["top1"] == pytest.approx(own[1]["top1"], abs=7)
+    assert again[1]["images"] == TESTED and again[1]["top1"] == pytest.approx(own[1]["top1"], abs=7)
     one = own_data.evaluate(bundle=trained["folder"], architectures=[own[0]["architecture"]])
     assert [row["architecture"] for row in one] == [own[0]["architecture"]]
 
@@ -128,7 +131,7 @@ def test_it_deploys_as_it_is_and_fine_tuned(trained, photos, board, tmp_path):
     tuned = nagsdk.deploy(**told, output=tmp_path / "tuned", finetune=4, data=photos)
     assert plain.verdict == tuned.verdict == "held" and plain.result.architecture == tuned.result.architecture
     facts = json.loads((tmp_path / "tuned" / "manifest.json").read_text())
-    assert facts["finetuned"] == {"epochs": 4, "images": 136, "teacher": "largest", "top1_before": plain.result.measured.top1}
+    assert facts["finetuned"] == {"epochs": 4, "images": TRAINED, "teacher": "largest", "top1_before": plain.result.measured.top1}
     assert json.loads((tmp_path / "plain" / "manifest.json").read_text())["finetuned"] is None
     assert facts["artifact"]["sha256"] == sha256(tmp_path / "tuned" / "model.onnx") != sha256(tmp_path / "plain" / "model.onnx")
     assert facts["parity"] < 1e-4 and tuned.result.measured.top1 >= plain.result.measured.top1
@@ -228,6 +231,35 @@ def test_a_predictor_is_fitted_anew(trained, photos, tmp_path):
     assert len(read_architectures(folder / "measured.csv", bundle.space)[0]) == 60
 
 
+def test_what_other_images_showed_is_not_taken_for_what_these_show(trained, photos, tmp_path):
+    told = {"bundle": trained["folder"], "output": tmp_path / "refitted", "subnets": 50, "generator": False}
+    own_data.fit_predictor(**told, data=photos)
+    folder = shutil.copytree(photos, tmp_path / "photos")
+    own_data.fit_predictor(**told, data=folder)
+    assert len(list((tmp_path / "refitted.work").glob("*/measured.csv"))) == 1
+    fill(folder, {"azure": 41})
+    own_data.fit_predictor(**told, data=folder)
+    assert len(list((tmp_path / "refitted.work").glob("*/measured.csv"))) == 2
+
+
+def test_subnets_of_a_bundle_without_predictor_are_evaluated(trained, monkeypatch):
+    monkeypatch.setattr(Bundle, "has_predictor", False)
+    rows = own_data.evaluate(bundle=trained["folder"])
+    assert [row["predicted_top1"] for row in rows] == [None, None] and rows[1]["top1"] > 0
+    shown = CliRunner().invoke(cli, ["evaluate", "--bundle", str(trained["folder"])], catch_exceptions=False).stdout
+    assert shown.count(" – ") == 2
+
+
+def test_a_space_with_next_to_nothing_to_choose_from_is_refused(tiny_space):
+    narrow = replace(tiny_space, kernels=(3,), expansions=(2,))
+    known = len(np.unique(narrow.sample(1000, np.random.default_rng(0)), axis=0))
+    with pytest.raises(UsageError, match=f"has {known} architectures"):
+        subnets.require_enough(narrow, 50)
+    with pytest.raises(UsageError, match="49 subnets are too few"):
+        subnets.require_enough(tiny_space, 49)
+    subnets.require_enough(tiny_space, 50)
+
+
 def test_what_was_measured_is_not_measured_again(tiny_space, tmp_path):
     asked = []
 
@@ -295,7 +327,7 @@ def test_a_dry_run_tells_the_plan_and_leaves_nothing(photos, space_file, tmp_pat
         ({"init": "ofa", "space": "mobilenetv3"}, WeightsMissingError, "has no supernet weights"),
         ({"init": "no/such.pth"}, UsageError, "no file of weights"),
         ({"space": "huge"}, UsageError, "no search space"),
-        ({"batch": 1000}, UsageError, "136 training images"),
+        ({"batch": 1000}, UsageError, f"{TRAINED} training images"),
         ({"output": "Tiny Bundle"}, UsageError, "lower-case"),
         ({"recipe": "none"}, UsageError, "Known: sandwich, shrinking"),
         ({"subnets": 9}, UsageError, "50"),

@@ -41,7 +41,7 @@ def command(bundle: str, architectures: tuple[str, ...], table: str | None, data
             (
                 f"{row['macs'] / 1e6:.4g}",
                 o.percent(row["top1"], row["top1_low"], row["top1_high"]),
-                f"{row['predicted_top1']:.2f} %",
+                "–" if row["predicted_top1"] is None else f"{row['predicted_top1']:.2f} %",
                 row["architecture"],
             )
             for row in rows

@@ -51,7 +51,9 @@ class Measured:
         """Numbers architectures and groups; without groups, five folds of architectures stand in for them."""
         codes, values = space.validate(codes), np.asarray(top1, dtype=np.float64)
         architecture = np.unique(codes, axis=0, return_inverse=True)[1].ravel()
-        if values.shape != (len(codes),) or not np.isfinite(values).all() or len(np.unique(architecture)) < _FEWEST or values.std() == 0:
+        if len(values) and (values == values[0]).all():
+            raise UsageError(f"Every subnet has the same top-1, {values[0]:.2f} %.", "Train longer, or give more validation images.")
+        if values.shape != (len(codes),) or not np.isfinite(values).all() or len(np.unique(architecture)) < _FEWEST:
             raise UsageError(
                 "Top-1 is not one number per architecture, or too little to fit on.", f"Give at least {_FEWEST} different architectures."
             )

@@ -14,6 +14,7 @@ from nagsdk.space.base import Decision, SearchSpace, _values
 
 _TEXT = re.compile(r"mbv3:r(\d{1,5}):d=(\d[\d,]*):ks=(\d[\d,]*):e=(\d[\d,]*)")
 _MOST_TEXT = 2000
+ACTIVATIONS = ("relu", "hswish")
 
 
 def make_divisible(value: float, divisor: int = 8) -> int:
@@ -29,7 +30,7 @@ class Stage:
     Attributes:
         width: Output channels before the width multiplier.
         stride: Of the first block.
-        activation: ``relu`` or ``hswish``.
+        activation: One of `ACTIVATIONS`.
         se: Whether its blocks have squeeze-and-excitation.
         depths: Legal numbers of blocks.
     """
@@ -94,6 +95,9 @@ class MobileNetV3Space(SearchSpace):
         resolution_choices: Legal input sizes in pixels.
         classes: Outputs of the classifier.
         width_multiplier: Scales every width (rounded to multiples of 8).
+
+    Raises:
+        ValueError: Choices are not ascending whole numbers that networks can be built of and texts can tell.
     """
 
     stages: tuple[Stage, ...]
@@ -107,6 +111,22 @@ class MobileNetV3Space(SearchSpace):
     width_multiplier: float = 1.0
 
     family = "mbv3"
+
+    def __post_init__(self) -> None:
+        if not self.stages or any(stage.activation not in ACTIVATIONS for stage in self.stages):
+            raise ValueError(f"every stage needs an activation, {' or '.join(ACTIVATIONS)}")
+        # The last choice counts as the largest.
+        for name, values, most in (
+            ("kernels", self.kernels, 9),
+            ("expansions", self.expansions, 9),
+            ("resolution_choices", self.resolution_choices, 9999),
+            *(("depths", stage.depths, 9) for stage in self.stages),
+        ):
+            whole = all(type(value) is int and 0 < value <= most for value in values)
+            if not values or not whole or list(values) != sorted(set(values)):
+                raise ValueError(f"{name} must be whole numbers from 1 to {most}, the least first: {list(values)}")
+        if any(kernel % 2 == 0 for kernel in self.kernels):
+            raise ValueError(f"kernels must be odd: {list(self.kernels)}")
 
     def width(self, base: int) -> int:
         """A width of the definition after the multiplier."""

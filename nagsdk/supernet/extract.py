@@ -162,13 +162,13 @@ def _kernel_weight(depthwise: ElasticDepthwise, channels: int, kernel: int) -> T
     A matrix product adds in an order that depends on the vector width and the threads of its library; element-wise
     operations, one tap after the other, do not.
     """
-    weight = depthwise.weight[:channels, 0].double().numpy()
+    weight = depthwise.weight[:channels, 0].double().cpu().numpy()
     for larger, smaller in pairwise(depthwise.kernels):
         if larger == kernel:
             break
         edge = (larger - smaller) // 2
         centre = weight[:, edge : edge + smaller, edge : edge + smaller].reshape(channels, -1)
-        transform = depthwise.transforms[f"{larger}to{smaller}"].double().numpy()
+        transform = depthwise.transforms[f"{larger}to{smaller}"].double().cpu().numpy()
         total = np.zeros_like(centre)
         for tap in range(smaller**2):
             total += centre[:, tap, None] * transform[:, tap]

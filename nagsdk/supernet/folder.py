@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ class ImageFolder:
         for name, part in self.parts.items():
             for path, label in zip(part.paths, part.labels, strict=True):
                 facts = path.stat()
-                digest.update(f"{name} {label} {path.relative_to(self.root)} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+                digest.update(f"{name} {label} ".encode() + _name(self.root, path) + f" {facts.st_size} {facts.st_mtime_ns}\n".encode())
         return digest.hexdigest()[:16]
 
 
@@ -112,9 +113,9 @@ class _Finder:
 def scan(root: Path) -> ImageFolder:
     """Reads the names below a folder of images; the files themselves are decoded by `nagsdk.supernet.pixels.decode`.
 
-    With subfolders ``train`` and ``val`` (and ``test``) these are the parts, else the class folders lie in the folder itself and a
-    tenth of every class goes to ``val``, another to ``test``. Where only ``test`` lacks, half of ``val`` is taken for it. One folder is
-    always split in the same way: what a training saw must never be what a later command tests on.
+    With subfolders ``train`` and ``val`` (and ``test``) these are the parts, else the class folders lie in the folder itself and about a
+    tenth of every class goes to ``val``, another to ``test``. Where only ``test`` lacks, half of ``val`` is taken for it. An image's part
+    follows from its path in the folder: what a training saw is never what a later command tests on, even when images were added since.
 
     Args:
         root: The folder.
@@ -159,14 +160,29 @@ def _automatic(root: Path, found: dict[str, list[Path]], finder: _Finder) -> Ima
     if small:
         problems.append((f"Classes with fewer than {_FEWEST} images cannot be split: {some(small)}.", "Add images, or remove the folders."))
     _refuse(problems)
-    rng = np.random.default_rng(0)
     parts: dict[str, dict[str, list[Path]]] = {name: {} for name in PARTS}
     for name, paths in found.items():
-        shuffled = [paths[i] for i in rng.permutation(len(paths))]
-        aside = max(1, round(_SHARE * len(paths)))
-        parts["val"][name], parts["test"][name], parts["train"][name] = shuffled[:aside], shuffled[aside : 2 * aside], shuffled[2 * aside :]
+        parts["val"][name], parts["test"][name], parts["train"][name] = _split(root, paths)
     classes = tuple(found)
     return ImageFolder(root, classes, {name: _part(classes, parts[name]) for name in PARTS}, "automatic", finder.notes())
+
+
+def _split(root: Path, paths: Sequence[Path]) -> tuple[list[Path], list[Path], list[Path]]:
+    """Images of a class for ``val``, ``test`` and ``train``, at least one for each.
+
+    Another image that is added moves none out of ``train``, unless that was all there is of it.
+    """
+    ranked = sorted((int.from_bytes(hashlib.sha256(_name(root, path)).digest()[:8]) / 2**64, path) for path in paths)
+    val, test, train = ([path for share, path in ranked if low <= share < high] for low, high in pairwise((0, _SHARE, 2 * _SHARE, 1)))
+    for part, other in ((train, max(val, test, key=len)), (val, test), (test, val)):
+        if not part:
+            part.append((train if len(train) > 1 else other).pop(0))
+    return val, test, train
+
+
+def _name(root: Path, path: Path) -> bytes:
+    """Of an image, the same wherever its folder lies."""
+    return os.fsencode(path.relative_to(root).as_posix())
 
 
 def _problems(root: Path, found: dict[str, list[Path]]) -> list[tuple[str, str]]:

@@ -13,6 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, distributed
 
+from nagsdk.errors import UsageError
+from nagsdk.wording import counted
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -36,9 +39,15 @@ class Ranks:
         if self.count > 1:
             flat = torch.cat([tensor.flatten() for tensor in tensors])
             distributed.all_reduce(flat)
-            parts = torch.split(flat / self.count, [tensor.numel() for tensor in tensors])
-            for tensor, part in zip(tensors, parts, strict=True):
-                tensor.copy_(part.view_as(tensor))
+            _into(tensors, flat / self.count)
+
+    @torch.no_grad()
+    def same_(self, tensors: Sequence[Tensor]) -> None:
+        """Puts the first process's tensors into those of all."""
+        if self.count > 1:
+            flat = torch.cat([tensor.flatten() for tensor in tensors])
+            distributed.broadcast(flat, 0)
+            _into(tensors, flat)
 
     def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """The sum over all processes, the same in each."""
@@ -53,13 +62,28 @@ class Ranks:
         self.sum(np.zeros(1))
 
 
+def _into(tensors: Sequence[Tensor], flat: Tensor) -> None:
+    for tensor, part in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
+        tensor.copy_(part.view_as(tensor))
+
+
 @contextmanager
 def together() -> Iterator[Ranks]:
-    """The processes that torchrun started, joined by NCCL on GPUs and by Gloo on processors; else this one alone."""
+    """The processes that torchrun started, joined by NCCL on GPUs and by Gloo on processors; else this one alone.
+
+    Raises:
+        UsageError: More processes were started than there are GPUs.
+    """
     if not distributed.is_torchelastic_launched() or int(os.environ["WORLD_SIZE"]) == 1:
         yield Ranks()
         return
     if torch.cuda.is_available():
+        here, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
+        if here > gpus:
+            raise UsageError(
+                f"{here} processes were started here for {counted(gpus, 'GPU')}.",
+                f"Give torchrun --nproc-per-node {gpus}, or hide the GPUs with CUDA_VISIBLE_DEVICES=.",
+            )
         torch.cuda.set_device(device())
     # One process may be busy for long while the others wait, and torchrun ends all when one fails.
     distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=timedelta(days=1))

@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from nagsdk.errors import DamagedBundleError, UsageError
-from nagsdk.files import write_atomically
+from nagsdk.files import PARTIAL, write_atomically
 from nagsdk.space.base import SearchSpace
 from nagsdk.supernet.network import Supernet
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from nagsdk.supernet.train import TrainRecipe
 
 STATE = "state.json"
+# Raised whenever a step of the same recipe does something else: no training goes on under another rule than it began with.
+RULE = 2
 
 
 class Average:
@@ -51,10 +53,11 @@ class Average:
 
 @dataclass(frozen=True)
 class Identity:
-    """What a checkpoint belongs to: recipe and space."""
+    """What a checkpoint belongs to: recipe, space, and the version of what a step of that recipe does."""
 
     recipe: dict[str, Any]
     space: str
+    rule: int = RULE
 
     @classmethod
     def of(cls, space: SearchSpace, recipe: TrainRecipe) -> Identity:
@@ -76,7 +79,8 @@ def save_state(
     # state.json is replaced last: whenever the run is killed, it names a whole file.
     state = {"step": step, "file": weights.name, "sha256": hashlib.sha256(content).hexdigest(), **asdict(identity)}
     write_atomically(folder / STATE, json.dumps(state, indent=1).encode())
-    for old in folder.glob("step-*.safetensors"):
+    # A kill may have left half a file beside the one before.
+    for old in (*folder.glob("step-*.safetensors"), *folder.glob(f"{PARTIAL}*")):
         if old != weights:
             old.unlink()
 
@@ -88,7 +92,7 @@ def load_state(folder: Path, identity: Identity, supernet: Supernet, optimizer: 
         The steps done.
 
     Raises:
-        UsageError: It belongs to another recipe or space.
+        UsageError: It belongs to another recipe, space or rule.
         DamagedBundleError: It is torn.
     """
     if not (folder / STATE).exists():
@@ -96,7 +100,8 @@ def load_state(folder: Path, identity: Identity, supernet: Supernet, optimizer: 
     state = json.loads((folder / STATE).read_text())
     if {key: state.get(key) for key in asdict(identity)} != asdict(identity):
         raise UsageError(
-            f"The checkpoint in {folder} belongs to another recipe or space.", "Choose another folder, or delete it to start anew."
+            f"The checkpoint in {folder} belongs to another recipe, space or version of nagsdk.",
+            "Choose another folder, or delete it to start anew.",
         )
     file = folder / state["file"]
     content = file.read_bytes() if file.is_file() else b""

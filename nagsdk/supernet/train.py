@@ -154,11 +154,13 @@ def train(
         teacher: In eval mode; needed by progressive shrinking with more than the largest network open.
 
     Raises:
-        UsageError: The checkpoint belongs to another recipe or space, or not all processes see it.
+        UsageError: The checkpoint belongs to another recipe or space, not all processes see it, or the training diverged.
         DamagedBundleError: The checkpoint is torn.
     """
     ranks = ranks or Ranks()
     supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    # Machines of other processors round otherwise what they draw.
+    ranks.same_(list(supernet.parameters()))
     optimizer = optimizer_of(supernet, recipe)
     average = Average(supernet, recipe.ema) if recipe.ema else None
     identity = Identity.of(supernet.space, recipe)
@@ -174,7 +176,14 @@ def train(
     supernet.train()
     for step in range(start, recipe.steps):
         codes = subnets_of(supernet.space, recipe, step)
-        on_event(train_step(supernet, optimizer, recipe, codes, batches, step, ranks, teacher))
+        advanced = train_step(supernet, optimizer, recipe, codes, batches, step, ranks, teacher)
+        on_event(advanced)
+        if not math.isfinite(advanced.loss_largest):
+            started = f"delete {checkpoint_dir.parent} and start anew" if checkpoint_dir else "start anew"
+            raise UsageError(
+                f"The training diverged: after step {step} its loss is no number.",
+                f"Take a smaller batch, which lowers the learning rate; {started}.",
+            )
         if average:
             average.update(supernet, step)
         done = step + 1
@@ -211,7 +220,9 @@ def train_step(
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad()
-    half = torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" and torch.cuda.is_bf16_supported())
+    half = torch.autocast(
+        device.type, torch.bfloat16, enabled=device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    )
     soft: Tensor | None = None
     if teacher is not None:
         with torch.no_grad(), half:
@@ -239,11 +250,11 @@ def train_step(
     return TrainAdvanced(f"step {step + 1} of {recipe.steps}, loss {loss_first:.3f}", step + 1, loss_first, loss_last, accuracy, rate)
 
 
-def optimizer_of(supernet: Supernet, recipe: TrainRecipe) -> torch.optim.Optimizer:
+def optimizer_of(network: nn.Module, recipe: TrainRecipe) -> torch.optim.Optimizer:
     """AdamW, which decays weights of convolutions and the classifier only."""
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
-    for name, parameter in supernet.named_parameters():
+    for name, parameter in network.named_parameters():
         # The kernel transformations begin as identities: decay would pull them to zero.
         (free if parameter.ndim < 2 or ".transforms." in name else decayed).append(parameter)
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}]

@@ -51,6 +51,16 @@ RECALIBRATION, TEST = 1024, 2560
 NORMAL_90 = 1.645
 
 
+def check_plan(work: Path, seed: int) -> None:
+    """Ends the program where the work folder holds results of another recipe, which would pass for those of this one."""
+    file = work / "plan.json"
+    plan = json.loads(json.dumps({"seed": seed, "look": asdict(Look()), "counts": COUNTS, "passes": [asdict(recipe) for recipe in PASSES]}))
+    if not file.exists():
+        _write_json(file, plan)
+    elif json.loads(file.read_text()) != plan:
+        sys.exit(f"{work} holds results of another recipe. Name another folder with --work, or delete it.")
+
+
 def find_fonts(work: Path, folders: list[Path], seed: int) -> dict[str, list[Face]]:
     """The usable fonts of every part, kept in fonts.json."""
     file = work / "fonts.json"
@@ -238,6 +248,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
+    check_plan(options.work, options.seed)
     parts = find_fonts(options.work, options.fonts or [Path("/usr/share/fonts")], options.seed)
     render_all(options.work, parts, options.seed)
     torch.set_num_threads(options.threads)

@@ -30,9 +30,10 @@ from nagsdk.bundle import Bundle
 from nagsdk.space.table import read_architectures
 from nagsdk.supernet.data import ArrayBatches, Shown
 from nagsdk.supernet.evaluate import measure, top1
-from nagsdk.supernet.extract import Subnet
+from nagsdk.supernet.extract import Subnet, extract
+from nagsdk.supernet.network import Supernet
 from nagsdk.supernet.recalibrate import recalibrate
-from nagsdk.supernet.train import extremes
+from nagsdk.supernet.train import extremes, initialise, optimizer_of
 
 SEED = 100
 
@@ -72,13 +73,14 @@ def check_predictor(bundle: Bundle, work: Path, subnets: int, pictures: int) -> 
 
 
 def train_alone(work: Path, architecture: Architecture, bundle: Bundle) -> Subnet:
-    """One architecture trained as the supernet was: the same steps, pictures, resolutions, rates and optimiser."""
-    torch.manual_seed(0)
-    subnet = Subnet(bundle.space, architecture)
+    """One architecture trained as the supernet was: the same first weights, steps, pictures, rates and optimiser."""
+    supernet = Supernet(bundle.space)
+    initialise(supernet, 0)
+    subnet = extract(supernet, architecture)
     subnet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     images, labels = np.load(work / "train.images.npy", mmap_mode="r"), np.load(work / "train.labels.npy")
     for number, recipe in enumerate(PASSES):
-        optimizer = torch.optim.AdamW(subnet.parameters(), weight_decay=recipe.weight_decay)
+        optimizer = optimizer_of(subnet, recipe)
         batches = ArrayBatches(images, labels, BATCH, PREPROCESSING, number)
         subnet.train()
         for step in range(recipe.steps):

@@ -79,6 +79,16 @@ def test_pictures_follow_the_seed_and_show_the_letter(drawn):
     assert (np.abs(edges - np.median(edges, axis=1, keepdims=True)) > 30).mean() < 0.02
 
 
+def test_results_of_another_recipe_are_not_taken_for_this_ones(tmp_path, monkeypatch):
+    build.check_plan(tmp_path, 0)
+    build.check_plan(tmp_path, 0)
+    with pytest.raises(SystemExit, match="another recipe"):
+        build.check_plan(tmp_path, 1)
+    monkeypatch.setitem(build.COUNTS, "train", 1000)
+    with pytest.raises(SystemExit, match="another recipe"):
+        build.check_plan(tmp_path, 0)
+
+
 def test_a_packed_bundle_opens(tmp_path):
     space = small_mobilenet_v3()
     rng = np.random.default_rng(0)

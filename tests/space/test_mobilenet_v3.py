@@ -24,6 +24,28 @@ def test_width_multiplier_follows_the_original():
     assert [wide.width(w) for w in (wide.stem_width, wide.head_width, wide.feature_width)] == [24, 1152, 1536]
 
 
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"kernels": [5, 3]}, "kernels must be whole numbers"),
+        ({"kernels": [3, 4]}, "must be odd"),
+        ({"kernels": []}, "kernels must be"),
+        ({"kernels": [3, 11]}, "from 1 to 9"),
+        ({"expansions": [3, 3]}, "the least first"),
+        ({"expansions": [2.5]}, "expansions must be"),
+        ({"resolution_choices": [48, 32]}, "resolution_choices must be"),
+        ({"stages": []}, "activation"),
+        ({"stages": [{"width": 8, "stride": 2, "activation": "swish", "se": False}]}, "relu or hswish"),
+        ({"stages": [{"width": 8, "stride": 2, "activation": "relu", "se": False, "depths": [3, 2]}]}, "depths must be"),
+    ],
+)
+def test_what_no_network_can_be_built_of_is_no_space(changed, says):
+    told = {**SPACE.to_dict(), **{"stages": [vars(stage) for stage in SPACE.stages]}, **changed}
+    told["stages"] = [{"depths": [2, 3], **stage} for stage in told["stages"]]
+    with pytest.raises(ValueError, match=says):
+        MobileNetV3Space.from_dict(told)
+
+
 @given(st.integers(0, 2**32 - 1), st.integers(1, 50))
 def test_every_sample_survives_text_and_code(seed, count):
     codes = SPACE.sample(count, np.random.default_rng(seed))

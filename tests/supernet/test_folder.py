@@ -1,7 +1,12 @@
+from pathlib import Path
+
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nagsdk.errors import DataError
-from nagsdk.supernet.folder import scan
+from nagsdk.supernet.folder import _split, scan
 from tests.pictures import fill
 
 
@@ -9,7 +14,9 @@ def test_a_folder_of_classes_is_split_and_always_in_the_same_way(tmp_path):
     fill(tmp_path, {"azure": 30, "brick": 12, "clover": 5})
     found = scan(tmp_path)
     assert found.classes == ("azure", "brick", "clover") and found.split == "automatic"
-    assert found.counts() == {"train": [24, 10, 3], "val": [3, 1, 1], "test": [3, 1, 1]}
+    counts = found.counts()
+    assert np.sum(list(counts.values()), axis=0).tolist() == [30, 12, 5] and min(min(of_class) for of_class in counts.values()) > 0
+    assert counts["train"][0] > 18
     names = [path for part in found.parts.values() for path in part.paths]
     assert len(set(names)) == len(names) == 47
     assert all(
@@ -19,6 +26,23 @@ def test_a_folder_of_classes_is_split_and_always_in_the_same_way(tmp_path):
     before = found.fingerprint
     (tmp_path / "azure" / "000.png").write_bytes(b"changed")
     assert scan(tmp_path).fingerprint != before
+
+
+def test_a_tenth_is_set_aside(tmp_path):
+    fill(tmp_path, {"azure": 400, "brick": 400})
+    counts = scan(tmp_path).counts()
+    assert all(25 <= count <= 60 for part in ("val", "test") for count in counts[part])
+
+
+@given(st.integers(5, 60), st.integers(1, 60), st.integers(0, 99))
+@settings(max_examples=200)
+def test_images_that_are_added_move_none_out_of_training(count, added, seed):
+    root, rng = Path("x"), np.random.default_rng(seed)
+    names = [root / "azure" / f"{number}.png" for number in rng.permutation(1000)[: count + added]]
+    before, after = _split(root, names[:count]), _split(root, names)
+    assert all(before) and all(after) and {*after[0], *after[1], *after[2]} == {*names}
+    if len(before[2]) > 1:
+        assert not set(before[2]) & {*after[0], *after[1]}
 
 
 def test_given_parts_are_kept_and_the_test_is_set_aside_from_val(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from nagsdk.errors import UsageError
 from nagsdk.supernet.ranks import Ranks, together
 from nagsdk.supernet.resume import Average
 from nagsdk.supernet.train import TrainAdvanced, optimizer_of, subnets_of, train, train_step
@@ -90,6 +91,16 @@ def test_one_process_with_the_same_batch_has_the_same_curve(found):
     assert theirs[-5:].mean() < 0.8 * theirs[0]
     alone = two.subnets(supernet)
     assert abs(alone.mean() - found[0]["top1"].mean()) < 5
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch):
+    for name, value in {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UsageError, match="2 processes were started here for 1 GPU") as caught, together():
+        pass
+    assert "--nproc-per-node 1" in caught.value.next_step
 
 
 def test_alone_nothing_is_joined():

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from nagsdk.errors import DamagedBundleError, UsageError
+from nagsdk.files import PARTIAL
 from nagsdk.preprocessing import Preprocessing
 from nagsdk.supernet.data import ArrayBatches
 from nagsdk.supernet.evaluate import top1
@@ -71,13 +72,14 @@ def test_a_resumed_run_ends_in_the_same_weights(tiny_space, batches, tmp_path, r
     with pytest.raises(Killed):
         train(fresh(tiny_space), batches, recipe, kill, tmp_path)
     assert json.loads((tmp_path / "state.json").read_text())["step"] == 10
+    (tmp_path / f"{PARTIAL}half").write_bytes(b"what a kill leaves")
     resumed, events = Supernet(tiny_space), []
     train(resumed, batches, recipe, events.append, tmp_path)
     assert [int(e.done) for e in events if isinstance(e, TrainAdvanced)] == list(range(11, 31))
     assert [e.step for e in events if isinstance(e, CheckpointSaved)] == [20, 30]
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
-    assert [p.name for p in tmp_path.glob("step-*")] == ["step-0000030.safetensors"]
+    assert {p.name for p in tmp_path.iterdir()} == {"step-0000030.safetensors", "state.json"}
 
 
 def test_the_average_of_the_weights_is_what_a_training_ends_in(tiny_space, batches):
@@ -103,10 +105,22 @@ def test_a_foreign_or_torn_checkpoint_is_refused(tiny_space, batches, tmp_path):
     train(fresh(tiny_space), batches, short, checkpoint_dir=tmp_path)
     with pytest.raises(UsageError, match="another recipe"):
         train(fresh(tiny_space), batches, dataclasses.replace(short, seed=7), checkpoint_dir=tmp_path)
+    state = json.loads((tmp_path / "state.json").read_text())
+    (tmp_path / "state.json").write_text(json.dumps({**state, "rule": 1}))
+    with pytest.raises(UsageError, match="version of nagsdk"):
+        train(fresh(tiny_space), batches, short, checkpoint_dir=tmp_path)
+    (tmp_path / "state.json").write_text(json.dumps(state))
     file = next(tmp_path.glob("step-*"))
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(DamagedBundleError, match="torn"):
         train(fresh(tiny_space), batches, short, checkpoint_dir=tmp_path)
+
+
+def test_a_training_that_diverges_ends_at_once(tiny_space, batches, tmp_path):
+    events = []
+    with pytest.raises(UsageError, match="diverged") as caught:
+        train(fresh(tiny_space), batches, dataclasses.replace(RECIPE, learning_rate=1e20), events.append, tmp_path / "pass0")
+    assert str(tmp_path) in caught.value.next_step and not math.isfinite(events[-1].loss_largest)
 
 
 def test_every_sandwich_holds_both_extremes_at_their_own_ends_of_the_resolutions(tiny_space):

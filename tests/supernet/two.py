@@ -29,9 +29,9 @@ def pictures():
     return images, labels
 
 
-def fresh():
+def fresh(seed=1):
     supernet = Supernet(SPACE)
-    initialise(supernet, 1)
+    initialise(supernet, seed)
     return supernet
 
 
@@ -52,7 +52,8 @@ def main():
     torch.set_num_threads(1)
     out = Path(sys.argv[1])
     with together() as ranks:
-        supernet, losses = fresh(), []
+        # As if their machines drew otherwise.
+        supernet, losses = fresh(1 + ranks.rank), []
         listen = lambda event: losses.append((event.loss_largest, event.loss_smallest)) if isinstance(event, TrainAdvanced) else None  # noqa: E731
         train(supernet, batches(ranks.rank, ranks.count), RECIPE, listen, out / "checkpoints", ranks)
         np.savez(out / f"rank{ranks.rank}.npz", losses=losses, top1=subnets(supernet, ranks), count=ranks.count)
