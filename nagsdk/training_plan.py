@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,15 @@ def space_of(name: str, classes: int) -> MobileNetV3Space:
     try:
         if path.suffix != ".json" or path.stat().st_size > _MOST_SPACE_FILE:
             raise ValueError("it is no JSON file of less than a megabyte")
-        space = replace(MobileNetV3Space.from_dict(json.loads(path.read_text("utf-8"))), classes=classes)
+        definition = json.loads(path.read_text("utf-8"))
+        known = {field.name for field in fields(MobileNetV3Space)} | {"family"}
+        if unknown := sorted(definition.keys() - known):
+            raise ValueError(f"{', '.join(unknown)}: not in the definition of a space, which stands under space in a bundle.json")
+        if missing := [
+            field.name for field in fields(MobileNetV3Space) if field.default is MISSING and field.name not in {*definition, "classes"}
+        ]:
+            raise ValueError(f"it lacks {', '.join(missing)}")
+        space = MobileNetV3Space.from_dict({**definition, "classes": classes})
         from nagsdk.supernet.network import Supernet
 
         # Widths that make no network fail here, and not in the middle of a training.

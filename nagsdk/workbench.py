@@ -324,7 +324,12 @@ class Workbench:
                 return Generator.load(path, space, predictor)
             except DamagedBundleError as error:
                 self.listener(Notice(f"The kept generator is made again: {error.message}", warning=True))
-        self.listener(Notice(f"{self.bundle.name} brings no generator: one is trained, once, which takes some ten minutes.", warning=True))
+        self.listener(
+            Notice(
+                f"{self.bundle.name} brings no generator: one is trained, once, which takes some ten minutes; the strategy lookup needs none.",
+                warning=True,
+            )
+        )
         generator = Generator.trained(space, predictor, listener=self.listener)
         generator.save(path)
         return generator

@@ -31,6 +31,7 @@ from nagsdk.supernet.checkpoint import _ofa_names, load_supernet
 from nagsdk.supernet.folder import scan
 from nagsdk.supernet.network import Supernet
 from nagsdk.supernet.train import TrainAdvanced, initialise
+from nagsdk.training_plan import space_of
 from tests import quick_train
 from tests.pictures import fill
 from tests.simulated import SimulatedBackend
@@ -220,6 +221,22 @@ def test_foreign_classes_are_refused(trained, tmp_path):
     fill(tmp_path / "other", {"azure": 5, "brick": 5})
     with pytest.raises(DataError, match="are not the classes of bundle tiny"):
         own_data.evaluate(bundle=trained["folder"], data=tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"stem_widht": 8}, "stem_widht: not in the definition"),
+        ({"stem_width": None}, "lacks stem_width"),
+        ({"resolution_choices": [24, 16]}, "the least first"),
+    ],
+)
+def test_what_is_wrong_with_a_file_of_a_space_is_told(space_file, tmp_path, changed, says):
+    definition = {**json.loads(Path(space_file).read_text()), **changed}
+    path = tmp_path / "space.json"
+    path.write_text(json.dumps({key: value for key, value in definition.items() if value is not None and key != "classes"}))
+    with pytest.raises(UsageError, match=says):
+        space_of(str(path), 5)
 
 
 def test_a_predictor_is_fitted_anew(trained, photos, tmp_path):

@@ -69,7 +69,8 @@ def _read(path: Path) -> tuple[list[str], NDArray[np.int64], list[NDArray[np.obj
             rows = [(reader.line_num, row) for row in reader if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ArchitectureError(
-            f"{path} cannot be read as a table: {error}.", f"Give a CSV file in UTF-8 with the columns {_values(COLUMNS)}."
+            f"{path} cannot be read as a table: {getattr(error, 'strerror', None) or error}.",
+            f"Give a CSV file in UTF-8 with the columns {_values(COLUMNS)}.",
         ) from error
     lacking = [name for name in COLUMNS if header.count(name) != 1]
     if lacking or len(set(header)) != len(header):
