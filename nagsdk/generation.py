@@ -100,12 +100,21 @@ class Generation:
         Raises:
             InfeasibleError: Nothing is so accurate; the message names the best.
         """
-        predictor, space = self.bench.bundle.predictor, self.bench.bundle.space
         tables, limits = self._costs([budgets])
+        code = self._cheapest(top1, [], np.empty((1, 0)))
+        # What is cheapest of all and holds the budgets is cheapest under them; a search under more limits may miss it.
+        if any(table.cost(code[None])[0] > limit for table, limit in zip(tables, limits[0], strict=True)):
+            code = self._cheapest(top1, tables, limits)
+        return self._told(code[None], [budgets], np.zeros(1, dtype=bool))
+
+    def _cheapest(self, top1: float, tables: Sequence[AdditiveTable], limits: Floats) -> Codes:
+        """The code of `cheapest`, shape (decisions,), under limits on some costs, shape (1, costs)."""
+        predictor, space = self.bench.bundle.predictor, self.bench.bundle.space
         latencies = [bench.costs.table(LATENCY, model, self.resolution) for bench, model in self.benches]
         bounds = [Completions.of(space, table) for table in latencies]
         low, high = (np.array([getattr(b, end) for b in bounds]) for end in ("least", "most"))
-        best, from_, to = None, 0.0, 1.0
+        best: Codes | None = None
+        from_, to = 0.0, 1.0
         for _ in range(2):
             shares = np.linspace(from_, to, _STEPS)
             rows = low + shares[:, None] * (high - low)
@@ -124,7 +133,7 @@ class Generation:
                 f"No architecture of {self.bench.bundle.name} is predicted to reach {top1:g} %; the best found reaches {told.max():.2f} %.",
                 "Ask for less accuracy, or for wider budgets where any were given.",
             )
-        return self._told(best[None], [budgets], np.zeros(1, dtype=bool))
+        return best
 
     def _feasible(self, tables: Sequence[AdditiveTable], limits: Floats) -> Codes:
         """All candidates for the rows of limits that some architecture holds."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -208,7 +207,7 @@ def evaluate(
     from nagsdk.own_images import Source
     from nagsdk.space.base import extremes
     from nagsdk.supernet.evaluate import measure, wilson
-    from nagsdk.supernet.ranks import device, together
+    from nagsdk.supernet.ranks import together
 
     opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     opened.require_weights()
@@ -216,7 +215,7 @@ def evaluate(
     with together() as ranks:
         listener = on_event if ranks.first else ignore
         source = Source.of(opened, data, skip_broken, listener)
-        top1 = measure(copy.deepcopy(opened.supernet).to(device()), given, source.recalibration, source.shown("test"), listener, ranks)
+        top1 = measure(opened.supernet, given, source.recalibration, source.shown("test"), listener, ranks)
     count = source.count("test")
     predicted = opened.predictor.predict(opened.space.encode(given)).mean.tolist() if opened.has_predictor else [None] * len(given)
     return [
@@ -266,7 +265,7 @@ def fit_predictor(
     from nagsdk.predictor.model import CARD, WEIGHTS
     from nagsdk.subnets import fit_measured, measure_subnets, require_enough
     from nagsdk.supernet.evaluate import measure
-    from nagsdk.supernet.ranks import device, together
+    from nagsdk.supernet.ranks import together
 
     opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     opened.require_weights()
@@ -278,10 +277,9 @@ def fit_predictor(
         source = Source.of(opened, data, skip_broken, listener)
         # What is kept belongs to one supernet, one folder as it is now, and one choice of subnets.
         work = folder.with_name(f"{folder.name}.work") / f"{opened.weights_sha256[:16]}-{source.fingerprint}-{subnets}-{seed}"
-        supernet = copy.deepcopy(opened.supernet).to(device())
         codes, top1 = measure_subnets(
             opened.space,
-            lambda given: measure(supernet, given, source.recalibration, source.shown("val"), listener, ranks),
+            lambda given: measure(opened.supernet, given, source.recalibration, source.shown("val"), listener, ranks),
             subnets,
             work / "measured.csv",
             seed,

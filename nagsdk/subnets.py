@@ -142,7 +142,7 @@ def measure_subnets(
             fitted = fitter.fit(np.ones(len(codes), dtype=bool))
             fresh = near_frontier(space, partial(fitted.predict, space), codes, missing, seed + number)
         # What another processor rounds otherwise must not make another choice in its process.
-        fresh = np.asarray(ranks.sum(np.where(ranks.first, fresh, 0).astype(np.float64)), np.int8)
+        fresh = ranks.sum(fresh.astype(np.float64) * ranks.first).astype(np.int8)
         top1 = np.append(top1, np.round(evaluate(space.decode(fresh)), 4))
         codes = np.vstack([codes, fresh])
         if ranks.first:

@@ -62,15 +62,13 @@ def space_of(name: str, classes: int) -> MobileNetV3Space:
     try:
         if path.suffix != ".json" or path.stat().st_size > _MOST_SPACE_FILE:
             raise ValueError("it is no JSON file of less than a megabyte")
-        definition = json.loads(path.read_text("utf-8"))
-        known = {field.name for field in fields(MobileNetV3Space)} | {"family"}
-        if unknown := sorted(definition.keys() - known):
+        definition = {**json.loads(path.read_text("utf-8")), "classes": classes}
+        required = {field.name: field.default is MISSING for field in fields(MobileNetV3Space)}
+        if unknown := sorted(definition.keys() - required.keys() - {"family"}):
             raise ValueError(f"{', '.join(unknown)}: not in the definition of a space, which stands under space in a bundle.json")
-        if missing := [
-            field.name for field in fields(MobileNetV3Space) if field.default is MISSING and field.name not in {*definition, "classes"}
-        ]:
+        if missing := [name for name, needed in required.items() if needed and name not in definition]:
             raise ValueError(f"it lacks {', '.join(missing)}")
-        space = MobileNetV3Space.from_dict({**definition, "classes": classes})
+        space = MobileNetV3Space.from_dict(definition)
         from nagsdk.supernet.network import Supernet
 
         # Widths that make no network fail here, and not in the middle of a training.

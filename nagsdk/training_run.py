@@ -184,7 +184,7 @@ class TrainingRun:
                 write_atomically(weights, half(supernet))
             self.ranks.wait()
         # What is measured are the weights as they are shipped.
-        supernet = load_supernet(self.space, weights.read_bytes()).to(device())
+        supernet = load_supernet(self.space, weights.read_bytes())
         codes, top1 = measure_subnets(
             self.space,
             lambda subnets: self.evaluate(supernet, subnets, "val"),

@@ -14,7 +14,7 @@ from nagsdk.architecture import Architecture
 from nagsdk.events import Listener, ignore, stage
 from nagsdk.supernet.extract import extract, fold
 from nagsdk.supernet.network import Supernet
-from nagsdk.supernet.ranks import Ranks
+from nagsdk.supernet.ranks import Ranks, device
 from nagsdk.supernet.recalibrate import recalibrate
 
 Pictures = Iterable[tuple[Tensor, Tensor]]
@@ -62,7 +62,7 @@ def measure(
     on_event: Listener = ignore,
     ranks: Ranks | None = None,
 ) -> NDArray[np.float64]:
-    """Top-1 of many subnets, each with statistics of batch normalisation of its own.
+    """Top-1 of many subnets, each with statistics of batch normalisation of its own; on a GPU where there is one.
 
     Args:
         supernet: Where the weights come from.
@@ -76,7 +76,7 @@ def measure(
         Percent, shape (architectures,), in their order; the same in every process.
     """
     ranks = ranks or Ranks()
-    where = supernet.classifier.weight.device
+    where = device()
     result = np.zeros(len(architectures))
     # One resolution after the other: only the pictures of one are held at a time.
     order = sorted(range(len(architectures)), key=lambda i: architectures[i].resolution)[ranks.rank :: ranks.count]
