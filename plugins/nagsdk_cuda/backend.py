@@ -26,8 +26,9 @@ CUDA, CPU = "cuda", "cpu"
 COMPILED = ".compiled.pt2"
 GRAPH, EAGER = "cuda-graph", "eager"
 NONE, INDUCTOR = "none", "inductor"
-# Relative error of logits: the rounding of each format's mantissa, over some fifty layers.
-TOLERANCES = {"fp32": EXACT, "tf32": 5e-3, "fp16": 1e-2, "bf16": 6e-2}
+# Relative error of logits. Rounding to 10 bits of mantissa, over some fifty layers, comes to .005 with trained weights and .015 with
+# random ones, to 7 bits eight times that; another network's logits differ by about 1.
+TOLERANCES = {"fp32": EXACT, "tf32": 3e-2, "fp16": 3e-2, "bf16": 0.24}
 _TORCH = f"Install a build of torch with CUDA for this system (https://pytorch.org), then: {pip('install', 'nagsdk[cuda]')}"
 
 

@@ -10,13 +10,15 @@ from nagsdk.installing import pip
 # Facts that differ between cards of one model, or from minute to minute.
 OF_THE_CARD = frozenset({"uuid", "driver"})
 _MEGA = 1e6
+# Cores per multiprocessor where they are not 128 (CUDA C++ Programming Guide, "Arithmetic Instructions", float32).
+_CORES = {(6, 0): 64, (7, 0): 64, (7, 2): 64, (7, 5): 64, (8, 0): 64}
 
 
 def describe(index: int) -> dict[str, str]:
-    """Name, identity, memory, driver, power limit and MIG mode of a GPU.
+    """Name, identity, multiprocessors, memory, driver, power limit and clock of a GPU.
 
     Raises:
-        DeviceError: NVML, the driver or the GPU is not there; the message says which.
+        DeviceError: NVML, the driver or the GPU is not there, or MIG splits it; the message says which.
     """
     nvml, handle = _open(index)
 
@@ -26,14 +28,22 @@ def describe(index: int) -> dict[str, str]:
         except nvml.NVMLError:
             return None  # not every card answers everything
 
-    power, mig = asked(nvml.nvmlDeviceGetPowerManagementLimit), asked(nvml.nvmlDeviceGetMigMode)
+    mig = asked(nvml.nvmlDeviceGetMigMode)
+    if mig is not None and mig[0]:
+        raise DeviceError(f"MIG splits GPU {index} into parts.", "Use a whole GPU: the device option `index` names another one.")
+    power, memory, cores = (
+        asked(question)
+        for question in (nvml.nvmlDeviceGetPowerManagementLimit, nvml.nvmlDeviceGetMemoryInfo, nvml.nvmlDeviceGetNumGpuCores)
+    )
+    capability = asked(nvml.nvmlDeviceGetCudaComputeCapability)
     facts = {
         "gpu": asked(nvml.nvmlDeviceGetName),
         "uuid": asked(nvml.nvmlDeviceGetUUID),
-        "memory_mb": round(nvml.nvmlDeviceGetMemoryInfo(handle).total / _MEGA),
+        "compute_capability": capability and "{}.{}".format(*capability),
+        "multiprocessors": cores and capability and cores // _CORES.get(tuple(capability), 128),
+        "memory_mb": memory and round(memory.total / _MEGA),
         "driver": nvml.nvmlSystemGetDriverVersion(),
-        "power_limit_w": None if power is None else round(power / 1000),
-        "mig": None if mig is None else ("on" if mig[0] else "off"),
+        "power_limit_w": power and round(power / 1000),
         "most_sm_clock_mhz": asked(nvml.nvmlDeviceGetMaxClockInfo, nvml.NVML_CLOCK_SM),
     }
     return {name: str(value) for name, value in facts.items() if value is not None}

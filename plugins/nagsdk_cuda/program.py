@@ -87,9 +87,13 @@ def write_program(graph: Graph, path: Path, precision: str) -> None:
     program = Program(graph, DTYPES[precision]).eval()
     with torch.no_grad():
         exported = torch.export.export(program, (torch.zeros(graph.input_shape),), strict=False)
-    for operation in exported.graph.nodes:
+    for operation in list(exported.graph.nodes):
+        # Written before every conversion: it would refuse images that lie on another device than these did.
+        if operation.target is torch.ops.aten._assert_tensor_metadata.default:
+            exported.graph.erase_node(operation)
         for trace in _TRACES:
             operation.meta.pop(trace, None)
+    exported.graph_module.recompile()
     with warnings.catch_warnings():
         # torch warns of weights that share storage with nothing.
         warnings.filterwarnings("ignore", "No complete tensor found", UserWarning)

@@ -17,6 +17,7 @@ from nagsdk.device.serve import Handler, Images, Message, in_batches, serve
 from nagsdk_cuda.backend import COMPILED
 from nagsdk_cuda.burst import Bursts
 from nagsdk_cuda.nvml import Watch
+from nagsdk_cuda.program import DTYPES
 
 _CAPTURE_WARMUP = 3
 _MEGA = 1e6
@@ -45,16 +46,23 @@ class Worker:
 
     Args:
         device: Of torch.
+        dtype: Of the networks' weights.
         captured: Whether networks are captured in CUDA graphs.
         flush_l2: Whether the cache is overwritten before every timed run.
         watch: Tells the state of the GPU.
     """
 
-    def __init__(self, device: torch.device, captured: bool, flush_l2: bool, watch: Watch | None) -> None:
+    def __init__(self, device: torch.device, dtype: torch.dtype, captured: bool, flush_l2: bool, watch: Watch | None) -> None:
         self.device, self.captured, self.watch = device, captured, watch
         self.networks: dict[int, Network] = {}
         self.loaded = 0
         self.bursts = Bursts()
+        if captured:
+            # One stream, because every stream on which cuBLAS ever worked keeps a workspace of its own; one pool, because what
+            # networks compute in between may overwrite what others did: each writes before it reads.
+            self.stream, self.pool = torch.cuda.Stream(device), torch.cuda.graph_pool_handle()  # type: ignore[no-untyped-call]
+            # cuBLAS takes that workspace now, not in the first network; and a pool that no graph uses any more cannot be used again.
+            self.keeper = self._captured(torch.nn.Linear(8, 8, device=device, dtype=dtype), torch.ones(1, 8, device=device, dtype=dtype))
         self.flushed = None
         if flush_l2 and device.type == "cuda":
             self.flushed = torch.empty(2 * torch.cuda.get_device_properties(device).L2_cache_size, dtype=torch.int8, device=device)
@@ -68,7 +76,8 @@ class Worker:
         before = torch.cuda.memory_allocated() if on_gpu else 0
         module: Callable[[Tensor], Tensor]
         if request["path"].endswith(COMPILED):
-            package = torch._inductor.aoti_load_package(request["path"])
+            # Its own synchronisation between threads cannot be captured.
+            package = torch._inductor.aoti_load_package(request["path"], run_single_threaded=self.captured)
             module, shape = package, json.loads(package.loader.get_metadata()[_SHAPE])
         else:
             exported = torch.export.load(request["path"])
@@ -100,14 +109,13 @@ class Worker:
         return Network(image, run, lambda: results[0], 0.0)
 
     def _captured(self, module: Callable[[Tensor], Tensor], image: Tensor) -> Network:
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
+        self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
             for _ in range(_CAPTURE_WARMUP):
                 module(image)
-        torch.cuda.current_stream().wait_stream(side)
+        torch.cuda.current_stream().wait_stream(self.stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, pool=self.pool, stream=self.stream):
             output = module(image)
         return Network(image, graph.replay, lambda: output, 0.0)
 
@@ -184,7 +192,7 @@ def start(settings: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Handle
         watch = Watch(settings["index"])
     torch.set_grad_enabled(False)
     torch.set_num_threads(settings["threads"])
-    worker = Worker(device, settings["runtime"] == "cuda-graph", settings["flush_l2"], watch)
+    worker = Worker(device, DTYPES[settings["precision"]], settings["runtime"] == "cuda-graph", settings["flush_l2"], watch)
     return {}, {"load": worker.load, "unload": worker.unload, "time": worker.time, "infer": worker.infer, "compile": worker.compile}
 
 

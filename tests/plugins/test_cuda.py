@@ -1,10 +1,14 @@
 import dataclasses
+import os
 import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from nagsdk.device.backend import EXACT, Backend
 from nagsdk.device.description import Device, Overrides
@@ -16,9 +20,21 @@ from nagsdk_cuda import backend as module
 from nagsdk_cuda import worker
 from nagsdk_cuda.backend import CudaBackend, Settings
 from nagsdk_cuda.program import DTYPES, write_program
+from tests.conftest import REPOSITORY
+from tests.plugins.emulated_gpu.sitecustomize import NVML
 
 GPU = Device("cuda", "a GPU", "cuda")
 needs_gpu = [pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="torch reaches no NVIDIA GPU here")]
+WITHOUT_THEM = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"pydantic", "platformdirs", "httpx", "adb_shell", "adbutils", "ai_edge_litert", "matplotlib"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
+"""
 SPACE = small_space()
 ARCHITECTURE = SPACE.decode(SPACE.sample(1, np.random.default_rng(5)))[0]
 
@@ -38,6 +54,27 @@ class TestOnTheProcessor(BackendConformance):
     @pytest.fixture
     def device(self) -> Device:
         return dataclasses.replace(ON_CPU, batch=2)
+
+
+@pytest.fixture
+def emulated_gpu(monkeypatch):
+    """A GPU made of the processor: see its folder."""
+    nvml = pytest.importorskip("pynvml", reason="nvidia-ml-py is not installed: pip install 'nagsdk[cuda]'")
+    monkeypatch.setattr(module, "_torch", lambda: (torch.__version__, "13.0"))
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "emulated_gpu"))
+    for name, function in NVML.items():
+        monkeypatch.setattr(nvml, name, function)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a real GPU here")
+class TestOnAnEmulatedGpu(BackendConformance):
+    @pytest.fixture
+    def backend(self, emulated_gpu) -> Backend:
+        return CudaBackend()
+
+    @pytest.fixture
+    def device(self) -> Device:
+        return dataclasses.replace(GPU, precision="fp32", batch=2)
 
 
 class TestOnTheGpu(BackendConformance):
@@ -89,6 +126,19 @@ def test_a_program_holds_its_weights_in_its_precision_and_channels_last(tmp_path
     weights = [w for w in torch.export.load(path).module().buffers() if w.dim() == 4]
     assert weights
     assert all(w.dtype == torch.float16 and w.is_contiguous(memory_format=torch.channels_last) for w in weights)
+
+
+@pytest.mark.parametrize("precision", list(DTYPES))
+def test_a_program_moves_to_a_gpu(tmp_path, precision):
+    path = tmp_path / "network.pt2"
+    write_program(trace(random_subnet(SPACE, ARCHITECTURE), ARCHITECTURE.resolution, 2), path, precision)
+    module = torch.export.load(path).module()
+    # Tensors without content, which know their device, refuse what a GPU would.
+    with FakeTensorMode(), torch.no_grad():
+        for name, weight in list(module.named_buffers()):
+            setattr(module, name, torch.empty_strided(weight.shape, weight.stride(), dtype=weight.dtype, device="cuda:0"))
+        logits = module(torch.empty(2, 3, ARCHITECTURE.resolution, ARCHITECTURE.resolution, device="cuda:0"))
+    assert (logits.device.type, logits.dtype, logits.shape) == ("cuda", torch.float32, (2, SPACE.classes))
 
 
 def test_a_program_names_its_architecture(tmp_path):
@@ -153,6 +203,60 @@ def test_the_worker_never_falls_back_to_the_processor():
     assert "does not reach GPU 0" in greeting["refused"]
     assert greeting["next_step"]
     assert handlers == {}
+
+
+def test_the_gpu_is_described_as_far_as_it_tells(emulated_gpu, monkeypatch):
+    import pynvml
+
+    told = CudaBackend().presence(GPU).properties
+    assert (told["gpu"], told["multiprocessors"], told["memory_mb"], told["power_limit_w"]) == ("Emulated GPU", "10", "8000", "70")
+
+    def silent(handle):
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+
+    for question in ("PowerManagementLimit", "MemoryInfo", "NumGpuCores", "MigMode"):
+        monkeypatch.setattr(pynvml, f"nvmlDeviceGet{question}", silent)
+    assert told.keys() - CudaBackend().presence(GPU).properties.keys() == {"multiprocessors", "memory_mb", "power_limit_w"}
+
+
+def test_a_gpu_that_mig_splits_is_refused(emulated_gpu, monkeypatch):
+    import pynvml
+
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMigMode", lambda handle: [1, 1])
+    presence = CudaBackend().presence(GPU)
+    assert "MIG splits GPU 0" in presence.reason and "whole GPU" in presence.reason
+
+
+def test_a_burst_on_the_gpu_tells_its_state(emulated_gpu, tmp_path):
+    device = with_options(flush_l2="1")
+    path = tmp_path / "network.pt2"
+    CudaBackend().export(trace(random_subnet(SPACE, ARCHITECTURE), ARCHITECTURE.resolution), path, device)
+    with CudaBackend().open(device) as session:
+        handle = session.load(path)
+        burst = session.time(handle, 1, 3, 60)
+        session.unload(handle)
+        assert session.infer(session.load(path), random_images(1, ARCHITECTURE.resolution)).shape == (1, SPACE.classes)
+    assert burst.properties == {
+        "sm_clock_mhz": 1700,
+        "memory_clock_mhz": 1700,
+        "temperature_c": 40,
+        "power_w": 50,
+        "throttled": 0,
+        "peak_memory_mb": 2,
+    }
+
+
+@pytest.mark.parametrize("script", ["-m pytest -m cuda --collect-only -q -p no:cacheprovider", "benchmarks/cuda.py"])
+def test_what_runs_on_a_gpu_needs_few_packages(script, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT_THEM)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)])}
+    for name in ("NAGSDK_CONFIG", "NAGSDK_CACHE_DIR", "NAGSDK_DATA_DIR"):
+        environment.pop(name, None)
+    done = subprocess.run([sys.executable, *script.split()], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    if script == "benchmarks/cuda.py" and not torch.cuda.is_available():
+        assert "No GPU to measure on" in done.stderr, done.stderr
+    else:
+        assert done.returncode == 0 and "TestMeasuringOnTheGpu" in done.stdout, done.stdout + done.stderr
 
 
 def test_the_fingerprint_tells_settings_apart():

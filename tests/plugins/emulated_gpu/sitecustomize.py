@@ -1,0 +1,144 @@
+"""A GPU made of the processor, for workers that find this folder first on their path.
+
+It keeps the Python of the GPU's path from rotting where there is no GPU: tensors that are sent there stay here, a captured
+graph is the list of operations that ran meanwhile, and replaying it runs them again into the same memory. It says nothing of
+how a GPU computes, or how fast.
+"""
+
+import contextlib
+import time
+from types import SimpleNamespace
+from typing import ClassVar
+
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+UUID = "01234567-89ab-cdef-0123-456789abcdef"
+NVML = {
+    "nvmlInit": lambda: None,
+    "nvmlDeviceGetHandleByIndex": lambda index: index,
+    "nvmlDeviceGetCount": lambda: 1,
+    "nvmlSystemGetDriverVersion": lambda: "580.1",
+    "nvmlDeviceGetName": lambda handle: "Emulated GPU",
+    "nvmlDeviceGetUUID": lambda handle: f"GPU-{UUID}",
+    "nvmlDeviceGetMigMode": lambda handle: [0, 0],
+    "nvmlDeviceGetMemoryInfo": lambda handle: SimpleNamespace(total=8_000_000_000),
+    "nvmlDeviceGetNumGpuCores": lambda handle: 1280,
+    "nvmlDeviceGetCudaComputeCapability": lambda handle: [9, 0],
+    "nvmlDeviceGetPowerManagementLimit": lambda handle: 70_000,
+    "nvmlDeviceGetMaxClockInfo": lambda handle, clock: 1980,
+    "nvmlDeviceGetClockInfo": lambda handle, clock: 1700,
+    "nvmlDeviceGetTemperature": lambda handle, sensor: 40,
+    "nvmlDeviceGetPowerUsage": lambda handle: 50_000,
+    "nvmlDeviceGetCurrentClocksThrottleReasons": lambda handle: 0,
+}
+
+
+class Here(TorchFunctionMode):
+    """What is sent to a GPU stays on the processor."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is torch.device:
+            return func(*args, **(kwargs or {}))
+        return func(*map(self.here, args), **{name: self.here(value) for name, value in (kwargs or {}).items()})
+
+    @staticmethod
+    def here(value):
+        return torch.device("cpu") if isinstance(value, torch.device) else value
+
+
+class Recorder(TorchDispatchMode):
+    """Writes down what runs."""
+
+    def __init__(self, operations):
+        super().__init__()
+        self.operations = operations
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        self.operations.append((func, args, kwargs or {}, result))
+        return result
+
+
+class CUDAGraph:
+    def __init__(self):
+        self.operations = []
+
+    def replay(self):
+        with torch.no_grad():
+            for func, args, kwargs, kept in self.operations:
+                result = func(*args, **kwargs)
+                if isinstance(kept, torch.Tensor) and result.data_ptr() != kept.data_ptr():
+                    kept.copy_(result)
+
+
+class Stream:
+    now: ClassVar["Stream | None"] = None
+
+    def __init__(self, device=None):
+        self.waited_for = []
+
+    def wait_stream(self, other):
+        self.waited_for.append(other)
+
+
+DEFAULT = Stream()
+
+
+@contextlib.contextmanager
+def on(stream):
+    Stream.now, before = stream, Stream.now
+    yield
+    Stream.now = before
+
+
+@contextlib.contextmanager
+def graph(captured, pool=None, stream=None):
+    with Recorder(captured.operations):
+        yield
+
+
+class Event:
+    def __init__(self, enable_timing=False):
+        assert enable_timing
+        self.recorded, self.waited_for = 0, False
+
+    def record(self):
+        self.recorded = time.perf_counter_ns()
+
+    def synchronize(self):
+        self.waited_for = True
+
+    def elapsed_time(self, end):
+        assert end.waited_for
+        return (end.recorded - self.recorded) / 1e6
+
+
+CUDA = {
+    "is_available": lambda: True,
+    "device_count": lambda: 1,
+    "set_device": lambda device: None,
+    "get_device_properties": lambda device: SimpleNamespace(uuid=UUID, L2_cache_size=1 << 20),
+    "synchronize": lambda: None,
+    "empty_cache": lambda: None,
+    "reset_peak_memory_stats": lambda: None,
+    "memory_allocated": lambda: 1_000_000,
+    "max_memory_allocated": lambda: 3_000_000,
+    "graph_pool_handle": lambda: (0, 1),
+    "current_stream": lambda: Stream.now or DEFAULT,
+    "stream": on,
+    "graph": graph,
+    "CUDAGraph": CUDAGraph,
+    "Stream": Stream,
+    "Event": Event,
+}
+
+if __name__ == "sitecustomize":
+    import pynvml
+
+    for module, emulated in ((pynvml, NVML), (torch.cuda, CUDA)):
+        for name, function in emulated.items():
+            assert hasattr(module, name), name
+            setattr(module, name, function)
+    Here().__enter__()
