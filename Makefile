@@ -21,6 +21,8 @@ lint: $(VENV)/.tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy benchmarks
+	$(BIN)/mypy recipes
 	$(BIN)/lint-imports
 
 docs: $(VENV)/.documented

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -34,13 +35,17 @@ def main() -> None:
     ensemble, additive = (judged.figures() for judged in fitter.folds())
     left_out = [part.figures() for part in fitter.left_out()]
     rival = ridge(space.one_hot(codes).astype(np.float64), measured)
-    report = {"folds": ensemble, "additive score, folds": additive, "rival, ridge on one-hot, folds": rival, "left_out": left_out}
+    by_folds: dict[str, Mapping[str, float]] = {
+        "folds": ensemble,
+        "additive score, folds": additive,
+        "rival, ridge on one-hot, folds": rival,
+    }
     if arguments.json:
-        print(json.dumps(report, indent=2))
+        print(json.dumps({**by_folds, "left_out": left_out}, indent=2))
         return
     print("five folds by architecture (targets: RMSE <= 0.07, tau >= 0.955)")
-    for name in ("folds", "additive score, folds", "rival, ridge on one-hot, folds"):
-        print(f"  {name:36}RMSE {report[name]['rmse']:.4f}  tau {report[name]['kendall_tau']:.4f}")
+    for name, figures in by_folds.items():
+        print(f"  {name:36}RMSE {figures['rmse']:.4f}  tau {figures['kendall_tau']:.4f}")
     print(f"  ratio of the rival's RMSE to ours  {rival['rmse'] / ensemble['rmse']:.2f}")
     print("each run left out (targets: RMSE <= 0.10, intervals cover 85 to 95 %)")
     for row in left_out:

@@ -2,7 +2,7 @@
 
     python benchmarks/all.py [--data DIR]
 
-DIR holds the measured ImageNet accuracies (see docs/figures.md); without it two benchmarks are left out, and said so.
+DIR holds the measured ImageNet accuracies (see docs/figures.md); without it three benchmarks are left out, and said so.
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
 Runs from a plain checkout on a machine with an NVIDIA GPU; torch with CUDA, numpy, scipy, onnx, pluggy,
 safetensors, filelock and nvidia-ml-py suffice. Weights are random: they cost as much time as trained ones.
-Rivals in the same run: MACs times a scale, fitted on the same samples; plain eager torch.
+Rivals in the same run: MACs times a scale, fitted on the same samples; plain eager torch. A batch takes some ten
+minutes; with --folder, what is done is kept there, and the same command again does the rest.
 
-    python benchmarks/cuda.py [--batches 1,64] [--precision fp16] [--json FILE]
+    python3 benchmarks/cuda.py [--batches 1,64] [--precision fp16] [--folder DIR]
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+import traceback
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -23,8 +25,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "plugins")]
+ROOT = Path(__file__).resolve().parent.parent
+# Not this folder, in which this file would hide NVIDIA's package of the same name.
+sys.path[:] = [str(ROOT), str(ROOT / "plugins"), *(p for p in sys.path if p != str(ROOT / "benchmarks"))]
 
 import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
@@ -51,6 +54,7 @@ from nagsdk.space.mobilenet_v3 import MobileNetV3Space  # noqa: E402
 from nagsdk.workbench import Workbench  # noqa: E402
 from nagsdk_cuda.backend import CudaBackend  # noqa: E402
 
+PLAIN = "fp16, unfolded network in eager torch"
 FRESH, SAMPLES, BUDGETS, FRONTIER, REPEATED, PROCESSES = 100, 20, 5, 20, 10, 3
 # Networks are many here, so a few rounds each suffice.
 TRUTH = Protocol(warmup=3, runs=10, rounds=5, width=0.02, most_rounds=10, spread_s=0.0, patience_s=0.0)
@@ -176,9 +180,14 @@ def deployments(bench: Workbench, folder: Path) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     for limit in low + (bounds.most - low) * np.linspace(0.08, 0.92, BUDGETS):
         deployer, budget = Deployer(bench), Budget(LATENCY, float(f"{limit:.4g}"))
-        outcome = deployer.run([budget], model, folder / f"deployed-{bench.device.batch}-{limit:.4g}")
-        assert isinstance(outcome, Round)
-        again = bench.time({"again": outcome.built.compiled or outcome.built.path}, folder)["again"]
+        try:
+            outcome = deployer.run([budget], model, folder / f"deployed-{bench.device.batch}-{limit:.4g}")
+            assert isinstance(outcome, Round)
+            again = bench.time({"again": outcome.built.compiled or outcome.built.path}, folder)["again"]
+        except NagsdkError as error:  # the other budgets are worth their time
+            rows[str(budget)] = {"verdict": f"failed: {error}"}
+            say(f"  {budget}: FAILED: {error}")
+            continue
         row = rows[str(budget)] = {
             "budget_ms": budget.limit,
             "verdict": outcome.result.verdict,
@@ -208,7 +217,7 @@ def repeatability(bench: Workbench, folder: Path) -> dict[str, Any]:
 
 
 def runtimes(folder: Path) -> dict[str, Any]:
-    """The reference network at batch 1: precisions, the captured graph against eager torch, the cache overwritten."""
+    """The reference network at batch 1: precisions, the captured graph against eager torch, the cache overwritten before every run."""
     import torch
 
     from nagsdk.graph.parity import relative_error
@@ -216,22 +225,22 @@ def runtimes(folder: Path) -> dict[str, Any]:
 
     rows: dict[str, Any] = {}
     architecture = reference_architecture(Untrained().space)
-    for precision in CudaBackend.precisions:
-        for name, options in (("cuda-graph", {}), ("eager", {"runtime": "eager"}), ("cuda-graph, cache overwritten", {"flush_l2": "1"})):
-            bench = bench_of(1, precision, **options)
-            path = folder / f"{precision}.pt2"
-            subnet = bench.bundle.subnet(architecture)
-            bench.backend.export(trace(subnet, architecture.resolution), path, bench.device)
-            images = bench.bundle.recalibration_images(architecture.resolution)
-            with torch.no_grad():
-                expected = subnet(torch.from_numpy(images)).numpy()
-            with bench.backend.open(bench.device) as session:
-                handle = session.load(path)
-                burst = session.time(handle, 20, 200, 60.0)
-                error = relative_error(expected, session.infer(handle, images))
-            row = {"p50_ms": float(np.median(burst.wall_ms)), "error": error, "peak_memory_mb": burst.properties["peak_memory_mb"]}
-            rows[f"{precision}, {name}"] = row
-    rows["fp16, unfolded network in eager torch"] = {"p50_ms": unfolded(architecture)}
+    ways: list[tuple[str, dict[str, str]]] = [(p, {}) for p in CudaBackend.precisions]
+    for precision, options in [*ways, (CudaBackend.precisions[0], {"runtime": "eager"}), (CudaBackend.precisions[0], {"flush_l2": "1"})]:
+        bench = bench_of(1, precision, **options)
+        path = folder / f"{precision}.pt2"
+        subnet = bench.bundle.subnet(architecture)
+        bench.backend.export(trace(subnet, architecture.resolution), path, bench.device)
+        images = bench.bundle.recalibration_images(architecture.resolution)
+        with torch.no_grad():
+            expected = subnet(torch.from_numpy(images)).numpy()
+        with bench.backend.open(bench.device) as session:
+            handle = session.load(path)
+            burst = session.time(handle, 20, 200, 60.0)
+            error = relative_error(expected, session.infer(handle, images))
+        name = ", ".join([precision, *(f"{key}={value}" for key, value in options.items())])
+        rows[name] = {"p50_ms": float(np.median(burst.wall_ms)), "error": error, **burst.properties}
+    rows[PLAIN] = {"p50_ms": unfolded(architecture)}
     return rows
 
 
@@ -259,63 +268,76 @@ def say(text: str) -> None:
     print(f"[{time.perf_counter() - BEGUN:6.1f} s] {text}", file=sys.stderr, flush=True)
 
 
-def summary(report: Mapping[str, Any]) -> Iterator[str]:
-    """The figures that the plugin has to reach, and its rivals in the same run."""
-    found = report.get("runtimes")
-    if found:
-        ours, eager, plain = (
-            found[name]["p50_ms"] for name in ("fp16, cuda-graph", "fp16, eager", "fp16, unfolded network in eager torch")
-        )
-        yield f"batch 1, the captured graph: {eager / ours:.2f} x faster than the same program run eagerly (target 3), {plain / ours:.2f} x than the module"
-    for name, found in report.items():
-        batch = name.removesuffix(": accuracy")
-        if batch != name:
-            ours, macs = found["fresh"]["within_10_percent"], found["rival_macs"]["within_10_percent"]
-            yield f"{batch}, {FRESH} fresh subnets within 10 %: {ours:.0%} (target 95 %); MACs x scale {macs:.0%}"
-        elif "deployments" in name:
-            held = sum(row["verdict"] == HELD and row["again_p50_ms"] <= row["budget_ms"] for row in found.values())
-            yield f"{name}: {held} of {BUDGETS} hold their budget, in a fresh process too (target {BUDGETS})"
-        elif "repeatability" in name:
-            yield f"{name}: {PROCESSES} processes differ from their mean by {found['largest_deviation']:.2%} at most (target 2 %)"
+def summary(name: str, found: Mapping[str, Any]) -> str:
+    """A part's figure, what it has to reach, and its rivals in the same run."""
+    batch, _, part = name.partition(": ")
+    if name == "runtimes":
+        ours, eager, plain = (found[way]["p50_ms"] for way in ("fp16", "fp16, runtime=eager", PLAIN))
+        return f"batch 1: the captured graph is {eager / ours:.2f} x as fast as eager (target 3), {plain / ours:.2f} x as the module itself"
+    if part == "accuracy":
+        ours, macs = found["fresh"]["within_10_percent"], found["rival_macs"]["within_10_percent"]
+        return f"{batch}: {ours:.0%} of {FRESH} fresh subnets within 10 % (target 95 %); MACs x scale {macs:.0%}"
+    if part == "deployments":
+        held = sum(row["verdict"] == HELD and row["again_p50_ms"] <= row["budget_ms"] for row in found.values())
+        return f"{batch}: {held} of {len(found)} budgets hold, in a fresh process too (target {BUDGETS})"
+    if part == "repeatability":
+        return f"{batch}: {PROCESSES} processes differ from their mean by {found['largest_deviation']:.2%} at most (target 2 %)"
+    return f"{batch}: {len(found)} architectures by inference"
+
+
+def parts_of(batches: list[int], precision: str, folder: Path) -> dict[str, Callable[[], dict[str, Any]]]:
+    parts: dict[str, Callable[[], dict[str, Any]]] = {"runtimes": partial(runtimes, folder)}
+    for batch in batches:
+        bench = bench_of(batch, precision)
+        parts[f"batch {batch}: accuracy"] = partial(accuracy, bench, folder)
+        parts[f"batch {batch}: repeatability"] = partial(repeatability, bench, folder)
+        parts[f"batch {batch}: frontier"] = partial(frontier, bench)
+        parts[f"batch {batch}: deployments"] = partial(deployments, bench, folder)
+    return parts
+
+
+def run(batches: list[int], precision: str, folder: Path) -> int:
+    """Does the parts that the report in the folder lacks; returns how many failed."""
+    # Folders of its own: platformdirs, which knows the user's, may be missing.
+    os.environ |= {"NAGSDK_CACHE_DIR": str(folder), "NAGSDK_DATA_DIR": str(folder), "NAGSDK_CONFIG": str(folder / "config.toml")}
+    (folder / "config.toml").touch()
+    presence = bench_of(1, precision).presence
+    if not presence.available:
+        sys.exit(f"No GPU to measure on: {presence.reason}")
+    print(json.dumps(dict(presence.properties), indent=2))
+    kept = folder / "report.json"
+    report: dict[str, Any] = json.loads(kept.read_text()) if kept.is_file() else {"properties": dict(presence.properties)}
+    if report["properties"] != dict(presence.properties):
+        sys.exit(f"{kept} tells of another GPU or other software: name another folder.")
+    failed = 0
+    for name, part in parts_of(batches, precision, folder).items():
+        if name not in report:
+            say(name)
+            try:
+                report[name] = part()
+            except Exception:  # whatever fails on a GPU: the other parts are worth their time
+                failed += 1
+                traceback.print_exc()
+                continue
+            kept.write_text(json.dumps(report, indent=1))
+        for row, value in report[name].items():
+            if row != "readings":
+                print(f"  {row}: {json.dumps(value)}")
+        print(summary(name, report[name]), flush=True)
+    return failed
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batches", default="1,64", help="with commas; %(default)s where not given")
+    parser.add_argument("--batches", default="1,64", help="with commas (default: %(default)s)")
     parser.add_argument("--precision", default="fp16", choices=CudaBackend.precisions)
-    parser.add_argument("--json", type=Path, help="file for the whole report, readings included; written after every part")
+    parser.add_argument("--folder", type=Path, help="keeps report.json and calibrations; the same command again does what is not done")
     arguments = parser.parse_args()
-    failed = 0
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        # Folders of its own: platformdirs, which knows the user's, may be missing.
-        os.environ |= {"NAGSDK_CACHE_DIR": name, "NAGSDK_DATA_DIR": name, "NAGSDK_CONFIG": f"{name}/config.toml"}
-        (folder / "config.toml").touch()
-        presence = bench_of(1, arguments.precision).presence
-        if not presence.available:
-            sys.exit(f"No GPU to measure on: {presence.reason}")
-        print(json.dumps(dict(presence.properties), indent=2))
-        report: dict[str, Any] = {"properties": dict(presence.properties)}
-        parts: dict[str, Callable[[], dict[str, Any]]] = {"runtimes": partial(runtimes, folder)}
-        for batch in map(int, arguments.batches.split(",")):
-            bench = bench_of(batch, arguments.precision)
-            parts[f"batch {batch}: accuracy"] = partial(accuracy, bench, folder)
-            parts[f"batch {batch}: frontier"] = partial(frontier, bench)
-            parts[f"batch {batch}: deployments"] = partial(deployments, bench, folder)
-            parts[f"batch {batch}: repeatability"] = partial(repeatability, bench, folder)
-        for name, part in parts.items():
-            say(name)
-            try:
-                report[name] = part()
-            except NagsdkError as error:  # the other parts are worth their time
-                failed += 1
-                print(f"{name} FAILED: {error}", flush=True)
-                continue
-            print(name, json.dumps({k: v for k, v in report[name].items() if k != "readings"}, indent=1), flush=True)
-            if arguments.json:
-                arguments.json.write_text(json.dumps(report, indent=1))
-    print("\n".join(summary(report)))
-    return 1 if failed else 0
+    batches = [int(batch) for batch in arguments.batches.split(",")]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (arguments.folder or Path(temporary)).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        return 1 if run(batches, arguments.precision, folder) else 0
 
 
 BEGUN = time.perf_counter()

@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def main() -> None:
         print(f"{name:44}{value}")
 
 
-def run(arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
+def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     bench = Workbench(arguments.device, arguments.bundle)
     calibration = bench.calibrate(30)
     model = calibration.model

@@ -249,9 +249,9 @@ def one_limit(table: AdditiveTable, steer: Half) -> Floats:
 def random_limits(space: MobileNetV3Space, costs: list[AdditiveTable], count: int, rng: np.random.Generator) -> Floats:
     """Limits between the cheapest and the dearest of each cost, at least those of some architecture of the frontier's kind."""
     bounds = [Completions.of(space, table) for table in costs]
-    low, high = (np.array([getattr(b, end) for b in bounds]) for end in ("least", "most"))
+    low, high = np.array([b.least for b in bounds], np.float64), np.array([b.most for b in bounds], np.float64)
     cheapest = np.stack([b.cheapest[b.floor.argmin()] for b in bounds])
-    held = np.max([table.cost(cheapest) for table in costs], axis=1)
+    held: Floats = np.max([table.cost(cheapest) for table in costs], axis=1)
     return np.maximum(low + (high - low) * rng.random((count, len(costs))), held)
 
 

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 from generator import FIRST_DEVICE, RESOLUTION, Half, halves, one_limit, trained
 
+from nagsdk.cost.table import AdditiveTable, Floats
 from nagsdk.generator.choose import choose
 from nagsdk.generator.decode import decode, gumbel
 from nagsdk.generator.frontier import frontier
@@ -26,6 +27,7 @@ from nagsdk.generator.policy import CHOICE, STATE, Policy, Stepper
 from nagsdk.generator.train import Recipe
 from nagsdk.generator.walk import View, Walk
 from nagsdk.resources import cache_folder
+from nagsdk.space.base import Codes
 from nagsdk.space.mobilenet_v3 import MobileNetV3Space, ofa_mobilenet_v3
 
 # Steps of gradient alone: as many as imitation and gradient take together in seconds.
@@ -33,6 +35,8 @@ VARIANTS = {"no policy gradient": Recipe(gradient_steps=0), "no imitation": Reci
 COUNTS = (1, 16, 64, 256)
 # How many standard deviations of the predictor's members are taken off when candidates are ranked.
 DOUBTS = (0.5, 1.0, 2.0)
+# A device's costs, the paths under them, the limits.
+Case = tuple[AdditiveTable, Paths, Floats]
 
 
 def prices_alone(space: MobileNetV3Space, sharpness: float) -> Policy:
@@ -49,14 +53,14 @@ def prices_alone(space: MobileNetV3Space, sharpness: float) -> Policy:
 def cautious(steer: Half, doubt: float) -> SimpleNamespace:
     """A ranking in which architectures lose that the members of the ensemble disagree on."""
 
-    def predict(codes: np.ndarray) -> SimpleNamespace:
+    def predict(codes: Codes) -> SimpleNamespace:
         judged = steer.fit.judge(steer.space, codes, np.zeros(len(codes)))
         return SimpleNamespace(mean=judged.predicted - doubt * judged.spread)
 
     return SimpleNamespace(predict=predict)
 
 
-def without_mask(policy: Policy, space: MobileNetV3Space, case: tuple, count: int) -> np.ndarray:
+def without_mask(policy: Policy, space: MobileNetV3Space, case: Case, count: int) -> Codes:
     """Samples as `decode` takes them, but with nothing masked."""
     _, paths, limits = case
     stepper, noise, walk = Stepper(policy), gumbel(0, count, space), Walk(paths, limits, count)
@@ -70,7 +74,7 @@ def without_mask(policy: Policy, space: MobileNetV3Space, case: tuple, count: in
             view = walk.look(d, rows, int(space.sizes[d]))
         else:
             first = walk.first()
-            view = View(*(np.repeat(part, count, axis) for part, axis in ((first.state, 0), (first.choices, 1), (first.allowed, 0))))
+            view = View(np.repeat(first.state, count, 0), np.repeat(first.choices, count, 1), np.repeat(first.allowed, count, 0))
         before = (last[rows], choice[rows]) if d else None
         hidden[rows], cell[rows] = stepper.step(d, before, view.state, hidden[rows], cell[rows])
         logits = stepper.logits(d, view.choices, hidden[rows]) + noise[sample[rows], d, : space.sizes[d]]
@@ -122,14 +126,14 @@ def main() -> None:
             print(f"{title:32}" + "".join(f"{cell:>20}" for cell in cells), flush=True)
     broken = []
     for case in cases:
-        codes = without_mask(policies["whole"], space, case, 64)
-        over = case[0].cost(codes.reshape(-1, codes.shape[2])).reshape(codes.shape[:2]) > case[2]
+        unmasked = without_mask(policies["whole"], space, case, 64)
+        over = case[0].cost(unmasked.reshape(-1, unmasked.shape[2])).reshape(unmasked.shape[:2]) > case[2]
         broken.append((over[:, 0].mean(), over.mean(), over.all(1).mean()))
     greedy, samples, whole = np.mean(broken, axis=0)
     print(f"without the mask: limits broken by {greedy:.1%} of greedy answers, {samples:.1%} of samples, all 64 of {whole:.1%} of budgets")
 
 
-def _lookup(space: MobileNetV3Space, steer: Half, case: tuple) -> np.ndarray:
+def _lookup(space: MobileNetV3Space, steer: Half, case: Case) -> Codes:
     best = frontier(space, case[0], steer.additive)
     return best.codes[best.lookup(case[2][:, 0])]
 

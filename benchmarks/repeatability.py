@@ -1,10 +1,11 @@
 """Do two processes measure the same latencies on this machine?
 
-    python benchmarks/repeatability.py [--networks 20] [--processes 4] [--json]      # about two minutes
+    python benchmarks/repeatability.py [--networks 20] [--processes 4] [--json]      # about three minutes
 
-Every process opens a fresh session and measures the same random subnets of the ImageNet space. A reading of one
-process is compared with the median of the other processes; nothing is divided out between them. Beside it, from
-the same processes: one burst per network of as many runs as the protocol takes over all rounds, the usual way.
+Every process opens a fresh session and measures the same random subnets of the ImageNet space. What one process finds
+is compared with the median of the other processes; nothing is divided out between them. One more process before them
+finds the quiet level of the reference, as a calibration does. Beside it, from the same processes: one burst per network
+of as many runs as the protocol takes at least over all rounds, the usual way.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +26,6 @@ from numpy.typing import NDArray
 from nagsdk.device.description import Device
 from nagsdk.device.measure import measure
 from nagsdk.device.protocol import Protocol
-from nagsdk.device.quiet import known_quiet_ms, remember_quiet_ms
 from nagsdk.errors import MeasurementError
 from nagsdk.space.mobilenet_v3 import ofa_mobilenet_v3
 from nagsdk_onnxruntime.backend import OnnxRuntimeBackend
@@ -55,7 +56,7 @@ def export(count: int, folder: Path) -> None:
     OnnxRuntimeBackend().export(trace(Subnet(space, middle).eval(), 192), folder / "reference.onnx", DEVICE)
 
 
-def session(folder: Path) -> dict[str, dict[str, float | None] | float]:
+def session(folder: Path, known_ms: float | None) -> dict[str, dict[str, float | None] | float]:
     """One process: every network both ways."""
     protocol = Protocol()
     models = {path.stem: path for path in sorted(folder.glob("[0-9]*.onnx"))}
@@ -66,11 +67,8 @@ def session(folder: Path) -> dict[str, dict[str, float | None] | float]:
             one_shot[name] = float(np.median(opened.time(handle, protocol.warmup, protocol.runs * protocol.rounds, 60.0).wall_ms))
             opened.unload(handle)
         begun = time.perf_counter()
-        found = measure(
-            opened, models, folder / "reference.onnx", protocol, reference_quiet_ms=known_quiet_ms(folder / "quiet.json"), seed=os.getpid()
-        )
+        found = measure(opened, models, folder / "reference.onnx", protocol, reference_quiet_ms=known_ms, seed=os.getpid())
         seconds = time.perf_counter() - begun
-    remember_quiet_ms(folder / "quiet.json", found.values())
     quiet: dict[str, float | None] = {}
     for name, measurement in found.items():
         try:
@@ -89,6 +87,13 @@ def session(folder: Path) -> dict[str, dict[str, float | None] | float]:
     }
 
 
+def process(folder: str, *options: str) -> dict[str, Any]:
+    """`session` in a process of its own."""
+    command = [sys.executable, __file__, "--session", folder, *options]
+    found: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    return found
+
+
 def deviations(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Relative to the median of the other processes, shape (processes, networks); NaN where one has no value."""
     others = np.empty_like(values)
@@ -105,17 +110,15 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=4)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--session", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--known-ms", type=float, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.session:
-        print(json.dumps(session(arguments.session)))
+        print(json.dumps(session(arguments.session, arguments.known_ms)))
         return
     with tempfile.TemporaryDirectory() as name:
         export(arguments.networks, Path(name))
-        command = [sys.executable, __file__, "--session", name]
-        # The first process only finds the quiet level, as the first use of a machine does.
-        runs = [
-            json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout) for _ in range(arguments.processes + 1)
-        ][1:]
+        known_ms = process(name)["reference_quiet_ms"]
+        runs = [process(name, "--known-ms", str(known_ms)) for _ in range(arguments.processes)]
     result: dict[str, object] = {}
     for way in WAYS:
         values = np.array([[np.nan if v is None else v for v in run[way].values()] for run in runs], dtype=np.float64)

@@ -72,9 +72,8 @@ def rewrite(folder: Path) -> dict[str, float]:
     space = ofa_mobilenet_v3()
     names = {}
     for kernel in space.kernels:
-        setting = {"resolution": RESOLUTION, "depths": [3] * 5, "kernels": [kernel] * 15, "expansions": [4] * 15}
-        graph = trace(Subnet(space, space.architecture(**setting)).eval(), RESOLUTION)
-        names[f"{kernel}x{kernel}"] = graph
+        architecture = space.architecture(kernels=[kernel] * 15, expansions=[4] * 15, depths=[3] * 5, resolution=RESOLUTION)
+        names[f"{kernel}x{kernel}"] = trace(Subnet(space, architecture).eval(), RESOLUTION)
     names["7x7 rewritten"] = split_large_depthwise(names["7x7"])
     best: dict[str, float] = {}
     with LiteRtBackend().open(DEVICE) as session:

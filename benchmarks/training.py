@@ -21,16 +21,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nagsdk.preprocessing import Preprocessing
-from nagsdk.space.base import Codes
+from nagsdk.space.base import Codes, extremes
 from nagsdk.supernet.data import ArrayBatches, Augmentation, Batches
 from nagsdk.supernet.extract import ConvUnit, Subnet, extract
 from nagsdk.supernet.network import Supernet
 from nagsdk.supernet.ranks import Ranks
 from nagsdk.supernet.resume import Average
-from nagsdk.supernet.train import TrainRecipe, extremes, initialise, optimizer_of, sandwich, train_step
+from nagsdk.supernet.train import TrainRecipe, initialise, optimizer_of, sandwich, train_step
 from nagsdk.training_plan import SPACES
 
-CLASSES = 47
 RECIPE = TrainRecipe(steps=1000)
 TARGET_PLAIN, TARGET_STATIC = 1.4, 1.10
 
@@ -38,10 +37,10 @@ TARGET_PLAIN, TARGET_STATIC = 1.4, 1.10
 def fresh(space_name: str, channels_last: bool) -> Supernet:
     """A supernet with the same weights every time."""
     torch.manual_seed(0)
-    supernet = Supernet(SPACES[space_name](classes=CLASSES) if space_name == "small" else SPACES[space_name]())
+    supernet = Supernet(SPACES[space_name]())
     initialise(supernet, 0)
     supernet.train()
-    return supernet.to(memory_format=torch.channels_last) if channels_last else supernet  # type: ignore[call-overload,no-any-return]
+    return supernet.to(memory_format=torch.channels_last) if channels_last else supernet  # type: ignore[call-overload]
 
 
 def elastic_step(supernet: Supernet, codes: Codes, batches: Batches) -> Callable[[], None]:

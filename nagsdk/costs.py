@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from nagsdk.isolation import blaming
 from nagsdk.metric import HIGHER
 from nagsdk.metric_limits import MetricLimits
 from nagsdk.plugin import host
+from nagsdk.space.base import Codes
 
 
 class Costs:
@@ -84,8 +85,14 @@ class Costs:
             UnknownNameError: No plugin brings it.
         """
         if name not in self._metrics:
-            self._metrics[name] = MetricLimits.of(self.bundle.space, host().metrics.get(name), self.device)
+            self._metrics[name] = MetricLimits.of(self.bundle.space, host().metrics.get(name), self.device, self._worth)
         return self._metrics[name]
+
+    def _worth(self, codes: Codes) -> Floats:
+        """Predicted top-1; MACs where nothing is known of accuracy."""
+        if not self.bundle.has_predictor:
+            return exact_table(self.bundle.space, lambda layer: float(layer.macs)).cost(codes)
+        return np.asarray(self.bundle.predictor.predict(codes).mean, np.float64)
 
     def metrics(self, architecture: Architecture, budgets: Sequence[Budget]) -> dict[str, float]:
         """What an architecture has of the plugins' metrics that are limited, by id."""
@@ -95,33 +102,38 @@ class Costs:
         """The table on which `limit` stands for the budget; see `table`."""
         if budget.metric in METRICS:
             return self.table(budget.metric, model, resolution)
-        table, _ = self.metric(budget.metric).held(budget.limit)
+        table, _ = self.metric(budget.metric).held(budget.limit, self._index(resolution))
         return self._masked(table, resolution)
 
     def _masked(self, table: AdditiveTable, resolution: int | None) -> AdditiveTable:
-        return table.masked(self.supported, None if resolution is None else self.bundle.space.resolution_index(resolution))
+        return table.masked(self.supported, self._index(resolution))
 
-    def limit(self, budget: Budget, model: CostModel | None) -> float:
-        """The largest table cost whose upper bound holds the budget."""
+    def _index(self, resolution: int | None) -> int | None:
+        return None if resolution is None else self.bundle.space.resolution_index(resolution)
+
+    def limit(self, budget: Budget, model: CostModel | None, resolution: int | None = None) -> float:
+        """The largest cost in the table of `table_for` whose upper bound holds the budget."""
         if budget.metric not in METRICS:
-            return self.metric(budget.metric).held(budget.limit)[1]
+            return self.metric(budget.metric).held(budget.limit, self._index(resolution))[1]
         if budget.metric != LATENCY:
             return budget.limit
         assert model is not None
         return model.limit_for_mean(budget.limit, budget.confidence, budget.percentile)
 
-    def feasible_limit(self, budget: Budget, model: CostModel | None, table: AdditiveTable) -> float:
+    def feasible_limit(self, budget: Budget, model: CostModel | None, table: AdditiveTable, resolution: int | None = None) -> float:
         """Like `limit`, after making sure that some architecture holds it.
 
         Raises:
             InfeasibleError: None does; the message names what the cheapest needs.
         """
-        limit, cheapest = self.limit(budget, model), Completions.of(self.bundle.space, table).least
+        limit, cheapest = self.limit(budget, model, resolution), Completions.of(self.bundle.space, table).least
         if cheapest <= limit:
             return limit
         if budget.metric not in METRICS:
             metric = self.metric(budget.metric)
-            nearest = replace(budget, limit=metric.nearest()).rounded(up=metric.metric.direction != HIGHER)
+            nearest = replace(budget, limit=metric.nearest(partial(self._masked, resolution=resolution))).rounded(
+                up=metric.metric.direction != HIGHER
+            )
             raise InfeasibleError(
                 f"No architecture of {self.bundle.name} holds {budget} on {self.device.id}: the nearest to be had is {nearest}.",
                 f"Ask for {nearest}, or use another bundle.",

@@ -83,6 +83,7 @@ class Round:
         first: The session that looked.
         second: The fresh session that confirmed; None where the first already missed.
         used: Share of the limit that was used, by the session that counts.
+        shares: Of each budget on anything but a latency, shape (budgets,); zero for latencies.
         promised: The result before anything was measured.
     """
 
@@ -91,6 +92,7 @@ class Round:
     first: Measurement
     second: Measurement | None = None
     used: float = 0.0
+    shares: Floats = field(default_factory=lambda: np.zeros(0))
     promised: Result | None = None
 
     @property
@@ -224,27 +226,28 @@ class Deployer:
         """
         bench, timed = self.bench, np.array([b.metric == LATENCY for b in budgets])
         tables = [bench.costs.table_for(b, model, self.resolution) for b in budgets]
-        limits = np.array([bench.costs.feasible_limit(b, model, t) for b, t in zip(budgets, tables, strict=True)])
+        limits = np.array([bench.costs.feasible_limit(b, model, t, self.resolution) for b, t in zip(budgets, tables, strict=True)])
         _ = bench.question(tables, limits, self.seed).reserves  # refuses limits that hold one by one but not together
         notes = (UNLIMITED,) if bench.costs.unlimited(tables, limits[None])[0] else ()
         if model is not None and timed.any() and bench.presence.available:
             limits = self._aim(limits, timed, bench.pace(folder), tables)
         best: Round | None = None
+        aims = list(budgets)
         for number in range(MOST_ROUNDS):
-            proposal = self._propose(budgets, model, limits, best)
+            proposal = self._propose(budgets, aims, model, limits, best)
             if proposal is None:
                 break
             result, architecture = replace(proposal[0], warnings=(*proposal[0].warnings, *notes)), proposal[1]
             bench.listener(Notice(f"Round {number + 1}: {architecture}"))
             built = self.build(architecture, folder / str(number))
             self.tried.add(architecture)
-            exact = np.array([0.0 if b.metric == LATENCY else _exact_share(bench, result, built, b) for b in budgets])
             if not bench.presence.available:
-                if exact.max() <= 1:
+                shares = np.array([_share(bench, result, built, b) for b in budgets])
+                if shares.max() <= 1:
                     return Unmeasured(result, built)
-                limits = _tightened(limits, exact)
+                aims, limits = self._tightened(aims, limits, shares)
                 continue
-            turn = self._measure(result, built, budgets, float(exact.max()))
+            turn = self._measure(result, built, budgets)
             self.rounds.append(turn)
             bench.listener(Notice(f"Round {number + 1}: {turn.result.verdict}, {turn.used:.0%} of the limit used."))
             if turn.result.verdict == HELD:
@@ -253,7 +256,7 @@ class Deployer:
                     break
             elif not turn.sessions[-1].enough_quiet:
                 self.tried.discard(architecture)  # a miss on a disturbed device says nothing of a quiet one
-            limits = _tightened(limits, exact)
+            aims, limits = self._tightened(aims, limits, turn.shares)
             if timed.any():
                 assert model is not None
                 asked = {b.percentile: turn.at_known_pace_ms(b.percentile) for b in budgets if b.metric == LATENCY}
@@ -261,7 +264,7 @@ class Deployer:
                 limits[timed] = [bench.costs.limit(b, model) for b in budgets if b.metric == LATENCY]
                 if best is None:
                     pace = max(m.pace for m in turn.sessions)
-                    limits = self._aim(limits, timed, pace, [bench.costs.table_for(b, model, self.resolution) for b in budgets])
+                    limits = self._aim(limits, timed, pace, [bench.costs.table_for(b, model, self.resolution) for b in aims])
                 else:  # the next round has nothing to lose: it counts on the best that the device showed
                     limits[timed] /= min(m.pace for r in self.rounds for m in r.sessions)
         if not self.rounds:
@@ -283,8 +286,7 @@ class Deployer:
         if isinstance(outcome, Unmeasured):
             return Unmeasured(outcome.result, built)
         assert outcome.promised is not None
-        exact = max(0.0 if b.metric == LATENCY else _exact_share(self.bench, outcome.result, built, b) for b in budgets)
-        self.rounds.append(self._measure(outcome.promised, built, budgets, exact))
+        self.rounds.append(self._measure(outcome.promised, built, budgets))
         return self.rounds[-1]
 
     def _aim(self, limits: Floats, timed: NDArray[np.bool_], pace: float, tables: Sequence[AdditiveTable]) -> Floats:
@@ -296,12 +298,21 @@ class Deployer:
         cheapest = np.array([Completions.of(self.bench.bundle.space, table).least for table in tables])
         return np.where(timed, np.maximum(limits / (_SPARE * pace), cheapest), limits)
 
+    def _tightened(self, aims: Sequence[Budget], limits: Floats, shares: Floats) -> tuple[list[Budget], Floats]:
+        """Leaves room for what files or runs took more than their estimate."""
+        aims, limits = list(aims), limits.copy()
+        for i, share in enumerate(shares):
+            if share > 1:
+                aims[i] = replace(aims[i], limit=aims[i].limit * 0.999 / share)
+                limits[i] = self.bench.costs.limit(aims[i], None, self.resolution)
+        return aims, limits
+
     def _propose(
-        self, budgets: Sequence[Budget], model: CostModel | None, limits: Floats, best: Round | None
+        self, budgets: Sequence[Budget], aims: Sequence[Budget], model: CostModel | None, limits: Floats, best: Round | None
     ) -> tuple[Result, Architecture] | None:
         """The most accurate candidate not tried yet; None where nothing promises more than the best round."""
         bench = self.bench
-        tables = [bench.costs.table_for(b, model, self.resolution) for b in budgets]
+        tables = [bench.costs.table_for(b, model, self.resolution) for b in aims]
         try:
             codes = self.strategy.propose(bench.question(tables, limits, self.seed))[0]
         except InfeasibleError:
@@ -315,20 +326,26 @@ class Deployer:
                 return None if best is not None and promises <= (best.result.predicted.top1 or 0.0) else (result, architecture)
         return None
 
-    def _measure(self, result: Result, built: Built, budgets: Sequence[Budget], exact: float) -> Round:
-        """Times what was built; `exact` is the largest share used of a limit that needs no timing."""
+    def _measure(self, result: Result, built: Built, budgets: Sequence[Budget]) -> Round:
+        """Times what was built, and says whether it holds."""
         timed = [b for b in budgets if b.metric == LATENCY]
-        percentile = timed[0].percentile if timed else 50.0
-        first = self.time(built)
-        turn = Round(result, built, first, used=max([exact, *(figure(first, b.percentile) / b.limit for b in timed)]), promised=result)
-        if turn.used > 1:
-            turn.result = replace(result, verdict=MISSED, measured=measured(first, percentile), warnings=_warnings(result, first))
-            return turn
-        turn.second = second = self.time(built)
-        turn.used = max([exact, *(upper_limit(second, b.percentile) / b.limit for b in timed)])
-        verdict = HELD if turn.used <= 1 else MISSED
-        turn.result = replace(result, verdict=verdict, measured=measured(second, percentile), warnings=_warnings(result, second))
+        turn = Round(result, built, self.time(built), promised=result)
+        self._count(turn, budgets, [figure(turn.first, b.percentile) / b.limit for b in timed])
+        if turn.used <= 1:
+            turn.second = self.time(built)
+            self._count(turn, budgets, [upper_limit(turn.second, b.percentile) / b.limit for b in timed])
+        last, verdict = turn.sessions[-1], HELD if turn.used <= 1 else MISSED
+        figures = measured(last, timed[0].percentile if timed else 50.0)
+        turn.result = replace(turn.result, verdict=verdict, measured=figures, warnings=_warnings(result, last))
         return turn
+
+    def _count(self, turn: Round, budgets: Sequence[Budget], latencies: Sequence[float]) -> None:
+        """Notes which shares of the limits a round used, and what its last session told of plugins' metrics."""
+        told = turn.sessions[-1].state
+        metrics = {name: told.get(self.bench.costs.metric(name).metric.measured, value) for name, value in turn.result.metrics.items()}
+        turn.result = replace(turn.result, metrics=metrics)
+        turn.shares = np.array([_share(self.bench, turn.result, turn.built, b) for b in budgets])
+        turn.used = float(max([*turn.shares, *latencies]))
 
     def time(self, built: Built) -> Measurement:
         """Measures an artifact in a fresh session.
@@ -361,16 +378,13 @@ def _warnings(result: Result, measurement: Measurement) -> tuple[str, ...]:
     return (*result.warnings, *disturbed, *throttled)
 
 
-def _exact_share(bench: Workbench, result: Result, built: Built, budget: Budget) -> float:
+def _share(bench: Workbench, result: Result, built: Built, budget: Budget) -> float:
     """Share of a limit on anything but a latency that is used."""
+    if budget.metric == LATENCY:
+        return 0.0
     if budget.metric not in METRICS:
-        return bench.costs.metric(budget.metric).share(built.architecture, budget.limit)
+        return bench.costs.metric(budget.metric).share(result.metrics[budget.metric], budget.limit)
     return (built.path.stat().st_size if budget.metric == SIZE else result.macs) / budget.limit
-
-
-def _tightened(limits: Floats, shares: Floats) -> Floats:
-    """Limits that leave room for what files took more than their estimate."""
-    return limits * np.where(shares > 1, 0.999 / np.maximum(shares, 1.0), 1.0)
 
 
 def figure(measurement: Measurement, percentile: float) -> float:

@@ -155,7 +155,7 @@ class Generation:
             for together in zip(*asked, strict=True):
                 table = bench.costs.table_for(together[0], model, self.resolution)
                 tables.append(table)
-                columns.append([bench.costs.feasible_limit(budget, model, table) for budget in together])
+                columns.append([bench.costs.feasible_limit(budget, model, table, self.resolution) for budget in together])
         return tables, np.array(columns, np.float64).T.reshape(len(asked), len(tables))
 
     def _told(self, codes: Codes, asked: Sequence[Sequence[Budget]], free: NDArray[np.bool_]) -> list[Result]:

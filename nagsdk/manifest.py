@@ -86,7 +86,7 @@ class Result:
         device: Device id, or None.
         bundle: Bundle name.
         warnings: What must not be overlooked.
-        metrics: What it has of the plugins' metrics that the budgets limit, in their canonical units.
+        metrics: What it has of the plugins' metrics that the budgets limit, in their canonical units; measured where the device tells them.
     """
 
     architecture: str

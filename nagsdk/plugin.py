@@ -20,7 +20,7 @@ from nagsdk.errors import DeviceError, NagsdkError, UnknownNameError, UnknownUni
 from nagsdk.generator.searches import STRATEGIES
 from nagsdk.generator.strategy import Strategy
 from nagsdk.isolation import LateError, first_look, guarded, remember
-from nagsdk.metric import HIGHER, LOWER, MAXIMUM, SUM, Metric
+from nagsdk.metric import HIGHER, LOWER, MAXIMUM, PEAK, SUM, Metric
 from nagsdk.registry import Registry
 from nagsdk.resources import shipped
 
@@ -297,12 +297,15 @@ def _check(plugin: Any) -> None:
 
 
 def _check_metric(metric: Metric) -> None:
-    legal = {"aggregation": (SUM, MAXIMUM), "direction": (LOWER, HIGHER)}
+    legal = {"aggregation": (SUM, MAXIMUM, PEAK), "direction": (LOWER, HIGHER)}
     for name, values in legal.items():
         if getattr(metric, name) not in values:
             raise DeviceError(f"The metric {metric.id} has the {name} {getattr(metric, name)!r}.", f"Legal: {', '.join(values)}.")
-    if metric.aggregation == MAXIMUM and metric.direction == HIGHER:
-        raise DeviceError(f"The metric {metric.id} is a maximum that should be high.", "Only sums may have the direction higher.")
+    if metric.direction == HIGHER and (metric.aggregation != SUM or metric.measured):
+        raise DeviceError(
+            f"The metric {metric.id} should be high, but is a {metric.aggregation}{', and measured' if metric.measured else ''}.",
+            "Only sums that follow from layers may have the direction higher.",
+        )
 
 
 def read_budget(text: str, confidence: float = DEFAULT_CONFIDENCE) -> Budget:

@@ -37,7 +37,7 @@ def cross_validated(features: Floats, values: Floats, strength: float) -> tuple[
 
 def flat(features: Floats) -> Floats:
     """Prices under which every feature costs the same on the mean sample, shape (F,); none for a feature that no sample shows."""
-    mean = features.mean(0)
+    mean: Floats = features.mean(0)
     return np.divide(1.0, mean, out=np.zeros_like(mean), where=mean > 0)
 
 

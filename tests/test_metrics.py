@@ -1,6 +1,7 @@
 """Metrics and simulators of plugins: really used by budgets, generation and priors."""
 
 import sys
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 
 import numpy as np
@@ -9,20 +10,21 @@ from click.testing import CliRunner
 
 import nagsdk
 from nagsdk import budget as budgets
-from nagsdk import plugin
+from nagsdk import plugin, workbench
 from nagsdk.budget import Budget
 from nagsdk.bundle import load_bundle
 from nagsdk.cli import cli
+from nagsdk.deployment import Deployer
 from nagsdk.describe import told_of_prior
 from nagsdk.device.description import Device
 from nagsdk.errors import BudgetError, DeviceError, InfeasibleError, UnknownNameError, UsageError
 from nagsdk.manifest import read_manifest
 from nagsdk.metric_limits import MetricLimits
 from nagsdk.workbench import Workbench
-from tests.simulated import SimulatedBackend
+from tests.simulated import SimulatedBackend, SimulatedSession
 
 SOURCE = """
-from nagsdk.metric import HIGHER, MAXIMUM, Metric
+from nagsdk.metric import HIGHER, MAXIMUM, PEAK, Metric
 from nagsdk.plugin import hookimpl
 
 nagsdk_api = 1
@@ -49,9 +51,18 @@ class Reuse(Metric):
         return layer.weights
 
 
+class Ram(Metric):
+    id, title, aggregation, measured = "ram", "Weights, and what the largest layer reads and writes", PEAK, "ram_bytes"
+    units = {"kNumbers": 4e3}
+    def of_layer(self, layer, device):
+        return 4.0 * layer.activations
+    def kept_by_layer(self, layer, device):
+        return 4.0 * layer.folded_parameters
+
+
 @hookimpl
 def nagsdk_register_metrics(registry):
-    for metric in (Energy(), Peak(), Reuse()):
+    for metric in (Energy(), Peak(), Reuse(), Ram()):
         registry.add(metric)
 """
 
@@ -69,7 +80,9 @@ def loaded(tmp_path, monkeypatch):
 
 
 def limits(loaded, name):
-    return MetricLimits.of(load_bundle("glyphs").space, loaded.metrics.get(name), Device("cpu", "", "onnxruntime"))
+    bundle = load_bundle("glyphs")
+    worth = lambda codes: bundle.predictor.predict(codes).mean  # noqa: E731
+    return MetricLimits.of(bundle.space, loaded.metrics.get(name), Device("cpu", "", "onnxruntime"), worth)
 
 
 def test_budgets_are_written_in_the_units_of_plugins(loaded):
@@ -99,7 +112,7 @@ def test_without_the_plugin_its_units_are_unknown():
         plugin.read_budget("2mJ")
 
 
-@pytest.mark.parametrize(("name", "text"), [("energy", "50uJ"), ("peak", "20kElements")])
+@pytest.mark.parametrize(("name", "text"), [("energy", "50uJ"), ("peak", "20kElements"), ("ram", "250kNumbers")])
 def test_what_is_generated_holds_the_metric_and_uses_it(loaded, name, text):
     bound = limits(loaded, name)
     (wide,) = nagsdk.generate(device="cpu", budgets=["10MMACs"])
@@ -157,7 +170,7 @@ def test_several_limits_on_a_maximum_are_answered_each_on_its_own(loaded):
     assert results[0].predicted.top1 < results[2].predicted.top1
 
 
-@pytest.mark.parametrize(("name", "text"), [("energy", "1uJ"), ("peak", "1kElements"), ("weights", "9000kWeights")])
+@pytest.mark.parametrize(("name", "text"), [("energy", "1uJ"), ("peak", "1kElements"), ("weights", "9000kWeights"), ("ram", "9kNumbers")])
 def test_what_cannot_be_held_is_said_with_what_can(loaded, name, text):
     with pytest.raises(InfeasibleError) as caught:
         nagsdk.generate(device="cpu", budgets=[text])
@@ -175,7 +188,60 @@ def test_the_table_says_what_the_layers_say(loaded, name):
     limit = float(np.median(values))
     table, held = bound.held(limit)
     assert np.array_equal(table.cost(codes) <= held * (1 + 1e-12), values >= limit if name == "weights" else values <= limit)
-    assert [bound.share(a, limit) <= 1 for a in space.decode(codes)] == (values >= limit if name == "weights" else values <= limit).tolist()
+    assert [bound.share(bound.value(a), limit) <= 1 for a in space.decode(codes)] == (
+        values >= limit if name == "weights" else values <= limit
+    ).tolist()
+
+
+def test_a_limit_on_a_peak_is_shared_out_so_that_what_holds_both_shares_holds_it(loaded):
+    bound, space = limits(loaded, "ram"), load_bundle("glyphs").space
+    codes = space.sample(300, np.random.default_rng(0))
+    values = np.array([bound.value(a) for a in space.decode(codes)])
+    for limit in np.quantile(values, [0.1, 0.5, 0.9]):
+        table, rest = bound.held(float(limit))
+        held = table.cost(codes) <= rest
+        assert (values[held] <= limit).all() and held.sum() > 0.3 * (values <= limit).sum()
+    assert bound.held(float(values.max()), resolution=0)[1] > 0
+
+
+@pytest.mark.parametrize("resolution", [None, 48])
+def test_a_peak_leaves_accuracy_where_it_is_worth_most(loaded, resolution):
+    bound, space = limits(loaded, "ram"), load_bundle("glyphs").space
+    budget = plugin.read_budget("300kNumbers")
+    (result,) = nagsdk.generate(device="cpu", budgets=[budget], resolution=resolution)
+    codes = space.sample(3000, np.random.default_rng(7))
+    if resolution is not None:
+        codes[:, 0] = space.resolution_index(resolution)
+    fitting = np.array([bound.value(a) <= budget.limit for a in space.decode(codes)])
+    assert result.predicted.top1 > load_bundle("glyphs").predictor.predict(codes[fitting]).mean.max()
+
+
+class TellingSession(SimulatedSession):
+    def time(self, handle, warmup, runs, timeout_s):
+        return replace(super().time(handle, warmup, runs, timeout_s), properties={"ram_bytes": 1.2 * self.sizes[handle]})
+
+    def load(self, compiled):
+        handle = super().load(compiled)
+        self.sizes = {**getattr(self, "sizes", {}), handle: compiled.stat().st_size}
+        return handle
+
+
+class Telling(SimulatedBackend):
+    def open(self, device):
+        return TellingSession(super().open(device).real, self)
+
+
+def test_what_a_device_tells_of_a_metric_counts(loaded, tmp_path, monkeypatch):
+    monkeypatch.setattr(workbench, "PROTOCOL", replace(workbench.PROTOCOL, spread_s=0, patience_s=0))
+    bench = Workbench(Device("board", "A board", "simulated"), "glyphs", backend=Telling())
+    deployer, budget = Deployer(bench), plugin.read_budget("250kNumbers")
+    outcome = deployer.run([budget], None, tmp_path)
+    first, last = deployer.rounds[0], deployer.rounds[-1]
+    assert (first.result.verdict, last.result.verdict, outcome) == ("missed", "held", last)
+    for turn in deployer.rounds:
+        assert turn.result.metrics == {"ram": pytest.approx(1.2 * turn.built.path.stat().st_size)}
+        assert turn.used == pytest.approx(turn.result.metrics["ram"] / budget.limit)
+    assert last.used > 0.7
 
 
 @pytest.mark.parametrize(
@@ -185,6 +251,7 @@ def test_the_table_says_what_the_layers_say(loaded, name):
         (('"Largest activations of a layer", MAXIMUM', '"Largest", MAXIMUM\n    direction = HIGHER'), "should be high"),
         (('{"kElements": 1e3}', '{"ms": 1e3}'), "belongs to the metric latency"),
         (('id, title = "energy"', 'id, title = "macs"'), "belongs to the metric"),
+        (('units = {"kWeights": 1e3}', 'units = {"kWeights": 1e3}; measured = "w"'), "should be high, but is a sum, and measured"),
     ],
 )
 def test_metrics_that_make_no_sense_break_their_plugin(tmp_path, monkeypatch, change, says):

@@ -14,7 +14,8 @@ from nagsdk.architecture import Architecture
 from nagsdk.device.backend import Backend, Tensor
 from nagsdk.device.description import Device
 from nagsdk.errors import MeasurementError
-from nagsdk.testing.kit import ENDLESS_RUNS, Checks, Compile, refuses
+from nagsdk.graph import parity
+from nagsdk.testing.kit import ENDLESS_RUNS, Checks, Compile, logits_of, refuses
 from nagsdk.testing.networks import random_images
 
 
@@ -101,7 +102,24 @@ class SessionChecks(Checks):
             handle = session.load(compiled(architectures[0]))
             logits, reversed_logits = session.infer(handle, images), session.infer(handle, images[::-1].copy())
         assert len(np.unique(logits.round(5), axis=0)) == len(images)
-        assert np.allclose(logits, reversed_logits[::-1], rtol=1e-3, atol=1e-4)
+        parity.check(logits, reversed_logits[::-1], backend.tolerance(device))
+
+    def test_networks_side_by_side(self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile) -> None:
+        """Networks that are loaded together, in whatever order they run and are unloaded, compute what each computes alone."""
+        images = {a: random_images(device.batch, a.resolution) for a in architectures}
+        with backend.open(device) as session:
+            handles = {a: session.load(compiled(a)) for a in architectures}
+            for architecture in architectures:
+                session.time(handles[architecture], 1, 2, self.load_timeout_s)
+            for number, architecture in enumerate(reversed(architectures)):
+                actual = session.infer(handles[architecture], images[architecture])
+                parity.check(logits_of(architecture, images[architecture]), actual, backend.tolerance(device))
+                if number % 2:
+                    session.unload(handles[architecture])
+                    handles[architecture] = session.load(compiled(architecture))
+            for architecture in architectures:
+                actual = session.infer(handles[architecture], images[architecture])
+                parity.check(logits_of(architecture, images[architecture]), actual, backend.tolerance(device))
 
     @pytest.mark.parametrize("share", [0.0, 0.5])
     def test_damaged_artifact(

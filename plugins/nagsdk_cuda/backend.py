@@ -90,9 +90,8 @@ class CudaBackend(Backend):
 
     def layer_bytes(self, layer: LayerSpec, device: Device) -> float:
         """The weights in their precision, and what the program says of each operation."""
-        width = 2.0 if Settings.of(device).precision in ("fp16", "bf16") else 4.0
         overhead = {"se": 16000.0, "add": 1000.0, "pool": 1000.0}.get(layer.kind, 7000.0)
-        return width * layer.folded_parameters + overhead
+        return width(device) * layer.folded_parameters + overhead
 
     def tolerance(self, device: Device) -> float:
         """That of the precision."""
@@ -156,6 +155,11 @@ class CudaBackend(Backend):
         if not presence.available:
             raise DeviceUnavailableError(presence.reason, f"`nagsdk devices` shows what is there. {_TORCH}")
         return CudaSession(Settings.of(device), presence.properties)
+
+
+def width(device: Device) -> float:
+    """Bytes of a number in a device's precision."""
+    return 2.0 if Settings.of(device).precision in ("fp16", "bf16") else 4.0
 
 
 def _torch() -> tuple[str, str | None]:

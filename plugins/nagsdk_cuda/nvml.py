@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from nagsdk.errors import DeviceError
@@ -10,6 +11,7 @@ from nagsdk.installing import pip
 # Facts that differ between cards of one model, or from minute to minute.
 OF_THE_CARD = frozenset({"uuid", "driver"})
 _MEGA = 1e6
+_FRESH_S = 0.2
 # Cores per multiprocessor where they are not 128 (CUDA C++ Programming Guide, "Arithmetic Instructions", float32).
 _CORES = {(6, 0): 64, (7, 0): 64, (7, 2): 64, (7, 5): 64, (8, 0): 64}
 
@@ -42,7 +44,7 @@ def describe(index: int) -> dict[str, str]:
         "compute_capability": capability and "{}.{}".format(*capability),
         "multiprocessors": cores and capability and cores // _CORES.get(tuple(capability), 128),
         "memory_mb": memory and round(memory.total / _MEGA),
-        "driver": nvml.nvmlSystemGetDriverVersion(),
+        "driver": asked(lambda handle: nvml.nvmlSystemGetDriverVersion()),
         "power_limit_w": power and round(power / 1000),
         "most_sm_clock_mhz": asked(nvml.nvmlDeviceGetMaxClockInfo, nvml.NVML_CLOCK_SM),
     }
@@ -58,9 +60,18 @@ class Watch:
 
     def __init__(self, index: int) -> None:
         self._nvml, self._handle = _open(index)
+        self._last, self._asked_at = dict[str, float](), -_FRESH_S
 
     def state(self) -> dict[str, float]:
-        """Clocks in MHz, temperature in °C, power in W, and whether the card slows itself down; what it does not tell is left out."""
+        """Clocks in MHz, temperature in °C, power in W, and whether the card slows itself down; what it does not tell is left out.
+
+        Asking takes as long as a burst of a small network, and lets the card fall asleep: an answer counts for a moment.
+        """
+        if time.monotonic() - self._asked_at >= _FRESH_S:
+            self._last, self._asked_at = self._ask(), time.monotonic()
+        return self._last
+
+    def _ask(self) -> dict[str, float]:
         nvml, handle = self._nvml, self._handle
         questions = {
             "sm_clock_mhz": lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nagsdk.device.backend import Backend
+from nagsdk.metric import Metric
 from nagsdk.plugin import Registry, hookimpl
 
 nagsdk_api = 1
@@ -16,3 +17,11 @@ def nagsdk_register_backends(registry: Registry[Backend]) -> None:
 
     registry.add(CudaBackend())
     registry.add(CudaOnnxRuntimeBackend())
+
+
+@hookimpl
+def nagsdk_register_metrics(registry: Registry[Metric]) -> None:
+    """Registers the peak of a GPU's memory."""
+    from nagsdk_cuda.memory import Memory
+
+    registry.add(Memory())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -32,13 +33,15 @@ class Network:
         image: Its input, overwritten in place.
         run: Computes `output` from `image`.
         output: Its logits.
-        peak_mb: Most device memory that it held beyond what was there before, weights included.
+        module: What computes them; a captured graph reads its weights where they lie, and keeps nothing alive.
+        peak_mb: Most device memory that torch's allocator held for it beyond what was there before, weights included.
     """
 
     image: Tensor
     run: Callable[[], object]
     output: Callable[[], Tensor]
-    peak_mb: float
+    module: object
+    peak_mb: float = 0.0
 
 
 class Worker:
@@ -57,12 +60,13 @@ class Worker:
         self.networks: dict[int, Network] = {}
         self.loaded = 0
         self.bursts = Bursts()
-        if captured:
+        if device.type == "cuda":
             # One stream, because every stream on which cuBLAS ever worked keeps a workspace of its own; one pool, because what
             # networks compute in between may overwrite what others did: each writes before it reads.
             self.stream, self.pool = torch.cuda.Stream(device), torch.cuda.graph_pool_handle()  # type: ignore[no-untyped-call]
             # cuBLAS takes that workspace now, not in the first network; and a pool that no graph uses any more cannot be used again.
-            self.keeper = self._captured(torch.nn.Linear(8, 8, device=device, dtype=dtype), torch.ones(1, 8, device=device, dtype=dtype))
+            first = torch.nn.Linear(8, 8, device=device, dtype=dtype), torch.ones(1, 8, device=device, dtype=dtype)
+            self.first = self._captured(*first) if captured else self._eager(*first)
         self.flushed = None
         if flush_l2 and device.type == "cuda":
             self.flushed = torch.empty(2 * torch.cuda.get_device_properties(device).L2_cache_size, dtype=torch.int8, device=device)
@@ -106,7 +110,7 @@ class Worker:
         def run() -> None:
             results[0] = module(image)
 
-        return Network(image, run, lambda: results[0], 0.0)
+        return Network(image, run, lambda: results[0], module)
 
     def _captured(self, module: Callable[[Tensor], Tensor], image: Tensor) -> Network:
         self.stream.wait_stream(torch.cuda.current_stream())
@@ -117,11 +121,12 @@ class Worker:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self.pool, stream=self.stream):
             output = module(image)
-        return Network(image, graph.replay, lambda: output, 0.0)
+        return Network(image, graph.replay, lambda: output, module)
 
     def unload(self, request: dict[str, Any], body: bytes) -> Message:
         """Frees a network."""
         del self.networks[request["handle"]]
+        gc.collect()  # exported modules refer to themselves
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         return {}, b""
@@ -142,6 +147,7 @@ class Worker:
     def _once_on_gpu(self, network: Network) -> float:
         if self.flushed is not None:
             self.flushed.zero_()
+            torch.cuda.synchronize()  # else the launch would hide behind it, and not count
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         start.record()
         network.run()

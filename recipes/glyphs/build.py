@@ -32,14 +32,14 @@ from nagsdk.files import write_atomically
 from nagsdk.predictor.model import CARD, AccuracyPredictor
 from nagsdk.predictor.model import WEIGHTS as PREDICTOR_WEIGHTS
 from nagsdk.sheets import read_sheet, write_sheet
-from nagsdk.space.base import Codes
+from nagsdk.space.base import Codes, extremes
 from nagsdk.space.mobilenet_v3 import MobileNetV3Space, small_mobilenet_v3
 from nagsdk.subnets import fit_measured, measure_subnets
 from nagsdk.supernet.checkpoint import half, load_supernet
 from nagsdk.supernet.data import ArrayBatches, Shown, portions, prepare
 from nagsdk.supernet.evaluate import measure, wilson
 from nagsdk.supernet.network import Supernet
-from nagsdk.supernet.train import CheckpointSaved, TrainAdvanced, extremes, initialise, train
+from nagsdk.supernet.train import CheckpointSaved, TrainAdvanced, initialise, train
 
 WEIGHTS = "supernet.safetensors"
 PREDICTOR = (PREDICTOR_WEIGHTS, CARD)

@@ -27,13 +27,14 @@ from torch.nn import functional
 
 from nagsdk.architecture import Architecture
 from nagsdk.bundle import Bundle
+from nagsdk.space.base import extremes
 from nagsdk.space.table import read_architectures
 from nagsdk.supernet.data import ArrayBatches, Shown
 from nagsdk.supernet.evaluate import measure, top1
 from nagsdk.supernet.extract import Subnet, extract
 from nagsdk.supernet.network import Supernet
 from nagsdk.supernet.recalibrate import recalibrate
-from nagsdk.supernet.train import extremes, initialise, optimizer_of
+from nagsdk.supernet.train import initialise, optimizer_of
 
 SEED = 100
 

@@ -71,9 +71,10 @@ def load(path: str) -> Masks | None:
 
 def shapes(drawn: Masks) -> NDArray[np.float32]:
     """Every character stretched to 16 × 16, mean 0, norm 1: float32, shape (47, 256)."""
-    flat = np.array([np.asarray(mask.resize((_SHAPE, _SHAPE), Image.Resampling.BOX), np.float32).ravel() for mask in drawn])
+    flat = np.array([np.asarray(mask.resize((_SHAPE, _SHAPE), Image.Resampling.BOX), np.float32).ravel() for mask in drawn], np.float32)
     flat -= flat.mean(axis=1, keepdims=True)
-    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
+    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
+    return flat
 
 
 def coincidences(shape: NDArray[np.float32]) -> int:

@@ -6,13 +6,16 @@ how a GPU computes, or how fast.
 """
 
 import contextlib
+import gc
 import time
+import weakref
 from types import SimpleNamespace
 from typing import ClassVar
 
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
 
 UUID = "01234567-89ab-cdef-0123-456789abcdef"
 NVML = {
@@ -48,17 +51,33 @@ class Here(TorchFunctionMode):
         return torch.device("cpu") if isinstance(value, torch.device) else value
 
 
+class Lost(RuntimeError):
+    """A graph reads what was freed."""
+
+
 class Recorder(TorchDispatchMode):
-    """Writes down what runs."""
+    """Writes down what runs; like a graph of CUDA's, it keeps nothing alive that was made before."""
 
     def __init__(self, operations):
         super().__init__()
-        self.operations = operations
+        self.operations, self.own = operations, set()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
-        self.operations.append((func, args, kwargs or {}, result))
+        self.operations.append((func, tree_map(self.reference, args), tree_map(self.reference, kwargs or {}), result))
+        tree_map(lambda made: self.own.add(id(made)), result)
         return result
+
+    def reference(self, value):
+        return weakref.ref(value) if isinstance(value, torch.Tensor) and id(value) not in self.own else value
+
+
+def alive(value):
+    if isinstance(value, weakref.ref):
+        value = value()
+        if value is None:
+            raise Lost("The graph's weights or images are gone.")
+    return value
 
 
 class CUDAGraph:
@@ -66,9 +85,10 @@ class CUDAGraph:
         self.operations = []
 
     def replay(self):
+        gc.collect()
         with torch.no_grad():
             for func, args, kwargs, kept in self.operations:
-                result = func(*args, **kwargs)
+                result = func(*tree_map(alive, args), **tree_map(alive, kwargs))
                 if isinstance(kept, torch.Tensor) and result.data_ptr() != kept.data_ptr():
                     kept.copy_(result)
 

@@ -1,0 +1,81 @@
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from nagsdk.architecture import LayerSpec
+from nagsdk.budget import Budget
+from nagsdk.device.description import Device
+from nagsdk.errors import UsageError
+from nagsdk.graph.trace import trace
+from nagsdk.plugin import host, read_budget
+from nagsdk.space.mobilenet_v3 import ofa_mobilenet_v3
+from nagsdk.supernet.extract import Subnet
+from nagsdk_cuda.memory import Memory
+from nagsdk_cuda.program import write_program
+
+METRIC = Memory()
+
+
+class Allocations(TorchDispatchMode):
+    """Counts the bytes of tensors that are alive at once, but for those that were there before."""
+
+    def __init__(self, before):
+        super().__init__()
+        self.before = {tensor.untyped_storage()._cdata for tensor in before}
+        self.alive, self.peak = {}, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        storage = made.untyped_storage()
+        if storage._cdata in self.before:
+            return made
+        count, size = self.alive.get(storage._cdata, (0, storage.nbytes()))
+        self.alive[storage._cdata] = count + 1, size
+        weakref.finalize(made, self.free, storage._cdata)
+        self.peak = max(self.peak, sum(size for _, size in self.alive.values()))
+        return made
+
+    def free(self, storage):
+        count, size = self.alive.pop(storage)
+        if count > 1:
+            self.alive[storage] = count - 1, size
+
+
+@pytest.mark.parametrize(("batch", "seed"), [(1, 0), (3, 1)])
+def test_what_layers_tell_is_what_a_program_holds_at_once(tmp_path, batch, seed):
+    space, device = ofa_mobilenet_v3(), Device("cuda", "", "cuda", batch=batch, precision="fp32")
+    (architecture,) = space.decode(space.sample(1, np.random.default_rng(seed)))
+    path = tmp_path / "network.pt2"
+    write_program(trace(Subnet(space, architecture).eval(), architecture.resolution, batch), path, "fp32")
+    module = torch.export.load(path).module()
+    images = torch.zeros(batch, 3, architecture.resolution, architecture.resolution)
+    before = [images, *module.buffers()]
+    with torch.no_grad(), Allocations(before) as allocations:
+        module(images)
+    held = allocations.peak + sum(tensor.nbytes for tensor in before)
+    layers = space.layers(architecture)
+    told = max(METRIC.of_layer(layer, device) for layer in layers) + sum(METRIC.kept_by_layer(layer, device) for layer in layers)
+    assert told == pytest.approx(held / 1e6, rel=0.01)
+
+
+def test_half_precision_takes_half():
+    layer = LayerSpec("x", "pointwise", 16, 96, 1, 1, 112, "relu")
+    fp32, fp16 = (METRIC.of_layer(layer, Device("cuda", "", "cuda", precision=p)) for p in ("fp32", "fp16"))
+    assert fp32 == 2 * fp16 == pytest.approx(2 * 96 * 112**2 * 4 / 1e6)
+
+
+def test_it_is_told_of_gpus_only():
+    with pytest.raises(UsageError, match="memory of cpu is not known") as caught:
+        METRIC.of_layer(LayerSpec("x", "pool", 16, 16, 1, 1, 7), Device("cpu", "", "onnxruntime"))
+    assert "backend cuda" in caught.value.next_step
+
+
+def test_budgets_limit_it_in_mebibytes():
+    assert host().metrics.get("memory").measured == "peak_memory_mb"
+    budget = read_budget("30MiB")
+    assert (budget.metric, str(budget)) == ("memory", "30MiB")
+    assert budget.limit == pytest.approx(30 * 2**20 / 1e6)
+    assert Budget.parse("30MB").metric == "size"
