@@ -82,10 +82,12 @@ def alive(value):
 
 class CUDAGraph:
     def __init__(self):
-        self.operations = []
+        self.operations, self.fresh = [], True
 
     def replay(self):
-        gc.collect()
+        if self.fresh:
+            gc.collect()  # what nothing but a cycle keeps alive may be gone at any time
+        self.fresh = False
         with torch.no_grad():
             for func, args, kwargs, kept in self.operations:
                 result = func(*tree_map(alive, args), **tree_map(alive, kwargs))
