@@ -294,18 +294,17 @@ def parts_of(batches: list[int], precision: str, folder: Path) -> dict[str, Call
     return parts
 
 
-def run(batches: list[int], precision: str, folder: Path) -> int:
-    """Does the parts that the report in the folder lacks; returns how many failed."""
-    # Folders of its own: platformdirs, which knows the user's, may be missing.
+def settle(folder: Path) -> None:
+    """Takes a folder for the user's: platformdirs, which knows those, may be missing."""
     os.environ |= {"NAGSDK_CACHE_DIR": str(folder), "NAGSDK_DATA_DIR": str(folder), "NAGSDK_CONFIG": str(folder / "config.toml")}
     (folder / "config.toml").touch()
-    presence = bench_of(1, precision).presence
-    if not presence.available:
-        sys.exit(f"No GPU to measure on: {presence.reason}")
-    print(json.dumps(dict(presence.properties), indent=2))
+
+
+def run(batches: list[int], precision: str, folder: Path, properties: dict[str, str]) -> int:
+    """Does the parts that the report in the folder lacks; returns how many failed."""
     kept = folder / "report.json"
-    report: dict[str, Any] = json.loads(kept.read_text()) if kept.is_file() else {"properties": dict(presence.properties)}
-    if report["properties"] != dict(presence.properties):
+    report: dict[str, Any] = json.loads(kept.read_text()) if kept.is_file() else {"properties": properties}
+    if report["properties"] != properties:
         sys.exit(f"{kept} tells of another GPU or other software: name another folder.")
     failed, lines = 0, []
     for name, part in parts_of(batches, precision, folder).items():
@@ -337,11 +336,19 @@ def main() -> int:
     parser.add_argument("--precision", default="fp16", choices=CudaBackend.precisions)
     parser.add_argument("--folder", type=Path, help="keeps report.json and calibrations; the same command again does what is not done")
     arguments = parser.parse_args()
-    batches = [int(batch) for batch in arguments.batches.split(",")]
+    batches = [int(batch) if batch.isdecimal() else 0 for batch in arguments.batches.split(",")]
+    if min(batches) < 1:
+        parser.error(f"--batches {arguments.batches}: numbers of images, with commas between")
     with tempfile.TemporaryDirectory() as temporary:
+        settle(Path(temporary))
+        presence = bench_of(1, arguments.precision).presence
+        if not presence.available:
+            sys.exit(f"No GPU to measure on: {presence.reason}")
+        print(json.dumps(dict(presence.properties), indent=2))
         folder = (arguments.folder or Path(temporary)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        return 1 if run(batches, arguments.precision, folder) else 0
+        settle(folder)
+        return 1 if run(batches, arguments.precision, folder, dict(presence.properties)) else 0
 
 
 BEGUN = time.perf_counter()

@@ -30,6 +30,7 @@ _UNITS: dict[str, tuple[str, float]] = {
 # Units of the metrics of plugins, which the plugin host adds; as above, and with the unit as it is shown.
 _MORE_UNITS: dict[str, tuple[str, float]] = {}
 _MORE_SHOWN: dict[str, tuple[float, str]] = {}
+_MORE_NAMES: dict[str, tuple[str, ...]] = {}
 _LETTERS = re.compile(r"[a-zA-Zµμ]+")
 _TEXT = re.compile(
     r"\s*(?P<value>[-+]?(?:\d+\.?\d*|\.\d+|nan|inf)(?:e[-+]?\d+)?)\s*(?P<unit>[a-zA-Zµμ]*)\s*(?:@\s*p(?P<percentile>\d{1,3}(?:\.\d+)?))?\s*",
@@ -61,12 +62,14 @@ def add_units(metric: str, units: Mapping[str, float]) -> None:
     _MORE_UNITS.update({unit.lower(): (metric, float(factor)) for unit, factor in units.items()})
     shown = next(iter(units))
     _MORE_SHOWN[metric] = (float(units[shown]), shown)
+    _MORE_NAMES[metric] = tuple(units)
 
 
 def forget_units() -> None:
     """Takes back what `add_units` added."""
     _MORE_UNITS.clear()
     _MORE_SHOWN.clear()
+    _MORE_NAMES.clear()
 
 
 def shown_unit(metric: str) -> tuple[float, str]:
@@ -115,14 +118,14 @@ class Budget:
         if not unit:
             raise BudgetError(f"{text!r} has no unit.", f"{_EXAMPLES} Perhaps you meant {value:g}ms.")
         if unit not in _UNITS and unit not in _MORE_UNITS:
-            more = "".join(f", {name}" for name in _MORE_UNITS)
+            more = "".join(f", {unit}" for units in _MORE_NAMES.values() for unit in units)
             raise UnknownUnitError(
                 f"{match['unit']!r} is not a unit of a budget.",
                 f"{_EXAMPLES} Known units: us, ms, s, kB, MB, GB, kMACs, MMACs, GMACs{more}.",
             )
         metric, factor = _UNITS.get(unit) or _MORE_UNITS[unit]
         if match["percentile"] is not None and metric != LATENCY:
-            raise BudgetError(f"{text!r}: only a latency has percentiles.", "Leave @p… away for sizes and MACs.")
+            raise BudgetError(f"{text!r}: only a latency has percentiles.", "Leave @p… away.")
         return cls(metric, value * factor, float(match["percentile"] or 50.0), confidence)
 
     def rounded(self, *, up: bool) -> Budget:

@@ -147,8 +147,18 @@ class Costs:
             f"Ask for {least} or more, or use another bundle.",
         )
 
-    def unlimited(self, tables: Sequence[AdditiveTable], limits: Floats) -> NDArray[np.bool_]:
-        """Where every architecture holds all limits, shape (n,); limits of shape (n, tables)."""
+    def unlimited(self, asked: Sequence[Sequence[Budget]], tables: Sequence[AdditiveTable], limits: Floats) -> NDArray[np.bool_]:
+        """Where every architecture holds all limits.
+
+        Args:
+            asked: Budgets that hold together, n times.
+            tables: Those of `table_for`.
+            limits: On them, shape (n, tables).
+
+        Returns:
+            Shape (n,).
+        """
         most = [Completions.of(self.bundle.space, table).most for table in tables]
-        held: NDArray[np.bool_] = np.all(limits >= most, axis=1)
+        free = [all(b.metric in METRICS or self.metric(b.metric).forbids_nothing(b.limit) for b in together) for together in asked]
+        held: NDArray[np.bool_] = np.all(limits >= most, axis=1) & free
         return held

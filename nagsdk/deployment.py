@@ -17,7 +17,7 @@ from nagsdk.cost.table import AdditiveTable, Floats
 from nagsdk.describe import describe
 from nagsdk.device.backend import Tensor
 from nagsdk.device.measurement import Measurement
-from nagsdk.errors import InfeasibleError
+from nagsdk.errors import DeviceError, InfeasibleError
 from nagsdk.events import Notice, stage
 from nagsdk.generator.choose import choose
 from nagsdk.generator.completions import Completions
@@ -228,7 +228,7 @@ class Deployer:
         tables = [bench.costs.table_for(b, model, self.resolution) for b in budgets]
         limits = np.array([bench.costs.feasible_limit(b, model, t, self.resolution) for b, t in zip(budgets, tables, strict=True)])
         _ = bench.question(tables, limits, self.seed).reserves  # refuses limits that hold one by one but not together
-        notes = (UNLIMITED,) if bench.costs.unlimited(tables, limits[None])[0] else ()
+        notes = (UNLIMITED,) if bench.costs.unlimited([budgets], tables, limits[None])[0] else ()
         if model is not None and timed.any() and bench.presence.available:
             limits = self._aim(limits, timed, bench.pace(folder), tables)
         best: Round | None = None
@@ -341,11 +341,21 @@ class Deployer:
 
     def _count(self, turn: Round, budgets: Sequence[Budget], latencies: Sequence[float]) -> None:
         """Notes which shares of the limits a round used, and what its last session told of plugins' metrics."""
-        told = turn.sessions[-1].state
-        metrics = {name: told.get(self.bench.costs.metric(name).metric.measured, value) for name, value in turn.result.metrics.items()}
+        metrics = {name: self._told(turn.sessions[-1], name, value) for name, value in turn.result.metrics.items()}
         turn.result = replace(turn.result, metrics=metrics)
         turn.shares = np.array([_share(self.bench, turn.result, turn.built, b) for b in budgets])
         turn.used = float(max([*turn.shares, *latencies]))
+
+    def _told(self, measurement: Measurement, name: str, estimate: float) -> float:
+        """What the device told of a plugin's metric, where it is to be measured."""
+        wanted = self.bench.costs.metric(name).metric.measured
+        told = measurement.state.get(wanted, -1.0) if wanted else estimate
+        if told < 0:
+            raise DeviceError(
+                f"The metric {name} is to be measured, but of {wanted} {self.bench.device.id} tells nothing, or less than nothing.",
+                f"Limit something else on {self.bench.device.id}, or mend the plugin: it tells {', '.join(measurement.state) or 'no figures'}.",
+            )
+        return told
 
     def time(self, built: Built) -> Measurement:
         """Measures an artifact in a fresh session.

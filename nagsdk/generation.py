@@ -72,8 +72,7 @@ class Generation:
         tables, limits = self._costs(asked)
         codes = self.strategy.propose(self.bench.question(tables, limits, self.seed))
         picked = codes[np.arange(len(codes)), choose(self.bench.bundle.predictor, codes)[:, 0]]
-        open_ = any(b.metric not in METRICS for together in asked for b in together)
-        return self._told(picked, asked, self.bench.costs.unlimited(tables, limits) & (not open_))
+        return self._told(picked, asked, self.bench.costs.unlimited(asked, tables, limits))
 
     def _unanswerable(self, asked: Sequence[Sequence[Budget]]) -> dict[int, InfeasibleError]:
         """The sets that no architecture holds, by number, and why."""

@@ -66,7 +66,9 @@ class _Result(_Open):
     measured: Measured
     budget: AnyBudget
     budgets: list[BudgetRecord]
-    metrics: dict[str, float] = Field(description="Of the plugins' metrics that the budgets limit, in their canonical units; measured where the device tells them.")
+    metrics: dict[str, float] = Field(
+        description="Of the plugins' metrics that the budgets limit, in their canonical units; measured where the device tells them."
+    )
     verdict: Literal["held", "missed", "unverified"]
     device: str | None
     bundle: str

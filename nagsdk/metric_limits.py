@@ -91,6 +91,12 @@ class MetricLimits:
             )
         return self._table(self.values)
 
+    def forbids_nothing(self, limit: float) -> bool:
+        """Whether no choice is lost to a limit on single layers; what a sum limits, its table tells."""
+        if self.metric.aggregation == SUM:
+            return True
+        return limit >= float(self.values.max()) + Completions.of(self.space, self._table(self.kept)).most
+
     def share(self, value: float, limit: float) -> float:
         """How much of a limit is used; 1 and less holds it."""
         if self.metric.direction == HIGHER:

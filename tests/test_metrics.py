@@ -1,5 +1,6 @@
 """Metrics and simulators of plugins: really used by budgets, generation and priors."""
 
+import math
 import sys
 from dataclasses import replace
 from importlib.metadata import EntryPoint
@@ -92,7 +93,7 @@ def test_budgets_are_written_in_the_units_of_plugins(loaded):
         plugin.read_budget("2mJ@p90")
     with pytest.raises(BudgetError) as caught:
         plugin.read_budget("3 parsecs")
-    assert "kelements" in caught.value.next_step
+    assert "kElements" in caught.value.next_step
 
 
 def test_units_belong_to_one_metric(loaded):
@@ -224,6 +225,30 @@ class TellingSession(SimulatedSession):
         handle = super().load(compiled)
         self.sizes = {**getattr(self, "sizes", {}), handle: compiled.stat().st_size}
         return handle
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ({}, "of ram_bytes board tells nothing"),
+        ({"ram_bytes": -1.0}, "less than nothing"),
+        ({"ram_bytes": math.nan}, "told nan of ram_bytes"),
+    ],
+)
+def test_what_is_to_be_measured_and_is_not_told_ends_the_deployment(loaded, tmp_path, monkeypatch, told, says):
+    monkeypatch.setattr(workbench, "PROTOCOL", replace(workbench.PROTOCOL, spread_s=0, patience_s=0))
+    real = SimulatedSession.time
+    monkeypatch.setattr(SimulatedSession, "time", lambda *asked: replace(real(*asked), properties=told))
+    bench = Workbench(Device("board", "A board", "simulated"), "glyphs", backend=SimulatedBackend())
+    with pytest.raises(DeviceError, match=says) as caught:
+        Deployer(bench).run([plugin.read_budget("250kNumbers")], None, tmp_path)
+    assert "plugin" in caught.value.next_step
+
+
+def test_a_metric_that_limits_nothing_says_so(loaded):
+    asked = ["900000kNumbers", "250kNumbers", "900000kElements", "20kElements", "1kWeights", "150kWeights"]
+    results = [nagsdk.generate(device="cpu", budgets=[one])[0] for one in asked]
+    assert [any("limits nothing" in w for w in r.warnings) for r in results] == [True, False] * 3
 
 
 class Telling(SimulatedBackend):

@@ -111,7 +111,10 @@ timing_only_option = click.option(
 def budget_option(required: bool) -> Callable[[F], F]:
     """The option of budgets that hold together."""
     return click.option(
-        "--budget", multiple=True, required=required, help="Such as 80ms, 80ms@p90, 12MB or 300MMACs; repeated ones hold together."
+        "--budget",
+        multiple=True,
+        required=required,
+        help="Such as 80ms, 80ms@p90, 12MB, 300MMACs or, of a GPU's memory, 300MiB; repeated ones hold together.",
     )
 
 

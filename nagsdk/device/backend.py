@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from nagsdk.architecture import LayerSpec
 from nagsdk.device.description import Device
-from nagsdk.errors import UsageError
+from nagsdk.errors import DeviceError, UsageError
 from nagsdk.events import Listener
 from nagsdk.finding import Finding
 
@@ -67,11 +68,21 @@ class Burst:
             empty otherwise.
         properties: What else was seen (temperature, memory), by name with its unit; ``throttled`` is 1 where the device
             slowed itself down, for heat or power.
+
+    Raises:
+        DeviceError: A property is no finite number.
     """
 
     wall_ms: tuple[float, ...]
     cpu_ms: tuple[float, ...] = ()
     properties: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, value in self.properties.items():
+            if not isinstance(value, (int, float)) or not math.isfinite(value):
+                raise DeviceError(
+                    f"The device told {value!r} of {name} while a network ran.", "Mend its plugin: properties are finite numbers."
+                )
 
 
 class Session(ABC):

@@ -90,6 +90,8 @@ def read_device(path: Path) -> Device:
     from pydantic import TypeAdapter, ValidationError
 
     next_step = f"Mend {path.name} after the reference in the documentation of devices."
+    if not path.is_file():
+        raise DeviceError(f"There is no file {path}.", "`nagsdk devices` lists the devices that are known; a file describes another.")
     content = read_toml(path, _MOST_BYTES, lambda message: DeviceError(message, next_step))
     try:
         content["options"] = tuple(sorted((str(k), str(v)) for k, v in content.get("options", {}).items()))

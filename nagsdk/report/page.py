@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nagsdk.budget import shown_unit
 from nagsdk.report import figures
 from nagsdk.report.figures import Manifest
 
 REPORT = "report.html"
-_SHOWN = {"latency": (1.0, "ms"), "size": (1e6, "MB"), "macs": (1e6, "MMACs")}
 
 
 def deployment_page(manifest: Manifest) -> str:
@@ -80,7 +80,10 @@ def budgets(m: Manifest) -> str:
     """The budgets of a deployment as they were asked."""
     shown = []
     for budget in m["budgets"]:
-        scale, unit = _SHOWN.get(budget["metric"], (1.0, budget["metric"]))  # of a plugin's metric its canonical unit is not known here
+        try:
+            scale, unit = shown_unit(budget["metric"])
+        except KeyError:
+            scale, unit = 1.0, budget["metric"]  # of a plugin that is not here any more
         percentile = f"@p{budget['percentile']:g}" if budget["metric"] == "latency" and budget["percentile"] != 50 else ""
         shown.append(f"{budget['limit'] / scale:.6g} {unit}{percentile}")
     return " and ".join(shown) or "none"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,7 +75,8 @@ class Settings:
         if given or not known or (accelerator == CPU and runtime == GRAPH):
             raise DeviceError(
                 f"The options of the device {device.id} do not suit this backend: {dict(device.options)}.",
-                "Use accelerator (cuda or cpu), index (a number), runtime (cuda-graph, or eager), compiler (none or inductor) and flush_l2 (0 or 1).",
+                "Use accelerator (cuda or cpu), index (a number), runtime (cuda-graph, or eager, which alone runs on cpu), "
+                "compiler (none or inductor) and flush_l2 (0 or 1).",
             )
         return cls(accelerator, int(index), runtime, compiler, flush == "1", device.precision or CudaBackend.precisions[0], device.threads)
 
@@ -90,7 +91,7 @@ class CudaBackend(Backend):
 
     def layer_bytes(self, layer: LayerSpec, device: Device) -> float:
         """The weights in their precision, and what the program says of each operation."""
-        overhead = {"se": 16000.0, "add": 1000.0, "pool": 1000.0}.get(layer.kind, 7000.0)
+        overhead = {"se": 10400.0, "add": 0.0, "pool": 0.0}.get(layer.kind, 3350.0)
         return width(device) * layer.folded_parameters + overhead
 
     def tolerance(self, device: Device) -> float:
@@ -116,7 +117,7 @@ class CudaBackend(Backend):
             else:
                 properties |= {"processor_threads": str(settings.threads)}
         except DeviceError as error:
-            return Presence(False, str(error))
+            return Presence(False, f"{error.message} {error.next_step}")
         # Cards of one model are one device: what was measured on one holds for the next.
         return Presence.of(properties, nvml.OF_THE_CARD)
 
@@ -137,6 +138,14 @@ class CudaBackend(Backend):
         from nagsdk_cuda.program import write_program
 
         write_program(graph, path, Settings.of(device).precision)
+
+    def emulate(self, artifact: Path, device: Device, images: Tensor) -> Tensor | None:
+        """Runs the program on the processor."""
+        from nagsdk_cuda.session import CudaSession
+
+        here = replace(Settings.of(device), accelerator=CPU, runtime=EAGER, flush_l2=False)
+        with CudaSession(here, {}) as session:
+            return session.infer(session.load(artifact), images)
 
     def compile(self, artifact: Path, device: Device, folder: Path) -> Path:
         """Compiles with AOTInductor where the device asks for it, else returns the program."""

@@ -9,7 +9,7 @@ from nagsdk.architecture import LayerSpec
 from nagsdk.device.description import Device
 from nagsdk.errors import UsageError
 from nagsdk.metric import PEAK, Metric
-from nagsdk_cuda.backend import CudaBackend, width
+from nagsdk_cuda.backend import CUDA, CudaBackend, Settings, width
 
 _MEGA = 1e6
 _IMAGE_BYTES = 4.0
@@ -39,9 +39,9 @@ class Memory(Metric):
 
 
 def _width(device: Device) -> float:
-    if device.backend != CudaBackend.id:
+    if device.backend != CudaBackend.id or Settings.of(device).accelerator != CUDA:
         raise UsageError(
             f"The memory of {device.id} is not known.",
-            f"Limit memory on devices of the backend {CudaBackend.id}; use MB for the size of a file.",
+            f"Limit memory on GPUs, by the backend {CudaBackend.id}; use MB for the size of a file.",
         )
     return width(device)

@@ -37,10 +37,13 @@ class Settings:
         Raises:
             DeviceError: Another option, or no number.
         """
-        options = {"index": "0", **dict(device.options)}
-        if len(options) != 1 or not options["index"].isdecimal():
-            raise DeviceError(f"The options of the device {device.id} do not suit this backend: {options}.", "Use index (a number).")
-        return cls(int(options["index"]), device.precision == "tf32")
+        given = dict(device.options)
+        index = given.pop("index", "0")
+        if given or not index.isdecimal():
+            raise DeviceError(
+                f"The options of the device {device.id} do not suit this backend: {dict(device.options)}.", "Use index (a number), or none."
+            )
+        return cls(int(index), device.precision == "tf32")
 
 
 class CudaOnnxRuntimeBackend(Backend):
@@ -64,7 +67,7 @@ class CudaOnnxRuntimeBackend(Backend):
         except importlib.metadata.PackageNotFoundError:
             return Presence(False, f"This build of ONNX Runtime has no CUDA. {_INSTALL}")
         except DeviceError as error:
-            return Presence(False, str(error))
+            return Presence(False, f"{error.message} {error.next_step}")
         properties["precision"] = device.precision or self.precisions[0]
         return Presence.of(properties, nvml.OF_THE_CARD)
 

@@ -94,6 +94,7 @@ def write_program(graph: Graph, path: Path, precision: str) -> None:
         for trace in _TRACES:
             operation.meta.pop(trace, None)
     exported.graph_module.recompile()
+    exported.example_inputs = None  # a whole batch of zeros, which would lie in the file
     with warnings.catch_warnings():
         # torch warns of weights that share storage with nothing.
         warnings.filterwarnings("ignore", "No complete tensor found", UserWarning)

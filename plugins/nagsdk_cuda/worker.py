@@ -98,6 +98,7 @@ class Worker:
     def compile(self, request: dict[str, Any], body: bytes) -> Message:
         """Compiles a program with AOTInductor."""
         exported = torch.export.load(request["path"])
+        exported.example_inputs = (torch.zeros(_input_shape(exported)),), {}
         if self.device.type == "cuda":
             exported = move_to_device_pass(exported, str(self.device))
         facts = {"aot_inductor.metadata": {_SHAPE: json.dumps(_input_shape(exported))}}

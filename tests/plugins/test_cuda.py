@@ -24,7 +24,10 @@ from tests.conftest import REPOSITORY
 from tests.plugins.emulated_gpu.sitecustomize import NVML
 
 GPU = Device("cuda", "a GPU", "cuda")
-needs_gpu = [pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="torch reaches no NVIDIA GPU here")]
+needs_gpu = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="torch reaches no NVIDIA GPU here: `nagsdk doctor` says why"),
+]
 WITHOUT_THEM = """
 import sys
 
@@ -140,6 +143,16 @@ def test_a_program_moves_to_a_gpu(tmp_path, precision):
     assert (logits.device.type, logits.dtype, logits.shape) == ("cuda", torch.float32, (2, SPACE.classes))
 
 
+def test_a_program_is_no_larger_for_a_larger_batch_and_as_large_as_estimated(tmp_path):
+    sizes = []
+    for batch in (1, 64):
+        path = tmp_path / f"{batch}.pt2"
+        write_program(trace(random_subnet(SPACE, ARCHITECTURE), ARCHITECTURE.resolution, batch), path, "fp16")
+        sizes.append(path.stat().st_size)
+    estimate = sum(CudaBackend().layer_bytes(layer, GPU) for layer in SPACE.layers(ARCHITECTURE))
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.02) == pytest.approx(estimate, rel=0.1)
+
+
 def test_a_program_names_its_architecture(tmp_path):
     path = tmp_path / "network.pt2"
     write_program(trace(random_subnet(SPACE, ARCHITECTURE), ARCHITECTURE.resolution), path, "fp32")
@@ -189,6 +202,15 @@ def test_absent_packages_are_named(monkeypatch):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a driver here")
+def test_without_a_gpu_a_file_is_checked_on_the_processor(tmp_path):
+    path, images = tmp_path / "network.pt2", random_images(3, ARCHITECTURE.resolution)
+    subnet = random_subnet(SPACE, ARCHITECTURE)
+    write_program(trace(subnet, ARCHITECTURE.resolution, 2), path, "fp16")
+    logits = CudaBackend().emulate(path, dataclasses.replace(GPU, batch=2), images)
+    with torch.no_grad():
+        parity.check(subnet(torch.from_numpy(images)).numpy(), logits, CudaBackend().tolerance(GPU))
+
+
 def test_an_absent_driver_is_said(monkeypatch):
     pytest.importorskip("pynvml", reason="nvidia-ml-py is not installed: pip install 'nagsdk[cuda]'")
     monkeypatch.setattr(module, "_torch", lambda: ("2.13.0", "13.0"))

@@ -68,9 +68,10 @@ def test_half_precision_takes_half():
 
 
 def test_it_is_told_of_gpus_only():
-    with pytest.raises(UsageError, match="memory of cpu is not known") as caught:
-        METRIC.of_layer(LayerSpec("x", "pool", 16, 16, 1, 1, 7), Device("cpu", "", "onnxruntime"))
-    assert "backend cuda" in caught.value.next_step
+    for device in (Device("cpu", "", "onnxruntime"), Device("cpu", "", "cuda", options=(("accelerator", "cpu"),))):
+        with pytest.raises(UsageError, match="memory of cpu is not known") as caught:
+            METRIC.of_layer(LayerSpec("x", "pool", 16, 16, 1, 1, 7), device)
+        assert "backend cuda" in caught.value.next_step
 
 
 def test_budgets_limit_it_in_mebibytes():
