@@ -52,6 +52,7 @@ from nagsdk.resources import shipped  # noqa: E402
 from nagsdk.space.mobilenet_v3 import MobileNetV3Space  # noqa: E402
 from nagsdk.workbench import Workbench  # noqa: E402
 from nagsdk_cuda.backend import CudaBackend  # noqa: E402
+from nagsdk_cuda.memory import Memory  # noqa: E402
 
 BUDGET = "deployed budget "
 PLAIN = "fp16, unfolded network in eager torch"
@@ -131,7 +132,7 @@ def within(predicted: NDArray[np.float64], true: NDArray[np.float64]) -> dict[st
 
 
 def accuracy(bench: Workbench, folder: Path) -> dict[str, Any]:
-    """How well a few calibrated samples predict fresh subnets."""
+    """How well a few calibrated samples predict fresh subnets, and layers their memory."""
     space, batch = bench.bundle.space, bench.device.batch
     say(f"batch {batch}: calibrating with {SAMPLES} samples")
     calibration = bench.calibrate(SAMPLES)
@@ -150,6 +151,7 @@ def accuracy(bench: Workbench, folder: Path) -> dict[str, Any]:
         "fresh": within(model.mean(codes), true),
         "covered_by_the_0.9_bound": float(np.mean(true <= model.upper(codes, 0.9))),
         "rival_macs": within(scale * macs.cost(codes), true),
+        "memory_estimate": within(*memory(bench, found)),
         "fastest_ms": float(true.min()),
         "slowest_ms": float(true.max()),
         "readings": {
@@ -158,6 +160,16 @@ def accuracy(bench: Workbench, folder: Path) -> dict[str, Any]:
         },
         "state": dict(found[space.decode(codes)[0].text].readings[0].burst.properties),
     }
+
+
+def memory(bench: Workbench, found: Mapping[str, Measurement]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Peak memory in megabytes, as layers tell it and as it was measured, each of shape (networks,)."""
+    metric, told = Memory(), []
+    for text in found:
+        layers = bench.bundle.space.layers(bench.bundle.space.parse(text))
+        kept = sum(metric.kept_by_layer(layer, bench.device) for layer in layers)
+        told.append(kept + max(metric.of_layer(layer, bench.device) for layer in layers))
+    return np.array(told), np.array([measurement.state[Memory.measured] for measurement in found.values()])
 
 
 def frontier(bench: Workbench) -> dict[str, Any]:
@@ -269,7 +281,7 @@ def summary(name: str, found: Mapping[str, Any]) -> str:
         return f"batch 1: the captured graph is {eager / ours:.2f} x as fast as eager (target 3), {plain / ours:.2f} x as the module itself"
     if part == "accuracy":
         ours, macs = found["fresh"]["within_10_percent"], found["rival_macs"]["within_10_percent"]
-        return f"{batch}: {ours:.0%} of {FRESH} fresh subnets within 10 % (target 95 %); MACs x scale {macs:.0%}"
+        return f"{batch}: {ours:.0%} of {FRESH} fresh subnets within 10 % (target 95 %); MACs x scale {macs:.0%}; their memory: {found['memory_estimate']['within_5_percent']:.0%} within 5 %"
     if BUDGET in part:
         verdict = found["verdict"] if held(found) else f"{found['verdict']}, but not again"
         return f"{batch}, {found['budget_ms']:g} ms: {verdict}, p50 {found['p50_ms']:.4g} ms, in a fresh process {found['again_p50_ms']:.4g} ms"

@@ -107,8 +107,9 @@ class SessionChecks(Checks):
     def test_networks_side_by_side(self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile) -> None:
         """Networks that are loaded together, in whatever order they run and are unloaded, compute what each computes alone."""
         images = {a: random_images(device.batch, a.resolution) for a in architectures}
+        files = {a: compiled(a) for a in architectures}
         with backend.open(device) as session:
-            handles = {a: session.load(compiled(a)) for a in architectures}
+            handles = {a: session.load(files[a]) for a in architectures}
             for architecture in architectures:
                 session.time(handles[architecture], 1, 2, self.load_timeout_s)
             for number, architecture in enumerate(reversed(architectures)):
@@ -116,7 +117,7 @@ class SessionChecks(Checks):
                 parity.check(logits_of(architecture, images[architecture]), actual, backend.tolerance(device))
                 if number % 2:
                     session.unload(handles[architecture])
-                    handles[architecture] = session.load(compiled(architecture))
+                    handles[architecture] = session.load(files[architecture])
             for architecture in architectures:
                 actual = session.infer(handles[architecture], images[architecture])
                 parity.check(logits_of(architecture, images[architecture]), actual, backend.tolerance(device))

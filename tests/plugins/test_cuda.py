@@ -16,6 +16,9 @@ from nagsdk.errors import DeviceError, DeviceUnavailableError, UsageError
 from nagsdk.graph import parity
 from nagsdk.graph.trace import trace
 from nagsdk.testing import BackendConformance, random_images, random_subnet, small_space
+from nagsdk.testing.export import ExportChecks
+from nagsdk.testing.measuring import MeasurementChecks
+from nagsdk.testing.sessions import SessionChecks
 from nagsdk_cuda import backend as module
 from nagsdk_cuda import worker
 from nagsdk_cuda.backend import CudaBackend, Settings
@@ -70,7 +73,11 @@ def emulated_gpu(monkeypatch):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a real GPU here")
-class TestOnAnEmulatedGpu(BackendConformance):
+class TestOnAnEmulatedGpu(ExportChecks, MeasurementChecks):
+    """How sessions end is the same as on the processor."""
+
+    test_networks_side_by_side = SessionChecks.test_networks_side_by_side
+
     @pytest.fixture
     def backend(self, emulated_gpu) -> Backend:
         return CudaBackend()
