@@ -48,6 +48,7 @@ from nagsdk.generator.choose import choose  # noqa: E402
 from nagsdk.generator.completions import Completions  # noqa: E402
 from nagsdk.generator.searches import Nag  # noqa: E402
 from nagsdk.manifest import HELD  # noqa: E402
+from nagsdk.metric_limits import value_of  # noqa: E402
 from nagsdk.resources import shipped  # noqa: E402
 from nagsdk.space.mobilenet_v3 import MobileNetV3Space  # noqa: E402
 from nagsdk.workbench import Workbench  # noqa: E402
@@ -164,11 +165,8 @@ def accuracy(bench: Workbench, folder: Path) -> dict[str, Any]:
 
 def memory(bench: Workbench, found: Mapping[str, Measurement]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Peak memory in megabytes, as layers tell it and as it was measured, each of shape (networks,)."""
-    metric, told = Memory(), []
-    for text in found:
-        layers = bench.bundle.space.layers(bench.bundle.space.parse(text))
-        kept = sum(metric.kept_by_layer(layer, bench.device) for layer in layers)
-        told.append(kept + max(metric.of_layer(layer, bench.device) for layer in layers))
+    space = bench.bundle.space
+    told = [value_of(Memory(), space.layers(space.parse(text)), bench.device) for text in found]
     return np.array(told), np.array([measurement.state[Memory.measured] for measurement in found.values()])
 
 

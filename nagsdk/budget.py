@@ -27,10 +27,9 @@ _UNITS: dict[str, tuple[str, float]] = {
     "mmacs": (MACS, 1e6),
     "gmacs": (MACS, 1e9),
 }
-# Units of the metrics of plugins, which the plugin host adds; as above, and with the unit as it is shown.
+# Units of the metrics of plugins, which the plugin host adds; as above, and by metric as the plugin writes them.
 _MORE_UNITS: dict[str, tuple[str, float]] = {}
-_MORE_SHOWN: dict[str, tuple[float, str]] = {}
-_MORE_NAMES: dict[str, tuple[str, ...]] = {}
+_MORE_SHOWN: dict[str, dict[str, float]] = {}
 _LETTERS = re.compile(r"[a-zA-Zµμ]+")
 _TEXT = re.compile(
     r"\s*(?P<value>[-+]?(?:\d+\.?\d*|\.\d+|nan|inf)(?:e[-+]?\d+)?)\s*(?P<unit>[a-zA-Zµμ]*)\s*(?:@\s*p(?P<percentile>\d{1,3}(?:\.\d+)?))?\s*",
@@ -60,21 +59,21 @@ def add_units(metric: str, units: Mapping[str, float]) -> None:
         if not _LETTERS.fullmatch(unit) or not 0 < factor < math.inf:
             raise BudgetError(f"{unit!r} with the factor {factor!r} cannot be a unit.", "Use letters only, and a positive factor.")
     _MORE_UNITS.update({unit.lower(): (metric, float(factor)) for unit, factor in units.items()})
-    shown = next(iter(units))
-    _MORE_SHOWN[metric] = (float(units[shown]), shown)
-    _MORE_NAMES[metric] = tuple(units)
+    _MORE_SHOWN[metric] = dict(units)
 
 
 def forget_units() -> None:
     """Takes back what `add_units` added."""
     _MORE_UNITS.clear()
     _MORE_SHOWN.clear()
-    _MORE_NAMES.clear()
 
 
 def shown_unit(metric: str) -> tuple[float, str]:
     """The factor of the unit that a metric is shown in to its canonical one, and its name."""
-    return _SHOWN.get(metric) or _MORE_SHOWN[metric]
+    if metric in _SHOWN:
+        return _SHOWN[metric]
+    unit, factor = next(iter(_MORE_SHOWN[metric].items()))
+    return float(factor), unit
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ class Budget:
         if not unit:
             raise BudgetError(f"{text!r} has no unit.", f"{_EXAMPLES} Perhaps you meant {value:g}ms.")
         if unit not in _UNITS and unit not in _MORE_UNITS:
-            more = "".join(f", {unit}" for units in _MORE_NAMES.values() for unit in units)
+            more = "".join(f", {unit}" for units in _MORE_SHOWN.values() for unit in units)
             raise UnknownUnitError(
                 f"{match['unit']!r} is not a unit of a budget.",
                 f"{_EXAMPLES} Known units: us, ms, s, kB, MB, GB, kMACs, MMACs, GMACs{more}.",

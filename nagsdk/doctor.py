@@ -110,7 +110,7 @@ def _devices(loaded: Host) -> Iterator[Finding]:
         try:
             presence = presence_of(loaded.backend_of(device), device)
         except DeviceError as error:
-            presence = Presence(False, str(error))
+            presence = Presence.refused(error)
         if presence.available:
             yield Finding("devices", OK, f"{device.id} is available: {device.title}.")
         else:

@@ -27,7 +27,7 @@ def devices() -> list[dict[str, Any]]:
         try:
             presence = presence_of(loaded.backend_of(device), device)
         except DeviceError as error:
-            presence = Presence(False, str(error))
+            presence = Presence.refused(error)
         found.append({**entry, "available": presence.available, "reason": presence.reason, "properties": dict(presence.properties)})
     return found
 

@@ -7,7 +7,7 @@ lower limit is turned around: what is limited is how much it lacks of the most t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -105,16 +105,7 @@ class MetricLimits:
 
     def value(self, architecture: Architecture) -> float:
         """The metric of an architecture."""
-        layers = self.space.layers(architecture)
-        values = [_value(self.metric, self.metric.of_layer, layer, self.device) for layer in layers]
-        if self.metric.aggregation == SUM:
-            return float(sum(values))
-        kept = (
-            [_value(self.metric, self.metric.kept_by_layer, layer, self.device) for layer in layers]
-            if self.metric.aggregation == PEAK
-            else []
-        )
-        return float(max(values) + sum(kept))
+        return value_of(self.metric, self.space.layers(architecture), self.device)
 
     def nearest(self, masked: Callable[[AdditiveTable], AdditiveTable] = lambda table: table) -> float:
         """The tightest limit that any architecture holds.
@@ -150,6 +141,7 @@ class MetricLimits:
         kept, forbidding = self._table(self.kept), self._forbidding(largest)
         return AdditiveTable(kept.base + forbidding.base, kept.choice + forbidding.choice)
 
+    @lru_cache(maxsize=8)  # noqa: B019 — lives as long as what asks
     def _share_of_the_largest_layer(self, limit: float, resolution: int | None) -> float:
         """What of a peak's limit goes to the maximum: that with which the best of many random architectures are best."""
         codes, worth, kept = self._ranked(resolution)
@@ -178,6 +170,19 @@ class MetricLimits:
         sums = SpaceLayers.of(self.space).sums(values[:, None])[..., 0]
         shape = (len(self.space.resolutions), len(self.space.decisions), -1)
         return AdditiveTable(sums[:, -1], sums[:, :-1].reshape(shape))
+
+
+def value_of(metric: Metric, layers: Sequence[LayerSpec], device: Device) -> float:
+    """The metric of a network, by its layers.
+
+    Raises:
+        DeviceError: The metric fails, or answers what is no cost.
+    """
+    values = [_value(metric, metric.of_layer, layer, device) for layer in layers]
+    if metric.aggregation == SUM:
+        return sum(values)
+    kept = [_value(metric, metric.kept_by_layer, layer, device) for layer in layers] if metric.aggregation == PEAK else []
+    return max(values) + sum(kept)
 
 
 def _value(metric: Metric, question: Callable[[LayerSpec, Device], float], layer: LayerSpec, device: Device) -> float:

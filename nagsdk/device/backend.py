@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nagsdk.architecture import LayerSpec
 from nagsdk.device.description import Device
-from nagsdk.errors import DeviceError, UsageError
+from nagsdk.errors import DeviceError, NagsdkError, UsageError
 from nagsdk.events import Listener
 from nagsdk.finding import Finding
 
@@ -56,6 +56,11 @@ class Presence:
         """
         identity = {name: value for name, value in properties.items() if name not in besides}
         return cls(True, "", properties, hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16])
+
+    @classmethod
+    def refused(cls, error: NagsdkError) -> Presence:
+        """That of a device which cannot be measured on, for the reason that an error tells."""
+        return cls(False, " ".join(str(error).split()))
 
 
 @dataclass(frozen=True)

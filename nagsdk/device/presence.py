@@ -16,7 +16,7 @@ def presence_of(backend: Backend, device: Device) -> Presence:
     try:
         told: object = guarded(lambda: backend.presence(device), _PATIENCE_S, whose).value
     except NagsdkError as error:
-        return Presence(False, " ".join(str(error).split()))
+        return Presence.refused(error)
     if not isinstance(told, Presence):
         return Presence(False, f"{whose} answered {type(told).__name__} instead of a Presence. Mend or remove its plugin.")
     texts = [told.reason, told.fingerprint, *told.properties, *told.properties.values()]

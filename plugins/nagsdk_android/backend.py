@@ -42,7 +42,7 @@ class AndroidBackend(Backend):
             attached = find(settings)
             _, digest = tool.find(attached.properties["abi"])
         except DeviceError as error:
-            return Presence(False, f"{error.message} {error.next_step}")
+            return Presence.refused(error)
         properties = {
             **attached.properties,
             "serial": attached.serial,

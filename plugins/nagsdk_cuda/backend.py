@@ -117,7 +117,7 @@ class CudaBackend(Backend):
             else:
                 properties |= {"processor_threads": str(settings.threads)}
         except DeviceError as error:
-            return Presence(False, f"{error.message} {error.next_step}")
+            return Presence.refused(error)
         # Cards of one model are one device: what was measured on one holds for the next.
         return Presence.of(properties, nvml.OF_THE_CARD)
 

@@ -33,11 +33,8 @@ def describe(index: int) -> dict[str, str]:
     mig = asked(nvml.nvmlDeviceGetMigMode)
     if mig is not None and mig[0]:
         raise DeviceError(f"MIG splits GPU {index} into parts.", "Use a whole GPU: the device option `index` names another one.")
-    power, memory, cores = (
-        asked(question)
-        for question in (nvml.nvmlDeviceGetPowerManagementLimit, nvml.nvmlDeviceGetMemoryInfo, nvml.nvmlDeviceGetNumGpuCores)
-    )
-    capability = asked(nvml.nvmlDeviceGetCudaComputeCapability)
+    power, memory = asked(nvml.nvmlDeviceGetPowerManagementLimit), asked(nvml.nvmlDeviceGetMemoryInfo)
+    cores, capability = asked(nvml.nvmlDeviceGetNumGpuCores), asked(nvml.nvmlDeviceGetCudaComputeCapability)
     facts = {
         "gpu": asked(nvml.nvmlDeviceGetName),
         "uuid": asked(nvml.nvmlDeviceGetUUID),

@@ -67,7 +67,7 @@ class CudaOnnxRuntimeBackend(Backend):
         except importlib.metadata.PackageNotFoundError:
             return Presence(False, f"This build of ONNX Runtime has no CUDA. {_INSTALL}")
         except DeviceError as error:
-            return Presence(False, f"{error.message} {error.next_step}")
+            return Presence.refused(error)
         properties["precision"] = device.precision or self.precisions[0]
         return Presence.of(properties, nvml.OF_THE_CARD)
 

@@ -83,7 +83,7 @@ class LiteRtBackend(Backend):
         try:
             settings = Settings.of(device)
         except DeviceError as error:
-            return Presence(False, str(error))
+            return Presence.refused(error)
         distribution = next(name for name, package in RUNTIMES.items() if package == settings.package)
         if importlib.util.find_spec(settings.package) is None:
             return Presence(False, f"{distribution} is not installed. {_INSTALL}")

@@ -67,7 +67,7 @@ class OnnxRuntimeBackend(Backend):
         try:
             settings = Settings.of(device)
         except DeviceError as error:
-            return Presence(False, str(error))
+            return Presence.refused(error)
         properties = {
             "processor": processor(),
             "processor_cores": str(os.cpu_count()),

@@ -10,6 +10,7 @@ from nagsdk.budget import Budget
 from nagsdk.device.description import Device
 from nagsdk.errors import UsageError
 from nagsdk.graph.trace import trace
+from nagsdk.metric_limits import value_of
 from nagsdk.plugin import host, read_budget
 from nagsdk.space.mobilenet_v3 import ofa_mobilenet_v3
 from nagsdk.supernet.extract import Subnet
@@ -56,9 +57,7 @@ def test_what_layers_tell_is_what_a_program_holds_at_once(tmp_path, batch, seed)
     with torch.no_grad(), Allocations(before) as allocations:
         module(images)
     held = allocations.peak + sum(tensor.nbytes for tensor in before)
-    layers = space.layers(architecture)
-    told = max(METRIC.of_layer(layer, device) for layer in layers) + sum(METRIC.kept_by_layer(layer, device) for layer in layers)
-    assert told == pytest.approx(held / 1e6, rel=0.01)
+    assert value_of(METRIC, space.layers(architecture), device) == pytest.approx(held / 1e6, rel=0.01)
 
 
 def test_half_precision_takes_half():
