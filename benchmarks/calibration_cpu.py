@@ -104,16 +104,16 @@ def run(samples: int, fresh: int, rounds: int, seed: int, within_s: float | None
     """The whole benchmark."""
     import torch
 
-    from nagsdk.cost.calibrate import calibrate
+    from nagsdk.calibration.calibrate import calibrate
+    from nagsdk.calibration.references import reference_architecture
     from nagsdk.cost.model import CostModel
     from nagsdk.cost.prior import read_prior
-    from nagsdk.cost.references import reference_architecture
     from nagsdk.cost.table import exact_table
     from nagsdk.device.description import read_device
+    from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+    from nagsdk.families.mobilenet_v3.subnet import Subnet
     from nagsdk.graph.trace import trace
-    from nagsdk.plugin import host
-    from nagsdk.space.mobilenet_v3 import ofa_mobilenet_v3
-    from nagsdk.supernet.extract import Subnet
+    from nagsdk.plugin.host import host
 
     torch.set_num_threads(1)
     space = ofa_mobilenet_v3()

@@ -32,26 +32,26 @@ sys.path[:] = [str(ROOT), str(ROOT / "plugins"), *(p for p in sys.path if p != s
 import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
-from nagsdk.architecture import Architecture  # noqa: E402
 from nagsdk.budget import LATENCY, Budget  # noqa: E402
-from nagsdk.bundle import Bundle  # noqa: E402
-from nagsdk.cost.calibrate import export_untrained  # noqa: E402
-from nagsdk.cost.references import reference_architecture  # noqa: E402
+from nagsdk.bundle.bundle import Bundle  # noqa: E402
+from nagsdk.calibration.calibrate import export_untrained  # noqa: E402
+from nagsdk.calibration.references import reference_architecture  # noqa: E402
+from nagsdk.common.folders import shipped  # noqa: E402
+from nagsdk.cost.metric_limits import value_of  # noqa: E402
 from nagsdk.cost.table import exact_table  # noqa: E402
-from nagsdk.deployment import Deployer, Round, figure  # noqa: E402
 from nagsdk.device.description import Device, Overrides  # noqa: E402
-from nagsdk.device.measure import measure  # noqa: E402
-from nagsdk.device.measurement import Measurement  # noqa: E402
-from nagsdk.device.protocol import Protocol  # noqa: E402
 from nagsdk.events import Event, Notice  # noqa: E402
-from nagsdk.generator.choose import choose  # noqa: E402
-from nagsdk.generator.completions import Completions  # noqa: E402
-from nagsdk.generator.searches import Nag  # noqa: E402
-from nagsdk.manifest import HELD  # noqa: E402
-from nagsdk.metric_limits import value_of  # noqa: E402
-from nagsdk.resources import shipped  # noqa: E402
-from nagsdk.space.mobilenet_v3 import MobileNetV3Space  # noqa: E402
-from nagsdk.workbench import Workbench  # noqa: E402
+from nagsdk.families.mobilenet_v3.space import MobileNetV3Space  # noqa: E402
+from nagsdk.generator.ranking import choose  # noqa: E402
+from nagsdk.generator.reserves import Completions  # noqa: E402
+from nagsdk.generator.strategies import Nag  # noqa: E402
+from nagsdk.manifest.manifest import HELD  # noqa: E402
+from nagsdk.measuring.measure import measure  # noqa: E402
+from nagsdk.measuring.measurement import Measurement  # noqa: E402
+from nagsdk.measuring.protocol import Protocol  # noqa: E402
+from nagsdk.pipeline.loop import Deployer, Round, figure  # noqa: E402
+from nagsdk.pipeline.target import Workbench  # noqa: E402
+from nagsdk.space.architecture import Architecture  # noqa: E402
 from nagsdk_cuda.backend import CudaBackend  # noqa: E402
 from nagsdk_cuda.memory import Memory  # noqa: E402
 

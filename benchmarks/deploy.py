@@ -19,10 +19,10 @@ import numpy as np
 
 import nagsdk
 from nagsdk.cost.table import AdditiveTable, exact_table
-from nagsdk.deployment import figure
-from nagsdk.generator.choose import choose
-from nagsdk.generator.completions import Completions
-from nagsdk.workbench import Workbench
+from nagsdk.generator.ranking import choose
+from nagsdk.generator.reserves import Completions
+from nagsdk.pipeline.loop import figure
+from nagsdk.pipeline.target import Workbench
 
 ROW = "{budget:>10}  {verdict:6} rounds {rounds}  p50 {p50_ms:7.3f} ms  used {used:6.1%}  rival {rival_ms:7.3f} ms {rival_used:6.1%}"
 

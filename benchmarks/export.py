@@ -21,10 +21,10 @@ import numpy as np
 import torch
 
 from nagsdk.device.description import Device
+from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
 from nagsdk.graph.onnx import write_onnx
 from nagsdk.graph.parity import relative_error
 from nagsdk.graph.trace import trace
-from nagsdk.space.mobilenet_v3 import ofa_mobilenet_v3
 from nagsdk.testing.networks import random_images, random_subnet
 from nagsdk_onnxruntime.backend import OnnxRuntimeBackend
 

@@ -36,24 +36,24 @@ import numpy as np
 from scipy.optimize import nnls
 
 from nagsdk.budget import LATENCY
+from nagsdk.common.folders import cache_folder
 from nagsdk.cost.features import FeatureTable
 from nagsdk.cost.model import CostModel
 from nagsdk.cost.table import AdditiveTable, Floats, exact_table
-from nagsdk.generator.choose import choose
-from nagsdk.generator.completions import Completions
+from nagsdk.families.mobilenet_v3.space import MobileNetV3Space, ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.table import read_architectures
 from nagsdk.generator.frontier import frontier
-from nagsdk.generator.lessons import Devices
-from nagsdk.generator.nag import Generator
-from nagsdk.generator.searches import Evolution, Lookup, Nag, Nsga2, Polished, Random
+from nagsdk.generator.generator import Generator
+from nagsdk.generator.ranking import choose
+from nagsdk.generator.reserves import Completions
+from nagsdk.generator.strategies import Evolution, Lookup, Nag, Nsga2, Polished, Random
 from nagsdk.generator.strategy import Question, Strategy
+from nagsdk.generator.training_data import Devices
+from nagsdk.pipeline.target import Workbench
 from nagsdk.predictor.additive import AdditiveScore, fit_additive
 from nagsdk.predictor.fit import Fit, Fitter, Measured
 from nagsdk.predictor.train import Recipe
-from nagsdk.resources import cache_folder
-from nagsdk.space.base import Codes
-from nagsdk.space.mobilenet_v3 import MobileNetV3Space, ofa_mobilenet_v3
-from nagsdk.space.table import read_architectures
-from nagsdk.workbench import Workbench
+from nagsdk.space.space import Codes
 
 MEASURED, GPUS = "ofa_mbv3_w1.0_imagenet_top1.csv", "help_ofa_mbv3.csv"
 RESOLUTION, BUDGETS = 224, 100

@@ -16,19 +16,19 @@ from types import SimpleNamespace
 import numpy as np
 from generator import FIRST_DEVICE, RESOLUTION, Half, halves, one_limit, trained
 
+from nagsdk.common.folders import cache_folder
 from nagsdk.cost.table import AdditiveTable, Floats
-from nagsdk.generator.choose import choose
+from nagsdk.families.mobilenet_v3.space import MobileNetV3Space, ofa_mobilenet_v3
 from nagsdk.generator.decode import decode, gumbel
+from nagsdk.generator.episode import View, Walk
 from nagsdk.generator.frontier import frontier
-from nagsdk.generator.lessons import Devices
-from nagsdk.generator.nag import Generator
-from nagsdk.generator.paths import Paths
+from nagsdk.generator.generator import Generator
 from nagsdk.generator.policy import CHOICE, STATE, Policy, Stepper
+from nagsdk.generator.prices import Paths
+from nagsdk.generator.ranking import choose
 from nagsdk.generator.train import Recipe
-from nagsdk.generator.walk import View, Walk
-from nagsdk.resources import cache_folder
-from nagsdk.space.base import Codes
-from nagsdk.space.mobilenet_v3 import MobileNetV3Space, ofa_mobilenet_v3
+from nagsdk.generator.training_data import Devices
+from nagsdk.space.space import Codes
 
 # Steps of gradient alone: as many as imitation and gradient take together in seconds.
 VARIANTS = {"no policy gradient": Recipe(gradient_steps=0), "no imitation": Recipe(problems=1, steps=1, gradient_steps=1500)}

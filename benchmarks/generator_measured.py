@@ -18,13 +18,13 @@ import numpy as np
 import torch
 
 from nagsdk.budget import MACS
-from nagsdk.bundle import Bundle
-from nagsdk.generator.choose import choose
-from nagsdk.generator.completions import Completions
-from nagsdk.generator.searches import Lookup, Nag, Nsga2, Random
-from nagsdk.space.base import Codes
+from nagsdk.bundle.bundle import Bundle
+from nagsdk.generator.ranking import choose
+from nagsdk.generator.reserves import Completions
+from nagsdk.generator.strategies import Lookup, Nag, Nsga2, Random
+from nagsdk.pipeline.target import Workbench
+from nagsdk.space.space import Codes
 from nagsdk.supernet.evaluate import top1
-from nagsdk.workbench import Workbench
 
 METHODS = (Nag(), Lookup(), Nsga2(), Random())
 

@@ -19,12 +19,12 @@ import numpy as np
 from generator import RESOLUTION, halves, one_limit, trained
 
 from nagsdk.cost.table import exact_table
-from nagsdk.generator.choose import choose
+from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
 from nagsdk.generator.paper import REWARDS, PaperRecipe, train_paper
-from nagsdk.generator.searches import Lookup, Nag, Random
+from nagsdk.generator.ranking import choose
+from nagsdk.generator.strategies import Lookup, Nag, Random
 from nagsdk.generator.strategy import Question
-from nagsdk.space.base import Codes
-from nagsdk.space.mobilenet_v3 import ofa_mobilenet_v3
+from nagsdk.space.space import Codes
 
 BUDGETS = 20
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from nagsdk.architecture import Architecture, LayerSpec
 from nagsdk.errors import ArchitectureError
-from nagsdk.space.base import Codes, Decision, SearchSpace
-from nagsdk.space.mobilenet_v3 import ofa_mobilenet_v3
-from nagsdk.space.table import read_architectures
+from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.table import read_architectures
+from nagsdk.space.architecture import Architecture, LayerSpec
+from nagsdk.space.space import Codes, Decision, SearchSpace
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 FBNET_STAGES = ((16, 1, 1), (24, 1, 4), (32, 2, 4), (64, 2, 4), (112, 1, 4), (184, 2, 4), (352, 1, 1))

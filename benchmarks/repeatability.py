@@ -24,10 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.device.description import Device
-from nagsdk.device.measure import measure
-from nagsdk.device.protocol import Protocol
 from nagsdk.errors import MeasurementError
-from nagsdk.space.mobilenet_v3 import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.measuring.measure import measure
+from nagsdk.measuring.protocol import Protocol
 from nagsdk_onnxruntime.backend import OnnxRuntimeBackend
 
 BAND, TARGET = 0.05, 0.96
@@ -43,8 +43,8 @@ def export(count: int, folder: Path) -> None:
     """Writes the networks and the reference."""
     import torch
 
+    from nagsdk.families.mobilenet_v3.subnet import Subnet
     from nagsdk.graph.trace import trace
-    from nagsdk.supernet.extract import Subnet
 
     space = ofa_mobilenet_v3()
     for number, architecture in enumerate(space.decode(space.sample(count, np.random.default_rng(0)))):

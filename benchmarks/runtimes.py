@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from nagsdk.bundle import load_bundle
+from nagsdk.bundle.bundle import load_bundle
 from nagsdk.device.description import Device
 from nagsdk.graph import parity
 from nagsdk.graph.trace import trace
-from nagsdk.plugin import host
+from nagsdk.plugin.host import host
 from nagsdk.testing import random_images, random_subnet
 
 NAMES = ("openvino", "cpu")

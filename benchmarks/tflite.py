@@ -19,13 +19,13 @@ import numpy as np
 import torch
 
 from nagsdk.device.description import Device
+from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.subnet import Subnet
 from nagsdk.graph.lint import lint
 from nagsdk.graph.parity import relative_error
 from nagsdk.graph.passes import split_large_depthwise
 from nagsdk.graph.tflite import write_tflite
 from nagsdk.graph.trace import trace
-from nagsdk.space.mobilenet_v3 import ofa_mobilenet_v3
-from nagsdk.supernet.extract import Subnet
 from nagsdk.testing.networks import random_images, random_subnet
 from nagsdk_litert.backend import LiteRtBackend
 

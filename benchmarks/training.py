@@ -20,15 +20,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nagsdk.preprocessing import Preprocessing
-from nagsdk.space.base import Codes, extremes
-from nagsdk.supernet.data import ArrayBatches, Augmentation, Batches
-from nagsdk.supernet.extract import ConvUnit, Subnet, extract
-from nagsdk.supernet.network import Supernet
-from nagsdk.supernet.ranks import Ranks
+from nagsdk.families.mobilenet_v3.subnet import ConvUnit, Subnet, extract
+from nagsdk.families.mobilenet_v3.supernet import Supernet
+from nagsdk.images.batches import ArrayBatches, Augmentation, Batches
+from nagsdk.images.preprocessing import Preprocessing
+from nagsdk.space.space import Codes, extremes
+from nagsdk.supernet.processes import Ranks
 from nagsdk.supernet.resume import Average
 from nagsdk.supernet.train import TrainRecipe, initialise, optimizer_of, sandwich, train_step
-from nagsdk.training_plan import SPACES
+from nagsdk.training.plan import SPACES
 
 RECIPE = TrainRecipe(steps=1000)
 TARGET_PLAIN, TARGET_STATIC = 1.4, 1.10

@@ -24,11 +24,11 @@ def worker(batch: int, steps: int) -> None:
     import numpy as np
     import torch
 
-    from nagsdk.preprocessing import Preprocessing
-    from nagsdk.space.mobilenet_v3 import small_mobilenet_v3
-    from nagsdk.supernet.data import ArrayBatches, Augmentation
-    from nagsdk.supernet.network import Supernet
-    from nagsdk.supernet.ranks import together
+    from nagsdk.families.mobilenet_v3.space import small_mobilenet_v3
+    from nagsdk.families.mobilenet_v3.supernet import Supernet
+    from nagsdk.images.batches import ArrayBatches, Augmentation
+    from nagsdk.images.preprocessing import Preprocessing
+    from nagsdk.supernet.processes import together
     from nagsdk.supernet.train import TrainAdvanced, TrainRecipe, initialise, train
 
     torch.set_num_threads(1)

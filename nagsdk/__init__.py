@@ -9,14 +9,14 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from nagsdk.api import calibrate, deploy, export, frontier, generate, predict, profile
-    from nagsdk.architecture import Architecture
     from nagsdk.budget import Budget
-    from nagsdk.bundle import Bundle, load_bundle
-    from nagsdk.manifest import Deployment, Result
+    from nagsdk.bundle.bundle import Bundle, load_bundle
+    from nagsdk.manifest.manifest import Deployment, Result
+    from nagsdk.space.architecture import Architecture
 
 # Loaded on first use: importing nagsdk must not import torch.
 _PUBLIC = {
-    "Architecture": "nagsdk.architecture",
+    "Architecture": "nagsdk.space.architecture",
     "Budget": "nagsdk.budget",
     "Bundle": "nagsdk.bundle",
     "Deployment": "nagsdk.manifest",

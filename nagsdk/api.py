@@ -6,28 +6,28 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nagsdk.architecture import Architecture
 from nagsdk.budget import LATENCY, Budget
-from nagsdk.bundle import Bundle, load_bundle
-from nagsdk.cost.calibrate import SAMPLES
+from nagsdk.bundle.bundle import Bundle, load_bundle
+from nagsdk.calibration.calibrate import SAMPLES
+from nagsdk.common.files import check_replaceable, sweep
 from nagsdk.cost.model import CostModel
-from nagsdk.deployment import Deployer
-from nagsdk.describe import describe
 from nagsdk.device.description import Overrides
 from nagsdk.errors import UnverifiedError, UsageError
 from nagsdk.events import Listener, Notice, ignore
-from nagsdk.files import check_replaceable, sweep
-from nagsdk.generation import Generation
-from nagsdk.manifest import MANIFEST, Deployment, Result
-from nagsdk.plugin import host, read_budget
-from nagsdk.profiling import profile_architectures
-from nagsdk.publish import publish, publish_one
+from nagsdk.families.mobilenet_v3.table import read_architectures
+from nagsdk.manifest.manifest import MANIFEST, Deployment, Result
+from nagsdk.pipeline.describe import describe
+from nagsdk.pipeline.frontier import curve
+from nagsdk.pipeline.frontier import draw as draw_frontier
+from nagsdk.pipeline.generate import Generation
+from nagsdk.pipeline.loop import Deployer
+from nagsdk.pipeline.profile import profile_architectures
+from nagsdk.pipeline.publish import publish, publish_one
+from nagsdk.pipeline.target import Workbench
+from nagsdk.plugin.host import host, read_budget
 from nagsdk.report import picture
 from nagsdk.report.calibration import draw as draw_calibration
-from nagsdk.report.frontier import curve
-from nagsdk.report.frontier import draw as draw_frontier
-from nagsdk.space.table import read_architectures
-from nagsdk.workbench import Workbench
+from nagsdk.space.architecture import Architecture
 
 
 def deploy(
@@ -69,7 +69,7 @@ def deploy(
         serial: Which of several attached phones is meant, or ``"host:port"`` of one that listens there.
         require_verified: Refuses to deploy for a device that is not there.
         finetune: Epochs that the chosen subnet is trained more on `data`, taught by the largest network; see docs/training.md.
-        data: Folder of images with the bundle's classes; see `nagsdk.own_data.train`.
+        data: Folder of images with the bundle's classes; see `nagsdk.training.train.train`.
         skip_broken: Leaves images of `data` out that cannot be decoded, instead of refusing them.
         seed: Of every random choice.
         on_event: Receives progress.
@@ -100,7 +100,7 @@ def deploy(
     deployer.check()
     check_replaceable(folder, MANIFEST)
     if data is not None:
-        from nagsdk.own_images import Source, Tuner
+        from nagsdk.training.source import Source, Tuner
 
         deployer.tuner = Tuner(Source.of(bench.bundle, data, skip_broken, on_event), finetune, seed, on_event)
     sweep(folder.parent)

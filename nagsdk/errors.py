@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nagsdk.manifest import Result
+    from nagsdk.manifest.manifest import Result
 
 
 class NagsdkError(Exception):

@@ -12,14 +12,14 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from nagsdk.building import BuildReport
-from nagsdk.bundle_json import Description
-from nagsdk.files import write_atomically
-from nagsdk.lockfile import LockFile
-from nagsdk.manifest_json import DeploymentJson, ManifestFile, PreprocessingJson, ResultJson
-from nagsdk.plugin import PluginStatus
-from nagsdk.project import ProjectFile
-from nagsdk.verifying import Verification
+from nagsdk.bundle.description import Description
+from nagsdk.common.files import write_atomically
+from nagsdk.manifest.schema import DeploymentJson, ManifestFile, PreprocessingJson, ResultJson
+from nagsdk.pipeline.verify import Verification
+from nagsdk.plugin.host import PluginStatus
+from nagsdk.project.build import BuildReport
+from nagsdk.project.lock import LockFile
+from nagsdk.project.toml import ProjectFile
 
 # Name of the schema: what it describes, and its type.
 TYPES: dict[str, tuple[str, Any]] = {

@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 from ridge import cross_validated, fit, flat
 
-from nagsdk.cost.calibrate import calibrate
+from nagsdk.calibration.calibrate import calibrate
+from nagsdk.common.files import write_atomically
 from nagsdk.cost.features import FEATURES, FeatureTable
 from nagsdk.cost.prior import Jitter, Prior
 from nagsdk.device.description import read_device
 from nagsdk.events import Advanced, Event
-from nagsdk.files import write_atomically
-from nagsdk.plugin import host
-from nagsdk.space.mobilenet_v3 import MobileNetV3Space, Stage, ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.space import MobileNetV3Space, Stage, ofa_mobilenet_v3
+from nagsdk.plugin.host import host
 
 DEVICES = Path(__file__).resolve().parent.parent / "devices"
 # Towards equal shares of all features; the left-out error is flat up to here and rises above.

@@ -15,10 +15,10 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from nagsdk.bundle import DESCRIPTION, GENERATOR, Bundle
+from nagsdk.bundle.bundle import DESCRIPTION, GENERATOR, Bundle
+from nagsdk.common.files import sha256, write_atomically
 from nagsdk.events import Advanced, Event, Finished
-from nagsdk.files import sha256, write_atomically
-from nagsdk.generator.nag import Generator
+from nagsdk.generator.generator import Generator
 
 
 def enter(folder: Path) -> None:

@@ -12,8 +12,8 @@ import argparse
 import json
 from pathlib import Path
 
-from nagsdk.files import sha256, write_atomically
-from nagsdk.space.mobilenet_v3 import ofa_mobilenet_v3
+from nagsdk.common.files import sha256, write_atomically
+from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
 
 FILES = ("predictor.json", "predictor.safetensors")
 WEIGHTS = "https://raw.githubusercontent.com/han-cai/files/master/ofa/ofa_nets/ofa_mbv3_d234_e346_k357_w"

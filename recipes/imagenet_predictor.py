@@ -21,13 +21,13 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from nagsdk.events import Advanced, Event
+from nagsdk.families.mobilenet_v3.space import MobileNetV3Space, ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.table import read_architectures
 from nagsdk.predictor.additive import fit_asymptote, inverse, ridge
 from nagsdk.predictor.features import Floats, feature_map
 from nagsdk.predictor.fit import fit_predictor, folds
 from nagsdk.predictor.model import AccuracyPredictor, Resolutions
-from nagsdk.space.base import Codes
-from nagsdk.space.mobilenet_v3 import MobileNetV3Space, ofa_mobilenet_v3
-from nagsdk.space.table import read_architectures
+from nagsdk.space.space import Codes
 
 MEASURED, BY_RESOLUTION = "ofa_mbv3_w1.0_imagenet_top1.csv", "ofa_mbv3_w1.0_predicted_top1_by_resolution.csv"
 MEASURED_AT = 224

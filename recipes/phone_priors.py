@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 from ridge import cross_validated
 
-from nagsdk.architecture import LayerSpec
+from nagsdk.common.files import write_atomically
 from nagsdk.cost.features import FEATURES, FeatureTable, layer_features
 from nagsdk.cost.prior import Jitter, Prior
-from nagsdk.files import write_atomically
-from nagsdk.space.mobilenet_v3 import make_divisible, ofa_mobilenet_v3
-from nagsdk.space.table import read_architectures
+from nagsdk.families.mobilenet_v3.space import make_divisible, ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.table import read_architectures
+from nagsdk.space.architecture import LayerSpec
 
 DEVICES = Path(__file__).resolve().parent.parent / "devices"
 PHONES = {"pixel1": "pixel-1", "pixel2": "pixel-2", "note10": "note10", "note8": "note8", "s7edge": "s7-edge", "LG-G8": "lg-g8"}

@@ -23,18 +23,18 @@ _SECTIONS = ("Args", "Returns", "Yields", "Raises", "Attributes")
 # What the Python page lists, in this order; classes with their own public methods.
 PYTHON = {
     "nagsdk": "The functions of the commands",
-    "nagsdk.training": "Training",
-    "nagsdk.housekeeping": "What is on this machine",
-    "nagsdk.doctor": "Whether it works",
-    "nagsdk.config": "Settings",
+    "nagsdk.training.generator": "Training",
+    "nagsdk.inventory": "What is on this machine",
+    "nagsdk.doctor.checks": "Whether it works",
+    "nagsdk.common.config": "Settings",
     "nagsdk.device.backend": "What a plugin implements",
     "nagsdk.device.description": "Devices",
     "nagsdk.device.process": "Sessions in a process of their own",
     "nagsdk.device.worker": "Workers",
     "nagsdk.generator.strategy": "Strategies",
-    "nagsdk.metric": "Metrics",
-    "nagsdk.registry": "Registries",
-    "nagsdk.finding": "Findings",
+    "nagsdk.cost.metric": "Metrics",
+    "nagsdk.plugin.registry": "Registries",
+    "nagsdk.device.finding": "Findings",
     "nagsdk.errors": "Errors",
     "nagsdk.events": "Events",
 }
@@ -116,8 +116,8 @@ def _public(module: object, module_name: str) -> Iterator[tuple[str, object]]:
 
 def hooks_page() -> str:
     """The hooks."""
-    from nagsdk import hookspecs
-    from nagsdk.plugin import API_VERSION
+    from nagsdk.plugin import hooks as hookspecs
+    from nagsdk.plugin.host import API_VERSION
 
     parts = [
         _MADE,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nagsdk.space.mobilenet_v3 import MobileNetV3Space, Stage
+from nagsdk.families.mobilenet_v3.space import MobileNetV3Space, Stage
 
 REPOSITORY = Path(__file__).parents[1]
 TINY = MobileNetV3Space(

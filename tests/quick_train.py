@@ -1,12 +1,12 @@
 """The command line with a predictor that is fitted in few steps, for processes that tests start."""
 
 import nagsdk.predictor.fit
-import nagsdk.subnets
+import nagsdk.training.subnets
 from nagsdk.cli import main
 from nagsdk.predictor.train import Recipe
 
 RECIPE = Recipe(members=2, hidden=8, steps=40)
 
 if __name__ == "__main__":
-    nagsdk.predictor.fit.Recipe = nagsdk.subnets.Recipe = lambda: RECIPE
+    nagsdk.predictor.fit.Recipe = nagsdk.training.subnets.Recipe = lambda: RECIPE
     main()

@@ -5,12 +5,12 @@ from dataclasses import asdict
 import pytest
 
 import nagsdk
-from nagsdk import housekeeping
-from nagsdk.building import build
+from nagsdk import inventory
+from nagsdk.pipeline.verify import verify
+from nagsdk.project.build import build
 from nagsdk.schemas import schemas, text
-from nagsdk.verifying import verify
 from tests.conftest import REPOSITORY
-from tests.test_deploy import simulate, world  # noqa: F401 — fixtures
+from tests.pipeline.test_loop import simulate, world  # noqa: F401 — fixtures
 
 jsonschema = pytest.importorskip("jsonschema")
 FOLDER = REPOSITORY / "docs/schemas"
@@ -48,7 +48,7 @@ def test_real_files_and_outputs_validate(simulate, tmp_path):  # noqa: F811
     _check("results", [r.to_dict() for r in nagsdk.generate(device="board", budgets=["1ms", "2ms"])])
     for name in ("glyphs", "imagenet"):
         _check("bundle", json.loads((REPOSITORY / f"bundles/{name}/bundle.json").read_text()))
-    _check("plugins", [dict(status) for status in housekeeping.plugins()])
+    _check("plugins", [dict(status) for status in inventory.plugins()])
 
 
 @pytest.mark.parametrize(

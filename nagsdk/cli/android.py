@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from nagsdk.cli import output as o
+from nagsdk.cli import options as o
 
 
 @click.group("android")
@@ -21,10 +21,10 @@ def setup(source: str | None, as_json: bool) -> None:
     Without --from the official nightly build for 64-bit ARM is downloaded. Its hash is recorded the first time and
     checked ever after.
     """
-    from nagsdk import housekeeping
+    from nagsdk import inventory
 
     with o.listening() as listener:
-        record = housekeeping.setup("android", source, on_event=listener)
+        record = inventory.setup("android", source, on_event=listener)
     if as_json:
         o.print_json(record)
     else:

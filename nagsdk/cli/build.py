@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from nagsdk.cli import output as o
+from nagsdk.cli import options as o
 
 _STATES = {
     "current": "up to date",
@@ -31,7 +31,7 @@ def command(ctx: click.Context, /, project: str, locked: bool, require_verified:
     Does nothing where inputs and outputs are, by content, what nagsdk.lock pins. An output that is missing is brought
     from the cache or mirror by its hash, or built again from the pinned statistics. What changed is deployed and pinned.
     """
-    from nagsdk.building import build
+    from nagsdk.project.build import build
 
     with o.listening() as listener:
         report = build(project, locked=locked, require_verified=require_verified, on_event=listener)

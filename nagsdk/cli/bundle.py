@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from nagsdk.cli import output as o
+from nagsdk.cli import options as o
 
 _MOST_SHOWN = 6
 
@@ -20,9 +20,9 @@ def command() -> None:
 @o.json_option
 def list_(as_json: bool) -> None:
     """The bundles on this machine."""
-    from nagsdk import housekeeping
+    from nagsdk import inventory
 
-    found = housekeeping.bundles()
+    found = inventory.bundles()
     if as_json:
         o.print_json(found)
         return
@@ -35,9 +35,9 @@ def list_(as_json: bool) -> None:
 @o.json_option
 def show(name: str, as_json: bool) -> None:
     """Space, files, provenance and accuracy card of a bundle."""
-    from nagsdk import housekeeping
+    from nagsdk import inventory
 
-    found = housekeeping.show_bundle(name)
+    found = inventory.show_bundle(name)
     if as_json:
         o.print_json(found)
         return
@@ -83,10 +83,10 @@ def import_ofa(checkpoint: str, name: str, as_json: bool) -> None:
 
 
 def _import(name: str, source: str | None, as_json: bool) -> None:
-    from nagsdk import housekeeping
+    from nagsdk import inventory
 
     with o.listening() as listener:
-        record = housekeeping.pull_bundle(name, source, on_event=listener)
+        record = inventory.pull_bundle(name, source, on_event=listener)
     if as_json:
         o.print_json(record)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from nagsdk.cli import output as o
+from nagsdk.cli import options as o
 
 HELP = """The settings, and where each value comes from.
 
@@ -25,7 +25,7 @@ The file is config.toml in the user's config folder, or the one that NAGSDK_CONF
 @o.json_option
 def command(as_json: bool) -> None:
     """Shows every setting with its origin."""
-    from nagsdk import config
+    from nagsdk.common import config
 
     file = config.config_file()
     values = [config.look_up(name) for name in config.SETTINGS]

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from nagsdk.cli import output as o
-from nagsdk.wording import counted
+from nagsdk.cli import options as o
+from nagsdk.common.wording import counted
 
 
 @click.command(
@@ -65,7 +65,7 @@ def command(
     budget tightens the cost model and is generated again. The verdict comes from a second, fresh session.
     """
     from nagsdk import api
-    from nagsdk.plugin import read_budget
+    from nagsdk.plugin.host import read_budget
 
     with o.listening() as listener:
         deployment = api.deploy(

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import click
 
-from nagsdk.cli import output as o
+from nagsdk.cli import options as o
 
 
 @click.command("devices", epilog=o.examples("nagsdk devices", "nagsdk devices --json"))
 @o.json_option
 def command(as_json: bool) -> None:
     """What can be deployed to, and whether it is there."""
-    from nagsdk import housekeeping
+    from nagsdk import inventory
 
-    found = housekeeping.devices()
+    found = inventory.devices()
     if as_json:
         o.print_json(found)
         return
@@ -24,6 +24,6 @@ def command(as_json: bool) -> None:
         click.echo(f"  {'available' if device['available'] else 'not available: ' + device['reason']}")
         for name, value in device["properties"].items():
             click.echo(f"  {name:<18}{value}")
-    for plugin in housekeeping.plugins():
+    for plugin in inventory.plugins():
         if plugin["state"] == "broken":
             click.secho(f"The plugin {plugin['name']} is broken; see nagsdk plugins.", fg="yellow")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from nagsdk.cli import output as o
+from nagsdk.cli import options as o
 
 _COLORS = {"ok": "green", "absent": "yellow", "wrong": "red"}
 
@@ -18,7 +18,7 @@ def command(ctx: click.Context, /, as_json: bool) -> None:
     Looks at Python, packages, settings, folders, kept measurements, plugins, devices and the network. "absent" matters only
     to those who want it. Ends with exit code 4 where something is wrong.
     """
-    from nagsdk.doctor import doctor
+    from nagsdk.doctor.checks import doctor
 
     with o.listening() as listener:
         found = doctor(on_event=listener)

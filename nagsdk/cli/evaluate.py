@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from nagsdk.cli import output as o
-from nagsdk.wording import counted
+from nagsdk.cli import options as o
+from nagsdk.common.wording import counted
 
 
 @click.command("evaluate", epilog=o.examples("nagsdk evaluate --bundle ./flowers --data photos --archs candidates.csv"))
@@ -26,7 +26,7 @@ def command(bundle: str, architectures: tuple[str, ...], table: str | None, data
 
     Under torchrun the processes share the subnets.
     """
-    from nagsdk import own_data
+    from nagsdk.training import train as own_data
 
     with o.listening() as listener:
         rows = own_data.evaluate(

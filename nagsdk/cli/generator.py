@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from nagsdk.cli import output as o
+from nagsdk.cli import options as o
 
 
 @click.group("generator")
@@ -50,7 +50,7 @@ def train(
     """
     if (recipe == "universal") != (output is not None):
         raise click.UsageError("Give --output with the recipe universal, and only with it.")
-    from nagsdk import training
+    from nagsdk.training import generator as training
 
     with o.listening() as listener:
         if output is not None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from nagsdk.cli import output as o
+from nagsdk.cli import options as o
 
 
 @click.group(
@@ -20,9 +20,9 @@ def command(ctx: click.Context, /, as_json: bool) -> None:
     A plugin that is broken, slow or loud is listed with the reason, and disturbs no other.
     """
     if ctx.invoked_subcommand is None:
-        from nagsdk import housekeeping
+        from nagsdk import inventory
 
-        _show(housekeeping.plugins(), as_json)
+        _show(inventory.plugins(), as_json)
 
 
 @command.command("doctor", epilog=o.examples("nagsdk plugins doctor", "nagsdk plugins doctor --json"))
@@ -33,9 +33,9 @@ def doctor(ctx: click.Context, /, as_json: bool) -> None:
 
     Ends with exit code 4 where one is broken.
     """
-    from nagsdk import housekeeping
+    from nagsdk import inventory
 
-    found = housekeeping.plugins(again=True)
+    found = inventory.plugins(again=True)
     _show(found, as_json)
     ctx.exit(4 if any(p["state"] == "broken" for p in found) else 0)
 
@@ -49,9 +49,9 @@ def new(name: str, output: str | None, as_json: bool) -> None:
 
     NAME is the id of its backend and device: small letters and digits.
     """
-    from nagsdk import housekeeping
+    from nagsdk import inventory
 
-    made = housekeeping.new_plugin(name, output)
+    made = inventory.new_plugin(name, output)
     if as_json:
         o.print_json(made)
         return

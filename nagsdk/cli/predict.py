@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from nagsdk.cli import output as o
+from nagsdk.cli import options as o
 
 
 @click.command(

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from nagsdk.cli import output as o
+from nagsdk.cli import options as o
 
 
 @click.group("predictor")
@@ -30,7 +30,7 @@ def fit(as_json: bool, output: str, **settings: Any) -> None:
 
     Subnets are chosen all over the space first, then near the frontier. Under torchrun the processes share them.
     """
-    from nagsdk import own_data
+    from nagsdk.training import train as own_data
 
     with o.listening() as listener:
         card = own_data.fit_predictor(**settings, output=output, on_event=listener)

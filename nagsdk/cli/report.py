@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from nagsdk.cli import output as o
+from nagsdk.cli import options as o
 
 
 @click.command("report", epilog=o.examples("nagsdk report deployments/small deployments/large --output comparison.html"))
@@ -15,7 +15,7 @@ from nagsdk.cli import output as o
 @o.json_option
 def command(folders: tuple[str, ...], output: str | None, as_json: bool) -> None:
     """Draw the page of a deployment again, or compare several."""
-    from nagsdk.reporting import report
+    from nagsdk.report.report import report
 
     found = report(folders, output)
     if as_json:

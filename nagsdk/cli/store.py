@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from nagsdk.cli import output as o
+from nagsdk.cli import options as o
 
 
 @click.group("store")
@@ -20,9 +20,9 @@ def command() -> None:
 @o.json_option
 def export(file: str, as_json: bool) -> None:
     """Write all measurements to FILE, for another machine."""
-    from nagsdk import housekeeping
+    from nagsdk import inventory
 
-    _tell({"readings": housekeeping.export_store(file), "file": file}, "{readings} readings were written to {file}.", as_json)
+    _tell({"readings": inventory.export_store(file), "file": file}, "{readings} readings were written to {file}.", as_json)
 
 
 @command.command("import", epilog=o.examples("nagsdk store import readings.jsonl"))
@@ -30,9 +30,9 @@ def export(file: str, as_json: bool) -> None:
 @o.json_option
 def import_(file: str, as_json: bool) -> None:
     """Add the measurements of FILE; those that are known already stay as they are."""
-    from nagsdk import housekeeping
+    from nagsdk import inventory
 
-    _tell({"readings": housekeeping.import_store(file), "file": file}, "{readings} new readings were added.", as_json)
+    _tell({"readings": inventory.import_store(file), "file": file}, "{readings} new readings were added.", as_json)
 
 
 @command.command("prune", epilog=o.examples("nagsdk store prune --older-than 90"))
@@ -40,9 +40,9 @@ def import_(file: str, as_json: bool) -> None:
 @o.json_option
 def prune(days: float, as_json: bool) -> None:
     """Forget old measurements. Calibrated cost models stay."""
-    from nagsdk import housekeeping
+    from nagsdk import inventory
 
-    _tell({"readings": housekeeping.prune_store(days)}, "{readings} readings were forgotten.", as_json)
+    _tell({"readings": inventory.prune_store(days)}, "{readings} readings were forgotten.", as_json)
 
 
 def _tell(content: dict[str, object], text: str, as_json: bool) -> None:

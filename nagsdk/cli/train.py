@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from nagsdk.cli import output as o
-from nagsdk.wording import counted
+from nagsdk.cli import options as o
+from nagsdk.common.wording import counted
 
 
 @click.command("train", epilog=o.examples("nagsdk train photos --output flowers --space mobilenetv3 --init ofa --epochs 30"))
@@ -42,7 +42,7 @@ def command(as_json: bool, dry_run: bool, **settings: Any) -> None:
     killed goes on when it is started again with the same options. Under torchrun all processes share the work:
     torchrun --nproc-per-node 2 -m nagsdk train DATA --output NAME
     """
-    from nagsdk import own_data
+    from nagsdk.training import train as own_data
 
     with o.listening() as listener:
         report = own_data.train(**settings, dry_run=dry_run, on_event=listener)

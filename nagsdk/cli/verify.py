@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from nagsdk.cli import output as o
+from nagsdk.cli import options as o
 
 
 @click.command("verify", epilog=o.examples("nagsdk verify app/src/main/assets/ml"))
@@ -19,7 +19,7 @@ def command(ctx: click.Context, /, folder: str, device: str | None, bundle: str 
 
     Exit code 7: a file or its outputs are not what was deployed; 3: it no longer holds its latency budget.
     """
-    from nagsdk.verifying import verify
+    from nagsdk.pipeline.verify import verify
 
     with o.listening() as listener:
         found = verify(folder, device=device, bundle=bundle, serial=serial, on_event=listener)

@@ -14,7 +14,7 @@ from nagsdk.cost.model import CostModel, Samples
 from nagsdk.cost.prior import Jitter, Prior
 from nagsdk.cost.table import AdditiveTable
 from nagsdk.errors import NagsdkError
-from nagsdk.space.base import SearchSpace
+from nagsdk.space.space import SearchSpace
 
 FORMAT = "nagsdk-cost-model/2"
 _SEAL = ', "sha256": "'

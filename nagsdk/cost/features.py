@@ -16,9 +16,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.architecture import LayerSpec
 from nagsdk.cost.table import AdditiveTable, Floats, SpaceLayers
-from nagsdk.space.base import Codes, SearchSpace
+from nagsdk.space.architecture import LayerSpec
+from nagsdk.space.space import Codes, SearchSpace
 
 # name: what one unit of it is
 FEATURES: dict[str, str] = {

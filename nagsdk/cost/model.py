@@ -17,7 +17,7 @@ from nagsdk.cost.prior import Jitter, Prior
 from nagsdk.cost.shape import Shape
 from nagsdk.cost.table import AdditiveTable, Floats
 from nagsdk.errors import UsageError
-from nagsdk.space.base import Codes, SearchSpace
+from nagsdk.space.space import Codes, SearchSpace
 
 LEAST_SAMPLES = 5
 # A prior whose scale was corrected by a few observations: what remains wrong in its shape.

@@ -16,7 +16,7 @@ from nagsdk.cost.gp import Sizes
 from nagsdk.cost.shape import Prices, Shape, population
 from nagsdk.cost.table import Floats
 from nagsdk.errors import DeviceError
-from nagsdk.space.base import SearchSpace
+from nagsdk.space.space import SearchSpace
 
 FORMAT = "nagsdk-cost-prior/1"
 # In the order of `gp.TERMS`. Prices of a device of a known kind lie within some tens of percent of the known ones, by

@@ -11,7 +11,7 @@ import numpy as np
 from nagsdk.cost.features import FEATURES, FeatureTable
 from nagsdk.cost.gp import NOISE, SLOPE, Design, Posterior, Sizes
 from nagsdk.cost.table import AdditiveTable, Floats
-from nagsdk.space.base import Codes, SearchSpace
+from nagsdk.space.space import Codes, SearchSpace
 
 _POPULATION = 1000
 _MOST_DIRECTIONS = 6

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nagsdk.architecture import LayerSpec
 from nagsdk.cost.features import FeatureTable
 from nagsdk.cost.prior import Jitter, Prior
 from nagsdk.cost.table import exact_table
 from nagsdk.errors import DeviceError
-from nagsdk.space.base import SearchSpace
+from nagsdk.space.architecture import LayerSpec
+from nagsdk.space.space import SearchSpace
 
 _SAMPLES = 400
 # What a simulator leaves out: by as much as devices of one kind differ in the public tables.

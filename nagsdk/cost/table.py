@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.architecture import LayerSpec
-from nagsdk.space.base import Codes, SearchSpace
+from nagsdk.space.architecture import LayerSpec
+from nagsdk.space.space import Codes, SearchSpace
 
 Floats = NDArray[np.float64]
 

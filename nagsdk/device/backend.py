@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.architecture import LayerSpec
 from nagsdk.device.description import Device
+from nagsdk.device.finding import Finding
 from nagsdk.errors import DeviceError, NagsdkError, UsageError
 from nagsdk.events import Listener
-from nagsdk.finding import Finding
+from nagsdk.space.architecture import LayerSpec
 
 if TYPE_CHECKING:
     from nagsdk.graph.ir import Graph

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from nagsdk.common.files import read_toml
+from nagsdk.common.validation import what_is_wrong
 from nagsdk.errors import DeviceError, UsageError
-from nagsdk.files import read_toml
-from nagsdk.validation import what_is_wrong
 
 _MOST_BYTES = 64 * 1024
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from nagsdk.common.foreign_code import guarded
 from nagsdk.device.backend import Backend, Presence
 from nagsdk.device.description import Device
 from nagsdk.errors import NagsdkError
-from nagsdk.isolation import guarded
 
 _PATIENCE_S = 30.0
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.cost.table import AdditiveTable, Floats
-from nagsdk.generator.completions import reserves
-from nagsdk.generator.paths import Paths
+from nagsdk.generator.episode import View, Walk
 from nagsdk.generator.policy import CHOICE, STATE, Float32s, Stepper
-from nagsdk.generator.walk import View, Walk
-from nagsdk.space.base import Codes, SearchSpace
+from nagsdk.generator.prices import Paths
+from nagsdk.generator.reserves import reserves
+from nagsdk.space.space import Codes, SearchSpace
 
 # Rows decoded together: few enough that the gates of a step stay in the processor's cache.
 _ROWS = 1024

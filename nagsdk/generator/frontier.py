@@ -21,8 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from nagsdk.cost.table import AdditiveTable, Floats
 from nagsdk.errors import InfeasibleError
-from nagsdk.generator.forest import Forest, priced
-from nagsdk.space.base import Codes, SearchSpace
+from nagsdk.space.dependencies import Forest, priced
+from nagsdk.space.space import Codes, SearchSpace
 
 
 class Score(Protocol):

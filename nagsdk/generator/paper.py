@@ -23,10 +23,10 @@ from torch.nn.functional import softplus
 
 from nagsdk.cost.table import AdditiveTable, Floats
 from nagsdk.events import Listener, ignore, stage
-from nagsdk.generator.choose import Predictor
-from nagsdk.generator.completions import Completions
+from nagsdk.generator.ranking import Predictor
+from nagsdk.generator.reserves import Completions
 from nagsdk.generator.train import one_thread
-from nagsdk.space.base import Codes, SearchSpace
+from nagsdk.space.space import Codes, SearchSpace
 
 REWARDS = ("dominance", "mnasnet", "tunas")
 # Of MnasNet and TuNAS, as published.

@@ -10,10 +10,10 @@ from typing import ClassVar
 
 from nagsdk.cost.table import AdditiveTable, Floats
 from nagsdk.events import Listener, ignore
-from nagsdk.generator.completions import reserves
-from nagsdk.generator.nag import Generator, Teacher
-from nagsdk.generator.paths import Paths
-from nagsdk.space.base import Codes, SearchSpace
+from nagsdk.generator.generator import Generator, Teacher
+from nagsdk.generator.prices import Paths
+from nagsdk.generator.reserves import reserves
+from nagsdk.space.space import Codes, SearchSpace
 
 
 @dataclass(frozen=True)

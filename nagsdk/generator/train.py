@@ -1,7 +1,7 @@
 """Training of the universal generator: imitation of exact frontiers, then policy gradient on the predictor.
 
 The paper trains by policy gradient alone. Where cost and score are additive the best architecture is known
-(`nagsdk.generator.lessons`), so maximum likelihood on it gets nearer in minutes than policy gradient does in
+(`nagsdk.generator.training_data`), so maximum likelihood on it gets nearer in minutes than policy gradient does in
 hours. What additive scores miss, policy gradient adds: of the architectures sampled for one budget, all of
 which hold it, the more accurate one wins by the Pareto dominance rule, so the evaluator is the rank of the
 predicted top-1 among them.
@@ -24,11 +24,11 @@ from nagsdk.errors import InfeasibleError
 from nagsdk.events import Listener, ignore, stage
 from nagsdk.generator.decode import Trace, decode, gumbel, trace
 from nagsdk.generator.frontier import frontier, score_of
-from nagsdk.generator.lessons import Devices, lessons, problem
-from nagsdk.generator.nag import Teacher
-from nagsdk.generator.paths import Paths
+from nagsdk.generator.generator import Teacher
 from nagsdk.generator.policy import CHOICE, STATE, Policy, Stepper
-from nagsdk.space.base import Codes, SearchSpace
+from nagsdk.generator.prices import Paths
+from nagsdk.generator.training_data import Devices, lessons, problem
+from nagsdk.space.space import Codes, SearchSpace
 
 # First part of the seeds of devices that no training draws.
 _UNSEEN = 10**9
@@ -39,7 +39,7 @@ class Recipe:
     """How a policy is trained.
 
     Attributes:
-        problems: Random devices and limits whose solutions are imitated; see `nagsdk.generator.lessons`.
+        problems: Random devices and limits whose solutions are imitated; see `nagsdk.generator.training_data`.
         steps: Optimiser steps of imitation.
         batch: Architectures per step.
         rate: Peak learning rate of Adam under a one-cycle schedule.

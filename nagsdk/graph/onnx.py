@@ -15,7 +15,7 @@ from nagsdk.graph.ir import HARD_SIGMOID, HARD_SWISH, MULTIPLY, RELU, Activation
 OPSET = 17
 IR_VERSION = 8
 OUTPUT = "logits"
-ARCHITECTURE_KEY = "nagsdk.architecture"
+ARCHITECTURE_KEY = "nagsdk.space.architecture"
 
 _FUNCTIONS = {RELU: "Relu", HARD_SWISH: "HardSwish", HARD_SIGMOID: "HardSigmoid"}
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from nagsdk.common.pip import pip
 from nagsdk.errors import DeviceUnavailableError
 from nagsdk.graph.tflite import packed
 from nagsdk.graph.tflite_schema import schema
-from nagsdk.installing import pip
 
 FP16, INT8 = "fp16", "int8"
 

@@ -33,7 +33,7 @@ from nagsdk.graph.tflite_schema import flatbuffers, schema
 
 INPUT, OUTPUT = "image", "logits"
 SIGNATURE = "serving_default"
-ARCHITECTURE_KEY = "nagsdk.architecture"
+ARCHITECTURE_KEY = "nagsdk.space.architecture"
 IDENTIFIER = b"TFL3"
 _VERSION = 3
 # Runtimes map the file and hand weights to kernels where they lie.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from nagsdk.common.pip import pip
 from nagsdk.errors import DeviceUnavailableError
-from nagsdk.installing import pip
 
 try:
     import flatbuffers

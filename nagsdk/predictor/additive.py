@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
 from nagsdk.predictor.features import Floats
-from nagsdk.space.base import Codes, SearchSpace
+from nagsdk.space.space import Codes, SearchSpace
 
 # Added to the diagonal of the normal equations; weights have mean 1, so this is worth one architecture.
 _RIDGE = 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.space.base import Decision, SearchSpace
+from nagsdk.space.space import Decision, SearchSpace
 
 Floats = NDArray[np.float64]
 

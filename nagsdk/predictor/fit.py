@@ -20,7 +20,7 @@ from nagsdk.predictor.ensemble import Ensemble, Float32s
 from nagsdk.predictor.features import Floats, feature_map
 from nagsdk.predictor.model import LEVEL, AccuracyPredictor, Interval, Resolutions
 from nagsdk.predictor.train import Recipe, train_ensemble
-from nagsdk.space.base import Codes, SearchSpace
+from nagsdk.space.space import Codes, SearchSpace
 
 FOLDS = 5
 _FEWEST = 30

@@ -20,12 +20,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from nagsdk.common.files import write_atomically
 from nagsdk.errors import DamagedBundleError
-from nagsdk.files import write_atomically
 from nagsdk.predictor.additive import AdditiveScore, with_unmeasured
 from nagsdk.predictor.ensemble import Ensemble, Float32s
 from nagsdk.predictor.features import Floats
-from nagsdk.space.base import Codes, SearchSpace
+from nagsdk.space.space import Codes, SearchSpace
 
 FORMAT = 2
 LEVEL = 0.9

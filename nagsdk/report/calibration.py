@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nagsdk.cost.calibrate import Calibration
+from nagsdk.calibration.calibrate import Calibration
 from nagsdk.report.picture import save
 
 _BAND = 0.1

@@ -16,7 +16,7 @@ def deployment_page(manifest: Manifest) -> str:
     """The page of one deployment.
 
     Args:
-        manifest: The content of its manifest.json, valid as `nagsdk.manifest_json.ManifestFile`.
+        manifest: The content of its manifest.json, valid as `nagsdk.manifest.schema.ManifestFile`.
 
     Returns:
         HTML without scripts, which loads nothing.

@@ -7,9 +7,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nagsdk.common.files import write_atomically
+from nagsdk.common.pip import pip
 from nagsdk.errors import UsageError
-from nagsdk.files import write_atomically
-from nagsdk.installing import pip
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

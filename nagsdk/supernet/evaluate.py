@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nagsdk.architecture import Architecture
 from nagsdk.events import Listener, ignore, stage
-from nagsdk.supernet.extract import extract, fold
-from nagsdk.supernet.network import Supernet
-from nagsdk.supernet.ranks import Ranks, device
+from nagsdk.families.mobilenet_v3.subnet import extract, fold
+from nagsdk.families.mobilenet_v3.supernet import Supernet
+from nagsdk.space.architecture import Architecture
+from nagsdk.supernet.processes import Ranks, device
 from nagsdk.supernet.recalibrate import recalibrate
 
 Pictures = Iterable[tuple[Tensor, Tensor]]

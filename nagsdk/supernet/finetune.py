@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from nagsdk.events import Listener, ignore, stage
-from nagsdk.supernet.data import Batches
-from nagsdk.supernet.extract import Subnet
+from nagsdk.families.mobilenet_v3.subnet import Subnet
+from nagsdk.images.batches import Batches
 from nagsdk.supernet.recalibrate import recalibrate
 
 RATE = 5e-4

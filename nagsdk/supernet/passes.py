@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from nagsdk.events import Listener, ignore
-from nagsdk.space.base import extremes
-from nagsdk.space.mobilenet_v3 import MobileNetV3Space
-from nagsdk.supernet.data import Batches
-from nagsdk.supernet.extract import Subnet, extract
-from nagsdk.supernet.network import Supernet
-from nagsdk.supernet.ranks import Ranks
+from nagsdk.families.mobilenet_v3.shrinking import Open
+from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
+from nagsdk.families.mobilenet_v3.subnet import Subnet, extract
+from nagsdk.families.mobilenet_v3.supernet import Supernet
+from nagsdk.images.batches import Batches
+from nagsdk.space.space import extremes
+from nagsdk.supernet.processes import Ranks
 from nagsdk.supernet.recalibrate import recalibrate
-from nagsdk.supernet.shrinking import Open
 from nagsdk.supernet.train import TrainRecipe, train
 
 RECIPES = ("sandwich", "shrinking")

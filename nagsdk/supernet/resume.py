@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from nagsdk.common.files import PARTIAL, write_atomically
 from nagsdk.errors import DamagedBundleError, UsageError
-from nagsdk.files import PARTIAL, write_atomically
-from nagsdk.space.base import SearchSpace
-from nagsdk.supernet.network import Supernet
+from nagsdk.families.mobilenet_v3.supernet import Supernet
+from nagsdk.space.space import SearchSpace
 
 if TYPE_CHECKING:
     from nagsdk.supernet.train import TrainRecipe

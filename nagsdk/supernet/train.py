@@ -14,14 +14,14 @@ from torch.nn import functional
 
 from nagsdk.errors import UsageError
 from nagsdk.events import Advanced, Event, Finished, Listener, Notice, Started, ignore
-from nagsdk.space.base import Codes, SearchSpace, extremes
-from nagsdk.space.mobilenet_v3 import MobileNetV3Space
-from nagsdk.supernet.data import Batches
-from nagsdk.supernet.layers import ElasticBlock
-from nagsdk.supernet.network import Supernet
-from nagsdk.supernet.ranks import Ranks
+from nagsdk.families.elastic import ElasticBlock
+from nagsdk.families.mobilenet_v3.shrinking import Open, draw, sort_channels
+from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
+from nagsdk.families.mobilenet_v3.supernet import Supernet
+from nagsdk.images.batches import Batches
+from nagsdk.space.space import Codes, SearchSpace, extremes
+from nagsdk.supernet.processes import Ranks
 from nagsdk.supernet.resume import Average, Identity, load_state, save_state
-from nagsdk.supernet.shrinking import Open, draw, sort_channels
 
 TRAINING = "Training"
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from nagsdk.architecture import Architecture
 from nagsdk.device.backend import Backend
 from nagsdk.device.description import Device
 from nagsdk.errors import UnsupportedLayerError
 from nagsdk.graph import parity
 from nagsdk.graph.ir import Graph
+from nagsdk.space.architecture import Architecture
 from nagsdk.testing.kit import ARCHITECTURES, SPACE, Checks, Compile, Unheard, graph_of, logits_of, supported
 from nagsdk.testing.networks import random_images
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from nagsdk.architecture import Architecture
 from nagsdk.device.backend import Backend, Tensor
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError
 from nagsdk.graph.ir import Graph, Node, Shape
 from nagsdk.graph.trace import trace
+from nagsdk.space.architecture import Architecture
 from nagsdk.testing.networks import random_images, random_subnet, small_space
 
 SPACE = small_space()

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nagsdk.architecture import Architecture
 from nagsdk.device.backend import Backend
 from nagsdk.device.description import Device
-from nagsdk.device.measure import measure
-from nagsdk.device.protocol import Protocol
+from nagsdk.measuring.measure import measure
+from nagsdk.measuring.protocol import Protocol
+from nagsdk.space.architecture import Architecture
 from nagsdk.testing.kit import Checks, Compile
 
 _RUNS = 20

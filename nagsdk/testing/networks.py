@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from nagsdk.architecture import Architecture
-from nagsdk.space.mobilenet_v3 import MobileNetV3Space, Stage
-from nagsdk.supernet.extract import Subnet
+from nagsdk.families.mobilenet_v3.space import MobileNetV3Space, Stage
+from nagsdk.families.mobilenet_v3.subnet import Subnet
+from nagsdk.space.architecture import Architecture
 from nagsdk.supernet.recalibrate import recalibrate
 
 

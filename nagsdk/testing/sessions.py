@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nagsdk.architecture import Architecture
 from nagsdk.device.backend import Backend, Tensor
 from nagsdk.device.description import Device
 from nagsdk.errors import MeasurementError
 from nagsdk.graph import parity
+from nagsdk.space.architecture import Architecture
 from nagsdk.testing.kit import ENDLESS_RUNS, Checks, Compile, logits_of, refuses
 from nagsdk.testing.networks import random_images
 

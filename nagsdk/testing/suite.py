@@ -8,7 +8,7 @@ import pytest
 
 from nagsdk.device.backend import Backend
 from nagsdk.device.description import Device, read_device
-from nagsdk.plugin import host
+from nagsdk.plugin.host import host
 from nagsdk.testing.conformance import BackendConformance
 
 

@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nagsdk.architecture import LayerSpec
+from nagsdk.common.pip import pip
 from nagsdk.device.backend import Backend, Presence, Session, Tensor
 from nagsdk.device.description import Device
+from nagsdk.device.finding import Finding
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.events import Listener
-from nagsdk.finding import Finding
 from nagsdk.graph.ir import Graph
-from nagsdk.installing import pip
+from nagsdk.space.architecture import LayerSpec
 from nagsdk_android import tool
 from nagsdk_android.settings import Settings
 from nagsdk_litert.backend import HOST, REWRITES, LiteRtBackend, rewrites_of

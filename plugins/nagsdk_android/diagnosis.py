@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.util
 import shutil
 
+from nagsdk.common.pip import pip
+from nagsdk.device.finding import ABSENT, OK, WRONG, Finding
 from nagsdk.errors import DeviceError, DeviceUnavailableError
-from nagsdk.finding import ABSENT, OK, WRONG, Finding
-from nagsdk.installing import pip
 from nagsdk_android import tool
 from nagsdk_android.transport import answers, server_address
 

@@ -6,8 +6,8 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from nagsdk.common.pip import pip
 from nagsdk.errors import DeviceError, DeviceUnavailableError
-from nagsdk.installing import pip
 from nagsdk_android import tool
 from nagsdk_android.settings import Settings
 from nagsdk_android.transport import AdbServer, LostError, Transport, answers, server_address, tcp, usb

@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from nagsdk.common.files import PARTIAL
 from nagsdk.errors import DeviceError
-from nagsdk.files import PARTIAL
 
 
 def signer(path: Path) -> Any:

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from nagsdk.common.files import sha256
 from nagsdk.errors import DeviceError, DeviceUnavailableError, MeasurementError
-from nagsdk.files import sha256
 from nagsdk_android.transport import GRACE_S, LostError, Transport
 
 FOLDER = "/data/local/tmp"

@@ -7,9 +7,9 @@ import shlex
 import time
 from pathlib import Path
 
+from nagsdk.common.files import sha256
 from nagsdk.device.backend import Burst, Session, Tensor
 from nagsdk.errors import DeviceError, MeasurementError
-from nagsdk.files import sha256
 from nagsdk_android import state
 from nagsdk_android.discovery import Attached
 from nagsdk_android.phone import Phone, TimeoutOnDeviceError, limited, was_killed

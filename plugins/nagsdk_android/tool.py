@@ -8,10 +8,10 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+from nagsdk.common.files import PARTIAL, sha256, write_atomically, writing
+from nagsdk.common.folders import data_folder
 from nagsdk.errors import BundleError, DeviceError, DeviceUnavailableError
 from nagsdk.events import Listener, ignore
-from nagsdk.files import PARTIAL, sha256, write_atomically, writing
-from nagsdk.resources import data_folder
 
 ADDRESS = "https://storage.googleapis.com/tensorflow-nightly-public/prod/tensorflow/release/lite/tools/nightly/latest/android_aarch64_benchmark_model"
 DOWNLOADED_ABI = "arm64-v8a"
@@ -47,7 +47,7 @@ def install(source: Path | None, on_event: Listener = ignore) -> dict[str, str]:
         if not source.is_file():
             raise DeviceError(f"{source} is no file.", "Name the benchmark_model that was built for the phone.")
         return _take(source, str(source.resolve()))
-    from nagsdk.fetch import download
+    from nagsdk.bundle.pull import download
 
     known = _known(DOWNLOADED_ABI)
     with writing(folder()):

@@ -10,13 +10,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nagsdk.architecture import LayerSpec
+from nagsdk.common.pip import pip
 from nagsdk.device.backend import EXACT, Backend, Presence, Tensor
 from nagsdk.device.description import Device
+from nagsdk.device.finding import ABSENT, OK, WRONG, Finding
 from nagsdk.errors import DeviceError, DeviceUnavailableError
-from nagsdk.finding import ABSENT, OK, WRONG, Finding
 from nagsdk.graph.ir import Graph
-from nagsdk.installing import pip
+from nagsdk.space.architecture import LayerSpec
 from nagsdk_cuda import nvml
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from nagsdk.architecture import LayerSpec
+from nagsdk.cost.metric import PEAK, Metric
 from nagsdk.device.description import Device
 from nagsdk.errors import UsageError
-from nagsdk.metric import PEAK, Metric
+from nagsdk.space.architecture import LayerSpec
 from nagsdk_cuda.backend import CUDA, CudaBackend, Settings, width
 
 _MEGA = 1e6

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from nagsdk.common.pip import pip
 from nagsdk.errors import DeviceError
-from nagsdk.installing import pip
 
 # Facts that differ between cards of one model, or from minute to minute.
 OF_THE_CARD = frozenset({"uuid", "driver"})

@@ -6,12 +6,12 @@ import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
 
+from nagsdk.common.pip import pip
 from nagsdk.device.backend import Backend, Presence, Session, Tensor
 from nagsdk.device.description import Device
 from nagsdk.device.process import ProcessSession
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.graph.ir import Graph
-from nagsdk.installing import pip
 from nagsdk_cuda import nvml
 from nagsdk_cuda.backend import TOLERANCES
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from nagsdk.common.pip import pip
 from nagsdk.device.serve import Handler, Images, Message, in_batches, serve
-from nagsdk.installing import pip
 from nagsdk_cuda.burst import Bursts
 from nagsdk_cuda.nvml import Watch
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from nagsdk.cost.metric import Metric
 from nagsdk.device.backend import Backend
-from nagsdk.metric import Metric
 from nagsdk.plugin import Registry, hookimpl
 
 nagsdk_api = 1

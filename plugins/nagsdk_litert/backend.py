@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nagsdk.architecture import LayerSpec
+from nagsdk.common.pip import pip
 from nagsdk.device.backend import EXACT, Backend, Presence, Session, Tensor
 from nagsdk.device.description import Device
 from nagsdk.device.host import processor
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.graph.ir import Graph
 from nagsdk.graph.passes import FAST_TAPS, split_large_depthwise
-from nagsdk.installing import pip
+from nagsdk.space.architecture import LayerSpec
 
 # Distribution -> package; tflite-runtime is the predecessor, last released in 2023.
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}

@@ -9,12 +9,12 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+from nagsdk.common.pip import pip
 from nagsdk.device.backend import Backend, Presence, Session, Tensor
 from nagsdk.device.description import Device
 from nagsdk.device.host import processor
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.graph.ir import Graph
-from nagsdk.installing import pip
 
 _INSTALL = f"Install it: {pip('install', 'nagsdk[onnxruntime]')}"
 

@@ -24,22 +24,22 @@ from fonts import CHARACTERS, Face, catalogue, split
 from render import Look, render_many
 from setting import BATCH, PASSES, PREPROCESSING, SIDE
 
-from nagsdk.bundle_write import RECALIBRATION as RECALIBRATION_SHEET
-from nagsdk.bundle_write import TEST as TEST_SHEET
-from nagsdk.bundle_write import TEST_LABELS, Facts, write_bundle
+from nagsdk.bundle.write import RECALIBRATION as RECALIBRATION_SHEET
+from nagsdk.bundle.write import TEST as TEST_SHEET
+from nagsdk.bundle.write import TEST_LABELS, Facts, write_bundle
+from nagsdk.common.files import write_atomically
 from nagsdk.events import Advanced, Event
-from nagsdk.files import write_atomically
+from nagsdk.families.mobilenet_v3.checkpoint import half, load_supernet
+from nagsdk.families.mobilenet_v3.space import MobileNetV3Space, small_mobilenet_v3
+from nagsdk.families.mobilenet_v3.supernet import Supernet
+from nagsdk.images.batches import ArrayBatches, Shown, portions, prepare
+from nagsdk.images.sheets import read_sheet, write_sheet
 from nagsdk.predictor.model import CARD, AccuracyPredictor
 from nagsdk.predictor.model import WEIGHTS as PREDICTOR_WEIGHTS
-from nagsdk.sheets import read_sheet, write_sheet
-from nagsdk.space.base import Codes, extremes
-from nagsdk.space.mobilenet_v3 import MobileNetV3Space, small_mobilenet_v3
-from nagsdk.subnets import fit_measured, measure_subnets
-from nagsdk.supernet.checkpoint import half, load_supernet
-from nagsdk.supernet.data import ArrayBatches, Shown, portions, prepare
+from nagsdk.space.space import Codes, extremes
 from nagsdk.supernet.evaluate import measure, wilson
-from nagsdk.supernet.network import Supernet
 from nagsdk.supernet.train import CheckpointSaved, TrainAdvanced, initialise, train
+from nagsdk.training.subnets import fit_measured, measure_subnets
 
 WEIGHTS = "supernet.safetensors"
 PREDICTOR = (PREDICTOR_WEIGHTS, CARD)

@@ -25,14 +25,14 @@ from scipy.stats import kendalltau
 from setting import BATCH, PASSES, PREPROCESSING, SIDE
 from torch.nn import functional
 
-from nagsdk.architecture import Architecture
-from nagsdk.bundle import Bundle
-from nagsdk.space.base import extremes
-from nagsdk.space.table import read_architectures
-from nagsdk.supernet.data import ArrayBatches, Shown
+from nagsdk.bundle.bundle import Bundle
+from nagsdk.families.mobilenet_v3.subnet import Subnet, extract
+from nagsdk.families.mobilenet_v3.supernet import Supernet
+from nagsdk.families.mobilenet_v3.table import read_architectures
+from nagsdk.images.batches import ArrayBatches, Shown
+from nagsdk.space.architecture import Architecture
+from nagsdk.space.space import extremes
 from nagsdk.supernet.evaluate import measure, top1
-from nagsdk.supernet.extract import Subnet, extract
-from nagsdk.supernet.network import Supernet
 from nagsdk.supernet.recalibrate import recalibrate
 from nagsdk.supernet.train import initialise, optimizer_of
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nagsdk.preprocessing import Preprocessing
+from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.supernet.train import TrainRecipe
 
 SIDE = 48

@@ -2,7 +2,7 @@
 
 import sys
 
-from nagsdk.cli.output import listening
+from nagsdk.cli.options import listening
 from nagsdk.events import Advanced, Notice, stage
 
 

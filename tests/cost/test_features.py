@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nagsdk.architecture import LayerSpec
 from nagsdk.cost.features import FEATURES, FeatureTable, layer_features
-from nagsdk.space.mobilenet_v3 import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.space.architecture import LayerSpec
 
 NAMES = list(FEATURES)
 

@@ -4,8 +4,8 @@ import importlib.util
 
 import pytest
 
-from nagsdk import hookspecs
 from nagsdk.cli import COMMANDS
+from nagsdk.plugin import hooks as hookspecs
 from tests.conftest import REPOSITORY
 
 spec = importlib.util.spec_from_file_location("reference", REPOSITORY / "recipes" / "reference.py")

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from nagsdk.architecture import LayerSpec
 from nagsdk.cost.table import AdditiveTable
-from nagsdk.space.base import Decision, SearchSpace
+from nagsdk.space.architecture import LayerSpec
+from nagsdk.space.space import Decision, SearchSpace
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from nagsdk.budget import MACS
-from nagsdk.bundle import GENERATOR, bundle_names, load_bundle
-from nagsdk.generator import nag
-from nagsdk.generator.choose import choose
-from nagsdk.generator.completions import Completions
-from nagsdk.generator.searches import Lookup, Nag
+from nagsdk.bundle.bundle import GENERATOR, bundle_names, load_bundle
+from nagsdk.common.folders import shipped
+from nagsdk.generator import generator as nag
+from nagsdk.generator.ranking import choose
+from nagsdk.generator.reserves import Completions
+from nagsdk.generator.strategies import Lookup, Nag
 from nagsdk.generator.train import Recipe, Regret
-from nagsdk.resources import shipped
-from nagsdk.workbench import Workbench
+from nagsdk.pipeline.target import Workbench
 
 
 @pytest.mark.parametrize("name", [name for name in bundle_names() if load_bundle(name).has_predictor])

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from nagsdk.cost.table import exact_table
 from nagsdk.errors import InfeasibleError
-from nagsdk.generator.completions import Completions, reserves
+from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
 from nagsdk.generator.decode import decode, gumbel, trace
 from nagsdk.generator.frontier import mixed
-from nagsdk.generator.lessons import Devices
-from nagsdk.generator.paths import Paths
 from nagsdk.generator.policy import Policy, Stepper
+from nagsdk.generator.prices import Paths
+from nagsdk.generator.reserves import Completions, reserves
 from nagsdk.generator.train import Network
-from nagsdk.space.mobilenet_v3 import ofa_mobilenet_v3
+from nagsdk.generator.training_data import Devices
 from tests.generator.spaces import PlainScore, problems, random_tables, staged_space
 
 

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from nagsdk.events import Advanced, Finished, Started
+from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
 from nagsdk.generator.decode import decode, gumbel
 from nagsdk.generator.frontier import frontier, score_of
-from nagsdk.generator.lessons import Devices, lessons, problem
-from nagsdk.generator.paths import Paths
 from nagsdk.generator.policy import Policy, Stepper
+from nagsdk.generator.prices import Paths
 from nagsdk.generator.train import Batch, Network, Recipe, examine, improve, train
-from nagsdk.space.mobilenet_v3 import ofa_mobilenet_v3
+from nagsdk.generator.training_data import Devices, lessons, problem
 from tests.generator.spaces import random_tables, staged_space
 
 SHORT = Recipe(problems=60, steps=150, batch=64, hidden=16, gradient_steps=0)

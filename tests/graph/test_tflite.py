@@ -9,6 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from nagsdk.device.backend import EXACT
 from nagsdk.errors import DeviceError, UnsupportedLayerError
+from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
 from nagsdk.graph import parity
 from nagsdk.graph.ir import Activation, Binary, Conv, Flatten, Graph, Linear
 from nagsdk.graph.lint import lint
@@ -16,7 +17,6 @@ from nagsdk.graph.passes import split_large_depthwise
 from nagsdk.graph.tflite import write_tflite
 from nagsdk.graph.tflite_schema import flatbuffers, schema
 from nagsdk.graph.trace import trace
-from nagsdk.space.mobilenet_v3 import ofa_mobilenet_v3
 from nagsdk.testing import random_images, random_subnet, small_space
 
 SPACE = small_space()

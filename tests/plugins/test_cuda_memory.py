@@ -5,15 +5,15 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nagsdk.architecture import LayerSpec
 from nagsdk.budget import Budget
+from nagsdk.cost.metric_limits import value_of
 from nagsdk.device.description import Device
 from nagsdk.errors import UsageError
+from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.subnet import Subnet
 from nagsdk.graph.trace import trace
-from nagsdk.metric_limits import value_of
-from nagsdk.plugin import host, read_budget
-from nagsdk.space.mobilenet_v3 import ofa_mobilenet_v3
-from nagsdk.supernet.extract import Subnet
+from nagsdk.plugin.host import host, read_budget
+from nagsdk.space.architecture import LayerSpec
 from nagsdk_cuda.memory import Memory
 from nagsdk_cuda.program import write_program
 

@@ -13,9 +13,9 @@ from nagsdk.device.backend import EXACT, Backend
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.graph.trace import trace
-from nagsdk.manifest import read_manifest
+from nagsdk.manifest.manifest import read_manifest
+from nagsdk.pipeline.target import Workbench
 from nagsdk.testing import BackendConformance, random_subnet, small_space
-from nagsdk.workbench import Workbench
 from nagsdk_litert.backend import LiteRtBackend, Settings
 
 CPU = Device("litert", "this machine", "litert")

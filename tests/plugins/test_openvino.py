@@ -9,7 +9,7 @@ import nagsdk_openvino
 from nagsdk.device.backend import Backend
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceUnavailableError
-from nagsdk.plugin import host
+from nagsdk.plugin.host import host
 from nagsdk.testing import BackendConformance
 from nagsdk_openvino.backend import OpenVinoBackend
 

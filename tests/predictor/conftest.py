@@ -3,10 +3,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
 from nagsdk.predictor.fit import fit_predictor
 from nagsdk.predictor.model import AccuracyPredictor
 from nagsdk.predictor.train import Recipe
-from nagsdk.space.mobilenet_v3 import MobileNetV3Space
 
 SHORT = Recipe(members=6, hidden=16, steps=800)
 

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
 from nagsdk.predictor.additive import AdditiveScore, fit_additive, fit_asymptote, with_unmeasured
 from nagsdk.predictor.fit import folds
-from nagsdk.space.mobilenet_v3 import ofa_mobilenet_v3
 
 SPACE = ofa_mobilenet_v3()
 

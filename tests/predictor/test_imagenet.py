@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.table import read_architectures
 from nagsdk.predictor.fit import Fitter, Measured
 from nagsdk.predictor.model import AccuracyPredictor
 from nagsdk.predictor.train import Recipe
-from nagsdk.space.mobilenet_v3 import ofa_mobilenet_v3
-from nagsdk.space.table import read_architectures
 from tests.conftest import REPOSITORY
 
 SPACE = ofa_mobilenet_v3()

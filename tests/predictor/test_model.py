@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
+from nagsdk.common.files import sha256
 from nagsdk.errors import DamagedBundleError
-from nagsdk.files import sha256
 from nagsdk.predictor import model
 from nagsdk.predictor.model import CARD, WEIGHTS, AccuracyPrediction, AccuracyPredictor, Resolutions
 

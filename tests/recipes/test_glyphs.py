@@ -18,12 +18,12 @@ import fonts
 import render
 from setting import PREPROCESSING, SIDE
 
-from nagsdk.bundle import Bundle
-from nagsdk.bundle_write import Facts, write_bundle
+from nagsdk.bundle.bundle import Bundle
+from nagsdk.bundle.write import Facts, write_bundle
 from nagsdk.errors import DamagedBundleError
-from nagsdk.sheets import write_sheet
-from nagsdk.space.mobilenet_v3 import small_mobilenet_v3
-from nagsdk.supernet.network import Supernet
+from nagsdk.families.mobilenet_v3.space import small_mobilenet_v3
+from nagsdk.families.mobilenet_v3.supernet import Supernet
+from nagsdk.images.sheets import write_sheet
 
 
 @pytest.fixture(scope="module")

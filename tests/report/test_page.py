@@ -12,8 +12,8 @@ import nagsdk
 from nagsdk.errors import UsageError
 from nagsdk.report import figures, svg
 from nagsdk.report.page import comparison_page, deployment_page
-from nagsdk.reporting import report
-from tests.test_deploy import simulate, world  # noqa: F401 — fixtures
+from nagsdk.report.report import report
+from tests.pipeline.test_loop import simulate, world  # noqa: F401 — fixtures
 
 MOST_BYTES = 1_500_000
 

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
+from nagsdk.families.mobilenet_v3.subnet import extract
+from nagsdk.families.mobilenet_v3.supernet import Supernet
 from nagsdk.supernet.evaluate import measure, top1, wilson
-from nagsdk.supernet.extract import extract
-from nagsdk.supernet.network import Supernet
 from nagsdk.supernet.recalibrate import recalibrate
 
 

@@ -3,10 +3,10 @@ import dataclasses
 import pytest
 import torch
 
+from nagsdk.families.mobilenet_v3.subnet import extract
+from nagsdk.families.mobilenet_v3.supernet import Supernet
 from nagsdk.supernet.evaluate import top1
-from nagsdk.supernet.extract import extract
 from nagsdk.supernet.finetune import finetune
-from nagsdk.supernet.network import Supernet
 from nagsdk.supernet.passes import teacher_of
 from nagsdk.supernet.train import TrainRecipe, extremes, initialise, train
 from tests.supernet import two

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from nagsdk.common.files import PARTIAL
 from nagsdk.errors import DamagedBundleError, UsageError
-from nagsdk.files import PARTIAL
-from nagsdk.preprocessing import Preprocessing
-from nagsdk.supernet.data import ArrayBatches
+from nagsdk.families.mobilenet_v3.subnet import extract
+from nagsdk.families.mobilenet_v3.supernet import Supernet
+from nagsdk.images.batches import ArrayBatches
+from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.supernet.evaluate import top1
-from nagsdk.supernet.extract import extract
-from nagsdk.supernet.network import Supernet
 from nagsdk.supernet.recalibrate import recalibrate
 from nagsdk.supernet.train import CheckpointSaved, TrainAdvanced, TrainRecipe, extremes, initialise, optimizer_of, sandwich, train
 from tests.supernet.two import pictures

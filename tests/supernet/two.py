@@ -1,4 +1,4 @@
-"""What every process of tests/supernet/test_ranks.py runs: python two.py FOLDER."""
+"""What every process of tests/supernet/test_processes.py runs: python two.py FOLDER."""
 
 import sys
 from pathlib import Path
@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from nagsdk.preprocessing import Preprocessing
-from nagsdk.supernet.data import ArrayBatches, Augmentation
+from nagsdk.families.mobilenet_v3.supernet import Supernet
+from nagsdk.images.batches import ArrayBatches, Augmentation
+from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.supernet.evaluate import measure
-from nagsdk.supernet.network import Supernet
-from nagsdk.supernet.ranks import together
+from nagsdk.supernet.processes import together
 from nagsdk.supernet.train import TrainAdvanced, TrainRecipe, initialise, train
 from tests.conftest import TINY as SPACE
 

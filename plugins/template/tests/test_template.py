@@ -4,7 +4,7 @@ import pytest
 
 from nagsdk.device.backend import Backend
 from nagsdk.device.description import Device
-from nagsdk.plugin import host
+from nagsdk.plugin.host import host
 from nagsdk.testing import BackendConformance
 from nagsdk_template.backend import TemplateBackend
 

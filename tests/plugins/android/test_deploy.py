@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 import nagsdk
-from nagsdk import workbench
-from nagsdk.cost import calibrate as calibration
+from nagsdk.calibration import calibrate as calibration
+from nagsdk.common.files import sha256
 from nagsdk.events import Advanced, Notice
-from nagsdk.files import sha256
-from nagsdk.manifest import read_manifest
+from nagsdk.manifest.manifest import read_manifest
+from nagsdk.pipeline import target as workbench
 
 
 @pytest.fixture

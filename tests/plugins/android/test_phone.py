@@ -8,13 +8,13 @@ import time
 import numpy as np
 import pytest
 
+from nagsdk.common.files import sha256
 from nagsdk.device.backend import Backend
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError, DeviceUnavailableError, MeasurementError
-from nagsdk.files import sha256
+from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.subnet import Subnet
 from nagsdk.graph.trace import trace
-from nagsdk.space.mobilenet_v3 import ofa_mobilenet_v3
-from nagsdk.supernet.extract import Subnet
 from nagsdk.testing import BackendConformance, random_subnet, small_space
 from nagsdk_android import session as session_module
 from nagsdk_android import tool

@@ -6,13 +6,13 @@ import importlib.util
 from importlib.metadata import version
 from pathlib import Path
 
+from nagsdk.common.pip import pip
 from nagsdk.device.backend import Backend, Presence, Session, Tensor
 from nagsdk.device.description import Device
 from nagsdk.device.host import processor
 from nagsdk.device.process import ProcessSession
 from nagsdk.errors import DeviceUnavailableError
 from nagsdk.graph.ir import Graph
-from nagsdk.installing import pip
 
 
 class TemplateBackend(Backend):

@@ -1,0 +1,14 @@
+"""Bundles: a search space, the weights of its supernet, an accuracy predictor and what belongs to them, in one folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nagsdk.common.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from nagsdk.bundle.bundle import Bundle, bundle_names, load_bundle
+
+__all__ = ["Bundle", "bundle_names", "load_bundle"]
+
+__getattr__, __dir__ = lazy_names(__name__, dict.fromkeys(__all__, "nagsdk.bundle.bundle"))

@@ -1,0 +1,312 @@
+"""Bundles: a space, its supernet's weights, an accuracy predictor and what goes with them, in one folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nagsdk.common.files import sha256
+from nagsdk.common.folders import data_folder, shipped
+from nagsdk.common.validation import what_is_wrong
+from nagsdk.errors import BundleError, DamagedBundleError, ImagesMissingError, UnknownNameError, WeightsMissingError
+from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
+from nagsdk.images.preprocessing import Preprocessing, cut_tiles, read_folder
+from nagsdk.space.architecture import Architecture
+
+if TYPE_CHECKING:
+    from nagsdk.bundle.description import Description, Sheet
+    from nagsdk.families.mobilenet_v3.subnet import Subnet
+    from nagsdk.families.mobilenet_v3.supernet import Supernet
+    from nagsdk.predictor.model import AccuracyPredictor
+
+DEFAULT = "glyphs"
+WEIGHTS, DESCRIPTION, GENERATOR = "supernet.safetensors", "bundle.json", "generator.safetensors"
+RECALIBRATION_IMAGES = 512
+_MOST_DESCRIPTION = 10**6
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Labelled images at one resolution: inputs (n, 3, r, r) and class indices (n,)."""
+
+    inputs: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+
+class Bundle:
+    """A read-only bundle; files are checked against their hashes when they are first read.
+
+    Args:
+        folder: Where bundle.json is.
+
+    Raises:
+        DamagedBundleError: The description is torn or foreign.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from nagsdk.bundle.description import Description
+
+        self.folder = folder
+        path = folder / DESCRIPTION
+        try:
+            if path.stat().st_size > _MOST_DESCRIPTION:
+                raise DamagedBundleError(f"{path} is too large to be a bundle's description.", _MEND)
+            self.description: Description = Description.model_validate_json(path.read_bytes())
+            self.space = MobileNetV3Space.from_dict(self.description.space)
+            if self.space.family != self.description.space.get("family"):
+                raise ValueError(f"unknown family {self.description.space.get('family')!r}")
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise DamagedBundleError(f"{path} is no valid bundle description: {what_is_wrong(error)}.", _MEND) from error
+
+    @property
+    def name(self) -> str:
+        """The bundle's name."""
+        return self.description.name
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How images become inputs."""
+        p = self.description.preprocessing
+        return Preprocessing(p.mean, p.std, p.crop_fraction)
+
+    @cached_property
+    def labels(self) -> tuple[str, ...] | None:
+        """Names of the classes, where the bundle has them."""
+        if "labels.txt" not in self.description.files:
+            return None
+        return tuple(self._checked("labels.txt").read_text("utf-8").splitlines())
+
+    @property
+    def has_predictor(self) -> bool:
+        """Whether anything is known of the accuracy of the bundle's architectures."""
+        return "predictor.json" in self.description.files
+
+    def require_predictor(self) -> None:
+        """Refuses a bundle without accuracy predictor.
+
+        Raises:
+            BundleError: With what can be done without.
+        """
+        if not self.has_predictor:
+            raise BundleError(
+                f"Nothing is known of the accuracy of the architectures of {self.name}: none was measured.",
+                "'nagsdk predict', 'profile', 'calibrate' and 'export' work without; generate with another bundle.",
+            )
+
+    @cached_property
+    def predictor(self) -> AccuracyPredictor:
+        """The accuracy predictor.
+
+        Raises:
+            BundleError: See `require_predictor`.
+        """
+        from nagsdk.predictor.model import AccuracyPredictor
+
+        self.require_predictor()
+        for name in ("predictor.safetensors", "predictor.json"):
+            self._checked(name)
+        return AccuracyPredictor.load(self.folder, self.space)
+
+    @cached_property
+    def generator_file(self) -> Path | None:
+        """The trained generator, where the bundle brings one."""
+        return self._checked(GENERATOR) if GENERATOR in self.description.files else None
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether supernet weights are on this machine."""
+        return WEIGHTS in self.description.files or (self._own_folder / "weights.json").is_file()
+
+    @property
+    def has_images(self) -> bool:
+        """Whether the bundle brings images of its own."""
+        return self.description.images is not None
+
+    def require_weights(self) -> None:
+        """Refuses a bundle without weights.
+
+        Raises:
+            WeightsMissingError: With the ways to get them.
+        """
+        if not self.has_weights:
+            raise WeightsMissingError(
+                f"Bundle {self.name} has no supernet weights on this machine.",
+                f"Fetch them with 'nagsdk bundle pull {self.name}', or from a file with 'nagsdk bundle pull {self.name} --from FILE' or "
+                "'nagsdk bundle import-ofa CHECKPOINT'; 'nagsdk generate', 'predict' and 'profile' work without.",
+            )
+
+    @cached_property
+    def weights_sha256(self) -> str:
+        """Hash of the supernet's weight file."""
+        self.require_weights()
+        if WEIGHTS in self.description.files:
+            return self.description.files[WEIGHTS].sha256
+        return read_weights_record(self._own_folder)["sha256"]
+
+    @cached_property
+    def supernet(self) -> Supernet:
+        """The supernet with its weights, in eval mode.
+
+        Raises:
+            WeightsMissingError: See `require_weights`.
+            DamagedBundleError: The file does not have its recorded hash.
+        """
+        from nagsdk.families.mobilenet_v3.checkpoint import load_supernet
+
+        self.require_weights()
+        if WEIGHTS in self.description.files:
+            path = self._checked(WEIGHTS)
+        else:
+            path = self._own_folder / WEIGHTS
+            if not path.is_file() or sha256(path) != self.weights_sha256:
+                raise DamagedBundleError(
+                    f"{path} does not have the hash recorded when it was imported.", f"Import it again: nagsdk bundle pull {self.name}."
+                )
+        return load_supernet(self.space, path.read_bytes())
+
+    def subnet(self, architecture: Architecture, images: NDArray[np.float32] | None = None) -> Subnet:
+        """Cuts out a stand-alone subnet and recalibrates its batch normalisation.
+
+        Args:
+            architecture: A point of `space`.
+            images: Inputs to recalibrate on, (n, 3, r, r); the bundle's own where None. A bundle that has
+                none leaves the supernet's statistics, which are foreign to the subnet, and warns.
+
+        Returns:
+            A torch module in eval mode.
+        """
+        import torch
+
+        from nagsdk.families.mobilenet_v3.subnet import extract
+        from nagsdk.supernet.recalibrate import recalibrate
+
+        subnet = extract(self.supernet, architecture)
+        if images is None and self.has_images:
+            images = self.recalibration_images(architecture.resolution)
+        if images is None:
+            warnings.warn(f"{self.name} has no images: batch normalisation keeps the supernet's statistics.", stacklevel=2)
+        else:
+            recalibrate(subnet, (torch.from_numpy(images[i : i + _BATCH]) for i in range(0, len(images) - 1, _BATCH)))
+        return subnet
+
+    def recalibration_images(self, resolution: int, folder: Path | None = None) -> NDArray[np.float32]:
+        """Inputs for batch normalisation, (n, 3, resolution, resolution).
+
+        Args:
+            resolution: Input size.
+            folder: A folder of images; the bundle's own where None.
+
+        Raises:
+            ImagesMissingError: There are none.
+        """
+        if folder is not None:
+            return self.preprocessing.apply(list(read_folder(folder, RECALIBRATION_IMAGES)), resolution)
+        if self.description.images is None:
+            raise ImagesMissingError(
+                f"Bundle {self.name} brings no images to recalibrate batch normalisation on, without which a subnet is near useless.",
+                "Name a folder of images of the kind that the model will see (--images DIR), or deploy for timing only (--timing-only).",
+            )
+        return self._tiles(self.description.images.recalibration, resolution)
+
+    def test_set(self, resolution: int) -> TestSet | None:
+        """The bundle's labelled test images at a resolution, where it has any."""
+        if self.description.images is None or self.description.images.test.labels is None:
+            return None
+        sheet = self.description.images.test
+        labels = np.array(json.loads(self._checked(str(sheet.labels)).read_text("utf-8")), dtype=np.int64)
+        if labels.shape != (sheet.count,):
+            raise DamagedBundleError(f"{sheet.labels} does not hold {sheet.count} labels.", _MEND)
+        return TestSet(self._tiles(sheet, resolution), labels)
+
+    def _tiles(self, sheet: Sheet, resolution: int) -> NDArray[np.float32]:
+        assert self.description.images is not None
+        tiles = cut_tiles(self._checked(sheet.file), self.description.images.tile, sheet.count)
+        return self.preprocessing.apply(tiles, resolution)
+
+    def architecture(self, text: str) -> Architecture:
+        """Reads an architecture of this bundle's space from its text form."""
+        return self.space.parse(text)
+
+    @property
+    def _own_folder(self) -> Path:
+        return user_folder(self.name)
+
+    def _checked(self, name: str) -> Path:
+        record, path = self.description.files.get(name), self.folder / name
+        if record is None or Path(name).name != name:
+            raise DamagedBundleError(f"Bundle {self.name} does not list {name}.", _MEND)
+        if not path.is_file() or path.stat().st_size != record.bytes or sha256(path) != record.sha256:
+            raise DamagedBundleError(f"{path} is missing or does not have the recorded hash.", _MEND)
+        return path
+
+
+_MEND = "Install nagsdk again, or fetch the bundle again from where it came."
+
+
+def user_folder(name: str) -> Path:
+    """Where the weights that the user brought for a bundle lie."""
+    return data_folder() / "bundles" / name
+
+
+def read_weights_record(folder: Path) -> dict[str, str]:
+    """What was recorded when weights were imported.
+
+    Raises:
+        DamagedBundleError: The record cannot be read.
+    """
+    path = folder / "weights.json"
+    try:
+        record = json.loads(path.read_text("utf-8"))
+        return {key: str(record[key]) for key in ("source", "checkpoint_sha256", "sha256", "imported_at")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedBundleError(f"{path} cannot be read: {error}.", f"Delete {folder} and import the weights again.") from error
+
+
+def bundle_names() -> list[str]:
+    """Names of the shipped bundles."""
+    return sorted(p.parent.name for p in shipped("bundles").glob(f"*/{DESCRIPTION}"))
+
+
+def load_bundle(name_or_path: str | Path = DEFAULT) -> Bundle:
+    """Opens a bundle.
+
+    Args:
+        name_or_path: Name of a shipped bundle, or a folder that holds a bundle.json.
+
+    Raises:
+        UnknownNameError: There is no such bundle.
+        DamagedBundleError: Its description is torn or foreign.
+    """
+    path, name = Path(name_or_path), str(name_or_path)
+    if (path / DESCRIPTION).is_file():
+        return Bundle(path)
+    if name in bundle_names():
+        return Bundle(shipped("bundles") / name)
+    legal = f"Name a folder with a {DESCRIPTION}, such as 'nagsdk train' leaves, or one of {', '.join(bundle_names())}."
+    if path.is_dir():
+        raise UnknownNameError(f"The folder {name} is no bundle: it has no {DESCRIPTION}.", legal)
+    if os.sep in name:
+        raise UnknownNameError(f"There is no folder {name}.", legal)
+    unknown = UnknownNameError.among("bundle", name, bundle_names())
+    raise UnknownNameError(unknown.message, f"{unknown.next_step} The folder of a bundle will do, too.")
+
+
+def bundle_at_hand(name_or_path: str | Path) -> Bundle | None:
+    """Like `load_bundle`, for what can be done without: None where there is no such bundle.
+
+    Raises:
+        DamagedBundleError: Its description is torn or foreign.
+    """
+    try:
+        return load_bundle(name_or_path)
+    except UnknownNameError:
+        return None

@@ -1,0 +1,1 @@
+"""Calibration: measured reference architectures become the cost model of a device."""

@@ -1,0 +1,99 @@
+"""The readings of one calibration, in memory and in the store: what it goes on with after it was interrupted."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from nagsdk.calibration.drift import Taken
+from nagsdk.measuring.key import MeasurementKey
+from nagsdk.measuring.measure import OnReading
+from nagsdk.measuring.measurement import Reading
+from nagsdk.measuring.protocol import Protocol
+from nagsdk.measuring.store import Kept, Store
+from nagsdk.space.architecture import Architecture
+
+_RESUME_WITHIN_S = 6 * 3600.0
+
+
+class OutOfTimeError(Exception):
+    """Ends a calibration at its deadline."""
+
+
+@dataclass
+class Log:
+    """The readings of one calibration.
+
+    Attributes:
+        store: Keeps them; nothing does where None.
+        key: Under which.
+        run: Id of the calibration in the store.
+        settings: What must be the same for it to be gone on with.
+        taken: The readings.
+        at: For which of the calibration's sessions each was taken.
+    """
+
+    store: Store | None
+    key: MeasurementKey
+    run: str
+    settings: dict[str, Any]
+    taken: list[Taken]
+    at: list[int]
+
+    @classmethod
+    def open(
+        cls,
+        store: Store | None,
+        key: MeasurementKey,
+        architectures: list[Architecture],
+        reference: Architecture,
+        protocol: Protocol,
+        sessions: int,
+        seed: int,
+    ) -> Log:
+        """Goes on with the last calibration of the same settings if it did not end, or begins one."""
+        settings: dict[str, Any] = {
+            "protocol": protocol.to_dict(),
+            "sessions": sessions,
+            "seed": seed,
+            "reference": reference.text,
+            "architectures": [a.text for a in architectures],
+        }
+        if store is None:
+            return cls(None, key, "", settings, [], [])
+        run = store.unfinished(key, settings, _RESUME_WITHIN_S)
+        if run is None:
+            return cls(store, key, store.begin(key, settings), settings, [], [])
+        found = list(store.readings(run=run))
+        taken = [Taken(kept.session, kept.architecture, kept.reading) for kept in found]
+        return cls(store, key, run, settings, taken, [kept.turn for kept in found])
+
+    def end(self) -> None:
+        """Marks the calibration as ended: the next one begins anew."""
+        if self.store is not None:
+            self.store.end(self.run)
+
+    def missing(self, at: int, names: list[str], rounds: int) -> dict[int, list[str]]:
+        """Networks that lack readings of a session, by the number lacking."""
+        result: dict[int, list[str]] = {}
+        for name in names:
+            had = sum(1 for t, a in zip(self.taken, self.at, strict=True) if a == at and t.name == name)
+            if had < rounds:
+                result.setdefault(rounds - had, []).append(name)
+        return result
+
+    def keeper(self, at: int, deadline: float | None, networks: int) -> OnReading:
+        """A function for `measure` that keeps every reading."""
+        session = uuid.uuid4().hex
+
+        def keep(name: str, reading: Reading) -> None:
+            self.taken.append(Taken(session, name, reading))
+            self.at.append(at)
+            if self.store is not None:
+                self.store.add(Kept(self.key, name, reading, session, self.run, at))
+            if deadline is not None and time.monotonic() > deadline and len({t.name for t in self.taken}) >= networks:
+                raise OutOfTimeError
+
+        return keep

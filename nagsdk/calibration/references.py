@@ -1,0 +1,141 @@
+"""Which architectures to measure in a calibration, and which one to measure them against."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nagsdk.cost.features import FeatureTable
+from nagsdk.cost.gp import most_informative
+from nagsdk.cost.prior import Prior
+from nagsdk.cost.table import AdditiveTable
+from nagsdk.errors import UsageError
+from nagsdk.space.architecture import Architecture
+from nagsdk.space.space import Codes, SearchSpace
+
+Allowed = NDArray[np.bool_]
+_POOL = 1500
+_SWEEPS = 3
+_ENDS = 2
+# Share of the pool that may be picked as informative, and the relative error of a measurement that the choice assumes.
+_CANDIDATES, _READING_ERROR = 700, 0.05
+
+
+def reference_architecture(space: SearchSpace, allowed: Allowed | None = None) -> Architecture:
+    """The network that all others are measured against: the middle choice of every decision.
+
+    Where that is not allowed, the nearest allowed choice stands in.
+    """
+    return _nearest_architecture(space, (space.sizes - 1) // 2, allowed)
+
+
+def dearest_architecture(space: SearchSpace, allowed: Allowed | None = None) -> Architecture:
+    """Like `reference_architecture`, with the last choice of every decision but the resolution: kernels are largest there."""
+    wanted = space.sizes - 1
+    wanted[0] //= 2
+    return _nearest_architecture(space, wanted, allowed)
+
+
+def _nearest_architecture(space: SearchSpace, wanted: NDArray[np.integer], allowed: Allowed | None) -> Architecture:
+    mask = _mask(space, allowed)
+    code = np.zeros(len(space.sizes), np.int8)
+    code[0] = _nearest(np.any(mask[:, 0, :], axis=0), int(wanted[0]))
+    for d in range(1, len(code)):
+        code[d] = _nearest(mask[code[0], d], int(wanted[d]))
+    return space.decode(space.validate(code))[0]
+
+
+def _nearest(allowed: Allowed, wanted: int) -> int:
+    possible = np.flatnonzero(allowed)
+    return int(possible[np.abs(possible - wanted).argmin()]) if len(possible) else wanted
+
+
+def pick_references(
+    space: SearchSpace, prior: Prior, count: int, seed: int, allowed: Allowed | None = None, near: Codes | None = None
+) -> Codes:
+    """Picks architectures to measure: the most informative half under the prior, then random ones and ones near the frontier in turn.
+
+    The cheapest and the dearest under the prior come first, then those that make the latencies of the space, and of the frontier
+    where one is given, most certain (`most_informative`). Those alone would do on a device that is as the prior says; the others
+    protect from one that is not: on the public tables the mixture was better than either kind (docs/calibration.md).
+
+    Args:
+        space: Any space.
+        prior: Its prices; scale does not matter.
+        count: How many, at least 2.
+        seed: Of the choice.
+        allowed: Which choices may be used, shape (resolutions, decisions, most choices); all where None.
+        near: Architectures like those that will be generated, shape (n, decisions).
+
+    Returns:
+        Distinct codes, shape (count, decisions), or fewer where the space has no more; the first ones alone are
+        a good choice too.
+
+    Raises:
+        UsageError: Fewer than two are asked for, or nothing is allowed.
+    """
+    if count < 2:
+        raise UsageError("A calibration needs two architectures at least.", "Ask for more samples.")
+    mask = _mask(space, allowed)
+    rng = np.random.default_rng(seed)
+    table = FeatureTable.of(space).priced(prior.weights)
+    pool = np.unique(_pool(space, mask, rng), axis=0)
+    if not len(pool):
+        raise UsageError("The device supports no architecture of this space.", "Use another device or another bundle.")
+    pool = rng.permutation(pool)
+    close = pool[:0] if near is None else rng.permutation(_only_allowed(near, mask))
+    ends = np.concatenate([_extreme(space, table, mask, pool, sign) for sign in (1, -1)])
+    shape = prior.on(space)
+    informative = _distinct(np.concatenate([ends, close, pool[:_CANDIDATES]]))
+    population = shape.design(np.concatenate([pool[-_CANDIDATES:], close]))
+    first = informative[most_informative(shape.design(informative), population, max(_ENDS, count // 2), shape.sizes, _READING_ERROR, _ENDS)]
+    others = [rows[i : i + 1] for i in range(len(pool)) for rows in (pool, close) if i < len(rows)]
+    return _distinct(np.concatenate([first, *others]))[:count]
+
+
+def _distinct(codes: Codes) -> Codes:
+    """Every architecture once, where it comes first."""
+    return codes[np.sort(np.unique(codes, axis=0, return_index=True)[1])]
+
+
+def _mask(space: SearchSpace, allowed: Allowed | None) -> Allowed:
+    exists = np.arange(int(space.sizes.max())) < space.sizes[:, None]
+    mask = np.repeat(exists[None], len(space.resolutions), axis=0)
+    return mask if allowed is None else mask & allowed
+
+
+def _pool(space: SearchSpace, mask: Allowed, rng: np.random.Generator) -> Codes:
+    """Random allowed architectures; half of them prefer small or large choices throughout."""
+    resolutions = np.flatnonzero(mask[np.arange(len(mask)), 0, np.arange(len(mask))])
+    if not len(resolutions):
+        return np.zeros((0, len(space.sizes)), np.int8)
+    most = mask.shape[2]
+    resolution = rng.choice(resolutions, _POOL)
+    keys = rng.gumbel(size=(_POOL, *mask.shape[1:]))
+    lean = rng.normal(0, 3, _POOL) * (rng.random(_POOL) < 0.5)
+    keys += lean[:, None, None] * (np.arange(most) / np.maximum(space.sizes - 1, 1)[:, None])
+    keys[~mask[resolution]] = -np.inf
+    codes = keys.argmax(2).astype(np.int8)
+    codes[:, 0] = resolution
+    return _only_allowed(space.validate(codes), mask)
+
+
+def _only_allowed(codes: Codes, mask: Allowed) -> Codes:
+    at = mask[codes[:, :1].astype(np.intp), np.arange(codes.shape[1]), np.maximum(codes, 0)]
+    return codes[(at | (codes < 0)).all(1)]
+
+
+def _extreme(space: SearchSpace, table: AdditiveTable, mask: Allowed, pool: Codes, sign: int) -> Codes:
+    """The cheapest (sign 1) or dearest (-1) allowed architecture by descent over one decision at a time, shape (1, D)."""
+    start = pool[(sign * table.cost(pool)).argmin()]
+    # Inactive decisions hold an allowed choice, ready for when they become active.
+    full = np.where(start < 0, mask[start[0]].argmax(1), start).astype(np.int8)
+    for _ in range(_SWEEPS):
+        for d, size in enumerate(space.sizes.tolist()):
+            variants = np.repeat(full[None], size, axis=0)
+            variants[:, d] = np.arange(size)
+            codes = space.validate(variants)
+            legal = np.array([len(_only_allowed(row[None], mask)) == 1 for row in codes])
+            cost = np.where(legal, sign * table.cost(codes), np.inf)
+            full = variants[cost.argmin()] if np.isfinite(cost).any() else full
+    return space.validate(full)

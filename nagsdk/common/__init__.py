@@ -1,0 +1,1 @@
+"""Small services that every other folder may use: files, folders, settings, validation, downloads."""

@@ -1,0 +1,155 @@
+"""Settings of this user: an environment variable, else the config file, else a default; each value knows where it comes from."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nagsdk.common.files import read_toml
+from nagsdk.errors import UnknownNameError, UsageError
+
+FILE_VARIABLE = "NAGSDK_CONFIG"
+_MOST_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Something that a user may set once for all commands.
+
+    Attributes:
+        name: Its key in the config file; the environment variable is the same in capitals, behind ``NAGSDK_``.
+        what: One line.
+        read: Turns the value of the file, or the text of the variable, into the setting's own type; raises ValueError.
+        default: Gives the value where nothing was set.
+        legal: What may be set, for messages.
+    """
+
+    name: str
+    what: str
+    read: Callable[[Any], Any]
+    default: Callable[[], Any]
+    legal: str
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return f"NAGSDK_{self.name.upper()}"
+
+
+@dataclass(frozen=True)
+class Value:
+    """A setting as it holds now.
+
+    Attributes:
+        name: Of the setting.
+        value: Its value; None where it is unset and has no default.
+        origin: ``environment``, ``file`` or ``default``.
+        where: The variable or the file that says so; empty for a default.
+        what: One line about the setting.
+    """
+
+    name: str
+    value: Any
+    origin: str
+    where: str
+    what: str
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError
+    return value.strip()
+
+
+def _folder(value: Any) -> Path:
+    return Path(_text(value)).expanduser()
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    listed = value.split(",") if isinstance(value, str) else value
+    if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
+        raise ValueError
+    return tuple(name.strip() for name in listed if name.strip())
+
+
+def _seconds(value: Any) -> float:
+    seconds = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else math.nan
+    if not 0.1 <= seconds <= 600:
+        raise ValueError
+    return seconds
+
+
+def _user_folder(kind: str) -> Path:
+    import platformdirs
+
+    return Path(str(getattr(platformdirs, f"user_{kind}_dir")("nagsdk")))
+
+
+_SETTINGS = (
+    Setting("device", "Device where --device is not given", _text, lambda: None, "an id or alias; see nagsdk devices"),
+    Setting("bundle", "Bundle where --bundle is not given", _text, lambda: "glyphs", "a name or a folder; see nagsdk bundle list"),
+    Setting(
+        "cache_dir",
+        "Readings, cost models, generators, locks; can be deleted at any time",
+        _folder,
+        lambda: _user_folder("cache"),
+        "a folder",
+    ),
+    Setting("data_dir", "Imported weights, the key and the tool for Android phones", _folder, lambda: _user_folder("data"), "a folder"),
+    Setting("disable_plugins", "Plugins to skip", _names, tuple, "names, with commas in the variable and as a list in the file"),
+    Setting("plugin_timeout_s", "Seconds within which a plugin must register", _seconds, lambda: 10.0, "a number from 0.1 to 600"),
+)
+SETTINGS = {setting.name: setting for setting in _SETTINGS}
+
+
+def config_file() -> Path:
+    """The config file, whether it is there or not: the one that NAGSDK_CONFIG names, else ``config.toml`` in the user's config folder."""
+    named = os.environ.get(FILE_VARIABLE)
+    return Path(named) if named else _user_folder("config") / "config.toml"
+
+
+def value(name: str) -> Any:
+    """What a setting is now.
+
+    Raises:
+        UsageError: The config file or the variable cannot be used.
+    """
+    return look_up(name).value
+
+
+def look_up(name: str) -> Value:
+    """What a setting is now, and why; see `value`."""
+    setting = SETTINGS[name]
+    if text := os.environ.get(setting.variable):
+        return Value(name, _read(setting, text, setting.variable), "environment", setting.variable, setting.what)
+    path = config_file()
+    content = _content(path)
+    if name in content:
+        found = _read(setting, content[name], str(path))
+        # A relative folder is meant from the file, not from wherever the command runs.
+        return Value(name, path.parent / found if isinstance(found, Path) else found, "file", str(path), setting.what)
+    return Value(name, setting.default(), "default", "", setting.what)
+
+
+def _read(setting: Setting, value: Any, where: str) -> Any:
+    try:
+        return setting.read(value)
+    except ValueError as error:
+        raise UsageError(f"{where}: {value!r} cannot be the setting {setting.name}.", f"Legal: {setting.legal}.") from error
+
+
+def _content(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        if os.environ.get(FILE_VARIABLE):
+            raise UsageError(f"{FILE_VARIABLE} names {path}, which is no file.", "Make that file, or unset the variable.")
+        return {}
+    next_step = f"Mend or delete {path}; `nagsdk config --help` lists the settings."
+    content = read_toml(path, _MOST_BYTES, lambda message: UsageError(message, next_step))
+    for name in content:
+        if name not in SETTINGS:
+            raise UnknownNameError.among(f"setting ({path})", name, SETTINGS)
+    return content

@@ -1,0 +1,68 @@
+"""Module names of version 0.1.0 that documentation named: they still import, with a warning that says the new name."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+# Old name -> the modules that hold its names now; the first one gives the warning its advice.
+MOVED = {
+    "nagsdk.architecture": ("nagsdk.space.architecture", "nagsdk.space.layer"),
+    "nagsdk.building": ("nagsdk.project.build",),
+    "nagsdk.config": ("nagsdk.common.config",),
+    "nagsdk.deployment": ("nagsdk.pipeline.loop",),
+    "nagsdk.fetch": ("nagsdk.bundle.pull", "nagsdk.common.download"),
+    "nagsdk.files": ("nagsdk.common.files",),
+    "nagsdk.finding": ("nagsdk.device.finding",),
+    "nagsdk.hookspecs": ("nagsdk.plugin.hooks",),
+    "nagsdk.housekeeping": ("nagsdk.inventory",),
+    "nagsdk.installing": ("nagsdk.common.pip",),
+    "nagsdk.isolation": ("nagsdk.common.foreign_code", "nagsdk.plugin.first_look"),
+    "nagsdk.lockfile": ("nagsdk.project.lock",),
+    "nagsdk.metric": ("nagsdk.cost.metric",),
+    "nagsdk.own_data": ("nagsdk.training.train", "nagsdk.training.evaluate", "nagsdk.training.predictor"),
+    "nagsdk.preprocessing": ("nagsdk.images.preprocessing",),
+    "nagsdk.registry": ("nagsdk.plugin.registry",),
+    "nagsdk.reporting": ("nagsdk.report.report",),
+    "nagsdk.resources": ("nagsdk.common.folders",),
+    "nagsdk.store": ("nagsdk.measuring.store",),
+    "nagsdk.verifying": ("nagsdk.pipeline.verify",),
+    "nagsdk.workbench": ("nagsdk.pipeline.target",),
+}
+
+
+class MovedModules:
+    """Finds modules under their old names; Python asks it only after every other finder."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """The spec of a moved module, else None."""
+        return ModuleSpec(name, self) if name in MOVED else None  # type: ignore[arg-type]
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """An ordinary module."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Hands names on to where they are now."""
+        places = MOVED[module.__name__]
+        warnings.warn(f"{module.__name__} is {places[0]} now.", DeprecationWarning, stacklevel=2)
+
+        def get(name: str) -> Any:
+            for place in places:
+                try:
+                    return getattr(import_module(place), name)
+                except AttributeError:
+                    continue
+            raise AttributeError(f"{module.__name__} is {' and '.join(places)} now, and {name!r} is in neither.")
+
+        vars(module)["__getattr__"] = get
+
+
+def install() -> None:
+    """Adds the finder, once."""
+    if not any(isinstance(finder, MovedModules) for finder in sys.meta_path):
+        sys.meta_path.append(MovedModules())

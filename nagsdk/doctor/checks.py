@@ -1,0 +1,143 @@
+"""`nagsdk doctor`: what of this machine's set-up works, what is missing, what is wrong, and the command that mends each."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import urlsplit
+
+from nagsdk.bundle.bundle import bundle_names, load_bundle
+from nagsdk.common import config
+from nagsdk.common.files import write_atomically
+from nagsdk.common.folders import cache_folder, data_folder
+from nagsdk.common.foreign_code import guarded
+from nagsdk.device.backend import Presence
+from nagsdk.device.finding import ABSENT, OK, WRONG, Finding
+from nagsdk.device.presence import presence_of
+from nagsdk.doctor import packages as environment
+from nagsdk.errors import DeviceError, NagsdkError
+from nagsdk.events import Listener, ignore, stage
+from nagsdk.measuring.store import STORE, Store
+from nagsdk.plugin.host import BROKEN, DISABLED, Host, host
+
+_NETWORK_S = 5.0
+_BACKEND_S = 30.0
+# Calibrations and deployments of the largest bundle take some hundred megabytes.
+_LEAST_FREE = 10**9
+
+
+def doctor(on_event: Listener = ignore) -> list[dict[str, Any]]:
+    """Looks at Python, packages, settings, folders, the store, plugins, devices and the network.
+
+    Args:
+        on_event: Receives progress.
+
+    Returns:
+        Findings: area, state (``ok``; ``absent``, which matters only to those who want it; ``wrong``), found, mend.
+    """
+    areas: dict[str, Callable[[], Iterator[Finding]]] = {
+        "python": environment.python,
+        "packages": environment.packages,
+        "config": _config,
+        "folders": _folders,
+        "store": _store,
+        "plugins": lambda: _plugins(host()),
+        "devices": lambda: _devices(host()),
+        "network": _network,
+    }
+    findings: list[Finding] = []
+    with stage(on_event, "Looking", len(areas)) as advance:
+        for number, (name, look) in enumerate(areas.items()):
+            advance(number, name)
+            try:
+                findings.extend(look())
+            except NagsdkError as error:
+                findings.append(Finding(name, WRONG, error.message, error.next_step))
+    return [asdict(finding) for finding in findings]
+
+
+def _config() -> Iterator[Finding]:
+    path = config.config_file()
+    values = [config.look_up(name) for name in config.SETTINGS]
+    told = [f"{v.name} from {v.where}" for v in values if v.origin != "default"]
+    yield Finding("config", OK, f"{path}{'' if path.is_file() else ' is not there, which is fine'}; set: {', '.join(told) or 'nothing'}.")
+
+
+def _folders() -> Iterator[Finding]:
+    for name, folder in (("cache", cache_folder()), ("data", data_folder())):
+        mark = folder / ".nagsdk-doctor"
+        write_atomically(mark, b"")
+        mark.unlink()
+        free = shutil.disk_usage(folder).free
+        size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+        told = f"{folder} can be written; it holds {size / 1e6:.1f} MB, and {free / 1e9:.1f} GB are free."
+        variable = config.SETTINGS[f"{name}_dir"].variable
+        yield Finding(
+            name, OK if free >= _LEAST_FREE else WRONG, told, "" if free >= _LEAST_FREE else f"Free some space, or set {variable}."
+        )
+
+
+def _store() -> Iterator[Finding]:
+    path = cache_folder() / STORE
+    if not path.is_file():
+        yield Finding("store", OK, "No measurements are kept yet.")
+        return
+    yield Finding("store", OK, f"{path} is whole; it holds {Store(path).check()} readings.")
+
+
+def _plugins(loaded: Host) -> Iterator[Finding]:
+    for plugin in loaded.plugins:
+        what = f"{plugin.name} ({plugin.distribution})"
+        if plugin.state == BROKEN:
+            yield Finding("plugins", WRONG, f"{what} is broken. {plugin.reason}", "nagsdk plugins doctor")
+        elif plugin.state == DISABLED:
+            yield Finding("plugins", ABSENT, f"{what} is disabled: {plugin.reason}.", "Take it out of there to use it.")
+        else:
+            yield Finding("plugins", OK, f"{what} is loaded. {plugin.reason}".rstrip())
+
+
+def _devices(loaded: Host) -> Iterator[Finding]:
+    for backend in loaded.backends:
+        try:
+            found: object = guarded(backend.diagnose, _BACKEND_S, f"The backend {backend.id}").value
+        except DeviceError as error:
+            found = [Finding(backend.id, WRONG, error.message, error.next_step)]
+        if isinstance(found, (list, tuple)):
+            yield from (item for item in found if isinstance(item, Finding))
+    absent: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
+    for device in loaded.devices:
+        try:
+            presence = presence_of(loaded.backend_of(device), device)
+        except DeviceError as error:
+            presence = Presence.refused(error)
+        if presence.available:
+            yield Finding("devices", OK, f"{device.id} is available: {device.title}.")
+        else:
+            what, _, mend = " ".join(presence.reason.split()).partition(". ")
+            absent.setdefault((device.backend, mend, "" if mend else what), []).append((device.id, what.rstrip(".")))
+    for (_, mend, _), devices in absent.items():
+        # Phones of ten models lack the same: one that is plugged in.
+        yield Finding("devices", ABSENT, f"Not available: {', '.join(name for name, _ in devices)}. {devices[0][1]}.", mend)
+
+
+def _network() -> Iterator[Finding]:
+    import httpx
+
+    for name in bundle_names():
+        bundle = load_bundle(name)
+        address = bundle.description.weights_source
+        if address is None:
+            continue
+        server = urlsplit(address).hostname
+        if bundle.has_weights:
+            yield Finding("network", OK, f"The weights of {name} are on this machine; the network is not needed.")
+            continue
+        try:
+            httpx.head(address, timeout=_NETWORK_S, follow_redirects=True).raise_for_status()
+            yield Finding("network", OK, f"{server} answers: the weights of {name} can be fetched.", f"nagsdk bundle pull {name}")
+        except httpx.HTTPError as error:
+            told = str(error).splitlines()[0] if str(error) else type(error).__name__
+            mend = f"Set HTTPS_PROXY where there is a proxy, or bring the file: nagsdk bundle pull {name} --from FILE"
+            yield Finding("network", ABSENT, f"The weights of {name} cannot be fetched from {server}: {told}.", mend)

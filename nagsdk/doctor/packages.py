@@ -1,0 +1,124 @@
+"""The interpreter and the installed packages, compared with what nagsdk and its extras ask for."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Iterable, Iterator
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from nagsdk.common.pip import pip
+from nagsdk.device.finding import ABSENT, OK, WRONG, Finding
+
+_OWN = "nagsdk"
+# For those who work on nagsdk itself.
+_INNER_EXTRAS = ("test", "lint", "docs", "recipes")
+# What packages do not say of each other: (package, other, versions of the other that do not go with it, why, how to mend it).
+CLASHES = (
+    (
+        "tflite-runtime",
+        "numpy",
+        ">=2",
+        "was built for numpy 1 and crashes with numpy 2",
+        f"{pip('uninstall', 'tflite-runtime')} && {pip('install', 'nagsdk[litert]')}",
+    ),
+    (
+        "onnxruntime-gpu",
+        "onnxruntime",
+        ">=0",
+        "takes the place of the same files: which of the two runs is chance",
+        f"{pip('uninstall', 'onnxruntime', 'onnxruntime-gpu')} && {pip('install', 'onnxruntime-gpu')}",
+    ),
+    (
+        "onnxruntime-openvino",
+        "onnxruntime",
+        ">=0",
+        "takes the place of the same files: which of the two runs is chance",
+        f"{pip('uninstall', 'onnxruntime', 'onnxruntime-openvino')} && {pip('install', 'onnxruntime-openvino')}",
+    ),
+)
+
+
+def python() -> Iterator[Finding]:
+    """The interpreter."""
+    inside = sys.prefix != sys.base_prefix
+    told = f"Python {platform.python_version()} on {platform.machine()} {platform.system()}, {sys.prefix}"
+    yield Finding("python", OK, f"{told}{'' if inside else ' (no virtual environment)'}.", "" if inside else "python3 -m venv .venv")
+
+
+def packages() -> Iterator[Finding]:
+    """What nagsdk needs, what its extras need, and what does not go together."""
+    own = distribution(_OWN)
+    lacking, needed = _compared(own, "")
+    yield from lacking
+    if not lacking:
+        yield Finding("packages", OK, f"nagsdk {own.version} and the {len(needed)} packages that it needs fit together.")
+    for extra in sorted(set(own.metadata.get_all("Provides-Extra") or ()) - set(_INNER_EXTRAS)):
+        lacking, needed = _compared(own, extra)
+        wrong = [finding for finding in lacking if finding.state == WRONG]
+        yield from wrong
+        if not lacking:
+            yield Finding("packages", OK, f"The extra {extra} is installed ({', '.join(needed)}).")
+        elif not wrong:
+            yield Finding("packages", ABSENT, f"The extra {extra} is not installed.", pip("install", f"nagsdk[{extra}]"))
+    for name, other, versions, why, mend in CLASHES:
+        one, two = _installed(name), _installed(other)
+        if one is not None and two is not None and Requirement(f"{other}{versions}").specifier.contains(two.version, prereleases=True):
+            yield Finding("packages", WRONG, f"{name} {one.version} {why} (here: {other} {two.version}).", mend)
+
+
+def _compared(own: Distribution, extra: str) -> tuple[list[Finding], list[str]]:
+    """What lacks or conflicts among the requirements of an extra (or of nagsdk itself), and their names."""
+    findings: list[Finding] = []
+    names: list[str] = []
+    for requirement in _requirements(own, extra):
+        names.append(requirement.name)
+        package = _installed(requirement.name)
+        if package is None:
+            state = ABSENT if extra else WRONG
+            findings.append(Finding("packages", state, f"{requirement.name} is not installed.", pip("install", _plain(requirement))))
+            continue
+        if not _fits(requirement, package):
+            findings.append(_conflict(f"nagsdk {own.version}", requirement, package))
+        for inner in _requirements(package, ""):
+            other = _installed(inner.name)
+            if other is not None and not _fits(inner, other):
+                findings.append(_conflict(f"{requirement.name} {package.version}", inner, other))
+    return findings, names
+
+
+def _requirements(package: Distribution, extra: str) -> Iterable[Requirement]:
+    for line in package.requires or ():
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue  # of an old package, which pip would not read either
+        asked = requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+        always = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if asked and (not extra or not always):
+            yield requirement
+
+
+def _fits(requirement: Requirement, package: Distribution) -> bool:
+    return not requirement.specifier or requirement.specifier.contains(Version(package.version), prereleases=True)
+
+
+def _conflict(who: str, requirement: Requirement, package: Distribution) -> Finding:
+    found = f"{who} needs {requirement.name}{requirement.specifier}, and {package.version} is installed."
+    return Finding("packages", WRONG, found, pip("install", _plain(requirement)))
+
+
+def _plain(requirement: Requirement) -> str:
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    return f"{requirement.name}{extras}{requirement.specifier}"
+
+
+def _installed(name: str) -> Distribution | None:
+    try:
+        return distribution(canonicalize_name(name))
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,1 @@
+"""Families of networks: how the choices of a search space become torch modules."""

@@ -1,0 +1,117 @@
+"""Elastic layers: full-size weights of which a forward pass uses a slice (Once-for-All, section 3)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nagsdk.families.mobilenet_v3.space import BlockShape, make_divisible
+
+ACTIVATIONS = {"relu": functional.relu, "hswish": functional.hardswish}
+
+
+class ElasticConv(nn.Module):
+    """A convolution of which the first `out` and `into` channels are used."""
+
+    def __init__(self, into: int, out: int, kernel: int = 1, stride: int = 1) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(out, into, kernel, kernel))
+        self.stride = stride
+        nn.init.kaiming_normal_(self.weight, mode="fan_out")
+
+    def forward(self, x: Tensor, out: int | None = None) -> Tensor:
+        """Convolves x (n, into, h, w) to `out` channels (all where None)."""
+        weight = self.weight[:out, : x.shape[1]]
+        if weight.shape[-1] == 1 and x.is_contiguous(memory_format=torch.channels_last):
+            # The same product as a matrix product: on processors its backward pass is quicker, most of all for small batches.
+            return functional.linear(x.permute(0, 2, 3, 1), weight.flatten(1)).permute(0, 3, 1, 2)
+        return functional.conv2d(x, weight, stride=self.stride, padding=weight.shape[-1] // 2)
+
+
+class ElasticDepthwise(nn.Module):
+    """A depthwise convolution whose small kernels are learned transformations of the centre of larger ones."""
+
+    def __init__(self, channels: int, kernels: tuple[int, ...], stride: int) -> None:
+        super().__init__()
+        self.kernels = sorted(kernels, reverse=True)
+        largest = self.kernels[0]
+        self.weight = nn.Parameter(torch.empty(channels, 1, largest, largest))
+        self.stride = stride
+        self.transforms = nn.ParameterDict({f"{a}to{b}": nn.Parameter(torch.eye(b * b)) for a, b in pairwise(self.kernels)})
+        nn.init.kaiming_normal_(self.weight, mode="fan_in")
+
+    def kernel_weight(self, channels: int, kernel: int) -> Tensor:
+        """The weight of an active kernel, shape (channels, 1, kernel, kernel)."""
+        weight = self.weight[:channels]
+        for larger, smaller in pairwise(self.kernels):
+            if larger == kernel:
+                break
+            edge = (larger - smaller) // 2
+            centre = weight[:, :, edge : edge + smaller, edge : edge + smaller].reshape(channels, 1, -1)
+            weight = functional.linear(centre, self.transforms[f"{larger}to{smaller}"]).view(channels, 1, smaller, smaller)
+        return weight
+
+    def forward(self, x: Tensor, kernel: int) -> Tensor:
+        """Convolves x (n, c, h, w) with the active kernel."""
+        channels = x.shape[1]
+        return functional.conv2d(x, self.kernel_weight(channels, kernel), stride=self.stride, padding=kernel // 2, groups=channels)
+
+
+class ElasticBatchNorm(nn.BatchNorm2d):
+    """Batch normalisation of the first channels; running statistics are kept for the slice in use."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalises x (n, c, h, w), c at most the number of features."""
+        c = x.shape[1]
+        assert self.running_mean is not None and self.running_var is not None
+        return functional.batch_norm(
+            x, self.running_mean[:c], self.running_var[:c], self.weight[:c], self.bias[:c], self.training, self.momentum or 0.0, self.eps
+        )
+
+
+class ElasticSqueezeExcite(nn.Module):
+    """Squeeze-and-excitation whose squeeze shrinks with the channels in use."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(channels, make_divisible(channels // 4), 1)
+        self.expand = nn.Conv2d(make_divisible(channels // 4), channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rescales the channels of x (n, c, h, w)."""
+        c = x.shape[1]
+        middle = make_divisible(c // 4)
+        assert self.reduce.bias is not None and self.expand.bias is not None
+        y = functional.relu(functional.conv2d(x.mean((2, 3), keepdim=True), self.reduce.weight[:middle, :c], self.reduce.bias[:middle]))
+        y = functional.conv2d(y, self.expand.weight[:c, :middle], self.expand.bias[:c])
+        return x * functional.hardsigmoid(y)
+
+
+class ElasticBlock(nn.Module):
+    """Inverted residual block with elastic kernel and expansion."""
+
+    def __init__(self, shape: BlockShape, kernels: tuple[int, ...], expansions: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = shape
+        middle = make_divisible(shape.in_channels * max(expansions))
+        self.expand = ElasticConv(shape.in_channels, middle)
+        self.expand_bn = ElasticBatchNorm(middle)
+        self.depthwise = ElasticDepthwise(middle, kernels, shape.stride)
+        self.depthwise_bn = ElasticBatchNorm(middle)
+        self.se = ElasticSqueezeExcite(middle) if shape.se else None
+        self.project = ElasticConv(middle, shape.out_channels)
+        self.project_bn = ElasticBatchNorm(shape.out_channels)
+
+    def forward(self, x: Tensor, kernel: int, expansion: int) -> Tensor:
+        """Runs the active slice on x (n, in_channels, h, w)."""
+        activate = ACTIVATIONS[self.shape.activation]
+        y = activate(self.expand_bn(self.expand(x, make_divisible(self.shape.in_channels * expansion))))
+        y = activate(self.depthwise_bn(self.depthwise(y, kernel)))
+        if self.se is not None:
+            y = self.se(y)
+        y = self.project_bn(self.project(y))
+        result: Tensor = x + y if self.shape.residual else y
+        return result

@@ -1,0 +1,1 @@
+"""Once-for-All's MobileNetV3 family: space, supernet, subnets, shrinking, checkpoints."""

@@ -1,0 +1,133 @@
+"""Supernet weights on disk: our safetensors, and the import of Once-for-All's released checkpoints."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from nagsdk.common.files import write_atomically
+from nagsdk.errors import DamagedBundleError
+from nagsdk.families.elastic import ElasticBlock
+from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
+from nagsdk.families.mobilenet_v3.supernet import Supernet
+
+MOST_BYTES = 512 * 10**6
+_NORM = ("weight", "bias", "running_mean", "running_var")
+
+
+def save_supernet(supernet: Supernet, path: Path) -> None:
+    """Writes the weights atomically as safetensors, with the space's fingerprint in the header."""
+    state = {k: v.contiguous() for k, v in supernet.state_dict().items() if not k.endswith("num_batches_tracked")}
+    write_atomically(path, save(state, metadata={"space": supernet.space.fingerprint}))
+
+
+def half(supernet: Supernet) -> bytes:
+    """Weights as float16 safetensors; running statistics stay float32, for variances may leave float16's range."""
+    state = {name: tensor for name, tensor in supernet.state_dict().items() if not name.endswith("num_batches_tracked")}
+    stored = {name: (tensor if "running_" in name else tensor.to(torch.float16)).contiguous().cpu() for name, tensor in state.items()}
+    return save(stored, metadata={"space": supernet.space.fingerprint})
+
+
+def load_supernet(space: MobileNetV3Space, content: bytes) -> Supernet:
+    """Builds a supernet from the bytes of a safetensors file (float16 or float32).
+
+    Raises:
+        DamagedBundleError: The file is torn, or its tensors are not those of the space.
+    """
+    try:
+        state = load(content)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise DamagedBundleError(f"The supernet's weight file cannot be read: {error}.", "Fetch or build the bundle again.") from error
+    return _filled(space, state, "The supernet's weight file")
+
+
+def _filled(space: MobileNetV3Space, state: dict[str, Tensor], what: str) -> Supernet:
+    supernet = Supernet(space)
+    own = supernet.state_dict()
+    expected = {k: v.shape for k, v in own.items() if not k.endswith("num_batches_tracked")}
+    missing, foreign = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
+    wrong = [k for k in expected.keys() & state.keys() if state[k].shape != expected[k]]
+    broken = [k for k in expected.keys() & state.keys() if not torch.isfinite(state[k]).all()]
+    for problem, names in (
+        ("lacks", missing),
+        ("has foreign", foreign),
+        ("has misshapen", sorted(wrong)),
+        ("has non-finite", sorted(broken)),
+    ):
+        if names:
+            raise DamagedBundleError(
+                f"{what} {problem} {len(names)} tensors ({', '.join(names[:3])}, …).",
+                "Use the checkpoint that belongs to this bundle's space.",
+            )
+    supernet.load_state_dict({k: v.float() for k, v in state.items()}, strict=False)
+    return supernet.eval()
+
+
+def import_ofa(space: MobileNetV3Space, path: Path) -> Supernet:
+    """Reads a checkpoint released by Once-for-All (mit-han-lab/once-for-all, ``ofa_mbv3_*``).
+
+    Names of all released generations are understood (``mobile_inverted_conv`` or ``conv``, elastic or
+    plain wrappers). The pickle is opened with ``weights_only=True``: it can hold nothing but tensors.
+
+    Raises:
+        DamagedBundleError: It is no such checkpoint, or belongs to a space of other widths.
+    """
+    if path.stat().st_size > MOST_BYTES:
+        raise DamagedBundleError(f"{path} is larger than {MOST_BYTES // 10**6} MB.", "Name the checkpoint of one supernet.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, OSError, UnicodeDecodeError) as error:
+        raise DamagedBundleError(
+            f"{path} cannot be read as a PyTorch checkpoint of tensors.", "Download it again; a checkpoint that holds code is never opened."
+        ) from error
+    state = content.get("state_dict", content) if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
+        raise DamagedBundleError(f"{path} holds no state dict.", "Use a checkpoint that Once-for-All released.")
+    plain = {_plain_name(k): v for k, v in state.items() if not k.endswith("num_batches_tracked")}
+    names = _ofa_names(Supernet(space))
+    unknown = sorted(plain.keys() - names.keys())
+    if unknown:
+        raise DamagedBundleError(
+            f"{path} has tensors that this space does not know ({', '.join(unknown[:3])}, …).", "Use the checkpoint of this space."
+        )
+    return _filled(space, {names[k]: v for k, v in plain.items()}, str(path))
+
+
+def _plain_name(name: str) -> str:
+    name = name.removeprefix("module.").replace(".mobile_inverted_conv.", ".conv.")
+    return re.sub(r"\.(bn|conv|linear)\.\1\.", r".\1.", name)
+
+
+def _ofa_names(supernet: Supernet) -> dict[str, str]:
+    """Once-for-All's plain tensor names -> ours."""
+    names: dict[str, str] = {}
+
+    def unit(theirs: str, conv: str, norm: str | None) -> None:
+        names[f"{theirs}.conv.weight"] = f"{conv}.weight"
+        if norm is not None:
+            names.update({f"{theirs}.bn.{part}": f"{norm}.{part}" for part in _NORM})
+
+    unit("first_conv", "stem", "stem_bn")
+    unit("blocks.0.conv.depth_conv", "first_depthwise", "first_depthwise_bn")
+    unit("blocks.0.conv.point_linear", "first_project", "first_project_bn")
+    for index, block in enumerate(supernet.blocks):
+        assert isinstance(block, ElasticBlock)
+        theirs, ours = f"blocks.{index + 1}.conv", f"blocks.{index}"
+        unit(f"{theirs}.inverted_bottleneck", f"{ours}.expand", f"{ours}.expand_bn")
+        unit(f"{theirs}.depth_conv", f"{ours}.depthwise", f"{ours}.depthwise_bn")
+        unit(f"{theirs}.point_linear", f"{ours}.project", f"{ours}.project_bn")
+        for transform in block.depthwise.transforms:
+            names[f"{theirs}.depth_conv.conv.{transform}_matrix"] = f"{ours}.depthwise.transforms.{transform}"
+        if block.se is not None:
+            for layer in ("reduce", "expand"):
+                names.update({f"{theirs}.depth_conv.se.fc.{layer}.{p}": f"{ours}.se.{layer}.{p}" for p in ("weight", "bias")})
+    unit("final_expand_layer", "head", "head_bn")
+    unit("feature_mix_layer", "features", None)
+    names.update({f"classifier.linear.{p}": f"classifier.{p}" for p in ("weight", "bias")})
+    return names

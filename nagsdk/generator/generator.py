@@ -1,0 +1,177 @@
+"""The generator (NAG): a policy for every device and every limit, with the card that says where it comes from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from nagsdk.common.files import write_atomically
+from nagsdk.cost.table import AdditiveTable
+from nagsdk.errors import DamagedBundleError
+from nagsdk.events import Listener, ignore
+from nagsdk.generator.decode import decode, gumbel
+from nagsdk.generator.frontier import Score
+from nagsdk.generator.policy import Float32s, Policy, Stepper
+from nagsdk.generator.prices import Paths
+from nagsdk.generator.ranking import Predictor
+from nagsdk.space.space import Codes, SearchSpace
+
+if TYPE_CHECKING:
+    from nagsdk.generator.train import Recipe
+
+FORMAT = 3
+_MOST_BYTES = 64 * 10**6
+
+
+class Teacher(Predictor, Protocol):
+    """What a generator needs of an accuracy predictor."""
+
+    @property
+    def hash(self) -> str:
+        """Changes whenever the predictions do."""
+
+    @property
+    def additive(self) -> Score:
+        """The additive score under a link whose frontiers are imitated."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a generator was made for and how well it learned.
+
+    Attributes:
+        key: `Generator.key` of what it was made for.
+        space: Fingerprint of the space.
+        predictor: Hash of the accuracy predictor.
+        seed: Of the training.
+        recipe: `Recipe.to_dict`.
+        regret: `Regret` on devices that it was not trained on, as a dictionary.
+        kind: ``universal``: one policy for every device and every limit.
+        format: Of the file.
+    """
+
+    key: str
+    space: str
+    predictor: str
+    seed: int
+    recipe: dict[str, Any]
+    regret: dict[str, Any]
+    kind: str = "universal"
+    format: int = FORMAT
+
+
+class Generator:
+    """Limits in, architectures out, by inference.
+
+    Args:
+        space: The space it speaks of.
+        score: The additive score that it was trained to maximise.
+        policy: The learned policy.
+        card: Where it comes from.
+    """
+
+    def __init__(self, space: SearchSpace, score: Score, policy: Policy, card: Card) -> None:
+        self.space, self.score, self.policy, self.card = space, score, policy, card
+
+    @cached_property
+    def _stepper(self) -> Stepper:
+        return Stepper(self.policy)
+
+    @staticmethod
+    def key(space: SearchSpace, predictor: Teacher) -> str:
+        """Under which a generator is kept: a hash of space and accuracy predictor, never of weights."""
+        return hashlib.sha256(f"{space.fingerprint}:{predictor.hash}".encode()).hexdigest()[:16]
+
+    @classmethod
+    def trained(
+        cls, space: SearchSpace, predictor: Teacher, recipe: Recipe | None = None, seed: int = 0, listener: Listener = ignore
+    ) -> Generator:
+        """Trains a generator; see `nagsdk.generator.train.train`."""
+        from nagsdk.generator.train import Recipe, examine, train  # torch
+
+        recipe = recipe or Recipe()
+        policy = train(space, predictor, recipe, seed, listener)
+        found = examine(space, predictor, policy)
+        card = Card(cls.key(space, predictor), space.fingerprint, predictor.hash, seed, recipe.to_dict(), asdict(found))
+        return cls(space, predictor.additive, policy, card)
+
+    def propose(self, tables: Sequence[AdditiveTable], limits: ArrayLike, count: int = 16, seed: int = 0) -> Codes:
+        """Samples architectures within limits.
+
+        Args:
+            tables: The costs that are limited, of any device; a mask closes choices and resolutions.
+            limits: Upper limits of every budget on each cost, shape (n, costs).
+            count: Candidates per budget; the first is the policy's likeliest.
+            seed: Of the sampling. A budget's candidates depend on it and on the budget, not on the other
+                budgets of the call (up to float32 rounding of two choices that are all but equal).
+
+        Returns:
+            Codes, int8, shape (n, count, decisions), all within all limits of their budget.
+
+        Raises:
+            InfeasibleError: No architecture holds the limits of a budget.
+        """
+        paths = Paths.of(self.space, tables, self.score)
+        wanted = np.asarray(limits, np.float64).reshape(-1, len(tables))
+        return decode(self.space, tables, paths, self._stepper, wanted, gumbel(seed, count, self.space))
+
+    def save(self, path: Path) -> None:
+        """Writes policy and card as one safetensors file, atomically.
+
+        Two processes that write the same path at once leave one of the two, whole.
+
+        Raises:
+            OutputError: The folder cannot be written.
+        """
+        card, arrays = json.dumps(asdict(self.card), sort_keys=True), self.policy.arrays()
+        content = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        write_atomically(path, save(content, metadata={"card": card, "sha256": _digest(card, arrays)}))
+
+    @classmethod
+    def load(cls, path: Path, space: SearchSpace, predictor: Teacher) -> Generator:
+        """Reads what `save` wrote.
+
+        Raises:
+            DamagedBundleError: The file is missing, torn, altered, of another format, or for another space or predictor.
+        """
+        try:
+            if path.stat().st_size > _MOST_BYTES:
+                raise ValueError(f"more than {_MOST_BYTES} bytes")
+            with safe_open(path, framework="np") as file:
+                metadata = file.metadata() or {}
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if metadata.get("sha256") != _digest(metadata["card"], arrays):
+                raise ValueError("content and hash differ")
+            content = json.loads(metadata["card"])
+            if content.get("format") != FORMAT:
+                raise ValueError(f"format {content.get('format')!r}, known: {FORMAT}")
+            if set(content) != {field.name for field in fields(Card)}:
+                raise ValueError("the card lacks entries or has foreign ones")
+            card, policy = Card(**content), Policy.from_arrays(arrays)
+            if card.space != space.fingerprint or policy.head_bias.shape != (len(space.sizes), space.sizes.max()):
+                raise ValueError("it was made for another search space")
+            if card.predictor != predictor.hash:
+                raise ValueError("it was trained on another accuracy predictor")
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DamagedBundleError(
+                f"The generator {path} cannot be used: {error}.", "Install nagsdk again, or train it again."
+            ) from error
+        return cls(space, predictor.additive, policy, card)
+
+
+def _digest(card: str, arrays: Mapping[str, Float32s]) -> str:
+    digest = hashlib.sha256(card.encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name}{array.shape}{array.dtype}".encode() + array.tobytes())
+    return digest.hexdigest()

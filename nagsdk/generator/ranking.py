@@ -1,0 +1,56 @@
+"""Choosing among what a generator proposed: by predicted accuracy, within the limit."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nagsdk.cost.table import Floats
+from nagsdk.space.space import Codes
+
+
+class Predictor(Protocol):
+    """What ranking needs of an accuracy predictor."""
+
+    def predict(self, codes: Codes) -> Any:
+        """Predictions whose `mean` is top-1 in per cent, shape (n,)."""
+
+
+def choose(predictor: Predictor, codes: Codes, upper: Floats | None = None, limits: ArrayLike = np.inf) -> NDArray[np.intp]:
+    """Ranks candidates, best first.
+
+    Those whose upper bound holds the limit come first, by predicted top-1; the others follow, by how
+    little they pass it. Ties go to the lower bound, then to the earlier candidate.
+
+    Args:
+        predictor: Ranks by the mean of its predictions; asked once for every distinct architecture.
+        codes: Proposals, int8, shape (..., candidates, decisions).
+        upper: Upper bounds of their costs, shape (..., candidates); None where all hold the limit.
+        limits: Limits on the upper bounds, shape (...) or one for all.
+
+    Returns:
+        Indices of the candidates in order, shape (..., candidates).
+    """
+    rows = np.ascontiguousarray(codes.reshape(-1, codes.shape[-1]))
+    as_one = rows.view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).ravel()
+    _, first, inverse = np.unique(as_one, return_index=True, return_inverse=True)
+    top1 = np.asarray(predictor.predict(rows[first]).mean, dtype=np.float64)[inverse].reshape(codes.shape[:-1])
+    bound = np.zeros(top1.shape) if upper is None else upper
+    over = np.maximum(bound - np.asarray(limits, dtype=np.float64)[..., None], 0.0)
+    return np.lexsort((bound, -top1, over), axis=-1)
+
+
+def best_of_every_cost(cost: Floats, top1: Floats, count: int) -> NDArray[np.intp]:
+    """Of architectures in order of their cost, in as many equal parts as asked: the most accurate of each part.
+
+    Args:
+        cost: Shape (n,), n >= count.
+        top1: Shape (n,).
+        count: Parts.
+
+    Returns:
+        Indices, shape (count,).
+    """
+    return np.array([part[top1[part].argmax()] for part in np.array_split(cost.argsort(), count)], np.intp)

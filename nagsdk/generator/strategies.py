@@ -1,0 +1,243 @@
+"""The strategies that come with nagsdk: the generator, the exact frontier, and four searches on the predictor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nagsdk.common.pip import pip
+from nagsdk.cost.table import Floats
+from nagsdk.errors import UsageError
+from nagsdk.events import stage
+from nagsdk.generator.frontier import Frontier, frontier, mixed
+from nagsdk.generator.prices import mixes
+from nagsdk.generator.ranking import choose
+from nagsdk.generator.strategy import Question, Strategy
+from nagsdk.space.space import Codes
+
+CANDIDATES = 64
+
+
+@dataclass(frozen=True)
+class Nag(Strategy):
+    """The generator.
+
+    Attributes:
+        candidates: Architectures sampled for each budget.
+    """
+
+    candidates: int = CANDIDATES
+    id: ClassVar[str] = "nag"
+    title: ClassVar[str] = "the trained generator: inference, no search"
+
+    def propose(self, question: Question) -> Codes:
+        """See `Generator.propose`."""
+        return question.generator().propose(question.tables, question.limits, self.candidates, question.seed)
+
+
+@dataclass(frozen=True)
+class Lookup(Strategy):
+    """The exact frontier of the additive score: one computation for all budgets, then a binary search for each.
+
+    Several limits: the best point within them on the frontiers of mixes of the costs.
+    """
+
+    id: ClassVar[str] = "lookup"
+    title: ClassVar[str] = "the exact frontier of the additive accuracy score"
+
+    def propose(self, question: Question) -> Codes:
+        """One candidate for every budget."""
+        space, tables, score = question.space, question.tables, question.predictor.additive
+        if len(tables) == 1:
+            best = frontier(space, tables[0], score)
+            return best.codes[best.lookup(question.limits)]
+        known = [frontier(space, mixed(tables, mix / question.paths.scale), score) for mix in mixes(len(tables))]
+        whole = Frontier(*(np.concatenate([getattr(part, name) for part in known]) for name in ("codes", "cost", "score")))
+        return best_within(question, whole.codes, whole.score)
+
+
+@dataclass(frozen=True)
+class Polished(Strategy):
+    """Another strategy's best answers, improved by local search on the predictor; it believes what it finds.
+
+    Attributes:
+        start: Where the search starts.
+        rounds: Steps of the search; the best of many neighbours is the next start.
+        neighbours: Random changes that are tried of every answer.
+        changes: Decisions that are redrawn, on average.
+    """
+
+    start: Strategy = field(default_factory=Lookup)
+    rounds: int = 40
+    neighbours: int = 100
+    changes: float = 2.0
+    id: ClassVar[str] = "polished"
+    title: ClassVar[str] = "lookup's answers, improved by local search on the accuracy predictor"
+
+    def propose(self, question: Question) -> Codes:
+        """One candidate for every budget."""
+        space, rng, codes = question.space, np.random.default_rng(question.seed), self.start.propose(question)
+        every = np.arange(len(codes))
+        best = codes[every, choose(question.predictor, codes)[:, 0]]
+        top1 = _top1(question, best)
+        with stage(question.listener, "Polishing", self.rounds) as advance:
+            for number in range(self.rounds):
+                same = np.repeat(best[:, None], self.neighbours, axis=1)
+                changed = space.mutate(same.reshape(-1, same.shape[2]), rng, self.changes / same.shape[2]).reshape(same.shape)
+                tried = _kept(question, changed, same)
+                found = _top1(question, tried.reshape(-1, tried.shape[2])).reshape(tried.shape[:2])
+                better = found.max(1) > top1
+                best[better] = tried[every, found.argmax(1)][better]
+                top1 = np.maximum(top1, found.max(1))
+                advance(number + 1, f"round {number + 1}")
+        return best[:, None]
+
+
+@dataclass(frozen=True)
+class Random(Strategy):
+    """Random architectures, ranked by the predictor.
+
+    Attributes:
+        evaluations: Architectures drawn, the same for all budgets.
+    """
+
+    evaluations: int = 20_000
+    id: ClassVar[str] = "random"
+    title: ClassVar[str] = "random architectures, ranked by the accuracy predictor"
+
+    def propose(self, question: Question) -> Codes:
+        """One candidate for every budget."""
+        codes = _sample(question, self.evaluations, np.random.default_rng(question.seed))
+        return best_within(question, codes, _top1(question, codes))
+
+
+@dataclass(frozen=True)
+class Nsga2(Strategy):
+    """NSGA-II (Deb et al., 2002) over costs and predicted top-1, by pymoo: one run for all budgets.
+
+    Attributes:
+        evaluations: Architectures that are predicted; every one of them may be picked.
+        population: Of the search.
+    """
+
+    evaluations: int = 20_000
+    population: int = 200
+    id: ClassVar[str] = "nsga2"
+    title: ClassVar[str] = "NSGA-II on the accuracy predictor (needs nagsdk[search])"
+
+    def propose(self, question: Question) -> Codes:
+        """One candidate for every budget."""
+        try:
+            from pymoo.algorithms.moo.nsga2 import NSGA2
+            from pymoo.core.mutation import Mutation
+            from pymoo.core.problem import Problem
+            from pymoo.operators.crossover.ux import UX
+            from pymoo.optimize import minimize
+        except ImportError as error:
+            raise UsageError("The strategy nsga2 needs pymoo.", f"Install it: {pip('install', 'nagsdk[search]')}") from error
+        space, tables, rng = question.space, question.tables, np.random.default_rng(question.seed)
+        seen: list[tuple[Codes, Floats]] = []
+
+        class Search(Problem):  # type: ignore[misc]
+            def _evaluate(self, x: NDArray[Any], out: dict[str, Any], *_: Any, **__: Any) -> None:
+                codes = space.mutate(np.asarray(x, np.int8), rng, 0.0)
+                top1, cost = _top1(question, codes), np.stack([table.cost(codes) for table in tables], axis=1)
+                seen.append((codes, top1))
+                allowed = np.isfinite(cost)
+                out["F"] = np.column_stack([np.where(allowed, cost, 0.0), -top1])
+                out["G"] = (~allowed).sum(1, keepdims=True)
+
+        class Redraw(Mutation):  # type: ignore[misc]
+            def _do(self, problem: object, x: NDArray[Any], **_: Any) -> NDArray[Any]:
+                return np.where(rng.random(x.shape) < 1 / x.shape[1], _choices(question, len(x), rng), x)
+
+        problem = Search(n_var=len(space.sizes), n_obj=len(tables) + 1, n_ieq_constr=1, xl=0, xu=space.sizes - 1)
+        search = NSGA2(
+            self.population, sampling=_choices(question, self.population, rng), crossover=UX(), mutation=Redraw(), eliminate_duplicates=True
+        )
+        minimize(problem, search, ("n_eval", self.evaluations), seed=question.seed)
+        codes, top1 = (np.concatenate([part[i] for part in seen]) for i in (0, 1))
+        return best_within(question, codes, top1)
+
+
+@dataclass(frozen=True)
+class Evolution(Strategy):
+    """The evolution that Once-for-All searches with (Cai et al., 2020): one run for every budget, all runs abreast.
+
+    Attributes:
+        population: Architectures alive.
+        generations: How often it is renewed.
+        mutation: Probability of redrawing a decision.
+        parents: Share that survives and breeds; half of the children are mutants, half are crossed.
+    """
+
+    population: int = 100
+    generations: int = 500
+    mutation: float = 0.1
+    parents: float = 0.25
+    id: ClassVar[str] = "evolution"
+    title: ClassVar[str] = "the evolution of Once-for-All on the accuracy predictor"
+
+    def propose(self, question: Question) -> Codes:
+        """The last parents of every budget, best first."""
+        space, rng, n = question.space, np.random.default_rng(question.seed), len(question.limits)
+        alive = np.repeat(question.reserves[:, None], self.population, 1)
+        alive = _kept(question, _sample(question, n * self.population, rng).reshape(alive.shape), alive)
+        survivors = max(1, round(self.parents * self.population))
+        every = np.arange(n)[:, None]
+        with stage(question.listener, "Evolving", self.generations) as advance:
+            for generation in range(self.generations):
+                order = np.argsort(-_top1(question, alive.reshape(-1, alive.shape[2])).reshape(alive.shape[:2]), axis=1, kind="stable")
+                best = alive[every, order[:, :survivors]]
+                picked = rng.integers(0, survivors, (2, n, self.population - survivors))
+                one, other = best[every, picked[0]], best[every, picked[1]]
+                crossed = np.where(rng.random(one.shape) < 0.5, one, other)
+                mutants, mixtures = (
+                    space.mutate(codes.reshape(-1, one.shape[2]), rng, p).reshape(one.shape)
+                    for codes, p in ((one, self.mutation), (crossed, 0.0))
+                )
+                children = np.where(np.arange(one.shape[1])[:, None] % 2, mutants, mixtures)
+                # A child beyond a limit gives way to its parent.
+                alive = np.concatenate([best, _kept(question, children, one)], axis=1)
+                if generation % 10 == 9:
+                    advance(generation + 1, f"generation {generation + 1}")
+        return alive[:, :survivors]
+
+
+STRATEGIES: tuple[Strategy, ...] = (Nag(), Lookup(), Polished(), Nsga2(), Evolution(), Random())
+
+
+def best_within(question: Question, codes: Codes, value: Floats) -> Codes:
+    """The architecture of highest value within the limits of each budget, else its reserve; shape (n, 1, decisions)."""
+    cost = np.stack([table.cost(codes) for table in question.tables], axis=1)
+    result = question.reserves.copy()
+    for number, limit in enumerate(question.limits):
+        within = np.flatnonzero(np.asarray((cost <= limit).all(1)))
+        if len(within):
+            result[number] = codes[within[value[within].argmax()]]
+    return result[:, None]
+
+
+def _kept(question: Question, codes: Codes, instead: Codes) -> Codes:
+    """Codes, shape (n, candidates, decisions), where they hold the limits of their budget, and others where not."""
+    rows = codes.reshape(-1, codes.shape[2])
+    cost = np.stack([table.cost(rows) for table in question.tables], axis=1).reshape(*codes.shape[:2], -1)
+    return np.where(np.asarray((cost <= question.limits[:, None]).all(2))[..., None], codes, instead)
+
+
+def _choices(question: Question, count: int, rng: np.random.Generator) -> Codes:
+    """A random choice for every decision, active or not, at resolutions that are open."""
+    codes = rng.integers(0, question.space.sizes, (count, len(question.space.sizes)), dtype=np.int8)
+    codes[:, 0] = rng.choice(np.flatnonzero(np.isfinite([table.base for table in question.tables]).all(0)), count)
+    return codes
+
+
+def _sample(question: Question, count: int, rng: np.random.Generator) -> Codes:
+    return question.space.mutate(_choices(question, count, rng), rng, 0.0)
+
+
+def _top1(question: Question, codes: Codes) -> Floats:
+    return np.asarray(question.predictor.predict(codes).mean, np.float64)

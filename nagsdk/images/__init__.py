@@ -1,0 +1,1 @@
+"""Images as inputs of networks: preprocessing, folders of images, decoded copies, batches."""

@@ -1,0 +1,14 @@
+"""The JSON contract: results, deployments, and the manifest that lies beside every model file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nagsdk.common.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from nagsdk.manifest.manifest import Deployment, Measured, Predicted, Result, read_manifest
+
+__all__ = ["Deployment", "Measured", "Predicted", "Result", "read_manifest"]
+
+__getattr__, __dir__ = lazy_names(__name__, dict.fromkeys(__all__, "nagsdk.manifest.manifest"))

@@ -1,0 +1,190 @@
+"""The content of manifest.json, validated where one is read, and the source of its JSON Schema."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from nagsdk.manifest.manifest import Measured, Predicted
+
+# A plain name: nothing that is read from a manifest may lead out of its folder.
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Open(BaseModel):
+    # Keys are only ever added: what a newer version wrote can still be read.
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class FileRecord(_Open):
+    """A file of the deployment."""
+
+    sha256: Sha256
+    bytes: int = Field(ge=0)
+
+
+class ArtifactRecord(FileRecord):
+    """The model file, or what the backend compiled it to."""
+
+    path: FileName = Field(description="Relative to the manifest.")
+
+
+class BudgetRecord(_Open):
+    """A budget: ms, bytes, multiply-accumulates, or what a plugin's metric counts."""
+
+    metric: str = Field(description="latency, size, macs, or a plugin's metric.")
+    limit: float = Field(gt=0)
+    percentile: float
+    confidence: float
+
+
+class AnyBudget(_Open):
+    """The first budget; every key null where there is none."""
+
+    metric: str | None
+    limit: float | None
+    percentile: float | None
+    confidence: float | None
+
+
+class ResultArtifact(_Open):
+    """The model file; every key null where none was left."""
+
+    path: str | None
+    sha256: Sha256 | None
+    bytes: int | None
+
+
+class _Result(_Open):
+    architecture: str = Field(max_length=2000)
+    resolution: int = Field(ge=1, description="Input height and width in pixels.")
+    macs: int
+    parameters: int
+    predicted: Predicted
+    measured: Measured
+    budget: AnyBudget
+    budgets: list[BudgetRecord]
+    metrics: dict[str, float] = Field(
+        description="Of the plugins' metrics that the budgets limit, in their canonical units; measured where the device tells them."
+    )
+    verdict: Literal["held", "missed", "unverified"]
+    device: str | None
+    bundle: str
+    warnings: list[str]
+
+
+class ResultJson(_Result):
+    """What `generate`, `predict` and `profile` print of one architecture; see docs/json.md."""
+
+    artifact: ResultArtifact
+
+
+class DeploymentJson(ResultJson):
+    """What `deploy --json` and `export --json` print."""
+
+    folder: str | None
+
+
+class PreprocessingJson(_Open):
+    """From pixels to inputs: the shorter side resized to resolution / crop_fraction, the centre cropped, (scale · x − mean) / std."""
+
+    color: Literal["RGB"]
+    resize: Literal["bilinear-antialias"]
+    layout: Literal["NCHW", "NHWC"]
+    scale: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    crop_fraction: float
+
+
+class Probe(_Open):
+    """What torch answered to an image made of integers: a self-test for whatever loads the model."""
+
+    image: str = Field(description="How the image is made; it has the input's size and passes the preprocessing's scale, mean and std.")
+    logits: list[float]
+
+
+class LayerRow(_Open):
+    """One layer; latencies within a block are shared out by the physical prior."""
+
+    name: str
+    kind: str
+    in_channels: int
+    out_channels: int
+    kernel: int
+    stride: int
+    in_size: int
+    macs: int
+    predicted_ms: float | None
+
+
+class Histogram(_Open):
+    """Single inferences of the session that gave the verdict."""
+
+    edges_ms: list[float]
+    counts: list[int]
+    slower: int = Field(description="Runs beyond the last edge.")
+
+
+class FrontierPoints(_Open):
+    """The exact frontier under the cost model: what accuracy is to be had at which cost."""
+
+    metric: Literal["latency", "size", "macs"]
+    cost: list[float]
+    top1: list[float]
+
+
+class ReportData(_Open):
+    """What report.html draws and nothing else tells."""
+
+    layers: list[LayerRow]
+    frontier: FrontierPoints | None = Field(description="Over what the first budget limits.")
+    frontiers: list[FrontierPoints] = Field([], description="Over everything that a budget limits, and over multiply-accumulates.")
+    histogram: Histogram | None
+    calibration: list[tuple[float, float]] = Field(
+        description="Measured and predicted p50 in ms of the calibration's samples, each left out."
+    )
+
+
+class RewriteRecord(_Open):
+    """Which way of writing graphs the device's own timings chose."""
+
+    name: str
+    p50_ms: dict[str, float]
+    architecture: str
+    date: str
+
+
+class ManifestFile(_Result):
+    """The content of manifest.json."""
+
+    format: Literal[1]
+    artifact: ArtifactRecord
+    files: dict[FileName, FileRecord]
+    created_at: str
+    seed: int
+    versions: dict[str, str]
+    hashes: dict[str, str]
+    bundle_version: str
+    device_properties: dict[str, str]
+    device_fingerprint: str
+    threads: int
+    batch: int
+    precision: str
+    rewrite: RewriteRecord | None
+    timing_only: bool
+    parity: float | None
+    graph: dict[str, Any]
+    recalibrated_on: dict[str, Any]
+    preprocessing: PreprocessingJson
+    probe: Probe
+    report: ReportData
+    compiled: ArtifactRecord | None = None
+    cost_model: dict[str, Any] | None = None
+    protocol: dict[str, Any] | None = None
+    finetuned: dict[str, Any] | None = None
+    strategy: str | None = None
+    generator: dict[str, Any] | None = None
+    rounds: list[dict[str, Any]] = []

@@ -1,0 +1,1 @@
+"""Measurements: the timing protocol, sessions, statistics, and the store that keeps them."""

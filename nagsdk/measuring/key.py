@@ -1,0 +1,86 @@
+"""What a measurement depends on besides the architecture: the key of readings and of cost models."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from nagsdk.device.backend import Presence
+from nagsdk.device.description import Device
+from nagsdk.errors import NagsdkError
+from nagsdk.measuring.protocol import Protocol
+
+_MOST_TEXT = 400
+
+
+@dataclass(frozen=True)
+class MeasurementKey:
+    """Readings under one key may be compared.
+
+    Attributes:
+        device: Fingerprint of the device.
+        runtime: What runs the artifact.
+        runtime_version: Its version.
+        precision: Of weights and arithmetic.
+        rewrite: How the graph was changed for the device; ``none`` where it was not.
+        threads: Of one inference.
+        batch: Images of one inference.
+        protocol: Hash of the protocol of timing.
+    """
+
+    device: str
+    runtime: str
+    runtime_version: str
+    precision: str
+    rewrite: str
+    threads: int
+    batch: int
+    protocol: str
+
+    @classmethod
+    def of(cls, device: Device, presence: Presence, protocol: Protocol) -> MeasurementKey:
+        """The key of measurements on a device that is there."""
+        told = presence.properties
+        return cls(
+            device=presence.fingerprint,
+            runtime=told.get("runtime", device.backend),
+            runtime_version=told.get("runtime_version", ""),
+            precision=device.precision or told.get("precision", ""),
+            rewrite=told.get("rewrite", "none"),
+            threads=device.threads,
+            batch=device.batch,
+            protocol=_digest(protocol.to_dict()),
+        )
+
+    @property
+    def hash(self) -> str:
+        """First 16 hexadecimal digits of the SHA-256 of the fields."""
+        return _digest(self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> MeasurementKey:
+        """Rebuilds it from `to_dict`.
+
+        Raises:
+            NagsdkError: The fields are not those of a key.
+        """
+        kinds = {field.name: int if field.type == "int" else str for field in fields(cls)}
+        fits = (
+            isinstance(values, dict) and values.keys() == kinds.keys() and all(type(values[name]) is kind for name, kind in kinds.items())
+        )
+        if not fits or any(isinstance(v, str) and len(v) > _MOST_TEXT for v in values.values()):
+            raise NagsdkError(
+                "The key of a measurement lacks fields or has foreign ones.", "Export the store again, with this version of nagsdk."
+            )
+        return cls(**values)
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,253 @@
+"""What came out of timing a network: raw readings, and the figures drawn from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nagsdk.device.backend import Burst
+from nagsdk.errors import MeasurementError
+from nagsdk.measuring.protocol import Protocol
+
+LEAST_ROUNDS = 3
+# Low enough for a machine that is seldom quiet, and no minimum, which single readings would decide.
+QUIET_QUANTILE = 0.05
+_STRETCHES = 8
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One network in one round: facts only, so that a quiet level found later can judge it anew.
+
+    Attributes:
+        burst: Its timings.
+        before_ms: Median wall time of the reference right before.
+        after_ms: Likewise right after.
+    """
+
+    burst: Burst
+    before_ms: float
+    after_ms: float
+
+    def percentile(self, percentile: float) -> float:
+        """A percentile of the wall times in milliseconds."""
+        return float(np.percentile(self.burst.wall_ms, percentile))
+
+    @property
+    def reference_ms(self) -> float:
+        """Mean of the reference before and after."""
+        return (self.before_ms + self.after_ms) / 2
+
+    @property
+    def contention(self) -> float:
+        """Wall / CPU time of the burst; 1 where CPU time is unknown."""
+        cpu = sum(self.burst.cpu_ms)
+        return sum(self.burst.wall_ms) / cpu if cpu > 0 else 1.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Reading:
+        """Rebuilds a reading from `to_dict`.
+
+        Raises:
+            MeasurementError: It is none.
+        """
+        try:
+            wall, cpu = (tuple(float(v) for v in values["burst"][key]) for key in ("wall_ms", "cpu_ms"))
+            return cls(Burst(wall, cpu, dict(values["burst"]["properties"])), float(values["before_ms"]), float(values["after_ms"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise _malformed(error) from error
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """All readings of one network in one session.
+
+    Attributes:
+        readings: In the order taken, one per round.
+        reference_quiet_ms: What the reference takes when nothing disturbs it.
+        protocol: How they were taken.
+        environment: Properties of the device and its runtime during the session.
+        reference_known_ms: What the reference took at best in earlier sessions; None where there were none.
+    """
+
+    readings: tuple[Reading, ...]
+    reference_quiet_ms: float
+    protocol: Protocol = field(default_factory=Protocol)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    reference_known_ms: float | None = None
+
+    def slowdown(self, reading: Reading) -> float:
+        """Time of the reference around a reading, as a factor against its quiet level (1 is quiet)."""
+        return reading.reference_ms / self.reference_quiet_ms
+
+    @property
+    def typical_slowdown(self) -> float:
+        """Median over the readings."""
+        return float(np.median([self.slowdown(r) for r in self.readings]))
+
+    @property
+    def enough_quiet(self) -> bool:
+        """Whether figures can rest on quiet readings alone."""
+        return len(self.quiet) >= LEAST_ROUNDS
+
+    @property
+    def sped_up(self) -> float:
+        """By how much the device is faster at best than earlier sessions ever saw it; 1 where that may be chance."""
+        found = 1.0 if self.reference_known_ms is None else self.reference_known_ms / self.reference_quiet_ms
+        return found if found > self.protocol.drift else 1.0
+
+    @property
+    def pace(self) -> float:
+        """What networks take in this session, in units of what they took in earlier ones.
+
+        Above 1 where the device was never quiet, below 1 where it is faster than it ever was.
+        """
+        return (1.0 if self.enough_quiet else max(1.0, self.typical_slowdown)) / self.sped_up
+
+    @cached_property
+    def quiet(self) -> tuple[Reading, ...]:
+        """The readings that count: the reference near its quiet level on both sides, and the CPU not taken away."""
+        limit = self.reference_quiet_ms * self.protocol.drift
+        return tuple(r for r in self.readings if max(r.before_ms, r.after_ms) <= limit and r.contention <= self.protocol.contention)
+
+    @property
+    def sufficient(self) -> bool:
+        """Whether enough readings are quiet, and the median known well enough by them."""
+        if len(self.quiet) < max(self.protocol.rounds, LEAST_ROUNDS):
+            return False
+        return self.upper() <= self.latency() * (1 + self.protocol.width)
+
+    def latency(self, percentile: float = 50.0, *, disturbed: bool = False) -> float:
+        """A percentile over all runs of the quiet readings, in milliseconds, as timed.
+
+        Args:
+            percentile: Of single runs.
+            disturbed: Counts the disturbed readings too. They only overstate, so a limit that they hold is held.
+
+        Raises:
+            MeasurementError: Fewer than three readings count.
+        """
+        return float(np.percentile(np.concatenate([r.burst.wall_ms for r in self._counted(disturbed)]), percentile))
+
+    def upper(self, percentile: float = 50.0, level: float = 0.95, *, disturbed: bool = False) -> float:
+        """One-sided upper confidence limit of `latency`.
+
+        Runs that follow each other share the machine's mood: the limit is the percentile over all runs plus
+        Student's t times the standard error of the percentiles of up to eight stretches of time (batch
+        means). It covers what varies within a session, not what a fresh process changes.
+
+        Args:
+            percentile: Of single runs.
+            level: Probability with which the limit is not passed.
+            disturbed: As for `latency`.
+
+        Raises:
+            MeasurementError: Fewer than three readings count.
+        """
+        from scipy.special import stdtrit
+
+        counted = self._counted(disturbed)
+        stretches = np.array_split(np.arange(len(counted)), min(len(counted), _STRETCHES))
+        values = np.array([np.percentile(np.concatenate([counted[i].burst.wall_ms for i in part]), percentile) for part in stretches])
+        spread = float(stdtrit(len(values) - 1, level) * values.std(ddof=1) / np.sqrt(len(values)))
+        return self.latency(percentile, disturbed=disturbed) + spread
+
+    def normalised_ms(self, percentile: float = 50.0) -> float:
+        """Latency at the reference's quiet speed: every reading divided by its slow-down, the median over rounds.
+
+        All readings count, the disturbed ones too: good for fitting cost models, no basis for a verdict.
+        """
+        return float(np.median([r.percentile(percentile) / self.slowdown(r) for r in self.readings]))
+
+    @property
+    def state(self) -> dict[str, float]:
+        """What the device told of itself besides times (`Burst.properties`): the median of each over the readings."""
+        told: dict[str, list[float]] = {}
+        for reading in self.readings:
+            for name, value in reading.burst.properties.items():
+                told.setdefault(name, []).append(value)
+        return {name: float(np.median(values)) for name, values in told.items()}
+
+    @property
+    def jitter_within(self) -> float:
+        """Median over quiet rounds of the spread of single runs: (p90 - p10) / p50."""
+        return float(np.median([(r.percentile(90) - r.percentile(10)) / r.percentile(50) for r in self._counted(False)]))
+
+    @property
+    def jitter_between(self) -> float:
+        """Standard deviation of the medians of quiet rounds over their mean."""
+        medians = np.array([r.percentile(50) for r in self._counted(False)])
+        return float(medians.std(ddof=1) / medians.mean())
+
+    def _counted(self, disturbed: bool) -> tuple[Reading, ...]:
+        counted = self.readings if disturbed else self.quiet
+        if len(counted) < LEAST_ROUNDS:
+            raise MeasurementError(
+                f"Only {len(counted)} of {len(self.readings)} readings count, {LEAST_ROUNDS} are needed: {self._disturbance()}.",
+                "Stop other work on the device and measure again, or allow more rounds.",
+            )
+        return counted
+
+    def _disturbance(self) -> str:
+        if not self.readings:
+            return "none was taken"
+        contention = float(np.median([r.contention for r in self.readings]))
+        return f"the reference network took {self.typical_slowdown:.2f} times its quiet {self.reference_quiet_ms:.3g} ms, wall / CPU time was {contention:.2f}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "readings": [r.to_dict() for r in self.readings],
+            "reference_quiet_ms": self.reference_quiet_ms,
+            "protocol": self.protocol.to_dict(),
+            "environment": dict(self.environment),
+            "reference_known_ms": self.reference_known_ms,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Measurement:
+        """Rebuilds a measurement from `to_dict`.
+
+        Raises:
+            MeasurementError: It is none.
+        """
+        try:
+            return cls(
+                tuple(Reading.from_dict(r) for r in values["readings"]),
+                float(values["reference_quiet_ms"]),
+                Protocol(**values["protocol"]),
+                dict(values["environment"]),
+                values["reference_known_ms"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise _malformed(error) from error
+
+
+def quiet_level_ms(references: Sequence[float], known_ms: float | None, drift: float) -> float:
+    """What the reference takes when nothing disturbs it.
+
+    Args:
+        references: What it took in this session, in milliseconds.
+        known_ms: Its quiet level in earlier sessions on the device.
+        drift: See `Protocol`.
+
+    Returns:
+        A low quantile of this session's times where it came near the known level: sessions differ by a few
+        percent. The known level where it never did.
+    """
+    level = float(np.quantile(references, QUIET_QUANTILE))
+    return level if known_ms is None or level <= known_ms * drift else known_ms
+
+
+def _malformed(error: Exception) -> MeasurementError:
+    return MeasurementError(f"A stored measurement cannot be read: {type(error).__name__} {error}.", "Measure again.")

@@ -1,0 +1,70 @@
+"""Ways of writing a graph for a device: where a backend knows several, the device's own timings choose."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nagsdk.common.files import write_atomically
+from nagsdk.measuring.measurement import Measurement
+
+_MOST_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True)
+class RewriteChoice:
+    """Which way was faster on a device.
+
+    Attributes:
+        name: Of the way; see `Backend.rewrites`.
+        p50_ms: What the probe took in each of them, at the device's quiet speed.
+        architecture: Text form of the probe.
+        date: Of the measurement.
+    """
+
+    name: str
+    p50_ms: Mapping[str, float]
+    architecture: str
+    date: str
+
+    @classmethod
+    def of(cls, architecture: str, found: Mapping[str, Measurement]) -> RewriteChoice:
+        """The choice that measurements of one network, written in several ways and timed in one session, suggest."""
+        p50_ms = {name: measurement.normalised_ms() for name, measurement in found.items()}
+        return cls(min(p50_ms, key=p50_ms.__getitem__), p50_ms, architecture, datetime.now(UTC).isoformat(timespec="seconds"))
+
+    @property
+    def told(self) -> str:
+        """For people."""
+        others = ", ".join(f"{name} {ms:.4g} ms" for name, ms in self.p50_ms.items() if name != self.name)
+        return f"Graphs are written with {self.name}: {self.p50_ms[self.name]:.4g} ms here, against {others}."
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+
+def read_choice(path: Path, names: Collection[str]) -> RewriteChoice | None:
+    """A choice that was kept; None where there is none, or none that a backend with these ways can use."""
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            return None
+        values = json.loads(path.read_bytes())
+        p50_ms = {str(name): float(ms) for name, ms in values["p50_ms"].items()}
+        choice = RewriteChoice(str(values["name"]), p50_ms, str(values["architecture"]), str(values["date"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return choice if choice.name in names and set(p50_ms) == set(names) else None
+
+
+def keep_choice(path: Path, choice: RewriteChoice) -> None:
+    """Keeps a choice for later runs.
+
+    Raises:
+        OutputError: The folder is not writable or the disk is full.
+    """
+    write_atomically(path, json.dumps(choice.to_dict(), indent=2).encode())

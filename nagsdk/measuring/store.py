@@ -1,0 +1,245 @@
+"""Measurements kept between runs, in SQLite behind a narrow interface."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nagsdk.common.files import making, writing
+from nagsdk.errors import NagsdkError
+from nagsdk.measuring.key import MeasurementKey
+from nagsdk.measuring.measurement import Reading
+
+# Its name in the cache folder.
+STORE = "measurements.sqlite"
+_VERSION = 2
+_SCHEMA = """
+create table key (
+    id integer primary key,
+    hash text not null unique,
+    fields text not null
+);
+create table run (
+    id text primary key,
+    key integer not null references key (id),
+    settings text not null,
+    begun_at real not null,
+    ended_at real
+);
+create table reading (
+    id integer primary key,
+    uid text not null unique,
+    key integer not null references key (id),
+    architecture text not null,
+    run text,
+    turn integer not null,
+    session text not null,
+    taken_at text not null,
+    reading text not null
+);
+create index reading_by_key on reading (key, architecture);
+create index reading_by_run on reading (run);
+"""
+_COLUMNS = "uid, architecture, run, turn, session, taken_at, reading"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One reading as the store keeps it.
+
+    Attributes:
+        key: What it depends on besides the architecture.
+        architecture: Text form, which names active choices only.
+        reading: Its timings.
+        session: Connection to the device over which it was taken.
+        run: The calibration that it belongs to; None outside.
+        turn: Which of the run's sessions it was taken for.
+        taken_at: ISO 8601, UTC; filled in by the store where empty.
+        uid: Names the reading in all stores that it is copied to; filled in by the store where empty.
+    """
+
+    key: MeasurementKey
+    architecture: str
+    reading: Reading
+    session: str
+    run: str | None = None
+    turn: int = 0
+    taken_at: str = ""
+    uid: str = ""
+
+
+class Store:
+    """Readings by device, settings and architecture; several processes may write at once.
+
+    Args:
+        path: The database file, made where it is missing, brought up to date where an older version wrote it.
+
+    Raises:
+        NagsdkError: The file is torn, foreign, or of a newer version.
+        OutputError: It cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with writing(path), making(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with self._connection() as connection:
+            connection.execute("pragma journal_mode = wal")
+            with self._transaction(connection):
+                version = connection.execute("pragma user_version").fetchone()[0]
+                if version > _VERSION:
+                    raise NagsdkError(
+                        f"{path} was written by a newer version of nagsdk (format {version}, known: {_VERSION}).",
+                        "Update nagsdk, or move the file away to start anew.",
+                    )
+                if version < _VERSION:
+                    if version:
+                        connection.execute("drop index reading_by_key")
+                        connection.execute("alter table reading rename to reading_1")
+                    for statement in filter(str.strip, _SCHEMA.split(";")):
+                        connection.execute(statement)
+                    if version:
+                        self._from_version_1(connection)
+                    connection.execute(f"pragma user_version = {_VERSION}")
+            # Whoever closes the last connection waits until the write-ahead log is in the file: one stays open, idle.
+            self._idle = sqlite3.connect(path, check_same_thread=False)
+            self._idle.execute("pragma user_version").fetchone()
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        connection = None
+        try:
+            connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+            # With the write-ahead log a killed process loses nothing; a power cut may cost the last readings.
+            connection.execute("pragma synchronous = normal")
+            yield connection
+        except sqlite3.DatabaseError as error:
+            raise NagsdkError(
+                f"The store of measurements {self.path} cannot be used: {error}.",
+                "Move the file away; it will be made anew, without its readings.",
+            ) from error
+        finally:
+            if connection is not None:
+                connection.close()
+
+    @contextmanager
+    def _transaction(self, connection: sqlite3.Connection) -> Iterator[None]:
+        connection.execute("begin immediate")
+        try:
+            yield
+        except BaseException:
+            connection.execute("rollback")
+            raise
+        connection.execute("commit")
+
+    @staticmethod
+    def _key(connection: sqlite3.Connection, key: MeasurementKey) -> int:
+        connection.execute("insert or ignore into key (hash, fields) values (?, ?)", (key.hash, json.dumps(key.to_dict())))
+        return int(connection.execute("select id from key where hash = ?", (key.hash,)).fetchone()[0])
+
+    @classmethod
+    def _insert(cls, connection: sqlite3.Connection, kept: Kept) -> int:
+        """Keeps a reading unless it is there; returns how many were added."""
+        row = (
+            kept.uid or uuid.uuid4().hex,
+            cls._key(connection, kept.key),
+            kept.architecture,
+            kept.run,
+            kept.turn,
+            kept.session,
+            kept.taken_at or datetime.now(UTC).isoformat(timespec="seconds"),
+            json.dumps(kept.reading.to_dict()),
+        )
+        statement = (
+            "insert or ignore into reading (uid, key, architecture, run, turn, session, taken_at, reading) values (?, ?, ?, ?, ?, ?, ?, ?)"
+        )
+        return connection.execute(statement, row).rowcount
+
+    def add(self, kept: Kept) -> None:
+        """Keeps one reading; it survives the death of the process."""
+        self.add_all([kept])
+
+    def add_all(self, readings: Iterable[Kept]) -> int:
+        """Keeps those readings that are not there yet, all of them or, after an error, none; returns how many."""
+        with self._connection() as connection, self._transaction(connection):
+            return sum(self._insert(connection, kept) for kept in readings)
+
+    def readings(self, key: MeasurementKey | None = None, architecture: str | None = None, run: str | None = None) -> Iterator[Kept]:
+        """Readings, oldest first; those that match every argument that is given."""
+        conditions = {"key.hash": key and key.hash, "architecture": architecture, "run": run}
+        given = {name: value for name, value in conditions.items() if value is not None}
+        where = " and ".join(f"{name} = ?" for name in given) or "true"
+        query = f"select fields, {_COLUMNS} from reading join key on key.id = reading.key where {where} order by reading.id"  # noqa: S608 names only
+        with self._connection() as connection:
+            for fields, uid, text, of_run, turn, session, taken_at, reading in connection.execute(query, tuple(given.values())):
+                found = MeasurementKey.from_dict(json.loads(fields))
+                yield Kept(found, text, Reading.from_dict(json.loads(reading)), session, of_run, turn, taken_at, uid)
+
+    def check(self) -> int:
+        """Reads the whole file through and returns how many readings it holds.
+
+        Raises:
+            NagsdkError: It is damaged.
+        """
+        with self._connection() as connection:
+            said = connection.execute("pragma quick_check(1)").fetchone()[0]
+            if said != "ok":
+                raise sqlite3.DatabaseError(said)
+            return int(connection.execute("select count(*) from reading").fetchone()[0])
+
+    def begin(self, key: MeasurementKey, settings: Mapping[str, Any]) -> str:
+        """Begins a run of measurements and returns its id."""
+        run = uuid.uuid4().hex
+        with self._connection() as connection, self._transaction(connection):
+            row = (run, self._key(connection, key), json.dumps(settings, sort_keys=True), time.time())
+            connection.execute("insert into run (id, key, settings, begun_at) values (?, ?, ?, ?)", row)
+        return run
+
+    def unfinished(self, key: MeasurementKey, settings: Mapping[str, Any], within_s: float) -> str | None:
+        """The youngest run of a key and of the same settings that was begun within so many seconds and did not end."""
+        query = (
+            "select run.id from run join key on key.id = run.key where key.hash = ? and settings = ? and ended_at is null "
+            "and begun_at > ? order by begun_at desc"
+        )
+        with self._connection() as connection:
+            row = connection.execute(query, (key.hash, json.dumps(settings, sort_keys=True), time.time() - within_s)).fetchone()
+        return None if row is None else str(row[0])
+
+    def end(self, run: str) -> None:
+        """Marks a run as whole: it is not gone on with."""
+        with self._connection() as connection:
+            connection.execute("update run set ended_at = ? where id = ?", (time.time(), run))
+
+    def prune(self, before: datetime) -> int:
+        """Forgets readings that were taken before a moment, and gives their space back; returns how many."""
+        with self._connection() as connection:
+            with self._transaction(connection):
+                count = connection.execute(
+                    "delete from reading where taken_at < ?", (before.astimezone(UTC).isoformat(timespec="seconds"),)
+                ).rowcount
+                connection.execute("delete from run where begun_at < ?", (before.timestamp(),))
+                connection.execute("delete from key where id not in (select key from reading union select key from run)")
+            connection.execute("vacuum")
+        return count
+
+    @classmethod
+    def _from_version_1(cls, connection: sqlite3.Connection) -> None:
+        """Keeps the readings of the first format, under keys of their own: it did not say all that a key says now."""
+        for device, architecture, taken_at, payload in connection.execute(
+            "select device, architecture, taken_at, payload from reading_1 order by id"
+        ).fetchall():
+            content = json.loads(payload)
+            if "state" in content:
+                continue
+            key = MeasurementKey(device, "", "", "", "", 0, 0, "format 1")
+            reading = Reading.from_dict(content.get("reading", content))
+            cls._insert(connection, Kept(key, architecture, reading, content.get("session", ""), content.get("run"), taken_at=taken_at))
+        connection.execute("drop table reading_1")

@@ -1,0 +1,113 @@
+"""Measurements as a file that travels: one JSON object a line between a header and a sealed end, so that a torn file shows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from nagsdk.common.files import replacing
+from nagsdk.errors import NagsdkError, UsageError
+from nagsdk.measuring.key import MeasurementKey
+from nagsdk.measuring.measurement import Reading
+from nagsdk.measuring.store import Kept, Store
+
+FORMAT = "nagsdk-readings/1"
+_MOST_BYTES, _MOST_LINE = 1 << 30, 1 << 20
+_TEXTS = {"uid": re.compile(r"[0-9a-f]{32}"), "session": re.compile(r"[0-9a-f]{0,32}"), "architecture": re.compile(r"[\x20-\x7e]{1,2000}")}
+_NEXT_STEP = "Export it again (nagsdk store export), and copy it whole."
+
+
+def export_readings(store: Store, path: Path) -> int:
+    """Writes all readings of a store to a file, whole or not at all; returns how many.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    count, sealed = 0, hashlib.sha256()
+    with replacing(path) as file:
+
+        def put(content: dict[str, Any]) -> None:
+            line = json.dumps(content).encode() + b"\n"
+            sealed.update(line)
+            file.write(line)
+
+        put({"format": FORMAT})
+        for kept in store.readings():
+            put(_to_dict(kept))
+            count += 1
+        file.write(json.dumps({"readings": count, "sha256": sealed.hexdigest()}).encode() + b"\n")
+    return count
+
+
+def import_readings(store: Store, path: Path) -> int:
+    """Adds the readings of a file that the store does not have, all of them or, after an error, none; returns how many.
+
+    Raises:
+        UsageError: The file cannot be read, is torn, was changed, or is none of this format.
+    """
+    try:
+        size = path.stat().st_size
+        if size > _MOST_BYTES:
+            raise UsageError(f"{path} is larger than {_MOST_BYTES / 1e6:.0f} MB.", "Prune the store before the export.")
+        with path.open("rb") as file:
+            return store.add_all(_readings(iter(lambda: file.readline(_MOST_LINE), b""), path))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Name a file that `nagsdk store export` wrote.") from error
+
+
+def _readings(lines: Iterator[bytes], path: Path) -> Iterator[Kept]:
+    sealed, count, ended = hashlib.sha256(), 0, False
+    for number, line in enumerate(lines, 1):
+        if ended:
+            raise UsageError(f"{path}, line {number}: there is more after the end.", _NEXT_STEP)
+        try:
+            content = json.loads(line)
+            if number == 1:
+                if content != {"format": FORMAT}:
+                    raise ValueError(f"it is not of the format {FORMAT}")
+            elif "sha256" in content:
+                ended = True
+                if content != {"readings": count, "sha256": sealed.hexdigest()}:
+                    raise ValueError("the file was changed after it was written")
+            else:
+                kept = _from_dict(content)
+                count += 1
+                yield kept
+        except json.JSONDecodeError as error:
+            raise UsageError(f"{path}, line {number} is torn or no JSON.", _NEXT_STEP) from error
+        except (NagsdkError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            told = error.message if isinstance(error, NagsdkError) else error
+            raise UsageError(f"{path}, line {number}: {told}.", _NEXT_STEP) from error
+        sealed.update(line)
+    if not ended:
+        raise UsageError(f"{path} is torn: its end is missing.", _NEXT_STEP)
+
+
+def _to_dict(kept: Kept) -> dict[str, Any]:
+    return {
+        "uid": kept.uid,
+        "key": kept.key.to_dict(),
+        "architecture": kept.architecture,
+        "run": kept.run,
+        "turn": kept.turn,
+        "session": kept.session,
+        "taken_at": kept.taken_at,
+        "reading": kept.reading.to_dict(),
+    }
+
+
+def _from_dict(content: dict[str, Any]) -> Kept:
+    texts = {name: content[name] for name in _TEXTS}
+    if not all(isinstance(text, str) and _TEXTS[name].fullmatch(text) for name, text in texts.items()):
+        raise ValueError("uid, session or architecture is not of the known form")
+    run, turn, taken_at = content["run"], content["turn"], content["taken_at"]
+    if not ((run is None or _TEXTS["uid"].fullmatch(run)) and type(turn) is int and 0 <= turn < 1 << 31):
+        raise ValueError("run or turn is not of the known form")
+    datetime.fromisoformat(taken_at)
+    key, reading = MeasurementKey.from_dict(content["key"]), Reading.from_dict(content["reading"])
+    return Kept(key, texts["architecture"], reading, texts["session"], run, turn, taken_at, texts["uid"])

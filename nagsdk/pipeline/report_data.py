@@ -1,0 +1,100 @@
+"""What report.html draws and nothing else in the manifest tells, gathered where bundle, cost model and readings are at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nagsdk.budget import LATENCY, MACS, METRICS, Budget
+from nagsdk.cost.features import layer_features
+from nagsdk.cost.model import CostModel
+from nagsdk.generator.frontier import frontier
+from nagsdk.measuring.measurement import Measurement
+from nagsdk.pipeline.target import Workbench
+from nagsdk.space.architecture import Architecture
+
+_BINS, _POINTS = 40, 60
+# What is slower is counted, not drawn: one run in a thousand would else flatten all others.
+_DRAWN_PERCENTILE = 99.0
+
+
+def report_data(
+    bench: Workbench,
+    architecture: Architecture,
+    model: CostModel | None,
+    budgets: Sequence[Budget],
+    measurement: Measurement | None,
+    resolution: int | None,
+) -> dict[str, Any]:
+    """JSON-ready data of a report.
+
+    Args:
+        bench: Bundle and device.
+        architecture: What was deployed.
+        model: The cost model; None where nothing is known of latencies.
+        budgets: What was asked; the first metric that is no plugin's is the frontier's.
+        measurement: The session that gave the verdict; None where nothing was timed.
+        resolution: Pinned input size.
+
+    Returns:
+        layers, frontier, frontiers, histogram, calibration; see `nagsdk.manifest.schema.ReportData`.
+    """
+    limited = [b.metric for b in budgets if b.metric in METRICS] or [LATENCY if model is not None else MACS]
+    frontiers = [_frontier(bench, model, metric, resolution) for metric in dict.fromkeys([*limited, MACS])]
+    return {
+        "layers": _layers(bench, architecture, model),
+        "frontier": frontiers[0],
+        "frontiers": frontiers,
+        "histogram": None if measurement is None else _histogram(measurement),
+        "calibration": [] if model is None else np.stack([model.calibrated.p50_ms, model.calibrated.left_out_ms], axis=1).tolist(),
+    }
+
+
+def _layers(bench: Workbench, architecture: Architecture, model: CostModel | None) -> list[dict[str, Any]]:
+    space, code = bench.bundle.space, architecture.code
+    predicted: dict[str, float] = {}
+    if model is not None:
+        cells = [(space.fixed_layers(architecture.resolution), model.table.base[code[0]])]
+        for decision, choice in enumerate(code):
+            if choice >= 0:
+                cells.append(
+                    (space.choice_layers(architecture.resolution, decision, choice), model.table.choice[code[0], decision, choice])
+                )
+        for layers, cost in cells:
+            # The model prices blocks; within one, the physical prior knows how layers compare.
+            prices = layer_features(layers) @ model.prior.weights
+            if len(layers) and prices.sum() > 0:
+                predicted |= zip((layer.name for layer in layers), (max(float(cost), 0.0) * prices / prices.sum()).tolist(), strict=True)
+    return [
+        {
+            "name": layer.name,
+            "kind": layer.kind,
+            "in_channels": layer.in_channels,
+            "out_channels": layer.out_channels,
+            "kernel": layer.kernel,
+            "stride": layer.stride,
+            "in_size": layer.in_size,
+            "macs": layer.macs,
+            "predicted_ms": predicted.get(layer.name),
+        }
+        for layer in space.layers(architecture)
+    ]
+
+
+def _frontier(bench: Workbench, model: CostModel | None, metric: str, resolution: int | None) -> dict[str, Any]:
+    best = frontier(bench.bundle.space, bench.costs.table(metric, model, resolution), bench.bundle.predictor.additive)
+    picked = np.unique(best.lookup(np.linspace(best.cost.min(), best.cost.max(), _POINTS)))
+    top1 = np.asarray(bench.bundle.predictor.predict(best.codes[picked]).mean)
+    # The frontier is exact under the additive score; the predictor itself ranks a few neighbours the other way round.
+    better = top1 >= np.maximum.accumulate(top1)
+    return {"metric": metric, "cost": best.cost[picked][better].tolist(), "top1": top1[better].tolist()}
+
+
+def _histogram(measurement: Measurement) -> dict[str, Any]:
+    readings = measurement.quiet if measurement.enough_quiet else measurement.readings
+    runs = np.concatenate([reading.burst.wall_ms for reading in readings])
+    edges = np.linspace(runs.min(), max(float(np.percentile(runs, _DRAWN_PERCENTILE)), runs.min() * 1.001), _BINS + 1)
+    counts, _ = np.histogram(runs, edges)
+    return {"edges_ms": edges.tolist(), "counts": counts.tolist(), "slower": int((runs > edges[-1]).sum())}

@@ -1,0 +1,17 @@
+"""What plugins are written with, and the host that loads them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nagsdk.common.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from nagsdk.plugin.host import API_VERSION, GROUP, hookimpl
+    from nagsdk.plugin.registry import Registry
+
+__all__ = ["API_VERSION", "GROUP", "Registry", "hookimpl"]
+
+__getattr__, __dir__ = lazy_names(
+    __name__, {name: "nagsdk.plugin.registry" if name == "Registry" else "nagsdk.plugin.host" for name in __all__}
+)

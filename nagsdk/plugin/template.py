@@ -1,0 +1,46 @@
+"""Writes a new plugin from the template: a plugin that works, with its name changed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from nagsdk.common.files import staged
+from nagsdk.common.folders import shipped
+from nagsdk.errors import OutputError, UsageError
+from nagsdk.plugin.host import Host
+
+TEMPLATE = "plugins/template"
+_NAME = re.compile(r"[a-z][a-z0-9]{0,30}")
+_KINDS = (".py", ".toml", ".md")
+
+
+def write(name: str, folder: Path, host: Host) -> dict[str, Any]:
+    """Writes the plugin; see `nagsdk.inventory.new_plugin`."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot be the name of a plugin.",
+            "Use small letters and digits, a letter first, 31 at most: nagsdk plugins new board.",
+        )
+    for kind, taken in (("plugin", [p.name for p in host.plugins]), ("backend", host.backends.names), ("device", host.devices.names)):
+        if name in taken:
+            raise UsageError(f"There is a {kind} named {name!r} already.", "Choose another name.")
+    if folder.exists():
+        raise OutputError(f"{folder} is there already.", "Name another folder with --output.")
+    template = shipped(TEMPLATE)
+    files = sorted(f for f in template.rglob("*") if f.suffix in _KINDS and "__pycache__" not in f.parts)
+    if not files:
+        raise OutputError(f"The template is not in {template}.", "Install nagsdk again.")
+    with staged(folder) as stage:
+        for file in files:
+            target = stage / _renamed(file.relative_to(template).as_posix(), name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(_renamed(file.read_text("utf-8"), name), "utf-8")
+    written = sorted(str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file())
+    steps = [f"cd {folder}", "pip install --editable '.[test]'", "pytest", f"nagsdk deploy --device {name} --budget 0.3ms"]
+    return {"name": name, "folder": str(folder), "files": written, "next": steps}
+
+
+def _renamed(text: str, name: str) -> str:
+    return text.replace("template", name).replace("Template", name.capitalize())

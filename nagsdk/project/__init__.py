@@ -1,0 +1,1 @@
+"""Declared builds: nagsdk.toml, nagsdk.lock, inputs and artifacts by hash."""

@@ -1,0 +1,68 @@
+"""Content hashes of what a declared deployment is built from; times of files play no part."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from nagsdk.bundle.bundle import DESCRIPTION, RECALIBRATION_IMAGES, WEIGHTS, bundle_at_hand
+from nagsdk.common.files import sha256
+from nagsdk.common.folders import shipped
+from nagsdk.device.description import Device, read_device
+from nagsdk.images.preprocessing import image_files
+from nagsdk.project.lock import Inputs
+from nagsdk.project.toml import Declared
+
+
+def inputs_of(declared: Declared) -> Inputs:
+    """Hashes the inputs of a deployment.
+
+    What is learned by measuring (calibrations, priors) and the version of nagsdk are no inputs: a file that was measured and held its
+    budget still does when they change. Nor is the output folder.
+
+    Raises:
+        UnknownNameError: There is no such device.
+        NagsdkError: A description cannot be read.
+    """
+    bundle = bundle_at_hand(declared.arguments["bundle"])
+    device, images = _device(declared.arguments["device"]), declared.arguments["images"]
+    described = {name: getattr(device, name) for name in ("id", "backend", "threads", "batch", "precision", "options")}
+    return Inputs(
+        options=declared.options,
+        device=hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest(),
+        bundle=None if bundle is None else sha256(bundle.folder / DESCRIPTION),
+        weights=None if bundle is None or WEIGHTS in bundle.description.files or not bundle.has_weights else bundle.weights_sha256,
+        images=_images(Path(images)) if images is not None and Path(images).is_dir() else None,
+    )
+
+
+def changed(pinned: Inputs, now: Inputs) -> list[str]:
+    """What is not as it was pinned.
+
+    Bundle, weights and images count only where they are at hand: a machine that takes artifacts by their hash needs none of them.
+    """
+    names = [name for name, value in now.options.items() if pinned.options.get(name) != value]
+    names += ["device"] if pinned.device != now.device else []
+    names += [name for name in ("bundle", "weights", "images") if getattr(now, name) not in (None, getattr(pinned, name))]
+    return list(dict.fromkeys(names))
+
+
+def _device(name: str) -> Device:
+    if name.endswith(".toml"):
+        return read_device(Path(name))
+    for path in sorted(shipped("devices").glob("*.toml")):
+        device = read_device(path)
+        if name.lower() in (device.id, *device.aliases):
+            return device
+    # Loading all plugins takes longer than everything else here.
+    from nagsdk.plugin.host import host
+
+    return host().devices.get(name)
+
+
+def _images(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in image_files(folder, RECALIBRATION_IMAGES):
+        digest.update(bytes.fromhex(sha256(path)))
+    return digest.hexdigest()

@@ -1,0 +1,101 @@
+"""nagsdk.lock: what was built from a nagsdk.toml, pinned so that another machine gets the same bytes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from nagsdk.common.files import write_atomically
+from nagsdk.common.validation import what_is_wrong
+from nagsdk.errors import LockError
+from nagsdk.manifest.manifest import manifest_text
+from nagsdk.manifest.schema import ManifestFile, Sha256
+
+LOCK = "nagsdk.lock"
+_MOST_BYTES = 256 * 10**6
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Inputs(_Strict):
+    """Content hashes of everything that a deployment was built from."""
+
+    options: dict[str, Any] = Field(description="As declared in nagsdk.toml, the output folder left out.")
+    device: Sha256 = Field(description="Of what decides about the artifact in the device's description.")
+    bundle: Sha256 | None = Field(description="Of bundle.json, which holds the hashes of the bundle's files.")
+    weights: Sha256 | None = Field(description="Of weights that the bundle does not bring itself.")
+    images: Sha256 | None = Field(description="Of the images in the folder that is named.")
+
+
+class Entry(_Strict):
+    """One deployment."""
+
+    inputs: Inputs
+    statistics: dict[str, str] = Field(
+        description="Of every batch normalisation by its name: float32 means, then variances, little endian, in base64."
+    )
+    manifest: dict[str, Any] = Field(description="manifest.json of the deployment: architecture, hashes, versions, measurements.")
+
+    def manifest_bytes(self) -> bytes:
+        """The content of manifest.json."""
+        return manifest_text(self.manifest)
+
+    def statistics_bytes(self) -> dict[str, bytes]:
+        """As `nagsdk.supernet.recalibrate.restore_statistics` takes them.
+
+        Raises:
+            LockError: They are no base64.
+        """
+        try:
+            return {name: base64.b64decode(text, validate=True) for name, text in self.statistics.items()}
+        except (binascii.Error, ValueError) as error:
+            raise LockError(f"The statistics in {LOCK} cannot be read: {error}.", _MEND) from error
+
+
+class LockFile(_Strict):
+    """The content of nagsdk.lock."""
+
+    format: Literal[1] = 1
+    deployments: dict[Annotated[str, Field(max_length=64)], Entry] = {}
+
+
+_MEND = f"Bring back {LOCK} as it was checked in, or delete it and build again."
+
+
+def entry_of(inputs: Inputs, manifest: Mapping[str, Any], statistics: Mapping[str, bytes]) -> Entry:
+    """What to pin of a deployment."""
+    encoded = {name: base64.b64encode(content).decode() for name, content in statistics.items()}
+    return Entry(inputs=inputs, statistics=encoded, manifest=dict(manifest))
+
+
+def read_lock(path: Path) -> LockFile:
+    """Reads nagsdk.lock; an empty one where there is none.
+
+    Raises:
+        LockError: It is torn, foreign, or of another version.
+    """
+    if not path.exists():
+        return LockFile()
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise ValueError("it is too large")
+        lock = LockFile.model_validate_json(path.read_bytes())
+        for entry in lock.deployments.values():
+            ManifestFile.model_validate(entry.manifest)
+    except (OSError, ValueError) as error:
+        raise LockError(f"{path} cannot be read: {what_is_wrong(error)}.", _MEND) from error
+    return lock
+
+
+def write_lock(path: Path, lock: LockFile) -> None:
+    """Writes nagsdk.lock whole or not at all; deployments in alphabetical order, so that versions of the file compare well."""
+    content = {"format": lock.format, "deployments": {name: lock.deployments[name].model_dump() for name in sorted(lock.deployments)}}
+    write_atomically(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())

@@ -1,0 +1,153 @@
+"""What an app declares in nagsdk.toml: its deployments, validated at the border."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+
+from nagsdk.budget import DEFAULT_CONFIDENCE
+from nagsdk.bundle.bundle import DESCRIPTION
+from nagsdk.common.files import read_toml
+from nagsdk.common.validation import what_is_wrong
+from nagsdk.errors import NagsdkError, UsageError
+from nagsdk.plugin.host import read_budget
+
+PROJECT = "nagsdk.toml"
+_MOST_BYTES = 10**6
+_NAME = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
+
+
+def _budgets(value: Any) -> list[str]:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+        raise ValueError("it must be a text such as 80ms, or a list of one or more")
+    for text in texts:
+        try:
+            read_budget(text)
+        except NagsdkError as error:
+            raise ValueError(f"{error.message} {error.next_step}") from error
+    return texts
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DeploymentTable(_Strict):
+    """One table `[deployments.NAME]` of nagsdk.toml; paths are relative to the file."""
+
+    device: str = Field(min_length=1, description="Id or alias of a device, or the file of a description (.toml).")
+    budget: Annotated[str | Annotated[list[str], Field(min_length=1)], BeforeValidator(_budgets)] = Field(
+        description="Such as 80ms, 80ms@p90, 12MB or 300MMACs; those of a list hold together."
+    )
+    bundle: str = Field("glyphs", min_length=1, description="Name of a bundle, or its folder.")
+    output: str | None = Field(None, min_length=1, description="Folder that receives the model; deployments/NAME where absent.")
+    images: str | None = Field(
+        None, min_length=1, description="Folder of images to recalibrate batch normalisation on; the bundle's own where absent."
+    )
+    strategy: str = Field("nag", min_length=1, description="How architectures are found.")
+    resolution: int | None = Field(None, ge=1, description="Pins the input size in pixels.")
+    threads: int | None = Field(None, ge=1, le=1024, description="Threads of one inference; the device's own where absent.")
+    batch: int | None = Field(None, ge=1, le=4096, description="Images of one inference; the device's own where absent.")
+    precision: str | None = Field(None, min_length=1, description="Such as fp32 or fp16; the device's own where absent.")
+    confidence: float = Field(DEFAULT_CONFIDENCE, ge=0.5, lt=1, description="How sure a prediction must be before it is tried.")
+    seed: int = Field(0, description="Of every random choice.")
+
+
+class ProjectFile(_Strict):
+    """The content of nagsdk.toml."""
+
+    mirror: str | None = Field(
+        None,
+        min_length=1,
+        description="Folder or http(s) address where artifacts lie under their SHA-256; asked after the local cache.",
+    )
+    deployments: dict[Annotated[str, Field(pattern=_NAME)], DeploymentTable] = Field(min_length=1)
+
+    @field_validator("mirror")
+    @classmethod
+    def _known_scheme(cls, mirror: str | None, info: ValidationInfo) -> str | None:
+        if mirror is not None and "://" in mirror and not mirror.startswith(("https://", "http://")):
+            raise ValueError("it must be a folder or an http(s) address")
+        return mirror
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One deployment that an app declares.
+
+    Attributes:
+        name: Of its table.
+        output: Absolute folder of the model.
+        options: Everything that decides what is built, as declared.
+        arguments: Of `nagsdk.api.deploy`, with absolute paths.
+    """
+
+    name: str
+    output: Path
+    options: dict[str, Any]
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Project:
+    """A nagsdk.toml that was read.
+
+    Attributes:
+        folder: Where it lies.
+        mirror: Absolute folder or address of artifacts; None without one.
+        deployments: In the order of the file.
+    """
+
+    folder: Path
+    mirror: str | None
+    deployments: tuple[Declared, ...]
+
+
+def read_project(path: Path) -> Project:
+    """Reads nagsdk.toml.
+
+    Raises:
+        UsageError: It is missing or not valid; the message names the fields that are wrong.
+    """
+    next_step = f"Mend or write {path}, or name another with --project; docs/build.md says what may stand there."
+    content = read_toml(path, _MOST_BYTES, lambda message: UsageError(message, next_step))
+    try:
+        file = ProjectFile.model_validate(content)
+    except ValidationError as error:
+        wrong = what_is_wrong(error, (*ProjectFile.model_fields, *DeploymentTable.model_fields))
+        raise UsageError(f"{path} is not valid: {wrong}.", next_step) from error
+    folder = path.resolve().parent
+    declared = tuple(_declared(name, table, folder) for name, table in file.deployments.items())
+    _refuse_shared_outputs(path, declared)
+    mirror = file.mirror if file.mirror is None or "://" in file.mirror else str(folder / file.mirror)
+    return Project(folder, mirror, declared)
+
+
+def _declared(name: str, table: DeploymentTable, folder: Path) -> Declared:
+    options = table.model_dump(exclude={"output"})
+    budgets = [read_budget(text, table.confidence) for text in options["budget"]]
+    arguments = {key: value for key, value in options.items() if key != "confidence"} | {"budget": budgets}
+    if table.device.endswith(".toml"):
+        arguments["device"] = str(folder / table.device)
+    if os.sep in table.bundle or (folder / table.bundle / DESCRIPTION).is_file():
+        arguments["bundle"] = str(folder / table.bundle)
+    if table.images is not None:
+        arguments["images"] = str(folder / table.images)
+    output = Path(os.path.normpath(folder / (table.output or f"deployments/{name}")))
+    return Declared(name, output, options, arguments)
+
+
+def _refuse_shared_outputs(path: Path, declared: tuple[Declared, ...]) -> None:
+    for number, one in enumerate(declared):
+        for other in declared[:number]:
+            if one.output.is_relative_to(other.output) or other.output.is_relative_to(one.output):
+                raise UsageError(
+                    f"{path}: {other.name} and {one.name} write to the same place, {one.output}.", "Give each a folder of its own (output)."
+                )
+        if path.resolve().parent.is_relative_to(one.output):
+            raise UsageError(f"{path}: the output of {one.name} would replace {path.name} itself.", "Give it a folder of its own (output).")

@@ -1,0 +1,214 @@
+"""Search spaces: an ordered list of decisions, and the layers that a point of the space has."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nagsdk.errors import ArchitectureError
+from nagsdk.space.architecture import Architecture, LayerSpec
+
+Codes = NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One decision of a space.
+
+    Attributes:
+        name: Unique within the space, such as ``stage2.depth``.
+        choices: The legal values, in order.
+        active_if: (index of an earlier decision, smallest choice index of it) that switches this
+            decision on; None where it is always active.
+    """
+
+    name: str
+    choices: tuple[Hashable, ...]
+    active_if: tuple[int, int] | None = None
+
+
+class SearchSpace(ABC):
+    """A family of networks described by decisions that are taken in order.
+
+    Decision 0 is the input resolution. At a given resolution every cost is a sum over the fixed layers
+    and over the layers that each active choice brings along (`choice_layers`): that table is what cost
+    models price and generators read.
+
+    An architecture set is a *code* array: int8, shape (n, number of decisions), choice indices, -1 where
+    a decision is inactive.
+
+    Attributes:
+        family: Prefix of the text form, such as ``mbv3``.
+        decisions: The decisions, each after the one it depends on.
+    """
+
+    family: str
+    decisions: tuple[Decision, ...]
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready definition from which the space can be rebuilt."""
+
+    @abstractmethod
+    def fixed_layers(self, resolution: int) -> tuple[LayerSpec, ...]:
+        """Layers that every architecture has at this resolution."""
+
+    @abstractmethod
+    def choice_layers(self, resolution: int, decision: int, choice: int) -> tuple[LayerSpec, ...]:
+        """Layers that a choice of a decision adds at this resolution; empty where it adds none."""
+
+    @abstractmethod
+    def layers(self, architecture: Architecture) -> tuple[LayerSpec, ...]:
+        """All layers of an architecture in the order of execution."""
+
+    @abstractmethod
+    def _text(self, code: Sequence[int]) -> str:
+        """Text form of a valid code."""
+
+    @abstractmethod
+    def parse(self, text: str) -> Architecture:
+        """Reads a text form.
+
+        Raises:
+            ArchitectureError: It is not a point of this space; the message lists the legal values.
+        """
+
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        """Legal input sizes in pixels."""
+        return tuple(int(str(choice)) for choice in self.decisions[0].choices)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """First 16 hexadecimal digits of the SHA-256 of the definition."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
+
+    @cached_property
+    def sizes(self) -> NDArray[np.int64]:
+        """Number of choices of every decision, shape (decisions,)."""
+        return np.array([len(decision.choices) for decision in self.decisions])
+
+    @cached_property
+    def _offsets(self) -> NDArray[np.int64]:
+        return np.concatenate([[0], np.cumsum(self.sizes)])
+
+    @property
+    def one_hot_width(self) -> int:
+        """Columns of `one_hot`."""
+        return int(self._offsets[-1])
+
+    def _deactivate(self, codes: Codes) -> Codes:
+        for index, decision in enumerate(self.decisions):
+            if decision.active_if is not None:
+                parent, least = decision.active_if
+                codes[codes[:, parent] < least, index] = -1
+        return codes
+
+    def sample(self, count: int, rng: np.random.Generator, resolution: int | None = None) -> Codes:
+        """Draws architectures, every decision uniform over its choices.
+
+        Args:
+            count: How many.
+            rng: Source of randomness.
+            resolution: Fixes decision 0; drawn like the others where None.
+
+        Returns:
+            Codes, int8, shape (count, decisions).
+        """
+        codes = rng.integers(0, self.sizes, (count, len(self.sizes)), dtype=np.int8)
+        if resolution is not None:
+            codes[:, 0] = self.resolution_index(resolution)
+        return self._deactivate(codes)
+
+    def mutate(self, codes: Codes, rng: np.random.Generator, probability: float | NDArray[np.float64]) -> Codes:
+        """Redraws every decision with `probability`, one for all or of shape (n, 1); decisions that become active are drawn anew."""
+        fresh = rng.integers(0, self.sizes, codes.shape, dtype=np.int8)
+        redraw = (rng.random(codes.shape) < probability) | (codes < 0)
+        return self._deactivate(np.where(redraw, fresh, codes).astype(np.int8))
+
+    def resolution_index(self, resolution: int) -> int:
+        """Choice index of a resolution.
+
+        Raises:
+            ArchitectureError: The space does not have that resolution.
+        """
+        if resolution not in self.resolutions:
+            raise ArchitectureError(f"Resolution {resolution} is not in this space.", f"Legal resolutions: {_values(self.resolutions)}.")
+        return self.resolutions.index(resolution)
+
+    def validate(self, codes: NDArray[Any]) -> Codes:
+        """Checks codes and returns them as int8, shape (n, decisions).
+
+        Raises:
+            ArchitectureError: A choice index is out of range, or activity does not fit the depths.
+        """
+        codes = np.atleast_2d(np.asarray(codes))
+        if codes.ndim != 2 or codes.shape[1] != len(self.decisions):
+            raise ArchitectureError(
+                f"Codes of shape {codes.shape} do not fit.", f"This space has {len(self.decisions)} decisions per architecture."
+            )
+        beyond = (codes < -1) | (codes >= self.sizes)
+        if beyond.any():
+            row, column = np.argwhere(beyond)[0]
+            decision = self.decisions[column]
+            raise ArchitectureError(
+                f"Architecture {row}: {codes[row, column]} is not a choice of {decision.name}.",
+                f"Legal values: {_values(decision.choices)}.",
+            )
+        result = codes.astype(np.int8)
+        active = np.ones(result.shape, dtype=bool)
+        for index, decision in enumerate(self.decisions):
+            if decision.active_if is not None:
+                parent, least = decision.active_if
+                active[:, index] = active[:, parent] & (result[:, parent] >= least)
+        wrong = active & (result < 0)
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            decision = self.decisions[column]
+            raise ArchitectureError(f"Architecture {row}: {decision.name} is open.", f"Choose one of: {_values(decision.choices)}.")
+        result[~active] = -1
+        return result
+
+    def encode(self, architectures: Sequence[Architecture]) -> Codes:
+        """Codes of architectures, int8, shape (n, decisions)."""
+        return np.array([a.code for a in architectures], dtype=np.int8).reshape(len(architectures), len(self.decisions))
+
+    def decode(self, codes: NDArray[Any]) -> list[Architecture]:
+        """Architectures of codes.
+
+        Raises:
+            ArchitectureError: See `validate`.
+        """
+        return [Architecture(self._text(row), tuple(row), self.resolutions[row[0]]) for row in self.validate(codes).tolist()]
+
+    def one_hot(self, codes: Codes) -> NDArray[np.float32]:
+        """One-hot encoding, float32, shape (n, one_hot_width); inactive decisions are all zero."""
+        encoded = np.zeros((len(codes), self.one_hot_width), dtype=np.float32)
+        rows, columns = np.nonzero(codes >= 0)
+        encoded[rows, self._offsets[columns] + codes[rows, columns]] = 1.0
+        return encoded
+
+    def macs(self, architecture: Architecture) -> int:
+        """Multiply-accumulates of one inference."""
+        return sum(layer.macs for layer in self.layers(architecture))
+
+    def parameters(self, architecture: Architecture) -> int:
+        """Trainable parameters."""
+        return sum(layer.parameters for layer in self.layers(architecture))
+
+
+def extremes(space: SearchSpace) -> Codes:
+    """Codes of the smallest and the largest architecture: first and last choice of every decision."""
+    return space.validate(np.stack([np.zeros_like(space.sizes), space.sizes - 1]))
+
+
+def _values(values: Sequence[object]) -> str:
+    return ", ".join(str(v) for v in values)

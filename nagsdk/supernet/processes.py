@@ -1,0 +1,98 @@
+"""Several processes as one: torch.distributed where torchrun started them, nothing at all where it did not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, distributed
+
+from nagsdk.common.wording import counted
+from nagsdk.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among all that work on the same job.
+
+    Attributes:
+        rank: Its number.
+        count: How many there are.
+    """
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes and reports."""
+        return self.rank == 0
+
+    def mean_(self, tensors: Sequence[Tensor]) -> None:
+        """Puts the mean over all processes into the tensors, in one message."""
+        if self.count > 1:
+            flat = torch.cat([tensor.flatten() for tensor in tensors])
+            distributed.all_reduce(flat)
+            _into(tensors, flat / self.count)
+
+    @torch.no_grad()
+    def same_(self, tensors: Sequence[Tensor]) -> None:
+        """Puts the first process's tensors into those of all."""
+        if self.count > 1:
+            flat = torch.cat([tensor.flatten() for tensor in tensors])
+            distributed.broadcast(flat, 0)
+            _into(tensors, flat)
+
+    def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The sum over all processes, the same in each."""
+        if self.count == 1:
+            return values
+        summed = torch.from_numpy(values.copy()).to(device())
+        distributed.all_reduce(summed)
+        return np.asarray(summed.cpu().numpy(), np.float64)
+
+    def wait(self) -> None:
+        """Returns when every process has come here."""
+        self.sum(np.zeros(1))
+
+
+def _into(tensors: Sequence[Tensor], flat: Tensor) -> None:
+    for tensor, part in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
+        tensor.copy_(part.view_as(tensor))
+
+
+@contextmanager
+def together() -> Iterator[Ranks]:
+    """The processes that torchrun started, joined by NCCL on GPUs and by Gloo on processors; else this one alone.
+
+    Raises:
+        UsageError: More processes were started than there are GPUs.
+    """
+    if not distributed.is_torchelastic_launched() or int(os.environ["WORLD_SIZE"]) == 1:
+        yield Ranks()
+        return
+    if torch.cuda.is_available():
+        here, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
+        if here > gpus:
+            raise UsageError(
+                f"{here} processes were started here for {counted(gpus, 'GPU')}.",
+                f"Give torchrun --nproc-per-node {gpus}, or hide the GPUs with CUDA_VISIBLE_DEVICES=.",
+            )
+        torch.cuda.set_device(device())
+    # One process may be busy for long while the others wait, and torchrun ends all when one fails.
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=timedelta(days=1))
+    try:
+        yield Ranks(distributed.get_rank(), distributed.get_world_size())
+    finally:
+        distributed.destroy_process_group()
+
+
+def device() -> torch.device:
+    """Where this process trains: a GPU of its own where there is one."""
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if torch.cuda.is_available() else torch.device("cpu")

@@ -1,0 +1,126 @@
+"""A user's labelled images for a given bundle: to measure its subnets on, and to fine-tune one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nagsdk.bundle.bundle import RECALIBRATION_IMAGES, Bundle
+from nagsdk.errors import DataError, ImagesMissingError
+from nagsdk.events import Listener, ignore
+from nagsdk.families.mobilenet_v3.subnet import Subnet
+from nagsdk.images.batches import ArrayBatches, Augmentation, Shown, portions, prepare
+from nagsdk.images.decoded import Labelled, decode, square_side
+from nagsdk.images.folder import scan, some
+from nagsdk.supernet.evaluate import Pictures
+from nagsdk.supernet.finetune import finetune
+from nagsdk.supernet.passes import teacher_of
+
+_PORTION, _BATCH = 128, 64
+
+
+@dataclass(frozen=True)
+class Source:
+    """Images that belong to a bundle's classes.
+
+    Attributes:
+        bundle: Whose preprocessing and recalibration images.
+        parts: ``train``, ``val`` and ``test`` of a folder; None for the bundle's own test images.
+        fingerprint: Of the folder; see `ImageFolder`.
+    """
+
+    bundle: Bundle
+    parts: dict[str, Labelled] | None
+    fingerprint: str = ""
+
+    @classmethod
+    def of(cls, bundle: Bundle, data: str | Path | None, skip_broken: bool = False, on_event: Listener = ignore) -> Source:
+        """Opens a folder of images, or the bundle's own test images where there is no folder.
+
+        Raises:
+            DataError: The folder cannot be used, or its classes are not the bundle's.
+            ImagesMissingError: There is neither.
+        """
+        if data is None:
+            if bundle.test_set(min(bundle.space.resolutions)) is None:
+                raise ImagesMissingError(f"Bundle {bundle.name} brings no labelled images.", "Name a folder of images with --data.")
+            return cls(bundle, None)
+        found = scan(Path(data))
+        if len(found.classes) != bundle.space.classes or bundle.labels not in (None, found.classes):
+            known = some(bundle.labels) if bundle.labels is not None else f"{bundle.space.classes}, without names"
+            raise DataError(
+                f"The class folders of {data} ({some(found.classes)}) are not the classes of bundle {bundle.name} ({known}).",
+                "Give the images that the bundle was trained on, or such with the same class folders.",
+            )
+        return cls(bundle, decode(found, square_side(bundle.space, bundle.preprocessing), skip_broken, on_event), found.fingerprint)
+
+    def recalibration(self, resolution: int) -> Sequence[Tensor]:
+        """Normalised batches for the statistics of batch normalisation: the bundle's own images where it brings any."""
+        if self.bundle.has_images:
+            images = torch.from_numpy(self.bundle.recalibration_images(resolution))
+        else:
+            assert self.parts is not None
+            train = self.parts["train"].images
+            rows = np.sort(np.random.default_rng(0).permutation(len(train))[:RECALIBRATION_IMAGES])
+            images = prepare(train[rows], resolution, self.bundle.preprocessing)
+        return portions(images, min(_PORTION, len(images)))
+
+    def shown(self, part: str) -> Callable[[int], Pictures]:
+        """Resolution to labelled batches of a part."""
+
+        def pictures(resolution: int) -> Pictures:
+            if self.parts is not None:
+                return Shown(self.parts[part].images, self.parts[part].labels, resolution, self.bundle.preprocessing)
+            test = self.bundle.test_set(resolution)
+            assert test is not None
+            inputs, labels = torch.from_numpy(test.inputs), torch.from_numpy(test.labels)
+            return list(zip(torch.split(inputs, _PORTION), torch.split(labels, _PORTION), strict=True))
+
+        return pictures
+
+    def count(self, part: str) -> int:
+        """Images of a part."""
+        if self.parts is not None:
+            return len(self.parts[part].labels)
+        assert self.bundle.description.images is not None
+        return self.bundle.description.images.test.count
+
+
+@dataclass(frozen=True)
+class Tuner:
+    """Fine-tunes a bundle's subnet on a folder of images, taught by the bundle's largest network.
+
+    Attributes:
+        source: With a folder of images.
+        epochs: Over its training images.
+        seed: Of order and augmentation.
+        listener: Receives progress.
+    """
+
+    source: Source
+    epochs: int
+    seed: int = 0
+    listener: Listener = ignore
+
+    def tune(self, subnet: Subnet) -> None:
+        """Trains a subnet in place."""
+        assert self.source.parts is not None
+        bundle, train = self.source.bundle, self.source.parts["train"]
+        batch = min(_BATCH, len(train.labels))
+        # Only a bundle whose training mirrored images says that mirrored ones are the same.
+        flip = bundle.description.provenance.get("plan", {}).get("flip") is True
+        batches = ArrayBatches(train.images, train.labels, batch, bundle.preprocessing, self.seed, Augmentation(flip=flip))
+        recalibration = self.source.recalibration(subnet.architecture.resolution)
+        teacher = teacher_of(bundle.supernet, self.source.recalibration(max(bundle.space.resolutions)))
+        finetune(subnet, teacher, batches, self.epochs * (len(train.labels) // batch), recalibration, on_event=self.listener)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the manifest."""
+        assert self.source.parts is not None
+        return {"epochs": self.epochs, "images": len(self.source.parts["train"].labels), "teacher": "largest"}

@@ -1,0 +1,185 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+import nagsdk
+from nagsdk import load_bundle
+from nagsdk.bundle.bundle import bundle_names, read_weights_record, user_folder
+from nagsdk.bundle.pull import pull
+from nagsdk.common.folders import shipped
+from nagsdk.errors import BundleError, DamagedBundleError, ImagesMissingError, UnknownNameError, WeightsMissingError
+from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.inventory import show_bundle
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of the glyphs bundle that may be damaged."""
+    return shutil.copytree(shipped("bundles") / "glyphs", tmp_path / "glyphs")
+
+
+@pytest.mark.parametrize("name", bundle_names())
+def test_shipped_bundles_are_whole(name):
+    bundle = load_bundle(name)
+    for file in bundle.description.files:
+        assert bundle._checked(file).is_file()
+    assert {p.name for p in bundle.folder.iterdir()} == {*bundle.description.files, "bundle.json"}
+    if not bundle.has_predictor:
+        return
+    codes = bundle.space.sample(50, np.random.default_rng(0))
+    found = bundle.predictor.predict(codes)
+    assert (found.low <= found.mean).all() and (found.mean <= found.high).all()
+    assert np.corrcoef(bundle.predictor.additive.score(codes), found.mean)[0, 1] > 0.8
+
+
+def test_the_wide_space_claims_no_accuracy():
+    """Nothing was measured for it: cost is told, top-1 is not, and nothing is generated."""
+    bundle = load_bundle("imagenet-w1.2")
+    assert bundle.space == ofa_mobilenet_v3(1.2) and not bundle.has_predictor
+    code = bundle.space.sample(1, np.random.default_rng(0))
+    (architecture,) = bundle.space.decode(code)
+    (result,) = nagsdk.predict(architectures=[architecture], bundle="imagenet-w1.2", device="note10")
+    (narrow,) = nagsdk.predict(architectures=[load_bundle("imagenet").space.decode(code)[0]], bundle="imagenet", device="note10")
+    assert result.predicted.top1 is None and result.predicted.extrapolated is None and narrow.predicted.top1 > 70
+    assert result.macs > 1.2 * narrow.macs and result.predicted.latency_ms > narrow.predicted.latency_ms > 0
+    for ask in (lambda: nagsdk.generate(device="note10", budgets="60ms", bundle="imagenet-w1.2"), lambda: bundle.predictor):
+        with pytest.raises(BundleError, match="Nothing is known of the accuracy"):
+            ask()
+    assert show_bundle("imagenet-w1.2")["predictor"] is None
+
+
+def test_glyphs_brings_everything():
+    bundle = load_bundle()
+    assert bundle.name == "glyphs" and bundle.has_weights and len(bundle.labels) == bundle.space.classes
+    test = bundle.test_set(32)
+    assert test.inputs.shape[1:] == (3, 32, 32) and len(test.inputs) == len(test.labels) >= 2000
+    assert set(test.labels.tolist()) == set(range(bundle.space.classes))
+
+
+def test_recalibration_is_what_makes_a_subnet_work():
+    bundle = load_bundle()
+    space = bundle.space
+    smallest = space.decode(np.where(space.sample(1, np.random.default_rng(0)) >= 0, 0, 0))[0]
+    test = bundle.test_set(smallest.resolution)
+    inputs, labels = torch.from_numpy(test.inputs[:500]), torch.from_numpy(test.labels[:500])
+    images = bundle.recalibration_images(smallest.resolution)
+    with torch.no_grad():
+        good = (bundle.subnet(smallest)(inputs).argmax(1) == labels).float().mean()
+        foreign = (bundle.subnet(smallest, images * 0.1)(inputs).argmax(1) == labels).float().mean()
+    assert good > 0.8 and good > foreign + 0.1
+
+
+def test_names_and_paths(copy, monkeypatch):
+    assert load_bundle(copy).name == load_bundle(str(copy)).name == "glyphs"
+    with pytest.raises(UnknownNameError, match="glyps"):
+        load_bundle("glyps")
+    with pytest.raises(UnknownNameError, match="has no bundle.json"):
+        load_bundle(copy.parent)
+    monkeypatch.chdir(copy.parent)
+    (copy.parent / "photos").mkdir()
+    for name, says in (("photos", "has no bundle.json"), ("./flowers", "There is no folder"), ("flowers", "no bundle named")):
+        with pytest.raises(UnknownNameError, match=says):
+            load_bundle(name)
+
+
+@pytest.mark.parametrize("damage", ["missing", "torn", "changed"])
+@pytest.mark.parametrize("file", ["supernet.safetensors", "predictor.safetensors", "test.webp", "test_labels.json", "labels.txt"])
+def test_damaged_files_are_refused(copy, file, damage):
+    path = copy / file
+    content = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(content[:-1] if damage == "torn" else content[:-1] + bytes([content[-1] ^ 1]))
+    bundle = load_bundle(copy)
+    with pytest.raises(DamagedBundleError, match=file):
+        _ = bundle.supernet, bundle.predictor, bundle.test_set(32), bundle.labels
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d.update(format=2),
+        lambda d: d.pop("space"),
+        lambda d: d["space"].update(family="resnet"),
+        lambda d: d["space"].update(stages=3),
+        lambda d: d.update(name="../up"),
+        lambda d: d.update(surprise=1),
+        lambda d: d["files"].update({"x": {"sha256": "0", "bytes": 1}}),
+    ],
+)
+def test_damaged_descriptions_are_refused(copy, change):
+    description = json.loads((copy / "bundle.json").read_text())
+    change(description)
+    (copy / "bundle.json").write_text(json.dumps(description))
+    with pytest.raises(DamagedBundleError) as caught:
+        load_bundle(copy)
+    assert caught.value.exit_code == 5 and caught.value.next_step
+
+
+def test_a_description_cannot_reach_out_of_its_folder(copy):
+    outside = copy.parent / "secret"
+    outside.write_text("x")
+    description = json.loads((copy / "bundle.json").read_text())
+    description["images"]["test"]["file"] = "../secret"
+    description["files"]["../secret"] = {"sha256": "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881", "bytes": 1}
+    (copy / "bundle.json").write_text(json.dumps(description))
+    with pytest.raises(DamagedBundleError, match="does not list"):
+        load_bundle(copy).test_set(32)
+
+
+def test_imagenet_without_weights_names_the_ways_out():
+    bundle = load_bundle("imagenet")
+    with pytest.raises(WeightsMissingError) as caught:
+        _ = bundle.supernet
+    assert all(way in str(caught.value) for way in ("bundle pull imagenet", "--from FILE", "import-ofa"))
+    with pytest.raises(ImagesMissingError, match="--images"):
+        bundle.recalibration_images(224)
+
+
+@pytest.fixture
+def checkpoint(shared, tmp_path):
+    import importlib.util
+
+    folder = shared / "ofa_reference"
+    spec = importlib.util.spec_from_file_location("fill", folder / "fill.py")
+    fill = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fill)
+    path = tmp_path / "ofa.pth"
+    torch.save({"state_dict": fill.state_dict(json.loads((folder / "keys.json").read_text()))}, path)
+    return path
+
+
+def test_imported_weights_are_checked_ever_after(checkpoint):
+    bundle = load_bundle("imagenet")
+    target = pull(bundle, checkpoint)
+    assert load_bundle("imagenet").has_weights
+    assert read_weights_record(user_folder("imagenet"))["source"] == str(checkpoint)
+    with pytest.warns(UserWarning, match="supernet's statistics"):
+        subnet = load_bundle("imagenet").subnet(bundle.space.decode(bundle.space.sample(1, np.random.default_rng(0)))[0])
+    assert not subnet.training
+    target.write_bytes(target.read_bytes()[:-1] + b"\0")
+    with pytest.raises(DamagedBundleError, match="hash"):
+        _ = load_bundle("imagenet").supernet
+
+
+def test_a_download_that_changed_is_refused(checkpoint, monkeypatch):
+    from nagsdk.bundle import pull as fetch
+
+    bundle = load_bundle("imagenet")
+    state = torch.load(checkpoint, weights_only=True)
+
+    def download(address, path, most_bytes, on_event):
+        with path.open("wb") as file:
+            torch.save(state, file)
+
+    monkeypatch.setattr(fetch, "download", download)
+    pull(bundle)
+    kept = (user_folder("imagenet") / "supernet.safetensors").read_bytes()
+    state["state_dict"]["classifier.linear.bias"] += 1
+    with pytest.raises(DamagedBundleError, match="no longer has the hash"):
+        pull(bundle)
+    assert (user_folder("imagenet") / "supernet.safetensors").read_bytes() == kept

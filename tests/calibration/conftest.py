@@ -1,0 +1,1 @@
+from tests.cost.conftest import make_world, world  # noqa: F401 — fixtures

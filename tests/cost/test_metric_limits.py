@@ -1,0 +1,335 @@
+"""Metrics and simulators of plugins: really used by budgets, generation and priors."""
+
+import math
+import sys
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import nagsdk
+from nagsdk import budget as budgets
+from nagsdk.budget import Budget
+from nagsdk.bundle.bundle import load_bundle
+from nagsdk.cli import cli
+from nagsdk.cost.metric_limits import MetricLimits
+from nagsdk.device.description import Device
+from nagsdk.errors import BudgetError, DeviceError, InfeasibleError, UnknownNameError, UsageError
+from nagsdk.manifest.manifest import read_manifest
+from nagsdk.pipeline import target as workbench
+from nagsdk.pipeline.describe import told_of_prior
+from nagsdk.pipeline.loop import Deployer
+from nagsdk.pipeline.target import Workbench
+from nagsdk.plugin import host as plugin
+from tests.simulated import SimulatedBackend, SimulatedSession
+
+SOURCE = """
+from nagsdk.cost.metric import HIGHER, MAXIMUM, PEAK, Metric
+from nagsdk.plugin import hookimpl
+
+nagsdk_api = 1
+
+
+class Energy(Metric):
+    id, title = "energy", "What an inference takes from the battery"
+    units = {"uJ": 1.0, "mJ": 1000.0}
+    def of_layer(self, layer, device):
+        return 1e-5 * layer.macs + 1e-4 * layer.activations
+
+
+class Peak(Metric):
+    id, title, aggregation = "peak", "Largest activations of a layer", MAXIMUM
+    units = {"kElements": 1e3}
+    def of_layer(self, layer, device):
+        return layer.activations
+
+
+class Reuse(Metric):
+    id, title, direction = "weights", "Numbers worth storing", HIGHER
+    units = {"kWeights": 1e3}
+    def of_layer(self, layer, device):
+        return layer.weights
+
+
+class Ram(Metric):
+    id, title, aggregation, measured = "ram", "Weights, and what the largest layer reads and writes", PEAK, "ram_bytes"
+    units = {"kNumbers": 4e3}
+    def of_layer(self, layer, device):
+        return 4.0 * layer.activations
+    def kept_by_layer(self, layer, device):
+        return 4.0 * layer.folded_parameters
+
+
+@hookimpl
+def nagsdk_register_metrics(registry):
+    for metric in (Energy(), Peak(), Reuse(), Ram()):
+        registry.add(metric)
+"""
+
+
+@pytest.fixture
+def loaded(tmp_path, monkeypatch):
+    (tmp_path / "metrics_plugin.py").write_text(SOURCE)
+    monkeypatch.syspath_prepend(tmp_path)
+    real = plugin.entry_points
+    monkeypatch.setattr(plugin, "entry_points", lambda group: [*real(group=group), EntryPoint("metrics", "metrics_plugin", group)])
+    plugin.host.cache_clear()
+    yield plugin.host()
+    plugin.host.cache_clear()
+    budgets.forget_units()
+
+
+def limits(loaded, name):
+    bundle = load_bundle("glyphs")
+    worth = lambda codes: bundle.predictor.predict(codes).mean  # noqa: E731
+    return MetricLimits.of(bundle.space, loaded.metrics.get(name), Device("cpu", "", "onnxruntime"), worth)
+
+
+def test_budgets_are_written_in_the_units_of_plugins(loaded):
+    budget = plugin.read_budget("2.5 mJ")
+    assert (budget.metric, budget.limit, str(budget)) == ("energy", 2500.0, "2500uJ")
+    with pytest.raises(BudgetError, match="percentiles"):
+        plugin.read_budget("2mJ@p90")
+    with pytest.raises(BudgetError) as caught:
+        plugin.read_budget("3 parsecs")
+    assert "kElements" in caught.value.next_step
+
+
+def test_units_belong_to_one_metric(loaded):
+    with pytest.raises(BudgetError, match="belongs to the metric energy"):
+        budgets.add_units("other", {"MJ": 1.0})
+    with pytest.raises(BudgetError, match="belongs to the metric latency"):
+        budgets.add_units("other", {"ms": 1.0})
+    with pytest.raises(BudgetError, match="cannot be a unit"):
+        budgets.add_units("other", {"x": 0.0})
+    with pytest.raises(BudgetError):
+        Budget.parse("1x")
+
+
+def test_without_the_plugin_its_units_are_unknown():
+    plugin.host.cache_clear()
+    with pytest.raises(BudgetError, match="not a unit"):
+        plugin.read_budget("2mJ")
+
+
+@pytest.mark.parametrize(("name", "text"), [("energy", "50uJ"), ("peak", "20kElements"), ("ram", "250kNumbers")])
+def test_what_is_generated_holds_the_metric_and_uses_it(loaded, name, text):
+    bound = limits(loaded, name)
+    (wide,) = nagsdk.generate(device="cpu", budgets=["10MMACs"])
+    (tight,) = nagsdk.generate(device="cpu", budgets=[text])
+    space, limit = load_bundle("glyphs").space, plugin.read_budget(text).limit
+    assert bound.value(space.parse(tight.architecture)) <= limit < bound.value(space.parse(wide.architecture))
+    assert tight.metrics == {name: bound.value(space.parse(tight.architecture))}
+    assert tight.to_dict()["budget"]["metric"] == name and wide.metrics == {}
+
+
+def test_results_show_metrics_in_the_unit_of_budgets(loaded):
+    shown = CliRunner().invoke(cli, ["generate", "--device", "cpu", "--budget", "20kElements"])
+    (line,) = [line.split() for line in shown.output.splitlines() if line.startswith("  peak")]
+    assert 1 < float(line[1]) <= 20 and line[2] == "kElements"
+
+
+class Failing(SimulatedBackend):
+    def supports(self, layer, device):
+        return layer.flavour
+
+    layer_bytes = simulate = supports
+
+
+@pytest.mark.parametrize("asked", ["of_layer", "supports", "layer_bytes", "simulate"])
+def test_what_fails_over_a_layer_is_an_error_of_its_plugin(loaded, monkeypatch, asked):
+    board, failing = Device("board", "A board", "simulated"), Failing()
+    if asked == "of_layer":
+        monkeypatch.setattr(type(loaded.metrics.get("energy")), "of_layer", Failing.supports)
+    elif asked != "supports":
+        monkeypatch.setattr(Failing, "supports", SimulatedBackend.supports)
+    with pytest.raises(
+        DeviceError, match=r"^The (metric energy of a layer|backend simulated) failed: AttributeError: .*'flavour'"
+    ) as caught:
+        {
+            "of_layer": lambda: limits(loaded, "energy"),
+            "supports": lambda: Workbench(board, "glyphs", backend=failing).costs.supported,
+            "layer_bytes": lambda: Workbench(board, "glyphs", backend=failing).costs.table("size", None),
+            "simulate": lambda: Workbench(board, "glyphs", backend=failing).prior,
+        }[asked]()
+    assert f"({__file__}, line " in str(caught.value) and "Mend its plugin" in caught.value.next_step
+
+
+def test_a_lower_limit_is_one(loaded):
+    bound, space = limits(loaded, "weights"), load_bundle("glyphs").space
+    (result,) = nagsdk.generate(device="cpu", budgets=[["150kWeights", "3MMACs"]])
+    assert bound.value(space.parse(result.architecture)) >= 150e3 and result.macs <= 3e6
+    assert result.metrics == {"weights": bound.value(space.parse(result.architecture))}
+
+
+def test_several_limits_on_a_maximum_are_answered_each_on_its_own(loaded):
+    bound, space = limits(loaded, "peak"), load_bundle("glyphs").space
+    results = nagsdk.generate(device="cpu", budgets=["12kElements", "20kElements", "40kElements"])
+    values = [bound.value(space.parse(r.architecture)) for r in results]
+    assert all(v <= b.limit for v, b in zip(values, (r.budget for r in results), strict=True))
+    assert results[0].predicted.top1 < results[2].predicted.top1
+
+
+@pytest.mark.parametrize(("name", "text"), [("energy", "1uJ"), ("peak", "1kElements"), ("weights", "9000kWeights"), ("ram", "9kNumbers")])
+def test_what_cannot_be_held_is_said_with_what_can(loaded, name, text):
+    with pytest.raises(InfeasibleError) as caught:
+        nagsdk.generate(device="cpu", budgets=[text])
+    nearest = plugin.read_budget(caught.value.next_step.removeprefix("Ask for ").partition(",")[0])
+    assert nearest.metric == name
+    (result,) = nagsdk.generate(device="cpu", budgets=[nearest])
+    assert result.metrics[name] == pytest.approx(nearest.limit, rel=2e-3)
+
+
+@pytest.mark.parametrize("name", ["energy", "peak", "weights"])
+def test_the_table_says_what_the_layers_say(loaded, name):
+    bound, space = limits(loaded, name), load_bundle("glyphs").space
+    codes = space.sample(200, np.random.default_rng(0))
+    values = np.array([bound.value(a) for a in space.decode(codes)])
+    limit = float(np.median(values))
+    table, held = bound.held(limit)
+    assert np.array_equal(table.cost(codes) <= held * (1 + 1e-12), values >= limit if name == "weights" else values <= limit)
+    assert [bound.share(bound.value(a), limit) <= 1 for a in space.decode(codes)] == (
+        values >= limit if name == "weights" else values <= limit
+    ).tolist()
+
+
+def test_a_limit_on_a_peak_is_shared_out_so_that_what_holds_both_shares_holds_it(loaded):
+    bound, space = limits(loaded, "ram"), load_bundle("glyphs").space
+    codes = space.sample(300, np.random.default_rng(0))
+    values = np.array([bound.value(a) for a in space.decode(codes)])
+    for limit in np.quantile(values, [0.1, 0.5, 0.9]):
+        table, rest = bound.held(float(limit))
+        held = table.cost(codes) <= rest
+        assert (values[held] <= limit).all() and held.sum() > 0.3 * (values <= limit).sum()
+    assert bound.held(float(values.max()), resolution=0)[1] > 0
+
+
+@pytest.mark.parametrize("resolution", [None, 48])
+def test_a_peak_leaves_accuracy_where_it_is_worth_most(loaded, resolution):
+    bound, space = limits(loaded, "ram"), load_bundle("glyphs").space
+    budget = plugin.read_budget("300kNumbers")
+    (result,) = nagsdk.generate(device="cpu", budgets=[budget], resolution=resolution)
+    codes = space.sample(3000, np.random.default_rng(7))
+    if resolution is not None:
+        codes[:, 0] = space.resolution_index(resolution)
+    fitting = np.array([bound.value(a) <= budget.limit for a in space.decode(codes)])
+    assert result.predicted.top1 > load_bundle("glyphs").predictor.predict(codes[fitting]).mean.max()
+
+
+class TellingSession(SimulatedSession):
+    def time(self, handle, warmup, runs, timeout_s):
+        return replace(super().time(handle, warmup, runs, timeout_s), properties={"ram_bytes": 1.2 * self.sizes[handle]})
+
+    def load(self, compiled):
+        handle = super().load(compiled)
+        self.sizes = {**getattr(self, "sizes", {}), handle: compiled.stat().st_size}
+        return handle
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ({}, "of ram_bytes board tells nothing"),
+        ({"ram_bytes": -1.0}, "less than nothing"),
+        ({"ram_bytes": math.nan}, "told nan of ram_bytes"),
+    ],
+)
+def test_what_is_to_be_measured_and_is_not_told_ends_the_deployment(loaded, tmp_path, monkeypatch, told, says):
+    monkeypatch.setattr(workbench, "PROTOCOL", replace(workbench.PROTOCOL, spread_s=0, patience_s=0))
+    real = SimulatedSession.time
+    monkeypatch.setattr(SimulatedSession, "time", lambda *asked: replace(real(*asked), properties=told))
+    bench = Workbench(Device("board", "A board", "simulated"), "glyphs", backend=SimulatedBackend())
+    with pytest.raises(DeviceError, match=says) as caught:
+        Deployer(bench).run([plugin.read_budget("250kNumbers")], None, tmp_path)
+    assert "plugin" in caught.value.next_step
+
+
+def test_a_metric_that_limits_nothing_says_so(loaded):
+    asked = ["900000kNumbers", "250kNumbers", "900000kElements", "20kElements", "1kWeights", "150kWeights"]
+    results = [nagsdk.generate(device="cpu", budgets=[one])[0] for one in asked]
+    assert [any("limits nothing" in w for w in r.warnings) for r in results] == [True, False] * 3
+
+
+class Telling(SimulatedBackend):
+    def open(self, device):
+        return TellingSession(super().open(device).real, self)
+
+
+def test_what_a_device_tells_of_a_metric_counts(loaded, tmp_path, monkeypatch):
+    monkeypatch.setattr(workbench, "PROTOCOL", replace(workbench.PROTOCOL, spread_s=0, patience_s=0))
+    bench = Workbench(Device("board", "A board", "simulated"), "glyphs", backend=Telling())
+    deployer, budget = Deployer(bench), plugin.read_budget("250kNumbers")
+    outcome = deployer.run([budget], None, tmp_path)
+    first, last = deployer.rounds[0], deployer.rounds[-1]
+    assert (first.result.verdict, last.result.verdict, outcome) == ("missed", "held", last)
+    for turn in deployer.rounds:
+        assert turn.result.metrics == {"ram": pytest.approx(1.2 * turn.built.path.stat().st_size)}
+        assert turn.used == pytest.approx(turn.result.metrics["ram"] / budget.limit)
+    assert last.used > 0.7
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("MAXIMUM\n", "'mean'\n"), "aggregation 'mean'"),
+        (('"Largest activations of a layer", MAXIMUM', '"Largest", MAXIMUM\n    direction = HIGHER'), "should be high"),
+        (('{"kElements": 1e3}', '{"ms": 1e3}'), "belongs to the metric latency"),
+        (('id, title = "energy"', 'id, title = "macs"'), "belongs to the metric"),
+        (('units = {"kWeights": 1e3}', 'units = {"kWeights": 1e3}; measured = "w"'), "should be high, but is a sum, and measured"),
+    ],
+)
+def test_metrics_that_make_no_sense_break_their_plugin(tmp_path, monkeypatch, change, says):
+    assert change[0] in SOURCE
+    (tmp_path / "odd_metrics.py").write_text(SOURCE.replace(*change))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(plugin, "entry_points", lambda group: [EntryPoint("metrics", "odd_metrics", group)])
+    plugin.host.cache_clear()
+    monkeypatch.delitem(sys.modules, "odd_metrics", raising=False)
+    (status,) = plugin.host().plugins
+    plugin.host.cache_clear()
+    budgets.forget_units()
+    assert status.state == "broken" and says in status.reason
+
+
+class WithSimulator(SimulatedBackend):
+    def simulate(self, layer, device):
+        return 0.001 + layer.macs / 2e6
+
+
+def test_a_simulator_is_the_prior_of_its_device():
+    backend = WithSimulator(present=False)
+    bench = Workbench(Device("board", "A board", "simulated"), "glyphs", backend=backend)
+    model = bench.require_cost_model()
+    space = bench.bundle.space
+    codes = space.sample(100, np.random.default_rng(1))
+    expected = np.array([sum(backend.simulate(layer, bench.device) for layer in space.layers(a)) for a in space.decode(codes)])
+    assert np.std(np.log(model.mean(codes) / expected)) < 0.05
+    assert model.source == "prior" and "the simulator of the backend simulated" in model.facts["caveat"]
+    assert any("simulator" in told for told in told_of_prior(model, "board"))
+    assert Workbench(Device("board", "A board", "simulated"), "glyphs", backend=SimulatedBackend(present=False)).cost_model() is None
+
+
+def test_what_layers_add_up_to_has_a_frontier(loaded, tmp_path):
+    rows = nagsdk.frontier(device="cpu", metric="energy", strategies=["lookup"], points=5, plot=tmp_path / "energy.svg")
+    energy, space = loaded.metrics.get("energy"), load_bundle("glyphs").space
+    for row in rows:
+        own = sum(energy.of_layer(layer, None) for layer in space.layers(space.parse(row["architecture"])))
+        assert row["cost"] == pytest.approx(own) and own <= row["limit"] * (1 + 1e-9)
+    assert np.all(np.diff([row["predicted_top1"] for row in rows]) > 0)
+    assert (tmp_path / "energy.svg").stat().st_size > 10_000
+    with pytest.raises(UsageError, match="peak has no frontier"):
+        nagsdk.frontier(device="cpu", metric="peak")
+    with pytest.raises(UnknownNameError, match="energie"):
+        nagsdk.frontier(device="cpu", metric="energie")
+
+
+@pytest.mark.slow
+def test_a_deployment_holds_the_metrics_of_plugins(loaded, tmp_path):
+    deployment = nagsdk.deploy(device="cpu", budget=["30uJ", "10kElements"], output=tmp_path / "model")
+    values = read_manifest(tmp_path / "model")["metrics"]
+    assert deployment.verdict == "held" and values == dict(deployment.result.metrics)
+    assert values["energy"] <= 30 and values["peak"] <= 10e3
+    with pytest.raises(InfeasibleError, match="the nearest to be had is"):
+        nagsdk.deploy(device="cpu", budget=["30uJ", "1kElements"], output=tmp_path / "other")

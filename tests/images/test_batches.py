@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from nagsdk.images.batches import DRAWS, ArrayBatches, Augmentation, Shown, portions, prepare
+from nagsdk.images.preprocessing import Preprocessing
+
+PLAIN = Preprocessing((0.5, 0.4, 0.3), (0.25, 0.2, 0.3))
+
+
+@settings(max_examples=20, deadline=None)
+@given(side=st.integers(16, 64), resolution=st.integers(16, 64), crop=st.sampled_from([1.0, 0.875]), seed=st.integers(0, 9))
+def test_prepare_gives_what_an_app_gets_with_pillow(side, resolution, crop, seed):
+    images = np.random.default_rng(seed).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
+    steps = Preprocessing(PLAIN.mean, PLAIN.std, crop)
+    expected = steps.apply([Image.fromarray(image) for image in images], resolution)
+    levels = np.abs(prepare(images, resolution, steps).numpy() - expected) * 255 * np.array(PLAIN.std).reshape(1, 3, 1, 1)
+    assert levels.shape == (2, 3, resolution, resolution) and levels.max() < 2.01
+
+
+def test_an_epoch_shows_every_image_once_and_batches_depend_on_the_step_only():
+    images = np.zeros((12, 16, 16, 3), np.uint8)
+    batches = ArrayBatches(images, np.arange(12), 4, PLAIN, seed=5)
+    epochs = [np.concatenate([batches(step, 16)[1].numpy() for step in range(start, start + 3)]) for start in (0, 3)]
+    assert all(sorted(epoch) == list(range(12)) for epoch in epochs)
+    assert (epochs[0] != epochs[1]).any()
+    assert batches(4, 16)[1].tolist() == ArrayBatches(images, np.arange(12), 4, PLAIN, seed=5)(4, 16)[1].tolist()
+
+
+def test_batches_that_cannot_be_filled_are_refused():
+    with pytest.raises(ValueError, match="do not make batches"):
+        ArrayBatches(np.zeros((3, 16, 16, 3), np.uint8), np.arange(3), 4, PLAIN)
+
+
+def test_portions_are_equal():
+    x = prepare(np.zeros((10, 16, 16, 3), np.uint8), 16, PLAIN)
+    assert [len(p) for p in portions(x, 4)] == [4, 4]
+
+
+def coloured(count=12, side=20):
+    return np.random.default_rng(1).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("augmentation", [None, Augmentation()])
+def test_processes_share_every_batch(augmentation):
+    images, labels = coloured(), np.arange(12)
+    whole = ArrayBatches(images, labels, 4, PLAIN, 3, augmentation)(2, 16)
+    parts = [ArrayBatches(images, labels, 4, PLAIN, 3, augmentation, rank, 2)(2, 16) for rank in (0, 1)]
+    for rank, (x, y) in enumerate(parts):
+        assert torch.equal(x, whole[0][rank::2]) and torch.equal(y, whole[1][rank::2])
+    with pytest.raises(ValueError, match="shared by 3"):
+        ArrayBatches(images, labels, 4, PLAIN, 3, augmentation, 0, 3)
+
+
+def test_augmented_images_depend_on_seed_and_step_only():
+    images, labels = coloured(4), np.arange(4)
+    batches = ArrayBatches(images, labels, 4, PLAIN, 3, Augmentation())
+    first, again, later = batches(0, 16)[0], ArrayBatches(images, labels, 4, PLAIN, 3, Augmentation())(0, 16)[0], batches(1, 16)[0]
+    assert torch.equal(first, again) and not torch.allclose(first, later)
+    assert first.shape == (4, 3, 16, 16) and first.is_contiguous(memory_format=torch.channels_last)
+
+
+@settings(max_examples=50, deadline=None)
+@given(side=st.integers(8, 64), seed=st.integers(0, 99))
+def test_crops_lie_within_the_square_and_keep_their_share(side, seed):
+    augmentation = Augmentation(area=0.3)
+    left, top, width, height = augmentation.crops(np.random.default_rng(seed).random((50, DRAWS)), side).T
+    assert (left >= 0).all() and (top >= 0).all() and (left + width <= side).all() and (top + height <= side).all()
+    assert (width * height >= 0.3 * side**2 * 0.8 - 2 * side).all()
+
+
+def test_letters_are_not_mirrored_unless_asked():
+    ramp = np.broadcast_to(np.arange(0, 200, 10, dtype=np.uint8)[None, None, :, None], (8, 20, 20, 3))
+    draws = np.random.default_rng(0).random((8, DRAWS))
+    plain, mirrored = (Augmentation(flip=flip, colour=0).apply(ramp, draws, 16) for flip in (False, True))
+    rising = lambda x: (x[..., -1] > x[..., 0]).all((1, 2))  # noqa: E731
+    assert rising(plain).all() and rising(mirrored).tolist() == (draws[:, 4] >= 0.5).tolist() and not rising(mirrored).all()
+
+
+def test_images_to_be_shown_are_the_same_kept_or_made_anew(monkeypatch):
+    images, labels = coloured(), np.arange(12)
+    kept = list(Shown(images, labels, 16, PLAIN, 5))
+    monkeypatch.setattr("nagsdk.images.batches._MOST_KEPT_BYTES", 0)
+    anew = Shown(images, labels, 16, PLAIN, 5)
+    assert [len(y) for _, y in kept] == [5, 5, 2]
+    for _ in range(2):
+        assert all(torch.equal(a, b) and torch.equal(c, d) for (a, c), (b, d) in zip(kept, anew, strict=True))

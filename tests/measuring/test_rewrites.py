@@ -1,0 +1,52 @@
+from dataclasses import replace
+
+import pytest
+
+from nagsdk.device.backend import Burst
+from nagsdk.device.description import Device
+from nagsdk.measuring.measurement import Measurement, Reading
+from nagsdk.measuring.rewrites import RewriteChoice, keep_choice, read_choice
+from nagsdk.pipeline.target import Workbench
+from tests.simulated import SimulatedBackend
+
+
+def taken(ms: float, slowdown: float = 1.0) -> Measurement:
+    readings = tuple(Reading(Burst((ms * slowdown,) * 3), slowdown, slowdown) for _ in range(4))
+    return Measurement(readings, 1.0)
+
+
+def test_the_faster_way_is_chosen_at_the_same_speed_of_the_device():
+    # Timed while the device was slowed down, the better way looks worse.
+    choice = RewriteChoice.of("probe", {"split": taken(2.0, slowdown=1.9), "whole": taken(3.0)})
+    assert choice.name == "split"
+    assert choice.p50_ms == pytest.approx({"split": 2.0, "whole": 3.0})
+    assert "split: 2 ms" in choice.told and "whole 3 ms" in choice.told
+
+
+def test_a_choice_is_kept_for_the_same_ways_only(tmp_path):
+    choice = RewriteChoice.of("probe", {"split": taken(2.0), "whole": taken(3.0)})
+    keep_choice(tmp_path / "c.json", choice)
+    assert read_choice(tmp_path / "c.json", ["whole", "split"]) == choice
+    assert read_choice(tmp_path / "c.json", ["split", "whole", "another"]) is None
+    assert read_choice(tmp_path / "c.json", ["whole"]) is None
+    assert read_choice(tmp_path / "none.json", ["whole", "split"]) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b'{"name": "split", "p50_ms": 3, "architecture": "", "date": ""}'])
+def test_what_is_no_choice_is_not_used(tmp_path, content):
+    (tmp_path / "c.json").write_bytes(content)
+    assert read_choice(tmp_path / "c.json", ["whole", "split"]) is None
+
+
+class TwoWays(SimulatedBackend):
+    def rewrites(self, device):
+        return {way: replace(device, options=(("way", way),)) for way in ("split", "whole")}
+
+
+def test_graphs_are_written_as_a_deployment_says_whatever_was_measured_here():
+    bench = Workbench(Device("board", "A board", "simulated"), "glyphs", backend=TwoWays(present=False))
+    assert dict(bench.device.options) == {}
+    bench.write_as("whole")
+    assert dict(bench.device.options) == {"way": "whole"}
+    bench.write_as(None)  # nothing was measured: the way to take unmeasured
+    assert dict(bench.device.options) == {"way": "split"}

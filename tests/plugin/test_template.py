@@ -1,0 +1,59 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nagsdk import inventory
+from nagsdk.common.folders import shipped
+from nagsdk.errors import OutputError, UsageError
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_new_plugin_has_its_own_name_everywhere(tmp_path):
+    made = inventory.new_plugin("board", tmp_path / "made")
+    assert "src/nagsdk_board/worker.py" in made["files"] and "tests/test_board.py" in made["files"]
+    for file in made["files"]:
+        text = (tmp_path / "made" / file).read_text()
+        assert "template" not in (file + text).lower()
+    assert len(made["files"]) == len([f for f in shipped("plugins/template").rglob("*") if f.is_file() and "__pycache__" not in f.parts])
+
+
+@pytest.mark.parametrize("name", ["cpu", "onnxruntime", "android", "x86"])
+def test_names_that_are_taken_are_refused(tmp_path, name):
+    with pytest.raises(UsageError, match="already"):
+        inventory.new_plugin(name, tmp_path / "made")
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("name", ["", "Board", "1st", "a-board", "../up", "a" * 32])
+def test_names_that_cannot_be_are_refused(tmp_path, name):
+    with pytest.raises(UsageError, match="cannot be the name"):
+        inventory.new_plugin(name, tmp_path / "made")
+
+
+def test_nothing_is_overwritten(tmp_path):
+    (tmp_path / "made").mkdir()
+    with pytest.raises(OutputError, match="there already"):
+        inventory.new_plugin("board", tmp_path / "made")
+
+
+@pytest.mark.slow
+def test_a_new_plugin_installs_and_passes_the_conformance_suite(tmp_path):
+    """As a user would: write it, install it, run its tests, see its device."""
+    site = tmp_path / "site"
+    environment = {**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{ROOT}{os.pathsep}{ROOT / 'plugins'}", "PYTEST_ADDOPTS": ""}
+
+    def run(*command):
+        done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert "nagsdk-board holds the plugin board" in run("nagsdk", "plugins", "new", "board")
+    run("pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(site), "./nagsdk-board")
+    out = run("pytest", "-p", "no:cacheprovider", "nagsdk-board")
+    assert "checks held, 0 did not" in out and "skipped" not in out
+    assert "registers backend board, device board" in run("nagsdk", "plugins", "doctor")
+    assert '"device": "board"' in run("nagsdk", "generate", "--device", "board", "--budget", "2MMACs", "--json")

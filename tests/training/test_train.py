@@ -1,0 +1,470 @@
+"""From a folder of images to a deployed model, on a tiny space."""
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+import nagsdk
+from nagsdk.budget import Budget
+from nagsdk.bundle.bundle import Bundle, load_bundle
+from nagsdk.cli import cli
+from nagsdk.common.files import sha256
+from nagsdk.device.description import Device
+from nagsdk.errors import DataError, OutputError, UsageError, WeightsMissingError
+from nagsdk.families.mobilenet_v3.checkpoint import _ofa_names, load_supernet
+from nagsdk.families.mobilenet_v3.supernet import Supernet
+from nagsdk.families.mobilenet_v3.table import read_architectures
+from nagsdk.images.folder import scan
+from nagsdk.pipeline import target as workbench
+from nagsdk.plugin import host as plugin
+from nagsdk.space.space import extremes
+from nagsdk.supernet.train import TrainAdvanced, initialise
+from nagsdk.training import subnets
+from nagsdk.training import train as own_data
+from nagsdk.training.plan import space_of
+from tests import quick_train
+from tests.pictures import fill
+from tests.simulated import SimulatedBackend
+
+QUICK = {"epochs": 6, "batch": 16, "subnets": 50, "generator": False}
+CLASSES = {"azure": 40, "brick": 40, "clover": 30, "dune": 20, "ebony": 40}
+# How the paths of these images split.
+TRAINED, TESTED = 139, 19
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+# Of the whole session, as `trained` is: workers that share the suite may leave this file and come back to it.
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    return fill(tmp_path_factory.mktemp("data") / "photos", CLASSES)
+
+
+@pytest.fixture(scope="session")
+def space_file(tmp_path_factory, tiny_space):
+    path = tmp_path_factory.mktemp("space") / "tiny.json"
+    path.write_text(json.dumps(replace(tiny_space, classes=99).to_dict()))
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def quick_predictor(monkeypatch):
+    """Fits with few steps: what is tested here is not how well predictors are fitted."""
+    for module in ("nagsdk.training.subnets", "nagsdk.predictor.fit"):
+        monkeypatch.setattr(f"{module}.Recipe", lambda: quick_train.RECIPE)
+
+
+_MADE = {}
+
+
+@pytest.fixture
+def trained(photos, space_file, tmp_path_factory):
+    """A bundle and the report of its training; made once."""
+    if not _MADE:
+        folder = tmp_path_factory.mktemp("made")
+        events = []
+        report = own_data.train(data=photos, output=folder / "tiny", space=space_file, **QUICK, on_event=events.append)
+        _MADE.update(folder=folder / "tiny", report=report, events=events)
+    return _MADE
+
+
+@pytest.fixture
+def board(monkeypatch):
+    """A simulated device."""
+    backends, devices = plugin.Registry("backend", plugin.Backend), plugin.Registry("device", Device)
+    backends.add(SimulatedBackend())
+    devices.add(Device("board", "A board", "simulated"))
+    found = plugin.Host((), backends, devices)
+    for module in ("nagsdk.plugin", "nagsdk.api", "nagsdk.pipeline.target"):
+        monkeypatch.setattr(f"{module}.host", lambda: found)
+    for name in ("PROTOCOL", "GLANCE"):
+        monkeypatch.setattr(workbench, name, replace(getattr(workbench, name), spread_s=0, patience_s=0))
+
+
+def test_a_folder_of_images_becomes_a_whole_bundle(trained, photos, tiny_space):
+    report, bundle = trained["report"], load_bundle(trained["folder"])
+    assert bundle.labels == tuple(CLASSES) and bundle.space == tiny_space
+    assert report["classes"] == {part: dict(zip(CLASSES, counts, strict=True)) for part, counts in scan(photos).counts().items()}
+    assert report["largest"]["top1"] > 60
+    inputs = bundle.test_set(24)
+    assert inputs.inputs.shape == (TESTED, 3, 24, 24) and bundle.recalibration_images(16).shape == (TRAINED, 3, 16, 16)
+    codes, columns = read_architectures(trained["folder"] / "measured.csv", tiny_space)
+    assert len(np.unique(codes, axis=0)) == 50 and columns["top1"].astype(float).max() <= 100
+    assert bundle.predictor.card["data"]["evaluations"] == 50 and 0 <= report["predictor"]["coverage_90"] <= 1
+    assert bundle.description.provenance["images"]["train"] == list(report["classes"]["train"].values())
+    assert bundle.description.provenance["plan"]["epochs"] == 6 and bundle.description.provenance["images"]["split"] == "automatic"
+    assert sum(isinstance(e, TrainAdvanced) for e in trained["events"]) == report["steps"] == 48
+    curve = (trained["folder"].parent / "tiny.work" / "curve.csv").read_text().splitlines()
+    assert curve[0].startswith("step,loss_largest") and len(curve) == 49 and curve[-1].startswith("48,")
+
+
+def test_its_subnets_are_evaluated_on_its_own_images_and_on_a_folder(trained, photos):
+    own = own_data.evaluate(bundle=trained["folder"])
+    assert [row["architecture"] for row in own] and own[0]["macs"] < own[1]["macs"] and own[1]["images"] == TESTED
+    assert own[1]["top1"] == pytest.approx(trained["report"]["largest"]["top1"], abs=7)
+    assert own[1]["top1_low"] < own[1]["top1"] <= own[1]["top1_high"] <= 100
+    # The same images, not out of a compressed sheet.
+    again = own_data.evaluate(bundle=trained["folder"], data=photos)
+    assert again[1]["images"] == TESTED and again[1]["top1"] == pytest.approx(own[1]["top1"], abs=7)
+    one = own_data.evaluate(bundle=trained["folder"], architectures=[own[0]["architecture"]])
+    assert [row["architecture"] for row in one] == [own[0]["architecture"]]
+
+
+def test_it_deploys_as_it_is_and_fine_tuned(trained, photos, board, tmp_path):
+    told = {"device": "board", "budget": "60kMACs", "bundle": trained["folder"], "strategy": "lookup"}
+    plain = nagsdk.deploy(**told, output=tmp_path / "plain")
+    tuned = nagsdk.deploy(**told, output=tmp_path / "tuned", finetune=4, data=photos)
+    assert plain.verdict == tuned.verdict == "held" and plain.result.architecture == tuned.result.architecture
+    facts = json.loads((tmp_path / "tuned" / "manifest.json").read_text())
+    assert facts["finetuned"] == {"epochs": 4, "images": TRAINED, "teacher": "largest", "top1_before": plain.result.measured.top1}
+    assert json.loads((tmp_path / "plain" / "manifest.json").read_text())["finetuned"] is None
+    assert facts["artifact"]["sha256"] == sha256(tmp_path / "tuned" / "model.onnx") != sha256(tmp_path / "plain" / "model.onnx")
+    assert facts["parity"] < 1e-4 and tuned.result.measured.top1 >= plain.result.measured.top1
+    assert len(facts["rounds"]) == len(plain.details["rounds"]) + 1
+    assert (tmp_path / "tuned" / "labels.txt").read_text().split() == list(CLASSES)
+
+
+@pytest.mark.parametrize("given", [{"finetune": 1}, {"data": "x"}, {"finetune": 1, "data": "x", "timing_only": True}])
+def test_fine_tuning_needs_epochs_and_images(given):
+    with pytest.raises(UsageError, match="epochs and a folder"):
+        nagsdk.deploy(device="cpu", budget="1ms", **given)
+
+
+def test_broken_images_are_left_out_of_fine_tuning_where_that_is_asked(trained, photos, board, tmp_path):
+    folder = shutil.copytree(photos, tmp_path / "photos")
+    (folder / "azure" / "999.png").write_bytes(b"torn")
+    asked = ["deploy", "--device", "board", "--budget", "60kMACs", "--bundle", str(trained["folder"]), "--strategy", "lookup",
+             "--output", str(tmp_path / "out")]  # fmt: skip
+    asked_tuned = [*asked, "--finetune", "1", "--data", str(folder)]
+    with pytest.raises(DataError, match="1 image cannot be used"):
+        CliRunner().invoke(cli, asked_tuned, catch_exceptions=False, standalone_mode=False)
+    done = CliRunner().invoke(cli, [*asked_tuned, "--skip-broken"], catch_exceptions=False, standalone_mode=False)
+    tuned = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    before, after = tuned["finetuned"]["top1_before"], tuned["measured"]["top1"]
+    assert f"finetuned 1 epoch: top-1 {before:.2f} % before, {after:.2f} % after" in done.stdout
+    with pytest.raises(UsageError, match="only where images are trained on"):
+        nagsdk.deploy(device="board", budget="60kMACs", skip_broken=True)
+
+
+def test_a_finished_training_is_not_done_again(trained, photos, space_file, monkeypatch):
+    monkeypatch.setattr("nagsdk.training.run.TrainingRun.__init__", lambda *a: pytest.fail("it started"))
+    settings = {"data": photos, "output": trained["folder"], "space": space_file, **QUICK}
+    before = sha256(trained["folder"] / "bundle.json")
+    again, first = own_data.train(**settings), trained["report"]
+    assert again.pop("already_finished") and again == {k: v for k, v in first.items() if k not in ("already_finished", "processes")}
+    made = []
+    monkeypatch.setattr("nagsdk.training.train.add_generator", lambda folder, *rest: made.append(folder))
+    own_data.train(**{**settings, "generator": True})
+    assert made == [trained["folder"]] and sha256(trained["folder"] / "bundle.json") == before
+    monkeypatch.chdir(trained["folder"].parent)
+    shown = CliRunner().invoke(cli, ["train", str(photos), "--output", "tiny", "--space", space_file, "--epochs", "6",
+                                     "--batch", "16", "--subnets", "50", "--no-generator"], catch_exceptions=False).stdout  # fmt: skip
+    space = load_bundle(trained["folder"]).space
+    low, high = (space.macs(a) for a in space.decode(extremes(space)))
+    budget = Budget.parse(shown.split("--budget ")[1].split()[0])
+    assert "is there already" in shown and "--bundle ./tiny " in shown and low < budget.limit < high
+
+
+@pytest.mark.parametrize(("changed", "says"), [({"epochs": 7}, "other settings \\(epochs\\)"), ({"seed": 1}, "other settings \\(seed\\)")])
+def test_a_finished_bundle_is_not_replaced_by_another_training(trained, photos, space_file, monkeypatch, changed, says):
+    monkeypatch.setitem(sys.modules, "nagsdk.training.run", None)
+    with pytest.raises(UsageError, match=says):
+        own_data.train(**{"data": photos, "output": trained["folder"], "space": space_file, **QUICK, **changed})
+
+
+def test_a_bundle_counts_only_the_images_that_it_was_trained_on(photos, space_file, tmp_path, monkeypatch):
+    folder, facts = shutil.copytree(photos, tmp_path / "photos"), []
+    for number in range(15):
+        (folder / "azure" / f"{number:03d}.png").write_bytes(b"torn")
+    monkeypatch.setattr("nagsdk.training.run.write_bundle", lambda output, told, *rest: facts.append(told))
+    monkeypatch.setattr("nagsdk.training.run.TrainingRun.run", lambda run: run._write({}) or {})
+    report = own_data.train(data=folder, output=tmp_path / "o", space=space_file, **QUICK, skip_broken=True)
+    counted = {part: facts[0].provenance["images"][part] for part in ("train", "val", "test")}
+    assert counted == {part: list(each.values()) for part, each in report["classes"].items()} and report["left_out"] == 15
+    assert sum(each[0] for each in counted.values()) == 25
+
+
+def test_mistakes_are_told_before_torch_is_imported(photos, tmp_path):
+    script = (
+        "import sys\nfrom nagsdk import own_data\nfrom nagsdk.errors import UsageError\n"
+        "for data, space in ((sys.argv[1], 'huge'), ('/no/such', 'small')):\n"
+        "    try: own_data.train(data=data, space=space, output=sys.argv[2])\n    except UsageError as error: print(error.message)\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, photos, tmp_path / "o"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "no search space" in done.stdout and "is no folder" in done.stdout, done
+
+
+@pytest.mark.parametrize(("tau", "rmse", "useless"), [(0.8, 1.0, False), (0.3, 1.0, True), (0.8, 3.0, True), (float("nan"), 1.0, True)])
+def test_a_predictor_that_tells_nothing_apart_is_called_so(tau, rmse, useless):
+    doubt = subnets.doubt_of(tau, rmse, 2.0, 1)
+    assert (doubt is not None) == useless and (not useless or ("1 validation image cannot" in doubt and "more epochs" in doubt))
+
+
+def test_foreign_classes_are_refused(trained, tmp_path):
+    fill(tmp_path / "other", {"azure": 5, "brick": 5})
+    with pytest.raises(DataError, match="are not the classes of bundle tiny"):
+        own_data.evaluate(bundle=trained["folder"], data=tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"stem_widht": 8}, "stem_widht: not in the definition"),
+        ({"stem_width": None}, "lacks stem_width"),
+        ({"resolution_choices": [24, 16]}, "the least first"),
+    ],
+)
+def test_what_is_wrong_with_a_file_of_a_space_is_told(space_file, tmp_path, changed, says):
+    definition = {**json.loads(Path(space_file).read_text()), **changed}
+    path = tmp_path / "space.json"
+    path.write_text(json.dumps({key: value for key, value in definition.items() if value is not None and key != "classes"}))
+    with pytest.raises(UsageError, match=says):
+        space_of(str(path), 5)
+
+
+def test_a_predictor_is_fitted_anew(trained, photos, tmp_path):
+    folder = tmp_path / "refitted"
+    card = own_data.fit_predictor(bundle=trained["folder"], data=photos, output=folder, subnets=60, generator=False, seed=1)
+    bundle, before = load_bundle(folder), load_bundle(trained["folder"])
+    assert card["data"]["evaluations"] == 60 and bundle.predictor.card["data"]["evaluations"] == 60
+    assert bundle.weights_sha256 == before.weights_sha256 and bundle.predictor.hash != before.predictor.hash
+    assert len(read_architectures(folder / "measured.csv", bundle.space)[0]) == 60
+
+
+def test_what_other_images_showed_is_not_taken_for_what_these_show(trained, photos, tmp_path):
+    told = {"bundle": trained["folder"], "output": tmp_path / "refitted", "subnets": 50, "generator": False}
+    own_data.fit_predictor(**told, data=photos)
+    folder = shutil.copytree(photos, tmp_path / "photos")
+    own_data.fit_predictor(**told, data=folder)
+    assert len(list((tmp_path / "refitted.work").glob("*/measured.csv"))) == 1
+    fill(folder, {"azure": 41})
+    own_data.fit_predictor(**told, data=folder)
+    assert len(list((tmp_path / "refitted.work").glob("*/measured.csv"))) == 2
+
+
+def test_subnets_of_a_bundle_without_predictor_are_evaluated(trained, monkeypatch):
+    monkeypatch.setattr(Bundle, "has_predictor", False)
+    rows = own_data.evaluate(bundle=trained["folder"])
+    assert [row["predicted_top1"] for row in rows] == [None, None] and rows[1]["top1"] > 0
+    shown = CliRunner().invoke(cli, ["evaluate", "--bundle", str(trained["folder"])], catch_exceptions=False).stdout
+    assert shown.count(" – ") == 2
+
+
+def test_a_space_with_next_to_nothing_to_choose_from_is_refused(tiny_space):
+    narrow = replace(tiny_space, kernels=(3,), expansions=(2,))
+    known = len(np.unique(narrow.sample(1000, np.random.default_rng(0)), axis=0))
+    with pytest.raises(UsageError, match=f"has {known} architectures"):
+        subnets.require_enough(narrow, 50)
+    with pytest.raises(UsageError, match="49 subnets are too few"):
+        subnets.require_enough(tiny_space, 49)
+    subnets.require_enough(tiny_space, 50)
+
+
+def test_what_was_measured_is_not_measured_again(tiny_space, tmp_path):
+    asked = []
+
+    def evaluate(given):
+        asked.append(len(given))
+        return np.array([50 + 40 * tiny_space.macs(a) / 1e6 for a in given])
+
+    first = subnets.measure_subnets(tiny_space, evaluate, 50, tmp_path / "m.csv")
+    assert asked == [30, 10, 10]
+    again = subnets.measure_subnets(tiny_space, evaluate, 50, tmp_path / "m.csv")
+    assert asked == [30, 10, 10] and (first[0] == again[0]).all() and (first[1] == again[1]).all()
+    codes, top1 = subnets.measure_subnets(tiny_space, evaluate, 60, tmp_path / "m.csv")
+    assert asked[3:] == [10] and len(np.unique(codes, axis=0)) == 60 == len(top1)
+
+
+def test_subnets_are_chosen_all_over_the_space_then_near_the_frontier():
+    from nagsdk.families.mobilenet_v3.space import small_mobilenet_v3
+
+    space = small_mobilenet_v3()
+    codes = subnets.space_filling(space, 90, 0)
+    rows = space.one_hot(codes)
+    assert len(np.unique(codes, axis=0)) == 90
+
+    def nearest(rows):
+        away = ((rows[:, None] - rows) ** 2).sum(2) + np.where(np.eye(len(rows)), np.inf, 0)
+        return away.min(1).mean()
+
+    macs = np.array([space.macs(a) for a in space.decode(codes)])
+    chance = space.sample(90, np.random.default_rng(0))
+    assert nearest(rows) > 1.05 * nearest(space.one_hot(chance))
+    uniform = np.array([space.macs(a) for a in space.decode(chance)])
+    assert macs.min() < 0.7 * uniform.min() and macs.max() > 1.1 * uniform.max()
+
+    # A toy truth: kernels are worth nothing, so that the frontier has the small ones.
+    def truth(codes):
+        return 100 * (1 - np.exp(-(space.one_hot(codes) @ worth)))
+
+    worth = np.concatenate([np.linspace(0, 0.02, len(d.choices)) if i == 0 or "depth" in d.name else np.tile([0, 0.01, 0.02], 2)
+                            for i, d in enumerate(space.decisions)]).astype(np.float32)  # fmt: skip
+    near = subnets.near_frontier(space, truth, codes, 20, 0)
+    assert len(np.unique(np.vstack([codes, near]), axis=0)) == 110
+    kernels = [np.mean(space.settings(a).kernels) for a in space.decode(near)]
+    assert np.mean(kernels) < 3.7 < np.mean([np.mean(space.settings(a).kernels) for a in space.decode(chance)])
+
+
+def test_a_dry_run_tells_the_plan_and_leaves_nothing(photos, space_file, tmp_path):
+    for recipe, count in (("sandwich", 1), ("shrinking", 4)):
+        report = own_data.train(data=photos, output=tmp_path / "dry", space=space_file, recipe=recipe, **QUICK, dry_run=True)
+        assert len(report["passes"]) == count and report["steps"] >= 47
+        estimate = report["estimate"]
+        assert all(
+            estimate[key] > 0 for key in ("seconds_per_step", "training_s", "measuring_s", "predictor_s", "memory_bytes", "disk_bytes")
+        )
+        assert estimate["generator_s"] == 0
+    shown = CliRunner().invoke(cli, ["train", str(photos), "--output", str(tmp_path / "dry"), "--space", space_file, "--epochs", "6",
+                                     "--batch", "16", "--subnets", "50", "--dry-run"], catch_exceptions=False).stdout  # fmt: skip
+    assert "sandwich: 48 steps in 1 pass\n" in shown and "predictor  " in shown and "generator  some 10 min" in shown
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "says"),
+    [
+        ({"init": "ofa"}, UsageError, "of the space mobilenetv3"),
+        ({"init": "ofa", "space": "mobilenetv3"}, WeightsMissingError, "has no supernet weights"),
+        ({"init": "no/such.pth"}, UsageError, "no file of weights"),
+        ({"space": "huge"}, UsageError, "no search space"),
+        ({"batch": 1000}, UsageError, f"{TRAINED} training images"),
+        ({"output": "Tiny Bundle"}, UsageError, "lower-case"),
+        ({"recipe": "none"}, UsageError, "Known: sandwich, shrinking"),
+        ({"subnets": 9}, UsageError, "50"),
+        ({"tensorboard": "board"}, UsageError, r"nagsdk\[tensorboard\]"),
+    ],
+)
+def test_what_cannot_end_well_is_refused_before_it_starts(photos, space_file, tmp_path, monkeypatch, given, error, says):
+    monkeypatch.setattr("nagsdk.training.run.TrainingRun.run", lambda self: pytest.fail("it started"))
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    settings = {"data": photos, "space": space_file, **QUICK, **given}
+    with pytest.raises(error, match=says):
+        own_data.train(**{**settings, "output": tmp_path / settings.get("output", "tiny")})
+
+
+def test_a_full_disk_is_told_before_training(photos, space_file, tmp_path, monkeypatch):
+    own_data.train(data=photos, output=tmp_path / "dry", space=space_file, **QUICK, dry_run=True)
+    monkeypatch.setattr("nagsdk.images.decoded.shutil.disk_usage", lambda path: type("Usage", (), {"free": 10**5}))
+    with pytest.raises(OutputError, match="GB free"):
+        own_data.train(data=photos, output=tmp_path / "dry", space=space_file, **QUICK)
+
+
+def test_other_settings_do_not_go_on_with_a_run(trained, photos, space_file, tmp_path):
+    shutil.copytree(trained["folder"].parent / "tiny.work", tmp_path / "tiny.work")
+    with pytest.raises(UsageError, match="other settings \\(epochs, seed\\)"):
+        own_data.train(data=photos, output=tmp_path / "tiny", space=space_file, **{**QUICK, "epochs": 7}, seed=1)
+
+
+@pytest.mark.slow
+def test_killed_at_random_steps_and_started_again_the_weights_are_the_same(trained, photos, space_file, tmp_path):
+    """The kill is real: SIGKILL for another process, three times."""
+    command = [sys.executable, "-m", "nagsdk", "train", str(photos), "--output", str(tmp_path / "tiny"), "--space", space_file, "--epochs", "6",
+               "--batch", "16", "--subnets", "50", "--no-generator"]  # fmt: skip
+    work, kills, reached = tmp_path / "tiny.work", random.Random(), []
+    for _ in range(3):
+        process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        aim = kills.randint(1, 8) + (reached[-1] if reached else 0)
+        while process.poll() is None and _step(work) < min(aim, 44):
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, process.stderr.read().decode()
+        reached.append(_step(work))
+    assert 0 < reached[0] <= reached[-1] < 48
+    own_data.train(data=photos, output=tmp_path / "tiny", space=space_file, **QUICK)
+    assert sha256(work / "supernet.safetensors") == sha256(trained["folder"] / "supernet.safetensors")
+    assert (tmp_path / "tiny" / "measured.csv").read_bytes() == (trained["folder"] / "measured.csv").read_bytes()
+
+
+def _step(work: Path) -> int:
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        return int(json.loads((work / "pass0" / "state.json").read_text())["step"])
+    return 0
+
+
+def stand_in(space, path: Path) -> Supernet:
+    """A checkpoint in Once-for-All's own names, with random weights for 1000 classes."""
+    supernet = Supernet(replace(space, classes=1000))
+    initialise(supernet, 3)
+    state = supernet.state_dict()
+    torch.save({"state_dict": {theirs: state[ours] for theirs, ours in _ofa_names(supernet).items()}}, path)
+    return supernet
+
+
+@pytest.mark.slow
+def test_ofa_weights_become_a_fine_tuned_deployment(photos, space_file, tiny_space, board, tmp_path):
+    """The whole way: a released checkpoint, the user's classes, one architecture extracted, fine-tuned, exported, deployed."""
+    source = stand_in(tiny_space, tmp_path / "ofa_stand_in.pth")
+    bundle = tmp_path / "adopted"
+    report = own_data.train(data=photos, output=bundle, space=space_file, init=str(tmp_path / "ofa_stand_in.pth"), **QUICK)
+    supernet = load_bundle(bundle).supernet
+    assert report["largest"]["top1"] > 50 and supernet.classifier.weight.shape == (5, 40)
+    # Trained gently: the weights are still near those of the checkpoint.
+    weight, first = supernet.blocks[0].expand.weight.detach(), source.blocks[0].expand.weight.detach()
+    assert 0 < float((weight - first).norm() / first.norm()) < 0.5
+    deployment = nagsdk.deploy(
+        device="board", budget="60kMACs", bundle=bundle, strategy="lookup", output=tmp_path / "out", finetune=2, data=photos
+    )
+    assert deployment.verdict == "held" and deployment.details["finetuned"]["epochs"] == 2
+    again = own_data.train(
+        data=photos, output=tmp_path / "again", space=space_file, init=str(bundle / "supernet.safetensors"), **{**QUICK, "epochs": 1}
+    )
+    assert again["largest"]["top1"] > 50
+
+
+def test_weights_of_another_space_are_refused(photos, tmp_path, tiny_space):
+    stand_in(tiny_space, tmp_path / "x.pth")
+    from nagsdk.errors import DamagedBundleError
+
+    with pytest.raises(DamagedBundleError):
+        own_data.train(data=photos, output=tmp_path / "o", space="small", init=str(tmp_path / "x.pth"), **QUICK)
+    (tmp_path / "y.safetensors").write_bytes(b"torn")
+    with pytest.raises(DamagedBundleError, match="cannot be read"):
+        own_data.train(data=photos, output=tmp_path / "o", space="small", init=str(tmp_path / "y.safetensors"), **QUICK)
+
+
+@pytest.mark.slow
+def test_two_processes_leave_the_same_kind_of_bundle(trained, photos, space_file, tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "tests.quick_train", "train", str(photos),
+               "--output", str(tmp_path / "tiny"), "--space", space_file, "--epochs", "6", "--batch", "16", "--subnets", "50",
+               "--no-generator", "--json"]  # fmt: skip
+    done = subprocess.run(
+        command,
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"},
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["processes"] == 2 and report["largest"]["top1"] == pytest.approx(trained["report"]["largest"]["top1"], abs=18)
+    assert len(read_architectures(tmp_path / "tiny" / "measured.csv", load_bundle(tmp_path / "tiny").space)[0]) == 50
+
+
+def test_half_precision_weights_are_those_that_were_measured(trained):
+    work = trained["folder"].parent / "tiny.work"
+    bundle = load_bundle(trained["folder"])
+    kept = load_supernet(bundle.space, (work / "supernet.safetensors").read_bytes())
+    assert all(torch.equal(a, b) for a, b in zip(kept.state_dict().values(), bundle.supernet.state_dict().values(), strict=True))
+    assert not list(work.parent.glob(".nagsdk-partial-*"))
