@@ -37,15 +37,15 @@ from nagsdk.bundle.bundle import Bundle  # noqa: E402
 from nagsdk.calibration.calibrate import export_untrained  # noqa: E402
 from nagsdk.calibration.references import reference_architecture  # noqa: E402
 from nagsdk.common.folders import shipped  # noqa: E402
+from nagsdk.cost.bounds import Completions  # noqa: E402
 from nagsdk.cost.metric_limits import value_of  # noqa: E402
 from nagsdk.cost.table import exact_table  # noqa: E402
 from nagsdk.device.description import Device, Overrides  # noqa: E402
 from nagsdk.events import Event, Notice  # noqa: E402
 from nagsdk.families.mobilenet_v3.space import MobileNetV3Space  # noqa: E402
 from nagsdk.generator.ranking import choose  # noqa: E402
-from nagsdk.generator.reserves import Completions  # noqa: E402
 from nagsdk.generator.strategies import Nag  # noqa: E402
-from nagsdk.manifest.manifest import HELD  # noqa: E402
+from nagsdk.manifest.result import HELD  # noqa: E402
 from nagsdk.measuring.measure import measure  # noqa: E402
 from nagsdk.measuring.measurement import Measurement  # noqa: E402
 from nagsdk.measuring.protocol import Protocol  # noqa: E402

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 import nagsdk
+from nagsdk.cost.bounds import Completions
 from nagsdk.cost.table import AdditiveTable, exact_table
 from nagsdk.generator.ranking import choose
-from nagsdk.generator.reserves import Completions
 from nagsdk.pipeline.loop import figure
 from nagsdk.pipeline.target import Workbench
 

@@ -37,6 +37,7 @@ from scipy.optimize import nnls
 
 from nagsdk.budget import LATENCY
 from nagsdk.common.folders import cache_folder
+from nagsdk.cost.bounds import Completions
 from nagsdk.cost.features import FeatureTable
 from nagsdk.cost.model import CostModel
 from nagsdk.cost.table import AdditiveTable, Floats, exact_table
@@ -45,7 +46,6 @@ from nagsdk.families.mobilenet_v3.table import read_architectures
 from nagsdk.generator.frontier import frontier
 from nagsdk.generator.generator import Generator
 from nagsdk.generator.ranking import choose
-from nagsdk.generator.reserves import Completions
 from nagsdk.generator.strategies import Evolution, Lookup, Nag, Nsga2, Polished, Random
 from nagsdk.generator.strategy import Question, Strategy
 from nagsdk.generator.training_data import Devices

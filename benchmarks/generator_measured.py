@@ -19,8 +19,8 @@ import torch
 
 from nagsdk.budget import MACS
 from nagsdk.bundle.bundle import Bundle
+from nagsdk.cost.bounds import Completions
 from nagsdk.generator.ranking import choose
-from nagsdk.generator.reserves import Completions
 from nagsdk.generator.strategies import Lookup, Nag, Nsga2, Random
 from nagsdk.pipeline.target import Workbench
 from nagsdk.space.space import Codes

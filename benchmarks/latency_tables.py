@@ -18,7 +18,8 @@ import numpy as np
 from nagsdk.errors import ArchitectureError
 from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
 from nagsdk.families.mobilenet_v3.table import read_architectures
-from nagsdk.space.architecture import Architecture, LayerSpec
+from nagsdk.space.architecture import Architecture
+from nagsdk.space.layer import LayerSpec
 from nagsdk.space.space import Codes, Decision, SearchSpace
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]

@@ -26,8 +26,9 @@ from nagsdk.images.batches import ArrayBatches, Augmentation, Batches
 from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.space.space import Codes, extremes
 from nagsdk.supernet.processes import Ranks
+from nagsdk.supernet.recipe import TrainRecipe
 from nagsdk.supernet.resume import Average
-from nagsdk.supernet.train import TrainRecipe, initialise, optimizer_of, sandwich, train_step
+from nagsdk.supernet.train import initialise, optimizer_of, sandwich, train_step
 from nagsdk.training.plan import SPACES
 
 RECIPE = TrainRecipe(steps=1000)

@@ -29,7 +29,8 @@ def worker(batch: int, steps: int) -> None:
     from nagsdk.images.batches import ArrayBatches, Augmentation
     from nagsdk.images.preprocessing import Preprocessing
     from nagsdk.supernet.processes import together
-    from nagsdk.supernet.train import TrainAdvanced, TrainRecipe, initialise, train
+    from nagsdk.supernet.recipe import TrainRecipe
+    from nagsdk.supernet.train import TrainAdvanced, initialise, train
 
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)

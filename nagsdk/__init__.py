@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from nagsdk.api import calibrate, deploy, export, frontier, generate, predict, profile
     from nagsdk.budget import Budget
     from nagsdk.bundle.bundle import Bundle, load_bundle
-    from nagsdk.manifest.manifest import Deployment, Result
+    from nagsdk.manifest.result import Deployment, Result
     from nagsdk.space.architecture import Architecture
 
 # Loaded on first use: importing nagsdk must not import torch.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nagsdk.budget import LATENCY, Budget
+from nagsdk.bundle.architectures import read
 from nagsdk.bundle.bundle import Bundle, load_bundle
 from nagsdk.calibration.calibrate import SAMPLES
 from nagsdk.common.files import check_replaceable, sweep
@@ -14,8 +15,8 @@ from nagsdk.cost.model import CostModel
 from nagsdk.device.description import Overrides
 from nagsdk.errors import UnverifiedError, UsageError
 from nagsdk.events import Listener, Notice, ignore
-from nagsdk.families.mobilenet_v3.table import read_architectures
-from nagsdk.manifest.manifest import MANIFEST, Deployment, Result
+from nagsdk.manifest.manifest import MANIFEST
+from nagsdk.manifest.result import Deployment, Result
 from nagsdk.pipeline.describe import describe
 from nagsdk.pipeline.frontier import curve
 from nagsdk.pipeline.frontier import draw as draw_frontier
@@ -24,7 +25,8 @@ from nagsdk.pipeline.loop import Deployer
 from nagsdk.pipeline.profile import profile_architectures
 from nagsdk.pipeline.publish import publish, publish_one
 from nagsdk.pipeline.target import Workbench
-from nagsdk.plugin.host import host, read_budget
+from nagsdk.plugin.host import host
+from nagsdk.plugin.units import read_budget
 from nagsdk.report import picture
 from nagsdk.report.calibration import draw as draw_calibration
 from nagsdk.space.architecture import Architecture
@@ -100,7 +102,8 @@ def deploy(
     deployer.check()
     check_replaceable(folder, MANIFEST)
     if data is not None:
-        from nagsdk.training.source import Source, Tuner
+        from nagsdk.training.source import Source
+        from nagsdk.training.tuner import Tuner
 
         deployer.tuner = Tuner(Source.of(bench.bundle, data, skip_broken, on_event), finetune, seed, on_event)
     sweep(folder.parent)
@@ -301,16 +304,6 @@ def profile(
     bench.require_presence()
     bench.settle_rewrite()
     return profile_architectures(bench, read(bench.bundle, architectures, table))
-
-
-def read(bundle: Bundle, architectures: Sequence[str | Architecture], table: str | Path | None) -> list[Architecture]:
-    """Architectures from text forms, objects and the rows of a CSV file, in that order."""
-    given = [bundle.space.parse(a) if isinstance(a, str) else a for a in architectures]
-    if table is not None:
-        given += bundle.space.decode(read_architectures(Path(table), bundle.space)[0])
-    if not given:
-        raise UsageError("No architectures were given.", "Give text forms, or a CSV file with the columns ks, e, d, r.")
-    return given
 
 
 def calibrate(

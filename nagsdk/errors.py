@@ -29,10 +29,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from nagsdk.manifest.manifest import Result
+from typing import Any
 
 
 class NagsdkError(Exception):
@@ -124,7 +121,7 @@ class InfeasibleError(NagsdkError):
 
     exit_code = 3
 
-    def __init__(self, message: str, next_step: str, results: Sequence[Result] = ()) -> None:
+    def __init__(self, message: str, next_step: str, results: Sequence[Any] = ()) -> None:
         super().__init__(message, next_step)
         self.results = tuple(results)
 

@@ -26,7 +26,7 @@ from nagsdk.cost.features import FEATURES, FeatureTable, layer_features
 from nagsdk.cost.prior import Jitter, Prior
 from nagsdk.families.mobilenet_v3.space import make_divisible, ofa_mobilenet_v3
 from nagsdk.families.mobilenet_v3.table import read_architectures
-from nagsdk.space.architecture import LayerSpec
+from nagsdk.space.layer import LayerSpec
 
 DEVICES = Path(__file__).resolve().parent.parent / "devices"
 PHONES = {"pixel1": "pixel-1", "pixel2": "pixel-2", "note10": "note10", "note8": "note8", "s7edge": "s7-edge", "LG-G8": "lg-g8"}

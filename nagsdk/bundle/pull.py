@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from nagsdk.bundle.bundle import WEIGHTS, Bundle, read_weights_record, user_folder
+from nagsdk.common.download import download
 from nagsdk.common.files import PARTIAL, sha256, write_atomically, writing
 from nagsdk.errors import BundleError, DamagedBundleError
 from nagsdk.events import Listener, Notice, ignore, stage
@@ -76,51 +75,3 @@ def _import(bundle: Bundle, checkpoint: Path, source: str, on_event: Listener, *
     write_atomically(folder / "weights.json", json.dumps(record, indent=2).encode())
     on_event(Notice(f"Weights of {bundle.name} imported; sha256 {digest} recorded."))
     return target
-
-
-def download(address: str, path: Path, most_bytes: int, on_event: Listener = ignore) -> None:
-    """Downloads a file, going on where an earlier attempt stopped.
-
-    Args:
-        address: An https address.
-        path: Where the (possibly partial) file lies.
-        most_bytes: Refuses anything longer.
-        on_event: Listener for progress.
-
-    Raises:
-        BundleError: The server cannot be reached, refuses, or sends too much.
-    """
-    import httpx
-
-    have = path.stat().st_size if path.exists() else 0
-    headers = {"Range": f"bytes={have}-"} if have else {}
-    next_step = "Run the command again to go on where it stopped, or bring the file yourself: nagsdk bundle pull NAME --from FILE."
-    try:
-        with httpx.stream("GET", address, headers=headers, follow_redirects=True, timeout=30) as response:
-            if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and have:
-                return
-            response.raise_for_status()
-            if response.status_code != httpx.codes.PARTIAL_CONTENT:
-                have = 0
-            length = response.headers.get("content-length", "")
-            total = have + int(length) if length.isdigit() else None
-            if total is not None and total > most_bytes:
-                raise BundleError(f"{address} offers {total} bytes; {most_bytes} is the limit.", "Check the address.")
-            with path.open("r+b" if have else "wb") as file, stage(on_event, f"downloading {address}", total) as advance:
-                file.seek(have)
-                _receive(response.iter_bytes(), file.write, have, most_bytes, lambda n: advance(n, f"{n / 1e6:.1f} MB"))
-                file.flush()
-                os.fsync(file.fileno())
-            if total is not None and path.stat().st_size != total:
-                raise BundleError(f"The download of {address} broke off.", next_step)
-    except httpx.HTTPError as error:
-        raise BundleError(f"{address} cannot be downloaded: {error}.", next_step) from error
-
-
-def _receive(parts: Iterable[bytes], write: Callable[[bytes], int], have: int, most_bytes: int, advance: Callable[[int], None]) -> None:
-    for part in parts:
-        have += len(part)
-        if have > most_bytes:
-            raise BundleError(f"The server sends more than {most_bytes} bytes.", "Check the address.")
-        write(part)
-        advance(have)

@@ -65,7 +65,7 @@ def command(
     budget tightens the cost model and is generated again. The verdict comes from a second, fresh session.
     """
     from nagsdk import api
-    from nagsdk.plugin.host import read_budget
+    from nagsdk.plugin.units import read_budget
 
     with o.listening() as listener:
         deployment = api.deploy(

@@ -26,10 +26,10 @@ def command(bundle: str, architectures: tuple[str, ...], table: str | None, data
 
     Under torchrun the processes share the subnets.
     """
-    from nagsdk.training import train as own_data
+    from nagsdk.training import evaluate
 
     with o.listening() as listener:
-        rows = own_data.evaluate(
+        rows = evaluate.evaluate(
             bundle=bundle, architectures=architectures, table=table, data=data, skip_broken=skip_broken, on_event=listener
         )
     if not o.speaks():

@@ -61,7 +61,7 @@ def command(
         raise click.UsageError("Give either --budget or --budgets, or --min-top1 with or without --budget.")
     from nagsdk import api
     from nagsdk.errors import InfeasibleError
-    from nagsdk.plugin.host import read_budget
+    from nagsdk.plugin.units import read_budget
 
     together = [read_budget(text, confidence) for text in budget]
     wanted = [[read_budget(text, confidence)] for text in budgets.split(",")] if budgets is not None else [together] if together else []

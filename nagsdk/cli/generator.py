@@ -50,13 +50,14 @@ def train(
     """
     if (recipe == "universal") != (output is not None):
         raise click.UsageError("Give --output with the recipe universal, and only with it.")
-    from nagsdk.training import generator as training
+    from nagsdk.pipeline.paper import train_paper_generator
+    from nagsdk.training.generator import train_generator
 
     with o.listening() as listener:
         if output is not None:
-            report = training.train_generator(bundle=bundle, output=output, seed=seed, on_event=listener)
+            report = train_generator(bundle=bundle, output=output, seed=seed, on_event=listener)
         else:
-            report = training.train_paper_generator(
+            report = train_paper_generator(
                 device=device, bundle=bundle, metric=metric, reward=reward, iterations=iterations, seed=seed, on_event=listener
             )
     if as_json:

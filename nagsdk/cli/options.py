@@ -18,7 +18,7 @@ from nagsdk.errors import NagsdkError
 from nagsdk.events import Advanced, Event, Finished, Listener, Notice, Started
 
 if TYPE_CHECKING:
-    from nagsdk.manifest.manifest import Result
+    from nagsdk.manifest.result import Result
 
 F = TypeVar("F", bound=Callable[..., Any])
 Named = TypeVar("Named", str | None, tuple[str, ...])

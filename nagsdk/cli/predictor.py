@@ -30,10 +30,10 @@ def fit(as_json: bool, output: str, **settings: Any) -> None:
 
     Subnets are chosen all over the space first, then near the frontier. Under torchrun the processes share them.
     """
-    from nagsdk.training import train as own_data
+    from nagsdk.training import predictor
 
     with o.listening() as listener:
-        card = own_data.fit_predictor(**settings, output=output, on_event=listener)
+        card = predictor.fit_predictor(**settings, output=output, on_event=listener)
     if not o.speaks():
         return
     if as_json:

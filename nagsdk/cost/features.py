@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.cost.table import AdditiveTable, Floats, SpaceLayers
-from nagsdk.space.architecture import LayerSpec
+from nagsdk.space.layer import LayerSpec
 from nagsdk.space.space import Codes, SearchSpace
 
 # name: what one unit of it is

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from nagsdk.device.description import Device
-    from nagsdk.space.architecture import LayerSpec
+    from nagsdk.space.layer import LayerSpec
 
 SUM, MAXIMUM, PEAK = "sum", "maximum", "peak"
 LOWER, HIGHER = "lower", "higher"

@@ -14,12 +14,13 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from nagsdk.common.foreign_code import blaming
+from nagsdk.cost.bounds import Completions
 from nagsdk.cost.metric import HIGHER, MAXIMUM, PEAK, SUM, Metric
 from nagsdk.cost.table import AdditiveTable, Floats, SpaceLayers
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError, UsageError
-from nagsdk.generator.reserves import Completions
-from nagsdk.space.architecture import Architecture, LayerSpec
+from nagsdk.space.architecture import Architecture
+from nagsdk.space.layer import LayerSpec
 from nagsdk.space.space import Codes, SearchSpace
 
 # The limit of a table in which everything that is allowed costs nothing.

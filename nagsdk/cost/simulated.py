@@ -10,7 +10,7 @@ from nagsdk.cost.features import FeatureTable
 from nagsdk.cost.prior import Jitter, Prior
 from nagsdk.cost.table import exact_table
 from nagsdk.errors import DeviceError
-from nagsdk.space.architecture import LayerSpec
+from nagsdk.space.layer import LayerSpec
 from nagsdk.space.space import SearchSpace
 
 _SAMPLES = 400

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.space.architecture import LayerSpec
+from nagsdk.space.dependencies import existing
+from nagsdk.space.layer import LayerSpec
 from nagsdk.space.space import Codes, SearchSpace
 
 Floats = NDArray[np.float64]
@@ -129,3 +130,19 @@ class SpaceLayers:
 
 
 _LAYERS: dict[str, SpaceLayers] = {}
+
+
+def priced(space: SearchSpace, table: AdditiveTable) -> Floats:
+    """Costs of choices, shape (resolutions, decisions, most choices), inf where there is no such choice."""
+    return np.where(existing(space), table.choice, np.inf)
+
+
+def mixed(tables: Sequence[AdditiveTable], weights: Floats) -> AdditiveTable:
+    """A weighted sum of costs; what one of them forbids is forbidden, whatever its weight."""
+
+    def sum_of(parts: Iterable[Floats]) -> Floats:
+        with np.errstate(invalid="ignore"):  # 0 · inf
+            total: Floats = np.sum([np.where(np.isfinite(p), w * p, np.inf) for w, p in zip(weights, parts, strict=True)], axis=0)
+        return total
+
+    return AdditiveTable(sum_of(t.base for t in tables), sum_of(t.choice for t in tables))

@@ -19,7 +19,7 @@ from nagsdk.device.description import Device
 from nagsdk.device.finding import Finding
 from nagsdk.errors import DeviceError, NagsdkError, UsageError
 from nagsdk.events import Listener
-from nagsdk.space.architecture import LayerSpec
+from nagsdk.space.layer import LayerSpec
 
 if TYPE_CHECKING:
     from nagsdk.graph.ir import Graph

@@ -14,30 +14,15 @@ import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nagsdk.cost.table import AdditiveTable, Floats
+from nagsdk.cost.table import AdditiveTable, Floats, priced
 from nagsdk.errors import InfeasibleError
-from nagsdk.space.dependencies import Forest, priced
+from nagsdk.predictor.protocol import Score
+from nagsdk.space.dependencies import Forest
 from nagsdk.space.space import Codes, SearchSpace
-
-
-class Score(Protocol):
-    """What the frontier maximises: a score that is additive over all active decisions."""
-
-    @property
-    def base(self) -> float:
-        """Score before any decision."""
-
-    @property
-    def table(self) -> Floats:
-        """Score that each choice adds, shape (decisions, most choices)."""
-
-    def inverse(self, score: Any) -> Any:
-        """Top-1 in per cent of scores; increasing."""
 
 
 def score_of(score: Score, codes: Codes) -> Floats:
@@ -45,17 +30,6 @@ def score_of(score: Score, codes: Codes) -> Floats:
     gains = score.table[np.arange(codes.shape[1]), np.maximum(codes, 0)]
     result: Floats = score.base + np.where(codes >= 0, gains, 0.0).sum(1)
     return result
-
-
-def mixed(tables: Sequence[AdditiveTable], weights: Floats) -> AdditiveTable:
-    """A weighted sum of costs; what one of them forbids is forbidden, whatever its weight."""
-
-    def sum_of(parts: Iterable[Floats]) -> Floats:
-        with np.errstate(invalid="ignore"):  # 0 · inf
-            total: Floats = np.sum([np.where(np.isfinite(p), w * p, np.inf) for w, p in zip(weights, parts, strict=True)], axis=0)
-        return total
-
-    return AdditiveTable(sum_of(t.base for t in tables), sum_of(t.choice for t in tables))
 
 
 def check_limits(limits: Floats, cheapest: float) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,10 +20,9 @@ from nagsdk.cost.table import AdditiveTable
 from nagsdk.errors import DamagedBundleError
 from nagsdk.events import Listener, ignore
 from nagsdk.generator.decode import decode, gumbel
-from nagsdk.generator.frontier import Score
 from nagsdk.generator.policy import Float32s, Policy, Stepper
 from nagsdk.generator.prices import Paths
-from nagsdk.generator.ranking import Predictor
+from nagsdk.predictor.protocol import Score, Teacher
 from nagsdk.space.space import Codes, SearchSpace
 
 if TYPE_CHECKING:
@@ -31,18 +30,6 @@ if TYPE_CHECKING:
 
 FORMAT = 3
 _MOST_BYTES = 64 * 10**6
-
-
-class Teacher(Predictor, Protocol):
-    """What a generator needs of an accuracy predictor."""
-
-    @property
-    def hash(self) -> str:
-        """Changes whenever the predictions do."""
-
-    @property
-    def additive(self) -> Score:
-        """The additive score under a link whose frontiers are imitated."""
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from nagsdk.cost.bounds import Completions
 from nagsdk.cost.table import AdditiveTable, Floats
 from nagsdk.events import Listener, ignore, stage
-from nagsdk.generator.ranking import Predictor
-from nagsdk.generator.reserves import Completions
 from nagsdk.generator.train import one_thread
+from nagsdk.predictor.protocol import Predictor
 from nagsdk.space.space import Codes, SearchSpace
 
 REWARDS = ("dominance", "mnasnet", "tunas")

@@ -18,9 +18,9 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from nagsdk.cost.bounds import Completions
 from nagsdk.cost.table import AdditiveTable, Floats
-from nagsdk.generator.frontier import Score
-from nagsdk.generator.reserves import Completions
+from nagsdk.predictor.protocol import Score
 from nagsdk.space.dependencies import Forest, existing
 from nagsdk.space.space import Codes, SearchSpace
 

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nagsdk.cost.table import Floats
+from nagsdk.predictor.protocol import Predictor
 from nagsdk.space.space import Codes
-
-
-class Predictor(Protocol):
-    """What ranking needs of an accuracy predictor."""
-
-    def predict(self, codes: Codes) -> Any:
-        """Predictions whose `mean` is top-1 in per cent, shape (n,)."""
 
 
 def choose(predictor: Predictor, codes: Codes, upper: Floats | None = None, limits: ArrayLike = np.inf) -> NDArray[np.intp]:

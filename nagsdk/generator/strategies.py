@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.common.pip import pip
-from nagsdk.cost.table import Floats
+from nagsdk.cost.table import Floats, mixed
 from nagsdk.errors import UsageError
 from nagsdk.events import stage
-from nagsdk.generator.frontier import Frontier, frontier, mixed
+from nagsdk.generator.frontier import Frontier, frontier
 from nagsdk.generator.prices import mixes
 from nagsdk.generator.ranking import choose
 from nagsdk.generator.strategy import Question, Strategy

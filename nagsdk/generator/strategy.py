@@ -10,9 +10,10 @@ from typing import ClassVar
 
 from nagsdk.cost.table import AdditiveTable, Floats
 from nagsdk.events import Listener, ignore
-from nagsdk.generator.generator import Generator, Teacher
+from nagsdk.generator.generator import Generator
 from nagsdk.generator.prices import Paths
 from nagsdk.generator.reserves import reserves
+from nagsdk.predictor.protocol import Teacher
 from nagsdk.space.space import Codes, SearchSpace
 
 

@@ -24,10 +24,10 @@ from nagsdk.errors import InfeasibleError
 from nagsdk.events import Listener, ignore, stage
 from nagsdk.generator.decode import Trace, decode, gumbel, trace
 from nagsdk.generator.frontier import frontier, score_of
-from nagsdk.generator.generator import Teacher
 from nagsdk.generator.policy import CHOICE, STATE, Policy, Stepper
 from nagsdk.generator.prices import Paths
 from nagsdk.generator.training_data import Devices, lessons, problem
+from nagsdk.predictor.protocol import Teacher
 from nagsdk.space.space import Codes, SearchSpace
 
 # First part of the seeds of devices that no training draws.

@@ -17,10 +17,11 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from nagsdk.cost.features import FEATURES, FeatureTable
-from nagsdk.cost.table import AdditiveTable, Floats, exact_table
+from nagsdk.cost.table import AdditiveTable, Floats, exact_table, mixed
 from nagsdk.generator.decode import Trace, trace
-from nagsdk.generator.frontier import Score, frontier, mixed
+from nagsdk.generator.frontier import frontier
 from nagsdk.generator.prices import Paths
+from nagsdk.predictor.protocol import Score
 from nagsdk.space.space import Codes, SearchSpace
 
 EACH = 24

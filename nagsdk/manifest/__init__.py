@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from nagsdk.common.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from nagsdk.manifest.manifest import Deployment, Measured, Predicted, Result, read_manifest
+    from nagsdk.manifest.manifest import read_manifest
+    from nagsdk.manifest.result import Deployment, Measured, Predicted, Result
 
 __all__ = ["Deployment", "Measured", "Predicted", "Result", "read_manifest"]
 

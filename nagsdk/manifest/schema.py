@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from nagsdk.manifest.manifest import Measured, Predicted
+from nagsdk.manifest.result import Measured, Predicted
 
 # A plain name: nothing that is read from a manifest may lead out of its folder.
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]

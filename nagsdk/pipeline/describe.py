@@ -8,7 +8,7 @@ from nagsdk.budget import DEFAULT_CONFIDENCE, LATENCY, Budget
 from nagsdk.bundle.bundle import Bundle
 from nagsdk.cost.model import CostModel
 from nagsdk.cost.table import exact_table
-from nagsdk.manifest.manifest import Predicted, Result
+from nagsdk.manifest.result import Predicted, Result
 from nagsdk.space.architecture import Architecture
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from nagsdk.budget import LATENCY, MACS, SIZE, shown_unit
+from nagsdk.cost.bounds import Completions
 from nagsdk.cost.table import Floats
 from nagsdk.errors import InfeasibleError
 from nagsdk.events import Notice
 from nagsdk.families.mobilenet_v3.space import MobileNetV3Space, Settings
 from nagsdk.generator.ranking import choose
-from nagsdk.generator.reserves import Completions
 from nagsdk.generator.strategy import Strategy
 from nagsdk.pipeline.describe import told_of_prior
 from nagsdk.pipeline.target import Workbench

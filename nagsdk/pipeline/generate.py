@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.budget import LATENCY, METRICS, Budget
+from nagsdk.cost.bounds import Completions
 from nagsdk.cost.table import AdditiveTable, Floats
 from nagsdk.errors import InfeasibleError
 from nagsdk.generator.ranking import choose
-from nagsdk.generator.reserves import Completions
 from nagsdk.generator.strategy import Strategy
-from nagsdk.manifest.manifest import Result
+from nagsdk.manifest.result import Result
 from nagsdk.pipeline.describe import describe
 from nagsdk.pipeline.target import UNLIMITED, Workbench
 from nagsdk.space.space import Codes

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nagsdk.budget import LATENCY, MACS, METRICS, SIZE, Budget
 from nagsdk.bundle.bundle import Bundle
 from nagsdk.common.foreign_code import blaming
+from nagsdk.cost.bounds import Completions
 from nagsdk.cost.metric import HIGHER
 from nagsdk.cost.metric_limits import MetricLimits
 from nagsdk.cost.model import CostModel
@@ -20,7 +21,6 @@ from nagsdk.cost.table import AdditiveTable, Floats, exact_table
 from nagsdk.device.backend import Backend
 from nagsdk.device.description import Device
 from nagsdk.errors import InfeasibleError, UnknownNameError
-from nagsdk.generator.reserves import Completions
 from nagsdk.plugin.host import host
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import Codes

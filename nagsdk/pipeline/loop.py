@@ -11,24 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.budget import LATENCY, METRICS, SIZE, Budget
+from nagsdk.cost.bounds import Completions
 from nagsdk.cost.model import CostModel
 from nagsdk.cost.table import AdditiveTable, Floats
 from nagsdk.device.backend import Tensor
 from nagsdk.errors import DeviceError, InfeasibleError
 from nagsdk.events import Notice, stage
 from nagsdk.generator.ranking import choose
-from nagsdk.generator.reserves import Completions
 from nagsdk.generator.strategies import Nag
 from nagsdk.generator.strategy import Strategy
 from nagsdk.graph.parity import check, probe_image
-from nagsdk.manifest.manifest import HELD, MISSED, Measured, Result
+from nagsdk.manifest.result import HELD, MISSED, Measured, Result
 from nagsdk.measuring.measurement import Measurement
 from nagsdk.pipeline.describe import describe
 from nagsdk.pipeline.target import UNLIMITED, Workbench
 from nagsdk.space.architecture import Architecture
 
 if TYPE_CHECKING:
-    from nagsdk.training.source import Tuner
+    from nagsdk.training.tuner import Tuner
 
 MOST_ROUNDS = 5
 ENOUGH_USED = 0.95

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nagsdk.events import stage
-from nagsdk.manifest.manifest import Result
+from nagsdk.manifest.result import Result
 from nagsdk.pipeline.describe import describe
 from nagsdk.pipeline.loop import measured
 from nagsdk.pipeline.target import Workbench

@@ -20,7 +20,8 @@ from nagsdk.common.files import sha256, staged, writing
 from nagsdk.common.wording import counted
 from nagsdk.cost.model import CostModel
 from nagsdk.generator.strategies import Nag
-from nagsdk.manifest.manifest import MANIFEST, MISSED, Artifact, Deployment, Predicted, Result, companions, manifest_bytes
+from nagsdk.manifest.manifest import MANIFEST, companions, manifest_bytes
+from nagsdk.manifest.result import MISSED, Artifact, Deployment, Predicted, Result
 from nagsdk.measuring.measurement import Measurement
 from nagsdk.pipeline.describe import describe
 from nagsdk.pipeline.loop import Built, Deployer, Round, Unmeasured

@@ -17,10 +17,10 @@ from nagsdk.errors import DeviceError, Failure, NagsdkError, UnknownNameError
 from nagsdk.events import Listener, ignore
 from nagsdk.graph.parity import check, probe_image
 from nagsdk.images.preprocessing import Preprocessing
-from nagsdk.manifest.manifest import Measured, read_manifest
+from nagsdk.manifest.manifest import is_pinned, pinned_files, read_manifest
+from nagsdk.manifest.result import Measured
 from nagsdk.pipeline.loop import figure, measured, upper_limit
 from nagsdk.pipeline.target import Workbench, reach
-from nagsdk.project.restore import is_pinned, pinned_files
 
 PASSED, NOT_PASSED, SKIPPED = "passed", "failed", "skipped"
 # A device that other work slows down is asked again, as `deploy` does.

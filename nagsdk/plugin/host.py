@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 import inspect
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
@@ -12,20 +15,21 @@ from typing import Any
 
 import pluggy
 
-from nagsdk.budget import DEFAULT_CONFIDENCE, Budget, add_units, forget_units
+from nagsdk.budget import add_units, forget_units
 from nagsdk.common import config
 from nagsdk.common.folders import shipped
-from nagsdk.common.foreign_code import LateError, first_look, guarded, remember
+from nagsdk.common.foreign_code import LateError, guarded
 from nagsdk.cost.metric import HIGHER, LOWER, MAXIMUM, PEAK, SUM, Metric
 from nagsdk.device.backend import Backend
 from nagsdk.device.description import Device, read_device
-from nagsdk.errors import DeviceError, NagsdkError, UnknownNameError, UnknownUnitError
+from nagsdk.errors import DeviceError, NagsdkError, UnknownNameError
 from nagsdk.generator.strategies import STRATEGIES
 from nagsdk.generator.strategy import Strategy
 from nagsdk.plugin import hooks as hookspecs
+from nagsdk.plugin.first_look import first_look, remember
 from nagsdk.plugin.registry import Registry
 
-__all__ = ["API_VERSION", "GROUP", "Contribution", "Host", "PluginStatus", "Registry", "hookimpl", "host", "load", "read_budget"]
+__all__ = ["API_VERSION", "GROUP", "Contribution", "Host", "PluginStatus", "Registry", "hookimpl", "host", "load"]
 
 GROUP = "nagsdk"
 # Counted up when a plugin written for the version before would no longer work.
@@ -186,9 +190,31 @@ class Host:
 
 
 @cache
-def host() -> Host:
-    """Loads every plugin once per process."""
+def installed() -> Host:
+    """The plugins that are installed here; loaded once per process."""
     return load_all()
+
+
+_CHOSEN: ContextVar[Host | None] = ContextVar("nagsdk_host", default=None)
+
+
+def host() -> Host:
+    """The plugins in use: those of the innermost `using`, else those that are installed."""
+    return _CHOSEN.get() or installed()
+
+
+@contextmanager
+def using(chosen: Host) -> Iterator[Host]:
+    """Uses other plugins than those that are installed, in this thread or task only.
+
+    Args:
+        chosen: What `host` returns meanwhile.
+    """
+    token = _CHOSEN.set(chosen)
+    try:
+        yield chosen
+    finally:
+        _CHOSEN.reset(token)
 
 
 def load_all(*, again: bool = False) -> Host:
@@ -307,22 +333,6 @@ def _check_metric(metric: Metric) -> None:
             f"The metric {metric.id} should be high, but is a {metric.aggregation}{', and measured' if metric.measured else ''}.",
             "Only sums that follow from layers may have the direction higher.",
         )
-
-
-def read_budget(text: str, confidence: float = DEFAULT_CONFIDENCE) -> Budget:
-    """Reads a budget; plugins, whose metrics have units of their own, are loaded only for units that nagsdk itself does not know.
-
-    Raises:
-        BudgetError: See `Budget.parse`.
-    """
-    try:
-        return Budget.parse(text, confidence)
-    except UnknownUnitError:
-        loaded = host()
-    try:
-        return Budget.parse(text, confidence)
-    except UnknownUnitError as error:
-        raise UnknownUnitError(error.message, f"{error.next_step} {loaded.missing}".rstrip()) from error
 
 
 def _ours(point: EntryPoint) -> bool:

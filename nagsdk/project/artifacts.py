@@ -66,7 +66,7 @@ def _from_mirror(mirror: str, digest: str, most_bytes: int, target: Path, listen
         if source.is_file():
             _copy(source, target)
         return source.is_file()
-    from nagsdk.bundle.pull import download
+    from nagsdk.common.download import download
 
     try:
         download(f"{mirror.rstrip('/')}/{digest}", target, most_bytes, listener)

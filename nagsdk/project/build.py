@@ -16,12 +16,13 @@ from nagsdk.common.files import writing
 from nagsdk.common.folders import cache_folder
 from nagsdk.errors import Failure, LockError, NagsdkError, OutputError, UnverifiedError
 from nagsdk.events import Listener, Notice, ignore
-from nagsdk.manifest.manifest import HELD, MANIFEST, MISSED
+from nagsdk.manifest.manifest import MANIFEST, pinned_files
+from nagsdk.manifest.result import HELD, MISSED
 from nagsdk.plugin.host import host
 from nagsdk.project import artifacts
 from nagsdk.project.inputs import changed, inputs_of
 from nagsdk.project.lock import LOCK, Entry, Inputs, LockFile, entry_of, read_lock, write_lock
-from nagsdk.project.restore import is_current, pinned_files, restore
+from nagsdk.project.restore import is_current, restore
 from nagsdk.project.toml import PROJECT, Declared, read_project
 
 CURRENT, DEPLOYED, FAILED = "current", "deployed", "failed"

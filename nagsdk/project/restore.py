@@ -12,7 +12,7 @@ from nagsdk.bundle.bundle import bundle_at_hand
 from nagsdk.common.files import check_replaceable, sha256, staged, sweep
 from nagsdk.errors import LockError, NagsdkError
 from nagsdk.events import Listener, Notice, stage
-from nagsdk.manifest.manifest import MANIFEST, companions
+from nagsdk.manifest.manifest import MANIFEST, companions, is_pinned, pinned_files
 from nagsdk.project import artifacts
 from nagsdk.project.lock import Entry
 from nagsdk.project.toml import Declared
@@ -28,17 +28,6 @@ def is_current(entry: Entry, folder: Path) -> bool:
     if not manifest.is_file() or manifest.read_bytes() != entry.manifest_bytes() or not (folder / REPORT).is_file():
         return False
     return all(is_pinned(folder / name, record) for name, record in pinned_files(entry.manifest).items())
-
-
-def pinned_files(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Hash and length of every file of a deployment but manifest and report, by name."""
-    models = [record for record in (manifest["artifact"], manifest.get("compiled")) if record is not None]
-    return {record["path"]: record for record in models} | dict(manifest["files"])
-
-
-def is_pinned(path: Path, record: dict[str, Any]) -> bool:
-    """Whether a file has the recorded length and hash."""
-    return path.is_file() and path.stat().st_size == record["bytes"] and sha256(path) == record["sha256"]
 
 
 def restore(declared: Declared, entry: Entry, mirror: str | None, listener: Listener) -> str:

@@ -14,7 +14,7 @@ from nagsdk.bundle.bundle import DESCRIPTION
 from nagsdk.common.files import read_toml
 from nagsdk.common.validation import what_is_wrong
 from nagsdk.errors import NagsdkError, UsageError
-from nagsdk.plugin.host import read_budget
+from nagsdk.plugin.units import read_budget
 
 PROJECT = "nagsdk.toml"
 _MOST_BYTES = 10**6

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.cost.table import AdditiveTable, Floats
 from nagsdk.space.space import SearchSpace
 
 
@@ -46,8 +45,3 @@ def existing(space: SearchSpace) -> NDArray[np.bool_]:
     """Which cells of a (decisions, most choices) table are choices of the space."""
     most = int(space.sizes.max())
     return np.arange(most) < space.sizes[:, None]
-
-
-def priced(space: SearchSpace, table: AdditiveTable) -> Floats:
-    """Costs of choices, shape (resolutions, decisions, most choices), inf where there is no such choice."""
-    return np.where(existing(space), table.choice, np.inf)

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.errors import ArchitectureError
-from nagsdk.space.architecture import Architecture, LayerSpec
+from nagsdk.space.architecture import Architecture
+from nagsdk.space.layer import LayerSpec
 
 Codes = NDArray[np.int8]
 

@@ -17,7 +17,8 @@ from nagsdk.images.batches import Batches
 from nagsdk.space.space import extremes
 from nagsdk.supernet.processes import Ranks
 from nagsdk.supernet.recalibrate import recalibrate
-from nagsdk.supernet.train import TrainRecipe, train
+from nagsdk.supernet.recipe import TrainRecipe
+from nagsdk.supernet.train import train
 
 RECIPES = ("sandwich", "shrinking")
 _LEARNT = 0.25

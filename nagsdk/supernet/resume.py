@@ -18,7 +18,7 @@ from nagsdk.families.mobilenet_v3.supernet import Supernet
 from nagsdk.space.space import SearchSpace
 
 if TYPE_CHECKING:
-    from nagsdk.supernet.train import TrainRecipe
+    from nagsdk.supernet.recipe import TrainRecipe
 
 STATE = "state.json"
 # Raised whenever a step of the same recipe does something else: no training goes on under another rule than it began with.

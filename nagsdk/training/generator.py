@@ -6,18 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from nagsdk.budget import LATENCY
 from nagsdk.bundle.bundle import Bundle, load_bundle
-from nagsdk.device.description import Overrides
-from nagsdk.errors import UsageError
 from nagsdk.events import Listener, ignore
 from nagsdk.generator.generator import Generator
-from nagsdk.generator.strategies import Random
-from nagsdk.pipeline.target import Workbench
-
-_BUDGETS, _SAMPLES = 10, 64
 
 
 def train_generator(*, bundle: str | Path | Bundle, output: str | Path, seed: int = 0, on_event: Listener = ignore) -> dict[str, Any]:
@@ -39,72 +30,3 @@ def train_generator(*, bundle: str | Path | Bundle, output: str | Path, seed: in
     generator = Generator.trained(opened.space, opened.predictor, seed=seed, listener=on_event)
     generator.save(Path(output))
     return {"recipe": "universal", "path": str(output), **asdict(generator.card)}
-
-
-def train_paper_generator(
-    *,
-    device: str,
-    bundle: str | Path | Bundle = "glyphs",
-    metric: str = LATENCY,
-    reward: str = "dominance",
-    iterations: int = 10_000,
-    seed: int = 0,
-    on_event: Listener = ignore,
-) -> dict[str, Any]:
-    """Trains the paper's generator for one device and reports what it answers to ten budgets; see `nagsdk.generator.paper`.
-
-    Args:
-        device: Id or alias of a device with a cost model; see `nagsdk.api.deploy`.
-        bundle: Name or folder of a bundle, or a bundle.
-        metric: ``latency``, ``size`` or ``macs``.
-        reward: ``dominance`` (the paper's), ``mnasnet`` or ``tunas``.
-        iterations: Of policy gradient.
-        seed: Of everything random.
-        on_event: Receives progress.
-
-    Returns:
-        Settings, and for each budget three answers: by inference (the most accurate of 64 samples that holds
-        it), the most accurate of everything sampled in training, and of as many random architectures. Top-1 is
-        predicted, null where nothing holds the budget.
-    """
-    from nagsdk.generator.paper import REWARDS, PaperRecipe, train_paper
-
-    if reward not in REWARDS:
-        raise UsageError(f"{reward!r} cannot be trained for.", f"Known: {', '.join(REWARDS)}.")
-    bench = Workbench(device, bundle, Overrides(), on_event)
-    recipe = PaperRecipe(iterations=iterations, reward=reward)
-    space, predictor = bench.bundle.space, bench.bundle.predictor
-    table = bench.costs.table(metric, bench.require_cost_model() if metric == LATENCY else None)
-    found = train_paper(space, predictor, [table], recipe, seed, on_event)
-    positions = np.linspace(0, 1, _BUDGETS + 1)[1:]
-    limits = (found.low + positions[:, None] * (found.high - found.low))[:, 0]
-    codes = found.infer(positions, _SAMPLES, seed)
-    rows = codes.reshape(-1, codes.shape[2])
-    top1, cost = (np.asarray(values).reshape(codes.shape[:2]) for values in (predictor.predict(rows).mean, table.cost(rows)))
-    inferred = np.where(cost <= limits[:, None], top1, -np.inf)
-    sampled = found.best_sampled(positions)
-    chance = Random(len(found.codes)).propose(bench.question([table], limits, seed))[:, 0]
-    luck = predictor.predict(chance).mean
-    return {
-        "recipe": "paper",
-        "device": bench.device.id,
-        "bundle": bench.bundle.name,
-        "metric": metric,
-        "settings": asdict(recipe),
-        "budgets": [
-            {
-                "limit": float(limit),
-                "greedy_holds": bool(cost[i, 0] <= limit),
-                "inference": _answer(bench, codes[i, inferred[i].argmax()], float(inferred[i].max())),
-                "best_sampled": _answer(bench, found.codes[sampled[i]], float(found.top1[sampled[i]]) if sampled[i] >= 0 else -np.inf),
-                "random": _answer(bench, chance[i], float(luck[i])),
-            }
-            for i, limit in enumerate(limits)
-        ],
-    }
-
-
-def _answer(bench: Workbench, code: Any, top1: float) -> dict[str, Any]:
-    if not np.isfinite(top1):
-        return {"architecture": None, "predicted_top1": None}
-    return {"architecture": bench.bundle.space.decode(code[None])[0].text, "predicted_top1": top1}

@@ -41,7 +41,8 @@ from nagsdk.supernet.evaluate import measure, wilson
 from nagsdk.supernet.initial import adopt, read_weights
 from nagsdk.supernet.passes import passes, teacher_of, train_passes
 from nagsdk.supernet.processes import Ranks, device
-from nagsdk.supernet.train import TrainRecipe, initialise, optimizer_of, subnets_of, train_step
+from nagsdk.supernet.recipe import TrainRecipe
+from nagsdk.supernet.train import initialise, optimizer_of, subnets_of, train_step
 from nagsdk.training.plan import MADE_BY, Plan
 from nagsdk.training.subnets import fit_measured, fit_seconds, measure_subnets
 

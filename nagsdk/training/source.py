@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,15 +13,12 @@ from torch import Tensor
 from nagsdk.bundle.bundle import RECALIBRATION_IMAGES, Bundle
 from nagsdk.errors import DataError, ImagesMissingError
 from nagsdk.events import Listener, ignore
-from nagsdk.families.mobilenet_v3.subnet import Subnet
-from nagsdk.images.batches import ArrayBatches, Augmentation, Shown, portions, prepare
+from nagsdk.images.batches import Shown, portions, prepare
 from nagsdk.images.decoded import Labelled, decode, square_side
 from nagsdk.images.folder import scan, some
 from nagsdk.supernet.evaluate import Pictures
-from nagsdk.supernet.finetune import finetune
-from nagsdk.supernet.passes import teacher_of
 
-_PORTION, _BATCH = 128, 64
+_PORTION = 128
 
 
 @dataclass(frozen=True)
@@ -90,37 +86,3 @@ class Source:
             return len(self.parts[part].labels)
         assert self.bundle.description.images is not None
         return self.bundle.description.images.test.count
-
-
-@dataclass(frozen=True)
-class Tuner:
-    """Fine-tunes a bundle's subnet on a folder of images, taught by the bundle's largest network.
-
-    Attributes:
-        source: With a folder of images.
-        epochs: Over its training images.
-        seed: Of order and augmentation.
-        listener: Receives progress.
-    """
-
-    source: Source
-    epochs: int
-    seed: int = 0
-    listener: Listener = ignore
-
-    def tune(self, subnet: Subnet) -> None:
-        """Trains a subnet in place."""
-        assert self.source.parts is not None
-        bundle, train = self.source.bundle, self.source.parts["train"]
-        batch = min(_BATCH, len(train.labels))
-        # Only a bundle whose training mirrored images says that mirrored ones are the same.
-        flip = bundle.description.provenance.get("plan", {}).get("flip") is True
-        batches = ArrayBatches(train.images, train.labels, batch, bundle.preprocessing, self.seed, Augmentation(flip=flip))
-        recalibration = self.source.recalibration(subnet.architecture.resolution)
-        teacher = teacher_of(bundle.supernet, self.source.recalibration(max(bundle.space.resolutions)))
-        finetune(subnet, teacher, batches, self.epochs * (len(train.labels) // batch), recalibration, on_event=self.listener)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For the manifest."""
-        assert self.source.parts is not None
-        return {"epochs": self.epochs, "images": len(self.source.parts["train"].labels), "teacher": "largest"}

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nagsdk.bundle.bundle import DESCRIPTION, GENERATOR, Bundle, load_bundle
+from nagsdk.bundle.bundle import DESCRIPTION, load_bundle
 from nagsdk.common.files import check_replaceable, sweep
 from nagsdk.errors import UsageError
 from nagsdk.events import Listener, Notice, ignore
-from nagsdk.space.architecture import Architecture
+from nagsdk.training.predictor import add_generator
 
 if TYPE_CHECKING:
     from nagsdk.images.folder import ImageFolder
@@ -161,135 +161,3 @@ def middle_budget(bundle: str | Path) -> str:
     space = load_bundle(bundle).space
     ends = [space.macs(a) for a in space.decode(extremes(space))]
     return str(Budget(MACS, float(f"{sum(ends) / 2:.2g}")))
-
-
-def add_generator(folder: Path, seed: int, on_event: Listener) -> None:
-    """Trains a bundle's generator and puts it into its folder."""
-    import tempfile
-
-    from nagsdk.bundle.write import rewrite_bundle
-    from nagsdk.training.generator import train_generator
-
-    bundle = Bundle(folder)
-    with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
-        train_generator(bundle=bundle, output=Path(work) / GENERATOR, seed=seed, on_event=on_event)
-        rewrite_bundle(bundle, folder, [Path(work) / GENERATOR])
-
-
-def evaluate(
-    *,
-    bundle: str | Path | Bundle = "glyphs",
-    architectures: Sequence[str | Architecture] = (),
-    table: str | Path | None = None,
-    data: str | Path | None = None,
-    skip_broken: bool = False,
-    on_event: Listener = ignore,
-) -> list[dict[str, Any]]:
-    """True top-1 of subnets, each with batch normalisation recalibrated; under torchrun the processes share them.
-
-    Args:
-        bundle: Name or folder of a bundle, or a bundle.
-        architectures: Text forms or architectures of the bundle's space; the smallest and the largest where none are given.
-        table: See `nagsdk.api.predict`.
-        data: Folder of images, whose test part counts; the bundle's own test images where None.
-        skip_broken: See `train`.
-        on_event: Receives progress.
-
-    Returns:
-        One row for each: architecture, macs, top1 with the ends of its 95 % interval, predicted_top1 (None where the bundle has no
-        predictor), images.
-
-    Raises:
-        ImagesMissingError: There are none.
-        WeightsMissingError: The bundle has no weights here.
-    """
-    from nagsdk.api import read
-    from nagsdk.space.space import extremes
-    from nagsdk.supernet.evaluate import measure, wilson
-    from nagsdk.supernet.processes import together
-    from nagsdk.training.source import Source
-
-    opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
-    opened.require_weights()
-    given = read(opened, architectures, table) if architectures or table is not None else opened.space.decode(extremes(opened.space))
-    with together() as ranks:
-        listener = on_event if ranks.first else ignore
-        source = Source.of(opened, data, skip_broken, listener)
-        top1 = measure(opened.supernet, given, source.recalibration, source.shown("test"), listener, ranks)
-    count = source.count("test")
-    predicted = opened.predictor.predict(opened.space.encode(given)).mean.tolist() if opened.has_predictor else [None] * len(given)
-    return [
-        {
-            "architecture": a.text,
-            "macs": opened.space.macs(a),
-            "top1": float(t),
-            **dict(zip(("top1_low", "top1_high"), (100 * end for end in wilson(t / 100, count)), strict=True)),
-            "predicted_top1": p,
-            "images": count,
-        }
-        for a, t, p in zip(given, top1, predicted, strict=True)
-    ]
-
-
-def fit_predictor(
-    *,
-    bundle: str | Path | Bundle,
-    data: str | Path,
-    output: str | Path,
-    subnets: int = 300,
-    skip_broken: bool = False,
-    generator: bool = True,
-    seed: int = 0,
-    on_event: Listener = ignore,
-) -> dict[str, Any]:
-    """Measures subnets of a bundle on a folder of images and leaves the bundle with a predictor fitted on them.
-
-    Subnets are chosen all over the space first, then near the frontier. What was measured is kept beside the output, in
-    ``<output>.work``, so that a run that was killed goes on; under torchrun the processes share the subnets.
-
-    Args:
-        bundle: Name or folder of a bundle, or a bundle.
-        data: Folder of images, whose ``val`` part counts.
-        output: Folder of the new bundle; may be that of the old.
-        subnets: How many to measure.
-        skip_broken: See `train`.
-        generator: See `train`; an earlier generator belongs to the earlier predictor and is left out.
-        seed: Of everything random.
-        on_event: Receives progress.
-
-    Returns:
-        The predictor's card; empty in processes but the first.
-    """
-    from nagsdk.bundle.write import rewrite_bundle
-    from nagsdk.predictor.model import CARD, WEIGHTS
-    from nagsdk.supernet.evaluate import measure
-    from nagsdk.supernet.processes import together
-    from nagsdk.training.source import Source
-    from nagsdk.training.subnets import fit_measured, measure_subnets, require_enough
-
-    opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
-    opened.require_weights()
-    folder = Path(output)
-    check_replaceable(folder, DESCRIPTION, "a bundle")
-    require_enough(opened.space, subnets)
-    with together() as ranks:
-        listener = on_event if ranks.first else ignore
-        source = Source.of(opened, data, skip_broken, listener)
-        # What is kept belongs to one supernet, one folder as it is now, and one choice of subnets.
-        work = folder.with_name(f"{folder.name}.work") / f"{opened.weights_sha256[:16]}-{source.fingerprint}-{subnets}-{seed}"
-        codes, top1 = measure_subnets(
-            opened.space,
-            lambda given: measure(opened.supernet, given, source.recalibration, source.shown("val"), listener, ranks),
-            subnets,
-            work / "measured.csv",
-            seed,
-            ranks,
-            listener,
-        )
-        if not ranks.first:
-            return {}
-    card = dict(fit_measured(opened.space, codes, top1, source.count("val"), work, seed, on_event).card)
-    rewrite_bundle(opened, folder, [work / name for name in (WEIGHTS, CARD, "measured.csv")], without=[GENERATOR])
-    if generator:
-        add_generator(folder, seed, on_event)
-    return card

@@ -14,7 +14,7 @@ from nagsdk.device.finding import Finding
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.events import Listener
 from nagsdk.graph.ir import Graph
-from nagsdk.space.architecture import LayerSpec
+from nagsdk.space.layer import LayerSpec
 from nagsdk_android import tool
 from nagsdk_android.settings import Settings
 from nagsdk_litert.backend import HOST, REWRITES, LiteRtBackend, rewrites_of

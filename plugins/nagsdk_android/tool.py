@@ -47,7 +47,7 @@ def install(source: Path | None, on_event: Listener = ignore) -> dict[str, str]:
         if not source.is_file():
             raise DeviceError(f"{source} is no file.", "Name the benchmark_model that was built for the phone.")
         return _take(source, str(source.resolve()))
-    from nagsdk.bundle.pull import download
+    from nagsdk.common.download import download
 
     known = _known(DOWNLOADED_ABI)
     with writing(folder()):

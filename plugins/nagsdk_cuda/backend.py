@@ -16,7 +16,7 @@ from nagsdk.device.description import Device
 from nagsdk.device.finding import ABSENT, OK, WRONG, Finding
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.graph.ir import Graph
-from nagsdk.space.architecture import LayerSpec
+from nagsdk.space.layer import LayerSpec
 from nagsdk_cuda import nvml
 
 if TYPE_CHECKING:

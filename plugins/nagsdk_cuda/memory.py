@@ -8,7 +8,7 @@ from typing import ClassVar
 from nagsdk.cost.metric import PEAK, Metric
 from nagsdk.device.description import Device
 from nagsdk.errors import UsageError
-from nagsdk.space.architecture import LayerSpec
+from nagsdk.space.layer import LayerSpec
 from nagsdk_cuda.backend import CUDA, CudaBackend, Settings, width
 
 _MEGA = 1e6

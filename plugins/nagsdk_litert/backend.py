@@ -18,7 +18,7 @@ from nagsdk.device.host import processor
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.graph.ir import Graph
 from nagsdk.graph.passes import FAST_TAPS, split_large_depthwise
-from nagsdk.space.architecture import LayerSpec
+from nagsdk.space.layer import LayerSpec
 
 # Distribution -> package; tflite-runtime is the predecessor, last released in 2023.
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}

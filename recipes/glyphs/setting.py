@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nagsdk.images.preprocessing import Preprocessing
-from nagsdk.supernet.train import TrainRecipe
+from nagsdk.supernet.recipe import TrainRecipe
 
 SIDE = 48
 PREPROCESSING = Preprocessing((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))

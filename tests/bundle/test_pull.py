@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from nagsdk.bundle.pull import download
+from nagsdk.common.download import download
 from nagsdk.errors import BundleError
 
 CONTENT = bytes(range(256)) * 4000

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from nagsdk.cost.features import FEATURES, FeatureTable, layer_features
 from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
-from nagsdk.space.architecture import LayerSpec
+from nagsdk.space.layer import LayerSpec
 
 NAMES = list(FEATURES)
 

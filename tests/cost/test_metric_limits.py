@@ -75,9 +75,9 @@ def loaded(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     real = plugin.entry_points
     monkeypatch.setattr(plugin, "entry_points", lambda group: [*real(group=group), EntryPoint("metrics", "metrics_plugin", group)])
-    plugin.host.cache_clear()
+    plugin.installed.cache_clear()
     yield plugin.host()
-    plugin.host.cache_clear()
+    plugin.installed.cache_clear()
     budgets.forget_units()
 
 
@@ -109,7 +109,7 @@ def test_units_belong_to_one_metric(loaded):
 
 
 def test_without_the_plugin_its_units_are_unknown():
-    plugin.host.cache_clear()
+    plugin.installed.cache_clear()
     with pytest.raises(BudgetError, match="not a unit"):
         plugin.read_budget("2mJ")
 
@@ -285,10 +285,10 @@ def test_metrics_that_make_no_sense_break_their_plugin(tmp_path, monkeypatch, ch
     (tmp_path / "odd_metrics.py").write_text(SOURCE.replace(*change))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(plugin, "entry_points", lambda group: [EntryPoint("metrics", "odd_metrics", group)])
-    plugin.host.cache_clear()
+    plugin.installed.cache_clear()
     monkeypatch.delitem(sys.modules, "odd_metrics", raising=False)
     (status,) = plugin.host().plugins
-    plugin.host.cache_clear()
+    plugin.installed.cache_clear()
     budgets.forget_units()
     assert status.state == "broken" and says in status.reason
 

@@ -14,7 +14,7 @@ from nagsdk.device.finding import ABSENT, OK, WRONG, Finding
 from nagsdk.doctor import checks as doctor
 from nagsdk.doctor import packages as environment
 from nagsdk.measuring.store import STORE
-from nagsdk.plugin.host import Registry, host
+from nagsdk.plugin.host import Registry, host, using
 
 
 def distribution(site, name, version, requires=()):
@@ -144,8 +144,8 @@ def test_backends_say_what_they_know(offline, monkeypatch):
         "wrong": lambda: 7,
     }.items():
         backends.add(type("Other", (Odd,), {"id": name})(said))
-    monkeypatch.setattr(doctor, "host", lambda: type(loaded)(loaded.plugins, backends, loaded.devices))
-    found = doctor.doctor()
+    with using(type(loaded)(loaded.plugins, backends, loaded.devices)):
+        found = doctor.doctor()
     assert {"area": "board", "state": WRONG, "found": "No driver.", "mend": "modprobe board"} in found
     assert any(f["area"] == "odd" and "ZeroDivisionError" in f["found"] for f in found)
 
@@ -169,11 +169,11 @@ def test_adb_and_gpu_are_looked_at(offline):
     assert tool["state"] == ABSENT and tool["mend"] == "nagsdk android setup"
 
 
-def test_a_reason_without_a_remedy_is_told_once(offline, monkeypatch):
+def test_a_reason_without_a_remedy_is_told_once(offline):
     loaded, backends = host(), Registry("backend", Backend)
     backends.add(Odd(list))
-    monkeypatch.setattr(doctor, "host", lambda: type(loaded)(loaded.plugins, backends, [Device("a", "A", "odd"), Device("b", "B", "odd")]))
-    (found,) = look("devices")
+    with using(type(loaded)(loaded.plugins, backends, [Device("a", "A", "odd"), Device("b", "B", "odd")])):
+        (found,) = look("devices")
     assert (found["found"], found["mend"]) == ("Not available: a, b. It is not plugged in.", "")
 
 

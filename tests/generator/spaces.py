@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from nagsdk.cost.table import AdditiveTable
-from nagsdk.space.architecture import LayerSpec
+from nagsdk.space.layer import LayerSpec
 from nagsdk.space.space import Decision, SearchSpace
 
 

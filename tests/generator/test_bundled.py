@@ -10,9 +10,9 @@ import pytest
 from nagsdk.budget import MACS
 from nagsdk.bundle.bundle import GENERATOR, bundle_names, load_bundle
 from nagsdk.common.folders import shipped
+from nagsdk.cost.bounds import Completions
 from nagsdk.generator import generator as nag
 from nagsdk.generator.ranking import choose
-from nagsdk.generator.reserves import Completions
 from nagsdk.generator.strategies import Lookup, Nag
 from nagsdk.generator.train import Recipe, Regret
 from nagsdk.pipeline.target import Workbench

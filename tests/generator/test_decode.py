@@ -6,14 +6,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nagsdk.cost.table import exact_table
+from nagsdk.cost.bounds import Completions
+from nagsdk.cost.table import exact_table, mixed
 from nagsdk.errors import InfeasibleError
 from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
 from nagsdk.generator.decode import decode, gumbel, trace
-from nagsdk.generator.frontier import mixed
 from nagsdk.generator.policy import Policy, Stepper
 from nagsdk.generator.prices import Paths
-from nagsdk.generator.reserves import Completions, reserves
+from nagsdk.generator.reserves import reserves
 from nagsdk.generator.train import Network
 from nagsdk.generator.training_data import Devices
 from tests.generator.spaces import PlainScore, problems, random_tables, staged_space

@@ -3,9 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nagsdk.generator.frontier import frontier, mixed, score_of
+from nagsdk.cost.bounds import Completions
+from nagsdk.cost.table import mixed
+from nagsdk.generator.frontier import frontier, score_of
 from nagsdk.generator.generator import Generator
-from nagsdk.generator.reserves import Completions
 from nagsdk.generator.strategies import STRATEGIES, Evolution, Lookup, Nag, Nsga2, Polished, Random
 from nagsdk.generator.strategy import Question
 from nagsdk.generator.train import Recipe

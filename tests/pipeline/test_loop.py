@@ -35,11 +35,12 @@ from nagsdk.errors import (
 )
 from nagsdk.events import Notice
 from nagsdk.generator import strategies as searches
-from nagsdk.manifest.manifest import Measured, read_manifest
+from nagsdk.manifest.manifest import read_manifest
+from nagsdk.manifest.result import Measured
 from nagsdk.pipeline import target as workbench
 from nagsdk.pipeline.loop import Deployer
+from nagsdk.pipeline.paper import train_paper_generator
 from nagsdk.plugin import host as plugin
-from nagsdk.training.generator import train_paper_generator
 from tests.simulated import SimulatedBackend, SimulatedSession
 
 
@@ -51,11 +52,10 @@ def world(monkeypatch):
     backends.add(backend)
     devices.add(Device("board", "A board", "simulated"))
     found = plugin.Host((), backends, devices)
-    for module in ("nagsdk.plugin", "nagsdk.api", "nagsdk.project.build", "nagsdk.pipeline.target"):
-        monkeypatch.setattr(f"{module}.host", lambda: found)
     for name in ("PROTOCOL", "GLANCE"):
         monkeypatch.setattr(workbench, name, replace(getattr(workbench, name), spread_s=0, patience_s=0))
-    return backend
+    with plugin.using(found):
+        yield backend
 
 
 _KEPT = {}

@@ -76,9 +76,9 @@ def installed(tmp_path, monkeypatch):
 
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(plugin, "entry_points", lambda group: points)
-    plugin.host.cache_clear()
+    plugin.installed.cache_clear()
     yield install
-    plugin.host.cache_clear()
+    plugin.installed.cache_clear()
     for name in [m for m in sys.modules if m.startswith("plugin_")]:
         del sys.modules[name]
 
@@ -166,7 +166,7 @@ def test_what_is_not_found_names_the_plugin_that_may_have_brought_it(installed, 
     shown = CliRunner().invoke(cli, ["devices"])
     assert shown.output.endswith("The plugin eager is broken; see nagsdk plugins.\n")
     monkeypatch.setenv("NAGSDK_DISABLE_PLUGINS", "eager")
-    plugin.host.cache_clear()
+    plugin.installed.cache_clear()
     with pytest.raises(UnknownNameError) as quiet:
         plugin.host().device("eager")
     assert "The plugin eager is disabled" in str(quiet.value)
@@ -266,7 +266,7 @@ def test_registries_hold_what_they_say():
 
 
 def test_an_address_is_a_phone():
-    plugin.host.cache_clear()
+    plugin.installed.cache_clear()
     device = plugin.host().device("192.168.1.7:5555")
     assert device.backend == "android" and dict(device.options) == {"serial": "192.168.1.7:5555"}
     with pytest.raises(UnknownNameError):

@@ -12,8 +12,9 @@ from nagsdk.errors import UsageError
 from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
 from nagsdk.families.mobilenet_v3.subnet import Subnet
 from nagsdk.graph.trace import trace
-from nagsdk.plugin.host import host, read_budget
-from nagsdk.space.architecture import LayerSpec
+from nagsdk.plugin.host import host
+from nagsdk.plugin.units import read_budget
+from nagsdk.space.layer import LayerSpec
 from nagsdk_cuda.memory import Memory
 from nagsdk_cuda.program import write_program
 

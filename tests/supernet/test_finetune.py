@@ -8,7 +8,8 @@ from nagsdk.families.mobilenet_v3.supernet import Supernet
 from nagsdk.supernet.evaluate import top1
 from nagsdk.supernet.finetune import finetune
 from nagsdk.supernet.passes import teacher_of
-from nagsdk.supernet.train import TrainRecipe, extremes, initialise, train
+from nagsdk.supernet.recipe import TrainRecipe
+from nagsdk.supernet.train import extremes, initialise, train
 from tests.supernet import two
 
 

@@ -14,7 +14,8 @@ from nagsdk.images.batches import ArrayBatches
 from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.supernet.evaluate import top1
 from nagsdk.supernet.recalibrate import recalibrate
-from nagsdk.supernet.train import CheckpointSaved, TrainAdvanced, TrainRecipe, extremes, initialise, optimizer_of, sandwich, train
+from nagsdk.supernet.recipe import TrainRecipe
+from nagsdk.supernet.train import CheckpointSaved, TrainAdvanced, extremes, initialise, optimizer_of, sandwich, train
 from tests.supernet.two import pictures
 
 RECIPE = TrainRecipe(steps=30, learning_rate=1e-2, largest_first=5, checkpoint_every=10)

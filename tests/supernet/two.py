@@ -12,7 +12,8 @@ from nagsdk.images.batches import ArrayBatches, Augmentation
 from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.supernet.evaluate import measure
 from nagsdk.supernet.processes import together
-from nagsdk.supernet.train import TrainAdvanced, TrainRecipe, initialise, train
+from nagsdk.supernet.recipe import TrainRecipe
+from nagsdk.supernet.train import TrainAdvanced, initialise, train
 from tests.conftest import TINY as SPACE
 
 PLAIN = Preprocessing((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))

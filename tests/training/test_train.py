@@ -33,8 +33,10 @@ from nagsdk.plugin import host as plugin
 from nagsdk.space.space import extremes
 from nagsdk.supernet.train import TrainAdvanced, initialise
 from nagsdk.training import subnets
-from nagsdk.training import train as own_data
+from nagsdk.training.evaluate import evaluate
 from nagsdk.training.plan import space_of
+from nagsdk.training.predictor import fit_predictor
+from nagsdk.training.train import train
 from tests import quick_train
 from tests.pictures import fill
 from tests.simulated import SimulatedBackend
@@ -82,7 +84,7 @@ def trained(photos, space_file, tmp_path_factory):
     if not _MADE:
         folder = tmp_path_factory.mktemp("made")
         events = []
-        report = own_data.train(data=photos, output=folder / "tiny", space=space_file, **QUICK, on_event=events.append)
+        report = train(data=photos, output=folder / "tiny", space=space_file, **QUICK, on_event=events.append)
         _MADE.update(folder=folder / "tiny", report=report, events=events)
     return _MADE
 
@@ -94,10 +96,10 @@ def board(monkeypatch):
     backends.add(SimulatedBackend())
     devices.add(Device("board", "A board", "simulated"))
     found = plugin.Host((), backends, devices)
-    for module in ("nagsdk.plugin", "nagsdk.api", "nagsdk.pipeline.target"):
-        monkeypatch.setattr(f"{module}.host", lambda: found)
     for name in ("PROTOCOL", "GLANCE"):
         monkeypatch.setattr(workbench, name, replace(getattr(workbench, name), spread_s=0, patience_s=0))
+    with plugin.using(found):
+        yield
 
 
 def test_a_folder_of_images_becomes_a_whole_bundle(trained, photos, tiny_space):
@@ -118,14 +120,14 @@ def test_a_folder_of_images_becomes_a_whole_bundle(trained, photos, tiny_space):
 
 
 def test_its_subnets_are_evaluated_on_its_own_images_and_on_a_folder(trained, photos):
-    own = own_data.evaluate(bundle=trained["folder"])
+    own = evaluate(bundle=trained["folder"])
     assert [row["architecture"] for row in own] and own[0]["macs"] < own[1]["macs"] and own[1]["images"] == TESTED
     assert own[1]["top1"] == pytest.approx(trained["report"]["largest"]["top1"], abs=7)
     assert own[1]["top1_low"] < own[1]["top1"] <= own[1]["top1_high"] <= 100
     # The same images, not out of a compressed sheet.
-    again = own_data.evaluate(bundle=trained["folder"], data=photos)
+    again = evaluate(bundle=trained["folder"], data=photos)
     assert again[1]["images"] == TESTED and again[1]["top1"] == pytest.approx(own[1]["top1"], abs=7)
-    one = own_data.evaluate(bundle=trained["folder"], architectures=[own[0]["architecture"]])
+    one = evaluate(bundle=trained["folder"], architectures=[own[0]["architecture"]])
     assert [row["architecture"] for row in one] == [own[0]["architecture"]]
 
 
@@ -169,11 +171,11 @@ def test_a_finished_training_is_not_done_again(trained, photos, space_file, monk
     monkeypatch.setattr("nagsdk.training.run.TrainingRun.__init__", lambda *a: pytest.fail("it started"))
     settings = {"data": photos, "output": trained["folder"], "space": space_file, **QUICK}
     before = sha256(trained["folder"] / "bundle.json")
-    again, first = own_data.train(**settings), trained["report"]
+    again, first = train(**settings), trained["report"]
     assert again.pop("already_finished") and again == {k: v for k, v in first.items() if k not in ("already_finished", "processes")}
     made = []
-    monkeypatch.setattr("nagsdk.training.train.add_generator", lambda folder, *rest: made.append(folder))
-    own_data.train(**{**settings, "generator": True})
+    monkeypatch.setattr("nagsdk.training.predictor.add_generator", lambda folder, *rest: made.append(folder))
+    train(**{**settings, "generator": True})
     assert made == [trained["folder"]] and sha256(trained["folder"] / "bundle.json") == before
     monkeypatch.chdir(trained["folder"].parent)
     shown = CliRunner().invoke(cli, ["train", str(photos), "--output", "tiny", "--space", space_file, "--epochs", "6",
@@ -188,7 +190,7 @@ def test_a_finished_training_is_not_done_again(trained, photos, space_file, monk
 def test_a_finished_bundle_is_not_replaced_by_another_training(trained, photos, space_file, monkeypatch, changed, says):
     monkeypatch.setitem(sys.modules, "nagsdk.training.run", None)
     with pytest.raises(UsageError, match=says):
-        own_data.train(**{"data": photos, "output": trained["folder"], "space": space_file, **QUICK, **changed})
+        train(**{"data": photos, "output": trained["folder"], "space": space_file, **QUICK, **changed})
 
 
 def test_a_bundle_counts_only_the_images_that_it_was_trained_on(photos, space_file, tmp_path, monkeypatch):
@@ -197,7 +199,7 @@ def test_a_bundle_counts_only_the_images_that_it_was_trained_on(photos, space_fi
         (folder / "azure" / f"{number:03d}.png").write_bytes(b"torn")
     monkeypatch.setattr("nagsdk.training.run.write_bundle", lambda output, told, *rest: facts.append(told))
     monkeypatch.setattr("nagsdk.training.run.TrainingRun.run", lambda run: run._write({}) or {})
-    report = own_data.train(data=folder, output=tmp_path / "o", space=space_file, **QUICK, skip_broken=True)
+    report = train(data=folder, output=tmp_path / "o", space=space_file, **QUICK, skip_broken=True)
     counted = {part: facts[0].provenance["images"][part] for part in ("train", "val", "test")}
     assert counted == {part: list(each.values()) for part, each in report["classes"].items()} and report["left_out"] == 15
     assert sum(each[0] for each in counted.values()) == 25
@@ -223,7 +225,7 @@ def test_a_predictor_that_tells_nothing_apart_is_called_so(tau, rmse, useless):
 def test_foreign_classes_are_refused(trained, tmp_path):
     fill(tmp_path / "other", {"azure": 5, "brick": 5})
     with pytest.raises(DataError, match="are not the classes of bundle tiny"):
-        own_data.evaluate(bundle=trained["folder"], data=tmp_path / "other")
+        evaluate(bundle=trained["folder"], data=tmp_path / "other")
 
 
 @pytest.mark.parametrize(
@@ -244,7 +246,7 @@ def test_what_is_wrong_with_a_file_of_a_space_is_told(space_file, tmp_path, chan
 
 def test_a_predictor_is_fitted_anew(trained, photos, tmp_path):
     folder = tmp_path / "refitted"
-    card = own_data.fit_predictor(bundle=trained["folder"], data=photos, output=folder, subnets=60, generator=False, seed=1)
+    card = fit_predictor(bundle=trained["folder"], data=photos, output=folder, subnets=60, generator=False, seed=1)
     bundle, before = load_bundle(folder), load_bundle(trained["folder"])
     assert card["data"]["evaluations"] == 60 and bundle.predictor.card["data"]["evaluations"] == 60
     assert bundle.weights_sha256 == before.weights_sha256 and bundle.predictor.hash != before.predictor.hash
@@ -253,18 +255,18 @@ def test_a_predictor_is_fitted_anew(trained, photos, tmp_path):
 
 def test_what_other_images_showed_is_not_taken_for_what_these_show(trained, photos, tmp_path):
     told = {"bundle": trained["folder"], "output": tmp_path / "refitted", "subnets": 50, "generator": False}
-    own_data.fit_predictor(**told, data=photos)
+    fit_predictor(**told, data=photos)
     folder = shutil.copytree(photos, tmp_path / "photos")
-    own_data.fit_predictor(**told, data=folder)
+    fit_predictor(**told, data=folder)
     assert len(list((tmp_path / "refitted.work").glob("*/measured.csv"))) == 1
     fill(folder, {"azure": 41})
-    own_data.fit_predictor(**told, data=folder)
+    fit_predictor(**told, data=folder)
     assert len(list((tmp_path / "refitted.work").glob("*/measured.csv"))) == 2
 
 
 def test_subnets_of_a_bundle_without_predictor_are_evaluated(trained, monkeypatch):
     monkeypatch.setattr(Bundle, "has_predictor", False)
-    rows = own_data.evaluate(bundle=trained["folder"])
+    rows = evaluate(bundle=trained["folder"])
     assert [row["predicted_top1"] for row in rows] == [None, None] and rows[1]["top1"] > 0
     shown = CliRunner().invoke(cli, ["evaluate", "--bundle", str(trained["folder"])], catch_exceptions=False).stdout
     assert shown.count(" – ") == 2
@@ -327,7 +329,7 @@ def test_subnets_are_chosen_all_over_the_space_then_near_the_frontier():
 
 def test_a_dry_run_tells_the_plan_and_leaves_nothing(photos, space_file, tmp_path):
     for recipe, count in (("sandwich", 1), ("shrinking", 4)):
-        report = own_data.train(data=photos, output=tmp_path / "dry", space=space_file, recipe=recipe, **QUICK, dry_run=True)
+        report = train(data=photos, output=tmp_path / "dry", space=space_file, recipe=recipe, **QUICK, dry_run=True)
         assert len(report["passes"]) == count and report["steps"] >= 47
         estimate = report["estimate"]
         assert all(
@@ -359,20 +361,20 @@ def test_what_cannot_end_well_is_refused_before_it_starts(photos, space_file, tm
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     settings = {"data": photos, "space": space_file, **QUICK, **given}
     with pytest.raises(error, match=says):
-        own_data.train(**{**settings, "output": tmp_path / settings.get("output", "tiny")})
+        train(**{**settings, "output": tmp_path / settings.get("output", "tiny")})
 
 
 def test_a_full_disk_is_told_before_training(photos, space_file, tmp_path, monkeypatch):
-    own_data.train(data=photos, output=tmp_path / "dry", space=space_file, **QUICK, dry_run=True)
+    train(data=photos, output=tmp_path / "dry", space=space_file, **QUICK, dry_run=True)
     monkeypatch.setattr("nagsdk.images.decoded.shutil.disk_usage", lambda path: type("Usage", (), {"free": 10**5}))
     with pytest.raises(OutputError, match="GB free"):
-        own_data.train(data=photos, output=tmp_path / "dry", space=space_file, **QUICK)
+        train(data=photos, output=tmp_path / "dry", space=space_file, **QUICK)
 
 
 def test_other_settings_do_not_go_on_with_a_run(trained, photos, space_file, tmp_path):
     shutil.copytree(trained["folder"].parent / "tiny.work", tmp_path / "tiny.work")
     with pytest.raises(UsageError, match="other settings \\(epochs, seed\\)"):
-        own_data.train(data=photos, output=tmp_path / "tiny", space=space_file, **{**QUICK, "epochs": 7}, seed=1)
+        train(data=photos, output=tmp_path / "tiny", space=space_file, **{**QUICK, "epochs": 7}, seed=1)
 
 
 @pytest.mark.slow
@@ -390,7 +392,7 @@ def test_killed_at_random_steps_and_started_again_the_weights_are_the_same(train
         assert process.wait() == -signal.SIGKILL, process.stderr.read().decode()
         reached.append(_step(work))
     assert 0 < reached[0] <= reached[-1] < 48
-    own_data.train(data=photos, output=tmp_path / "tiny", space=space_file, **QUICK)
+    train(data=photos, output=tmp_path / "tiny", space=space_file, **QUICK)
     assert sha256(work / "supernet.safetensors") == sha256(trained["folder"] / "supernet.safetensors")
     assert (tmp_path / "tiny" / "measured.csv").read_bytes() == (trained["folder"] / "measured.csv").read_bytes()
 
@@ -415,7 +417,7 @@ def test_ofa_weights_become_a_fine_tuned_deployment(photos, space_file, tiny_spa
     """The whole way: a released checkpoint, the user's classes, one architecture extracted, fine-tuned, exported, deployed."""
     source = stand_in(tiny_space, tmp_path / "ofa_stand_in.pth")
     bundle = tmp_path / "adopted"
-    report = own_data.train(data=photos, output=bundle, space=space_file, init=str(tmp_path / "ofa_stand_in.pth"), **QUICK)
+    report = train(data=photos, output=bundle, space=space_file, init=str(tmp_path / "ofa_stand_in.pth"), **QUICK)
     supernet = load_bundle(bundle).supernet
     assert report["largest"]["top1"] > 50 and supernet.classifier.weight.shape == (5, 40)
     # Trained gently: the weights are still near those of the checkpoint.
@@ -425,7 +427,7 @@ def test_ofa_weights_become_a_fine_tuned_deployment(photos, space_file, tiny_spa
         device="board", budget="60kMACs", bundle=bundle, strategy="lookup", output=tmp_path / "out", finetune=2, data=photos
     )
     assert deployment.verdict == "held" and deployment.details["finetuned"]["epochs"] == 2
-    again = own_data.train(
+    again = train(
         data=photos, output=tmp_path / "again", space=space_file, init=str(bundle / "supernet.safetensors"), **{**QUICK, "epochs": 1}
     )
     assert again["largest"]["top1"] > 50
@@ -436,10 +438,10 @@ def test_weights_of_another_space_are_refused(photos, tmp_path, tiny_space):
     from nagsdk.errors import DamagedBundleError
 
     with pytest.raises(DamagedBundleError):
-        own_data.train(data=photos, output=tmp_path / "o", space="small", init=str(tmp_path / "x.pth"), **QUICK)
+        train(data=photos, output=tmp_path / "o", space="small", init=str(tmp_path / "x.pth"), **QUICK)
     (tmp_path / "y.safetensors").write_bytes(b"torn")
     with pytest.raises(DamagedBundleError, match="cannot be read"):
-        own_data.train(data=photos, output=tmp_path / "o", space="small", init=str(tmp_path / "y.safetensors"), **QUICK)
+        train(data=photos, output=tmp_path / "o", space="small", init=str(tmp_path / "y.safetensors"), **QUICK)
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nagsdk.common.files import write_atomically
 from nagsdk.errors import DamagedBundleError
-from nagsdk.families.elastic import ElasticBlock
+from nagsdk.families.mobilenet_v3.block import ElasticBlock
 from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
 from nagsdk.families.mobilenet_v3.supernet import Supernet
 

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nagsdk.families.elastic import ElasticBatchNorm, ElasticBlock
+from nagsdk.families.elastic import ElasticBatchNorm
+from nagsdk.families.mobilenet_v3.block import ElasticBlock
 from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
 from nagsdk.families.mobilenet_v3.supernet import Supernet
 from nagsdk.space.space import Codes

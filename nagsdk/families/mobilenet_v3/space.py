@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from nagsdk.errors import ArchitectureError
-from nagsdk.space.architecture import Architecture, LayerSpec
+from nagsdk.space.architecture import Architecture
+from nagsdk.space.layer import LayerSpec
 from nagsdk.space.space import Decision, SearchSpace, _values
 
 _TEXT = re.compile(r"mbv3:r(\d{1,5}):d=(\d[\d,]*):ks=(\d[\d,]*):e=(\d[\d,]*)")

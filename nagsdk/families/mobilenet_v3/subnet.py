@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from nagsdk.families.elastic import ElasticBlock, ElasticDepthwise
+from nagsdk.families.elastic import ElasticDepthwise
+from nagsdk.families.mobilenet_v3.block import ElasticBlock
 from nagsdk.families.mobilenet_v3.space import BlockShape, MobileNetV3Space, make_divisible
 from nagsdk.families.mobilenet_v3.supernet import Supernet
 from nagsdk.space.architecture import Architecture

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nagsdk.families.elastic import ElasticBatchNorm, ElasticBlock, ElasticConv, ElasticDepthwise
+from nagsdk.families.elastic import ElasticBatchNorm, ElasticConv, ElasticDepthwise
+from nagsdk.families.mobilenet_v3.block import ElasticBlock
 from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
 
 

@@ -51,7 +51,7 @@ def test_a_record_that_is_torn_is_said(binary):
 
 def test_a_download_keeps_the_hash_it_first_had(monkeypatch):
     served = [ARM64]
-    monkeypatch.setattr("nagsdk.bundle.pull.download", lambda address, path, most, listener: path.write_bytes(served[0]))
+    monkeypatch.setattr("nagsdk.common.download.download", lambda address, path, most, listener: path.write_bytes(served[0]))
     first = tool.install(None)
     assert first["source"] == tool.ADDRESS and tool.install(None)["sha256"] == first["sha256"]
     served[0] = ARM64 + b"newer"
@@ -66,7 +66,7 @@ def test_a_download_that_fails_names_the_other_way(monkeypatch):
     def fail(*arguments):
         raise BundleError("The server cannot be reached.", "Run the command again.")
 
-    monkeypatch.setattr("nagsdk.bundle.pull.download", fail)
+    monkeypatch.setattr("nagsdk.common.download.download", fail)
     with pytest.raises(DeviceError, match="cannot be reached") as caught:
         tool.install(None)
     assert "--from FILE" in caught.value.next_step

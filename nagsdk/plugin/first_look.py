@@ -1,0 +1,119 @@
+"""A first look at a plugin in a subprocess: a plugin that hangs or crashes while it is imported is told apart before this process imports it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+from nagsdk.common.files import write_atomically
+from nagsdk.common.folders import cache_folder
+from nagsdk.errors import OutputError
+
+_MOST_FILES = 5000
+_MOST_KEPT_BYTES = 10**6
+# What the interpreter and the first look itself take, besides the plugin.
+_START_S = 20.0
+_CODE = (".py", ".so", ".pyd", ".dylib", ".toml")
+
+
+def first_look(points: Iterable[EntryPoint], seconds: float, *, again: bool = False) -> dict[EntryPoint, str]:
+    """Loads plugins that were never seen in this state in processes of their own, which may hang, crash or exit.
+
+    What was found is kept by the content's state (version, sizes and times of the files), so that a known plugin costs nothing.
+
+    Args:
+        points: Entry points with their distributions.
+        seconds: How long each may take to register.
+        again: Also looks at what is known.
+
+    Returns:
+        Why a plugin must not be loaded here; those that may be loaded are left out.
+    """
+    path = cache_folder() / "plugins.json"
+    known = _read(path)
+    states = {point: _state(point) for point in points}
+    running = {state: _start(point, seconds) for point, state in states.items() if again or state not in known}
+    if running:
+        known |= {state: _end(process, seconds) for state, process in running.items()}
+        _keep(path, known)
+    return {point: known[state] for point, state in states.items() if known[state]}
+
+
+def remember(point: EntryPoint, reason: str) -> None:
+    """Keeps what a plugin that had passed the first look did wrong later."""
+    path = cache_folder() / "plugins.json"
+    _keep(path, _read(path) | {_state(point): reason})
+
+
+def _state(point: EntryPoint) -> str:
+    """A digest of what would be loaded."""
+    parts: list[object] = [sys.version, point.name, point.value, *((point.dist.name, point.dist.version) if point.dist else ())]
+    with contextlib.suppress(ImportError, ValueError):
+        # A top-level name is looked up without importing anything.
+        spec = importlib.util.find_spec(point.module.partition(".")[0])
+        folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
+        files = [file for folder in folders for file in folder.rglob("*") if file.suffix in _CODE][:_MOST_FILES]
+        if spec and spec.origin and not folders:
+            files = [Path(spec.origin)]
+        for file in sorted(files):
+            with contextlib.suppress(OSError):
+                stat = file.stat()
+                parts.append((str(file), stat.st_size, stat.st_mtime_ns))
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        content: Any = json.loads(path.read_bytes()) if path.stat().st_size <= _MOST_KEPT_BYTES else None
+    except (OSError, ValueError):
+        return {}  # a first look costs less than a complaint
+    fits = isinstance(content, dict) and all(isinstance(v, str) for v in content.values())
+    return content if fits else {}
+
+
+def _keep(path: Path, known: dict[str, str]) -> None:
+    with contextlib.suppress(OutputError):  # without a cache every look is the first
+        write_atomically(path, json.dumps(known, indent=2).encode())
+
+
+def _start(point: EntryPoint, seconds: float) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 — this interpreter and a module of ours
+        [sys.executable, "-P", "-m", "nagsdk.plugin.probe", point.name, point.value, str(seconds)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    )
+
+
+def _end(process: subprocess.Popen[bytes], seconds: float) -> str:
+    """Why the plugin must not be loaded here; empty where it may be."""
+    try:
+        said, _ = process.communicate(timeout=seconds + _START_S)
+    except subprocess.TimeoutExpired:
+        said = b""
+    finally:
+        # Also what it started.
+        with contextlib.suppress(OSError):
+            if hasattr(os, "killpg"):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
+        process.wait()
+    try:
+        told = json.loads(said)
+        return str(told["reason"])
+    except (ValueError, KeyError, TypeError):
+        status = process.returncode
+        how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"with exit status {status}"
+        return f"It ended the process that loaded it ({how})."

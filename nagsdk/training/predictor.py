@@ -1,0 +1,90 @@
+"""An accuracy predictor and a generator for a bundle, from subnets measured on a folder of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nagsdk.bundle.bundle import DESCRIPTION, GENERATOR, Bundle, load_bundle
+from nagsdk.common.files import check_replaceable
+from nagsdk.events import Listener, ignore
+
+if TYPE_CHECKING:
+    pass
+
+
+def add_generator(folder: Path, seed: int, on_event: Listener) -> None:
+    """Trains a bundle's generator and puts it into its folder."""
+    import tempfile
+
+    from nagsdk.bundle.write import rewrite_bundle
+    from nagsdk.training.generator import train_generator
+
+    bundle = Bundle(folder)
+    with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
+        train_generator(bundle=bundle, output=Path(work) / GENERATOR, seed=seed, on_event=on_event)
+        rewrite_bundle(bundle, folder, [Path(work) / GENERATOR])
+
+
+def fit_predictor(
+    *,
+    bundle: str | Path | Bundle,
+    data: str | Path,
+    output: str | Path,
+    subnets: int = 300,
+    skip_broken: bool = False,
+    generator: bool = True,
+    seed: int = 0,
+    on_event: Listener = ignore,
+) -> dict[str, Any]:
+    """Measures subnets of a bundle on a folder of images and leaves the bundle with a predictor fitted on them.
+
+    Subnets are chosen all over the space first, then near the frontier. What was measured is kept beside the output, in
+    ``<output>.work``, so that a run that was killed goes on; under torchrun the processes share the subnets.
+
+    Args:
+        bundle: Name or folder of a bundle, or a bundle.
+        data: Folder of images, whose ``val`` part counts.
+        output: Folder of the new bundle; may be that of the old.
+        subnets: How many to measure.
+        skip_broken: See `train`.
+        generator: See `train`; an earlier generator belongs to the earlier predictor and is left out.
+        seed: Of everything random.
+        on_event: Receives progress.
+
+    Returns:
+        The predictor's card; empty in processes but the first.
+    """
+    from nagsdk.bundle.write import rewrite_bundle
+    from nagsdk.predictor.model import CARD, WEIGHTS
+    from nagsdk.supernet.evaluate import measure
+    from nagsdk.supernet.processes import together
+    from nagsdk.training.source import Source
+    from nagsdk.training.subnets import fit_measured, measure_subnets, require_enough
+
+    opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+    opened.require_weights()
+    folder = Path(output)
+    check_replaceable(folder, DESCRIPTION, "a bundle")
+    require_enough(opened.space, subnets)
+    with together() as ranks:
+        listener = on_event if ranks.first else ignore
+        source = Source.of(opened, data, skip_broken, listener)
+        # What is kept belongs to one supernet, one folder as it is now, and one choice of subnets.
+        work = folder.with_name(f"{folder.name}.work") / f"{opened.weights_sha256[:16]}-{source.fingerprint}-{subnets}-{seed}"
+        codes, top1 = measure_subnets(
+            opened.space,
+            lambda given: measure(opened.supernet, given, source.recalibration, source.shown("val"), listener, ranks),
+            subnets,
+            work / "measured.csv",
+            seed,
+            ranks,
+            listener,
+        )
+        if not ranks.first:
+            return {}
+    card = dict(fit_measured(opened.space, codes, top1, source.count("val"), work, seed, on_event).card)
+    rewrite_bundle(opened, folder, [work / name for name in (WEIGHTS, CARD, "measured.csv")], without=[GENERATOR])
+    if generator:
+        add_generator(folder, seed, on_event)
+    return card
