@@ -40,7 +40,7 @@ from nagsdk.common.folders import shipped  # noqa: E402
 from nagsdk.cost.bounds import Completions  # noqa: E402
 from nagsdk.cost.metric_limits import value_of  # noqa: E402
 from nagsdk.cost.table import exact_table  # noqa: E402
-from nagsdk.device.description import Device, Overrides  # noqa: E402
+from nagsdk.device.description import Device  # noqa: E402
 from nagsdk.events import Event, Notice  # noqa: E402
 from nagsdk.families.mobilenet_v3.space import MobileNetV3Space  # noqa: E402
 from nagsdk.generator.ranking import choose  # noqa: E402
@@ -49,8 +49,13 @@ from nagsdk.manifest.result import HELD  # noqa: E402
 from nagsdk.measuring.measure import measure  # noqa: E402
 from nagsdk.measuring.measurement import Measurement  # noqa: E402
 from nagsdk.measuring.protocol import Protocol  # noqa: E402
-from nagsdk.pipeline.loop import Deployer, Round, figure  # noqa: E402
-from nagsdk.pipeline.target import Workbench  # noqa: E402
+from nagsdk.pipeline.build import Builder  # noqa: E402
+from nagsdk.pipeline.calibrate import calibrate_target  # noqa: E402
+from nagsdk.pipeline.loop import Deployer  # noqa: E402
+from nagsdk.pipeline.models import question, require_cost_model  # noqa: E402
+from nagsdk.pipeline.round import Round, figure  # noqa: E402
+from nagsdk.pipeline.target import Target  # noqa: E402
+from nagsdk.pipeline.timing import time_artifacts, timing_artifact  # noqa: E402
 from nagsdk.space.architecture import Architecture  # noqa: E402
 from nagsdk_cuda.backend import CudaBackend  # noqa: E402
 from nagsdk_cuda.memory import Memory  # noqa: E402
@@ -91,9 +96,9 @@ def tell(event: Event) -> None:
         print(f"  {event.text}", file=sys.stderr, flush=True)
 
 
-def bench_of(batch: int, precision: str, **options: str) -> Workbench:
+def bench_of(batch: int, precision: str, **options: str) -> Target:
     device = Device("cuda", "the GPU of this machine", CudaBackend.id, batch=batch, options=tuple(options.items()))
-    return Workbench(device, Untrained(), Overrides(precision=precision), tell, CudaBackend())
+    return Target(device, Untrained(), precision=precision, on_event=tell, backend=CudaBackend())
 
 
 def export(job: tuple[int, str, list[str], str]) -> dict[str, Path]:
@@ -102,23 +107,23 @@ def export(job: tuple[int, str, list[str], str]) -> dict[str, Path]:
 
     torch.set_num_threads(1)
     batch, precision, texts, folder = job
-    bench = bench_of(batch, precision)
-    architectures = [bench.bundle.space.parse(text) for text in texts]
-    return export_untrained(bench.bundle.space, bench.device, bench.backend, architectures, Path(folder), 0)
+    target = bench_of(batch, precision)
+    architectures = [target.bundle.space.parse(text) for text in texts]
+    return export_untrained(target.bundle.space, target.device, target.backend, architectures, Path(folder), 0)
 
 
-def exported(bench: Workbench, architectures: list[Architecture], folder: Path) -> dict[str, Path]:
+def exported(target: Target, architectures: list[Architecture], folder: Path) -> dict[str, Path]:
     shares = [[a.text for a in architectures[i::WORKERS]] for i in range(WORKERS)]
-    batch, precision = bench.device.batch, str(bench.device.precision)
+    batch, precision = target.device.batch, str(target.device.precision)
     with ProcessPoolExecutor(WORKERS, get_context("spawn")) as pool:
         parts = list(pool.map(export, [(batch, precision, share, str(folder)) for share in shares if share]))
     return {name: path for part in parts for name, path in part.items()}
 
 
-def timed(bench: Workbench, models: Mapping[str, Path], folder: Path, seed: int = 0) -> dict[str, Measurement]:
+def timed(target: Target, models: Mapping[str, Path], folder: Path, seed: int = 0) -> dict[str, Measurement]:
     """Measures in a fresh process."""
-    reference = bench.timing_artifact(reference_architecture(bench.bundle.space, bench.costs.supported), folder)
-    with bench.backend.open(bench.device) as session:
+    reference = timing_artifact(target, reference_architecture(target.bundle.space, target.costs.supported), folder)
+    with target.backend.open(target.device) as session:
         return measure(session, models, reference, TRUTH, seed=seed)
 
 
@@ -132,17 +137,17 @@ def within(predicted: NDArray[np.float64], true: NDArray[np.float64]) -> dict[st
     }
 
 
-def accuracy(bench: Workbench, folder: Path) -> dict[str, Any]:
+def accuracy(target: Target, folder: Path) -> dict[str, Any]:
     """How well a few calibrated samples predict fresh subnets, and layers their memory."""
-    space, batch = bench.bundle.space, bench.device.batch
+    space, batch = target.bundle.space, target.device.batch
     say(f"batch {batch}: calibrating with {SAMPLES} samples")
-    calibration = bench.calibrate(SAMPLES)
+    calibration = calibrate_target(target, SAMPLES).calibration
     model = calibration.model
     codes = space.sample(FRESH, np.random.default_rng(12345))
     say(f"batch {batch}: exporting {FRESH} fresh subnets")
-    models = exported(bench, space.decode(codes), folder / f"fresh{batch}")
+    models = exported(target, space.decode(codes), folder / f"fresh{batch}")
     say(f"batch {batch}: measuring them")
-    found = timed(bench, models, folder)
+    found = timed(target, models, folder)
     true = np.array([found[a.text].normalised_ms() for a in space.decode(codes)])
     macs = exact_table(space, lambda layer: float(layer.macs))
     scale = np.exp(np.median(np.log(model.calibrated.p50_ms / macs.cost(model.calibrated.codes))))
@@ -152,7 +157,7 @@ def accuracy(bench: Workbench, folder: Path) -> dict[str, Any]:
         "fresh": within(model.mean(codes), true),
         "covered_by_the_0.9_bound": float(np.mean(true <= model.upper(codes, 0.9))),
         "rival_macs": within(scale * macs.cost(codes), true),
-        "memory_estimate": within(*memory(bench, found)),
+        "memory_estimate": within(*memory(target, found)),
         "fastest_ms": float(true.min()),
         "slowest_ms": float(true.max()),
         "readings": {
@@ -163,35 +168,35 @@ def accuracy(bench: Workbench, folder: Path) -> dict[str, Any]:
     }
 
 
-def memory(bench: Workbench, found: Mapping[str, Measurement]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def memory(target: Target, found: Mapping[str, Measurement]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Peak memory in megabytes, as layers tell it and as it was measured, each of shape (networks,)."""
-    space = bench.bundle.space
-    told = [value_of(Memory(), space.layers(space.parse(text)), bench.device) for text in found]
+    space = target.bundle.space
+    told = [value_of(Memory(), space.layers(space.parse(text)), target.device) for text in found]
     return np.array(told), np.array([measurement.state[Memory.measured] for measurement in found.values()])
 
 
-def frontier(bench: Workbench) -> dict[str, Any]:
+def frontier(target: Target) -> dict[str, Any]:
     """What the generator finds for limits over the whole range, by inference alone."""
-    model = bench.require_cost_model()
-    bounds = Completions.of(bench.bundle.space, model.table)
+    model = require_cost_model(target)
+    bounds = Completions.of(target.bundle.space, model.table)
     limits = np.linspace(bounds.least, bounds.most, FRONTIER)
-    codes = Nag().propose(bench.question([model.table], limits, 0))
-    best = np.array([row[choose(bench.bundle.predictor, row)[0]] for row in codes])
-    top1 = bench.bundle.predictor.predict(best).mean
-    rows = zip(bench.bundle.space.decode(best), model.mean(best).tolist(), top1.tolist(), strict=True)
+    codes = Nag().propose(question(target, [model.table], limits, 0))
+    best = np.array([row[choose(target.bundle.predictor, row)[0]] for row in codes])
+    top1 = target.bundle.predictor.predict(best).mean
+    rows = zip(target.bundle.space.decode(best), model.mean(best).tolist(), top1.tolist(), strict=True)
     return {architecture.text: {"predicted_ms": ms, "top1": value} for architecture, ms, value in rows}
 
 
-def deployment(bench: Workbench, folder: Path, number: int) -> dict[str, Any]:
+def deployment(target: Target, folder: Path, number: int) -> dict[str, Any]:
     """Deploys to one of the budgets over the interior of the range, and measures what came out once more in a fresh process."""
-    model = bench.require_cost_model()
-    bounds = Completions.of(bench.bundle.space, model.table)
+    model = require_cost_model(target)
+    bounds = Completions.of(target.bundle.space, model.table)
     low = bounds.least * float(model.upper(model.calibrated.codes[:1], 0.9)[0] / model.mean(model.calibrated.codes[:1])[0])
     limit = low + (bounds.most - low) * np.linspace(0.08, 0.92, BUDGETS)[number]
-    deployer, budget = Deployer(bench), Budget(LATENCY, float(f"{limit:.4g}"))
-    outcome = deployer.run([budget], model, folder / f"deployed-{bench.device.batch}-{limit:.4g}")
+    deployer, budget = Deployer(target, Builder(target)), Budget(LATENCY, float(f"{limit:.4g}"))
+    outcome = deployer.run([budget], model, folder / f"deployed-{target.device.batch}-{limit:.4g}")
     assert isinstance(outcome, Round)
-    again = bench.time({"again": outcome.built.compiled or outcome.built.path}, folder)["again"]
+    again = time_artifacts(target, {"again": outcome.built.compiled or outcome.built.path}, folder)["again"]
     return {
         "budget_ms": budget.limit,
         "verdict": outcome.result.verdict,
@@ -206,13 +211,13 @@ def deployment(bench: Workbench, folder: Path, number: int) -> dict[str, Any]:
     }
 
 
-def repeatability(bench: Workbench, folder: Path) -> dict[str, Any]:
+def repeatability(target: Target, folder: Path) -> dict[str, Any]:
     """The same networks in several processes: largest deviation from the mean of all."""
-    architectures = bench.bundle.space.decode(bench.bundle.space.sample(REPEATED, np.random.default_rng(7)))
-    models = exported(bench, architectures, folder / f"repeated{bench.device.batch}")
+    architectures = target.bundle.space.decode(target.bundle.space.sample(REPEATED, np.random.default_rng(7)))
+    models = exported(target, architectures, folder / f"repeated{target.device.batch}")
     runs = []
     for seed in range(PROCESSES):
-        found = timed(bench, models, folder, seed)
+        found = timed(target, models, folder, seed)
         runs.append([figure(found[a.text], 50) for a in architectures])
     values = np.array(runs)
     deviation = np.abs(values / values.mean(0) - 1)
@@ -230,14 +235,14 @@ def runtimes(folder: Path) -> dict[str, Any]:
     architecture = reference_architecture(Untrained().space)
     ways: list[tuple[str, dict[str, str]]] = [(p, {}) for p in CudaBackend.precisions]
     for precision, options in [*ways, (CudaBackend.precisions[0], {"runtime": "eager"}), (CudaBackend.precisions[0], {"flush_l2": "1"})]:
-        bench = bench_of(1, precision, **options)
+        target = bench_of(1, precision, **options)
         path = folder / f"{precision}.pt2"
-        subnet = bench.bundle.subnet(architecture)
-        bench.backend.export(trace(subnet, architecture.resolution), path, bench.device)
-        images = bench.bundle.recalibration_images(architecture.resolution)
+        subnet = target.bundle.subnet(architecture)
+        target.backend.export(trace(subnet, architecture.resolution), path, target.device)
+        images = target.bundle.recalibration_images(architecture.resolution)
         with torch.no_grad():
             expected = subnet(torch.from_numpy(images)).numpy()
-        with bench.backend.open(bench.device) as session:
+        with target.backend.open(target.device) as session:
             handle = session.load(path)
             burst = session.time(handle, 20, 200, 60.0)
             error = relative_error(expected, session.infer(handle, images))
@@ -295,12 +300,12 @@ def held(found: Mapping[str, Any]) -> bool:
 def parts_of(batches: list[int], precision: str, folder: Path) -> dict[str, Callable[[], dict[str, Any]]]:
     parts: dict[str, Callable[[], dict[str, Any]]] = {"runtimes": partial(runtimes, folder)}
     for batch in batches:
-        bench = bench_of(batch, precision)
-        parts[f"batch {batch}: accuracy"] = partial(accuracy, bench, folder)
-        parts[f"batch {batch}: repeatability"] = partial(repeatability, bench, folder)
-        parts[f"batch {batch}: frontier"] = partial(frontier, bench)
+        target = bench_of(batch, precision)
+        parts[f"batch {batch}: accuracy"] = partial(accuracy, target, folder)
+        parts[f"batch {batch}: repeatability"] = partial(repeatability, target, folder)
+        parts[f"batch {batch}: frontier"] = partial(frontier, target)
         for number in range(BUDGETS):
-            parts[f"batch {batch}: {BUDGET}{number + 1}"] = partial(deployment, bench, folder, number)
+            parts[f"batch {batch}: {BUDGET}{number + 1}"] = partial(deployment, target, folder, number)
     return parts
 
 

@@ -21,8 +21,11 @@ import nagsdk
 from nagsdk.cost.bounds import Completions
 from nagsdk.cost.table import AdditiveTable, exact_table
 from nagsdk.generator.ranking import choose
-from nagsdk.pipeline.loop import figure
-from nagsdk.pipeline.target import Workbench
+from nagsdk.pipeline.calibrate import calibrate_target
+from nagsdk.pipeline.models import generator_of
+from nagsdk.pipeline.round import figure
+from nagsdk.pipeline.target import Target
+from nagsdk.pipeline.timing import time_artifacts, timing_artifact
 
 ROW = "{budget:>10}  {verdict:6} rounds {rounds}  p50 {p50_ms:7.3f} ms  used {used:6.1%}  rival {rival_ms:7.3f} ms {rival_used:6.1%}"
 
@@ -47,17 +50,17 @@ def main() -> None:
 
 
 def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    bench = Workbench(arguments.device, arguments.bundle)
-    calibration = bench.calibrate(30)
+    target = Target(arguments.device, arguments.bundle)
+    calibration = calibrate_target(target, 30).calibration
     model = calibration.model
-    bounds = Completions.of(bench.bundle.space, model.table)
+    bounds = Completions.of(target.bundle.space, model.table)
     # The interior of what the upper bound can promise and the dearest architecture can use.
     low, high = bounds.least * model.upper(calibration.codes[:1], 0.9)[0] / model.predict(calibration.codes[:1])[0][0], bounds.most
     limits = low + (high - low) * np.linspace(0.05, 0.95, arguments.count)
     rows = []
-    for limit, rival_ms in zip(limits, rival(bench, calibration.codes, calibration.model.calibrated.p50_ms, limits), strict=True):
+    for limit, rival_ms in zip(limits, rival(target, calibration.codes, calibration.model.calibrated.p50_ms, limits), strict=True):
         deployment = nagsdk.deploy(
-            device=arguments.device,
+            arguments.device,
             budget=nagsdk.Budget("latency", float(limit)),
             bundle=arguments.bundle,
             output=folder / f"{limit:.3f}",
@@ -95,17 +98,17 @@ def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return {"bundle": arguments.bundle, "deployments": rows, "figures": figures}
 
 
-def rival(bench: Workbench, codes: np.ndarray, p50_ms: np.ndarray, limits: np.ndarray) -> list[float]:
+def rival(target: Target, codes: np.ndarray, p50_ms: np.ndarray, limits: np.ndarray) -> list[float]:
     """Latencies of what the generator picks when it believes in MACs."""
-    macs = exact_table(bench.bundle.space, lambda layer: layer.macs)
+    macs = exact_table(target.bundle.space, lambda layer: layer.macs)
     scale = float(np.exp(np.median(np.log(p50_ms / macs.cost(codes)))))
     table = AdditiveTable(macs.base * scale, macs.choice * scale)
-    proposals = bench.generator.propose([table], np.maximum(limits, Completions.of(bench.bundle.space, table).least), 64)
-    best = choose(bench.bundle.predictor, proposals)[:, 0]
-    chosen = bench.bundle.space.decode(proposals[np.arange(len(limits)), best])
+    proposals = generator_of(target).propose([table], np.maximum(limits, Completions.of(target.bundle.space, table).least), 64)
+    best = choose(target.bundle.predictor, proposals)[:, 0]
+    chosen = target.bundle.space.decode(proposals[np.arange(len(limits)), best])
     with tempfile.TemporaryDirectory() as folder:
-        compiled = {a.text: bench.timing_artifact(a, Path(folder)) for a in dict.fromkeys(chosen)}
-        found = bench.time(compiled, Path(folder))
+        compiled = {a.text: timing_artifact(target, a, Path(folder)) for a in dict.fromkeys(chosen)}
+        found = time_artifacts(target, compiled, Path(folder))
     return [figure(found[a.text], 50) for a in chosen]
 
 

@@ -49,7 +49,8 @@ from nagsdk.generator.ranking import choose
 from nagsdk.generator.strategies import Evolution, Lookup, Nag, Nsga2, Polished, Random
 from nagsdk.generator.strategy import Question, Strategy
 from nagsdk.generator.training_data import Devices
-from nagsdk.pipeline.target import Workbench
+from nagsdk.pipeline.models import calibrated_model, prior_of, require_cost_model
+from nagsdk.pipeline.target import Target
 from nagsdk.predictor.additive import AdditiveScore, fit_additive
 from nagsdk.predictor.fit import Fit, Fitter, Measured
 from nagsdk.predictor.train import Recipe
@@ -129,17 +130,18 @@ def gpus(space: MobileNetV3Space, data: Path) -> Iterator[tuple[str, AdditiveTab
 
 def described(space: MobileNetV3Space) -> Iterator[tuple[str, AdditiveTable]]:
     """The tables of this processor, by its shipped prior and by its calibration, and of phones, by their priors."""
-    bench = Workbench("cpu", "imagenet")
-    assert bench.prior is not None
-    yield "cpu, shipped prior", bench.costs.table(LATENCY, CostModel.from_prior(space, bench.prior, bench.presence.fingerprint))
-    model = bench.calibrated_model()
+    target = Target("cpu", "imagenet")
+    prior = prior_of(target)
+    assert prior is not None
+    yield "cpu, shipped prior", target.costs.table(LATENCY, CostModel.from_prior(space, prior, target.presence.fingerprint))
+    model = calibrated_model(target)
     if model is None:
         print("cpu is not calibrated for imagenet: it has no row", file=sys.stderr)
     else:
-        yield "cpu, calibrated", bench.costs.table(LATENCY, model)
+        yield "cpu, calibrated", target.costs.table(LATENCY, model)
     for name in PHONES:
-        phone = Workbench(name, bench.bundle)
-        yield f"phone: {name}", phone.costs.table(LATENCY, phone.require_cost_model())
+        phone = Target(name, target.bundle)
+        yield f"phone: {name}", phone.costs.table(LATENCY, require_cost_model(phone))
 
 
 def devices(space: MobileNetV3Space, data: Path, count: int) -> dict[str, AdditiveTable]:

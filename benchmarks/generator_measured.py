@@ -22,7 +22,8 @@ from nagsdk.bundle.bundle import Bundle
 from nagsdk.cost.bounds import Completions
 from nagsdk.generator.ranking import choose
 from nagsdk.generator.strategies import Lookup, Nag, Nsga2, Random
-from nagsdk.pipeline.target import Workbench
+from nagsdk.pipeline.models import question
+from nagsdk.pipeline.target import Target
 from nagsdk.space.space import Codes
 from nagsdk.supernet.evaluate import top1
 
@@ -43,8 +44,8 @@ def main() -> None:
     parser.add_argument("--picks", type=int, default=20)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    bench = Workbench("cpu", "glyphs")
-    bundle, table = bench.bundle, bench.costs.table(MACS, None)
+    target = Target("cpu", "glyphs")
+    bundle, table = target.bundle, target.costs.table(MACS, None)
     bounds, predictor = Completions.of(bundle.space, table), bundle.predictor
     # Above some two thirds of the range nothing is gained; below a twentieth there is no choice.
     limits = np.linspace(
@@ -53,7 +54,7 @@ def main() -> None:
     known: dict[bytes, float] = {}
     rows = {}
     for method in METHODS:
-        codes = method.propose(bench.question([table], limits, 0))
+        codes = method.propose(question(target, [table], limits, 0))
         picked = codes[np.arange(len(codes)), choose(predictor, codes)[:, 0]]
         for code in picked:
             if code.tobytes() not in known:

@@ -1,55 +1,116 @@
-"""nagsdk: a latency budget and a device in, a measured model file that holds the budget out."""
+"""nagsdk: a latency budget and a device in, a measured model file that holds the budget out.
+
+Every verb takes a target first, a device with a bundle and settings::
+
+    target = nagsdk.Target("cpu", bundle="imagenet", threads=4)
+    deployment = nagsdk.deploy(target, "20ms", output="model")
+    deployment.load()("cat.jpg")
+
+The short form names the device: ``nagsdk.deploy("cpu", "20ms", threads=4)``.
+"""
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from nagsdk.common import moved
+from nagsdk.common.lazy import lazy_names
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from nagsdk.api import calibrate, deploy, export, frontier, generate, predict, profile
-    from nagsdk.budget import Budget
-    from nagsdk.bundle.bundle import Bundle, load_bundle
-    from nagsdk.manifest.result import Deployment, Result
-    from nagsdk.space.architecture import Architecture
+    from nagsdk.api import calibrate as calibrate
+    from nagsdk.api import deploy as deploy
+    from nagsdk.api import export as export
+    from nagsdk.api import frontier as frontier
+    from nagsdk.api import generate as generate
+    from nagsdk.api import predict as predict
+    from nagsdk.api import profile as profile
+    from nagsdk.budget import Budget as Budget
+    from nagsdk.bundle.bundle import Bundle as Bundle
+    from nagsdk.bundle.bundle import load_bundle as load_bundle
+    from nagsdk.errors import NagsdkError as NagsdkError
+    from nagsdk.manifest.result import Result as Result
+    from nagsdk.pipeline.calibrate import CalibrationSummary as CalibrationSummary
+    from nagsdk.pipeline.deployment import Deployment as Deployment
+    from nagsdk.pipeline.frontier import Frontier as Frontier
+    from nagsdk.pipeline.paper import train_paper_generator as train_paper_generator
+    from nagsdk.pipeline.target import Target as Target
+    from nagsdk.pipeline.verify import verify as verify
+    from nagsdk.project.build import build as build
+    from nagsdk.reports.report import report as report
+    from nagsdk.space.architecture import Architecture as Architecture
+    from nagsdk.training.evaluate import evaluate as evaluate
+    from nagsdk.training.generator import train_generator as train_generator
+    from nagsdk.training.predictor import fit_predictor as fit_predictor
+    from nagsdk.training.report import TrainingReport as TrainingReport
+    from nagsdk.training.train import train as train
 
-# Loaded on first use: importing nagsdk must not import torch.
-_PUBLIC = {
+# The modules are imported on first use: importing nagsdk must not import torch.
+_PLACES = {
     "Architecture": "nagsdk.space.architecture",
     "Budget": "nagsdk.budget",
-    "Bundle": "nagsdk.bundle",
-    "Deployment": "nagsdk.manifest",
-    "Result": "nagsdk.manifest",
+    "Bundle": "nagsdk.bundle.bundle",
+    "CalibrationSummary": "nagsdk.pipeline.calibrate",
+    "Deployment": "nagsdk.pipeline.deployment",
+    "Frontier": "nagsdk.pipeline.frontier",
+    "NagsdkError": "nagsdk.errors",
+    "Result": "nagsdk.manifest.result",
+    "Target": "nagsdk.pipeline.target",
+    "TrainingReport": "nagsdk.training.report",
+    "build": "nagsdk.project.build",
     "calibrate": "nagsdk.api",
     "deploy": "nagsdk.api",
+    "evaluate": "nagsdk.training.evaluate",
     "export": "nagsdk.api",
+    "fit_predictor": "nagsdk.training.predictor",
     "frontier": "nagsdk.api",
     "generate": "nagsdk.api",
-    "load_bundle": "nagsdk.bundle",
+    "load_bundle": "nagsdk.bundle.bundle",
     "predict": "nagsdk.api",
     "profile": "nagsdk.api",
+    "report": "nagsdk.reports.report",
+    "train": "nagsdk.training.train",
+    "train_generator": "nagsdk.training.generator",
+    "train_paper_generator": "nagsdk.pipeline.paper",
+    "verify": "nagsdk.pipeline.verify",
 }
 
 __all__ = [
     "Architecture",
     "Budget",
     "Bundle",
+    "CalibrationSummary",
     "Deployment",
+    "Frontier",
+    "NagsdkError",
     "Result",
+    "Target",
+    "TrainingReport",
     "__version__",
+    "build",
     "calibrate",
     "deploy",
+    "evaluate",
     "export",
+    "fit_predictor",
     "frontier",
     "generate",
     "load_bundle",
     "predict",
     "profile",
+    "report",
+    "train",
+    "train_generator",
+    "train_paper_generator",
+    "verify",
 ]
 
+__getattr__, _names = lazy_names(__name__, _PLACES)
 
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module 'nagsdk' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return list(__all__)
+
+
+moved.install()

@@ -133,3 +133,17 @@ def prune_store(days: float) -> int:
 
 def _store() -> Store:
     return Store(cache_folder() / STORE)
+
+
+def middle_budget(bundle: str | Path) -> str:
+    """A budget that limits something for any device: half-way between the MACs of the smallest and of the largest architecture.
+
+    Args:
+        bundle: Name or folder of a bundle.
+    """
+    from nagsdk.budget import MACS, Budget
+    from nagsdk.space.space import extremes
+
+    space = load_bundle(bundle).space
+    ends = [space.macs(a) for a in space.decode(extremes(space))]
+    return str(Budget(MACS, float(f"{sum(ends) / 2:.2g}")))

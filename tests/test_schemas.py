@@ -42,10 +42,10 @@ def test_real_files_and_outputs_validate(simulate, tmp_path):  # noqa: F811
     _check("preprocessing", json.loads((tmp_path / "model/preprocessing.json").read_text()))
     (tmp_path / "model/model.ms").write_text("1.4")  # the simulated device reads from it how long a network takes
     _check("verify", verify(tmp_path / "model").to_dict())
-    exported = nagsdk.export(device="board", architecture="mbv3:r32:d=1,1,1,1:ks=3,3,3,3:e=2,2,2,2", output=tmp_path / "one")
+    exported = nagsdk.export("board", architecture="mbv3:r32:d=1,1,1,1:ks=3,3,3,3:e=2,2,2,2", output=tmp_path / "one")
     _check("deploy", exported.to_dict())
     _check("manifest", json.loads((tmp_path / "one/manifest.json").read_text()))
-    _check("results", [r.to_dict() for r in nagsdk.generate(device="board", budgets=["1ms", "2ms"])])
+    _check("results", [r.to_dict() for r in nagsdk.generate("board", budget=["1ms", "2ms"])])
     for name in ("glyphs", "imagenet"):
         _check("bundle", json.loads((REPOSITORY / f"bundles/{name}/bundle.json").read_text()))
     _check("plugins", [dict(status) for status in inventory.plugins()])
@@ -68,7 +68,7 @@ def test_what_is_wrong_does_not_validate(name, content):
 def test_a_measured_result_is_a_dictionary_of_known_keys(simulate, tmp_path):  # noqa: F811
     """The open schemas would let a renamed key pass unseen."""
     simulate()
-    deployment = nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out")
+    deployment = nagsdk.deploy("board", budget="1.5ms", output=tmp_path / "out")
     known = set(schemas()["deploy"]["properties"])
     assert set(deployment.to_dict()) == known
     assert set(asdict(deployment.result.measured)) == set(schemas()["deploy"]["$defs"]["Measured"]["properties"])

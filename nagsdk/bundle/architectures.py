@@ -11,8 +11,9 @@ from nagsdk.families.mobilenet_v3.table import read_architectures
 from nagsdk.space.architecture import Architecture
 
 
-def read(bundle: Bundle, architectures: Sequence[str | Architecture], table: str | Path | None) -> list[Architecture]:
+def read(bundle: Bundle, architectures: str | Architecture | Sequence[str | Architecture], table: str | Path | None) -> list[Architecture]:
     """Architectures from text forms, objects and the rows of a CSV file, in that order."""
+    architectures = [architectures] if isinstance(architectures, (str, Architecture)) else architectures
     given = [bundle.space.parse(a) if isinstance(a, str) else a for a in architectures]
     if table is not None:
         given += bundle.space.decode(read_architectures(Path(table), bundle.space)[0])

@@ -276,16 +276,18 @@ def bundle_names() -> list[str]:
     return sorted(p.parent.name for p in shipped("bundles").glob(f"*/{DESCRIPTION}"))
 
 
-def load_bundle(name_or_path: str | Path = DEFAULT) -> Bundle:
+def load_bundle(name_or_path: str | Path | Bundle = DEFAULT) -> Bundle:
     """Opens a bundle.
 
     Args:
-        name_or_path: Name of a shipped bundle, or a folder that holds a bundle.json.
+        name_or_path: Name of a shipped bundle, or a folder that holds a bundle.json; a bundle is returned as it is.
 
     Raises:
         UnknownNameError: There is no such bundle.
         DamagedBundleError: Its description is torn or foreign.
     """
+    if isinstance(name_or_path, Bundle):
+        return name_or_path
     path, name = Path(name_or_path), str(name_or_path)
     if (path / DESCRIPTION).is_file():
         return Bundle(path)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import click
 
 from nagsdk.cli import options as o
+from nagsdk.cli import printing
+from nagsdk.cli.progress import listener
 
 
-@click.group("android")
+@click.group("android", cls=o.Group)
 def command() -> None:
     """What measuring on Android phones needs."""
 
 
-@command.command("setup", epilog=o.examples("nagsdk android setup", "nagsdk android setup --from benchmark_model"))
+@command.command("setup", epilog=o.example_lines("nagsdk android setup", "nagsdk android setup --from benchmark_model"))
 @click.option("--from", "source", type=click.Path(), help="A benchmark_model already on this machine.")
 @o.json_option
 def setup(source: str | None, as_json: bool) -> None:
@@ -23,9 +25,8 @@ def setup(source: str | None, as_json: bool) -> None:
     """
     from nagsdk import inventory
 
-    with o.listening() as listener:
-        record = inventory.setup("android", source, on_event=listener)
+    record = inventory.setup("android", source, on_event=listener())
     if as_json:
-        o.print_json(record)
+        printing.print_json(record)
     else:
         click.echo(f"benchmark_model for {record['abi']} phones is in use (sha256 {record['sha256'][:16]}…, from {record['source']}).")

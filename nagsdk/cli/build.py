@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from nagsdk.cli import options as o
+from nagsdk.cli import printing
+from nagsdk.cli.progress import listener
 
 _STATES = {
     "current": "up to date",
@@ -17,7 +19,7 @@ _STATES = {
 }
 
 
-@click.command("build", epilog=o.examples("nagsdk build --locked --require-verified"))
+@o.command("build", "nagsdk build --locked --require-verified")
 @click.option(
     "--project", default="nagsdk.toml", show_default=True, type=click.Path(), help="The file that declares deployments, or its folder."
 )
@@ -31,12 +33,11 @@ def command(ctx: click.Context, /, project: str, locked: bool, require_verified:
     Does nothing where inputs and outputs are, by content, what nagsdk.lock pins. An output that is missing is brought
     from the cache or mirror by its hash, or built again from the pinned statistics. What changed is deployed and pinned.
     """
-    from nagsdk.project.build import build
+    import nagsdk
 
-    with o.listening() as listener:
-        report = build(project, locked=locked, require_verified=require_verified, on_event=listener)
+    report = nagsdk.build(project, locked=locked, require_verified=require_verified, on_event=listener())
     if as_json:
-        o.print_json(report.to_dict())
+        printing.print_json(report.to_dict())
     else:
         for outcome in report.deployments:
             color = "red" if outcome.exit_code else "green"

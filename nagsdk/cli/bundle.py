@@ -7,16 +7,18 @@ from typing import Any
 import click
 
 from nagsdk.cli import options as o
+from nagsdk.cli import printing
+from nagsdk.cli.progress import listener
 
 _MOST_SHOWN = 6
 
 
-@click.group("bundle")
+@click.group("bundle", cls=o.Group)
 def command() -> None:
     """List, inspect and fetch bundles."""
 
 
-@command.command("list", epilog=o.examples("nagsdk bundle list"))
+@command.command("list", epilog=o.example_lines("nagsdk bundle list"))
 @o.json_option
 def list_(as_json: bool) -> None:
     """The bundles on this machine."""
@@ -24,13 +26,13 @@ def list_(as_json: bool) -> None:
 
     found = inventory.bundles()
     if as_json:
-        o.print_json(found)
+        printing.print_json(found)
         return
     rows = [(b["name"], "yes" if b["weights"] else "no", "yes" if b["images"] else "no", b["title"]) for b in found]
-    o.print_table(("bundle", "weights", "images", "what"), rows)
+    printing.print_table(("bundle", "weights", "images", "what"), rows)
 
 
-@command.command("show", epilog=o.examples("nagsdk bundle show glyphs"))
+@command.command("show", epilog=o.example_lines("nagsdk bundle show glyphs"))
 @click.argument("name")
 @o.json_option
 def show(name: str, as_json: bool) -> None:
@@ -39,7 +41,7 @@ def show(name: str, as_json: bool) -> None:
 
     found = inventory.show_bundle(name)
     if as_json:
-        o.print_json(found)
+        printing.print_json(found)
         return
     import json
 
@@ -58,7 +60,7 @@ def _shortened(value: Any) -> Any:
     return [_shortened(part) for part in value] if isinstance(value, list) else value
 
 
-@command.command("pull", epilog=o.examples("nagsdk bundle pull imagenet", "nagsdk bundle pull imagenet --from checkpoint.pth"))
+@command.command("pull", epilog=o.example_lines("nagsdk bundle pull imagenet", "nagsdk bundle pull imagenet --from checkpoint.pth"))
 @click.argument("name")
 @click.option("--from", "source", type=click.Path(dir_okay=False), help="A checkpoint file already on this machine.")
 @o.json_option
@@ -70,7 +72,7 @@ def pull(name: str, source: str | None, as_json: bool) -> None:
     _import(name, source, as_json)
 
 
-@command.command("import-ofa", epilog=o.examples("nagsdk bundle import-ofa checkpoint.pth --bundle imagenet"))
+@command.command("import-ofa", epilog=o.example_lines("nagsdk bundle import-ofa checkpoint.pth --bundle imagenet"))
 @click.argument("checkpoint", type=click.Path(dir_okay=False))
 @click.option("--bundle", "name", default="imagenet", show_default=True, help="The bundle that gets the weights.")
 @o.json_option
@@ -85,9 +87,8 @@ def import_ofa(checkpoint: str, name: str, as_json: bool) -> None:
 def _import(name: str, source: str | None, as_json: bool) -> None:
     from nagsdk import inventory
 
-    with o.listening() as listener:
-        record = inventory.pull_bundle(name, source, on_event=listener)
+    record = inventory.pull_bundle(name, source, on_event=listener())
     if as_json:
-        o.print_json(record)
+        printing.print_json(record)
     else:
         click.echo(f"Bundle {record['bundle']} has weights now (sha256 {record['sha256'][:16]}…, from {record['source']}).")

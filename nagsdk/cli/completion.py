@@ -7,13 +7,11 @@ import click
 from nagsdk.cli import options as o
 
 
-@click.command(
+@o.command(
     "completion",
-    epilog=o.examples(
-        'eval "$(nagsdk completion bash)"       # in ~/.bashrc',
-        'eval "$(nagsdk completion zsh)"        # in ~/.zshrc',
-        "nagsdk completion fish > ~/.config/fish/completions/nagsdk.fish",
-    ),
+    'eval "$(nagsdk completion bash)"       # in ~/.bashrc',
+    'eval "$(nagsdk completion zsh)"        # in ~/.zshrc',
+    "nagsdk completion fish > ~/.config/fish/completions/nagsdk.fish",
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from nagsdk.cli import options as o
+from nagsdk.cli import printing
 
 HELP = """The settings, and where each value comes from.
 
@@ -21,7 +22,7 @@ The file is config.toml in the user's config folder, or the one that NAGSDK_CONF
 """
 
 
-@click.command("config", help=HELP, epilog=o.examples("nagsdk config", "NAGSDK_DEVICE=cpu nagsdk config --json"))
+@o.command("config", "nagsdk config", "NAGSDK_DEVICE=cpu nagsdk config --json", help=HELP)
 @o.json_option
 def command(as_json: bool) -> None:
     """Shows every setting with its origin."""
@@ -31,11 +32,11 @@ def command(as_json: bool) -> None:
     values = [config.look_up(name) for name in config.SETTINGS]
     if as_json:
         listed = [{"name": v.name, "value": _plain(v.value), "origin": v.origin, "where": v.where} for v in values]
-        o.print_json({"file": str(file), "exists": file.is_file(), "settings": listed})
+        printing.print_json({"file": str(file), "exists": file.is_file(), "settings": listed})
         return
     click.echo(f"Config file: {file}{'' if file.is_file() else ' (not there)'}")
     rows = [(v.name, _shown(v.value), v.where or v.origin, v.what) for v in values]
-    o.print_table(("setting", "value", "from", "what"), rows)
+    printing.print_table(("setting", "value", "from", "what"), rows)
 
 
 def _plain(value: object) -> object:

@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nagsdk.cli import options as o
+from nagsdk.cli import printing
 from nagsdk.common.wording import counted
+from nagsdk.errors import InfeasibleError
+
+if TYPE_CHECKING:
+    from nagsdk import Budget, Deployment, Target
 
 
-@click.command(
+@o.command(
     "deploy",
-    epilog=o.examples(
-        "nagsdk deploy --device cpu --budget 0.2ms --output model",
-        "nagsdk deploy --device cpu --budget 0.2ms@p90 --budget 400kB --json",
-        "nagsdk deploy --device pixel --budget 80ms --bundle imagenet --images photos --require-verified",
-    ),
+    "nagsdk deploy --device cpu --budget 0.2ms --output model",
+    "nagsdk deploy --device cpu --budget 0.2ms@p90 --budget 400kB --json",
+    "nagsdk deploy --device cpu --budgets 0.1ms,0.2ms,0.4ms --output models",
+    "nagsdk deploy --device cpu --min-top1 92",
+    "nagsdk deploy --device pixel --budget 80ms --bundle imagenet --images photos --require-verified",
 )
+@o.target_options()
 @o.options(
-    o.device_option,
-    o.budget_option(required=True),
-    o.bundle_option,
-    click.option("--output", type=click.Path(), help="Folder to leave the model in [default: deployments/BUNDLE-DEVICE-BUDGET]."),
+    o.budget_options,
+    click.option(
+        "--output",
+        type=click.Path(),
+        help="Folder to leave the model in; with --budgets, of a folder for each [default: deployments/BUNDLE-DEVICE-BUDGET].",
+    ),
     o.images_option,
     o.timing_only_option,
     o.strategy_option,
     o.resolution_option,
-    o.device_settings,
-    click.option("--confidence", default=0.9, show_default=True, help="How sure a prediction must be before it is tried."),
-    click.option("--require-verified", is_flag=True, help="Refuse to deploy for a device that is not there (exit code 6)."),
-    click.option("--finetune", type=click.IntRange(1), default=None, help="Epochs to train the chosen subnet more, on --data."),
-    click.option(
-        "--data", type=click.Path(exists=True, file_okay=False), help="Folder of images with the bundle's classes, for --finetune."
-    ),
+    click.option("--require-verified", is_flag=True, help="Refuse to deploy for a device that is not here (exit code 6)."),
+    click.option("--finetune", type=click.IntRange(1), help="Epochs to train the chosen subnet more, on --data."),
+    o.data_option,
     o.skip_broken_option,
     o.seed_option,
     o.json_option,
@@ -42,56 +48,60 @@ from nagsdk.common.wording import counted
 def command(
     ctx: click.Context,
     /,
-    device: str,
-    budget: tuple[str, ...],
-    bundle: str,
-    output: str | None,
-    images: str | None,
-    timing_only: bool,
-    strategy: str,
-    resolution: int | None,
+    target: Target,
+    budget_texts: tuple[str, ...],
+    budgets: str | None,
+    min_top1: float | None,
     confidence: float,
-    require_verified: bool,
-    finetune: int | None,
-    data: str | None,
-    skip_broken: bool,
-    seed: int,
+    output: str | None,
     as_json: bool,
     **settings: Any,
 ) -> None:
     """Leave a measured model file that holds a budget on a device.
 
-    Generates the architecture, cuts it out of the bundle's supernet, exports and measures it; what misses the
-    budget tightens the cost model and is generated again. The verdict comes from a second, fresh session.
+    Generates the architecture, cuts it out of the bundle's supernet, exports and measures it; what misses the budget
+    tightens the cost model and is generated again. The verdict comes from a second, fresh session.
     """
-    from nagsdk import api
-    from nagsdk.plugin.units import read_budget
+    import nagsdk
 
-    with o.listening() as listener:
-        deployment = api.deploy(
-            device=device,
-            budget=[read_budget(text, confidence) for text in budget],
-            bundle=bundle,
-            output=output,
-            images=images,
-            timing_only=timing_only,
-            strategy=strategy,
-            resolution=resolution,
-            require_verified=require_verified,
-            finetune=finetune or 0,
-            data=data,
-            skip_broken=skip_broken,
-            seed=seed,
-            on_event=listener,
-            **settings,
-        )
-    if as_json:
-        o.print_json(deployment.to_dict())
+    asked = o.asked_budgets(budget_texts, budgets, min_top1, confidence)
+    settings |= {"min_top1": min_top1, "finetune": settings["finetune"] or 0}
+    if budgets is None:
+        together = asked[0] if asked else []
+        deployments = [nagsdk.deploy(target, together, output=output, **settings)]
+        failed = None
     else:
-        o.print_result(deployment.result)
-        if tuned := deployment.details.get("finetuned"):
-            shares = ("–" if top1 is None else f"{top1:.2f} %" for top1 in (tuned["top1_before"], deployment.result.measured.top1))
-            click.echo(
-                f"  finetuned {counted(tuned['epochs'], 'epoch')}: top-1 {' before, '.join(shares)} after, on the bundle's test images"
-            )
-    ctx.exit(3 if deployment.verdict == "missed" else 0)
+        deployments, failed = _one_by_one(target, asked, output, settings)
+    if as_json:
+        listed = [deployment.to_dict() for deployment in deployments]
+        printing.print_json(listed if budgets is not None else listed[0])
+    else:
+        for deployment in deployments:
+            _print(deployment)
+    if failed is not None:
+        raise failed
+    ctx.exit(3 if any(deployment.verdict == "missed" for deployment in deployments) else 0)
+
+
+def _one_by_one(
+    target: Target, asked: Sequence[Sequence[Budget]], output: str | None, settings: dict[str, Any]
+) -> tuple[list[Deployment], InfeasibleError | None]:
+    """Deploys for each budget, also after one that no architecture holds; returns the first such error too."""
+    import nagsdk
+
+    deployments, failed = [], None
+    for together in asked:
+        folder = None if output is None else Path(output) / str(together[0])
+        try:
+            deployments.append(nagsdk.deploy(target, together, output=folder, **settings))
+        except InfeasibleError as error:
+            failed = failed or error
+    return deployments, failed
+
+
+def _print(deployment: Deployment) -> None:
+    printing.print_result(deployment.result)
+    if tuned := deployment.details.get("finetuned"):
+        shares = ("–" if top1 is None else f"{top1:.2f} %" for top1 in (tuned["top1_before"], deployment.result.measured.top1))
+        told = f"top-1 {' before, '.join(shares)} after, on the bundle's test images"
+        click.echo(f"  finetuned {counted(tuned['epochs'], 'epoch')}: {told}")

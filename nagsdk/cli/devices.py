@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from nagsdk.cli import options as o
+from nagsdk.cli import printing
 
 
-@click.command("devices", epilog=o.examples("nagsdk devices", "nagsdk devices --json"))
+@o.command("devices", "nagsdk devices", "nagsdk devices --json")
 @o.json_option
 def command(as_json: bool) -> None:
     """What can be deployed to, and whether it is there."""
@@ -15,7 +16,7 @@ def command(as_json: bool) -> None:
 
     found = inventory.devices()
     if as_json:
-        o.print_json(found)
+        printing.print_json(found)
         return
     for device in found:
         click.secho(device["id"], bold=True, nl=False)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import click
 
 from nagsdk.cli import options as o
+from nagsdk.cli import printing
+from nagsdk.cli.progress import listener
 
 _COLORS = {"ok": "green", "absent": "yellow", "wrong": "red"}
 
 
-@click.command("doctor", epilog=o.examples("nagsdk doctor", "nagsdk doctor --json > doctor.json"))
+@o.command("doctor", "nagsdk doctor", "nagsdk doctor --json > doctor.json")
 @o.json_option
 @click.pass_context
 def command(ctx: click.Context, /, as_json: bool) -> None:
@@ -20,10 +22,9 @@ def command(ctx: click.Context, /, as_json: bool) -> None:
     """
     from nagsdk.doctor.checks import doctor
 
-    with o.listening() as listener:
-        found = doctor(on_event=listener)
+    found = doctor(on_event=listener())
     if as_json:
-        o.print_json(found)
+        printing.print_json(found)
     else:
         for finding in found:
             click.secho(f"{finding['state']:<8}", fg=_COLORS[finding["state"]], nl=False)

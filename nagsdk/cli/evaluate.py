@@ -5,10 +5,12 @@ from __future__ import annotations
 import click
 
 from nagsdk.cli import options as o
+from nagsdk.cli import printing
+from nagsdk.cli.progress import listener, speaks
 from nagsdk.common.wording import counted
 
 
-@click.command("evaluate", epilog=o.examples("nagsdk evaluate --bundle ./flowers --data photos --archs candidates.csv"))
+@o.command("evaluate", "nagsdk evaluate --bundle ./flowers --data photos --archs candidates.csv")
 @o.options(
     o.bundle_option,
     click.option("--arch", "architectures", multiple=True, help="Text form (repeatable) [default: the smallest and the largest]."),
@@ -26,24 +28,21 @@ def command(bundle: str, architectures: tuple[str, ...], table: str | None, data
 
     Under torchrun the processes share the subnets.
     """
-    from nagsdk.training import evaluate
+    import nagsdk
 
-    with o.listening() as listener:
-        rows = evaluate.evaluate(
-            bundle=bundle, architectures=architectures, table=table, data=data, skip_broken=skip_broken, on_event=listener
-        )
-    if not o.speaks():
+    rows = nagsdk.evaluate(bundle=bundle, architectures=architectures, table=table, data=data, skip_broken=skip_broken, on_event=listener())
+    if not speaks():
         return
     if as_json:
-        o.print_json(rows)
-    else:
-        shown = [
-            (
-                f"{row['macs'] / 1e6:.4g}",
-                o.percent(row["top1"], row["top1_low"], row["top1_high"]),
-                "–" if row["predicted_top1"] is None else f"{row['predicted_top1']:.2f} %",
-                row["architecture"],
-            )
-            for row in rows
-        ]
-        o.print_table(("MMACs", f"top-1 on {counted(rows[0]['images'], 'image')}", "predicted", "architecture"), shown)
+        printing.print_json([row.to_dict() for row in rows])
+        return
+    shown = [
+        (
+            f"{row.macs / 1e6:.4g}",
+            printing.percent(row.top1, row.top1_low, row.top1_high),
+            "–" if row.predicted_top1 is None else f"{row.predicted_top1:.2f} %",
+            row.architecture,
+        )
+        for row in rows
+    ]
+    printing.print_table(("MMACs", f"top-1 on {counted(rows[0].images, 'image')}", "predicted", "architecture"), shown)

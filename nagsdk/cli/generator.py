@@ -5,16 +5,18 @@ from __future__ import annotations
 import click
 
 from nagsdk.cli import options as o
+from nagsdk.cli import printing
+from nagsdk.cli.progress import listener
 
 
-@click.group("generator")
+@click.group("generator", cls=o.Group)
 def command() -> None:
     """Train generators."""
 
 
 @command.command(
     "train",
-    epilog=o.examples(
+    epilog=o.example_lines(
         "nagsdk generator train --output generator.safetensors",
         "nagsdk generator train --recipe paper --device cpu --metric macs --iterations 2000",
     ),
@@ -50,27 +52,23 @@ def train(
     """
     if (recipe == "universal") != (output is not None):
         raise click.UsageError("Give --output with the recipe universal, and only with it.")
-    from nagsdk.pipeline.paper import train_paper_generator
-    from nagsdk.training.generator import train_generator
+    import nagsdk
 
-    with o.listening() as listener:
-        if output is not None:
-            report = train_generator(bundle=bundle, output=output, seed=seed, on_event=listener)
-        else:
-            report = train_paper_generator(
-                device=device, bundle=bundle, metric=metric, reward=reward, iterations=iterations, seed=seed, on_event=listener
-            )
+    if output is not None:
+        report = nagsdk.train_generator(bundle=bundle, output=output, seed=seed, on_event=listener())
+    else:
+        target = nagsdk.Target(device, bundle, on_event=listener())
+        report = nagsdk.train_paper_generator(target, metric=metric, reward=reward, iterations=iterations, seed=seed)
     if as_json:
-        o.print_json(report)
+        printing.print_json(report)
     elif output is not None:
         regret = report["regret"]
-        click.echo(
-            f"{output}: predicted top-1 {-regret['predicted_mean']:+.3f} points to lookup, mean of {regret['devices']} unseen devices"
-        )
+        told = f"{-regret['predicted_mean']:+.3f} points to lookup, mean of {regret['devices']} unseen devices"
+        click.echo(f"{output}: predicted top-1 {told}")
     else:
         ways = ("inference", "best_sampled", "random")
         rows = [[f"{row['limit']:.5g}", *(_percent(row[way]["predicted_top1"]) for way in ways)] for row in report["budgets"]]
-        o.print_table((metric, "inference", "best sampled in training", "random"), rows)
+        printing.print_table((metric, "inference", "best sampled in training", "random"), rows)
 
 
 def _percent(value: float | None) -> str:

@@ -1,27 +1,54 @@
-"""What commands share: options, progress on a terminal, and the ways results are printed."""
+"""What commands share: the options, and the decorator that gives a command its target."""
 
 from __future__ import annotations
 
-import json
-import os
+import functools
 import re
-import shlex
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
+from nagsdk.cli.progress import listener
 from nagsdk.errors import NagsdkError
-from nagsdk.events import Advanced, Event, Finished, Listener, Notice, Started
-
-if TYPE_CHECKING:
-    from nagsdk.manifest.result import Result
 
 F = TypeVar("F", bound=Callable[..., Any])
-Named = TypeVar("Named", str | None, tuple[str, ...])
+
+
+class Command(click.Command):
+    """A command that refuses an option that is given twice but used once, instead of taking the last one in silence."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Reads the arguments."""
+        if not ctx.resilient_parsing:
+            _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+            for param in order:
+                if isinstance(param, click.Option) and not param.multiple and not param.is_flag and order.count(param) > 1:
+                    name = max(param.opts, key=len)
+                    raise click.UsageError(f"{name} was given {order.count(param)} times; it takes one value.", ctx)
+        return super().parse_args(ctx, args)
+
+
+class Group(click.Group):
+    """A group of such commands."""
+
+    command_class = Command
+
+
+def command(name: str, *examples: str, **attributes: Any) -> Callable[[Callable[..., Any]], click.Command]:
+    """Makes a command of a function.
+
+    Args:
+        name: Of the command.
+        *examples: Lines that a reader can run.
+        **attributes: Further ones of `click.Command`.
+    """
+    return click.command(name, cls=Command, epilog=example_lines(*examples), **attributes)
+
+
+def example_lines(*lines: str) -> str:
+    """The epilog of a command: examples that a reader can run."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 class Seconds(click.ParamType[float]):
@@ -36,11 +63,6 @@ class Seconds(click.ParamType[float]):
         if seconds < 1:
             self.fail(f"{value!r} is no time of a second or more; write 60s or 2min.", param, ctx)
         return seconds
-
-
-def examples(*lines: str) -> str:
-    """The epilog of a command: examples that a reader can run."""
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def setting(name: str) -> Callable[[], str | None]:
@@ -69,55 +91,6 @@ def completing(kind: str) -> Callable[[click.Context, click.Parameter, str], lis
     return complete
 
 
-def device_named(ctx: click.Context, param: click.Parameter, value: Named) -> Named:
-    """Refuses where neither the option nor the setting names a device."""
-    # The option is not `required`: click would take the setting that is not there for a value.
-    if not value:
-        raise click.MissingParameter("`nagsdk devices` lists what can be named; NAGSDK_DEVICE names one for all commands.", ctx, param)
-    return value
-
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else to standard output.")
-device_option = click.option(
-    "--device",
-    callback=device_named,
-    default=setting("device"),
-    shell_complete=completing("devices"),
-    help="Device id or alias; see 'nagsdk devices' [default: NAGSDK_DEVICE].",
-)
-strategy_option = click.option(
-    "--strategy",
-    default="nag",
-    show_default=True,
-    shell_complete=completing("strategies"),
-    help="How architectures are found: nag, lookup, polished, nsga2, evolution, random, or a plugin's.",
-)
-bundle_option = click.option(
-    "--bundle",
-    default=setting("bundle"),
-    shell_complete=completing("bundles"),
-    help="Name of a bundle or its folder [default: NAGSDK_BUNDLE, or glyphs].",
-)
-resolution_option = click.option("--resolution", type=int, help="Pin the input size in pixels.")
-seed_option = click.option("--seed", default=0, show_default=True, help="Seed of every random choice.")
-images_option = click.option(
-    "--images", type=click.Path(file_okay=False), help="Folder of images to recalibrate batch normalisation on [default: the bundle's own]."
-)
-timing_only_option = click.option(
-    "--timing-only", is_flag=True, help="Go on without images; the model's accuracy is worthless and marked so."
-)
-
-
-def budget_option(required: bool) -> Callable[[F], F]:
-    """The option of budgets that hold together."""
-    return click.option(
-        "--budget",
-        multiple=True,
-        required=required,
-        help="Such as 80ms, 80ms@p90, 12MB, 300MMACs or, of a GPU's memory, 300MiB; repeated ones hold together.",
-    )
-
-
 def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     """Applies options in the order in which help shall list them."""
 
@@ -129,126 +102,118 @@ def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return apply
 
 
-device_settings = options(
-    click.option("--threads", type=click.IntRange(1, 1024), help="Threads of one inference [default: the device's]."),
-    click.option("--batch", type=click.IntRange(1, 4096), help="Images of one inference [default: the device's]."),
-    click.option("--precision", help="Such as fp32 or fp16 [default: the device's]."),
-    click.option("--serial", help="Which of several attached phones, or host:port of one [default: ANDROID_SERIAL]."),
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else to standard output.")
+bundle_option = click.option(
+    "--bundle",
+    default=setting("bundle"),
+    shell_complete=completing("bundles"),
+    help="Name of a bundle or its folder [default: NAGSDK_BUNDLE, or glyphs].",
 )
-
-
+strategy_option = click.option(
+    "--strategy",
+    default="nag",
+    show_default=True,
+    shell_complete=completing("strategies"),
+    help="How architectures are found: nag, lookup, polished, nsga2, evolution, random, or a plugin's.",
+)
+resolution_option = click.option("--resolution", type=int, help="Pin the input size in pixels.")
+seed_option = click.option("--seed", default=0, show_default=True, help="Seed of every random choice.")
+images_option = click.option(
+    "--images",
+    type=click.Path(file_okay=False),
+    help="Folder of images to recalibrate batch normalisation on [default: the bundle's own].",
+)
+timing_only_option = click.option(
+    "--timing-only", is_flag=True, help="Go on without images; the model's accuracy is worthless and marked so."
+)
+budget_options = options(
+    click.option(
+        "--budget",
+        "budget_texts",
+        metavar="BUDGET",
+        multiple=True,
+        help="Such as 80ms, 80ms@p90, 12MB, 300MMACs or, for a GPU's memory, 300MiB; repeated ones hold together.",
+    ),
+    click.option("--budgets", metavar="BUDGETS", help="Several with commas, each on its own; prints a list."),
+    click.option(
+        "--min-top1", type=click.FloatRange(0, 100), help="Ask for the fastest architecture with this top-1 in percent, --budget or not."
+    ),
+    click.option("--confidence", default=0.9, show_default=True, help="How sure the cost model must be that a budget holds."),
+)
+architecture_options = options(
+    click.option("--arch", "architectures", multiple=True, help="Text form of an architecture; may be repeated."),
+    click.option("--archs", "table", type=click.Path(exists=True, dir_okay=False), help="CSV file with the columns ks, e, d, r."),
+)
 data_argument = click.argument("data", type=click.Path(file_okay=False))
-skip_broken_option = click.option("--skip-broken", is_flag=True, help="Leave images out that cannot be decoded, instead of refusing.")
+data_option = click.option("--data", type=click.Path(exists=True, file_okay=False), help="Folder of images with the bundle's classes.")
+skip_broken_option = click.option("--skip-broken", is_flag=True, help="Leave out images that cannot be decoded, instead of refusing.")
 generator_option = click.option(
     "--generator/--no-generator", default=True, show_default=True, help="Train the bundle's generator at the end (ten minutes)."
 )
 
 
-@contextmanager
-def listening() -> Iterator[Listener]:
-    """A listener for progress: bars on a terminal, only warnings elsewhere. Everything goes to standard error."""
-    if not sys.stderr.isatty():
-        yield _warn
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.table import Column
-    from rich.text import Text
+def asked_budgets(texts: tuple[str, ...], budgets: str | None, min_top1: float | None, confidence: float) -> list[list[Any]]:
+    """The budgets that a command was asked for: sets whose budgets hold together, each set on its own.
 
-    console = Console(stderr=True)
-    # Architectures are long, and what devices tell is no markup.
-    told = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, max_width=48, overflow="ellipsis"))
-    columns = (SpinnerColumn(), told, BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        tasks = []
+    Args:
+        texts: Values of --budget.
+        budgets: Value of --budgets.
+        min_top1: Value of --min-top1.
+        confidence: Value of --confidence.
+    """
+    from nagsdk.plugin.units import read_budget
 
-        def show(event: Event) -> None:
-            match event:
-                case Started(text, total):
-                    tasks.append(progress.add_task(text, total=total))
-                case Advanced(text, done) if tasks:
-                    progress.update(tasks[-1], completed=done, description=text)
-                case Finished() if tasks:
-                    progress.remove_task(tasks.pop())
-                case Notice(text, warning):
-                    console.print(Text("Warning: ", "yellow") + Text(text, "default") if warning else Text(text))
-
-        yield show
+    if (bool(texts) + (budgets is not None) != 1) if min_top1 is None else budgets is not None:
+        raise click.UsageError("Give either --budget or --budgets, or --min-top1 with or without --budget.")
+    if budgets is not None:
+        return [[read_budget(text, confidence)] for text in budgets.split(",")]
+    together = [read_budget(text, confidence) for text in texts]
+    return [together] if together else []
 
 
-def _warn(event: Event) -> None:
-    if isinstance(event, Notice) and event.warning:
-        click.echo(f"Warning: {event.text}", err=True)
+def target_options(*, several: bool = False, required: bool = True) -> Callable[[F], F]:
+    """Gives a command its target, with the options that name it.
+
+    Args:
+        several: Whether --device may be repeated; the command then gets `targets`, a list.
+        required: Whether a device must be named; else the command gets `bundle` too, and `target` may be None.
+    """
+
+    def apply(function: F) -> F:
+        @functools.wraps(function)
+        def run(*arguments: Any, device: Any, bundle: str, **rest: Any) -> Any:
+            import nagsdk
+
+            own = {name: rest.pop(name) for name in ("threads", "batch", "precision", "serial")}
+            if not device:
+                if required:
+                    # The option is not `required`: click would take the setting that is not there for a value.
+                    hint = "`nagsdk devices` lists what can be named; NAGSDK_DEVICE names one for all commands."
+                    raise click.MissingParameter(hint, param_hint="'--device'", param_type="option")
+                return function(*arguments, target=None, bundle=bundle, **rest)
+            opened = nagsdk.load_bundle(bundle)
+            on_event = listener()
+            targets = [nagsdk.Target(name, opened, **own, on_event=on_event) for name in (device if several else [device])]
+            if several:
+                return function(*arguments, targets=targets, **rest)
+            return function(*arguments, target=targets[0], **rest, **({} if required else {"bundle": bundle}))
+
+        return _target_options(several)(run)  # type: ignore[return-value]
+
+    return apply
 
 
-def speaks() -> bool:
-    """Whether this process prints results: of those that torchrun started, the first."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def print_json(content: object) -> None:
-    """Prints one JSON document."""
-    click.echo(json.dumps(content, indent=2, allow_nan=False))
-
-
-def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints a plain table with aligned columns."""
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    for row in (head, *rows):
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def print_doubt(card: Mapping[str, Any]) -> None:
-    """Prints why an accuracy predictor is of no use, where it is of none."""
-    if card.get("doubt"):
-        click.secho(card["doubt"], fg="yellow")
-
-
-def print_deploy(bundle: str) -> None:
-    """Prints the command that makes use of a new bundle."""
-    from nagsdk.training import train as own_data
-
-    # A bare name would be that of a shipped bundle.
-    path = bundle if len(Path(bundle).parts) > 1 else f"./{bundle}"
-    click.echo(f"Deploy it: nagsdk deploy --bundle {shlex.quote(path)} --device cpu --budget {own_data.middle_budget(bundle)}")
-
-
-def latency(value: float | None) -> str:
-    """A latency for people."""
-    return "–" if value is None else f"{value:.3g} ms" if value < 1 else f"{value:.4g} ms"
-
-
-def percent(value: float | None, low: float | None, high: float | None) -> str:
-    """A top-1 with its interval for people."""
-    return "–" if value is None else f"{value:.2f} % ({low:.2f}–{high:.2f})"
-
-
-def print_result(result: Result) -> None:
-    """Prints one result for people."""
-    from nagsdk.budget import shown_unit
-
-    p, m = result.predicted, result.measured
-    color = {"held": "green", "missed": "red"}.get(result.verdict, "yellow")
-    click.secho(result.verdict, fg=color, bold=True, nl=False)
-    click.echo(f"  {result.architecture}")
-    lines = [("budget", " and ".join(map(str, result.budgets)) or None), ("device", result.device)]
-    upper = f", at most {latency(p.latency_upper_ms)}" if p.latency_upper_ms is not None else ""
-    lines.append(("predicted", f"{latency(p.latency_ms)}{upper}; top-1 {percent(p.top1, p.top1_low, p.top1_high)}"))
-    if m.latency_p50_ms is not None:
-        limit = f", upper limit {latency(m.latency_limit_ms)}" if m.latency_limit_ms is not None else ""
-        lines.append(("measured", f"p50 {latency(m.latency_p50_ms)}, p90 {latency(m.latency_p90_ms)}{limit}"))
-    if m.top1 is not None:
-        lines.append(("", f"top-1 {percent(m.top1, m.top1_low, m.top1_high)} on the bundle's test images"))
-    for name, value in result.metrics.items():
-        per, unit = shown_unit(name)
-        lines.append((name, f"{value / per:.4g} {unit}"))
-    lines.append(("size", f"{result.macs / 1e6:.4g} MMACs, {result.parameters / 1e6:.3g} M parameters"))
-    if result.artifact.path is not None:
-        lines.append(
-            ("file", f"{result.artifact.path} ({(result.artifact.bytes or 0) / 1e6:.2f} MB, sha256 {str(result.artifact.sha256)[:16]}…)")
-        )
-    for label, text in lines:
-        if text is not None:
-            click.echo(f"  {label:<10}{text}")
-    for warning in result.warnings:
-        click.secho(f"  warning   {warning}", fg="yellow")
+def _target_options(several: bool) -> Callable[[F], F]:
+    known = "Device id or alias; see 'nagsdk devices' [default: NAGSDK_DEVICE]."
+    device: dict[str, Any] = {"default": setting("device"), "help": known}
+    if several:
+        repeated = "Device id or alias; repeated, one architecture for all of them [default: NAGSDK_DEVICE]."
+        device = {"default": lambda: [name for name in [setting("device")()] if name], "multiple": True, "help": repeated}
+    return options(
+        click.option("--device", shell_complete=completing("devices"), **device),
+        bundle_option,
+        click.option("--threads", type=click.IntRange(1, 1024), help="Threads of one inference [default: the device's]."),
+        click.option("--batch", type=click.IntRange(1, 4096), help="Images of one inference [default: the device's]."),
+        click.option("--precision", help="Such as fp32 or fp16 [default: the device's]."),
+        click.option("--serial", help="Which of several attached phones, or host:port of one [default: ANDROID_SERIAL]."),
+    )

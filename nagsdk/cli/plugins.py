@@ -7,10 +7,14 @@ from typing import Any
 import click
 
 from nagsdk.cli import options as o
+from nagsdk.cli import printing
 
 
 @click.group(
-    "plugins", invoke_without_command=True, epilog=o.examples("nagsdk plugins", "nagsdk plugins doctor", "nagsdk plugins new board")
+    "plugins",
+    cls=o.Group,
+    invoke_without_command=True,
+    epilog=o.example_lines("nagsdk plugins", "nagsdk plugins doctor", "nagsdk plugins new board"),
 )
 @o.json_option
 @click.pass_context
@@ -25,7 +29,7 @@ def command(ctx: click.Context, /, as_json: bool) -> None:
         _show(inventory.plugins(), as_json)
 
 
-@command.command("doctor", epilog=o.examples("nagsdk plugins doctor", "nagsdk plugins doctor --json"))
+@command.command("doctor", epilog=o.example_lines("nagsdk plugins doctor", "nagsdk plugins doctor --json"))
 @o.json_option
 @click.pass_context
 def doctor(ctx: click.Context, /, as_json: bool) -> None:
@@ -40,7 +44,7 @@ def doctor(ctx: click.Context, /, as_json: bool) -> None:
     ctx.exit(4 if any(p["state"] == "broken" for p in found) else 0)
 
 
-@command.command("new", epilog=o.examples("nagsdk plugins new board", "nagsdk plugins new board --output work/board"))
+@command.command("new", epilog=o.example_lines("nagsdk plugins new board", "nagsdk plugins new board --output work/board"))
 @click.argument("name")
 @click.option("--output", type=click.Path(), help="Folder to make [default: nagsdk-NAME].")
 @o.json_option
@@ -53,7 +57,7 @@ def new(name: str, output: str | None, as_json: bool) -> None:
 
     made = inventory.new_plugin(name, output)
     if as_json:
-        o.print_json(made)
+        printing.print_json(made)
         return
     click.echo(f"{made['folder']} holds the plugin {name}. Next:")
     for step in made["next"]:
@@ -62,7 +66,7 @@ def new(name: str, output: str | None, as_json: bool) -> None:
 
 def _show(found: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
-        o.print_json(found)
+        printing.print_json(found)
         return
     for plugin in found:
         color = {"loaded": "green", "broken": "red"}.get(plugin["state"], "yellow")

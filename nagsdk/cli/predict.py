@@ -2,68 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nagsdk.cli import options as o
+from nagsdk.cli import printing
+
+if TYPE_CHECKING:
+    from nagsdk import Target
 
 
-@click.command(
+@o.command(
     "predict",
-    epilog=o.examples(
-        "nagsdk predict --arch mbv3:r40:d=3,2,1,1:ks=5,5,5,3,5,3,3:e=6,6,2,6,2,2,2 --device cpu",
-        "nagsdk predict --bundle imagenet --archs nets.csv --device cpu --json",
-    ),
+    "nagsdk predict --arch mbv3:r40:d=3,2,1,1:ks=5,5,5,3,5,3,3:e=6,6,2,6,2,2,2 --device cpu",
+    "nagsdk predict --bundle imagenet --archs nets.csv --device cpu --json",
 )
-@o.options(
-    click.option("--arch", "texts", multiple=True, help="Text form of an architecture; may be repeated."),
-    click.option("--archs", type=click.Path(exists=True, dir_okay=False), help="CSV file with the columns ks, e, d, r."),
-    click.option("--device", help="Predict the latency on this device too."),
-    o.bundle_option,
-    o.device_settings,
-    o.json_option,
-)
-def command(
-    texts: tuple[str, ...],
-    archs: str | None,
-    device: str | None,
-    bundle: str,
-    as_json: bool,
-    **settings: Any,
-) -> None:
-    """Accuracy and cost of given architectures, by the models alone.
+@o.target_options(required=False)
+@o.options(o.architecture_options, o.json_option)
+def command(target: Target | None, bundle: str, architectures: tuple[str, ...], table: str | None, as_json: bool) -> None:
+    """Accuracy and cost of given architectures, by the models alone; with --device the latency there too.
 
     The CSV columns ks and e hold one digit per layer position, d one per stage, r the resolution.
     """
-    if not texts and archs is None:
+    if not architectures and table is None:
         raise click.UsageError("Give architectures by --arch or --archs.")
-    from nagsdk import api
+    import nagsdk
 
-    with o.listening() as listener:
-        results = api.predict(
-            architectures=texts,
-            table=archs,
-            device=device,
-            bundle=bundle,
-            on_event=listener,
-            **settings,
-        )
+    settings: dict[str, Any] = {"bundle": bundle} if target is None else {}
+    results = nagsdk.predict(target, architectures, table=table, **settings)
     if as_json:
-        o.print_json([r.to_dict() for r in results])
+        printing.print_json([r.to_dict() for r in results])
         return
     rows = [
         (
             r.architecture,
-            o.percent(r.predicted.top1, r.predicted.top1_low, r.predicted.top1_high)
+            printing.percent(r.predicted.top1, r.predicted.top1_low, r.predicted.top1_high)
             + (" extrapolated" if r.predicted.extrapolated else ""),
-            o.latency(r.predicted.latency_ms),
-            o.latency(r.predicted.latency_upper_ms),
+            printing.latency(r.predicted.latency_ms),
+            printing.latency(r.predicted.latency_upper_ms),
             f"{r.macs / 1e6:.4g}",
             f"{r.parameters / 1e6:.3g}",
         )
         for r in results
     ]
-    o.print_table(("architecture", "top-1", "latency", "at most", "MMACs", "M params"), rows)
+    printing.print_table(("architecture", "top-1", "latency", "at most", "MMACs", "M params"), rows)
     for warning in dict.fromkeys(w for r in results for w in r.warnings):
         click.secho(f"Warning: {warning}", fg="yellow", err=True)

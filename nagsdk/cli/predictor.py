@@ -7,14 +7,16 @@ from typing import Any
 import click
 
 from nagsdk.cli import options as o
+from nagsdk.cli import printing
+from nagsdk.cli.progress import listener, speaks
 
 
-@click.group("predictor")
+@click.group("predictor", cls=o.Group)
 def command() -> None:
     """Fit accuracy predictors to measured subnets."""
 
 
-@command.command("fit", epilog=o.examples("nagsdk predictor fit photos --bundle ./flowers --output ./flowers --subnets 600"))
+@command.command("fit", epilog=o.example_lines("nagsdk predictor fit photos --bundle ./flowers --output ./flowers --subnets 600"))
 @o.options(
     o.data_argument,
     o.bundle_option,
@@ -30,14 +32,13 @@ def fit(as_json: bool, output: str, **settings: Any) -> None:
 
     Subnets are chosen all over the space first, then near the frontier. Under torchrun the processes share them.
     """
-    from nagsdk.training import predictor
+    import nagsdk
 
-    with o.listening() as listener:
-        card = predictor.fit_predictor(**settings, output=output, on_event=listener)
-    if not o.speaks():
+    card = nagsdk.fit_predictor(**settings, output=output, on_event=listener())
+    if not speaks():
         return
     if as_json:
-        o.print_json(card)
+        printing.print_json(card)
         return
     folds = card["folds"]
     click.echo(
@@ -47,6 +48,6 @@ def fit(as_json: bool, output: str, **settings: Any) -> None:
         [g["left_out"], f"{g['rmse']:.2f}", f"{g['kendall_tau']:.2f}", f"{100 * g['coverage_90']:.0f} %", f"{g['mean_half_width']:.2f}"]
         for g in card["left_out"]
     ]
-    o.print_table(("left out", "RMSE", "tau", "90 % intervals cover", "half-width"), rows)
-    o.print_doubt(card)
-    o.print_deploy(output)
+    printing.print_table(("left out", "RMSE", "tau", "90 % intervals cover", "half-width"), rows)
+    printing.print_doubt(card)
+    printing.print_deploy(output)

@@ -2,58 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from nagsdk.cli import options as o
+from nagsdk.cli import printing
+
+if TYPE_CHECKING:
+    from nagsdk import Target
 
 
-@click.command(
+@o.command(
     "profile",
-    epilog=o.examples(
-        "nagsdk profile --device cpu --arch mbv3:r40:d=3,2,1,1:ks=5,5,5,3,5,3,3:e=6,6,2,6,2,2,2",
-        "nagsdk profile --device cpu --bundle imagenet --archs nets.csv --json",
-    ),
+    "nagsdk profile --device cpu --arch mbv3:r40:d=3,2,1,1:ks=5,5,5,3,5,3,3:e=6,6,2,6,2,2,2",
+    "nagsdk profile --device cpu --bundle imagenet --archs nets.csv --json",
 )
-@o.options(
-    o.device_option,
-    click.option("--arch", "texts", multiple=True, help="Text form of an architecture; may be repeated."),
-    click.option("--archs", type=click.Path(exists=True, dir_okay=False), help="CSV file with the columns ks, e, d, r."),
-    o.bundle_option,
-    o.device_settings,
-    o.json_option,
-)
-def command(
-    device: str,
-    texts: tuple[str, ...],
-    archs: str | None,
-    bundle: str,
-    as_json: bool,
-    **settings: Any,
-) -> None:
+@o.target_options()
+@o.options(o.architecture_options, o.json_option)
+def command(target: Target, architectures: tuple[str, ...], table: str | None, as_json: bool) -> None:
     """Measure given architectures on a device.
 
     The networks get random weights, which cost as much time as trained ones: no weights are needed.
     """
-    if not texts and archs is None:
+    if not architectures and table is None:
         raise click.UsageError("Give architectures by --arch or --archs.")
-    from nagsdk import api
+    import nagsdk
 
-    with o.listening() as listener:
-        results = api.profile(
-            architectures=texts,
-            table=archs,
-            device=device,
-            bundle=bundle,
-            on_event=listener,
-            **settings,
-        )
+    results = nagsdk.profile(target, architectures, table=table)
     if as_json:
-        o.print_json([r.to_dict() for r in results])
+        printing.print_json([r.to_dict() for r in results])
         return
     rows = [
-        (r.architecture, o.latency(r.measured.latency_p50_ms), o.latency(r.measured.latency_p90_ms), o.latency(r.predicted.latency_ms))
+        (
+            r.architecture,
+            printing.latency(r.measured.latency_p50_ms),
+            printing.latency(r.measured.latency_p90_ms),
+            printing.latency(r.predicted.latency_ms),
+        )
         for r in results
     ]
-    o.print_table(("architecture", "p50", "p90", "predicted p50"), rows)
+    printing.print_table(("architecture", "p50", "p90", "predicted p50"), rows)

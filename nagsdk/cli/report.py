@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from nagsdk.cli import options as o
+from nagsdk.cli import printing
 
 
-@click.command("report", epilog=o.examples("nagsdk report deployments/small deployments/large --output comparison.html"))
+@o.command("report", "nagsdk report deployments/small deployments/large --output comparison.html")
 @click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False))
 @click.option(
     "--output", type=click.Path(dir_okay=False), help="The page [default: report.html, in the folder of a single deployment, else here]."
@@ -15,15 +16,15 @@ from nagsdk.cli import options as o
 @o.json_option
 def command(folders: tuple[str, ...], output: str | None, as_json: bool) -> None:
     """Draw the page of a deployment again, or compare several."""
-    from nagsdk.report.report import report
+    import nagsdk
 
-    found = report(folders, output)
+    found = nagsdk.report(folders, output)
     if as_json:
-        o.print_json(found)
+        printing.print_json(found)
         return
     if found["rows"]:
         rows = [(f"{row['title']} {row['unit']}".strip(), *map(_shown, row["values"])) for row in found["rows"] if row["differs"]]
-        o.print_table(("", *found["deployments"]), rows)
+        printing.print_table(("", *found["deployments"]), rows)
     click.echo(found["path"])
 
 

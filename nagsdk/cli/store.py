@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from nagsdk.cli import options as o
+from nagsdk.cli import printing
 
 
-@click.group("store")
+@click.group("store", cls=o.Group)
 def command() -> None:
     """Keep, move and forget measurements.
 
@@ -15,7 +16,7 @@ def command() -> None:
     """
 
 
-@command.command("export", epilog=o.examples("nagsdk store export readings.jsonl"))
+@command.command("export", epilog=o.example_lines("nagsdk store export readings.jsonl"))
 @click.argument("file", type=click.Path(dir_okay=False))
 @o.json_option
 def export(file: str, as_json: bool) -> None:
@@ -25,7 +26,7 @@ def export(file: str, as_json: bool) -> None:
     _tell({"readings": inventory.export_store(file), "file": file}, "{readings} readings were written to {file}.", as_json)
 
 
-@command.command("import", epilog=o.examples("nagsdk store import readings.jsonl"))
+@command.command("import", epilog=o.example_lines("nagsdk store import readings.jsonl"))
 @click.argument("file", type=click.Path(dir_okay=False))
 @o.json_option
 def import_(file: str, as_json: bool) -> None:
@@ -35,7 +36,7 @@ def import_(file: str, as_json: bool) -> None:
     _tell({"readings": inventory.import_store(file), "file": file}, "{readings} new readings were added.", as_json)
 
 
-@command.command("prune", epilog=o.examples("nagsdk store prune --older-than 90"))
+@command.command("prune", epilog=o.example_lines("nagsdk store prune --older-than 90"))
 @click.option("--older-than", "days", type=click.FloatRange(min=0), required=True, metavar="DAYS", help="Forget what is older.")
 @o.json_option
 def prune(days: float, as_json: bool) -> None:
@@ -47,6 +48,6 @@ def prune(days: float, as_json: bool) -> None:
 
 def _tell(content: dict[str, object], text: str, as_json: bool) -> None:
     if as_json:
-        o.print_json(content)
+        printing.print_json(content)
     else:
         click.echo(text.format(**content))

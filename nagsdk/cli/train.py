@@ -7,10 +7,12 @@ from typing import Any
 import click
 
 from nagsdk.cli import options as o
+from nagsdk.cli import printing
+from nagsdk.cli.progress import listener, speaks
 from nagsdk.common.wording import counted
 
 
-@click.command("train", epilog=o.examples("nagsdk train photos --output flowers --space mobilenetv3 --init ofa --epochs 30"))
+@o.command("train", "nagsdk train photos --output flowers --space mobilenetv3 --init ofa --epochs 30")
 @o.options(
     o.data_argument,
     click.option("--output", type=click.Path(), required=True, help="The bundle's folder; its name is the bundle's."),
@@ -42,14 +44,13 @@ def command(as_json: bool, dry_run: bool, **settings: Any) -> None:
     killed goes on when it is started again with the same options. Under torchrun all processes share the work:
     torchrun --nproc-per-node 2 -m nagsdk train DATA --output NAME
     """
-    from nagsdk.training import train as own_data
+    import nagsdk
 
-    with o.listening() as listener:
-        report = own_data.train(**settings, dry_run=dry_run, on_event=listener)
-    if not o.speaks():
+    report = nagsdk.train(**settings, dry_run=dry_run, on_event=listener()).to_dict()
+    if not speaks():
         return
     if as_json:
-        o.print_json(report)
+        printing.print_json(report)
         return
     if report["already_finished"]:
         click.secho(f"{report['bundle']} is there already, finished, from the same images and options.", bold=True)
@@ -68,7 +69,7 @@ def _print_images(report: dict[str, Any]) -> None:
     if len(shown) > 12:
         shown = [*shown[:6], *shown[-6:]]
         click.echo("the six smallest and the six largest:")
-    o.print_table(("class", *parts), [[name, *(str(part[name]) for part in parts.values())] for name in shown])
+    printing.print_table(("class", *parts), [[name, *(str(part[name]) for part in parts.values())] for name in shown])
     if report["left_out"]:
         left = counted(report["left_out"], "image that cannot be decoded was", "images that cannot be decoded were")
         click.secho(f"{left} left out.", fg="yellow")
@@ -112,8 +113,8 @@ def _print_figures(report: dict[str, Any]) -> None:
     click.echo(
         f"predictor RMSE {p['rmse']:.2f} points, Kendall tau {p['kendall_tau']:.2f}, 90 % intervals cover {100 * p['coverage_90']:.0f} %"
     )
-    o.print_doubt(p)
-    o.print_deploy(report["bundle"])
+    printing.print_doubt(p)
+    printing.print_deploy(report["bundle"])
 
 
 def _duration(seconds: float) -> str:

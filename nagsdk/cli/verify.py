@@ -5,9 +5,11 @@ from __future__ import annotations
 import click
 
 from nagsdk.cli import options as o
+from nagsdk.cli import printing
+from nagsdk.cli.progress import listener
 
 
-@click.command("verify", epilog=o.examples("nagsdk verify app/src/main/assets/ml"))
+@o.command("verify", "nagsdk verify app/src/main/assets/ml")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False))
 @click.option("--device", help="Where to run it [default: the manifest's device].")
 @click.option("--bundle", help="Name of a bundle or its folder, for the latency [default: the manifest's].")
@@ -19,12 +21,11 @@ def command(ctx: click.Context, /, folder: str, device: str | None, bundle: str 
 
     Exit code 7: a file or its outputs are not what was deployed; 3: it no longer holds its latency budget.
     """
-    from nagsdk.pipeline.verify import verify
+    import nagsdk
 
-    with o.listening() as listener:
-        found = verify(folder, device=device, bundle=bundle, serial=serial, on_event=listener)
+    found = nagsdk.verify(folder, device=device, bundle=bundle, serial=serial, on_event=listener())
     if as_json:
-        o.print_json(found.to_dict())
+        printing.print_json(found.to_dict())
     else:
         for check in found.checks:
             color = {"passed": "green", "failed": "red"}.get(check.state, "yellow")

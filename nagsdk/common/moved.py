@@ -28,7 +28,7 @@ MOVED = {
     "nagsdk.own_data": ("nagsdk.training.train", "nagsdk.training.evaluate", "nagsdk.training.predictor"),
     "nagsdk.preprocessing": ("nagsdk.images.preprocessing",),
     "nagsdk.registry": ("nagsdk.plugin.registry",),
-    "nagsdk.reporting": ("nagsdk.report.report",),
+    "nagsdk.reporting": ("nagsdk.reports.report",),
     "nagsdk.resources": ("nagsdk.common.folders",),
     "nagsdk.store": ("nagsdk.measuring.store",),
     "nagsdk.verifying": ("nagsdk.pipeline.verify",),

@@ -1,4 +1,4 @@
-"""The JSON contract: results, deployments, and the manifest that lies beside every model file."""
+"""The JSON contract: results, and the manifest that lies beside every model file."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from nagsdk.common.lazy import lazy_names
 
 if TYPE_CHECKING:
     from nagsdk.manifest.manifest import read_manifest
-    from nagsdk.manifest.result import Deployment, Measured, Predicted, Result
+    from nagsdk.manifest.result import Measured, Predicted, Result
 
-__all__ = ["Deployment", "Measured", "Predicted", "Result", "read_manifest"]
+__all__ = ["Measured", "Predicted", "Result", "read_manifest"]
 
-__getattr__, __dir__ = lazy_names(__name__, dict.fromkeys(__all__, "nagsdk.manifest.manifest"))
+_RESULTS = dict.fromkeys(("Measured", "Predicted", "Result"), "nagsdk.manifest.result")
+__getattr__, __dir__ = lazy_names(__name__, {**_RESULTS, "read_manifest": "nagsdk.manifest.manifest"})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,7 @@ class Result:
         bundle: Bundle name.
         warnings: What must not be overlooked.
         metrics: What it has of the plugins' metrics that the budgets limit, in their canonical units; measured where the device tells them.
+        min_top1: The least top-1 in per cent that was asked for, if any.
     """
 
     architecture: str
@@ -96,6 +98,7 @@ class Result:
     artifact: Artifact = field(default_factory=Artifact)
     warnings: tuple[str, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
+    min_top1: float | None = None
 
     @property
     def budget(self) -> Budget | None:
@@ -119,34 +122,57 @@ class Result:
             "bundle": self.bundle,
             "warnings": list(self.warnings),
             "metrics": dict(self.metrics),
+            "min_top1": self.min_top1,
         }
+
+    def _repr_html_(self) -> str:
+        p, m = self.predicted, self.measured
+        rows = {
+            "verdict": self.verdict,
+            "architecture": self.architecture,
+            "budget": " and ".join(map(str, self.budgets)),
+            "device": self.device or "",
+            "predicted latency": _shown(p.latency_ms, "ms"),
+            "measured latency (p50)": _shown(m.latency_p50_ms, "ms"),
+            "predicted top-1": _shown(p.top1, "%"),
+            "measured top-1": _shown(m.top1, "%"),
+            "MACs": f"{self.macs:,}",
+            "parameters": f"{self.parameters:,}",
+            "file": self.artifact.path or "",
+            "warnings": "; ".join(self.warnings),
+        }
+        cells = (f"<tr><th>{name}</th><td>{html.escape(text)}</td></tr>" for name, text in rows.items() if text)
+        return f"<table>{''.join(cells)}</table>"
 
     def with_path(self, path: Path) -> Result:
         """The same result with its artifact at `path`."""
         return replace(self, artifact=replace(self.artifact, path=str(path)))
 
 
-@dataclass(frozen=True)
-class Deployment:
-    """What `deploy` leaves.
+def _shown(value: float | None, unit: str) -> str:
+    return "" if value is None else f"{value:.4g} {unit}"
 
-    Attributes:
-        result: The deployed architecture and its verdict.
-        folder: Where model and manifest lie; None when the budget was missed.
-        details: The rest of the manifest: provenance, versions, seeds, rounds.
-        statistics: Of batch normalisation; see `nagsdk.supernet.recalibrate.statistics`.
+
+def result_of(manifest: Mapping[str, Any]) -> Result:
+    """The result that a manifest holds.
+
+    Args:
+        manifest: Its content, valid as `nagsdk.manifest.schema.ManifestFile`.
     """
-
-    result: Result
-    folder: Path | None
-    details: Mapping[str, Any]
-    statistics: Mapping[str, bytes] = field(default_factory=dict)
-
-    @property
-    def verdict(self) -> str:
-        """``held``, ``missed`` or ``unverified``."""
-        return self.result.verdict
-
-    def to_dict(self) -> dict[str, Any]:
-        """What `deploy --json` prints."""
-        return {**self.result.to_dict(), "folder": None if self.folder is None else str(self.folder)}
+    own = {field.name for field in fields(Budget)}
+    return Result(
+        architecture=manifest["architecture"],
+        resolution=manifest["resolution"],
+        macs=manifest["macs"],
+        parameters=manifest["parameters"],
+        bundle=manifest["bundle"],
+        device=manifest["device"],
+        budgets=tuple(Budget(**{name: value for name, value in budget.items() if name in own}) for budget in manifest["budgets"]),
+        predicted=Predicted(**manifest["predicted"]),
+        measured=Measured(**manifest["measured"]),
+        verdict=manifest["verdict"],
+        artifact=Artifact(*(manifest["artifact"][name] for name in ("path", "sha256", "bytes"))),
+        warnings=tuple(manifest["warnings"]),
+        metrics=manifest["metrics"],
+        min_top1=manifest.get("min_top1"),
+    )

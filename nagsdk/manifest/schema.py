@@ -69,6 +69,7 @@ class _Result(_Open):
     metrics: dict[str, float] = Field(
         description="Of the plugins' metrics that the budgets limit, in their canonical units; measured where the device tells them."
     )
+    min_top1: float | None = Field(None, description="The least top-1 in per cent that was asked for, if any.")
     verdict: Literal["held", "missed", "unverified"]
     device: str | None
     bundle: str

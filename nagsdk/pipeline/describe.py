@@ -26,6 +26,7 @@ def describe(
     device: str | None,
     model: CostModel | None,
     budgets: Sequence[Sequence[Budget]] | None = None,
+    min_top1: float | None = None,
 ) -> list[Result]:
     """Predicts accuracy and cost.
 
@@ -34,7 +35,9 @@ def describe(
         architectures: Points of its space.
         device: Id of the device that `model` speaks of.
         model: Cost model; latencies stay None without one.
-        budgets: What each result answers, all of them at once; the first latency among them sets percentile and confidence of the upper bound.
+        budgets: What each result answers, all of them at once; the first latency among them sets percentile and confidence of the
+            upper bound.
+        min_top1: The least top-1 that was asked for, in per cent, if any.
     """
     space = bundle.space
     codes = space.encode(architectures)
@@ -62,6 +65,7 @@ def describe(
             bundle=bundle.name,
             device=device,
             budgets=tuple(answered[i]),
+            min_top1=min_top1,
             predicted=Predicted(*accuracy[i], latency[i], upper[i]),
             warnings=(*notes, *(bundle.predictor.warnings if accuracy[i][3] else ())),
         )

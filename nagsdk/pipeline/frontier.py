@@ -1,11 +1,11 @@
-"""The frontier as data and as a picture: what strategies reach over the whole range of budgets, and with which architectures."""
+"""The frontier of a target: the best accuracy for every budget, as rows and as a picture."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,29 +18,35 @@ from nagsdk.families.mobilenet_v3.space import MobileNetV3Space, Settings
 from nagsdk.generator.ranking import choose
 from nagsdk.generator.strategy import Strategy
 from nagsdk.pipeline.describe import told_of_prior
-from nagsdk.pipeline.target import Workbench
-from nagsdk.report.picture import save
+from nagsdk.pipeline.models import question, require_cost_model
+from nagsdk.pipeline.target import Target
+from nagsdk.reports.picture import check, save
 from nagsdk.space.space import Codes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _LABELS = {MACS: "10⁶ multiply-accumulates", SIZE: "file size in MB"}
 _SOURCES = {"calibration": "predicted by its calibration", "prior": "from a shipped prior: the device was not calibrated"}
 
 
 @dataclass(frozen=True)
-class Curve:
-    """What strategies answer to the same budgets.
+class Frontier:
+    """What strategies answer to the same budgets, from the cheapest to the most expensive architecture.
 
     Attributes:
-        space: Of the architectures.
+        space: Search space of the architectures.
+        title: Bundle and device, for people.
         metric: What the budgets limit: ``latency`` (predicted mean, ms), ``size`` (bytes), ``macs`` or one of a plugin.
-        limits: From the cheapest to the dearest architecture, shape (n,).
+        limits: The budgets, ascending, shape (n,).
         codes: Picks of every strategy, by its id, int8, shape (n, decisions).
         cost: Their costs, shape (n,).
         top1: Their predicted top-1 in per cent, shape (n,).
-        source: What latencies come from, ``prior`` or ``calibration``; None for other metrics.
+        source: Where latencies come from, ``prior`` or ``calibration``; None for other metrics.
     """
 
     space: MobileNetV3Space
+    title: str
     metric: str
     limits: Floats
     codes: Mapping[str, Codes]
@@ -48,8 +54,8 @@ class Curve:
     top1: Mapping[str, Floats]
     source: str | None = None
 
-    def to_rows(self) -> list[dict[str, Any]]:
-        """JSON-ready: one row for every strategy and budget."""
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for every strategy and budget, JSON-ready: strategy, limit, architecture, cost, predicted_top1."""
         return [
             {"strategy": name, "limit": limit, "architecture": a.text, "cost": cost, "predicted_top1": top1}
             for name, codes in self.codes.items()
@@ -58,27 +64,52 @@ class Curve:
             )
         ]
 
+    def plot(self, path: str | Path | None = None) -> Figure:
+        """Draws accuracy over cost, and what the first strategy's architectures look like; needs the extra ``report``.
 
-def curve(
-    bench: Workbench, metric: str, strategies: Sequence[Strategy], points: int, resolution: int | None = None, seed: int = 0
-) -> Curve:
+        Args:
+            path: File that ends in .svg, .png or .pdf; where None, the picture is only returned, as notebooks show it.
+
+        Returns:
+            The matplotlib figure.
+
+        Raises:
+            UsageError: The picture cannot be drawn: another suffix, or matplotlib is not installed.
+            OutputError: The file cannot be written.
+        """
+        check(Path("picture.svg") if path is None else Path(path))
+        figure = _draw(self)
+        if path is not None:
+            save(figure, Path(path))
+        return figure
+
+    def __len__(self) -> int:
+        return len(self.limits)
+
+    def __repr__(self) -> str:
+        return f"Frontier({self.title}: {self.metric}, {len(self)} budgets, {', '.join(self.codes)})"
+
+
+def frontier_of(
+    target: Target, metric: str, strategies: Sequence[Strategy], points: int, resolution: int | None = None, seed: int = 0
+) -> Frontier:
     """Asks strategies for equidistant budgets over the whole range; each budget gets the best answer to it or to a smaller one.
 
     Raises:
         InfeasibleError: The backend supports no architecture.
         DeviceUnavailableError: Nothing is known of the device's latencies.
     """
-    model = bench.require_cost_model() if metric == LATENCY else None
-    for told in [] if model is None else told_of_prior(model, bench.device.id):
-        bench.listener(Notice(told, warning=True))
-    table = bench.costs.table(metric, model, resolution)
-    bounds, predictor = Completions.of(bench.bundle.space, table), bench.bundle.predictor
+    model = require_cost_model(target) if metric == LATENCY else None
+    for told in [] if model is None else told_of_prior(model, target.device.id):
+        target.on_event(Notice(told, warning=True))
+    table = target.costs.table(metric, model, resolution)
+    bounds, predictor = Completions.of(target.bundle.space, table), target.bundle.predictor
     if not np.isfinite(bounds.least):
-        raise InfeasibleError(f"{bench.device.id} runs no architecture of {bench.bundle.name}.", "Use another bundle or device.")
+        raise InfeasibleError(f"{target.device.id} runs no architecture of {target.bundle.name}.", "Use another bundle or device.")
     limits = np.linspace(bounds.least, bounds.most, points)
     picks: dict[str, Codes] = {}
     for strategy in strategies:
-        codes = strategy.propose(bench.question([table], limits, seed))
+        codes = strategy.propose(question(target, [table], limits, seed))
         picks[strategy.id] = codes[np.arange(points), choose(predictor, codes)[:, 0]]
     top1 = {name: np.asarray(predictor.predict(codes).mean) for name, codes in picks.items()}
     for name, values in top1.items():
@@ -86,20 +117,11 @@ def curve(
         best = np.maximum.accumulate(np.where(values >= np.maximum.accumulate(values), np.arange(points), 0))
         picks[name], top1[name] = picks[name][best], values[best]
     cost = {name: table.cost(codes) for name, codes in picks.items()}
-    return Curve(bench.bundle.space, metric, limits, picks, cost, top1, None if model is None else model.source)
+    title = f"{target.bundle.name} on {target.device.id}"
+    return Frontier(target.bundle.space, title, metric, limits, picks, cost, top1, None if model is None else model.source)
 
 
-def draw(found: Curve, title: str, path: Path) -> None:
-    """Draws accuracy over cost, and what the first strategy's architectures look like.
-
-    Args:
-        found: What to draw.
-        title: Above it all.
-        path: A file that `nagsdk.report.picture.check` accepts.
-
-    Raises:
-        OutputError: The file cannot be written.
-    """
+def _draw(found: Frontier) -> Figure:
     from matplotlib.figure import Figure
 
     unit, name_of_unit = shown_unit(found.metric)
@@ -108,7 +130,7 @@ def draw(found: Curve, title: str, path: Path) -> None:
     settings = [found.space.settings(a) for a in found.space.decode(found.codes[first])]
     figure = Figure(figsize=(11, 11), layout="constrained")
     panels = figure.subplot_mosaic([["frontier", "frontier"], ["resolution", "depth"], ["kernel", "expansion"]], height_ratios=(2, 1, 1))
-    figure.suptitle(title if found.source is None else f"{title}; latencies {_SOURCES.get(found.source, found.source)}")
+    figure.suptitle(found.title if found.source is None else f"{found.title}; latencies {_SOURCES.get(found.source, found.source)}")
     for name in found.codes:
         order = np.argsort(found.cost[name], kind="stable")
         panels["frontier"].plot(found.cost[name][order] / unit, found.top1[name][order], marker=".", linewidth=1, label=name)
@@ -121,7 +143,7 @@ def draw(found: Curve, title: str, path: Path) -> None:
             panels[part].plot(found.limits / unit, values, linewidth=1, label=f"stage {stage + 1}")
         panels[part].set(xlabel=f"budget: {label}", ylabel="blocks" if part == "depth" else f"mean {part}")
     panels["depth"].legend(fontsize="small")
-    save(figure, path)
+    return figure
 
 
 def _per_stage(space: MobileNetV3Space, settings: Settings, part: str) -> list[float]:

@@ -1,4 +1,4 @@
-"""Generating without measuring: the best architecture for limits that hold together, or the cheapest of a given accuracy."""
+"""Generating without measuring: the best architecture for limits that hold together, or the fastest of a given accuracy."""
 
 from __future__ import annotations
 
@@ -6,46 +6,44 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nagsdk.budget import LATENCY, METRICS, Budget
-from nagsdk.cost.bounds import Completions
-from nagsdk.cost.table import AdditiveTable, Floats
+from nagsdk.budget import METRICS, Budget
 from nagsdk.errors import InfeasibleError
 from nagsdk.generator.ranking import choose
-from nagsdk.generator.strategy import Strategy
+from nagsdk.generator.strategy import Question, Strategy
 from nagsdk.manifest.result import Result
+from nagsdk.pipeline.cheapest import cheapest
 from nagsdk.pipeline.describe import describe
-from nagsdk.pipeline.target import UNLIMITED, Workbench
+from nagsdk.pipeline.limits import UNLIMITED, Limit
+from nagsdk.pipeline.models import cost_model, question, require_cost_model
+from nagsdk.pipeline.target import Target
 from nagsdk.space.space import Codes
-
-_STEPS = 64
 
 
 class Generation:
     """One bundle on one or more devices, whose limits hold all at once.
 
     Args:
-        benches: Of one and the same bundle.
+        targets: Targets of one and the same bundle.
         strategy: Finds architectures.
         timed: Whether latencies matter.
         resolution: Pinned input size.
-        seed: Of every random choice.
+        seed: Seed of every random choice.
 
     Raises:
-        DeviceUnavailableError: Latencies matter, and nothing is known of those of a device.
+        DeviceUnavailableError: Latencies matter, and nothing is known about those of a device.
     """
 
-    def __init__(self, benches: Sequence[Workbench], strategy: Strategy, timed: bool, resolution: int | None = None, seed: int = 0) -> None:
-        self.bench, self.strategy, self.resolution, self.seed = benches[0], strategy, resolution, seed
-        # A cost model tells once where it comes from.
-        self.benches = [(bench, bench.require_cost_model() if timed else bench.cost_model()) for bench in benches]
+    def __init__(self, targets: Sequence[Target], strategy: Strategy, timed: bool, resolution: int | None = None, seed: int = 0) -> None:
+        self.target, self.strategy, self.resolution, self.seed = targets[0], strategy, resolution, seed
+        # Reading a cost model warns where it is damaged: once is enough.
+        self.known = [(target, require_cost_model(target) if timed else cost_model(target)) for target in targets]
 
     def best(self, asked: Sequence[Sequence[Budget]]) -> list[Result]:
         """The most accurate architecture for each set of budgets.
 
         Args:
-            asked: Budgets that hold together; every set limits the same metrics in the same order.
+            asked: Sets of budgets that hold together; every set limits the same metrics in the same order.
 
         Returns:
             One result for every set and device, those of a set together.
@@ -65,29 +63,8 @@ class Generation:
         text = f"{len(failed)} of {len(asked)} budgets have no answer: {named}. {first.message}"
         raise InfeasibleError(text, first.next_step, results) from first
 
-    def _best(self, asked: Sequence[Sequence[Budget]]) -> list[Result]:
-        if len(asked) > 1 and any(b.metric not in METRICS for b in asked[0]):
-            # A limit on a maximum forbids choices: each has a table of its own.
-            return [result for one in asked for result in self._best([one])]
-        tables, limits = self._costs(asked)
-        codes = self.strategy.propose(self.bench.question(tables, limits, self.seed))
-        picked = codes[np.arange(len(codes)), choose(self.bench.bundle.predictor, codes)[:, 0]]
-        return self._told(picked, asked, self.bench.costs.unlimited(asked, tables, limits))
-
-    def _unanswerable(self, asked: Sequence[Sequence[Budget]]) -> dict[int, InfeasibleError]:
-        """The sets that no architecture holds, by number, and why."""
-        failed = {}
-        for number, together in enumerate(asked):
-            try:
-                _ = self.bench.question(*self._costs([together]), self.seed).reserves
-            except InfeasibleError as error:
-                failed[number] = error
-        return failed
-
     def cheapest(self, top1: float, budgets: Sequence[Budget]) -> list[Result]:
-        """The architecture of least latency that is predicted to be so accurate.
-
-        Latencies of several devices count by their largest share of what the most accurate architecture takes.
+        """The architecture of least latency that is predicted to be so accurate; see `nagsdk.pipeline.cheapest`.
 
         Args:
             top1: Least predicted top-1 in per cent.
@@ -99,78 +76,56 @@ class Generation:
         Raises:
             InfeasibleError: Nothing is so accurate; the message names the best.
         """
-        tables, limits = self._costs([budgets])
-        code = self._cheapest(top1, [], np.empty((1, 0)))
-        # What is cheapest of all and holds the budgets is cheapest under them; a search under more limits may miss it.
-        if any(table.cost(code[None])[0] > limit for table, limit in zip(tables, limits[0], strict=True)):
-            code = self._cheapest(top1, tables, limits)
-        return self._told(code[None], [budgets], np.zeros(1, dtype=bool))
+        (limits,) = self._limits([budgets])
+        code = cheapest(self.known, self.strategy, top1, limits, self.resolution, self.seed)
+        return self._results(code[None], [budgets], [False], top1)
 
-    def _cheapest(self, top1: float, tables: Sequence[AdditiveTable], limits: Floats) -> Codes:
-        """The code of `cheapest`, shape (decisions,), under limits on some costs, shape (1, costs)."""
-        predictor, space = self.bench.bundle.predictor, self.bench.bundle.space
-        latencies = [bench.costs.table(LATENCY, model, self.resolution) for bench, model in self.benches]
-        bounds = [Completions.of(space, table) for table in latencies]
-        low, high = (np.array([getattr(b, end) for b in bounds]) for end in ("least", "most"))
-        best: Codes | None = None
-        from_, to = 0.0, 1.0
-        for _ in range(2):
-            shares = np.linspace(from_, to, _STEPS)
-            rows = low + shares[:, None] * (high - low)
-            codes = self._feasible([*latencies, *tables], np.hstack([rows, np.repeat(limits, _STEPS, axis=0)]))
-            told = np.asarray(predictor.predict(codes).mean)
-            taken = np.max([(t.cost(codes) - a) / (b - a) for t, a, b in zip(latencies, low, high, strict=True)], axis=0)
-            enough = np.flatnonzero(told >= top1)
-            if not len(enough):
-                break
-            best = codes[enough[taken[enough].argmin()]]
-            # Once more, around the least that was enough.
-            to = float(taken[enough].min())
-            from_ = max(0.0, to - 2 / _STEPS)
-        if best is None:
-            raise InfeasibleError(
-                f"No architecture of {self.bench.bundle.name} is predicted to reach {top1:g} %; the best found reaches {told.max():.2f} %.",
-                "Ask for less accuracy, or for wider budgets where any were given.",
-            )
-        return best
+    def _best(self, asked: Sequence[Sequence[Budget]]) -> list[Result]:
+        if len(asked) > 1 and any(b.metric not in METRICS for b in asked[0]):
+            # A limit on a maximum forbids choices: each has a table of its own.
+            return [result for one in asked for result in self._best([one])]
+        limits = self._limits(asked)
+        codes = self.strategy.propose(self._question(limits))
+        picked = codes[np.arange(len(codes)), choose(self.target.bundle.predictor, codes)[:, 0]]
+        return self._results(picked, asked, [self.target.costs.limit_nothing(row) for row in limits])
 
-    def _feasible(self, tables: Sequence[AdditiveTable], limits: Floats) -> Codes:
-        """All candidates for the rows of limits that some architecture holds."""
-        found = []
-        for row in np.array_split(limits, len(limits)) if len(tables) > 1 else [limits]:
+    def _unanswerable(self, asked: Sequence[Sequence[Budget]]) -> dict[int, InfeasibleError]:
+        """The sets that no architecture holds, by number, and why."""
+        failed = {}
+        for number, together in enumerate(asked):
             try:
-                codes = self.strategy.propose(self.bench.question(tables, row, self.seed))
-            except InfeasibleError:
-                continue
-            found.append(codes.reshape(-1, codes.shape[2]))
-        if not found:
-            raise InfeasibleError("No architecture holds the budgets.", "Ask for more of them, one at a time, to see which one it is.")
-        return np.concatenate(found)
+                _ = self._question(self._limits([together])).reserves
+            except InfeasibleError as error:
+                failed[number] = error
+        return failed
 
-    def _costs(self, asked: Sequence[Sequence[Budget]]) -> tuple[list[AdditiveTable], Floats]:
-        """Tables of all budgets on all devices, and their limits, shape (sets, tables)."""
-        tables, columns = [], []
-        for bench, model in self.benches:
-            for together in zip(*asked, strict=True):
-                table = bench.costs.table_for(together[0], model, self.resolution)
-                tables.append(table)
-                columns.append([bench.costs.feasible_limit(budget, model, table, self.resolution) for budget in together])
-        return tables, np.array(columns, np.float64).T.reshape(len(asked), len(tables))
+    def _limits(self, asked: Sequence[Sequence[Budget]]) -> list[list[Limit]]:
+        """The limits of every set, on all devices."""
+        rows: list[list[Limit]] = []
+        for together in asked:
+            first = rows[0] if rows else [None] * (len(together) * len(self.known))
+            wanted = [(target, model, budget) for target, model in self.known for budget in together]
+            rows.append(
+                [target.costs.feasible(b, model, self.resolution, like) for (target, model, b), like in zip(wanted, first, strict=True)]
+            )
+        return rows
 
-    def _told(self, codes: Codes, asked: Sequence[Sequence[Budget]], free: NDArray[np.bool_]) -> list[Result]:
-        bundle = self.bench.bundle
+    def _question(self, limits: Sequence[Sequence[Limit]]) -> Question:
+        return question(self.target, [limit.table for limit in limits[0]], [[limit.most for limit in row] for row in limits], self.seed)
+
+    def _results(
+        self, codes: Codes, asked: Sequence[Sequence[Budget]], free: Sequence[bool], min_top1: float | None = None
+    ) -> list[Result]:
+        """Results of the codes, those of a set of budgets together; where `free`, they say that the budgets limit nothing."""
+        bundle = self.target.bundle
         chosen = bundle.space.decode(codes)
-        told = [
-            [
-                replace(result, metrics=bench.costs.metrics(architecture, budgets))
-                for result, architecture, budgets in zip(
-                    describe(bundle, chosen, bench.device.id, model, asked), chosen, asked, strict=True
-                )
-            ]
-            for bench, model in self.benches
-        ]
-        results = [result for results in zip(*told, strict=True) for result in results]
+        by_target = [(target, describe(bundle, chosen, target.device.id, model, asked, min_top1)) for target, model in self.known]
         return [
-            replace(r, warnings=(*r.warnings, UNLIMITED)) if limited_by_nothing else r
-            for r, limited_by_nothing in zip(results, np.repeat(free, len(self.benches)), strict=True)
+            replace(
+                results[number],
+                metrics=target.costs.metrics(chosen[number], budgets),
+                warnings=(*results[number].warnings, *((UNLIMITED,) if free[number] else ())),
+            )
+            for number, budgets in enumerate(asked)
+            for target, results in by_target
         ]

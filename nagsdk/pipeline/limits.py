@@ -1,10 +1,10 @@
-"""What architectures of a bundle cost on a device, as the additive tables and the limits on them that strategies are given."""
+"""Budgets as strategies read them: additive cost tables of a bundle on a device, and limits on them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -21,22 +21,61 @@ from nagsdk.cost.table import AdditiveTable, Floats, exact_table
 from nagsdk.device.backend import Backend
 from nagsdk.device.description import Device
 from nagsdk.errors import InfeasibleError, UnknownNameError
-from nagsdk.plugin.host import host
+from nagsdk.plugin.host import Host
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import Codes
 
+UNLIMITED = "The budget limits nothing: even the most expensive architecture of the bundle holds it."
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A budget as a strategy reads it.
+
+    Attributes:
+        budget: What the user asked for.
+        sought: What is generated for: the budget, or less where files or runs took more than their estimate.
+        table: The additive cost that is limited.
+        most: The largest cost in `table` that is generated for.
+        bounds: The cheapest and the most expensive architectures in `table`.
+    """
+
+    budget: Budget
+    sought: Budget
+    table: AdditiveTable
+    most: float
+    bounds: Completions
+
+    @property
+    def timed(self) -> bool:
+        """Whether the budget limits a latency."""
+        return self.budget.metric == LATENCY
+
+    def at_pace(self, pace: float) -> Limit:
+        """A limit on latencies for a device that runs slower or faster than when it was calibrated; others stay as they are.
+
+        Args:
+            pace: How much longer networks take now.
+        """
+        return replace(self, most=self.most / pace) if self.timed else self
+
+    def reachable(self) -> Limit:
+        """A limit on latencies that the cheapest architecture holds at least; others stay as they are."""
+        return replace(self, most=max(self.most, self.bounds.least)) if self.timed else self
+
 
 class Costs:
-    """Costs of one bundle's architectures on one device.
+    """What one bundle's architectures cost on one device.
 
     Args:
         bundle: The bundle.
-        backend: Of the device; says which layers it runs and how large they are in a file.
+        backend: The backend of the device; it says which layers it runs and how large they are in a file.
         device: The device.
+        plugins: The plugins whose metrics budgets may limit.
     """
 
-    def __init__(self, bundle: Bundle, backend: Backend, device: Device) -> None:
-        self.bundle, self.backend, self.device = bundle, backend, device
+    def __init__(self, bundle: Bundle, backend: Backend, device: Device, plugins: Host) -> None:
+        self.bundle, self.backend, self.device, self.plugins = bundle, backend, device, plugins
         self._metrics: dict[str, MetricLimits] = {}
 
     @property
@@ -72,10 +111,10 @@ class Costs:
         elif metric == SIZE:
             with self._blaming:
                 table = exact_table(space, lambda layer: self.backend.layer_bytes(layer, self.device))
-        elif metric in host().metrics.names:
+        elif metric in self.plugins.metrics.names:
             table = self.metric(metric).summed()
         else:
-            raise UnknownNameError.among("metric", metric, [*METRICS, *host().metrics.names], host().missing)
+            raise UnknownNameError.among("metric", metric, [*METRICS, *self.plugins.metrics.names], self.plugins.missing)
         return self._masked(table, resolution)
 
     def metric(self, name: str) -> MetricLimits:
@@ -85,7 +124,7 @@ class Costs:
             UnknownNameError: No plugin brings it.
         """
         if name not in self._metrics:
-            self._metrics[name] = MetricLimits.of(self.bundle.space, host().metrics.get(name), self.device, self._worth)
+            self._metrics[name] = MetricLimits.of(self.bundle.space, self.plugins.metrics.get(name), self.device, self._worth)
         return self._metrics[name]
 
     def _worth(self, codes: Codes) -> Floats:
@@ -120,45 +159,57 @@ class Costs:
         assert model is not None
         return model.limit_for_mean(budget.limit, budget.confidence, budget.percentile)
 
-    def feasible_limit(self, budget: Budget, model: CostModel | None, table: AdditiveTable, resolution: int | None = None) -> float:
-        """Like `limit`, after making sure that some architecture holds it.
+    def limit_of(self, budget: Budget, model: CostModel | None, resolution: int | None = None, sought: Budget | None = None) -> Limit:
+        """A budget with the table and the limit that stand for it.
+
+        Args:
+            budget: What the user asked for.
+            model: The cost model; needed for latencies.
+            resolution: Masks every other resolution.
+            sought: What to generate for; the budget where None.
+        """
+        sought = sought or budget
+        table = self.table_for(sought, model, resolution)
+        return Limit(budget, sought, table, self.limit(sought, model, resolution), Completions.of(self.bundle.space, table))
+
+    def feasible(self, budget: Budget, model: CostModel | None, resolution: int | None = None, like: Limit | None = None) -> Limit:
+        """Like `limit_of`, after making sure that some architecture holds the budget.
+
+        Args:
+            budget: What the user asked for.
+            model: The cost model; needed for latencies.
+            resolution: Masks every other resolution.
+            like: A limit on the same metric, whose table is then not made again.
 
         Raises:
             InfeasibleError: None does; the message names what the cheapest needs.
         """
-        limit, cheapest = self.limit(budget, model, resolution), Completions.of(self.bundle.space, table).least
-        if cheapest <= limit:
+        if like is not None and budget.metric in METRICS:
+            limit = replace(like, budget=budget, sought=budget, most=self.limit(budget, model, resolution))
+        else:
+            limit = self.limit_of(budget, model, resolution)
+        if limit.bounds.least <= limit.most:
             return limit
+        device, bundle = self.device.id, self.bundle.name
         if budget.metric not in METRICS:
             metric = self.metric(budget.metric)
             nearest = replace(budget, limit=metric.nearest(partial(self._masked, resolution=resolution))).rounded(
                 up=metric.metric.direction != HIGHER
             )
             raise InfeasibleError(
-                f"No architecture of {self.bundle.name} holds {budget} on {self.device.id}: the nearest to be had is {nearest}.",
+                f"No architecture of {bundle} holds {budget} on {device}: the nearest to be had is {nearest}.",
                 f"Ask for {nearest}, or use another bundle.",
             )
-        if not np.isfinite(cheapest):
-            raise InfeasibleError(f"{self.device.id} runs no architecture of {self.bundle.name}.", "Use another bundle or device.")
+        if not np.isfinite(limit.bounds.least):
+            raise InfeasibleError(f"{device} runs no architecture of {bundle}.", "Use another bundle or device.")
         # Upper bounds are proportional to the mean, so the cheapest needs as much more than was asked as its mean passes the limit.
-        least = replace(budget, limit=float(f"{budget.limit * cheapest / limit * 1.005:.3g}"))
+        least = replace(budget, limit=float(f"{budget.limit * limit.bounds.least / limit.most * 1.005:.3g}"))
         raise InfeasibleError(
-            f"No architecture of {self.bundle.name} holds {budget} on {self.device.id}: the cheapest needs about {least}.",
+            f"No architecture of {bundle} holds {budget} on {device}: the cheapest needs about {least}.",
             f"Ask for {least} or more, or use another bundle.",
         )
 
-    def unlimited(self, asked: Sequence[Sequence[Budget]], tables: Sequence[AdditiveTable], limits: Floats) -> NDArray[np.bool_]:
-        """Where every architecture holds all limits.
-
-        Args:
-            asked: Budgets that hold together, n times.
-            tables: Those of `table_for`.
-            limits: On them, shape (n, tables).
-
-        Returns:
-            Shape (n,).
-        """
-        most = [Completions.of(self.bundle.space, table).most for table in tables]
-        free = [all(b.metric in METRICS or self.metric(b.metric).forbids_nothing(b.limit) for b in together) for together in asked]
-        held: NDArray[np.bool_] = np.all(limits >= most, axis=1) & free
-        return held
+    def limit_nothing(self, limits: Sequence[Limit]) -> bool:
+        """Whether every architecture holds all limits."""
+        own = (limit.budget.metric in METRICS or self.metric(limit.budget.metric).forbids_nothing(limit.budget.limit) for limit in limits)
+        return all(own) and all(limit.most >= limit.bounds.most for limit in limits)

@@ -3,42 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from nagsdk.budget import LATENCY
-from nagsdk.bundle.bundle import Bundle
-from nagsdk.device.description import Overrides
 from nagsdk.errors import UsageError
-from nagsdk.events import Listener, ignore
 from nagsdk.generator.strategies import Random
-from nagsdk.pipeline.target import Workbench
+from nagsdk.pipeline.models import question, require_cost_model
+from nagsdk.pipeline.target import Target, TargetSettings, target_of
 
 _BUDGETS, _SAMPLES = 10, 64
 
 
 def train_paper_generator(
+    target: str | Target,
     *,
-    device: str,
-    bundle: str | Path | Bundle = "glyphs",
     metric: str = LATENCY,
     reward: str = "dominance",
     iterations: int = 10_000,
     seed: int = 0,
-    on_event: Listener = ignore,
+    **settings: Unpack[TargetSettings],
 ) -> dict[str, Any]:
     """Trains the paper's generator for one device and reports what it answers to ten budgets; see `nagsdk.generator.paper`.
 
     Args:
-        device: Id or alias of a device with a cost model; see `nagsdk.api.deploy`.
-        bundle: Name or folder of a bundle, or a bundle.
+        target: A `nagsdk.Target` whose device has a cost model, or the id of a device.
         metric: ``latency``, ``size`` or ``macs``.
         reward: ``dominance`` (the paper's), ``mnasnet`` or ``tunas``.
-        iterations: Of policy gradient.
-        seed: Of everything random.
-        on_event: Receives progress.
+        iterations: Iterations of policy gradient.
+        seed: Seed of every random choice.
+        **settings: Where `target` is the id of a device, the other arguments of `nagsdk.Target`.
 
     Returns:
         Settings, and for each budget three answers: by inference (the most accurate of 64 samples that holds
@@ -49,11 +44,11 @@ def train_paper_generator(
 
     if reward not in REWARDS:
         raise UsageError(f"{reward!r} cannot be trained for.", f"Known: {', '.join(REWARDS)}.")
-    bench = Workbench(device, bundle, Overrides(), on_event)
+    target = target_of(target, settings)
     recipe = PaperRecipe(iterations=iterations, reward=reward)
-    space, predictor = bench.bundle.space, bench.bundle.predictor
-    table = bench.costs.table(metric, bench.require_cost_model() if metric == LATENCY else None)
-    found = train_paper(space, predictor, [table], recipe, seed, on_event)
+    space, predictor = target.bundle.space, target.bundle.predictor
+    table = target.costs.table(metric, require_cost_model(target) if metric == LATENCY else None)
+    found = train_paper(space, predictor, [table], recipe, seed, target.on_event)
     positions = np.linspace(0, 1, _BUDGETS + 1)[1:]
     limits = (found.low + positions[:, None] * (found.high - found.low))[:, 0]
     codes = found.infer(positions, _SAMPLES, seed)
@@ -61,28 +56,28 @@ def train_paper_generator(
     top1, cost = (np.asarray(values).reshape(codes.shape[:2]) for values in (predictor.predict(rows).mean, table.cost(rows)))
     inferred = np.where(cost <= limits[:, None], top1, -np.inf)
     sampled = found.best_sampled(positions)
-    chance = Random(len(found.codes)).propose(bench.question([table], limits, seed))[:, 0]
+    chance = Random(len(found.codes)).propose(question(target, [table], limits, seed))[:, 0]
     luck = predictor.predict(chance).mean
     return {
         "recipe": "paper",
-        "device": bench.device.id,
-        "bundle": bench.bundle.name,
+        "device": target.device.id,
+        "bundle": target.bundle.name,
         "metric": metric,
         "settings": asdict(recipe),
         "budgets": [
             {
                 "limit": float(limit),
                 "greedy_holds": bool(cost[i, 0] <= limit),
-                "inference": _answer(bench, codes[i, inferred[i].argmax()], float(inferred[i].max())),
-                "best_sampled": _answer(bench, found.codes[sampled[i]], float(found.top1[sampled[i]]) if sampled[i] >= 0 else -np.inf),
-                "random": _answer(bench, chance[i], float(luck[i])),
+                "inference": _answer(target, codes[i, inferred[i].argmax()], float(inferred[i].max())),
+                "best_sampled": _answer(target, found.codes[sampled[i]], float(found.top1[sampled[i]]) if sampled[i] >= 0 else -np.inf),
+                "random": _answer(target, chance[i], float(luck[i])),
             }
             for i, limit in enumerate(limits)
         ],
     }
 
 
-def _answer(bench: Workbench, code: Any, top1: float) -> dict[str, Any]:
+def _answer(target: Target, code: Any, top1: float) -> dict[str, Any]:
     if not np.isfinite(top1):
         return {"architecture": None, "predicted_top1": None}
-    return {"architecture": bench.bundle.space.decode(code[None])[0].text, "predicted_top1": top1}
+    return {"architecture": target.bundle.space.decode(code[None])[0].text, "predicted_top1": top1}

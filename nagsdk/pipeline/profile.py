@@ -10,16 +10,18 @@ from pathlib import Path
 from nagsdk.events import stage
 from nagsdk.manifest.result import Result
 from nagsdk.pipeline.describe import describe
-from nagsdk.pipeline.loop import measured
-from nagsdk.pipeline.target import Workbench
+from nagsdk.pipeline.models import cost_model
+from nagsdk.pipeline.target import Target
+from nagsdk.pipeline.timing import time_artifacts, timing_artifact
+from nagsdk.pipeline.verdict import measured
 from nagsdk.space.architecture import Architecture
 
 
-def profile_architectures(bench: Workbench, architectures: Sequence[Architecture]) -> list[Result]:
+def profile_architectures(target: Target, architectures: Sequence[Architecture]) -> list[Result]:
     """Measures architectures in interleaved rounds of one session.
 
     Args:
-        bench: Bundle and device; the device is there.
+        target: Bundle and device; the device is there.
         architectures: What to measure; the latency of a network does not depend on its weights.
 
     Raises:
@@ -29,10 +31,10 @@ def profile_architectures(bench: Workbench, architectures: Sequence[Architecture
     distinct = list(dict.fromkeys(architectures))
     with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
         compiled = {}
-        with stage(bench.listener, "Exporting", len(distinct)) as advance:
+        with stage(target.on_event, "Exporting", len(distinct)) as advance:
             for number, architecture in enumerate(distinct):
-                compiled[architecture.text] = bench.timing_artifact(architecture, Path(work))
+                compiled[architecture.text] = timing_artifact(target, architecture, Path(work))
                 advance(number + 1, architecture.text)
-        found = bench.time(compiled, Path(work))
-    results = describe(bench.bundle, architectures, bench.device.id, bench.cost_model())
+        found = time_artifacts(target, compiled, Path(work))
+    results = describe(target.bundle, architectures, target.device.id, cost_model(target))
     return [replace(r, measured=measured(found[r.architecture])) for r in results]

@@ -21,18 +21,25 @@ from nagsdk.common.wording import counted
 from nagsdk.cost.model import CostModel
 from nagsdk.generator.strategies import Nag
 from nagsdk.manifest.manifest import MANIFEST, companions, manifest_bytes
-from nagsdk.manifest.result import MISSED, Artifact, Deployment, Predicted, Result
+from nagsdk.manifest.result import MISSED, Artifact, Predicted, Result
 from nagsdk.measuring.measurement import Measurement
+from nagsdk.pipeline.build import Builder
+from nagsdk.pipeline.deployment import Deployment
 from nagsdk.pipeline.describe import describe
-from nagsdk.pipeline.loop import Built, Deployer, Round, Unmeasured
+from nagsdk.pipeline.loop import Deployer
+from nagsdk.pipeline.models import cost_model, generator_of
 from nagsdk.pipeline.report_data import report_data
-from nagsdk.pipeline.target import PROTOCOL, Workbench
-from nagsdk.report.page import REPORT, deployment_page
+from nagsdk.pipeline.round import Built, Round, Unmeasured
+from nagsdk.pipeline.target import Target
+from nagsdk.reports.page import REPORT, deployment_page
 from nagsdk.space.architecture import Architecture
 
 _PROBE = "RGB, modulo 256, at column x and row y: red 8x + 3y, green xy, blue 255 - 5x + 2y"
 _TIMING_ONLY = "Built for timing only: batch normalisation has foreign statistics, so the model's accuracy is worthless."
-_NOT_AS_PREDICTED = "Top-1 on the test images is not what was predicted, even within both intervals; the prediction speaks of images like those it was fitted on."
+_NOT_AS_PREDICTED = (
+    "Top-1 on the test images is not what was predicted, even within both intervals; the prediction speaks of images like those it "
+    "was fitted on."
+)
 
 
 def publish(deployer: Deployer, budgets: Sequence[Budget], model: CostModel | None, folder: Path) -> Deployment:
@@ -47,92 +54,105 @@ def publish(deployer: Deployer, budgets: Sequence[Budget], model: CostModel | No
     Returns:
         The deployment; its folder is None when the budget was missed.
     """
+    target, builder = deployer.target, deployer.builder
     with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
         with writing(Path(work)):
             outcome = deployer.run(budgets, model, Path(work))
             tuned: dict[str, Any] | None = None
             if deployer.tuner is not None and not (isinstance(outcome, Round) and outcome.result.verdict == MISSED):
-                before = deployer.evaluate(outcome.built)
+                before = builder.evaluate(outcome.built)
                 outcome = deployer.refine(outcome, budgets, Path(work) / "tuned")
                 tuned = {**deployer.tuner.to_dict(), "top1_before": before.top1}
         details = {
             "cost_model": None if model is None else {"source": model.source, "device": model.device, **model.accuracy, **model.facts},
-            "protocol": PROTOCOL.to_dict(),
+            "protocol": target.protocol.to_dict(),
             "strategy": deployer.strategy.id,
-            "generator": asdict(deployer.bench.generator.card) if isinstance(deployer.strategy, Nag) else None,
+            "generator": asdict(generator_of(target).card) if isinstance(deployer.strategy, Nag) else None,
             "finetuned": tuned,
             "rounds": [turn.to_dict() for turn in deployer.rounds],
         }
         if isinstance(outcome, Round) and outcome.result.verdict == MISSED:
-            nearest = min(turn.needed(budgets) for turn in deployer.rounds)
-            asked, told = (
-                " and ".join(str(replace(b, limit=b.limit if grow == 1 else float(f"{b.limit * grow:.3g}"))) for b in budgets)
-                for grow in (1, nearest * 1.01)
-            )
-            hint = f"No candidate held {asked} in {counted(len(deployer.rounds), 'round')}; the nearest budget that one would have held is {told}."
-            return Deployment(replace(outcome.result, warnings=(*outcome.result.warnings, hint)), None, details)
+            hints = _nearest(deployer, budgets)
+            return Deployment(replace(outcome.result, warnings=(*outcome.result.warnings, *hints)), None, details)
         result, measurement = outcome.result, None
         if isinstance(outcome, Unmeasured):
-            result = _warned(
-                result, f"{deployer.bench.device.id} is not available ({deployer.bench.presence.reason}): nothing was measured."
-            )
+            result = _warned(result, f"{target.device.id} is not available ({target.presence.reason}): nothing was measured.")
         else:
             measurement = outcome.sessions[-1]
-        return _leave(deployer, result, outcome.built, model, measurement, details, folder)
+        return _leave(builder, result, outcome.built, model, measurement, details, folder, deployer.resolution)
 
 
-def publish_one(deployer: Deployer, architecture: Architecture, folder: Path) -> Deployment:
+def _nearest(deployer: Deployer, budgets: Sequence[Budget]) -> list[str]:
+    """What the candidates would have held, where they missed what was asked."""
+    hints, rounds = [], counted(len(deployer.rounds), "round")
+    nearest = min(turn.needed(budgets) for turn in deployer.rounds)
+    if nearest > 1:
+        asked, told = (
+            " and ".join(str(replace(b, limit=b.limit if grow == 1 else float(f"{b.limit * grow:.3g}"))) for b in budgets)
+            for grow in (1, nearest * 1.01)
+        )
+        hints.append(f"No candidate held {asked} in {rounds}; the nearest budget that one would have held is {told}.")
+    if deployer.min_top1 is not None:
+        reached = [true for turn in deployer.rounds if (true := deployer.builder.evaluate(turn.built).top1) is not None]
+        if reached and max(reached) < deployer.min_top1:
+            best = f"the best of them reaches {max(reached):.2f} % on the test images"
+            hints.append(f"No candidate reached a top-1 of {deployer.min_top1:g} % in {rounds}; {best}.")
+    return hints
+
+
+def publish_one(builder: Builder, architecture: Architecture, folder: Path) -> Deployment:
     """Builds one given architecture and leaves it unverified.
 
     Args:
-        deployer: Ready to run.
+        builder: Builds for the target.
         architecture: What to build.
         folder: Where to leave it.
     """
-    bench = deployer.bench
+    target = builder.target
     with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
-        model = bench.cost_model()
-        (result,) = describe(bench.bundle, [architecture], bench.device.id, model)
-        built = deployer.build(architecture, Path(work))
-        return _leave(deployer, _warned(result, "Exported without being timed."), built, model, None, {}, folder)
+        model = cost_model(target)
+        (result,) = describe(target.bundle, [architecture], target.device.id, model)
+        built = builder.build(architecture, Path(work))
+        return _leave(builder, _warned(result, "Exported without being timed."), built, model, None, {}, folder)
 
 
 def _leave(
-    deployer: Deployer,
+    builder: Builder,
     result: Result,
     built: Built,
     model: CostModel | None,
     measurement: Measurement | None,
     details: Mapping[str, Any],
     folder: Path,
+    resolution: int | None = None,
 ) -> Deployment:
-    bench = deployer.bench
-    if deployer.timing_only:
+    target = builder.target
+    if builder.timing_only:
         nothing = Predicted(latency_ms=result.predicted.latency_ms, latency_upper_ms=result.predicted.latency_upper_ms)
         result = _warned(replace(result, predicted=nothing), _TIMING_ONLY)
-    true = deployer.evaluate(built)
+    true = builder.evaluate(built)
     result = replace(result, measured=replace(result.measured, top1=true.top1, top1_low=true.top1_low, top1_high=true.top1_high))
-    if deployer.tuner is None and not _as_predicted(result):
+    if not details.get("finetuned") and not _as_predicted(result):
         result = _warned(result, _NOT_AS_PREDICTED)
-    preprocessing = {**bench.bundle.preprocessing.to_dict(), "layout": bench.backend.layout}
-    beside = companions(preprocessing, bench.bundle.labels)
+    preprocessing = {**target.bundle.preprocessing.to_dict(), "layout": target.backend.layout}
+    beside = companions(preprocessing, target.bundle.labels)
     details = {
-        **_provenance(bench),
+        **_provenance(target),
         "preprocessing": preprocessing,
         **details,
         "files": {name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)} for name, content in beside.items()},
-        "seed": deployer.seed,
-        "timing_only": deployer.timing_only,
+        "seed": builder.seed,
+        "timing_only": builder.timing_only,
         "parity": built.parity,
-        "graph": dict(bench.backend.inspect(built.path)),
-        "recalibrated_on": {"images": built.recalibrated_on, "source": deployer.images.name if deployer.images else "bundle"},
+        "graph": dict(target.backend.inspect(built.path)),
+        "recalibrated_on": {"images": built.recalibrated_on, "source": builder.images.name if builder.images else "bundle"},
         "probe": {"image": _PROBE, "logits": [float(f"{value:.8g}") for value in built.probe.tolist()]},
-        "report": report_data(bench, built.architecture, model, result.budgets, measurement, deployer.resolution),
+        "report": report_data(target, built.architecture, model, result.budgets, measurement, resolution),
     }
     with staged(folder) as stage:
-        target = stage / built.path.name
-        shutil.copyfile(built.path, target)
-        result = replace(result, artifact=Artifact(target.name, sha256(target), target.stat().st_size))
+        model_file = stage / built.path.name
+        shutil.copyfile(built.path, model_file)
+        result = replace(result, artifact=Artifact(model_file.name, sha256(model_file), model_file.stat().st_size))
         if built.compiled not in (None, built.path):
             assert built.compiled is not None
             shutil.copyfile(built.compiled, stage / built.compiled.name)
@@ -158,8 +178,8 @@ def _warned(result: Result, warning: str) -> Result:
     return replace(result, warnings=(*result.warnings, warning))
 
 
-def _provenance(bench: Workbench) -> dict[str, Any]:
-    bundle = bench.bundle
+def _provenance(target: Target) -> dict[str, Any]:
+    bundle = target.bundle
     return {
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {
@@ -173,10 +193,10 @@ def _provenance(bench: Workbench) -> dict[str, Any]:
             "predictor": bundle.predictor.hash if bundle.has_predictor else None,
         },
         "bundle_version": bundle.description.version,
-        "device_properties": dict(bench.presence.properties),
-        "device_fingerprint": bench.presence.fingerprint,
-        "threads": bench.device.threads,
-        "batch": bench.device.batch,
-        "precision": bench.device.precision,
-        "rewrite": None if bench.rewrite is None else bench.rewrite.to_dict(),
+        "device_properties": dict(target.presence.properties),
+        "device_fingerprint": target.presence.fingerprint,
+        "threads": target.device.threads,
+        "batch": target.device.batch,
+        "precision": target.device.precision,
+        "rewrite": None if target.rewrite is None else target.rewrite.to_dict(),
     }

@@ -12,7 +12,7 @@ from nagsdk.cost.features import layer_features
 from nagsdk.cost.model import CostModel
 from nagsdk.generator.frontier import frontier
 from nagsdk.measuring.measurement import Measurement
-from nagsdk.pipeline.target import Workbench
+from nagsdk.pipeline.target import Target
 from nagsdk.space.architecture import Architecture
 
 _BINS, _POINTS = 40, 60
@@ -21,7 +21,7 @@ _DRAWN_PERCENTILE = 99.0
 
 
 def report_data(
-    bench: Workbench,
+    target: Target,
     architecture: Architecture,
     model: CostModel | None,
     budgets: Sequence[Budget],
@@ -31,7 +31,7 @@ def report_data(
     """JSON-ready data of a report.
 
     Args:
-        bench: Bundle and device.
+        target: Bundle and device.
         architecture: What was deployed.
         model: The cost model; None where nothing is known of latencies.
         budgets: What was asked; the first metric that is no plugin's is the frontier's.
@@ -42,9 +42,9 @@ def report_data(
         layers, frontier, frontiers, histogram, calibration; see `nagsdk.manifest.schema.ReportData`.
     """
     limited = [b.metric for b in budgets if b.metric in METRICS] or [LATENCY if model is not None else MACS]
-    frontiers = [_frontier(bench, model, metric, resolution) for metric in dict.fromkeys([*limited, MACS])]
+    frontiers = [_frontier(target, model, metric, resolution) for metric in dict.fromkeys([*limited, MACS])]
     return {
-        "layers": _layers(bench, architecture, model),
+        "layers": _layers(target, architecture, model),
         "frontier": frontiers[0],
         "frontiers": frontiers,
         "histogram": None if measurement is None else _histogram(measurement),
@@ -52,8 +52,8 @@ def report_data(
     }
 
 
-def _layers(bench: Workbench, architecture: Architecture, model: CostModel | None) -> list[dict[str, Any]]:
-    space, code = bench.bundle.space, architecture.code
+def _layers(target: Target, architecture: Architecture, model: CostModel | None) -> list[dict[str, Any]]:
+    space, code = target.bundle.space, architecture.code
     predicted: dict[str, float] = {}
     if model is not None:
         cells = [(space.fixed_layers(architecture.resolution), model.table.base[code[0]])]
@@ -83,10 +83,10 @@ def _layers(bench: Workbench, architecture: Architecture, model: CostModel | Non
     ]
 
 
-def _frontier(bench: Workbench, model: CostModel | None, metric: str, resolution: int | None) -> dict[str, Any]:
-    best = frontier(bench.bundle.space, bench.costs.table(metric, model, resolution), bench.bundle.predictor.additive)
+def _frontier(target: Target, model: CostModel | None, metric: str, resolution: int | None) -> dict[str, Any]:
+    best = frontier(target.bundle.space, target.costs.table(metric, model, resolution), target.bundle.predictor.additive)
     picked = np.unique(best.lookup(np.linspace(best.cost.min(), best.cost.max(), _POINTS)))
-    top1 = np.asarray(bench.bundle.predictor.predict(best.codes[picked]).mean)
+    top1 = np.asarray(target.bundle.predictor.predict(best.codes[picked]).mean)
     # The frontier is exact under the additive score; the predictor itself ranks a few neighbours the other way round.
     better = top1 >= np.maximum.accumulate(top1)
     return {"metric": metric, "cost": best.cost[picked][better].tolist(), "top1": top1[better].tolist()}

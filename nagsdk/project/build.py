@@ -211,8 +211,13 @@ class _Bringing:
         from nagsdk import api
 
         declared = self.declared
+        arguments = dict(declared.arguments)
         deployment = api.deploy(
-            **declared.arguments, output=declared.output, require_verified=self.require_verified, on_event=self.listener
+            arguments.pop("device"),
+            **arguments,
+            output=declared.output,
+            require_verified=self.require_verified,
+            on_event=self.listener,
         )
         if deployment.folder is None:
             result = deployment.result

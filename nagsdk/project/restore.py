@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nagsdk.bundle.bundle import bundle_at_hand
 from nagsdk.common.files import check_replaceable, sha256, staged, sweep
@@ -17,12 +17,15 @@ from nagsdk.project import artifacts
 from nagsdk.project.lock import Entry
 from nagsdk.project.toml import Declared
 
+if TYPE_CHECKING:
+    from nagsdk.pipeline.target import Target
+
 REBUILT = "rebuilt"
 
 
 def is_current(entry: Entry, folder: Path) -> bool:
     """Whether a folder holds what is pinned, by content."""
-    from nagsdk.report.page import REPORT
+    from nagsdk.reports.page import REPORT
 
     manifest = folder / MANIFEST
     if not manifest.is_file() or manifest.read_bytes() != entry.manifest_bytes() or not (folder / REPORT).is_file():
@@ -46,7 +49,7 @@ def restore(declared: Declared, entry: Entry, mirror: str | None, listener: List
         LockError: It cannot be had with the pinned hash.
         OutputError: The output folder holds something else, or cannot be written.
     """
-    from nagsdk.report.page import REPORT, deployment_page
+    from nagsdk.reports.page import REPORT, deployment_page
 
     manifest = entry.manifest
     check_replaceable(declared.output, MANIFEST)
@@ -94,19 +97,19 @@ def _rebuild(declared: Declared, entry: Entry, path: Path, listener: Listener) -
     manifest = entry.manifest
     with stage(listener, f"building {declared.name} again"):
         try:
-            bench = _bench(declared, manifest, listener)
-            weights = bench.bundle.weights_sha256
-            architecture = bench.bundle.architecture(manifest["architecture"])
+            target = _target(declared, manifest, listener)
+            weights = target.bundle.weights_sha256
+            architecture = target.bundle.architecture(manifest["architecture"])
         except NagsdkError as error:
             raise LockError(f"{declared.name} cannot be built again: {error.message}", error.next_step) from error
-        for what, here in (("space", bench.bundle.space.fingerprint), ("weights", weights)):
+        for what, here in (("space", target.bundle.space.fingerprint), ("weights", weights)):
             if manifest["hashes"].get(what) != here:
                 raise LockError(
-                    f"The {what} of {bench.bundle.name} on this machine are not those that {declared.name} is pinned to.", _MEND
+                    f"The {what} of {target.bundle.name} on this machine are not those that {declared.name} is pinned to.", _MEND
                 )
-        subnet = extract(bench.bundle.supernet, architecture)
+        subnet = extract(target.bundle.supernet, architecture)
         restore_statistics(subnet, entry.statistics_bytes())
-        bench.backend.export(trace(subnet, architecture.resolution, bench.device.batch), path, bench.device)
+        target.backend.export(trace(subnet, architecture.resolution, target.device.batch), path, target.device)
     if sha256(path) != manifest["artifact"]["sha256"]:
         others = ", ".join(f"{name} {here} instead of {then}" for name, then, here in _other_versions(manifest["versions"]))
         raise LockError(
@@ -117,26 +120,25 @@ def _rebuild(declared: Declared, entry: Entry, path: Path, listener: Listener) -
 
 def _compile(declared: Declared, entry: Entry, model: Path, folder: Path, listener: Listener) -> None:
     """Compiles as the device's backend does; compilers seldom give the same bytes, so that a cache or mirror is the usual way."""
-    pinned, bench = entry.manifest["compiled"], _bench(declared, entry.manifest, listener)
-    bench.require_presence()
+    pinned, target = entry.manifest["compiled"], _target(declared, entry.manifest, listener)
+    target.require_presence()
     with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
-        compiled = bench.backend.compile(model, bench.device, Path(work))
+        compiled = target.backend.compile(model, target.device, Path(work))
         if not is_pinned(compiled, pinned):
             raise LockError(f"Compiling {declared.name} anew gives another file than the pinned {pinned['path']}.", _MEND)
         artifacts.keep(compiled, pinned["sha256"])
         shutil.copyfile(compiled, folder / pinned["path"])
 
 
-def _bench(declared: Declared, manifest: dict[str, Any], listener: Listener) -> Any:
-    from nagsdk.device.description import Overrides
-    from nagsdk.pipeline.target import Workbench
+def _target(declared: Declared, manifest: dict[str, Any], on_event: Listener) -> Target:
+    from nagsdk.pipeline.target import Target
 
     arguments = declared.arguments
-    overrides = Overrides(arguments["threads"], arguments["batch"], arguments["precision"])
-    bench = Workbench(arguments["device"], arguments["bundle"], overrides, listener)
+    settings = {name: arguments[name] for name in ("threads", "batch", "precision")}
+    target = Target(arguments["device"], arguments["bundle"], **settings, on_event=on_event)
     # What timings on this machine say does not matter: the graph is written as it was.
-    bench.write_as((manifest["rewrite"] or {}).get("name"))
-    return bench
+    target.write_as((manifest["rewrite"] or {}).get("name"))
+    return target
 
 
 def _other_versions(pinned: dict[str, str]) -> list[tuple[str, str, str]]:

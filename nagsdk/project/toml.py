@@ -84,7 +84,7 @@ class Declared:
         name: Of its table.
         output: Absolute folder of the model.
         options: Everything that decides what is built, as declared.
-        arguments: Of `nagsdk.api.deploy`, with absolute paths.
+        arguments: Arguments of `nagsdk.deploy` by name, and the device; paths are absolute.
     """
 
     name: str

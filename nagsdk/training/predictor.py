@@ -62,7 +62,7 @@ def fit_predictor(
     from nagsdk.training.source import Source
     from nagsdk.training.subnets import fit_measured, measure_subnets, require_enough
 
-    opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+    opened = load_bundle(bundle)
     opened.require_weights()
     folder = Path(output)
     check_replaceable(folder, DESCRIPTION, "a bundle")

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nagsdk.bundle.bundle import DESCRIPTION, load_bundle
+from nagsdk.bundle.bundle import DESCRIPTION
 from nagsdk.common.files import check_replaceable, sweep
 from nagsdk.errors import UsageError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.training.predictor import add_generator
+from nagsdk.training.report import TrainingReport
 
 if TYPE_CHECKING:
     from nagsdk.images.folder import ImageFolder
@@ -36,7 +37,7 @@ def train(
     dry_run: bool = False,
     seed: int = 0,
     on_event: Listener = ignore,
-) -> dict[str, Any]:
+) -> TrainingReport:
     """Turns a folder of images into a bundle; see docs/training.md.
 
     A run that was killed goes on where it was when it is started again with the same arguments. Under torchrun all processes
@@ -60,8 +61,8 @@ def train(
         on_event: Receives progress.
 
     Returns:
-        The plan and the counts of images; the figures, or with `dry_run` the estimate. Only counts in processes but the first. Where the
-        finished bundle is there already, ``already_finished`` is true and nothing was done.
+        The plan and the counts of images; the figures, or with `dry_run` the estimate. In processes but the first only counts. Where
+        the finished bundle is there already, `already_finished` is true and nothing was done.
 
     Raises:
         DataError: Nothing can be trained on the images.
@@ -91,7 +92,7 @@ def train(
         used = {name: facts["images"][name] for name in found.parts}
         if generator and not dry_run and done.generator_file is None:
             _add_generator_once(folder, seed, on_event)
-        return {**report, **_images(found, used), "already_finished": True, **facts["figures"]}
+        return TrainingReport.of({**report, **_images(found, used), "already_finished": True, **facts["figures"]})
 
     # Torch takes seconds to import: all that needs none is refused before.
     from nagsdk.images.decoded import counts, decode, square_side
@@ -118,19 +119,15 @@ def train(
         run = TrainingRun(plan, found, parts, chosen, folder, ranks, curves.listen if ranks.first else ignore)
         if dry_run:
             run.check()
-            return {
-                **report,
-                "steps": run.steps,
-                "passes": [asdict(r) for r in run.recipes],
-                "estimate": run.estimate() | {"generator_s": _GENERATOR_S if generator else 0.0},
-            }
+            estimate = run.estimate() | {"generator_s": _GENERATOR_S if generator else 0.0}
+            return TrainingReport.of({**report, "steps": run.steps, "passes": [asdict(r) for r in run.recipes], "estimate": estimate})
         sweep(folder.parent)
         with curves:
             figures = run.run()
         first = ranks.first
     if first and generator:
         add_generator(folder, seed, on_event)
-    return {**report, **figures}
+    return TrainingReport.of({**report, **figures})
 
 
 def _images(found: ImageFolder, used: Mapping[str, Sequence[int]]) -> dict[str, Any]:
@@ -147,17 +144,3 @@ def _add_generator_once(folder: Path, seed: int, on_event: Listener) -> None:
         first = ranks.first
     if first:
         add_generator(folder, seed, on_event)
-
-
-def middle_budget(bundle: str | Path) -> str:
-    """A budget that limits something for any device: half-way between the MACs of the smallest and of the largest architecture.
-
-    Args:
-        bundle: Name or folder of a bundle.
-    """
-    from nagsdk.budget import MACS, Budget
-    from nagsdk.space.space import extremes
-
-    space = load_bundle(bundle).space
-    ends = [space.macs(a) for a in space.decode(extremes(space))]
-    return str(Budget(MACS, float(f"{sum(ends) / 2:.2g}")))

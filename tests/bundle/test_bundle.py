@@ -41,11 +41,11 @@ def test_the_wide_space_claims_no_accuracy():
     assert bundle.space == ofa_mobilenet_v3(1.2) and not bundle.has_predictor
     code = bundle.space.sample(1, np.random.default_rng(0))
     (architecture,) = bundle.space.decode(code)
-    (result,) = nagsdk.predict(architectures=[architecture], bundle="imagenet-w1.2", device="note10")
-    (narrow,) = nagsdk.predict(architectures=[load_bundle("imagenet").space.decode(code)[0]], bundle="imagenet", device="note10")
+    (result,) = nagsdk.predict("note10", architectures=[architecture], bundle="imagenet-w1.2")
+    (narrow,) = nagsdk.predict("note10", architectures=[load_bundle("imagenet").space.decode(code)[0]], bundle="imagenet")
     assert result.predicted.top1 is None and result.predicted.extrapolated is None and narrow.predicted.top1 > 70
     assert result.macs > 1.2 * narrow.macs and result.predicted.latency_ms > narrow.predicted.latency_ms > 0
-    for ask in (lambda: nagsdk.generate(device="note10", budgets="60ms", bundle="imagenet-w1.2"), lambda: bundle.predictor):
+    for ask in (lambda: nagsdk.generate("note10", budget="60ms", bundle="imagenet-w1.2"), lambda: bundle.predictor):
         with pytest.raises(BundleError, match="Nothing is known of the accuracy"):
             ask()
     assert show_bundle("imagenet-w1.2")["predictor"] is None

@@ -19,9 +19,11 @@ from nagsdk.device.description import Device
 from nagsdk.errors import BudgetError, DeviceError, InfeasibleError, UnknownNameError, UsageError
 from nagsdk.manifest.manifest import read_manifest
 from nagsdk.pipeline import target as workbench
+from nagsdk.pipeline.build import Builder
 from nagsdk.pipeline.describe import told_of_prior
 from nagsdk.pipeline.loop import Deployer
-from nagsdk.pipeline.target import Workbench
+from nagsdk.pipeline.models import cost_model, prior_of, require_cost_model
+from nagsdk.pipeline.target import Target
 from nagsdk.plugin import host as plugin
 from tests.simulated import SimulatedBackend, SimulatedSession
 
@@ -117,8 +119,8 @@ def test_without_the_plugin_its_units_are_unknown():
 @pytest.mark.parametrize(("name", "text"), [("energy", "50uJ"), ("peak", "20kElements"), ("ram", "250kNumbers")])
 def test_what_is_generated_holds_the_metric_and_uses_it(loaded, name, text):
     bound = limits(loaded, name)
-    (wide,) = nagsdk.generate(device="cpu", budgets=["10MMACs"])
-    (tight,) = nagsdk.generate(device="cpu", budgets=[text])
+    (wide,) = nagsdk.generate("cpu", budget=["10MMACs"])
+    (tight,) = nagsdk.generate("cpu", budget=[text])
     space, limit = load_bundle("glyphs").space, plugin.read_budget(text).limit
     assert bound.value(space.parse(tight.architecture)) <= limit < bound.value(space.parse(wide.architecture))
     assert tight.metrics == {name: bound.value(space.parse(tight.architecture))}
@@ -150,23 +152,23 @@ def test_what_fails_over_a_layer_is_an_error_of_its_plugin(loaded, monkeypatch, 
     ) as caught:
         {
             "of_layer": lambda: limits(loaded, "energy"),
-            "supports": lambda: Workbench(board, "glyphs", backend=failing).costs.supported,
-            "layer_bytes": lambda: Workbench(board, "glyphs", backend=failing).costs.table("size", None),
-            "simulate": lambda: Workbench(board, "glyphs", backend=failing).prior,
+            "supports": lambda: Target(board, "glyphs", backend=failing).costs.supported,
+            "layer_bytes": lambda: Target(board, "glyphs", backend=failing).costs.table("size", None),
+            "simulate": lambda: prior_of(Target(board, "glyphs", backend=failing)),
         }[asked]()
     assert f"({__file__}, line " in str(caught.value) and "Mend its plugin" in caught.value.next_step
 
 
 def test_a_lower_limit_is_one(loaded):
     bound, space = limits(loaded, "weights"), load_bundle("glyphs").space
-    (result,) = nagsdk.generate(device="cpu", budgets=[["150kWeights", "3MMACs"]])
+    (result,) = nagsdk.generate("cpu", budget=[["150kWeights", "3MMACs"]])
     assert bound.value(space.parse(result.architecture)) >= 150e3 and result.macs <= 3e6
     assert result.metrics == {"weights": bound.value(space.parse(result.architecture))}
 
 
 def test_several_limits_on_a_maximum_are_answered_each_on_its_own(loaded):
     bound, space = limits(loaded, "peak"), load_bundle("glyphs").space
-    results = nagsdk.generate(device="cpu", budgets=["12kElements", "20kElements", "40kElements"])
+    results = nagsdk.generate("cpu", budget=["12kElements", "20kElements", "40kElements"])
     values = [bound.value(space.parse(r.architecture)) for r in results]
     assert all(v <= b.limit for v, b in zip(values, (r.budget for r in results), strict=True))
     assert results[0].predicted.top1 < results[2].predicted.top1
@@ -175,10 +177,10 @@ def test_several_limits_on_a_maximum_are_answered_each_on_its_own(loaded):
 @pytest.mark.parametrize(("name", "text"), [("energy", "1uJ"), ("peak", "1kElements"), ("weights", "9000kWeights"), ("ram", "9kNumbers")])
 def test_what_cannot_be_held_is_said_with_what_can(loaded, name, text):
     with pytest.raises(InfeasibleError) as caught:
-        nagsdk.generate(device="cpu", budgets=[text])
+        nagsdk.generate("cpu", budget=[text])
     nearest = plugin.read_budget(caught.value.next_step.removeprefix("Ask for ").partition(",")[0])
     assert nearest.metric == name
-    (result,) = nagsdk.generate(device="cpu", budgets=[nearest])
+    (result,) = nagsdk.generate("cpu", budget=[nearest])
     assert result.metrics[name] == pytest.approx(nearest.limit, rel=2e-3)
 
 
@@ -210,7 +212,7 @@ def test_a_limit_on_a_peak_is_shared_out_so_that_what_holds_both_shares_holds_it
 def test_a_peak_leaves_accuracy_where_it_is_worth_most(loaded, resolution):
     bound, space = limits(loaded, "ram"), load_bundle("glyphs").space
     budget = plugin.read_budget("300kNumbers")
-    (result,) = nagsdk.generate(device="cpu", budgets=[budget], resolution=resolution)
+    (result,) = nagsdk.generate("cpu", budget=[budget], resolution=resolution)
     codes = space.sample(3000, np.random.default_rng(7))
     if resolution is not None:
         codes[:, 0] = space.resolution_index(resolution)
@@ -240,15 +242,15 @@ def test_what_is_to_be_measured_and_is_not_told_ends_the_deployment(loaded, tmp_
     monkeypatch.setattr(workbench, "PROTOCOL", replace(workbench.PROTOCOL, spread_s=0, patience_s=0))
     real = SimulatedSession.time
     monkeypatch.setattr(SimulatedSession, "time", lambda *asked: replace(real(*asked), properties=told))
-    bench = Workbench(Device("board", "A board", "simulated"), "glyphs", backend=SimulatedBackend())
+    target = Target(Device("board", "A board", "simulated"), "glyphs", backend=SimulatedBackend())
     with pytest.raises(DeviceError, match=says) as caught:
-        Deployer(bench).run([plugin.read_budget("250kNumbers")], None, tmp_path)
+        Deployer(target, Builder(target)).run([plugin.read_budget("250kNumbers")], None, tmp_path)
     assert "plugin" in caught.value.next_step
 
 
 def test_a_metric_that_limits_nothing_says_so(loaded):
     asked = ["900000kNumbers", "250kNumbers", "900000kElements", "20kElements", "1kWeights", "150kWeights"]
-    results = [nagsdk.generate(device="cpu", budgets=[one])[0] for one in asked]
+    results = [nagsdk.generate("cpu", budget=[one])[0] for one in asked]
     assert [any("limits nothing" in w for w in r.warnings) for r in results] == [True, False] * 3
 
 
@@ -259,8 +261,8 @@ class Telling(SimulatedBackend):
 
 def test_what_a_device_tells_of_a_metric_counts(loaded, tmp_path, monkeypatch):
     monkeypatch.setattr(workbench, "PROTOCOL", replace(workbench.PROTOCOL, spread_s=0, patience_s=0))
-    bench = Workbench(Device("board", "A board", "simulated"), "glyphs", backend=Telling())
-    deployer, budget = Deployer(bench), plugin.read_budget("250kNumbers")
+    target = Target(Device("board", "A board", "simulated"), "glyphs", backend=Telling())
+    deployer, budget = Deployer(target, Builder(target)), plugin.read_budget("250kNumbers")
     outcome = deployer.run([budget], None, tmp_path)
     first, last = deployer.rounds[0], deployer.rounds[-1]
     assert (first.result.verdict, last.result.verdict, outcome) == ("missed", "held", last)
@@ -300,19 +302,19 @@ class WithSimulator(SimulatedBackend):
 
 def test_a_simulator_is_the_prior_of_its_device():
     backend = WithSimulator(present=False)
-    bench = Workbench(Device("board", "A board", "simulated"), "glyphs", backend=backend)
-    model = bench.require_cost_model()
-    space = bench.bundle.space
+    target = Target(Device("board", "A board", "simulated"), "glyphs", backend=backend)
+    model = require_cost_model(target)
+    space = target.bundle.space
     codes = space.sample(100, np.random.default_rng(1))
-    expected = np.array([sum(backend.simulate(layer, bench.device) for layer in space.layers(a)) for a in space.decode(codes)])
+    expected = np.array([sum(backend.simulate(layer, target.device) for layer in space.layers(a)) for a in space.decode(codes)])
     assert np.std(np.log(model.mean(codes) / expected)) < 0.05
     assert model.source == "prior" and "the simulator of the backend simulated" in model.facts["caveat"]
     assert any("simulator" in told for told in told_of_prior(model, "board"))
-    assert Workbench(Device("board", "A board", "simulated"), "glyphs", backend=SimulatedBackend(present=False)).cost_model() is None
+    assert cost_model(Target(Device("board", "A board", "simulated"), "glyphs", backend=SimulatedBackend(present=False))) is None
 
 
 def test_what_layers_add_up_to_has_a_frontier(loaded, tmp_path):
-    rows = nagsdk.frontier(device="cpu", metric="energy", strategies=["lookup"], points=5, plot=tmp_path / "energy.svg")
+    rows = nagsdk.frontier("cpu", metric="energy", strategies=["lookup"], points=5, plot=tmp_path / "energy.svg").rows()
     energy, space = loaded.metrics.get("energy"), load_bundle("glyphs").space
     for row in rows:
         own = sum(energy.of_layer(layer, None) for layer in space.layers(space.parse(row["architecture"])))
@@ -320,16 +322,16 @@ def test_what_layers_add_up_to_has_a_frontier(loaded, tmp_path):
     assert np.all(np.diff([row["predicted_top1"] for row in rows]) > 0)
     assert (tmp_path / "energy.svg").stat().st_size > 10_000
     with pytest.raises(UsageError, match="peak has no frontier"):
-        nagsdk.frontier(device="cpu", metric="peak")
+        nagsdk.frontier("cpu", metric="peak")
     with pytest.raises(UnknownNameError, match="energie"):
-        nagsdk.frontier(device="cpu", metric="energie")
+        nagsdk.frontier("cpu", metric="energie")
 
 
 @pytest.mark.slow
 def test_a_deployment_holds_the_metrics_of_plugins(loaded, tmp_path):
-    deployment = nagsdk.deploy(device="cpu", budget=["30uJ", "10kElements"], output=tmp_path / "model")
+    deployment = nagsdk.deploy("cpu", budget=["30uJ", "10kElements"], output=tmp_path / "model")
     values = read_manifest(tmp_path / "model")["metrics"]
     assert deployment.verdict == "held" and values == dict(deployment.result.metrics)
     assert values["energy"] <= 30 and values["peak"] <= 10e3
     with pytest.raises(InfeasibleError, match="the nearest to be had is"):
-        nagsdk.deploy(device="cpu", budget=["30uJ", "1kElements"], output=tmp_path / "other")
+        nagsdk.deploy("cpu", budget=["30uJ", "1kElements"], output=tmp_path / "other")

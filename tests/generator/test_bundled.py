@@ -15,21 +15,22 @@ from nagsdk.generator import generator as nag
 from nagsdk.generator.ranking import choose
 from nagsdk.generator.strategies import Lookup, Nag
 from nagsdk.generator.train import Recipe, Regret
-from nagsdk.pipeline.target import Workbench
+from nagsdk.pipeline.models import generator_of, question
+from nagsdk.pipeline.target import Target
 
 
 @pytest.mark.parametrize("name", [name for name in bundle_names() if load_bundle(name).has_predictor])
 def test_shipped_generators_keep_up_with_lookup_on_their_predictor(name):
-    bench = Workbench("cpu", name)
-    card = bench.generator.card
-    assert card.kind == "universal" and card.recipe == Recipe().to_dict() and card.predictor == bench.bundle.predictor.hash
-    table = bench.costs.table(MACS, None)
-    bounds = Completions.of(bench.bundle.space, table)
-    question = bench.question([table], np.linspace(bounds.least, bounds.most, 12), 0)
+    target = Target("cpu", name)
+    card = generator_of(target).card
+    assert card.kind == "universal" and card.recipe == Recipe().to_dict() and card.predictor == target.bundle.predictor.hash
+    table = target.costs.table(MACS, None)
+    bounds = Completions.of(target.bundle.space, table)
+    asked = question(target, [table], np.linspace(bounds.least, bounds.most, 12), 0)
     told = []
     for strategy in (Nag(), Lookup()):
-        codes = strategy.propose(question)
-        told.append(bench.bundle.predictor.predict(codes[np.arange(12), choose(bench.bundle.predictor, codes)[:, 0]]).mean)
+        codes = strategy.propose(asked)
+        told.append(target.bundle.predictor.predict(codes[np.arange(12), choose(target.bundle.predictor, codes)[:, 0]]).mean)
     assert (told[0] - told[1]).mean() > -0.01
 
 
@@ -47,13 +48,13 @@ def test_a_bundle_without_one_gets_it_trained_once(tmp_path, monkeypatch):
     monkeypatch.setattr(nag.Generator, "trained", classmethod(short))
     # Frontiers of twenty devices take their time, and are not what is tested.
     monkeypatch.setattr("nagsdk.generator.train.examine", lambda *parts: Regret(0, 0, 0, 0.0, 0.0, 0.0, 0.0))
-    first = Workbench("cpu", folder, listener=notices.append).generator
-    again = Workbench("cpu", folder).generator
+    first = generator_of(Target("cpu", folder, on_event=notices.append))
+    again = generator_of(Target("cpu", folder))
     assert trained == [0] and again.card == first.card
     assert any("brings no generator" in event.text for event in notices)
-    (kept,) = (Workbench("cpu", folder).cache / "generators").iterdir()
+    (kept,) = (Target("cpu", folder).cache / "generators").iterdir()
     kept.write_bytes(kept.read_bytes()[:-5])
     warnings = []
-    assert Workbench("cpu", folder, listener=warnings.append).generator.card == first.card
+    assert generator_of(Target("cpu", folder, on_event=warnings.append)).card == first.card
     assert trained == [0, 0] and any(getattr(event, "warning", False) for event in warnings)
     assert load_bundle("glyphs").generator_file is not None and load_bundle(folder).generator_file is None

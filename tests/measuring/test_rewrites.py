@@ -6,7 +6,7 @@ from nagsdk.device.backend import Burst
 from nagsdk.device.description import Device
 from nagsdk.measuring.measurement import Measurement, Reading
 from nagsdk.measuring.rewrites import RewriteChoice, keep_choice, read_choice
-from nagsdk.pipeline.target import Workbench
+from nagsdk.pipeline.target import Target
 from tests.simulated import SimulatedBackend
 
 
@@ -44,9 +44,9 @@ class TwoWays(SimulatedBackend):
 
 
 def test_graphs_are_written_as_a_deployment_says_whatever_was_measured_here():
-    bench = Workbench(Device("board", "A board", "simulated"), "glyphs", backend=TwoWays(present=False))
-    assert dict(bench.device.options) == {}
-    bench.write_as("whole")
-    assert dict(bench.device.options) == {"way": "whole"}
-    bench.write_as(None)  # nothing was measured: the way to take unmeasured
-    assert dict(bench.device.options) == {"way": "split"}
+    target = Target(Device("board", "A board", "simulated"), "glyphs", backend=TwoWays(present=False))
+    assert dict(target.device.options) == {}
+    target.write_as("whole")
+    assert dict(target.device.options) == {"way": "whole"}
+    target.write_as(None)  # nothing was measured: the way to take unmeasured
+    assert dict(target.device.options) == {"way": "split"}

@@ -38,8 +38,11 @@ from nagsdk.generator import strategies as searches
 from nagsdk.manifest.manifest import read_manifest
 from nagsdk.manifest.result import Measured
 from nagsdk.pipeline import target as workbench
-from nagsdk.pipeline.loop import Deployer
+from nagsdk.pipeline.build import Builder
+from nagsdk.pipeline.models import calibrated_model
 from nagsdk.pipeline.paper import train_paper_generator
+from nagsdk.pipeline.target import Target
+from nagsdk.pipeline.timing import timing_artifact
 from nagsdk.plugin import host as plugin
 from tests.simulated import SimulatedBackend, SimulatedSession
 
@@ -66,7 +69,7 @@ def simulate(world, tmp_path_factory):
     """The same, calibrated; made once for all tests."""
     cache = Path(os.environ["NAGSDK_CACHE_DIR"])
     if not _KEPT:
-        nagsdk.generate(device="board", budgets=[_calibrated()])
+        nagsdk.generate("board", budget=[_calibrated()])
         _KEPT["cache"] = shutil.copytree(cache, tmp_path_factory.mktemp("kept") / "cache")
     else:
         shutil.copytree(_KEPT["cache"], cache)
@@ -75,13 +78,13 @@ def simulate(world, tmp_path_factory):
 
 
 def _calibrated():
-    nagsdk.calibrate(device="board")
+    nagsdk.calibrate("board")
     return "1.5ms"
 
 
 def test_a_budget_is_held_and_everything_is_left(simulate, tmp_path):
     simulate()
-    deployment = nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out")
+    deployment = nagsdk.deploy("board", budget="1.5ms", output=tmp_path / "out")
     result = deployment.result
     assert deployment.verdict == "held"
     assert 0.85 * 1.5 < result.measured.latency_p50_ms <= result.measured.latency_limit_ms <= 1.5
@@ -109,7 +112,7 @@ def test_the_file_computes_what_the_bundles_subnet_computes(simulate, tmp_path):
     import torch
 
     simulate()
-    deployment = nagsdk.deploy(device="board", budget="1ms", output=tmp_path / "out")
+    deployment = nagsdk.deploy("board", budget="1ms", output=tmp_path / "out")
     bundle = load_bundle("glyphs")
     architecture = bundle.space.parse(deployment.result.architecture)
     test = bundle.test_set(architecture.resolution)
@@ -123,11 +126,11 @@ def test_the_file_computes_what_the_bundles_subnet_computes(simulate, tmp_path):
 
 def test_networks_that_are_slower_than_predicted_are_met_by_the_loop(simulate, tmp_path):
     backend = simulate()
-    bench = workbench.Workbench("board", "glyphs")
-    reference = bench.timing_artifact(reference_architecture(bench.bundle.space), tmp_path / "reference")
+    target = Target("board", "glyphs")
+    reference = timing_artifact(target, reference_architecture(target.bundle.space), tmp_path / "reference")
     known = float(reference.with_suffix(".ms").read_text())
     backend.world = lambda ms: ms if ms == known else 1.12 * ms
-    deployment = nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out")
+    deployment = nagsdk.deploy("board", budget="1.5ms", output=tmp_path / "out")
     rounds = deployment.details["rounds"]
     assert rounds[0]["verdict"] == "missed" and deployment.verdict == "held" and len(rounds) <= 5
     assert deployment.result.measured.latency_limit_ms <= 1.5
@@ -139,7 +142,7 @@ def test_a_device_that_is_slowed_down_is_seen_before_the_first_round(simulate, t
     backend = simulate()
     backend.world = lambda ms: factor * ms
     told = []
-    deployment = nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out", on_event=lambda event: told.append(event.text))
+    deployment = nagsdk.deploy("board", budget="1.5ms", output=tmp_path / "out", on_event=lambda event: told.append(event.text))
     assert any(f"{factor:.2f} times slower" in text for text in told)
     assert deployment.details["rounds"][0]["verdict"] == deployment.verdict == "held"
     assert 0.85 * 1.5 < deployment.result.measured.latency_limit_ms <= 1.5
@@ -150,7 +153,7 @@ def test_a_device_that_is_faster_than_when_it_was_calibrated_uses_its_budget(sim
     backend = simulate()
     backend.world = lambda ms: 0.6 * ms
     told = []
-    deployment = nagsdk.deploy(device="board", budget="0.9ms", output=tmp_path / "out", on_event=lambda event: told.append(event.text))
+    deployment = nagsdk.deploy("board", budget="0.9ms", output=tmp_path / "out", on_event=lambda event: told.append(event.text))
     assert any("1.67 times faster" in text and "calibrate it again" in text for text in told)
     assert deployment.details["rounds"][0]["verdict"] == deployment.verdict == "held"
     assert 0.85 * 0.9 < deployment.details["rounds"][0]["second_session_p50_ms"] <= 0.9
@@ -160,8 +163,8 @@ def test_a_device_that_is_faster_than_when_it_was_calibrated_uses_its_budget(sim
 @pytest.mark.parametrize(("top1", "warned"), [(95.0, False), (60.0, True)])
 def test_a_top1_that_was_not_predicted_is_said(simulate, tmp_path, monkeypatch, top1, warned):
     simulate()
-    monkeypatch.setattr(Deployer, "evaluate", lambda *_: Measured(top1=top1, top1_low=top1 - 1, top1_high=top1 + 1))
-    deployment = nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out")
+    monkeypatch.setattr(Builder, "evaluate", lambda *_: Measured(top1=top1, top1_low=top1 - 1, top1_high=top1 + 1))
+    deployment = nagsdk.deploy("board", budget="1.5ms", output=tmp_path / "out")
     assert any("not what was predicted" in warning for warning in deployment.result.warnings) == warned
 
 
@@ -179,7 +182,7 @@ def _slowing(backend, factors):
 def test_a_slowdown_that_nothing_would_stand_but_that_passes_costs_rounds_and_not_the_deployment(simulate, tmp_path):
     backend = simulate()
     on_event = _slowing(backend, {"Round 1": 10.0, "Round 2": 1.0})
-    deployment = nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out", on_event=on_event)
+    deployment = nagsdk.deploy("board", budget="1.5ms", output=tmp_path / "out", on_event=on_event)
     assert [turn["verdict"] for turn in deployment.details["rounds"]][:2] == ["missed", "held"]
     assert deployment.verdict == "held" and 0.85 * 1.5 < deployment.result.measured.latency_limit_ms <= 1.5
 
@@ -187,11 +190,9 @@ def test_a_slowdown_that_nothing_would_stand_but_that_passes_costs_rounds_and_no
 def test_what_misses_only_on_a_disturbed_device_is_tried_again(simulate, tmp_path):
     backend = simulate()
     with pytest.raises(InfeasibleError) as caught:
-        nagsdk.generate(device="board", budgets=["0.001ms"])
+        nagsdk.generate("board", budget=["0.001ms"])
     least = re.search(r"Ask for (\S+)", caught.value.next_step)[1]
-    deployment = nagsdk.deploy(
-        device="board", budget=least, output=tmp_path / "out", on_event=_slowing(backend, {"Round 1": 3.0, "Round 2": 1.0})
-    )
+    deployment = nagsdk.deploy("board", budget=least, output=tmp_path / "out", on_event=_slowing(backend, {"Round 1": 3.0, "Round 2": 1.0}))
     first, second, *_ = deployment.details["rounds"]
     assert (first["verdict"], second["verdict"], deployment.verdict) == ("missed", "held", "held")
     assert first["architecture"] == second["architecture"]
@@ -201,7 +202,7 @@ def test_a_round_that_was_disturbed_does_not_end_the_search_for_more(simulate, t
     backend = simulate()
     backend.world = lambda ms: 3 * ms
     on_event = _slowing(backend, {"Round 1": 1.0, "Round 2": 3.0, "Round 3": 1.0})
-    deployment = nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out", on_event=on_event)
+    deployment = nagsdk.deploy("board", budget="1.5ms", output=tmp_path / "out", on_event=on_event)
     verdicts = [(turn["verdict"], turn["quiet"]) for turn in deployment.details["rounds"]]
     assert verdicts[:3] == [("held", True), ("missed", False), ("held", True)]
     assert 0.85 * 1.5 < deployment.result.measured.latency_limit_ms <= 1.5
@@ -209,10 +210,10 @@ def test_a_round_that_was_disturbed_does_not_end_the_search_for_more(simulate, t
 
 def test_a_miss_leaves_nothing_and_names_the_nearest_budget(simulate, tmp_path):
     backend = simulate()
-    nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out")
+    nagsdk.deploy("board", budget="1.5ms", output=tmp_path / "out")
     before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
     backend.world = lambda ms: 1.6 + 0.01 * ms
-    missed = nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out")
+    missed = nagsdk.deploy("board", budget="1.5ms", output=tmp_path / "out")
     assert missed.verdict == "missed" and missed.folder is None and missed.result.artifact.path is None
     assert "nearest budget" in missed.result.warnings[-1]
     assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == before
@@ -222,7 +223,7 @@ def test_a_miss_leaves_nothing_and_names_the_nearest_budget(simulate, tmp_path):
 @pytest.mark.parametrize("where", ["nagsdk.pipeline.publish.shutil.copyfile", "tests.simulated.SimulatedBackend.export"])
 def test_a_full_disk_is_said_and_leaves_the_earlier_deployment(simulate, tmp_path, monkeypatch, where):
     simulate()
-    nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out")
+    nagsdk.deploy("board", budget="1.5ms", output=tmp_path / "out")
     before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
 
     def full(*arguments):
@@ -231,7 +232,7 @@ def test_a_full_disk_is_said_and_leaves_the_earlier_deployment(simulate, tmp_pat
 
     monkeypatch.setattr(where, full)
     with pytest.raises(OutputError, match="is full") as caught:
-        nagsdk.deploy(device="board", budget="1.2ms", output=tmp_path / "out")
+        nagsdk.deploy("board", budget="1.2ms", output=tmp_path / "out")
     assert "Free some space" in caught.value.next_step
     assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == before
     assert list(tmp_path.iterdir()) == [tmp_path / "out"]
@@ -263,7 +264,7 @@ def test_two_deployments_at_once_measure_one_after_the_other(simulate, tmp_path,
 
 
 def _deploy(output):
-    sys.exit(0 if nagsdk.deploy(device="board", budget="1.5ms", output=output).verdict == "held" else 9)
+    sys.exit(0 if nagsdk.deploy("board", budget="1.5ms", output=output).verdict == "held" else 9)
 
 
 def test_a_device_that_slows_itself_down_is_told(simulate, tmp_path, monkeypatch):
@@ -271,18 +272,18 @@ def test_a_device_that_slows_itself_down_is_told(simulate, tmp_path, monkeypatch
     real = SimulatedSession.time
     hot = {"throttled": 1.0, "temperature_c": 95.0}
     monkeypatch.setattr(SimulatedSession, "time", lambda *arguments: replace(real(*arguments), properties=hot))
-    deployment = nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out")
+    deployment = nagsdk.deploy("board", budget="1.5ms", output=tmp_path / "out")
     assert any("slowed itself down" in warning for warning in deployment.result.warnings)
     assert deployment.details["rounds"][0]["state"] == hot
 
 
 def test_percentiles_and_exact_metrics(simulate, tmp_path):
     simulate()
-    high = nagsdk.deploy(device="board", budget="1.5ms@p90", output=tmp_path / "p90")
+    high = nagsdk.deploy("board", budget="1.5ms@p90", output=tmp_path / "p90")
     assert high.verdict == "held" and high.result.measured.latency_p90_ms <= 1.5
-    size = nagsdk.deploy(device="board", budget="500kB", output=tmp_path / "size")
+    size = nagsdk.deploy("board", budget="500kB", output=tmp_path / "size")
     assert size.verdict == "held" and 350e3 < size.result.artifact.bytes <= 500e3
-    macs = nagsdk.deploy(device="board", budget="2MMACs", output=tmp_path / "macs", resolution=40)
+    macs = nagsdk.deploy("board", budget="2MMACs", output=tmp_path / "macs", resolution=40)
     assert macs.verdict == "held" and 1.8e6 < macs.result.macs <= 2e6 and macs.result.resolution == 40
 
 
@@ -290,8 +291,8 @@ def test_without_the_device_nothing_is_promised(simulate, tmp_path):
     backend = simulate()
     backend.present = False
     with pytest.raises(DeviceUnavailableError, match="Nothing is known"):
-        nagsdk.deploy(device="board", budget="1.5ms", output=tmp_path / "out")
-    deployment = nagsdk.deploy(device="board", budget="2MMACs", output=tmp_path / "out")
+        nagsdk.deploy("board", budget="1.5ms", output=tmp_path / "out")
+    deployment = nagsdk.deploy("board", budget="2MMACs", output=tmp_path / "out")
     assert deployment.verdict == "unverified" and "not plugged in" in deployment.result.warnings[-1]
     assert deployment.result.measured.latency_p50_ms is None
 
@@ -300,11 +301,11 @@ def test_a_verified_deployment_may_be_required(simulate, tmp_path):
     backend = simulate()
     backend.present = False
     with pytest.raises(UnverifiedError, match="nothing can be verified") as caught:
-        nagsdk.deploy(device="board", budget="2MMACs", output=tmp_path / "out", require_verified=True)
+        nagsdk.deploy("board", budget="2MMACs", output=tmp_path / "out", require_verified=True)
     assert caught.value.next_step == "It is not plugged in." and caught.value.exit_code == 6
     assert not (tmp_path / "out").exists()
     backend.present = True
-    assert nagsdk.deploy(device="board", budget="2MMACs", output=tmp_path / "out", require_verified=True).verdict == "held"
+    assert nagsdk.deploy("board", budget="2MMACs", output=tmp_path / "out", require_verified=True).verdict == "held"
 
 
 def test_what_must_be_said_of_a_prior_stands_in_every_result(world, tmp_path):
@@ -312,11 +313,11 @@ def test_what_must_be_said_of_a_prior_stands_in_every_result(world, tmp_path):
     path = tmp_path / "old.toml"
     path.write_text('id = "old"\ntitle = "Old"\nbackend = "simulated"\nprior = "cpu-prior.json"\ncaveat = "It is ten years old."\n')
     told = []
-    (result,) = nagsdk.generate(device=str(path), budgets="0.3ms")
-    nagsdk.frontier(device=str(path), points=2, strategies=["lookup"], on_event=told.append)
+    (result,) = nagsdk.generate(str(path), budget="0.3ms")
+    nagsdk.frontier(str(path), points=2, strategies=["lookup"], on_event=told.append)
     assert result.verdict == "unverified" and "It is ten years old." in result.warnings
     assert any("It is ten years old." in event.text for event in told)
-    deployment = nagsdk.deploy(device=str(path), budget="0.3ms", output=tmp_path / "out")
+    deployment = nagsdk.deploy(str(path), budget="0.3ms", output=tmp_path / "out")
     assert deployment.verdict == "unverified" and "It is ten years old." in read_manifest(tmp_path / "out")["warnings"]
     assert read_manifest(tmp_path / "out")["parity"] is None
 
@@ -326,20 +327,20 @@ def test_requests_that_cannot_end_well_are_refused_before_anything_is_measured(s
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("x")
     with pytest.raises(OutputError):
-        nagsdk.deploy(device="board", budget="1ms", output=tmp_path / "thesis")
+        nagsdk.deploy("board", budget="1ms", output=tmp_path / "thesis")
     with pytest.raises(WeightsMissingError):
-        nagsdk.deploy(device="board", budget="1ms", bundle="imagenet", output=tmp_path / "out")
+        nagsdk.deploy("board", budget="1ms", bundle="imagenet", output=tmp_path / "out")
     with pytest.raises(ImagesMissingError):
-        nagsdk.deploy(device="board", budget="1ms", images=tmp_path / "thesis", output=tmp_path / "out")
+        nagsdk.deploy("board", budget="1ms", images=tmp_path / "thesis", output=tmp_path / "out")
     assert backend.sessions == 0 and not (tmp_path / "out").exists()
 
 
 def test_too_small_a_budget_names_the_cheapest(simulate):
     simulate()
     with pytest.raises(InfeasibleError) as caught:
-        nagsdk.generate(device="board", budgets=["0.001ms"])
+        nagsdk.generate("board", budget=["0.001ms"])
     named = Budget.parse(caught.value.next_step.split("Ask for ")[1].split(" or more")[0])
-    (result,) = nagsdk.generate(device="board", budgets=[named])
+    (result,) = nagsdk.generate("board", budget=[named])
     assert result.predicted.latency_upper_ms <= named.limit
 
 
@@ -353,12 +354,12 @@ def test_an_interrupted_calibration_loses_no_reading(world):
 
     backend.world = interrupted
     with pytest.raises(KeyboardInterrupt):
-        nagsdk.calibrate(device="board")
+        nagsdk.calibrate("board")
     at, events = backend.bursts, []
     backend.world = lambda ms: ms
-    nagsdk.calibrate(device="board", on_event=events.append)
+    nagsdk.calibrate("board", on_event=events.append)
     resumed = backend.bursts - at
-    nagsdk.calibrate(device="board")
+    nagsdk.calibrate("board")
     assert any("Going on" in e.text for e in events) and resumed < backend.bursts - at - resumed
 
 
@@ -375,7 +376,7 @@ def test_a_size_is_weighed_where_the_estimate_is_wrong(simulate, tmp_path, monke
         onnx.save(model, path)
 
     monkeypatch.setattr(SimulatedBackend, "export", padded)
-    deployment = nagsdk.deploy(device="board", budget="600kB", output=tmp_path / "out")
+    deployment = nagsdk.deploy("board", budget="600kB", output=tmp_path / "out")
     assert deployment.verdict == ("held" if present else "unverified")
     assert 480e3 < deployment.result.artifact.bytes <= 600e3
 
@@ -383,28 +384,28 @@ def test_a_size_is_weighed_where_the_estimate_is_wrong(simulate, tmp_path, monke
 def test_an_absent_device_without_a_prior_says_why(world):
     world.present = False
     with pytest.raises(DeviceUnavailableError, match="not available") as caught:
-        nagsdk.generate(device="board", budgets="1ms", batch=8)
+        nagsdk.generate("board", budget="1ms", batch=8)
     assert caught.value.next_step == "It is not plugged in."
 
 
 def test_an_uncalibrated_device_names_the_whole_command(world):
     with pytest.raises(DeviceUnavailableError) as caught:
-        nagsdk.generate(device="board", budgets="1ms", batch=8)
+        nagsdk.generate("board", budget="1ms", batch=8)
     assert "calibrate --device board --bundle glyphs --batch 8" in caught.value.next_step
 
 
 def test_no_budget_is_no_question(world):
     with pytest.raises(UsageError, match="No budget"):
-        nagsdk.generate(device="board", budgets=[])
+        nagsdk.generate("board", budget=[])
 
 
 def test_a_killed_deploy_leaves_nothing_half_written(tmp_path):
     """The real device, killed when the model has just been built."""
     script = (
         "import nagsdk, os, sys\n"
-        "from nagsdk import deployment\n"
-        "deployment.Deployer.evaluate = lambda self, built: os.kill(os.getpid(), 9)\n"
-        "nagsdk.deploy(device='cpu', budget='2MMACs', output=sys.argv[1])"
+        "from nagsdk.pipeline.build import Builder\n"
+        "Builder.evaluate = lambda self, built: os.kill(os.getpid(), 9)\n"
+        "nagsdk.deploy('cpu', '2MMACs', output=sys.argv[1])"
     )
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "out")], check=False, env={**os.environ})
     assert done.returncode == -9 and not (tmp_path / "out").exists()
@@ -413,11 +414,11 @@ def test_a_killed_deploy_leaves_nothing_half_written(tmp_path):
 def test_generation_is_deterministic_and_answers_each_budget(simulate):
     simulate()
     budgets = ["0.8ms", "1.2ms", "2ms"]
-    first, again = (nagsdk.generate(device="board", budgets=budgets) for _ in range(2))
+    first, again = (nagsdk.generate("board", budget=budgets) for _ in range(2))
     assert [r.to_dict() for r in first] == [r.to_dict() for r in again]
     assert all(r.predicted.latency_upper_ms <= r.budget.limit for r in first)
     assert first[0].predicted.top1 < first[2].predicted.top1
-    assert [r.resolution for r in nagsdk.generate(device="board", budgets=["2ms"], resolution=32)] == [32]
+    assert [r.resolution for r in nagsdk.generate("board", budget=["2ms"], resolution=32)] == [32]
 
 
 @pytest.mark.parametrize("strategy", ["lookup", "random", "evolution", "nsga2"])
@@ -425,20 +426,20 @@ def test_other_strategies_answer_too(simulate, strategy, monkeypatch):
     simulate()
     for name, short in {"evolution": searches.Evolution(20, 10), "nsga2": searches.Nsga2(400, 50), "random": searches.Random(500)}.items():
         monkeypatch.setitem(plugin.host().strategies._items, name, short)
-    (ours,), (theirs,) = (nagsdk.generate(device="board", budgets="1.5ms", strategy=s) for s in ("nag", strategy))
+    (ours,), (theirs,) = (nagsdk.generate("board", budget="1.5ms", strategy=s) for s in ("nag", strategy))
     assert theirs.predicted.latency_upper_ms <= 1.5
     assert ours.predicted.top1 - 1.5 < theirs.predicted.top1 <= ours.predicted.top1 + 0.1
 
 
 def test_an_unknown_strategy_names_the_known(simulate):
     with pytest.raises(UnknownNameError, match="strategy named 'naag'") as caught:
-        nagsdk.generate(device="board", budgets="1.5ms", strategy="naag")
+        nagsdk.generate("board", budget="1.5ms", strategy="naag")
     assert "nag" in caught.value.next_step and "lookup" in caught.value.next_step
 
 
 def test_limits_that_hold_together(simulate):
     simulate()
-    free, macs = (nagsdk.generate(device="board", budgets=[budgets])[0] for budgets in (["1.5ms"], ["1.5ms", "1.2MMACs", "0.45MB"]))
+    free, macs = (nagsdk.generate("board", budget=[budgets])[0] for budgets in (["1.5ms"], ["1.5ms", "1.2MMACs", "0.45MB"]))
     assert macs.macs <= 1.2e6 < free.macs
     assert [str(b) for b in macs.budgets] == ["1.5ms", "1.2MMACs", "450kB"]
     assert (
@@ -447,14 +448,14 @@ def test_limits_that_hold_together(simulate):
         == {"metric": "latency", "limit": 1.5, "percentile": 50.0, "confidence": 0.9}
     )
     with pytest.raises(InfeasibleError, match="MMACs"):
-        nagsdk.generate(device="board", budgets=[["1.5ms", "0.01MMACs"]])
+        nagsdk.generate("board", budget=[["1.5ms", "0.01MMACs"]])
     with pytest.raises(UsageError, match="one and the same metric"):
-        nagsdk.generate(device="board", budgets=[["1.5ms"], ["1MMACs"]])
+        nagsdk.generate("board", budget=[["1.5ms"], ["1MMACs"]])
 
 
 def test_a_deployment_holds_all_of_its_limits(simulate, tmp_path):
     simulate()
-    deployment = nagsdk.deploy(device="board", budget=["2ms", "480kB"], output=tmp_path / "out", strategy="lookup")
+    deployment = nagsdk.deploy("board", budget=["2ms", "480kB"], output=tmp_path / "out", strategy="lookup")
     assert deployment.verdict == "held"
     assert deployment.result.artifact.bytes <= 480e3 and deployment.result.measured.latency_limit_ms <= 2
     manifest = read_manifest(tmp_path / "out")
@@ -464,42 +465,42 @@ def test_a_deployment_holds_all_of_its_limits(simulate, tmp_path):
 
 def test_the_cheapest_of_an_accuracy(simulate):
     simulate()
-    rich = nagsdk.generate(device="board", budgets=["2ms"])[0]
-    (found,) = nagsdk.generate(device="board", min_top1=rich.predicted.top1 - 0.3)
+    rich = nagsdk.generate("board", budget=["2ms"])[0]
+    (found,) = nagsdk.generate("board", min_top1=rich.predicted.top1 - 0.3)
     assert rich.predicted.top1 - 0.3 <= found.predicted.top1
     assert found.predicted.latency_ms < rich.predicted.latency_ms and found.budgets == ()
     # What costs as much and no more is no better: the generator's answer for that latency is as accurate at most.
-    same = nagsdk.generate(device="board", budgets=[f"{found.predicted.latency_upper_ms * 0.97}ms"])[0]
+    same = nagsdk.generate("board", budget=[f"{found.predicted.latency_upper_ms * 0.97}ms"])[0]
     assert same.predicted.top1 < rich.predicted.top1 - 0.3 + 0.05
-    (both,) = nagsdk.generate(device="board", min_top1=rich.predicted.top1 - 0.3, budgets=[[f"{found.macs / 1e6}MMACs"]])
+    (both,) = nagsdk.generate("board", min_top1=rich.predicted.top1 - 0.3, budget=[[f"{found.macs / 1e6}MMACs"]])
     assert both.macs <= found.macs and both.predicted.latency_ms >= found.predicted.latency_ms
     with pytest.raises(InfeasibleError, match="the best found reaches"):
-        nagsdk.generate(device="board", min_top1=99.9)
+        nagsdk.generate("board", min_top1=99.9)
 
 
 def test_one_architecture_for_several_devices(simulate):
     simulate()
     plugin.host().devices.add(Device("other", "Another board", "simulated", threads=2))
-    nagsdk.calibrate(device="other")
-    results = nagsdk.generate(device=["board", "other"], budgets=["1.2ms", "2ms"])
+    nagsdk.calibrate("other")
+    results = nagsdk.generate(["board", "other"], budget=["1.2ms", "2ms"])
     assert [r.device for r in results] == ["board", "other"] * 2
     assert results[0].architecture == results[1].architecture != results[2].architecture == results[3].architecture
     assert all(r.predicted.latency_upper_ms <= r.budget.limit for r in results)
-    cheapest = nagsdk.generate(device=["board", "other"], min_top1=results[0].predicted.top1 - 0.5)
+    cheapest = nagsdk.generate(["board", "other"], min_top1=results[0].predicted.top1 - 0.5)
     assert cheapest[0].architecture == cheapest[1].architecture and cheapest[0].predicted.latency_ms < results[0].predicted.latency_ms
 
 
 def test_a_budget_that_limits_nothing_says_so(simulate):
     simulate()
-    (result,) = nagsdk.generate(device="board", budgets="1s")
+    (result,) = nagsdk.generate("board", budget="1s")
     assert any("limits nothing" in warning for warning in result.warnings)
-    (less,) = nagsdk.generate(device="board", budgets="1ms")
+    (less,) = nagsdk.generate("board", budget="1ms")
     assert not less.warnings and less.predicted.top1 < result.predicted.top1
 
 
 def test_a_deployment_whose_budget_limits_nothing_says_so(simulate, tmp_path):
     simulate()
-    free, tight = (nagsdk.deploy(device="board", budget=budget, output=tmp_path / budget) for budget in ("1s", "1.5ms"))
+    free, tight = (nagsdk.deploy("board", budget=budget, output=tmp_path / budget) for budget in ("1s", "1.5ms"))
     assert [any("limits nothing" in warning for warning in d.result.warnings) for d in (free, tight)] == [True, False]
 
 
@@ -507,54 +508,54 @@ def test_budgets_that_can_be_answered_are_answered(simulate):
     simulate()
     asked = ["1.5ms", "0.001ms", "2ms", ["1.2ms"]]
     with pytest.raises(InfeasibleError, match="1 of 4 budgets have no answer: 0.001ms") as caught:
-        nagsdk.generate(device="board", budgets=asked)
+        nagsdk.generate("board", budget=asked)
     assert [str(r.budget) for r in caught.value.results] == ["1.5ms", "2ms", "1.2ms"]
-    assert caught.value.results == tuple(nagsdk.generate(device="board", budgets=["1.5ms", "2ms", "1.2ms"]))
+    assert caught.value.results == tuple(nagsdk.generate("board", budget=["1.5ms", "2ms", "1.2ms"]))
     with pytest.raises(InfeasibleError) as caught:
-        nagsdk.generate(device="board", budgets=[["1.5ms", "3MMACs"], ["1.5ms", "1kMACs"]])
+        nagsdk.generate("board", budget=[["1.5ms", "3MMACs"], ["1.5ms", "1kMACs"]])
     assert len(caught.value.results) == 1
 
 
 def test_the_frontier_as_data_and_as_a_picture(simulate, tmp_path):
     simulate()
     path = tmp_path / "frontier.svg"
-    rows = nagsdk.frontier(device="board", metric="macs", strategies=["nag", "lookup"], points=6, plot=path)
+    rows = nagsdk.frontier("board", metric="macs", strategies=["nag", "lookup"], points=6, plot=path).rows()
     assert [r["strategy"] for r in rows] == ["nag"] * 6 + ["lookup"] * 6
     assert all(r["cost"] <= r["limit"] for r in rows)
     assert rows[0]["predicted_top1"] < rows[5]["predicted_top1"]
     assert path.read_text().startswith("<?xml") and "nag" in path.read_text()
     timed = tmp_path / "timed.svg"
-    nagsdk.frontier(device="board", points=3, plot=timed)
+    nagsdk.frontier("board", points=3, plot=timed)
     assert "predicted by its calibration" in timed.read_text() and "calibration" not in path.read_text()
     with pytest.raises(UsageError, match="kind of picture"):
-        nagsdk.frontier(device="board", points=3, plot=tmp_path / "frontier.txt")
+        nagsdk.frontier("board", points=3, plot=tmp_path / "frontier.txt")
     with pytest.raises(UnknownNameError, match="joy"):
-        nagsdk.frontier(device="board", metric="joy")
+        nagsdk.frontier("board", metric="joy")
 
 
 def test_the_papers_recipe_reports_beside_random_search(simulate):
     simulate()
-    report = train_paper_generator(device="board", metric="macs", iterations=5)
+    report = train_paper_generator("board", metric="macs", iterations=5)
     assert report["settings"]["iterations"] == 5 and len(report["budgets"]) == 10
     last = report["budgets"][-1]
     assert last["random"]["predicted_top1"] > report["budgets"][0]["random"]["predicted_top1"]
     assert last["best_sampled"]["architecture"].startswith("mbv3:") and last["greedy_holds"]
     with pytest.raises(UsageError, match="cannot be trained for"):
-        train_paper_generator(device="board", reward="fame")
+        train_paper_generator("board", reward="fame")
 
 
 def test_a_calibration_that_ran_out_of_time_does_not_replace_a_better_one(world):
     notices = []
-    full = nagsdk.calibrate(device="board", samples=12)
-    short = nagsdk.calibrate(device="board", samples=12, seed=1, within_s=1e-6, on_event=notices.append)
-    assert full["complete"] and not short["complete"] and short["samples"] < 12
+    full = nagsdk.calibrate("board", samples=12)
+    short = nagsdk.calibrate("board", samples=12, seed=1, within_s=1e-6, on_event=notices.append)
+    assert full.complete and not short.complete and short.samples < 12
     assert any(isinstance(n, Notice) and n.warning and "of 12 architectures, stays in use" in n.text for n in notices)
-    assert len(workbench.Workbench("board", "glyphs").calibrated_model().calibrated) == 12
+    assert len(calibrated_model(Target("board", "glyphs")).calibrated) == 12
 
 
 def test_a_deployment_calibrates_again_where_the_calibration_is_too_small_for_its_confidence(world, tmp_path):
     notices = []
-    nagsdk.calibrate(device="board", samples=6, on_event=notices.append)
+    nagsdk.calibrate("board", samples=6, on_event=notices.append)
     assert any(isinstance(n, Notice) and n.warning and "--samples 9" in n.text for n in notices)
-    assert nagsdk.deploy(device="board", budget="0.3ms", output=tmp_path / "out").verdict == "held"
-    assert workbench.Workbench("board", "glyphs").calibrated_model().most_confidence > 0.9
+    assert nagsdk.deploy("board", budget="0.3ms", output=tmp_path / "out").verdict == "held"
+    assert calibrated_model(Target("board", "glyphs")).most_confidence > 0.9

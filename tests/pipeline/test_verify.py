@@ -22,7 +22,7 @@ def deployed(simulate, tmp_path, tmp_path_factory):  # noqa: F811
     simulate()
     folder = tmp_path / "out"
     if not _KEPT:
-        deployment = nagsdk.deploy(device="board", budget="1.5ms", output=folder)
+        deployment = nagsdk.deploy("board", budget="1.5ms", output=folder)
         assert deployment.verdict == "held"
         # The simulated device reads from this file how long a network takes.
         (folder / "model.ms").write_text(str(deployment.result.measured.latency_p50_ms))

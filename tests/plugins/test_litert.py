@@ -14,7 +14,8 @@ from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.graph.trace import trace
 from nagsdk.manifest.manifest import read_manifest
-from nagsdk.pipeline.target import Workbench
+from nagsdk.pipeline.target import Target
+from nagsdk.pipeline.timing import settle_rewrite
 from nagsdk.testing import BackendConformance, random_subnet, small_space
 from nagsdk_litert.backend import LiteRtBackend, Settings
 
@@ -183,7 +184,7 @@ def test_the_worker_stays_on_its_cores():
 @needs_runtime
 def test_an_export_tells_what_stands_in_the_file(tmp_path):
     text = "mbv3:r32:d=1,1,1,1:ks=3,5,5,3:e=2,2,2,2"
-    nagsdk.export(device="litert", architecture=text, output=tmp_path / "out")
+    nagsdk.export("litert", architecture=text, output=tmp_path / "out")
     manifest = read_manifest(tmp_path / "out")
     assert manifest["artifact"]["path"] == "model.tflite" and manifest["parity"] < EXACT
     assert manifest["graph"]["operators"]["CONV_2D"] > 0 and manifest["graph"]["refused_by"] == {"xnnpack": [], "gpu": []}
@@ -197,21 +198,21 @@ def test_importing_the_plugin_is_light():
 @needs_runtime
 def test_how_graphs_are_written_is_chosen_by_timings_here_and_kept(tmp_path):
     told = []
-    bench = Workbench("litert", "imagenet", listener=lambda event: told.append(str(event)))
-    assert bench.rewrite is None
-    bench.settle_rewrite()
-    choice = bench.rewrite
+    target = Target("litert", "imagenet", on_event=lambda event: told.append(str(event)))
+    assert target.rewrite is None
+    settle_rewrite(target)
+    choice = target.rewrite
     assert set(choice.p50_ms) == {"split depthwise", "none"}
     assert choice.p50_ms[choice.name] == min(choice.p50_ms.values())
     assert any(choice.told in text for text in told)
-    again = Workbench("litert", "imagenet")
+    again = Target("litert", "imagenet")
     assert again.rewrite == choice
     assert again.presence.properties["rewrite"] == choice.name
-    assert Workbench(with_options(split_depthwise="0"), "imagenet").presence.properties["rewrite"] == "none"
+    assert Target(with_options(split_depthwise="0"), "imagenet").presence.properties["rewrite"] == "none"
 
 
 @needs_runtime
 def test_nothing_is_timed_where_the_ways_write_the_same_file():
-    bench = Workbench("litert", "glyphs")
-    bench.settle_rewrite()
-    assert bench.rewrite is None
+    target = Target("litert", "glyphs")
+    settle_rewrite(target)
+    assert target.rewrite is None

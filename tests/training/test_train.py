@@ -84,7 +84,7 @@ def trained(photos, space_file, tmp_path_factory):
     if not _MADE:
         folder = tmp_path_factory.mktemp("made")
         events = []
-        report = train(data=photos, output=folder / "tiny", space=space_file, **QUICK, on_event=events.append)
+        report = train(data=photos, output=folder / "tiny", space=space_file, **QUICK, on_event=events.append).to_dict()
         _MADE.update(folder=folder / "tiny", report=report, events=events)
     return _MADE
 
@@ -121,18 +121,18 @@ def test_a_folder_of_images_becomes_a_whole_bundle(trained, photos, tiny_space):
 
 def test_its_subnets_are_evaluated_on_its_own_images_and_on_a_folder(trained, photos):
     own = evaluate(bundle=trained["folder"])
-    assert [row["architecture"] for row in own] and own[0]["macs"] < own[1]["macs"] and own[1]["images"] == TESTED
-    assert own[1]["top1"] == pytest.approx(trained["report"]["largest"]["top1"], abs=7)
-    assert own[1]["top1_low"] < own[1]["top1"] <= own[1]["top1_high"] <= 100
+    assert [row.architecture for row in own] and own[0].macs < own[1].macs and own[1].images == TESTED
+    assert own[1].top1 == pytest.approx(trained["report"]["largest"]["top1"], abs=7)
+    assert own[1].top1_low < own[1].top1 <= own[1].top1_high <= 100
     # The same images, not out of a compressed sheet.
     again = evaluate(bundle=trained["folder"], data=photos)
-    assert again[1]["images"] == TESTED and again[1]["top1"] == pytest.approx(own[1]["top1"], abs=7)
-    one = evaluate(bundle=trained["folder"], architectures=[own[0]["architecture"]])
-    assert [row["architecture"] for row in one] == [own[0]["architecture"]]
+    assert again[1].images == TESTED and again[1].top1 == pytest.approx(own[1].top1, abs=7)
+    one = evaluate(bundle=trained["folder"], architectures=[own[0].architecture])
+    assert [row.architecture for row in one] == [own[0].architecture]
 
 
 def test_it_deploys_as_it_is_and_fine_tuned(trained, photos, board, tmp_path):
-    told = {"device": "board", "budget": "60kMACs", "bundle": trained["folder"], "strategy": "lookup"}
+    told = {"target": "board", "budget": "60kMACs", "bundle": trained["folder"], "strategy": "lookup"}
     plain = nagsdk.deploy(**told, output=tmp_path / "plain")
     tuned = nagsdk.deploy(**told, output=tmp_path / "tuned", finetune=4, data=photos)
     assert plain.verdict == tuned.verdict == "held" and plain.result.architecture == tuned.result.architecture
@@ -148,7 +148,7 @@ def test_it_deploys_as_it_is_and_fine_tuned(trained, photos, board, tmp_path):
 @pytest.mark.parametrize("given", [{"finetune": 1}, {"data": "x"}, {"finetune": 1, "data": "x", "timing_only": True}])
 def test_fine_tuning_needs_epochs_and_images(given):
     with pytest.raises(UsageError, match="epochs and a folder"):
-        nagsdk.deploy(device="cpu", budget="1ms", **given)
+        nagsdk.deploy("cpu", budget="1ms", **given)
 
 
 def test_broken_images_are_left_out_of_fine_tuning_where_that_is_asked(trained, photos, board, tmp_path):
@@ -164,14 +164,14 @@ def test_broken_images_are_left_out_of_fine_tuning_where_that_is_asked(trained, 
     before, after = tuned["finetuned"]["top1_before"], tuned["measured"]["top1"]
     assert f"finetuned 1 epoch: top-1 {before:.2f} % before, {after:.2f} % after" in done.stdout
     with pytest.raises(UsageError, match="only where images are trained on"):
-        nagsdk.deploy(device="board", budget="60kMACs", skip_broken=True)
+        nagsdk.deploy("board", budget="60kMACs", skip_broken=True)
 
 
 def test_a_finished_training_is_not_done_again(trained, photos, space_file, monkeypatch):
     monkeypatch.setattr("nagsdk.training.run.TrainingRun.__init__", lambda *a: pytest.fail("it started"))
     settings = {"data": photos, "output": trained["folder"], "space": space_file, **QUICK}
     before = sha256(trained["folder"] / "bundle.json")
-    again, first = train(**settings), trained["report"]
+    again, first = train(**settings).to_dict(), trained["report"]
     assert again.pop("already_finished") and again == {k: v for k, v in first.items() if k not in ("already_finished", "processes")}
     made = []
     monkeypatch.setattr("nagsdk.training.predictor.add_generator", lambda folder, *rest: made.append(folder))
@@ -199,7 +199,7 @@ def test_a_bundle_counts_only_the_images_that_it_was_trained_on(photos, space_fi
         (folder / "azure" / f"{number:03d}.png").write_bytes(b"torn")
     monkeypatch.setattr("nagsdk.training.run.write_bundle", lambda output, told, *rest: facts.append(told))
     monkeypatch.setattr("nagsdk.training.run.TrainingRun.run", lambda run: run._write({}) or {})
-    report = train(data=folder, output=tmp_path / "o", space=space_file, **QUICK, skip_broken=True)
+    report = train(data=folder, output=tmp_path / "o", space=space_file, **QUICK, skip_broken=True).to_dict()
     counted = {part: facts[0].provenance["images"][part] for part in ("train", "val", "test")}
     assert counted == {part: list(each.values()) for part, each in report["classes"].items()} and report["left_out"] == 15
     assert sum(each[0] for each in counted.values()) == 25
@@ -267,7 +267,7 @@ def test_what_other_images_showed_is_not_taken_for_what_these_show(trained, phot
 def test_subnets_of_a_bundle_without_predictor_are_evaluated(trained, monkeypatch):
     monkeypatch.setattr(Bundle, "has_predictor", False)
     rows = evaluate(bundle=trained["folder"])
-    assert [row["predicted_top1"] for row in rows] == [None, None] and rows[1]["top1"] > 0
+    assert [row.predicted_top1 for row in rows] == [None, None] and rows[1].top1 > 0
     shown = CliRunner().invoke(cli, ["evaluate", "--bundle", str(trained["folder"])], catch_exceptions=False).stdout
     assert shown.count(" – ") == 2
 
@@ -329,7 +329,7 @@ def test_subnets_are_chosen_all_over_the_space_then_near_the_frontier():
 
 def test_a_dry_run_tells_the_plan_and_leaves_nothing(photos, space_file, tmp_path):
     for recipe, count in (("sandwich", 1), ("shrinking", 4)):
-        report = train(data=photos, output=tmp_path / "dry", space=space_file, recipe=recipe, **QUICK, dry_run=True)
+        report = train(data=photos, output=tmp_path / "dry", space=space_file, recipe=recipe, **QUICK, dry_run=True).to_dict()
         assert len(report["passes"]) == count and report["steps"] >= 47
         estimate = report["estimate"]
         assert all(
@@ -417,20 +417,20 @@ def test_ofa_weights_become_a_fine_tuned_deployment(photos, space_file, tiny_spa
     """The whole way: a released checkpoint, the user's classes, one architecture extracted, fine-tuned, exported, deployed."""
     source = stand_in(tiny_space, tmp_path / "ofa_stand_in.pth")
     bundle = tmp_path / "adopted"
-    report = train(data=photos, output=bundle, space=space_file, init=str(tmp_path / "ofa_stand_in.pth"), **QUICK)
+    report = train(data=photos, output=bundle, space=space_file, init=str(tmp_path / "ofa_stand_in.pth"), **QUICK).to_dict()
     supernet = load_bundle(bundle).supernet
     assert report["largest"]["top1"] > 50 and supernet.classifier.weight.shape == (5, 40)
     # Trained gently: the weights are still near those of the checkpoint.
     weight, first = supernet.blocks[0].expand.weight.detach(), source.blocks[0].expand.weight.detach()
     assert 0 < float((weight - first).norm() / first.norm()) < 0.5
     deployment = nagsdk.deploy(
-        device="board", budget="60kMACs", bundle=bundle, strategy="lookup", output=tmp_path / "out", finetune=2, data=photos
+        "board", budget="60kMACs", bundle=bundle, strategy="lookup", output=tmp_path / "out", finetune=2, data=photos
     )
     assert deployment.verdict == "held" and deployment.details["finetuned"]["epochs"] == 2
     again = train(
         data=photos, output=tmp_path / "again", space=space_file, init=str(bundle / "supernet.safetensors"), **{**QUICK, "epochs": 1}
     )
-    assert again["largest"]["top1"] > 50
+    assert again.largest.top1 > 50
 
 
 def test_weights_of_another_space_are_refused(photos, tmp_path, tiny_space):

@@ -18,8 +18,8 @@ def described(phone, tmp_path, monkeypatch):
     """The phone's description, and short protocols: these tests ask for the way, not for the figures."""
     path = tmp_path / "virtual.toml"
     path.write_text(f'id = "virtual"\ntitle = "A virtual phone"\nbackend = "android"\n[options]\nserial = "{phone.serial}"\n')
-    monkeypatch.setattr(workbench, "CALIBRATION", replace(calibration.PROTOCOL, rounds=2, most_rounds=2))
-    monkeypatch.setattr(workbench, "calibrate", functools.partial(calibration.calibrate, sessions=2))
+    monkeypatch.setattr("nagsdk.pipeline.models.CALIBRATION", replace(calibration.PROTOCOL, rounds=2, most_rounds=2))
+    monkeypatch.setattr("nagsdk.pipeline.calibrate.calibrate", functools.partial(calibration.calibrate, sessions=2))
     monkeypatch.setattr(calibration, "_SEARCH_S", 1.0)
     for name in ("PROTOCOL", "GLANCE"):
         monkeypatch.setattr(workbench, name, replace(getattr(workbench, name), runs=3, rounds=3, most_rounds=3, spread_s=0, patience_s=0))
@@ -38,14 +38,14 @@ def test_a_deployment_holds_although_calibration_was_interrupted_and_the_daemon_
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        nagsdk.calibrate(device=described, samples=9, on_event=disturb)
+        nagsdk.calibrate(described, samples=9, on_event=disturb)
     assert phone.files() == []
     more = []
-    summary = nagsdk.calibrate(device=described, samples=9, on_event=more.append)
+    summary = nagsdk.calibrate(described, samples=9, on_event=more.append)
     assert any(isinstance(e, Notice) and e.text.startswith("Going on with a calibration") for e in more)
-    assert summary["samples"] == 9 and summary["readings"] == 36 and summary["complete"]
+    assert summary.samples == 9 and len(summary.calibration.taken) == 36 and summary.complete
 
-    deployment = nagsdk.deploy(device=described, budget="60ms", output=tmp_path / "out")
+    deployment = nagsdk.deploy(described, budget="60ms", output=tmp_path / "out")
     assert deployment.verdict == "held"
     assert 0 < deployment.result.measured.latency_p50_ms <= deployment.result.measured.latency_limit_ms <= 60
     assert deployment.result.measured.top1 > 80
@@ -57,7 +57,7 @@ def test_a_deployment_holds_although_calibration_was_interrupted_and_the_daemon_
 
 def test_a_phone_that_is_gone_deploys_unverified_what_needs_no_timing(phone, described, tmp_path):
     phone.say("stop")
-    deployment = nagsdk.deploy(device=described, budget="600kB", output=tmp_path / "out")
+    deployment = nagsdk.deploy(described, budget="600kB", output=tmp_path / "out")
     assert deployment.verdict == "unverified" and deployment.result.artifact.bytes <= 600e3
     manifest = read_manifest(tmp_path / "out")
     assert manifest["parity"] < 1e-5 and deployment.result.measured.top1 > 80
@@ -67,7 +67,7 @@ def test_a_phone_that_is_gone_deploys_unverified_what_needs_no_timing(phone, des
 
 def test_the_phone_that_is_meant_may_be_named_in_the_call(phone, tmp_path):
     text = "mbv3:r32:d=1,1,1,1:ks=3,5,5,3:e=2,2,2,2"
-    nagsdk.export(device="android", serial=phone.serial, architecture=text, precision="fp16", output=tmp_path / "out")
+    nagsdk.export("android", serial=phone.serial, architecture=text, precision="fp16", output=tmp_path / "out")
     manifest = read_manifest(tmp_path / "out")
     assert manifest["device_properties"]["serial"] == phone.serial and manifest["device_properties"]["precision"] == "fp16"
     assert 1e-5 < manifest["parity"] < 1e-2

@@ -10,9 +10,9 @@ import pytest
 
 import nagsdk
 from nagsdk.errors import UsageError
-from nagsdk.report import figures, svg
-from nagsdk.report.page import comparison_page, deployment_page
-from nagsdk.report.report import report
+from nagsdk.reports import figures, svg
+from nagsdk.reports.page import comparison_page, deployment_page
+from nagsdk.reports.report import report
 from tests.pipeline.test_loop import simulate, world  # noqa: F401 — fixtures
 
 MOST_BYTES = 1_500_000
@@ -26,8 +26,8 @@ def deployed(request, tmp_path, tmp_path_factory):
     if not _KEPT:
         request.getfixturevalue("simulate")()
         kept = tmp_path_factory.mktemp("kept")
-        nagsdk.deploy(device="board", budget="1.5ms", output=kept / "large")
-        nagsdk.deploy(device="board", budget=["1ms", "600kB"], output=kept / "small")
+        nagsdk.deploy("board", budget="1.5ms", output=kept / "large")
+        nagsdk.deploy("board", budget=["1ms", "600kB"], output=kept / "small")
         _KEPT.append(kept)
     return shutil.copytree(_KEPT[0], tmp_path / "deployed")
 
@@ -99,7 +99,7 @@ def test_the_data_is_that_of_the_deployment(deployed):
 
 
 def test_what_is_unknown_is_left_out(world, tmp_path):  # noqa: F811
-    nagsdk.export(device="board", architecture="mbv3:r32:d=1,1,1,1:ks=3,3,3,3:e=2,2,2,2", output=tmp_path / "out")
+    nagsdk.export("board", architecture="mbv3:r32:d=1,1,1,1:ks=3,3,3,3:e=2,2,2,2", output=tmp_path / "out")
     text = (tmp_path / "out/report.html").read_text("utf-8")
     _read(text)
     assert "Single inferences" not in text and "Predicted against measured" not in text and "Multiply-accumulates per block" in text

@@ -1,4 +1,4 @@
-from nagsdk.report.svg import Plot
+from nagsdk.reports.svg import Plot
 
 
 def test_a_limit_outside_the_field_is_an_arrow_and_no_line_at_a_wrong_place():

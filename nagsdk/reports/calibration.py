@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from nagsdk.calibration.calibrate import Calibration
-from nagsdk.report.picture import save
+from nagsdk.reports.picture import save
 
 _BAND = 0.1
 

@@ -3,8 +3,8 @@ from types import SimpleNamespace
 import pytest
 
 from nagsdk.errors import UsageError
-from nagsdk.report.calibration import draw
-from nagsdk.report.picture import check
+from nagsdk.reports.calibration import draw
+from nagsdk.reports.picture import check
 from tests.worlds import World
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from nagsdk.report.svg import COLORS, GREY, TOP, WIDTH, Plot, drawing, line, rectangle, text
+from nagsdk.reports.svg import COLORS, GREY, TOP, WIDTH, Plot, drawing, line, rectangle, text
 
 Manifest = Mapping[str, Any]
 _UNITS = {"latency": (1.0, "ms", "predicted latency in ms"), "size": (1e6, "MB", "file size in MB"), "macs": (1e6, "MMACs", "10⁶ MACs")}

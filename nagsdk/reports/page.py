@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from nagsdk.budget import shown_unit
-from nagsdk.report import figures
-from nagsdk.report.figures import Manifest
+from nagsdk.reports import figures
+from nagsdk.reports.figures import Manifest
 
 REPORT = "report.html"
 
@@ -127,7 +127,7 @@ def _render(template: str, **values: Any) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("nagsdk.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("nagsdk.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["number"] = _number
     return environment.get_template(template).render(**values)

@@ -1,0 +1,81 @@
+"""How commands print results: JSON for programs, tables and short blocks for people."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from nagsdk.manifest.result import Result
+
+
+def print_json(content: object) -> None:
+    """Prints one JSON document."""
+    click.echo(json.dumps(content, indent=2, allow_nan=False))
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a plain table with aligned columns."""
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    for row in (head, *rows):
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def print_doubt(card: Mapping[str, Any]) -> None:
+    """Prints why an accuracy predictor is of no use, where it is of none."""
+    if card.get("doubt"):
+        click.secho(card["doubt"], fg="yellow")
+
+
+def print_deploy(bundle: str) -> None:
+    """Prints the command that makes use of a new bundle."""
+    from nagsdk import inventory
+
+    # A bare name would be that of a shipped bundle.
+    path = bundle if len(Path(bundle).parts) > 1 else f"./{bundle}"
+    click.echo(f"Deploy it: nagsdk deploy --bundle {shlex.quote(path)} --device cpu --budget {inventory.middle_budget(bundle)}")
+
+
+def latency(value: float | None) -> str:
+    """A latency for people."""
+    return "–" if value is None else f"{value:.3g} ms" if value < 1 else f"{value:.4g} ms"
+
+
+def percent(value: float | None, low: float | None, high: float | None) -> str:
+    """A top-1 with its interval for people."""
+    return "–" if value is None else f"{value:.2f} % ({low:.2f}–{high:.2f})"
+
+
+def print_result(result: Result) -> None:
+    """Prints one result for people."""
+    from nagsdk.budget import shown_unit
+
+    p, m = result.predicted, result.measured
+    color = {"held": "green", "missed": "red"}.get(result.verdict, "yellow")
+    click.secho(result.verdict, fg=color, bold=True, nl=False)
+    click.echo(f"  {result.architecture}")
+    asked = [*map(str, result.budgets), *([] if result.min_top1 is None else [f"a top-1 of at least {result.min_top1:g} %"])]
+    lines = [("budget", " and ".join(asked) or None), ("device", result.device)]
+    upper = f", at most {latency(p.latency_upper_ms)}" if p.latency_upper_ms is not None else ""
+    lines.append(("predicted", f"{latency(p.latency_ms)}{upper}; top-1 {percent(p.top1, p.top1_low, p.top1_high)}"))
+    if m.latency_p50_ms is not None:
+        limit = f", upper limit {latency(m.latency_limit_ms)}" if m.latency_limit_ms is not None else ""
+        lines.append(("measured", f"p50 {latency(m.latency_p50_ms)}, p90 {latency(m.latency_p90_ms)}{limit}"))
+    if m.top1 is not None:
+        lines.append(("", f"top-1 {percent(m.top1, m.top1_low, m.top1_high)} on the bundle's test images"))
+    for name, value in result.metrics.items():
+        per, unit = shown_unit(name)
+        lines.append((name, f"{value / per:.4g} {unit}"))
+    lines.append(("size", f"{result.macs / 1e6:.4g} MMACs, {result.parameters / 1e6:.3g} M parameters"))
+    if (file := result.artifact).path is not None:
+        lines.append(("file", f"{file.path} ({(file.bytes or 0) / 1e6:.2f} MB, sha256 {str(file.sha256)[:16]}…)"))
+    for label, text in lines:
+        if text is not None:
+            click.echo(f"  {label:<10}{text}")
+    for warning in result.warnings:
+        click.secho(f"  warning   {warning}", fg="yellow")

@@ -1,0 +1,75 @@
+"""Progress on a terminal: bars while a stage runs, warnings everywhere. All of it goes to standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from nagsdk.events import Advanced, Event, Finished, Listener, Notice, Started
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+_LONGEST = 48
+
+
+def listener() -> Listener:
+    """The listener of the running command: bars on a terminal, only warnings elsewhere."""
+    if not sys.stderr.isatty():
+        return warn
+    bars = Bars()
+    if (context := click.get_current_context(silent=True)) is not None:
+        context.call_on_close(bars.close)
+    return bars
+
+
+def warn(event: Event) -> None:
+    """Tells warnings and nothing else."""
+    if isinstance(event, Notice) and event.warning:
+        click.echo(f"Warning: {event.text}", err=True)
+
+
+def speaks() -> bool:
+    """Whether this process prints results: of those that torchrun started, the first."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+class Bars:
+    """A listener that draws bars while stages run, and nothing between them, so that results can be printed there."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.table import Column
+
+        self._console = Console(stderr=True)
+        # Architectures are long, and what devices tell is no markup.
+        column = Column(no_wrap=True, max_width=_LONGEST, overflow="ellipsis")
+        text = TextColumn("{task.description}", markup=False, table_column=column)
+        columns = (SpinnerColumn(), text, BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        self._progress = Progress(*columns, console=self._console, transient=True)
+        self._tasks: list[TaskID] = []
+
+    def __call__(self, event: Event) -> None:
+        """Shows an event."""
+        from rich.text import Text
+
+        match event:
+            case Started(text, total):
+                self._tasks.append(self._progress.add_task(text, total=total))
+                self._progress.start()
+            case Advanced(text, done) if self._tasks:
+                self._progress.update(self._tasks[-1], completed=done, description=text)
+            case Finished() if self._tasks:
+                self._progress.remove_task(self._tasks.pop())
+                if not self._tasks:
+                    self.close()
+            case Notice(text, warning):
+                self._console.print(Text("Warning: ", "yellow") + Text(text, "default") if warning else Text(text))
+
+    def close(self) -> None:
+        """Takes the bars off the screen."""
+        self._progress.stop()

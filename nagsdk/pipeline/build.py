@@ -1,0 +1,136 @@
+"""Builds candidates: cuts a subnet out of the supernet, recalibrates, exports, and checks the file against torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nagsdk.device.backend import Backend, Tensor
+from nagsdk.device.description import Device
+from nagsdk.events import stage
+from nagsdk.graph.parity import check, probe_image
+from nagsdk.manifest.result import Measured
+from nagsdk.pipeline.round import Built
+from nagsdk.pipeline.target import Target
+from nagsdk.space.architecture import Architecture
+
+if TYPE_CHECKING:
+    from nagsdk.training.tuner import Tuner
+
+_PARITY_IMAGES = 4
+
+
+@dataclass
+class Builder:
+    """Builds model files for a target.
+
+    Attributes:
+        target: Bundle and device.
+        images: Folder of images to recalibrate batch normalisation on; the bundle's own images where None.
+        timing_only: Whether to go on without images, which leaves the accuracy worthless.
+        seed: Seed of every random choice.
+    """
+
+    target: Target
+    images: Path | None = None
+    timing_only: bool = False
+    seed: int = 0
+    _evaluated: dict[Path, Measured] = field(default_factory=dict, repr=False)
+
+    def check(self, resolution: int | None = None) -> None:
+        """Refuses what cannot end well before long work starts.
+
+        Args:
+            resolution: Pinned input size, if any.
+
+        Raises:
+            WeightsMissingError: The bundle has no weights here.
+            ImagesMissingError: There is nothing to recalibrate on.
+            ArchitectureError: The pinned resolution is not in the space.
+        """
+        bundle = self.target.bundle
+        bundle.require_weights()
+        if resolution is not None:
+            bundle.space.resolution_index(resolution)
+        if not self.timing_only:
+            bundle.recalibration_images(min(bundle.space.resolutions), self.images)
+
+    def build(self, architecture: Architecture, folder: Path, tuner: Tuner | None = None) -> Built:
+        """Cuts out, recalibrates and exports a subnet, and checks the file against torch.
+
+        Args:
+            architecture: Architecture of the subnet.
+            folder: Where to leave the file.
+            tuner: Trains the subnet before it is exported.
+
+        Raises:
+            DeviceError: The runtime refuses the file or computes something else.
+        """
+        import torch
+
+        from nagsdk.families.mobilenet_v3.subnet import extract
+        from nagsdk.graph.trace import trace
+        from nagsdk.supernet.recalibrate import statistics
+
+        target, resolution = self.target, architecture.resolution
+        bundle, backend, device = target.bundle, target.backend, target.device
+        images = None if self.timing_only else bundle.recalibration_images(resolution, self.images)
+        subnet = extract(bundle.supernet, architecture) if images is None else bundle.subnet(architecture, images)
+        if tuner is not None:
+            tuner.tune(subnet)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"model{backend.suffix}"
+        backend.export(trace(subnet, resolution, device.batch), path, device, images)
+        probe = np.random.default_rng(self.seed).normal(size=(_PARITY_IMAGES, 3, resolution, resolution)).astype(np.float32)
+        if images is not None:
+            probe = images[:_PARITY_IMAGES]
+        probe = np.concatenate([probe, bundle.preprocessing.normalised(probe_image(resolution)[None])])
+        with torch.no_grad():
+            expected = subnet(torch.from_numpy(probe)).numpy()
+        compiled = backend.compile(path, device, folder) if target.presence.available else None
+        actual = infer(backend, device, path, compiled, probe)
+        error = None if actual is None else check(expected, actual, backend.tolerance(device))
+        used = 0 if images is None else len(images)
+        return Built(architecture, path, compiled, error, used, statistics(subnet), expected[-1])
+
+    def evaluate(self, built: Built) -> Measured:
+        """True top-1 of the artifact on the bundle's test images; unknown where there are none."""
+        if built.path not in self._evaluated:
+            self._evaluated[built.path] = self._evaluate(built)
+        return self._evaluated[built.path]
+
+    def _evaluate(self, built: Built) -> Measured:
+        from nagsdk.supernet.evaluate import wilson
+
+        target = self.target
+        test = None if self.timing_only else target.bundle.test_set(built.architecture.resolution)
+        if test is None:
+            return Measured()
+        with stage(target.on_event, "Evaluating on the test images"):
+            logits = infer(target.backend, target.device, built.path, built.compiled, test.inputs)
+        if logits is None:
+            return Measured()
+        share = float((logits.argmax(1) == test.labels).mean())
+        return Measured(None, None, None, 100 * share, *(100 * limit for limit in wilson(share, len(test.labels))))
+
+
+def infer(backend: Backend, device: Device, artifact: Path, compiled: Path | None, images: Tensor) -> Tensor | None:
+    """Logits of an artifact.
+
+    Args:
+        backend: What reaches the device.
+        device: Where to run it.
+        artifact: The model file.
+        compiled: What runs on the device; None where the device is absent: its backend may emulate it here.
+        images: Normalised inputs, float32, shape (n, 3, h, w).
+
+    Returns:
+        Logits, shape (n, classes); None where nothing here runs the file.
+    """
+    if compiled is None:
+        return backend.emulate(artifact, device, images)
+    with backend.open(device) as session:
+        return session.infer(session.load(compiled), images)

@@ -1,0 +1,135 @@
+"""Calibration of a target: measures reference architectures, fits the cost model and keeps it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nagsdk.budget import DEFAULT_CONFIDENCE
+from nagsdk.calibration.calibrate import Calibration, calibrate
+from nagsdk.common.files import write_atomically
+from nagsdk.cost import card
+from nagsdk.cost.features import FeatureTable
+from nagsdk.cost.prior import flat_prior
+from nagsdk.events import Notice
+from nagsdk.generator.ranking import best_of_every_cost
+from nagsdk.pipeline.models import calibrated_model, calibration_protocol, card_file, prior_of
+from nagsdk.pipeline.target import Target
+from nagsdk.pipeline.timing import settle_rewrite
+from nagsdk.reports.calibration import draw
+from nagsdk.space.space import Codes
+
+_FRONTIER_SAMPLES, _FRONTIER_COSTS = 4000, 24
+
+
+@dataclass(frozen=True)
+class CalibrationSummary:
+    """What a calibration found; accuracies are those of samples that were left out of the fit.
+
+    Attributes:
+        device: Id of the device.
+        bundle: Name of the bundle.
+        title: The device and the bundle, for people.
+        calibration: The cost model, the readings and their levels.
+    """
+
+    device: str
+    bundle: str
+    title: str
+    calibration: Calibration
+
+    @property
+    def samples(self) -> int:
+        """Reference architectures that were measured."""
+        return len(self.calibration.codes)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all readings were taken; False where time ran out."""
+        return self.calibration.complete
+
+    @property
+    def accuracy(self) -> dict[str, float]:
+        """Shares of left-out samples that are predicted within 5 and 10 per cent, and relative errors."""
+        return dict(self.calibration.model.accuracy)
+
+    def plot(self, path: str | Path) -> None:
+        """Draws predicted against measured latencies.
+
+        Args:
+            path: File that ends in .svg, .png or .pdf; needs the extra ``report``.
+
+        Raises:
+            UsageError: The picture cannot be drawn.
+            OutputError: The file cannot be written.
+        """
+        draw(self.calibration, self.title, Path(path))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `nagsdk calibrate --json` prints."""
+        return {"device": self.device, "bundle": self.bundle, **self.calibration.to_dict()}
+
+    def __repr__(self) -> str:
+        within = self.accuracy.get("within_10_percent", math.nan)
+        return f"CalibrationSummary({self.title}: {self.samples} networks, {within:.0%} within 10 %)"
+
+
+def calibrate_target(target: Target, samples: int, within_s: float | None = None, seed: int = 0) -> CalibrationSummary:
+    """Measures reference architectures, fits the cost model and keeps it.
+
+    A calibration that ran out of time does not replace one that rests on more architectures.
+
+    Args:
+        target: Bundle and device.
+        samples: Reference architectures.
+        within_s: Stops measuring after so many seconds.
+        seed: Seed of every random choice.
+
+    Raises:
+        DeviceError: The device is absent, busy or fails.
+    """
+    target.require_presence()
+    settle_rewrite(target)
+    before = calibrated_model(target)
+    with target.locked():
+        result = calibrate(
+            target.bundle.space,
+            target.device,
+            target.backend,
+            prior=prior_of(target),
+            samples=samples,
+            within_s=within_s,
+            store=target.store,
+            seed=seed,
+            allowed=target.costs.supported,
+            near=_near_frontier(target, seed) if target.bundle.has_predictor else None,
+            protocol=calibration_protocol(target),
+            listener=target.on_event,
+        )
+    summary = CalibrationSummary(target.device.id, target.bundle.name, f"{target.device.title}, {target.bundle.name}", result)
+    if before is not None and not result.complete and len(before.calibrated) > len(result.codes):
+        kept = len(before.calibrated)
+        target.on_event(Notice(f"Time ran out: the earlier cost model, of {kept} architectures, stays in use.", warning=True))
+        return summary
+    if result.model.most_confidence < DEFAULT_CONFIDENCE:
+        most = math.floor(1000 * result.model.most_confidence) / 1000
+        text = (
+            f"{len(result.codes)} architectures are enough for budgets of --confidence {most:g} or less only; "
+            "calibrate with --samples 9 or more."
+        )
+        target.on_event(Notice(text, warning=True))
+    write_atomically(card_file(target), card.to_json(result.model).encode())
+    return summary
+
+
+def _near_frontier(target: Target, seed: int) -> Codes:
+    """Architectures like those that will be generated: at each of many costs the one of best predicted accuracy among random ones."""
+    space = target.bundle.space
+    codes = space.sample(_FRONTIER_SAMPLES, np.random.default_rng(seed))
+    prior = prior_of(target) or flat_prior(FeatureTable.of(space))
+    top1 = target.bundle.predictor.predict(codes).mean
+    return codes[best_of_every_cost(FeatureTable.of(space).priced(prior.weights).cost(codes), np.asarray(top1), _FRONTIER_COSTS)]

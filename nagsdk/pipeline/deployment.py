@@ -1,0 +1,201 @@
+"""What `deploy` leaves, and a model that answers images."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nagsdk.errors import DataError, DeviceUnavailableError, UsageError
+from nagsdk.manifest.manifest import read_manifest
+from nagsdk.manifest.result import Result, result_of
+from nagsdk.pipeline.opened import OpenedDeployment
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from nagsdk.pipeline.verify import Verification
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says about one image.
+
+    Attributes:
+        probabilities: Of the classes, float32, shape (classes,).
+        labels: Names of the classes; their numbers as text where the bundle has no names.
+    """
+
+    probabilities: NDArray[np.float32]
+    labels: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """The most likely class."""
+        return self.labels[int(self.probabilities.argmax())]
+
+    @property
+    def probability(self) -> float:
+        """The probability of the most likely class."""
+        return float(self.probabilities.max())
+
+    def top(self, count: int = _SHOWN) -> list[tuple[str, float]]:
+        """The most likely classes with their probabilities, the most likely first."""
+        order = np.argsort(-self.probabilities, kind="stable")[:count]
+        return [(self.labels[i], float(self.probabilities[i])) for i in order]
+
+    def __repr__(self) -> str:
+        return f"Prediction({', '.join(f'{label} {share:.1%}' for label, share in self.top())})"
+
+
+class LoadedModel:
+    """A deployed model that is called with images; made by `Deployment.load`.
+
+    Args:
+        folder: Folder of the deployment.
+
+    Raises:
+        UsageError: The folder is no deployment.
+        DamagedBundleError: Its manifest is not valid, or a file is not the one that was deployed.
+        DeviceUnavailableError: Nothing on this machine runs the file.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._opened = OpenedDeployment.of(self.folder)
+        self._opened.require_files()
+        manifest = self._opened.manifest
+        self.preprocessing = self._opened.preprocessing
+        self.resolution = int(manifest["resolution"])
+        names, classes = self.folder / "labels.txt", len(manifest["probe"]["logits"])
+        known = names.read_text("utf-8").splitlines() if names.is_file() else []
+        self.labels = tuple(known) if len(known) == classes else tuple(map(str, range(classes)))
+
+    def __call__(self, *images: str | Path | Image | NDArray[np.uint8]) -> Prediction | list[Prediction]:
+        """Predicts images; scaling, cropping and normalising are part of it.
+
+        Args:
+            *images: Files, Pillow images, or arrays of RGB values, uint8, shape (height, width, 3).
+
+        Returns:
+            One prediction for one image, a list for several.
+
+        Raises:
+            UsageError: No image was given, or an array is no image.
+            DataError: A file cannot be decoded.
+            DeviceError: The runtime failed.
+        """
+        if not images:
+            raise UsageError("No image was given.", "Give a file, a Pillow image, or an array of shape (height, width, 3).")
+        inputs = self.preprocessing.apply([_pixels(image) for image in images], self.resolution)
+        opened = self._opened
+        logits = opened.infer(inputs)
+        if logits is None:
+            raise DeviceUnavailableError(f"Nothing on this machine runs {opened.artifact}.", opened.presence.reason)
+        shifted = np.exp(logits - logits.max(1, keepdims=True))
+        predictions = [Prediction((row / row.sum()).astype(np.float32), self.labels) for row in shifted]
+        return predictions[0] if len(images) == 1 else predictions
+
+    def __repr__(self) -> str:
+        return f"LoadedModel({str(self.folder)!r}, {self.resolution} px, {len(self.labels)} classes)"
+
+
+def _pixels(image: str | Path | Image | NDArray[np.uint8]) -> Image:
+    """An RGB image of whatever stands for one."""
+    from PIL import Image as ImageModule
+
+    from nagsdk.images.preprocessing import read_image
+
+    if isinstance(image, (str, Path)):
+        try:
+            return read_image(Path(image))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{image} cannot be read as an image: {error}.", "Give another file.") from error
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise UsageError(
+                f"An array of {image.dtype} with shape {image.shape} is no image.", "Give RGB values: uint8, shape (height, width, 3)."
+            )
+        return ImageModule.fromarray(image)
+    return image.convert("RGB")
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What `deploy` leaves.
+
+    Attributes:
+        result: The deployed architecture and its verdict.
+        folder: Where model and manifest lie; None when the budget was missed.
+        details: The rest of the manifest: provenance, versions, seeds, rounds.
+        statistics: Statistics of batch normalisation; see `nagsdk.supernet.recalibrate.statistics`.
+    """
+
+    result: Result
+    folder: Path | None
+    details: Mapping[str, Any] = field(repr=False)
+    statistics: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Deployment:
+        """A deployment that an earlier run left.
+
+        Args:
+            folder: With the manifest.json.
+
+        Raises:
+            UsageError: The folder is no deployment.
+            DamagedBundleError: Its manifest is not valid.
+        """
+        folder = Path(folder)
+        manifest = read_manifest(folder)
+        result = result_of(manifest)
+        details = {name: value for name, value in manifest.items() if name not in result.to_dict()}
+        return cls(result.with_path(folder / str(result.artifact.path)), folder, details)
+
+    @property
+    def verdict(self) -> str:
+        """``held``, ``missed`` or ``unverified``."""
+        return self.result.verdict
+
+    def load(self) -> LoadedModel:
+        """The model as a function of images: ``deployment.load()("cat.jpg")``.
+
+        It runs on its device where that is this machine; elsewhere the device's backend runs the file here, if it can.
+
+        Raises:
+            UsageError: The budget was missed, so that there is no model.
+            DamagedBundleError: A file is not the one that was deployed.
+            DeviceUnavailableError: Nothing on this machine runs the file.
+        """
+        if self.folder is None:
+            raise UsageError("The budget was missed, so there is no model to load.", "Deploy with a larger budget.")
+        return LoadedModel(self.folder)
+
+    def verify(self) -> Verification:
+        """Checks the deployment again; see `nagsdk.verify`."""
+        from nagsdk.pipeline.verify import verify
+
+        if self.folder is None:
+            raise UsageError("The budget was missed, so there is no model to verify.", "Deploy with a larger budget.")
+        return verify(self.folder)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `deploy --json` prints."""
+        return {**self.result.to_dict(), "folder": None if self.folder is None else str(self.folder)}
+
+    def _repr_html_(self) -> str:
+        from nagsdk.reports.page import deployment_page
+
+        if self.folder is None:
+            return self.result._repr_html_()
+        # The page has styles of its own, which must not reach the notebook around it.
+        page = html.escape(deployment_page(read_manifest(self.folder)))
+        return f'<iframe srcdoc="{page}" style="width: 100%; height: 40em; border: 0" title="deployment"></iframe>'

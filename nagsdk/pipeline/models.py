@@ -1,0 +1,134 @@
+"""What is known about a target before anything is measured: prior, calibrated cost model, generator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from nagsdk.calibration.calibrate import PROTOCOL as CALIBRATION
+from nagsdk.common.folders import shipped
+from nagsdk.common.foreign_code import blaming
+from nagsdk.cost import card
+from nagsdk.cost.model import CostModel
+from nagsdk.cost.prior import Prior, read_prior
+from nagsdk.cost.simulated import simulated_prior
+from nagsdk.cost.table import AdditiveTable
+from nagsdk.errors import DamagedBundleError, DeviceUnavailableError, NagsdkError
+from nagsdk.events import Notice
+from nagsdk.generator.generator import Generator
+from nagsdk.generator.strategy import Question
+from nagsdk.measuring.key import MeasurementKey
+from nagsdk.measuring.protocol import Protocol
+from nagsdk.pipeline.target import Target
+
+
+def prior_of(target: Target) -> Prior | None:
+    """The shipped prior of the device at its number of threads; else what its plugin's simulator says, if it has one."""
+    return target.keep("prior", lambda: _prior(target))
+
+
+def _prior(target: Target) -> Prior | None:
+    device, backend = target.device, target.backend
+    if device.prior is not None:
+        return read_prior(shipped("devices") / device.prior).for_threads(device.threads)
+    title = f"the simulator of the backend {backend.id}"
+    with blaming(f"The backend {backend.id}"):
+        return simulated_prior(target.bundle.space, lambda layer: backend.simulate(layer, device), title)
+
+
+def calibration_protocol(target: Target) -> Protocol:
+    """How reference architectures are timed; with fewer runs where every burst is a journey to the device."""
+    return replace(CALIBRATION, runs=CALIBRATION.reference_runs) if target.backend.apart else CALIBRATION
+
+
+def card_file(target: Target) -> Path:
+    """Where the calibrated cost model of the target is kept."""
+    key = MeasurementKey.of(target.device, target.presence, calibration_protocol(target))
+    return target.cache / "cost" / f"{key.hash}-{target.bundle.space.fingerprint}.json"
+
+
+def calibrated_model(target: Target) -> CostModel | None:
+    """The cost model of an earlier calibration of this device, runtime and space; None where there is none."""
+    path = card_file(target)
+    if not (target.presence.available and path.is_file()):
+        return None
+    try:
+        return card.from_json(path.read_text("utf-8"), target.bundle.space, target.presence.fingerprint)
+    except (NagsdkError, OSError, UnicodeDecodeError) as error:
+        target.on_event(Notice(f"The kept cost model is not used: {error}", warning=True))
+        return None
+
+
+def cost_model(target: Target) -> CostModel | None:
+    """The calibrated cost model, else one made of the prior, else None."""
+    model, prior = calibrated_model(target), prior_of(target)
+    if model is None and prior is not None:
+        caveat = target.device.caveat if target.device.prior else f"They are those of {prior.source['title']}."
+        model = CostModel.from_prior(target.bundle.space, prior, target.presence.fingerprint)
+        if caveat:
+            model = replace(model, facts={**model.facts, "caveat": caveat})
+    return model
+
+
+def require_cost_model(target: Target) -> CostModel:
+    """Like `cost_model`.
+
+    Raises:
+        DeviceUnavailableError: The device is not calibrated and has no prior.
+    """
+    model = cost_model(target)
+    if model is not None:
+        return model
+    device, bundle = target.device, target.bundle
+    unknown = f"Nothing is known about the latencies of {device.id} with {bundle.name}"
+    if not target.presence.available:
+        raise DeviceUnavailableError(f"{unknown}, and it is not available to be measured.", target.presence.reason)
+    given = {name: value for name, value in asdict(target.overrides).items() if value is not None}
+    settings = "".join(f" --{name} {value}" for name, value in given.items())
+    raise DeviceUnavailableError(f"{unknown}.", f"Run: nagsdk calibrate --device {device.id} --bundle {bundle.name}{settings}.")
+
+
+def generator_of(target: Target) -> Generator:
+    """The bundle's generator; where the bundle brings none, one is trained on its accuracy predictor and kept."""
+    return target.keep("generator", lambda: _generator(target))
+
+
+def _generator(target: Target) -> Generator:
+    bundle = target.bundle
+    space, predictor = bundle.space, bundle.predictor
+    if bundle.generator_file is not None:
+        return Generator.load(bundle.generator_file, space, predictor)
+    path = target.cache / "generators" / f"{Generator.key(space, predictor)}.safetensors"
+    if path.is_file():
+        try:
+            return Generator.load(path, space, predictor)
+        except DamagedBundleError as error:
+            target.on_event(Notice(f"The kept generator is made again: {error.message}", warning=True))
+    target.on_event(
+        Notice(
+            f"{bundle.name} brings no generator: one is trained now and kept, which takes some ten minutes. "
+            "The strategy lookup needs none.",
+            warning=True,
+        )
+    )
+    generator = Generator.trained(space, predictor, listener=target.on_event)
+    generator.save(path)
+    return generator
+
+
+def question(target: Target, tables: Sequence[AdditiveTable], limits: ArrayLike, seed: int) -> Question:
+    """What a strategy is asked.
+
+    Args:
+        target: Bundle and device.
+        tables: The costs that are limited.
+        limits: Of each budget on each of them, shape (n, costs).
+        seed: Seed of every random choice.
+    """
+    wanted = np.asarray(limits, np.float64).reshape(-1, len(tables))
+    bundle = target.bundle
+    return Question(bundle.space, bundle.predictor, tables, wanted, lambda: generator_of(target), seed, target.on_event)

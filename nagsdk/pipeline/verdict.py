@@ -1,0 +1,95 @@
+"""The verdict on a candidate: two sessions, and how much of every limit they used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from nagsdk.budget import LATENCY, METRICS, SIZE, Budget
+from nagsdk.errors import DeviceError
+from nagsdk.manifest.result import HELD, MISSED, Measured, Result
+from nagsdk.measuring.measurement import Measurement
+from nagsdk.pipeline.round import Built, Round, figure, upper_limit
+from nagsdk.pipeline.target import Target
+from nagsdk.pipeline.timing import time_artifacts
+
+_THROTTLED = "The device slowed itself down for heat or power while it was measured; cool it, or let it rest, and deploy again."
+_DISTURBED = (
+    "The device was never quiet: it ran {:.2f} times slower than when nothing disturbs it. The measured latency is too high, never too low."
+)
+
+
+def judge(target: Target, result: Result, built: Built, budgets: Sequence[Budget]) -> Round:
+    """Times a candidate, and says whether it holds the budgets.
+
+    The candidate with the luckiest first session is the likeliest to pass it, so that only a second, fresh session confirms.
+
+    Args:
+        target: Bundle and device.
+        result: What is predicted of the candidate.
+        built: Its file.
+        budgets: What must hold, all at once.
+
+    Raises:
+        DeviceError: The device failed or was busy, or does not tell a metric that is to be measured.
+    """
+    timed = [b for b in budgets if b.metric == LATENCY]
+    turn = Round(result, built, _session(target, built), promised=result)
+    _count(target, turn, budgets, [figure(turn.first, b.percentile) / b.limit for b in timed])
+    if turn.used <= 1:
+        turn.second = _session(target, built)
+        _count(target, turn, budgets, [upper_limit(turn.second, b.percentile) / b.limit for b in timed])
+    last, verdict = turn.sessions[-1], HELD if turn.used <= 1 else MISSED
+    figures = measured(last, timed[0].percentile if timed else 50.0)
+    turn.result = replace(turn.result, verdict=verdict, measured=figures, warnings=_warnings(result, last))
+    return turn
+
+
+def share_of(target: Target, result: Result, built: Built, budget: Budget) -> float:
+    """Share of a limit on anything but a latency that is used; 0 for a latency."""
+    if budget.metric == LATENCY:
+        return 0.0
+    if budget.metric not in METRICS:
+        return target.costs.metric(budget.metric).share(result.metrics[budget.metric], budget.limit)
+    return (built.path.stat().st_size if budget.metric == SIZE else result.macs) / budget.limit
+
+
+def measured(measurement: Measurement, percentile: float = 50.0) -> Measured:
+    """The figures that results show of a measurement."""
+    return Measured(figure(measurement, 50), figure(measurement, 90), upper_limit(measurement, percentile))
+
+
+def _session(target: Target, built: Built) -> Measurement:
+    """Measures an artifact in a fresh session."""
+    assert built.compiled is not None
+    name = built.architecture.text
+    return time_artifacts(target, {name: built.compiled}, built.path.parent)[name]
+
+
+def _count(target: Target, turn: Round, budgets: Sequence[Budget], latencies: Sequence[float]) -> None:
+    """Notes which shares of the limits a round used, and what its last session told of plugins' metrics."""
+    metrics = {name: _told(target, turn.sessions[-1], name, value) for name, value in turn.result.metrics.items()}
+    turn.result = replace(turn.result, metrics=metrics)
+    turn.shares = np.array([share_of(target, turn.result, turn.built, b) for b in budgets])
+    turn.used = float(max([*turn.shares, *latencies]))
+
+
+def _told(target: Target, measurement: Measurement, name: str, estimate: float) -> float:
+    """What the device told of a plugin's metric where it is to be measured, else the estimate."""
+    wanted = target.costs.metric(name).metric.measured
+    told = measurement.state.get(wanted, -1.0) if wanted else estimate
+    if not told >= 0:
+        device, known = target.device.id, ", ".join(measurement.state) or "no figures"
+        raise DeviceError(
+            f"The metric {name} is to be measured, but of {wanted} {device} tells nothing, or less than nothing.",
+            f"Limit something else on {device}, or fix the plugin: it tells {known}.",
+        )
+    return told
+
+
+def _warnings(result: Result, measurement: Measurement) -> tuple[str, ...]:
+    disturbed = () if measurement.enough_quiet else (_DISTURBED.format(measurement.typical_slowdown),)
+    throttled = (_THROTTLED,) if measurement.state.get("throttled", 0.0) > 0 else ()
+    return (*result.warnings, *disturbed, *throttled)
