@@ -1,11 +1,11 @@
 """The method of the paper, whole: one policy for one device, by policy gradient alone.
 
-Guo et al., "Pareto-aware Neural Architecture Generation for Diverse Budgets" (2022): an LSTM is conditioned on K learned
-budget embeddings, linearly interpolated between. An evaluator R(architecture | budget) is trained by pairwise
-logistic ranking under the Pareto dominance rule: of two architectures within the budget the more accurate one
-wins, otherwise the cheaper one; with several limits the largest cost / limit counts. The policy maximises R
-plus an entropy term over budgets drawn from the whole range. The rewards of MnasNet (Tan et al., 2019) and TuNAS
-(Bender et al., 2020) can stand in for R. There is no mask: what is sampled may break its budget.
+Guo et al., "Pareto-aware Neural Architecture Generation for Diverse Computational Budgets" (2022): an LSTM is
+conditioned on K learned budget embeddings, linearly interpolated between. An evaluator R(architecture | budget) is
+trained by pairwise logistic ranking under the Pareto dominance rule: of two architectures within the budget the more
+accurate one wins, otherwise the cheaper one; with several limits the largest cost / limit counts. The policy
+maximises R plus an entropy term over budgets drawn from the whole range. The rewards of MnasNet (Tan et al., 2019)
+and TuNAS (Bender et al., 2020) can stand in for R. There is no mask: what is sampled may break its budget.
 
 The labels that the evaluator ranks by are those of the accuracy predictor and of the cost tables.
 """

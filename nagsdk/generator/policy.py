@@ -1,6 +1,6 @@
 """The policy: a recurrent network that reads the prices of the limits and emits the decisions one by one.
 
-The paper's policy (Guo et al., "Pareto-aware Neural Architecture Generation for Diverse Budgets", 2022) knows
+The paper's policy (Guo et al., "Pareto-aware Neural Architecture Generation for Diverse Computational Budgets", 2022) knows
 one device by heart and reads a budget. Ours reads, at every decision, what each choice is worth at the price
 at which the limits would just be held (`Paths`), so that one network serves every device, every limit and
 several limits at once. What it learns is what a price cannot tell: how sure that order is, how to fill a
