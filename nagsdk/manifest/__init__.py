@@ -12,4 +12,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Deployment", "Measured", "Predicted", "Result", "read_manifest"]
 
-__getattr__, __dir__ = lazy_names(__name__, dict.fromkeys(__all__, "nagsdk.manifest.manifest"))
+__getattr__, __dir__ = lazy_names(
+    __name__, {name: "nagsdk.manifest.manifest" if name == "read_manifest" else "nagsdk.manifest.result" for name in __all__}
+)
