@@ -45,7 +45,6 @@ def command(
     Answers come from models alone; predicted accuracy is that of the predictor which the strategies obey.
     """
     from nagsdk import api
-    from nagsdk.budget import shown_unit
 
     with o.listening() as listener:
         rows = api.frontier(
@@ -63,7 +62,7 @@ def command(
     if as_json:
         o.print_json(rows)
     else:
-        per, unit = shown_unit(metric)
+        per, unit = rows[0]["unit_factor"], rows[0]["unit"]
         # Neighbouring budgets often have one answer; it stands once, with their number.
         runs = [list(run) for _, run in groupby(rows, key=lambda row: (row["strategy"], row["architecture"]))]
         shown = [

@@ -111,7 +111,9 @@ class Result:
             "parameters": self.parameters,
             "predicted": asdict(self.predicted),
             "measured": asdict(self.measured),
-            "budget": dict.fromkeys(("metric", "limit", "percentile", "confidence")) if self.budget is None else self.budget.to_dict(),
+            "budget": dict.fromkeys(("metric", "limit", "percentile", "confidence", "unit", "unit_factor"))
+            if self.budget is None
+            else self.budget.to_dict(),
             "budgets": [budget.to_dict() for budget in self.budgets],
             "verdict": self.verdict,
             "artifact": asdict(self.artifact),

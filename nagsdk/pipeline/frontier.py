@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nagsdk.budget import LATENCY, MACS, SIZE, shown_unit
+from nagsdk.budget import LATENCY, MACS, SIZE, Unit
 from nagsdk.cost.bounds import Completions
 from nagsdk.cost.table import Floats
 from nagsdk.errors import InfeasibleError
@@ -37,6 +37,7 @@ class Curve:
         codes: Picks of every strategy, by its id, int8, shape (n, decisions).
         cost: Their costs, shape (n,).
         top1: Their predicted top-1 in per cent, shape (n,).
+        unit: What the metric is shown in.
         source: What latencies come from, ``prior`` or ``calibration``; None for other metrics.
     """
 
@@ -46,12 +47,22 @@ class Curve:
     codes: Mapping[str, Codes]
     cost: Mapping[str, Floats]
     top1: Mapping[str, Floats]
+    unit: Unit
     source: str | None = None
 
     def to_rows(self) -> list[dict[str, Any]]:
         """JSON-ready: one row for every strategy and budget."""
+        unit, factor = self.unit
         return [
-            {"strategy": name, "limit": limit, "architecture": a.text, "cost": cost, "predicted_top1": top1}
+            {
+                "strategy": name,
+                "limit": limit,
+                "architecture": a.text,
+                "cost": cost,
+                "predicted_top1": top1,
+                "unit": unit,
+                "unit_factor": factor,
+            }
             for name, codes in self.codes.items()
             for limit, a, cost, top1 in zip(
                 self.limits.tolist(), self.space.decode(codes), self.cost[name].tolist(), self.top1[name].tolist(), strict=True
@@ -86,7 +97,7 @@ def curve(
         best = np.maximum.accumulate(np.where(values >= np.maximum.accumulate(values), np.arange(points), 0))
         picks[name], top1[name] = picks[name][best], values[best]
     cost = {name: table.cost(codes) for name, codes in picks.items()}
-    return Curve(bench.bundle.space, metric, limits, picks, cost, top1, None if model is None else model.source)
+    return Curve(bench.bundle.space, metric, limits, picks, cost, top1, bench.costs.unit(metric), None if model is None else model.source)
 
 
 def draw(found: Curve, title: str, path: Path) -> None:
@@ -102,7 +113,7 @@ def draw(found: Curve, title: str, path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    unit, name_of_unit = shown_unit(found.metric)
+    name_of_unit, unit = found.unit
     label = _LABELS.get(found.metric, f"{found.metric} in {name_of_unit}")
     first = next(iter(found.codes))
     settings = [found.space.settings(a) for a in found.space.decode(found.codes[first])]
