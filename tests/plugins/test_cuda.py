@@ -163,9 +163,9 @@ def test_a_program_is_no_larger_for_a_larger_batch_and_as_large_as_estimated(tmp
 def test_a_program_names_its_architecture(tmp_path):
     path = tmp_path / "network.pt2"
     write_program(trace(random_subnet(SPACE, ARCHITECTURE), ARCHITECTURE.resolution), path, "fp32")
-    told = {"nagsdk.space.architecture": ""}
+    told = {"nagsdk.architecture": ""}
     torch.export.load(path, extra_files=told)
-    assert told["nagsdk.space.architecture"] == ARCHITECTURE.text
+    assert told["nagsdk.architecture"] == ARCHITECTURE.text
 
 
 @pytest.mark.parametrize(
