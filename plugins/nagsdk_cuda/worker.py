@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.export.passes import move_to_device_pass
 
 from nagsdk.device.serve import Handler, Images, Message, in_batches, serve
-from nagsdk_cuda.backend import COMPILED
 from nagsdk_cuda.burst import Bursts
 from nagsdk_cuda.nvml import Watch
 from nagsdk_cuda.program import DTYPES
+from nagsdk_cuda.settings import COMPILED
 
 _CAPTURE_WARMUP = 3
 _MEGA = 1e6
