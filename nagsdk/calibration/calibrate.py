@@ -34,7 +34,7 @@ from nagsdk.space.space import Codes
 
 # Short bursts often rather than long ones seldom, and several sessions: the speed of a machine drifts, and a
 # process keeps the luck of its memory layout.
-PROTOCOL = timing.Protocol(warmup=1, runs=5, reference_runs=3, rounds=5, width=1.0, most_rounds=5, spread_s=0.0, patience_s=0.0)
+CALIBRATION_PROTOCOL = timing.Protocol(warmup=1, runs=5, reference_runs=3, rounds=5, width=1.0, most_rounds=5, spread_s=0.0, patience_s=0.0)
 SESSIONS = 4
 SAMPLES = 30
 _PERCENTILES = (75.0, 90.0, 95.0, 99.0)
@@ -102,7 +102,7 @@ def calibrate(
     seed: int = 0,
     allowed: Allowed | None = None,
     near: Codes | None = None,
-    protocol: timing.Protocol = PROTOCOL,
+    protocol: timing.Protocol = CALIBRATION_PROTOCOL,
     sessions: int = SESSIONS,
     listener: Listener = ignore,
 ) -> Calibration:

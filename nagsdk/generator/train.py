@@ -35,7 +35,7 @@ _UNSEEN = 10**9
 
 
 @dataclass(frozen=True)
-class Recipe:
+class GeneratorRecipe:
     """How a policy is trained.
 
     Attributes:
@@ -121,7 +121,9 @@ class Batch:
         return cls(*(torch.from_numpy(part) for part in parts))
 
 
-def train(space: SearchSpace, predictor: Teacher, recipe: Recipe | None = None, seed: int = 0, listener: Listener = ignore) -> Policy:
+def train(
+    space: SearchSpace, predictor: Teacher, recipe: GeneratorRecipe | None = None, seed: int = 0, listener: Listener = ignore
+) -> Policy:
     """Trains a policy for every device and every limit.
 
     The same arguments give the same policy; torch runs on one thread meanwhile.
@@ -133,7 +135,7 @@ def train(space: SearchSpace, predictor: Teacher, recipe: Recipe | None = None, 
         seed: Of everything random.
         listener: Receives progress.
     """
-    recipe = recipe or Recipe()
+    recipe = recipe or GeneratorRecipe()
     with stage(listener, "Drawing devices and their frontiers", recipe.problems) as advance:
         known = lessons(space, predictor.additive, recipe.problems, seed, lambda n: advance(n, f"{n} problems") if n % 10 == 0 else None)
     network = Network(len(space.decisions), int(space.sizes.max()), recipe.hidden, torch.Generator().manual_seed(seed))
@@ -144,7 +146,7 @@ def train(space: SearchSpace, predictor: Teacher, recipe: Recipe | None = None, 
     return network.policy()
 
 
-def imitate(network: Network, known: Trace, recipe: Recipe, seed: int, listener: Listener = ignore) -> None:
+def imitate(network: Network, known: Trace, recipe: GeneratorRecipe, seed: int, listener: Listener = ignore) -> None:
     """Maximises the likelihood of the lessons."""
     rng = np.random.default_rng(seed)
     optimiser = torch.optim.Adam(network.parameters(), recipe.rate)
@@ -162,7 +164,9 @@ def imitate(network: Network, known: Trace, recipe: Recipe, seed: int, listener:
                 advance(step + 1, f"loss {loss.item():.2f}")
 
 
-def improve(network: Network, space: SearchSpace, predictor: Teacher, recipe: Recipe, seed: int, listener: Listener = ignore) -> None:
+def improve(
+    network: Network, space: SearchSpace, predictor: Teacher, recipe: GeneratorRecipe, seed: int, listener: Listener = ignore
+) -> None:
     """Policy gradient: samples that the predictor ranks higher than others of the same budget become likelier."""
     devices, optimiser = Devices(space), torch.optim.Adam(network.parameters(), recipe.gradient_rate)
     budgets, samples = 16, 16

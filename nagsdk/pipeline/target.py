@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from nagsdk.budget import DEFAULT_CONFIDENCE
 from nagsdk.bundle.bundle import Bundle, load_bundle
-from nagsdk.calibration.calibrate import PROTOCOL as CALIBRATION
+from nagsdk.calibration.calibrate import CALIBRATION_PROTOCOL as CALIBRATION
 from nagsdk.calibration.calibrate import Calibration, calibrate
 from nagsdk.calibration.references import dearest_architecture, reference_architecture
 from nagsdk.common.files import write_atomically

@@ -56,7 +56,7 @@ def fit_predictor(
         The predictor's card; empty in processes but the first.
     """
     from nagsdk.bundle.write import rewrite_bundle
-    from nagsdk.predictor.model import CARD, WEIGHTS
+    from nagsdk.predictor.model import CARD, PREDICTOR_WEIGHTS
     from nagsdk.supernet.evaluate import measure
     from nagsdk.supernet.processes import together
     from nagsdk.training.source import Source
@@ -84,7 +84,7 @@ def fit_predictor(
         if not ranks.first:
             return {}
     card = dict(fit_measured(opened.space, codes, top1, source.count("val"), work, seed, on_event).card)
-    rewrite_bundle(opened, folder, [work / name for name in (WEIGHTS, CARD, "measured.csv")], without=[GENERATOR])
+    rewrite_bundle(opened, folder, [work / name for name in (PREDICTOR_WEIGHTS, CARD, "measured.csv")], without=[GENERATOR])
     if generator:
         add_generator(folder, seed, on_event)
     return card

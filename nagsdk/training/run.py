@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nagsdk.bundle.bundle import WEIGHTS, load_bundle
+from nagsdk.bundle.bundle import SUPERNET_WEIGHTS, load_bundle
 from nagsdk.bundle.write import RECALIBRATION, TEST, TEST_LABELS, Facts, write_bundle
 from nagsdk.common.files import write_atomically, writing
 from nagsdk.common.wording import counted
@@ -33,8 +33,7 @@ from nagsdk.images.decoded import Labelled, counts, require_space, square_side
 from nagsdk.images.folder import ImageFolder
 from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.images.sheets import most_on_sheet, read_sheet, write_sheet
-from nagsdk.predictor.model import CARD
-from nagsdk.predictor.model import WEIGHTS as PREDICTOR
+from nagsdk.predictor.model import CARD, PREDICTOR_WEIGHTS
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import extremes
 from nagsdk.supernet.evaluate import measure, wilson
@@ -177,7 +176,7 @@ class TrainingRun:
             write_atomically(self.work / "plan.json", json.dumps(asdict(self.plan), indent=1).encode())
             self._write_sheets()
         self.ranks.wait()
-        weights = self.work / WEIGHTS
+        weights = self.work / SUPERNET_WEIGHTS
         if not weights.is_file():
             supernet = self.fresh()
             train_passes(supernet, self.batches, self.recipes, self._teacher_images, self.listener, self.work, self.ranks)
@@ -255,7 +254,7 @@ class TrainingRun:
 
     def _write(self, figures: dict[str, Any]) -> None:
         with stage(self.listener, "Writing the bundle"):
-            names = (WEIGHTS, "measured.csv", RECALIBRATION, TEST, TEST_LABELS, PREDICTOR, CARD)
+            names = (SUPERNET_WEIGHTS, "measured.csv", RECALIBRATION, TEST, TEST_LABELS, PREDICTOR_WEIGHTS, CARD)
             low, high = min(self.space.resolutions), max(self.space.resolutions)
             provenance = {
                 "made_by": MADE_BY,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nagsdk.calibration.calibrate import PROTOCOL, calibrate
+from nagsdk.calibration.calibrate import CALIBRATION_PROTOCOL, calibrate
 from nagsdk.calibration.references import pick_references
 from nagsdk.cost.features import FeatureTable
 from nagsdk.device.backend import Backend, Burst, Presence, Session
@@ -18,7 +18,7 @@ from nagsdk.measuring.store import Store
 DEVICE = Device("fake", "A device made of numbers", "fake")
 SAMPLES = 10
 SESSIONS = 2
-SHORT = replace(PROTOCOL, rounds=2, most_rounds=2)
+SHORT = replace(CALIBRATION_PROTOCOL, rounds=2, most_rounds=2)
 
 
 class FakeBackend(Backend):

@@ -14,7 +14,7 @@ from nagsdk.cost.bounds import Completions
 from nagsdk.generator import generator as nag
 from nagsdk.generator.ranking import choose
 from nagsdk.generator.strategies import Lookup, Nag
-from nagsdk.generator.train import Recipe, Regret
+from nagsdk.generator.train import GeneratorRecipe, Regret
 from nagsdk.pipeline.target import Workbench
 
 
@@ -22,7 +22,7 @@ from nagsdk.pipeline.target import Workbench
 def test_shipped_generators_keep_up_with_lookup_on_their_predictor(name):
     bench = Workbench("cpu", name)
     card = bench.generator.card
-    assert card.kind == "universal" and card.recipe == Recipe().to_dict() and card.predictor == bench.bundle.predictor.hash
+    assert card.kind == "universal" and card.recipe == GeneratorRecipe().to_dict() and card.predictor == bench.bundle.predictor.hash
     table = bench.costs.table(MACS, None)
     bounds = Completions.of(bench.bundle.space, table)
     question = bench.question([table], np.linspace(bounds.least, bounds.most, 12), 0)
@@ -42,7 +42,7 @@ def test_a_bundle_without_one_gets_it_trained_once(tmp_path, monkeypatch):
 
     def short(cls, space, predictor, recipe=None, seed=0, listener=None):
         trained.append(seed)
-        return real(cls, space, predictor, replace(Recipe(), problems=1, steps=2, gradient_steps=0), seed)
+        return real(cls, space, predictor, replace(GeneratorRecipe(), problems=1, steps=2, gradient_steps=0), seed)
 
     monkeypatch.setattr(nag.Generator, "trained", classmethod(short))
     # Frontiers of twenty devices take their time, and are not what is tested.
