@@ -153,10 +153,10 @@ def calibrate(
         limit = None if within_s is None else begun + _EXPORT_SHARE * within_s
 
         def export(part: list[Architecture]) -> dict[str, Path]:
-            return export_untrained(space, device, backend, part, Path(folder), seed, limit, ignore if backend.apart else listener)
+            return export_untrained(space, device, backend, part, Path(folder), seed, limit, ignore if backend.runs_elsewhere else listener)
 
         # Exporting would disturb a device that is this machine.
-        size = _AHEAD if backend.apart else samples
+        size = _AHEAD if backend.runs_elsewhere else samples
         parts = [architectures[i : i + size] for i in range(0, len(architectures), size)]
         first, *exports = [exporter.submit(export, part) for part in [[reference], *parts]]
         models: dict[str, Path] = {}

@@ -110,7 +110,7 @@ class Workbench:
     @property
     def _calibration(self) -> Protocol:
         """How reference architectures are timed; where every burst is a journey to the device, with fewer runs."""
-        return replace(CALIBRATION, runs=CALIBRATION.reference_runs) if self.backend.apart else CALIBRATION
+        return replace(CALIBRATION, runs=CALIBRATION.reference_runs) if self.backend.runs_elsewhere else CALIBRATION
 
     @property
     def _card(self) -> Path:

@@ -29,7 +29,7 @@ class AndroidBackend(Backend):
     suffix = ".tflite"
     layout = LiteRtBackend.layout
     precisions = LiteRtBackend.precisions
-    apart = True
+    runs_elsewhere = True
 
     def __init__(self) -> None:
         self._here = LiteRtBackend()

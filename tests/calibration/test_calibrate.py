@@ -125,10 +125,10 @@ def test_a_device_that_is_lost_now_and_then_is_connected_to_again(tiny, tmp_path
 
 
 def test_a_device_of_its_own_measures_while_the_next_networks_are_exported(tiny):
-    class Apart(FakeBackend):
-        apart = True
+    class Phone(FakeBackend):
+        runs_elsewhere = True
 
-    backend = Apart(tiny)
+    backend = Phone(tiny)
     seen = []
     result = run(
         tiny, backend, listener=lambda e: seen.append(backend.exported) if isinstance(e, Started) and e.text == "Measuring" else None
