@@ -39,7 +39,7 @@ from nagsdk.space.space import extremes
 from nagsdk.supernet.evaluate import measure, wilson
 from nagsdk.supernet.initial import adopt, read_weights
 from nagsdk.supernet.passes import passes, teacher_of, train_passes
-from nagsdk.supernet.processes import Ranks, device
+from nagsdk.supernet.processes import Ranks, torch_device
 from nagsdk.supernet.recipe import TrainRecipe
 from nagsdk.supernet.train import initialise, optimizer_of, subnets_of, train_step
 from nagsdk.training.plan import MADE_BY, Plan
@@ -163,7 +163,7 @@ class TrainingRun:
         initialise(supernet, self.plan.seed)
         if (source := first_weights(self.plan.init, self.space)) is not None:
             adopt(supernet, source)
-        return supernet.to(device())
+        return supernet.to(torch_device())
 
     def run(self) -> dict[str, Any]:
         """Trains, measures, fits and writes; returns the figures.
