@@ -221,12 +221,12 @@ class Backend(ABC):
         """What `nagsdk doctor` shall say of this machine besides whether devices are there; nothing unless the backend knows more."""
         return ()
 
-    def setup(self, source: Path | None, listener: Listener) -> Mapping[str, str]:
+    def setup(self, source: Path | None, on_event: Listener) -> Mapping[str, str]:
         """Brings what the backend needs on this machine and no package has.
 
         Args:
             source: A file to use, or None to download it.
-            listener: Receives progress.
+            on_event: Receives progress.
 
         Returns:
             What was brought, with its hash.

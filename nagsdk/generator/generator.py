@@ -81,13 +81,13 @@ class Generator:
 
     @classmethod
     def trained(
-        cls, space: SearchSpace, predictor: Teacher, recipe: GeneratorRecipe | None = None, seed: int = 0, listener: Listener = ignore
+        cls, space: SearchSpace, predictor: Teacher, recipe: GeneratorRecipe | None = None, seed: int = 0, on_event: Listener = ignore
     ) -> Generator:
         """Trains a generator; see `nagsdk.generator.train.train`."""
         from nagsdk.generator.train import GeneratorRecipe, examine, train  # torch
 
         recipe = recipe or GeneratorRecipe()
-        policy = train(space, predictor, recipe, seed, listener)
+        policy = train(space, predictor, recipe, seed, on_event)
         found = examine(space, predictor, policy)
         card = Card(cls.key(space, predictor), space.fingerprint, predictor.hash, seed, recipe.to_dict(), asdict(found))
         return cls(space, predictor.additive, policy, card)

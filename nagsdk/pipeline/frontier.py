@@ -17,7 +17,7 @@ from nagsdk.events import Notice
 from nagsdk.families.mobilenet_v3.space import MobileNetV3Space, Settings
 from nagsdk.generator.ranking import choose
 from nagsdk.generator.strategy import Strategy
-from nagsdk.pipeline.describe import told_of_prior
+from nagsdk.pipeline.describe import prior_warnings
 from nagsdk.pipeline.target import Workbench
 from nagsdk.report.picture import save
 from nagsdk.space.space import Codes
@@ -80,7 +80,7 @@ def curve(
         DeviceUnavailableError: Nothing is known of the device's latencies.
     """
     model = bench.require_cost_model() if metric == LATENCY else None
-    for told in [] if model is None else told_of_prior(model, bench.device.id):
+    for told in [] if model is None else prior_warnings(model, bench.device.id):
         bench.listener(Notice(told, warning=True))
     table = bench.costs.table(metric, model, resolution)
     bounds, predictor = Completions.of(bench.bundle.space, table), bench.bundle.predictor

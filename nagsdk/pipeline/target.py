@@ -18,7 +18,7 @@ from nagsdk.budget import DEFAULT_CONFIDENCE
 from nagsdk.bundle.bundle import Bundle, load_bundle
 from nagsdk.calibration.calibrate import CALIBRATION_PROTOCOL as CALIBRATION
 from nagsdk.calibration.calibrate import Calibration, calibrate
-from nagsdk.calibration.references import dearest_architecture, reference_architecture
+from nagsdk.calibration.references import most_expensive_architecture, reference_architecture
 from nagsdk.common.files import write_atomically
 from nagsdk.common.folders import cache_folder, shipped
 from nagsdk.common.foreign_code import blaming
@@ -188,7 +188,7 @@ class Workbench:
                 allowed=self.costs.supported,
                 near=self._near_frontier(seed) if self.bundle.has_predictor else None,
                 protocol=self._calibration,
-                listener=self.listener,
+                on_event=self.listener,
             )
         if before is not None and not result.complete and len(before.calibrated) > len(result.codes):
             kept = len(before.calibrated)
@@ -220,7 +220,7 @@ class Workbench:
         """
         if len(self._rewrites) < 2 or self.rewrite is not None:
             return
-        probe = dearest_architecture(self.bundle.space, self.costs.supported)
+        probe = most_expensive_architecture(self.bundle.space, self.costs.supported)
         with tempfile.TemporaryDirectory(prefix="nagsdk-") as name:
             folder = Path(name)
             files = {way: self.timing_artifact(probe, folder / str(n), device) for n, (way, device) in enumerate(self._rewrites.items())}
@@ -229,7 +229,7 @@ class Workbench:
             self.listener(Notice(f"Finding out how graphs are best written for {self.device.id}; it is kept for later."))
             reference = self._reference(folder)
             with self.locked(), self.backend.open(self.device) as session:
-                found = measure(session, files, reference, PROTOCOL, listener=self.listener)
+                found = measure(session, files, reference, PROTOCOL, on_event=self.listener)
         self.rewrite = RewriteChoice.of(probe.text, found)
         keep_choice(self._rewrite_file, self.rewrite)
         self.listener(Notice(self.rewrite.told))
@@ -308,7 +308,7 @@ class Workbench:
                 protocol,
                 reference_quiet_ms=None if calibrated is None else calibrated.facts.get("reference_ms"),
                 environment=self.presence.properties,
-                listener=self.listener,
+                on_event=self.listener,
                 on_reading=lambda name, reading: self.store.add(Kept(key, name, reading, connection)),
             )
 
@@ -330,7 +330,7 @@ class Workbench:
                 warning=True,
             )
         )
-        generator = Generator.trained(space, predictor, listener=self.listener)
+        generator = Generator.trained(space, predictor, on_event=self.listener)
         generator.save(path)
         return generator
 

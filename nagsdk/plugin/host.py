@@ -256,7 +256,7 @@ def load_all(*, again: bool = False) -> Host:
         tuple(sorted(statuses, key=lambda s: s.name)), merged.backends, merged.devices, merged.strategies, manager, merged.metrics
     )
     for registry in merged.registries.values():
-        registry.lost = loaded.missing
+        registry.note = loaded.missing
     return loaded
 
 

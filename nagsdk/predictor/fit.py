@@ -232,7 +232,7 @@ def fit_predictor(
     facts: Mapping[str, Any] | None = None,
     recipe: EnsembleRecipe | None = None,
     seed: int = 0,
-    listener: Listener = ignore,
+    on_event: Listener = ignore,
 ) -> AccuracyPredictor:
     """Fits an ensemble, sets its intervals on what it has not seen, and writes the card.
 
@@ -246,7 +246,7 @@ def fit_predictor(
         facts: Further entries of the card.
         recipe: How ensembles are trained.
         seed: Of everything random; one seed gives one result.
-        listener: Receives progress.
+        on_event: Receives progress.
 
     Raises:
         UsageError: There is too little to fit on.
@@ -255,7 +255,7 @@ def fit_predictor(
     measured = MeasuredSubnets.of(space, codes, top1, groups, seed)
     fitter = Fitter(space, measured, recipe or EnsembleRecipe(), seed)
     fits = len(measured.names) * (len(measured.names) + 1) // 2 + FOLDS + 1
-    with stage(listener, "Fitting the accuracy predictor", fits) as advance:
+    with stage(on_event, "Fitting the accuracy predictor", fits) as advance:
         counter = iter(range(1, fits + 1))
 
         def done(text: str) -> None:

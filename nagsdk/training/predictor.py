@@ -68,18 +68,18 @@ def fit_predictor(
     check_replaceable(folder, DESCRIPTION, "a bundle")
     require_enough(opened.space, subnets)
     with together() as ranks:
-        listener = on_event if ranks.first else ignore
-        source = Source.of(opened, data, skip_broken, listener)
+        on_event = on_event if ranks.first else ignore
+        source = Source.of(opened, data, skip_broken, on_event)
         # What is kept belongs to one supernet, one folder as it is now, and one choice of subnets.
         work = folder.with_name(f"{folder.name}.work") / f"{opened.weights_sha256[:16]}-{source.fingerprint}-{subnets}-{seed}"
         codes, top1 = measure_subnets(
             opened.space,
-            lambda given: measure(opened.supernet, given, source.recalibration, source.shown("val"), listener, ranks),
+            lambda given: measure(opened.supernet, given, source.recalibration, source.shown("val"), on_event, ranks),
             subnets,
             work / "measured.csv",
             seed,
             ranks,
-            listener,
+            on_event,
         )
         if not ranks.first:
             return {}

@@ -167,7 +167,7 @@ def fit_measured(
     """
     facts: dict[str, Any] = {"chosen": f"{ROUNDS[0]:.0%} all over the space, the others near the frontier of accuracy over MACs"}
     source = f"{len(codes)} subnets of this bundle, each recalibrated and measured on {images} images (measured.csv)"
-    predictor = fit_predictor(space, codes, top1, source=source, facts=facts, seed=seed, listener=on_event)
+    predictor = fit_predictor(space, codes, top1, source=source, facts=facts, seed=seed, on_event=on_event)
     folds = predictor.card["folds"]
     doubt = doubt_of(folds["kendall_tau"], folds["rmse"], float(top1.std()), images)
     predictor.card = {**predictor.card, "doubt": doubt}

@@ -92,9 +92,9 @@ class AndroidBackend(Backend):
 
         return diagnose()
 
-    def setup(self, source: Path | None, listener: Listener) -> Mapping[str, str]:
+    def setup(self, source: Path | None, on_event: Listener) -> Mapping[str, str]:
         """Takes a benchmark_model into use; see `nagsdk_android.tool.install`."""
-        return tool.install(source, listener)
+        return tool.install(source, on_event)
 
     def open(self, device: Device) -> Session:
         """Connects to the phone."""

@@ -18,7 +18,7 @@ from nagsdk.device.description import Device
 from nagsdk.errors import BudgetError, DeviceError, InfeasibleError, UnknownNameError, UsageError
 from nagsdk.manifest.manifest import read_manifest
 from nagsdk.pipeline import target as workbench
-from nagsdk.pipeline.describe import told_of_prior
+from nagsdk.pipeline.describe import prior_warnings
 from nagsdk.pipeline.loop import Deployer
 from nagsdk.pipeline.target import Workbench
 from nagsdk.plugin import host as plugin
@@ -333,7 +333,7 @@ def test_a_simulator_is_the_prior_of_its_device():
     expected = np.array([sum(backend.simulate(layer, bench.device) for layer in space.layers(a)) for a in space.decode(codes)])
     assert np.std(np.log(model.mean(codes) / expected)) < 0.05
     assert model.source == "prior" and "the simulator of the backend simulated" in model.facts["caveat"]
-    assert any("simulator" in told for told in told_of_prior(model, "board"))
+    assert any("simulator" in told for told in prior_warnings(model, "board"))
     assert Workbench(Device("board", "A board", "simulated"), "glyphs", backend=SimulatedBackend(present=False)).cost_model() is None
 
 

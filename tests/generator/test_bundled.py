@@ -40,7 +40,7 @@ def test_a_bundle_without_one_gets_it_trained_once(tmp_path, monkeypatch):
     (folder / "bundle.json").write_text(json.dumps(description))
     trained, real, notices = [], nag.Generator.trained.__func__, []
 
-    def short(cls, space, predictor, recipe=None, seed=0, listener=None):
+    def short(cls, space, predictor, recipe=None, seed=0, on_event=None):
         trained.append(seed)
         return real(cls, space, predictor, replace(GeneratorRecipe(), problems=1, steps=2, gradient_steps=0), seed)
 

@@ -56,7 +56,7 @@ def test_one_seed_gives_one_predictor(truth):
 def test_progress_adds_up(truth):
     events = []
     fit_predictor(
-        truth.space, truth.codes, truth.top1, source="x", groups=truth.groups, recipe=EnsembleRecipe(2, 4, 5), listener=events.append
+        truth.space, truth.codes, truth.top1, source="x", groups=truth.groups, recipe=EnsembleRecipe(2, 4, 5), on_event=events.append
     )
     assert isinstance(events[0], Started)
     assert isinstance(events[-1], Finished)
