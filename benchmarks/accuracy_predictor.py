@@ -19,8 +19,8 @@ from scipy.stats import kendalltau
 
 from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
 from nagsdk.families.mobilenet_v3.table import read_architectures
-from nagsdk.predictor.fit import FOLDS, Fitter, Measured, folds
-from nagsdk.predictor.train import Recipe
+from nagsdk.predictor.fit import FOLDS, Fitter, MeasuredSubnets, folds
+from nagsdk.predictor.train import EnsembleRecipe
 
 
 def main() -> None:
@@ -30,8 +30,8 @@ def main() -> None:
     arguments = parser.parse_args()
     space = ofa_mobilenet_v3()
     codes, columns = read_architectures(arguments.data / "ofa_mbv3_w1.0_imagenet_top1.csv", space)
-    measured = Measured.of(space, codes, columns["top1"].astype(np.float64), columns["run"], 0)
-    fitter = Fitter(space, measured, Recipe(), 0)
+    measured = MeasuredSubnets.of(space, codes, columns["top1"].astype(np.float64), columns["run"], 0)
+    fitter = Fitter(space, measured, EnsembleRecipe(), 0)
     ensemble, additive = (judged.figures() for judged in fitter.folds())
     left_out = [part.figures() for part in fitter.left_out()]
     rival = ridge(space.one_hot(codes).astype(np.float64), measured)
@@ -52,7 +52,7 @@ def main() -> None:
         print(f"  {row['left_out']:36}RMSE {row['rmse']:.4f}  tau {row['kendall_tau']:.4f}  covered {row['coverage_90']:.1%}")
 
 
-def ridge(features: np.ndarray, measured: Measured) -> dict[str, float]:
+def ridge(features: np.ndarray, measured: MeasuredSubnets) -> dict[str, float]:
     """Figures of a plain ridge regression over the same folds."""
     fold, predicted = folds(measured.architecture, 0), np.empty_like(measured.top1)
     for f in range(FOLDS):

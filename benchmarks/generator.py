@@ -52,8 +52,8 @@ from nagsdk.generator.training_data import Devices
 from nagsdk.pipeline.models import calibrated_model, prior_of, require_cost_model
 from nagsdk.pipeline.target import Target
 from nagsdk.predictor.additive import AdditiveScore, fit_additive
-from nagsdk.predictor.fit import Fit, Fitter, Measured
-from nagsdk.predictor.train import Recipe
+from nagsdk.predictor.fit import Fit, Fitter, MeasuredSubnets
+from nagsdk.predictor.train import EnsembleRecipe
 from nagsdk.space.space import Codes
 
 MEASURED, GPUS = "ofa_mbv3_w1.0_imagenet_top1.csv", "help_ofa_mbv3.csv"
@@ -95,7 +95,7 @@ def halves(space: MobileNetV3Space, data: Path, seed: int) -> tuple[Half, Half, 
     second = (np.random.default_rng(seed).permutation(architecture.max() + 1) % 2)[architecture].astype(bool)
     found = []
     for half in (~second, second):
-        fitter = Fitter(space, Measured.of(space, codes[half], top1[half], None, seed), Recipe(), seed)
+        fitter = Fitter(space, MeasuredSubnets.of(space, codes[half], top1[half], None, seed), EnsembleRecipe(), seed)
         fit = fitter.fit(np.ones(half.sum(), dtype=bool))
         found.append(Half(space, fit, fitter.additive(fit, codes[half])))
     # So far above all that the link is a straight line.

@@ -26,12 +26,15 @@ from nagsdk.generator.generator import Generator
 from nagsdk.generator.policy import CHOICE, STATE, Policy, Stepper
 from nagsdk.generator.prices import Paths
 from nagsdk.generator.ranking import choose
-from nagsdk.generator.train import Recipe
+from nagsdk.generator.train import GeneratorRecipe
 from nagsdk.generator.training_data import Devices
 from nagsdk.space.space import Codes
 
 # Steps of gradient alone: as many as imitation and gradient take together in seconds.
-VARIANTS = {"no policy gradient": Recipe(gradient_steps=0), "no imitation": Recipe(problems=1, steps=1, gradient_steps=1500)}
+VARIANTS = {
+    "no policy gradient": GeneratorRecipe(gradient_steps=0),
+    "no imitation": GeneratorRecipe(problems=1, steps=1, gradient_steps=1500),
+}
 COUNTS = (1, 16, 64, 256)
 # How many standard deviations of the predictor's members are taken off when candidates are ranked.
 DOUBTS = (0.5, 1.0, 2.0)

@@ -87,19 +87,19 @@ class UnknownNameError(UsageError):
     """A name that nothing is registered under."""
 
     @classmethod
-    def among(cls, kind: str, name: str, known: Iterable[str], lost: str = "") -> UnknownNameError:
+    def among(cls, kind: str, name: str, known: Iterable[str], note: str = "") -> UnknownNameError:
         """Builds the error with the nearest known names.
 
         Args:
             kind: What was looked up, such as ``device``.
             name: The name that was not found.
             known: The legal names.
-            lost: Why some may be missing.
+            note: Why some may be missing.
         """
         names = sorted(known)
         near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
         hint = f"Did you mean {' or '.join(near)}? " if near else ""
-        return cls(f"There is no {kind} named {name!r}.", f"{hint}Known: {', '.join(names)}. {lost}".rstrip())
+        return cls(f"There is no {kind} named {name!r}.", f"{hint}Known: {', '.join(names)}. {note}".rstrip())
 
 
 class DataError(UsageError):

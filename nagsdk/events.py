@@ -48,14 +48,14 @@ def ignore(event: Event) -> None:
 
 
 @contextmanager
-def stage(listener: Listener, text: str, total: float | None = None) -> Iterator[Callable[[float, str], None]]:
+def stage(on_event: Listener, text: str, total: float | None = None) -> Iterator[Callable[[float, str], None]]:
     """Wraps a stage of work and yields its progress function.
 
     Yields:
         A function of (steps done, text to show).
     """
-    listener(Started(text, total))
+    on_event(Started(text, total))
     try:
-        yield lambda done, now: listener(Advanced(now, done))
+        yield lambda done, now: on_event(Advanced(now, done))
     finally:
-        listener(Finished(text))
+        on_event(Finished(text))

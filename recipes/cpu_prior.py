@@ -51,7 +51,7 @@ def measure(path: Path, count: int, seed: int, spaces: list[MobileNetV3Space]) -
     device = read_device(DEVICES / "cpu.toml")
     sets = []
     for space in spaces:
-        result = calibrate(space, device, host().backend_of(device), samples=count, seed=seed, listener=_show)
+        result = calibrate(space, device, host().backend_of(device), samples=count, seed=seed, on_event=_show)
         sets.append(
             {
                 "space": space.to_dict(),

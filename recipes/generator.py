@@ -44,7 +44,7 @@ def main() -> None:
             print(f"{time.process_time() - began:6.0f} s  {event.text}", file=sys.stderr, flush=True)
 
     bundle = Bundle(options.bundle)
-    generator = Generator.trained(bundle.space, bundle.predictor, seed=options.seed, listener=show)
+    generator = Generator.trained(bundle.space, bundle.predictor, seed=options.seed, on_event=show)
     generator.save(options.bundle / GENERATOR)
     enter(options.bundle)
     print(json.dumps(asdict(generator.card), indent=1))

@@ -162,7 +162,7 @@ def main() -> int:
             print(event.text, file=sys.stderr, flush=True)
 
     facts = {"resolution": loss.facts, "warnings": [SECOND_HAND, FAR]}
-    predictor = fit_predictor(space, codes, top1, source=SOURCE, groups=columns["run"], facts=facts, seed=options.seed, listener=show)
+    predictor = fit_predictor(space, codes, top1, source=SOURCE, groups=columns["run"], facts=facts, seed=options.seed, on_event=show)
     predictor = with_loss(predictor, codes, loss)
     predictor.save(options.output)
     print(json.dumps(predictor.card, indent=1, ensure_ascii=False))

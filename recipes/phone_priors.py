@@ -43,7 +43,7 @@ _BLOCK = re.compile(
 _OTHER = re.compile(r"(Conv|Conv_1|Conv_2|Logits|AvgPool2D)-input:(\d+)x\d+x(\d+)-output:(?:\d+x\d+x)?(\d+)")
 
 
-def block_layers(key: str, hswish_head: bool) -> list[LayerSpec]:
+def block_layers(key: str, hard_swish_head: bool) -> list[LayerSpec]:
     """Layers of one row of a table."""
     if match := _BLOCK.fullmatch(key):
         size, into, out, expand, kernel, stride, skip = map(int, match.groups()[:7])
@@ -61,7 +61,7 @@ def block_layers(key: str, hswish_head: bool) -> list[LayerSpec]:
     if match is None:
         raise ValueError(f"an unknown row: {key}")
     kind, size, into, out = match[1], int(match[2]), int(match[3]), int(match[4])
-    act = "hswish" if hswish_head else "relu"
+    act = "hswish" if hard_swish_head else "relu"
     if kind == "Conv":
         return [LayerSpec("c", "conv", into, out, 3, 2, size, act)]
     if kind == "AvgPool2D":

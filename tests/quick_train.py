@@ -3,10 +3,10 @@
 import nagsdk.predictor.fit
 import nagsdk.training.subnets
 from nagsdk.cli import main
-from nagsdk.predictor.train import Recipe
+from nagsdk.predictor.train import EnsembleRecipe
 
-RECIPE = Recipe(members=2, hidden=8, steps=40)
+RECIPE = EnsembleRecipe(members=2, hidden=8, steps=40)
 
 if __name__ == "__main__":
-    nagsdk.predictor.fit.Recipe = nagsdk.training.subnets.Recipe = lambda: RECIPE
+    nagsdk.predictor.fit.EnsembleRecipe = nagsdk.training.subnets.EnsembleRecipe = lambda: RECIPE
     main()

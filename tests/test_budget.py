@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,3 +96,14 @@ def test_rounding_gives_nothing_away(value, up):
 def test_confidence_is_a_probability():
     with pytest.raises(BudgetError):
         Budget("latency", 1.0, confidence=1.0)
+
+
+def test_budgets_carry_how_they_are_shown():
+    budget = Budget("energy", 2500.0, unit=("mJ", 1000.0))
+    assert str(budget) == "2.5mJ" and str(replace(budget, limit=1234567.0).rounded(up=False)) == "1234mJ"
+    assert budget == Budget("energy", 2500.0, unit=("uJ", 1.0)) and hash(budget) == hash(replace(budget, unit=("uJ", 1.0)))
+    assert budget.to_dict() | {"unit": "mJ", "unit_factor": 1000.0} == budget.to_dict()
+    with pytest.raises(BudgetError, match="known without a unit"):
+        Budget("energy", 2500.0)
+    with pytest.raises(BudgetError, match="cannot be a unit"):
+        Budget("energy", 2500.0, unit=("mJ", 0.0))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from nagsdk.predictor.model import AccuracyPredictor
 
 DEFAULT = "glyphs"
-WEIGHTS, DESCRIPTION, GENERATOR = "supernet.safetensors", "bundle.json", "generator.safetensors"
+SUPERNET_WEIGHTS, DESCRIPTION, GENERATOR = "supernet.safetensors", "bundle.json", "generator.safetensors"
 RECALIBRATION_IMAGES = 512
 _MOST_DESCRIPTION = 10**6
 _BATCH = 64
@@ -124,7 +124,7 @@ class Bundle:
     @property
     def has_weights(self) -> bool:
         """Whether supernet weights are on this machine."""
-        return WEIGHTS in self.description.files or (self._own_folder / "weights.json").is_file()
+        return SUPERNET_WEIGHTS in self.description.files or (self._own_folder / "weights.json").is_file()
 
     @property
     def has_images(self) -> bool:
@@ -148,8 +148,8 @@ class Bundle:
     def weights_sha256(self) -> str:
         """Hash of the supernet's weight file."""
         self.require_weights()
-        if WEIGHTS in self.description.files:
-            return self.description.files[WEIGHTS].sha256
+        if SUPERNET_WEIGHTS in self.description.files:
+            return self.description.files[SUPERNET_WEIGHTS].sha256
         return read_weights_record(self._own_folder)["sha256"]
 
     @cached_property
@@ -163,10 +163,10 @@ class Bundle:
         from nagsdk.families.mobilenet_v3.checkpoint import load_supernet
 
         self.require_weights()
-        if WEIGHTS in self.description.files:
-            path = self._checked(WEIGHTS)
+        if SUPERNET_WEIGHTS in self.description.files:
+            path = self._checked(SUPERNET_WEIGHTS)
         else:
-            path = self._own_folder / WEIGHTS
+            path = self._own_folder / SUPERNET_WEIGHTS
             if not path.is_file() or sha256(path) != self.weights_sha256:
                 raise DamagedBundleError(
                     f"{path} does not have the hash recorded when it was imported.", f"Import it again: nagsdk bundle pull {self.name}."

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nagsdk.bundle.bundle import WEIGHTS, Bundle, read_weights_record, user_folder
+from nagsdk.bundle.bundle import SUPERNET_WEIGHTS, Bundle, read_weights_record, user_folder
 from nagsdk.common.download import download
 from nagsdk.common.files import PARTIAL, sha256, write_atomically, writing
 from nagsdk.errors import BundleError, DamagedBundleError
@@ -63,7 +63,7 @@ def _import(bundle: Bundle, checkpoint: Path, source: str, on_event: Listener, *
             )
     with stage(on_event, "importing the checkpoint"):
         supernet = import_ofa(bundle.space, checkpoint)
-        target = folder / WEIGHTS
+        target = folder / SUPERNET_WEIGHTS
         with writing(target):
             save_supernet(supernet, target)
     record = {

@@ -34,7 +34,7 @@ from nagsdk.space.space import Codes
 
 # Short bursts often rather than long ones seldom, and several sessions: the speed of a machine drifts, and a
 # process keeps the luck of its memory layout.
-PROTOCOL = timing.Protocol(warmup=1, runs=5, reference_runs=3, rounds=5, width=1.0, most_rounds=5, spread_s=0.0, patience_s=0.0)
+CALIBRATION_PROTOCOL = timing.Protocol(warmup=1, runs=5, reference_runs=3, rounds=5, width=1.0, most_rounds=5, spread_s=0.0, patience_s=0.0)
 SESSIONS = 4
 SAMPLES = 30
 _PERCENTILES = (75.0, 90.0, 95.0, 99.0)
@@ -102,9 +102,9 @@ def calibrate(
     seed: int = 0,
     allowed: Allowed | None = None,
     near: Codes | None = None,
-    protocol: timing.Protocol = PROTOCOL,
+    protocol: timing.Protocol = CALIBRATION_PROTOCOL,
     sessions: int = SESSIONS,
-    listener: Listener = ignore,
+    on_event: Listener = ignore,
 ) -> Calibration:
     """Measures reference architectures with random weights and fits the cost model of a device.
 
@@ -125,7 +125,7 @@ def calibrate(
         near: Architectures like those that will be generated, shape (n, decisions): some are measured.
         protocol: How to time; its rounds are those of one session.
         sessions: Fresh connections to the device over which the rounds are repeated.
-        listener: Told the progress.
+        on_event: Told the progress.
 
     Raises:
         DeviceUnavailableError: The device is not there.
@@ -145,18 +145,18 @@ def calibrate(
     reference = reference_architecture(space, allowed)
     log = Log.open(store, MeasurementKey.of(device, presence, protocol), architectures, reference, protocol, sessions, seed)
     if log.taken:
-        listener(Notice(f"Going on with a calibration that stopped after {len(log.taken)} readings."))
+        on_event(Notice(f"Going on with a calibration that stopped after {len(log.taken)} readings."))
     deadline = None if within_s is None else begun + within_s
-    run = _Run(space, device, backend, known, presence, protocol, log, listener)
+    run = _Run(space, device, backend, known, presence, protocol, log, on_event)
     alone: tuple[float, ...] = ()
     with TemporaryDirectory(prefix="nagsdk-calibration-") as folder, ThreadPoolExecutor(1) as exporter:
         limit = None if within_s is None else begun + _EXPORT_SHARE * within_s
 
         def export(part: list[Architecture]) -> dict[str, Path]:
-            return export_untrained(space, device, backend, part, Path(folder), seed, limit, ignore if backend.apart else listener)
+            return export_untrained(space, device, backend, part, Path(folder), seed, limit, ignore if backend.runs_elsewhere else on_event)
 
         # Exporting would disturb a device that is this machine.
-        size = _AHEAD if backend.apart else samples
+        size = _AHEAD if backend.runs_elsewhere else samples
         parts = [architectures[i : i + size] for i in range(0, len(architectures), size)]
         first, *exports = [exporter.submit(export, part) for part in [[reference], *parts]]
         models: dict[str, Path] = {}
@@ -167,10 +167,10 @@ def calibrate(
                 run.measure(0, models, base, log.keeper(0, deadline, len(models)), seed)
             for number in range(1, sessions):
                 if number >= _LEAST_SESSIONS and run.narrow():
-                    listener(Notice(f"Predictions are certain to {NARROW:.0%}: {number} of {sessions} sessions were enough."))
+                    on_event(Notice(f"Predictions are certain to {NARROW:.0%}: {number} of {sessions} sessions were enough."))
                     break
                 run.measure(number, models, base, log.keeper(number, deadline, len(models)), seed + number)
-            alone = _reference_alone(backend, device, base, log.taken, protocol, listener)
+            alone = _reference_alone(backend, device, base, log.taken, protocol, on_event)
             complete = len(models) == len(architectures)
         except OutOfTimeError:
             complete = False
@@ -190,7 +190,7 @@ class _Run:
     presence: Presence
     protocol: timing.Protocol
     log: Log
-    listener: Listener
+    on_event: Listener
 
     def measure(self, turn: int, models: Mapping[str, Path], base: Path, keeper: OnReading, seed: int) -> None:
         """Takes the readings that a session still lacks; connects again where the device is lost after it gave some."""
@@ -205,14 +205,14 @@ class _Run:
                             base,
                             replace(self.protocol, rounds=rounds, most_rounds=rounds + self.protocol.most_rounds - self.protocol.rounds),
                             environment=self.presence.properties,
-                            listener=self.listener,
+                            on_event=self.on_event,
                             on_reading=keeper,
                             seed=seed,
                         )
             except DeviceError as error:
                 if len(self.log.taken) == had:
                     raise
-                self.listener(Notice(f"{error.message} Connecting again; {len(self.log.taken)} readings are kept.", warning=True))
+                self.on_event(Notice(f"{error.message} Connecting again; {len(self.log.taken)} readings are kept.", warning=True))
 
     def narrow(self) -> bool:
         """Whether the readings so far pin the latencies down."""
@@ -232,16 +232,16 @@ class _Run:
 
 
 def _reference_alone(
-    backend: Backend, device: Device, base: Path, taken: list[Taken], protocol: timing.Protocol, listener: Listener
+    backend: Backend, device: Device, base: Path, taken: list[Taken], protocol: timing.Protocol, on_event: Listener
 ) -> tuple[float, ...]:
     """Times of the reference in one more, longer session, where those before do not agree on its quiet level; else none."""
     levelled = level(taken, protocol.drift, protocol.contention)
     if 2 * len(levelled.quiet_sessions_ms) > len(levelled.sessions_ms):
         return ()
-    listener(Notice(f"{device.id} changes its speed; looking for moments when nothing disturbs it."))
+    on_event(Notice(f"{device.id} changes its speed; looking for moments when nothing disturbs it."))
     patient = replace(protocol, rounds=1, most_rounds=1, spread_s=_SEARCH_S)
     with backend.open(device) as session:
-        (found,) = measure(session, {"reference": base}, base, patient, listener=listener).values()
+        (found,) = measure(session, {"reference": base}, base, patient, on_event=on_event).values()
     return tuple(ms for reading in found.readings for ms in (reading.before_ms, reading.after_ms))
 
 
@@ -253,7 +253,7 @@ def export_untrained(
     folder: Path,
     seed: int,
     limit: float | None = None,
-    listener: Listener = ignore,
+    on_event: Listener = ignore,
 ) -> dict[str, Path]:
     """Exports networks with random weights, which cost as much time as trained ones.
 
@@ -265,7 +265,7 @@ def export_untrained(
         folder: Where to leave the files; made where missing.
         seed: Of the weights.
         limit: Value of `time.monotonic` after which no more than a few are exported.
-        listener: Told the progress.
+        on_event: Told the progress.
 
     Returns:
         Compiled artifacts by the text form of the architecture.
@@ -277,7 +277,7 @@ def export_untrained(
 
     folder.mkdir(parents=True, exist_ok=True)
     models = {}
-    with stage(listener, "Exporting", len(architectures)) as progress, torch.random.fork_rng(devices=[]):
+    with stage(on_event, "Exporting", len(architectures)) as progress, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for number, architecture in enumerate(architectures):
             if limit is not None and number > LEAST_SAMPLES and time.monotonic() > limit:
@@ -295,7 +295,7 @@ def _conclude(run: _Run, alone: tuple[float, ...], begun: float, complete: bool)
     if len(levelled.p50_ms) < LEAST_SAMPLES:
         raise MeasurementError(f"Only {len(levelled.p50_ms)} networks were measured.", "Allow more time (--within), or ask for no limit.")
     if levelled.disturbed:
-        run.listener(
+        run.on_event(
             Notice(
                 f"Other processes took the processor away during {levelled.contended:.0%} of the readings: CPU times stand in for wall "
                 "times, and the cost model is less accurate. Stop other work and calibrate again.",

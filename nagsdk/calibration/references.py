@@ -29,7 +29,7 @@ def reference_architecture(space: SearchSpace, allowed: Allowed | None = None) -
     return _nearest_architecture(space, (space.sizes - 1) // 2, allowed)
 
 
-def dearest_architecture(space: SearchSpace, allowed: Allowed | None = None) -> Architecture:
+def most_expensive_architecture(space: SearchSpace, allowed: Allowed | None = None) -> Architecture:
     """Like `reference_architecture`, with the last choice of every decision but the resolution: kernels are largest there."""
     wanted = space.sizes - 1
     wanted[0] //= 2

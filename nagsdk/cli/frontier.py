@@ -35,14 +35,13 @@ def command(target: Target, metric: str, strategy: tuple[str, ...], points: int,
     Answers come from models alone; predicted accuracy is that of the predictor which the strategies obey.
     """
     import nagsdk
-    from nagsdk.budget import shown_unit
 
     found = nagsdk.frontier(target, metric=metric, strategies=strategy, points=points, plot=plot, **settings)
     rows = found.rows()
     if as_json:
         printing.print_json(rows)
         return
-    per, unit = shown_unit(metric)
+    per, unit = rows[0]["unit_factor"], rows[0]["unit"]
     # Neighbouring budgets often have one answer; it stands once, with their number.
     runs = [list(run) for _, run in groupby(rows, key=lambda row: (row["strategy"], row["architecture"]))]
     shown = [

@@ -53,8 +53,7 @@ def percent(value: float | None, low: float | None, high: float | None) -> str:
 
 def print_result(result: Result) -> None:
     """Prints one result for people."""
-    from nagsdk.budget import shown_unit
-
+    units = {budget.metric: budget.shown_unit for budget in result.budgets}
     p, m = result.predicted, result.measured
     color = {"held": "green", "missed": "red"}.get(result.verdict, "yellow")
     click.secho(result.verdict, fg=color, bold=True, nl=False)
@@ -69,7 +68,7 @@ def print_result(result: Result) -> None:
     if m.top1 is not None:
         lines.append(("", f"top-1 {percent(m.top1, m.top1_low, m.top1_high)} on the bundle's test images"))
     for name, value in result.metrics.items():
-        per, unit = shown_unit(name)
+        unit, per = units[name]
         lines.append((name, f"{value / per:.4g} {unit}"))
     lines.append(("size", f"{result.macs / 1e6:.4g} MMACs, {result.parameters / 1e6:.3g} M parameters"))
     if (file := result.artifact).path is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -140,7 +141,7 @@ class Backend(ABC):
         suffix: File suffix of its artifacts, such as ``.onnx``.
         layout: Order of an input in its artifacts: ``NCHW`` or ``NHWC``.
         precisions: What `Device.precision` may be; the first is the default.
-        apart: Whether the device works apart from this machine's processor: then the next networks are exported while it measures.
+        runs_elsewhere: Whether networks run off this host, so that exports may overlap with timings.
     """
 
     id: ClassVar[str]
@@ -148,7 +149,15 @@ class Backend(ABC):
     suffix: ClassVar[str]
     layout: ClassVar[str] = "NCHW"
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
-    apart: ClassVar[bool] = False
+    runs_elsewhere: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """Honours the name that `runs_elsewhere` had in 0.1.0, when it was called ``apart``."""
+        super().__init_subclass__(**arguments)
+        if "apart" in vars(cls):
+            warnings.warn(f"{cls.__name__}.apart is called runs_elsewhere now.", DeprecationWarning, stacklevel=2)
+            if "runs_elsewhere" not in vars(cls):
+                cls.runs_elsewhere = vars(cls)["apart"]
 
     @abstractmethod
     def presence(self, device: Device) -> Presence:
@@ -212,12 +221,12 @@ class Backend(ABC):
         """What `nagsdk doctor` shall say of this machine besides whether devices are there; nothing unless the backend knows more."""
         return ()
 
-    def setup(self, source: Path | None, listener: Listener) -> Mapping[str, str]:
+    def setup(self, source: Path | None, on_event: Listener) -> Mapping[str, str]:
         """Brings what the backend needs on this machine and no package has.
 
         Args:
             source: A file to use, or None to download it.
-            listener: Receives progress.
+            on_event: Receives progress.
 
         Returns:
             What was brought, with its hash.

@@ -15,7 +15,7 @@ from nagsdk.events import Listener, Notice, ignore
 
 
 @contextmanager
-def device_lock(folder: Path, device: str, listener: Listener = ignore, timeout_s: float = 600.0) -> Iterator[None]:
+def device_lock(folder: Path, device: str, on_event: Listener = ignore, timeout_s: float = 600.0) -> Iterator[None]:
     """Holds a device for this process; two timings at once would spoil each other.
 
     The operating system drops the lock of a process that dies.
@@ -23,7 +23,7 @@ def device_lock(folder: Path, device: str, listener: Listener = ignore, timeout_
     Args:
         folder: Where lock files live, the same for every process; made where missing.
         device: A name that is safe in a file name.
-        listener: Told once whom it is waiting for.
+        on_event: Told once whom it is waiting for.
         timeout_s: How long to wait.
 
     Raises:
@@ -36,7 +36,7 @@ def device_lock(folder: Path, device: str, listener: Listener = ignore, timeout_
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            listener(Notice(f"Waiting for {_name(holder)}, which is measuring on {device}."))
+            on_event(Notice(f"Waiting for {_name(holder)}, which is measuring on {device}."))
             started = time.monotonic()
             try:
                 lock.acquire(timeout=timeout_s)

@@ -26,7 +26,7 @@ from nagsdk.predictor.protocol import Score, Teacher
 from nagsdk.space.space import Codes, SearchSpace
 
 if TYPE_CHECKING:
-    from nagsdk.generator.train import Recipe
+    from nagsdk.generator.train import GeneratorRecipe
 
 FORMAT = 3
 _MOST_BYTES = 64 * 10**6
@@ -41,7 +41,7 @@ class Card:
         space: Fingerprint of the space.
         predictor: Hash of the accuracy predictor.
         seed: Of the training.
-        recipe: `Recipe.to_dict`.
+        recipe: `GeneratorRecipe.to_dict`.
         regret: `Regret` on devices that it was not trained on, as a dictionary.
         kind: ``universal``: one policy for every device and every limit.
         format: Of the file.
@@ -81,13 +81,13 @@ class Generator:
 
     @classmethod
     def trained(
-        cls, space: SearchSpace, predictor: Teacher, recipe: Recipe | None = None, seed: int = 0, listener: Listener = ignore
+        cls, space: SearchSpace, predictor: Teacher, recipe: GeneratorRecipe | None = None, seed: int = 0, on_event: Listener = ignore
     ) -> Generator:
         """Trains a generator; see `nagsdk.generator.train.train`."""
-        from nagsdk.generator.train import Recipe, examine, train  # torch
+        from nagsdk.generator.train import GeneratorRecipe, examine, train  # torch
 
-        recipe = recipe or Recipe()
-        policy = train(space, predictor, recipe, seed, listener)
+        recipe = recipe or GeneratorRecipe()
+        policy = train(space, predictor, recipe, seed, on_event)
         found = examine(space, predictor, policy)
         card = Card(cls.key(space, predictor), space.fingerprint, predictor.hash, seed, recipe.to_dict(), asdict(found))
         return cls(space, predictor.additive, policy, card)

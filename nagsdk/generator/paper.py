@@ -185,7 +185,7 @@ def train_paper(
     tables: Sequence[AdditiveTable],
     recipe: PaperRecipe | None = None,
     seed: int = 0,
-    listener: Listener = ignore,
+    on_event: Listener = ignore,
 ) -> Trained:
     """Trains the paper's generator on the costs of one device.
 
@@ -195,7 +195,7 @@ def train_paper(
         tables: The costs; a budget of position p limits each of them to p of the way from its cheapest to its dearest.
         recipe: Sizes and schedule.
         seed: Of everything random.
-        listener: Receives progress.
+        on_event: Receives progress.
     """
     recipe = recipe or PaperRecipe()
     bounds = [Completions.of(space, table) for table in tables]
@@ -206,13 +206,13 @@ def train_paper(
         judged = _Judged(predictor, tables, space.sample(recipe.pool, np.random.default_rng(seed)), recipe.iterations * batch)
         ranker = _Ranker(space, judged, low, high, recipe, seed)
         if recipe.reward == "dominance":
-            with stage(listener, "Training the evaluator", recipe.warm_up):
+            with stage(on_event, "Training the evaluator", recipe.warm_up):
                 for _ in range(recipe.warm_up):
                     ranker.step()
         reward = {"dominance": ranker.reward, "mnasnet": _mnasnet, "tunas": _tunas}[recipe.reward]
         optimiser, rng = torch.optim.Adam(policy.parameters(), recipe.rate), np.random.default_rng((seed, 1))
         generator = torch.Generator().manual_seed(seed)
-        with stage(listener, "Policy gradient", recipe.iterations) as advance:
+        with stage(on_event, "Policy gradient", recipe.iterations) as advance:
             for iteration in range(recipe.iterations):
                 positions = np.repeat(rng.random(recipe.budgets), recipe.samples)
                 codes, logs, entropy = policy(torch.from_numpy(positions.astype(np.float32)), generator)

@@ -83,7 +83,7 @@ class Polished(Strategy):
         every = np.arange(len(codes))
         best = codes[every, choose(question.predictor, codes)[:, 0]]
         top1 = _top1(question, best)
-        with stage(question.listener, "Polishing", self.rounds) as advance:
+        with stage(question.on_event, "Polishing", self.rounds) as advance:
             for number in range(self.rounds):
                 same = np.repeat(best[:, None], self.neighbours, axis=1)
                 changed = space.mutate(same.reshape(-1, same.shape[2]), rng, self.changes / same.shape[2]).reshape(same.shape)
@@ -188,7 +188,7 @@ class Evolution(Strategy):
         alive = _kept(question, _sample(question, n * self.population, rng).reshape(alive.shape), alive)
         survivors = max(1, round(self.parents * self.population))
         every = np.arange(n)[:, None]
-        with stage(question.listener, "Evolving", self.generations) as advance:
+        with stage(question.on_event, "Evolving", self.generations) as advance:
             for generation in range(self.generations):
                 order = np.argsort(-_top1(question, alive.reshape(-1, alive.shape[2])).reshape(alive.shape[:2]), axis=1, kind="stable")
                 best = alive[every, order[:, :survivors]]

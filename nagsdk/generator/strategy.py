@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ class Question:
         limits: Of each budget on each cost, shape (n, costs).
         generator: Gives the trained generator, for those who want it.
         seed: Of everything random.
-        listener: Receives progress.
+        on_event: Receives progress.
     """
 
     space: SearchSpace
@@ -37,7 +38,13 @@ class Question:
     limits: Floats
     generator: Callable[[], Generator]
     seed: int = 0
-    listener: Listener = ignore
+    on_event: Listener = ignore
+
+    @property
+    def listener(self) -> Listener:
+        """What `on_event` was called in 0.1.0; strategies of plugins may still ask for it."""
+        warnings.warn("Question.listener is called on_event now.", DeprecationWarning, stacklevel=2)
+        return self.on_event
 
     @cached_property
     def paths(self) -> Paths:

@@ -35,7 +35,7 @@ _UNSEEN = 10**9
 
 
 @dataclass(frozen=True)
-class Recipe:
+class GeneratorRecipe:
     """How a policy is trained.
 
     Attributes:
@@ -121,7 +121,9 @@ class Batch:
         return cls(*(torch.from_numpy(part) for part in parts))
 
 
-def train(space: SearchSpace, predictor: Teacher, recipe: Recipe | None = None, seed: int = 0, listener: Listener = ignore) -> Policy:
+def train(
+    space: SearchSpace, predictor: Teacher, recipe: GeneratorRecipe | None = None, seed: int = 0, on_event: Listener = ignore
+) -> Policy:
     """Trains a policy for every device and every limit.
 
     The same arguments give the same policy; torch runs on one thread meanwhile.
@@ -131,25 +133,25 @@ def train(space: SearchSpace, predictor: Teacher, recipe: Recipe | None = None, 
         predictor: Whose score is maximised.
         recipe: Sizes and schedule.
         seed: Of everything random.
-        listener: Receives progress.
+        on_event: Receives progress.
     """
-    recipe = recipe or Recipe()
-    with stage(listener, "Drawing devices and their frontiers", recipe.problems) as advance:
+    recipe = recipe or GeneratorRecipe()
+    with stage(on_event, "Drawing devices and their frontiers", recipe.problems) as advance:
         known = lessons(space, predictor.additive, recipe.problems, seed, lambda n: advance(n, f"{n} problems") if n % 10 == 0 else None)
     network = Network(len(space.decisions), int(space.sizes.max()), recipe.hidden, torch.Generator().manual_seed(seed))
     with one_thread():
-        imitate(network, known, recipe, seed, listener)
+        imitate(network, known, recipe, seed, on_event)
         if recipe.gradient_steps:
-            improve(network, space, predictor, recipe, seed, listener)
+            improve(network, space, predictor, recipe, seed, on_event)
     return network.policy()
 
 
-def imitate(network: Network, known: Trace, recipe: Recipe, seed: int, listener: Listener = ignore) -> None:
+def imitate(network: Network, known: Trace, recipe: GeneratorRecipe, seed: int, on_event: Listener = ignore) -> None:
     """Maximises the likelihood of the lessons."""
     rng = np.random.default_rng(seed)
     optimiser = torch.optim.Adam(network.parameters(), recipe.rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, total_steps=recipe.steps)
-    with stage(listener, "Imitating the frontiers", recipe.steps) as advance:
+    with stage(on_event, "Imitating the frontiers", recipe.steps) as advance:
         for step in range(recipe.steps):
             logs, _ = network.log_probabilities(Batch.of(known, rng.integers(0, len(known.codes), recipe.batch)))
             loss = -logs.sum(1).mean()
@@ -162,11 +164,13 @@ def imitate(network: Network, known: Trace, recipe: Recipe, seed: int, listener:
                 advance(step + 1, f"loss {loss.item():.2f}")
 
 
-def improve(network: Network, space: SearchSpace, predictor: Teacher, recipe: Recipe, seed: int, listener: Listener = ignore) -> None:
+def improve(
+    network: Network, space: SearchSpace, predictor: Teacher, recipe: GeneratorRecipe, seed: int, on_event: Listener = ignore
+) -> None:
     """Policy gradient: samples that the predictor ranks higher than others of the same budget become likelier."""
     devices, optimiser = Devices(space), torch.optim.Adam(network.parameters(), recipe.gradient_rate)
     budgets, samples = 16, 16
-    with stage(listener, "Improving on the accuracy predictor", recipe.gradient_steps) as advance:
+    with stage(on_event, "Improving on the accuracy predictor", recipe.gradient_steps) as advance:
         for step in range(recipe.gradient_steps):
             rng = np.random.default_rng((seed, 1, step))
             drawn = problem(space, predictor.additive, devices, budgets, rng)

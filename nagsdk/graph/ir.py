@@ -17,6 +17,7 @@ from nagsdk.errors import UnsupportedLayerError
 Weights = NDArray[np.float32]
 Shape = tuple[int, ...]
 
+# The words are what backends of plugins read. A layer's activation says "hswish" for the second one (see nagsdk.space.layer).
 RELU, HARD_SWISH, HARD_SIGMOID = "relu", "hardswish", "hardsigmoid"
 ADD, MULTIPLY = "add", "multiply"
 

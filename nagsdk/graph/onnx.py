@@ -15,7 +15,8 @@ from nagsdk.graph.ir import HARD_SIGMOID, HARD_SWISH, MULTIPLY, RELU, Activation
 OPSET = 17
 IR_VERSION = 8
 OUTPUT = "logits"
-ARCHITECTURE_KEY = "nagsdk.space.architecture"
+# A key in files, whatever the module is called.
+ARCHITECTURE_KEY = "nagsdk.architecture"
 
 _FUNCTIONS = {RELU: "Relu", HARD_SWISH: "HardSwish", HARD_SIGMOID: "HardSigmoid"}
 

@@ -33,7 +33,8 @@ from nagsdk.graph.tflite_schema import flatbuffers, schema
 
 INPUT, OUTPUT = "image", "logits"
 SIGNATURE = "serving_default"
-ARCHITECTURE_KEY = "nagsdk.space.architecture"
+# A key in files, whatever the module is called.
+ARCHITECTURE_KEY = "nagsdk.architecture"
 IDENTIFIER = b"TFL3"
 _VERSION = 3
 # Runtimes map the file and hand weights to kernels where they lie.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,9 @@ class Result:
             "parameters": self.parameters,
             "predicted": asdict(self.predicted),
             "measured": asdict(self.measured),
-            "budget": dict.fromkeys(("metric", "limit", "percentile", "confidence")) if self.budget is None else self.budget.to_dict(),
+            "budget": dict.fromkeys(("metric", "limit", "percentile", "confidence", "unit", "unit_factor"))
+            if self.budget is None
+            else self.budget.to_dict(),
             "budgets": [budget.to_dict() for budget in self.budgets],
             "verdict": self.verdict,
             "artifact": asdict(self.artifact),
@@ -159,7 +161,6 @@ def result_of(manifest: Mapping[str, Any]) -> Result:
     Args:
         manifest: Its content, valid as `nagsdk.manifest.schema.ManifestFile`.
     """
-    own = {field.name for field in fields(Budget)}
     return Result(
         architecture=manifest["architecture"],
         resolution=manifest["resolution"],
@@ -167,7 +168,7 @@ def result_of(manifest: Mapping[str, Any]) -> Result:
         parameters=manifest["parameters"],
         bundle=manifest["bundle"],
         device=manifest["device"],
-        budgets=tuple(Budget(**{name: value for name, value in budget.items() if name in own}) for budget in manifest["budgets"]),
+        budgets=tuple(map(_budget_of, manifest["budgets"])),
         predicted=Predicted(**manifest["predicted"]),
         measured=Measured(**manifest["measured"]),
         verdict=manifest["verdict"],
@@ -176,3 +177,9 @@ def result_of(manifest: Mapping[str, Any]) -> Result:
         metrics=manifest["metrics"],
         min_top1=manifest.get("min_top1"),
     )
+
+
+def _budget_of(record: Mapping[str, Any]) -> Budget:
+    # Manifests of version 0.1.0 do not name the unit.
+    unit = (record.get("unit") or record["metric"], record.get("unit_factor") or 1.0)
+    return Budget(record["metric"], record["limit"], record["percentile"], record["confidence"], unit)

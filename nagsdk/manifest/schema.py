@@ -38,6 +38,8 @@ class BudgetRecord(_Open):
     limit: float = Field(gt=0)
     percentile: float
     confidence: float
+    unit: str | None = Field(None, description="What the metric is shown in; left out by version 0.1.0.")
+    unit_factor: float | None = Field(None, gt=0, description="What one of that unit is in the limit's; left out by version 0.1.0.")
 
 
 class AnyBudget(_Open):
@@ -47,6 +49,8 @@ class AnyBudget(_Open):
     limit: float | None
     percentile: float | None
     confidence: float | None
+    unit: str | None = None
+    unit_factor: float | None = None
 
 
 class ResultArtifact(_Open):

@@ -31,7 +31,7 @@ def measure(
     *,
     reference_quiet_ms: float | None = None,
     environment: Mapping[str, str] | None = None,
-    listener: Listener = ignore,
+    on_event: Listener = ignore,
     on_reading: OnReading | None = None,
     seed: int = 0,
 ) -> dict[str, Measurement]:
@@ -52,7 +52,7 @@ def measure(
         protocol: Counts and rules.
         reference_quiet_ms: Quiet level of earlier sessions on the same device (same fingerprint).
         environment: Recorded with every measurement.
-        listener: Told the progress.
+        on_event: Told the progress.
         on_reading: Called with name and reading after every reading, so that nothing measured is lost.
         seed: Of the order within rounds.
 
@@ -74,7 +74,7 @@ def measure(
     def lacking(group: Iterable[str]) -> list[str]:
         return [name for name in group if not measurement(name).sufficient]
 
-    with stage(listener, _MEASURING, len(models) * protocol.rounds) as progress:
+    with stage(on_event, _MEASURING, len(models) * protocol.rounds) as progress:
         over = 0
         for group in _groups(models):
             wanted = len(group) * protocol.rounds

@@ -108,7 +108,7 @@ def calibrate_target(target: Target, samples: int, within_s: float | None = None
             allowed=target.costs.supported,
             near=_near_frontier(target, seed) if target.bundle.has_predictor else None,
             protocol=calibration_protocol(target),
-            listener=target.on_event,
+            on_event=target.on_event,
         )
     summary = CalibrationSummary(target.device.id, target.bundle.name, f"{target.device.title}, {target.bundle.name}", result)
     if before is not None and not result.complete and len(before.calibrated) > len(result.codes):

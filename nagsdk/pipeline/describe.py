@@ -12,7 +12,7 @@ from nagsdk.manifest.result import Predicted, Result
 from nagsdk.space.architecture import Architecture
 
 
-def told_of_prior(model: CostModel, device: str) -> list[str]:
+def prior_warnings(model: CostModel, device: str) -> list[str]:
     """What users must be told where latencies do not come from a calibration."""
     if model.source == "calibration":
         return []
@@ -46,7 +46,7 @@ def describe(
     parameters = exact_table(space, lambda layer: layer.parameters).cost(codes)
     latency: list[float] | list[None] = [None] * len(codes)
     upper: list[float] | list[None] = [None] * len(codes)
-    notes = [] if model is None or device is None else told_of_prior(model, device)
+    notes = [] if model is None or device is None else prior_warnings(model, device)
     answered: Sequence[Sequence[Budget]] = [()] * len(codes) if budgets is None else budgets
     if model is not None:
         latency = model.mean(codes).tolist()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nagsdk.budget import LATENCY, MACS, SIZE, shown_unit
+from nagsdk.budget import LATENCY, MACS, SIZE, Unit
 from nagsdk.cost.bounds import Completions
 from nagsdk.cost.table import Floats
 from nagsdk.errors import InfeasibleError
@@ -17,7 +17,7 @@ from nagsdk.events import Notice
 from nagsdk.families.mobilenet_v3.space import MobileNetV3Space, Settings
 from nagsdk.generator.ranking import choose
 from nagsdk.generator.strategy import Strategy
-from nagsdk.pipeline.describe import told_of_prior
+from nagsdk.pipeline.describe import prior_warnings
 from nagsdk.pipeline.models import question, require_cost_model
 from nagsdk.pipeline.target import Target
 from nagsdk.reports.picture import check, save
@@ -42,6 +42,7 @@ class Frontier:
         codes: Picks of every strategy, by its id, int8, shape (n, decisions).
         cost: Their costs, shape (n,).
         top1: Their predicted top-1 in per cent, shape (n,).
+        unit: What the metric is shown in: its name and its factor to the metric's own unit.
         source: Where latencies come from, ``prior`` or ``calibration``; None for other metrics.
     """
 
@@ -52,12 +53,24 @@ class Frontier:
     codes: Mapping[str, Codes]
     cost: Mapping[str, Floats]
     top1: Mapping[str, Floats]
+    unit: Unit
     source: str | None = None
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row for every strategy and budget, JSON-ready: strategy, limit, architecture, cost, predicted_top1."""
+        """One row for every strategy and budget, JSON-ready: strategy, limit, architecture, cost, predicted_top1,
+        unit and unit_factor.
+        """
+        unit, factor = self.unit
         return [
-            {"strategy": name, "limit": limit, "architecture": a.text, "cost": cost, "predicted_top1": top1}
+            {
+                "strategy": name,
+                "limit": limit,
+                "architecture": a.text,
+                "cost": cost,
+                "predicted_top1": top1,
+                "unit": unit,
+                "unit_factor": factor,
+            }
             for name, codes in self.codes.items()
             for limit, a, cost, top1 in zip(
                 self.limits.tolist(), self.space.decode(codes), self.cost[name].tolist(), self.top1[name].tolist(), strict=True
@@ -100,7 +113,7 @@ def frontier_of(
         DeviceUnavailableError: Nothing is known of the device's latencies.
     """
     model = require_cost_model(target) if metric == LATENCY else None
-    for told in [] if model is None else told_of_prior(model, target.device.id):
+    for told in [] if model is None else prior_warnings(model, target.device.id):
         target.on_event(Notice(told, warning=True))
     table = target.costs.table(metric, model, resolution)
     bounds, predictor = Completions.of(target.bundle.space, table), target.bundle.predictor
@@ -118,13 +131,15 @@ def frontier_of(
         picks[name], top1[name] = picks[name][best], values[best]
     cost = {name: table.cost(codes) for name, codes in picks.items()}
     title = f"{target.bundle.name} on {target.device.id}"
-    return Frontier(target.bundle.space, title, metric, limits, picks, cost, top1, None if model is None else model.source)
+    return Frontier(
+        target.bundle.space, title, metric, limits, picks, cost, top1, target.costs.unit(metric), None if model is None else model.source
+    )
 
 
 def _draw(found: Frontier) -> Figure:
     from matplotlib.figure import Figure
 
-    unit, name_of_unit = shown_unit(found.metric)
+    name_of_unit, unit = found.unit
     label = _LABELS.get(found.metric, f"{found.metric} in {name_of_unit}")
     first = next(iter(found.codes))
     settings = [found.space.settings(a) for a in found.space.decode(found.codes[first])]

@@ -10,7 +10,7 @@ from functools import cached_property, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.budget import LATENCY, MACS, METRICS, SIZE, Budget
+from nagsdk.budget import LATENCY, MACS, METRICS, SHOWN_UNITS, SIZE, Budget, Unit
 from nagsdk.bundle.bundle import Bundle
 from nagsdk.common.foreign_code import blaming
 from nagsdk.cost.bounds import Completions
@@ -126,6 +126,10 @@ class Costs:
         if name not in self._metrics:
             self._metrics[name] = MetricLimits.of(self.bundle.space, self.plugins.metrics.get(name), self.device, self._worth)
         return self._metrics[name]
+
+    def unit(self, metric: str) -> Unit:
+        """What a metric is shown in."""
+        return SHOWN_UNITS.get(metric) or next(iter(self.metric(metric).metric.units.items()))
 
     def _worth(self, codes: Codes) -> Floats:
         """Predicted top-1; MACs where nothing is known of accuracy."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nagsdk.calibration.calibrate import PROTOCOL as CALIBRATION
+from nagsdk.calibration.calibrate import CALIBRATION_PROTOCOL as CALIBRATION
 from nagsdk.common.folders import shipped
 from nagsdk.common.foreign_code import blaming
 from nagsdk.cost import card
@@ -42,7 +42,7 @@ def _prior(target: Target) -> Prior | None:
 
 def calibration_protocol(target: Target) -> Protocol:
     """How reference architectures are timed; with fewer runs where every burst is a journey to the device."""
-    return replace(CALIBRATION, runs=CALIBRATION.reference_runs) if target.backend.apart else CALIBRATION
+    return replace(CALIBRATION, runs=CALIBRATION.reference_runs) if target.backend.runs_elsewhere else CALIBRATION
 
 
 def card_file(target: Target) -> Path:
@@ -115,7 +115,7 @@ def _generator(target: Target) -> Generator:
             warning=True,
         )
     )
-    generator = Generator.trained(space, predictor, listener=target.on_event)
+    generator = Generator.trained(space, predictor, on_event=target.on_event)
     generator.save(path)
     return generator
 

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from nagsdk.calibration.references import dearest_architecture, reference_architecture
+from nagsdk.calibration.references import most_expensive_architecture, reference_architecture
 from nagsdk.device.description import Device
 from nagsdk.events import Notice
 from nagsdk.measuring.key import MeasurementKey
@@ -75,7 +75,7 @@ def time_artifacts(target: Target, compiled: Mapping[str, Path], folder: Path, p
             protocol,
             reference_quiet_ms=None if calibrated is None else calibrated.facts.get("reference_ms"),
             environment=target.presence.properties,
-            listener=target.on_event,
+            on_event=target.on_event,
             on_reading=lambda name, reading: target.store.add(Kept(key, name, reading, connection)),
         )
 
@@ -109,7 +109,7 @@ def settle_rewrite(target: Target) -> None:
     """
     if len(target.rewrites) < 2 or target.rewrite is not None:
         return
-    probe = dearest_architecture(target.bundle.space, target.costs.supported)
+    probe = most_expensive_architecture(target.bundle.space, target.costs.supported)
     with tempfile.TemporaryDirectory(prefix="nagsdk-") as name:
         folder = Path(name)
         files = {
@@ -121,7 +121,7 @@ def settle_rewrite(target: Target) -> None:
         target.on_event(Notice(f"Measuring how graphs are best written for {target.device.id}; the answer is kept."))
         reference = _reference(target, folder)
         with target.locked(), target.backend.open(target.device) as session:
-            found = measure(session, files, reference, target.protocol, listener=target.on_event)
+            found = measure(session, files, reference, target.protocol, on_event=target.on_event)
     target.rewrite = RewriteChoice.of(probe.text, found)
     keep_choice(target.rewrite_file, target.rewrite)
     target.on_event(Notice(target.rewrite.told))

@@ -9,9 +9,9 @@ from nagsdk.common.lazy import lazy_names
 if TYPE_CHECKING:
     from nagsdk.plugin.host import API_VERSION, GROUP, hookimpl
     from nagsdk.plugin.registry import Registry
+    from nagsdk.plugin.units import read_budget
 
-__all__ = ["API_VERSION", "GROUP", "Registry", "hookimpl"]
+__all__ = ["API_VERSION", "GROUP", "Registry", "hookimpl", "read_budget"]
 
-__getattr__, __dir__ = lazy_names(
-    __name__, {name: "nagsdk.plugin.registry" if name == "Registry" else "nagsdk.plugin.host" for name in __all__}
-)
+_MODULES = {"Registry": "nagsdk.plugin.registry", "read_budget": "nagsdk.plugin.units"}
+__getattr__, __dir__ = lazy_names(__name__, {name: _MODULES.get(name, "nagsdk.plugin.host") for name in __all__})

@@ -15,11 +15,11 @@ from typing import Any
 
 import pluggy
 
-from nagsdk.budget import add_units, forget_units
+from nagsdk.budget import Units
 from nagsdk.common import config
 from nagsdk.common.folders import shipped
 from nagsdk.common.foreign_code import LateError, guarded
-from nagsdk.cost.metric import HIGHER, LOWER, MAXIMUM, PEAK, SUM, Metric
+from nagsdk.cost.metric import Metric
 from nagsdk.device.backend import Backend
 from nagsdk.device.description import Device, read_device
 from nagsdk.errors import DeviceError, NagsdkError, UnknownNameError
@@ -27,6 +27,7 @@ from nagsdk.generator.strategies import STRATEGIES
 from nagsdk.generator.strategy import Strategy
 from nagsdk.plugin import hooks as hookspecs
 from nagsdk.plugin.first_look import first_look, remember
+from nagsdk.plugin.metrics import check_metric, check_units
 from nagsdk.plugin.registry import Registry
 
 __all__ = ["API_VERSION", "GROUP", "Contribution", "Host", "PluginStatus", "Registry", "hookimpl", "host", "load"]
@@ -82,13 +83,16 @@ class Contribution:
 
         Raises:
             DeviceError: Something is registered already.
+            BudgetError: See `nagsdk.plugin.metrics.check_units`.
         """
         pairs = list(zip(self.registries.values(), other.registries.values(), strict=True))
         for own, new in pairs:
             for item in new:
                 own.check(item)
+        metrics = [*self.metrics]
         for metric in other.metrics:
-            add_units(metric.id, metric.units)
+            check_units(metric, metrics)
+            metrics.append(metric)
         for own, new in pairs:
             for item in new:
                 own.add(item)
@@ -136,6 +140,11 @@ class Host:
     strategies: Registry[Strategy] = field(default_factory=shipped_strategies)
     manager: pluggy.PluginManager = field(default_factory=_manager)
     metrics: Registry[Metric] = field(default_factory=lambda: Registry("metric", Metric))  # type: ignore[type-abstract]
+
+    @property
+    def units(self) -> Units:
+        """The units in which budgets limit the metrics of plugins: by id of the metric, the factor of each."""
+        return {metric.id: metric.units for metric in self.metrics}
 
     @property
     def missing(self) -> str:
@@ -223,7 +232,6 @@ def load_all(*, again: bool = False) -> Host:
     Args:
         again: Takes a first look also at plugins that are known to be safe or not.
     """
-    forget_units()
     manager = _manager()
     merged = Contribution(strategies=shipped_strategies())
     for path in sorted(shipped("devices").glob("*.toml")):
@@ -248,7 +256,7 @@ def load_all(*, again: bool = False) -> Host:
         tuple(sorted(statuses, key=lambda s: s.name)), merged.backends, merged.devices, merged.strategies, manager, merged.metrics
     )
     for registry in merged.registries.values():
-        registry.lost = loaded.missing
+        registry.note = loaded.missing
     return loaded
 
 
@@ -269,7 +277,7 @@ def load(point: EntryPoint, seconds: float) -> Loaded:
         for hook, registry in contribution.registries.items():
             getattr(manager.hook, hook)(registry=registry)
         for metric in contribution.metrics:
-            _check_metric(metric)
+            check_metric(metric)
         return plugin
 
     answer = guarded(register, seconds, "It")
@@ -320,18 +328,6 @@ def _check(plugin: Any) -> None:
         raise DeviceError(
             f"It has no hook that is called{f': {unmarked[0]} is not marked' if unmarked else ''}.",
             "Mark hooks with @hookimpl, from nagsdk.plugin.",
-        )
-
-
-def _check_metric(metric: Metric) -> None:
-    legal = {"aggregation": (SUM, MAXIMUM, PEAK), "direction": (LOWER, HIGHER)}
-    for name, values in legal.items():
-        if getattr(metric, name) not in values:
-            raise DeviceError(f"The metric {metric.id} has the {name} {getattr(metric, name)!r}.", f"Legal: {', '.join(values)}.")
-    if metric.direction == HIGHER and (metric.aggregation != SUM or metric.measured):
-        raise DeviceError(
-            f"The metric {metric.id} should be high, but is a {metric.aggregation}{', and measured' if metric.measured else ''}.",
-            "Only sums that follow from layers may have the direction higher.",
         )
 
 

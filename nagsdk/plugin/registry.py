@@ -28,12 +28,12 @@ class Registry(Generic[T]):
 
     Attributes:
         kind: See above.
-        lost: Why names may be missing, such as a plugin that is broken; told where one is not found.
+        note: Why names may be missing, such as a plugin that is broken; told where one is not found.
     """
 
     def __init__(self, kind: str, accepts: type[T]) -> None:
         self.kind = kind
-        self.lost = ""
+        self.note = ""
         self._accepts = accepts
         self._items: dict[str, T] = {}
 
@@ -84,7 +84,7 @@ class Registry(Generic[T]):
         for item in self:
             if name.lower() in _names(item):
                 return item
-        raise UnknownNameError.among(self.kind, name, self.names, self.lost)
+        raise UnknownNameError.among(self.kind, name, self.names, self.note)
 
 
 def _names(item: _Named) -> tuple[str, ...]:

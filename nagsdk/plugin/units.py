@@ -18,6 +18,6 @@ def read_budget(text: str, confidence: float = DEFAULT_CONFIDENCE) -> Budget:
     except UnknownUnitError:
         loaded = host()
     try:
-        return Budget.parse(text, confidence)
+        return Budget.parse(text, confidence, loaded.units)
     except UnknownUnitError as error:
         raise UnknownUnitError(error.message, f"{error.next_step} {loaded.missing}".rstrip()) from error

@@ -19,7 +19,7 @@ from nagsdk.predictor.additive import AdditiveScore, distil, fit_asymptote, inve
 from nagsdk.predictor.ensemble import Ensemble, Float32s
 from nagsdk.predictor.features import Floats, feature_map
 from nagsdk.predictor.model import LEVEL, AccuracyPredictor, Interval, Resolutions
-from nagsdk.predictor.train import Recipe, train_ensemble
+from nagsdk.predictor.train import EnsembleRecipe, train_ensemble
 from nagsdk.space.space import Codes, SearchSpace
 
 FOLDS = 5
@@ -29,7 +29,7 @@ _DISTANCE_SHARE = 0.25
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredSubnets:
     """Measured architectures.
 
     Attributes:
@@ -47,7 +47,7 @@ class Measured:
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, space: SearchSpace, codes: Codes, top1: ArrayLike, groups: ArrayLike | None, seed: int) -> Measured:
+    def of(cls, space: SearchSpace, codes: Codes, top1: ArrayLike, groups: ArrayLike | None, seed: int) -> MeasuredSubnets:
         """Numbers architectures and groups; without groups, five folds of architectures stand in for them."""
         codes, values = space.validate(codes), np.asarray(top1, dtype=np.float64)
         architecture = np.unique(codes, axis=0, return_inverse=True)[1].ravel()
@@ -130,7 +130,7 @@ class Judged:
 class Fitter:
     """Fits to any part of the measurements, always in the same way."""
 
-    def __init__(self, space: SearchSpace, measured: Measured, recipe: Recipe, seed: int) -> None:
+    def __init__(self, space: SearchSpace, measured: MeasuredSubnets, recipe: EnsembleRecipe, seed: int) -> None:
         self.space, self.measured, self.recipe, self.seed = space, measured, recipe, seed
         self.seen = np.isin(np.arange(len(space.resolutions)), measured.codes[:, 0])
         self.map = feature_map(space, self.seen)
@@ -230,9 +230,9 @@ def fit_predictor(
     source: str,
     groups: ArrayLike | None = None,
     facts: Mapping[str, Any] | None = None,
-    recipe: Recipe | None = None,
+    recipe: EnsembleRecipe | None = None,
     seed: int = 0,
-    listener: Listener = ignore,
+    on_event: Listener = ignore,
 ) -> AccuracyPredictor:
     """Fits an ensemble, sets its intervals on what it has not seen, and writes the card.
 
@@ -246,16 +246,16 @@ def fit_predictor(
         facts: Further entries of the card.
         recipe: How ensembles are trained.
         seed: Of everything random; one seed gives one result.
-        listener: Receives progress.
+        on_event: Receives progress.
 
     Raises:
         UsageError: There is too little to fit on.
         ArchitectureError: A code is not of the space.
     """
-    measured = Measured.of(space, codes, top1, groups, seed)
-    fitter = Fitter(space, measured, recipe or Recipe(), seed)
+    measured = MeasuredSubnets.of(space, codes, top1, groups, seed)
+    fitter = Fitter(space, measured, recipe or EnsembleRecipe(), seed)
     fits = len(measured.names) * (len(measured.names) + 1) // 2 + FOLDS + 1
-    with stage(listener, "Fitting the accuracy predictor", fits) as advance:
+    with stage(on_event, "Fitting the accuracy predictor", fits) as advance:
         counter = iter(range(1, fits + 1))
 
         def done(text: str) -> None:
@@ -305,7 +305,7 @@ _EXPLANATIONS: dict[str, Any] = {
 }
 
 
-def _describe(space: SearchSpace, measured: Measured, seen: NDArray[np.bool_]) -> dict[str, Any]:
+def _describe(space: SearchSpace, measured: MeasuredSubnets, seen: NDArray[np.bool_]) -> dict[str, Any]:
     counts = np.bincount(measured.architecture)
     repeats = np.bincount(measured.architecture, measured.top1**2) - np.bincount(measured.architecture, measured.top1) ** 2 / counts
     several = counts > 1

@@ -29,7 +29,7 @@ from nagsdk.space.space import Codes, SearchSpace
 
 FORMAT = 2
 LEVEL = 0.9
-WEIGHTS, CARD = "predictor.safetensors", "predictor.json"
+PREDICTOR_WEIGHTS, CARD = "predictor.safetensors", "predictor.json"
 _MOST_WEIGHTS, _MOST_CARD = 64 * 10**6, 10**6
 _CHUNK = 8192
 
@@ -184,7 +184,7 @@ class AccuracyPredictor:
         """
         content = save_tensors(self._arrays())
         stated = {"format": FORMAT, "space": self.space.fingerprint, "sha256": hashlib.sha256(content).hexdigest()}
-        write_atomically(folder / WEIGHTS, content)
+        write_atomically(folder / PREDICTOR_WEIGHTS, content)
         write_atomically(folder / CARD, (json.dumps({**self.card, **stated}, indent=1, ensure_ascii=False) + "\n").encode())
 
     @classmethod
@@ -195,7 +195,7 @@ class AccuracyPredictor:
             DamagedBundleError: A file is missing, torn, altered, too large, or belongs to another space.
         """
         try:
-            text, content = (_read(folder / name, most) for name, most in ((CARD, _MOST_CARD), (WEIGHTS, _MOST_WEIGHTS)))
+            text, content = (_read(folder / name, most) for name, most in ((CARD, _MOST_CARD), (PREDICTOR_WEIGHTS, _MOST_WEIGHTS)))
             card = json.loads(text)
             if card["format"] != FORMAT:
                 raise ValueError(f"format {card['format']!r} is not known")

@@ -14,7 +14,7 @@ from nagsdk.predictor.features import Floats
 
 
 @dataclass(frozen=True)
-class Recipe:
+class EnsembleRecipe:
     """How an ensemble is trained.
 
     Attributes:
@@ -36,13 +36,13 @@ class Recipe:
     threads: int = 1
 
 
-def train_ensemble(features: Floats, target: Floats, recipe: Recipe, seed: int) -> Ensemble:
+def train_ensemble(features: Floats, target: Floats, recipe: EnsembleRecipe, seed: int) -> Ensemble:
     """Trains an ensemble by mean squared error.
 
     Args:
         features: Shape (n, inputs).
         target: Shape (n,), any scale.
-        recipe: See `Recipe`.
+        recipe: See `EnsembleRecipe`.
         seed: Of initial weights and order.
     """
     threads = torch.get_num_threads()
@@ -53,7 +53,7 @@ def train_ensemble(features: Floats, target: Floats, recipe: Recipe, seed: int) 
         torch.set_num_threads(threads)
 
 
-def _train(features: Floats, target: Floats, recipe: Recipe, seed: int) -> Ensemble:
+def _train(features: Floats, target: Floats, recipe: EnsembleRecipe, seed: int) -> Ensemble:
     level, scale = float(target.mean()), float(target.std()) or 1.0
     x = torch.from_numpy(features.astype(np.float32))
     y = torch.from_numpy(((target - level) / scale).astype(np.float32))

@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from nagsdk.bundle.bundle import DESCRIPTION, RECALIBRATION_IMAGES, WEIGHTS, bundle_at_hand
+from nagsdk.bundle.bundle import DESCRIPTION, RECALIBRATION_IMAGES, SUPERNET_WEIGHTS, bundle_at_hand
 from nagsdk.common.files import sha256
 from nagsdk.common.folders import shipped
 from nagsdk.device.description import Device, read_device
@@ -32,7 +32,7 @@ def inputs_of(declared: Declared) -> Inputs:
         options=declared.options,
         device=hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest(),
         bundle=None if bundle is None else sha256(bundle.folder / DESCRIPTION),
-        weights=None if bundle is None or WEIGHTS in bundle.description.files or not bundle.has_weights else bundle.weights_sha256,
+        weights=None if bundle is None or SUPERNET_WEIGHTS in bundle.description.files or not bundle.has_weights else bundle.weights_sha256,
         images=_images(Path(images)) if images is not None and Path(images).is_dir() else None,
     )
 

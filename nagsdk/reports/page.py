@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nagsdk.budget import shown_unit
+from nagsdk.budget import SHOWN_UNITS
 from nagsdk.reports import figures
 from nagsdk.reports.figures import Manifest
 
@@ -80,10 +80,9 @@ def budgets(m: Manifest) -> str:
     """The budgets of a deployment as they were asked."""
     shown = []
     for budget in m["budgets"]:
-        try:
-            scale, unit = shown_unit(budget["metric"])
-        except KeyError:
-            scale, unit = 1.0, budget["metric"]  # of a plugin that is not here any more
+        # Manifests of version 0.1.0 do not name the unit; of a plugin's metric they tell only in what the plugin counts.
+        name, factor = SHOWN_UNITS.get(budget["metric"], (budget["metric"], 1.0))
+        unit, scale = budget.get("unit") or name, budget.get("unit_factor") or factor
         percentile = f"@p{budget['percentile']:g}" if budget["metric"] == "latency" and budget["percentile"] != 50 else ""
         shown.append(f"{budget['limit'] / scale:.6g} {unit}{percentile}")
     return " and ".join(shown) or "none"

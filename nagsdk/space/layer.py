@@ -17,7 +17,7 @@ class LayerSpec:
         kernel: Kernel height and width.
         stride: Step in both directions.
         in_size: Height and width of the input.
-        activation: ``none``, ``relu`` or ``hswish``, applied to the output.
+        activation: ``none``, ``relu`` or ``hswish`` (a hard swish), applied to the output.
         se_channels: Width of the squeeze of an ``se`` layer, otherwise 0.
         batch_norm: Whether batch normalisation follows.
         bias: Whether the layer has a bias of its own.
@@ -30,6 +30,7 @@ class LayerSpec:
     kernel: int
     stride: int
     in_size: int
+    # A hard swish is "hswish" here, because the word is hashed into fingerprints of spaces and stands in bundles and priors.
     activation: str = "none"
     se_channels: int = 0
     batch_norm: bool = False

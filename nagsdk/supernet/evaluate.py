@@ -14,7 +14,7 @@ from nagsdk.events import Listener, ignore, stage
 from nagsdk.families.mobilenet_v3.subnet import extract, fold
 from nagsdk.families.mobilenet_v3.supernet import Supernet
 from nagsdk.space.architecture import Architecture
-from nagsdk.supernet.processes import Ranks, device
+from nagsdk.supernet.processes import Ranks, torch_device
 from nagsdk.supernet.recalibrate import recalibrate
 
 Pictures = Iterable[tuple[Tensor, Tensor]]
@@ -76,7 +76,7 @@ def measure(
         Percent, shape (architectures,), in their order; the same in every process.
     """
     ranks = ranks or Ranks()
-    where = device()
+    where = torch_device()
     result = np.zeros(len(architectures))
     # One resolution after the other: only the pictures of one are held at a time.
     order = sorted(range(len(architectures)), key=lambda i: architectures[i].resolution)[ranks.rank :: ranks.count]

@@ -53,7 +53,7 @@ class Ranks:
         """The sum over all processes, the same in each."""
         if self.count == 1:
             return values
-        summed = torch.from_numpy(values.copy()).to(device())
+        summed = torch.from_numpy(values.copy()).to(torch_device())
         distributed.all_reduce(summed)
         return np.asarray(summed.cpu().numpy(), np.float64)
 
@@ -84,7 +84,7 @@ def together() -> Iterator[Ranks]:
                 f"{here} processes were started here for {counted(gpus, 'GPU')}.",
                 f"Give torchrun --nproc-per-node {gpus}, or hide the GPUs with CUDA_VISIBLE_DEVICES=.",
             )
-        torch.cuda.set_device(device())
+        torch.cuda.set_device(torch_device())
     # One process may be busy for long while the others wait, and torchrun ends all when one fails.
     distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=timedelta(days=1))
     try:
@@ -93,6 +93,6 @@ def together() -> Iterator[Ranks]:
         distributed.destroy_process_group()
 
 
-def device() -> torch.device:
+def torch_device() -> torch.device:
     """Where this process trains: a GPU of its own where there is one."""
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if torch.cuda.is_available() else torch.device("cpu")

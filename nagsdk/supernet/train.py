@@ -168,31 +168,35 @@ def train_step(
     teacher: nn.Module | None,
 ) -> TrainAdvanced:
     """One update of the weights from several subnets on one batch, which each sees at its own resolution; see `train`."""
-    device = supernet.classifier.weight.device
+    torch_device = supernet.classifier.weight.device
 
     @functools.cache
     def batch(resolution: int) -> tuple[Tensor, Tensor]:
         images, labels = batches(step, supernet.space.resolutions[resolution])
-        return images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+        return images.to(torch_device, non_blocking=True), labels.to(torch_device, non_blocking=True)
 
     rate = recipe.rate(step)
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad()
     half = torch.autocast(
-        device.type, torch.bfloat16, enabled=device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        torch_device.type, torch.bfloat16, enabled=torch_device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     )
     soft: Tensor | None = None
     if teacher is not None:
         with torch.no_grad(), half:
             soft = teacher(batch(int(codes[0, 0]))[0]).float().softmax(1)
-    first, last, right = torch.zeros(3, device=device).unbind()
+    first, last, right = torch.zeros(3, device=torch_device).unbind()
     for number, code in enumerate(codes.tolist()):
         images, labels = batch(code[0])
         with half:
             logits = supernet(images, code).float()
         own = recipe.opened is not None or number == 0
-        loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing) if own else torch.zeros((), device=device)
+        loss = (
+            functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+            if own
+            else torch.zeros((), device=torch_device)
+        )
         if number == 0:
             first, right = loss.detach(), (logits.detach().argmax(1) == labels).float().mean()
         last = torch.full_like(first, math.nan)

@@ -24,14 +24,14 @@ class Curves:
     Args:
         work: Folder of the table.
         tensorboard: Folder for TensorBoard; None writes nothing for it.
-        listener: Receives every event too.
+        on_event: Receives every event too.
 
     Raises:
         UsageError: TensorBoard is asked for and not installed.
     """
 
-    def __init__(self, work: Path, tensorboard: Path | None, listener: Listener) -> None:
-        self.table, self.listener = work / "curve.csv", listener
+    def __init__(self, work: Path, tensorboard: Path | None, on_event: Listener) -> None:
+        self.table, self.on_event = work / "curve.csv", on_event
         self.board: Any = None
         if tensorboard is not None:
             try:
@@ -54,7 +54,7 @@ class Curves:
 
     def listen(self, event: Event) -> None:
         """Passes an event on; see `Curves`."""
-        self.listener(event)
+        self.on_event(event)
         if isinstance(event, Started) and event.text == TRAINING:
             # Passes that an earlier run has done are started too, and end at once.
             self.before += self.total

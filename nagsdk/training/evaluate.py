@@ -78,9 +78,9 @@ def evaluate(
     opened.require_weights()
     given = read(opened, architectures, table) if architectures or table is not None else opened.space.decode(extremes(opened.space))
     with together() as ranks:
-        listener = on_event if ranks.first else ignore
-        source = Source.of(opened, data, skip_broken, listener)
-        top1 = measure(opened.supernet, given, source.recalibration, source.shown("test"), listener, ranks)
+        on_event = on_event if ranks.first else ignore
+        source = Source.of(opened, data, skip_broken, on_event)
+        top1 = measure(opened.supernet, given, source.recalibration, source.shown("test"), on_event, ranks)
     count = source.count("test")
     predicted = opened.predictor.predict(opened.space.encode(given)).mean.tolist() if opened.has_predictor else [None] * len(given)
     rows = []

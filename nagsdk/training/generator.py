@@ -27,6 +27,6 @@ def train_generator(*, bundle: str | Path | Bundle, output: str | Path, seed: in
         OutputError: The file cannot be written.
     """
     opened = load_bundle(bundle)
-    generator = Generator.trained(opened.space, opened.predictor, seed=seed, listener=on_event)
+    generator = Generator.trained(opened.space, opened.predictor, seed=seed, on_event=on_event)
     generator.save(Path(output))
     return {"recipe": "universal", "path": str(output), **asdict(generator.card)}

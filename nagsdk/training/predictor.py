@@ -56,7 +56,7 @@ def fit_predictor(
         The predictor's card; empty in processes but the first.
     """
     from nagsdk.bundle.write import rewrite_bundle
-    from nagsdk.predictor.model import CARD, WEIGHTS
+    from nagsdk.predictor.model import CARD, PREDICTOR_WEIGHTS
     from nagsdk.supernet.evaluate import measure
     from nagsdk.supernet.processes import together
     from nagsdk.training.source import Source
@@ -68,23 +68,23 @@ def fit_predictor(
     check_replaceable(folder, DESCRIPTION, "a bundle")
     require_enough(opened.space, subnets)
     with together() as ranks:
-        listener = on_event if ranks.first else ignore
-        source = Source.of(opened, data, skip_broken, listener)
+        on_event = on_event if ranks.first else ignore
+        source = Source.of(opened, data, skip_broken, on_event)
         # What is kept belongs to one supernet, one folder as it is now, and one choice of subnets.
         work = folder.with_name(f"{folder.name}.work") / f"{opened.weights_sha256[:16]}-{source.fingerprint}-{subnets}-{seed}"
         codes, top1 = measure_subnets(
             opened.space,
-            lambda given: measure(opened.supernet, given, source.recalibration, source.shown("val"), listener, ranks),
+            lambda given: measure(opened.supernet, given, source.recalibration, source.shown("val"), on_event, ranks),
             subnets,
             work / "measured.csv",
             seed,
             ranks,
-            listener,
+            on_event,
         )
         if not ranks.first:
             return {}
     card = dict(fit_measured(opened.space, codes, top1, source.count("val"), work, seed, on_event).card)
-    rewrite_bundle(opened, folder, [work / name for name in (WEIGHTS, CARD, "measured.csv")], without=[GENERATOR])
+    rewrite_bundle(opened, folder, [work / name for name in (PREDICTOR_WEIGHTS, CARD, "measured.csv")], without=[GENERATOR])
     if generator:
         add_generator(folder, seed, on_event)
     return card

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nagsdk.bundle.bundle import WEIGHTS, load_bundle
+from nagsdk.bundle.bundle import SUPERNET_WEIGHTS, load_bundle
 from nagsdk.bundle.write import RECALIBRATION, TEST, TEST_LABELS, Facts, write_bundle
 from nagsdk.common.files import write_atomically, writing
 from nagsdk.common.wording import counted
@@ -33,14 +33,13 @@ from nagsdk.images.decoded import Labelled, counts, require_space, square_side
 from nagsdk.images.folder import ImageFolder
 from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.images.sheets import most_on_sheet, read_sheet, write_sheet
-from nagsdk.predictor.model import CARD
-from nagsdk.predictor.model import WEIGHTS as PREDICTOR
+from nagsdk.predictor.model import CARD, PREDICTOR_WEIGHTS
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import extremes
 from nagsdk.supernet.evaluate import measure, wilson
 from nagsdk.supernet.initial import adopt, read_weights
 from nagsdk.supernet.passes import passes, teacher_of, train_passes
-from nagsdk.supernet.processes import Ranks, device
+from nagsdk.supernet.processes import Ranks, torch_device
 from nagsdk.supernet.recipe import TrainRecipe
 from nagsdk.supernet.train import initialise, optimizer_of, subnets_of, train_step
 from nagsdk.training.plan import MADE_BY, Plan
@@ -90,7 +89,7 @@ class TrainingRun:
         space: Of the supernet.
         output: The bundle's folder.
         ranks: Processes that work together.
-        listener: Receives progress.
+        on_event: Receives progress.
 
     Raises:
         UsageError: The plan does not fit the images, or the run that was begun here.
@@ -104,10 +103,10 @@ class TrainingRun:
         space: MobileNetV3Space,
         output: Path,
         ranks: Ranks,
-        listener: Listener = ignore,
+        on_event: Listener = ignore,
     ) -> None:
-        self.plan, self.folder, self.parts, self.space, self.output, self.ranks, self.listener = (
-            plan, folder, parts, space, output, ranks, listener,
+        self.plan, self.folder, self.parts, self.space, self.output, self.ranks, self.on_event = (
+            plan, folder, parts, space, output, ranks, on_event,
         )  # fmt: skip
         self.work = output.with_name(f"{output.name}.work")
         self.preprocessing = preprocessing_of(space)
@@ -164,7 +163,7 @@ class TrainingRun:
         initialise(supernet, self.plan.seed)
         if (source := first_weights(self.plan.init, self.space)) is not None:
             adopt(supernet, source)
-        return supernet.to(device())
+        return supernet.to(torch_device())
 
     def run(self) -> dict[str, Any]:
         """Trains, measures, fits and writes; returns the figures.
@@ -177,10 +176,10 @@ class TrainingRun:
             write_atomically(self.work / "plan.json", json.dumps(asdict(self.plan), indent=1).encode())
             self._write_sheets()
         self.ranks.wait()
-        weights = self.work / WEIGHTS
+        weights = self.work / SUPERNET_WEIGHTS
         if not weights.is_file():
             supernet = self.fresh()
-            train_passes(supernet, self.batches, self.recipes, self._teacher_images, self.listener, self.work, self.ranks)
+            train_passes(supernet, self.batches, self.recipes, self._teacher_images, self.on_event, self.work, self.ranks)
             if self.ranks.first:
                 write_atomically(weights, half(supernet))
             self.ranks.wait()
@@ -193,12 +192,12 @@ class TrainingRun:
             self.work / "measured.csv",
             self.plan.seed,
             self.ranks,
-            self.listener,
+            self.on_event,
         )
         ends = self.evaluate(supernet, self.space.decode(extremes(self.space)), "test")
         if not self.ranks.first:
             return {}
-        card = fit_measured(self.space, codes, top1, len(self.parts["val"].labels), self.work, self.plan.seed, self.listener).card
+        card = fit_measured(self.space, codes, top1, len(self.parts["val"].labels), self.work, self.plan.seed, self.on_event).card
         figures = {
             "steps": self.steps,
             "smallest": self._figure(float(ends[0])),
@@ -224,7 +223,7 @@ class TrainingRun:
             subnets,
             self._recalibration,
             lambda r: Shown(labelled.images, labelled.labels, r, self.preprocessing),
-            self.listener,
+            self.on_event,
             self.ranks,
         )
 
@@ -254,8 +253,8 @@ class TrainingRun:
         return self._recalibration(max(self.space.resolutions))
 
     def _write(self, figures: dict[str, Any]) -> None:
-        with stage(self.listener, "Writing the bundle"):
-            names = (WEIGHTS, "measured.csv", RECALIBRATION, TEST, TEST_LABELS, PREDICTOR, CARD)
+        with stage(self.on_event, "Writing the bundle"):
+            names = (SUPERNET_WEIGHTS, "measured.csv", RECALIBRATION, TEST, TEST_LABELS, PREDICTOR_WEIGHTS, CARD)
             low, high = min(self.space.resolutions), max(self.space.resolutions)
             provenance = {
                 "made_by": MADE_BY,
@@ -288,7 +287,7 @@ class TrainingRun:
         supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         supernet.train()
         seconds, fitting = 0.0, fit_seconds(self.space, self.plan.subnets)
-        with stage(self.listener, "Measuring the speed", len(self.recipes)) as advance:
+        with stage(self.on_event, "Measuring the speed", len(self.recipes)) as advance:
             for number, recipe in enumerate(self.recipes):
                 seconds += self._seconds(supernet, recipe)
                 advance(number + 1, f"pass {number + 1} of {len(self.recipes)}")

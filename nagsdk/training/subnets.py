@@ -20,9 +20,9 @@ from nagsdk.events import Listener, Notice, ignore
 from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
 from nagsdk.families.mobilenet_v3.table import read_architectures, write_architectures
 from nagsdk.generator.ranking import best_of_every_cost
-from nagsdk.predictor.fit import FOLDS, Fitter, Measured, fit_predictor
+from nagsdk.predictor.fit import FOLDS, Fitter, MeasuredSubnets, fit_predictor
 from nagsdk.predictor.model import AccuracyPredictor
-from nagsdk.predictor.train import Recipe, train_ensemble
+from nagsdk.predictor.train import EnsembleRecipe, train_ensemble
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import Codes, SearchSpace, extremes
 from nagsdk.supernet.processes import Ranks
@@ -138,7 +138,7 @@ def measure_subnets(
             fresh = space_filling(space, round(share * count), seed)[len(codes) :]
         else:
             on_event(Notice(f"{len(codes)} subnets are measured; the next {missing} are chosen near the frontier."))
-            fitter = Fitter(space, Measured.of(space, codes, top1, None, seed), Recipe(), seed)
+            fitter = Fitter(space, MeasuredSubnets.of(space, codes, top1, None, seed), EnsembleRecipe(), seed)
             fitted = fitter.fit(np.ones(len(codes), dtype=bool))
             fresh = near_frontier(space, partial(fitted.predict, space), codes, missing, seed + number)
         # What another processor rounds otherwise must not make another choice in its process.
@@ -167,7 +167,7 @@ def fit_measured(
     """
     facts: dict[str, Any] = {"chosen": f"{ROUNDS[0]:.0%} all over the space, the others near the frontier of accuracy over MACs"}
     source = f"{len(codes)} subnets of this bundle, each recalibrated and measured on {images} images (measured.csv)"
-    predictor = fit_predictor(space, codes, top1, source=source, facts=facts, seed=seed, listener=on_event)
+    predictor = fit_predictor(space, codes, top1, source=source, facts=facts, seed=seed, on_event=on_event)
     folds = predictor.card["folds"]
     doubt = doubt_of(folds["kendall_tau"], folds["rmse"], float(top1.std()), images)
     predictor.card = {**predictor.card, "doubt": doubt}
@@ -203,7 +203,7 @@ def fit_seconds(space: SearchSpace, count: int) -> float:
         space: Of the subnets.
         count: How many are measured.
     """
-    rng, recipe = np.random.default_rng(0), Recipe()
+    rng, recipe = np.random.default_rng(0), EnsembleRecipe()
     rows = space.one_hot(space.sample(count, rng)).astype(np.float64)
     # The first optimiser of a process takes seconds for what torch imports then.
     for _ in range(2):

@@ -109,12 +109,12 @@ def train(
     require_enough(chosen, subnets)
     first_weights(init, chosen)
     with together() as ranks:
-        listener = on_event if ranks.first else ignore
+        on_event = on_event if ranks.first else ignore
         for note in found.notes:
-            listener(Notice(note, warning=True))
+            on_event(Notice(note, warning=True))
         work = folder.with_name(f"{folder.name}.work")
-        curves = Curves(work, Path(tensorboard) if tensorboard is not None and ranks.first and not dry_run else None, listener)
-        parts = decode(found, square_side(chosen, preprocessing_of(chosen)), skip_broken, listener)
+        curves = Curves(work, Path(tensorboard) if tensorboard is not None and ranks.first and not dry_run else None, on_event)
+        parts = decode(found, square_side(chosen, preprocessing_of(chosen)), skip_broken, on_event)
         report |= {**_images(found, counts(parts, len(found.classes))), "already_finished": False, "processes": ranks.count}
         run = TrainingRun(plan, found, parts, chosen, folder, ranks, curves.listen if ranks.first else ignore)
         if dry_run:

@@ -23,13 +23,13 @@ class Tuner:
         source: With a folder of images.
         epochs: Over its training images.
         seed: Of order and augmentation.
-        listener: Receives progress.
+        on_event: Receives progress.
     """
 
     source: Source
     epochs: int
     seed: int = 0
-    listener: Listener = ignore
+    on_event: Listener = ignore
 
     def tune(self, subnet: Subnet) -> None:
         """Trains a subnet in place."""
@@ -41,7 +41,7 @@ class Tuner:
         batches = ArrayBatches(train.images, train.labels, batch, bundle.preprocessing, self.seed, Augmentation(flip=flip))
         recalibration = self.source.recalibration(subnet.architecture.resolution)
         teacher = teacher_of(bundle.supernet, self.source.recalibration(max(bundle.space.resolutions)))
-        finetune(subnet, teacher, batches, self.epochs * (len(train.labels) // batch), recalibration, on_event=self.listener)
+        finetune(subnet, teacher, batches, self.epochs * (len(train.labels) // batch), recalibration, on_event=self.on_event)
 
     def to_dict(self) -> dict[str, Any]:
         """For the manifest."""

@@ -16,19 +16,20 @@ from nagsdk.events import Listener
 from nagsdk.graph.ir import Graph
 from nagsdk.space.layer import LayerSpec
 from nagsdk_android import tool
-from nagsdk_android.settings import Settings
-from nagsdk_litert.backend import HOST, REWRITES, LiteRtBackend, rewrites_of
+from nagsdk_android.settings import AndroidSettings
+from nagsdk_litert.backend import HOST, LiteRtBackend, rewrites_of
+from nagsdk_litert.settings import REWRITES
 
 
 class AndroidBackend(Backend):
-    """Exports TFLite files and times them on a phone; see `Settings` for the device options."""
+    """Exports TFLite files and times them on a phone; see `AndroidSettings` for the device options."""
 
     id = "android"
     title = "Android phones (TFLite, by ADB)"
     suffix = ".tflite"
     layout = LiteRtBackend.layout
     precisions = LiteRtBackend.precisions
-    apart = True
+    runs_elsewhere = True
 
     def __init__(self) -> None:
         self._here = LiteRtBackend()
@@ -38,7 +39,7 @@ class AndroidBackend(Backend):
         from nagsdk_android.discovery import find
 
         try:
-            settings = Settings.of(device)
+            settings = AndroidSettings.of(device)
             attached = find(settings)
             _, digest = tool.find(attached.properties["abi"])
         except DeviceError as error:
@@ -91,16 +92,16 @@ class AndroidBackend(Backend):
 
         return diagnose()
 
-    def setup(self, source: Path | None, listener: Listener) -> Mapping[str, str]:
+    def setup(self, source: Path | None, on_event: Listener) -> Mapping[str, str]:
         """Takes a benchmark_model into use; see `nagsdk_android.tool.install`."""
-        return tool.install(source, listener)
+        return tool.install(source, on_event)
 
     def open(self, device: Device) -> Session:
         """Connects to the phone."""
         from nagsdk_android.discovery import find
         from nagsdk_android.session import AndroidSession
 
-        settings = Settings.of(device)
+        settings = AndroidSettings.of(device)
         here = self._here.presence(HOST)
         if not here.available:
             raise DeviceUnavailableError(here.reason, f"Install it: {pip('install', 'nagsdk[android]')}")
@@ -110,5 +111,5 @@ class AndroidBackend(Backend):
 
 def _here(device: Device) -> Device:
     """The local device that gets the same file."""
-    split = "1" if Settings.of(device).split_depthwise else "0"
+    split = "1" if AndroidSettings.of(device).split_depthwise else "0"
     return replace(HOST, precision=device.precision, options=(("split_depthwise", split),))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from nagsdk.common.pip import pip
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk_android import tool
-from nagsdk_android.settings import Settings
+from nagsdk_android.settings import AndroidSettings
 from nagsdk_android.transport import AdbServer, LostError, Transport, answers, server_address, tcp, usb
 
 # Android's property -> ours.
@@ -44,7 +44,7 @@ class Attached:
     transport: Callable[[], Transport]
 
 
-def find(settings: Settings) -> Attached:
+def find(settings: AndroidSettings) -> Attached:
     """The one phone that is meant.
 
     An address is connected to; otherwise an adb server that already runs knows the phones, since it holds their USB
@@ -78,7 +78,7 @@ def find(settings: Settings) -> Attached:
     raise DeviceUnavailableError(f"No phone{which} is attached.", _PLUG_IN)
 
 
-def _candidates(settings: Settings) -> dict[str, Callable[[], Transport]]:
+def _candidates(settings: AndroidSettings) -> dict[str, Callable[[], Transport]]:
     key = tool.folder() / "adbkey"
     if settings.address is not None:
         host, port = settings.address

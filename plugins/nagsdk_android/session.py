@@ -14,7 +14,7 @@ from nagsdk_android import state
 from nagsdk_android.discovery import Attached
 from nagsdk_android.phone import Phone, TimeoutOnDeviceError, limited, was_killed
 from nagsdk_android.report import DELEGATES, Report, parse
-from nagsdk_android.settings import Settings
+from nagsdk_android.settings import AndroidSettings
 from nagsdk_android.transport import LostError
 from nagsdk_litert.backend import HOST, LiteRtBackend
 
@@ -42,7 +42,7 @@ class AndroidSession(Session):
         DeviceError: The phone cannot be reached.
     """
 
-    def __init__(self, settings: Settings, attached: Attached, tool: Path) -> None:
+    def __init__(self, settings: AndroidSettings, attached: Attached, tool: Path) -> None:
         self._settings, self._tool = settings, tool
         self._phone = Phone(attached.transport())
         self._files: dict[int, Path] = {}

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError
 from nagsdk_android.report import DELEGATES
-from nagsdk_litert.backend import split_by_default
+from nagsdk_litert.settings import split_by_default
 
 _NONE = "none"
 _ADDRESS = re.compile(r"[A-Za-z0-9.-]+:[0-9]{1,5}")
 
 
 @dataclass(frozen=True)
-class Settings:
+class AndroidSettings:
     """How a phone is found and how networks run on it.
 
     Attributes:
@@ -41,7 +41,7 @@ class Settings:
     cooldown_s: float
 
     @classmethod
-    def of(cls, device: Device) -> Settings:
+    def of(cls, device: Device) -> AndroidSettings:
         """Reads the options of a description; the serial also from adb's own variable ANDROID_SERIAL.
 
         Raises:

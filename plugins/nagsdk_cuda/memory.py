@@ -9,7 +9,8 @@ from nagsdk.cost.metric import PEAK, Metric
 from nagsdk.device.description import Device
 from nagsdk.errors import UsageError
 from nagsdk.space.layer import LayerSpec
-from nagsdk_cuda.backend import CUDA, CudaBackend, Settings, width
+from nagsdk_cuda.backend import CudaBackend
+from nagsdk_cuda.settings import CUDA, CudaSettings, width
 
 _MEGA = 1e6
 _IMAGE_BYTES = 4.0
@@ -39,7 +40,7 @@ class Memory(Metric):
 
 
 def _width(device: Device) -> float:
-    if device.backend != CudaBackend.id or Settings.of(device).accelerator != CUDA:
+    if device.backend != CudaBackend.id or CudaSettings.of(device).accelerator != CUDA:
         raise UsageError(
             f"The memory of {device.id} is not known.",
             f"Limit memory on GPUs, by the backend {CudaBackend.id}; use MB for the size of a file.",

@@ -19,7 +19,7 @@ _INSTALL = f"Uninstall onnxruntime, which takes the same place, and run: {pip('i
 
 
 @dataclass(frozen=True)
-class Settings:
+class CudaOnnxRuntimeSettings:
     """What the worker is started with.
 
     Attributes:
@@ -31,7 +31,7 @@ class Settings:
     tf32: bool
 
     @classmethod
-    def of(cls, device: Device) -> Settings:
+    def of(cls, device: Device) -> CudaOnnxRuntimeSettings:
         """Reads the option `index` of a description.
 
         Raises:
@@ -61,7 +61,7 @@ class CudaOnnxRuntimeBackend(Backend):
     def presence(self, device: Device) -> Presence:
         """Asks the package index for the build with CUDA, and the driver for the GPU."""
         try:
-            settings = Settings.of(device)
+            settings = CudaOnnxRuntimeSettings.of(device)
             runtime = importlib.metadata.version("onnxruntime-gpu")
             properties = {"runtime": "onnxruntime CUDAExecutionProvider", "runtime_version": runtime, **nvml.describe(settings.index)}
         except importlib.metadata.PackageNotFoundError:
@@ -82,7 +82,7 @@ class CudaOnnxRuntimeBackend(Backend):
         presence = self.presence(device)
         if not presence.available:
             raise DeviceUnavailableError(presence.reason, f"`nagsdk devices` shows what is there. {_INSTALL}")
-        settings = Settings.of(device)
+        settings = CudaOnnxRuntimeSettings.of(device)
         return _Session({"index": settings.index, "tf32": settings.tf32}, {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"})
 
 

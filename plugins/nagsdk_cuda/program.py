@@ -13,7 +13,8 @@ from nagsdk.errors import UnsupportedLayerError
 from nagsdk.graph.ir import HARD_SIGMOID, HARD_SWISH, MULTIPLY, RELU, Activation, Binary, Conv, Flatten, Graph, Linear, Node, Pool
 
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-ARCHITECTURE_KEY = "nagsdk.space.architecture"
+# A key in files, whatever the module is called.
+ARCHITECTURE_KEY = "nagsdk.architecture"
 # Where in our source an operation came from: nobody needs it, and it would take more room than the weights.
 _TRACES = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "torch_fn")
 _FUNCTIONS = {RELU: functional.relu, HARD_SWISH: functional.hardswish, HARD_SIGMOID: functional.hardsigmoid}

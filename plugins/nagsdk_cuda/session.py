@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from nagsdk.device.process import ProcessSession
-from nagsdk_cuda.backend import Settings
+from nagsdk_cuda.settings import CudaSettings
 
 _COMPILE_TIMEOUT_S = 1800.0
 
@@ -28,7 +28,7 @@ class CudaSession(ProcessSession):
     start_timeout_s = 180.0
     remedy = "Try `python -c 'import torch; print(torch.zeros(1, device=\"cuda\"))'`, and reinstall torch or the driver where that fails."
 
-    def __init__(self, settings: Settings, properties: Mapping[str, str]) -> None:
+    def __init__(self, settings: CudaSettings, properties: Mapping[str, str]) -> None:
         # The driver numbers GPUs by their place on the bus, CUDA by their speed unless told otherwise.
         environment = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "OMP_NUM_THREADS": str(settings.threads)}
         super().__init__({**asdict(settings), "uuid": properties.get("uuid")}, environment)

@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.export.passes import move_to_device_pass
 
 from nagsdk.device.serve import Handler, Images, Message, in_batches, serve
-from nagsdk_cuda.backend import COMPILED
 from nagsdk_cuda.burst import Bursts
 from nagsdk_cuda.nvml import Watch
 from nagsdk_cuda.program import DTYPES
+from nagsdk_cuda.settings import COMPILED
 
 _CAPTURE_WARMUP = 3
 _MEGA = 1e6
@@ -48,32 +48,34 @@ class Worker:
     """Answers requests with the networks that are loaded.
 
     Args:
-        device: Of torch.
+        torch_device: Where networks run.
         dtype: Of the networks' weights.
         captured: Whether networks are captured in CUDA graphs.
         flush_l2: Whether the cache is overwritten before every timed run.
         watch: Tells the state of the GPU.
     """
 
-    def __init__(self, device: torch.device, dtype: torch.dtype, captured: bool, flush_l2: bool, watch: Watch | None) -> None:
-        self.device, self.captured, self.watch = device, captured, watch
+    def __init__(self, torch_device: torch.device, dtype: torch.dtype, captured: bool, flush_l2: bool, watch: Watch | None) -> None:
+        self.torch_device, self.captured, self.watch = torch_device, captured, watch
         self.networks: dict[int, Network] = {}
         self.loaded = 0
         self.bursts = Bursts()
-        if device.type == "cuda":
+        if torch_device.type == "cuda":
             # One stream, because every stream on which cuBLAS ever worked keeps a workspace of its own; one pool, because what
             # networks compute in between may overwrite what others did: each writes before it reads.
-            self.stream, self.pool = torch.cuda.Stream(device), torch.cuda.graph_pool_handle()  # type: ignore[no-untyped-call]
+            self.stream, self.pool = torch.cuda.Stream(torch_device), torch.cuda.graph_pool_handle()  # type: ignore[no-untyped-call]
             # cuBLAS takes that workspace now, not in the first network; and a pool that no graph uses any more cannot be used again.
-            first = torch.nn.Linear(8, 8, device=device, dtype=dtype), torch.ones(1, 8, device=device, dtype=dtype)
+            first = torch.nn.Linear(8, 8, device=torch_device, dtype=dtype), torch.ones(1, 8, device=torch_device, dtype=dtype)
             self.first = self._captured(*first) if captured else self._eager(*first)
         self.flushed = None
-        if flush_l2 and device.type == "cuda":
-            self.flushed = torch.empty(2 * torch.cuda.get_device_properties(device).L2_cache_size, dtype=torch.int8, device=device)
+        if flush_l2 and torch_device.type == "cuda":
+            self.flushed = torch.empty(
+                2 * torch.cuda.get_device_properties(torch_device).L2_cache_size, dtype=torch.int8, device=torch_device
+            )
 
     def load(self, request: dict[str, Any], body: bytes) -> Message:
         """Loads a program, runs it a few times and captures it."""
-        on_gpu = self.device.type == "cuda"
+        on_gpu = self.torch_device.type == "cuda"
         if on_gpu:
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
@@ -85,8 +87,8 @@ class Worker:
             module, shape = package, json.loads(package.loader.get_metadata()[_SHAPE])
         else:
             exported = torch.export.load(request["path"])
-            module, shape = exported.module().to(self.device), _input_shape(exported)
-        image = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self.device)
+            module, shape = exported.module().to(self.torch_device), _input_shape(exported)
+        image = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self.torch_device)
         network = self._captured(module, image) if self.captured else self._eager(module, image)
         if on_gpu:
             torch.cuda.synchronize()
@@ -99,8 +101,8 @@ class Worker:
         """Compiles a program with AOTInductor."""
         exported = torch.export.load(request["path"])
         exported.example_inputs = (torch.zeros(_input_shape(exported)),), {}
-        if self.device.type == "cuda":
-            exported = move_to_device_pass(exported, str(self.device))
+        if self.torch_device.type == "cuda":
+            exported = move_to_device_pass(exported, str(self.torch_device))
         facts = {"aot_inductor.metadata": {_SHAPE: json.dumps(_input_shape(exported))}}
         torch._inductor.aoti_compile_and_package(exported, package_path=request["target"], inductor_configs=facts)
         return {}, b""
@@ -128,14 +130,14 @@ class Worker:
         """Frees a network."""
         del self.networks[request["handle"]]
         gc.collect()  # exported modules refer to themselves
-        if self.device.type == "cuda":
+        if self.torch_device.type == "cuda":
             torch.cuda.empty_cache()
         return {}, b""
 
     def time(self, request: dict[str, Any], body: bytes) -> Message:
         """Times consecutive runs: by CUDA events, each run waited for, so that its launch counts; by clock on a processor."""
         network = self.networks[request["handle"]]
-        once = self._once_on_gpu if self.device.type == "cuda" else self._once
+        once = self._once_on_gpu if self.torch_device.type == "cuda" else self._once
         wall = self.bursts.take(lambda: once(network), request)
         state = {} if self.watch is None else {**self.watch.state(), "peak_memory_mb": network.peak_mb}
         return {"wall_ms": wall, "cpu_ms": [], "properties": state}, b""
@@ -177,16 +179,16 @@ def _input_shape(exported: torch.export.ExportedProgram) -> list[int]:
 def start(settings: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Handler]]:
     """Makes the worker; refuses a GPU that torch does not reach, or that is not the one the driver named."""
     watch = None
-    device = torch.device(settings["accelerator"])
-    if device.type == "cuda":
+    torch_device = torch.device(settings["accelerator"])
+    if torch_device.type == "cuda":
         if not torch.cuda.is_available() or torch.cuda.device_count() <= settings["index"]:
             return {
                 "refused": f"torch {torch.__version__} does not reach GPU {settings['index']}: it sees {torch.cuda.device_count()}.",
                 "next_step": "See that CUDA_VISIBLE_DEVICES leaves it visible, and that driver and torch suit each other.",
             }, {}
-        device = torch.device("cuda", settings["index"])
-        torch.cuda.set_device(device)
-        uuid = str(torch.cuda.get_device_properties(device).uuid)
+        torch_device = torch.device("cuda", settings["index"])
+        torch.cuda.set_device(torch_device)
+        uuid = str(torch.cuda.get_device_properties(torch_device).uuid)
         if settings["uuid"] and uuid not in settings["uuid"]:
             return {
                 "refused": f"torch's GPU {settings['index']} is {uuid}, the driver's is {settings['uuid']}.",
@@ -199,7 +201,7 @@ def start(settings: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Handle
         watch = Watch(settings["index"])
     torch.set_grad_enabled(False)
     torch.set_num_threads(settings["threads"])
-    worker = Worker(device, DTYPES[settings["precision"]], settings["runtime"] == "cuda-graph", settings["flush_l2"], watch)
+    worker = Worker(torch_device, DTYPES[settings["precision"]], settings["runtime"] == "cuda-graph", settings["flush_l2"], watch)
     return {}, {"load": worker.load, "unload": worker.unload, "time": worker.time, "infer": worker.infer, "compile": worker.compile}
 
 

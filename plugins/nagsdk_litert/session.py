@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from nagsdk.device.process import ProcessSession
-from nagsdk_litert.backend import Settings
+from nagsdk_litert.settings import LiteRtSettings
 
 
 class LiteRtSession(ProcessSession):
@@ -20,7 +20,7 @@ class LiteRtSession(ProcessSession):
     worker = "nagsdk_litert.worker"
     remedy = "Try `python -c 'from ai_edge_litert import interpreter'`, and reinstall it where that fails."
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: LiteRtSettings) -> None:
         super().__init__(asdict(settings), {"OMP_NUM_THREADS": str(settings.threads)})
 
     def load(self, compiled: Path) -> int:

@@ -6,7 +6,6 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
-from dataclasses import dataclass
 from pathlib import Path
 
 from nagsdk.common.pip import pip
@@ -15,46 +14,14 @@ from nagsdk.device.description import Device
 from nagsdk.device.host import processor
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.graph.ir import Graph
+from nagsdk_onnxruntime.session import OnnxRuntimeSession
+from nagsdk_onnxruntime.settings import OnnxRuntimeSettings
 
 _INSTALL = f"Install it: {pip('install', 'nagsdk[onnxruntime]')}"
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What the worker is started with.
-
-    Attributes:
-        threads: Threads of one inference.
-        provider: The one execution provider.
-        spinning: Whether waiting threads spin, as is ONNX Runtime's default; matters with several threads only.
-        cores: Cores to stay on; empty for all.
-    """
-
-    threads: int
-    provider: str
-    spinning: bool
-    cores: tuple[int, ...]
-
-    @classmethod
-    def of(cls, device: Device) -> Settings:
-        """Reads the options `provider`, `spinning` (0 or 1) and `cores` (such as ``2,3``; Linux) of a description.
-
-        Raises:
-            DeviceError: An option that is none of these, or has an impossible value.
-        """
-        options = {"provider": "CPUExecutionProvider", "spinning": "1", "cores": "", **dict(device.options)}
-        cores = options["cores"].split(",") if options["cores"] else []
-        known = len(options) == 3 and options["spinning"] in ("0", "1") and all(c.strip().isdecimal() for c in cores)
-        if not known or (cores and not hasattr(os, "sched_setaffinity")):
-            raise DeviceError(
-                f"The options of the device {device.id} do not suit this backend: {options}.",
-                "Use provider (a name), spinning (0 or 1) and, on Linux, cores (numbers such as 2,3).",
-            )
-        return cls(device.threads, options["provider"], options["spinning"] == "1", tuple(int(c) for c in cores))
-
-
 class OnnxRuntimeBackend(Backend):
-    """Exports ONNX files and runs them with ONNX Runtime on this machine's CPU; see `Settings.of` for the device options."""
+    """Exports ONNX files and runs them with ONNX Runtime on this machine's CPU; see `OnnxRuntimeSettings.of` for the device options."""
 
     id = "onnxruntime"
     title = "ONNX Runtime on this machine's CPU"
@@ -65,7 +32,7 @@ class OnnxRuntimeBackend(Backend):
         if importlib.util.find_spec("onnxruntime") is None:
             return Presence(False, f"ONNX Runtime is not installed. {_INSTALL}")
         try:
-            settings = Settings.of(device)
+            settings = OnnxRuntimeSettings.of(device)
         except DeviceError as error:
             return Presence.refused(error)
         properties = {
@@ -89,12 +56,10 @@ class OnnxRuntimeBackend(Backend):
 
     def open(self, device: Device) -> Session:
         """Starts a worker process."""
-        from nagsdk_onnxruntime.session import OnnxRuntimeSession
-
         presence = self.presence(device)
         if not presence.available:
             raise DeviceUnavailableError(presence.reason, f"`nagsdk devices` shows what is there. {_INSTALL}")
-        return OnnxRuntimeSession(Settings.of(device))
+        return OnnxRuntimeSession(OnnxRuntimeSettings.of(device))
 
 
 def _version() -> str:

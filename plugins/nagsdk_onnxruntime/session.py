@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nagsdk.device.process import ProcessSession
 from nagsdk.errors import DeviceError
-from nagsdk_onnxruntime.backend import Settings
+from nagsdk_onnxruntime.settings import OnnxRuntimeSettings
 
 
 class OnnxRuntimeSession(ProcessSession):
@@ -21,7 +21,7 @@ class OnnxRuntimeSession(ProcessSession):
     worker = "nagsdk_onnxruntime.worker"
     remedy = "Try `python -c 'import onnxruntime'`, and reinstall it where that fails."
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: OnnxRuntimeSettings) -> None:
         self._provider = settings.provider
         super().__init__(asdict(settings), {"OMP_NUM_THREADS": str(settings.threads)})
 

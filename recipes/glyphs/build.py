@@ -34,14 +34,13 @@ from nagsdk.families.mobilenet_v3.space import MobileNetV3Space, small_mobilenet
 from nagsdk.families.mobilenet_v3.supernet import Supernet
 from nagsdk.images.batches import ArrayBatches, Shown, portions, prepare
 from nagsdk.images.sheets import read_sheet, write_sheet
-from nagsdk.predictor.model import CARD, AccuracyPredictor
-from nagsdk.predictor.model import WEIGHTS as PREDICTOR_WEIGHTS
+from nagsdk.predictor.model import CARD, PREDICTOR_WEIGHTS, AccuracyPredictor
 from nagsdk.space.space import Codes, extremes
 from nagsdk.supernet.evaluate import measure, wilson
 from nagsdk.supernet.train import CheckpointSaved, TrainAdvanced, initialise, train
 from nagsdk.training.subnets import fit_measured, measure_subnets
 
-WEIGHTS = "supernet.safetensors"
+SUPERNET_WEIGHTS = "supernet.safetensors"
 PREDICTOR = (PREDICTOR_WEIGHTS, CARD)
 SUBNETS = 600
 PARTS = ("train", "validation", "test")
@@ -88,7 +87,7 @@ def render_all(work: Path, parts: dict[str, list[Face]], seed: int) -> None:
 
 def train_supernet(work: Path, seed: int) -> Supernet:
     """Trains, or loads what was trained, as shipped; train.log has the curve, and the extremes' accuracy at every checkpoint."""
-    space, weights = small_mobilenet_v3(), work / WEIGHTS
+    space, weights = small_mobilenet_v3(), work / SUPERNET_WEIGHTS
     if not weights.exists():
         write_atomically(weights, half(_trained(space, work, seed)))
     return load_supernet(space, weights.read_bytes())
@@ -256,7 +255,7 @@ def main() -> int:
     measured = measure_all(options.work, supernet, options.seed)
     figures = test_figures(options.work, supernet, options.seed)
     predict_accuracy(options.work, supernet.space, *measured, figures, options.seed)
-    names = (WEIGHTS, "measured.csv", RECALIBRATION_SHEET, TEST_SHEET, TEST_LABELS, *PREDICTOR)
+    names = (SUPERNET_WEIGHTS, "measured.csv", RECALIBRATION_SHEET, TEST_SHEET, TEST_LABELS, *PREDICTOR)
     files = [options.work / name for name in names]
     facts = provenance(parts, figures, options.seed)
     title = "Printed characters in the wild: 47 classes, 32 to 48 pixels"

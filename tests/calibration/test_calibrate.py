@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nagsdk.calibration.calibrate import PROTOCOL, calibrate
+from nagsdk.calibration.calibrate import CALIBRATION_PROTOCOL, calibrate
 from nagsdk.calibration.references import pick_references
 from nagsdk.cost.features import FeatureTable
 from nagsdk.device.backend import Backend, Burst, Presence, Session
@@ -18,7 +18,7 @@ from nagsdk.measuring.store import Store
 DEVICE = Device("fake", "A device made of numbers", "fake")
 SAMPLES = 10
 SESSIONS = 2
-SHORT = replace(PROTOCOL, rounds=2, most_rounds=2)
+SHORT = replace(CALIBRATION_PROTOCOL, rounds=2, most_rounds=2)
 
 
 class FakeBackend(Backend):
@@ -109,7 +109,7 @@ def test_a_killed_calibration_goes_on_without_losing_a_reading(tiny, tmp_path):
     with pytest.raises(MeasurementError, match="unplugged"):
         run(tiny, FakeBackend(tiny, dies_after=61), store=store)
     backend, notices = FakeBackend(tiny), []
-    result = run(tiny, backend, store=store, listener=lambda e: notices.append(e.text) if isinstance(e, Notice) else None)
+    result = run(tiny, backend, store=store, on_event=lambda e: notices.append(e.text) if isinstance(e, Notice) else None)
     assert len(result.taken) == SAMPLES * SHORT.rounds * SESSIONS
     assert any(f"after {kept} readings" in text for text in notices)
     from_scratch = FakeBackend(tiny)
@@ -119,19 +119,19 @@ def test_a_killed_calibration_goes_on_without_losing_a_reading(tiny, tmp_path):
 
 def test_a_device_that_is_lost_now_and_then_is_connected_to_again(tiny, tmp_path):
     backend, notices, store = FakeBackend(tiny, hangs_up_every=30), [], Store(tmp_path / "s")
-    result = run(tiny, backend, store=store, listener=lambda e: notices.append(e) if isinstance(e, Notice) else None)
+    result = run(tiny, backend, store=store, on_event=lambda e: notices.append(e) if isinstance(e, Notice) else None)
     assert len(result.taken) == SAMPLES * SHORT.rounds * SESSIONS == len(list(store.readings())) and result.complete
     assert backend.opened > SESSIONS and any(n.warning and "Connecting again" in n.text for n in notices)
 
 
 def test_a_device_of_its_own_measures_while_the_next_networks_are_exported(tiny):
-    class Apart(FakeBackend):
-        apart = True
+    class Phone(FakeBackend):
+        runs_elsewhere = True
 
-    backend = Apart(tiny)
+    backend = Phone(tiny)
     seen = []
     result = run(
-        tiny, backend, listener=lambda e: seen.append(backend.exported) if isinstance(e, Started) and e.text == "Measuring" else None
+        tiny, backend, on_event=lambda e: seen.append(backend.exported) if isinstance(e, Started) and e.text == "Measuring" else None
     )
     assert len(result.codes) == SAMPLES and len(result.taken) == SAMPLES * SHORT.rounds * SESSIONS
     assert backend.opened == SESSIONS + 1 and len(seen) == SESSIONS + 1
@@ -143,7 +143,7 @@ def test_a_calibration_ends_early_when_it_is_certain(make_world, tiny_space):
     world.prices = world.prior.weights
     result = calibrate(
         world.space, DEVICE, backend, prior=world.prior, samples=20, protocol=SHORT, sessions=4,
-        listener=lambda e: notices.append(e.text) if isinstance(e, Notice) else None,
+        on_event=lambda e: notices.append(e.text) if isinstance(e, Notice) else None,
     )  # fmt: skip
     assert result.complete and backend.opened < 4 and any("were enough" in text for text in notices)
     assert result.to_dict()["interval"] <= 0.03
@@ -186,7 +186,7 @@ def test_time_that_runs_out_ends_it_early_and_says_so(tiny):
 
 def test_stolen_processor_time_is_told_and_does_not_spoil_the_fit(tiny):
     notices = []
-    result = run(tiny, FakeBackend(tiny, stolen=0.5), listener=lambda e: notices.append(e) if isinstance(e, Notice) else None)
+    result = run(tiny, FakeBackend(tiny, stolen=0.5), on_event=lambda e: notices.append(e) if isinstance(e, Notice) else None)
     assert any(n.warning and "Stop other work" in n.text for n in notices)
     fresh = tiny.sample(300)
     assert np.sqrt(np.mean((result.model.predict(fresh)[0] / tiny.exact(fresh) - 1) ** 2)) < 0.05

@@ -10,7 +10,6 @@ import pytest
 from click.testing import CliRunner
 
 import nagsdk
-from nagsdk import budget as budgets
 from nagsdk.budget import Budget
 from nagsdk.bundle.bundle import load_bundle
 from nagsdk.cli import cli
@@ -20,11 +19,13 @@ from nagsdk.errors import BudgetError, DeviceError, InfeasibleError, UnknownName
 from nagsdk.manifest.manifest import read_manifest
 from nagsdk.pipeline import target as workbench
 from nagsdk.pipeline.build import Builder
-from nagsdk.pipeline.describe import told_of_prior
+from nagsdk.pipeline.describe import prior_warnings
 from nagsdk.pipeline.loop import Deployer
 from nagsdk.pipeline.models import cost_model, prior_of, require_cost_model
 from nagsdk.pipeline.target import Target
 from nagsdk.plugin import host as plugin
+from nagsdk.plugin.metrics import check_units
+from nagsdk.plugin.units import read_budget
 from tests.simulated import SimulatedBackend, SimulatedSession
 
 SOURCE = """
@@ -80,7 +81,6 @@ def loaded(tmp_path, monkeypatch):
     plugin.installed.cache_clear()
     yield plugin.host()
     plugin.installed.cache_clear()
-    budgets.forget_units()
 
 
 def limits(loaded, name):
@@ -90,30 +90,57 @@ def limits(loaded, name):
 
 
 def test_budgets_are_written_in_the_units_of_plugins(loaded):
-    budget = plugin.read_budget("2.5 mJ")
+    budget = read_budget("2.5 mJ")
     assert (budget.metric, budget.limit, str(budget)) == ("energy", 2500.0, "2500uJ")
     with pytest.raises(BudgetError, match="percentiles"):
-        plugin.read_budget("2mJ@p90")
+        read_budget("2mJ@p90")
     with pytest.raises(BudgetError) as caught:
-        plugin.read_budget("3 parsecs")
+        read_budget("3 parsecs")
     assert "kElements" in caught.value.next_step
 
 
-def test_units_belong_to_one_metric(loaded):
-    with pytest.raises(BudgetError, match="belongs to the metric energy"):
-        budgets.add_units("other", {"MJ": 1.0})
-    with pytest.raises(BudgetError, match="belongs to the metric latency"):
-        budgets.add_units("other", {"ms": 1.0})
-    with pytest.raises(BudgetError, match="cannot be a unit"):
-        budgets.add_units("other", {"x": 0.0})
-    with pytest.raises(BudgetError):
-        Budget.parse("1x")
+@pytest.mark.parametrize(
+    ("units", "says"),
+    [
+        ({"MJ": 1.0}, "belongs to the metric energy"),
+        ({"ms": 1.0}, "belongs to the metric latency"),
+        ({"x": 0.0}, "cannot be a unit"),
+        ({"x2": 1.0}, "cannot be a unit"),
+        ({"x": "1"}, "cannot be a unit"),
+        ({1: 1.0}, "cannot be a unit"),
+        ({}, "has no unit"),
+    ],
+)
+def test_units_belong_to_one_metric(loaded, units, says):
+    class Other(type(loaded.metrics.get("energy"))):
+        id = "other"
+
+    other = Other()
+    other.units = units
+    with pytest.raises(BudgetError, match=says):
+        check_units(other, loaded.metrics)
+    merged = plugin.Contribution(metrics=loaded.metrics)
+    new = plugin.Contribution()
+    new.metrics.add(other)
+    with pytest.raises(BudgetError, match=says):
+        merged.merge(new)
+    assert "other" not in merged.metrics
+
+
+def test_units_are_those_of_the_plugins_in_use(loaded):
+    few = plugin.Host((), loaded.backends, loaded.devices)
+    assert read_budget("2mJ").metric == "energy"
+    with plugin.using(few), pytest.raises(BudgetError, match="not a unit"):
+        read_budget("2mJ")
+    with pytest.raises(BudgetError, match="not a unit"):
+        Budget.parse("2mJ")
+    assert Budget.parse("2mJ", units=loaded.units) == Budget("energy", 2000.0, unit=("mJ", 1000.0))
 
 
 def test_without_the_plugin_its_units_are_unknown():
     plugin.installed.cache_clear()
     with pytest.raises(BudgetError, match="not a unit"):
-        plugin.read_budget("2mJ")
+        read_budget("2mJ")
 
 
 @pytest.mark.parametrize(("name", "text"), [("energy", "50uJ"), ("peak", "20kElements"), ("ram", "250kNumbers")])
@@ -121,7 +148,7 @@ def test_what_is_generated_holds_the_metric_and_uses_it(loaded, name, text):
     bound = limits(loaded, name)
     (wide,) = nagsdk.generate("cpu", budget=["10MMACs"])
     (tight,) = nagsdk.generate("cpu", budget=[text])
-    space, limit = load_bundle("glyphs").space, plugin.read_budget(text).limit
+    space, limit = load_bundle("glyphs").space, read_budget(text).limit
     assert bound.value(space.parse(tight.architecture)) <= limit < bound.value(space.parse(wide.architecture))
     assert tight.metrics == {name: bound.value(space.parse(tight.architecture))}
     assert tight.to_dict()["budget"]["metric"] == name and wide.metrics == {}
@@ -178,7 +205,7 @@ def test_several_limits_on_a_maximum_are_answered_each_on_its_own(loaded):
 def test_what_cannot_be_held_is_said_with_what_can(loaded, name, text):
     with pytest.raises(InfeasibleError) as caught:
         nagsdk.generate("cpu", budget=[text])
-    nearest = plugin.read_budget(caught.value.next_step.removeprefix("Ask for ").partition(",")[0])
+    nearest = read_budget(caught.value.next_step.removeprefix("Ask for ").partition(",")[0])
     assert nearest.metric == name
     (result,) = nagsdk.generate("cpu", budget=[nearest])
     assert result.metrics[name] == pytest.approx(nearest.limit, rel=2e-3)
@@ -211,7 +238,7 @@ def test_a_limit_on_a_peak_is_shared_out_so_that_what_holds_both_shares_holds_it
 @pytest.mark.parametrize("resolution", [None, 48])
 def test_a_peak_leaves_accuracy_where_it_is_worth_most(loaded, resolution):
     bound, space = limits(loaded, "ram"), load_bundle("glyphs").space
-    budget = plugin.read_budget("300kNumbers")
+    budget = read_budget("300kNumbers")
     (result,) = nagsdk.generate("cpu", budget=[budget], resolution=resolution)
     codes = space.sample(3000, np.random.default_rng(7))
     if resolution is not None:
@@ -244,7 +271,7 @@ def test_what_is_to_be_measured_and_is_not_told_ends_the_deployment(loaded, tmp_
     monkeypatch.setattr(SimulatedSession, "time", lambda *asked: replace(real(*asked), properties=told))
     target = Target(Device("board", "A board", "simulated"), "glyphs", backend=SimulatedBackend())
     with pytest.raises(DeviceError, match=says) as caught:
-        Deployer(target, Builder(target)).run([plugin.read_budget("250kNumbers")], None, tmp_path)
+        Deployer(target, Builder(target)).run([read_budget("250kNumbers")], None, tmp_path)
     assert "plugin" in caught.value.next_step
 
 
@@ -262,7 +289,7 @@ class Telling(SimulatedBackend):
 def test_what_a_device_tells_of_a_metric_counts(loaded, tmp_path, monkeypatch):
     monkeypatch.setattr(workbench, "PROTOCOL", replace(workbench.PROTOCOL, spread_s=0, patience_s=0))
     target = Target(Device("board", "A board", "simulated"), "glyphs", backend=Telling())
-    deployer, budget = Deployer(target, Builder(target)), plugin.read_budget("250kNumbers")
+    deployer, budget = Deployer(target, Builder(target)), read_budget("250kNumbers")
     outcome = deployer.run([budget], None, tmp_path)
     first, last = deployer.rounds[0], deployer.rounds[-1]
     assert (first.result.verdict, last.result.verdict, outcome) == ("missed", "held", last)
@@ -291,7 +318,6 @@ def test_metrics_that_make_no_sense_break_their_plugin(tmp_path, monkeypatch, ch
     monkeypatch.delitem(sys.modules, "odd_metrics", raising=False)
     (status,) = plugin.host().plugins
     plugin.installed.cache_clear()
-    budgets.forget_units()
     assert status.state == "broken" and says in status.reason
 
 
@@ -309,7 +335,7 @@ def test_a_simulator_is_the_prior_of_its_device():
     expected = np.array([sum(backend.simulate(layer, target.device) for layer in space.layers(a)) for a in space.decode(codes)])
     assert np.std(np.log(model.mean(codes) / expected)) < 0.05
     assert model.source == "prior" and "the simulator of the backend simulated" in model.facts["caveat"]
-    assert any("simulator" in told for told in told_of_prior(model, "board"))
+    assert any("simulator" in told for told in prior_warnings(model, "board"))
     assert cost_model(Target(Device("board", "A board", "simulated"), "glyphs", backend=SimulatedBackend(present=False))) is None
 
 

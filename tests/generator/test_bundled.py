@@ -14,7 +14,7 @@ from nagsdk.cost.bounds import Completions
 from nagsdk.generator import generator as nag
 from nagsdk.generator.ranking import choose
 from nagsdk.generator.strategies import Lookup, Nag
-from nagsdk.generator.train import Recipe, Regret
+from nagsdk.generator.train import GeneratorRecipe, Regret
 from nagsdk.pipeline.models import generator_of, question
 from nagsdk.pipeline.target import Target
 
@@ -23,7 +23,7 @@ from nagsdk.pipeline.target import Target
 def test_shipped_generators_keep_up_with_lookup_on_their_predictor(name):
     target = Target("cpu", name)
     card = generator_of(target).card
-    assert card.kind == "universal" and card.recipe == Recipe().to_dict() and card.predictor == target.bundle.predictor.hash
+    assert card.kind == "universal" and card.recipe == GeneratorRecipe().to_dict() and card.predictor == target.bundle.predictor.hash
     table = target.costs.table(MACS, None)
     bounds = Completions.of(target.bundle.space, table)
     asked = question(target, [table], np.linspace(bounds.least, bounds.most, 12), 0)
@@ -41,9 +41,9 @@ def test_a_bundle_without_one_gets_it_trained_once(tmp_path, monkeypatch):
     (folder / "bundle.json").write_text(json.dumps(description))
     trained, real, notices = [], nag.Generator.trained.__func__, []
 
-    def short(cls, space, predictor, recipe=None, seed=0, listener=None):
+    def short(cls, space, predictor, recipe=None, seed=0, on_event=None):
         trained.append(seed)
-        return real(cls, space, predictor, replace(Recipe(), problems=1, steps=2, gradient_steps=0), seed)
+        return real(cls, space, predictor, replace(GeneratorRecipe(), problems=1, steps=2, gradient_steps=0), seed)
 
     monkeypatch.setattr(nag.Generator, "trained", classmethod(short))
     # Frontiers of twenty devices take their time, and are not what is tested.

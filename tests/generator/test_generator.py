@@ -13,10 +13,10 @@ from safetensors.numpy import load_file, save_file
 from nagsdk.errors import DamagedBundleError, InfeasibleError
 from nagsdk.generator.frontier import score_of
 from nagsdk.generator.generator import Generator
-from nagsdk.generator.train import Recipe
+from nagsdk.generator.train import GeneratorRecipe
 from tests.generator.spaces import random_tables, staged_space
 
-SHORT = Recipe(problems=4, steps=20, batch=32, hidden=8, gradient_steps=0)
+SHORT = GeneratorRecipe(problems=4, steps=20, batch=32, hidden=8, gradient_steps=0)
 
 
 @dataclass

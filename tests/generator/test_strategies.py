@@ -9,7 +9,7 @@ from nagsdk.generator.frontier import frontier, score_of
 from nagsdk.generator.generator import Generator
 from nagsdk.generator.strategies import STRATEGIES, Evolution, Lookup, Nag, Nsga2, Polished, Random
 from nagsdk.generator.strategy import Question
-from nagsdk.generator.train import Recipe
+from nagsdk.generator.train import GeneratorRecipe
 from tests.generator.spaces import random_tables, staged_space
 from tests.generator.test_train import Teacher
 
@@ -21,7 +21,7 @@ def world():
     space = staged_space(resolutions=(32, 48, 64))
     table, score = random_tables(space, 0)
     teacher = Teacher(score)
-    recipe = Recipe(problems=20, steps=50, batch=32, hidden=8, gradient_steps=0)
+    recipe = GeneratorRecipe(problems=20, steps=50, batch=32, hidden=8, gradient_steps=0)
     return space, table, teacher, Generator.trained(space, teacher, recipe)
 
 

@@ -10,11 +10,11 @@ from nagsdk.generator.decode import decode, gumbel
 from nagsdk.generator.frontier import frontier, score_of
 from nagsdk.generator.policy import Policy, Stepper
 from nagsdk.generator.prices import Paths
-from nagsdk.generator.train import Batch, Network, Recipe, examine, improve, train
+from nagsdk.generator.train import Batch, GeneratorRecipe, Network, examine, improve, train
 from nagsdk.generator.training_data import Devices, lessons, problem
 from tests.generator.spaces import random_tables, staged_space
 
-SHORT = Recipe(problems=60, steps=150, batch=64, hidden=16, gradient_steps=0)
+SHORT = GeneratorRecipe(problems=60, steps=150, batch=64, hidden=16, gradient_steps=0)
 
 
 class Teacher:

@@ -9,7 +9,7 @@ from nagsdk.device.backend import EXACT
 from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
 from nagsdk.graph import parity
 from nagsdk.graph.ir import Conv, Linear
-from nagsdk.graph.onnx import ARCHITECTURE_KEY, write_onnx
+from nagsdk.graph.onnx import write_onnx
 from nagsdk.graph.trace import trace
 from nagsdk.testing import random_images, random_subnet, small_space
 
@@ -33,7 +33,7 @@ def test_files_are_valid_and_say_what_they_are(tmp_path):
             [3, 3, architecture.resolution, architecture.resolution],
         )
         assert (target.name, [d.dim_value for d in target.type.tensor_type.shape.dim]) == ("logits", [3, 10])
-        assert {p.key: p.value for p in model.metadata_props} == {ARCHITECTURE_KEY: architecture.text}
+        assert {p.key: p.value for p in model.metadata_props} == {"nagsdk.architecture": architecture.text}
         assert model.opset_import[0].version == 17
         assert len(model.graph.node) == len(graph.nodes)
 

@@ -94,7 +94,7 @@ def test_every_reading_is_told_at_once(fake_session, networks):
             raise DiedError
 
     with pytest.raises(DiedError):
-        run(fake_session(), networks(reference=5, a=4, b=8), on_reading=keep, listener=events.append)
+        run(fake_session(), networks(reference=5, a=4, b=8), on_reading=keep, on_event=events.append)
     assert len(told) == 3
     assert all(reading.burst.wall_ms == (4, 4, 4) if name == "a" else (8, 8, 8) for name, reading in told)
     assert isinstance(events[0], Started)
@@ -105,7 +105,7 @@ def test_every_reading_is_told_at_once(fake_session, networks):
 def test_a_bar_is_not_full_while_readings_are_repeated(fake_session, networks):
     events = []
     slow = fake_session(speed=lambda clock: 1.4 if int(clock / 400) % 2 else 1.0)
-    run(slow, networks(reference=5, a=4, b=8), listener=events.append)
+    run(slow, networks(reference=5, a=4, b=8), on_event=events.append)
     (total,) = (e.total for e in events if isinstance(e, Started))
     shown = [e for e in events if isinstance(e, Advanced)]
     done = [e.done for e in shown]

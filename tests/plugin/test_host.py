@@ -10,6 +10,7 @@ from nagsdk.device.description import Device
 from nagsdk.device.presence import presence_of
 from nagsdk.errors import BudgetError, DeviceError, UnknownNameError, UnknownUnitError
 from nagsdk.plugin import host as plugin
+from nagsdk.plugin.units import read_budget
 
 WORKING = """
 nagsdk_api = 1
@@ -158,10 +159,10 @@ def test_what_is_not_found_names_the_plugin_that_may_have_brought_it(installed, 
             registry.get("eager")
         assert told in caught.value.next_step and "plugin_eager.py, line 2)" in caught.value.next_step
     with pytest.raises(UnknownUnitError) as unit:
-        plugin.read_budget("2mJ")
+        read_budget("2mJ")
     assert told in unit.value.next_step
     with pytest.raises(BudgetError) as number:
-        plugin.read_budget("2")
+        read_budget("2")
     assert "eager" not in str(number.value)
     shown = CliRunner().invoke(cli, ["devices"])
     assert shown.output.endswith("The plugin eager is broken; see nagsdk plugins.\n")

@@ -21,8 +21,9 @@ from nagsdk.testing.measuring import MeasurementChecks
 from nagsdk.testing.sessions import SessionChecks
 from nagsdk_cuda import backend as module
 from nagsdk_cuda import worker
-from nagsdk_cuda.backend import CudaBackend, Settings
+from nagsdk_cuda.backend import CudaBackend
 from nagsdk_cuda.program import DTYPES, write_program
+from nagsdk_cuda.settings import CudaSettings
 from tests.conftest import REPOSITORY
 from tests.plugins.emulated_gpu.sitecustomize import NVML
 
@@ -163,9 +164,9 @@ def test_a_program_is_no_larger_for_a_larger_batch_and_as_large_as_estimated(tmp
 def test_a_program_names_its_architecture(tmp_path):
     path = tmp_path / "network.pt2"
     write_program(trace(random_subnet(SPACE, ARCHITECTURE), ARCHITECTURE.resolution), path, "fp32")
-    told = {"nagsdk.space.architecture": ""}
+    told = {"nagsdk.architecture": ""}
     torch.export.load(path, extra_files=told)
-    assert told["nagsdk.space.architecture"] == ARCHITECTURE.text
+    assert told["nagsdk.architecture"] == ARCHITECTURE.text
 
 
 @pytest.mark.parametrize(
@@ -183,7 +184,7 @@ def test_a_program_names_its_architecture(tmp_path):
 def test_unknown_options_are_refused(options):
     assert not CudaBackend().presence(with_options(**options)).available
     with pytest.raises(DeviceError, match="options"):
-        Settings.of(with_options(**options))
+        CudaSettings.of(with_options(**options))
 
 
 def test_an_unknown_precision_is_refused_with_the_known_ones():
@@ -226,7 +227,7 @@ def test_an_absent_driver_is_said(monkeypatch):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="torch reaches a GPU here")
 def test_the_worker_never_falls_back_to_the_processor():
-    settings = dataclasses.asdict(Settings.of(GPU))
+    settings = dataclasses.asdict(CudaSettings.of(GPU))
     greeting, handlers = worker.start({**settings, "uuid": "GPU-1"})
     assert "does not reach GPU 0" in greeting["refused"]
     assert greeting["next_step"]

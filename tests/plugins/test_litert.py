@@ -17,7 +17,8 @@ from nagsdk.manifest.manifest import read_manifest
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import settle_rewrite
 from nagsdk.testing import BackendConformance, random_subnet, small_space
-from nagsdk_litert.backend import LiteRtBackend, Settings
+from nagsdk_litert.backend import LiteRtBackend
+from nagsdk_litert.settings import LiteRtSettings
 
 CPU = Device("litert", "this machine", "litert")
 needs_runtime = pytest.mark.skipif(
@@ -111,8 +112,8 @@ def test_a_missing_quantizer_is_said(monkeypatch):
 
 
 def test_int8_is_faster_whole():
-    assert not Settings.of(dataclasses.replace(CPU, precision="int8")).split_depthwise
-    assert Settings.of(dataclasses.replace(CPU, precision="fp16")).split_depthwise
+    assert not LiteRtSettings.of(dataclasses.replace(CPU, precision="int8")).split_depthwise
+    assert LiteRtSettings.of(dataclasses.replace(CPU, precision="fp16")).split_depthwise
 
 
 @needs_runtime
@@ -148,7 +149,7 @@ def test_a_missing_runtime_is_said_and_refused(monkeypatch):
 
 def test_the_predecessor_takes_its_place_where_only_it_is_installed(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if name == "tflite_runtime" else None)
-    assert Settings.of(CPU).package == "tflite_runtime"
+    assert LiteRtSettings.of(CPU).package == "tflite_runtime"
 
 
 @pytest.mark.parametrize(("numpy", "refused"), [("2.4.6", True), ("1.26.4", False)])

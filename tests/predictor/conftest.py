@@ -6,9 +6,9 @@ import pytest
 from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
 from nagsdk.predictor.fit import fit_predictor
 from nagsdk.predictor.model import AccuracyPredictor
-from nagsdk.predictor.train import Recipe
+from nagsdk.predictor.train import EnsembleRecipe
 
-SHORT = Recipe(members=6, hidden=16, steps=800)
+SHORT = EnsembleRecipe(members=6, hidden=16, steps=800)
 
 
 @dataclass

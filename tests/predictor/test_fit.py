@@ -8,8 +8,8 @@ from scipy.stats import kendalltau
 
 from nagsdk.errors import ArchitectureError, UsageError
 from nagsdk.events import Advanced, Finished, Started
-from nagsdk.predictor.fit import Fitter, Judged, Measured, calibrated, fit_predictor, folds
-from nagsdk.predictor.train import Recipe
+from nagsdk.predictor.fit import Fitter, Judged, MeasuredSubnets, calibrated, fit_predictor, folds
+from nagsdk.predictor.train import EnsembleRecipe
 from tests.predictor.conftest import SHORT
 
 
@@ -47,7 +47,7 @@ def test_card_tells_counts_and_figures(truth, predictor):
 
 
 def test_one_seed_gives_one_predictor(truth):
-    recipe = Recipe(members=2, hidden=4, steps=20)
+    recipe = EnsembleRecipe(members=2, hidden=4, steps=20)
     made = [fit_predictor(truth.space, truth.codes, truth.top1, source="x", recipe=recipe, seed=seed) for seed in (3, 3, 4)]
     assert made[0].hash == made[1].hash != made[2].hash
     assert [row["left_out"] for row in made[0].card["left_out"]] == [f"fold {i}" for i in range(1, 6)]
@@ -55,7 +55,9 @@ def test_one_seed_gives_one_predictor(truth):
 
 def test_progress_adds_up(truth):
     events = []
-    fit_predictor(truth.space, truth.codes, truth.top1, source="x", groups=truth.groups, recipe=Recipe(2, 4, 5), listener=events.append)
+    fit_predictor(
+        truth.space, truth.codes, truth.top1, source="x", groups=truth.groups, recipe=EnsembleRecipe(2, 4, 5), on_event=events.append
+    )
     assert isinstance(events[0], Started)
     assert isinstance(events[-1], Finished)
     done = [event.done for event in events if isinstance(event, Advanced)]
@@ -71,7 +73,7 @@ def test_no_architecture_is_in_two_folds(architecture, seed):
 
 
 def test_left_out_groups_leave_no_architecture_behind(truth):
-    measured = Measured.of(truth.space, truth.codes, truth.top1, truth.groups, 0)
+    measured = MeasuredSubnets.of(truth.space, truth.codes, truth.top1, truth.groups, 0)
     for held in ((0,), (0, 2)):
         kept = measured.codes[measured.outside(*held)]
         out = measured.codes[np.isin(measured.group, held)]
@@ -85,8 +87,8 @@ def test_intervals_for_a_group_know_nothing_of_it(truth):
     intervals = []
     for top1 in (truth.top1, changed):
         # Rows of the others that share an architecture with the group see nothing of it either.
-        measured = Measured.of(truth.space, truth.codes, top1, truth.groups, 0)
-        fitter = Fitter(truth.space, measured, Recipe(2, 4, 20), 0)
+        measured = MeasuredSubnets.of(truth.space, truth.codes, top1, truth.groups, 0)
+        fitter = Fitter(truth.space, measured, EnsembleRecipe(2, 4, 20), 0)
         intervals.append({group.name: group.interval for group in fitter.left_out()})
     assert intervals[0]["a"] == intervals[1]["a"]
     assert intervals[0]["b"] != intervals[1]["b"]

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
 from nagsdk.families.mobilenet_v3.table import read_architectures
-from nagsdk.predictor.fit import Fitter, Measured
+from nagsdk.predictor.fit import Fitter, MeasuredSubnets
 from nagsdk.predictor.model import AccuracyPredictor
-from nagsdk.predictor.train import Recipe
+from nagsdk.predictor.train import EnsembleRecipe
 from tests.conftest import REPOSITORY
 
 SPACE = ofa_mobilenet_v3()
@@ -24,7 +24,7 @@ def shipped():
 @pytest.fixture(scope="module")
 def measured(shared):
     codes, columns = read_architectures(shared / "data" / "ofa_mbv3_w1.0_imagenet_top1.csv", SPACE)
-    return Measured.of(SPACE, codes, columns["top1"].astype(float), columns["run"], 0)
+    return MeasuredSubnets.of(SPACE, codes, columns["top1"].astype(float), columns["run"], 0)
 
 
 def test_card_states_the_figures_that_were_asked_for(shipped):
@@ -77,6 +77,6 @@ def test_fits_what_was_measured(shipped, measured):
 
 
 def test_a_run_that_was_left_out_is_predicted(measured):
-    fitter = Fitter(SPACE, measured, Recipe(), 0)
+    fitter = Fitter(SPACE, measured, EnsembleRecipe(), 0)
     run = measured.names.index("linasga_acc")
     assert fitter.judge(fitter.fit(measured.outside(run)), measured.group == run).figures()["rmse"] <= 0.10

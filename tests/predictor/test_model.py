@@ -12,7 +12,7 @@ from safetensors.numpy import load, save
 from nagsdk.common.files import sha256
 from nagsdk.errors import DamagedBundleError
 from nagsdk.predictor import model
-from nagsdk.predictor.model import CARD, WEIGHTS, AccuracyPrediction, AccuracyPredictor, Resolutions
+from nagsdk.predictor.model import CARD, PREDICTOR_WEIGHTS, AccuracyPrediction, AccuracyPredictor, Resolutions
 
 
 @pytest.fixture
@@ -23,11 +23,11 @@ def saved(tmp_path, predictor):
 
 def rewrite(folder, change):
     """Changes arrays and repairs the hash, so that only the change itself can be at fault."""
-    arrays = load((folder / WEIGHTS).read_bytes())
+    arrays = load((folder / PREDICTOR_WEIGHTS).read_bytes())
     change(arrays)
-    (folder / WEIGHTS).write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+    (folder / PREDICTOR_WEIGHTS).write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
     card = json.loads((folder / CARD).read_text())
-    (folder / CARD).write_text(json.dumps({**card, "sha256": sha256(folder / WEIGHTS)}))
+    (folder / CARD).write_text(json.dumps({**card, "sha256": sha256(folder / PREDICTOR_WEIGHTS)}))
 
 
 def test_saved_and_loaded_predicts_the_same(truth, predictor, saved):
@@ -89,7 +89,7 @@ def test_second_hand_resolutions_lower_the_mean_widen_the_interval_and_reach_the
 
 
 def test_any_missing_or_cut_file_is_refused(truth, saved):
-    for name in (WEIGHTS, CARD):
+    for name in (PREDICTOR_WEIGHTS, CARD):
         whole = (saved / name).read_bytes()
         for content in (b"", whole[: len(whole) // 2], whole[:-1] + b"\x00", whole + b"x", b"\xff" * 100, b"[" * 100_000):
             (saved / name).write_bytes(content)
@@ -107,9 +107,9 @@ def test_any_missing_or_cut_file_is_refused(truth, saved):
 def test_any_flipped_bit_of_the_weights_is_noticed(truth, predictor, tmp_path_factory, position, bit):
     folder = tmp_path_factory.mktemp("p")
     predictor.save(folder)
-    content = bytearray((folder / WEIGHTS).read_bytes())
+    content = bytearray((folder / PREDICTOR_WEIGHTS).read_bytes())
     content[int(position * len(content))] ^= 1 << bit
-    (folder / WEIGHTS).write_bytes(content)
+    (folder / PREDICTOR_WEIGHTS).write_bytes(content)
     with pytest.raises(DamagedBundleError, match="hash"):
         AccuracyPredictor.load(folder, truth.space)
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from nagsdk.predictor.ensemble import Ensemble
-from nagsdk.predictor.train import Recipe, train_ensemble
+from nagsdk.predictor.train import EnsembleRecipe, train_ensemble
 
-RECIPE = Recipe(members=3, hidden=16, steps=600, batch=32, learning_rate=1e-2, weight_decay=0.01)
+RECIPE = EnsembleRecipe(members=3, hidden=16, steps=600, batch=32, learning_rate=1e-2, weight_decay=0.01)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 import nagsdk
 from nagsdk.errors import UsageError
 from nagsdk.reports import figures, svg
-from nagsdk.reports.page import comparison_page, deployment_page
+from nagsdk.reports.page import budgets, comparison_page, deployment_page
 from nagsdk.reports.report import report
 from tests.pipeline.test_loop import simulate, world  # noqa: F401 — fixtures
 
@@ -197,3 +197,9 @@ def test_a_browser_shows_it(deployed, browser, width):
         small = "Math.min(...[...document.querySelectorAll('svg text')].map(t => parseFloat(t.getAttribute('font-size')) * Math.hypot(t.getScreenCTM().a, t.getScreenCTM().b)))"
         assert page.evaluate(small) >= 7.5
         page.close()
+
+
+def test_a_report_shows_a_metric_without_its_plugin():
+    shown = {"metric": "energy", "limit": 2500.0, "percentile": 50.0, "confidence": 0.9}
+    assert budgets({"budgets": [{**shown, "unit": "mJ", "unit_factor": 1000.0}]}) == "2.5 mJ"
+    assert budgets({"budgets": [shown, {**shown, "metric": "size", "limit": 2e6}]}) == "2500 energy and 2 MB"  # as 0.1.0 wrote them

@@ -72,7 +72,7 @@ def space_file(tmp_path_factory, tiny_space):
 def quick_predictor(monkeypatch):
     """Fits with few steps: what is tested here is not how well predictors are fitted."""
     for module in ("nagsdk.training.subnets", "nagsdk.predictor.fit"):
-        monkeypatch.setattr(f"{module}.Recipe", lambda: quick_train.RECIPE)
+        monkeypatch.setattr(f"{module}.EnsembleRecipe", lambda: quick_train.RECIPE)
 
 
 _MADE = {}

@@ -18,7 +18,7 @@ def described(phone, tmp_path, monkeypatch):
     """The phone's description, and short protocols: these tests ask for the way, not for the figures."""
     path = tmp_path / "virtual.toml"
     path.write_text(f'id = "virtual"\ntitle = "A virtual phone"\nbackend = "android"\n[options]\nserial = "{phone.serial}"\n')
-    monkeypatch.setattr("nagsdk.pipeline.models.CALIBRATION", replace(calibration.PROTOCOL, rounds=2, most_rounds=2))
+    monkeypatch.setattr("nagsdk.pipeline.models.CALIBRATION", replace(calibration.CALIBRATION_PROTOCOL, rounds=2, most_rounds=2))
     monkeypatch.setattr("nagsdk.pipeline.calibrate.calibrate", functools.partial(calibration.calibrate, sessions=2))
     monkeypatch.setattr(calibration, "_SEARCH_S", 1.0)
     for name in ("PROTOCOL", "GLANCE"):

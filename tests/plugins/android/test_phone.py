@@ -21,7 +21,7 @@ from nagsdk_android import tool
 from nagsdk_android.backend import AndroidBackend
 from nagsdk_android.discovery import find
 from nagsdk_android.phone import Phone
-from nagsdk_android.settings import Settings
+from nagsdk_android.settings import AndroidSettings
 from nagsdk_android.transport import LostError, tcp
 from tests.plugins.android.virtual import TOOL, VirtualPhone
 
@@ -91,7 +91,7 @@ def test_the_same_phone_at_another_address_is_the_same_device(phone, device):
     first = AndroidBackend().presence(device)
     with_other_settings = AndroidBackend().presence(device_of(phone, delegate="none"))
     assert first.fingerprint != with_other_settings.fingerprint
-    assert find(Settings.of(device)).serial == phone.serial
+    assert find(AndroidSettings.of(device)).serial == phone.serial
 
 
 def test_without_a_tool_the_phone_cannot_measure(phone, device):

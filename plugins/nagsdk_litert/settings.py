@@ -1,0 +1,65 @@
+"""What a device description says of LiteRT on this machine's CPU."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import dataclass
+
+from nagsdk.device.description import Device
+from nagsdk.errors import DeviceError
+
+# Distribution -> package; tflite-runtime is the predecessor, last released in 2023.
+RUNTIMES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
+# What the option `split_depthwise` chooses between.
+REWRITES = {"1": "split depthwise", "0": "none"}
+# The first one is the default.
+PRECISIONS = ("fp32", "fp16", "int8")
+
+
+@dataclass(frozen=True)
+class LiteRtSettings:
+    """What the worker is started with.
+
+    Attributes:
+        threads: Threads of one inference.
+        package: Of the runtime; see `RUNTIMES`.
+        split_depthwise: Whether 7x7 depthwise convolutions are written as sums of smaller ones.
+        precision: Of weights and arithmetic.
+        cores: Cores to stay on; empty for all.
+    """
+
+    threads: int
+    package: str
+    split_depthwise: bool
+    precision: str
+    cores: tuple[int, ...]
+
+    @classmethod
+    def of(cls, device: Device) -> LiteRtSettings:
+        """Reads the options `runtime` (a key of `RUNTIMES`), `split_depthwise` (0 or 1) and `cores` (such as ``2,3``; Linux).
+
+        Raises:
+            DeviceError: An option that is none of these, or has an impossible value.
+        """
+        precision = device.precision or PRECISIONS[0]
+        options = {"runtime": "", "split_depthwise": split_by_default(precision), "cores": "", **dict(device.options)}
+        cores = options["cores"].split(",") if options["cores"] else []
+        runtime = options["runtime"] or _installed()
+        known = len(options) == 3 and runtime in RUNTIMES and options["split_depthwise"] in ("0", "1")
+        if not known or not all(c.strip().isdecimal() for c in cores) or (cores and not hasattr(os, "sched_setaffinity")):
+            raise DeviceError(
+                f"The options of the device {device.id} do not suit this backend: {options}.",
+                f"Use runtime ({' or '.join(RUNTIMES)}), split_depthwise (0 or 1) and, on Linux, cores (numbers such as 2,3).",
+            )
+        return cls(device.threads, RUNTIMES[runtime], options["split_depthwise"] == "1", precision, tuple(int(c) for c in cores))
+
+
+def split_by_default(precision: str) -> str:
+    """What is faster: the kernels for int8 have no cliff at 25 taps, and quantise the input of every part anew."""
+    return "0" if precision == "int8" else "1"
+
+
+def _installed() -> str:
+    """The first of the runtimes that is installed; the first of all where none is."""
+    return next((name for name, package in RUNTIMES.items() if importlib.util.find_spec(package)), next(iter(RUNTIMES)))
