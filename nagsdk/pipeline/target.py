@@ -257,12 +257,11 @@ class Workbench:
             folder: Where to leave it; made where missing.
             device: What to write it for; `device` where None.
         """
-        from nagsdk.families.mobilenet_v3.subnet import Subnet
         from nagsdk.graph.trace import trace
 
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{architecture.hash}{self.backend.suffix}"
-        subnet, device = Subnet(self.bundle.space, architecture).eval(), device or self.device
+        subnet, device = self.bundle.space.build(architecture).eval(), device or self.device
         self.backend.export(trace(subnet, architecture.resolution, device.batch), path, device)
         return self.backend.compile(path, device, folder)
 

@@ -87,7 +87,6 @@ def _rebuild(declared: Declared, entry: Entry, path: Path, listener: Listener) -
     Raises:
         LockError: Something that it is built from is not as it is pinned, or the file has another hash.
     """
-    from nagsdk.families.mobilenet_v3.subnet import extract
     from nagsdk.graph.trace import trace
     from nagsdk.supernet.recalibrate import restore_statistics
 
@@ -104,7 +103,7 @@ def _rebuild(declared: Declared, entry: Entry, path: Path, listener: Listener) -
                 raise LockError(
                     f"The {what} of {bench.bundle.name} on this machine are not those that {declared.name} is pinned to.", _MEND
                 )
-        subnet = extract(bench.bundle.supernet, architecture)
+        subnet = bench.bundle.supernet.extract(architecture)
         restore_statistics(subnet, entry.statistics_bytes())
         bench.backend.export(trace(subnet, architecture.resolution, bench.device.batch), path, bench.device)
     if sha256(path) != manifest["artifact"]["sha256"]:

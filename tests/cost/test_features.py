@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from nagsdk.cost.features import FEATURES, FeatureTable, layer_features
 from nagsdk.errors import UnsupportedLayerError
-from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.space import layer as layer_module
 from nagsdk.space.layer import LayerSpec
 

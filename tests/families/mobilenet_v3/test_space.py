@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nagsdk.errors import ArchitectureError
-from nagsdk.families.mobilenet_v3.space import MobileNetV3Space, make_divisible, ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
+from nagsdk.families.widths import make_divisible
 from nagsdk.space.architecture import Architecture
 
 SPACE = ofa_mobilenet_v3()
