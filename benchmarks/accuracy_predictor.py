@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import kendalltau
 
-from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.families.mobilenet_v3.table import read_architectures
 from nagsdk.predictor.fit import FOLDS, Fitter, MeasuredSubnets, folds
 from nagsdk.predictor.train import EnsembleRecipe

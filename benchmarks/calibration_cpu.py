@@ -110,8 +110,7 @@ def run(samples: int, fresh: int, rounds: int, seed: int, within_s: float | None
     from nagsdk.cost.prior import read_prior
     from nagsdk.cost.table import exact_table
     from nagsdk.device.description import read_device
-    from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
-    from nagsdk.families.mobilenet_v3.subnet import Subnet
+    from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
     from nagsdk.graph.trace import trace
     from nagsdk.plugin.host import host
 
@@ -130,7 +129,7 @@ def run(samples: int, fresh: int, rounds: int, seed: int, within_s: float | None
             ("reference", reference_architecture(space)),
             *((f"{i:04d}", a) for i, a in enumerate(space.decode(codes))),
         ]:
-            backend.export(trace(Subnet(space, architecture).eval(), architecture.resolution), folder / f"{stem}.onnx", device)
+            backend.export(trace(space.build(architecture).eval(), architecture.resolution), folder / f"{stem}.onnx", device)
         command = [sys.executable, str(Path(__file__).resolve()), "--truth", name, "--rounds", str(rounds)]
         told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     networks = [told["networks"][f"{i:04d}"] for i in range(len(codes))]

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from nagsdk.device.description import Device
-from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.graph.onnx import write_onnx
 from nagsdk.graph.parity import relative_error
 from nagsdk.graph.trace import trace

@@ -41,7 +41,8 @@ from nagsdk.cost.bounds import Completions
 from nagsdk.cost.features import FeatureTable
 from nagsdk.cost.model import CostModel
 from nagsdk.cost.table import AdditiveTable, Floats, exact_table
-from nagsdk.families.mobilenet_v3.space import MobileNetV3Space, ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
 from nagsdk.families.mobilenet_v3.table import read_architectures
 from nagsdk.generator.frontier import frontier
 from nagsdk.generator.generator import Generator

@@ -18,7 +18,8 @@ from generator import FIRST_DEVICE, RESOLUTION, Half, halves, one_limit, trained
 
 from nagsdk.common.folders import cache_folder
 from nagsdk.cost.table import AdditiveTable, Floats
-from nagsdk.families.mobilenet_v3.space import MobileNetV3Space, ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
 from nagsdk.generator.decode import decode, gumbel
 from nagsdk.generator.episode import View, Walk
 from nagsdk.generator.frontier import frontier

@@ -19,7 +19,7 @@ import numpy as np
 from generator import RESOLUTION, halves, one_limit, trained
 
 from nagsdk.cost.table import exact_table
-from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.generator.paper import REWARDS, PaperRecipe, train_paper
 from nagsdk.generator.ranking import choose
 from nagsdk.generator.strategies import Lookup, Nag, Random

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from nagsdk.errors import ArchitectureError
-from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.families.mobilenet_v3.table import read_architectures
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.layer import LayerSpec

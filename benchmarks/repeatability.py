@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from nagsdk.device.description import Device
 from nagsdk.errors import MeasurementError
-from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.measuring.measure import measure
 from nagsdk.measuring.protocol import Protocol
 from nagsdk_onnxruntime.backend import OnnxRuntimeBackend
@@ -43,17 +43,14 @@ def export(count: int, folder: Path) -> None:
     """Writes the networks and the reference."""
     import torch
 
-    from nagsdk.families.mobilenet_v3.subnet import Subnet
     from nagsdk.graph.trace import trace
 
     space = ofa_mobilenet_v3()
     for number, architecture in enumerate(space.decode(space.sample(count, np.random.default_rng(0)))):
-        OnnxRuntimeBackend().export(
-            trace(Subnet(space, architecture).eval(), architecture.resolution), folder / f"{number:03d}.onnx", DEVICE
-        )
+        OnnxRuntimeBackend().export(trace(space.build(architecture).eval(), architecture.resolution), folder / f"{number:03d}.onnx", DEVICE)
     middle = space.architecture(kernels=[5] * 15, expansions=[4] * 15, depths=[3] * 5, resolution=192)
     torch.manual_seed(0)
-    OnnxRuntimeBackend().export(trace(Subnet(space, middle).eval(), 192), folder / "reference.onnx", DEVICE)
+    OnnxRuntimeBackend().export(trace(space.build(middle).eval(), 192), folder / "reference.onnx", DEVICE)
 
 
 def session(folder: Path, known_ms: float | None) -> dict[str, dict[str, float | None] | float]:

@@ -19,8 +19,7 @@ import numpy as np
 import torch
 
 from nagsdk.device.description import Device
-from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
-from nagsdk.families.mobilenet_v3.subnet import Subnet
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.graph.lint import lint
 from nagsdk.graph.parity import relative_error
 from nagsdk.graph.passes import split_large_depthwise
@@ -73,7 +72,7 @@ def rewrite(folder: Path) -> dict[str, float]:
     names = {}
     for kernel in space.kernels:
         architecture = space.architecture(kernels=[kernel] * 15, expansions=[4] * 15, depths=[3] * 5, resolution=RESOLUTION)
-        names[f"{kernel}x{kernel}"] = trace(Subnet(space, architecture).eval(), RESOLUTION)
+        names[f"{kernel}x{kernel}"] = trace(space.build(architecture).eval(), RESOLUTION)
     names["7x7 rewritten"] = split_large_depthwise(names["7x7"])
     best: dict[str, float] = {}
     with LiteRtBackend().open(DEVICE) as session:

@@ -20,16 +20,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nagsdk.families.mobilenet_v3.subnet import ConvUnit, Subnet, extract
-from nagsdk.families.mobilenet_v3.supernet import Supernet
+from nagsdk.families import preset, preset_names
+from nagsdk.families.mobilenet_v3.subnet import ConvUnit
+from nagsdk.families.protocol import Subnet, Supernet
 from nagsdk.images.batches import ArrayBatches, Augmentation, Batches
 from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.space.space import Codes, extremes
 from nagsdk.supernet.processes import Ranks
 from nagsdk.supernet.recipe import TrainRecipe
 from nagsdk.supernet.resume import Average
-from nagsdk.supernet.train import initialise, optimizer_of, sandwich, train_step
-from nagsdk.training.plan import SPACES
+from nagsdk.supernet.train import optimizer_of, sandwich, train_step
 
 RECIPE = TrainRecipe(steps=1000)
 TARGET_PLAIN, TARGET_STATIC = 1.4, 1.10
@@ -38,8 +38,8 @@ TARGET_PLAIN, TARGET_STATIC = 1.4, 1.10
 def fresh(space_name: str, channels_last: bool) -> Supernet:
     """A supernet with the same weights every time."""
     torch.manual_seed(0)
-    supernet = Supernet(SPACES[space_name]())
-    initialise(supernet, 0)
+    supernet = preset(space_name).supernet()
+    supernet.initialise(0)
     supernet.train()
     return supernet.to(memory_format=torch.channels_last) if channels_last else supernet  # type: ignore[call-overload]
 
@@ -108,7 +108,7 @@ def timed(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, np.nda
 def compare(space: str, codes: Codes, batches: Batches, rounds: int) -> dict[str, float]:
     """One comparison on images that lie ready: ours, plain, static."""
     ours, plain = fresh(space, True), fresh(space, False)
-    nets = [extract(ours, a) for a in ours.space.decode(codes)]
+    nets = [ours.extract(a) for a in ours.space.decode(codes)]
     ready = {r: batches(100, r) for r in ours.space.resolutions}
     contiguous = {r: (images.contiguous(), labels) for r, (images, labels) in ready.items()}
     found = timed(
@@ -188,7 +188,7 @@ def run(space: str, batch: int, rounds: int, threads: int) -> dict[str, object]:
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--space", choices=list(SPACES), default="small")
+    parser.add_argument("--space", choices=preset_names(), default="small")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=1)

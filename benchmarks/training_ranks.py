@@ -24,13 +24,12 @@ def worker(batch: int, steps: int) -> None:
     import numpy as np
     import torch
 
-    from nagsdk.families.mobilenet_v3.space import small_mobilenet_v3
-    from nagsdk.families.mobilenet_v3.supernet import Supernet
+    from nagsdk.families.mobilenet_v3.presets import small_mobilenet_v3
     from nagsdk.images.batches import ArrayBatches, Augmentation
     from nagsdk.images.preprocessing import Preprocessing
     from nagsdk.supernet.processes import together
     from nagsdk.supernet.recipe import TrainRecipe
-    from nagsdk.supernet.train import TrainAdvanced, initialise, train
+    from nagsdk.supernet.train import TrainAdvanced, train
 
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
@@ -39,8 +38,8 @@ def worker(batch: int, steps: int) -> None:
         if hasattr(os, "sched_setaffinity"):
             allowed = sorted(os.sched_getaffinity(0))
             os.sched_setaffinity(0, {allowed[ranks.rank % len(allowed)]})
-        supernet = Supernet(small_mobilenet_v3())
-        initialise(supernet, 0)
+        supernet = small_mobilenet_v3().supernet()
+        supernet.initialise(0)
         plain = Preprocessing((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
         batches = ArrayBatches(images, rng.integers(0, 47, 4 * batch), batch, plain, 0, Augmentation(), ranks.rank, ranks.count)
         times: list[float] = []

@@ -24,7 +24,9 @@ from nagsdk.cost.features import FEATURES, FeatureTable
 from nagsdk.cost.prior import Jitter, Prior
 from nagsdk.device.description import read_device
 from nagsdk.events import Advanced, Event
-from nagsdk.families.mobilenet_v3.space import MobileNetV3Space, Stage, ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.definition import Stage
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
 from nagsdk.plugin.host import host
 
 DEVICES = Path(__file__).resolve().parent.parent / "devices"

@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 
 from nagsdk.common.files import sha256, write_atomically
-from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 
 FILES = ("predictor.json", "predictor.safetensors")
 WEIGHTS = "https://raw.githubusercontent.com/han-cai/files/master/ofa/ofa_nets/ofa_mbv3_d234_e346_k357_w"

@@ -21,7 +21,8 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from nagsdk.events import Advanced, Event
-from nagsdk.families.mobilenet_v3.space import MobileNetV3Space, ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
 from nagsdk.families.mobilenet_v3.table import read_architectures
 from nagsdk.predictor.additive import fit_asymptote, inverse, ridge
 from nagsdk.predictor.features import Floats, feature_map

@@ -24,8 +24,9 @@ from ridge import cross_validated
 from nagsdk.common.files import write_atomically
 from nagsdk.cost.features import FEATURES, FeatureTable, layer_features
 from nagsdk.cost.prior import Jitter, Prior
-from nagsdk.families.mobilenet_v3.space import make_divisible, ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.families.mobilenet_v3.table import read_architectures
+from nagsdk.families.widths import make_divisible
 from nagsdk.space.layer import LayerSpec
 
 DEVICES = Path(__file__).resolve().parent.parent / "devices"

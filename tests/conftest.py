@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nagsdk.families.mobilenet_v3.space import MobileNetV3Space, Stage
+from nagsdk.families.mobilenet_v3.definition import Stage
+from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
 
 REPOSITORY = Path(__file__).parents[1]
 TINY = MobileNetV3Space(

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from nagsdk.bundle.bundle import Bundle
 from nagsdk.errors import UsageError
-from nagsdk.families.mobilenet_v3.table import read_architectures
 from nagsdk.space.architecture import Architecture
 
 
@@ -16,7 +15,9 @@ def read(bundle: Bundle, architectures: str | Architecture | Sequence[str | Arch
     architectures = [architectures] if isinstance(architectures, (str, Architecture)) else architectures
     given = [bundle.space.parse(a) if isinstance(a, str) else a for a in architectures]
     if table is not None:
-        given += bundle.space.decode(read_architectures(Path(table), bundle.space)[0])
+        given += bundle.space.decode(bundle.space.read_table(Path(table))[0])
     if not given:
-        raise UsageError("No architectures were given.", "Give text forms, or a CSV file with the columns ks, e, d, r.")
+        raise UsageError(
+            "No architectures were given.", f"Give text forms, or a CSV file with the columns {', '.join(bundle.space.table_columns)}."
+        )
     return given

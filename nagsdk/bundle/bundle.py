@@ -17,14 +17,13 @@ from nagsdk.common.files import sha256
 from nagsdk.common.folders import data_folder, shipped
 from nagsdk.common.validation import what_is_wrong
 from nagsdk.errors import BundleError, DamagedBundleError, ImagesMissingError, UnknownNameError, WeightsMissingError
-from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
+from nagsdk.families import space_from_dict
 from nagsdk.images.preprocessing import Preprocessing, cut_tiles, read_folder
 from nagsdk.space.architecture import Architecture
 
 if TYPE_CHECKING:
     from nagsdk.bundle.description import Description, Sheet
-    from nagsdk.families.mobilenet_v3.subnet import Subnet
-    from nagsdk.families.mobilenet_v3.supernet import Supernet
+    from nagsdk.families.protocol import Subnet, Supernet
     from nagsdk.predictor.model import AccuracyPredictor
 
 DEFAULT = "glyphs"
@@ -49,7 +48,7 @@ class Bundle:
         folder: Where bundle.json is.
 
     Raises:
-        DamagedBundleError: The description is torn or foreign.
+        DamagedBundleError: The description is torn or foreign, or of a family that nothing installed here brings.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -61,9 +60,9 @@ class Bundle:
             if path.stat().st_size > _MOST_DESCRIPTION:
                 raise DamagedBundleError(f"{path} is too large to be a bundle's description.", _MEND)
             self.description: Description = Description.model_validate_json(path.read_bytes())
-            self.space = MobileNetV3Space.from_dict(self.description.space)
-            if self.space.family != self.description.space.get("family"):
-                raise ValueError(f"unknown family {self.description.space.get('family')!r}")
+            self.space = space_from_dict(self.description.space)
+        except UnknownNameError as error:
+            raise DamagedBundleError(f"The bundle in {folder} cannot be used: {error.message}", error.next_step) from error
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise DamagedBundleError(f"{path} is no valid bundle description: {what_is_wrong(error)}.", _MEND) from error
 
@@ -160,7 +159,7 @@ class Bundle:
             WeightsMissingError: See `require_weights`.
             DamagedBundleError: The file does not have its recorded hash.
         """
-        from nagsdk.families.mobilenet_v3.checkpoint import load_supernet
+        from nagsdk.supernet.weights import load_supernet
 
         self.require_weights()
         if SUPERNET_WEIGHTS in self.description.files:
@@ -186,10 +185,9 @@ class Bundle:
         """
         import torch
 
-        from nagsdk.families.mobilenet_v3.subnet import extract
         from nagsdk.supernet.recalibrate import recalibrate
 
-        subnet = extract(self.supernet, architecture)
+        subnet = self.supernet.extract(architecture)
         if images is None and self.has_images:
             images = self.recalibration_images(architecture.resolution)
         if images is None:

@@ -28,7 +28,7 @@ def pull(bundle: Bundle, source: Path | None = None, on_event: Listener = ignore
         BundleError: The download failed, or there is nothing to download.
         DamagedBundleError: The checkpoint is not the one first imported, or does not fit the space.
     """
-    from nagsdk.families.mobilenet_v3.checkpoint import MOST_BYTES
+    from nagsdk.families.space import MOST_BYTES
 
     folder = user_folder(bundle.name)
     with writing(folder):
@@ -48,7 +48,7 @@ def pull(bundle: Bundle, source: Path | None = None, on_event: Listener = ignore
 
 
 def _import(bundle: Bundle, checkpoint: Path, source: str, on_event: Listener, *, pinned: bool) -> Path:
-    from nagsdk.families.mobilenet_v3.checkpoint import import_ofa, save_supernet
+    from nagsdk.supernet.weights import save_supernet
 
     if not checkpoint.is_file():
         raise BundleError(f"{checkpoint} is no file.", "Name the checkpoint that Once-for-All released.")
@@ -62,7 +62,7 @@ def _import(bundle: Bundle, checkpoint: Path, source: str, on_event: Listener, *
                 f"The old weights stay in use. If the change is known to be good, delete {folder} and pull again.",
             )
     with stage(on_event, "importing the checkpoint"):
-        supernet = import_ofa(bundle.space, checkpoint)
+        supernet = bundle.space.import_released(checkpoint)
         target = folder / SUPERNET_WEIGHTS
         with writing(target):
             save_supernet(supernet, target)

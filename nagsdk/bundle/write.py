@@ -13,8 +13,8 @@ from nagsdk.bundle.bundle import DESCRIPTION, Bundle
 from nagsdk.bundle.description import Description, FileRecord, Images, PreprocessingRecord, Sheet
 from nagsdk.common.files import sha256, staged
 from nagsdk.errors import UsageError
-from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
 from nagsdk.images.preprocessing import Preprocessing
+from nagsdk.space.space import SearchSpace
 
 LABELS, RECALIBRATION, TEST, TEST_LABELS = "labels.txt", "recalibration.webp", "test.webp", "test_labels.json"
 
@@ -56,7 +56,7 @@ def check_name(name: str) -> None:
 def write_bundle(
     output: Path,
     facts: Facts,
-    space: MobileNetV3Space,
+    space: SearchSpace,
     preprocessing: Preprocessing,
     labels: Sequence[str],
     files: Iterable[Path],

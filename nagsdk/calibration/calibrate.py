@@ -24,7 +24,7 @@ from nagsdk.device.backend import Backend, Presence
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError, DeviceUnavailableError, MeasurementError, UsageError
 from nagsdk.events import Listener, Notice, ignore, stage
-from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
+from nagsdk.families.space import NetworkSpace
 from nagsdk.measuring import protocol as timing
 from nagsdk.measuring.key import MeasurementKey
 from nagsdk.measuring.measure import OnReading, measure
@@ -91,7 +91,7 @@ class Calibration:
 
 
 def calibrate(
-    space: MobileNetV3Space,
+    space: NetworkSpace,
     device: Device,
     backend: Backend,
     *,
@@ -183,7 +183,7 @@ def calibrate(
 class _Run:
     """What a calibration works with."""
 
-    space: MobileNetV3Space
+    space: NetworkSpace
     device: Device
     backend: Backend
     prior: Prior
@@ -246,7 +246,7 @@ def _reference_alone(
 
 
 def export_untrained(
-    space: MobileNetV3Space,
+    space: NetworkSpace,
     device: Device,
     backend: Backend,
     architectures: list[Architecture],
@@ -272,7 +272,6 @@ def export_untrained(
     """
     import torch
 
-    from nagsdk.families.mobilenet_v3.subnet import Subnet
     from nagsdk.graph.trace import trace
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -283,7 +282,7 @@ def export_untrained(
             if limit is not None and number > LEAST_SAMPLES and time.monotonic() > limit:
                 break
             path = folder / f"{architecture.hash}{backend.suffix}"
-            backend.export(trace(Subnet(space, architecture).eval(), architecture.resolution, device.batch), path, device)
+            backend.export(trace(space.build(architecture).eval(), architecture.resolution, device.batch), path, device)
             models[architecture.text] = backend.compile(path, device, folder)
             progress(number + 1, architecture.text)
     return models

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.cost.table import AdditiveTable, Floats, SpaceLayers
+from nagsdk.errors import UnsupportedLayerError
 from nagsdk.space.layer import LayerSpec
 from nagsdk.space.space import Codes, SearchSpace
 
@@ -49,29 +50,18 @@ _MILLION = 1e6
 
 
 def layer_features(layers: Sequence[LayerSpec]) -> Floats:
-    """Features of layers, shape (n, features), in the units of `FEATURES`."""
-    rows = [
-        _features(
-            layer.kind,
-            layer.in_channels,
-            layer.out_channels,
-            layer.kernel,
-            layer.stride,
-            layer.in_size,
-            layer.activation,
-            layer.weights,
-            layer.out_size,
-        )
-        for layer in layers
-    ]
-    return np.array(rows).reshape(len(layers), len(FEATURES))
+    """Features of layers, shape (n, features), in the units of `FEATURES`.
+
+    Raises:
+        UnsupportedLayerError: A layer is of a kind whose work is not known.
+    """
+    return np.array([_features(layer) for layer in layers]).reshape(len(layers), len(FEATURES))
 
 
-def _features(
-    kind: str, into: int, out: int, kernel: int, stride: int, size: int, activation: str, weights: int, out_size: int
-) -> list[float]:
+def _features(layer: LayerSpec) -> list[float]:
     values = dict.fromkeys(FEATURES, 0.0)
-    positions = out_size**2
+    kind, into, out, weights = layer.kind, layer.in_channels, layer.out_channels, layer.weights
+    positions = layer.out_size**2
     outputs = out * positions / _MILLION
     if kind == "linear" or (kind == "pointwise" and positions == 1):
         values |= {"calls": 1, "vector_weights": weights / _MILLION}
@@ -86,13 +76,13 @@ def _features(
             "pointwise_weights": weights / _MILLION,
         }
     elif kind == "depthwise":
-        inside, border = _depthwise_macs(out, kernel, stride, size, out_size)
+        inside, border = _depthwise_macs(layer)
         values |= {
             "calls": 1,
             "depthwise_macs": inside,
             "depthwise_border": border,
-            "depthwise_large": inside + border if kernel**2 > _SMALL_TAPS else 0.0,
-            "depthwise_inputs": into * size**2 / _MILLION,
+            "depthwise_large": inside + border if layer.kernel**2 > _SMALL_TAPS else 0.0,
+            "depthwise_inputs": into * layer.in_size**2 / _MILLION,
             "depthwise_outputs": outputs,
         }
     elif kind == "se":
@@ -100,21 +90,27 @@ def _features(
     elif kind == "add":
         values["add_elements"] = outputs
     elif kind == "pool":
-        values |= {"calls": 1, "pool_elements": into * size**2 / _MILLION}
-    else:
+        values |= {"calls": 1, "pool_elements": into * layer.in_size**2 / _MILLION}
+    elif kind == "conv":
         values |= {"calls": 1, "conv_macs": weights * positions / _MILLION}
-    if activation == "hswish":
+    else:
+        raise UnsupportedLayerError(
+            f"No cost is known of the layer {layer.name}, which is of the kind {kind!r}.",
+            "Build the space from layers of the kinds that docs/plugins.md lists.",
+        )
+    if layer.activation == "hswish":
         values["hswish_elements"] = outputs
     return list(values.values())
 
 
-def _depthwise_macs(channels: int, kernel: int, stride: int, size: int, out_size: int) -> tuple[float, float]:
+def _depthwise_macs(layer: LayerSpec) -> tuple[float, float]:
     """10^6 multiply-accumulates in columns inside the image and at its border; rows outside it are skipped."""
-    start = np.arange(out_size) * stride - kernel // 2
+    kernel, size, out_size = layer.kernel, layer.in_size, layer.out_size
+    start = np.arange(out_size) * layer.stride - kernel // 2
     within = np.minimum(start + kernel, size) - np.maximum(start, 0)
     rows = int(within.sum())
     border = int((within < kernel).sum())
-    per_column = channels * rows * kernel / _MILLION
+    per_column = layer.out_channels * rows * kernel / _MILLION
     return per_column * (out_size - border), per_column * border
 
 

@@ -20,7 +20,7 @@ from nagsdk.device.description import Device
 from nagsdk.device.finding import Finding
 from nagsdk.errors import DeviceError, NagsdkError, UsageError
 from nagsdk.events import Listener
-from nagsdk.space.layer import LayerSpec
+from nagsdk.space.layer import KINDS, LayerSpec
 
 if TYPE_CHECKING:
     from nagsdk.graph.ir import Graph
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 Tensor = NDArray[np.float32]
 # Rounding of float32 in another order of summation.
 EXACT = 1e-5
+# What names, shapes and operators take in an ONNX file beside the numbers, in bytes; read off exported files.
+_OVERHEAD = {"conv": 122.0, "pointwise": 122.0, "depthwise": 122.0, "linear": 122.0, "se": 470.0, "add": 0.0, "pool": 0.0}
 
 
 @dataclass(frozen=True)
@@ -164,14 +166,15 @@ class Backend(ABC):
         """Whether the device is there, and what it is. Never raises for an absent device."""
 
     def supports(self, layer: LayerSpec, device: Device) -> bool:
-        """Whether the device runs this layer; choices that need others are masked before generation."""
-        return True
+        """Whether the device runs this layer; choices that need others are masked before generation.
+
+        The default is that it runs all kinds of layers that nagsdk knows.
+        """
+        return layer.kind in KINDS
 
     def layer_bytes(self, layer: LayerSpec, device: Device) -> float:
         """What a layer adds to the size of an artifact, roughly; a built artifact is weighed. The default is that of ONNX files."""
-        # Four bytes a number; what names, shapes and operators take besides was read off exported files.
-        overhead = {"se": 470.0, "add": 0.0, "pool": 0.0}.get(layer.kind, 122.0)
-        return 4.0 * layer.folded_parameters + overhead + 108.0 * (layer.activation != "none")
+        return 4.0 * layer.folded_parameters + layer.by_kind(_OVERHEAD) + 108.0 * (layer.activation != "none")
 
     def rewrites(self, device: Device) -> Mapping[str, Device]:
         """Ways of writing a graph for the device among which only timings on it can choose.

@@ -20,9 +20,9 @@ from nagsdk.common.folders import cache_folder
 from nagsdk.common.wording import counted
 from nagsdk.errors import DataError, OutputError
 from nagsdk.events import Listener, ignore, stage
-from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
 from nagsdk.images.folder import PARTS, ImageFolder, Part, some
 from nagsdk.images.preprocessing import Preprocessing, crop, read_image
+from nagsdk.space.space import SearchSpace
 
 _AHEAD = 256
 _SPARE = 1.05
@@ -41,7 +41,7 @@ class Labelled:
     labels: NDArray[np.int64]
 
 
-def square_side(space: MobileNetV3Space, preprocessing: Preprocessing) -> int:
+def square_side(space: SearchSpace, preprocessing: Preprocessing) -> int:
     """Side of the squares that images are kept as: enough for the largest resolution, and what a contact sheet can hold."""
     return -(-round(max(space.resolutions) / preprocessing.crop_fraction) // 16) * 16
 

@@ -71,14 +71,13 @@ class Builder:
         """
         import torch
 
-        from nagsdk.families.mobilenet_v3.subnet import extract
         from nagsdk.graph.trace import trace
         from nagsdk.supernet.recalibrate import statistics
 
         target, resolution = self.target, architecture.resolution
         bundle, backend, device = target.bundle, target.backend, target.device
         images = None if self.timing_only else bundle.recalibration_images(resolution, self.images)
-        subnet = extract(bundle.supernet, architecture) if images is None else bundle.subnet(architecture, images)
+        subnet = bundle.supernet.extract(architecture) if images is None else bundle.subnet(architecture, images)
         if tuner is not None:
             tuner.tune(subnet)
         folder.mkdir(parents=True, exist_ok=True)

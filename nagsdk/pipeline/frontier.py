@@ -14,14 +14,13 @@ from nagsdk.cost.bounds import Completions
 from nagsdk.cost.table import Floats
 from nagsdk.errors import InfeasibleError
 from nagsdk.events import Notice
-from nagsdk.families.mobilenet_v3.space import MobileNetV3Space, Settings
 from nagsdk.generator.ranking import choose
 from nagsdk.generator.strategy import Strategy
 from nagsdk.pipeline.describe import prior_warnings
 from nagsdk.pipeline.models import question, require_cost_model
 from nagsdk.pipeline.target import Target
 from nagsdk.reports.picture import check, save
-from nagsdk.space.space import Codes
+from nagsdk.space.space import Codes, SearchSpace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +45,7 @@ class Frontier:
         source: Where latencies come from, ``prior`` or ``calibration``; None for other metrics.
     """
 
-    space: MobileNetV3Space
+    space: SearchSpace
     title: str
     metric: str
     limits: Floats
@@ -57,9 +56,7 @@ class Frontier:
     source: str | None = None
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row for every strategy and budget, JSON-ready: strategy, limit, architecture, cost, predicted_top1,
-        unit and unit_factor.
-        """
+        """One row for every strategy and budget, JSON-ready: strategy, limit, architecture, cost, predicted_top1, units."""
         unit, factor = self.unit
         return [
             {
@@ -142,29 +139,25 @@ def _draw(found: Frontier) -> Figure:
     name_of_unit, unit = found.unit
     label = _LABELS.get(found.metric, f"{found.metric} in {name_of_unit}")
     first = next(iter(found.codes))
-    settings = [found.space.settings(a) for a in found.space.decode(found.codes[first])]
+    architectures = found.space.decode(found.codes[first])
+    told = [found.space.panels(a) for a in architectures]
+    titles = list(told[0])
+    below = ["resolution", *titles]
     figure = Figure(figsize=(11, 11), layout="constrained")
-    panels = figure.subplot_mosaic([["frontier", "frontier"], ["resolution", "depth"], ["kernel", "expansion"]], height_ratios=(2, 1, 1))
+    rows: list[Any] = [["frontier"] * 2, *([name, below[min(n + 1, len(below) - 1)]] for n, name in enumerate(below) if n % 2 == 0)]
+    panels = figure.subplot_mosaic(rows, height_ratios=(2, *[1] * (len(rows) - 1)))
     figure.suptitle(found.title if found.source is None else f"{found.title}; latencies {_SOURCES.get(found.source, found.source)}")
     for name in found.codes:
         order = np.argsort(found.cost[name], kind="stable")
         panels["frontier"].plot(found.cost[name][order] / unit, found.top1[name][order], marker=".", linewidth=1, label=name)
     panels["frontier"].set(xlabel=label, ylabel="predicted top-1 in %")
     panels["frontier"].legend()
-    panels["resolution"].step(found.limits / unit, [s.resolution for s in settings], where="post", color="black")
+    panels["resolution"].step(found.limits / unit, [a.resolution for a in architectures], where="post", color="black")
     panels["resolution"].set(xlabel=f"budget: {label}", ylabel="resolution in px", title=f"architectures of {first}")
-    for part in ("depth", "kernel", "expansion"):
-        for stage, values in enumerate(np.array([_per_stage(found.space, s, part) for s in settings]).T):
-            panels[part].plot(found.limits / unit, values, linewidth=1, label=f"stage {stage + 1}")
-        panels[part].set(xlabel=f"budget: {label}", ylabel="blocks" if part == "depth" else f"mean {part}")
-    panels["depth"].legend(fontsize="small")
+    for title in titles:
+        for line in told[0][title]:
+            panels[title].plot(found.limits / unit, [one[title][line] for one in told], linewidth=1, label=line)
+        panels[title].set(xlabel=f"budget: {label}", ylabel=title)
+    for title in titles[:1]:
+        panels[title].legend(fontsize="small")
     return figure
-
-
-def _per_stage(space: MobileNetV3Space, settings: Settings, part: str) -> list[float]:
-    """Depths, or the mean kernels or expansions of the stages."""
-    if part == "depth":
-        return [float(d) for d in settings.depths]
-    values = settings.kernels if part == "kernel" else settings.expansions
-    ends = np.cumsum(settings.depths)
-    return [float(np.mean(values[end - depth : end])) for end, depth in zip(ends, settings.depths, strict=True)]

@@ -30,12 +30,11 @@ def timing_artifact(target: Target, architecture: Architecture, folder: Path, de
         folder: Where to leave it; made where missing.
         device: What to write it for; the target's device where None.
     """
-    from nagsdk.families.mobilenet_v3.subnet import Subnet
     from nagsdk.graph.trace import trace
 
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{architecture.hash}{target.backend.suffix}"
-    subnet, device = Subnet(target.bundle.space, architecture).eval(), device or target.device
+    subnet, device = target.bundle.space.build(architecture).eval(), device or target.device
     target.backend.export(trace(subnet, architecture.resolution, device.batch), path, device)
     return target.backend.compile(path, device, folder)
 

@@ -90,7 +90,6 @@ def _rebuild(declared: Declared, entry: Entry, path: Path, listener: Listener) -
     Raises:
         LockError: Something that it is built from is not as it is pinned, or the file has another hash.
     """
-    from nagsdk.families.mobilenet_v3.subnet import extract
     from nagsdk.graph.trace import trace
     from nagsdk.supernet.recalibrate import restore_statistics
 
@@ -107,7 +106,7 @@ def _rebuild(declared: Declared, entry: Entry, path: Path, listener: Listener) -
                 raise LockError(
                     f"The {what} of {target.bundle.name} on this machine are not those that {declared.name} is pinned to.", _MEND
                 )
-        subnet = extract(target.bundle.supernet, architecture)
+        subnet = target.bundle.supernet.extract(architecture)
         restore_statistics(subnet, entry.statistics_bytes())
         target.backend.export(trace(subnet, architecture.resolution, target.device.batch), path, target.device)
     if sha256(path) != manifest["artifact"]["sha256"]:

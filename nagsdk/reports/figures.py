@@ -154,7 +154,7 @@ def costs(m: Manifest) -> Markup:
         parts.append(text(start - 5, y + 10, name, anchor="end", size=10))
         for layer in part:
             width = (end - start) * layer[key] / most
-            color = next(color for kinds, color in _KINDS.values() if layer["kind"] in kinds)
+            color = next((color for kinds, color in _KINDS.values() if layer["kind"] in kinds), COLORS[3])
             parts.append(rectangle(x, y, width, 12, color, f"{layer['name']} ({layer['kind']}): {layer[key]:.3g} {unit}"))
             x += width
         parts.append(text(x + 4, y + 10, f"{total / 1e6:.3g} M" if unit == "MACs" else f"{total:.3g}", size=10, color=GREY))

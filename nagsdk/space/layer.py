@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from nagsdk.errors import UnsupportedLayerError
+
+KINDS = ("conv", "pointwise", "depthwise", "se", "add", "pool", "linear")
 
 
 @dataclass(frozen=True)
@@ -11,7 +16,7 @@ class LayerSpec:
 
     Attributes:
         name: Place in the network, such as ``stage2.block3.depthwise``.
-        kind: ``conv``, ``pointwise``, ``depthwise``, ``se``, ``add``, ``pool`` or ``linear``.
+        kind: One of `KINDS`. What depends on the kind refuses any other with an `UnsupportedLayerError`.
         in_channels: Channels read.
         out_channels: Channels written.
         kernel: Kernel height and width.
@@ -36,14 +41,28 @@ class LayerSpec:
     batch_norm: bool = False
     bias: bool = False
 
+    def by_kind(self, values: Mapping[str, float]) -> float:
+        """The value that belongs to the layer's kind.
+
+        Raises:
+            UnsupportedLayerError: There is none.
+        """
+        if self.kind not in values:
+            raise UnsupportedLayerError(
+                f"The layer {self.name} is of an unknown kind, {self.kind!r}.", f"Layers here are of the kinds {', '.join(values)}."
+            )
+        return values[self.kind]
+
     @property
     def out_size(self) -> int:
         """Height and width of the output (odd kernels, padding kernel // 2)."""
+        self.by_kind(_KNOWN)
         return 1 if self.kind == "pool" else (self.in_size - 1) // self.stride + 1
 
     @property
     def weights(self) -> int:
         """Weights of the convolutions, without biases and batch normalisation."""
+        self.by_kind(_KNOWN)
         if self.kind == "se":
             return 2 * self.in_channels * self.se_channels
         if self.kind == "depthwise":
@@ -73,3 +92,6 @@ class LayerSpec:
     def activations(self) -> int:
         """Elements read and written."""
         return self.in_channels * self.in_size**2 * (2 if self.kind == "add" else 1) + self.out_channels * self.out_size**2
+
+
+_KNOWN = dict.fromkeys(KINDS, 0.0)

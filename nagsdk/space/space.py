@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -34,6 +34,25 @@ class Decision:
     name: str
     choices: tuple[Hashable, ...]
     active_if: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class ShrinkingStage:
+    """One stage of progressive shrinking (Cai et al., Once-for-All, ICLR 2020, section 3.3).
+
+    Attributes:
+        opened: How many choices may be drawn, from the largest down, by the kind of decision in the terms of the space.
+        share: Its part of all steps; the shares of all stages are put into proportion.
+        rate: Its learning rate, in units of the first stage's.
+        subnets: Drawn per step.
+        sorts: Whether channels are sorted by importance before its first step.
+    """
+
+    opened: dict[str, int]
+    share: float
+    rate: float
+    subnets: int
+    sorts: bool = False
 
 
 class SearchSpace(ABC):
@@ -105,6 +124,51 @@ class SearchSpace(ABC):
     def one_hot_width(self) -> int:
         """Columns of `one_hot`."""
         return int(self._offsets[-1])
+
+    def count(self) -> int:
+        """Number of architectures."""
+        # A decision depends on an earlier one at most: from the last to the first, each multiplies the choices that switch it on.
+        subtrees = [[1] * len(decision.choices) for decision in self.decisions]
+        total = 1
+        for index in reversed(range(len(self.decisions))):
+            ways, switch = sum(subtrees[index]), self.decisions[index].active_if
+            if switch is None:
+                total *= ways
+            else:
+                parent, least = switch
+                subtrees[parent] = [known * (ways if choice >= least else 1) for choice, known in enumerate(subtrees[parent])]
+        return total
+
+    def panels(self, architecture: Architecture) -> Mapping[str, Mapping[str, float]]:
+        """What pictures show of an architecture beside its resolution: the values of lines by their names, by the title of a panel.
+
+        Every architecture of a space has the same panels and lines; the default has none.
+        """
+        return {}
+
+    def shrinking(self) -> tuple[ShrinkingStage, ...]:
+        """The stages of progressive shrinking, from the largest network alone to the whole space.
+
+        The default opens one more choice of every decision in each stage, and gives all stages after the first the same share.
+        """
+        first = ShrinkingStage({"choices": 1}, share=0.3, rate=1.0, subnets=1)
+        most = int(self.sizes[1:].max(initial=1))
+        return (first, *(ShrinkingStage({"choices": n}, 0.7 / (most - 1), 0.3, 2, sorts=n == 2) for n in range(2, most + 1)))
+
+    def draw(self, opened: Mapping[str, int], count: int, rng: np.random.Generator) -> Codes:
+        """Draws architectures, every decision uniform over the choices that a stage of `shrinking` opens; resolutions are all open.
+
+        Args:
+            opened: See `ShrinkingStage`.
+            count: How many.
+            rng: Source of randomness.
+
+        Returns:
+            Codes, int8, shape (count, decisions).
+        """
+        least = np.maximum(self.sizes - opened["choices"], 0)
+        least[0] = 0
+        return self._deactivate(rng.integers(least, self.sizes, (count, len(self.sizes)), dtype=np.int8))
 
     def _deactivate(self, codes: Codes) -> Codes:
         for index, decision in enumerate(self.decisions):

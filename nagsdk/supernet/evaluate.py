@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nagsdk.events import Listener, ignore, stage
-from nagsdk.families.mobilenet_v3.subnet import extract, fold
-from nagsdk.families.mobilenet_v3.supernet import Supernet
+from nagsdk.families.protocol import Supernet
 from nagsdk.space.architecture import Architecture
 from nagsdk.supernet.processes import Ranks, torch_device
 from nagsdk.supernet.recalibrate import recalibrate
@@ -86,10 +85,10 @@ def measure(
             resolution = architectures[index].resolution
             if ready is None or ready[0] != resolution:
                 ready = resolution, recalibration(resolution), validation(resolution)
-            subnet = extract(supernet, architectures[index]).to(where)
+            subnet = supernet.extract(architectures[index]).to(where)
             subnet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             recalibrate(subnet, (images.to(where) for images in ready[1]))
-            fold(subnet)
+            subnet.fold()
             result[index] = top1(subnet, ready[2])
             advance(done, f"{done} of {len(order)} subnets")
     return ranks.sum(result)

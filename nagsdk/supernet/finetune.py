@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nagsdk.events import Listener, ignore, stage
-from nagsdk.families.mobilenet_v3.subnet import Subnet
+from nagsdk.families.protocol import Subnet
 from nagsdk.images.batches import Batches
 from nagsdk.supernet.recalibrate import recalibrate
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from nagsdk.errors import DamagedBundleError, UsageError
-from nagsdk.families.mobilenet_v3.checkpoint import MOST_BYTES, import_ofa, load_supernet
-from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
-from nagsdk.families.mobilenet_v3.supernet import Supernet
+from nagsdk.families.protocol import Supernet
+from nagsdk.families.space import MOST_BYTES, NetworkSpace
+from nagsdk.supernet.weights import load_supernet
 
+# Classes of ImageNet, which released checkpoints were trained on.
 _RELEASED = 1000
-_HEAD = "classifier.weight"
 
 
-def read_weights(path: Path, space: MobileNetV3Space) -> Supernet:
+def read_weights(path: Path, space: NetworkSpace) -> Supernet:
     """A trained supernet of the space, for whatever number of classes.
 
     Args:
@@ -32,15 +31,17 @@ def read_weights(path: Path, space: MobileNetV3Space) -> Supernet:
             f"{path} is no file of weights.", "Name the supernet.safetensors of a bundle, or a checkpoint that Once-for-All released."
         )
     if path.suffix != ".safetensors":
-        return import_ofa(replace(space, classes=_RELEASED), path)
+        return space.with_classes(_RELEASED).import_released(path)
     from safetensors import SafetensorError, safe_open
 
+    with torch.device("meta"):
+        name, *_ = space.supernet().class_tensors
     try:
         with safe_open(path, "pt") as file:
-            classes = file.get_slice(_HEAD).get_shape()[0]
+            classes = file.get_slice(name).get_shape()[0]
     except (SafetensorError, OSError, KeyError, IndexError) as error:
         raise DamagedBundleError(f"{path} cannot be read: {error}.", "Name the supernet.safetensors of a bundle.") from error
-    return load_supernet(replace(space, classes=classes), path.read_bytes())
+    return load_supernet(space.with_classes(classes), path.read_bytes())
 
 
 @torch.no_grad()
@@ -51,8 +52,7 @@ def adopt(supernet: Supernet, source: Supernet) -> None:
         supernet: Changed in place.
         source: Of the same space, but for the classes.
     """
-    state = source.state_dict()
-    if source.classifier.weight.shape != supernet.classifier.weight.shape:
-        for name in ("classifier.weight", "classifier.bias"):
-            state[name] = torch.zeros_like(supernet.state_dict()[name])
+    state, own = source.state_dict(), supernet.state_dict()
+    if any(state[name].shape != own[name].shape for name in supernet.class_tensors):
+        state |= {name: torch.zeros_like(own[name]) for name in supernet.class_tensors}
     supernet.load_state_dict(state)

@@ -9,12 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from nagsdk.events import Listener, ignore
-from nagsdk.families.mobilenet_v3.shrinking import Open
-from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
-from nagsdk.families.mobilenet_v3.subnet import Subnet, extract
-from nagsdk.families.mobilenet_v3.supernet import Supernet
+from nagsdk.families.protocol import Subnet, Supernet
 from nagsdk.images.batches import Batches
-from nagsdk.space.space import extremes
+from nagsdk.space.space import SearchSpace, extremes
 from nagsdk.supernet.processes import Ranks
 from nagsdk.supernet.recalibrate import recalibrate
 from nagsdk.supernet.recipe import TrainRecipe
@@ -25,7 +22,7 @@ _LEARNT = 0.25
 _AVERAGED = 0.02
 
 
-def passes(recipe: str, space: MobileNetV3Space, steps: int, rate: float, seed: int, learnt: bool, every: int) -> tuple[TrainRecipe, ...]:
+def passes(recipe: str, space: SearchSpace, steps: int, rate: float, seed: int, learnt: bool, every: int) -> tuple[TrainRecipe, ...]:
     """The passes of a recipe.
 
     Args:
@@ -41,28 +38,21 @@ def passes(recipe: str, space: MobileNetV3Space, steps: int, rate: float, seed: 
     if recipe == "sandwich":
         alone = steps // (10 if learnt else 5)
         return (TrainRecipe(steps, rate, largest_first=alone, seed=seed, checkpoint_every=every, ema=_kept(steps)),)
-    # Shares of the steps and of the rate follow the epochs and rates of Once-for-All's own training.
-    plan = [(Open(1, 1, 1), 0.30, 1.0, 1)]
-    kernels, depths, expansions = len(space.kernels), max(len(stage.depths) for stage in space.stages), len(space.expansions)
-    if kernels > 1:
-        plan.append((Open(kernels, 1, 1), 0.20, 0.4, 1))
-    plan += [(Open(kernels, d, 1), *((0.21, 0.3) if d == depths else (0.04, 0.1)), 2) for d in range(2, depths + 1)]
-    plan += [(Open(kernels, depths, e), *((0.21, 0.3) if e == expansions else (0.04, 0.1)), 4) for e in range(2, expansions + 1)]
-    whole = sum(share for _, share, _, _ in plan)
+    plan = space.shrinking()
+    whole = sum(stage.share for stage in plan)
     result = []
-    for number, (opened, share, slower, count) in enumerate(plan):
-        own = max(1, round(steps * share / whole))
-        sorts = opened.expansions == 2
+    for number, stage in enumerate(plan):
+        own = max(1, round(steps * stage.share / whole))
         result.append(
             TrainRecipe(
                 own,
-                rate * slower,
-                random_subnets=count,
+                rate * stage.rate,
+                random_subnets=stage.subnets,
                 seed=seed + number,
                 checkpoint_every=every,
                 ema=_kept(own),
-                opened=opened,
-                sorts=sorts,
+                opened=stage.opened,
+                sorts=stage.sorts,
             )
         )
     return tuple(result)
@@ -111,8 +101,8 @@ def teacher_of(supernet: Supernet, recalibration: Sequence[Tensor]) -> Subnet:
         supernet: Where its weights come from.
         recalibration: Normalised batches at the highest resolution; see `recalibrate`.
     """
-    where = supernet.classifier.weight.device
-    teacher = extract(supernet, supernet.space.decode(extremes(supernet.space))[1]).to(where)
+    where = next(supernet.parameters()).device
+    teacher = supernet.extract(supernet.space.decode(extremes(supernet.space))[1]).to(where)
     teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     recalibrate(teacher, (images.to(where) for images in recalibration))
     return teacher.requires_grad_(False)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from nagsdk.families.mobilenet_v3.shrinking import Open
-
 
 @dataclass(frozen=True)
 class TrainRecipe:
@@ -24,7 +22,7 @@ class TrainRecipe:
         seed: Decides the random subnets of every step and their resolutions.
         checkpoint_every: Steps between checkpoints.
         ema: Share of the running average of the weights that a step keeps; the average is what the training ends in. 0 keeps none.
-        opened: Of progressive shrinking: what may be drawn. No extremes are trained then, but `random_subnets` of these, from the labels
+        opened: Of progressive shrinking: what may be drawn; see `nagsdk.space.space.ShrinkingStage`. No extremes are trained then, but `random_subnets` of these, from the labels
             and from a teacher. None trains by the sandwich rule.
         sorts: Whether channels are sorted by importance at the start.
     """
@@ -39,7 +37,7 @@ class TrainRecipe:
     seed: int = 0
     checkpoint_every: int = 500
     ema: float = 0.0
-    opened: Open | None = None
+    opened: dict[str, int] | None = None
     sorts: bool = False
 
     def rate(self, step: int) -> float:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nagsdk.common.files import PARTIAL, write_atomically
 from nagsdk.errors import DamagedBundleError, UsageError
-from nagsdk.families.mobilenet_v3.supernet import Supernet
+from nagsdk.families.protocol import Supernet
 from nagsdk.space.space import SearchSpace
 
 if TYPE_CHECKING:

@@ -14,10 +14,7 @@ from torch.nn import functional
 
 from nagsdk.errors import UsageError
 from nagsdk.events import Advanced, Event, Finished, Listener, Notice, Started, ignore
-from nagsdk.families.mobilenet_v3.block import ElasticBlock
-from nagsdk.families.mobilenet_v3.shrinking import draw, sort_channels
-from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
-from nagsdk.families.mobilenet_v3.supernet import Supernet
+from nagsdk.families.protocol import Supernet
 from nagsdk.images.batches import Batches
 from nagsdk.space.space import Codes, SearchSpace, extremes
 from nagsdk.supernet.processes import Ranks
@@ -59,31 +56,14 @@ def sandwich(space: SearchSpace, recipe: TrainRecipe, step: int) -> Codes:
     return largest[None] if step < recipe.largest_first else np.vstack([largest, random, smallest])
 
 
-def subnets_of(space: MobileNetV3Space, recipe: TrainRecipe, step: int) -> Codes:
+def subnets_of(space: SearchSpace, recipe: TrainRecipe, step: int) -> Codes:
     """Codes that a step trains, in this order; those of progressive shrinking at one resolution, which the teacher sees, too."""
     if recipe.opened is None:
         return sandwich(space, recipe, step)
     rng = np.random.default_rng((recipe.seed, step))
-    codes = draw(space, recipe.opened, recipe.random_subnets, rng)
+    codes = space.draw(recipe.opened, recipe.random_subnets, rng)
     codes[:, 0] = codes[0, 0]
     return codes
-
-
-def initialise(supernet: Supernet, seed: int) -> None:
-    """Draws the weights of an untrained supernet anew; residual branches begin at zero (Goyal et al., 2017), so that depth is no burden.
-
-    Args:
-        supernet: Changed in place.
-        seed: Of the draw; the global random state of torch is left as it was.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        supernet.load_state_dict(Supernet(supernet.space).state_dict())
-    nn.init.zeros_(supernet.first_project_bn.weight)
-    for block in supernet.blocks:
-        assert isinstance(block, ElasticBlock)
-        if block.shape.residual:
-            nn.init.zeros_(block.project_bn.weight)
 
 
 def train(
@@ -127,7 +107,7 @@ def train(
     if ranks.sum(np.array([float(start)]))[0] != start * ranks.count:
         raise UsageError(f"Not every process sees the checkpoints in {checkpoint_dir}.", "Use a folder that all machines share.")
     if start == 0 and recipe.sorts:
-        sort_channels(supernet)
+        supernet.sort_channels()
         average = average and Average(supernet, recipe.ema)
     on_event(Started(TRAINING, recipe.steps))
     if start:
@@ -168,7 +148,7 @@ def train_step(
     teacher: nn.Module | None,
 ) -> TrainAdvanced:
     """One update of the weights from several subnets on one batch, which each sees at its own resolution; see `train`."""
-    torch_device = supernet.classifier.weight.device
+    torch_device = next(supernet.parameters()).device
 
     @functools.cache
     def batch(resolution: int) -> tuple[Tensor, Tensor]:

@@ -7,35 +7,27 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from nagsdk.families.mobilenet_v3.space import MobileNetV3Space, Stage
-from nagsdk.families.mobilenet_v3.subnet import Subnet
+from nagsdk.families import testing_space
+from nagsdk.families.protocol import Subnet
+from nagsdk.families.space import NetworkSpace
 from nagsdk.space.architecture import Architecture
 from nagsdk.supernet.recalibrate import recalibrate
 
 
-def small_space() -> MobileNetV3Space:
+def small_space() -> NetworkSpace:
     """A space with every kind of layer whose networks export and run in milliseconds."""
-    return MobileNetV3Space(
-        stages=(Stage(16, 2, "relu", se=True, depths=(1, 2)), Stage(24, 2, "hswish", se=False, depths=(1, 2, 3))),
-        stem_width=8,
-        head_width=48,
-        feature_width=64,
-        kernels=(3, 5, 7),
-        expansions=(2, 3, 4),
-        resolution_choices=(31, 32, 48),
-        classes=10,
-    )
+    return testing_space()
 
 
 @torch.no_grad()
-def random_subnet(space: MobileNetV3Space, architecture: Architecture, seed: int = 0) -> Subnet:
+def random_subnet(space: NetworkSpace, architecture: Architecture, seed: int = 0) -> Subnet:
     """A subnet in eval mode whose weights are random and whose batch normalisation is nowhere neutral.
 
     Its statistics are those of random images, so that activations stay near 1: where they explode, hard
     sigmoids amplify every rounding error and no two runtimes agree.
     """
     generator = torch.Generator().manual_seed(seed)
-    subnet = Subnet(space, architecture)
+    subnet = space.build(architecture)
     for module in subnet.modules():
         if isinstance(module, nn.BatchNorm2d):
             for tensor, low, high in ((module.weight, 0.5, 1.5), (module.bias, -0.3, 0.3)):

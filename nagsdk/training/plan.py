@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from nagsdk.bundle.bundle import DESCRIPTION, Bundle
 from nagsdk.errors import UsageError
-from nagsdk.families.mobilenet_v3.space import MobileNetV3Space, ofa_mobilenet_v3, small_mobilenet_v3
+from nagsdk.families import DEFAULT_FAMILY, preset, preset_names, space_from_dict
+from nagsdk.families.space import NetworkSpace
 from nagsdk.space.space import extremes
 
-SPACES = {"mobilenetv3": ofa_mobilenet_v3, "small": small_mobilenet_v3}
 MADE_BY = "nagsdk train"
 _MOST_SPACE_FILE = 10**6
 
@@ -50,33 +50,25 @@ class Plan:
         return [key for key in wanted if known.get(key) != wanted[key]]
 
 
-def space_of(name: str, classes: int) -> MobileNetV3Space:
+def space_of(name: str, classes: int) -> NetworkSpace:
     """A search space by its name, or from a JSON file like the entry ``space`` of a bundle.json.
 
     Raises:
-        UsageError: There is neither such a name nor such a file.
+        UsageError: There is neither such a name nor such a file, or the file is wrong.
     """
-    if name in SPACES:
-        return replace(SPACES[name](), classes=classes)
+    if name in preset_names():
+        return preset(name).with_classes(classes)
     path = Path(name)
     try:
         if path.suffix != ".json" or path.stat().st_size > _MOST_SPACE_FILE:
             raise ValueError("it is no JSON file of less than a megabyte")
-        definition = {**json.loads(path.read_text("utf-8")), "classes": classes}
-        required = {field.name: field.default is MISSING for field in fields(MobileNetV3Space)}
-        if unknown := sorted(definition.keys() - required.keys() - {"family"}):
-            raise ValueError(f"{', '.join(unknown)}: not in the definition of a space, which stands under space in a bundle.json")
-        if missing := [name for name, needed in required.items() if needed and name not in definition]:
-            raise ValueError(f"it lacks {', '.join(missing)}")
-        space = MobileNetV3Space.from_dict(definition)
-        from nagsdk.families.mobilenet_v3.supernet import Supernet
-
+        space = space_from_dict({"family": DEFAULT_FAMILY, **json.loads(path.read_text("utf-8")), "classes": classes})
         # Widths that make no network fail here, and not in the middle of a training.
-        Supernet(space)
+        space.supernet()
         [space.macs(a) for a in space.decode(extremes(space))]
         return space
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
-        raise UsageError(f"{name!r} is no search space: {error}.", f"Give {', '.join(SPACES)}, or a JSON file.") from error
+        raise UsageError(f"{name!r} is no search space: {error}.", f"Give {', '.join(preset_names())}, or a JSON file.") from error
 
 
 def finished(folder: Path, plan: Plan) -> Bundle | None:

@@ -9,7 +9,7 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -25,9 +25,8 @@ from nagsdk.common.files import write_atomically, writing
 from nagsdk.common.wording import counted
 from nagsdk.errors import UsageError
 from nagsdk.events import Listener, ignore, stage
-from nagsdk.families.mobilenet_v3.checkpoint import half, load_supernet
-from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
-from nagsdk.families.mobilenet_v3.supernet import Supernet
+from nagsdk.families.protocol import Supernet
+from nagsdk.families.space import NetworkSpace
 from nagsdk.images.batches import ArrayBatches, Augmentation, Shown, portions, prepare
 from nagsdk.images.decoded import Labelled, counts, require_space, square_side
 from nagsdk.images.folder import ImageFolder
@@ -35,13 +34,14 @@ from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.images.sheets import most_on_sheet, read_sheet, write_sheet
 from nagsdk.predictor.model import CARD, PREDICTOR_WEIGHTS
 from nagsdk.space.architecture import Architecture
-from nagsdk.space.space import extremes
+from nagsdk.space.space import SearchSpace, extremes
 from nagsdk.supernet.evaluate import measure, wilson
 from nagsdk.supernet.initial import adopt, read_weights
 from nagsdk.supernet.passes import passes, teacher_of, train_passes
 from nagsdk.supernet.processes import Ranks, torch_device
 from nagsdk.supernet.recipe import TrainRecipe
-from nagsdk.supernet.train import initialise, optimizer_of, subnets_of, train_step
+from nagsdk.supernet.train import optimizer_of, subnets_of, train_step
+from nagsdk.supernet.weights import half, load_supernet
 from nagsdk.training.plan import MADE_BY, Plan
 from nagsdk.training.subnets import fit_measured, fit_seconds, measure_subnets
 
@@ -53,7 +53,7 @@ _CHECKPOINTS = 50
 _ADAM_COPIES = 4
 
 
-def first_weights(init: str, space: MobileNetV3Space) -> Supernet | None:
+def first_weights(init: str, space: NetworkSpace) -> Supernet | None:
     """The supernet whose weights a training begins with; None where it begins with random ones.
 
     Args:
@@ -69,12 +69,12 @@ def first_weights(init: str, space: MobileNetV3Space) -> Supernet | None:
     if init != "ofa":
         return read_weights(Path(init), space)
     ofa = load_bundle("imagenet")
-    if replace(space, classes=ofa.space.classes) != ofa.space:
+    if space.with_classes(ofa.space.classes) != ofa.space:
         raise UsageError("Once-for-All's weights are of the space mobilenetv3.", "Use --space mobilenetv3, or --init none.")
     return ofa.supernet
 
 
-def preprocessing_of(space: MobileNetV3Space) -> Preprocessing:
+def preprocessing_of(space: SearchSpace) -> Preprocessing:
     """How images become inputs: as for ImageNet; small pictures are not cropped."""
     return Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 0.875 if max(space.resolutions) >= _LARGE else 1.0)
 
@@ -100,7 +100,7 @@ class TrainingRun:
         plan: Plan,
         folder: ImageFolder,
         parts: dict[str, Labelled],
-        space: MobileNetV3Space,
+        space: NetworkSpace,
         output: Path,
         ranks: Ranks,
         on_event: Listener = ignore,
@@ -147,7 +147,7 @@ class TrainingRun:
 
     def disk_bytes(self) -> int:
         """What checkpoints and bundle take: two checkpoints at a time, of weights, average and both moments, and one per pass."""
-        size = 4 * _ADAM_COPIES * sum(p.numel() for p in Supernet(self.space).parameters())
+        size = 4 * _ADAM_COPIES * sum(p.numel() for p in self.space.supernet().parameters())
         return size * (len(self.recipes) + 1) + (10 << 20)
 
     def batches(self, seed: int) -> ArrayBatches:
@@ -159,8 +159,8 @@ class TrainingRun:
 
     def fresh(self) -> Supernet:
         """The supernet before its first step."""
-        supernet = Supernet(self.space)
-        initialise(supernet, self.plan.seed)
+        supernet = self.space.supernet()
+        supernet.initialise(self.plan.seed)
         if (source := first_weights(self.plan.init, self.space)) is not None:
             adopt(supernet, source)
         return supernet.to(torch_device())

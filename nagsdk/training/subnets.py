@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,8 +16,7 @@ from nagsdk.common.wording import counted
 from nagsdk.cost.table import exact_table
 from nagsdk.errors import UsageError
 from nagsdk.events import Listener, Notice, ignore
-from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
-from nagsdk.families.mobilenet_v3.table import read_architectures, write_architectures
+from nagsdk.families.space import NetworkSpace
 from nagsdk.generator.ranking import best_of_every_cost
 from nagsdk.predictor.fit import FOLDS, Fitter, MeasuredSubnets, fit_predictor
 from nagsdk.predictor.model import AccuracyPredictor
@@ -84,7 +82,7 @@ def near_frontier(space: SearchSpace, predict: Callable[[Codes], NDArray[np.floa
     return pool[best_of_every_cost(_macs(space, pool), predict(pool), count)]
 
 
-def require_enough(space: MobileNetV3Space, count: int) -> None:
+def require_enough(space: SearchSpace, count: int) -> None:
     """Refuses to measure so many subnets where no fit could tell better ones among the others.
 
     Raises:
@@ -92,8 +90,7 @@ def require_enough(space: MobileNetV3Space, count: int) -> None:
     """
     if count < LEAST:
         raise UsageError(f"{count} subnets are too few to fit on.", f"Give {LEAST} or more.")
-    choices = len(space.kernels) * len(space.expansions)
-    known = len(space.resolutions) * math.prod(sum(choices**depth for depth in stage.depths) for stage in space.stages)
+    known = space.count()
     if known < 2 * count:
         raise UsageError(
             f"The search space has {known} architectures, too few to measure {count} and choose among the others.",
@@ -102,7 +99,7 @@ def require_enough(space: MobileNetV3Space, count: int) -> None:
 
 
 def measure_subnets(
-    space: MobileNetV3Space,
+    space: NetworkSpace,
     evaluate: Evaluate,
     count: int,
     table: Path,
@@ -127,7 +124,7 @@ def measure_subnets(
     ranks = ranks or Ranks()
     codes, top1 = np.empty((0, len(space.decisions)), np.int8), np.empty(0)
     if table.is_file():
-        codes, columns = read_architectures(table, space)
+        codes, columns = space.read_table(table)
         top1 = columns["top1"].astype(np.float64)
     ranks.wait()
     for number, share in enumerate(ROUNDS):
@@ -146,7 +143,7 @@ def measure_subnets(
         top1 = np.append(top1, np.round(evaluate(space.decode(fresh)), 4))
         codes = np.vstack([codes, fresh])
         if ranks.first:
-            write_architectures(table, space, space.decode(codes), top1=top1.tolist())
+            space.write_table(table, space.decode(codes), top1=top1.tolist())
         ranks.wait()
     return codes, top1
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nagsdk.events import Listener, ignore
-from nagsdk.families.mobilenet_v3.subnet import Subnet
+from nagsdk.families.protocol import Subnet
 from nagsdk.images.batches import ArrayBatches, Augmentation
 from nagsdk.supernet.finetune import finetune
 from nagsdk.supernet.passes import teacher_of

@@ -23,6 +23,8 @@ from nagsdk_cuda.settings import COMPILED, CPU, CUDA, EAGER, NONE, PRECISIONS, C
 # Relative error of logits. Rounding to 10 bits of mantissa, over some fifty layers, comes to .005 with trained weights and .015 with
 # random ones, to 7 bits eight times that; another network's logits differ by about 1.
 TOLERANCES = {"fp32": EXACT, "tf32": 3e-2, "fp16": 3e-2, "bf16": 0.24}
+# What a program says of an operation, in bytes; read off exported files.
+_OVERHEAD = {"conv": 3350.0, "pointwise": 3350.0, "depthwise": 3350.0, "linear": 3350.0, "se": 10400.0, "add": 0.0, "pool": 0.0}
 _TORCH = f"Install a build of torch with CUDA for this system (https://pytorch.org), then: {pip('install', 'nagsdk[cuda]')}"
 
 
@@ -36,8 +38,7 @@ class CudaBackend(Backend):
 
     def layer_bytes(self, layer: LayerSpec, device: Device) -> float:
         """The weights in their precision, and what the program says of each operation."""
-        overhead = {"se": 10400.0, "add": 0.0, "pool": 0.0}.get(layer.kind, 3350.0)
-        return width(device) * layer.folded_parameters + overhead
+        return width(device) * layer.folded_parameters + layer.by_kind(_OVERHEAD)
 
     def tolerance(self, device: Device) -> float:
         """That of the precision."""

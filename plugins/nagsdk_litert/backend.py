@@ -26,6 +26,9 @@ from nagsdk_litert.settings import PRECISIONS, REWRITES, RUNTIMES, LiteRtSetting
 TOLERANCES = {"fp32": EXACT, "fp16": 1e-2, "int8": 0.35}
 # The machine itself, for other plugins that check their files with LiteRT.
 HOST = Device("litert-host", "this machine", "litert")
+# What tensors and operators take in a file beside the weights, in bytes; read off exported files.
+_OVERHEAD = {"conv": 300.0, "pointwise": 300.0, "depthwise": 300.0, "linear": 300.0, "se": 1400.0, "add": 120.0, "pool": 500.0}
+_SPLIT_OVERHEAD = 2000.0
 _INSTALL = f"Install it: {pip('install', 'nagsdk[litert]')}"
 
 
@@ -75,10 +78,10 @@ class LiteRtBackend(Backend):
         return TOLERANCES[LiteRtSettings.of(device).precision]
 
     def layer_bytes(self, layer: LayerSpec, device: Device) -> float:
-        """The weights in their precision, and what tensors and operators take besides, read off exported files."""
+        """The weights in their precision, and what tensors and operators take besides."""
         settings = LiteRtSettings.of(device)
         split = layer.kind == "depthwise" and layer.kernel**2 > FAST_TAPS and settings.split_depthwise
-        overhead = {"se": 1400.0, "add": 120.0, "pool": 500.0}.get(layer.kind, 2000.0 if split else 300.0)
+        overhead = _SPLIT_OVERHEAD if split else layer.by_kind(_OVERHEAD)
         numbers = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0}[settings.precision] * layer.folded_parameters
         # Besides int8 weights stand a scale and a zero point for every channel, and the bias.
         scales = 16.0 * (layer.out_channels + layer.se_channels) if settings.precision == "int8" and layer.weights else 0.0

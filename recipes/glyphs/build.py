@@ -29,15 +29,16 @@ from nagsdk.bundle.write import TEST as TEST_SHEET
 from nagsdk.bundle.write import TEST_LABELS, Facts, write_bundle
 from nagsdk.common.files import write_atomically
 from nagsdk.events import Advanced, Event
-from nagsdk.families.mobilenet_v3.checkpoint import half, load_supernet
-from nagsdk.families.mobilenet_v3.space import MobileNetV3Space, small_mobilenet_v3
-from nagsdk.families.mobilenet_v3.supernet import Supernet
+from nagsdk.families.mobilenet_v3.presets import small_mobilenet_v3
+from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
+from nagsdk.families.protocol import Supernet
 from nagsdk.images.batches import ArrayBatches, Shown, portions, prepare
 from nagsdk.images.sheets import read_sheet, write_sheet
 from nagsdk.predictor.model import CARD, PREDICTOR_WEIGHTS, AccuracyPredictor
 from nagsdk.space.space import Codes, extremes
 from nagsdk.supernet.evaluate import measure, wilson
-from nagsdk.supernet.train import CheckpointSaved, TrainAdvanced, initialise, train
+from nagsdk.supernet.train import CheckpointSaved, TrainAdvanced, train
+from nagsdk.supernet.weights import half, load_supernet
 from nagsdk.training.subnets import fit_measured, measure_subnets
 
 SUPERNET_WEIGHTS = "supernet.safetensors"
@@ -94,8 +95,8 @@ def train_supernet(work: Path, seed: int) -> Supernet:
 
 
 def _trained(space: MobileNetV3Space, work: Path, seed: int) -> Supernet:
-    supernet = Supernet(space)
-    initialise(supernet, seed)
+    supernet = space.supernet()
+    supernet.initialise(seed)
     images, labels = np.load(work / "train.images.npy", mmap_mode="r"), np.load(work / "train.labels.npy")
     began = time.monotonic()
 

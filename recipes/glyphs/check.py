@@ -26,15 +26,14 @@ from setting import BATCH, PASSES, PREPROCESSING, SIDE
 from torch.nn import functional
 
 from nagsdk.bundle.bundle import Bundle
-from nagsdk.families.mobilenet_v3.subnet import Subnet, extract
-from nagsdk.families.mobilenet_v3.supernet import Supernet
 from nagsdk.families.mobilenet_v3.table import read_architectures
+from nagsdk.families.protocol import Subnet
 from nagsdk.images.batches import ArrayBatches, Shown
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import extremes
 from nagsdk.supernet.evaluate import measure, top1
 from nagsdk.supernet.recalibrate import recalibrate
-from nagsdk.supernet.train import initialise, optimizer_of
+from nagsdk.supernet.train import optimizer_of
 
 SEED = 100
 
@@ -75,9 +74,9 @@ def check_predictor(bundle: Bundle, work: Path, subnets: int, pictures: int) -> 
 
 def train_alone(work: Path, architecture: Architecture, bundle: Bundle) -> Subnet:
     """One architecture trained as the supernet was: the same first weights, steps, pictures, rates and optimiser."""
-    supernet = Supernet(bundle.space)
-    initialise(supernet, 0)
-    subnet = extract(supernet, architecture)
+    supernet = bundle.space.supernet()
+    supernet.initialise(0)
+    subnet = supernet.extract(architecture)
     subnet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     images, labels = np.load(work / "train.images.npy", mmap_mode="r"), np.load(work / "train.labels.npy")
     for number, recipe in enumerate(PASSES):

@@ -11,7 +11,7 @@ from nagsdk.bundle.bundle import bundle_names, read_weights_record, user_folder
 from nagsdk.bundle.pull import pull
 from nagsdk.common.folders import shipped
 from nagsdk.errors import BundleError, DamagedBundleError, ImagesMissingError, UnknownNameError, WeightsMissingError
-from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.inventory import show_bundle
 
 

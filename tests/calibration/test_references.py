@@ -7,7 +7,7 @@ from nagsdk.calibration.references import pick_references, reference_architectur
 from nagsdk.cost.features import FeatureTable
 from nagsdk.cost.prior import flat_prior
 from nagsdk.errors import UsageError
-from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 
 SPACE = ofa_mobilenet_v3()
 TABLE = FeatureTable.of(SPACE)

@@ -1,6 +1,6 @@
 import pytest
 
-from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from tests.worlds import World
 
 

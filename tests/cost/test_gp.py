@@ -8,7 +8,7 @@ from nagsdk.cost.gp import TERMS, Sizes, fit, most_informative
 from nagsdk.cost.prior import Prior
 from nagsdk.cost.shape import Choices, directions_of, pooled, population
 from nagsdk.cost.table import AdditiveTable
-from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 
 SPACE = ofa_mobilenet_v3()
 FEATURES = FeatureTable.of(SPACE)

@@ -8,7 +8,7 @@ from nagsdk.cost.features import FEATURES, FeatureTable
 from nagsdk.cost.prior import Jitter, Prior, flat_prior, read_prior
 from nagsdk.device.description import read_device
 from nagsdk.errors import DeviceError
-from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from tests.conftest import REPOSITORY
 
 DEVICES = REPOSITORY / "devices"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from nagsdk.cost.bounds import Completions
 from nagsdk.cost.table import exact_table, mixed
 from nagsdk.errors import InfeasibleError
-from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.generator.decode import decode, gumbel, trace
 from nagsdk.generator.policy import Policy, Stepper
 from nagsdk.generator.prices import Paths

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 
 from nagsdk.cost.table import exact_table
 from nagsdk.errors import InfeasibleError
-from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.generator.frontier import Frontier, frontier, frontiers, score_of
 from tests.generator.spaces import PlainScore, problems, random_tables, staged_space
 

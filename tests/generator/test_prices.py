@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 
 from nagsdk.cost.table import AdditiveTable
-from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.generator.episode import Walk
 from nagsdk.generator.frontier import frontier, score_of
 from nagsdk.generator.prices import Paths, mixes

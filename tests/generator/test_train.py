@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from nagsdk.events import Advanced, Finished, Started
-from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.generator.decode import decode, gumbel
 from nagsdk.generator.frontier import frontier, score_of
 from nagsdk.generator.policy import Policy, Stepper

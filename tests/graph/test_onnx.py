@@ -6,7 +6,7 @@ import torch
 from onnx import numpy_helper
 
 from nagsdk.device.backend import EXACT
-from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.graph import parity
 from nagsdk.graph.ir import Conv, Linear
 from nagsdk.graph.onnx import write_onnx

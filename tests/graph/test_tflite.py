@@ -9,7 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from nagsdk.device.backend import EXACT
 from nagsdk.errors import DeviceError, UnsupportedLayerError
-from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.graph import parity
 from nagsdk.graph.ir import Activation, Binary, Conv, Flatten, Graph, Linear
 from nagsdk.graph.lint import lint

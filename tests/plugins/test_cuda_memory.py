@@ -9,8 +9,7 @@ from nagsdk.budget import Budget
 from nagsdk.cost.metric_limits import value_of
 from nagsdk.device.description import Device
 from nagsdk.errors import UsageError
-from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
-from nagsdk.families.mobilenet_v3.subnet import Subnet
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.graph.trace import trace
 from nagsdk.plugin.host import host
 from nagsdk.plugin.units import read_budget
@@ -51,7 +50,7 @@ def test_what_layers_tell_is_what_a_program_holds_at_once(tmp_path, batch, seed)
     space, device = ofa_mobilenet_v3(), Device("cuda", "", "cuda", batch=batch, precision="fp32")
     (architecture,) = space.decode(space.sample(1, np.random.default_rng(seed)))
     path = tmp_path / "network.pt2"
-    write_program(trace(Subnet(space, architecture).eval(), architecture.resolution, batch), path, "fp32")
+    write_program(trace(space.build(architecture).eval(), architecture.resolution, batch), path, "fp32")
     module = torch.export.load(path).module()
     images = torch.zeros(batch, 3, architecture.resolution, architecture.resolution)
     before = [images, *module.buffers()]

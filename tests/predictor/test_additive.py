@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.predictor.additive import AdditiveScore, fit_additive, fit_asymptote, with_unmeasured
 from nagsdk.predictor.fit import folds
 

@@ -23,7 +23,7 @@ def test_one_measured_resolution_is_no_feature(tiny_space):
 
 
 def test_resolutions_between_measured_ones_are_interpolated():
-    from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+    from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 
     space = ofa_mobilenet_v3()
     codes = np.repeat(space.sample(1, np.random.default_rng(0)), 4, axis=0)

@@ -21,8 +21,7 @@ from setting import PREPROCESSING, SIDE
 from nagsdk.bundle.bundle import Bundle
 from nagsdk.bundle.write import Facts, write_bundle
 from nagsdk.errors import DamagedBundleError
-from nagsdk.families.mobilenet_v3.space import small_mobilenet_v3
-from nagsdk.families.mobilenet_v3.supernet import Supernet
+from nagsdk.families.mobilenet_v3.presets import small_mobilenet_v3
 from nagsdk.images.sheets import write_sheet
 
 
@@ -96,7 +95,7 @@ def test_a_packed_bundle_opens(tmp_path):
         write_sheet(rng.integers(0, 256, (70, SIDE, SIDE, 3), dtype=np.uint8), tmp_path / name)
     labels = rng.integers(0, 47, 70).tolist()
     (tmp_path / "test_labels.json").write_text(json.dumps(labels))
-    supernet = Supernet(space)
+    supernet = space.supernet()
     (tmp_path / "supernet.safetensors").write_bytes(build.half(supernet))
     output = tmp_path / "bundle"
     files = [file for file in tmp_path.iterdir() if file.is_file()]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nagsdk.cost.features import FEATURES, FeatureTable
-from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "recipes"))
 

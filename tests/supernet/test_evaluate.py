@@ -5,8 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from nagsdk.families.mobilenet_v3.subnet import extract
-from nagsdk.families.mobilenet_v3.supernet import Supernet
 from nagsdk.supernet.evaluate import measure, top1, wilson
 from nagsdk.supernet.recalibrate import recalibrate
 
@@ -33,14 +31,14 @@ def test_top1_counts_over_uneven_batches():
 
 def test_measure_recalibrates_each_subnet_and_keeps_the_order(tiny_space):
     torch.manual_seed(0)
-    supernet = Supernet(tiny_space).eval()
+    supernet = tiny_space.supernet().eval()
     architectures = tiny_space.decode(tiny_space.sample(6, np.random.default_rng(0)))
     pictures = {r: torch.randn(64, 3, r, r) for r in tiny_space.resolutions}
     labels = torch.arange(64) % 5
     events = []
     found = measure(supernet, architectures, lambda r: [pictures[r]], lambda r: [(pictures[r], labels)], events.append)
     for architecture, value in zip(architectures, found, strict=True):
-        subnet = extract(supernet, architecture)
+        subnet = supernet.extract(architecture)
         recalibrate(subnet, [pictures[architecture.resolution]])
         # Another memory layout sums in another order: one picture may tip.
         assert value == pytest.approx(top1(subnet, [(pictures[architecture.resolution], labels)]), abs=100 / 64 + 1e-9)

@@ -3,20 +3,18 @@ import dataclasses
 import pytest
 import torch
 
-from nagsdk.families.mobilenet_v3.subnet import extract
-from nagsdk.families.mobilenet_v3.supernet import Supernet
 from nagsdk.supernet.evaluate import top1
 from nagsdk.supernet.finetune import finetune
 from nagsdk.supernet.passes import teacher_of
 from nagsdk.supernet.recipe import TrainRecipe
-from nagsdk.supernet.train import extremes, initialise, train
+from nagsdk.supernet.train import extremes, train
 from tests.supernet import two
 
 
 @pytest.fixture(scope="module")
 def supernet():
-    supernet = Supernet(two.SPACE)
-    initialise(supernet, 1)
+    supernet = two.SPACE.supernet()
+    supernet.initialise(1)
     train(supernet, two.batches(), TrainRecipe(steps=30, learning_rate=1e-2, largest_first=20))
     return supernet
 
@@ -26,7 +24,7 @@ def test_a_subnet_learns_from_a_teacher_that_sees_the_same_crops_at_its_own_reso
     teacher, sides = teacher_of(supernet, [batches(0, high)[0]]), []
     teacher.register_forward_pre_hook(lambda _, inputs: sides.append(inputs[0].shape[-1]))
     weights = [parameter.clone() for parameter in teacher.parameters()]
-    subnet = extract(supernet, dataclasses.replace(two.SPACE.decode(extremes(two.SPACE))[0], resolution=low))
+    subnet = supernet.extract(dataclasses.replace(two.SPACE.decode(extremes(two.SPACE))[0], resolution=low))
     shown = batches(0, low)
     finetune(subnet, teacher, batches, 1, [shown[0]], rate=0.0)
     before = top1(subnet, [shown])

@@ -8,14 +8,13 @@ import torch
 
 from nagsdk.common.files import PARTIAL
 from nagsdk.errors import DamagedBundleError, UsageError
-from nagsdk.families.mobilenet_v3.subnet import extract
-from nagsdk.families.mobilenet_v3.supernet import Supernet
+from nagsdk.families.protocol import Supernet
 from nagsdk.images.batches import ArrayBatches
 from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.supernet.evaluate import top1
 from nagsdk.supernet.recalibrate import recalibrate
 from nagsdk.supernet.recipe import TrainRecipe
-from nagsdk.supernet.train import CheckpointSaved, TrainAdvanced, extremes, initialise, optimizer_of, sandwich, train
+from nagsdk.supernet.train import CheckpointSaved, TrainAdvanced, extremes, optimizer_of, sandwich, train
 from tests.supernet.two import pictures
 
 RECIPE = TrainRecipe(steps=30, learning_rate=1e-2, largest_first=5, checkpoint_every=10)
@@ -39,8 +38,8 @@ def batches() -> ArrayBatches:
 
 
 def fresh(space) -> Supernet:
-    supernet = Supernet(space)
-    initialise(supernet, 1)
+    supernet = space.supernet()
+    supernet.initialise(1)
     return supernet
 
 
@@ -53,7 +52,7 @@ def test_the_smallest_and_the_largest_learn(tiny_space, batches):
     assert all(math.isnan(e.loss_smallest) for e in steps[:5]) and not any(math.isnan(e.loss_smallest) for e in steps[5:])
     images, labels = batches(0, 24)
     for architecture in tiny_space.decode(extremes(tiny_space)):
-        subnet = extract(supernet, dataclasses.replace(architecture, resolution=24))
+        subnet = supernet.extract(dataclasses.replace(architecture, resolution=24))
         recalibrate(subnet, [images])
         assert top1(subnet, [(images, labels)]) > 60
 
@@ -74,7 +73,7 @@ def test_a_resumed_run_ends_in_the_same_weights(tiny_space, batches, tmp_path, r
         train(fresh(tiny_space), batches, recipe, kill, tmp_path)
     assert json.loads((tmp_path / "state.json").read_text())["step"] == 10
     (tmp_path / f"{PARTIAL}half").write_bytes(b"what a kill leaves")
-    resumed, events = Supernet(tiny_space), []
+    resumed, events = tiny_space.supernet(), []
     train(resumed, batches, recipe, events.append, tmp_path)
     assert [int(e.done) for e in events if isinstance(e, TrainAdvanced)] == list(range(11, 31))
     assert [e.step for e in events if isinstance(e, CheckpointSaved)] == [20, 30]
@@ -162,9 +161,9 @@ def test_the_rate_rises_and_falls():
 def test_initialise_leaves_the_global_random_state(tiny_space):
     torch.manual_seed(3)
     expected = torch.rand(1)
-    supernet = Supernet(tiny_space)
+    supernet = tiny_space.supernet()
     torch.manual_seed(3)
-    initialise(supernet, 0)
+    supernet.initialise(0)
     assert torch.equal(torch.rand(1), expected)
 
 

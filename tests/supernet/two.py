@@ -7,13 +7,12 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from nagsdk.families.mobilenet_v3.supernet import Supernet
 from nagsdk.images.batches import ArrayBatches, Augmentation
 from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.supernet.evaluate import measure
 from nagsdk.supernet.processes import together
 from nagsdk.supernet.recipe import TrainRecipe
-from nagsdk.supernet.train import TrainAdvanced, initialise, train
+from nagsdk.supernet.train import TrainAdvanced, train
 from tests.conftest import TINY as SPACE
 
 PLAIN = Preprocessing((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
@@ -31,8 +30,8 @@ def pictures():
 
 
 def fresh(seed=1):
-    supernet = Supernet(SPACE)
-    initialise(supernet, seed)
+    supernet = SPACE.supernet()
+    supernet.initialise(seed)
     return supernet
 
 

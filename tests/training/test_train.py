@@ -24,14 +24,15 @@ from nagsdk.cli import cli
 from nagsdk.common.files import sha256
 from nagsdk.device.description import Device
 from nagsdk.errors import DataError, OutputError, UsageError, WeightsMissingError
-from nagsdk.families.mobilenet_v3.checkpoint import _ofa_names, load_supernet
-from nagsdk.families.mobilenet_v3.supernet import Supernet
+from nagsdk.families.mobilenet_v3.checkpoint import _ofa_names
 from nagsdk.families.mobilenet_v3.table import read_architectures
+from nagsdk.families.protocol import Supernet
 from nagsdk.images.folder import scan
 from nagsdk.pipeline import target as workbench
 from nagsdk.plugin import host as plugin
 from nagsdk.space.space import extremes
-from nagsdk.supernet.train import TrainAdvanced, initialise
+from nagsdk.supernet.train import TrainAdvanced
+from nagsdk.supernet.weights import load_supernet
 from nagsdk.training import subnets
 from nagsdk.training.evaluate import evaluate
 from nagsdk.training.plan import space_of
@@ -298,7 +299,7 @@ def test_what_was_measured_is_not_measured_again(tiny_space, tmp_path):
 
 
 def test_subnets_are_chosen_all_over_the_space_then_near_the_frontier():
-    from nagsdk.families.mobilenet_v3.space import small_mobilenet_v3
+    from nagsdk.families.mobilenet_v3.presets import small_mobilenet_v3
 
     space = small_mobilenet_v3()
     codes = subnets.space_filling(space, 90, 0)
@@ -405,8 +406,8 @@ def _step(work: Path) -> int:
 
 def stand_in(space, path: Path) -> Supernet:
     """A checkpoint in Once-for-All's own names, with random weights for 1000 classes."""
-    supernet = Supernet(replace(space, classes=1000))
-    initialise(supernet, 3)
+    supernet = replace(space, classes=1000).supernet()
+    supernet.initialise(3)
     state = supernet.state_dict()
     torch.save({"state_dict": {theirs: state[ours] for theirs, ours in _ofa_names(supernet).items()}}, path)
     return supernet

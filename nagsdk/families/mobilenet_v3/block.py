@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nagsdk.families.elastic import ElasticBatchNorm, ElasticConv, ElasticDepthwise
-from nagsdk.families.mobilenet_v3.space import BlockShape, make_divisible
+from nagsdk.families.mobilenet_v3.definition import BlockShape
+from nagsdk.families.widths import make_divisible
 
 ACTIVATIONS = {"relu": functional.relu, "hswish": functional.hardswish}
 

@@ -1,4 +1,4 @@
-"""Supernet weights on disk: our safetensors, and the import of Once-for-All's released checkpoints."""
+"""The import of Once-for-All's released checkpoints."""
 
 from __future__ import annotations
 
@@ -7,69 +7,18 @@ import re
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor
 
-from nagsdk.common.files import write_atomically
 from nagsdk.errors import DamagedBundleError
 from nagsdk.families.mobilenet_v3.block import ElasticBlock
-from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
-from nagsdk.families.mobilenet_v3.supernet import Supernet
+from nagsdk.families.mobilenet_v3.definition import MobileNetV3Definition
+from nagsdk.families.mobilenet_v3.supernet import MobileNetV3Supernet
+from nagsdk.families.space import MOST_BYTES
 
-MOST_BYTES = 512 * 10**6
 _NORM = ("weight", "bias", "running_mean", "running_var")
 
 
-def save_supernet(supernet: Supernet, path: Path) -> None:
-    """Writes the weights atomically as safetensors, with the space's fingerprint in the header."""
-    state = {k: v.contiguous() for k, v in supernet.state_dict().items() if not k.endswith("num_batches_tracked")}
-    write_atomically(path, save(state, metadata={"space": supernet.space.fingerprint}))
-
-
-def half(supernet: Supernet) -> bytes:
-    """Weights as float16 safetensors; running statistics stay float32, for variances may leave float16's range."""
-    state = {name: tensor for name, tensor in supernet.state_dict().items() if not name.endswith("num_batches_tracked")}
-    stored = {name: (tensor if "running_" in name else tensor.to(torch.float16)).contiguous().cpu() for name, tensor in state.items()}
-    return save(stored, metadata={"space": supernet.space.fingerprint})
-
-
-def load_supernet(space: MobileNetV3Space, content: bytes) -> Supernet:
-    """Builds a supernet from the bytes of a safetensors file (float16 or float32).
-
-    Raises:
-        DamagedBundleError: The file is torn, or its tensors are not those of the space.
-    """
-    try:
-        state = load(content)
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise DamagedBundleError(f"The supernet's weight file cannot be read: {error}.", "Fetch or build the bundle again.") from error
-    return _filled(space, state, "The supernet's weight file")
-
-
-def _filled(space: MobileNetV3Space, state: dict[str, Tensor], what: str) -> Supernet:
-    supernet = Supernet(space)
-    own = supernet.state_dict()
-    expected = {k: v.shape for k, v in own.items() if not k.endswith("num_batches_tracked")}
-    missing, foreign = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
-    wrong = [k for k in expected.keys() & state.keys() if state[k].shape != expected[k]]
-    broken = [k for k in expected.keys() & state.keys() if not torch.isfinite(state[k]).all()]
-    for problem, names in (
-        ("lacks", missing),
-        ("has foreign", foreign),
-        ("has misshapen", sorted(wrong)),
-        ("has non-finite", sorted(broken)),
-    ):
-        if names:
-            raise DamagedBundleError(
-                f"{what} {problem} {len(names)} tensors ({', '.join(names[:3])}, …).",
-                "Use the checkpoint that belongs to this bundle's space.",
-            )
-    supernet.load_state_dict({k: v.float() for k, v in state.items()}, strict=False)
-    return supernet.eval()
-
-
-def import_ofa(space: MobileNetV3Space, path: Path) -> Supernet:
+def import_ofa(space: MobileNetV3Definition, path: Path) -> MobileNetV3Supernet:
     """Reads a checkpoint released by Once-for-All (mit-han-lab/once-for-all, ``ofa_mbv3_*``).
 
     Names of all released generations are understood (``mobile_inverted_conv`` or ``conv``, elastic or
@@ -90,13 +39,14 @@ def import_ofa(space: MobileNetV3Space, path: Path) -> Supernet:
     if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         raise DamagedBundleError(f"{path} holds no state dict.", "Use a checkpoint that Once-for-All released.")
     plain = {_plain_name(k): v for k, v in state.items() if not k.endswith("num_batches_tracked")}
-    names = _ofa_names(Supernet(space))
+    supernet = MobileNetV3Supernet(space)
+    names = _ofa_names(supernet)
     unknown = sorted(plain.keys() - names.keys())
     if unknown:
         raise DamagedBundleError(
             f"{path} has tensors that this space does not know ({', '.join(unknown[:3])}, …).", "Use the checkpoint of this space."
         )
-    return _filled(space, {names[k]: v for k, v in plain.items()}, str(path))
+    return supernet.fill({names[k]: v for k, v in plain.items()}, str(path))
 
 
 def _plain_name(name: str) -> str:
@@ -104,7 +54,7 @@ def _plain_name(name: str) -> str:
     return re.sub(r"\.(bn|conv|linear)\.\1\.", r".\1.", name)
 
 
-def _ofa_names(supernet: Supernet) -> dict[str, str]:
+def _ofa_names(supernet: MobileNetV3Supernet) -> dict[str, str]:
     """Once-for-All's plain tensor names -> ours."""
     names: dict[str, str] = {}
 

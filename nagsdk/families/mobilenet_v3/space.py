@@ -1,181 +1,46 @@
-"""The Once-for-All MobileNetV3 space (Cai et al., ICLR 2020, section 4.1), every constant a parameter."""
+"""Once-for-All's MobileNetV3 space: text forms, layers and networks of what `MobileNetV3Definition` defines."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
 
 from nagsdk.errors import ArchitectureError
+from nagsdk.families.mobilenet_v3 import shrinking
+from nagsdk.families.mobilenet_v3.definition import BlockChoice, BlockShape, MobileNetV3Definition, Stage
+from nagsdk.families.mobilenet_v3.table import COLUMNS, read_architectures, write_architectures
+from nagsdk.families.space import require_fields
+from nagsdk.families.widths import make_divisible
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.layer import LayerSpec
-from nagsdk.space.space import Decision, SearchSpace, _values
+from nagsdk.space.space import Codes, Decision, ShrinkingStage, _values
+from nagsdk.space.table import Column
+
+if TYPE_CHECKING:
+    from nagsdk.families.mobilenet_v3.subnet import MobileNetV3Subnet
+    from nagsdk.families.mobilenet_v3.supernet import MobileNetV3Supernet
 
 _TEXT = re.compile(r"mbv3:r(\d{1,5}):d=(\d[\d,]*):ks=(\d[\d,]*):e=(\d[\d,]*)")
 _MOST_TEXT = 2000
-ACTIVATIONS = ("relu", "hswish")
-
-
-def make_divisible(value: float, divisor: int = 8) -> int:
-    """Rounds a channel count to a multiple of `divisor`, never more than 10 % down (MobileNet's rule)."""
-    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * value else rounded
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One stage of inverted residual blocks.
+class MobileNetV3Space(MobileNetV3Definition):
+    """Elastic MobileNetV3; see `MobileNetV3Definition` for its attributes."""
 
-    Attributes:
-        width: Output channels before the width multiplier.
-        stride: Of the first block.
-        activation: One of `ACTIVATIONS`.
-        se: Whether its blocks have squeeze-and-excitation.
-        depths: Legal numbers of blocks.
-    """
-
-    width: int
-    stride: int
-    activation: str
-    se: bool
-    depths: tuple[int, ...] = (2, 3, 4)
-
-
-class BlockChoice(NamedTuple):
-    """Kernel and expansion of one block, decided together."""
-
-    kernel: int
-    expansion: int
-
-    def __str__(self) -> str:
-        return f"k{self.kernel}e{self.expansion}"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """An architecture in the terms of the family; kernels and expansions of active blocks only."""
-
-    resolution: int
-    depths: tuple[int, ...]
-    kernels: tuple[int, ...]
-    expansions: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class BlockShape:
-    """What the supernet and the layer list need to know of one block position."""
-
-    stage: int
-    position: int
-    decision: int
-    in_channels: int
-    out_channels: int
-    stride: int
-    activation: str
-    se: bool
-
-    @property
-    def residual(self) -> bool:
-        """Whether input and output are added."""
-        return self.stride == 1 and self.in_channels == self.out_channels
-
-
-@dataclass(frozen=True)
-class MobileNetV3Space(SearchSpace):
-    """Elastic MobileNetV3: resolution, and depth, kernels and expansions of every stage.
-
-    Attributes:
-        stages: The elastic stages; each starts with its stride.
-        stem_width: Output channels of the first convolution (stride 2) and of the first, fixed block.
-        head_width: Channels of the final expansion, before pooling.
-        feature_width: Channels of the layer before the classifier.
-        kernels: Legal depthwise kernels.
-        expansions: Legal expansion ratios.
-        resolution_choices: Legal input sizes in pixels.
-        classes: Outputs of the classifier.
-        width_multiplier: Scales every width (rounded to multiples of 8).
-
-    Raises:
-        ValueError: Choices are not ascending whole numbers that networks can be built of and texts can tell.
-    """
-
-    stages: tuple[Stage, ...]
-    stem_width: int
-    head_width: int
-    feature_width: int
-    kernels: tuple[int, ...]
-    expansions: tuple[int, ...]
-    resolution_choices: tuple[int, ...]
-    classes: int
-    width_multiplier: float = 1.0
-
-    family = "mbv3"
-
-    def __post_init__(self) -> None:
-        if not self.stages or any(stage.activation not in ACTIVATIONS for stage in self.stages):
-            raise ValueError(f"every stage needs an activation, {' or '.join(ACTIVATIONS)}")
-        # The last choice counts as the largest.
-        for name, values, most in (
-            ("kernels", self.kernels, 9),
-            ("expansions", self.expansions, 9),
-            ("resolution_choices", self.resolution_choices, 9999),
-            *(("depths", stage.depths, 9) for stage in self.stages),
-        ):
-            whole = all(type(value) is int and 0 < value <= most for value in values)
-            if not values or not whole or list(values) != sorted(set(values)):
-                raise ValueError(f"{name} must be whole numbers from 1 to {most}, the least first: {list(values)}")
-        if any(kernel % 2 == 0 for kernel in self.kernels):
-            raise ValueError(f"kernels must be odd: {list(self.kernels)}")
-
-    def width(self, base: int) -> int:
-        """A width of the definition after the multiplier."""
-        return make_divisible(base * self.width_multiplier)
-
-    @cached_property
-    def _choices(self) -> tuple[BlockChoice, ...]:
-        return tuple(BlockChoice(k, e) for k in self.kernels for e in self.expansions)
-
-    @cached_property
-    def decisions(self) -> tuple[Decision, ...]:  # type: ignore[override]
-        """Resolution, then for each stage its depth and its blocks."""
-        result = [Decision("resolution", self.resolution_choices)]
-        for s, stage in enumerate(self.stages, 1):
-            depth = len(result)
-            result.append(Decision(f"stage{s}.depth", stage.depths))
-            for b in range(1, max(stage.depths) + 1):
-                least = next(i for i, d in enumerate(stage.depths) if d >= b)
-                result.append(Decision(f"stage{s}.block{b}", self._choices, (depth, least) if least else None))
-        return tuple(result)
-
-    @cached_property
-    def blocks(self) -> tuple[BlockShape, ...]:
-        """Every block position of the largest network, in order."""
-        result = []
-        decision, channels = 1, self.width(self.stem_width)
-        for s, stage in enumerate(self.stages):
-            out = self.width(stage.width)
-            for b in range(max(stage.depths)):
-                decision += 1
-                result.append(BlockShape(s, b, decision, channels, out, stage.stride if b == 0 else 1, stage.activation, stage.se))
-                channels = out
-            decision += 1
-        return tuple(result)
-
-    @cached_property
-    def _depth_decisions(self) -> tuple[int, ...]:
-        return tuple(i for i, d in enumerate(self.decisions) if d.name.endswith(".depth"))
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready definition."""
-        return {"family": self.family, **asdict(self)}
+    table_columns: ClassVar[tuple[str, ...]] = COLUMNS
 
     @classmethod
-    def from_dict(cls, definition: dict[str, Any]) -> MobileNetV3Space:
+    def from_dict(cls, definition: Mapping[str, Any]) -> Self:
         """Rebuilds a space from `to_dict` (lists may stand for tuples)."""
+        require_fields(cls, definition)
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in definition.items() if k != "family"}
-        values["stages"] = tuple(Stage(**{**stage, "depths": tuple(stage["depths"])}) for stage in definition["stages"])
+        values["stages"] = tuple(_stage(stage) for stage in definition["stages"])
         return cls(**values)
 
     def architecture(self, *, kernels: Sequence[int], expansions: Sequence[int], depths: Sequence[int], resolution: int) -> Architecture:
@@ -227,19 +92,22 @@ class MobileNetV3Space(SearchSpace):
         depths, kernels, expansions = ([int(v) for v in part.split(",") if v] for part in match.groups()[1:])
         return self.architecture(resolution=int(match[1]), depths=depths, kernels=kernels, expansions=expansions)
 
-    def settings(self, architecture: Architecture) -> Settings:
-        """An architecture in the terms of the family."""
-        return self._settings(architecture.code)
-
-    def _settings(self, code: Sequence[int]) -> Settings:
-        chosen = [self._choices[code[block.decision]] for block in self.blocks if code[block.decision] >= 0]
-        depths = tuple(stage.depths[code[i]] for stage, i in zip(self.stages, self._depth_decisions, strict=True))
-        return Settings(self.resolutions[code[0]], depths, tuple(c.kernel for c in chosen), tuple(c.expansion for c in chosen))
-
     def _text(self, code: Sequence[int]) -> str:
         s = self._settings(code)
         lists = (",".join(map(str, values)) for values in (s.depths, s.kernels, s.expansions))
         return "mbv3:r{}:d={}:ks={}:e={}".format(s.resolution, *lists)
+
+    def panels(self, architecture: Architecture) -> Mapping[str, Mapping[str, float]]:
+        """Blocks of every stage, and the mean of their kernels and expansions."""
+        s = self.settings(architecture)
+        ends = np.cumsum(s.depths)
+        parts = [slice(end - depth, end) for end, depth in zip(ends, s.depths, strict=True)]
+        values: dict[str, Iterable[float]] = {
+            "blocks": s.depths,
+            "mean kernel": [float(np.mean(s.kernels[part])) for part in parts],
+            "mean expansion": [float(np.mean(s.expansions[part])) for part in parts],
+        }
+        return {title: {f"stage {number}": float(v) for number, v in enumerate(row, 1)} for title, row in values.items()}
 
     def _block_size(self, resolution: int, block: BlockShape) -> int:
         size = _halve(resolution, 2)
@@ -270,14 +138,6 @@ class MobileNetV3Space(SearchSpace):
             LayerSpec("head.classifier", "linear", features, self.classes, 1, 1, 1, bias=True),
         )
 
-    def block_choice(self, choice: int) -> BlockChoice:
-        """Kernel and expansion of a choice index of a block decision."""
-        return self._choices[choice]
-
-    @cached_property
-    def _by_decision(self) -> dict[int, BlockShape]:
-        return {block.decision: block for block in self.blocks}
-
     def choice_layers(self, resolution: int, decision: int, choice: int) -> tuple[LayerSpec, ...]:
         """The layers of one block; depths and the resolution add none of their own."""
         block = self._by_decision.get(decision)
@@ -304,6 +164,46 @@ class MobileNetV3Space(SearchSpace):
         body = [layer for i, c in enumerate(architecture.code) if c >= 0 for layer in self.choice_layers(resolution, i, c)]
         return (*self._stem(resolution), *body, *self._head(resolution))
 
+    def build(self, architecture: Architecture) -> MobileNetV3Subnet:
+        """See `NetworkSpace.build`."""
+        from nagsdk.families.mobilenet_v3.subnet import MobileNetV3Subnet
+
+        return MobileNetV3Subnet(self, architecture)
+
+    def supernet(self) -> MobileNetV3Supernet:
+        """See `NetworkSpace.supernet`."""
+        from nagsdk.families.mobilenet_v3.supernet import MobileNetV3Supernet
+
+        return MobileNetV3Supernet(self)
+
+    def import_released(self, path: Path) -> MobileNetV3Supernet:
+        """Reads a checkpoint that Once-for-All released; see `NetworkSpace.import_released`."""
+        from nagsdk.families.mobilenet_v3.checkpoint import import_ofa
+
+        return import_ofa(self, path)
+
+    def read_table(self, path: Path) -> tuple[Codes, dict[str, Column]]:
+        """Reads the columns of the published Once-for-All measurements; see `read_architectures`."""
+        return read_architectures(path, self)
+
+    def write_table(self, path: Path, architectures: Sequence[Architecture], **columns: Sequence[object]) -> None:
+        """Writes what `read_table` reads."""
+        write_architectures(path, self, architectures, **columns)
+
+    def shrinking(self) -> tuple[ShrinkingStage, ...]:
+        """Once-for-All's order: kernels, then depths, then expansions."""
+        return shrinking.stages(self)
+
+    def draw(self, opened: Mapping[str, int], count: int, rng: np.random.Generator) -> Codes:
+        """Draws architectures of open kernels, depths and expansions; see `SearchSpace.draw`."""
+        return shrinking.draw(self, opened, count, rng)
+
+
+def _stage(definition: Mapping[str, Any]) -> Stage:
+    require_fields(Stage, definition)
+    values: dict[str, Any] = {name: tuple(value) if name == "depths" else value for name, value in definition.items()}
+    return Stage(**values)
+
 
 def _halve(size: int, stride: int) -> int:
     return (size - 1) // stride + 1
@@ -313,44 +213,3 @@ def _choice(decision: Decision, value: int) -> int:
     if value not in decision.choices:
         raise ArchitectureError(f"{value} is not a choice of {decision.name}.", f"Legal values: {_values(decision.choices)}.")
     return decision.choices.index(value)
-
-
-def ofa_mobilenet_v3(width_multiplier: float = 1.0) -> MobileNetV3Space:
-    """The ImageNet space of Once-for-All: 5 stages, depth 2–4, kernels 3/5/7, expansions 3/4/6, 160–224 px."""
-    return MobileNetV3Space(
-        stages=(
-            Stage(24, 2, "relu", se=False),
-            Stage(40, 2, "relu", se=True),
-            Stage(80, 2, "hswish", se=False),
-            Stage(112, 1, "hswish", se=True),
-            Stage(160, 2, "hswish", se=True),
-        ),
-        stem_width=16,
-        head_width=960,
-        feature_width=1280,
-        kernels=(3, 5, 7),
-        expansions=(3, 4, 6),
-        resolution_choices=tuple(range(160, 225, 4)),
-        classes=1000,
-        width_multiplier=width_multiplier,
-    )
-
-
-def small_mobilenet_v3(classes: int = 47) -> MobileNetV3Space:
-    """A small elastic MobileNetV3 for 32 to 48 pixels: 0.3 to 8 MMACs."""
-    depths = (1, 2, 3)
-    return MobileNetV3Space(
-        stages=(
-            Stage(16, 2, "relu", se=False, depths=depths),
-            Stage(24, 2, "relu", se=True, depths=depths),
-            Stage(40, 1, "hswish", se=False, depths=depths),
-            Stage(64, 2, "hswish", se=True, depths=depths),
-        ),
-        stem_width=8,
-        head_width=192,
-        feature_width=256,
-        kernels=(3, 5),
-        expansions=(2, 4, 6),
-        resolution_choices=(32, 36, 40, 44, 48),
-        classes=classes,
-    )

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from nagsdk.families.elastic import ElasticBatchNorm, ElasticConv, ElasticDepthwise
 from nagsdk.families.mobilenet_v3.block import ElasticBlock
-from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
+from nagsdk.families.mobilenet_v3.definition import MobileNetV3Definition
+from nagsdk.families.mobilenet_v3.slices import copy_block, copy_unit
+from nagsdk.families.mobilenet_v3.sorting import sort_middle
+from nagsdk.families.mobilenet_v3.subnet import Block, MobileNetV3Subnet
+from nagsdk.families.protocol import Supernet
+from nagsdk.space.architecture import Architecture
 
 
-class Supernet(nn.Module):
-    """Weights shared by every architecture of a `MobileNetV3Space`.
+class MobileNetV3Supernet(Supernet):
+    """Weights shared by every architecture of a MobileNetV3 space."""
 
-    Attributes:
-        space: The space whose architectures it contains.
-    """
+    space: MobileNetV3Definition
+    class_tensors = ("classifier.weight", "classifier.bias")
 
-    def __init__(self, space: MobileNetV3Space) -> None:
-        super().__init__()
-        self.space = space
+    def __init__(self, space: MobileNetV3Definition) -> None:
+        super().__init__(space)
         stem, head, features = (space.width(w) for w in (space.stem_width, space.head_width, space.feature_width))
         self.stem = ElasticConv(3, stem, 3, 2)
         self.stem_bn = ElasticBatchNorm(stem)
@@ -35,17 +39,9 @@ class Supernet(nn.Module):
         self.features = ElasticConv(head, features)
         self.classifier = nn.Linear(features, space.classes)
 
-    def forward(self, x: Tensor, code: Sequence[int]) -> Tensor:
-        """Runs the active path of one architecture.
-
-        Args:
-            x: Normalised images, float32, shape (n, 3, resolution, resolution).
-            code: Choice index of every decision, -1 where inactive.
-
-        Returns:
-            Logits, shape (n, classes).
-        """
-        x = functional.hardswish(self.stem_bn(self.stem(x)))
+    def forward(self, images: Tensor, code: Sequence[int]) -> Tensor:
+        """Runs the active path of one architecture; see `Supernet.forward`."""
+        x = functional.hardswish(self.stem_bn(self.stem(images)))
         y = functional.relu(self.first_depthwise_bn(self.first_depthwise(x, 3)))
         x = x + self.first_project_bn(self.first_project(y))
         for block in self.blocks:
@@ -56,3 +52,35 @@ class Supernet(nn.Module):
         x = functional.hardswish(self.head_bn(self.head(x))).mean((2, 3), keepdim=True)
         logits: Tensor = self.classifier(functional.hardswish(self.features(x)).flatten(1))
         return logits
+
+    @torch.no_grad()
+    def extract(self, architecture: Architecture) -> MobileNetV3Subnet:
+        """Cuts out a stand-alone subnet; see `Supernet.extract`."""
+        subnet = MobileNetV3Subnet(self.space, architecture)
+        copy_unit(subnet.stem, self.stem.weight, self.stem_bn)
+        copy_unit(subnet.first.depthwise, self.first_depthwise.weight, self.first_depthwise_bn)
+        copy_unit(subnet.first.project, self.first_project.weight, self.first_project_bn)
+        active = [b for b in self.blocks if isinstance(b, ElasticBlock) and architecture.code[b.shape.decision] >= 0]
+        for target, source in zip(subnet.blocks, active, strict=True):
+            assert isinstance(target, Block)
+            kernel, expansion = self.space.block_choice(architecture.code[source.shape.decision])
+            copy_block(target, source, kernel, expansion)
+        copy_unit(subnet.head, self.head.weight, self.head_bn)
+        copy_unit(subnet.features, self.features.weight, None)
+        subnet.classifier.load_state_dict(self.classifier.state_dict())
+        return subnet.eval()
+
+    def initialise(self, seed: int) -> None:
+        """Draws the weights anew; residual branches begin at zero (Goyal et al., 2017), so that depth is no burden."""
+        super().initialise(seed)
+        nn.init.zeros_(self.first_project_bn.weight)
+        for block in self.blocks:
+            assert isinstance(block, ElasticBlock)
+            if block.shape.residual:
+                nn.init.zeros_(block.project_bn.weight)
+
+    def sort_channels(self) -> None:
+        """Orders the middle channels of every block; see `Supernet.sort_channels`."""
+        for block in self.blocks:
+            assert isinstance(block, ElasticBlock)
+            sort_middle(block)

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.common.files import write_atomically
 from nagsdk.errors import ArchitectureError
-from nagsdk.families.mobilenet_v3.space import BlockChoice, MobileNetV3Space
+from nagsdk.families.mobilenet_v3.definition import BlockChoice, MobileNetV3Definition
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import Codes, _values
+from nagsdk.space.table import read_csv, write_csv
 
 COLUMNS = ("ks", "e", "d", "r")
-_MOST_BYTES = 64 * 10**6
 _SHOWN = 60
 
 
-def read_architectures(path: Path, space: MobileNetV3Space) -> tuple[Codes, dict[str, NDArray[np.object_]]]:
+def read_architectures(path: Path, space: MobileNetV3Definition) -> tuple[Codes, dict[str, NDArray[np.object_]]]:
     """Reads a table of architectures, in the encoding of the published Once-for-All measurements.
 
     Args:
@@ -37,8 +34,7 @@ def read_architectures(path: Path, space: MobileNetV3Space) -> tuple[Codes, dict
         ArchitectureError: The file cannot be read as such a table; the message names the line and the
             legal values.
     """
-    header, lines, columns = _read(path)
-    table = dict(zip(header, columns, strict=True))
+    lines, table = read_csv(path, COLUMNS)
     check = _Checker(path, lines, table)
     depths = check.digits("d", len(space.stages), "one digit per stage")
     kernels = check.digits("ks", len(space.blocks), "one digit per block position")
@@ -57,33 +53,6 @@ def read_architectures(path: Path, space: MobileNetV3Space) -> tuple[Codes, dict
         expansion = check.choices("e", expansions[:, position], space.expansions, name, active)
         codes[:, block.decision] = np.where(active, joint[kernel, expansion], -1)
     return codes, {name: column for name, column in table.items() if name not in COLUMNS}
-
-
-def _read(path: Path) -> tuple[list[str], NDArray[np.int64], list[NDArray[np.object_]]]:
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise ArchitectureError(f"{path} is larger than {_MOST_BYTES // 10**6} MB.", "Split the file.")
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            header = [name.strip() for name in next(reader, [])]
-            rows = [(reader.line_num, row) for row in reader if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ArchitectureError(
-            f"{path} cannot be read as a table: {getattr(error, 'strerror', None) or error}.",
-            f"Give a CSV file in UTF-8 with the columns {_values(COLUMNS)}.",
-        ) from error
-    lacking = [name for name in COLUMNS if header.count(name) != 1]
-    if lacking or len(set(header)) != len(header):
-        raise ArchitectureError(
-            f"{path} does not have every column once: {_values(lacking or header)}.", f"Line 1 must name the columns {_values(COLUMNS)}."
-        )
-    lines = np.array([line for line, _ in rows], dtype=np.int64)
-    uneven = np.array([len(row) for _, row in rows], dtype=np.int64) != len(header)
-    if uneven.any():
-        line = int(lines[uneven.argmax()])
-        raise ArchitectureError(f"{path}, line {line}: not as many fields as the header has.", f"Every line needs {len(header)} fields.")
-    columns = [np.array(column, dtype=object) for column in zip(*(row for _, row in rows), strict=True)]
-    return header, lines, columns or [np.array([], dtype=object) for _ in header]
 
 
 class _Checker:
@@ -120,14 +89,16 @@ class _Checker:
         first: NDArray[np.intp] = matches.argmax(axis=1)
         return first
 
-    def resolutions(self, space: MobileNetV3Space) -> NDArray[np.int8]:
+    def resolutions(self, space: MobileNetV3Definition) -> NDArray[np.int8]:
         index = {str(resolution): i for i, resolution in enumerate(space.resolutions)}
         found = np.fromiter((index.get(text.strip(), -1) for text in self.table["r"]), dtype=np.int8, count=len(self.lines))
         self.refuse(found < 0, "r", lambda _: "not a resolution of this space.", f"Legal resolutions: {_values(space.resolutions)}.")
         return found
 
 
-def write_architectures(path: Path, space: MobileNetV3Space, architectures: Sequence[Architecture], **columns: Sequence[object]) -> None:
+def write_architectures(
+    path: Path, space: MobileNetV3Definition, architectures: Sequence[Architecture], **columns: Sequence[object]
+) -> None:
     """Writes what `read_architectures` reads.
 
     Args:
@@ -136,12 +107,10 @@ def write_architectures(path: Path, space: MobileNetV3Space, architectures: Sequ
         architectures: One per row.
         **columns: Further columns by name, one value per row.
     """
-    lines = io.StringIO(newline="")
-    writer = csv.writer(lines)
-    writer.writerow((*COLUMNS, *columns))
+    rows = []
     for architecture, *values in zip(architectures, *columns.values(), strict=True):
         chosen = [space.block_choice(c) if (c := architecture.code[b.decision]) >= 0 else (0, 0) for b in space.blocks]
         kernels, expansions = ("".join(map(str, column)) for column in zip(*chosen, strict=True))
         depths = "".join(map(str, space.settings(architecture).depths))
-        writer.writerow((kernels, expansions, depths, architecture.resolution, *values))
-    write_atomically(path, lines.getvalue().encode())
+        rows.append((kernels, expansions, depths, architecture.resolution, *values))
+    write_csv(path, (*COLUMNS, *columns), rows)

@@ -1,15 +1,12 @@
 import importlib.util
 import json
 
-import numpy as np
 import pytest
 import torch
 
 from nagsdk.errors import DamagedBundleError
-from nagsdk.families.mobilenet_v3.checkpoint import import_ofa, load_supernet, save_supernet
-from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
-from nagsdk.families.mobilenet_v3.subnet import extract
-from nagsdk.families.mobilenet_v3.supernet import Supernet
+from nagsdk.families.mobilenet_v3.checkpoint import import_ofa
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 
 
 @pytest.fixture(scope="module")
@@ -36,36 +33,10 @@ def test_released_checkpoints_give_the_original_logits(reference, names, tmp_pat
         a = space.architecture(kernels=entry["ks"], expansions=entry["e"], depths=entry["d"], resolution=entry["r"])
         # In double precision: the stand-in's gates are nearly switches, which magnify what processors round differently to 1e-4.
         with torch.no_grad():
-            logits = extract(supernet, a).double()(fill.image(entry["r"]).double())[0]
+            logits = supernet.extract(a).double()(fill.image(entry["r"]).double())[0]
         error = (logits[:16] - torch.tensor(entry["logits"])).norm() / entry["logits_l2"]
         assert error < 1e-4
         assert float(logits.norm()) == pytest.approx(entry["logits_l2"], rel=1e-4)
-
-
-def test_safetensors_round_trip(tiny_space, tmp_path):
-    supernet = Supernet(tiny_space).eval()
-    save_supernet(supernet, tmp_path / "s.safetensors")
-    again = load_supernet(tiny_space, (tmp_path / "s.safetensors").read_bytes())
-    (a,) = tiny_space.decode(tiny_space.sample(1, np.random.default_rng(0)))
-    x = torch.randn(1, 3, a.resolution, a.resolution)
-    with torch.no_grad():
-        assert torch.equal(supernet(x, a.code), again(x, a.code))
-
-
-@pytest.mark.parametrize("damage", ["torn", "foreign", "misshapen", "not finite", "empty"])
-def test_damaged_weights_are_refused(tiny_space, tmp_path, damage):
-    supernet, path = Supernet(tiny_space), tmp_path / "s.safetensors"
-    if damage == "foreign":
-        supernet.extra = torch.nn.Linear(2, 2)
-    if damage == "misshapen":
-        supernet.classifier = torch.nn.Linear(3, 5)
-    if damage == "not finite":
-        supernet.classifier.bias.data[0] = float("nan")
-    save_supernet(supernet, path)
-    content = {"torn": path.read_bytes()[:-100], "empty": b""}.get(damage, path.read_bytes())
-    with pytest.raises(DamagedBundleError) as caught:
-        load_supernet(tiny_space, content)
-    assert caught.value.next_step and caught.value.exit_code == 5
 
 
 class Evil:

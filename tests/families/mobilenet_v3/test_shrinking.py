@@ -2,13 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from nagsdk.families.mobilenet_v3.shrinking import Open, draw, sort_channels
-from nagsdk.families.mobilenet_v3.space import make_divisible, ofa_mobilenet_v3
-from nagsdk.families.mobilenet_v3.supernet import Supernet
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
+from nagsdk.families.widths import make_divisible
 from nagsdk.images.batches import ArrayBatches
 from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.supernet.passes import passes, train_passes
-from nagsdk.supernet.train import TrainAdvanced, extremes, initialise, subnets_of
+from nagsdk.supernet.train import TrainAdvanced, extremes, subnets_of
 
 
 @pytest.fixture(autouse=True)
@@ -22,12 +21,13 @@ def one_thread():
 def test_only_open_choices_are_drawn():
     space, rng = ofa_mobilenet_v3(), np.random.default_rng(0)
     for opened, kernels, depths, expansions in [
-        (Open(1, 1, 1), {7}, {4}, {6}),
-        (Open(3, 1, 1), {3, 5, 7}, {4}, {6}),
-        (Open(3, 2, 1), {3, 5, 7}, {3, 4}, {6}),
-        (Open(3, 3, 2), {3, 5, 7}, {2, 3, 4}, {4, 6}),
+        ((1, 1, 1), {7}, {4}, {6}),
+        ((3, 1, 1), {3, 5, 7}, {4}, {6}),
+        ((3, 2, 1), {3, 5, 7}, {3, 4}, {6}),
+        ((3, 3, 2), {3, 5, 7}, {2, 3, 4}, {4, 6}),
     ]:
-        found = [space.settings(a) for a in space.decode(draw(space, opened, 60, rng))]
+        opened = dict(zip(("kernels", "depths", "expansions"), opened, strict=True))
+        found = [space.settings(a) for a in space.decode(space.draw(opened, 60, rng))]
         assert {k for s in found for k in s.kernels} == kernels and {d for s in found for d in s.depths} == depths
         assert {e for s in found for e in s.expansions} == expansions and len({s.resolution for s in found}) > 10
 
@@ -35,7 +35,7 @@ def test_only_open_choices_are_drawn():
 def test_the_largest_network_first_and_everything_open_last():
     space = ofa_mobilenet_v3()
     rows = passes("shrinking", space, 1000, 4e-3, 5, False, 10)
-    assert [(r.opened.kernels, r.opened.depths, r.opened.expansions) for r in rows] == [
+    assert [tuple(r.opened[kind] for kind in ("kernels", "depths", "expansions")) for r in rows] == [
         (1, 1, 1), (3, 1, 1), (3, 2, 1), (3, 3, 1), (3, 3, 2), (3, 3, 3),
     ]  # fmt: skip
     assert [r.sorts for r in rows] == [False] * 4 + [True, False] and len({r.seed for r in rows}) == 6
@@ -49,7 +49,7 @@ def test_the_largest_network_first_and_everything_open_last():
 
 def test_sorting_keeps_the_largest_and_moves_weight_to_the_front(tiny_space):
     torch.manual_seed(0)
-    supernet = Supernet(tiny_space)
+    supernet = tiny_space.supernet()
     for module in supernet.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.weight.data.uniform_(0.5, 1.5)
@@ -68,7 +68,7 @@ def test_sorting_keeps_the_largest_and_moves_weight_to_the_front(tiny_space):
 
     with torch.no_grad():
         before, small, lost = supernet(images, largest), supernet(images, smallest), left_out()
-        sort_channels(supernet)
+        supernet.sort_channels()
         assert torch.allclose(supernet(images, largest), before, atol=1e-5)
         assert not torch.allclose(supernet(images, smallest), small, atol=1e-3)
     assert all(after < 0.9 * earlier for earlier, after in zip(lost, left_out(), strict=True))
@@ -86,8 +86,8 @@ def test_progressive_shrinking_learns_and_resumes_in_the_same_weights(tiny_space
     assert len(rows) == 4
 
     def run(folder, listen):
-        supernet = Supernet(tiny_space)
-        initialise(supernet, 1)
+        supernet = tiny_space.supernet()
+        supernet.initialise(1)
         still = ArrayBatches(images, labels, 32, plain)
         train_passes(supernet, lambda seed: ArrayBatches(images, labels, 32, plain, seed), rows, lambda: [still(0, 24)[0]], listen, folder)
         return supernet

@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nagsdk.errors import ArchitectureError
-from nagsdk.families.mobilenet_v3.space import MobileNetV3Space, make_divisible, ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
+from nagsdk.families.widths import make_divisible
 from nagsdk.space.architecture import Architecture
 
 SPACE = ofa_mobilenet_v3()
@@ -137,3 +139,26 @@ def test_layers_add_up_from_the_table(tiny_space):
 def test_widths_are_multiples_of_eight_and_lose_at_most_a_tenth(width):
     rounded = make_divisible(width)
     assert rounded % 8 == 0 and rounded >= 0.9 * width
+
+
+def test_panels_show_each_stage():
+    a = SPACE.architecture(kernels=[3, 5] + [7] * 8, expansions=[3, 4] + [6] * 8, depths=[2] * 5, resolution=224)
+    shown = SPACE.panels(a)
+    assert list(shown) == ["blocks", "mean kernel", "mean expansion"]
+    assert shown["mean kernel"] == {"stage 1": 4.0, **{f"stage {n}": 7.0 for n in (2, 3, 4, 5)}}
+    assert shown["mean expansion"]["stage 1"] == 3.5 and set(shown["blocks"].values()) == {2.0}
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"stem_widht": 8}, "stem_widht: not in the definition"),
+        ({"stem_width": None}, "it lacks stem_width"),
+        ({"stages": [{"width": 8, "stride": 2, "activation": "relu"}]}, "it lacks se"),
+        ({"stages": [{"width": 8, "stride": 2, "activation": "relu", "se": False, "depth": [1]}]}, "depth: not in"),
+    ],
+)
+def test_unknown_and_missing_fields_are_named(changed, says):
+    told = {key: value for key, value in {**SPACE.to_dict(), **changed}.items() if value is not None}
+    with pytest.raises(ValueError, match=says):
+        MobileNetV3Space.from_dict(told)

@@ -2,15 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from nagsdk.families.mobilenet_v3.subnet import extract, fold
-from nagsdk.families.mobilenet_v3.supernet import Supernet
 from nagsdk.supernet.recalibrate import recalibrate
 
 
 @pytest.fixture(scope="module")
 def supernet(tiny_space):
     torch.manual_seed(0)
-    net = Supernet(tiny_space)
+    net = tiny_space.supernet()
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.weight.data.uniform_(0.5, 1.5)
@@ -28,13 +26,13 @@ def test_subnet_equals_the_active_path(supernet, tiny_space):
     for a in tiny_space.decode(codes):
         x = torch.randn(2, 3, a.resolution, a.resolution)
         with torch.no_grad():
-            expected, actual = supernet(x, a.code), extract(supernet, a)(x)
+            expected, actual = supernet(x, a.code), supernet.extract(a)(x)
         assert torch.allclose(expected, actual, rtol=1e-4, atol=1e-5)
 
 
 def test_parameters_are_those_of_the_space(supernet, tiny_space):
     for a in tiny_space.decode(tiny_space.sample(10, np.random.default_rng(1))):
-        assert sum(p.numel() for p in extract(supernet, a).parameters()) == tiny_space.parameters(a)
+        assert sum(p.numel() for p in supernet.extract(a).parameters()) == tiny_space.parameters(a)
 
 
 def test_small_kernels_are_transformed_centres_of_large_ones(supernet):
@@ -48,7 +46,7 @@ def test_small_kernels_are_transformed_centres_of_large_ones(supernet):
 def test_extraction_copies(supernet, tiny_space):
     (a,) = tiny_space.decode(tiny_space.sample(1, np.random.default_rng(2)))
     before = {k: v.clone() for k, v in supernet.state_dict().items()}
-    subnet = extract(supernet, a)
+    subnet = supernet.extract(a)
     for parameter in subnet.parameters():
         parameter.data.zero_()
     assert all(torch.equal(v, before[k]) for k, v in supernet.state_dict().items())
@@ -57,7 +55,7 @@ def test_extraction_copies(supernet, tiny_space):
 def test_recalibration_normalises_the_subnets_own_activations(supernet, tiny_space):
     (a,) = tiny_space.decode(tiny_space.sample(1, np.random.default_rng(3)))
     images = torch.randn(64, 3, a.resolution, a.resolution) * 3 + 1
-    subnet = extract(supernet, a)
+    subnet = supernet.extract(a)
     assert recalibrate(subnet, images.split(16)) == 64
     assert not subnet.training
     with torch.no_grad():
@@ -69,9 +67,9 @@ def test_recalibration_normalises_the_subnets_own_activations(supernet, tiny_spa
 
 def test_folded_it_answers_the_same_without_batch_normalisation(supernet, tiny_space):
     for a in tiny_space.decode(tiny_space.sample(6, np.random.default_rng(4))):
-        subnet, x = extract(supernet, a), torch.randn(2, 3, a.resolution, a.resolution)
+        subnet, x = supernet.extract(a), torch.randn(2, 3, a.resolution, a.resolution)
         with torch.no_grad():
             expected = subnet(x)
-            fold(subnet)
+            subnet.fold()
             assert torch.allclose(subnet(x), expected, rtol=1e-4, atol=1e-5)
         assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in subnet.modules())

@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nagsdk.errors import ArchitectureError
-from nagsdk.families.mobilenet_v3 import table
-from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.families.mobilenet_v3.table import read_architectures
 
 SPACE = ofa_mobilenet_v3()
@@ -126,7 +125,7 @@ def test_missing_folder_and_oversized_files_are_refused(tmp_path, monkeypatch):
     for path in (tmp_path / "absent.csv", tmp_path):
         with pytest.raises(ArchitectureError):
             read_architectures(path, SPACE)
-    monkeypatch.setattr(table, "_MOST_BYTES", 10)
+    monkeypatch.setattr("nagsdk.space.table._MOST_BYTES", 10)
     with pytest.raises(ArchitectureError, match="larger"):
         read_architectures(written(tmp_path / "a.csv", [ROW]), SPACE)
 

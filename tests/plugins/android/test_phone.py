@@ -12,8 +12,7 @@ from nagsdk.common.files import sha256
 from nagsdk.device.backend import Backend
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError, DeviceUnavailableError, MeasurementError
-from nagsdk.families.mobilenet_v3.space import ofa_mobilenet_v3
-from nagsdk.families.mobilenet_v3.subnet import Subnet
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.graph.trace import trace
 from nagsdk.testing import BackendConformance, random_subnet, small_space
 from nagsdk_android import session as session_module
@@ -285,7 +284,7 @@ def test_a_push_that_breaks_is_begun_again(phone, device, tmp_path):
     space = ofa_mobilenet_v3()
     architecture = space.architecture(resolution=160, depths=[2] * 5, kernels=[3] * 10, expansions=[3] * 10)
     path = tmp_path / "large.tflite"
-    AndroidBackend().export(trace(Subnet(space, architecture).eval(), 160), path, device)
+    AndroidBackend().export(trace(space.build(architecture).eval(), 160), path, device)
     with AndroidBackend().open(device) as session:
         handle = session.load(path)
         killed = phone.kill_when(lambda: any(p.endswith(".tflite.part") for p in phone.files()))

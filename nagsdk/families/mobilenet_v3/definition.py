@@ -1,0 +1,182 @@
+"""What a MobileNetV3 space is made of (Cai et al., Once-for-All, ICLR 2020, section 4.1), every constant a parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from nagsdk.families.space import NetworkSpace
+from nagsdk.families.widths import make_divisible
+from nagsdk.space.architecture import Architecture
+from nagsdk.space.space import Decision
+
+ACTIVATIONS = ("relu", "hswish")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of inverted residual blocks.
+
+    Attributes:
+        width: Output channels before the width multiplier.
+        stride: Of the first block.
+        activation: One of `ACTIVATIONS`.
+        se: Whether its blocks have squeeze-and-excitation.
+        depths: Legal numbers of blocks.
+    """
+
+    width: int
+    stride: int
+    activation: str
+    se: bool
+    depths: tuple[int, ...] = (2, 3, 4)
+
+
+class BlockChoice(NamedTuple):
+    """Kernel and expansion of one block, decided together."""
+
+    kernel: int
+    expansion: int
+
+    def __str__(self) -> str:
+        return f"k{self.kernel}e{self.expansion}"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """An architecture in the terms of the family; kernels and expansions of active blocks only."""
+
+    resolution: int
+    depths: tuple[int, ...]
+    kernels: tuple[int, ...]
+    expansions: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class BlockShape:
+    """What the supernet and the layer list need to know of one block position."""
+
+    stage: int
+    position: int
+    decision: int
+    in_channels: int
+    out_channels: int
+    stride: int
+    activation: str
+    se: bool
+
+    @property
+    def residual(self) -> bool:
+        """Whether input and output are added."""
+        return self.stride == 1 and self.in_channels == self.out_channels
+
+
+@dataclass(frozen=True)
+class MobileNetV3Definition(NetworkSpace):
+    """Resolution, and depth, kernels and expansions of every stage: the decisions, and the block positions that networks are built from.
+
+    `MobileNetV3Space` adds what builds networks; those networks know only this.
+
+    Attributes:
+        stages: The elastic stages; each starts with its stride.
+        stem_width: Output channels of the first convolution (stride 2) and of the first, fixed block.
+        head_width: Channels of the final expansion, before pooling.
+        feature_width: Channels of the layer before the classifier.
+        kernels: Legal depthwise kernels.
+        expansions: Legal expansion ratios.
+        resolution_choices: Legal input sizes in pixels.
+        classes: Outputs of the classifier.
+        width_multiplier: Scales every width (rounded to multiples of 8).
+
+    Raises:
+        ValueError: Choices are not ascending whole numbers that networks can be built of and texts can tell.
+    """
+
+    stages: tuple[Stage, ...]
+    stem_width: int
+    head_width: int
+    feature_width: int
+    kernels: tuple[int, ...]
+    expansions: tuple[int, ...]
+    resolution_choices: tuple[int, ...]
+    classes: int
+    width_multiplier: float = 1.0
+
+    family = "mbv3"
+
+    def __post_init__(self) -> None:
+        if not self.stages or any(stage.activation not in ACTIVATIONS for stage in self.stages):
+            raise ValueError(f"every stage needs an activation, {' or '.join(ACTIVATIONS)}")
+        # The last choice counts as the largest.
+        for name, values, most in (
+            ("kernels", self.kernels, 9),
+            ("expansions", self.expansions, 9),
+            ("resolution_choices", self.resolution_choices, 9999),
+            *(("depths", stage.depths, 9) for stage in self.stages),
+        ):
+            whole = all(type(value) is int and 0 < value <= most for value in values)
+            if not values or not whole or list(values) != sorted(set(values)):
+                raise ValueError(f"{name} must be whole numbers from 1 to {most}, the least first: {list(values)}")
+        if any(kernel % 2 == 0 for kernel in self.kernels):
+            raise ValueError(f"kernels must be odd: {list(self.kernels)}")
+
+    def width(self, base: int) -> int:
+        """A width of the definition after the multiplier."""
+        return make_divisible(base * self.width_multiplier)
+
+    @cached_property
+    def _choices(self) -> tuple[BlockChoice, ...]:
+        return tuple(BlockChoice(k, e) for k in self.kernels for e in self.expansions)
+
+    @cached_property
+    def decisions(self) -> tuple[Decision, ...]:  # type: ignore[override]
+        """Resolution, then for each stage its depth and its blocks."""
+        result = [Decision("resolution", self.resolution_choices)]
+        for s, stage in enumerate(self.stages, 1):
+            depth = len(result)
+            result.append(Decision(f"stage{s}.depth", stage.depths))
+            for b in range(1, max(stage.depths) + 1):
+                least = next(i for i, d in enumerate(stage.depths) if d >= b)
+                result.append(Decision(f"stage{s}.block{b}", self._choices, (depth, least) if least else None))
+        return tuple(result)
+
+    @cached_property
+    def blocks(self) -> tuple[BlockShape, ...]:
+        """Every block position of the largest network, in order."""
+        result = []
+        decision, channels = 1, self.width(self.stem_width)
+        for s, stage in enumerate(self.stages):
+            out = self.width(stage.width)
+            for b in range(max(stage.depths)):
+                decision += 1
+                result.append(BlockShape(s, b, decision, channels, out, stage.stride if b == 0 else 1, stage.activation, stage.se))
+                channels = out
+            decision += 1
+        return tuple(result)
+
+    @cached_property
+    def _depth_decisions(self) -> tuple[int, ...]:
+        return tuple(i for i, d in enumerate(self.decisions) if d.name.endswith(".depth"))
+
+    @cached_property
+    def _by_decision(self) -> dict[int, BlockShape]:
+        return {block.decision: block for block in self.blocks}
+
+    def block_choice(self, choice: int) -> BlockChoice:
+        """Kernel and expansion of a choice index of a block decision."""
+        return self._choices[choice]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready definition."""
+        return {"family": self.family, **asdict(self)}
+
+    def settings(self, architecture: Architecture) -> Settings:
+        """An architecture in the terms of the family."""
+        return self._settings(architecture.code)
+
+    def _settings(self, code: Sequence[int]) -> Settings:
+        chosen = [self._choices[code[block.decision]] for block in self.blocks if code[block.decision] >= 0]
+        depths = tuple(stage.depths[code[i]] for stage, i in zip(self.stages, self._depth_decisions, strict=True))
+        return Settings(self.resolutions[code[0]], depths, tuple(c.kernel for c in chosen), tuple(c.expansion for c in chosen))

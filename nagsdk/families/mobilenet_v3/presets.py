@@ -1,0 +1,61 @@
+"""Spaces of the family by name."""
+
+from __future__ import annotations
+
+from nagsdk.families.mobilenet_v3.definition import Stage
+from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
+
+
+def ofa_mobilenet_v3(width_multiplier: float = 1.0) -> MobileNetV3Space:
+    """The ImageNet space of Once-for-All: 5 stages, depth 2–4, kernels 3/5/7, expansions 3/4/6, 160–224 px."""
+    return MobileNetV3Space(
+        stages=(
+            Stage(24, 2, "relu", se=False),
+            Stage(40, 2, "relu", se=True),
+            Stage(80, 2, "hswish", se=False),
+            Stage(112, 1, "hswish", se=True),
+            Stage(160, 2, "hswish", se=True),
+        ),
+        stem_width=16,
+        head_width=960,
+        feature_width=1280,
+        kernels=(3, 5, 7),
+        expansions=(3, 4, 6),
+        resolution_choices=tuple(range(160, 225, 4)),
+        classes=1000,
+        width_multiplier=width_multiplier,
+    )
+
+
+def small_mobilenet_v3(classes: int = 47) -> MobileNetV3Space:
+    """A small elastic MobileNetV3 for 32 to 48 pixels: 0.3 to 8 MMACs."""
+    depths = (1, 2, 3)
+    return MobileNetV3Space(
+        stages=(
+            Stage(16, 2, "relu", se=False, depths=depths),
+            Stage(24, 2, "relu", se=True, depths=depths),
+            Stage(40, 1, "hswish", se=False, depths=depths),
+            Stage(64, 2, "hswish", se=True, depths=depths),
+        ),
+        stem_width=8,
+        head_width=192,
+        feature_width=256,
+        kernels=(3, 5),
+        expansions=(2, 4, 6),
+        resolution_choices=(32, 36, 40, 44, 48),
+        classes=classes,
+    )
+
+
+def testing_mobilenet_v3() -> MobileNetV3Space:
+    """A space with every kind of layer whose networks export and run in milliseconds."""
+    return MobileNetV3Space(
+        stages=(Stage(16, 2, "relu", se=True, depths=(1, 2)), Stage(24, 2, "hswish", se=False, depths=(1, 2, 3))),
+        stem_width=8,
+        head_width=48,
+        feature_width=64,
+        kernels=(3, 5, 7),
+        expansions=(2, 3, 4),
+        resolution_choices=(31, 32, 48),
+        classes=10,
+    )

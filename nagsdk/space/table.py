@@ -1,0 +1,86 @@
+"""Tables of architectures: CSV files with one architecture per line, and other columns beside it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nagsdk.common.files import write_atomically
+from nagsdk.errors import ArchitectureError
+from nagsdk.space.architecture import Architecture
+from nagsdk.space.space import Codes, SearchSpace, _values
+
+Column = NDArray[np.object_]
+TEXT_COLUMN = "architecture"
+_MOST_BYTES = 64 * 10**6
+
+
+def read_csv(path: Path, needed: Sequence[str]) -> tuple[NDArray[np.int64], dict[str, Column]]:
+    """Reads a CSV file with a header line, UTF-8, at most 64 MB; blank lines are skipped.
+
+    Args:
+        path: The file.
+        needed: Columns that it must have.
+
+    Returns:
+        The number in the file of every line, shape (n,), and the columns by name as arrays of str, shape (n,).
+
+    Raises:
+        ArchitectureError: It cannot be read as such a table; the message names the line.
+    """
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise ArchitectureError(f"{path} is larger than {_MOST_BYTES // 10**6} MB.", "Split the file.")
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, strict=True)
+            header = [name.strip() for name in next(reader, [])]
+            rows = [(reader.line_num, row) for row in reader if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ArchitectureError(
+            f"{path} cannot be read as a table: {getattr(error, 'strerror', None) or error}.",
+            f"Give a CSV file in UTF-8 with the columns {_values(needed)}.",
+        ) from error
+    lacking = [name for name in needed if header.count(name) != 1]
+    if lacking or len(set(header)) != len(header):
+        raise ArchitectureError(
+            f"{path} does not have every column once: {_values(lacking or header)}.", f"Line 1 must name the columns {_values(needed)}."
+        )
+    lines = np.array([line for line, _ in rows], dtype=np.int64)
+    uneven = np.array([len(row) for _, row in rows], dtype=np.int64) != len(header)
+    if uneven.any():
+        line = int(lines[uneven.argmax()])
+        raise ArchitectureError(f"{path}, line {line}: not as many fields as the header has.", f"Every line needs {len(header)} fields.")
+    columns = [np.array(column, dtype=object) for column in zip(*(row for _, row in rows), strict=True)]
+    return lines, dict(zip(header, columns or [np.array([], dtype=object) for _ in header], strict=True))
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Writes what `read_csv` reads, whole or not at all."""
+    lines = io.StringIO(newline="")
+    writer = csv.writer(lines)
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_atomically(path, lines.getvalue().encode())
+
+
+def read_texts(path: Path, space: SearchSpace) -> tuple[Codes, dict[str, Column]]:
+    """Reads a table whose column `architecture` holds text forms; see `nagsdk.families.space.NetworkSpace.read_table`."""
+    lines, table = read_csv(path, [TEXT_COLUMN])
+    found = []
+    for line, text in zip(lines, table.pop(TEXT_COLUMN), strict=True):
+        try:
+            found.append(space.parse(text))
+        except ArchitectureError as error:
+            raise ArchitectureError(f"{path}, line {line}: {error.message}", error.next_step) from error
+    return space.encode(found), table
+
+
+def write_texts(path: Path, architectures: Sequence[Architecture], **columns: Sequence[object]) -> None:
+    """Writes what `read_texts` reads."""
+    texts = [architecture.text for architecture in architectures]
+    write_csv(path, (TEXT_COLUMN, *columns), zip(texts, *columns.values(), strict=True))

@@ -1,0 +1,40 @@
+"""Supernet weights on disk, as safetensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from nagsdk.common.files import write_atomically
+from nagsdk.errors import DamagedBundleError
+from nagsdk.families.protocol import Supernet
+from nagsdk.families.space import NetworkSpace
+
+
+def save_supernet(supernet: Supernet, path: Path) -> None:
+    """Writes the weights atomically as safetensors, with the space's fingerprint in the header."""
+    state = {k: v.contiguous() for k, v in supernet.state_dict().items() if not k.endswith("num_batches_tracked")}
+    write_atomically(path, save(state, metadata={"space": supernet.space.fingerprint}))
+
+
+def half(supernet: Supernet) -> bytes:
+    """Weights as float16 safetensors; running statistics stay float32, for variances may leave float16's range."""
+    state = {name: tensor for name, tensor in supernet.state_dict().items() if not name.endswith("num_batches_tracked")}
+    stored = {name: (tensor if "running_" in name else tensor.to(torch.float16)).contiguous().cpu() for name, tensor in state.items()}
+    return save(stored, metadata={"space": supernet.space.fingerprint})
+
+
+def load_supernet(space: NetworkSpace, content: bytes) -> Supernet:
+    """Builds a supernet from the bytes of a safetensors file (float16 or float32).
+
+    Raises:
+        DamagedBundleError: The file is torn, or its tensors are not those of the space.
+    """
+    try:
+        state = load(content)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise DamagedBundleError(f"The supernet's weight file cannot be read: {error}.", "Fetch or build the bundle again.") from error
+    return space.supernet().fill(state, "The supernet's weight file")

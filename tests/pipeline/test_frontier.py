@@ -1,0 +1,26 @@
+import numpy as np
+import pytest
+
+from nagsdk.budget import MACS
+from nagsdk.pipeline.frontier import Curve, draw
+from nagsdk.testing.networks import small_space
+from tests.families.toy import ToySpace
+
+
+class OnePanel(ToySpace):
+    def panels(self, architecture):
+        return {"blocks in use": {"all": float(self.depths[architecture.code[1]])}}
+
+
+@pytest.mark.parametrize(
+    ("space", "titles"), [(ToySpace(), []), (OnePanel(), ["blocks in use"]), (small_space(), ["blocks", "mean kernel", "mean expansion"])]
+)
+def test_the_picture_has_the_panels_of_the_space(tmp_path, space, titles):
+    codes = space.sample(6, np.random.default_rng(0))
+    limits = np.linspace(1e6, 2e6, 6)
+    path = tmp_path / "frontier.svg"
+    draw(Curve(space, MACS, limits, {"nag": codes}, {"nag": limits}, {"nag": np.linspace(60, 70, 6)}), "A title", path)
+    shown = path.read_text()
+    every = {"blocks in use", "blocks", "mean kernel", "mean expansion"}
+    assert {title for title in every if f"<!-- {title} -->" in shown} == set(titles)
+    assert "<!-- resolution in px -->" in shown and shown.count('<g id="axes_') == 2 + len(titles)
