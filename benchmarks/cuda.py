@@ -49,6 +49,7 @@ from nagsdk.generator.completions import Completions  # noqa: E402
 from nagsdk.generator.searches import Nag  # noqa: E402
 from nagsdk.manifest import HELD  # noqa: E402
 from nagsdk.metric_limits import value_of  # noqa: E402
+from nagsdk.processes import cores  # noqa: E402
 from nagsdk.resources import shipped  # noqa: E402
 from nagsdk.space.mobilenet_v3 import MobileNetV3Space  # noqa: E402
 from nagsdk.workbench import Workbench  # noqa: E402
@@ -60,7 +61,7 @@ PLAIN = "fp16, unfolded network in eager torch"
 FRESH, SAMPLES, BUDGETS, FRONTIER, REPEATED, PROCESSES = 100, 20, 5, 20, 10, 3
 # Networks are many here, so a few rounds each suffice.
 TRUTH = Protocol(warmup=3, runs=10, rounds=5, width=0.02, most_rounds=10, spread_s=0.0, patience_s=0.0)
-WORKERS = max(1, min(12, (os.cpu_count() or 2) - 2))
+WORKERS = max(1, min(12, cores() - 2))
 
 
 class Untrained(Bundle):

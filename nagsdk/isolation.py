@@ -25,6 +25,7 @@ from typing import Any, Generic, TypeVar
 
 from nagsdk.errors import DeviceError, NagsdkError, OutputError
 from nagsdk.files import write_atomically
+from nagsdk.processes import end
 from nagsdk.resources import cache_folder
 
 T = TypeVar("T")
@@ -199,12 +200,7 @@ def _end(process: subprocess.Popen[bytes], seconds: float) -> str:
     except subprocess.TimeoutExpired:
         said = b""
     finally:
-        # Also what it started.
-        with contextlib.suppress(OSError):
-            if hasattr(os, "killpg"):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.kill()
-        process.wait()
+        end(process)
     try:
         told = json.loads(said)
         return str(told["reason"])

@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import platform
-import resource
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -28,6 +26,7 @@ from nagsdk.files import write_atomically, writing
 from nagsdk.predictor.model import CARD
 from nagsdk.predictor.model import WEIGHTS as PREDICTOR
 from nagsdk.preprocessing import Preprocessing
+from nagsdk.processes import peak_memory_bytes
 from nagsdk.sheets import most_on_sheet, read_sheet, write_sheet
 from nagsdk.space.base import extremes
 from nagsdk.space.mobilenet_v3 import MobileNetV3Space
@@ -302,14 +301,12 @@ class TrainingRun:
         )
         shown = self._sheet_counts[0] + len(self.parts["val"].labels)
         measuring = (time.monotonic() - began) * shown / (len(few["train"].labels) + len(few["val"].labels)) * self.plan.subnets
-        # Linux counts in kilobytes, macOS in bytes.
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         return {
             "seconds_per_step": seconds / self.steps,
             "training_s": seconds,
             "measuring_s": measuring / self.ranks.count,
             "predictor_s": fitting,
-            "memory_bytes": torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak,
+            "memory_bytes": torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak_memory_bytes(),
             "disk_bytes": self.disk_bytes(),
         }
 

@@ -2,12 +2,19 @@ import errno
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from nagsdk.errors import OutputError
-from nagsdk.files import check_replaceable, sha256, staged, sweep, write_atomically, writing
+from nagsdk.files import PARTIAL, check_replaceable, sha256, staged, sweep, write_atomically, writing
+
+
+def abandon(folder):
+    """Makes a folder look as if nobody had touched it for two hours."""
+    os.utime(folder, (time.time() - 7200,) * 2)
 
 
 def test_a_write_is_whole_or_not_there(tmp_path, monkeypatch):
@@ -63,9 +70,88 @@ def test_what_a_killed_process_left_is_swept_away(tmp_path):
     )
     killed = subprocess.run([sys.executable, "-c", script, str(tmp_path / "out")], check=False)
     assert killed.returncode == -9
-    assert not (tmp_path / "out").exists() and len(list(tmp_path.iterdir())) == 1
+    (left,) = tmp_path.iterdir()
+    sweep(tmp_path)
+    assert (left / "half").is_file()  # so young that a process of another machine may be writing it
+    abandon(left)
     sweep(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_living_process_writes_is_kept(tmp_path):
+    script = (
+        "import pathlib, sys; from nagsdk.files import staged\n"
+        "with staged(pathlib.Path(sys.argv[1])) as f: (f / 'half').write_text('x'); print(flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "out")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        writer.stdout.readline()
+        (stage,) = tmp_path.iterdir()
+        abandon(stage)
+        sweep(tmp_path)
+        assert (stage / "half").is_file()
+    assert writer.returncode == 0 and [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(("error", "kept"), [(psutil.NoSuchProcess, False), (psutil.ZombieProcess, False), (psutil.AccessDenied, True)])
+def test_what_a_process_of_unknown_fate_left_is_kept(tmp_path, monkeypatch, error, kept):
+    def ask(pid):
+        raise error(pid)
+
+    monkeypatch.setattr(psutil, "Process", ask)
+    left = tmp_path / f"{PARTIAL}{os.getpid()}-left"
+    left.mkdir()
+    abandon(left)
+    sweep(tmp_path)
+    assert left.exists() == kept
+
+
+def test_nothing_alive_is_swept_where_there_is_no_proc(tmp_path, monkeypatch):
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path / "proc"))
+    left = tmp_path / f"{PARTIAL}{os.getpid()}-left"
+    left.mkdir()
+    abandon(left)
+    sweep(tmp_path)
+    assert left.is_dir()
+
+
+@pytest.mark.parametrize("name", ["mine", "-mine", "1x-mine", "99999999999-mine", "²-mine"])
+def test_folders_of_other_names_are_not_swept(tmp_path, name):
+    other = tmp_path / f"{PARTIAL}{name}"
+    other.mkdir()
+    abandon(other)
+    sweep(tmp_path)
+    assert other.is_dir()
+
+
+def test_a_folder_is_replaced_where_none_may_be_overwritten(tmp_path, monkeypatch):
+    """As on Windows."""
+    rename = Path.rename
+
+    def refusing(self, target):
+        if Path(target).exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refusing)
+    monkeypatch.setattr(Path, "replace", refusing)
+    test_a_staged_folder_takes_the_place_of_the_old_one(tmp_path)
+
+
+def test_a_folder_that_cannot_be_replaced_stays(tmp_path, monkeypatch):
+    target, rename = tmp_path / "out", Path.rename
+    with staged(target) as folder:
+        (folder / "f").write_text("first")
+
+    def refusing(self, aim):
+        if (self / "open").exists():
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return rename(self, aim)
+
+    monkeypatch.setattr(Path, "rename", refusing)
+    with pytest.raises(OutputError, match="Permission denied"), staged(target) as folder:
+        (folder / "open").touch()
+    assert (target / "f").read_text() == "first" and list(tmp_path.iterdir()) == [target]
 
 
 def test_foreign_folders_are_not_replaced(tmp_path):

@@ -19,6 +19,7 @@ from nagsdk.errors import DataError, OutputError
 from nagsdk.events import Listener, ignore, stage
 from nagsdk.files import write_atomically, writing
 from nagsdk.preprocessing import Preprocessing, crop, read_image
+from nagsdk.processes import cores
 from nagsdk.resources import cache_folder
 from nagsdk.space.mobilenet_v3 import MobileNetV3Space
 from nagsdk.supernet.folder import PARTS, ImageFolder, Part, some
@@ -164,7 +165,7 @@ def _squares(part: Part, side: int) -> Iterator[tuple[Path, NDArray[np.uint8] | 
         except (OSError, ValueError) as error:
             return getattr(error, "strerror", None) or str(error)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         paths = iter(part.paths)
         # A bounded number at a time: a pool's own map would decode the whole folder into memory.
         while some := list(islice(paths, _AHEAD)):

@@ -19,6 +19,7 @@ from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.graph.ir import Graph
 from nagsdk.graph.passes import FAST_TAPS, split_large_depthwise
 from nagsdk.installing import pip
+from nagsdk.processes import can_pin
 
 # Distribution -> package; tflite-runtime is the predecessor, last released in 2023.
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
@@ -51,7 +52,7 @@ class Settings:
 
     @classmethod
     def of(cls, device: Device) -> Settings:
-        """Reads the options `runtime` (a key of `RUNTIMES`), `split_depthwise` (0 or 1) and `cores` (such as ``2,3``; Linux).
+        """Reads the options `runtime` (a key of `RUNTIMES`), `split_depthwise` (0 or 1) and `cores` (such as ``2,3``; not on macOS).
 
         Raises:
             DeviceError: An option that is none of these, or has an impossible value.
@@ -61,10 +62,10 @@ class Settings:
         cores = options["cores"].split(",") if options["cores"] else []
         runtime = options["runtime"] or _installed()
         known = len(options) == 3 and runtime in RUNTIMES and options["split_depthwise"] in ("0", "1")
-        if not known or not all(c.strip().isdecimal() for c in cores) or (cores and not hasattr(os, "sched_setaffinity")):
+        if not known or not all(c.strip().isdecimal() for c in cores) or (cores and not can_pin()):
             raise DeviceError(
                 f"The options of the device {device.id} do not suit this backend: {options}.",
-                f"Use runtime ({' or '.join(RUNTIMES)}), split_depthwise (0 or 1) and, on Linux, cores (numbers such as 2,3).",
+                f"Use runtime ({' or '.join(RUNTIMES)}), split_depthwise (0 or 1) and, except on macOS, cores (numbers such as 2,3).",
             )
         return cls(device.threads, RUNTIMES[runtime], options["split_depthwise"] == "1", precision, tuple(int(c) for c in cores))
 

@@ -15,6 +15,7 @@ from nagsdk.device.host import processor
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.graph.ir import Graph
 from nagsdk.installing import pip
+from nagsdk.processes import can_pin
 
 _INSTALL = f"Install it: {pip('install', 'nagsdk[onnxruntime]')}"
 
@@ -37,7 +38,7 @@ class Settings:
 
     @classmethod
     def of(cls, device: Device) -> Settings:
-        """Reads the options `provider`, `spinning` (0 or 1) and `cores` (such as ``2,3``; Linux) of a description.
+        """Reads the options `provider`, `spinning` (0 or 1) and `cores` (such as ``2,3``; not on macOS) of a description.
 
         Raises:
             DeviceError: An option that is none of these, or has an impossible value.
@@ -45,10 +46,10 @@ class Settings:
         options = {"provider": "CPUExecutionProvider", "spinning": "1", "cores": "", **dict(device.options)}
         cores = options["cores"].split(",") if options["cores"] else []
         known = len(options) == 3 and options["spinning"] in ("0", "1") and all(c.strip().isdecimal() for c in cores)
-        if not known or (cores and not hasattr(os, "sched_setaffinity")):
+        if not known or (cores and not can_pin()):
             raise DeviceError(
                 f"The options of the device {device.id} do not suit this backend: {options}.",
-                "Use provider (a name), spinning (0 or 1) and, on Linux, cores (numbers such as 2,3).",
+                "Use provider (a name), spinning (0 or 1) and, except on macOS, cores (numbers such as 2,3).",
             )
         return cls(device.threads, options["provider"], options["spinning"] == "1", tuple(int(c) for c in cores))
 

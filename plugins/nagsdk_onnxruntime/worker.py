@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import onnxruntime
 
 from nagsdk.device.serve import Handler, Images, serve
 from nagsdk.device.worker import Worker
+from nagsdk.processes import pin
 
 
 class OnnxRuntimeWorker(Worker):
@@ -46,7 +46,7 @@ class OnnxRuntimeWorker(Worker):
 def start(settings: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Handler]]:
     """Makes the worker; refuses a provider that this build does not have."""
     if settings["cores"]:
-        os.sched_setaffinity(0, settings["cores"])
+        pin(settings["cores"])
     available = onnxruntime.get_available_providers()
     if settings["provider"] not in available:
         return {
