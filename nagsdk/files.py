@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 from nagsdk.errors import NagsdkError, OutputError
@@ -26,6 +26,11 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def by_name(path: PurePath) -> tuple[str, ...]:
+    """Key that sorts paths alike on every system; Windows compares paths themselves without regard to capitals."""
+    return path.parts
 
 
 @contextmanager

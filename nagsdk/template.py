@@ -36,8 +36,8 @@ def write(name: str, folder: Path, host: Host) -> dict[str, Any]:
         for file in files:
             target = stage / _renamed(file.relative_to(template).as_posix(), name)
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(_renamed(file.read_text("utf-8"), name), "utf-8")
-    written = sorted(str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file())
+            target.write_bytes(_renamed(file.read_text("utf-8"), name).encode())
+    written = sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file())
     steps = [f"cd {folder}", "pip install --editable '.[test]'", "pytest", f"nagsdk deploy --device {name} --budget 0.3ms"]
     return {"name": name, "folder": str(folder), "files": written, "next": steps}
 

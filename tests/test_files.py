@@ -1,15 +1,17 @@
+import ast
 import errno
 import os
 import subprocess
 import sys
 import time
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import psutil
 import pytest
 
 from nagsdk.errors import OutputError
-from nagsdk.files import PARTIAL, check_replaceable, sha256, staged, sweep, write_atomically, writing
+from nagsdk.files import PARTIAL, by_name, check_replaceable, sha256, staged, sweep, write_atomically, writing
+from tests.conftest import REPOSITORY
 
 
 def abandon(folder):
@@ -168,6 +170,12 @@ def test_foreign_folders_are_not_replaced(tmp_path):
         check_replaceable(tmp_path / "out" / "thesis.tex" / "deeper", "manifest.json")
 
 
+def test_paths_have_one_order_on_every_system():
+    names = ["b/1.png", "B/2.png", "a/z.png", "Zebra/x.png", "a-b/x.png", "a/deep/x.png"]
+    linux, windows = ([p.as_posix() for p in sorted(map(kind, names), key=by_name)] for kind in (PurePosixPath, PureWindowsPath))
+    assert linux == windows == [p.as_posix() for p in sorted(map(PurePosixPath, names))]
+
+
 def test_other_errors_of_the_system_pass(tmp_path):
     with pytest.raises(FileNotFoundError), writing(tmp_path):
         (tmp_path / "none").read_bytes()
@@ -176,3 +184,21 @@ def test_other_errors_of_the_system_pass(tmp_path):
 def test_sha256(tmp_path):
     (tmp_path / "f").write_bytes(b"abc")
     assert sha256(tmp_path / "f") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_text_has_the_same_bytes_on_every_system():
+    """Systems have newlines and encodings of their own, and they differ in what is hashed or carried to another."""
+    wrong = []
+    for path in (p for part in ("nagsdk", "plugins") for p in (REPOSITORY / part).rglob("*.py")):
+        for call in (node for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, ast.Call)):
+            given = {keyword.arg for keyword in call.keywords}
+            match call.func:
+                case ast.Attribute(attr="write_text") if "newline" not in given:
+                    wrong.append((path.name, call.lineno))
+                case ast.Attribute(attr="read_text") if not call.args and "encoding" not in given:
+                    wrong.append((path.name, call.lineno))
+                case ast.Attribute(attr="open" | "fdopen") | ast.Name(id="open"):
+                    modes = [a.value for a in call.args if isinstance(a, ast.Constant) and set(str(a.value)) <= set("rwxa+t")]
+                    if modes and "encoding" not in given:
+                        wrong.append((path.name, call.lineno))
+    assert not wrong

@@ -129,6 +129,6 @@ def _take_precedence() -> None:
         return
     try:
         os.setpriority(os.PRIO_PROCESS, 0, -20)
-        Path("/proc/self/autogroup").write_text("-20", "ascii")
+        Path("/proc/self/autogroup").write_bytes(b"-20")
     except OSError:
         pass  # an ordinary user, or macOS: disturbed readings are told by their CPU time
