@@ -10,6 +10,7 @@ from nagsdk.errors import OutputError, UsageError
 from nagsdk.files import staged
 from nagsdk.plugin import Host
 from nagsdk.resources import shipped
+from nagsdk.wording import command
 
 TEMPLATE = "plugins/template"
 _NAME = re.compile(r"[a-z][a-z0-9]{0,30}")
@@ -38,7 +39,12 @@ def write(name: str, folder: Path, host: Host) -> dict[str, Any]:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(_renamed(file.read_text("utf-8"), name).encode())
     written = sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file())
-    steps = [f"cd {folder}", "pip install --editable '.[test]'", "pytest", f"nagsdk deploy --device {name} --budget 0.3ms"]
+    steps = [
+        command("cd", str(folder)),
+        command("pip", "install", "--editable", ".[test]"),
+        "pytest",
+        f"nagsdk deploy --device {name} --budget 0.3ms",
+    ]
     return {"name": name, "folder": str(folder), "files": written, "next": steps}
 
 

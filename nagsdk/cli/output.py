@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import click
 
 from nagsdk.errors import NagsdkError
 from nagsdk.events import Advanced, Event, Finished, Listener, Notice, Started
+from nagsdk.wording import command
 
 if TYPE_CHECKING:
     from nagsdk.manifest import Result
@@ -210,7 +210,8 @@ def print_deploy(bundle: str) -> None:
 
     # A bare name would be that of a shipped bundle.
     path = bundle if len(Path(bundle).parts) > 1 else f"./{bundle}"
-    click.echo(f"Deploy it: nagsdk deploy --bundle {shlex.quote(path)} --device cpu --budget {own_data.middle_budget(bundle)}")
+    deploy = command("nagsdk", "deploy", "--bundle", path, "--device", "cpu", "--budget", own_data.middle_budget(bundle))
+    click.echo(f"Deploy it: {deploy}")
 
 
 def latency(value: float | None) -> str:
