@@ -314,7 +314,7 @@ def settle(folder: Path) -> None:
 def run(batches: list[int], precision: str, folder: Path, properties: dict[str, str]) -> int:
     """Does the parts that the report in the folder lacks; returns how many failed."""
     kept = folder / "report.json"
-    report: dict[str, Any] = json.loads(kept.read_text()) if kept.is_file() else {"properties": properties}
+    report: dict[str, Any] = json.loads(kept.read_text("utf-8")) if kept.is_file() else {"properties": properties}
     if report["properties"] != properties:
         sys.exit(f"{kept} tells of another GPU or other software: name another folder.")
     failed, lines = 0, []
@@ -328,7 +328,7 @@ def run(batches: list[int], precision: str, folder: Path, properties: dict[str, 
                 traceback.print_exc()
                 lines.append(f"{name}: FAILED")
                 continue
-            kept.write_text(json.dumps(report, indent=1))
+            kept.write_text(json.dumps(report, indent=1), "utf-8")
         for row, value in report[name].items():
             if row != "readings":
                 print(f"  {row}: {json.dumps(value)}")
