@@ -21,6 +21,8 @@ lint: $(VENV)/.tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform darwin
+	$(BIN)/mypy --platform win32
 	$(BIN)/mypy benchmarks
 	$(BIN)/mypy recipes
 	$(BIN)/lint-imports

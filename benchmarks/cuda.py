@@ -37,6 +37,7 @@ from nagsdk.bundle.bundle import Bundle  # noqa: E402
 from nagsdk.calibration.calibrate import export_untrained  # noqa: E402
 from nagsdk.calibration.references import reference_architecture  # noqa: E402
 from nagsdk.common.folders import shipped  # noqa: E402
+from nagsdk.common.processes import cores  # noqa: E402
 from nagsdk.cost.bounds import Completions  # noqa: E402
 from nagsdk.cost.metric_limits import value_of  # noqa: E402
 from nagsdk.cost.table import exact_table  # noqa: E402
@@ -65,7 +66,7 @@ PLAIN = "fp16, unfolded network in eager torch"
 FRESH, SAMPLES, BUDGETS, FRONTIER, REPEATED, PROCESSES = 100, 20, 5, 20, 10, 3
 # Networks are many here, so a few rounds each suffice.
 TRUTH = Protocol(warmup=3, runs=10, rounds=5, width=0.02, most_rounds=10, spread_s=0.0, patience_s=0.0)
-WORKERS = max(1, min(12, (os.cpu_count() or 2) - 2))
+WORKERS = max(1, min(12, cores() - 2))
 
 
 class Untrained(Bundle):
@@ -318,7 +319,7 @@ def settle(folder: Path) -> None:
 def run(batches: list[int], precision: str, folder: Path, properties: dict[str, str]) -> int:
     """Does the parts that the report in the folder lacks; returns how many failed."""
     kept = folder / "report.json"
-    report: dict[str, Any] = json.loads(kept.read_text()) if kept.is_file() else {"properties": properties}
+    report: dict[str, Any] = json.loads(kept.read_text("utf-8")) if kept.is_file() else {"properties": properties}
     if report["properties"] != properties:
         sys.exit(f"{kept} tells of another GPU or other software: name another folder.")
     failed, lines = 0, []
@@ -332,7 +333,7 @@ def run(batches: list[int], precision: str, folder: Path, properties: dict[str, 
                 traceback.print_exc()
                 lines.append(f"{name}: FAILED")
                 continue
-            kept.write_text(json.dumps(report, indent=1))
+            kept.write_text(json.dumps(report, indent=1), "utf-8")
         for row, value in report[name].items():
             if row != "readings":
                 print(f"  {row}: {json.dumps(value)}")

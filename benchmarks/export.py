@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 
 from nagsdk.device.description import Device
@@ -115,7 +116,7 @@ def main() -> None:
         print(
             f"  torch.onnx.export    {result['rival_wall_s_median']:.3f} s (CPU {result['rival_cpu_s_median']:.3f} s): {result['rival_over_ours']:.1f} times ours, same subnets, same run"
         )
-    print(f"  load average of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    print(f"  load average of the machine {psutil.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     print(f"  worst error          {result['error_worst']:.1e} of the output norm   (target {TARGET_ERROR:.0e})")
 
 

@@ -394,7 +394,7 @@ def main() -> None:
 def keep(path: Path | None, report: dict[str, Any]) -> None:
     """Writes what there is so far: a run takes an hour and more."""
     if path is not None:
-        path.write_text(json.dumps(report, indent=1))
+        path.write_text(json.dumps(report, indent=1), "utf-8")
 
 
 if __name__ == "__main__":

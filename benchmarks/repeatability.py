@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from nagsdk.device.description import Device
@@ -130,7 +131,7 @@ def main() -> None:
         }
     for key in ("seconds_per_network", "readings_per_network", "contention", "reference_quiet_ms"):
         result[key] = [run[key] for run in runs]
-    result["load_average"] = os.getloadavg()[1]
+    result["load_average"] = psutil.getloadavg()[1]
     if arguments.json:
         print(json.dumps(result))
         return

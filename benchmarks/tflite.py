@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 
 from nagsdk.device.description import Device
@@ -108,7 +109,7 @@ def main() -> None:
     print(
         f"  error                {e['error_median']:.1e} of the output norm in the median, {e['error_worst']:.1e} at worst, {e['beyond_target']:.0f} beyond the target   (target {TARGET_ERROR:.0e})"
     )
-    print(f"  load average of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    print(f"  load average of the machine {psutil.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     print("least CPU time of an inference, 1 thread")
     for name, ms in r.items():
         print(f"  {name:<20} {ms:.1f} ms")

@@ -23,6 +23,7 @@ from torch.nn import functional
 from nagsdk.families import preset, preset_names
 from nagsdk.families.mobilenet_v3.subnet import ConvUnit
 from nagsdk.families.protocol import Subnet, Supernet
+from nagsdk.families.space import NetworkSpace
 from nagsdk.images.batches import ArrayBatches, Augmentation, Batches
 from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.space.space import Codes, extremes
@@ -163,6 +164,7 @@ def run(space: str, batch: int, rounds: int, threads: int) -> dict[str, object]:
     """All comparisons."""
     torch.set_num_threads(threads)
     own = fresh(space, True).space
+    assert isinstance(own, NetworkSpace)
     side = max(own.resolutions)
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (4 * batch, side, side, 3), dtype=np.uint8)

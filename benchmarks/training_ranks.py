@@ -16,6 +16,8 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
+
 TARGET = 1.6
 
 
@@ -35,9 +37,9 @@ def worker(batch: int, steps: int) -> None:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (4 * batch, 48, 48, 3), dtype=np.uint8)
     with together() as ranks:
-        if hasattr(os, "sched_setaffinity"):
-            allowed = sorted(os.sched_getaffinity(0))
-            os.sched_setaffinity(0, {allowed[ranks.rank % len(allowed)]})
+        if hasattr(own := psutil.Process(), "cpu_affinity"):
+            allowed = sorted(own.cpu_affinity())
+            own.cpu_affinity([allowed[ranks.rank % len(allowed)]])
         supernet = small_mobilenet_v3().supernet()
         supernet.initialise(0)
         plain = Preprocessing((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
@@ -74,7 +76,7 @@ def main() -> None:
     turns = [[seconds(processes, options.batch, options.steps) for processes in (1, 2)] for _ in range(options.times)]
     one, two = (sum(min(repeats) for repeats in zip(*way, strict=True)) / options.steps for way in zip(*turns, strict=True))
     single = [sum(a) / sum(b) for a, b in turns]
-    result = {"one_s": one, "two_s": two, "ratio": one / two, "ratios_of_single_turns": single, "load": os.getloadavg()[0]}
+    result = {"one_s": one, "two_s": two, "ratio": one / two, "ratios_of_single_turns": single, "load": psutil.getloadavg()[0]}
     if options.json:
         print(json.dumps(result))
     else:

@@ -10,6 +10,7 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -30,7 +31,9 @@ int main(int count, char** arguments) {
   Ort::SessionOptions options;
   // The latency in the manifest holds for so many threads.
   options.SetIntraOpNumThreads(manifest.at("threads").get<int>());
-  Ort::Session session(environment, (folder + "/" + manifest.at("artifact").at("path").get<std::string>()).c_str(), options);
+  // Windows takes wide characters here, as its paths have them.
+  const auto path = std::filesystem::path(folder) / manifest.at("artifact").at("path").get<std::string>();
+  Ort::Session session(environment, path.c_str(), options);
 
   const auto pixels = nagsdk::probe_image(resolution);  // or your own image
   auto one = nagsdk::to_input(pixels.data(), resolution, resolution, resolution, how);

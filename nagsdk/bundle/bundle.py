@@ -274,6 +274,11 @@ def bundle_names() -> list[str]:
     return sorted(p.parent.name for p in shipped("bundles").glob(f"*/{DESCRIPTION}"))
 
 
+def is_path(name: str) -> bool:
+    """Whether a bundle is named by the path of its folder; Windows takes both slashes."""
+    return os.sep in name or "/" in name
+
+
 def load_bundle(name_or_path: str | Path | Bundle = DEFAULT) -> Bundle:
     """Opens a bundle.
 
@@ -294,7 +299,7 @@ def load_bundle(name_or_path: str | Path | Bundle = DEFAULT) -> Bundle:
     legal = f"Name a folder with a {DESCRIPTION}, such as 'nagsdk train' leaves, or one of {', '.join(bundle_names())}."
     if path.is_dir():
         raise UnknownNameError(f"The folder {name} is no bundle: it has no {DESCRIPTION}.", legal)
-    if os.sep in name:
+    if is_path(name):
         raise UnknownNameError(f"There is no folder {name}.", legal)
     unknown = UnknownNameError.among("bundle", name, bundle_names())
     raise UnknownNameError(unknown.message, f"{unknown.next_step} The folder of a bundle will do, too.")

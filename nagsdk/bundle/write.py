@@ -11,7 +11,7 @@ from typing import Any
 
 from nagsdk.bundle.bundle import DESCRIPTION, Bundle
 from nagsdk.bundle.description import Description, FileRecord, Images, PreprocessingRecord, Sheet
-from nagsdk.common.files import sha256, staged
+from nagsdk.common.files import by_name, sha256, staged
 from nagsdk.errors import UsageError
 from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.space.space import SearchSpace
@@ -77,7 +77,7 @@ def write_bundle(
     with staged(output) as folder:
         for file in files:
             copyfile(file, folder / file.name)
-        (folder / LABELS).write_text("".join(f"{label}\n" for label in labels), "utf-8")
+        (folder / LABELS).write_bytes("".join(f"{label}\n" for label in labels).encode())
         description = Description(
             format=1,
             **asdict(facts),
@@ -112,9 +112,9 @@ def rewrite_bundle(bundle: Bundle, output: Path, files: Iterable[Path], without:
 
 
 def _records(folder: Path) -> dict[str, FileRecord]:
-    return {file.name: FileRecord(sha256=sha256(file), bytes=file.stat().st_size) for file in sorted(folder.iterdir())}
+    return {file.name: FileRecord(sha256=sha256(file), bytes=file.stat().st_size) for file in sorted(folder.iterdir(), key=by_name)}
 
 
 def _describe(folder: Path, description: Description) -> None:
     content = description.model_dump(mode="json", exclude_none=True)
-    (folder / DESCRIPTION).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    (folder / DESCRIPTION).write_bytes((json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import sys
 import traceback
 from importlib import import_module
@@ -85,6 +86,9 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Runs the command line and exits with the documented code."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        # On Windows a pipe's encoding knows few characters: one that it lacks must not end a command.
+        sys.stdout.reconfigure(errors="replace")
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.Abort:

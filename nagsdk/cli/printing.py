@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from nagsdk.common.wording import command
 
 if TYPE_CHECKING:
     from nagsdk.manifest.result import Result
@@ -38,7 +39,8 @@ def print_deploy(bundle: str) -> None:
 
     # A bare name would be that of a shipped bundle.
     path = bundle if len(Path(bundle).parts) > 1 else f"./{bundle}"
-    click.echo(f"Deploy it: nagsdk deploy --bundle {shlex.quote(path)} --device cpu --budget {inventory.middle_budget(bundle)}")
+    deploy = command("nagsdk", "deploy", "--bundle", path, "--device", "cpu", "--budget", inventory.middle_budget(bundle))
+    click.echo(f"Deploy it: {deploy}")
 
 
 def latency(value: float | None) -> str:

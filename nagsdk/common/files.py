@@ -5,22 +5,32 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
+from nagsdk.common.processes import may_live
 from nagsdk.errors import NagsdkError, OutputError
 
 PARTIAL = ".nagsdk-partial-"
+# A folder is staged within minutes. Process numbers say nothing of who else writes here: other containers, or other machines on a shared disk.
+_ABANDONED_S = 3600.0
 
 
 def sha256(path: Path) -> str:
     """SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def by_name(path: PurePath) -> tuple[str, ...]:
+    """Key that sorts paths alike on every system; Windows compares paths themselves without regard to capitals."""
+    return path.parts
 
 
 @contextmanager
@@ -127,29 +137,36 @@ def check_replaceable(folder: Path, marker: str, what: str = "a deployment") -> 
 def staged(folder: Path) -> Iterator[Path]:
     """Yields a folder that takes the place of `folder` when the block ends well, and vanishes otherwise.
 
-    A killed process leaves at most a hidden folder beside it, which the next one sweeps away.
+    A killed process leaves at most a hidden folder beside it, which `sweep` removes later.
     """
     with writing(folder):
         with making(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
-            stage = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{PARTIAL}{os.getpid()}-"))
+            # `tempfile.mkdtemp` would make it private, on Windows for good.
+            stage, old = (folder.with_name(f"{PARTIAL}{os.getpid()}-{os.urandom(8).hex()}") for _ in range(2))
+            stage.mkdir()
         try:
             yield stage
-            stage.chmod(0o755)
             if folder.exists():
-                old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{PARTIAL}{os.getpid()}-"))
-                folder.replace(old)
-                stage.replace(folder)
-                shutil.rmtree(old, ignore_errors=True)
-            else:
-                stage.replace(folder)
+                folder.rename(old)  # Windows replaces no folder, not even an empty one
+            try:
+                stage.rename(folder)
+            except OSError:
+                if old.exists():
+                    old.rename(folder)
+                raise
+            shutil.rmtree(old, ignore_errors=True)
         finally:
             shutil.rmtree(stage, ignore_errors=True)
 
 
 def sweep(parent: Path) -> None:
-    """Removes what killed processes left behind in a folder."""
+    """Removes what killed processes left behind in a folder: of no process that may live, and untouched for an hour.
+
+    A number that the system has given to another process keeps a leftover only until that process ends.
+    """
     for left in parent.glob(f"{PARTIAL}*-*"):
-        process = left.name.removeprefix(PARTIAL).split("-")[0]
-        if process.isdigit() and not Path(f"/proc/{process}").exists():
-            shutil.rmtree(left, ignore_errors=True)
+        named = re.fullmatch(r"(\d{1,9})-.*", left.name.removeprefix(PARTIAL))
+        with suppress(OSError):  # another process sweeps too
+            if named and time.time() - left.stat().st_mtime > _ABANDONED_S and not may_live(int(named[1])):
+                shutil.rmtree(left, ignore_errors=True)

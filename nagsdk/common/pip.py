@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import sys
 from pathlib import Path
+
+from nagsdk.common.wording import command
 
 
 def pip(*arguments: str) -> str:
@@ -19,5 +20,5 @@ def pip(*arguments: str) -> str:
     """
     found = shutil.which("python")
     if sys.prefix == sys.base_prefix or (found is not None and Path(found).parent == Path(sys.executable).parent):
-        return shlex.join(["pip", *arguments])
-    return shlex.join([sys.executable, "-m", "pip", *arguments])
+        return command("pip", *arguments)
+    return command(sys.executable, "-m", "pip", *arguments)

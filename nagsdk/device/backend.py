@@ -72,8 +72,8 @@ class Burst:
 
     Attributes:
         wall_ms: Wall time of every run.
-        cpu_ms: CPU time of every run, where wall / CPU time tells whether the CPU was taken away: with a single thread;
-            empty otherwise.
+        cpu_ms: CPU time of every run, where wall / CPU time tells whether the CPU was taken away: with a single thread, and
+            not on Windows; empty otherwise.
         properties: What else was seen (temperature, memory), by name with its unit; ``throttled`` is 1 where the device
             slowed itself down, for heat or power.
 

@@ -50,7 +50,7 @@ def device_lock(folder: Path, device: str, on_event: Listener = ignore, timeout_
             f"The lock {lock.lock_file} cannot be taken: {error}.", "Make the folder writable, or name another cache folder."
         ) from error
     try:
-        holder.write_text(str(os.getpid()), "utf-8")
+        holder.write_bytes(str(os.getpid()).encode())
         yield
     finally:
         holder.unlink(missing_ok=True)

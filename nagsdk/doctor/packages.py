@@ -47,7 +47,12 @@ def python() -> Iterator[Finding]:
     """The interpreter."""
     inside = sys.prefix != sys.base_prefix
     told = f"Python {platform.python_version()} on {platform.machine()} {platform.system()}, {sys.prefix}"
-    yield Finding("python", OK, f"{told}{'' if inside else ' (no virtual environment)'}.", "" if inside else "python3 -m venv .venv")
+    yield Finding(
+        "python",
+        OK,
+        f"{told}{'' if inside else ' (no virtual environment)'}.",
+        "" if inside else f"{'python' if sys.platform == 'win32' else 'python3'} -m venv .venv",
+    )
 
 
 def packages() -> Iterator[Finding]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from nagsdk.common.files import write_atomically, writing
 from nagsdk.common.folders import cache_folder
+from nagsdk.common.processes import cores
 from nagsdk.common.wording import counted
 from nagsdk.errors import DataError, OutputError
 from nagsdk.events import Listener, ignore, stage
@@ -164,7 +165,7 @@ def _squares(part: Part, side: int) -> Iterator[tuple[Path, NDArray[np.uint8] | 
         except (OSError, ValueError) as error:
             return getattr(error, "strerror", None) or str(error)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         paths = iter(part.paths)
         # A bounded number at a time: a pool's own map would decode the whole folder into memory.
         while some := list(islice(paths, _AHEAD)):

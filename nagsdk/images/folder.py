@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nagsdk.common.files import by_name
 from nagsdk.common.wording import counted
 from nagsdk.errors import DataError
 from nagsdk.images.preprocessing import SUFFIXES
@@ -77,9 +78,9 @@ class _Finder:
 
     def classes(self, folder: Path) -> dict[str, list[Path]]:
         """Image files of every subfolder, sorted by their paths."""
-        folders = sorted(p for p in _entries(folder) if p.is_dir() and not p.name.startswith("."))
+        folders = sorted((p for p in _entries(folder) if p.is_dir() and not p.name.startswith(".")), key=by_name)
         self.others += sum(p.is_file() for p in _entries(folder))
-        return {p.name: sorted(self._images(p, frozenset({folder.resolve()}))) for p in folders}
+        return {p.name: sorted(self._images(p, frozenset({folder.resolve()})), key=by_name) for p in folders}
 
     def _images(self, folder: Path, above: frozenset[Path]) -> Iterator[Path]:
         here = folder.resolve()
@@ -208,7 +209,7 @@ def _refuse(problems: Sequence[tuple[str, str]]) -> None:
 
 
 def _part(classes: Sequence[str], found: dict[str, list[Path]]) -> Part:
-    pairs = [(path, label) for label, name in enumerate(classes) for path in sorted(found.get(name, []))]
+    pairs = [(path, label) for label, name in enumerate(classes) for path in sorted(found.get(name, []), key=by_name)]
     return Part(tuple(path for path, _ in pairs), tuple(label for _, label in pairs))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nagsdk.common.files import by_name
 from nagsdk.errors import ImagesMissingError
 
 if TYPE_CHECKING:
@@ -122,7 +123,8 @@ def cut_tiles(sheet: Path, tile: int, count: int) -> list[Image]:
 
 def image_files(folder: Path, most: int) -> list[Path]:
     """Files of images in a folder and its subfolders, `most` at most, spread evenly over the sorted names."""
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    found = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    paths = sorted(found, key=by_name)
     return paths[:: max(1, len(paths) // most)][:most]
 
 

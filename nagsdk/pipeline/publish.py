@@ -162,7 +162,7 @@ def _leave(
             (stage / name).write_bytes(content)
         manifest = manifest_bytes(result, details)
         (stage / MANIFEST).write_bytes(manifest)
-        (stage / REPORT).write_text(deployment_page(json.loads(manifest)), "utf-8")
+        (stage / REPORT).write_bytes(deployment_page(json.loads(manifest)).encode())
     return Deployment(result.with_path(folder / built.path.name), folder, details, built.statistics)
 
 

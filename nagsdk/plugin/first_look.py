@@ -17,6 +17,7 @@ from typing import Any
 
 from nagsdk.common.files import write_atomically
 from nagsdk.common.folders import cache_folder
+from nagsdk.common.processes import end
 from nagsdk.errors import OutputError
 
 _MOST_FILES = 5000
@@ -104,12 +105,7 @@ def _end(process: subprocess.Popen[bytes], seconds: float) -> str:
     except subprocess.TimeoutExpired:
         said = b""
     finally:
-        # Also what it started.
-        with contextlib.suppress(OSError):
-            if hasattr(os, "killpg"):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.kill()
-        process.wait()
+        end(process)
     try:
         told = json.loads(said)
         return str(told["reason"])

@@ -8,6 +8,7 @@ from typing import Any
 
 from nagsdk.common.files import staged
 from nagsdk.common.folders import shipped
+from nagsdk.common.wording import command
 from nagsdk.errors import OutputError, UsageError
 from nagsdk.plugin.host import Host
 
@@ -36,9 +37,14 @@ def write(name: str, folder: Path, host: Host) -> dict[str, Any]:
         for file in files:
             target = stage / _renamed(file.relative_to(template).as_posix(), name)
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(_renamed(file.read_text("utf-8"), name), "utf-8")
-    written = sorted(str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file())
-    steps = [f"cd {folder}", "pip install --editable '.[test]'", "pytest", f"nagsdk deploy --device {name} --budget 0.3ms"]
+            target.write_bytes(_renamed(file.read_text("utf-8"), name).encode())
+    written = sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file())
+    steps = [
+        command("cd", str(folder)),
+        command("pip", "install", "--editable", ".[test]"),
+        "pytest",
+        f"nagsdk deploy --device {name} --budget 0.3ms",
+    ]
     return {"name": name, "folder": str(folder), "files": written, "next": steps}
 
 

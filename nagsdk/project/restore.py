@@ -80,7 +80,7 @@ def restore(declared: Declared, entry: Entry, mirror: str | None, listener: List
                     "Use the pinned bundle, or a cache or mirror that has the file, or build again without --locked.",
                 )
         (folder / MANIFEST).write_bytes(entry.manifest_bytes())
-        (folder / REPORT).write_text(deployment_page(manifest), "utf-8")
+        (folder / REPORT).write_bytes(deployment_page(manifest).encode())
     return source
 
 

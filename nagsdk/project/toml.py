@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from nagsdk.budget import DEFAULT_CONFIDENCE
-from nagsdk.bundle.bundle import DESCRIPTION
+from nagsdk.bundle.bundle import DESCRIPTION, is_path
 from nagsdk.common.files import read_toml
 from nagsdk.common.validation import what_is_wrong
 from nagsdk.errors import NagsdkError, UsageError
@@ -134,7 +134,7 @@ def _declared(name: str, table: DeploymentTable, folder: Path) -> Declared:
     arguments = {key: value for key, value in options.items() if key != "confidence"} | {"budget": budgets}
     if table.device.endswith(".toml"):
         arguments["device"] = str(folder / table.device)
-    if os.sep in table.bundle or (folder / table.bundle / DESCRIPTION).is_file():
+    if is_path(table.bundle) or (folder / table.bundle / DESCRIPTION).is_file():
         arguments["bundle"] = str(folder / table.bundle)
     if table.images is not None:
         arguments["images"] = str(folder / table.images)
@@ -145,9 +145,12 @@ def _declared(name: str, table: DeploymentTable, folder: Path) -> Declared:
 def _refuse_shared_outputs(path: Path, declared: tuple[Declared, ...]) -> None:
     for number, one in enumerate(declared):
         for other in declared[:number]:
-            if one.output.is_relative_to(other.output) or other.output.is_relative_to(one.output):
+            # The same nagsdk.toml is built where file names ignore capitals.
+            first, second = (Path(str(d.output).casefold()) for d in (one, other))
+            if first.is_relative_to(second) or second.is_relative_to(first):
                 raise UsageError(
-                    f"{path}: {other.name} and {one.name} write to the same place, {one.output}.", "Give each a folder of its own (output)."
+                    f"{path}: {other.name} and {one.name} write to the same place, {one.output}.",
+                    "Give each a folder of its own (output); capitals make no difference on macOS and Windows.",
                 )
         if path.resolve().parent.is_relative_to(one.output):
             raise UsageError(f"{path}: the output of {one.name} would replace {path.name} itself.", "Give it a folder of its own (output).")

@@ -97,7 +97,7 @@ def load_state(folder: Path, identity: Identity, supernet: Supernet, optimizer: 
     """
     if not (folder / STATE).exists():
         return 0
-    state = json.loads((folder / STATE).read_text())
+    state = json.loads((folder / STATE).read_bytes())
     if {key: state.get(key) for key in asdict(identity)} != asdict(identity):
         raise UsageError(
             f"The checkpoint in {folder} belongs to another recipe, space or version of nagsdk.",

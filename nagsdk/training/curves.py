@@ -75,6 +75,6 @@ class Curves:
         with writing(self.table):
             self.table.parent.mkdir(parents=True, exist_ok=True)
             new = not self.table.exists()
-            with self.table.open("a") as file:
+            with self.table.open("a", encoding="utf-8", newline="\n") as file:
                 file.write("\n".join(([",".join(("step", *_COLUMNS))] if new else []) + self.lines) + "\n")
         self.lines.clear()

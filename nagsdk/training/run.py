@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import platform
-import resource
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -22,6 +20,7 @@ from torch import Tensor
 from nagsdk.bundle.bundle import SUPERNET_WEIGHTS, load_bundle
 from nagsdk.bundle.write import RECALIBRATION, TEST, TEST_LABELS, Facts, write_bundle
 from nagsdk.common.files import write_atomically, writing
+from nagsdk.common.processes import peak_memory_bytes
 from nagsdk.common.wording import counted
 from nagsdk.errors import UsageError
 from nagsdk.events import Listener, ignore, stage
@@ -302,14 +301,12 @@ class TrainingRun:
         )
         shown = self._sheet_counts[0] + len(self.parts["val"].labels)
         measuring = (time.monotonic() - began) * shown / (len(few["train"].labels) + len(few["val"].labels)) * self.plan.subnets
-        # Linux counts in kilobytes, macOS in bytes.
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         return {
             "seconds_per_step": seconds / self.steps,
             "training_s": seconds,
             "measuring_s": measuring / self.ranks.count,
             "predictor_s": fitting,
-            "memory_bytes": torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak,
+            "memory_bytes": torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak_memory_bytes(),
             "disk_bytes": self.disk_bytes(),
         }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nagsdk.common.files import PARTIAL
+from nagsdk.common.wording import command
 from nagsdk.errors import DeviceError
 
 
@@ -25,7 +26,10 @@ def signer(path: Path) -> Any:
     if not path.is_file():
         _make(path)
     if os.name == "posix" and path.stat().st_mode & 0o077:
-        raise DeviceError(f"Others may read the private key {path}.", f"Run: chmod 600 {path}; or delete it, and phones will ask again.")
+        raise DeviceError(
+            f"Others may read the private key {path}.",
+            f"Run: {command('chmod', '600', str(path))}; or delete it, and phones will ask again.",
+        )
     try:
         return PythonRSASigner(path.with_suffix(".pub").read_text("utf-8"), path.read_text("utf-8"))
     except Exception as error:  # whatever a parser makes of a torn file

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from dataclasses import dataclass
 
+from nagsdk.common.processes import can_pin
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError
 
@@ -37,7 +37,7 @@ class LiteRtSettings:
 
     @classmethod
     def of(cls, device: Device) -> LiteRtSettings:
-        """Reads the options `runtime` (a key of `RUNTIMES`), `split_depthwise` (0 or 1) and `cores` (such as ``2,3``; Linux).
+        """Reads the options `runtime` (a key of `RUNTIMES`), `split_depthwise` (0 or 1) and `cores` (such as ``2,3``; not on macOS).
 
         Raises:
             DeviceError: An option that is none of these, or has an impossible value.
@@ -47,10 +47,10 @@ class LiteRtSettings:
         cores = options["cores"].split(",") if options["cores"] else []
         runtime = options["runtime"] or _installed()
         known = len(options) == 3 and runtime in RUNTIMES and options["split_depthwise"] in ("0", "1")
-        if not known or not all(c.strip().isdecimal() for c in cores) or (cores and not hasattr(os, "sched_setaffinity")):
+        if not known or not all(c.strip().isdecimal() for c in cores) or (cores and not can_pin()):
             raise DeviceError(
                 f"The options of the device {device.id} do not suit this backend: {options}.",
-                f"Use runtime ({' or '.join(RUNTIMES)}), split_depthwise (0 or 1) and, on Linux, cores (numbers such as 2,3).",
+                f"Use runtime ({' or '.join(RUNTIMES)}), split_depthwise (0 or 1) and, except on macOS, cores (numbers such as 2,3).",
             )
         return cls(device.threads, RUNTIMES[runtime], options["split_depthwise"] == "1", precision, tuple(int(c) for c in cores))
 

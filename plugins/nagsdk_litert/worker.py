@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from nagsdk.common.processes import pin
 from nagsdk.device.serve import Handler, Images, Message, in_batches, serve, timed
 
 _WARM_S = 0.005
@@ -62,7 +62,7 @@ class Worker:
 def start(settings: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Handler]]:
     """Makes the worker."""
     if settings["cores"]:
-        os.sched_setaffinity(0, settings["cores"])
+        pin(settings["cores"])
     worker = Worker(settings["threads"], settings["package"])
     return {}, {"load": worker.load, "unload": worker.unload, "time": worker.time, "infer": worker.infer}
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
+from nagsdk.common.processes import can_pin
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError
 
@@ -27,7 +27,7 @@ class OnnxRuntimeSettings:
 
     @classmethod
     def of(cls, device: Device) -> OnnxRuntimeSettings:
-        """Reads the options `provider`, `spinning` (0 or 1) and `cores` (such as ``2,3``; Linux) of a description.
+        """Reads the options `provider`, `spinning` (0 or 1) and `cores` (such as ``2,3``; not on macOS) of a description.
 
         Raises:
             DeviceError: An option that is none of these, or has an impossible value.
@@ -35,9 +35,9 @@ class OnnxRuntimeSettings:
         options = {"provider": "CPUExecutionProvider", "spinning": "1", "cores": "", **dict(device.options)}
         cores = options["cores"].split(",") if options["cores"] else []
         known = len(options) == 3 and options["spinning"] in ("0", "1") and all(c.strip().isdecimal() for c in cores)
-        if not known or (cores and not hasattr(os, "sched_setaffinity")):
+        if not known or (cores and not can_pin()):
             raise DeviceError(
                 f"The options of the device {device.id} do not suit this backend: {options}.",
-                "Use provider (a name), spinning (0 or 1) and, on Linux, cores (numbers such as 2,3).",
+                "Use provider (a name), spinning (0 or 1) and, except on macOS, cores (numbers such as 2,3).",
             )
         return cls(device.threads, options["provider"], options["spinning"] == "1", tuple(int(c) for c in cores))

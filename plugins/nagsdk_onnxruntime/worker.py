@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import onnxruntime
 
+from nagsdk.common.processes import pin
 from nagsdk.device.serve import Handler, Images, serve
 from nagsdk.device.worker import Worker
 
@@ -46,7 +46,7 @@ class OnnxRuntimeWorker(Worker):
 def start(settings: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Handler]]:
     """Makes the worker; refuses a provider that this build does not have."""
     if settings["cores"]:
-        os.sched_setaffinity(0, settings["cores"])
+        pin(settings["cores"])
     available = onnxruntime.get_available_providers()
     if settings["provider"] not in available:
         return {

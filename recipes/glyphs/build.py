@@ -57,7 +57,7 @@ def check_plan(work: Path, seed: int) -> None:
     plan = json.loads(json.dumps({"seed": seed, "look": asdict(Look()), "counts": COUNTS, "passes": [asdict(recipe) for recipe in PASSES]}))
     if not file.exists():
         _write_json(file, plan)
-    elif json.loads(file.read_text()) != plan:
+    elif json.loads(file.read_text("utf-8")) != plan:
         sys.exit(f"{work} holds results of another recipe. Name another folder with --work, or delete it.")
 
 
@@ -67,7 +67,7 @@ def find_fonts(work: Path, folders: list[Path], seed: int) -> dict[str, list[Fac
     if not file.exists():
         parts = dict(zip(PARTS, split(catalogue(folders), seed), strict=True))
         _write_json(file, {name: [asdict(face) for face in part] for name, part in parts.items()})
-    return {name: [Face(**face) for face in part] for name, part in json.loads(file.read_text()).items()}
+    return {name: [Face(**face) for face in part] for name, part in json.loads(file.read_text("utf-8")).items()}
 
 
 def render_all(work: Path, parts: dict[str, list[Face]], seed: int) -> None:
@@ -103,11 +103,11 @@ def _trained(space: MobileNetV3Space, work: Path, seed: int) -> Supernet:
     def listen(event: Event) -> None:
         if isinstance(event, TrainAdvanced) and event.done % 50 == 0:
             line = f"{time.monotonic() - began:7.0f} s  {event.text}, smallest {event.loss_smallest:.3f}, top-1 {event.top1_largest:.0f}"
-            with (work / "train.log").open("a") as log:
+            with (work / "train.log").open("a", encoding="utf-8") as log:
                 log.write(line + "\n")
         if isinstance(event, CheckpointSaved):
             figures = dict(zip(*measure_extremes(supernet, work), strict=True))
-            with (work / "train.log").open("a") as log:
+            with (work / "train.log").open("a", encoding="utf-8") as log:
                 log.write(f"{event.text}: {figures}\n")
             supernet.train()
 
@@ -132,6 +132,7 @@ def measure_extremes(supernet: Supernet, work: Path, count: int = 1024) -> tuple
 def measure_all(work: Path, supernet: Supernet, seed: int) -> tuple[Codes, Any]:
     """Top-1 of subnets on the validation fonts: what the accuracy predictor is fitted on."""
     images, labels = np.load(work / "validation.images.npy", mmap_mode="r"), np.load(work / "validation.labels.npy")
+    assert isinstance(supernet.space, MobileNetV3Space)
     return measure_subnets(
         supernet.space,
         lambda subnets: measure(
@@ -148,7 +149,7 @@ def test_figures(work: Path, supernet: Supernet, seed: int) -> dict[str, Any]:
     """Top-1 on the shipped pictures of the test fonts: smallest, 20 random, largest, with 95 % intervals."""
     file = work / "figures.json"
     if not file.exists():
-        images, labels = read_sheet(work / TEST_SHEET, TEST, SIDE), np.array(json.loads((work / TEST_LABELS).read_text()))
+        images, labels = read_sheet(work / TEST_SHEET, TEST, SIDE), np.array(json.loads((work / TEST_LABELS).read_text("utf-8")))
         codes = np.vstack([extremes(supernet.space), supernet.space.sample(20, np.random.default_rng(seed + 1))])
         subnets = supernet.space.decode(codes)
         top1 = measure(supernet, subnets, lambda r: recalibration_batches(work, r), lambda r: Shown(images, labels, r, PREPROCESSING), show)
@@ -162,7 +163,7 @@ def test_figures(work: Path, supernet: Supernet, seed: int) -> dict[str, Any]:
             for a, t in zip(subnets, top1.tolist(), strict=True)
         ]
         _write_json(file, {"test_pictures": TEST, "smallest": rows[0], "largest": rows[1], "random": rows[2:]})
-    figures: dict[str, Any] = json.loads(file.read_text())
+    figures: dict[str, Any] = json.loads(file.read_text("utf-8"))
     return figures
 
 
@@ -206,7 +207,7 @@ def provenance(parts: dict[str, list[Face]], figures: dict[str, Any], seed: int)
     return {
         "recipe": "recipes/glyphs/build.py",
         "data": "Pictures rendered from free fonts; fonts are split by family, clones kept together; test pictures show test families only.",
-        "debian_packages": Path(__file__).with_name("fonts.txt").read_text().split(),
+        "debian_packages": Path(__file__).with_name("fonts.txt").read_text("utf-8").split(),
         "fonts": fonts,
         "pictures": {**COUNTS, "recalibration": RECALIBRATION, "test": TEST, "look": asdict(Look())},
         "training": {
@@ -234,7 +235,7 @@ def show(event: Event) -> None:
 
 def _write_json(path: Path, value: object) -> None:
     temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(value))
+    temporary.write_text(json.dumps(value), "utf-8")
     temporary.replace(path)
 
 
@@ -255,6 +256,7 @@ def main() -> int:
     supernet = train_supernet(options.work, options.seed)
     measured = measure_all(options.work, supernet, options.seed)
     figures = test_figures(options.work, supernet, options.seed)
+    assert isinstance(supernet.space, MobileNetV3Space)
     predict_accuracy(options.work, supernet.space, *measured, figures, options.seed)
     names = (SUPERNET_WEIGHTS, "measured.csv", RECALIBRATION_SHEET, TEST_SHEET, TEST_LABELS, *PREDICTOR)
     files = [options.work / name for name in names]

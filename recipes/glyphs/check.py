@@ -26,7 +26,6 @@ from setting import BATCH, PASSES, PREPROCESSING, SIDE
 from torch.nn import functional
 
 from nagsdk.bundle.bundle import Bundle
-from nagsdk.families.mobilenet_v3.table import read_architectures
 from nagsdk.families.protocol import Subnet
 from nagsdk.images.batches import ArrayBatches, Shown
 from nagsdk.space.architecture import Architecture
@@ -51,7 +50,7 @@ def measured(bundle: Bundle, work: Path, subnets: Sequence[Architecture], pictur
 
 def check_predictor(bundle: Bundle, work: Path, subnets: int, pictures: int) -> dict[str, Any]:
     """See the top of this file."""
-    known = {a.text for a in bundle.space.decode(read_architectures(bundle.folder / "measured.csv", bundle.space)[0])}
+    known = {a.text for a in bundle.space.decode(bundle.space.read_table(bundle.folder / "measured.csv")[0])}
     codes = bundle.space.sample(2 * subnets, np.random.default_rng(SEED))
     unseen = [a for a in dict.fromkeys(bundle.space.decode(codes)) if a.text not in known][:subnets]
     first, second = (measured(bundle, work, unseen, part) for part in rendered(work, pictures))

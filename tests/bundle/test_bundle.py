@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 
 import numpy as np
@@ -83,6 +84,13 @@ def test_names_and_paths(copy, monkeypatch):
     for name, says in (("photos", "has no bundle.json"), ("./flowers", "There is no folder"), ("flowers", "no bundle named")):
         with pytest.raises(UnknownNameError, match=says):
             load_bundle(name)
+
+
+@pytest.mark.parametrize("name", [r"my\flowers", "./flowers"])
+def test_paths_of_windows_are_paths(name, monkeypatch):
+    monkeypatch.setattr(os, "sep", "\\")
+    with pytest.raises(UnknownNameError, match="There is no folder"):
+        load_bundle(name)
 
 
 @pytest.mark.parametrize("damage", ["missing", "torn", "changed"])

@@ -1,5 +1,7 @@
 import itertools
 import json
+import os
+import re
 import shlex
 import subprocess
 import sys
@@ -20,12 +22,26 @@ def test_help_imports_nothing_heavy():
     script = (
         "import sys\nfrom nagsdk.cli import cli\n"
         "try: cli.main(['--help'])\nexcept SystemExit: pass\n"
-        "heavy = {'torch', 'numpy', 'onnx', 'onnxruntime', 'pydantic', 'rich', 'scipy', 'nagsdk_onnxruntime'} & set(sys.modules)\n"
+        "heavy = {'torch', 'numpy', 'onnx', 'onnxruntime', 'pydantic', 'rich', 'scipy', 'psutil', 'cpuinfo', 'nagsdk_onnxruntime'} & set(sys.modules)\n"
         "sys.exit(str(heavy) if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert all(name in done.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("encoding", ["cp932", "cp437", "utf-8"])
+def test_an_encoding_that_lacks_a_character_ends_no_command(encoding):
+    """As on Windows, where pipes have encodings of their own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "nagsdk", "generate", "--device", "pixel", "--budget", "12ms"],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+    )
+    shown = done.stdout.decode(encoding)
+    assert done.returncode == 0 and re.search(r"top-1 \d+\.\d\d % \(\d+\.\d\d[–?]\d+\.\d\d\)", shown), done.stderr
+    assert ("–" in shown) == (encoding == "utf-8")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -1,12 +1,13 @@
 """Messages between a session and its worker."""
 
 import io
+import sys
 from typing import ClassVar
 
 import pytest
 
 from nagsdk.device.process import ProcessSession
-from nagsdk.device.serve import read, write
+from nagsdk.device.serve import read, timed, write
 
 
 def test_what_is_no_message_is_skipped():
@@ -34,3 +35,15 @@ def test_a_runtime_may_print_when_it_is_imported(tmp_path, monkeypatch, banner):
     with Talkative({"name": "you"}, {}) as session:
         assert session.greeting["hello"] == "you"
         session.unload(0)
+
+
+def test_cpu_times_are_told_where_the_system_counts_them_finely(monkeypatch):
+    def cpu_ms(threads):
+        answer, _ = timed({"runs": 4, "warmup": 1}, lambda: sum(range(1000)), threads, 0.0)
+        assert len(answer["wall_ms"]) == 4
+        return answer["cpu_ms"]
+
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert len(cpu_ms(1)) == 4 and cpu_ms(2) == []
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert cpu_ms(1) == []

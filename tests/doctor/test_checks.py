@@ -191,6 +191,16 @@ def test_commands_install_into_the_environment_that_runs(monkeypatch, tmp_path):
     assert pip("install", "pluggy") == "pip install pluggy"
 
 
+def test_commands_for_the_shells_of_windows(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    assert pip("install", "nagsdk[litert]") == 'pip install "nagsdk[litert]"'
+    assert pip("install", "torch>=2.6") == 'pip install "torch>=2.6"'  # cmd.exe would write to a file named =2.6
+    monkeypatch.setattr(sys, "prefix", "elsewhere")
+    monkeypatch.setattr(sys, "executable", r"C:\My Apps\python.exe")
+    assert pip("uninstall", "onnx") == r'"C:\My Apps\python.exe" -m pip uninstall onnx'
+
+
 def test_devices_that_lack_the_same_are_told_together(offline):
     absent = [f for f in look("devices") if f["state"] == ABSENT]
     assert any("pixel-1" in f["found"] and "note8" in f["found"] for f in absent)

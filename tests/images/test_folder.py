@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from nagsdk.errors import DataError
 from nagsdk.images.folder import _split, scan
+from nagsdk.images.preprocessing import image_files
 from tests.pictures import fill
 
 
@@ -26,6 +27,18 @@ def test_a_folder_of_classes_is_split_and_always_in_the_same_way(tmp_path):
     before = found.fingerprint
     (tmp_path / "azure" / "000.png").write_bytes(b"changed")
     assert scan(tmp_path).fingerprint != before
+
+
+def test_classes_and_images_have_one_order_on_every_system(tmp_path, monkeypatch):
+    for name, colour in (("Zebra", "azure"), ("apple", "brick")):
+        fill(tmp_path, {colour: 12})
+        (tmp_path / colour).rename(tmp_path / name)
+    (tmp_path / "apple" / "000.png").rename(tmp_path / "apple" / "A.png")
+    (tmp_path / "apple" / "001.png").rename(tmp_path / "apple" / "a-1.png")
+    before = scan(tmp_path), image_files(tmp_path, 100)
+    assert before[0].classes == ("Zebra", "apple")
+    monkeypatch.setattr(type(tmp_path), "__lt__", lambda self, other: str(self).lower() < str(other).lower())  # as on Windows
+    assert (scan(tmp_path), image_files(tmp_path, 100)) == before
 
 
 def test_a_tenth_is_set_aside(tmp_path):

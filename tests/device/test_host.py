@@ -1,0 +1,92 @@
+"""The processor's name, of which the keys of measurements are made."""
+
+import platform
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from nagsdk.device import host
+
+LINUX = """processor\t: 0
+vendor_id\t: GenuineIntel
+cpu family\t: 6
+model\t\t: 85
+model name\t: Intel(R) Xeon(R) CPU @ 2.80GHz
+flags\t\t: fpu vme
+
+processor\t: 1
+model name\t: another
+"""
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """A system without /proc; returns what py-cpuinfo was asked for."""
+    monkeypatch.setattr(host, "_CPUINFO", tmp_path / "proc" / "cpuinfo")
+    monkeypatch.setattr(platform, "node", lambda: "mac.local")
+    monkeypatch.setattr(platform, "machine", lambda: "arm64")
+    monkeypatch.setattr(platform, "processor", lambda: "arm")
+    asked = []
+
+    def answer(found):
+        def get_cpu_info():
+            asked.append(found)
+            if isinstance(found, Exception):
+                raise found
+            return found
+
+        host._looked_up.cache_clear()
+        monkeypatch.setitem(sys.modules, "cpuinfo", SimpleNamespace(get_cpu_info=get_cpu_info))
+        return asked
+
+    yield answer
+    host._looked_up.cache_clear()
+
+
+def test_the_name_on_linux(tmp_path, monkeypatch):
+    (tmp_path / "cpuinfo").write_text(LINUX)
+    monkeypatch.setattr(host, "_CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setitem(sys.modules, "cpuinfo", None)  # is not even imported
+    assert host.processor() == "Intel(R) Xeon(R) CPU @ 2.80GHz"
+
+
+def test_the_name_on_linux_where_the_kernel_tells_none(tmp_path, monkeypatch):
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nCPU part\t: 0xd0c\n")
+    monkeypatch.setattr(host, "_CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    monkeypatch.setattr(platform, "processor", lambda: "")
+    monkeypatch.setitem(sys.modules, "cpuinfo", None)
+    assert host.processor() == "aarch64"
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.machine() != "x86_64", reason="compares with /proc/cpuinfo")
+def test_cpuinfo_finds_the_same_name():
+    import cpuinfo
+
+    assert cpuinfo.get_cpu_info()["brand_raw"] == host.processor()
+
+
+def test_elsewhere_it_is_looked_up_once(elsewhere, monkeypatch):
+    asked = elsewhere({"brand_raw": "Apple M4"})
+    assert [host.processor(), host.processor()] == ["Apple M4"] * 2 and len(asked) == 1
+    elsewhere({"brand_raw": "Apple M5"})  # another process
+    assert host.processor() == "Apple M4" and len(asked) == 1
+    monkeypatch.setattr(platform, "node", lambda: "another.local")  # with the same home folder
+    host._looked_up.cache_clear()
+    assert host.processor() == "Apple M5"
+
+
+@pytest.mark.parametrize("found", [{}, {"brand_raw": ""}, Exception("py-cpuinfo does not know it")])
+def test_a_processor_that_cpuinfo_does_not_know(elsewhere, found):
+    elsewhere(found)
+    assert host.processor() == "arm"
+    elsewhere({"brand_raw": "a name of later"})
+    assert host.processor() == "arm"  # the key of what was measured stays
+
+
+def test_without_a_cache_it_is_looked_up_all_the_same(elsewhere, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NAGSDK_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    elsewhere({"brand_raw": "Apple M4"})
+    assert host.processor() == "Apple M4"
