@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from nagsdk.common import moved
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
@@ -47,6 +49,9 @@ __all__ = [
     "predict",
     "profile",
 ]
+
+
+moved.install()
 
 
 def __getattr__(name: str) -> Any:
