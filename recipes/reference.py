@@ -24,6 +24,7 @@ _SECTIONS = ("Args", "Returns", "Yields", "Raises", "Attributes")
 PYTHON = {
     "nagsdk": "The functions of the commands",
     "nagsdk.training.generator": "Training",
+    "nagsdk.pipeline.paper": "The paper's generator",
     "nagsdk.inventory": "What is on this machine",
     "nagsdk.doctor.checks": "Whether it works",
     "nagsdk.common.config": "Settings",

@@ -57,9 +57,25 @@ class MovedModules:
                     return getattr(import_module(place), name)
                 except AttributeError:
                     continue
-            raise AttributeError(f"{module.__name__} is {' and '.join(places)} now, and {name!r} is in neither.")
+            raise AttributeError(f"{module.__name__} is {' and '.join(places)} now; there is no {name!r} there.")
 
         vars(module)["__getattr__"] = get
+
+
+def let_call(module: str, function: str) -> None:
+    """Lets a module be called, with a warning, where 0.1.0 had a function of its name.
+
+    Args:
+        module: Name of the module, which is being imported.
+        function: Its function that does what the call did.
+    """
+
+    class Callable(ModuleType):
+        def __call__(self) -> Any:
+            warnings.warn(f"{module} is a module now: call {module}.{function}.", DeprecationWarning, stacklevel=2)
+            return getattr(self, function)()
+
+    sys.modules[module].__class__ = Callable
 
 
 def install() -> None:

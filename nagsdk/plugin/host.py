@@ -19,6 +19,7 @@ from nagsdk.budget import Units
 from nagsdk.common import config
 from nagsdk.common.folders import shipped
 from nagsdk.common.foreign_code import LateError, guarded
+from nagsdk.common.moved import let_call
 from nagsdk.cost.metric import Metric
 from nagsdk.device.backend import Backend
 from nagsdk.device.description import Device, read_device
@@ -204,6 +205,8 @@ def installed() -> Host:
     return load_all()
 
 
+# `from nagsdk.plugin import host; host()` stands in the tests of plugins that were made from the template of 0.1.0.
+let_call(__name__, "host")
 _CHOSEN: ContextVar[Host | None] = ContextVar("nagsdk_host", default=None)
 
 
