@@ -49,7 +49,9 @@ def main() -> None:
     print(f"  ratio of the rival's RMSE to ours  {rival['rmse'] / ensemble['rmse']:.2f}")
     print("each run left out (targets: RMSE <= 0.10, intervals cover 85 to 95 %)")
     for row in left_out:
-        print(f"  {row['left_out']:36}RMSE {row['rmse']:.4f}  tau {row['kendall_tau']:.4f}  covered {row['coverage_90']:.1%}")
+        print(
+            f"  {row['left_out']:36}RMSE {row['rmse']:.4f}  tau {row['kendall_tau']:.4f}  covered {row['coverage_90']:.1%}"
+        )
 
 
 def ridge(features: np.ndarray, measured: MeasuredSubnets) -> dict[str, float]:

@@ -60,7 +60,9 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(result))
         return
-    print(f"{result['megabytes']:.0f} MB: {result['ours_s']:.2f} s, confirmed by the phone; adb-shell alone {result['library_s']:.2f} s")
+    print(
+        f"{result['megabytes']:.0f} MB: {result['ours_s']:.2f} s, confirmed by the phone; adb-shell alone {result['library_s']:.2f} s"
+    )
     print(f"  {result['ratio']:.2f} times the library alone   (target {TARGET})")
 
 

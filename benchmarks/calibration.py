@@ -79,12 +79,18 @@ class Known:
 
     def __init__(self, table: LatencyTable) -> None:
         self.table = table
-        self.known, self.fresh = np.arange(table.known), np.arange(table.known, min(table.known + FRESH, len(table.codes)))
+        self.known, self.fresh = (
+            np.arange(table.known),
+            np.arange(table.known, min(table.known + FRESH, len(table.codes))),
+        )
         codes = table.codes[self.known]
         features = FeatureTable.of(table.space).of_codes(codes)
         self.centre, deviation = features.mean(0), features.std(0)
         self.unit = np.divide(
-            1.0, deviation, out=np.zeros_like(deviation), where=deviation > 1e-9 * np.maximum(np.abs(self.centre), 1e-300)
+            1.0,
+            deviation,
+            out=np.zeros_like(deviation),
+            where=deviation > 1e-9 * np.maximum(np.abs(self.centre), 1e-300),
         )
         self.choices = Choices(table.space, codes)
         self.columns = np.concatenate([self.choices.columns(codes), (features - self.centre) * self.unit], axis=1)
@@ -97,7 +103,10 @@ class Known:
         kept = (ms >= low / 1.5) & (ms <= 1.5 * high)
         found, constant = ridge(self.columns[kept], ms[kept], ms.mean() / ms[kept])
         split = self.choices.centre.size
-        chosen, priced = self.choices.table(found[:split]), FeatureTable.of(self.table.space).priced(found[split:] * self.unit)
+        chosen, priced = (
+            self.choices.table(found[:split]),
+            FeatureTable.of(self.table.space).priced(found[split:] * self.unit),
+        )
         offset = constant - float(found[split:] * self.unit @ self.centre)
         return AdditiveTable(chosen.base + priced.base + offset, chosen.choice + priced.choice)
 
@@ -188,12 +197,15 @@ def run_table(name: str, folder: Path, seeds: int, vendors: bool, told: Callable
     known = Known(READERS[name](folder))
     devices: dict[str, Any] = {}
     for device in known.table.targets:
-        ceiling = score(known.additive(device).cost(known.table.codes[known.fresh]), known.table.of(device)[known.fresh])
+        ceiling = score(
+            known.additive(device).cost(known.table.codes[known.fresh]), known.table.of(device)[known.fresh]
+        )
         devices[device] = {"ceiling": ceiling, "samples": {}}
         for count in COUNTS:
             runs = [predict_device(known, device, count, seed, vendors) for seed in range(seeds)]
             devices[device]["samples"][count] = {
-                method: {key: float(np.mean([run[method][key] for run in runs])) for key in runs[0][method]} for method in runs[0]
+                method: {key: float(np.mean([run[method][key] for run in runs])) for key in runs[0][method]}
+                for method in runs[0]
             }
         told(f"{name} {device}")
     return devices
@@ -207,7 +219,9 @@ def means(devices: dict[str, Any], count: int, method: str, names: tuple[str, ..
 
 def show(report: dict[str, Any]) -> None:
     """Prints the table."""
-    print(f"{'mean over devices':<38}{'N':>4}{'Spearman':>10}{'±10 %':>7}{'RMSPE':>8}{'±5 %':>7}{'middle 80 %':>13}   target")
+    print(
+        f"{'mean over devices':<38}{'N':>4}{'Spearman':>10}{'±10 %':>7}{'RMSPE':>8}{'±5 %':>7}{'middle 80 %':>13}   target"
+    )
     for name, devices in report["tables"].items():
         groups: list[tuple[str, tuple[str, ...] | None]] = [(name, None)]
         if name == "fbnet":
@@ -229,7 +243,9 @@ def show(report: dict[str, Any]) -> None:
                 f"{name}: upper bound at 0.9, N={count}: covers {b['random']:.3f} of random, {b['near_frontier']:.3f} near the frontier; "
                 f"median excess {b['median_excess']:.3f}"
             )
-    reachable = [d for devices in report["tables"].values() for d in devices.values() if d["ceiling"]["within_10"] >= 0.95]
+    reachable = [
+        d for devices in report["tables"].values() for d in devices.values() if d["ceiling"]["within_10"] >= 0.95
+    ]
     for count in (10, 20):
         reached = sum(d["samples"][count]["nagsdk"]["within_10"] >= 0.95 for d in reachable)
         print(f"pairs with 95 % within 10 %, N={count}: {reached} of {len(reachable)} whose ceiling allows it")
@@ -238,17 +254,24 @@ def show(report: dict[str, Any]) -> None:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with help_fbnet.csv, help_nb201.csv, help_ofa_mbv3.csv")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with help_fbnet.csv, help_nb201.csv, help_ofa_mbv3.csv"
+    )
     parser.add_argument("--tables", default="fbnet,nb201,ofa")
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--vendors", action="store_true", help="leave out the target's maker and kind, not only its batch sizes")
+    parser.add_argument(
+        "--vendors", action="store_true", help="leave out the target's maker and kind, not only its batch sizes"
+    )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     names = options.tables.split(",")
     if not options.data.is_dir() or not set(names) <= set(READERS):
         parser.error(f"--data takes the folder of the tables, --tables some of {', '.join(READERS)}")
     told = lambda text: print(f"\r{text:<60}", end="", file=sys.stderr)  # noqa: E731
-    report = {"tables": {n: run_table(n, options.data, options.seeds, options.vendors, told) for n in names}, "seeds": options.seeds}
+    report = {
+        "tables": {n: run_table(n, options.data, options.seeds, options.vendors, told) for n in names},
+        "seeds": options.seeds,
+    }
     print(file=sys.stderr)
     print(json.dumps(report, indent=2)) if options.json else show(report)
 

@@ -42,7 +42,10 @@ def truth(folder: Path, rounds: int) -> None:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     paths = sorted(folder.glob("*.onnx"))
     sessions = [onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]) for path in paths]
-    feeds = [{s.get_inputs()[0].name: np.random.default_rng(1).random(s.get_inputs()[0].shape, dtype=np.float32)} for s in sessions]
+    feeds = [
+        {s.get_inputs()[0].name: np.random.default_rng(1).random(s.get_inputs()[0].shape, dtype=np.float32)}
+        for s in sessions
+    ]
     base = [path.stem for path in paths].index("reference")
 
     def burst(i: int, runs: int) -> float:
@@ -68,7 +71,11 @@ def truth(folder: Path, rounds: int) -> None:
                 before = after
     quiet = float(np.median([v for v in levels if v <= 1.05 * np.quantile(levels, 0.1)]))
     result = {name: {"timed_ms": float(np.median(raw[name])), "ratio": float(np.median(ratio[name]))} for name in raw}
-    print(json.dumps({"networks": result, "reference_ms": quiet, "reference_spread": float(np.std(levels) / np.mean(levels))}))
+    print(
+        json.dumps(
+            {"networks": result, "reference_ms": quiet, "reference_spread": float(np.std(levels) / np.mean(levels))}
+        )
+    )
 
 
 def ridge(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
@@ -129,7 +136,9 @@ def run(samples: int, fresh: int, rounds: int, seed: int, within_s: float | None
             ("reference", reference_architecture(space)),
             *((f"{i:04d}", a) for i, a in enumerate(space.decode(codes))),
         ]:
-            backend.export(trace(space.build(architecture).eval(), architecture.resolution), folder / f"{stem}.onnx", device)
+            backend.export(
+                trace(space.build(architecture).eval(), architecture.resolution), folder / f"{stem}.onnx", device
+            )
         command = [sys.executable, str(Path(__file__).resolve()), "--truth", name, "--rounds", str(rounds)]
         told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     networks = [told["networks"][f"{i:04d}"] for i in range(len(codes))]
@@ -157,8 +166,14 @@ def run(samples: int, fresh: int, rounds: int, seed: int, within_s: float | None
     upper = result.model.upper(codes, confidence)
     report: dict[str, Any] = {
         "calibration": result.to_dict(),
-        "truth": {"networks": len(codes), "rounds": rounds, **{k: told[k] for k in ("reference_ms", "reference_spread")}},
-        "methods": {label: {kind: score(p, measured) for kind, measured in truths.items()} for label, p in predictions.items()},
+        "truth": {
+            "networks": len(codes),
+            "rounds": rounds,
+            **{k: told[k] for k in ("reference_ms", "reference_spread")},
+        },
+        "methods": {
+            label: {kind: score(p, measured) for kind, measured in truths.items()} for label, p in predictions.items()
+        },
         "upper_bound": {
             "confidence": confidence,
             "coverage": float(np.mean(upper >= truths["quiet"])),
@@ -187,7 +202,9 @@ def show(report: dict[str, Any]) -> None:
     print(
         f"truth: {t['networks']} fresh random subnets, {t['rounds']} rounds, another process; the reference scattered by {t['reference_spread']:.1%}"
     )
-    print(f"\n{'':<30}{'±5 %':>7}{'±10 %':>7}{'RMSPE':>8}{'Spearman':>10}{'factor':>8}{'±5 % at same speed':>20}{'±5 % as timed':>15}")
+    print(
+        f"\n{'':<30}{'±5 %':>7}{'±10 %':>7}{'RMSPE':>8}{'Spearman':>10}{'factor':>8}{'±5 % at same speed':>20}{'±5 % as timed':>15}"
+    )
     for label, kinds in report["methods"].items():
         q = kinds["quiet"]
         print(

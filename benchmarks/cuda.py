@@ -162,7 +162,10 @@ def accuracy(target: Target, folder: Path) -> dict[str, Any]:
         "fastest_ms": float(true.min()),
         "slowest_ms": float(true.max()),
         "readings": {
-            "calibrated": {a.text: v for a, v in zip(space.decode(model.calibrated.codes), model.calibrated.p50_ms.tolist(), strict=True)},
+            "calibrated": {
+                a.text: v
+                for a, v in zip(space.decode(model.calibrated.codes), model.calibrated.p50_ms.tolist(), strict=True)
+            },
             "fresh": {a.text: v for a, v in zip(space.decode(codes), true.tolist(), strict=True)},
         },
         "state": dict(found[space.decode(codes)[0].text].readings[0].burst.properties),
@@ -192,7 +195,9 @@ def deployment(target: Target, folder: Path, number: int) -> dict[str, Any]:
     """Deploys to one of the budgets over the interior of the range, and measures what came out once more in a fresh process."""
     model = require_cost_model(target)
     bounds = Completions.of(target.bundle.space, model.table)
-    low = bounds.least * float(model.upper(model.calibrated.codes[:1], 0.9)[0] / model.mean(model.calibrated.codes[:1])[0])
+    low = bounds.least * float(
+        model.upper(model.calibrated.codes[:1], 0.9)[0] / model.mean(model.calibrated.codes[:1])[0]
+    )
     limit = low + (bounds.most - low) * np.linspace(0.08, 0.92, BUDGETS)[number]
     deployer, budget = Deployer(target, Builder(target)), Budget(LATENCY, float(f"{limit:.4g}"))
     outcome = deployer.run([budget], model, folder / f"deployed-{target.device.batch}-{limit:.4g}")
@@ -222,7 +227,11 @@ def repeatability(target: Target, folder: Path) -> dict[str, Any]:
         runs.append([figure(found[a.text], 50) for a in architectures])
     values = np.array(runs)
     deviation = np.abs(values / values.mean(0) - 1)
-    return {"largest_deviation": float(deviation.max()), "median_deviation": float(np.median(deviation.max(0))), "p50_ms": values.tolist()}
+    return {
+        "largest_deviation": float(deviation.max()),
+        "median_deviation": float(np.median(deviation.max(0))),
+        "p50_ms": values.tolist(),
+    }
 
 
 def runtimes(folder: Path) -> dict[str, Any]:
@@ -235,7 +244,11 @@ def runtimes(folder: Path) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     architecture = reference_architecture(Untrained().space)
     ways: list[tuple[str, dict[str, str]]] = [(p, {}) for p in CudaBackend.precisions]
-    for precision, options in [*ways, (CudaBackend.precisions[0], {"runtime": "eager"}), (CudaBackend.precisions[0], {"flush_l2": "1"})]:
+    for precision, options in [
+        *ways,
+        (CudaBackend.precisions[0], {"runtime": "eager"}),
+        (CudaBackend.precisions[0], {"flush_l2": "1"}),
+    ]:
         target = bench_of(1, precision, **options)
         path = folder / f"{precision}.pt2"
         subnet = target.bundle.subnet(architecture)
@@ -312,7 +325,11 @@ def parts_of(batches: list[int], precision: str, folder: Path) -> dict[str, Call
 
 def settle(folder: Path) -> None:
     """Takes a folder for the user's: platformdirs, which knows those, may be missing."""
-    os.environ |= {"NAGSDK_CACHE_DIR": str(folder), "NAGSDK_DATA_DIR": str(folder), "NAGSDK_CONFIG": str(folder / "config.toml")}
+    os.environ |= {
+        "NAGSDK_CACHE_DIR": str(folder),
+        "NAGSDK_DATA_DIR": str(folder),
+        "NAGSDK_CONFIG": str(folder / "config.toml"),
+    }
     (folder / "config.toml").touch()
 
 
@@ -341,7 +358,9 @@ def run(batches: list[int], precision: str, folder: Path, properties: dict[str, 
         print(lines[-1], flush=True)
     for batch in batches:
         deployed = [found for name, found in report.items() if name.startswith(f"batch {batch}: {BUDGET}")]
-        lines.append(f"batch {batch}: {sum(map(held, deployed))} of {BUDGETS} budgets hold, in a fresh process too (target {BUDGETS})")
+        lines.append(
+            f"batch {batch}: {sum(map(held, deployed))} of {BUDGETS} budgets hold, in a fresh process too (target {BUDGETS})"
+        )
     print("", *lines, sep="\n")
     return failed
 
@@ -350,7 +369,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", default="1,64", help="with commas (default: %(default)s)")
     parser.add_argument("--precision", default="fp16", choices=CudaBackend.precisions)
-    parser.add_argument("--folder", type=Path, help="keeps report.json and calibrations; the same command again does what is not done")
+    parser.add_argument(
+        "--folder", type=Path, help="keeps report.json and calibrations; the same command again does what is not done"
+    )
     arguments = parser.parse_args()
     batches = [int(batch) if batch.isdecimal() else 0 for batch in arguments.batches.split(",")]
     if min(batches) < 1:

@@ -55,10 +55,15 @@ def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     model = calibration.model
     bounds = Completions.of(target.bundle.space, model.table)
     # The interior of what the upper bound can promise and the dearest architecture can use.
-    low, high = bounds.least * model.upper(calibration.codes[:1], 0.9)[0] / model.predict(calibration.codes[:1])[0][0], bounds.most
+    low, high = (
+        bounds.least * model.upper(calibration.codes[:1], 0.9)[0] / model.predict(calibration.codes[:1])[0][0],
+        bounds.most,
+    )
     limits = low + (high - low) * np.linspace(0.05, 0.95, arguments.count)
     rows = []
-    for limit, rival_ms in zip(limits, rival(target, calibration.codes, calibration.model.calibrated.p50_ms, limits), strict=True):
+    for limit, rival_ms in zip(
+        limits, rival(target, calibration.codes, calibration.model.calibrated.p50_ms, limits), strict=True
+    ):
         deployment = nagsdk.deploy(
             arguments.device,
             budget=nagsdk.Budget("latency", float(limit)),
@@ -103,7 +108,9 @@ def rival(target: Target, codes: np.ndarray, p50_ms: np.ndarray, limits: np.ndar
     macs = exact_table(target.bundle.space, lambda layer: layer.macs)
     scale = float(np.exp(np.median(np.log(p50_ms / macs.cost(codes)))))
     table = AdditiveTable(macs.base * scale, macs.choice * scale)
-    proposals = generator_of(target).propose([table], np.maximum(limits, Completions.of(target.bundle.space, table).least), 64)
+    proposals = generator_of(target).propose(
+        [table], np.maximum(limits, Completions.of(target.bundle.space, table).least), 64
+    )
     best = choose(target.bundle.predictor, proposals)[:, 0]
     chosen = target.bundle.space.decode(proposals[np.arange(len(limits)), best])
     with tempfile.TemporaryDirectory() as folder:

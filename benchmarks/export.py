@@ -43,7 +43,9 @@ def rival(subnet: torch.nn.Module, path: Path) -> None:
     image = torch.zeros(1, 3, RESOLUTION, RESOLUTION)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(subnet, (image,), str(path), opset_version=17, input_names=["image"], output_names=["logits"], dynamo=False)
+        torch.onnx.export(
+            subnet, (image,), str(path), opset_version=17, input_names=["image"], output_names=["logits"], dynamo=False
+        )
 
 
 def timed(export: Callable[[torch.nn.Module, Path], None], subnet: torch.nn.Module, path: Path) -> tuple[float, float]:
@@ -62,7 +64,9 @@ def run(count: int) -> dict[str, float | str | None]:
     errors, sizes, missing = [], [], None
     with tempfile.TemporaryDirectory() as folder, OnnxRuntimeBackend().open(device) as session:
         path = Path(folder) / "subnet.onnx"
-        for seed, architecture in enumerate(space.decode(space.sample(count + 1, np.random.default_rng(0), RESOLUTION))):
+        for seed, architecture in enumerate(
+            space.decode(space.sample(count + 1, np.random.default_rng(0), RESOLUTION))
+        ):
             subnet, images = random_subnet(space, architecture, seed), random_images(2, RESOLUTION, seed)
             times.append(timed(ours, subnet, path))
             if missing is None:
@@ -91,7 +95,10 @@ def run(count: int) -> dict[str, float | str | None]:
     }
     if missing is None:
         rival_wall, rival_cpu = np.array(rival_times[1:]).T
-        result["rival_wall_s_median"], result["rival_cpu_s_median"] = float(np.median(rival_wall)), float(np.median(rival_cpu))
+        result["rival_wall_s_median"], result["rival_cpu_s_median"] = (
+            float(np.median(rival_wall)),
+            float(np.median(rival_cpu)),
+        )
         result["rival_over_ours"] = float(np.median(rival_wall / wall))
     return result
 
@@ -106,7 +113,9 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(result))
         return
-    print(f"{result['subnets']:.0f} random subnets at {RESOLUTION} px, {result['megabytes_median']:.1f} MB in the median")
+    print(
+        f"{result['subnets']:.0f} random subnets at {RESOLUTION} px, {result['megabytes_median']:.1f} MB in the median"
+    )
     print(
         f"  trace, fold, write   {result['wall_s_median']:.3f} s (CPU {result['cpu_s_median']:.3f} s) in the median, {result['wall_s_worst']:.3f} s at worst   (target {TARGET_S} s)"
     )

@@ -134,7 +134,10 @@ def described(space: MobileNetV3Space) -> Iterator[tuple[str, AdditiveTable]]:
     target = Target("cpu", "imagenet")
     prior = prior_of(target)
     assert prior is not None
-    yield "cpu, shipped prior", target.costs.table(LATENCY, CostModel.from_prior(space, prior, target.presence.fingerprint))
+    yield (
+        "cpu, shipped prior",
+        target.costs.table(LATENCY, CostModel.from_prior(space, prior, target.presence.fingerprint)),
+    )
     model = calibrated_model(target)
     if model is None:
         print("cpu is not calibrated for imagenet: it has no row", file=sys.stderr)
@@ -222,7 +225,9 @@ def answer(rival: Rival, question: Question, parts: Parts) -> dict[str, Any]:
     return {"judge": parts.judge.predict(picked).mean, "own": believed, "broken": broken, "seconds": seconds}
 
 
-def compare(tables: dict[str, list[AdditiveTable]], limits: dict[str, Floats], parts: Parts, seed: int) -> list[dict[str, Any]]:
+def compare(
+    tables: dict[str, list[AdditiveTable]], limits: dict[str, Floats], parts: Parts, seed: int
+) -> list[dict[str, Any]]:
     """All rivals on all devices: judged and believed top-1, gap to the best of all, seconds; one row for each pair."""
     rows: list[dict[str, Any]] = []
     met = Counter[str]()
@@ -324,7 +329,10 @@ def summary(rows: list[dict[str, Any]], group: str) -> dict[str, dict[str, float
 
 def rivalry(rows: list[dict[str, Any]]) -> str:
     """How the generator does against the largest search on the same devices and splits."""
-    own, other = ({(r["seed"], r["device"]): r["judge"] for r in rows if r["method"] == rival.name} for rival in (RIVALS[0], LARGEST))
+    own, other = (
+        {(r["seed"], r["device"]): r["judge"] for r in rows if r["method"] == rival.name}
+        for rival in (RIVALS[0], LARGEST)
+    )
     less = np.array([own[pair] - judge for pair, judge in other.items()])
     return f"{RIVALS[0].name} less {LARGEST.name}: mean {less.mean():+.4f}, worst {less.min():+.4f}, behind on {(less < 0).sum()} of {len(less)}"
 
@@ -334,7 +342,9 @@ def show(title: str, figures: dict[str, dict[str, float]]) -> None:
     if not figures:
         return
     print(f"\n{title}")
-    print(f"{'method':30}devices  judge's top-1   to lookup   worst device   gap to best   optimism   broken   seconds a device")
+    print(
+        f"{'method':30}devices  judge's top-1   to lookup   worst device   gap to best   optimism   broken   seconds a device"
+    )
     for name, f in figures.items():
         print(
             f"{name:30}{f['devices']:5d}{f['judge']:15.3f}{f['to_lookup']:+14.4f}{f['to_lookup_worst']:+13.4f}"
@@ -347,7 +357,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
     parser.add_argument("--devices", type=int, default=20, help="random devices")
-    parser.add_argument("--seeds", type=int, default=3, help="splits of the measured architectures, each with a generator of its own")
+    parser.add_argument(
+        "--seeds", type=int, default=3, help="splits of the measured architectures, each with a generator of its own"
+    )
     parser.add_argument("--json", type=Path, help="file for every figure of every device")
     options = parser.parse_args()
     if importlib.util.find_spec("pymoo") is None:  # before a generator is trained for minutes
@@ -355,10 +367,14 @@ def main() -> None:
     space = ofa_mobilenet_v3()
     index = space.resolution_index(RESOLUTION)
     known = devices(space, options.data, options.devices)
-    exact = [exact_table(space, lambda layer: float(layer.macs)), exact_table(space, lambda layer: 4.0 * layer.parameters)]
+    exact = [
+        exact_table(space, lambda layer: float(layer.macs)),
+        exact_table(space, lambda layer: 4.0 * layer.parameters),
+    ]
     single = {name: [table.masked(resolution=index)] for name, table in known.items()}
     triple = {
-        name: [t.masked(resolution=index) for t in (table, *exact)] for name, table in list(known.items())[: min(SEVERAL, options.devices)]
+        name: [t.masked(resolution=index) for t in (table, *exact)]
+        for name, table in list(known.items())[: min(SEVERAL, options.devices)]
     }
     report: dict[str, Any] = {"judge_rmse": [], "one_limit": [], "three_limits": []}
     for seed in range(options.seeds):
@@ -367,7 +383,9 @@ def main() -> None:
         print(f"split {seed}: the judge's RMSE on the other half is {rmse:.4f} points", flush=True)
         rng = np.random.default_rng(seed)
         report["judge_rmse"].append(rmse)
-        report["one_limit"] += compare(single, {name: one_limit(costs[0], steer) for name, costs in single.items()}, parts, seed)
+        report["one_limit"] += compare(
+            single, {name: one_limit(costs[0], steer) for name, costs in single.items()}, parts, seed
+        )
         limits = {name: random_limits(space, costs, BUDGETS, rng) for name, costs in triple.items()}
         report["three_limits"] += compare(triple, limits, parts, seed)
         keep(options.json, report)

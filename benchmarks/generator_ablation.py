@@ -46,8 +46,19 @@ Case = tuple[AdditiveTable, Paths, Floats]
 def prices_alone(space: MobileNetV3Space, sharpness: float) -> Policy:
     """A policy that follows the worth at the price and has learned nothing."""
     decisions, most = len(space.sizes), int(space.sizes.max())
-    shapes = {"token": (decisions, most, 1), "place": (decisions, 1), "state": (STATE, 1), "input_weight": (4, 1), "hidden_weight": (4, 1)}
-    shapes |= {"bias": (4,), "head_weight": (decisions, most, 1), "head_bias": (decisions, most), "worth_weight": (CHOICE, 1)}
+    shapes = {
+        "token": (decisions, most, 1),
+        "place": (decisions, 1),
+        "state": (STATE, 1),
+        "input_weight": (4, 1),
+        "hidden_weight": (4, 1),
+    }
+    shapes |= {
+        "bias": (4,),
+        "head_weight": (decisions, most, 1),
+        "head_bias": (decisions, most),
+        "worth_weight": (CHOICE, 1),
+    }
     arrays = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
     worth = np.zeros((decisions, CHOICE), np.float32)
     worth[:, 0] = sharpness
@@ -73,12 +84,18 @@ def without_mask(policy: Policy, space: MobileNetV3Space, case: Case, count: int
     hidden, cell = np.zeros((2, n, stepper.hidden), np.float32)
     choice, last = np.zeros(n, np.intp), np.zeros(n, np.intp)
     for d, decision in enumerate(space.decisions):
-        rows = np.arange(n) if decision.active_if is None else np.flatnonzero(codes[:, decision.active_if[0]] >= decision.active_if[1])
+        rows = (
+            np.arange(n)
+            if decision.active_if is None
+            else np.flatnonzero(codes[:, decision.active_if[0]] >= decision.active_if[1])
+        )
         if d:
             view = walk.look(d, rows, int(space.sizes[d]))
         else:
             first = walk.first()
-            view = View(np.repeat(first.state, count, 0), np.repeat(first.choices, count, 1), np.repeat(first.allowed, count, 0))
+            view = View(
+                np.repeat(first.state, count, 0), np.repeat(first.choices, count, 1), np.repeat(first.allowed, count, 0)
+            )
         before = (last[rows], choice[rows]) if d else None
         hidden[rows], cell[rows] = stepper.step(d, before, view.state, hidden[rows], cell[rows])
         logits = stepper.logits(d, view.choices, hidden[rows]) + noise[sample[rows], d, : space.sizes[d]]
@@ -117,8 +134,13 @@ def main() -> None:
     print(f"judge's top-1 less lookup's, mean of {options.devices} devices (worst device)")
     print(f"{'':32}" + "".join(f"{f'{count} candidates':>20}" for count in COUNTS))
     for name, policy in policies.items():
-        codes = [decode(space, [t], paths, Stepper(policy), limits, gumbel(0, max(COUNTS), space)) for t, paths, limits in cases]
-        rankings = {name: steer} | ({f"{name}, mean less {d:g} spread": cautious(steer, d) for d in DOUBTS} if name == "whole" else {})
+        codes = [
+            decode(space, [t], paths, Stepper(policy), limits, gumbel(0, max(COUNTS), space))
+            for t, paths, limits in cases
+        ]
+        rankings = {name: steer} | (
+            {f"{name}, mean less {d:g} spread": cautious(steer, d) for d in DOUBTS} if name == "whole" else {}
+        )
         for title, ranking in rankings.items():
             cells = []
             for count in COUNTS:
@@ -134,7 +156,9 @@ def main() -> None:
         over = case[0].cost(unmasked.reshape(-1, unmasked.shape[2])).reshape(unmasked.shape[:2]) > case[2]
         broken.append((over[:, 0].mean(), over.mean(), over.all(1).mean()))
     greedy, samples, whole = np.mean(broken, axis=0)
-    print(f"without the mask: limits broken by {greedy:.1%} of greedy answers, {samples:.1%} of samples, all 64 of {whole:.1%} of budgets")
+    print(
+        f"without the mask: limits broken by {greedy:.1%} of greedy answers, {samples:.1%} of samples, all 64 of {whole:.1%} of budgets"
+    )
 
 
 def _lookup(space: MobileNetV3Space, steer: Half, case: Case) -> Codes:

@@ -49,7 +49,9 @@ def main() -> None:
     bounds, predictor = Completions.of(bundle.space, table), bundle.predictor
     # Above some two thirds of the range nothing is gained; below a twentieth there is no choice.
     limits = np.linspace(
-        bounds.least + 0.05 * (bounds.most - bounds.least), bounds.least + 0.7 * (bounds.most - bounds.least), options.picks
+        bounds.least + 0.05 * (bounds.most - bounds.least),
+        bounds.least + 0.7 * (bounds.most - bounds.least),
+        options.picks,
     )
     known: dict[bytes, float] = {}
     rows = {}

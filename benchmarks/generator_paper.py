@@ -75,9 +75,16 @@ def main() -> None:
         positions = ((limits - found.low) / (found.high - found.low))[:, 0]
         codes = at_resolution(found.infer(positions, 64))
         cost = table.cost(codes.reshape(-1, codes.shape[2])).reshape(codes.shape[:2])
-        top1 = np.where(cost <= limits, steer.predict(codes.reshape(-1, codes.shape[2])).mean.reshape(cost.shape), -np.inf)
+        top1 = np.where(
+            cost <= limits, steer.predict(codes.reshape(-1, codes.shape[2])).mean.reshape(cost.shape), -np.inf
+        )
         show(f"{reward}: likeliest", codes[:, 0], cost[:, 0] <= limits[:, 0], seconds)
-        show(f"{reward}: inference, 64 samples", codes[np.arange(BUDGETS), top1.argmax(1)], np.isfinite(top1.max(1)), seconds)
+        show(
+            f"{reward}: inference, 64 samples",
+            codes[np.arange(BUDGETS), top1.argmax(1)],
+            np.isfinite(top1.max(1)),
+            seconds,
+        )
         rows = found.best_sampled(positions)
         show(f"{reward}: best sampled in training", at_resolution(found.codes[rows]), rows >= 0, seconds)
 

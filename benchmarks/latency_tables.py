@@ -41,7 +41,11 @@ class _Digits(SearchSpace):
         return {"family": self.family}
 
     def layers(self, architecture: Architecture) -> tuple[LayerSpec, ...]:
-        chosen = [layer for d, c in enumerate(architecture.code) for layer in self.choice_layers(architecture.resolution, d, c)]
+        chosen = [
+            layer
+            for d, c in enumerate(architecture.code)
+            for layer in self.choice_layers(architecture.resolution, d, c)
+        ]
         return (*self.fixed_layers(architecture.resolution), *chosen)
 
     def _text(self, code: Sequence[int]) -> str:
@@ -116,7 +120,12 @@ class NASBench201(_Digits):
     def decisions(self) -> tuple[Decision, ...]:  # type: ignore[override]
         operations = ("none", "skip", "conv1x1", "conv3x3", "pool3x3")
         edges = tuple(Decision(f"{kind}{a}{b}", operations) for kind in ("used", "written") for a, b in NB201_EDGES)
-        return (Decision("resolution", (32,)), *edges, Decision("longest path", tuple(range(4))), Decision("edges", tuple(range(7))))
+        return (
+            Decision("resolution", (32,)),
+            *edges,
+            Decision("longest path", tuple(range(4))),
+            Decision("edges", tuple(range(7))),
+        )
 
     def fixed_layers(self, resolution: int) -> tuple[LayerSpec, ...]:
         layers = [LayerSpec("stem", "conv", 3, 16, 3, 1, 32, "relu")]
@@ -219,7 +228,9 @@ def read_fbnet(folder: Path) -> LatencyTable:
     digits = np.array([list(row[1]) for row in rows]).astype(np.int8)
     codes = np.concatenate([np.zeros((len(rows), 1), np.int8), digits], axis=1)
     targets = tuple(_TARGETS.format("titan_rtx_64").split())
-    return LatencyTable(FBNet(), codes, _latencies(rows, 2), header[2:], targets, tuple(_POOL.format(b=64).split()), 4000)
+    return LatencyTable(
+        FBNet(), codes, _latencies(rows, 2), header[2:], targets, tuple(_POOL.format(b=64).split()), 4000
+    )
 
 
 def read_nb201(folder: Path) -> LatencyTable:

@@ -48,7 +48,9 @@ def export(count: int, folder: Path) -> None:
 
     space = ofa_mobilenet_v3()
     for number, architecture in enumerate(space.decode(space.sample(count, np.random.default_rng(0)))):
-        OnnxRuntimeBackend().export(trace(space.build(architecture).eval(), architecture.resolution), folder / f"{number:03d}.onnx", DEVICE)
+        OnnxRuntimeBackend().export(
+            trace(space.build(architecture).eval(), architecture.resolution), folder / f"{number:03d}.onnx", DEVICE
+        )
     middle = space.architecture(kernels=[5] * 15, expansions=[4] * 15, depths=[3] * 5, resolution=192)
     torch.manual_seed(0)
     OnnxRuntimeBackend().export(trace(space.build(middle).eval(), 192), folder / "reference.onnx", DEVICE)
@@ -62,10 +64,14 @@ def session(folder: Path, known_ms: float | None) -> dict[str, dict[str, float |
         one_shot = {}
         for name, path in models.items():
             handle = opened.load(path)
-            one_shot[name] = float(np.median(opened.time(handle, protocol.warmup, protocol.runs * protocol.rounds, 60.0).wall_ms))
+            one_shot[name] = float(
+                np.median(opened.time(handle, protocol.warmup, protocol.runs * protocol.rounds, 60.0).wall_ms)
+            )
             opened.unload(handle)
         begun = time.perf_counter()
-        found = measure(opened, models, folder / "reference.onnx", protocol, reference_quiet_ms=known_ms, seed=os.getpid())
+        found = measure(
+            opened, models, folder / "reference.onnx", protocol, reference_quiet_ms=known_ms, seed=os.getpid()
+        )
         seconds = time.perf_counter() - begun
     quiet: dict[str, float | None] = {}
     for name, measurement in found.items():
@@ -127,7 +133,9 @@ def main() -> None:
             "within_5_percent": float((np.abs(known) <= BAND).mean()) if len(known) else None,
             "p96_deviation": float(np.quantile(np.abs(known), TARGET)) if len(known) else None,
             # What all networks of a process share, and what is a network's own.
-            "common_percent": [100 * float(np.median(row[np.isfinite(row)])) if np.isfinite(row).any() else None for row in found],
+            "common_percent": [
+                100 * float(np.median(row[np.isfinite(row)])) if np.isfinite(row).any() else None for row in found
+            ],
         }
     for key in ("seconds_per_network", "readings_per_network", "contention", "reference_quiet_ms"):
         result[key] = [run[key] for run in runs]
@@ -149,7 +157,10 @@ def main() -> None:
         common = ", ".join("-" if value is None else f"{value:+.1f}" for value in figures["common_percent"])
         print(f"  {title:45s} {share}   ({figures['measured']:.0%} measured; common to a process: {common} %)")
     print(f"  target                                        {TARGET:.0%} within ±5 %")
-    seconds, readings = np.mean([run["seconds_per_network"] for run in runs]), np.mean([run["readings_per_network"] for run in runs])
+    seconds, readings = (
+        np.mean([run["seconds_per_network"] for run in runs]),
+        np.mean([run["readings_per_network"] for run in runs]),
+    )
     levels = ", ".join(f"{run['reference_quiet_ms']:.2f}" for run in runs)
     print(f"  {seconds:.2f} s and {readings:.1f} readings per network; quiet level of the reference {levels} ms")
 

@@ -60,7 +60,9 @@ def main() -> None:
             ratios.append(float(np.median(each)))
             low, high = np.percentile(each, [10, 90])
             error = parity.relative_error(logits["cpu"], logits["openvino"])
-            times = "  ".join(f"{np.median(taken[name]):>{width}.2f}" for name, width in zip(NAMES, (9, 18), strict=True))
+            times = "  ".join(
+                f"{np.median(taken[name]):>{width}.2f}" for name, width in zip(NAMES, (9, 18), strict=True)
+            )
             print(
                 f"{space.macs(architecture) / 1e6:7.0f}  {times}  {ratios[-1]:6.2f}  {low:.2f}-{high:.2f}            {error:.0e}",
                 flush=True,

@@ -33,7 +33,11 @@ def main() -> None:
         "python -c 'import torch', s": round(torch_s, 3),
         "ratio of import torch to nagsdk --help": round(torch_s / help_s, 1),
     }
-    print(json.dumps(figures, indent=2) if arguments.json else "\n".join(f"{name:44}{value}" for name, value in figures.items()))
+    print(
+        json.dumps(figures, indent=2)
+        if arguments.json
+        else "\n".join(f"{name:44}{value}" for name, value in figures.items())
+    )
 
 
 if __name__ == "__main__":

@@ -39,8 +39,14 @@ def exports(count: int, folder: Path) -> dict[str, float]:
     space = ofa_mobilenet_v3()
     times, errors, transposes, operators = [], [], 0, []
     with LiteRtBackend().open(DEVICE) as session:
-        for seed, architecture in enumerate(space.decode(space.sample(count + 1, np.random.default_rng(0), RESOLUTION))):
-            subnet, images, path = random_subnet(space, architecture, seed), random_images(2, RESOLUTION, seed), folder / "subnet.tflite"
+        for seed, architecture in enumerate(
+            space.decode(space.sample(count + 1, np.random.default_rng(0), RESOLUTION))
+        ):
+            subnet, images, path = (
+                random_subnet(space, architecture, seed),
+                random_images(2, RESOLUTION, seed),
+                folder / "subnet.tflite",
+            )
             wall, cpu = time.perf_counter(), time.process_time()
             graph = trace(subnet, RESOLUTION)
             write_tflite(split_large_depthwise(graph) if seed % 2 else graph, path)
@@ -72,7 +78,9 @@ def rewrite(folder: Path) -> dict[str, float]:
     space = ofa_mobilenet_v3()
     names = {}
     for kernel in space.kernels:
-        architecture = space.architecture(kernels=[kernel] * 15, expansions=[4] * 15, depths=[3] * 5, resolution=RESOLUTION)
+        architecture = space.architecture(
+            kernels=[kernel] * 15, expansions=[4] * 15, depths=[3] * 5, resolution=RESOLUTION
+        )
         names[f"{kernel}x{kernel}"] = trace(space.build(architecture).eval(), RESOLUTION)
     names["7x7 rewritten"] = split_large_depthwise(names["7x7"])
     best: dict[str, float] = {}

@@ -66,7 +66,9 @@ class Product(nn.Module):
 def static_step(nets: Sequence[Subnet], batches: Batches) -> Callable[[], None]:
     """A step of networks of their own, the first of which teaches the others."""
     for net in nets:
-        for unit in [module for module in net.modules() if isinstance(module, ConvUnit) and module.conv.kernel_size == (1, 1)]:
+        for unit in [
+            module for module in net.modules() if isinstance(module, ConvUnit) and module.conv.kernel_size == (1, 1)
+        ]:
             unit.conv = Product(unit.conv.weight)  # type: ignore[assignment]
         net.train()
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -79,7 +81,9 @@ def static_step(nets: Sequence[Subnet], batches: Batches) -> Callable[[], None]:
             optimizer.zero_grad()
             logits = net(images)
             loss = (
-                functional.cross_entropy(logits, labels, label_smoothing=0.05) if soft is None else functional.cross_entropy(logits, soft)
+                functional.cross_entropy(logits, labels, label_smoothing=0.05)
+                if soft is None
+                else functional.cross_entropy(logits, soft)
             )
             torch.autograd.backward(loss)
             soft = logits.detach().softmax(1) if soft is None else soft
@@ -169,7 +173,9 @@ def run(space: str, batch: int, rounds: int, threads: int) -> dict[str, object]:
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (4 * batch, side, side, 3), dtype=np.uint8)
     preprocessing = Preprocessing((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
-    batches = ArrayBatches(pixels, rng.integers(0, own.classes, 4 * batch), batch, preprocessing, augmentation=Augmentation())
+    batches = ArrayBatches(
+        pixels, rng.integers(0, own.classes, 4 * batch), batch, preprocessing, augmentation=Augmentation()
+    )
     both = sandwich(own, RECIPE, 100)
     smallest, largest = extremes(own)
     cases = {
@@ -201,11 +207,15 @@ def main() -> None:
         print(json.dumps(result))
         return
     print(f"space {options.space}, batch {options.batch}, {options.threads} thread(s)")
-    print(f"{'':<28}{'ours':>10}{'plain / ours':>16}{'ours / static':>16}   (targets: ≥ {TARGET_PLAIN}, ≤ {TARGET_STATIC:.2f})")
+    print(
+        f"{'':<28}{'ours':>10}{'plain / ours':>16}{'ours / static':>16}   (targets: ≥ {TARGET_PLAIN}, ≤ {TARGET_STATIC:.2f})"
+    )
     assert isinstance(result["cases"], dict) and isinstance(result["shares"], dict)
     for name, case in result["cases"].items():
         print(f"{name:<28}{case['ours_ms']:>7.0f} ms{case['plain_over_ours']:>16.2f}{case['ours_over_static']:>16.2f}")
-    print("a step's time goes to " + ", ".join(f"{name} {100 * share:.1f} %" for name, share in result["shares"].items()))
+    print(
+        "a step's time goes to " + ", ".join(f"{name} {100 * share:.1f} %" for name, share in result["shares"].items())
+    )
 
 
 if __name__ == "__main__":

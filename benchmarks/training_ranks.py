@@ -43,7 +43,9 @@ def worker(batch: int, steps: int) -> None:
         supernet = small_mobilenet_v3().supernet()
         supernet.initialise(0)
         plain = Preprocessing((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
-        batches = ArrayBatches(images, rng.integers(0, 47, 4 * batch), batch, plain, 0, Augmentation(), ranks.rank, ranks.count)
+        batches = ArrayBatches(
+            images, rng.integers(0, 47, 4 * batch), batch, plain, 0, Augmentation(), ranks.rank, ranks.count
+        )
         times: list[float] = []
         train(
             supernet, batches, TrainRecipe(steps + 1), lambda e: times.append(time.monotonic()) if isinstance(e, TrainAdvanced) else None, None, ranks
@@ -56,7 +58,9 @@ def seconds(processes: int, batch: int, steps: int) -> list[float]:
     """Runs `worker` in so many processes; seconds of every step."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     command = [*launcher, str(Path(__file__)), "--worker", "--batch", str(batch), "--steps", str(steps)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
     found: list[float] = json.loads(done.stdout)
     return found
 
@@ -66,7 +70,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--times", type=int, default=4, help="how often both ways take the steps (default: %(default)s)")
+    parser.add_argument(
+        "--times", type=int, default=4, help="how often both ways take the steps (default: %(default)s)"
+    )
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -74,14 +80,26 @@ def main() -> None:
         worker(options.batch, options.steps)
         return
     turns = [[seconds(processes, options.batch, options.steps) for processes in (1, 2)] for _ in range(options.times)]
-    one, two = (sum(min(repeats) for repeats in zip(*way, strict=True)) / options.steps for way in zip(*turns, strict=True))
+    one, two = (
+        sum(min(repeats) for repeats in zip(*way, strict=True)) / options.steps for way in zip(*turns, strict=True)
+    )
     single = [sum(a) / sum(b) for a, b in turns]
-    result = {"one_s": one, "two_s": two, "ratio": one / two, "ratios_of_single_turns": single, "load": psutil.getloadavg()[0]}
+    result = {
+        "one_s": one,
+        "two_s": two,
+        "ratio": one / two,
+        "ratios_of_single_turns": single,
+        "load": psutil.getloadavg()[0],
+    }
     if options.json:
         print(json.dumps(result))
     else:
-        print(f"one process {one:.3f} s a step, two {two:.3f} s: {one / two:.2f} times the throughput (target ≥ {TARGET})")
-        print(f"single turns: {', '.join(f'{ratio:.2f}' for ratio in single)}; load average {result['load']:.1f} on {os.cpu_count()} cores")
+        print(
+            f"one process {one:.3f} s a step, two {two:.3f} s: {one / two:.2f} times the throughput (target ≥ {TARGET})"
+        )
+        print(
+            f"single turns: {', '.join(f'{ratio:.2f}' for ratio in single)}; load average {result['load']:.1f} on {os.cpu_count()} cores"
+        )
 
 
 if __name__ == "__main__":

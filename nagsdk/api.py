@@ -12,22 +12,21 @@ from nagsdk.bundle.bundle import load_bundle
 from nagsdk.calibration.calibrate import SAMPLES
 from nagsdk.common.files import check_replaceable, sweep
 from nagsdk.errors import UnverifiedError, UsageError
-from nagsdk.events import Notice
 from nagsdk.manifest.manifest import MANIFEST
 from nagsdk.manifest.result import Result
+from nagsdk.pipeline.asked import check_top1, targets_of, together
 from nagsdk.pipeline.build import Builder
-from nagsdk.pipeline.calibrate import CalibrationSummary, calibrate_target
+from nagsdk.pipeline.calibrate import CalibrationSummary, calibrate_target, model_for
 from nagsdk.pipeline.deployment import Deployment
 from nagsdk.pipeline.describe import describe
 from nagsdk.pipeline.frontier import Frontier, frontier_of
 from nagsdk.pipeline.generate import Generation
 from nagsdk.pipeline.loop import Deployer
-from nagsdk.pipeline.models import calibrated_model, cost_model, require_cost_model
+from nagsdk.pipeline.models import require_cost_model
 from nagsdk.pipeline.profile import profile_architectures
 from nagsdk.pipeline.publish import publish, publish_one
 from nagsdk.pipeline.target import Target, TargetSettings, target_of
 from nagsdk.pipeline.timing import settle_rewrite
-from nagsdk.plugin.units import read_budget
 from nagsdk.reports import picture
 from nagsdk.space.architecture import Architecture
 
@@ -81,20 +80,31 @@ def deploy(
         UnverifiedError: A verified deployment is required, and the device is absent.
         NagsdkError: Any other of its subclasses; see `nagsdk.errors`.
     """
-    wanted = _together(budget)
+    wanted = together(budget)
     if not wanted and min_top1 is None:
         raise UsageError("No budget was given.", "Give one or more, such as 80ms.")
-    _check_top1(min_top1)
+    check_top1(min_top1)
     if (finetune > 0) != (data is not None) or finetune < 0 or (finetune and timing_only):
-        raise UsageError("Fine-tuning needs a number of epochs and a folder of images.", "Give --finetune N and --data DIR, or neither.")
+        raise UsageError(
+            "Fine-tuning needs a number of epochs and a folder of images.",
+            "Give --finetune N and --data DIR, or neither.",
+        )
     if skip_broken and data is None:
-        raise UsageError("Broken images can be skipped only where images are trained on.", "Give --finetune N and --data DIR too.")
+        raise UsageError(
+            "Broken images can be skipped only where images are trained on.", "Give --finetune N and --data DIR too."
+        )
     timed = min_top1 is not None or any(b.metric == LATENCY for b in wanted)
     target = target_of(target, settings)
     if require_verified and not target.presence.available:
-        raise UnverifiedError(f"{target.device.id} is not available, so nothing can be verified on it.", target.presence.reason)
+        raise UnverifiedError(
+            f"{target.device.id} is not available, so nothing can be verified on it.", target.presence.reason
+        )
     asked = [*map(str, wanted), *([] if min_top1 is None else [f"top1-{min_top1:g}"])]
-    folder = Path(output) if output is not None else Path("deployments") / "-".join((target.bundle.name, target.device.id, *asked))
+    folder = (
+        Path(output)
+        if output is not None
+        else Path("deployments") / "-".join((target.bundle.name, target.device.id, *asked))
+    )
     builder = Builder(target, None if images is None else Path(images), timing_only, seed)
     deployer = Deployer(target, builder, resolution, target.host.strategies.get(strategy), min_top1=min_top1)
     target.bundle.require_predictor()
@@ -104,17 +114,11 @@ def deploy(
         from nagsdk.training.source import Source
         from nagsdk.training.tuner import Tuner
 
-        deployer.tuner = Tuner(Source.of(target.bundle, data, skip_broken, target.on_event), finetune, seed, target.on_event)
+        deployer.tuner = Tuner(
+            Source.of(target.bundle, data, skip_broken, target.on_event), finetune, seed, target.on_event
+        )
     sweep(folder.parent)
-    if timed and target.presence.available:
-        settle_rewrite(target)
-    model = calibrated_model(target)
-    enough = model is not None and all(b.confidence <= model.most_confidence for b in wanted)
-    if not enough and timed and target.presence.available:
-        target.on_event(Notice(f"Calibrating {target.device.id} for {target.bundle.name} first; the calibration is kept."))
-        model = calibrate_target(target, SAMPLES, seed=seed).calibration.model
-    if model is None:
-        model = require_cost_model(target) if timed else cost_model(target)
+    model = model_for(target, wanted, timed, seed)
     return publish(deployer, wanted, model, folder)
 
 
@@ -153,19 +157,19 @@ def generate(
         DeviceUnavailableError: Nothing is known about a device's latencies.
     """
     given = [budget] if isinstance(budget, (str, Budget)) else budget
-    asked = [_together(entry) for entry in given]
+    asked = [together(entry) for entry in given]
     if not asked and min_top1 is None:
         raise UsageError("No budget was given.", "Give one or more, such as 80ms, or the least top-1.")
-    if len({tuple(b.metric for b in together) for together in asked}) > 1:
+    if len({tuple(b.metric for b in one) for one in asked}) > 1:
         raise UsageError(
             "Budgets that are answered one by one must limit one and the same metric.",
             "Call once for latencies, once for sizes, once for MACs; or put budgets that hold together into a list of their own.",
         )
-    _check_top1(min_top1)
+    check_top1(min_top1)
     if min_top1 is not None and len(asked) > 1:
         raise UsageError("The fastest of a given accuracy has one set of budgets besides.", "Call once for each.")
-    targets = _targets(target, settings)
-    timed = min_top1 is not None or any(b.metric == LATENCY for together in asked for b in together)
+    targets = targets_of(target, settings)
+    timed = min_top1 is not None or any(b.metric == LATENCY for one in asked for b in one)
     generation = Generation(targets, targets[0].host.strategies.get(strategy), timed, resolution, seed)
     return generation.best(asked) if min_top1 is None else generation.cheapest(min_top1, asked[0] if asked else ())
 
@@ -206,7 +210,9 @@ def frontier(
     if plot is not None:
         picture.check(Path(plot))
     target = target_of(target, settings)
-    found = frontier_of(target, metric, [target.host.strategies.get(name) for name in strategies], points, resolution, seed)
+    found = frontier_of(
+        target, metric, [target.host.strategies.get(name) for name in strategies], points, resolution, seed
+    )
     if plot is not None:
         found.plot(plot)
     return found
@@ -343,27 +349,3 @@ def export(
     builder.check()
     check_replaceable(folder, MANIFEST)
     return publish_one(builder, given, folder)
-
-
-def _targets(target: str | Target | Sequence[str | Target], settings: TargetSettings) -> list[Target]:
-    """The targets of a verb that takes several: all of one and the same bundle."""
-    given = [target] if isinstance(target, (str, Target)) else list(target)
-    if not given:
-        raise UsageError("No device was given.", "Name one or more; `nagsdk devices` lists them.")
-    if not any(isinstance(one, Target) for one in given):
-        settings["bundle"] = load_bundle(settings.get("bundle", "glyphs"))  # opened once for all
-    targets = [target_of(one, settings) for one in given]
-    if len({one.bundle.space.fingerprint for one in targets}) > 1:
-        raise UsageError("The targets have different bundles.", "One architecture for several devices needs one bundle.")
-    return targets
-
-
-def _together(budgets: str | Budget | Sequence[str | Budget]) -> tuple[Budget, ...]:
-    """Budgets that hold at once."""
-    given = [budgets] if isinstance(budgets, (str, Budget)) else budgets
-    return tuple(read_budget(b) if isinstance(b, str) else b for b in given)
-
-
-def _check_top1(min_top1: float | None) -> None:
-    if min_top1 is not None and not 1 < min_top1 <= 100:
-        raise UsageError(f"A least top-1 of {min_top1:g} is not in per cent.", "Give one such as 76, not 0.76.")

@@ -55,8 +55,12 @@ def check_unit(unit: object, factor: object) -> None:
     Raises:
         BudgetError: It is no word, or its factor is not a positive number.
     """
-    if not (isinstance(unit, str) and _LETTERS.fullmatch(unit) and isinstance(factor, Real) and 0 < float(factor) < math.inf):
-        raise BudgetError(f"{unit!r} with the factor {factor!r} cannot be a unit.", "Use letters only, and a positive factor.")
+    if not (
+        isinstance(unit, str) and _LETTERS.fullmatch(unit) and isinstance(factor, Real) and 0 < float(factor) < math.inf
+    ):
+        raise BudgetError(
+            f"{unit!r} with the factor {factor!r} cannot be a unit.", "Use letters only, and a positive factor."
+        )
 
 
 @dataclass(frozen=True)
@@ -89,9 +93,13 @@ class Budget:
         if not (math.isfinite(self.limit) and self.limit > 0):
             raise BudgetError(f"A budget must be a positive number, not {self.limit:g}.", _EXAMPLES)
         if not 1 <= self.percentile <= 99:
-            raise BudgetError(f"p{self.percentile:g} is not a percentile a measurement can hold.", "Use p1 to p99, such as 80ms@p90.")
+            raise BudgetError(
+                f"p{self.percentile:g} is not a percentile a measurement can hold.", "Use p1 to p99, such as 80ms@p90."
+            )
         if not 0.5 <= self.confidence < 1:
-            raise BudgetError(f"A confidence of {self.confidence:g} cannot be used.", "Use 0.5 or more and less than 1, such as 0.9.")
+            raise BudgetError(
+                f"A confidence of {self.confidence:g} cannot be used.", "Use 0.5 or more and less than 1, such as 0.9."
+            )
 
     @classmethod
     def parse(cls, text: str, confidence: float = DEFAULT_CONFIDENCE, units: Units | None = None) -> Budget:
@@ -112,7 +120,11 @@ class Budget:
         unit = match["unit"].lower()
         if not unit:
             raise BudgetError(f"{text!r} has no unit.", f"{_EXAMPLES} Perhaps you meant {value:g}ms.")
-        more = {} if units is None else {name.lower(): (metric, factor) for metric, of in units.items() for name, factor in of.items()}
+        more = (
+            {}
+            if units is None
+            else {name.lower(): (metric, factor) for metric, of in units.items() for name, factor in of.items()}
+        )
         if unit not in _UNITS and unit not in more:
             names = "".join(f", {name}" for of in (units or {}).values() for name in of)
             raise UnknownUnitError(

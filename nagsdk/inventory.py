@@ -23,12 +23,24 @@ def devices() -> list[dict[str, Any]]:
     """Every known device: id, title, aliases, backend, whether it is there, why not, and its properties."""
     loaded, found = host(), []
     for device in loaded.devices:
-        entry: dict[str, Any] = {"id": device.id, "title": device.title, "aliases": list(device.aliases), "backend": device.backend}
+        entry: dict[str, Any] = {
+            "id": device.id,
+            "title": device.title,
+            "aliases": list(device.aliases),
+            "backend": device.backend,
+        }
         try:
             presence = presence_of(loaded.backend_of(device), device)
         except DeviceError as error:
             presence = Presence.refused(error)
-        found.append({**entry, "available": presence.available, "reason": presence.reason, "properties": dict(presence.properties)})
+        found.append(
+            {
+                **entry,
+                "available": presence.available,
+                "reason": presence.reason,
+                "properties": dict(presence.properties),
+            }
+        )
     return found
 
 
@@ -85,7 +97,13 @@ def bundles() -> list[dict[str, Any]]:
     """The shipped bundles: name, title, version, and whether weights and images are on this machine."""
     opened = [load_bundle(name) for name in bundle_names()]
     return [
-        {"name": b.name, "title": b.description.title, "version": b.description.version, "weights": b.has_weights, "images": b.has_images}
+        {
+            "name": b.name,
+            "title": b.description.title,
+            "version": b.description.version,
+            "weights": b.has_weights,
+            "images": b.has_images,
+        }
         for b in opened
     ]
 

@@ -91,7 +91,8 @@ def fit_prior(files: list[dict[str, Any]]) -> tuple[Prior, dict[str, float]]:
     }
     jitters = [Jitter.from_dict(one["jitter"]) for _, one in sets]
     jitter = Jitter(
-        {p: float(np.median([j.factor(p) for j in jitters])) for p in jitters[0].runs}, float(np.median([j.sessions for j in jitters]))
+        {p: float(np.median([j.factor(p) for j in jitters])) for p in jitters[0].runs},
+        float(np.median([j.sessions for j in jitters])),
     )
     source = {
         "title": "measured subnets of the ImageNet space and of a small space; scale of the first file",
@@ -122,13 +123,21 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=DEVICES / "cpu-prior.json")
     options = parser.parse_args()
     if options.measure:
-        spaces = {"imagenet": [ofa_mobilenet_v3()], "small": [small_space()], "both": [ofa_mobilenet_v3(), small_space()]}
+        spaces = {
+            "imagenet": [ofa_mobilenet_v3()],
+            "small": [small_space()],
+            "both": [ofa_mobilenet_v3(), small_space()],
+        }
         measure(options.measure, options.count, options.seed, spaces[options.space])
     if options.files:
         prior, accuracy = fit_prior([json.loads(path.read_text("utf-8")) for path in options.files])
         write_atomically(options.output, prior.to_json().encode())
         options.output.chmod(0o644)
-        print(json.dumps({**accuracy, "prices_ms": dict(zip(FEATURES, prior.weights.round(5).tolist(), strict=True))}, indent=2))
+        print(
+            json.dumps(
+                {**accuracy, "prices_ms": dict(zip(FEATURES, prior.weights.round(5).tolist(), strict=True))}, indent=2
+            )
+        )
     elif not options.measure:
         parser.error("name a file of measured subnets, or --measure FILE")
 

@@ -28,7 +28,9 @@ def main() -> None:
     folder, name = options.output, WIDTHS[options.width]
     files = FILES if options.width == 1.0 else ()
     predictor = (
-        "recipes/imagenet_predictor.py; see predictor.json" if files else "none: the accuracy of no subnet of this width was measured"
+        "recipes/imagenet_predictor.py; see predictor.json"
+        if files
+        else "none: the accuracy of no subnet of this width was measured"
     )
     folder.mkdir(parents=True, exist_ok=True)
     description = {

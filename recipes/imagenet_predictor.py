@@ -68,7 +68,9 @@ def read(path: Path, space: MobileNetV3Space, column: str) -> tuple[Codes, Float
     return codes, columns[column].astype(np.float64), columns
 
 
-def fit_loss(space: MobileNetV3Space, codes: Codes, told: Floats, measured: Codes, top1: Floats, runs: Any, seed: int) -> Loss:
+def fit_loss(
+    space: MobileNetV3Space, codes: Codes, told: Floats, measured: Codes, top1: Floats, runs: Any, seed: int
+) -> Loss:
     """Fits the loss to second-hand predictions, and its scale to measured top-1 at 224 px.
 
     At each resolution that the predictions have, an additive model under a saturating link is fitted to
@@ -126,7 +128,9 @@ def fit_loss(space: MobileNetV3Space, codes: Codes, told: Floats, measured: Code
         "factor_uncertainty": round(unsure, 3),
         "rmse_of_affine_fit_at_224": round(float(np.sqrt(np.mean(residual**2))), 3),
         "points_lost": {str(r): round(float(m), 2) for r, m in zip(space.resolutions, mean, strict=True)},
-        "points_lost_half_width_90": {str(r): round(float(d), 2) for r, d in zip(space.resolutions, doubt, strict=True)},
+        "points_lost_half_width_90": {
+            str(r): round(float(d), 2) for r, d in zip(space.resolutions, doubt, strict=True)
+        },
         "text": SECOND_HAND,
     }
     return Loss(mean, slope, level, doubt, facts)
@@ -163,7 +167,9 @@ def main() -> int:
             print(event.text, file=sys.stderr, flush=True)
 
     facts = {"resolution": loss.facts, "warnings": [SECOND_HAND, FAR]}
-    predictor = fit_predictor(space, codes, top1, source=SOURCE, groups=columns["run"], facts=facts, seed=options.seed, on_event=show)
+    predictor = fit_predictor(
+        space, codes, top1, source=SOURCE, groups=columns["run"], facts=facts, seed=options.seed, on_event=show
+    )
     predictor = with_loss(predictor, codes, loss)
     predictor.save(options.output)
     print(json.dumps(predictor.card, indent=1, ensure_ascii=False))

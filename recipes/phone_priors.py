@@ -30,7 +30,14 @@ from nagsdk.families.widths import make_divisible
 from nagsdk.space.layer import LayerSpec
 
 DEVICES = Path(__file__).resolve().parent.parent / "devices"
-PHONES = {"pixel1": "pixel-1", "pixel2": "pixel-2", "note10": "note10", "note8": "note8", "s7edge": "s7-edge", "LG-G8": "lg-g8"}
+PHONES = {
+    "pixel1": "pixel-1",
+    "pixel2": "pixel-2",
+    "note10": "note10",
+    "note8": "note8",
+    "s7edge": "s7-edge",
+    "LG-G8": "lg-g8",
+}
 TABLES = {"pixel1": "pixel1_lut_proxyless.csv", "note10": "note10_lut_ofa_w12.csv"}
 # Towards equal shares of all features. The left-out error is flat around it.
 STRENGTH = 1e-3
@@ -57,7 +64,9 @@ def block_layers(key: str, hard_swish_head: bool) -> list[LayerSpec]:
         if se:
             layers.append(LayerSpec("s", "se", middle, middle, 1, 1, after, se_channels=make_divisible(middle // 4)))
         layers.append(LayerSpec("p", "pointwise", middle, out, 1, 1, after))
-        return [*layers, LayerSpec("a", "add", out, out, 1, 1, after)] if skip and into == out and stride == 1 else layers
+        return (
+            [*layers, LayerSpec("a", "add", out, out, 1, 1, after)] if skip and into == out and stride == 1 else layers
+        )
     match = _OTHER.fullmatch(key)
     if match is None:
         raise ValueError(f"an unknown row: {key}")
@@ -86,7 +95,11 @@ def fit_prices(features: Any, ms: Any) -> tuple[Any, dict[str, Any]]:
     """Prices that fit a table, and their errors on rows left out in folds."""
     weights, predicted = cross_validated(features, ms, STRENGTH)
     error = predicted / ms - 1
-    facts = {"rows": len(ms), "median_error": float(np.median(np.abs(error))), "within_10_percent": float(np.mean(np.abs(error) <= 0.1))}
+    facts = {
+        "rows": len(ms),
+        "median_error": float(np.median(np.abs(error))),
+        "within_10_percent": float(np.mean(np.abs(error) <= 0.1)),
+    }
     return weights, facts
 
 
@@ -122,7 +135,9 @@ def main() -> None:
             "fitted": datetime.now(UTC).date().isoformat(),
             "spread": "rounding of the reported figure, and an estimate of how far the shape is off",
         }
-        prior = Prior(weights * scale, float(np.hypot(SHAPE_SPREAD, rounding)), JITTER, 1, source, direction[None] * scale)
+        prior = Prior(
+            weights * scale, float(np.hypot(SHAPE_SPREAD, rounding)), JITTER, 1, source, direction[None] * scale
+        )
         path = options.output / f"{PHONES[name]}-prior.json"
         write_atomically(path, prior.to_json().encode())
         print(f"{PHONES[name]:<10} {scale:.3f} times the Note10's table; whole network {ms:g} ms")

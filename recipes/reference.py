@@ -92,7 +92,14 @@ def _commands(path: str, command: click.Command) -> Iterator[tuple[str, click.Co
 
 def python_page() -> str:
     """The public names of the listed modules."""
-    parts = [_MADE, "", "# Python names", "", "Signatures and docstrings. [Python](python.md) shows how they are used.", ""]
+    parts = [
+        _MADE,
+        "",
+        "# Python names",
+        "",
+        "Signatures and docstrings. [Python](python.md) shows how they are used.",
+        "",
+    ]
     for module_name, title in PYTHON.items():
         module = import_module(module_name)
         parts += [f"## {title}: `{module_name}`", ""]
@@ -183,7 +190,11 @@ def _docstring(text: str) -> list[str]:
         stripped = line.strip()
         if stripped.rstrip(":") in _SECTIONS and stripped.endswith(":") and line == stripped:
             section = stripped.rstrip(":")
-            lines += [*([""] if lines and lines[-1] else []), f"**{'Arguments' if section == 'Args' else section}**", ""]
+            lines += [
+                *([""] if lines and lines[-1] else []),
+                f"**{'Arguments' if section == 'Args' else section}**",
+                "",
+            ]
         elif section in ("Args", "Raises", "Attributes") and line.startswith("    ") and not line.startswith("     "):
             name, _, told = stripped.partition(": ")
             lines.append(f"- `{name}` — {told}")

@@ -63,7 +63,9 @@ def fit(features: Floats, values: Floats, prior: Floats, strength: float) -> Flo
     # Squared projections are projections, so the rows of the penalty are the penalty itself.
     penalty = np.eye(len(direction)) - np.outer(direction, direction)
     matrix = np.concatenate([(features * unit)[:, used] / values[:, None], np.sqrt(strength) * penalty])
-    solution, _ = nnls(matrix, np.concatenate([np.ones(len(values)), np.zeros(len(penalty))]), maxiter=100 * matrix.shape[1])
+    solution, _ = nnls(
+        matrix, np.concatenate([np.ones(len(values)), np.zeros(len(penalty))]), maxiter=100 * matrix.shape[1]
+    )
     weights = np.zeros(len(used))
     weights[used] = solution * unit[used]
     # What no sample shows keeps the prior's price at the fitted scale.

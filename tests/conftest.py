@@ -24,7 +24,11 @@ TINY = MobileNetV3Space(
 
 def pytest_ignore_collect(collection_path, config):
     """`pytest -m cuda` runs where there is a GPU and little else: files without such tests are not even imported."""
-    if config.option.markexpr == "cuda" and collection_path.suffix == ".py" and "mark.cuda" not in collection_path.read_text("utf-8"):
+    if (
+        config.option.markexpr == "cuda"
+        and collection_path.suffix == ".py"
+        and "mark.cuda" not in collection_path.read_text("utf-8")
+    ):
         return True
     return None
 

@@ -44,7 +44,9 @@ class SimulatedBackend(OnnxRuntimeBackend):
         self.sessions = self.bursts = 0
 
     def presence(self, device):
-        return Presence(self.present, "" if self.present else "It is not plugged in.", {"runtime": "simulated"}, "simulated")
+        return Presence(
+            self.present, "" if self.present else "It is not plugged in.", {"runtime": "simulated"}, "simulated"
+        )
 
     def export(self, graph, path, device, images=None):
         super().export(graph, path, device, images)

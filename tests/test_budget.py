@@ -101,7 +101,9 @@ def test_confidence_is_a_probability():
 def test_budgets_carry_how_they_are_shown():
     budget = Budget("energy", 2500.0, unit=("mJ", 1000.0))
     assert str(budget) == "2.5mJ" and str(replace(budget, limit=1234567.0).rounded(up=False)) == "1234mJ"
-    assert budget == Budget("energy", 2500.0, unit=("uJ", 1.0)) and hash(budget) == hash(replace(budget, unit=("uJ", 1.0)))
+    assert budget == Budget("energy", 2500.0, unit=("uJ", 1.0)) and hash(budget) == hash(
+        replace(budget, unit=("uJ", 1.0))
+    )
     assert budget.to_dict() | {"unit": "mJ", "unit_factor": 1000.0} == budget.to_dict()
     with pytest.raises(BudgetError, match="known without a unit"):
         Budget("energy", 2500.0)

@@ -21,9 +21,9 @@ def _check(name, content):
 
 
 def test_the_schemas_in_the_documentation_are_up_to_date():
-    assert {p.name: p.read_text("utf-8") for p in FOLDER.iterdir()} == {f"{n}.schema.json": text(s) for n, s in schemas().items()}, (
-        "run: python -m nagsdk.schemas docs/schemas"
-    )
+    assert {p.name: p.read_text("utf-8") for p in FOLDER.iterdir()} == {
+        f"{n}.schema.json": text(s) for n, s in schemas().items()
+    }, "run: python -m nagsdk.schemas docs/schemas"
 
 
 def test_every_schema_is_one():

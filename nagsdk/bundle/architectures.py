@@ -10,7 +10,9 @@ from nagsdk.errors import UsageError
 from nagsdk.space.architecture import Architecture
 
 
-def read(bundle: Bundle, architectures: str | Architecture | Sequence[str | Architecture], table: str | Path | None) -> list[Architecture]:
+def read(
+    bundle: Bundle, architectures: str | Architecture | Sequence[str | Architecture], table: str | Path | None
+) -> list[Architecture]:
     """Architectures from text forms, objects and the rows of a CSV file, in that order."""
     architectures = [architectures] if isinstance(architectures, (str, Architecture)) else architectures
     given = [bundle.space.parse(a) if isinstance(a, str) else a for a in architectures]
@@ -18,6 +20,7 @@ def read(bundle: Bundle, architectures: str | Architecture | Sequence[str | Arch
         given += bundle.space.decode(bundle.space.read_table(Path(table))[0])
     if not given:
         raise UsageError(
-            "No architectures were given.", f"Give text forms, or a CSV file with the columns {', '.join(bundle.space.table_columns)}."
+            "No architectures were given.",
+            f"Give text forms, or a CSV file with the columns {', '.join(bundle.space.table_columns)}.",
         )
     return given

@@ -62,9 +62,13 @@ class Bundle:
             self.description: Description = Description.model_validate_json(path.read_bytes())
             self.space = space_from_dict(self.description.space)
         except UnknownNameError as error:
-            raise DamagedBundleError(f"The bundle in {folder} cannot be used: {error.message}", error.next_step) from error
+            raise DamagedBundleError(
+                f"The bundle in {folder} cannot be used: {error.message}", error.next_step
+            ) from error
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise DamagedBundleError(f"{path} is no valid bundle description: {what_is_wrong(error)}.", _MEND) from error
+            raise DamagedBundleError(
+                f"{path} is no valid bundle description: {what_is_wrong(error)}.", _MEND
+            ) from error
 
     @property
     def name(self) -> str:
@@ -168,7 +172,8 @@ class Bundle:
             path = self._own_folder / SUPERNET_WEIGHTS
             if not path.is_file() or sha256(path) != self.weights_sha256:
                 raise DamagedBundleError(
-                    f"{path} does not have the hash recorded when it was imported.", f"Import it again: nagsdk bundle pull {self.name}."
+                    f"{path} does not have the hash recorded when it was imported.",
+                    f"Import it again: nagsdk bundle pull {self.name}.",
                 )
         return load_supernet(self.space, path.read_bytes())
 
@@ -191,7 +196,9 @@ class Bundle:
         if images is None and self.has_images:
             images = self.recalibration_images(architecture.resolution)
         if images is None:
-            warnings.warn(f"{self.name} has no images: batch normalisation keeps the supernet's statistics.", stacklevel=2)
+            warnings.warn(
+                f"{self.name} has no images: batch normalisation keeps the supernet's statistics.", stacklevel=2
+            )
         else:
             recalibrate(subnet, (torch.from_numpy(images[i : i + _BATCH]) for i in range(0, len(images) - 1, _BATCH)))
         return subnet
@@ -266,7 +273,9 @@ def read_weights_record(folder: Path) -> dict[str, str]:
         record = json.loads(path.read_text("utf-8"))
         return {key: str(record[key]) for key in ("source", "checkpoint_sha256", "sha256", "imported_at")}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DamagedBundleError(f"{path} cannot be read: {error}.", f"Delete {folder} and import the weights again.") from error
+        raise DamagedBundleError(
+            f"{path} cannot be read: {error}.", f"Delete {folder} and import the weights again."
+        ) from error
 
 
 def bundle_names() -> list[str]:

@@ -34,7 +34,9 @@ from nagsdk.space.space import Codes
 
 # Short bursts often rather than long ones seldom, and several sessions: the speed of a machine drifts, and a
 # process keeps the luck of its memory layout.
-CALIBRATION_PROTOCOL = timing.Protocol(warmup=1, runs=5, reference_runs=3, rounds=5, width=1.0, most_rounds=5, spread_s=0.0, patience_s=0.0)
+CALIBRATION_PROTOCOL = timing.Protocol(
+    warmup=1, runs=5, reference_runs=3, rounds=5, width=1.0, most_rounds=5, spread_s=0.0, patience_s=0.0
+)
 SESSIONS = 4
 SAMPLES = 30
 _PERCENTILES = (75.0, 90.0, 95.0, 99.0)
@@ -133,17 +135,22 @@ def calibrate(
         UsageError: Fewer than 5 samples are asked for.
     """
     if samples < LEAST_SAMPLES:
-        raise UsageError(f"{samples} measured architectures are too few to fit a cost model.", f"Ask for {LEAST_SAMPLES} or more.")
+        raise UsageError(
+            f"{samples} measured architectures are too few to fit a cost model.", f"Ask for {LEAST_SAMPLES} or more."
+        )
     begun = time.monotonic()
     presence = backend.presence(device)
     if not presence.available:
         raise DeviceUnavailableError(
-            f"{device.title or device.id} cannot be measured on: {presence.reason}", "`nagsdk devices` shows what is there."
+            f"{device.title or device.id} cannot be measured on: {presence.reason}",
+            "`nagsdk devices` shows what is there.",
         )
     known = prior.for_threads(device.threads) if prior is not None else flat_prior(FeatureTable.of(space))
     architectures = space.decode(pick_references(space, known, samples, seed, allowed, near))
     reference = reference_architecture(space, allowed)
-    log = Log.open(store, MeasurementKey.of(device, presence, protocol), architectures, reference, protocol, sessions, seed)
+    log = Log.open(
+        store, MeasurementKey.of(device, presence, protocol), architectures, reference, protocol, sessions, seed
+    )
     if log.taken:
         on_event(Notice(f"Going on with a calibration that stopped after {len(log.taken)} readings."))
     deadline = None if within_s is None else begun + within_s
@@ -153,7 +160,9 @@ def calibrate(
         limit = None if within_s is None else begun + _EXPORT_SHARE * within_s
 
         def export(part: list[Architecture]) -> dict[str, Path]:
-            return export_untrained(space, device, backend, part, Path(folder), seed, limit, ignore if backend.runs_elsewhere else on_event)
+            return export_untrained(
+                space, device, backend, part, Path(folder), seed, limit, ignore if backend.runs_elsewhere else on_event
+            )
 
         # Exporting would disturb a device that is this machine.
         size = _AHEAD if backend.runs_elsewhere else samples
@@ -167,7 +176,9 @@ def calibrate(
                 run.measure(0, models, base, log.keeper(0, deadline, len(models)), seed)
             for number in range(1, sessions):
                 if number >= _LEAST_SESSIONS and run.narrow():
-                    on_event(Notice(f"Predictions are certain to {NARROW:.0%}: {number} of {sessions} sessions were enough."))
+                    on_event(
+                        Notice(f"Predictions are certain to {NARROW:.0%}: {number} of {sessions} sessions were enough.")
+                    )
                     break
                 run.measure(number, models, base, log.keeper(number, deadline, len(models)), seed + number)
             alone = _reference_alone(backend, device, base, log.taken, protocol, on_event)
@@ -203,7 +214,11 @@ class _Run:
                             session,
                             {name: models[name] for name in names},
                             base,
-                            replace(self.protocol, rounds=rounds, most_rounds=rounds + self.protocol.most_rounds - self.protocol.rounds),
+                            replace(
+                                self.protocol,
+                                rounds=rounds,
+                                most_rounds=rounds + self.protocol.most_rounds - self.protocol.rounds,
+                            ),
                             environment=self.presence.properties,
                             on_event=self.on_event,
                             on_reading=keeper,
@@ -212,7 +227,9 @@ class _Run:
             except DeviceError as error:
                 if len(self.log.taken) == had:
                     raise
-                self.on_event(Notice(f"{error.message} Connecting again; {len(self.log.taken)} readings are kept.", warning=True))
+                self.on_event(
+                    Notice(f"{error.message} Connecting again; {len(self.log.taken)} readings are kept.", warning=True)
+                )
 
     def narrow(self) -> bool:
         """Whether the readings so far pin the latencies down."""
@@ -228,7 +245,9 @@ class _Run:
         codes = self.space.encode([self.space.parse(name) for name in levelled.p50_ms])
         jitter = measured_jitter(self.log.taken, levelled, self.prior.jitter, self.protocol)
         values = np.array(list(levelled.p50_ms.values()))
-        return CostModel.fit(self.space, self.prior, codes, values, device=self.presence.fingerprint, jitter=jitter, facts=facts)
+        return CostModel.fit(
+            self.space, self.prior, codes, values, device=self.presence.fingerprint, jitter=jitter, facts=facts
+        )
 
 
 def _reference_alone(
@@ -292,7 +311,9 @@ def _conclude(run: _Run, alone: tuple[float, ...], begun: float, complete: bool)
     log, protocol = run.log, run.protocol
     levelled = level(log.taken, protocol.drift, protocol.contention, alone)
     if len(levelled.p50_ms) < LEAST_SAMPLES:
-        raise MeasurementError(f"Only {len(levelled.p50_ms)} networks were measured.", "Allow more time (--within), or ask for no limit.")
+        raise MeasurementError(
+            f"Only {len(levelled.p50_ms)} networks were measured.", "Allow more time (--within), or ask for no limit."
+        )
     if levelled.disturbed:
         run.on_event(
             Notice(
@@ -334,7 +355,11 @@ def measured_jitter(taken: list[Taken], levelled: Levelled, known: Jitter, proto
         if quiet and one.reading.contention <= protocol.contention:
             runs.setdefault((one.session, one.name), []).extend(one.reading.burst.wall_ms)
     ratios = [np.array(v) / np.median(v) for v in runs.values() if len(v) >= 2 * protocol.runs]
-    measured = {p: float(np.percentile(np.concatenate(ratios), p)) for p in _PERCENTILES} if ratios else dict(known.runs)
+    measured = (
+        {p: float(np.percentile(np.concatenate(ratios), p)) for p in _PERCENTILES} if ratios else dict(known.runs)
+    )
     levels = np.log(levelled.quiet_sessions_ms)
-    variance = (_PRIOR_SESSIONS * known.sessions**2 + ((levels - levels.mean()) ** 2).sum()) / (_PRIOR_SESSIONS + len(levels) - 1)
+    variance = (_PRIOR_SESSIONS * known.sessions**2 + ((levels - levels.mean()) ** 2).sum()) / (
+        _PRIOR_SESSIONS + len(levels) - 1
+    )
     return Jitter(measured, float(np.sqrt(variance)))

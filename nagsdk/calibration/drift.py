@@ -83,7 +83,10 @@ def level(taken: Sequence[Taken], drift: float, contention: float, alone: Sequen
     quiet = tuple(value for value in levels if value <= min(levels) * drift)
     contended = float(np.mean([one.reading.contention > contention for one in taken]))
     if contended > _MOSTLY:
-        p50_ms = {name: float(np.quantile([v for r in part for v in r.burst.cpu_ms], QUIET_QUANTILE)) for name, part in networks.items()}
+        p50_ms = {
+            name: float(np.quantile([v for r in part for v in r.burst.cpu_ms], QUIET_QUANTILE))
+            for name, part in networks.items()
+        }
     else:
         scale = float(np.median(quiet))
         p50_ms = {name: scale * _ratio(part, contention) for name, part in networks.items()}
@@ -98,4 +101,6 @@ def _quiet_level(references: np.ndarray[tuple[int], np.dtype[np.float64]], drift
 def _ratio(readings: Sequence[Reading], contention: float) -> float:
     """Latency over the reference's: of the readings that kept the processor, of all where these are too few."""
     kept = [r for r in readings if r.contention <= contention]
-    return float(np.median([r.percentile(50) / r.reference_ms for r in (kept if len(kept) >= _LEAST_READINGS else readings)]))
+    return float(
+        np.median([r.percentile(50) / r.reference_ms for r in (kept if len(kept) >= _LEAST_READINGS else readings)])
+    )

@@ -88,7 +88,11 @@ def pick_references(
     shape = prior.on(space)
     informative = _distinct(np.concatenate([ends, close, pool[:_CANDIDATES]]))
     population = shape.design(np.concatenate([pool[-_CANDIDATES:], close]))
-    first = informative[most_informative(shape.design(informative), population, max(_ENDS, count // 2), shape.sizes, _READING_ERROR, _ENDS)]
+    first = informative[
+        most_informative(
+            shape.design(informative), population, max(_ENDS, count // 2), shape.sizes, _READING_ERROR, _ENDS
+        )
+    ]
     others = [rows[i : i + 1] for i in range(len(pool)) for rows in (pool, close) if i < len(rows)]
     return _distinct(np.concatenate([first, *others]))[:count]
 

@@ -66,9 +66,15 @@ class LazyGroup(click.Group):
         command: click.Command = import_module(f"nagsdk.cli.{COMMANDS[name][0]}").command
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """Names the nearest command where there is none of the name."""
-        if args[0] not in COMMANDS and not ctx.resilient_parsing and (near := difflib.get_close_matches(args[0], COMMANDS, n=1)):
+        if (
+            args[0] not in COMMANDS
+            and not ctx.resilient_parsing
+            and (near := difflib.get_close_matches(args[0], COMMANDS, n=1))
+        ):
             ctx.fail(f"There is no command {args[0]!r}. Did you mean {near[0]}?")
         return super().resolve_command(ctx, args)
 

@@ -29,4 +29,6 @@ def setup(source: str | None, as_json: bool) -> None:
     if as_json:
         printing.print_json(record)
     else:
-        click.echo(f"benchmark_model for {record['abi']} phones is in use (sha256 {record['sha256'][:16]}…, from {record['source']}).")
+        click.echo(
+            f"benchmark_model for {record['abi']} phones is in use (sha256 {record['sha256'][:16]}…, from {record['source']})."
+        )

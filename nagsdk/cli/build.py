@@ -21,10 +21,20 @@ _STATES = {
 
 @o.command("build", "nagsdk build --locked --require-verified")
 @click.option(
-    "--project", default="nagsdk.toml", show_default=True, type=click.Path(), help="The file that declares deployments, or its folder."
+    "--project",
+    default="nagsdk.toml",
+    show_default=True,
+    type=click.Path(),
+    help="The file that declares deployments, or its folder.",
 )
-@click.option("--locked", is_flag=True, help="Deploy nothing: bring what nagsdk.lock pins, byte for byte, or fail (exit code 7).")
-@click.option("--require-verified", is_flag=True, help="Refuse what was never measured (exit code 6); a measurement in nagsdk.lock counts.")
+@click.option(
+    "--locked", is_flag=True, help="Deploy nothing: bring what nagsdk.lock pins, byte for byte, or fail (exit code 7)."
+)
+@click.option(
+    "--require-verified",
+    is_flag=True,
+    help="Refuse what was never measured (exit code 6); a measurement in nagsdk.lock counts.",
+)
 @o.json_option
 @click.pass_context
 def command(ctx: click.Context, /, project: str, locked: bool, require_verified: bool, as_json: bool) -> None:

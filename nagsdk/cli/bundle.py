@@ -60,7 +60,9 @@ def _shortened(value: Any) -> Any:
     return [_shortened(part) for part in value] if isinstance(value, list) else value
 
 
-@command.command("pull", epilog=o.example_lines("nagsdk bundle pull imagenet", "nagsdk bundle pull imagenet --from checkpoint.pth"))
+@command.command(
+    "pull", epilog=o.example_lines("nagsdk bundle pull imagenet", "nagsdk bundle pull imagenet --from checkpoint.pth")
+)
 @click.argument("name")
 @click.option("--from", "source", type=click.Path(dir_okay=False), help="A checkpoint file already on this machine.")
 @o.json_option
@@ -91,4 +93,6 @@ def _import(name: str, source: str | None, as_json: bool) -> None:
     if as_json:
         printing.print_json(record)
     else:
-        click.echo(f"Bundle {record['bundle']} has weights now (sha256 {record['sha256'][:16]}…, from {record['source']}).")
+        click.echo(
+            f"Bundle {record['bundle']} has weights now (sha256 {record['sha256'][:16]}…, from {record['source']})."
+        )

@@ -20,8 +20,20 @@ if TYPE_CHECKING:
 )
 @o.target_options()
 @o.options(
-    click.option("--samples", default=30, show_default=True, type=click.IntRange(5, 1000), help="Reference architectures to measure."),
-    click.option("--within", "within_s", type=o.Seconds(), metavar="TIME", help="Stop measuring after so long, such as 60s or 2min."),
+    click.option(
+        "--samples",
+        default=30,
+        show_default=True,
+        type=click.IntRange(5, 1000),
+        help="Reference architectures to measure.",
+    ),
+    click.option(
+        "--within",
+        "within_s",
+        type=o.Seconds(),
+        metavar="TIME",
+        help="Stop measuring after so long, such as 60s or 2min.",
+    ),
     o.seed_option,
     click.option("--plot", type=click.Path(dir_okay=False), help="Draw predicted against measured (.svg, .png, .pdf)."),
     o.json_option,
@@ -42,7 +54,10 @@ def command(target: Target, samples: int, within_s: float | None, seed: int, plo
     rows = [("after, each left out", summary)]
     if summary["before"] is not None:
         rows.insert(0, ("before, shipped prior", summary["before"]))
-    shares = [(label, f"{r['within_5_percent']:.0%}", f"{r['within_10_percent']:.0%}", f"{r['rmspe']:.1%}") for label, r in rows]
+    shares = [
+        (label, f"{r['within_5_percent']:.0%}", f"{r['within_10_percent']:.0%}", f"{r['rmspe']:.1%}")
+        for label, r in rows
+    ]
     printing.print_table(("predictions", "within 5 %", "within 10 %", "RMS error"), shares)
     if summary["interval"] is not None:
         click.echo(f"At confidence 0.9 a budget is compared with {summary['interval']:.1%} more than the prediction.")

@@ -40,7 +40,13 @@ def command(as_json: bool) -> None:
 
 
 def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value if value is None or isinstance(value, (str, float)) else str(value)
+    return (
+        list(value)
+        if isinstance(value, tuple)
+        else value
+        if value is None or isinstance(value, (str, float))
+        else str(value)
+    )
 
 
 def _shown(value: object) -> str:

@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     o.timing_only_option,
     o.strategy_option,
     o.resolution_option,
-    click.option("--require-verified", is_flag=True, help="Refuse to deploy for a device that is not here (exit code 6)."),
+    click.option(
+        "--require-verified", is_flag=True, help="Refuse to deploy for a device that is not here (exit code 6)."
+    ),
     click.option("--finetune", type=click.IntRange(1), help="Epochs to train the chosen subnet more, on --data."),
     o.data_option,
     o.skip_broken_option,
@@ -102,6 +104,8 @@ def _one_by_one(
 def _print(deployment: Deployment) -> None:
     printing.print_result(deployment.result)
     if tuned := deployment.details.get("finetuned"):
-        shares = ("–" if top1 is None else f"{top1:.2f} %" for top1 in (tuned["top1_before"], deployment.result.measured.top1))
+        shares = (
+            "–" if top1 is None else f"{top1:.2f} %" for top1 in (tuned["top1_before"], deployment.result.measured.top1)
+        )
         told = f"top-1 {' before, '.join(shares)} after, on the bundle's test images"
         click.echo(f"  finetuned {counted(tuned['epochs'], 'epoch')}: {told}")

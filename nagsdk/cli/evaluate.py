@@ -13,7 +13,9 @@ from nagsdk.common.wording import counted
 @o.command("evaluate", "nagsdk evaluate --bundle ./flowers --data photos --archs candidates.csv")
 @o.options(
     o.bundle_option,
-    click.option("--arch", "architectures", multiple=True, help="Text form (repeatable) [default: the smallest and the largest]."),
+    click.option(
+        "--arch", "architectures", multiple=True, help="Text form (repeatable) [default: the smallest and the largest]."
+    ),
     click.option("--archs", "table", type=click.Path(dir_okay=False), help="CSV file with the columns ks, e, d, r."),
     click.option(
         "--data",
@@ -23,14 +25,18 @@ from nagsdk.common.wording import counted
     o.skip_broken_option,
     o.json_option,
 )
-def command(bundle: str, architectures: tuple[str, ...], table: str | None, data: str | None, skip_broken: bool, as_json: bool) -> None:
+def command(
+    bundle: str, architectures: tuple[str, ...], table: str | None, data: str | None, skip_broken: bool, as_json: bool
+) -> None:
     """True top-1 of subnets, each with its batch normalisation recalibrated.
 
     Under torchrun the processes share the subnets.
     """
     import nagsdk
 
-    rows = nagsdk.evaluate(bundle=bundle, architectures=architectures, table=table, data=data, skip_broken=skip_broken, on_event=listener())
+    rows = nagsdk.evaluate(
+        bundle=bundle, architectures=architectures, table=table, data=data, skip_broken=skip_broken, on_event=listener()
+    )
     if not speaks():
         return
     if as_json:

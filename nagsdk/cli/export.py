@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from nagsdk import Target
 
 
-@o.command("export", "nagsdk export --device cpu --arch mbv3:r40:d=3,2,1,1:ks=5,5,5,3,5,3,3:e=6,6,2,6,2,2,2 --output model")
+@o.command(
+    "export", "nagsdk export --device cpu --arch mbv3:r40:d=3,2,1,1:ks=5,5,5,3,5,3,3:e=6,6,2,6,2,2,2 --output model"
+)
 @o.target_options()
 @o.options(
     click.option("--arch", "architecture", required=True, help="Text form of the architecture."),
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
     o.timing_only_option,
     o.json_option,
 )
-def command(target: Target, architecture: str, output: str, images: str | None, timing_only: bool, as_json: bool) -> None:
+def command(
+    target: Target, architecture: str, output: str, images: str | None, timing_only: bool, as_json: bool
+) -> None:
     """Write the model file of one given architecture, checked against torch but not timed."""
     import nagsdk
 

@@ -22,15 +22,32 @@ def command() -> None:
     ),
 )
 @o.options(
-    click.option("--recipe", type=click.Choice(["universal", "paper"]), default="universal", show_default=True, help="What to train."),
+    click.option(
+        "--recipe",
+        type=click.Choice(["universal", "paper"]),
+        default="universal",
+        show_default=True,
+        help="What to train.",
+    ),
     o.bundle_option,
     click.option("--output", type=click.Path(dir_okay=False), help="universal: file to leave."),
     click.option("--device", default="cpu", show_default=True, help="paper: the one device; see 'nagsdk devices'."),
-    click.option("--metric", default="latency", show_default=True, help="paper: what is limited: latency, size, macs or a plugin's."),
     click.option(
-        "--reward", type=click.Choice(["dominance", "mnasnet", "tunas"]), default="dominance", show_default=True, help="paper: the reward."
+        "--metric",
+        default="latency",
+        show_default=True,
+        help="paper: what is limited: latency, size, macs or a plugin's.",
     ),
-    click.option("--iterations", type=click.IntRange(1), default=10_000, show_default=True, help="paper: of policy gradient."),
+    click.option(
+        "--reward",
+        type=click.Choice(["dominance", "mnasnet", "tunas"]),
+        default="dominance",
+        show_default=True,
+        help="paper: the reward.",
+    ),
+    click.option(
+        "--iterations", type=click.IntRange(1), default=10_000, show_default=True, help="paper: of policy gradient."
+    ),
     o.seed_option,
     o.json_option,
 )
@@ -67,7 +84,10 @@ def train(
         click.echo(f"{output}: predicted top-1 {told}")
     else:
         ways = ("inference", "best_sampled", "random")
-        rows = [[f"{row['limit']:.5g}", *(_percent(row[way]["predicted_top1"]) for way in ways)] for row in report["budgets"]]
+        rows = [
+            [f"{row['limit']:.5g}", *(_percent(row[way]["predicted_top1"]) for way in ways)]
+            for row in report["budgets"]
+        ]
         printing.print_table((metric, "inference", "best sampled in training", "random"), rows)
 
 

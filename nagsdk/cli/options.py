@@ -23,7 +23,12 @@ class Command(click.Command):
         if not ctx.resilient_parsing:
             _, _, order = self.make_parser(ctx).parse_args(args=list(args))
             for param in order:
-                if isinstance(param, click.Option) and not param.multiple and not param.is_flag and order.count(param) > 1:
+                if (
+                    isinstance(param, click.Option)
+                    and not param.multiple
+                    and not param.is_flag
+                    and order.count(param) > 1
+                ):
                     name = max(param.opts, key=len)
                     raise click.UsageError(f"{name} was given {order.count(param)} times; it takes one value.", ctx)
         return super().parse_args(ctx, args)
@@ -136,23 +141,38 @@ budget_options = options(
     ),
     click.option("--budgets", metavar="BUDGETS", help="Several with commas, each on its own; prints a list."),
     click.option(
-        "--min-top1", type=click.FloatRange(0, 100), help="Ask for the fastest architecture with this top-1 in percent, --budget or not."
+        "--min-top1",
+        type=click.FloatRange(0, 100),
+        help="Ask for the fastest architecture with this top-1 in percent, --budget or not.",
     ),
-    click.option("--confidence", default=0.9, show_default=True, help="How sure the cost model must be that a budget holds."),
+    click.option(
+        "--confidence", default=0.9, show_default=True, help="How sure the cost model must be that a budget holds."
+    ),
 )
 architecture_options = options(
     click.option("--arch", "architectures", multiple=True, help="Text form of an architecture; may be repeated."),
-    click.option("--archs", "table", type=click.Path(exists=True, dir_okay=False), help="CSV file with the columns ks, e, d, r."),
+    click.option(
+        "--archs", "table", type=click.Path(exists=True, dir_okay=False), help="CSV file with the columns ks, e, d, r."
+    ),
 )
 data_argument = click.argument("data", type=click.Path(file_okay=False))
-data_option = click.option("--data", type=click.Path(exists=True, file_okay=False), help="Folder of images with the bundle's classes.")
-skip_broken_option = click.option("--skip-broken", is_flag=True, help="Leave out images that cannot be decoded, instead of refusing.")
+data_option = click.option(
+    "--data", type=click.Path(exists=True, file_okay=False), help="Folder of images with the bundle's classes."
+)
+skip_broken_option = click.option(
+    "--skip-broken", is_flag=True, help="Leave out images that cannot be decoded, instead of refusing."
+)
 generator_option = click.option(
-    "--generator/--no-generator", default=True, show_default=True, help="Train the bundle's generator at the end (ten minutes)."
+    "--generator/--no-generator",
+    default=True,
+    show_default=True,
+    help="Train the bundle's generator at the end (ten minutes).",
 )
 
 
-def asked_budgets(texts: tuple[str, ...], budgets: str | None, min_top1: float | None, confidence: float) -> list[list[Any]]:
+def asked_budgets(
+    texts: tuple[str, ...], budgets: str | None, min_top1: float | None, confidence: float
+) -> list[list[Any]]:
     """The budgets that a command was asked for: sets whose budgets hold together, each set on its own.
 
     Args:
@@ -193,7 +213,9 @@ def target_options(*, several: bool = False, required: bool = True) -> Callable[
                 return function(*arguments, target=None, bundle=bundle, **rest)
             opened = nagsdk.load_bundle(bundle)
             on_event = listener()
-            targets = [nagsdk.Target(name, opened, **own, on_event=on_event) for name in (device if several else [device])]
+            targets = [
+                nagsdk.Target(name, opened, **own, on_event=on_event) for name in (device if several else [device])
+            ]
             if several:
                 return function(*arguments, targets=targets, **rest)
             return function(*arguments, target=targets[0], **rest, **({} if required else {"bundle": bundle}))
@@ -208,12 +230,20 @@ def _target_options(several: bool) -> Callable[[F], F]:
     device: dict[str, Any] = {"default": setting("device"), "help": known}
     if several:
         repeated = "Device id or alias; repeated, one architecture for all of them [default: NAGSDK_DEVICE]."
-        device = {"default": lambda: [name for name in [setting("device")()] if name], "multiple": True, "help": repeated}
+        device = {
+            "default": lambda: [name for name in [setting("device")()] if name],
+            "multiple": True,
+            "help": repeated,
+        }
     return options(
         click.option("--device", shell_complete=completing("devices"), **device),
         bundle_option,
-        click.option("--threads", type=click.IntRange(1, 1024), help="Threads of one inference [default: the device's]."),
+        click.option(
+            "--threads", type=click.IntRange(1, 1024), help="Threads of one inference [default: the device's]."
+        ),
         click.option("--batch", type=click.IntRange(1, 4096), help="Images of one inference [default: the device's]."),
         click.option("--precision", help="Such as fp32 or fp16 [default: the device's]."),
-        click.option("--serial", help="Which of several attached phones, or host:port of one [default: ANDROID_SERIAL]."),
+        click.option(
+            "--serial", help="Which of several attached phones, or host:port of one [default: ANDROID_SERIAL]."
+        ),
     )

@@ -44,7 +44,9 @@ def doctor(ctx: click.Context, /, as_json: bool) -> None:
     ctx.exit(4 if any(p["state"] == "broken" for p in found) else 0)
 
 
-@command.command("new", epilog=o.example_lines("nagsdk plugins new board", "nagsdk plugins new board --output work/board"))
+@command.command(
+    "new", epilog=o.example_lines("nagsdk plugins new board", "nagsdk plugins new board --output work/board")
+)
 @click.argument("name")
 @click.option("--output", type=click.Path(), help="Folder to make [default: nagsdk-NAME].")
 @o.json_option

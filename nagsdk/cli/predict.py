@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 )
 @o.target_options(required=False)
 @o.options(o.architecture_options, o.json_option)
-def command(target: Target | None, bundle: str, architectures: tuple[str, ...], table: str | None, as_json: bool) -> None:
+def command(
+    target: Target | None, bundle: str, architectures: tuple[str, ...], table: str | None, as_json: bool
+) -> None:
     """Accuracy and cost of given architectures, by the models alone; with --device the latency there too.
 
     The CSV columns ks and e hold one digit per layer position, d one per stage, r the resolution.

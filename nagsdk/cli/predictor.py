@@ -16,11 +16,15 @@ def command() -> None:
     """Fit accuracy predictors to measured subnets."""
 
 
-@command.command("fit", epilog=o.example_lines("nagsdk predictor fit photos --bundle ./flowers --output ./flowers --subnets 600"))
+@command.command(
+    "fit", epilog=o.example_lines("nagsdk predictor fit photos --bundle ./flowers --output ./flowers --subnets 600")
+)
 @o.options(
     o.data_argument,
     o.bundle_option,
-    click.option("--output", type=click.Path(), required=True, help="Folder of the new bundle; may be that of the old."),
+    click.option(
+        "--output", type=click.Path(), required=True, help="Folder of the new bundle; may be that of the old."
+    ),
     click.option("--subnets", type=click.IntRange(50), default=300, show_default=True, help="How many to measure."),
     o.skip_broken_option,
     o.generator_option,
@@ -45,7 +49,13 @@ def fit(as_json: bool, output: str, **settings: Any) -> None:
         f"{output}: {folds['evaluations']} subnets; five folds: RMSE {folds['rmse']:.2f} points, Kendall tau {folds['kendall_tau']:.2f}"
     )
     rows = [
-        [g["left_out"], f"{g['rmse']:.2f}", f"{g['kendall_tau']:.2f}", f"{100 * g['coverage_90']:.0f} %", f"{g['mean_half_width']:.2f}"]
+        [
+            g["left_out"],
+            f"{g['rmse']:.2f}",
+            f"{g['kendall_tau']:.2f}",
+            f"{100 * g['coverage_90']:.0f} %",
+            f"{g['mean_half_width']:.2f}",
+        ]
         for g in card["left_out"]
     ]
     printing.print_table(("left out", "RMSE", "tau", "90 % intervals cover", "half-width"), rows)

@@ -39,7 +39,9 @@ def print_deploy(bundle: str) -> None:
 
     # A bare name would be that of a shipped bundle.
     path = bundle if len(Path(bundle).parts) > 1 else f"./{bundle}"
-    deploy = command("nagsdk", "deploy", "--bundle", path, "--device", "cpu", "--budget", inventory.middle_budget(bundle))
+    deploy = command(
+        "nagsdk", "deploy", "--bundle", path, "--device", "cpu", "--budget", inventory.middle_budget(bundle)
+    )
     click.echo(f"Deploy it: {deploy}")
 
 
@@ -60,7 +62,10 @@ def print_result(result: Result) -> None:
     color = {"held": "green", "missed": "red"}.get(result.verdict, "yellow")
     click.secho(result.verdict, fg=color, bold=True, nl=False)
     click.echo(f"  {result.architecture}")
-    asked = [*map(str, result.budgets), *([] if result.min_top1 is None else [f"a top-1 of at least {result.min_top1:g} %"])]
+    asked = [
+        *map(str, result.budgets),
+        *([] if result.min_top1 is None else [f"a top-1 of at least {result.min_top1:g} %"]),
+    ]
     lines = [("budget", " and ".join(asked) or None), ("device", result.device)]
     upper = f", at most {latency(p.latency_upper_ms)}" if p.latency_upper_ms is not None else ""
     lines.append(("predicted", f"{latency(p.latency_ms)}{upper}; top-1 {percent(p.top1, p.top1_low, p.top1_high)}"))

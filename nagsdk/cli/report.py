@@ -11,7 +11,9 @@ from nagsdk.cli import printing
 @o.command("report", "nagsdk report deployments/small deployments/large --output comparison.html")
 @click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False))
 @click.option(
-    "--output", type=click.Path(dir_okay=False), help="The page [default: report.html, in the folder of a single deployment, else here]."
+    "--output",
+    type=click.Path(dir_okay=False),
+    help="The page [default: report.html, in the folder of a single deployment, else here].",
 )
 @o.json_option
 def command(folders: tuple[str, ...], output: str | None, as_json: bool) -> None:
@@ -23,7 +25,11 @@ def command(folders: tuple[str, ...], output: str | None, as_json: bool) -> None
         printing.print_json(found)
         return
     if found["rows"]:
-        rows = [(f"{row['title']} {row['unit']}".strip(), *map(_shown, row["values"])) for row in found["rows"] if row["differs"]]
+        rows = [
+            (f"{row['title']} {row['unit']}".strip(), *map(_shown, row["values"]))
+            for row in found["rows"]
+            if row["differs"]
+        ]
         printing.print_table(("", *found["deployments"]), rows)
     click.echo(found["path"])
 

@@ -23,7 +23,9 @@ def export(file: str, as_json: bool) -> None:
     """Write all measurements to FILE, for another machine."""
     from nagsdk import inventory
 
-    _tell({"readings": inventory.export_store(file), "file": file}, "{readings} readings were written to {file}.", as_json)
+    _tell(
+        {"readings": inventory.export_store(file), "file": file}, "{readings} readings were written to {file}.", as_json
+    )
 
 
 @command.command("import", epilog=o.example_lines("nagsdk store import readings.jsonl"))
@@ -37,7 +39,9 @@ def import_(file: str, as_json: bool) -> None:
 
 
 @command.command("prune", epilog=o.example_lines("nagsdk store prune --older-than 90"))
-@click.option("--older-than", "days", type=click.FloatRange(min=0), required=True, metavar="DAYS", help="Forget what is older.")
+@click.option(
+    "--older-than", "days", type=click.FloatRange(min=0), required=True, metavar="DAYS", help="Forget what is older."
+)
 @o.json_option
 def prune(days: float, as_json: bool) -> None:
     """Forget old measurements. Calibrated cost models stay."""

@@ -22,17 +22,42 @@ from nagsdk.common.wording import counted
         show_default=True,
         help="mobilenetv3 (160 to 224 pixels), small (32 to 48 pixels), or a JSON file.",
     ),
-    click.option("--init", default="none", show_default=True, help="First weights: none, ofa, or a file of weights of the space."),
     click.option(
-        "--recipe", type=click.Choice(["sandwich", "shrinking"]), default="sandwich", show_default=True, help="How it is trained."
+        "--init", default="none", show_default=True, help="First weights: none, ofa, or a file of weights of the space."
+    ),
+    click.option(
+        "--recipe",
+        type=click.Choice(["sandwich", "shrinking"]),
+        default="sandwich",
+        show_default=True,
+        help="How it is trained.",
     ),
     click.option("--epochs", type=click.IntRange(1), default=60, show_default=True, help="Over the training images."),
-    click.option("--batch", type=click.IntRange(2), default=64, show_default=True, help="Images per step, of all processes together."),
-    click.option("--subnets", type=click.IntRange(50), default=300, show_default=True, help="Measured for the accuracy predictor."),
-    click.option("--flip/--no-flip", default=True, show_default=True, help="Mirror images in training; not for letters and signs."),
+    click.option(
+        "--batch",
+        type=click.IntRange(2),
+        default=64,
+        show_default=True,
+        help="Images per step, of all processes together.",
+    ),
+    click.option(
+        "--subnets",
+        type=click.IntRange(50),
+        default=300,
+        show_default=True,
+        help="Measured for the accuracy predictor.",
+    ),
+    click.option(
+        "--flip/--no-flip",
+        default=True,
+        show_default=True,
+        help="Mirror images in training; not for letters and signs.",
+    ),
     o.skip_broken_option,
     o.generator_option,
-    click.option("--tensorboard", type=click.Path(file_okay=False), help="Folder for TensorBoard's curves (extra 'tensorboard')."),
+    click.option(
+        "--tensorboard", type=click.Path(file_okay=False), help="Folder for TensorBoard's curves (extra 'tensorboard')."
+    ),
     click.option("--dry-run", is_flag=True, help="Only tell the plan, the time and the memory that it would take."),
     o.seed_option,
     o.json_option,
@@ -75,10 +100,15 @@ def _print_images(report: dict[str, Any]) -> None:
         click.secho(f"{left} left out.", fg="yellow")
     shown_to = sum(parts["val"].values())
     if shown_to < 500:
-        click.secho(f"Few validation images: {shown_to}. Subnets will hardly be told apart; 500 or more are advised.", fg="yellow")
+        click.secho(
+            f"Few validation images: {shown_to}. Subnets will hardly be told apart; 500 or more are advised.",
+            fg="yellow",
+        )
     most, least = (pick(parts["train"].values()) for pick in (max, min))
     if most > 10 * least:
-        click.secho(f"Unbalanced: the largest class has {most / least:.0f} times the images of the smallest.", fg="yellow")
+        click.secho(
+            f"Unbalanced: the largest class has {most / least:.0f} times the images of the smallest.", fg="yellow"
+        )
 
 
 def _print_estimate(report: dict[str, Any]) -> None:
@@ -88,17 +118,25 @@ def _print_estimate(report: dict[str, Any]) -> None:
         f"{report['plan']['recipe']}: {counted(report['steps'], 'step')} in {counted(len(report['passes']), 'pass', 'passes')}{shared}"
     )
     for number, recipe in enumerate(report["passes"], 1):
-        what = "sandwich rule" if recipe["opened"] is None else ", ".join(f"{count} {kind}" for kind, count in recipe["opened"].items())
+        what = (
+            "sandwich rule"
+            if recipe["opened"] is None
+            else ", ".join(f"{count} {kind}" for kind, count in recipe["opened"].items())
+        )
         steps = f"{counted(recipe['steps'], 'step')}, " if len(report["passes"]) > 1 else ""
         click.echo(f"  pass {number}: {steps}rate {recipe['learning_rate']:.2g}, {what}")
-    click.echo(f"training   {_duration(e['training_s'])} ({e['seconds_per_step']:.2f} s a step, from a short measurement on this machine)")
+    click.echo(
+        f"training   {_duration(e['training_s'])} ({e['seconds_per_step']:.2f} s a step, from a short measurement on this machine)"
+    )
     click.echo(f"measuring  {_duration(e['measuring_s'])} for {report['plan']['subnets']} subnets")
     click.echo(f"predictor  {_duration(e['predictor_s'])}, from a few steps of one fit")
     if e["generator_s"]:
         click.echo(
             f"generator  some {_duration(e['generator_s'])} (what the documentation says of mobilenetv3 on one core; not measured here)"
         )
-    click.echo(f"together   {_duration(sum(e[f'{part}_s'] for part in ('training', 'measuring', 'predictor', 'generator')))}")
+    click.echo(
+        f"together   {_duration(sum(e[f'{part}_s'] for part in ('training', 'measuring', 'predictor', 'generator')))}"
+    )
     click.echo(
         f"memory     {e['memory_bytes'] / 1e9:.2f} GB at most so far; disk {e['disk_bytes'] / 1e9:.2f} GB for checkpoints and bundle"
     )
@@ -118,4 +156,10 @@ def _print_figures(report: dict[str, Any]) -> None:
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )

@@ -16,7 +16,9 @@ from nagsdk.cli.progress import listener
 @click.option("--serial", help="Which of several attached phones, or host:port of one.")
 @o.json_option
 @click.pass_context
-def command(ctx: click.Context, /, folder: str, device: str | None, bundle: str | None, serial: str | None, as_json: bool) -> None:
+def command(
+    ctx: click.Context, /, folder: str, device: str | None, bundle: str | None, serial: str | None, as_json: bool
+) -> None:
     """Check a deployment again: hashes, outputs, and with the device its latency, where a budget limits that.
 
     Exit code 7: a file or its outputs are not what was deployed; 3: it no longer holds its latency budget.

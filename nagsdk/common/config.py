@@ -91,7 +91,13 @@ def _user_folder(kind: str) -> Path:
 
 _SETTINGS = (
     Setting("device", "Device where --device is not given", _text, lambda: None, "an id or alias; see nagsdk devices"),
-    Setting("bundle", "Bundle where --bundle is not given", _text, lambda: "glyphs", "a name or a folder; see nagsdk bundle list"),
+    Setting(
+        "bundle",
+        "Bundle where --bundle is not given",
+        _text,
+        lambda: "glyphs",
+        "a name or a folder; see nagsdk bundle list",
+    ),
     Setting(
         "cache_dir",
         "Readings, cost models, generators, locks; can be deleted at any time",
@@ -99,9 +105,27 @@ _SETTINGS = (
         lambda: _user_folder("cache"),
         "a folder",
     ),
-    Setting("data_dir", "Imported weights, the key and the tool for Android phones", _folder, lambda: _user_folder("data"), "a folder"),
-    Setting("disable_plugins", "Plugins to skip", _names, tuple, "names, with commas in the variable and as a list in the file"),
-    Setting("plugin_timeout_s", "Seconds within which a plugin must register", _seconds, lambda: 10.0, "a number from 0.1 to 600"),
+    Setting(
+        "data_dir",
+        "Imported weights, the key and the tool for Android phones",
+        _folder,
+        lambda: _user_folder("data"),
+        "a folder",
+    ),
+    Setting(
+        "disable_plugins",
+        "Plugins to skip",
+        _names,
+        tuple,
+        "names, with commas in the variable and as a list in the file",
+    ),
+    Setting(
+        "plugin_timeout_s",
+        "Seconds within which a plugin must register",
+        _seconds,
+        lambda: 10.0,
+        "a number from 0.1 to 600",
+    ),
 )
 SETTINGS = {setting.name: setting for setting in _SETTINGS}
 
@@ -139,13 +163,17 @@ def _read(setting: Setting, value: Any, where: str) -> Any:
     try:
         return setting.read(value)
     except ValueError as error:
-        raise UsageError(f"{where}: {value!r} cannot be the setting {setting.name}.", f"Legal: {setting.legal}.") from error
+        raise UsageError(
+            f"{where}: {value!r} cannot be the setting {setting.name}.", f"Legal: {setting.legal}."
+        ) from error
 
 
 def _content(path: Path) -> dict[str, Any]:
     if not path.is_file():
         if os.environ.get(FILE_VARIABLE):
-            raise UsageError(f"{FILE_VARIABLE} names {path}, which is no file.", "Make that file, or unset the variable.")
+            raise UsageError(
+                f"{FILE_VARIABLE} names {path}, which is no file.", "Make that file, or unset the variable."
+            )
         return {}
     next_step = f"Mend or delete {path}; `nagsdk config --help` lists the settings."
     content = read_toml(path, _MOST_BYTES, lambda message: UsageError(message, next_step))

@@ -38,7 +38,10 @@ def download(address: str, path: Path, most_bytes: int, on_event: Listener = ign
             total = have + int(length) if length.isdigit() else None
             if total is not None and total > most_bytes:
                 raise BundleError(f"{address} offers {total} bytes; {most_bytes} is the limit.", "Check the address.")
-            with path.open("r+b" if have else "wb") as file, stage(on_event, f"downloading {address}", total) as advance:
+            with (
+                path.open("r+b" if have else "wb") as file,
+                stage(on_event, f"downloading {address}", total) as advance,
+            ):
                 file.seek(have)
                 _receive(response.iter_bytes(), file.write, have, most_bytes, lambda n: advance(n, f"{n / 1e6:.1f} MB"))
                 file.flush()
@@ -49,7 +52,9 @@ def download(address: str, path: Path, most_bytes: int, on_event: Listener = ign
         raise BundleError(f"{address} cannot be downloaded: {error}.", next_step) from error
 
 
-def _receive(parts: Iterable[bytes], write: Callable[[bytes], int], have: int, most_bytes: int, advance: Callable[[int], None]) -> None:
+def _receive(
+    parts: Iterable[bytes], write: Callable[[bytes], int], have: int, most_bytes: int, advance: Callable[[int], None]
+) -> None:
     for part in parts:
         have += len(part)
         if have > most_bytes:

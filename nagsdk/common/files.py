@@ -41,12 +41,17 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise OutputError(
-                f"The disk that holds {path} is full; nothing was left there.", "Free some space and run the command again."
+                f"The disk that holds {path} is full; nothing was left there.",
+                "Free some space and run the command again.",
             ) from error
         if error.errno in (errno.ENOTDIR, errno.EEXIST):
-            raise OutputError(f"{path} cannot be written: a file stands where a folder would have to be.", "Name another place.") from error
+            raise OutputError(
+                f"{path} cannot be written: a file stands where a folder would have to be.", "Name another place."
+            ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.EISDIR):
-            raise OutputError(f"{path} cannot be written: {error.strerror}.", "Name a folder that you may write to.") from error
+            raise OutputError(
+                f"{path} cannot be written: {error.strerror}.", "Name a folder that you may write to."
+            ) from error
         raise
 
 
@@ -56,7 +61,9 @@ def making(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise OutputError(f"{path} cannot be made: {error.strerror}.", "Name a folder that is there and that you may write to.") from error
+        raise OutputError(
+            f"{path} cannot be made: {error.strerror}.", "Name a folder that is there and that you may write to."
+        ) from error
 
 
 @contextmanager

@@ -60,7 +60,9 @@ def guarded(call: Callable[[], T], seconds: float, whose: str) -> Answer[T]:
         thread.start()
         thread.join(seconds)
     if thread.is_alive():
-        raise LateError(f"{whose} did not answer within {seconds:g} s.", "Mend or remove it, or name it in NAGSDK_DISABLE_PLUGINS.")
+        raise LateError(
+            f"{whose} did not answer within {seconds:g} s.", "Mend or remove it, or name it in NAGSDK_DISABLE_PLUGINS."
+        )
     if raised:
         if isinstance(raised[0], NagsdkError):
             raise raised[0]
@@ -92,7 +94,8 @@ def described(error: BaseException) -> str:
     """An exception of foreign code in one line, with file and line of its innermost frame in the package that was called."""
     text = f"{type(error).__name__}: {error}".rstrip(": .")
     frames = [
-        (frame.f_globals.get("__name__", "").partition(".")[0], frame, line) for frame, line in traceback.walk_tb(error.__traceback__)
+        (frame.f_globals.get("__name__", "").partition(".")[0], frame, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
     ]
     foreign = [found for found in frames if found[0] not in _LOADERS]
     own = [(frame.f_code.co_filename, line) for package, frame, line in foreign if package == foreign[0][0]]

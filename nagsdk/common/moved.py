@@ -39,7 +39,9 @@ MOVED = {
 class MovedModules:
     """Finds modules under their old names; Python asks it only after every other finder."""
 
-    def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         """The spec of a moved module, else None."""
         return ModuleSpec(name, self) if name in MOVED else None  # type: ignore[arg-type]
 

@@ -77,7 +77,9 @@ def from_json(text: str, space: SearchSpace, device: str | None = None) -> CostM
         if content["space"] != space.fingerprint:
             raise NagsdkError("The cost model belongs to another search space.", _NEXT_STEP)
         if device is not None and content["device"] != device:
-            raise NagsdkError("The cost model was fitted on another device, or with another runtime or other settings.", _NEXT_STEP)
+            raise NagsdkError(
+                "The cost model was fitted on another device, or with another runtime or other settings.", _NEXT_STEP
+            )
         return _model(content, space)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise NagsdkError(f"The cost model cannot be read: {error!r}.", _NEXT_STEP) from error

@@ -97,8 +97,12 @@ class Posterior:
         for columns, found in zip(design.terms, self.coefficients, strict=True):
             mean = mean + columns @ found
         squares = np.exp(2 * self.sizes)
-        across = np.tensordot(squares[:NOISE], design.kernels(self.design), 1) + SLOPE * np.outer(design.mean, self.design.mean)
-        own = SLOPE * design.mean**2 + sum(s * (term**2).sum(1) for s, term in zip(squares[:NOISE], design.terms, strict=True))
+        across = np.tensordot(squares[:NOISE], design.kernels(self.design), 1) + SLOPE * np.outer(
+            design.mean, self.design.mean
+        )
+        own = SLOPE * design.mean**2 + sum(
+            s * (term**2).sum(1) for s, term in zip(squares[:NOISE], design.terms, strict=True)
+        )
         variance = np.maximum(own - ((across @ self.inverse) * across).sum(1), 0.0) + squares[NOISE] * mean**2
         return self.scale * mean, self.scale * np.sqrt(variance)
 
@@ -121,14 +125,19 @@ def fit(design: Design, values: Floats, sizes: Sizes) -> Posterior:
     for turn in range(_REWEIGHTINGS + 1):
         found = _mean_size(draws, kernels, shape, residual, observed**2 * doubt)
         noise = np.exp(2 * found[NOISE]) * observed**2 * doubt + _JITTER
-        inverse = np.asarray(np.linalg.inv(np.tensordot(np.exp(2 * found[:NOISE]), kernels, 1) + shape + np.diag(noise)), dtype=np.float64)
+        inverse = np.asarray(
+            np.linalg.inv(np.tensordot(np.exp(2 * found[:NOISE]), kernels, 1) + shape + np.diag(noise)),
+            dtype=np.float64,
+        )
         dual, precision = inverse @ residual, np.diag(inverse)
         ordinary = np.exp(2 * found[NOISE]) * observed**2
         left_out = np.maximum(1 / precision - noise, 0.0) + ordinary
         if turn == _REWEIGHTINGS or len(values) < _LEAST_TO_REWEIGHT:
             break
         doubt = np.maximum(1.0, (_FREEDOM + (dual / precision) ** 2 / left_out) / (_FREEDOM + 1))
-    directions, physical, choices = (np.exp(2 * s) * term.T @ dual for s, term in zip(found[:NOISE], design.terms, strict=True))
+    directions, physical, choices = (
+        np.exp(2 * s) * term.T @ dual for s, term in zip(found[:NOISE], design.terms, strict=True)
+    )
     return Posterior(
         design,
         scale,
@@ -169,7 +178,9 @@ def _normal_draws(dimensions: int) -> Floats:
     return draws
 
 
-def most_informative(candidates: Design, population: Design, count: int, sizes: Sizes, noise: float, given: int = 0) -> list[int]:
+def most_informative(
+    candidates: Design, population: Design, count: int, sizes: Sizes, noise: float, given: int = 0
+) -> list[int]:
     """Candidates whose measurement would make the population's latencies most certain, one after the other.
 
     Active learning by expected variance (Cohn, 1996): each choice lowers the mean relative variance of the population most.
@@ -185,11 +196,15 @@ def most_informative(candidates: Design, population: Design, count: int, sizes: 
     Returns:
         Their indices, the given ones first.
     """
-    directions, physical, choices = (np.concatenate(pair) for pair in zip(candidates.terms, population.terms, strict=True))
+    directions, physical, choices = (
+        np.concatenate(pair) for pair in zip(candidates.terms, population.terms, strict=True)
+    )
     both = Design(np.concatenate([candidates.mean, population.mean]), (directions, physical, choices))
     covariance = np.tensordot(np.exp(2 * sizes.medians[:NOISE]), candidates.kernels(both), 1)
     typical = np.maximum(both.mean, _LEAST_SHARE)
-    covariance = (covariance + SLOPE * np.outer(candidates.mean, both.mean)) / np.outer(typical[: len(candidates.mean)], typical)
+    covariance = (covariance + SLOPE * np.outer(candidates.mean, both.mean)) / np.outer(
+        typical[: len(candidates.mean)], typical
+    )
     size = len(candidates.mean)
     chosen: list[int] = []
     for number in range(min(count, size)):

@@ -129,7 +129,9 @@ class MetricLimits:
         low, high = 0, len(candidates) - 1
         while low < high:
             middle = (low + high) // 2
-            feasible = np.isfinite(Completions.of(self.space, masked(self._forbidding(float(candidates[middle])))).least)
+            feasible = np.isfinite(
+                Completions.of(self.space, masked(self._forbidding(float(candidates[middle])))).least
+            )
             low, high = (low, middle) if feasible else (middle + 1, high)
         return float(candidates[low])
 
@@ -149,7 +151,9 @@ class MetricLimits:
         least = self._least_of_all
         most = min(float(self.values.max()), limit - float(kept.min()))
         candidates = np.linspace(least, max(least, most), _SHARINGS)
-        held = [(kept <= limit - largest) & np.isfinite(self._forbidding(largest).cost(codes)) for largest in candidates]
+        held = [
+            (kept <= limit - largest) & np.isfinite(self._forbidding(largest).cost(codes)) for largest in candidates
+        ]
         return float(candidates[int(np.argmax([worth[which][:_BEST].sum() for which in held]))])
 
     @lru_cache(maxsize=2)  # noqa: B019 — lives as long as what asks
@@ -182,7 +186,9 @@ def value_of(metric: Metric, layers: Sequence[LayerSpec], device: Device) -> flo
     values = [_value(metric, metric.of_layer, layer, device) for layer in layers]
     if metric.aggregation == SUM:
         return sum(values)
-    kept = [_value(metric, metric.kept_by_layer, layer, device) for layer in layers] if metric.aggregation == PEAK else []
+    kept = (
+        [_value(metric, metric.kept_by_layer, layer, device) for layer in layers] if metric.aggregation == PEAK else []
+    )
     return max(values) + sum(kept)
 
 
@@ -190,5 +196,8 @@ def _value(metric: Metric, question: Callable[[LayerSpec, Device], float], layer
     with blaming(f"The metric {metric.id} of a layer"):
         told: object = question(layer, device)
     if not isinstance(told, (int, float, np.number)) or not 0 <= float(told) < np.inf:
-        raise DeviceError(f"The metric {metric.id} says {told!r} of a layer.", "Mend its plugin: a layer costs a finite number, 0 or more.")
+        raise DeviceError(
+            f"The metric {metric.id} says {told!r} of a layer.",
+            "Mend its plugin: a layer costs a finite number, 0 or more.",
+        )
     return float(told)

@@ -97,9 +97,13 @@ class CostModel:
             UsageError: The prior says nothing about the scale (`flat_prior`).
         """
         if not math.isfinite(prior.spread):
-            raise UsageError("Nothing is known of the speed of this device.", "Calibrate it first: nagsdk calibrate --device NAME.")
+            raise UsageError(
+                "Nothing is known of the speed of this device.", "Calibrate it first: nagsdk calibrate --device NAME."
+            )
         table = FeatureTable.of(space).priced(prior.weights)
-        return cls(space, device, prior, prior.on(space), table, prior.spread, _empty(space), _empty(space), prior.jitter)
+        return cls(
+            space, device, prior, prior.on(space), table, prior.spread, _empty(space), _empty(space), prior.jitter
+        )
 
     @classmethod
     def fit(
@@ -130,7 +134,10 @@ class CostModel:
             UsageError: Fewer than 5 samples, or latencies that are not positive.
         """
         if len(codes) < LEAST_SAMPLES:
-            raise UsageError(f"{len(codes)} measured architectures are too few to fit a cost model.", f"Measure at least {LEAST_SAMPLES}.")
+            raise UsageError(
+                f"{len(codes)} measured architectures are too few to fit a cost model.",
+                f"Measure at least {LEAST_SAMPLES}.",
+            )
         if not (np.isfinite(p50_ms).all() and (p50_ms > 0).all()):
             raise UsageError("A measured latency is not a positive number.", "Measure again.")
         shape = shape or prior.on(space)
@@ -193,7 +200,9 @@ class CostModel:
         candidates = plain * np.linspace(1 / (1 + _MOST_LOCAL), (1 + self.margin(confidence)) / (1 - _MOST_LOCAL), 4001)
         return float(candidates[self._bound(candidates, confidence) <= target][-1])
 
-    def with_observation(self, code: Codes, p50_ms: float, percentiles_ms: Mapping[float, float] | None = None) -> CostModel:
+    def with_observation(
+        self, code: Codes, p50_ms: float, percentiles_ms: Mapping[float, float] | None = None
+    ) -> CostModel:
         """The model after one more network was measured, such as a candidate of the deploy loop.
 
         What the fit missed of it corrects the predictions within some 15 % of its latency: a network like it will not miss by the
@@ -221,7 +230,9 @@ class CostModel:
             return replace(self, observed=observed, jitter=jitter)
         features, weights = FeatureTable.of(self.space), self.prior.weights
         scale = float(np.median(observed.p50_ms / (features.of_codes(observed.codes) @ weights)))
-        return replace(self, table=features.priced(scale * weights), spread=_SHAPE_SPREAD, observed=observed, jitter=jitter)
+        return replace(
+            self, table=features.priced(scale * weights), spread=_SHAPE_SPREAD, observed=observed, jitter=jitter
+        )
 
     @property
     def most_confidence(self) -> float:
@@ -243,7 +254,9 @@ class CostModel:
         if not len(self.calibrated):
             return np.full(len(codes), self.spread)
         parts = np.array_split(codes, max(1, len(codes) // _CHUNK))
-        return np.concatenate([deviation / mean for mean, deviation in (self._posterior.predict(self.shape.design(p)) for p in parts)])
+        return np.concatenate(
+            [deviation / mean for mean, deviation in (self._posterior.predict(self.shape.design(p)) for p in parts)]
+        )
 
     def _bound(self, cost: Floats, confidence: float) -> Floats:
         """Upper bound of the median of networks that cost so much under `table`."""
@@ -271,7 +284,11 @@ class CostModel:
                 f"Ask for {math.floor(1000 * self.most_confidence) / 1000:g} or less (--confidence), or calibrate with --samples {needed}.",
             )
         weight = n / (n + _EXPECTED)
-        error = max(0.0, weight * float(np.sort(self.calibrated.errors)[rank - 1]) + (1 - weight) * float(stdtrit(n - 1, confidence)))
+        error = max(
+            0.0,
+            weight * float(np.sort(self.calibrated.errors)[rank - 1])
+            + (1 - weight) * float(stdtrit(n - 1, confidence)),
+        )
         return math.hypot(error * self.spread, z * self.jitter.sessions)
 
     @cached_property

@@ -139,7 +139,9 @@ def read_prior(path: Path) -> Prior:
         weights = np.array([float(content["weights_ms"][name]) for name in FEATURES])
         jitter = Jitter.from_dict(content["jitter"])
         directions = np.array(content.get("directions_ms", []), dtype=np.float64).reshape(-1, len(FEATURES))
-        prior = Prior(weights, float(content["spread"]), jitter, int(content["threads"]), dict(content["source"]), directions)
+        prior = Prior(
+            weights, float(content["spread"]), jitter, int(content["threads"]), dict(content["source"]), directions
+        )
         if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any() and 0 < prior.spread < np.inf):
             raise ValueError("weights and spread must be finite and not negative")
         if not np.isfinite(directions).all():

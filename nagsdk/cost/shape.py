@@ -63,8 +63,14 @@ class Shape:
     def design(self, codes: Codes) -> Design:
         """Columns of architectures."""
         features = FeatureTable.of(self.space).of_codes(codes)
-        directions = np.stack([table.cost(codes) for table in self.directions], 1) if self.directions else np.zeros((len(codes), 0))
-        return Design(self.mean.cost(codes), (directions, (features - self.centre) * self.unit, self.choices.columns(codes)))
+        directions = (
+            np.stack([table.cost(codes) for table in self.directions], 1)
+            if self.directions
+            else np.zeros((len(codes), 0))
+        )
+        return Design(
+            self.mean.cost(codes), (directions, (features - self.centre) * self.unit, self.choices.columns(codes))
+        )
 
     def table(self, found: Posterior, codes: Codes) -> AdditiveTable:
         """The additive table of what the regression found, in milliseconds.
@@ -82,7 +88,10 @@ class Shape:
             total = self.prices.mean * (1 + found.slope) + directions @ self.prices.directions + moved
             if (total < 0).any():
                 total, choices = self._nonnegative(self.prices, found, codes)
-            parts = [(found.scale, FeatureTable.of(self.space).priced(total)), (found.scale, self.choices.table(choices))]
+            parts = [
+                (found.scale, FeatureTable.of(self.space).priced(total)),
+                (found.scale, self.choices.table(choices)),
+            ]
             return _tidy(self.space, _sum(self.space, parts))
         weights = found.scale * np.array([1 + found.slope, *directions, 1.0, 1.0])
         tables = [self.mean, *self.directions, FeatureTable.of(self.space).priced(moved), self.choices.table(choices)]
@@ -104,8 +113,12 @@ class Shape:
         # In units of how far each price may move: their sizes span many orders of magnitude.
         unit = self.unit[used]
         prior_root, rest_root = (np.linalg.cholesky(m) for m in (prior / np.outer(unit, unit), rest))
-        rows = np.concatenate([np.linalg.solve(prior_root, np.eye(len(unit))), np.linalg.solve(rest_root, features[:, used] * unit)])
-        right = np.concatenate([np.linalg.solve(prior_root, known.mean[used] / unit), np.linalg.solve(rest_root, values)])
+        rows = np.concatenate(
+            [np.linalg.solve(prior_root, np.eye(len(unit))), np.linalg.solve(rest_root, features[:, used] * unit)]
+        )
+        right = np.concatenate(
+            [np.linalg.solve(prior_root, known.mean[used] / unit), np.linalg.solve(rest_root, values)]
+        )
         solution, _ = nnls(rows, right, maxiter=100 * rows.shape[1])
         total = np.where(used, 0.0, known.mean * (1 + found.slope))
         total[used] = solution * unit
@@ -194,7 +207,9 @@ def directions_of(values: Floats) -> tuple[Floats, Floats]:
         shape (K, devices).
     """
     mean = values.mean(1)
-    loadings = np.linalg.svd(values - mean[:, None], full_matrices=False)[2][: min(_MOST_DIRECTIONS, values.shape[1] - 1)]
+    loadings = np.linalg.svd(values - mean[:, None], full_matrices=False)[2][
+        : min(_MOST_DIRECTIONS, values.shape[1] - 1)
+    ]
     lengths = np.sqrt((loadings**2).mean(1))
     rows: Floats = (loadings - loadings.mean(1, keepdims=True)) * lengths[:, None]
     return np.full(values.shape[1], 1 / values.shape[1]), rows

@@ -42,8 +42,12 @@ def simulated_prior(space: SearchSpace, simulate: Callable[[LayerSpec], float | 
     codes = space.sample(_SAMPLES, np.random.default_rng(0))
     told = exact_table(space, lambda layer: float(simulate(layer) or 0.0)).cost(codes)
     if not (np.isfinite(told).all() and (told > 0).all()):
-        raise DeviceError(f"{title} gives latencies that are not positive numbers.", "Mend its plugin, or calibrate the device.")
+        raise DeviceError(
+            f"{title} gives latencies that are not positive numbers.", "Mend its plugin, or calibrate the device."
+        )
     features = FeatureTable.of(space).of_codes(codes)
     weights, _ = nnls(features / told[:, None], np.ones(_SAMPLES))
     missed = float(np.std(np.log(features @ weights / told)))
-    return Prior(weights, float(np.hypot(_SPREAD, missed)), _JITTER, source={"title": title, "simulator_missed_by": missed})
+    return Prior(
+        weights, float(np.hypot(_SPREAD, missed)), _JITTER, source={"title": title, "simulator_missed_by": missed}
+    )

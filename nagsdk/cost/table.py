@@ -142,7 +142,9 @@ def mixed(tables: Sequence[AdditiveTable], weights: Floats) -> AdditiveTable:
 
     def sum_of(parts: Iterable[Floats]) -> Floats:
         with np.errstate(invalid="ignore"):  # 0 · inf
-            total: Floats = np.sum([np.where(np.isfinite(p), w * p, np.inf) for w, p in zip(weights, parts, strict=True)], axis=0)
+            total: Floats = np.sum(
+                [np.where(np.isfinite(p), w * p, np.inf) for w, p in zip(weights, parts, strict=True)], axis=0
+            )
         return total
 
     return AdditiveTable(sum_of(t.base for t in tables), sum_of(t.choice for t in tables))

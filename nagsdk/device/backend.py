@@ -29,7 +29,15 @@ Tensor = NDArray[np.float32]
 # Rounding of float32 in another order of summation.
 EXACT = 1e-5
 # What names, shapes and operators take in an ONNX file beside the numbers, in bytes; read off exported files.
-_OVERHEAD = {"conv": 122.0, "pointwise": 122.0, "depthwise": 122.0, "linear": 122.0, "se": 470.0, "add": 0.0, "pool": 0.0}
+_OVERHEAD = {
+    "conv": 122.0,
+    "pointwise": 122.0,
+    "depthwise": 122.0,
+    "linear": 122.0,
+    "se": 470.0,
+    "add": 0.0,
+    "pool": 0.0,
+}
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,8 @@ class Burst:
         for name, value in self.properties.items():
             if not isinstance(value, (int, float)) or not math.isfinite(value):
                 raise DeviceError(
-                    f"The device told {value!r} of {name} while a network ran.", "Mend its plugin: properties are finite numbers."
+                    f"The device told {value!r} of {name} while a network ran.",
+                    "Mend its plugin: properties are finite numbers.",
                 )
 
 
@@ -130,7 +139,9 @@ class Session(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 

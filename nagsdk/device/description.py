@@ -70,7 +70,9 @@ class Overrides:
         """
         precision = self.precision or device.precision or precisions[0]
         if precision not in precisions:
-            raise UsageError(f"{device.id} does not know the precision {precision!r}.", f"Use {' or '.join(precisions)}.")
+            raise UsageError(
+                f"{device.id} does not know the precision {precision!r}.", f"Use {' or '.join(precisions)}."
+            )
         options = dict(device.options) | ({"serial": self.serial} if self.serial else {})
         return replace(
             device,
@@ -91,7 +93,9 @@ def read_device(path: Path) -> Device:
 
     next_step = f"Mend {path.name} after the reference in the documentation of devices."
     if not path.is_file():
-        raise DeviceError(f"There is no file {path}.", "`nagsdk devices` lists the devices that are known; a file describes another.")
+        raise DeviceError(
+            f"There is no file {path}.", "`nagsdk devices` lists the devices that are known; a file describes another."
+        )
     content = read_toml(path, _MOST_BYTES, lambda message: DeviceError(message, next_step))
     try:
         content["options"] = tuple(sorted((str(k), str(v)) for k, v in content.get("options", {}).items()))

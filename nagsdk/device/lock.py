@@ -47,7 +47,8 @@ def device_lock(folder: Path, device: str, on_event: Listener = ignore, timeout_
                 ) from None
     except OSError as error:
         raise DeviceError(
-            f"The lock {lock.lock_file} cannot be taken: {error}.", "Make the folder writable, or name another cache folder."
+            f"The lock {lock.lock_file} cannot be taken: {error}.",
+            "Make the folder writable, or name another cache folder.",
         ) from error
     try:
         holder.write_bytes(str(os.getpid()).encode())

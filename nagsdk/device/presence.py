@@ -18,7 +18,9 @@ def presence_of(backend: Backend, device: Device) -> Presence:
     except NagsdkError as error:
         return Presence.refused(error)
     if not isinstance(told, Presence):
-        return Presence(False, f"{whose} answered {type(told).__name__} instead of a Presence. Mend or remove its plugin.")
+        return Presence(
+            False, f"{whose} answered {type(told).__name__} instead of a Presence. Mend or remove its plugin."
+        )
     texts = [told.reason, told.fingerprint, *told.properties, *told.properties.values()]
     if not isinstance(told.available, bool) or not all(isinstance(text, str) for text in texts):
         return Presence(False, f"{whose} answered a Presence that does not hold texts. Mend or remove its plugin.")

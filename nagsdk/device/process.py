@@ -71,7 +71,9 @@ class ProcessSession(Session):
         return int(self._load(compiled)["handle"])
 
     def _load(self, compiled: Path) -> dict[str, Any]:
-        answer, _ = self._ask(_REQUEST_TIMEOUT_S, f"load {compiled.name}", {"do": "load", "path": str(compiled.resolve())})
+        answer, _ = self._ask(
+            _REQUEST_TIMEOUT_S, f"load {compiled.name}", {"do": "load", "path": str(compiled.resolve())}
+        )
         return answer
 
     def unload(self, handle: int) -> None:
@@ -80,13 +82,17 @@ class ProcessSession(Session):
 
     def time(self, handle: int, warmup: int, runs: int, timeout_s: float) -> Burst:
         """Times consecutive runs on one random batch."""
-        answer, _ = self._ask(timeout_s, "time a network", {"do": "time", "handle": handle, "warmup": warmup, "runs": runs})
+        answer, _ = self._ask(
+            timeout_s, "time a network", {"do": "time", "handle": handle, "warmup": warmup, "runs": runs}
+        )
         return Burst(tuple(answer["wall_ms"]), tuple(answer["cpu_ms"]), answer["properties"])
 
     def infer(self, handle: int, images: Tensor) -> Tensor:
         """Runs images (n, 3, h, w) and returns logits (n, classes)."""
         request = {"do": "infer", "handle": handle, "shape": images.shape}
-        answer, body = self._ask(_REQUEST_TIMEOUT_S, "run a network", request, np.ascontiguousarray(images, np.float32).tobytes())
+        answer, body = self._ask(
+            _REQUEST_TIMEOUT_S, "run a network", request, np.ascontiguousarray(images, np.float32).tobytes()
+        )
         return np.frombuffer(body, np.float32).reshape(answer["shape"])
 
     def close(self) -> None:
@@ -108,7 +114,8 @@ class ProcessSession(Session):
             answer, content = self._exchange(timeout_s, what, (request, body))
         if "error" in answer:
             raise DeviceError(
-                f"{self.runtime} could not {what}: {answer['error']}", "Export the network again; see the message for what it lacks."
+                f"{self.runtime} could not {what}: {answer['error']}",
+                "Export the network again; see the message for what it lacks.",
             )
         return answer, content
 
@@ -132,7 +139,9 @@ class ProcessSession(Session):
         finally:
             timer.cancel()
         if answer is None:
-            raise self._failure(f"did not {what} within {timeout_s:g} s" if late.is_set() else f"died when asked to {what}")
+            raise self._failure(
+                f"did not {what} within {timeout_s:g} s" if late.is_set() else f"died when asked to {what}"
+            )
         return answer
 
     def _failure(self, what: str) -> MeasurementError:

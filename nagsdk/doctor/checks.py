@@ -62,7 +62,11 @@ def _config() -> Iterator[Finding]:
     path = config.config_file()
     values = [config.look_up(name) for name in config.SETTINGS]
     told = [f"{v.name} from {v.where}" for v in values if v.origin != "default"]
-    yield Finding("config", OK, f"{path}{'' if path.is_file() else ' is not there, which is fine'}; set: {', '.join(told) or 'nothing'}.")
+    yield Finding(
+        "config",
+        OK,
+        f"{path}{'' if path.is_file() else ' is not there, which is fine'}; set: {', '.join(told) or 'nothing'}.",
+    )
 
 
 def _folders() -> Iterator[Finding]:
@@ -75,7 +79,10 @@ def _folders() -> Iterator[Finding]:
         told = f"{folder} can be written; it holds {size / 1e6:.1f} MB, and {free / 1e9:.1f} GB are free."
         variable = config.SETTINGS[f"{name}_dir"].variable
         yield Finding(
-            name, OK if free >= _LEAST_FREE else WRONG, told, "" if free >= _LEAST_FREE else f"Free some space, or set {variable}."
+            name,
+            OK if free >= _LEAST_FREE else WRONG,
+            told,
+            "" if free >= _LEAST_FREE else f"Free some space, or set {variable}.",
         )
 
 
@@ -119,7 +126,9 @@ def _devices(loaded: Host) -> Iterator[Finding]:
             absent.setdefault((device.backend, mend, "" if mend else what), []).append((device.id, what.rstrip(".")))
     for (_, mend, _), devices in absent.items():
         # Phones of ten models lack the same: one that is plugged in.
-        yield Finding("devices", ABSENT, f"Not available: {', '.join(name for name, _ in devices)}. {devices[0][1]}.", mend)
+        yield Finding(
+            "devices", ABSENT, f"Not available: {', '.join(name for name, _ in devices)}. {devices[0][1]}.", mend
+        )
 
 
 def _network() -> Iterator[Finding]:
@@ -136,7 +145,9 @@ def _network() -> Iterator[Finding]:
             continue
         try:
             httpx.head(address, timeout=_NETWORK_S, follow_redirects=True).raise_for_status()
-            yield Finding("network", OK, f"{server} answers: the weights of {name} can be fetched.", f"nagsdk bundle pull {name}")
+            yield Finding(
+                "network", OK, f"{server} answers: the weights of {name} can be fetched.", f"nagsdk bundle pull {name}"
+            )
         except httpx.HTTPError as error:
             told = str(error).splitlines()[0] if str(error) else type(error).__name__
             mend = f"Set HTTPS_PROXY where there is a proxy, or bring the file: nagsdk bundle pull {name} --from FILE"

@@ -61,7 +61,9 @@ def packages() -> Iterator[Finding]:
     lacking, needed = _compared(own, "")
     yield from lacking
     if not lacking:
-        yield Finding("packages", OK, f"nagsdk {own.version} and the {len(needed)} packages that it needs fit together.")
+        yield Finding(
+            "packages", OK, f"nagsdk {own.version} and the {len(needed)} packages that it needs fit together."
+        )
     for extra in sorted(set(own.metadata.get_all("Provides-Extra") or ()) - set(_INNER_EXTRAS)):
         lacking, needed = _compared(own, extra)
         wrong = [finding for finding in lacking if finding.state == WRONG]
@@ -69,10 +71,16 @@ def packages() -> Iterator[Finding]:
         if not lacking:
             yield Finding("packages", OK, f"The extra {extra} is installed ({', '.join(needed)}).")
         elif not wrong:
-            yield Finding("packages", ABSENT, f"The extra {extra} is not installed.", pip("install", f"nagsdk[{extra}]"))
+            yield Finding(
+                "packages", ABSENT, f"The extra {extra} is not installed.", pip("install", f"nagsdk[{extra}]")
+            )
     for name, other, versions, why, mend in CLASHES:
         one, two = _installed(name), _installed(other)
-        if one is not None and two is not None and Requirement(f"{other}{versions}").specifier.contains(two.version, prereleases=True):
+        if (
+            one is not None
+            and two is not None
+            and Requirement(f"{other}{versions}").specifier.contains(two.version, prereleases=True)
+        ):
             yield Finding("packages", WRONG, f"{name} {one.version} {why} (here: {other} {two.version}).", mend)
 
 
@@ -85,7 +93,9 @@ def _compared(own: Distribution, extra: str) -> tuple[list[Finding], list[str]]:
         package = _installed(requirement.name)
         if package is None:
             state = ABSENT if extra else WRONG
-            findings.append(Finding("packages", state, f"{requirement.name} is not installed.", pip("install", _plain(requirement))))
+            findings.append(
+                Finding("packages", state, f"{requirement.name} is not installed.", pip("install", _plain(requirement)))
+            )
             continue
         if not _fits(requirement, package):
             findings.append(_conflict(f"nagsdk {own.version}", requirement, package))

@@ -37,7 +37,9 @@ def space_from_dict(definition: Mapping[str, Any]) -> NetworkSpace:
     if not isinstance(family, str):
         raise ValueError("it does not name the family of its space")
     if family not in _FAMILIES:
-        raise UnknownNameError.among("family of networks", family, _FAMILIES, f"Install the plugin that brings the family {family!r}.")
+        raise UnknownNameError.among(
+            "family of networks", family, _FAMILIES, f"Install the plugin that brings the family {family!r}."
+        )
     kind: type[NetworkSpace] = resolve_name(_FAMILIES[family])
     return kind.from_dict(definition)
 

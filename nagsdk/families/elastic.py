@@ -36,7 +36,9 @@ class ElasticDepthwise(nn.Module):
         largest = self.kernels[0]
         self.weight = nn.Parameter(torch.empty(channels, 1, largest, largest))
         self.stride = stride
-        self.transforms = nn.ParameterDict({f"{a}to{b}": nn.Parameter(torch.eye(b * b)) for a, b in pairwise(self.kernels)})
+        self.transforms = nn.ParameterDict(
+            {f"{a}to{b}": nn.Parameter(torch.eye(b * b)) for a, b in pairwise(self.kernels)}
+        )
         nn.init.kaiming_normal_(self.weight, mode="fan_in")
 
     def kernel_weight(self, channels: int, kernel: int) -> Tensor:
@@ -47,13 +49,17 @@ class ElasticDepthwise(nn.Module):
                 break
             edge = (larger - smaller) // 2
             centre = weight[:, :, edge : edge + smaller, edge : edge + smaller].reshape(channels, 1, -1)
-            weight = functional.linear(centre, self.transforms[f"{larger}to{smaller}"]).view(channels, 1, smaller, smaller)
+            weight = functional.linear(centre, self.transforms[f"{larger}to{smaller}"]).view(
+                channels, 1, smaller, smaller
+            )
         return weight
 
     def forward(self, x: Tensor, kernel: int) -> Tensor:
         """Convolves x (n, c, h, w) with the active kernel."""
         channels = x.shape[1]
-        return functional.conv2d(x, self.kernel_weight(channels, kernel), stride=self.stride, padding=kernel // 2, groups=channels)
+        return functional.conv2d(
+            x, self.kernel_weight(channels, kernel), stride=self.stride, padding=kernel // 2, groups=channels
+        )
 
 
 class ElasticBatchNorm(nn.BatchNorm2d):
@@ -64,5 +70,12 @@ class ElasticBatchNorm(nn.BatchNorm2d):
         c = x.shape[1]
         assert self.running_mean is not None and self.running_var is not None
         return functional.batch_norm(
-            x, self.running_mean[:c], self.running_var[:c], self.weight[:c], self.bias[:c], self.training, self.momentum or 0.0, self.eps
+            x,
+            self.running_mean[:c],
+            self.running_var[:c],
+            self.weight[:c],
+            self.bias[:c],
+            self.training,
+            self.momentum or 0.0,
+            self.eps,
         )

@@ -98,6 +98,8 @@ def require_fields(kind: type, definition: Mapping[str, Any]) -> None:
     """
     required = {field.name: field.default is MISSING and field.default_factory is MISSING for field in fields(kind)}
     if unknown := sorted(definition.keys() - required.keys() - {"family"}):
-        raise ValueError(f"{', '.join(unknown)}: not in the definition of a space, which stands under space in a bundle.json")
+        raise ValueError(
+            f"{', '.join(unknown)}: not in the definition of a space, which stands under space in a bundle.json"
+        )
     if missing := [name for name, needed in required.items() if needed and name not in definition]:
         raise ValueError(f"it lacks {', '.join(missing)}")

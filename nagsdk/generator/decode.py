@@ -21,7 +21,9 @@ _ROWS = 1024
 _RESOLUTION_NOISE, _BOLD_NOISE = 6.0, 2.0
 
 
-def decode(space: SearchSpace, tables: Sequence[AdditiveTable], paths: Paths, stepper: Stepper, limits: Floats, noise: Float32s) -> Codes:
+def decode(
+    space: SearchSpace, tables: Sequence[AdditiveTable], paths: Paths, stepper: Stepper, limits: Floats, noise: Float32s
+) -> Codes:
     """Samples architectures within limits.
 
     Args:
@@ -71,9 +73,15 @@ def _sample(space: SearchSpace, walk: Walk, stepper: Stepper, noise: Float32s) -
     codes[:, 0] = choice
     last = np.zeros(n, np.intp)
     for d, decision in enumerate(space.decisions[1:], 1):
-        rows = np.arange(n) if decision.active_if is None else np.flatnonzero(codes[:, decision.active_if[0]] >= decision.active_if[1])
+        rows = (
+            np.arange(n)
+            if decision.active_if is None
+            else np.flatnonzero(codes[:, decision.active_if[0]] >= decision.active_if[1])
+        )
         view = walk.look(d, rows, int(sizes[d]))
-        hidden[rows], cell[rows] = h, _ = stepper.step(d, (last[rows], choice[rows]), view.state, hidden[rows], cell[rows])
+        hidden[rows], cell[rows] = h, _ = stepper.step(
+            d, (last[rows], choice[rows]), view.state, hidden[rows], cell[rows]
+        )
         picked = _pick(stepper.logits(d, view.choices, h) + noise[sample[rows], d, : sizes[d]], view.allowed)
         walk.take(d, rows, picked)
         codes[rows, d] = picked
@@ -136,7 +144,11 @@ def trace(space: SearchSpace, paths: Paths, codes: Codes, limits: Floats) -> Tra
     for d, size in enumerate(space.sizes.tolist()):
         rows = np.flatnonzero(codes[:, d] >= 0)
         view = walk.look(d, rows, size) if d else walk.first()
-        state[rows, d], choices[rows, d, :size], allowed[rows, d, :size] = view.state, view.choices.transpose(1, 2, 0), view.allowed
+        state[rows, d], choices[rows, d, :size], allowed[rows, d, :size] = (
+            view.state,
+            view.choices.transpose(1, 2, 0),
+            view.allowed,
+        )
         taken = codes[rows, d].astype(np.intp)
         if d:
             walk.take(d, rows, taken)

@@ -143,7 +143,9 @@ class _Crossing:
 
     def of(self, index: NDArray[np.intp]) -> _Crossing:
         """One of the last axis."""
-        return _Crossing(*(np.take_along_axis(getattr(self, f.name), index[..., None], -1)[..., 0] for f in fields(self)))
+        return _Crossing(
+            *(np.take_along_axis(getattr(self, f.name), index[..., None], -1)[..., 0] for f in fields(self))
+        )
 
 
 def _crossing(over: Floats, score: Floats) -> _Crossing:
@@ -159,7 +161,12 @@ def _crossing(over: Floats, score: Floats) -> _Crossing:
     high = np.where(some, high, PRICES - 1)
     low = np.maximum(high - 1, 0)
     flat = np.arange(high.size).reshape(high.shape) * PRICES
-    before, after, dear, cheap = over.ravel()[flat + low], over.ravel()[flat + high], score.ravel()[flat + low], score.ravel()[flat + high]
+    before, after, dear, cheap = (
+        over.ravel()[flat + low],
+        over.ravel()[flat + high],
+        score.ravel()[flat + low],
+        score.ravel()[flat + high],
+    )
     between = some & (high > 0)
     place = np.zeros(high.shape)
     with np.errstate(invalid="ignore"):  # nothing is allowed: inf - inf

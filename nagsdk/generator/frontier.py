@@ -132,7 +132,9 @@ def _at_resolution(r: int, table: AdditiveTable, costs: Floats, score: Score, fo
                 continue
             # The summed children are kept as one part for the next, larger choice.
             active = [_sum(active)] if active else []
-            options.append(_sum([_single(costs.shape[1], decision, choice, costs[r, decision, choice], score), *active]))
+            options.append(
+                _sum([_single(costs.shape[1], decision, choice, costs[r, decision, choice], score), *active])
+            )
         return Frontier.merged(options) if options else _empty(costs.shape[1])
 
     if not np.isfinite(table.base[r]):

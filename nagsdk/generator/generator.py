@@ -81,7 +81,12 @@ class Generator:
 
     @classmethod
     def trained(
-        cls, space: SearchSpace, predictor: Teacher, recipe: GeneratorRecipe | None = None, seed: int = 0, on_event: Listener = ignore
+        cls,
+        space: SearchSpace,
+        predictor: Teacher,
+        recipe: GeneratorRecipe | None = None,
+        seed: int = 0,
+        on_event: Listener = ignore,
     ) -> Generator:
         """Trains a generator; see `nagsdk.generator.train.train`."""
         from nagsdk.generator.train import GeneratorRecipe, examine, train  # torch

@@ -106,7 +106,11 @@ class PaperPolicy(nn.Module):
                 active = codes[decision.active_if[0]] >= decision.active_if[1]
             state = self.cell(inputs, state)
             options = torch.log_softmax(self.heads[d](state[0]), -1)
-            picked = options.argmax(1) if generator is None else torch.multinomial(options.exp(), 1, generator=generator)[:, 0]
+            picked = (
+                options.argmax(1)
+                if generator is None
+                else torch.multinomial(options.exp(), 1, generator=generator)[:, 0]
+            )
             codes.append(torch.where(active, picked, -1))
             logs = logs + active * options.gather(1, picked[:, None])[:, 0]
             entropy = entropy - active * (options.exp() * options).sum(1)
@@ -122,7 +126,9 @@ class Evaluator(nn.Module):
         super().__init__()
         h = recipe.hidden
         self.budget = Embeddings(recipe.embeddings, h)
-        self.layers = nn.Sequential(nn.Linear(width + h, 2 * h), nn.SiLU(), nn.Linear(2 * h, h), nn.SiLU(), nn.Linear(h, 1))
+        self.layers = nn.Sequential(
+            nn.Linear(width + h, 2 * h), nn.SiLU(), nn.Linear(2 * h, h), nn.SiLU(), nn.Linear(h, 1)
+        )
 
     def forward(self, one_hot: Tensor, positions: Tensor) -> Tensor:
         """Shape (n,)."""
@@ -165,8 +171,14 @@ class Trained:
         at = torch.from_numpy(positions.astype(np.float32))
         with torch.no_grad():
             greedy = self.policy(at, None)[0][:, None]
-            others = self.policy(at.repeat_interleave(samples - 1), torch.Generator().manual_seed(seed))[0] if samples > 1 else greedy[:0]
-        result: Codes = torch.cat([greedy, others.reshape(len(at), samples - 1, greedy.shape[2])], 1).numpy().astype(np.int8)
+            others = (
+                self.policy(at.repeat_interleave(samples - 1), torch.Generator().manual_seed(seed))[0]
+                if samples > 1
+                else greedy[:0]
+            )
+        result: Codes = (
+            torch.cat([greedy, others.reshape(len(at), samples - 1, greedy.shape[2])], 1).numpy().astype(np.int8)
+        )
         return result
 
     def best_sampled(self, positions: Floats) -> NDArray[np.intp]:
@@ -203,7 +215,9 @@ def train_paper(
     with one_thread(), torch.random.fork_rng():
         torch.manual_seed(seed)
         policy, batch = PaperPolicy(space, recipe), recipe.budgets * recipe.samples
-        judged = _Judged(predictor, tables, space.sample(recipe.pool, np.random.default_rng(seed)), recipe.iterations * batch)
+        judged = _Judged(
+            predictor, tables, space.sample(recipe.pool, np.random.default_rng(seed)), recipe.iterations * batch
+        )
         ranker = _Ranker(space, judged, low, high, recipe, seed)
         if recipe.reward == "dominance":
             with stage(on_event, "Training the evaluator", recipe.warm_up):
@@ -221,7 +235,9 @@ def train_paper(
                 share = np.minimum((judged.cost[rows] / (low + positions[:, None] * (high - low))).max(1), _MOST_SHARE)
                 value = reward(judged.codes[rows], judged.top1[rows], share, positions).reshape(recipe.budgets, -1)
                 gain = (value - value.mean(1, keepdims=True)) / (value.std() + 1e-8)
-                loss = -(logs * torch.from_numpy(gain.ravel().astype(np.float32))).mean() - recipe.entropy * entropy.mean()
+                loss = (
+                    -(logs * torch.from_numpy(gain.ravel().astype(np.float32))).mean() - recipe.entropy * entropy.mean()
+                )
                 optimiser.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
@@ -230,7 +246,9 @@ def train_paper(
                     ranker.step()
                 if iteration % 100 == 99:
                     advance(iteration + 1, f"reward {value.mean():.3f}")
-    return Trained(policy, judged.codes[recipe.pool :], judged.top1[recipe.pool :], judged.cost[recipe.pool :], low, high)
+    return Trained(
+        policy, judged.codes[recipe.pool :], judged.top1[recipe.pool :], judged.cost[recipe.pool :], low, high
+    )
 
 
 class _Judged:
@@ -239,7 +257,11 @@ class _Judged:
     def __init__(self, predictor: Predictor, tables: Sequence[AdditiveTable], first: Codes, room: int) -> None:
         self.predictor, self.tables, self.count = predictor, tables, 0
         size = len(first) + room
-        self.codes, self.top1, self.cost = np.empty((size, first.shape[1]), np.int8), np.empty(size), np.empty((size, len(tables)))
+        self.codes, self.top1, self.cost = (
+            np.empty((size, first.shape[1]), np.int8),
+            np.empty(size),
+            np.empty((size, len(tables))),
+        )
         self.add(first)
 
     def add(self, codes: Codes) -> slice:
@@ -254,10 +276,15 @@ class _Judged:
 class _Ranker:
     """Trains the evaluator on pairs of what was judged so far."""
 
-    def __init__(self, space: SearchSpace, judged: _Judged, low: Floats, high: Floats, recipe: PaperRecipe, seed: int) -> None:
+    def __init__(
+        self, space: SearchSpace, judged: _Judged, low: Floats, high: Floats, recipe: PaperRecipe, seed: int
+    ) -> None:
         self.space, self.judged, self.low, self.high = space, judged, low, high
         self.evaluator = Evaluator(space.one_hot_width, recipe)
-        self.optimiser, self.rng = torch.optim.Adam(self.evaluator.parameters(), recipe.rate), np.random.default_rng((seed, 2))
+        self.optimiser, self.rng = (
+            torch.optim.Adam(self.evaluator.parameters(), recipe.rate),
+            np.random.default_rng((seed, 2)),
+        )
 
     def step(self) -> None:
         """One step on random pairs and budgets."""
@@ -272,7 +299,9 @@ class _Ranker:
         self.optimiser.step()
 
     def __call__(self, codes: Codes, positions: Floats) -> Tensor:
-        result: Tensor = self.evaluator(torch.from_numpy(self.space.one_hot(codes)), torch.from_numpy(positions.astype(np.float32)))
+        result: Tensor = self.evaluator(
+            torch.from_numpy(self.space.one_hot(codes)), torch.from_numpy(positions.astype(np.float32))
+        )
         return result
 
     def reward(self, codes: Codes, top1: Floats, share: Floats, positions: Floats) -> Floats:

@@ -108,7 +108,12 @@ class Stepper:
         self._head_bias = np.concatenate([policy.head_bias, policy.worth_bias], 1)
 
     def step(
-        self, decision: int, last: tuple[NDArray[np.intp], NDArray[np.intp]] | None, state: Float32s, hidden: Float32s, cell: Float32s
+        self,
+        decision: int,
+        last: tuple[NDArray[np.intp], NDArray[np.intp]] | None,
+        state: Float32s,
+        hidden: Float32s,
+        cell: Float32s,
     ) -> tuple[Float32s, Float32s]:
         """One LSTM step.
 

@@ -91,7 +91,9 @@ class Paths:
         cost = np.stack([np.where(exists, table.choice, np.inf) for table in tables], axis=-1)
         base = np.stack([table.base for table in tables], axis=-1) + cost[every, 0, every]
         scale = np.array([_range(space, table) for table in tables])
-        worth = _range(space, AdditiveTable(np.zeros(resolutions), np.broadcast_to(score.table, (resolutions, *score.table.shape))))
+        worth = _range(
+            space, AdditiveTable(np.zeros(resolutions), np.broadcast_to(score.table, (resolutions, *score.table.shape)))
+        )
         cost, gains = cost[:, :, :most] / scale, score.table / worth
 
         mix = mixes(len(tables))
@@ -127,7 +129,9 @@ class Paths:
         return cls(scale, worth, on_cost, total, np.where(possible, whole[1], -np.inf), value, extra, gain, cheapest)
 
 
-def _prices(space: SearchSpace, forest: Forest, cost: Floats, gains: Floats, mix: Floats, allowed: NDArray[np.bool_]) -> Floats:
+def _prices(
+    space: SearchSpace, forest: Forest, cost: Floats, gains: Floats, mix: Floats, allowed: NDArray[np.bool_]
+) -> Floats:
     """Weights of the cost at the prices of each mix: half of them spread over all prices, half of them where costs fall.
 
     Where what layers score for what they cost is much the same, all depths lie within few prices. One resolution tells.
@@ -195,7 +199,11 @@ def _own(cost: Floats, gain: Floats, weight: Floats, on_score: Floats) -> list[F
     shape = (*cost.shape[:2], *weight.shape[:2])
     charged = (cost @ weight.reshape(-1, cost.shape[2]).T).reshape(shape)
     worth = np.where(allowed[..., None, None], on_score * gain[:, None, None] - charged, -np.inf)
-    return [np.broadcast_to(cost[:, :, None, None], (*shape, cost.shape[2])), np.broadcast_to(gain[:, None, None], shape), worth]
+    return [
+        np.broadcast_to(cost[:, :, None, None], (*shape, cost.shape[2])),
+        np.broadcast_to(gain[:, None, None], shape),
+        worth,
+    ]
 
 
 def _range(space: SearchSpace, table: AdditiveTable) -> float:

@@ -10,7 +10,9 @@ from nagsdk.predictor.protocol import Predictor
 from nagsdk.space.space import Codes
 
 
-def choose(predictor: Predictor, codes: Codes, upper: Floats | None = None, limits: ArrayLike = np.inf) -> NDArray[np.intp]:
+def choose(
+    predictor: Predictor, codes: Codes, upper: Floats | None = None, limits: ArrayLike = np.inf
+) -> NDArray[np.intp]:
     """Ranks candidates, best first.
 
     Those whose upper bound holds the limit come first, by predicted top-1; the others follow, by how

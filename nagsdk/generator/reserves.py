@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 _ATTEMPTS = 60
 
 
-def reserves(space: SearchSpace, tables: Sequence[AdditiveTable], paths: Paths, limits: Floats) -> tuple[Codes, NDArray[np.bool_]]:
+def reserves(
+    space: SearchSpace, tables: Sequence[AdditiveTable], paths: Paths, limits: Floats
+) -> tuple[Codes, NDArray[np.bool_]]:
     """An architecture that holds the limits of each budget.
 
     Args:
@@ -59,7 +61,8 @@ def _balanced(space: SearchSpace, tables: Sequence[AdditiveTable], scale: Floats
             return code
         pressure += over / np.abs(over).max() / np.sqrt(1 + attempt)
     raise InfeasibleError(
-        "Architectures hold each of the limits, but none was found that holds all of them together.", "Raise one of the limits."
+        "Architectures hold each of the limits, but none was found that holds all of them together.",
+        "Raise one of the limits.",
     )
 
 

@@ -55,7 +55,9 @@ class Lookup(Strategy):
             best = frontier(space, tables[0], score)
             return best.codes[best.lookup(question.limits)]
         known = [frontier(space, mixed(tables, mix / question.paths.scale), score) for mix in mixes(len(tables))]
-        whole = Frontier(*(np.concatenate([getattr(part, name) for part in known]) for name in ("codes", "cost", "score")))
+        whole = Frontier(
+            *(np.concatenate([getattr(part, name) for part in known]) for name in ("codes", "cost", "score"))
+        )
         return best_within(question, whole.codes, whole.score)
 
 
@@ -86,7 +88,9 @@ class Polished(Strategy):
         with stage(question.on_event, "Polishing", self.rounds) as advance:
             for number in range(self.rounds):
                 same = np.repeat(best[:, None], self.neighbours, axis=1)
-                changed = space.mutate(same.reshape(-1, same.shape[2]), rng, self.changes / same.shape[2]).reshape(same.shape)
+                changed = space.mutate(same.reshape(-1, same.shape[2]), rng, self.changes / same.shape[2]).reshape(
+                    same.shape
+                )
                 tried = _kept(question, changed, same)
                 found = _top1(question, tried.reshape(-1, tried.shape[2])).reshape(tried.shape[:2])
                 better = found.max(1) > top1
@@ -137,7 +141,9 @@ class Nsga2(Strategy):
             from pymoo.operators.crossover.ux import UX
             from pymoo.optimize import minimize
         except ImportError as error:
-            raise UsageError("The strategy nsga2 needs pymoo.", f"Install it: {pip('install', 'nagsdk[search]')}") from error
+            raise UsageError(
+                "The strategy nsga2 needs pymoo.", f"Install it: {pip('install', 'nagsdk[search]')}"
+            ) from error
         space, tables, rng = question.space, question.tables, np.random.default_rng(question.seed)
         seen: list[tuple[Codes, Floats]] = []
 
@@ -156,7 +162,11 @@ class Nsga2(Strategy):
 
         problem = Search(n_var=len(space.sizes), n_obj=len(tables) + 1, n_ieq_constr=1, xl=0, xu=space.sizes - 1)
         search = NSGA2(
-            self.population, sampling=_choices(question, self.population, rng), crossover=UX(), mutation=Redraw(), eliminate_duplicates=True
+            self.population,
+            sampling=_choices(question, self.population, rng),
+            crossover=UX(),
+            mutation=Redraw(),
+            eliminate_duplicates=True,
         )
         minimize(problem, search, ("n_eval", self.evaluations), seed=question.seed)
         codes, top1 = (np.concatenate([part[i] for part in seen]) for i in (0, 1))
@@ -190,7 +200,9 @@ class Evolution(Strategy):
         every = np.arange(n)[:, None]
         with stage(question.on_event, "Evolving", self.generations) as advance:
             for generation in range(self.generations):
-                order = np.argsort(-_top1(question, alive.reshape(-1, alive.shape[2])).reshape(alive.shape[:2]), axis=1, kind="stable")
+                order = np.argsort(
+                    -_top1(question, alive.reshape(-1, alive.shape[2])).reshape(alive.shape[:2]), axis=1, kind="stable"
+                )
                 best = alive[every, order[:, :survivors]]
                 picked = rng.integers(0, survivors, (2, n, self.population - survivors))
                 one, other = best[every, picked[0]], best[every, picked[1]]

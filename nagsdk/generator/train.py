@@ -122,7 +122,11 @@ class Batch:
 
 
 def train(
-    space: SearchSpace, predictor: Teacher, recipe: GeneratorRecipe | None = None, seed: int = 0, on_event: Listener = ignore
+    space: SearchSpace,
+    predictor: Teacher,
+    recipe: GeneratorRecipe | None = None,
+    seed: int = 0,
+    on_event: Listener = ignore,
 ) -> Policy:
     """Trains a policy for every device and every limit.
 
@@ -137,7 +141,13 @@ def train(
     """
     recipe = recipe or GeneratorRecipe()
     with stage(on_event, "Drawing devices and their frontiers", recipe.problems) as advance:
-        known = lessons(space, predictor.additive, recipe.problems, seed, lambda n: advance(n, f"{n} problems") if n % 10 == 0 else None)
+        known = lessons(
+            space,
+            predictor.additive,
+            recipe.problems,
+            seed,
+            lambda n: advance(n, f"{n} problems") if n % 10 == 0 else None,
+        )
     network = Network(len(space.decisions), int(space.sizes.max()), recipe.hidden, torch.Generator().manual_seed(seed))
     with one_thread():
         imitate(network, known, recipe, seed, on_event)
@@ -165,7 +175,12 @@ def imitate(network: Network, known: Trace, recipe: GeneratorRecipe, seed: int, 
 
 
 def improve(
-    network: Network, space: SearchSpace, predictor: Teacher, recipe: GeneratorRecipe, seed: int, on_event: Listener = ignore
+    network: Network,
+    space: SearchSpace,
+    predictor: Teacher,
+    recipe: GeneratorRecipe,
+    seed: int,
+    on_event: Listener = ignore,
 ) -> None:
     """Policy gradient: samples that the predictor ranks higher than others of the same budget become likelier."""
     devices, optimiser = Devices(space), torch.optim.Adam(network.parameters(), recipe.gradient_rate)
@@ -176,9 +191,9 @@ def improve(
             drawn = problem(space, predictor.additive, devices, budgets, rng)
             noise = rng.gumbel(size=(samples, len(space.sizes), int(space.sizes.max()))).astype(np.float32)
             try:
-                codes = decode(space, drawn.tables, drawn.paths, Stepper(network.policy()), drawn.limits, noise).reshape(
-                    -1, len(space.sizes)
-                )
+                codes = decode(
+                    space, drawn.tables, drawn.paths, Stepper(network.policy()), drawn.limits, noise
+                ).reshape(-1, len(space.sizes))
             except InfeasibleError:
                 continue  # limits so tight that no mix of the costs was found that holds them all: there is nothing to choose
             top1 = np.asarray(predictor.predict(codes).mean).reshape(budgets, samples)
@@ -220,7 +235,9 @@ class Regret:
     predicted_worst_device: float
 
 
-def examine(space: SearchSpace, predictor: Teacher, policy: Policy, devices: int = 20, budgets: int = 101, samples: int = 64) -> Regret:
+def examine(
+    space: SearchSpace, predictor: Teacher, policy: Policy, devices: int = 20, budgets: int = 101, samples: int = 64
+) -> Regret:
     """Compares a policy with exact frontiers of the additive score; see `Regret`."""
     drawn, stepper, score, gaps = Devices(space), Stepper(policy), predictor.additive, []
     for number in range(devices):
@@ -228,7 +245,9 @@ def examine(space: SearchSpace, predictor: Teacher, policy: Policy, devices: int
         best = frontier(space, table, score)
         limits = np.linspace(best.cost[0], best.cost[-1], budgets)
         known = best.codes[best.lookup(limits)]
-        codes = decode(space, [table], Paths.of(space, [table], score), stepper, limits[:, None], gumbel(0, samples, space))
+        codes = decode(
+            space, [table], Paths.of(space, [table], score), stepper, limits[:, None], gumbel(0, samples, space)
+        )
         found = codes.reshape(-1, codes.shape[2])
 
         def gap(top1: Callable[[Codes], Floats], known: Codes = known, found: Codes = found) -> float:

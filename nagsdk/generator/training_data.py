@@ -51,11 +51,15 @@ class Devices:
     def latency(self, rng: np.random.Generator) -> AdditiveTable:
         """The latencies of a random device, in no unit."""
         count = len(self._share)
-        prices = np.exp(rng.normal(0, rng.uniform(0.3, 2.0), count)) * (rng.random(count) >= rng.uniform(_LEAST_FREE, _MOST_FREE))
+        prices = np.exp(rng.normal(0, rng.uniform(0.3, 2.0), count)) * (
+            rng.random(count) >= rng.uniform(_LEAST_FREE, _MOST_FREE)
+        )
         if rng.random() < _BOUND_BY_CALLS:
             prices[_CALLS] = np.exp(rng.normal(0, 0.5, _CALLS.sum()) + rng.uniform(0, np.log(_MOST_OVERHEAD)))
         table = self._features.priced(prices * self._share)
-        return replace(table, choice=table.choice * np.exp(rng.normal(0, rng.choice([0.0, 0.03, 0.1]), table.choice.shape[1:])))
+        return replace(
+            table, choice=table.choice * np.exp(rng.normal(0, rng.choice([0.0, 0.03, 0.1]), table.choice.shape[1:]))
+        )
 
     def costs(self, rng: np.random.Generator) -> list[AdditiveTable]:
         """One to three costs that are limited together: latencies of one or two devices, size, MACs."""
@@ -100,7 +104,9 @@ def problem(space: SearchSpace, score: Score, devices: Devices, count: int, rng:
     return Problem(tables, paths, cost + paths.scale * np.where(share > 0, within, ample), codes)
 
 
-def lessons(space: SearchSpace, score: Score, problems: int, seed: int, done: Callable[[int], None] = lambda number: None) -> Trace:
+def lessons(
+    space: SearchSpace, score: Score, problems: int, seed: int, done: Callable[[int], None] = lambda number: None
+) -> Trace:
     """Draws problems and follows their solutions, `EACH` for every problem.
 
     Args:

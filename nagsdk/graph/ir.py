@@ -72,7 +72,10 @@ class Conv(Node):
         ((n, c, *sizes),) = inputs
         if len(sizes) != 2 or c != self.weight.shape[1] * self.groups:
             return None
-        out = [(size + 2 * self.padding - kernel) // self.stride + 1 for size, kernel in zip(sizes, self.kernel, strict=True)]
+        out = [
+            (size + 2 * self.padding - kernel) // self.stride + 1
+            for size, kernel in zip(sizes, self.kernel, strict=True)
+        ]
         return (n, self.weight.shape[0], *out) if min(out) > 0 else None
 
 

@@ -17,7 +17,19 @@ _NAMES: Mapping[int, str] = {code: name for name, code in vars(schema.BuiltinOpe
 _MOVES = ("TRANSPOSE",)
 # What delegates take of float operators that a lowered network can have: XNNPACK's README, and the operation parsers of
 # the GPU delegate's model builder, both in TensorFlow Lite.
-_COMMON = {"ADD", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "HARD_SWISH", "MEAN", "MUL", "PAD", "RELU", "RESHAPE", "SLICE"}
+_COMMON = {
+    "ADD",
+    "CONV_2D",
+    "DEPTHWISE_CONV_2D",
+    "FULLY_CONNECTED",
+    "HARD_SWISH",
+    "MEAN",
+    "MUL",
+    "PAD",
+    "RELU",
+    "RESHAPE",
+    "SLICE",
+}
 DELEGATES: Mapping[str, frozenset[str]] = {
     "xnnpack": frozenset(_COMMON | {"DEQUANTIZE", "TRANSPOSE"}),
     "gpu": frozenset(_COMMON | {"DEQUANTIZE"}),
@@ -101,7 +113,12 @@ def _read(content: bytes) -> Lint:
             raise ValueError(f"its operator {index} reads or writes no tensor")
         operators[_NAMES.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "unknown")] += 1
     source = body.Tensors(int(body.Inputs(0)))
-    return Lint(dict(sorted(operators.items())), tuple(int(size) for size in source.ShapeAsNumpy()), weights, _architecture(model))
+    return Lint(
+        dict(sorted(operators.items())),
+        tuple(int(size) for size in source.ShapeAsNumpy()),
+        weights,
+        _architecture(model),
+    )
 
 
 def _architecture(model: Any) -> str:

@@ -10,7 +10,21 @@ import onnx
 from onnx import TensorProto, helper
 
 from nagsdk.errors import UnsupportedLayerError
-from nagsdk.graph.ir import HARD_SIGMOID, HARD_SWISH, MULTIPLY, RELU, Activation, Binary, Conv, Flatten, Graph, Linear, Node, Pool, Weights
+from nagsdk.graph.ir import (
+    HARD_SIGMOID,
+    HARD_SWISH,
+    MULTIPLY,
+    RELU,
+    Activation,
+    Binary,
+    Conv,
+    Flatten,
+    Graph,
+    Linear,
+    Node,
+    Pool,
+    Weights,
+)
 
 OPSET = 17
 IR_VERSION = 8
@@ -34,7 +48,11 @@ def write_onnx(graph: Graph, path: Path) -> None:
     Raises:
         UnsupportedLayerError: A node has no ONNX operator.
     """
-    names = {graph.INPUT: graph.INPUT, **{node.name: f"t{number:04d}" for number, node in enumerate(graph.nodes)}, graph.output: OUTPUT}
+    names = {
+        graph.INPUT: graph.INPUT,
+        **{node.name: f"t{number:04d}" for number, node in enumerate(graph.nodes)},
+        graph.output: OUTPUT,
+    }
     nodes: list[onnx.NodeProto] = []
     constants: list[onnx.TensorProto] = []
 
@@ -59,7 +77,9 @@ def write_onnx(graph: Graph, path: Path) -> None:
         [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, graph.shapes[graph.output])],
         constants,
     )
-    model = helper.make_model(body, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="nagsdk")
+    model = helper.make_model(
+        body, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="nagsdk"
+    )
     if graph.architecture:
         helper.set_model_props(model, {ARCHITECTURE_KEY: graph.architecture})
     path.write_bytes(model.SerializeToString(deterministic=True))
@@ -82,5 +102,6 @@ def _operator(node: Node) -> tuple[str, dict[str, Any]]:
             return "Flatten", {"axis": 1}
         case _:
             raise UnsupportedLayerError(
-                f"{node.name} ({type(node).__name__}) cannot be written as ONNX.", "Undo the rewrite that put it into the network."
+                f"{node.name} ({type(node).__name__}) cannot be written as ONNX.",
+                "Undo the rewrite that put it into the network.",
             )

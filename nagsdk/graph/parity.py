@@ -58,6 +58,7 @@ def check(expected: NDArray[np.float32], actual: NDArray[np.float32], tolerance:
     error = relative_error(expected, actual)
     if not error <= tolerance:
         raise DeviceError(
-            f"The exported network differs from torch by {error:.1e} of the output norm, more than {tolerance:.0e}.", next_step
+            f"The exported network differs from torch by {error:.1e} of the output norm, more than {tolerance:.0e}.",
+            next_step,
         )
     return error

@@ -25,7 +25,11 @@ def split_large_depthwise(graph: Graph, most_taps: int = FAST_TAPS) -> Graph:
         graph: Left as it is.
         most_taps: Largest height times width of a kernel that stays whole.
     """
-    nodes = (part for node in graph.nodes for part in (_split(graph, node, most_taps) if _large(node, most_taps) else (node,)))
+    nodes = (
+        part
+        for node in graph.nodes
+        for part in (_split(graph, node, most_taps) if _large(node, most_taps) else (node,))
+    )
     return replace(graph, nodes=tuple(nodes))
 
 

@@ -31,7 +31,8 @@ def quantize(path: Path, precision: str) -> None:
         from ai_edge_quantizer import qtyping, quantizer, recipe
     except ImportError as error:
         raise DeviceUnavailableError(
-            f"The precision {precision} needs ai-edge-quantizer: {error}.", f"Install it: {pip('install', 'nagsdk[quantize]')}"
+            f"The precision {precision} needs ai-edge-quantizer: {error}.",
+            f"Install it: {pip('install', 'nagsdk[quantize]')}",
         ) from error
 
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):  # it prints its progress
@@ -43,7 +44,9 @@ def quantize(path: Path, precision: str) -> None:
             work.update_quantization_recipe(
                 regex=".*",
                 operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
-                op_config=qtyping.OpQuantizationConfig(weight_tensor_config=half, compute_precision=qtyping.ComputePrecision.FLOAT),
+                op_config=qtyping.OpQuantizationConfig(
+                    weight_tensor_config=half, compute_precision=qtyping.ComputePrecision.FLOAT
+                ),
                 algorithm_key="float_casting",
             )
         content = bytes(work.quantize().quantized_model)

@@ -102,7 +102,13 @@ class _Writer:
                 self._operator(node, _Op.FULLY_CONNECTED, inputs + weights, "FullyConnectedOptions")
             case Activation(function=function) if function == HARD_SIGMOID:
                 shifted = self._scratch(self.graph.shapes[node.name])
-                self._put(_Op.ADD, [*inputs, self._constant(np.float32(3))], shifted, "AddOptions", fusedActivationFunction=_Fused.RELU6)
+                self._put(
+                    _Op.ADD,
+                    [*inputs, self._constant(np.float32(3))],
+                    shifted,
+                    "AddOptions",
+                    fusedActivationFunction=_Fused.RELU6,
+                )
                 self._operator(node, _Op.MUL, [shifted, self._constant(np.float32(1 / 6))], "MulOptions")
             case Activation(function=function):
                 code, options = (_Op.RELU, "") if function == RELU else (_Op.HARD_SWISH, "HardSwishOptions")
@@ -111,7 +117,13 @@ class _Writer:
                 code, options = (_Op.MUL, "MulOptions") if function == MULTIPLY else (_Op.ADD, "AddOptions")
                 self._operator(node, code, inputs, options)
             case Pool():
-                self._operator(node, _Op.MEAN, [*inputs, self._constant(np.array([1, 2], np.int32))], "ReducerOptions", keepDims=True)
+                self._operator(
+                    node,
+                    _Op.MEAN,
+                    [*inputs, self._constant(np.array([1, 2], np.int32))],
+                    "ReducerOptions",
+                    keepDims=True,
+                )
             case Pad(top=top, bottom=bottom, sides=sides):
                 self._operator(node, _Op.PAD, [*inputs, self._padding(top, bottom, sides)], "PadOptions")
             case Rows() if self.graph.shapes[node.name] == self.graph.shapes[node.inputs[0]]:
@@ -122,7 +134,13 @@ class _Writer:
                 self._operator(node, _Op.SLICE, [*inputs, corner, size], "SliceOptions")
             case Flatten() if self.graph.shapes[node.inputs[0]][2:] in ((), (1, 1)):
                 shape = self.graph.shapes[node.name]
-                self._operator(node, _Op.RESHAPE, [*inputs, self._constant(np.array(shape, np.int32))], "ReshapeOptions", newShape=[*shape])
+                self._operator(
+                    node,
+                    _Op.RESHAPE,
+                    [*inputs, self._constant(np.array(shape, np.int32))],
+                    "ReshapeOptions",
+                    newShape=[*shape],
+                )
             case _:
                 raise _unsupported(node)
 
@@ -135,7 +153,11 @@ class _Writer:
             padded = self._scratch((n, c, h + 2 * node.padding, w + 2 * node.padding))
             self._put(_Op.PAD, [source, self._padding(*(node.padding,) * 3)], padded, "PadOptions")
             source = padded
-        shared = {"strideH": node.stride, "strideW": node.stride, "padding": schema.Padding.SAME if same else schema.Padding.VALID}
+        shared = {
+            "strideH": node.stride,
+            "strideW": node.stride,
+            "padding": schema.Padding.SAME if same else schema.Padding.VALID,
+        }
         shared |= {"dilationHFactor": 1, "dilationWFactor": 1}
         if node.depthwise:
             inputs = [source, self._constant(node.weight.transpose(1, 2, 3, 0)), self._constant(node.bias)]
@@ -148,7 +170,11 @@ class _Writer:
         if node.name in self.fused:
             values["fusedActivationFunction"] = _Fused.RELU
         last = self.graph.output in (node.name, self.fused.get(node.name))
-        target = self._tensor(OUTPUT, _channels_last(self.graph.shapes[node.name])) if last else self._scratch(self.graph.shapes[node.name])
+        target = (
+            self._tensor(OUTPUT, _channels_last(self.graph.shapes[node.name]))
+            if last
+            else self._scratch(self.graph.shapes[node.name])
+        )
         self._put(code, inputs, target, options, **values)
         self.place[node.name] = target
 

@@ -110,10 +110,20 @@ class _Lowering:
 
     def _module(self, node: fx.Node, module: nn.Module) -> None:
         if isinstance(module, nn.Conv2d):
-            square = all(len(set(v)) == 1 for v in (module.kernel_size, module.stride, module.dilation)) and module.dilation[0] == 1
-            if not square or isinstance(module.padding, str) or len(set(module.padding)) != 1 or module.padding_mode != "zeros":
+            square = (
+                all(len(set(v)) == 1 for v in (module.kernel_size, module.stride, module.dilation))
+                and module.dilation[0] == 1
+            )
+            if (
+                not square
+                or isinstance(module.padding, str)
+                or len(set(module.padding)) != 1
+                or module.padding_mode != "zeros"
+            ):
                 raise _unsupported(f"{node.target} ({module})")
-            self._put(node, Conv, _array(module.weight), _bias(module), module.stride[0], module.padding[0], module.groups)
+            self._put(
+                node, Conv, _array(module.weight), _bias(module), module.stride[0], module.padding[0], module.groups
+            )
         elif isinstance(module, nn.BatchNorm2d):
             self._fold(node, module)
         elif isinstance(module, nn.Linear):
@@ -133,8 +143,15 @@ class _Lowering:
         before = node.all_input_nodes[0]
         conv = self.nodes.get(self.tensor[before])
         # A convolution read by anything else as well must keep its own output.
-        if not isinstance(conv, Conv) or len(before.users) != 1 or norm.running_mean is None or norm.running_var is None:
-            raise _unsupported(f"{node.target} (batch normalisation that follows no convolution, or keeps no statistics)")
+        if (
+            not isinstance(conv, Conv)
+            or len(before.users) != 1
+            or norm.running_mean is None
+            or norm.running_var is None
+        ):
+            raise _unsupported(
+                f"{node.target} (batch normalisation that follows no convolution, or keeps no statistics)"
+            )
         mean, variance = _double(norm.running_mean), _double(norm.running_var)
         scale = 1 / np.sqrt(variance + norm.eps)
         shift = np.zeros_like(mean)
@@ -148,7 +165,12 @@ class _Lowering:
     def _function(self, node: fx.Node) -> None:
         if node.target in _ACTIVATIONS:
             self._put(node, Activation, _ACTIVATIONS[node.target])
-        elif node.target in _BINARIES and all(isinstance(a, fx.Node) for a in node.args) and len(node.args) == 2 and not node.kwargs:
+        elif (
+            node.target in _BINARIES
+            and all(isinstance(a, fx.Node) for a in node.args)
+            and len(node.args) == 2
+            and not node.kwargs
+        ):
             self._put(node, Binary, _BINARIES[node.target])
         elif node.target is torch.flatten:
             self._flatten(node)

@@ -65,13 +65,17 @@ class Augmentation:
         """
         parts = []
         for image, (left, top, width, height) in zip(images, self.crops(draws, images.shape[1]).tolist(), strict=True):
-            cut = torch.from_numpy(np.ascontiguousarray(image[top : top + height, left : left + width])).permute(2, 0, 1)[None]
+            cut = torch.from_numpy(np.ascontiguousarray(image[top : top + height, left : left + width])).permute(
+                2, 0, 1
+            )[None]
             parts.append(functional.interpolate(cut, (resolution, resolution), mode="bilinear", antialias=True))
         pixels = torch.cat(parts).float() / 255
         if self.flip:
             mirrored = torch.from_numpy(draws[:, 4] < 0.5)
             pixels[mirrored] = pixels[mirrored].flip(3)
-        bright, contrast, colourful = (1 + self.colour * torch.from_numpy(2 * draws[:, 5:8].T - 1).float())[..., None, None, None]
+        bright, contrast, colourful = (1 + self.colour * torch.from_numpy(2 * draws[:, 5:8].T - 1).float())[
+            ..., None, None, None
+        ]
         pixels = pixels * bright
         pixels = torch.lerp(pixels.mean((1, 2, 3), keepdim=True), pixels, contrast)
         return torch.lerp(pixels.mean(1, keepdim=True), pixels, colourful).clamp(0, 1)
@@ -107,7 +111,9 @@ class ArrayBatches:
     def __post_init__(self) -> None:
         if not 0 < self.batch <= len(self.images) or len(self.images) != len(self.labels) or self.batch % self.ranks:
             shared = f" shared by {self.ranks}" if self.ranks > 1 else ""
-            raise ValueError(f"{len(self.images)} images and {len(self.labels)} labels do not make batches of {self.batch}{shared}.")
+            raise ValueError(
+                f"{len(self.images)} images and {len(self.labels)} labels do not make batches of {self.batch}{shared}."
+            )
 
     def __call__(self, step: int, resolution: int) -> tuple[Tensor, Tensor]:
         """See `Batches`."""
@@ -182,7 +188,10 @@ class Shown:
     def _made(self) -> Iterator[tuple[Tensor, Tensor]]:
         for start in range(0, len(self.images), self.batch):
             rows = slice(start, start + self.batch)
-            yield prepare(self.images[rows], self.resolution, self.preprocessing), torch.from_numpy(np.asarray(self.labels[rows])).long()
+            yield (
+                prepare(self.images[rows], self.resolution, self.preprocessing),
+                torch.from_numpy(np.asarray(self.labels[rows])).long(),
+            )
 
 
 def portions(images: Tensor, size: int) -> Sequence[Tensor]:

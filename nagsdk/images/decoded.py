@@ -67,7 +67,9 @@ def require_space(path: Path, size: int, what: str) -> None:
         )
 
 
-def decode(folder: ImageFolder, side: int, skip_broken: bool = False, on_event: Listener = ignore) -> dict[str, Labelled]:
+def decode(
+    folder: ImageFolder, side: int, skip_broken: bool = False, on_event: Listener = ignore
+) -> dict[str, Labelled]:
     """Squares of all images, kept in the cache: decoded once, whichever of several processes comes first.
 
     The shorter side is resized to `side`, and the centre is kept.
@@ -135,7 +137,9 @@ def _write(folder: ImageFolder, side: int, store: Path, on_event: Listener) -> l
         for name in PARTS:
             labels = []
             with (store / f"{name}.pixels").open("wb") as file:
-                for (path, pixels), label in zip(_squares(folder.parts[name], side), folder.parts[name].labels, strict=True):
+                for (path, pixels), label in zip(
+                    _squares(folder.parts[name], side), folder.parts[name].labels, strict=True
+                ):
                     done += 1
                     if isinstance(pixels, str):
                         complaints.append(f"{path}: {pixels}")

@@ -56,7 +56,9 @@ class ImageFolder:
 
     def counts(self) -> dict[str, list[int]]:
         """Images of every class, for each part."""
-        return {name: np.bincount(part.labels, minlength=len(self.classes)).tolist() for name, part in self.parts.items()}
+        return {
+            name: np.bincount(part.labels, minlength=len(self.classes)).tolist() for name, part in self.parts.items()
+        }
 
     @cached_property
     def fingerprint(self) -> str:
@@ -65,7 +67,11 @@ class ImageFolder:
         for name, part in self.parts.items():
             for path, label in zip(part.paths, part.labels, strict=True):
                 facts = path.stat()
-                digest.update(f"{name} {label} ".encode() + _name(self.root, path) + f" {facts.st_size} {facts.st_mtime_ns}\n".encode())
+                digest.update(
+                    f"{name} {label} ".encode()
+                    + _name(self.root, path)
+                    + f" {facts.st_size} {facts.st_mtime_ns}\n".encode()
+                )
         return digest.hexdigest()[:16]
 
 
@@ -140,18 +146,24 @@ def scan(root: Path) -> ImageFolder:
         foreign = sorted(given.get(part, {}).keys() - set(classes))
         if foreign:
             raise DataError(
-                f"Classes of {root / part} that {root / 'train'} does not have: {some(foreign)}.", "Add them there, or remove them."
+                f"Classes of {root / part} that {root / 'train'} does not have: {some(foreign)}.",
+                "Add them there, or remove them.",
             )
     empty = [name for name in classes if not given["val"].get(name)]
     if empty:
-        raise DataError(f"Classes without an image in val: {some(empty)}.", "Move some of their images from train to val.")
+        raise DataError(
+            f"Classes without an image in val: {some(empty)}.", "Move some of their images from train to val."
+        )
     rng = np.random.default_rng(0)
     if "test" not in given:
         shuffled = {name: [paths[i] for i in rng.permutation(len(paths))] for name, paths in given["val"].items()}
         given["test"] = {name: paths[: len(paths) // 2] for name, paths in shuffled.items()}
         given["val"] = {name: paths[len(paths) // 2 :] for name, paths in shuffled.items()}
     if not any(given["test"].values()):
-        raise DataError(f"{root} has too few images in val to set some aside for the test.", "Give two of each class, or a folder test.")
+        raise DataError(
+            f"{root} has too few images in val to set some aside for the test.",
+            "Give two of each class, or a folder test.",
+        )
     return ImageFolder(root, classes, {name: _part(classes, given[name]) for name in PARTS}, "folders", finder.notes())
 
 
@@ -159,13 +171,20 @@ def _automatic(root: Path, found: dict[str, list[Path]], finder: _Finder) -> Ima
     problems = _problems(root, found)
     small = [f"{name} ({len(paths)})" for name, paths in found.items() if 0 < len(paths) < _FEWEST]
     if small:
-        problems.append((f"Classes with fewer than {_FEWEST} images cannot be split: {some(small)}.", "Add images, or remove the folders."))
+        problems.append(
+            (
+                f"Classes with fewer than {_FEWEST} images cannot be split: {some(small)}.",
+                "Add images, or remove the folders.",
+            )
+        )
     _refuse(problems)
     parts: dict[str, dict[str, list[Path]]] = {name: {} for name in PARTS}
     for name, paths in found.items():
         parts["val"][name], parts["test"][name], parts["train"][name] = _split(root, paths)
     classes = tuple(found)
-    return ImageFolder(root, classes, {name: _part(classes, parts[name]) for name in PARTS}, "automatic", finder.notes())
+    return ImageFolder(
+        root, classes, {name: _part(classes, parts[name]) for name in PARTS}, "automatic", finder.notes()
+    )
 
 
 def _split(root: Path, paths: Sequence[Path]) -> tuple[list[Path], list[Path], list[Path]]:
@@ -174,7 +193,9 @@ def _split(root: Path, paths: Sequence[Path]) -> tuple[list[Path], list[Path], l
     Another image that is added moves none out of ``train``, unless that was all there is of it.
     """
     ranked = sorted((int.from_bytes(hashlib.sha256(_name(root, path)).digest()[:8]) / 2**64, path) for path in paths)
-    val, test, train = ([path for share, path in ranked if low <= share < high] for low, high in pairwise((0, _SHARE, 2 * _SHARE, 1)))
+    val, test, train = (
+        [path for share, path in ranked if low <= share < high] for low, high in pairwise((0, _SHARE, 2 * _SHARE, 1))
+    )
     for part, other in ((train, max(val, test, key=len)), (val, test), (test, val)):
         if not part:
             part.append((train if len(train) > 1 else other).pop(0))
@@ -194,10 +215,14 @@ def _problems(root: Path, found: dict[str, list[Path]]) -> list[tuple[str, str]]
         problems.append((f"{root} has {what}; telling apart needs two classes.", _LAYOUT))
     empty = [name for name, paths in found.items() if not paths]
     if empty:
-        problems.append((f"Class folders of {root} without an image: {some(empty)}.", "Put images there, or remove the folders."))
+        problems.append(
+            (f"Class folders of {root} without an image: {some(empty)}.", "Put images there, or remove the folders.")
+        )
     odd = [name for name in found if not name.isprintable()]
     if odd:
-        problems.append((f"Class folders with names that cannot be printed: {some([repr(name) for name in odd])}.", "Rename them."))
+        problems.append(
+            (f"Class folders with names that cannot be printed: {some([repr(name) for name in odd])}.", "Rename them.")
+        )
     return problems
 
 
@@ -226,4 +251,6 @@ def some(names: Sequence[object]) -> str:
     return ", ".join(map(str, names[:_SHOWN])) + more
 
 
-_LAYOUT = "Give a folder with one subfolder of images for each class, or with such folders train and val (and test) in it."
+_LAYOUT = (
+    "Give a folder with one subfolder of images for each class, or with such folders train and val (and test) in it."
+)

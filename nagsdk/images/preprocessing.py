@@ -44,7 +44,9 @@ class Preprocessing:
 
     def apply(self, images: Sequence[Image], resolution: int) -> NDArray[np.float32]:
         """Normalised pixels of Pillow images, float32, shape (n, 3, resolution, resolution)."""
-        return self.normalised(np.stack([crop(image, round(resolution / self.crop_fraction), resolution) for image in images]))
+        return self.normalised(
+            np.stack([crop(image, round(resolution / self.crop_fraction), resolution) for image in images])
+        )
 
     def normalised(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Inputs (n, 3, h, w) of RGB pixels (n, h, w, 3) that have their size already."""
@@ -65,7 +67,9 @@ def crop(image: Image, side: int, resolution: int) -> NDArray[np.uint8]:
 
     width, height = image.size
     scale = side / min(width, height)
-    resized = to_rgb(image).resize((max(side, round(width * scale)), max(side, round(height * scale))), Resampling.BILINEAR)
+    resized = to_rgb(image).resize(
+        (max(side, round(width * scale)), max(side, round(height * scale))), Resampling.BILINEAR
+    )
     left, top = (resized.width - resolution) // 2, (resized.height - resolution) // 2
     return np.asarray(resized.crop((left, top, left + resolution, top + resolution)))
 
@@ -98,7 +102,9 @@ def read_image(path: Path) -> Image:
     try:
         with Image.open(path) as opened:
             if opened.width * opened.height > MOST_PIXELS:
-                raise ValueError(f"it is too large: {opened.width} x {opened.height} pixels, {MOST_PIXELS // 10**6} million at most")
+                raise ValueError(
+                    f"it is too large: {opened.width} x {opened.height} pixels, {MOST_PIXELS // 10**6} million at most"
+                )
             return to_rgb(ImageOps.exif_transpose(opened))
     except Image.DecompressionBombError as error:
         raise ValueError(f"it is too large: {error}") from error
@@ -117,7 +123,8 @@ def cut_tiles(sheet: Path, tile: int, count: int) -> list[Image]:
         whole = opened.convert("RGB")
     columns = whole.width // tile
     return [
-        whole.crop(((i % columns) * tile, (i // columns) * tile, (i % columns + 1) * tile, (i // columns + 1) * tile)) for i in range(count)
+        whole.crop(((i % columns) * tile, (i // columns) * tile, (i % columns + 1) * tile, (i // columns + 1) * tile))
+        for i in range(count)
     ]
 
 
@@ -139,7 +146,9 @@ def read_folder(folder: Path, most: int) -> Iterator[Image]:
         ImagesMissingError: There is no folder, or no readable image in it.
     """
     if not folder.is_dir():
-        raise ImagesMissingError(f"{folder} is no folder.", "Name a folder of JPEG, PNG, WebP or BMP images with --images.")
+        raise ImagesMissingError(
+            f"{folder} is no folder.", "Name a folder of JPEG, PNG, WebP or BMP images with --images."
+        )
     found = 0
     for path in image_files(folder, most):
         try:
@@ -150,5 +159,6 @@ def read_folder(folder: Path, most: int) -> Iterator[Image]:
         found += 1
     if found == 0:
         raise ImagesMissingError(
-            f"{folder} holds no readable image.", f"Put images ({', '.join(SUFFIXES)}) of the kind that the model will see there."
+            f"{folder} holds no readable image.",
+            f"Put images ({', '.join(SUFFIXES)}) of the kind that the model will see there.",
         )

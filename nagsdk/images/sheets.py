@@ -27,7 +27,9 @@ def write_sheet(images: NDArray[np.uint8], path: Path, quality: int = 90) -> Non
 
     count, side = images.shape[:2]
     if side % 16 or not 0 < count <= most_on_sheet(side):
-        raise ValueError(f"{count} pictures, or a side of {side} pixels, which must be a multiple of 16, do not make a sheet.")
+        raise ValueError(
+            f"{count} pictures, or a side of {side} pixels, which must be a multiple of 16, do not make a sheet."
+        )
     columns = _columns(side)
     padded = np.zeros((-(-count // columns) * columns, side, side, 3), np.uint8)
     padded[:count] = images

@@ -51,7 +51,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
     path = folder / MANIFEST
     if not path.exists():
-        raise UsageError(f"{folder} is no deployment: it has no {MANIFEST}.", "Name a folder that 'nagsdk deploy' or 'nagsdk build' left.")
+        raise UsageError(
+            f"{folder} is no deployment: it has no {MANIFEST}.",
+            "Name a folder that 'nagsdk deploy' or 'nagsdk build' left.",
+        )
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise ValueError("it is too large")

@@ -39,7 +39,9 @@ class BudgetRecord(_Open):
     percentile: float
     confidence: float
     unit: str | None = Field(None, description="What the metric is shown in; left out by version 0.1.0.")
-    unit_factor: float | None = Field(None, gt=0, description="What one of that unit is in the limit's; left out by version 0.1.0.")
+    unit_factor: float | None = Field(
+        None, gt=0, description="What one of that unit is in the limit's; left out by version 0.1.0."
+    )
 
 
 class AnyBudget(_Open):
@@ -107,7 +109,9 @@ class PreprocessingJson(_Open):
 class Probe(_Open):
     """What torch answered to an image made of integers: a self-test for whatever loads the model."""
 
-    image: str = Field(description="How the image is made; it has the input's size and passes the preprocessing's scale, mean and std.")
+    image: str = Field(
+        description="How the image is made; it has the input's size and passes the preprocessing's scale, mean and std."
+    )
     logits: list[float]
 
 
@@ -146,7 +150,9 @@ class ReportData(_Open):
 
     layers: list[LayerRow]
     frontier: FrontierPoints | None = Field(description="Over what the first budget limits.")
-    frontiers: list[FrontierPoints] = Field([], description="Over everything that a budget limits, and over multiply-accumulates.")
+    frontiers: list[FrontierPoints] = Field(
+        [], description="Over everything that a budget limits, and over multiply-accumulates."
+    )
     histogram: Histogram | None
     calibration: list[tuple[float, float]] = Field(
         description="Measured and predicted p50 in ms of the calibration's samples, each left out."

@@ -73,11 +73,14 @@ class MeasurementKey:
         """
         kinds = {field.name: int if field.type == "int" else str for field in fields(cls)}
         fits = (
-            isinstance(values, dict) and values.keys() == kinds.keys() and all(type(values[name]) is kind for name, kind in kinds.items())
+            isinstance(values, dict)
+            and values.keys() == kinds.keys()
+            and all(type(values[name]) is kind for name, kind in kinds.items())
         )
         if not fits or any(isinstance(v, str) and len(v) > _MOST_TEXT for v in values.values()):
             raise NagsdkError(
-                "The key of a measurement lacks fields or has foreign ones.", "Export the store again, with this version of nagsdk."
+                "The key of a measurement lacks fields or has foreign ones.",
+                "Export the store again, with this version of nagsdk.",
             )
         return cls(**values)
 

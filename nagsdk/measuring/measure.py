@@ -83,13 +83,17 @@ def measure(
             begun = time.monotonic()
 
             def time_reference(handle: int = base) -> float:
-                seen.append(float(np.median(session.time(handle, 1, protocol.reference_runs, protocol.timeout_s).wall_ms)))
+                seen.append(
+                    float(np.median(session.time(handle, 1, protocol.reference_runs, protocol.timeout_s).wall_ms))
+                )
                 return seen[-1]
 
             for number in itertools.count():
                 passed = time.monotonic() - begun
                 todo = list(group) if number < protocol.rounds or passed < protocol.spread_s else lacking(group)
-                if not todo or (number >= protocol.most_rounds and passed >= max(protocol.spread_s, protocol.patience_s)):
+                if not todo or (
+                    number >= protocol.most_rounds and passed >= max(protocol.spread_s, protocol.patience_s)
+                ):
                     break
                 before = time_reference()
                 for index in rng.permutation(len(todo)):

@@ -63,7 +63,11 @@ class Reading:
         """
         try:
             wall, cpu = (tuple(float(v) for v in values["burst"][key]) for key in ("wall_ms", "cpu_ms"))
-            return cls(Burst(wall, cpu, dict(values["burst"]["properties"])), float(values["before_ms"]), float(values["after_ms"]))
+            return cls(
+                Burst(wall, cpu, dict(values["burst"]["properties"])),
+                float(values["before_ms"]),
+                float(values["after_ms"]),
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise _malformed(error) from error
 
@@ -118,7 +122,11 @@ class Measurement:
     def quiet(self) -> tuple[Reading, ...]:
         """The readings that count: the reference near its quiet level on both sides, and the CPU not taken away."""
         limit = self.reference_quiet_ms * self.protocol.drift
-        return tuple(r for r in self.readings if max(r.before_ms, r.after_ms) <= limit and r.contention <= self.protocol.contention)
+        return tuple(
+            r
+            for r in self.readings
+            if max(r.before_ms, r.after_ms) <= limit and r.contention <= self.protocol.contention
+        )
 
     @property
     def sufficient(self) -> bool:
@@ -158,7 +166,9 @@ class Measurement:
 
         counted = self._counted(disturbed)
         stretches = np.array_split(np.arange(len(counted)), min(len(counted), _STRETCHES))
-        values = np.array([np.percentile(np.concatenate([counted[i].burst.wall_ms for i in part]), percentile) for part in stretches])
+        values = np.array(
+            [np.percentile(np.concatenate([counted[i].burst.wall_ms for i in part]), percentile) for part in stretches]
+        )
         spread = float(stdtrit(len(values) - 1, level) * values.std(ddof=1) / np.sqrt(len(values)))
         return self.latency(percentile, disturbed=disturbed) + spread
 
@@ -181,7 +191,9 @@ class Measurement:
     @property
     def jitter_within(self) -> float:
         """Median over quiet rounds of the spread of single runs: (p90 - p10) / p50."""
-        return float(np.median([(r.percentile(90) - r.percentile(10)) / r.percentile(50) for r in self._counted(False)]))
+        return float(
+            np.median([(r.percentile(90) - r.percentile(10)) / r.percentile(50) for r in self._counted(False)])
+        )
 
     @property
     def jitter_between(self) -> float:

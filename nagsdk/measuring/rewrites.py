@@ -35,7 +35,9 @@ class RewriteChoice:
     def of(cls, architecture: str, found: Mapping[str, Measurement]) -> RewriteChoice:
         """The choice that measurements of one network, written in several ways and timed in one session, suggest."""
         p50_ms = {name: measurement.normalised_ms() for name, measurement in found.items()}
-        return cls(min(p50_ms, key=p50_ms.__getitem__), p50_ms, architecture, datetime.now(UTC).isoformat(timespec="seconds"))
+        return cls(
+            min(p50_ms, key=p50_ms.__getitem__), p50_ms, architecture, datetime.now(UTC).isoformat(timespec="seconds")
+        )
 
     @property
     def told(self) -> str:

@@ -142,7 +142,9 @@ class Store:
 
     @staticmethod
     def _key(connection: sqlite3.Connection, key: MeasurementKey) -> int:
-        connection.execute("insert or ignore into key (hash, fields) values (?, ?)", (key.hash, json.dumps(key.to_dict())))
+        connection.execute(
+            "insert or ignore into key (hash, fields) values (?, ?)", (key.hash, json.dumps(key.to_dict()))
+        )
         return int(connection.execute("select id from key where hash = ?", (key.hash,)).fetchone()[0])
 
     @classmethod
@@ -158,9 +160,7 @@ class Store:
             kept.taken_at or datetime.now(UTC).isoformat(timespec="seconds"),
             json.dumps(kept.reading.to_dict()),
         )
-        statement = (
-            "insert or ignore into reading (uid, key, architecture, run, turn, session, taken_at, reading) values (?, ?, ?, ?, ?, ?, ?, ?)"
-        )
+        statement = "insert or ignore into reading (uid, key, architecture, run, turn, session, taken_at, reading) values (?, ?, ?, ?, ?, ?, ?, ?)"
         return connection.execute(statement, row).rowcount
 
     def add(self, kept: Kept) -> None:
@@ -172,14 +172,20 @@ class Store:
         with self._connection() as connection, self._transaction(connection):
             return sum(self._insert(connection, kept) for kept in readings)
 
-    def readings(self, key: MeasurementKey | None = None, architecture: str | None = None, run: str | None = None) -> Iterator[Kept]:
+    def readings(
+        self, key: MeasurementKey | None = None, architecture: str | None = None, run: str | None = None
+    ) -> Iterator[Kept]:
         """Readings, oldest first; those that match every argument that is given."""
         conditions = {"key.hash": key and key.hash, "architecture": architecture, "run": run}
         given = {name: value for name, value in conditions.items() if value is not None}
         where = " and ".join(f"{name} = ?" for name in given) or "true"
-        query = f"select fields, {_COLUMNS} from reading join key on key.id = reading.key where {where} order by reading.id"  # noqa: S608 names only
+        query = (
+            f"select fields, {_COLUMNS} from reading join key on key.id = reading.key where {where} order by reading.id"  # noqa: S608 names only
+        )
         with self._connection() as connection:
-            for fields, uid, text, of_run, turn, session, taken_at, reading in connection.execute(query, tuple(given.values())):
+            for fields, uid, text, of_run, turn, session, taken_at, reading in connection.execute(
+                query, tuple(given.values())
+            ):
                 found = MeasurementKey.from_dict(json.loads(fields))
                 yield Kept(found, text, Reading.from_dict(json.loads(reading)), session, of_run, turn, taken_at, uid)
 
@@ -210,7 +216,9 @@ class Store:
             "and begun_at > ? order by begun_at desc"
         )
         with self._connection() as connection:
-            row = connection.execute(query, (key.hash, json.dumps(settings, sort_keys=True), time.time() - within_s)).fetchone()
+            row = connection.execute(
+                query, (key.hash, json.dumps(settings, sort_keys=True), time.time() - within_s)
+            ).fetchone()
         return None if row is None else str(row[0])
 
     def end(self, run: str) -> None:
@@ -226,7 +234,9 @@ class Store:
                     "delete from reading where taken_at < ?", (before.astimezone(UTC).isoformat(timespec="seconds"),)
                 ).rowcount
                 connection.execute("delete from run where begun_at < ?", (before.timestamp(),))
-                connection.execute("delete from key where id not in (select key from reading union select key from run)")
+                connection.execute(
+                    "delete from key where id not in (select key from reading union select key from run)"
+                )
             connection.execute("vacuum")
         return count
 
@@ -241,5 +251,8 @@ class Store:
                 continue
             key = MeasurementKey(device, "", "", "", "", 0, 0, "format 1")
             reading = Reading.from_dict(content.get("reading", content))
-            cls._insert(connection, Kept(key, architecture, reading, content.get("session", ""), content.get("run"), taken_at=taken_at))
+            cls._insert(
+                connection,
+                Kept(key, architecture, reading, content.get("session", ""), content.get("run"), taken_at=taken_at),
+            )
         connection.execute("drop table reading_1")

@@ -18,7 +18,11 @@ from nagsdk.measuring.store import Kept, Store
 
 FORMAT = "nagsdk-readings/1"
 _MOST_BYTES, _MOST_LINE = 1 << 30, 1 << 20
-_TEXTS = {"uid": re.compile(r"[0-9a-f]{32}"), "session": re.compile(r"[0-9a-f]{0,32}"), "architecture": re.compile(r"[\x20-\x7e]{1,2000}")}
+_TEXTS = {
+    "uid": re.compile(r"[0-9a-f]{32}"),
+    "session": re.compile(r"[0-9a-f]{0,32}"),
+    "architecture": re.compile(r"[\x20-\x7e]{1,2000}"),
+}
 _NEXT_STEP = "Export it again (nagsdk store export), and copy it whole."
 
 
@@ -57,7 +61,9 @@ def import_readings(store: Store, path: Path) -> int:
         with path.open("rb") as file:
             return store.add_all(_readings(iter(lambda: file.readline(_MOST_LINE), b""), path))
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Name a file that `nagsdk store export` wrote.") from error
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}.", "Name a file that `nagsdk store export` wrote."
+        ) from error
 
 
 def _readings(lines: Iterator[bytes], path: Path) -> Iterator[Kept]:

@@ -83,7 +83,9 @@ class Builder:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"model{backend.suffix}"
         backend.export(trace(subnet, resolution, device.batch), path, device, images)
-        probe = np.random.default_rng(self.seed).normal(size=(_PARITY_IMAGES, 3, resolution, resolution)).astype(np.float32)
+        probe = (
+            np.random.default_rng(self.seed).normal(size=(_PARITY_IMAGES, 3, resolution, resolution)).astype(np.float32)
+        )
         if images is not None:
             probe = images[:_PARITY_IMAGES]
         probe = np.concatenate([probe, bundle.preprocessing.normalised(probe_image(resolution)[None])])

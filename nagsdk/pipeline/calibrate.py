@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nagsdk.budget import DEFAULT_CONFIDENCE
-from nagsdk.calibration.calibrate import Calibration, calibrate
+from nagsdk.budget import DEFAULT_CONFIDENCE, Budget
+from nagsdk.calibration.calibrate import SAMPLES, Calibration, calibrate
 from nagsdk.common.files import write_atomically
 from nagsdk.cost import card
 from nagsdk.cost.features import FeatureTable
+from nagsdk.cost.model import CostModel
 from nagsdk.cost.prior import flat_prior
 from nagsdk.events import Notice
 from nagsdk.generator.ranking import best_of_every_cost
-from nagsdk.pipeline.models import calibrated_model, calibration_protocol, card_file, prior_of
+from nagsdk.pipeline.models import (
+    calibrated_model,
+    calibration_protocol,
+    card_file,
+    cost_model,
+    prior_of,
+    require_cost_model,
+)
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import settle_rewrite
 from nagsdk.reports.calibration import draw
@@ -110,10 +119,14 @@ def calibrate_target(target: Target, samples: int, within_s: float | None = None
             protocol=calibration_protocol(target),
             on_event=target.on_event,
         )
-    summary = CalibrationSummary(target.device.id, target.bundle.name, f"{target.device.title}, {target.bundle.name}", result)
+    summary = CalibrationSummary(
+        target.device.id, target.bundle.name, f"{target.device.title}, {target.bundle.name}", result
+    )
     if before is not None and not result.complete and len(before.calibrated) > len(result.codes):
         kept = len(before.calibrated)
-        target.on_event(Notice(f"Time ran out: the earlier cost model, of {kept} architectures, stays in use.", warning=True))
+        target.on_event(
+            Notice(f"Time ran out: the earlier cost model, of {kept} architectures, stays in use.", warning=True)
+        )
         return summary
     if result.model.most_confidence < DEFAULT_CONFIDENCE:
         most = math.floor(1000 * result.model.most_confidence) / 1000
@@ -126,10 +139,38 @@ def calibrate_target(target: Target, samples: int, within_s: float | None = None
     return summary
 
 
+def model_for(target: Target, budgets: Sequence[Budget], timed: bool, seed: int) -> CostModel | None:
+    """The cost model that a deployment needs; a device that is here and not calibrated well enough is calibrated first.
+
+    Args:
+        target: Bundle and device.
+        budgets: What must hold; their confidence says how many samples a calibration needs.
+        timed: Whether latencies matter.
+        seed: Seed of every random choice.
+
+    Returns:
+        None where nothing is known about latencies and they do not matter.
+
+    Raises:
+        DeviceUnavailableError: Latencies matter, and nothing is known about them.
+        DeviceError: The device is busy or fails.
+    """
+    if not (timed and target.presence.available):
+        return require_cost_model(target) if timed else cost_model(target)
+    settle_rewrite(target)
+    model = calibrated_model(target)
+    if model is not None and all(b.confidence <= model.most_confidence for b in budgets):
+        return model
+    target.on_event(Notice(f"Calibrating {target.device.id} for {target.bundle.name} first; the calibration is kept."))
+    return calibrate_target(target, SAMPLES, seed=seed).calibration.model
+
+
 def _near_frontier(target: Target, seed: int) -> Codes:
     """Architectures like those that will be generated: at each of many costs the one of best predicted accuracy among random ones."""
     space = target.bundle.space
     codes = space.sample(_FRONTIER_SAMPLES, np.random.default_rng(seed))
     prior = prior_of(target) or flat_prior(FeatureTable.of(space))
     top1 = target.bundle.predictor.predict(codes).mean
-    return codes[best_of_every_cost(FeatureTable.of(space).priced(prior.weights).cost(codes), np.asarray(top1), _FRONTIER_COSTS)]
+    return codes[
+        best_of_every_cost(FeatureTable.of(space).priced(prior.weights).cost(codes), np.asarray(top1), _FRONTIER_COSTS)
+    ]

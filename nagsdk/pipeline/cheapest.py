@@ -57,7 +57,9 @@ def cheapest(
 class _Search:
     """Asks a strategy for budgets between the fastest and the slowest architecture; arguments as for `cheapest`."""
 
-    def __init__(self, known: Sequence[tuple[Target, CostModel | None]], strategy: Strategy, resolution: int | None, seed: int) -> None:
+    def __init__(
+        self, known: Sequence[tuple[Target, CostModel | None]], strategy: Strategy, resolution: int | None, seed: int
+    ) -> None:
         self.target, self.strategy, self.seed = known[0][0], strategy, seed
         self.latencies = [target.costs.table(LATENCY, model, resolution) for target, model in known]
         bounds = [Completions.of(self.target.bundle.space, table) for table in self.latencies]
@@ -99,5 +101,7 @@ class _Search:
                 continue
             found.append(codes.reshape(-1, codes.shape[2]))
         if not found:
-            raise InfeasibleError("No architecture holds the budgets.", "Ask for more of them, one at a time, to see which one it is.")
+            raise InfeasibleError(
+                "No architecture holds the budgets.", "Ask for more of them, one at a time, to see which one it is."
+            )
         return np.concatenate(found)

@@ -93,7 +93,9 @@ class LoadedModel:
             DeviceError: The runtime failed.
         """
         if not images:
-            raise UsageError("No image was given.", "Give a file, a Pillow image, or an array of shape (height, width, 3).")
+            raise UsageError(
+                "No image was given.", "Give a file, a Pillow image, or an array of shape (height, width, 3)."
+            )
         inputs = self.preprocessing.apply([_pixels(image) for image in images], self.resolution)
         opened = self._opened
         logits = opened.infer(inputs)
@@ -121,7 +123,8 @@ def _pixels(image: str | Path | Image | NDArray[np.uint8]) -> Image:
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise UsageError(
-                f"An array of {image.dtype} with shape {image.shape} is no image.", "Give RGB values: uint8, shape (height, width, 3)."
+                f"An array of {image.dtype} with shape {image.shape} is no image.",
+                "Give RGB values: uint8, shape (height, width, 3).",
             )
         return ImageModule.fromarray(image)
     return image.convert("RGB")

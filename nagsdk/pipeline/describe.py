@@ -17,7 +17,10 @@ def prior_warnings(model: CostModel, device: str) -> list[str]:
     if model.source == "calibration":
         return []
     caveat = [str(model.facts["caveat"])] if "caveat" in model.facts else []
-    return [f"Latencies come from a shipped prior: {device} is not calibrated for this space ('nagsdk calibrate' does it).", *caveat]
+    return [
+        f"Latencies come from a shipped prior: {device} is not calibrated for this space ('nagsdk calibrate' does it).",
+        *caveat,
+    ]
 
 
 def describe(
@@ -50,12 +53,19 @@ def describe(
     answered: Sequence[Sequence[Budget]] = [()] * len(codes) if budgets is None else budgets
     if model is not None:
         latency = model.mean(codes).tolist()
-        asked = [next(((b.confidence, b.percentile) for b in all_ if b.metric == LATENCY), (DEFAULT_CONFIDENCE, 50.0)) for all_ in answered]
+        asked = [
+            next(((b.confidence, b.percentile) for b in all_ if b.metric == LATENCY), (DEFAULT_CONFIDENCE, 50.0))
+            for all_ in answered
+        ]
         bounds = {way: model.upper(codes, *way).tolist() for way in set(asked)}
         upper = [bounds[way][i] for i, way in enumerate(asked)]
-    accuracy: list[tuple[float | None, float | None, float | None, bool | None]] = [(None, None, None, None)] * len(codes)
+    accuracy: list[tuple[float | None, float | None, float | None, bool | None]] = [(None, None, None, None)] * len(
+        codes
+    )
     if top1 is not None:
-        accuracy = list(zip(top1.mean.tolist(), top1.low.tolist(), top1.high.tolist(), top1.extrapolated.tolist(), strict=True))
+        accuracy = list(
+            zip(top1.mean.tolist(), top1.low.tolist(), top1.high.tolist(), top1.extrapolated.tolist(), strict=True)
+        )
     return [
         Result(
             architecture=a.text,

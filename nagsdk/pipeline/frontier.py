@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LABELS = {MACS: "10⁶ multiply-accumulates", SIZE: "file size in MB"}
-_SOURCES = {"calibration": "predicted by its calibration", "prior": "from a shipped prior: the device was not calibrated"}
+_SOURCES = {
+    "calibration": "predicted by its calibration",
+    "prior": "from a shipped prior: the device was not calibrated",
+}
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,11 @@ class Frontier:
             }
             for name, codes in self.codes.items()
             for limit, a, cost, top1 in zip(
-                self.limits.tolist(), self.space.decode(codes), self.cost[name].tolist(), self.top1[name].tolist(), strict=True
+                self.limits.tolist(),
+                self.space.decode(codes),
+                self.cost[name].tolist(),
+                self.top1[name].tolist(),
+                strict=True,
             )
         ]
 
@@ -101,7 +108,12 @@ class Frontier:
 
 
 def frontier_of(
-    target: Target, metric: str, strategies: Sequence[Strategy], points: int, resolution: int | None = None, seed: int = 0
+    target: Target,
+    metric: str,
+    strategies: Sequence[Strategy],
+    points: int,
+    resolution: int | None = None,
+    seed: int = 0,
 ) -> Frontier:
     """Asks strategies for equidistant budgets over the whole range; each budget gets the best answer to it or to a smaller one.
 
@@ -115,7 +127,9 @@ def frontier_of(
     table = target.costs.table(metric, model, resolution)
     bounds, predictor = Completions.of(target.bundle.space, table), target.bundle.predictor
     if not np.isfinite(bounds.least):
-        raise InfeasibleError(f"{target.device.id} runs no architecture of {target.bundle.name}.", "Use another bundle or device.")
+        raise InfeasibleError(
+            f"{target.device.id} runs no architecture of {target.bundle.name}.", "Use another bundle or device."
+        )
     limits = np.linspace(bounds.least, bounds.most, points)
     picks: dict[str, Codes] = {}
     for strategy in strategies:
@@ -129,7 +143,15 @@ def frontier_of(
     cost = {name: table.cost(codes) for name, codes in picks.items()}
     title = f"{target.bundle.name} on {target.device.id}"
     return Frontier(
-        target.bundle.space, title, metric, limits, picks, cost, top1, target.costs.unit(metric), None if model is None else model.source
+        target.bundle.space,
+        title,
+        metric,
+        limits,
+        picks,
+        cost,
+        top1,
+        target.costs.unit(metric),
+        None if model is None else model.source,
     )
 
 
@@ -144,12 +166,19 @@ def _draw(found: Frontier) -> Figure:
     titles = list(told[0])
     below = ["resolution", *titles]
     figure = Figure(figsize=(11, 11), layout="constrained")
-    rows: list[Any] = [["frontier"] * 2, *([name, below[min(n + 1, len(below) - 1)]] for n, name in enumerate(below) if n % 2 == 0)]
+    rows: list[Any] = [
+        ["frontier"] * 2,
+        *([name, below[min(n + 1, len(below) - 1)]] for n, name in enumerate(below) if n % 2 == 0),
+    ]
     panels = figure.subplot_mosaic(rows, height_ratios=(2, *[1] * (len(rows) - 1)))
-    figure.suptitle(found.title if found.source is None else f"{found.title}; latencies {_SOURCES.get(found.source, found.source)}")
+    figure.suptitle(
+        found.title if found.source is None else f"{found.title}; latencies {_SOURCES.get(found.source, found.source)}"
+    )
     for name in found.codes:
         order = np.argsort(found.cost[name], kind="stable")
-        panels["frontier"].plot(found.cost[name][order] / unit, found.top1[name][order], marker=".", linewidth=1, label=name)
+        panels["frontier"].plot(
+            found.cost[name][order] / unit, found.top1[name][order], marker=".", linewidth=1, label=name
+        )
     panels["frontier"].set(xlabel=label, ylabel="predicted top-1 in %")
     panels["frontier"].legend()
     panels["resolution"].step(found.limits / unit, [a.resolution for a in architectures], where="post", color="black")

@@ -34,7 +34,9 @@ class Generation:
         DeviceUnavailableError: Latencies matter, and nothing is known about those of a device.
     """
 
-    def __init__(self, targets: Sequence[Target], strategy: Strategy, timed: bool, resolution: int | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, targets: Sequence[Target], strategy: Strategy, timed: bool, resolution: int | None = None, seed: int = 0
+    ) -> None:
         self.target, self.strategy, self.resolution, self.seed = targets[0], strategy, resolution, seed
         # Reading a cost model warns where it is damaged: once is enough.
         self.known = [(target, require_cost_model(target) if timed else cost_model(target)) for target in targets]
@@ -59,7 +61,10 @@ class Generation:
         failed = self._unanswerable(asked)
         others = [together for number, together in enumerate(asked) if number not in failed]
         results = self._best(others) if others else []
-        first, named = next(iter(failed.values())), ", ".join(" and ".join(map(str, asked[number])) for number in failed)
+        first, named = (
+            next(iter(failed.values())),
+            ", ".join(" and ".join(map(str, asked[number])) for number in failed),
+        )
         text = f"{len(failed)} of {len(asked)} budgets have no answer: {named}. {first.message}"
         raise InfeasibleError(text, first.next_step, results) from first
 
@@ -106,12 +111,20 @@ class Generation:
             first = rows[0] if rows else [None] * (len(together) * len(self.known))
             wanted = [(target, model, budget) for target, model in self.known for budget in together]
             rows.append(
-                [target.costs.feasible(b, model, self.resolution, like) for (target, model, b), like in zip(wanted, first, strict=True)]
+                [
+                    target.costs.feasible(b, model, self.resolution, like)
+                    for (target, model, b), like in zip(wanted, first, strict=True)
+                ]
             )
         return rows
 
     def _question(self, limits: Sequence[Sequence[Limit]]) -> Question:
-        return question(self.target, [limit.table for limit in limits[0]], [[limit.most for limit in row] for row in limits], self.seed)
+        return question(
+            self.target,
+            [limit.table for limit in limits[0]],
+            [[limit.most for limit in row] for row in limits],
+            self.seed,
+        )
 
     def _results(
         self, codes: Codes, asked: Sequence[Sequence[Budget]], free: Sequence[bool], min_top1: float | None = None
@@ -119,7 +132,9 @@ class Generation:
         """Results of the codes, those of a set of budgets together; where `free`, they say that the budgets limit nothing."""
         bundle = self.target.bundle
         chosen = bundle.space.decode(codes)
-        by_target = [(target, describe(bundle, chosen, target.device.id, model, asked, min_top1)) for target, model in self.known]
+        by_target = [
+            (target, describe(bundle, chosen, target.device.id, model, asked, min_top1)) for target, model in self.known
+        ]
         return [
             replace(
                 results[number],

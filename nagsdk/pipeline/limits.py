@@ -114,7 +114,9 @@ class Costs:
         elif metric in self.plugins.metrics.names:
             table = self.metric(metric).summed()
         else:
-            raise UnknownNameError.among("metric", metric, [*METRICS, *self.plugins.metrics.names], self.plugins.missing)
+            raise UnknownNameError.among(
+                "metric", metric, [*METRICS, *self.plugins.metrics.names], self.plugins.missing
+            )
         return self._masked(table, resolution)
 
     def metric(self, name: str) -> MetricLimits:
@@ -124,7 +126,9 @@ class Costs:
             UnknownNameError: No plugin brings it.
         """
         if name not in self._metrics:
-            self._metrics[name] = MetricLimits.of(self.bundle.space, self.plugins.metrics.get(name), self.device, self._worth)
+            self._metrics[name] = MetricLimits.of(
+                self.bundle.space, self.plugins.metrics.get(name), self.device, self._worth
+            )
         return self._metrics[name]
 
     def unit(self, metric: str) -> Unit:
@@ -163,7 +167,9 @@ class Costs:
         assert model is not None
         return model.limit_for_mean(budget.limit, budget.confidence, budget.percentile)
 
-    def limit_of(self, budget: Budget, model: CostModel | None, resolution: int | None = None, sought: Budget | None = None) -> Limit:
+    def limit_of(
+        self, budget: Budget, model: CostModel | None, resolution: int | None = None, sought: Budget | None = None
+    ) -> Limit:
         """A budget with the table and the limit that stand for it.
 
         Args:
@@ -174,9 +180,13 @@ class Costs:
         """
         sought = sought or budget
         table = self.table_for(sought, model, resolution)
-        return Limit(budget, sought, table, self.limit(sought, model, resolution), Completions.of(self.bundle.space, table))
+        return Limit(
+            budget, sought, table, self.limit(sought, model, resolution), Completions.of(self.bundle.space, table)
+        )
 
-    def feasible(self, budget: Budget, model: CostModel | None, resolution: int | None = None, like: Limit | None = None) -> Limit:
+    def feasible(
+        self, budget: Budget, model: CostModel | None, resolution: int | None = None, like: Limit | None = None
+    ) -> Limit:
         """Like `limit_of`, after making sure that some architecture holds the budget.
 
         Args:
@@ -215,5 +225,8 @@ class Costs:
 
     def limit_nothing(self, limits: Sequence[Limit]) -> bool:
         """Whether every architecture holds all limits."""
-        own = (limit.budget.metric in METRICS or self.metric(limit.budget.metric).forbids_nothing(limit.budget.limit) for limit in limits)
+        own = (
+            limit.budget.metric in METRICS or self.metric(limit.budget.metric).forbids_nothing(limit.budget.limit)
+            for limit in limits
+        )
         return all(own) and all(limit.most >= limit.bounds.most for limit in limits)

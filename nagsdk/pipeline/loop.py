@@ -133,7 +133,8 @@ class Deployer:
         if not self.rounds:
             asked = [*map(str, budgets), *([] if self.min_top1 is None else [f"a top-1 of {self.min_top1:g} %"])]
             raise InfeasibleError(
-                f"No candidate's file held {' and '.join(asked)}.", "Ask for a few percent more, or use another precision."
+                f"No candidate's file held {' and '.join(asked)}.",
+                "Ask for a few percent more, or use another precision.",
             )
         return best or self.rounds[-1]
 
@@ -156,13 +157,17 @@ class Deployer:
         return turn
 
     def _question(self, limits: Sequence[Limit]) -> Question:
-        return question(self.target, [limit.table for limit in limits], [[limit.most for limit in limits]], self.builder.seed)
+        return question(
+            self.target, [limit.table for limit in limits], [[limit.most for limit in limits]], self.builder.seed
+        )
 
     def _aimed(self, limits: Sequence[Limit], pace: float) -> list[Limit]:
         """What to generate for until something holds: a little less than the limits at the device's present pace, but something."""
         device = self.target.device.id
         if pace > 1:
-            self.target.on_event(Notice(f"{device} is disturbed: it runs {pace:.2f} times slower than when it is quiet."))
+            self.target.on_event(
+                Notice(f"{device} is disturbed: it runs {pace:.2f} times slower than when it is quiet.")
+            )
         elif pace < 1:
             self.target.on_event(Notice(_FASTER.format(device, 1 / pace)))
         return [limit.at_pace(_SPARE * pace).reachable() for limit in limits]
@@ -174,7 +179,9 @@ class Deployer:
             for limit, share in zip(limits, shares, strict=True)
         ]
         costs = self.target.costs
-        return [costs.limit_of(limit.budget, model, self.resolution, aim) for limit, aim in zip(limits, sought, strict=True)]
+        return [
+            costs.limit_of(limit.budget, model, self.resolution, aim) for limit, aim in zip(limits, sought, strict=True)
+        ]
 
     def _propose(
         self, limits: Sequence[Limit], model: CostModel | None, best: Round | None, wanted: float | None
@@ -187,7 +194,9 @@ class Deployer:
                 codes = self.strategy.propose(self._question(limits))[0]
                 codes = codes[choose(target.bundle.predictor, codes)]
             else:
-                codes = cheapest([(target, model)], self.strategy, wanted, limits, self.resolution, self.builder.seed)[None]
+                codes = cheapest([(target, model)], self.strategy, wanted, limits, self.resolution, self.builder.seed)[
+                    None
+                ]
         except InfeasibleError:
             if not self.tried:
                 raise
@@ -198,7 +207,11 @@ class Deployer:
                 (result,) = describe(target.bundle, [architecture], target.device.id, model, [budgets], self.min_top1)
                 result = replace(result, metrics=target.costs.metrics(architecture, budgets))
                 promises = result.predicted.top1 or 0.0
-                return None if best is not None and promises <= (best.result.predicted.top1 or 0.0) else (result, architecture)
+                return (
+                    None
+                    if best is not None and promises <= (best.result.predicted.top1 or 0.0)
+                    else (result, architecture)
+                )
         return None
 
     def _check_top1(self, turn: Round) -> float:

@@ -89,7 +89,9 @@ def require_cost_model(target: Target) -> CostModel:
         raise DeviceUnavailableError(f"{unknown}, and it is not available to be measured.", target.presence.reason)
     given = {name: value for name, value in asdict(target.overrides).items() if value is not None}
     settings = "".join(f" --{name} {value}" for name, value in given.items())
-    raise DeviceUnavailableError(f"{unknown}.", f"Run: nagsdk calibrate --device {device.id} --bundle {bundle.name}{settings}.")
+    raise DeviceUnavailableError(
+        f"{unknown}.", f"Run: nagsdk calibrate --device {device.id} --bundle {bundle.name}{settings}."
+    )
 
 
 def generator_of(target: Target) -> Generator:

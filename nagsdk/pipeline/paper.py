@@ -53,7 +53,9 @@ def train_paper_generator(
     limits = (found.low + positions[:, None] * (found.high - found.low))[:, 0]
     codes = found.infer(positions, _SAMPLES, seed)
     rows = codes.reshape(-1, codes.shape[2])
-    top1, cost = (np.asarray(values).reshape(codes.shape[:2]) for values in (predictor.predict(rows).mean, table.cost(rows)))
+    top1, cost = (
+        np.asarray(values).reshape(codes.shape[:2]) for values in (predictor.predict(rows).mean, table.cost(rows))
+    )
     inferred = np.where(cost <= limits[:, None], top1, -np.inf)
     sampled = found.best_sampled(positions)
     chance = Random(len(found.codes)).propose(question(target, [table], limits, seed))[:, 0]
@@ -69,7 +71,9 @@ def train_paper_generator(
                 "limit": float(limit),
                 "greedy_holds": bool(cost[i, 0] <= limit),
                 "inference": _answer(target, codes[i, inferred[i].argmax()], float(inferred[i].max())),
-                "best_sampled": _answer(target, found.codes[sampled[i]], float(found.top1[sampled[i]]) if sampled[i] >= 0 else -np.inf),
+                "best_sampled": _answer(
+                    target, found.codes[sampled[i]], float(found.top1[sampled[i]]) if sampled[i] >= 0 else -np.inf
+                ),
                 "random": _answer(target, chance[i], float(luck[i])),
             }
             for i, limit in enumerate(limits)

@@ -35,7 +35,9 @@ from nagsdk.reports.page import REPORT, deployment_page
 from nagsdk.space.architecture import Architecture
 
 _PROBE = "RGB, modulo 256, at column x and row y: red 8x + 3y, green xy, blue 255 - 5x + 2y"
-_TIMING_ONLY = "Built for timing only: batch normalisation has foreign statistics, so the model's accuracy is worthless."
+_TIMING_ONLY = (
+    "Built for timing only: batch normalisation has foreign statistics, so the model's accuracy is worthless."
+)
 _NOT_AS_PREDICTED = (
     "Top-1 on the test images is not what was predicted, even within both intervals; the prediction speaks of images like those it "
     "was fitted on."
@@ -64,7 +66,9 @@ def publish(deployer: Deployer, budgets: Sequence[Budget], model: CostModel | No
                 outcome = deployer.refine(outcome, budgets, Path(work) / "tuned")
                 tuned = {**deployer.tuner.to_dict(), "top1_before": before.top1}
         details = {
-            "cost_model": None if model is None else {"source": model.source, "device": model.device, **model.accuracy, **model.facts},
+            "cost_model": None
+            if model is None
+            else {"source": model.source, "device": model.device, **model.accuracy, **model.facts},
             "protocol": target.protocol.to_dict(),
             "strategy": deployer.strategy.id,
             "generator": asdict(generator_of(target).card) if isinstance(deployer.strategy, Nag) else None,
@@ -76,7 +80,9 @@ def publish(deployer: Deployer, budgets: Sequence[Budget], model: CostModel | No
             return Deployment(replace(outcome.result, warnings=(*outcome.result.warnings, *hints)), None, details)
         result, measurement = outcome.result, None
         if isinstance(outcome, Unmeasured):
-            result = _warned(result, f"{target.device.id} is not available ({target.presence.reason}): nothing was measured.")
+            result = _warned(
+                result, f"{target.device.id} is not available ({target.presence.reason}): nothing was measured."
+            )
         else:
             measurement = outcome.sessions[-1]
         return _leave(builder, result, outcome.built, model, measurement, details, folder, deployer.resolution)
@@ -88,7 +94,9 @@ def _nearest(deployer: Deployer, budgets: Sequence[Budget]) -> list[str]:
     nearest = min(turn.needed(budgets) for turn in deployer.rounds)
     if nearest > 1:
         asked, told = (
-            " and ".join(str(replace(b, limit=b.limit if grow == 1 else float(f"{b.limit * grow:.3g}"))) for b in budgets)
+            " and ".join(
+                str(replace(b, limit=b.limit if grow == 1 else float(f"{b.limit * grow:.3g}"))) for b in budgets
+            )
             for grow in (1, nearest * 1.01)
         )
         hints.append(f"No candidate held {asked} in {rounds}; the nearest budget that one would have held is {told}.")
@@ -131,7 +139,9 @@ def _leave(
         nothing = Predicted(latency_ms=result.predicted.latency_ms, latency_upper_ms=result.predicted.latency_upper_ms)
         result = _warned(replace(result, predicted=nothing), _TIMING_ONLY)
     true = builder.evaluate(built)
-    result = replace(result, measured=replace(result.measured, top1=true.top1, top1_low=true.top1_low, top1_high=true.top1_high))
+    result = replace(
+        result, measured=replace(result.measured, top1=true.top1, top1_low=true.top1_low, top1_high=true.top1_high)
+    )
     if not details.get("finetuned") and not _as_predicted(result):
         result = _warned(result, _NOT_AS_PREDICTED)
     preprocessing = {**target.bundle.preprocessing.to_dict(), "layout": target.backend.layout}
@@ -140,12 +150,18 @@ def _leave(
         **_provenance(target),
         "preprocessing": preprocessing,
         **details,
-        "files": {name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)} for name, content in beside.items()},
+        "files": {
+            name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+            for name, content in beside.items()
+        },
         "seed": builder.seed,
         "timing_only": builder.timing_only,
         "parity": built.parity,
         "graph": dict(target.backend.inspect(built.path)),
-        "recalibrated_on": {"images": built.recalibrated_on, "source": builder.images.name if builder.images else "bundle"},
+        "recalibrated_on": {
+            "images": built.recalibrated_on,
+            "source": builder.images.name if builder.images else "bundle",
+        },
         "probe": {"image": _PROBE, "logits": [float(f"{value:.8g}") for value in built.probe.tolist()]},
         "report": report_data(target, built.architecture, model, result.budgets, measurement, resolution),
     }

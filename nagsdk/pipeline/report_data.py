@@ -48,7 +48,9 @@ def report_data(
         "frontier": frontiers[0],
         "frontiers": frontiers,
         "histogram": None if measurement is None else _histogram(measurement),
-        "calibration": [] if model is None else np.stack([model.calibrated.p50_ms, model.calibrated.left_out_ms], axis=1).tolist(),
+        "calibration": []
+        if model is None
+        else np.stack([model.calibrated.p50_ms, model.calibrated.left_out_ms], axis=1).tolist(),
     }
 
 
@@ -60,13 +62,20 @@ def _layers(target: Target, architecture: Architecture, model: CostModel | None)
         for decision, choice in enumerate(code):
             if choice >= 0:
                 cells.append(
-                    (space.choice_layers(architecture.resolution, decision, choice), model.table.choice[code[0], decision, choice])
+                    (
+                        space.choice_layers(architecture.resolution, decision, choice),
+                        model.table.choice[code[0], decision, choice],
+                    )
                 )
         for layers, cost in cells:
             # The model prices blocks; within one, the physical prior knows how layers compare.
             prices = layer_features(layers) @ model.prior.weights
             if len(layers) and prices.sum() > 0:
-                predicted |= zip((layer.name for layer in layers), (max(float(cost), 0.0) * prices / prices.sum()).tolist(), strict=True)
+                predicted |= zip(
+                    (layer.name for layer in layers),
+                    (max(float(cost), 0.0) * prices / prices.sum()).tolist(),
+                    strict=True,
+                )
     return [
         {
             "name": layer.name,
@@ -84,7 +93,9 @@ def _layers(target: Target, architecture: Architecture, model: CostModel | None)
 
 
 def _frontier(target: Target, model: CostModel | None, metric: str, resolution: int | None) -> dict[str, Any]:
-    best = frontier(target.bundle.space, target.costs.table(metric, model, resolution), target.bundle.predictor.additive)
+    best = frontier(
+        target.bundle.space, target.costs.table(metric, model, resolution), target.bundle.predictor.additive
+    )
     picked = np.unique(best.lookup(np.linspace(best.cost.min(), best.cost.max(), _POINTS)))
     top1 = np.asarray(target.bundle.predictor.predict(best.codes[picked]).mean)
     # The frontier is exact under the additive score; the predictor itself ranks a few neighbours the other way round.

@@ -77,7 +77,10 @@ class Round:
 
     def at_known_pace_ms(self, percentile: float) -> float:
         """The larger value of a percentile in the sessions, at the pace of the calibration: what the cost model learns from."""
-        return max((m.latency(percentile) if m.enough_quiet else m.normalised_ms(percentile)) * m.sped_up for m in self.sessions)
+        return max(
+            (m.latency(percentile) if m.enough_quiet else m.normalised_ms(percentile)) * m.sped_up
+            for m in self.sessions
+        )
 
     def needed(self, budgets: Sequence[Budget]) -> float:
         """The share of the limit that this candidate needs to be `held`: by the upper limits of the session that counts."""

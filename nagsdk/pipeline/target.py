@@ -96,7 +96,9 @@ class Target:
         self.protocol, self.glance = PROTOCOL, GLANCE
         self._kept: dict[str, Any] = {}
         self.rewrites = self.backend.rewrites(self.device)
-        self.rewrite_file = self.cache / "rewrites" / f"{MeasurementKey.of(self.device, self.presence, self.protocol).hash}.json"
+        self.rewrite_file = (
+            self.cache / "rewrites" / f"{MeasurementKey.of(self.device, self.presence, self.protocol).hash}.json"
+        )
         self.rewrite = read_choice(self.rewrite_file, self.rewrites) if self.presence.available else None
         if self.rewrite is not None:
             self.write_as(self.rewrite.name)
@@ -171,12 +173,15 @@ def target_of(target: str | Target, settings: TargetSettings) -> Target:
         return Target(target, **settings)
     if settings:
         raise UsageError(
-            f"A Target was given together with {', '.join(settings)}.", f"Give {', '.join(settings)} to nagsdk.Target, where the device is."
+            f"A Target was given together with {', '.join(settings)}.",
+            f"Give {', '.join(settings)} to nagsdk.Target, where the device is.",
         )
     return target
 
 
-def reach(device: str | Device, overrides: Overrides, plugins: Host, backend: Backend | None = None) -> tuple[Backend, Device, Presence]:
+def reach(
+    device: str | Device, overrides: Overrides, plugins: Host, backend: Backend | None = None
+) -> tuple[Backend, Device, Presence]:
     """A device, what reaches it, and whether it is here; no bundle is needed.
 
     Args:

@@ -50,7 +50,9 @@ def _reference(target: Target, folder: Path) -> Path:
     return target.keep("compiled reference", make)
 
 
-def time_artifacts(target: Target, compiled: Mapping[str, Path], folder: Path, protocol: Protocol | None = None) -> dict[str, Measurement]:
+def time_artifacts(
+    target: Target, compiled: Mapping[str, Path], folder: Path, protocol: Protocol | None = None
+) -> dict[str, Measurement]:
     """Measures compiled artifacts in one fresh session and keeps every reading.
 
     Args:

@@ -15,10 +15,10 @@ from nagsdk.pipeline.round import Built, Round, figure, upper_limit
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import time_artifacts
 
-_THROTTLED = "The device slowed itself down for heat or power while it was measured; cool it, or let it rest, and deploy again."
-_DISTURBED = (
-    "The device was never quiet: it ran {:.2f} times slower than when nothing disturbs it. The measured latency is too high, never too low."
+_THROTTLED = (
+    "The device slowed itself down for heat or power while it was measured; cool it, or let it rest, and deploy again."
 )
+_DISTURBED = "The device was never quiet: it ran {:.2f} times slower than when nothing disturbs it. The measured latency is too high, never too low."
 
 
 def judge(target: Target, result: Result, built: Built, budgets: Sequence[Budget]) -> Round:

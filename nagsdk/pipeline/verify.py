@@ -105,7 +105,9 @@ def verify(
     named = None if bundle is None else load_bundle(bundle)
     if wrong := wrong_files(folder, manifest):
         hashes = Check("hashes", NOT_PASSED, f"{', '.join(wrong)}: missing, or not with the hash of the manifest")
-        untrusted = (Check(name, SKIPPED, "a file that is not the deployed one is not run") for name in ("parity", "latency"))
+        untrusted = (
+            Check(name, SKIPPED, "a file that is not the deployed one is not run") for name in ("parity", "latency")
+        )
         return Verification(str(folder), (hashes, *untrusted), Measured())
     hashes = Check("hashes", PASSED, f"{len(pinned_files(manifest))} files are as they were deployed")
     checks, now, failure = [hashes], Measured(), None
@@ -122,7 +124,11 @@ def verify(
         if unknown and device is not None:
             raise
         failure = None if unknown else Failure.of(error)
-        why = f"{error.message} Name the device, or the file of its description, with --device" if unknown else error.message
+        why = (
+            f"{error.message} Name the device, or the file of its description, with --device"
+            if unknown
+            else error.message
+        )
         checks += [Check(name, SKIPPED, why) for name in ("parity", "latency")[len(checks) - 1 :]]
     return Verification(str(folder), tuple(checks), now, failure)
 
@@ -166,8 +172,12 @@ def _latency(opened: OpenedDeployment, bundle: Bundle | None, on_event: Listener
     then = manifest["measured"]["latency_p50_ms"]
     told = f"p50 {figure(session, 50):.4g} ms" + (f", {then:.4g} ms when it was deployed" if then is not None else "")
     if not session.enough_quiet:
-        told += f"; the device was never quiet ({session.typical_slowdown:.2f} times slower than when nothing disturbs it)"
+        told += (
+            f"; the device was never quiet ({session.typical_slowdown:.2f} times slower than when nothing disturbs it)"
+        )
     if missed:
-        told += "".join(f"; its upper limit of {limit:.4g} ms passes the budget of {most:.4g} ms" for limit, most in missed)
+        told += "".join(
+            f"; its upper limit of {limit:.4g} ms passes the budget of {most:.4g} ms" for limit, most in missed
+        )
         told += "" if session.enough_quiet else ", which a quiet device may hold: verify again when nothing else runs"
     return Check("latency", NOT_PASSED if missed else PASSED, told), now

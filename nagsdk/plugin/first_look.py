@@ -58,7 +58,12 @@ def remember(point: EntryPoint, reason: str) -> None:
 
 def _state(point: EntryPoint) -> str:
     """A digest of what would be loaded."""
-    parts: list[object] = [sys.version, point.name, point.value, *((point.dist.name, point.dist.version) if point.dist else ())]
+    parts: list[object] = [
+        sys.version,
+        point.name,
+        point.value,
+        *((point.dist.name, point.dist.version) if point.dist else ()),
+    ]
     with contextlib.suppress(ImportError, ValueError):
         # A top-level name is looked up without importing anything.
         spec = importlib.util.find_spec(point.module.partition(".")[0])

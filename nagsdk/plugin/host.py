@@ -150,8 +150,12 @@ class Host:
     @property
     def missing(self) -> str:
         """Which plugins are broken or disabled, and why, as sentences for messages; empty where none is."""
-        broken = [f"The plugin {p.name} is broken (see nagsdk plugins). {p.reason}" for p in self.plugins if p.state == BROKEN]
-        return " ".join(broken + [f"The plugin {p.name} is disabled ({p.reason})." for p in self.plugins if p.state == DISABLED])
+        broken = [
+            f"The plugin {p.name} is broken (see nagsdk plugins). {p.reason}" for p in self.plugins if p.state == BROKEN
+        ]
+        return " ".join(
+            broken + [f"The plugin {p.name} is disabled ({p.reason})." for p in self.plugins if p.state == DISABLED]
+        )
 
     def backend_of(self, device: Device) -> Backend:
         """The backend that reaches a device.
@@ -254,9 +258,17 @@ def load_all(*, again: bool = False) -> Host:
         else:
             statuses.append(_take(point, seconds, manager, merged))
     absent = f"named in {disabled.where}, but no plugin that is installed has this name"
-    statuses += [PluginStatus(name, "-", "-", DISABLED, absent) for name in set(disabled.value) - {point.name for point in points}]
+    statuses += [
+        PluginStatus(name, "-", "-", DISABLED, absent)
+        for name in set(disabled.value) - {point.name for point in points}
+    ]
     loaded = Host(
-        tuple(sorted(statuses, key=lambda s: s.name)), merged.backends, merged.devices, merged.strategies, manager, merged.metrics
+        tuple(sorted(statuses, key=lambda s: s.name)),
+        merged.backends,
+        merged.devices,
+        merged.strategies,
+        manager,
+        merged.metrics,
     )
     for registry in merged.registries.values():
         registry.note = loaded.missing
@@ -302,7 +314,9 @@ def _take(point: EntryPoint, seconds: float, manager: pluggy.PluginManager, merg
         return _status(point, BROKEN, error.message)
     except (NagsdkError, ValueError) as error:
         return _status(point, BROKEN, " ".join(str(error).split()))
-    registered = tuple(f"{registry.kind} {item.id}" for registry in loaded.contribution.registries.values() for item in registry)
+    registered = tuple(
+        f"{registry.kind} {item.id}" for registry in loaded.contribution.registries.values() for item in registry
+    )
     odd = f"It prints while it loads (held back): {loaded.printed!r}." if loaded.printed else ""
     return _status(point, LOADED, odd, registered, time.monotonic() - begun)
 
@@ -312,7 +326,9 @@ def _check(plugin: Any) -> None:
     version = getattr(plugin, "nagsdk_api", None)
     if type(version) is not int or version != API_VERSION:
         said = (
-            "does not say for which version of the plugin API it was written" if version is None else f"was written for version {version!r}"
+            "does not say for which version of the plugin API it was written"
+            if version is None
+            else f"was written for version {version!r}"
         )
         raise DeviceError(
             f"It {said}; this nagsdk has version {API_VERSION}.",
@@ -324,7 +340,8 @@ def _check(plugin: Any) -> None:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             raise DeviceError(
-                f"It implements {name}, which is no hook.", f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known)}."
+                f"It implements {name}, which is no hook.",
+                f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known)}.",
             )
     unmarked = [name for name in written if not hasattr(getattr(plugin, name), "nagsdk_impl")]
     if unmarked or not written:
@@ -338,6 +355,8 @@ def _ours(point: EntryPoint) -> bool:
     return point.dist is not None and point.dist.name == _OWN
 
 
-def _status(point: EntryPoint, state: str, reason: str = "", registered: tuple[str, ...] = (), seconds: float = 0.0) -> PluginStatus:
+def _status(
+    point: EntryPoint, state: str, reason: str = "", registered: tuple[str, ...] = (), seconds: float = 0.0
+) -> PluginStatus:
     distribution = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
     return PluginStatus(point.name, point.value, distribution, state, reason, registered, seconds)

@@ -19,7 +19,9 @@ def check_metric(metric: Metric) -> None:
     """
     for name, values in _LEGAL.items():
         if getattr(metric, name) not in values:
-            raise DeviceError(f"The metric {metric.id} has the {name} {getattr(metric, name)!r}.", f"Legal: {', '.join(values)}.")
+            raise DeviceError(
+                f"The metric {metric.id} has the {name} {getattr(metric, name)!r}.", f"Legal: {', '.join(values)}."
+            )
     if metric.direction == HIGHER and (metric.aggregation != SUM or metric.measured):
         raise DeviceError(
             f"The metric {metric.id} should be high, but is a {metric.aggregation}{', and measured' if metric.measured else ''}.",

@@ -45,15 +45,20 @@ class Registry(Generic[T]):
         """
         if not isinstance(item, self._accepts):
             raise DeviceError(
-                f"A plugin registered {type(item).__name__} as a {self.kind}.", f"Register instances of {self._accepts.__name__}."
+                f"A plugin registered {type(item).__name__} as a {self.kind}.",
+                f"Register instances of {self._accepts.__name__}.",
             )
         for name in _names(item):
             if not (isinstance(name, str) and _ID.fullmatch(name)):
                 raise DeviceError(
-                    f"{name!r} cannot be the id or alias of a {self.kind}.", "Use small letters, digits, dots, dashes and underscores."
+                    f"{name!r} cannot be the id or alias of a {self.kind}.",
+                    "Use small letters, digits, dots, dashes and underscores.",
                 )
         if taken := {*_names(item)} & {*self.names}:
-            raise DeviceError(f"Two plugins register the {self.kind} {min(taken)!r}.", "Disable one of them with NAGSDK_DISABLE_PLUGINS.")
+            raise DeviceError(
+                f"Two plugins register the {self.kind} {min(taken)!r}.",
+                "Disable one of them with NAGSDK_DISABLE_PLUGINS.",
+            )
 
     def add(self, item: T) -> None:
         """Registers an object.

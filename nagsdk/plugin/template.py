@@ -24,7 +24,11 @@ def write(name: str, folder: Path, host: Host) -> dict[str, Any]:
             f"{name!r} cannot be the name of a plugin.",
             "Use small letters and digits, a letter first, 31 at most: nagsdk plugins new board.",
         )
-    for kind, taken in (("plugin", [p.name for p in host.plugins]), ("backend", host.backends.names), ("device", host.devices.names)):
+    for kind, taken in (
+        ("plugin", [p.name for p in host.plugins]),
+        ("backend", host.backends.names),
+        ("device", host.devices.names),
+    ):
         if name in taken:
             raise UsageError(f"There is a {kind} named {name!r} already.", "Choose another name.")
     if folder.exists():

@@ -109,7 +109,9 @@ def fit_asymptote(features: Floats, top1: Floats, fold: NDArray[np.intp]) -> flo
 
     # No network passes 100 %; far below that, a distance of 20 spreads is a straight line already.
     farthest = min(_FARTHEST, max((100.0 - best) / spread, 2 * _NEAREST))
-    found = minimize_scalar(error, bounds=(np.log(_NEAREST), np.log(farthest)), method="bounded", options={"xatol": 0.02})
+    found = minimize_scalar(
+        error, bounds=(np.log(_NEAREST), np.log(farthest)), method="bounded", options={"xatol": 0.02}
+    )
     return best + spread * float(np.exp(found.x))
 
 
@@ -159,7 +161,9 @@ def distil(
     return with_unmeasured(score, predict, codes, np.setdiff1d(np.arange(len(space.resolutions)), codes[:, 0]))
 
 
-def with_unmeasured(score: AdditiveScore, predict: Callable[[Codes], Floats], codes: Codes, unmeasured: NDArray[np.intp]) -> AdditiveScore:
+def with_unmeasured(
+    score: AdditiveScore, predict: Callable[[Codes], Floats], codes: Codes, unmeasured: NDArray[np.intp]
+) -> AdditiveScore:
     """Gives resolutions without measurements the column that fits the measured architectures best there.
 
     Args:

@@ -69,7 +69,9 @@ class Ensemble:
         for field in fields(self):
             array = getattr(self, field.name)
             if array.shape != wanted[field.name] or array.dtype != np.float32:
-                raise ValueError(f"{field.name} has shape {array.shape} and type {array.dtype}, not {wanted[field.name]} and float32")
+                raise ValueError(
+                    f"{field.name} has shape {array.shape} and type {array.dtype}, not {wanted[field.name]} and float32"
+                )
 
 
 def _silu(x: Float32s) -> Float32s:

@@ -45,5 +45,8 @@ def _part(decision: Decision) -> Floats:
     choices = [choice if isinstance(choice, tuple) else (choice,) for choice in decision.choices]
     if len({len(choice) for choice in choices}) > 1:
         return np.eye(len(choices))
-    blocks = [[[float(value == legal) for legal in dict.fromkeys(values)] for value in values] for values in zip(*choices, strict=True)]
+    blocks = [
+        [[float(value == legal) for legal in dict.fromkeys(values)] for value in values]
+        for values in zip(*choices, strict=True)
+    ]
     return np.concatenate([np.array(block) for block in blocks], axis=1)

@@ -47,18 +47,25 @@ class MeasuredSubnets:
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, space: SearchSpace, codes: Codes, top1: ArrayLike, groups: ArrayLike | None, seed: int) -> MeasuredSubnets:
+    def of(
+        cls, space: SearchSpace, codes: Codes, top1: ArrayLike, groups: ArrayLike | None, seed: int
+    ) -> MeasuredSubnets:
         """Numbers architectures and groups; without groups, five folds of architectures stand in for them."""
         codes, values = space.validate(codes), np.asarray(top1, dtype=np.float64)
         architecture = np.unique(codes, axis=0, return_inverse=True)[1].ravel()
         if len(values) and (values == values[0]).all():
-            raise UsageError(f"Every subnet has the same top-1, {values[0]:.2f} %.", "Train longer, or give more validation images.")
+            raise UsageError(
+                f"Every subnet has the same top-1, {values[0]:.2f} %.", "Train longer, or give more validation images."
+            )
         if values.shape != (len(codes),) or not np.isfinite(values).all() or len(np.unique(architecture)) < _FEWEST:
             raise UsageError(
-                "Top-1 is not one number per architecture, or too little to fit on.", f"Give at least {_FEWEST} different architectures."
+                "Top-1 is not one number per architecture, or too little to fit on.",
+                f"Give at least {_FEWEST} different architectures.",
             )
         if groups is None:
-            return cls(codes, values, architecture, folds(architecture, seed), tuple(f"fold {f + 1}" for f in range(FOLDS)))
+            return cls(
+                codes, values, architecture, folds(architecture, seed), tuple(f"fold {f + 1}" for f in range(FOLDS))
+            )
         names, group = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
         if len(names) < 3:
             raise UsageError("Intervals need three groups or more.", "Give more groups, or none.")
@@ -218,7 +225,9 @@ def calibrated(parts: list[Judged]) -> Interval:
     judged = Judged.joined(parts)
     floor = float(np.sqrt(np.mean(judged.spread**2)))
     distance = float(floor * np.sqrt(_DISTANCE_SHARE / np.mean(judged.leverage**2)))
-    ratio = np.abs(judged.predicted - judged.top1) / Interval(1.0, floor, distance).half_width(judged.spread, judged.leverage)
+    ratio = np.abs(judged.predicted - judged.top1) / Interval(1.0, floor, distance).half_width(
+        judged.spread, judged.leverage
+    )
     return Interval(float(np.quantile(ratio, LEVEL, method="higher")), floor, distance)
 
 
@@ -301,13 +310,18 @@ _EXPLANATIONS: dict[str, Any] = {
         "A search picks architectures whose prediction errs upwards, so the predicted top-1 of a search's pick is optimistic by more than these "
         "figures say (0.05 to 0.2 points for searches on the ImageNet space). Only a measurement tells."
     ),
-    "warnings": ["This architecture is beyond what the accuracy predictor was fitted on; its predicted top-1 was not tested there."],
+    "warnings": [
+        "This architecture is beyond what the accuracy predictor was fitted on; its predicted top-1 was not tested there."
+    ],
 }
 
 
 def _describe(space: SearchSpace, measured: MeasuredSubnets, seen: NDArray[np.bool_]) -> dict[str, Any]:
     counts = np.bincount(measured.architecture)
-    repeats = np.bincount(measured.architecture, measured.top1**2) - np.bincount(measured.architecture, measured.top1) ** 2 / counts
+    repeats = (
+        np.bincount(measured.architecture, measured.top1**2)
+        - np.bincount(measured.architecture, measured.top1) ** 2 / counts
+    )
     several = counts > 1
     spread = float(np.sqrt(max(repeats[several].sum(), 0.0) / (counts[several] - 1).sum())) if several.any() else None
     return {

@@ -146,7 +146,9 @@ class AccuracyPredictor:
         changed = AccuracyPredictor(
             self.space, self.ensemble, resolutions, self.interval, self.leverage, self.reach, self.additive, self.card
         )
-        changed.additive = with_unmeasured(self.additive, lambda c: changed.predict(c).mean, codes, np.flatnonzero(~resolutions.measured))
+        changed.additive = with_unmeasured(
+            self.additive, lambda c: changed.predict(c).mean, codes, np.flatnonzero(~resolutions.measured)
+        )
         return changed
 
     def predict(self, codes: Codes) -> AccuracyPrediction:
@@ -156,7 +158,9 @@ class AccuracyPredictor:
             codes: Valid codes of the space, int8, shape (n, decisions).
         """
         parts = [self._predict(codes[i : i + _CHUNK]) for i in range(0, max(len(codes), 1), _CHUNK)]
-        return AccuracyPrediction(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(AccuracyPrediction)))
+        return AccuracyPrediction(
+            *(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(AccuracyPrediction))
+        )
 
     def _predict(self, codes: Codes) -> AccuracyPrediction:
         rows, r = self.space.one_hot(codes), codes[:, 0]
@@ -185,7 +189,9 @@ class AccuracyPredictor:
         content = save_tensors(self._arrays())
         stated = {"format": FORMAT, "space": self.space.fingerprint, "sha256": hashlib.sha256(content).hexdigest()}
         write_atomically(folder / PREDICTOR_WEIGHTS, content)
-        write_atomically(folder / CARD, (json.dumps({**self.card, **stated}, indent=1, ensure_ascii=False) + "\n").encode())
+        write_atomically(
+            folder / CARD, (json.dumps({**self.card, **stated}, indent=1, ensure_ascii=False) + "\n").encode()
+        )
 
     @classmethod
     def load(cls, folder: Path, space: SearchSpace) -> AccuracyPredictor:
@@ -195,7 +201,9 @@ class AccuracyPredictor:
             DamagedBundleError: A file is missing, torn, altered, too large, or belongs to another space.
         """
         try:
-            text, content = (_read(folder / name, most) for name, most in ((CARD, _MOST_CARD), (PREDICTOR_WEIGHTS, _MOST_WEIGHTS)))
+            text, content = (
+                _read(folder / name, most) for name, most in ((CARD, _MOST_CARD), (PREDICTOR_WEIGHTS, _MOST_WEIGHTS))
+            )
             card = json.loads(text)
             if card["format"] != FORMAT:
                 raise ValueError(f"format {card['format']!r} is not known")
@@ -208,7 +216,8 @@ class AccuracyPredictor:
             return cls._built(space, load_tensors(content), card)
         except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DamagedBundleError(
-                f"The accuracy predictor in {folder} cannot be used: {error}.", "Install nagsdk again, or fit the predictor again."
+                f"The accuracy predictor in {folder} cannot be used: {error}.",
+                "Install nagsdk again, or fit the predictor again.",
             ) from error
 
     @classmethod
@@ -217,19 +226,27 @@ class AccuracyPredictor:
         ensemble.check(space.one_hot_width)
         count = len(space.resolutions)
         wanted: dict[str, tuple[tuple[int, ...], str]] = {
-            f"resolutions.{f.name}": ((count,), "bool" if f.name == "measured" else "float64") for f in fields(Resolutions)
+            f"resolutions.{f.name}": ((count,), "bool" if f.name == "measured" else "float64")
+            for f in fields(Resolutions)
         }
-        wanted |= {"additive.table": ((len(space.sizes), int(space.sizes.max())), "float64"), "numbers": ((6,), "float64")}
+        wanted |= {
+            "additive.table": ((len(space.sizes), int(space.sizes.max())), "float64"),
+            "numbers": ((6,), "float64"),
+        }
         wanted |= {"leverage": ((space.one_hot_width, arrays["leverage"].shape[-1]), "float32")}
         for name, (shape, kind) in wanted.items():
             if arrays[name].shape != shape or arrays[name].dtype != kind:
-                raise ValueError(f"{name} has shape {arrays[name].shape} and type {arrays[name].dtype}, not {shape} and {kind}")
+                raise ValueError(
+                    f"{name} has shape {arrays[name].shape} and type {arrays[name].dtype}, not {shape} and {kind}"
+                )
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise ValueError("a number is not finite")
         scale, floor, distance, reach, base, asymptote = arrays["numbers"].tolist()
         resolutions = Resolutions(**{f.name: arrays[f"resolutions.{f.name}"] for f in fields(Resolutions)})
         additive = AdditiveScore(base, arrays["additive.table"], asymptote)
-        return cls(space, ensemble, resolutions, Interval(scale, floor, distance), arrays["leverage"], reach, additive, card)
+        return cls(
+            space, ensemble, resolutions, Interval(scale, floor, distance), arrays["leverage"], reach, additive, card
+        )
 
 
 def _read(path: Path, most: int) -> bytes:

@@ -67,9 +67,14 @@ def _train(features: Floats, target: Floats, recipe: EnsembleRecipe, seed: int) 
     first, second, last = weight(active, m, inputs, h), weight(h, m, h, h), weight(10 * h, m, h, 1)
     skip = torch.zeros(m, inputs, 1, requires_grad=True)
     biases = [torch.zeros(m, 1, width, requires_grad=True) for width in (h, h, 1)]
-    groups = [{"params": [first, second, last, skip], "weight_decay": recipe.weight_decay}, {"params": biases, "weight_decay": 0.0}]
+    groups = [
+        {"params": [first, second, last, skip], "weight_decay": recipe.weight_decay},
+        {"params": biases, "weight_decay": 0.0},
+    ]
     optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, total_steps=recipe.steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, recipe.learning_rate, total_steps=recipe.steps, pct_start=0.1
+    )
     batch = min(recipe.batch, n)
     order = torch.empty(m, 0, dtype=torch.long)
     for _ in range(recipe.steps):
@@ -84,7 +89,9 @@ def _train(features: Floats, target: Floats, recipe: EnsembleRecipe, seed: int) 
         optimizer.step()
         schedule.step()
 
-    def array(tensor: torch.Tensor, *shape: int, factor: float = 1.0) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    def array(
+        tensor: torch.Tensor, *shape: int, factor: float = 1.0
+    ) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         return np.ascontiguousarray(tensor.detach().numpy().reshape(shape) * factor, dtype=np.float32)
 
     return Ensemble(

@@ -54,7 +54,8 @@ def take(record: Mapping[str, Any], target: Path, mirror: str | None, listener: 
     if sha256(target) != digest:
         target.unlink()
         raise LockError(
-            f"{mirror} holds another file under {digest[:16]}…: it was refused.", "Put the pinned file there, or name another mirror."
+            f"{mirror} holds another file under {digest[:16]}…: it was refused.",
+            "Put the pinned file there, or name another mirror.",
         )
     keep(target, digest)
     return MIRROR

@@ -142,7 +142,10 @@ def build(
                 write_lock(lock_path, lock)
         names = {declared.name for declared in read.deployments}
         if not locked and not lock.deployments.keys() <= names:
-            write_lock(lock_path, LockFile(deployments={name: entry for name, entry in lock.deployments.items() if name in names}))
+            write_lock(
+                lock_path,
+                LockFile(deployments={name: entry for name, entry in lock.deployments.items() if name in names}),
+            )
     return BuildReport(tuple(outcomes), str(lock_path))
 
 
@@ -179,7 +182,13 @@ class _Bringing:
             self._check_locked(entry, differs, unverified)
         if entry is not None and not differs and not unverified:
             return _Plan(now, entry, "")
-        why = "it is not pinned yet" if entry is None else f"{', '.join(differs)} changed" if differs else "it was never measured"
+        why = (
+            "it is not pinned yet"
+            if entry is None
+            else f"{', '.join(differs)} changed"
+            if differs
+            else "it was never measured"
+        )
         load_bundle(self.declared.arguments["bundle"])
         host().strategies.get(self.declared.arguments["strategy"])
         return _Plan(now, None, why)
@@ -189,17 +198,24 @@ class _Bringing:
         if (entry := plan.pinned) is None:
             self.listener(Notice(f"{self.declared.name} is deployed: {plan.why}."))
             return self._deploy(plan.inputs)
-        state = CURRENT if is_current(entry, self.declared.output) else restore(self.declared, entry, self.mirror, self.listener)
+        state = (
+            CURRENT
+            if is_current(entry, self.declared.output)
+            else restore(self.declared, entry, self.mirror, self.listener)
+        )
         return self._outcome(state, entry.manifest), None
 
     def _check_locked(self, entry: Entry | None, differs: list[str], unverified: bool) -> None:
         name = self.declared.name
         if entry is None:
-            lacking = f"{LOCK} does not pin {name}" if self.lock.exists() else f"There is no {LOCK}, which would pin {name}"
+            lacking = (
+                f"{LOCK} does not pin {name}" if self.lock.exists() else f"There is no {LOCK}, which would pin {name}"
+            )
             raise LockError(f"{lacking}.", f"Run nagsdk build without --locked, and check {LOCK} in.")
         if differs:
             raise LockError(
-                f"{name} is not what {LOCK} pins: {', '.join(differs)} changed.", f"Run nagsdk build without --locked, and check {LOCK} in."
+                f"{name} is not what {LOCK} pins: {', '.join(differs)} changed.",
+                f"Run nagsdk build without --locked, and check {LOCK} in.",
             )
         if unverified:
             raise UnverifiedError(
@@ -221,7 +237,9 @@ class _Bringing:
         )
         if deployment.folder is None:
             result = deployment.result
-            return Outcome(declared.name, MISSED, str(declared.output), MISSED, result.architecture, warnings=result.warnings), None
+            return Outcome(
+                declared.name, MISSED, str(declared.output), MISSED, result.architecture, warnings=result.warnings
+            ), None
         manifest = json.loads((deployment.folder / MANIFEST).read_bytes())
         for name, record in pinned_files(manifest).items():
             artifacts.keep(deployment.folder / name, record["sha256"])
@@ -258,7 +276,9 @@ def _alone(folder: Path) -> Iterator[None]:
         try:
             lock.acquire()
         except Timeout as error:
-            raise OutputError(f"Another process has been building {folder} for an hour.", "Wait for it, or end it.") from error
+            raise OutputError(
+                f"Another process has been building {folder} for an hour.", "Wait for it, or end it."
+            ) from error
     try:
         yield
     finally:

@@ -32,7 +32,9 @@ def inputs_of(declared: Declared) -> Inputs:
         options=declared.options,
         device=hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest(),
         bundle=None if bundle is None else sha256(bundle.folder / DESCRIPTION),
-        weights=None if bundle is None or SUPERNET_WEIGHTS in bundle.description.files or not bundle.has_weights else bundle.weights_sha256,
+        weights=None
+        if bundle is None or SUPERNET_WEIGHTS in bundle.description.files or not bundle.has_weights
+        else bundle.weights_sha256,
         images=_images(Path(images)) if images is not None and Path(images).is_dir() else None,
     )
 
@@ -44,7 +46,9 @@ def changed(pinned: Inputs, now: Inputs) -> list[str]:
     """
     names = [name for name, value in now.options.items() if pinned.options.get(name) != value]
     names += ["device"] if pinned.device != now.device else []
-    names += [name for name in ("bundle", "weights", "images") if getattr(now, name) not in (None, getattr(pinned, name))]
+    names += [
+        name for name in ("bundle", "weights", "images") if getattr(now, name) not in (None, getattr(pinned, name))
+    ]
     return list(dict.fromkeys(names))
 
 

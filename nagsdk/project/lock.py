@@ -42,7 +42,9 @@ class Entry(_Strict):
     statistics: dict[str, str] = Field(
         description="Of every batch normalisation by its name: float32 means, then variances, little endian, in base64."
     )
-    manifest: dict[str, Any] = Field(description="manifest.json of the deployment: architecture, hashes, versions, measurements.")
+    manifest: dict[str, Any] = Field(
+        description="manifest.json of the deployment: architecture, hashes, versions, measurements."
+    )
 
     def manifest_bytes(self) -> bytes:
         """The content of manifest.json."""
@@ -97,5 +99,8 @@ def read_lock(path: Path) -> LockFile:
 
 def write_lock(path: Path, lock: LockFile) -> None:
     """Writes nagsdk.lock whole or not at all; deployments in alphabetical order, so that versions of the file compare well."""
-    content = {"format": lock.format, "deployments": {name: lock.deployments[name].model_dump() for name in sorted(lock.deployments)}}
+    content = {
+        "format": lock.format,
+        "deployments": {name: lock.deployments[name].model_dump() for name in sorted(lock.deployments)},
+    }
     write_atomically(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())

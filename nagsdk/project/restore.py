@@ -59,8 +59,14 @@ def restore(declared: Declared, entry: Entry, mirror: str | None, listener: List
         model = folder / artifact["path"]
         source = artifacts.take(artifact, model, mirror, listener)
         if source is None:
-            listener(Notice(f"{declared.name}: no cache and no mirror has the artifact; it is built again from the pinned statistics."))
-            with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:  # backends may leave other files beside an artifact
+            listener(
+                Notice(
+                    f"{declared.name}: no cache and no mirror has the artifact; it is built again from the pinned statistics."
+                )
+            )
+            with tempfile.TemporaryDirectory(
+                prefix="nagsdk-"
+            ) as work:  # backends may leave other files beside an artifact
                 built = Path(work) / artifact["path"]
                 _rebuild(declared, entry, built, listener)
                 artifacts.keep(built, artifact["sha256"])
@@ -104,13 +110,16 @@ def _rebuild(declared: Declared, entry: Entry, path: Path, listener: Listener) -
         for what, here in (("space", target.bundle.space.fingerprint), ("weights", weights)):
             if manifest["hashes"].get(what) != here:
                 raise LockError(
-                    f"The {what} of {target.bundle.name} on this machine are not those that {declared.name} is pinned to.", _MEND
+                    f"The {what} of {target.bundle.name} on this machine are not those that {declared.name} is pinned to.",
+                    _MEND,
                 )
         subnet = target.bundle.supernet.extract(architecture)
         restore_statistics(subnet, entry.statistics_bytes())
         target.backend.export(trace(subnet, architecture.resolution, target.device.batch), path, target.device)
     if sha256(path) != manifest["artifact"]["sha256"]:
-        others = ", ".join(f"{name} {here} instead of {then}" for name, then, here in _other_versions(manifest["versions"]))
+        others = ", ".join(
+            f"{name} {here} instead of {then}" for name, then, here in _other_versions(manifest["versions"])
+        )
         raise LockError(
             f"{declared.name} was built again and is another file than the pinned one ({manifest['artifact']['sha256'][:16]}…).",
             f"Use the pinned versions ({others}), or a mirror that has the file." if others else _MEND,
@@ -124,7 +133,9 @@ def _compile(declared: Declared, entry: Entry, model: Path, folder: Path, listen
     with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
         compiled = target.backend.compile(model, target.device, Path(work))
         if not is_pinned(compiled, pinned):
-            raise LockError(f"Compiling {declared.name} anew gives another file than the pinned {pinned['path']}.", _MEND)
+            raise LockError(
+                f"Compiling {declared.name} anew gives another file than the pinned {pinned['path']}.", _MEND
+            )
         artifacts.keep(compiled, pinned["sha256"])
         shutil.copyfile(compiled, folder / pinned["path"])
 

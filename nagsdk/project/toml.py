@@ -45,16 +45,28 @@ class DeploymentTable(_Strict):
         description="Such as 80ms, 80ms@p90, 12MB or 300MMACs; those of a list hold together."
     )
     bundle: str = Field("glyphs", min_length=1, description="Name of a bundle, or its folder.")
-    output: str | None = Field(None, min_length=1, description="Folder that receives the model; deployments/NAME where absent.")
+    output: str | None = Field(
+        None, min_length=1, description="Folder that receives the model; deployments/NAME where absent."
+    )
     images: str | None = Field(
-        None, min_length=1, description="Folder of images to recalibrate batch normalisation on; the bundle's own where absent."
+        None,
+        min_length=1,
+        description="Folder of images to recalibrate batch normalisation on; the bundle's own where absent.",
     )
     strategy: str = Field("nag", min_length=1, description="How architectures are found.")
     resolution: int | None = Field(None, ge=1, description="Pins the input size in pixels.")
-    threads: int | None = Field(None, ge=1, le=1024, description="Threads of one inference; the device's own where absent.")
-    batch: int | None = Field(None, ge=1, le=4096, description="Images of one inference; the device's own where absent.")
-    precision: str | None = Field(None, min_length=1, description="Such as fp32 or fp16; the device's own where absent.")
-    confidence: float = Field(DEFAULT_CONFIDENCE, ge=0.5, lt=1, description="How sure a prediction must be before it is tried.")
+    threads: int | None = Field(
+        None, ge=1, le=1024, description="Threads of one inference; the device's own where absent."
+    )
+    batch: int | None = Field(
+        None, ge=1, le=4096, description="Images of one inference; the device's own where absent."
+    )
+    precision: str | None = Field(
+        None, min_length=1, description="Such as fp32 or fp16; the device's own where absent."
+    )
+    confidence: float = Field(
+        DEFAULT_CONFIDENCE, ge=0.5, lt=1, description="How sure a prediction must be before it is tried."
+    )
     seed: int = Field(0, description="Of every random choice.")
 
 
@@ -153,4 +165,7 @@ def _refuse_shared_outputs(path: Path, declared: tuple[Declared, ...]) -> None:
                     "Give each a folder of its own (output); capitals make no difference on macOS and Windows.",
                 )
         if path.resolve().parent.is_relative_to(one.output):
-            raise UsageError(f"{path}: the output of {one.name} would replace {path.name} itself.", "Give it a folder of its own (output).")
+            raise UsageError(
+                f"{path}: the output of {one.name} would replace {path.name} itself.",
+                "Give it a folder of its own (output).",
+            )

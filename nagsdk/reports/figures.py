@@ -11,7 +11,11 @@ from markupsafe import Markup
 from nagsdk.reports.svg import COLORS, GREY, TOP, WIDTH, Plot, drawing, line, rectangle, text
 
 Manifest = Mapping[str, Any]
-_UNITS = {"latency": (1.0, "ms", "predicted latency in ms"), "size": (1e6, "MB", "file size in MB"), "macs": (1e6, "MMACs", "10⁶ MACs")}
+_UNITS = {
+    "latency": (1.0, "ms", "predicted latency in ms"),
+    "size": (1e6, "MB", "file size in MB"),
+    "macs": (1e6, "MMACs", "10⁶ MACs"),
+}
 _KINDS = {
     "expansions and other 1×1": (("pointwise",), COLORS[0]),
     "depthwise": (("depthwise",), COLORS[4]),
@@ -29,7 +33,10 @@ def colors(manifests: Mapping[str, Manifest]) -> dict[str, str]:
 
 def frontiers(manifests: Mapping[str, Manifest]) -> dict[str, Mapping[str, Any]]:
     """The frontiers that one picture can show: over the first cost that most of the deployments have one for."""
-    every = {n: {f["metric"]: f for f in m["report"].get("frontiers") or [m["report"]["frontier"]] if f} for n, m in manifests.items()}
+    every = {
+        n: {f["metric"]: f for f in m["report"].get("frontiers") or [m["report"]["frontier"]] if f}
+        for n, m in manifests.items()
+    }
     metrics = [metric for of_one in every.values() for metric in of_one]
     metric = max(metrics, key=metrics.count, default="")  # of equals the first: what the first budget limits
     return {n: of_one[metric] for n, of_one in every.items() if metric in of_one}
@@ -51,9 +58,12 @@ def pareto(manifests: Mapping[str, Manifest]) -> Markup | None:
     of = colors(manifests)
     for name, front in fronts.items():
         curves.append(([c / scale for c in front["cost"]], front["top1"], of[name]))
-        dots += [(*point, of[name]) for point in _points(manifests[name], metric, scale, name if len(found) > 1 else "")]
+        dots += [
+            (*point, of[name]) for point in _points(manifests[name], metric, scale, name if len(found) > 1 else "")
+        ]
     plot = Plot.around(
-        [x for xs, _, _ in curves for x in xs] + [d[0] for d in dots], [y for _, ys, _ in curves for y in ys] + [d[1] for d in dots]
+        [x for xs, _, _ in curves for x in xs] + [d[0] for d in dots],
+        [y for _, ys, _ in curves for y in ys] + [d[1] for d in dots],
     )
     parts = plot.axes(label, "top-1 in %")
     for xs, ys, color in curves:
@@ -93,7 +103,11 @@ def histogram(manifests: Mapping[str, Manifest]) -> Markup | None:
     edges = [h["edges_ms"][0] for h in every] + [h["edges_ms"][-1] for h in every] + limits
     shares = [[100 * c / max(sum(h["counts"]) + h["slower"], 1) for c in h["counts"]] for h in every]
     low, high = min(edges), max(edges)
-    plot = Plot((max(low - (high - low) * 0.05, 0.0), high + (high - low) * 0.06), (0.0, max(max(s) for s in shares) * 1.25), 220.0)
+    plot = Plot(
+        (max(low - (high - low) * 0.05, 0.0), high + (high - low) * 0.06),
+        (0.0, max(max(s) for s in shares) * 1.25),
+        220.0,
+    )
     parts = plot.axes("milliseconds", "% of runs")
     of = colors(manifests)
     for name, h, share in zip(found, every, shares, strict=True):
@@ -102,12 +116,22 @@ def histogram(manifests: Mapping[str, Manifest]) -> Markup | None:
             x, y = plot.at_x(left), plot.at_y(value)
             paint = ' fill-opacity="0.55"' if len(found) > 1 else ""
             parts.append(
-                rectangle(x, y, plot.at_x(right) - x, plot.at_y(0) - y, color, f"{name}: {left:.4g}–{right:.4g} ms: {value:.1f} %", paint)
+                rectangle(
+                    x,
+                    y,
+                    plot.at_x(right) - x,
+                    plot.at_y(0) - y,
+                    color,
+                    f"{name}: {left:.4g}–{right:.4g} ms: {value:.1f} %",
+                    paint,
+                )
             )
     if len(found) == 1:
         (m,) = found.values()
         marks = [("p50", m["measured"]["latency_p50_ms"], COLORS[0]), ("p90", m["measured"]["latency_p90_ms"], GREY)]
-        marks += [(f"budget {b['limit']:g} ms", b["limit"], COLORS[1]) for b in m["budgets"] if b["metric"] == "latency"]
+        marks += [
+            (f"budget {b['limit']:g} ms", b["limit"], COLORS[1]) for b in m["budgets"] if b["metric"] == "latency"
+        ]
         for level, (title, value, color) in enumerate(marks):
             if value is not None:
                 parts += plot.limit(value, title, color, level)
@@ -133,7 +157,13 @@ def agreement(m: Manifest) -> Markup | None:
     parts.append(plot.path([low, high], [low, high], GREY))
     for measured, predicted in samples:
         parts.append(
-            plot.dot(measured, predicted, COLORS[0], f"calibration: measured {measured:.4g} ms, predicted {predicted:.4g} ms", 3.0)
+            plot.dot(
+                measured,
+                predicted,
+                COLORS[0],
+                f"calibration: measured {measured:.4g} ms, predicted {predicted:.4g} ms",
+                3.0,
+            )
         )
     for measured, predicted, verdict in rounds:
         title = f"round ({verdict}): measured {measured:.4g} ms, predicted {predicted:.4g} ms"
@@ -144,7 +174,9 @@ def agreement(m: Manifest) -> Markup | None:
 def costs(m: Manifest) -> Markup:
     """What every layer costs: one bar for each block, its layers side by side."""
     layers = m["report"]["layers"]
-    key, unit = ("predicted_ms", "ms") if all(layer["predicted_ms"] is not None for layer in layers) else ("macs", "MACs")
+    key, unit = (
+        ("predicted_ms", "ms") if all(layer["predicted_ms"] is not None for layer in layers) else ("macs", "MACs")
+    )
     rows = [(name, part) for name, part in _blocks(layers) if sum(layer[key] for layer in part) > 0]
     most = max(sum(layer[key] for layer in part) for _, part in rows)
     start, end = 92.0, WIDTH - 50
@@ -155,9 +187,13 @@ def costs(m: Manifest) -> Markup:
         for layer in part:
             width = (end - start) * layer[key] / most
             color = next((color for kinds, color in _KINDS.values() if layer["kind"] in kinds), COLORS[3])
-            parts.append(rectangle(x, y, width, 12, color, f"{layer['name']} ({layer['kind']}): {layer[key]:.3g} {unit}"))
+            parts.append(
+                rectangle(x, y, width, 12, color, f"{layer['name']} ({layer['kind']}): {layer[key]:.3g} {unit}")
+            )
             x += width
-        parts.append(text(x + 4, y + 10, f"{total / 1e6:.3g} M" if unit == "MACs" else f"{total:.3g}", size=10, color=GREY))
+        parts.append(
+            text(x + 4, y + 10, f"{total / 1e6:.3g} M" if unit == "MACs" else f"{total:.3g}", size=10, color=GREY)
+        )
     y = TOP + len(rows) * _ROW + 6
     for number, (title, (_, color)) in enumerate(_KINDS.items()):
         at = 8 + (number % 2) * 180.0, y + (number // 2) * 16
@@ -181,9 +217,13 @@ def network(m: Manifest) -> Markup:
         width = widest * (_middle(part) / most) ** 0.5
         dark = deep["kernel"] == 7
         color = _KERNELS.get(deep["kernel"], "#e8e2d0")
-        inside = " ".join(filter(None, [f"{deep['kernel']}×{deep['kernel']}" if deep["kernel"] > 1 else "", _expansion(part)]))
+        inside = " ".join(
+            filter(None, [f"{deep['kernel']}×{deep['kernel']}" if deep["kernel"] > 1 else "", _expansion(part)])
+        )
         parts.append(text(98, y + 10, name, anchor="end", size=10))
-        title = "; ".join(f"{layer['name']}: {layer['kind']} {layer['in_channels']}→{layer['out_channels']}" for layer in part)
+        title = "; ".join(
+            f"{layer['name']}: {layer['kind']} {layer['in_channels']}→{layer['out_channels']}" for layer in part
+        )
         parts.append(rectangle(centre - width / 2, y, width, 13, color, title, ' rx="2"'))
         room = width >= 12 + 5.2 * len(inside)
         parts.append(
@@ -196,12 +236,19 @@ def network(m: Manifest) -> Markup:
                 color="#fff" if dark and room else "#1b2733",
             )
         )
-        marks = [f"→{last['out_channels']}"] + ["SE"] * any(layer["kind"] == "se" for layer in part) + ["+"] * (last["kind"] == "add")
+        marks = (
+            [f"→{last['out_channels']}"]
+            + ["SE"] * any(layer["kind"] == "se" for layer in part)
+            + ["+"] * (last["kind"] == "add")
+        )
         parts.append(text(WIDTH - 4, y + 10, " ".join(marks), anchor="end", size=10, color=GREY))
     y = TOP + len(rows) * _ROW + 6
     parts.append(text(4, y + 9, "kernel", size=10, color=GREY))
     for number, kernel in enumerate(sorted(kernels)):
-        parts += [rectangle(46 + number * 46, y, 10, 10, _KERNELS[kernel]), text(60 + number * 46, y + 9, f"{kernel}×{kernel}", size=10)]
+        parts += [
+            rectangle(46 + number * 46, y, 10, 10, _KERNELS[kernel]),
+            text(60 + number * 46, y + 9, f"{kernel}×{kernel}", size=10),
+        ]
     parts.append(text(WIDTH - 4, y + 9, "e expansion, + residual", anchor="end", size=10, color=GREY))
     return drawing(y + 18, "The architecture, block by block", parts)
 
@@ -227,4 +274,6 @@ def _middle(part: Sequence[Mapping[str, Any]]) -> int:
 def _expansion(part: Sequence[Mapping[str, Any]]) -> str:
     first = part[0]
     wide = len(part) > 1 and str(first["name"]).endswith(".expand")
-    return f"e{first['out_channels'] / first['in_channels']:.3g} · {first['out_channels']}" if wide else str(_middle(part))
+    return (
+        f"e{first['out_channels'] / first['in_channels']:.3g} · {first['out_channels']}" if wide else str(_middle(part))
+    )

@@ -29,7 +29,9 @@ def deployment_page(manifest: Manifest) -> str:
         "costs": figures.costs(manifest),
         "network": figures.network(manifest),
     }
-    return _render("deployment.html.j2", m=manifest, budgets=budgets(manifest), figures=pictures, provenance=_provenance(manifest))
+    return _render(
+        "deployment.html.j2", m=manifest, budgets=budgets(manifest), figures=pictures, provenance=_provenance(manifest)
+    )
 
 
 def comparison_page(manifests: Mapping[str, Manifest]) -> str:
@@ -73,7 +75,10 @@ def comparison(manifests: Mapping[str, Manifest]) -> list[dict[str, Any]]:
         ("architecture", "", [m["architecture"] for m in manifests.values()]),
         ("SHA-256", "", [m["artifact"]["sha256"] for m in manifests.values()]),
     ]
-    return [{"title": title, "unit": unit, "values": values, "differs": len(set(map(str, values))) > 1} for title, unit, values in rows]
+    return [
+        {"title": title, "unit": unit, "values": values, "differs": len(set(map(str, values))) > 1}
+        for title, unit, values in rows
+    ]
 
 
 def budgets(m: Manifest) -> str:
@@ -83,7 +88,9 @@ def budgets(m: Manifest) -> str:
         # Manifests of version 0.1.0 do not name the unit; of a plugin's metric they tell only in what the plugin counts.
         name, factor = SHOWN_UNITS.get(budget["metric"], (budget["metric"], 1.0))
         unit, scale = budget.get("unit") or name, budget.get("unit_factor") or factor
-        percentile = f"@p{budget['percentile']:g}" if budget["metric"] == "latency" and budget["percentile"] != 50 else ""
+        percentile = (
+            f"@p{budget['percentile']:g}" if budget["metric"] == "latency" and budget["percentile"] != 50 else ""
+        )
         shown.append(f"{budget['limit'] / scale:.6g} {unit}{percentile}")
     return " and ".join(shown) or "none"
 
@@ -126,7 +133,11 @@ def _render(template: str, **values: Any) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("nagsdk.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("nagsdk.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["number"] = _number
     return environment.get_template(template).render(**values)

@@ -24,9 +24,13 @@ def check(path: Path) -> None:
         UsageError: The suffix is unknown, or matplotlib is not installed.
     """
     if path.suffix not in SUFFIXES:
-        raise UsageError(f"{path} does not say which kind of picture to draw.", f"End it with one of {', '.join(SUFFIXES)}.")
+        raise UsageError(
+            f"{path} does not say which kind of picture to draw.", f"End it with one of {', '.join(SUFFIXES)}."
+        )
     if find_spec("matplotlib") is None:
-        raise UsageError("Pictures need matplotlib, which is not installed.", f"Install it: {pip('install', 'nagsdk[report]')}")
+        raise UsageError(
+            "Pictures need matplotlib, which is not installed.", f"Install it: {pip('install', 'nagsdk[report]')}"
+        )
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -42,7 +42,9 @@ def report(folders: Sequence[str | Path], output: str | Path | None = None) -> d
     page = Path(output) if output is not None else Path(REPORT)
     if (page.parent / MANIFEST).exists() and page.name == REPORT:
         whose = page.parent.resolve()
-        raise UsageError(f"The comparison would replace the page of the deployment in {whose}.", "Name another file with --output.")
+        raise UsageError(
+            f"The comparison would replace the page of the deployment in {whose}.", "Name another file with --output."
+        )
     write_atomically(page, comparison_page(manifests).encode())
     return {"path": str(page), "deployments": list(manifests), "rows": comparison(manifests)}
 

@@ -15,7 +15,16 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 GREY = "#5a6470"
 
 
-def text(x: float, y: float, content: str, *, anchor: str = "start", color: str = "#1b2733", size: float = 11, extra: str = "") -> str:
+def text(
+    x: float,
+    y: float,
+    content: str,
+    *,
+    anchor: str = "start",
+    color: str = "#1b2733",
+    size: float = 11,
+    extra: str = "",
+) -> str:
     """Some writing; the content is escaped, `extra` is not."""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size:g}" fill="{color}"{extra}>{escape(content)}</text>'
 
@@ -111,7 +120,14 @@ class Plot:
             return [text(at, TOP + 10 + 12 * level, arrow, anchor="end" if right else "start", color=color, size=10)]
         return [
             line(at, TOP, at, self.height - BOTTOM, color, ' stroke-dasharray="4 3" stroke-width="1.4"'),
-            text(at - 4 if right else at + 4, TOP + 10 + 12 * level, title, anchor="end" if right else "start", color=color, size=10),
+            text(
+                at - 4 if right else at + 4,
+                TOP + 10 + 12 * level,
+                title,
+                anchor="end" if right else "start",
+                color=color,
+                size=10,
+            ),
         ]
 
 

@@ -49,7 +49,8 @@ class LayerSpec:
         """
         if self.kind not in values:
             raise UnsupportedLayerError(
-                f"The layer {self.name} is of an unknown kind, {self.kind!r}.", f"Layers here are of the kinds {', '.join(values)}."
+                f"The layer {self.name} is of an unknown kind, {self.kind!r}.",
+                f"Layers here are of the kinds {', '.join(values)}.",
             )
         return values[self.kind]
 
@@ -91,7 +92,9 @@ class LayerSpec:
     @property
     def activations(self) -> int:
         """Elements read and written."""
-        return self.in_channels * self.in_size**2 * (2 if self.kind == "add" else 1) + self.out_channels * self.out_size**2
+        return (
+            self.in_channels * self.in_size**2 * (2 if self.kind == "add" else 1) + self.out_channels * self.out_size**2
+        )
 
 
 _KNOWN = dict.fromkeys(KINDS, 0.0)

@@ -136,7 +136,9 @@ class SearchSpace(ABC):
                 total *= ways
             else:
                 parent, least = switch
-                subtrees[parent] = [known * (ways if choice >= least else 1) for choice, known in enumerate(subtrees[parent])]
+                subtrees[parent] = [
+                    known * (ways if choice >= least else 1) for choice, known in enumerate(subtrees[parent])
+                ]
         return total
 
     def panels(self, architecture: Architecture) -> Mapping[str, Mapping[str, float]]:
@@ -153,7 +155,10 @@ class SearchSpace(ABC):
         """
         first = ShrinkingStage({"choices": 1}, share=0.3, rate=1.0, subnets=1)
         most = int(self.sizes[1:].max(initial=1))
-        return (first, *(ShrinkingStage({"choices": n}, 0.7 / (most - 1), 0.3, 2, sorts=n == 2) for n in range(2, most + 1)))
+        return (
+            first,
+            *(ShrinkingStage({"choices": n}, 0.7 / (most - 1), 0.3, 2, sorts=n == 2) for n in range(2, most + 1)),
+        )
 
     def draw(self, opened: Mapping[str, int], count: int, rng: np.random.Generator) -> Codes:
         """Draws architectures, every decision uniform over the choices that a stage of `shrinking` opens; resolutions are all open.
@@ -206,7 +211,9 @@ class SearchSpace(ABC):
             ArchitectureError: The space does not have that resolution.
         """
         if resolution not in self.resolutions:
-            raise ArchitectureError(f"Resolution {resolution} is not in this space.", f"Legal resolutions: {_values(self.resolutions)}.")
+            raise ArchitectureError(
+                f"Resolution {resolution} is not in this space.", f"Legal resolutions: {_values(self.resolutions)}."
+            )
         return self.resolutions.index(resolution)
 
     def validate(self, codes: NDArray[Any]) -> Codes:
@@ -218,7 +225,8 @@ class SearchSpace(ABC):
         codes = np.atleast_2d(np.asarray(codes))
         if codes.ndim != 2 or codes.shape[1] != len(self.decisions):
             raise ArchitectureError(
-                f"Codes of shape {codes.shape} do not fit.", f"This space has {len(self.decisions)} decisions per architecture."
+                f"Codes of shape {codes.shape} do not fit.",
+                f"This space has {len(self.decisions)} decisions per architecture.",
             )
         beyond = (codes < -1) | (codes >= self.sizes)
         if beyond.any():
@@ -238,7 +246,9 @@ class SearchSpace(ABC):
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
             decision = self.decisions[column]
-            raise ArchitectureError(f"Architecture {row}: {decision.name} is open.", f"Choose one of: {_values(decision.choices)}.")
+            raise ArchitectureError(
+                f"Architecture {row}: {decision.name} is open.", f"Choose one of: {_values(decision.choices)}."
+            )
         result[~active] = -1
         return result
 
@@ -252,7 +262,9 @@ class SearchSpace(ABC):
         Raises:
             ArchitectureError: See `validate`.
         """
-        return [Architecture(self._text(row), tuple(row), self.resolutions[row[0]]) for row in self.validate(codes).tolist()]
+        return [
+            Architecture(self._text(row), tuple(row), self.resolutions[row[0]]) for row in self.validate(codes).tolist()
+        ]
 
     def one_hot(self, codes: Codes) -> NDArray[np.float32]:
         """One-hot encoding, float32, shape (n, one_hot_width); inactive decisions are all zero."""

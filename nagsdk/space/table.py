@@ -48,13 +48,16 @@ def read_csv(path: Path, needed: Sequence[str]) -> tuple[NDArray[np.int64], dict
     lacking = [name for name in needed if header.count(name) != 1]
     if lacking or len(set(header)) != len(header):
         raise ArchitectureError(
-            f"{path} does not have every column once: {_values(lacking or header)}.", f"Line 1 must name the columns {_values(needed)}."
+            f"{path} does not have every column once: {_values(lacking or header)}.",
+            f"Line 1 must name the columns {_values(needed)}.",
         )
     lines = np.array([line for line, _ in rows], dtype=np.int64)
     uneven = np.array([len(row) for _, row in rows], dtype=np.int64) != len(header)
     if uneven.any():
         line = int(lines[uneven.argmax()])
-        raise ArchitectureError(f"{path}, line {line}: not as many fields as the header has.", f"Every line needs {len(header)} fields.")
+        raise ArchitectureError(
+            f"{path}, line {line}: not as many fields as the header has.", f"Every line needs {len(header)} fields."
+        )
     columns = [np.array(column, dtype=object) for column in zip(*(row for _, row in rows), strict=True)]
     return lines, dict(zip(header, columns or [np.array([], dtype=object) for _ in header], strict=True))
 

@@ -50,7 +50,9 @@ def finetune(
                 soft = teacher(batches(step, teacher.architecture.resolution)[0]).softmax(1)
             subnet.train()
             logits = subnet(images)
-            loss = functional.cross_entropy(logits, labels, label_smoothing=_SMOOTHING) + functional.cross_entropy(logits, soft)
+            loss = functional.cross_entropy(logits, labels, label_smoothing=_SMOOTHING) + functional.cross_entropy(
+                logits, soft
+            )
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()

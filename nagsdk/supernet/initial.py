@@ -28,7 +28,8 @@ def read_weights(path: Path, space: NetworkSpace) -> Supernet:
     """
     if not path.is_file() or path.stat().st_size > MOST_BYTES:
         raise UsageError(
-            f"{path} is no file of weights.", "Name the supernet.safetensors of a bundle, or a checkpoint that Once-for-All released."
+            f"{path} is no file of weights.",
+            "Name the supernet.safetensors of a bundle, or a checkpoint that Once-for-All released.",
         )
     if path.suffix != ".safetensors":
         return space.with_classes(_RELEASED).import_released(path)
@@ -40,7 +41,9 @@ def read_weights(path: Path, space: NetworkSpace) -> Supernet:
         with safe_open(path, "pt") as file:
             classes = file.get_slice(name).get_shape()[0]
     except (SafetensorError, OSError, KeyError, IndexError) as error:
-        raise DamagedBundleError(f"{path} cannot be read: {error}.", "Name the supernet.safetensors of a bundle.") from error
+        raise DamagedBundleError(
+            f"{path} cannot be read: {error}.", "Name the supernet.safetensors of a bundle."
+        ) from error
     return load_supernet(space.with_classes(classes), path.read_bytes())
 
 

@@ -22,7 +22,9 @@ _LEARNT = 0.25
 _AVERAGED = 0.02
 
 
-def passes(recipe: str, space: SearchSpace, steps: int, rate: float, seed: int, learnt: bool, every: int) -> tuple[TrainRecipe, ...]:
+def passes(
+    recipe: str, space: SearchSpace, steps: int, rate: float, seed: int, learnt: bool, every: int
+) -> tuple[TrainRecipe, ...]:
     """The passes of a recipe.
 
     Args:
@@ -89,7 +91,15 @@ def train_passes(
     """
     teacher: nn.Module | None = None
     for number, recipe in enumerate(recipes):
-        train(supernet, batches(recipe.seed), recipe, on_event, None if folder is None else folder / f"pass{number}", ranks, teacher)
+        train(
+            supernet,
+            batches(recipe.seed),
+            recipe,
+            on_event,
+            None if folder is None else folder / f"pass{number}",
+            ranks,
+            teacher,
+        )
         if teacher is None and number + 1 < len(recipes) and recipe.opened is not None:
             teacher = teacher_of(supernet, recalibration())
 

@@ -95,4 +95,8 @@ def together() -> Iterator[Ranks]:
 
 def torch_device() -> torch.device:
     """Where this process trains: a GPU of its own where there is one."""
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if torch.cuda.is_available() else torch.device("cpu")
+    return (
+        torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        if torch.cuda.is_available()
+        else torch.device("cpu")
+    )

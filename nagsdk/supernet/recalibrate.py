@@ -44,7 +44,10 @@ def recalibrate(subnet: nn.Module, batches: Iterable[Tensor]) -> int:
 
 def statistics(subnet: nn.Module) -> dict[str, bytes]:
     """Means and variances of every batch normalisation by its name: float32, little endian, first all means, then all variances."""
-    return {name: np.stack([mean.numpy(), variance.numpy()]).astype("<f4").tobytes() for name, mean, variance in _norms(subnet)}
+    return {
+        name: np.stack([mean.numpy(), variance.numpy()]).astype("<f4").tobytes()
+        for name, mean, variance in _norms(subnet)
+    }
 
 
 def restore_statistics(subnet: nn.Module, kept: Mapping[str, bytes]) -> None:
@@ -59,7 +62,9 @@ def restore_statistics(subnet: nn.Module, kept: Mapping[str, bytes]) -> None:
     """
     norms = list(_norms(subnet))
     if {name: 8 * len(mean) for name, mean, _ in norms} != {name: len(content) for name, content in kept.items()}:
-        raise DamagedBundleError("The statistics of batch normalisation do not fit the architecture.", "Build again, without --locked.")
+        raise DamagedBundleError(
+            "The statistics of batch normalisation do not fit the architecture.", "Build again, without --locked."
+        )
     for name, mean, variance in norms:
         both = torch.from_numpy(np.frombuffer(kept[name], "<f4").reshape(2, -1).astype(np.float32))
         mean.copy_(both[0])

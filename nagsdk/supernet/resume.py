@@ -66,7 +66,12 @@ class Identity:
 
 
 def save_state(
-    folder: Path, identity: Identity, supernet: Supernet, optimizer: torch.optim.Optimizer, average: Average | None, step: int
+    folder: Path,
+    identity: Identity,
+    supernet: Supernet,
+    optimizer: torch.optim.Optimizer,
+    average: Average | None,
+    step: int,
 ) -> None:
     """Writes a checkpoint and removes the one before."""
     tensors = {f"supernet.{name}": tensor for name, tensor in supernet.state_dict().items()}
@@ -85,7 +90,9 @@ def save_state(
             old.unlink()
 
 
-def load_state(folder: Path, identity: Identity, supernet: Supernet, optimizer: torch.optim.Optimizer, average: Average | None) -> int:
+def load_state(
+    folder: Path, identity: Identity, supernet: Supernet, optimizer: torch.optim.Optimizer, average: Average | None
+) -> int:
     """Takes up the last checkpoint, where there is one.
 
     Returns:
@@ -121,7 +128,9 @@ def load_state(folder: Path, identity: Identity, supernet: Supernet, optimizer: 
             index, key = rest.split(".")
             like = parameters[int(index)]
             # The fused optimiser walks through memory: its moments must lie there in the order of the weights.
-            slots.setdefault(int(index), {})[key] = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
+            slots.setdefault(int(index), {})[key] = (
+                torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
+            )
     supernet.load_state_dict(weights)
     optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
     return int(state["step"])

@@ -105,7 +105,9 @@ def train(
     identity = Identity.of(supernet.space, recipe)
     start = load_state(checkpoint_dir, identity, supernet, optimizer, average) if checkpoint_dir else 0
     if ranks.sum(np.array([float(start)]))[0] != start * ranks.count:
-        raise UsageError(f"Not every process sees the checkpoints in {checkpoint_dir}.", "Use a folder that all machines share.")
+        raise UsageError(
+            f"Not every process sees the checkpoints in {checkpoint_dir}.", "Use a folder that all machines share."
+        )
     if start == 0 and recipe.sorts:
         supernet.sort_channels()
         average = average and Average(supernet, recipe.ema)
@@ -160,7 +162,9 @@ def train_step(
         group["lr"] = rate
     optimizer.zero_grad()
     half = torch.autocast(
-        torch_device.type, torch.bfloat16, enabled=torch_device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        torch_device.type,
+        torch.bfloat16,
+        enabled=torch_device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False),
     )
     soft: Tensor | None = None
     if teacher is not None:
@@ -190,7 +194,9 @@ def train_step(
     ranks.mean_([figures, *(p.grad for p in supernet.parameters() if p.grad is not None)])
     optimizer.step()
     loss_first, loss_last, accuracy = figures.tolist()
-    return TrainAdvanced(f"step {step + 1} of {recipe.steps}, loss {loss_first:.3f}", step + 1, loss_first, loss_last, accuracy, rate)
+    return TrainAdvanced(
+        f"step {step + 1} of {recipe.steps}, loss {loss_first:.3f}", step + 1, loss_first, loss_last, accuracy, rate
+    )
 
 
 def optimizer_of(network: nn.Module, recipe: TrainRecipe) -> torch.optim.Optimizer:

@@ -23,7 +23,10 @@ def save_supernet(supernet: Supernet, path: Path) -> None:
 def half(supernet: Supernet) -> bytes:
     """Weights as float16 safetensors; running statistics stay float32, for variances may leave float16's range."""
     state = {name: tensor for name, tensor in supernet.state_dict().items() if not name.endswith("num_batches_tracked")}
-    stored = {name: (tensor if "running_" in name else tensor.to(torch.float16)).contiguous().cpu() for name, tensor in state.items()}
+    stored = {
+        name: (tensor if "running_" in name else tensor.to(torch.float16)).contiguous().cpu()
+        for name, tensor in state.items()
+    }
     return save(stored, metadata={"space": supernet.space.fingerprint})
 
 
@@ -36,5 +39,7 @@ def load_supernet(space: NetworkSpace, content: bytes) -> Supernet:
     try:
         state = load(content)
     except (SafetensorError, ValueError, KeyError) as error:
-        raise DamagedBundleError(f"The supernet's weight file cannot be read: {error}.", "Fetch or build the bundle again.") from error
+        raise DamagedBundleError(
+            f"The supernet's weight file cannot be read: {error}.", "Fetch or build the bundle again."
+        ) from error
     return space.supernet().fill(state, "The supernet's weight file")

@@ -17,7 +17,18 @@ def main() -> int:
         return 2
     chosen = [f"--nagsdk-device={device}" for device in devices]
     return int(
-        pytest.main(["-p", "nagsdk.testing.plugin", "-p", "no:cacheprovider", "--pyargs", "nagsdk.testing.suite", *chosen, *options])
+        pytest.main(
+            [
+                "-p",
+                "nagsdk.testing.plugin",
+                "-p",
+                "no:cacheprovider",
+                "--pyargs",
+                "nagsdk.testing.suite",
+                *chosen,
+                *options,
+            ]
+        )
     )
 
 

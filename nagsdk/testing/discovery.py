@@ -31,7 +31,9 @@ class DiscoveryChecks(Checks):
         assert presence.fingerprint and presence.properties
         assert all(isinstance(k, str) and isinstance(v, str) for k, v in presence.properties.items())
         for name in ("runtime", "runtime_version"):
-            assert presence.properties.get(name), f"the properties do not tell {name!r}, under which measurements are kept"
+            assert presence.properties.get(name), (
+                f"the properties do not tell {name!r}, under which measurements are kept"
+            )
         assert backend.presence(device) == presence
 
     def test_absence(self, backend: Backend, device: Device) -> None:

@@ -24,7 +24,9 @@ class ExportChecks(Checks):
         """Every layer of every test network is judged by True or False, and some test network is supported."""
         answers = {backend.supports(layer, device) for a in ARCHITECTURES for layer in SPACE.layers(a)}
         assert answers <= {True, False}
-        assert any(supported(backend, device, a) for a in ARCHITECTURES), "no test network is supported: nothing can be checked"
+        assert any(supported(backend, device, a) for a in ARCHITECTURES), (
+            "no test network is supported: nothing can be checked"
+        )
 
     @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=str)
     def test_parity(self, backend: Backend, device: Device, compiled: Compile, architecture: Architecture) -> None:
@@ -39,7 +41,9 @@ class ExportChecks(Checks):
         assert actual.dtype == "float32"
         parity.check(logits_of(architecture, images), actual, backend.tolerance(device))
 
-    def test_export_without_images(self, backend: Backend, device: Device, architectures: list[Architecture], tmp_path: Path) -> None:
+    def test_export_without_images(
+        self, backend: Backend, device: Device, architectures: list[Architecture], tmp_path: Path
+    ) -> None:
         """Networks that are only timed have no calibration images: a file is written all the same."""
         artifact = tmp_path / f"network{backend.suffix}"
         backend.export(graph_of(architectures[0], device.batch), artifact, device)
@@ -61,15 +65,21 @@ class ExportChecks(Checks):
         """An operation that the backend does not know is named, not skipped."""
         node = Unheard("unheard", (Graph.INPUT,))
         with pytest.raises(UnsupportedLayerError) as caught:
-            backend.export(Graph((device.batch, 3, 8, 8), (node,), node.name), tmp_path / f"network{backend.suffix}", device)
+            backend.export(
+                Graph((device.batch, 3, 8, 8), (node,), node.name), tmp_path / f"network{backend.suffix}", device
+            )
         assert "unheard" in caught.value.message
         assert caught.value.next_step
 
-    def test_compilation(self, backend: Backend, device: Device, architectures: list[Architecture], tmp_path: Path) -> None:
+    def test_compilation(
+        self, backend: Backend, device: Device, architectures: list[Architecture], tmp_path: Path
+    ) -> None:
         """Compiling leaves the artifact as it was; its result is a file in the folder, apart from that of other networks."""
         artifacts = [tmp_path / f"{a.hash}{backend.suffix}" for a in architectures[:2]]
         for architecture, artifact in zip(architectures, artifacts, strict=False):
-            backend.export(graph_of(architecture, device.batch), artifact, device, random_images(16, architecture.resolution))
+            backend.export(
+                graph_of(architecture, device.batch), artifact, device, random_images(16, architecture.resolution)
+            )
         contents = [artifact.read_bytes() for artifact in artifacts]
         results = [backend.compile(artifact, device, tmp_path) for artifact in artifacts]
         assert all(result.is_file() and result.parent == tmp_path for result in results)

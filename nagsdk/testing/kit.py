@@ -69,7 +69,12 @@ class Checks:
 
         def make(architecture: Architecture) -> Path:
             artifact = tmp_path / f"{architecture.hash}{backend.suffix}"
-            backend.export(graph_of(architecture, device.batch), artifact, device, random_images(16, architecture.resolution, seed=1))
+            backend.export(
+                graph_of(architecture, device.batch),
+                artifact,
+                device,
+                random_images(16, architecture.resolution, seed=1),
+            )
             return backend.compile(artifact, device, tmp_path)
 
         return make

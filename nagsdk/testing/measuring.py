@@ -25,7 +25,13 @@ class MeasurementChecks(Checks):
 
     @pytest.mark.parametrize(("warmup", "runs"), [(0, 1), (2, 5)])
     def test_burst(
-        self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile, warmup: int, runs: int
+        self,
+        backend: Backend,
+        device: Device,
+        architectures: list[Architecture],
+        compiled: Compile,
+        warmup: int,
+        runs: int,
     ) -> None:
         """A burst has the runs asked for, each with a positive time, and properties that are numbers."""
         with backend.open(device) as session:
@@ -44,17 +50,25 @@ class MeasurementChecks(Checks):
             begun = time.perf_counter()
             burst = session.time(handle, 1, _RUNS, self.load_timeout_s)
             elapsed_ms = 1e3 * (time.perf_counter() - begun)
-        assert len(set(burst.wall_ms)) > 1, "all runs took exactly the same time: that is a mean, which hides how runs scatter"
+        assert len(set(burst.wall_ms)) > 1, (
+            "all runs took exactly the same time: that is a mean, which hides how runs scatter"
+        )
         assert sum(burst.wall_ms) <= elapsed_ms, "the runs are said to have taken longer than the whole burst"
 
-    def test_cpu_time(self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile) -> None:
+    def test_cpu_time(
+        self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile
+    ) -> None:
         """Where CPU time is told, it is that of one thread: never more than the wall time."""
         with backend.open(device) as session:
             burst = session.time(session.load(compiled(architectures[0])), 1, _RUNS, self.load_timeout_s)
         # Clocks of two kinds differ by their resolution.
-        assert all(cpu <= wall + 0.05 for cpu, wall in zip(burst.cpu_ms, burst.wall_ms, strict=False)), "CPU time of several threads"
+        assert all(cpu <= wall + 0.05 for cpu, wall in zip(burst.cpu_ms, burst.wall_ms, strict=False)), (
+            "CPU time of several threads"
+        )
 
-    def test_compilation_is_not_timed(self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile) -> None:
+    def test_compilation_is_not_timed(
+        self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile
+    ) -> None:
         """However long a device compiles, no run holds it: it happens in `compile` or `load`."""
         network = compiled(architectures[0])
         for _ in range(_ATTEMPTS):  # the machine that runs tests may be busy: only what happens every time counts
@@ -62,14 +76,27 @@ class MeasurementChecks(Checks):
                 first, *others = session.time(session.load(network), 0, 6, self.load_timeout_s).wall_ms
             if first <= _OUTLIER * float(np.median(others)) + _SLACK_MS:
                 return
-        pytest.fail(f"the first run takes {first:.1f} ms, the others {np.median(others):.2f} ms: is something compiled while it is timed?")
+        pytest.fail(
+            f"the first run takes {first:.1f} ms, the others {np.median(others):.2f} ms: is something compiled while it is timed?"
+        )
 
-    def test_measures(self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile) -> None:
+    def test_measures(
+        self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile
+    ) -> None:
         """The core's measurement works through a session."""
         models: dict[str, Path] = {a.text: compiled(a) for a in architectures[:2]}
         # A wide rule, because the machine that runs tests may be busy.
         protocol = Protocol(
-            warmup=1, runs=3, reference_runs=2, rounds=3, width=1e9, most_rounds=3, spread_s=0, patience_s=0, contention=1e9, drift=1e9
+            warmup=1,
+            runs=3,
+            reference_runs=2,
+            rounds=3,
+            width=1e9,
+            most_rounds=3,
+            spread_s=0,
+            patience_s=0,
+            contention=1e9,
+            drift=1e9,
         )
         with backend.open(device) as session:
             measurements = measure(session, models, compiled(architectures[-1]), protocol)

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-pytest.register_assert_rewrite(*(f"nagsdk.testing.{name}" for name in ("kit", "discovery", "export", "sessions", "measuring")))
+pytest.register_assert_rewrite(
+    *(f"nagsdk.testing.{name}" for name in ("kit", "discovery", "export", "sessions", "measuring"))
+)
 
 _MOST_REASON = 300
 _PASSED = pytest.StashKey[dict[str, int]]()
@@ -43,7 +45,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         crash = getattr(report.longrepr, "reprcrash", None)
         reason = str(crash.message if crash is not None else report.longrepr)
         report.sections.append(("The rule that was broken", rule))
-        item.config.stash[_BROKEN].append((f"{cls.__name__}::{item.name}", rule, " ".join(reason.split())[:_MOST_REASON]))
+        item.config.stash[_BROKEN].append(
+            (f"{cls.__name__}::{item.name}", rule, " ".join(reason.split())[:_MOST_REASON])
+        )
     elif report.when == "call" and report.passed:
         passed = item.config.stash[_PASSED]
         passed[cls.__name__] = passed.get(cls.__name__, 0) + 1

@@ -23,7 +23,9 @@ from nagsdk.testing.networks import random_images
 class SessionChecks(Checks):
     """Time-outs, cancellation, concurrency, and how errors are told."""
 
-    def test_timeout(self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile) -> None:
+    def test_timeout(
+        self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile
+    ) -> None:
         """A burst that does not end in time is ended, and the device serves the next session."""
         network = compiled(architectures[0])
         with backend.open(device) as session, pytest.raises(MeasurementError) as caught:
@@ -31,7 +33,9 @@ class SessionChecks(Checks):
         assert caught.value.next_step
         self._serves(backend, device, network)
 
-    def test_cancellation(self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile) -> None:
+    def test_cancellation(
+        self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile
+    ) -> None:
         """Ctrl-C during a burst comes through at once, and the device serves the next session."""
         if sys.platform == "win32":
             pytest.skip("needs POSIX signals")
@@ -51,7 +55,9 @@ class SessionChecks(Checks):
             signal.signal(signal.SIGALRM, before)
         self._serves(backend, device, network)
 
-    def test_closed_session_refuses(self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile) -> None:
+    def test_closed_session_refuses(
+        self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile
+    ) -> None:
         """After `close`, which may come twice, every call raises."""
         network = compiled(architectures[0])
         session = backend.open(device)
@@ -67,7 +73,9 @@ class SessionChecks(Checks):
         for name, call in calls.items():
             refuses(call, f"{name} on a closed session")
 
-    def test_two_sessions(self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile) -> None:
+    def test_two_sessions(
+        self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile
+    ) -> None:
         """Two sessions share nothing: ending one leaves the other."""
         first_network, second_network = (compiled(a) for a in architectures[:2])
         with backend.open(device) as first:
@@ -79,7 +87,9 @@ class SessionChecks(Checks):
                 assert not np.array_equal(logits, second.infer(other, images[1]))
             assert np.array_equal(logits, first.infer(handle, images[0]))
 
-    def test_concurrent_sessions(self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile) -> None:
+    def test_concurrent_sessions(
+        self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile
+    ) -> None:
         """Sessions that are used by two threads at once answer as they do alone."""
         networks = [compiled(a) for a in architectures[:2]]
 
@@ -106,7 +116,9 @@ class SessionChecks(Checks):
         assert len(np.unique(logits.round(5), axis=0)) == len(images)
         parity.check(logits, reversed_logits[::-1], backend.tolerance(device))
 
-    def test_networks_side_by_side(self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile) -> None:
+    def test_networks_side_by_side(
+        self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile
+    ) -> None:
         """Networks that are loaded together, in whatever order they run and are unloaded, compute what each computes alone."""
         images = {a: random_images(device.batch, a.resolution) for a in architectures}
         files = {a: compiled(a) for a in architectures}
@@ -126,7 +138,13 @@ class SessionChecks(Checks):
 
     @pytest.mark.parametrize("share", [0.0, 0.5])
     def test_damaged_artifact(
-        self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile, tmp_path: Path, share: float
+        self,
+        backend: Backend,
+        device: Device,
+        architectures: list[Architecture],
+        compiled: Compile,
+        tmp_path: Path,
+        share: float,
     ) -> None:
         """Garbage, a file cut in two and a missing one are refused with a next step; the session lives on."""
         network = compiled(architectures[0])
@@ -138,7 +156,9 @@ class SessionChecks(Checks):
             refuses(lambda: session.load(tmp_path / f"absent{network.suffix}"), "loading a missing file")
             assert session.time(session.load(network), 0, 1, self.load_timeout_s).wall_ms
 
-    def test_foreign_requests(self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile) -> None:
+    def test_foreign_requests(
+        self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile
+    ) -> None:
         """A handle that was unloaded or never given, and images of another size, are refused; other handles stay."""
         with backend.open(device) as session:
             kept, dropped = (session.load(compiled(a)) for a in architectures[:2])

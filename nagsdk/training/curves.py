@@ -37,7 +37,9 @@ class Curves:
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as error:
-                raise UsageError("TensorBoard is not installed.", f"Install it: {pip('install', 'nagsdk[tensorboard]')}") from error
+                raise UsageError(
+                    "TensorBoard is not installed.", f"Install it: {pip('install', 'nagsdk[tensorboard]')}"
+                ) from error
             self.board = SummaryWriter(str(tensorboard))
         self.before, self.total = 0, 0
         self.lines: list[str] = []
@@ -46,7 +48,9 @@ class Curves:
         """Nothing to open: the table is written with the first checkpoint."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Writes what is left."""
         self._flush()
         if self.board is not None:

@@ -76,15 +76,27 @@ def evaluate(
 
     opened = load_bundle(bundle)
     opened.require_weights()
-    given = read(opened, architectures, table) if architectures or table is not None else opened.space.decode(extremes(opened.space))
+    given = (
+        read(opened, architectures, table)
+        if architectures or table is not None
+        else opened.space.decode(extremes(opened.space))
+    )
     with together() as ranks:
         on_event = on_event if ranks.first else ignore
         source = Source.of(opened, data, skip_broken, on_event)
         top1 = measure(opened.supernet, given, source.recalibration, source.shown("test"), on_event, ranks)
     count = source.count("test")
-    predicted = opened.predictor.predict(opened.space.encode(given)).mean.tolist() if opened.has_predictor else [None] * len(given)
+    predicted = (
+        opened.predictor.predict(opened.space.encode(given)).mean.tolist()
+        if opened.has_predictor
+        else [None] * len(given)
+    )
     rows = []
     for architecture, true, expected in zip(given, top1.tolist(), predicted, strict=True):
         low, high = wilson(true / 100, count)
-        rows.append(SubnetAccuracy(architecture.text, opened.space.macs(architecture), true, 100 * low, 100 * high, expected, count))
+        rows.append(
+            SubnetAccuracy(
+                architecture.text, opened.space.macs(architecture), true, 100 * low, 100 * high, expected, count
+            )
+        )
     return rows

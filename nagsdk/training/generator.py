@@ -11,7 +11,9 @@ from nagsdk.events import Listener, ignore
 from nagsdk.generator.generator import Generator
 
 
-def train_generator(*, bundle: str | Path | Bundle, output: str | Path, seed: int = 0, on_event: Listener = ignore) -> dict[str, Any]:
+def train_generator(
+    *, bundle: str | Path | Bundle, output: str | Path, seed: int = 0, on_event: Listener = ignore
+) -> dict[str, Any]:
     """Trains the generator of a bundle for every device and every limit; see docs/generator.md.
 
     Args:

@@ -68,7 +68,9 @@ def space_of(name: str, classes: int) -> NetworkSpace:
         [space.macs(a) for a in space.decode(extremes(space))]
         return space
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
-        raise UsageError(f"{name!r} is no search space: {error}.", f"Give {', '.join(preset_names())}, or a JSON file.") from error
+        raise UsageError(
+            f"{name!r} is no search space: {error}.", f"Give {', '.join(preset_names())}, or a JSON file."
+        ) from error
 
 
 def finished(folder: Path, plan: Plan) -> Bundle | None:
@@ -88,7 +90,9 @@ def finished(folder: Path, plan: Plan) -> Bundle | None:
     facts = bundle.description.provenance
     if facts.get("made_by") != MADE_BY:
         raise UsageError(f"{folder} holds a bundle that was not trained here.", "Name another folder with --output.")
-    differing = plan.differing({**facts["plan"], "images": facts["images"]["fingerprint"], "space": bundle.description.space})
+    differing = plan.differing(
+        {**facts["plan"], "images": facts["images"]["fingerprint"], "space": bundle.description.space}
+    )
     if differing:
         raise UsageError(
             f"{folder} holds a finished bundle of other settings ({', '.join(differing)}).",

@@ -71,7 +71,10 @@ def fit_predictor(
         on_event = on_event if ranks.first else ignore
         source = Source.of(opened, data, skip_broken, on_event)
         # What is kept belongs to one supernet, one folder as it is now, and one choice of subnets.
-        work = folder.with_name(f"{folder.name}.work") / f"{opened.weights_sha256[:16]}-{source.fingerprint}-{subnets}-{seed}"
+        work = (
+            folder.with_name(f"{folder.name}.work")
+            / f"{opened.weights_sha256[:16]}-{source.fingerprint}-{subnets}-{seed}"
+        )
         codes, top1 = measure_subnets(
             opened.space,
             lambda given: measure(opened.supernet, given, source.recalibration, source.shown("val"), on_event, ranks),
@@ -84,7 +87,9 @@ def fit_predictor(
         if not ranks.first:
             return {}
     card = dict(fit_measured(opened.space, codes, top1, source.count("val"), work, seed, on_event).card)
-    rewrite_bundle(opened, folder, [work / name for name in (PREDICTOR_WEIGHTS, CARD, "measured.csv")], without=[GENERATOR])
+    rewrite_bundle(
+        opened, folder, [work / name for name in (PREDICTOR_WEIGHTS, CARD, "measured.csv")], without=[GENERATOR]
+    )
     if generator:
         add_generator(folder, seed, on_event)
     return card

@@ -67,7 +67,9 @@ class TrainingReport:
 
     def to_dict(self) -> dict[str, Any]:
         """What `nagsdk train --json` prints; keys of what is not known are left out."""
-        result = {field.name: getattr(self, field.name) for field in fields(self) if getattr(self, field.name) is not None}
+        result = {
+            field.name: getattr(self, field.name) for field in fields(self) if getattr(self, field.name) is not None
+        }
         for name in ("smallest", "largest"):
             if (figure := getattr(self, name)) is not None:
                 result[name] = {"top1": figure.top1, "interval_95": list(figure.interval_95)}
@@ -76,5 +78,9 @@ class TrainingReport:
         return result
 
     def __repr__(self) -> str:
-        ends = [] if self.smallest is None or self.largest is None else [f"top-1 {self.smallest.top1:g} to {self.largest.top1:g} %"]
+        ends = (
+            []
+            if self.smallest is None or self.largest is None
+            else [f"top-1 {self.smallest.top1:g} to {self.largest.top1:g} %"]
+        )
         return f"TrainingReport({', '.join([self.bundle, *ends])})"

@@ -69,13 +69,17 @@ def first_weights(init: str, space: NetworkSpace) -> Supernet | None:
         return read_weights(Path(init), space)
     ofa = load_bundle("imagenet")
     if space.with_classes(ofa.space.classes) != ofa.space:
-        raise UsageError("Once-for-All's weights are of the space mobilenetv3.", "Use --space mobilenetv3, or --init none.")
+        raise UsageError(
+            "Once-for-All's weights are of the space mobilenetv3.", "Use --space mobilenetv3, or --init none."
+        )
     return ofa.supernet
 
 
 def preprocessing_of(space: SearchSpace) -> Preprocessing:
     """How images become inputs: as for ImageNet; small pictures are not cropped."""
-    return Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 0.875 if max(space.resolutions) >= _LARGE else 1.0)
+    return Preprocessing(
+        (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 0.875 if max(space.resolutions) >= _LARGE else 1.0
+    )
 
 
 class TrainingRun:
@@ -178,7 +182,9 @@ class TrainingRun:
         weights = self.work / SUPERNET_WEIGHTS
         if not weights.is_file():
             supernet = self.fresh()
-            train_passes(supernet, self.batches, self.recipes, self._teacher_images, self.on_event, self.work, self.ranks)
+            train_passes(
+                supernet, self.batches, self.recipes, self._teacher_images, self.on_event, self.work, self.ranks
+            )
             if self.ranks.first:
                 write_atomically(weights, half(supernet))
             self.ranks.wait()
@@ -196,7 +202,9 @@ class TrainingRun:
         ends = self.evaluate(supernet, self.space.decode(extremes(self.space)), "test")
         if not self.ranks.first:
             return {}
-        card = fit_measured(self.space, codes, top1, len(self.parts["val"].labels), self.work, self.plan.seed, self.on_event).card
+        card = fit_measured(
+            self.space, codes, top1, len(self.parts["val"].labels), self.work, self.plan.seed, self.on_event
+        ).card
         figures = {
             "steps": self.steps,
             "smallest": self._figure(float(ends[0])),
@@ -214,7 +222,9 @@ class TrainingRun:
         low, high = wilson(top1 / 100, len(self.parts["test"].labels))
         return {"top1": round(top1, 2), "interval_95": [round(100 * low, 2), round(100 * high, 2)]}
 
-    def evaluate(self, supernet: Supernet, subnets: Sequence[Architecture], part: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def evaluate(
+        self, supernet: Supernet, subnets: Sequence[Architecture], part: str
+    ) -> np.ndarray[Any, np.dtype[np.float64]]:
         """True top-1 of subnets on a part of the images, in per cent."""
         labelled = self.parts[part]
         return measure(
@@ -257,11 +267,18 @@ class TrainingRun:
             low, high = min(self.space.resolutions), max(self.space.resolutions)
             provenance = {
                 "made_by": MADE_BY,
-                "images": {**counts(self.parts, len(self.folder.classes)), "split": self.folder.split, "fingerprint": self.plan.images},
+                "images": {
+                    **counts(self.parts, len(self.folder.classes)),
+                    "split": self.folder.split,
+                    "fingerprint": self.plan.images,
+                },
                 "plan": {key: value for key, value in asdict(self.plan).items() if key not in ("images", "space")},
                 "passes": [asdict(recipe) for recipe in self.recipes],
                 "figures": figures,
-                "versions": {"python": platform.python_version(), **{name: version(name) for name in ("torch", "pillow", "numpy")}},
+                "versions": {
+                    "python": platform.python_version(),
+                    **{name: version(name) for name in ("torch", "pillow", "numpy")},
+                },
                 "built": time.strftime("%Y-%m-%d", time.gmtime()),
             }
             facts = Facts(
@@ -290,7 +307,9 @@ class TrainingRun:
             for number, recipe in enumerate(self.recipes):
                 seconds += self._seconds(supernet, recipe)
                 advance(number + 1, f"pass {number + 1} of {len(self.recipes)}")
-        (probe,) = self.space.decode(self.space.sample(1, np.random.default_rng(self.plan.seed), max(self.space.resolutions)))
+        (probe,) = self.space.decode(
+            self.space.sample(1, np.random.default_rng(self.plan.seed), max(self.space.resolutions))
+        )
         few = {name: Labelled(part.images[:_PORTION], part.labels[:_PORTION]) for name, part in self.parts.items()}
         began = time.monotonic()
         measure(
@@ -300,7 +319,9 @@ class TrainingRun:
             lambda r: Shown(few["val"].images, few["val"].labels, r, self.preprocessing),
         )
         shown = self._sheet_counts[0] + len(self.parts["val"].labels)
-        measuring = (time.monotonic() - began) * shown / (len(few["train"].labels) + len(few["val"].labels)) * self.plan.subnets
+        measuring = (
+            (time.monotonic() - began) * shown / (len(few["train"].labels) + len(few["val"].labels)) * self.plan.subnets
+        )
         return {
             "seconds_per_step": seconds / self.steps,
             "training_s": seconds,
@@ -316,7 +337,11 @@ class TrainingRun:
         optimizer, batches = optimizer_of(scratch, recipe), self.batches(recipe.seed)
         ends = (max(self.space.resolutions), max(self.space.resolutions), min(self.space.resolutions))
         total, taught = 0.0, recipe.opened is not None and recipe is not self.recipes[0]
-        teacher = teacher_of(scratch, [prepare(self.parts["train"].images[:2], ends[0], self.preprocessing)]) if taught else None
+        teacher = (
+            teacher_of(scratch, [prepare(self.parts["train"].images[:2], ends[0], self.preprocessing)])
+            if taught
+            else None
+        )
         # A pass may begin with the largest network alone.
         for steps, at in ((recipe.largest_first, 0), (recipe.steps - recipe.largest_first, recipe.largest_first)):
             seconds = []

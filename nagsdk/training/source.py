@@ -36,7 +36,9 @@ class Source:
     fingerprint: str = ""
 
     @classmethod
-    def of(cls, bundle: Bundle, data: str | Path | None, skip_broken: bool = False, on_event: Listener = ignore) -> Source:
+    def of(
+        cls, bundle: Bundle, data: str | Path | None, skip_broken: bool = False, on_event: Listener = ignore
+    ) -> Source:
         """Opens a folder of images, or the bundle's own test images where there is no folder.
 
         Raises:
@@ -45,7 +47,9 @@ class Source:
         """
         if data is None:
             if bundle.test_set(min(bundle.space.resolutions)) is None:
-                raise ImagesMissingError(f"Bundle {bundle.name} brings no labelled images.", "Name a folder of images with --data.")
+                raise ImagesMissingError(
+                    f"Bundle {bundle.name} brings no labelled images.", "Name a folder of images with --data."
+                )
             return cls(bundle, None)
         found = scan(Path(data))
         if len(found.classes) != bundle.space.classes or bundle.labels not in (None, found.classes):
@@ -54,7 +58,11 @@ class Source:
                 f"The class folders of {data} ({some(found.classes)}) are not the classes of bundle {bundle.name} ({known}).",
                 "Give the images that the bundle was trained on, or such with the same class folders.",
             )
-        return cls(bundle, decode(found, square_side(bundle.space, bundle.preprocessing), skip_broken, on_event), found.fingerprint)
+        return cls(
+            bundle,
+            decode(found, square_side(bundle.space, bundle.preprocessing), skip_broken, on_event),
+            found.fingerprint,
+        )
 
     def recalibration(self, resolution: int) -> Sequence[Tensor]:
         """Normalised batches for the statistics of batch normalisation: the bundle's own images where it brings any."""

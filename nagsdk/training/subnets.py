@@ -65,7 +65,9 @@ def space_filling(space: SearchSpace, count: int, seed: int) -> Codes:
     return codes[rng.permutation(len(codes))]
 
 
-def near_frontier(space: SearchSpace, predict: Callable[[Codes], NDArray[np.float64]], known: Codes, count: int, seed: int) -> Codes:
+def near_frontier(
+    space: SearchSpace, predict: Callable[[Codes], NDArray[np.float64]], known: Codes, count: int, seed: int
+) -> Codes:
     """Codes of best predicted top-1 for their cost: of random ones, and of relatives of the best of those.
 
     Args:
@@ -149,7 +151,13 @@ def measure_subnets(
 
 
 def fit_measured(
-    space: SearchSpace, codes: Codes, top1: NDArray[np.float64], images: int, folder: Path, seed: int = 0, on_event: Listener = ignore
+    space: SearchSpace,
+    codes: Codes,
+    top1: NDArray[np.float64],
+    images: int,
+    folder: Path,
+    seed: int = 0,
+    on_event: Listener = ignore,
 ) -> AccuracyPredictor:
     """Fits the accuracy predictor to measured subnets and leaves its files.
 
@@ -162,7 +170,9 @@ def fit_measured(
         seed: Of everything random.
         on_event: Receives progress.
     """
-    facts: dict[str, Any] = {"chosen": f"{ROUNDS[0]:.0%} all over the space, the others near the frontier of accuracy over MACs"}
+    facts: dict[str, Any] = {
+        "chosen": f"{ROUNDS[0]:.0%} all over the space, the others near the frontier of accuracy over MACs"
+    }
     source = f"{len(codes)} subnets of this bundle, each recalibrated and measured on {images} images (measured.csv)"
     predictor = fit_predictor(space, codes, top1, source=source, facts=facts, seed=seed, on_event=on_event)
     folds = predictor.card["folds"]

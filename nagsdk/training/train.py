@@ -113,14 +113,22 @@ def train(
         for note in found.notes:
             on_event(Notice(note, warning=True))
         work = folder.with_name(f"{folder.name}.work")
-        curves = Curves(work, Path(tensorboard) if tensorboard is not None and ranks.first and not dry_run else None, on_event)
+        curves = Curves(
+            work, Path(tensorboard) if tensorboard is not None and ranks.first and not dry_run else None, on_event
+        )
         parts = decode(found, square_side(chosen, preprocessing_of(chosen)), skip_broken, on_event)
-        report |= {**_images(found, counts(parts, len(found.classes))), "already_finished": False, "processes": ranks.count}
+        report |= {
+            **_images(found, counts(parts, len(found.classes))),
+            "already_finished": False,
+            "processes": ranks.count,
+        }
         run = TrainingRun(plan, found, parts, chosen, folder, ranks, curves.listen if ranks.first else ignore)
         if dry_run:
             run.check()
             estimate = run.estimate() | {"generator_s": _GENERATOR_S if generator else 0.0}
-            return TrainingReport.of({**report, "steps": run.steps, "passes": [asdict(r) for r in run.recipes], "estimate": estimate})
+            return TrainingReport.of(
+                {**report, "steps": run.steps, "passes": [asdict(r) for r in run.recipes], "estimate": estimate}
+            )
         sweep(folder.parent)
         with curves:
             figures = run.run()

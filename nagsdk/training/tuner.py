@@ -38,10 +38,14 @@ class Tuner:
         batch = min(_BATCH, len(train.labels))
         # Only a bundle whose training mirrored images says that mirrored ones are the same.
         flip = bundle.description.provenance.get("plan", {}).get("flip") is True
-        batches = ArrayBatches(train.images, train.labels, batch, bundle.preprocessing, self.seed, Augmentation(flip=flip))
+        batches = ArrayBatches(
+            train.images, train.labels, batch, bundle.preprocessing, self.seed, Augmentation(flip=flip)
+        )
         recalibration = self.source.recalibration(subnet.architecture.resolution)
         teacher = teacher_of(bundle.supernet, self.source.recalibration(max(bundle.space.resolutions)))
-        finetune(subnet, teacher, batches, self.epochs * (len(train.labels) // batch), recalibration, on_event=self.on_event)
+        finetune(
+            subnet, teacher, batches, self.epochs * (len(train.labels) // batch), recalibration, on_event=self.on_event
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """For the manifest."""

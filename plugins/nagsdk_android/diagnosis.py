@@ -26,9 +26,20 @@ def _packages() -> list[Finding]:
         return [Finding("adb", ABSENT, "adb-shell, which talks to phones, is not installed.", _install())]
     if importlib.util.find_spec("usb1") is None:
         return [
-            Finding("adb", ABSENT, "libusb1 is not installed: phones are reached through an adb server or by address only.", _install())
+            Finding(
+                "adb",
+                ABSENT,
+                "libusb1 is not installed: phones are reached through an adb server or by address only.",
+                _install(),
+            )
         ]
-    return [Finding("adb", OK, "adb-shell and libusb1 are installed: phones are reached by USB, by address, or through an adb server.")]
+    return [
+        Finding(
+            "adb",
+            OK,
+            "adb-shell and libusb1 are installed: phones are reached by USB, by address, or through an adb server.",
+        )
+    ]
 
 
 def _server() -> Finding:
@@ -38,7 +49,9 @@ def _server() -> Finding:
         there = f"adb is at {program}" if program else "there is no adb program, which is not needed"
         return Finding("adb", OK, f"No adb server runs ({there}): phones are looked for by USB.")
     if importlib.util.find_spec("adbutils") is None:
-        return Finding("adb", WRONG, f"An adb server at port {port} holds the phones, and adbutils is not installed.", _install())
+        return Finding(
+            "adb", WRONG, f"An adb server at port {port} holds the phones, and adbutils is not installed.", _install()
+        )
     return Finding("adb", OK, f"An adb server runs at port {port}: phones are reached through it.")
 
 

@@ -69,12 +69,20 @@ def find(settings: AndroidSettings) -> Attached:
             found.append(Attached(serial, properties, make))
     if len(found) > 1:
         names = ", ".join(f"{phone.serial} ({phone.properties['model']})" for phone in found)
-        raise DeviceUnavailableError(f"{len(found)} phones are attached: {names}.", "Name one with --serial, or in ANDROID_SERIAL.")
+        raise DeviceUnavailableError(
+            f"{len(found)} phones are attached: {names}.", "Name one with --serial, or in ANDROID_SERIAL."
+        )
     if found:
         return found[0]
     if refused:
         raise DeviceUnavailableError(refused[0].message, refused[0].next_step) from refused[0]
-    which = f" {settings.serial}" if settings.serial else "" if "*" in settings.model else f" of the model {' or '.join(settings.model)}"
+    which = (
+        f" {settings.serial}"
+        if settings.serial
+        else ""
+        if "*" in settings.model
+        else f" of the model {' or '.join(settings.model)}"
+    )
     raise DeviceUnavailableError(f"No phone{which} is attached.", _PLUG_IN)
 
 

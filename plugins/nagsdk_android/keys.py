@@ -33,7 +33,9 @@ def signer(path: Path) -> Any:
     try:
         return PythonRSASigner(path.with_suffix(".pub").read_text("utf-8"), path.read_text("utf-8"))
     except Exception as error:  # whatever a parser makes of a torn file
-        raise DeviceError(f"{path} is no RSA key: {error}.", f"Delete {path} and the file beside it; phones will ask again.") from error
+        raise DeviceError(
+            f"{path} is no RSA key: {error}.", f"Delete {path} and the file beside it; phones will ask again."
+        ) from error
 
 
 def _make(path: Path) -> None:

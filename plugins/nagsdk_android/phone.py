@@ -89,10 +89,16 @@ class Phone:
             return Output(told, int(status))
         self._transport.close()
         if len(output) > most_output:
-            raise MeasurementError(f"The phone printed more than {most_output} bytes.", "See that the tool on it is benchmark_model.")
+            raise MeasurementError(
+                f"The phone printed more than {most_output} bytes.", "See that the tool on it is benchmark_model."
+            )
         if time.monotonic() > deadline:
-            raise TimeoutOnDeviceError(f"The phone did not end a command within {timeout_s:g} s.", "Allow more time, or restart the phone.")
-        raise LostError("The phone ended the connection while a command ran.", "Start again: what was measured is kept.")
+            raise TimeoutOnDeviceError(
+                f"The phone did not end a command within {timeout_s:g} s.", "Allow more time, or restart the phone."
+            )
+        raise LostError(
+            "The phone ended the connection while a command ran.", "Start again: what was measured is kept."
+        )
 
     def checked(self, command: str, what: str) -> str:
         """Runs a command that must succeed.
@@ -123,7 +129,10 @@ class Phone:
         # Every command is a journey of its own; later on, a phone that has no room says so by what it does not take.
         self._used = True
         if not self._has_folder:
-            _check_room(source, self.checked(f"mkdir -p {folder} && chmod 755 {folder} && {{ {_ROOM}; true; }}", "make a folder"))
+            _check_room(
+                source,
+                self.checked(f"mkdir -p {folder} && chmod 755 {folder} && {{ {_ROOM}; true; }}", "make a folder"),
+            )
             self._has_folder = True
         with ThreadPoolExecutor(1) as beside:
             digest = beside.submit(sha256, source)
@@ -135,9 +144,13 @@ class Phone:
                 raise
         whole = f'[ "$(stat -c %s {there})" = {size} ] && sha256sum {there} | grep -q ^{digest.result()}'
         use = f"chmod {'755' if executable else '644'} {there} && mv -f {there} {ready}"
-        if self.checked(f"if {whole}; then {use}; else echo {_DAMAGED}; fi", f"take {source.name} into use").endswith(_DAMAGED):
+        if self.checked(f"if {whole}; then {use}; else echo {_DAMAGED}; fi", f"take {source.name} into use").endswith(
+            _DAMAGED
+        ):
             self._discard(there, source)
-            raise LostError(f"{source.name} arrived damaged on the phone.", "Try another cable or port, and start again.")
+            raise LostError(
+                f"{source.name} arrived damaged on the phone.", "Try another cable or port, and start again."
+            )
         return target
 
     def _discard(self, part: str, source: Path) -> None:
@@ -198,7 +211,9 @@ class Phone:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
@@ -227,4 +242,6 @@ def _check_room(source: Path, told: str) -> None:
 def _failed(what: str, output: Output) -> DeviceError:
     said = output.text.strip().splitlines()
     reason = f": {said[-1][:200]}" if said else ""
-    return DeviceError(f"The phone could not {what} (exit status {output.status}){reason}.", "Free space on it, or restart it.")
+    return DeviceError(
+        f"The phone could not {what} (exit status {output.status}){reason}.", "Free space on it, or restart it."
+    )

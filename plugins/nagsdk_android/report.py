@@ -28,9 +28,7 @@ _FAILED = ("Benchmarking failed.", "Failed to apply", "failed to prepare", "ERRO
 DELEGATES = ("xnnpack", "gpu")
 # avg is printed with six digits; the summary of newer tools with two decimals of a millisecond.
 _DIGITS = 1e-5
-_NEXT_STEP = (
-    "See that the tool on the phone is TFLite's benchmark_model, and that it runs there by hand; `nagsdk android setup` replaces it."
-)
+_NEXT_STEP = "See that the tool on the phone is TFLite's benchmark_model, and that it runs there by hand; `nagsdk android setup` replaces it."
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,11 @@ class Report:
         taken = [(some, all_) for name, some, all_ in self.replaced if delegate in name]
         if any(some < all_ for some, all_ in taken):
             return f"the {delegate} delegate took {' + '.join(f'{some} of {all_}' for some, all_ in taken)} operators"
-        return "" if taken or delegate in self.wholly else f"the tool does not say that the {delegate} delegate runs anything"
+        return (
+            ""
+            if taken or delegate in self.wholly
+            else f"the tool does not say that the {delegate} delegate runs anything"
+        )
 
 
 def parse(text: str) -> Report:
@@ -147,11 +149,15 @@ def _counts(match: re.Match[str]) -> Counts:
     count, last = int(match[1]), _float(match[3])
     if match[4] is None:
         if count != 1:
-            raise MeasurementError(f"benchmark_model printed no statistics of {count} runs: {match[0][:200]}", _NEXT_STEP)
+            raise MeasurementError(
+                f"benchmark_model printed no statistics of {count} runs: {match[0][:200]}", _NEXT_STEP
+            )
         return Counts(1, last, last, last, last, last)
     first, least, most, mean = (_float(value) for value in (match[2] or match[3], match[4], match[5], match[6]))
     near = 1 + 2 * _DIGITS
-    if count < 1 or not (0 < least <= first <= most and least <= last <= most and least <= mean * near and mean <= most * near):
+    if count < 1 or not (
+        0 < least <= first <= most and least <= last <= most and least <= mean * near and mean <= most * near
+    ):
         raise MeasurementError(f"benchmark_model printed impossible statistics: {match[0][:200]}", _NEXT_STEP)
     return Counts(count, first, last, least, most, mean)
 

@@ -77,7 +77,11 @@ class AndroidSession(Session):
             if not (before.throttled or after.throttled) or self._patience_s <= 0:
                 break
             waited += self._cool()
-        properties = {**after.to_properties(), "throttled": float(before.throttled or after.throttled), "cooled_s": waited}
+        properties = {
+            **after.to_properties(),
+            "throttled": float(before.throttled or after.throttled),
+            "cooled_s": waited,
+        }
         if before.frequency_mhz is not None:
             properties["frequency_before_mhz"] = before.frequency_mhz
         for name, values in (("init_ms", [r.init_ms for r in reports]), ("memory_mb", [r.peak_mb for r in reports])):
@@ -98,7 +102,9 @@ class AndroidSession(Session):
         self._patience_s -= passed
         return passed
 
-    def _repeated(self, model: Path, warmup: int, runs: int, timeout_s: float) -> tuple[state.State, list[Report], state.State]:
+    def _repeated(
+        self, model: Path, warmup: int, runs: int, timeout_s: float
+    ) -> tuple[state.State, list[Report], state.State]:
         """Measures, again on a new connection where one breaks."""
         for attempt in range(_ATTEMPTS):
             try:
@@ -115,7 +121,9 @@ class AndroidSession(Session):
                 self._forget_what_is_gone()
         raise AssertionError
 
-    def _measured(self, model: Path, warmup: int, runs: int, timeout_s: float) -> tuple[state.State, list[Report], state.State]:
+    def _measured(
+        self, model: Path, warmup: int, runs: int, timeout_s: float
+    ) -> tuple[state.State, list[Report], state.State]:
         tool, network = (self._put(path, executable) for path, executable in ((self._tool, True), (model, False)))
         mark = secrets.token_hex(12)
         whole, rest = divmod(runs, _TOLD)
@@ -132,17 +140,21 @@ class AndroidSession(Session):
             # The tool did not end well, so that nothing followed.
             if was_killed(output):
                 raise TimeoutOnDeviceError(
-                    f"The phone did not time {model.name} within {timeout_s:g} s.", "Allow more time, or restart the phone."
+                    f"The phone did not time {model.name} within {timeout_s:g} s.",
+                    "Allow more time, or restart the phone.",
                 )
             parse(told[-1] if told else output.text)
             raise MeasurementError(
-                f"benchmark_model ended with the status {output.status} on {model.name}.", "Try it on the phone by hand."
+                f"benchmark_model ended with the status {output.status} on {model.name}.",
+                "Try it on the phone by hand.",
             )
         reports = [parse(text) for text in told[:-1]]
         for number, report in enumerate(reports):
             wanted = rest if rest and number == whole else _TOLD
             if report.runs.count != wanted:
-                raise MeasurementError(f"benchmark_model ran {report.runs.count} times instead of {wanted}.", "Choose a smaller network.")
+                raise MeasurementError(
+                    f"benchmark_model ran {report.runs.count} times instead of {wanted}.", "Choose a smaller network."
+                )
             self._check_delegate(report)
         return state.parse(before), reports, state.parse(told[-1])
 

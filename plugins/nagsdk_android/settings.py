@@ -72,7 +72,9 @@ class AndroidSettings:
             )
         models = tuple(part.strip() for part in o["model"].split("|"))
         flags = (o["allow_fallback"] == "1", o["split_depthwise"] == "1")
-        return cls(device.threads, o["serial"], models, o["delegate"], *flags, o["cores"].lower(), float(o["cooldown_s"]))
+        return cls(
+            device.threads, o["serial"], models, o["delegate"], *flags, o["cores"].lower(), float(o["cooldown_s"])
+        )
 
     @property
     def address(self) -> tuple[str, int] | None:

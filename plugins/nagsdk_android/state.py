@@ -58,13 +58,17 @@ class State:
             "frequency_share": self.frequency_share,
             "frequency_mhz": self.frequency_mhz,
         }
-        return {name: float(value) for name, value in known.items() if value is not None} | {"throttled": float(self.throttled)}
+        return {name: float(value) for name, value in known.items() if value is not None} | {
+            "throttled": float(self.throttled)
+        }
 
 
 def parse(text: str) -> State:
     """Reads what `COMMAND` printed; what cannot be read is unknown, since vendors print what they like."""
     status = _STATUS.search(text)
-    temperatures = [float(value) for value, kind, _ in _TEMPERATURE.findall(text) if int(kind) == _CPU_TYPE and _number(value)]
+    temperatures = [
+        float(value) for value, kind, _ in _TEMPERATURE.findall(text) if int(kind) == _CPU_TYPE and _number(value)
+    ]
     battery = dict(_BATTERY.findall(text))
     frequencies = [(int(now), int(most), int(own)) for now, most, own in _FREQUENCY.findall(text) if int(own) > 0]
     level, warmth = battery.get("level", ""), battery.get("temperature", "")

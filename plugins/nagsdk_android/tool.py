@@ -57,7 +57,9 @@ def install(source: Path | None, on_event: Listener = ignore) -> dict[str, str]:
         try:
             download(ADDRESS, path, _MOST_BYTES, on_event)
         except BundleError as error:
-            raise DeviceError(error.message, "Download it yourself and run: nagsdk android setup --from FILE.") from error
+            raise DeviceError(
+                error.message, "Download it yourself and run: nagsdk android setup --from FILE."
+            ) from error
         if known and known["source"] == ADDRESS and known["sha256"] != sha256(path):
             raise DeviceError(
                 f"{ADDRESS} no longer has the hash recorded at the first download ({known['sha256'][:16]}…, now {sha256(path)[:16]}…).",
@@ -98,7 +100,9 @@ def abi_of(path: Path) -> str:
         return ANY
     abi = _MACHINES.get(int.from_bytes(head[18:20], "little")) if head[:4] == b"\x7fELF" and len(head) == 20 else None
     if abi is None:
-        raise DeviceError(f"{path.name} is no program that a phone runs.", f"Name a benchmark_model for Android; one is at {ADDRESS}.")
+        raise DeviceError(
+            f"{path.name} is no program that a phone runs.", f"Name a benchmark_model for Android; one is at {ADDRESS}."
+        )
     return abi
 
 
@@ -131,4 +135,6 @@ def _known(abi: str) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DeviceError(f"{_place(abi) / _RECORD} cannot be read: {error}.", f"Delete {_place(abi)}. {_SETUP}") from error
+        raise DeviceError(
+            f"{_place(abi) / _RECORD} cannot be read: {error}.", f"Delete {_place(abi)}. {_SETUP}"
+        ) from error

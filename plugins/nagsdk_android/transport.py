@@ -93,10 +93,14 @@ class AdbShell(Transport):
         asked: list[bool] = []
         try:
             with _losses("did not answer"):
-                self._device.connect([signer(self._key)], CONNECT_TIMEOUT_S, CONNECT_TIMEOUT_S, CONNECT_TIMEOUT_S, asked.append)
+                self._device.connect(
+                    [signer(self._key)], CONNECT_TIMEOUT_S, CONNECT_TIMEOUT_S, CONNECT_TIMEOUT_S, asked.append
+                )
         except (LostError, DeviceUnavailableError) as error:
             self.close()
-            waited = isinstance(error.__cause__, (DeviceAuthError, TcpTimeoutException, UsbReadFailedError, ConnectionResetError))
+            waited = isinstance(
+                error.__cause__, (DeviceAuthError, TcpTimeoutException, UsbReadFailedError, ConnectionResetError)
+            )
             if asked and waited:
                 raise DeviceUnavailableError(
                     f"The phone ({self.title}) does not know this computer.",
@@ -218,7 +222,9 @@ def _losses(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not isinstance(error, (*_link_errors(), OSError, KeyError, AttributeError, struct.error, UnicodeDecodeError)):
+        if not isinstance(
+            error, (*_link_errors(), OSError, KeyError, AttributeError, struct.error, UnicodeDecodeError)
+        ):
             raise
         raise LostError(f"The phone {what}: {type(error).__name__} {error}".rstrip() + ".", _REPLUG) from error
 

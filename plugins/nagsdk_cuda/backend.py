@@ -24,8 +24,18 @@ from nagsdk_cuda.settings import COMPILED, CPU, CUDA, EAGER, NONE, PRECISIONS, C
 # random ones, to 7 bits eight times that; another network's logits differ by about 1.
 TOLERANCES = {"fp32": EXACT, "tf32": 3e-2, "fp16": 3e-2, "bf16": 0.24}
 # What a program says of an operation, in bytes; read off exported files.
-_OVERHEAD = {"conv": 3350.0, "pointwise": 3350.0, "depthwise": 3350.0, "linear": 3350.0, "se": 10400.0, "add": 0.0, "pool": 0.0}
-_TORCH = f"Install a build of torch with CUDA for this system (https://pytorch.org), then: {pip('install', 'nagsdk[cuda]')}"
+_OVERHEAD = {
+    "conv": 3350.0,
+    "pointwise": 3350.0,
+    "depthwise": 3350.0,
+    "linear": 3350.0,
+    "se": 10400.0,
+    "add": 0.0,
+    "pool": 0.0,
+}
+_TORCH = (
+    f"Install a build of torch with CUDA for this system (https://pytorch.org), then: {pip('install', 'nagsdk[cuda]')}"
+)
 
 
 class CudaBackend(Backend):

@@ -32,7 +32,9 @@ def describe(index: int) -> dict[str, str]:
 
     mig = asked(nvml.nvmlDeviceGetMigMode)
     if mig is not None and mig[0]:
-        raise DeviceError(f"MIG splits GPU {index} into parts.", "Use a whole GPU: the device option `index` names another one.")
+        raise DeviceError(
+            f"MIG splits GPU {index} into parts.", "Use a whole GPU: the device option `index` names another one."
+        )
     power, memory = asked(nvml.nvmlDeviceGetPowerManagementLimit), asked(nvml.nvmlDeviceGetMemoryInfo)
     cores, capability = asked(nvml.nvmlDeviceGetNumGpuCores), asked(nvml.nvmlDeviceGetCudaComputeCapability)
     facts = {
@@ -88,7 +90,9 @@ class Watch:
 
 def _slowing(nvml: Any) -> int:
     return int(
-        nvml.nvmlClocksThrottleReasonSwPowerCap | nvml.nvmlClocksThrottleReasonHwSlowdown | nvml.nvmlClocksEventReasonSwThermalSlowdown
+        nvml.nvmlClocksThrottleReasonSwPowerCap
+        | nvml.nvmlClocksThrottleReasonHwSlowdown
+        | nvml.nvmlClocksEventReasonSwThermalSlowdown
     )
 
 
@@ -100,9 +104,13 @@ def _open(index: int) -> tuple[Any, Any]:
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
-        raise DeviceError(f"There is no NVIDIA driver here ({error}).", "Use a machine with an NVIDIA GPU and its driver.") from error
+        raise DeviceError(
+            f"There is no NVIDIA driver here ({error}).", "Use a machine with an NVIDIA GPU and its driver."
+        ) from error
     try:
         return pynvml, pynvml.nvmlDeviceGetHandleByIndex(index)
     except pynvml.NVMLError as error:
         count = pynvml.nvmlDeviceGetCount()
-        raise DeviceError(f"There is no GPU number {index} ({error}).", f"This machine has {count}; numbers begin at 0.") from error
+        raise DeviceError(
+            f"There is no GPU number {index} ({error}).", f"This machine has {count}; numbers begin at 0."
+        ) from error

@@ -15,7 +15,9 @@ from nagsdk.graph.ir import Graph
 from nagsdk_cuda import nvml
 from nagsdk_cuda.backend import TOLERANCES
 
-_INSTALL = f"Uninstall onnxruntime, which takes the same place, and run: {pip('install', 'onnxruntime-gpu', 'nvidia-ml-py')}"
+_INSTALL = (
+    f"Uninstall onnxruntime, which takes the same place, and run: {pip('install', 'onnxruntime-gpu', 'nvidia-ml-py')}"
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class CudaOnnxRuntimeSettings:
         index = given.pop("index", "0")
         if given or not index.isdecimal():
             raise DeviceError(
-                f"The options of the device {device.id} do not suit this backend: {dict(device.options)}.", "Use index (a number), or none."
+                f"The options of the device {device.id} do not suit this backend: {dict(device.options)}.",
+                "Use index (a number), or none.",
             )
         return cls(int(index), device.precision == "tf32")
 
@@ -63,7 +66,11 @@ class CudaOnnxRuntimeBackend(Backend):
         try:
             settings = CudaOnnxRuntimeSettings.of(device)
             runtime = importlib.metadata.version("onnxruntime-gpu")
-            properties = {"runtime": "onnxruntime CUDAExecutionProvider", "runtime_version": runtime, **nvml.describe(settings.index)}
+            properties = {
+                "runtime": "onnxruntime CUDAExecutionProvider",
+                "runtime_version": runtime,
+                **nvml.describe(settings.index),
+            }
         except importlib.metadata.PackageNotFoundError:
             return Presence(False, f"This build of ONNX Runtime has no CUDA. {_INSTALL}")
         except DeviceError as error:

@@ -32,7 +32,9 @@ class Worker:
         session = onnxruntime.InferenceSession(request["path"], providers=[self.provider])
         got = session.get_providers()[0]
         if got != PROVIDER:
-            raise RuntimeError(f"it fell back from {PROVIDER} to {got}; install the CUDA and cuDNN libraries that this build needs")
+            raise RuntimeError(
+                f"it fell back from {PROVIDER} to {got}; install the CUDA and cuDNN libraries that this build needs"
+            )
         binding = session.io_binding()
         source, target = session.get_inputs()[0], session.get_outputs()[0]
         image = np.random.default_rng(0).standard_normal(source.shape, dtype=np.float32)

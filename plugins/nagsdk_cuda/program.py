@@ -10,7 +10,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nagsdk.errors import UnsupportedLayerError
-from nagsdk.graph.ir import HARD_SIGMOID, HARD_SWISH, MULTIPLY, RELU, Activation, Binary, Conv, Flatten, Graph, Linear, Node, Pool
+from nagsdk.graph.ir import (
+    HARD_SIGMOID,
+    HARD_SWISH,
+    MULTIPLY,
+    RELU,
+    Activation,
+    Binary,
+    Conv,
+    Flatten,
+    Graph,
+    Linear,
+    Node,
+    Pool,
+)
 
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 # A key in files, whatever the module is called.
@@ -103,4 +116,6 @@ def write_program(graph: Graph, path: Path, precision: str) -> None:
 
 
 def _sees_one_position(graph: Graph, node: Conv) -> bool:
-    return node.kernel == (1, 1) and node.groups == 1 and graph.shapes[node.inputs[0]][2:] == (1, 1) and node.stride == 1
+    return (
+        node.kernel == (1, 1) and node.groups == 1 and graph.shapes[node.inputs[0]][2:] == (1, 1) and node.stride == 1
+    )

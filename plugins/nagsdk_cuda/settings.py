@@ -61,7 +61,9 @@ class CudaSettings:
                 "Use accelerator (cuda or cpu), index (a number), runtime (cuda-graph, or eager, which alone runs on cpu), "
                 "compiler (none or inductor) and flush_l2 (0 or 1).",
             )
-        return cls(accelerator, int(index), runtime, compiler, flush == "1", device.precision or PRECISIONS[0], device.threads)
+        return cls(
+            accelerator, int(index), runtime, compiler, flush == "1", device.precision or PRECISIONS[0], device.threads
+        )
 
 
 def width(device: Device) -> float:

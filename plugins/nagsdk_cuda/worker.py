@@ -55,7 +55,9 @@ class Worker:
         watch: Tells the state of the GPU.
     """
 
-    def __init__(self, torch_device: torch.device, dtype: torch.dtype, captured: bool, flush_l2: bool, watch: Watch | None) -> None:
+    def __init__(
+        self, torch_device: torch.device, dtype: torch.dtype, captured: bool, flush_l2: bool, watch: Watch | None
+    ) -> None:
         self.torch_device, self.captured, self.watch = torch_device, captured, watch
         self.networks: dict[int, Network] = {}
         self.loaded = 0
@@ -65,7 +67,10 @@ class Worker:
             # networks compute in between may overwrite what others did: each writes before it reads.
             self.stream, self.pool = torch.cuda.Stream(torch_device), torch.cuda.graph_pool_handle()  # type: ignore[no-untyped-call]
             # cuBLAS takes that workspace now, not in the first network; and a pool that no graph uses any more cannot be used again.
-            first = torch.nn.Linear(8, 8, device=torch_device, dtype=dtype), torch.ones(1, 8, device=torch_device, dtype=dtype)
+            first = (
+                torch.nn.Linear(8, 8, device=torch_device, dtype=dtype),
+                torch.ones(1, 8, device=torch_device, dtype=dtype),
+            )
             self.first = self._captured(*first) if captured else self._eager(*first)
         self.flushed = None
         if flush_l2 and torch_device.type == "cuda":
@@ -172,7 +177,9 @@ class Worker:
 
 
 def _input_shape(exported: torch.export.ExportedProgram) -> list[int]:
-    (shape,) = [node.meta["val"].shape for node in exported.graph.nodes if node.name in exported.graph_signature.user_inputs]
+    (shape,) = [
+        node.meta["val"].shape for node in exported.graph.nodes if node.name in exported.graph_signature.user_inputs
+    ]
     return list(shape)
 
 
@@ -201,8 +208,16 @@ def start(settings: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Handle
         watch = Watch(settings["index"])
     torch.set_grad_enabled(False)
     torch.set_num_threads(settings["threads"])
-    worker = Worker(torch_device, DTYPES[settings["precision"]], settings["runtime"] == "cuda-graph", settings["flush_l2"], watch)
-    return {}, {"load": worker.load, "unload": worker.unload, "time": worker.time, "infer": worker.infer, "compile": worker.compile}
+    worker = Worker(
+        torch_device, DTYPES[settings["precision"]], settings["runtime"] == "cuda-graph", settings["flush_l2"], watch
+    )
+    return {}, {
+        "load": worker.load,
+        "unload": worker.unload,
+        "time": worker.time,
+        "infer": worker.infer,
+        "compile": worker.compile,
+    }
 
 
 if __name__ == "__main__":

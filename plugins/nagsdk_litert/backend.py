@@ -27,7 +27,15 @@ TOLERANCES = {"fp32": EXACT, "fp16": 1e-2, "int8": 0.35}
 # The machine itself, for other plugins that check their files with LiteRT.
 HOST = Device("litert-host", "this machine", "litert")
 # What tensors and operators take in a file beside the weights, in bytes; read off exported files.
-_OVERHEAD = {"conv": 300.0, "pointwise": 300.0, "depthwise": 300.0, "linear": 300.0, "se": 1400.0, "add": 120.0, "pool": 500.0}
+_OVERHEAD = {
+    "conv": 300.0,
+    "pointwise": 300.0,
+    "depthwise": 300.0,
+    "linear": 300.0,
+    "se": 1400.0,
+    "add": 120.0,
+    "pool": 500.0,
+}
 _SPLIT_OVERHEAD = 2000.0
 _INSTALL = f"Install it: {pip('install', 'nagsdk[litert]')}"
 
@@ -52,7 +60,10 @@ class LiteRtBackend(Backend):
             return Presence(False, f"{distribution} is not installed. {_INSTALL}")
         numpy = importlib.metadata.version("numpy")
         if settings.package == "tflite_runtime" and int(numpy.split(".")[0]) >= 2:
-            return Presence(False, f"tflite-runtime works with numpy 1 only, and this is numpy {numpy}. Use its successor. {_INSTALL}")
+            return Presence(
+                False,
+                f"tflite-runtime works with numpy 1 only, and this is numpy {numpy}. Use its successor. {_INSTALL}",
+            )
         if settings.precision != "fp32" and importlib.util.find_spec("ai_edge_quantizer") is None:
             told = f"ai-edge-quantizer, which {settings.precision} needs, is not installed."
             return Presence(False, f"{told} Install it: {pip('install', 'nagsdk[quantize]')}")
@@ -84,7 +95,9 @@ class LiteRtBackend(Backend):
         overhead = _SPLIT_OVERHEAD if split else layer.by_kind(_OVERHEAD)
         numbers = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0}[settings.precision] * layer.folded_parameters
         # Besides int8 weights stand a scale and a zero point for every channel, and the bias.
-        scales = 16.0 * (layer.out_channels + layer.se_channels) if settings.precision == "int8" and layer.weights else 0.0
+        scales = (
+            16.0 * (layer.out_channels + layer.se_channels) if settings.precision == "int8" and layer.weights else 0.0
+        )
         return numbers + scales + overhead + 120.0 * (layer.activation == "hswish")
 
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
@@ -118,4 +131,7 @@ def rewrites_of(device: Device) -> dict[str, Device]:
     if "split_depthwise" in options:
         return {}
     values = sorted(REWRITES, key=first.__ne__)
-    return {REWRITES[value]: replace(device, options=tuple(sorted({**options, "split_depthwise": value}.items()))) for value in values}
+    return {
+        REWRITES[value]: replace(device, options=tuple(sorted({**options, "split_depthwise": value}.items())))
+        for value in values
+    }

@@ -52,7 +52,13 @@ class LiteRtSettings:
                 f"The options of the device {device.id} do not suit this backend: {options}.",
                 f"Use runtime ({' or '.join(RUNTIMES)}), split_depthwise (0 or 1) and, except on macOS, cores (numbers such as 2,3).",
             )
-        return cls(device.threads, RUNTIMES[runtime], options["split_depthwise"] == "1", precision, tuple(int(c) for c in cores))
+        return cls(
+            device.threads,
+            RUNTIMES[runtime],
+            options["split_depthwise"] == "1",
+            precision,
+            tuple(int(c) for c in cores),
+        )
 
 
 def split_by_default(precision: str) -> str:

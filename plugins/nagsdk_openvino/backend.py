@@ -25,10 +25,18 @@ class OpenVinoBackend(Backend):
     def presence(self, device: Device) -> Presence:
         """Looks for the runtime without importing it; the target itself is checked where a session opens."""
         if unknown := {name for name, _ in device.options} - {"target"}:
-            return Presence(False, f"The device {device.id} has the option {min(unknown)}; this backend knows target (such as CPU) only.")
+            return Presence(
+                False,
+                f"The device {device.id} has the option {min(unknown)}; this backend knows target (such as CPU) only.",
+            )
         if importlib.util.find_spec("openvino") is None:
             return Presence(False, f"OpenVINO is not installed. Install it: {pip('install', 'nagsdk[openvino]')}")
-        facts = {"runtime": "openvino", "runtime_version": version("openvino"), "target": _target(device), "threads": str(device.threads)}
+        facts = {
+            "runtime": "openvino",
+            "runtime_version": version("openvino"),
+            "target": _target(device),
+            "threads": str(device.threads),
+        }
         return Presence.of({"processor": processor(), **facts})
 
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:

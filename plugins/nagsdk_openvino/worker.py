@@ -53,7 +53,10 @@ def start(settings: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Handle
     if settings["target"] not in worker.core.available_devices:
         there = ", ".join(worker.core.available_devices)
         refused = f"OpenVINO has no {settings['target']} here; it offers {there}."
-        return {"refused": refused, "next_step": "Name one of these as the target of the device, or install its driver."}, {}
+        return {
+            "refused": refused,
+            "next_step": "Name one of these as the target of the device, or install its driver.",
+        }, {}
     return {}, worker.handlers
 
 

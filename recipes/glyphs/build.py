@@ -54,7 +54,11 @@ NORMAL_90 = 1.645
 def check_plan(work: Path, seed: int) -> None:
     """Ends the program where the work folder holds results of another recipe, which would pass for those of this one."""
     file = work / "plan.json"
-    plan = json.loads(json.dumps({"seed": seed, "look": asdict(Look()), "counts": COUNTS, "passes": [asdict(recipe) for recipe in PASSES]}))
+    plan = json.loads(
+        json.dumps(
+            {"seed": seed, "look": asdict(Look()), "counts": COUNTS, "passes": [asdict(recipe) for recipe in PASSES]}
+        )
+    )
     if not file.exists():
         _write_json(file, plan)
     elif json.loads(file.read_text("utf-8")) != plan:
@@ -79,7 +83,9 @@ def render_all(work: Path, parts: dict[str, list[Face]], seed: int) -> None:
             np.save(work / f"{name}.images.npy", images)
             np.save(work / f"{name}.labels.npy", labels)
     if not (work / RECALIBRATION_SHEET).exists():
-        write_sheet(render_many(parts["train"], RECALIBRATION, SIDE, look, seed + 10).images, work / RECALIBRATION_SHEET)
+        write_sheet(
+            render_many(parts["train"], RECALIBRATION, SIDE, look, seed + 10).images, work / RECALIBRATION_SHEET
+        )
     if not (work / TEST_LABELS).exists():
         images, labels = render_many(parts["test"], TEST, SIDE, look, seed + 11)
         write_sheet(images, work / TEST_SHEET)
@@ -112,7 +118,13 @@ def _trained(space: MobileNetV3Space, work: Path, seed: int) -> Supernet:
             supernet.train()
 
     for number, recipe in enumerate(PASSES):
-        train(supernet, ArrayBatches(images, labels, BATCH, PREPROCESSING, seed + number), recipe, listen, work / f"checkpoint{number}")
+        train(
+            supernet,
+            ArrayBatches(images, labels, BATCH, PREPROCESSING, seed + number),
+            recipe,
+            listen,
+            work / f"checkpoint{number}",
+        )
     return supernet
 
 
@@ -136,7 +148,11 @@ def measure_all(work: Path, supernet: Supernet, seed: int) -> tuple[Codes, Any]:
     return measure_subnets(
         supernet.space,
         lambda subnets: measure(
-            supernet, subnets, lambda r: recalibration_batches(work, r), lambda r: Shown(images, labels, r, PREPROCESSING), show
+            supernet,
+            subnets,
+            lambda r: recalibration_batches(work, r),
+            lambda r: Shown(images, labels, r, PREPROCESSING),
+            show,
         ),
         SUBNETS,
         work / "measured.csv",
@@ -149,10 +165,19 @@ def test_figures(work: Path, supernet: Supernet, seed: int) -> dict[str, Any]:
     """Top-1 on the shipped pictures of the test fonts: smallest, 20 random, largest, with 95 % intervals."""
     file = work / "figures.json"
     if not file.exists():
-        images, labels = read_sheet(work / TEST_SHEET, TEST, SIDE), np.array(json.loads((work / TEST_LABELS).read_text("utf-8")))
+        images, labels = (
+            read_sheet(work / TEST_SHEET, TEST, SIDE),
+            np.array(json.loads((work / TEST_LABELS).read_text("utf-8"))),
+        )
         codes = np.vstack([extremes(supernet.space), supernet.space.sample(20, np.random.default_rng(seed + 1))])
         subnets = supernet.space.decode(codes)
-        top1 = measure(supernet, subnets, lambda r: recalibration_batches(work, r), lambda r: Shown(images, labels, r, PREPROCESSING), show)
+        top1 = measure(
+            supernet,
+            subnets,
+            lambda r: recalibration_batches(work, r),
+            lambda r: Shown(images, labels, r, PREPROCESSING),
+            show,
+        )
         rows = [
             {
                 "architecture": a.text,
@@ -167,7 +192,9 @@ def test_figures(work: Path, supernet: Supernet, seed: int) -> dict[str, Any]:
     return figures
 
 
-def predict_accuracy(work: Path, space: MobileNetV3Space, codes: Codes, top1: Any, figures: dict[str, Any], seed: int) -> None:
+def predict_accuracy(
+    work: Path, space: MobileNetV3Space, codes: Codes, top1: Any, figures: dict[str, Any], seed: int
+) -> None:
     """Fits the accuracy predictor to the measured subnets, with intervals that hold on other fonts, too."""
     if not all((work / name).exists() for name in PREDICTOR):
         # In a folder of its own: a predictor without the wider intervals must not pass for the result when this is cut short.
@@ -189,19 +216,30 @@ def on_other_fonts(predictor: AccuracyPredictor, codes: Codes, figures: dict[str
         figures: Top-1 of other subnets on the test fonts; see `test_figures`.
     """
     rows = [figures["smallest"], figures["largest"], *figures["random"]]
-    predicted = predictor.predict(predictor.space.encode([predictor.space.parse(row["architecture"]) for row in rows])).mean
+    predicted = predictor.predict(
+        predictor.space.encode([predictor.space.parse(row["architecture"]) for row in rows])
+    ).mean
     offset = float(np.mean([row["top1"] for row in rows] - predicted))
-    resolutions = replace(predictor.resolutions, doubt=np.full_like(predictor.resolutions.doubt, NORMAL_90 * abs(offset)))
+    resolutions = replace(
+        predictor.resolutions, doubt=np.full_like(predictor.resolutions.doubt, NORMAL_90 * abs(offset))
+    )
     changed = predictor.with_resolutions(resolutions, codes)
     text = "Intervals hold for pictures of other fonts: they are wider by what the top-1 of these subnets on the test fonts lay off on average."
-    changed.card = {**predictor.card, "other_fonts": {"subnets": len(rows), "mean_difference": round(offset, 3), "text": text}}
+    changed.card = {
+        **predictor.card,
+        "other_fonts": {"subnets": len(rows), "mean_difference": round(offset, 3), "text": text},
+    }
     return changed
 
 
 def provenance(parts: dict[str, list[Face]], figures: dict[str, Any], seed: int) -> dict[str, Any]:
     """What bundle.json tells of how the bundle came about."""
     fonts = {
-        name: {"files": len(part), "families": sorted({face.family for face in part}), "groups": len({face.group for face in part})}
+        name: {
+            "files": len(part),
+            "families": sorted({face.family for face in part}),
+            "groups": len({face.group for face in part}),
+        }
         for name, part in parts.items()
     }
     return {
@@ -217,14 +255,21 @@ def provenance(parts: dict[str, list[Face]], figures: dict[str, Any], seed: int)
             "seed": seed,
         },
         "top1_on_test_fonts": figures,
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "pillow": PIL.__version__, "numpy": np.__version__},
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "pillow": PIL.__version__,
+            "numpy": np.__version__,
+        },
         "built": time.strftime("%Y-%m-%d", time.gmtime()),
     }
 
 
 def recalibration_batches(work: Path, resolution: int) -> list[torch.Tensor]:
     """The shipped recalibration pictures, normalised, in batches of 256."""
-    return list(portions(prepare(read_sheet(work / RECALIBRATION_SHEET, RECALIBRATION, SIDE), resolution, PREPROCESSING), 256))
+    return list(
+        portions(prepare(read_sheet(work / RECALIBRATION_SHEET, RECALIBRATION, SIDE), resolution, PREPROCESSING), 256)
+    )
 
 
 def show(event: Event) -> None:
@@ -244,7 +289,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("build/glyphs"))
-    parser.add_argument("--fonts", type=Path, action="append", help="folder with fonts (repeatable; default: /usr/share/fonts)")
+    parser.add_argument(
+        "--fonts", type=Path, action="append", help="folder with fonts (repeatable; default: /usr/share/fonts)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()

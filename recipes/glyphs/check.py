@@ -43,9 +43,17 @@ def rendered(work: Path, count: int) -> list[Pictures]:
     return [render_many(fonts, count, SIDE, Look(), SEED + number) for number in (0, 1)]
 
 
-def measured(bundle: Bundle, work: Path, subnets: Sequence[Architecture], pictures: Pictures) -> np.ndarray[Any, np.dtype[np.float64]]:
+def measured(
+    bundle: Bundle, work: Path, subnets: Sequence[Architecture], pictures: Pictures
+) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Top-1 of subnets on pictures, in per cent."""
-    return measure(bundle.supernet, subnets, lambda r: recalibration_batches(work, r), lambda r: Shown(*pictures, r, PREPROCESSING), show)
+    return measure(
+        bundle.supernet,
+        subnets,
+        lambda r: recalibration_batches(work, r),
+        lambda r: Shown(*pictures, r, PREPROCESSING),
+        show,
+    )
 
 
 def check_predictor(bundle: Bundle, work: Path, subnets: int, pictures: int) -> dict[str, Any]:
@@ -103,7 +111,14 @@ def check_alone(bundle: Bundle, work: Path, pictures: int) -> list[dict[str, Any
     for architecture in bundle.space.decode(extremes(bundle.space)):
         (shared,) = measured(bundle, work, [architecture], shown)
         own = top1(train_alone(work, architecture, bundle), Shown(*shown, architecture.resolution, PREPROCESSING))
-        rows.append({"architecture": architecture.text, "shared": float(shared), "alone": own, "shared_less_alone": float(shared) - own})
+        rows.append(
+            {
+                "architecture": architecture.text,
+                "shared": float(shared),
+                "alone": own,
+                "shared_less_alone": float(shared) - own,
+            }
+        )
     return rows
 
 

@@ -71,7 +71,10 @@ def load(path: str) -> Masks | None:
 
 def shapes(drawn: Masks) -> NDArray[np.float32]:
     """Every character stretched to 16 × 16, mean 0, norm 1: float32, shape (47, 256)."""
-    flat = np.array([np.asarray(mask.resize((_SHAPE, _SHAPE), Image.Resampling.BOX), np.float32).ravel() for mask in drawn], np.float32)
+    flat = np.array(
+        [np.asarray(mask.resize((_SHAPE, _SHAPE), Image.Resampling.BOX), np.float32).ravel() for mask in drawn],
+        np.float32,
+    )
     flat -= flat.mean(axis=1, keepdims=True)
     flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
     return flat
@@ -130,7 +133,9 @@ def groups(families: Sequence[str], all_shapes: NDArray[np.float32], alike: floa
 
 def catalogue(folders: Sequence[Path]) -> list[Face]:
     """All usable fonts below some folders, sorted by path."""
-    paths = sorted({str(path) for folder in folders for path in folder.rglob("*") if path.suffix.lower() in (".ttf", ".otf")})
+    paths = sorted(
+        {str(path) for folder in folders for path in folder.rglob("*") if path.suffix.lower() in (".ttf", ".otf")}
+    )
     kept, outlines = [], []
     for path in paths:
         drawn = load(path)
@@ -149,7 +154,9 @@ def catalogue(folders: Sequence[Path]) -> list[Face]:
     return [Face(kept[i][0], family, number) for i, family, number in zip(chosen, families, numbers, strict=True)]
 
 
-def split(faces: Sequence[Face], seed: int, shares: Sequence[float] = (0.66, 0.14, 0.2), most: int = 20) -> list[list[Face]]:
+def split(
+    faces: Sequence[Face], seed: int, shares: Sequence[float] = (0.66, 0.14, 0.2), most: int = 20
+) -> list[list[Face]]:
     """Parts the fonts by group.
 
     Args:

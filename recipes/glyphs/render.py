@@ -55,7 +55,9 @@ def place(mask: Image.Image, side: int, look: Look, rng: np.random.Generator) ->
     scale = rng.uniform(*look.height) * side / CAP_HEIGHT
     turn, shear = np.deg2rad(rng.uniform(-look.turn, look.turn)), rng.uniform(-look.shear, look.shear)
     cos, sin = np.cos(turn), np.sin(turn)
-    forward = np.array([[cos, -sin], [sin, cos]]) @ np.array([[np.exp(rng.uniform(-look.stretch, look.stretch)), shear], [0, 1]])
+    forward = np.array([[cos, -sin], [sin, cos]]) @ np.array(
+        [[np.exp(rng.uniform(-look.stretch, look.stretch)), shear], [0, 1]]
+    )
     half = np.array(mask.size) / 2
     reach = np.abs(forward) @ half
     scale = min(scale, 0.48 * side / reach.max())
@@ -79,11 +81,13 @@ def colour(placed: NDArray[np.uint8], look: Look, rng: np.random.Generator) -> N
         # Bilinear enlargement of a random grid is a product with one matrix on either side.
         at = np.linspace(0, grid - 1, side, dtype=np.float32)[:, None]
         enlarge = np.maximum(0, 1 - np.abs(at - np.arange(grid, dtype=np.float32)))
-        light = rng.uniform(-0.25, 0.25, (count, grid, grid, 3)).astype(np.float32) * rng.uniform(0, look.ground, (count, 1, 1, 1)).astype(
-            np.float32
-        )
+        light = rng.uniform(-0.25, 0.25, (count, grid, grid, 3)).astype(np.float32) * rng.uniform(
+            0, look.ground, (count, 1, 1, 1)
+        ).astype(np.float32)
         image += np.einsum("ya,xb,nabc->nyxc", enlarge, enlarge, light, optimize=True)
-    image += rng.standard_normal(image.shape, dtype=np.float32) * rng.uniform(0, look.noise, (count, 1, 1, 1)).astype(np.float32)
+    image += rng.standard_normal(image.shape, dtype=np.float32) * rng.uniform(0, look.noise, (count, 1, 1, 1)).astype(
+        np.float32
+    )
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
@@ -95,7 +99,9 @@ def _load(path: str) -> Masks:
     return drawn
 
 
-def render(face: Callable[[int], Masks], groups: Sequence[int], count: int, side: int, look: Look, rng: np.random.Generator) -> Pictures:
+def render(
+    face: Callable[[int], Masks], groups: Sequence[int], count: int, side: int, look: Look, rng: np.random.Generator
+) -> Pictures:
     """Renders pictures: classes uniform, groups of fonts uniform, fonts uniform within their group.
 
     Args:
@@ -114,7 +120,14 @@ def render(face: Callable[[int], Masks], groups: Sequence[int], count: int, side
 
 
 def _chunk(faces: Sequence[Face], count: int, side: int, look: Look, seed: tuple[int, int]) -> Pictures:
-    return render(lambda font: _load(faces[font].path), [face.group for face in faces], count, side, look, np.random.default_rng(seed))
+    return render(
+        lambda font: _load(faces[font].path),
+        [face.group for face in faces],
+        count,
+        side,
+        look,
+        np.random.default_rng(seed),
+    )
 
 
 def render_many(faces: Sequence[Face], count: int, side: int, look: Look, seed: int, processes: int = 2) -> Pictures:

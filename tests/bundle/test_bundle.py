@@ -43,7 +43,9 @@ def test_the_wide_space_claims_no_accuracy():
     code = bundle.space.sample(1, np.random.default_rng(0))
     (architecture,) = bundle.space.decode(code)
     (result,) = nagsdk.predict("note10", architectures=[architecture], bundle="imagenet-w1.2")
-    (narrow,) = nagsdk.predict("note10", architectures=[load_bundle("imagenet").space.decode(code)[0]], bundle="imagenet")
+    (narrow,) = nagsdk.predict(
+        "note10", architectures=[load_bundle("imagenet").space.decode(code)[0]], bundle="imagenet"
+    )
     assert result.predicted.top1 is None and result.predicted.extrapolated is None and narrow.predicted.top1 > 70
     assert result.macs > 1.2 * narrow.macs and result.predicted.latency_ms > narrow.predicted.latency_ms > 0
     for ask in (lambda: nagsdk.generate("note10", budget="60ms", bundle="imagenet-w1.2"), lambda: bundle.predictor):
@@ -81,7 +83,11 @@ def test_names_and_paths(copy, monkeypatch):
         load_bundle(copy.parent)
     monkeypatch.chdir(copy.parent)
     (copy.parent / "photos").mkdir()
-    for name, says in (("photos", "has no bundle.json"), ("./flowers", "There is no folder"), ("flowers", "no bundle named")):
+    for name, says in (
+        ("photos", "has no bundle.json"),
+        ("./flowers", "There is no folder"),
+        ("flowers", "no bundle named"),
+    ):
         with pytest.raises(UnknownNameError, match=says):
             load_bundle(name)
 
@@ -94,7 +100,9 @@ def test_paths_of_windows_are_paths(name, monkeypatch):
 
 
 @pytest.mark.parametrize("damage", ["missing", "torn", "changed"])
-@pytest.mark.parametrize("file", ["supernet.safetensors", "predictor.safetensors", "test.webp", "test_labels.json", "labels.txt"])
+@pytest.mark.parametrize(
+    "file", ["supernet.safetensors", "predictor.safetensors", "test.webp", "test_labels.json", "labels.txt"]
+)
 def test_damaged_files_are_refused(copy, file, damage):
     path = copy / file
     content = path.read_bytes()
@@ -133,7 +141,10 @@ def test_a_description_cannot_reach_out_of_its_folder(copy):
     outside.write_text("x")
     description = json.loads((copy / "bundle.json").read_text())
     description["images"]["test"]["file"] = "../secret"
-    description["files"]["../secret"] = {"sha256": "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881", "bytes": 1}
+    description["files"]["../secret"] = {
+        "sha256": "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881",
+        "bytes": 1,
+    }
     (copy / "bundle.json").write_text(json.dumps(description))
     with pytest.raises(DamagedBundleError, match="does not list"):
         load_bundle(copy).test_set(32)
@@ -167,7 +178,9 @@ def test_imported_weights_are_checked_ever_after(checkpoint):
     assert load_bundle("imagenet").has_weights
     assert read_weights_record(user_folder("imagenet"))["source"] == str(checkpoint)
     with pytest.warns(UserWarning, match="supernet's statistics"):
-        subnet = load_bundle("imagenet").subnet(bundle.space.decode(bundle.space.sample(1, np.random.default_rng(0)))[0])
+        subnet = load_bundle("imagenet").subnet(
+            bundle.space.decode(bundle.space.sample(1, np.random.default_rng(0)))[0]
+        )
     assert not subnet.training
     target.write_bytes(target.read_bytes()[:-1] + b"\0")
     with pytest.raises(DamagedBundleError, match="hash"):

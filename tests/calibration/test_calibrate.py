@@ -24,14 +24,25 @@ SHORT = replace(CALIBRATION_PROTOCOL, rounds=2, most_rounds=2)
 class FakeBackend(Backend):
     id, title, suffix = "fake", "Numbers", ".txt"
 
-    def __init__(self, world, *, stolen=0.0, dies_after=None, hangs_up_every=None, noise=0.01, session_speeds=(1.0, 1.01, 0.99, 1.0)):
+    def __init__(
+        self,
+        world,
+        *,
+        stolen=0.0,
+        dies_after=None,
+        hangs_up_every=None,
+        noise=0.01,
+        session_speeds=(1.0, 1.01, 0.99, 1.0),
+    ):
         self.world, self.stolen, self.dies_after, self.speeds = world, stolen, dies_after, session_speeds
         self.hangs_up_every, self.noise = hangs_up_every, noise
         self.opened = self.timed = self.exported = 0
         self.available = True
 
     def presence(self, device):
-        return Presence(self.available, "" if self.available else "It is not plugged in.", {"processor": "numbers"}, "fake-1")
+        return Presence(
+            self.available, "" if self.available else "It is not plugged in.", {"processor": "numbers"}, "fake-1"
+        )
 
     def export(self, graph, path: Path, device, images=None):
         self.exported += 1
@@ -49,7 +60,9 @@ class FakeSession(Session):
 
     def load(self, compiled):
         architecture = self.backend.world.space.parse(compiled.read_text())
-        self.loaded[len(self.loaded)] = float(self.backend.world.exact(self.backend.world.space.encode([architecture]))[0])
+        self.loaded[len(self.loaded)] = float(
+            self.backend.world.exact(self.backend.world.space.encode([architecture]))[0]
+        )
         return len(self.loaded) - 1
 
     def unload(self, handle):
@@ -78,7 +91,9 @@ def tiny(make_world, tiny_space):
 
 
 def run(world, backend, **more):
-    return calibrate(world.space, DEVICE, backend, prior=world.prior, samples=SAMPLES, protocol=SHORT, sessions=SESSIONS, **more)
+    return calibrate(
+        world.space, DEVICE, backend, prior=world.prior, samples=SAMPLES, protocol=SHORT, sessions=SESSIONS, **more
+    )
 
 
 def test_a_calibration_measures_fits_and_tells_its_accuracy(tiny):
@@ -93,7 +108,9 @@ def test_a_calibration_measures_fits_and_tells_its_accuracy(tiny):
     summary = result.to_dict()
     assert summary["samples"] == SAMPLES and summary["within_5_percent"] > 0.8 and summary["complete"] is True
     facts = result.model.facts
-    assert facts["seed"] == 0 and facts["protocol"] == SHORT.to_dict() and facts["environment"] == {"processor": "numbers"}
+    assert (
+        facts["seed"] == 0 and facts["protocol"] == SHORT.to_dict() and facts["environment"] == {"processor": "numbers"}
+    )
 
 
 def test_the_same_seed_measures_the_same_networks(tiny):
@@ -109,7 +126,9 @@ def test_a_killed_calibration_goes_on_without_losing_a_reading(tiny, tmp_path):
     with pytest.raises(MeasurementError, match="unplugged"):
         run(tiny, FakeBackend(tiny, dies_after=61), store=store)
     backend, notices = FakeBackend(tiny), []
-    result = run(tiny, backend, store=store, on_event=lambda e: notices.append(e.text) if isinstance(e, Notice) else None)
+    result = run(
+        tiny, backend, store=store, on_event=lambda e: notices.append(e.text) if isinstance(e, Notice) else None
+    )
     assert len(result.taken) == SAMPLES * SHORT.rounds * SESSIONS
     assert any(f"after {kept} readings" in text for text in notices)
     from_scratch = FakeBackend(tiny)
@@ -131,7 +150,9 @@ def test_a_device_of_its_own_measures_while_the_next_networks_are_exported(tiny)
     backend = Phone(tiny)
     seen = []
     result = run(
-        tiny, backend, on_event=lambda e: seen.append(backend.exported) if isinstance(e, Started) and e.text == "Measuring" else None
+        tiny,
+        backend,
+        on_event=lambda e: seen.append(backend.exported) if isinstance(e, Started) and e.text == "Measuring" else None,
     )
     assert len(result.codes) == SAMPLES and len(result.taken) == SAMPLES * SHORT.rounds * SESSIONS
     assert backend.opened == SESSIONS + 1 and len(seen) == SESSIONS + 1
@@ -152,7 +173,12 @@ def test_a_calibration_ends_early_when_it_is_certain(make_world, tiny_space):
 def test_what_the_prior_said_before_is_told(tiny):
     summary = run(tiny, FakeBackend(tiny)).to_dict()
     assert summary["before"]["rmspe"] > summary["rmspe"]
-    assert calibrate(tiny.space, DEVICE, FakeBackend(tiny), samples=SAMPLES, protocol=SHORT, sessions=SESSIONS).to_dict()["before"] is None
+    assert (
+        calibrate(tiny.space, DEVICE, FakeBackend(tiny), samples=SAMPLES, protocol=SHORT, sessions=SESSIONS).to_dict()[
+            "before"
+        ]
+        is None
+    )
 
 
 def test_some_of_the_architectures_that_will_be_generated_are_measured(tiny):
@@ -186,7 +212,9 @@ def test_time_that_runs_out_ends_it_early_and_says_so(tiny):
 
 def test_stolen_processor_time_is_told_and_does_not_spoil_the_fit(tiny):
     notices = []
-    result = run(tiny, FakeBackend(tiny, stolen=0.5), on_event=lambda e: notices.append(e) if isinstance(e, Notice) else None)
+    result = run(
+        tiny, FakeBackend(tiny, stolen=0.5), on_event=lambda e: notices.append(e) if isinstance(e, Notice) else None
+    )
     assert any(n.warning and "Stop other work" in n.text for n in notices)
     fresh = tiny.sample(300)
     assert np.sqrt(np.mean((result.model.predict(fresh)[0] / tiny.exact(fresh) - 1) ** 2)) < 0.05

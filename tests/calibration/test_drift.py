@@ -39,7 +39,11 @@ def test_drift_is_taken_out():
 
 def test_sessions_of_different_speed_are_brought_together():
     rng = np.random.default_rng(0)
-    taken = [one for name, factor in (("a", 1.0), ("b", 1.2), ("c", 1.02)) for one in session(name, LATENCIES, lambda t, f=factor: f, rng)]
+    taken = [
+        one
+        for name, factor in (("a", 1.0), ("b", 1.2), ("c", 1.02))
+        for one in session(name, LATENCIES, lambda t, f=factor: f, rng)
+    ]
     result = level(taken, 1.05, 1.1)
     assert result.sessions_ms == pytest.approx([5.0, 6.0, 5.1], rel=0.02)
     assert result.quiet_sessions_ms == (result.sessions_ms[0], result.sessions_ms[2])

@@ -37,7 +37,10 @@ def test_picks_tell_more_about_the_prices_than_random_architectures():
     def uncertainty(codes):
         """Mean variance of relative latencies when prices scatter by 30 %, after the codes were measured to 2 %."""
         fresh = SPACE.sample(300, np.random.default_rng(9))
-        measured, asked = (TABLE.of_codes(c) * PRIOR.weights / (TABLE.of_codes(c) @ PRIOR.weights)[:, None] * 0.3 for c in (codes, fresh))
+        measured, asked = (
+            TABLE.of_codes(c) * PRIOR.weights / (TABLE.of_codes(c) @ PRIOR.weights)[:, None] * 0.3
+            for c in (codes, fresh)
+        )
         gain = measured.T @ np.linalg.solve(measured @ measured.T + 0.02**2 * np.eye(len(measured)), measured)
         return np.mean(np.einsum("ni,ij,nj->n", asked, np.eye(len(gain)) - gain, asked))
 
@@ -91,7 +94,9 @@ def test_a_small_space_gives_what_it_has(tiny_space):
 def test_nothing_allowed_and_too_few_are_refused(tiny_space):
     prior = flat_prior(FeatureTable.of(tiny_space))
     with pytest.raises(UsageError, match="supports no architecture"):
-        pick_references(tiny_space, prior, 10, 0, np.zeros((2, len(tiny_space.decisions), int(tiny_space.sizes.max())), bool))
+        pick_references(
+            tiny_space, prior, 10, 0, np.zeros((2, len(tiny_space.decisions), int(tiny_space.sizes.max())), bool)
+        )
     with pytest.raises(UsageError, match="at least"):
         pick_references(tiny_space, prior, 1, 0)
 

@@ -15,7 +15,9 @@ from nagsdk.cli import COMMANDS, cli
 
 
 def run(*arguments, **options):
-    return subprocess.run([sys.executable, "-m", "nagsdk", *arguments], capture_output=True, text=True, check=False, **options)
+    return subprocess.run(
+        [sys.executable, "-m", "nagsdk", *arguments], capture_output=True, text=True, check=False, **options
+    )
 
 
 def test_help_imports_nothing_heavy():
@@ -102,9 +104,13 @@ def test_devices_bundles_and_plugins_tell_in_json_what_they_show():
 
 
 def test_limits_together_and_devices_apart():
-    (together,) = [json.loads(run("generate", "--device", "cpu", "--budget", "2MMACs", "--budget", "400kB", "--json").stdout)]
+    (together,) = [
+        json.loads(run("generate", "--device", "cpu", "--budget", "2MMACs", "--budget", "400kB", "--json").stdout)
+    ]
     assert together["macs"] <= 2e6 and [b["metric"] for b in together["budgets"]] == ["macs", "size"]
-    apart = json.loads(run("generate", "--device", "cpu", "--device", "x86", "--per-device", "--budget", "2MMACs", "--json").stdout)
+    apart = json.loads(
+        run("generate", "--device", "cpu", "--device", "x86", "--per-device", "--budget", "2MMACs", "--json").stdout
+    )
     assert len(apart) == 2 and apart[0]["macs"] == apart[1]["macs"]
 
 
@@ -130,7 +136,16 @@ def test_a_frontier_says_neighbouring_answers_once():
 def test_a_device_may_be_the_file_of_a_description(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('id = "mine"\ntitle = "Mine"\nbackend = "onnxruntime"\nprior = "cpu-prior.json"\n')
-    done = run("predict", "--device", str(path), "--bundle", "glyphs", "--arch", "mbv3:r32:d=1,1,1,1:ks=3,3,3,3:e=2,2,2,2", "--json")
+    done = run(
+        "predict",
+        "--device",
+        str(path),
+        "--bundle",
+        "glyphs",
+        "--arch",
+        "mbv3:r32:d=1,1,1,1:ks=3,3,3,3:e=2,2,2,2",
+        "--json",
+    )
     (result,) = json.loads(done.stdout)
     assert result["device"] == "mine" and result["predicted"]["latency_ms"] > 0
     assert run("predict", "--device", str(tmp_path / "none.toml"), "--arch", "x").returncode == 4
@@ -139,7 +154,9 @@ def test_a_device_may_be_the_file_of_a_description(tmp_path):
 def test_a_disabled_plugin_takes_its_devices_along():
     import os
 
-    done = run("generate", "--device", "cpu", "--budget", "1ms", env={**os.environ, "NAGSDK_DISABLE_PLUGINS": "onnxruntime"})
+    done = run(
+        "generate", "--device", "cpu", "--budget", "1ms", env={**os.environ, "NAGSDK_DISABLE_PLUGINS": "onnxruntime"}
+    )
     assert done.returncode == 4 and "NAGSDK_DISABLE_PLUGINS" in done.stderr
 
 
@@ -180,10 +197,18 @@ def test_completion_scripts_and_what_they_complete(own_folders):
     assert run("completion", "tcsh").returncode == 2
 
     def complete(*words, **environment):
-        settings = {"_NAGSDK_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+        settings = {
+            "_NAGSDK_COMPLETE": "bash_complete",
+            "COMP_WORDS": " ".join(words),
+            "COMP_CWORD": str(len(words) - 1),
+        }
         script = "import sys; sys.argv[0] = 'nagsdk'; from nagsdk.cli import main; main()"
         done = subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, text=True, check=False, env={**os.environ, **settings, **environment}
+            [sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, **settings, **environment},
         )
         return [line.partition(",")[2] for line in done.stdout.splitlines()]
 

@@ -77,7 +77,11 @@ def test_the_command_shows_every_value_with_its_origin(file, monkeypatch):
     monkeypatch.setenv("NAGSDK_BUNDLE", "imagenet")
     shown = json.loads(CliRunner().invoke(cli, ["config", "--json"]).stdout)
     origins = {v["name"]: (v["value"], v["origin"], v["where"]) for v in shown["settings"]}
-    assert origins["device"] == ("cpu", "file", str(file)) and origins["bundle"] == ("imagenet", "environment", "NAGSDK_BUNDLE")
+    assert origins["device"] == ("cpu", "file", str(file)) and origins["bundle"] == (
+        "imagenet",
+        "environment",
+        "NAGSDK_BUNDLE",
+    )
     assert origins["plugin_timeout_s"] == (10.0, "default", "") and set(origins) == set(config.SETTINGS)
     text = CliRunner().invoke(cli, ["config"]).stdout
     assert "NAGSDK_BUNDLE" in text and str(file) in text
@@ -96,5 +100,7 @@ def test_options_take_their_default_from_the_settings(file):
     done = CliRunner().invoke(cli, ["generate", "--budget", "300MMACs", "--json"])
     result = json.loads(done.stdout)
     assert (result["device"], result["bundle"]) == ("cpu", "imagenet")
-    result = json.loads(CliRunner().invoke(cli, ["generate", "--budget", "2MMACs", "--bundle", "glyphs", "--json"]).stdout)
+    result = json.loads(
+        CliRunner().invoke(cli, ["generate", "--budget", "2MMACs", "--bundle", "glyphs", "--json"]).stdout
+    )
     assert result["bundle"] == "glyphs"

@@ -95,7 +95,9 @@ def test_what_a_living_process_writes_is_kept(tmp_path):
     assert writer.returncode == 0 and [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
-@pytest.mark.parametrize(("error", "kept"), [(psutil.NoSuchProcess, False), (psutil.ZombieProcess, False), (psutil.AccessDenied, True)])
+@pytest.mark.parametrize(
+    ("error", "kept"), [(psutil.NoSuchProcess, False), (psutil.ZombieProcess, False), (psutil.AccessDenied, True)]
+)
 def test_what_a_process_of_unknown_fate_left_is_kept(tmp_path, monkeypatch, error, kept):
     def ask(pid):
         raise error(pid)
@@ -172,7 +174,9 @@ def test_foreign_folders_are_not_replaced(tmp_path):
 
 def test_paths_have_one_order_on_every_system():
     names = ["b/1.png", "B/2.png", "a/z.png", "Zebra/x.png", "a-b/x.png", "a/deep/x.png"]
-    linux, windows = ([p.as_posix() for p in sorted(map(kind, names), key=by_name)] for kind in (PurePosixPath, PureWindowsPath))
+    linux, windows = (
+        [p.as_posix() for p in sorted(map(kind, names), key=by_name)] for kind in (PurePosixPath, PureWindowsPath)
+    )
     assert linux == windows == [p.as_posix() for p in sorted(map(PurePosixPath, names))]
 
 
@@ -198,7 +202,9 @@ def test_text_has_the_same_bytes_on_every_system():
                 case ast.Attribute(attr="read_text") if not call.args and "encoding" not in given:
                     wrong.append((path.name, call.lineno))
                 case ast.Attribute(attr="open" | "fdopen") | ast.Name(id="open"):
-                    modes = [a.value for a in call.args if isinstance(a, ast.Constant) and set(str(a.value)) <= set("rwxa+t")]
+                    modes = [
+                        a.value for a in call.args if isinstance(a, ast.Constant) and set(str(a.value)) <= set("rwxa+t")
+                    ]
                     if modes and "encoding" not in given:
                         wrong.append((path.name, call.lineno))
     assert not wrong

@@ -17,7 +17,9 @@ def test_a_card_gives_the_same_model_back(world):
     again = from_json(to_json(model), world.space, "here")
     codes = world.sample(200)
     for confidence, percentile in ((0.9, 50), (0.8, 90)):
-        np.testing.assert_array_equal(again.upper(codes, confidence, percentile), model.upper(codes, confidence, percentile))
+        np.testing.assert_array_equal(
+            again.upper(codes, confidence, percentile), model.upper(codes, confidence, percentile)
+        )
         assert again.limit_for_mean(9.0, confidence, percentile) == model.limit_for_mean(9.0, confidence, percentile)
     one, other = (m.with_observation(codes[0], 8.0).predict(codes)[0] for m in (model, again))
     np.testing.assert_array_equal(one, other)

@@ -96,9 +96,9 @@ def test_terms_of_unknown_size_are_found(devices):
     codes = SPACE.sample(60, np.random.default_rng(6))
     noise = [
         np.exp(
-            fit(shape.design(codes), devices[8].cost(codes) * np.exp(np.random.default_rng(7).normal(0, s, 60)), SIZES).sizes[
-                TERMS.index("noise")
-            ]
+            fit(
+                shape.design(codes), devices[8].cost(codes) * np.exp(np.random.default_rng(7).normal(0, s, 60)), SIZES
+            ).sizes[TERMS.index("noise")]
         )
         for s in (0.01, 0.1)
     ]

@@ -77,7 +77,9 @@ def loaded(tmp_path, monkeypatch):
     (tmp_path / "metrics_plugin.py").write_text(SOURCE)
     monkeypatch.syspath_prepend(tmp_path)
     real = plugin.entry_points
-    monkeypatch.setattr(plugin, "entry_points", lambda group: [*real(group=group), EntryPoint("metrics", "metrics_plugin", group)])
+    monkeypatch.setattr(
+        plugin, "entry_points", lambda group: [*real(group=group), EntryPoint("metrics", "metrics_plugin", group)]
+    )
     plugin.installed.cache_clear()
     yield plugin.host()
     plugin.installed.cache_clear()
@@ -201,7 +203,9 @@ def test_several_limits_on_a_maximum_are_answered_each_on_its_own(loaded):
     assert results[0].predicted.top1 < results[2].predicted.top1
 
 
-@pytest.mark.parametrize(("name", "text"), [("energy", "1uJ"), ("peak", "1kElements"), ("weights", "9000kWeights"), ("ram", "9kNumbers")])
+@pytest.mark.parametrize(
+    ("name", "text"), [("energy", "1uJ"), ("peak", "1kElements"), ("weights", "9000kWeights"), ("ram", "9kNumbers")]
+)
 def test_what_cannot_be_held_is_said_with_what_can(loaded, name, text):
     with pytest.raises(InfeasibleError) as caught:
         nagsdk.generate("cpu", budget=[text])
@@ -218,7 +222,9 @@ def test_the_table_says_what_the_layers_say(loaded, name):
     values = np.array([bound.value(a) for a in space.decode(codes)])
     limit = float(np.median(values))
     table, held = bound.held(limit)
-    assert np.array_equal(table.cost(codes) <= held * (1 + 1e-12), values >= limit if name == "weights" else values <= limit)
+    assert np.array_equal(
+        table.cost(codes) <= held * (1 + 1e-12), values >= limit if name == "weights" else values <= limit
+    )
     assert [bound.share(bound.value(a), limit) <= 1 for a in space.decode(codes)] == (
         values >= limit if name == "weights" else values <= limit
     ).tolist()
@@ -249,7 +255,9 @@ def test_a_peak_leaves_accuracy_where_it_is_worth_most(loaded, resolution):
 
 class TellingSession(SimulatedSession):
     def time(self, handle, warmup, runs, timeout_s):
-        return replace(super().time(handle, warmup, runs, timeout_s), properties={"ram_bytes": 1.2 * self.sizes[handle]})
+        return replace(
+            super().time(handle, warmup, runs, timeout_s), properties={"ram_bytes": 1.2 * self.sizes[handle]}
+        )
 
     def load(self, compiled):
         handle = super().load(compiled)
@@ -306,7 +314,10 @@ def test_what_a_device_tells_of_a_metric_counts(loaded, tmp_path, monkeypatch):
         (('"Largest activations of a layer", MAXIMUM', '"Largest", MAXIMUM\n    direction = HIGHER'), "should be high"),
         (('{"kElements": 1e3}', '{"ms": 1e3}'), "belongs to the metric latency"),
         (('id, title = "energy"', 'id, title = "macs"'), "belongs to the metric"),
-        (('units = {"kWeights": 1e3}', 'units = {"kWeights": 1e3}; measured = "w"'), "should be high, but is a sum, and measured"),
+        (
+            ('units = {"kWeights": 1e3}', 'units = {"kWeights": 1e3}; measured = "w"'),
+            "should be high, but is a sum, and measured",
+        ),
     ],
 )
 def test_metrics_that_make_no_sense_break_their_plugin(tmp_path, monkeypatch, change, says):
@@ -332,11 +343,16 @@ def test_a_simulator_is_the_prior_of_its_device():
     model = require_cost_model(target)
     space = target.bundle.space
     codes = space.sample(100, np.random.default_rng(1))
-    expected = np.array([sum(backend.simulate(layer, target.device) for layer in space.layers(a)) for a in space.decode(codes)])
+    expected = np.array(
+        [sum(backend.simulate(layer, target.device) for layer in space.layers(a)) for a in space.decode(codes)]
+    )
     assert np.std(np.log(model.mean(codes) / expected)) < 0.05
     assert model.source == "prior" and "the simulator of the backend simulated" in model.facts["caveat"]
     assert any("simulator" in told for told in prior_warnings(model, "board"))
-    assert cost_model(Target(Device("board", "A board", "simulated"), "glyphs", backend=SimulatedBackend(present=False))) is None
+    assert (
+        cost_model(Target(Device("board", "A board", "simulated"), "glyphs", backend=SimulatedBackend(present=False)))
+        is None
+    )
 
 
 def test_what_layers_add_up_to_has_a_frontier(loaded, tmp_path):

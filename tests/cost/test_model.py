@@ -130,8 +130,12 @@ def test_observations_give_a_bare_prior_its_scale(world):
     model, codes = CostModel.from_prior(world.space, world.prior), world.sample(200)
     told = model.with_observation(codes[0], float(world.exact(codes[:1])[0]))
     truth = world.exact(codes)
-    assert np.median(np.abs(told.predict(codes)[0] / truth - 1)) < 0.5 * np.median(np.abs(model.predict(codes)[0] / truth - 1))
-    assert (told.upper(codes, 0.9) / told.predict(codes)[0]).max() < (model.upper(codes, 0.9) / model.predict(codes)[0]).min()
+    assert np.median(np.abs(told.predict(codes)[0] / truth - 1)) < 0.5 * np.median(
+        np.abs(model.predict(codes)[0] / truth - 1)
+    )
+    assert (told.upper(codes, 0.9) / told.predict(codes)[0]).max() < (
+        model.upper(codes, 0.9) / model.predict(codes)[0]
+    ).min()
     assert told.source == "prior"
 
 

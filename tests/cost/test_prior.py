@@ -34,7 +34,12 @@ def test_a_prior_survives_its_file(tmp_path):
     path.write_text(prior.to_json())
     again = read_prior(path)
     np.testing.assert_array_equal(again.weights, prior.weights)
-    assert (again.spread, again.jitter, again.threads, again.source) == (prior.spread, prior.jitter, prior.threads, prior.source)
+    assert (again.spread, again.jitter, again.threads, again.source) == (
+        prior.spread,
+        prior.jitter,
+        prior.threads,
+        prior.source,
+    )
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,9 @@ def test_what_is_no_message_is_skipped():
     assert read(stream) is None
 
 
-@pytest.mark.parametrize("banner", ["print('hello', flush=True)", "import sys; sys.stdout.write('no end of line'); sys.stdout.flush()"])
+@pytest.mark.parametrize(
+    "banner", ["print('hello', flush=True)", "import sys; sys.stdout.write('no end of line'); sys.stdout.flush()"]
+)
 def test_a_runtime_may_print_when_it_is_imported(tmp_path, monkeypatch, banner):
     (tmp_path / "talkative.py").write_text(
         f"{banner}\nfrom nagsdk.device.serve import serve\n"

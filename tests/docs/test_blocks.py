@@ -38,7 +38,9 @@ def shell(tmp_path, kept):
     programs = tmp_path / ".venv" / "bin"
     programs.mkdir(parents=True)
     for name in ("nagsdk", "pytest", "python"):
-        (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable} {"" if name == "python" else f"-m {name}"} "$@"\n')
+        (programs / name).write_text(
+            f'#!/bin/sh\nexec {sys.executable} {"" if name == "python" else f"-m {name}"} "$@"\n'
+        )
     site, folder = tmp_path / "site", tmp_path / "folder"
     extras = metadata("nagsdk").get_all("Provides-Extra")
     (programs / "pip").write_text(PIP.format(python=sys.executable, extras=extras, site=str(site)))
@@ -58,7 +60,9 @@ def shell(tmp_path, kept):
     def run(script):
         # A block begins in the folder where the one before it ended, as in a reader's shell.
         command = ["bash", "-euo", "pipefail", "-c", f"{script}\npwd > {folder}"]
-        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder.read_text().strip(), env=environment)
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=folder.read_text().strip(), env=environment
+        )
 
     return run
 
@@ -98,7 +102,9 @@ def test_every_command_that_the_documentation_names_exists():
 def test_the_blocks_of_the_python_page_run(tmp_path, kept, monkeypatch):
     monkeypatch.setenv("NAGSDK_CACHE_DIR", str(kept / "cache"))
     script = tmp_path / "script.py"
-    script.write_text("\n".join(b.text for b in BLOCKS if b.page == "python.md" and b.language == "python" and b.mark is None))
+    script.write_text(
+        "\n".join(b.text for b in BLOCKS if b.page == "python.md" and b.language == "python" and b.mark is None)
+    )
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 

@@ -42,8 +42,18 @@ def test_what_is_installed_fits_together():
 @pytest.mark.parametrize(
     ("name", "number", "says", "mend"),
     [
-        ("tflite-runtime", "2.14.0", "crashes with numpy 2", f"{pip('uninstall', 'tflite-runtime')} && {pip('install', 'nagsdk[litert]')}"),
-        ("onnxruntime-gpu", "1.20.0", "which of the two runs is chance", pip("uninstall", "onnxruntime", "onnxruntime-gpu")),
+        (
+            "tflite-runtime",
+            "2.14.0",
+            "crashes with numpy 2",
+            f"{pip('uninstall', 'tflite-runtime')} && {pip('install', 'nagsdk[litert]')}",
+        ),
+        (
+            "onnxruntime-gpu",
+            "1.20.0",
+            "which of the two runs is chance",
+            pip("uninstall", "onnxruntime", "onnxruntime-gpu"),
+        ),
     ],
 )
 def test_packages_that_clash_are_told_with_the_command_that_mends_it(site, name, number, says, mend):
@@ -209,7 +219,9 @@ def test_devices_that_lack_the_same_are_told_together(offline):
 
 def test_the_command_ends_with_what_it_found(own_folders):
     # A folder that cannot be written is wrong; the network is asked for real, and what it says changes nothing.
-    done = subprocess.run([sys.executable, "-m", "nagsdk", "doctor", "--json"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "nagsdk", "doctor", "--json"], capture_output=True, text=True, check=False
+    )
     found = json.loads(done.stdout)
     assert done.returncode == (4 if any(f["state"] == WRONG for f in found) else 0)
     (own_folders / "config.toml").write_text("bundle = 3")

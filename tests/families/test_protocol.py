@@ -98,11 +98,15 @@ def test_a_foreign_family_is_trained_measured_and_kept(pictures, tmp_path, recip
     for name in ("recalibration", "test"):
         write_sheet(images[:20, 4:20, 4:20], tmp_path / f"{name}.webp")
     (tmp_path / "test_labels.json").write_text(str(labels[:20].tolist()))
-    files = [tmp_path / name for name in ("supernet.safetensors", "recalibration.webp", "test.webp", "test_labels.json")]
+    files = [
+        tmp_path / name for name in ("supernet.safetensors", "recalibration.webp", "test.webp", "test_labels.json")
+    ]
     write_bundle(tmp_path / "toy", Facts("toy", "A toy", "none", {}), SPACE, PLAIN, list("abcde"), files, (16, 20, 20))
     with pytest.raises(DamagedBundleError, match="no family of networks named 'toy'") as caught:
         Bundle(tmp_path / "toy")
-    assert "Install the plugin that brings the family 'toy'" in caught.value.next_step and "mbv3" in caught.value.next_step
+    assert (
+        "Install the plugin that brings the family 'toy'" in caught.value.next_step and "mbv3" in caught.value.next_step
+    )
     monkeypatch.setitem(families._FAMILIES, "toy", "tests.families.toy:ToySpace")
     bundle = Bundle(tmp_path / "toy")
     assert bundle.space == SPACE and bundle.space.fingerprint == SPACE.fingerprint
@@ -116,7 +120,9 @@ def test_measured_subnets_are_kept_in_the_table_of_the_space(tmp_path):
 
     codes, top1 = measure_subnets(SPACE, evaluate, 50, tmp_path / "measured.csv")
     again, columns = SPACE.read_table(tmp_path / "measured.csv")
-    assert (again == codes).all() and (columns["top1"].astype(float) == top1).all() and len(np.unique(codes, axis=0)) == 50
+    assert (
+        (again == codes).all() and (columns["top1"].astype(float) == top1).all() and len(np.unique(codes, axis=0)) == 50
+    )
 
 
 def test_weights_of_another_training_are_adopted_whatever_its_classes(tmp_path):
@@ -168,7 +174,9 @@ def test_a_table_holds_text_forms_and_names_the_line_that_does_not(tmp_path):
     assert SPACE.read_table(path)[0].shape == (0, len(SPACE.decisions))
 
 
-@pytest.mark.parametrize(("changed", "says"), [({"depth": [1]}, "depth: not in the definition"), ({"classes": None}, None)])
+@pytest.mark.parametrize(
+    ("changed", "says"), [({"depth": [1]}, "depth: not in the definition"), ({"classes": None}, None)]
+)
 def test_a_definition_has_the_fields_of_its_family(changed, says):
     definition = {**SPACE.to_dict(), **changed}
     if says is None:  # it has a default

@@ -28,7 +28,9 @@ def test_only_the_folder_of_a_family_imports_it():
     for folder in folders:
         name = f"nagsdk.families.{folder.name}"
         others = [path for path in ROOT.rglob("*.py") if folder not in path.parents]
-        assert [path for path in others if any(one == name or one.startswith(f"{name}.") for one in imported(path))] == []
+        assert [
+            path for path in others if any(one == name or one.startswith(f"{name}.") for one in imported(path))
+        ] == []
 
 
 def test_spaces_are_found_by_the_names_of_their_families():

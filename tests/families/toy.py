@@ -49,7 +49,9 @@ class ToySpace(NetworkSpace):
         try:
             (architecture,) = self.decode([[int(part) for part in text.removeprefix("toy:").split(",")]])
         except ValueError as error:
-            raise ArchitectureError(f"{text!r} is not an architecture of this space.", "The form is toy:0,1,2,…") from error
+            raise ArchitectureError(
+                f"{text!r} is not an architecture of this space.", "The form is toy:0,1,2,…"
+            ) from error
         return architecture
 
     def fixed_layers(self, resolution):
@@ -72,7 +74,12 @@ class ToySpace(NetworkSpace):
 
     def layers(self, architecture):
         stem, *head = self.fixed_layers(architecture.resolution)
-        body = [layer for d, c in enumerate(architecture.code) if c >= 0 for layer in self.choice_layers(architecture.resolution, d, c)]
+        body = [
+            layer
+            for d, c in enumerate(architecture.code)
+            if c >= 0
+            for layer in self.choice_layers(architecture.resolution, d, c)
+        ]
         return (stem, *body, *head)
 
     def build(self, architecture):

@@ -30,11 +30,18 @@ class PlainSpace(SearchSpace):
     def choice_layers(self, resolution, decision, choice):
         if not decision or self.decisions[decision].name.endswith(".depth"):
             return ()
-        return (LayerSpec(self.decisions[decision].name, "pointwise", 8 * decision, 16 * (choice + 1), 1, 1, resolution // 8),)
+        return (
+            LayerSpec(
+                self.decisions[decision].name, "pointwise", 8 * decision, 16 * (choice + 1), 1, 1, resolution // 8
+            ),
+        )
 
     def layers(self, architecture):
         return tuple(
-            layer for d, c in enumerate(architecture.code) if c >= 0 for layer in self.choice_layers(architecture.resolution, d, c)
+            layer
+            for d, c in enumerate(architecture.code)
+            if c >= 0
+            for layer in self.choice_layers(architecture.resolution, d, c)
         )
 
     def _text(self, code):
@@ -68,7 +75,9 @@ def staged_space(resolutions=(32, 48), stages=2, blocks=3, choices=4):
     for s in range(stages):
         depth = len(decisions)
         decisions.append(Decision(f"stage{s}.depth", tuple(range(1, blocks + 1))))
-        decisions += [Decision(f"stage{s}.block{b}", tuple(range(choices)), (depth, b) if b else None) for b in range(blocks)]
+        decisions += [
+            Decision(f"stage{s}.block{b}", tuple(range(choices)), (depth, b) if b else None) for b in range(blocks)
+        ]
     return PlainSpace(tuple(decisions))
 
 
@@ -103,7 +112,13 @@ def problems(draw, costs=1):
 
     tables = [AdditiveTable(array(r), array(r, d, c)) for _ in range(costs)]
     if draw(st.booleans()):
-        mask = np.array(draw(st.lists(st.sampled_from([True, True, True, False]), min_size=r * d * c, max_size=r * d * c)))
+        mask = np.array(
+            draw(st.lists(st.sampled_from([True, True, True, False]), min_size=r * d * c, max_size=r * d * c))
+        )
         pinned = draw(st.one_of(st.none(), st.integers(0, r - 1)))
         tables = [table.masked(mask.reshape(r, d, c), pinned) for table in tables]
-    return space, tables[0] if costs == 1 else tables, PlainScore(float(draw(_VALUES)), array(d, c), slope=draw(st.floats(0.1, 2)))
+    return (
+        space,
+        tables[0] if costs == 1 else tables,
+        PlainScore(float(draw(_VALUES)), array(d, c), slope=draw(st.floats(0.1, 2))),
+    )

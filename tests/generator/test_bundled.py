@@ -23,14 +23,20 @@ from nagsdk.pipeline.target import Target
 def test_shipped_generators_keep_up_with_lookup_on_their_predictor(name):
     target = Target("cpu", name)
     card = generator_of(target).card
-    assert card.kind == "universal" and card.recipe == GeneratorRecipe().to_dict() and card.predictor == target.bundle.predictor.hash
+    assert (
+        card.kind == "universal"
+        and card.recipe == GeneratorRecipe().to_dict()
+        and card.predictor == target.bundle.predictor.hash
+    )
     table = target.costs.table(MACS, None)
     bounds = Completions.of(target.bundle.space, table)
     asked = question(target, [table], np.linspace(bounds.least, bounds.most, 12), 0)
     told = []
     for strategy in (Nag(), Lookup()):
         codes = strategy.propose(asked)
-        told.append(target.bundle.predictor.predict(codes[np.arange(12), choose(target.bundle.predictor, codes)[:, 0]]).mean)
+        told.append(
+            target.bundle.predictor.predict(codes[np.arange(12), choose(target.bundle.predictor, codes)[:, 0]]).mean
+        )
     assert (told[0] - told[1]).mean() > -0.01
 
 

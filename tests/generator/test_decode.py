@@ -26,7 +26,14 @@ def untrained(space, seed=0, strength=10.0):
 
 
 def run(space, tables, score, stepper, limits, noise):
-    return decode(space, tables, Paths.of(space, tables, score), stepper, np.asarray(limits, float).reshape(-1, len(tables)), noise)
+    return decode(
+        space,
+        tables,
+        Paths.of(space, tables, score),
+        stepper,
+        np.asarray(limits, float).reshape(-1, len(tables)),
+        noise,
+    )
 
 
 @settings(max_examples=80, deadline=None)
@@ -61,7 +68,10 @@ def test_no_sample_breaks_any_of_three_limits(problem, seed, positions):
         drawn = run(space, tables, score, untrained(space, seed), limits, noise)[0]
     except InfeasibleError:
         # It may fail to find an architecture in a corner, but not where a cheapest one of any cost holds everything.
-        assert all(not (cost[cost[:, m].argmin()] <= limits).all() or np.sum(cost[:, m] == cost[:, m].min()) > 1 for m in range(3))
+        assert all(
+            not (cost[cost[:, m].argmin()] <= limits).all() or np.sum(cost[:, m] == cost[:, m].min()) > 1
+            for m in range(3)
+        )
         return
     assert all((table.cost(drawn) <= limit).all() for table, limit in zip(tables, limits, strict=True))
 
@@ -71,7 +81,10 @@ def test_ten_thousand_limits_of_the_real_space_hold():
     space = ofa_mobilenet_v3()
     score = PlainScore(0.0, np.random.default_rng(0).uniform(0, 0.1, (len(space.decisions), int(space.sizes.max()))))
     rng = np.random.default_rng(1)
-    exact = [exact_table(space, lambda layer: float(layer.macs)), exact_table(space, lambda layer: float(layer.parameters))]
+    exact = [
+        exact_table(space, lambda layer: float(layer.macs)),
+        exact_table(space, lambda layer: float(layer.parameters)),
+    ]
     stepper, noise = untrained(space, strength=20.0), gumbel(0, 2, space)
     for _ in range(2):
         tables = [Devices(space).latency(rng), *exact]
@@ -128,7 +141,14 @@ def test_limits_that_only_single_architectures_hold():
         )
         assert (t.cost(codes[0]) == least.least).all()
     with pytest.raises(InfeasibleError, match="together"):
-        run(space, [table, other], score, untrained(space), [[Completions.of(space, t).least for t in (table, other)]], gumbel(0, 4, space))
+        run(
+            space,
+            [table, other],
+            score,
+            untrained(space),
+            [[Completions.of(space, t).least for t in (table, other)]],
+            gumbel(0, 4, space),
+        )
     with pytest.raises(InfeasibleError, match="cheapest costs"):
         run(space, [table, other], score, untrained(space), [[1e9, 0.0]], gumbel(0, 4, space))
 

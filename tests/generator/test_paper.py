@@ -32,7 +32,9 @@ def test_learns_to_spend_budgets_well(reward):
     space = staged_space()
     table, score = random_tables(space, 0)
     trained = train_paper(space, Teacher(score), [table], replace(SHORT, reward=reward))
-    assert trained.codes.shape == (120 * 32, len(space.sizes)) and np.array_equal(space.validate(trained.codes), trained.codes)
+    assert trained.codes.shape == (120 * 32, len(space.sizes)) and np.array_equal(
+        space.validate(trained.codes), trained.codes
+    )
     assert np.array_equal(trained.cost[:, 0], table.cost(trained.codes))
     positions = np.linspace(0.2, 1, 9)
     limits = (trained.low + positions[:, None] * (trained.high - trained.low))[:, 0]
@@ -55,7 +57,10 @@ def test_several_limits_count_by_the_largest_share_and_runs_repeat():
     space = staged_space()
     table, score = random_tables(space, 0)
     other = replace(table, choice=table.choice[:, :, ::-1])
-    runs = [train_paper(space, Teacher(score), [table, other], replace(SHORT, iterations=20, warm_up=20), seed=s) for s in (3, 3, 4)]
+    runs = [
+        train_paper(space, Teacher(score), [table, other], replace(SHORT, iterations=20, warm_up=20), seed=s)
+        for s in (3, 3, 4)
+    ]
     assert np.array_equal(runs[0].codes, runs[1].codes) and not np.array_equal(runs[0].codes, runs[2].codes)
     rows = runs[0].best_sampled(np.array([0.6]))
     assert (runs[0].cost[rows] <= runs[0].low + 0.6 * (runs[0].high - runs[0].low)).all()

@@ -31,16 +31,22 @@ def test_points_of_a_path_maximise_score_less_price(problem):
         if not own.any():
             assert np.isinf(paths.cost[r]).all()
             continue
-        for k, (mix, totals, scores, last) in enumerate(zip(mixes(2), paths.cost[r], paths.score[r], paths.cheapest[:, r], strict=True)):
+        for k, (mix, totals, scores, last) in enumerate(
+            zip(mixes(2), paths.cost[r], paths.score[r], paths.cheapest[:, r], strict=True)
+        ):
             assert paths.price[k, 0] == 0 and paths.price[k, -1] == 1 and (np.diff(paths.price[k]) >= 0).all()
-            for p, total, found in zip(paths.price[k, :-1] / np.maximum(1 - paths.price[k, :-1], 1e-9), totals, scores, strict=False):
+            for p, total, found in zip(
+                paths.price[k, :-1] / np.maximum(1 - paths.price[k, :-1], 1e-9), totals, scores, strict=False
+            ):
                 if p > 1e3:
                     continue
                 best = (worth[own] - p * cost[own] @ mix).max()
                 # One step of the price is all that float32 and ties may be off.
                 assert found - p * total @ mix == pytest.approx(best, abs=1e-6)
             assert totals[-1] @ mix == pytest.approx((cost[own] @ mix).min(), abs=1e-9)
-            assert np.stack([t.cost(last[None])[0] for t in tables]) / paths.scale == pytest.approx(totals[-1], abs=1e-9)
+            assert np.stack([t.cost(last[None])[0] for t in tables]) / paths.scale == pytest.approx(
+                totals[-1], abs=1e-9
+            )
 
 
 @settings(max_examples=60, deadline=None)

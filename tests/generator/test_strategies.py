@@ -13,7 +13,12 @@ from nagsdk.generator.train import GeneratorRecipe
 from tests.generator.spaces import random_tables, staged_space
 from tests.generator.test_train import Teacher
 
-SHORT = {"evolution": Evolution(20, 20), "nsga2": Nsga2(1000, 50), "random": Random(1000), "polished": Polished(Random(1000), 10, 20)}
+SHORT = {
+    "evolution": Evolution(20, 20),
+    "nsga2": Nsga2(1000, 50),
+    "random": Random(1000),
+    "polished": Polished(Random(1000), 10, 20),
+}
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +66,9 @@ def test_lookup_is_exact_and_the_searches_come_near_it(world):
     assert all((known - values).mean() >= 0 for values in found.values())
     assert (known - found["nsga2"]).mean() < (known - found["random"]).mean()
     assert (known - found["evolution"]).mean() < (known - found["random"]).mean()
-    assert (found["polished"] >= found["random"]).all() and (known - found["polished"]).mean() < 0.5 * (known - found["random"]).mean()
+    assert (found["polished"] >= found["random"]).all() and (known - found["polished"]).mean() < 0.5 * (
+        known - found["random"]
+    ).mean()
 
 
 def test_lookup_under_two_limits_beats_either_frontier_alone(world):
@@ -88,4 +95,6 @@ def test_searches_repeat_themselves(world):
     _, table, _, _ = world
     limits = np.array([[Completions.of(world[0], table).most * 0.7]])
     for strategy in SHORT.values():
-        assert np.array_equal(strategy.propose(ask(world, [table], limits)), strategy.propose(ask(world, [table], limits)))
+        assert np.array_equal(
+            strategy.propose(ask(world, [table], limits)), strategy.propose(ask(world, [table], limits))
+        )

@@ -48,7 +48,9 @@ def test_lessons_hold_their_limits_and_none_is_better():
         drawn = problem(space, score, devices, 8, np.random.default_rng(number))
         seen.add(len(drawn.tables))
         for limits, code in zip(drawn.limits, drawn.codes, strict=True):
-            holds = np.all([table.cost(codes) <= limit for table, limit in zip(drawn.tables, limits, strict=True)], axis=0)
+            holds = np.all(
+                [table.cost(codes) <= limit for table, limit in zip(drawn.tables, limits, strict=True)], axis=0
+            )
             assert any(np.array_equal(code, c) for c in codes[holds])
             # What lies between its cost and its limit is next to nothing, but may just let in another.
             own = np.stack([table.cost(code[None])[0] for table in drawn.tables])
@@ -93,7 +95,11 @@ def test_numpy_inference_equals_torch():
         hidden[rows], cell[rows] = stepper.step(d, before, known.state[rows, d], hidden[rows], cell[rows])
         logits = stepper.logits(d, known.choices[rows, d, :size].transpose(2, 0, 1), hidden[rows])
         logits[~known.allowed[rows, d, :size]] = -np.inf
-        logs = logits - np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1, keepdims=True)) - logits.max(1, keepdims=True)
+        logs = (
+            logits
+            - np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1, keepdims=True))
+            - logits.max(1, keepdims=True)
+        )
         picked = codes[rows, d].astype(np.intp)
         found[rows, d] = logs[np.arange(len(rows)), picked]
         spread[rows, d] = -(np.exp(logs) * np.maximum(logs, -50)).sum(1)
@@ -110,7 +116,9 @@ def test_serves_devices_that_it_never_saw(learned):
     assert 0 <= found.mean <= found.worst_device
     assert found.mean < 0.2 * before.mean
     # The predictor is the score here.
-    assert found.predicted_mean == pytest.approx(found.mean) and found.predicted_worst_device == pytest.approx(found.worst_device)
+    assert found.predicted_mean == pytest.approx(found.mean) and found.predicted_worst_device == pytest.approx(
+        found.worst_device
+    )
 
 
 def test_serves_tables_that_are_no_device(learned):
@@ -119,10 +127,16 @@ def test_serves_tables_that_are_no_device(learned):
     table, _ = random_tables(space, 5)
     allowed = np.ones(table.choice.shape[1:], dtype=bool)
     allowed[2, 1:] = allowed[5, 3] = False
-    for case in (table.masked(resolution=0), table.masked(allowed), replace(table, base=table.base * 1e6, choice=table.choice * 1e6)):
+    for case in (
+        table.masked(resolution=0),
+        table.masked(allowed),
+        replace(table, base=table.base * 1e6, choice=table.choice * 1e6),
+    ):
         best = frontier(space, case, score)
         limits = np.linspace(best.cost[0], best.cost[-1], 41)
-        codes = decode(space, [case], Paths.of(space, [case], score), Stepper(policy), limits[:, None], gumbel(0, 16, space))
+        codes = decode(
+            space, [case], Paths.of(space, [case], score), Stepper(policy), limits[:, None], gumbel(0, 16, space)
+        )
         value = score_of(score, codes.reshape(-1, codes.shape[2])).reshape(41, 16).max(1)
         lost = best.score[best.lookup(limits)] - value
         assert 0 <= lost.mean() < 0.02 * (best.score[-1] - best.score[0])
@@ -141,7 +155,9 @@ def test_policy_gradient_finds_what_the_additive_score_does_not_know():
         table, best = random_tables(space, 0)[0], None
         best = frontier(space, table, score)
         limits = np.linspace(best.cost[0], best.cost[-1], 21)[:, None]
-        codes = decode(space, [table], Paths.of(space, [table], score), Stepper(network.policy()), limits, gumbel(0, 8, space))
+        codes = decode(
+            space, [table], Paths.of(space, [table], score), Stepper(network.policy()), limits, gumbel(0, 8, space)
+        )
         return (codes[..., 2] == 0).mean()
 
     before = share()

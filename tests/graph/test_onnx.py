@@ -60,7 +60,9 @@ def test_weights_arrive_bit_by_bit(tmp_path):
     (architecture,) = space.decode(space.sample(1, np.random.default_rng(2)))
     _, graph = export(space, architecture, tmp_path / "n.onnx")
     written = [numpy_helper.to_array(t) for t in onnx.load(tmp_path / "n.onnx").graph.initializer]
-    expected = [values for node in graph.nodes if isinstance(node, (Conv, Linear)) for values in (node.weight, node.bias)]
+    expected = [
+        values for node in graph.nodes if isinstance(node, (Conv, Linear)) for values in (node.weight, node.bias)
+    ]
     assert all(np.array_equal(a, b) for a, b in zip(written, expected, strict=True))
 
 
@@ -88,4 +90,6 @@ def test_parity_of_full_size_subnets(tmp_path, seed):
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(tmp_path / "n.onnx"), options, providers=["CPUExecutionProvider"])
     with torch.no_grad():
-        assert parity.check(network(torch.from_numpy(images)).numpy(), session.run(None, {"image": images})[0], EXACT) > 0
+        assert (
+            parity.check(network(torch.from_numpy(images)).numpy(), session.run(None, {"image": images})[0], EXACT) > 0
+        )

@@ -19,7 +19,9 @@ def run(graph: Graph, image: torch.Tensor) -> torch.Tensor:
         match node:
             case Conv():
                 weight, bias = (torch.from_numpy(v).double() for v in (node.weight, node.bias))
-                values[node.name] = nn.functional.conv2d(inputs[0], weight, bias, node.stride, node.padding, groups=node.groups)
+                values[node.name] = nn.functional.conv2d(
+                    inputs[0], weight, bias, node.stride, node.padding, groups=node.groups
+                )
             case Rows():
                 values[node.name] = inputs[0][:, :, node.start : node.stop]
             case Pad():
@@ -44,7 +46,10 @@ def test_the_sum_of_the_parts_is_the_convolution(size, kernel, stride, padding, 
     rng = np.random.default_rng(kernel)
     if size + 2 * padding < kernel or padding >= kernel:
         return
-    weight, bias = rng.standard_normal((4, 1, kernel, kernel)).astype(np.float32), rng.standard_normal(4).astype(np.float32)
+    weight, bias = (
+        rng.standard_normal((4, 1, kernel, kernel)).astype(np.float32),
+        rng.standard_normal(4).astype(np.float32),
+    )
     conv = Conv("conv", (Graph.INPUT,), weight, bias, stride, padding, 4)
     graph = Graph((2, 4, size, size), (conv,), "conv", "mbv3:…")
     split = split_large_depthwise(graph, taps)
@@ -79,7 +84,9 @@ def test_the_bias_counts_once():
 def test_whole_convolutions_and_everything_else_stay_the_same_objects():
     rng = np.random.default_rng(0)
     nodes: tuple[Node, ...] = (
-        Conv("conv", (Graph.INPUT,), rng.standard_normal((4, 3, 7, 7)).astype(np.float32), np.zeros(4, np.float32), 1, 3),
+        Conv(
+            "conv", (Graph.INPUT,), rng.standard_normal((4, 3, 7, 7)).astype(np.float32), np.zeros(4, np.float32), 1, 3
+        ),
         Activation("relu", ("conv",), "relu"),
         Pool("pool", ("relu",)),
     )

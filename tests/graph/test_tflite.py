@@ -47,7 +47,10 @@ def test_files_say_what_they_are(tmp_path, split):
         network = interpreter(tmp_path / "n.tflite")
         assert network.get_signature_list() == {"serving_default": {"inputs": ["image"], "outputs": ["logits"]}}
         (source,), (target,) = network.get_input_details(), network.get_output_details()
-        assert (source["name"], source["shape"].tolist()) == ("image", [3, architecture.resolution, architecture.resolution, 3])
+        assert (source["name"], source["shape"].tolist()) == (
+            "image",
+            [3, architecture.resolution, architecture.resolution, 3],
+        )
         assert (target["name"], target["shape"].tolist()) == ("logits", [3, 10])
         found = lint(tmp_path / "n.tflite")
         assert found.architecture == architecture.text
@@ -88,13 +91,22 @@ def test_relu_becomes_part_of_what_it_follows_unless_others_read_that_too(tmp_pa
 
     network = Twice().eval()
     write_tflite(trace(network, 8), tmp_path / "n.tflite")
-    assert lint(tmp_path / "n.tflite").operators == {"ADD": 1, "CONV_2D": 1, "FULLY_CONNECTED": 1, "MEAN": 1, "RELU": 1, "RESHAPE": 1}
+    assert lint(tmp_path / "n.tflite").operators == {
+        "ADD": 1,
+        "CONV_2D": 1,
+        "FULLY_CONNECTED": 1,
+        "MEAN": 1,
+        "RELU": 1,
+        "RESHAPE": 1,
+    }
     images = random_images(1, 8)
     with torch.no_grad():
         parity.check(network(torch.from_numpy(images)).numpy(), run(tmp_path / "n.tflite", images), EXACT)
 
 
-@pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 2, 1), (3, 1, 0), (5, 1, 1), (5, 2, 0), (1, 2, 0), (3, 3, 2)])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"), [(3, 2, 1), (3, 1, 0), (5, 1, 1), (5, 2, 0), (1, 2, 0), (3, 3, 2)]
+)
 @pytest.mark.parametrize("groups", [1, 4])
 def test_padding_is_that_of_torch(tmp_path, kernel, stride, padding, groups):
     torch.manual_seed(0)
@@ -128,7 +140,10 @@ def test_equal_graphs_give_equal_bytes_and_weights_arrive_aligned_and_bit_by_bit
 @pytest.mark.parametrize(
     ("name", "nodes"),
     [
-        ("grouped", (Conv("grouped", (Graph.INPUT,), np.zeros((4, 2, 3, 3), np.float32), np.zeros(4, np.float32), 1, 1, 2),)),
+        (
+            "grouped",
+            (Conv("grouped", (Graph.INPUT,), np.zeros((4, 2, 3, 3), np.float32), np.zeros(4, np.float32), 1, 1, 2),),
+        ),
         ("flat", (Flatten("flat", (Graph.INPUT,)),)),
     ],
 )
@@ -142,7 +157,9 @@ def test_an_operator_that_no_delegate_takes_and_a_transpose_are_found(tmp_path):
     (architecture,) = SPACE.decode(SPACE.sample(1, np.random.default_rng(3)))
     export(architecture, tmp_path / "n.tflite")
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs((tmp_path / "n.tflite").read_bytes(), 0))
-    for code, replaced in zip(model.operatorCodes, (schema.BuiltinOperator.TRANSPOSE, schema.BuiltinOperator.TOPK_V2), strict=False):
+    for code, replaced in zip(
+        model.operatorCodes, (schema.BuiltinOperator.TRANSPOSE, schema.BuiltinOperator.TOPK_V2), strict=False
+    ):
         code.builtinCode = code.deprecatedBuiltinCode = replaced
     builder = flatbuffers.Builder(0)
     builder.Finish(model.Pack(builder), b"TFL3")

@@ -56,7 +56,9 @@ def test_folding_is_exact_to_float32():
     nn.init.normal_(norm.bias)
     conv, _ = trace(network, 8).nodes
     x = torch.randn(1, 3, 8, 8, dtype=torch.float64)
-    folded = nn.functional.conv2d(x, torch.from_numpy(conv.weight).double(), torch.from_numpy(conv.bias).double(), padding=1)
+    folded = nn.functional.conv2d(
+        x, torch.from_numpy(conv.weight).double(), torch.from_numpy(conv.bias).double(), padding=1
+    )
     expected = network.double()[:2](x)
     assert (folded - expected).abs().max() <= 4e-7 * expected.abs().max()
 
@@ -99,7 +101,10 @@ CONV = nn.Conv2d(3, 3, 3, padding=1)
         ("kernel_size=(1, 3)", nn.Sequential(nn.Conv2d(3, 3, (1, 3)))),
         ("reflect", nn.Sequential(nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect"))),
         ("follows no convolution", nn.Sequential(nn.BatchNorm2d(3))),
-        ("follows no convolution", Strange(lambda self, x: self.norm(y := self.conv(x)) + y, norm=nn.BatchNorm2d(3), conv=CONV)),
+        (
+            "follows no convolution",
+            Strange(lambda self, x: self.norm(y := self.conv(x)) + y, norm=nn.BatchNorm2d(3), conv=CONV),
+        ),
         ("trace", Strange(lambda self, x: x if x.sum() > 0 else -x)),
     ],
 )

@@ -12,12 +12,16 @@ PLAIN = Preprocessing((0.5, 0.4, 0.3), (0.25, 0.2, 0.3))
 
 
 @settings(max_examples=20, deadline=None)
-@given(side=st.integers(16, 64), resolution=st.integers(16, 64), crop=st.sampled_from([1.0, 0.875]), seed=st.integers(0, 9))
+@given(
+    side=st.integers(16, 64), resolution=st.integers(16, 64), crop=st.sampled_from([1.0, 0.875]), seed=st.integers(0, 9)
+)
 def test_prepare_gives_what_an_app_gets_with_pillow(side, resolution, crop, seed):
     images = np.random.default_rng(seed).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
     steps = Preprocessing(PLAIN.mean, PLAIN.std, crop)
     expected = steps.apply([Image.fromarray(image) for image in images], resolution)
-    levels = np.abs(prepare(images, resolution, steps).numpy() - expected) * 255 * np.array(PLAIN.std).reshape(1, 3, 1, 1)
+    levels = (
+        np.abs(prepare(images, resolution, steps).numpy() - expected) * 255 * np.array(PLAIN.std).reshape(1, 3, 1, 1)
+    )
     assert levels.shape == (2, 3, resolution, resolution) and levels.max() < 2.01
 
 
@@ -58,7 +62,11 @@ def test_processes_share_every_batch(augmentation):
 def test_augmented_images_depend_on_seed_and_step_only():
     images, labels = coloured(4), np.arange(4)
     batches = ArrayBatches(images, labels, 4, PLAIN, 3, Augmentation())
-    first, again, later = batches(0, 16)[0], ArrayBatches(images, labels, 4, PLAIN, 3, Augmentation())(0, 16)[0], batches(1, 16)[0]
+    first, again, later = (
+        batches(0, 16)[0],
+        ArrayBatches(images, labels, 4, PLAIN, 3, Augmentation())(0, 16)[0],
+        batches(1, 16)[0],
+    )
     assert torch.equal(first, again) and not torch.allclose(first, later)
     assert first.shape == (4, 3, 16, 16) and first.is_contiguous(memory_format=torch.channels_last)
 
@@ -77,7 +85,11 @@ def test_letters_are_not_mirrored_unless_asked():
     draws = np.random.default_rng(0).random((8, DRAWS))
     plain, mirrored = (Augmentation(flip=flip, colour=0).apply(ramp, draws, 16) for flip in (False, True))
     rising = lambda x: (x[..., -1] > x[..., 0]).all((1, 2))  # noqa: E731
-    assert rising(plain).all() and rising(mirrored).tolist() == (draws[:, 4] >= 0.5).tolist() and not rising(mirrored).all()
+    assert (
+        rising(plain).all()
+        and rising(mirrored).tolist() == (draws[:, 4] >= 0.5).tolist()
+        and not rising(mirrored).all()
+    )
 
 
 def test_images_to_be_shown_are_the_same_kept_or_made_anew(monkeypatch):

@@ -57,7 +57,10 @@ def test_images_are_decoded_once_into_squares(tmp_path, monkeypatch):
     assert np.abs(brick[:, 6:10, 6:10].mean((0, 1, 2)) - COLOURS["brick"]).max() < 15
     monkeypatch.setattr(pixels, "read_image", lambda path: pytest.fail("decoded again"))
     again = decode(scan(root), 16)
-    assert all((again[name].images == part.images).all() and (again[name].labels == part.labels).all() for name, part in found.items())
+    assert all(
+        (again[name].images == part.images).all() and (again[name].labels == part.labels).all()
+        for name, part in found.items()
+    )
 
 
 def test_broken_images_are_named_before_anything_else_and_left_out_on_request(tmp_path, monkeypatch):

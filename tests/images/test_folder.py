@@ -16,12 +16,17 @@ def test_a_folder_of_classes_is_split_and_always_in_the_same_way(tmp_path):
     found = scan(tmp_path)
     assert found.classes == ("azure", "brick", "clover") and found.split == "automatic"
     counts = found.counts()
-    assert np.sum(list(counts.values()), axis=0).tolist() == [30, 12, 5] and min(min(of_class) for of_class in counts.values()) > 0
+    assert (
+        np.sum(list(counts.values()), axis=0).tolist() == [30, 12, 5]
+        and min(min(of_class) for of_class in counts.values()) > 0
+    )
     assert counts["train"][0] > 18
     names = [path for part in found.parts.values() for path in part.paths]
     assert len(set(names)) == len(names) == 47
     assert all(
-        path.parent.name == found.classes[label] for p in found.parts.values() for path, label in zip(p.paths, p.labels, strict=True)
+        path.parent.name == found.classes[label]
+        for p in found.parts.values()
+        for path, label in zip(p.paths, p.labels, strict=True)
     )
     assert scan(tmp_path) == found
     before = found.fingerprint
@@ -37,7 +42,9 @@ def test_classes_and_images_have_one_order_on_every_system(tmp_path, monkeypatch
     (tmp_path / "apple" / "001.png").rename(tmp_path / "apple" / "a-1.png")
     before = scan(tmp_path), image_files(tmp_path, 100)
     assert before[0].classes == ("Zebra", "apple")
-    monkeypatch.setattr(type(tmp_path), "__lt__", lambda self, other: str(self).lower() < str(other).lower())  # as on Windows
+    monkeypatch.setattr(
+        type(tmp_path), "__lt__", lambda self, other: str(self).lower() < str(other).lower()
+    )  # as on Windows
     assert (scan(tmp_path), image_files(tmp_path, 100)) == before
 
 

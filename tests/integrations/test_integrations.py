@@ -40,7 +40,11 @@ def program(tmp_path):
 
 
 def _calls(program):
-    return [json.loads(line) for line in program.with_name("calls").read_text().splitlines()] if program.with_name("calls").exists() else []
+    return (
+        [json.loads(line) for line in program.with_name("calls").read_text().splitlines()]
+        if program.with_name("calls").exists()
+        else []
+    )
 
 
 def _tool(name):
@@ -62,11 +66,15 @@ def test_cmake_builds_the_models_in_every_build(program, tmp_path):
     )
     build = tmp_path / "build"
     path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
-    subprocess.run([cmake, "-S", source, "-B", build], check=True, capture_output=True, env={**os.environ, "PATH": path})
+    subprocess.run(
+        [cmake, "-S", source, "-B", build], check=True, capture_output=True, env={**os.environ, "PATH": path}
+    )
     for _ in range(2):
         subprocess.run([cmake, "--build", build], check=True, capture_output=True)
     assert (build / "copied").read_text() == "model"
-    assert _calls(program) == [["build", "--project", str(source / "nagsdk.toml"), "--locked", "--require-verified"]] * 2
+    assert (
+        _calls(program) == [["build", "--project", str(source / "nagsdk.toml"), "--locked", "--require-verified"]] * 2
+    )
     (source / "broken").touch()
     assert subprocess.run([cmake, "--build", build], check=False, capture_output=True).returncode != 0
 
@@ -76,7 +84,9 @@ def test_cmake_refuses_what_it_does_not_understand(tmp_path):
     (tmp_path / "CMakeLists.txt").write_text(
         f'cmake_minimum_required(VERSION 3.16)\nproject(app NONE)\ninclude("{FOLDER}/cmake/Nagsdk.cmake")\nnagsdk_build(models PROJECT x LOKED)\n'
     )
-    done = subprocess.run([cmake, "-S", tmp_path, "-B", tmp_path / "build"], check=False, capture_output=True, text=True)
+    done = subprocess.run(
+        [cmake, "-S", tmp_path, "-B", tmp_path / "build"], check=False, capture_output=True, text=True
+    )
     assert done.returncode != 0 and "LOKED" in done.stderr
 
 
@@ -105,7 +115,12 @@ int main(int, char** a) {  // width height resolution crop channels_last, pixels
     subprocess.run([compiler, *flags, tmp_path / "main.cpp", "-o", program], check=True)
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     rng = np.random.default_rng(0)
-    for width, height, resolution, crop in ((224, 224, 224, 1.0), (640, 480, 160, 0.875), (33, 90, 48, 1.0), (500, 333, 192, 0.875)):
+    for width, height, resolution, crop in (
+        (224, 224, 224, 1.0),
+        (640, 480, 160, 0.875),
+        (33, 90, 48, 1.0),
+        (500, 333, 192, 0.875),
+    ):
         pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
         expected = Preprocessing(mean, std, crop).apply([Image.fromarray(pixels)], resolution)[0]
         for last in (False, True):
@@ -113,9 +128,15 @@ int main(int, char** a) {  // width height resolution crop channels_last, pixels
             done = subprocess.run([program, *arguments], input=pixels.tobytes(), capture_output=True, check=True).stdout
             count = 3 * resolution**2
             actual = np.frombuffer(done[: 4 * count], np.float32)
-            actual = actual.reshape(resolution, resolution, 3).transpose(2, 0, 1) if last else actual.reshape(3, resolution, resolution)
+            actual = (
+                actual.reshape(resolution, resolution, 3).transpose(2, 0, 1)
+                if last
+                else actual.reshape(3, resolution, resolution)
+            )
             assert np.abs(actual - expected).max() < 1.01 / 255 / min(std)
-            assert np.array_equal(np.frombuffer(done[4 * count :], np.uint8).reshape(resolution, resolution, 3), probe_image(resolution))
+            assert np.array_equal(
+                np.frombuffer(done[4 * count :], np.uint8).reshape(resolution, resolution, 3), probe_image(resolution)
+            )
 
 
 def test_gradle_brings_what_is_pinned_and_then_nothing(program, tmp_path):
@@ -130,7 +151,12 @@ def test_gradle_brings_what_is_pinned_and_then_nothing(program, tmp_path):
     def run(task):
         command = [gradle, "--offline", "--no-daemon", "--console=plain", f"-PnagsdkCommand={program}", task]
         return subprocess.run(
-            command, cwd=app, capture_output=True, text=True, check=False, env={**os.environ, "GRADLE_USER_HOME": str(tmp_path / "g")}
+            command,
+            cwd=app,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "GRADLE_USER_HOME": str(tmp_path / "g")},
         )
 
     first = run("preBuild")

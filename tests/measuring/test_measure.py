@@ -22,7 +22,10 @@ def test_a_quiet_machine_is_measured_in_the_rounds_asked_for(fake_session, netwo
     found = run(fake_session(), networks(reference=5, a=4, b=8))
     assert {name: m.latency() for name, m in found.items()} == {"a": 4, "b": 8}
     assert all(len(m.readings) == len(m.quiet) == FAST.rounds for m in found.values())
-    assert all(m.reference_quiet_ms == 5 and m.upper() == m.latency() and m.jitter_within == m.jitter_between == 0 for m in found.values())
+    assert all(
+        m.reference_quiet_ms == 5 and m.upper() == m.latency() and m.jitter_within == m.jitter_between == 0
+        for m in found.values()
+    )
 
 
 def test_the_reference_stands_between_any_two_networks(fake_session, networks):
@@ -124,7 +127,9 @@ def test_more_networks_than_memory_holds_are_measured_in_parts(fake_session, net
 
 def test_rounds_go_on_for_the_time_asked_for(fake_session, networks, monkeypatch):
     monkeypatch.setattr(module.time, "monotonic", itertools.count().__next__)
-    found = run(fake_session(), networks(reference=5, a=4), Protocol(rounds=4, most_rounds=5, spread_s=20, patience_s=0))["a"]
+    found = run(
+        fake_session(), networks(reference=5, a=4), Protocol(rounds=4, most_rounds=5, spread_s=20, patience_s=0)
+    )["a"]
     assert len(found.readings) == len(found.quiet) == pytest.approx(20, abs=1)
 
 
@@ -157,8 +162,11 @@ def test_upper_limits_hold_as_often_as_they_say(fake_session, networks):
         mood = np.random.default_rng(seed)
         moods = {}
         session = fake_session(
-            speed=lambda clock, m=mood, k=moods: k.setdefault(int(clock / 40), 1 + 0.02 * m.standard_normal()), noise=0.02
+            speed=lambda clock, m=mood, k=moods: k.setdefault(int(clock / 40), 1 + 0.02 * m.standard_normal()),
+            noise=0.02,
         )
         session.rng = np.random.default_rng(seed + 1000)
-        held.append(run(session, paths, Protocol(rounds=6, most_rounds=6, drift=2, spread_s=0, patience_s=0))["a"].upper() >= 4)
+        held.append(
+            run(session, paths, Protocol(rounds=6, most_rounds=6, drift=2, spread_s=0, patience_s=0))["a"].upper() >= 4
+        )
     assert 0.90 <= np.mean(held) <= 0.99

@@ -12,10 +12,16 @@ from nagsdk.measuring.measurement import Measurement, Reading, quiet_level_ms
 from nagsdk.measuring.protocol import Protocol
 
 MS = st.floats(1e-3, 1e6)
-BURSTS = st.lists(st.tuples(MS, MS), min_size=1, max_size=9).map(lambda runs: Burst(*zip(*runs, strict=True), {"temperature_c": 41.5}))
+BURSTS = st.lists(st.tuples(MS, MS), min_size=1, max_size=9).map(
+    lambda runs: Burst(*zip(*runs, strict=True), {"temperature_c": 41.5})
+)
 READINGS = st.builds(Reading, BURSTS, MS, MS)
 MEASUREMENTS = st.builds(
-    Measurement, st.lists(READINGS, min_size=3, max_size=6).map(tuple), MS, st.just(Protocol(runs=9)), st.just({"runtime": "x 1"})
+    Measurement,
+    st.lists(READINGS, min_size=3, max_size=6).map(tuple),
+    MS,
+    st.just(Protocol(runs=9)),
+    st.just({"runtime": "x 1"}),
 )
 
 
@@ -60,7 +66,9 @@ def test_quiet_needs_both_neighbours_and_the_cpu():
 
 
 def test_figures_by_hand():
-    measurement = Measurement((reading(1.0, 2.0, 3.0), reading(2.0, 3.0, 4.0), reading(3.0, 4.0, 5.0), reading(99.0, after=50.0)), 5.0)
+    measurement = Measurement(
+        (reading(1.0, 2.0, 3.0), reading(2.0, 3.0, 4.0), reading(3.0, 4.0, 5.0), reading(99.0, after=50.0)), 5.0
+    )
     assert measurement.latency() == 3
     # rounds 2, 3, 4: standard error 1 / sqrt(3), Student's t with 2 degrees of freedom at 0.95
     assert measurement.upper() == pytest.approx(3 + 2.9199856 / np.sqrt(3))
@@ -72,7 +80,12 @@ def test_figures_by_hand():
 
 def test_two_quiet_readings_are_too_few():
     measurement = Measurement((reading(1.0), reading(1.0), reading(1.0, after=9.0)), 5.0)
-    for figure in (measurement.latency, measurement.upper, lambda: measurement.jitter_within, lambda: measurement.jitter_between):
+    for figure in (
+        measurement.latency,
+        measurement.upper,
+        lambda: measurement.jitter_within,
+        lambda: measurement.jitter_between,
+    ):
         with pytest.raises(MeasurementError, match="Only 2 of 3"):
             figure()
     with pytest.raises(MeasurementError, match="none was taken"):

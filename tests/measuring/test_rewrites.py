@@ -32,7 +32,9 @@ def test_a_choice_is_kept_for_the_same_ways_only(tmp_path):
     assert read_choice(tmp_path / "none.json", ["whole", "split"]) is None
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b'{"name": "split", "p50_ms": 3, "architecture": "", "date": ""}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{}", b"\xff", b'{"name": "split", "p50_ms": 3, "architecture": "", "date": ""}']
+)
 def test_what_is_no_choice_is_not_used(tmp_path, content):
     (tmp_path / "c.json").write_bytes(content)
     assert read_choice(tmp_path / "c.json", ["whole", "split"]) is None

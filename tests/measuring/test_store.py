@@ -94,7 +94,9 @@ def test_foreign_torn_and_newer_files_are_refused(tmp_path, store):
 def test_the_first_format_is_brought_up_to_date(tmp_path):
     path = tmp_path / "old.sqlite"
     with sqlite3.connect(path) as connection:
-        connection.execute("create table reading (id integer primary key, device text, architecture text, taken_at text, payload text)")
+        connection.execute(
+            "create table reading (id integer primary key, device text, architecture text, taken_at text, payload text)"
+        )
         connection.execute("create index reading_by_key on reading (device, architecture)")
         connection.execute("pragma user_version = 1")
         rows = [
@@ -107,7 +109,9 @@ def test_the_first_format_is_brought_up_to_date(tmp_path):
             ),
             ("cpu/calibration", "calibration", "2026-01-02T03:04:07+00:00", json.dumps({"run": "r", "state": "begun"})),
         ]
-        connection.executemany("insert into reading (device, architecture, taken_at, payload) values (?, ?, ?, ?)", rows)
+        connection.executemany(
+            "insert into reading (device, architecture, taken_at, payload) values (?, ?, ?, ?)", rows
+        )
     found = list(Store(path).readings())
     assert values(found) == [4.0, 5.0] and [one.key.device for one in found] == ["cpu", "cpu/calibration"]
     assert found[0].taken_at == rows[0][2]
@@ -195,11 +199,18 @@ def test_keys_tell_settings_apart():
         MeasurementKey.of(Device("d", "", "onnxruntime", precision="fp32", threads=2), presence, Protocol()),
         MeasurementKey.of(Device("d", "", "onnxruntime", precision="fp32", batch=2), presence, Protocol()),
         MeasurementKey.of(device, Presence.of({"runtime": "ORT", "runtime_version": "2"}), Protocol()),
-        MeasurementKey.of(device, Presence.of({"runtime": "ORT", "runtime_version": "1", "rewrite": "split"}), Protocol()),
+        MeasurementKey.of(
+            device, Presence.of({"runtime": "ORT", "runtime_version": "1", "rewrite": "split"}), Protocol()
+        ),
         MeasurementKey.of(device, presence, Protocol(runs=7)),
     ]
     assert len({key.hash for key in (base, *others)}) == 7
     assert MeasurementKey.from_dict(json.loads(json.dumps(base.to_dict()))) == base
-    for broken in ({}, {**base.to_dict(), "threads": "1"}, {**base.to_dict(), "more": 1}, {**base.to_dict(), "device": "x" * 1000}):
+    for broken in (
+        {},
+        {**base.to_dict(), "threads": "1"},
+        {**base.to_dict(), "more": 1},
+        {**base.to_dict(), "device": "x" * 1000},
+    ):
         with pytest.raises(NagsdkError, match="key of a measurement"):
             MeasurementKey.from_dict(broken)

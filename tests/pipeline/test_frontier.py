@@ -13,7 +13,8 @@ class OnePanel(ToySpace):
 
 
 @pytest.mark.parametrize(
-    ("space", "titles"), [(ToySpace(), []), (OnePanel(), ["blocks in use"]), (small_space(), ["blocks", "mean kernel", "mean expansion"])]
+    ("space", "titles"),
+    [(ToySpace(), []), (OnePanel(), ["blocks in use"]), (small_space(), ["blocks", "mean kernel", "mean expansion"])],
 )
 def test_the_picture_has_the_panels_of_the_space(tmp_path, space, titles):
     codes = space.sample(6, np.random.default_rng(0))

@@ -142,7 +142,9 @@ def test_a_device_that_is_slowed_down_is_seen_before_the_first_round(simulate, t
     backend = simulate()
     backend.world = lambda ms: factor * ms
     told = []
-    deployment = nagsdk.deploy("board", budget="1.5ms", output=tmp_path / "out", on_event=lambda event: told.append(event.text))
+    deployment = nagsdk.deploy(
+        "board", budget="1.5ms", output=tmp_path / "out", on_event=lambda event: told.append(event.text)
+    )
     assert any(f"{factor:.2f} times slower" in text for text in told)
     assert deployment.details["rounds"][0]["verdict"] == deployment.verdict == "held"
     assert 0.85 * 1.5 < deployment.result.measured.latency_limit_ms <= 1.5
@@ -153,7 +155,9 @@ def test_a_device_that_is_faster_than_when_it_was_calibrated_uses_its_budget(sim
     backend = simulate()
     backend.world = lambda ms: 0.6 * ms
     told = []
-    deployment = nagsdk.deploy("board", budget="0.9ms", output=tmp_path / "out", on_event=lambda event: told.append(event.text))
+    deployment = nagsdk.deploy(
+        "board", budget="0.9ms", output=tmp_path / "out", on_event=lambda event: told.append(event.text)
+    )
     assert any("1.67 times faster" in text and "calibrate it again" in text for text in told)
     assert deployment.details["rounds"][0]["verdict"] == deployment.verdict == "held"
     assert 0.85 * 0.9 < deployment.details["rounds"][0]["second_session_p50_ms"] <= 0.9
@@ -192,7 +196,9 @@ def test_what_misses_only_on_a_disturbed_device_is_tried_again(simulate, tmp_pat
     with pytest.raises(InfeasibleError) as caught:
         nagsdk.generate("board", budget=["0.001ms"])
     least = re.search(r"Ask for (\S+)", caught.value.next_step)[1]
-    deployment = nagsdk.deploy("board", budget=least, output=tmp_path / "out", on_event=_slowing(backend, {"Round 1": 3.0, "Round 2": 1.0}))
+    deployment = nagsdk.deploy(
+        "board", budget=least, output=tmp_path / "out", on_event=_slowing(backend, {"Round 1": 3.0, "Round 2": 1.0})
+    )
     first, second, *_ = deployment.details["rounds"]
     assert (first["verdict"], second["verdict"], deployment.verdict) == ("missed", "held", "held")
     assert first["architecture"] == second["architecture"]
@@ -220,7 +226,9 @@ def test_a_miss_leaves_nothing_and_names_the_nearest_budget(simulate, tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / "out"]
 
 
-@pytest.mark.parametrize("where", ["nagsdk.pipeline.publish.shutil.copyfile", "tests.simulated.SimulatedBackend.export"])
+@pytest.mark.parametrize(
+    "where", ["nagsdk.pipeline.publish.shutil.copyfile", "tests.simulated.SimulatedBackend.export"]
+)
 def test_a_full_disk_is_said_and_leaves_the_earlier_deployment(simulate, tmp_path, monkeypatch, where):
     simulate()
     nagsdk.deploy("board", budget="1.5ms", output=tmp_path / "out")
@@ -311,7 +319,9 @@ def test_a_verified_deployment_may_be_required(simulate, tmp_path):
 def test_what_must_be_said_of_a_prior_stands_in_every_result(world, tmp_path):
     world.present = False
     path = tmp_path / "old.toml"
-    path.write_text('id = "old"\ntitle = "Old"\nbackend = "simulated"\nprior = "cpu-prior.json"\ncaveat = "It is ten years old."\n')
+    path.write_text(
+        'id = "old"\ntitle = "Old"\nbackend = "simulated"\nprior = "cpu-prior.json"\ncaveat = "It is ten years old."\n'
+    )
     told = []
     (result,) = nagsdk.generate(str(path), budget="0.3ms")
     nagsdk.frontier(str(path), points=2, strategies=["lookup"], on_event=told.append)
@@ -424,7 +434,11 @@ def test_generation_is_deterministic_and_answers_each_budget(simulate):
 @pytest.mark.parametrize("strategy", ["lookup", "random", "evolution", "nsga2"])
 def test_other_strategies_answer_too(simulate, strategy, monkeypatch):
     simulate()
-    for name, short in {"evolution": searches.Evolution(20, 10), "nsga2": searches.Nsga2(400, 50), "random": searches.Random(500)}.items():
+    for name, short in {
+        "evolution": searches.Evolution(20, 10),
+        "nsga2": searches.Nsga2(400, 50),
+        "random": searches.Random(500),
+    }.items():
         monkeypatch.setitem(plugin.host().strategies._items, name, short)
     (ours,), (theirs,) = (nagsdk.generate("board", budget="1.5ms", strategy=s) for s in ("nag", strategy))
     assert theirs.predicted.latency_upper_ms <= 1.5
@@ -439,7 +453,9 @@ def test_an_unknown_strategy_names_the_known(simulate):
 
 def test_limits_that_hold_together(simulate):
     simulate()
-    free, macs = (nagsdk.generate("board", budget=[budgets])[0] for budgets in (["1.5ms"], ["1.5ms", "1.2MMACs", "0.45MB"]))
+    free, macs = (
+        nagsdk.generate("board", budget=[budgets])[0] for budgets in (["1.5ms"], ["1.5ms", "1.2MMACs", "0.45MB"])
+    )
     assert macs.macs <= 1.2e6 < free.macs
     assert [str(b) for b in macs.budgets] == ["1.5ms", "1.2MMACs", "450kB"]
     assert (
@@ -487,7 +503,10 @@ def test_one_architecture_for_several_devices(simulate):
     assert results[0].architecture == results[1].architecture != results[2].architecture == results[3].architecture
     assert all(r.predicted.latency_upper_ms <= r.budget.limit for r in results)
     cheapest = nagsdk.generate(["board", "other"], min_top1=results[0].predicted.top1 - 0.5)
-    assert cheapest[0].architecture == cheapest[1].architecture and cheapest[0].predicted.latency_ms < results[0].predicted.latency_ms
+    assert (
+        cheapest[0].architecture == cheapest[1].architecture
+        and cheapest[0].predicted.latency_ms < results[0].predicted.latency_ms
+    )
 
 
 def test_a_budget_that_limits_nothing_says_so(simulate):

@@ -69,7 +69,9 @@ def test_a_slower_device_misses(deployed, world):  # noqa: F811
 
 def test_a_device_that_is_slowed_down_for_a_while_is_asked_again(deployed, world):  # noqa: F811
     begun = world.sessions
-    world.world = lambda ms: ms * (3 if world.sessions <= begun + 2 else 1)  # outputs took the first session, timings the second
+    world.world = lambda ms: (
+        ms * (3 if world.sessions <= begun + 2 else 1)
+    )  # outputs took the first session, timings the second
     found = verify(deployed)
     assert _states(found)["latency"] == "passed" and world.sessions == begun + 3
 
@@ -103,7 +105,10 @@ def test_a_device_that_only_a_file_describes_is_asked_for(deployed):
     manifest = json.loads((deployed / "manifest.json").read_text())
     (deployed / "manifest.json").write_text(json.dumps(manifest | {"device": "mine"}))
     found = verify(deployed)
-    assert _states(found) == {"hashes": "passed", "parity": "skipped", "latency": "skipped"} and "--device" in found.checks[1].detail
+    assert (
+        _states(found) == {"hashes": "passed", "parity": "skipped", "latency": "skipped"}
+        and "--device" in found.checks[1].detail
+    )
     assert _states(verify(deployed, device="board"))["latency"] == "passed"
 
 
@@ -125,7 +130,11 @@ def test_the_json_object_is_printed_also_where_the_device_fails(deployed, world,
     done = CliRunner().invoke(cli, ["verify", str(deployed), "--json"])
     found = json.loads(done.stdout)
     assert done.exit_code == 4 and found["error"]["next_step"] == "Put it out."
-    assert [check["state"] for check in found["checks"]] == ["passed", "skipped" if fails == "open" else "passed", "skipped"]
+    assert [check["state"] for check in found["checks"]] == [
+        "passed",
+        "skipped" if fails == "open" else "passed",
+        "skipped",
+    ]
     done = CliRunner().invoke(cli, ["verify", str(deployed)])
     assert done.exit_code == 4 and "Put it out." in done.stderr
 

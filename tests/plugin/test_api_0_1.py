@@ -214,7 +214,9 @@ DOCUMENTED = {
     "nagsdk.doctor": "doctor",
     "nagsdk.finding": "ABSENT Finding OK WRONG",
     "nagsdk.hookspecs": "nagsdk_register_backends nagsdk_register_devices nagsdk_register_metrics nagsdk_register_strategies",
-    "nagsdk.housekeeping": ("bundles devices export_store import_store names new_plugin plugins prune_store pull_bundle setup show_bundle"),
+    "nagsdk.housekeeping": (
+        "bundles devices export_store import_store names new_plugin plugins prune_store pull_bundle setup show_bundle"
+    ),
     "nagsdk.installing": "pip",
     "nagsdk.metric": "HIGHER LOWER MAXIMUM Metric PEAK SUM",
     "nagsdk.own_data": "evaluate fit_predictor middle_budget train",
@@ -235,7 +237,9 @@ def old(tmp_path, monkeypatch):
     for name in (*MOVED, *(f"old_board_{part}" for part in ("plugin", "backend", "strategy"))):
         monkeypatch.delitem(sys.modules, name, raising=False)
     real = plugin.entry_points
-    monkeypatch.setattr(plugin, "entry_points", lambda group: [*real(group=group), EntryPoint("oldboard", "old_board_plugin", group)])
+    monkeypatch.setattr(
+        plugin, "entry_points", lambda group: [*real(group=group), EntryPoint("oldboard", "old_board_plugin", group)]
+    )
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         loaded = plugin.load_all()
@@ -269,7 +273,10 @@ def test_a_plugin_of_0_1_is_told_where_its_author_reads_it(old, tmp_path):
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
     )
-    assert "DeprecationWarning: nagsdk.metric is nagsdk.cost.metric now." in done.stderr and "old_board_plugin.py" in done.stderr
+    assert (
+        "DeprecationWarning: nagsdk.metric is nagsdk.cost.metric now." in done.stderr
+        and "old_board_plugin.py" in done.stderr
+    )
 
 
 def test_what_a_backend_of_0_1_says_counts(old):
@@ -299,11 +306,18 @@ def test_a_plugin_of_0_1_generates_and_exports(old, tmp_path):
     (anywhere,) = nagsdk.generate(device="cpu", budgets=["20MMACs"])
     assert 5 in space.settings(space.parse(anywhere.architecture)).kernels
     assert any("simulator" in warning for warning in result.warnings)
-    simulated = sum(loaded.backends.get("oldboard").simulate(layer, None) for layer in space.layers(space.parse(result.architecture)))
+    simulated = sum(
+        loaded.backends.get("oldboard").simulate(layer, None)
+        for layer in space.layers(space.parse(result.architecture))
+    )
     assert result.predicted.latency_ms == pytest.approx(simulated, rel=0.3)
     left = nagsdk.export(architecture=result.architecture, device="oldboard", output=tmp_path / "left")
     manifest = json.loads((tmp_path / "left" / "manifest.json").read_text())
-    assert manifest["parity"] < 1e-5 and manifest["artifact"]["path"].endswith(".onnx") and left.folder == tmp_path / "left"
+    assert (
+        manifest["parity"] < 1e-5
+        and manifest["artifact"]["path"].endswith(".onnx")
+        and left.folder == tmp_path / "left"
+    )
     backend, device = loaded.backends.get("oldboard"), loaded.device("oldboard")
     with backend.open(device) as session:
         handle = session.load(tmp_path / "left" / manifest["artifact"]["path"])
@@ -317,11 +331,15 @@ def test_metrics_and_strategies_of_0_1_work(old):
     loaded, _ = old
     space = nagsdk.load_bundle("glyphs").space
     (held,) = nagsdk.generate(device="oldboard", budgets=[["0.05mJ", "20kElements"]])
-    energy = sum(loaded.metrics.get("energy").of_layer(layer, None) for layer in space.layers(space.parse(held.architecture)))
+    energy = sum(
+        loaded.metrics.get("energy").of_layer(layer, None) for layer in space.layers(space.parse(held.architecture))
+    )
     assert held.metrics["energy"] == pytest.approx(energy) and energy <= 0.05 and held.metrics["buffer"] <= 20e3
     assert [str(budget) for budget in held.budgets] == ["0.05mJ", "20kElements"]
     events = []
-    (cheap,) = nagsdk.generate(device="oldboard", budgets=["20ms"], strategy="oldboard-cheapest", on_event=events.append)
+    (cheap,) = nagsdk.generate(
+        device="oldboard", budgets=["20ms"], strategy="oldboard-cheapest", on_event=events.append
+    )
     assert cheap.macs < held.macs and "as always" in [event.text for event in events]
 
 
@@ -331,7 +349,9 @@ def test_a_strategy_of_0_1_is_told_the_new_name(old):
 
 
 def test_the_tests_of_a_plugin_of_0_1_find_their_device(old):
-    with pytest.warns(DeprecationWarning, match=r"nagsdk\.plugin\.host is a module now: call nagsdk\.plugin\.host\.host"):
+    with pytest.warns(
+        DeprecationWarning, match=r"nagsdk\.plugin\.host is a module now: call nagsdk\.plugin\.host\.host"
+    ):
         exec(TEST, {})
 
 
@@ -343,7 +363,9 @@ def test_a_module_that_moved_still_imports(monkeypatch, name):
         module = importlib.import_module(name)
     for place in places:
         real = importlib.import_module(place)
-        public = [n for n, value in vars(real).items() if not n.startswith("_") and getattr(value, "__module__", "") == place]
+        public = [
+            n for n, value in vars(real).items() if not n.startswith("_") and getattr(value, "__module__", "") == place
+        ]
         assert public and all(getattr(module, n) is getattr(real, n) for n in public)
     with pytest.raises(AttributeError, match=f"^{name} is {' and '.join(places)} now; there is no 'nothing' there"):
         module.nothing  # noqa: B018 — asking is the test

@@ -42,7 +42,10 @@ SABOTAGE = {
     "chatters": (SOUND.format(name="chatters") + "\nprint('[garbage' * 99)", "prints while it loads"),
     "repeats": (SOUND.format(name="onnxruntime"), "Two plugins register the backend 'onnxruntime'"),
     "usurps": (SOUND.format(name="cpu"), "Two plugins register the device 'cpu'"),
-    "mistakes": (SOUND.format(name="mistakes").replace("registry.add(Sound())", "registry.add(42)"), "registered int as a backend"),
+    "mistakes": (
+        SOUND.format(name="mistakes").replace("registry.add(Sound())", "registry.add(42)"),
+        "registered int as a backend",
+    ),
     "asks": ("input()", "EOFError"),
     "ages": (SOUND.format(name="ages").replace("nagsdk_api = 1", "nagsdk_api = 0"), "was written for version 0"),
 }

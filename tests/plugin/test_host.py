@@ -137,7 +137,15 @@ def test_strategies_come_from_plugins_too(installed):
     installed("a", STRATEGY.format(id="cheapest"))
     installed("b", STRATEGY.format(id="nag"))
     loaded = plugin.host()
-    assert {s.id for s in loaded.strategies} == {"nag", "lookup", "polished", "nsga2", "evolution", "random", "cheapest"}
+    assert {s.id for s in loaded.strategies} == {
+        "nag",
+        "lookup",
+        "polished",
+        "nsga2",
+        "evolution",
+        "random",
+        "cheapest",
+    }
     assert [p.state for p in loaded.plugins] == ["loaded", "broken"] and "Two plugins" in loaded.plugins[1].reason
     assert type(loaded.strategies.get("nag")).__module__ == "nagsdk.generator.strategies"
 

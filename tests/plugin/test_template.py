@@ -18,7 +18,9 @@ def test_a_new_plugin_has_its_own_name_everywhere(tmp_path):
     for file in made["files"]:
         text = (tmp_path / "made" / file).read_text()
         assert "template" not in (file + text).lower()
-    assert len(made["files"]) == len([f for f in shipped("plugins/template").rglob("*") if f.is_file() and "__pycache__" not in f.parts])
+    assert len(made["files"]) == len(
+        [f for f in shipped("plugins/template").rglob("*") if f.is_file() and "__pycache__" not in f.parts]
+    )
 
 
 @pytest.mark.parametrize("name", ["cpu", "onnxruntime", "android", "x86"])
@@ -44,10 +46,16 @@ def test_nothing_is_overwritten(tmp_path):
 def test_a_new_plugin_installs_and_passes_the_conformance_suite(tmp_path):
     """As a user would: write it, install it, run its tests, see its device."""
     site = tmp_path / "site"
-    environment = {**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{ROOT}{os.pathsep}{ROOT / 'plugins'}", "PYTEST_ADDOPTS": ""}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{site}{os.pathsep}{ROOT}{os.pathsep}{ROOT / 'plugins'}",
+        "PYTEST_ADDOPTS": "",
+    }
 
     def run(*command):
-        done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+        done = subprocess.run(
+            [sys.executable, "-m", *command], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -30,7 +30,9 @@ from tests.plugins.emulated_gpu.sitecustomize import NVML
 GPU = Device("cuda", "a GPU", "cuda")
 needs_gpu = [
     pytest.mark.cuda,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="torch reaches no NVIDIA GPU here: `nagsdk doctor` says why"),
+    pytest.mark.skipif(
+        not torch.cuda.is_available(), reason="torch reaches no NVIDIA GPU here: `nagsdk doctor` says why"
+    ),
 ]
 WITHOUT_THEM = """
 import sys
@@ -146,7 +148,9 @@ def test_a_program_moves_to_a_gpu(tmp_path, precision):
     # Tensors without content, which know their device, refuse what a GPU would.
     with FakeTensorMode(), torch.no_grad():
         for name, weight in list(module.named_buffers()):
-            setattr(module, name, torch.empty_strided(weight.shape, weight.stride(), dtype=weight.dtype, device="cuda:0"))
+            setattr(
+                module, name, torch.empty_strided(weight.shape, weight.stride(), dtype=weight.dtype, device="cuda:0")
+            )
         logits = module(torch.empty(2, 3, ARCHITECTURE.resolution, ARCHITECTURE.resolution, device="cuda:0"))
     assert (logits.device.type, logits.dtype, logits.shape) == ("cuda", torch.float32, (2, SPACE.classes))
 
@@ -238,14 +242,23 @@ def test_the_gpu_is_described_as_far_as_it_tells(emulated_gpu, monkeypatch):
     import pynvml
 
     told = CudaBackend().presence(GPU).properties
-    assert (told["gpu"], told["multiprocessors"], told["memory_mb"], told["power_limit_w"]) == ("Emulated GPU", "10", "8000", "70")
+    assert (told["gpu"], told["multiprocessors"], told["memory_mb"], told["power_limit_w"]) == (
+        "Emulated GPU",
+        "10",
+        "8000",
+        "70",
+    )
 
     def silent(handle):
         raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
 
     for question in ("PowerManagementLimit", "MemoryInfo", "NumGpuCores", "MigMode"):
         monkeypatch.setattr(pynvml, f"nvmlDeviceGet{question}", silent)
-    assert told.keys() - CudaBackend().presence(GPU).properties.keys() == {"multiprocessors", "memory_mb", "power_limit_w"}
+    assert told.keys() - CudaBackend().presence(GPU).properties.keys() == {
+        "multiprocessors",
+        "memory_mb",
+        "power_limit_w",
+    }
 
 
 def test_a_gpu_that_mig_splits_is_refused(emulated_gpu, monkeypatch):
@@ -281,7 +294,9 @@ def test_what_runs_on_a_gpu_needs_few_packages(script, tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)])}
     for name in ("NAGSDK_CONFIG", "NAGSDK_CACHE_DIR", "NAGSDK_DATA_DIR"):
         environment.pop(name, None)
-    done = subprocess.run([sys.executable, *script.split()], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, *script.split()], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False
+    )
     if script == "benchmarks/cuda.py" and not torch.cuda.is_available():
         assert "No GPU to measure on" in done.stderr, done.stderr
     else:
@@ -302,13 +317,19 @@ class TestMeasuringOnTheGpu:
         images = random_images(2 * batch + 1, ARCHITECTURE.resolution)
         with torch.no_grad(), CudaBackend().open(device) as session:
             actual = session.infer(session.load(network(device)), images)
-            parity.check(random_subnet(SPACE, ARCHITECTURE)(torch.from_numpy(images)).numpy(), actual, CudaBackend().tolerance(device))
+            parity.check(
+                random_subnet(SPACE, ARCHITECTURE)(torch.from_numpy(images)).numpy(),
+                actual,
+                CudaBackend().tolerance(device),
+            )
 
     @pytest.fixture
     def network(self, tmp_path):
         def make(device: Device):
             path = tmp_path / "network.pt2"
-            CudaBackend().export(trace(random_subnet(SPACE, ARCHITECTURE), ARCHITECTURE.resolution, device.batch), path, device)
+            CudaBackend().export(
+                trace(random_subnet(SPACE, ARCHITECTURE), ARCHITECTURE.resolution, device.batch), path, device
+            )
             return path
 
         return make

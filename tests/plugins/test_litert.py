@@ -22,10 +22,12 @@ from nagsdk_litert.settings import LiteRtSettings
 
 CPU = Device("litert", "this machine", "litert")
 needs_runtime = pytest.mark.skipif(
-    importlib.util.find_spec("ai_edge_litert") is None, reason="ai-edge-litert is not installed: pip install 'nagsdk[litert]'"
+    importlib.util.find_spec("ai_edge_litert") is None,
+    reason="ai-edge-litert is not installed: pip install 'nagsdk[litert]'",
 )
 needs_quantizer = pytest.mark.skipif(
-    importlib.util.find_spec("ai_edge_quantizer") is None, reason="ai-edge-quantizer is not installed: pip install 'nagsdk[quantize]'"
+    importlib.util.find_spec("ai_edge_quantizer") is None,
+    reason="ai-edge-quantizer is not installed: pip install 'nagsdk[quantize]'",
 )
 
 
@@ -42,7 +44,9 @@ class TestConformance(BackendConformance):
     @pytest.fixture(params=[(1, 1, "1"), (2, 2, "0")], ids=["1-thread-split", "2-threads-batch-2-whole"])
     def device(self, request: pytest.FixtureRequest) -> Device:
         threads, batch, split = request.param
-        return Device("litert", "this machine", "litert", threads=threads, batch=batch, options=(("split_depthwise", split),))
+        return Device(
+            "litert", "this machine", "litert", threads=threads, batch=batch, options=(("split_depthwise", split),)
+        )
 
 
 @needs_runtime
@@ -107,7 +111,9 @@ def test_files_with_large_constants_are_whole(tmp_path, precision):
 def test_a_missing_quantizer_is_said(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ai_edge_quantizer" else object())
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "2.0")
-    assert "pip install 'nagsdk[quantize]'" in LiteRtBackend().presence(dataclasses.replace(CPU, precision="int8")).reason
+    assert (
+        "pip install 'nagsdk[quantize]'" in LiteRtBackend().presence(dataclasses.replace(CPU, precision="int8")).reason
+    )
     assert LiteRtBackend().presence(CPU).available
 
 
@@ -133,7 +139,9 @@ def test_the_size_of_a_file_is_known_roughly_before_it_is_built(tmp_path):
     backend, space = LiteRtBackend(), small_space()
     for device in (CPU, with_options(split_depthwise="0")):
         for architecture in space.decode(space.sample(5, np.random.default_rng(0))):
-            backend.export(trace(random_subnet(space, architecture), architecture.resolution), tmp_path / "n.tflite", device)
+            backend.export(
+                trace(random_subnet(space, architecture), architecture.resolution), tmp_path / "n.tflite", device
+            )
             estimate = sum(backend.layer_bytes(layer, device) for layer in space.layers(architecture))
             assert estimate == pytest.approx((tmp_path / "n.tflite").stat().st_size, rel=0.08)
 
@@ -161,7 +169,9 @@ def test_the_predecessor_needs_numpy_1(monkeypatch, numpy, refused):
     assert (f"this is numpy {numpy}" in presence.reason) is refused
 
 
-@pytest.mark.parametrize("options", [{"split": "1"}, {"split_depthwise": "yes"}, {"cores": "a"}, {"runtime": "tensorflow"}])
+@pytest.mark.parametrize(
+    "options", [{"split": "1"}, {"split_depthwise": "yes"}, {"cores": "a"}, {"runtime": "tensorflow"}]
+)
 def test_unknown_options_are_refused(options):
     assert not LiteRtBackend().presence(with_options(**options)).available
     with pytest.raises(DeviceError, match="options"):
@@ -188,12 +198,17 @@ def test_an_export_tells_what_stands_in_the_file(tmp_path):
     nagsdk.export("litert", architecture=text, output=tmp_path / "out")
     manifest = read_manifest(tmp_path / "out")
     assert manifest["artifact"]["path"] == "model.tflite" and manifest["parity"] < EXACT
-    assert manifest["graph"]["operators"]["CONV_2D"] > 0 and manifest["graph"]["refused_by"] == {"xnnpack": [], "gpu": []}
+    assert manifest["graph"]["operators"]["CONV_2D"] > 0 and manifest["graph"]["refused_by"] == {
+        "xnnpack": [],
+        "gpu": [],
+    }
 
 
 def test_importing_the_plugin_is_light():
     code = "import sys, nagsdk_litert.plugin, nagsdk_litert.backend; print([m for m in ('ai_edge_litert', 'torch', 'onnx') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
 
 
 @needs_runtime

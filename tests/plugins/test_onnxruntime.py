@@ -77,7 +77,9 @@ def test_the_worker_stays_on_its_cores():
 
 def test_importing_the_plugin_is_light():
     code = "import sys, nagsdk_onnxruntime.plugin, nagsdk_onnxruntime.backend; print([m for m in ('onnxruntime', 'torch', 'onnx') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
 
 
 def write_infinite(path: Path) -> None:
@@ -102,7 +104,9 @@ def write_infinite(path: Path) -> None:
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 3, 8, 8])],
         [helper.make_tensor("true", TensorProto.BOOL, [], [True])],
     )
-    path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString())
+    path.write_bytes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    )
 
 
 def test_a_run_that_hangs_is_killed(tmp_path):
@@ -165,7 +169,9 @@ def test_images_of_another_size_are_refused(tmp_path):
 def test_cpu_time_is_told_where_it_means_something(tmp_path, threads):
     space = small_space()
     (architecture,) = space.decode(space.sample(1, np.random.default_rng(1)))
-    OnnxRuntimeBackend().export(trace(random_subnet(space, architecture), architecture.resolution), tmp_path / "n.onnx", CPU)
+    OnnxRuntimeBackend().export(
+        trace(random_subnet(space, architecture), architecture.resolution), tmp_path / "n.onnx", CPU
+    )
     with OnnxRuntimeBackend().open(Device("cpu", "", "onnxruntime", threads=threads)) as session:
         burst = session.time(session.load(tmp_path / "n.onnx"), 1, 20, 60.0)
     if threads == 1:

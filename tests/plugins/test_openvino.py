@@ -39,7 +39,9 @@ class TestConformance(BackendConformance):
 
 
 def test_the_plugin_is_as_short_as_the_tutorial_says():
-    lines = [line for file in Path(nagsdk_openvino.__file__).parent.glob("*.py") for line in file.read_text().splitlines()]
+    lines = [
+        line for file in Path(nagsdk_openvino.__file__).parent.glob("*.py") for line in file.read_text().splitlines()
+    ]
     assert len(lines) <= 150
 
 
@@ -62,13 +64,18 @@ def test_a_target_that_is_not_there_is_refused_with_those_that_are():
 
 
 def test_importing_the_plugin_is_light():
-    code = (
-        "import sys, nagsdk_openvino.plugin, nagsdk_openvino.backend; print([m for m in ('openvino', 'torch', 'onnx') if m in sys.modules])"
+    code = "import sys, nagsdk_openvino.plugin, nagsdk_openvino.backend; print([m for m in ('openvino', 'torch', 'onnx') if m in sys.modules])"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
 @needs_runtime
 def test_the_worker_does_not_let_openvino_call_home():
-    code = "import sys, nagsdk_openvino.worker; print(sys.modules['openvino_telemetry'], 'multiprocessing' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "None False"
+    code = (
+        "import sys, nagsdk_openvino.worker; print(sys.modules['openvino_telemetry'], 'multiprocessing' in sys.modules)"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+        == "None False"
+    )

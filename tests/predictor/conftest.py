@@ -42,4 +42,6 @@ def truth(tiny_space) -> Truth:
 
 @pytest.fixture(scope="session")
 def predictor(truth) -> AccuracyPredictor:
-    return fit_predictor(truth.space, truth.codes, truth.top1, source="made up", groups=truth.groups, recipe=SHORT, facts={"extra": 1})
+    return fit_predictor(
+        truth.space, truth.codes, truth.top1, source="made up", groups=truth.groups, recipe=SHORT, facts={"extra": 1}
+    )

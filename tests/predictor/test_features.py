@@ -8,7 +8,9 @@ def features(space, codes, *measured):
 
 
 def test_kernel_and_expansion_are_told_apart(tiny_space):
-    codes = tiny_space.encode([tiny_space.parse(f"mbv3:r16:d=1,1:ks={k},3:e={e},2") for k, e in ((3, 2), (3, 3), (7, 2))])
+    codes = tiny_space.encode(
+        [tiny_space.parse(f"mbv3:r16:d=1,1:ks={k},3:e={e},2") for k, e in ((3, 2), (3, 3), (7, 2))]
+    )
     base, expansion, kernel = features(tiny_space, codes, 16)
     assert np.abs(base - expansion).sum() == np.abs(base - kernel).sum() == 2
     assert not np.array_equal(base != expansion, base != kernel)

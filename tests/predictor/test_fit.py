@@ -27,7 +27,12 @@ def test_recovers_a_synthetic_truth_on_architectures_not_measured(truth, predict
 def test_a_shuffled_truth_is_not_recovered(truth):
     rng = np.random.default_rng(0)
     made = fit_predictor(
-        truth.space, truth.codes, rng.permutation(truth.top1), source="noise", groups=truth.groups, recipe=replace(SHORT, steps=50)
+        truth.space,
+        truth.codes,
+        rng.permutation(truth.top1),
+        source="noise",
+        groups=truth.groups,
+        recipe=replace(SHORT, steps=50),
     )
     assert abs(made.card["folds"]["kendall_tau"]) < 0.2
     assert (made.predict(truth.codes).high - made.predict(truth.codes).low).mean() > truth.top1.std()
@@ -48,7 +53,9 @@ def test_card_tells_counts_and_figures(truth, predictor):
 
 def test_one_seed_gives_one_predictor(truth):
     recipe = EnsembleRecipe(members=2, hidden=4, steps=20)
-    made = [fit_predictor(truth.space, truth.codes, truth.top1, source="x", recipe=recipe, seed=seed) for seed in (3, 3, 4)]
+    made = [
+        fit_predictor(truth.space, truth.codes, truth.top1, source="x", recipe=recipe, seed=seed) for seed in (3, 3, 4)
+    ]
     assert made[0].hash == made[1].hash != made[2].hash
     assert [row["left_out"] for row in made[0].card["left_out"]] == [f"fold {i}" for i in range(1, 6)]
 
@@ -56,7 +63,13 @@ def test_one_seed_gives_one_predictor(truth):
 def test_progress_adds_up(truth):
     events = []
     fit_predictor(
-        truth.space, truth.codes, truth.top1, source="x", groups=truth.groups, recipe=EnsembleRecipe(2, 4, 5), on_event=events.append
+        truth.space,
+        truth.codes,
+        truth.top1,
+        source="x",
+        groups=truth.groups,
+        recipe=EnsembleRecipe(2, 4, 5),
+        on_event=events.append,
     )
     assert isinstance(events[0], Started)
     assert isinstance(events[-1], Finished)
@@ -107,7 +120,9 @@ def test_intervals_grow_with_the_distance():
     rng = np.random.default_rng(0)
     spread, leverage = rng.uniform(0.01, 0.02, 5000), rng.uniform(0, 1, 5000)
     interval = calibrated([Judged(rng.normal(0, 0.05, 5000), np.zeros(5000), spread, leverage)])
-    near, typical, far = (float(interval.half_width(np.array([0.015]), np.array([distance]))[0]) for distance in (0.0, 0.5, 5.0))
+    near, typical, far = (
+        float(interval.half_width(np.array([0.015]), np.array([distance]))[0]) for distance in (0.0, 0.5, 5.0)
+    )
     assert near < typical < 1.2 * near and far > 2 * near
 
 

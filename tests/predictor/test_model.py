@@ -25,7 +25,9 @@ def rewrite(folder, change):
     """Changes arrays and repairs the hash, so that only the change itself can be at fault."""
     arrays = load((folder / PREDICTOR_WEIGHTS).read_bytes())
     change(arrays)
-    (folder / PREDICTOR_WEIGHTS).write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+    (folder / PREDICTOR_WEIGHTS).write_bytes(
+        save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    )
     card = json.loads((folder / CARD).read_text())
     (folder / CARD).write_text(json.dumps({**card, "sha256": sha256(folder / PREDICTOR_WEIGHTS)}))
 
@@ -38,7 +40,9 @@ def test_saved_and_loaded_predicts_the_same(truth, predictor, saved):
     assert np.array_equal(predictor.additive.score(codes), again.additive.score(codes))
     assert again.hash == predictor.hash
     assert again.warnings == predictor.warnings
-    assert {name: value for name, value in again.card.items() if name not in ("format", "space", "sha256")} == predictor.card
+    assert {
+        name: value for name, value in again.card.items() if name not in ("format", "space", "sha256")
+    } == predictor.card
     assert again.card["space"] == truth.space.fingerprint
 
 
@@ -66,17 +70,27 @@ def test_unlike_architectures_and_unmeasured_resolutions_are_extrapolated(truth,
     r = predictor.resolutions
     unmeasured = predictor.with_resolutions(replace(r, measured=np.array([False, True])), truth.codes)
     assert np.array_equal(
-        unmeasured.predict(truth.codes).extrapolated[truth.codes[:, 0] == 0], np.ones((truth.codes[:, 0] == 0).sum(), bool)
+        unmeasured.predict(truth.codes).extrapolated[truth.codes[:, 0] == 0],
+        np.ones((truth.codes[:, 0] == 0).sum(), bool),
     )
     near = AccuracyPredictor(
-        truth.space, predictor.ensemble, r, predictor.interval, predictor.leverage, predictor.reach / 4, predictor.additive, predictor.card
+        truth.space,
+        predictor.ensemble,
+        r,
+        predictor.interval,
+        predictor.leverage,
+        predictor.reach / 4,
+        predictor.additive,
+        predictor.card,
     )
     assert near.predict(truth.codes).extrapolated.mean() > 0.3
 
 
 def test_second_hand_resolutions_lower_the_mean_widen_the_interval_and_reach_the_additive_score(truth, predictor):
     r = predictor.resolutions
-    told = Resolutions(r.asymptote - np.array([2.0, 0.0]), np.array([1.1, 1.0]), np.array([0.5, 0.0]), np.array([False, True]))
+    told = Resolutions(
+        r.asymptote - np.array([2.0, 0.0]), np.array([1.1, 1.0]), np.array([0.5, 0.0]), np.array([False, True])
+    )
     changed = predictor.with_resolutions(told, truth.codes)
     low = truth.codes[truth.codes[:, 0] == 0]
     before, after = predictor.predict(low), changed.predict(low)
@@ -91,7 +105,14 @@ def test_second_hand_resolutions_lower_the_mean_widen_the_interval_and_reach_the
 def test_any_missing_or_cut_file_is_refused(truth, saved):
     for name in (PREDICTOR_WEIGHTS, CARD):
         whole = (saved / name).read_bytes()
-        for content in (b"", whole[: len(whole) // 2], whole[:-1] + b"\x00", whole + b"x", b"\xff" * 100, b"[" * 100_000):
+        for content in (
+            b"",
+            whole[: len(whole) // 2],
+            whole[:-1] + b"\x00",
+            whole + b"x",
+            b"\xff" * 100,
+            b"[" * 100_000,
+        ):
             (saved / name).write_bytes(content)
             with pytest.raises(DamagedBundleError):
                 AccuracyPredictor.load(saved, truth.space)
@@ -138,7 +159,9 @@ def test_arrays_that_do_not_fit_are_refused(truth, saved, change):
         AccuracyPredictor.load(saved, truth.space)
 
 
-@pytest.mark.parametrize("entry", [{"format": 1}, {"space": "0" * 16}, {"sha256": "0" * 64}, {"warnings": [3]}, {"warnings": 3}])
+@pytest.mark.parametrize(
+    "entry", [{"format": 1}, {"space": "0" * 16}, {"sha256": "0" * 64}, {"warnings": [3]}, {"warnings": 3}]
+)
 def test_cards_that_do_not_fit_are_refused(truth, saved, entry):
     card = json.loads((saved / CARD).read_text())
     (saved / CARD).write_text(json.dumps({**card, **entry}))

@@ -41,7 +41,12 @@ def app(simulate, tmp_path, tmp_path_factory):  # noqa: F811
         report = build(folder)
         assert [(o.state, o.verdict) for o in report.deployments] == [("deployed", "held")] and report.exit_code == 0
         kept = tmp_path_factory.mktemp("built")
-        _KEPT.update({shutil.copytree(source, kept / name): name for name, source in (("app", folder), ("artifacts", _artifacts()))})
+        _KEPT.update(
+            {
+                shutil.copytree(source, kept / name): name
+                for name, source in (("app", folder), ("artifacts", _artifacts()))
+            }
+        )
         return folder
     for kept, name in _KEPT.items():
         shutil.copytree(kept, folder if name == "app" else _artifacts())
@@ -157,7 +162,9 @@ def test_a_mirror_that_holds_something_else_is_refused(app, tmp_path):
 def test_a_mirror_by_http(app, tmp_path, has):
     mirror = tmp_path / "mirror"
     shutil.copytree(_artifacts(), mirror) if has else mirror.mkdir()
-    handler = partial(type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *a: None}), directory=str(mirror))
+    handler = partial(
+        type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *a: None}), directory=str(mirror)
+    )
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         clone, told = _clone(app, tmp_path / "clone"), []
@@ -194,14 +201,20 @@ def test_locked_refuses_what_is_not_pinned(app, world, change, says):  # noqa: F
     lock = (app / "nagsdk.lock").read_bytes()
     outcome = _only(build(app, locked=True))
     assert (outcome.state, outcome.exit_code) == ("failed", 7) and says in outcome.error.message
-    assert _contents(app / "assets/ml") == before and (app / "nagsdk.lock").read_bytes() == lock and world.sessions == sessions
+    assert (
+        _contents(app / "assets/ml") == before
+        and (app / "nagsdk.lock").read_bytes() == lock
+        and world.sessions == sessions
+    )
 
 
 def test_a_rebuilt_file_of_another_hash_is_refused(app):
     lock = json.loads((app / "nagsdk.lock").read_text())
     entry = lock["deployments"]["small"]
     name = next(iter(entry["statistics"]))
-    entry["statistics"][name] = base64.b64encode(b"\0\0\x80?" * (len(base64.b64decode(entry["statistics"][name])) // 4)).decode()
+    entry["statistics"][name] = base64.b64encode(
+        b"\0\0\x80?" * (len(base64.b64decode(entry["statistics"][name])) // 4)
+    ).decode()
     (app / "nagsdk.lock").write_text(json.dumps(lock))
     _empty_cache()
     before = _contents(app / "assets/ml")
@@ -231,7 +244,10 @@ def test_a_change_is_deployed_and_pinned(app, world):  # noqa: F811
 
 
 def test_what_fails_leaves_the_others(app):
-    both = ONE + '[deployments.tiny]\ndevice = "board"\nbudget = "0.001ms"\n[deployments.third]\ndevice = "board"\nbudget = "1MMACs"\n'
+    both = (
+        ONE
+        + '[deployments.tiny]\ndevice = "board"\nbudget = "0.001ms"\n[deployments.third]\ndevice = "board"\nbudget = "1MMACs"\n'
+    )
     (app / "nagsdk.toml").write_text(both)
     report = build(app)
     assert [o.state for o in report.deployments] == ["current", "failed", "deployed"] and report.exit_code == 3
@@ -364,7 +380,10 @@ def test_a_lock_cannot_lead_out_of_the_folder(app, path):
         ('mirror = "ftp://x"\n[deployments.a]\ndevice = "cpu"\nbudget = "1ms"\n', "http(s)"),
         (ONE + '[deployments.b]\ndevice = "cpu"\nbudget = "1ms"\noutput = "assets/../assets/ml/"\n', "the same place"),
         (ONE + '[deployments.b]\ndevice = "cpu"\nbudget = "1ms"\noutput = "assets"\n', "the same place"),
-        (ONE + '[deployments.b]\ndevice = "cpu"\nbudget = "1ms"\noutput = "Assets/ML"\n', "capitals make no difference"),
+        (
+            ONE + '[deployments.b]\ndevice = "cpu"\nbudget = "1ms"\noutput = "Assets/ML"\n',
+            "capitals make no difference",
+        ),
         (ONE.replace("assets/ml", "."), "replace nagsdk.toml itself"),
     ],
 )
@@ -372,7 +391,11 @@ def test_a_wrong_declaration_is_refused_with_its_place(tmp_path, text, says):
     (tmp_path / "nagsdk.toml").write_text(text)
     with pytest.raises(UsageError) as caught:
         read_project(tmp_path / "nagsdk.toml")
-    assert says in caught.value.message and "function-" not in caught.value.message and "Value error" not in caught.value.message
+    assert (
+        says in caught.value.message
+        and "function-" not in caught.value.message
+        and "Value error" not in caught.value.message
+    )
 
 
 def test_without_a_declaration_or_a_lock_that_is_said(tmp_path, simulate):  # noqa: F811
@@ -397,7 +420,9 @@ def test_an_unknown_device_is_refused_for_its_deployment_alone(app):
 
 def _nagsdk(arguments, folder, cache, **settings):
     environment = {**os.environ, "NAGSDK_CACHE_DIR": str(cache), **settings}
-    return subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=False, env=environment)
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=False, env=environment
+    )
 
 
 @pytest.mark.slow
@@ -412,7 +437,9 @@ def test_the_same_bytes_on_every_machine(tmp_path):
     done = _nagsdk(["-m", "nagsdk", "build", "--json"], app, cache)
     assert done.returncode == 0, done.stderr
     pinned = read_lock(app / "nagsdk.lock").deployments
-    used = {int(k) for e in pinned.values() for k in e.manifest["architecture"].split(":ks=")[1].split(":")[0].split(",")}
+    used = {
+        int(k) for e in pinned.values() for k in e.manifest["architecture"].split(":ks=")[1].split(":")[0].split(",")
+    }
     assert used == set(load_bundle("glyphs").space.kernels)
     # torch, its matrix products and its convolutions, and numpy without AVX: recalibration gives other numbers then.
     old = {
@@ -429,9 +456,7 @@ def test_the_same_bytes_on_every_machine(tmp_path):
         assert [o["state"] for o in json.loads(done.stdout)["deployments"]] == ["rebuilt", "rebuilt"]
         for name in pinned:
             assert _contents(clone / "deployments" / name) == _contents(app / "deployments" / name)
-    no_torch = (
-        "import sys; sys.modules['torch'] = None; from nagsdk.cli import main; sys.argv = ['nagsdk', 'build', '--locked', '--json']; main()"
-    )
+    no_torch = "import sys; sys.modules['torch'] = None; from nagsdk.cli import main; sys.argv = ['nagsdk', 'build', '--locked', '--json']; main()"
     shutil.rmtree(clone / "deployments")
     for state in ("cache", "current"):
         done = _nagsdk(["-c", no_torch], clone, cache)
@@ -453,7 +478,8 @@ def test_the_command_line_tells_what_became_of_each(app):
 
 
 @pytest.mark.parametrize(
-    ("days", "shown"), [(0.001, "just now"), (0.01, "14 minutes ago"), (0.5, "12 hours ago"), (1.5, "36 hours ago"), (3.2, "3 days ago")]
+    ("days", "shown"),
+    [(0.001, "just now"), (0.01, "14 minutes ago"), (0.5, "12 hours ago"), (1.5, "36 hours ago"), (3.2, "3 days ago")],
 )
 def test_an_age_is_told_in_its_unit(days, shown):
     from nagsdk.cli.build import _ago

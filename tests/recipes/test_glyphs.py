@@ -54,9 +54,13 @@ def test_symbols_on_letters_code_points_are_not_legible(drawn):
 def test_clones_and_name_sakes_stay_together(drawn):
     plain = fonts.shapes(drawn)
     other, third = (np.random.default_rng(s).normal(size=plain.shape) / 16 for s in (1, 2))
-    numbers = fonts.groups(["Free Sans", "Nimbus", "Other", "Other Serif"], np.array([plain, plain, other, third], np.float32))
+    numbers = fonts.groups(
+        ["Free Sans", "Nimbus", "Other", "Other Serif"], np.array([plain, plain, other, third], np.float32)
+    )
     assert numbers == [0, 0, 1, 1]
-    faces = [fonts.Face(f"{i}.ttf", str(i), i // 2) for i in range(60)] + [fonts.Face(f"big{i}.ttf", "big", 99) for i in range(30)]
+    faces = [fonts.Face(f"{i}.ttf", str(i), i // 2) for i in range(60)] + [
+        fonts.Face(f"big{i}.ttf", "big", 99) for i in range(30)
+    ]
     parts = fonts.split(faces, 0)
     held = [{face.group for face in part} for part in parts]
     assert sum(map(len, parts)) == 90 and 99 in held[0] and all(held)
@@ -100,7 +104,13 @@ def test_a_packed_bundle_opens(tmp_path):
     output = tmp_path / "bundle"
     files = [file for file in tmp_path.iterdir() if file.is_file()]
     write_bundle(
-        output, Facts("glyphs", "Glyphs", "Apache-2.0", {"seed": 0}), space, PREPROCESSING, fonts.CHARACTERS, files, (SIDE, 70, 70)
+        output,
+        Facts("glyphs", "Glyphs", "Apache-2.0", {"seed": 0}),
+        space,
+        PREPROCESSING,
+        fonts.CHARACTERS,
+        files,
+        (SIDE, 70, 70),
     )
     bundle = Bundle(output)
     assert bundle.space == space and bundle.labels == tuple(fonts.CHARACTERS)

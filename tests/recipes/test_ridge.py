@@ -45,7 +45,10 @@ def test_a_wrong_prior_is_mended_by_samples_and_a_right_one_helps():
     rng = np.random.default_rng(0)
     truth, fresh = shape(1), features(500, 9)
     error = {}
-    for label, prior in {"right": shape(1, 0.5) * np.exp(rng.normal(0, 0.1, len(FEATURES))), "wrong": shape(7, 1.0)}.items():
+    for label, prior in {
+        "right": shape(1, 0.5) * np.exp(rng.normal(0, 0.1, len(FEATURES))),
+        "wrong": shape(7, 1.0),
+    }.items():
         for count in (10, 200):
             x = features(count, 5)
             y = x @ truth * np.exp(rng.normal(0, 0.01, count))

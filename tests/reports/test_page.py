@@ -46,7 +46,11 @@ class _Reader(html.parser.HTMLParser):
         self.open, self.loads, self.scripts = [], [], []
 
     def handle_starttag(self, tag, attributes):
-        self.loads += [v for k, v in attributes if k in ("src", "href", "xlink:href", "data", "action") and not v.startswith("data:")]
+        self.loads += [
+            v
+            for k, v in attributes
+            if k in ("src", "href", "xlink:href", "data", "action") and not v.startswith("data:")
+        ]
         self.scripts += [tag] * (tag == "script") + [k for k, _ in attributes if k.startswith("on")]
         if tag not in self.VOID:
             self.open.append(tag)
@@ -73,7 +77,11 @@ def test_every_deployment_has_a_page_that_loads_nothing(deployed):
     assert reader.loads == [] and reader.scripts == [] and len(text.encode()) < MOST_BYTES
     assert not re.search(r"url\(|@import", text)
     manifest = _manifest(deployed / "large")
-    assert '<span class="verdict held">held</span>' in text and manifest["architecture"] in text and manifest["artifact"]["sha256"] in text
+    assert (
+        '<span class="verdict held">held</span>' in text
+        and manifest["architecture"] in text
+        and manifest["artifact"]["sha256"] in text
+    )
     for title in (
         "What accuracy costs here",
         "Single inferences",
@@ -91,8 +99,13 @@ def test_the_data_is_that_of_the_deployment(deployed):
     data = manifest["report"]
     assert sum(layer["macs"] for layer in data["layers"]) == manifest["macs"]
     # What the model says of the layers adds up to what it says of the network.
-    assert sum(layer["predicted_ms"] for layer in data["layers"]) == pytest.approx(manifest["predicted"]["latency_ms"], rel=0.02)
-    assert sum(data["histogram"]["counts"]) >= 30 and data["histogram"]["edges_ms"][0] < manifest["measured"]["latency_p50_ms"]
+    assert sum(layer["predicted_ms"] for layer in data["layers"]) == pytest.approx(
+        manifest["predicted"]["latency_ms"], rel=0.02
+    )
+    assert (
+        sum(data["histogram"]["counts"]) >= 30
+        and data["histogram"]["edges_ms"][0] < manifest["measured"]["latency_p50_ms"]
+    )
     cost, top1 = data["frontier"]["cost"], data["frontier"]["top1"]
     assert cost == sorted(cost) and top1[-1] > top1[0]
     assert all(0.8 < predicted / measured < 1.2 for measured, predicted in data["calibration"])
@@ -102,7 +115,11 @@ def test_what_is_unknown_is_left_out(world, tmp_path):  # noqa: F811
     nagsdk.export("board", architecture="mbv3:r32:d=1,1,1,1:ks=3,3,3,3:e=2,2,2,2", output=tmp_path / "out")
     text = (tmp_path / "out/report.html").read_text("utf-8")
     _read(text)
-    assert "Single inferences" not in text and "Predicted against measured" not in text and "Multiply-accumulates per block" in text
+    assert (
+        "Single inferences" not in text
+        and "Predicted against measured" not in text
+        and "Multiply-accumulates per block" in text
+    )
     assert "nothing was timed" in text and "What accuracy costs here" in text
 
 
@@ -159,7 +176,9 @@ def test_the_command_compares(deployed):
 
     from nagsdk.cli import cli
 
-    found = CliRunner().invoke(cli, ["report", str(deployed / "large"), str(deployed / "small"), "--output", str(deployed / "c.html")])
+    found = CliRunner().invoke(
+        cli, ["report", str(deployed / "large"), str(deployed / "small"), "--output", str(deployed / "c.html")]
+    )
     assert found.exit_code == 0 and "measured p50 ms" in found.output and "device" not in found.output
 
 
@@ -172,7 +191,9 @@ def test_ticks_are_few_and_within(low, high):
 @pytest.fixture(scope="module")
 def browser():
     """Headless Chromium, driven by playwright."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'nagsdk[browser]'")
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install 'nagsdk[browser]'"
+    )
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if program is None:
         pytest.skip("no Chromium on the PATH (Debian: apt-get install chromium)")
@@ -202,4 +223,6 @@ def test_a_browser_shows_it(deployed, browser, width):
 def test_a_report_shows_a_metric_without_its_plugin():
     shown = {"metric": "energy", "limit": 2500.0, "percentile": 50.0, "confidence": 0.9}
     assert budgets({"budgets": [{**shown, "unit": "mJ", "unit_factor": 1000.0}]}) == "2.5 mJ"
-    assert budgets({"budgets": [shown, {**shown, "metric": "size", "limit": 2e6}]}) == "2500 energy and 2 MB"  # as 0.1.0 wrote them
+    assert (
+        budgets({"budgets": [shown, {**shown, "metric": "size", "limit": 2e6}]}) == "2500 energy and 2 MB"
+    )  # as 0.1.0 wrote them

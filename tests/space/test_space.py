@@ -43,7 +43,9 @@ def test_by_default_shrinking_opens_one_choice_more_in_each_stage(problem, seed)
 
 def test_every_open_choice_is_drawn():
     space = PlainSpace((Decision("resolution", (32, 48)), Decision("d", (1, 2, 3))))
-    found = {n: np.unique(space.draw({"choices": n}, 200, np.random.default_rng(0)), axis=0).tolist() for n in (1, 2, 3)}
+    found = {
+        n: np.unique(space.draw({"choices": n}, 200, np.random.default_rng(0)), axis=0).tolist() for n in (1, 2, 3)
+    }
     assert found[1] == [[0, 2], [1, 2]] and found[2] == [[r, c] for r in (0, 1) for c in (1, 2)] and len(found[3]) == 6
 
 

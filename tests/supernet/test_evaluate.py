@@ -17,7 +17,9 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-@given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.sampled_from([0.8, 0.9, 0.95]))
+@given(
+    st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.sampled_from([0.8, 0.9, 0.95])
+)
 def test_wilson_agrees_with_scipy(counts, confidence):
     right, count = counts
     interval = binomtest(right, count).proportion_ci(confidence, "wilson")
@@ -26,7 +28,9 @@ def test_wilson_agrees_with_scipy(counts, confidence):
 
 def test_top1_counts_over_uneven_batches():
     images = torch.eye(4)[[0, 1, 2, 3, 0]]
-    assert top1(torch.nn.Identity(), zip(images.split(2), torch.tensor([0, 1, 2, 0, 0]).split(2), strict=True)) == pytest.approx(80.0)
+    assert top1(
+        torch.nn.Identity(), zip(images.split(2), torch.tensor([0, 1, 2, 0, 0]).split(2), strict=True)
+    ) == pytest.approx(80.0)
 
 
 def test_measure_recalibrates_each_subnet_and_keeps_the_order(tiny_space):

@@ -27,8 +27,20 @@ def one_thread():
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
     out = tmp_path_factory.mktemp("two")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "tests.supernet.two", str(out)]
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False, timeout=300)
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "tests.supernet.two",
+        str(out),
+    ]
+    done = subprocess.run(
+        command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False, timeout=300
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return out
 
@@ -83,7 +95,10 @@ def test_they_take_the_steps_that_averaged_gradients_mean(both, found):
 def test_one_process_with_the_same_batch_has_the_same_curve(found):
     supernet, losses = two.fresh(), []
     train(
-        supernet, two.batches(), two.RECIPE, lambda event: losses.append(event.loss_largest) if isinstance(event, TrainAdvanced) else None
+        supernet,
+        two.batches(),
+        two.RECIPE,
+        lambda event: losses.append(event.loss_largest) if isinstance(event, TrainAdvanced) else None,
     )
     ours, theirs = np.array(losses), found[0]["losses"][:, 0]
     # Batch normalisation sees half a batch in each of two processes: alike, not equal.
@@ -94,7 +109,12 @@ def test_one_process_with_the_same_batch_has_the_same_curve(found):
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch):
-    for name, value in {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+    for name, value in {
+        "TORCHELASTIC_RUN_ID": "x",
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+        "LOCAL_RANK": "1",
+    }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)

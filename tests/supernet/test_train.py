@@ -49,7 +49,9 @@ def test_the_smallest_and_the_largest_learn(tiny_space, batches):
     steps = [e for e in events if isinstance(e, TrainAdvanced)]
     assert [int(e.done) for e in steps] == list(range(1, 31))
     assert np.mean([e.loss_largest for e in steps[-5:]]) < 0.7 * steps[0].loss_largest
-    assert all(math.isnan(e.loss_smallest) for e in steps[:5]) and not any(math.isnan(e.loss_smallest) for e in steps[5:])
+    assert all(math.isnan(e.loss_smallest) for e in steps[:5]) and not any(
+        math.isnan(e.loss_smallest) for e in steps[5:]
+    )
     images, labels = batches(0, 24)
     for architecture in tiny_space.decode(extremes(tiny_space)):
         subnet = supernet.extract(dataclasses.replace(architecture, resolution=24))
@@ -119,7 +121,13 @@ def test_a_foreign_or_torn_checkpoint_is_refused(tiny_space, batches, tmp_path):
 def test_a_training_that_diverges_ends_at_once(tiny_space, batches, tmp_path):
     events = []
     with pytest.raises(UsageError, match="diverged") as caught:
-        train(fresh(tiny_space), batches, dataclasses.replace(RECIPE, learning_rate=1e20), events.append, tmp_path / "pass0")
+        train(
+            fresh(tiny_space),
+            batches,
+            dataclasses.replace(RECIPE, learning_rate=1e20),
+            events.append,
+            tmp_path / "pass0",
+        )
     assert str(tmp_path) in caught.value.next_step and not math.isfinite(events[-1].loss_largest)
 
 
@@ -155,7 +163,11 @@ def test_each_subnet_of_a_step_sees_the_batch_at_its_own_resolution_and_each_is_
 def test_the_rate_rises_and_falls():
     rates = [RECIPE.rate(step) for step in range(RECIPE.steps)]
     assert max(rates) == pytest.approx(RECIPE.learning_rate)
-    assert rates[0] < rates[1] and sorted(rates[2:], reverse=True) == rates[2:] and 0 <= rates[-1] < 0.01 * RECIPE.learning_rate
+    assert (
+        rates[0] < rates[1]
+        and sorted(rates[2:], reverse=True) == rates[2:]
+        and 0 <= rates[-1] < 0.01 * RECIPE.learning_rate
+    )
 
 
 def test_initialise_leaves_the_global_random_state(tiny_space):
@@ -172,7 +184,8 @@ def test_the_fused_optimiser_takes_the_steps_of_the_plain_one(tiny_space, batche
     twins = dict(zip(ours.parameters(), theirs.parameters(), strict=True))
     fused = optimizer_of(ours, RECIPE)
     plain = torch.optim.AdamW(
-        [{"params": [twins[p] for p in g["params"]], "weight_decay": g["weight_decay"]} for g in fused.param_groups], lr=1e-3
+        [{"params": [twins[p] for p in g["params"]], "weight_decay": g["weight_decay"]} for g in fused.param_groups],
+        lr=1e-3,
     )
     for step in range(3):
         fused.zero_grad()

@@ -54,10 +54,15 @@ def main():
     with together() as ranks:
         # As if their machines drew otherwise.
         supernet, losses = fresh(1 + ranks.rank), []
-        listen = lambda event: losses.append((event.loss_largest, event.loss_smallest)) if isinstance(event, TrainAdvanced) else None  # noqa: E731
+        listen = lambda event: (
+            losses.append((event.loss_largest, event.loss_smallest)) if isinstance(event, TrainAdvanced) else None
+        )
         train(supernet, batches(ranks.rank, ranks.count), RECIPE, listen, out / "checkpoints", ranks)
         np.savez(out / f"rank{ranks.rank}.npz", losses=losses, top1=subnets(supernet, ranks), count=ranks.count)
-        save_file({name: p.detach().contiguous() for name, p in supernet.named_parameters()}, str(out / f"rank{ranks.rank}.safetensors"))
+        save_file(
+            {name: p.detach().contiguous() for name, p in supernet.named_parameters()},
+            str(out / f"rank{ranks.rank}.safetensors"),
+        )
 
 
 if __name__ == "__main__":

@@ -58,7 +58,18 @@ def account(tmp_path_factory):
     file.write_text(HEAD + "".join(CLASS.format(fault=fault) for fault in (*FAULTS, *SOUND)))
     checks = {**{fault: [check] for fault, (check, _) in FAULTS.items()}, **SOUND}
     nodes = [f"{file}::Test{fault}::{check}" for fault, names in checks.items() for check in names]
-    command = [sys.executable, "-m", "pytest", "-p", "nagsdk.testing.plugin", "-p", "no:cacheprovider", "-v", f"--rootdir={folder}", *nodes]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "nagsdk.testing.plugin",
+        "-p",
+        "no:cacheprovider",
+        "-v",
+        f"--rootdir={folder}",
+        *nodes,
+    ]
     path = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "plugins")])
     environment = {**os.environ, "PYTHONPATH": path, "PYTEST_ADDOPTS": "", "COLUMNS": "200"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
@@ -91,7 +102,9 @@ def test_what_is_slow_or_small_but_honest_passes(account, fault):
 
 def test_installed_devices_are_checked_by_name():
     command = [sys.executable, "-m", "nagsdk.testing", "cpu", "-k", "test_presence or test_names"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PYTEST_ADDOPTS": ""})
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "PYTEST_ADDOPTS": ""}
+    )
     assert done.returncode == 0 and "2 checks held, 0 did not" in done.stdout, done.stdout + done.stderr
     nothing = subprocess.run([sys.executable, "-m", "nagsdk.testing"], capture_output=True, text=True, check=False)
     assert nothing.returncode == 2 and "DEVICE" in nothing.stderr
@@ -99,4 +112,6 @@ def test_installed_devices_are_checked_by_name():
 
 def test_pytest_loads_the_plugin_without_anything_heavy():
     code = "import sys, nagsdk.testing.plugin; print([m for m in ('torch', 'numpy', 'onnx') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )

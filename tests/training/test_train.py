@@ -106,7 +106,9 @@ def board(monkeypatch):
 def test_a_folder_of_images_becomes_a_whole_bundle(trained, photos, tiny_space):
     report, bundle = trained["report"], load_bundle(trained["folder"])
     assert bundle.labels == tuple(CLASSES) and bundle.space == tiny_space
-    assert report["classes"] == {part: dict(zip(CLASSES, counts, strict=True)) for part, counts in scan(photos).counts().items()}
+    assert report["classes"] == {
+        part: dict(zip(CLASSES, counts, strict=True)) for part, counts in scan(photos).counts().items()
+    }
     assert report["largest"]["top1"] > 60
     inputs = bundle.test_set(24)
     assert inputs.inputs.shape == (TESTED, 3, 24, 24) and bundle.recalibration_images(16).shape == (TRAINED, 3, 16, 16)
@@ -114,7 +116,10 @@ def test_a_folder_of_images_becomes_a_whole_bundle(trained, photos, tiny_space):
     assert len(np.unique(codes, axis=0)) == 50 and columns["top1"].astype(float).max() <= 100
     assert bundle.predictor.card["data"]["evaluations"] == 50 and 0 <= report["predictor"]["coverage_90"] <= 1
     assert bundle.description.provenance["images"]["train"] == list(report["classes"]["train"].values())
-    assert bundle.description.provenance["plan"]["epochs"] == 6 and bundle.description.provenance["images"]["split"] == "automatic"
+    assert (
+        bundle.description.provenance["plan"]["epochs"] == 6
+        and bundle.description.provenance["images"]["split"] == "automatic"
+    )
     assert sum(isinstance(e, TrainAdvanced) for e in trained["events"]) == report["steps"] == 48
     curve = (trained["folder"].parent / "tiny.work" / "curve.csv").read_text().splitlines()
     assert curve[0].startswith("step,loss_largest") and len(curve) == 49 and curve[-1].startswith("48,")
@@ -138,9 +143,18 @@ def test_it_deploys_as_it_is_and_fine_tuned(trained, photos, board, tmp_path):
     tuned = nagsdk.deploy(**told, output=tmp_path / "tuned", finetune=4, data=photos)
     assert plain.verdict == tuned.verdict == "held" and plain.result.architecture == tuned.result.architecture
     facts = json.loads((tmp_path / "tuned" / "manifest.json").read_text())
-    assert facts["finetuned"] == {"epochs": 4, "images": TRAINED, "teacher": "largest", "top1_before": plain.result.measured.top1}
+    assert facts["finetuned"] == {
+        "epochs": 4,
+        "images": TRAINED,
+        "teacher": "largest",
+        "top1_before": plain.result.measured.top1,
+    }
     assert json.loads((tmp_path / "plain" / "manifest.json").read_text())["finetuned"] is None
-    assert facts["artifact"]["sha256"] == sha256(tmp_path / "tuned" / "model.onnx") != sha256(tmp_path / "plain" / "model.onnx")
+    assert (
+        facts["artifact"]["sha256"]
+        == sha256(tmp_path / "tuned" / "model.onnx")
+        != sha256(tmp_path / "plain" / "model.onnx")
+    )
     assert facts["parity"] < 1e-4 and tuned.result.measured.top1 >= plain.result.measured.top1
     assert len(facts["rounds"]) == len(plain.details["rounds"]) + 1
     assert (tmp_path / "tuned" / "labels.txt").read_text().split() == list(CLASSES)
@@ -173,7 +187,9 @@ def test_a_finished_training_is_not_done_again(trained, photos, space_file, monk
     settings = {"data": photos, "output": trained["folder"], "space": space_file, **QUICK}
     before = sha256(trained["folder"] / "bundle.json")
     again, first = train(**settings).to_dict(), trained["report"]
-    assert again.pop("already_finished") and again == {k: v for k, v in first.items() if k not in ("already_finished", "processes")}
+    assert again.pop("already_finished") and again == {
+        k: v for k, v in first.items() if k not in ("already_finished", "processes")
+    }
     made = []
     monkeypatch.setattr("nagsdk.training.predictor.add_generator", lambda folder, *rest: made.append(folder))
     train(**{**settings, "generator": True})
@@ -187,7 +203,9 @@ def test_a_finished_training_is_not_done_again(trained, photos, space_file, monk
     assert "is there already" in shown and "--bundle ./tiny " in shown and low < budget.limit < high
 
 
-@pytest.mark.parametrize(("changed", "says"), [({"epochs": 7}, "other settings \\(epochs\\)"), ({"seed": 1}, "other settings \\(seed\\)")])
+@pytest.mark.parametrize(
+    ("changed", "says"), [({"epochs": 7}, "other settings \\(epochs\\)"), ({"seed": 1}, "other settings \\(seed\\)")]
+)
 def test_a_finished_bundle_is_not_replaced_by_another_training(trained, photos, space_file, monkeypatch, changed, says):
     monkeypatch.setitem(sys.modules, "nagsdk.training.run", None)
     with pytest.raises(UsageError, match=says):
@@ -202,7 +220,9 @@ def test_a_bundle_counts_only_the_images_that_it_was_trained_on(photos, space_fi
     monkeypatch.setattr("nagsdk.training.run.TrainingRun.run", lambda run: run._write({}) or {})
     report = train(data=folder, output=tmp_path / "o", space=space_file, **QUICK, skip_broken=True).to_dict()
     counted = {part: facts[0].provenance["images"][part] for part in ("train", "val", "test")}
-    assert counted == {part: list(each.values()) for part, each in report["classes"].items()} and report["left_out"] == 15
+    assert (
+        counted == {part: list(each.values()) for part, each in report["classes"].items()} and report["left_out"] == 15
+    )
     assert sum(each[0] for each in counted.values()) == 25
 
 
@@ -213,14 +233,20 @@ def test_mistakes_are_told_before_torch_is_imported(photos, tmp_path):
         "    try: own_data.train(data=data, space=space, output=sys.argv[2])\n    except UsageError as error: print(error.message)\n"
         "sys.exit('torch' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", script, photos, tmp_path / "o"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script, photos, tmp_path / "o"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0 and "no search space" in done.stdout and "is no folder" in done.stdout, done
 
 
-@pytest.mark.parametrize(("tau", "rmse", "useless"), [(0.8, 1.0, False), (0.3, 1.0, True), (0.8, 3.0, True), (float("nan"), 1.0, True)])
+@pytest.mark.parametrize(
+    ("tau", "rmse", "useless"), [(0.8, 1.0, False), (0.3, 1.0, True), (0.8, 3.0, True), (float("nan"), 1.0, True)]
+)
 def test_a_predictor_that_tells_nothing_apart_is_called_so(tau, rmse, useless):
     doubt = subnets.doubt_of(tau, rmse, 2.0, 1)
-    assert (doubt is not None) == useless and (not useless or ("1 validation image cannot" in doubt and "more epochs" in doubt))
+    assert (doubt is not None) == useless and (
+        not useless or ("1 validation image cannot" in doubt and "more epochs" in doubt)
+    )
 
 
 def test_foreign_classes_are_refused(trained, tmp_path):
@@ -240,7 +266,9 @@ def test_foreign_classes_are_refused(trained, tmp_path):
 def test_what_is_wrong_with_a_file_of_a_space_is_told(space_file, tmp_path, changed, says):
     definition = {**json.loads(Path(space_file).read_text()), **changed}
     path = tmp_path / "space.json"
-    path.write_text(json.dumps({key: value for key, value in definition.items() if value is not None and key != "classes"}))
+    path.write_text(
+        json.dumps({key: value for key, value in definition.items() if value is not None and key != "classes"})
+    )
     with pytest.raises(UsageError, match=says):
         space_of(str(path), 5)
 
@@ -330,11 +358,14 @@ def test_subnets_are_chosen_all_over_the_space_then_near_the_frontier():
 
 def test_a_dry_run_tells_the_plan_and_leaves_nothing(photos, space_file, tmp_path):
     for recipe, count in (("sandwich", 1), ("shrinking", 4)):
-        report = train(data=photos, output=tmp_path / "dry", space=space_file, recipe=recipe, **QUICK, dry_run=True).to_dict()
+        report = train(
+            data=photos, output=tmp_path / "dry", space=space_file, recipe=recipe, **QUICK, dry_run=True
+        ).to_dict()
         assert len(report["passes"]) == count and report["steps"] >= 47
         estimate = report["estimate"]
         assert all(
-            estimate[key] > 0 for key in ("seconds_per_step", "training_s", "measuring_s", "predictor_s", "memory_bytes", "disk_bytes")
+            estimate[key] > 0
+            for key in ("seconds_per_step", "training_s", "measuring_s", "predictor_s", "memory_bytes", "disk_bytes")
         )
         assert estimate["generator_s"] == 0
     shown = CliRunner().invoke(cli, ["train", str(photos), "--output", str(tmp_path / "dry"), "--space", space_file, "--epochs", "6",
@@ -357,7 +388,9 @@ def test_a_dry_run_tells_the_plan_and_leaves_nothing(photos, space_file, tmp_pat
         ({"tensorboard": "board"}, UsageError, r"nagsdk\[tensorboard\]"),
     ],
 )
-def test_what_cannot_end_well_is_refused_before_it_starts(photos, space_file, tmp_path, monkeypatch, given, error, says):
+def test_what_cannot_end_well_is_refused_before_it_starts(
+    photos, space_file, tmp_path, monkeypatch, given, error, says
+):
     monkeypatch.setattr("nagsdk.training.run.TrainingRun.run", lambda self: pytest.fail("it started"))
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     settings = {"data": photos, "space": space_file, **QUICK, **given}
@@ -385,7 +418,9 @@ def test_killed_at_random_steps_and_started_again_the_weights_are_the_same(train
                "--batch", "16", "--subnets", "50", "--no-generator"]  # fmt: skip
     work, kills, reached = tmp_path / "tiny.work", random.Random(), []
     for _ in range(3):
-        process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
         aim = kills.randint(1, 8) + (reached[-1] if reached else 0)
         while process.poll() is None and _step(work) < min(aim, 44):
             time.sleep(0.005)
@@ -418,7 +453,9 @@ def test_ofa_weights_become_a_fine_tuned_deployment(photos, space_file, tiny_spa
     """The whole way: a released checkpoint, the user's classes, one architecture extracted, fine-tuned, exported, deployed."""
     source = stand_in(tiny_space, tmp_path / "ofa_stand_in.pth")
     bundle = tmp_path / "adopted"
-    report = train(data=photos, output=bundle, space=space_file, init=str(tmp_path / "ofa_stand_in.pth"), **QUICK).to_dict()
+    report = train(
+        data=photos, output=bundle, space=space_file, init=str(tmp_path / "ofa_stand_in.pth"), **QUICK
+    ).to_dict()
     supernet = load_bundle(bundle).supernet
     assert report["largest"]["top1"] > 50 and supernet.classifier.weight.shape == (5, 40)
     # Trained gently: the weights are still near those of the checkpoint.
@@ -429,7 +466,11 @@ def test_ofa_weights_become_a_fine_tuned_deployment(photos, space_file, tiny_spa
     )
     assert deployment.verdict == "held" and deployment.details["finetuned"]["epochs"] == 2
     again = train(
-        data=photos, output=tmp_path / "again", space=space_file, init=str(bundle / "supernet.safetensors"), **{**QUICK, "epochs": 1}
+        data=photos,
+        output=tmp_path / "again",
+        space=space_file,
+        init=str(bundle / "supernet.safetensors"),
+        **{**QUICK, "epochs": 1},
     )
     assert again.largest.top1 > 50
 
@@ -461,7 +502,9 @@ def test_two_processes_leave_the_same_kind_of_bundle(trained, photos, space_file
     )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert report["processes"] == 2 and report["largest"]["top1"] == pytest.approx(trained["report"]["largest"]["top1"], abs=18)
+    assert report["processes"] == 2 and report["largest"]["top1"] == pytest.approx(
+        trained["report"]["largest"]["top1"], abs=18
+    )
     assert len(read_architectures(tmp_path / "tiny" / "measured.csv", load_bundle(tmp_path / "tiny").space)[0]) == 50
 
 
@@ -469,5 +512,8 @@ def test_half_precision_weights_are_those_that_were_measured(trained):
     work = trained["folder"].parent / "tiny.work"
     bundle = load_bundle(trained["folder"])
     kept = load_supernet(bundle.space, (work / "supernet.safetensors").read_bytes())
-    assert all(torch.equal(a, b) for a, b in zip(kept.state_dict().values(), bundle.supernet.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(kept.state_dict().values(), bundle.supernet.state_dict().values(), strict=True)
+    )
     assert not list(work.parent.glob(".nagsdk-partial-*"))

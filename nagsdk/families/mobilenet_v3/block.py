@@ -25,7 +25,9 @@ class ElasticSqueezeExcite(nn.Module):
         c = x.shape[1]
         middle = make_divisible(c // 4)
         assert self.reduce.bias is not None and self.expand.bias is not None
-        y = functional.relu(functional.conv2d(x.mean((2, 3), keepdim=True), self.reduce.weight[:middle, :c], self.reduce.bias[:middle]))
+        y = functional.relu(
+            functional.conv2d(x.mean((2, 3), keepdim=True), self.reduce.weight[:middle, :c], self.reduce.bias[:middle])
+        )
         y = functional.conv2d(y, self.expand.weight[:c, :middle], self.expand.bias[:c])
         return x * functional.hardsigmoid(y)
 

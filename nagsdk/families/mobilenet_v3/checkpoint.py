@@ -28,12 +28,15 @@ def import_ofa(space: MobileNetV3Definition, path: Path) -> MobileNetV3Supernet:
         DamagedBundleError: It is no such checkpoint, or belongs to a space of other widths.
     """
     if path.stat().st_size > MOST_BYTES:
-        raise DamagedBundleError(f"{path} is larger than {MOST_BYTES // 10**6} MB.", "Name the checkpoint of one supernet.")
+        raise DamagedBundleError(
+            f"{path} is larger than {MOST_BYTES // 10**6} MB.", "Name the checkpoint of one supernet."
+        )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, OSError, UnicodeDecodeError) as error:
         raise DamagedBundleError(
-            f"{path} cannot be read as a PyTorch checkpoint of tensors.", "Download it again; a checkpoint that holds code is never opened."
+            f"{path} cannot be read as a PyTorch checkpoint of tensors.",
+            "Download it again; a checkpoint that holds code is never opened.",
         ) from error
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
@@ -44,7 +47,8 @@ def import_ofa(space: MobileNetV3Definition, path: Path) -> MobileNetV3Supernet:
     unknown = sorted(plain.keys() - names.keys())
     if unknown:
         raise DamagedBundleError(
-            f"{path} has tensors that this space does not know ({', '.join(unknown[:3])}, …).", "Use the checkpoint of this space."
+            f"{path} has tensors that this space does not know ({', '.join(unknown[:3])}, …).",
+            "Use the checkpoint of this space.",
         )
     return supernet.fill({names[k]: v for k, v in plain.items()}, str(path))
 
@@ -76,7 +80,9 @@ def _ofa_names(supernet: MobileNetV3Supernet) -> dict[str, str]:
             names[f"{theirs}.depth_conv.conv.{transform}_matrix"] = f"{ours}.depthwise.transforms.{transform}"
         if block.se is not None:
             for layer in ("reduce", "expand"):
-                names.update({f"{theirs}.depth_conv.se.fc.{layer}.{p}": f"{ours}.se.{layer}.{p}" for p in ("weight", "bias")})
+                names.update(
+                    {f"{theirs}.depth_conv.se.fc.{layer}.{p}": f"{ours}.se.{layer}.{p}" for p in ("weight", "bias")}
+                )
     unit("final_expand_layer", "head", "head_bn")
     unit("feature_mix_layer", "features", None)
     names.update({f"classifier.linear.{p}": f"classifier.{p}" for p in ("weight", "bias")})

@@ -151,7 +151,9 @@ class MobileNetV3Definition(NetworkSpace):
             out = self.width(stage.width)
             for b in range(max(stage.depths)):
                 decision += 1
-                result.append(BlockShape(s, b, decision, channels, out, stage.stride if b == 0 else 1, stage.activation, stage.se))
+                result.append(
+                    BlockShape(s, b, decision, channels, out, stage.stride if b == 0 else 1, stage.activation, stage.se)
+                )
                 channels = out
             decision += 1
         return tuple(result)
@@ -179,4 +181,6 @@ class MobileNetV3Definition(NetworkSpace):
     def _settings(self, code: Sequence[int]) -> Settings:
         chosen = [self._choices[code[block.decision]] for block in self.blocks if code[block.decision] >= 0]
         depths = tuple(stage.depths[code[i]] for stage, i in zip(self.stages, self._depth_decisions, strict=True))
-        return Settings(self.resolutions[code[0]], depths, tuple(c.kernel for c in chosen), tuple(c.expansion for c in chosen))
+        return Settings(
+            self.resolutions[code[0]], depths, tuple(c.kernel for c in chosen), tuple(c.expansion for c in chosen)
+        )

@@ -12,7 +12,11 @@ from nagsdk.space.space import Codes, ShrinkingStage
 
 def stages(space: MobileNetV3Definition) -> tuple[ShrinkingStage, ...]:
     """Shares of the steps and of the rate follow the epochs and rates of Once-for-All's own training."""
-    kernels, depths, expansions = len(space.kernels), max(len(stage.depths) for stage in space.stages), len(space.expansions)
+    kernels, depths, expansions = (
+        len(space.kernels),
+        max(len(stage.depths) for stage in space.stages),
+        len(space.expansions),
+    )
 
     def opened(kernels: int, depths: int, expansions: int) -> dict[str, int]:
         return {"kernels": kernels, "depths": depths, "expansions": expansions}
@@ -23,7 +27,10 @@ def stages(space: MobileNetV3Definition) -> tuple[ShrinkingStage, ...]:
         *([ShrinkingStage(opened(kernels, 1, 1), 0.20, 0.4, 1)] if kernels > 1 else []),
         *(ShrinkingStage(opened(kernels, d, 1), *(every if d == depths else some), 2) for d in range(2, depths + 1)),
         # Channels are sorted when the first smaller expansion joins.
-        *(ShrinkingStage(opened(kernels, depths, e), *(every if e == expansions else some), 4, e == 2) for e in range(2, expansions + 1)),
+        *(
+            ShrinkingStage(opened(kernels, depths, e), *(every if e == expansions else some), 4, e == 2)
+            for e in range(2, expansions + 1)
+        ),
     )
 
 

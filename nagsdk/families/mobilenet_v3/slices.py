@@ -53,7 +53,9 @@ def copy_unit(unit: ConvUnit, weight: Tensor, bn: nn.BatchNorm2d | None) -> None
     out, into = unit.conv.weight.shape[:2]
     unit.conv.weight.copy_(weight[:out, :into])
     if bn is not None:
-        assert isinstance(unit.bn, nn.BatchNorm2d) and unit.bn.running_mean is not None and unit.bn.running_var is not None
+        assert (
+            isinstance(unit.bn, nn.BatchNorm2d) and unit.bn.running_mean is not None and unit.bn.running_var is not None
+        )
         assert bn.running_mean is not None and bn.running_var is not None
         unit.bn.weight.copy_(bn.weight[:out])
         unit.bn.bias.copy_(bn.bias[:out])

@@ -39,11 +39,15 @@ class MobileNetV3Space(MobileNetV3Definition):
     def from_dict(cls, definition: Mapping[str, Any]) -> Self:
         """Rebuilds a space from `to_dict` (lists may stand for tuples)."""
         require_fields(cls, definition)
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in definition.items() if k != "family"}
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in definition.items() if k != "family"
+        }
         values["stages"] = tuple(_stage(stage) for stage in definition["stages"])
         return cls(**values)
 
-    def architecture(self, *, kernels: Sequence[int], expansions: Sequence[int], depths: Sequence[int], resolution: int) -> Architecture:
+    def architecture(
+        self, *, kernels: Sequence[int], expansions: Sequence[int], depths: Sequence[int], resolution: int
+    ) -> Architecture:
         """Validates an architecture given in the terms of the family.
 
         Args:
@@ -69,13 +73,18 @@ class MobileNetV3Space(MobileNetV3Definition):
                     f"Give {len(active)} (one per active block at depths {_values(depths)}) or {len(self.blocks)} (one per position); legal: {_values(legal)}.",
                 )
         for number, block in enumerate(active):
-            kernel, expansion = (v[number] if len(v) == len(active) else v[self.blocks.index(block)] for v in (kernels, expansions))
+            kernel, expansion = (
+                v[number] if len(v) == len(active) else v[self.blocks.index(block)] for v in (kernels, expansions)
+            )
             where = self.decisions[block.decision].name
             if kernel not in self.kernels:
-                raise ArchitectureError(f"Kernel {kernel} of {where} is not in this space.", f"Legal kernels: {_values(self.kernels)}.")
+                raise ArchitectureError(
+                    f"Kernel {kernel} of {where} is not in this space.", f"Legal kernels: {_values(self.kernels)}."
+                )
             if expansion not in self.expansions:
                 raise ArchitectureError(
-                    f"Expansion {expansion} of {where} is not in this space.", f"Legal expansions: {_values(self.expansions)}."
+                    f"Expansion {expansion} of {where} is not in this space.",
+                    f"Legal expansions: {_values(self.expansions)}.",
                 )
             code[block.decision] = self._choices.index(BlockChoice(kernel, expansion))
         return Architecture(self._text(code), tuple(code), resolution)
@@ -107,7 +116,9 @@ class MobileNetV3Space(MobileNetV3Definition):
             "mean kernel": [float(np.mean(s.kernels[part])) for part in parts],
             "mean expansion": [float(np.mean(s.expansions[part])) for part in parts],
         }
-        return {title: {f"stage {number}": float(v) for number, v in enumerate(row, 1)} for title, row in values.items()}
+        return {
+            title: {f"stage {number}": float(v) for number, v in enumerate(row, 1)} for title, row in values.items()
+        }
 
     def _block_size(self, resolution: int, block: BlockShape) -> int:
         size = _halve(resolution, 2)
@@ -129,8 +140,14 @@ class MobileNetV3Space(MobileNetV3Definition):
         )
 
     def _head(self, resolution: int) -> tuple[LayerSpec, ...]:
-        size = _halve(self._block_size(resolution, self.blocks[-1]), 1 if self.blocks[-1].position else self.stages[-1].stride)
-        channels, head, features = self.blocks[-1].out_channels, self.width(self.head_width), self.width(self.feature_width)
+        size = _halve(
+            self._block_size(resolution, self.blocks[-1]), 1 if self.blocks[-1].position else self.stages[-1].stride
+        )
+        channels, head, features = (
+            self.blocks[-1].out_channels,
+            self.width(self.head_width),
+            self.width(self.feature_width),
+        )
         return (
             LayerSpec("head.expand", "pointwise", channels, head, 1, 1, size, "hswish", batch_norm=True),
             LayerSpec("head.pool", "pool", head, head, 1, 1, size),
@@ -148,11 +165,25 @@ class MobileNetV3Space(MobileNetV3Definition):
         size = self._block_size(resolution, block)
         out = _halve(size, block.stride)
         layers = [
-            LayerSpec(f"{name}.expand", "pointwise", block.in_channels, middle, 1, 1, size, block.activation, batch_norm=True),
-            LayerSpec(f"{name}.depthwise", "depthwise", middle, middle, kernel, block.stride, size, block.activation, batch_norm=True),
+            LayerSpec(
+                f"{name}.expand", "pointwise", block.in_channels, middle, 1, 1, size, block.activation, batch_norm=True
+            ),
+            LayerSpec(
+                f"{name}.depthwise",
+                "depthwise",
+                middle,
+                middle,
+                kernel,
+                block.stride,
+                size,
+                block.activation,
+                batch_norm=True,
+            ),
         ]
         if block.se:
-            layers.append(LayerSpec(f"{name}.se", "se", middle, middle, 1, 1, out, se_channels=make_divisible(middle // 4)))
+            layers.append(
+                LayerSpec(f"{name}.se", "se", middle, middle, 1, 1, out, se_channels=make_divisible(middle // 4))
+            )
         layers.append(LayerSpec(f"{name}.project", "pointwise", middle, block.out_channels, 1, 1, out, batch_norm=True))
         if block.residual:
             layers.append(LayerSpec(f"{name}.add", "add", block.out_channels, block.out_channels, 1, 1, out))
@@ -161,7 +192,9 @@ class MobileNetV3Space(MobileNetV3Definition):
     def layers(self, architecture: Architecture) -> tuple[LayerSpec, ...]:
         """All layers in the order of execution."""
         resolution = architecture.resolution
-        body = [layer for i, c in enumerate(architecture.code) if c >= 0 for layer in self.choice_layers(resolution, i, c)]
+        body = [
+            layer for i, c in enumerate(architecture.code) if c >= 0 for layer in self.choice_layers(resolution, i, c)
+        ]
         return (*self._stem(resolution), *body, *self._head(resolution))
 
     def build(self, architecture: Architecture) -> MobileNetV3Subnet:
@@ -211,5 +244,7 @@ def _halve(size: int, stride: int) -> int:
 
 def _choice(decision: Decision, value: int) -> int:
     if value not in decision.choices:
-        raise ArchitectureError(f"{value} is not a choice of {decision.name}.", f"Legal values: {_values(decision.choices)}.")
+        raise ArchitectureError(
+            f"{value} is not a choice of {decision.name}.", f"Legal values: {_values(decision.choices)}."
+        )
     return decision.choices.index(value)

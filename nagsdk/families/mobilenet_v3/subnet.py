@@ -17,7 +17,14 @@ class ConvUnit(nn.Module):
     """Convolution, batch normalisation (optional), activation."""
 
     def __init__(
-        self, into: int, out: int, activation: str, kernel: int = 1, stride: int = 1, groups: int = 1, batch_norm: bool = True
+        self,
+        into: int,
+        out: int,
+        activation: str,
+        kernel: int = 1,
+        stride: int = 1,
+        groups: int = 1,
+        batch_norm: bool = True,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(into, out, kernel, stride, kernel // 2, groups=groups, bias=False)

@@ -66,7 +66,9 @@ class _Checker:
             row = int(bad.argmax())
             given = str(self.table[column][row])
             shown = given if len(given) <= _SHOWN else given[:_SHOWN] + "…"
-            raise ArchitectureError(f"{self.path}, line {self.lines[row]}, column {column} ({shown!r}): {complaint(row)}", legal)
+            raise ArchitectureError(
+                f"{self.path}, line {self.lines[row]}, column {column} ({shown!r}): {complaint(row)}", legal
+            )
 
     def digits(self, column: str, count: int, meaning: str) -> NDArray[np.int64]:
         given = self.table[column]
@@ -79,20 +81,37 @@ class _Checker:
         return digits
 
     def choices(
-        self, column: str, given: NDArray[np.int64], legal: Sequence[int], decision: str, active: NDArray[np.bool_] | None = None
+        self,
+        column: str,
+        given: NDArray[np.int64],
+        legal: Sequence[int],
+        decision: str,
+        active: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.intp]:
         matches = given[:, None] == np.array(legal)
         unknown: NDArray[np.bool_] = np.logical_not(matches.any(axis=1))
         if active is not None:
             unknown &= active
-        self.refuse(unknown, column, lambda row: f"{given[row]} is not a choice of {decision}.", f"Legal values: {_values(legal)}.")
+        self.refuse(
+            unknown,
+            column,
+            lambda row: f"{given[row]} is not a choice of {decision}.",
+            f"Legal values: {_values(legal)}.",
+        )
         first: NDArray[np.intp] = matches.argmax(axis=1)
         return first
 
     def resolutions(self, space: MobileNetV3Definition) -> NDArray[np.int8]:
         index = {str(resolution): i for i, resolution in enumerate(space.resolutions)}
-        found = np.fromiter((index.get(text.strip(), -1) for text in self.table["r"]), dtype=np.int8, count=len(self.lines))
-        self.refuse(found < 0, "r", lambda _: "not a resolution of this space.", f"Legal resolutions: {_values(space.resolutions)}.")
+        found = np.fromiter(
+            (index.get(text.strip(), -1) for text in self.table["r"]), dtype=np.int8, count=len(self.lines)
+        )
+        self.refuse(
+            found < 0,
+            "r",
+            lambda _: "not a resolution of this space.",
+            f"Legal resolutions: {_values(space.resolutions)}.",
+        )
         return found
 
 

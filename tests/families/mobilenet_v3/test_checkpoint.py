@@ -15,12 +15,18 @@ def reference(shared):
     spec = importlib.util.spec_from_file_location("fill", folder / "fill.py")
     fill = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(fill)
-    return fill, fill.state_dict(json.loads((folder / "keys.json").read_text())), json.loads((folder / "expected.json").read_text())
+    return (
+        fill,
+        fill.state_dict(json.loads((folder / "keys.json").read_text())),
+        json.loads((folder / "expected.json").read_text()),
+    )
 
 
 def _older_names(state):
     """The names of the first released generation, without the elastic wrappers."""
-    return {k.replace(".conv.", ".mobile_inverted_conv.", 1) if k.startswith("blocks.") else k: v for k, v in state.items()}
+    return {
+        k.replace(".conv.", ".mobile_inverted_conv.", 1) if k.startswith("blocks.") else k: v for k, v in state.items()
+    }
 
 
 @pytest.mark.parametrize("names", [dict, _older_names], ids=["present", "older"])
@@ -44,7 +50,9 @@ class Evil:
         return (print, ("code ran",))
 
 
-@pytest.mark.parametrize("content", [b"", b"not a pickle", Evil(), {"state_dict": {"first_conv.conv.weight": torch.zeros(1)}}, [1, 2]])
+@pytest.mark.parametrize(
+    "content", [b"", b"not a pickle", Evil(), {"state_dict": {"first_conv.conv.weight": torch.zeros(1)}}, [1, 2]]
+)
 def test_foreign_checkpoints_are_refused_and_no_code_runs(content, tmp_path, capsys):
     path = tmp_path / "c.pth"
     if isinstance(content, bytes):

@@ -78,9 +78,9 @@ def test_progressive_shrinking_learns_and_resumes_in_the_same_weights(tiny_space
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 5, 160)
     images = rng.integers(0, 80, (160, 24, 24, 3), dtype=np.uint8)
-    images[:, 6:18, 6:18] += np.array([[170, 0, 0], [0, 170, 0], [0, 0, 170], [170, 170, 0], [0, 170, 170]], np.uint8)[labels][
-        :, None, None
-    ]
+    images[:, 6:18, 6:18] += np.array([[170, 0, 0], [0, 170, 0], [0, 0, 170], [170, 170, 0], [0, 170, 170]], np.uint8)[
+        labels
+    ][:, None, None]
     plain = Preprocessing((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     rows = passes("shrinking", tiny_space, 60, 1e-2, 0, False, 4)
     assert len(rows) == 4
@@ -89,7 +89,14 @@ def test_progressive_shrinking_learns_and_resumes_in_the_same_weights(tiny_space
         supernet = tiny_space.supernet()
         supernet.initialise(1)
         still = ArrayBatches(images, labels, 32, plain)
-        train_passes(supernet, lambda seed: ArrayBatches(images, labels, 32, plain, seed), rows, lambda: [still(0, 24)[0]], listen, folder)
+        train_passes(
+            supernet,
+            lambda seed: ArrayBatches(images, labels, 32, plain, seed),
+            rows,
+            lambda: [still(0, 24)[0]],
+            listen,
+            folder,
+        )
         return supernet
 
     losses = []

@@ -38,7 +38,10 @@ def test_width_multiplier_follows_the_original():
         ({"resolution_choices": [48, 32]}, "resolution_choices must be"),
         ({"stages": []}, "activation"),
         ({"stages": [{"width": 8, "stride": 2, "activation": "swish", "se": False}]}, "relu or hswish"),
-        ({"stages": [{"width": 8, "stride": 2, "activation": "relu", "se": False, "depths": [3, 2]}]}, "depths must be"),
+        (
+            {"stages": [{"width": 8, "stride": 2, "activation": "relu", "se": False, "depths": [3, 2]}]},
+            "depths must be",
+        ),
     ],
 )
 def test_what_no_network_can_be_built_of_is_no_space(changed, says):
@@ -58,7 +61,9 @@ def test_every_sample_survives_text_and_code(seed, count):
         assert again == a and again.code == a.code and again.hash == a.hash
 
 
-@given(st.text(max_size=60) | st.from_regex(r"mbv3:r\d{1,4}:d=[\d,]{1,12}:ks=[\d,]{1,50}:e=[\d,]{1,50}", fullmatch=True))
+@given(
+    st.text(max_size=60) | st.from_regex(r"mbv3:r\d{1,4}:d=[\d,]{1,12}:ks=[\d,]{1,50}:e=[\d,]{1,50}", fullmatch=True)
+)
 def test_any_text_is_an_architecture_or_an_architecture_error(text):
     try:
         assert isinstance(SPACE.parse(text), Architecture)
@@ -68,7 +73,9 @@ def test_any_text_is_an_architecture_or_an_architecture_error(text):
 
 def test_inactive_choices_make_no_difference():
     full = SPACE.architecture(kernels=[3] * 20, expansions=[4] * 20, depths=[2] * 5, resolution=224)
-    other = SPACE.architecture(kernels=([3, 3, 7, 7]) * 5, expansions=([4, 4, 6, 6]) * 5, depths=[2] * 5, resolution=224)
+    other = SPACE.architecture(
+        kernels=([3, 3, 7, 7]) * 5, expansions=([4, 4, 6, 6]) * 5, depths=[2] * 5, resolution=224
+    )
     short = SPACE.architecture(kernels=[3] * 10, expansions=[4] * 10, depths=[2] * 5, resolution=224)
     assert full == other == short and full.code == other.code
 
@@ -129,7 +136,9 @@ def test_definition_survives_json():
 def test_layers_add_up_from_the_table(tiny_space):
     for a in tiny_space.decode(tiny_space.sample(20, np.random.default_rng(2))):
         parts = list(tiny_space.fixed_layers(a.resolution))
-        parts += [layer for d, c in enumerate(a.code) if c >= 0 for layer in tiny_space.choice_layers(a.resolution, d, c)]
+        parts += [
+            layer for d, c in enumerate(a.code) if c >= 0 for layer in tiny_space.choice_layers(a.resolution, d, c)
+        ]
         assert sorted(map(repr, parts)) == sorted(map(repr, tiny_space.layers(a)))
         for before, after in zip(tiny_space.layers(a), tiny_space.layers(a)[1:], strict=False):
             assert before.out_channels == after.in_channels and before.out_size == after.in_size

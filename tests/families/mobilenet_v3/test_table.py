@@ -133,12 +133,16 @@ def test_missing_folder_and_oversized_files_are_refused(tmp_path, monkeypatch):
 def test_header_alone_is_no_architecture_and_marks_and_spaces_are_forgiven(tmp_path):
     (tmp_path / "a.csv").write_text("ks,e,d,r\n")
     assert read_architectures(tmp_path / "a.csv", SPACE)[0].shape == (0, len(SPACE.decisions))
-    (tmp_path / "b.csv").write_bytes(b"\xef\xbb\xbf r ,ks,e,d\r\n" + ",".join([" 160 ", ROW["ks"], ROW["e"], ROW["d"]]).encode() + b"\r\n")
+    (tmp_path / "b.csv").write_bytes(
+        b"\xef\xbb\xbf r ,ks,e,d\r\n" + ",".join([" 160 ", ROW["ks"], ROW["e"], ROW["d"]]).encode() + b"\r\n"
+    )
     assert SPACE.decode(read_architectures(tmp_path / "b.csv", SPACE)[0])[0].resolution == 160
 
 
 def test_other_spaces(tmp_path, tiny_space):
-    rows = [digits_of(a, (0, 0), tiny_space) for a in tiny_space.decode(tiny_space.sample(50, np.random.default_rng(0)))]
+    rows = [
+        digits_of(a, (0, 0), tiny_space) for a in tiny_space.decode(tiny_space.sample(50, np.random.default_rng(0)))
+    ]
     codes, _ = read_architectures(written(tmp_path / "a.csv", rows), tiny_space)
     assert [digits_of(a, (0, 0), tiny_space) for a in tiny_space.decode(codes)] == rows
 

@@ -45,7 +45,18 @@ def build(settings):
     """Makes the phone's file system and returns its root."""
     root, adbd = Path(settings["root"]), Path(settings["adbd"])
     mount("phone", root, "tmpfs", data="size=64m")
-    for folder in ("proc", "dev/pts", "data/misc/adb", "data/local/tmp", "system/bin", "etc", "opt/adbd", "opt/site", "tmp", "sys"):
+    for folder in (
+        "proc",
+        "dev/pts",
+        "data/misc/adb",
+        "data/local/tmp",
+        "system/bin",
+        "etc",
+        "opt/adbd",
+        "opt/site",
+        "tmp",
+        "sys",
+    ):
         (root / folder).mkdir(parents=True)
     mount("data", root / "data/local/tmp", "tmpfs", data=f"size={settings['megabytes']}m")
     bind("/usr", root / "usr")
@@ -61,7 +72,11 @@ def build(settings):
     bind(sys.base_prefix, root / "opt/python")
     bind(settings["shared"], root / "phone", read_only=False)
     libraries = adbd / "usr/lib/x86_64-linux-gnu"
-    for file in (adbd / "usr/lib/android-sdk/platform-tools/adbd", *libraries.glob("*.so*"), *libraries.glob("android/*.so*")):
+    for file in (
+        adbd / "usr/lib/android-sdk/platform-tools/adbd",
+        *libraries.glob("*.so*"),
+        *libraries.glob("android/*.so*"),
+    ):
         shutil.copy(file, root / "opt/adbd")
     for name in ("getprop", "dumpsys"):
         tool = root / "system/bin" / name
@@ -111,7 +126,9 @@ class Daemon:
         while True:
             if self.wanted:
                 with (Path(self.root) / "tmp/adbd.log").open("ab") as log:
-                    self.process = subprocess.Popen(["/opt/adbd/adbd"], env=environment, preexec_fn=enter, stdout=log, stderr=log)
+                    self.process = subprocess.Popen(
+                        ["/opt/adbd/adbd"], env=environment, preexec_fn=enter, stdout=log, stderr=log
+                    )
                 self.process.wait()
             time.sleep(0.1)
 

@@ -17,12 +17,20 @@ from nagsdk.pipeline import target as workbench
 def described(phone, tmp_path, monkeypatch):
     """The phone's description, and short protocols: these tests ask for the way, not for the figures."""
     path = tmp_path / "virtual.toml"
-    path.write_text(f'id = "virtual"\ntitle = "A virtual phone"\nbackend = "android"\n[options]\nserial = "{phone.serial}"\n')
-    monkeypatch.setattr("nagsdk.pipeline.models.CALIBRATION", replace(calibration.CALIBRATION_PROTOCOL, rounds=2, most_rounds=2))
+    path.write_text(
+        f'id = "virtual"\ntitle = "A virtual phone"\nbackend = "android"\n[options]\nserial = "{phone.serial}"\n'
+    )
+    monkeypatch.setattr(
+        "nagsdk.pipeline.models.CALIBRATION", replace(calibration.CALIBRATION_PROTOCOL, rounds=2, most_rounds=2)
+    )
     monkeypatch.setattr("nagsdk.pipeline.calibrate.calibrate", functools.partial(calibration.calibrate, sessions=2))
     monkeypatch.setattr(calibration, "_SEARCH_S", 1.0)
     for name in ("PROTOCOL", "GLANCE"):
-        monkeypatch.setattr(workbench, name, replace(getattr(workbench, name), runs=3, rounds=3, most_rounds=3, spread_s=0, patience_s=0))
+        monkeypatch.setattr(
+            workbench,
+            name,
+            replace(getattr(workbench, name), runs=3, rounds=3, most_rounds=3, spread_s=0, patience_s=0),
+        )
     return str(path)
 
 
@@ -61,7 +69,9 @@ def test_a_phone_that_is_gone_deploys_unverified_what_needs_no_timing(phone, des
     assert deployment.verdict == "unverified" and deployment.result.artifact.bytes <= 600e3
     manifest = read_manifest(tmp_path / "out")
     assert manifest["parity"] < 1e-5 and deployment.result.measured.top1 > 80
-    assert any("did not answer" in warning and "nothing was measured" in warning for warning in deployment.result.warnings)
+    assert any(
+        "did not answer" in warning and "nothing was measured" in warning for warning in deployment.result.warnings
+    )
     phone.say("start")
 
 
@@ -69,5 +79,7 @@ def test_the_phone_that_is_meant_may_be_named_in_the_call(phone, tmp_path):
     text = "mbv3:r32:d=1,1,1,1:ks=3,5,5,3:e=2,2,2,2"
     nagsdk.export("android", serial=phone.serial, architecture=text, precision="fp16", output=tmp_path / "out")
     manifest = read_manifest(tmp_path / "out")
-    assert manifest["device_properties"]["serial"] == phone.serial and manifest["device_properties"]["precision"] == "fp16"
+    assert (
+        manifest["device_properties"]["serial"] == phone.serial and manifest["device_properties"]["precision"] == "fp16"
+    )
     assert 1e-5 < manifest["parity"] < 1e-2

@@ -64,7 +64,11 @@ def test_a_burst_tells_the_state_of_the_phone(device, network):
     with AndroidBackend().open(device) as session:
         burst = session.time(session.load(network), 1, 7, 60)
     assert len(burst.wall_ms) == 7 and burst.cpu_ms == ()
-    assert burst.properties["thermal_status"] == 0 and burst.properties["battery_c"] == 25.1 and burst.properties["throttled"] == 0
+    assert (
+        burst.properties["thermal_status"] == 0
+        and burst.properties["battery_c"] == 25.1
+        and burst.properties["throttled"] == 0
+    )
     assert burst.properties["init_ms"] > 0 and burst.properties["memory_mb"] == 12.8
 
 
@@ -103,7 +107,10 @@ def test_without_a_tool_the_phone_cannot_measure(phone, device):
 class TestCommands:
     def test_output_and_status_are_exact(self, connected):
         assert connected.run("printf 'a\\nb'").text == "a\nb"
-        assert connected.run("echo out; echo err >&2; exit 42").text == "out\nerr\n" and connected.run("exit 42").status == 42
+        assert (
+            connected.run("echo out; echo err >&2; exit 42").text == "out\nerr\n"
+            and connected.run("exit 42").status == 42
+        )
         assert connected.run("sh -c 'kill -SEGV $$'").status == 139
         assert connected.run("true").text == ""
 
@@ -173,7 +180,12 @@ class TestPush:
 class TestFaults:
     @pytest.mark.parametrize(
         ("fault", "message"),
-        [("garbage", "not whole"), ("crash", "not whole|status 139"), ("flood", "printed more than"), ("hang", "within 2 s")],
+        [
+            ("garbage", "not whole"),
+            ("crash", "not whole|status 139"),
+            ("flood", "printed more than"),
+            ("hang", "within 2 s"),
+        ],
     )
     def test_a_tool_that_misbehaves_is_an_error_and_the_session_lives_on(self, phone, device, network, fault, message):
         with AndroidBackend().open(device) as session:
@@ -213,7 +225,9 @@ class TestFaults:
         with AndroidBackend().open(device_of(phone, delegate="gpu", allow_fallback="1")) as session:
             assert len(session.time(session.load(network), 0, 3, 60).wall_ms) == 3
 
-    def test_a_phone_that_slows_itself_down_is_left_to_cool_and_measured_again(self, phone, device, network, monkeypatch):
+    def test_a_phone_that_slows_itself_down_is_left_to_cool_and_measured_again(
+        self, phone, device, network, monkeypatch
+    ):
         monkeypatch.setattr(session_module, "_POLL_S", 0.2)
         with AndroidBackend().open(device) as session:
             handle = session.load(network)

@@ -11,7 +11,10 @@ from nagsdk_android.report import Counts, parse
 
 @pytest.fixture(scope="session")
 def samples(shared):
-    return {path.name[:2]: path.read_text("utf-8").partition("--- verbatim below ---\n")[2] for path in (shared / "samples").glob("*.txt")}
+    return {
+        path.name[:2]: path.read_text("utf-8").partition("--- verbatim below ---\n")[2]
+        for path in (shared / "samples").glob("*.txt")
+    }
 
 
 @pytest.mark.parametrize(
@@ -67,15 +70,31 @@ INFO: Inference timings in us: Init: 21000, First inference: 900, Warmup (avg): 
 @pytest.mark.parametrize(
     ("told", "delegate", "wrong"),
     [
-        ("Explicitly applied XNNPACK delegate, and the model graph will be completely executed by the delegate.", "xnnpack", ""),
-        ("Though GPU delegate is explicitly applied, the model graph will not be executed by the delegate.", "gpu", "only a part"),
+        (
+            "Explicitly applied XNNPACK delegate, and the model graph will be completely executed by the delegate.",
+            "xnnpack",
+            "",
+        ),
+        (
+            "Though GPU delegate is explicitly applied, the model graph will not be executed by the delegate.",
+            "gpu",
+            "only a part",
+        ),
         (
             "Though GPU delegate is explicitly applied, the model graph will be only partially executed by the delegate w/ 2 delegate kernels.",
             "gpu",
             "only a part",
         ),
-        ("INFO: Replacing 60 out of 108 node(s) with delegate (TfLiteGpuDelegateV2) node, yielding 3 partitions.", "gpu", "60 of 108"),
-        ("VERBOSE: Replacing 108 out of 108 node(s) with delegate (TfLiteXNNPackDelegate) node, yielding 1 partitions.", "xnnpack", ""),
+        (
+            "INFO: Replacing 60 out of 108 node(s) with delegate (TfLiteGpuDelegateV2) node, yielding 3 partitions.",
+            "gpu",
+            "60 of 108",
+        ),
+        (
+            "VERBOSE: Replacing 108 out of 108 node(s) with delegate (TfLiteXNNPackDelegate) node, yielding 1 partitions.",
+            "xnnpack",
+            "",
+        ),
         ("", "gpu", "does not say"),
     ],
 )
@@ -150,7 +169,9 @@ def test_garbage_gives_an_error_or_a_sane_reading(data):
     except MeasurementError as error:
         assert error.message and error.next_step
         return
-    assert runs.count >= 1 and all(math.isfinite(v) and v > 0 for v in (runs.first, runs.last, runs.least, runs.most, runs.mean))
+    assert runs.count >= 1 and all(
+        math.isfinite(v) and v > 0 for v in (runs.first, runs.last, runs.least, runs.most, runs.mean)
+    )
 
 
 @given(st.data())

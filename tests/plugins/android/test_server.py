@@ -44,11 +44,19 @@ def adb(tmp_path, monkeypatch):
 
     def run(*arguments):
         return subprocess.run(
-            [program, "-P", str(port), *arguments], env=environment, capture_output=True, text=True, timeout=30, check=False
+            [program, "-P", str(port), *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
         )
 
     server = subprocess.Popen(
-        [program, "-P", str(port), "nodaemon", "server"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [program, "-P", str(port), "nodaemon", "server"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         for _ in range(100):
@@ -135,7 +143,9 @@ def test_a_phone_that_does_not_know_this_computer(own_folders, monkeypatch):
 def asking(adb, own_folders, tmp_path):
     """A phone that asks for keys: its serial, and the file of the keys that it knows."""
     if not (ADBKIT / "node_modules/@devicefarmer/adbkit").is_dir() or shutil.which("node") is None:
-        pytest.skip(f"no adbkit in {ADBKIT}, or no node: run tests/plugins/android/fetch_adbkit.sh {ADBKIT}, or set NAGSDK_ADBKIT")
+        pytest.skip(
+            f"no adbkit in {ADBKIT}, or no node: run tests/plugins/android/fetch_adbkit.sh {ADBKIT}, or set NAGSDK_ADBKIT"
+        )
     phone, known = VirtualPhone(), tmp_path / "known"
     known.touch()
     bridge = None
@@ -144,7 +154,10 @@ def asking(adb, own_folders, tmp_path):
         tool.install(TOOL)
         port = os.environ["ANDROID_ADB_SERVER_PORT"]
         bridge = subprocess.Popen(
-            ["node", HERE / "bridge.js", ADBKIT, port, phone.serial, known], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            ["node", HERE / "bridge.js", ADBKIT, port, phone.serial, known],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
         word, port = bridge.stdout.readline().split()
         assert word == "port"
@@ -174,7 +187,8 @@ def test_a_phone_that_asks_for_this_computers_key(asking, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options", [{"serials": "x"}, {"delegate": "nnapi"}, {"allow_fallback": "yes"}, {"cores": "2,3"}, {"cooldown_s": "-1"}]
+    "options",
+    [{"serials": "x"}, {"delegate": "nnapi"}, {"allow_fallback": "yes"}, {"cores": "2,3"}, {"cooldown_s": "-1"}],
 )
 def test_unknown_options_are_refused(own_folders, options):
     assert "do not suit this backend" in AndroidBackend().presence(device(**options)).reason

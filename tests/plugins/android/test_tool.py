@@ -51,7 +51,9 @@ def test_a_record_that_is_torn_is_said(binary):
 
 def test_a_download_keeps_the_hash_it_first_had(monkeypatch):
     served = [ARM64]
-    monkeypatch.setattr("nagsdk.common.download.download", lambda address, path, most, on_event: path.write_bytes(served[0]))
+    monkeypatch.setattr(
+        "nagsdk.common.download.download", lambda address, path, most, on_event: path.write_bytes(served[0])
+    )
     first = tool.install(None)
     assert first["source"] == tool.ADDRESS and tool.install(None)["sha256"] == first["sha256"]
     served[0] = ARM64 + b"newer"

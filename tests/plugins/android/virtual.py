@@ -28,7 +28,10 @@ def missing() -> str:
         return "the debug daemon's packages are for Linux on x86-64"
     if not (ADBD / "usr/lib/android-sdk/platform-tools/adbd").is_file():
         return f"no debug daemon in {ADBD}: run tests/plugins/android/fetch_adbd.sh {ADBD}, or set NAGSDK_ADBD"
-    if shutil.which("unshare") is None or subprocess.run(["unshare", "-Urnm", "true"], capture_output=True, check=False).returncode:
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run(["unshare", "-Urnm", "true"], capture_output=True, check=False).returncode
+    ):
         return "this system allows no namespaces to users (unshare -Urnm)"
     return ""
 
@@ -140,7 +143,9 @@ class VirtualPhone:
         for name in ("fault", "slowdown", "throttle_after"):
             (self.shared / name).unlink(missing_ok=True)
         self.set("dumpsys/thermalservice", "IsStatusOverride: false\nThermal Status: 0\n")
-        self.set("dumpsys/battery", "Current Battery Service state:\n  AC powered: false\n  level: 93\n  temperature: 251\n")
+        self.set(
+            "dumpsys/battery", "Current Battery Service state:\n  AC powered: false\n  level: 93\n  temperature: 251\n"
+        )
 
     def files(self):
         """What lies in the folder for pushed files, seen past ADB."""

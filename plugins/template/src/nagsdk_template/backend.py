@@ -29,7 +29,9 @@ class TemplateBackend(Backend):
         if importlib.util.find_spec("onnxruntime") is None:
             return Presence(False, f"ONNX Runtime is not installed. Install it: {pip('install', 'onnxruntime')}")
         # Whatever makes a latency another one belongs here: measurements are kept under it.
-        return Presence.of({"processor": processor(), "runtime": "onnxruntime", "runtime_version": version("onnxruntime")})
+        return Presence.of(
+            {"processor": processor(), "runtime": "onnxruntime", "runtime_version": version("onnxruntime")}
+        )
 
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
         """Writes an ONNX file in float32; a backend that quantises would look at the images."""
