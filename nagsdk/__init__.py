@@ -106,7 +106,8 @@ __all__ = [
     "verify",
 ]
 
-__getattr__, _names = lazy_names(__name__, _PLACES)
+if not TYPE_CHECKING:  # for a type checker a module with `__getattr__` has every name
+    __getattr__, _ = lazy_names(__name__, _PLACES)
 
 
 def __dir__() -> list[str]:

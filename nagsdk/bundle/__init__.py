@@ -11,4 +11,5 @@ if TYPE_CHECKING:
 
 __all__ = ["Bundle", "bundle_names", "load_bundle"]
 
-__getattr__, __dir__ = lazy_names(__name__, dict.fromkeys(__all__, "nagsdk.bundle.bundle"))
+if not TYPE_CHECKING:  # for a type checker a module with `__getattr__` has every name
+    __getattr__, __dir__ = lazy_names(__name__, dict.fromkeys(__all__, "nagsdk.bundle.bundle"))

@@ -13,4 +13,5 @@ if TYPE_CHECKING:
 __all__ = ["Measured", "Predicted", "Result", "read_manifest"]
 
 _RESULTS = dict.fromkeys(("Measured", "Predicted", "Result"), "nagsdk.manifest.result")
-__getattr__, __dir__ = lazy_names(__name__, {**_RESULTS, "read_manifest": "nagsdk.manifest.manifest"})
+if not TYPE_CHECKING:  # for a type checker a module with `__getattr__` has every name
+    __getattr__, __dir__ = lazy_names(__name__, {**_RESULTS, "read_manifest": "nagsdk.manifest.manifest"})

@@ -73,7 +73,7 @@ def _count(target: Target, turn: Round, budgets: Sequence[Budget], latencies: Se
     metrics = {name: _told(target, turn.sessions[-1], name, value) for name, value in turn.result.metrics.items()}
     turn.result = replace(turn.result, metrics=metrics)
     turn.shares = np.array([share_of(target, turn.result, turn.built, b) for b in budgets])
-    turn.used = float(max([*turn.shares, *latencies]))
+    turn.used = float(max([*turn.shares, *latencies, 0.0]))
 
 
 def _told(target: Target, measurement: Measurement, name: str, estimate: float) -> float:

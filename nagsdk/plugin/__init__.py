@@ -14,4 +14,5 @@ if TYPE_CHECKING:
 __all__ = ["API_VERSION", "GROUP", "Registry", "hookimpl", "read_budget"]
 
 _MODULES = {"Registry": "nagsdk.plugin.registry", "read_budget": "nagsdk.plugin.units"}
-__getattr__, __dir__ = lazy_names(__name__, {name: _MODULES.get(name, "nagsdk.plugin.host") for name in __all__})
+if not TYPE_CHECKING:  # for a type checker a module with `__getattr__` has every name
+    __getattr__, __dir__ = lazy_names(__name__, {name: _MODULES.get(name, "nagsdk.plugin.host") for name in __all__})

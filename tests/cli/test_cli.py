@@ -82,6 +82,10 @@ def test_every_command_explains_itself(name):
         (("generate", "--budget", "1ms"), 2, "Missing option '--device'. `nagsdk devices`"),
         (("deploy", "--device", "cpu", "--budget", "1ms", "--precision", "int3"), 2, "Use fp32"),
         (("deploy", "--device", "cpu", "--budget", "1ms", "--batch", "0"), 2, "--batch"),
+        (("deploy", "--device", "cpu", "--device", "x86", "--budget", "1ms"), 2, "--device was given 2 times"),
+        (("frontier", "--device", "cpu", "--bundle", "glyphs", "--bundle", "x"), 2, "--bundle was given 2 times"),
+        (("bundle", "pull", "glyphs", "--from", "a", "--from", "b"), 2, "--from was given 2 times"),
+        (("deploy", "--device", "cpu", "--budgets", "1ms", "--budget", "2ms"), 2, "either --budget or --budgets"),
         (("deploy", "--device", "cpu", "--budget", "1ms", "--output", f"{__file__}/out"), 2, "cannot be written"),
     ],
 )

@@ -1,0 +1,82 @@
+"""The fastest model of an accuracy: what was asked for is measured before it is called held."""
+
+import pytest
+from click.testing import CliRunner
+
+import nagsdk
+from nagsdk.bundle.bundle import Bundle
+from nagsdk.cli import cli
+from nagsdk.errors import InfeasibleError, UsageError
+from nagsdk.manifest.manifest import read_manifest
+from nagsdk.manifest.result import Measured
+from nagsdk.pipeline.build import Builder
+from tests.pipeline.test_loop import simulate, world  # noqa: F401 — fixtures
+
+
+def test_the_fastest_model_of_an_accuracy_is_measured_to_have_it(simulate, tmp_path):  # noqa: F811
+    simulate()
+    deployment = nagsdk.deploy("board", min_top1=91, output=tmp_path / "out")
+    result = deployment.result
+    assert deployment.verdict == "held" and result.measured.top1 >= 91 and result.min_top1 == 91
+    assert result.budgets == () and read_manifest(tmp_path / "out")["min_top1"] == 91
+    (dearer,) = nagsdk.generate("board", min_top1=94)
+    assert result.predicted.latency_ms < dearer.predicted.latency_ms
+
+
+def test_a_top1_below_what_was_asked_for_is_searched_for_again(simulate, tmp_path, monkeypatch):  # noqa: F811
+    """The first candidates lack a point, as where the predictor promises too much."""
+    simulate()
+    lacking, real = iter([1.0, 0.5]), Builder.evaluate
+
+    def evaluate(builder, built):
+        if built.path not in builder._evaluated:
+            true = real(builder, built)
+            builder._evaluated[built.path] = Measured(top1=max(true.top1, 91) - next(lacking, 0.0))
+        return builder._evaluated[built.path]
+
+    monkeypatch.setattr(Builder, "evaluate", evaluate)
+    deployment = nagsdk.deploy("board", min_top1=91, output=tmp_path / "out")
+    verdicts = [turn["verdict"] for turn in deployment.details["rounds"]]
+    assert "missed" in verdicts[:-1] and verdicts[-1] == deployment.verdict == "held"
+
+
+def test_what_is_never_reached_is_missed_and_says_what_was(simulate, tmp_path, monkeypatch):  # noqa: F811
+    simulate()
+    monkeypatch.setattr(Builder, "evaluate", lambda *_: Measured(top1=50.0, top1_low=49.0, top1_high=51.0))
+    deployment = nagsdk.deploy("board", min_top1=91, output=tmp_path / "out")
+    assert deployment.verdict == "missed" and not (tmp_path / "out").exists()
+    assert any("50.00 %" in warning and "91 %" in warning for warning in deployment.result.warnings)
+
+
+def test_without_test_images_the_top1_is_not_called_held(simulate, tmp_path, monkeypatch):  # noqa: F811
+    simulate()
+    monkeypatch.setattr(Bundle, "test_set", lambda *_: None)
+    deployment = nagsdk.deploy("board", "2ms", min_top1=91, output=tmp_path / "out")
+    assert deployment.verdict == "unverified" and deployment.folder is not None
+    assert any("was not measured" in warning for warning in deployment.result.warnings)
+
+
+def test_budgets_hold_besides(simulate, tmp_path):  # noqa: F811
+    simulate()
+    deployment = nagsdk.deploy("board", ["2ms", "600kB"], min_top1=90, output=tmp_path / "out")
+    assert deployment.verdict == "held" and deployment.result.artifact.bytes <= 600_000
+    with pytest.raises(InfeasibleError, match="predicted to reach 97 %"):
+        nagsdk.deploy("board", "2ms", min_top1=97, output=tmp_path / "more")
+    with pytest.raises(UsageError, match="per cent"):
+        nagsdk.deploy("board", min_top1=0.9)
+
+
+def test_the_command_line_takes_it_and_several_budgets(simulate, tmp_path):  # noqa: F811
+    import json
+
+    simulate()
+    run = lambda *arguments: CliRunner().invoke(cli, ["deploy", "--device", "board", *arguments])  # noqa: E731
+    shown = run("--min-top1", "90", "--output", str(tmp_path / "one"))
+    assert shown.exit_code == 0 and "a top-1 of at least 90 %" in shown.stdout
+    listed = run("--budgets", "1.2ms,1.5ms", "--output", str(tmp_path / "two"), "--json")
+    assert listed.exit_code == 0 and [d["verdict"] for d in json.loads(listed.stdout)] == ["held", "held"]
+    assert sorted(p.name for p in (tmp_path / "two").iterdir()) == ["1.2ms", "1.5ms"]
+    assert run("--budgets", "1.2ms", "--budget", "1ms").exit_code == 2
+    assert run().exit_code == 2
+    partly = run("--budgets", "0.0001ms,1.5ms", "--output", str(tmp_path / "three"), "--json")
+    assert isinstance(partly.exception, InfeasibleError) and len(json.loads(partly.stdout)) == 1

@@ -1,0 +1,67 @@
+"""The target: said once, used by every verb."""
+
+import pytest
+
+import nagsdk
+from nagsdk.device.description import Device
+from nagsdk.errors import UnknownNameError, UsageError
+from nagsdk.pipeline.target import Target, target_of
+from tests.pipeline.test_loop import simulate, world  # noqa: F401 — fixtures
+from tests.simulated import SimulatedBackend
+
+
+def test_a_target_holds_what_verbs_share():
+    target = nagsdk.Target("x86", threads=2, batch=4)
+    assert (target.device.id, target.device.threads, target.device.batch) == ("cpu", 2, 4)
+    assert repr(target) == "Target('cpu', bundle='glyphs', threads=2, batch=4, precision='fp32')"
+    assert target_of(target, {}) is target
+
+
+def test_the_short_form_makes_the_same_target():
+    given = {"bundle": "imagenet", "threads": 2}
+    assert repr(target_of("cpu", given)) == repr(nagsdk.Target("cpu", "imagenet", threads=2))
+
+
+def test_settings_belong_to_the_target_and_are_not_said_twice():
+    with pytest.raises(UsageError, match="together with bundle, threads"):
+        nagsdk.generate(nagsdk.Target("cpu"), "2MMACs", bundle="imagenet", threads=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"device": "cpv"}, UnknownNameError),
+        ({"device": "cpu", "bundle": "glyph"}, UnknownNameError),
+        ({"device": "cpu", "precision": "int3"}, UsageError),
+    ],
+)
+def test_what_is_not_known_is_refused_when_it_is_said(arguments, error):
+    with pytest.raises(error) as caught:
+        nagsdk.Target(**arguments)
+    assert caught.value.next_step
+
+
+def test_what_a_verb_finds_out_is_kept_for_the_next():
+    target, made = Target(Device("board", "A board", "simulated"), backend=SimulatedBackend()), []
+    for _ in range(2):
+        assert target.keep("costly", lambda: made.append(1) or "found") == "found"
+    assert made == [1]
+    target.forget("costly")
+    assert target.keep("costly", lambda: "again") == "again"
+
+
+def test_verbs_take_the_target_and_the_targets_of_several_devices(simulate):  # noqa: F811
+    simulate()
+    target = nagsdk.Target("board")
+    (one,) = nagsdk.generate(target, "1.2ms")
+    assert one == nagsdk.generate("board", "1.2ms")[0] == nagsdk.generate("board", ["1.2ms"])[0]
+    (both,) = nagsdk.generate(target, [["1.2ms", "600kB"]])
+    assert [b.metric for b in both.budgets] == ["latency", "size"]
+    assert len(nagsdk.generate([target, "board"], "2MMACs")) == 2
+    (predicted,) = nagsdk.predict(target, one.architecture)
+    assert predicted.predicted.latency_ms == one.predicted.latency_ms
+    assert nagsdk.predict(architectures=[one.architecture])[0].predicted.latency_ms is None
+    with pytest.raises(UsageError, match="different bundles"):
+        nagsdk.generate([target, nagsdk.Target("board", "imagenet")], "2MMACs")
+    with pytest.raises(UsageError, match="No device"):
+        nagsdk.generate([], "2MMACs")
