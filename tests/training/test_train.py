@@ -191,7 +191,7 @@ def test_a_finished_training_is_not_done_again(trained, photos, space_file, monk
         k: v for k, v in first.items() if k not in ("already_finished", "processes")
     }
     made = []
-    monkeypatch.setattr("nagsdk.training.predictor.add_generator", lambda folder, *rest: made.append(folder))
+    monkeypatch.setattr("nagsdk.training.train.add_generator", lambda folder, *rest: made.append(folder))
     train(**{**settings, "generator": True})
     assert made == [trained["folder"]] and sha256(trained["folder"] / "bundle.json") == before
     monkeypatch.chdir(trained["folder"].parent)
