@@ -112,10 +112,8 @@ def rewrite_bundle(bundle: Bundle, output: Path, files: Iterable[Path], without:
 
 
 def _records(folder: Path) -> dict[str, FileRecord]:
-    return {
-        file.name: FileRecord(sha256=sha256(file), bytes=file.stat().st_size)
-        for file in sorted(folder.iterdir(), key=by_name)
-    }
+    files = sorted(folder.iterdir(), key=by_name)
+    return {file.name: FileRecord(sha256=sha256(file), bytes=file.stat().st_size) for file in files}
 
 
 def _describe(folder: Path, description: Description) -> None:

@@ -18,7 +18,7 @@ from nagsdk.common.processes import may_live
 from nagsdk.errors import NagsdkError, OutputError
 
 PARTIAL = ".nagsdk-partial-"
-# A folder is staged within minutes. Process numbers say nothing of who else writes here: other containers, or other machines on a shared disk.
+# A folder is staged within minutes. Process numbers say nothing of other containers, and of other machines on a shared disk.
 _ABANDONED_S = 3600.0
 
 

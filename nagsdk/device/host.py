@@ -28,7 +28,10 @@ def processor() -> str:
 
 @functools.cache
 def _looked_up() -> str:
-    """What py-cpuinfo finds out in a second or two; kept in the cache, for this machine alone: others may share the user's folders."""
+    """What py-cpuinfo finds out in a second or two.
+
+    It is kept in the cache, for this machine alone: others may share the user's folders.
+    """
     plain = platform.processor() or platform.machine()
     digest = hashlib.sha256(f"{platform.node()} {platform.machine()} {plain}".encode()).hexdigest()[:16]
     path = cache_folder() / "processors" / f"{digest}.txt"

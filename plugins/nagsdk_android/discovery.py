@@ -120,7 +120,8 @@ def _usb_serials() -> list[str]:
     except Exception as error:  # whatever libusb makes of a port that may not be opened
         raise DeviceUnavailableError(
             f"The USB ports cannot be read: {error}.",
-            "Start an adb server, or give your user the right to use them: on Linux by the udev rules of Android, on Windows by the driver WinUSB.",
+            "Start an adb server, or give your user the right to use them: "
+            "on Linux by the udev rules of Android, on Windows by the driver WinUSB.",
         ) from error
 
 
