@@ -25,7 +25,12 @@ MOVED = {
     "nagsdk.isolation": ("nagsdk.common.foreign_code", "nagsdk.plugin.first_look"),
     "nagsdk.lockfile": ("nagsdk.project.lock",),
     "nagsdk.metric": ("nagsdk.cost.metric",),
-    "nagsdk.own_data": ("nagsdk.training.train", "nagsdk.training.evaluate", "nagsdk.training.predictor"),
+    "nagsdk.own_data": (
+        "nagsdk.training.train",
+        "nagsdk.training.evaluate",
+        "nagsdk.training.predictor",
+        "nagsdk.inventory",
+    ),
     "nagsdk.preprocessing": ("nagsdk.images.preprocessing",),
     "nagsdk.registry": ("nagsdk.plugin.registry",),
     "nagsdk.reporting": ("nagsdk.reports.report",),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -71,11 +71,11 @@ class Costs:
         bundle: The bundle.
         backend: The backend of the device; it says which layers it runs and how large they are in a file.
         device: The device.
-        plugins: The plugins whose metrics budgets may limit.
+        plugins: Gives the plugins whose metrics budgets may limit; called only where a budget limits one.
     """
 
-    def __init__(self, bundle: Bundle, backend: Backend, device: Device, plugins: Host) -> None:
-        self.bundle, self.backend, self.device, self.plugins = bundle, backend, device, plugins
+    def __init__(self, bundle: Bundle, backend: Backend, device: Device, plugins: Callable[[], Host]) -> None:
+        self.bundle, self.backend, self.device, self._plugins = bundle, backend, device, plugins
         self._metrics: dict[str, MetricLimits] = {}
 
     @property
@@ -111,11 +111,11 @@ class Costs:
         elif metric == SIZE:
             with self._blaming:
                 table = exact_table(space, lambda layer: self.backend.layer_bytes(layer, self.device))
-        elif metric in self.plugins.metrics.names:
+        elif metric in self._plugins().metrics.names:
             table = self.metric(metric).summed()
         else:
             raise UnknownNameError.among(
-                "metric", metric, [*METRICS, *self.plugins.metrics.names], self.plugins.missing
+                "metric", metric, [*METRICS, *self._plugins().metrics.names], self._plugins().missing
             )
         return self._masked(table, resolution)
 
@@ -127,7 +127,7 @@ class Costs:
         """
         if name not in self._metrics:
             self._metrics[name] = MetricLimits.of(
-                self.bundle.space, self.plugins.metrics.get(name), self.device, self._worth
+                self.bundle.space, self._plugins().metrics.get(name), self.device, self._worth
             )
         return self._metrics[name]
 

@@ -13,7 +13,6 @@ from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.manifest.manifest import is_pinned, pinned_files, read_manifest
 from nagsdk.pipeline.build import infer
 from nagsdk.pipeline.target import reach
-from nagsdk.plugin.host import host
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class OpenedDeployment:
         """
         manifest = read_manifest(folder)
         overrides = Overrides(manifest["threads"], manifest["batch"], manifest["precision"], serial)
-        return cls(manifest, folder, *reach(device or manifest["device"], overrides, host()))
+        return cls(manifest, folder, *reach(device or manifest["device"], overrides))
 
     @property
     def artifact(self) -> Path:

@@ -63,7 +63,6 @@ class Target:
         backend: What reaches it.
         presence: Whether the device is here, and its properties.
         costs: What architectures cost on it, as tables and limits.
-        host: The plugins in use.
         rewrite: Which of the backend's ways of writing graphs was measured to be the fastest; None where none was.
         protocol: How verdicts and profiles are timed.
         glance: How the device is timed before anything is generated.
@@ -86,11 +85,10 @@ class Target:
         on_event: Listener = ignore,
         backend: Backend | None = None,
     ) -> None:
-        self.host = host()
         self.bundle = load_bundle(bundle)
         self.overrides = Overrides(threads, batch, precision, serial)
-        self.backend, self.device, self.presence = reach(device, self.overrides, self.host, backend)
-        self.costs = Costs(self.bundle, self.backend, self.device, self.host)
+        self.backend, self.device, self.presence = reach(device, self.overrides, backend)
+        self.costs = Costs(self.bundle, self.backend, self.device, lambda: self.host)
         self.on_event = on_event
         self.cache = cache_folder()
         self.protocol, self.glance = PROTOCOL, GLANCE
@@ -108,6 +106,11 @@ class Target:
             f"Target({self.device.id!r}, bundle={self.bundle.name!r}, threads={self.device.threads}, batch={self.device.batch}, "
             f"precision={self.device.precision!r})"
         )
+
+    @cached_property
+    def host(self) -> Host:
+        """The plugins in use; loading them takes a while, and not every verb needs them."""
+        return host()
 
     @cached_property
     def store(self) -> Store:
@@ -153,7 +156,7 @@ class Target:
         if device is None:  # the description says which
             return
         self.device = device
-        self.costs = Costs(self.bundle, self.backend, device, self.host)
+        self.costs = Costs(self.bundle, self.backend, device, lambda: self.host)
         self.presence = presence_of(self.backend, self.device)
         self.forget("compiled reference")
 
@@ -180,21 +183,20 @@ def target_of(target: str | Target, settings: TargetSettings) -> Target:
 
 
 def reach(
-    device: str | Device, overrides: Overrides, plugins: Host, backend: Backend | None = None
+    device: str | Device, overrides: Overrides, backend: Backend | None = None
 ) -> tuple[Backend, Device, Presence]:
     """A device, what reaches it, and whether it is here; no bundle is needed.
 
     Args:
         device: See `Target`.
         overrides: Settings that differ from the device's own.
-        plugins: Where to look for the device and its backend.
         backend: See `Target`.
 
     Raises:
         NagsdkError: See `Target`.
     """
     if not isinstance(device, Device):
-        device = read_device(Path(device)) if device.endswith(".toml") else plugins.device(device)
-    backend = backend or plugins.backend_of(device)
+        device = read_device(Path(device)) if device.endswith(".toml") else host().device(device)
+    backend = backend or host().backend_of(device)
     device = overrides.on(device, backend.precisions)
     return backend, device, presence_of(backend, device)

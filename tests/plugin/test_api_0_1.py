@@ -300,10 +300,10 @@ def test_a_subclass_of_a_backend_of_0_1_may_say_otherwise(old):
 def test_a_plugin_of_0_1_generates_and_exports(old, tmp_path):
     """Support and simulator shape what is generated; the file is written, loaded by the worker and compared with torch."""
     loaded, _ = old
-    (result,) = nagsdk.generate(device="oldboard", budgets=["20ms"])
+    (result,) = nagsdk.generate("oldboard", ["20ms"])
     space = nagsdk.load_bundle("glyphs").space
     assert set(space.settings(space.parse(result.architecture)).kernels) == {3}
-    (anywhere,) = nagsdk.generate(device="cpu", budgets=["20MMACs"])
+    (anywhere,) = nagsdk.generate("cpu", ["20MMACs"])
     assert 5 in space.settings(space.parse(anywhere.architecture)).kernels
     assert any("simulator" in warning for warning in result.warnings)
     simulated = sum(
@@ -311,7 +311,7 @@ def test_a_plugin_of_0_1_generates_and_exports(old, tmp_path):
         for layer in space.layers(space.parse(result.architecture))
     )
     assert result.predicted.latency_ms == pytest.approx(simulated, rel=0.3)
-    left = nagsdk.export(architecture=result.architecture, device="oldboard", output=tmp_path / "left")
+    left = nagsdk.export("oldboard", result.architecture, tmp_path / "left")
     manifest = json.loads((tmp_path / "left" / "manifest.json").read_text())
     assert (
         manifest["parity"] < 1e-5
@@ -330,22 +330,20 @@ def test_a_plugin_of_0_1_generates_and_exports(old, tmp_path):
 def test_metrics_and_strategies_of_0_1_work(old):
     loaded, _ = old
     space = nagsdk.load_bundle("glyphs").space
-    (held,) = nagsdk.generate(device="oldboard", budgets=[["0.05mJ", "20kElements"]])
+    (held,) = nagsdk.generate("oldboard", [["0.05mJ", "20kElements"]])
     energy = sum(
         loaded.metrics.get("energy").of_layer(layer, None) for layer in space.layers(space.parse(held.architecture))
     )
     assert held.metrics["energy"] == pytest.approx(energy) and energy <= 0.05 and held.metrics["buffer"] <= 20e3
     assert [str(budget) for budget in held.budgets] == ["0.05mJ", "20kElements"]
     events = []
-    (cheap,) = nagsdk.generate(
-        device="oldboard", budgets=["20ms"], strategy="oldboard-cheapest", on_event=events.append
-    )
+    (cheap,) = nagsdk.generate("oldboard", ["20ms"], strategy="oldboard-cheapest", on_event=events.append)
     assert cheap.macs < held.macs and "as always" in [event.text for event in events]
 
 
 def test_a_strategy_of_0_1_is_told_the_new_name(old):
     with pytest.warns(DeprecationWarning, match=r"Question\.listener is called on_event now"):
-        nagsdk.generate(device="oldboard", budgets=["20ms"], strategy="oldboard-cheapest")
+        nagsdk.generate("oldboard", ["20ms"], strategy="oldboard-cheapest")
 
 
 def test_the_tests_of_a_plugin_of_0_1_find_their_device(old):
