@@ -75,8 +75,8 @@ class _Checker:
         lengths = np.fromiter(map(len, given), dtype=np.int64, count=len(given))
         self.refuse(lengths != count, column, lambda row: f"has {lengths[row]} characters.", legal)
         digits = given.astype(f"U{count}").view(np.uint32).reshape(-1, count).astype(np.int64) - ord("0")
-        foreign = np.not_equal(np.logical_or(digits < 0, digits > 9).sum(axis=1), 0)
-        self.refuse(foreign, column, lambda _: "has other characters than digits.", legal)
+        invalid = np.not_equal(np.logical_or(digits < 0, digits > 9).sum(axis=1), 0)
+        self.refuse(invalid, column, lambda _: "has characters other than digits.", legal)
         return digits
 
     def choices(

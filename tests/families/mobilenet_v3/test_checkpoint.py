@@ -54,7 +54,7 @@ class Evil:
 @pytest.mark.parametrize(
     "content", [b"", b"not a pickle", Evil(), {"state_dict": {"first_conv.conv.weight": torch.zeros(1)}}, [1, 2]]
 )
-def test_foreign_checkpoints_are_refused_and_no_code_runs(content, tmp_path, capsys):
+def test_invalid_checkpoints_are_refused_and_no_code_runs(content, tmp_path, capsys):
     path = tmp_path / "c.pth"
     if isinstance(content, bytes):
         path.write_bytes(content)
