@@ -23,7 +23,7 @@ TINY = MobileNetV3Space(
 
 
 def pytest_ignore_collect(collection_path, config):
-    """`pytest -m cuda` runs where there is a GPU and little else: files without such tests are not even imported."""
+    """Skips files without CUDA tests for `pytest -m cuda`, since machines with GPUs may have few packages installed."""
     if (
         config.option.markexpr == "cuda"
         and collection_path.suffix == ".py"
@@ -35,7 +35,7 @@ def pytest_ignore_collect(collection_path, config):
 
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path_factory, monkeypatch):
-    """No test reads or writes the user's folders."""
+    """Gives every test its own folders, so that none reads or writes the user's."""
     root = tmp_path_factory.mktemp("user")
     monkeypatch.setenv("NAGSDK_DATA_DIR", str(root / "data"))
     monkeypatch.setenv("NAGSDK_CACHE_DIR", str(root / "cache"))
@@ -46,7 +46,7 @@ def own_folders(tmp_path_factory, monkeypatch):
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Folder of the reference data that does not travel with the project."""
+    """Folder of the reference data, which is not part of the project."""
     path = Path(os.environ.get("NAGSDK_SHARED", REPOSITORY.parent / "shared"))
     if not path.is_dir():
         pytest.skip("reference data not found (set NAGSDK_SHARED)")

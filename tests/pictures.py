@@ -1,4 +1,4 @@
-"""Folders of images to train on: classes told apart by the colour of a square."""
+"""Folders of images to train on, whose classes differ in the colour of a square."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def draw(colour, rng, size=(28, 24)) -> Image.Image:
 
 
 def fill(root: Path, counts: dict[str, int], seed=0) -> Path:
-    """Writes so many images of every class."""
+    """Writes the given number of images of every class."""
     rng = np.random.default_rng(seed)
     for name, count in counts.items():
         (root / name).mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The command line with a predictor that is fitted in few steps, for processes that tests start."""
+"""The command line with a predictor that is fitted in few steps, for subprocesses of tests."""
 
 import nagsdk.predictor.fit
 import nagsdk.training.subnets

@@ -1,4 +1,4 @@
-"""A device whose latencies are known: real ONNX Runtime computes the outputs, a formula tells the time."""
+"""A device with known latencies: real ONNX Runtime computes the outputs, a formula gives the time."""
 
 from pathlib import Path
 

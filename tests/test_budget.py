@@ -46,7 +46,7 @@ def test_reads_what_it_documents(text, metric, limit, percentile):
         ("80ms 90ms", "Write a number"),
     ],
 )
-def test_refuses_with_a_way_out(text, says):
+def test_errors_name_a_next_step(text, says):
     with pytest.raises(BudgetError) as caught:
         Budget.parse(text)
     assert says in str(caught.value)
@@ -86,7 +86,7 @@ def test_its_text_is_in_a_unit_of_its_size(text, shown):
 
 
 @given(st.floats(1e-3, 1e6), st.booleans())
-def test_rounding_gives_nothing_away(value, up):
+def test_rounding_never_goes_the_wrong_way(value, up):
     rounded = Budget("macs", value * 1e6).rounded(up=up)
     assert (rounded.limit >= value * 1e6) if up else (rounded.limit <= value * 1e6)
     assert rounded.limit == pytest.approx(value * 1e6, rel=1.1e-3)

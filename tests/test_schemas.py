@@ -26,7 +26,7 @@ def test_the_schemas_in_the_documentation_are_up_to_date():
     }, "run: python -m nagsdk.schemas docs/schemas"
 
 
-def test_every_schema_is_one():
+def test_every_schema_is_valid():
     for schema in schemas().values():
         jsonschema.validators.Draft202012Validator.check_schema(schema)
 
@@ -40,7 +40,7 @@ def test_real_files_and_outputs_validate(simulate, tmp_path):  # noqa: F811
     _check("lock", json.loads((tmp_path / "nagsdk.lock").read_text()))
     _check("manifest", json.loads((tmp_path / "model/manifest.json").read_text()))
     _check("preprocessing", json.loads((tmp_path / "model/preprocessing.json").read_text()))
-    (tmp_path / "model/model.ms").write_text("1.4")  # the simulated device reads from it how long a network takes
+    (tmp_path / "model/model.ms").write_text("1.4")  # the simulated device reads the latency from this file
     _check("verify", verify(tmp_path / "model").to_dict())
     exported = nagsdk.export("board", architecture="mbv3:r32:d=1,1,1,1:ks=3,3,3,3:e=2,2,2,2", output=tmp_path / "one")
     _check("deploy", exported.to_dict())

@@ -1,4 +1,4 @@
-"""Devices made of numbers, for cost models."""
+"""Simulated devices for tests of cost models."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ JITTER = Jitter({75.0: 1.01, 90.0: 1.04, 95.0: 1.06, 99.0: 1.2}, 0.01)
 
 
 class World:
-    """A device made of numbers: prices of features that the prior gets wrong, and noise."""
+    """A simulated device: costs of features that differ from those of the prior, and noise."""
 
     def __init__(self, space, seed=0, noise=0.02):
         self.space, self.noise = space, noise

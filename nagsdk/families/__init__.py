@@ -1,6 +1,7 @@
 """Families of networks: how the choices of a search space become torch modules.
 
-Only the folder of a family knows it. Everything else finds it here by its name, and it is imported when it is asked for.
+Only the code in a family's own folder imports it directly. All other code finds a family here by its name; it is
+imported on first use.
 """
 
 from __future__ import annotations
@@ -14,46 +15,46 @@ from nagsdk.errors import UnknownNameError
 if TYPE_CHECKING:
     from nagsdk.families.space import NetworkSpace
 
-# What `SearchSpace.family` and the entry ``family`` of a bundle.json say: the class.
+# Class of each family, by the name in `SearchSpace.family` and in the entry ``family`` of a bundle.json.
 _FAMILIES = {"mbv3": "nagsdk.families.mobilenet_v3.space:MobileNetV3Space"}
-# What ``nagsdk train --space`` says: a function that makes the space.
+# Function that makes each preset space, by the name given to ``nagsdk train --space``.
 _PRESETS = {
     "mobilenetv3": "nagsdk.families.mobilenet_v3.presets:ofa_mobilenet_v3",
     "small": "nagsdk.families.mobilenet_v3.presets:small_mobilenet_v3",
 }
 _TESTING = "nagsdk.families.mobilenet_v3.presets:testing_mobilenet_v3"
-# Of the file of a space that names none.
+# Family of a space file that names none.
 DEFAULT_FAMILY = "mbv3"
 
 
 def space_from_dict(definition: Mapping[str, Any]) -> NetworkSpace:
-    """Rebuilds a space of any family from its definition, as it stands under ``space`` in a bundle.json.
+    """Rebuilds a space of any family from its definition, which a bundle.json stores under ``space``.
 
     Raises:
-        UnknownNameError: No installed package brings its family.
-        ValueError: The definition is wrong; see `NetworkSpace.from_dict`.
+        UnknownNameError: No installed package provides the family.
+        ValueError: The definition is invalid; see `NetworkSpace.from_dict`.
     """
     family = definition.get("family")
     if not isinstance(family, str):
-        raise ValueError("it does not name the family of its space")
+        raise ValueError("the definition of the space does not name its family")
     if family not in _FAMILIES:
         raise UnknownNameError.among(
-            "family of networks", family, _FAMILIES, f"Install the plugin that brings the family {family!r}."
+            "family of networks", family, _FAMILIES, f"Install the plugin that provides the family {family!r}."
         )
     kind: type[NetworkSpace] = resolve_name(_FAMILIES[family])
     return kind.from_dict(definition)
 
 
 def preset_names() -> list[str]:
-    """Names of the spaces that `preset` makes."""
+    """Names that `preset` accepts."""
     return list(_PRESETS)
 
 
 def preset(name: str) -> NetworkSpace:
-    """A space by its name.
+    """Makes a preset space by its name.
 
     Raises:
-        UnknownNameError: There is none of that name.
+        UnknownNameError: There is no preset with this name.
     """
     if name not in _PRESETS:
         raise UnknownNameError.among("search space", name, _PRESETS)
@@ -61,7 +62,7 @@ def preset(name: str) -> NetworkSpace:
 
 
 def testing_space() -> NetworkSpace:
-    """The space of the networks that plugins are tested with: all kinds of layers, and networks that run in milliseconds."""
+    """Makes the space that plugins are tested with: it has every kind of layer, and its networks take milliseconds."""
     return _made(_TESTING)
 
 

@@ -1,4 +1,4 @@
-"""Elastic layers: full-size weights of which a forward pass uses a slice (Once-for-All, section 3)."""
+"""Elastic layers: they store full-size weights, and a forward pass uses a slice of them (Once-for-All, section 3)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional
 
 
 class ElasticConv(nn.Module):
-    """A convolution of which the first `out` and `into` channels are used."""
+    """A convolution that uses only its first output channels and its first input channels."""
 
     def __init__(self, into: int, out: int, kernel: int = 1, stride: int = 1) -> None:
         super().__init__()
@@ -19,16 +19,16 @@ class ElasticConv(nn.Module):
         nn.init.kaiming_normal_(self.weight, mode="fan_out")
 
     def forward(self, x: Tensor, out: int | None = None) -> Tensor:
-        """Convolves x (n, into, h, w) to `out` channels (all where None)."""
+        """Convolves x (n, into, h, w) to `out` channels; None means all."""
         weight = self.weight[:out, : x.shape[1]]
         if weight.shape[-1] == 1 and x.is_contiguous(memory_format=torch.channels_last):
-            # The same product as a matrix product: on processors its backward pass is quicker, most of all for small batches.
+            # A 1x1 convolution is a matrix product; its backward pass is faster on CPUs, most of all for small batches.
             return functional.linear(x.permute(0, 2, 3, 1), weight.flatten(1)).permute(0, 3, 1, 2)
         return functional.conv2d(x, weight, stride=self.stride, padding=weight.shape[-1] // 2)
 
 
 class ElasticDepthwise(nn.Module):
-    """A depthwise convolution whose small kernels are learned transformations of the centre of larger ones."""
+    """A depthwise convolution whose small kernels are learned transformations of the centre of the larger kernels."""
 
     def __init__(self, channels: int, kernels: tuple[int, ...], stride: int) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class ElasticDepthwise(nn.Module):
 
 
 class ElasticBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation of the first channels; running statistics are kept for the slice in use."""
+    """Batch normalisation of the first channels; only the running statistics of these channels are updated."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalises x (n, c, h, w), c at most the number of features."""

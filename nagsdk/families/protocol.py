@@ -1,4 +1,4 @@
-"""What training, export and measuring ask of networks, whatever their family (imports torch)."""
+"""Base classes of the networks of every family, as training, export and measuring use them (imports torch)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from nagsdk.space.space import SearchSpace
 
 
 class Subnet(nn.Module):
-    """A stand-alone network of one architecture; maps normalised images (n, 3, resolution, resolution) to logits (n, classes).
+    """A stand-alone network of one architecture.
+
+    It maps normalised images (n, 3, resolution, resolution) to logits (n, classes).
 
     Attributes:
-        architecture: What it was built from.
+        architecture: The architecture that it was built from.
     """
 
     def __init__(self, architecture: Architecture) -> None:
@@ -26,18 +28,19 @@ class Subnet(nn.Module):
         self.architecture = architecture
 
     def fold(self) -> None:
-        """Folds batch normalisation into the layers before it, in place and in eval mode: the same outputs to rounding, in less time.
+        """Folds batch normalisation into the layers before it, in place and in eval mode.
 
-        The default leaves the network as it is, which is slower but right.
+        The outputs stay the same except for rounding, and the network runs faster. The default implementation leaves
+        the network as it is, which is slower but correct.
         """
 
 
 class Supernet(nn.Module, ABC):
-    """Weights that all architectures of a space share; a subclass is made from the space alone.
+    """A network whose weights all architectures of a space share; a subclass is constructed from the space alone.
 
     Attributes:
         space: The space whose architectures it contains.
-        class_tensors: Names of the tensors of the classifier, whose first dimension is the number of classes.
+        class_tensors: Names of the classifier's tensors, whose first dimension is the number of classes.
     """
 
     class_tensors: tuple[str, ...]
@@ -51,8 +54,8 @@ class Supernet(nn.Module, ABC):
         """Runs the active path of one architecture.
 
         Args:
-            images: Normalised, float32, shape (n, 3, resolution, resolution).
-            code: Choice index of every decision, -1 where inactive.
+            images: Normalised images, float32, shape (n, 3, resolution, resolution).
+            code: Choice index of every decision, -1 where the decision is inactive.
 
         Returns:
             Logits, shape (n, classes).
@@ -60,49 +63,51 @@ class Supernet(nn.Module, ABC):
 
     @abstractmethod
     def extract(self, architecture: Architecture) -> Subnet:
-        """Cuts out a stand-alone network that computes what the active path does.
+        """Cuts out a stand-alone network that computes the same as the active path.
 
-        The statistics of batch normalisation are the supernet's and foreign to the subnet: see `nagsdk.supernet.recalibrate`.
+        Its batch normalisation statistics are copied from the supernet and do not fit the subnet; recompute them with
+        `nagsdk.supernet.recalibrate`.
 
         Args:
-            architecture: A point of the supernet's space.
+            architecture: An architecture of the supernet's space.
 
         Returns:
             The subnet, in eval mode, holding its own copy of the weights.
         """
 
     def initialise(self, seed: int) -> None:
-        """Draws the weights anew before a training.
+        """Draws new random weights before training starts.
 
         Args:
-            seed: Of the draw; the global random state of torch is left as it was.
+            seed: Seed of the weights; the global random state of torch stays unchanged.
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.load_state_dict(type(self)(self.space).state_dict())
 
     def sort_channels(self) -> None:
-        """Orders channels by their importance, in place, so that small networks keep what counts; the largest computes what it did before.
+        """Sorts channels by importance, in place, so that narrower networks keep the most important ones.
 
-        Progressive shrinking calls it when narrower networks join. The default leaves the order as it is.
+        The largest network computes the same as before. Progressive shrinking calls this when narrower networks join
+        the training. The default implementation leaves the order as it is.
         """
 
     def fill(self, state: Mapping[str, Tensor], what: str) -> Self:
-        """Takes over weights, float16 or float32, and goes into eval mode.
+        """Loads float16 or float32 weights and switches to eval mode.
 
         Args:
-            state: Tensors by name, without counts of batches.
-            what: Where they come from, for messages.
+            state: Tensors by name, without batch counters (``num_batches_tracked``).
+            what: Source of the weights, such as a path, for error messages.
 
         Raises:
-            DamagedBundleError: They are not those of the space, or not finite.
+            DamagedBundleError: The tensors do not belong to this space, or some values are not finite.
         """
         expected = {k: v.shape for k, v in self.state_dict().items() if not k.endswith("num_batches_tracked")}
         both = expected.keys() & state.keys()
         for problem, names in (
-            ("lacks", expected.keys() - state.keys()),
-            ("has foreign", state.keys() - expected.keys()),
-            ("has misshapen", {k for k in both if state[k].shape != expected[k]}),
+            ("is missing", expected.keys() - state.keys()),
+            ("has unknown", state.keys() - expected.keys()),
+            ("has wrongly shaped", {k for k in both if state[k].shape != expected[k]}),
             ("has non-finite", {k for k in both if not torch.isfinite(state[k]).all()}),
         ):
             if names:

@@ -1,4 +1,4 @@
-"""What a family of networks provides: a search space whose networks can be built, trained and kept."""
+"""Base class of a family of networks: a search space whose networks can be built, trained and stored."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from nagsdk.space.table import TEXT_COLUMN, Column, read_texts, write_texts
 if TYPE_CHECKING:
     from nagsdk.families.protocol import Subnet, Supernet
 
-# Of a file of weights: what is larger is not read.
+# Largest size of a file of weights; larger files are not read.
 MOST_BYTES = 512 * 10**6
 
 
 class NetworkSpace(SearchSpace):
-    """A search space with the networks that belong to it.
+    """A search space that can also build its networks.
 
-    Building networks imports torch; everything else does not.
+    Only the methods that build networks import torch.
 
     Attributes:
-        classes: Outputs of the classifier.
-        table_columns: Columns that `read_table` needs.
+        classes: Number of outputs of the classifier.
+        table_columns: Names of the columns that `read_table` needs.
     """
 
     classes: int
@@ -36,40 +36,41 @@ class NetworkSpace(SearchSpace):
     @classmethod
     @abstractmethod
     def from_dict(cls, definition: Mapping[str, Any]) -> Self:
-        """Rebuilds a space from `to_dict`, which may have passed through JSON.
+        """Rebuilds a space from the result of `to_dict`, which may have passed through JSON.
 
         Raises:
-            ValueError: The definition lacks something, has something unknown, or no networks can be built of it; see `require_fields`.
+            ValueError: The definition has missing or unknown fields (see `require_fields`), or no networks can be built
+                from it.
         """
 
     def with_classes(self, classes: int) -> Self:
-        """The same space for another number of classes."""
+        """Returns the same space with another number of classes."""
         return self.from_dict({**self.to_dict(), "classes": classes})
 
     @abstractmethod
     def build(self, architecture: Architecture) -> Subnet:
-        """A stand-alone network with random weights, drawn from torch's global random state, in training mode."""
+        """Builds a stand-alone network in training mode, with weights drawn from torch's global random state."""
 
     @abstractmethod
     def supernet(self) -> Supernet:
-        """A supernet with random weights, drawn from torch's global random state, in training mode."""
+        """Builds a supernet in training mode, with weights drawn from torch's global random state."""
 
     def import_released(self, path: Path) -> Supernet:
-        """Reads a checkpoint in the format in which the authors of the family released theirs.
+        """Reads a checkpoint in the format in which the authors of the family released their weights.
 
         Raises:
-            UsageError: There is no such format, which is the default.
-            DamagedBundleError: It is no such checkpoint, or belongs to another space.
+            UsageError: The family has no such format (the default).
+            DamagedBundleError: The file is not such a checkpoint, or it belongs to another space.
         """
         raise UsageError(
-            f"The family {self.family} has no released checkpoints that could be imported.",
-            "Name the supernet.safetensors of a bundle of the same space.",
+            f"The family {self.family} has no released checkpoints that can be imported.",
+            "Give the supernet.safetensors of a bundle with the same space.",
         )
 
     def read_table(self, path: Path) -> tuple[Codes, dict[str, Column]]:
         """Reads architectures from a CSV file with a header line, UTF-8, at most 64 MB.
 
-        The default reads text forms from the column `architecture`.
+        The default implementation reads the text forms of architectures from the column `architecture`.
 
         Returns:
             Codes, int8, shape (n, decisions), and the other columns as arrays of str, shape (n,).
@@ -80,26 +81,26 @@ class NetworkSpace(SearchSpace):
         return read_texts(path, self)
 
     def write_table(self, path: Path, architectures: Sequence[Architecture], **columns: Sequence[object]) -> None:
-        """Writes what `read_table` reads.
+        """Writes a CSV file that `read_table` can read.
 
         Args:
-            path: CSV file, replaced atomically.
-            architectures: One per row.
-            **columns: Further columns by name, one value per row.
+            path: Path of the CSV file, which is replaced atomically.
+            architectures: Architectures to write, one per row.
+            **columns: Additional columns by name, with one value per row.
         """
         write_texts(path, architectures, **columns)
 
 
 def require_fields(kind: type, definition: Mapping[str, Any]) -> None:
-    """Refuses a definition that does not have the fields of a dataclass; the key ``family`` may stand beside them.
+    """Checks that a definition has exactly the fields of a dataclass; the extra key ``family`` is allowed.
 
     Raises:
-        ValueError: It names every field that is unknown or missing.
+        ValueError: Fields are unknown or missing; the message names all of them.
     """
     required = {field.name: field.default is MISSING and field.default_factory is MISSING for field in fields(kind)}
     if unknown := sorted(definition.keys() - required.keys() - {"family"}):
         raise ValueError(
-            f"{', '.join(unknown)}: not in the definition of a space, which stands under space in a bundle.json"
+            f"the definition of the space (the entry space of a bundle.json) has unknown fields: {', '.join(unknown)}"
         )
     if missing := [name for name, needed in required.items() if needed and name not in definition]:
-        raise ValueError(f"it lacks {', '.join(missing)}")
+        raise ValueError(f"the definition of the space is missing {', '.join(missing)}")

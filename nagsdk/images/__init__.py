@@ -1,1 +1,1 @@
-"""Images as inputs of networks: preprocessing, folders of images, decoded copies, batches."""
+"""Turns images into inputs of networks: preprocessing, folders of images, decoded copies, batches."""

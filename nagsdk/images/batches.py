@@ -1,4 +1,4 @@
-"""Pictures as networks want them, and batches that depend on nothing but a seed and the step."""
+"""Batches of normalised images, which depend only on a seed and the step."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ _MOST_KEPT_BYTES = 2**29
 class Batches(Protocol):
     """Training data.
 
-    What a call returns depends on its arguments only: that is what lets a run be resumed without a trace.
+    The result of a call depends only on its arguments, so that a resumed run gets the same data as one without
+    interruption.
     """
 
     def __call__(self, step: int, resolution: int) -> tuple[Tensor, Tensor]:
-        """The batch of a step: normalised images, float32 (n, 3, resolution, resolution), and labels, int64 (n,)."""
+        """Returns the batch of a step: images, float32 (n, 3, resolution, resolution), and labels, int64 (n,)."""
         ...
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training images vary from epoch to epoch.
+    """Settings of the random variation of training images.
 
     Attributes:
-        area: Least share of the square that a crop keeps.
-        stretch: Most ratio of a crop's sides.
-        flip: Whether half of the images are mirrored; letters and signs must not be.
-        colour: Most relative change of brightness, contrast and saturation.
+        area: Smallest share of the square that a crop keeps.
+        stretch: Largest ratio of the sides of a crop.
+        flip: Whether half of the images are mirrored; use False for letters and signs.
+        colour: Largest relative change of brightness, contrast and saturation.
     """
 
     area: float = 0.35
@@ -46,22 +47,22 @@ class Augmentation:
     colour: float = 0.3
 
     def crops(self, draws: NDArray[np.float64], side: int) -> NDArray[np.int64]:
-        """Left, top, width and height of crops, shape (n, 4), from uniform draws of shape (n, 4 or more)."""
+        """Computes left, top, width and height of crops, shape (n, 4), from uniform draws of shape (n, 4 or more)."""
         area = self.area + draws[:, 0] * (1 - self.area)
         ratio = self.stretch ** (2 * draws[:, 1] - 1)
         size = np.clip(np.rint(side * np.sqrt(np.stack([area * ratio, area / ratio], 1))), 1, side)
         return np.concatenate([np.floor(draws[:, 2:4] * (side - size + 1)), size], 1).astype(np.int64)
 
     def apply(self, images: NDArray[np.uint8], draws: NDArray[np.float64], resolution: int) -> Tensor:
-        """Varied images in 0–1.
+        """Crops, mirrors and recolours images.
 
         Args:
-            images: uint8, shape (n, side, side, 3).
-            draws: Uniform in 0–1, shape (n, DRAWS).
-            resolution: Of the result.
+            images: Images, uint8, shape (n, side, side, 3).
+            draws: Uniform random numbers in 0–1, shape (n, DRAWS).
+            resolution: Side of the resulting images.
 
         Returns:
-            float32, shape (n, 3, resolution, resolution).
+            Pixels in 0–1, float32, shape (n, 3, resolution, resolution).
         """
         parts = []
         for image, (left, top, width, height) in zip(images, self.crops(draws, images.shape[1]).tolist(), strict=True):
@@ -86,17 +87,19 @@ DRAWS = 8
 
 @dataclass(frozen=True)
 class ArrayBatches:
-    """`Batches` out of arrays in memory or mapped into it: every epoch a new order, incomplete last batches left out.
+    """`Batches` from arrays in memory or memory-mapped files.
+
+    The order of the images is new in every epoch, and an incomplete last batch is dropped.
 
     Attributes:
-        images: uint8, shape (n, side, side, 3).
-        labels: Integers, shape (n,).
-        batch: Images per batch.
-        preprocessing: How images become inputs.
-        seed: Decides the order and how images vary.
-        augmentation: How images vary; None shows all of each as it is.
-        rank: Which of `ranks` equal parts of each batch is asked for.
-        ranks: Processes that share a batch.
+        images: Images, uint8, shape (n, side, side, 3).
+        labels: Class of each image, integers, shape (n,).
+        batch: Number of images per batch, over all processes.
+        preprocessing: Preprocessing of the images.
+        seed: Seed of the order and of the augmentation.
+        augmentation: Random variation of the images; None uses every image unchanged.
+        rank: Number of this process, which gets one of `ranks` equal parts of each batch.
+        ranks: Number of processes that share a batch.
     """
 
     images: NDArray[np.uint8]
@@ -119,7 +122,7 @@ class ArrayBatches:
         """See `Batches`."""
         epoch, place = divmod(step, len(self.images) // self.batch)
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.images))
-        # Every so many rows: images often lie sorted by class, and no process may see few classes only.
+        # Each process takes every n-th row: images are often sorted by class, and each process must see many classes.
         mine = slice(self.rank, None, self.ranks)
         rows = np.sort(order[place * self.batch : (place + 1) * self.batch])[mine]
         labels = torch.from_numpy(self.labels[rows]).long()
@@ -130,17 +133,19 @@ class ArrayBatches:
 
 
 def prepare(images: NDArray[np.uint8], resolution: int, preprocessing: Preprocessing) -> Tensor:
-    """`Preprocessing.apply` for many square images at once; pixels agree with Pillow's within one grey level, or two where images are enlarged.
+    """Preprocesses many square images at once, like `Preprocessing.apply`.
+
+    Pixels agree with Pillow's within one grey level, or two if images are enlarged.
 
     Args:
-        images: uint8, shape (n, side, side, 3).
-        resolution: Of the result.
-        preprocessing: Its steps.
+        images: Images, uint8, shape (n, side, side, 3).
+        resolution: Side of the resulting images.
+        preprocessing: Preprocessing to apply.
 
     Returns:
-        float32, shape (n, 3, resolution, resolution), channels last in memory.
+        Normalised images, float32, shape (n, 3, resolution, resolution), channels last in memory.
     """
-    # Files are mapped read-only, which torch would warn of.
+    # Memory-mapped files are read-only, and torch would warn about that.
     pixels = torch.from_numpy(np.require(images, requirements="W")).permute(0, 3, 1, 2)
     side = round(resolution / preprocessing.crop_fraction)
     if pixels.shape[-1] != side:
@@ -151,21 +156,23 @@ def prepare(images: NDArray[np.uint8], resolution: int, preprocessing: Preproces
 
 
 def normalised(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """Pixels in 0–1, (n, 3, h, w), as networks want them; channels last in memory."""
+    """Normalises pixels in 0–1, shape (n, 3, h, w), for a network; the result is channels last in memory."""
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (preprocessing.mean, preprocessing.std))
     return ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)
 class Shown:
-    """Labelled images at one resolution in batches, as often as asked; kept where they fit, else prepared anew.
+    """Batches of labelled images at one resolution, which can be iterated several times.
+
+    The batches are kept in memory if they are small enough, otherwise they are prepared again for each iteration.
 
     Attributes:
-        images: uint8, shape (n, side, side, 3).
-        labels: Integers, shape (n,).
-        resolution: Of the inputs.
-        preprocessing: How images become inputs.
-        batch: Images per batch.
+        images: Images, uint8, shape (n, side, side, 3).
+        labels: Class of each image, integers, shape (n,).
+        resolution: Side of the prepared images.
+        preprocessing: Preprocessing of the images.
+        batch: Number of images per batch.
     """
 
     images: NDArray[np.uint8]
@@ -175,7 +182,7 @@ class Shown:
     batch: int = 256
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Normalised images, float32, and labels, int64."""
+        """Yields batches of normalised images, float32, and labels, int64."""
         if 12 * len(self.images) * self.resolution**2 <= _MOST_KEPT_BYTES:
             yield from self._kept
         else:
@@ -195,10 +202,12 @@ class Shown:
 
 
 def portions(images: Tensor, size: int) -> Sequence[Tensor]:
-    """Parts of equal size for `recalibrate`; a remainder is left out, for its statistics would weigh as much as a whole part's.
+    """Splits images into batches of equal size for `recalibrate`.
+
+    A remainder is dropped, because its statistics would have the same weight as those of a full batch.
 
     Args:
-        images: Shape (n, …).
-        size: Images per part.
+        images: Images, shape (n, …).
+        size: Number of images per batch.
     """
     return [images[start : start + size] for start in range(0, len(images) - size + 1, size)]

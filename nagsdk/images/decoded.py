@@ -1,4 +1,4 @@
-"""The images of a folder, decoded once, as squares of one size in files that training maps into memory."""
+"""Decodes the images of a folder once and stores them as squares of one size, which training maps into memory."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Labelled:
     """Images and their classes.
 
     Attributes:
-        images: uint8, shape (n, side, side, 3).
-        labels: int64, shape (n,).
+        images: Images, uint8, shape (n, side, side, 3).
+        labels: Class of each image, int64, shape (n,).
     """
 
     images: NDArray[np.uint8]
@@ -43,49 +43,55 @@ class Labelled:
 
 
 def square_side(space: SearchSpace, preprocessing: Preprocessing) -> int:
-    """Side of the squares that images are kept as: enough for the largest resolution, and what a contact sheet can hold."""
+    """Side of the stored squares: enough for the largest resolution, and a multiple of 16 for contact sheets."""
     return -(-round(max(space.resolutions) / preprocessing.crop_fraction) // 16) * 16
 
 
 def stored_bytes(folder: ImageFolder, side: int) -> int:
-    """What `decode` takes on the disk."""
+    """Number of bytes that `decode` writes to the disk."""
     return sum(len(part.paths) for part in folder.parts.values()) * side * side * 3
 
 
 def require_space(path: Path, size: int, what: str) -> None:
-    """Refuses work whose files will not fit.
+    """Checks that files will fit on the disk.
+
+    Args:
+        path: Place of the files.
+        size: Their size in bytes.
+        what: Their name at the start of the error message, in the plural.
 
     Raises:
-        OutputError: The disk that holds `path` has too little room.
+        OutputError: The disk that contains `path` has too little free space.
     """
     existing = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
     free = shutil.disk_usage(existing).free
     if free < _SPARE * size:
         raise OutputError(
-            f"{what} need {size / 1e9:.2g} GB, and the disk that holds {path} has {free / 1e9:.2g} GB free.",
-            "Free some, or name another folder.",
+            f"{what} need {size / 1e9:.2g} GB, but the disk of {path} has only {free / 1e9:.2g} GB free.",
+            "Free some space, or give a folder on another disk.",
         )
 
 
 def decode(
     folder: ImageFolder, side: int, skip_broken: bool = False, on_event: Listener = ignore
 ) -> dict[str, Labelled]:
-    """Squares of all images, kept in the cache: decoded once, whichever of several processes comes first.
+    """Decodes all images of a folder into squares, which are stored in the cache.
 
-    The shorter side is resized to `side`, and the centre is kept.
+    The shorter side is resized to `side`, and the centre is kept. If several processes call this, the first one
+    decodes, and the others use its result.
 
     Args:
-        folder: From `scan`.
-        side: Of the squares, in pixels.
-        skip_broken: Leaves images out that cannot be decoded.
+        folder: Result of `scan`.
+        side: Side of the squares in pixels.
+        skip_broken: Whether to leave out images that cannot be decoded.
         on_event: Receives progress.
 
     Returns:
-        ``train``, ``val`` and ``test``, mapped read-only.
+        The parts ``train``, ``val`` and ``test``; images are mapped into memory read-only.
 
     Raises:
-        DataError: Images cannot be decoded, all of them named in a file, or none are left of a class.
-        OutputError: They do not fit on the disk.
+        DataError: Images cannot be decoded (a file lists all of them), or no image of a class is left.
+        OutputError: The squares do not fit on the disk.
     """
     store = cache_folder() / "pixels" / f"{folder.fingerprint}-{side}"
     complaints = store / "broken.txt"
@@ -100,28 +106,28 @@ def decode(
     if broken and not skip_broken:
         raise DataError(
             f"{counted(len(broken), 'image')} cannot be used: {some(broken)}.",
-            f"Repair or remove them, or leave them out with --skip-broken; {complaints} names all.",
+            f"Repair or remove them, or leave them out with --skip-broken. All of them are listed in {complaints}.",
         )
     found = {name: read(store, name, side) for name in PARTS}
     for name in ("train", "val"):
-        lost = np.flatnonzero(np.bincount(found[name].labels, minlength=len(folder.classes)) == 0)
-        if len(lost):
+        missing = np.flatnonzero(np.bincount(found[name].labels, minlength=len(folder.classes)) == 0)
+        if len(missing):
             raise DataError(
-                f"No image of these classes can be decoded in {name}: {some([folder.classes[i] for i in lost])}.",
-                "Repair them, or remove the folders.",
+                f"No image of these classes in {name} can be decoded: {some([folder.classes[i] for i in missing])}.",
+                "Repair the images, or remove the folders of these classes.",
             )
     if not len(found["test"].labels):
-        raise DataError("No image that was set aside for the test can be decoded.", "Repair them.")
+        raise DataError("No image of the part test can be decoded.", "Repair the images.")
     return found
 
 
 def counts(parts: Mapping[str, Labelled], classes: int) -> dict[str, list[int]]:
-    """Images of every class, for each part."""
+    """Number of images of every class, for each part."""
     return {name: np.bincount(part.labels, minlength=classes).tolist() for name, part in parts.items()}
 
 
 def read(store: Path, part: str, side: int) -> Labelled:
-    """What `decode` left of a part."""
+    """Reads a part that `decode` stored."""
     labels = np.load(store / f"{part}.labels.npy", allow_pickle=False)
     file = store / f"{part}.pixels"
     shape = (len(labels), side, side, 3)
@@ -144,7 +150,7 @@ def _write(folder: ImageFolder, side: int, store: Path, on_event: Listener) -> l
                     if isinstance(pixels, str):
                         complaints.append(f"{path}: {pixels}")
                     else:
-                        # Written as a stream: a file that is mapped for writing on a full disk kills the process.
+                        # Written as a stream: writing to a memory-mapped file on a full disk would kill the process.
                         file.write(pixels.tobytes())
                         labels.append(label)
                     advance(done, f"image {done} of {total}")
@@ -161,7 +167,7 @@ def _flush(file: IO[bytes]) -> None:
 
 
 def _squares(part: Part, side: int) -> Iterator[tuple[Path, NDArray[np.uint8] | str]]:
-    """Pixels of every image in order, or what is wrong with it."""
+    """Yields the path of every image in order, with its pixels or the reason why it cannot be used."""
 
     def square(path: Path) -> NDArray[np.uint8] | str:
         try:
@@ -171,6 +177,6 @@ def _squares(part: Part, side: int) -> Iterator[tuple[Path, NDArray[np.uint8] | 
 
     with ThreadPoolExecutor(cores()) as pool:
         paths = iter(part.paths)
-        # A bounded number at a time: a pool's own map would decode the whole folder into memory.
-        while some := list(islice(paths, _AHEAD)):
-            yield from zip(some, pool.map(square, some), strict=True)
+        # A limited number at a time: one map over all paths would decode the whole folder into memory.
+        while batch := list(islice(paths, _AHEAD)):
+            yield from zip(batch, pool.map(square, batch), strict=True)

@@ -1,4 +1,4 @@
-"""Folders of images, one subfolder for each class: what is in them, and what would spoil a training, told before it starts."""
+"""Reads folders of images with one subfolder for each class, and reports problems before training starts."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Part:
     """The images of one part.
 
     Attributes:
-        paths: Of the files.
-        labels: Class of each, an index into `ImageFolder.classes`.
+        paths: Paths of the image files.
+        labels: Class of each image, an index into `ImageFolder.classes`.
     """
 
     paths: tuple[Path, ...] = ()
@@ -38,14 +38,14 @@ class Part:
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """What a folder of images holds.
+    """Content of a folder of images.
 
     Attributes:
-        root: The folder.
-        classes: Names of the class folders, sorted; the place of a name is its label.
-        parts: ``train``, ``val`` and ``test``.
-        split: ``folders`` where the folder tells the parts, else ``automatic``.
-        notes: What was passed over: other files, links that lead back.
+        root: Path of the folder.
+        classes: Names of the class folders, sorted; the index of a name is its label.
+        parts: The parts ``train``, ``val`` and ``test``.
+        split: ``folders`` if the folder has a subfolder for each part, otherwise ``automatic``.
+        notes: Messages about skipped entries: other files, and symbolic links that lead back.
     """
 
     root: Path
@@ -55,14 +55,14 @@ class ImageFolder:
     notes: tuple[str, ...] = ()
 
     def counts(self) -> dict[str, list[int]]:
-        """Images of every class, for each part."""
+        """Number of images of every class, for each part."""
         return {
             name: np.bincount(part.labels, minlength=len(self.classes)).tolist() for name, part in self.parts.items()
         }
 
     @cached_property
     def fingerprint(self) -> str:
-        """First 16 hexadecimal digits of a SHA-256 over names, labels, lengths and times of all files."""
+        """First 16 hexadecimal digits of a SHA-256 over names, labels, sizes and modification times of all files."""
         digest = hashlib.sha256()
         for name, part in self.parts.items():
             for path, label in zip(part.paths, part.labels, strict=True):
@@ -77,27 +77,27 @@ class ImageFolder:
 
 @dataclass
 class _Finder:
-    """Walks class folders and remembers what it passed over."""
+    """Walks through class folders and remembers what it skipped."""
 
     others: int = 0
     loops: list[Path] = field(default_factory=list)
 
     def classes(self, folder: Path) -> dict[str, list[Path]]:
-        """Image files of every subfolder, sorted by their paths."""
+        """Returns the image files of every subfolder, sorted by path."""
         folders = sorted((p for p in _entries(folder) if p.is_dir() and not p.name.startswith(".")), key=by_name)
         self.others += sum(p.is_file() for p in _entries(folder))
         return {p.name: sorted(self._images(p, frozenset({folder.resolve()})), key=by_name) for p in folders}
 
     def _images(self, folder: Path, above: frozenset[Path]) -> Iterator[Path]:
-        here = folder.resolve()
-        if here in above:
+        resolved = folder.resolve()
+        if resolved in above:
             self.loops.append(folder)
             return
         for path in _entries(folder):
             if path.name.startswith("."):
                 continue
             if path.is_dir():
-                yield from self._images(path, above | {here})
+                yield from self._images(path, above | {resolved})
             elif path.is_symlink() and not path.exists():
                 self.loops.append(path)
             elif path.suffix.lower() in SUFFIXES:
@@ -106,53 +106,54 @@ class _Finder:
                 self.others += 1
 
     def notes(self) -> tuple[str, ...]:
-        """For people."""
+        """Messages about what was skipped."""
         loops = (
-            f"Symbolic links that lead nowhere, or back to a folder above them, were not followed: {some(self.loops)}."
+            f"Symbolic links that lead nowhere or back to a parent folder were not followed: {some(self.loops)}."
             if self.loops
             else ""
         )
-        passed = counted(self.others, "other file was", "other files were")
-        others = f"{passed} passed over; images end in {', '.join(SUFFIXES)}." if self.others else ""
+        skipped = counted(self.others, "other file was", "other files were")
+        others = f"{skipped} skipped; images end in {', '.join(SUFFIXES)}." if self.others else ""
         return tuple(note for note in (loops, others) if note)
 
 
 def scan(root: Path) -> ImageFolder:
-    """Reads the names below a folder of images; the files themselves are decoded by `nagsdk.images.decoded.decode`.
+    """Lists the images of a folder; `nagsdk.images.decoded.decode` decodes the files.
 
-    With subfolders ``train`` and ``val`` (and ``test``) these are the parts, else the class folders lie in the folder itself and about a
-    tenth of every class goes to ``val``, another to ``test``. Where only ``test`` lacks, half of ``val`` is taken for it. An image's part
-    follows from its path in the folder: what a training saw is never what a later command tests on, even when images were added since.
+    If there are subfolders ``train`` and ``val`` (and ``test``), they are the parts. If only ``test`` is missing, half
+    of ``val`` is used for it. Otherwise the class folders are in the folder itself, about a tenth of every class goes
+    to ``val`` and another tenth to ``test``. The part of an image follows from its path in the folder, so that no later
+    command tests on images of the training, even if images were added since.
 
     Args:
-        root: The folder.
+        root: Path of the folder.
 
     Raises:
-        DataError: Nothing can be trained on it; the message names the folders at fault.
+        DataError: The folder cannot be used for training; the message names the class folders with problems.
     """
     if not root.is_dir():
-        raise DataError(f"{root} is no folder.", _LAYOUT)
+        raise DataError(f"{root} is not a folder.", _LAYOUT)
     finder = _Finder()
     found = {part: next((root / n for n in names if (root / n).is_dir()), None) for part, names in _OTHER_NAMES.items()}
     given = {part: finder.classes(folder) for part, folder in found.items() if folder is not None}
     if "train" not in given or "val" not in given:
         if "train" in given:
-            raise DataError(f"{root} has a folder train, but none named val.", _LAYOUT)
+            raise DataError(f"{root} has a folder train, but no folder val.", _LAYOUT)
         finder = _Finder()
         return _automatic(root, finder.classes(root), finder)
     classes = tuple(given["train"])
     _refuse(_problems(root, given["train"]))
     for part in ("val", "test"):
-        foreign = sorted(given.get(part, {}).keys() - set(classes))
-        if foreign:
+        unknown = sorted(given.get(part, {}).keys() - set(classes))
+        if unknown:
             raise DataError(
-                f"Classes of {root / part} that {root / 'train'} does not have: {some(foreign)}.",
-                "Add them there, or remove them.",
+                f"{root / part} has classes that {root / 'train'} does not have: {some(unknown)}.",
+                "Add them to train, or remove them.",
             )
     empty = [name for name in classes if not given["val"].get(name)]
     if empty:
         raise DataError(
-            f"Classes without an image in val: {some(empty)}.", "Move some of their images from train to val."
+            f"These classes have no image in val: {some(empty)}.", "Move some of their images from train to val."
         )
     rng = np.random.default_rng(0)
     if "test" not in given:
@@ -162,7 +163,7 @@ def scan(root: Path) -> ImageFolder:
     if not any(given["test"].values()):
         raise DataError(
             f"{root} has too few images in val to set some aside for the test.",
-            "Give two of each class, or a folder test.",
+            "Put two images of each class into val, or add a folder test.",
         )
     return ImageFolder(root, classes, {name: _part(classes, given[name]) for name in PARTS}, "folders", finder.notes())
 
@@ -173,7 +174,7 @@ def _automatic(root: Path, found: dict[str, list[Path]], finder: _Finder) -> Ima
     if small:
         problems.append(
             (
-                f"Classes with fewer than {_FEWEST} images cannot be split: {some(small)}.",
+                f"These classes have fewer than {_FEWEST} images and cannot be split: {some(small)}.",
                 "Add images, or remove the folders.",
             )
         )
@@ -188,9 +189,9 @@ def _automatic(root: Path, found: dict[str, list[Path]], finder: _Finder) -> Ima
 
 
 def _split(root: Path, paths: Sequence[Path]) -> tuple[list[Path], list[Path], list[Path]]:
-    """Images of a class for ``val``, ``test`` and ``train``, at least one for each.
+    """Splits the images of a class into ``val``, ``test`` and ``train``, with at least one image in each.
 
-    Another image that is added moves none out of ``train``, unless that was all there is of it.
+    When images are added later, none moves out of ``train``, unless it was the only image there.
     """
     ranked = sorted((int.from_bytes(hashlib.sha256(_name(root, path)).digest()[:8]) / 2**64, path) for path in paths)
     val, test, train = (
@@ -203,31 +204,34 @@ def _split(root: Path, paths: Sequence[Path]) -> tuple[list[Path], list[Path], l
 
 
 def _name(root: Path, path: Path) -> bytes:
-    """Of an image, the same wherever its folder lies."""
+    """Name of an image, which does not depend on the place of its folder."""
     return os.fsencode(path.relative_to(root).as_posix())
 
 
 def _problems(root: Path, found: dict[str, list[Path]]) -> list[tuple[str, str]]:
-    """What is wrong with class folders, each with what to do about it."""
+    """Returns the problems of class folders, each with its next step."""
     problems = []
     if len(found) < 2:
         what = f"only the class folder {next(iter(found))}" if found else "no class folders"
-        problems.append((f"{root} has {what}; telling apart needs two classes.", _LAYOUT))
+        problems.append((f"{root} has {what}, but training needs at least two classes.", _LAYOUT))
     empty = [name for name, paths in found.items() if not paths]
     if empty:
         problems.append(
-            (f"Class folders of {root} without an image: {some(empty)}.", "Put images there, or remove the folders.")
+            (f"These class folders of {root} have no image: {some(empty)}.", "Add images, or remove the folders.")
         )
     odd = [name for name in found if not name.isprintable()]
     if odd:
         problems.append(
-            (f"Class folders with names that cannot be printed: {some([repr(name) for name in odd])}.", "Rename them.")
+            (
+                f"The names of these class folders cannot be printed: {some([repr(name) for name in odd])}.",
+                "Rename them.",
+            )
         )
     return problems
 
 
 def _refuse(problems: Sequence[tuple[str, str]]) -> None:
-    """All at once: a user mends a folder once."""
+    """Raises one error for all problems, so that a user can fix the folder in one go."""
     if problems:
         messages, steps = zip(*problems, strict=True)
         raise DataError(" ".join(messages), " ".join(dict.fromkeys(steps)))
@@ -242,15 +246,18 @@ def _entries(folder: Path) -> list[Path]:
     try:
         return [folder / entry.name for entry in os.scandir(folder)]
     except OSError as error:
-        raise DataError(f"{folder} cannot be read: {error.strerror}.", "Check its rights, or remove it.") from error
+        raise DataError(
+            f"{folder} cannot be read: {error.strerror}.", "Check its permissions, or remove it."
+        ) from error
 
 
 def some(names: Sequence[object]) -> str:
-    """The first names of a list, and how many more there are."""
+    """Lists the first names and says how many more there are."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(map(str, names[:_SHOWN])) + more
 
 
 _LAYOUT = (
-    "Give a folder with one subfolder of images for each class, or with such folders train and val (and test) in it."
+    "Give a folder with one subfolder of images for each class, or with such subfolders in folders train and val "
+    "(and test)."
 )

@@ -1,4 +1,4 @@
-"""From image files to the numbers a network reads: the same steps in evaluation and in an app."""
+"""Turns image files into inputs of a network, with the same steps in evaluation and in an app."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ _DEEP = 2**16
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How an image becomes an input.
+    """Preprocessing of images into inputs of a network.
 
-    RGB, the shorter side resized to resolution / crop_fraction (bilinear with antialiasing), the centre
-    cropped, pixels scaled to 0–1, then (x − mean) / std per channel, layout NCHW.
+    The image is converted to RGB, its shorter side is resized to resolution / crop_fraction (bilinear with
+    antialiasing), the centre is cropped, pixels are scaled to 0–1 and normalised as (x − mean) / std per channel. The
+    layout is NCHW.
 
     Attributes:
-        mean: Per channel, of pixels in 0–1.
-        std: Per channel, of pixels in 0–1.
+        mean: Mean of each channel, for pixels in 0–1.
+        std: Standard deviation of each channel, for pixels in 0–1.
         crop_fraction: Share of the shorter side that the centre crop keeps.
     """
 
@@ -39,29 +40,32 @@ class Preprocessing:
     crop_fraction: float = 1.0
 
     def to_dict(self) -> dict[str, Any]:
-        """The steps as manifests state them."""
+        """Returns the steps as manifests contain them."""
         return {"color": "RGB", "resize": "bilinear-antialias", "layout": "NCHW", "scale": 1 / 255, **asdict(self)}
 
     def apply(self, images: Sequence[Image], resolution: int) -> NDArray[np.float32]:
-        """Normalised pixels of Pillow images, float32, shape (n, 3, resolution, resolution)."""
+        """Preprocesses Pillow images into float32 inputs, shape (n, 3, resolution, resolution)."""
         return self.normalised(
             np.stack([crop(image, round(resolution / self.crop_fraction), resolution) for image in images])
         )
 
     def normalised(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Inputs (n, 3, h, w) of RGB pixels (n, h, w, 3) that have their size already."""
+        """Normalises RGB pixels (n, h, w, 3) that already have the right size into inputs (n, 3, h, w)."""
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         scaled: NDArray[np.float32] = (pixels.astype(np.float32) / np.float32(255) - mean) / std
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
 
 def crop(image: Image, side: int, resolution: int) -> NDArray[np.uint8]:
-    """The centre of an image whose shorter side was resized: uint8, shape (resolution, resolution, 3).
+    """Resizes an image and crops its centre.
 
     Args:
-        image: Of any mode.
-        side: Of the shorter side after resizing, in pixels.
-        resolution: Side of the centre that is kept, at most `side`.
+        image: Image of any mode.
+        side: Length of the shorter side after resizing, in pixels.
+        resolution: Side of the cropped square, at most `side`.
+
+    Returns:
+        Pixels, uint8, shape (resolution, resolution, 3).
     """
     from PIL.Image import Resampling
 
@@ -75,10 +79,10 @@ def crop(image: Image, side: int, resolution: int) -> NDArray[np.uint8]:
 
 
 def to_rgb(image: Image) -> Image:
-    """An image in RGB; 16-bit greys are scaled, which Pillow's own conversion clips to white.
+    """Converts an image to RGB; 16-bit grey values are scaled, while Pillow's own conversion would clip them to white.
 
     Raises:
-        ValueError: Its values have no known range.
+        ValueError: The range of the pixel values is unknown.
     """
     if not image.mode.startswith(("I", "F")):
         return image.convert("RGB")
@@ -91,11 +95,11 @@ def to_rgb(image: Image) -> Image:
 
 
 def read_image(path: Path) -> Image:
-    """A whole image of a file, upright and in RGB.
+    """Reads an image file, rotates it upright and converts it to RGB.
 
     Raises:
-        ValueError: It is larger than any camera's, or its pixels have no known range.
-        OSError: It cannot be read, is no image, or is torn.
+        ValueError: The image is larger than any camera's, or the range of its pixel values is unknown.
+        OSError: The file cannot be read, is not an image, or is damaged.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -109,14 +113,14 @@ def read_image(path: Path) -> Image:
     except Image.DecompressionBombError as error:
         raise ValueError(f"it is too large: {error}") from error
     except UnidentifiedImageError as error:
-        raise OSError("it is no image, or its beginning is damaged") from error
+        raise OSError("it is not an image, or its beginning is damaged") from error
     except (SyntaxError, EOFError, IndexError, TypeError, KeyError) as error:
-        # What decoders of damaged files raise besides.
+        # Decoders raise these too when files are damaged.
         raise OSError(f"it is damaged: {error}") from error
 
 
 def cut_tiles(sheet: Path, tile: int, count: int) -> list[Image]:
-    """The tiles of a contact sheet, row by row."""
+    """Cuts the tiles out of a contact sheet, row by row."""
     from PIL import Image
 
     with Image.open(sheet) as opened:
@@ -129,25 +133,25 @@ def cut_tiles(sheet: Path, tile: int, count: int) -> list[Image]:
 
 
 def image_files(folder: Path, most: int) -> list[Path]:
-    """Files of images in a folder and its subfolders, `most` at most, spread evenly over the sorted names."""
+    """Returns at most `most` image files of a folder and its subfolders, spread evenly over the sorted names."""
     found = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     paths = sorted(found, key=by_name)
     return paths[:: max(1, len(paths) // most)][:most]
 
 
 def read_folder(folder: Path, most: int) -> Iterator[Image]:
-    """Images of a folder and its subfolders, spread evenly over the sorted names.
+    """Reads images of a folder and its subfolders, spread evenly over the sorted names.
 
     Args:
-        folder: Where to look.
-        most: How many to read at most.
+        folder: Path of the folder.
+        most: Largest number of images to read.
 
     Raises:
-        ImagesMissingError: There is no folder, or no readable image in it.
+        ImagesMissingError: The folder does not exist, or has no readable image.
     """
     if not folder.is_dir():
         raise ImagesMissingError(
-            f"{folder} is no folder.", "Name a folder of JPEG, PNG, WebP or BMP images with --images."
+            f"{folder} is not a folder.", "Give a folder of JPEG, PNG, WebP or BMP images with --images."
         )
     found = 0
     for path in image_files(folder, most):
@@ -159,6 +163,6 @@ def read_folder(folder: Path, most: int) -> Iterator[Image]:
         found += 1
     if found == 0:
         raise ImagesMissingError(
-            f"{folder} holds no readable image.",
-            f"Put images ({', '.join(SUFFIXES)}) of the kind that the model will see there.",
+            f"{folder} has no readable image.",
+            f"Put images ({', '.join(SUFFIXES)}) into it, of the kind that the model will see.",
         )

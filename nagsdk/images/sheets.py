@@ -1,4 +1,4 @@
-"""Contact sheets: many pictures of one size in one compressed image."""
+"""Contact sheets: many images of one size in one compressed image file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ _MOST_SIDE, _MOST_PIXELS = 16383, 85 * 10**6
 
 
 def most_on_sheet(side: int) -> int:
-    """How many pictures of a side fit: WebP is at most 16383 pixels wide and high, and readers distrust very large images."""
+    """Largest number of images with this side that fit on a sheet.
+
+    WebP images are at most 16383 pixels wide and high, and image readers refuse very large images.
+    """
     columns = _columns(side)
     return min(columns * (_MOST_SIDE // side), _MOST_PIXELS // (columns * side * side) * columns)
 
@@ -22,13 +25,17 @@ def _columns(side: int) -> int:
 
 
 def write_sheet(images: NDArray[np.uint8], path: Path, quality: int = 90) -> None:
-    """Writes pictures (n, side, side, 3) row by row into one lossy WebP; `side` a multiple of 16, so that no block straddles two."""
+    """Writes images (n, side, side, 3) row by row into one lossy WebP file.
+
+    `side` must be a multiple of 16, so that no compressed block covers parts of two images.
+    """
     from PIL import Image
 
     count, side = images.shape[:2]
     if side % 16 or not 0 < count <= most_on_sheet(side):
         raise ValueError(
-            f"{count} pictures, or a side of {side} pixels, which must be a multiple of 16, do not make a sheet."
+            f"A sheet cannot hold {count} images of {side} pixels: the side must be a multiple of 16, and the number "
+            f"of images from 1 to {most_on_sheet(side)}."
         )
     columns = _columns(side)
     padded = np.zeros((-(-count // columns) * columns, side, side, 3), np.uint8)
@@ -38,7 +45,7 @@ def write_sheet(images: NDArray[np.uint8], path: Path, quality: int = 90) -> Non
 
 
 def read_sheet(path: Path, count: int, side: int) -> NDArray[np.uint8]:
-    """Reads the first `count` pictures of a sheet: uint8, shape (count, side, side, 3)."""
+    """Reads the first `count` images of a sheet: uint8, shape (count, side, side, 3)."""
     from PIL import Image
 
     with Image.open(path) as image:

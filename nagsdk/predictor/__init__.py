@@ -1,1 +1,1 @@
-"""Accuracy of an architecture without training it."""
+"""Predicts the accuracy of an architecture without training it."""

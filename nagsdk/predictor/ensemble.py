@@ -1,4 +1,4 @@
-"""Inference of an ensemble of small networks on one-hot rows, in plain numpy."""
+"""Inference of an ensemble of small networks on one-hot rows, in numpy."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ Float32s = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Ensemble:
-    """M networks of two hidden layers (H units each) with a linear path beside them.
+    """M networks, each with two hidden layers of H units and a parallel linear path.
 
     The output of a member is x·skip + silu(silu(x·first + first_bias)·second + second_bias)·last + bias.
 
     Attributes:
-        first: Shape (inputs, M * H), member by member.
-        first_bias: Shape (M * H,).
-        second: Shape (M, H, H).
-        second_bias: Shape (M, 1, H).
-        last: Shape (M, H, 1).
-        skip: Shape (inputs, M).
-        bias: Shape (M,).
+        first: Weights of the first layers, shape (inputs, M * H), member by member.
+        first_bias: Biases of the first layers, shape (M * H,).
+        second: Weights of the second layers, shape (M, H, H).
+        second_bias: Biases of the second layers, shape (M, 1, H).
+        last: Weights of the output layers, shape (M, H, 1).
+        skip: Weights of the linear paths, shape (inputs, M).
+        bias: Biases of the outputs, shape (M,).
     """
 
     first: Float32s
@@ -37,7 +37,7 @@ class Ensemble:
     bias: Float32s
 
     def __call__(self, inputs: Float32s) -> Floats:
-        """Outputs of the members, float64, shape (n, M)."""
+        """Computes the outputs of the members, float64, shape (n, M)."""
         members, hidden, _ = self.second.shape
         first = _silu(inputs @ self.first + self.first_bias).reshape(len(inputs), members, hidden)
         second = _silu(np.matmul(first.transpose(1, 0, 2), self.second) + self.second_bias)
@@ -46,12 +46,15 @@ class Ensemble:
         return result
 
     def behind(self, linear_map: Floats) -> Ensemble:
-        """The same ensemble for inputs that the map, shape (new inputs, inputs), turns into the old ones."""
+        """Returns the ensemble applied to the result of a linear map, shape (new inputs, inputs)."""
         first, skip = ((linear_map @ weight).astype(np.float32) for weight in (self.first, self.skip))
         return Ensemble(first, self.first_bias, self.second, self.second_bias, self.last, skip, self.bias)
 
     def check(self, inputs: int) -> None:
-        """Refuses arrays that do not fit together.
+        """Checks the shapes and types of all arrays.
+
+        Args:
+            inputs: Expected number of inputs.
 
         Raises:
             ValueError: A shape or type is wrong.
@@ -75,7 +78,7 @@ class Ensemble:
 
 
 def _silu(x: Float32s) -> Float32s:
-    # exp overflows to inf below -88, where the result is the right 0.
+    # exp overflows to inf below -88, where the result is 0, which is correct.
     with np.errstate(over="ignore"):
         result: Float32s = (x / (1.0 + np.exp(-x))).astype(np.float32)
     return result

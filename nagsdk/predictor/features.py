@@ -1,4 +1,4 @@
-"""What the predictor sees of an architecture: a linear map of the one-hot encoding."""
+"""Features of an architecture for the predictor: a linear map of the one-hot encoding."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ Floats = NDArray[np.float64]
 
 
 def feature_map(space: SearchSpace, measured: NDArray[np.bool_]) -> Floats:
-    """The matrix that turns one-hot rows into features.
+    """Returns the matrix that turns one-hot rows into features.
 
-    A choice that is a tuple, such as (kernel, expansion), is told apart into its parts: the effect of a
-    kernel is then learned over all expansions together, which needs far fewer measured architectures
-    than nine unrelated choices would. The resolution is a position between the measured resolutions, so
-    one in between is interpolated; with one measured resolution it is no feature at all.
+    A choice that is a tuple, such as (kernel, expansion), is split into its parts: the effect of a kernel is then
+    learned over all expansions together, which needs far fewer measured architectures than nine unrelated choices
+    would. The resolution is encoded by its position between the measured resolutions, so that others are interpolated;
+    with only one measured resolution, it is not a feature.
 
     Args:
-        space: Any search space.
-        measured: Which resolution choices have measured architectures, shape (resolutions,).
+        space: Search space of the architectures.
+        measured: Mask of the resolutions with measured architectures, shape (resolutions,).
 
     Returns:
-        Shape (space.one_hot_width, features).
+        Matrix of shape (space.one_hot_width, features).
     """
     parts = [_resolution_part(space.resolutions, measured), *(_part(decision) for decision in space.decisions[1:])]
     rows, columns = (np.cumsum([0, *(part.shape[axis] for part in parts)]) for axis in (0, 1))

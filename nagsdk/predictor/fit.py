@@ -1,4 +1,4 @@
-"""Fitting an accuracy predictor to measured architectures, and measuring how far it can be trusted."""
+"""Fits an accuracy predictor to measured architectures and measures its accuracy."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class MeasuredSubnets:
     """Measured architectures.
 
     Attributes:
-        codes: int8, shape (n, decisions); one row per measurement.
-        top1: Per cent, shape (n,).
+        codes: Codes, int8, shape (n, decisions); one row per measurement.
+        top1: Measured top-1 in per cent, shape (n,).
         architecture: Number of the architecture of every row, shape (n,).
         group: Number of the group of every row, such as the search run that produced it, shape (n,).
         names: Names of the groups.
@@ -50,7 +50,7 @@ class MeasuredSubnets:
     def of(
         cls, space: SearchSpace, codes: Codes, top1: ArrayLike, groups: ArrayLike | None, seed: int
     ) -> MeasuredSubnets:
-        """Numbers architectures and groups; without groups, five folds of architectures stand in for them."""
+        """Numbers architectures and groups; without groups, five folds of architectures are used instead."""
         codes, values = space.validate(codes), np.asarray(top1, dtype=np.float64)
         architecture = np.unique(codes, axis=0, return_inverse=True)[1].ravel()
         if len(values) and (values == values[0]).all():
@@ -59,8 +59,8 @@ class MeasuredSubnets:
             )
         if values.shape != (len(codes),) or not np.isfinite(values).all() or len(np.unique(architecture)) < _FEWEST:
             raise UsageError(
-                "Top-1 is not one number per architecture, or too little to fit on.",
-                f"Give at least {_FEWEST} different architectures.",
+                "The measurements are not one finite top-1 per architecture, or too few to fit an accuracy predictor.",
+                f"Give at least {_FEWEST} different architectures with one top-1 each.",
             )
         if groups is None:
             return cls(
@@ -68,17 +68,17 @@ class MeasuredSubnets:
             )
         names, group = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
         if len(names) < 3:
-            raise UsageError("Intervals need three groups or more.", "Give more groups, or none.")
+            raise UsageError("Intervals need at least three groups.", "Give more groups, or none.")
         return cls(codes, values, architecture, group, tuple(names.tolist()))
 
     def outside(self, *groups: int) -> NDArray[np.bool_]:
-        """Rows whose architecture was measured in none of the groups, shape (n,)."""
+        """Mask of the rows whose architecture was not measured in any of the groups, shape (n,)."""
         within = self.architecture[np.isin(self.group, groups)]
         return ~np.isin(self.architecture, within)
 
 
 def folds(architecture: NDArray[np.intp], seed: int, count: int = FOLDS) -> NDArray[np.intp]:
-    """A fold for every row; all rows of an architecture share theirs."""
+    """Assigns a fold to every row; all rows of one architecture get the same fold."""
     known, index = np.unique(architecture, return_inverse=True)
     result: NDArray[np.intp] = (np.random.default_rng(seed).permutation(len(known)) % count)[index.ravel()]
     return result
@@ -86,12 +86,12 @@ def folds(architecture: NDArray[np.intp], seed: int, count: int = FOLDS) -> NDAr
 
 @dataclass(frozen=True)
 class Fit:
-    """One ensemble and what belongs to it.
+    """One fitted ensemble.
 
     Attributes:
-        asymptote: Of the link that it was trained under.
-        ensemble: On one-hot rows.
-        leverage: See `AccuracyPredictor`.
+        asymptote: Asymptote of the link in per cent.
+        ensemble: Networks that read one-hot rows.
+        leverage: Matrix of the leverage; see `AccuracyPredictor`.
     """
 
     asymptote: float
@@ -99,11 +99,11 @@ class Fit:
     leverage: Float32s
 
     def predict(self, space: SearchSpace, codes: Codes) -> Floats:
-        """Top-1 in per cent, shape (n,)."""
+        """Predicts the top-1 in per cent, shape (n,)."""
         return inverse(self.ensemble(space.one_hot(codes)).mean(1), self.asymptote)
 
     def judge(self, space: SearchSpace, codes: Codes, top1: Floats) -> Judged:
-        """Compares with measurements that it has not seen."""
+        """Compares predictions with measurements that the ensemble was not fitted to."""
         rows = space.one_hot(codes)
         outputs = self.ensemble(rows)
         gap = np.exp(-outputs.mean(1))
@@ -112,7 +112,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Judged:
-    """Measured and predicted top-1, members' spread in points, leverage; each of shape (n,)."""
+    """Measured top-1, predicted top-1, spread of the members in points, and leverage; each of shape (n,)."""
 
     top1: Floats
     predicted: Floats
@@ -121,11 +121,11 @@ class Judged:
 
     @classmethod
     def joined(cls, parts: list[Judged]) -> Judged:
-        """All rows of several comparisons."""
+        """Joins the rows of several comparisons."""
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
     def figures(self) -> dict[str, float | int]:
-        """Count, RMSE in points and Kendall's tau."""
+        """Returns the number of rows, the RMSE in points and Kendall's tau."""
         rmse = float(np.sqrt(np.mean((self.predicted - self.top1) ** 2)))
         return {
             "evaluations": len(self.top1),
@@ -135,7 +135,7 @@ class Judged:
 
 
 class Fitter:
-    """Fits to any part of the measurements, always in the same way."""
+    """Fits ensembles to parts of the measurements, always in the same way."""
 
     def __init__(self, space: SearchSpace, measured: MeasuredSubnets, recipe: EnsembleRecipe, seed: int) -> None:
         self.space, self.measured, self.recipe, self.seed = space, measured, recipe, seed
@@ -144,7 +144,7 @@ class Fitter:
         self.features = space.one_hot(measured.codes) @ self.map
 
     def fit(self, rows: NDArray[np.bool_]) -> Fit:
-        """Fits to some of the rows, a mask of shape (n,)."""
+        """Fits an ensemble to the rows of a mask of shape (n,)."""
         x, top1 = self.features[rows], self.measured.top1[rows]
         asymptote = fit_asymptote(x, top1, folds(self.measured.architecture[rows], self.seed))
         ensemble = train_ensemble(x, link(top1, asymptote), self.recipe, self.seed).behind(self.map)
@@ -152,39 +152,39 @@ class Fitter:
         return Fit(asymptote, ensemble, (self.map @ root).astype(np.float32))
 
     def judge(self, fitted: Fit, rows: NDArray[np.bool_]) -> Judged:
-        """Compares a fit with some of the rows."""
+        """Compares a fit with the rows of a mask of shape (n,)."""
         return fitted.judge(self.space, self.measured.codes[rows], self.measured.top1[rows])
 
     def additive(self, fitted: Fit, codes: Codes) -> AdditiveScore:
-        """The additive score of an ensemble around the architectures that it was fitted on."""
+        """Fits the additive score to an ensemble, around the architectures that the ensemble was fitted to."""
         rng = np.random.default_rng(self.seed)
         return distil(self.space, lambda c: fitted.predict(self.space, c), codes, fitted.asymptote, rng)
 
     def folds(self, done: Callable[[str], None] = lambda text: None) -> tuple[Judged, Judged]:
-        """Five folds grouped by architecture: how ensemble and additive score predict what they have not seen."""
+        """Cross-validates ensemble and additive score with five folds, grouped by architecture."""
         fold, codes = folds(self.measured.architecture, self.seed), self.measured.codes
         parts, scored = [], []
         for f in range(FOLDS):
-            out = fold == f
-            fitted = self.fit(~out)
-            parts.append(self.judge(fitted, out))
-            score = self.additive(fitted, codes[~out])
-            scored.append(replace(parts[-1], predicted=score.inverse(score.score(codes[out]))))
+            left_out = fold == f
+            fitted = self.fit(~left_out)
+            parts.append(self.judge(fitted, left_out))
+            score = self.additive(fitted, codes[~left_out])
+            scored.append(replace(parts[-1], predicted=score.inverse(score.score(codes[left_out]))))
             done(f"fold {f + 1} of {FOLDS}")
         return Judged.joined(parts), Judged.joined(scored)
 
     def left_out(self, done: Callable[[str], None] = lambda text: None) -> list[LeftOut]:
-        """Every group left out in turn, with intervals that were set without it.
+        """Leaves out each group in turn, with an interval calibrated without it.
 
-        The interval for a group comes from the others, each predicted by a fit that saw neither it nor
-        the group.
+        The interval for a group comes from the other groups; each of these is predicted by a fit to neither of the two.
         """
         count = len(self.measured.names)
         inner: dict[int, list[Judged]] = {g: [] for g in range(count)}
         for a, b in combinations(range(count), 2):
             fitted = self.fit(self.measured.outside(a, b))
-            for held, other in ((a, b), (b, a)):
-                inner[held].append(self.judge(fitted, (self.measured.group == other) & self.measured.outside(held)))
+            for left_out, other in ((a, b), (b, a)):
+                rows = (self.measured.group == other) & self.measured.outside(left_out)
+                inner[left_out].append(self.judge(fitted, rows))
             done(f"without {self.measured.names[a]} and {self.measured.names[b]}")
         result = []
         for g, name in enumerate(self.measured.names):
@@ -196,14 +196,14 @@ class Fitter:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A group that was left out, and the interval that was set without it."""
+    """A group that was left out, with the interval that was calibrated without it."""
 
     name: str
     judged: Judged
     interval: Interval
 
     def figures(self) -> dict[str, Any]:
-        """Figures of the group; coverage is the share of its measurements within their 90 % intervals."""
+        """Returns the figures of the group; coverage is the share of its measurements within their 90 % intervals."""
         half = self.interval.half_width(self.judged.spread, self.judged.leverage)
         within = np.abs(self.judged.predicted - self.judged.top1) <= half
         far = self.judged.leverage > np.median(self.judged.leverage)
@@ -216,11 +216,11 @@ class LeftOut:
 
 
 def calibrated(parts: list[Judged]) -> Interval:
-    """The interval that covers 90 % of measurements which the fits had not seen.
+    """Computes the interval that covers 90 % of measurements that the fits were not fitted to.
 
-    The architecture's own spread of members and the typical one have equal shares in the variance: so few members
-    tell the spread of a single architecture too roughly to rely on alone. Members disagree more far from what was
-    measured, but not as much more as they err, so a smaller share grows with the square of the leverage.
+    The spread of the members for an architecture and the typical spread have equal shares in the variance, because the
+    spread of so few members is too uncertain to be used alone. Far from the measured architectures, members disagree
+    more, but errors grow faster than their disagreement, so a smaller share grows with the square of the leverage.
     """
     judged = Judged.joined(parts)
     floor = float(np.sqrt(np.mean(judged.spread**2)))
@@ -243,23 +243,23 @@ def fit_predictor(
     seed: int = 0,
     on_event: Listener = ignore,
 ) -> AccuracyPredictor:
-    """Fits an ensemble, sets its intervals on what it has not seen, and writes the card.
+    """Fits an ensemble, calibrates its intervals on left-out measurements, and writes the card.
 
     Args:
-        space: Any search space.
-        codes: Measured architectures, int8, shape (n, decisions); one may be measured several times.
-        top1: Their top-1 in per cent, shape (n,).
-        source: Where the measurements come from, for the card.
-        groups: Name of the search run, or any other origin, of every row, shape (n,): intervals are then set
-            on whole groups left out. Without them, on five folds of architectures.
-        facts: Further entries of the card.
-        recipe: How ensembles are trained.
-        seed: Of everything random; one seed gives one result.
+        space: Search space of the architectures.
+        codes: Codes of measured architectures, int8, shape (n, decisions); one may be measured several times.
+        top1: Measured top-1 in per cent, shape (n,).
+        source: Source of the measurements, for the card.
+        groups: Name of the search run, or of another origin, of every row, shape (n,). Intervals are calibrated on
+            whole groups that are left out; None uses five folds of architectures.
+        facts: Additional entries of the card.
+        recipe: Settings of the training of ensembles.
+        seed: Seed of all random choices; the same seed gives the same result.
         on_event: Receives progress.
 
     Raises:
-        UsageError: There is too little to fit on.
-        ArchitectureError: A code is not of the space.
+        UsageError: There are too few measurements.
+        ArchitectureError: A code is invalid in the space.
     """
     measured = MeasuredSubnets.of(space, codes, top1, groups, seed)
     fitter = Fitter(space, measured, recipe or EnsembleRecipe(), seed)
@@ -272,12 +272,12 @@ def fit_predictor(
 
         ensemble, additive = fitter.folds(done)
         left_out = fitter.left_out(done)
-        whole = fitter.fit(np.ones(len(measured.codes), dtype=bool))
+        final = fitter.fit(np.ones(len(measured.codes), dtype=bool))
         done("all measurements")
     judged = [group.judged for group in left_out]
     reach = float(np.quantile(np.concatenate([j.leverage for j in judged]), _REACH_QUANTILE))
     count = len(space.resolutions)
-    resolutions = Resolutions(np.full(count, whole.asymptote), np.ones(count), np.zeros(count), fitter.seen)
+    resolutions = Resolutions(np.full(count, final.asymptote), np.ones(count), np.zeros(count), fitter.seen)
     card = {
         "source": source,
         "fitted_at": datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -285,33 +285,35 @@ def fit_predictor(
         "seed": seed,
         "recipe": asdict(fitter.recipe),
         "data": _describe(space, measured, fitter.seen),
-        "asymptote": round(whole.asymptote, 3),
+        "asymptote": round(final.asymptote, 3),
         "folds": {"folds": FOLDS, "grouped_by": "architecture", **ensemble.figures()},
         "left_out": [group.figures() for group in left_out],
         "additive": {"fitted_to": "predictions around the measured architectures", "folds": additive.figures()},
         **_EXPLANATIONS,
         **(facts or {}),
     }
-    score = fitter.additive(whole, measured.codes)
-    return AccuracyPredictor(space, whole.ensemble, resolutions, calibrated(judged), whole.leverage, reach, score, card)
+    score = fitter.additive(final, measured.codes)
+    return AccuracyPredictor(space, final.ensemble, resolutions, calibrated(judged), final.leverage, reach, score, card)
 
 
 _EXPLANATIONS: dict[str, Any] = {
     "intervals": (
-        "90 % intervals for one measured top-1, from the spread of the members and the distance (leverage) from the measured architectures, "
-        "scaled to cover 90 % of groups left out. The coverage of each group was taken with intervals set without it, also of its nearer and "
-        "its farther half."
+        "90 % intervals for one measured top-1, from the spread of the members and the distance (leverage) from the "
+        "measured architectures, scaled to cover 90 % of the left-out groups. The coverage of each group, and of its "
+        "nearer and its farther half, was measured with intervals calibrated without the group."
     ),
     "extrapolated": (
-        "True where top-1 was not measured at the resolution, or where the architecture's leverage exceeds that of 99 % of the left-out "
-        "architectures: accuracy and coverage were not tested so far from the measured ones."
+        "True if top-1 was not measured at the resolution, or if the leverage of the architecture exceeds that of 99 % "
+        "of the left-out architectures: accuracy and coverage were not tested so far from the measured architectures."
     ),
     "optimism": (
-        "A search picks architectures whose prediction errs upwards, so the predicted top-1 of a search's pick is optimistic by more than these "
-        "figures say (0.05 to 0.2 points for searches on the ImageNet space). Only a measurement tells."
+        "A search prefers architectures whose top-1 is overestimated, so the predicted top-1 of its result is more "
+        "optimistic than these figures suggest (by 0.05 to 0.2 points for searches on the ImageNet space). Only a "
+        "measurement gives the true value."
     ),
     "warnings": [
-        "This architecture is beyond what the accuracy predictor was fitted on; its predicted top-1 was not tested there."
+        "This architecture differs much from those that the accuracy predictor was fitted to, so the error of its "
+        "predicted top-1 is unknown."
     ],
 }
 

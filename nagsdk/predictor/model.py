@@ -1,7 +1,7 @@
-"""The accuracy predictor: top-1 of an architecture without training it, with an honest interval.
+"""The accuracy predictor: predicts the top-1 of an architecture, with an interval, without training it.
 
-An ensemble of small networks predicts the linked top-1 (see `nagsdk.predictor.additive`) from the one-hot
-encoding. Inference is plain numpy.
+An ensemble of small networks predicts the linked top-1 (see `nagsdk.predictor.additive`) from the one-hot encoding.
+Inference needs only numpy.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _CHUNK = 8192
 
 @dataclass(frozen=True)
 class AccuracyPrediction:
-    """Predictions of n architectures; every array has shape (n,).
+    """Predictions for n architectures; every array has shape (n,).
 
     Attributes:
-        mean: Top-1 in per cent.
-        low: Lower end of the 90 % interval of a measured top-1.
-        high: Its upper end.
-        extrapolated: Whether the resolution was not measured, or the architecture is farther from the
-            measured ones than any group of them is from the others.
+        mean: Predicted top-1 in per cent.
+        low: Lower end of the 90 % interval for a measured top-1.
+        high: Upper end of the interval.
+        extrapolated: Whether the resolution was not measured, or the architecture is farther from the measured ones
+            than 99 % of the left-out architectures are from the others.
     """
 
     mean: Floats
@@ -54,15 +54,16 @@ class AccuracyPrediction:
 
 @dataclass(frozen=True)
 class Interval:
-    """How wide the 90 % interval is.
+    """Width of the 90 % interval.
 
     The half-width in points of top-1 is scale · sqrt(spread² + floor² + (distance · leverage)²), where spread is the
-    members' standard deviation in points and leverage tells how far the architecture is from the measured ones.
+    standard deviation of the members in points, and leverage is a measure of the distance from the measured
+    architectures.
 
     Attributes:
-        scale: See above.
-        floor: In points of top-1.
-        distance: Points at a leverage of 1.
+        scale: Factor of the whole half-width.
+        floor: Constant term, in points of top-1.
+        distance: Term of the distance at a leverage of 1, in points of top-1.
     """
 
     scale: float
@@ -70,19 +71,19 @@ class Interval:
     distance: float
 
     def half_width(self, spread: Floats, leverage: Floats) -> Floats:
-        """Half-widths in points, shape (n,), of spreads in points and leverages."""
+        """Computes half-widths in points, shape (n,), from spreads in points and leverages."""
         result: Floats = self.scale * np.sqrt(spread**2 + self.floor**2 + (self.distance * leverage) ** 2)
         return result
 
 
 @dataclass(frozen=True)
 class Resolutions:
-    """What becomes of a prediction at each resolution: top1 = asymptote - steepness · exp(-output).
+    """Parameters of each resolution in top1 = asymptote - steepness · exp(-output).
 
     Attributes:
-        asymptote: Per cent, shape (resolutions,).
-        steepness: Shape (resolutions,); 1 where the ensemble itself was fitted on the resolution.
-        doubt: What the half-width of the interval grows by (in quadrature), points, shape (resolutions,).
+        asymptote: Asymptote in per cent, shape (resolutions,).
+        steepness: Factor, shape (resolutions,); 1 for resolutions that the ensemble itself was fitted on.
+        doubt: Points that are added in quadrature to the half-width of the interval, shape (resolutions,).
         measured: Whether top-1 was measured at the resolution, shape (resolutions,).
     """
 
@@ -93,20 +94,21 @@ class Resolutions:
 
 
 class AccuracyPredictor:
-    """Top-1 of architectures of one space.
+    """Predicts the top-1 of architectures of one space.
 
     Args:
-        space: Any search space.
-        ensemble: Networks on its one-hot rows.
-        resolutions: See `Resolutions`.
-        interval: See `Interval`.
-        leverage: Turns a one-hot row into a vector whose squared length is the row's leverage in a ridge
-            regression on the measured architectures: how far it is from them in directions that they do
-            not cover. Shape (space.one_hot_width, features).
-        reach: Largest leverage that is not extrapolated.
-        additive: The additive score whose exact frontier generators learn.
-        card: What it was fitted on and how good it is; JSON-ready. `warnings` holds what users must be
-            told of extrapolated predictions.
+        space: Search space of the architectures.
+        ensemble: Networks that read one-hot rows of the space.
+        resolutions: Parameters of each resolution.
+        interval: Width of the 90 % interval.
+        leverage: Matrix that turns a one-hot row into a vector whose squared length is the leverage of the row in a
+            ridge regression on the measured architectures: its distance from them in directions that they do not cover.
+                Shape
+            (space.one_hot_width, features).
+        reach: Largest leverage that does not count as extrapolation.
+        additive: Additive score whose exact frontier generators learn.
+        card: Data and accuracy of the predictor, which can be written as JSON. The entry `warnings` is shown to users
+            of extrapolated predictions.
     """
 
     def __init__(
@@ -125,7 +127,7 @@ class AccuracyPredictor:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What users must be told of extrapolated predictions."""
+        """Warnings that users of extrapolated predictions must see."""
         return tuple(self.card.get("warnings", ()))
 
     @cached_property
@@ -137,11 +139,11 @@ class AccuracyPredictor:
         return digest.hexdigest()[:16]
 
     def with_resolutions(self, resolutions: Resolutions, codes: Codes) -> AccuracyPredictor:
-        """The same predictor with other consequences of the resolution, as for second-hand knowledge.
+        """Returns the predictor with other parameters of the resolutions, such as values taken from a publication.
 
         Args:
-            resolutions: What replaces the predictor's own.
-            codes: The measured architectures, on which the additive score of unmeasured resolutions is fitted.
+            resolutions: Parameters that replace those of the predictor.
+            codes: Codes of the measured architectures, to which the additive score of unmeasured resolutions is fitted.
         """
         changed = AccuracyPredictor(
             self.space, self.ensemble, resolutions, self.interval, self.leverage, self.reach, self.additive, self.card
@@ -152,7 +154,7 @@ class AccuracyPredictor:
         return changed
 
     def predict(self, codes: Codes) -> AccuracyPrediction:
-        """Predicts architectures, more than 10^5 a second.
+        """Predicts the top-1 of architectures, more than 10^5 per second.
 
         Args:
             codes: Valid codes of the space, int8, shape (n, decisions).
@@ -187,18 +189,18 @@ class AccuracyPredictor:
             OutputError: The folder cannot be written.
         """
         content = save_tensors(self._arrays())
-        stated = {"format": FORMAT, "space": self.space.fingerprint, "sha256": hashlib.sha256(content).hexdigest()}
+        header = {"format": FORMAT, "space": self.space.fingerprint, "sha256": hashlib.sha256(content).hexdigest()}
         write_atomically(folder / PREDICTOR_WEIGHTS, content)
         write_atomically(
-            folder / CARD, (json.dumps({**self.card, **stated}, indent=1, ensure_ascii=False) + "\n").encode()
+            folder / CARD, (json.dumps({**self.card, **header}, indent=1, ensure_ascii=False) + "\n").encode()
         )
 
     @classmethod
     def load(cls, folder: Path, space: SearchSpace) -> AccuracyPredictor:
-        """Reads what `save` wrote.
+        """Reads the files that `save` wrote.
 
         Raises:
-            DamagedBundleError: A file is missing, torn, altered, too large, or belongs to another space.
+            DamagedBundleError: A file is missing, damaged, changed or too large, or belongs to another space.
         """
         try:
             text, content = (
@@ -206,13 +208,13 @@ class AccuracyPredictor:
             )
             card = json.loads(text)
             if card["format"] != FORMAT:
-                raise ValueError(f"format {card['format']!r} is not known")
+                raise ValueError(f"its format {card['format']!r} is unknown")
             if card["space"] != space.fingerprint:
                 raise ValueError("it was fitted for another search space")
             if card["sha256"] != hashlib.sha256(content).hexdigest():
-                raise ValueError("weights and the hash on the card differ")
+                raise ValueError("the weights do not match the hash on the card")
             if not all(isinstance(warning, str) for warning in card.get("warnings", [])):
-                raise ValueError("the card's warnings are not texts")
+                raise ValueError("the warnings on the card are not a list of strings")
             return cls._built(space, load_tensors(content), card)
         except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DamagedBundleError(

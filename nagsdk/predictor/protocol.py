@@ -1,46 +1,42 @@
-"""What generators need of an accuracy predictor."""
+"""Interfaces of accuracy predictors, as ranking and generators use them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
-
-from nagsdk.space.space import Codes
-
-if TYPE_CHECKING:
-    pass
+from typing import Any, Protocol
 
 from nagsdk.cost.table import Floats
+from nagsdk.space.space import Codes
 
 
 class Score(Protocol):
-    """What the frontier maximises: a score that is additive over all active decisions."""
+    """A score that is additive over all active decisions; the frontier maximises it."""
 
     @property
     def base(self) -> float:
-        """Score before any decision."""
+        """Score before any decision is added."""
 
     @property
     def table(self) -> Floats:
-        """Score that each choice adds, shape (decisions, most choices)."""
+        """Score that each choice adds, shape (decisions, largest number of choices)."""
 
     def inverse(self, score: Any) -> Any:
-        """Top-1 in per cent of scores; increasing."""
+        """Returns the top-1 in per cent for scores; it increases with the score."""
 
 
 class Predictor(Protocol):
-    """What ranking needs of an accuracy predictor."""
+    """An accuracy predictor as ranking uses it."""
 
     def predict(self, codes: Codes) -> Any:
-        """Predictions whose `mean` is top-1 in per cent, shape (n,)."""
+        """Returns predictions whose `mean` is the top-1 in per cent, shape (n,)."""
 
 
 class Teacher(Predictor, Protocol):
-    """What a generator needs of an accuracy predictor."""
+    """An accuracy predictor as generators use it."""
 
     @property
     def hash(self) -> str:
-        """Changes whenever the predictions do."""
+        """Hash that changes whenever the predictions change."""
 
     @property
     def additive(self) -> Score:
-        """The additive score under a link whose frontiers are imitated."""
+        """Additive score under a link, whose frontiers the generator learns to imitate."""

@@ -1,4 +1,4 @@
-"""Training of the ensemble: all members at once, as one batched network."""
+"""Trains the ensemble: all members at once, as one batched network."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from nagsdk.predictor.features import Floats
 
 @dataclass(frozen=True)
 class EnsembleRecipe:
-    """How an ensemble is trained.
+    """Settings of the training of an ensemble.
 
     Attributes:
-        members: Networks, which differ in initial weights and in the order of the data.
-        hidden: Units of each of the two hidden layers.
-        steps: Of AdamW, under a one-cycle learning rate.
-        batch: Architectures per step and member.
-        learning_rate: At the top of the cycle.
-        weight_decay: Decoupled; on weights, not on biases.
-        threads: Of torch, during training only. One makes the result the same on every run.
+        members: Number of networks, which differ in their initial weights and in the order of the data.
+        hidden: Number of units of each of the two hidden layers.
+        steps: Number of steps of AdamW, with a one-cycle learning rate.
+        batch: Number of architectures per step and member.
+        learning_rate: Highest learning rate of the cycle.
+        weight_decay: Decoupled weight decay, applied to weights but not to biases.
+        threads: Number of torch threads during training. With one thread, every run gives the same result.
     """
 
     members: int = 8
@@ -37,13 +37,13 @@ class EnsembleRecipe:
 
 
 def train_ensemble(features: Floats, target: Floats, recipe: EnsembleRecipe, seed: int) -> Ensemble:
-    """Trains an ensemble by mean squared error.
+    """Trains an ensemble with the mean squared error.
 
     Args:
-        features: Shape (n, inputs).
-        target: Shape (n,), any scale.
-        recipe: See `EnsembleRecipe`.
-        seed: Of initial weights and order.
+        features: Inputs, shape (n, inputs).
+        target: Values to predict, shape (n,), in any scale.
+        recipe: Settings of the training.
+        seed: Seed of initial weights and order.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(recipe.threads)
@@ -81,9 +81,9 @@ def _train(features: Floats, target: Floats, recipe: EnsembleRecipe, seed: int) 
         if order.shape[1] < batch:
             order = torch.stack([torch.randperm(n, generator=generator) for _ in range(m)])
         rows, order = order[:, :batch], order[:, batch:]
-        now = x[rows]
-        deep = silu(torch.baddbmm(biases[1], silu(torch.baddbmm(biases[0], now, first)), second))
-        error = (torch.baddbmm(biases[2], deep, last) + now @ skip)[..., 0] - y[rows]
+        shown = x[rows]
+        deep = silu(torch.baddbmm(biases[1], silu(torch.baddbmm(biases[0], shown, first)), second))
+        error = (torch.baddbmm(biases[2], deep, last) + shown @ skip)[..., 0] - y[rows]
         optimizer.zero_grad()
         (error**2).mean(1).sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()

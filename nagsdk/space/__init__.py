@@ -1,1 +1,1 @@
-"""Search spaces: what a generator may choose from."""
+"""Search spaces: the architectures that a generator chooses from."""

@@ -1,4 +1,4 @@
-"""A point of a search space, and the layers it is made of."""
+"""An architecture: one point of a search space."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Architecture:
-    """One validated point of a search space; made by a `SearchSpace` only.
+    """One validated point of a search space; only a `SearchSpace` creates it.
 
-    Equality and hash rest on the text form, which names active choices only: two codes that differ in
-    an inactive decision are the same network and the same `Architecture`.
+    Equality and hash use the text form, which contains active choices only: two codes that differ only in inactive
+    decisions are the same network and the same `Architecture`.
 
     Attributes:
         text: Stable text form, such as ``mbv3:r224:d=2,2:ks=3,5,3,7:e=3,3,4,6``.

@@ -1,8 +1,8 @@
-"""Which decision switches on which: the structure that makes exact sums over a space cheap.
+"""Dependencies between decisions; thanks to their structure, exact sums over a whole space are cheap.
 
-A decision depends on at most one earlier decision (`Decision.active_if`), so the decisions of any space
-form a forest. Everything additive then splits: a subtree is a choice of its root plus the subtrees that
-this choice switches on, and subtrees are independent of each other.
+A decision depends on at most one earlier decision (`Decision.active_if`), so the decisions of any space form a forest.
+Any additive cost then splits into parts: the cost of a subtree is the cost of a choice at its root plus the costs of
+the subtrees that this choice activates, and the subtrees are independent of each other.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from nagsdk.space.space import SearchSpace
 
 @dataclass(frozen=True)
 class Forest:
-    """The decisions of a space as trees; decision 0, the resolution, stands above all of them.
+    """The decisions of a space as trees; decision 0, the resolution, belongs to no tree and applies to all.
 
     Attributes:
-        roots: Decisions that are always active, without decision 0.
-        children: Of every decision: (smallest choice index that switches it on, decision), ascending.
+        roots: Decisions that are always active, except decision 0.
+        children: For every decision, the decisions that depend on it: pairs (smallest choice index that activates the
+            dependent decision, dependent decision), ascending.
     """
 
     roots: tuple[int, ...]
@@ -29,7 +30,7 @@ class Forest:
 
     @classmethod
     def of(cls, space: SearchSpace) -> Forest:
-        """Reads the forest off a space."""
+        """Builds the forest of a space."""
         children: list[list[tuple[int, int]]] = [[] for _ in space.decisions]
         roots = []
         for index, decision in enumerate(space.decisions):
@@ -42,6 +43,6 @@ class Forest:
 
 
 def existing(space: SearchSpace) -> NDArray[np.bool_]:
-    """Which cells of a (decisions, most choices) table are choices of the space."""
+    """Mask of the cells of a (decisions, largest number of choices) table that are choices of the space."""
     most = int(space.sizes.max())
     return np.arange(most) < space.sizes[:, None]

@@ -1,4 +1,4 @@
-"""A layer as hardware sees it."""
+"""Description of one layer as hardware executes it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ KINDS = ("conv", "pointwise", "depthwise", "se", "add", "pool", "linear")
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """One layer as hardware sees it: what cost models, backends and the MAC counter read.
+    """One layer as hardware executes it; cost models, backends and the MAC counter read it.
 
     Attributes:
-        name: Place in the network, such as ``stage2.block3.depthwise``.
-        kind: One of `KINDS`. What depends on the kind refuses any other with an `UnsupportedLayerError`.
-        in_channels: Channels read.
-        out_channels: Channels written.
+        name: Position in the network, such as ``stage2.block3.depthwise``.
+        kind: One of `KINDS`. Code that depends on the kind raises `UnsupportedLayerError` for any other.
+        in_channels: Number of input channels.
+        out_channels: Number of output channels.
         kernel: Kernel height and width.
-        stride: Step in both directions.
+        stride: Stride in both directions.
         in_size: Height and width of the input.
         activation: ``none``, ``relu`` or ``hswish`` (a hard swish), applied to the output.
-        se_channels: Width of the squeeze of an ``se`` layer, otherwise 0.
-        batch_norm: Whether batch normalisation follows.
+        se_channels: Inner width of an ``se`` layer (squeeze-and-excitation), otherwise 0.
+        batch_norm: Whether batch normalisation follows the layer.
         bias: Whether the layer has a bias of its own.
     """
 
@@ -35,22 +35,22 @@ class LayerSpec:
     kernel: int
     stride: int
     in_size: int
-    # A hard swish is "hswish" here, because the word is hashed into fingerprints of spaces and stands in bundles and priors.
+    # Hard swish keeps the name "hswish", which bundles and priors store and fingerprints of spaces depend on.
     activation: str = "none"
     se_channels: int = 0
     batch_norm: bool = False
     bias: bool = False
 
     def by_kind(self, values: Mapping[str, float]) -> float:
-        """The value that belongs to the layer's kind.
+        """Looks up the value for this layer's kind.
 
         Raises:
-            UnsupportedLayerError: There is none.
+            UnsupportedLayerError: `values` has no entry for this kind.
         """
         if self.kind not in values:
             raise UnsupportedLayerError(
-                f"The layer {self.name} is of an unknown kind, {self.kind!r}.",
-                f"Layers here are of the kinds {', '.join(values)}.",
+                f"The layer {self.name} has the unknown kind {self.kind!r}.",
+                f"Use one of the kinds {', '.join(values)}.",
             )
         return values[self.kind]
 
@@ -62,7 +62,7 @@ class LayerSpec:
 
     @property
     def weights(self) -> int:
-        """Weights of the convolutions, without biases and batch normalisation."""
+        """Number of weights of convolutions and linear layers, without biases and batch normalisation."""
         self.by_kind(_KNOWN)
         if self.kind == "se":
             return 2 * self.in_channels * self.se_channels
@@ -74,24 +74,24 @@ class LayerSpec:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one inference at batch 1."""
+        """Number of multiply-accumulates of one inference at batch size 1."""
         return self.weights * (1 if self.kind == "se" else self.out_size**2)
 
     @property
     def parameters(self) -> int:
-        """Trainable parameters: weights, biases, scale and shift of batch normalisation."""
+        """Number of trainable parameters: weights, biases, scale and shift of batch normalisation."""
         if self.kind == "se":
             return self.weights + self.se_channels + self.in_channels
         return self.weights + self.out_channels * (2 * self.batch_norm + self.bias)
 
     @property
     def folded_parameters(self) -> int:
-        """Numbers in a deployed file, where batch normalisation has become a bias."""
+        """Number of parameters in a deployed file, where batch normalisation is folded into weights and bias."""
         return self.parameters - self.out_channels * (self.batch_norm and not self.bias)
 
     @property
     def activations(self) -> int:
-        """Elements read and written."""
+        """Number of activation elements read and written."""
         return (
             self.in_channels * self.in_size**2 * (2 if self.kind == "add" else 1) + self.out_channels * self.out_size**2
         )

@@ -1,4 +1,4 @@
-"""Search spaces: an ordered list of decisions, and the layers that a point of the space has."""
+"""Search spaces: an ordered list of decisions, and the layers of each architecture."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Decision:
 
     Attributes:
         name: Unique within the space, such as ``stage2.depth``.
-        choices: The legal values, in order.
-        active_if: (index of an earlier decision, smallest choice index of it) that switches this
-            decision on; None where it is always active.
+        choices: The legal values in order.
+        active_if: Pair (index of an earlier decision, smallest choice index of it that activates this decision); None
+            if this decision is always active.
     """
 
     name: str
@@ -41,11 +41,12 @@ class ShrinkingStage:
     """One stage of progressive shrinking (Cai et al., Once-for-All, ICLR 2020, section 3.3).
 
     Attributes:
-        opened: How many choices may be drawn, from the largest down, by the kind of decision in the terms of the space.
-        share: Its part of all steps; the shares of all stages are put into proportion.
-        rate: Its learning rate, in units of the first stage's.
-        subnets: Drawn per step.
-        sorts: Whether channels are sorted by importance before its first step.
+        opened: Number of choices that may be drawn, counted from the largest down, by kind of decision in the terms of
+            the space.
+        share: Share of all training steps; the shares are normalised over all stages.
+        rate: Learning rate as a multiple of the first stage's learning rate.
+        subnets: Number of subnets drawn per training step.
+        sorts: Whether channels are sorted by importance before the first step of the stage.
     """
 
     opened: dict[str, int]
@@ -58,16 +59,16 @@ class ShrinkingStage:
 class SearchSpace(ABC):
     """A family of networks described by decisions that are taken in order.
 
-    Decision 0 is the input resolution. At a given resolution every cost is a sum over the fixed layers
-    and over the layers that each active choice brings along (`choice_layers`): that table is what cost
-    models price and generators read.
+    Decision 0 is the input resolution. At a given resolution, every cost is a sum over the fixed layers and over the
+    layers that each active choice adds (`choice_layers`). Cost models fill the table of these costs, and generators
+    read it.
 
-    An architecture set is a *code* array: int8, shape (n, number of decisions), choice indices, -1 where
-    a decision is inactive.
+    Architectures are passed as *codes*: an int8 array of shape (n, number of decisions) with choice indices, -1 where a
+    decision is inactive.
 
     Attributes:
         family: Prefix of the text form, such as ``mbv3``.
-        decisions: The decisions, each after the one it depends on.
+        decisions: The decisions; each comes after the one that it depends on.
     """
 
     family: str
@@ -75,7 +76,7 @@ class SearchSpace(ABC):
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready definition from which the space can be rebuilt."""
+        """Returns a definition that can be written as JSON and from which the space can be rebuilt."""
 
     @abstractmethod
     def fixed_layers(self, resolution: int) -> tuple[LayerSpec, ...]:
@@ -83,7 +84,7 @@ class SearchSpace(ABC):
 
     @abstractmethod
     def choice_layers(self, resolution: int, decision: int, choice: int) -> tuple[LayerSpec, ...]:
-        """Layers that a choice of a decision adds at this resolution; empty where it adds none."""
+        """Layers that a choice of a decision adds at this resolution; empty if it adds none."""
 
     @abstractmethod
     def layers(self, architecture: Architecture) -> tuple[LayerSpec, ...]:
@@ -98,7 +99,7 @@ class SearchSpace(ABC):
         """Reads a text form.
 
         Raises:
-            ArchitectureError: It is not a point of this space; the message lists the legal values.
+            ArchitectureError: The text is not an architecture of this space; the message lists the legal values.
         """
 
     @property
@@ -122,12 +123,13 @@ class SearchSpace(ABC):
 
     @property
     def one_hot_width(self) -> int:
-        """Columns of `one_hot`."""
+        """Number of columns of `one_hot`."""
         return int(self._offsets[-1])
 
     def count(self) -> int:
-        """Number of architectures."""
-        # A decision depends on an earlier one at most: from the last to the first, each multiplies the choices that switch it on.
+        """Number of architectures in the space."""
+        # Every decision depends on at most one earlier decision, so going from last to first, each one multiplies the
+        # counts of the choices that activate it.
         subtrees = [[1] * len(decision.choices) for decision in self.decisions]
         total = 1
         for index in reversed(range(len(self.decisions))):
@@ -142,16 +144,19 @@ class SearchSpace(ABC):
         return total
 
     def panels(self, architecture: Architecture) -> Mapping[str, Mapping[str, float]]:
-        """What pictures show of an architecture beside its resolution: the values of lines by their names, by the title of a panel.
+        """Figures of an architecture that charts show besides its resolution.
 
-        Every architecture of a space has the same panels and lines; the default has none.
+        Returns:
+            For each panel by title, the values of its lines by name. Every architecture of a space has the same panels
+            and lines; the default implementation has none.
         """
         return {}
 
     def shrinking(self) -> tuple[ShrinkingStage, ...]:
         """The stages of progressive shrinking, from the largest network alone to the whole space.
 
-        The default opens one more choice of every decision in each stage, and gives all stages after the first the same share.
+        The default implementation opens one more choice of every decision in each stage and gives all stages after the
+        first the same share.
         """
         first = ShrinkingStage({"choices": 1}, share=0.3, rate=1.0, subnets=1)
         most = int(self.sizes[1:].max(initial=1))
@@ -161,11 +166,13 @@ class SearchSpace(ABC):
         )
 
     def draw(self, opened: Mapping[str, int], count: int, rng: np.random.Generator) -> Codes:
-        """Draws architectures, every decision uniform over the choices that a stage of `shrinking` opens; resolutions are all open.
+        """Draws random architectures: each decision is uniform over the choices that a stage of `shrinking` opens.
+
+        All resolutions are open.
 
         Args:
-            opened: See `ShrinkingStage`.
-            count: How many.
+            opened: Number of open choices; see `ShrinkingStage`.
+            count: Number of architectures.
             rng: Source of randomness.
 
         Returns:
@@ -183,12 +190,12 @@ class SearchSpace(ABC):
         return codes
 
     def sample(self, count: int, rng: np.random.Generator, resolution: int | None = None) -> Codes:
-        """Draws architectures, every decision uniform over its choices.
+        """Draws random architectures: each decision is uniform over its choices.
 
         Args:
-            count: How many.
+            count: Number of architectures.
             rng: Source of randomness.
-            resolution: Fixes decision 0; drawn like the others where None.
+            resolution: Resolution of all architectures; None draws it like the other decisions.
 
         Returns:
             Codes, int8, shape (count, decisions).
@@ -199,13 +206,22 @@ class SearchSpace(ABC):
         return self._deactivate(codes)
 
     def mutate(self, codes: Codes, rng: np.random.Generator, probability: float | NDArray[np.float64]) -> Codes:
-        """Redraws every decision with `probability`, one for all or of shape (n, 1); decisions that become active are drawn anew."""
+        """Redraws each decision at random with a given probability.
+
+        Args:
+            codes: Architectures to change, shape (n, decisions).
+            rng: Source of randomness.
+            probability: Probability of redrawing a decision, one for all architectures or shape (n, 1).
+
+        Returns:
+            Codes, int8, shape (n, decisions). Decisions that become active are always drawn.
+        """
         fresh = rng.integers(0, self.sizes, codes.shape, dtype=np.int8)
         redraw = (rng.random(codes.shape) < probability) | (codes < 0)
         return self._deactivate(np.where(redraw, fresh, codes).astype(np.int8))
 
     def resolution_index(self, resolution: int) -> int:
-        """Choice index of a resolution.
+        """Returns the choice index of a resolution.
 
         Raises:
             ArchitectureError: The space does not have that resolution.
@@ -220,13 +236,13 @@ class SearchSpace(ABC):
         """Checks codes and returns them as int8, shape (n, decisions).
 
         Raises:
-            ArchitectureError: A choice index is out of range, or activity does not fit the depths.
+            ArchitectureError: A choice index is out of range, or an active decision has no choice.
         """
         codes = np.atleast_2d(np.asarray(codes))
         if codes.ndim != 2 or codes.shape[1] != len(self.decisions):
             raise ArchitectureError(
-                f"Codes of shape {codes.shape} do not fit.",
-                f"This space has {len(self.decisions)} decisions per architecture.",
+                f"Codes of shape {codes.shape} do not fit this space.",
+                f"Give codes of shape (n, {len(self.decisions)}), one column per decision.",
             )
         beyond = (codes < -1) | (codes >= self.sizes)
         if beyond.any():
@@ -247,20 +263,21 @@ class SearchSpace(ABC):
             row, column = np.argwhere(wrong)[0]
             decision = self.decisions[column]
             raise ArchitectureError(
-                f"Architecture {row}: {decision.name} is open.", f"Choose one of: {_values(decision.choices)}."
+                f"Architecture {row} has no choice for the active decision {decision.name}.",
+                f"Choose one of: {_values(decision.choices)}.",
             )
         result[~active] = -1
         return result
 
     def encode(self, architectures: Sequence[Architecture]) -> Codes:
-        """Codes of architectures, int8, shape (n, decisions)."""
+        """Returns the codes of architectures, int8, shape (n, decisions)."""
         return np.array([a.code for a in architectures], dtype=np.int8).reshape(len(architectures), len(self.decisions))
 
     def decode(self, codes: NDArray[Any]) -> list[Architecture]:
-        """Architectures of codes.
+        """Returns the architectures with the given codes.
 
         Raises:
-            ArchitectureError: See `validate`.
+            ArchitectureError: Codes are invalid; see `validate`.
         """
         return [
             Architecture(self._text(row), tuple(row), self.resolutions[row[0]]) for row in self.validate(codes).tolist()
@@ -274,16 +291,16 @@ class SearchSpace(ABC):
         return encoded
 
     def macs(self, architecture: Architecture) -> int:
-        """Multiply-accumulates of one inference."""
+        """Number of multiply-accumulates of one inference."""
         return sum(layer.macs for layer in self.layers(architecture))
 
     def parameters(self, architecture: Architecture) -> int:
-        """Trainable parameters."""
+        """Number of trainable parameters."""
         return sum(layer.parameters for layer in self.layers(architecture))
 
 
 def extremes(space: SearchSpace) -> Codes:
-    """Codes of the smallest and the largest architecture: first and last choice of every decision."""
+    """Returns the codes of the smallest and the largest architecture: first and last choice of every decision."""
     return space.validate(np.stack([np.zeros_like(space.sizes), space.sizes - 1]))
 
 

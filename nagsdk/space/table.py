@@ -1,4 +1,4 @@
-"""Tables of architectures: CSV files with one architecture per line, and other columns beside it."""
+"""Tables of architectures: CSV files with one architecture per line and any additional columns."""
 
 from __future__ import annotations
 
@@ -24,18 +24,20 @@ def read_csv(path: Path, needed: Sequence[str]) -> tuple[NDArray[np.int64], dict
     """Reads a CSV file with a header line, UTF-8, at most 64 MB; blank lines are skipped.
 
     Args:
-        path: The file.
-        needed: Columns that it must have.
+        path: Path of the file.
+        needed: Names of the columns that the file must have.
 
     Returns:
-        The number in the file of every line, shape (n,), and the columns by name as arrays of str, shape (n,).
+        The line number of every row, shape (n,), and the columns by name as arrays of str, shape (n,).
 
     Raises:
-        ArchitectureError: It cannot be read as such a table; the message names the line.
+        ArchitectureError: The file cannot be read as such a table; the message names the line.
     """
     try:
         if path.stat().st_size > _MOST_BYTES:
-            raise ArchitectureError(f"{path} is larger than {_MOST_BYTES // 10**6} MB.", "Split the file.")
+            raise ArchitectureError(
+                f"{path} is larger than {_MOST_BYTES // 10**6} MB.", "Split the file into smaller ones."
+            )
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
             header = [name.strip() for name in next(reader, [])]
@@ -45,10 +47,10 @@ def read_csv(path: Path, needed: Sequence[str]) -> tuple[NDArray[np.int64], dict
             f"{path} cannot be read as a table: {getattr(error, 'strerror', None) or error}.",
             f"Give a CSV file in UTF-8 with the columns {_values(needed)}.",
         ) from error
-    lacking = [name for name in needed if header.count(name) != 1]
-    if lacking or len(set(header)) != len(header):
+    missing = [name for name in needed if header.count(name) != 1]
+    if missing or len(set(header)) != len(header):
         raise ArchitectureError(
-            f"{path} does not have every column once: {_values(lacking or header)}.",
+            f"{path} does not have every column exactly once: {_values(missing or header)}.",
             f"Line 1 must name the columns {_values(needed)}.",
         )
     lines = np.array([line for line, _ in rows], dtype=np.int64)
@@ -56,14 +58,15 @@ def read_csv(path: Path, needed: Sequence[str]) -> tuple[NDArray[np.int64], dict
     if uneven.any():
         line = int(lines[uneven.argmax()])
         raise ArchitectureError(
-            f"{path}, line {line}: not as many fields as the header has.", f"Every line needs {len(header)} fields."
+            f"{path}, line {line}: the number of fields differs from that of the header.",
+            f"Every line needs {len(header)} fields.",
         )
     columns = [np.array(column, dtype=object) for column in zip(*(row for _, row in rows), strict=True)]
     return lines, dict(zip(header, columns or [np.array([], dtype=object) for _ in header], strict=True))
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Writes what `read_csv` reads, whole or not at all."""
+    """Writes a CSV file that `read_csv` can read, atomically."""
     lines = io.StringIO(newline="")
     writer = csv.writer(lines)
     writer.writerow(header)
@@ -72,7 +75,10 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
 
 
 def read_texts(path: Path, space: SearchSpace) -> tuple[Codes, dict[str, Column]]:
-    """Reads a table whose column `architecture` holds text forms; see `nagsdk.families.space.NetworkSpace.read_table`."""
+    """Reads a table whose column `architecture` contains text forms.
+
+    See `nagsdk.families.space.NetworkSpace.read_table`.
+    """
     lines, table = read_csv(path, [TEXT_COLUMN])
     found = []
     for line, text in zip(lines, table.pop(TEXT_COLUMN), strict=True):
@@ -84,6 +90,6 @@ def read_texts(path: Path, space: SearchSpace) -> tuple[Codes, dict[str, Column]
 
 
 def write_texts(path: Path, architectures: Sequence[Architecture], **columns: Sequence[object]) -> None:
-    """Writes what `read_texts` reads."""
+    """Writes a table that `read_texts` can read."""
     texts = [architecture.text for architecture in architectures]
     write_csv(path, (TEXT_COLUMN, *columns), zip(texts, *columns.values(), strict=True))

@@ -1,1 +1,1 @@
-"""The weight-sharing network and the subnets cut out of it (imports torch)."""
+"""Training and evaluation of supernets and of the subnets cut out of them (imports torch)."""

@@ -1,4 +1,4 @@
-"""Measured accuracy of subnets."""
+"""Measures the accuracy of subnets."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ Pictures = Iterable[tuple[Tensor, Tensor]]
 
 @torch.no_grad()
 def top1(subnet: nn.Module, pictures: Pictures) -> float:
-    """Share of images whose most likely class is the right one, in percent.
+    """Computes the top-1 accuracy in percent: the share of images whose most likely class is the correct one.
 
     Args:
-        subnet: In eval mode.
+        subnet: Network in eval mode.
         pictures: Batches of normalised images, float32, shape (n, 3, h, w), and labels, int64, shape (n,).
     """
-    where = next(subnet.parameters(), torch.empty(0)).device
-    right = count = 0
+    device = next(subnet.parameters(), torch.empty(0)).device
+    correct = count = 0
     for images, labels in pictures:
-        right += int((subnet(images.to(where)).argmax(1).cpu() == labels).sum())
+        correct += int((subnet(images.to(device)).argmax(1).cpu() == labels).sum())
         count += len(labels)
-    return 100.0 * right / count
+    return 100.0 * correct / count
 
 
 def wilson(share: float, count: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of a share observed on `count` independent trials (Wilson, 1927).
+    """Computes the confidence interval of a share observed in `count` independent trials (Wilson, 1927).
 
     Args:
-        share: Observed, 0 to 1.
-        count: Trials, at least 1.
-        confidence: Of the two-sided interval.
+        share: Observed share, 0 to 1.
+        count: Number of trials, at least 1.
+        confidence: Confidence of the two-sided interval.
 
     Returns:
-        Its ends, 0 to 1.
+        Lower and upper end of the interval, 0 to 1.
     """
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     centre = share + z * z / (2 * count)
@@ -61,23 +61,23 @@ def measure(
     on_event: Listener = ignore,
     ranks: Ranks | None = None,
 ) -> NDArray[np.float64]:
-    """Top-1 of many subnets, each with statistics of batch normalisation of its own; on a GPU where there is one.
+    """Measures the top-1 of many subnets after recalibrating the batch normalisation of each; uses a GPU if available.
 
     Args:
-        supernet: Where the weights come from.
-        architectures: What to measure.
-        recalibration: Resolution to normalised batches; see `recalibrate`.
-        validation: Resolution to labelled batches; see `top1`. It may be asked for several times.
-        on_event: Listener of progress.
+        supernet: Source of the weights.
+        architectures: Architectures to measure.
+        recalibration: Maps a resolution to normalised batches; see `recalibrate`.
+        validation: Maps a resolution to labelled batches, which are iterated several times; see `top1`.
+        on_event: Receives progress.
         ranks: Processes that share the work.
 
     Returns:
-        Percent, shape (architectures,), in their order; the same in every process.
+        Top-1 in percent, shape (architectures,), in the given order; the same in every process.
     """
     ranks = ranks or Ranks()
-    where = torch_device()
+    device = torch_device()
     result = np.zeros(len(architectures))
-    # One resolution after the other: only the pictures of one are held at a time.
+    # Sorted by resolution, so that only the images of one resolution are in memory at a time.
     order = sorted(range(len(architectures)), key=lambda i: architectures[i].resolution)[ranks.rank :: ranks.count]
     ready: tuple[int, Sequence[Tensor], Pictures] | None = None
     with stage(on_event, "Measuring subnets", len(order)) as advance:
@@ -85,9 +85,9 @@ def measure(
             resolution = architectures[index].resolution
             if ready is None or ready[0] != resolution:
                 ready = resolution, recalibration(resolution), validation(resolution)
-            subnet = supernet.extract(architectures[index]).to(where)
+            subnet = supernet.extract(architectures[index]).to(device)
             subnet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            recalibrate(subnet, (images.to(where) for images in ready[1]))
+            recalibrate(subnet, (images.to(device) for images in ready[1]))
             subnet.fold()
             result[index] = top1(subnet, ready[2])
             advance(done, f"{done} of {len(order)} subnets")

@@ -1,4 +1,7 @@
-"""A few epochs more for one subnet, taught by the labels and by the largest network (Cai et al., Once-for-All; Hinton et al., 2015)."""
+"""Fine-tunes one subnet on the labels and on the outputs of the largest network.
+
+Method: Cai et al., Once-for-All, ICLR 2020; Hinton et al., 2015.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +30,15 @@ def finetune(
     rate: float = RATE,
     on_event: Listener = ignore,
 ) -> None:
-    """Trains a subnet in place by AdamW under a cosine schedule.
+    """Trains a subnet in place with AdamW and a cosine schedule.
 
     Args:
-        subnet: Changed in place; left in eval mode with statistics of batch normalisation of its own.
-        teacher: In eval mode; answers the same crops at its own resolution, where a supernet's largest network was trained.
-        batches: See `Batches`.
-        steps: Updates of the weights.
-        recalibration: Normalised batches; see `recalibrate`.
+        subnet: Network to train, changed in place; it ends in eval mode with recalibrated batch normalisation.
+        teacher: Network in eval mode. It sees the same crops at its own resolution, at which the largest network of a
+            supernet was trained.
+        batches: Training data; see `Batches`.
+        steps: Number of weight updates.
+        recalibration: Normalised batches for batch normalisation; see `recalibrate`.
         rate: Peak learning rate.
         on_event: Receives progress.
     """

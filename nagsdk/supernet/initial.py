@@ -1,4 +1,4 @@
-"""What a supernet begins with: random weights, or those of another training of the same space."""
+"""Initial weights of a supernet, taken from an earlier training of the same space."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from nagsdk.families.protocol import Supernet
 from nagsdk.families.space import MOST_BYTES, NetworkSpace
 from nagsdk.supernet.weights import load_supernet
 
-# Classes of ImageNet, which released checkpoints were trained on.
+# Number of classes of ImageNet, on which the released checkpoints were trained.
 _RELEASED = 1000
 
 
 def read_weights(path: Path, space: NetworkSpace) -> Supernet:
-    """A trained supernet of the space, for whatever number of classes.
+    """Reads a trained supernet of the space with any number of classes.
 
     Args:
-        path: A file ``.safetensors`` of a bundle, or a checkpoint that Once-for-All released (1000 classes).
-        space: The space, its classes disregarded.
+        path: Path of the ``.safetensors`` file of a bundle, or of a checkpoint that Once-for-All released (1000
+            classes).
+        space: Space of the supernet; its number of classes is ignored.
 
     Raises:
-        UsageError: There is no such file.
-        DamagedBundleError: It is torn, or of another space.
+        UsageError: There is no such file, or it is too large.
+        DamagedBundleError: The file is damaged, or it belongs to another space.
     """
     if not path.is_file() or path.stat().st_size > MOST_BYTES:
         raise UsageError(
-            f"{path} is no file of weights.",
-            "Name the supernet.safetensors of a bundle, or a checkpoint that Once-for-All released.",
+            f"{path} is not a file of weights.",
+            "Give the supernet.safetensors of a bundle, or a checkpoint that Once-for-All released.",
         )
     if path.suffix != ".safetensors":
         return space.with_classes(_RELEASED).import_released(path)
@@ -42,18 +43,18 @@ def read_weights(path: Path, space: NetworkSpace) -> Supernet:
             classes = file.get_slice(name).get_shape()[0]
     except (SafetensorError, OSError, KeyError, IndexError) as error:
         raise DamagedBundleError(
-            f"{path} cannot be read: {error}.", "Name the supernet.safetensors of a bundle."
+            f"{path} cannot be read: {error}.", "Give the supernet.safetensors of a bundle."
         ) from error
     return load_supernet(space.with_classes(classes), path.read_bytes())
 
 
 @torch.no_grad()
 def adopt(supernet: Supernet, source: Supernet) -> None:
-    """Takes over the weights of another training; a classifier for other classes begins at zero.
+    """Copies the weights of another training; if the number of classes differs, the classifier starts at zero.
 
     Args:
-        supernet: Changed in place.
-        source: Of the same space, but for the classes.
+        supernet: Supernet to change in place.
+        source: Supernet of the same space, possibly with another number of classes.
     """
     state, own = source.state_dict(), supernet.state_dict()
     if any(state[name].shape != own[name].shape for name in supernet.class_tensors):

@@ -1,4 +1,4 @@
-"""Trainings as a row of passes, each with its own schedule: the sandwich rule in one, progressive shrinking in several."""
+"""Splits a training into passes with a schedule each: one for the sandwich rule, several for progressive shrinking."""
 
 from __future__ import annotations
 
@@ -25,26 +25,29 @@ _AVERAGED = 0.02
 def passes(
     recipe: str, space: SearchSpace, steps: int, rate: float, seed: int, learnt: bool, every: int
 ) -> tuple[TrainRecipe, ...]:
-    """The passes of a recipe.
+    """Plans the passes of a training.
 
     Args:
-        recipe: ``sandwich`` or ``shrinking``.
-        space: Of the supernet.
-        steps: Of all passes together.
-        rate: Peak learning rate for a network that knows nothing.
-        seed: Of the first pass; the others count on.
-        learnt: Whether the weights come from another training: they are then changed more gently.
-        every: Steps between checkpoints.
+        recipe: Name of the recipe, ``sandwich`` or ``shrinking``.
+        space: Space of the supernet.
+        steps: Number of steps of all passes together.
+        rate: Peak learning rate for a network with random weights.
+        seed: Seed of the first pass; it grows by one for each further pass.
+        learnt: Whether the weights come from an earlier training; the learning rate is then lower.
+        every: Number of steps between checkpoints.
+
+    Returns:
+        One recipe for each pass, in order.
     """
     rate *= _LEARNT if learnt else 1
     if recipe == "sandwich":
         alone = steps // (10 if learnt else 5)
         return (TrainRecipe(steps, rate, largest_first=alone, seed=seed, checkpoint_every=every, ema=_kept(steps)),)
     plan = space.shrinking()
-    whole = sum(stage.share for stage in plan)
+    total = sum(stage.share for stage in plan)
     result = []
     for number, stage in enumerate(plan):
-        own = max(1, round(steps * stage.share / whole))
+        own = max(1, round(steps * stage.share / total))
         result.append(
             TrainRecipe(
                 own,
@@ -61,7 +64,7 @@ def passes(
 
 
 def _kept(steps: int) -> float:
-    """Averages the weights over the last hundredths of a training, however long it is."""
+    """Decay of the running average, so that it covers the last two per cent of a training of any length."""
     return 1 - 1 / max(10.0, _AVERAGED * steps)
 
 
@@ -74,20 +77,20 @@ def train_passes(
     folder: Path | None = None,
     ranks: Ranks | None = None,
 ) -> None:
-    """Trains a supernet in place, pass after pass, from the last checkpoint where there is one.
+    """Trains a supernet in place, pass after pass, and resumes from the last checkpoint if there is one.
 
     Args:
-        supernet: Trained in place.
-        batches: Seed of a pass to its data.
-        recipes: From `passes`.
-        recalibration: Normalised batches for the statistics of the teacher that progressive shrinking learns from.
-        on_event: See `train`.
-        folder: Where the passes' checkpoints go; None keeps none.
-        ranks: See `train`.
+        supernet: Supernet to train in place.
+        batches: Maps the seed of a pass to its training data.
+        recipes: Recipes of the passes, from `passes`.
+        recalibration: Returns normalised batches for the batch normalisation of the teacher in progressive shrinking.
+        on_event: Receives the events of `train`.
+        folder: Folder of the checkpoints of all passes; None stores none.
+        ranks: Processes that train together; see `train`.
 
     Raises:
-        UsageError: See `train`.
-        DamagedBundleError: See `train`.
+        UsageError: A pass cannot be trained; see `train`.
+        DamagedBundleError: A checkpoint is damaged.
     """
     teacher: nn.Module | None = None
     for number, recipe in enumerate(recipes):
@@ -105,10 +108,10 @@ def train_passes(
 
 
 def teacher_of(supernet: Supernet, recalibration: Sequence[Tensor]) -> Subnet:
-    """The largest network as it is now, in eval mode, with statistics of its own.
+    """Cuts out the largest network as it is now, in eval mode, with recalibrated batch normalisation.
 
     Args:
-        supernet: Where its weights come from.
+        supernet: Source of the weights.
         recalibration: Normalised batches at the highest resolution; see `recalibrate`.
     """
     where = next(supernet.parameters()).device

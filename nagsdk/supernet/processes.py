@@ -1,4 +1,4 @@
-"""Several processes as one: torch.distributed where torchrun started them, nothing at all where it did not."""
+"""Data parallelism: torch.distributed under torchrun, no-ops in a single process."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from nagsdk.errors import UsageError
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among all that work on the same job.
+    """Rank of this process among all processes that work on the same job.
 
     Attributes:
-        rank: Its number.
-        count: How many there are.
+        rank: Number of this process, from 0.
+        count: Number of processes.
     """
 
     rank: int = 0
@@ -31,11 +31,11 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes and reports."""
+        """Whether this is the process that writes files and reports progress."""
         return self.rank == 0
 
     def mean_(self, tensors: Sequence[Tensor]) -> None:
-        """Puts the mean over all processes into the tensors, in one message."""
+        """Replaces the tensors by their mean over all processes, in one message."""
         if self.count > 1:
             flat = torch.cat([tensor.flatten() for tensor in tensors])
             distributed.all_reduce(flat)
@@ -43,14 +43,14 @@ class Ranks:
 
     @torch.no_grad()
     def same_(self, tensors: Sequence[Tensor]) -> None:
-        """Puts the first process's tensors into those of all."""
+        """Copies the tensors of the first process into those of all processes."""
         if self.count > 1:
             flat = torch.cat([tensor.flatten() for tensor in tensors])
             distributed.broadcast(flat, 0)
             _into(tensors, flat)
 
     def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The sum over all processes, the same in each."""
+        """Returns the sum over all processes, the same in each."""
         if self.count == 1:
             return values
         summed = torch.from_numpy(values.copy()).to(torch_device())
@@ -58,7 +58,7 @@ class Ranks:
         return np.asarray(summed.cpu().numpy(), np.float64)
 
     def wait(self) -> None:
-        """Returns when every process has come here."""
+        """Waits until every process has reached this call."""
         self.sum(np.zeros(1))
 
 
@@ -69,7 +69,9 @@ def _into(tensors: Sequence[Tensor], flat: Tensor) -> None:
 
 @contextmanager
 def together() -> Iterator[Ranks]:
-    """The processes that torchrun started, joined by NCCL on GPUs and by Gloo on processors; else this one alone.
+    """Joins the processes that torchrun started, with NCCL on GPUs and with Gloo on CPUs.
+
+    Without torchrun, this process works alone.
 
     Raises:
         UsageError: More processes were started than there are GPUs.
@@ -78,14 +80,15 @@ def together() -> Iterator[Ranks]:
         yield Ranks()
         return
     if torch.cuda.is_available():
-        here, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
-        if here > gpus:
+        processes, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
+        if processes > gpus:
             raise UsageError(
-                f"{here} processes were started here for {counted(gpus, 'GPU')}.",
+                f"{processes} processes were started on this machine, which has {counted(gpus, 'GPU')}.",
                 f"Give torchrun --nproc-per-node {gpus}, or hide the GPUs with CUDA_VISIBLE_DEVICES=.",
             )
         torch.cuda.set_device(torch_device())
-    # One process may be busy for long while the others wait, and torchrun ends all when one fails.
+    # The timeout is long, because one process may be busy for long while the others wait; torchrun ends all processes
+    # when one fails.
     distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=timedelta(days=1))
     try:
         yield Ranks(distributed.get_rank(), distributed.get_world_size())
@@ -94,7 +97,7 @@ def together() -> Iterator[Ranks]:
 
 
 def torch_device() -> torch.device:
-    """Where this process trains: a GPU of its own where there is one."""
+    """The torch device of this process: a GPU of its own if one is available, otherwise the CPU."""
     return (
         torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         if torch.cuda.is_available()

@@ -1,4 +1,4 @@
-"""Batch-normalisation statistics of a subnet, computed anew on its own activations."""
+"""Recomputes the batch normalisation statistics of a subnet from its own activations."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from nagsdk.errors import DamagedBundleError
 def recalibrate(subnet: nn.Module, batches: Iterable[Tensor]) -> int:
     """Replaces the running statistics of every batch normalisation by those of the given images.
 
-    A subnet cut out of a supernet carries the statistics of other subnets, which costs it most of its
-    accuracy (Once-for-All, section 4.1; Yu & Huang, 2019).
+    A subnet cut out of a supernet has the statistics of other subnets and loses most of its accuracy by that
+    (Once-for-All, section 4.1; Yu & Huang, 2019).
 
     Args:
-        subnet: Changed in place; left in eval mode.
-        batches: Normalised images, float32, each (n, 3, h, w) with n ≥ 2; equal sizes weigh equally.
+        subnet: Network to change in place; it ends in eval mode.
+        batches: Batches of normalised images, float32, shape (n, 3, h, w) with n ≥ 2. All batches have the same weight,
+            whatever their size.
 
     Returns:
         The number of images used.
@@ -43,7 +44,10 @@ def recalibrate(subnet: nn.Module, batches: Iterable[Tensor]) -> int:
 
 
 def statistics(subnet: nn.Module) -> dict[str, bytes]:
-    """Means and variances of every batch normalisation by its name: float32, little endian, first all means, then all variances."""
+    """Returns the statistics of every batch normalisation layer by name.
+
+    Each entry is float32, little endian: first all means, then all variances.
+    """
     return {
         name: np.stack([mean.numpy(), variance.numpy()]).astype("<f4").tobytes()
         for name, mean, variance in _norms(subnet)
@@ -51,19 +55,19 @@ def statistics(subnet: nn.Module) -> dict[str, bytes]:
 
 
 def restore_statistics(subnet: nn.Module, kept: Mapping[str, bytes]) -> None:
-    """Puts back what `statistics` told, bit for bit.
+    """Restores statistics that `statistics` returned, bit for bit.
 
     Args:
-        subnet: Changed in place.
-        kept: Of a subnet of the same architecture.
+        subnet: Network to change in place.
+        kept: Statistics of a subnet of the same architecture.
 
     Raises:
-        DamagedBundleError: They belong to another architecture.
+        DamagedBundleError: The statistics belong to another architecture.
     """
     norms = list(_norms(subnet))
     if {name: 8 * len(mean) for name, mean, _ in norms} != {name: len(content) for name, content in kept.items()}:
         raise DamagedBundleError(
-            "The statistics of batch normalisation do not fit the architecture.", "Build again, without --locked."
+            "The batch normalisation statistics do not fit the architecture.", "Build again without --locked."
         )
     for name, mean, variance in norms:
         both = torch.from_numpy(np.frombuffer(kept[name], "<f4").reshape(2, -1).astype(np.float32))

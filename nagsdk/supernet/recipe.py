@@ -1,4 +1,4 @@
-"""How a supernet is trained."""
+"""Settings of the training of a supernet."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TrainRecipe:
-    """How a supernet is trained.
+    """Settings of one training pass of a supernet.
 
     Attributes:
-        steps: Updates of the weights.
-        learning_rate: Peak of AdamW's rate; it rises linearly, then falls along a cosine to zero.
-        warmup: Share of the steps in which it rises.
-        weight_decay: On weights of convolutions and the classifier.
-        random_subnets: Drawn per step beside the smallest and the largest.
-        label_smoothing: Of the largest network's loss; the others learn from its outputs.
-        largest_first: Steps at the start in which the largest network learns alone, as in Once-for-All's progressive shrinking:
-            a teacher that knows nothing yet only holds the others back.
-        seed: Decides the random subnets of every step and their resolutions.
-        checkpoint_every: Steps between checkpoints.
-        ema: Share of the running average of the weights that a step keeps; the average is what the training ends in. 0 keeps none.
-        opened: Of progressive shrinking: what may be drawn; see `nagsdk.space.space.ShrinkingStage`. No extremes are trained then, but `random_subnets` of these, from the labels
-            and from a teacher. None trains by the sandwich rule.
+        steps: Number of weight updates.
+        learning_rate: Peak learning rate of AdamW; the rate rises linearly to it and then falls to zero along a cosine.
+        warmup: Share of the steps in which the learning rate rises.
+        weight_decay: Weight decay of the convolutions and the classifier.
+        random_subnets: Number of random subnets per step, in addition to the smallest and the largest network.
+        label_smoothing: Label smoothing in the loss of the largest network; the others learn from its outputs.
+        largest_first: Number of steps at the start in which the largest network learns alone, as in Once-for-All's
+            progressive shrinking: as long as the teacher has not learnt anything, it only slows the others down.
+        seed: Seed of the random subnets of every step and their resolutions.
+        checkpoint_every: Number of steps between checkpoints.
+        ema: Decay of the running average of the weights (the share of the old average that each step keeps). The
+            training ends with the averaged weights; 0 turns averaging off.
+        opened: Open choices in progressive shrinking; see `nagsdk.space.space.ShrinkingStage`. Each step then trains
+            `random_subnets` of them from the labels and from a teacher, without the smallest and the largest network.
+            None trains by the sandwich rule.
         sorts: Whether channels are sorted by importance at the start.
     """
 
@@ -41,7 +43,7 @@ class TrainRecipe:
     sorts: bool = False
 
     def rate(self, step: int) -> float:
-        """Learning rate of a step."""
+        """Returns the learning rate of a step."""
         rising = max(1, round(self.warmup * self.steps))
         if step < rising:
             return self.learning_rate * (step + 1) / rising

@@ -1,4 +1,4 @@
-"""The state of a training on the disk: whenever a run is killed, the last whole checkpoint is there."""
+"""Checkpoints of a training; whenever a run is killed, the last complete checkpoint remains on the disk."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ if TYPE_CHECKING:
     from nagsdk.supernet.recipe import TrainRecipe
 
 STATE = "state.json"
-# Raised whenever a step of the same recipe does something else: no training goes on under another rule than it began with.
+# Version of the training step, raised whenever a step of the same recipe computes something else, so that no training
+# is resumed by code that trains in another way.
 RULE = 2
 
 
 class Average:
-    """A running average of the weights (Polyak & Juditsky, 1992), young while there are few steps to average.
+    """A running average of the weights (Polyak & Juditsky, 1992) that covers fewer steps at the start.
 
     Args:
-        supernet: Whose weights.
-        most: Share of the average that a step keeps once there are many.
+        supernet: Supernet whose weights are averaged.
+        most: Share of the old average that each step keeps after many steps.
     """
 
     def __init__(self, supernet: Supernet, most: float) -> None:
@@ -39,21 +40,21 @@ class Average:
 
     @torch.no_grad()
     def update(self, supernet: Supernet, step: int) -> None:
-        """Takes the weights after a step in."""
+        """Adds the weights after a step to the average."""
         kept = min(self.most, (1 + step) / (10 + step))
         for name, parameter in supernet.named_parameters():
             self.values[name].lerp_(parameter, 1 - kept)
 
     @torch.no_grad()
     def put_into(self, supernet: Supernet) -> None:
-        """Replaces the weights by the average."""
+        """Replaces the weights of a supernet by the average."""
         for name, parameter in supernet.named_parameters():
             parameter.copy_(self.values[name])
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What a checkpoint belongs to: recipe, space, and the version of what a step of that recipe does."""
+    """Identity of a training: its recipe, its space, and the version of the training step (`RULE`)."""
 
     recipe: dict[str, Any]
     space: str
@@ -61,7 +62,7 @@ class Identity:
 
     @classmethod
     def of(cls, space: SearchSpace, recipe: TrainRecipe) -> Identity:
-        """Of a training."""
+        """Returns the identity of a training with this space and recipe."""
         return cls(asdict(recipe), space.fingerprint)
 
 
@@ -73,7 +74,7 @@ def save_state(
     average: Average | None,
     step: int,
 ) -> None:
-    """Writes a checkpoint and removes the one before."""
+    """Writes a checkpoint and removes the previous one."""
     tensors = {f"supernet.{name}": tensor for name, tensor in supernet.state_dict().items()}
     tensors |= {f"average.{name}": tensor for name, tensor in (average.values if average else {}).items()}
     for index, state in optimizer.state_dict()["state"].items():
@@ -81,10 +82,10 @@ def save_state(
     content = save({name: tensor.contiguous() for name, tensor in tensors.items()})
     weights = folder / f"step-{step:07d}.safetensors"
     write_atomically(weights, content)
-    # state.json is replaced last: whenever the run is killed, it names a whole file.
+    # state.json is replaced last, so that it names a complete file even if the run is killed here.
     state = {"step": step, "file": weights.name, "sha256": hashlib.sha256(content).hexdigest(), **asdict(identity)}
     write_atomically(folder / STATE, json.dumps(state, indent=1).encode())
-    # A kill may have left half a file beside the one before.
+    # A run that was killed may have left an incomplete file as well.
     for old in (*folder.glob("step-*.safetensors"), *folder.glob(f"{PARTIAL}*")):
         if old != weights:
             old.unlink()
@@ -93,14 +94,14 @@ def save_state(
 def load_state(
     folder: Path, identity: Identity, supernet: Supernet, optimizer: torch.optim.Optimizer, average: Average | None
 ) -> int:
-    """Takes up the last checkpoint, where there is one.
+    """Loads the last checkpoint if there is one.
 
     Returns:
-        The steps done.
+        Number of steps done so far; 0 without a checkpoint.
 
     Raises:
-        UsageError: It belongs to another recipe, space or rule.
-        DamagedBundleError: It is torn.
+        UsageError: The checkpoint belongs to another recipe, space or version of the training step.
+        DamagedBundleError: The checkpoint is damaged.
     """
     if not (folder / STATE).exists():
         return 0
@@ -108,12 +109,12 @@ def load_state(
     if {key: state.get(key) for key in asdict(identity)} != asdict(identity):
         raise UsageError(
             f"The checkpoint in {folder} belongs to another recipe, space or version of nagsdk.",
-            "Choose another folder, or delete it to start anew.",
+            "Choose another folder, or delete this one to start again.",
         )
     file = folder / state["file"]
     content = file.read_bytes() if file.is_file() else b""
     if hashlib.sha256(content).hexdigest() != state["sha256"]:
-        raise DamagedBundleError(f"The checkpoint {file} is torn.", f"Delete {folder} to start anew.")
+        raise DamagedBundleError(f"The checkpoint {file} is damaged.", f"Delete {folder} to start again.")
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     slots: dict[int, dict[str, Tensor]] = {}
     weights: dict[str, Tensor] = {}
@@ -127,7 +128,7 @@ def load_state(
         else:
             index, key = rest.split(".")
             like = parameters[int(index)]
-            # The fused optimiser walks through memory: its moments must lie there in the order of the weights.
+            # The fused optimiser requires its moments to have the same memory layout as the weights.
             slots.setdefault(int(index), {})[key] = (
                 torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
             )

@@ -1,4 +1,8 @@
-"""Training a supernet: sandwich rule and in-place distillation (Yu et al., BigNAS, ECCV 2020), or progressive shrinking (Once-for-All)."""
+"""Trains a supernet.
+
+Methods: sandwich rule with in-place distillation (Yu et al., BigNAS, ECCV 2020), or progressive shrinking
+(Once-for-All).
+"""
 
 from __future__ import annotations
 
@@ -26,14 +30,14 @@ TRAINING = "Training"
 
 @dataclass(frozen=True)
 class TrainAdvanced(Advanced):
-    """A step of training was done.
+    """Event after each training step.
 
     Attributes:
-        loss_largest: Cross-entropy of the largest network; of the first drawn in progressive shrinking.
-        loss_smallest: Cross-entropy of the smallest network against the largest one's outputs; nan while the largest learns alone.
-            In progressive shrinking that of the last drawn, against the teacher's.
-        top1_largest: Of the network of `loss_largest` on the batch, percent.
-        rate: Learning rate.
+        loss_largest: Cross-entropy of the largest network; in progressive shrinking, of the first subnet drawn.
+        loss_smallest: Cross-entropy of the smallest network against the outputs of the largest; nan while the largest
+            learns alone. In progressive shrinking, of the last subnet drawn against the outputs of the teacher.
+        top1_largest: Top-1 of the network of `loss_largest` on the batch, in percent.
+        rate: Learning rate of the step.
     """
 
     loss_largest: float = 0.0
@@ -44,20 +48,27 @@ class TrainAdvanced(Advanced):
 
 @dataclass(frozen=True)
 class CheckpointSaved(Event):
-    """A checkpoint after `step` steps is on the disk."""
+    """Event after a checkpoint was written, with the number of steps done."""
 
     step: int = 0
 
 
 def sandwich(space: SearchSpace, recipe: TrainRecipe, step: int) -> Codes:
-    """Codes that a step trains: the largest at the highest resolution, then random ones at theirs, then the smallest at the lowest."""
+    """Returns the codes that a step trains by the sandwich rule.
+
+    In this order: the largest network at the highest resolution, random subnets at their own resolutions, and the
+    smallest network at the lowest resolution.
+    """
     smallest, largest = extremes(space)
     random = space.sample(recipe.random_subnets, np.random.default_rng((recipe.seed, step)))
     return largest[None] if step < recipe.largest_first else np.vstack([largest, random, smallest])
 
 
 def subnets_of(space: SearchSpace, recipe: TrainRecipe, step: int) -> Codes:
-    """Codes that a step trains, in this order; those of progressive shrinking at one resolution, which the teacher sees, too."""
+    """Returns the codes that a step trains, in order.
+
+    In progressive shrinking, all have the same resolution, at which the teacher runs too.
+    """
     if recipe.opened is None:
         return sandwich(space, recipe, step)
     rng = np.random.default_rng((recipe.seed, step))
@@ -75,30 +86,32 @@ def train(
     ranks: Ranks | None = None,
     teacher: nn.Module | None = None,
 ) -> None:
-    """Trains a supernet in place, from the last checkpoint where there is one.
+    """Trains a supernet in place and resumes from the last checkpoint if there is one.
 
-    Everything random is a function of the recipe's seed and the step, so that a run that was killed and
-    resumed ends in the weights of one that was not.
+    All random choices depend only on the recipe's seed and the step, so that a run that was killed and resumed ends
+    with the same weights as one without interruption.
 
-    Several processes average their gradients once a step, in one message. DistributedDataParallel is made for one backward pass that
-    reaches every weight; here there are several, and most subnets leave weights unused.
+    Several processes average their gradients once per step, in one message. DistributedDataParallel is not used,
+    because it expects one backward pass that reaches every weight; here there are several, and most subnets leave
+    weights unused.
 
     Args:
-        supernet: Trained in place on the device it lies on.
-        batches: See `Batches`; of several processes each gets its own part.
-        recipe: How.
-        on_event: Listener: `TrainAdvanced` after every step, `CheckpointSaved` after every checkpoint.
-        checkpoint_dir: Where checkpoints go, the same for all processes; None keeps none.
-        ranks: The processes that train together.
-        teacher: In eval mode; needed by progressive shrinking with more than the largest network open.
+        supernet: Supernet to train in place, on the torch device where it is.
+        batches: Training data; see `Batches`. With several processes, each one gets its own part.
+        recipe: Settings of the training.
+        on_event: Receives `TrainAdvanced` after every step and `CheckpointSaved` after every checkpoint.
+        checkpoint_dir: Folder of the checkpoints, the same for all processes; None stores none.
+        ranks: Processes that train together.
+        teacher: Network in eval mode; progressive shrinking needs it as soon as smaller choices are open.
 
     Raises:
-        UsageError: The checkpoint belongs to another recipe or space, not all processes see it, or the training diverged.
-        DamagedBundleError: The checkpoint is torn.
+        UsageError: The checkpoint belongs to another recipe or space, not all processes see it, or the training
+            diverged.
+        DamagedBundleError: The checkpoint is damaged.
     """
     ranks = ranks or Ranks()
     supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    # Machines of other processors round otherwise what they draw.
+    # Machines with different processors round random weights differently.
     ranks.same_(list(supernet.parameters()))
     optimizer = optimizer_of(supernet, recipe)
     average = Average(supernet, recipe.ema) if recipe.ema else None
@@ -120,10 +133,10 @@ def train(
         advanced = train_step(supernet, optimizer, recipe, codes, batches, step, ranks, teacher)
         on_event(advanced)
         if not math.isfinite(advanced.loss_largest):
-            started = f"delete {checkpoint_dir.parent} and start anew" if checkpoint_dir else "start anew"
+            restart = f"delete {checkpoint_dir.parent} and start again" if checkpoint_dir else "start again"
             raise UsageError(
-                f"The training diverged: after step {step} its loss is no number.",
-                f"Take a smaller batch, which lowers the learning rate; {started}.",
+                f"The training diverged: after step {step} the loss is not a number.",
+                f"Use a smaller batch, which lowers the learning rate, and {restart}.",
             )
         if average:
             average.update(supernet, step)
@@ -149,7 +162,7 @@ def train_step(
     ranks: Ranks,
     teacher: nn.Module | None,
 ) -> TrainAdvanced:
-    """One update of the weights from several subnets on one batch, which each sees at its own resolution; see `train`."""
+    """Updates the weights once, from several subnets that see one batch at their own resolutions; see `train`."""
     torch_device = next(supernet.parameters()).device
 
     @functools.cache
@@ -200,12 +213,13 @@ def train_step(
 
 
 def optimizer_of(network: nn.Module, recipe: TrainRecipe) -> torch.optim.Optimizer:
-    """AdamW, which decays weights of convolutions and the classifier only."""
+    """Creates AdamW with weight decay on the weights of convolutions and the classifier only."""
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
-        # The kernel transformations begin as identities: decay would pull them to zero.
+        # The kernel transformations start as identities, and weight decay would pull them towards zero.
         (free if parameter.ndim < 2 or ".transforms." in name else decayed).append(parameter)
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}]
-    # One kernel for all: a supernet has hundreds of small tensors, and the others cost a tenth of a step.
+    # The fused implementation updates all tensors at once: a supernet has hundreds of small tensors, and the other
+    # implementations take a tenth of the time of a step.
     return torch.optim.AdamW(groups, fused=True)

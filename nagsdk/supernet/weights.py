@@ -1,4 +1,4 @@
-"""Supernet weights on disk, as safetensors."""
+"""Reads and writes supernet weights as safetensors."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from nagsdk.families.space import NetworkSpace
 
 
 def save_supernet(supernet: Supernet, path: Path) -> None:
-    """Writes the weights atomically as safetensors, with the space's fingerprint in the header."""
+    """Writes the weights as safetensors, atomically, with the fingerprint of the space in the header."""
     state = {k: v.contiguous() for k, v in supernet.state_dict().items() if not k.endswith("num_batches_tracked")}
     write_atomically(path, save(state, metadata={"space": supernet.space.fingerprint}))
 
 
 def half(supernet: Supernet) -> bytes:
-    """Weights as float16 safetensors; running statistics stay float32, for variances may leave float16's range."""
+    """Returns the weights as float16 safetensors; running statistics stay float32, as variances may exceed float16."""
     state = {name: tensor for name, tensor in supernet.state_dict().items() if not name.endswith("num_batches_tracked")}
     stored = {
         name: (tensor if "running_" in name else tensor.to(torch.float16)).contiguous().cpu()
@@ -34,7 +34,7 @@ def load_supernet(space: NetworkSpace, content: bytes) -> Supernet:
     """Builds a supernet from the bytes of a safetensors file (float16 or float32).
 
     Raises:
-        DamagedBundleError: The file is torn, or its tensors are not those of the space.
+        DamagedBundleError: The file is damaged, or its tensors do not belong to the space.
     """
     try:
         state = load(content)

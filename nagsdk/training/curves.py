@@ -1,4 +1,4 @@
-"""Curves of a training: a table that is always kept, and TensorBoard where it is asked for."""
+"""Training curves: a CSV table that is always written, and TensorBoard on request."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ _COLUMNS = tuple(f.name for f in fields(TrainAdvanced) if f.name not in {f.name 
 
 
 class Curves:
-    """Passes events on, and writes down what steps of training tell.
+    """Passes events on and records the figures of training steps.
 
-    ``curve.csv`` has one row for every step that was done, so that steps which a killed run had not saved stand there twice.
+    ``curve.csv`` has one row for every step that was run. Steps of a killed run after its last checkpoint are run again
+    and appear twice.
 
     Args:
         work: Folder of the table.
         tensorboard: Folder for TensorBoard; None writes nothing for it.
-        on_event: Receives every event too.
+        on_event: Receives every event as well.
 
     Raises:
-        UsageError: TensorBoard is asked for and not installed.
+        UsageError: TensorBoard is requested but not installed.
     """
 
     def __init__(self, work: Path, tensorboard: Path | None, on_event: Listener) -> None:
@@ -45,22 +46,22 @@ class Curves:
         self.lines: list[str] = []
 
     def __enter__(self) -> Self:
-        """Nothing to open: the table is written with the first checkpoint."""
+        """Returns itself; the table is created when the first rows are written."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Writes what is left."""
+        """Writes the remaining rows and closes TensorBoard."""
         self._flush()
         if self.board is not None:
             self.board.close()
 
     def listen(self, event: Event) -> None:
-        """Passes an event on; see `Curves`."""
+        """Passes an event on and records it; see `Curves`."""
         self.on_event(event)
         if isinstance(event, Started) and event.text == TRAINING:
-            # Passes that an earlier run has done are started too, and end at once.
+            # Passes that an earlier run completed are started as well and end immediately.
             self.before += self.total
             self.total = int(event.total or 0)
         if not isinstance(event, TrainAdvanced):

@@ -1,18 +1,15 @@
-"""True top-1 of subnets."""
+"""Measures the top-1 of subnets."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nagsdk.bundle.bundle import Bundle, load_bundle
 from nagsdk.events import Listener, ignore
 from nagsdk.space.architecture import Architecture
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -20,13 +17,13 @@ class SubnetAccuracy:
     """The measured accuracy of one subnet; top-1 in per cent.
 
     Attributes:
-        architecture: Text form.
-        macs: Multiply-accumulates, exact.
-        top1: Measured.
-        top1_low: Lower end of its 95 % interval (Wilson).
-        top1_high: Upper end.
-        predicted_top1: What the accuracy predictor says; None where the bundle has none.
-        images: Images that it was measured on.
+        architecture: Text form of the architecture.
+        macs: Exact number of multiply-accumulates.
+        top1: Measured top-1.
+        top1_low: Lower end of the 95 % interval of the top-1 (Wilson).
+        top1_high: Upper end of the interval.
+        predicted_top1: Top-1 according to the accuracy predictor; None if the bundle has none.
+        images: Number of images that the subnet was measured on.
     """
 
     architecture: str
@@ -38,7 +35,7 @@ class SubnetAccuracy:
     images: int
 
     def to_dict(self) -> dict[str, Any]:
-        """What `nagsdk evaluate --json` prints of it."""
+        """Returns the entry that `nagsdk evaluate --json` prints."""
         return asdict(self)
 
 
@@ -51,22 +48,24 @@ def evaluate(
     skip_broken: bool = False,
     on_event: Listener = ignore,
 ) -> list[SubnetAccuracy]:
-    """True top-1 of subnets, each with batch normalisation recalibrated; under torchrun the processes share them.
+    """Measures the top-1 of subnets after recalibrating the batch normalisation of each.
+
+    Under torchrun, the processes share the subnets.
 
     Args:
         bundle: Name or folder of a bundle, or a bundle.
-        architectures: Text forms or architectures of the bundle's space; the smallest and the largest where none are given.
-        table: CSV file with the columns ks, e, d, r; its rows follow `architectures`.
-        data: Folder of images, whose test part counts; the bundle's own test images where None.
-        skip_broken: Leaves out images that cannot be decoded, instead of refusing them.
+        architectures: Text forms or architectures of the bundle's space; by default the smallest and the largest.
+        table: CSV file with the columns ks, e, d, r; its rows come after `architectures`.
+        data: Folder of images, whose test part is used; None uses the bundle's own test images.
+        skip_broken: Whether to leave out images that cannot be decoded, instead of raising an error.
         on_event: Receives progress.
 
     Returns:
-        The accuracy of each, in the order of the architectures.
+        The accuracy of each subnet, in the order of the architectures.
 
     Raises:
-        ImagesMissingError: There are none.
-        WeightsMissingError: The bundle has no weights here.
+        ImagesMissingError: There are no labelled images.
+        WeightsMissingError: The bundle's weights are not on this machine.
     """
     from nagsdk.bundle.architectures import read
     from nagsdk.space.space import extremes

@@ -1,4 +1,4 @@
-"""Training of generators on demand: the bundle's own for all devices, or the paper's for one."""
+"""Trains the generator of a bundle, which serves all devices."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def train_generator(
 
     Args:
         bundle: Name or folder of a bundle, or a bundle.
-        output: File to leave.
-        seed: Of everything random.
+        output: File to write.
+        seed: Seed of all random choices.
         on_event: Receives progress.
 
     Returns:
-        The generator's card.
+        The card of the generator.
 
     Raises:
         OutputError: The file cannot be written.

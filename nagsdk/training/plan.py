@@ -1,4 +1,7 @@
-"""What decides the outcome of a training, and whether it was done before; needs no torch, so that mistakes are told at once."""
+"""Settings that determine the result of a training, and checks whether it was done before.
+
+Needs no torch, so that mistakes are reported immediately.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +23,18 @@ _MOST_SPACE_FILE = 10**6
 
 @dataclass(frozen=True)
 class Plan:
-    """What decides the outcome of a run; a run that was killed goes on only under the same.
+    """Settings that determine the result of a run; a killed run is resumed only with the same settings.
 
     Attributes:
         images: Fingerprint of the folder of images.
         space: Definition of the search space.
-        init: Where the first weights come from.
-        recipe: ``sandwich`` or ``shrinking``.
-        epochs: Over the training images.
-        batch: Images per step, of all processes together.
-        subnets: Measured for the accuracy predictor.
+        init: Source of the initial weights.
+        recipe: Training recipe, ``sandwich`` or ``shrinking``.
+        epochs: Number of epochs over the training images.
+        batch: Number of images per step, over all processes.
+        subnets: Number of subnets measured for the accuracy predictor.
         flip: Whether training mirrors images.
-        seed: Of everything random.
+        seed: Seed of all random choices.
     """
 
     images: str
@@ -45,57 +48,59 @@ class Plan:
     seed: int
 
     def differing(self, known: Mapping[str, Any]) -> list[str]:
-        """Names of the settings that another plan, as it stands in JSON, has otherwise."""
+        """Returns the names of the settings that differ from another plan, given in its JSON form."""
         wanted = json.loads(json.dumps(asdict(self)))
         return [key for key in wanted if known.get(key) != wanted[key]]
 
 
 def space_of(name: str, classes: int) -> NetworkSpace:
-    """A search space by its name, or from a JSON file like the entry ``space`` of a bundle.json.
+    """Returns a search space by its name, or from a JSON file with the form of the entry ``space`` of a bundle.json.
 
     Raises:
-        UsageError: There is neither such a name nor such a file, or the file is wrong.
+        UsageError: There is no space with this name and no such file, or the file is invalid.
     """
     if name in preset_names():
         return preset(name).with_classes(classes)
     path = Path(name)
     try:
         if path.suffix != ".json" or path.stat().st_size > _MOST_SPACE_FILE:
-            raise ValueError("it is no JSON file of less than a megabyte")
+            raise ValueError("it is not a JSON file of at most 1 MB")
         space = space_from_dict({"family": DEFAULT_FAMILY, **json.loads(path.read_text("utf-8")), "classes": classes})
-        # Widths that make no network fail here, and not in the middle of a training.
+        # Widths from which no network can be built fail here, and not in the middle of a training.
         space.supernet()
         [space.macs(a) for a in space.decode(extremes(space))]
         return space
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         raise UsageError(
-            f"{name!r} is no search space: {error}.", f"Give {', '.join(preset_names())}, or a JSON file."
+            f"{name!r} is not a search space: {error}.", f"Give {', '.join(preset_names())}, or a JSON file."
         ) from error
 
 
 def finished(folder: Path, plan: Plan) -> Bundle | None:
-    """The bundle that a training left in its output folder, where it did.
+    """Returns the finished bundle of a training, or None if it is not finished.
 
     Args:
-        folder: The output.
-        plan: Of the training that is asked for.
+        folder: Output folder of the training.
+        plan: Settings of the requested training.
 
     Raises:
-        UsageError: The bundle there is of another training, which must not be lost.
-        DamagedBundleError: It cannot be read.
+        UsageError: The folder contains the bundle of another training, which must not be lost.
+        DamagedBundleError: The bundle cannot be read.
     """
     if not (folder / DESCRIPTION).is_file():
         return None
     bundle = Bundle(folder)
     facts = bundle.description.provenance
     if facts.get("made_by") != MADE_BY:
-        raise UsageError(f"{folder} holds a bundle that was not trained here.", "Name another folder with --output.")
+        raise UsageError(
+            f"{folder} contains a bundle that nagsdk train did not make.", "Give another folder with --output."
+        )
     differing = plan.differing(
         {**facts["plan"], "images": facts["images"]["fingerprint"], "space": bundle.description.space}
     )
     if differing:
         raise UsageError(
-            f"{folder} holds a finished bundle of other settings ({', '.join(differing)}).",
-            f"Name another folder with --output, or delete {folder} and {folder}.work to train it anew.",
+            f"{folder} contains a finished bundle with other settings ({', '.join(differing)}).",
+            f"Give another folder with --output, or delete {folder} and {folder}.work to train it again.",
         )
     return bundle

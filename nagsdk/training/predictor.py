@@ -1,20 +1,17 @@
-"""An accuracy predictor and a generator for a bundle, from subnets measured on a folder of images."""
+"""Adds an accuracy predictor, fitted to subnets measured on a folder of images, and a generator to a bundle."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nagsdk.bundle.bundle import DESCRIPTION, GENERATOR, Bundle, load_bundle
 from nagsdk.common.files import check_replaceable
 from nagsdk.events import Listener, ignore
 
-if TYPE_CHECKING:
-    pass
-
 
 def add_generator(folder: Path, seed: int, on_event: Listener) -> None:
-    """Trains a bundle's generator and puts it into its folder."""
+    """Trains the generator of the bundle in a folder and adds it to the bundle."""
     import tempfile
 
     from nagsdk.bundle.write import rewrite_bundle
@@ -37,23 +34,24 @@ def fit_predictor(
     seed: int = 0,
     on_event: Listener = ignore,
 ) -> dict[str, Any]:
-    """Measures subnets of a bundle on a folder of images and leaves the bundle with a predictor fitted on them.
+    """Measures subnets of a bundle on a folder of images and writes the bundle with a predictor fitted to them.
 
-    Subnets are chosen all over the space first, then near the frontier. What was measured is kept beside the output, in
-    ``<output>.work``, so that a run that was killed goes on; under torchrun the processes share the subnets.
+    Subnets are chosen all over the space first, then near the frontier. Measurements are stored next to the output, in
+    ``<output>.work``, so that a killed run can be resumed. Under torchrun, the processes share the subnets.
 
     Args:
         bundle: Name or folder of a bundle, or a bundle.
-        data: Folder of images, whose ``val`` part counts.
-        output: Folder of the new bundle; may be that of the old.
-        subnets: How many to measure.
-        skip_broken: See `train`.
-        generator: See `train`; an earlier generator belongs to the earlier predictor and is left out.
-        seed: Of everything random.
+        data: Folder of images, whose ``val`` part is used.
+        output: Folder of the new bundle, which may be that of the old one.
+        subnets: Number of subnets to measure.
+        skip_broken: Whether to leave out images that cannot be decoded, instead of raising an error.
+        generator: Whether to train a generator at the end (ten minutes). An earlier generator belongs to the earlier
+            predictor and is removed in any case.
+        seed: Seed of all random choices.
         on_event: Receives progress.
 
     Returns:
-        The predictor's card; empty in processes but the first.
+        The card of the predictor; empty in all processes but the first.
     """
     from nagsdk.bundle.write import rewrite_bundle
     from nagsdk.predictor.model import CARD, PREDICTOR_WEIGHTS
@@ -70,7 +68,7 @@ def fit_predictor(
     with together() as ranks:
         on_event = on_event if ranks.first else ignore
         source = Source.of(opened, data, skip_broken, on_event)
-        # What is kept belongs to one supernet, one folder as it is now, and one choice of subnets.
+        # Measurements are valid for one supernet, one state of the folder of images and one choice of subnets only.
         work = (
             folder.with_name(f"{folder.name}.work")
             / f"{opened.weights_sha256[:16]}-{source.fingerprint}-{subnets}-{seed}"

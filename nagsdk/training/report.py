@@ -1,4 +1,4 @@
-"""What a training leaves behind, as a value."""
+"""Results of a training."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Top1:
     """A measured top-1.
 
     Attributes:
-        top1: In per cent.
-        interval_95: Ends of its 95 % interval (Wilson), in per cent.
+        top1: Top-1 in per cent.
+        interval_95: Lower and upper end of the 95 % interval (Wilson), in per cent.
     """
 
     top1: float
@@ -22,22 +22,23 @@ class Top1:
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """What `nagsdk.train` did, or what a dry run found.
+    """Result of `nagsdk.train`, or of its dry run.
 
     Attributes:
-        bundle: The folder of the bundle.
-        split: How images were divided into parts: ``given`` by folders or ``automatic``.
-        plan: What decides the outcome of the run.
-        classes: Images of every class, for each part.
-        left_out: Images that were left out because they cannot be decoded.
-        already_finished: Whether the finished bundle was there already, so that nothing was done.
-        processes: Processes that shared the work; None where nothing was done.
-        steps: Updates of the weights; None where an other process than the first asks.
+        bundle: Folder of the bundle.
+        split: How images were divided into parts: ``folders`` if the folder has a subfolder for each part, otherwise
+            ``automatic``.
+        plan: Settings that determine the result of the run.
+        classes: Number of images of every class, for each part.
+        left_out: Number of images that were left out because they cannot be decoded.
+        already_finished: Whether the bundle was finished before, so that nothing was done.
+        processes: Number of processes that shared the work; None if nothing was done.
+        steps: Number of weight updates; None in all processes but the first.
         smallest: Top-1 of the smallest architecture on the test images; None in a dry run.
-        largest: Top-1 of the largest architecture.
-        predictor: How well the accuracy predictor tells subnets apart that it has not seen; None in a dry run.
-        passes: The passes of a dry run.
-        estimate: Seconds and bytes that a dry run expects.
+        largest: Top-1 of the largest architecture on the test images; None in a dry run.
+        predictor: Accuracy of the predictor on subnets that it was not fitted to; None in a dry run.
+        passes: Passes of the training; None except in a dry run.
+        estimate: Estimated seconds and bytes of the training; None except in a dry run.
     """
 
     bundle: str
@@ -56,7 +57,7 @@ class TrainingReport:
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> TrainingReport:
-        """A report of its JSON form."""
+        """Creates a report from its JSON form."""
         known = {field.name: facts[field.name] for field in fields(cls) if field.name in facts}
         for name in ("smallest", "largest"):
             if name in known:
@@ -66,7 +67,7 @@ class TrainingReport:
         return cls(**known)
 
     def to_dict(self) -> dict[str, Any]:
-        """What `nagsdk train --json` prints; keys of what is not known are left out."""
+        """Returns the object that `nagsdk train --json` prints, without the keys of attributes that are None."""
         result = {
             field.name: getattr(self, field.name) for field in fields(self) if getattr(self, field.name) is not None
         }

@@ -1,8 +1,7 @@
-"""From a folder of images to a bundle: one run, which may be killed at any time and goes on where it was."""
+"""One run from decoded images to a bundle; if it is killed, it resumes from where it was."""
 
 from __future__ import annotations
 
-import copy
 import json
 import platform
 import time
@@ -14,13 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from nagsdk.bundle.bundle import SUPERNET_WEIGHTS, load_bundle
 from nagsdk.bundle.write import RECALIBRATION, TEST, TEST_LABELS, Facts, write_bundle
 from nagsdk.common.files import write_atomically, writing
-from nagsdk.common.processes import peak_memory_bytes
 from nagsdk.common.wording import counted
 from nagsdk.errors import UsageError
 from nagsdk.events import Listener, ignore, stage
@@ -36,13 +33,11 @@ from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import SearchSpace, extremes
 from nagsdk.supernet.evaluate import measure, wilson
 from nagsdk.supernet.initial import adopt, read_weights
-from nagsdk.supernet.passes import passes, teacher_of, train_passes
+from nagsdk.supernet.passes import passes, train_passes
 from nagsdk.supernet.processes import Ranks, torch_device
-from nagsdk.supernet.recipe import TrainRecipe
-from nagsdk.supernet.train import optimizer_of, subnets_of, train_step
 from nagsdk.supernet.weights import half, load_supernet
 from nagsdk.training.plan import MADE_BY, Plan
-from nagsdk.training.subnets import fit_measured, fit_seconds, measure_subnets
+from nagsdk.training.subnets import fit_measured, measure_subnets
 
 _LARGE = 128
 _RATE, _RATE_BATCH = 4e-3, 64
@@ -53,14 +48,14 @@ _ADAM_COPIES = 4
 
 
 def first_weights(init: str, space: NetworkSpace) -> Supernet | None:
-    """The supernet whose weights a training begins with; None where it begins with random ones.
+    """Returns a supernet with the initial weights of a training; None if it starts with random weights.
 
     Args:
-        init: ``none``, ``ofa``, or a file; see `read_weights`.
-        space: Of the training.
+        init: ``none``, ``ofa``, or a file of weights; see `read_weights`.
+        space: Search space of the training.
 
     Raises:
-        UsageError: There is no such file, or Once-for-All has no weights for this space.
+        UsageError: The file does not exist, or Once-for-All has no weights for this space.
         BundleError: Once-for-All's weights are not on this machine, or a file is damaged.
     """
     if init == "none":
@@ -70,32 +65,32 @@ def first_weights(init: str, space: NetworkSpace) -> Supernet | None:
     ofa = load_bundle("imagenet")
     if space.with_classes(ofa.space.classes) != ofa.space:
         raise UsageError(
-            "Once-for-All's weights are of the space mobilenetv3.", "Use --space mobilenetv3, or --init none."
+            "Once-for-All's weights belong to the space mobilenetv3.", "Use --space mobilenetv3, or --init none."
         )
     return ofa.supernet
 
 
 def preprocessing_of(space: SearchSpace) -> Preprocessing:
-    """How images become inputs: as for ImageNet; small pictures are not cropped."""
+    """Returns the preprocessing of a new bundle: that of ImageNet, without cropping for low resolutions."""
     return Preprocessing(
         (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 0.875 if max(space.resolutions) >= _LARGE else 1.0
     )
 
 
 class TrainingRun:
-    """Everything between decoded images and a bundle.
+    """Makes a bundle from decoded images.
 
     Args:
-        plan: What decides the outcome.
-        folder: The images' names.
-        parts: The images, decoded.
-        space: Of the supernet.
-        output: The bundle's folder.
+        plan: Settings that determine the result.
+        folder: Names of images and classes.
+        parts: Decoded images.
+        space: Search space of the supernet.
+        output: Folder of the bundle.
         ranks: Processes that work together.
         on_event: Receives progress.
 
     Raises:
-        UsageError: The plan does not fit the images, or the run that was begun here.
+        UsageError: The batch size does not fit the images or the processes.
     """
 
     def __init__(
@@ -118,8 +113,9 @@ class TrainingRun:
         # Batch normalisation needs two images in every process.
         if not 2 * ranks.count <= plan.batch <= images or plan.batch % ranks.count:
             raise UsageError(
-                f"A batch of {plan.batch} does not suit {images} training images and {counted(ranks.count, 'process', 'processes')}.",
-                f"Give one from {2 * ranks.count} to {images} that {ranks.count} divides.",
+                f"A batch of {plan.batch} does not fit {images} training images and "
+                f"{counted(ranks.count, 'process', 'processes')}.",
+                f"Give a batch size from {2 * ranks.count} to {images} that is divisible by {ranks.count}.",
             )
         steps = max(1, plan.epochs * (images // plan.batch))
         rate = _RATE * (plan.batch / _RATE_BATCH) ** 0.5
@@ -128,40 +124,45 @@ class TrainingRun:
 
     @property
     def steps(self) -> int:
-        """Of all passes."""
+        """Number of steps of all passes together."""
         return sum(recipe.steps for recipe in self.recipes)
 
     def check(self) -> None:
-        """Refuses what was begun with other settings, or will not fit on the disk.
+        """Checks that the run fits the work folder and the disk.
 
         Raises:
-            UsageError: The work folder belongs to another run.
-            OutputError: There is no room.
+            UsageError: The work folder belongs to a training with other settings.
+            OutputError: The disk has too little free space.
         """
         file = self.work / "plan.json"
         if file.is_file():
             differing = self.plan.differing(json.loads(file.read_text("utf-8")))
             if differing:
                 raise UsageError(
-                    f"{self.work} holds a training with other settings ({', '.join(differing)}).",
-                    f"Give the same, name another folder with --output, or delete {self.work}.",
+                    f"{self.work} contains a training with other settings ({', '.join(differing)}).",
+                    f"Use the same settings, give another folder with --output, or delete {self.work}.",
                 )
         require_space(self.work, self.disk_bytes(), "Checkpoints and bundle")
 
     def disk_bytes(self) -> int:
-        """What checkpoints and bundle take: two checkpoints at a time, of weights, average and both moments, and one per pass."""
+        """Number of bytes of checkpoints and bundle.
+
+        There is one checkpoint per pass, plus one while the next is written; each has weights, average and both
+        moments.
+        """
         size = 4 * _ADAM_COPIES * sum(p.numel() for p in self.space.supernet().parameters())
         return size * (len(self.recipes) + 1) + (10 << 20)
 
     def batches(self, seed: int) -> ArrayBatches:
-        """Training data of a pass; this process's part of every batch."""
+        """Returns the training data of a pass: this process's part of every batch."""
         train = self.parts["train"]
         return ArrayBatches(
-            train.images, train.labels, self.plan.batch, self.preprocessing, seed, Augmentation(flip=self.plan.flip), self.ranks.rank, self.ranks.count
+            train.images, train.labels, self.plan.batch, self.preprocessing, seed, Augmentation(flip=self.plan.flip),
+            self.ranks.rank, self.ranks.count
         )  # fmt: skip
 
     def fresh(self) -> Supernet:
-        """The supernet before its first step."""
+        """Returns the supernet as it is before the first step."""
         supernet = self.space.supernet()
         supernet.initialise(self.plan.seed)
         if (source := first_weights(self.plan.init, self.space)) is not None:
@@ -169,10 +170,13 @@ class TrainingRun:
         return supernet.to(torch_device())
 
     def run(self) -> dict[str, Any]:
-        """Trains, measures, fits and writes; returns the figures.
+        """Trains the supernet, measures subnets, fits the accuracy predictor and writes the bundle.
+
+        Returns:
+            Figures of the run; empty in all processes but the first.
 
         Raises:
-            NagsdkError: See `check`, `train_passes` and `write_bundle`.
+            NagsdkError: A step fails; see `check`, `train_passes` and `write_bundle`.
         """
         self.check()
         if self.ranks.first:
@@ -188,7 +192,7 @@ class TrainingRun:
             if self.ranks.first:
                 write_atomically(weights, half(supernet))
             self.ranks.wait()
-        # What is measured are the weights as they are shipped.
+        # Subnets are measured with the weights as they are shipped, in half precision.
         supernet = load_supernet(self.space, weights.read_bytes())
         codes, top1 = measure_subnets(
             self.space,
@@ -225,7 +229,7 @@ class TrainingRun:
     def evaluate(
         self, supernet: Supernet, subnets: Sequence[Architecture], part: str
     ) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """True top-1 of subnets on a part of the images, in per cent."""
+        """Measures the top-1 of subnets on a part of the images, in per cent."""
         labelled = self.parts[part]
         return measure(
             supernet,
@@ -237,15 +241,15 @@ class TrainingRun:
         )
 
     @cached_property
-    def _sheet_counts(self) -> tuple[int, int]:
-        """Images shipped for recalibration and for the test."""
+    def sheet_counts(self) -> tuple[int, int]:
+        """Number of images in the bundle for recalibration and for the test."""
         most = most_on_sheet(self.side)
         wanted = _RECALIBRATION[self.side >= _LARGE]
         return min(wanted, most, len(self.parts["train"].labels)), min(_TEST, most, len(self.parts["test"].labels))
 
     def _write_sheets(self) -> None:
         rng = np.random.default_rng(self.plan.seed)
-        for (part, file), count in zip((("train", RECALIBRATION), ("test", TEST)), self._sheet_counts, strict=True):
+        for (part, file), count in zip((("train", RECALIBRATION), ("test", TEST)), self.sheet_counts, strict=True):
             labelled = self.parts[part]
             rows = np.sort(rng.permutation(len(labelled.labels))[:count])
             with writing(self.work):
@@ -254,7 +258,7 @@ class TrainingRun:
                 write_atomically(self.work / TEST_LABELS, json.dumps(labelled.labels[rows].tolist()).encode())
 
     def _recalibration(self, resolution: int) -> Sequence[Tensor]:
-        count = self._sheet_counts[0]
+        count = self.sheet_counts[0]
         images = read_sheet(self.work / RECALIBRATION, count, self.side)
         return portions(prepare(images, resolution, self.preprocessing), min(_PORTION, count))
 
@@ -294,63 +298,5 @@ class TrainingRun:
                 self.preprocessing,
                 self.folder.classes,
                 [self.work / name for name in names],
-                (self.side, *self._sheet_counts),
+                (self.side, *self.sheet_counts),
             )
-
-    def estimate(self) -> dict[str, Any]:
-        """How long the run would take and what it needs, from a few steps on this machine."""
-        supernet = self.fresh()
-        supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        supernet.train()
-        seconds, fitting = 0.0, fit_seconds(self.space, self.plan.subnets)
-        with stage(self.on_event, "Measuring the speed", len(self.recipes)) as advance:
-            for number, recipe in enumerate(self.recipes):
-                seconds += self._seconds(supernet, recipe)
-                advance(number + 1, f"pass {number + 1} of {len(self.recipes)}")
-        (probe,) = self.space.decode(
-            self.space.sample(1, np.random.default_rng(self.plan.seed), max(self.space.resolutions))
-        )
-        few = {name: Labelled(part.images[:_PORTION], part.labels[:_PORTION]) for name, part in self.parts.items()}
-        began = time.monotonic()
-        measure(
-            supernet.eval(),
-            [probe],
-            lambda r: [prepare(few["train"].images, r, self.preprocessing)],
-            lambda r: Shown(few["val"].images, few["val"].labels, r, self.preprocessing),
-        )
-        shown = self._sheet_counts[0] + len(self.parts["val"].labels)
-        measuring = (
-            (time.monotonic() - began) * shown / (len(few["train"].labels) + len(few["val"].labels)) * self.plan.subnets
-        )
-        return {
-            "seconds_per_step": seconds / self.steps,
-            "training_s": seconds,
-            "measuring_s": measuring / self.ranks.count,
-            "predictor_s": fitting,
-            "memory_bytes": torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak_memory_bytes(),
-            "disk_bytes": self.disk_bytes(),
-        }
-
-    def _seconds(self, supernet: Supernet, recipe: TrainRecipe) -> float:
-        """Of a pass: the mean of two steps after one that warms up; a pass at one resolution a step takes the largest and the smallest."""
-        scratch = copy.deepcopy(supernet)
-        optimizer, batches = optimizer_of(scratch, recipe), self.batches(recipe.seed)
-        ends = (max(self.space.resolutions), max(self.space.resolutions), min(self.space.resolutions))
-        total, taught = 0.0, recipe.opened is not None and recipe is not self.recipes[0]
-        teacher = (
-            teacher_of(scratch, [prepare(self.parts["train"].images[:2], ends[0], self.preprocessing)])
-            if taught
-            else None
-        )
-        # A pass may begin with the largest network alone.
-        for steps, at in ((recipe.largest_first, 0), (recipe.steps - recipe.largest_first, recipe.largest_first)):
-            seconds = []
-            for step, resolution in enumerate(ends if steps else (), at):
-                codes = subnets_of(self.space, recipe, step)
-                if recipe.opened is not None:
-                    codes[:, 0] = self.space.resolution_index(resolution)
-                began = time.monotonic()
-                train_step(scratch, optimizer, recipe, codes, batches, step, self.ranks, teacher)
-                seconds.append(time.monotonic() - began)
-            total += steps * float(np.mean(seconds[1:] or [0.0]))
-        return total

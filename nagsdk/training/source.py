@@ -1,4 +1,4 @@
-"""A user's labelled images for a given bundle: to measure its subnets on, and to fine-tune one."""
+"""Labelled images of a user for a given bundle, to measure or fine-tune its subnets with."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _PORTION = 128
 
 @dataclass(frozen=True)
 class Source:
-    """Images that belong to a bundle's classes.
+    """Images of the classes of a bundle.
 
     Attributes:
-        bundle: Whose preprocessing and recalibration images.
-        parts: ``train``, ``val`` and ``test`` of a folder; None for the bundle's own test images.
-        fingerprint: Of the folder; see `ImageFolder`.
+        bundle: Bundle whose preprocessing and recalibration images are used.
+        parts: Parts ``train``, ``val`` and ``test`` of a folder; None uses the bundle's own test images.
+        fingerprint: Fingerprint of the folder; see `ImageFolder`.
     """
 
     bundle: Bundle
@@ -39,24 +39,27 @@ class Source:
     def of(
         cls, bundle: Bundle, data: str | Path | None, skip_broken: bool = False, on_event: Listener = ignore
     ) -> Source:
-        """Opens a folder of images, or the bundle's own test images where there is no folder.
+        """Opens a folder of images, or the bundle's own test images if no folder is given.
 
         Raises:
-            DataError: The folder cannot be used, or its classes are not the bundle's.
-            ImagesMissingError: There is neither.
+            DataError: The folder cannot be used, or its classes are not those of the bundle.
+            ImagesMissingError: No folder is given, and the bundle has no labelled images.
         """
         if data is None:
             if bundle.test_set(min(bundle.space.resolutions)) is None:
                 raise ImagesMissingError(
-                    f"Bundle {bundle.name} brings no labelled images.", "Name a folder of images with --data."
+                    f"The bundle {bundle.name} has no labelled images.", "Give a folder of images with --data."
                 )
             return cls(bundle, None)
         found = scan(Path(data))
         if len(found.classes) != bundle.space.classes or bundle.labels not in (None, found.classes):
-            known = some(bundle.labels) if bundle.labels is not None else f"{bundle.space.classes}, without names"
+            known = (
+                some(bundle.labels) if bundle.labels is not None else f"{bundle.space.classes} classes without names"
+            )
             raise DataError(
-                f"The class folders of {data} ({some(found.classes)}) are not the classes of bundle {bundle.name} ({known}).",
-                "Give the images that the bundle was trained on, or such with the same class folders.",
+                f"The class folders of {data} ({some(found.classes)}) are not the classes of the bundle {bundle.name} "
+                f"({known}).",
+                "Give the images that the bundle was trained on, or others with the same class folders.",
             )
         return cls(
             bundle,
@@ -65,7 +68,7 @@ class Source:
         )
 
     def recalibration(self, resolution: int) -> Sequence[Tensor]:
-        """Normalised batches for the statistics of batch normalisation: the bundle's own images where it brings any."""
+        """Returns normalised batches for `recalibrate`: the bundle's own images, or training images if it has none."""
         if self.bundle.has_images:
             images = torch.from_numpy(self.bundle.recalibration_images(resolution))
         else:
@@ -76,7 +79,7 @@ class Source:
         return portions(images, min(_PORTION, len(images)))
 
     def shown(self, part: str) -> Callable[[int], Pictures]:
-        """Resolution to labelled batches of a part."""
+        """Returns a function from a resolution to the labelled batches of a part."""
 
         def pictures(resolution: int) -> Pictures:
             if self.parts is not None:
@@ -89,7 +92,7 @@ class Source:
         return pictures
 
     def count(self, part: str) -> int:
-        """Images of a part."""
+        """Returns the number of images of a part."""
         if self.parts is not None:
             return len(self.parts[part].labels)
         assert self.bundle.description.images is not None

@@ -1,4 +1,4 @@
-"""Which subnets are measured to learn how accuracy depends on the architecture: first all over the space, then near the frontier."""
+"""Chooses and measures subnets for the accuracy predictor: first all over the space, then near the frontier."""
 
 from __future__ import annotations
 
@@ -25,37 +25,42 @@ from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import Codes, SearchSpace, extremes
 from nagsdk.supernet.processes import Ranks
 
-# Share of the subnets that is measured by the end of each round; all rounds but the first look near the frontier.
+# Share of the subnets that are measured by the end of each round; all rounds but the first choose near the frontier.
 ROUNDS = (0.6, 0.8, 1.0)
 LEAST = 50
 _POOL, _MUTANTS, _RATE = 10_000, 20, 0.15
 _ENDS = 5
 _FEW_STEPS = 50
-_TELLS_APART = 0.5
+_LEAST_TAU = 0.5
 Evaluate = Callable[[Sequence[Architecture]], NDArray[np.float64]]
 
 
 def space_filling(space: SearchSpace, count: int, seed: int) -> Codes:
-    """Codes all over the space, in a random order: both extremes at several resolutions, then of every cost the one least like the others.
+    """Chooses architectures all over the space.
 
-    Half of the candidates are uniform; the others lie between there and the extremes, where uniform ones hardly come.
+    These are the smallest and the largest at several resolutions and, in each range of cost, the candidate that differs
+    most from those already chosen. Half of the candidates are uniform; the others lie between them and the extremes,
+    where uniform ones are rare.
 
     Args:
-        space: Any.
-        count: How many, at least 12.
-        seed: Of the candidates.
+        space: Search space.
+        count: Number of architectures, at least 12.
+        seed: Seed of the candidates and of the order.
+
+    Returns:
+        Codes in a random order, int8, shape (count, decisions).
     """
     rng = np.random.default_rng(seed)
     resolutions = np.unique(np.linspace(0, len(space.resolutions) - 1, _ENDS).round())
     ends = np.repeat(extremes(space), len(resolutions), axis=0)
     ends[:, 0] = np.tile(resolutions, 2)
-    strays = np.repeat(ends, -(-4 * count // len(ends)), axis=0)
-    near = space.mutate(strays, rng, rng.uniform(0.1, 0.7, (len(strays), 1)))
-    near[:, 0] = strays[:, 0]
+    bases = np.repeat(ends, -(-4 * count // len(ends)), axis=0)
+    near = space.mutate(bases, rng, rng.uniform(0.1, 0.7, (len(bases), 1)))
+    near[:, 0] = bases[:, 0]
     pool = _new(np.vstack([near, space.sample(4 * count, rng)]), ends)
     rows = space.one_hot(pool)
     chosen: list[int] = []
-    # Distances to the chosen ones are kept up to date, so that every choice is one product.
+    # Distances to the nearest chosen one are updated after each choice, which takes only one product.
     away = _distances(rows, space.one_hot(ends)).min(1)
     parts = np.array_split(_macs(space, pool).argsort(), count - len(ends))
     for part in (parts[i] for i in rng.permutation(len(parts))):
@@ -68,14 +73,17 @@ def space_filling(space: SearchSpace, count: int, seed: int) -> Codes:
 def near_frontier(
     space: SearchSpace, predict: Callable[[Codes], NDArray[np.float64]], known: Codes, count: int, seed: int
 ) -> Codes:
-    """Codes of best predicted top-1 for their cost: of random ones, and of relatives of the best of those.
+    """Chooses architectures with the best predicted top-1 for their cost, from random ones and mutations of the best.
 
     Args:
-        space: Any.
-        predict: Codes to top-1.
-        known: What not to choose again.
-        count: How many, each of another cost.
-        seed: Of the candidates.
+        space: Search space.
+        predict: Maps codes to top-1.
+        known: Codes that are not chosen again.
+        count: Number of architectures, each from another range of cost.
+        seed: Seed of the candidates.
+
+    Returns:
+        Codes, int8, shape (count, decisions).
     """
     rng = np.random.default_rng(seed)
     first = _new(space.sample(_POOL, rng), known)
@@ -85,17 +93,17 @@ def near_frontier(
 
 
 def require_enough(space: SearchSpace, count: int) -> None:
-    """Refuses to measure so many subnets where no fit could tell better ones among the others.
+    """Checks that this number of subnets is enough for a fit, and that the space is large enough for it.
 
     Raises:
-        UsageError: There are fewer than `LEAST`, or fewer than half of the space is left to choose from.
+        UsageError: There are fewer than `LEAST` subnets, or the space has fewer than twice as many architectures.
     """
     if count < LEAST:
-        raise UsageError(f"{count} subnets are too few to fit on.", f"Give {LEAST} or more.")
+        raise UsageError(f"{count} subnets are too few to fit an accuracy predictor.", f"Give {LEAST} or more.")
     known = space.count()
     if known < 2 * count:
         raise UsageError(
-            f"The search space has {known} architectures, too few to measure {count} and choose among the others.",
+            f"The search space has {known} architectures, too few to measure {count} and still choose among others.",
             "Give the space more choices.",
         )
 
@@ -109,14 +117,14 @@ def measure_subnets(
     ranks: Ranks | None = None,
     on_event: Listener = ignore,
 ) -> tuple[Codes, NDArray[np.float64]]:
-    """Measures subnets in rounds; what an earlier run left in the table is not measured again.
+    """Measures subnets in rounds; subnets that an earlier run stored in the table are not measured again.
 
     Args:
-        space: Of the supernet.
-        evaluate: True top-1 of architectures in per cent; called in every process alike.
-        count: How many, `LEAST` at least.
+        space: Search space of the supernet.
+        evaluate: Measures the top-1 of architectures in per cent; every process calls it with the same architectures.
+        count: Number of subnets, at least `LEAST`.
         table: CSV file that the first process writes after every round.
-        seed: Of the choice.
+        seed: Seed of the choice.
         ranks: Processes that share the work.
         on_event: Receives progress.
 
@@ -140,7 +148,8 @@ def measure_subnets(
             fitter = Fitter(space, MeasuredSubnets.of(space, codes, top1, None, seed), EnsembleRecipe(), seed)
             fitted = fitter.fit(np.ones(len(codes), dtype=bool))
             fresh = near_frontier(space, partial(fitted.predict, space), codes, missing, seed + number)
-        # What another processor rounds otherwise must not make another choice in its process.
+        # All processes use the choice of the first one, since different processors may round differently and choose
+        # others.
         fresh = ranks.sum(fresh.astype(np.float64) * ranks.first).astype(np.int8)
         top1 = np.append(top1, np.round(evaluate(space.decode(fresh)), 4))
         codes = np.vstack([codes, fresh])
@@ -159,15 +168,15 @@ def fit_measured(
     seed: int = 0,
     on_event: Listener = ignore,
 ) -> AccuracyPredictor:
-    """Fits the accuracy predictor to measured subnets and leaves its files.
+    """Fits the accuracy predictor to measured subnets and writes its files.
 
     Args:
-        space: Of the subnets.
-        codes: int8, shape (n, decisions).
-        top1: Per cent, shape (n,).
-        images: That each was measured on.
-        folder: Where to leave the files.
-        seed: Of everything random.
+        space: Search space of the subnets.
+        codes: Codes of the subnets, int8, shape (n, decisions).
+        top1: Measured top-1 in per cent, shape (n,).
+        images: Number of images that each subnet was measured on.
+        folder: Folder for the files.
+        seed: Seed of all random choices.
         on_event: Receives progress.
     """
     facts: dict[str, Any] = {
@@ -183,36 +192,37 @@ def fit_measured(
 
 
 def doubt_of(tau: float, rmse: float, spread: float, images: int) -> str | None:
-    """Why a predictor is of no use, with what to do about it; None where it is.
+    """Returns a warning that a predictor is useless, with the next step; None if it is useful.
 
     Args:
-        tau: Kendall's tau on subnets that it has not seen.
-        rmse: Its error on them, in points of top-1.
-        spread: Standard deviation of measured top-1.
-        images: That each subnet was measured on.
+        tau: Kendall's tau on subnets that it was not fitted to.
+        rmse: Root mean squared error on these subnets, in points of top-1.
+        spread: Standard deviation of the measured top-1.
+        images: Number of images that each subnet was measured on.
     """
-    if tau >= _TELLS_APART and rmse <= spread:
+    if tau >= _LEAST_TAU and rmse <= spread:
         return None
     return (
-        f"The predictor does not tell subnets apart: Kendall tau {tau:.2f}, RMSE {rmse:.2f} points where measured top-1 spreads by {spread:.2f}. "
-        f"The subnets learnt too little, or {counted(images, 'validation image')} cannot show which are better: train more epochs, or give more "
-        "validation images."
+        f"The accuracy predictor cannot tell better subnets from worse ones: Kendall's tau is {tau:.2f}, and the RMSE "
+        f"is {rmse:.2f} points, while the measured top-1 has a standard deviation of {spread:.2f} points. Either the "
+        f"subnets learnt too little, or {counted(images, 'validation image')} cannot show which are better. Train for "
+        "more epochs, or give more validation images."
     )
 
 
 def fit_seconds(space: SearchSpace, count: int) -> float:
-    """How long fitting to so many subnets takes, from a few steps of one fit.
+    """Estimates the seconds that fitting takes, from a few steps of one fit.
 
-    The ensembles that all of it trains: one in each round but the first, one for every pair of folds and for every fold, those of
-    the folds themselves, and the last on everything.
+    The ensembles trained in total are: one in each round but the first, one for every pair of folds and for every fold,
+    those of the cross-validation itself, and the last one on all subnets.
 
     Args:
-        space: Of the subnets.
-        count: How many are measured.
+        space: Search space of the subnets.
+        count: Number of measured subnets.
     """
     rng, recipe = np.random.default_rng(0), EnsembleRecipe()
     rows = space.one_hot(space.sample(count, rng)).astype(np.float64)
-    # The first optimiser of a process takes seconds for what torch imports then.
+    # Timed twice: the first optimiser of a process takes seconds longer, because torch imports modules then.
     for _ in range(2):
         began = time.monotonic()
         train_ensemble(rows, rng.normal(size=len(rows)), replace(recipe, steps=_FEW_STEPS), 0)
@@ -226,13 +236,13 @@ def _macs(space: SearchSpace, codes: Codes) -> NDArray[np.float64]:
 
 
 def _distances(rows: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Squared, shape (rows, others)."""
+    """Squared distances, shape (rows, others)."""
     distances: NDArray[np.float32] = (rows**2).sum(1)[:, None] + (others**2).sum(1) - 2 * rows @ others.T
     return distances
 
 
 def _new(codes: Codes, known: Codes) -> Codes:
-    """Different codes, those left out that are known, in their order."""
+    """Returns the distinct codes that are not known, in their order."""
     unique, place = np.unique(np.vstack([known, codes]), axis=0, return_index=True)
     fresh: Codes = unique[place >= len(known)][place[place >= len(known)].argsort()]
     return fresh

@@ -1,4 +1,4 @@
-"""Bundles from a folder of images: training, true accuracy of subnets, accuracy predictors."""
+"""Trains a bundle from a folder of images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nagsdk.training.report import TrainingReport
 if TYPE_CHECKING:
     from nagsdk.images.folder import ImageFolder
 
-# docs/generator.md: on one core, for the space mobilenetv3.
+# Seconds to train a generator, measured on one core for the space mobilenetv3 (docs/generator.md).
 _GENERATOR_S = 600.0
 
 
@@ -40,34 +40,38 @@ def train(
 ) -> TrainingReport:
     """Turns a folder of images into a bundle; see docs/training.md.
 
-    A run that was killed goes on where it was when it is started again with the same arguments. Under torchrun all processes
-    share the work.
+    A killed run resumes from where it was when it is started again with the same arguments. Under torchrun, all
+    processes share the work.
 
     Args:
-        data: Folder with one subfolder of images for each class, or with such folders ``train`` and ``val`` (and ``test``).
-        output: The bundle's folder, whose name is the bundle's; the work in progress lies beside it, in ``<output>.work``.
-        space: ``mobilenetv3`` (160 to 224 pixels), ``small`` (32 to 48 pixels), or a JSON file.
-        init: ``none``, ``ofa`` (see 'nagsdk bundle pull imagenet'), or a file of weights of the space.
-        recipe: ``sandwich`` (BigNAS) or ``shrinking`` (Once-for-All).
-        epochs: Over the training images.
-        batch: Images per step, of all processes together.
-        subnets: Measured for the accuracy predictor.
-        flip: Whether training mirrors images; letters and signs must not be.
-        skip_broken: Leaves images out that cannot be decoded, instead of refusing them.
-        generator: Whether the bundle's generator is trained at the end (ten minutes); `deploy` makes one where a bundle brings none.
-        tensorboard: Folder for TensorBoard's curves; needs the extra ``tensorboard``.
-        dry_run: Only tells what would be done, how long it would take and what it needs.
-        seed: Of everything random.
+        data: Folder with one subfolder of images for each class, or with such subfolders in folders ``train`` and
+            ``val`` (and ``test``).
+        output: Folder of the bundle, whose name becomes the bundle's name; unfinished work is stored next to it, in
+            ``<output>.work``.
+        space: Search space: ``mobilenetv3`` (160 to 224 pixels), ``small`` (32 to 48 pixels), or a JSON file.
+        init: Initial weights: ``none``, ``ofa`` (see 'nagsdk bundle pull imagenet'), or a file of weights of the space.
+        recipe: Training recipe: ``sandwich`` (BigNAS) or ``shrinking`` (Once-for-All).
+        epochs: Number of epochs over the training images.
+        batch: Number of images per step, over all processes.
+        subnets: Number of subnets measured for the accuracy predictor.
+        flip: Whether training mirrors images; use False for letters and signs.
+        skip_broken: Whether to leave out images that cannot be decoded, instead of raising an error.
+        generator: Whether to train the bundle's generator at the end (ten minutes); `deploy` trains one if the bundle
+            has none.
+        tensorboard: Folder for TensorBoard curves; needs the extra ``tensorboard``.
+        dry_run: Whether to only report what would be done, how long it would take and what it needs.
+        seed: Seed of all random choices.
         on_event: Receives progress.
 
     Returns:
-        The plan and the counts of images; the figures, or with `dry_run` the estimate. In processes but the first only counts. Where
-        the finished bundle is there already, `already_finished` is true and nothing was done.
+        The settings, the numbers of images, and the figures of the training or, with `dry_run`, its estimate. Processes
+        but the first get no figures. If the bundle was finished before, `already_finished` is true and nothing was
+        done.
 
     Raises:
-        DataError: Nothing can be trained on the images.
-        OutputError: The folder cannot be written, or the disk has too little room.
-        UsageError: Settings that do not fit, or a run with other settings was begun or finished here.
+        DataError: The images cannot be used for training.
+        OutputError: The folder cannot be written, or the disk has too little free space.
+        UsageError: Settings are invalid, or the folder contains a run with other settings.
         WeightsMissingError: Once-for-All's weights are not on this machine.
     """
     from dataclasses import asdict
@@ -94,18 +98,19 @@ def train(
             _add_generator_once(folder, seed, on_event)
         return TrainingReport.of({**report, **_images(found, used), "already_finished": True, **facts["figures"]})
 
-    # Torch takes seconds to import: all that needs none is refused before.
+    # Importing torch takes seconds, so all checks that do not need it come before.
     from nagsdk.images.decoded import counts, decode, square_side
     from nagsdk.supernet.passes import RECIPES
     from nagsdk.supernet.processes import together
     from nagsdk.training.curves import Curves
+    from nagsdk.training.estimate import estimate
     from nagsdk.training.run import TrainingRun, first_weights, preprocessing_of
     from nagsdk.training.subnets import require_enough
 
     if recipe not in RECIPES:
-        raise UsageError(f"{recipe!r} is no recipe.", f"Known: {', '.join(RECIPES)}.")
+        raise UsageError(f"{recipe!r} is not a training recipe.", f"Give one of {', '.join(RECIPES)}.")
     if epochs < 1 or batch < 2:
-        raise UsageError("Too few epochs or images per batch.", "Give at least 1 and 2.")
+        raise UsageError("Too few epochs or images per batch.", "Give at least 1 epoch and 2 images per batch.")
     require_enough(chosen, subnets)
     first_weights(init, chosen)
     with together() as ranks:
@@ -125,9 +130,9 @@ def train(
         run = TrainingRun(plan, found, parts, chosen, folder, ranks, curves.listen if ranks.first else ignore)
         if dry_run:
             run.check()
-            estimate = run.estimate() | {"generator_s": _GENERATOR_S if generator else 0.0}
+            expected = estimate(run) | {"generator_s": _GENERATOR_S if generator else 0.0}
             return TrainingReport.of(
-                {**report, "steps": run.steps, "passes": [asdict(r) for r in run.recipes], "estimate": estimate}
+                {**report, "steps": run.steps, "passes": [asdict(r) for r in run.recipes], "estimate": expected}
             )
         sweep(folder.parent)
         with curves:

@@ -1,4 +1,4 @@
-"""Fine-tuning of one subnet on a user's images."""
+"""Fine-tunes one subnet on a user's images."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class Tuner:
-    """Fine-tunes a bundle's subnet on a folder of images, taught by the bundle's largest network.
+    """Fine-tunes a subnet of a bundle on a folder of images, with the bundle's largest network as teacher.
 
     Attributes:
-        source: With a folder of images.
-        epochs: Over its training images.
-        seed: Of order and augmentation.
+        source: Images, which must come from a folder.
+        epochs: Number of epochs over the training images.
+        seed: Seed of the order and of the augmentation.
         on_event: Receives progress.
     """
 
@@ -36,7 +36,7 @@ class Tuner:
         assert self.source.parts is not None
         bundle, train = self.source.bundle, self.source.parts["train"]
         batch = min(_BATCH, len(train.labels))
-        # Only a bundle whose training mirrored images says that mirrored ones are the same.
+        # Images may be mirrored only if the training of the bundle mirrored them: letters, for example, must not be.
         flip = bundle.description.provenance.get("plan", {}).get("flip") is True
         batches = ArrayBatches(
             train.images, train.labels, batch, bundle.preprocessing, self.seed, Augmentation(flip=flip)
@@ -48,6 +48,6 @@ class Tuner:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """For the manifest."""
+        """Returns the entry of the manifest."""
         assert self.source.parts is not None
         return {"epochs": self.epochs, "images": len(self.source.parts["train"].labels), "teacher": "largest"}

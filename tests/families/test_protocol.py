@@ -72,7 +72,7 @@ def test_weights_are_drawn_from_the_seed_alone():
 
 
 @pytest.mark.parametrize("recipe", ["sandwich", "shrinking"])
-def test_a_foreign_family_is_trained_measured_and_kept(pictures, tmp_path, recipe, monkeypatch):
+def test_a_family_from_outside_is_trained_measured_and_stored(pictures, tmp_path, recipe, monkeypatch):
     images, labels = pictures
     supernet, losses = fresh(), []
     rows = passes(recipe, SPACE, 90, 2e-2, 0, False, 10)
@@ -105,7 +105,8 @@ def test_a_foreign_family_is_trained_measured_and_kept(pictures, tmp_path, recip
     with pytest.raises(DamagedBundleError, match="no family of networks named 'toy'") as caught:
         Bundle(tmp_path / "toy")
     assert (
-        "Install the plugin that brings the family 'toy'" in caught.value.next_step and "mbv3" in caught.value.next_step
+        "Install the plugin that provides the family 'toy'" in caught.value.next_step
+        and "mbv3" in caught.value.next_step
     )
     monkeypatch.setitem(families._FAMILIES, "toy", "tests.families.toy:ToySpace")
     bundle = Bundle(tmp_path / "toy")
@@ -174,9 +175,7 @@ def test_a_table_holds_text_forms_and_names_the_line_that_does_not(tmp_path):
     assert SPACE.read_table(path)[0].shape == (0, len(SPACE.decisions))
 
 
-@pytest.mark.parametrize(
-    ("changed", "says"), [({"depth": [1]}, "depth: not in the definition"), ({"classes": None}, None)]
-)
+@pytest.mark.parametrize(("changed", "says"), [({"depth": [1]}, "unknown fields: depth"), ({"classes": None}, None)])
 def test_a_definition_has_the_fields_of_its_family(changed, says):
     definition = {**SPACE.to_dict(), **changed}
     if says is None:  # it has a default

@@ -40,9 +40,9 @@ def test_spaces_are_found_by_the_names_of_their_families():
     assert families.DEFAULT_FAMILY in families._FAMILIES
     with pytest.raises(UnknownNameError, match="no family of networks named 'ofaresnet'") as caught:
         space_from_dict({"family": "ofaresnet", "classes": 3})
-    assert "Install the plugin that brings the family 'ofaresnet'" in caught.value.next_step
+    assert "Install the plugin that provides the family 'ofaresnet'" in caught.value.next_step
     for unnamed in ({}, {"family": None}, {"family": ["mbv3"]}):
-        with pytest.raises(ValueError, match="does not name the family"):
+        with pytest.raises(ValueError, match="does not name its family"):
             space_from_dict(unnamed)
 
 

@@ -1,4 +1,4 @@
-"""A family of networks as a third party would write it: bottlenecks of elastic depth and width, everything else by default."""
+"""A family of networks as a third party would write it: bottlenecks of elastic depth and width, all else by default."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ PLAIN = Preprocessing((0.5, 0.4, 0.3), (0.25, 0.2, 0.3))
 @given(
     side=st.integers(16, 64), resolution=st.integers(16, 64), crop=st.sampled_from([1.0, 0.875]), seed=st.integers(0, 9)
 )
-def test_prepare_gives_what_an_app_gets_with_pillow(side, resolution, crop, seed):
+def test_prepare_agrees_with_pillow(side, resolution, crop, seed):
     images = np.random.default_rng(seed).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
     steps = Preprocessing(PLAIN.mean, PLAIN.std, crop)
     expected = steps.apply([Image.fromarray(image) for image in images], resolution)
@@ -92,11 +92,11 @@ def test_letters_are_not_mirrored_unless_asked():
     )
 
 
-def test_images_to_be_shown_are_the_same_kept_or_made_anew(monkeypatch):
+def test_batches_are_the_same_kept_in_memory_or_prepared_again(monkeypatch):
     images, labels = coloured(), np.arange(12)
     kept = list(Shown(images, labels, 16, PLAIN, 5))
     monkeypatch.setattr("nagsdk.images.batches._MOST_KEPT_BYTES", 0)
-    anew = Shown(images, labels, 16, PLAIN, 5)
+    prepared = Shown(images, labels, 16, PLAIN, 5)
     assert [len(y) for _, y in kept] == [5, 5, 2]
     for _ in range(2):
-        assert all(torch.equal(a, b) and torch.equal(c, d) for (a, c), (b, d) in zip(kept, anew, strict=True))
+        assert all(torch.equal(a, b) and torch.equal(c, d) for (a, c), (b, d) in zip(kept, prepared, strict=True))

@@ -63,7 +63,7 @@ def test_images_are_decoded_once_into_squares(tmp_path, monkeypatch):
     )
 
 
-def test_broken_images_are_named_before_anything_else_and_left_out_on_request(tmp_path, monkeypatch):
+def test_broken_images_are_all_named_and_left_out_on_request(tmp_path, monkeypatch):
     root = fill(tmp_path / "data", {"azure": 25, "brick": 25})
     whole = (root / "azure" / "000.png").read_bytes()
     (root / "azure" / "torn.png").write_bytes(whole[: len(whole) // 2])
@@ -73,8 +73,10 @@ def test_broken_images_are_named_before_anything_else_and_left_out_on_request(tm
     Image.new("RGB", (200, 100)).save(root / "brick" / "huge.png")
     with pytest.raises(DataError, match="4 images") as caught:
         decode(scan(root), 16)
-    told = (_store() / "broken.txt").read_text()
-    assert all(name in told for name in ("torn.png", "empty.jpg", "text.jpg", "huge.png: it is too large: 200 x 100"))
+    complaints = (_store() / "broken.txt").read_text()
+    assert all(
+        name in complaints for name in ("torn.png", "empty.jpg", "text.jpg", "huge.png: it is too large: 200 x 100")
+    )
     assert "--skip-broken" in caught.value.next_step
     found = decode(scan(root), 16, skip_broken=True)
     assert sum(len(part.labels) for part in found.values()) == 50
@@ -91,11 +93,11 @@ def test_a_class_of_broken_images_only_is_refused(tmp_path):
     root = fill(tmp_path / "data", {"azure": 6, "brick": 6})
     for file in (root / "brick").iterdir():
         file.write_bytes(b"broken")
-    with pytest.raises(DataError, match=r"decoded in train: brick"):
+    with pytest.raises(DataError, match=r"in train can be decoded: brick"):
         decode(scan(root), 16, skip_broken=True)
 
 
-def test_too_little_room_is_told_beforehand_and_a_full_disk_as_such(tmp_path, monkeypatch):
+def test_too_little_space_is_reported_before_decoding_and_a_full_disk_is_named(tmp_path, monkeypatch):
     root = fill(tmp_path / "data", {"azure": 6, "brick": 6})
     monkeypatch.setattr(pixels.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000}))
     with pytest.raises(OutputError, match="9.2e-06 GB"):

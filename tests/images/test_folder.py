@@ -80,12 +80,12 @@ def test_given_parts_are_kept_and_the_test_is_set_aside_from_val(tmp_path):
     [
         ({"azure": 9}, "only the class folder azure"),
         ({}, "no class folders"),
-        ({"azure": 9, "brick": 0}, "without an image: brick"),
+        ({"azure": 9, "brick": 0}, "have no image: brick"),
         ({"azure": 9, "brick": 4}, r"brick \(4\)"),
-        ({"azure": 9, "brick": 4, "dune": 0}, r"without an image: dune.*cannot be split: brick \(4\)"),
+        ({"azure": 9, "brick": 4, "dune": 0}, r"have no image: dune.*cannot be split: brick \(4\)"),
     ],
 )
-def test_what_cannot_be_learnt_is_named(tmp_path, counts, says):
+def test_problems_of_class_folders_are_named(tmp_path, counts, says):
     fill(tmp_path, counts)
     with pytest.raises(DataError, match=says) as caught:
         scan(tmp_path)
@@ -96,9 +96,9 @@ def test_what_cannot_be_learnt_is_named(tmp_path, counts, says):
     ("train", "val", "says"),
     [
         ({"azure": 3, "brick": 3}, {"azure": 3, "brick": 3, "dune": 1}, "dune"),
-        ({"azure": 3, "brick": 3}, {"azure": 3}, "without an image in val: brick"),
+        ({"azure": 3, "brick": 3}, {"azure": 3}, "have no image in val: brick"),
         ({"azure": 3, "brick": 3}, {"azure": 1, "brick": 1}, "too few images in val"),
-        ({"azure": 3, "brick": 0}, {"azure": 3, "brick": 3}, "without an image: brick"),
+        ({"azure": 3, "brick": 0}, {"azure": 3, "brick": 3}, "have no image: brick"),
     ],
 )
 def test_parts_that_do_not_fit_are_named(tmp_path, train, val, says):
@@ -108,15 +108,15 @@ def test_parts_that_do_not_fit_are_named(tmp_path, train, val, says):
         scan(tmp_path)
 
 
-def test_no_folder_and_no_val(tmp_path):
-    with pytest.raises(DataError, match="is no folder"):
+def test_a_missing_folder_and_a_missing_val_are_refused(tmp_path):
+    with pytest.raises(DataError, match="is not a folder"):
         scan(tmp_path / "none")
     fill(tmp_path / "train", {"azure": 3, "brick": 3})
-    with pytest.raises(DataError, match="none named val"):
+    with pytest.raises(DataError, match="but no folder val"):
         scan(tmp_path)
 
 
-def test_links_that_lead_back_and_other_files_are_told(tmp_path):
+def test_links_that_lead_back_and_other_files_are_reported(tmp_path):
     fill(tmp_path, {"azure": 6, "brick": 6})
     (tmp_path / "azure" / "back").symlink_to(tmp_path)
     (tmp_path / "brick" / "self").symlink_to(tmp_path / "brick")
@@ -126,5 +126,5 @@ def test_links_that_lead_back_and_other_files_are_told(tmp_path):
     assert sum(map(sum, found.counts().values())) == 12
     assert (
         all(name in found.notes[0] for name in ("azure/back", "brick/self", "brick/round.png"))
-        and "1 other file was passed over" in found.notes[1]
+        and "1 other file was skipped" in found.notes[1]
     )

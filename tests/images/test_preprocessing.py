@@ -28,7 +28,7 @@ def test_every_kind_of_image_is_read(mode, tmp_path):
     assert STEPS.apply([image], 16).shape == (1, 3, 16, 16)
 
 
-def test_folders_are_read_past_what_is_no_image(tmp_path):
+def test_files_that_are_not_images_are_skipped(tmp_path):
     (tmp_path / "deep").mkdir()
     for i in range(5):
         Image.new("RGB", (20, 20), (i, i, i)).save(tmp_path / "deep" / f"{i}.png")
@@ -38,8 +38,8 @@ def test_folders_are_read_past_what_is_no_image(tmp_path):
     assert len(list(read_folder(tmp_path / "deep", 2))) == 2
 
 
-def test_no_image_is_told(tmp_path):
-    with pytest.raises(ImagesMissingError, match="no folder"):
+def test_folders_without_images_are_refused(tmp_path):
+    with pytest.raises(ImagesMissingError, match="is not a folder"):
         list(read_folder(tmp_path / "none", 5))
     (tmp_path / "broken.png").write_bytes(b"x")
     with pytest.raises(ImagesMissingError, match="no readable image"):

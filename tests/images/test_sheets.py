@@ -10,7 +10,8 @@ def test_sheets_keep_every_picture_in_its_place(tmp_path):
     images = np.broadcast_to(colours, (70, 16, 16, 3))
     write_sheet(images, tmp_path / "s.webp")
     back = read_sheet(tmp_path / "s.webp", 70, 16)
-    # Colour is stored at half the resolution and smoothed over edges: a neighbour shows in the outermost pixels.
+    # Colour is stored at half the resolution and smoothed over edges, so the outermost pixels show the neighbours'
+    # colour.
     assert np.abs(back.astype(int) - images)[:, 2:-2, 2:-2].max() < 12
     with pytest.raises(ValueError, match="multiple of 16"):
         write_sheet(images[:, :15, :15], tmp_path / "t.webp")

@@ -13,7 +13,7 @@ SHORT = EnsembleRecipe(members=6, hidden=16, steps=800)
 
 @dataclass
 class Truth:
-    """Synthetic measurements: effects that add up under a saturating link, an interaction, and noise."""
+    """Synthetic measurements: effects that add up under a saturating link, one interaction, and noise."""
 
     space: MobileNetV3Space
     codes: np.ndarray

@@ -37,7 +37,7 @@ def test_recovers_an_additive_truth_and_its_asymptote():
     predicted = fitted.inverse(fitted.score(codes[3000:]))
     exact = true.inverse(true.score(codes[3000:]))
     assert np.sqrt(np.mean((predicted - exact) ** 2)) < 0.02
-    # What the link is for: the same model without it is several times worse.
+    # Without the link, the same model is several times worse.
     plain = fit_additive(SPACE, codes[:3000], top1[:3000], 1000.0)
     assert np.sqrt(np.mean((plain.inverse(plain.score(codes[3000:])) - exact) ** 2)) > 0.08
 

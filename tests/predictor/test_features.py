@@ -7,7 +7,7 @@ def features(space, codes, *measured):
     return space.one_hot(codes) @ feature_map(space, np.isin(space.resolutions, measured))
 
 
-def test_kernel_and_expansion_are_told_apart(tiny_space):
+def test_kernel_and_expansion_are_separate_features(tiny_space):
     codes = tiny_space.encode(
         [tiny_space.parse(f"mbv3:r16:d=1,1:ks={k},3:e={e},2") for k, e in ((3, 2), (3, 3), (7, 2))]
     )

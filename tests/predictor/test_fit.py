@@ -38,7 +38,7 @@ def test_a_shuffled_truth_is_not_recovered(truth):
     assert (made.predict(truth.codes).high - made.predict(truth.codes).low).mean() > truth.top1.std()
 
 
-def test_card_tells_counts_and_figures(truth, predictor):
+def test_card_has_counts_and_figures(truth, predictor):
     card = predictor.card
     assert card["source"] == "made up"
     assert card["extra"] == 1
@@ -87,19 +87,19 @@ def test_no_architecture_is_in_two_folds(architecture, seed):
 
 def test_left_out_groups_leave_no_architecture_behind(truth):
     measured = MeasuredSubnets.of(truth.space, truth.codes, truth.top1, truth.groups, 0)
-    for held in ((0,), (0, 2)):
-        kept = measured.codes[measured.outside(*held)]
-        out = measured.codes[np.isin(measured.group, held)]
+    for groups in ((0,), (0, 2)):
+        kept = measured.codes[measured.outside(*groups)]
+        left_out = measured.codes[np.isin(measured.group, groups)]
         assert len(kept)
-        assert not {tuple(c) for c in kept.tolist()} & {tuple(c) for c in out.tolist()}
+        assert not {tuple(c) for c in kept.tolist()} & {tuple(c) for c in left_out.tolist()}
 
 
-def test_intervals_for_a_group_know_nothing_of_it(truth):
+def test_intervals_for_a_group_do_not_depend_on_it(truth):
     changed = truth.top1.copy()
     changed[truth.groups == "a"] += np.random.default_rng(0).normal(0, 3, (truth.groups == "a").sum()).clip(-5, 1)
     intervals = []
     for top1 in (truth.top1, changed):
-        # Rows of the others that share an architecture with the group see nothing of it either.
+        # The same holds for rows of other groups that have an architecture in common with this group.
         measured = MeasuredSubnets.of(truth.space, truth.codes, top1, truth.groups, 0)
         fitter = Fitter(truth.space, measured, EnsembleRecipe(2, 4, 20), 0)
         intervals.append({group.name: group.interval for group in fitter.left_out()})
@@ -107,7 +107,7 @@ def test_intervals_for_a_group_know_nothing_of_it(truth):
     assert intervals[0]["b"] != intervals[1]["b"]
 
 
-def test_calibration_covers_nine_in_ten_of_what_it_is_set_on():
+def test_calibration_covers_nine_in_ten_measurements():
     rng = np.random.default_rng(0)
     spread, leverage = rng.uniform(0.01, 0.2, 5000), rng.uniform(0, 1, 5000)
     judged = Judged(rng.normal(0, 3 * spread), np.zeros(5000), spread, leverage)
@@ -137,6 +137,6 @@ def test_too_little_to_fit_on_is_refused(truth, rows, top1, groups):
         fit_predictor(truth.space, truth.codes[rows], values, source="x", groups=names)
 
 
-def test_foreign_codes_are_refused(truth):
+def test_invalid_codes_are_refused(truth):
     with pytest.raises(ArchitectureError):
         fit_predictor(truth.space, np.full_like(truth.codes, 99), truth.top1, source="x")

@@ -27,7 +27,7 @@ def measured(shared):
     return MeasuredSubnets.of(SPACE, codes, columns["top1"].astype(float), columns["run"], 0)
 
 
-def test_card_states_the_figures_that_were_asked_for(shipped):
+def test_card_has_the_required_figures(shipped):
     card = shipped.card
     assert card["folds"]["rmse"] <= 0.07
     assert card["folds"]["kendall_tau"] >= 0.955
@@ -52,7 +52,7 @@ def test_less_resolution_never_predicts_more(shipped, seed):
     assert ((p.low < p.mean) & (p.mean < p.high)).all()
 
 
-def test_only_224_px_is_first_hand(shipped):
+def test_only_224_px_was_measured(shipped):
     codes = SPACE.sample(3000, np.random.default_rng(0))
     other = np.array(SPACE.resolutions)[codes[:, 0]] != 224
     p = shipped.predict(codes)

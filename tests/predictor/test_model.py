@@ -22,7 +22,7 @@ def saved(tmp_path, predictor):
 
 
 def rewrite(folder, change):
-    """Changes arrays and repairs the hash, so that only the change itself can be at fault."""
+    """Changes arrays and updates the hash, so that only the change itself can be the reason for an error."""
     arrays = load((folder / PREDICTOR_WEIGHTS).read_bytes())
     change(arrays)
     (folder / PREDICTOR_WEIGHTS).write_bytes(
@@ -48,7 +48,7 @@ def test_saved_and_loaded_predicts_the_same(truth, predictor, saved):
 
 @given(seed=st.integers(0, 2**32 - 1))
 @settings(deadline=None, max_examples=25)
-def test_intervals_hold_their_mean_and_rows_do_not_depend_on_each_other(truth, predictor, seed):
+def test_intervals_contain_their_mean_and_rows_do_not_depend_on_each_other(truth, predictor, seed):
     codes = truth.space.sample(200, np.random.default_rng(seed))
     p = predictor.predict(codes)
     assert ((p.low >= 0) & (p.low <= p.mean) & (p.mean <= p.high) & (p.high <= 100)).all()
@@ -88,10 +88,10 @@ def test_unlike_architectures_and_unmeasured_resolutions_are_extrapolated(truth,
 
 def test_second_hand_resolutions_lower_the_mean_widen_the_interval_and_reach_the_additive_score(truth, predictor):
     r = predictor.resolutions
-    told = Resolutions(
+    lower = Resolutions(
         r.asymptote - np.array([2.0, 0.0]), np.array([1.1, 1.0]), np.array([0.5, 0.0]), np.array([False, True])
     )
-    changed = predictor.with_resolutions(told, truth.codes)
+    changed = predictor.with_resolutions(lower, truth.codes)
     low = truth.codes[truth.codes[:, 0] == 0]
     before, after = predictor.predict(low), changed.predict(low)
     assert (after.mean < before.mean - 2.0).all()

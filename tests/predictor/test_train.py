@@ -49,7 +49,7 @@ def test_leaves_torch_as_it_was(data):
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_numpy_inference_is_what_torch_computes(data):
+def test_numpy_inference_agrees_with_torch(data):
     x = torch.tensor(data[0][:7], dtype=torch.float32)
     e = train_ensemble(*data, replace(RECIPE, steps=50), 0)
     t = {name: torch.from_numpy(array) for name, array in arrays(e).items()}

@@ -49,6 +49,6 @@ def test_every_open_choice_is_drawn():
     assert found[1] == [[0, 2], [1, 2]] and found[2] == [[r, c] for r in (0, 1) for c in (1, 2)] and len(found[3]) == 6
 
 
-def test_by_default_pictures_show_nothing_but_the_resolution():
+def test_by_default_charts_show_only_the_resolution():
     space = PlainSpace((Decision("resolution", (32,)),))
     assert space.panels(space.decode(space.all_codes())[0]) == {}

@@ -44,7 +44,7 @@ def test_measure_recalibrates_each_subnet_and_keeps_the_order(tiny_space):
     for architecture, value in zip(architectures, found, strict=True):
         subnet = supernet.extract(architecture)
         recalibrate(subnet, [pictures[architecture.resolution]])
-        # Another memory layout sums in another order: one picture may tip.
+        # Another memory layout adds in another order, so one image may be classified differently.
         assert value == pytest.approx(top1(subnet, [(pictures[architecture.resolution], labels)]), abs=100 / 64 + 1e-9)
     assert {a.resolution for a in architectures} == set(tiny_space.resolutions)
     assert events[-2].done == 6

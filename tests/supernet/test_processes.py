@@ -1,4 +1,4 @@
-"""Two real processes that torchrun starts, against one."""
+"""Compares two real processes, started by torchrun, with a single one."""
 
 import subprocess
 import sys
@@ -51,7 +51,7 @@ def found(both):
 
 
 class Halves(Ranks):
-    """One process that plays two: the gradients of the first half wait for those of the second."""
+    """Simulates two processes in one: stores the gradients of the first half until those of the second are known."""
 
     first_half = None
 
@@ -71,7 +71,7 @@ def test_both_processes_end_in_the_same_weights_and_figures(both, found):
     assert [p.name for p in (both / "checkpoints").glob("step-*")] == ["step-0000040.safetensors"]
 
 
-def test_they_take_the_steps_that_averaged_gradients_mean(both, found):
+def test_their_steps_use_the_averaged_gradients(both, found):
     supernet = two.fresh()
     supernet.to(memory_format=torch.channels_last)
     supernet.train()
@@ -79,11 +79,11 @@ def test_they_take_the_steps_that_averaged_gradients_mean(both, found):
     real = optimizer.step
     for step in range(two.RECIPE.steps):
         codes, ranks = subnets_of(two.SPACE, two.RECIPE, step), Halves()
-        told = []
+        advanced = []
         for rank in (0, 1):
             optimizer.step = real if rank else lambda: None
-            told.append(train_step(supernet, optimizer, two.RECIPE, codes, two.batches(rank, 2), step, ranks, None))
-        losses.append((told[1].loss_largest, told[1].loss_smallest))
+            advanced.append(train_step(supernet, optimizer, two.RECIPE, codes, two.batches(rank, 2), step, ranks, None))
+        losses.append((advanced[1].loss_largest, advanced[1].loss_smallest))
         average.update(supernet, step)
     average.put_into(supernet)
     theirs = load_file(both / "rank0.safetensors")
@@ -101,7 +101,7 @@ def test_one_process_with_the_same_batch_has_the_same_curve(found):
         lambda event: losses.append(event.loss_largest) if isinstance(event, TrainAdvanced) else None,
     )
     ours, theirs = np.array(losses), found[0]["losses"][:, 0]
-    # Batch normalisation sees half a batch in each of two processes: alike, not equal.
+    # In each of two processes, batch normalisation sees only half of the batch: similar, not equal.
     assert abs(ours[0] / theirs[0] - 1) < 0.05 and np.abs(ours - theirs).mean() < 0.15 * ours.mean()
     assert theirs[-5:].mean() < 0.8 * theirs[0]
     alone = two.subnets(supernet)
@@ -118,12 +118,12 @@ def test_more_processes_than_gpus_are_refused(monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(UsageError, match="2 processes were started here for 1 GPU") as caught, together():
+    with pytest.raises(UsageError, match="2 processes were started .* has 1 GPU") as caught, together():
         pass
     assert "--nproc-per-node 1" in caught.value.next_step
 
 
-def test_alone_nothing_is_joined():
+def test_a_single_process_joins_nothing():
     with together() as ranks:
         assert ranks == Ranks(0, 1) and ranks.first and ranks.sum(np.array([3.0]))[0] == 3
     assert not torch.distributed.is_initialized()

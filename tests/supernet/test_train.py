@@ -32,7 +32,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def batches() -> ArrayBatches:
-    """Five classes told apart by the colour of a square."""
+    """Five classes that differ in the colour of a square."""
     images, labels = pictures()
     return ArrayBatches(images, labels, 32, PLAIN)
 
@@ -74,7 +74,7 @@ def test_a_resumed_run_ends_in_the_same_weights(tiny_space, batches, tmp_path, r
     with pytest.raises(Killed):
         train(fresh(tiny_space), batches, recipe, kill, tmp_path)
     assert json.loads((tmp_path / "state.json").read_text())["step"] == 10
-    (tmp_path / f"{PARTIAL}half").write_bytes(b"what a kill leaves")
+    (tmp_path / f"{PARTIAL}half").write_bytes(b"left by a killed run")
     resumed, events = tiny_space.supernet(), []
     train(resumed, batches, recipe, events.append, tmp_path)
     assert [int(e.done) for e in events if isinstance(e, TrainAdvanced)] == list(range(11, 31))
@@ -84,7 +84,7 @@ def test_a_resumed_run_ends_in_the_same_weights(tiny_space, batches, tmp_path, r
     assert {p.name for p in tmp_path.iterdir()} == {"step-0000030.safetensors", "state.json"}
 
 
-def test_the_average_of_the_weights_is_what_a_training_ends_in(tiny_space, batches):
+def test_a_training_ends_with_the_average_of_the_weights(tiny_space, batches):
     seen = []
 
     def listen(event):
@@ -102,7 +102,7 @@ def test_the_average_of_the_weights_is_what_a_training_ends_in(tiny_space, batch
     assert not torch.allclose(supernet.classifier.weight, seen[-1], atol=1e-6)
 
 
-def test_a_foreign_or_torn_checkpoint_is_refused(tiny_space, batches, tmp_path):
+def test_a_checkpoint_of_another_training_or_a_damaged_one_is_refused(tiny_space, batches, tmp_path):
     short = dataclasses.replace(RECIPE, steps=2, checkpoint_every=1)
     train(fresh(tiny_space), batches, short, checkpoint_dir=tmp_path)
     with pytest.raises(UsageError, match="another recipe"):
@@ -114,7 +114,7 @@ def test_a_foreign_or_torn_checkpoint_is_refused(tiny_space, batches, tmp_path):
     (tmp_path / "state.json").write_text(json.dumps(state))
     file = next(tmp_path.glob("step-*"))
     file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(DamagedBundleError, match="torn"):
+    with pytest.raises(DamagedBundleError, match="is damaged"):
         train(fresh(tiny_space), batches, short, checkpoint_dir=tmp_path)
 
 
@@ -146,7 +146,9 @@ def test_every_sandwich_holds_both_extremes_at_their_own_ends_of_the_resolutions
     assert (sandwich(tiny_space, RECIPE, 4) == largest[None]).all()
 
 
-def test_each_subnet_of_a_step_sees_the_batch_at_its_own_resolution_and_each_is_made_once(tiny_space, batches):
+def test_each_subnet_of_a_step_sees_the_batch_at_its_own_resolution_and_each_batch_is_prepared_once(
+    tiny_space, batches
+):
     asked, given = [], []
 
     def asking(step, resolution):

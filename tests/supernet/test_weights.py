@@ -16,17 +16,17 @@ def test_safetensors_round_trip(tiny_space, tmp_path):
         assert torch.equal(supernet(x, a.code), again(x, a.code))
 
 
-@pytest.mark.parametrize("damage", ["torn", "foreign", "misshapen", "not finite", "empty"])
+@pytest.mark.parametrize("damage", ["truncated", "unknown tensors", "wrong shape", "not finite", "empty"])
 def test_damaged_weights_are_refused(tiny_space, tmp_path, damage):
     supernet, path = tiny_space.supernet(), tmp_path / "s.safetensors"
-    if damage == "foreign":
+    if damage == "unknown tensors":
         supernet.extra = torch.nn.Linear(2, 2)
-    if damage == "misshapen":
+    if damage == "wrong shape":
         supernet.classifier = torch.nn.Linear(3, 5)
     if damage == "not finite":
         supernet.classifier.bias.data[0] = float("nan")
     save_supernet(supernet, path)
-    content = {"torn": path.read_bytes()[:-100], "empty": b""}.get(damage, path.read_bytes())
+    content = {"truncated": path.read_bytes()[:-100], "empty": b""}.get(damage, path.read_bytes())
     with pytest.raises(DamagedBundleError) as caught:
         load_supernet(tiny_space, content)
     assert caught.value.next_step and caught.value.exit_code == 5

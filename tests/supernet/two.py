@@ -1,4 +1,4 @@
-"""What every process of tests/supernet/test_processes.py runs: python two.py FOLDER."""
+"""The program that every process of tests/supernet/test_processes.py runs: python two.py FOLDER."""
 
 import sys
 from pathlib import Path
@@ -41,7 +41,7 @@ def batches(rank=0, ranks=1):
 
 
 def subnets(supernet, ranks=None):
-    """Top-1 of ten subnets."""
+    """Measures the top-1 of ten subnets."""
     images, labels = pictures()
     shown = {r: ArrayBatches(images, labels, 160, PLAIN)(0, r) for r in SPACE.resolutions}
     given = SPACE.decode(SPACE.sample(10, np.random.default_rng(3)))
@@ -52,11 +52,13 @@ def main():
     torch.set_num_threads(1)
     out = Path(sys.argv[1])
     with together() as ranks:
-        # As if their machines drew otherwise.
+        # Different seeds, as if the machines drew different random weights.
         supernet, losses = fresh(1 + ranks.rank), []
-        listen = lambda event: (
-            losses.append((event.loss_largest, event.loss_smallest)) if isinstance(event, TrainAdvanced) else None
-        )
+
+        def listen(event):
+            if isinstance(event, TrainAdvanced):
+                losses.append((event.loss_largest, event.loss_smallest))
+
         train(supernet, batches(ranks.rank, ranks.count), RECIPE, listen, out / "checkpoints", ranks)
         np.savez(out / f"rank{ranks.rank}.npz", losses=losses, top1=subnets(supernet, ranks), count=ranks.count)
         save_file(

@@ -1,4 +1,4 @@
-"""From a folder of images to a deployed model, on a tiny space."""
+"""Trains a bundle from a folder of images and deploys a model from it, on a tiny space."""
 
 import contextlib
 import json
@@ -43,8 +43,9 @@ from tests.pictures import fill
 from tests.simulated import SimulatedBackend
 
 QUICK = {"epochs": 6, "batch": 16, "subnets": 50, "generator": False}
+QUICK_OPTIONS = ["--epochs", "6", "--batch", "16", "--subnets", "50"]
 CLASSES = {"azure": 40, "brick": 40, "clover": 30, "dune": 20, "ebony": 40}
-# How the paths of these images split.
+# Numbers of training and test images, which follow from the paths of these images.
 TRAINED, TESTED = 139, 19
 
 
@@ -56,7 +57,7 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-# Of the whole session, as `trained` is: workers that share the suite may leave this file and come back to it.
+# Kept for the whole session, like `trained`: a worker of a parallel run may leave this file and come back to it.
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory):
     return fill(tmp_path_factory.mktemp("data") / "photos", CLASSES)
@@ -71,7 +72,7 @@ def space_file(tmp_path_factory, tiny_space):
 
 @pytest.fixture(autouse=True)
 def quick_predictor(monkeypatch):
-    """Fits with few steps: what is tested here is not how well predictors are fitted."""
+    """Fits predictors in few steps, since their quality is not tested here."""
     for module in ("nagsdk.training.subnets", "nagsdk.predictor.fit"):
         monkeypatch.setattr(f"{module}.EnsembleRecipe", lambda: quick_train.RECIPE)
 
@@ -81,7 +82,7 @@ _MADE = {}
 
 @pytest.fixture
 def trained(photos, space_file, tmp_path_factory):
-    """A bundle and the report of its training; made once."""
+    """Trains a bundle once and returns it with the report of its training."""
     if not _MADE:
         folder = tmp_path_factory.mktemp("made")
         events = []
@@ -130,7 +131,7 @@ def test_its_subnets_are_evaluated_on_its_own_images_and_on_a_folder(trained, ph
     assert [row.architecture for row in own] and own[0].macs < own[1].macs and own[1].images == TESTED
     assert own[1].top1 == pytest.approx(trained["report"]["largest"]["top1"], abs=7)
     assert own[1].top1_low < own[1].top1 <= own[1].top1_high <= 100
-    # The same images, not out of a compressed sheet.
+    # The same images, but not from a compressed contact sheet.
     again = evaluate(bundle=trained["folder"], data=photos)
     assert again[1].images == TESTED and again[1].top1 == pytest.approx(own[1].top1, abs=7)
     one = evaluate(bundle=trained["folder"], architectures=[own[0].architecture])
@@ -138,9 +139,9 @@ def test_its_subnets_are_evaluated_on_its_own_images_and_on_a_folder(trained, ph
 
 
 def test_it_deploys_as_it_is_and_fine_tuned(trained, photos, board, tmp_path):
-    told = {"target": "board", "budget": "60kMACs", "bundle": trained["folder"], "strategy": "lookup"}
-    plain = nagsdk.deploy(**told, output=tmp_path / "plain")
-    tuned = nagsdk.deploy(**told, output=tmp_path / "tuned", finetune=4, data=photos)
+    settings = {"target": "board", "budget": "60kMACs", "bundle": trained["folder"], "strategy": "lookup"}
+    plain = nagsdk.deploy(**settings, output=tmp_path / "plain")
+    tuned = nagsdk.deploy(**settings, output=tmp_path / "tuned", finetune=4, data=photos)
     assert plain.verdict == tuned.verdict == "held" and plain.result.architecture == tuned.result.architecture
     facts = json.loads((tmp_path / "tuned" / "manifest.json").read_text())
     assert facts["finetuned"] == {
@@ -169,12 +170,12 @@ def test_fine_tuning_needs_epochs_and_images(given):
 def test_broken_images_are_left_out_of_fine_tuning_where_that_is_asked(trained, photos, board, tmp_path):
     folder = shutil.copytree(photos, tmp_path / "photos")
     (folder / "azure" / "999.png").write_bytes(b"torn")
-    asked = ["deploy", "--device", "board", "--budget", "60kMACs", "--bundle", str(trained["folder"]), "--strategy", "lookup",
-             "--output", str(tmp_path / "out")]  # fmt: skip
-    asked_tuned = [*asked, "--finetune", "1", "--data", str(folder)]
+    settings = ["deploy", "--device", "board", "--budget", "60kMACs", "--strategy", "lookup", "--finetune", "1"]
+    folders = ["--bundle", str(trained["folder"]), "--output", str(tmp_path / "out"), "--data", str(folder)]
+    command = [*settings, *folders]
     with pytest.raises(DataError, match="1 image cannot be used"):
-        CliRunner().invoke(cli, asked_tuned, catch_exceptions=False, standalone_mode=False)
-    done = CliRunner().invoke(cli, [*asked_tuned, "--skip-broken"], catch_exceptions=False, standalone_mode=False)
+        CliRunner().invoke(cli, command, catch_exceptions=False, standalone_mode=False)
+    done = CliRunner().invoke(cli, [*command, "--skip-broken"], catch_exceptions=False, standalone_mode=False)
     tuned = json.loads((tmp_path / "out" / "manifest.json").read_text())
     before, after = tuned["finetuned"]["top1_before"], tuned["measured"]["top1"]
     assert f"finetuned 1 epoch: top-1 {before:.2f} % before, {after:.2f} % after" in done.stdout
@@ -195,8 +196,8 @@ def test_a_finished_training_is_not_done_again(trained, photos, space_file, monk
     train(**{**settings, "generator": True})
     assert made == [trained["folder"]] and sha256(trained["folder"] / "bundle.json") == before
     monkeypatch.chdir(trained["folder"].parent)
-    shown = CliRunner().invoke(cli, ["train", str(photos), "--output", "tiny", "--space", space_file, "--epochs", "6",
-                                     "--batch", "16", "--subnets", "50", "--no-generator"], catch_exceptions=False).stdout  # fmt: skip
+    command = ["train", str(photos), "--output", "tiny", "--space", space_file, *QUICK_OPTIONS, "--no-generator"]
+    shown = CliRunner().invoke(cli, command, catch_exceptions=False).stdout
     space = load_bundle(trained["folder"]).space
     low, high = (space.macs(a) for a in space.decode(extremes(space)))
     budget = Budget.parse(shown.split("--budget ")[1].split()[0])
@@ -216,7 +217,7 @@ def test_a_bundle_counts_only_the_images_that_it_was_trained_on(photos, space_fi
     folder, facts = shutil.copytree(photos, tmp_path / "photos"), []
     for number in range(15):
         (folder / "azure" / f"{number:03d}.png").write_bytes(b"torn")
-    monkeypatch.setattr("nagsdk.training.run.write_bundle", lambda output, told, *rest: facts.append(told))
+    monkeypatch.setattr("nagsdk.training.run.write_bundle", lambda output, given, *rest: facts.append(given))
     monkeypatch.setattr("nagsdk.training.run.TrainingRun.run", lambda run: run._write({}) or {})
     report = train(data=folder, output=tmp_path / "o", space=space_file, **QUICK, skip_broken=True).to_dict()
     counted = {part: facts[0].provenance["images"][part] for part in ("train", "val", "test")}
@@ -226,44 +227,45 @@ def test_a_bundle_counts_only_the_images_that_it_was_trained_on(photos, space_fi
     assert sum(each[0] for each in counted.values()) == 25
 
 
-def test_mistakes_are_told_before_torch_is_imported(photos, tmp_path):
+def test_mistakes_are_reported_before_torch_is_imported(photos, tmp_path):
     script = (
         "import sys\nfrom nagsdk import own_data\nfrom nagsdk.errors import UsageError\n"
         "for data, space in ((sys.argv[1], 'huge'), ('/no/such', 'small')):\n"
-        "    try: own_data.train(data=data, space=space, output=sys.argv[2])\n    except UsageError as error: print(error.message)\n"
+        "    try: own_data.train(data=data, space=space, output=sys.argv[2])\n"
+        "    except UsageError as error: print(error.message)\n"
         "sys.exit('torch' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, photos, tmp_path / "o"], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0 and "no search space" in done.stdout and "is no folder" in done.stdout, done
+    assert done.returncode == 0 and "is not a search space" in done.stdout and "is not a folder" in done.stdout, done
 
 
 @pytest.mark.parametrize(
     ("tau", "rmse", "useless"), [(0.8, 1.0, False), (0.3, 1.0, True), (0.8, 3.0, True), (float("nan"), 1.0, True)]
 )
-def test_a_predictor_that_tells_nothing_apart_is_called_so(tau, rmse, useless):
+def test_a_useless_predictor_is_reported(tau, rmse, useless):
     doubt = subnets.doubt_of(tau, rmse, 2.0, 1)
     assert (doubt is not None) == useless and (
         not useless or ("1 validation image cannot" in doubt and "more epochs" in doubt)
     )
 
 
-def test_foreign_classes_are_refused(trained, tmp_path):
+def test_other_classes_are_refused(trained, tmp_path):
     fill(tmp_path / "other", {"azure": 5, "brick": 5})
-    with pytest.raises(DataError, match="are not the classes of bundle tiny"):
+    with pytest.raises(DataError, match="are not the classes of the bundle tiny"):
         evaluate(bundle=trained["folder"], data=tmp_path / "other")
 
 
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"stem_widht": 8}, "stem_widht: not in the definition"),
-        ({"stem_width": None}, "lacks stem_width"),
-        ({"resolution_choices": [24, 16]}, "the least first"),
+        ({"stem_widht": 8}, "unknown fields: stem_widht"),
+        ({"stem_width": None}, "is missing stem_width"),
+        ({"resolution_choices": [24, 16]}, "resolution_choices must be ascending"),
     ],
 )
-def test_what_is_wrong_with_a_file_of_a_space_is_told(space_file, tmp_path, changed, says):
+def test_problems_of_a_space_file_are_named(space_file, tmp_path, changed, says):
     definition = {**json.loads(Path(space_file).read_text()), **changed}
     path = tmp_path / "space.json"
     path.write_text(
@@ -282,14 +284,14 @@ def test_a_predictor_is_fitted_anew(trained, photos, tmp_path):
     assert len(read_architectures(folder / "measured.csv", bundle.space)[0]) == 60
 
 
-def test_what_other_images_showed_is_not_taken_for_what_these_show(trained, photos, tmp_path):
-    told = {"bundle": trained["folder"], "output": tmp_path / "refitted", "subnets": 50, "generator": False}
-    fit_predictor(**told, data=photos)
+def test_measurements_on_other_images_are_not_reused(trained, photos, tmp_path):
+    settings = {"bundle": trained["folder"], "output": tmp_path / "refitted", "subnets": 50, "generator": False}
+    fit_predictor(**settings, data=photos)
     folder = shutil.copytree(photos, tmp_path / "photos")
-    fit_predictor(**told, data=folder)
+    fit_predictor(**settings, data=folder)
     assert len(list((tmp_path / "refitted.work").glob("*/measured.csv"))) == 1
     fill(folder, {"azure": 41})
-    fit_predictor(**told, data=folder)
+    fit_predictor(**settings, data=folder)
     assert len(list((tmp_path / "refitted.work").glob("*/measured.csv"))) == 2
 
 
@@ -344,19 +346,23 @@ def test_subnets_are_chosen_all_over_the_space_then_near_the_frontier():
     uniform = np.array([space.macs(a) for a in space.decode(chance)])
     assert macs.min() < 0.7 * uniform.min() and macs.max() > 1.1 * uniform.max()
 
-    # A toy truth: kernels are worth nothing, so that the frontier has the small ones.
+    # An artificial accuracy that does not depend on kernels, so that the frontier has small kernels.
     def truth(codes):
         return 100 * (1 - np.exp(-(space.one_hot(codes) @ worth)))
 
-    worth = np.concatenate([np.linspace(0, 0.02, len(d.choices)) if i == 0 or "depth" in d.name else np.tile([0, 0.01, 0.02], 2)
-                            for i, d in enumerate(space.decisions)]).astype(np.float32)  # fmt: skip
+    def gain(index, decision):
+        if index == 0 or "depth" in decision.name:
+            return np.linspace(0, 0.02, len(decision.choices))
+        return np.tile([0, 0.01, 0.02], 2)
+
+    worth = np.concatenate([gain(i, d) for i, d in enumerate(space.decisions)]).astype(np.float32)
     near = subnets.near_frontier(space, truth, codes, 20, 0)
     assert len(np.unique(np.vstack([codes, near]), axis=0)) == 110
     kernels = [np.mean(space.settings(a).kernels) for a in space.decode(near)]
     assert np.mean(kernels) < 3.7 < np.mean([np.mean(space.settings(a).kernels) for a in space.decode(chance)])
 
 
-def test_a_dry_run_tells_the_plan_and_leaves_nothing(photos, space_file, tmp_path):
+def test_a_dry_run_reports_the_plan_and_leaves_nothing(photos, space_file, tmp_path):
     for recipe, count in (("sandwich", 1), ("shrinking", 4)):
         report = train(
             data=photos, output=tmp_path / "dry", space=space_file, recipe=recipe, **QUICK, dry_run=True
@@ -368,8 +374,9 @@ def test_a_dry_run_tells_the_plan_and_leaves_nothing(photos, space_file, tmp_pat
             for key in ("seconds_per_step", "training_s", "measuring_s", "predictor_s", "memory_bytes", "disk_bytes")
         )
         assert estimate["generator_s"] == 0
-    shown = CliRunner().invoke(cli, ["train", str(photos), "--output", str(tmp_path / "dry"), "--space", space_file, "--epochs", "6",
-                                     "--batch", "16", "--subnets", "50", "--dry-run"], catch_exceptions=False).stdout  # fmt: skip
+    folder = str(tmp_path / "dry")
+    command = ["train", str(photos), "--output", folder, "--space", space_file, *QUICK_OPTIONS, "--dry-run"]
+    shown = CliRunner().invoke(cli, command, catch_exceptions=False).stdout
     assert "sandwich: 48 steps in 1 pass\n" in shown and "predictor  " in shown and "generator  some 10 min" in shown
     assert list(tmp_path.iterdir()) == []
 
@@ -377,18 +384,18 @@ def test_a_dry_run_tells_the_plan_and_leaves_nothing(photos, space_file, tmp_pat
 @pytest.mark.parametrize(
     ("given", "error", "says"),
     [
-        ({"init": "ofa"}, UsageError, "of the space mobilenetv3"),
+        ({"init": "ofa"}, UsageError, "belong to the space mobilenetv3"),
         ({"init": "ofa", "space": "mobilenetv3"}, WeightsMissingError, "has no supernet weights"),
-        ({"init": "no/such.pth"}, UsageError, "no file of weights"),
-        ({"space": "huge"}, UsageError, "no search space"),
+        ({"init": "no/such.pth"}, UsageError, "not a file of weights"),
+        ({"space": "huge"}, UsageError, "not a search space"),
         ({"batch": 1000}, UsageError, f"{TRAINED} training images"),
         ({"output": "Tiny Bundle"}, UsageError, "lower-case"),
-        ({"recipe": "none"}, UsageError, "Known: sandwich, shrinking"),
+        ({"recipe": "none"}, UsageError, "Give one of sandwich, shrinking"),
         ({"subnets": 9}, UsageError, "50"),
         ({"tensorboard": "board"}, UsageError, r"nagsdk\[tensorboard\]"),
     ],
 )
-def test_what_cannot_end_well_is_refused_before_it_starts(
+def test_invalid_settings_are_refused_before_training_starts(
     photos, space_file, tmp_path, monkeypatch, given, error, says
 ):
     monkeypatch.setattr("nagsdk.training.run.TrainingRun.run", lambda self: pytest.fail("it started"))
@@ -398,7 +405,7 @@ def test_what_cannot_end_well_is_refused_before_it_starts(
         train(**{**settings, "output": tmp_path / settings.get("output", "tiny")})
 
 
-def test_a_full_disk_is_told_before_training(photos, space_file, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_before_training(photos, space_file, tmp_path, monkeypatch):
     train(data=photos, output=tmp_path / "dry", space=space_file, **QUICK, dry_run=True)
     monkeypatch.setattr("nagsdk.images.decoded.shutil.disk_usage", lambda path: type("Usage", (), {"free": 10**5}))
     with pytest.raises(OutputError, match="GB free"):
@@ -413,16 +420,16 @@ def test_other_settings_do_not_go_on_with_a_run(trained, photos, space_file, tmp
 
 @pytest.mark.slow
 def test_killed_at_random_steps_and_started_again_the_weights_are_the_same(trained, photos, space_file, tmp_path):
-    """The kill is real: SIGKILL for another process, three times."""
-    command = [sys.executable, "-m", "nagsdk", "train", str(photos), "--output", str(tmp_path / "tiny"), "--space", space_file, "--epochs", "6",
-               "--batch", "16", "--subnets", "50", "--no-generator"]  # fmt: skip
+    """Kills a real subprocess by SIGKILL, three times."""
+    options = ["--output", str(tmp_path / "tiny"), "--space", space_file, *QUICK_OPTIONS, "--no-generator"]
+    command = [sys.executable, "-m", "nagsdk", "train", str(photos), *options]
     work, kills, reached = tmp_path / "tiny.work", random.Random(), []
     for _ in range(3):
         process = subprocess.Popen(
             command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
-        aim = kills.randint(1, 8) + (reached[-1] if reached else 0)
-        while process.poll() is None and _step(work) < min(aim, 44):
+        target = kills.randint(1, 8) + (reached[-1] if reached else 0)
+        while process.poll() is None and _step(work) < min(target, 44):
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, process.stderr.read().decode()
@@ -440,7 +447,7 @@ def _step(work: Path) -> int:
 
 
 def stand_in(space, path: Path) -> Supernet:
-    """A checkpoint in Once-for-All's own names, with random weights for 1000 classes."""
+    """Writes a checkpoint with Once-for-All's tensor names and random weights for 1000 classes."""
     supernet = replace(space, classes=1000).supernet()
     supernet.initialise(3)
     state = supernet.state_dict()
@@ -450,7 +457,7 @@ def stand_in(space, path: Path) -> Supernet:
 
 @pytest.mark.slow
 def test_ofa_weights_become_a_fine_tuned_deployment(photos, space_file, tiny_space, board, tmp_path):
-    """The whole way: a released checkpoint, the user's classes, one architecture extracted, fine-tuned, exported, deployed."""
+    """The whole workflow: a released checkpoint, the user's classes, one subnet extracted, fine-tuned and deployed."""
     source = stand_in(tiny_space, tmp_path / "ofa_stand_in.pth")
     bundle = tmp_path / "adopted"
     report = train(
@@ -458,7 +465,7 @@ def test_ofa_weights_become_a_fine_tuned_deployment(photos, space_file, tiny_spa
     ).to_dict()
     supernet = load_bundle(bundle).supernet
     assert report["largest"]["top1"] > 50 and supernet.classifier.weight.shape == (5, 40)
-    # Trained gently: the weights are still near those of the checkpoint.
+    # Training with a low learning rate keeps the weights near those of the checkpoint.
     weight, first = supernet.blocks[0].expand.weight.detach(), source.blocks[0].expand.weight.detach()
     assert 0 < float((weight - first).norm() / first.norm()) < 0.5
     deployment = nagsdk.deploy(
@@ -488,9 +495,9 @@ def test_weights_of_another_space_are_refused(photos, tmp_path, tiny_space):
 
 @pytest.mark.slow
 def test_two_processes_leave_the_same_kind_of_bundle(trained, photos, space_file, tmp_path):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "tests.quick_train", "train", str(photos),
-               "--output", str(tmp_path / "tiny"), "--space", space_file, "--epochs", "6", "--batch", "16", "--subnets", "50",
-               "--no-generator", "--json"]  # fmt: skip
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "tests.quick_train"]
+    options = ["--output", str(tmp_path / "tiny"), "--space", space_file, *QUICK_OPTIONS, "--no-generator", "--json"]
+    command = [sys.executable, *torchrun, "train", str(photos), *options]
     done = subprocess.run(
         command,
         cwd=Path(__file__).parents[2],
@@ -508,7 +515,7 @@ def test_two_processes_leave_the_same_kind_of_bundle(trained, photos, space_file
     assert len(read_architectures(tmp_path / "tiny" / "measured.csv", load_bundle(tmp_path / "tiny").space)[0]) == 50
 
 
-def test_half_precision_weights_are_those_that_were_measured(trained):
+def test_the_measured_weights_are_those_in_half_precision(trained):
     work = trained["folder"].parent / "tiny.work"
     bundle = load_bundle(trained["folder"])
     kept = load_supernet(bundle.space, (work / "supernet.safetensors").read_bytes())

@@ -1,1 +1,1 @@
-"""Once-for-All's MobileNetV3 family: space, supernet, subnets, shrinking, checkpoints."""
+"""Once-for-All's MobileNetV3 family: space, supernet, subnets, progressive shrinking, checkpoints."""

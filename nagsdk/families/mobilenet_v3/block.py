@@ -13,7 +13,7 @@ ACTIVATIONS = {"relu": functional.relu, "hswish": functional.hardswish}
 
 
 class ElasticSqueezeExcite(nn.Module):
-    """Squeeze-and-excitation whose squeeze shrinks with the channels in use."""
+    """Squeeze-and-excitation whose inner width shrinks with the number of channels in use."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class ElasticBlock(nn.Module):
         self.project_bn = ElasticBatchNorm(shape.out_channels)
 
     def forward(self, x: Tensor, kernel: int, expansion: int) -> Tensor:
-        """Runs the active slice on x (n, in_channels, h, w)."""
+        """Runs the slice of the given kernel and expansion on x (n, in_channels, h, w)."""
         activate = ACTIVATIONS[self.shape.activation]
         y = activate(self.expand_bn(self.expand(x, make_divisible(self.shape.in_channels * expansion))))
         y = activate(self.depthwise_bn(self.depthwise(y, kernel)))

@@ -1,4 +1,4 @@
-"""The import of Once-for-All's released checkpoints."""
+"""Imports the checkpoints that Once-for-All released."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ _NORM = ("weight", "bias", "running_mean", "running_var")
 def import_ofa(space: MobileNetV3Definition, path: Path) -> MobileNetV3Supernet:
     """Reads a checkpoint released by Once-for-All (mit-han-lab/once-for-all, ``ofa_mbv3_*``).
 
-    Names of all released generations are understood (``mobile_inverted_conv`` or ``conv``, elastic or
-    plain wrappers). The pickle is opened with ``weights_only=True``: it can hold nothing but tensors.
+    The tensor names of all releases are understood (``mobile_inverted_conv`` or ``conv``, elastic or plain wrappers).
+    The pickle is opened with ``weights_only=True``, so that only tensors are loaded and no code runs.
 
     Raises:
-        DamagedBundleError: It is no such checkpoint, or belongs to a space of other widths.
+        DamagedBundleError: The file is not such a checkpoint, or it belongs to a space with other widths.
     """
     if path.stat().st_size > MOST_BYTES:
         raise DamagedBundleError(
-            f"{path} is larger than {MOST_BYTES // 10**6} MB.", "Name the checkpoint of one supernet."
+            f"{path} is larger than {MOST_BYTES // 10**6} MB.", "Give the checkpoint of a single supernet."
         )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, OSError, UnicodeDecodeError) as error:
         raise DamagedBundleError(
             f"{path} cannot be read as a PyTorch checkpoint of tensors.",
-            "Download it again; a checkpoint that holds code is never opened.",
+            "Download it again. A checkpoint that contains code is never opened.",
         ) from error
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
-        raise DamagedBundleError(f"{path} holds no state dict.", "Use a checkpoint that Once-for-All released.")
+        raise DamagedBundleError(f"{path} contains no state dict.", "Use a checkpoint that Once-for-All released.")
     plain = {_plain_name(k): v for k, v in state.items() if not k.endswith("num_batches_tracked")}
     supernet = MobileNetV3Supernet(space)
     names = _ofa_names(supernet)
     unknown = sorted(plain.keys() - names.keys())
     if unknown:
         raise DamagedBundleError(
-            f"{path} has tensors that this space does not know ({', '.join(unknown[:3])}, …).",
-            "Use the checkpoint of this space.",
+            f"{path} has tensors that this space does not have ({', '.join(unknown[:3])}, …).",
+            "Use a checkpoint of this space.",
         )
     return supernet.fill({names[k]: v for k, v in plain.items()}, str(path))
 
@@ -59,7 +59,7 @@ def _plain_name(name: str) -> str:
 
 
 def _ofa_names(supernet: MobileNetV3Supernet) -> dict[str, str]:
-    """Once-for-All's plain tensor names -> ours."""
+    """Maps Once-for-All's plain tensor names to the names in this supernet."""
     names: dict[str, str] = {}
 
     def unit(theirs: str, conv: str, norm: str | None) -> None:

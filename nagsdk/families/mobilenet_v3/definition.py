@@ -1,4 +1,7 @@
-"""What a MobileNetV3 space is made of (Cai et al., Once-for-All, ICLR 2020, section 4.1), every constant a parameter."""
+"""Definition of a MobileNetV3 space (Cai et al., Once-for-All, ICLR 2020, section 4.1).
+
+Every constant of the paper is a parameter.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,10 @@ class Stage:
     """One stage of inverted residual blocks.
 
     Attributes:
-        width: Output channels before the width multiplier.
-        stride: Of the first block.
-        activation: One of `ACTIVATIONS`.
-        se: Whether its blocks have squeeze-and-excitation.
+        width: Number of output channels before the width multiplier is applied.
+        stride: Stride of the first block.
+        activation: Activation of the blocks, one of `ACTIVATIONS`.
+        se: Whether the blocks have squeeze-and-excitation.
         depths: Legal numbers of blocks.
     """
 
@@ -35,7 +38,7 @@ class Stage:
 
 
 class BlockChoice(NamedTuple):
-    """Kernel and expansion of one block, decided together."""
+    """Kernel size and expansion ratio of one block, which are one joint decision."""
 
     kernel: int
     expansion: int
@@ -46,7 +49,7 @@ class BlockChoice(NamedTuple):
 
 @dataclass(frozen=True)
 class Settings:
-    """An architecture in the terms of the family; kernels and expansions of active blocks only."""
+    """An architecture in the terms of the family; kernels and expansions list the active blocks only."""
 
     resolution: int
     depths: tuple[int, ...]
@@ -56,7 +59,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class BlockShape:
-    """What the supernet and the layer list need to know of one block position."""
+    """Fixed properties of one block position, from which the supernet and the layer list are built."""
 
     stage: int
     position: int
@@ -69,29 +72,31 @@ class BlockShape:
 
     @property
     def residual(self) -> bool:
-        """Whether input and output are added."""
+        """Whether the block adds its input to its output."""
         return self.stride == 1 and self.in_channels == self.out_channels
 
 
 @dataclass(frozen=True)
 class MobileNetV3Definition(NetworkSpace):
-    """Resolution, and depth, kernels and expansions of every stage: the decisions, and the block positions that networks are built from.
+    """The decisions of a MobileNetV3 space and the block positions that its networks are built from.
 
-    `MobileNetV3Space` adds what builds networks; those networks know only this.
+    Decisions are the resolution and, for every stage, the depth and the kernels and expansions of its blocks.
+    `MobileNetV3Space` adds the methods that build networks; the networks themselves import only this class.
 
     Attributes:
-        stages: The elastic stages; each starts with its stride.
-        stem_width: Output channels of the first convolution (stride 2) and of the first, fixed block.
-        head_width: Channels of the final expansion, before pooling.
-        feature_width: Channels of the layer before the classifier.
-        kernels: Legal depthwise kernels.
+        stages: The elastic stages; the first block of each applies the stage's stride.
+        stem_width: Number of output channels of the first convolution (stride 2) and of the fixed block after it.
+        head_width: Number of channels of the final expansion, before pooling.
+        feature_width: Number of channels of the layer before the classifier.
+        kernels: Legal kernel sizes of the depthwise convolutions.
         expansions: Legal expansion ratios.
         resolution_choices: Legal input sizes in pixels.
-        classes: Outputs of the classifier.
-        width_multiplier: Scales every width (rounded to multiples of 8).
+        classes: Number of outputs of the classifier.
+        width_multiplier: Factor that scales every width; the results are rounded to multiples of 8.
 
     Raises:
-        ValueError: Choices are not ascending whole numbers that networks can be built of and texts can tell.
+        ValueError: Choices are not ascending whole numbers within the range that networks can be built from and that
+            the text form of an architecture can express.
     """
 
     stages: tuple[Stage, ...]
@@ -108,8 +113,8 @@ class MobileNetV3Definition(NetworkSpace):
 
     def __post_init__(self) -> None:
         if not self.stages or any(stage.activation not in ACTIVATIONS for stage in self.stages):
-            raise ValueError(f"every stage needs an activation, {' or '.join(ACTIVATIONS)}")
-        # The last choice counts as the largest.
+            raise ValueError(f"every stage needs an activation ({' or '.join(ACTIVATIONS)})")
+        # Other code takes the last choice for the largest one.
         for name, values, most in (
             ("kernels", self.kernels, 9),
             ("expansions", self.expansions, 9),
@@ -118,12 +123,12 @@ class MobileNetV3Definition(NetworkSpace):
         ):
             whole = all(type(value) is int and 0 < value <= most for value in values)
             if not values or not whole or list(values) != sorted(set(values)):
-                raise ValueError(f"{name} must be whole numbers from 1 to {most}, the least first: {list(values)}")
+                raise ValueError(f"{name} must be ascending whole numbers from 1 to {most}, not {list(values)}")
         if any(kernel % 2 == 0 for kernel in self.kernels):
-            raise ValueError(f"kernels must be odd: {list(self.kernels)}")
+            raise ValueError(f"kernels must be odd, not {list(self.kernels)}")
 
     def width(self, base: int) -> int:
-        """A width of the definition after the multiplier."""
+        """Applies the width multiplier to a width of the definition and rounds the result."""
         return make_divisible(base * self.width_multiplier)
 
     @cached_property
@@ -132,7 +137,7 @@ class MobileNetV3Definition(NetworkSpace):
 
     @cached_property
     def decisions(self) -> tuple[Decision, ...]:  # type: ignore[override]
-        """Resolution, then for each stage its depth and its blocks."""
+        """The decision on the resolution, then for each stage the decisions on its depth and its blocks."""
         result = [Decision("resolution", self.resolution_choices)]
         for s, stage in enumerate(self.stages, 1):
             depth = len(result)
@@ -144,7 +149,7 @@ class MobileNetV3Definition(NetworkSpace):
 
     @cached_property
     def blocks(self) -> tuple[BlockShape, ...]:
-        """Every block position of the largest network, in order."""
+        """Every block position of the largest network, in order of execution."""
         result = []
         decision, channels = 1, self.width(self.stem_width)
         for s, stage in enumerate(self.stages):
@@ -167,15 +172,15 @@ class MobileNetV3Definition(NetworkSpace):
         return {block.decision: block for block in self.blocks}
 
     def block_choice(self, choice: int) -> BlockChoice:
-        """Kernel and expansion of a choice index of a block decision."""
+        """Returns the kernel and expansion that a choice index of a block decision stands for."""
         return self._choices[choice]
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready definition."""
+        """Returns the definition as a dictionary that can be written as JSON."""
         return {"family": self.family, **asdict(self)}
 
     def settings(self, architecture: Architecture) -> Settings:
-        """An architecture in the terms of the family."""
+        """Translates an architecture into the terms of the family."""
         return self._settings(architecture.code)
 
     def _settings(self, code: Sequence[int]) -> Settings:

@@ -1,4 +1,4 @@
-"""Spaces of the family by name."""
+"""Preset spaces of the MobileNetV3 family."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def small_mobilenet_v3(classes: int = 47) -> MobileNetV3Space:
 
 
 def testing_mobilenet_v3() -> MobileNetV3Space:
-    """A space with every kind of layer whose networks export and run in milliseconds."""
+    """A space with every kind of layer, whose networks are exported and run within milliseconds."""
     return MobileNetV3Space(
         stages=(Stage(16, 2, "relu", se=True, depths=(1, 2)), Stage(24, 2, "hswish", se=False, depths=(1, 2, 3))),
         stem_width=8,

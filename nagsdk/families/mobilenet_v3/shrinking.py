@@ -1,4 +1,7 @@
-"""Progressive shrinking (Cai et al., Once-for-All, ICLR 2020, section 3.3): small subnets join when the larger ones have learnt."""
+"""Progressive shrinking: smaller subnets join the training after the larger ones have learnt.
+
+Method: Cai et al., Once-for-All, ICLR 2020, section 3.3.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ from nagsdk.space.space import Codes, ShrinkingStage
 
 
 def stages(space: MobileNetV3Definition) -> tuple[ShrinkingStage, ...]:
-    """Shares of the steps and of the rate follow the epochs and rates of Once-for-All's own training."""
+    """Returns the stages of training in order.
+
+    The shares of steps and of the learning rate follow the epochs and learning rates of Once-for-All's own training.
+    """
     kernels, depths, expansions = (
         len(space.kernels),
         max(len(stage.depths) for stage in space.stages),
@@ -26,7 +32,7 @@ def stages(space: MobileNetV3Definition) -> tuple[ShrinkingStage, ...]:
         ShrinkingStage(opened(1, 1, 1), 0.30, 1.0, 1),
         *([ShrinkingStage(opened(kernels, 1, 1), 0.20, 0.4, 1)] if kernels > 1 else []),
         *(ShrinkingStage(opened(kernels, d, 1), *(every if d == depths else some), 2) for d in range(2, depths + 1)),
-        # Channels are sorted when the first smaller expansion joins.
+        # Channels are sorted once, when the first smaller expansion joins.
         *(
             ShrinkingStage(opened(kernels, depths, e), *(every if e == expansions else some), 4, e == 2)
             for e in range(2, expansions + 1)
@@ -35,12 +41,13 @@ def stages(space: MobileNetV3Definition) -> tuple[ShrinkingStage, ...]:
 
 
 def draw(space: MobileNetV3Definition, opened: Mapping[str, int], count: int, rng: np.random.Generator) -> Codes:
-    """Draws architectures, every decision uniform over its open choices; resolutions are all open.
+    """Draws random architectures: each decision is uniform over its open choices, and all resolutions are open.
 
     Args:
-        space: Of the architectures.
-        opened: How many may be drawn from the largest down: ``kernels`` and ``expansions`` of a block, ``depths`` of a stage.
-        count: How many.
+        space: Space of the architectures.
+        opened: Number of choices that may be drawn, counted from the largest down, by name: ``kernels`` and
+            ``expansions`` of a block, ``depths`` of a stage.
+        count: Number of architectures.
         rng: Source of randomness.
     """
     kernels, expansions = space.kernels[-opened["kernels"] :], space.expansions[-opened["expansions"] :]

@@ -1,4 +1,4 @@
-"""Slices of elastic layers, copied into the layers of a stand-alone subnet."""
+"""Copies slices of elastic layers into the layers of a stand-alone subnet."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nagsdk.families.widths import make_divisible
 
 
 def copy_block(target: Block, source: ElasticBlock, kernel: int, expansion: int) -> None:
-    """Fills a block with the active slice of an elastic one."""
+    """Fills a block with the slice of an elastic block that has this kernel and expansion."""
     middle = make_divisible(source.shape.in_channels * expansion)
     copy_unit(target.expand, source.expand.weight, source.expand_bn)
     copy_unit(target.depthwise, _kernel_weight(source.depthwise, middle, kernel), source.depthwise_bn)
@@ -29,10 +29,10 @@ def copy_block(target: Block, source: ElasticBlock, kernel: int, expansion: int)
 
 
 def _kernel_weight(depthwise: ElasticDepthwise, channels: int, kernel: int) -> Tensor:
-    """`ElasticDepthwise.kernel_weight` in float64, rounded once, with the same bits on every machine.
+    """Computes `ElasticDepthwise.kernel_weight` in float64, rounded once, with the same bits on every machine.
 
-    A matrix product adds in an order that depends on the vector width and the threads of its library; element-wise
-    operations, one tap after the other, do not.
+    A matrix product adds its terms in an order that depends on the vector width and the threads of its library, so the
+    terms are added element-wise here, one tap after the other.
     """
     weight = depthwise.weight[:channels, 0].double().cpu().numpy()
     for larger, smaller in pairwise(depthwise.kernels):
@@ -49,7 +49,7 @@ def _kernel_weight(depthwise: ElasticDepthwise, channels: int, kernel: int) -> T
 
 
 def copy_unit(unit: ConvUnit, weight: Tensor, bn: nn.BatchNorm2d | None) -> None:
-    """Fills a unit with the first channels of a convolution and its batch normalisation."""
+    """Fills a unit with the first channels of a convolution and of its batch normalisation."""
     out, into = unit.conv.weight.shape[:2]
     unit.conv.weight.copy_(weight[:out, :into])
     if bn is not None:

@@ -1,4 +1,4 @@
-"""Channels of a block in the order of their importance."""
+"""Sorts the channels of a block by importance."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from nagsdk.families.mobilenet_v3.block import ElasticBlock
 
 @torch.no_grad()
 def sort_middle(block: ElasticBlock) -> None:
-    """Orders the middle channels of a block by their weight in its projection, so that small expansions keep what counts.
+    """Sorts the middle channels of a block by the magnitude of their weights in its projection.
 
-    The whole block computes what it did before; slices of it lose less.
+    The full block computes the same as before; its slices lose less, since small expansions keep the most important
+    channels.
     """
     order = block.project.weight.abs().sum((0, 2, 3)).argsort(descending=True, stable=True)
     _reorder(block.expand.weight, order)

@@ -1,4 +1,4 @@
-"""Once-for-All's MobileNetV3 space: text forms, layers and networks of what `MobileNetV3Definition` defines."""
+"""Once-for-All's MobileNetV3 space: text forms, layers and networks for a `MobileNetV3Definition`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class MobileNetV3Space(MobileNetV3Definition):
 
     @classmethod
     def from_dict(cls, definition: Mapping[str, Any]) -> Self:
-        """Rebuilds a space from `to_dict` (lists may stand for tuples)."""
+        """Rebuilds a space from the result of `to_dict`; lists are accepted in place of tuples."""
         require_fields(cls, definition)
         values: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in definition.items() if k != "family"
@@ -51,13 +51,13 @@ class MobileNetV3Space(MobileNetV3Definition):
         """Validates an architecture given in the terms of the family.
 
         Args:
-            kernels: One per active block, or one per block position (inactive ones are ignored).
-            expansions: Likewise.
-            depths: Blocks per stage.
+            kernels: Kernel sizes, one per active block or one per block position (then inactive ones are ignored).
+            expansions: Expansion ratios, counted like `kernels`.
+            depths: Number of blocks of each stage.
             resolution: Input size in pixels.
 
         Raises:
-            ArchitectureError: With the legal values.
+            ArchitectureError: The space has no such architecture; the message names the legal values.
         """
         if len(depths) != len(self.stages):
             raise ArchitectureError(f"{len(depths)} depths were given.", f"This space has {len(self.stages)} stages.")
@@ -70,7 +70,8 @@ class MobileNetV3Space(MobileNetV3Definition):
             if len(values) not in (len(active), len(self.blocks)):
                 raise ArchitectureError(
                     f"{len(values)} {label} were given.",
-                    f"Give {len(active)} (one per active block at depths {_values(depths)}) or {len(self.blocks)} (one per position); legal: {_values(legal)}.",
+                    f"Give {len(active)} (one per active block at depths {_values(depths)}) or {len(self.blocks)} (one "
+                    f"per position). Legal values: {_values(legal)}.",
                 )
         for number, block in enumerate(active):
             kernel, expansion = (
@@ -90,13 +91,14 @@ class MobileNetV3Space(MobileNetV3Definition):
         return Architecture(self._text(code), tuple(code), resolution)
 
     def parse(self, text: str) -> Architecture:
-        """Reads ``mbv3:r224:d=…:ks=…:e=…``; see `SearchSpace.parse`."""
+        """Reads the text form ``mbv3:r224:d=…:ks=…:e=…``; see `SearchSpace.parse`."""
         match = _TEXT.fullmatch(text.strip()) if len(text) <= _MOST_TEXT else None
         if match is None:
             raise ArchitectureError(
                 f"{text[:120]!r} is not an architecture of this space.",
                 f"The form is mbv3:r224:d=2,…:ks=3,…:e=4,…; resolutions {_values(self.resolutions)}; depths "
-                f"{'; '.join(_values(s.depths) for s in self.stages)}; kernels {_values(self.kernels)}; expansions {_values(self.expansions)}.",
+                f"{'; '.join(_values(s.depths) for s in self.stages)}; kernels {_values(self.kernels)}; "
+                f"expansions {_values(self.expansions)}.",
             )
         depths, kernels, expansions = ([int(v) for v in part.split(",") if v] for part in match.groups()[1:])
         return self.architecture(resolution=int(match[1]), depths=depths, kernels=kernels, expansions=expansions)
@@ -107,7 +109,7 @@ class MobileNetV3Space(MobileNetV3Definition):
         return "mbv3:r{}:d={}:ks={}:e={}".format(s.resolution, *lists)
 
     def panels(self, architecture: Architecture) -> Mapping[str, Mapping[str, float]]:
-        """Blocks of every stage, and the mean of their kernels and expansions."""
+        """Number of blocks of every stage, with the means of their kernels and expansions."""
         s = self.settings(architecture)
         ends = np.cumsum(s.depths)
         parts = [slice(end - depth, end) for end, depth in zip(ends, s.depths, strict=True)]
@@ -156,7 +158,7 @@ class MobileNetV3Space(MobileNetV3Definition):
         )
 
     def choice_layers(self, resolution: int, decision: int, choice: int) -> tuple[LayerSpec, ...]:
-        """The layers of one block; depths and the resolution add none of their own."""
+        """Layers of one block; choices of depth and resolution add no layers of their own."""
         block = self._by_decision.get(decision)
         if block is None:
             return ()
@@ -220,15 +222,15 @@ class MobileNetV3Space(MobileNetV3Definition):
         return read_architectures(path, self)
 
     def write_table(self, path: Path, architectures: Sequence[Architecture], **columns: Sequence[object]) -> None:
-        """Writes what `read_table` reads."""
+        """Writes a CSV file that `read_table` can read."""
         write_architectures(path, self, architectures, **columns)
 
     def shrinking(self) -> tuple[ShrinkingStage, ...]:
-        """Once-for-All's order: kernels, then depths, then expansions."""
+        """Stages in Once-for-All's order: smaller kernels join first, then smaller depths, then smaller expansions."""
         return shrinking.stages(self)
 
     def draw(self, opened: Mapping[str, int], count: int, rng: np.random.Generator) -> Codes:
-        """Draws architectures of open kernels, depths and expansions; see `SearchSpace.draw`."""
+        """Draws architectures with open kernels, depths and expansions only; see `SearchSpace.draw`."""
         return shrinking.draw(self, opened, count, rng)
 
 

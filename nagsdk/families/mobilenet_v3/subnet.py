@@ -1,4 +1,4 @@
-"""Stand-alone subnets: plain torch modules whose output equals the supernet's active path."""
+"""Stand-alone subnets: plain torch modules with the same output as the active path of the supernet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "hswish": nn.Hardsw
 
 
 class ConvUnit(nn.Module):
-    """Convolution, batch normalisation (optional), activation."""
+    """Convolution, optional batch normalisation and activation."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class SqueezeExcite(nn.Module):
 
 
 class Block(nn.Module):
-    """Inverted residual block of one kernel and expansion."""
+    """Inverted residual block with a fixed kernel and expansion."""
 
     def __init__(self, shape: BlockShape, kernel: int, expansion: int) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class MobileNetV3Subnet(Subnet):
         self.classifier = nn.Linear(features, space.classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (n, classes) of normalised images (n, 3, resolution, resolution)."""
+        """Maps normalised images (n, 3, resolution, resolution) to logits (n, classes)."""
         y = self.head(self.blocks(self.first(self.stem(x)))).mean((2, 3), keepdim=True)
         logits: Tensor = self.classifier(self.features(y).flatten(1))
         return logits

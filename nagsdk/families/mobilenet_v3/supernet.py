@@ -71,7 +71,10 @@ class MobileNetV3Supernet(Supernet):
         return subnet.eval()
 
     def initialise(self, seed: int) -> None:
-        """Draws the weights anew; residual branches begin at zero (Goyal et al., 2017), so that depth is no burden."""
+        """Draws new weights.
+
+        Residual branches start at zero, so that depth does not slow learning (Goyal et al., 2017).
+        """
         super().initialise(seed)
         nn.init.zeros_(self.first_project_bn.weight)
         for block in self.blocks:
@@ -80,7 +83,7 @@ class MobileNetV3Supernet(Supernet):
                 nn.init.zeros_(block.project_bn.weight)
 
     def sort_channels(self) -> None:
-        """Orders the middle channels of every block; see `Supernet.sort_channels`."""
+        """Sorts the middle channels of every block; see `Supernet.sort_channels`."""
         for block in self.blocks:
             assert isinstance(block, ElasticBlock)
             sort_middle(block)

@@ -1,4 +1,4 @@
-"""Architectures from CSV files: columns ks, e, d (one digit per block position or stage) and r."""
+"""Reads and writes architectures as CSV: columns ks, e, d (one digit per block position or stage) and r."""
 
 from __future__ import annotations
 
@@ -22,17 +22,16 @@ def read_architectures(path: Path, space: MobileNetV3Definition) -> tuple[Codes,
     """Reads a table of architectures, in the encoding of the published Once-for-All measurements.
 
     Args:
-        path: CSV file with a header line, UTF-8, at most 64 MB. `ks` and `e` hold one digit per block
-            position of the space, `d` one per stage, `r` the resolution in pixels. Digits of positions
-            beyond a stage's depth are ignored. Blank lines are skipped.
-        space: The space that the rows must lie in.
+        path: Path of a CSV file with a header line, UTF-8, at most 64 MB. `ks` and `e` hold one digit per block
+            position of the space, `d` one per stage, `r` the resolution in pixels. Digits of positions beyond a stage's
+            depth are ignored. Blank lines are skipped.
+        space: Space of the architectures.
 
     Returns:
         Codes, int8, shape (n, decisions), and the other columns as arrays of str, shape (n,).
 
     Raises:
-        ArchitectureError: The file cannot be read as such a table; the message names the line and the
-            legal values.
+        ArchitectureError: The file cannot be read as such a table; the message names the line and the legal values.
     """
     lines, table = read_csv(path, COLUMNS)
     check = _Checker(path, lines, table)
@@ -56,7 +55,7 @@ def read_architectures(path: Path, space: MobileNetV3Definition) -> tuple[Codes,
 
 
 class _Checker:
-    """Turns columns into numbers and refuses the first bad row of each."""
+    """Turns columns into numbers and raises an error for the first invalid row of each."""
 
     def __init__(self, path: Path, lines: NDArray[np.int64], table: dict[str, NDArray[np.object_]]) -> None:
         self.path, self.lines, self.table = path, lines, table
@@ -74,10 +73,10 @@ class _Checker:
         given = self.table[column]
         legal = f"{column} takes {count} digits, {meaning}."
         lengths = np.fromiter(map(len, given), dtype=np.int64, count=len(given))
-        self.refuse(lengths != count, column, lambda row: f"{lengths[row]} characters.", legal)
+        self.refuse(lengths != count, column, lambda row: f"has {lengths[row]} characters.", legal)
         digits = given.astype(f"U{count}").view(np.uint32).reshape(-1, count).astype(np.int64) - ord("0")
-        foreign = np.not_equal(np.logical_or(digits < 0, digits > 9).sum(axis=1), 0)
-        self.refuse(foreign, column, lambda _: "not digits only.", legal)
+        invalid = np.not_equal(np.logical_or(digits < 0, digits > 9).sum(axis=1), 0)
+        self.refuse(invalid, column, lambda _: "has characters other than digits.", legal)
         return digits
 
     def choices(
@@ -109,7 +108,7 @@ class _Checker:
         self.refuse(
             found < 0,
             "r",
-            lambda _: "not a resolution of this space.",
+            lambda _: "is not a resolution of this space.",
             f"Legal resolutions: {_values(space.resolutions)}.",
         )
         return found
@@ -118,13 +117,13 @@ class _Checker:
 def write_architectures(
     path: Path, space: MobileNetV3Definition, architectures: Sequence[Architecture], **columns: Sequence[object]
 ) -> None:
-    """Writes what `read_architectures` reads.
+    """Writes a CSV file that `read_architectures` can read.
 
     Args:
-        path: CSV file, replaced atomically.
-        space: The architectures' own.
-        architectures: One per row.
-        **columns: Further columns by name, one value per row.
+        path: Path of the CSV file, which is replaced atomically.
+        space: Space of the architectures.
+        architectures: Architectures to write, one per row.
+        **columns: Additional columns by name, with one value per row.
     """
     rows = []
     for architecture, *values in zip(architectures, *columns.values(), strict=True):

@@ -23,7 +23,7 @@ def reference(shared):
 
 
 def _older_names(state):
-    """The names of the first released generation, without the elastic wrappers."""
+    """The tensor names of the first release, without the elastic wrappers."""
     return {
         k.replace(".conv.", ".mobile_inverted_conv.", 1) if k.startswith("blocks.") else k: v for k, v in state.items()
     }
@@ -37,7 +37,8 @@ def test_released_checkpoints_give_the_original_logits(reference, names, tmp_pat
     supernet = import_ofa(space, tmp_path / "ofa.pth")
     for entry in expected:
         a = space.architecture(kernels=entry["ks"], expansions=entry["e"], depths=entry["d"], resolution=entry["r"])
-        # In double precision: the stand-in's gates are nearly switches, which magnify what processors round differently to 1e-4.
+        # In double precision: the gates of the stand-in weights act almost like switches and would magnify the rounding
+        # differences between processors to 1e-4.
         with torch.no_grad():
             logits = supernet.extract(a).double()(fill.image(entry["r"]).double())[0]
         error = (logits[:16] - torch.tensor(entry["logits"])).norm() / entry["logits_l2"]
@@ -53,7 +54,7 @@ class Evil:
 @pytest.mark.parametrize(
     "content", [b"", b"not a pickle", Evil(), {"state_dict": {"first_conv.conv.weight": torch.zeros(1)}}, [1, 2]]
 )
-def test_foreign_checkpoints_are_refused_and_no_code_runs(content, tmp_path, capsys):
+def test_invalid_checkpoints_are_refused_and_no_code_runs(content, tmp_path, capsys):
     path = tmp_path / "c.pth"
     if isinstance(content, bytes):
         path.write_bytes(content)

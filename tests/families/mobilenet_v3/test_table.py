@@ -23,7 +23,7 @@ def written(path, rows, header=None):
 
 
 def digits_of(architecture, filler, space=SPACE):
-    """The CSV form of an architecture; `filler` stands at inactive positions."""
+    """The CSV form of an architecture; `filler` is written at inactive positions."""
     chosen = [space.block_choice(c) if (c := architecture.code[b.decision]) >= 0 else filler for b in space.blocks]
     s = space.settings(architecture)
     return {
@@ -103,7 +103,7 @@ def test_lines_are_those_of_the_file(tmp_path):
         b"ks,e,d,r\n\x00,\x00,\x00,\x00\n",
     ],
 )
-def test_refuses_what_is_no_table(tmp_path, content):
+def test_refuses_files_that_are_not_tables(tmp_path, content):
     (tmp_path / "a.csv").write_bytes(content)
     with pytest.raises(ArchitectureError):
         read_architectures(tmp_path / "a.csv", SPACE)
@@ -150,5 +150,5 @@ def test_other_spaces(tmp_path, tiny_space):
 def test_reads_the_published_tables(shared):
     codes, columns = read_architectures(shared / "data" / "ofa_mbv3_w1.0_imagenet_top1.csv", SPACE)
     assert len(codes) == 1819
-    # The table names the MACs of every row: an independent check of the decoding.
+    # The table contains the MACs of every row, which checks the decoding independently.
     assert [SPACE.macs(a) for a in SPACE.decode(codes[:50])] == columns["macs"][:50].astype(int).tolist()
