@@ -258,7 +258,7 @@ def test_a_plugin_of_0_1_registers_everything(old):
         "metric energy",
         "metric buffer",
     } == set(status.registered)
-    assert "BoardBackend.apart is called runs_elsewhere now." in told
+    assert "BoardBackend.apart is deprecated: rename it to runs_elsewhere." in told
     assert {"nagsdk.metric is nagsdk.cost.metric now.", "nagsdk.installing is nagsdk.common.pip now."} <= set(told)
     assert loaded.device("oldboard@far").id == "oldboard-far"
 
