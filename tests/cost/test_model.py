@@ -58,7 +58,9 @@ def test_a_confidence_beyond_the_samples_is_refused_with_their_number(world, cou
     assert np.isfinite(model.upper(codes, possible)).all()
     assert model.most_confidence == pytest.approx(count / (count + 1))
     for ask in (lambda: model.upper(codes, refused), lambda: model.limit_for_mean(10.0, refused)):
-        with pytest.raises(UsageError, match=f"calibration of {needed} architectures; this one has {count}") as caught:
+        with pytest.raises(
+            UsageError, match=f"calibration with {needed} architectures; this one has {count}"
+        ) as caught:
             ask()
         assert f"--samples {needed}" in caught.value.next_step
 

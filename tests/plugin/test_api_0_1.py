@@ -344,7 +344,7 @@ def test_metrics_and_strategies_of_0_1_work(old):
 
 
 def test_a_strategy_of_0_1_is_told_the_new_name(old):
-    with pytest.warns(DeprecationWarning, match=r"Question\.listener is called on_event now"):
+    with pytest.warns(DeprecationWarning, match=r"Question\.listener is deprecated: use Question\.on_event"):
         nagsdk.generate(device="oldboard", budgets=["20ms"], strategy="oldboard-cheapest")
 
 
