@@ -30,7 +30,7 @@ _NEXT_STEP = "Export the store again (nagsdk store export), and copy the complet
 
 
 def export_readings(store: Store, path: Path) -> int:
-    """Writes all readings of a store to a file and returns their number; after an error there is no file.
+    """Writes all readings of a store to a file and returns their number; writes nothing after an error.
 
     Raises:
         OutputError: The file cannot be written.
