@@ -34,7 +34,7 @@ from numpy.typing import NDArray  # noqa: E402
 
 from nagsdk.budget import LATENCY, Budget  # noqa: E402
 from nagsdk.bundle.bundle import Bundle  # noqa: E402
-from nagsdk.calibration.calibrate import export_untrained  # noqa: E402
+from nagsdk.calibration.export import export_untrained  # noqa: E402
 from nagsdk.calibration.references import reference_architecture  # noqa: E402
 from nagsdk.common.folders import shipped  # noqa: E402
 from nagsdk.common.processes import cores  # noqa: E402

@@ -1,1 +1,1 @@
-"""Calibration: measured reference architectures become the cost model of a device."""
+"""Calibration: fits the cost model of a device to architectures that were measured on it."""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from nagsdk.calibration.drift import Levelled, Taken, level
+from nagsdk.calibration.export import export_untrained
 from nagsdk.calibration.log import Log, OutOfTimeError
 from nagsdk.calibration.references import Allowed, pick_references, reference_architecture
 from nagsdk.cost.features import FeatureTable
@@ -23,7 +24,7 @@ from nagsdk.cost.prior import Jitter, Prior, flat_prior
 from nagsdk.device.backend import Backend, Presence
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError, DeviceUnavailableError, MeasurementError, UsageError
-from nagsdk.events import Listener, Notice, ignore, stage
+from nagsdk.events import Listener, Notice, ignore
 from nagsdk.families.space import NetworkSpace
 from nagsdk.measuring import protocol as timing
 from nagsdk.measuring.key import MeasurementKey
@@ -32,37 +33,41 @@ from nagsdk.measuring.store import Store
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import Codes
 
-# Short bursts often rather than long ones seldom, and several sessions: the speed of a machine drifts, and a
-# process keeps the luck of its memory layout.
+# Many short bursts rather than a few long ones, because the speed of a machine drifts. Several sessions, because a
+# process keeps the memory layout that it happened to get, which makes it faster or slower than the next process.
 CALIBRATION_PROTOCOL = timing.Protocol(
     warmup=1, runs=5, reference_runs=3, rounds=5, width=1.0, most_rounds=5, spread_s=0.0, patience_s=0.0
 )
 SESSIONS = 4
 SAMPLES = 30
 _PERCENTILES = (75.0, 90.0, 95.0, 99.0)
+# Share of the time limit after which no further network is exported.
 _EXPORT_SHARE = 0.4
-# How much the prior's figure for the scatter of sessions counts, in sessions.
+# Weight of the prior's scatter between sessions, in sessions.
 _PRIOR_SESSIONS = 2
+# Seconds to search for quiet moments where the sessions disagree on the quiet level of the reference.
 _SEARCH_S = 15.0
-# Networks that are exported while a device of its own measures those before.
+# Networks that are exported at a time while a device other than this machine measures the previous ones.
 _AHEAD = 5
-# A calibration ends once the upper bound at this confidence lies so little above the mean, and two sessions agree.
+# A calibration ends early once the upper bound at this confidence lies at most this share above the mean and two
+# sessions agree.
 _CONFIDENCE, NARROW = 0.9, 0.03
 _LEAST_SESSIONS = 2
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What came out of a calibration.
+    """Result of a calibration.
 
     Attributes:
         model: The fitted cost model.
         codes: The measured architectures, shape (n, decisions).
-        taken: All readings that it rests on, by session in the order of time.
-        levelled: Their latencies at the quiet speed of the device.
-        seconds: What it took, exports included.
-        complete: Whether all readings were taken, or enough for a narrow interval; False where time ran out.
-        before: Accuracy of the prior on the measured architectures; empty where it says nothing of the scale.
+        taken: All readings that the model is fitted to, by session in the order of time.
+        levelled: The latencies from these readings, at the quiet speed of the device.
+        seconds: Duration of the calibration, exports included.
+        complete: Whether all readings were taken, or enough for a narrow interval; False if time ran out.
+        before: Accuracy of the prior on the measured architectures; empty if the prior does not know the scale of
+            the latencies.
     """
 
     model: CostModel
@@ -74,7 +79,7 @@ class Calibration:
     before: Mapping[str, float]
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready summary; accuracy is that of left-out samples."""
+        """Returns a JSON-ready summary; the accuracy is cross-validated, on samples left out of the fit."""
         return {
             **self.model.accuracy,
             "before": dict(self.before) or None,
@@ -110,29 +115,29 @@ def calibrate(
 ) -> Calibration:
     """Measures reference architectures with random weights and fits the cost model of a device.
 
-    With a store, a calibration of the same device and settings that did not end within the last six hours
-    goes on where it stopped. A device that is lost is connected to again, for as long as that yields readings. It ends early when
-    the interval of its predictions is narrow. Hold `device_lock` around it.
+    With a store, the function resumes a calibration of the same device and settings that was begun within the last
+    six hours and did not end. If the connection to the device is lost, it connects again, for as long as that yields
+    readings. It ends early when the interval of the predictions is narrow. The caller must hold `device_lock`.
 
     Args:
-        space: Whose architectures are priced.
-        device: Its description.
-        backend: Reaches it.
-        prior: Shape that the fit is pulled towards; none known where None.
-        samples: Architectures to measure, at least 5.
-        within_s: Stops measuring after so many seconds; at least one reading of every exported network is taken.
-        store: Keeps every reading at once.
-        seed: Of the choice, the weights' initialisation and the order of measuring.
+        space: Search space whose architectures the cost model predicts.
+        device: Description of the device.
+        backend: Backend that reaches the device.
+        prior: Prior that the fit is pulled towards; a flat prior if None.
+        samples: Number of architectures to measure, at least 5.
+        within_s: Seconds after which measuring stops; at least one reading of every exported network is taken.
+        store: Stores every reading as soon as it is taken.
+        seed: Seed of the choice of architectures, of the initial weights and of the order of measuring.
         allowed: Choices that the device supports, shape (resolutions, decisions, most choices).
-        near: Architectures like those that will be generated, shape (n, decisions): some are measured.
+        near: Architectures like those that will be generated, shape (n, decisions); some of them are measured.
         protocol: How to time; its rounds are those of one session.
-        sessions: Fresh connections to the device over which the rounds are repeated.
-        on_event: Told the progress.
+        sessions: Number of fresh connections to the device over which the rounds are repeated.
+        on_event: Receives the progress.
 
     Raises:
-        DeviceUnavailableError: The device is not there.
-        MeasurementError: Time ran out before 5 networks were measured, or a run hung or died.
-        UsageError: Fewer than 5 samples are asked for.
+        DeviceUnavailableError: The device is not available.
+        MeasurementError: Time ran out before 5 networks were measured, or a run timed out or crashed.
+        UsageError: Fewer than 5 samples were requested.
     """
     if samples < LEAST_SAMPLES:
         raise UsageError(
@@ -142,8 +147,8 @@ def calibrate(
     presence = backend.presence(device)
     if not presence.available:
         raise DeviceUnavailableError(
-            f"{device.title or device.id} cannot be measured on: {presence.reason}",
-            "`nagsdk devices` shows what is there.",
+            f"Nothing can be measured on {device.title or device.id}: {presence.reason}",
+            "`nagsdk devices` shows which devices are available.",
         )
     known = prior.for_threads(device.threads) if prior is not None else flat_prior(FeatureTable.of(space))
     architectures = space.decode(pick_references(space, known, samples, seed, allowed, near))
@@ -152,7 +157,7 @@ def calibrate(
         store, MeasurementKey.of(device, presence, protocol), architectures, reference, protocol, sessions, seed
     )
     if log.taken:
-        on_event(Notice(f"Going on with a calibration that stopped after {len(log.taken)} readings."))
+        on_event(Notice(f"Resuming a calibration that stopped after {len(log.taken)} readings."))
     deadline = None if within_s is None else begun + within_s
     run = _Run(space, device, backend, known, presence, protocol, log, on_event)
     alone: tuple[float, ...] = ()
@@ -164,7 +169,7 @@ def calibrate(
                 space, device, backend, part, Path(folder), seed, limit, ignore if backend.runs_elsewhere else on_event
             )
 
-        # Exporting would disturb a device that is this machine.
+        # Where the device is this machine, exporting would disturb the measuring: all exports come first.
         size = _AHEAD if backend.runs_elsewhere else samples
         parts = [architectures[i : i + size] for i in range(0, len(architectures), size)]
         first, *exports = [exporter.submit(export, part) for part in [[reference], *parts]]
@@ -192,7 +197,7 @@ def calibrate(
 
 @dataclass
 class _Run:
-    """What a calibration works with."""
+    """One running calibration: its inputs and the readings so far."""
 
     space: NetworkSpace
     device: Device
@@ -204,11 +209,14 @@ class _Run:
     on_event: Listener
 
     def measure(self, turn: int, models: Mapping[str, Path], base: Path, keeper: OnReading, seed: int) -> None:
-        """Takes the readings that a session still lacks; connects again where the device is lost after it gave some."""
-        while lacking := self.log.missing(turn, list(models), self.protocol.rounds):
-            had = len(self.log.taken)
+        """Takes the readings that a session is still missing.
+
+        Connects again where the connection is lost after at least one new reading.
+        """
+        while missing := self.log.missing(turn, list(models), self.protocol.rounds):
+            count_before = len(self.log.taken)
             try:
-                for rounds, names in sorted(lacking.items()):
+                for rounds, names in sorted(missing.items()):
                     with self.backend.open(self.device) as session:
                         measure(
                             session,
@@ -225,14 +233,14 @@ class _Run:
                             seed=seed,
                         )
             except DeviceError as error:
-                if len(self.log.taken) == had:
+                if len(self.log.taken) == count_before:
                     raise
                 self.on_event(
                     Notice(f"{error.message} Connecting again; {len(self.log.taken)} readings are kept.", warning=True)
                 )
 
     def narrow(self) -> bool:
-        """Whether the readings so far pin the latencies down."""
+        """Whether the readings so far determine the latencies precisely enough to end early."""
         levelled = level(self.log.taken, self.protocol.drift, self.protocol.contention)
         agree = len(levelled.quiet_sessions_ms) == len(levelled.sessions_ms) and not levelled.disturbed
         if not agree or len(levelled.p50_ms) < LEAST_SAMPLES:
@@ -241,7 +249,7 @@ class _Run:
         return model.most_confidence >= _CONFIDENCE and model.margin(_CONFIDENCE) <= NARROW
 
     def fit(self, levelled: Levelled, facts: Mapping[str, Any]) -> CostModel:
-        """The cost model of the readings so far."""
+        """Fits the cost model to the readings so far."""
         codes = self.space.encode([self.space.parse(name) for name in levelled.p50_ms])
         jitter = measured_jitter(self.log.taken, levelled, self.prior.jitter, self.protocol)
         values = np.array(list(levelled.p50_ms.values()))
@@ -253,58 +261,19 @@ class _Run:
 def _reference_alone(
     backend: Backend, device: Device, base: Path, taken: list[Taken], protocol: timing.Protocol, on_event: Listener
 ) -> tuple[float, ...]:
-    """Times of the reference in one more, longer session, where those before do not agree on its quiet level; else none."""
+    """Times the reference network alone in one more, longer session, if the sessions disagree on its quiet level.
+
+    Returns:
+        The times in milliseconds; empty if the sessions agree.
+    """
     levelled = level(taken, protocol.drift, protocol.contention)
     if 2 * len(levelled.quiet_sessions_ms) > len(levelled.sessions_ms):
         return ()
-    on_event(Notice(f"{device.id} changes its speed; looking for moments when nothing disturbs it."))
+    on_event(Notice(f"The speed of {device.id} changes between sessions; searching for quiet moments."))
     patient = replace(protocol, rounds=1, most_rounds=1, spread_s=_SEARCH_S)
     with backend.open(device) as session:
         (found,) = measure(session, {"reference": base}, base, patient, on_event=on_event).values()
     return tuple(ms for reading in found.readings for ms in (reading.before_ms, reading.after_ms))
-
-
-def export_untrained(
-    space: NetworkSpace,
-    device: Device,
-    backend: Backend,
-    architectures: list[Architecture],
-    folder: Path,
-    seed: int,
-    limit: float | None = None,
-    on_event: Listener = ignore,
-) -> dict[str, Path]:
-    """Exports networks with random weights, which cost as much time as trained ones.
-
-    Args:
-        space: Of the architectures.
-        device: The target.
-        backend: Exports and compiles for it.
-        architectures: What to export.
-        folder: Where to leave the files; made where missing.
-        seed: Of the weights.
-        limit: Value of `time.monotonic` after which no more than a few are exported.
-        on_event: Told the progress.
-
-    Returns:
-        Compiled artifacts by the text form of the architecture.
-    """
-    import torch
-
-    from nagsdk.graph.trace import trace
-
-    folder.mkdir(parents=True, exist_ok=True)
-    models = {}
-    with stage(on_event, "Exporting", len(architectures)) as progress, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for number, architecture in enumerate(architectures):
-            if limit is not None and number > LEAST_SAMPLES and time.monotonic() > limit:
-                break
-            path = folder / f"{architecture.hash}{backend.suffix}"
-            backend.export(trace(space.build(architecture).eval(), architecture.resolution, device.batch), path, device)
-            models[architecture.text] = backend.compile(path, device, folder)
-            progress(number + 1, architecture.text)
-    return models
 
 
 def _conclude(run: _Run, alone: tuple[float, ...], begun: float, complete: bool) -> Calibration:
@@ -312,13 +281,15 @@ def _conclude(run: _Run, alone: tuple[float, ...], begun: float, complete: bool)
     levelled = level(log.taken, protocol.drift, protocol.contention, alone)
     if len(levelled.p50_ms) < LEAST_SAMPLES:
         raise MeasurementError(
-            f"Only {len(levelled.p50_ms)} networks were measured.", "Allow more time (--within), or ask for no limit."
+            f"Only {len(levelled.p50_ms)} networks were measured; a cost model needs {LEAST_SAMPLES}.",
+            "Allow more time with --within, or leave --within out.",
         )
     if levelled.disturbed:
         run.on_event(
             Notice(
-                f"Other processes took the processor away during {levelled.contended:.0%} of the readings: CPU times stand in for wall "
-                "times, and the cost model is less accurate. Stop other work and calibrate again.",
+                f"Other processes took the processor away during {levelled.contended:.0%} of the readings: CPU times "
+                "are used in place of wall times, and the cost model is less accurate. "
+                "Stop other work and calibrate again.",
                 warning=True,
             )
         )
@@ -341,13 +312,16 @@ def _conclude(run: _Run, alone: tuple[float, ...], begun: float, complete: bool)
 
 
 def measured_jitter(taken: list[Taken], levelled: Levelled, known: Jitter, protocol: timing.Protocol) -> Jitter:
-    """Percentiles of single runs over the median of their network and session, and the scatter of sessions, in quiet.
+    """Estimates the jitter of the device from quiet readings.
+
+    These are the percentiles of single runs relative to the median of their network and session, and the scatter
+    between sessions.
 
     Args:
-        taken: Readings.
-        levelled: `level` of them.
-        known: From elsewhere; its scatter of sessions counts as that of two more sessions.
-        protocol: How they were taken.
+        taken: Readings of all sessions.
+        levelled: Result of `level` for these readings.
+        known: Jitter of the prior; its scatter between sessions counts as much as two further sessions.
+        protocol: Protocol with which the readings were taken.
     """
     runs: dict[tuple[str, str], list[float]] = {}
     for one in taken:

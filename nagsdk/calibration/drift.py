@@ -1,13 +1,13 @@
-"""Latencies from readings of a machine whose speed drifts while they are taken.
+"""Computes latencies from readings of a machine whose speed drifts while they are taken.
 
-The reference network, timed right before and after every reading, tells the speed of the machine at that
-moment; a reading counts as a ratio to it, and a network's latency is the median ratio over the rounds times
-the quiet level of the reference. Sessions that never came near the fastest session's level say nothing about
-that level, only about ratios. (Smoothing the speed over neighbouring readings was tried: it helps where the
-speed drifts over seconds and harms where it jumps, which it does on shared hosts.)
+The reference network, timed right before and after every reading, shows the speed of the machine at that moment.
+Each reading is divided by it; the latency of a network is the median of these ratios over the rounds, multiplied by
+the quiet level of the reference. A session whose reference never came near the level of the fastest session
+contributes ratios, but not to the quiet level. (Smoothing the speed over neighbouring readings was tried: it helps
+where the speed drifts over seconds and harms where it jumps, as it does on shared hosts.)
 
-Where other processes take the processor away most of the time, wall times tell nothing; a low quantile of CPU
-times then does best.
+Where other processes take the processor away most of the time, wall times are useless; a low quantile of the CPU
+times is then the best estimate.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _LEAST_READINGS = 3
 
 @dataclass(frozen=True)
 class Taken:
-    """One reading.
+    """One reading with the session and the network that it belongs to.
 
     Attributes:
-        session: Which connection to the device it was taken over.
-        name: The network.
-        reading: Its timings, with those of the reference around it.
+        session: Id of the session in which it was taken.
+        name: Name of the network.
+        reading: Timings of the network, and of the reference before and after it.
     """
 
     session: str
@@ -40,12 +40,13 @@ class Taken:
 
 @dataclass(frozen=True)
 class Levelled:
-    """What the readings of all sessions say.
+    """Latencies at the quiet speed of the device, computed from the readings of all sessions.
 
     Attributes:
         p50_ms: Median latency of every network at the quiet speed of the device.
-        sessions_ms: What the reference network took in every session while it ran near its fastest.
-        quiet_sessions_ms: Those near the fastest session's.
+        sessions_ms: Quiet level of the reference network in every session: its median time while it ran near its
+            fastest.
+        quiet_sessions_ms: Those of `sessions_ms` that are near the level of the fastest session.
         contended: Share of the readings during which the processor was taken away.
     """
 
@@ -56,23 +57,23 @@ class Levelled:
 
     @property
     def reference_ms(self) -> float:
-        """Quiet level of the reference network."""
+        """Quiet level of the reference network over all sessions."""
         return float(np.median(self.quiet_sessions_ms))
 
     @property
     def disturbed(self) -> bool:
-        """Whether CPU times had to stand in for wall times."""
+        """Whether CPU times had to be used in place of wall times."""
         return self.contended > _MOSTLY
 
 
 def level(taken: Sequence[Taken], drift: float, contention: float, alone: Sequence[float] = ()) -> Levelled:
-    """Brings readings to the quiet speed of the device and takes the median over rounds.
+    """Scales readings to the quiet speed of the device and takes the median over the rounds.
 
     Args:
         taken: Readings of all sessions.
         drift: Largest slow-down of the reference that counts as quiet (see `Protocol`).
-        contention: Largest wall / CPU time of a burst that kept the processor.
-        alone: Times of the reference in a further session, in which nothing else was measured.
+        contention: Largest ratio of wall to CPU time at which a burst counts as undisturbed (see `Protocol`).
+        alone: Times of the reference in a further session in which nothing else was measured.
     """
     sessions: dict[str, list[float]] = {}
     networks: dict[str, list[Reading]] = {}
@@ -94,12 +95,15 @@ def level(taken: Sequence[Taken], drift: float, contention: float, alone: Sequen
 
 
 def _quiet_level(references: np.ndarray[tuple[int], np.dtype[np.float64]], drift: float) -> float:
-    """Median of what the reference took while it ran near its fastest."""
+    """Median time of the reference while it ran near its fastest."""
     return float(np.median(references[references <= np.quantile(references, QUIET_QUANTILE) * drift]))
 
 
 def _ratio(readings: Sequence[Reading], contention: float) -> float:
-    """Latency over the reference's: of the readings that kept the processor, of all where these are too few."""
+    """Median ratio of the latency to that of the reference.
+
+    Uses the readings during which the processor was not taken away, or all readings if those are too few.
+    """
     kept = [r for r in readings if r.contention <= contention]
     return float(
         np.median([r.percentile(50) / r.reference_ms for r in (kept if len(kept) >= _LEAST_READINGS else readings)])

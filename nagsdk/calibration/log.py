@@ -1,4 +1,4 @@
-"""The readings of one calibration, in memory and in the store: what it goes on with after it was interrupted."""
+"""The readings of one calibration, in memory and in the store, from which an interrupted calibration resumes."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Log:
     """The readings of one calibration.
 
     Attributes:
-        store: Keeps them; nothing does where None.
-        key: Under which.
+        store: Where they are stored; nowhere if None.
+        key: Measurement key under which they are stored.
         run: Id of the calibration in the store.
-        settings: What must be the same for it to be gone on with.
+        settings: Settings that must be equal for a later calibration to resume this one.
         taken: The readings.
-        at: For which of the calibration's sessions each was taken.
+        at: For each reading, the number of the session for which it was taken.
     """
 
     store: Store | None
@@ -53,7 +53,7 @@ class Log:
         sessions: int,
         seed: int,
     ) -> Log:
-        """Goes on with the last calibration of the same settings if it did not end, or begins one."""
+        """Resumes the last calibration with the same settings if it did not end; begins a new one otherwise."""
         settings: dict[str, Any] = {
             "protocol": protocol.to_dict(),
             "sessions": sessions,
@@ -71,21 +71,25 @@ class Log:
         return cls(store, key, run, settings, taken, [kept.turn for kept in found])
 
     def end(self) -> None:
-        """Marks the calibration as ended: the next one begins anew."""
+        """Marks the calibration as ended, so that the next one starts from the beginning."""
         if self.store is not None:
             self.store.end(self.run)
 
     def missing(self, at: int, names: list[str], rounds: int) -> dict[int, list[str]]:
-        """Networks that lack readings of a session, by the number lacking."""
+        """Networks with missing readings in session number `at`, grouped by how many readings are missing."""
         result: dict[int, list[str]] = {}
         for name in names:
-            had = sum(1 for t, a in zip(self.taken, self.at, strict=True) if a == at and t.name == name)
-            if had < rounds:
-                result.setdefault(rounds - had, []).append(name)
+            count = sum(1 for t, a in zip(self.taken, self.at, strict=True) if a == at and t.name == name)
+            if count < rounds:
+                result.setdefault(rounds - count, []).append(name)
         return result
 
     def keeper(self, at: int, deadline: float | None, networks: int) -> OnReading:
-        """A function for `measure` that keeps every reading."""
+        """Returns a function for `measure` that stores every reading of session number `at`.
+
+        Once `deadline` (a value of `time.monotonic`) has passed and as many networks have readings as `networks`
+        says, the function raises `OutOfTimeError`.
+        """
         session = uuid.uuid4().hex
 
         def keep(name: str, reading: Reading) -> None:

@@ -1,4 +1,4 @@
-"""Which architectures to measure in a calibration, and which one to measure them against."""
+"""Chooses the architectures to measure in a calibration, and the reference network to compare them with."""
 
 from __future__ import annotations
 
@@ -17,20 +17,23 @@ Allowed = NDArray[np.bool_]
 _POOL = 1500
 _SWEEPS = 3
 _ENDS = 2
-# Share of the pool that may be picked as informative, and the relative error of a measurement that the choice assumes.
+# How many of the pool may be picked as informative, and the relative error of a measurement that the choice assumes.
 _CANDIDATES, _READING_ERROR = 700, 0.05
 
 
 def reference_architecture(space: SearchSpace, allowed: Allowed | None = None) -> Architecture:
-    """The network that all others are measured against: the middle choice of every decision.
+    """Returns the reference network: the middle choice of every decision.
 
-    Where that is not allowed, the nearest allowed choice stands in.
+    Where the middle choice is not allowed, the nearest allowed choice is used.
     """
     return _nearest_architecture(space, (space.sizes - 1) // 2, allowed)
 
 
 def most_expensive_architecture(space: SearchSpace, allowed: Allowed | None = None) -> Architecture:
-    """Like `reference_architecture`, with the last choice of every decision but the resolution: kernels are largest there."""
+    """Returns the most expensive architecture at the middle resolution: the last choice of every other decision.
+
+    Its kernels are the largest. Where a choice is not allowed, the nearest allowed choice is used.
+    """
     wanted = space.sizes - 1
     wanted[0] //= 2
     return _nearest_architecture(space, wanted, allowed)
@@ -53,29 +56,31 @@ def _nearest(allowed: Allowed, wanted: int) -> int:
 def pick_references(
     space: SearchSpace, prior: Prior, count: int, seed: int, allowed: Allowed | None = None, near: Codes | None = None
 ) -> Codes:
-    """Picks architectures to measure: the most informative half under the prior, then random ones and ones near the frontier in turn.
+    """Picks architectures to measure.
 
-    The cheapest and the dearest under the prior come first, then those that make the latencies of the space, and of the frontier
-    where one is given, most certain (`most_informative`). Those alone would do on a device that is as the prior says; the others
-    protect from one that is not: on the public tables the mixture was better than either kind (docs/calibration.md).
+    Half of them are the most informative ones under the prior: the cheapest and the most expensive first, then those
+    that make the latencies of the space, and of the frontier where one is given, most certain (`most_informative`).
+    The other half alternates between random architectures and architectures near the frontier. The informative half
+    would suffice on a device that behaves as the prior says; the other half protects against a device that does not.
+    On the public tables the mixture was better than either kind (docs/calibration.md).
 
     Args:
-        space: Any space.
-        prior: Its prices; scale does not matter.
-        count: How many, at least 2.
-        seed: Of the choice.
-        allowed: Which choices may be used, shape (resolutions, decisions, most choices); all where None.
+        space: Any search space.
+        prior: Prior of the device; its scale does not matter.
+        count: Number of architectures, at least 2.
+        seed: Seed of the choice.
+        allowed: Which choices may be used, shape (resolutions, decisions, most choices); all if None.
         near: Architectures like those that will be generated, shape (n, decisions).
 
     Returns:
-        Distinct codes, shape (count, decisions), or fewer where the space has no more; the first ones alone are
-        a good choice too.
+        Distinct codes, shape (count, decisions), or fewer if the space has no more. Any first part of them is a good
+        choice as well.
 
     Raises:
-        UsageError: Fewer than two are asked for, or nothing is allowed.
+        UsageError: Fewer than two are requested, or nothing is allowed.
     """
     if count < 2:
-        raise UsageError("A calibration needs two architectures at least.", "Ask for more samples.")
+        raise UsageError("A calibration needs at least two architectures.", "Ask for more samples.")
     mask = _mask(space, allowed)
     rng = np.random.default_rng(seed)
     table = FeatureTable.of(space).priced(prior.weights)
@@ -98,7 +103,7 @@ def pick_references(
 
 
 def _distinct(codes: Codes) -> Codes:
-    """Every architecture once, where it comes first."""
+    """Removes repeated architectures; each stays where it first occurs."""
     return codes[np.sort(np.unique(codes, axis=0, return_index=True)[1])]
 
 
@@ -109,7 +114,7 @@ def _mask(space: SearchSpace, allowed: Allowed | None) -> Allowed:
 
 
 def _pool(space: SearchSpace, mask: Allowed, rng: np.random.Generator) -> Codes:
-    """Random allowed architectures; half of them prefer small or large choices throughout."""
+    """Draws random allowed architectures; half of them lean towards small or large choices in every decision."""
     resolutions = np.flatnonzero(mask[np.arange(len(mask)), 0, np.arange(len(mask))])
     if not len(resolutions):
         return np.zeros((0, len(space.sizes)), np.int8)
@@ -130,9 +135,9 @@ def _only_allowed(codes: Codes, mask: Allowed) -> Codes:
 
 
 def _extreme(space: SearchSpace, table: AdditiveTable, mask: Allowed, pool: Codes, sign: int) -> Codes:
-    """The cheapest (sign 1) or dearest (-1) allowed architecture by descent over one decision at a time, shape (1, D)."""
+    """Finds the cheapest (sign 1) or most expensive (-1) allowed architecture by coordinate descent, shape (1, D)."""
     start = pool[(sign * table.cost(pool)).argmin()]
-    # Inactive decisions hold an allowed choice, ready for when they become active.
+    # Inactive decisions also hold an allowed choice, because a later step may make them active.
     full = np.where(start < 0, mask[start[0]].argmax(1), start).astype(np.int8)
     for _ in range(_SWEEPS):
         for d, size in enumerate(space.sizes.tolist()):

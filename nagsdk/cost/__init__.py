@@ -1,1 +1,1 @@
-"""What an architecture costs on a device."""
+"""Costs of architectures on a device: latency models, and tables of other costs."""

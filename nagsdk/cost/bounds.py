@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Completions:
-    """Cheapest and dearest architectures under one table; R resolutions, D decisions.
+    """Cheapest and most expensive architectures under one table; R resolutions, D decisions.
 
     Attributes:
         floor: Cost of the cheapest architecture at each resolution, inf where none is allowed, shape (R,).
-        ceiling: Cost of the dearest one, -inf where none is allowed, shape (R,).
+        ceiling: Cost of the most expensive architecture at each resolution, -inf where none is allowed, shape (R,).
         cheapest: A cheapest architecture at each resolution, int8, shape (R, D).
     """
 
@@ -37,7 +37,7 @@ class Completions:
         high = np.where(exists & np.isfinite(table.choice), table.choice, -np.inf)
         least, most = low.min(2), high.max(2)
         for decision in reversed(range(len(space.decisions))):
-            # Children come later in the order, so theirs is done.
+            # Children come later in the order, so their values are final.
             for start, child in forest.children[decision]:
                 low[:, decision, start:] += least[:, child, None]
                 high[:, decision, start:] += most[:, child, None]
@@ -58,10 +58,10 @@ class Completions:
 
     @property
     def least(self) -> float:
-        """Cost of the cheapest architecture; inf where nothing is allowed."""
+        """Cost of the cheapest architecture; inf if none is allowed."""
         return float(self.floor.min())
 
     @property
     def most(self) -> float:
-        """Cost of the dearest architecture; -inf where nothing is allowed."""
+        """Cost of the most expensive architecture; -inf if none is allowed."""
         return float(self.ceiling.max())

@@ -1,4 +1,4 @@
-"""Cost models as files: JSON with a hash, validated when read."""
+"""Cost model cards: cost models as JSON files with a hash, validated when they are read."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ _NEXT_STEP = "Calibrate the device again: nagsdk calibrate --device NAME."
 
 
 def to_json(model: CostModel) -> str:
-    """The card of a model: everything that predictions and later fits need, under a SHA-256.
+    """Returns the card of a model: everything that predictions and later fits need, with a SHA-256 of the content.
 
     Raises:
-        NagsdkError: The model was fitted to a shape that is not its prior's, which a card cannot tell.
+        NagsdkError: The model was fitted to a shape that does not come from its prior; a card cannot hold such a shape.
     """
     if model.shape.prices is None:
-        raise NagsdkError("A cost model that was fitted to pooled tables has no card.", "Fit it to a prior.")
+        raise NagsdkError(
+            "A cost model that was fitted to pooled tables cannot be written as a card.", "Fit it to a prior."
+        )
     content: dict[str, Any] = {
         "format": FORMAT,
         "space": model.space.fingerprint,
@@ -60,12 +62,12 @@ def from_json(text: str, space: SearchSpace, device: str | None = None) -> CostM
     """Reads a card.
 
     Args:
-        text: Its content.
-        space: The space that it must price.
-        device: Fingerprint that it must have been fitted on; any where None.
+        text: Content of the card.
+        space: Search space that the model must be for.
+        device: Fingerprint of the device that the model must be for; any device if None.
 
     Raises:
-        NagsdkError: The card is torn, was changed, or belongs to another space, device or version.
+        NagsdkError: The card is damaged, was changed, or belongs to another space, device or version.
     """
     try:
         content = json.loads(text)
@@ -86,14 +88,14 @@ def from_json(text: str, space: SearchSpace, device: str | None = None) -> CostM
 
 
 def _model(content: dict[str, Any], space: SearchSpace) -> CostModel:
-    told = content["prior"]
+    values = content["prior"]
     prior = Prior(
-        np.array(told["weights_ms"]),
-        math.inf if told["spread"] is None else told["spread"],
-        Jitter.from_dict(told["jitter"]),
-        told["threads"],
-        told["source"],
-        np.array(told["directions_ms"], dtype=np.float64).reshape(-1, len(FEATURES)),
+        np.array(values["weights_ms"]),
+        math.inf if values["spread"] is None else values["spread"],
+        Jitter.from_dict(values["jitter"]),
+        values["threads"],
+        values["source"],
+        np.array(values["directions_ms"], dtype=np.float64).reshape(-1, len(FEATURES)),
     )
     samples = _read_samples(space, content["calibrated"]), _read_samples(space, content["observed"])
     table = AdditiveTable(np.array(content["table"]["base_ms"]), np.array(content["table"]["choice_ms"]))

@@ -1,10 +1,10 @@
 """Physical features: amounts of work that hardware does for a layer.
 
-A latency is modelled as a sum of amounts, each times a non-negative price. Amounts add up over layers, hence
-over the choices of a space at a given resolution. They were chosen by what the kernels of ONNX Runtime and of
-mobile runtimes do: convolutions work on blocks of channels (16 lanes with AVX-512), read their input once per
-64 output channels and write their output once per 128 input channels; depthwise kernels are slow where the
-window leaves the image; a product of a matrix with one vector is bound by reading the weights.
+A latency is modelled as the sum of these amounts, each multiplied by a non-negative price. Amounts add up over layers,
+and therefore over the choices of a space at a given resolution. They follow what the kernels of ONNX Runtime and of
+mobile runtimes do: convolutions work on blocks of channels (16 lanes with AVX-512), read their input once per 64
+output channels and write their output once per 128 input channels; depthwise kernels are slow where the window leaves
+the image; the product of a matrix and one vector is bound by reading the weights.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from nagsdk.errors import UnsupportedLayerError
 from nagsdk.space.layer import LayerSpec
 from nagsdk.space.space import Codes, SearchSpace
 
-# name: what one unit of it is
+# Name of each feature: meaning of one unit.
 FEATURES: dict[str, str] = {
     "network": "one inference",
     "calls": "one convolution, linear layer or pooling",
     "conv_macs": "10^6 multiply-accumulates of full convolutions",
     "pointwise_macs": "10^6 multiply-accumulates of 1x1 convolutions",
-    "pointwise_padding": "10^6 more of them when channels are rounded up to multiples of 16",
+    "pointwise_padding": "10^6 additional multiply-accumulates when channels are rounded up to multiples of 16",
     "pointwise_reads": "10^6 input elements, once per 64 output channels",
     "pointwise_writes": "10^6 output elements, once per 128 input channels",
     "pointwise_weights": "10^6 weights of 1x1 convolutions",
     "depthwise_macs": "10^6 multiply-accumulates of depthwise convolutions, columns inside the image",
-    "depthwise_border": "10^6 of them in columns whose window leaves the image",
-    "depthwise_large": "10^6 of them in kernels of more than 25 taps",
+    "depthwise_border": "10^6 multiply-accumulates of depthwise convolutions, columns whose window leaves the image",
+    "depthwise_large": "10^6 multiply-accumulates of depthwise convolutions with kernels of more than 25 taps",
     "depthwise_inputs": "10^6 input elements",
     "depthwise_outputs": "10^6 output elements",
-    "vector_weights": "10^6 weights of layers that see one position: linear layers, 1x1 convolutions on 1x1",
+    "vector_weights": "10^6 weights of layers with a single position: linear layers, 1x1 convolutions on 1x1 inputs",
     "se_calls": "one squeeze-and-excitation",
-    "se_weights": "10^6 weights of it",
-    "se_elements": "10^6 elements that it rescales",
+    "se_weights": "10^6 weights of squeeze-and-excitations",
+    "se_elements": "10^6 elements that squeeze-and-excitations rescale",
     "hswish_elements": "10^6 outputs that pass a hard swish",
     "add_elements": "10^6 elements added",
     "pool_elements": "10^6 elements averaged",
@@ -50,10 +50,10 @@ _MILLION = 1e6
 
 
 def layer_features(layers: Sequence[LayerSpec]) -> Floats:
-    """Features of layers, shape (n, features), in the units of `FEATURES`.
+    """Returns the features of layers, shape (n, features), in the units of `FEATURES`.
 
     Raises:
-        UnsupportedLayerError: A layer is of a kind whose work is not known.
+        UnsupportedLayerError: The features of a kind of layer are not known.
     """
     return np.array([_features(layer) for layer in layers]).reshape(len(layers), len(FEATURES))
 
@@ -95,8 +95,8 @@ def _features(layer: LayerSpec) -> list[float]:
         values |= {"calls": 1, "conv_macs": weights * positions / _MILLION}
     else:
         raise UnsupportedLayerError(
-            f"No cost is known of the layer {layer.name}, which is of the kind {kind!r}.",
-            "Build the space from layers of the kinds that docs/plugins.md lists.",
+            f"The cost of the layer {layer.name} is not known: it has the kind {kind!r}.",
+            "Use only the kinds of layers that docs/plugins.md lists.",
         )
     if layer.activation == "hswish":
         values["hswish_elements"] = outputs
@@ -104,7 +104,10 @@ def _features(layer: LayerSpec) -> list[float]:
 
 
 def _depthwise_macs(layer: LayerSpec) -> tuple[float, float]:
-    """10^6 multiply-accumulates in columns inside the image and at its border; rows outside it are skipped."""
+    """Returns the 10^6 multiply-accumulates in columns inside the image and in columns at its border.
+
+    Rows outside the image are skipped, because kernels skip them too.
+    """
     kernel, size, out_size = layer.kernel, layer.in_size, layer.out_size
     start = np.arange(out_size) * layer.stride - kernel // 2
     within = np.minimum(start + kernel, size) - np.maximum(start, 0)
@@ -123,8 +126,8 @@ class FeatureTable:
     """Features of every choice of a space; R resolutions, D decisions, C most choices, F features.
 
     Attributes:
-        base: Of the fixed layers, shape (R, F).
-        choice: Of each choice, shape (R, D, C, F); 0 where a choice adds no layer or does not exist.
+        base: Features of the fixed layers, shape (R, F).
+        choice: Features of each choice, shape (R, D, C, F); 0 where a choice adds no layer or does not exist.
     """
 
     base: Floats
@@ -132,7 +135,7 @@ class FeatureTable:
 
     @classmethod
     def of(cls, space: SearchSpace) -> FeatureTable:
-        """The table of a space; computed once per space and process."""
+        """Returns the table of a space; it is computed once per space and process."""
         known = _TABLES.get(space.fingerprint)
         if known is None:
             known = _TABLES[space.fingerprint] = cls._build(space)
@@ -148,12 +151,12 @@ class FeatureTable:
 
     @cached_property
     def _padded(self) -> Floats:
-        """(R * D, C + 1, F): an inactive decision reads the zero row behind the last choice."""
+        """`choice` with a row of zeros after the last choice, for inactive decisions, shape (R * D, C + 1, F)."""
         r, d, _, f = self.choice.shape
         return np.concatenate([self.choice, np.zeros((r, d, 1, f))], axis=2).reshape(r * d, -1, f)
 
     def of_codes(self, codes: Codes) -> Floats:
-        """Features of architectures, shape (n, F)."""
+        """Returns the features of architectures, shape (n, F)."""
         resolution = codes[:, 0].astype(np.intp)
         most, decisions = self.choice.shape[2], codes.shape[1]
         index = np.where(codes < 0, most, codes).astype(np.intp)
@@ -163,7 +166,7 @@ class FeatureTable:
         return total
 
     def priced(self, weights: NDArray[np.float64]) -> AdditiveTable:
-        """The additive table of a cost that charges `weights` per unit of each feature, shape (F,)."""
+        """Returns the additive table of the cost that has these prices per unit of each feature, shape (F,)."""
         return AdditiveTable(self.base @ weights, self.choice @ weights)
 
 

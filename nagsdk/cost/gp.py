@@ -1,14 +1,14 @@
-"""Few-shot regression of latencies: linear Gaussian terms whose sizes the measurements tell.
+"""Few-shot regression of latencies with linear Gaussian terms, whose sizes are estimated from the measurements.
 
-In units of its scale, a latency is a known shape times (1 + slope), plus the directions in which known devices
-differ, plus prices of physical features that differ from the known ones, plus what single choices add, plus
-noise in proportion to the latency. Every term is Gaussian, so the posterior is that of a Gaussian process with
-linear kernels (Rasmussen and Williams, 2006, chapter 2), and its mean stays additive over the choices of a space.
+In units of its scale, a latency is the sum of five terms: a known shape times (1 + slope), the directions in which
+known devices differ, deviations of the prices of physical features from the known ones, contributions of single
+choices, and noise in proportion to the latency. Every term is Gaussian, so the posterior is that of a Gaussian process
+with linear kernels (Rasmussen and Williams, 2006, chapter 2), and its mean is additive over the choices of a space.
 
-The sizes of the terms have log-normal priors. Their posterior mean is a weighted sum over quasi-random draws,
-weights being marginal likelihoods: it needs no optimiser and is the same in every run. Readings that a model
-without them finds unlikely count less: errors are taken for Student's t (Lange, Little and Taylor, 1989), by iterated
-reweighting with standardised leave-one-out residuals.
+The sizes of the terms have log-normal priors. Their posterior mean is a weighted sum over quasi-random draws, with the
+marginal likelihoods as weights; this needs no optimiser and is the same in every run. A reading that a model fitted
+without it finds unlikely gets less weight: errors are assumed to follow Student's t (Lange, Little and Taylor, 1989),
+and the readings are reweighted iteratively by standardised leave-one-out residuals.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from nagsdk.cost.table import Floats
 
 TERMS = ("directions", "physical", "choices", "noise")
 NOISE = TERMS.index("noise")
-# Variance of the slope: the scale of a device is as good as free.
+# Variance of the slope, so large that the scale of a device is practically free.
 SLOPE = 4.0
 _DRAWS = 128
-# Errors are taken for Student's t with so few degrees of freedom: most are small, some are large.
+# Degrees of freedom of Student's t that the errors are assumed to follow: most are small, some are large.
 _FREEDOM = 3
 _REWEIGHTINGS, _LEAST_TO_REWEIGHT = 8, 8
 _JITTER = 1e-9
-# An additive shape of devices that are not quite additive may reach down to nothing.
+# Least latency, as a share of a typical one, that deviations are divided by: an additive shape that approximates
+# devices whose costs are not exactly additive may come close to zero.
 _LEAST_SHARE = 0.25
 
 
@@ -38,7 +39,7 @@ class Sizes:
     """Log-normal priors of the terms' standard deviations, in the order of `TERMS`, in units of a typical latency.
 
     Attributes:
-        medians: Natural logarithms, shape (4,).
+        medians: Natural logarithms of the medians, shape (4,).
         spreads: Standard deviations of the logarithms, shape (4,).
     """
 
@@ -48,10 +49,10 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Design:
-    """Architectures as the regression sees them.
+    """Inputs of the regression for n architectures.
 
     Attributes:
-        mean: Their latencies in the known shape, 1 on average, shape (n,).
+        mean: Latencies of the architectures in the known shape, 1 on average, shape (n,).
         terms: Columns of directions, physical features and choices, shapes (n, K), (n, F), (n, C).
     """
 
@@ -59,25 +60,25 @@ class Design:
     terms: tuple[Floats, Floats, Floats]
 
     def kernels(self, other: Design) -> Floats:
-        """Covariances at unit sizes, shape (3, n, other's n)."""
+        """Returns the covariances of the terms at unit sizes, shape (3, n, n of `other`)."""
         return np.stack([mine @ theirs.T for mine, theirs in zip(self.terms, other.terms, strict=True)])
 
 
 @dataclass(frozen=True)
 class Posterior:
-    """What the regression found.
+    """Result of the regression.
 
     Attributes:
-        design: The measured architectures.
-        scale: Milliseconds of the known shape's unit.
-        slope: Of the known shape.
-        coefficients: Of the columns of every term, shapes (K,), (F,), (C,).
+        design: Design of the measured architectures.
+        scale: Milliseconds of one unit of the known shape.
+        slope: Relative deviation from the known shape as a whole.
+        coefficients: Coefficients of the columns of every term, shapes (K,), (F,), (C,).
         sizes: Logarithms of the terms' standard deviations, shape (4,).
-        residual: Measured minus the known shape, over the scale, shape (n,).
-        noise: Variances of the measurements over the square of the scale, shape (n,).
-        inverse: Of the covariance of the measurements, shape (n, n).
-        left_out_ms: Predictions without the sample itself, shape (n,).
-        left_out_sd_ms: Their standard deviations with ordinary noise, shape (n,).
+        residual: Measured latency divided by the scale, minus the known shape, shape (n,).
+        noise: Variances of the measurements divided by the square of the scale, shape (n,).
+        inverse: Inverse of the covariance of the measurements, shape (n, n).
+        left_out_ms: Leave-one-out predictions, shape (n,).
+        left_out_sd_ms: Standard deviations of these predictions with ordinary noise, shape (n,).
     """
 
     design: Design
@@ -92,7 +93,7 @@ class Posterior:
     left_out_sd_ms: Floats
 
     def predict(self, design: Design) -> tuple[Floats, Floats]:
-        """Means and standard deviations in milliseconds (noise of a median included), shapes (n,)."""
+        """Returns means and standard deviations in milliseconds (noise of a median included), shapes (n,)."""
         mean = design.mean * (1 + self.slope)
         for columns, found in zip(design.terms, self.coefficients, strict=True):
             mean = mean + columns @ found
@@ -111,9 +112,9 @@ def fit(design: Design, values: Floats, sizes: Sizes) -> Posterior:
     """Fits the terms to measured latencies.
 
     Args:
-        design: The measured architectures, n >= 2.
-        values: Their latencies in milliseconds, shape (n,).
-        sizes: Priors.
+        design: Design of the measured architectures, n >= 2.
+        values: Measured latencies in milliseconds, shape (n,).
+        sizes: Priors of the sizes of the terms.
     """
     scale = float(np.median(values / design.mean))
     observed = values / scale
@@ -153,7 +154,7 @@ def fit(design: Design, values: Floats, sizes: Sizes) -> Posterior:
 
 
 def _mean_size(draws: Floats, kernels: Floats, shape: Floats, residual: Floats, noise: Floats) -> Floats:
-    """Posterior mean of the logarithms of the sizes, shape (4,)."""
+    """Returns the posterior mean of the logarithms of the sizes, shape (4,)."""
     covariance = np.tensordot(np.exp(2 * draws[:, :NOISE]), kernels, 1) + shape
     diagonal = np.arange(len(residual))
     covariance[:, diagonal, diagonal] += np.exp(2 * draws[:, NOISE:]) * noise + _JITTER
@@ -167,7 +168,10 @@ def _mean_size(draws: Floats, kernels: Floats, shape: Floats, residual: Floats, 
 
 @cache
 def _normal_draws(dimensions: int) -> Floats:
-    """Quasi-random standard normal draws, shape (128, dimensions): the additive recurrence of least discrepancy (Roberts, 2018)."""
+    """Returns quasi-random standard normal draws, shape (128, dimensions).
+
+    They come from the additive recurrence of least discrepancy (Roberts, 2018).
+    """
     from scipy.special import ndtri
 
     ratio = 2.0
@@ -181,20 +185,21 @@ def _normal_draws(dimensions: int) -> Floats:
 def most_informative(
     candidates: Design, population: Design, count: int, sizes: Sizes, noise: float, given: int = 0
 ) -> list[int]:
-    """Candidates whose measurement would make the population's latencies most certain, one after the other.
+    """Picks, one after the other, the candidates whose measurement makes the population's latencies most certain.
 
-    Active learning by expected variance (Cohn, 1996): each choice lowers the mean relative variance of the population most.
+    This is active learning by expected variance (Cohn, 1996): each pick is the one that reduces the mean relative
+    variance of the population most.
 
     Args:
-        candidates: What may be measured.
-        population: What shall be predicted.
-        count: How many to pick.
-        sizes: Of the terms; their medians are used.
+        candidates: Architectures that may be measured.
+        population: Architectures whose latencies will be predicted.
+        count: Number of candidates to pick.
+        sizes: Priors of the sizes of the terms; their medians are used.
         noise: Relative standard deviation of a measurement.
-        given: So many first candidates are picked in any case.
+        given: Number of first candidates that are picked in any case.
 
     Returns:
-        Their indices, the given ones first.
+        Indices of the picked candidates, the given ones first.
     """
     directions, physical, choices = (
         np.concatenate(pair) for pair in zip(candidates.terms, population.terms, strict=True)

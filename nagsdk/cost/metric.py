@@ -1,4 +1,4 @@
-"""Costs that plugins add to latency, size and MACs: told layer by layer, limited by budgets in units of their own."""
+"""The interface of metrics: costs that plugins add to latency, size and MACs, computed from the layers of a network."""
 
 from __future__ import annotations
 
@@ -15,17 +15,20 @@ LOWER, HIGHER = "lower", "higher"
 
 
 class Metric(ABC):
-    """A cost of an architecture on a device that follows from its layers.
+    """A cost of an architecture on a device that can be computed from its layers.
 
     Attributes:
         id: Name in results, such as ``energy``.
-        title: One line.
-        units: Factor of each unit to that in which `of_layer` counts, such as ``{"mJ": 1.0, "J": 1000.0}``; budgets are written in
-            them, and shown in the first. Letters only; no other metric may have them.
-        aggregation: How layers add up: ``sum``, ``maximum``, or ``peak``: the maximum of `of_layer`, above the sum of `kept_by_layer`.
-        direction: ``lower`` where a budget is an upper limit, ``higher`` where it is a lower one (sums only).
-        measured: Name of the property of bursts (`nagsdk.device.backend.Burst`) that tells it, in the unit in which `of_layer` counts.
-            Where a device tells it, a deployment holds what was measured; what layers say is the estimate that it begins with.
+        title: Description of one line.
+        units: Units in which budgets are written, each with its factor to the unit of `of_layer`, such as
+            ``{"mJ": 1.0, "J": 1000.0}``. Budgets are shown in the first one. A unit consists of letters only and
+            belongs to one metric only.
+        aggregation: How the values of layers are combined: ``sum``, ``maximum``, or ``peak``, which is the maximum of
+            `of_layer` plus the sum of `kept_by_layer`.
+        direction: ``lower`` if a budget is an upper limit, ``higher`` if it is a lower limit (sums only).
+        measured: Name of the property of bursts (`nagsdk.device.backend.Burst`) that holds the measured value, in the
+            unit of `of_layer`. If the device reports it, the measured value must hold the budget, and the value
+            computed from the layers is only the estimate that a deployment starts from.
     """
 
     id: ClassVar[str]
@@ -37,8 +40,8 @@ class Metric(ABC):
 
     @abstractmethod
     def of_layer(self, layer: LayerSpec, device: Device) -> float:
-        """What one layer costs, whatever its name; not negative."""
+        """Returns the cost of one layer, not negative; it must not depend on the layer's name."""
 
     def kept_by_layer(self, layer: LayerSpec, device: Device) -> float:
-        """What one layer costs all the time, also while others run; not negative. Asked for peaks only."""
+        """Returns the cost of one layer that lasts while other layers run, not negative; called for peaks only."""
         return 0.0

@@ -1,8 +1,9 @@
-"""Budgets on metrics of plugins, as the additive tables and limits that generators read.
+"""Translates budgets on metrics of plugins into the additive tables and limits that generators read.
 
-A sum with an upper limit is a table like that of MACs. A maximum over layers holds a limit where every layer does: choices whose layers
-pass it are forbidden, and nothing else is limited. A peak is both: its limit is shared out between the sum and the maximum. A sum with a
-lower limit is turned around: what is limited is how much it lacks of the most that there is.
+A sum with an upper limit becomes a table like that of MACs. A maximum over layers holds a limit if every layer holds
+it: choices with a layer above the limit are forbidden, and nothing else is limited. A peak combines both: its limit is
+divided between the maximum and the sum. A sum with a lower limit is reversed: the difference from the largest possible
+sum gets an upper limit.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from nagsdk.space.architecture import Architecture
 from nagsdk.space.layer import LayerSpec
 from nagsdk.space.space import Codes, SearchSpace
 
-# The limit of a table in which everything that is allowed costs nothing.
-_ANYTHING = 1.0
+# Limit of a table in which every allowed choice costs nothing; any positive number would do.
+_ANY_LIMIT = 1.0
 _SAMPLED, _SHARINGS, _BEST = 10_000, 24, 10
 
 
@@ -33,12 +34,12 @@ class MetricLimits:
     """A metric over the architectures of a space on a device.
 
     Attributes:
-        space: The space.
+        space: The search space.
         metric: The metric.
-        device: What `Metric.of_layer` is asked about.
-        values: Of the unique layers of the space, shape (unique,).
-        kept: What they cost all the time, likewise; zeros unless the metric is a peak.
-        worth: Ranks codes: predicted accuracy, or what stands for it.
+        device: The device for which `Metric.of_layer` is evaluated.
+        values: Value of each unique layer of the space, shape (unique,).
+        kept: Value of `Metric.kept_by_layer` of each unique layer, shape (unique,); zeros unless the metric is a peak.
+        worth: Ranks codes, by the predicted accuracy or a substitute for it.
     """
 
     space: SearchSpace
@@ -50,10 +51,10 @@ class MetricLimits:
 
     @classmethod
     def of(cls, space: SearchSpace, metric: Metric, device: Device, worth: Callable[[Codes], Floats]) -> MetricLimits:
-        """Asks the metric about every layer once.
+        """Evaluates the metric once for every unique layer.
 
         Raises:
-            DeviceError: It fails, or answers what is no cost.
+            DeviceError: The metric raises an error, or returns an invalid cost.
         """
         layers = SpaceLayers.of(space).unique
         values = np.array([_value(metric, metric.of_layer, layer, device) for layer in layers])
@@ -62,14 +63,15 @@ class MetricLimits:
         return cls(space, metric, device, values, kept, worth)
 
     def held(self, limit: float, resolution: int | None = None) -> tuple[AdditiveTable, float]:
-        """The table, and the limit on it, that stand for a limit on the metric.
+        """Returns the table, and the limit on it, that represent a limit on the metric.
 
         Args:
-            limit: On the metric.
-            resolution: Index of the one that is wanted; any where None. It says how a peak's limit is shared out, and masks nothing.
+            limit: Limit on the metric.
+            resolution: Index of the requested resolution; any if None. It only influences how the limit of a peak is
+                divided, and forbids nothing.
         """
         if self.metric.aggregation == MAXIMUM:
-            return self._forbidding(limit), _ANYTHING
+            return self._forbidding(limit), _ANY_LIMIT
         if self.metric.aggregation == PEAK:
             largest = self._share_of_the_largest_layer(limit, resolution)
             return self._kept_below(largest), limit - largest
@@ -80,39 +82,40 @@ class MetricLimits:
         return AdditiveTable(most - table.base, -table.choice), most - limit
 
     def summed(self) -> AdditiveTable:
-        """The metric as an additive cost.
+        """Returns the metric as an additive cost.
 
         Raises:
-            UsageError: It is no sum, or more of it is better.
+            UsageError: The metric is not a sum, or higher values of it are better.
         """
         if self.metric.aggregation != SUM or self.metric.direction == HIGHER:
             raise UsageError(
-                f"{self.metric.id} has no frontier: only what layers add up to and what is better where it is less has one.",
-                f"Ask for single budgets: nagsdk generate --budget 1{next(iter(self.metric.units))}.",
+                f"{self.metric.id} has no frontier: a frontier needs a metric that is a sum over layers, and of which "
+                "less is better.",
+                f"Ask for single budgets instead: nagsdk generate --budget 1{next(iter(self.metric.units))}.",
             )
         return self._table(self.values)
 
     def forbids_nothing(self, limit: float) -> bool:
-        """Whether no choice is lost to a limit on single layers; what a sum limits, its table tells."""
+        """Returns whether a limit forbids no single choice; a sum never does, because only its table is limited."""
         if self.metric.aggregation == SUM:
             return True
         return limit >= float(self.values.max()) + Completions.of(self.space, self._table(self.kept)).most
 
     def share(self, value: float, limit: float) -> float:
-        """How much of a limit is used; 1 and less holds it."""
+        """Returns the share of a limit that a value uses; a value up to 1 holds the limit."""
         if self.metric.direction == HIGHER:
             return limit / value if value > 0 else np.inf
         return value / limit
 
     def value(self, architecture: Architecture) -> float:
-        """The metric of an architecture."""
+        """Returns the metric of an architecture."""
         return value_of(self.metric, self.space.layers(architecture), self.device)
 
     def nearest(self, masked: Callable[[AdditiveTable], AdditiveTable] = lambda table: table) -> float:
-        """The tightest limit that any architecture holds.
+        """Returns the tightest limit that any architecture holds.
 
         Args:
-            masked: Forbids what is not to be had.
+            masked: Forbids, in a table, the choices that are not allowed.
         """
         if self.metric.aggregation == SUM:
             table, limit = self.held(0.0)
@@ -124,7 +127,7 @@ class MetricLimits:
         return largest + Completions.of(self.space, masked(self._kept_below(largest))).least
 
     def _least_largest_layer(self, masked: Callable[[AdditiveTable], AdditiveTable]) -> float:
-        """The largest layer of the architecture whose largest layer is the smallest."""
+        """Returns the smallest value that the largest layer of an architecture can have."""
         candidates = np.unique(self.values)
         low, high = 0, len(candidates) - 1
         while low < high:
@@ -140,13 +143,16 @@ class MetricLimits:
         return self._least_largest_layer(lambda table: table)
 
     def _kept_below(self, largest: float) -> AdditiveTable:
-        """What layers keep, where none is larger than that."""
+        """Returns the table of `kept`, in which every choice with a layer larger than `largest` is forbidden."""
         kept, forbidding = self._table(self.kept), self._forbidding(largest)
         return AdditiveTable(kept.base + forbidding.base, kept.choice + forbidding.choice)
 
-    @lru_cache(maxsize=8)  # noqa: B019 — lives as long as what asks
+    @lru_cache(maxsize=8)  # noqa: B019 — keeps at most 8 instances alive
     def _share_of_the_largest_layer(self, limit: float, resolution: int | None) -> float:
-        """What of a peak's limit goes to the maximum: that with which the best of many random architectures are best."""
+        """Returns the part of a peak's limit that goes to the maximum.
+
+        Of several candidates, it takes the one for which the best of many random architectures are worth the most.
+        """
         codes, worth, kept = self._ranked(resolution)
         least = self._least_of_all
         most = min(float(self.values.max()), limit - float(kept.min()))
@@ -156,9 +162,9 @@ class MetricLimits:
         ]
         return float(candidates[int(np.argmax([worth[which][:_BEST].sum() for which in held]))])
 
-    @lru_cache(maxsize=2)  # noqa: B019 — lives as long as what asks
+    @lru_cache(maxsize=2)  # noqa: B019 — keeps at most 2 instances alive
     def _ranked(self, resolution: int | None) -> tuple[Codes, Floats, Floats]:
-        """Random architectures, the best first, what they are worth, and the sum of what their layers keep."""
+        """Returns random architectures, the best first, with their worth and the sums of their layers' `kept`."""
         codes = self.space.sample(_SAMPLED, np.random.default_rng(0))
         if resolution is not None:
             codes[:, 0] = resolution
@@ -167,7 +173,7 @@ class MetricLimits:
         return codes, np.sort(worth)[::-1], self._table(self.kept).cost(codes)
 
     def _forbidding(self, largest: float) -> AdditiveTable:
-        """A table in which nothing costs anything, but every choice with a larger layer is forbidden."""
+        """Returns a table in which every choice costs nothing, or is forbidden if it has a layer above `largest`."""
         over = self._table((self.values > largest).astype(np.float64))
         return AdditiveTable(*(np.where(part > 0, np.inf, 0.0) for part in (over.base, over.choice)))
 
@@ -178,10 +184,10 @@ class MetricLimits:
 
 
 def value_of(metric: Metric, layers: Sequence[LayerSpec], device: Device) -> float:
-    """The metric of a network, by its layers.
+    """Returns the metric of a network, computed from its layers.
 
     Raises:
-        DeviceError: The metric fails, or answers what is no cost.
+        DeviceError: The metric raises an error, or returns an invalid cost.
     """
     values = [_value(metric, metric.of_layer, layer, device) for layer in layers]
     if metric.aggregation == SUM:
@@ -192,12 +198,12 @@ def value_of(metric: Metric, layers: Sequence[LayerSpec], device: Device) -> flo
     return max(values) + sum(kept)
 
 
-def _value(metric: Metric, question: Callable[[LayerSpec, Device], float], layer: LayerSpec, device: Device) -> float:
+def _value(metric: Metric, function: Callable[[LayerSpec, Device], float], layer: LayerSpec, device: Device) -> float:
     with blaming(f"The metric {metric.id} of a layer"):
-        told: object = question(layer, device)
-    if not isinstance(told, (int, float, np.number)) or not 0 <= float(told) < np.inf:
+        value: object = function(layer, device)
+    if not isinstance(value, (int, float, np.number)) or not 0 <= float(value) < np.inf:
         raise DeviceError(
-            f"The metric {metric.id} says {told!r} of a layer.",
-            "Mend its plugin: a layer costs a finite number, 0 or more.",
+            f"The metric {metric.id} returned {value!r} for a layer.",
+            "Fix its plugin: the cost of a layer must be a finite number, 0 or more.",
         )
-    return float(told)
+    return float(value)

@@ -1,4 +1,4 @@
-"""Cost models: what an architecture's latency is on one device, and how sure that is."""
+"""Cost models: predict the latency of an architecture on one device, and how uncertain the prediction is."""
 
 from __future__ import annotations
 
@@ -20,16 +20,18 @@ from nagsdk.errors import UsageError
 from nagsdk.space.space import Codes, SearchSpace
 
 LEAST_SAMPLES = 5
-# A prior whose scale was corrected by a few observations: what remains wrong in its shape.
+# Spread of a prior whose scale was corrected by a few observations: the remaining error of its shape.
 _SHAPE_SPREAD = 0.08
+# Correction by observed networks of similar cost: width of the kernel over the logarithm of the cost, weight of no
+# correction, and largest correction.
 _LOCAL_WIDTH = 0.15
 _LOCAL_DOUBT = 0.1
 _MOST_LOCAL = 0.25
-# Share of the error's variance that networks of like cost have in common: the session, the local shape.
+# Share of the error's variance that networks of similar cost have in common: the session and the local shape.
 _LOCAL_SHARE = 0.75
-# So many samples does the quantile that the regression expects of its errors count for, beside the measured one.
+# Weight, in samples, of the quantile that the regression expects of its errors, relative to the measured quantile.
 _EXPECTED = 20
-# Architectures whose columns fit into a processor's cache.
+# Number of architectures whose columns fit into a processor's cache.
 _CHUNK = 512
 
 
@@ -38,10 +40,10 @@ class Samples:
     """Measured architectures.
 
     Attributes:
-        codes: Shape (n, decisions).
+        codes: Codes of the architectures, shape (n, decisions).
         p50_ms: Median latencies, shape (n,).
-        left_out_ms: Predictions by a model fitted without the sample, shape (n,).
-        left_out_sd_ms: Their standard deviations, shape (n,).
+        left_out_ms: Predictions by a model that was fitted without the sample, shape (n,).
+        left_out_sd_ms: Standard deviations of these predictions, shape (n,).
     """
 
     codes: Codes
@@ -62,20 +64,20 @@ class Samples:
 class CostModel:
     """Latency of the architectures of a space on a device.
 
-    The mean is additive over the fixed layers and the choices at a resolution (`table`), except for a
+    The mean is additive over the fixed layers and the choices at a resolution (`table`), except for a correction
     factor near the latencies of networks that were observed one by one (`with_observation`).
 
     Attributes:
-        space: Whose architectures it prices.
-        device: Fingerprint of the device, its runtime and settings; of a device like it for a bare prior.
-        prior: What was known before.
-        shape: The prior on this space.
-        table: Median latencies in milliseconds, additive.
+        space: Search space of the architectures.
+        device: Fingerprint of the device, its runtime and settings; of a similar device if there is only a prior.
+        prior: Prior of the device.
+        shape: The prior applied to this space.
+        table: Additive table of median latencies in milliseconds.
         spread: Median relative standard deviation of the model error over the space.
-        calibrated: The samples of the calibration; empty for a bare prior.
-        observed: Networks measured since; `left_out_ms` is what was predicted before.
-        jitter: Of runs and sessions.
-        facts: Where it comes from: date, versions, protocol, seeds.
+        calibrated: Samples of the calibration; empty if there is only a prior.
+        observed: Networks measured after the calibration; `left_out_ms` holds what was predicted before.
+        jitter: Scatter of runs and sessions.
+        facts: Origin of the model: date, versions, protocol, seeds.
     """
 
     space: SearchSpace
@@ -91,14 +93,14 @@ class CostModel:
 
     @classmethod
     def from_prior(cls, space: SearchSpace, prior: Prior, device: str = "") -> CostModel:
-        """The model of a device on which nothing was measured yet.
+        """Returns the model of a device on which nothing was measured yet.
 
         Raises:
-            UsageError: The prior says nothing about the scale (`flat_prior`).
+            UsageError: The prior does not know the scale of the latencies (`flat_prior`).
         """
         if not math.isfinite(prior.spread):
             raise UsageError(
-                "Nothing is known of the speed of this device.", "Calibrate it first: nagsdk calibrate --device NAME."
+                "The speed of this device is not known.", "Calibrate it first: nagsdk calibrate --device NAME."
             )
         table = FeatureTable.of(space).priced(prior.weights)
         return cls(
@@ -121,17 +123,17 @@ class CostModel:
         """Fits a model to measured architectures.
 
         Args:
-            space: Their space.
-            prior: Gives the shape; its scale is fitted anew.
-            codes: The architectures, shape (n, decisions).
-            p50_ms: Their median latencies, shape (n,).
+            space: Search space of the architectures.
+            prior: Prior that determines the shape; the scale is fitted.
+            codes: The measured architectures, shape (n, decisions).
+            p50_ms: Median latencies of the architectures, shape (n,).
             device: Fingerprint of the device.
-            jitter: Measured scatter; the prior's where None.
-            facts: Recorded in the card.
-            shape: Takes the place of the prior's, such as one pooled from devices measured over this very space.
+            jitter: Measured scatter; that of the prior if None.
+            facts: Facts to record in the card.
+            shape: Shape to use in place of the prior's, such as one pooled from devices measured over the same space.
 
         Raises:
-            UsageError: Fewer than 5 samples, or latencies that are not positive.
+            UsageError: There are fewer than 5 samples, or a latency is not positive.
         """
         if len(codes) < LEAST_SAMPLES:
             raise UsageError(
@@ -158,29 +160,30 @@ class CostModel:
 
     @property
     def source(self) -> str:
-        """``calibration`` where architectures were measured for it, otherwise ``prior``."""
+        """``calibration`` if architectures were measured for the model, otherwise ``prior``."""
         return "calibration" if len(self.calibrated) else "prior"
 
     def mean(self, codes: Codes) -> Floats:
-        """Median latencies in milliseconds, shape (n,)."""
+        """Returns the median latencies in milliseconds, shape (n,)."""
         cost = self.table.cost(codes)
         return cost * self._local(cost)[0]
 
     def predict(self, codes: Codes) -> tuple[Floats, Floats]:
-        """Median latency and its standard deviation (model error and session), in milliseconds, shapes (n,)."""
+        """Returns median latencies and their standard deviations (model error and session) in ms, shapes (n,)."""
         cost = self.table.cost(codes)
-        factor, doubt = self._local(cost)
+        factor, uncertainty = self._local(cost)
         mean = cost * factor
-        return mean, mean * doubt * np.hypot(self._spreads(codes), self.jitter.sessions)
+        return mean, mean * uncertainty * np.hypot(self._spreads(codes), self.jitter.sessions)
 
     def upper(self, codes: Codes, confidence: float, percentile: float = 50.0) -> Floats:
-        """What a percentile of the latency will not exceed with this confidence, in milliseconds, shape (n,).
+        """Returns upper bounds, at this confidence, of a percentile of the latency in milliseconds, shape (n,).
 
-        The model error is bounded by conformal prediction without a split (jackknife: Barber et al., 2021) on the
-        leave-one-out errors of the calibration, each in units of its own standard deviation, times the median relative
-        standard deviation over the space. One rank among few errors is a noisy figure: it is averaged with the quantile that the
-        regression itself expects (Student's t), which counts like twenty samples. Without a calibration the bound is a normal
-        quantile of the prior's spread. Scatter between sessions is added in squares; runs scatter by the measured percentile factor.
+        The model error is bounded by conformal prediction without a split (jackknife: Barber et al., 2021): a quantile
+        of the leave-one-out errors of the calibration, each in units of its own standard deviation, times the median
+        relative standard deviation over the space. A rank among few errors is a noisy figure, so it is averaged with
+        the quantile that the regression itself expects (Student's t), which has the weight of twenty samples. Without
+        a calibration the bound is a normal quantile of the prior's spread. The scatter between sessions is added in
+        quadrature; the scatter of runs is the measured factor of the percentile.
 
         Raises:
             UsageError: The calibration has too few samples for this confidence.
@@ -188,7 +191,7 @@ class CostModel:
         return self._bound(self.table.cost(codes), confidence) * self.jitter.factor(percentile)
 
     def limit_for_mean(self, limit: float, confidence: float, percentile: float = 50.0) -> float:
-        """The largest cost under `table` whose upper bound holds a limit, in milliseconds.
+        """Returns the largest cost under `table` whose upper bound holds a limit, in milliseconds.
 
         Raises:
             UsageError: See `upper`.
@@ -203,15 +206,17 @@ class CostModel:
     def with_observation(
         self, code: Codes, p50_ms: float, percentiles_ms: Mapping[float, float] | None = None
     ) -> CostModel:
-        """The model after one more network was measured, such as a candidate of the deploy loop.
+        """Returns the model after one more network was measured, such as a candidate of the deploy loop.
 
-        What the fit missed of it corrects the predictions within some 15 % of its latency: a network like it will not miss by the
-        same amount. There, the margin shrinks to half, because networks of like cost share much of their error. A bare prior takes
-        its scale from it. (Refitting with it was tried: the regression blames the network's own choices, and the next one misses again.)
+        The error of the prediction for this network corrects the predictions within some 15 % of its latency, so that
+        a similar network does not miss by the same amount. There, the margin shrinks to half, because networks of
+        similar cost share much of their error. Without a calibration, the prior is scaled to the observations.
+        (Refitting with the observation was tried: the regression attributes the error to the choices of this very
+        network, and the next network misses again.)
 
         Args:
-            code: Of the network, shape (decisions,) or (1, decisions).
-            p50_ms: Its measured median.
+            code: Code of the network, shape (decisions,) or (1, decisions).
+            p50_ms: Measured median of the network.
             percentiles_ms: Other measured percentiles; a larger ratio to the median replaces the known one.
         """
         code = np.atleast_2d(code).astype(np.int8)
@@ -242,7 +247,7 @@ class CostModel:
 
     @cached_property
     def accuracy(self) -> dict[str, float]:
-        """How well left-out samples were predicted; see `accuracy`. Empty where there was no calibration."""
+        """Accuracy of the leave-one-out predictions, see `accuracy`; empty if there was no calibration."""
         return accuracy(self.calibrated.left_out_ms, self.calibrated.p50_ms) if len(self.calibrated) else {}
 
     @cached_property
@@ -250,7 +255,7 @@ class CostModel:
         return _fit(self.shape, self.calibrated.codes, self.calibrated.p50_ms)
 
     def _spreads(self, codes: Codes) -> Floats:
-        """Relative standard deviations of the model error, shape (n,)."""
+        """Returns the relative standard deviations of the model error, shape (n,)."""
         if not len(self.calibrated):
             return np.full(len(codes), self.spread)
         parts = np.array_split(codes, max(1, len(codes) // _CHUNK))
@@ -259,12 +264,12 @@ class CostModel:
         )
 
     def _bound(self, cost: Floats, confidence: float) -> Floats:
-        """Upper bound of the median of networks that cost so much under `table`."""
-        factor, doubt = self._local(cost)
-        return cost * factor * (1 + doubt * self.margin(confidence))
+        """Returns the upper bounds of the medians of networks with these costs under `table`."""
+        factor, uncertainty = self._local(cost)
+        return cost * factor * (1 + uncertainty * self.margin(confidence))
 
     def margin(self, confidence: float) -> float:
-        """What the upper bound of a median adds to the mean, as a share of it.
+        """Returns how far the upper bound of a median lies above the mean, as a share of the mean.
 
         Raises:
             UsageError: See `upper`.
@@ -275,13 +280,14 @@ class CostModel:
         z = float(ndtri(confidence))
         if not n:
             return math.expm1(z * math.hypot(self.spread, self.jitter.sessions))
-        # Rounding must not turn 0.9 * 10 into more than 9.
+        # 1e-9 keeps rounding errors from turning 0.9 * 10 into more than 9.
         rank = math.ceil((n + 1) * confidence - 1e-9)
         if rank > n:
             needed = math.ceil(confidence / (1 - confidence) - 1e-9)
             raise UsageError(
-                f"A confidence of {confidence:g} takes a calibration of {needed} architectures; this one has {n}.",
-                f"Ask for {math.floor(1000 * self.most_confidence) / 1000:g} or less (--confidence), or calibrate with --samples {needed}.",
+                f"A confidence of {confidence:g} needs a calibration with {needed} architectures; this one has {n}.",
+                f"Ask for {math.floor(1000 * self.most_confidence) / 1000:g} or less (--confidence), "
+                f"or calibrate with --samples {needed}.",
             )
         weight = n / (n + _EXPECTED)
         error = max(
@@ -293,12 +299,12 @@ class CostModel:
 
     @cached_property
     def _observed_errors(self) -> tuple[Floats, Floats]:
-        """Logarithm of the cost of observed networks, and what the fit still misses of them."""
+        """Logarithms of the costs of observed networks, and the relative errors of the fit for them."""
         cost = self.table.cost(self.observed.codes)
         return np.log(cost), np.clip(self.observed.p50_ms / cost - 1, -_MOST_LOCAL, _MOST_LOCAL)
 
     def _local(self, cost: Floats) -> tuple[Floats, Floats]:
-        """What observed networks of like cost say: factor on the mean, and on its uncertainty."""
+        """Returns the factors on the mean and on its uncertainty that follow from observed networks of similar cost."""
         if not len(self.observed):
             return np.ones_like(cost), np.ones_like(cost)
         at, error = self._observed_errors
@@ -308,7 +314,7 @@ class CostModel:
 
 
 def accuracy(predicted: Floats, measured: Floats) -> dict[str, float]:
-    """Number of samples, shares within 5 % and 10 %, root mean square relative error."""
+    """Returns the number of samples, the shares within 5 % and 10 %, and the root mean square relative error."""
     errors = np.abs(predicted / measured - 1)
     return {
         "samples": float(len(errors)),

@@ -1,4 +1,4 @@
-"""Shipped priors: what is known of a kind of device before anything was measured on this one."""
+"""Priors: what is known about the latencies of a kind of device before anything was measured on this one."""
 
 from __future__ import annotations
 
@@ -19,30 +19,33 @@ from nagsdk.errors import DeviceError
 from nagsdk.space.space import SearchSpace
 
 FORMAT = "nagsdk-cost-prior/1"
-# In the order of `gp.TERMS`. Prices of a device of a known kind lie within some tens of percent of the known ones, by
-# the processors and GPUs of the public tables; of a device that nothing is known of, within a factor.
+# Sizes of the terms, in the order of `gp.TERMS`. On the processors and GPUs of the public tables, the prices of a
+# device of a known kind differ from the known ones by some tens of percent; those of an unknown kind by a factor.
 _KNOWN = Sizes(np.log([1.0, 0.15, 0.02, 0.03]), np.array([0.5, 0.8, 0.8, 0.8]))
 _UNKNOWN = Sizes(np.log([1.0, 0.6, 0.02, 0.03]), np.array([0.5, 0.8, 0.8, 0.8]))
-# A feature that costs nothing under the prior may come to cost this share of a typical latency.
+# A feature that costs nothing under the prior may get a price that makes up this share of a typical latency.
 _FREE_SHARE = 0.01
-# Another number of threads scales by an unknown factor: as if a device of a further kind.
+# Additional spread for another number of threads, which changes the latencies by an unknown factor.
 _OTHER_THREADS_SPREAD = 0.6
 
 
 @dataclass(frozen=True)
 class Jitter:
-    """How latencies scatter although the architecture stays the same.
+    """Scatter of the latencies of the same architecture.
 
     Attributes:
-        runs: Percentile of single runs over their median, by percentile, such as {90: 1.04}.
-        sessions: Relative standard deviation of the median from one session to another.
+        runs: Ratio of a percentile of single runs to their median, by percentile, such as {90: 1.04}.
+        sessions: Relative standard deviation of the median between sessions.
     """
 
     runs: Mapping[float, float]
     sessions: float
 
     def factor(self, percentile: float) -> float:
-        """Percentile of single runs over their median, interpolated on the normal scale; never below 1."""
+        """Returns the ratio of a percentile of single runs to their median, at least 1.
+
+        It is interpolated over the quantiles of the normal distribution.
+        """
         from scipy.special import ndtri
 
         known = sorted({50.0: 1.0, **self.runs}.items())
@@ -54,12 +57,12 @@ class Jitter:
         return float(1.0 + (values[-1] - 1.0) * z / at[-1])
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Returns the fields, JSON-ready."""
         return {"runs": {f"{p:g}": v for p, v in sorted(self.runs.items())}, "sessions": self.sessions}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Jitter:
-        """Rebuilds it from `to_dict`."""
+        """Rebuilds a jitter from the result of `to_dict`."""
         return cls({float(p): float(v) for p, v in values["runs"].items()}, float(values["sessions"]))
 
 
@@ -69,12 +72,12 @@ class Prior:
 
     Attributes:
         weights: Milliseconds per unit of every feature, shape (F,).
-        spread: Standard deviation of the logarithm of the factor by which an unmeasured device of the kind is off.
-        jitter: Where nothing better was measured.
-        threads: Threads of one inference that it holds for.
-        source: What it was fitted on.
-        directions: Changes of the weights by which known devices of the kind differ, each one standard deviation long,
-            shape (K, F).
+        spread: Standard deviation of the logarithm of the factor by which an unmeasured device of this kind differs.
+        jitter: Scatter to assume until it was measured.
+        threads: Number of threads of one inference for which the prior is valid.
+        source: Data that the prior was fitted to.
+        directions: Changes of the weights by which known devices of this kind differ, each one standard deviation
+            long, shape (K, F).
     """
 
     weights: Floats
@@ -85,14 +88,14 @@ class Prior:
     directions: Floats = field(default_factory=lambda: np.zeros((0, len(FEATURES))))
 
     def for_threads(self, threads: int) -> Prior:
-        """The prior for another number of threads: the same shape, a wider spread."""
+        """Returns the prior for another number of threads: the same shape with a wider spread."""
         if threads == self.threads:
             return self
         spread = float(np.hypot(self.spread, _OTHER_THREADS_SPREAD))
         return replace(self, spread=spread, threads=threads, source={**self.source, "fitted_for_threads": self.threads})
 
     def on(self, space: SearchSpace) -> Shape:
-        """The shape of latencies over a space."""
+        """Returns the shape of the latencies over a space."""
         codes = population(space)
         table = FeatureTable.of(space)
         features = table.of_codes(codes)
@@ -112,7 +115,7 @@ class Prior:
         )
 
     def to_json(self) -> str:
-        """The file's content."""
+        """Returns the content of the prior's file."""
         content = {
             "format": FORMAT,
             "weights_ms": {name: float(w) for name, w in zip(FEATURES, self.weights, strict=True)},
@@ -129,13 +132,13 @@ def read_prior(path: Path) -> Prior:
     """Reads a shipped prior.
 
     Raises:
-        DeviceError: The file is missing or is no prior of this version.
+        DeviceError: The file is missing, or is not a prior of this version.
     """
     next_step = "Reinstall nagsdk, or leave `prior` out of the device description and calibrate the device."
     try:
         content = json.loads(path.read_text("utf-8"))
         if content["format"] != FORMAT or set(content["weights_ms"]) != set(FEATURES):
-            raise DeviceError(f"{path} is a prior of another version of nagsdk.", next_step)
+            raise DeviceError(f"The prior {path} belongs to another version of nagsdk.", next_step)
         weights = np.array([float(content["weights_ms"][name]) for name in FEATURES])
         jitter = Jitter.from_dict(content["jitter"])
         directions = np.array(content.get("directions_ms", []), dtype=np.float64).reshape(-1, len(FEATURES))
@@ -147,14 +150,14 @@ def read_prior(path: Path) -> Prior:
         if not np.isfinite(directions).all():
             raise ValueError("directions must be finite")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DeviceError(f"{path} is no readable prior: {error!r}.", next_step) from error
+        raise DeviceError(f"The prior {path} cannot be read: {error!r}.", next_step) from error
     return prior
 
 
 def flat_prior(table: FeatureTable) -> Prior:
-    """The prior of a device that nothing is known of: every feature has the same share of a typical latency of 1 ms.
+    """Returns the prior of an unknown device: every feature has the same share of a typical latency of 1 ms.
 
-    Its scale means nothing: a model needs measurements before it may be used.
+    Its scale has no meaning, so a model needs measurements before it can be used.
     """
     mean = table.base.mean(0) + table.choice.mean(2).sum(1).mean(0)
     used = mean > 0

@@ -1,4 +1,4 @@
-"""What is known of a device's latencies over one space before it is measured, and the table that measurements make of it."""
+"""The shape of a device's latencies over one space: what is known before measuring, and the table fitted afterwards."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ _SAME = 1e-9
 
 @dataclass(frozen=True)
 class Prices:
-    """The known shape where it is physical, in units of a typical latency: then prices stay non-negative.
+    """A known shape that consists of prices of features, in units of a typical latency.
+
+    With such a shape, fitted prices are kept non-negative.
 
     Attributes:
         mean: Price per unit of every feature, shape (F,).
-        directions: How known devices differ, each one standard deviation long, shape (K, F).
+        directions: Directions in which the prices of known devices differ, each one standard deviation long, shape
+            (K, F).
     """
 
     mean: Floats
@@ -36,14 +39,14 @@ class Shape:
     """The known shape of a device's latencies over a space.
 
     Attributes:
-        space: The space.
-        population: Architectures that latencies and columns are scaled by, shape (n, decisions).
+        space: The search space.
+        population: Architectures by which latencies and columns are scaled, shape (n, decisions).
         mean: Latencies of the known shape, 1 on average.
         directions: Differences between known devices, each one standard deviation long.
-        unit: How far the price of each feature may move at unit size, shape (F,).
-        centre: Features at which such a move changes nothing, shape (F,).
+        unit: Standard deviation of the price of each feature at unit size, shape (F,).
+        centre: Features of an architecture whose latency does not change with these prices, shape (F,).
         sizes: Priors of the terms' sizes.
-        prices: Where mean and directions are priced features.
+        prices: The prices, if `mean` and `directions` are made from prices of features.
     """
 
     space: SearchSpace
@@ -57,11 +60,11 @@ class Shape:
 
     @cached_property
     def choices(self) -> Choices:
-        """Columns of single choices."""
+        """Columns for the contributions of single choices."""
         return Choices(self.space, self.population)
 
     def design(self, codes: Codes) -> Design:
-        """Columns of architectures."""
+        """Returns the inputs of the regression for architectures."""
         features = FeatureTable.of(self.space).of_codes(codes)
         directions = (
             np.stack([table.cost(codes) for table in self.directions], 1)
@@ -73,13 +76,13 @@ class Shape:
         )
 
     def table(self, found: Posterior, codes: Codes) -> AdditiveTable:
-        """The additive table of what the regression found, in milliseconds.
+        """Returns the additive table of the result of the regression, in milliseconds.
 
-        Where the known shape is physical and a price would be negative, the most likely non-negative prices
-        take the place of the unconstrained ones.
+        If the shape consists of prices of features and one of the fitted prices is negative, the most likely
+        non-negative prices are used in place of the unconstrained ones.
 
         Args:
-            found: By a regression on `design(codes)`.
+            found: Result of the regression on `design(codes)`.
             codes: The measured architectures.
         """
         directions, physical, choices = found.coefficients
@@ -99,7 +102,7 @@ class Shape:
         return _tidy(self.space, AdditiveTable(table.base - found.scale * float(moved @ self.centre), table.choice))
 
     def _nonnegative(self, known: Prices, found: Posterior, codes: Codes) -> tuple[Floats, Floats]:
-        """Most likely prices that are not negative (non-negative least squares, whitened), and coefficients of choices."""
+        """Returns the most likely non-negative prices (whitened non-negative least squares) and choice coefficients."""
         from scipy.optimize import nnls
 
         squares = np.exp(2 * found.sizes)
@@ -110,7 +113,7 @@ class Shape:
         prior = SLOPE * np.outer(known.mean, known.mean) + squares[0] * known.directions.T @ known.directions
         used = self.unit > 0
         prior = (prior + squares[1] * np.diag(self.unit**2))[np.ix_(used, used)]
-        # In units of how far each price may move: their sizes span many orders of magnitude.
+        # Prices are divided by their standard deviations, because they span many orders of magnitude.
         unit = self.unit[used]
         prior_root, rest_root = (np.linalg.cholesky(m) for m in (prior / np.outer(unit, unit), rest))
         rows = np.concatenate(
@@ -127,10 +130,10 @@ class Shape:
 
 
 class Choices:
-    """A column per choice, and another one that grows with the pixels where a space has several resolutions.
+    """Columns of choices: one per choice, and another one times the pixels if the space has several resolutions.
 
     Args:
-        space: The space.
+        space: The search space.
         population: Architectures by which the columns are centred and scaled.
     """
 
@@ -153,14 +156,14 @@ class Choices:
         return columns
 
     def columns(self, codes: Codes) -> Floats:
-        """Centred columns, of unit length on average, shape (n, C)."""
+        """Returns centred columns, of unit length on average, shape (n, C)."""
         columns = self._raw(codes)
         columns -= self.centre
         columns /= self.norm
         return columns
 
     def table(self, coefficients: Floats) -> AdditiveTable:
-        """The additive table of prices of the columns, shape (C,)."""
+        """Returns the additive table for coefficients of the columns, shape (C,)."""
         width, sizes = self.space.one_hot_width, self.space.sizes
         prices = coefficients / self.norm
         several = len(self.pixels) > 1
@@ -172,24 +175,24 @@ class Choices:
 
 
 def population(space: SearchSpace) -> Codes:
-    """Architectures that stand for a space, the same ones every time."""
+    """Returns a sample of architectures that represents a space; it is the same in every run."""
     return space.sample(_POPULATION, np.random.default_rng(0))
 
 
 def pooled(space: SearchSpace, tables: Sequence[AdditiveTable], codes: Codes, sizes: Sizes) -> Shape:
-    """The shape that known devices have in common, and the directions in which they differ.
+    """Returns the shape that known devices have in common, with the directions in which they differ.
 
     Args:
-        space: Any space.
-        tables: Latencies of known devices over it, in any units.
-        codes: Architectures that stand for the space.
+        space: Any search space.
+        tables: Latencies of known devices over the space, in any units.
+        codes: Architectures that represent the space.
         sizes: Priors of the terms' sizes.
     """
     scaled = [_sum(space, [(1 / float(table.cost(codes).mean()), table)]) for table in tables]
     shares, rows = directions_of(np.stack([table.cost(codes) for table in scaled], 1))
     mean, *directions = (_sum(space, list(zip(weights.tolist(), scaled, strict=True))) for weights in (shares, *rows))
     features = FeatureTable.of(space).of_codes(codes)
-    # Features that are the same in all architectures differ by rounding only.
+    # Features that are the same in all architectures differ by rounding errors only.
     deviation = np.where(np.ptp(features, axis=0) > _SAME * np.abs(features).max(0), features.std(0), 0.0)
     lengths = deviation * np.sqrt(max(int((deviation > 0).sum()), 1))
     unit = np.divide(1.0, lengths, out=np.zeros(len(FEATURES)), where=lengths > 0)
@@ -197,10 +200,10 @@ def pooled(space: SearchSpace, tables: Sequence[AdditiveTable], codes: Codes, si
 
 
 def directions_of(values: Floats) -> tuple[Floats, Floats]:
-    """Weights of devices whose weighted sums are their mean and the directions in which they differ.
+    """Returns the weights of devices whose weighted sums are their mean, and the directions in which they differ.
 
     Args:
-        values: Of every device, scaled to a mean of 1, shape (n, devices).
+        values: Latencies on every device, scaled to a mean of 1, shape (n, devices).
 
     Returns:
         Weights of the mean, shape (devices,), and of the directions, each one standard deviation long, largest first,
@@ -216,7 +219,10 @@ def directions_of(values: Floats) -> tuple[Floats, Floats]:
 
 
 def _tidy(space: SearchSpace, table: AdditiveTable) -> AdditiveTable:
-    """The same costs, with those of resolutions in the base, and no negative price of a decision that is always taken."""
+    """Rewrites a table without changing its costs.
+
+    The costs of resolutions move into the base, and no decision that is always active has a negative price.
+    """
     base, choice = table.base.copy(), table.choice.copy()
     resolutions = np.arange(len(base))
     base += choice[resolutions, 0, resolutions]

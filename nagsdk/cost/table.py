@@ -1,4 +1,4 @@
-"""Additive cost tables: what generators read of a cost model."""
+"""Additive cost tables: the form in which generators read costs."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ Floats = NDArray[np.float64]
 class AdditiveTable:
     """A cost that is a sum over fixed layers and active choices, at every resolution.
 
+    ``inf`` marks what is not allowed: a choice that the device cannot run, or a resolution (in `base`) that the user
+    excluded. Generators never use it.
+
     Attributes:
         base: Cost of the fixed layers, shape (resolutions,).
-        choice: Cost that each choice adds, shape (resolutions, decisions, most choices); 0 where a
-            decision adds nothing or has no such choice. The unit is that of the cost.
-
-    ``inf`` marks what is not allowed: a choice that the device cannot run, a resolution (in `base`) that
-    the user excluded. Generators never emit it.
+        choice: Cost that each choice adds, in the same unit, shape (resolutions, decisions, most choices); 0 where a
+            decision adds nothing or has no such choice.
     """
 
     base: Floats
     choice: Floats
 
     def cost(self, codes: Codes) -> Floats:
-        """Costs of architectures, shape (n,)."""
+        """Returns the costs of architectures, shape (n,)."""
         resolution = codes[:, 0].astype(np.intp)
         most = self.choice.shape[2]
-        # An inactive decision reads a zero column behind the last choice, which spares a mask.
+        # A column of zeros after the last choice serves inactive decisions, so that no mask is needed.
         padded = np.concatenate([self.choice, np.zeros((*self.choice.shape[:2], 1))], axis=2)
         decisions = np.arange(codes.shape[1])
         index = np.where(codes < 0, most, codes).astype(np.intp)
@@ -44,12 +44,12 @@ class AdditiveTable:
         return result
 
     def masked(self, allowed: NDArray[np.bool_] | None = None, resolution: int | None = None) -> AdditiveTable:
-        """The table with everything else forbidden.
+        """Returns the table with everything forbidden but the given choices and resolution.
 
         Args:
-            allowed: Choices to keep, broadcast against `choice`, so (decisions, most choices) or with a
-                leading axis of resolutions; None keeps all.
-            resolution: Choice index of the only resolution to keep; None keeps all.
+            allowed: Choices to keep, broadcast against `choice`: shape (decisions, most choices), or with a leading
+                axis of resolutions; None keeps all.
+            resolution: Index of the only resolution to keep; None keeps all.
         """
         choice = self.choice if allowed is None else np.where(allowed, self.choice, np.inf)
         base = self.base if resolution is None else np.where(np.arange(len(self.base)) == resolution, self.base, np.inf)
@@ -57,11 +57,11 @@ class AdditiveTable:
 
 
 def exact_table(space: SearchSpace, value: Callable[[LayerSpec], float]) -> AdditiveTable:
-    """The table of a cost that every layer tells exactly, such as its MACs.
+    """Returns the table of a cost that is known exactly for every layer, such as its MACs.
 
     Args:
         space: Any search space.
-        value: Cost of one layer, whatever its name.
+        value: Returns the cost of one layer; it must not depend on the layer's name.
     """
     layers = SpaceLayers.of(space)
     sums = layers.sums(np.array([[value(layer)] for layer in layers.unique], dtype=np.float64))[..., 0]
@@ -70,13 +70,16 @@ def exact_table(space: SearchSpace, value: Callable[[LayerSpec], float]) -> Addi
 
 @dataclass(frozen=True)
 class SpaceLayers:
-    """All layers of a space, each kind once; C most choices.
+    """All layers of a space, grouped into cells, with equal layers stored once.
+
+    A cell holds the layers of one choice of a decision at a resolution. The last cell of a resolution holds its fixed
+    layers.
 
     Attributes:
         unique: Layers that differ in more than their names.
         which: Index into `unique` of every layer of every cell, shape (layers,).
-        cells: Its cell, shape (layers,): a choice of a decision at a resolution, or the fixed layers of a resolution behind its choices.
-        shape: Resolutions, and cells of each.
+        cells: Index of the cell of every layer, shape (layers,).
+        shape: Number of resolutions, and of cells per resolution.
     """
 
     unique: tuple[LayerSpec, ...]
@@ -86,7 +89,7 @@ class SpaceLayers:
 
     @classmethod
     def of(cls, space: SearchSpace) -> SpaceLayers:
-        """The layers of a space; found once per space and process."""
+        """Returns the layers of a space; they are collected once per space and process."""
         known = _LAYERS.get(space.fingerprint)
         if known is None:
             known = _LAYERS[space.fingerprint] = cls._found(space)
@@ -116,13 +119,13 @@ class SpaceLayers:
         return cls(tuple(unique), np.array(which, dtype=np.intp), np.array(cells, dtype=np.intp), shape)
 
     def sums(self, values: Floats) -> Floats:
-        """Sums over the layers of every cell.
+        """Sums values over the layers of every cell.
 
         Args:
-            values: Of the unique layers, shape (unique, F).
+            values: Values of the unique layers, shape (unique, F).
 
         Returns:
-            Shape (resolutions, cells, F).
+            The sums, shape (resolutions, cells, F).
         """
         total = np.zeros((self.shape[0] * self.shape[1], values.shape[1]))
         np.add.at(total, self.cells, values[self.which])
@@ -133,15 +136,15 @@ _LAYERS: dict[str, SpaceLayers] = {}
 
 
 def priced(space: SearchSpace, table: AdditiveTable) -> Floats:
-    """Costs of choices, shape (resolutions, decisions, most choices), inf where there is no such choice."""
+    """Returns the costs of choices, shape (resolutions, decisions, most choices), inf where a choice does not exist."""
     return np.where(existing(space), table.choice, np.inf)
 
 
 def mixed(tables: Sequence[AdditiveTable], weights: Floats) -> AdditiveTable:
-    """A weighted sum of costs; what one of them forbids is forbidden, whatever its weight."""
+    """Returns a weighted sum of costs; what one of them forbids stays forbidden even if its weight is 0."""
 
     def sum_of(parts: Iterable[Floats]) -> Floats:
-        with np.errstate(invalid="ignore"):  # 0 · inf
+        with np.errstate(invalid="ignore"):  # 0 · inf is computed before it is replaced
             total: Floats = np.sum(
                 [np.where(np.isfinite(p), w * p, np.inf) for w, p in zip(weights, parts, strict=True)], axis=0
             )

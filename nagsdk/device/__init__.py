@@ -1,1 +1,1 @@
-"""Devices: their descriptions, and the contract with the plugins that reach them."""
+"""Devices: their descriptions, and the interface of the plugins that reach them."""

@@ -1,4 +1,4 @@
-"""The contract of a hardware plugin: a `Backend` that exports and opens `Session`s on its devices."""
+"""The interface of a hardware plugin: a `Backend` exports networks and opens `Session`s on its devices."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from nagsdk.graph.ir import Graph
 
 Tensor = NDArray[np.float32]
-# Rounding of float32 in another order of summation.
+# Error that float32 rounding makes when sums are computed in another order.
 EXACT = 1e-5
-# What names, shapes and operators take in an ONNX file beside the numbers, in bytes; read off exported files.
+# Bytes that names, shapes and operators take in an ONNX file besides the weights; read off exported files.
 _OVERHEAD = {
     "conv": 122.0,
     "pointwise": 122.0,
@@ -42,14 +42,14 @@ _OVERHEAD = {
 
 @dataclass(frozen=True)
 class Presence:
-    """What a backend finds out about a device right now.
+    """State of a device at this moment, as its backend reports it.
 
     Attributes:
-        available: Whether it can be measured on.
-        reason: Why not, and what to do about it; empty where available.
+        available: Whether networks can be measured on the device.
+        reason: Why it is not available, and what to do about it; empty if it is available.
         properties: Facts worth recording: processor, runtime, versions, providers.
-        fingerprint: Identifies this very device, runtime and version: measurements and cost models are
-            kept under it.
+        fingerprint: Identifies this device together with its runtime and version; measurements and cost models are
+            stored under it.
     """
 
     available: bool
@@ -59,18 +59,18 @@ class Presence:
 
     @classmethod
     def of(cls, properties: Mapping[str, str], besides: Collection[str] = ()) -> Presence:
-        """That of an available device, whose fingerprint is a hash of its properties.
+        """Returns the presence of an available device, with a hash of its properties as fingerprint.
 
         Args:
-            properties: See above.
-            besides: Names of properties that do not tell devices apart.
+            properties: Facts worth recording.
+            besides: Names of properties that do not distinguish devices; they are left out of the hash.
         """
         identity = {name: value for name, value in properties.items() if name not in besides}
         return cls(True, "", properties, hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16])
 
     @classmethod
     def refused(cls, error: NagsdkError) -> Presence:
-        """That of a device which cannot be measured on, for the reason that an error tells."""
+        """Returns the presence of a device that is not available, with the text of an error as the reason."""
         return cls(False, " ".join(str(error).split()))
 
 
@@ -80,13 +80,13 @@ class Burst:
 
     Attributes:
         wall_ms: Wall time of every run.
-        cpu_ms: CPU time of every run, where wall / CPU time tells whether the CPU was taken away: with a single thread, and
-            not on Windows; empty otherwise.
-        properties: What else was seen (temperature, memory), by name with its unit; ``throttled`` is 1 where the device
-            slowed itself down, for heat or power.
+        cpu_ms: CPU time of every run, if the ratio of wall to CPU time shows whether the CPU was taken away: with a
+            single thread, and not on Windows. Empty otherwise.
+        properties: Other values that were observed (temperature, memory), by a name that includes the unit;
+            ``throttled`` is 1 if the device slowed itself down because of heat or power.
 
     Raises:
-        DeviceError: A property is no finite number.
+        DeviceError: A property is not a finite number.
     """
 
     wall_ms: tuple[float, ...]
@@ -97,15 +97,15 @@ class Burst:
         for name, value in self.properties.items():
             if not isinstance(value, (int, float)) or not math.isfinite(value):
                 raise DeviceError(
-                    f"The device told {value!r} of {name} while a network ran.",
-                    "Mend its plugin: properties are finite numbers.",
+                    f"The device reported {value!r} as {name} while a network ran.",
+                    "Fix its plugin: properties must be finite numbers.",
                 )
 
 
 class Session(ABC):
-    """An open connection to a device on which compiled artifacts are loaded and run.
+    """An open connection to a device, on which compiled artifacts are loaded and run.
 
-    A context manager; `close` gives everything back, also after an error.
+    It is a context manager; `close` releases everything, also after an error.
     """
 
     @abstractmethod
@@ -113,7 +113,7 @@ class Session(ABC):
         """Loads a compiled artifact and returns its handle.
 
         Raises:
-            DeviceError: The runtime refuses it.
+            DeviceError: The runtime refuses the artifact.
         """
 
     @abstractmethod
@@ -122,15 +122,16 @@ class Session(ABC):
 
     @abstractmethod
     def time(self, handle: int, warmup: int, runs: int, timeout_s: float) -> Burst:
-        """Times consecutive runs on an input of the artifact's own shape.
+        """Times consecutive runs on one input of the shape that the artifact expects.
 
         Raises:
-            MeasurementError: It did not answer in time, or died. The session may be unusable afterwards.
+            MeasurementError: The device did not answer in time, or the runtime crashed. The session may be unusable
+                afterwards.
         """
 
     @abstractmethod
     def infer(self, handle: int, images: Tensor) -> Tensor:
-        """Runs images (n, 3, h, w), one batch of the device after the other, and returns logits (n, classes)."""
+        """Runs images (n, 3, h, w) in batches of the device's batch size and returns logits (n, classes)."""
 
     @abstractmethod
     def close(self) -> None:
@@ -146,14 +147,14 @@ class Session(ABC):
 
 
 class Backend(ABC):
-    """What a hardware plugin provides.
+    """Interface that a hardware plugin implements.
 
     Attributes:
         id: Name that device descriptions refer to.
-        title: For people.
+        title: Name for people.
         suffix: File suffix of its artifacts, such as ``.onnx``.
-        layout: Order of an input in its artifacts: ``NCHW`` or ``NHWC``.
-        precisions: What `Device.precision` may be; the first is the default.
+        layout: Order of the dimensions of an input in its artifacts: ``NCHW`` or ``NHWC``.
+        precisions: Precisions that it offers; the first is the default.
         runs_elsewhere: Whether networks run off this host, so that exports may overlap with timings.
     """
 
@@ -165,47 +166,56 @@ class Backend(ABC):
     runs_elsewhere: ClassVar[bool] = False
 
     def __init_subclass__(cls, **arguments: Any) -> None:
-        """Honours the name that `runs_elsewhere` had in 0.1.0, when it was called ``apart``."""
+        """Accepts ``apart``, the name that `runs_elsewhere` had in 0.1.0."""
         super().__init_subclass__(**arguments)
         if "apart" in vars(cls):
-            warnings.warn(f"{cls.__name__}.apart is called runs_elsewhere now.", DeprecationWarning, stacklevel=2)
+            warnings.warn(
+                f"{cls.__name__}.apart is deprecated: rename it to runs_elsewhere.", DeprecationWarning, stacklevel=2
+            )
             if "runs_elsewhere" not in vars(cls):
                 cls.runs_elsewhere = vars(cls)["apart"]
 
     @abstractmethod
     def presence(self, device: Device) -> Presence:
-        """Whether the device is there, and what it is. Never raises for an absent device."""
+        """Reports whether the device is available, and its properties. Never raises for an absent device."""
 
     def supports(self, layer: LayerSpec, device: Device) -> bool:
-        """Whether the device runs this layer; choices that need others are masked before generation.
+        """Returns whether the device can run this layer.
 
-        The default is that it runs all kinds of layers that nagsdk knows.
+        Choices that need an unsupported layer are excluded before an architecture is generated. By default, all
+        kinds of layers that nagsdk knows are supported.
         """
         return layer.kind in KINDS
 
     def layer_bytes(self, layer: LayerSpec, device: Device) -> float:
-        """What a layer adds to the size of an artifact, roughly; a built artifact is weighed. The default is that of ONNX files."""
+        """Estimates how many bytes a layer adds to an artifact; the default describes ONNX files.
+
+        The estimate is for choosing an architecture. The size of a built artifact is that of the file itself.
+        """
         return 4.0 * layer.folded_parameters + layer.by_kind(_OVERHEAD) + 108.0 * (layer.activation != "none")
 
     def rewrites(self, device: Device) -> Mapping[str, Device]:
-        """Ways of writing a graph for the device among which only timings on it can choose.
+        """Returns the rewrites of a graph between which only timings on the device can decide.
 
         Returns:
-            Descriptions of the same device by the name of the way, the one to take unmeasured first. The default is
-            none: there is one way, or the description says which. Any session of the device runs the files of all.
+            A description of the same device for each rewrite, by the name of the rewrite; the first one is used as
+            long as nothing was measured. Empty by default: there is only one way, or the description says which one
+            to use. Every session of the device must run the files of all rewrites.
         """
         return {}
 
     def simulate(self, layer: LayerSpec, device: Device) -> float | None:
-        """Milliseconds that a layer takes by a model of the plugin's own: the prior of the cost model where the device names none.
+        """Predicts the milliseconds that a layer takes, by a model that the plugin brings.
+
+        The cost model uses it as its prior if the device description names none.
 
         Returns:
-            None, which is the default, for all layers where there is no such model.
+            The latency, or None for every layer if the plugin brings no such model, which is the default.
         """
         return None
 
     def tolerance(self, device: Device) -> float:
-        """Largest accepted error of the artifact's logits, as a share of their norm."""
+        """Returns the largest accepted error of the artifact's logits, as a share of their norm."""
         return EXACT
 
     @abstractmethod
@@ -214,53 +224,53 @@ class Backend(ABC):
 
         Args:
             graph: The lowered network, batch 1.
-            path: Where; the caller makes the write atomic.
-            device: The target.
-            images: Normalised calibration images (n, 3, h, w) for quantising backends, where the bundle has any.
+            path: File to write; the caller makes the write atomic.
+            device: The device to export for.
+            images: Normalised calibration images (n, 3, h, w) for backends that quantise; None if the bundle has none.
         """
 
     def inspect(self, artifact: Path) -> Mapping[str, Any]:
-        """What stands in an artifact, JSON-ready, for the manifest; nothing unless the backend reads its files."""
+        """Describes the content of an artifact for the manifest, JSON-ready; empty by default."""
         return {}
 
     def emulate(self, artifact: Path, device: Device, images: Tensor) -> Tensor | None:
-        """Logits (n, classes) of an artifact without its device, so that a file is checked although the device is absent.
+        """Runs an artifact without its device, so that a file can be checked while the device is absent.
 
         Returns:
-            None, which is the default, where only the device can run it.
+            Logits (n, classes), or None, which is the default, if only the device can run the artifact.
         """
         return None
 
     def diagnose(self) -> Sequence[Finding]:
-        """What `nagsdk doctor` shall say of this machine besides whether devices are there; nothing unless the backend knows more."""
+        """Returns what `nagsdk doctor` shall report about this machine besides the devices; nothing by default."""
         return ()
 
     def setup(self, source: Path | None, on_event: Listener) -> Mapping[str, str]:
-        """Brings what the backend needs on this machine and no package has.
+        """Installs what the backend needs on this machine and no package provides.
 
         Args:
             source: A file to use, or None to download it.
-            on_event: Receives progress.
+            on_event: Receives the progress.
 
         Returns:
-            What was brought, with its hash.
+            Facts about what was installed, such as its hash.
 
         Raises:
-            UsageError: It needs nothing, which is the default.
+            UsageError: The backend needs no setup, which is the default.
         """
         raise UsageError(f"{self.title} needs no setup.", "Use it as it is.")
 
     def compile(self, artifact: Path, device: Device, folder: Path) -> Path:
-        """Prepares an artifact for the device, which may take minutes; the result stays in `folder`.
+        """Compiles an artifact for the device, which may take minutes, and writes the result into `folder`.
 
-        The default needs no compilation and returns the artifact.
+        By default nothing is compiled, and the artifact itself is returned.
         """
         return artifact
 
     @abstractmethod
     def open(self, device: Device) -> Session:
-        """Opens a fresh session, sharing no state with any other.
+        """Opens a fresh session that shares no state with any other.
 
         Raises:
-            DeviceUnavailableError: The device or its runtime is not there.
+            DeviceUnavailableError: The device or its runtime is not available.
         """

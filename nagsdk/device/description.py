@@ -1,4 +1,4 @@
-"""Device descriptions: TOML files that people write, validated at the border."""
+"""Device descriptions: TOML files that people write, validated when they are read."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ _MOST_BYTES = 64 * 1024
 
 @dataclass(frozen=True)
 class Device:
-    """A target of deployment.
+    """A device that models are deployed to.
 
     Attributes:
         id: Unique name.
-        title: What it is, for people.
+        title: Name for people.
         backend: Id of the backend that reaches it.
-        aliases: Other names it answers to.
-        threads: Threads of one inference.
-        batch: Images of one inference.
-        precision: Of weights and arithmetic, such as ``fp32`` or ``fp16``; the backend's first where empty.
-        prior: File of a shipped prior cost model beside the description, or None.
-        caveat: What must be said wherever only the prior speaks of the device.
-        options: What only the backend understands.
+        aliases: Other names under which it is found.
+        threads: Number of threads of one inference.
+        batch: Number of images of one inference.
+        precision: Number format of weights and arithmetic, such as ``fp32`` or ``fp16``; the first of the backend if
+            empty.
+        prior: Name of a prior cost model in the same folder as the description, or None.
+        caveat: Warning that is shown with every result that rests on the prior alone.
+        options: Settings that only the backend understands.
     """
 
     id: str
@@ -44,13 +45,13 @@ class Device:
 
 @dataclass(frozen=True)
 class Overrides:
-    """Settings of one call that differ from a device's own; None leaves the device's.
+    """Settings of one call that replace those of the device description; None keeps the description's setting.
 
     Attributes:
-        threads: Threads of one inference.
-        batch: Images of one inference.
-        precision: Of weights and arithmetic.
-        serial: Which of several attached devices; becomes the option `serial` of the description.
+        threads: Number of threads of one inference.
+        batch: Number of images of one inference.
+        precision: Number format of weights and arithmetic.
+        serial: Serial number of one of several attached devices; becomes the option `serial` of the description.
     """
 
     threads: int | None = None
@@ -59,19 +60,19 @@ class Overrides:
     serial: str | None = None
 
     def on(self, device: Device, precisions: Sequence[str]) -> Device:
-        """The device with these settings.
+        """Returns the device with these settings.
 
         Args:
-            device: Its description.
-            precisions: What its backend knows, the default first.
+            device: Description of the device.
+            precisions: Precisions that its backend offers, the default first.
 
         Raises:
-            UsageError: The backend does not know the precision.
+            UsageError: The backend does not offer the precision.
         """
         precision = self.precision or device.precision or precisions[0]
         if precision not in precisions:
             raise UsageError(
-                f"{device.id} does not know the precision {precision!r}.", f"Use {' or '.join(precisions)}."
+                f"{device.id} does not support the precision {precision!r}.", f"Use {' or '.join(precisions)}."
             )
         options = dict(device.options) | ({"serial": self.serial} if self.serial else {})
         return replace(
@@ -87,22 +88,23 @@ def read_device(path: Path) -> Device:
     """Reads one device description.
 
     Raises:
-        DeviceError: The file is no valid description; the message names the field.
+        DeviceError: The file is not a valid description; the message names the field.
     """
     from pydantic import TypeAdapter, ValidationError
 
-    next_step = f"Mend {path.name} after the reference in the documentation of devices."
+    next_step = f"Fix {path.name}; the documentation of devices explains every field."
     if not path.is_file():
         raise DeviceError(
-            f"There is no file {path}.", "`nagsdk devices` lists the devices that are known; a file describes another."
+            f"There is no file {path}.",
+            "Use one of the devices that `nagsdk devices` lists, or write a file that describes another one.",
         )
     content = read_toml(path, _MOST_BYTES, lambda message: DeviceError(message, next_step))
     try:
         content["options"] = tuple(sorted((str(k), str(v)) for k, v in content.get("options", {}).items()))
         device = TypeAdapter(Device).validate_python(content, strict=False, extra="forbid")
     except (ValidationError, AttributeError) as error:
-        told = what_is_wrong(error, (field.name for field in fields(Device)))
-        raise DeviceError(f"{path} is no valid device description: {told}.", next_step) from error
+        reason = what_is_wrong(error, (field.name for field in fields(Device)))
+        raise DeviceError(f"{path} is not a valid device description: {reason}.", next_step) from error
     if device.threads < 1 or device.batch < 1:
         raise DeviceError(f"{path}: threads and batch must be 1 or more.", next_step)
     return device

@@ -1,4 +1,4 @@
-"""What `nagsdk doctor` finds; backends report theirs in the same form."""
+"""Findings of `nagsdk doctor`; backends report their own in the same form."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ OK, ABSENT, WRONG = "ok", "absent", "wrong"
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """Result of one check.
 
     Attributes:
-        area: What it belongs to, such as ``packages`` or ``adb``.
-        state: ``ok``; ``absent``, which matters only to those who want it; ``wrong``, which should be mended.
-        found: What was found, one sentence.
-        mend: What to do about it, a command where there is one; empty where nothing needs to be done.
+        area: Subject of the check, such as ``packages`` or ``adb``.
+        state: ``ok``; ``absent``, which matters only to those who need it; ``wrong``, which should be fixed.
+        found: What was found, in one sentence.
+        mend: How to fix it, as a command if there is one; empty if nothing needs to be done.
     """
 
     area: str

@@ -1,4 +1,4 @@
-"""Facts of the machine that this process runs on."""
+"""Facts about the machine on which this process runs."""
 
 from __future__ import annotations
 
@@ -16,21 +16,24 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 
 def processor() -> str:
-    """Its model, as the system names it; measurements are kept under it, so it must be the same in every run."""
+    """Returns the name of the processor model as the system reports it.
+
+    Measurements are stored under this name, so it must be the same in every run.
+    """
     try:
         for line in _CPUINFO.read_text("utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     except OSError:
-        return _looked_up()  # no Linux
+        return _looked_up()  # not Linux
     return platform.processor() or platform.machine()
 
 
 @functools.cache
 def _looked_up() -> str:
-    """What py-cpuinfo finds out in a second or two.
+    """Asks py-cpuinfo, which takes a second or two, and caches the answer.
 
-    It is kept in the cache, for this machine alone: others may share the user's folders.
+    The cache file belongs to this machine alone, because several machines may share the user's folders.
     """
     plain = platform.processor() or platform.machine()
     digest = hashlib.sha256(f"{platform.node()} {platform.machine()} {plain}".encode()).hexdigest()[:16]
@@ -41,8 +44,8 @@ def _looked_up() -> str:
         import cpuinfo
 
         name = str(cpuinfo.get_cpu_info().get("brand_raw") or plain)
-    except Exception:  # whatever it makes of a processor that it does not know
+    except Exception:  # py-cpuinfo may fail in any way on a processor that it does not know
         name = plain
-    with contextlib.suppress(OutputError):  # without a cache it is looked up every time
+    with contextlib.suppress(OutputError):  # without a writable cache it asks again in every process
         write_atomically(path, name.encode())
     return name

@@ -1,4 +1,4 @@
-"""One measurement at a time on every device."""
+"""A lock for each device, so that only one process at a time measures on it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from nagsdk.events import Listener, Notice, ignore
 
 @contextmanager
 def device_lock(folder: Path, device: str, on_event: Listener = ignore, timeout_s: float = 600.0) -> Iterator[None]:
-    """Holds a device for this process; two timings at once would spoil each other.
+    """Reserves a device for this process, because two timings at once would disturb each other.
 
-    The operating system drops the lock of a process that dies.
+    The operating system releases the lock of a process that dies.
 
     Args:
-        folder: Where lock files live, the same for every process; made where missing.
+        folder: Folder of the lock files, the same for every process; created if missing.
         device: A name that is safe in a file name.
-        on_event: Told once whom it is waiting for.
-        timeout_s: How long to wait.
+        on_event: Receives one notice that names the process it is waiting for.
+        timeout_s: Seconds to wait for the lock.
 
     Raises:
-        DeviceBusyError: Another process held it all the time.
+        DeviceBusyError: Another process held the lock all the time.
         DeviceError: The folder cannot be used.
     """
     lock, holder = FileLock(folder / f"{device}.lock"), folder / f"{device}.holder"
@@ -43,12 +43,12 @@ def device_lock(folder: Path, device: str, on_event: Listener = ignore, timeout_
             except Timeout:
                 raise DeviceBusyError(
                     f"{device} was busy for {time.monotonic() - started:.0f} s: {_name(holder)} is measuring on it.",
-                    "Wait until that has ended, or end that process, and start again.",
+                    "Wait until that process has ended, or end it, and start again.",
                 ) from None
     except OSError as error:
         raise DeviceError(
             f"The lock {lock.lock_file} cannot be taken: {error}.",
-            "Make the folder writable, or name another cache folder.",
+            "Make the folder writable, or set another cache folder (NAGSDK_CACHE_DIR).",
         ) from error
     try:
         holder.write_bytes(str(os.getpid()).encode())

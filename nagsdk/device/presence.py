@@ -1,4 +1,4 @@
-"""Whether a device is there, asked so that no plugin can take the caller down."""
+"""Asks a backend whether a device is available, in a way that no faulty plugin can crash or block the caller."""
 
 from __future__ import annotations
 
@@ -7,21 +7,27 @@ from nagsdk.device.backend import Backend, Presence
 from nagsdk.device.description import Device
 from nagsdk.errors import NagsdkError
 
-_PATIENCE_S = 30.0
+_TIMEOUT_S = 30.0
 
 
 def presence_of(backend: Backend, device: Device) -> Presence:
-    """What the backend says; where it raises, hangs or answers something else, a device that is not available and why."""
+    """Returns what the backend reports about the device.
+
+    If the backend raises, does not answer in time or returns something invalid, the result is a device that is not
+    available, with the reason.
+    """
     whose = f"The backend {backend.id}"
     try:
-        told: object = guarded(lambda: backend.presence(device), _PATIENCE_S, whose).value
+        answer: object = guarded(lambda: backend.presence(device), _TIMEOUT_S, whose).value
     except NagsdkError as error:
         return Presence.refused(error)
-    if not isinstance(told, Presence):
+    if not isinstance(answer, Presence):
         return Presence(
-            False, f"{whose} answered {type(told).__name__} instead of a Presence. Mend or remove its plugin."
+            False, f"{whose} answered {type(answer).__name__} instead of a Presence. Fix or remove its plugin."
         )
-    texts = [told.reason, told.fingerprint, *told.properties, *told.properties.values()]
-    if not isinstance(told.available, bool) or not all(isinstance(text, str) for text in texts):
-        return Presence(False, f"{whose} answered a Presence that does not hold texts. Mend or remove its plugin.")
-    return told
+    texts = [answer.reason, answer.fingerprint, *answer.properties, *answer.properties.values()]
+    if not isinstance(answer.available, bool) or not all(isinstance(text, str) for text in texts):
+        return Presence(
+            False, f"{whose} answered a Presence whose fields have the wrong types. Fix or remove its plugin."
+        )
+    return answer

@@ -1,4 +1,4 @@
-"""Sessions whose runtime lives in a process of its own: a crash or a hang there cannot take the caller down."""
+"""Sessions whose runtime runs in a subprocess, so that a crash or a hang there cannot take the caller down."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _REQUEST_TIMEOUT_S = 120.0
 
 
 class ProcessSession(Session):
-    """Networks in a worker process that runs `nagsdk.device.serve.serve`.
+    """A session whose networks run in a worker process, which runs `nagsdk.device.serve.serve`.
 
     Args:
-        settings: JSON-ready; the worker's first argument.
-        environment: Added to the worker's environment.
+        settings: Settings of the worker, JSON-ready; passed as its first argument.
+        environment: Environment variables that are added to those of the worker.
 
     Attributes:
-        runtime: Its name, for messages.
-        worker: Module that is run.
-        start_timeout_s: Seconds that the worker may take to greet.
-        remedy: What to do where it does not start.
-        greeting: What the worker said first.
+        runtime: Name of the runtime, for messages.
+        worker: Module that the worker process runs.
+        start_timeout_s: Seconds that the worker may take to send its greeting.
+        remedy: What the user should do if the worker does not start.
+        greeting: First message of the worker.
 
     Raises:
         DeviceUnavailableError: The worker does not start.
@@ -96,7 +96,7 @@ class ProcessSession(Session):
         return np.frombuffer(body, np.float32).reshape(answer["shape"])
 
     def close(self) -> None:
-        """Ends the worker process."""
+        """Kills the worker process."""
         self._closed = True
         self._process.kill()
         self._process.wait()
@@ -105,7 +105,7 @@ class ProcessSession(Session):
                 if stream is not None:
                     stream.close()
             except OSError:
-                pass  # what was left to say to a dead worker
+                pass  # unsent data to a dead worker
 
     def _ask(self, timeout_s: float, what: str, request: dict[str, Any], body: bytes = b"") -> Message:
         with self._turn:
@@ -115,17 +115,17 @@ class ProcessSession(Session):
         if "error" in answer:
             raise DeviceError(
                 f"{self.runtime} could not {what}: {answer['error']}",
-                "Export the network again; see the message for what it lacks.",
+                "Export the network again; the message says what is wrong with it.",
             )
         return answer, content
 
     def _exchange(self, timeout_s: float, what: str, request: Message | None) -> Message:
-        """Sends, and waits for the answer; a worker that is late is killed, which ends the wait."""
+        """Sends a request and waits for the answer; kills the worker after the timeout, which ends the wait."""
         assert self._process.stdin is not None and self._process.stdout is not None
-        late = threading.Event()
+        timed_out = threading.Event()
 
         def kill() -> None:
-            late.set()
+            timed_out.set()
             self._process.kill()
 
         timer = threading.Timer(timeout_s, kill)
@@ -140,7 +140,7 @@ class ProcessSession(Session):
             timer.cancel()
         if answer is None:
             raise self._failure(
-                f"did not {what} within {timeout_s:g} s" if late.is_set() else f"died when asked to {what}"
+                f"did not {what} within {timeout_s:g} s" if timed_out.is_set() else f"died when asked to {what}"
             )
         return answer
 
@@ -148,9 +148,9 @@ class ProcessSession(Session):
         self._process.kill()
         self._process.wait()
         self._log.seek(0)
-        said = self._log.read().decode(errors="replace").strip().splitlines()
+        lines = self._log.read().decode(errors="replace").strip().splitlines()
         self.close()
-        reason = f": {said[-1]}" if said else ""
+        reason = f": {lines[-1]}" if lines else ""
         return MeasurementError(
             f"{self.runtime} {what} (exit status {self._process.returncode}){reason}.",
             "Try again; if it happens again, allow more time, free memory or choose a smaller network.",

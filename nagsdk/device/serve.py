@@ -1,7 +1,7 @@
-"""The far side of a `ProcessSession`: messages over pipes, and the loop that answers them.
+"""The worker's side of a `ProcessSession`: messages over pipes, and the loop that answers them.
 
-A message is one line of JSON, then `bytes` bytes. This module imports nothing heavy, so that a worker holds
-its runtime and nothing else.
+A message is one line of JSON followed by a body; the field `bytes` holds the length of the body. This module imports
+nothing heavy, so that a worker loads its runtime and nothing else.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ Images = NDArray[np.float32]
 
 
 def read(stream: IO[bytes]) -> Message | None:
-    """Reads one message; None at the end of the stream.
+    """Reads one message; returns None at the end of the stream.
 
-    Lines that begin no message are skipped: what a runtime printed before `serve` took its standard output away.
+    Other lines are skipped: a runtime may have printed them before `serve` redirected standard output.
     """
     while (line := stream.readline()).endswith(b"\n"):
         try:
@@ -47,18 +47,18 @@ def write(stream: IO[bytes], header: dict[str, Any], body: bytes = b"") -> None:
 
 
 def serve(start: Callable[[dict[str, Any]], tuple[dict[str, Any], Mapping[str, Handler]]]) -> None:
-    """Serves requests until the parent closes standard input, also during a run.
+    """Answers requests until the parent closes standard input, which ends the process even during a run.
 
     Args:
-        start: Called once with the settings (the JSON of the first argument); returns what to greet the
-            session with, and a handler for each request by its name. What a handler raises becomes an answer.
+        start: Called once with the settings (the JSON of the first argument). It returns the greeting for the
+            session, and a handler for each request by its name. An exception in a handler becomes an error answer.
     """
     settings = json.loads(sys.argv[1])
-    _take_precedence()
+    _raise_priority()
     sys.stdout.flush()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    answers.write(b"\n")  # ends what a runtime printed while it was imported
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a runtime that prints must not garble the answers
+    answers.write(b"\n")  # ends a line that a runtime may have printed while it was imported
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # so that the output of a runtime does not mix with the answers
     requests: queue.SimpleQueue[Message] = queue.SimpleQueue()
 
     def listen() -> None:
@@ -73,13 +73,13 @@ def serve(start: Callable[[dict[str, Any]], tuple[dict[str, Any], Mapping[str, H
         request, body = requests.get()
         try:
             answer, content = handlers[request["do"]](request, body)
-        except Exception as error:  # whatever a runtime raises
+        except Exception as error:  # a runtime may raise anything
             answer, content = {"error": f"{type(error).__name__}: {error}"}, b""
         write(answers, answer, content)
 
 
 def in_batches(request: dict[str, Any], body: bytes, batch: int, run: Callable[[Images], Images]) -> Message:
-    """Answers an `infer` request: the images in batches of a fixed size, the last one filled up by repetition."""
+    """Answers an `infer` request: runs the images in batches of a fixed size, repeating the last image to fill up."""
     images: Images = np.frombuffer(body, np.float32).reshape(request["shape"])
     padded = images[np.minimum(np.arange(-(-len(images) // batch) * batch), len(images) - 1)]
     parts = [run(padded[i : i + batch]) for i in range(0, len(padded), batch)]
@@ -88,9 +88,12 @@ def in_batches(request: dict[str, Any], body: bytes, batch: int, run: Callable[[
 
 
 def warm_up(run: Callable[[], object], runs: int, seconds: float) -> None:
-    """Runs so often and so long at least: a tiny network's runs are over before a core that slept has woken up."""
-    awake, done = time.perf_counter() + seconds, 0
-    while done < runs or time.perf_counter() < awake:
+    """Runs a network at least `runs` times and for at least `seconds`.
+
+    The time matters for tiny networks: a few runs are over before a sleeping core has reached its full speed.
+    """
+    end, done = time.perf_counter() + seconds, 0
+    while done < runs or time.perf_counter() < end:
         run()
         done += 1
 
@@ -99,10 +102,10 @@ def timed(request: dict[str, Any], run: Callable[[], object], threads: int, warm
     """Answers a `time` request with consecutive runs of a network on the CPU.
 
     Args:
-        request: With the number of `runs` and of untimed ones before (`warmup`).
-        run: One run.
-        threads: Of the network; a single one must be the calling thread.
-        warm_s: Seconds that the untimed runs go on at least.
+        request: Holds the number of timed `runs` and of untimed runs before them (`warmup`).
+        run: Runs the network once.
+        threads: Number of threads of the network; a single one must be the calling thread.
+        warm_s: Least seconds of untimed runs.
     """
     warm_up(run, max(1, request["warmup"]), warm_s)
     wall, cpu = [], []
@@ -113,17 +116,18 @@ def timed(request: dict[str, Any], run: Callable[[], object], threads: int, warm
         cpu.append((time.thread_time_ns() - cpu_start) / 1e6)
         wall.append((time.perf_counter_ns() - wall_start) / 1e6)
     if threads == 1:
-        # Windows counts a thread's CPU time in ticks of 15.6 ms, which say nothing of a run.
+        # Windows counts a thread's CPU time in ticks of 15.6 ms, which is too coarse for single runs.
         return {"wall_ms": wall, "cpu_ms": [] if sys.platform == "win32" else cpu, "properties": {}}, b""
-    # Threads that wait for each other sleep or spin: their CPU time does not show whether any was taken away.
+    # Threads that wait for each other sleep or spin, so their CPU time does not show whether a core was taken away.
     total = (time.process_time_ns() - process_start) / 1e6 / request["runs"]
     return {"wall_ms": wall, "cpu_ms": [], "properties": {"cpu_all_threads_ms": total}}, b""
 
 
-def _take_precedence() -> None:
-    """Goes before other work where the system allows it: what is timed is the network, not its neighbours.
+def _raise_priority() -> None:
+    """Raises the priority of this process where the system allows it, so that other work disturbs the timings less.
 
-    Linux weighs whole sessions against each other first (autogroups), which is why the worker leads one of its own.
+    Linux first shares the processor between whole sessions (autogroups), so the worker is started in its own session
+    and the priority of that session is raised too.
     """
     if sys.platform == "win32":
         return
@@ -131,4 +135,4 @@ def _take_precedence() -> None:
         os.setpriority(os.PRIO_PROCESS, 0, -20)
         Path("/proc/self/autogroup").write_bytes(b"-20")
     except OSError:
-        pass  # an ordinary user, or macOS: disturbed readings are told by their CPU time
+        pass  # without the rights for it, or on macOS: the CPU times still show which readings were disturbed

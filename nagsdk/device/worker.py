@@ -1,6 +1,6 @@
-"""A worker for a runtime on the processor: a subclass says how a file is loaded and run, this does the rest.
+"""Base class of workers for runtimes on the processor: a subclass defines how to load and run a file.
 
-Imports nothing heavy; see `nagsdk.device.serve`.
+This module imports nothing heavy; see `nagsdk.device.serve`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from nagsdk.device.serve import Handler, Images, Message, in_batches, timed
 
 
 class Worker(ABC):
-    """Answers the requests of a `nagsdk.device.process.ProcessSession` with the networks that are loaded.
+    """Loads networks and answers the requests of a `nagsdk.device.process.ProcessSession`.
 
     Args:
-        threads: Of one inference; a single one must be the calling thread.
+        threads: Number of threads of one inference; a single one must be the calling thread.
 
     Attributes:
-        warm_s: Seconds of untimed runs before each burst, at least.
+        warm_s: Least seconds of untimed runs before each burst.
     """
 
     warm_s: ClassVar[float] = 0.005
@@ -33,23 +33,23 @@ class Worker(ABC):
 
     @abstractmethod
     def open(self, path: str) -> Any:
-        """Loads a file; raises whatever the runtime raises where it refuses."""
+        """Loads a file; passes on the exception of the runtime if it refuses the file."""
 
     @abstractmethod
     def shape(self, network: Any) -> Sequence[int]:
-        """Shape of the network's input, (batch, 3, h, w)."""
+        """Returns the shape of the network's input, (batch, 3, h, w)."""
 
     @abstractmethod
     def bind(self, network: Any, images: Images) -> Callable[[], Images]:
-        """Gives a network its input; each call of what is returned is one run and returns the logits (batch, classes)."""
+        """Sets the input of a network and returns a function that runs it once and returns logits (batch, classes)."""
 
     def facts(self, network: Any) -> Mapping[str, Any]:
-        """What the session is told besides the handle when a network was loaded; JSON-ready."""
+        """Returns further facts about a loaded network that the session receives with its handle, JSON-ready."""
         return {}
 
     @property
     def handlers(self) -> Mapping[str, Handler]:
-        """For `nagsdk.device.serve.serve`."""
+        """Handlers for `nagsdk.device.serve.serve`, by the name of the request."""
         return {"load": self._load, "unload": self._unload, "time": self._time, "infer": self._infer}
 
     def _load(self, request: dict[str, Any], body: bytes) -> Message:
@@ -71,5 +71,5 @@ class Worker(ABC):
         network = self._networks[request["handle"]]
         batch, _, *size = self.shape(network)
         if request["shape"][1:] != [3, *size]:
-            raise ValueError(f"images of shape {request['shape'][1:]} do not fit an input of {[3, *size]}")
+            raise ValueError(f"images of shape {request['shape'][1:]} do not fit an input of shape {[3, *size]}")
         return in_batches(request, body, batch, lambda images: self.bind(network, images)())

@@ -1,1 +1,1 @@
-"""Budget in, architectures out: prices of limits and the policy that reads them, exact frontiers, rivals."""
+"""Generation of architectures for budgets: the policy and the prices it reads, exact frontiers, other strategies."""

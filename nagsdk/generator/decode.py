@@ -1,4 +1,4 @@
-"""Feasible decoding: sampling a policy under a mask that leaves only what can be completed within all limits."""
+"""Feasible decoding: samples a policy under a mask that allows only choices that can be completed within all limits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nagsdk.generator.prices import Paths
 from nagsdk.generator.reserves import reserves
 from nagsdk.space.space import Codes, SearchSpace
 
-# Rows decoded together: few enough that the gates of a step stay in the processor's cache.
+# Number of rows decoded together, so few that the gates of a step stay in the processor's cache.
 _ROWS = 1024
 _RESOLUTION_NOISE, _BOLD_NOISE = 6.0, 2.0
 
@@ -27,16 +27,16 @@ def decode(
     """Samples architectures within limits.
 
     Args:
-        space: The policy's space.
-        tables: The costs that are limited.
-        paths: Their paths.
+        space: The policy's search space.
+        tables: Tables of the limited costs.
+        paths: Paths of these costs.
         stepper: The policy.
-        limits: Of each budget on each cost, shape (n, M).
-        noise: Gumbel noise of every candidate, shape (candidates, decisions, most choices); the same for
-            every budget, so that a budget's candidates do not depend on its company. Zero noise is greedy.
+        limits: Limits of each budget on each cost, shape (n, M).
+        noise: Gumbel noise of every candidate, shape (candidates, decisions, most choices). It is the same for every
+            budget, so that the candidates of a budget do not depend on the other budgets. Zero noise is greedy.
 
     Returns:
-        Codes, int8, shape (n, candidates, decisions); every cost of each is within its limit.
+        Codes, int8, shape (n, candidates, decisions); every cost of every candidate is within its limit.
 
     Raises:
         InfeasibleError: No architecture holds the limits of a budget.
@@ -48,10 +48,10 @@ def decode(
     for part in (rows[i : i + most] for i in range(0, len(rows), most)):
         codes[part] = _sample(space, Walk(paths, limits[part], count), stepper, noise).reshape(-1, *codes.shape[1:])
     codes, limits = codes.reshape(-1, codes.shape[2]), np.repeat(limits, count, axis=0)
-    # Walk and table add in different orders; where rounding alone passes a limit, the reserve stands in.
-    beyond = np.stack([table.cost(codes) for table in tables], axis=1) - limits
-    over = (beyond > 0).any(1)
-    assert (beyond[over] <= 1e-9 * (1 + np.abs(limits[over]))).all(), "the mask let through more than rounding"
+    # Walk and table add in different orders; the reserve replaces candidates that exceed a limit by rounding errors.
+    excess = np.stack([table.cost(codes) for table in tables], axis=1) - limits
+    over = (excess > 0).any(1)
+    assert (excess[over] <= 1e-9 * (1 + np.abs(limits[over]))).all(), "the mask allowed more than rounding errors"
     codes[over] = np.repeat(reserve, count, axis=0)[over]
     return codes.reshape(-1, count, codes.shape[1])
 
@@ -95,14 +95,22 @@ def _pick(logits: Float32s, allowed: NDArray[np.bool_]) -> NDArray[np.intp]:
 
 
 def gumbel(seed: int, count: int, space: SearchSpace) -> Float32s:
-    """Noise for `decode`; the first candidate is the greedy one, and more candidates extend fewer.
+    """Returns noise for `decode`.
 
-    It is stronger at decision 0: how top-1 falls with the resolution is what an additive score tells worst, and
-    candidates of one resolution leave the accuracy predictor nothing to choose from. Every second candidate is drawn
-    with stronger noise throughout: where few decisions cost anything, the likely ones are soon all drawn.
+    The first candidate is the greedy one. With a larger `count` the first candidates stay the same.
+
+    The noise is stronger at decision 0, the resolution: the additive score predicts worst how top-1 falls with the
+    resolution, and the accuracy predictor should be able to choose between several resolutions. Every second candidate
+    gets stronger noise at all decisions, because the likely architectures are soon all drawn where only few decisions
+    have a cost.
+
+    Args:
+        seed: Seed of the noise.
+        count: Number of candidates.
+        space: The policy's search space.
 
     Returns:
-        Shape (count, decisions, most choices).
+        The noise, shape (count, decisions, most choices).
     """
     rng = np.random.default_rng(seed)
     noise = rng.gumbel(size=(count - 1, len(space.sizes), int(space.sizes.max()))).astype(np.float32)
@@ -113,13 +121,13 @@ def gumbel(seed: int, count: int, space: SearchSpace) -> Float32s:
 
 @dataclass(frozen=True)
 class Trace:
-    """What a policy would have read on the way to given architectures; n of them, D decisions, C most choices.
+    """What a policy reads on the way to n given architectures; D decisions, C most choices.
 
     Attributes:
-        codes: int8, shape (n, D).
-        state: Shape (n, D, STATE).
-        choices: Shape (n, D, C, CHOICE).
-        allowed: Choices that it could have taken, those that were taken among them, shape (n, D, C).
+        codes: The architectures, int8, shape (n, D).
+        state: State of the budget before each decision, see `View`, shape (n, D, STATE).
+        choices: What is read of each choice, see `View`, shape (n, D, C, CHOICE).
+        allowed: Choices that the policy may take, including those that were taken, shape (n, D, C).
     """
 
     codes: Codes
@@ -129,13 +137,13 @@ class Trace:
 
 
 def trace(space: SearchSpace, paths: Paths, codes: Codes, limits: Floats) -> Trace:
-    """Follows given architectures, as training needs.
+    """Computes what the policy reads on the way to given architectures, for training.
 
     Args:
-        space: Their space.
-        paths: Of the costs that are limited.
-        codes: Shape (n, D).
-        limits: Shape (n, M).
+        space: Search space of the architectures.
+        paths: Paths of the limited costs.
+        codes: The architectures, shape (n, D).
+        limits: Limits of each architecture on each cost, shape (n, M).
     """
     n, (count, most) = len(codes), (len(space.sizes), int(space.sizes.max()))
     state, choices = np.zeros((n, count, STATE), np.float32), np.zeros((n, count, most, CHOICE), np.float32)

@@ -1,10 +1,11 @@
-"""What a policy reads on its way through the decisions, and what it may choose.
+"""What a policy reads before each decision, and which choices it may take.
 
-A walk keeps, for many architectures at once, what their best completions cost beyond the limits at every
-price (`Paths`). Choosing shifts it by what the choice costs more than the path's own. Where it crosses zero
-lies the price at which the limits would just be held, and at that price the open choices are judged. A
-choice may be taken if the last point of some path still holds all limits after it. That point's own choice
-then always may be taken: who begins with limits that a path's last architecture holds never gets stuck.
+A walk stores, for many architectures at once, by how much their best completions exceed the limits at every price
+(`Paths`). Taking a choice changes this excess by the difference between the choice's cost and that of the path's own
+choice. The price at which the excess crosses zero is the one at which the limits are just held; the open choices are
+valued at that price. A choice may be taken if the last point of some path still holds all limits after it. The choice
+of that point itself is then always allowed: a walk whose limits are held by the last architecture of a path at the
+start never gets stuck.
 """
 
 from __future__ import annotations
@@ -19,23 +20,23 @@ from nagsdk.cost.table import Floats
 from nagsdk.generator.policy import CHOICE, STATE, Float32s
 from nagsdk.generator.prices import PRICES, Paths
 
-# Sums in different orders differ by this much of a cost's range.
+# Largest difference between sums in different orders, as a share of the range of a cost.
 _ROUNDING = 1e-12
-# Brings the differences that matter between choices to the order of one.
+# Scales the differences that matter between choices to the order of one.
 _WORTH = 50.0
 _NEVER = -1e9
 
 
 @dataclass(frozen=True)
 class View:
-    """What is read before a decision.
+    """What the policy reads before a decision.
 
     Attributes:
-        state: Of the budget: price, what the score loses around it, slack of the cheapest completion, place
-            between two prices; shape (n, STATE).
-        choices: Of each choice: its worth at the price, at one lower and at one higher, and the share of the
-            slack that it leaves; shape (CHOICE, n, choices).
-        allowed: Shape (n, choices).
+        state: State of the budget: price, loss of the score between the two prices around it, slack of the cheapest
+            completion, position between the two prices; shape (n, STATE).
+        choices: For each choice, its worth at this price, at the next lower and at the next higher one, and the share
+            of the slack that it leaves; shape (CHOICE, n, choices).
+        allowed: Whether each choice may be taken, shape (n, choices).
     """
 
     state: Float32s
@@ -44,12 +45,12 @@ class View:
 
 
 class Walk:
-    """Architectures in the making.
+    """State of many architectures while their decisions are taken one by one.
 
     Args:
-        paths: Of the costs that are limited.
-        limits: Upper limits of budgets, shape (budgets, M).
-        count: Architectures made for each budget, one budget's after another's.
+        paths: Paths of the limited costs.
+        limits: Upper limits of the budgets, shape (budgets, M).
+        count: Number of architectures for each budget; those of one budget follow each other.
     """
 
     def __init__(self, paths: Paths, limits: Floats, count: int = 1) -> None:
@@ -63,7 +64,7 @@ class Walk:
         self._price = paths.price.ravel()
 
     def first(self) -> View:
-        """The view of decision 0, the resolution, once for each budget; settles the mix at each resolution."""
+        """Returns the view of decision 0, the resolution, for each budget, and fixes the mix at each resolution."""
         over = self._first
         at = _crossing(over, np.broadcast_to(self.paths.score, over.shape))
         self._mix = at.score.argmax(-1)
@@ -86,7 +87,7 @@ class Walk:
         self._least = self.paths.cost[resolution, :, -1] - limits[:, None]
 
     def look(self, decision: int, rows: NDArray[np.intp], choices: int) -> View:
-        """The view of a later decision, for some of the architectures."""
+        """Returns the view of a later decision for some of the architectures."""
         at = _crossing(_most(self._over[rows]), self._score[rows])
         cell = self._r[rows] * self._decisions + decision
         base = (cell * self._mixes + self._k[rows]) * PRICES
@@ -110,7 +111,7 @@ class Walk:
         return np.stack(parts, axis=-1).astype(np.float32)
 
     def take(self, decision: int, rows: NDArray[np.intp], choice: NDArray[np.intp]) -> None:
-        """Takes a choice of a later decision, for some of the architectures."""
+        """Takes a choice of a later decision for some of the architectures."""
         at = self._r[rows] * self._decisions + decision
         cell = (at * self._choices + choice) * self._mixes + self._k[rows]
         self._over[rows] += self._extra[cell]
@@ -119,20 +120,25 @@ class Walk:
 
 
 def _most(over: Floats) -> Floats:
-    """The largest over the costs, slice by slice: numpy is slow on short last axes."""
+    """Returns the maximum over the costs, computed slice by slice because numpy is slow on short last axes."""
     return reduce(np.maximum, (over[..., m] for m in range(over.shape[-1])))
 
 
 def _fewest(over: Floats) -> Floats:
-    """The smallest over the mixes, likewise."""
+    """Returns the minimum over the mixes, computed slice by slice as well."""
     return reduce(np.minimum, (over[..., k] for k in range(over.shape[-1])))
 
 
 @dataclass(frozen=True)
 class _Crossing:
-    """Where paths just hold the limits, each array of the same shape: between which prices, at which place, with which score.
+    """Points at which paths just hold the limits; all arrays have the same shape.
 
-    `step` is what the score loses between the two prices.
+    Attributes:
+        low: Index of the price below the point.
+        high: Index of the price above the point.
+        place: Position between the two prices, 0 to 1.
+        score: Score at the point.
+        step: Loss of the score between the two prices.
     """
 
     low: NDArray[np.intp]
@@ -142,18 +148,18 @@ class _Crossing:
     step: Floats
 
     def of(self, index: NDArray[np.intp]) -> _Crossing:
-        """One of the last axis."""
+        """Selects one point of the last axis."""
         return _Crossing(
             *(np.take_along_axis(getattr(self, f.name), index[..., None], -1)[..., 0] for f in fields(self))
         )
 
 
 def _crossing(over: Floats, score: Floats) -> _Crossing:
-    """Finds on every path the first price at which the limits hold; the last where none does.
+    """Finds on every path the first price at which the limits hold, or the last price if none does.
 
     Args:
-        over: Cost beyond the limits, shape (..., J).
-        score: Shape (..., J).
+        over: Excess of the cost over the limits, shape (..., J).
+        score: Score at each price, shape (..., J).
     """
     fits = over <= _ROUNDING
     high = fits.argmax(-1)
@@ -161,7 +167,7 @@ def _crossing(over: Floats, score: Floats) -> _Crossing:
     high = np.where(some, high, PRICES - 1)
     low = np.maximum(high - 1, 0)
     flat = np.arange(high.size).reshape(high.shape) * PRICES
-    before, after, dear, cheap = (
+    before, after, score_before, score_after = (
         over.ravel()[flat + low],
         over.ravel()[flat + high],
         score.ravel()[flat + low],
@@ -169,8 +175,8 @@ def _crossing(over: Floats, score: Floats) -> _Crossing:
     )
     between = some & (high > 0)
     place = np.zeros(high.shape)
-    with np.errstate(invalid="ignore"):  # nothing is allowed: inf - inf
+    with np.errstate(invalid="ignore"):  # inf - inf where nothing is allowed
         np.divide(before, before - after, out=place, where=between)
-        step = np.nan_to_num(dear - cheap)
-        reached = np.where(some, cheap + step * (1 - place), _NEVER)
+        step = np.nan_to_num(score_before - score_after)
+        reached = np.where(some, score_after + step * (1 - place), _NEVER)
     return _Crossing(low, high, place, reached, step)

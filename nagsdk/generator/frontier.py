@@ -1,11 +1,11 @@
 """The exact Pareto frontier of an additive cost and an additive score, and `lookup` on it.
 
-Cost and score are both sums over active decisions at a given resolution, so a partial choice that costs
-no less and scores no more than another partial choice of the same subtree can never be part of a better
-whole: pruning after every sum loses nothing. Sums of frontiers (Minkowski sums) are merged smallest first,
-which keeps the candidates few (about 10 ms per resolution for the 10^19 architectures of the ImageNet
-space; a second or so in all where cost and score are nearly proportional, which is the worst case). Nothing
-is thinned. A monotone link between score and top-1 changes neither order nor frontier.
+Cost and score are both sums over active decisions at a given resolution. A partial choice that costs no less and
+scores no more than another partial choice of the same subtree can therefore never be part of a better architecture, so
+pruning after every sum loses nothing. Sums of frontiers (Minkowski sums) are merged smallest first, which keeps the
+number of candidates low (about 10 ms per resolution for the 10^19 architectures of the ImageNet space; about a second
+in total in the worst case, where cost and score are nearly proportional). No point of the frontier is dropped. A
+monotone link between score and top-1 changes neither order nor frontier.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from nagsdk.space.space import Codes, SearchSpace
 
 
 def score_of(score: Score, codes: Codes) -> Floats:
-    """Scores of architectures, shape (n,)."""
+    """Returns the scores of architectures, shape (n,)."""
     gains = score.table[np.arange(codes.shape[1]), np.maximum(codes, 0)]
     result: Floats = score.base + np.where(codes >= 0, gains, 0.0).sum(1)
     return result
@@ -37,14 +37,14 @@ def check_limits(limits: Floats, cheapest: float) -> None:
 
     Args:
         limits: Upper limits on the cost.
-        cheapest: Cost of the cheapest architecture; inf where everything is masked.
+        cheapest: Cost of the cheapest architecture; inf if everything is masked.
 
     Raises:
         InfeasibleError: Some limit lies below `cheapest` or is not a number.
     """
     if not np.isfinite(cheapest):
         raise InfeasibleError(
-            "No architecture of the space is allowed: every one has a layer or a resolution that is masked.",
+            "No architecture of the space is allowed: each has a layer or a resolution that is excluded.",
             "Allow another resolution, or choose another device or bundle.",
         )
     below = ~(limits >= cheapest)
@@ -58,12 +58,12 @@ def check_limits(limits: Floats, cheapest: float) -> None:
 
 @dataclass(frozen=True)
 class Frontier:
-    """Architectures that none other beats in both cost and score, by ascending cost and score.
+    """Pareto-optimal architectures under cost and score, in ascending order of both.
 
     Attributes:
-        codes: int8, shape (n, decisions).
-        cost: Shape (n,), strictly ascending.
-        score: Shape (n,), strictly ascending.
+        codes: The architectures, int8, shape (n, decisions).
+        cost: Costs, strictly ascending, shape (n,).
+        score: Scores, strictly ascending, shape (n,).
     """
 
     codes: Codes
@@ -72,20 +72,20 @@ class Frontier:
 
     @classmethod
     def merged(cls, parts: Iterable[Frontier]) -> Frontier:
-        """The frontier of a union of frontiers."""
+        """Returns the frontier of a union of frontiers."""
         parts = list(parts)
         cost, score = np.concatenate([p.cost for p in parts]), np.concatenate([p.score for p in parts])
         keep = _undominated(cost, score)
         return cls(np.concatenate([p.codes for p in parts])[keep], cost[keep], score[keep])
 
     def lookup(self, limits: ArrayLike) -> NDArray[np.intp]:
-        """The best point within each limit, by binary search.
+        """Finds the best point within each limit by binary search.
 
         Args:
             limits: Upper limits on the cost, any shape.
 
         Returns:
-            Indices into the frontier, of the same shape.
+            Indices into the frontier, in the shape of the limits.
 
         Raises:
             InfeasibleError: A limit lies below the cheapest point.
@@ -99,23 +99,23 @@ class Frontier:
 
 
 def frontiers(space: SearchSpace, table: AdditiveTable, score: Score) -> tuple[Frontier, ...]:
-    """The exact frontier at every resolution.
+    """Computes the exact frontier at every resolution.
 
     Args:
         space: Any search space.
-        table: The cost; choices and resolutions marked inf are left out.
+        table: Table of the cost; choices and resolutions marked inf are left out.
         score: The score to maximise.
 
     Returns:
-        One frontier per resolution choice, empty where nothing is allowed. Cost and score are exactly
-        `table.cost` and `score_of` of the codes.
+        One frontier for each resolution, empty where nothing is allowed. Cost and score are exactly `table.cost` and
+        `score_of` of the codes.
     """
     costs, forest = priced(space, table), Forest.of(space)
     return tuple(_at_resolution(r, table, costs, score, forest) for r in range(len(space.resolutions)))
 
 
 def frontier(space: SearchSpace, table: AdditiveTable, score: Score) -> Frontier:
-    """The exact frontier of the whole space; see `frontiers`."""
+    """Computes the exact frontier of the whole space; see `frontiers`."""
     return Frontier.merged(frontiers(space, table, score))
 
 
@@ -130,7 +130,7 @@ def _at_resolution(r: int, table: AdditiveTable, costs: Floats, score: Score, fo
                 active.append(subtree(child, range(costs.shape[2])))
             if not np.isfinite(costs[r, decision, choice]):
                 continue
-            # The summed children are kept as one part for the next, larger choice.
+            # The sum of the children is reused for the next, larger choice.
             active = [_sum(active)] if active else []
             options.append(
                 _sum([_single(costs.shape[1], decision, choice, costs[r, decision, choice], score), *active])
@@ -141,7 +141,7 @@ def _at_resolution(r: int, table: AdditiveTable, costs: Floats, score: Score, fo
         return _empty(costs.shape[1])
     parts = [subtree(0, [r]), *(subtree(root, range(costs.shape[2])) for root in forest.roots)]
     codes = _sum(parts).codes
-    # The sums above were added in another order; one source of numbers makes lookup and limits agree.
+    # The sums above were added in another order and may differ by rounding; costs from the table agree with limits.
     cost, value = table.cost(codes), score_of(score, codes)
     keep = _undominated(cost, value)
     return Frontier(codes[keep], cost[keep], value[keep])
@@ -177,7 +177,7 @@ def _undominated(cost: Floats, score: Floats) -> NDArray[np.intp]:
     keep = np.ones(len(order), dtype=bool)
     keep[1:] = ascending[1:] > np.maximum.accumulate(ascending)[:-1]
     kept = order[keep]
-    # Of equal costs, which one sort leaves in any order, the last that was kept scores most.
+    # Sorting leaves equal costs in any order; among them, the last one that was kept has the highest score.
     last = np.ones(len(kept), dtype=bool)
     last[:-1] = cost[kept[1:]] > cost[kept[:-1]]
     return kept[last]

@@ -1,4 +1,4 @@
-"""The generator (NAG): a policy for every device and every limit, with the card that says where it comes from."""
+"""The generator (NAG): a policy for every device and every limit, with a card that records its origin."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ _MOST_BYTES = 64 * 10**6
 
 @dataclass(frozen=True)
 class Card:
-    """What a generator was made for and how well it learned.
+    """Origin of a generator, and how well it learned.
 
     Attributes:
-        key: `Generator.key` of what it was made for.
-        space: Fingerprint of the space.
+        key: `Generator.key` of the space and the predictor that it was trained for.
+        space: Fingerprint of the search space.
         predictor: Hash of the accuracy predictor.
-        seed: Of the training.
-        recipe: `GeneratorRecipe.to_dict`.
+        seed: Seed of the training.
+        recipe: Recipe of the training, from `GeneratorRecipe.to_dict`.
         regret: `Regret` on devices that it was not trained on, as a dictionary.
         kind: ``universal``: one policy for every device and every limit.
-        format: Of the file.
+        format: Format number of the file.
     """
 
     key: str
@@ -58,13 +58,13 @@ class Card:
 
 
 class Generator:
-    """Limits in, architectures out, by inference.
+    """Turns limits into architectures by inference.
 
     Args:
-        space: The space it speaks of.
-        score: The additive score that it was trained to maximise.
+        space: Search space of the architectures.
+        score: Additive score that it was trained to maximise.
         policy: The learned policy.
-        card: Where it comes from.
+        card: Origin of the generator.
     """
 
     def __init__(self, space: SearchSpace, score: Score, policy: Policy, card: Card) -> None:
@@ -76,7 +76,7 @@ class Generator:
 
     @staticmethod
     def key(space: SearchSpace, predictor: Teacher) -> str:
-        """Under which a generator is kept: a hash of space and accuracy predictor, never of weights."""
+        """Returns the key under which a generator is stored: a hash of space and accuracy predictor, not of weights."""
         return hashlib.sha256(f"{space.fingerprint}:{predictor.hash}".encode()).hexdigest()[:16]
 
     @classmethod
@@ -101,11 +101,11 @@ class Generator:
         """Samples architectures within limits.
 
         Args:
-            tables: The costs that are limited, of any device; a mask closes choices and resolutions.
+            tables: Tables of the limited costs, of any device; ``inf`` excludes choices and resolutions.
             limits: Upper limits of every budget on each cost, shape (n, costs).
-            count: Candidates per budget; the first is the policy's likeliest.
-            seed: Of the sampling. A budget's candidates depend on it and on the budget, not on the other
-                budgets of the call (up to float32 rounding of two choices that are all but equal).
+            count: Number of candidates per budget; the first is the greedy one.
+            seed: Seed of the sampling. The candidates of a budget depend on the seed and the budget, but not on the
+                other budgets of the call (except where float32 rounding decides between two almost equal choices).
 
         Returns:
             Codes, int8, shape (n, count, decisions), all within all limits of their budget.
@@ -120,7 +120,7 @@ class Generator:
     def save(self, path: Path) -> None:
         """Writes policy and card as one safetensors file, atomically.
 
-        Two processes that write the same path at once leave one of the two, whole.
+        If two processes write the same path at once, the file of one of them remains, complete.
 
         Raises:
             OutputError: The folder cannot be written.
@@ -131,24 +131,25 @@ class Generator:
 
     @classmethod
     def load(cls, path: Path, space: SearchSpace, predictor: Teacher) -> Generator:
-        """Reads what `save` wrote.
+        """Reads a generator that `save` wrote.
 
         Raises:
-            DamagedBundleError: The file is missing, torn, altered, of another format, or for another space or predictor.
+            DamagedBundleError: The file is missing, damaged, changed, of another format, or for another space or
+                predictor.
         """
         try:
             if path.stat().st_size > _MOST_BYTES:
-                raise ValueError(f"more than {_MOST_BYTES} bytes")
+                raise ValueError(f"it is larger than {_MOST_BYTES} bytes")
             with safe_open(path, framework="np") as file:
                 metadata = file.metadata() or {}
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             if metadata.get("sha256") != _digest(metadata["card"], arrays):
-                raise ValueError("content and hash differ")
+                raise ValueError("its content does not match its hash")
             content = json.loads(metadata["card"])
             if content.get("format") != FORMAT:
-                raise ValueError(f"format {content.get('format')!r}, known: {FORMAT}")
+                raise ValueError(f"it has the format {content.get('format')!r}, this version reads format {FORMAT}")
             if set(content) != {field.name for field in fields(Card)}:
-                raise ValueError("the card lacks entries or has foreign ones")
+                raise ValueError("the card has missing or unknown entries")
             card, policy = Card(**content), Policy.from_arrays(arrays)
             if card.space != space.fingerprint or policy.head_bias.shape != (len(space.sizes), space.sizes.max()):
                 raise ValueError("it was made for another search space")

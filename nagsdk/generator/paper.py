@@ -1,13 +1,14 @@
-"""The method of the paper, whole: one policy for one device, by policy gradient alone.
+"""The complete method of the paper: one policy for one device, trained by policy gradient alone.
 
 Guo et al., "Pareto-aware Neural Architecture Generation for Diverse Computational Budgets" (2022): an LSTM is
-conditioned on K learned budget embeddings, linearly interpolated between. An evaluator R(architecture | budget) is
-trained by pairwise logistic ranking under the Pareto dominance rule: of two architectures within the budget the more
-accurate one wins, otherwise the cheaper one; with several limits the largest cost / limit counts. The policy
-maximises R plus an entropy term over budgets drawn from the whole range. The rewards of MnasNet (Tan et al., 2019)
-and TuNAS (Bender et al., 2020) can stand in for R. There is no mask: what is sampled may break its budget.
+conditioned on the budget by K learned embeddings, with linear interpolation between them. An evaluator
+R(architecture | budget) is trained by pairwise logistic ranking under the Pareto dominance rule: of two architectures
+within the budget the more accurate one wins, otherwise the cheaper one; with several limits the largest cost / limit
+counts. The policy maximises R plus an entropy term over budgets drawn from the whole range. The rewards of MnasNet
+(Tan et al., 2019) and TuNAS (Bender et al., 2020) can replace R. There is no mask, so sampled architectures may break
+their budget.
 
-The labels that the evaluator ranks by are those of the accuracy predictor and of the cost tables.
+The evaluator ranks by labels that come from the accuracy predictor and the cost tables.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from nagsdk.predictor.protocol import Predictor
 from nagsdk.space.space import Codes, SearchSpace
 
 REWARDS = ("dominance", "mnasnet", "tunas")
-# Of MnasNet and TuNAS, as published.
+# Weights of the rewards of MnasNet and TuNAS, as published.
 _EXPONENT, _ABSOLUTE = -0.07, -0.07
 _PAIRS = 128
 _MOST_SHARE = 10.0
@@ -40,15 +41,15 @@ class PaperRecipe:
     """How the paper's generator is trained.
 
     Attributes:
-        iterations: Of policy gradient.
-        budgets: Drawn in every iteration.
-        samples: Architectures for each of them; their mean reward is the baseline.
-        embeddings: K, equidistant over the range.
-        hidden: Units of LSTM and evaluator.
+        iterations: Number of iterations of policy gradient.
+        budgets: Number of budgets drawn in every iteration.
+        samples: Number of architectures sampled for each budget; their mean reward is the baseline.
+        embeddings: Number K of budget embeddings, equidistant over the range.
+        hidden: Units of the LSTM and of the evaluator.
         rate: Learning rate of both.
         entropy: Weight of the entropy of a decision.
-        warm_up: Steps of the evaluator before the policy is trained.
-        pool: Random architectures that the evaluator begins with; what is sampled joins them.
+        warm_up: Number of evaluator steps before the training of the policy starts.
+        pool: Number of random architectures that the evaluator starts with; sampled architectures are added to them.
         reward: ``dominance``, ``mnasnet`` or ``tunas``.
     """
 
@@ -65,14 +66,14 @@ class PaperRecipe:
 
 
 class Embeddings(nn.Module):
-    """K learned embeddings of budgets, positions 0 to 1, linearly interpolated between."""
+    """K learned embeddings of budgets at positions 0 to 1, with linear interpolation between them."""
 
     def __init__(self, count: int, width: int) -> None:
         super().__init__()
         self.table = nn.Parameter(0.1 * torch.randn(count, width))
 
     def forward(self, positions: Tensor) -> Tensor:
-        """Shape (n,) to (n, width)."""
+        """Embeds positions, shape (n,), into vectors, shape (n, width)."""
         scaled = positions.clamp(0, 1) * (len(self.table) - 1)
         below = scaled.long().clamp(max=len(self.table) - 2)
         weight = (scaled - below)[:, None]
@@ -80,7 +81,7 @@ class Embeddings(nn.Module):
 
 
 class PaperPolicy(nn.Module):
-    """The LSTM; emits the decisions of a space one by one."""
+    """The LSTM, which takes the decisions of a space one by one."""
 
     def __init__(self, space: SearchSpace, recipe: PaperRecipe) -> None:
         super().__init__()
@@ -91,10 +92,10 @@ class PaperPolicy(nn.Module):
         self.heads = nn.ModuleList(nn.Linear(h, int(size)) for size in space.sizes)
 
     def forward(self, positions: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Samples one architecture for every budget; the likeliest choices where there is no generator.
+        """Samples one architecture for every budget; takes the most likely choices if `generator` is None.
 
         Returns:
-            Codes, int64, shape (n, D); their log-probability and the summed entropy of the decisions, shape (n,).
+            Codes, int64, shape (n, D); their log-probability and the summed entropy of the decisions, shape (n,) each.
         """
         n, condition = len(positions), self.budget(positions)
         state = (condition.new_zeros(n, condition.shape[1]), condition)
@@ -114,13 +115,13 @@ class PaperPolicy(nn.Module):
             codes.append(torch.where(active, picked, -1))
             logs = logs + active * options.gather(1, picked[:, None])[:, 0]
             entropy = entropy - active * (options.exp() * options).sum(1)
-            # Inactive decisions are read as a choice of their own, the last.
+            # Inactive decisions have the code -1, so they are read as a separate, last choice.
             inputs = condition + self.token[d][codes[d]]
         return torch.stack(codes, 1), logs, entropy
 
 
 class Evaluator(nn.Module):
-    """R(architecture | budget)."""
+    """The evaluator R(architecture | budget)."""
 
     def __init__(self, width: int, recipe: PaperRecipe) -> None:
         super().__init__()
@@ -131,16 +132,16 @@ class Evaluator(nn.Module):
         )
 
     def forward(self, one_hot: Tensor, positions: Tensor) -> Tensor:
-        """Shape (n,)."""
+        """Returns R, shape (n,)."""
         return torch.as_tensor(self.layers(torch.cat([one_hot, self.budget(positions)], 1))[:, 0])
 
 
 def dominates(top1: tuple[Floats, Floats], share: tuple[Floats, Floats]) -> NDArray[np.bool_]:
-    """Whether the first of two architectures wins by the Pareto dominance rule.
+    """Returns whether the first of two architectures wins by the Pareto dominance rule.
 
     Args:
-        top1: Of both, shape (n,).
-        share: Largest cost / limit of both, shape (n,).
+        top1: Top-1 of both, shape (n,) each.
+        share: Largest cost / limit of both, shape (n,) each.
     """
     within = (share[0] <= 1) & (share[1] <= 1)
     return np.where(within, top1[0] > top1[1], share[0] < share[1])
@@ -148,15 +149,15 @@ def dominates(top1: tuple[Floats, Floats], share: tuple[Floats, Floats]) -> NDAr
 
 @dataclass
 class Trained:
-    """What came out.
+    """Result of the training.
 
     Attributes:
-        policy: Budget to architecture.
-        codes: Everything that was sampled, int8, shape (n, D).
-        top1: Its predicted top-1, shape (n,).
-        cost: Its costs, shape (n, M).
+        policy: The trained policy.
+        codes: All sampled architectures, int8, shape (n, D).
+        top1: Predicted top-1 of these architectures, shape (n,).
+        cost: Costs of these architectures, shape (n, M).
         low: Limits at budget position 0, shape (M,).
-        high: At position 1.
+        high: Limits at budget position 1, shape (M,).
     """
 
     policy: PaperPolicy
@@ -167,7 +168,18 @@ class Trained:
     high: Floats
 
     def infer(self, positions: Floats, samples: int, seed: int = 0) -> Codes:
-        """The likeliest architecture of each budget and samples besides, int8, shape (n, samples, D); some may break their limits."""
+        """Infers architectures for budgets, the most likely one of each budget first, then random samples.
+
+        Some of them may break their limits.
+
+        Args:
+            positions: Positions of the budgets, shape (n,).
+            samples: Number of architectures for each budget.
+            seed: Seed of the sampling.
+
+        Returns:
+            Codes, int8, shape (n, samples, D).
+        """
         at = torch.from_numpy(positions.astype(np.float32))
         with torch.no_grad():
             greedy = self.policy(at, None)[0][:, None]
@@ -182,7 +194,7 @@ class Trained:
         return result
 
     def best_sampled(self, positions: Floats) -> NDArray[np.intp]:
-        """The most accurate of everything sampled within each budget, -1 where nothing is; indices, shape (n,)."""
+        """Returns the index of the most accurate sampled architecture within each budget, -1 if none, shape (n,)."""
         result = np.full(len(positions), -1)
         for i, limit in enumerate(self.low + positions[:, None] * (self.high - self.low)):
             within = np.flatnonzero(np.all(self.cost <= limit, axis=1))
@@ -203,11 +215,12 @@ def train_paper(
 
     Args:
         space: Any search space.
-        predictor: Tells how accurate an architecture is.
-        tables: The costs; a budget of position p limits each of them to p of the way from its cheapest to its dearest.
+        predictor: Predicts the accuracy of architectures.
+        tables: Tables of the costs. A budget at position p limits each cost to the value that lies the fraction p of
+            the way from the cheapest to the most expensive architecture.
         recipe: Sizes and schedule.
-        seed: Of everything random.
-        on_event: Receives progress.
+        seed: Seed of all random choices.
+        on_event: Receives the progress.
     """
     recipe = recipe or PaperRecipe()
     bounds = [Completions.of(space, table) for table in tables]
@@ -231,7 +244,7 @@ def train_paper(
                 positions = np.repeat(rng.random(recipe.budgets), recipe.samples)
                 codes, logs, entropy = policy(torch.from_numpy(positions.astype(np.float32)), generator)
                 rows = judged.add(codes.numpy().astype(np.int8))
-                # A choice that the device does not support costs inf, which no mean survives.
+                # A choice that the device does not support costs inf, which would make the mean infinite.
                 share = np.minimum((judged.cost[rows] / (low + positions[:, None] * (high - low))).max(1), _MOST_SHARE)
                 value = reward(judged.codes[rows], judged.top1[rows], share, positions).reshape(recipe.budgets, -1)
                 gain = (value - value.mean(1, keepdims=True)) / (value.std() + 1e-8)
@@ -252,7 +265,7 @@ def train_paper(
 
 
 class _Judged:
-    """Architectures with predicted top-1 and costs, in arrays that are filled from the front."""
+    """Architectures with predicted top-1 and costs, in preallocated arrays."""
 
     def __init__(self, predictor: Predictor, tables: Sequence[AdditiveTable], first: Codes, room: int) -> None:
         self.predictor, self.tables, self.count = predictor, tables, 0
@@ -265,7 +278,7 @@ class _Judged:
         self.add(first)
 
     def add(self, codes: Codes) -> slice:
-        """Judges architectures and says where they stand."""
+        """Adds architectures with their top-1 and costs, and returns their rows."""
         rows = slice(self.count, self.count + len(codes))
         self.codes[rows], self.top1[rows] = codes, self.predictor.predict(codes).mean
         self.cost[rows] = np.stack([table.cost(codes) for table in self.tables], axis=1)
@@ -274,7 +287,7 @@ class _Judged:
 
 
 class _Ranker:
-    """Trains the evaluator on pairs of what was judged so far."""
+    """Trains the evaluator on pairs of the architectures that were added so far."""
 
     def __init__(
         self, space: SearchSpace, judged: _Judged, low: Floats, high: Floats, recipe: PaperRecipe, seed: int
@@ -287,7 +300,7 @@ class _Ranker:
         )
 
     def step(self) -> None:
-        """One step on random pairs and budgets."""
+        """Takes one optimiser step on random pairs and budgets."""
         rows, positions = self.rng.integers(0, self.judged.count, (2, _PAIRS)), self.rng.random(_PAIRS)
         limits = self.low + positions[:, None] * (self.high - self.low)
         top1, share = self.judged.top1[rows], (self.judged.cost[rows] / limits).max(2)
@@ -305,18 +318,18 @@ class _Ranker:
         return result
 
     def reward(self, codes: Codes, top1: Floats, share: Floats, positions: Floats) -> Floats:
-        """R."""
+        """Returns R as the reward, shape (n,)."""
         with torch.no_grad():
             return self(codes, positions).numpy().astype(np.float64)
 
 
 def _mnasnet(codes: Codes, top1: Floats, share: Floats, positions: Floats) -> Floats:
-    """Accuracy · (latency / budget)^w."""
+    """Reward of MnasNet: accuracy · (latency / budget)^w."""
     result: Floats = top1 / 100 * share**_EXPONENT
     return result
 
 
 def _tunas(codes: Codes, top1: Floats, share: Floats, positions: Floats) -> Floats:
-    """Accuracy + β · |latency / budget - 1|."""
+    """Reward of TuNAS: accuracy + β · |latency / budget - 1|."""
     result: Floats = top1 / 100 + _ABSOLUTE * np.abs(share - 1)
     return result

@@ -1,12 +1,12 @@
-"""The policy: a recurrent network that reads the prices of the limits and emits the decisions one by one.
+"""The policy: a recurrent network that reads the prices of the limits and takes the decisions one by one.
 
-The paper's policy (Guo et al., "Pareto-aware Neural Architecture Generation for Diverse Computational Budgets", 2022) knows
-one device by heart and reads a budget. Ours reads, at every decision, what each choice is worth at the price
-at which the limits would just be held (`Paths`), so that one network serves every device, every limit and
-several limits at once. What it learns is what a price cannot tell: how sure that order is, how to fill a
-budget to the end, and which choices go together.
+The paper's policy (Guo et al., "Pareto-aware Neural Architecture Generation for Diverse Computational Budgets", 2022)
+is trained for one device and reads a budget. This policy reads, at every decision, the worth of each choice at the
+price at which the limits are just held (`Paths`), so that one network serves every device, every limit and several
+limits at once. It learns what a price does not show: how reliable the order by worth is, how to use a budget
+completely, and which choices go together.
 
-Inference is numpy: proposing architectures needs no torch, whose import alone costs more than the work.
+Inference uses numpy: proposing architectures needs no torch, whose import alone takes longer than the work.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Float32s = NDArray[np.float32]
-# What a decision reads: of the state of the budget, and of each of its choices.
+# Number of values that a decision reads: of the state of the budget, and of each of its choices.
 STATE, CHOICE = 4, 4
 
 
 @dataclass(frozen=True)
 class Policy:
-    """The learned arrays, all float32; D decisions, at most C choices, H hidden units.
+    """The learned arrays, all float32; D decisions, C most choices, H hidden units.
 
     Attributes:
         token: Embedding of a decision's choice, read by the next step, shape (D, C, H).
@@ -32,11 +32,12 @@ class Policy:
         state: Embedding of the state of the budget, shape (STATE, H).
         input_weight: LSTM input weights, gates in torch's order i, f, g, o, shape (4H, H).
         hidden_weight: LSTM recurrent weights, shape (4H, H).
-        bias: Shape (4H,).
-        head_weight: Logits of each choice that the LSTM's output gives, shape (D, C, H).
-        head_bias: Shape (D, C).
-        worth_weight: Weights of what is read of choices that the LSTM's output gives, shape (CHOICE, H).
-        worth_bias: Shape (D, CHOICE).
+        bias: LSTM biases, shape (4H,).
+        head_weight: Weights from the LSTM's output to the logit of each choice, shape (D, C, H).
+        head_bias: Biases of these logits, shape (D, C).
+        worth_weight: Weights from the LSTM's output to the factors of the values read of each choice, shape
+            (CHOICE, H).
+        worth_bias: Biases of these factors, shape (D, CHOICE).
     """
 
     token: Float32s
@@ -80,16 +81,16 @@ class Policy:
         return cls(**{name: np.asarray(array, np.float32) for name, array in arrays.items()})
 
     def arrays(self) -> dict[str, Float32s]:
-        """The arrays by name."""
+        """Returns the arrays by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 class Stepper:
-    """Runs a policy step by step with the input weights folded into every embedding.
+    """Runs a policy step by step, with the input weights multiplied into every embedding beforehand.
 
-    A sum of embeddings times the input weights is a sum of rows of small tables, which halves the work of
-    an LSTM step. Sigmoids are computed as tanh of half the argument, the half folded into the weights, so
-    one tanh serves all four gates.
+    The product of a sum of embeddings and the input weights is then a sum of rows of small tables, which halves the
+    work of an LSTM step. Sigmoids are computed as tanh of half the argument, with the factor one half contained in the
+    weights, so that one call of tanh serves all four gates.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -102,7 +103,7 @@ class Stepper:
         self._place = policy.place @ weight + policy.bias * half
         self._state = policy.state @ weight
         self._choices = policy.token.shape[1]
-        # One product gives the logits of choices and the weights of what is read of them.
+        # One product yields both the logits of choices and the factors of the values read of them.
         worth = np.broadcast_to(policy.worth_weight, (len(policy.place), *policy.worth_weight.shape))
         self._head = np.ascontiguousarray(np.concatenate([policy.head_weight, worth], 1).transpose(0, 2, 1))
         self._head_bias = np.concatenate([policy.head_bias, policy.worth_bias], 1)
@@ -115,14 +116,14 @@ class Stepper:
         hidden: Float32s,
         cell: Float32s,
     ) -> tuple[Float32s, Float32s]:
-        """One LSTM step.
+        """Takes one LSTM step.
 
         Args:
             decision: The decision to take.
-            last: The decision taken before it and its choice, each of shape (n,); None at the first.
-            state: What is read of the state of the budget, shape (n, STATE).
-            hidden: Shape (n, H).
-            cell: Shape (n, H).
+            last: The previous decision and its choice, each of shape (n,); None at the first decision.
+            state: Values read of the state of the budget, shape (n, STATE).
+            hidden: Hidden state, shape (n, H).
+            cell: Cell state, shape (n, H).
 
         Returns:
             New hidden and cell state.
@@ -139,15 +140,15 @@ class Stepper:
         return out * np.tanh(cell), cell
 
     def logits(self, decision: int, read: Float32s, hidden: Float32s) -> Float32s:
-        """Logits of the choices of a decision.
+        """Computes the logits of the choices of a decision.
 
         Args:
             decision: The decision to take.
-            read: What is read of each choice, shape (CHOICE, n, count).
-            hidden: The LSTM's output, shape (n, H).
+            read: Values read of each choice, shape (CHOICE, n, count).
+            hidden: Output of the LSTM, shape (n, H).
 
         Returns:
-            Shape (n, count).
+            The logits, shape (n, count).
         """
         out = hidden @ self._head[decision] + self._head_bias[decision]
         result: Float32s = out[:, : read.shape[2]].copy()

@@ -1,12 +1,12 @@
-"""Prices of limits: for every price, the best architecture and what each of its choices is worth.
+"""Prices of limits: for every price, the best architecture and the worth of each of its choices.
 
-Under a price on cost (Lagrange multiplier) the best architecture is found by dynamic programming over the
-`Forest`, for many prices at once. With several limits a price is charged on a mix of the costs. The
-architectures of one mix, from free to priceless, are a *path*. For any partial architecture a path tells
-what its best completion costs and scores at every price; the price at which that completion just holds all
-limits is the price at which the open choices are to be judged. A policy that reads it need not know the
-device: the same network serves all of them. The last point of a path costs least, so a choice after which
-some path's last point holds every limit can always be completed.
+Under a price on cost (Lagrange multiplier) the best architecture is found by dynamic programming over the `Forest`,
+for many prices at once. With several limits, the price applies to a mix of the costs. The architectures of one mix,
+from price zero to infinite price, form a *path*. For any partial architecture a path contains cost and score of its
+best completion at every price. The price at which that completion just holds all limits is the price at which the open
+choices are valued. A policy that reads this price does not need to know the device: the same network serves all of
+them. The last point of a path costs least, so a choice after which the last point of some path holds every limit can
+always be completed.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ from nagsdk.space.dependencies import Forest, existing
 from nagsdk.space.space import Codes, SearchSpace
 
 PRICES = 16
-# In units of (range of the score) / (range of the cost): what lies beyond is free or priceless.
+# Range of prices, in units of (range of the score) / (range of the cost). Prices below it count as zero, prices above
+# it as infinite.
 _LEAST_PRICE, _MOST_PRICE = 0.05, 8.0
 _ROUGH = 30
 _ROUNDING = 1e-9
 
 
 def mixes(count: int) -> Floats:
-    """Shares of the costs in the mixes that are priced: each alone, and equal shares of two and of all.
+    """Returns the shares of the costs in the mixes: each cost alone, equal shares of each two, and of all.
 
     Returns:
-        Shape (mixes, count).
+        The shares, shape (mixes, count).
     """
     chosen: list[tuple[int, ...]] = [(i,) for i in range(count)]
     if count > 2:
@@ -50,21 +51,25 @@ def mixes(count: int) -> Floats:
 
 @dataclass(frozen=True)
 class Paths:
-    """Best completions under prices; R resolutions, D decisions, C most choices but for decision 0, K mixes, J prices, M costs.
+    """Best completions under prices.
 
+    Shapes use R resolutions, D decisions, C most choices of all decisions but decision 0, K mixes, J prices, M costs.
     Costs are in units of `scale`, scores in units of `worth`.
 
     Attributes:
         scale: Range of each cost over the architectures of a resolution, shape (M,).
-        worth: Range of the score over them.
-        price: Weight of the cost against 1 less it of the score, from 0, free, to 1, priceless; shape (K, J).
-        cost: Of the best architecture at each resolution and price; inf where nothing is allowed, shape (R, K, J, M).
-        score: Its score, likewise, -inf where nothing is allowed, shape (R, K, J).
-        value: Worth of a choice with its best subtree less that of the best choice, between score alone and
-            cost alone as the price has it, but not less than -1; shape (R, D, K, J, C).
-        extra: What the choice with its subtree costs more than the best one, shape (R, D, C, K, J, M).
-        gain: What it scores more, shape (R, D, C, K, J).
-        cheapest: The last architecture of each mix, int8, shape (K, R, D).
+        worth: Range of the score over the architectures of a resolution.
+        price: Prices, given as the weight of the cost: 0 means price zero, 1 means infinite price. The score has the
+            weight 1 - price. Shape (K, J).
+        cost: Cost of the best architecture at each resolution and price, inf where nothing is allowed, shape
+            (R, K, J, M).
+        score: Score of the best architecture at each resolution and price, -inf where nothing is allowed, shape
+            (R, K, J).
+        value: Worth of a choice with its best subtree minus that of the best choice, at least -1. Score and cost are
+            weighted by the price. Shape (R, D, K, J, C).
+        extra: Cost of the choice with its subtree minus that of the best choice, shape (R, D, C, K, J, M).
+        gain: Score of the choice with its subtree minus that of the best choice, shape (R, D, C, K, J).
+        cheapest: Last architecture of each mix, int8, shape (K, R, D).
     """
 
     scale: Floats
@@ -83,7 +88,7 @@ class Paths:
 
         Args:
             space: Any search space.
-            tables: The costs that are limited.
+            tables: Tables of the limited costs.
             score: The score to maximise.
         """
         forest, count, resolutions = Forest.of(space), len(space.decisions), len(space.resolutions)
@@ -105,7 +110,8 @@ class Paths:
         value = np.full((resolutions, count, *grid, most), -1, np.float32)
         cheapest = np.zeros((len(mix), resolutions, count), np.int8)
         cheapest[:, :, 0] = every
-        best: dict[int, list[Floats]] = {}  # of subtrees: cost (R, K, J, M), score and value (R, K, J)
+        # For each subtree: cost, shape (R, K, J, M), score and value, shape (R, K, J) each.
+        best: dict[int, list[Floats]] = {}
         for decision, parts, pick, taken in _bottom_up(space, forest, cost, gains, weight, 1 - on_cost):
             best[decision] = [part[:, 0] for part in taken]
             choices = slice(int(space.sizes[decision]))
@@ -132,40 +138,42 @@ class Paths:
 def _prices(
     space: SearchSpace, forest: Forest, cost: Floats, gains: Floats, mix: Floats, allowed: NDArray[np.bool_]
 ) -> Floats:
-    """Weights of the cost at the prices of each mix: half of them spread over all prices, half of them where costs fall.
+    """Chooses the prices of each mix: half of them spread over the whole range, half of them where the costs fall.
 
-    Where what layers score for what they cost is much the same, all depths lie within few prices. One resolution tells.
+    Where layers have similar ratios of score to cost, all depths lie between few prices, so prices are needed there.
+    One resolution suffices to find out where the costs fall.
 
     Returns:
-        Shape (mixes, PRICES), ascending from 0 to 1.
+        Weights of the cost, shape (mixes, PRICES), ascending from 0 to 1.
     """
     wide = np.geomspace(_LEAST_PRICE, _MOST_PRICE, _ROUGH)
-    of_all = np.concatenate([[0.0], wide / (1 + wide), [1.0]])
-    among = np.flatnonzero(allowed)
-    if len(among):
-        r = int(among[len(among) // 2])
+    grid = np.concatenate([[0.0], wide / (1 + wide), [1.0]])
+    resolutions = np.flatnonzero(allowed)
+    if len(resolutions):
+        r = int(resolutions[len(resolutions) // 2])
         active = {*forest.roots, *(child for start, child in forest.children[0] if start <= r)}
-        on_score = np.broadcast_to(1 - of_all, (len(mix), len(of_all)))
-        subtrees = _bottom_up(space, forest, cost[[r]], gains, mix[:, None] * of_all[:, None], on_score)
+        on_score = np.broadcast_to(1 - grid, (len(mix), len(grid)))
+        subtrees = _bottom_up(space, forest, cost[[r]], gains, mix[:, None] * grid[:, None], on_score)
         costs = np.sum([taken[0][0, 0] for decision, _, _, taken in subtrees if decision in active], axis=0)
         spent = (costs * mix[:, None]).sum(-1)
         fallen = np.maximum.accumulate(spent[:, :1] - spent, axis=1)
         fallen /= np.maximum(fallen[:, -1:], _ROUNDING)
     else:
-        fallen = np.zeros((len(mix), len(of_all)))
-    place = (fallen + np.linspace(0, 1, len(of_all))) / 2
-    position = [np.interp(np.linspace(0, p[-1], PRICES), p, np.arange(len(of_all))) for p in place]
-    result: Floats = np.interp(position, np.arange(len(of_all)), of_all)
+        fallen = np.zeros((len(mix), len(grid)))
+    place = (fallen + np.linspace(0, 1, len(grid))) / 2
+    position = [np.interp(np.linspace(0, p[-1], PRICES), p, np.arange(len(grid))) for p in place]
+    result: Floats = np.interp(position, np.arange(len(grid)), grid)
     return result
 
 
 def _bottom_up(
     space: SearchSpace, forest: Forest, cost: Floats, gains: Floats, weight: Floats, on_score: Floats
 ) -> Iterator[tuple[int, list[Floats], NDArray[np.intp], list[Floats]]]:
-    """Dynamic programming, last decision first.
+    """Runs the dynamic programming, last decision first.
 
     Yields:
-        The decision; what its choices with their best subtrees cost, score and are worth; which is best, shape (R, 1, K, J); the same of that one.
+        The decision; cost, score and worth of its choices with their best subtrees; the index of the best choice, shape
+        (R, 1, K, J); cost, score and worth of the best choice.
     """
     best: dict[int, list[Floats]] = {}
     for decision in reversed(range(1, len(space.decisions))):
@@ -183,16 +191,16 @@ def _bottom_up(
 
 
 def _own(cost: Floats, gain: Floats, weight: Floats, on_score: Floats) -> list[Floats]:
-    """What the choices of a decision cost, score and are worth by themselves, at every price.
+    """Computes cost, score and worth of the choices of a decision without their subtrees, at every price.
 
     Args:
-        cost: Shape (R, C, M); inf where a choice is not allowed.
-        gain: Shape (C,).
-        weight: Share of each cost in the worth, shape (K, J, M).
-        on_score: Share of the score, shape (K, J).
+        cost: Cost of the choices, shape (R, C, M); inf where a choice is not allowed.
+        gain: Score of the choices, shape (C,).
+        weight: Weight of each cost in the worth, shape (K, J, M).
+        on_score: Weight of the score in the worth, shape (K, J).
 
     Returns:
-        Shapes (R, C, K, J, M), (R, C, K, J) and (R, C, K, J), the first two read-only.
+        Cost, score and worth, shapes (R, C, K, J, M), (R, C, K, J) and (R, C, K, J); the first two are read-only.
     """
     allowed: NDArray[np.bool_] = np.all(np.isfinite(cost), axis=2)
     cost = np.where(allowed[..., None], cost, 0.0)
@@ -207,15 +215,16 @@ def _own(cost: Floats, gain: Floats, weight: Floats, on_score: Floats) -> list[F
 
 
 def _range(space: SearchSpace, table: AdditiveTable) -> float:
-    """Dearest less cheapest architecture, mean over the resolutions that are allowed; 1 where all are alike.
+    """Returns the cost of the most expensive minus the cheapest architecture, as the mean over allowed resolutions.
 
-    Not the sum of what single choices differ by: where layers cost what calls cost, hardly any choice does,
-    but depths do, and prices in units of so little would all be priceless.
+    Returns 1 if all architectures cost the same. The sum of the differences between single choices would not do: if the
+    cost of a layer is mainly that of its call, choices hardly differ but depths do, and prices in units of such small
+    differences would all count as infinite.
     """
     bounds = Completions.of(space, table)
     possible = np.isfinite(bounds.floor)
     if not possible.any():
         return 1.0
     spread = float(np.mean((bounds.ceiling - bounds.floor)[possible]))
-    # What rounding leaves of equal sums is no range.
+    # A difference that is only due to rounding does not count as a range.
     return spread if spread > _ROUNDING * np.abs(table.choice[np.isfinite(table.choice)]).max(initial=0.0) else 1.0

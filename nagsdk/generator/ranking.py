@@ -1,4 +1,4 @@
-"""Choosing among what a generator proposed: by predicted accuracy, within the limit."""
+"""Ranks the architectures that a generator proposed, by predicted accuracy within the limit."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ def choose(
 ) -> NDArray[np.intp]:
     """Ranks candidates, best first.
 
-    Those whose upper bound holds the limit come first, by predicted top-1; the others follow, by how
-    little they pass it. Ties go to the lower bound, then to the earlier candidate.
+    Candidates whose upper bound holds the limit come first, in the order of their predicted top-1. The others follow,
+    ordered by how little they exceed the limit. Ties go to the lower bound, then to the earlier candidate.
 
     Args:
-        predictor: Ranks by the mean of its predictions; asked once for every distinct architecture.
-        codes: Proposals, int8, shape (..., candidates, decisions).
-        upper: Upper bounds of their costs, shape (..., candidates); None where all hold the limit.
-        limits: Limits on the upper bounds, shape (...) or one for all.
+        predictor: Its mean predictions determine the order; it is called with every distinct architecture once.
+        codes: Proposed architectures, int8, shape (..., candidates, decisions).
+        upper: Upper bounds of their costs, shape (..., candidates); None if all hold the limit.
+        limits: Limits on the upper bounds, shape (...), or one limit for all.
 
     Returns:
         Indices of the candidates in order, shape (..., candidates).
     """
     rows = np.ascontiguousarray(codes.reshape(-1, codes.shape[-1]))
-    as_one = rows.view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).ravel()
-    _, first, inverse = np.unique(as_one, return_index=True, return_inverse=True)
+    keys = rows.view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).ravel()
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     top1 = np.asarray(predictor.predict(rows[first]).mean, dtype=np.float64)[inverse].reshape(codes.shape[:-1])
     bound = np.zeros(top1.shape) if upper is None else upper
     over = np.maximum(bound - np.asarray(limits, dtype=np.float64)[..., None], 0.0)
@@ -37,14 +37,14 @@ def choose(
 
 
 def best_of_every_cost(cost: Floats, top1: Floats, count: int) -> NDArray[np.intp]:
-    """Of architectures in order of their cost, in as many equal parts as asked: the most accurate of each part.
+    """Sorts architectures by cost, splits them into equal parts and picks the most accurate one of each part.
 
     Args:
-        cost: Shape (n,), n >= count.
-        top1: Shape (n,).
-        count: Parts.
+        cost: Costs of the architectures, shape (n,), n >= count.
+        top1: Top-1 of the architectures, shape (n,).
+        count: Number of parts.
 
     Returns:
-        Indices, shape (count,).
+        Indices of the picked architectures, shape (count,).
     """
     return np.array([part[top1[part].argmax()] for part in np.array_split(cost.argsort(), count)], np.intp)

@@ -1,4 +1,4 @@
-"""Cheapest architectures: what bounds every cost from below, and what is sure to hold limits."""
+"""Reserves: architectures that are certain to hold given limits, found among the cheapest ones."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ _ATTEMPTS = 60
 def reserves(
     space: SearchSpace, tables: Sequence[AdditiveTable], paths: Paths, limits: Floats
 ) -> tuple[Codes, NDArray[np.bool_]]:
-    """An architecture that holds the limits of each budget.
+    """Finds an architecture that holds the limits of each budget.
 
     Args:
-        space: The space.
-        tables: The costs that are limited.
-        paths: Theirs.
-        limits: Shape (n, M).
+        space: The search space.
+        tables: Tables of the limited costs.
+        paths: Paths of these costs.
+        limits: Limits of each budget on each cost, shape (n, M).
 
     Returns:
-        Codes, int8, shape (n, decisions), and where the last architecture of a path is one, shape (n,):
-        elsewhere the limits leave so little that a `Walk` might get stuck.
+        Codes, int8, shape (n, decisions), and for which budgets the last architecture of a path holds the limits,
+        shape (n,). The limits of other budgets are so tight that a `Walk` might get stuck.
 
     Raises:
-        InfeasibleError: A budget has none, or none was found among the cheapest under many mixes of the costs.
+        InfeasibleError: No architecture holds the limits of a budget, or none was found among the cheapest ones under
+            many mixes of the costs.
     """
     codes = paths.cheapest.reshape(-1, paths.cheapest.shape[2])
     costs = _costs(tables, codes)
@@ -51,7 +52,7 @@ def reserves(
 
 
 def _balanced(space: SearchSpace, tables: Sequence[AdditiveTable], scale: Floats, limit: Floats) -> Codes:
-    """The cheapest architecture of a mix in which costs that pass their limit weigh more and more."""
+    """Searches for an architecture within a limit: the cheapest one of mixes in which exceeded costs gain weight."""
     pressure = np.zeros(len(tables))
     for attempt in range(_ATTEMPTS):
         bounds = Completions.of(space, mixed(tables, np.exp(pressure - pressure.max()) / scale))
@@ -61,7 +62,7 @@ def _balanced(space: SearchSpace, tables: Sequence[AdditiveTable], scale: Floats
             return code
         pressure += over / np.abs(over).max() / np.sqrt(1 + attempt)
     raise InfeasibleError(
-        "Architectures hold each of the limits, but none was found that holds all of them together.",
+        "Each of the limits can be held, but no architecture was found that holds all of them together.",
         "Raise one of the limits.",
     )
 

@@ -1,4 +1,4 @@
-"""The strategies that come with nagsdk: the generator, the exact frontier, and four searches on the predictor."""
+"""The strategies that come with nagsdk: the generator, the exact frontier, and four searches with the predictor."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Nag(Strategy):
     """The generator.
 
     Attributes:
-        candidates: Architectures sampled for each budget.
+        candidates: Number of architectures sampled for each budget.
     """
 
     candidates: int = CANDIDATES
@@ -42,14 +42,14 @@ class Nag(Strategy):
 class Lookup(Strategy):
     """The exact frontier of the additive score: one computation for all budgets, then a binary search for each.
 
-    Several limits: the best point within them on the frontiers of mixes of the costs.
+    With several limits, it takes the best point within them on the frontiers of mixes of the costs.
     """
 
     id: ClassVar[str] = "lookup"
     title: ClassVar[str] = "the exact frontier of the additive accuracy score"
 
     def propose(self, question: Question) -> Codes:
-        """One candidate for every budget."""
+        """Returns one candidate for every budget."""
         space, tables, score = question.space, question.tables, question.predictor.additive
         if len(tables) == 1:
             best = frontier(space, tables[0], score)
@@ -63,13 +63,15 @@ class Lookup(Strategy):
 
 @dataclass(frozen=True)
 class Polished(Strategy):
-    """Another strategy's best answers, improved by local search on the predictor; it believes what it finds.
+    """The best candidates of another strategy, improved by local search with the predictor.
+
+    The search trusts the predictor, so it may exploit the predictor's errors.
 
     Attributes:
-        start: Where the search starts.
-        rounds: Steps of the search; the best of many neighbours is the next start.
-        neighbours: Random changes that are tried of every answer.
-        changes: Decisions that are redrawn, on average.
+        start: Strategy whose candidates the search starts from.
+        rounds: Number of steps; each continues from the best of many neighbours.
+        neighbours: Number of random changes that are tried in each step.
+        changes: Mean number of decisions that are redrawn.
     """
 
     start: Strategy = field(default_factory=Lookup)
@@ -77,10 +79,10 @@ class Polished(Strategy):
     neighbours: int = 100
     changes: float = 2.0
     id: ClassVar[str] = "polished"
-    title: ClassVar[str] = "lookup's answers, improved by local search on the accuracy predictor"
+    title: ClassVar[str] = "lookup's architectures, improved by local search on the accuracy predictor"
 
     def propose(self, question: Question) -> Codes:
-        """One candidate for every budget."""
+        """Returns one candidate for every budget."""
         space, rng, codes = question.space, np.random.default_rng(question.seed), self.start.propose(question)
         every = np.arange(len(codes))
         best = codes[every, choose(question.predictor, codes)[:, 0]]
@@ -105,7 +107,7 @@ class Random(Strategy):
     """Random architectures, ranked by the predictor.
 
     Attributes:
-        evaluations: Architectures drawn, the same for all budgets.
+        evaluations: Number of architectures drawn, the same ones for all budgets.
     """
 
     evaluations: int = 20_000
@@ -113,7 +115,7 @@ class Random(Strategy):
     title: ClassVar[str] = "random architectures, ranked by the accuracy predictor"
 
     def propose(self, question: Question) -> Codes:
-        """One candidate for every budget."""
+        """Returns one candidate for every budget."""
         codes = _sample(question, self.evaluations, np.random.default_rng(question.seed))
         return best_within(question, codes, _top1(question, codes))
 
@@ -123,8 +125,8 @@ class Nsga2(Strategy):
     """NSGA-II (Deb et al., 2002) over costs and predicted top-1, by pymoo: one run for all budgets.
 
     Attributes:
-        evaluations: Architectures that are predicted; every one of them may be picked.
-        population: Of the search.
+        evaluations: Number of architectures whose accuracy is predicted; each of them may be picked.
+        population: Size of the population.
     """
 
     evaluations: int = 20_000
@@ -133,7 +135,7 @@ class Nsga2(Strategy):
     title: ClassVar[str] = "NSGA-II on the accuracy predictor (needs nagsdk[search])"
 
     def propose(self, question: Question) -> Codes:
-        """One candidate for every budget."""
+        """Returns one candidate for every budget."""
         try:
             from pymoo.algorithms.moo.nsga2 import NSGA2
             from pymoo.core.mutation import Mutation
@@ -175,13 +177,13 @@ class Nsga2(Strategy):
 
 @dataclass(frozen=True)
 class Evolution(Strategy):
-    """The evolution that Once-for-All searches with (Cai et al., 2020): one run for every budget, all runs abreast.
+    """The evolutionary search of Once-for-All (Cai et al., 2020): one run for every budget, all runs in parallel.
 
     Attributes:
-        population: Architectures alive.
-        generations: How often it is renewed.
-        mutation: Probability of redrawing a decision.
-        parents: Share that survives and breeds; half of the children are mutants, half are crossed.
+        population: Size of the population.
+        generations: Number of generations.
+        mutation: Probability that a decision is redrawn.
+        parents: Share that survives and has children; half of the children are mutations, half are crossovers.
     """
 
     population: int = 100
@@ -192,7 +194,7 @@ class Evolution(Strategy):
     title: ClassVar[str] = "the evolution of Once-for-All on the accuracy predictor"
 
     def propose(self, question: Question) -> Codes:
-        """The last parents of every budget, best first."""
+        """Returns the last parents of every budget, best first."""
         space, rng, n = question.space, np.random.default_rng(question.seed), len(question.limits)
         alive = np.repeat(question.reserves[:, None], self.population, 1)
         alive = _kept(question, _sample(question, n * self.population, rng).reshape(alive.shape), alive)
@@ -212,7 +214,7 @@ class Evolution(Strategy):
                     for codes, p in ((one, self.mutation), (crossed, 0.0))
                 )
                 children = np.where(np.arange(one.shape[1])[:, None] % 2, mutants, mixtures)
-                # A child beyond a limit gives way to its parent.
+                # A child that exceeds a limit is replaced by its parent.
                 alive = np.concatenate([best, _kept(question, children, one)], axis=1)
                 if generation % 10 == 9:
                     advance(generation + 1, f"generation {generation + 1}")
@@ -223,7 +225,7 @@ STRATEGIES: tuple[Strategy, ...] = (Nag(), Lookup(), Polished(), Nsga2(), Evolut
 
 
 def best_within(question: Question, codes: Codes, value: Floats) -> Codes:
-    """The architecture of highest value within the limits of each budget, else its reserve; shape (n, 1, decisions)."""
+    """Returns the architecture of highest value within each budget, or its reserve if none; shape (n, 1, decisions)."""
     cost = np.stack([table.cost(codes) for table in question.tables], axis=1)
     result = question.reserves.copy()
     for number, limit in enumerate(question.limits):
@@ -234,14 +236,14 @@ def best_within(question: Question, codes: Codes, value: Floats) -> Codes:
 
 
 def _kept(question: Question, codes: Codes, instead: Codes) -> Codes:
-    """Codes, shape (n, candidates, decisions), where they hold the limits of their budget, and others where not."""
+    """Returns codes, shape (n, candidates, decisions), with those that break their budget's limits replaced."""
     rows = codes.reshape(-1, codes.shape[2])
     cost = np.stack([table.cost(rows) for table in question.tables], axis=1).reshape(*codes.shape[:2], -1)
     return np.where(np.asarray((cost <= question.limits[:, None]).all(2))[..., None], codes, instead)
 
 
 def _choices(question: Question, count: int, rng: np.random.Generator) -> Codes:
-    """A random choice for every decision, active or not, at resolutions that are open."""
+    """Draws a random choice for every decision, active or not, at resolutions that are allowed."""
     codes = rng.integers(0, question.space.sizes, (count, len(question.space.sizes)), dtype=np.int8)
     codes[:, 0] = rng.choice(np.flatnonzero(np.isfinite([table.base for table in question.tables]).all(0)), count)
     return codes

@@ -1,4 +1,4 @@
-"""Strategies: ways to find architectures within limits, which plugins may add to."""
+"""The interface of strategies: ways to find architectures within limits, to which plugins may add."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from nagsdk.space.space import Codes, SearchSpace
 
 @dataclass(frozen=True)
 class Question:
-    """What a strategy is asked.
+    """The task of a strategy.
 
     Attributes:
-        space: Where to look.
-        predictor: Says how accurate an architecture is; the best candidate is the one that it ranks first.
-        tables: The costs that are limited; what they mark with inf is not allowed.
-        limits: Of each budget on each cost, shape (n, costs).
-        generator: Gives the trained generator, for those who want it.
-        seed: Of everything random.
-        on_event: Receives progress.
+        space: The search space.
+        predictor: Predicts the accuracy of architectures; the best candidate is the one that it ranks first.
+        tables: Tables of the limited costs; what they mark with inf is not allowed.
+        limits: Limits of each budget on each cost, shape (n, costs).
+        generator: Returns the trained generator, for strategies that use it.
+        seed: Seed of all random choices.
+        on_event: Receives the progress.
     """
 
     space: SearchSpace
@@ -42,13 +42,13 @@ class Question:
 
     @property
     def listener(self) -> Listener:
-        """What `on_event` was called in 0.1.0; strategies of plugins may still ask for it."""
-        warnings.warn("Question.listener is called on_event now.", DeprecationWarning, stacklevel=2)
+        """The name of `on_event` in 0.1.0, kept for strategies of plugins."""
+        warnings.warn("Question.listener is deprecated: use Question.on_event.", DeprecationWarning, stacklevel=2)
         return self.on_event
 
     @cached_property
     def paths(self) -> Paths:
-        """The paths of the costs."""
+        """Paths of the limited costs."""
         return Paths.of(self.space, self.tables, self.predictor.additive)
 
     @cached_property
@@ -56,17 +56,17 @@ class Question:
         """An architecture within the limits of each budget, for searches that find none; shape (n, decisions).
 
         Raises:
-            InfeasibleError: A budget has none.
+            InfeasibleError: No architecture was found for a budget.
         """
         return reserves(self.space, self.tables, self.paths, self.limits)[0]
 
 
 class Strategy(ABC):
-    """A way to find architectures.
+    """A way to find architectures within limits.
 
     Attributes:
-        id: Its name on the command line.
-        title: One line.
+        id: Name on the command line.
+        title: Description of one line.
     """
 
     id: ClassVar[str]

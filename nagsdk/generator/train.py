@@ -1,10 +1,9 @@
-"""Training of the universal generator: imitation of exact frontiers, then policy gradient on the predictor.
+"""Training of the universal generator: imitation of exact frontiers, then policy gradient with the predictor.
 
-The paper trains by policy gradient alone. Where cost and score are additive the best architecture is known
+The paper trains by policy gradient alone. Where cost and score are additive, the best architecture is known
 (`nagsdk.generator.training_data`), so maximum likelihood on it gets nearer in minutes than policy gradient does in
-hours. What additive scores miss, policy gradient adds: of the architectures sampled for one budget, all of
-which hold it, the more accurate one wins by the Pareto dominance rule, so the evaluator is the rank of the
-predicted top-1 among them.
+hours. Policy gradient then adds what additive scores miss: all architectures sampled for one budget hold it, so by the
+Pareto dominance rule the more accurate one wins, and the reward is the rank of the predicted top-1 among them.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from nagsdk.generator.training_data import Devices, lessons, problem
 from nagsdk.predictor.protocol import Teacher
 from nagsdk.space.space import Codes, SearchSpace
 
-# First part of the seeds of devices that no training draws.
+# First part of the seeds of devices that are never drawn in training.
 _UNSEEN = 10**9
 
 
@@ -39,12 +38,13 @@ class GeneratorRecipe:
     """How a policy is trained.
 
     Attributes:
-        problems: Random devices and limits whose solutions are imitated; see `nagsdk.generator.training_data`.
-        steps: Optimiser steps of imitation.
-        batch: Architectures per step.
+        problems: Number of random problems (devices and limits) whose solutions are imitated; see
+            `nagsdk.generator.training_data`.
+        steps: Number of optimiser steps of imitation.
+        batch: Number of architectures per step.
         rate: Peak learning rate of Adam under a one-cycle schedule.
         hidden: Units of the LSTM.
-        gradient_steps: Steps of policy gradient, each on a problem of its own.
+        gradient_steps: Number of steps of policy gradient, each on a new problem.
         gradient_rate: Learning rate of policy gradient.
         entropy: Weight of the entropy in policy gradient.
     """
@@ -59,12 +59,12 @@ class GeneratorRecipe:
     entropy: float = 0.01
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form."""
+        """Returns the fields, JSON-ready."""
         return asdict(self)
 
 
 class Network(nn.Module):
-    """The trainable twin of `Policy`: parameters of the same names and shapes."""
+    """The trainable counterpart of `Policy`, with parameters of the same names and shapes."""
 
     def __init__(self, decisions: int, most: int, hidden: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -79,10 +79,10 @@ class Network(nn.Module):
         self.worth_weight, self.worth_bias = uniform(CHOICE, h), uniform(decisions, CHOICE)
 
     def log_probabilities(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Log-probability of every decision of given architectures, and its entropy, each of shape (n, D); 0 where inactive."""
+        """Returns log-probability and entropy of every decision, shape (n, D) each; both are 0 if it is inactive."""
         codes, active = batch.codes, batch.codes >= 0
         rows = torch.arange(len(codes))[:, None]
-        # Inactive decisions are skipped: active ones move to the front, keeping their order.
+        # Inactive decisions are skipped: the active ones move to the front and keep their order.
         order = torch.argsort((~active).to(torch.int8), dim=1, stable=True)
         taken = self.token[order, codes.clamp(min=0)[rows, order]]
         before = torch.cat([torch.zeros_like(taken[:, :1]), taken[:, :-1]], 1)
@@ -94,20 +94,20 @@ class Network(nn.Module):
         logits = torch.einsum("ndh,dch->ndc", outputs, self.head_weight) + self.head_bias
         worth = outputs @ self.worth_weight.T + self.worth_bias
         logits = logits + torch.einsum("ndck,ndk->ndc", batch.choices, worth)
-        # Nothing is allowed where a decision is inactive, which no softmax survives.
+        # An inactive decision has no allowed choice; all are allowed here, because the softmax would be undefined.
         logs = torch.log_softmax(logits.masked_fill(~(batch.allowed | ~active[..., None]), -torch.inf), -1)
         chosen = logs.gather(2, codes.clamp(min=0)[..., None])[..., 0]
         entropy = -(logs.exp() * logs.clamp(min=-50)).sum(-1)
         return torch.where(active, chosen, 0.0), torch.where(active, entropy, 0.0)
 
     def policy(self) -> Policy:
-        """The parameters as a `Policy`."""
+        """Returns the parameters as a `Policy`."""
         return Policy.from_arrays({name: p.detach().numpy().copy() for name, p in self.named_parameters()})
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A `Trace` as tensors; codes int64."""
+    """A `Trace` as tensors, with the codes as int64."""
 
     codes: Tensor
     state: Tensor
@@ -116,7 +116,7 @@ class Batch:
 
     @classmethod
     def of(cls, found: Trace, rows: NDArray[np.intp] | slice = slice(None)) -> Batch:
-        """Some rows of a trace."""
+        """Returns some rows of a trace."""
         parts = (found.codes[rows].astype(np.int64), found.state[rows], found.choices[rows], found.allowed[rows])
         return cls(*(torch.from_numpy(part) for part in parts))
 
@@ -130,14 +130,14 @@ def train(
 ) -> Policy:
     """Trains a policy for every device and every limit.
 
-    The same arguments give the same policy; torch runs on one thread meanwhile.
+    The same arguments give the same policy; torch runs on one thread during the training.
 
     Args:
-        space: A search space whose choices bring layers.
-        predictor: Whose score is maximised.
+        space: A search space whose choices add layers.
+        predictor: Accuracy predictor to maximise.
         recipe: Sizes and schedule.
-        seed: Of everything random.
-        on_event: Receives progress.
+        seed: Seed of all random choices.
+        on_event: Receives the progress.
     """
     recipe = recipe or GeneratorRecipe()
     with stage(on_event, "Drawing devices and their frontiers", recipe.problems) as advance:
@@ -157,7 +157,7 @@ def train(
 
 
 def imitate(network: Network, known: Trace, recipe: GeneratorRecipe, seed: int, on_event: Listener = ignore) -> None:
-    """Maximises the likelihood of the lessons."""
+    """Maximises the likelihood of the known best architectures."""
     rng = np.random.default_rng(seed)
     optimiser = torch.optim.Adam(network.parameters(), recipe.rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, total_steps=recipe.steps)
@@ -182,7 +182,7 @@ def improve(
     seed: int,
     on_event: Listener = ignore,
 ) -> None:
-    """Policy gradient: samples that the predictor ranks higher than others of the same budget become likelier."""
+    """Improves the policy by policy gradient: samples that the predictor ranks high within a budget get more likely."""
     devices, optimiser = Devices(space), torch.optim.Adam(network.parameters(), recipe.gradient_rate)
     budgets, samples = 16, 16
     with stage(on_event, "Improving on the accuracy predictor", recipe.gradient_steps) as advance:
@@ -195,7 +195,7 @@ def improve(
                     space, drawn.tables, drawn.paths, Stepper(network.policy()), drawn.limits, noise
                 ).reshape(-1, len(space.sizes))
             except InfeasibleError:
-                continue  # limits so tight that no mix of the costs was found that holds them all: there is nothing to choose
+                continue  # the limits are so tight that no architecture was found: there is nothing to learn
             top1 = np.asarray(predictor.predict(codes).mean).reshape(budgets, samples)
             rank = (top1[:, :, None] > top1[:, None]).mean(2) - (top1[:, :, None] < top1[:, None]).mean(2)
             followed = trace(space, drawn.paths, codes, np.repeat(drawn.limits, samples, axis=0))
@@ -212,18 +212,19 @@ def improve(
 
 @dataclass(frozen=True)
 class Regret:
-    """How far the best of some samples stays behind `lookup`, on random devices not trained on, one limit each.
+    """Gap between `lookup` and the best of some samples, with one limit, on random devices that were not trained on.
 
-    Gaps are in points of top-1; a negative one means that the generator is ahead.
+    Gaps are in percentage points of top-1; a negative gap means that the generator is better.
 
     Attributes:
-        devices: Random devices.
-        budgets: Budgets of each, equidistant between the cheapest and the dearest frontier point.
-        samples: Candidates per budget.
-        mean: Mean gap under the additive score, of which lookup is the optimum.
-        worst_device: Largest mean gap of a device.
-        predicted_mean: Mean gap as the accuracy predictor, which ranks the samples, sees it.
-        predicted_worst_device: Largest mean gap of a device.
+        devices: Number of random devices.
+        budgets: Number of budgets per device, equidistant between the cheapest and the most expensive point of the
+            frontier.
+        samples: Number of candidates per budget.
+        mean: Mean gap under the additive score, for which lookup is optimal.
+        worst_device: Largest mean gap of a device under the additive score.
+        predicted_mean: Mean gap under the accuracy predictor, which ranks the samples.
+        predicted_worst_device: Largest mean gap of a device under the accuracy predictor.
     """
 
     devices: int
@@ -260,7 +261,7 @@ def examine(
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Torch on one thread meanwhile: results repeat, and small tensors gain nothing from more."""
+    """Runs torch on one thread inside the block: results are repeatable, and more threads do not help small tensors."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,12 +1,12 @@
-"""Lessons for the universal generator: random devices, random limits, and the best architecture within them.
+"""Training data of the universal generator: random devices, random limits, and the best architecture within them.
 
-A device is a random price for every physical feature (`nagsdk.cost.features`), of which many are free, and
-some noise of its own on every choice. On some devices, such as a GPU that is handed one image at a time, a
-call costs far more than the work that is done in it: what counts there is how many layers a network has.
+A device is a random price for every physical feature (`nagsdk.cost.features`), many of which are zero, and some random
+noise on every choice. On some devices, such as a GPU that processes one image at a time, a call costs far more than the
+work done in it, so that only the number of layers of a network counts.
 
-Lessons are exact under several limits, too: an architecture on the frontier of any mix of costs is the best of
-all that cost no more than it does in the costs of that mix, so its own costs are limits that it answers best.
-Costs outside the mix get a limit that it holds with ease.
+The solutions are exact under several limits, too: an architecture on the frontier of a mix of costs is the best of all
+architectures that do not exceed its costs in that mix. Its own costs are therefore limits for which it is the best
+solution. Costs outside the mix get a limit that it holds easily.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from nagsdk.space.space import Codes, SearchSpace
 
 EACH = 24
 _LEAST_FREE, _MOST_FREE = 0.1, 0.6
-# Share of the devices on which calls cost more than work does, and how many times more at most.
+# Share of the devices on which calls cost more than the work, and the largest factor by which they do.
 _BOUND_BY_CALLS, _MOST_OVERHEAD = 0.3, 300.0
 _CALLS = np.array([name in ("network", "calls", "se_calls") for name in FEATURES])
 _MOST_RESOLUTIONS = 6
-# How much less than its limit an architecture costs, in ranges of the cost: what lies between frontier points.
+# Mean difference between a limit and the cost of its architecture, as a share of the range of the cost; about the
+# distance between points of a frontier.
 _SLACK = 0.001
 
 
@@ -38,7 +39,7 @@ class Devices:
     """Random cost tables of a space.
 
     Args:
-        space: A search space whose choices bring layers.
+        space: A search space whose choices add layers.
     """
 
     def __init__(self, space: SearchSpace) -> None:
@@ -49,7 +50,7 @@ class Devices:
         self._weights = exact_table(space, lambda layer: float(layer.parameters))
 
     def latency(self, rng: np.random.Generator) -> AdditiveTable:
-        """The latencies of a random device, in no unit."""
+        """Returns the latencies of a random device, in an arbitrary unit."""
         count = len(self._share)
         prices = np.exp(rng.normal(0, rng.uniform(0.3, 2.0), count)) * (
             rng.random(count) >= rng.uniform(_LEAST_FREE, _MOST_FREE)
@@ -62,7 +63,7 @@ class Devices:
         )
 
     def costs(self, rng: np.random.Generator) -> list[AdditiveTable]:
-        """One to three costs that are limited together: latencies of one or two devices, size, MACs."""
+        """Returns one to three costs that are limited together: latencies of one or two devices, size, MACs."""
         latency, count = self.latency(rng), rng.choice([1, 2, 3], p=[0.5, 0.25, 0.25])
         others = [self._macs, self._weights, self.latency(rng)]
         if count == 1:
@@ -72,13 +73,13 @@ class Devices:
 
 @dataclass(frozen=True)
 class Problem:
-    """Random costs, some resolutions and limits within them.
+    """Random costs, some allowed resolutions, and limits with their best architectures.
 
     Attributes:
-        tables: The costs; all but a few resolutions are masked.
-        paths: Theirs.
-        limits: Shape (n, M).
-        codes: The best architectures within them, int8, shape (n, D).
+        tables: Tables of the costs; all but a few resolutions are excluded.
+        paths: Paths of these costs.
+        limits: Limits on the costs, shape (n, M).
+        codes: The best architecture within each limit, int8, shape (n, D).
     """
 
     tables: Sequence[AdditiveTable]
@@ -107,14 +108,14 @@ def problem(space: SearchSpace, score: Score, devices: Devices, count: int, rng:
 def lessons(
     space: SearchSpace, score: Score, problems: int, seed: int, done: Callable[[int], None] = lambda number: None
 ) -> Trace:
-    """Draws problems and follows their solutions, `EACH` for every problem.
+    """Draws problems and traces their solutions, `EACH` for every problem.
 
     Args:
-        space: A search space whose choices bring layers.
+        space: A search space whose choices add layers.
         score: The score to maximise.
-        problems: How many.
-        seed: Of everything drawn.
-        done: Told the number of problems so far.
+        problems: Number of problems.
+        seed: Seed of all random choices.
+        done: Called with the number of problems so far.
     """
     devices, parts = Devices(space), []
     for number in range(problems):

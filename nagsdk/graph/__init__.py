@@ -1,1 +1,1 @@
-"""Lowered networks: from a torch module to a deployable file."""
+"""Lowered networks: turns a torch module into a deployable file."""

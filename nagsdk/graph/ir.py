@@ -1,4 +1,4 @@
-"""The lowered network: a handful of typed operations in order, weights in numpy, NCHW, batch fixed."""
+"""The lowered network: typed operations in order, with weights in numpy, layout NCHW and a fixed batch size."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nagsdk.errors import UnsupportedLayerError
 Weights = NDArray[np.float32]
 Shape = tuple[int, ...]
 
-# The words are what backends of plugins read. A layer's activation says "hswish" for the second one (see nagsdk.space.layer).
+# Backends of plugins read these names. A layer's activation calls the second one "hswish" (see nagsdk.space.layer).
 RELU, HARD_SWISH, HARD_SIGMOID = "relu", "hardswish", "hardsigmoid"
 ADD, MULTIPLY = "add", "multiply"
 
@@ -27,8 +27,8 @@ class Node(ABC):
     """One operation.
 
     Attributes:
-        name: Unique within the graph; also the name of the one tensor it writes.
-        inputs: Names of the tensors it reads.
+        name: Unique name within the graph, which is also the name of the tensor that the node writes.
+        inputs: Names of the tensors that the node reads.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Node(ABC):
 
     @abstractmethod
     def infer(self, *inputs: Shape) -> Shape | None:
-        """The output shape, or None where the input shapes do not fit."""
+        """Returns the output shape, or None if the input shapes do not fit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +46,8 @@ class Conv(Node):
     Attributes:
         weight: Shape (out channels, in channels / groups, kernel height, kernel width).
         bias: Shape (out channels,).
-        stride: Step in both directions.
-        padding: Zeros on every side.
+        stride: Stride in both directions.
+        padding: Number of zeros on every side.
         groups: 1, or the number of channels for a depthwise convolution.
     """
 
@@ -64,7 +64,7 @@ class Conv(Node):
 
     @property
     def depthwise(self) -> bool:
-        """Whether every channel is convolved on its own."""
+        """Whether every channel is convolved separately."""
         return self.groups == int(self.weight.shape[0]) and int(self.weight.shape[1]) == 1
 
     def infer(self, *inputs: Shape) -> Shape | None:
@@ -114,7 +114,7 @@ class Binary(Node):
     function: str
 
     def infer(self, *inputs: Shape) -> Shape | None:
-        """The broadcast shape."""
+        """Returns the broadcast shape."""
         first, second = inputs
         fits = len(first) == len(second) and all(a == b or 1 in (a, b) for a, b in zip(first, second, strict=True))
         return tuple(max(pair) for pair in zip(first, second, strict=True)) if fits else None
@@ -122,7 +122,7 @@ class Binary(Node):
 
 @dataclass(frozen=True, eq=False)
 class Pool(Node):
-    """Mean over height and width, which stay as sizes of 1."""
+    """Mean over height and width, which remain as dimensions of size 1."""
 
     def infer(self, *inputs: Shape) -> Shape | None:
         """(n, c, h, w) → (n, c, 1, 1)."""
@@ -135,9 +135,9 @@ class Pad(Node):
     """Zeros around height and width.
 
     Attributes:
-        top: Rows of zeros before the first.
-        bottom: Rows of zeros after the last.
-        sides: Columns of zeros, on either side.
+        top: Number of rows of zeros above the image.
+        bottom: Number of rows of zeros below the image.
+        sides: Number of columns of zeros on each side.
     """
 
     top: int
@@ -155,8 +155,8 @@ class Rows(Node):
     """Some rows of an image.
 
     Attributes:
-        start: The first.
-        stop: The one after the last.
+        start: Index of the first row.
+        stop: Index after the last row.
     """
 
     start: int
@@ -171,7 +171,7 @@ class Rows(Node):
 
 @dataclass(frozen=True, eq=False)
 class Flatten(Node):
-    """All sizes but the first become one."""
+    """Merges all dimensions but the first."""
 
     def infer(self, *inputs: Shape) -> Shape | None:
         """(n, …) → (n, product)."""
@@ -181,13 +181,13 @@ class Flatten(Node):
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """A network of one input and one output.
+    """A network with one input and one output.
 
     Attributes:
-        input_shape: (n, 3, h, w).
-        nodes: In an order of execution.
+        input_shape: Shape of the input, (n, 3, h, w).
+        nodes: The operations, in an order in which they can be executed.
         output: Name of the node whose tensor is the logits (n, classes).
-        architecture: Text form of the architecture it came from; empty where unknown.
+        architecture: Text form of the architecture that it was made from; empty if unknown.
     """
 
     input_shape: Shape
@@ -199,10 +199,10 @@ class Graph:
 
     @cached_property
     def shapes(self) -> Mapping[str, Shape]:
-        """Shape of every tensor by name, the input's included.
+        """Shape of every tensor by name, including that of the input.
 
         Raises:
-            UnsupportedLayerError: A node cannot read what it is given.
+            UnsupportedLayerError: A node cannot read its inputs.
         """
         shapes: dict[str, Shape] = {self.INPUT: self.input_shape}
         for node in self.nodes:
@@ -210,7 +210,8 @@ class Graph:
             shape = node.infer(*inputs)
             if shape is None:
                 raise UnsupportedLayerError(
-                    f"{node.name} ({type(node).__name__}) cannot read {' and '.join(map(str, inputs))}.",
+                    f"{node.name} ({type(node).__name__}) cannot read inputs of the shape "
+                    f"{' and '.join(map(str, inputs))}.",
                     "Use an input size that the network was made for.",
                 )
             shapes[node.name] = shape

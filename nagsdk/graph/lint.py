@@ -1,4 +1,4 @@
-"""What stands in a finished TFLite file: is it whole, and what would a runtime make of it?"""
+"""Checks a finished TFLite file: whether it is complete, and which of its operators runtimes can accelerate."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from nagsdk.graph.tflite_schema import schema
 
 _NAMES: Mapping[int, str] = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 _MOVES = ("TRANSPOSE",)
-# What delegates take of float operators that a lowered network can have: XNNPACK's README, and the operation parsers of
-# the GPU delegate's model builder, both in TensorFlow Lite.
+# Float operators of lowered networks that delegates run, according to XNNPACK's README and the operation parsers of the
+# GPU delegate's model builder, both in TensorFlow Lite.
 _COMMON = {
     "ADD",
     "CONV_2D",
@@ -38,13 +38,13 @@ DELEGATES: Mapping[str, frozenset[str]] = {
 
 @dataclass(frozen=True)
 class Lint:
-    """What was read from a file.
+    """Content of a TFLite file.
 
     Attributes:
-        operators: How often each operator occurs.
-        input_shape: (n, h, w, c).
-        weight_bytes: Of all constants.
-        architecture: Text form of the architecture, empty where the file names none.
+        operators: Number of occurrences of each operator.
+        input_shape: Shape of the input, (n, h, w, c).
+        weight_bytes: Size of all constants in bytes.
+        architecture: Text form of the architecture; empty if the file does not contain it.
     """
 
     operators: Mapping[str, int]
@@ -54,11 +54,11 @@ class Lint:
 
     @property
     def transposes(self) -> int:
-        """Operators that only move data about; a file of ours needs none."""
+        """Number of operators that only move data; a file written by nagsdk has none."""
         return sum(self.operators.get(name, 0) for name in _MOVES)
 
     def refused_by(self, delegate: str) -> tuple[str, ...]:
-        """Operators that a delegate would leave to the plain CPU kernels.
+        """Returns the operators that a delegate would leave to the plain CPU kernels.
 
         Args:
             delegate: A key of `DELEGATES`.
@@ -66,7 +66,7 @@ class Lint:
         return tuple(sorted(set(self.operators) - DELEGATES[delegate]))
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Returns the content for the manifest, JSON-ready."""
         return {
             "operators": dict(self.operators),
             "operator_count": sum(self.operators.values()),
@@ -77,40 +77,40 @@ class Lint:
 
 
 def lint(path: Path) -> Lint:
-    """Reads a TFLite file through, which a runtime does not: a cut file can crash it.
+    """Reads and checks a complete TFLite file; runtimes do not check it, and an incomplete file can crash them.
 
     Raises:
-        DeviceError: The file is missing, cut, or no TFLite file.
+        DeviceError: The file is missing, incomplete, or not a TFLite file.
     """
     try:
         content = path.read_bytes()
         if content[4:8] != IDENTIFIER:
-            raise ValueError("it lacks the mark of a TFLite file")
+            raise ValueError("the identifier of the format is missing")
         return _read(content)
     except (OSError, ValueError, IndexError, TypeError, struct.error) as error:
-        raise DeviceError(f"{path.name} is no whole TFLite file: {error}.", "Export it again.") from error
+        raise DeviceError(f"{path.name} is not a complete TFLite file: {error}.", "Export it again.") from error
 
 
 def _read(content: bytes) -> Lint:
     model = schema.Model.GetRootAs(content, 0)
     if model.SubgraphsLength() != 1:
-        raise ValueError(f"it holds {model.SubgraphsLength()} networks")
+        raise ValueError(f"it holds {model.SubgraphsLength()} networks instead of one")
     body = model.Subgraphs(0)
     weights = 0
     for index in range(_length(model.BuffersLength(), content)):
-        data = model.Buffers(index).DataAsNumpy()  # raises where it reaches beyond the file
+        data = model.Buffers(index).DataAsNumpy()  # raises if the buffer reaches beyond the end of the file
         weights += 0 if isinstance(data, int) else len(data)
     for index in range(_length(body.TensorsLength(), content)):
         tensor = body.Tensors(index)
         if not 0 <= tensor.Buffer() < model.BuffersLength():
-            raise ValueError(f"its tensor {index} has no buffer")
+            raise ValueError(f"the buffer of its tensor {index} does not exist")
     operators: Counter[str] = Counter()
     for index in range(_length(body.OperatorsLength(), content)):
         operator = body.Operators(index)
         code = model.OperatorCodes(operator.OpcodeIndex())
         places = [*operator.InputsAsNumpy(), *operator.OutputsAsNumpy()]
         if not all(-1 <= place < body.TensorsLength() for place in places):
-            raise ValueError(f"its operator {index} reads or writes no tensor")
+            raise ValueError(f"its operator {index} reads or writes a tensor that does not exist")
         operators[_NAMES.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "unknown")] += 1
     source = body.Tensors(int(body.Inputs(0)))
     return Lint(
@@ -131,5 +131,5 @@ def _architecture(model: Any) -> str:
 
 def _length(claimed: int, content: bytes) -> int:
     if claimed > len(content) // 4:
-        raise ValueError("it claims more parts than it can hold")
+        raise ValueError("it declares more parts than fit into its size")
     return claimed

@@ -29,7 +29,7 @@ from nagsdk.graph.ir import (
 OPSET = 17
 IR_VERSION = 8
 OUTPUT = "logits"
-# A key in files, whatever the module is called.
+# Key in files; it does not follow the name of the module.
 ARCHITECTURE_KEY = "nagsdk.architecture"
 
 _FUNCTIONS = {RELU: "Relu", HARD_SWISH: "HardSwish", HARD_SIGMOID: "HardSigmoid"}
@@ -38,12 +38,12 @@ _FUNCTIONS = {RELU: "Relu", HARD_SWISH: "HardSwish", HARD_SIGMOID: "HardSigmoid"
 def write_onnx(graph: Graph, path: Path) -> None:
     """Writes an ONNX file with the input ``image`` (n, 3, h, w) and the output ``logits`` (n, classes).
 
-    Equal graphs give equal bytes. Tensors are numbered with a fixed width, so that the length of the file
-    is a sum over its nodes.
+    Equal graphs give equal bytes. Tensors are numbered with a fixed width, so that the length of the file is a sum over
+    its nodes.
 
     Args:
         graph: The network.
-        path: Where; an existing file is overwritten.
+        path: File to write; an existing file is overwritten.
 
     Raises:
         UnsupportedLayerError: A node has no ONNX operator.
@@ -103,5 +103,5 @@ def _operator(node: Node) -> tuple[str, dict[str, Any]]:
         case _:
             raise UnsupportedLayerError(
                 f"{node.name} ({type(node).__name__}) cannot be written as ONNX.",
-                "Undo the rewrite that put it into the network.",
+                "Export without the rewrite that added it to the network.",
             )

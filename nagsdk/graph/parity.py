@@ -1,4 +1,4 @@
-"""Does the exported network compute what the torch network computes?"""
+"""Parity: checks that an exported network computes the same as the torch network."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from nagsdk.errors import DeviceError
 
 
 def relative_error(expected: NDArray[np.float32], actual: NDArray[np.float32]) -> float:
-    """Largest norm of the difference over the images, each as a share of its expected norm.
+    """Returns the largest relative error of any image: the norm of the difference as a share of the expected norm.
 
     Args:
-        expected: Logits (n, classes).
-        actual: Likewise.
+        expected: Expected logits (n, classes).
+        actual: Actual logits (n, classes).
     """
     difference = np.linalg.norm(actual.astype(np.float64) - expected, axis=1)
     norm = np.linalg.norm(expected.astype(np.float64), axis=1)
@@ -21,22 +21,22 @@ def relative_error(expected: NDArray[np.float32], actual: NDArray[np.float32]) -
 
 
 def probe_image(size: int) -> NDArray[np.uint8]:
-    """An RGB image made of integers, the same on every machine and easily made in any language.
+    """Returns an RGB test image computed from integers, the same on every machine and easy to make in any language.
 
-    At column x and row y, modulo 256: red 8x + 3y, green xy, blue 255 - 5x + 2y.
+    The values at column x and row y, modulo 256, are: red 8x + 3y, green xy, blue 255 - 5x + 2y.
 
     Args:
         size: Height and width.
 
     Returns:
-        Shape (size, size, 3).
+        The image, shape (size, size, 3).
     """
     y, x = np.mgrid[:size, :size]
     return np.stack([8 * x + 3 * y, x * y, 255 - 5 * x + 2 * y], axis=-1).astype(np.uint8)
 
 
 def check(expected: NDArray[np.float32], actual: NDArray[np.float32], tolerance: float) -> float:
-    """Compares logits of an artifact with those of the network it was made from.
+    """Compares the logits of an artifact with those of the network that it was made from.
 
     Args:
         expected: Logits (n, classes) of the torch network.
@@ -47,9 +47,11 @@ def check(expected: NDArray[np.float32], actual: NDArray[np.float32], tolerance:
         The relative error.
 
     Raises:
-        DeviceError: They differ by more, in shape, or are not finite.
+        DeviceError: The logits differ by more than the tolerance, have another shape, or are not finite.
     """
-    next_step = "The file must not be used. Try another version of the runtime, and report this architecture as a bug of the export."
+    next_step = (
+        "Do not use the file. Try another version of the runtime, and report this architecture as a bug of the export."
+    )
     if expected.shape != actual.shape:
         raise DeviceError(f"The exported network returns {actual.shape} instead of {expected.shape}.", next_step)
     if not (np.isfinite(expected).all() and np.isfinite(actual).all()):

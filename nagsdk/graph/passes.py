@@ -1,4 +1,4 @@
-"""Rewrites of a `Graph` that compute the same: a backend asks for those that its runtime is faster with."""
+"""Rewrites of a `Graph` that compute the same; a backend applies those with which its runtime is faster."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import numpy as np
 
 from nagsdk.graph.ir import ADD, Binary, Conv, Graph, Node, Pad, Rows
 
-# XNNPACK has no depthwise kernel of more taps; beyond them it takes a path that is several times slower.
+# Largest number of taps for which XNNPACK has a depthwise kernel; above it, XNNPACK is several times slower.
 FAST_TAPS = 25
 
 
 def split_large_depthwise(graph: Graph, most_taps: int = FAST_TAPS) -> Graph:
-    """Replaces every depthwise convolution of many taps by a sum of convolutions of few.
+    """Replaces every depthwise convolution with many taps by a sum of convolutions with few taps.
 
-    A 7x7 kernel becomes 3x7 + 3x7 + 1x7, each over the rows of the input that it sees. The sum is exact but for the
-    order of its additions. Rows lie in one piece in the memory of a channels-last tensor, columns do not; and zeros
-    that one convolution alone reads cost nothing, since runtimes make them part of it.
+    A 7x7 kernel becomes 3x7 + 3x7 + 1x7, each applied to the rows of the input that it covers. The sum is exact except
+    for the order of its additions. The kernel is split by rows because rows are contiguous in the memory of a
+    channels-last tensor, while columns are not. Padding that only one convolution reads costs nothing, because runtimes
+    merge it into the convolution.
 
     Args:
-        graph: Left as it is.
-        most_taps: Largest height times width of a kernel that stays whole.
+        graph: The network; it is not changed.
+        most_taps: Largest height times width of a kernel that is not split.
     """
     nodes = (
         part
@@ -46,7 +47,7 @@ def _split(graph: Graph, conv: Conv, most_taps: int) -> Iterator[Node]:
         weight = conv.weight[:, :, start : start + step]
         first = start - conv.padding
         stop = first + (out - 1) * conv.stride + weight.shape[2]
-        if max(first, 0) < min(stop, height):  # else it sees padding only
+        if max(first, 0) < min(stop, height):  # otherwise it covers only padding
             parts.append((weight, first, stop))
     total = ""
     for number, (weight, first, stop) in enumerate(parts):

@@ -1,4 +1,4 @@
-"""Smaller numbers in a TFLite file, by ai-edge-quantizer: float16 weights, or dynamic-range int8."""
+"""Quantises a TFLite file with ai-edge-quantizer: float16 weights, or dynamic-range int8."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ FP16, INT8 = "fp16", "int8"
 
 
 def quantize(path: Path, precision: str) -> None:
-    """Rewrites a float32 file in place.
+    """Quantises a float32 file in place.
 
     Args:
-        path: Of the file.
-        precision: ``fp16`` (weights only; a runtime on the CPU widens them when it loads) or ``int8`` (weights per channel,
-            activations while it runs, from their range at that moment).
+        path: Path of the file.
+        precision: ``fp16`` (weights only; a runtime on the CPU converts them to float32 when it loads the file) or
+            ``int8`` (weights per channel; activations are quantised at run time by their current range).
 
     Raises:
         DeviceUnavailableError: ai-edge-quantizer is not installed.
@@ -50,7 +50,7 @@ def quantize(path: Path, precision: str) -> None:
                 algorithm_key="float_casting",
             )
         content = bytes(work.quantize().quantized_model)
-    # It gives small weights no aligned places, and puts large ones behind the file's own end.
+    # The quantiser does not align small weights, and puts large ones behind the end of the flatbuffer.
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     for buffer in model.buffers:
         if buffer.offset > 1:

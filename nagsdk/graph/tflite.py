@@ -33,13 +33,13 @@ from nagsdk.graph.tflite_schema import flatbuffers, schema
 
 INPUT, OUTPUT = "image", "logits"
 SIGNATURE = "serving_default"
-# A key in files, whatever the module is called.
+# Key in files; it does not follow the name of the module.
 ARCHITECTURE_KEY = "nagsdk.architecture"
 IDENTIFIER = b"TFL3"
 _VERSION = 3
-# Runtimes map the file and hand weights to kernels where they lie.
+# Runtimes map the file into memory, and kernels read the weights in place.
 _ALIGNMENT = 16
-# Constants of up to so many bytes are written once, however often they occur.
+# Largest size in bytes of constants that are written once although they occur several times.
 _SHARED_BYTES = 4096
 
 _Op, _Options, _Fused = schema.BuiltinOperator, schema.BuiltinOptions, schema.ActivationFunctionType
@@ -48,12 +48,12 @@ _Op, _Options, _Fused = schema.BuiltinOperator, schema.BuiltinOptions, schema.Ac
 def write_tflite(graph: Graph, path: Path) -> None:
     """Writes a TFLite file with the input ``image`` (n, h, w, 3) and the output ``logits`` (n, classes).
 
-    Equal graphs give equal bytes. Strided convolutions get explicit padding, since TFLite's own pads other sides than
-    torch; ReLU becomes part of the operation before it.
+    Equal graphs give equal bytes. Strided convolutions get explicit padding, because TFLite's own padding adds zeros on
+    other sides than torch. ReLU becomes part of the operation before it.
 
     Args:
         graph: The network.
-        path: Where; an existing file is overwritten.
+        path: File to write; an existing file is overwritten.
 
     Raises:
         UnsupportedLayerError: A node has no TFLite operator.
@@ -65,7 +65,7 @@ def write_tflite(graph: Graph, path: Path) -> None:
 
 
 class _Buffer(schema.BufferT):  # type: ignore[misc]
-    """Content of a tensor, at an aligned place in the file (the generated class ignores the schema's alignment)."""
+    """Content of a tensor, aligned in the file (the generated class ignores the schema's alignment)."""
 
     def Pack(self, builder: Any) -> int:  # noqa: N802 — the generated name
         builder.Prep(_ALIGNMENT, len(self.data))
@@ -76,7 +76,7 @@ class _Buffer(schema.BufferT):  # type: ignore[misc]
 
 
 class _Writer:
-    """Collects tensors and operators; `place` says which tensor holds the value of a node."""
+    """Collects tensors and operators; `place` maps the name of a node to the index of its tensor."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -226,7 +226,7 @@ class _Writer:
         return len(self.body.tensors) - 1
 
     def finish(self) -> memoryview:
-        """The content of the file."""
+        """Returns the content of the file."""
         first, last = self.place[self.graph.INPUT], self.place[self.graph.output]
         self.body.inputs, self.body.outputs = [first], [last]
         signature = schema.SignatureDefT()
@@ -242,7 +242,7 @@ class _Writer:
 
 
 def packed(model: Any) -> memoryview:
-    """The content of a file, every constant at an aligned place.
+    """Returns the content of a file in which every constant is aligned.
 
     Args:
         model: A `ModelT` of the schema.
@@ -257,7 +257,7 @@ def packed(model: Any) -> memoryview:
 
 
 def _fusible(graph: Graph) -> dict[str, str]:
-    """Operations that a ReLU alone reads, with the name of that ReLU."""
+    """Finds operations that only a ReLU reads; returns the name of the ReLU by the name of the operation."""
     readers: dict[str, list[Node]] = {}
     for node in graph.nodes:
         for name in node.inputs:
@@ -284,5 +284,5 @@ def _named(name: str, tensor: int) -> Any:
 def _unsupported(node: Node) -> UnsupportedLayerError:
     return UnsupportedLayerError(
         f"{node.name} ({type(node).__name__}) cannot be written as TFLite.",
-        "Use whole or depthwise convolutions, and flatten only what is pooled.",
+        "Use ordinary or depthwise convolutions, and flatten only after global pooling.",
     )

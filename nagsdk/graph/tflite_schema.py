@@ -10,7 +10,7 @@ try:
     from ai_edge_litert import schema_py_generated as schema
 except ImportError as error:
     raise DeviceUnavailableError(
-        f".tflite files need ai-edge-litert: {error}.", f"Install it: {pip('install', 'nagsdk[litert]')}"
+        f"TFLite files need ai-edge-litert: {error}.", f"Install it: {pip('install', 'nagsdk[litert]')}"
     ) from error
 
 __all__ = ["flatbuffers", "schema"]

@@ -1,4 +1,4 @@
-"""From a torch module in eval mode to a `Graph`, by torch.fx; batch normalisation is folded on the way."""
+"""Lowers a torch module in eval mode to a `Graph` with torch.fx, and folds batch normalisation."""
 
 from __future__ import annotations
 
@@ -42,22 +42,25 @@ _ACTIVATIONS: dict[object, str] = {
 }
 _BINARIES: dict[object, str] = {operator.add: ADD, torch.add: ADD, operator.mul: MULTIPLY, torch.mul: MULTIPLY}
 _NOTHING_IN_EVAL = (nn.Identity, nn.Dropout, nn.Dropout2d)
-_NEXT_STEP = "Build the network from convolutions, batch normalisation, linear layers, ReLU, hard swish, hard sigmoid, sums, products and global mean."
+_NEXT_STEP = (
+    "Build the network from convolutions, batch normalisation, linear layers, ReLU, hard swish, hard sigmoid, sums, "
+    "products and global mean."
+)
 
 
 def trace(subnet: nn.Module, resolution: int, batch: int = 1) -> Graph:
     """Lowers a network.
 
-    Batch normalisation is folded into the convolution before it in float64 and rounded to float32 once,
-    so that folding costs no accuracy; the weights are copies.
+    Batch normalisation is folded into the preceding convolution in float64 and rounded to float32 once, so that folding
+    costs no accuracy. The weights are copied.
 
     Args:
-        subnet: In eval mode, traceable by torch.fx; its `architecture`, if it has one, is recorded.
+        subnet: A network in eval mode that torch.fx can trace; its `architecture`, if it has one, is recorded.
         resolution: Height and width of the input in pixels.
-        batch: Images of one inference.
+        batch: Number of images of one inference.
 
     Raises:
-        UnsupportedLayerError: It contains something that has no lowering; the message names it.
+        UnsupportedLayerError: The network contains an operation that cannot be exported; the message names it.
     """
     if subnet.training:
         raise UnsupportedLayerError("A network in training mode cannot be exported.", "Call eval() on it first.")
@@ -70,12 +73,12 @@ def trace(subnet: nn.Module, resolution: int, batch: int = 1) -> Graph:
         lowering.add(node)
     architecture = str(getattr(subnet, "architecture", ""))
     graph = Graph((batch, 3, resolution, resolution), tuple(lowering.nodes.values()), lowering.output, architecture)
-    graph.shapes  # noqa: B018 — raises where they do not fit
+    graph.shapes  # noqa: B018 — raises an error if shapes do not fit
     return graph
 
 
 class _Lowering:
-    """Collects nodes; `tensor` says which of them holds the value of an fx node."""
+    """Collects nodes; `tensor` maps an fx node to the name of the node that holds its value."""
 
     def __init__(self, modules: dict[str, nn.Module]) -> None:
         self.modules = modules
@@ -142,7 +145,7 @@ class _Lowering:
     def _fold(self, node: fx.Node, norm: nn.BatchNorm2d) -> None:
         before = node.all_input_nodes[0]
         conv = self.nodes.get(self.tensor[before])
-        # A convolution read by anything else as well must keep its own output.
+        # If another operation reads the convolution too, its output must not change.
         if (
             not isinstance(conv, Conv)
             or len(before.users) != 1
@@ -150,7 +153,7 @@ class _Lowering:
             or norm.running_var is None
         ):
             raise _unsupported(
-                f"{node.target} (batch normalisation that follows no convolution, or keeps no statistics)"
+                f"{node.target} (batch normalisation that does not follow a convolution, or has no statistics)"
             )
         mean, variance = _double(norm.running_mean), _double(norm.running_var)
         scale = 1 / np.sqrt(variance + norm.eps)
@@ -196,12 +199,12 @@ class _Lowering:
             or len(sizes) != 2
             or not keep
         ):
-            raise _unsupported(f"{node.name} (a mean over anything but height and width, or one that drops them)")
+            raise _unsupported(f"{node.name} (a mean that is not over height and width, or does not keep them)")
         self._put(node, Pool)
 
     def _flatten(self, node: fx.Node) -> None:
         if node.args[1:] not in ((1,), (1, -1)) and not (len(node.args) == 1 and node.kwargs == {"start_dim": 1}):
-            raise _unsupported(f"{node.name} (a flatten that does not start at 1)")
+            raise _unsupported(f"{node.name} (a flatten that does not start at dimension 1)")
         self._put(node, Flatten)
 
 
@@ -218,4 +221,4 @@ def _bias(module: nn.Conv2d | nn.Linear) -> Weights:
 
 
 def _unsupported(what: str) -> UnsupportedLayerError:
-    return UnsupportedLayerError(f"There is no lowering for {what}.", _NEXT_STEP)
+    return UnsupportedLayerError(f"The network cannot be exported: {what} is not supported.", _NEXT_STEP)

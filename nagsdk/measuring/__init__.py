@@ -1,1 +1,1 @@
-"""Measurements: the timing protocol, sessions, statistics, and the store that keeps them."""
+"""Measurements: the timing protocol, sessions, statistics, and the store of readings."""

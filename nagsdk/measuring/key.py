@@ -1,4 +1,4 @@
-"""What a measurement depends on besides the architecture: the key of readings and of cost models."""
+"""The key of readings and cost models: everything a measurement depends on besides the architecture."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _MOST_TEXT = 400
 
 @dataclass(frozen=True)
 class MeasurementKey:
-    """Readings under one key may be compared.
+    """Key of readings that may be compared with each other.
 
     Attributes:
         device: Fingerprint of the device.
-        runtime: What runs the artifact.
-        runtime_version: Its version.
-        precision: Of weights and arithmetic.
-        rewrite: How the graph was changed for the device; ``none`` where it was not.
-        threads: Of one inference.
-        batch: Images of one inference.
-        protocol: Hash of the protocol of timing.
+        runtime: Name of the runtime that runs the artifact.
+        runtime_version: Version of the runtime.
+        precision: Number format of weights and arithmetic.
+        rewrite: Name of the rewrite of the graph; ``none`` if it was not rewritten.
+        threads: Number of threads of one inference.
+        batch: Number of images of one inference.
+        protocol: Hash of the timing protocol.
     """
 
     device: str
@@ -42,14 +42,14 @@ class MeasurementKey:
 
     @classmethod
     def of(cls, device: Device, presence: Presence, protocol: Protocol) -> MeasurementKey:
-        """The key of measurements on a device that is there."""
-        told = presence.properties
+        """Returns the key of measurements on a device that is available."""
+        properties = presence.properties
         return cls(
             device=presence.fingerprint,
-            runtime=told.get("runtime", device.backend),
-            runtime_version=told.get("runtime_version", ""),
-            precision=device.precision or told.get("precision", ""),
-            rewrite=told.get("rewrite", "none"),
+            runtime=properties.get("runtime", device.backend),
+            runtime_version=properties.get("runtime_version", ""),
+            precision=device.precision or properties.get("precision", ""),
+            rewrite=properties.get("rewrite", "none"),
             threads=device.threads,
             batch=device.batch,
             protocol=_digest(protocol.to_dict()),
@@ -61,12 +61,12 @@ class MeasurementKey:
         return _digest(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Returns the fields, JSON-ready."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> MeasurementKey:
-        """Rebuilds it from `to_dict`.
+        """Rebuilds a key from the result of `to_dict`.
 
         Raises:
             NagsdkError: The fields are not those of a key.
@@ -79,7 +79,7 @@ class MeasurementKey:
         )
         if not fits or any(isinstance(v, str) and len(v) > _MOST_TEXT for v in values.values()):
             raise NagsdkError(
-                "The key of a measurement lacks fields or has foreign ones.",
+                "The key of a measurement has missing, unknown or invalid fields.",
                 "Export the store again, with this version of nagsdk.",
             )
         return cls(**values)

@@ -1,4 +1,4 @@
-"""Measures networks on a device in interleaved rounds, with a reference network around every reading."""
+"""Measures networks on a device in interleaved rounds, with the reference network before and after every reading."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from nagsdk.measuring.protocol import Protocol
 _MOST_LOADED_BYTES = 1 << 30
 DEFAULT = Protocol()
 _MEASURING = "Measuring"
-# A bar that is full while work goes on looks as if it hung.
-_NEARLY = 0.97
+# While readings are repeated, the progress bar stays below full: a full bar would look as if the program hung.
+_ALMOST_FULL = 0.97
 OnReading = Callable[[str, Reading], None]
 
 
@@ -35,47 +35,49 @@ def measure(
     on_reading: OnReading | None = None,
     seed: int = 0,
 ) -> dict[str, Measurement]:
-    """Times compiled networks against each other.
+    """Measures compiled networks in turns.
 
-    Every round times each network once, in random order, and the reference between any two of them. Rounds
-    follow each other for as long as the protocol spreads them; after that, only networks that lack quiet
-    readings, or whose readings scatter, are timed again, until the protocol's patience ends. Nothing sleeps: a core that slept is slow
-    for milliseconds after, much longer than a tiny network runs. The quiet level of the reference is a low quantile of what it took in this session, or the
-    level of earlier sessions where this one never came near it: a machine that is busy all the time looks
-    quiet to a session that knows nothing else.
+    Every round times each network once, in random order, and the reference network between any two of them. Rounds
+    are repeated for `Protocol.spread_s` seconds. After that, only networks with too few quiet readings, or whose
+    readings scatter, are timed again, until `Protocol.patience_s` is over. The function never sleeps between runs: a
+    core that slept is slow for some milliseconds, which is much longer than a tiny network runs.
+
+    The quiet level of the reference is a low quantile of its times in this session. If this session never came near
+    the level of earlier sessions, that level is used, because a machine that is busy all the time would otherwise
+    look quiet.
 
     Args:
-        session: Open on the device; hold `device_lock` around it.
+        session: Open session on the device; the caller must hold `device_lock`.
         models: Compiled artifacts by name.
-        reference: Compiled artifact of the reference network, always the same one; it slows down most like the
-            others where it is of middling size among them.
-        protocol: Counts and rules.
-        reference_quiet_ms: Quiet level of earlier sessions on the same device (same fingerprint).
-        environment: Recorded with every measurement.
-        on_event: Told the progress.
-        on_reading: Called with name and reading after every reading, so that nothing measured is lost.
-        seed: Of the order within rounds.
+        reference: Compiled artifact of the reference network, always the same one. A network of medium size slows
+            down most like the others.
+        protocol: Numbers of runs and rounds, and the rules for quiet readings.
+        reference_quiet_ms: Quiet level in earlier sessions on the same device (same fingerprint).
+        environment: Properties that are recorded with every measurement.
+        on_event: Receives the progress.
+        on_reading: Called with name and reading after every reading, so that no reading is lost.
+        seed: Seed of the order within rounds.
 
     Returns:
-        A measurement per name, also where too few readings were quiet: `Measurement.latency` then raises.
+        A measurement for each name. Where too few readings were quiet, `Measurement.latency` raises an error.
 
     Raises:
         DeviceError: An artifact cannot be loaded.
-        MeasurementError: A run hung or died.
+        MeasurementError: A run timed out or crashed.
     """
     rng = np.random.default_rng(seed)
     readings: dict[str, list[Reading]] = {name: [] for name in models}
-    seen: list[float] = []
+    reference_times: list[float] = []
 
     def measurement(name: str) -> Measurement:
-        level = quiet_level_ms(seen, reference_quiet_ms, protocol.drift)
+        level = quiet_level_ms(reference_times, reference_quiet_ms, protocol.drift)
         return Measurement(tuple(readings[name]), level, protocol, dict(environment or {}), reference_quiet_ms)
 
-    def lacking(group: Iterable[str]) -> list[str]:
+    def insufficient(group: Iterable[str]) -> list[str]:
         return [name for name in group if not measurement(name).sufficient]
 
     with stage(on_event, _MEASURING, len(models) * protocol.rounds) as progress:
-        over = 0
+        finished = 0
         for group in _groups(models):
             wanted = len(group) * protocol.rounds
             base = session.load(reference)
@@ -83,14 +85,14 @@ def measure(
             begun = time.monotonic()
 
             def time_reference(handle: int = base) -> float:
-                seen.append(
+                reference_times.append(
                     float(np.median(session.time(handle, 1, protocol.reference_runs, protocol.timeout_s).wall_ms))
                 )
-                return seen[-1]
+                return reference_times[-1]
 
             for number in itertools.count():
                 passed = time.monotonic() - begun
-                todo = list(group) if number < protocol.rounds or passed < protocol.spread_s else lacking(group)
+                todo = list(group) if number < protocol.rounds or passed < protocol.spread_s else insufficient(group)
                 if not todo or (
                     number >= protocol.most_rounds and passed >= max(protocol.spread_s, protocol.patience_s)
                 ):
@@ -107,15 +109,17 @@ def measure(
                     taken = sum(min(len(readings[n]), protocol.rounds) for n in group) / wanted
                     share = min(taken, passed / protocol.spread_s if protocol.spread_s else 1.0)
                     again = " again, until readings are quiet and agree" if share >= 1 else ""
-                    progress(over + wanted * min(share, _NEARLY), (name if len(models) > 1 else _MEASURING) + again)
-            over += wanted
+                    progress(
+                        finished + wanted * min(share, _ALMOST_FULL), (name if len(models) > 1 else _MEASURING) + again
+                    )
+            finished += wanted
             for handle in (base, *handles.values()):
                 session.unload(handle)
     return {name: measurement(name) for name in models}
 
 
 def _groups(models: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
-    """Parts that fit into memory together."""
+    """Splits the models into groups that fit into memory together."""
     group: dict[str, Path] = {}
     size = 0
     for name, path in models.items():

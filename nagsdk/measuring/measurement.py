@@ -1,4 +1,4 @@
-"""What came out of timing a network: raw readings, and the figures drawn from them."""
+"""Results of timing a network: raw readings, and the figures computed from them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nagsdk.errors import MeasurementError
 from nagsdk.measuring.protocol import Protocol
 
 LEAST_ROUNDS = 3
-# Low enough for a machine that is seldom quiet, and no minimum, which single readings would decide.
+# Low enough for a machine that is seldom quiet. A minimum would depend on single readings.
 QUIET_QUANTILE = 0.05
 _STRETCHES = 8
 Floats = NDArray[np.float64]
@@ -23,12 +23,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Reading:
-    """One network in one round: facts only, so that a quiet level found later can judge it anew.
+    """Timings of one network in one round.
+
+    It holds raw values only, because whether it is quiet may be decided again once the quiet level is better known.
 
     Attributes:
-        burst: Its timings.
-        before_ms: Median wall time of the reference right before.
-        after_ms: Likewise right after.
+        burst: Timings of the network.
+        before_ms: Median wall time of the reference right before the burst.
+        after_ms: Median wall time of the reference right after the burst.
     """
 
     burst: Burst
@@ -36,30 +38,30 @@ class Reading:
     after_ms: float
 
     def percentile(self, percentile: float) -> float:
-        """A percentile of the wall times in milliseconds."""
+        """Returns a percentile of the wall times in milliseconds."""
         return float(np.percentile(self.burst.wall_ms, percentile))
 
     @property
     def reference_ms(self) -> float:
-        """Mean of the reference before and after."""
+        """Mean time of the reference before and after the burst."""
         return (self.before_ms + self.after_ms) / 2
 
     @property
     def contention(self) -> float:
-        """Wall / CPU time of the burst; 1 where CPU time is unknown."""
+        """Ratio of wall to CPU time of the burst; 1 if the CPU time is unknown."""
         cpu = sum(self.burst.cpu_ms)
         return sum(self.burst.wall_ms) / cpu if cpu > 0 else 1.0
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Returns the fields, JSON-ready."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Reading:
-        """Rebuilds a reading from `to_dict`.
+        """Rebuilds a reading from the result of `to_dict`.
 
         Raises:
-            MeasurementError: It is none.
+            MeasurementError: The values are not those of a reading.
         """
         try:
             wall, cpu = (tuple(float(v) for v in values["burst"][key]) for key in ("wall_ms", "cpu_ms"))
@@ -77,11 +79,11 @@ class Measurement:
     """All readings of one network in one session.
 
     Attributes:
-        readings: In the order taken, one per round.
-        reference_quiet_ms: What the reference takes when nothing disturbs it.
-        protocol: How they were taken.
+        readings: Readings in the order in which they were taken, one per round.
+        reference_quiet_ms: Time of the reference when nothing disturbs it.
+        protocol: Protocol with which the readings were taken.
         environment: Properties of the device and its runtime during the session.
-        reference_known_ms: What the reference took at best in earlier sessions; None where there were none.
+        reference_known_ms: Quiet level of the reference in earlier sessions; None if there were none.
     """
 
     readings: tuple[Reading, ...]
@@ -91,36 +93,36 @@ class Measurement:
     reference_known_ms: float | None = None
 
     def slowdown(self, reading: Reading) -> float:
-        """Time of the reference around a reading, as a factor against its quiet level (1 is quiet)."""
+        """Returns the time of the reference around a reading, divided by its quiet level (1 is quiet)."""
         return reading.reference_ms / self.reference_quiet_ms
 
     @property
     def typical_slowdown(self) -> float:
-        """Median over the readings."""
+        """Median slow-down over the readings."""
         return float(np.median([self.slowdown(r) for r in self.readings]))
 
     @property
     def enough_quiet(self) -> bool:
-        """Whether figures can rest on quiet readings alone."""
+        """Whether there are enough quiet readings to compute figures from them alone."""
         return len(self.quiet) >= LEAST_ROUNDS
 
     @property
     def sped_up(self) -> float:
-        """By how much the device is faster at best than earlier sessions ever saw it; 1 where that may be chance."""
+        """Factor by which the device is faster at best than in all earlier sessions; 1 if that may be chance."""
         found = 1.0 if self.reference_known_ms is None else self.reference_known_ms / self.reference_quiet_ms
         return found if found > self.protocol.drift else 1.0
 
     @property
     def pace(self) -> float:
-        """What networks take in this session, in units of what they took in earlier ones.
+        """Latency of networks in this session relative to earlier sessions.
 
-        Above 1 where the device was never quiet, below 1 where it is faster than it ever was.
+        Above 1 if the device was never quiet, below 1 if it is faster than it ever was.
         """
         return (1.0 if self.enough_quiet else max(1.0, self.typical_slowdown)) / self.sped_up
 
     @cached_property
     def quiet(self) -> tuple[Reading, ...]:
-        """The readings that count: the reference near its quiet level on both sides, and the CPU not taken away."""
+        """The quiet readings: the reference was near its quiet level on both sides, and the CPU was not taken away."""
         limit = self.reference_quiet_ms * self.protocol.drift
         return tuple(
             r
@@ -130,37 +132,38 @@ class Measurement:
 
     @property
     def sufficient(self) -> bool:
-        """Whether enough readings are quiet, and the median known well enough by them."""
+        """Whether enough readings are quiet, and the median is known from them precisely enough."""
         if len(self.quiet) < max(self.protocol.rounds, LEAST_ROUNDS):
             return False
         return self.upper() <= self.latency() * (1 + self.protocol.width)
 
     def latency(self, percentile: float = 50.0, *, disturbed: bool = False) -> float:
-        """A percentile over all runs of the quiet readings, in milliseconds, as timed.
+        """Returns a percentile over all runs of the quiet readings, in milliseconds, as timed.
 
         Args:
-            percentile: Of single runs.
-            disturbed: Counts the disturbed readings too. They only overstate, so a limit that they hold is held.
+            percentile: Percentile of single runs.
+            disturbed: Whether to use the disturbed readings too. They can only be too slow, so a limit that holds
+                with them holds.
 
         Raises:
-            MeasurementError: Fewer than three readings count.
+            MeasurementError: Fewer than three readings can be used.
         """
         return float(np.percentile(np.concatenate([r.burst.wall_ms for r in self._counted(disturbed)]), percentile))
 
     def upper(self, percentile: float = 50.0, level: float = 0.95, *, disturbed: bool = False) -> float:
-        """One-sided upper confidence limit of `latency`.
+        """Returns the one-sided upper confidence limit of `latency`.
 
-        Runs that follow each other share the machine's mood: the limit is the percentile over all runs plus
-        Student's t times the standard error of the percentiles of up to eight stretches of time (batch
-        means). It covers what varies within a session, not what a fresh process changes.
+        Consecutive runs are correlated, because the speed of the machine drifts. The limit is therefore the
+        percentile over all runs plus Student's t times the standard error of the percentiles of up to eight stretches
+        of time (batch means). It covers the variation within a session, but not between processes.
 
         Args:
-            percentile: Of single runs.
-            level: Probability with which the limit is not passed.
+            percentile: Percentile of single runs.
+            level: Probability that the true percentile does not exceed the limit.
             disturbed: As for `latency`.
 
         Raises:
-            MeasurementError: Fewer than three readings count.
+            MeasurementError: Fewer than three readings can be used.
         """
         from scipy.special import stdtrit
 
@@ -173,20 +176,21 @@ class Measurement:
         return self.latency(percentile, disturbed=disturbed) + spread
 
     def normalised_ms(self, percentile: float = 50.0) -> float:
-        """Latency at the reference's quiet speed: every reading divided by its slow-down, the median over rounds.
+        """Returns the latency at the quiet speed of the device.
 
-        All readings count, the disturbed ones too: good for fitting cost models, no basis for a verdict.
+        This is the median over the rounds of every reading divided by its slow-down. Disturbed readings are used too,
+        so the figure is good for fitting cost models, but no verdict may rest on it.
         """
         return float(np.median([r.percentile(percentile) / self.slowdown(r) for r in self.readings]))
 
     @property
     def state(self) -> dict[str, float]:
-        """What the device told of itself besides times (`Burst.properties`): the median of each over the readings."""
-        told: dict[str, list[float]] = {}
+        """Median over the readings of each value that the device reported besides times (`Burst.properties`)."""
+        reported: dict[str, list[float]] = {}
         for reading in self.readings:
             for name, value in reading.burst.properties.items():
-                told.setdefault(name, []).append(value)
-        return {name: float(np.median(values)) for name, values in told.items()}
+                reported.setdefault(name, []).append(value)
+        return {name: float(np.median(values)) for name, values in reported.items()}
 
     @property
     def jitter_within(self) -> float:
@@ -205,7 +209,8 @@ class Measurement:
         counted = self.readings if disturbed else self.quiet
         if len(counted) < LEAST_ROUNDS:
             raise MeasurementError(
-                f"Only {len(counted)} of {len(self.readings)} readings count, {LEAST_ROUNDS} are needed: {self._disturbance()}.",
+                f"Only {len(counted)} of {len(self.readings)} readings can be used, {LEAST_ROUNDS} are needed: "
+                f"{self._disturbance()}.",
                 "Stop other work on the device and measure again, or allow more rounds.",
             )
         return counted
@@ -214,10 +219,13 @@ class Measurement:
         if not self.readings:
             return "none was taken"
         contention = float(np.median([r.contention for r in self.readings]))
-        return f"the reference network took {self.typical_slowdown:.2f} times its quiet {self.reference_quiet_ms:.3g} ms, wall / CPU time was {contention:.2f}"
+        return (
+            f"the reference network took {self.typical_slowdown:.2f} times its quiet {self.reference_quiet_ms:.3g} ms, "
+            f"wall / CPU time was {contention:.2f}"
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Returns the fields, JSON-ready."""
         return {
             "readings": [r.to_dict() for r in self.readings],
             "reference_quiet_ms": self.reference_quiet_ms,
@@ -228,10 +236,10 @@ class Measurement:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Measurement:
-        """Rebuilds a measurement from `to_dict`.
+        """Rebuilds a measurement from the result of `to_dict`.
 
         Raises:
-            MeasurementError: It is none.
+            MeasurementError: The values are not those of a measurement.
         """
         try:
             return cls(
@@ -246,16 +254,16 @@ class Measurement:
 
 
 def quiet_level_ms(references: Sequence[float], known_ms: float | None, drift: float) -> float:
-    """What the reference takes when nothing disturbs it.
+    """Estimates the time of the reference when nothing disturbs it.
 
     Args:
-        references: What it took in this session, in milliseconds.
-        known_ms: Its quiet level in earlier sessions on the device.
-        drift: See `Protocol`.
+        references: Times of the reference in this session, in milliseconds.
+        known_ms: Quiet level of the reference in earlier sessions on the device.
+        drift: Largest slow-down that counts as quiet (see `Protocol`).
 
     Returns:
-        A low quantile of this session's times where it came near the known level: sessions differ by a few
-        percent. The known level where it never did.
+        A low quantile of this session's times if the session came near the known level, because sessions differ by a
+        few percent; otherwise the known level.
     """
     level = float(np.quantile(references, QUIET_QUANTILE))
     return level if known_ms is None or level <= known_ms * drift else known_ms

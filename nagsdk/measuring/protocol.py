@@ -8,25 +8,26 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Protocol:
-    """Interleaved rounds: in every round each network is timed once, with the reference network around it.
+    """Protocol of interleaved rounds: every round times each network once, with the reference before and after it.
 
-    A shared machine changes its speed by tens of percent from second to second, and CPU time changes
-    with it. The reference network, timed right before and after every network, shows that speed; a
-    reading counts as quiet when the reference ran near its own quiet level and the CPU was not taken
-    away (wall / CPU time).
+    The speed of a shared machine changes by tens of percent from second to second, and CPU times change with it. The
+    reference network, timed right before and after every network, shows that speed. A reading counts as quiet if the
+    reference ran near its quiet level and the CPU was not taken away (ratio of wall to CPU time).
 
     Attributes:
-        warmup: Untimed runs before each timed burst; the reference always has one.
-        runs: Timed runs of a burst. Many short bursts repeat better than few long ones of the same cost.
-        reference_runs: Timed runs of the reference between bursts.
-        rounds: Rounds at least, and quiet readings wanted of every network.
-        width: How far the upper limit of the median may lie above the median, relatively, before readings are repeated.
-        most_rounds: Rounds after which readings are no longer repeated, if `patience_s` is over too.
-        spread_s: Seconds that rounds go on at least, so that a tiny network does not meet one mood of the machine only.
-        patience_s: Seconds for which readings are repeated at least, where they are disturbed or scatter.
-        contention: Largest wall / CPU time of a quiet burst (where the burst tells CPU time).
-        drift: Largest slow-down of the reference against its quiet level, before and after a quiet burst.
-        timeout_s: Seconds after which one burst counts as hung.
+        warmup: Number of untimed runs before each timed burst; the reference always has one.
+        runs: Number of timed runs of a burst. Many short bursts repeat better than few long ones of the same cost.
+        reference_runs: Number of timed runs of the reference between bursts.
+        rounds: Least number of rounds, and of quiet readings of every network.
+        width: How far the upper limit of the median may lie above the median, as a share of it, before readings are
+            repeated.
+        most_rounds: Number of rounds after which readings are no longer repeated, if `patience_s` is over too.
+        spread_s: Least seconds over which the rounds are spread, so that a tiny network is not timed at a single
+            speed of the machine only.
+        patience_s: Least seconds for which readings are repeated while they are disturbed or scatter.
+        contention: Largest ratio of wall to CPU time of a quiet burst (if the burst reports CPU times).
+        drift: Largest slow-down of the reference relative to its quiet level, before and after a quiet burst.
+        timeout_s: Timeout of one burst in seconds.
     """
 
     warmup: int = 2
@@ -42,5 +43,5 @@ class Protocol:
     timeout_s: float = 60.0
 
     def to_dict(self) -> dict[str, Any]:
-        """The protocol as it stands in manifests and cost model cards."""
+        """Returns the protocol as it is written in manifests and cost model cards."""
         return asdict(self)

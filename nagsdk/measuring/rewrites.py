@@ -1,4 +1,4 @@
-"""Ways of writing a graph for a device: where a backend knows several, the device's own timings choose."""
+"""Picks the fastest of a backend's rewrites of a graph by timing them on the device."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _MOST_BYTES = 64 * 1024
 
 @dataclass(frozen=True)
 class RewriteChoice:
-    """Which way was faster on a device.
+    """The rewrite that was the fastest on a device.
 
     Attributes:
-        name: Of the way; see `Backend.rewrites`.
-        p50_ms: What the probe took in each of them, at the device's quiet speed.
-        architecture: Text form of the probe.
-        date: Of the measurement.
+        name: Name of the rewrite; see `Backend.rewrites`.
+        p50_ms: Latency of the timed network with each rewrite, at the device's quiet speed.
+        architecture: Text form of the timed network.
+        date: Date of the measurement.
     """
 
     name: str
@@ -33,7 +33,7 @@ class RewriteChoice:
 
     @classmethod
     def of(cls, architecture: str, found: Mapping[str, Measurement]) -> RewriteChoice:
-        """The choice that measurements of one network, written in several ways and timed in one session, suggest."""
+        """Returns the choice that follows from one network timed with every rewrite in the same session."""
         p50_ms = {name: measurement.normalised_ms() for name, measurement in found.items()}
         return cls(
             min(p50_ms, key=p50_ms.__getitem__), p50_ms, architecture, datetime.now(UTC).isoformat(timespec="seconds")
@@ -41,17 +41,28 @@ class RewriteChoice:
 
     @property
     def told(self) -> str:
-        """For people."""
+        """The choice as a sentence for people."""
         others = ", ".join(f"{name} {ms:.4g} ms" for name, ms in self.p50_ms.items() if name != self.name)
-        return f"Graphs are written with {self.name}: {self.p50_ms[self.name]:.4g} ms here, against {others}."
+        return (
+            f"Graphs are written with the rewrite {self.name}, the fastest on this device: "
+            f"{self.p50_ms[self.name]:.4g} ms, compared with {others}."
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Returns the fields, JSON-ready."""
         return asdict(self)
 
 
 def read_choice(path: Path, names: Collection[str]) -> RewriteChoice | None:
-    """A choice that was kept; None where there is none, or none that a backend with these ways can use."""
+    """Reads a stored choice.
+
+    Args:
+        path: File of the choice.
+        names: Rewrites that the backend offers.
+
+    Returns:
+        The choice; None if there is no valid file, or if the choice was made between other rewrites.
+    """
     try:
         if path.stat().st_size > _MOST_BYTES:
             return None
@@ -64,7 +75,7 @@ def read_choice(path: Path, names: Collection[str]) -> RewriteChoice | None:
 
 
 def keep_choice(path: Path, choice: RewriteChoice) -> None:
-    """Keeps a choice for later runs.
+    """Stores a choice for later runs.
 
     Raises:
         OutputError: The folder is not writable or the disk is full.

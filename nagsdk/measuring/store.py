@@ -1,4 +1,4 @@
-"""Measurements kept between runs, in SQLite behind a narrow interface."""
+"""The store of measurements: readings in an SQLite database, kept between runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nagsdk.errors import NagsdkError
 from nagsdk.measuring.key import MeasurementKey
 from nagsdk.measuring.measurement import Reading
 
-# Its name in the cache folder.
+# Name of the database file in the cache folder.
 STORE = "measurements.sqlite"
 _VERSION = 2
 _SCHEMA = """
@@ -53,17 +53,17 @@ _COLUMNS = "uid, architecture, run, turn, session, taken_at, reading"
 
 @dataclass(frozen=True)
 class Kept:
-    """One reading as the store keeps it.
+    """One reading as it is stored.
 
     Attributes:
-        key: What it depends on besides the architecture.
-        architecture: Text form, which names active choices only.
-        reading: Its timings.
-        session: Connection to the device over which it was taken.
-        run: The calibration that it belongs to; None outside.
-        turn: Which of the run's sessions it was taken for.
-        taken_at: ISO 8601, UTC; filled in by the store where empty.
-        uid: Names the reading in all stores that it is copied to; filled in by the store where empty.
+        key: Everything it depends on besides the architecture.
+        architecture: Text form of the architecture, which contains active choices only.
+        reading: The timings.
+        session: Id of the session in which it was taken.
+        run: Id of the calibration that it belongs to; None if it belongs to none.
+        turn: Number of the session within the run.
+        taken_at: Time in ISO 8601, UTC; filled in by the store if empty.
+        uid: Id of the reading in every store that it is copied to; filled in by the store if empty.
     """
 
     key: MeasurementKey
@@ -80,11 +80,11 @@ class Store:
     """Readings by device, settings and architecture; several processes may write at once.
 
     Args:
-        path: The database file, made where it is missing, brought up to date where an older version wrote it.
+        path: The database file; created if missing, and migrated if an older version wrote it.
 
     Raises:
-        NagsdkError: The file is torn, foreign, or of a newer version.
-        OutputError: It cannot be written.
+        NagsdkError: The file is damaged, not a store, or written by a newer version.
+        OutputError: The file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -98,7 +98,7 @@ class Store:
                 if version > _VERSION:
                     raise NagsdkError(
                         f"{path} was written by a newer version of nagsdk (format {version}, known: {_VERSION}).",
-                        "Update nagsdk, or move the file away to start anew.",
+                        "Update nagsdk, or move the file away to start with an empty store.",
                     )
                 if version < _VERSION:
                     if version:
@@ -109,7 +109,8 @@ class Store:
                     if version:
                         self._from_version_1(connection)
                     connection.execute(f"pragma user_version = {_VERSION}")
-            # Whoever closes the last connection waits until the write-ahead log is in the file: one stays open, idle.
+            # Closing the last connection waits until the write-ahead log is written back, so one idle connection stays
+            # open.
             self._idle = sqlite3.connect(path, check_same_thread=False)
             self._idle.execute("pragma user_version").fetchone()
 
@@ -124,7 +125,7 @@ class Store:
         except sqlite3.DatabaseError as error:
             raise NagsdkError(
                 f"The store of measurements {self.path} cannot be used: {error}.",
-                "Move the file away; it will be made anew, without its readings.",
+                "Move the file away; an empty store will be created in its place.",
             ) from error
         finally:
             if connection is not None:
@@ -149,7 +150,7 @@ class Store:
 
     @classmethod
     def _insert(cls, connection: sqlite3.Connection, kept: Kept) -> int:
-        """Keeps a reading unless it is there; returns how many were added."""
+        """Stores a reading unless it is stored already; returns the number of added readings."""
         row = (
             kept.uid or uuid.uuid4().hex,
             cls._key(connection, kept.key),
@@ -160,22 +161,25 @@ class Store:
             kept.taken_at or datetime.now(UTC).isoformat(timespec="seconds"),
             json.dumps(kept.reading.to_dict()),
         )
-        statement = "insert or ignore into reading (uid, key, architecture, run, turn, session, taken_at, reading) values (?, ?, ?, ?, ?, ?, ?, ?)"
+        statement = (
+            "insert or ignore into reading (uid, key, architecture, run, turn, session, taken_at, reading) "
+            "values (?, ?, ?, ?, ?, ?, ?, ?)"
+        )
         return connection.execute(statement, row).rowcount
 
     def add(self, kept: Kept) -> None:
-        """Keeps one reading; it survives the death of the process."""
+        """Stores one reading at once, so that it is not lost if the process dies."""
         self.add_all([kept])
 
     def add_all(self, readings: Iterable[Kept]) -> int:
-        """Keeps those readings that are not there yet, all of them or, after an error, none; returns how many."""
+        """Stores the readings that are not stored yet and returns their number; stores none after an error."""
         with self._connection() as connection, self._transaction(connection):
             return sum(self._insert(connection, kept) for kept in readings)
 
     def readings(
         self, key: MeasurementKey | None = None, architecture: str | None = None, run: str | None = None
     ) -> Iterator[Kept]:
-        """Readings, oldest first; those that match every argument that is given."""
+        """Yields the readings that match every given argument, in the order in which they were stored."""
         conditions = {"key.hash": key and key.hash, "architecture": architecture, "run": run}
         given = {name: value for name, value in conditions.items() if value is not None}
         where = " and ".join(f"{name} = ?" for name in given) or "true"
@@ -190,15 +194,15 @@ class Store:
                 yield Kept(found, text, Reading.from_dict(json.loads(reading)), session, of_run, turn, taken_at, uid)
 
     def check(self) -> int:
-        """Reads the whole file through and returns how many readings it holds.
+        """Checks the whole file and returns the number of readings in it.
 
         Raises:
-            NagsdkError: It is damaged.
+            NagsdkError: The file is damaged.
         """
         with self._connection() as connection:
-            said = connection.execute("pragma quick_check(1)").fetchone()[0]
-            if said != "ok":
-                raise sqlite3.DatabaseError(said)
+            result = connection.execute("pragma quick_check(1)").fetchone()[0]
+            if result != "ok":
+                raise sqlite3.DatabaseError(result)
             return int(connection.execute("select count(*) from reading").fetchone()[0])
 
     def begin(self, key: MeasurementKey, settings: Mapping[str, Any]) -> str:
@@ -210,10 +214,10 @@ class Store:
         return run
 
     def unfinished(self, key: MeasurementKey, settings: Mapping[str, Any], within_s: float) -> str | None:
-        """The youngest run of a key and of the same settings that was begun within so many seconds and did not end."""
+        """Returns the latest unfinished run with this key and these settings that began within `within_s` seconds."""
         query = (
-            "select run.id from run join key on key.id = run.key where key.hash = ? and settings = ? and ended_at is null "
-            "and begun_at > ? order by begun_at desc"
+            "select run.id from run join key on key.id = run.key where key.hash = ? and settings = ? "
+            "and ended_at is null and begun_at > ? order by begun_at desc"
         )
         with self._connection() as connection:
             row = connection.execute(
@@ -222,12 +226,12 @@ class Store:
         return None if row is None else str(row[0])
 
     def end(self, run: str) -> None:
-        """Marks a run as whole: it is not gone on with."""
+        """Marks a run as ended, so that it is not resumed."""
         with self._connection() as connection:
             connection.execute("update run set ended_at = ? where id = ?", (time.time(), run))
 
     def prune(self, before: datetime) -> int:
-        """Forgets readings that were taken before a moment, and gives their space back; returns how many."""
+        """Deletes the readings taken before a moment, shrinks the file and returns the number of deleted readings."""
         with self._connection() as connection:
             with self._transaction(connection):
                 count = connection.execute(
@@ -242,7 +246,7 @@ class Store:
 
     @classmethod
     def _from_version_1(cls, connection: sqlite3.Connection) -> None:
-        """Keeps the readings of the first format, under keys of their own: it did not say all that a key says now."""
+        """Migrates the readings of format 1, under separate keys because that format did not record all fields."""
         for device, architecture, taken_at, payload in connection.execute(
             "select device, architecture, taken_at, payload from reading_1 order by id"
         ).fetchall():

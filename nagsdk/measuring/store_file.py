@@ -1,4 +1,7 @@
-"""Measurements as a file that travels: one JSON object a line between a header and a sealed end, so that a torn file shows."""
+"""Export and import of measurements as a file of JSON lines.
+
+The first line is a header; the last line holds the number of readings and a hash, so that a damaged file is noticed.
+"""
 
 from __future__ import annotations
 
@@ -23,36 +26,36 @@ _TEXTS = {
     "session": re.compile(r"[0-9a-f]{0,32}"),
     "architecture": re.compile(r"[\x20-\x7e]{1,2000}"),
 }
-_NEXT_STEP = "Export it again (nagsdk store export), and copy it whole."
+_NEXT_STEP = "Export the store again (nagsdk store export), and copy the complete file."
 
 
 def export_readings(store: Store, path: Path) -> int:
-    """Writes all readings of a store to a file, whole or not at all; returns how many.
+    """Writes all readings of a store to a file and returns their number; writes nothing after an error.
 
     Raises:
         OutputError: The file cannot be written.
     """
-    count, sealed = 0, hashlib.sha256()
+    count, digest = 0, hashlib.sha256()
     with replacing(path) as file:
 
         def put(content: dict[str, Any]) -> None:
             line = json.dumps(content).encode() + b"\n"
-            sealed.update(line)
+            digest.update(line)
             file.write(line)
 
         put({"format": FORMAT})
         for kept in store.readings():
             put(_to_dict(kept))
             count += 1
-        file.write(json.dumps({"readings": count, "sha256": sealed.hexdigest()}).encode() + b"\n")
+        file.write(json.dumps({"readings": count, "sha256": digest.hexdigest()}).encode() + b"\n")
     return count
 
 
 def import_readings(store: Store, path: Path) -> int:
-    """Adds the readings of a file that the store does not have, all of them or, after an error, none; returns how many.
+    """Adds the readings of a file that the store does not have and returns their number; adds none after an error.
 
     Raises:
-        UsageError: The file cannot be read, is torn, was changed, or is none of this format.
+        UsageError: The file cannot be read, is incomplete, was changed, or has another format.
     """
     try:
         size = path.stat().st_size
@@ -62,36 +65,38 @@ def import_readings(store: Store, path: Path) -> int:
             return store.add_all(_readings(iter(lambda: file.readline(_MOST_LINE), b""), path))
     except OSError as error:
         raise UsageError(
-            f"{path} cannot be read: {error.strerror}.", "Name a file that `nagsdk store export` wrote."
+            f"{path} cannot be read: {error.strerror}.", "Give a file that `nagsdk store export` wrote."
         ) from error
 
 
 def _readings(lines: Iterator[bytes], path: Path) -> Iterator[Kept]:
-    sealed, count, ended = hashlib.sha256(), 0, False
+    digest, count, ended = hashlib.sha256(), 0, False
     for number, line in enumerate(lines, 1):
         if ended:
-            raise UsageError(f"{path}, line {number}: there is more after the end.", _NEXT_STEP)
+            raise UsageError(f"{path}, line {number}: there are more lines after the end.", _NEXT_STEP)
         try:
             content = json.loads(line)
             if number == 1:
                 if content != {"format": FORMAT}:
-                    raise ValueError(f"it is not of the format {FORMAT}")
+                    raise ValueError(f"the format of the file is not {FORMAT}")
             elif "sha256" in content:
                 ended = True
-                if content != {"readings": count, "sha256": sealed.hexdigest()}:
+                if content != {"readings": count, "sha256": digest.hexdigest()}:
                     raise ValueError("the file was changed after it was written")
             else:
                 kept = _from_dict(content)
                 count += 1
                 yield kept
         except json.JSONDecodeError as error:
-            raise UsageError(f"{path}, line {number} is torn or no JSON.", _NEXT_STEP) from error
-        except (NagsdkError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            told = error.message if isinstance(error, NagsdkError) else error
-            raise UsageError(f"{path}, line {number}: {told}.", _NEXT_STEP) from error
-        sealed.update(line)
+            raise UsageError(f"{path}, line {number} is cut off or not JSON.", _NEXT_STEP) from error
+        except KeyError as error:
+            raise UsageError(f"{path}, line {number}: the field {error} is missing.", _NEXT_STEP) from error
+        except (NagsdkError, ValueError, TypeError, AttributeError, RecursionError) as error:
+            reason = error.message.rstrip(".") if isinstance(error, NagsdkError) else error
+            raise UsageError(f"{path}, line {number}: {reason}.", _NEXT_STEP) from error
+        digest.update(line)
     if not ended:
-        raise UsageError(f"{path} is torn: its end is missing.", _NEXT_STEP)
+        raise UsageError(f"{path} is incomplete: its end is missing.", _NEXT_STEP)
 
 
 def _to_dict(kept: Kept) -> dict[str, Any]:
@@ -110,10 +115,10 @@ def _to_dict(kept: Kept) -> dict[str, Any]:
 def _from_dict(content: dict[str, Any]) -> Kept:
     texts = {name: content[name] for name in _TEXTS}
     if not all(isinstance(text, str) and _TEXTS[name].fullmatch(text) for name, text in texts.items()):
-        raise ValueError("uid, session or architecture is not of the known form")
+        raise ValueError("uid, session or architecture has an invalid form")
     run, turn, taken_at = content["run"], content["turn"], content["taken_at"]
     if not ((run is None or _TEXTS["uid"].fullmatch(run)) and type(turn) is int and 0 <= turn < 1 << 31):
-        raise ValueError("run or turn is not of the known form")
+        raise ValueError("run or turn has an invalid form")
     datetime.fromisoformat(taken_at)
     key, reading = MeasurementKey.from_dict(content["key"]), Reading.from_dict(content["reading"])
     return Kept(key, texts["architecture"], reading, texts["session"], run, turn, taken_at, texts["uid"])

@@ -1,4 +1,4 @@
-"""Checks for plugins: subclass `BackendConformance` in a pytest file of your own (needs pytest); see docs/plugins.md."""
+"""Checks for plugins: subclass `BackendConformance` in your own pytest file (needs pytest); see docs/plugins.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from nagsdk.testing.conformance import BackendConformance
     from nagsdk.testing.networks import random_images, random_subnet, small_space
 
-# Loaded on first use: pytest must be able to load `nagsdk.testing.plugin` without torch.
+# Imported on first use, because pytest must be able to load `nagsdk.testing.plugin` without torch.
 _PUBLIC = {
     "BackendConformance": "nagsdk.testing.conformance",
     "random_images": "nagsdk.testing.networks",

@@ -8,8 +8,8 @@ import pytest
 
 
 def main() -> int:
-    """Exit status of pytest."""
-    # Devices come first; what follows the first option belongs to pytest.
+    """Runs the suite and returns the exit status of pytest."""
+    # Devices come first; everything from the first option on is passed to pytest.
     first = next((i for i, argument in enumerate(sys.argv) if i and argument.startswith("-")), len(sys.argv))
     devices, options = sys.argv[1:first], sys.argv[first:]
     if not devices:

@@ -9,8 +9,9 @@ from nagsdk.testing.sessions import SessionChecks
 
 
 class BackendConformance(DiscoveryChecks, ExportChecks, SessionChecks, MeasurementChecks):
-    """Subclass it in a test file, name the class ``Test…`` and define the fixtures `backend` and `device`.
+    """Base class for the tests of a backend.
 
-    The fixture `impossible` may name devices that ask for what cannot be had here. Every check's docstring is the rule that it
-    holds the backend to.
+    Subclass it in a test file, name the class ``Test…`` and define the fixtures `backend` and `device`. The fixture
+    `impossible` may return devices with settings that this machine cannot provide. The docstring of each check is the
+    rule that the backend must follow.
     """

@@ -1,4 +1,4 @@
-"""Checks: what a backend says of itself and of its devices."""
+"""Checks of what a backend reports about itself and its devices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nagsdk.testing.kit import Checks
 
 
 class DiscoveryChecks(Checks):
-    """Names, presence, and honesty about what cannot be had."""
+    """Names, presence, and refusal of settings that are not available."""
 
     def test_names(self, backend: Backend) -> None:
         """The class attributes are set."""
@@ -24,7 +24,7 @@ class DiscoveryChecks(Checks):
         assert len(set(backend.precisions)) == len(backend.precisions)
 
     def test_presence(self, backend: Backend, device: Device) -> None:
-        """An attached device is available, described by texts that name its runtime and version, and the same each time."""
+        """The device is available, its properties are texts and name runtime and version, the same on every call."""
         presence = backend.presence(device)
         assert presence.available, presence.reason
         assert presence.reason == ""
@@ -32,12 +32,12 @@ class DiscoveryChecks(Checks):
         assert all(isinstance(k, str) and isinstance(v, str) for k, v in presence.properties.items())
         for name in ("runtime", "runtime_version"):
             assert presence.properties.get(name), (
-                f"the properties do not tell {name!r}, under which measurements are kept"
+                f"the property {name!r} is missing, which is part of the key of measurements"
             )
         assert backend.presence(device) == presence
 
     def test_absence(self, backend: Backend, device: Device) -> None:
-        """A device that is said to be available opens; one that is not, says why and refuses."""
+        """A session opens on an available device; a device that is not available has a reason and refuses sessions."""
         presence = backend.presence(device)
         if presence.available:
             backend.open(device).close()
@@ -47,14 +47,16 @@ class DiscoveryChecks(Checks):
                 backend.open(device)
 
     def test_no_silent_fallback(self, backend: Backend, device: Device, impossible: list[Device]) -> None:
-        """A device that asks for what cannot be had is refused with a reason, and never served by something else."""
+        """A device with settings that are not available is refused with a reason; nothing else runs in its place."""
         unknown = replace(device, options=(*device.options, ("no_such_option", "1")))
         for asked in (unknown, *impossible):
             presence = backend.presence(asked)
-            assert presence.available or presence.reason, "it is not available, and no reason is given"
+            assert presence.available or presence.reason, "the device is not available, and there is no reason"
             try:
                 backend.open(asked).close()
             except DeviceError as error:
                 assert error.message and error.next_step
             else:
-                pytest.fail(f"a session opens although the device asks for {dict(asked.options)}: what ran instead?")
+                pytest.fail(
+                    f"a session opens although the options {dict(asked.options)} are not available: what runs instead?"
+                )

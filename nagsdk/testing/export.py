@@ -1,4 +1,4 @@
-"""Checks: the files that a backend writes."""
+"""Checks of the files that a backend writes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from nagsdk.testing.networks import random_images
 
 
 class ExportChecks(Checks):
-    """Parity with torch, layers that are not supported, compilation."""
+    """Parity with torch, unsupported layers, compilation."""
 
     def test_supports_answers_for_every_layer(self, backend: Backend, device: Device) -> None:
-        """Every layer of every test network is judged by True or False, and some test network is supported."""
+        """`supports` returns True or False for every layer of the test networks, and supports some test network."""
         answers = {backend.supports(layer, device) for a in ARCHITECTURES for layer in SPACE.layers(a)}
         assert answers <= {True, False}
         assert any(supported(backend, device, a) for a in ARCHITECTURES), (
@@ -30,7 +30,7 @@ class ExportChecks(Checks):
 
     @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=str)
     def test_parity(self, backend: Backend, device: Device, compiled: Compile, architecture: Architecture) -> None:
-        """The exported network computes what torch computes, also where images do not fill the last batch; or its export is refused."""
+        """The exported network computes the same as torch, also if the last batch is not full; or export refuses it."""
         if not supported(backend, device, architecture):
             with pytest.raises(UnsupportedLayerError):
                 compiled(architecture)
@@ -44,7 +44,7 @@ class ExportChecks(Checks):
     def test_export_without_images(
         self, backend: Backend, device: Device, architectures: list[Architecture], tmp_path: Path
     ) -> None:
-        """Networks that are only timed have no calibration images: a file is written all the same."""
+        """Networks are exported without calibration images too, because networks that are only timed have none."""
         artifact = tmp_path / f"network{backend.suffix}"
         backend.export(graph_of(architectures[0], device.batch), artifact, device)
         assert artifact.stat().st_size > 0
@@ -52,7 +52,7 @@ class ExportChecks(Checks):
     def test_what_is_told_of_an_artifact_without_its_device(
         self, backend: Backend, device: Device, architectures: list[Architecture], tmp_path: Path
     ) -> None:
-        """`inspect` is JSON-ready, and `emulate` computes what torch computes, or says that it cannot."""
+        """`inspect` returns JSON-ready values, and `emulate` computes the same as torch or returns None."""
         architecture, artifact = architectures[0], tmp_path / f"network{backend.suffix}"
         images = random_images(2 * device.batch, architecture.resolution)
         backend.export(graph_of(architecture, device.batch), artifact, device, images)
@@ -62,7 +62,7 @@ class ExportChecks(Checks):
             parity.check(logits_of(architecture, images), actual, backend.tolerance(device))
 
     def test_unsupported_layer(self, backend: Backend, device: Device, tmp_path: Path) -> None:
-        """An operation that the backend does not know is named, not skipped."""
+        """An operation that the backend does not know is refused by name, not skipped."""
         node = Unheard("unheard", (Graph.INPUT,))
         with pytest.raises(UnsupportedLayerError) as caught:
             backend.export(
@@ -74,7 +74,7 @@ class ExportChecks(Checks):
     def test_compilation(
         self, backend: Backend, device: Device, architectures: list[Architecture], tmp_path: Path
     ) -> None:
-        """Compiling leaves the artifact as it was; its result is a file in the folder, apart from that of other networks."""
+        """Compiling does not change the artifact; the result is a file in the folder, different for each network."""
         artifacts = [tmp_path / f"{a.hash}{backend.suffix}" for a in architectures[:2]]
         for architecture, artifact in zip(architectures, artifacts, strict=False):
             backend.export(

@@ -1,4 +1,4 @@
-"""What all checks of a backend share: the networks, the fixtures, and how a refusal is recognised."""
+"""What all checks of a backend share: test networks, fixtures, and the check of a refusal."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Unheard(Node):
 
 
 class Checks:
-    """Base of the checks.
+    """Base class of the checks.
 
     Attributes:
-        load_timeout_s: Time-out of every burst that is expected to end.
+        load_timeout_s: Timeout of every burst that is expected to end.
     """
 
     load_timeout_s: ClassVar[float] = 60.0
@@ -50,22 +50,22 @@ class Checks:
 
     @pytest.fixture
     def device(self) -> Device:
-        """A device that is attached and that the backend reaches."""
+        """An attached device that the backend reaches."""
         raise NotImplementedError("define the fixture `device` in your subclass")
 
     @pytest.fixture
     def impossible(self) -> list[Device]:
-        """Devices that ask for providers, cores or accelerators that are not there; define it where there are such options."""
+        """Devices with providers, cores or accelerators that this machine does not have; define it for such options."""
         return []
 
     @pytest.fixture
     def architectures(self, backend: Backend, device: Device) -> list[Architecture]:
-        """Those of the test networks whose layers the backend supports."""
+        """The test networks whose layers the backend supports."""
         return [a for a in ARCHITECTURES if supported(backend, device, a)]
 
     @pytest.fixture
     def compiled(self, backend: Backend, device: Device, tmp_path: Path) -> Compile:
-        """Exports and compiles an architecture."""
+        """A function that exports and compiles an architecture."""
 
         def make(architecture: Architecture) -> Path:
             artifact = tmp_path / f"{architecture.hash}{backend.suffix}"
@@ -81,24 +81,24 @@ class Checks:
 
 
 def graph_of(architecture: Architecture, batch: int) -> Graph:
-    """The lowered test network."""
+    """Returns the lowered test network of an architecture."""
     return trace(random_subnet(SPACE, architecture), architecture.resolution, batch)
 
 
 def logits_of(architecture: Architecture, images: Tensor) -> Tensor:
-    """What torch computes, shape (n, classes)."""
+    """Returns the logits that torch computes, shape (n, classes)."""
     with torch.no_grad():
         logits: Tensor = random_subnet(SPACE, architecture)(torch.from_numpy(images)).numpy()
     return logits
 
 
 def supported(backend: Backend, device: Device, architecture: Architecture) -> bool:
-    """Whether the backend runs every layer of a test network."""
+    """Returns whether the backend supports every layer of a test network."""
     return all(backend.supports(layer, device) for layer in SPACE.layers(architecture))
 
 
 def refuses(call: Callable[[], object], what: str) -> None:
-    """Insists on an error that says what is wrong and what to do."""
+    """Fails unless a call raises a DeviceError with a message and a next step."""
     try:
         call()
     except DeviceError as error:

@@ -1,4 +1,4 @@
-"""Checks: whether timings can be trusted."""
+"""Checks whether timings can be trusted."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from nagsdk.space.architecture import Architecture
 from nagsdk.testing.kit import Checks, Compile
 
 _RUNS = 20
-# The first run of a burst may be a little slower; where it holds a compilation, it is slower by orders.
+# The first run of a burst may be a little slower; if it includes a compilation, it is slower by orders of magnitude.
 _OUTLIER, _SLACK_MS, _ATTEMPTS = 10.0, 20.0, 3
 
 
 class MeasurementChecks(Checks):
-    """The statistics of bursts, and what must not be in them."""
+    """Statistics of bursts, and what a burst must not include."""
 
     @pytest.mark.parametrize(("warmup", "runs"), [(0, 1), (2, 5)])
     def test_burst(
@@ -33,7 +33,7 @@ class MeasurementChecks(Checks):
         warmup: int,
         runs: int,
     ) -> None:
-        """A burst has the runs asked for, each with a positive time, and properties that are numbers."""
+        """A burst has the requested number of runs, each with a positive time, and its properties are numbers."""
         with backend.open(device) as session:
             burst = session.time(session.load(compiled(architectures[0])), warmup, runs, self.load_timeout_s)
         assert len(burst.wall_ms) == runs
@@ -44,7 +44,7 @@ class MeasurementChecks(Checks):
     def test_times_are_those_of_single_runs(
         self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile
     ) -> None:
-        """Every run has a time of its own, no mean of all; together they take no longer than the burst took."""
+        """Every run has its own time, not the mean of all; the sum of the times does not exceed the whole burst."""
         with backend.open(device) as session:
             handle = session.load(compiled(architectures[0]))
             begun = time.perf_counter()
@@ -53,15 +53,15 @@ class MeasurementChecks(Checks):
         assert len(set(burst.wall_ms)) > 1, (
             "all runs took exactly the same time: that is a mean, which hides how runs scatter"
         )
-        assert sum(burst.wall_ms) <= elapsed_ms, "the runs are said to have taken longer than the whole burst"
+        assert sum(burst.wall_ms) <= elapsed_ms, "the times of the runs add up to longer than the whole burst"
 
     def test_cpu_time(
         self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile
     ) -> None:
-        """Where CPU time is told, it is that of one thread: never more than the wall time."""
+        """CPU time, if reported, is that of one thread: never more than the wall time."""
         with backend.open(device) as session:
             burst = session.time(session.load(compiled(architectures[0])), 1, _RUNS, self.load_timeout_s)
-        # Clocks of two kinds differ by their resolution.
+        # The two clocks may differ by their resolution.
         assert all(cpu <= wall + 0.05 for cpu, wall in zip(burst.cpu_ms, burst.wall_ms, strict=False)), (
             "CPU time of several threads"
         )
@@ -69,15 +69,16 @@ class MeasurementChecks(Checks):
     def test_compilation_is_not_timed(
         self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile
     ) -> None:
-        """However long a device compiles, no run holds it: it happens in `compile` or `load`."""
+        """Compilation happens in `compile` or `load`, never during a timed run, however long it takes."""
         network = compiled(architectures[0])
-        for _ in range(_ATTEMPTS):  # the machine that runs tests may be busy: only what happens every time counts
+        for _ in range(_ATTEMPTS):  # the machine may be busy, so only a slow first run in every attempt counts
             with backend.open(device) as session:
                 first, *others = session.time(session.load(network), 0, 6, self.load_timeout_s).wall_ms
             if first <= _OUTLIER * float(np.median(others)) + _SLACK_MS:
                 return
         pytest.fail(
-            f"the first run takes {first:.1f} ms, the others {np.median(others):.2f} ms: is something compiled while it is timed?"
+            f"the first run takes {first:.1f} ms, the others {np.median(others):.2f} ms: "
+            "is something compiled while it is timed?"
         )
 
     def test_measures(
@@ -85,7 +86,7 @@ class MeasurementChecks(Checks):
     ) -> None:
         """The core's measurement works through a session."""
         models: dict[str, Path] = {a.text: compiled(a) for a in architectures[:2]}
-        # A wide rule, because the machine that runs tests may be busy.
+        # The limits are wide, because the machine that runs the tests may be busy.
         protocol = Protocol(
             warmup=1,
             runs=3,

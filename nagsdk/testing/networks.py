@@ -15,16 +15,16 @@ from nagsdk.supernet.recalibrate import recalibrate
 
 
 def small_space() -> NetworkSpace:
-    """A space with every kind of layer whose networks export and run in milliseconds."""
+    """Returns a search space with every kind of layer whose networks are exported and run in milliseconds."""
     return testing_space()
 
 
 @torch.no_grad()
 def random_subnet(space: NetworkSpace, architecture: Architecture, seed: int = 0) -> Subnet:
-    """A subnet in eval mode whose weights are random and whose batch normalisation is nowhere neutral.
+    """Returns a subnet in eval mode with random weights, whose batch normalisation always has an effect.
 
-    Its statistics are those of random images, so that activations stay near 1: where they explode, hard
-    sigmoids amplify every rounding error and no two runtimes agree.
+    Its statistics are those of random images, so that activations stay near 1. If activations exploded, hard sigmoids
+    would amplify every rounding error, and no two runtimes would agree.
     """
     generator = torch.Generator().manual_seed(seed)
     subnet = space.build(architecture)
@@ -42,5 +42,5 @@ def random_subnet(space: NetworkSpace, architecture: Architecture, seed: int = 0
 
 
 def random_images(count: int, resolution: int, seed: int = 0) -> NDArray[np.float32]:
-    """Standard normal images, float32, shape (count, 3, resolution, resolution)."""
+    """Returns standard normal images, float32, shape (count, 3, resolution, resolution)."""
     return np.random.default_rng(seed).standard_normal((count, 3, resolution, resolution), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""The pytest plugin (``-p nagsdk.testing.plugin``): says which rule a backend broke and why, and checks installed devices."""
+"""The pytest plugin (``-p nagsdk.testing.plugin``): reports broken rules with reasons, and checks installed devices."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         metavar="DEVICE",
-        help="Device that the tests of nagsdk.testing.suite run on: id, alias or description file; may be repeated.",
+        help="Device on which nagsdk.testing.suite runs: id, alias or description file; may be repeated.",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Starts the account."""
+    """Creates empty lists of results."""
     config.stash[_PASSED], config.stash[_BROKEN] = {}, []
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Notes which rule held or broke."""
+    """Records whether a rule held or was broken."""
     report = yield
     cls = getattr(item, "cls", None)
     if cls is None or not any(base.__module__ == "nagsdk.testing.kit" for base in cls.__mro__):

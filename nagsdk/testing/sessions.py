@@ -1,4 +1,4 @@
-"""Checks: how sessions live, fail and end."""
+"""Checks of sessions: normal use, errors, timeouts and closing."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from nagsdk.testing.networks import random_images
 
 
 class SessionChecks(Checks):
-    """Time-outs, cancellation, concurrency, and how errors are told."""
+    """Timeouts, cancellation, concurrency, and errors."""
 
     def test_timeout(
         self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile
     ) -> None:
-        """A burst that does not end in time is ended, and the device serves the next session."""
+        """A burst that exceeds its timeout is stopped, and the device serves the next session."""
         network = compiled(architectures[0])
         with backend.open(device) as session, pytest.raises(MeasurementError) as caught:
             session.time(session.load(network), 0, ENDLESS_RUNS, 0.3)
@@ -36,7 +36,7 @@ class SessionChecks(Checks):
     def test_cancellation(
         self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile
     ) -> None:
-        """Ctrl-C during a burst comes through at once, and the device serves the next session."""
+        """Ctrl-C during a burst interrupts it at once, and the device serves the next session."""
         if sys.platform == "win32":
             pytest.skip("needs POSIX signals")
         network = compiled(architectures[0])
@@ -58,7 +58,7 @@ class SessionChecks(Checks):
     def test_closed_session_refuses(
         self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile
     ) -> None:
-        """After `close`, which may come twice, every call raises."""
+        """After `close`, which may be called twice, every call raises an error."""
         network = compiled(architectures[0])
         session = backend.open(device)
         handle = session.load(network)
@@ -76,7 +76,7 @@ class SessionChecks(Checks):
     def test_two_sessions(
         self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile
     ) -> None:
-        """Two sessions share nothing: ending one leaves the other."""
+        """Two sessions share nothing: closing one does not affect the other."""
         first_network, second_network = (compiled(a) for a in architectures[:2])
         with backend.open(device) as first:
             handle = first.load(first_network)
@@ -90,7 +90,7 @@ class SessionChecks(Checks):
     def test_concurrent_sessions(
         self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile
     ) -> None:
-        """Sessions that are used by two threads at once answer as they do alone."""
+        """Sessions in two threads at the same time give the same results as each alone."""
         networks = [compiled(a) for a in architectures[:2]]
 
         def infer(index: int) -> list[Tensor]:
@@ -108,7 +108,7 @@ class SessionChecks(Checks):
     def test_answers_depend_on_the_images(
         self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile
     ) -> None:
-        """Other images give other logits, in the order in which they were handed over."""
+        """Other images give other logits, in the order of the images."""
         images = random_images(2 * device.batch + 1, architectures[0].resolution)
         with backend.open(device) as session:
             handle = session.load(compiled(architectures[0]))
@@ -119,7 +119,7 @@ class SessionChecks(Checks):
     def test_networks_side_by_side(
         self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile
     ) -> None:
-        """Networks that are loaded together, in whatever order they run and are unloaded, compute what each computes alone."""
+        """Networks loaded together give the same results as each alone, in any order of running and unloading."""
         images = {a: random_images(device.batch, a.resolution) for a in architectures}
         files = {a: compiled(a) for a in architectures}
         with backend.open(device) as session:
@@ -146,11 +146,11 @@ class SessionChecks(Checks):
         tmp_path: Path,
         share: float,
     ) -> None:
-        """Garbage, a file cut in two and a missing one are refused with a next step; the session lives on."""
+        """Garbage, half a file and a missing file are refused with a next step; the session remains usable."""
         network = compiled(architectures[0])
         content = network.read_bytes()
         damaged = tmp_path / f"damaged{network.suffix}"
-        damaged.write_bytes(content[: int(len(content) * share)] or b"This is no network.\n" * 99)
+        damaged.write_bytes(content[: int(len(content) * share)] or b"This is not a network.\n" * 99)
         with backend.open(device) as session:
             refuses(lambda: session.load(damaged), "loading a damaged file")
             refuses(lambda: session.load(tmp_path / f"absent{network.suffix}"), "loading a missing file")
@@ -159,7 +159,7 @@ class SessionChecks(Checks):
     def test_foreign_requests(
         self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile
     ) -> None:
-        """A handle that was unloaded or never given, and images of another size, are refused; other handles stay."""
+        """Unloaded or unknown handles and images of a wrong size are refused; other handles remain valid."""
         with backend.open(device) as session:
             kept, dropped = (session.load(compiled(a)) for a in architectures[:2])
             session.unload(dropped)

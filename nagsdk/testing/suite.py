@@ -23,10 +23,10 @@ class TestInstalledDevice(BackendConformance):
 
     @pytest.fixture
     def device(self, device_name: str) -> Device:
-        """By id, alias or description file."""
+        """The device with this id, alias or description file."""
         return read_device(Path(device_name)) if device_name.endswith(".toml") else host().device(device_name)
 
     @pytest.fixture
     def backend(self, device: Device) -> Backend:
-        """That of its plugin."""
+        """The backend of the device."""
         return host().backend_of(device)

@@ -1,4 +1,4 @@
-"""Calibration of a device made of numbers: exports are real (text instead of ONNX), latencies follow known prices."""
+"""Calibration of a simulated device: exports are real files (text instead of ONNX), latencies follow known prices."""
 
 from dataclasses import replace
 from pathlib import Path

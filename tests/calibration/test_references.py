@@ -28,7 +28,7 @@ def test_picks_span_the_whole_range_of_costs():
     assert np.quantile(np.log(picked), 0.75) - np.quantile(np.log(picked), 0.25) > 0.15 * np.log(ends[1] / ends[0])
 
 
-def test_the_cheapest_and_the_dearest_come_first():
+def test_the_cheapest_and_the_most_expensive_come_first():
     cost = TABLE.priced(PRIOR.weights).cost(pick_references(SPACE, PRIOR, 24, 0))
     assert {int(cost.argmin()), int(cost.argmax())} == {0, 1}
 

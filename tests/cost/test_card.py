@@ -27,7 +27,7 @@ def test_a_card_gives_the_same_model_back(world):
     assert to_json(again) == to_json(model)
 
 
-def test_models_without_a_prior_or_without_samples_keep_too(world):
+def test_models_without_a_prior_or_without_samples_have_cards_too(world):
     codes = world.sample(20)
     for model in (
         CostModel.from_prior(world.space, world.prior),
@@ -36,7 +36,7 @@ def test_models_without_a_prior_or_without_samples_keep_too(world):
         assert to_json(from_json(to_json(model), world.space)) == to_json(model)
 
 
-def test_a_card_is_strict_json_and_tells_where_it_comes_from(world):
+def test_a_card_is_strict_json_and_says_where_it_comes_from(world):
     def refuse(constant):
         raise AssertionError(constant)
 
@@ -48,13 +48,13 @@ def test_a_card_is_strict_json_and_tells_where_it_comes_from(world):
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.data())
-def test_torn_and_changed_cards_are_refused(tiny_world_card, data):
+def test_cut_and_changed_cards_are_refused(tiny_world_card, data):
     text, space = tiny_world_card
     at = data.draw(st.integers(0, len(text) - 3))
-    torn = text[:at]
+    cut = text[:at]
     digit = data.draw(st.sampled_from([i for i, c in enumerate(text) if c.isdigit()]))
     changed = text[:digit] + str((int(text[digit]) + 1) % 10) + text[digit + 1 :]
-    for damaged in (torn, changed):
+    for damaged in (cut, changed):
         with pytest.raises(NagsdkError) as caught:
             from_json(damaged, space)
         assert "nagsdk calibrate" in caught.value.next_step

@@ -91,13 +91,13 @@ def test_table_equals_the_sum_over_layers(space, tiny_space):
     np.testing.assert_allclose(table.priced(weights).cost(codes), expected @ weights, rtol=1e-12)
 
 
-def test_the_table_of_a_space_is_made_once(tiny_space):
+def test_the_table_of_a_space_is_computed_once(tiny_space):
     assert FeatureTable.of(tiny_space) is FeatureTable.of(replace(tiny_space))
     assert FeatureTable.of(tiny_space) is not FeatureTable.of(replace(tiny_space, classes=6))
 
 
 def test_a_layer_of_an_unknown_kind_is_refused_and_named():
-    for known in (False, True):  # to layers, but not to costs
+    for known in (False, True):  # whether the kind is known to `LayerSpec`; the costs never know it
         with pytest.MonkeyPatch.context() as patch:
             if known:
                 patch.setitem(layer_module._KNOWN, "attention", 0.0)

@@ -54,7 +54,7 @@ def test_left_out_predictions_are_those_of_a_fit_without_the_sample(devices):
     codes = SPACE.sample(7, np.random.default_rng(4))
     ms = devices[7].cost(codes)
     found = fit(shape.design(codes), ms, SIZES)
-    # With sizes as found and the same scale, leaving one out is exact linear algebra.
+    # With the found sizes and the same scale, leaving one out is exact linear algebra.
     exact = Sizes(found.sizes, np.zeros(4))
     for i in range(7):
         rest = np.delete(np.arange(7), i)
@@ -65,18 +65,18 @@ def test_left_out_predictions_are_those_of_a_fit_without_the_sample(devices):
         assert predicted == pytest.approx(found.left_out_ms[i], rel=0.02 + abs(scale / found.scale - 1))
 
 
-def test_a_wild_reading_hardly_moves_the_rest(devices):
+def test_an_outlier_hardly_changes_the_rest(devices):
     shape = pooled(SPACE, devices[:6], population(SPACE), SIZES)
     codes = SPACE.sample(320, np.random.default_rng(5))
     ms = devices[8].cost(codes)
-    wild = ms[:20].copy()
-    wild[3] *= 2.5
+    outlier = ms[:20].copy()
+    outlier[3] *= 2.5
 
     def error(values):
         found = fit(shape.design(codes[:20]), values, SIZES)
         return np.sqrt(np.mean((shape.table(found, codes[:20]).cost(codes[20:]) / ms[20:] - 1) ** 2))
 
-    assert error(wild) < error(ms[:20]) + 0.03
+    assert error(outlier) < error(ms[:20]) + 0.03
 
 
 def test_prices_stay_non_negative_where_the_shape_is_physical(make_world):
@@ -86,7 +86,9 @@ def test_prices_stay_non_negative_where_the_shape_is_physical(make_world):
     codes = world.sample(30)
     found = fit(shape.design(codes), world.measure(codes), shape.sizes)
     moved = found.coefficients[1] * shape.unit
-    assert (shape.prices.mean * (1 + found.slope) + moved < 0).any(), "the test needs a price that wants to be negative"
+    assert (shape.prices.mean * (1 + found.slope) + moved < 0).any(), (
+        "the test needs an unconstrained price that is negative"
+    )
     blocks = [block.decision for block in SPACE.blocks]
     assert (shape.table(found, codes).choice[:, blocks, :9] > 0).all()
 
@@ -110,14 +112,15 @@ def test_informative_picks_make_the_population_more_certain_than_random_ones(dev
     codes = SPACE.sample(500, np.random.default_rng(8))
     design, others = shape.design(codes[:300]), shape.design(codes[300:])
 
-    def doubt(rows):
+    def variance(rows):
         found = fit(shape.design(codes[rows]), devices[7].cost(codes[rows]), Sizes(SIZES.medians, np.zeros(4)))
         mean, deviation = found.predict(others)
         return np.mean((deviation / mean) ** 2)
 
     picked = most_informative(design, others, 8, SIZES, 0.05, given=1)
     assert picked[0] == 0 and len(set(picked)) == 8
-    assert doubt(picked) < np.mean([doubt(np.random.default_rng(s).choice(300, 8, replace=False)) for s in range(5)])
+    at_random = [np.random.default_rng(s).choice(300, 8, replace=False) for s in range(5)]
+    assert variance(picked) < np.mean([variance(rows) for rows in at_random])
 
 
 def test_directions_leave_the_mean_alone():

@@ -1,4 +1,4 @@
-"""Metrics and simulators of plugins: really used by budgets, generation and priors."""
+"""Metrics and simulators of plugins, as budgets, generation and priors use them."""
 
 import math
 import sys
@@ -188,14 +188,14 @@ def test_what_fails_over_a_layer_is_an_error_of_its_plugin(loaded, monkeypatch, 
     assert f"({__file__}, line " in str(caught.value) and "Mend its plugin" in caught.value.next_step
 
 
-def test_a_lower_limit_is_one(loaded):
+def test_a_lower_limit_is_held(loaded):
     bound, space = limits(loaded, "weights"), load_bundle("glyphs").space
     (result,) = nagsdk.generate("cpu", budget=[["150kWeights", "3MMACs"]])
     assert bound.value(space.parse(result.architecture)) >= 150e3 and result.macs <= 3e6
     assert result.metrics == {"weights": bound.value(space.parse(result.architecture))}
 
 
-def test_several_limits_on_a_maximum_are_answered_each_on_its_own(loaded):
+def test_several_limits_on_a_maximum_are_answered_independently(loaded):
     bound, space = limits(loaded, "peak"), load_bundle("glyphs").space
     results = nagsdk.generate("cpu", budget=["12kElements", "20kElements", "40kElements"])
     values = [bound.value(space.parse(r.architecture)) for r in results]
@@ -216,7 +216,7 @@ def test_what_cannot_be_held_is_said_with_what_can(loaded, name, text):
 
 
 @pytest.mark.parametrize("name", ["energy", "peak", "weights"])
-def test_the_table_says_what_the_layers_say(loaded, name):
+def test_the_table_agrees_with_the_layers(loaded, name):
     bound, space = limits(loaded, name), load_bundle("glyphs").space
     codes = space.sample(200, np.random.default_rng(0))
     values = np.array([bound.value(a) for a in space.decode(codes)])
@@ -230,7 +230,7 @@ def test_the_table_says_what_the_layers_say(loaded, name):
     ).tolist()
 
 
-def test_a_limit_on_a_peak_is_shared_out_so_that_what_holds_both_shares_holds_it(loaded):
+def test_a_limit_on_a_peak_is_divided_so_that_holding_both_parts_holds_it(loaded):
     bound, space = limits(loaded, "ram"), load_bundle("glyphs").space
     codes = space.sample(300, np.random.default_rng(0))
     values = np.array([bound.value(a) for a in space.decode(codes)])
@@ -270,7 +270,7 @@ class TellingSession(SimulatedSession):
     [
         ({}, "of ram_bytes board tells nothing"),
         ({"ram_bytes": -1.0}, "less than nothing"),
-        ({"ram_bytes": math.nan}, "told nan of ram_bytes"),
+        ({"ram_bytes": math.nan}, "reported nan as ram_bytes"),
     ],
 )
 def test_what_is_to_be_measured_and_is_not_told_ends_the_deployment(loaded, tmp_path, monkeypatch, told, says):
@@ -320,7 +320,7 @@ def test_what_a_device_tells_of_a_metric_counts(loaded, tmp_path, monkeypatch):
         ),
     ],
 )
-def test_metrics_that_make_no_sense_break_their_plugin(tmp_path, monkeypatch, change, says):
+def test_invalid_metrics_break_their_plugin(tmp_path, monkeypatch, change, says):
     assert change[0] in SOURCE
     (tmp_path / "odd_metrics.py").write_text(SOURCE.replace(*change))
     monkeypatch.syspath_prepend(tmp_path)
@@ -355,7 +355,7 @@ def test_a_simulator_is_the_prior_of_its_device():
     )
 
 
-def test_what_layers_add_up_to_has_a_frontier(loaded, tmp_path):
+def test_a_sum_over_layers_has_a_frontier(loaded, tmp_path):
     rows = nagsdk.frontier("cpu", metric="energy", strategies=["lookup"], points=5, plot=tmp_path / "energy.svg").rows()
     energy, space = loaded.metrics.get("energy"), load_bundle("glyphs").space
     for row in rows:

@@ -9,7 +9,7 @@ from nagsdk.cost.prior import flat_prior
 from nagsdk.errors import UsageError
 
 
-def test_a_calibrated_model_predicts_and_says_how_well(world):
+def test_a_calibrated_model_predicts_and_knows_its_accuracy(world):
     model, fresh = world.model(), world.sample(1000)
     mean, spread = model.predict(fresh)
     error = mean / world.exact(fresh) - 1
@@ -58,7 +58,9 @@ def test_a_confidence_beyond_the_samples_is_refused_with_their_number(world, cou
     assert np.isfinite(model.upper(codes, possible)).all()
     assert model.most_confidence == pytest.approx(count / (count + 1))
     for ask in (lambda: model.upper(codes, refused), lambda: model.limit_for_mean(10.0, refused)):
-        with pytest.raises(UsageError, match=f"calibration of {needed} architectures; this one has {count}") as caught:
+        with pytest.raises(
+            UsageError, match=f"calibration with {needed} architectures; this one has {count}"
+        ) as caught:
             ask()
         assert f"--samples {needed}" in caught.value.next_step
 
@@ -96,16 +98,16 @@ def test_far_away_an_observation_changes_little_and_near_it_narrows_the_margin(w
     codes = world.sample(3000)
     order = model.table.cost(codes).argsort()
     seen = codes[order[-30]]
-    told = model.with_observation(seen, 1.1 * float(model.predict(seen[None])[0][0]))
+    updated = model.with_observation(seen, 1.1 * float(model.predict(seen[None])[0][0]))
     far = codes[order[:30]]
-    assert np.abs(told.predict(far)[0] / model.predict(far)[0] - 1).max() < 0.05
+    assert np.abs(updated.predict(far)[0] / model.predict(far)[0] - 1).max() < 0.05
 
     def width(m, c):
         return m.upper(c, 0.9) / m.predict(c)[0] - 1
 
     near = codes[order[-35:-25]]
-    assert (width(told, near) < 0.7 * width(model, near)).all()
-    assert len(told.observed) == 1 and len(model.observed) == 0
+    assert (width(updated, near) < 0.7 * width(model, near)).all()
+    assert len(updated.observed) == 1 and len(model.observed) == 0
 
 
 def test_an_observed_percentile_widens_the_factor_and_never_narrows_it(world):
@@ -128,15 +130,15 @@ def test_a_bare_prior_is_wide_and_any_confidence_can_be_asked(world):
 
 def test_observations_give_a_bare_prior_its_scale(world):
     model, codes = CostModel.from_prior(world.space, world.prior), world.sample(200)
-    told = model.with_observation(codes[0], float(world.exact(codes[:1])[0]))
+    updated = model.with_observation(codes[0], float(world.exact(codes[:1])[0]))
     truth = world.exact(codes)
-    assert np.median(np.abs(told.predict(codes)[0] / truth - 1)) < 0.5 * np.median(
+    assert np.median(np.abs(updated.predict(codes)[0] / truth - 1)) < 0.5 * np.median(
         np.abs(model.predict(codes)[0] / truth - 1)
     )
-    assert (told.upper(codes, 0.9) / told.predict(codes)[0]).max() < (
+    assert (updated.upper(codes, 0.9) / updated.predict(codes)[0]).max() < (
         model.upper(codes, 0.9) / model.predict(codes)[0]
     ).min()
-    assert told.source == "prior"
+    assert updated.source == "prior"
 
 
 def test_other_threads_than_the_priors_are_less_certain(world):
@@ -147,7 +149,7 @@ def test_other_threads_than_the_priors_are_less_certain(world):
 
 def test_without_samples_or_prior_there_is_no_model(world):
     codes = world.sample(10)
-    with pytest.raises(UsageError, match="Nothing is known"):
+    with pytest.raises(UsageError, match="speed of this device is not known"):
         CostModel.from_prior(world.space, flat_prior(FeatureTable.of(world.space)))
     with pytest.raises(UsageError, match="too few"):
         CostModel.fit(world.space, world.prior, codes[:4], world.exact(codes[:4]))

@@ -93,6 +93,6 @@ def test_the_shipped_cpu_device_and_its_prior_fit_together():
     assert prior.threads == device.threads and 0.2 < prior.spread < 1
     space = ofa_mobilenet_v3()
     cost = FeatureTable.of(space).priced(prior.weights).cost(space.sample(500, np.random.default_rng(0)))
-    # Not a claim about this machine: any x86-64 processor takes milliseconds for these networks, not microseconds or seconds.
+    # This is no claim about this machine: any x86-64 processor takes milliseconds for these networks.
     assert 1 < cost.min() < cost.max() < 100
     assert prior.source["processors"] and prior.source["runtimes"] and prior.source["subnets"] >= 100

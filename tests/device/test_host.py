@@ -1,4 +1,4 @@
-"""The processor's name, of which the keys of measurements are made."""
+"""The name of the processor, which is part of the key of every measurement."""
 
 import platform
 import sys
@@ -22,7 +22,7 @@ model name\t: another
 
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
-    """A system without /proc; returns what py-cpuinfo was asked for."""
+    """Simulates a system without /proc; the fixture sets the answer of py-cpuinfo and records the calls."""
     monkeypatch.setattr(host, "_CPUINFO", tmp_path / "proc" / "cpuinfo")
     monkeypatch.setattr(platform, "node", lambda: "mac.local")
     monkeypatch.setattr(platform, "machine", lambda: "arm64")
@@ -51,7 +51,7 @@ def test_the_name_on_linux(tmp_path, monkeypatch):
     assert host.processor() == "Intel(R) Xeon(R) CPU @ 2.80GHz"
 
 
-def test_the_name_on_linux_where_the_kernel_tells_none(tmp_path, monkeypatch):
+def test_the_name_on_linux_where_the_kernel_reports_none(tmp_path, monkeypatch):
     (tmp_path / "cpuinfo").write_text("processor\t: 0\nCPU part\t: 0xd0c\n")
     monkeypatch.setattr(host, "_CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
@@ -82,10 +82,10 @@ def test_a_processor_that_cpuinfo_does_not_know(elsewhere, found):
     elsewhere(found)
     assert host.processor() == "arm"
     elsewhere({"brand_raw": "a name of later"})
-    assert host.processor() == "arm"  # the key of what was measured stays
+    assert host.processor() == "arm"  # the key of earlier measurements does not change
 
 
-def test_without_a_cache_it_is_looked_up_all_the_same(elsewhere, tmp_path, monkeypatch):
+def test_without_a_cache_it_is_looked_up_nevertheless(elsewhere, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("NAGSDK_CACHE_DIR", str(tmp_path / "file" / "cache"))
     elsewhere({"brand_raw": "Apple M4"})

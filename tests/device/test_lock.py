@@ -29,15 +29,15 @@ def holder(tmp_path):
 
 
 def test_a_busy_device_names_who_holds_it(holder, tmp_path):
-    told = []
+    events = []
     with (
         pytest.raises(DeviceBusyError, match=f"process {holder.pid} is measuring") as caught,
-        device_lock(tmp_path, "cpu", told.append, timeout_s=0.2),
+        device_lock(tmp_path, "cpu", events.append, timeout_s=0.2),
     ):
         pytest.fail("held twice")
     assert caught.value.next_step
-    assert [type(event) for event in told] == [Notice]
-    assert f"process {holder.pid}" in told[0].text
+    assert [type(event) for event in events] == [Notice]
+    assert f"process {holder.pid}" in events[0].text
 
 
 def test_other_devices_are_free(holder, tmp_path):
@@ -48,12 +48,12 @@ def test_other_devices_are_free(holder, tmp_path):
 def test_the_lock_of_a_dead_process_is_gone(holder, tmp_path):
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()
-    told = []
-    with device_lock(tmp_path, "cpu", told.append, timeout_s=0):
-        assert told == []
+    events = []
+    with device_lock(tmp_path, "cpu", events.append, timeout_s=0):
+        assert events == []
 
 
-def test_who_waits_gets_it_afterwards(tmp_path):
+def test_a_waiting_process_gets_the_lock_afterwards(tmp_path):
     order = []
     inside, waiting = threading.Event(), threading.Event()
 
@@ -79,7 +79,7 @@ def test_an_error_inside_frees_the_device(tmp_path):
         pass
 
 
-def test_an_error_of_the_system_inside_is_not_taken_for_the_lock_s(tmp_path):
+def test_an_os_error_inside_is_not_reported_as_an_error_of_the_lock(tmp_path):
     with pytest.raises(FileNotFoundError), device_lock(tmp_path, "cpu"):
         raise FileNotFoundError
 

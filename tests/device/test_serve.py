@@ -10,7 +10,7 @@ from nagsdk.device.process import ProcessSession
 from nagsdk.device.serve import read, timed, write
 
 
-def test_what_is_no_message_is_skipped():
+def test_lines_that_are_not_messages_are_skipped():
     stream = io.BytesIO()
     stream.write(b"a banner\n\n[1]\n{}\n")
     write(stream, {"answer": 1}, b"body")
@@ -25,7 +25,8 @@ def test_what_is_no_message_is_skipped():
 def test_a_runtime_may_print_when_it_is_imported(tmp_path, monkeypatch, banner):
     (tmp_path / "talkative.py").write_text(
         f"{banner}\nfrom nagsdk.device.serve import serve\n"
-        "serve(lambda settings: ({'hello': settings['name']}, {'unload': lambda request, body: (print('more') or {}, b'')}))\n"
+        "handlers = {'unload': lambda request, body: (print('more') or {}, b'')}\n"
+        "serve(lambda settings: ({'hello': settings['name']}, handlers))\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
 
@@ -39,7 +40,7 @@ def test_a_runtime_may_print_when_it_is_imported(tmp_path, monkeypatch, banner):
         session.unload(0)
 
 
-def test_cpu_times_are_told_where_the_system_counts_them_finely(monkeypatch):
+def test_cpu_times_are_reported_where_the_system_counts_them_finely(monkeypatch):
     def cpu_ms(threads):
         answer, _ = timed({"runs": 4, "warmup": 1}, lambda: sum(range(1000)), threads, 0.0)
         assert len(answer["wall_ms"]) == 4

@@ -1,4 +1,4 @@
-"""Small search spaces for the generator's tests: any forest of decisions."""
+"""Small search spaces for the generator's tests, with any forest of decisions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nagsdk.space.space import Decision, SearchSpace
 
 @dataclass(frozen=True)
 class PlainSpace(SearchSpace):
-    """Every choice but of a depth brings a pointwise layer, the dearer the later it is in the list."""
+    """Every choice that is not a depth adds a pointwise layer, which is more expensive the later it is in the list."""
 
     decisions: tuple[Decision, ...]
     family = "plain"
@@ -51,7 +51,7 @@ class PlainSpace(SearchSpace):
         raise NotImplementedError
 
     def all_codes(self):
-        """Every architecture once."""
+        """Returns every architecture once."""
         every = np.array(list(product(*(range(s) for s in self.sizes))), np.int8)
         return np.unique(self._deactivate(every), axis=0)
 
@@ -91,13 +91,16 @@ def random_tables(space, seed, scale=1.0):
     return cost, PlainScore(0.0, 0.5 * np.sort(rng.uniform(0, 0.3, shape), axis=1) + rng.normal(0, 0.02, shape))
 
 
-# Few distinct values make ties in cost and score common.
+# Few distinct values, so that ties in cost and score are common.
 _VALUES = st.one_of(st.integers(-3, 3).map(float), st.floats(-2, 2, allow_nan=False, width=32).map(float))
 
 
 @st.composite
 def problems(draw, costs=1):
-    """(space, table, score): random forests, tables with masks, and monotone links; a list of tables where `costs` is not 1."""
+    """Draws (space, table, score) with random forests, masked tables and monotone links.
+
+    If `costs` is not 1, the second element is a list of tables.
+    """
     decisions = [Decision("resolution", (32, 48, 64)[: draw(st.integers(1, 3))])]
     for index in range(1, 1 + draw(st.integers(1, 5))):
         parent = draw(st.one_of(st.none(), st.integers(0, index - 1)))

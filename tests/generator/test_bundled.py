@@ -1,4 +1,4 @@
-"""The generators that bundles bring, and what stands in where one brings none."""
+"""The generators that bundles contain, and the one that is trained for a bundle without."""
 
 import json
 import shutil
@@ -52,7 +52,7 @@ def test_a_bundle_without_one_gets_it_trained_once(tmp_path, monkeypatch):
         return real(cls, space, predictor, replace(GeneratorRecipe(), problems=1, steps=2, gradient_steps=0), seed)
 
     monkeypatch.setattr(nag.Generator, "trained", classmethod(short))
-    # Frontiers of twenty devices take their time, and are not what is tested.
+    # The frontiers of twenty devices take long, and are not tested here.
     monkeypatch.setattr("nagsdk.generator.train.examine", lambda *parts: Regret(0, 0, 0, 0.0, 0.0, 0.0, 0.0))
     first = generator_of(Target("cpu", folder, on_event=notices.append))
     again = generator_of(Target("cpu", folder))

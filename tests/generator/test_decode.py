@@ -20,7 +20,7 @@ from tests.generator.spaces import PlainScore, problems, random_tables, staged_s
 
 
 def untrained(space, seed=0, strength=10.0):
-    """A policy of strong random opinions, which wants to break every limit."""
+    """A policy with strong random preferences, which would break every limit without the mask."""
     policy = Network(len(space.decisions), int(space.sizes.max()), 8, torch.Generator().manual_seed(seed)).policy()
     return Stepper(Policy.from_arrays({name: array * np.float32(strength) for name, array in policy.arrays().items()}))
 
@@ -67,7 +67,7 @@ def test_no_sample_breaks_any_of_three_limits(problem, seed, positions):
     try:
         drawn = run(space, tables, score, untrained(space, seed), limits, noise)[0]
     except InfeasibleError:
-        # It may fail to find an architecture in a corner, but not where a cheapest one of any cost holds everything.
+        # It may fail to find an architecture in a corner, but not if the cheapest one of some cost holds everything.
         assert all(
             not (cost[cost[:, m].argmin()] <= limits).all() or np.sum(cost[:, m] == cost[:, m].min()) > 1
             for m in range(3)
@@ -77,7 +77,7 @@ def test_no_sample_breaks_any_of_three_limits(problem, seed, positions):
 
 
 def test_ten_thousand_limits_of_the_real_space_hold():
-    """Three limits at once on random devices, by a policy that wants to break them."""
+    """Three limits at once on random devices, with a policy that would break them without the mask."""
     space = ofa_mobilenet_v3()
     score = PlainScore(0.0, np.random.default_rng(0).uniform(0, 0.1, (len(space.decisions), int(space.sizes.max()))))
     rng = np.random.default_rng(1)
@@ -127,7 +127,7 @@ def test_mask_forbids_nothing_that_fits():
 def test_limits_that_only_single_architectures_hold():
     space = staged_space()
     table, score = random_tables(space, 1)
-    # What is cheap under one is dear under the other.
+    # What is cheap under one cost is expensive under the other.
     other = replace(table, base=table.base[::-1], choice=table.choice[:, :, ::-1])
     for t in (table, other):
         least = Completions.of(space, t)
@@ -154,7 +154,10 @@ def test_limits_that_only_single_architectures_hold():
 
 
 def test_limits_so_tight_that_only_a_mix_of_the_costs_finds_them():
-    """No cheapest architecture of the mixes that are always tried holds them; what does is still found, and stands for every candidate."""
+    """No cheapest architecture of the mixes that are always tried holds the limits.
+
+    Another architecture that holds them is found nevertheless, and is returned for every candidate.
+    """
     space = staged_space()
     table, score = random_tables(space, 1)
     rng = np.random.default_rng(0)
@@ -173,7 +176,7 @@ def test_limits_so_tight_that_only_a_mix_of_the_costs_finds_them():
     assert met
 
 
-def test_a_budget_does_not_depend_on_its_company():
+def test_a_budget_does_not_depend_on_the_other_budgets():
     space = staged_space()
     table, score = random_tables(space, 1)
     bounds = Completions.of(space, table)
@@ -181,13 +184,13 @@ def test_a_budget_does_not_depend_on_its_company():
     limits = np.linspace(bounds.least, bounds.most, 200)
     together = run(space, [table], score, stepper, limits, noise)
     alone = np.concatenate([run(space, [table], score, stepper, limits[i : i + 1], noise) for i in range(0, 200, 10)])
-    # Matrix products of other shapes round differently; a choice may flip where two are all but equal.
+    # Matrix products of other shapes round differently; a choice may flip where two are almost equal.
     assert (together[::10] == alone).all(axis=2).mean() > 0.99
     assert np.array_equal(run(space, [table], score, stepper, limits, noise), together)
 
 
 def test_a_trace_reads_what_decoding_read():
-    """Following the greedy samples, the policy would take the same choices again."""
+    """On the way to the greedy samples, the policy would take the same choices again."""
     space = staged_space()
     table, score = random_tables(space, 1)
     paths, bounds = Paths.of(space, [table], score), Completions.of(space, table)

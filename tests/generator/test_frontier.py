@@ -28,7 +28,7 @@ def test_equals_brute_force_under_a_monotone_link(problem):
     assert (np.diff(result.cost) > 0).all() and (np.diff(result.score) > 0).all()
     assert np.array_equal(space.validate(result.codes), result.codes)
     assert np.array_equal(table.cost(result.codes), result.cost)
-    # At every cost that occurs, lookup finds what enumeration finds; rounding may shift a cost by an ulp.
+    # At every cost that occurs, lookup and enumeration agree; rounding may change a cost by the last digit.
     limits = cost + 1e-9
     best = np.array([top1[cost <= limit].max() for limit in limits])
     assert np.allclose(score.inverse(result.score[result.lookup(limits)]), best, rtol=0, atol=1e-9)
@@ -53,12 +53,12 @@ def test_whole_imagenet_space_beats_samples():
     assert np.array_equal(table.cost(result.codes), result.cost)
     codes = space.sample(2000, rng)
     assert (result.score[result.lookup(table.cost(codes))] >= score_of(score, codes)).all()
-    # Local optimality: no mutant of a frontier point is cheaper and better.
+    # Local optimality: no mutation of a point of the frontier is both cheaper and better.
     mutants = space.mutate(np.repeat(result.codes, 20, axis=0), rng, 0.1)
     assert (result.score[result.lookup(table.cost(mutants))] >= score_of(score, mutants) - 1e-12).all()
 
 
-def test_lookup_takes_any_shape_and_refuses_what_no_architecture_holds():
+def test_lookup_takes_any_shape_and_refuses_limits_that_no_architecture_holds():
     space = staged_space()
     result = frontier(space, *random_tables(space, 0))
     assert result.lookup(result.cost[:6].reshape(2, 3)).tolist() == [[0, 1, 2], [3, 4, 5]]
@@ -74,5 +74,5 @@ def test_everything_masked_is_infeasible():
     table, score = random_tables(space, 0)
     empty = frontier(space, table.masked(np.zeros_like(table.choice, dtype=bool)), score)
     assert isinstance(empty, Frontier) and len(empty) == 0
-    with pytest.raises(InfeasibleError, match="masked"):
+    with pytest.raises(InfeasibleError, match="that is excluded"):
         empty.lookup(1e9)

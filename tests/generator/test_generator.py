@@ -89,7 +89,7 @@ def test_refuses_damage(parts, tmp_path):
     assert Generator.load(path, space, predictor).card == generator.card
 
 
-def test_refuses_the_foreign(parts, tmp_path):
+def test_refuses_files_of_other_spaces_predictors_and_formats(parts, tmp_path):
     space, _, predictor, generator = parts
     path = tmp_path / "generator.safetensors"
     generator.save(path)

@@ -14,7 +14,7 @@ SHORT = PaperRecipe(iterations=120, hidden=16, rate=1e-2, embeddings=5, warm_up=
 
 def test_the_rule_of_dominance():
     top1 = (np.array([70.0, 70.0, 75.0, 60.0]), np.array([69.0, 71.0, 70.0, 70.0]))
-    # Both within; both within; the first beyond; both beyond, the first cheaper.
+    # Both within the budget; both within; the first exceeds it; both exceed it, the first less.
     share = (np.array([0.9, 0.9, 1.1, 1.2]), np.array([0.5, 0.9, 0.8, 1.3]))
     assert dominates(top1, share).tolist() == [True, False, False, True]
 
@@ -47,7 +47,7 @@ def test_learns_to_spend_budgets_well(reward):
     codes = trained.infer(positions, 4)
     assert codes.shape == (9, 4, len(space.sizes))
     if reward == "dominance":
-        # Inference alone: what it says for large budgets costs more than for small ones, and little breaks its limit.
+        # By inference alone, larger budgets get more expensive architectures, and few break their limit.
         cost = table.cost(codes[:, 0])
         assert cost[-1] > cost[0] and (cost / limits < 1.15).all()
     assert trained.best_sampled(np.array([-1.0])).tolist() == [-1]

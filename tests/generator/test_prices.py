@@ -20,7 +20,7 @@ def test_mixes_are_each_alone_pairs_and_all():
 @settings(max_examples=60, deadline=None)
 @given(problems(costs=2))
 def test_points_of_a_path_maximise_score_less_price(problem):
-    """Every point is what enumeration finds best at its price, at every resolution and for every mix."""
+    """Every point is the best architecture at its price by enumeration, at every resolution and for every mix."""
     space, tables, score = problem
     paths = Paths.of(space, tables, score)
     codes = space.all_codes()
@@ -41,7 +41,7 @@ def test_points_of_a_path_maximise_score_less_price(problem):
                 if p > 1e3:
                     continue
                 best = (worth[own] - p * cost[own] @ mix).max()
-                # One step of the price is all that float32 and ties may be off.
+                # Because of float32 and ties, the price may be off by one step at most.
                 assert found - p * total @ mix == pytest.approx(best, abs=1e-6)
             assert totals[-1] @ mix == pytest.approx((cost[own] @ mix).min(), abs=1e-9)
             assert np.stack([t.cost(last[None])[0] for t in tables]) / paths.scale == pytest.approx(
@@ -70,7 +70,10 @@ def test_a_walk_ends_with_the_costs_of_what_was_chosen(problem):
 
 
 def test_the_price_alone_comes_near_the_frontier():
-    """What makes the universal generator learnable: the likeliest choices at the price that is read, greedily, lose little."""
+    """Taking the choice of highest worth at the current price loses little.
+
+    This is why the universal generator can be learned.
+    """
     space = ofa_mobilenet_v3()
     table, score = random_tables(space, 0)
     table = table.masked(resolution=16)
@@ -93,7 +96,10 @@ def test_the_price_alone_comes_near_the_frontier():
 
 
 def test_depths_have_prices_where_only_calls_cost():
-    """Layers that all cost the same, whatever is done in them: choices do not differ, but depths do, and not by everything at once."""
+    """If all layers cost the same, choices do not differ in cost, but depths do.
+
+    The depths must then get several prices, rather than all of them changing at the same price.
+    """
     space = staged_space(resolutions=(32,), stages=3, blocks=3)
     _, score = random_tables(space, 0)
     blocks = np.array([[".block" in decision.name] for decision in space.decisions], float)

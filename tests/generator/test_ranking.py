@@ -6,7 +6,7 @@ from nagsdk.generator.ranking import best_of_every_cost, choose
 
 
 class ByTable:
-    """Top-1 from a dictionary of codes; counts what it is asked."""
+    """Returns top-1 from a dictionary of codes and counts the requested architectures."""
 
     def __init__(self, top1):
         self.top1, self.asked = top1, 0
@@ -22,7 +22,7 @@ def test_best_first_among_those_that_hold_the_limit():
     upper = np.array([[1.0, 2.0, 3.0, 4.0]] * 2)
     assert choose(predictor, codes).tolist() == [[3, 1, 2, 0]] * 2
     assert predictor.asked == 4
-    # What passes the limit follows, nearest first, however accurate.
+    # Candidates that exceed the limit follow, the nearest first, whatever their accuracy.
     assert choose(predictor, codes, upper, [2.5, 0.5]).tolist() == [[1, 0, 2, 3], [0, 1, 2, 3]]
     assert choose(predictor, codes[0], upper[0], 3.0).tolist() == [1, 2, 0, 3]
 

@@ -18,7 +18,7 @@ SHORT = GeneratorRecipe(problems=60, steps=150, batch=64, hidden=16, gradient_st
 
 
 class Teacher:
-    """Knows the score; counts what it is asked."""
+    """Returns the score as top-1 and counts the requested architectures."""
 
     hash = "abc"
 
@@ -52,7 +52,7 @@ def test_lessons_hold_their_limits_and_none_is_better():
                 [table.cost(codes) <= limit for table, limit in zip(drawn.tables, limits, strict=True)], axis=0
             )
             assert any(np.array_equal(code, c) for c in codes[holds])
-            # What lies between its cost and its limit is next to nothing, but may just let in another.
+            # The gap between cost and limit is tiny, but another architecture may just fit into it.
             own = np.stack([table.cost(code[None])[0] for table in drawn.tables])
             spare = np.all([table.cost(codes) <= o for table, o in zip(drawn.tables, own, strict=True)], axis=0)
             assert score_of(score, code[None])[0] >= score_of(score, codes[spare]).max() - 1e-12
@@ -115,14 +115,14 @@ def test_serves_devices_that_it_never_saw(learned):
     found, before = (examine(space, Teacher(score), p, devices=4, budgets=41, samples=16) for p in (policy, untrained))
     assert 0 <= found.mean <= found.worst_device
     assert found.mean < 0.2 * before.mean
-    # The predictor is the score here.
+    # Here the predictor equals the score.
     assert found.predicted_mean == pytest.approx(found.mean) and found.predicted_worst_device == pytest.approx(
         found.worst_device
     )
 
 
-def test_serves_tables_that_are_no_device(learned):
-    """A pinned resolution, closed choices, a cost in other units: the same policy, without more training."""
+def test_serves_tables_that_are_not_devices(learned):
+    """The same policy serves a pinned resolution, excluded choices and a cost in other units, without more training."""
     space, score, policy, _ = learned
     table, _ = random_tables(space, 5)
     allowed = np.ones(table.choice.shape[1:], dtype=bool)
@@ -145,7 +145,7 @@ def test_serves_tables_that_are_no_device(learned):
 
 
 def test_policy_gradient_finds_what_the_additive_score_does_not_know():
-    """The predictor loves one choice that the score holds for nothing; imitation alone never learns it."""
+    """The predictor prefers one choice to which the score gives no value, so imitation alone never learns it."""
     space = staged_space()
     _, score = random_tables(space, 0)
     teacher = Teacher(score, lambda codes: 3.0 * (codes[:, 2] == 0))
@@ -176,7 +176,7 @@ def test_same_seed_same_policy(learned):
     assert not np.array_equal(other.token, policy.token)
 
 
-def test_tells_its_progress(learned):
+def test_reports_its_progress(learned):
     events = learned[3]
     assert [e.total for e in events if isinstance(e, Started)] == [SHORT.problems, SHORT.steps]
     assert len([e for e in events if isinstance(e, Finished)]) == 2

@@ -21,7 +21,7 @@ def export(space, architecture, path, batch=1):
     return network, graph
 
 
-def test_files_are_valid_and_say_what_they_are(tmp_path):
+def test_files_are_valid_and_describe_themselves(tmp_path):
     space = small_space()
     for architecture in space.decode(space.sample(5, np.random.default_rng(0))):
         _, graph = export(space, architecture, tmp_path / "n.onnx", batch=3)
@@ -55,7 +55,7 @@ def test_equal_graphs_give_equal_bytes(tmp_path):
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
 
 
-def test_weights_arrive_bit_by_bit(tmp_path):
+def test_weights_are_exact(tmp_path):
     space = small_space()
     (architecture,) = space.decode(space.sample(1, np.random.default_rng(2)))
     _, graph = export(space, architecture, tmp_path / "n.onnx")
@@ -67,7 +67,7 @@ def test_weights_arrive_bit_by_bit(tmp_path):
 
 
 def test_the_length_of_a_file_is_a_sum_over_its_blocks(tmp_path):
-    """What makes a size budget exact: a block adds the same number of bytes wherever it is added."""
+    """A block adds the same number of bytes wherever it is added, so size budgets are exact."""
     space = small_space()
 
     def size(depths, kernels):

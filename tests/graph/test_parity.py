@@ -15,7 +15,7 @@ def test_the_error_is_a_share_of_the_norm_and_the_worst_image_counts():
     assert relative_error(1000 * LOGITS, 1000 * actual) == pytest.approx(0.5, rel=1e-6)
 
 
-def test_small_differences_pass_and_are_told():
+def test_small_differences_pass_and_are_returned():
     actual = LOGITS * np.float32(1 + 5e-6)
     assert 1e-6 < check(LOGITS, actual, EXACT) < 1e-5
     with pytest.raises(DeviceError, match=r"differs from torch by 5\.\de-06.*more than 1e-06"):
@@ -32,7 +32,7 @@ def test_small_differences_pass_and_are_told():
         (np.zeros_like(LOGITS), LOGITS, "differs"),
     ],
 )
-def test_what_cannot_be_right_is_refused(expected, actual, message):
+def test_wrong_logits_are_refused(expected, actual, message):
     with pytest.raises(DeviceError, match=message) as caught:
         check(expected, actual, EXACT)
     assert caught.value.next_step

@@ -12,7 +12,7 @@ from nagsdk.testing import random_subnet, small_space
 
 
 def run(graph: Graph, image: torch.Tensor) -> torch.Tensor:
-    """What the convolutions, sums, rows and zeros of a graph compute, in float64."""
+    """Computes the convolutions, sums, rows and padding of a graph in float64."""
     values = {Graph.INPUT: image}
     for node in graph.nodes:
         inputs = [values[name] for name in node.inputs]
@@ -61,7 +61,7 @@ def test_the_sum_of_the_parts_is_the_convolution(size, kernel, stride, padding, 
     assert all(np.prod(n.kernel) <= max(whole, taps) for n in split.nodes if isinstance(n, Conv))
 
 
-def test_a_7x7_kernel_becomes_three_parts_and_others_stay():
+def test_a_7x7_kernel_becomes_three_parts_and_others_do_not_change():
     space = small_space()
     architecture = space.architecture(resolution=32, depths=(2, 1), kernels=(3, 5, 7), expansions=(2, 2, 2))
     graph = trace(random_subnet(space, architecture), 32)
@@ -81,7 +81,7 @@ def test_the_bias_counts_once():
     assert run(split, torch.zeros(1, 2, 8, 8, dtype=torch.float64))[0, :, 4, 4].tolist() == [1, -2]
 
 
-def test_whole_convolutions_and_everything_else_stay_the_same_objects():
+def test_ordinary_convolutions_and_other_nodes_stay_the_same_objects():
     rng = np.random.default_rng(0)
     nodes: tuple[Node, ...] = (
         Conv(
@@ -94,5 +94,5 @@ def test_whole_convolutions_and_everything_else_stay_the_same_objects():
 
 
 @pytest.mark.parametrize("rows", [(-1, 3), (2, 2), (0, 9)])
-def test_rows_that_are_not_there_do_not_fit(rows):
+def test_rows_outside_the_image_do_not_fit(rows):
     assert Rows("rows", ("x",), *rows).infer((1, 2, 8, 8)) is None

@@ -41,7 +41,7 @@ def run(path, images):
 
 
 @pytest.mark.parametrize("split", [False, True])
-def test_files_say_what_they_are(tmp_path, split):
+def test_files_describe_themselves(tmp_path, split):
     for architecture in SPACE.decode(SPACE.sample(5, np.random.default_rng(0))):
         export(architecture, tmp_path / "n.tflite", split=split, batch=3)
         network = interpreter(tmp_path / "n.tflite")
@@ -78,7 +78,7 @@ def test_parity_of_a_full_size_subnet_of_large_kernels(tmp_path):
     assert lint(tmp_path / "n.tflite").operators["DEPTHWISE_CONV_2D"] == 3 * (kernels - 1) + 1
 
 
-def test_relu_becomes_part_of_what_it_follows_unless_others_read_that_too(tmp_path):
+def test_relu_is_fused_into_the_operation_before_it_unless_others_read_that_too(tmp_path):
     class Twice(nn.Module):
         def __init__(self):
             super().__init__()
@@ -119,7 +119,7 @@ def test_padding_is_that_of_torch(tmp_path, kernel, stride, padding, groups):
     assert np.abs(actual - expected).max() < 1e-5
 
 
-def test_equal_graphs_give_equal_bytes_and_weights_arrive_aligned_and_bit_by_bit(tmp_path):
+def test_equal_graphs_give_equal_bytes_and_weights_are_aligned_and_exact(tmp_path):
     (architecture,) = SPACE.decode(SPACE.sample(1, np.random.default_rng(2)))
     for name in ("a", "b"):
         _, graph = export(architecture, tmp_path / f"{name}.tflite")
@@ -147,13 +147,13 @@ def test_equal_graphs_give_equal_bytes_and_weights_arrive_aligned_and_bit_by_bit
         ("flat", (Flatten("flat", (Graph.INPUT,)),)),
     ],
 )
-def test_what_has_no_operator_is_named(tmp_path, name, nodes):
+def test_a_node_without_operator_is_named(tmp_path, name, nodes):
     with pytest.raises(UnsupportedLayerError, match=name) as caught:
         write_tflite(Graph((1, 4, 8, 8), nodes, name), tmp_path / "n.tflite")
     assert caught.value.next_step and not (tmp_path / "n.tflite").exists()
 
 
-def test_an_operator_that_no_delegate_takes_and_a_transpose_are_found(tmp_path):
+def test_an_operator_that_no_delegate_runs_and_a_transpose_are_found(tmp_path):
     (architecture,) = SPACE.decode(SPACE.sample(1, np.random.default_rng(3)))
     export(architecture, tmp_path / "n.tflite")
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs((tmp_path / "n.tflite").read_bytes(), 0))
@@ -170,7 +170,7 @@ def test_an_operator_that_no_delegate_takes_and_a_transpose_are_found(tmp_path):
     assert found.to_dict()["refused_by"]["gpu"] == ["TOPK_V2", "TRANSPOSE"]
 
 
-def test_cut_files_and_garbage_are_no_tflite_files(tmp_path):
+def test_incomplete_files_and_garbage_are_refused(tmp_path):
     (architecture,) = SPACE.decode(SPACE.sample(1, np.random.default_rng(4)))
     export(architecture, tmp_path / "n.tflite")
     content = (tmp_path / "n.tflite").read_bytes()
@@ -178,7 +178,7 @@ def test_cut_files_and_garbage_are_no_tflite_files(tmp_path):
     cuts = [content[: int(len(content) * share)] for share in (0, 0.001, 0.01, 0.1, 0.5, 0.9, 0.999)]
     for damaged in [*cuts, rng.bytes(1000), b"xxxxTFL3" + rng.bytes(1000), b"\xff\xff\xff\x7fTFL3" + rng.bytes(99)]:
         (tmp_path / "damaged.tflite").write_bytes(damaged)
-        with pytest.raises(DeviceError, match="no whole TFLite file"):
+        with pytest.raises(DeviceError, match="is not a complete TFLite file"):
             lint(tmp_path / "damaged.tflite")
     with pytest.raises(DeviceError):
         lint(tmp_path / "absent.tflite")

@@ -33,7 +33,7 @@ def test_every_shape_is_what_torch_computes(seed):
     assert graph.shapes[graph.output] == tuple(logits.shape)
 
 
-def test_the_weights_are_those_that_the_layers_promise():
+def test_the_weights_agree_with_the_layer_descriptions():
     network, architecture = subnet(3)
     graph = trace(network, architecture.resolution)
     numbers = sum(node.weight.size + node.bias.size for node in graph.nodes if isinstance(node, (Conv, Linear)))
@@ -73,7 +73,7 @@ def test_the_graph_holds_copies():
 
 
 class Strange(nn.Module):
-    """A network whose forward pass is given."""
+    """A network with a given forward pass."""
 
     def __init__(self, forward, **modules):
         super().__init__()
@@ -100,15 +100,15 @@ CONV = nn.Conv2d(3, 3, 3, padding=1)
         ("dilation", nn.Sequential(nn.Conv2d(3, 3, 3, dilation=2))),
         ("kernel_size=(1, 3)", nn.Sequential(nn.Conv2d(3, 3, (1, 3)))),
         ("reflect", nn.Sequential(nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect"))),
-        ("follows no convolution", nn.Sequential(nn.BatchNorm2d(3))),
+        ("does not follow a convolution", nn.Sequential(nn.BatchNorm2d(3))),
         (
-            "follows no convolution",
+            "does not follow a convolution",
             Strange(lambda self, x: self.norm(y := self.conv(x)) + y, norm=nn.BatchNorm2d(3), conv=CONV),
         ),
         ("trace", Strange(lambda self, x: x if x.sum() > 0 else -x)),
     ],
 )
-def test_what_has_no_lowering_is_named(named, network):
+def test_an_unsupported_operation_is_named(named, network):
     with pytest.raises(UnsupportedLayerError, match=named.replace("(", r"\(").replace(")", r"\)")) as caught:
         trace(network.eval(), 8)
     assert caught.value.next_step
@@ -122,7 +122,7 @@ def test_a_module_used_twice_is_two_nodes():
     assert graph.nodes[1].inputs == (graph.nodes[0].name,)
 
 
-def test_a_module_used_twice_is_folded_each_on_its_own():
+def test_a_module_used_twice_is_folded_separately():
     torch.manual_seed(1)
     network = Strange(lambda self, x: self.conv(self.norm(self.conv(x))), conv=CONV, norm=nn.BatchNorm2d(3)).eval()
     network.norm.running_var.fill_(4.0)
@@ -141,6 +141,6 @@ def test_training_mode_is_refused():
         trace(nn.Sequential(CONV).train(), 8)
 
 
-def test_an_input_that_vanishes_is_refused():
+def test_an_input_that_is_too_small_is_refused():
     with pytest.raises(UnsupportedLayerError, match="cannot read"):
         trace(nn.Sequential(nn.Conv2d(3, 3, 5)).eval(), 4)

@@ -1,4 +1,4 @@
-"""A device made of numbers, whose speed a test decides."""
+"""A simulated device whose speed the test decides."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -60,7 +60,7 @@ class FakeSession(Session):
 
 @pytest.fixture
 def networks(tmp_path) -> Callable[..., dict[str, Path]]:
-    """Makes files of networks by their latency."""
+    """Returns a function that writes one file for each network with its latency."""
 
     def make(**latencies: float) -> dict[str, Path]:
         paths = {name: tmp_path / f"{name}.net" for name in latencies}

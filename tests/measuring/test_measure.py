@@ -18,7 +18,7 @@ def run(session, paths, protocol=FAST, **more):
     return measure(session, models, models.pop("reference"), protocol, **more)
 
 
-def test_a_quiet_machine_is_measured_in_the_rounds_asked_for(fake_session, networks):
+def test_a_quiet_machine_is_measured_in_the_requested_rounds(fake_session, networks):
     found = run(fake_session(), networks(reference=5, a=4, b=8))
     assert {name: m.latency() for name, m in found.items()} == {"a": 4, "b": 8}
     assert all(len(m.readings) == len(m.quiet) == FAST.rounds for m in found.values())
@@ -28,7 +28,7 @@ def test_a_quiet_machine_is_measured_in_the_rounds_asked_for(fake_session, netwo
     )
 
 
-def test_the_reference_stands_between_any_two_networks(fake_session, networks):
+def test_the_reference_is_timed_between_any_two_networks(fake_session, networks):
     session = fake_session()
     run(session, networks(reference=5, a=4, b=8, c=2))
     bursts = [name for name in session.log if not name.startswith("load")]
@@ -36,7 +36,7 @@ def test_the_reference_stands_between_any_two_networks(fake_session, networks):
     assert bursts[0] == bursts[-1] == "reference"
 
 
-def test_the_order_is_random_and_that_of_the_seed(fake_session, networks):
+def test_the_order_is_random_and_follows_from_the_seed(fake_session, networks):
     paths = networks(reference=5, a=4, b=8, c=2)
     orders = []
     for seed in (0, 0, 1):
@@ -79,33 +79,33 @@ def test_a_cpu_taken_away_is_disturbance_too(fake_session, networks):
     assert found["a"].readings[0].contention == pytest.approx(1.3)
 
 
-def test_speed_that_wanders_is_divided_out(fake_session, networks):
+def test_drifting_speed_is_divided_out(fake_session, networks):
     session = fake_session(speed=lambda clock: 1 + 0.3 * math.sin(clock / 700) ** 2, noise=0.01)
     found = run(session, networks(reference=5, a=4, b=8, c=2))
     assert [m.normalised_ms() for m in found.values()] == pytest.approx([4, 8, 2], rel=0.03)
 
 
-def test_every_reading_is_told_at_once(fake_session, networks):
-    told, events = [], []
+def test_every_reading_is_reported_at_once(fake_session, networks):
+    reported, events = [], []
 
     class DiedError(Exception):
         pass
 
     def keep(name, reading):
-        told.append((name, reading))
-        if len(told) == 3:
+        reported.append((name, reading))
+        if len(reported) == 3:
             raise DiedError
 
     with pytest.raises(DiedError):
         run(fake_session(), networks(reference=5, a=4, b=8), on_reading=keep, on_event=events.append)
-    assert len(told) == 3
-    assert all(reading.burst.wall_ms == (4, 4, 4) if name == "a" else (8, 8, 8) for name, reading in told)
+    assert len(reported) == 3
+    assert all(reading.burst.wall_ms == (4, 4, 4) if name == "a" else (8, 8, 8) for name, reading in reported)
     assert isinstance(events[0], Started)
     assert isinstance(events[-1], Finished)
     assert [e.done for e in events if isinstance(e, Advanced)] == [1, pytest.approx(2, rel=0.05)]
 
 
-def test_a_bar_is_not_full_while_readings_are_repeated(fake_session, networks):
+def test_the_progress_bar_is_not_full_while_readings_are_repeated(fake_session, networks):
     events = []
     slow = fake_session(speed=lambda clock: 1.4 if int(clock / 400) % 2 else 1.0)
     run(slow, networks(reference=5, a=4, b=8), on_event=events.append)
@@ -125,7 +125,7 @@ def test_more_networks_than_memory_holds_are_measured_in_parts(fake_session, net
     assert session.most_loaded == 3
 
 
-def test_rounds_go_on_for_the_time_asked_for(fake_session, networks, monkeypatch):
+def test_rounds_are_spread_over_the_requested_time(fake_session, networks, monkeypatch):
     monkeypatch.setattr(module.time, "monotonic", itertools.count().__next__)
     found = run(
         fake_session(), networks(reference=5, a=4), Protocol(rounds=4, most_rounds=5, spread_s=20, patience_s=0)
@@ -159,10 +159,10 @@ def test_upper_limits_hold_as_often_as_they_say(fake_session, networks):
     paths = networks(reference=5, a=4)
     held = []
     for seed in range(200):
-        mood = np.random.default_rng(seed)
-        moods = {}
+        rng = np.random.default_rng(seed)
+        speeds = {}
         session = fake_session(
-            speed=lambda clock, m=mood, k=moods: k.setdefault(int(clock / 40), 1 + 0.02 * m.standard_normal()),
+            speed=lambda clock, r=rng, known=speeds: known.setdefault(int(clock / 40), 1 + 0.02 * r.standard_normal()),
             noise=0.02,
         )
         session.rng = np.random.default_rng(seed + 1000)

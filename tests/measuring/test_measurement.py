@@ -44,7 +44,7 @@ def test_json_round_trip(measurement):
         lambda d: d.update(readings=7),
     ],
 )
-def test_what_is_no_measurement_is_refused(damage):
+def test_invalid_measurements_are_refused(damage):
     values = json.loads(json.dumps(Measurement((reading(1.0), reading(1.0)), 5.0).to_dict()))
     damage(values)
     with pytest.raises(MeasurementError, match="cannot be read"):
@@ -92,21 +92,21 @@ def test_two_quiet_readings_are_too_few():
         Measurement((), 5.0).latency(disturbed=True)
 
 
-def test_the_quiet_level_is_no_lucky_minimum():
+def test_the_quiet_level_is_not_a_lucky_minimum():
     times = np.concatenate([[3.0], np.full(30, 5.0), np.full(30, 7.0)])
     assert quiet_level_ms(times, None, 1.05) == 5
 
 
-def test_the_state_of_the_device_is_the_median_of_what_it_told():
-    told = ({"temperature_c": 40.0}, {"temperature_c": 50.0, "throttled": 1.0}, {"temperature_c": 60.0})
-    readings = [replace(reading(1.0), burst=Burst((1.0,), (), properties)) for properties in told]
+def test_the_state_of_the_device_is_the_median_of_what_it_reported():
+    reported = ({"temperature_c": 40.0}, {"temperature_c": 50.0, "throttled": 1.0}, {"temperature_c": 60.0})
+    readings = [replace(reading(1.0), burst=Burst((1.0,), (), properties)) for properties in reported]
     assert Measurement(tuple(readings), 5.0).state == {"temperature_c": 50.0, "throttled": 1.0}
 
 
-def test_a_session_that_met_the_known_level_judges_for_itself():
+def test_a_session_that_came_near_the_known_level_uses_its_own():
     assert quiet_level_ms([5.2] * 9, 5.0, 1.05) == 5.2
     assert quiet_level_ms([4.0] * 9, 5.0, 1.05) == 4.0
 
 
-def test_a_session_that_never_met_the_known_level_was_never_quiet():
+def test_a_session_that_never_came_near_the_known_level_was_never_quiet():
     assert quiet_level_ms([7.0] * 9, 5.0, 1.05) == 5.0

@@ -53,7 +53,7 @@ def test_readings_come_back_in_order_by_key_architecture_and_run(store):
     assert datetime.fromisoformat(found.taken_at) <= datetime.now(UTC) and len(found.uid) == 32
 
 
-def test_a_run_is_gone_on_with_until_it_ends_and_only_with_the_same_settings(store):
+def test_a_run_is_resumed_until_it_ends_and_only_with_the_same_settings(store):
     run = store.begin(KEY, {"seed": 0, "rounds": 5})
     assert store.unfinished(KEY, {"rounds": 5, "seed": 0}, 60.0) == run
     assert store.unfinished(KEY, {"seed": 1, "rounds": 5}, 60.0) is None
@@ -65,7 +65,8 @@ def test_a_run_is_gone_on_with_until_it_ends_and_only_with_the_same_settings(sto
 
 def test_two_processes_write_at_once_without_loss(tmp_path):
     script = (
-        "import sys, pathlib; sys.path[:0] = ['.']; from tests.measuring.test_store import kept; from nagsdk.measuring.store import Store\n"
+        "import sys, pathlib; sys.path[:0] = ['.']\n"
+        "from tests.measuring.test_store import kept; from nagsdk.measuring.store import Store\n"
         "s = Store(pathlib.Path(sys.argv[1]))\nfor i in range(100): s.add(kept(float(i + 1)))"
     )
     writers = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "s")]) for _ in range(2)]
@@ -73,7 +74,7 @@ def test_two_processes_write_at_once_without_loss(tmp_path):
     assert len(list(Store(tmp_path / "s").readings())) == 200
 
 
-def test_foreign_torn_and_newer_files_are_refused(tmp_path, store):
+def test_foreign_damaged_and_newer_files_are_refused(tmp_path, store):
     (tmp_path / "text").write_text("not a database " * 100)
     with pytest.raises(NagsdkError, match="cannot be used"):
         Store(tmp_path / "text")
@@ -82,16 +83,16 @@ def test_foreign_torn_and_newer_files_are_refused(tmp_path, store):
     with sqlite3.connect(store.path) as connection:
         connection.execute("pragma wal_checkpoint(truncate)")
     whole = store.path.read_bytes()
-    (tmp_path / "torn").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "half").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(NagsdkError, match="Move the file away"):
-        list(Store(tmp_path / "torn").readings())
+        list(Store(tmp_path / "half").readings())
     with store._connection() as connection:
         connection.execute("pragma user_version = 99")
     with pytest.raises(NagsdkError, match="newer version"):
         Store(store.path)
 
 
-def test_the_first_format_is_brought_up_to_date(tmp_path):
+def test_the_first_format_is_migrated(tmp_path):
     path = tmp_path / "old.sqlite"
     with sqlite3.connect(path) as connection:
         connection.execute(
@@ -119,7 +120,7 @@ def test_the_first_format_is_brought_up_to_date(tmp_path):
     assert values(Store(path).readings()) == [4.0, 5.0, 6.0]
 
 
-def test_pruning_forgets_what_is_old(store):
+def test_pruning_deletes_old_readings(store):
     old, young = (datetime.now(UTC) - timedelta(days=d) for d in (40, 2))
     store.add(kept(1.0, taken_at=old.isoformat(timespec="seconds")))
     store.add(kept(2.0, taken_at=young.isoformat(timespec="seconds")))
@@ -127,7 +128,7 @@ def test_pruning_forgets_what_is_old(store):
     assert values(store.readings()) == [2.0]
 
 
-def test_what_is_exported_is_imported_once(tmp_path, store):
+def test_exported_readings_are_imported_once(tmp_path, store):
     run = store.begin(KEY, {})
     for i in range(5):
         store.add(kept(i + 1.0, run=run, turn=i))
@@ -140,18 +141,19 @@ def test_what_is_exported_is_imported_once(tmp_path, store):
 
 def damaged(text):
     lines = text.splitlines(keepends=True)
-    yield "torn", "".join(lines[:-1])
-    yield "line 3", "".join(lines[:2]) + lines[2][: len(lines[2]) // 2]
+    yield "is incomplete", "".join(lines[:-1])
+    yield "line 3 is cut off", "".join(lines[:2]) + lines[2][: len(lines[2]) // 2]
     yield "changed", text.replace('"turn": 0', '"turn": 1', 1)
     yield "after the end", text + lines[1]
-    yield "format", text.replace("nagsdk-readings/1", "nagsdk-readings/7")
-    yield "known form", text.replace('"architecture": "a"', '"architecture": "\\u0000"', 1)
-    yield "lacks fields", text.replace('"runtime": ', '"run_time": ', 1)
+    yield "line 1: the format of the file is not", text.replace("nagsdk-readings/1", "nagsdk-readings/7")
+    yield "invalid form", text.replace('"architecture": "a"', '"architecture": "\\u0000"', 1)
+    yield "line 2: the field 'turn' is missing", text.replace('"turn": 0, ', "", 1)
+    yield "missing, unknown or invalid fields\\.\n", text.replace('"runtime": ', '"run_time": ', 1)
     yield "line 1", "{}\n"
-    yield "torn", ""
+    yield "is incomplete", ""
 
 
-def test_torn_changed_and_foreign_files_add_nothing(tmp_path, store):
+def test_damaged_changed_and_foreign_files_add_nothing(tmp_path, store):
     for i in range(3):
         store.add(kept(i + 1.0))
     export_readings(store, tmp_path / "r")
@@ -190,7 +192,7 @@ def test_an_export_that_cannot_be_written_leaves_nothing(tmp_path, store):
         export_readings(store, tmp_path / "file" / "r")
 
 
-def test_keys_tell_settings_apart():
+def test_keys_distinguish_settings():
     device = Device("d", "", "onnxruntime", precision="fp32")
     presence = Presence.of({"runtime": "ORT", "runtime_version": "1"})
     base = MeasurementKey.of(device, presence, Protocol())

@@ -370,7 +370,7 @@ def test_an_interrupted_calibration_loses_no_reading(world):
     nagsdk.calibrate("board", on_event=events.append)
     resumed = backend.bursts - at
     nagsdk.calibrate("board")
-    assert any("Going on" in e.text for e in events) and resumed < backend.bursts - at - resumed
+    assert any("Resuming" in e.text for e in events) and resumed < backend.bursts - at - resumed
 
 
 @pytest.mark.parametrize("present", [True, False])

@@ -258,7 +258,7 @@ def test_a_plugin_of_0_1_registers_everything(old):
         "metric energy",
         "metric buffer",
     } == set(status.registered)
-    assert "BoardBackend.apart is called runs_elsewhere now." in told
+    assert "BoardBackend.apart is deprecated: rename it to runs_elsewhere." in told
     assert {"nagsdk.metric is nagsdk.cost.metric now.", "nagsdk.installing is nagsdk.common.pip now."} <= set(told)
     assert loaded.device("oldboard@far").id == "oldboard-far"
 
@@ -342,7 +342,7 @@ def test_metrics_and_strategies_of_0_1_work(old):
 
 
 def test_a_strategy_of_0_1_is_told_the_new_name(old):
-    with pytest.warns(DeprecationWarning, match=r"Question\.listener is called on_event now"):
+    with pytest.warns(DeprecationWarning, match=r"Question\.listener is deprecated: use Question\.on_event"):
         nagsdk.generate("oldboard", ["20ms"], strategy="oldboard-cheapest")
 
 

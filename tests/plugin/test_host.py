@@ -253,14 +253,14 @@ ODD = {
     "return None": "answered NoneType instead of a Presence",
     "1 / 0": "ZeroDivisionError",
     "raise SystemExit": "SystemExit",
-    "return Presence(True, '', {'runtime': 3})": "does not hold texts",
+    "return Presence(True, '', {'runtime': 3})": "whose fields have the wrong types",
     "import threading; threading.Event().wait()": "within 0.2 s",
 }
 
 
 @pytest.mark.parametrize("body", ODD)
 def test_a_backend_that_answers_oddly_is_not_there(monkeypatch, body):
-    monkeypatch.setattr("nagsdk.device.presence._PATIENCE_S", 0.2)
+    monkeypatch.setattr("nagsdk.device.presence._TIMEOUT_S", 0.2)
     scope = {"Presence": Presence}
     exec(f"def presence(self, device):\n    {body}", scope)
     backend = type("Odd", (Backend,), {"id": "odd", "presence": scope["presence"], "export": None, "open": None})()

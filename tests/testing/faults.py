@@ -1,4 +1,4 @@
-"""Backends that each break one rule, on top of one that works."""
+"""Backends that each break one rule, derived from a working one."""
 
 import shutil
 import time
@@ -165,7 +165,7 @@ class CompilesSlowly(Working):
 
 
 class KnowsSmallKernelsOnly(Working):
-    """Breaks no rule: what it does not support, it refuses."""
+    """Breaks no rule: it refuses what it does not support."""
 
     def supports(self, layer, device):
         return layer.kernel < 7

@@ -1,4 +1,4 @@
-"""The suite itself: each rule catches the backend that breaks it, says why, and lets sound ones pass."""
+"""The suite itself: each rule finds the backend that breaks it, says why, and lets correct backends pass."""
 
 import os
 import re
@@ -25,22 +25,22 @@ class Test{fault}(BackendConformance):
     def device(self):
         return Device("cpu", "this machine", "onnxruntime")
 """
-# Fault -> (the check that catches it, what the summary says).
+# Fault -> (the check that finds it, what the summary says).
 FAULTS = {
     "ComputesSomethingElse": ("test_parity", "differs from torch by"),
     "HidesItsRuntime": ("test_presence", "'runtime_version'"),
-    "FallsBackSilently": ("test_no_silent_fallback", "what ran instead?"),
+    "FallsBackSilently": ("test_no_silent_fallback", "what runs instead?"),
     "TellsMeans": ("test_times_are_those_of_single_runs", "that is a mean"),
     "Exaggerates": ("test_times_are_those_of_single_runs", "longer than the whole burst"),
     "CountsAllThreads": ("test_cpu_time", "CPU time of several threads"),
     "CompilesWhileTimed": ("test_compilation_is_not_timed", "is something compiled while it is timed?"),
-    "HasNoTimeOut": ("test_timeout", "A burst that does not end in time is ended"),
-    "SwallowsCtrlC": ("test_cancellation", "Ctrl-C during a burst comes through"),
+    "HasNoTimeOut": ("test_timeout", "A burst that exceeds its timeout is stopped"),
+    "SwallowsCtrlC": ("test_cancellation", "Ctrl-C during a burst interrupts it"),
     "RaisesWhatItLikes": ("test_damaged_artifact", "raises ValueError instead of a DeviceError"),
-    "SkipsWhatItDoesNotKnow": ("test_unsupported_layer", "is named, not skipped"),
-    "CompilesIntoOneFile": ("test_compilation", "apart from that of other networks"),
+    "SkipsWhatItDoesNotKnow": ("test_unsupported_layer", "is refused by name, not skipped"),
+    "CompilesIntoOneFile": ("test_compilation", "different for each network"),
     "AnswersTheSameAlways": ("test_answers_depend_on_the_images", "Other images give other logits"),
-    "SharesItsSessions": ("test_two_sessions", "ending one leaves the other"),
+    "SharesItsSessions": ("test_two_sessions", "closing one does not affect the other"),
     "LivesAfterClose": ("test_closed_session_refuses", "on a closed session is not refused"),
     "KnowsNoLayer": ("test_supports_answers_for_every_layer", "nothing can be checked"),
 }
@@ -52,7 +52,7 @@ SOUND = {
 
 @pytest.fixture(scope="module")
 def account(tmp_path_factory):
-    """The suite on all of them, in one process of its own: what it says, and by class the outcomes."""
+    """Runs the suite on all faults in one subprocess; returns the summary, and the outcomes by class."""
     folder = tmp_path_factory.mktemp("suite")
     file = folder / "test_faults.py"
     file.write_text(HEAD + "".join(CLASS.format(fault=fault) for fault in (*FAULTS, *SOUND)))
@@ -90,12 +90,12 @@ def test_a_rule_that_is_broken_is_named_with_the_reason(account, fault):
     summary, outcomes = account
     assert "FAILED" in outcomes[fault] and not {"ERROR", "SKIPPED"} & {*outcomes[fault]}
     check, says = FAULTS[fault]
-    told = summary[summary.index(f"Test{fault}::{check}") :].splitlines()[:3]
-    assert says in "".join(told) and "rule:" in told[1] and "reason:" in told[2]
+    lines = summary[summary.index(f"Test{fault}::{check}") :].splitlines()[:3]
+    assert says in "".join(lines) and "rule:" in lines[1] and "reason:" in lines[2]
 
 
 @pytest.mark.parametrize("fault", SOUND)
-def test_what_is_slow_or_small_but_honest_passes(account, fault):
+def test_slow_or_limited_but_correct_backends_pass(account, fault):
     outcomes = account[1][fault]
     assert len(outcomes) >= len(SOUND[fault]) and {*outcomes} == {"PASSED"}
 

@@ -50,7 +50,7 @@ def test_a_deployment_holds_although_calibration_was_interrupted_and_the_daemon_
     assert phone.files() == []
     more = []
     summary = nagsdk.calibrate(described, samples=9, on_event=more.append)
-    assert any(isinstance(e, Notice) and e.text.startswith("Going on with a calibration") for e in more)
+    assert any(isinstance(e, Notice) and e.text.startswith("Resuming a calibration") for e in more)
     assert summary.samples == 9 and len(summary.calibration.taken) == 36 and summary.complete
 
     deployment = nagsdk.deploy(described, budget="60ms", output=tmp_path / "out")
