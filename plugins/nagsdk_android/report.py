@@ -127,13 +127,13 @@ def parse(text: str) -> Report:
     """
     lines = [_PREFIX.sub("", line.strip(), count=1) for line in text.splitlines()]
     counts: list[Counts] = []
-    begun, summary = 0, None
+    stages, summary = 0, None
     init = peak = None
     replaced: list[tuple[str, int, int]] = []
     wholly: set[str] = set()
     partly: set[str] = set()
     for line in lines:
-        begun += line.startswith("Running benchmark for at least")
+        stages += line.startswith("Running benchmark for at least")
         if match := _COUNT.fullmatch(line):
             counts.append(_counts(match))
         for pattern, factor in _SUMMARIES:
@@ -152,7 +152,7 @@ def parse(text: str) -> Report:
     failures = [line for line in lines if any(mark in line for mark in _FAILED)]
     if failures and summary is None:
         raise MeasurementError(f"benchmark_model failed: {failures[0][:200]}", _NEXT_STEP)
-    if not counts or summary is None or begun > len(counts):
+    if not counts or summary is None or stages > len(counts):
         end = next((line for line in reversed(lines) if line), "nothing")
         raise MeasurementError(f"The output of benchmark_model is incomplete; it ends with: {end[:200]}", _NEXT_STEP)
     runs = counts[-1]

@@ -56,7 +56,7 @@ def test_the_shares_of_delegates_are_read(samples):
 
 GOOD = """INFO: STARTING!
 INFO: Created TensorFlow Lite XNNPACK delegate for CPU.
-{told}
+{log_line}
 INFO: Running benchmark for at least 1 iterations and at least 0.5 seconds but terminate if exceeding 150 seconds.
 INFO: count=1 curr=900
 
@@ -68,7 +68,7 @@ INFO: Inference timings in us: Init: 21000, First inference: 900, Warmup (avg): 
 
 
 @pytest.mark.parametrize(
-    ("told", "delegate", "wrong"),
+    ("log_line", "delegate", "wrong"),
     [
         (
             "Explicitly applied XNNPACK delegate, and the model graph will be completely executed by the delegate.",
@@ -100,13 +100,13 @@ INFO: Inference timings in us: Init: 21000, First inference: 900, Warmup (avg): 
         ("", "gpu", "does not say"),
     ],
 )
-def test_a_silent_fallback_is_noticed(told, delegate, wrong):
-    report = parse(GOOD.format(told=told))
+def test_a_silent_fallback_is_noticed(log_line, delegate, wrong):
+    report = parse(GOOD.format(log_line=log_line))
     assert wrong in report.fallback(delegate) and bool(report.fallback(delegate)) == bool(wrong)
 
 
 def test_up_to_three_runs_are_known_individually():
-    assert parse(GOOD.format(told="")).runs.each() == (500, 490, 520)
+    assert parse(GOOD.format(log_line="")).runs.each() == (500, 490, 520)
     assert Counts(2, 7, 9, 7, 9, 8).each() == (7, 9)
     assert Counts(1, 7, 7, 7, 7, 7).each() == (7,)
     assert Counts(4, 7, 9, 7, 9, 8).each() is None
@@ -136,7 +136,7 @@ def test_the_middle_run_follows_from_the_mean(times):
     ],
 )
 def test_an_incomplete_or_garbled_output_is_refused(old, new):
-    text = GOOD.format(told="")
+    text = GOOD.format(log_line="")
     assert old in text
     with pytest.raises(MeasurementError) as caught:
         parse(text.replace(old, new))
@@ -145,7 +145,7 @@ def test_an_incomplete_or_garbled_output_is_refused(old, new):
 
 @pytest.mark.parametrize("end", range(0, len(GOOD), 37))
 def test_an_output_that_is_cut_off_anywhere_is_refused(end):
-    text = GOOD.format(told="")
+    text = GOOD.format(log_line="")
     cut = text[: min(end, text.index("Inference (avg): ") + 10)]
     with pytest.raises(MeasurementError):
         parse(cut)
@@ -180,7 +180,7 @@ def test_garbage_gives_an_error_or_a_sane_reading(data):
 @settings(max_examples=200, deadline=None)
 def test_a_changed_digit_gives_an_error_or_a_consistent_reading(data):
     """A changed digit either contradicts the rest and is an error, or the reading stays consistent with itself."""
-    text = GOOD.format(told="")
+    text = GOOD.format(log_line="")
     places = [m.start() for m in re.finditer(r"\d", text)]
     place = data.draw(st.sampled_from(places))
     changed = text[:place] + data.draw(st.sampled_from("0123456789.-e")) + text[place + 1 :]
