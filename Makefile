@@ -1,4 +1,4 @@
-# `make demo` runs the main job, `make test` the tests; both set up .venv by themselves.
+# `make demo` calibrates and deploys, `make test` runs the tests; both set up .venv themselves.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +13,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.tested
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not documented" $(PYTEST_ARGS)
 
-# What the documentation tells readers to type, for real: calibrates and deploys, which takes ten minutes.
+# Really runs the commands in the documentation, which calibrate and deploy; takes ten minutes.
 docs-test: $(VENV)/.tested
 	$(BIN)/python -m pytest -m documented
 

@@ -1,6 +1,6 @@
-"""How well the accuracy predictor of `imagenet` predicts what it has not seen, at 224 px.
+"""Measures how well the accuracy predictor of `imagenet` predicts architectures that it has not seen, at 224 px.
 
-Rival in the same run: ridge regression on one-hot decisions, the usual additive model. Takes some minutes.
+The rival in the same run is a ridge regression on one-hot decisions, the usual additive model. Takes a few minutes.
 
     python benchmarks/accuracy_predictor.py --data DIR [--json]
 
@@ -33,7 +33,7 @@ def main() -> None:
     measured = MeasuredSubnets.of(space, codes, columns["top1"].astype(np.float64), columns["run"], 0)
     fitter = Fitter(space, measured, EnsembleRecipe(), 0)
     ensemble, additive = (judged.figures() for judged in fitter.folds())
-    left_out = [part.figures() for part in fitter.left_out()]
+    left_out_runs = [part.figures() for part in fitter.left_out()]
     rival = ridge(space.one_hot(codes).astype(np.float64), measured)
     by_folds: dict[str, Mapping[str, float]] = {
         "folds": ensemble,
@@ -41,21 +41,22 @@ def main() -> None:
         "rival, ridge on one-hot, folds": rival,
     }
     if arguments.json:
-        print(json.dumps({**by_folds, "left_out": left_out}, indent=2))
+        print(json.dumps({**by_folds, "left_out": left_out_runs}, indent=2))
         return
     print("five folds by architecture (targets: RMSE <= 0.07, tau >= 0.955)")
     for name, figures in by_folds.items():
         print(f"  {name:36}RMSE {figures['rmse']:.4f}  tau {figures['kendall_tau']:.4f}")
     print(f"  ratio of the rival's RMSE to ours  {rival['rmse'] / ensemble['rmse']:.2f}")
     print("each run left out (targets: RMSE <= 0.10, intervals cover 85 to 95 %)")
-    for row in left_out:
+    for row in left_out_runs:
         print(
-            f"  {row['left_out']:36}RMSE {row['rmse']:.4f}  tau {row['kendall_tau']:.4f}  covered {row['coverage_90']:.1%}"
+            f"  {row['left_out']:36}RMSE {row['rmse']:.4f}  tau {row['kendall_tau']:.4f}  "
+            f"covered {row['coverage_90']:.1%}"
         )
 
 
 def ridge(features: np.ndarray, measured: MeasuredSubnets) -> dict[str, float]:
-    """Figures of a plain ridge regression over the same folds."""
+    """Figures of a plain ridge regression on the same folds."""
     fold, predicted = folds(measured.architecture, 0), np.empty_like(measured.top1)
     for f in range(FOLDS):
         x, y = features[fold != f], measured.top1[fold != f]

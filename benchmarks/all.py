@@ -1,8 +1,9 @@
-"""Every figure that the project claims, one script after the other. Takes about three hours on two idle cores, the generator half of them.
+"""Measures every figure that the project claims, one script after the other.
 
     python benchmarks/all.py [--data DIR]
 
-DIR holds the measured ImageNet accuracies (see docs/figures.md); without it three benchmarks are left out, and said so.
+DIR contains the measured ImageNet accuracies (see docs/figures.md). Without it, three benchmarks are left out, and a
+message says so. Takes about three hours on two idle cores; the benchmark of the generator takes half of that.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def main() -> None:
     if arguments.data.is_dir():
         commands |= {name: [str(HERE / f"{name}.py"), "--data", str(arguments.data)] for name in WITH_DATA}
     else:
-        print(f"{' and '.join(WITH_DATA)} are left out: {arguments.data} is not there (--data DIR).")
+        print(f"{', '.join(WITH_DATA)} are left out: there is no folder {arguments.data} (--data DIR).")
     for name, command in commands.items():
         print(f"\n=== {name}", flush=True)
         if subprocess.run([sys.executable, *command], check=False).returncode:

@@ -1,9 +1,9 @@
-"""How fast files reach a phone, beside the protocol library alone.
+"""Measures how fast files reach a phone, compared with the protocol library alone.
 
     python benchmarks/android.py --serial HOST:PORT [--megabytes 20] [--times 15] [--json]
 
-HOST:PORT is a phone that listens there (``adb tcpip 5555``). Both sides send the same random file over the same library, in turn; ours also
-makes the phone confirm size and hash, and gives the file its name only then.
+HOST:PORT is the address at which a phone listens (``adb tcpip 5555``). Both sides send the same random file with the
+same library, in turns. nagsdk also makes the phone confirm size and hash, and gives the file its name only then.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TARGET = 1.5
 
 
 def run(serial: str, megabytes: float, times: int) -> dict[str, float]:
-    """Sends a file `times` times both ways, in turn, and returns the quickest in seconds: other work only adds to them."""
+    """Sends a file `times` times both ways, in turns, and compares the shortest times, because other work only adds."""
     from adb_shell.adb_device import AdbDeviceTcp
 
     host, _, port = serial.rpartition(":")
@@ -34,17 +34,17 @@ def run(serial: str, megabytes: float, times: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder, Phone(tcp(host, int(port), key)) as phone:
         path = Path(folder) / "file"
         path.write_bytes(np.random.default_rng(0).bytes(int(megabytes * 1e6)))
-        alone = AdbDeviceTcp(host, int(port), default_transport_timeout_s=30)
-        alone.connect([signer(key)], 10, 10)
+        library = AdbDeviceTcp(host, int(port), default_transport_timeout_s=30)
+        library.connect([signer(key)], 10, 10)
         for _ in range(times):
-            begun = time.perf_counter()
+            start = time.perf_counter()
             phone.put(path, "file")
-            ours.append(time.perf_counter() - begun)
-            begun = time.perf_counter()
-            alone.push(str(path), f"{FOLDER}/nagsdk-alone")
-            plain.append(time.perf_counter() - begun)
-        alone.shell(f"rm -f {FOLDER}/nagsdk-alone")
-        alone.close()
+            ours.append(time.perf_counter() - start)
+            start = time.perf_counter()
+            library.push(str(path), f"{FOLDER}/nagsdk-alone")
+            plain.append(time.perf_counter() - start)
+        library.shell(f"rm -f {FOLDER}/nagsdk-alone")
+        library.close()
     return {"megabytes": megabytes, "ours_s": min(ours), "library_s": min(plain), "ratio": min(ours) / min(plain)}
 
 
@@ -61,9 +61,10 @@ def main() -> None:
         print(json.dumps(result))
         return
     print(
-        f"{result['megabytes']:.0f} MB: {result['ours_s']:.2f} s, confirmed by the phone; adb-shell alone {result['library_s']:.2f} s"
+        f"{result['megabytes']:.0f} MB: {result['ours_s']:.2f} s, confirmed by the phone; "
+        f"adb-shell alone {result['library_s']:.2f} s"
     )
-    print(f"  {result['ratio']:.2f} times the library alone   (target {TARGET})")
+    print(f"  {result['ratio']:.2f} times as long as the library alone   (target {TARGET})")
 
 
 if __name__ == "__main__":

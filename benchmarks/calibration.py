@@ -1,16 +1,16 @@
-"""Few-shot calibration on the public tables of 66 device-space pairs: the cost model of nagsdk, and its rivals.
+"""Few-shot calibration on public tables of 66 pairs of device and space: nagsdk's cost model and its rivals.
 
     python benchmarks/calibration.py --data DIR [--tables fbnet,nb201,ofa] [--seeds 10] [--json]
 
-For every device, N architectures are measured and 1,000 others predicted; what is known before comes from the
-other devices of the table without the target's family (a GPU at its other batch sizes; with --vendors also the
-maker's other processors and phones). Nothing of the target is used otherwise: not in the known shape, not in
-the sizes of the terms, which are the mean of what the same regression finds on the known devices when
-each is predicted from the other families. Half of the N are the most informative ones under what is known, the
-other half are random; rivals read N random ones.
+For every device, N architectures are measured and the latencies of 1,000 others are predicted. Prior knowledge comes
+from the other devices of the table, without the target's family (the same GPU at its other batch sizes; with --vendors
+also other processors and phones of the same maker). Nothing else of the target is used, neither in the known shape nor
+in the sizes of the terms. Those sizes are the mean of what the same regression finds on the known devices when each of
+them is predicted from the other families. Half of the N architectures are the most informative ones according to the
+prior knowledge, the other half are random; rivals use N random ones.
 
-Upper bounds are checked at confidence 0.9 on the 1,000 architectures and on the 50 of them that do most
-work (MACs) for the latency that the model predicts: what a generator would pick.
+Upper bounds are checked at confidence 0.9, on the 1,000 architectures and on the 50 of them with the most work (MACs)
+for the predicted latency, which is what a generator would pick.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ADDITIVE = ("fpga", "eyeriss", "raspi4", "pixel3")
 COUNTS = (5, 10, 20)
 FRESH, NEAR_FRONTIER, CONFIDENCE = 1000, 50, 0.9
 CANDIDATES, POPULATION = 600, 400
-# Where the sizes of the terms are looked for on known devices, and how little they may scatter.
+# Wide prior for the sizes of the terms on known devices, and the smallest scatter that is assumed for them.
 WIDE = Sizes(np.log([0.8, 0.05, 0.03, 0.04]), np.full(4, 0.8))
 LEAST_SPREAD, LEARNED_FROM = 0.4, 100
 # HELP (Lee et al., NeurIPS 2021), 10 + 10 samples: Spearman on the middle 80 % of the latencies.
@@ -57,7 +57,11 @@ TARGETS = {
 
 
 def ridge(x: Floats, y: Floats, weight: Floats) -> tuple[Floats, float]:
-    """Ridge regression with intercept, its strength by closed-form leave-one-out; coefficients and intercept."""
+    """Ridge regression with intercept; closed-form leave-one-out errors choose its strength.
+
+    Returns:
+        Coefficients and intercept.
+    """
     centre, mean = np.average(x, axis=0, weights=weight**2), float(np.average(y, weights=weight**2))
     a, b = (x - centre) * weight[:, None], (y - mean) * weight
     values, vectors = np.linalg.eigh(a.T @ a)
@@ -75,7 +79,7 @@ def ridge(x: Floats, y: Floats, weight: Floats) -> tuple[Floats, float]:
 
 
 class Known:
-    """What other devices tell of a table's space."""
+    """What is known about a table's space from its other devices."""
 
     def __init__(self, table: LatencyTable) -> None:
         self.table = table
@@ -95,9 +99,9 @@ class Known:
         self.choices = Choices(table.space, codes)
         self.columns = np.concatenate([self.choices.columns(codes), (features - self.centre) * self.unit], axis=1)
 
-    @cache  # noqa: B019 few tables, all alive to the end
+    @cache  # noqa: B019 there are few tables, and all of them live to the end
     def additive(self, device: str) -> AdditiveTable:
-        """The additive table of a device of which everything is known; outliers left out."""
+        """The additive table of a device whose latencies are all known, fitted without outliers."""
         ms = self.table.of(device)[self.known]
         low, high = np.quantile(ms, [0.005, 0.995])
         kept = (ms >= low / 1.5) & (ms <= 1.5 * high)
@@ -112,7 +116,7 @@ class Known:
 
     @cache  # noqa: B019
     def shape(self, devices: tuple[str, ...], sizes_from: bool = True) -> Shape:
-        """The shape that devices have in common."""
+        """The shape that the devices have in common."""
         sizes = self.sizes(devices) if sizes_from else WIDE
         return pooled(self.table.space, [self.additive(name) for name in devices], self.table.codes[self.known], sizes)
 
@@ -130,7 +134,7 @@ class Known:
 
 
 def score(predicted: Floats, measured: Floats) -> dict[str, float]:
-    """Spearman, shares within 10 % and 5 %, RMSPE, and Spearman on the middle 80 %."""
+    """Spearman, shares within 10 % and 5 %, RMSPE, and Spearman on the middle 80 % of the latencies."""
     from scipy.stats import spearmanr
 
     error = predicted / measured - 1
@@ -146,7 +150,10 @@ def score(predicted: Floats, measured: Floats) -> dict[str, float]:
 
 
 def one_proxy(known: Known, pool: list[str], rows: Floats, ms: Floats) -> Floats:
-    """The known device that ranks the samples most alike, times a scale (Lu et al., SIGMETRICS 2022: one proxy device)."""
+    """Latencies of the known device that ranks the samples most similarly, times a scale.
+
+    This is the method of Lu et al., SIGMETRICS 2022: one proxy device.
+    """
     from scipy.stats import spearmanr
 
     codes = known.table.codes
@@ -155,7 +162,7 @@ def one_proxy(known: Known, pool: list[str], rows: Floats, ms: Floats) -> Floats
 
 
 def predict_device(known: Known, device: str, count: int, seed: int, vendors: bool) -> dict[str, Any]:
-    """One calibration with `count` samples: scores of all methods, coverage of the bounds."""
+    """One calibration with `count` samples: scores of all methods and coverage of the upper bounds."""
     table = known.table
     pool = table.pool_of(device, vendors)
     ms, fresh = table.of(device), known.fresh
@@ -192,8 +199,8 @@ def predict_device(known: Known, device: str, count: int, seed: int, vendors: bo
     return result
 
 
-def run_table(name: str, folder: Path, seeds: int, vendors: bool, told: Callable[[str], None]) -> dict[str, Any]:
-    """All devices of one table."""
+def run_table(name: str, folder: Path, seeds: int, vendors: bool, on_progress: Callable[[str], None]) -> dict[str, Any]:
+    """Runs the benchmark on all devices of one table."""
     known = Known(READERS[name](folder))
     devices: dict[str, Any] = {}
     for device in known.table.targets:
@@ -207,12 +214,12 @@ def run_table(name: str, folder: Path, seeds: int, vendors: bool, told: Callable
                 method: {key: float(np.mean([run[method][key] for run in runs])) for key in runs[0][method]}
                 for method in runs[0]
             }
-        told(f"{name} {device}")
+        on_progress(f"{name} {device}")
     return devices
 
 
 def means(devices: dict[str, Any], count: int, method: str, names: tuple[str, ...] | None = None) -> dict[str, float]:
-    """Mean over devices."""
+    """Means over devices."""
     rows = [d["samples"][count][method] for name, d in devices.items() if names is None or name in names]
     return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
 
@@ -220,7 +227,8 @@ def means(devices: dict[str, Any], count: int, method: str, names: tuple[str, ..
 def show(report: dict[str, Any]) -> None:
     """Prints the table."""
     print(
-        f"{'mean over devices':<38}{'N':>4}{'Spearman':>10}{'±10 %':>7}{'RMSPE':>8}{'±5 %':>7}{'middle 80 %':>13}   target"
+        f"{'mean over devices':<38}{'N':>4}{'Spearman':>10}{'±10 %':>7}{'RMSPE':>8}{'±5 %':>7}{'middle 80 %':>13}"
+        "   target"
     )
     for name, devices in report["tables"].items():
         groups: list[tuple[str, tuple[str, ...] | None]] = [(name, None)]
@@ -232,44 +240,46 @@ def show(report: dict[str, Any]) -> None:
                     m = means(devices, count, method, names)
                     target = TARGETS.get((name, count)) if method == "nagsdk" and names is None else None
                     print(
-                        f"{label + ': ' + method:<38}{count:>4}{m['spearman']:>10.3f}{m['within_10']:>7.3f}{m['rmspe']:>8.3f}"
-                        f"{m['within_5']:>7.3f}{m['spearman_middle']:>13.3f}   {target or ''}"
+                        f"{label + ': ' + method:<38}{count:>4}{m['spearman']:>10.3f}{m['within_10']:>7.3f}"
+                        f"{m['rmspe']:>8.3f}{m['within_5']:>7.3f}{m['spearman_middle']:>13.3f}   {target or ''}"
                     )
         if name in HELP:
             print(f"{name + ': HELP, published, ' + HELP[name][0]:<38}{'20':>4}{'':>32}{HELP[name][1]:>13.3f}")
         for count in (10, 20):
             b = means(devices, count, "bound")
             print(
-                f"{name}: upper bound at 0.9, N={count}: covers {b['random']:.3f} of random, {b['near_frontier']:.3f} near the frontier; "
-                f"median excess {b['median_excess']:.3f}"
+                f"{name}: upper bound at 0.9, N={count}: covers {b['random']:.3f} of random architectures, "
+                f"{b['near_frontier']:.3f} near the frontier; median excess {b['median_excess']:.3f}"
             )
     reachable = [
         d for devices in report["tables"].values() for d in devices.values() if d["ceiling"]["within_10"] >= 0.95
     ]
     for count in (10, 20):
         reached = sum(d["samples"][count]["nagsdk"]["within_10"] >= 0.95 for d in reachable)
-        print(f"pairs with 95 % within 10 %, N={count}: {reached} of {len(reachable)} whose ceiling allows it")
+        print(f"pairs with 95 % within 10 %, N={count}: {reached} of the {len(reachable)} whose ceiling allows it")
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--data", type=Path, required=True, help="folder with help_fbnet.csv, help_nb201.csv, help_ofa_mbv3.csv"
+        "--data", type=Path, required=True, help="folder with help_fbnet.csv, help_nb201.csv and help_ofa_mbv3.csv"
     )
     parser.add_argument("--tables", default="fbnet,nb201,ofa")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument(
-        "--vendors", action="store_true", help="leave out the target's maker and kind, not only its batch sizes"
+        "--vendors",
+        action="store_true",
+        help="also leave out other devices of the same maker and kind, not only other batch sizes",
     )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     names = options.tables.split(",")
     if not options.data.is_dir() or not set(names) <= set(READERS):
-        parser.error(f"--data takes the folder of the tables, --tables some of {', '.join(READERS)}")
-    told = lambda text: print(f"\r{text:<60}", end="", file=sys.stderr)  # noqa: E731
+        parser.error(f"--data must be the folder of the tables, --tables some of {', '.join(READERS)}")
+    show_progress = lambda text: print(f"\r{text:<60}", end="", file=sys.stderr)  # noqa: E731
     report = {
-        "tables": {n: run_table(n, options.data, options.seeds, options.vendors, told) for n in names},
+        "tables": {n: run_table(n, options.data, options.seeds, options.vendors, show_progress) for n in names},
         "seeds": options.seeds,
     }
     print(file=sys.stderr)

@@ -1,19 +1,19 @@
-"""How well a calibration of this machine's CPU predicts the latency of networks it has not seen.
+"""Measures how well a calibration of this machine's CPU predicts the latency of networks that it has not seen.
 
     python benchmarks/calibration_cpu.py [--json]      # about five minutes on two idle cores
 
-Calibrates on the ImageNet space, then times 100 fresh random subnets in another process by a plain loop around
-ONNX Runtime that shares no code with nagsdk, and compares. Beside it, from the same readings: MACs times a
-scale, an additive ridge regression on one-hot choices, and the same cost model fitted to one-shot medians.
+Calibrates on the ImageNet space, then times 100 fresh random subnets in another process, in a plain loop around
+ONNX Runtime that shares no code with nagsdk, and compares. The rivals use the same readings: MACs times a scale, an
+additive ridge regression on one-hot choices, and the same cost model fitted to one-shot medians.
 
-The truth of a network is the median over rounds of its burst medians, in three forms:
+The true latency of a network is the median over rounds of its burst medians, in three forms:
   as timed
-  quiet       every burst divided by the slow-down of a reference network around it in the same loop (a shared machine
-              changes its speed by tens of percent while the loop runs): the headline
-  same speed  the same, if the reference had run as fast as it did in the calibration (a busy machine is slower in one
-              process than in another as a whole)
-On an idle machine of one's own the three agree. None is fitted to the predictions; the median factor between
-predictions and quiet truth is shown apart.
+  quiet       every burst is divided by the slow-down of a reference network around it in the same loop, because the
+              speed of a shared machine changes by tens of percent while the loop runs; this is the headline figure
+  same speed  the quiet latency, scaled as if the reference had run as fast as in the calibration, because a busy
+              machine may be slower during a whole process than during another
+On an idle machine that is not shared, the three agree. None is fitted to the predictions; the median factor between
+predictions and quiet latencies is shown separately.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TARGET_SECONDS, TARGET_WITHIN_5 = 90.0, 0.9
 
 
 def truth(folder: Path, rounds: int) -> None:
-    """Times all networks of a folder and prints JSON; imports numpy and onnxruntime only."""
+    """Times all networks of a folder and prints JSON; imports only numpy and onnxruntime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -79,7 +79,7 @@ def truth(folder: Path, rounds: int) -> None:
 
 
 def ridge(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
-    """Ridge regression with intercept; strength by leave-one-out."""
+    """Ridge regression with intercept; leave-one-out errors choose its strength."""
     mean, centre = x.mean(0), y.mean()
     u, s, vt = np.linalg.svd(x - mean, full_matrices=False)
 
@@ -94,7 +94,7 @@ def ridge(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> Callable[[np.ndar
 
 
 def score(predicted: np.ndarray[Any, Any], measured: np.ndarray[Any, Any]) -> dict[str, float]:
-    """Shares within 5 % and 10 %, RMSPE, Spearman, and the median factor by which predictions are off."""
+    """Shares within 5 % and 10 %, RMSPE, Spearman, and the median ratio of predicted to measured latency."""
     from scipy.stats import spearmanr
 
     ratio = predicted / measured
@@ -108,7 +108,7 @@ def score(predicted: np.ndarray[Any, Any], measured: np.ndarray[Any, Any]) -> di
 
 
 def run(samples: int, fresh: int, rounds: int, seed: int, within_s: float | None) -> dict[str, Any]:
-    """The whole benchmark."""
+    """Runs the whole benchmark."""
     import torch
 
     from nagsdk.calibration.calibrate import calibrate
@@ -140,11 +140,11 @@ def run(samples: int, fresh: int, rounds: int, seed: int, within_s: float | None
                 trace(space.build(architecture).eval(), architecture.resolution), folder / f"{stem}.onnx", device
             )
         command = [sys.executable, str(Path(__file__).resolve()), "--truth", name, "--rounds", str(rounds)]
-        told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    networks = [told["networks"][f"{i:04d}"] for i in range(len(codes))]
+        timings = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    networks = [timings["networks"][f"{i:04d}"] for i in range(len(codes))]
     ratios = np.array([n["ratio"] for n in networks])
     truths = {
-        "quiet": told["reference_ms"] * ratios,
+        "quiet": timings["reference_ms"] * ratios,
         "same_speed": result.levelled.reference_ms * ratios,
         "timed": np.array([n["timed_ms"] for n in networks]),
     }
@@ -169,7 +169,7 @@ def run(samples: int, fresh: int, rounds: int, seed: int, within_s: float | None
         "truth": {
             "networks": len(codes),
             "rounds": rounds,
-            **{k: told[k] for k in ("reference_ms", "reference_spread")},
+            **{k: timings[k] for k in ("reference_ms", "reference_spread")},
         },
         "methods": {
             label: {kind: score(p, measured) for kind, measured in truths.items()} for label, p in predictions.items()
@@ -194,26 +194,31 @@ def show(report: dict[str, Any]) -> None:
     """Prints the table."""
     c, t, bound = report["calibration"], report["truth"], report["upper_bound"]
     print(
-        f"calibration: {c['samples']} subnets, {c['readings']} readings in {c['sessions']} sessions, {c['seconds']:.0f} s, exports included"
+        f"calibration: {c['samples']} subnets, {c['readings']} readings in {c['sessions']} sessions, "
+        f"{c['seconds']:.0f} s including exports"
     )
     print(
-        f"left out one by one: {c['within_5_percent']:.0%} within 5 %, RMSPE {c['rmspe']:.3f}; readings contended: {c['contended_share']:.0%}"
+        f"leave-one-out: {c['within_5_percent']:.0%} within 5 %, RMSPE {c['rmspe']:.3f}; "
+        f"contended readings: {c['contended_share']:.0%}"
     )
     print(
-        f"truth: {t['networks']} fresh random subnets, {t['rounds']} rounds, another process; the reference scattered by {t['reference_spread']:.1%}"
+        f"true latencies: {t['networks']} fresh random subnets, {t['rounds']} rounds, another process; "
+        f"the reference scattered by {t['reference_spread']:.1%}"
     )
     print(
-        f"\n{'':<30}{'±5 %':>7}{'±10 %':>7}{'RMSPE':>8}{'Spearman':>10}{'factor':>8}{'±5 % at same speed':>20}{'±5 % as timed':>15}"
+        f"\n{'':<30}{'±5 %':>7}{'±10 %':>7}{'RMSPE':>8}{'Spearman':>10}{'factor':>8}{'±5 % at same speed':>20}"
+        f"{'±5 % as timed':>15}"
     )
     for label, kinds in report["methods"].items():
         q = kinds["quiet"]
         print(
-            f"{label:<30}{q['within_5_percent']:>7.0%}{q['within_10_percent']:>7.0%}{q['rmspe']:>8.3f}{q['spearman']:>10.3f}"
-            f"{q['factor']:>8.3f}{kinds['same_speed']['within_5_percent']:>20.0%}{kinds['timed']['within_5_percent']:>15.0%}"
+            f"{label:<30}{q['within_5_percent']:>7.0%}{q['within_10_percent']:>7.0%}{q['rmspe']:>8.3f}"
+            f"{q['spearman']:>10.3f}{q['factor']:>8.3f}{kinds['same_speed']['within_5_percent']:>20.0%}"
+            f"{kinds['timed']['within_5_percent']:>15.0%}"
         )
     print(
-        f"\nupper bound at {bound['confidence']:g}: covers {bound['coverage']:.0%}; at same speed {bound['coverage_at_same_speed']:.0%}, "
-        f"median excess {bound['median_excess']:.1%}"
+        f"\nupper bound at {bound['confidence']:g}: covers {bound['coverage']:.0%}; "
+        f"at same speed {bound['coverage_at_same_speed']:.0%}, median excess {bound['median_excess']:.1%}"
     )
     print("reached: " + ", ".join(f"{name} {'yes' if ok else 'NO'}" for name, ok in report["reached"].items()))
 
@@ -222,10 +227,12 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--samples", type=int, default=30, help="subnets to calibrate on (default: %(default)s)")
-    parser.add_argument("--within", type=float, metavar="SECONDS", help="stop the calibration after so long")
-    parser.add_argument("--fresh", type=int, default=100, help="subnets to test on (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=12, help="rounds of the truth (default: %(default)s)")
+    parser.add_argument(
+        "--samples", type=int, default=30, help="number of subnets to calibrate on (default: %(default)s)"
+    )
+    parser.add_argument("--within", type=float, metavar="SECONDS", help="stop the calibration after this time")
+    parser.add_argument("--fresh", type=int, default=100, help="number of subnets to test on (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=12, help="rounds for the true latencies (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--truth", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -1,9 +1,9 @@
-"""A GPU, end to end: how well twenty samples predict fresh subnets, whether budgets hold, how measurements repeat.
+"""Benchmarks a GPU: how well twenty samples predict fresh subnets, whether budgets hold, how measurements repeat.
 
 Runs from a plain checkout on a machine with an NVIDIA GPU; torch with CUDA, numpy, scipy, onnx, pluggy,
-safetensors, filelock and nvidia-ml-py suffice. Weights are random: they cost as much time as trained ones.
-Rivals in the same run: MACs times a scale, fitted on the same samples; plain eager torch. A batch takes some ten
-minutes; with --folder, what is done is kept there, and the same command again does the rest.
+safetensors, filelock and nvidia-ml-py are enough. Weights are random, which take the same time as trained ones.
+Rivals in the same run: MACs times a scale, fitted on the same samples; plain eager torch. A batch size takes about ten
+minutes. With --folder, results are kept there, and the same command again does only what is missing.
 
     python3 benchmarks/cuda.py [--batches 1,64] [--precision fp16] [--folder DIR]
 """
@@ -26,7 +26,7 @@ from types import SimpleNamespace
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-# Not this folder, in which this file would hide NVIDIA's package of the same name.
+# The folder of this file is taken off the path, because cuda.py would hide NVIDIA's package of the same name.
 sys.path[:] = [str(ROOT), str(ROOT / "plugins"), *(p for p in sys.path if p != str(ROOT / "benchmarks"))]
 
 import numpy as np  # noqa: E402
@@ -41,6 +41,7 @@ from nagsdk.common.processes import cores  # noqa: E402
 from nagsdk.cost.bounds import Completions  # noqa: E402
 from nagsdk.cost.metric_limits import value_of  # noqa: E402
 from nagsdk.cost.table import exact_table  # noqa: E402
+from nagsdk.device.backend import Backend  # noqa: E402
 from nagsdk.device.description import Device  # noqa: E402
 from nagsdk.events import Event, Notice  # noqa: E402
 from nagsdk.families.mobilenet_v3.space import MobileNetV3Space  # noqa: E402
@@ -57,6 +58,8 @@ from nagsdk.pipeline.models import question, require_cost_model  # noqa: E402
 from nagsdk.pipeline.round import Round, figure  # noqa: E402
 from nagsdk.pipeline.target import Target  # noqa: E402
 from nagsdk.pipeline.timing import time_artifacts, timing_artifact  # noqa: E402
+from nagsdk.plugin.host import Host, using  # noqa: E402
+from nagsdk.plugin.registry import Registry  # noqa: E402
 from nagsdk.space.architecture import Architecture  # noqa: E402
 from nagsdk_cuda.backend import CudaBackend  # noqa: E402
 from nagsdk_cuda.memory import Memory  # noqa: E402
@@ -64,21 +67,24 @@ from nagsdk_cuda.memory import Memory  # noqa: E402
 BUDGET = "deployed budget "
 PLAIN = "fp16, unfolded network in eager torch"
 FRESH, SAMPLES, BUDGETS, FRONTIER, REPEATED, PROCESSES = 100, 20, 5, 20, 10, 3
-# Networks are many here, so a few rounds each suffice.
+# There are many networks, so a few rounds for each are enough.
 TRUTH = Protocol(warmup=3, runs=10, rounds=5, width=0.02, most_rounds=10, spread_s=0.0, patience_s=0.0)
 WORKERS = max(1, min(12, cores() - 2))
 
 
 class Untrained(Bundle):
-    """The shipped `imagenet` bundle with random weights, calibrated on noise; read without pydantic, which may be missing."""
+    """The shipped `imagenet` bundle with random weights, recalibrated on noise.
+
+    It is read without pydantic, which may be missing.
+    """
 
     def __init__(self) -> None:
         self.folder = shipped("bundles") / "imagenet"
-        told = json.loads((self.folder / "bundle.json").read_text("utf-8"))
-        files = {name: SimpleNamespace(**record) for name, record in told["files"].items()}
-        parts = {"files": files, "preprocessing": SimpleNamespace(**told["preprocessing"]), "images": None}
-        self.description = SimpleNamespace(**{**told, **parts})  # type: ignore[assignment]
-        self.space = MobileNetV3Space.from_dict(told["space"])
+        content = json.loads((self.folder / "bundle.json").read_text("utf-8"))
+        files = {name: SimpleNamespace(**record) for name, record in content["files"].items()}
+        parts = {"files": files, "preprocessing": SimpleNamespace(**content["preprocessing"]), "images": None}
+        self.description = SimpleNamespace(**{**content, **parts})  # type: ignore[assignment]
+        self.space = MobileNetV3Space.from_dict(content["space"])
 
     def require_weights(self) -> None:
         pass
@@ -92,23 +98,25 @@ class Untrained(Bundle):
         return random_subnet(self.space, architecture)
 
 
-def tell(event: Event) -> None:
+def print_notice(event: Event) -> None:
     if isinstance(event, Notice):
         print(f"  {event.text}", file=sys.stderr, flush=True)
 
 
-def bench_of(batch: int, precision: str, **options: str) -> Target:
+def target_of(batch: int, precision: str, **options: str) -> Target:
     device = Device("cuda", "the GPU of this machine", CudaBackend.id, batch=batch, options=tuple(options.items()))
-    return Target(device, Untrained(), precision=precision, on_event=tell, backend=CudaBackend())
+    # Without installed plugins and shipped devices: reading their descriptions needs pydantic, which may be missing.
+    with using(Host((), Registry("backend", Backend), Registry("device", Device))):  # type: ignore[type-abstract]
+        return Target(device, Untrained(), precision=precision, on_event=print_notice, backend=CudaBackend())
 
 
 def export(job: tuple[int, str, list[str], str]) -> dict[str, Path]:
-    """Exports a share of the networks in a process of its own."""
+    """Exports a part of the networks; runs in a subprocess."""
     import torch
 
     torch.set_num_threads(1)
     batch, precision, texts, folder = job
-    target = bench_of(batch, precision)
+    target = target_of(batch, precision)
     architectures = [target.bundle.space.parse(text) for text in texts]
     return export_untrained(target.bundle.space, target.device, target.backend, architectures, Path(folder), 0)
 
@@ -122,7 +130,7 @@ def exported(target: Target, architectures: list[Architecture], folder: Path) ->
 
 
 def timed(target: Target, models: Mapping[str, Path], folder: Path, seed: int = 0) -> dict[str, Measurement]:
-    """Measures in a fresh process."""
+    """Measures networks in a fresh process."""
     reference = timing_artifact(target, reference_architecture(target.bundle.space, target.costs.supported), folder)
     with target.backend.open(target.device) as session:
         return measure(session, models, reference, TRUTH, seed=seed)
@@ -139,7 +147,7 @@ def within(predicted: NDArray[np.float64], true: NDArray[np.float64]) -> dict[st
 
 
 def accuracy(target: Target, folder: Path) -> dict[str, Any]:
-    """How well a few calibrated samples predict fresh subnets, and layers their memory."""
+    """How well a calibration on a few samples predicts the latency of fresh subnets, and layers their memory."""
     space, batch = target.bundle.space, target.device.batch
     say(f"batch {batch}: calibrating with {SAMPLES} samples")
     calibration = calibrate_target(target, SAMPLES).calibration
@@ -173,14 +181,14 @@ def accuracy(target: Target, folder: Path) -> dict[str, Any]:
 
 
 def memory(target: Target, found: Mapping[str, Measurement]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Peak memory in megabytes, as layers tell it and as it was measured, each of shape (networks,)."""
+    """Peak memory in MB, as estimated from the layers and as measured, each of shape (networks,)."""
     space = target.bundle.space
-    told = [value_of(Memory(), space.layers(space.parse(text)), target.device) for text in found]
-    return np.array(told), np.array([measurement.state[Memory.measured] for measurement in found.values()])
+    estimates = [value_of(Memory(), space.layers(space.parse(text)), target.device) for text in found]
+    return np.array(estimates), np.array([measurement.state[Memory.measured] for measurement in found.values()])
 
 
 def frontier(target: Target) -> dict[str, Any]:
-    """What the generator finds for limits over the whole range, by inference alone."""
+    """What the generator finds for limits over the whole range, only by inference."""
     model = require_cost_model(target)
     bounds = Completions.of(target.bundle.space, model.table)
     limits = np.linspace(bounds.least, bounds.most, FRONTIER)
@@ -192,7 +200,7 @@ def frontier(target: Target) -> dict[str, Any]:
 
 
 def deployment(target: Target, folder: Path, number: int) -> dict[str, Any]:
-    """Deploys to one of the budgets over the interior of the range, and measures what came out once more in a fresh process."""
+    """Deploys to one of the budgets inside the range, and measures the result again in a fresh process."""
     model = require_cost_model(target)
     bounds = Completions.of(target.bundle.space, model.table)
     low = bounds.least * float(
@@ -218,7 +226,7 @@ def deployment(target: Target, folder: Path, number: int) -> dict[str, Any]:
 
 
 def repeatability(target: Target, folder: Path) -> dict[str, Any]:
-    """The same networks in several processes: largest deviation from the mean of all."""
+    """Measures the same networks in several processes and compares each with the mean over all processes."""
     architectures = target.bundle.space.decode(target.bundle.space.sample(REPEATED, np.random.default_rng(7)))
     models = exported(target, architectures, folder / f"repeated{target.device.batch}")
     runs = []
@@ -235,7 +243,7 @@ def repeatability(target: Target, folder: Path) -> dict[str, Any]:
 
 
 def runtimes(folder: Path) -> dict[str, Any]:
-    """The reference network at batch 1: precisions, the captured graph against eager torch, the cache overwritten before every run."""
+    """Times the reference network at batch 1 in every precision, in eager torch and with the L2 cache overwritten."""
     import torch
 
     from nagsdk.graph.parity import relative_error
@@ -249,7 +257,7 @@ def runtimes(folder: Path) -> dict[str, Any]:
         (CudaBackend.precisions[0], {"runtime": "eager"}),
         (CudaBackend.precisions[0], {"flush_l2": "1"}),
     ]:
-        target = bench_of(1, precision, **options)
+        target = target_of(1, precision, **options)
         path = folder / f"{precision}.pt2"
         subnet = target.bundle.subnet(architecture)
         target.backend.export(trace(subnet, architecture.resolution), path, target.device)
@@ -267,7 +275,7 @@ def runtimes(folder: Path) -> dict[str, Any]:
 
 
 def unfolded(architecture: Architecture) -> float:
-    """What a user gets who moves the module to the GPU and calls it: half precision, channels last, eager."""
+    """Median latency in ms if a user just calls the module on the GPU: half precision, channels last, eager."""
     import torch
 
     device = torch.device("cuda")
@@ -287,23 +295,35 @@ def unfolded(architecture: Architecture) -> float:
 
 
 def say(text: str) -> None:
-    print(f"[{time.perf_counter() - BEGUN:6.1f} s] {text}", file=sys.stderr, flush=True)
+    print(f"[{time.perf_counter() - STARTED:6.1f} s] {text}", file=sys.stderr, flush=True)
 
 
 def summary(name: str, found: Mapping[str, Any]) -> str:
-    """A part's figure, what it has to reach, and its rivals in the same run."""
+    """One line about a part of the benchmark: its figure, its target and its rivals in the same run."""
     batch, _, part = name.partition(": ")
     if name == "runtimes":
         ours, eager, plain = (found[way]["p50_ms"] for way in ("fp16", "fp16, runtime=eager", PLAIN))
-        return f"batch 1: the captured graph is {eager / ours:.2f} x as fast as eager (target 3), {plain / ours:.2f} x as the module itself"
+        return (
+            f"batch 1: the captured graph is {eager / ours:.2f} x as fast as eager (target 3), "
+            f"{plain / ours:.2f} x as fast as the module itself"
+        )
     if part == "accuracy":
         ours, macs = found["fresh"]["within_10_percent"], found["rival_macs"]["within_10_percent"]
-        return f"{batch}: {ours:.0%} of {FRESH} fresh subnets within 10 % (target 95 %); MACs x scale {macs:.0%}; their memory: {found['memory_estimate']['within_5_percent']:.0%} within 5 %"
+        return (
+            f"{batch}: {ours:.0%} of {FRESH} fresh subnets within 10 % (target 95 %); MACs x scale {macs:.0%}; "
+            f"their memory: {found['memory_estimate']['within_5_percent']:.0%} within 5 %"
+        )
     if BUDGET in part:
         verdict = found["verdict"] if held(found) else f"{found['verdict']}, but not again"
-        return f"{batch}, {found['budget_ms']:g} ms: {verdict}, p50 {found['p50_ms']:.4g} ms, in a fresh process {found['again_p50_ms']:.4g} ms"
+        return (
+            f"{batch}, {found['budget_ms']:g} ms: {verdict}, p50 {found['p50_ms']:.4g} ms, "
+            f"in a fresh process {found['again_p50_ms']:.4g} ms"
+        )
     if part == "repeatability":
-        return f"{batch}: {PROCESSES} processes differ from their mean by {found['largest_deviation']:.2%} at most (target 2 %)"
+        return (
+            f"{batch}: {PROCESSES} processes differ from their mean by at most {found['largest_deviation']:.2%} "
+            "(target 2 %)"
+        )
     return f"{batch}: {len(found)} architectures by inference"
 
 
@@ -314,7 +334,7 @@ def held(found: Mapping[str, Any]) -> bool:
 def parts_of(batches: list[int], precision: str, folder: Path) -> dict[str, Callable[[], dict[str, Any]]]:
     parts: dict[str, Callable[[], dict[str, Any]]] = {"runtimes": partial(runtimes, folder)}
     for batch in batches:
-        target = bench_of(batch, precision)
+        target = target_of(batch, precision)
         parts[f"batch {batch}: accuracy"] = partial(accuracy, target, folder)
         parts[f"batch {batch}: repeatability"] = partial(repeatability, target, folder)
         parts[f"batch {batch}: frontier"] = partial(frontier, target)
@@ -324,7 +344,7 @@ def parts_of(batches: list[int], precision: str, folder: Path) -> dict[str, Call
 
 
 def settle(folder: Path) -> None:
-    """Takes a folder for the user's: platformdirs, which knows those, may be missing."""
+    """Uses a folder in place of the user's folders, because platformdirs, which finds those, may be missing."""
     os.environ |= {
         "NAGSDK_CACHE_DIR": str(folder),
         "NAGSDK_DATA_DIR": str(folder),
@@ -334,18 +354,18 @@ def settle(folder: Path) -> None:
 
 
 def run(batches: list[int], precision: str, folder: Path, properties: dict[str, str]) -> int:
-    """Does the parts that the report in the folder lacks; returns how many failed."""
+    """Runs the parts that are missing in the report in the folder; returns the number of parts that failed."""
     kept = folder / "report.json"
     report: dict[str, Any] = json.loads(kept.read_text("utf-8")) if kept.is_file() else {"properties": properties}
     if report["properties"] != properties:
-        sys.exit(f"{kept} tells of another GPU or other software: name another folder.")
+        sys.exit(f"{kept} was made with another GPU or other software: choose another folder with --folder.")
     failed, lines = 0, []
     for name, part in parts_of(batches, precision, folder).items():
         if name not in report:
             say(name)
             try:
                 report[name] = part()
-            except Exception:  # whatever fails on a GPU: the other parts are worth their time
+            except Exception:  # whatever fails on a GPU, the other parts are still worth their time
                 failed += 1
                 traceback.print_exc()
                 lines.append(f"{name}: FAILED")
@@ -359,7 +379,8 @@ def run(batches: list[int], precision: str, folder: Path, properties: dict[str, 
     for batch in batches:
         deployed = [found for name, found in report.items() if name.startswith(f"batch {batch}: {BUDGET}")]
         lines.append(
-            f"batch {batch}: {sum(map(held, deployed))} of {BUDGETS} budgets hold, in a fresh process too (target {BUDGETS})"
+            f"batch {batch}: {sum(map(held, deployed))} of {BUDGETS} budgets hold, also in a fresh process "
+            f"(target {BUDGETS})"
         )
     print("", *lines, sep="\n")
     return failed
@@ -367,18 +388,20 @@ def run(batches: list[int], precision: str, folder: Path, properties: dict[str, 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batches", default="1,64", help="with commas (default: %(default)s)")
+    parser.add_argument("--batches", default="1,64", help="batch sizes, separated by commas (default: %(default)s)")
     parser.add_argument("--precision", default="fp16", choices=CudaBackend.precisions)
     parser.add_argument(
-        "--folder", type=Path, help="keeps report.json and calibrations; the same command again does what is not done"
+        "--folder",
+        type=Path,
+        help="folder for report.json and calibrations; the same command again does only what is missing",
     )
     arguments = parser.parse_args()
     batches = [int(batch) if batch.isdecimal() else 0 for batch in arguments.batches.split(",")]
     if min(batches) < 1:
-        parser.error(f"--batches {arguments.batches}: numbers of images, with commas between")
+        parser.error(f"--batches {arguments.batches}: give numbers of images, separated by commas")
     with tempfile.TemporaryDirectory() as temporary:
         settle(Path(temporary))
-        presence = bench_of(1, arguments.precision).presence
+        presence = target_of(1, arguments.precision).presence
         if not presence.available:
             sys.exit(f"No GPU to measure on: {presence.reason}")
         print(json.dumps(dict(presence.properties), indent=2))
@@ -388,6 +411,6 @@ def main() -> int:
         return 1 if run(batches, arguments.precision, folder, dict(presence.properties)) else 0
 
 
-BEGUN = time.perf_counter()
+STARTED = time.perf_counter()
 if __name__ == "__main__":
     sys.exit(main())

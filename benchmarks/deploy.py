@@ -1,6 +1,6 @@
-"""Ten budgets, deployed: do they hold, at once or after the loop, and how much of the limit do they use?
+"""Deploys to ten budgets: do they hold in the first round or after the loop, and how much of the limit is used?
 
-Rival in the same run: the same generator steered by MACs times a scale fitted on the same calibration.
+The rival in the same run is the same generator, steered by MACs times a scale fitted on the same calibration.
 
     python benchmarks/deploy.py [--bundle glyphs] [--device cpu] [--json]
 """
@@ -27,16 +27,19 @@ from nagsdk.pipeline.round import figure
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import time_artifacts, timing_artifact
 
-ROW = "{budget:>10}  {verdict:6} rounds {rounds}  p50 {p50_ms:7.3f} ms  used {used:6.1%}  rival {rival_ms:7.3f} ms {rival_used:6.1%}"
+ROW = (
+    "{budget:>10}  {verdict:6} rounds {rounds}  p50 {p50_ms:7.3f} ms  used {used:6.1%}  "
+    "rival {rival_ms:7.3f} ms {rival_used:6.1%}"
+)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", default="glyphs")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--images", help="folder of images, for bundles that bring none")
+    parser.add_argument("--images", help="folder of images, for bundles without images")
     parser.add_argument("--timing-only", action="store_true")
-    parser.add_argument("--count", type=int, default=10, help="budgets")
+    parser.add_argument("--count", type=int, default=10, help="number of budgets (default: %(default)s)")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -54,7 +57,7 @@ def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     calibration = calibrate_target(target, 30).calibration
     model = calibration.model
     bounds = Completions.of(target.bundle.space, model.table)
-    # The interior of what the upper bound can promise and the dearest architecture can use.
+    # Budgets lie between the lowest limit that an upper bound can hold and the cost of the most expensive architecture.
     low, high = (
         bounds.least * model.upper(calibration.codes[:1], 0.9)[0] / model.predict(calibration.codes[:1])[0][0],
         bounds.most,
@@ -104,7 +107,7 @@ def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def rival(target: Target, codes: np.ndarray, p50_ms: np.ndarray, limits: np.ndarray) -> list[float]:
-    """Latencies of what the generator picks when it believes in MACs."""
+    """Latencies in ms of what the generator picks if it takes MACs times a scale for the latency."""
     macs = exact_table(target.bundle.space, lambda layer: layer.macs)
     scale = float(np.exp(np.median(np.log(p50_ms / macs.cost(codes)))))
     table = AdditiveTable(macs.base * scale, macs.choice * scale)

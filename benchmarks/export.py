@@ -1,9 +1,9 @@
-"""How long the export of a 224-pixel subnet to ONNX takes, and how exactly the file computes what torch computes.
+"""Measures how long the export of a 224-pixel subnet to ONNX takes, and how closely the file's logits match torch's.
 
     python benchmarks/export.py [--subnets 20] [--json]      # about a minute
 
 The rival, torch.onnx.export (TorchScript, opset 17), exports the same subnets in the same run, one after the other.
-Weights are random, batch normalisation statistics those of random images.
+Weights are random; batch normalisation statistics are those of random images.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ TARGET_S, TARGET_ERROR = 0.3, 1e-5
 
 
 def ours(subnet: torch.nn.Module, path: Path) -> None:
-    """Traces, folds and writes."""
+    """Traces the subnet, folds batch normalisation and writes the file."""
     write_onnx(trace(subnet, RESOLUTION), path)
 
 
 def rival(subnet: torch.nn.Module, path: Path) -> None:
-    """What torch brings."""
+    """Exports with torch's own exporter."""
     image = torch.zeros(1, 3, RESOLUTION, RESOLUTION)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -56,7 +56,7 @@ def timed(export: Callable[[torch.nn.Module, Path], None], subnet: torch.nn.Modu
 
 
 def run(count: int) -> dict[str, float | str | None]:
-    """Exports `count` random subnets both ways and compares the logits of ours with torch's."""
+    """Exports `count` random subnets both ways, and compares the logits of nagsdk's files with torch's."""
     torch.set_num_threads(1)
     space, device = ofa_mobilenet_v3(), Device("cpu", "this machine", "onnxruntime")
     times: list[tuple[float, float]] = []
@@ -79,7 +79,7 @@ def run(count: int) -> dict[str, float | str | None]:
                 errors.append(relative_error(subnet(torch.from_numpy(images)).numpy(), session.infer(handle, images)))
             session.unload(handle)
             sizes.append(path.stat().st_size)
-    # The first export pays for imports on both sides.
+    # The first export also imports modules on both sides, so it does not count.
     wall, cpu = np.array(times[1:]).T
     result: dict[str, float | str | None] = {
         "subnets": float(count),
@@ -117,13 +117,15 @@ def main() -> None:
         f"{result['subnets']:.0f} random subnets at {RESOLUTION} px, {result['megabytes_median']:.1f} MB in the median"
     )
     print(
-        f"  trace, fold, write   {result['wall_s_median']:.3f} s (CPU {result['cpu_s_median']:.3f} s) in the median, {result['wall_s_worst']:.3f} s at worst   (target {TARGET_S} s)"
+        f"  trace, fold, write   {result['wall_s_median']:.3f} s (CPU {result['cpu_s_median']:.3f} s) in the median, "
+        f"{result['wall_s_worst']:.3f} s at worst   (target {TARGET_S} s)"
     )
     if result["rival_over_ours"] is None:
-        print(f"  torch.onnx.export    cannot run here: {result['rival_missing']}")
+        print(f"  torch.onnx.export    cannot run on this machine: {result['rival_missing']}")
     else:
         print(
-            f"  torch.onnx.export    {result['rival_wall_s_median']:.3f} s (CPU {result['rival_cpu_s_median']:.3f} s): {result['rival_over_ours']:.1f} times ours, same subnets, same run"
+            f"  torch.onnx.export    {result['rival_wall_s_median']:.3f} s (CPU {result['rival_cpu_s_median']:.3f} s): "
+            f"{result['rival_over_ours']:.1f} times as long, same subnets, same run"
         )
     print(f"  load average of the machine {psutil.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     print(f"  worst error          {result['error_worst']:.1e} of the output norm   (target {TARGET_ERROR:.0e})")

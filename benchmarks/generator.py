@@ -1,15 +1,16 @@
-"""The generator against the exact frontier and against searches, scored by a judge that steered none of them.
+"""Compares the generator with the exact frontier and with searches, scored by a judge that steered none of them.
 
     python benchmarks/generator.py --data DIR [--devices 20] [--seeds 3] [--json FILE]
 
-DIR holds ofa_mbv3_w1.0_imagenet_top1.csv (measured on ImageNet at 224 px; IntelLabs/DyNAS-T, Apache-2.0) and
-help_ofa_mbv3.csv (latencies on GPUs; HayeonLee/HELP, MIT). The measured architectures are split in two: an accuracy
-predictor of one half steers every method, an independent one of the other half judges what they pick. The generator is
-trained on the steering predictor with the recipe of the shipped one; that takes some ten minutes the first time and is
-kept. Its devices are random ones; those here are others: random ones, MACs, the prior and the calibration of this
-processor (run `nagsdk calibrate --device cpu --bundle imagenet` before), the priors of two phones, and GPUs. Every method
-answers the same 100 budgets for each device, equidistant over the frontier, at 224 px, where top-1 was measured. All of
-it is done for several splits; the tables are of all splits together.
+DIR contains ofa_mbv3_w1.0_imagenet_top1.csv (measured on ImageNet at 224 px; IntelLabs/DyNAS-T, Apache-2.0) and
+help_ofa_mbv3.csv (latencies on GPUs; HayeonLee/HELP, MIT). The measured architectures are split in two halves: an
+accuracy predictor of one half steers every method, an independent predictor of the other half judges what they pick.
+The generator is trained on the steering predictor with the recipe of the shipped one. That takes about ten minutes the
+first time and is kept. It is trained on random devices. The devices of this benchmark are different ones: random
+devices, MACs, the prior and the calibration of this processor (run `nagsdk calibrate --device cpu --bundle imagenet`
+first), the priors of two phones, and GPUs. For each device, every method gets the same 100 budgets, equidistant over
+the frontier, at 224 px, where top-1 was measured. All of this is repeated for several splits; the tables are for all
+splits together.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ from nagsdk.space.space import Codes
 
 MEASURED, GPUS = "ofa_mbv3_w1.0_imagenet_top1.csv", "help_ofa_mbv3.csv"
 RESOLUTION, BUDGETS = 224, 100
-# Seeds of devices; training draws from other ones.
+# First seed of the random devices; training uses other seeds.
 FIRST_DEVICE = 7 * 10**8
 GROUPS = ("random", "MACs", "cpu, shipped prior", "cpu, calibrated", "phone", "GPU, batch 32 and 64", "GPU, batch 1")
 PHONES = ("pixel-1", "note10")
@@ -70,9 +71,9 @@ class Half:
     """A predictor of half of the measured architectures.
 
     Attributes:
-        space: The space.
-        fit: The ensemble.
-        additive: The score whose frontier `lookup` computes.
+        space: The search space.
+        fit: The fitted ensemble.
+        additive: The additive score whose frontier `lookup` computes.
     """
 
     space: MobileNetV3Space
@@ -89,7 +90,7 @@ class Half:
 
 
 def halves(space: MobileNetV3Space, data: Path, seed: int) -> tuple[Half, Half, AdditiveScore, float]:
-    """The steering half, the judge, the plain additive score of the steering half, and the judge's RMSE on that half."""
+    """The steering half, the judge, the steering half's plain additive score, and the judge's RMSE on that half."""
     codes, columns = read_architectures(data / MEASURED, space)
     top1 = columns["top1"].astype(np.float64)
     architecture = np.unique(codes, axis=0, return_inverse=True)[1].ravel()
@@ -99,24 +100,24 @@ def halves(space: MobileNetV3Space, data: Path, seed: int) -> tuple[Half, Half, 
         fitter = Fitter(space, MeasuredSubnets.of(space, codes[half], top1[half], None, seed), EnsembleRecipe(), seed)
         fit = fitter.fit(np.ones(half.sum(), dtype=bool))
         found.append(Half(space, fit, fitter.additive(fit, codes[half])))
-    # So far above all that the link is a straight line.
+    # The asymptote is so far above all accuracies that the link function is nearly a straight line.
     plain = fit_additive(space, codes[~second], top1[~second], 1e4)
     error = found[1].predict(codes[~second]).mean - top1[~second]
     return found[0], found[1], plain, float(np.sqrt(np.mean(error**2)))
 
 
 def trained(space: MobileNetV3Space, steer: Half, seed: int) -> Generator:
-    """The generator of the steering predictor: kept from an earlier run, or trained now and kept."""
+    """The generator of the steering predictor, loaded from an earlier run or trained now and kept."""
     path = cache_folder() / "generators" / f"{Generator.key(space, steer)}.safetensors"
     if not path.is_file():
-        print(f"training the generator of half {seed}: some ten minutes", file=sys.stderr, flush=True)
+        print(f"training the generator of half {seed}: about ten minutes", file=sys.stderr, flush=True)
         Generator.trained(space, steer, seed=seed).save(path)
     return Generator.load(path, space, steer)
 
 
 def gpus(space: MobileNetV3Space, data: Path) -> Iterator[tuple[str, AdditiveTable, float]]:
-    """Additive tables fitted to measured GPUs, and the share of the variance of their latencies that they explain."""
-    # The table has resolutions from 128 px; prices hold for any.
+    """Additive tables fitted to measured GPUs, and the share of the variance of the latencies that they explain."""
+    # The table has resolutions from 128 px; the fitted prices are valid for every resolution.
     wider = replace(space, resolution_choices=tuple(range(128, 225, 4)))
     codes, columns = read_architectures(data / GPUS, wider)
     amounts, features = FeatureTable.of(wider).of_codes(codes), FeatureTable.of(space)
@@ -124,13 +125,13 @@ def gpus(space: MobileNetV3Space, data: Path) -> Iterator[tuple[str, AdditiveTab
         if name != "idx":
             latency = column.astype(np.float64)
             prices, _ = nnls(amounts / latency[:, None], np.ones(len(latency)))
-            told = amounts @ prices
+            fitted = amounts @ prices
             group = GROUPS[-1] if name.endswith("_1") else GROUPS[-2]
-            yield f"{group}: {name}", features.priced(prices), float(1 - np.var(latency - told) / np.var(latency))
+            yield f"{group}: {name}", features.priced(prices), float(1 - np.var(latency - fitted) / np.var(latency))
 
 
 def described(space: MobileNetV3Space) -> Iterator[tuple[str, AdditiveTable]]:
-    """The tables of this processor, by its shipped prior and by its calibration, and of phones, by their priors."""
+    """The tables of this processor, from its shipped prior and its calibration, and of phones, from their priors."""
     target = Target("cpu", "imagenet")
     prior = prior_of(target)
     assert prior is not None
@@ -140,7 +141,7 @@ def described(space: MobileNetV3Space) -> Iterator[tuple[str, AdditiveTable]]:
     )
     model = calibrated_model(target)
     if model is None:
-        print("cpu is not calibrated for imagenet: it has no row", file=sys.stderr)
+        print("cpu is not calibrated for imagenet, so the tables have no row for it", file=sys.stderr)
     else:
         yield "cpu, calibrated", target.costs.table(LATENCY, model)
     for name in PHONES:
@@ -149,7 +150,7 @@ def described(space: MobileNetV3Space) -> Iterator[tuple[str, AdditiveTable]]:
 
 
 def devices(space: MobileNetV3Space, data: Path, count: int) -> dict[str, AdditiveTable]:
-    """The cost tables to answer for."""
+    """The cost tables of all devices, by name."""
     drawn = Devices(space)
     tables = {f"random {n + 1}": drawn.latency(np.random.default_rng(FIRST_DEVICE + n)) for n in range(count)}
     tables["MACs"] = exact_table(space, lambda layer: float(layer.macs))
@@ -160,21 +161,21 @@ def devices(space: MobileNetV3Space, data: Path, count: int) -> dict[str, Additi
 
 
 def group_of(device: str) -> str:
-    """The group that a device is counted in."""
+    """The group to which a device belongs."""
     return next(group for group in GROUPS if device.startswith(group))
 
 
 @dataclass(frozen=True)
 class Rival:
-    """A method.
+    """A method that is compared.
 
     Attributes:
-        name: For the table.
-        strategy: What it does.
-        plain: Whether its score is additive top-1 without the link.
-        devices: On how many devices of each group it runs: some take a minute for each.
-        limits: Up to how many limits at once it is asked.
-        groups: Of which devices.
+        name: Name in the table.
+        strategy: How it finds architectures.
+        plain: Whether its score is the additive top-1 without the link function.
+        devices: Number of devices of each group on which it runs, because some methods take a minute for each.
+        limits: Largest number of limits at once for which it runs.
+        groups: Groups of devices on which it runs.
     """
 
     name: str
@@ -198,12 +199,12 @@ RIVALS = (
     Rival("evolution, 50,000 a budget", Evolution(), devices=1, limits=1, groups=GROUPS[:1]),
 )
 LARGEST = next(rival for rival in RIVALS if rival.name == "NSGA-II, 100,000")
-SEVERAL = 6  # devices that are asked for three limits at once
+SEVERAL = 6  # number of devices with three limits at once
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What one split of the measured architectures gives."""
+    """The predictors and the generator that one split of the measured architectures gives."""
 
     space: MobileNetV3Space
     steer: Half
@@ -213,7 +214,7 @@ class Parts:
 
 
 def answer(rival: Rival, question: Question, parts: Parts) -> dict[str, Any]:
-    """Judged top-1 of every budget, mean believed one, broken limits and seconds of one method."""
+    """Top-1 of every budget by the judge, mean top-1 by the own predictor, broken limits and seconds of one method."""
     asked = replace(question, predictor=replace(parts.steer, additive=parts.plain)) if rival.plain else question
     start = time.perf_counter()
     codes = rival.strategy.propose(asked)
@@ -228,18 +229,18 @@ def answer(rival: Rival, question: Question, parts: Parts) -> dict[str, Any]:
 def compare(
     tables: dict[str, list[AdditiveTable]], limits: dict[str, Floats], parts: Parts, seed: int
 ) -> list[dict[str, Any]]:
-    """All rivals on all devices: judged and believed top-1, gap to the best of all, seconds; one row for each pair."""
+    """Runs all rivals on all devices; each pair gives one row with top-1, gap to the best rival and seconds."""
     rows: list[dict[str, Any]] = []
-    met = Counter[str]()
+    seen = Counter[str]()
     for name, costs in tables.items():
         group = group_of(name)
         question = Question(parts.space, parts.steer, costs, limits[name], lambda: parts.generator, seed)
         found = [
             {"seed": seed, "device": name, "method": rival.name, **answer(rival, question, parts)}
             for rival in RIVALS
-            if met[group] < rival.devices and len(costs) <= rival.limits and group in rival.groups
+            if seen[group] < rival.devices and len(costs) <= rival.limits and group in rival.groups
         ]
-        met[group] += 1
+        seen[group] += 1
         best = np.max([row["judge"] for row in found], axis=0)
         for row in found:
             row["gap"], row["judge"] = float((best - row["judge"]).mean()), float(row["judge"].mean())
@@ -249,13 +250,16 @@ def compare(
 
 
 def one_limit(table: AdditiveTable, steer: Half) -> Floats:
-    """Equidistant from the cheapest to the dearest point of the frontier."""
+    """Limits, equidistant from the cheapest to the most expensive point of the frontier."""
     best = frontier(steer.space, table, steer.additive)
     return np.linspace(best.cost[0], best.cost[-1], BUDGETS)[:, None]
 
 
 def random_limits(space: MobileNetV3Space, costs: list[AdditiveTable], count: int, rng: np.random.Generator) -> Floats:
-    """Limits between the cheapest and the dearest of each cost, at least those of some architecture of the frontier's kind."""
+    """Random limits between the lowest and the highest value of each cost.
+
+    They are never below the costs of one cheap architecture, so that at least that one holds them all.
+    """
     bounds = [Completions.of(space, table) for table in costs]
     low, high = np.array([b.least for b in bounds], np.float64), np.array([b.most for b in bounds], np.float64)
     cheapest = np.stack([b.cheapest[b.floor.argmin()] for b in bounds])
@@ -266,7 +270,7 @@ def random_limits(space: MobileNetV3Space, costs: list[AdditiveTable], count: in
 def feasibility(
     space: MobileNetV3Space, tables: dict[str, list[AdditiveTable]], generator: Generator, budgets: int = 10_000
 ) -> dict[str, int]:
-    """Limits broken by two samples of each of `budgets` random budgets for every device."""
+    """Counts the limits that samples break: two samples for each of `budgets` random budgets on every device."""
     broken = samples = 0
     for number, costs in enumerate(tables.values()):
         limits = random_limits(space, costs, budgets, np.random.default_rng((3, number)))
@@ -288,7 +292,7 @@ def best_time(work: Callable[[], object], repeats: int) -> float:
 
 
 def timing(generator: Generator, steer: Half, costs: list[AdditiveTable]) -> dict[str, float]:
-    """Milliseconds of one budget and seconds of a thousand, generated and ranked, at any resolution."""
+    """Milliseconds for one budget and seconds for a thousand, generated and ranked, at any resolution."""
     space = steer.space
     limits = np.sort(random_limits(space, costs, 1000, np.random.default_rng(0)), axis=0)
 
@@ -304,7 +308,10 @@ def timing(generator: Generator, steer: Half, costs: list[AdditiveTable]) -> dic
 
 
 def summary(rows: list[dict[str, Any]], group: str) -> dict[str, dict[str, float]]:
-    """Means over devices and splits, and differences to lookup where a method ran; the worst device is that of the worst mean over the splits."""
+    """Means over devices and splits, and differences from lookup on the devices on which a method ran.
+
+    The worst device is the one with the worst mean over the splits.
+    """
     lookup = {(row["seed"], row["device"]): row["judge"] for row in rows if row["method"] == "lookup"}
     result = {}
     for rival in RIVALS:
@@ -328,13 +335,16 @@ def summary(rows: list[dict[str, Any]], group: str) -> dict[str, dict[str, float
 
 
 def rivalry(rows: list[dict[str, Any]]) -> str:
-    """How the generator does against the largest search on the same devices and splits."""
+    """One line that compares the generator with the largest search on the same devices and splits."""
     own, other = (
         {(r["seed"], r["device"]): r["judge"] for r in rows if r["method"] == rival.name}
         for rival in (RIVALS[0], LARGEST)
     )
-    less = np.array([own[pair] - judge for pair, judge in other.items()])
-    return f"{RIVALS[0].name} less {LARGEST.name}: mean {less.mean():+.4f}, worst {less.min():+.4f}, behind on {(less < 0).sum()} of {len(less)}"
+    ahead = np.array([own[pair] - judge for pair, judge in other.items()])
+    return (
+        f"{RIVALS[0].name} minus {LARGEST.name}: mean {ahead.mean():+.4f}, worst {ahead.min():+.4f}, "
+        f"behind on {(ahead < 0).sum()} of {len(ahead)}"
+    )
 
 
 def show(title: str, figures: dict[str, dict[str, float]]) -> None:
@@ -343,7 +353,8 @@ def show(title: str, figures: dict[str, dict[str, float]]) -> None:
         return
     print(f"\n{title}")
     print(
-        f"{'method':30}devices  judge's top-1   to lookup   worst device   gap to best   optimism   broken   seconds a device"
+        f"{'method':30}devices  judge's top-1   to lookup   worst device   gap to best   optimism   broken"
+        "   seconds a device"
     )
     for name, f in figures.items():
         print(
@@ -356,13 +367,16 @@ def main() -> None:
     """Runs everything and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
-    parser.add_argument("--devices", type=int, default=20, help="random devices")
+    parser.add_argument("--devices", type=int, default=20, help="number of random devices (default: %(default)s)")
     parser.add_argument(
-        "--seeds", type=int, default=3, help="splits of the measured architectures, each with a generator of its own"
+        "--seeds",
+        type=int,
+        default=3,
+        help="number of splits of the measured architectures, each with its own generator (default: %(default)s)",
     )
-    parser.add_argument("--json", type=Path, help="file for every figure of every device")
+    parser.add_argument("--json", type=Path, help="file for all figures of all devices")
     options = parser.parse_args()
-    if importlib.util.find_spec("pymoo") is None:  # before a generator is trained for minutes
+    if importlib.util.find_spec("pymoo") is None:  # checked now, before a generator is trained for minutes
         parser.error("a rival needs pymoo: pip install 'nagsdk[search]'")
     space = ofa_mobilenet_v3()
     index = space.resolution_index(RESOLUTION)
@@ -410,7 +424,7 @@ def main() -> None:
 
 
 def keep(path: Path | None, report: dict[str, Any]) -> None:
-    """Writes what there is so far: a run takes an hour and more."""
+    """Writes the results so far, because a run takes more than an hour."""
     if path is not None:
         path.write_text(json.dumps(report, indent=1), "utf-8")
 

@@ -1,9 +1,10 @@
-"""What each part of the generator is worth: mask, imitation, policy gradient, number of candidates; and whether doubt should steer the choice.
+"""Measures what each part of the generator is worth: mask, imitation, policy gradient, number of candidates.
 
     python benchmarks/generator_ablation.py --data DIR [--devices 10]
 
-Same split, judge, devices and budgets as benchmarks/generator.py, whose trained generator it uses. The generators that
-lack a part are trained the first time (about fifteen minutes) and kept.
+It also measures whether candidates with an uncertain accuracy should be ranked lower. Split, judge, devices and budgets
+are those of benchmarks/generator.py, whose trained generator is used. The generators without one of the parts are
+trained the first time (about fifteen minutes) and kept.
 """
 
 from __future__ import annotations
@@ -31,20 +32,20 @@ from nagsdk.generator.train import GeneratorRecipe
 from nagsdk.generator.training_data import Devices
 from nagsdk.space.space import Codes
 
-# Steps of gradient alone: as many as imitation and gradient take together in seconds.
+# Without imitation, there are so many gradient steps that training takes as long as imitation and gradient together.
 VARIANTS = {
     "no policy gradient": GeneratorRecipe(gradient_steps=0),
     "no imitation": GeneratorRecipe(problems=1, steps=1, gradient_steps=1500),
 }
 COUNTS = (1, 16, 64, 256)
-# How many standard deviations of the predictor's members are taken off when candidates are ranked.
+# Candidates are ranked by the mean of the ensemble's members minus this many standard deviations.
 DOUBTS = (0.5, 1.0, 2.0)
-# A device's costs, the paths under them, the limits.
+# Costs of a device, paths under these costs, limits.
 Case = tuple[AdditiveTable, Paths, Floats]
 
 
 def prices_alone(space: MobileNetV3Space, sharpness: float) -> Policy:
-    """A policy that follows the worth at the price and has learned nothing."""
+    """An untrained policy: it follows only the worth of a choice at the present price."""
     decisions, most = len(space.sizes), int(space.sizes.max())
     shapes = {
         "token": (decisions, most, 1),
@@ -66,7 +67,7 @@ def prices_alone(space: MobileNetV3Space, sharpness: float) -> Policy:
 
 
 def cautious(steer: Half, doubt: float) -> SimpleNamespace:
-    """A ranking in which architectures lose that the members of the ensemble disagree on."""
+    """A ranking that prefers architectures on whose accuracy the members of the ensemble agree."""
 
     def predict(codes: Codes) -> SimpleNamespace:
         judged = steer.fit.judge(steer.space, codes, np.zeros(len(codes)))
@@ -76,7 +77,7 @@ def cautious(steer: Half, doubt: float) -> SimpleNamespace:
 
 
 def without_mask(policy: Policy, space: MobileNetV3Space, case: Case, count: int) -> Codes:
-    """Samples as `decode` takes them, but with nothing masked."""
+    """Samples like `decode`, but without the mask."""
     _, paths, limits = case
     stepper, noise, walk = Stepper(policy), gumbel(0, count, space), Walk(paths, limits, count)
     n, sample = len(limits) * count, np.arange(len(limits) * count) % count
@@ -99,7 +100,7 @@ def without_mask(policy: Policy, space: MobileNetV3Space, case: Case, count: int
         before = (last[rows], choice[rows]) if d else None
         hidden[rows], cell[rows] = stepper.step(d, before, view.state, hidden[rows], cell[rows])
         logits = stepper.logits(d, view.choices, hidden[rows]) + noise[sample[rows], d, : space.sizes[d]]
-        # The resolution is pinned here, which is no matter of the mask.
+        # The first decision stays masked, because it pins the resolution, which is not what this ablation is about.
         picked = (logits if d else np.where(view.allowed, logits, -np.inf)).argmax(1)
         if d:
             walk.take(d, rows, picked)
@@ -131,7 +132,7 @@ def main() -> None:
         table = drawn.latency(np.random.default_rng(FIRST_DEVICE + number)).masked(resolution=index)
         cases.append((table, Paths.of(space, [table], steer.additive), one_limit(table, steer)))
     known = [judge.predict(_lookup(space, steer, case)).mean.mean() for case in cases]
-    print(f"judge's top-1 less lookup's, mean of {options.devices} devices (worst device)")
+    print(f"judge's top-1 minus that of lookup, mean of {options.devices} devices (worst device)")
     print(f"{'':32}" + "".join(f"{f'{count} candidates':>20}" for count in COUNTS))
     for name, policy in policies.items():
         codes = [
@@ -157,7 +158,8 @@ def main() -> None:
         broken.append((over[:, 0].mean(), over.mean(), over.all(1).mean()))
     greedy, samples, whole = np.mean(broken, axis=0)
     print(
-        f"without the mask: limits broken by {greedy:.1%} of greedy answers, {samples:.1%} of samples, all 64 of {whole:.1%} of budgets"
+        f"without the mask, limits are broken by {greedy:.1%} of greedy answers, by {samples:.1%} of samples, "
+        f"and by all 64 samples for {whole:.1%} of budgets"
     )
 
 

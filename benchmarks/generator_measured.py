@@ -1,9 +1,10 @@
-"""The generator and its rivals on `glyphs`, by measured top-1: what predicted accuracy of a search's picks is worth.
+"""Compares the generator and its rivals on `glyphs` by measured top-1, to check the predicted top-1 of their picks.
 
     python benchmarks/generator_measured.py [--picks 20]
 
-Every method answers the same MACs budgets; each pick is cut out of the supernet, recalibrated, and evaluated on the
-bundle's test images, whose fonts neither supernet nor accuracy predictor has seen. Takes some ten minutes.
+Every method gets the same MACs budgets. Each architecture that is picked is cut out of the supernet, recalibrated and
+evaluated on the bundle's test images, whose fonts neither supernet nor accuracy predictor has seen. Takes about ten
+minutes.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ METHODS = (Nag(), Lookup(), Nsga2(), Random())
 
 
 def measured(bundle: Bundle, code: Codes) -> float:
-    """Top-1 in per cent of one architecture on the bundle's test images."""
+    """Top-1 of one architecture on the bundle's test images, in percent."""
     (architecture,) = bundle.space.decode(code[None])
     test = bundle.test_set(architecture.resolution)
     assert test is not None
@@ -47,7 +48,7 @@ def main() -> None:
     target = Target("cpu", "glyphs")
     bundle, table = target.bundle, target.costs.table(MACS, None)
     bounds, predictor = Completions.of(bundle.space, table), bundle.predictor
-    # Above some two thirds of the range nothing is gained; below a twentieth there is no choice.
+    # Above about two thirds of the range larger networks are not better; below a twentieth there is nothing to choose.
     limits = np.linspace(
         bounds.least + 0.05 * (bounds.most - bounds.least),
         bounds.least + 0.7 * (bounds.most - bounds.least),
@@ -62,13 +63,13 @@ def main() -> None:
             if code.tobytes() not in known:
                 known[code.tobytes()] = measured(bundle, code)
         rows[method.id] = np.array([known[code.tobytes()] for code in picked])
-        told, used = predictor.predict(picked).mean, table.cost(picked) / limits
+        predicted, used = predictor.predict(picked).mean, table.cost(picked) / limits
         print(f"{method.id}: {len(known)} architectures measured so far", file=sys.stderr, flush=True)
         against = rows[method.id] - rows[METHODS[0].id]
         error = against.std(ddof=1) / np.sqrt(len(against))
         print(
-            f"{method.id:12} predicted {told.mean():.3f} %, measured {rows[method.id].mean():.3f} %, "
-            f"to {METHODS[0].id} {against.mean():+.3f} (standard error {error:.3f}), budget used {used.mean():.1%}",
+            f"{method.id:12} predicted {predicted.mean():.3f} %, measured {rows[method.id].mean():.3f} %, "
+            f"minus {METHODS[0].id} {against.mean():+.3f} (standard error {error:.3f}), budget used {used.mean():.1%}",
             flush=True,
         )
 

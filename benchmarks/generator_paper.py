@@ -1,10 +1,11 @@
-"""The paper's generator against random search and ours, by the judge of benchmarks/generator.py.
+"""Compares the paper's generator with random search and with ours, by the judge of benchmarks/generator.py.
 
     python benchmarks/generator_paper.py --data DIR [--iterations 10000] [--rewards dominance,mnasnet,tunas]
 
-One device (MACs) at 224 px; each reward is trained for itself, some five minutes each on an idle core. What is asked are 20
-budgets, equidistant over the frontier. "Inference" is the most accurate of 64 samples that holds the budget, "best sampled" that of everything
-sampled in training, which is what the authors' code reports; random search gets as many architectures.
+There is one device (MACs) at 224 px. A generator is trained for each reward, which takes about five minutes on an idle
+core. Every method gets 20 budgets, equidistant over the frontier. "Inference" is the most accurate of 64 samples that
+holds the budget. "Best sampled" is the most accurate one of everything sampled in training, which is what the authors'
+code reports; random search gets as many architectures.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def main() -> None:
         start = time.perf_counter()
         codes = strategy.propose(question)
         show(strategy.id, codes[np.arange(BUDGETS), choose(steer, codes)[:, 0]], every, time.perf_counter() - start)
-    # The paper's space has one resolution, and so has what the judge knows.
+    # The paper's space has a single resolution, and the judge knows only that one.
     single = replace(space, resolution_choices=(RESOLUTION,))
     own = exact_table(single, lambda layer: float(layer.macs))
 

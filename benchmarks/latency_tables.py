@@ -33,7 +33,7 @@ NONE, SKIP, CONV1, CONV3, POOL = range(5)
 
 @dataclass(frozen=True)
 class _Digits(SearchSpace):
-    """A space whose text form is one digit a decision, at a single resolution."""
+    """A space with a single resolution, whose text form has one digit for each decision."""
 
     family = "digits"
 
@@ -53,7 +53,7 @@ class _Digits(SearchSpace):
 
     def parse(self, text: str) -> Architecture:
         if not text.isdigit():
-            raise ArchitectureError(f"{text!r} is not made of digits.", "Give one digit a decision.")
+            raise ArchitectureError(f"{text!r} is not made of digits.", "Give one digit for each decision.")
         return self.decode(np.array([[0, *map(int, text)]], np.int8))[0]
 
 
@@ -96,7 +96,7 @@ class FBNet(_Digits):
             return () if same else (LayerSpec(f"{name}.skip", "pointwise", into, out, 1, stride, size),)
         kernel, expansion, groups = block
         middle = into * expansion
-        # A grouped 1x1 convolution costs the arithmetic of one that reads a group's channels only.
+        # A grouped 1x1 convolution has as many MACs as one that reads only the channels of one group.
         layers = [
             LayerSpec(f"{name}.expand", "pointwise", into // groups, middle, 1, 1, size, "relu"),
             LayerSpec(f"{name}.depthwise", "depthwise", middle, middle, kernel, stride, size, "relu"),
@@ -107,11 +107,11 @@ class FBNet(_Digits):
 
 @dataclass(frozen=True)
 class NASBench201(_Digits):
-    """NAS-Bench-201 (Dong and Yang, ICLR 2020): six edges as used, six as written, and two facts that follow.
+    """NAS-Bench-201 (Dong and Yang, ICLR 2020): six edges as used, six edges as written, and two derived facts.
 
-    Edges that lie on no path from input to output are not used, but some runtimes run them all the same. The
-    facts, length of the longest path of operations and number of edges in use, are decisions to a cost model:
-    they carry what edges cost together.
+    An edge that lies on no path from input to output is not used, but some runtimes run it nevertheless. The two facts
+    are the length of the longest path of operations and the number of edges in use. The cost model treats them as
+    decisions, because they carry the costs that edges cause together.
     """
 
     family = "nb201"
@@ -150,7 +150,11 @@ class NASBench201(_Digits):
 
     @staticmethod
     def codes(ops: Floats) -> Codes:
-        """Codes of cells given by six operations each, shape (n, 6)."""
+        """Codes of cells, each given by six operations.
+
+        Args:
+            ops: Operations of the edges, shape (n, 6).
+        """
         ops = ops.astype(np.int8)
         reached = np.zeros((len(ops), 4), bool)
         reached[:, 0] = True
@@ -177,13 +181,13 @@ class LatencyTable:
     """Latencies of architectures on many devices.
 
     Attributes:
-        space: Their space.
-        codes: The architectures, shape (n, decisions).
-        ms: Latencies, shape (n, devices).
-        devices: Names, with the batch size behind the last underscore where there is one.
-        targets: Devices that the published comparison predicts.
-        pool: Devices that it lets a method know before (the target's family still has to be left out).
-        known: How many architectures of the pool devices are known: the first ones.
+        space: Search space of the architectures.
+        codes: Codes of the architectures, shape (n, decisions).
+        ms: Latencies in milliseconds, shape (n, devices).
+        devices: Names of the devices; some end with an underscore and the batch size.
+        targets: Devices whose latencies the published comparison predicts.
+        pool: Devices that a method may know in advance in the published comparison (without the target's family).
+        known: Number of architectures whose latencies on the pool devices are known; they come first.
     """
 
     space: SearchSpace
@@ -205,25 +209,31 @@ class LatencyTable:
 
 
 def family(device: str) -> str:
-    """The device without its batch size."""
+    """Name of a device without its batch size."""
     name, _, batch = device.rpartition("_")
     return name if batch.isdigit() and name.split("_")[0] not in ("gold", "silver", "essential") else device
 
 
 def vendor(device: str) -> str:
-    """A wider family: processors and phones of one maker; GPUs as in `family`."""
+    """Name of a wider family: processors or phones of one maker; GPUs as in `family`."""
     for kind, parts in {"xeon": ("gold", "silver"), "samsung": ("samsung",), "pixel": ("pixel",)}.items():
         if device.startswith(parts):
             return kind
     return family(device)
 
 
-_TARGETS = "pixel2 pixel3 raspi4 fpga eyeriss samsung_a50 samsung_s7 essential_ph_1 gold_6226 gold_6240 silver_4114 titan_rtx_1 {} 2080ti_1"
-_POOL = "1080ti_1 1080ti_32 1080ti_{b} silver_4114 silver_4210r samsung_a50 pixel3 essential_ph_1 samsung_s7 titanx_1 titanx_32 titanx_{b} gold_6240"
+_TARGETS = (
+    "pixel2 pixel3 raspi4 fpga eyeriss samsung_a50 samsung_s7 essential_ph_1 gold_6226 gold_6240 silver_4114 "
+    "titan_rtx_1 {} 2080ti_1"
+)
+_POOL = (
+    "1080ti_1 1080ti_32 1080ti_{b} silver_4114 silver_4210r samsung_a50 pixel3 essential_ph_1 samsung_s7 titanx_1 "
+    "titanx_32 titanx_{b} gold_6240"
+)
 
 
 def read_fbnet(folder: Path) -> LatencyTable:
-    """FBNet on 27 devices."""
+    """Reads the table of FBNet on 27 devices."""
     header, rows = _rows(folder / "help_fbnet.csv")
     digits = np.array([list(row[1]) for row in rows]).astype(np.int8)
     codes = np.concatenate([np.zeros((len(rows), 1), np.int8), digits], axis=1)
@@ -234,7 +244,7 @@ def read_fbnet(folder: Path) -> LatencyTable:
 
 
 def read_nb201(folder: Path) -> LatencyTable:
-    """NAS-Bench-201 on 27 devices, without cells that connect nothing."""
+    """Reads the table of NAS-Bench-201 on 27 devices, without cells in which no edge is used."""
     header, rows = _rows(folder / "help_nb201.csv")
     codes = NASBench201.codes(np.array([list(row[1]) for row in rows]).astype(np.float64))
     connected = codes[:, -1] > 0
@@ -244,7 +254,7 @@ def read_nb201(folder: Path) -> LatencyTable:
 
 
 def read_ofa(folder: Path) -> LatencyTable:
-    """Once-for-All MobileNetV3 on four GPUs at three batch sizes."""
+    """Reads the table of the MobileNetV3 of Once-for-All on four GPUs at three batch sizes."""
     path = folder / "help_ofa_mbv3.csv"
     header, rows = _rows(path)
     space = replace(ofa_mobilenet_v3(), resolution_choices=tuple(sorted({int(row[4]) for row in rows})))

@@ -1,11 +1,11 @@
-"""Do two processes measure the same latencies on this machine?
+"""Measures whether different processes measure the same latencies on this machine.
 
     python benchmarks/repeatability.py [--networks 20] [--processes 4] [--json]      # about three minutes
 
-Every process opens a fresh session and measures the same random subnets of the ImageNet space. What one process finds
-is compared with the median of the other processes; nothing is divided out between them. One more process before them
-finds the quiet level of the reference, as a calibration does. Beside it, from the same processes: one burst per network
-of as many runs as the protocol takes at least over all rounds, the usual way.
+Every process opens a fresh session and measures the same random subnets of the ImageNet space. The figures of one
+process are compared with the median of the other processes, without any correction for differences between processes.
+Before them, one more process finds the quiet latency of the reference network, as a calibration does. The rival, in the
+same processes, is the usual way: one burst per network, with as many runs as the protocol has at least over all rounds.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ WAYS = {
 
 
 def export(count: int, folder: Path) -> None:
-    """Writes the networks and the reference."""
+    """Writes the files of the networks and of the reference network."""
     import torch
 
     from nagsdk.graph.trace import trace
@@ -57,7 +57,7 @@ def export(count: int, folder: Path) -> None:
 
 
 def session(folder: Path, known_ms: float | None) -> dict[str, dict[str, float | None] | float]:
-    """One process: every network both ways."""
+    """Measures every network both ways; runs in a process of its own."""
     protocol = Protocol()
     models = {path.stem: path for path in sorted(folder.glob("[0-9]*.onnx"))}
     with OnnxRuntimeBackend().open(DEVICE) as opened:
@@ -68,11 +68,11 @@ def session(folder: Path, known_ms: float | None) -> dict[str, dict[str, float |
                 np.median(opened.time(handle, protocol.warmup, protocol.runs * protocol.rounds, 60.0).wall_ms)
             )
             opened.unload(handle)
-        begun = time.perf_counter()
+        start = time.perf_counter()
         found = measure(
             opened, models, folder / "reference.onnx", protocol, reference_quiet_ms=known_ms, seed=os.getpid()
         )
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - start
     quiet: dict[str, float | None] = {}
     for name, measurement in found.items():
         try:
@@ -92,14 +92,14 @@ def session(folder: Path, known_ms: float | None) -> dict[str, dict[str, float |
 
 
 def process(folder: str, *options: str) -> dict[str, Any]:
-    """`session` in a process of its own."""
+    """Runs `session` in a subprocess."""
     command = [sys.executable, __file__, "--session", folder, *options]
     found: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
     return found
 
 
 def deviations(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Relative to the median of the other processes, shape (processes, networks); NaN where one has no value."""
+    """Deviations from the median of the other processes, shape (processes, networks); NaN where a value is missing."""
     others = np.empty_like(values)
     for (row, column), _ in np.ndenumerate(values):
         rest = np.delete(values[:, column], row)
@@ -132,7 +132,7 @@ def main() -> None:
             "measured": float(np.isfinite(values).mean()),
             "within_5_percent": float((np.abs(known) <= BAND).mean()) if len(known) else None,
             "p96_deviation": float(np.quantile(np.abs(known), TARGET)) if len(known) else None,
-            # What all networks of a process share, and what is a network's own.
+            # The deviation that all networks of a process have in common.
             "common_percent": [
                 100 * float(np.median(row[np.isfinite(row)])) if np.isfinite(row).any() else None for row in found
             ],
@@ -144,7 +144,8 @@ def main() -> None:
         print(json.dumps(result))
         return
     print(
-        f"{arguments.networks} random subnets, {arguments.processes} processes; load average of the machine {result['load_average']:.1f} on {os.cpu_count()} cores"
+        f"{arguments.networks} random subnets, {arguments.processes} processes; "
+        f"load average of the machine {result['load_average']:.1f} on {os.cpu_count()} cores"
     )
     for way, title in WAYS.items():
         figures = result[way]
@@ -155,14 +156,14 @@ def main() -> None:
             else f"{figures['within_5_percent']:6.1%} within ±5 %, 96 % within ±{figures['p96_deviation']:.1%}"
         )
         common = ", ".join("-" if value is None else f"{value:+.1f}" for value in figures["common_percent"])
-        print(f"  {title:45s} {share}   ({figures['measured']:.0%} measured; common to a process: {common} %)")
+        print(f"  {title:45s} {share}   ({figures['measured']:.0%} measured; common to each process: {common} %)")
     print(f"  target                                        {TARGET:.0%} within ±5 %")
     seconds, readings = (
         np.mean([run["seconds_per_network"] for run in runs]),
         np.mean([run["readings_per_network"] for run in runs]),
     )
     levels = ", ".join(f"{run['reference_quiet_ms']:.2f}" for run in runs)
-    print(f"  {seconds:.2f} s and {readings:.1f} readings per network; quiet level of the reference {levels} ms")
+    print(f"  {seconds:.2f} s and {readings:.1f} readings per network; quiet latency of the reference {levels} ms")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""OpenVINO beside ONNX Runtime on this machine's processor: the same networks, interleaved round by round.
+"""Compares OpenVINO with ONNX Runtime on this machine's processor, on the same networks, in turns round by round.
 
     python benchmarks/runtimes.py [--networks 8] [--bundle imagenet]
 
-Networks of the bundle from small to large with random weights; of each its ratio in every round. Speed drifts on shared machines,
-and a ratio of neighbours in time cancels that.
+The networks are subnets of the bundle from small to large, with random weights. For each one, the ratio of the two
+latencies is taken in every round. The speed of a shared machine drifts; a ratio of latencies that were measured one
+right after the other cancels the drift.
 """
 
 from __future__ import annotations
@@ -64,11 +65,13 @@ def main() -> None:
                 f"{np.median(taken[name]):>{width}.2f}" for name, width in zip(NAMES, (9, 18), strict=True)
             )
             print(
-                f"{space.macs(architecture) / 1e6:7.0f}  {times}  {ratios[-1]:6.2f}  {low:.2f}-{high:.2f}            {error:.0e}",
+                f"{space.macs(architecture) / 1e6:7.0f}  {times}  {ratios[-1]:6.2f}  "
+                f"{low:.2f}-{high:.2f}            {error:.0e}",
                 flush=True,
             )
     print(
-        f"OpenVINO takes {np.median(ratios):.2f} of the time of ONNX Runtime (median of {len(ratios)} networks, {min(ratios):.2f}-{max(ratios):.2f})."
+        f"OpenVINO takes {np.median(ratios):.2f} of the time of ONNX Runtime "
+        f"(median of {len(ratios)} networks, {min(ratios):.2f}-{max(ratios):.2f})."
     )
 
 

@@ -1,4 +1,4 @@
-"""How long `nagsdk --help` takes, beside a bare interpreter and beside importing torch.
+"""Measures how long `nagsdk --help` takes, compared with a bare interpreter and with importing torch.
 
 python benchmarks/startup.py [--json]
 """
@@ -13,7 +13,7 @@ import time
 
 
 def best(*arguments: str, repeats: int = 7) -> float:
-    """Least wall time of a command in seconds."""
+    """Shortest wall time of a command in seconds."""
     times = []
     for _ in range(repeats):
         started = time.perf_counter()

@@ -1,9 +1,10 @@
-"""How long the export of a 224-pixel subnet to TFLite takes, how exactly LiteRT computes it, and what the 7x7 rewrite gains.
+"""Measures the export of 224-pixel subnets to TFLite: its time, how closely LiteRT matches torch, and the 7x7 rewrite.
 
     python benchmarks/tflite.py [--subnets 20] [--json]      # about a minute
 
-Random subnets with random weights, batch normalisation statistics those of random images; every second file is written
-with the rewrite. The rival of the rewrite is the same all-7x7 subnet without it, timed in the same session, bursts in turn.
+Subnets and weights are random; batch normalisation statistics are those of random images. Every second file is written
+with the rewrite of 7x7 convolutions. To measure what the rewrite gains, a subnet with only 7x7 kernels is timed with
+and without it in the same session, in alternating bursts.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def exports(count: int, folder: Path) -> dict[str, float]:
             found = lint(path)
             transposes += found.transposes
             operators.append(sum(found.operators.values()))
-    # The first export pays for imports.
+    # The first export also imports modules, so it does not count.
     wall, cpu = np.array(times[1:]).T
     return {
         "subnets": float(count + 1),
@@ -74,7 +75,7 @@ def exports(count: int, folder: Path) -> dict[str, float]:
 
 
 def rewrite(folder: Path) -> dict[str, float]:
-    """Times subnets of one kernel each, 1 thread, and the all-7x7 one with the rewrite."""
+    """Shortest CPU times in ms, with 1 thread, of subnets with one kernel size each and of the rewritten 7x7 one."""
     space = ofa_mobilenet_v3()
     names = {}
     for kernel in space.kernels:
@@ -109,16 +110,19 @@ def main() -> None:
         print(json.dumps({**e, "cpu_ms": r}))
         return
     print(
-        f"{e['subnets']:.0f} random subnets at {RESOLUTION} px, {e['operators_median']:.0f} operators in the median, {e['transposes']:.0f} transposes"
+        f"{e['subnets']:.0f} random subnets at {RESOLUTION} px, {e['operators_median']:.0f} operators in the median, "
+        f"{e['transposes']:.0f} transposes"
     )
     print(
-        f"  trace, fold, write   {e['wall_s_median']:.3f} s (CPU {e['cpu_s_median']:.3f} s, at worst {e['cpu_s_worst']:.3f} s)   (target {TARGET_S} s)"
+        f"  trace, fold, write   {e['wall_s_median']:.3f} s (CPU {e['cpu_s_median']:.3f} s, "
+        f"at worst {e['cpu_s_worst']:.3f} s)   (target {TARGET_S} s)"
     )
     print(
-        f"  error                {e['error_median']:.1e} of the output norm in the median, {e['error_worst']:.1e} at worst, {e['beyond_target']:.0f} beyond the target   (target {TARGET_ERROR:.0e})"
+        f"  error                {e['error_median']:.1e} of the output norm in the median, {e['error_worst']:.1e} at "
+        f"worst, {e['beyond_target']:.0f} above the target   (target {TARGET_ERROR:.0e})"
     )
     print(f"  load average of the machine {psutil.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    print("least CPU time of an inference, 1 thread")
+    print("shortest CPU time of an inference, 1 thread")
     for name, ms in r.items():
         print(f"  {name:<20} {ms:.1f} ms")
     print(f"  the rewrite          {r['7x7'] / r['7x7 rewritten']:.1f} times faster   (target {TARGET_GAIN:.0f})")

@@ -1,10 +1,11 @@
-"""How fast a supernet is trained, beside a plain elastic implementation and beside static networks of the same shape.
+"""Measures how fast a supernet is trained, compared with a plain implementation and with static networks of that shape.
 
     python benchmarks/training.py [--space small] [--batch 64] [--rounds 15] [--threads 1] [--json]      # two minutes
 
-Every round times one step of each, in a random order; ratios are medians of the rounds' ratios. All train on the same images, from
-the same weights, by the same optimiser. The plain implementation slices the same weights in torch's default memory format. A static
-network is the subnet itself, cut out, in our memory format and with our matrix products: what is slower than it is what elasticity costs.
+Every round times one step of each, in a random order; ratios are medians of the rounds' ratios. All train on the same
+images, from the same weights, with the same optimiser. The plain implementation slices the same weights in torch's
+default memory format. A static network is the subnet itself, cut out of the supernet, in the same memory format and
+with the same matrix products as ours. So the ratio to it is the price of elasticity.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ TARGET_PLAIN, TARGET_STATIC = 1.4, 1.10
 
 
 def fresh(space_name: str, channels_last: bool) -> Supernet:
-    """A supernet with the same weights every time."""
+    """A new supernet, always with the same weights."""
     torch.manual_seed(0)
     supernet = preset(space_name).supernet()
     supernet.initialise(0)
@@ -46,25 +47,25 @@ def fresh(space_name: str, channels_last: bool) -> Supernet:
 
 
 def elastic_step(supernet: Supernet, codes: Codes, batches: Batches) -> Callable[[], None]:
-    """A step of the product's own training."""
+    """A step of nagsdk's own training."""
     optimizer = optimizer_of(supernet, RECIPE)
     return lambda: void(train_step(supernet, optimizer, RECIPE, codes, batches, 100, Ranks(), None))
 
 
 class Product(nn.Module):
-    """A 1x1 convolution as a matrix product, as the supernet computes it: what differs is elasticity, and nothing else."""
+    """A 1x1 convolution as a matrix product, as the supernet computes it, so that only elasticity differs."""
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight.detach().flatten(1).clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps (n, into, h, w) to (n, out, h, w)."""
+        """Maps activations, shape (n, into, h, w), to activations, shape (n, out, h, w)."""
         return functional.linear(x.permute(0, 2, 3, 1), self.weight).permute(0, 3, 1, 2)
 
 
 def static_step(nets: Sequence[Subnet], batches: Batches) -> Callable[[], None]:
-    """A step of networks of their own, the first of which teaches the others."""
+    """A step of separate static networks; the first one is the teacher of the others."""
     for net in nets:
         for unit in [
             module for module in net.modules() if isinstance(module, ConvUnit) and module.conv.kernel_size == (1, 1)
@@ -93,25 +94,28 @@ def static_step(nets: Sequence[Subnet], batches: Batches) -> Callable[[], None]:
 
 
 def void(_: object) -> None:
-    """Forgets a result."""
+    """Discards a result."""
 
 
 def timed(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:
-    """Processor seconds of every step in every round, which other work on the machine disturbs least; one round more warms up."""
+    """CPU seconds of every step in every round, after one more round for warm-up.
+
+    CPU time is used because other work on the machine changes it least.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     order = list(steps)
     for number in range(rounds + 1):
         random.Random(number).shuffle(order)
         for name in order:
-            began = time.process_time()
+            start = time.process_time()
             steps[name]()
             if number:
-                seconds[name].append(time.process_time() - began)
+                seconds[name].append(time.process_time() - start)
     return {name: np.array(values) for name, values in seconds.items()}
 
 
 def compare(space: str, codes: Codes, batches: Batches, rounds: int) -> dict[str, float]:
-    """One comparison on images that lie ready: ours, plain, static."""
+    """Compares our implementation, the plain one and static networks on images that are already in memory."""
     ours, plain = fresh(space, True), fresh(space, False)
     nets = [ours.extract(a) for a in ours.space.decode(codes)]
     ready = {r: batches(100, r) for r in ours.space.resolutions}
@@ -132,14 +136,14 @@ def compare(space: str, codes: Codes, batches: Batches, rounds: int) -> dict[str
 
 
 def breakdown(space: str, batches: Batches, codes: Codes, rounds: int) -> dict[str, float]:
-    """Shares of a whole step of training: where the time goes."""
+    """Shares of the parts of a training step in its CPU time."""
     supernet = fresh(space, True)
     optimizer, average = optimizer_of(supernet, RECIPE), Average(supernet, 0.999)
     parts = dict.fromkeys(("images", "forward", "backward", "optimiser", "average"), 0.0)
 
-    def spent(name: str, began: float) -> float:
+    def spent(name: str, since: float) -> float:
         now = time.process_time()
-        parts[name] += now - began
+        parts[name] += now - since
         return now
 
     for step in range(rounds):
@@ -165,7 +169,7 @@ def breakdown(space: str, batches: Batches, codes: Codes, rounds: int) -> dict[s
 
 
 def run(space: str, batch: int, rounds: int, threads: int) -> dict[str, object]:
-    """All comparisons."""
+    """Runs all comparisons."""
     torch.set_num_threads(threads)
     own = fresh(space, True).space
     assert isinstance(own, NetworkSpace)
@@ -208,13 +212,15 @@ def main() -> None:
         return
     print(f"space {options.space}, batch {options.batch}, {options.threads} thread(s)")
     print(
-        f"{'':<28}{'ours':>10}{'plain / ours':>16}{'ours / static':>16}   (targets: ≥ {TARGET_PLAIN}, ≤ {TARGET_STATIC:.2f})"
+        f"{'':<28}{'ours':>10}{'plain / ours':>16}{'ours / static':>16}"
+        f"   (targets: ≥ {TARGET_PLAIN}, ≤ {TARGET_STATIC:.2f})"
     )
     assert isinstance(result["cases"], dict) and isinstance(result["shares"], dict)
     for name, case in result["cases"].items():
         print(f"{name:<28}{case['ours_ms']:>7.0f} ms{case['plain_over_ours']:>16.2f}{case['ours_over_static']:>16.2f}")
     print(
-        "a step's time goes to " + ", ".join(f"{name} {100 * share:.1f} %" for name, share in result["shares"].items())
+        "shares of a step's time: "
+        + ", ".join(f"{name} {100 * share:.1f} %" for name, share in result["shares"].items())
     )
 
 

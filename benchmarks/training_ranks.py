@@ -1,9 +1,11 @@
-"""Throughput of two processes under torchrun against one, with the same global batch; each has its own core and one thread.
+"""Compares the training throughput of two processes under torchrun with that of one, with the same global batch.
 
-    python benchmarks/training_ranks.py [--batch 64] [--steps 20] [--times 4] [--json]      # three minutes; needs two idle cores
+    python benchmarks/training_ranks.py [--batch 64] [--steps 20] [--times 4] [--json]
 
-The steps are the product's own: each process computes its part of every batch, and gradients are averaged by Gloo once a step. Both ways take the
-same steps several times, in turn; of each step the quickest counts, because neighbours of a shared host only make steps longer.
+Takes three minutes and needs two idle cores: each process has its own core and one thread. The steps are those of
+nagsdk's own training: each process computes its part of every batch, and Gloo averages the gradients once per step.
+Both ways take the same steps several times, in turns. The shortest time of each step counts, because other work on a
+shared host only makes steps longer.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ TARGET = 1.6
 
 
 def worker(batch: int, steps: int) -> None:
-    """What every process runs: prints the seconds of every step, of the first process only."""
+    """Trains in one of the processes; the first process prints the seconds of every step."""
     import numpy as np
     import torch
 
@@ -47,15 +49,18 @@ def worker(batch: int, steps: int) -> None:
             images, rng.integers(0, 47, 4 * batch), batch, plain, 0, Augmentation(), ranks.rank, ranks.count
         )
         times: list[float] = []
-        train(
-            supernet, batches, TrainRecipe(steps + 1), lambda e: times.append(time.monotonic()) if isinstance(e, TrainAdvanced) else None, None, ranks
-        )  # fmt: skip
+
+        def on_event(event: object) -> None:
+            if isinstance(event, TrainAdvanced):
+                times.append(time.monotonic())
+
+        train(supernet, batches, TrainRecipe(steps + 1), on_event, None, ranks)
         if ranks.first:
             print(json.dumps(np.diff(times).tolist()))
 
 
 def seconds(processes: int, batch: int, steps: int) -> list[float]:
-    """Runs `worker` in so many processes; seconds of every step."""
+    """Runs `worker` in the given number of processes, and returns the seconds of every step."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     command = [*launcher, str(Path(__file__)), "--worker", "--batch", str(batch), "--steps", str(steps)]
     done = subprocess.run(
@@ -71,7 +76,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument(
-        "--times", type=int, default=4, help="how often both ways take the steps (default: %(default)s)"
+        "--times", type=int, default=4, help="number of times that both ways take the steps (default: %(default)s)"
     )
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
@@ -98,7 +103,8 @@ def main() -> None:
             f"one process {one:.3f} s a step, two {two:.3f} s: {one / two:.2f} times the throughput (target ≥ {TARGET})"
         )
         print(
-            f"single turns: {', '.join(f'{ratio:.2f}' for ratio in single)}; load average {result['load']:.1f} on {os.cpu_count()} cores"
+            f"single turns: {', '.join(f'{ratio:.2f}' for ratio in single)}; "
+            f"load average {result['load']:.1f} on {os.cpu_count()} cores"
         )
 
 

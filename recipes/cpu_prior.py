@@ -3,7 +3,7 @@
     python recipes/cpu_prior.py --measure measured.json     # about ten minutes on an idle machine
     python recipes/cpu_prior.py measured.json               # fits and writes devices/cpu-prior.json
 
-Several files may be given, measured on different days or machines: each gets a scale of its own.
+Several files may be given, measured on different days or machines; a separate scale is fitted for each file.
 """
 
 from __future__ import annotations
@@ -30,14 +30,16 @@ from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
 from nagsdk.plugin.host import host
 
 DEVICES = Path(__file__).resolve().parent.parent / "devices"
-# Towards equal shares of all features; the left-out error is flat up to here and rises above.
+# Strength of the pull towards equal shares of all features. Up to this value the error on left-out folds stays the
+# same, above it the error rises.
 STRENGTH = 1e-4
-# Not measured: x86-64 processors of the last ten years differ by about two in single-thread speed, either way.
+# An estimate, not measured: single-thread speeds of x86-64 processors of the last ten years differ by a factor of about
+# two, in both directions.
 SPREAD = 0.5
 
 
 def small_space() -> MobileNetV3Space:
-    """Networks of 0.1 to 1 ms, so that calls and small layers get their prices."""
+    """A space of networks that take 0.1 to 1 ms, so that the prices of calls and of small layers can be fitted."""
     depths = (1, 2, 3)
     stages = (
         Stage(16, 2, "relu", False, depths),
@@ -49,7 +51,7 @@ def small_space() -> MobileNetV3Space:
 
 
 def measure(path: Path, count: int, seed: int, spaces: list[MobileNetV3Space]) -> None:
-    """Measures `count` subnets of every space, each against a reference of its own space, and writes them."""
+    """Measures `count` subnets of every space, with a reference network of the same space, and writes the results."""
     device = read_device(DEVICES / "cpu.toml")
     sets = []
     for space in spaces:
@@ -67,7 +69,11 @@ def measure(path: Path, count: int, seed: int, spaces: list[MobileNetV3Space]) -
 
 
 def fit_prior(files: list[dict[str, Any]]) -> tuple[Prior, dict[str, float]]:
-    """The prior, and its accuracy on left-out folds after each file's own scale."""
+    """Fits the prior.
+
+    Returns:
+        The prior, and its accuracy on left-out folds after scaling each file.
+    """
     features, values, file_of = [], [], []
     sets = [(number, one) for number, content in enumerate(files) for one in content["sets"]]
     for number, one in sets:
@@ -117,7 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*", type=Path, help="measured subnets to fit")
     parser.add_argument("--measure", type=Path, metavar="FILE", help="measure subnets and write them here")
-    parser.add_argument("--count", type=int, default=120, help="subnets of each space (default: %(default)s)")
+    parser.add_argument("--count", type=int, default=120, help="number of subnets of each space (default: %(default)s)")
     parser.add_argument("--space", choices=["imagenet", "small", "both"], default="both")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=DEVICES / "cpu-prior.json")
@@ -139,7 +145,7 @@ def main() -> None:
             )
         )
     elif not options.measure:
-        parser.error("name a file of measured subnets, or --measure FILE")
+        parser.error("give a file of measured subnets, or --measure FILE")
 
 
 if __name__ == "__main__":

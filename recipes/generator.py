@@ -1,9 +1,9 @@
-"""Trains the generator of a bundle on its accuracy predictor and enters it in bundle.json.
+"""Trains the generator of a bundle on its accuracy predictor, and records it in bundle.json.
 
     python recipes/generator.py bundles/imagenet
 
-Run it again whenever the predictor was fitted anew. Takes about ten minutes on one core for the ImageNet space, two for
-`glyphs`; the same seed gives the same file.
+Run it again whenever the predictor was fitted again. Takes about ten minutes on one core for the ImageNet space, two
+minutes for `glyphs`; the same seed gives the same file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from nagsdk.events import Advanced, Event, Finished
 from nagsdk.generator.generator import Generator
 
 
-def enter(folder: Path) -> None:
+def record(folder: Path) -> None:
     """Records the generator's hash and length in bundle.json."""
     description = json.loads((folder / DESCRIPTION).read_text("utf-8"))
     file = folder / GENERATOR
@@ -37,16 +37,16 @@ def main() -> None:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    began = time.process_time()
+    start = time.process_time()
 
     def show(event: Event) -> None:
         if isinstance(event, Finished) or (isinstance(event, Advanced) and event.done % 100 == 0):
-            print(f"{time.process_time() - began:6.0f} s  {event.text}", file=sys.stderr, flush=True)
+            print(f"{time.process_time() - start:6.0f} s  {event.text}", file=sys.stderr, flush=True)
 
     bundle = Bundle(options.bundle)
     generator = Generator.trained(bundle.space, bundle.predictor, seed=options.seed, on_event=show)
     generator.save(options.bundle / GENERATOR)
-    enter(options.bundle)
+    record(options.bundle)
     print(json.dumps(asdict(generator.card), indent=1))
 
 

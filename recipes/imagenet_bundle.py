@@ -1,9 +1,9 @@
-"""Writes bundle.json of the ImageNet bundles: around the predictor that imagenet_predictor.py fitted, or without one.
+"""Writes bundle.json of an ImageNet bundle, with the predictor that imagenet_predictor.py fitted or without one.
 
     python recipes/imagenet_bundle.py --output bundles/imagenet
     python recipes/imagenet_bundle.py --output bundles/imagenet-w1.2 --width 1.2
 
-Nothing was measured of the accuracy of subnets of width 1.2, so that bundle tells latency and MACs only.
+The accuracy of subnets of width 1.2 was not measured, so that bundle can predict only latency and MACs.
 """
 
 from __future__ import annotations

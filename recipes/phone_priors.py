@@ -1,11 +1,12 @@
-"""Fits the priors of the phones in devices/ from published block tables, with one scale per phone.
+"""Fits the priors of the phones in devices/ to published block tables, with one scale per phone.
 
     python recipes/phone_priors.py --data DIR        # writes devices/<phone>-prior.json
 
-The shape of the prices (what a pointwise convolution costs beside a depthwise one) comes from a table of blocks
-that were measured one by one with TFLite on a Note10: its runtime is that of the published latencies of whole networks, one of
-which gives the scale of each phone. How an older table of a Pixel 1 differs is the direction in which a calibration looks first. A fit to
-both tables at once describes neither (errors of 10 and 15 % against 5 and 3 %). Neither table travels with the project.
+The shape of the prices (what a pointwise convolution costs compared with a depthwise one) comes from a table of blocks
+that were measured one by one with TFLite on a Note10. The same runtime was used for the published latencies of whole
+networks, one of which gives the scale of each phone. The difference from an older table of a Pixel 1 is the direction
+in which a calibration first looks for corrections. A fit to both tables at once describes neither (errors of 10 and
+15 % instead of 5 and 3 %). The tables are not part of the project.
 """
 
 from __future__ import annotations
@@ -39,14 +40,16 @@ PHONES = {
     "LG-G8": "lg-g8",
 }
 TABLES = {"pixel1": "pixel1_lut_proxyless.csv", "note10": "note10_lut_ofa_w12.csv"}
-# Towards equal shares of all features. The left-out error is flat around it.
+# Strength of the pull towards equal shares of all features. The error on left-out rows hardly depends on it.
 STRENGTH = 1e-3
-# Scatter of single runs and of sessions on phones that were cooled: not in the tables, an estimate.
+# Scatter of single runs and of sessions on phones that were cooled; an estimate, because the tables do not contain it.
 JITTER = Jitter({90.0: 1.05}, 0.02)
-# What remains after the scale is known: the fit's own error on whole networks, and how phones differ in shape.
+# Uncertainty that remains when the scale is known: the error of the fit on whole networks, and the different shapes of
+# phones.
 SHAPE_SPREAD = 0.06
 _BLOCK = re.compile(
-    r"expanded_conv-input:(\d+)x\d+x(\d+)-output:\d+x\d+x(\d+)-expand:(\d+)-kernel:(\d)-stride:(\d)-idskip:(\d)(?:-se:(\d)-hs:(\d))?"
+    r"expanded_conv-input:(\d+)x\d+x(\d+)-output:\d+x\d+x(\d+)-expand:(\d+)-kernel:(\d)-stride:(\d)-idskip:(\d)"
+    r"(?:-se:(\d)-hs:(\d))?"
 )
 _OTHER = re.compile(r"(Conv|Conv_1|Conv_2|Logits|AvgPool2D)-input:(\d+)x\d+x(\d+)-output:(?:\d+x\d+x)?(\d+)")
 
@@ -56,7 +59,7 @@ def block_layers(key: str, hard_swish_head: bool) -> list[LayerSpec]:
     if match := _BLOCK.fullmatch(key):
         size, into, out, expand, kernel, stride, skip = map(int, match.groups()[:7])
         se, hs = (int(v or 0) for v in match.groups()[7:])
-        # One table gives the ratio, the other the channels.
+        # One table gives the expansion ratio, the other the number of channels.
         middle = expand if expand >= into else into * expand
         after, act = (size - 1) // stride + 1, "hswish" if hs else "relu"
         layers = [LayerSpec("e", "pointwise", into, middle, 1, 1, size, act)] if middle != into else []
@@ -69,7 +72,7 @@ def block_layers(key: str, hard_swish_head: bool) -> list[LayerSpec]:
         )
     match = _OTHER.fullmatch(key)
     if match is None:
-        raise ValueError(f"an unknown row: {key}")
+        raise ValueError(f"unknown row of the table: {key}")
     kind, size, into, out = match[1], int(match[2]), int(match[3]), int(match[4])
     act = "hswish" if hard_swish_head else "relu"
     if kind == "Conv":
@@ -77,7 +80,7 @@ def block_layers(key: str, hard_swish_head: bool) -> list[LayerSpec]:
     if kind == "AvgPool2D":
         return [LayerSpec("g", "pool", into, into, 1, 1, size)]
     if kind == "Logits":
-        # The older table pools in the same row.
+        # In the older table, this row includes the pooling.
         pool = [LayerSpec("g", "pool", into, into, 1, 1, size)] if size > 1 else []
         return [*pool, LayerSpec("l", "linear", into, out, 1, 1, 1, bias=True)]
     return [LayerSpec("h", "pointwise", into, out, 1, 1, size, act)]
@@ -92,7 +95,7 @@ def read_table(path: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
 
 
 def fit_prices(features: Any, ms: Any) -> tuple[Any, dict[str, Any]]:
-    """Prices that fit a table, and their errors on rows left out in folds."""
+    """Prices fitted to a table, and the errors on rows that were left out in folds."""
     weights, predicted = cross_validated(features, ms, STRENGTH)
     error = predicted / ms - 1
     facts = {
@@ -114,19 +117,20 @@ def main() -> None:
     older, _ = fit_prices(*tables["pixel1"])
     space = ofa_mobilenet_v3()
     typical = FeatureTable.of(space).of_codes(space.sample(1000, np.random.default_rng(0))).mean(0)
-    # The older table knows no squeeze-and-excitation and no hard swish; there, the younger one speaks for both.
+    # The older table has neither squeeze-and-excitation nor hard swish; they get the prices of the newer table.
     seen = tables["pixel1"][0].any(0)
     older = np.where(seen, older * float(typical[seen] @ weights[seen]) / float(typical[seen] @ older[seen]), weights)
     direction = older - weights
-    codes, told = read_architectures(options.data / "phone_scale_facts.csv", space)
-    reported = told["reported_ms"].astype(np.float64)
+    codes, columns = read_architectures(options.data / "phone_scale_facts.csv", space)
+    reported = columns["reported_ms"].astype(np.float64)
     features = FeatureTable.of(space).of_codes(codes)
-    # One inference costs nothing beside its layers in these tables: they hold blocks only.
-    for name, row, ms in zip(told["device"], features, reported, strict=True):
+    # The tables contain only blocks, so an inference has no fixed cost beside its layers.
+    for name, row, ms in zip(columns["device"], features, reported, strict=True):
         scale = float(ms / (row @ weights))
         rounding = 0.5 / float(ms) / np.sqrt(3)
         source = {
-            "title": "shape from a block table of a Note10, direction from one of a Pixel 1, scale from one published network",
+            "title": "shape from a block table of a Note10, direction from one of a Pixel 1, "
+            "scale from one published network",
             "shape": "Samsung Note10, 1,632 rows, released with Once-for-All (Cai et al., ICLR 2020), width 1.2, MIT",
             "direction": "Google Pixel 1, 72 rows, released with ProxylessNAS (Cai et al., ICLR 2019)",
             "scale": f"{ms:g} ms reported for one whole network in the names of Once-for-All's specialised networks",

@@ -20,17 +20,17 @@ import click
 DOCS = Path(__file__).parents[1] / "docs"
 _MADE = "<!-- Made from the code by recipes/reference.py: change the code, then run it again. -->"
 _SECTIONS = ("Args", "Returns", "Yields", "Raises", "Attributes")
-# What the Python page lists, in this order; classes with their own public methods.
+# Modules that the Python page lists, in this order, with their titles; classes are listed with their public methods.
 PYTHON = {
     "nagsdk": "The functions of the commands",
     "nagsdk.training.generator": "Training",
     "nagsdk.pipeline.paper": "The paper's generator",
     "nagsdk.inventory": "What is on this machine",
-    "nagsdk.doctor.checks": "Whether it works",
+    "nagsdk.doctor.checks": "Checks of the installation",
     "nagsdk.common.config": "Settings",
     "nagsdk.device.backend": "What a plugin implements",
     "nagsdk.device.description": "Devices",
-    "nagsdk.device.process": "Sessions in a process of their own",
+    "nagsdk.device.process": "Sessions in a worker process",
     "nagsdk.device.worker": "Workers",
     "nagsdk.generator.strategy": "Strategies",
     "nagsdk.cost.metric": "Metrics",
@@ -64,7 +64,7 @@ def pages() -> dict[str, str]:
 
 
 def cli_page() -> str:
-    """Every command with its help."""
+    """The page of all commands with their help."""
     from nagsdk.cli import cli
 
     parts = [
@@ -72,7 +72,7 @@ def cli_page() -> str:
         "",
         "# Commands",
         "",
-        "What `--help` says, command by command. [Command line](cli.md) explains what they have in common.",
+        "The output of `--help` for every command. [Command line](cli.md) explains what the commands have in common.",
         "",
     ]
     for path, command in _commands("nagsdk", cli):
@@ -91,13 +91,13 @@ def _commands(path: str, command: click.Command) -> Iterator[tuple[str, click.Co
 
 
 def python_page() -> str:
-    """The public names of the listed modules."""
+    """The page of the public names of the listed modules."""
     parts = [
         _MADE,
         "",
         "# Python names",
         "",
-        "Signatures and docstrings. [Python](python.md) shows how they are used.",
+        "Signatures and docstrings of the public names. [Python](python.md) shows how they are used.",
         "",
     ]
     for module_name, title in PYTHON.items():
@@ -123,7 +123,7 @@ def _public(module: object, module_name: str) -> Iterator[tuple[str, object]]:
 
 
 def hooks_page() -> str:
-    """The hooks."""
+    """The page of the hooks."""
     from nagsdk.plugin import hooks as hookspecs
     from nagsdk.plugin.host import API_VERSION
 
@@ -132,15 +132,15 @@ def hooks_page() -> str:
         "",
         "# Hooks",
         "",
-        f"What a plugin may implement, marked with `@hookimpl` from `nagsdk.plugin`, in a module that says `nagsdk_api = {API_VERSION}`. "
-        "[Writing a plugin](plugins.md) goes through it.",
+        "Functions that a plugin may implement. Mark them with `@hookimpl` from `nagsdk.plugin`, in a module with the "
+        f"line `nagsdk_api = {API_VERSION}`. [Writing a plugin](plugins.md) explains it step by step.",
         "",
     ]
     for name, value in vars(hookspecs).items():
         if name.startswith("nagsdk_"):
             parts += _described(name, value, "##")
             if value.nagsdk_spec["firstresult"]:
-                parts += ["The first answer that is not None counts.", ""]
+                parts += ["nagsdk uses the first result that is not None.", ""]
     return "\n".join(parts)
 
 
@@ -177,13 +177,13 @@ def _signature(value: object) -> str:
 
 
 def _stable(text: str) -> str:
-    """Without addresses and factories of defaults, which differ from run to run, and without the quotes of annotations."""
+    """Removes addresses and factories of defaults, which differ between runs, and the quotes of annotations."""
     text = re.sub(r"<function (\w+) at 0x[0-9a-f]+>", r"\1", text).replace("<factory>", "…")
     return re.sub(r"(: |-> )'([^']*)'", r"\1\2", text)
 
 
 def _docstring(text: str) -> list[str]:
-    """A Google docstring as Markdown."""
+    """Turns a Google docstring into lines of Markdown."""
     lines: list[str] = []
     section = ""
     for line in text.splitlines():
@@ -196,8 +196,8 @@ def _docstring(text: str) -> list[str]:
                 "",
             ]
         elif section in ("Args", "Raises", "Attributes") and line.startswith("    ") and not line.startswith("     "):
-            name, _, told = stripped.partition(": ")
-            lines.append(f"- `{name}` — {told}")
+            name, _, explanation = stripped.partition(": ")
+            lines.append(f"- `{name}` — {explanation}")
         elif section in ("Args", "Raises", "Attributes") and stripped and line.startswith("     "):
             lines[-1] += f" {stripped}"
         else:

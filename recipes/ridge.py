@@ -1,9 +1,9 @@
 """Non-negative ridge regression towards a flat prior of free scale.
 
-Minimises the squared relative errors of X w plus strength * |(w - s p) / h|^2 over w >= 0 and the scale s,
-where p are prices under which every feature costs as much as the others on the mean sample, and h says how far each may move: by
-its own size plus a small share of a typical latency. The scale leaves the problem by projection (the penalty counts only what is
-orthogonal to p), hence one non-negative least squares (Lawson and Hanson, 1974) solves it.
+Minimises the squared relative errors of X w plus strength * |(w - s p) / h|^2 over w >= 0 and the scale s. The prior p
+are prices under which all features cost the same on the mean sample. h says how far each price may move: by its own
+size plus a small share of a typical latency. A projection eliminates the scale (the penalty counts only what is
+orthogonal to p), so that one non-negative least squares problem (Lawson and Hanson, 1974) gives the solution.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _FREE_SHARE = 0.01
 
 
 def cross_validated(features: Floats, values: Floats, strength: float) -> tuple[Floats, Floats]:
-    """Fitted weights, and the prediction of every sample by a fit without its fold.
+    """Fits weights, and predicts every sample by a fit without the sample's fold.
 
     Args:
-        features: Of the samples, shape (n, F), n >= 2.
-        values: Their positive latencies, shape (n,).
-        strength: Of the pull towards the flat prior.
+        features: Features of the samples, shape (n, F), n >= 2.
+        values: Positive latencies of the samples, shape (n,).
+        strength: Strength of the pull towards the flat prior.
 
     Returns:
         Price per unit of every feature, shape (F,); predictions, shape (n,).
@@ -36,19 +36,23 @@ def cross_validated(features: Floats, values: Floats, strength: float) -> tuple[
 
 
 def flat(features: Floats) -> Floats:
-    """Prices under which every feature costs the same on the mean sample, shape (F,); none for a feature that no sample shows."""
+    """Prices under which every feature costs the same on the mean sample, shape (F,).
+
+    The price of a feature that no sample has is 0.
+    """
     mean: Floats = features.mean(0)
     return np.divide(1.0, mean, out=np.zeros_like(mean), where=mean > 0)
 
 
 def fit(features: Floats, values: Floats, prior: Floats, strength: float) -> Floats:
-    """Fitted weights, shape (F,).
+    """Fits weights, shape (F,).
 
     Args:
-        features: Of the samples, shape (n, F), n >= 2.
-        values: Their positive latencies, shape (n,).
-        prior: Prices that the fit is pulled towards at a scale of its own, not all zero on the samples, shape (F,).
-        strength: Of the pull.
+        features: Features of the samples, shape (n, F), n >= 2.
+        values: Positive latencies of the samples, shape (n,).
+        prior: Prices towards which the fit is pulled, at a scale that is fitted too; not all zero on the samples, shape
+            (F,).
+        strength: Strength of the pull.
     """
     from scipy.optimize import nnls
 
@@ -68,6 +72,6 @@ def fit(features: Floats, values: Floats, prior: Floats, strength: float) -> Flo
     )
     weights = np.zeros(len(used))
     weights[used] = solution * unit[used]
-    # What no sample shows keeps the prior's price at the fitted scale.
+    # A feature that no sample has keeps the prior's price at the fitted scale.
     weights[~used] = scale * prior[~used] * float(solution @ direction) / length
     return weights

@@ -29,9 +29,9 @@ int main(int count, char** arguments) {
 
   Ort::Env environment;
   Ort::SessionOptions options;
-  // The latency in the manifest holds for so many threads.
+  // The latency in the manifest was measured with this number of threads.
   options.SetIntraOpNumThreads(manifest.at("threads").get<int>());
-  // Windows takes wide characters here, as its paths have them.
+  // On Windows, ONNX Runtime takes wide characters, which is what path.c_str() gives there.
   const auto path = std::filesystem::path(folder) / manifest.at("artifact").at("path").get<std::string>();
   Ort::Session session(environment, path.c_str(), options);
 
@@ -53,7 +53,7 @@ int main(int count, char** arguments) {
     difference += std::pow(logits[i] - expected[i], 2);
     norm += std::pow(expected[i], 2);
   }
-  std::printf("class %td; differs from torch by %.1e of the norm\n", std::max_element(logits, logits + expected.size()) - logits,
-              std::sqrt(difference / norm));
+  std::printf("class %td; the logits differ from torch's by %.1e of their norm\n",
+              std::max_element(logits, logits + expected.size()) - logits, std::sqrt(difference / norm));
   return 0;
 }

@@ -1,4 +1,5 @@
-// From RGB pixels to the input of a deployed model, by the steps in its preprocessing.json. C++17, standard library only.
+// Turns RGB pixels into the input of a deployed model, by the steps in its preprocessing.json. Needs only C++17 and its
+// standard library.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +12,7 @@
 
 namespace nagsdk {
 
-// The keys of preprocessing.json. `color` and `resize` have one legal value each in this version: RGB, bilinear-antialias;
+// The keys of preprocessing.json. In this version, `color` is always RGB, `resize` is always bilinear-antialias, and
 // `layout` is NCHW or NHWC.
 struct Preprocessing {
   float scale;
@@ -27,7 +28,7 @@ struct Image {
   std::vector<std::uint8_t> rgb;  // rows of interleaved pixels
 };
 
-// One direction of a bilinear resize with antialiasing: a triangle filter as wide as an output pixel.
+// Resizes in one direction, bilinearly with antialiasing, by a triangle filter as wide as an output pixel.
 inline Image resized(const Image& from, int size, bool horizontal) {
   const int before = horizontal ? from.width : from.height;
   const double step = static_cast<double>(before) / size, width = std::max(step, 1.0);
@@ -61,13 +62,14 @@ inline Image resized(const Image& from, int size, bool horizontal) {
 
 }  // namespace detail
 
-// Input of shape (1, 3, resolution, resolution); (1, resolution, resolution, 3) with `channels_last`, for the layout NHWC.
+// Returns the input, shape (1, 3, resolution, resolution); with `channels_last`, which the layout NHWC needs, the shape is
+// (1, resolution, resolution, 3).
 //
 // rgb: `height` rows of `width` interleaved pixels.
-// resolution: `resolution` of manifest.json.
+// resolution: the value of `resolution` in manifest.json.
 inline std::vector<float> to_input(const std::uint8_t* rgb, int width, int height, int resolution, const Preprocessing& how,
                                    bool channels_last = false) {
-  if (width < 1 || height < 1 || resolution < 1) throw std::invalid_argument("An image and a resolution have a size.");
+  if (width < 1 || height < 1 || resolution < 1) throw std::invalid_argument("Width, height and resolution must be 1 or more.");
   const int side = static_cast<int>(std::nearbyint(resolution / how.crop_fraction));
   const double scale = static_cast<double>(side) / std::min(width, height);
   detail::Image image{width, height, {rgb, rgb + static_cast<std::size_t>(width) * height * 3}};
@@ -88,7 +90,7 @@ inline std::vector<float> to_input(const std::uint8_t* rgb, int width, int heigh
   return input;
 }
 
-// The image of `probe` in manifest.json: what the model answers to it must be `probe.logits`, but for rounding.
+// The image that belongs to `probe` in manifest.json: for it, the model must return `probe.logits`, except for rounding.
 inline std::vector<std::uint8_t> probe_image(int resolution) {
   std::vector<std::uint8_t> rgb;
   rgb.reserve(static_cast<std::size_t>(resolution) * resolution * 3);

@@ -1,9 +1,9 @@
-// Loads a deployment from an Android app's assets with LiteRT, by the steps that its manifest states.
+// Loads a deployment from an Android app's assets and runs it with LiteRT, with the preprocessing in its manifest.
 //
 //     implementation("com.google.ai.edge.litert:litert:<version>")
 //
 //     NagsdkModel(context.assets, "ml/classifier").use { model ->
-//         check(model.selfTest() < 1e-3)          // the outputs are those of torch, but for rounding (fp16, int8: more)
+//         check(model.selfTest() < 1e-3)          // outputs are those of torch except for rounding (fp16, int8: more)
 //         val label = model.classify(bitmap).first().label
 //     }
 
@@ -39,11 +39,11 @@ class NagsdkModel(assets: AssetManager, folder: String) : AutoCloseable {
         val bytes = assets.open("$folder/${manifest.getJSONObject("artifact").getString("path")}").readBytes()
         val model = ByteBuffer.allocateDirect(bytes.size).order(ByteOrder.nativeOrder()).put(bytes)
         model.rewind()
-        // The latency in the manifest holds for so many threads.
+        // The latency in the manifest was measured with this number of threads.
         interpreter = Interpreter(model, Interpreter.Options().setNumThreads(manifest.getInt("threads")))
     }
 
-    /** Classes with their logits, best first. */
+    /** All classes with their logits, the best one first. */
     fun classify(image: Bitmap): List<Answer> {
         val pixels = IntArray(image.width * image.height)
         image.getPixels(pixels, 0, image.width, 0, 0, image.width, image.height)
@@ -74,7 +74,7 @@ class NagsdkModel(assets: AssetManager, folder: String) : AutoCloseable {
         return logits[0]
     }
 
-    /** Pixels 0xRRGGBB to floats in the order of .tflite files: rows, columns, channels. */
+    /** Turns pixels 0xRRGGBB into floats in the order of .tflite files: rows, columns, channels. */
     private fun input(pixels: IntArray, width: Int, height: Int): FloatArray {
         val side = rint(resolution / cropFraction).toInt()
         val factor = side.toDouble() / min(width, height)
@@ -95,7 +95,7 @@ class NagsdkModel(assets: AssetManager, folder: String) : AutoCloseable {
         return result
     }
 
-    /** One direction of a bilinear resize with antialiasing, which Bitmap.createScaledBitmap does not do. */
+    /** Resizes in one direction, bilinearly with antialiasing, which Bitmap.createScaledBitmap does not have. */
     private fun resized(plane: IntArray, width: Int, height: Int, size: Int, horizontal: Boolean): IntArray {
         val before = if (horizontal) width else height
         val lines = if (horizontal) height else width

@@ -1,1 +1,1 @@
-"""Android phones by ADB and TFLite's benchmark_model: a hardware plugin of nagsdk."""
+"""A hardware plugin of nagsdk for Android phones, which it reaches by ADB and times with TFLite's benchmark_model."""

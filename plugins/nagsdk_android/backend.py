@@ -1,4 +1,4 @@
-"""Android phones: TFLite files, timed on the phone by benchmark_model."""
+"""The backend for Android phones: it exports TFLite files and times them on the phone with benchmark_model."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class AndroidBackend(Backend):
     runs_elsewhere = True
 
     def __init__(self) -> None:
-        self._here = LiteRtBackend()
+        self._litert = LiteRtBackend()
 
     def presence(self, device: Device) -> Presence:
-        """Looks for the phone, asks what it is, and whether there is a tool for it."""
+        """Looks for the phone, reads its properties and checks that a benchmark_model for it is installed."""
         from nagsdk_android.discovery import find
 
         try:
@@ -56,44 +56,45 @@ class AndroidBackend(Backend):
             "cores": settings.cores or "all",
             "rewrite": REWRITES[str(int(settings.split_depthwise))],
         }
-        # By USB and by an address a phone has two serials, but one of its own.
+        # By USB and by address the same phone has two different serials. Its own serial number is always the same, so
+        # where it is known, only that one identifies the phone.
         return Presence.of(properties, ("serial",) if "phone_serial" in properties else ())
 
     def rewrites(self, device: Device) -> Mapping[str, Device]:
-        """As for LiteRT here."""
+        """The same rewrites as for LiteRT on this machine."""
         return rewrites_of(device)
 
     def tolerance(self, device: Device) -> float:
-        """That of the precision."""
-        return self._here.tolerance(_here(device))
+        """The tolerance of LiteRT for the device's precision."""
+        return self._litert.tolerance(_host_like(device))
 
     def layer_bytes(self, layer: LayerSpec, device: Device) -> float:
-        """That of the same file on this machine."""
-        return self._here.layer_bytes(layer, _here(device))
+        """Bytes of the layer in a TFLite file, which is the same file as for LiteRT on this machine."""
+        return self._litert.layer_bytes(layer, _host_like(device))
 
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
-        """Writes a TFLite file; none of the precisions needs images."""
-        self._here.export(graph, path, _here(device), images)
+        """Writes a TFLite file; no precision needs calibration images."""
+        self._litert.export(graph, path, _host_like(device), images)
 
     def inspect(self, artifact: Path) -> Mapping[str, Any]:
-        """See `nagsdk.graph.lint.Lint.to_dict`."""
-        return self._here.inspect(artifact)
+        """Operators of the file, and which of them delegates do not run; see `nagsdk.graph.lint.Lint.to_dict`."""
+        return self._litert.inspect(artifact)
 
     def emulate(self, artifact: Path, device: Device, images: Tensor) -> Tensor | None:
-        """Runs the file with LiteRT on this machine, where that is installed."""
-        if not self._here.presence(HOST).available:
+        """Runs the file with LiteRT on this machine, if LiteRT is installed."""
+        if not self._litert.presence(HOST).available:
             return None
-        with self._here.open(HOST) as session:
+        with self._litert.open(HOST) as session:
             return session.infer(session.load(artifact), images)
 
     def diagnose(self) -> Sequence[Finding]:
-        """See `nagsdk_android.diagnosis`."""
+        """Checks ADB and benchmark_model; see `nagsdk_android.diagnosis`."""
         from nagsdk_android.diagnosis import diagnose
 
         return diagnose()
 
     def setup(self, source: Path | None, on_event: Listener) -> Mapping[str, str]:
-        """Takes a benchmark_model into use; see `nagsdk_android.tool.install`."""
+        """Installs a benchmark_model; see `nagsdk_android.tool.install`."""
         return tool.install(source, on_event)
 
     def open(self, device: Device) -> Session:
@@ -102,14 +103,14 @@ class AndroidBackend(Backend):
         from nagsdk_android.session import AndroidSession
 
         settings = AndroidSettings.of(device)
-        here = self._here.presence(HOST)
-        if not here.available:
-            raise DeviceUnavailableError(here.reason, f"Install it: {pip('install', 'nagsdk[android]')}")
+        host = self._litert.presence(HOST)
+        if not host.available:
+            raise DeviceUnavailableError(host.reason, f"Install it: {pip('install', 'nagsdk[android]')}")
         attached = find(settings)
         return AndroidSession(settings, attached, tool.find(attached.properties["abi"])[0])
 
 
-def _here(device: Device) -> Device:
-    """The local device that gets the same file."""
+def _host_like(device: Device) -> Device:
+    """A LiteRT device on this machine for which the same file is exported as for the phone."""
     split = "1" if AndroidSettings.of(device).split_depthwise else "0"
     return replace(HOST, precision=device.precision, options=(("split_depthwise", split),))

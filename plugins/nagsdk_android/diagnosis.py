@@ -1,4 +1,4 @@
-"""What `nagsdk doctor` says of ADB and of the tool that measures."""
+"""What `nagsdk doctor` checks for Android: the packages for ADB, an adb server and benchmark_model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nagsdk_android.transport import answers, server_address
 
 
 def diagnose() -> list[Finding]:
-    """ADB's packages, whether a server runs, and the tool for 64-bit ARM phones."""
+    """Checks the packages for ADB, whether an adb server runs, and benchmark_model for 64-bit ARM phones."""
     return [*_packages(), _server(), _tool()]
 
 
@@ -29,7 +29,7 @@ def _packages() -> list[Finding]:
             Finding(
                 "adb",
                 ABSENT,
-                "libusb1 is not installed: phones are reached through an adb server or by address only.",
+                "libusb1 is not installed: phones can be reached only through an adb server or by address.",
                 _install(),
             )
         ]
@@ -37,7 +37,7 @@ def _packages() -> list[Finding]:
         Finding(
             "adb",
             OK,
-            "adb-shell and libusb1 are installed: phones are reached by USB, by address, or through an adb server.",
+            "adb-shell and libusb1 are installed: phones can be reached by USB, by address or through an adb server.",
         )
     ]
 
@@ -46,13 +46,16 @@ def _server() -> Finding:
     host, port = server_address()
     program = shutil.which("adb")
     if not answers(host, port):
-        there = f"adb is at {program}" if program else "there is no adb program, which is not needed"
-        return Finding("adb", OK, f"No adb server runs ({there}): phones are looked for by USB.")
+        found = f"adb is at {program}" if program else "the adb program is not installed, and is not needed"
+        return Finding("adb", OK, f"No adb server is running ({found}): phones are looked for by USB.")
     if importlib.util.find_spec("adbutils") is None:
         return Finding(
-            "adb", WRONG, f"An adb server at port {port} holds the phones, and adbutils is not installed.", _install()
+            "adb",
+            WRONG,
+            f"An adb server on port {port} holds the phones, but adbutils, which talks to it, is not installed.",
+            _install(),
         )
-    return Finding("adb", OK, f"An adb server runs at port {port}: phones are reached through it.")
+    return Finding("adb", OK, f"An adb server is running on port {port}: phones are reached through it.")
 
 
 def _tool() -> Finding:

@@ -1,4 +1,4 @@
-"""Which phones are attached, and what they are."""
+"""Finds the attached phones and reads what kind of phone each one is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nagsdk_android import tool
 from nagsdk_android.settings import AndroidSettings
 from nagsdk_android.transport import AdbServer, LostError, Transport, answers, server_address, tcp, usb
 
-# Android's property -> ours.
+# Android's name of a property -> our name.
 _PROPERTIES = {
     "ro.product.model": "model",
     "ro.product.manufacturer": "manufacturer",
@@ -21,22 +21,22 @@ _PROPERTIES = {
     "ro.build.fingerprint": "build",
     "ro.serialno": "phone_serial",
 }
-# The system on the chip has had three names.
+# The property that names the system on a chip has had three names; the first one that is set counts.
 _CHIP = ("ro.soc.model", "ro.board.platform", "ro.hardware")
 _PLUG_IN = (
-    "Plug a phone in, switch on 'USB debugging' in its developer options, unlock it and answer 'Allow USB debugging?'; "
-    "docs/android.md goes through it."
+    "Plug in a phone, switch on 'USB debugging' in its developer options, unlock it and accept 'Allow USB debugging?'; "
+    "docs/android.md explains each step."
 )
 
 
 @dataclass(frozen=True)
 class Attached:
-    """A phone that answers.
+    """An attached phone that has answered.
 
     Attributes:
-        serial: By which it is named.
-        properties: Facts of it.
-        transport: Makes a fresh, unconnected transport.
+        serial: The serial number or address by which the phone is named.
+        properties: Facts about the phone, such as its model and Android version.
+        transport: Creates a new transport to the phone, not connected yet.
     """
 
     serial: str
@@ -45,13 +45,14 @@ class Attached:
 
 
 def find(settings: AndroidSettings) -> Attached:
-    """The one phone that is meant.
+    """Finds the one phone that the settings describe.
 
-    An address is connected to; otherwise an adb server that already runs knows the phones, since it holds their USB
-    ports; without one they are looked for by USB. No server is ever started or ended.
+    If the serial is an address, that address is used. Otherwise, if an adb server is running, it is asked for its
+    phones, because it holds their USB ports. Without a server the phones are looked for by USB. An adb server is never
+    started or stopped.
 
     Raises:
-        DeviceUnavailableError: There is none, it does not let this computer in, or several could be meant.
+        DeviceUnavailableError: No phone fits, the phone does not accept this computer, or several phones fit.
     """
     if importlib.util.find_spec("adb_shell") is None:
         raise DeviceUnavailableError("adb-shell is not installed.", f"Install it: {pip('install', 'nagsdk[android]')}")
@@ -70,7 +71,7 @@ def find(settings: AndroidSettings) -> Attached:
     if len(found) > 1:
         names = ", ".join(f"{phone.serial} ({phone.properties['model']})" for phone in found)
         raise DeviceUnavailableError(
-            f"{len(found)} phones are attached: {names}.", "Name one with --serial, or in ANDROID_SERIAL."
+            f"{len(found)} phones are attached: {names}.", "Choose one with --serial, or set ANDROID_SERIAL."
         )
     if found:
         return found[0]
@@ -95,8 +96,8 @@ def _candidates(settings: AndroidSettings) -> dict[str, Callable[[], Transport]]
     if answers(host, port):
         if importlib.util.find_spec("adbutils") is None:
             raise DeviceUnavailableError(
-                "An adb server holds the phones, and adbutils is not installed.",
-                f"End the server (adb kill-server), or install it: {pip('install', 'nagsdk[android]')}",
+                "An adb server holds the phones, but adbutils, which talks to it, is not installed.",
+                f"Stop the server (adb kill-server), or install adbutils: {pip('install', 'nagsdk[android]')}",
             )
         import adbutils
 
@@ -113,33 +114,35 @@ def _candidates(settings: AndroidSettings) -> dict[str, Callable[[], Transport]]
 def _usb_serials() -> list[str]:
     try:
         from adb_shell.transport.usb_transport import UsbTransport
-    except (ImportError, OSError):  # libusb is a library of the system
+    except (ImportError, OSError):  # libusb is a system library, which may be missing
         return []
     try:
         return [str(device.serial_number) for device in UsbTransport.find_all_adb_devices()]
-    except Exception as error:  # whatever libusb makes of a port that may not be opened
+    except Exception as error:  # libusb raises many kinds of errors for a port that it may not open
         raise DeviceUnavailableError(
             f"The USB ports cannot be read: {error}.",
-            "Start an adb server, or give your user the right to use them: "
-            "on Linux by the udev rules of Android, on Windows by the driver WinUSB.",
+            "Start an adb server, or give your user the right to use the ports: on Linux by installing Android's udev "
+            "rules, on Windows by installing the driver WinUSB.",
         ) from error
 
 
 def describe(transport: Transport) -> dict[str, str]:
-    """What a phone is.
+    """Reads the properties of a phone: model, manufacturer, ABI, Android version, chip and more.
 
     Raises:
-        DeviceUnavailableError: It does not let this computer in.
-        LostError: It does not answer.
+        DeviceUnavailableError: The phone does not accept this computer.
+        LostError: The phone does not answer.
     """
     from nagsdk_android.phone import Phone
 
     names = [*_PROPERTIES, *_CHIP]
     with Phone(transport) as phone:
-        values = phone.checked("; ".join(f'echo "$(getprop {name})"' for name in names), "tell what it is").splitlines()
+        values = phone.checked(
+            "; ".join(f'echo "$(getprop {name})"' for name in names), "report its properties"
+        ).splitlines()
     if len(values) != len(names):
-        raise LostError("The phone does not tell what it is.", "Restart it.")
-    told = {name: value.strip() for name, value in zip(names, values, strict=True)}
-    facts = {ours: told[name] for name, ours in _PROPERTIES.items() if told[name]}
-    chip = next((told[name] for name in _CHIP if told[name]), "unknown")
+        raise LostError("The phone does not report its properties.", "Restart the phone.")
+    properties = {name: value.strip() for name, value in zip(names, values, strict=True)}
+    facts = {ours: properties[name] for name, ours in _PROPERTIES.items() if properties[name]}
+    chip = next((properties[name] for name in _CHIP if properties[name]), "unknown")
     return {"model": "unknown", "abi": "unknown", **facts, "soc": chip}

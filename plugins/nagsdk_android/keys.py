@@ -1,4 +1,4 @@
-"""The RSA key by which phones know this computer."""
+"""The RSA key by which phones recognise this computer."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from nagsdk.errors import DeviceError
 
 
 def signer(path: Path) -> Any:
-    """Reads the key, or makes one, for adb-shell.
+    """Reads the key for adb-shell, or makes one if there is none yet.
 
     Args:
-        path: Of the private key; the public one lies beside it.
+        path: File of the private key; the public key is in a file beside it.
 
     Raises:
-        DeviceError: Others may read it, or it is no key.
+        DeviceError: Other users may read the file, or it does not contain an RSA key.
     """
     from adb_shell.auth.sign_pythonrsa import PythonRSASigner
 
@@ -27,14 +27,14 @@ def signer(path: Path) -> Any:
         _make(path)
     if os.name == "posix" and path.stat().st_mode & 0o077:
         raise DeviceError(
-            f"Others may read the private key {path}.",
+            f"Other users may read the private key {path}.",
             f"Run: {command('chmod', '600', str(path))}; or delete it, and phones will ask again.",
         )
     try:
         return PythonRSASigner(path.with_suffix(".pub").read_text("utf-8"), path.read_text("utf-8"))
-    except Exception as error:  # whatever a parser makes of a torn file
+    except Exception as error:  # the parser raises many kinds of errors for a damaged file
         raise DeviceError(
-            f"{path} is no RSA key: {error}.", f"Delete {path} and the file beside it; phones will ask again."
+            f"{path} is not a valid RSA key: {error}.", f"Delete {path} and the file beside it; phones will ask again."
         ) from error
 
 
@@ -42,7 +42,8 @@ def _make(path: Path) -> None:
     from adb_shell.auth.keygen import keygen
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The package writes the private key for all to read: it gets a private folder, and a file that is private already.
+    # The package creates the private key readable by everybody. So it is given a private folder, and a file that
+    # exists already and is private.
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=PARTIAL) as folder:
         private = Path(folder) / "key"
         private.touch(0o600)

@@ -1,4 +1,4 @@
-"""A phone that files are put on and commands are run on, with nothing left to chance."""
+"""Copies files to a phone and runs commands on it; every result is checked, because any step may fail."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DAMAGED = "damaged"
 _COMMAND_TIMEOUT_S = 20.0
 _MOST_OUTPUT = 1 << 20
 _KILLED = 137
-# A daemon that was restarted is back within a second or two, a phone that was plugged in again within some ten.
+# A restarted adb daemon is back within one or two seconds, a phone that was plugged in again within about ten.
 _RECONNECT_S = 20.0
 _LAST_RECONNECT_S = 5.0
 _PAUSE_S = 0.5
@@ -30,25 +30,25 @@ _PAUSE_S = 0.5
 
 @dataclass(frozen=True)
 class Output:
-    """What a command printed, standard error included, and its exit status."""
+    """What a command printed, including standard error, and its exit status."""
 
     text: str
     status: int
 
 
 class TimeoutOnDeviceError(MeasurementError):
-    """A command was ended because it took too long."""
+    """A command was stopped because it took too long."""
 
 
 class Phone:
-    """One phone, connected; what is put on it lies in a folder of its own, which `close` removes.
+    """One connected phone. All files that are copied to it lie in one new folder, which `close` removes.
 
     Args:
-        transport: Not yet connected.
+        transport: Way to the phone, not connected yet.
 
     Raises:
         DeviceUnavailableError: The phone refuses this computer.
-        LostError: It cannot be reached.
+        LostError: The phone cannot be reached.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -59,19 +59,19 @@ class Phone:
         transport.connect()
 
     def run(self, command: str, timeout_s: float = _COMMAND_TIMEOUT_S, most_output: int = _MOST_OUTPUT) -> Output:
-        """Runs a command of the phone's shell.
+        """Runs a command in the phone's shell.
 
-        The exit status follows the output behind a word that no command can know, since the shell protocol has none.
-        What takes too long or prints too much is ended.
+        The shell protocol has no exit status. So the status is printed after the output, behind a random word that no
+        command can know. A command that takes too long or prints too much is stopped.
 
         Args:
-            command: Quote what comes from elsewhere with `shlex.quote`; end what may hang with `limited`.
-            timeout_s: Seconds for all of it.
-            most_output: Bytes that it may print.
+            command: Command line; quote text from elsewhere with `shlex.quote`, and wrap what may hang in `limited`.
+            timeout_s: Timeout of the whole command in seconds.
+            most_output: Number of bytes that the command may print at most.
 
         Raises:
-            TimeoutOnDeviceError: It took longer.
-            MeasurementError: It printed more.
+            TimeoutOnDeviceError: The command took longer than the timeout.
+            MeasurementError: The command printed more than is allowed.
             LostError: The connection broke.
         """
         mark = secrets.token_hex(12).encode()
@@ -84,27 +84,31 @@ class Phone:
                 break
         text, found, status = output.rpartition(mark + b":")
         if found and status.strip().isdigit():
-            # A terminal on the way, as older phones put one, writes its own ends of lines.
-            told = text.decode(errors="replace").replace("\r\n", "\n").removesuffix("\n")
-            return Output(told, int(status))
+            # Older phones run the command in a terminal, which writes "\r\n" at the end of each line.
+            printed = text.decode(errors="replace").replace("\r\n", "\n").removesuffix("\n")
+            return Output(printed, int(status))
         self._transport.close()
         if len(output) > most_output:
             raise MeasurementError(
-                f"The phone printed more than {most_output} bytes.", "See that the tool on it is benchmark_model."
+                f"The phone printed more than {most_output} bytes.", "Check that the tool on it is benchmark_model."
             )
         if time.monotonic() > deadline:
             raise TimeoutOnDeviceError(
-                f"The phone did not end a command within {timeout_s:g} s.", "Allow more time, or restart the phone."
+                f"The phone did not finish a command within {timeout_s:g} s.", "Allow more time, or restart the phone."
             )
         raise LostError(
-            "The phone ended the connection while a command ran.", "Start again: what was measured is kept."
+            "The phone closed the connection while a command ran.", "Start again: what was measured is kept."
         )
 
     def checked(self, command: str, what: str) -> str:
-        """Runs a command that must succeed.
+        """Runs a command that must succeed, and returns what it printed.
+
+        Args:
+            command: Command line for the phone's shell.
+            what: What the command is for, as a verb phrase that completes "The phone could not …".
 
         Raises:
-            DeviceError: It did not; says what it was for, and what it printed.
+            DeviceError: The command failed; the message says what it was for and what it printed.
         """
         output = self.run(command)
         if output.status:
@@ -112,21 +116,22 @@ class Phone:
         return output.text
 
     def put(self, source: Path, name: str, executable: bool = False) -> str:
-        """Copies a file into the phone's folder, whole or not at all, and returns its path there.
+        """Copies a file completely or not at all into the phone's folder, and returns its path on the phone.
 
         Args:
-            source: The file.
-            name: Of the copy.
-            executable: Whether it shall be run.
+            source: File on this computer.
+            name: Name of the copy.
+            executable: Whether the copy will be executed.
 
         Raises:
-            DeviceError: The phone has no room, or what arrived is not what was sent.
-            LostError: The connection broke.
+            DeviceError: The phone has too little free space.
+            LostError: The connection broke, or the file arrived damaged.
         """
         target = f"{self.folder}/{name}"
         part, size = f"{target}.part", source.stat().st_size
-        folder, there, ready = (shlex.quote(path) for path in (self.folder, part, target))
-        # Every command is a journey of its own; later on, a phone that has no room says so by what it does not take.
+        folder, partial, ready = (shlex.quote(path) for path in (self.folder, part, target))
+        # Free space is checked in advance only with the first file, because every command costs a round trip. For later
+        # files a full phone is noticed when the copy fails.
         self._used = True
         if not self._has_folder:
             _check_room(
@@ -134,38 +139,38 @@ class Phone:
                 self.checked(f"mkdir -p {folder} && chmod 755 {folder} && {{ {_ROOM}; true; }}", "make a folder"),
             )
             self._has_folder = True
-        with ThreadPoolExecutor(1) as beside:
-            digest = beside.submit(sha256, source)
+        with ThreadPoolExecutor(1) as executor:
+            digest = executor.submit(sha256, source)
             try:
                 self._transport.push(source, part)
             except LostError:
                 self.reconnect()
-                self._discard(there, source)
+                self._discard(partial, source)
                 raise
-        whole = f'[ "$(stat -c %s {there})" = {size} ] && sha256sum {there} | grep -q ^{digest.result()}'
-        use = f"chmod {'755' if executable else '644'} {there} && mv -f {there} {ready}"
-        if self.checked(f"if {whole}; then {use}; else echo {_DAMAGED}; fi", f"take {source.name} into use").endswith(
+        intact = f'[ "$(stat -c %s {partial})" = {size} ] && sha256sum {partial} | grep -q ^{digest.result()}'
+        use = f"chmod {'755' if executable else '644'} {partial} && mv -f {partial} {ready}"
+        if self.checked(f"if {intact}; then {use}; else echo {_DAMAGED}; fi", f"store {source.name}").endswith(
             _DAMAGED
         ):
-            self._discard(there, source)
+            self._discard(partial, source)
             raise LostError(
                 f"{source.name} arrived damaged on the phone.", "Try another cable or port, and start again."
             )
         return target
 
     def _discard(self, part: str, source: Path) -> None:
-        """Removes what arrived in part, and says so if there was no room for all of it."""
+        """Removes an incomplete copy, and raises an error if the phone had too little free space for the file."""
         _check_room(source, self.run(f"rm -f {part}; {_ROOM}").text)
 
     def reconnect(self, patience_s: float = _RECONNECT_S) -> None:
-        """Connects anew, for as long as a phone needs to come back.
+        """Connects again, and keeps trying for as long as a phone may need to come back.
 
         Args:
-            patience_s: Seconds to try.
+            patience_s: Seconds after which it gives up.
 
         Raises:
             DeviceUnavailableError: The phone refuses this computer.
-            LostError: It did not come back.
+            LostError: The phone did not come back.
         """
         deadline = time.monotonic() + patience_s
         while True:
@@ -183,18 +188,21 @@ class Phone:
                 return
 
     def end_processes(self) -> None:
-        """Ends whatever of ours still runs on the phone."""
+        """Ends every process on the phone that runs from our folder."""
         if self._used:
-            # The brackets keep the pattern from matching the very command line that it stands in.
+            # The brackets keep the pattern from matching the command line of pkill itself.
             self.run(f"pkill -KILL -f '[{self._name[0]}]{self._name[1:]}/'")
 
     def close(self) -> None:
-        """Removes what was put on the phone and ends the connection; a phone that is gone keeps it until the next day's first use."""
+        """Removes our files from the phone and disconnects.
+
+        If the phone is gone, the files stay on it until it is used again on a later day.
+        """
         try:
             if self._used:
                 try:
                     self._clean()
-                except DeviceError:  # lost, or too busy with what has not ended yet
+                except DeviceError:  # the connection broke, or a command that is still running keeps the phone busy
                     self.reconnect(_LAST_RECONNECT_S)
                     self._clean()
         except DeviceError:
@@ -218,30 +226,31 @@ class Phone:
 
 
 def limited(command: str, seconds: float) -> str:
-    """A command line that the phone itself ends after some seconds, with exit status 137."""
+    """A command line that the phone itself kills after the given seconds, with exit status 137."""
     return f"timeout -s KILL {max(0.1, seconds):.1f} {command}"
 
 
 def was_killed(output: Output) -> bool:
-    """Whether a `limited` command was ended; the tools of phones and of computers tell it by different numbers."""
+    """Whether a `limited` command was killed; `timeout` on phones and on computers reports it by different numbers."""
     return output.status in (_KILLED, 124)
 
 
-def _check_room(source: Path, told: str) -> None:
-    lines = told.strip().splitlines()
+def _check_room(source: Path, printed: str) -> None:
+    lines = printed.strip().splitlines()
     words = lines[-1].split() if lines else []
     free = int(words[3]) * 1024 if len(words) > 3 and words[3].isdecimal() else None
     size = source.stat().st_size
     if free is not None and free < size:
         raise DeviceError(
             f"The phone has no room for {source.name}: {size / 1e6:.1f} MB are needed, {free / 1e6:.1f} MB are free.",
-            "Free some space on it and start again.",
+            "Free some space on the phone and start again.",
         )
 
 
 def _failed(what: str, output: Output) -> DeviceError:
-    said = output.text.strip().splitlines()
-    reason = f": {said[-1][:200]}" if said else ""
+    printed = output.text.strip().splitlines()
+    reason = f": {printed[-1][:200]}" if printed else ""
     return DeviceError(
-        f"The phone could not {what} (exit status {output.status}){reason}.", "Free space on it, or restart it."
+        f"The phone could not {what} (exit status {output.status}){reason}.",
+        "Free some space on the phone, or restart it.",
     )

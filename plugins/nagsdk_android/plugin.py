@@ -1,4 +1,4 @@
-"""The entry point: registers the backend without importing ADB or LiteRT."""
+"""The entry point of the plugin: registers the backend without importing ADB or LiteRT."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def nagsdk_register_backends(registry: Registry[Backend]) -> None:
 
 @hookimpl
 def nagsdk_resolve_device(query: str) -> Device | None:
-    """A phone that listens at an address, such as 192.168.1.7:5555."""
+    """Makes a device of an address at which a phone listens, such as 192.168.1.7:5555."""
     if not _ADDRESS.fullmatch(query):
         return None
     return Device("android", f"The Android phone at {query}", "android", options=(("serial", query),))

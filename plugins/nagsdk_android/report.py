@@ -1,4 +1,4 @@
-"""Reads what TFLite's benchmark_model prints, in every form that it has had since 2019."""
+"""Reads what TFLite's benchmark_model prints, in every output format that it has had since 2019."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from nagsdk.errors import MeasurementError
 
 _NUMBER = r"([0-9.]+(?:e[+-]?\d+)?)"
 _COUNT = re.compile(
-    rf"count=([0-9]{{1,9}})(?: first={_NUMBER})? curr={_NUMBER}(?: min={_NUMBER} max={_NUMBER} avg={_NUMBER} std={_NUMBER})?(?: .*)?"
+    rf"count=([0-9]{{1,9}})(?: first={_NUMBER})? curr={_NUMBER}"
+    rf"(?: min={_NUMBER} max={_NUMBER} avg={_NUMBER} std={_NUMBER})?(?: .*)?"
 )
-# How the log's own prefix looks: `INFO: `, in newer tools with a source line in brackets.
+# Prefix that the log writes before a line: `INFO: `, in newer tools followed by a source line in brackets.
 _PREFIX = re.compile(r"^(?:(?:INFO|WARNING|ERROR|VERBOSE): )?(?:\[[^\]]*\] )?")
 _SUMMARIES = (
     (re.compile(rf"Inference timings in us: .*Inference \(avg\): {_NUMBER}"), 1.0),
@@ -21,19 +22,32 @@ _SUMMARIES = (
 )
 _INIT = re.compile(rf"Initialized session in {_NUMBER}ms")
 _MEMORY = re.compile(
-    rf"(?:Peak memory footprint|Memory footprint delta from the start of the tool) \(MB\): init=\s*{_NUMBER} overall={_NUMBER}"
+    r"(?:Peak memory footprint|Memory footprint delta from the start of the tool) \(MB\): "
+    rf"init=\s*{_NUMBER} overall={_NUMBER}"
 )
 _REPLACED = re.compile(r"Replacing ([0-9]{1,9}) out of ([0-9]{1,9}) node\(s\) with delegate \(([A-Za-z0-9_]+)\)")
 _FAILED = ("Benchmarking failed.", "Failed to apply", "failed to prepare", "ERROR: Failed")
 DELEGATES = ("xnnpack", "gpu")
-# avg is printed with six digits; the summary of newer tools with two decimals of a millisecond.
+# The tool prints averages with six digits, which is a relative error of at most this.
 _DIGITS = 1e-5
-_NEXT_STEP = "See that the tool on the phone is TFLite's benchmark_model, and that it runs there by hand; `nagsdk android setup` replaces it."
+_NEXT_STEP = (
+    "Check that the tool on the phone is TFLite's benchmark_model and that it runs there when started by hand; "
+    "`nagsdk android setup` replaces it."
+)
 
 
 @dataclass(frozen=True)
 class Counts:
-    """One line of statistics, in microseconds."""
+    """One line of statistics of the tool.
+
+    Attributes:
+        count: Number of runs.
+        first: Latency of the first run in microseconds.
+        last: Latency of the last run in microseconds.
+        least: Shortest latency in microseconds.
+        most: Longest latency in microseconds.
+        mean: Mean latency in microseconds.
+    """
 
     count: int
     first: float
@@ -43,10 +57,12 @@ class Counts:
     mean: float
 
     def each(self) -> tuple[float, ...] | None:
-        """The time of every run, where up to three allow it: first, last and mean of three tell the one between.
+        """The latency of every single run, which is known for up to three runs.
+
+        Of three runs, the middle one follows from the first, the last and the mean.
 
         Returns:
-            In the order of the runs; None for more than three.
+            Microseconds in the order of the runs; None for more than three runs.
         """
         if self.count == 1:
             return (self.last,)
@@ -54,21 +70,22 @@ class Counts:
             return (self.first, self.last)
         if self.count != 3:
             return None
-        between = round(3 * self.mean - self.first - self.last)  # the tool counts whole microseconds
-        return (self.first, min(max(between, self.least), self.most), self.last)
+        middle = round(3 * self.mean - self.first - self.last)  # the tool counts whole microseconds
+        return (self.first, min(max(middle, self.least), self.most), self.last)
 
 
 @dataclass(frozen=True)
 class Report:
-    """What one call of the tool told.
+    """What the tool reported in one call.
 
     Attributes:
-        runs: The timed runs.
-        init_ms: What loading took, or None.
-        peak_mb: Memory, or None.
-        replaced: Nodes that a delegate took, by its name in lower case, with the number of all nodes.
-        wholly: Delegates that the tool calls completely responsible.
-        partly: Delegates of which it says that they do a part, or nothing.
+        runs: Statistics of the timed runs.
+        init_ms: Milliseconds that loading took; None if the tool did not report them.
+        peak_mb: Memory that the tool used, in MB; None if the tool did not report it.
+        replaced: For each delegate that replaced nodes: its name in lower case, the number of nodes that it replaced
+            and the number of all nodes.
+        wholly: Delegates that run the whole network, according to the tool.
+        partly: Delegates that run only a part of the network or nothing, according to the tool.
     """
 
     runs: Counts
@@ -79,7 +96,7 @@ class Report:
     partly: frozenset[str]
 
     def fallback(self, delegate: str) -> str:
-        """What is wrong with a delegate's share, empty where it runs everything.
+        """Says why a delegate does not run the whole network; empty if it does.
 
         Args:
             delegate: ``xnnpack`` or ``gpu``.
@@ -88,7 +105,7 @@ class Report:
             return f"the {delegate} delegate runs only a part of the network, or nothing"
         taken = [(some, all_) for name, some, all_ in self.replaced if delegate in name]
         if any(some < all_ for some, all_ in taken):
-            return f"the {delegate} delegate took {' + '.join(f'{some} of {all_}' for some, all_ in taken)} operators"
+            return f"the {delegate} delegate runs {' + '.join(f'{some} of {all_}' for some, all_ in taken)} operators"
         return (
             ""
             if taken or delegate in self.wholly
@@ -99,29 +116,29 @@ class Report:
 def parse(text: str) -> Report:
     """Reads the output of one call.
 
-    Lines of the operator profile look like the timings; only what stands at the start of a line counts. An output
-    that lacks its summary was cut, and one whose summary says otherwise than its statistics is garbled.
+    Lines of the operator profile look like timings, so only what stands at the start of a line counts. If the summary
+    is missing, the output was cut off; if the summary contradicts the statistics, the output is garbled.
 
     Args:
-        text: Everything that the tool printed, standard error included.
+        text: Everything that the tool printed, including standard error.
 
     Raises:
-        MeasurementError: It failed, was cut, or is no output of the tool.
+        MeasurementError: The tool failed, or the text is not a complete output of the tool.
     """
     lines = [_PREFIX.sub("", line.strip(), count=1) for line in text.splitlines()]
     counts: list[Counts] = []
-    begun, summary = 0, None
+    stages, summary = 0, None
     init = peak = None
     replaced: list[tuple[str, int, int]] = []
     wholly: set[str] = set()
     partly: set[str] = set()
     for line in lines:
-        begun += line.startswith("Running benchmark for at least")
+        stages += line.startswith("Running benchmark for at least")
         if match := _COUNT.fullmatch(line):
             counts.append(_counts(match))
         for pattern, factor in _SUMMARIES:
             if match := pattern.match(line):
-                # The last one is printed with two decimals only.
+                # Summaries in milliseconds have two decimals only, so they may be wrong by 5 microseconds.
                 summary = (factor * _float(match[1]), 5.1 if factor > 1 else 0.0)
         if match := _INIT.match(line):
             init = _float(match[1])
@@ -135,13 +152,15 @@ def parse(text: str) -> Report:
     failures = [line for line in lines if any(mark in line for mark in _FAILED)]
     if failures and summary is None:
         raise MeasurementError(f"benchmark_model failed: {failures[0][:200]}", _NEXT_STEP)
-    if not counts or summary is None or begun > len(counts):
-        said = next((line for line in reversed(lines) if line), "nothing")
-        raise MeasurementError(f"The output of benchmark_model is not whole; it ends with: {said[:200]}", _NEXT_STEP)
+    if not counts or summary is None or stages > len(counts):
+        end = next((line for line in reversed(lines) if line), "nothing")
+        raise MeasurementError(f"The output of benchmark_model is incomplete; it ends with: {end[:200]}", _NEXT_STEP)
     runs = counts[-1]
     mean, slack = summary
     if abs(runs.mean - mean) > slack + 2 * _DIGITS * mean:
-        raise MeasurementError(f"benchmark_model says {mean:g} µs and {runs.mean:g} µs of the same runs.", _NEXT_STEP)
+        raise MeasurementError(
+            f"benchmark_model reports {mean:g} µs and {runs.mean:g} µs as the mean of the same runs.", _NEXT_STEP
+        )
     return Report(runs, init, peak, tuple(replaced), frozenset(wholly), frozenset(partly))
 
 
@@ -150,7 +169,7 @@ def _counts(match: re.Match[str]) -> Counts:
     if match[4] is None:
         if count != 1:
             raise MeasurementError(
-                f"benchmark_model printed no statistics of {count} runs: {match[0][:200]}", _NEXT_STEP
+                f"benchmark_model printed no statistics for {count} runs: {match[0][:200]}", _NEXT_STEP
             )
         return Counts(1, last, last, last, last, last)
     first, least, most, mean = (_float(value) for value in (match[2] or match[3], match[4], match[5], match[6]))
@@ -168,5 +187,5 @@ def _float(text: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise MeasurementError(f"benchmark_model printed {text[:50]!r} for a number.", _NEXT_STEP)
+        raise MeasurementError(f"benchmark_model printed {text[:50]!r} where a number should be.", _NEXT_STEP)
     return value

@@ -1,4 +1,4 @@
-"""A session: networks timed on a phone by benchmark_model, and run on this machine by the same runtime."""
+"""A session with a phone: networks are timed there by benchmark_model; their outputs are computed on this machine."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from nagsdk_android.settings import AndroidSettings
 from nagsdk_android.transport import LostError
 from nagsdk_litert.backend import HOST, LiteRtBackend
 
-# Of so many runs the tool's summary tells each one.
-_TOLD = 3
-# Untimed runs go on so long at least: a core needs it to reach its speed.
+# Runs in one call of the tool: from the statistics of three runs, the latency of each one can still be computed.
+_RUNS_PER_CALL = 3
+# Seconds that untimed runs last at least, because a core needs this long to reach its full speed.
 _WARM_S = 0.05
 _ATTEMPTS = 3
 _POLL_S = 2.0
@@ -28,15 +28,15 @@ _OUTPUT_PER_CALL = 64 * 1024
 
 
 class AndroidSession(Session):
-    """Networks on one phone.
+    """Times networks on one phone.
 
-    Files are put there when they are first timed, under their hash, and removed when the session is closed. A connection
-    that breaks is made anew, and what was being measured is measured again.
+    A file is copied to the phone when it is timed for the first time, under its hash, and removed when the session is
+    closed. If the connection breaks, the session connects again and repeats the measurement that was interrupted.
 
     Args:
-        settings: How to run.
+        settings: How networks run on the phone.
         attached: The phone.
-        tool: The benchmark_model for it.
+        tool: File of the benchmark_model for this phone.
 
     Raises:
         DeviceError: The phone cannot be reached.
@@ -46,14 +46,14 @@ class AndroidSession(Session):
         self._settings, self._tool = settings, tool
         self._phone = Phone(attached.transport())
         self._files: dict[int, Path] = {}
-        self._there: dict[Path, str] = {}
+        self._on_phone: dict[Path, str] = {}
         self._loaded = 0
         self._patience_s = settings.cooldown_s
-        self._here: tuple[Session, dict[int, int]] | None = None
+        self._litert: tuple[Session, dict[int, int]] | None = None
         self._closed = False
 
     def load(self, compiled: Path) -> int:
-        """Reads a TFLite file through and remembers it."""
+        """Checks a TFLite file and remembers it."""
         from nagsdk.graph.lint import lint
 
         self._check_open()
@@ -66,11 +66,14 @@ class AndroidSession(Session):
         """Removes a network from the phone."""
         path = self._file(handle)
         del self._files[handle]
-        if path in self._there and path not in self._files.values():
-            self._phone.run(f"rm -f {shlex.quote(self._there.pop(path))}")
+        if path in self._on_phone and path not in self._files.values():
+            self._phone.run(f"rm -f {shlex.quote(self._on_phone.pop(path))}")
 
     def time(self, handle: int, warmup: int, runs: int, timeout_s: float) -> Burst:
-        """Times runs on the phone, three in a call of the tool; a phone that slows itself down is left to cool, and measured again."""
+        """Times runs on the phone, three in one call of the tool.
+
+        If the phone throttles, the session waits until it has cooled down, and measures again.
+        """
         model, waited = self._file(handle), 0.0
         while True:
             before, reports, after = self._repeated(model, warmup, runs, timeout_s)
@@ -92,33 +95,38 @@ class AndroidSession(Session):
         return Burst(tuple(wall), (), properties)
 
     def _cool(self) -> float:
-        """Waits until the phone is cool, as long as the session's patience lasts; returns the seconds."""
-        begun = time.monotonic()
-        while (passed := time.monotonic() - begun) < self._patience_s:
+        """Waits until the phone has cooled down or the session's waiting time is used up.
+
+        Returns:
+            Seconds that it waited.
+        """
+        start = time.monotonic()
+        while (passed := time.monotonic() - start) < self._patience_s:
             time.sleep(min(_POLL_S, self._patience_s - passed))
             if not state.parse(self._phone.run(state.COMMAND).text).throttled:
                 break
-        passed = time.monotonic() - begun
+        passed = time.monotonic() - start
         self._patience_s -= passed
         return passed
 
     def _repeated(
         self, model: Path, warmup: int, runs: int, timeout_s: float
     ) -> tuple[state.State, list[Report], state.State]:
-        """Measures, again on a new connection where one breaks."""
+        """Measures; if the connection breaks, connects again and repeats the measurement."""
         for attempt in range(_ATTEMPTS):
             try:
                 return self._measured(model, warmup, runs, timeout_s)
             except TimeoutOnDeviceError:
-                self._phone.reconnect()  # which ends what hangs there
+                self._phone.reconnect()  # this also kills what hangs on the phone
                 raise
             except LostError as error:
                 if attempt == _ATTEMPTS - 1:
                     raise MeasurementError(
-                        f"The phone was lost {_ATTEMPTS} times while it measured. {error.message}", error.next_step
+                        f"The connection to the phone broke {_ATTEMPTS} times during a measurement. {error.message}",
+                        error.next_step,
                     ) from error
                 self._phone.reconnect()
-                self._forget_what_is_gone()
+                self._forget_lost_files()
         raise AssertionError
 
     def _measured(
@@ -126,45 +134,47 @@ class AndroidSession(Session):
     ) -> tuple[state.State, list[Report], state.State]:
         tool, network = (self._put(path, executable) for path, executable in ((self._tool, True), (model, False)))
         mark = secrets.token_hex(12)
-        whole, rest = divmod(runs, _TOLD)
+        full_calls, rest = divmod(runs, _RUNS_PER_CALL)
 
         def call(count: int) -> str:
             return f"{limited(self._command(tool, network, warmup, count), timeout_s)} || exit; echo; echo {mark};"
 
-        loop = f"i=0; while [ $i -lt {whole} ]; do {call(_TOLD)} i=$((i+1)); done; " if whole else ""
+        loop = ""
+        if full_calls:
+            loop = f"i=0; while [ $i -lt {full_calls} ]; do {call(_RUNS_PER_CALL)} i=$((i+1)); done; "
         command = f"{state.COMMAND}; echo {mark}; {loop}{call(rest) if rest else ''} {state.COMMAND}"
-        calls = whole + bool(rest)
+        calls = full_calls + bool(rest)
         output = self._phone.run(command, timeout_s, min(_OUTPUT_PER_CALL * (calls + 1), 1 << 26))
-        before, *told = output.text.split(mark)
-        if len(told) != calls + 1:
-            # The tool did not end well, so that nothing followed.
+        before, *parts = output.text.split(mark)
+        if len(parts) != calls + 1:
+            # A call of the tool failed, so the commands after it did not run.
             if was_killed(output):
                 raise TimeoutOnDeviceError(
                     f"The phone did not time {model.name} within {timeout_s:g} s.",
                     "Allow more time, or restart the phone.",
                 )
-            parse(told[-1] if told else output.text)
+            parse(parts[-1] if parts else output.text)
             raise MeasurementError(
-                f"benchmark_model ended with the status {output.status} on {model.name}.",
-                "Try it on the phone by hand.",
+                f"benchmark_model ended with the exit status {output.status} on {model.name}.",
+                "Run it on the phone by hand to see what is wrong.",
             )
-        reports = [parse(text) for text in told[:-1]]
+        reports = [parse(text) for text in parts[:-1]]
         for number, report in enumerate(reports):
-            wanted = rest if rest and number == whole else _TOLD
+            wanted = rest if rest and number == full_calls else _RUNS_PER_CALL
             if report.runs.count != wanted:
                 raise MeasurementError(
                     f"benchmark_model ran {report.runs.count} times instead of {wanted}.", "Choose a smaller network."
                 )
             self._check_delegate(report)
-        return state.parse(before), reports, state.parse(told[-1])
+        return state.parse(before), reports, state.parse(parts[-1])
 
     def _command(self, tool: str, network: str, warmup: int, runs: int) -> str:
         s = self._settings
         pinned = f"taskset {s.cores} " if s.cores else ""
         delegate = f" --use_{s.delegate}=true" if s.delegate in DELEGATES else ""
         return (
-            f"{pinned}{shlex.quote(tool)} --graph={shlex.quote(network)} --num_threads={s.threads} --num_runs={runs} --min_secs=0 "
-            f"--warmup_runs={max(1, warmup)} --warmup_min_secs={_WARM_S}{delegate}"
+            f"{pinned}{shlex.quote(tool)} --graph={shlex.quote(network)} --num_threads={s.threads} --num_runs={runs} "
+            f"--min_secs=0 --warmup_runs={max(1, warmup)} --warmup_min_secs={_WARM_S}{delegate}"
         )
 
     def _check_delegate(self, report: Report) -> None:
@@ -172,44 +182,45 @@ class AndroidSession(Session):
         wrong = report.fallback(delegate) if delegate in DELEGATES and not self._settings.allow_fallback else ""
         if wrong:
             raise DeviceError(
-                f"Not all of the network runs where it was asked to: {wrong}.",
-                "Use another delegate for the device, or set allow_fallback = 1 among its options to measure it all the same.",
+                f"A part of the network does not run on the chosen delegate: {wrong}.",
+                "Choose another delegate for the device, or measure the network nevertheless with the device option "
+                "allow_fallback = 1.",
             )
 
     def _put(self, path: Path, executable: bool) -> str:
-        if path not in self._there:
+        if path not in self._on_phone:
             for attempt in range(_ATTEMPTS):
                 try:
-                    self._there[path] = self._phone.put(path, f"{sha256(path)[:16]}{path.suffix}", executable)
+                    self._on_phone[path] = self._phone.put(path, f"{sha256(path)[:16]}{path.suffix}", executable)
                     break
                 except LostError:
                     if attempt == _ATTEMPTS - 1:
                         raise
                     self._phone.reconnect()
-        return self._there[path]
+        return self._on_phone[path]
 
-    def _forget_what_is_gone(self) -> None:
-        """A phone that was restarted may have lost what lay there."""
-        for path, target in tuple(self._there.items()):
+    def _forget_lost_files(self) -> None:
+        """Forgets the files that are no longer on the phone, because a phone that restarted may have lost them."""
+        for path, target in tuple(self._on_phone.items()):
             if self._phone.run(f"[ -f {shlex.quote(target)} ]").status:
-                del self._there[path]
+                del self._on_phone[path]
 
     def infer(self, handle: int, images: Tensor) -> Tensor:
-        """Runs images through the very same file with LiteRT on this machine: benchmark_model gives no outputs."""
+        """Runs the same file with LiteRT on this machine, because benchmark_model does not return outputs."""
         path = self._file(handle)
-        if self._here is None:
-            self._here = (LiteRtBackend().open(HOST), {})
-        session, handles = self._here
+        if self._litert is None:
+            self._litert = (LiteRtBackend().open(HOST), {})
+        session, handles = self._litert
         if handle not in handles:
             handles[handle] = session.load(path)
         return session.infer(handles[handle], images)
 
     def close(self) -> None:
-        """Removes everything from the phone and disconnects."""
+        """Removes all our files from the phone and disconnects."""
         if not self._closed:
             self._closed = True
-            if self._here is not None:
-                self._here[0].close()
+            if self._litert is not None:
+                self._litert[0].close()
             self._phone.close()
 
     def _check_open(self) -> None:

@@ -1,4 +1,4 @@
-"""The options of an Android device's description."""
+"""Settings of an Android device, read from the options of its description."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ class AndroidSettings:
     """How a phone is found and how networks run on it.
 
     Attributes:
-        threads: Threads of one inference.
-        serial: Of the phone, or ``host:port`` of one that listens there; empty for the only one that fits.
-        model: Patterns of `ro.product.model`, one of which must fit, such as ``Pixel*``.
-        delegate: ``xnnpack``, ``gpu``, or ``none`` for whatever the tool does by itself.
+        threads: Number of threads of one inference.
+        serial: Serial number of the phone, or ``host:port`` at which it listens. Empty if the phone is the only one
+            that fits.
+        model: Patterns for `ro.product.model`, such as ``Pixel*``, one of which must match.
+        delegate: ``xnnpack`` or ``gpu``; ``none`` for what the tool chooses itself.
         allow_fallback: Whether the delegate may leave a part of the network to the plain CPU kernels.
         split_depthwise: Whether 7x7 depthwise convolutions are written as sums of smaller ones.
-        cores: Hexadecimal mask for taskset, such as ``f0``; empty for all.
-        cooldown_s: Seconds to wait at most for a phone that slows itself down.
+        cores: Hexadecimal mask of cores for taskset, such as ``f0``; empty for all cores.
+        cooldown_s: Number of seconds that a session waits at most for a throttled phone to cool down.
     """
 
     threads: int
@@ -42,10 +43,10 @@ class AndroidSettings:
 
     @classmethod
     def of(cls, device: Device) -> AndroidSettings:
-        """Reads the options of a description; the serial also from adb's own variable ANDROID_SERIAL.
+        """Reads the options of a description; without the option `serial`, adb's variable ANDROID_SERIAL is used.
 
         Raises:
-            DeviceError: An option that is none of these, or has an impossible value.
+            DeviceError: An option is unknown or has an invalid value.
         """
         defaults = {
             "serial": os.environ.get("ANDROID_SERIAL", ""),
@@ -66,9 +67,10 @@ class AndroidSettings:
         )
         if not known:
             raise DeviceError(
-                f"The options of the device {device.id} do not suit this backend: {dict(device.options)}.",
-                f"Use serial, model (patterns with |), delegate ({', '.join(DELEGATES)} or {_NONE}), allow_fallback and split_depthwise (0 or 1), "
-                "cores (a hexadecimal mask such as f0) and cooldown_s (seconds).",
+                f"The options of the device {device.id} are not valid for this backend: {dict(device.options)}.",
+                f"Use serial, model (patterns separated by |), delegate ({', '.join(DELEGATES)} or {_NONE}), "
+                "allow_fallback and split_depthwise (0 or 1), cores (a hexadecimal mask such as f0) and cooldown_s "
+                "(seconds).",
             )
         models = tuple(part.strip() for part in o["model"].split("|"))
         flags = (o["allow_fallback"] == "1", o["split_depthwise"] == "1")
@@ -78,12 +80,12 @@ class AndroidSettings:
 
     @property
     def address(self) -> tuple[str, int] | None:
-        """Host and port, where the serial is an address."""
+        """Host and port if the serial is an address, else None."""
         if not _ADDRESS.fullmatch(self.serial):
             return None
         host, _, port = self.serial.rpartition(":")
         return host, int(port)
 
     def fits(self, model: str) -> bool:
-        """Whether a phone's model is one of those meant, capitals or not."""
+        """Whether a phone's model matches one of the patterns, in upper or lower case."""
         return any(fnmatch.fnmatchcase(model.lower(), pattern.lower()) for pattern in self.model)

@@ -1,4 +1,4 @@
-"""The state that a phone is in: heat, battery, frequencies."""
+"""Reads the state of a phone: temperatures, battery and clock frequencies."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# Android's thermal status: 0 none, 1 light, 2 moderate, 3 severe and more. From moderate on performance is taken away.
+# Android's thermal status: 0 none, 1 light, 2 moderate, 3 severe, and higher. From moderate on the phone throttles.
 THROTTLED_FROM = 2
 _CPU = "/sys/devices/system/cpu"
-# What may be cut off of the highest frequency before the phone counts as slowed down.
+# Below this share of the processor's highest frequency the phone counts as throttled.
 _CAPPED = 0.98
 COMMAND = (
     "dumpsys thermalservice; dumpsys battery; "
-    f"for f in {_CPU}/cpu[0-9]*/cpufreq; do echo freq $(cat $f/scaling_cur_freq $f/scaling_max_freq $f/cpuinfo_max_freq); done"
+    f"for f in {_CPU}/cpu[0-9]*/cpufreq; do "
+    "echo freq $(cat $f/scaling_cur_freq $f/scaling_max_freq $f/cpuinfo_max_freq); done"
 )
 _STATUS = re.compile(r"^\s*Thermal Status:\s*(\d+)", re.MULTILINE)
 _TEMPERATURE = re.compile(r"Temperature\{mValue=(-?[0-9.]+), mType=(\d+), mName=([^,}]*), mStatus=\d+\}")
@@ -24,15 +25,16 @@ _FREQUENCY = re.compile(r"^\s*freq (\d+) (\d+) (\d+)\s*$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class State:
-    """What a phone tells of itself at one moment; None where it does not.
+    """What a phone reports about itself at one moment; values that it does not report are None.
 
     Attributes:
-        thermal_status: Android's; see `THROTTLED_FROM`.
-        hottest_c: The highest temperature of a processor's sensor, in °C.
-        battery_percent: Charge.
+        thermal_status: Android's thermal status; see `THROTTLED_FROM`.
+        hottest_c: Highest temperature of the processor's sensors in °C.
+        battery_percent: Charge of the battery in percent.
         battery_c: Temperature of the battery in °C.
-        frequency_share: Highest frequency allowed now as a share of the processor's own, the least over the cores.
-        frequency_mhz: The fastest core's, right now.
+        frequency_share: Highest frequency allowed now, as a share of the highest frequency that the hardware has; the
+            minimum over the cores.
+        frequency_mhz: Present frequency of the fastest core in MHz.
     """
 
     thermal_status: int | None
@@ -44,12 +46,12 @@ class State:
 
     @property
     def throttled(self) -> bool:
-        """Whether the phone slows itself down."""
+        """Whether the phone throttles, that is, reduces its own speed."""
         hot = self.thermal_status is not None and self.thermal_status >= THROTTLED_FROM
         return hot or (self.frequency_share is not None and self.frequency_share < _CAPPED)
 
     def to_properties(self) -> Mapping[str, float]:
-        """What a burst records."""
+        """The known values, as a burst records them."""
         known = {
             "thermal_status": self.thermal_status,
             "hottest_c": self.hottest_c,
@@ -64,7 +66,7 @@ class State:
 
 
 def parse(text: str) -> State:
-    """Reads what `COMMAND` printed; what cannot be read is unknown, since vendors print what they like."""
+    """Reads what `COMMAND` printed; values that cannot be read are None, because the format differs between vendors."""
     status = _STATUS.search(text)
     temperatures = [
         float(value) for value, kind, _ in _TEMPERATURE.findall(text) if int(kind) == _CPU_TYPE and _number(value)

@@ -1,4 +1,4 @@
-"""The benchmark_model binary: no registry ships it, so users bring it or have it downloaded once."""
+"""The benchmark_model binary. No package contains it, so users provide their own or have it downloaded once."""
 
 from __future__ import annotations
 
@@ -13,40 +13,43 @@ from nagsdk.common.folders import data_folder
 from nagsdk.errors import BundleError, DeviceError, DeviceUnavailableError
 from nagsdk.events import Listener, ignore
 
-ADDRESS = "https://storage.googleapis.com/tensorflow-nightly-public/prod/tensorflow/release/lite/tools/nightly/latest/android_aarch64_benchmark_model"
+ADDRESS = (
+    "https://storage.googleapis.com/tensorflow-nightly-public/prod/tensorflow/release/lite/tools/nightly/latest/"
+    "android_aarch64_benchmark_model"
+)
 DOWNLOADED_ABI = "arm64-v8a"
 ANY = "any"
 _MOST_BYTES = 200 * 10**6
-# ELF's e_machine -> Android's name.
+# The field e_machine of an ELF file -> Android's name of the ABI.
 _MACHINES = {183: "arm64-v8a", 40: "armeabi-v7a", 62: "x86_64", 3: "x86"}
 _SETUP = "Run: nagsdk android setup (or, with a binary of your own: nagsdk android setup --from FILE)."
 _RECORD = "benchmark_model.json"
 
 
 def folder() -> Path:
-    """Where binaries and the key lie."""
+    """Folder of the binaries and of the key."""
     return data_folder() / "android"
 
 
 def install(source: Path | None, on_event: Listener = ignore) -> dict[str, str]:
-    """Takes a binary into use: a given file, or the official nightly build for 64-bit ARM.
+    """Installs a binary: a given file, or the official nightly build for 64-bit ARM.
 
-    The hash of a download is recorded the first time; a later download must have the same.
+    The hash of the first download is recorded; a later download must have the same hash.
 
     Args:
-        source: The file, or None to download.
+        source: File of the binary; None to download it.
         on_event: Receives progress.
 
     Returns:
-        The record: abi, source, sha256, installed_at.
+        The record of the installed binary: abi, source, sha256, installed_at.
 
     Raises:
-        DeviceError: The download failed or has changed, or the file is no program of a phone.
+        DeviceError: The download failed or has changed, or the file is not a program for phones.
     """
     if source is not None:
         if not source.is_file():
-            raise DeviceError(f"{source} is no file.", "Name the benchmark_model that was built for the phone.")
-        return _take(source, str(source.resolve()))
+            raise DeviceError(f"{source} is not a file.", "Name the benchmark_model that was built for the phone.")
+        return _install(source, str(source.resolve()))
     from nagsdk.common.download import download
 
     known = _known(DOWNLOADED_ABI)
@@ -62,21 +65,23 @@ def install(source: Path | None, on_event: Listener = ignore) -> dict[str, str]:
             ) from error
         if known and known["source"] == ADDRESS and known["sha256"] != sha256(path):
             raise DeviceError(
-                f"{ADDRESS} no longer has the hash recorded at the first download ({known['sha256'][:16]}…, now {sha256(path)[:16]}…).",
-                f"The old one stays in use. If a newer nightly is wanted, delete {_place(DOWNLOADED_ABI)} and run this again.",
+                f"{ADDRESS} no longer has the hash recorded at the first download "
+                f"({known['sha256'][:16]}…, now {sha256(path)[:16]}…).",
+                f"The old binary stays in use. To use a newer nightly build, delete {_place(DOWNLOADED_ABI)} and run "
+                "this again.",
             )
-        return _take(path, ADDRESS)
+        return _install(path, ADDRESS)
 
 
 def find(abi: str) -> tuple[Path, str]:
-    """The binary for a phone, and its hash.
+    """Finds the binary for a phone, and its hash.
 
     Args:
-        abi: The phone's, such as ``arm64-v8a``.
+        abi: ABI of the phone, such as ``arm64-v8a``.
 
     Raises:
-        DeviceUnavailableError: There is none.
-        DeviceError: It is not the file that was recorded.
+        DeviceUnavailableError: No binary is installed for this ABI.
+        DeviceError: The file is not the one that was recorded.
     """
     for name in (abi, ANY):
         known = _known(name)
@@ -89,10 +94,10 @@ def find(abi: str) -> tuple[Path, str]:
 
 
 def abi_of(path: Path) -> str:
-    """For which phones a program was built; `ANY` for a script.
+    """ABI for which a program was built; `ANY` for a script.
 
     Raises:
-        DeviceError: It is no program of a phone.
+        DeviceError: The file is not a program for phones.
     """
     with path.open("rb") as file:
         head = file.read(20)
@@ -101,12 +106,13 @@ def abi_of(path: Path) -> str:
     abi = _MACHINES.get(int.from_bytes(head[18:20], "little")) if head[:4] == b"\x7fELF" and len(head) == 20 else None
     if abi is None:
         raise DeviceError(
-            f"{path.name} is no program that a phone runs.", f"Name a benchmark_model for Android; one is at {ADDRESS}."
+            f"{path.name} is not a program that a phone can run.",
+            f"Name a benchmark_model for Android; there is one at {ADDRESS}.",
         )
     return abi
 
 
-def _take(path: Path, source: str) -> dict[str, str]:
+def _install(path: Path, source: str) -> dict[str, str]:
     abi = abi_of(path)
     place = _place(abi)
     with writing(place):

@@ -1,4 +1,4 @@
-"""Ways to a phone, behind one small protocol: adb-shell over TCP and USB, and an adb server that already runs."""
+"""Ways to reach a phone, with one common interface: adb-shell over TCP or USB, and an adb server that already runs."""
 
 from __future__ import annotations
 
@@ -17,40 +17,43 @@ from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk_android.keys import signer
 
 CONNECT_TIMEOUT_S = 5.0
-# What a phone may take beyond a command's own time limit, and between two pieces of a file.
+# Seconds that a phone may take beyond the timeout of a command.
 GRACE_S = 5.0
+# Seconds that a phone may take between two pieces of a file.
 _PUSH_TIMEOUT_S = 30.0
-_REPLUG = "Unlock the phone, check the cable and that USB debugging is on, and start again: what was measured is kept."
+_REPLUG = (
+    "Unlock the phone, check its cable, check that USB debugging is on, and start again: what was measured is kept."
+)
 
 
 class LostError(DeviceError):
-    """The connection broke or a phone did not answer; a new connection may work."""
+    """The connection to a phone broke, or the phone did not answer; a new connection may work."""
 
 
 class Transport(ABC):
-    """A connection to one phone; none of its methods waits without end.
+    """A connection to one phone; every method has a timeout.
 
     Attributes:
-        title: How it is reached, for people.
+        title: How the phone is reached, as text for people.
     """
 
     title: str
 
     @abstractmethod
     def connect(self) -> None:
-        """Connects, or connects anew.
+        """Connects, or connects again.
 
         Raises:
             DeviceUnavailableError: The phone refuses this computer.
-            LostError: It cannot be reached.
+            LostError: The phone cannot be reached.
         """
 
     @abstractmethod
     def shell(self, command: str, silence_s: float) -> Iterator[bytes]:
-        """Runs a command and yields what it prints, standard error included, until it ends.
+        """Runs a command and yields what it prints, including standard error, until it ends.
 
         Args:
-            command: For the phone's shell.
+            command: Command line for the phone's shell.
             silence_s: Seconds without output after which the phone counts as lost.
 
         Raises:
@@ -59,24 +62,24 @@ class Transport(ABC):
 
     @abstractmethod
     def push(self, source: Path, target: str) -> None:
-        """Copies a file; what arrived must be checked, whatever this says.
+        """Copies a file to the phone; the caller must check the copy even if no error is raised.
 
         Raises:
-            LostError: It did not arrive whole.
+            LostError: The file did not arrive completely.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Ends the connection, and with it what it runs on the phone."""
+        """Closes the connection, which also ends the commands that it runs on the phone."""
 
 
 class AdbShell(Transport):
-    """adb-shell: the protocol in Python, straight to the phone.
+    """A direct connection to a phone by the package adb-shell, which implements ADB's protocol in Python.
 
     Args:
-        title: How it is reached.
+        title: How the phone is reached, as text for people.
         make: Opens the package's transport.
-        key: File of the RSA key that phones know this computer by.
+        key: File of the RSA key by which phones recognise this computer.
     """
 
     def __init__(self, title: str, make: Callable[[], Any], key: Path) -> None:
@@ -87,7 +90,7 @@ class AdbShell(Transport):
         self._device = AdbDevice(make(), default_transport_timeout_s=_PUSH_TIMEOUT_S)
 
     def connect(self) -> None:
-        """Connects; a phone that does not know this computer asks its user first."""
+        """Connects; a phone that does not know this computer first asks its user for permission."""
         from adb_shell.exceptions import DeviceAuthError, TcpTimeoutException, UsbReadFailedError
 
         asked: list[bool] = []
@@ -104,12 +107,12 @@ class AdbShell(Transport):
             if asked and waited:
                 raise DeviceUnavailableError(
                     f"The phone ({self.title}) does not know this computer.",
-                    "Unlock it, answer 'Allow USB debugging?' with 'Always allow', and start again.",
+                    "Unlock the phone, answer 'Allow USB debugging?' with 'Always allow', and start again.",
                 ) from error
             raise
 
     def shell(self, command: str, silence_s: float) -> Iterator[bytes]:
-        """Runs a command by the first version of the shell protocol, which tells no exit status."""
+        """Runs a command by the first version of the shell protocol, which has no exit status."""
         with _losses("was lost while a command ran"):
             yield from self._device.streaming_shell(command, silence_s, silence_s, decode=False)
 
@@ -119,31 +122,31 @@ class AdbShell(Transport):
             self._device.push(str(source), target, read_timeout_s=_PUSH_TIMEOUT_S)
 
     def close(self) -> None:
-        """Ends the connection."""
-        with contextlib.suppress(Exception):  # whatever a broken link raises when it is closed
+        """Closes the connection."""
+        with contextlib.suppress(Exception):  # closing a broken connection raises many kinds of errors
             self._device.close()
 
 
 class AdbServer(Transport):
-    """A phone of an adb server that runs already; the server is never started or ended.
+    """A connection to a phone through an adb server that already runs; the server is never started or stopped.
 
     Args:
-        serial: Of the phone.
-        host: Of the server.
-        port: Of the server.
+        serial: Serial number of the phone.
+        host: Host of the server.
+        port: Port of the server.
     """
 
     def __init__(self, serial: str, host: str, port: int) -> None:
         self.title = f"{serial} by the adb server"
-        self._at = (serial, host, port)
+        self._address = (serial, host, port)
         self._running: list[Any] = []
 
     def _device(self, silence_s: float | None = None) -> Any:
         import adbutils
 
-        serial, host, port = self._at
-        if not answers(host, port):  # the package would start a server of its own
-            raise LostError("The adb server has ended.", _REPLUG)
+        serial, host, port = self._address
+        if not answers(host, port):  # otherwise adbutils would start a server itself
+            raise LostError("The adb server has stopped.", _REPLUG)
         return adbutils.AdbClient(host, port, socket_timeout=silence_s).device(serial)
 
     def connect(self) -> None:
@@ -173,36 +176,36 @@ class AdbServer(Transport):
             self._device(_PUSH_TIMEOUT_S).sync.push(str(source), target)
 
     def close(self) -> None:
-        """Ends what still runs."""
+        """Closes the connections of commands that still run."""
         for connection in tuple(self._running):
             connection.close()
 
 
 def tcp(host: str, port: int, key: Path) -> Transport:
-    """A phone that listens on a port (``adb tcpip``, without TLS)."""
+    """A connection to a phone that listens on a TCP port (``adb tcpip``, without TLS)."""
     from adb_shell.transport.tcp_transport import TcpTransport
 
     class Tcp(TcpTransport):  # type: ignore[misc]
-        """adb-shell takes the end of the stream for silence, and waits for more."""
+        """Raises an error at the end of the stream, where adb-shell itself would wait for more data."""
 
         def bulk_read(self, numbytes: int, transport_timeout_s: float | None) -> bytes:
             data = bytes(super().bulk_read(numbytes, transport_timeout_s))
             if numbytes and not data:
-                raise ConnectionResetError("the phone ended the connection")
+                raise ConnectionResetError("the phone closed the connection")
             return data
 
     return AdbShell(f"{host}:{port}", lambda: Tcp(host, port), key)
 
 
 def usb(serial: str, key: Path) -> Transport:
-    """A phone on a USB port of this computer."""
+    """A connection to a phone on a USB port of this computer."""
     from adb_shell.transport.usb_transport import UsbTransport
 
     return AdbShell(f"{serial} by USB", lambda: UsbTransport.find_adb(serial=serial), key)
 
 
 def answers(host: str, port: int) -> bool:
-    """Whether anything listens there."""
+    """Whether a server listens at this address."""
     try:
         with socket.create_connection((host, port), 1.0):
             return True
@@ -211,14 +214,14 @@ def answers(host: str, port: int) -> bool:
 
 
 def server_address() -> tuple[str, int]:
-    """Where an adb server would listen: what adb's own variable says, else its usual port."""
+    """Host and port of an adb server: the port in adb's variable ANDROID_ADB_SERVER_PORT, else the usual one."""
     given = os.environ.get("ANDROID_ADB_SERVER_PORT", "")
     return "127.0.0.1", int(given) if given.isdecimal() else 5037
 
 
 @contextmanager
 def _losses(what: str) -> Iterator[None]:
-    """Whatever the packages raise for a broken link, and they raise a great deal, as one error."""
+    """Turns the many kinds of errors that the packages raise for a broken connection into a LostError."""
     try:
         yield
     except Exception as error:

@@ -1,1 +1,1 @@
-"""NVIDIA GPUs by torch and CUDA: a hardware plugin of nagsdk."""
+"""A hardware plugin of nagsdk for NVIDIA GPUs, through torch or through ONNX Runtime."""

@@ -1,4 +1,4 @@
-"""torch on an NVIDIA GPU, in a process of its own."""
+"""The backend for torch on an NVIDIA GPU; networks run in a worker process."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from nagsdk_cuda import nvml
 from nagsdk_cuda.session import CudaSession
 from nagsdk_cuda.settings import COMPILED, CPU, CUDA, EAGER, NONE, PRECISIONS, CudaSettings, width
 
-# Relative error of logits. Rounding to 10 bits of mantissa, over some fifty layers, comes to .005 with trained weights and .015 with
-# random ones, to 7 bits eight times that; another network's logits differ by about 1.
+# Largest relative error of the logits that is accepted. Rounding to 10 bits of mantissa in about fifty layers gives
+# .005 with trained weights and .015 with random ones; rounding to 7 bits gives eight times that. The logits of a
+# different network differ by about 1.
 TOLERANCES = {"fp32": EXACT, "tf32": 3e-2, "fp16": 3e-2, "bf16": 0.24}
-# What a program says of an operation, in bytes; read off exported files.
+# Bytes that a program takes to describe an operation, without its weights; measured on exported files.
 _OVERHEAD = {
     "conv": 3350.0,
     "pointwise": 3350.0,
@@ -47,15 +48,15 @@ class CudaBackend(Backend):
     precisions = PRECISIONS
 
     def layer_bytes(self, layer: LayerSpec, device: Device) -> float:
-        """The weights in their precision, and what the program says of each operation."""
+        """Bytes of the weights in their precision and of the program's description of the operations."""
         return width(device) * layer.folded_parameters + layer.by_kind(_OVERHEAD)
 
     def tolerance(self, device: Device) -> float:
-        """That of the precision."""
+        """The tolerance of the device's precision."""
         return TOLERANCES[CudaSettings.of(device).precision]
 
     def presence(self, device: Device) -> Presence:
-        """Asks the driver (NVML) and looks at torch's files, without importing torch."""
+        """Asks the driver through NVML and reads torch's version from its files, without importing torch."""
         try:
             settings = CudaSettings.of(device)
             torch_version, torch_cuda = _torch()
@@ -74,35 +75,35 @@ class CudaBackend(Backend):
                 properties |= {"processor_threads": str(settings.threads)}
         except DeviceError as error:
             return Presence.refused(error)
-        # Cards of one model are one device: what was measured on one holds for the next.
+        # All cards of one model count as the same device: measurements on one card are valid for another.
         return Presence.of(properties, nvml.OF_THE_CARD)
 
     def diagnose(self) -> Sequence[Finding]:
-        """The driver, and whether the installed torch can use it."""
+        """Checks the driver, and whether the installed torch can use it."""
         try:
             version, cuda = _torch()
-            card = nvml.describe(0)
+            properties = nvml.describe(0)
         except DeviceError as error:
             return [Finding("gpu", ABSENT, error.message, error.next_step)]
-        told = f"{card['gpu']} with driver {card['driver']}"
+        card = f"{properties['gpu']} with driver {properties['driver']}"
         if cuda is None:
-            return [Finding("gpu", WRONG, f"{told}, but torch {version} was built without CUDA.", _TORCH)]
-        return [Finding("gpu", OK, f"{told}; torch {version} was built for CUDA {cuda}.")]
+            return [Finding("gpu", WRONG, f"{card}, but torch {version} was built without CUDA.", _TORCH)]
+        return [Finding("gpu", OK, f"{card}; torch {version} was built for CUDA {cuda}.")]
 
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
-        """Writes a `torch.export` program; it needs no images, and no GPU."""
+        """Writes a `torch.export` program; needs neither calibration images nor a GPU."""
         from nagsdk_cuda.program import write_program
 
         write_program(graph, path, CudaSettings.of(device).precision)
 
     def emulate(self, artifact: Path, device: Device, images: Tensor) -> Tensor | None:
-        """Runs the program on the processor."""
-        here = replace(CudaSettings.of(device), accelerator=CPU, runtime=EAGER, flush_l2=False)
-        with CudaSession(here, {}) as session:
+        """Runs the program on this machine's processor."""
+        on_cpu = replace(CudaSettings.of(device), accelerator=CPU, runtime=EAGER, flush_l2=False)
+        with CudaSession(on_cpu, {}) as session:
             return session.infer(session.load(artifact), images)
 
     def compile(self, artifact: Path, device: Device, folder: Path) -> Path:
-        """Compiles with AOTInductor where the device asks for it, else returns the program."""
+        """Compiles with AOTInductor if the device's options ask for it, else returns the program itself."""
         if CudaSettings.of(device).compiler == NONE:
             return artifact
         compiled = folder / f"{artifact.stem}{COMPILED}"
@@ -114,12 +115,14 @@ class CudaBackend(Backend):
         """Starts a worker process."""
         presence = self.presence(device)
         if not presence.available:
-            raise DeviceUnavailableError(presence.reason, f"`nagsdk devices` shows what is there. {_TORCH}")
+            raise DeviceUnavailableError(
+                presence.reason, f"`nagsdk devices` lists the devices and says which are available. {_TORCH}"
+            )
         return CudaSession(CudaSettings.of(device), presence.properties)
 
 
 def _torch() -> tuple[str, str | None]:
-    """Version of torch, and of the CUDA that it was built with."""
+    """Version of torch, and version of CUDA that it was built with, or None."""
     spec = importlib.util.find_spec("torch")
     if spec is None or spec.origin is None:
         raise DeviceError("torch is not installed.", _TORCH)
@@ -128,4 +131,4 @@ def _torch() -> tuple[str, str | None]:
         found = re.search(r"^cuda[^=]*=\s*['\"]([^'\"]+)['\"]", text, re.MULTILINE)
         return version("torch"), found and found.group(1)
     except (OSError, PackageNotFoundError) as error:
-        raise DeviceError(f"torch is not whole: {error}.", "Install it again.") from error
+        raise DeviceError(f"The installation of torch is damaged: {error}.", "Install torch again.") from error

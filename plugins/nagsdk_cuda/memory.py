@@ -1,4 +1,4 @@
-"""Peak memory of a network on a GPU, as budgets limit it."""
+"""The metric for budgets on the peak memory of a network on a GPU."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _IMAGE_BYTES = 4.0
 
 
 class Memory(Metric):
-    """The most device memory that torch's allocator held for a network, in megabytes (see `nagsdk_cuda.worker.Network`).
+    """Peak memory that torch's allocator held on the GPU for a network, in MB (see `nagsdk_cuda.worker.Network`).
 
-    Layers tell it but for the workspaces that cuDNN takes: what is measured counts.
+    The figures of the layers are an estimate without the workspaces of cuDNN; the measured value decides.
     """
 
     id, title = "memory", "Peak memory on a GPU: weights, images, and the activations that are needed at the same time"
@@ -28,13 +28,13 @@ class Memory(Metric):
     measured = "peak_memory_mb"
 
     def of_layer(self, layer: LayerSpec, device: Device) -> float:
-        """What lies there while a layer runs: what it reads and writes, or, where it is activated, its output before and after."""
+        """Memory in use while a layer runs: its input and output, or its output before and after the activation."""
         written = layer.out_channels * layer.out_size**2
         numbers = max(layer.activations, 2 * written if layer.activation != "none" else 0)
         return device.batch * _width(device) * numbers / _MEGA
 
     def kept_by_layer(self, layer: LayerSpec, device: Device) -> float:
-        """Its weights; of the first layer, which reads them, the images in float32, too."""
+        """Memory that stays in use: the layer's weights, and for the first layer also the images in float32."""
         images = device.batch * _IMAGE_BYTES * layer.in_channels * layer.in_size**2 if layer.kind == "conv" else 0.0
         return (_width(device) * layer.folded_parameters + images) / _MEGA
 
@@ -43,6 +43,6 @@ def _width(device: Device) -> float:
     if device.backend != CudaBackend.id or CudaSettings.of(device).accelerator != CUDA:
         raise UsageError(
             f"The memory of {device.id} is not known.",
-            f"Limit memory on GPUs, by the backend {CudaBackend.id}; use MB for the size of a file.",
+            f"Limit memory only on GPUs with the backend {CudaBackend.id}; to limit the size of a file, use MB.",
         )
     return width(device)

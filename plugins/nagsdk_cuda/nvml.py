@@ -1,4 +1,4 @@
-"""What the NVIDIA driver tells (NVML): which GPU, and its state while networks run on it."""
+"""Queries the NVIDIA driver through NVML: what kind of GPU there is, and its state while networks run on it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from nagsdk.common.pip import pip
 from nagsdk.errors import DeviceError
 
-# Facts that differ between cards of one model, or from minute to minute.
+# Properties that do not identify the kind of device: they differ between cards of one model or change over time.
 OF_THE_CARD = frozenset({"uuid", "driver"})
 _MEGA = 1e6
 _FRESH_S = 0.2
@@ -17,35 +17,38 @@ _CORES = {(6, 0): 64, (7, 0): 64, (7, 2): 64, (7, 5): 64, (8, 0): 64}
 
 
 def describe(index: int) -> dict[str, str]:
-    """Name, identity, multiprocessors, memory, driver, power limit and clock of a GPU.
+    """Name, UUID, compute capability, multiprocessors, memory, driver, power limit and highest clock of a GPU.
+
+    Args:
+        index: Number of the GPU, as `nvidia-smi` counts them.
 
     Raises:
-        DeviceError: NVML, the driver or the GPU is not there, or MIG splits it; the message says which.
+        DeviceError: NVML, the driver or the GPU is missing, or MIG splits the GPU; the message says which.
     """
     nvml, handle = _open(index)
 
-    def asked(question: Any, *arguments: Any) -> Any:
+    def ask(question: Any, *arguments: Any) -> Any:
         try:
             return question(handle, *arguments)
         except nvml.NVMLError:
-            return None  # not every card answers everything
+            return None  # not every card supports every query
 
-    mig = asked(nvml.nvmlDeviceGetMigMode)
+    mig = ask(nvml.nvmlDeviceGetMigMode)
     if mig is not None and mig[0]:
         raise DeviceError(
-            f"MIG splits GPU {index} into parts.", "Use a whole GPU: the device option `index` names another one."
+            f"MIG splits GPU {index} into parts.", "Use a whole GPU: the device option `index` chooses another one."
         )
-    power, memory = asked(nvml.nvmlDeviceGetPowerManagementLimit), asked(nvml.nvmlDeviceGetMemoryInfo)
-    cores, capability = asked(nvml.nvmlDeviceGetNumGpuCores), asked(nvml.nvmlDeviceGetCudaComputeCapability)
+    power, memory = ask(nvml.nvmlDeviceGetPowerManagementLimit), ask(nvml.nvmlDeviceGetMemoryInfo)
+    cores, capability = ask(nvml.nvmlDeviceGetNumGpuCores), ask(nvml.nvmlDeviceGetCudaComputeCapability)
     facts = {
-        "gpu": asked(nvml.nvmlDeviceGetName),
-        "uuid": asked(nvml.nvmlDeviceGetUUID),
+        "gpu": ask(nvml.nvmlDeviceGetName),
+        "uuid": ask(nvml.nvmlDeviceGetUUID),
         "compute_capability": capability and "{}.{}".format(*capability),
         "multiprocessors": cores and capability and cores // _CORES.get(tuple(capability), 128),
         "memory_mb": memory and round(memory.total / _MEGA),
-        "driver": asked(lambda handle: nvml.nvmlSystemGetDriverVersion()),
+        "driver": ask(lambda handle: nvml.nvmlSystemGetDriverVersion()),
         "power_limit_w": power and round(power / 1000),
-        "most_sm_clock_mhz": asked(nvml.nvmlDeviceGetMaxClockInfo, nvml.NVML_CLOCK_SM),
+        "most_sm_clock_mhz": ask(nvml.nvmlDeviceGetMaxClockInfo, nvml.NVML_CLOCK_SM),
     }
     return {name: str(value) for name, value in facts.items() if value is not None}
 
@@ -54,7 +57,7 @@ class Watch:
     """Reads the state of a GPU.
 
     Args:
-        index: As `nvidia-smi` numbers them.
+        index: Number of the GPU, as `nvidia-smi` counts them.
     """
 
     def __init__(self, index: int) -> None:
@@ -62,9 +65,10 @@ class Watch:
         self._last, self._asked_at = dict[str, float](), -_FRESH_S
 
     def state(self) -> dict[str, float]:
-        """Clocks in MHz, temperature in °C, power in W, and whether the card slows itself down; what it does not tell is left out.
+        """Clocks in MHz, temperature in °C, power in W, and whether the card throttles; unknown values are left out.
 
-        Asking takes as long as a burst of a small network, and lets the card fall asleep: an answer counts for a moment.
+        A query takes as long as a burst of a small network, and the card may fall back to its idle clocks meanwhile. So
+        an answer is used again for a short time.
         """
         if time.monotonic() - self._asked_at >= _FRESH_S:
             self._last, self._asked_at = self._ask(), time.monotonic()
@@ -84,7 +88,7 @@ class Watch:
             try:
                 state[name] = float(ask())  # type: ignore[no-untyped-call]
             except nvml.NVMLError:
-                continue  # not every card answers everything
+                continue  # not every card supports every query
         return state
 
 
@@ -105,12 +109,13 @@ def _open(index: int) -> tuple[Any, Any]:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
         raise DeviceError(
-            f"There is no NVIDIA driver here ({error}).", "Use a machine with an NVIDIA GPU and its driver."
+            f"This machine has no NVIDIA driver ({error}).", "Use a machine with an NVIDIA GPU and its driver."
         ) from error
     try:
         return pynvml, pynvml.nvmlDeviceGetHandleByIndex(index)
     except pynvml.NVMLError as error:
         count = pynvml.nvmlDeviceGetCount()
         raise DeviceError(
-            f"There is no GPU number {index} ({error}).", f"This machine has {count}; numbers begin at 0."
+            f"There is no GPU with the number {index} ({error}).",
+            f"Number of GPUs in this machine: {count}. The first one has the number 0.",
         ) from error

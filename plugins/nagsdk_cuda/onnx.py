@@ -1,4 +1,4 @@
-"""ONNX Runtime's CUDA provider: the file for users of ONNX Runtime and TensorRT, measured on the GPU."""
+"""The backend for ONNX Runtime's CUDA provider: exports ONNX files, also for users of TensorRT, and times them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from nagsdk_cuda import nvml
 from nagsdk_cuda.backend import TOLERANCES
 
 _INSTALL = (
-    f"Uninstall onnxruntime, which takes the same place, and run: {pip('install', 'onnxruntime-gpu', 'nvidia-ml-py')}"
+    "Uninstall onnxruntime, which is installed in the same folder, and run: "
+    f"{pip('install', 'onnxruntime-gpu', 'nvidia-ml-py')}"
 )
 
 
 @dataclass(frozen=True)
 class CudaOnnxRuntimeSettings:
-    """What the worker is started with.
+    """Settings of the worker process.
 
     Attributes:
-        index: Which GPU, as `nvidia-smi` numbers them.
-        tf32: Whether float32 is rounded to 10 bits of mantissa in products.
+        index: Number of the GPU, as `nvidia-smi` counts them.
+        tf32: Whether float32 numbers are rounded to 10 bits of mantissa in products.
     """
 
     index: int
@@ -37,20 +38,20 @@ class CudaOnnxRuntimeSettings:
         """Reads the option `index` of a description.
 
         Raises:
-            DeviceError: Another option, or no number.
+            DeviceError: There is another option, or the index is not a number.
         """
         given = dict(device.options)
         index = given.pop("index", "0")
         if given or not index.isdecimal():
             raise DeviceError(
-                f"The options of the device {device.id} do not suit this backend: {dict(device.options)}.",
-                "Use index (a number), or none.",
+                f"The options of the device {device.id} are not valid for this backend: {dict(device.options)}.",
+                "Use index (a number) or no option.",
             )
         return cls(int(index), device.precision == "tf32")
 
 
 class CudaOnnxRuntimeBackend(Backend):
-    """Exports ONNX files and runs them with ONNX Runtime's CUDA provider; never with another one."""
+    """Exports ONNX files and runs them with ONNX Runtime's CUDA provider, never with another provider."""
 
     id = "cuda-onnxruntime"
     title = "ONNX Runtime on an NVIDIA GPU"
@@ -58,11 +59,11 @@ class CudaOnnxRuntimeBackend(Backend):
     precisions = ("fp32", "tf32")
 
     def tolerance(self, device: Device) -> float:
-        """That of the precision."""
+        """The tolerance of the device's precision."""
         return TOLERANCES[device.precision or self.precisions[0]]
 
     def presence(self, device: Device) -> Presence:
-        """Asks the package index for the build with CUDA, and the driver for the GPU."""
+        """Checks that the build of ONNX Runtime with CUDA is installed, and asks the driver for the GPU."""
         try:
             settings = CudaOnnxRuntimeSettings.of(device)
             runtime = importlib.metadata.version("onnxruntime-gpu")
@@ -72,14 +73,14 @@ class CudaOnnxRuntimeBackend(Backend):
                 **nvml.describe(settings.index),
             }
         except importlib.metadata.PackageNotFoundError:
-            return Presence(False, f"This build of ONNX Runtime has no CUDA. {_INSTALL}")
+            return Presence(False, f"The installed ONNX Runtime was built without CUDA. {_INSTALL}")
         except DeviceError as error:
             return Presence.refused(error)
         properties["precision"] = device.precision or self.precisions[0]
         return Presence.of(properties, nvml.OF_THE_CARD)
 
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
-        """Writes an ONNX file in float32; it needs no images."""
+        """Writes an ONNX file in float32; needs no calibration images."""
         from nagsdk.graph.onnx import write_onnx
 
         write_onnx(graph, path)
@@ -88,7 +89,9 @@ class CudaOnnxRuntimeBackend(Backend):
         """Starts a worker process."""
         presence = self.presence(device)
         if not presence.available:
-            raise DeviceUnavailableError(presence.reason, f"`nagsdk devices` shows what is there. {_INSTALL}")
+            raise DeviceUnavailableError(
+                presence.reason, f"`nagsdk devices` lists the devices and says which are available. {_INSTALL}"
+            )
         settings = CudaOnnxRuntimeSettings.of(device)
         return _Session({"index": settings.index, "tf32": settings.tf32}, {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"})
 
@@ -97,4 +100,7 @@ class _Session(ProcessSession):
     runtime = "ONNX Runtime"
     worker = "nagsdk_cuda.onnx_worker"
     start_timeout_s = 180.0
-    remedy = "Try `python -c 'import onnxruntime; print(onnxruntime.get_available_providers())'`, and reinstall it where that fails."
+    remedy = (
+        "Try `python -c 'import onnxruntime; print(onnxruntime.get_available_providers())'`, and reinstall "
+        "ONNX Runtime if that fails."
+    )

@@ -1,4 +1,7 @@
-"""The process in which ONNX Runtime runs on the GPU: input and output stay there, as in an application that feeds it well."""
+"""The worker process in which ONNX Runtime runs on the GPU.
+
+Input and output stay in the GPU's memory, as in an application that avoids copies.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ PROVIDER = "CUDAExecutionProvider"
 
 
 class Worker:
-    """Answers requests with the networks that are loaded."""
+    """Loads networks and answers requests about them."""
 
     def __init__(self, index: int, tf32: bool) -> None:
         self.index, self.watch = index, Watch(index)
@@ -28,7 +31,7 @@ class Worker:
         self.bursts = Bursts()
 
     def load(self, request: dict[str, Any], body: bytes) -> Message:
-        """Loads a file; a fall-back to another provider is an error."""
+        """Loads a file; a fallback to another provider is an error."""
         session = onnxruntime.InferenceSession(request["path"], providers=[self.provider])
         got = session.get_providers()[0]
         if got != PROVIDER:
@@ -53,7 +56,7 @@ class Worker:
         return {}, b""
 
     def time(self, request: dict[str, Any], body: bytes) -> Message:
-        """Times consecutive runs, each waited for."""
+        """Times consecutive runs; each one is waited for."""
         session, binding = self.networks[request["handle"]]
 
         def once() -> float:
@@ -65,7 +68,7 @@ class Worker:
         return {"wall_ms": self.bursts.take(once, request), "cpu_ms": [], "properties": self.watch.state()}, b""
 
     def infer(self, request: dict[str, Any], body: bytes) -> Message:
-        """Runs images and answers the logits."""
+        """Runs the network on images and returns the logits."""
         session, binding = self.networks[request["handle"]]
         source = session.get_inputs()[0]
 
@@ -79,11 +82,12 @@ class Worker:
 
 
 def start(settings: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Handler]]:
-    """Makes the worker; refuses a build without the provider."""
+    """Creates the worker; refuses to start if ONNX Runtime was built without the provider."""
     available = onnxruntime.get_available_providers()
     if PROVIDER not in available:
         return {
-            "refused": f"ONNX Runtime {onnxruntime.__version__} has no {PROVIDER} here; it offers {', '.join(available)}.",
+            "refused": f"ONNX Runtime {onnxruntime.__version__} has no {PROVIDER} on this machine; "
+            f"it offers {', '.join(available)}.",
             "next_step": f"{pip('uninstall', 'onnxruntime')}; {pip('install', 'onnxruntime-gpu')}",
         }, {}
     worker = Worker(settings["index"], settings["tf32"])

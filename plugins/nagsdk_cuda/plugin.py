@@ -1,4 +1,4 @@
-"""The entry point: registers the backend without importing torch."""
+"""The entry point of the plugin: registers backends and metric without importing torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ nagsdk_api = 1
 
 @hookimpl
 def nagsdk_register_backends(registry: Registry[Backend]) -> None:
-    """Registers torch and ONNX Runtime on the GPU."""
+    """Registers the backends for torch and for ONNX Runtime on the GPU."""
     from nagsdk_cuda.backend import CudaBackend
     from nagsdk_cuda.onnx import CudaOnnxRuntimeBackend
 
@@ -21,7 +21,7 @@ def nagsdk_register_backends(registry: Registry[Backend]) -> None:
 
 @hookimpl
 def nagsdk_register_metrics(registry: Registry[Metric]) -> None:
-    """Registers the peak of a GPU's memory."""
+    """Registers the metric for the peak memory of a GPU."""
     from nagsdk_cuda.memory import Memory
 
     registry.add(Memory())

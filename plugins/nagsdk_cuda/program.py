@@ -1,4 +1,7 @@
-"""From a `Graph` to a `torch.export` program: float32 images in, float32 logits out, the chosen precision between."""
+"""Turns a `Graph` into a `torch.export` program.
+
+The program takes float32 images, computes in the chosen precision and returns float32 logits.
+"""
 
 from __future__ import annotations
 
@@ -26,19 +29,19 @@ from nagsdk.graph.ir import (
 )
 
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-# A key in files, whatever the module is called.
+# This key is part of the file format and does not depend on the module's name.
 ARCHITECTURE_KEY = "nagsdk.architecture"
-# Where in our source an operation came from: nobody needs it, and it would take more room than the weights.
+# Metadata about where in our source an operation came from: nobody needs it, and it would be larger than the weights.
 _TRACES = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "torch_fn")
 _FUNCTIONS = {RELU: functional.relu, HARD_SWISH: functional.hardswish, HARD_SIGMOID: functional.hardsigmoid}
 
 
 class Program(nn.Module):
-    """A graph as a torch module whose weights lie channels-last.
+    """A graph as a torch module whose weights are stored in the channels-last format.
 
     Args:
         graph: The lowered network.
-        dtype: Of weights and arithmetic.
+        dtype: Number format of weights and arithmetic.
 
     Raises:
         UnsupportedLayerError: A node has no torch operator.
@@ -47,7 +50,8 @@ class Program(nn.Module):
     def __init__(self, graph: Graph, dtype: torch.dtype) -> None:
         super().__init__()
         self.graph, self.dtype = graph, dtype
-        # Products with one vector are bound by reading weights: a matrix product does that better than a convolution.
+        # The time of a product with a single vector is the time to read the weights. A matrix product reads them faster
+        # than a convolution.
         self.vectors = {node.name for node in graph.nodes if isinstance(node, Conv) and _sees_one_position(graph, node)}
         for number, node in enumerate(graph.nodes):
             if isinstance(node, (Conv, Linear)):
@@ -65,7 +69,7 @@ class Program(nn.Module):
                 )
 
     def forward(self, image: Tensor) -> Tensor:
-        """Maps images (n, 3, h, w) to logits (n, classes), both float32."""
+        """Maps images, shape (n, 3, h, w), to logits, shape (n, classes), both in float32."""
         values = {Graph.INPUT: image.to(dtype=self.dtype, memory_format=torch.channels_last)}
         for number, node in enumerate(self.graph.nodes):
             values[node.name] = self._run(number, node, [values[name] for name in node.inputs])
@@ -92,8 +96,8 @@ def write_program(graph: Graph, path: Path, precision: str) -> None:
 
     Args:
         graph: The network.
-        path: Where; an existing file is overwritten.
-        precision: A key of `DTYPES`.
+        path: File to write; an existing one is overwritten.
+        precision: Key of `DTYPES`.
 
     Raises:
         UnsupportedLayerError: A node has no torch operator.
@@ -102,15 +106,16 @@ def write_program(graph: Graph, path: Path, precision: str) -> None:
     with torch.no_grad():
         exported = torch.export.export(program, (torch.zeros(graph.input_shape),), strict=False)
     for operation in list(exported.graph.nodes):
-        # Written before every conversion: it would refuse images that lie on another device than these did.
+        # torch writes this assertion before every conversion; it would refuse images that are on another device than
+        # the images of the export were.
         if operation.target is torch.ops.aten._assert_tensor_metadata.default:
             exported.graph.erase_node(operation)
         for trace in _TRACES:
             operation.meta.pop(trace, None)
     exported.graph_module.recompile()
-    exported.example_inputs = None  # a whole batch of zeros, which would lie in the file
+    exported.example_inputs = None  # otherwise the file would contain a whole batch of zeros
     with warnings.catch_warnings():
-        # torch warns of weights that share storage with nothing.
+        # torch warns about weights that share their storage with no other tensor, which is harmless here.
         warnings.filterwarnings("ignore", "No complete tensor found", UserWarning)
         torch.export.save(exported, path, extra_files={ARCHITECTURE_KEY: graph.architecture})
 

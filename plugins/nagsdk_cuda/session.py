@@ -1,4 +1,4 @@
-"""A session: torch on a GPU, in a worker process."""
+"""A session with torch on a GPU, in a worker process."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ _COMPILE_TIMEOUT_S = 1800.0
 
 
 class CudaSession(ProcessSession):
-    """Networks in a worker process of their own, each captured in a CUDA graph.
+    """Runs networks in a worker process, by default each captured in a CUDA graph.
 
     Args:
-        settings: Of the worker.
-        properties: What the driver told of the GPU; the worker refuses to run on another one.
+        settings: Settings of the worker.
+        properties: Properties of the GPU according to the driver; the worker refuses to run on another GPU.
 
     Raises:
-        DeviceUnavailableError: torch does not start, does not reach the GPU, or reaches another one.
+        DeviceUnavailableError: torch does not start, cannot use the GPU, or uses another one.
     """
 
     runtime = "torch"
     worker = "nagsdk_cuda.worker"
     start_timeout_s = 180.0
-    remedy = "Try `python -c 'import torch; print(torch.zeros(1, device=\"cuda\"))'`, and reinstall torch or the driver where that fails."
+    remedy = (
+        "Try `python -c 'import torch; print(torch.zeros(1, device=\"cuda\"))'`, and reinstall torch or the driver if "
+        "that fails."
+    )
 
     def __init__(self, settings: CudaSettings, properties: Mapping[str, str]) -> None:
-        # The driver numbers GPUs by their place on the bus, CUDA by their speed unless told otherwise.
+        # The driver numbers GPUs by their place on the bus. CUDA numbers them by their speed unless this is set.
         environment = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "OMP_NUM_THREADS": str(settings.threads)}
         super().__init__({**asdict(settings), "uuid": properties.get("uuid")}, environment)
 
@@ -37,7 +40,7 @@ class CudaSession(ProcessSession):
         """Compiles a program with AOTInductor for the GPU of this session.
 
         Raises:
-            DeviceError: The compiler refuses it.
+            DeviceError: The compiler refuses the program.
         """
         request = {"do": "compile", "path": str(program.resolve()), "target": str(compiled.resolve())}
         self._ask(_COMPILE_TIMEOUT_S, f"compile {program.name}", request)

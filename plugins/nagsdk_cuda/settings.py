@@ -1,4 +1,4 @@
-"""What a device description says of torch on a GPU."""
+"""Settings of torch on a GPU, read from the options of a device description."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ PRECISIONS = ("fp16", "fp32", "tf32", "bf16")
 
 @dataclass(frozen=True)
 class CudaSettings:
-    """What the worker is started with.
+    """Settings of the worker process.
 
     Attributes:
         accelerator: ``cuda``, or ``cpu`` to run the same program on this machine's processor.
-        index: Which GPU, as `nvidia-smi` numbers them.
-        runtime: ``cuda-graph``, or ``eager``: one kernel launch after the other, as plain torch does.
-        compiler: ``none``, or ``inductor``: AOTInductor, which fuses operations into kernels of its own; takes minutes.
-        flush_l2: Whether the GPU's cache is overwritten before every timed run.
-        precision: Of weights and arithmetic.
-        threads: On the processor.
+        index: Number of the GPU, as `nvidia-smi` counts them.
+        runtime: ``cuda-graph``, or ``eager``, which launches one kernel after the other as plain torch does.
+        compiler: ``none``, or ``inductor`` for AOTInductor, which takes minutes to fuse operations into new kernels.
+        flush_l2: Whether the GPU's L2 cache is overwritten before every timed run.
+        precision: Precision of weights and arithmetic.
+        threads: Number of threads on the processor.
     """
 
     accelerator: str
@@ -42,7 +42,7 @@ class CudaSettings:
         """Reads the options of a description.
 
         Raises:
-            DeviceError: An option that is none of these, or has an impossible value.
+            DeviceError: An option is unknown or has an invalid value.
         """
         given = dict(device.options)
         accelerator = given.pop("accelerator", CUDA)
@@ -57,8 +57,8 @@ class CudaSettings:
         )
         if given or not known or (accelerator == CPU and runtime == GRAPH):
             raise DeviceError(
-                f"The options of the device {device.id} do not suit this backend: {dict(device.options)}.",
-                "Use accelerator (cuda or cpu), index (a number), runtime (cuda-graph, or eager, which alone runs on cpu), "
+                f"The options of the device {device.id} are not valid for this backend: {dict(device.options)}.",
+                "Use accelerator (cuda or cpu), index (a number), runtime (cuda-graph or eager; on cpu only eager), "
                 "compiler (none or inductor) and flush_l2 (0 or 1).",
             )
         return cls(
@@ -67,5 +67,5 @@ class CudaSettings:
 
 
 def width(device: Device) -> float:
-    """Bytes of a number in a device's precision."""
+    """Number of bytes that one number takes in a device's precision."""
     return 2.0 if CudaSettings.of(device).precision in ("fp16", "bf16") else 4.0

@@ -1,4 +1,4 @@
-"""The process in which torch runs: one static input, one captured CUDA graph and one output for every network."""
+"""The worker process in which torch runs: each network has one static input, one captured CUDA graph and one output."""
 
 from __future__ import annotations
 
@@ -30,11 +30,12 @@ class Network:
     """A loaded program.
 
     Attributes:
-        image: Its input, overwritten in place.
+        image: Input of the network, which is overwritten in place.
         run: Computes `output` from `image`.
-        output: Its logits.
-        module: What computes them; a captured graph reads its weights where they lie, and keeps nothing alive.
-        peak_mb: Most device memory that torch's allocator held for it beyond what was there before, weights included.
+        output: Returns the logits.
+        module: The module that computes the logits. A captured graph reads the module's weights but does not keep them
+            alive, so this reference does.
+        peak_mb: Peak memory in MB that torch's allocator held on the GPU for this network, including its weights.
     """
 
     image: Tensor
@@ -45,14 +46,14 @@ class Network:
 
 
 class Worker:
-    """Answers requests with the networks that are loaded.
+    """Loads networks and answers requests about them.
 
     Args:
-        torch_device: Where networks run.
-        dtype: Of the networks' weights.
+        torch_device: Device on which networks run.
+        dtype: Number format of the networks' weights.
         captured: Whether networks are captured in CUDA graphs.
-        flush_l2: Whether the cache is overwritten before every timed run.
-        watch: Tells the state of the GPU.
+        flush_l2: Whether the L2 cache is overwritten before every timed run.
+        watch: Reads the state of the GPU; None on a processor.
     """
 
     def __init__(
@@ -63,10 +64,13 @@ class Worker:
         self.loaded = 0
         self.bursts = Bursts()
         if torch_device.type == "cuda":
-            # One stream, because every stream on which cuBLAS ever worked keeps a workspace of its own; one pool, because what
-            # networks compute in between may overwrite what others did: each writes before it reads.
-            self.stream, self.pool = torch.cuda.Stream(torch_device), torch.cuda.graph_pool_handle()  # type: ignore[no-untyped-call]
-            # cuBLAS takes that workspace now, not in the first network; and a pool that no graph uses any more cannot be used again.
+            # All networks share one stream, because cuBLAS keeps a separate workspace for every stream that it used.
+            # They also share one memory pool: a network writes its intermediate results before it reads them, so it may
+            # overwrite those of another network.
+            self.stream = torch.cuda.Stream(torch_device)  # type: ignore[no-untyped-call]
+            self.pool = torch.cuda.graph_pool_handle()
+            # This small network makes cuBLAS allocate its workspace now, so that it does not count as memory of the
+            # first real network. It also keeps the pool in use, because a pool without a graph cannot be used again.
             first = (
                 torch.nn.Linear(8, 8, device=torch_device, dtype=dtype),
                 torch.ones(1, 8, device=torch_device, dtype=dtype),
@@ -79,7 +83,7 @@ class Worker:
             )
 
     def load(self, request: dict[str, Any], body: bytes) -> Message:
-        """Loads a program, runs it a few times and captures it."""
+        """Loads a program, runs it a few times and captures it in a CUDA graph if the settings say so."""
         on_gpu = self.torch_device.type == "cuda"
         if on_gpu:
             torch.cuda.synchronize()
@@ -87,7 +91,7 @@ class Worker:
         before = torch.cuda.memory_allocated() if on_gpu else 0
         module: Callable[[Tensor], Tensor]
         if request["path"].endswith(COMPILED):
-            # Its own synchronisation between threads cannot be captured.
+            # The package's own synchronisation between threads cannot be captured, so it is switched off.
             package = torch._inductor.aoti_load_package(request["path"], run_single_threaded=self.captured)
             module, shape = package, json.loads(package.loader.get_metadata()[_SHAPE])
         else:
@@ -140,7 +144,11 @@ class Worker:
         return {}, b""
 
     def time(self, request: dict[str, Any], body: bytes) -> Message:
-        """Times consecutive runs: by CUDA events, each run waited for, so that its launch counts; by clock on a processor."""
+        """Times consecutive runs.
+
+        On a GPU, runs are timed by CUDA events, and each run is waited for, so that its launch is included. On a
+        processor, they are timed by the clock.
+        """
         network = self.networks[request["handle"]]
         once = self._once_on_gpu if self.torch_device.type == "cuda" else self._once
         wall = self.bursts.take(lambda: once(network), request)
@@ -155,7 +163,7 @@ class Worker:
     def _once_on_gpu(self, network: Network) -> float:
         if self.flushed is not None:
             self.flushed.zero_()
-            torch.cuda.synchronize()  # else the launch would hide behind it, and not count
+            torch.cuda.synchronize()  # otherwise the launch would overlap with the flush and not be timed
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         start.record()
         network.run()
@@ -164,7 +172,7 @@ class Worker:
         return float(start.elapsed_time(end))
 
     def infer(self, request: dict[str, Any], body: bytes) -> Message:
-        """Runs images and answers the logits."""
+        """Runs the network on images and returns the logits."""
         network = self.networks[request["handle"]]
 
         def run(images: Images) -> Images:
@@ -184,26 +192,29 @@ def _input_shape(exported: torch.export.ExportedProgram) -> list[int]:
 
 
 def start(settings: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Handler]]:
-    """Makes the worker; refuses a GPU that torch does not reach, or that is not the one the driver named."""
+    """Creates the worker; refuses to start if torch cannot use the GPU, or if the driver names another GPU."""
     watch = None
     torch_device = torch.device(settings["accelerator"])
     if torch_device.type == "cuda":
         if not torch.cuda.is_available() or torch.cuda.device_count() <= settings["index"]:
             return {
-                "refused": f"torch {torch.__version__} does not reach GPU {settings['index']}: it sees {torch.cuda.device_count()}.",
-                "next_step": "See that CUDA_VISIBLE_DEVICES leaves it visible, and that driver and torch suit each other.",
+                "refused": f"torch {torch.__version__} cannot use GPU {settings['index']}: "
+                f"the number of GPUs that it sees is {torch.cuda.device_count()}.",
+                "next_step": "Check that CUDA_VISIBLE_DEVICES does not hide the GPU, and that driver and torch are "
+                "compatible.",
             }, {}
         torch_device = torch.device("cuda", settings["index"])
         torch.cuda.set_device(torch_device)
         uuid = str(torch.cuda.get_device_properties(torch_device).uuid)
         if settings["uuid"] and uuid not in settings["uuid"]:
             return {
-                "refused": f"torch's GPU {settings['index']} is {uuid}, the driver's is {settings['uuid']}.",
-                "next_step": "Unset CUDA_VISIBLE_DEVICES, and choose the GPU by the device option `index`.",
+                "refused": f"GPU {settings['index']} is {uuid} for torch but {settings['uuid']} for the driver.",
+                "next_step": "Unset CUDA_VISIBLE_DEVICES, and choose the GPU with the device option `index`.",
             }, {}
         allow = settings["precision"] == "tf32"
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allow
-        # The same algorithm each time: a search by timing picks another one in the next process.
+        # cuDNN shall choose the same algorithms each time; with a search by timing it might choose others in the next
+        # process.
         torch.backends.cudnn.benchmark = False
         watch = Watch(settings["index"])
     torch.set_grad_enabled(False)

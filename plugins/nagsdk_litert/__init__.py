@@ -1,1 +1,1 @@
-"""LiteRT (TensorFlow Lite) on the CPU of this machine: a hardware plugin of nagsdk."""
+"""A hardware plugin of nagsdk for the CPU of this machine, through LiteRT (TensorFlow Lite)."""

@@ -1,4 +1,4 @@
-"""LiteRT on the CPU of this machine, in a process of its own."""
+"""The backend for LiteRT on the CPU of this machine; networks run in a worker process."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ from nagsdk.space.layer import LayerSpec
 from nagsdk_litert.session import LiteRtSession
 from nagsdk_litert.settings import PRECISIONS, REWRITES, RUNTIMES, LiteRtSettings, split_by_default
 
-# Relative error of logits: rounding of weights, and of activations too for int8, over some fifty layers.
+# Largest relative error of the logits that is accepted. It comes from rounding the weights, and for int8 also the
+# activations, of about fifty layers.
 TOLERANCES = {"fp32": EXACT, "fp16": 1e-2, "int8": 0.35}
-# The machine itself, for other plugins that check their files with LiteRT.
+# This machine as a device, for other plugins that check their files with LiteRT.
 HOST = Device("litert-host", "this machine", "litert")
-# What tensors and operators take in a file beside the weights, in bytes; read off exported files.
+# Bytes that the tensors and operators of a layer take in a file without the weights; measured on exported files.
 _OVERHEAD = {
     "conv": 300.0,
     "pointwise": 300.0,
@@ -41,7 +42,10 @@ _INSTALL = f"Install it: {pip('install', 'nagsdk[litert]')}"
 
 
 class LiteRtBackend(Backend):
-    """Exports TFLite files and runs them with LiteRT on this machine's CPU; see `LiteRtSettings.of` for the device options."""
+    """Exports TFLite files and runs them with LiteRT on this machine's CPU.
+
+    `LiteRtSettings.of` lists the device options.
+    """
 
     id = "litert"
     title = "LiteRT on this machine's CPU"
@@ -50,7 +54,7 @@ class LiteRtBackend(Backend):
     precisions = PRECISIONS
 
     def presence(self, device: Device) -> Presence:
-        """Looks for the runtime without importing it, and for the numpy that it works with."""
+        """Checks that the runtime and a suitable numpy are installed, without importing the runtime."""
         try:
             settings = LiteRtSettings.of(device)
         except DeviceError as error:
@@ -62,11 +66,12 @@ class LiteRtBackend(Backend):
         if settings.package == "tflite_runtime" and int(numpy.split(".")[0]) >= 2:
             return Presence(
                 False,
-                f"tflite-runtime works with numpy 1 only, and this is numpy {numpy}. Use its successor. {_INSTALL}",
+                f"tflite-runtime works only with numpy 1, but numpy {numpy} is installed. Use its successor "
+                f"ai-edge-litert. {_INSTALL}",
             )
         if settings.precision != "fp32" and importlib.util.find_spec("ai_edge_quantizer") is None:
-            told = f"ai-edge-quantizer, which {settings.precision} needs, is not installed."
-            return Presence(False, f"{told} Install it: {pip('install', 'nagsdk[quantize]')}")
+            missing = f"ai-edge-quantizer, which the precision {settings.precision} needs, is not installed."
+            return Presence(False, f"{missing} Install it: {pip('install', 'nagsdk[quantize]')}")
         properties = {
             "processor": processor(),
             "processor_cores": str(os.cpu_count()),
@@ -81,27 +86,27 @@ class LiteRtBackend(Backend):
         return Presence.of(properties)
 
     def rewrites(self, device: Device) -> Mapping[str, Device]:
-        """With and without splitting large depthwise convolutions, where the description does not say."""
+        """With and without splitting large depthwise convolutions, unless the device's options choose one."""
         return rewrites_of(device)
 
     def tolerance(self, device: Device) -> float:
-        """That of the precision."""
+        """The tolerance of the device's precision."""
         return TOLERANCES[LiteRtSettings.of(device).precision]
 
     def layer_bytes(self, layer: LayerSpec, device: Device) -> float:
-        """The weights in their precision, and what tensors and operators take besides."""
+        """Bytes of the weights in their precision and of the layer's tensors and operators."""
         settings = LiteRtSettings.of(device)
         split = layer.kind == "depthwise" and layer.kernel**2 > FAST_TAPS and settings.split_depthwise
         overhead = _SPLIT_OVERHEAD if split else layer.by_kind(_OVERHEAD)
         numbers = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0}[settings.precision] * layer.folded_parameters
-        # Besides int8 weights stand a scale and a zero point for every channel, and the bias.
+        # Beside the int8 weights, the file has a scale and a zero point for every channel, and the bias.
         scales = (
             16.0 * (layer.out_channels + layer.se_channels) if settings.precision == "int8" and layer.weights else 0.0
         )
         return numbers + scales + overhead + 120.0 * (layer.activation == "hswish")
 
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
-        """Writes a TFLite file; none of the precisions needs images."""
+        """Writes a TFLite file; no precision needs calibration images."""
         from nagsdk.graph.tflite import write_tflite
 
         settings = LiteRtSettings.of(device)
@@ -112,7 +117,7 @@ class LiteRtBackend(Backend):
             quantize(path, settings.precision)
 
     def inspect(self, artifact: Path) -> Mapping[str, Any]:
-        """Operators, and which of them delegates leave to the plain CPU kernels; see `nagsdk.graph.lint.Lint.to_dict`."""
+        """Operators of the file, and which of them delegates do not run; see `nagsdk.graph.lint.Lint.to_dict`."""
         from nagsdk.graph.lint import lint
 
         return lint(artifact).to_dict()
@@ -121,16 +126,21 @@ class LiteRtBackend(Backend):
         """Starts a worker process."""
         presence = self.presence(device)
         if not presence.available:
-            raise DeviceUnavailableError(presence.reason, f"`nagsdk devices` shows what is there. {_INSTALL}")
+            raise DeviceUnavailableError(
+                presence.reason, f"`nagsdk devices` lists the devices and says which are available. {_INSTALL}"
+            )
         return LiteRtSession(LiteRtSettings.of(device))
 
 
 def rewrites_of(device: Device) -> dict[str, Device]:
-    """The values of the option `split_depthwise` by name, unless the device has the option already."""
-    options, first = dict(device.options), split_by_default(device.precision)
+    """One device for each value of the option `split_depthwise`, the default first, by the name of the rewrite.
+
+    Empty if the device has the option already.
+    """
+    options, default = dict(device.options), split_by_default(device.precision)
     if "split_depthwise" in options:
         return {}
-    values = sorted(REWRITES, key=first.__ne__)
+    values = sorted(REWRITES, key=default.__ne__)
     return {
         REWRITES[value]: replace(device, options=tuple(sorted({**options, "split_depthwise": value}.items())))
         for value in values

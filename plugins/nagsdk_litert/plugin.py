@@ -1,4 +1,4 @@
-"""The entry point: registers the backend without importing LiteRT."""
+"""The entry point of the plugin: registers the backend without importing LiteRT."""
 
 from __future__ import annotations
 

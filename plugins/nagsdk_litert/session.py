@@ -1,4 +1,4 @@
-"""A session: LiteRT in a worker process."""
+"""A session with LiteRT in a worker process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from nagsdk_litert.settings import LiteRtSettings
 
 
 class LiteRtSession(ProcessSession):
-    """Networks in a worker process of their own.
+    """Runs networks with LiteRT in a worker process.
+
+    Args:
+        settings: Settings of the worker.
 
     Raises:
         DeviceUnavailableError: The runtime does not start.
@@ -18,13 +21,13 @@ class LiteRtSession(ProcessSession):
 
     runtime = "LiteRT"
     worker = "nagsdk_litert.worker"
-    remedy = "Try `python -c 'from ai_edge_litert import interpreter'`, and reinstall it where that fails."
+    remedy = "Try `python -c 'from ai_edge_litert import interpreter'`, and reinstall ai-edge-litert if that fails."
 
     def __init__(self, settings: LiteRtSettings) -> None:
         super().__init__(asdict(settings), {"OMP_NUM_THREADS": str(settings.threads)})
 
     def load(self, compiled: Path) -> int:
-        """Loads a TFLite file, after reading it through: the runtime would crash on a cut one."""
+        """Checks a TFLite file and loads it; without the check, the runtime would crash on an incomplete file."""
         from nagsdk.graph.lint import lint
 
         lint(compiled)

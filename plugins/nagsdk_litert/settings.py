@@ -1,4 +1,4 @@
-"""What a device description says of LiteRT on this machine's CPU."""
+"""Settings of LiteRT on this machine's CPU, read from the options of a device description."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from nagsdk.common.processes import can_pin
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError
 
-# Distribution -> package; tflite-runtime is the predecessor, last released in 2023.
+# Name of the distribution -> name of the Python package. tflite-runtime is the predecessor, last released in 2023.
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
-# What the option `split_depthwise` chooses between.
+# Value of the option `split_depthwise` -> name of the rewrite.
 REWRITES = {"1": "split depthwise", "0": "none"}
 # The first one is the default.
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -19,14 +19,14 @@ PRECISIONS = ("fp32", "fp16", "int8")
 
 @dataclass(frozen=True)
 class LiteRtSettings:
-    """What the worker is started with.
+    """Settings of the worker process.
 
     Attributes:
-        threads: Threads of one inference.
-        package: Of the runtime; see `RUNTIMES`.
+        threads: Number of threads of one inference.
+        package: Python package of the runtime; see `RUNTIMES`.
         split_depthwise: Whether 7x7 depthwise convolutions are written as sums of smaller ones.
-        precision: Of weights and arithmetic.
-        cores: Cores to stay on; empty for all.
+        precision: Precision of weights and arithmetic.
+        cores: Numbers of the cores on which the worker may run; empty for all cores.
     """
 
     threads: int
@@ -37,10 +37,13 @@ class LiteRtSettings:
 
     @classmethod
     def of(cls, device: Device) -> LiteRtSettings:
-        """Reads the options `runtime` (a key of `RUNTIMES`), `split_depthwise` (0 or 1) and `cores` (such as ``2,3``; not on macOS).
+        """Reads the options of a description.
+
+        They are `runtime` (a key of `RUNTIMES`), `split_depthwise` (0 or 1) and `cores` (such as ``2,3``; not on
+        macOS).
 
         Raises:
-            DeviceError: An option that is none of these, or has an impossible value.
+            DeviceError: An option is unknown or has an invalid value.
         """
         precision = device.precision or PRECISIONS[0]
         options = {"runtime": "", "split_depthwise": split_by_default(precision), "cores": "", **dict(device.options)}
@@ -49,8 +52,9 @@ class LiteRtSettings:
         known = len(options) == 3 and runtime in RUNTIMES and options["split_depthwise"] in ("0", "1")
         if not known or not all(c.strip().isdecimal() for c in cores) or (cores and not can_pin()):
             raise DeviceError(
-                f"The options of the device {device.id} do not suit this backend: {options}.",
-                f"Use runtime ({' or '.join(RUNTIMES)}), split_depthwise (0 or 1) and, except on macOS, cores (numbers such as 2,3).",
+                f"The options of the device {device.id} are not valid for this backend: {options}.",
+                f"Use runtime ({' or '.join(RUNTIMES)}), split_depthwise (0 or 1) and, except on macOS, cores (numbers "
+                "such as 2,3).",
             )
         return cls(
             device.threads,
@@ -62,10 +66,14 @@ class LiteRtSettings:
 
 
 def split_by_default(precision: str) -> str:
-    """What is faster: the kernels for int8 have no cliff at 25 taps, and quantise the input of every part anew."""
+    """Default of the option `split_depthwise`: the value that is usually faster for a precision.
+
+    Float kernels become much slower above 25 taps, so splitting pays. The int8 kernels do not, and would quantise the
+    input again for every part.
+    """
     return "0" if precision == "int8" else "1"
 
 
 def _installed() -> str:
-    """The first of the runtimes that is installed; the first of all where none is."""
+    """The first runtime that is installed; the first of all runtimes if none is installed."""
     return next((name for name, package in RUNTIMES.items() if importlib.util.find_spec(package)), next(iter(RUNTIMES)))

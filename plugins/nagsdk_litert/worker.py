@@ -1,4 +1,4 @@
-"""The process in which LiteRT runs: numpy and the interpreter only, so that nothing else takes its cores."""
+"""The worker process in which LiteRT runs. It imports only numpy and LiteRT, so that nothing else uses its cores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WARM_S = 0.005
 
 
 class Worker:
-    """Answers requests with the networks that are loaded."""
+    """Loads networks and answers requests about them."""
 
     def __init__(self, threads: int, package: str) -> None:
         self.threads = threads
@@ -25,8 +25,8 @@ class Worker:
         self.loaded = 0
 
     def load(self, request: dict[str, Any], body: bytes) -> Message:
-        """Loads a file and answers its handle."""
-        # From memory: a mapped file would change under the runtime where an export overwrites it.
+        """Loads a file and returns a handle."""
+        # The file is read into memory. If it were mapped, an export that overwrites it would change the loaded network.
         network = self.make(model_content=Path(request["path"]).read_bytes(), num_threads=self.threads)
         network.allocate_tensors()
         self.loaded += 1
@@ -46,7 +46,7 @@ class Worker:
         return timed(request, network.invoke, self.threads, _WARM_S)
 
     def infer(self, request: dict[str, Any], body: bytes) -> Message:
-        """Runs images (n, 3, h, w) and answers the logits."""
+        """Runs the network on images, shape (n, 3, h, w), and returns the logits."""
         network = self.networks[request["handle"]]
         source, target = network.get_input_details()[0], network.get_output_details()[0]
 
@@ -60,7 +60,7 @@ class Worker:
 
 
 def start(settings: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Handler]]:
-    """Makes the worker."""
+    """Creates the worker."""
     if settings["cores"]:
         pin(settings["cores"])
     worker = Worker(settings["threads"], settings["package"])

@@ -1,1 +1,1 @@
-"""ONNX Runtime on the CPU of this machine: a hardware plugin of nagsdk."""
+"""A hardware plugin of nagsdk for the CPU of this machine, through ONNX Runtime."""

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU, in a process of its own."""
+"""The backend for ONNX Runtime on the CPU; networks run in a worker process."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ _INSTALL = f"Install it: {pip('install', 'nagsdk[onnxruntime]')}"
 
 
 class OnnxRuntimeBackend(Backend):
-    """Exports ONNX files and runs them with ONNX Runtime on this machine's CPU; see `OnnxRuntimeSettings.of` for the device options."""
+    """Exports ONNX files and runs them with ONNX Runtime on this machine's CPU.
+
+    `OnnxRuntimeSettings.of` lists the device options.
+    """
 
     id = "onnxruntime"
     title = "ONNX Runtime on this machine's CPU"
     suffix = ".onnx"
 
     def presence(self, device: Device) -> Presence:
-        """Looks for the runtime without importing it; the provider itself is checked where a session opens."""
+        """Checks that the runtime is installed, without importing it; a session checks the provider when it opens."""
         if importlib.util.find_spec("onnxruntime") is None:
             return Presence(False, f"ONNX Runtime is not installed. {_INSTALL}")
         try:
@@ -49,7 +52,7 @@ class OnnxRuntimeBackend(Backend):
         return Presence.of(properties)
 
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
-        """Writes an ONNX file in float32; it needs no images."""
+        """Writes an ONNX file in float32; needs no calibration images."""
         from nagsdk.graph.onnx import write_onnx
 
         write_onnx(graph, path)
@@ -58,12 +61,14 @@ class OnnxRuntimeBackend(Backend):
         """Starts a worker process."""
         presence = self.presence(device)
         if not presence.available:
-            raise DeviceUnavailableError(presence.reason, f"`nagsdk devices` shows what is there. {_INSTALL}")
+            raise DeviceUnavailableError(
+                presence.reason, f"`nagsdk devices` lists the devices and says which are available. {_INSTALL}"
+            )
         return OnnxRuntimeSession(OnnxRuntimeSettings.of(device))
 
 
 def _version() -> str:
-    # One import package, shipped by several distributions.
+    # Several distributions contain the same Python package onnxruntime.
     for distribution in ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml"):
         try:
             return f"{distribution} {importlib.metadata.version(distribution)}"

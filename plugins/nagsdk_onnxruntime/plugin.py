@@ -1,4 +1,4 @@
-"""The entry point: registers the backend without importing ONNX Runtime."""
+"""The entry point of the plugin: registers the backend without importing ONNX Runtime."""
 
 from __future__ import annotations
 

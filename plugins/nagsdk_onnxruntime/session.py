@@ -1,4 +1,4 @@
-"""A session: ONNX Runtime in a worker process."""
+"""A session with ONNX Runtime in a worker process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from nagsdk_onnxruntime.settings import OnnxRuntimeSettings
 
 
 class OnnxRuntimeSession(ProcessSession):
-    """Networks in a worker process of their own.
+    """Runs networks with ONNX Runtime in a worker process.
+
+    Args:
+        settings: Settings of the worker.
 
     Raises:
         DeviceUnavailableError: The runtime does not start, or does not offer the provider.
@@ -19,14 +22,14 @@ class OnnxRuntimeSession(ProcessSession):
 
     runtime = "ONNX Runtime"
     worker = "nagsdk_onnxruntime.worker"
-    remedy = "Try `python -c 'import onnxruntime'`, and reinstall it where that fails."
+    remedy = "Try `python -c 'import onnxruntime'`, and reinstall ONNX Runtime if that fails."
 
     def __init__(self, settings: OnnxRuntimeSettings) -> None:
         self._provider = settings.provider
         super().__init__(asdict(settings), {"OMP_NUM_THREADS": str(settings.threads)})
 
     def load(self, compiled: Path) -> int:
-        """Loads an ONNX file; a provider other than the one asked for is an error, never a fallback."""
+        """Loads an ONNX file; if ONNX Runtime falls back to another provider, that is an error."""
         answer = self._load(compiled)
         if answer["providers"][0] != self._provider:
             raise DeviceError(

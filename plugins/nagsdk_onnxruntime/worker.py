@@ -1,4 +1,4 @@
-"""The process in which ONNX Runtime runs: numpy and onnxruntime only, so that nothing else takes its cores."""
+"""The worker process in which ONNX Runtime runs. It imports little, so that nothing else uses its cores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nagsdk.device.worker import Worker
 
 
 class OnnxRuntimeWorker(Worker):
-    """Networks in ONNX Runtime on one execution provider."""
+    """Runs networks with ONNX Runtime on one execution provider."""
 
     def __init__(self, threads: int, provider: str, spinning: bool) -> None:
         super().__init__(threads)
@@ -29,29 +29,31 @@ class OnnxRuntimeWorker(Worker):
         return onnxruntime.InferenceSession(path, self.options, providers=[self.provider])
 
     def shape(self, network: Any) -> Sequence[int]:
-        """Of the one input."""
+        """Shape of the network's only input, (batch, 3, h, w)."""
         shape: Sequence[int] = network.get_inputs()[0].shape
         return shape
 
     def bind(self, network: Any, images: Images) -> Callable[[], Images]:
-        """One run."""
+        """Returns a function that runs the network once on the images."""
         feed = {network.get_inputs()[0].name: images}
         return lambda: network.run(None, feed)[0]
 
     def facts(self, network: Any) -> Mapping[str, Any]:
-        """The providers that it really got."""
+        """Names of the execution providers that the network really uses."""
         return {"providers": network.get_providers()}
 
 
 def start(settings: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Handler]]:
-    """Makes the worker; refuses a provider that this build does not have."""
+    """Creates the worker; refuses to start if this build of ONNX Runtime does not have the provider."""
     if settings["cores"]:
         pin(settings["cores"])
     available = onnxruntime.get_available_providers()
     if settings["provider"] not in available:
         return {
-            "refused": f"ONNX Runtime {onnxruntime.__version__} has no {settings['provider']} here; it offers {', '.join(available)}.",
-            "next_step": "Name one of these as the provider of the device, or install a build of ONNX Runtime that has it.",
+            "refused": f"ONNX Runtime {onnxruntime.__version__} has no {settings['provider']} on this machine; "
+            f"it offers {', '.join(available)}.",
+            "next_step": "Choose one of these with the device option `provider`, or install a build of ONNX Runtime "
+            "that has the other one.",
         }, {}
     return {}, OnnxRuntimeWorker(settings["threads"], settings["provider"], settings["spinning"]).handlers
 

@@ -1,1 +1,1 @@
-"""OpenVINO on this machine: a hardware plugin of nagsdk, made from the template."""
+"""A hardware plugin of nagsdk for OpenVINO on this machine, made from the template."""

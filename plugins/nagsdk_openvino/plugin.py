@@ -1,4 +1,4 @@
-"""The entry point: registers backend and device without importing OpenVINO."""
+"""The entry point of the plugin: registers the backend and a device without importing OpenVINO."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def nagsdk_register_backends(registry: Registry[Backend]) -> None:
 
 @hookimpl
 def nagsdk_register_devices(registry: Registry[Device]) -> None:
-    """Registers the processor; other targets take a description of their own."""
+    """Registers the processor as a device; for other targets, users write a device description."""
     registry.add(Device("openvino", "The processor of this machine (OpenVINO)", "openvino"))

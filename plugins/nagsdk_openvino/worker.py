@@ -1,4 +1,4 @@
-"""The process in which OpenVINO runs: numpy and openvino only, so that nothing else takes its cores."""
+"""The worker process in which OpenVINO runs. It imports little, so that nothing else uses its cores."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 from nagsdk.device.serve import Handler, Images, serve
 from nagsdk.device.worker import Worker
 
-# OpenVINO reports its use to its makers when it is imported, from a process that it forks; it does without where this is absent.
+# When OpenVINO is imported, it forks a process that reports its use to its makers, unless this package is missing.
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 import openvino  # noqa: E402
 
 
 class OpenVinoWorker(Worker):
-    """Networks in OpenVINO on one target."""
+    """Runs networks with OpenVINO on one target."""
 
     def __init__(self, threads: int, target: str) -> None:
         super().__init__(threads)
         self.core, self.target = openvino.Core(), target
-        # Float32 is asked for: on processors that have it, OpenVINO would compute in bfloat16 by itself.
+        # Without the hint f32, OpenVINO would compute in bfloat16 on processors that support it.
         self.config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": "1"}
         if target == "CPU":
             self.config["INFERENCE_NUM_THREADS"] = str(threads)
@@ -30,11 +30,11 @@ class OpenVinoWorker(Worker):
         return self.core.compile_model(self.core.read_model(path), self.target, self.config)
 
     def shape(self, network: Any) -> Sequence[int]:
-        """Of the one input."""
+        """Shape of the network's only input, (batch, 3, h, w)."""
         return [int(size) for size in network.input(0).shape]
 
     def bind(self, network: Any, images: Images) -> Callable[[], Images]:
-        """One run; input and output stay where they are."""
+        """Returns a function that runs the network once, without copying input or output."""
         request = network.create_infer_request()
         request.set_input_tensor(openvino.Tensor(images, shared_memory=True))
         output = request.get_output_tensor()
@@ -48,15 +48,13 @@ class OpenVinoWorker(Worker):
 
 
 def start(settings: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Handler]]:
-    """Makes the worker; refuses a target that is not there."""
+    """Creates the worker; refuses to start if OpenVINO does not offer the target."""
     worker = OpenVinoWorker(settings["threads"], settings["target"])
-    if settings["target"] not in worker.core.available_devices:
-        there = ", ".join(worker.core.available_devices)
-        refused = f"OpenVINO has no {settings['target']} here; it offers {there}."
-        return {
-            "refused": refused,
-            "next_step": "Name one of these as the target of the device, or install its driver.",
-        }, {}
+    offered = worker.core.available_devices
+    if settings["target"] not in offered:
+        refused = f"OpenVINO has no {settings['target']} on this machine; it offers {', '.join(offered)}."
+        next_step = "Choose one of these with the device option `target`, or install the driver of the missing one."
+        return {"refused": refused, "next_step": next_step}, {}
     return {}, worker.handlers
 
 

@@ -2,8 +2,8 @@
 
     python recipes/glyphs/build.py --output bundles/glyphs --work build/glyphs
 
-Needs the Debian packages of fonts.txt (`xargs -a recipes/glyphs/fonts.txt apt-get install -y`). Every step leaves its
-result in the work folder and is skipped where it is already there; delete a result to have it made again.
+Needs the Debian packages in fonts.txt (`xargs -a recipes/glyphs/fonts.txt apt-get install -y`). Every step writes its
+result to the work folder, and is skipped if the result is already there; delete a result to make it again.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ SUBNETS = 600
 PARTS = ("train", "validation", "test")
 COUNTS = {"train": 100_000, "validation": 8192}
 RECALIBRATION, TEST = 1024, 2560
-# Nine in ten draws of a normal distribution lie within so many standard deviations.
+# 90 % of the values of a normal distribution lie within this many standard deviations.
 NORMAL_90 = 1.645
 
 
 def check_plan(work: Path, seed: int) -> None:
-    """Ends the program where the work folder holds results of another recipe, which would pass for those of this one."""
+    """Ends the program if the work folder contains results of another recipe, which would be taken for new ones."""
     file = work / "plan.json"
     plan = json.loads(
         json.dumps(
@@ -62,11 +62,11 @@ def check_plan(work: Path, seed: int) -> None:
     if not file.exists():
         _write_json(file, plan)
     elif json.loads(file.read_text("utf-8")) != plan:
-        sys.exit(f"{work} holds results of another recipe. Name another folder with --work, or delete it.")
+        sys.exit(f"{work} contains results of another recipe. Choose another folder with --work, or delete this one.")
 
 
 def find_fonts(work: Path, folders: list[Path], seed: int) -> dict[str, list[Face]]:
-    """The usable fonts of every part, kept in fonts.json."""
+    """Finds the usable fonts of every part, and keeps them in fonts.json."""
     file = work / "fonts.json"
     if not file.exists():
         parts = dict(zip(PARTS, split(catalogue(folders), seed), strict=True))
@@ -75,7 +75,7 @@ def find_fonts(work: Path, folders: list[Path], seed: int) -> dict[str, list[Fac
 
 
 def render_all(work: Path, parts: dict[str, list[Face]], seed: int) -> None:
-    """Pictures to train and to validate on as arrays; pictures that are shipped as sheets, from other seeds."""
+    """Renders pictures for training and validation as arrays, and the shipped pictures, with other seeds, as sheets."""
     look = Look()
     for number, (name, count) in enumerate(COUNTS.items()):
         if not (work / f"{name}.labels.npy").exists():
@@ -93,7 +93,10 @@ def render_all(work: Path, parts: dict[str, list[Face]], seed: int) -> None:
 
 
 def train_supernet(work: Path, seed: int) -> Supernet:
-    """Trains, or loads what was trained, as shipped; train.log has the curve, and the extremes' accuracy at every checkpoint."""
+    """Trains the supernet or loads the trained one, with the precision of the shipped weights.
+
+    train.log contains the training curve, and the accuracy of the smallest and the largest subnet at every checkpoint.
+    """
     space, weights = small_mobilenet_v3(), work / SUPERNET_WEIGHTS
     if not weights.exists():
         write_atomically(weights, half(_trained(space, work, seed)))
@@ -104,11 +107,14 @@ def _trained(space: MobileNetV3Space, work: Path, seed: int) -> Supernet:
     supernet = space.supernet()
     supernet.initialise(seed)
     images, labels = np.load(work / "train.images.npy", mmap_mode="r"), np.load(work / "train.labels.npy")
-    began = time.monotonic()
+    start = time.monotonic()
 
     def listen(event: Event) -> None:
         if isinstance(event, TrainAdvanced) and event.done % 50 == 0:
-            line = f"{time.monotonic() - began:7.0f} s  {event.text}, smallest {event.loss_smallest:.3f}, top-1 {event.top1_largest:.0f}"
+            line = (
+                f"{time.monotonic() - start:7.0f} s  {event.text}, smallest {event.loss_smallest:.3f}, "
+                f"top-1 {event.top1_largest:.0f}"
+            )
             with (work / "train.log").open("a", encoding="utf-8") as log:
                 log.write(line + "\n")
         if isinstance(event, CheckpointSaved):
@@ -129,7 +135,7 @@ def _trained(space: MobileNetV3Space, work: Path, seed: int) -> Supernet:
 
 
 def measure_extremes(supernet: Supernet, work: Path, count: int = 1024) -> tuple[list[str], list[float]]:
-    """Texts and validation top-1 of the smallest and the largest architecture, each at its own end of the resolutions."""
+    """Texts and validation top-1 of the smallest and the largest architecture, at the lowest and highest resolution."""
     images, labels = np.load(work / "validation.images.npy")[:count], np.load(work / "validation.labels.npy")[:count]
     architectures = supernet.space.decode(extremes(supernet.space))
     figures = measure(
@@ -142,7 +148,7 @@ def measure_extremes(supernet: Supernet, work: Path, count: int = 1024) -> tuple
 
 
 def measure_all(work: Path, supernet: Supernet, seed: int) -> tuple[Codes, Any]:
-    """Top-1 of subnets on the validation fonts: what the accuracy predictor is fitted on."""
+    """Measures top-1 of subnets on the validation fonts; the accuracy predictor is fitted to these values."""
     images, labels = np.load(work / "validation.images.npy", mmap_mode="r"), np.load(work / "validation.labels.npy")
     assert isinstance(supernet.space, MobileNetV3Space)
     return measure_subnets(
@@ -162,7 +168,7 @@ def measure_all(work: Path, supernet: Supernet, seed: int) -> tuple[Codes, Any]:
 
 
 def test_figures(work: Path, supernet: Supernet, seed: int) -> dict[str, Any]:
-    """Top-1 on the shipped pictures of the test fonts: smallest, 20 random, largest, with 95 % intervals."""
+    """Top-1 of the smallest, the largest and 20 random subnets on the shipped test pictures, with 95 % intervals."""
     file = work / "figures.json"
     if not file.exists():
         images, labels = (
@@ -195,9 +201,10 @@ def test_figures(work: Path, supernet: Supernet, seed: int) -> dict[str, Any]:
 def predict_accuracy(
     work: Path, space: MobileNetV3Space, codes: Codes, top1: Any, figures: dict[str, Any], seed: int
 ) -> None:
-    """Fits the accuracy predictor to the measured subnets, with intervals that hold on other fonts, too."""
+    """Fits the accuracy predictor to the measured subnets, with intervals that are also valid for other fonts."""
     if not all((work / name).exists() for name in PREDICTOR):
-        # In a folder of its own: a predictor without the wider intervals must not pass for the result when this is cut short.
+        # The fit goes to a separate folder. If this step is interrupted, a predictor without the wider intervals is not
+        # taken for the result.
         fitted = work / "fitted"
         fitted.mkdir(exist_ok=True)
         predictor = fit_measured(space, codes, top1, COUNTS["validation"], fitted, seed, show)
@@ -205,14 +212,14 @@ def predict_accuracy(
 
 
 def on_other_fonts(predictor: AccuracyPredictor, codes: Codes, figures: dict[str, Any]) -> AccuracyPredictor:
-    """The predictor with wider intervals: fonts are harder or easier for all subnets alike, which no left-out subnet shows.
+    """The predictor with wider intervals, because other fonts may be harder or easier for all subnets.
 
-    The one other set of fonts that was measured on is that of the test pictures; how far it lies off is the best guess of
-    how far another will.
+    This error cannot be seen on left-out subnets, which are measured on the same fonts. The fonts of the test pictures
+    are the only other ones that were measured. So the mean error on them is the best estimate for further fonts.
 
     Args:
-        predictor: Fitted on the validation fonts.
-        codes: The measured subnets.
+        predictor: Predictor fitted on the validation fonts.
+        codes: Codes of the measured subnets.
         figures: Top-1 of other subnets on the test fonts; see `test_figures`.
     """
     rows = [figures["smallest"], figures["largest"], *figures["random"]]
@@ -224,7 +231,10 @@ def on_other_fonts(predictor: AccuracyPredictor, codes: Codes, figures: dict[str
         predictor.resolutions, doubt=np.full_like(predictor.resolutions.doubt, NORMAL_90 * abs(offset))
     )
     changed = predictor.with_resolutions(resolutions, codes)
-    text = "Intervals hold for pictures of other fonts: they are wider by what the top-1 of these subnets on the test fonts lay off on average."
+    text = (
+        "Intervals hold for pictures of other fonts: they are wider by what the top-1 of these subnets on the test "
+        "fonts lay off on average."
+    )
     changed.card = {
         **predictor.card,
         "other_fonts": {"subnets": len(rows), "mean_difference": round(offset, 3), "text": text},
@@ -233,7 +243,7 @@ def on_other_fonts(predictor: AccuracyPredictor, codes: Codes, figures: dict[str
 
 
 def provenance(parts: dict[str, list[Face]], figures: dict[str, Any], seed: int) -> dict[str, Any]:
-    """What bundle.json tells of how the bundle came about."""
+    """What bundle.json records about how the bundle was made."""
     fonts = {
         name: {
             "files": len(part),
@@ -244,7 +254,8 @@ def provenance(parts: dict[str, list[Face]], figures: dict[str, Any], seed: int)
     }
     return {
         "recipe": "recipes/glyphs/build.py",
-        "data": "Pictures rendered from free fonts; fonts are split by family, clones kept together; test pictures show test families only.",
+        "data": "Pictures rendered from free fonts; fonts are split by family, clones kept together; test pictures "
+        "show test families only.",
         "debian_packages": Path(__file__).with_name("fonts.txt").read_text("utf-8").split(),
         "fonts": fonts,
         "pictures": {**COUNTS, "recalibration": RECALIBRATION, "test": TEST, "look": asdict(Look())},
@@ -273,7 +284,7 @@ def recalibration_batches(work: Path, resolution: int) -> list[torch.Tensor]:
 
 
 def show(event: Event) -> None:
-    """Prints progress now and then."""
+    """Prints every twentieth step of progress."""
     if isinstance(event, Advanced) and event.done % 20 == 0:
         print(event.text, flush=True)
 
@@ -309,8 +320,8 @@ def main() -> int:
     files = [options.work / name for name in names]
     facts = provenance(parts, figures, options.seed)
     title = "Printed characters in the wild: 47 classes, 32 to 48 pixels"
-    said = Facts("glyphs", title, "Apache-2.0", facts)
-    write_bundle(options.output, said, supernet.space, PREPROCESSING, CHARACTERS, files, (SIDE, RECALIBRATION, TEST))
+    about = Facts("glyphs", title, "Apache-2.0", facts)
+    write_bundle(options.output, about, supernet.space, PREPROCESSING, CHARACTERS, files, (SIDE, RECALIBRATION, TEST))
     print(json.dumps(facts, indent=1))
     return 0
 

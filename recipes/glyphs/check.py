@@ -1,11 +1,13 @@
-"""Checks a built `glyphs` bundle on pictures rendered for the purpose: its predictor, and what sharing weights costs.
+"""Checks a `glyphs` bundle on new pictures: its accuracy predictor, and how much accuracy shared weights cost.
 
-    python recipes/glyphs/check.py predictor --work build/glyphs --bundle bundles/glyphs      # about an hour on one core
-    python recipes/glyphs/check.py alone --work build/glyphs --bundle bundles/glyphs          # about an hour on one core
+    python recipes/glyphs/check.py predictor --work build/glyphs --bundle bundles/glyphs
+    python recipes/glyphs/check.py alone --work build/glyphs --bundle bundles/glyphs
 
-predictor: Kendall tau between predicted and measured top-1 of subnets that the predictor never saw, beside the tau between two
-measurements of them on different pictures, which no predictor can pass by much.
-alone: the smallest and the largest architecture trained alone, for as many steps on the same pictures, beside the bundle's subnets.
+Each takes about an hour on one core.
+predictor: Kendall tau between predicted and measured top-1 of subnets that the predictor never saw, compared with the
+tau between two measurements of them on different pictures, which no predictor can exceed by much.
+alone: the smallest and the largest architecture are trained alone, for as many steps on the same pictures, and compared
+with the bundle's subnets.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ SEED = 100
 
 
 def rendered(work: Path, count: int) -> list[Pictures]:
-    """Two sets of pictures of the validation fonts that nothing was trained, fitted or measured on."""
+    """Renders two sets of pictures of the validation fonts that were not used for training, fitting or measuring."""
     fonts = find_fonts(work, [Path("/usr/share/fonts")], 0)["validation"]
     return [render_many(fonts, count, SIDE, Look(), SEED + number) for number in (0, 1)]
 
@@ -46,7 +48,7 @@ def rendered(work: Path, count: int) -> list[Pictures]:
 def measured(
     bundle: Bundle, work: Path, subnets: Sequence[Architecture], pictures: Pictures
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Top-1 of subnets on pictures, in per cent."""
+    """Top-1 of subnets on pictures, in percent."""
     return measure(
         bundle.supernet,
         subnets,
@@ -57,7 +59,7 @@ def measured(
 
 
 def check_predictor(bundle: Bundle, work: Path, subnets: int, pictures: int) -> dict[str, Any]:
-    """See the top of this file."""
+    """Compares predicted with measured top-1 of unseen subnets; the top of this file explains the figures."""
     known = {a.text for a in bundle.space.decode(bundle.space.read_table(bundle.folder / "measured.csv")[0])}
     codes = bundle.space.sample(2 * subnets, np.random.default_rng(SEED))
     unseen = [a for a in dict.fromkeys(bundle.space.decode(codes)) if a.text not in known][:subnets]
@@ -80,7 +82,7 @@ def check_predictor(bundle: Bundle, work: Path, subnets: int, pictures: int) -> 
 
 
 def train_alone(work: Path, architecture: Architecture, bundle: Bundle) -> Subnet:
-    """One architecture trained as the supernet was: the same first weights, steps, pictures, rates and optimiser."""
+    """Trains one architecture like the supernet: same initial weights, steps, pictures, rates and optimiser."""
     supernet = bundle.space.supernet()
     supernet.initialise(0)
     subnet = supernet.extract(architecture)
@@ -105,7 +107,7 @@ def train_alone(work: Path, architecture: Architecture, bundle: Bundle) -> Subne
 
 
 def check_alone(bundle: Bundle, work: Path, pictures: int) -> list[dict[str, Any]]:
-    """See the top of this file."""
+    """Compares the two extreme architectures with the same ones trained alone."""
     (shown, _) = rendered(work, pictures)
     rows = []
     for architecture in bundle.space.decode(extremes(bundle.space)):

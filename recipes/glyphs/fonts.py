@@ -1,4 +1,4 @@
-"""Finds the fonts, drops those that do not draw the 47 characters apart, and splits them by family."""
+"""Finds the fonts, drops those whose 47 characters cannot be told apart, and splits them by family."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Face:
     """One usable font file.
 
     Attributes:
-        path: The file.
-        family: Family name that the file states.
-        group: Number of the set of families that are split together.
+        path: Path of the file.
+        family: Family name according to the file.
+        group: Number of the set of families that must stay in the same part.
     """
 
     path: str
@@ -44,7 +44,7 @@ def masks(font_at: Callable[[int], ImageFont.FreeTypeFont]) -> Masks | None:
         font_at: Opens the font at a size in pixels.
 
     Returns:
-        Grey images of different sizes in the order of `CHARACTERS`; None where a character is missing or empty.
+        Grey images of different sizes in the order of `CHARACTERS`; None if a character is missing or empty.
     """
     _, top, _, bottom = font_at(64).getbbox("H")
     if not 8 <= bottom - top <= 128:
@@ -62,7 +62,7 @@ def masks(font_at: Callable[[int], ImageFont.FreeTypeFont]) -> Masks | None:
 
 
 def load(path: str) -> Masks | None:
-    """`masks` of a font file; None where FreeType cannot use it."""
+    """`masks` of a font file; None if FreeType cannot use the file."""
     try:
         return masks(lambda size: ImageFont.truetype(path, size))
     except (OSError, ValueError):
@@ -70,7 +70,7 @@ def load(path: str) -> Masks | None:
 
 
 def shapes(drawn: Masks) -> NDArray[np.float32]:
-    """Every character stretched to 16 × 16, mean 0, norm 1: float32, shape (47, 256)."""
+    """Every character, stretched to 16 × 16 pixels, with mean 0 and norm 1; float32, shape (47, 256)."""
     flat = np.array(
         [np.asarray(mask.resize((_SHAPE, _SHAPE), Image.Resampling.BOX), np.float32).ravel() for mask in drawn],
         np.float32,
@@ -81,19 +81,22 @@ def shapes(drawn: Masks) -> NDArray[np.float32]:
 
 
 def coincidences(shape: NDArray[np.float32]) -> int:
-    """Pairs of characters with almost the same outline (0 and O, 1 and I apart); a font of capitals only has 11."""
+    """Number of pairs of characters with almost the same outline, without the pairs 0 and O, 1 and I.
+
+    A font that has only capitals gives 11.
+    """
     rows, columns = np.nonzero(np.triu(shape @ shape.T > 0.96, 1))
     return sum(frozenset((CHARACTERS[r], CHARACTERS[c])) not in _LOOK_ALIKE for r, c in zip(rows, columns, strict=True))
 
 
 def legible(all_shapes: NDArray[np.float32], least: float = 0.7) -> NDArray[np.bool_]:
-    """Which fonts have at least the share `least` of characters nearest to their own mean over all fonts.
+    """Says which fonts are legible: most of their characters are nearest to the mean of that character over all fonts.
 
-    Symbol fonts that sit on the letters' code points, and fonts that no reader could make out, fall through.
+    Symbol fonts that use the code points of letters, and fonts that nobody can read, are not legible.
 
     Args:
-        all_shapes: Shape (fonts, 47, 256).
-        least: Share of the 47 characters.
+        all_shapes: Outlines of the characters of all fonts, shape (fonts, 47, 256).
+        least: Smallest share of the 47 characters that must be nearest to their own mean.
     """
     keep = np.ones(len(all_shapes), dtype=bool)
     for _ in range(2):
@@ -104,14 +107,15 @@ def legible(all_shapes: NDArray[np.float32], least: float = 0.7) -> NDArray[np.b
 
 
 def groups(families: Sequence[str], all_shapes: NDArray[np.float32], alike: float = 0.95) -> list[int]:
-    """Numbers of families that must not be parted: the first word of the name is shared, or the outlines nearly coincide.
+    """Group number of every font; fonts of one group must stay in the same part.
 
-    The second rule catches clones under other names, such as Nimbus Sans and Liberation Sans.
+    Two fonts are in one group if the first word of their family names is the same, or if their outlines are nearly the
+    same. The second rule finds clones with other names, such as Nimbus Sans and Liberation Sans.
 
     Args:
         families: Family name of each font.
-        all_shapes: Shape (fonts, 47, 256).
-        alike: Mean correlation of the outlines from which two fonts count as clones.
+        all_shapes: Outlines of the characters of all fonts, shape (fonts, 47, 256).
+        alike: Mean correlation of the outlines above which two fonts count as clones.
     """
     parent = list(range(len(families)))
 
@@ -157,16 +161,16 @@ def catalogue(folders: Sequence[Path]) -> list[Face]:
 def split(
     faces: Sequence[Face], seed: int, shares: Sequence[float] = (0.66, 0.14, 0.2), most: int = 20
 ) -> list[list[Face]]:
-    """Parts the fonts by group.
+    """Splits the fonts into parts by group.
 
     Args:
-        faces: From `catalogue`.
-        seed: Decides which group goes where.
+        faces: Fonts found by `catalogue`.
+        seed: Seed that decides which group goes to which part.
         shares: Share of the groups in every part.
-        most: Groups of more fonts than this all go to the first part: they would drown a small one.
+        most: Groups with more fonts than this all go to the first part, because they would dominate a small part.
 
     Returns:
-        One list per share.
+        One list of fonts for each share.
     """
     by_group: dict[int, list[Face]] = {}
     for face in faces:

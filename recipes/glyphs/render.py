@@ -1,4 +1,4 @@
-"""Renders characters as a camera might see them: turned, sheared, blurred, coloured, on uneven ground, with noise."""
+"""Renders characters as a camera might see them: rotated, sheared, blurred, coloured, unevenly lit and with noise."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ CHUNK = 512
 
 @dataclass(frozen=True)
 class Look:
-    """Ranges that pictures are drawn from; lengths are shares of the picture's side.
+    """Ranges from which the properties of pictures are drawn; lengths are shares of the picture's side.
 
     Attributes:
-        height: Least and most height of a capital.
-        shift: Most displacement from the centre.
-        turn: Most rotation, degrees.
-        shear: Most horizontal shear.
-        stretch: Most change of the width, as a logarithm.
-        blur: Most blur radius.
-        contrast: Least distance between the mean of letter and ground, 0 to 1.
-        ground: Most strength of the uneven ground.
-        noise: Most standard deviation of the noise.
+        height: Smallest and largest height of a capital.
+        shift: Largest displacement from the centre.
+        turn: Largest rotation in degrees.
+        shear: Largest horizontal shear.
+        stretch: Largest change of the width, as a logarithm.
+        blur: Largest blur radius.
+        contrast: Smallest difference between the mean colours of letter and background, 0 to 1.
+        ground: Largest strength of the uneven light.
+        noise: Largest standard deviation of the noise.
     """
 
     height: tuple[float, float] = (0.3, 0.8)
@@ -44,14 +44,19 @@ class Look:
 
 
 class Pictures(NamedTuple):
-    """Rendered images, uint8, shape (n, side, side, 3), and the class of each, int64, shape (n,)."""
+    """Rendered pictures.
+
+    Attributes:
+        images: Pixels, uint8, shape (n, side, side, 3).
+        labels: Class of each picture, int64, shape (n,).
+    """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
 
 
 def place(mask: Image.Image, side: int, look: Look, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Puts one character into a square by a random affine map and blurs it: shape (side, side)."""
+    """Puts one character into a square by a random affine map, and blurs it; shape (side, side)."""
     scale = rng.uniform(*look.height) * side / CAP_HEIGHT
     turn, shear = np.deg2rad(rng.uniform(-look.turn, look.turn)), rng.uniform(-look.shear, look.shear)
     cos, sin = np.cos(turn), np.sin(turn)
@@ -71,14 +76,14 @@ def place(mask: Image.Image, side: int, look: Look, rng: np.random.Generator) ->
 
 
 def colour(placed: NDArray[np.uint8], look: Look, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Gives letters and ground their colours, uneven light and noise: (n, side, side) to (n, side, side, 3)."""
+    """Adds colours, uneven light and noise: shape (n, side, side) becomes (n, side, side, 3)."""
     count, side, _ = placed.shape
     ground, letter = rng.random((count, 3), dtype=np.float32), rng.random((count, 3), dtype=np.float32)
     while (close := np.abs(ground.mean(1) - letter.mean(1)) < look.contrast).any():
         ground[close], letter[close] = rng.random((2, int(close.sum()), 3), dtype=np.float32)
     image = ground[:, None, None] + (letter - ground)[:, None, None] * (placed[..., None] / np.float32(255))
     for grid in (2, 4):
-        # Bilinear enlargement of a random grid is a product with one matrix on either side.
+        # A bilinear enlargement of a random grid is a product with the same matrix on both sides.
         at = np.linspace(0, grid - 1, side, dtype=np.float32)[:, None]
         enlarge = np.maximum(0, 1 - np.abs(at - np.arange(grid, dtype=np.float32)))
         light = rng.uniform(-0.25, 0.25, (count, grid, grid, 3)).astype(np.float32) * rng.uniform(
@@ -95,22 +100,24 @@ def colour(placed: NDArray[np.uint8], look: Look, rng: np.random.Generator) -> N
 def _load(path: str) -> Masks:
     drawn = load(path)
     if drawn is None:
-        raise FileNotFoundError(f"{path} is gone or was replaced since the catalogue was made.")
+        raise FileNotFoundError(
+            f"{path} was removed or replaced since the fonts were catalogued. Delete fonts.json in the work folder."
+        )
     return drawn
 
 
 def render(
     face: Callable[[int], Masks], groups: Sequence[int], count: int, side: int, look: Look, rng: np.random.Generator
 ) -> Pictures:
-    """Renders pictures: classes uniform, groups of fonts uniform, fonts uniform within their group.
+    """Renders pictures. Classes, groups of fonts, and fonts within a group are drawn uniformly.
 
     Args:
-        face: The characters of a font, by its place in `groups`; see `fonts.masks`.
+        face: Returns the characters of a font, given its index in `groups`; see `fonts.masks`.
         groups: Group of every font.
-        count: How many pictures.
+        count: Number of pictures.
         side: Height and width in pixels.
-        look: Ranges to draw from.
-        rng: Source of randomness.
+        look: Ranges from which the properties are drawn.
+        rng: Random number generator.
     """
     members = [np.flatnonzero(np.asarray(groups) == group) for group in sorted(set(groups))]
     labels = rng.integers(0, len(CHARACTERS), count)
@@ -131,7 +138,7 @@ def _chunk(faces: Sequence[Face], count: int, side: int, look: Look, seed: tuple
 
 
 def render_many(faces: Sequence[Face], count: int, side: int, look: Look, seed: int, processes: int = 2) -> Pictures:
-    """`render` in several processes; the result depends on the seed only, not on their number."""
+    """Runs `render` in several processes; the result depends only on the seed, not on the number of processes."""
     tasks = [(faces, min(CHUNK, count - start), side, look, (seed, start)) for start in range(0, count, CHUNK)]
     images = np.empty((count, side, side, 3), np.uint8)
     labels = np.empty(count, np.int64)

@@ -1,4 +1,4 @@
-"""The blocks of the documentation that a reader would type into a shell, or find in a file."""
+"""Finds the blocks of the documentation that a reader would type into a shell or find in a file."""
 
 import re
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from tests.conftest import REPOSITORY
 
 PAGES = sorted([REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")])
 SHELL = ("sh", "bash", "shell", "console")
-# An indented block is for a shell where it begins with one of these.
+# An indented block is for a shell if it starts with one of these words.
 COMMANDS = (
     "nagsdk",
     ".venv/bin/",
@@ -29,14 +29,14 @@ MARK = re.compile(r"<!-- (not run|file): (.+?) -->")
 
 @dataclass(frozen=True)
 class Block:
-    """One block.
+    """One block of code in a page.
 
     Attributes:
-        page: Where it stands.
-        line: Its first line there.
-        language: Of a fence; empty for an indented block.
-        text: What it holds.
-        mark: ``not run`` or ``file`` where a comment before it says so, and what that says.
+        page: Name of the page.
+        line: Number of the block's first line in the page.
+        language: Language of a fenced block; empty for an indented block.
+        text: Content of the block.
+        mark: ``not run`` or ``file`` with the text behind it, if a comment before the block says so.
     """
 
     page: str

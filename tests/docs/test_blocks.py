@@ -1,4 +1,4 @@
-"""Every shell block of the documentation runs here, or says why it does not."""
+"""Runs every shell block of the documentation that is not marked as not run."""
 
 import os
 import re
@@ -15,7 +15,8 @@ from tests.docs.blocks import PAGES, blocks
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 RUN = {page.name: [b for b in BLOCKS if b.page == page.name and b.shell and b.mark is None] for page in PAGES}
 MEASURES = re.compile(r"nagsdk (deploy|build|verify)|make demo|cmake --build|gradle")
-# What a reader installs from an index is here already, and must exist; a plugin in the folder is installed for real.
+# Replaces pip: packages that a reader installs from an index are installed already, and only the names of extras are
+# checked; a plugin in the present folder is really installed.
 PIP = """#!{python}
 import re, subprocess, sys
 asked = {{e for word in sys.argv for found in re.findall(r"nagsdk\\[([a-z,]+)\\]", word) for e in found.split(",")}}
@@ -29,7 +30,7 @@ if any(word.startswith(".") for word in sys.argv):
 
 @pytest.fixture(scope="session")
 def kept(tmp_path_factory):
-    """What one page calibrated serves the next."""
+    """A folder for caches, shared by all pages, so that they calibrate only once."""
     return tmp_path_factory.mktemp("kept")
 
 
@@ -58,7 +59,7 @@ def shell(tmp_path, kept):
     folder.write_text(str(tmp_path))
 
     def run(script):
-        # A block begins in the folder where the one before it ended, as in a reader's shell.
+        # A block starts in the folder in which the block before it ended, as in a reader's shell.
         command = ["bash", "-euo", "pipefail", "-c", f"{script}\npwd > {folder}"]
         return subprocess.run(
             command, capture_output=True, text=True, check=False, cwd=folder.read_text().strip(), env=environment
@@ -74,13 +75,13 @@ def test_the_shell_blocks_of_the_page_run(page, shell):
         done = shell(block.text)
         assert "Traceback" not in done.stderr
         if done.returncode == 3 and MEASURES.search(block.text):
-            # 3 is a verdict: on a busy machine a budget may be missed. What comes after builds on what would have been left.
+            # Exit code 3 is the verdict `missed`, which may happen on a busy machine. Later blocks need the deployment.
             pytest.skip(f"line {block.line}: this machine is too busy to hold the budget: {done.stderr.strip()[-300:]}")
         assert done.returncode == 0, f"{page}:{block.line}\n{block.text}\n{done.stdout}\n{done.stderr}"
 
 
 def test_every_command_that_the_documentation_names_exists():
-    """Also those in blocks that are not run."""
+    """Checks also the commands in blocks that are not run."""
     from nagsdk.cli import cli
 
     named = [

@@ -1,4 +1,4 @@
-"""The files that an open-source project is expected to have: whole, in step with the code, and with each other."""
+"""Checks the files that an open-source project is expected to have: complete and consistent with the code."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from tests.conftest import REPOSITORY
 
 DOCS = REPOSITORY / "docs"
 DECISIONS = sorted((DOCS / "decisions").glob("[0-9]*.md"))
-# The files at the root, and the pages that go with them.
+# The pages at the root of the repository, and the pages of the documentation that belong to them.
 PAGES = sorted([*REPOSITORY.glob("*.md"), *DECISIONS, DOCS / "releases.md", DOCS / "glossary.md"])
 PROSE = sorted(page for page in {*PAGES, *DOCS.rglob("*.md")} if not page.name.startswith("reference-"))
 TERMS = """
@@ -31,7 +31,7 @@ MOST = 120
 
 
 def parsed(name):
-    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed: make docs brings it")
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed: `make docs` installs it")
     return yaml.safe_load((REPOSITORY / name).read_text("utf-8"))
 
 
@@ -109,12 +109,12 @@ def test_what_a_page_points_to_is_there(page):
     for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
         assert (page.parent / link).exists(), link
     for path in re.findall(r"`((?:nagsdk|plugins|docs|tests|recipes|\.github|\.ci)/[\w./-]+)`", text):
-        # Capitals stand for a name to choose.
+        # A word in capitals is a placeholder for a name that the reader chooses.
         assert re.search("[A-Z]{4}", path) or (REPOSITORY / path).exists(), path
 
 
 def formats(folder):
-    """The number that the code has for every row of the table, by what the row begins with."""
+    """The format number in the code for every row of the table, by the text with which the row starts."""
     schemas = {kind: DOCS / f"schemas/{kind}.schema.json" for kind in ("manifest", "lock", "bundle")}
     stated = {kind: json.loads(path.read_text("utf-8"))["properties"]["format"] for kind, path in schemas.items()}
     store.Store(folder / "store.sqlite")
@@ -152,7 +152,7 @@ def test_hooks_before_a_commit_are_those_of_make_lint():
     hooks = re.findall(r"^ +entry: \.venv/bin/(.+)$", config, re.MULTILINE)
     (recipe,) = re.findall(r"^lint:.*\n((?:\t.+\n)+)", (REPOSITORY / "Makefile").read_text("utf-8"), re.MULTILINE)
     commands = re.findall(r"^\t\$\(BIN\)/(.+)$", recipe, re.MULTILINE)
-    # A hook formats where `make lint` only looks, and git names the files.
+    # The hook formats files where `make lint` only checks them, and git passes the names of the files.
     assert hooks == [command.removesuffix(" .").removesuffix(" --check") for command in commands]
 
 

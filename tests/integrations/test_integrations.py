@@ -1,4 +1,4 @@
-"""What `integrations/` gives to copy."""
+"""Tests the files in `integrations/`."""
 
 import json
 import os
@@ -31,7 +31,7 @@ sys.exit(7 if (folder / "broken").exists() else 0)
 
 @pytest.fixture
 def program(tmp_path):
-    """A program in nagsdk's place that writes down how it was called."""
+    """A program in place of nagsdk that records its arguments."""
     path = tmp_path / "bin/nagsdk"
     path.parent.mkdir()
     path.write_text(STAND_IN.format(python=sys.executable))
@@ -59,9 +59,11 @@ def test_cmake_builds_the_models_in_every_build(program, tmp_path):
     source.mkdir()
     (source / "nagsdk.toml").write_text("")
     (source / "CMakeLists.txt").write_text(
-        f'cmake_minimum_required(VERSION 3.16)\nproject(app NONE)\nlist(APPEND CMAKE_MODULE_PATH "{FOLDER}/cmake")\ninclude(Nagsdk)\n'
+        "cmake_minimum_required(VERSION 3.16)\nproject(app NONE)\n"
+        f'list(APPEND CMAKE_MODULE_PATH "{FOLDER}/cmake")\ninclude(Nagsdk)\n'
         "nagsdk_build(models PROJECT ${CMAKE_CURRENT_SOURCE_DIR}/nagsdk.toml LOCKED REQUIRE_VERIFIED)\n"
-        "add_custom_target(app ALL COMMAND ${CMAKE_COMMAND} -E copy ${CMAKE_CURRENT_SOURCE_DIR}/src/main/assets/ml/a/model.onnx copied)\n"
+        "add_custom_target(app ALL COMMAND ${CMAKE_COMMAND} -E copy "
+        "${CMAKE_CURRENT_SOURCE_DIR}/src/main/assets/ml/a/model.onnx copied)\n"
         "add_dependencies(app models)\n"
     )
     build = tmp_path / "build"
@@ -79,10 +81,11 @@ def test_cmake_builds_the_models_in_every_build(program, tmp_path):
     assert subprocess.run([cmake, "--build", build], check=False, capture_output=True).returncode != 0
 
 
-def test_cmake_refuses_what_it_does_not_understand(tmp_path):
+def test_cmake_refuses_unknown_arguments(tmp_path):
     cmake = _tool("cmake")
     (tmp_path / "CMakeLists.txt").write_text(
-        f'cmake_minimum_required(VERSION 3.16)\nproject(app NONE)\ninclude("{FOLDER}/cmake/Nagsdk.cmake")\nnagsdk_build(models PROJECT x LOKED)\n'
+        f'cmake_minimum_required(VERSION 3.16)\nproject(app NONE)\ninclude("{FOLDER}/cmake/Nagsdk.cmake")\n'
+        "nagsdk_build(models PROJECT x LOKED)\n"
     )
     done = subprocess.run(
         [cmake, "-S", tmp_path, "-B", tmp_path / "build"], check=False, capture_output=True, text=True
@@ -139,7 +142,7 @@ int main(int, char** a) {  // width height resolution crop channels_last, pixels
             )
 
 
-def test_gradle_brings_what_is_pinned_and_then_nothing(program, tmp_path):
+def test_gradle_builds_pinned_models_only_when_needed(program, tmp_path):
     gradle, app = _tool("gradle"), tmp_path / "app"
     app.mkdir()
     shutil.copyfile(FOLDER / "gradle/nagsdk.gradle", app / "nagsdk.gradle")
@@ -190,7 +193,7 @@ def test_the_workflow_names_commands_that_exist(tmp_path, monkeypatch):
     (command,) = [s["run"] for s in workflow["jobs"]["models"]["steps"] if s.get("run", "").startswith("nagsdk ")]
     arguments = command.split(" | ")[0].split()[1:]
     assert "--locked" in arguments
-    # The options are known: the missing file is what it complains about.
+    # All options are valid, so that the only error is the missing file.
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=r"nagsdk\.toml"):
         CliRunner().invoke(cli, arguments, catch_exceptions=False)

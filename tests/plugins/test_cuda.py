@@ -31,15 +31,17 @@ GPU = Device("cuda", "a GPU", "cuda")
 needs_gpu = [
     pytest.mark.cuda,
     pytest.mark.skipif(
-        not torch.cuda.is_available(), reason="torch reaches no NVIDIA GPU here: `nagsdk doctor` says why"
+        not torch.cuda.is_available(), reason="torch finds no NVIDIA GPU on this machine: `nagsdk doctor` says why"
     ),
 ]
-WITHOUT_THEM = """
+WITHOUT_PACKAGES = """
 import sys
+
+ABSENT = {"pydantic", "platformdirs", "httpx", "adb_shell", "adbutils", "ai_edge_litert", "matplotlib"}
 
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"pydantic", "platformdirs", "httpx", "adb_shell", "adbutils", "ai_edge_litert", "matplotlib"}:
+        if name.split(".")[0] in ABSENT:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Absent())
@@ -67,7 +69,7 @@ class TestOnTheProcessor(BackendConformance):
 
 @pytest.fixture
 def emulated_gpu(monkeypatch):
-    """A GPU made of the processor: see its folder."""
+    """A GPU that is emulated on the processor: see the folder emulated_gpu."""
     nvml = pytest.importorskip("pynvml", reason="nvidia-ml-py is not installed: pip install 'nagsdk[cuda]'")
     monkeypatch.setattr(module, "_torch", lambda: (torch.__version__, "13.0"))
     monkeypatch.syspath_prepend(str(Path(__file__).parent / "emulated_gpu"))
@@ -75,9 +77,9 @@ def emulated_gpu(monkeypatch):
         monkeypatch.setattr(nvml, name, function)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a real GPU here")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a real GPU")
 class TestOnAnEmulatedGpu(ExportChecks, MeasurementChecks):
-    """How sessions end is the same as on the processor."""
+    """Checks all but how sessions end, which is the same as on the processor."""
 
     test_networks_side_by_side = SessionChecks.test_networks_side_by_side
 
@@ -145,7 +147,7 @@ def test_a_program_moves_to_a_gpu(tmp_path, precision):
     path = tmp_path / "network.pt2"
     write_program(trace(random_subnet(SPACE, ARCHITECTURE), ARCHITECTURE.resolution, 2), path, precision)
     module = torch.export.load(path).module()
-    # Tensors without content, which know their device, refuse what a GPU would.
+    # Fake tensors have a device but no content; they refuse the same operations as tensors on a GPU.
     with FakeTensorMode(), torch.no_grad():
         for name, weight in list(module.named_buffers()):
             setattr(
@@ -168,9 +170,9 @@ def test_a_program_is_no_larger_for_a_larger_batch_and_as_large_as_estimated(tmp
 def test_a_program_names_its_architecture(tmp_path):
     path = tmp_path / "network.pt2"
     write_program(trace(random_subnet(SPACE, ARCHITECTURE), ARCHITECTURE.resolution), path, "fp32")
-    told = {"nagsdk.architecture": ""}
-    torch.export.load(path, extra_files=told)
-    assert told["nagsdk.architecture"] == ARCHITECTURE.text
+    extra = {"nagsdk.architecture": ""}
+    torch.export.load(path, extra_files=extra)
+    assert extra["nagsdk.architecture"] == ARCHITECTURE.text
 
 
 @pytest.mark.parametrize(
@@ -198,7 +200,7 @@ def test_an_unknown_precision_is_refused_with_the_known_ones():
     assert Overrides().on(GPU, CudaBackend.precisions).precision == "fp16"
 
 
-def test_a_torch_without_cuda_is_said_and_refused(monkeypatch):
+def test_a_torch_without_cuda_is_reported_and_refused(monkeypatch):
     monkeypatch.setattr(module, "_torch", lambda: ("2.13.0", None))
     presence = CudaBackend().presence(GPU)
     assert "built without CUDA" in presence.reason
@@ -213,7 +215,7 @@ def test_absent_packages_are_named(monkeypatch):
     assert "nvidia-ml-py is not installed" in CudaBackend().presence(GPU).reason
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a driver here")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a driver")
 def test_without_a_gpu_a_file_is_checked_on_the_processor(tmp_path):
     path, images = tmp_path / "network.pt2", random_images(3, ARCHITECTURE.resolution)
     subnet = random_subnet(SPACE, ARCHITECTURE)
@@ -223,26 +225,26 @@ def test_without_a_gpu_a_file_is_checked_on_the_processor(tmp_path):
         parity.check(subnet(torch.from_numpy(images)).numpy(), logits, CudaBackend().tolerance(GPU))
 
 
-def test_an_absent_driver_is_said(monkeypatch):
+def test_a_missing_driver_is_reported(monkeypatch):
     pytest.importorskip("pynvml", reason="nvidia-ml-py is not installed: pip install 'nagsdk[cuda]'")
     monkeypatch.setattr(module, "_torch", lambda: ("2.13.0", "13.0"))
-    assert "no NVIDIA driver" in CudaBackend().presence(GPU).reason
+    assert "has no NVIDIA driver" in CudaBackend().presence(GPU).reason
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="torch reaches a GPU here")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="torch can use a GPU of this machine")
 def test_the_worker_never_falls_back_to_the_processor():
     settings = dataclasses.asdict(CudaSettings.of(GPU))
     greeting, handlers = worker.start({**settings, "uuid": "GPU-1"})
-    assert "does not reach GPU 0" in greeting["refused"]
+    assert "cannot use GPU 0" in greeting["refused"]
     assert greeting["next_step"]
     assert handlers == {}
 
 
-def test_the_gpu_is_described_as_far_as_it_tells(emulated_gpu, monkeypatch):
+def test_the_gpu_is_described_as_far_as_it_answers(emulated_gpu, monkeypatch):
     import pynvml
 
-    told = CudaBackend().presence(GPU).properties
-    assert (told["gpu"], told["multiprocessors"], told["memory_mb"], told["power_limit_w"]) == (
+    known = CudaBackend().presence(GPU).properties
+    assert (known["gpu"], known["multiprocessors"], known["memory_mb"], known["power_limit_w"]) == (
         "Emulated GPU",
         "10",
         "8000",
@@ -254,7 +256,7 @@ def test_the_gpu_is_described_as_far_as_it_tells(emulated_gpu, monkeypatch):
 
     for question in ("PowerManagementLimit", "MemoryInfo", "NumGpuCores", "MigMode"):
         monkeypatch.setattr(pynvml, f"nvmlDeviceGet{question}", silent)
-    assert told.keys() - CudaBackend().presence(GPU).properties.keys() == {
+    assert known.keys() - CudaBackend().presence(GPU).properties.keys() == {
         "multiprocessors",
         "memory_mb",
         "power_limit_w",
@@ -269,7 +271,7 @@ def test_a_gpu_that_mig_splits_is_refused(emulated_gpu, monkeypatch):
     assert "MIG splits GPU 0" in presence.reason and "whole GPU" in presence.reason
 
 
-def test_a_burst_on_the_gpu_tells_its_state(emulated_gpu, tmp_path):
+def test_a_burst_on_the_gpu_contains_its_state(emulated_gpu, tmp_path):
     device = with_options(flush_l2="1")
     path = tmp_path / "network.pt2"
     CudaBackend().export(trace(random_subnet(SPACE, ARCHITECTURE), ARCHITECTURE.resolution), path, device)
@@ -289,8 +291,8 @@ def test_a_burst_on_the_gpu_tells_its_state(emulated_gpu, tmp_path):
 
 
 @pytest.mark.parametrize("script", ["-m pytest -m cuda --collect-only -q -p no:cacheprovider", "benchmarks/cuda.py"])
-def test_what_runs_on_a_gpu_needs_few_packages(script, tmp_path):
-    (tmp_path / "sitecustomize.py").write_text(WITHOUT_THEM)
+def test_tests_and_benchmark_of_a_gpu_need_few_packages(script, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT_PACKAGES)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)])}
     for name in ("NAGSDK_CONFIG", "NAGSDK_CACHE_DIR", "NAGSDK_DATA_DIR"):
         environment.pop(name, None)
@@ -338,11 +340,11 @@ class TestMeasuringOnTheGpu:
         properties = CudaBackend().presence(GPU).properties
         assert {"gpu", "uuid", "memory_mb", "driver", "precision", "cuda"} <= set(properties)
 
-    def test_a_gpu_that_is_not_there_is_refused_with_the_count(self):
+    def test_a_missing_gpu_is_refused_with_the_number_of_gpus(self):
         presence = CudaBackend().presence(with_options(index="99"))
-        assert "no GPU number 99" in presence.reason
+        assert "no GPU with the number 99" in presence.reason
 
-    def test_a_burst_tells_the_state_of_the_gpu(self, network):
+    def test_a_burst_contains_the_state_of_the_gpu(self, network):
         with CudaBackend().open(GPU) as session:
             burst = session.time(session.load(network(GPU)), 2, 5, 60)
         assert burst.properties["peak_memory_mb"] > 0

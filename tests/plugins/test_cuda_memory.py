@@ -21,7 +21,7 @@ METRIC = Memory()
 
 
 class Allocations(TorchDispatchMode):
-    """Counts the bytes of tensors that are alive at once, but for those that were there before."""
+    """Counts the bytes of tensors that are alive at the same time, without those that existed before."""
 
     def __init__(self, before):
         super().__init__()
@@ -29,15 +29,15 @@ class Allocations(TorchDispatchMode):
         self.alive, self.peak = {}, 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        made = func(*args, **(kwargs or {}))
-        storage = made.untyped_storage()
+        result = func(*args, **(kwargs or {}))
+        storage = result.untyped_storage()
         if storage._cdata in self.before:
-            return made
+            return result
         count, size = self.alive.get(storage._cdata, (0, storage.nbytes()))
         self.alive[storage._cdata] = count + 1, size
-        weakref.finalize(made, self.free, storage._cdata)
+        weakref.finalize(result, self.free, storage._cdata)
         self.peak = max(self.peak, sum(size for _, size in self.alive.values()))
-        return made
+        return result
 
     def free(self, storage):
         count, size = self.alive.pop(storage)
@@ -46,7 +46,7 @@ class Allocations(TorchDispatchMode):
 
 
 @pytest.mark.parametrize(("batch", "seed"), [(1, 0), (3, 1)])
-def test_what_layers_tell_is_what_a_program_holds_at_once(tmp_path, batch, seed):
+def test_the_estimate_from_layers_is_the_memory_that_a_program_holds(tmp_path, batch, seed):
     space, device = ofa_mobilenet_v3(), Device("cuda", "", "cuda", batch=batch, precision="fp32")
     (architecture,) = space.decode(space.sample(1, np.random.default_rng(seed)))
     path = tmp_path / "network.pt2"
@@ -66,7 +66,7 @@ def test_half_precision_takes_half():
     assert fp32 == 2 * fp16 == pytest.approx(2 * 96 * 112**2 * 4 / 1e6)
 
 
-def test_it_is_told_of_gpus_only():
+def test_memory_is_known_of_gpus_only():
     for device in (Device("cpu", "", "onnxruntime"), Device("cpu", "", "cuda", options=(("accelerator", "cpu"),))):
         with pytest.raises(UsageError, match="memory of cpu is not known") as caught:
             METRIC.of_layer(LayerSpec("x", "pool", 16, 16, 1, 1, 7), device)

@@ -51,7 +51,7 @@ class TestConformance(BackendConformance):
 
 @needs_runtime
 @needs_quantizer
-class TestConformanceOfSmallerNumbers(BackendConformance):
+class TestConformanceOfLowerPrecisions(BackendConformance):
     @pytest.fixture
     def backend(self) -> Backend:
         return LiteRtBackend()
@@ -64,7 +64,7 @@ class TestConformanceOfSmallerNumbers(BackendConformance):
 @needs_runtime
 @needs_quantizer
 @pytest.mark.parametrize(("precision", "tensor", "share"), [("fp16", "FLOAT16", 0.6), ("int8", "INT8", 0.45)])
-def test_smaller_numbers_make_smaller_files_that_keep_everything_else(tmp_path, precision, tensor, share, capfd):
+def test_lower_precisions_make_smaller_files_that_keep_everything_else(tmp_path, precision, tensor, share, capfd):
     from nagsdk.graph.lint import lint
     from nagsdk.graph.tflite_schema import schema
 
@@ -91,8 +91,8 @@ def test_smaller_numbers_make_smaller_files_that_keep_everything_else(tmp_path, 
 @needs_runtime
 @needs_quantizer
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
-def test_files_with_large_constants_are_whole(tmp_path, precision):
-    # Constants beyond a kilobyte are what the quantizer puts behind the file's own end.
+def test_files_with_large_constants_are_complete(tmp_path, precision):
+    # The quantizer writes constants of more than a kilobyte behind the end of the flatbuffer.
     bundle, backend = nagsdk.load_bundle("glyphs"), LiteRtBackend()
     device = dataclasses.replace(CPU, precision=precision)
     architecture = bundle.architecture("mbv3:r44:d=3,2,2,1:ks=5,5,5,5,5,3,3,3:e=6,6,6,4,4,6,6,4")
@@ -108,7 +108,7 @@ def test_files_with_large_constants_are_whole(tmp_path, precision):
     assert 0 < error < backend.tolerance(device)
 
 
-def test_a_missing_quantizer_is_said(monkeypatch):
+def test_a_missing_quantizer_is_reported(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ai_edge_quantizer" else object())
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "2.0")
     assert (
@@ -117,7 +117,7 @@ def test_a_missing_quantizer_is_said(monkeypatch):
     assert LiteRtBackend().presence(CPU).available
 
 
-def test_int8_is_faster_whole():
+def test_int8_is_not_split_by_default():
     assert not LiteRtSettings.of(dataclasses.replace(CPU, precision="int8")).split_depthwise
     assert LiteRtSettings.of(dataclasses.replace(CPU, precision="fp16")).split_depthwise
 
@@ -146,7 +146,7 @@ def test_the_size_of_a_file_is_known_roughly_before_it_is_built(tmp_path):
             assert estimate == pytest.approx((tmp_path / "n.tflite").stat().st_size, rel=0.08)
 
 
-def test_a_missing_runtime_is_said_and_refused(monkeypatch):
+def test_a_missing_runtime_is_reported_and_refused(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     presence = LiteRtBackend().presence(CPU)
     assert not presence.available
@@ -155,7 +155,7 @@ def test_a_missing_runtime_is_said_and_refused(monkeypatch):
         LiteRtBackend().open(CPU)
 
 
-def test_the_predecessor_takes_its_place_where_only_it_is_installed(monkeypatch):
+def test_the_predecessor_is_used_where_only_it_is_installed(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if name == "tflite_runtime" else None)
     assert LiteRtSettings.of(CPU).package == "tflite_runtime"
 
@@ -166,7 +166,7 @@ def test_the_predecessor_needs_numpy_1(monkeypatch, numpy, refused):
     monkeypatch.setattr(importlib.metadata, "version", {"numpy": numpy, "tflite-runtime": "2.14.0"}.__getitem__)
     presence = LiteRtBackend().presence(with_options(runtime="tflite-runtime"))
     assert presence.available is not refused
-    assert (f"this is numpy {numpy}" in presence.reason) is refused
+    assert (f"numpy {numpy} is installed" in presence.reason) is refused
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_the_worker_stays_on_its_cores():
 
 
 @needs_runtime
-def test_an_export_tells_what_stands_in_the_file(tmp_path):
+def test_the_manifest_of_an_export_describes_the_file(tmp_path):
     text = "mbv3:r32:d=1,1,1,1:ks=3,5,5,3:e=2,2,2,2"
     nagsdk.export("litert", architecture=text, output=tmp_path / "out")
     manifest = read_manifest(tmp_path / "out")
@@ -205,22 +205,25 @@ def test_an_export_tells_what_stands_in_the_file(tmp_path):
 
 
 def test_importing_the_plugin_is_light():
-    code = "import sys, nagsdk_litert.plugin, nagsdk_litert.backend; print([m for m in ('ai_edge_litert', 'torch', 'onnx') if m in sys.modules])"
+    code = (
+        "import sys, nagsdk_litert.plugin, nagsdk_litert.backend; "
+        "print([m for m in ('ai_edge_litert', 'torch', 'onnx') if m in sys.modules])"
+    )
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
 
 
 @needs_runtime
-def test_how_graphs_are_written_is_chosen_by_timings_here_and_kept(tmp_path):
-    told = []
-    target = Target("litert", "imagenet", on_event=lambda event: told.append(str(event)))
+def test_the_rewrite_is_chosen_by_timings_on_the_device_and_kept(tmp_path):
+    events = []
+    target = Target("litert", "imagenet", on_event=lambda event: events.append(str(event)))
     assert target.rewrite is None
     settle_rewrite(target)
     choice = target.rewrite
     assert set(choice.p50_ms) == {"split depthwise", "none"}
     assert choice.p50_ms[choice.name] == min(choice.p50_ms.values())
-    assert any(choice.told in text for text in told)
+    assert any(choice.told in text for text in events)
     again = Target("litert", "imagenet")
     assert again.rewrite == choice
     assert again.presence.properties["rewrite"] == choice.name
@@ -228,7 +231,7 @@ def test_how_graphs_are_written_is_chosen_by_timings_here_and_kept(tmp_path):
 
 
 @needs_runtime
-def test_nothing_is_timed_where_the_ways_write_the_same_file():
+def test_nothing_is_timed_where_all_rewrites_give_the_same_file():
     target = Target("litert", "glyphs")
     settle_rewrite(target)
     assert target.rewrite is None

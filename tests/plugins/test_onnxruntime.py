@@ -39,7 +39,7 @@ def with_options(**options: str) -> Device:
     return Device("cpu", "this machine", "onnxruntime", options=tuple(options.items()))
 
 
-def test_a_missing_runtime_is_said_and_refused(monkeypatch):
+def test_a_missing_runtime_is_reported_and_refused(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     presence = OnnxRuntimeBackend().presence(CPU)
     assert not presence.available
@@ -48,7 +48,7 @@ def test_a_missing_runtime_is_said_and_refused(monkeypatch):
         OnnxRuntimeBackend().open(CPU)
 
 
-def test_a_provider_that_is_not_there_is_no_silent_fallback():
+def test_a_missing_provider_is_refused_without_a_silent_fallback():
     with pytest.raises(DeviceUnavailableError, match="no CUDAExecutionProvider") as caught:
         OnnxRuntimeBackend().open(with_options(provider="CUDAExecutionProvider"))
     assert "CPUExecutionProvider" in caught.value.message
@@ -76,14 +76,17 @@ def test_the_worker_stays_on_its_cores():
 
 
 def test_importing_the_plugin_is_light():
-    code = "import sys, nagsdk_onnxruntime.plugin, nagsdk_onnxruntime.backend; print([m for m in ('onnxruntime', 'torch', 'onnx') if m in sys.modules])"
+    code = (
+        "import sys, nagsdk_onnxruntime.plugin, nagsdk_onnxruntime.backend; "
+        "print([m for m in ('onnxruntime', 'torch', 'onnx') if m in sys.modules])"
+    )
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
 
 
 def write_infinite(path: Path) -> None:
-    """A loop that never ends: what a runtime that hangs looks like from outside."""
+    """Writes a network with an endless loop; to nagsdk, it looks like a runtime that hangs."""
     body = helper.make_graph(
         [helper.make_node("Identity", ["condition"], ["again"]), helper.make_node("Identity", ["value"], ["same"])],
         "body",
@@ -166,7 +169,7 @@ def test_images_of_another_size_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_cpu_time_is_told_where_it_means_something(tmp_path, threads):
+def test_cpu_time_per_run_is_reported_for_one_thread_only(tmp_path, threads):
     space = small_space()
     (architecture,) = space.decode(space.sample(1, np.random.default_rng(1)))
     OnnxRuntimeBackend().export(
@@ -175,7 +178,7 @@ def test_cpu_time_is_told_where_it_means_something(tmp_path, threads):
     with OnnxRuntimeBackend().open(Device("cpu", "", "onnxruntime", threads=threads)) as session:
         burst = session.time(session.load(tmp_path / "n.onnx"), 1, 20, 60.0)
     if threads == 1:
-        # Clocks of two kinds: the CPU time of a run cannot be longer than the run, but for their resolution.
+        # The CPU time of a run cannot exceed the time of the run, except for the resolution of the two clocks.
         assert all(0 < cpu <= wall + 0.05 for cpu, wall in zip(burst.cpu_ms, burst.wall_ms, strict=True))
     else:
         assert burst.cpu_ms == ()

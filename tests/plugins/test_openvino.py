@@ -49,7 +49,7 @@ def test_nagsdk_finds_the_device():
     assert isinstance(host().backend_of(host().device("openvino")), OpenVinoBackend)
 
 
-def test_a_missing_runtime_is_said_and_refused(monkeypatch):
+def test_a_missing_runtime_is_reported_and_refused(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert "pip install 'nagsdk[openvino]'" in OpenVinoBackend().presence(device_of()).reason
     with pytest.raises(DeviceUnavailableError):
@@ -57,21 +57,24 @@ def test_a_missing_runtime_is_said_and_refused(monkeypatch):
 
 
 @needs_runtime
-def test_a_target_that_is_not_there_is_refused_with_those_that_are():
+def test_a_missing_target_is_refused_and_the_available_ones_are_named():
     with pytest.raises(DeviceUnavailableError, match="it offers CPU") as caught:
         OpenVinoBackend().open(device_of(target="NPU"))
     assert "target" in caught.value.next_step
 
 
 def test_importing_the_plugin_is_light():
-    code = "import sys, nagsdk_openvino.plugin, nagsdk_openvino.backend; print([m for m in ('openvino', 'torch', 'onnx') if m in sys.modules])"
+    code = (
+        "import sys, nagsdk_openvino.plugin, nagsdk_openvino.backend; "
+        "print([m for m in ('openvino', 'torch', 'onnx') if m in sys.modules])"
+    )
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
 
 
 @needs_runtime
-def test_the_worker_does_not_let_openvino_call_home():
+def test_the_worker_prevents_the_telemetry_of_openvino():
     code = (
         "import sys, nagsdk_openvino.worker; print(sys.modules['openvino_telemetry'], 'multiprocessing' in sys.modules)"
     )

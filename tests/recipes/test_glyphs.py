@@ -1,4 +1,4 @@
-"""Parts of the glyphs recipe, on the font that Pillow brings along."""
+"""Tests parts of the glyphs recipe with the font that Pillow contains."""
 
 import json
 import sys
@@ -38,7 +38,7 @@ def test_a_plain_font_draws_47_different_characters(drawn):
     assert fonts.coincidences(fonts.shapes(drawn)) <= 3
 
 
-def test_a_font_of_capitals_only_is_found_out(drawn):
+def test_a_font_with_only_capitals_is_detected(drawn):
     capitals = tuple(drawn[fonts.CHARACTERS.index(c.upper())] for c in fonts.CHARACTERS)
     assert fonts.coincidences(fonts.shapes(capitals)) >= 11
 
@@ -51,7 +51,7 @@ def test_symbols_on_letters_code_points_are_not_legible(drawn):
     assert fonts.legible(np.array([*near, scrambled])).tolist() == [True] * 4 + [False]
 
 
-def test_clones_and_name_sakes_stay_together(drawn):
+def test_clones_and_namesakes_stay_together(drawn):
     plain = fonts.shapes(drawn)
     other, third = (np.random.default_rng(s).normal(size=plain.shape) / 16 for s in (1, 2))
     numbers = fonts.groups(
@@ -77,12 +77,12 @@ def test_pictures_follow_the_seed_and_show_the_letter(drawn):
     assert (first.images != other.images).any()
     calm = pictures(3, noise=0, ground=0, contrast=0.4).images.astype(float).mean(axis=3)
     assert (calm.max(axis=(1, 2)) - calm.min(axis=(1, 2)) > 60).all()
-    # The letter is whole: the frame's outermost pixels are ground.
+    # The letter is complete: the outermost pixels of the picture are background.
     edges = np.concatenate([calm[:, 0], calm[:, -1], calm[:, :, 0], calm[:, :, -1]], axis=1)
     assert (np.abs(edges - np.median(edges, axis=1, keepdims=True)) > 30).mean() < 0.02
 
 
-def test_results_of_another_recipe_are_not_taken_for_this_ones(tmp_path, monkeypatch):
+def test_results_of_another_recipe_are_refused(tmp_path, monkeypatch):
     build.check_plan(tmp_path, 0)
     build.check_plan(tmp_path, 0)
     with pytest.raises(SystemExit, match="another recipe"):

@@ -41,7 +41,7 @@ def test_weights_are_never_negative_under_noise():
         assert (fit(x, y, prior, strength) >= 0).all()
 
 
-def test_a_wrong_prior_is_mended_by_samples_and_a_right_one_helps():
+def test_samples_correct_a_wrong_prior_and_a_right_one_helps():
     rng = np.random.default_rng(0)
     truth, fresh = shape(1), features(500, 9)
     error = {}
@@ -75,7 +75,7 @@ def test_left_out_predictions_do_not_see_their_sample():
     assert not np.allclose(np.delete(other, 4), np.delete(one, 4))
 
 
-def test_a_feature_that_no_sample_shows_keeps_its_price_at_the_fitted_scale():
+def test_a_feature_that_no_sample_has_keeps_its_price_at_the_fitted_scale():
     prior, x = shape(1), features(12, 2)
     x[:, 5] = 0
     assert fit(x, 2 * (x @ prior), prior, 0.1)[5] == pytest.approx(2 * prior[5], rel=1e-6)

@@ -1,4 +1,4 @@
-"""The conformance suite: every rule that nagsdk relies on."""
+"""Runs nagsdk's conformance suite, which checks every rule that nagsdk relies on."""
 
 import pytest
 

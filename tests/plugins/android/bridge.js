@@ -1,6 +1,7 @@
-// A phone that asks for keys: adbkit's bridge in front of a phone of a running adb server, which itself asks for none.
+// Simulates a phone that asks for keys: adbkit's bridge in front of a phone of an adb server, which asks for no key.
 //     node bridge.js ADBKIT_FOLDER SERVER_PORT SERIAL KNOWN_KEYS_FILE
-// Prints its port. A key is known once its fingerprint stands in the file; one that is asked for is printed.
+// Prints its port, and the fingerprint of every key that is presented. It accepts the keys whose fingerprints are in
+// the file.
 const fs = require('fs')
 const path = require('path')
 const [folder, port, serial, known] = process.argv.slice(2)

@@ -5,7 +5,7 @@ from tests.plugins.android.virtual import TOOL, VirtualPhone, missing
 
 @pytest.fixture(scope="session")
 def started():
-    """One virtual phone for all tests that do not break it."""
+    """One virtual phone, shared by all tests that leave it in order."""
     if reason := missing():
         pytest.skip(reason)
     phone = VirtualPhone()
@@ -15,7 +15,7 @@ def started():
 
 @pytest.fixture
 def phone(started, own_folders, monkeypatch):
-    """A healthy virtual phone, and a tool for it."""
+    """A virtual phone without faults, with a benchmark_model installed for it."""
     from nagsdk_android import tool
 
     monkeypatch.delenv("ANDROID_SERIAL", raising=False)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Unpacks Android's debug daemon for Linux into FOLDER, for the tests of the Android backend. Nothing is installed, and the
-# system's package lists stay as they are. Debian 12 on x86-64.
+# Unpacks Android's debug daemon for Linux into FOLDER, for the tests of the Android backend. Installs nothing and does
+# not change the system's package lists. Works on Debian 12 on x86-64.
 #     tests/plugins/android/fetch_adbd.sh FOLDER        then: NAGSDK_ADBD=FOLDER pytest tests/plugins/android
 set -euo pipefail
 target=$1

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Brings adbkit, whose bridge asks for keys as a phone does, into FOLDER, for the tests of the Android backend. Needs npm.
+# Downloads adbkit into FOLDER, for the tests of the Android backend: its bridge asks for keys as a phone does. Needs
+# npm.
 #     tests/plugins/android/fetch_adbkit.sh FOLDER        then: NAGSDK_ADBKIT=FOLDER pytest tests/plugins/android
 set -euo pipefail
 mkdir -p "$1"

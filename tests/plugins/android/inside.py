@@ -1,9 +1,9 @@
-"""The inside of a virtual phone: Android's real debug daemon in a chroot, alone in its namespaces.
+"""The inside of a virtual phone: Android's real debug daemon in a chroot, in namespaces of its own.
 
     unshare -Urnm --pid --fork --kill-child --mount-proc python inside.py '{"adbd": …, "shared": …, "site": …}'
 
-This daemon asks nobody for a key: it must never run outside a network namespace of its own. Whoever tests reaches it through
-a UNIX socket in the `shared` folder, and commands it through another.
+This daemon does not ask for a key, so it must never run outside a network namespace of its own. Tests reach it through
+one UNIX socket in the `shared` folder and control it through another.
 """
 
 import contextlib
@@ -36,13 +36,13 @@ def bind(source, target, read_only=True):
     target.mkdir(parents=True, exist_ok=True) if Path(source).is_dir() else target.touch()
     mount(source, target, flags=BIND | RECURSIVE)
     if read_only:
-        # A user namespace may not drop the flags that the mount below has.
+        # A user namespace must keep the flags of the original mount.
         flags = os.statvfs(target).f_flag & (os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC | os.ST_NOATIME | os.ST_RELATIME)
         mount("", target, flags=REMOUNT | BIND | READ_ONLY | flags)
 
 
 def build(settings):
-    """Makes the phone's file system and returns its root."""
+    """Builds the phone's file system and returns its root."""
     root, adbd = Path(settings["root"]), Path(settings["adbd"])
     mount("phone", root, "tmpfs", data="size=64m")
     for folder in (
@@ -86,7 +86,7 @@ def build(settings):
 
 
 def refuse_vsock():
-    """No socket of the family AF_VSOCK, which namespaces do not keep in (seccomp, x86-64)."""
+    """Forbids sockets of the family AF_VSOCK, because namespaces do not isolate them (seccomp, x86-64)."""
     load, equal, leave = 0x20, 0x15, 0x06
     system_call, vsock, not_supported = 41, 40, 97
     rules = [
@@ -109,7 +109,7 @@ def raise_loopback():
 
 
 class Daemon:
-    """adbd, started again whenever it ends, as a phone does."""
+    """Runs adbd and restarts it whenever it ends, as a phone does."""
 
     def __init__(self, root):
         self.root, self.process, self.wanted = root, None, True

@@ -1,4 +1,4 @@
-"""The whole way over the virtual phone: discover, push, measure, calibrate, generate, deploy, verify."""
+"""The whole pipeline with a virtual phone: discover, push, measure, calibrate, generate, deploy, verify."""
 
 import functools
 from dataclasses import replace
@@ -15,7 +15,7 @@ from nagsdk.pipeline import target as workbench
 
 @pytest.fixture
 def described(phone, tmp_path, monkeypatch):
-    """The phone's description, and short protocols: these tests ask for the way, not for the figures."""
+    """The phone's description. The protocols are short, because these tests check the steps and not the figures."""
     path = tmp_path / "virtual.toml"
     path.write_text(
         f'id = "virtual"\ntitle = "A virtual phone"\nbackend = "android"\n[options]\nserial = "{phone.serial}"\n'
@@ -63,7 +63,7 @@ def test_a_deployment_holds_although_calibration_was_interrupted_and_the_daemon_
     assert manifest["graph"]["transposes"] == 0 and manifest["rounds"][-1]["state"]["battery_percent"] == 93
 
 
-def test_a_phone_that_is_gone_deploys_unverified_what_needs_no_timing(phone, described, tmp_path):
+def test_without_the_phone_a_budget_that_needs_no_timing_is_deployed_unverified(phone, described, tmp_path):
     phone.say("stop")
     deployment = nagsdk.deploy(described, budget="600kB", output=tmp_path / "out")
     assert deployment.verdict == "unverified" and deployment.result.artifact.bytes <= 600e3
@@ -75,7 +75,7 @@ def test_a_phone_that_is_gone_deploys_unverified_what_needs_no_timing(phone, des
     phone.say("start")
 
 
-def test_the_phone_that_is_meant_may_be_named_in_the_call(phone, tmp_path):
+def test_the_serial_of_the_phone_may_be_passed_in_the_call(phone, tmp_path):
     text = "mbv3:r32:d=1,1,1,1:ks=3,5,5,3:e=2,2,2,2"
     nagsdk.export("android", serial=phone.serial, architecture=text, precision="fp16", output=tmp_path / "out")
     manifest = read_manifest(tmp_path / "out")

@@ -60,7 +60,7 @@ class TestConformance(BackendConformance):
         return device_of(phone)
 
 
-def test_a_burst_tells_the_state_of_the_phone(device, network):
+def test_a_burst_contains_the_state_of_the_phone(device, network):
     with AndroidBackend().open(device) as session:
         burst = session.time(session.load(network), 1, 7, 60)
     assert len(burst.wall_ms) == 7 and burst.cpu_ms == ()
@@ -72,7 +72,7 @@ def test_a_burst_tells_the_state_of_the_phone(device, network):
     assert burst.properties["init_ms"] > 0 and burst.properties["memory_mb"] == 12.8
 
 
-def test_discovery_says_what_the_phone_is(device):
+def test_discovery_reads_the_properties_of_the_phone(device):
     properties = AndroidBackend().presence(device).properties
     expected = {
         "model": "Virtual Phone",
@@ -114,15 +114,15 @@ class TestCommands:
         assert connected.run("sh -c 'kill -SEGV $$'").status == 139
         assert connected.run("true").text == ""
 
-    def test_a_command_that_hangs_is_given_up(self, connected):
-        begun = time.monotonic()
+    def test_a_command_that_hangs_is_abandoned(self, connected):
+        start = time.monotonic()
         with pytest.raises(DeviceError):
             connected.run("sleep 30", timeout_s=0.2)
-        assert time.monotonic() - begun < 25
+        assert time.monotonic() - start < 25
         connected.reconnect()
         assert connected.run("echo back").text == "back\n"
 
-    def test_a_command_that_prints_without_end_is_ended(self, connected):
+    def test_a_command_that_prints_without_end_is_stopped(self, connected):
         with pytest.raises(MeasurementError, match="printed more than"):
             connected.run("while echo no end; do :; done", most_output=10_000)
         connected.reconnect()
@@ -136,14 +136,14 @@ class TestCommands:
 
 
 class TestPush:
-    def test_what_arrives_is_what_was_sent(self, phone, connected, tmp_path):
+    def test_the_copy_is_equal_to_the_file(self, phone, connected, tmp_path):
         source = tmp_path / "file"
         source.write_bytes(np.random.default_rng(0).bytes(3_000_000))
         target = connected.put(source, "file")
         assert connected.run(f"sha256sum {target}").text.startswith(sha256(source))
         assert [p for p in phone.files() if p.endswith(".part")] == []
 
-    def test_a_daemon_that_dies_in_mid_push_leaves_no_part(self, phone, connected, tmp_path):
+    def test_a_daemon_that_dies_during_a_push_leaves_no_incomplete_file(self, phone, connected, tmp_path):
         source = tmp_path / "file"
         source.write_bytes(bytes(60_000_000))
         phone.kill_when(lambda: any(p.endswith(".part") for p in phone.files()))
@@ -154,7 +154,7 @@ class TestPush:
         assert connected.run(f"stat -c %s {connected.put(source, 'file')}").text.strip() == "60000000"
 
     @pytest.mark.parametrize(("megabytes", "earlier"), [(1, False), (12, False), (12, True)])
-    def test_a_full_phone_is_said(self, own_folders, tmp_path, megabytes, earlier):
+    def test_a_full_phone_is_reported(self, own_folders, tmp_path, megabytes, earlier):
         from tests.plugins.android.virtual import missing
 
         if reason := missing():
@@ -181,8 +181,8 @@ class TestFaults:
     @pytest.mark.parametrize(
         ("fault", "message"),
         [
-            ("garbage", "not whole"),
-            ("crash", "not whole|status 139"),
+            ("garbage", "incomplete"),
+            ("crash", "incomplete|status 139"),
             ("flood", "printed more than"),
             ("hang", "within 2 s"),
         ],
@@ -197,7 +197,7 @@ class TestFaults:
             phone.heal()
             assert len(session.time(handle, 0, 3, 60).wall_ms) == 3
 
-    def test_a_daemon_that_dies_in_mid_measurement_costs_nothing(self, phone, device, network):
+    def test_a_measurement_survives_the_death_of_the_daemon(self, phone, device, network):
         with AndroidBackend().open(device) as session:
             handle = session.load(network)
             session.time(handle, 0, 1, 60)
@@ -206,7 +206,7 @@ class TestFaults:
             assert len(session.time(handle, 0, 9, 60).wall_ms) == 9
             assert phone.connections > before
 
-    def test_a_phone_that_is_gone_for_good_is_said(self, phone, device, network, monkeypatch):
+    def test_a_phone_that_does_not_come_back_is_reported(self, phone, device, network, monkeypatch):
         monkeypatch.setattr(Phone.reconnect, "__defaults__", (1.0,))
         with AndroidBackend().open(device) as session:
             handle = session.load(network)
@@ -217,7 +217,7 @@ class TestFaults:
             assert "cable" in caught.value.next_step
             phone.say("start")
 
-    def test_a_delegate_that_runs_a_part_only_is_refused_unless_allowed(self, phone, network):
+    def test_a_delegate_that_runs_only_a_part_is_refused_unless_allowed(self, phone, network):
         with AndroidBackend().open(device_of(phone, delegate="gpu")) as session:
             with pytest.raises(DeviceError, match="gpu delegate runs only a part") as caught:
                 session.time(session.load(network), 0, 3, 60)
@@ -225,9 +225,7 @@ class TestFaults:
         with AndroidBackend().open(device_of(phone, delegate="gpu", allow_fallback="1")) as session:
             assert len(session.time(session.load(network), 0, 3, 60).wall_ms) == 3
 
-    def test_a_phone_that_slows_itself_down_is_left_to_cool_and_measured_again(
-        self, phone, device, network, monkeypatch
-    ):
+    def test_a_throttled_phone_may_cool_down_and_is_measured_again(self, phone, device, network, monkeypatch):
         monkeypatch.setattr(session_module, "_POLL_S", 0.2)
         with AndroidBackend().open(device) as session:
             handle = session.load(network)
@@ -237,15 +235,15 @@ class TestFaults:
             burst = session.time(handle, 0, 3, 60)
         assert burst.properties["throttled"] == 0 and burst.properties["cooled_s"] > 0
 
-    def test_a_phone_that_does_not_cool_is_measured_and_marked(self, phone, network):
+    def test_a_phone_that_does_not_cool_down_is_measured_and_marked(self, phone, network):
         phone.set("throttle_after", 0)
         with AndroidBackend().open(device_of(phone, cooldown_s="1")) as session:
             handle = session.load(network)
             burst = session.time(handle, 0, 3, 60)
             assert burst.properties["throttled"] == 1 and burst.properties["thermal_status"] == 3
-            begun = time.monotonic()
+            start = time.monotonic()
             session.time(handle, 0, 1, 60)
-            assert time.monotonic() - begun < 30
+            assert time.monotonic() - start < 30
 
     def test_nothing_stays_on_a_phone_whose_tool_never_ends(self, phone, device, network):
         phone.set("fault", "flood")
@@ -286,15 +284,15 @@ def test_a_private_key_is_private(own_folders):
     signer(path)
     assert path.read_bytes() == first
     path.chmod(0o644)
-    with pytest.raises(DeviceError, match="Others may read"):
+    with pytest.raises(DeviceError, match="Other users may read"):
         signer(path)
     path.chmod(0o600)
     path.write_text("torn")
-    with pytest.raises(DeviceError, match="no RSA key"):
+    with pytest.raises(DeviceError, match="not a valid RSA key"):
         signer(path)
 
 
-def test_a_push_that_breaks_is_begun_again(phone, device, tmp_path):
+def test_an_interrupted_push_is_repeated(phone, device, tmp_path):
     space = ofa_mobilenet_v3()
     architecture = space.architecture(resolution=160, depths=[2] * 5, kernels=[3] * 10, expansions=[3] * 10)
     path = tmp_path / "large.tflite"

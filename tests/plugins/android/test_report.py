@@ -29,7 +29,7 @@ def samples(shared):
         ("10", 2112, 463, 459, 464.545, 4.478, None),
     ],
 )
-def test_every_form_of_the_tools_output_is_read(samples, sample, count, first, last, mean, init, peak):
+def test_every_format_of_the_tools_output_is_read(samples, sample, count, first, last, mean, init, peak):
     report = parse(samples[sample])
     assert (report.runs.count, report.runs.first, report.runs.last, report.runs.mean) == (count, first, last, mean)
     assert report.init_ms == init and report.peak_mb == peak
@@ -42,8 +42,8 @@ def test_a_delegate_that_failed_is_named(samples):
 
 
 @pytest.mark.parametrize("sample", ["04", "11"])
-def test_a_profile_alone_and_other_programs_are_no_report(samples, sample):
-    with pytest.raises(MeasurementError, match="not whole"):
+def test_a_profile_alone_and_the_output_of_another_program_are_refused(samples, sample):
+    with pytest.raises(MeasurementError, match="incomplete"):
         parse(samples[sample])
 
 
@@ -56,7 +56,7 @@ def test_the_shares_of_delegates_are_read(samples):
 
 GOOD = """INFO: STARTING!
 INFO: Created TensorFlow Lite XNNPACK delegate for CPU.
-{told}
+{log_line}
 INFO: Running benchmark for at least 1 iterations and at least 0.5 seconds but terminate if exceeding 150 seconds.
 INFO: count=1 curr=900
 
@@ -68,7 +68,7 @@ INFO: Inference timings in us: Init: 21000, First inference: 900, Warmup (avg): 
 
 
 @pytest.mark.parametrize(
-    ("told", "delegate", "wrong"),
+    ("log_line", "delegate", "wrong"),
     [
         (
             "Explicitly applied XNNPACK delegate, and the model graph will be completely executed by the delegate.",
@@ -81,7 +81,8 @@ INFO: Inference timings in us: Init: 21000, First inference: 900, Warmup (avg): 
             "only a part",
         ),
         (
-            "Though GPU delegate is explicitly applied, the model graph will be only partially executed by the delegate w/ 2 delegate kernels.",
+            "Though GPU delegate is explicitly applied, the model graph will be only partially executed by the "
+            "delegate w/ 2 delegate kernels.",
             "gpu",
             "only a part",
         ),
@@ -91,32 +92,33 @@ INFO: Inference timings in us: Init: 21000, First inference: 900, Warmup (avg): 
             "60 of 108",
         ),
         (
-            "VERBOSE: Replacing 108 out of 108 node(s) with delegate (TfLiteXNNPackDelegate) node, yielding 1 partitions.",
+            "VERBOSE: Replacing 108 out of 108 node(s) with delegate (TfLiteXNNPackDelegate) node, "
+            "yielding 1 partitions.",
             "xnnpack",
             "",
         ),
         ("", "gpu", "does not say"),
     ],
 )
-def test_a_silent_fallback_is_noticed(told, delegate, wrong):
-    report = parse(GOOD.format(told=told))
+def test_a_silent_fallback_is_noticed(log_line, delegate, wrong):
+    report = parse(GOOD.format(log_line=log_line))
     assert wrong in report.fallback(delegate) and bool(report.fallback(delegate)) == bool(wrong)
 
 
-def test_three_runs_are_known_one_by_one():
-    assert parse(GOOD.format(told="")).runs.each() == (500, 490, 520)
+def test_up_to_three_runs_are_known_individually():
+    assert parse(GOOD.format(log_line="")).runs.each() == (500, 490, 520)
     assert Counts(2, 7, 9, 7, 9, 8).each() == (7, 9)
     assert Counts(1, 7, 7, 7, 7, 7).each() == (7,)
     assert Counts(4, 7, 9, 7, 9, 8).each() is None
 
 
 @given(st.lists(st.integers(1, 10**8), min_size=3, max_size=3))
-def test_the_run_between_follows_from_the_mean(times):
+def test_the_middle_run_follows_from_the_mean(times):
     mean = float(f"{sum(times) / 3:.6g}")
-    first, between, last = Counts(3, times[0], times[2], min(times), max(times), mean).each()
+    first, middle, last = Counts(3, times[0], times[2], min(times), max(times), mean).each()
     assert (first, last) == (times[0], times[2])
-    assert between == pytest.approx(times[1], abs=0.5 + 2e-5 * sum(times))
-    assert min(times) <= between <= max(times)
+    assert middle == pytest.approx(times[1], abs=0.5 + 2e-5 * sum(times))
+    assert min(times) <= middle <= max(times)
 
 
 @pytest.mark.parametrize(
@@ -133,8 +135,8 @@ def test_the_run_between_follows_from_the_mean(times):
         ("INFO: count=3", "\tTimings (microseconds): count=3"),
     ],
 )
-def test_what_is_cut_or_garbled_is_no_reading(old, new):
-    text = GOOD.format(told="")
+def test_an_incomplete_or_garbled_output_is_refused(old, new):
+    text = GOOD.format(log_line="")
     assert old in text
     with pytest.raises(MeasurementError) as caught:
         parse(text.replace(old, new))
@@ -142,8 +144,8 @@ def test_what_is_cut_or_garbled_is_no_reading(old, new):
 
 
 @pytest.mark.parametrize("end", range(0, len(GOOD), 37))
-def test_an_output_that_is_cut_anywhere_is_no_reading(end):
-    text = GOOD.format(told="")
+def test_an_output_that_is_cut_off_anywhere_is_refused(end):
+    text = GOOD.format(log_line="")
     cut = text[: min(end, text.index("Inference (avg): ") + 10)]
     with pytest.raises(MeasurementError):
         parse(cut)
@@ -176,9 +178,9 @@ def test_garbage_gives_an_error_or_a_sane_reading(data):
 
 @given(st.data())
 @settings(max_examples=200, deadline=None)
-def test_a_changed_figure_is_never_taken_for_another_reading(data):
-    """Digits that changed on the way are noticed where they contradict the rest, or the reading stays within its own bounds."""
-    text = GOOD.format(told="")
+def test_a_changed_digit_gives_an_error_or_a_consistent_reading(data):
+    """A changed digit either contradicts the rest and is an error, or the reading stays consistent with itself."""
+    text = GOOD.format(log_line="")
     places = [m.start() for m in re.finditer(r"\d", text)]
     place = data.draw(st.sampled_from(places))
     changed = text[:place] + data.draw(st.sampled_from("0123456789.-e")) + text[place + 1 :]

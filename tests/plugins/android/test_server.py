@@ -1,4 +1,4 @@
-"""Phones of an adb server that runs already, and phones that do not know this computer."""
+"""Phones behind an adb server that already runs, and phones that do not know this computer."""
 
 import importlib.util
 import os
@@ -29,13 +29,13 @@ def device(**options):
 
 @pytest.fixture
 def adb(tmp_path, monkeypatch):
-    """A server of our own on a port of our own, with the adb that adbutils brings; the user's is left alone."""
+    """A separate adb server on a free port, with the adb that adbutils contains; the user's server is left alone."""
     if reason := missing():
         pytest.skip(reason)
     spec = importlib.util.find_spec("adbutils")
     program = Path(spec.origin).parent / "binaries" / "adb" if spec else Path("adb")
     if not program.is_file():
-        pytest.skip("adbutils is not installed, or brings no adb for this system: pip install 'nagsdk[android]'")
+        pytest.skip("adbutils is not installed, or contains no adb for this system: pip install 'nagsdk[android]'")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     environment = {**os.environ, "HOME": str(tmp_path), "ADB_MDNS_AUTO_CONNECT": "", "ADB_LIBUSB": "0"}
@@ -103,19 +103,19 @@ def test_two_phones_of_a_server(two_phones, tmp_path):
     assert two_phones[0].files() == []
 
 
-def test_a_server_without_phones_is_asked_and_not_ended(adb):
+def test_a_server_without_phones_is_asked_and_not_stopped(adb):
     reason = AndroidBackend().presence(device()).reason
     assert "No phone is attached" in reason and "USB debugging" in reason
     assert "List of devices" in adb("devices").stdout
 
 
-def test_a_serial_may_come_from_adbs_own_variable(two_phones, monkeypatch):
+def test_the_serial_may_be_set_in_adbs_variable(two_phones, monkeypatch):
     monkeypatch.setenv("ANDROID_SERIAL", two_phones[1].serial)
     assert AndroidBackend().presence(device()).properties["phone_serial"] == "two"
 
 
 def refusing(server):
-    """A phone whose user never answers: it asks for a signature, does not know it, and then says nothing more."""
+    """A phone whose user never answers: it asks for a signature, does not know it, and then sends nothing more."""
     token = bytes(20)
     link, _ = server.accept()
     with link:
@@ -141,10 +141,11 @@ def test_a_phone_that_does_not_know_this_computer(own_folders, monkeypatch):
 
 @pytest.fixture
 def asking(adb, own_folders, tmp_path):
-    """A phone that asks for keys: its serial, and the file of the keys that it knows."""
+    """A phone that asks for keys: its serial, the file of the keys that it knows, and the output of its bridge."""
     if not (ADBKIT / "node_modules/@devicefarmer/adbkit").is_dir() or shutil.which("node") is None:
         pytest.skip(
-            f"no adbkit in {ADBKIT}, or no node: run tests/plugins/android/fetch_adbkit.sh {ADBKIT}, or set NAGSDK_ADBKIT"
+            f"no adbkit in {ADBKIT}, or no node: run tests/plugins/android/fetch_adbkit.sh {ADBKIT}, "
+            "or set NAGSDK_ADBKIT"
         )
     phone, known = VirtualPhone(), tmp_path / "known"
     known.touch()
@@ -170,12 +171,12 @@ def asking(adb, own_folders, tmp_path):
 
 
 def test_a_phone_that_asks_for_this_computers_key(asking, tmp_path):
-    serial, known, told = asking
+    serial, known, bridge_output = asking
     backend, bridged = AndroidBackend(), device(serial=serial)
     presence = backend.presence(bridged)
     assert not presence.available
     assert "does not know this computer" in presence.reason and "Always allow" in presence.reason
-    word, fingerprint = told.readline().split()
+    word, fingerprint = bridge_output.readline().split()
     assert word == "asked"
     known.write_text(f"{fingerprint}\n")  # the user answers "Always allow"
     assert backend.presence(bridged).properties["phone_serial"] == "virtual-1"
@@ -191,7 +192,7 @@ def test_a_phone_that_asks_for_this_computers_key(asking, tmp_path):
     [{"serials": "x"}, {"delegate": "nnapi"}, {"allow_fallback": "yes"}, {"cores": "2,3"}, {"cooldown_s": "-1"}],
 )
 def test_unknown_options_are_refused(own_folders, options):
-    assert "do not suit this backend" in AndroidBackend().presence(device(**options)).reason
+    assert "are not valid for this backend" in AndroidBackend().presence(device(**options)).reason
 
 
 def test_missing_packages_are_named(own_folders, monkeypatch):

@@ -7,7 +7,7 @@ CALM = "IsStatusOverride: false\nThermal Status: 0\n"
 BATTERY = "Current Battery Service state:\n  AC powered: false\n  level: 87\n  temperature: 312\n"
 
 
-def test_a_real_phones_heat_is_read(shared):
+def test_the_temperatures_of_a_real_phone_are_read(shared):
     state = parse((shared / "samples" / "11_dumpsys_thermalservice_a52.txt").read_text("utf-8"))
     assert state.thermal_status == 0 and state.hottest_c == 25.6 and not state.throttled
 
@@ -19,16 +19,16 @@ def test_battery_and_frequencies_are_read():
     assert state.to_properties()["throttled"] == 0
 
 
-def test_heat_and_a_frequency_that_was_cut_count_as_throttled():
+def test_heat_and_a_reduced_frequency_count_as_throttled():
     assert parse("Thermal Status: 2\n").throttled and not parse("Thermal Status: 1\n").throttled
     assert parse("freq 900000 1500000 2400000\n").throttled
 
 
-def test_what_is_not_told_is_unknown():
+def test_values_that_are_not_reported_are_unknown():
     state = parse("sh: dumpsys: not found\nfreq\nfreq  1 0\n")
     assert state.to_properties() == {"throttled": 0.0}
 
 
 @given(st.text(alphabet=st.sampled_from("Thermal Status:1234\n freq temperature{mValue=}.,²")))
-def test_nothing_that_a_vendor_prints_breaks_it(text):
+def test_any_text_can_be_parsed(text):
     assert isinstance(parse(text).throttled, bool)

@@ -26,12 +26,12 @@ def test_a_binary_is_kept_with_its_hash_for_the_phones_it_was_built_for(binary):
 
 
 @pytest.mark.parametrize("content", [b"", b"\x7fELF", b"MZ\x90", b"\x7fELF" + bytes(14) + b"\xff\xff"])
-def test_what_no_phone_runs_is_refused(tmp_path, content):
+def test_a_file_that_is_not_a_program_for_phones_is_refused(tmp_path, content):
     path = tmp_path / "binary"
     path.write_bytes(content)
-    with pytest.raises(DeviceError, match="no program that a phone runs"):
+    with pytest.raises(DeviceError, match="not a program that a phone can run"):
         tool.install(path)
-    with pytest.raises(DeviceError, match="is no file"):
+    with pytest.raises(DeviceError, match="is not a file"):
         tool.install(tmp_path / "absent")
 
 
@@ -42,14 +42,14 @@ def test_a_binary_that_changed_on_this_computer_is_not_used(binary):
         tool.find("arm64-v8a")
 
 
-def test_a_record_that_is_torn_is_said(binary):
+def test_a_damaged_record_is_reported(binary):
     tool.install(binary)
     (tool._place("arm64-v8a") / "benchmark_model.json").write_text("{")
     with pytest.raises(DeviceError, match="cannot be read"):
         tool.find("arm64-v8a")
 
 
-def test_a_download_keeps_the_hash_it_first_had(monkeypatch):
+def test_a_later_download_must_have_the_hash_of_the_first(monkeypatch):
     served = [ARM64]
     monkeypatch.setattr(
         "nagsdk.common.download.download", lambda address, path, most, on_event: path.write_bytes(served[0])
@@ -59,12 +59,12 @@ def test_a_download_keeps_the_hash_it_first_had(monkeypatch):
     served[0] = ARM64 + b"newer"
     with pytest.raises(DeviceError, match="no longer has the hash") as caught:
         tool.install(None)
-    assert "old one stays in use" in caught.value.next_step
+    assert "old binary stays in use" in caught.value.next_step
     assert tool.find("arm64-v8a")[1] == first["sha256"]
     assert json.loads((tool._place("arm64-v8a") / "benchmark_model.json").read_text())["sha256"] == first["sha256"]
 
 
-def test_a_download_that_fails_names_the_other_way(monkeypatch):
+def test_a_failed_download_suggests_installing_from_a_file(monkeypatch):
     def fail(*arguments):
         raise BundleError("The server cannot be reached.", "Run the command again.")
 

@@ -1,4 +1,4 @@
-"""A virtual phone seen from outside: starts it, reaches it by TCP, and lets it suffer."""
+"""A virtual phone seen from outside: starts it, connects to it by TCP, and makes it fail on purpose."""
 
 import ctypes
 import importlib.util
@@ -21,7 +21,7 @@ ADBD = Path(os.environ.get("NAGSDK_ADBD", Path(tempfile.gettempdir()) / "nagsdk-
 
 
 def missing() -> str:
-    """Why there can be no virtual phone here; empty where there can."""
+    """Why a virtual phone cannot run on this machine; empty if it can."""
     if importlib.util.find_spec("adb_shell") is None or importlib.util.find_spec("ai_edge_litert") is None:
         return "adb-shell or ai-edge-litert is not installed: pip install 'nagsdk[android]'"
     if sys.platform != "linux" or os.uname().machine != "x86_64":
@@ -32,7 +32,7 @@ def missing() -> str:
         shutil.which("unshare") is None
         or subprocess.run(["unshare", "-Urnm", "true"], capture_output=True, check=False).returncode
     ):
-        return "this system allows no namespaces to users (unshare -Urnm)"
+        return "this system does not let users create namespaces (unshare -Urnm)"
     return ""
 
 
@@ -41,7 +41,7 @@ def _die_with_parent():
 
 
 class VirtualPhone:
-    """Android's debug daemon on a port of this machine; see inside.py."""
+    """Android's debug daemon behind a port of this machine; see inside.py."""
 
     def __init__(self, model="Virtual Phone", serial="virtual-1", megabytes=256):
         self.folder = Path(tempfile.mkdtemp(prefix="phone-"))
@@ -49,7 +49,7 @@ class VirtualPhone:
         (self.folder / "root").mkdir()
         for name in ("getprop", "dumpsys"):
             (self.shared / name).mkdir(parents=True)
-        told = {
+        system_properties = {
             "ro.product.model": model,
             "ro.product.manufacturer": "Nobody",
             "ro.product.cpu.abi": "x86_64",
@@ -57,7 +57,7 @@ class VirtualPhone:
             "ro.board.platform": "virtual",
             "ro.serialno": serial,
         }
-        for name, value in told.items():
+        for name, value in system_properties.items():
             (self.shared / "getprop" / name).write_text(f"{value}\n")
         self.heal()
         packages = {importlib.util.find_spec(name).origin for name in ("ai_edge_litert", "numpy")}
@@ -111,14 +111,14 @@ class VirtualPhone:
         raise RuntimeError(f"the virtual phone did not start: {(self.folder / 'log').read_text()}")
 
     def say(self, command):
-        """`kill` ends the daemon, which comes back; `stop` ends it for good, `start` brings it back."""
+        """Sends a command: `kill` ends the daemon, which restarts; `stop` ends it for good; `start` starts it again."""
         with socket.socket(socket.AF_UNIX) as asker:
             asker.connect(str(self.shared / "control.sock"))
             asker.sendall(command.encode())
             assert asker.recv(100) == b"done"
 
     def kill_when(self, happens):
-        """Ends the daemon, which comes back, as soon as something is so; the event returned is set then."""
+        """Kills the daemon, which restarts, as soon as a condition is true; the returned event is set then."""
         done, deadline = threading.Event(), time.monotonic() + 20
 
         def watch():
@@ -139,7 +139,7 @@ class VirtualPhone:
         return (self.shared / name).read_text()
 
     def heal(self):
-        """Back to health: no fault, no heat."""
+        """Removes all faults and the heat."""
         for name in ("fault", "slowdown", "throttle_after"):
             (self.shared / name).unlink(missing_ok=True)
         self.set("dumpsys/thermalservice", "IsStatusOverride: false\nThermal Status: 0\n")
@@ -148,7 +148,7 @@ class VirtualPhone:
         )
 
     def files(self):
-        """What lies in the folder for pushed files, seen past ADB."""
+        """Files in the folder for pushed files, read without ADB."""
         return sorted(str(p) for p in self._tmp().rglob("*"))
 
     def _tmp(self):
@@ -156,7 +156,7 @@ class VirtualPhone:
         return Path(f"/proc/{children[0]}/root{self.folder}/root/data/local/tmp")
 
     def processes(self, pattern):
-        """Command lines on the phone that hold a text."""
+        """Command lines on the phone that contain a text."""
         found, inside = [], self._tmp().parents[2].stat()
         for path in Path("/proc").glob("[0-9]*"):
             try:

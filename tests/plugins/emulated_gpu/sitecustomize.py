@@ -1,8 +1,8 @@
-"""A GPU made of the processor, for workers that find this folder first on their path.
+"""A GPU emulated on the processor, for workers that find this folder first on their path.
 
-It keeps the Python of the GPU's path from rotting where there is no GPU: tensors that are sent there stay here, a captured
-graph is the list of operations that ran meanwhile, and replaying it runs them again into the same memory. It says nothing of
-how a GPU computes, or how fast.
+It tests the Python code for GPUs on machines without one: tensors that are sent to the GPU stay on the processor, a
+captured graph is the list of operations that ran during the capture, and replaying it runs them again into the same
+memory. It does not show what a GPU computes or how fast it is.
 """
 
 import contextlib
@@ -37,25 +37,26 @@ NVML = {
 }
 
 
-class Here(TorchFunctionMode):
-    """What is sent to a GPU stays on the processor."""
+class OnProcessor(TorchFunctionMode):
+    """Keeps on the processor what is sent to a GPU."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if func is torch.device:
             return func(*args, **(kwargs or {}))
-        return func(*map(self.here, args), **{name: self.here(value) for name, value in (kwargs or {}).items()})
+        kwargs = {name: self.on_processor(value) for name, value in (kwargs or {}).items()}
+        return func(*map(self.on_processor, args), **kwargs)
 
     @staticmethod
-    def here(value):
+    def on_processor(value):
         return torch.device("cpu") if isinstance(value, torch.device) else value
 
 
 class Lost(RuntimeError):
-    """A graph reads what was freed."""
+    """A graph reads memory that was freed."""
 
 
 class Recorder(TorchDispatchMode):
-    """Writes down what runs; like a graph of CUDA's, it keeps nothing alive that was made before."""
+    """Records the operations that run; like a CUDA graph, it keeps no tensor alive that was created before."""
 
     def __init__(self, operations):
         super().__init__()
@@ -64,7 +65,7 @@ class Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
         self.operations.append((func, tree_map(self.reference, args), tree_map(self.reference, kwargs or {}), result))
-        tree_map(lambda made: self.own.add(id(made)), result)
+        tree_map(lambda tensor: self.own.add(id(tensor)), result)
         return result
 
     def reference(self, value):
@@ -75,7 +76,7 @@ def alive(value):
     if isinstance(value, weakref.ref):
         value = value()
         if value is None:
-            raise Lost("The graph's weights or images are gone.")
+            raise Lost("The graph's weights or images were freed.")
     return value
 
 
@@ -85,7 +86,7 @@ class CUDAGraph:
 
     def replay(self):
         if self.fresh:
-            gc.collect()  # what nothing but a cycle keeps alive may be gone at any time
+            gc.collect()  # tensors that only a reference cycle keeps alive may be freed at any time
         self.fresh = False
         with torch.no_grad():
             for func, args, kwargs, kept in self.operations:
@@ -95,7 +96,7 @@ class CUDAGraph:
 
 
 class Stream:
-    """Operations run one after the other, whatever their stream."""
+    """A stream without effect: operations run one after the other on all streams."""
 
     def __init__(self, device=None):
         pass
@@ -152,4 +153,4 @@ if __name__ == "sitecustomize":
         for name, function in emulated.items():
             assert hasattr(module, name), name
             setattr(module, name, function)
-    Here().__enter__()
+    OnProcessor().__enter__()

@@ -1,4 +1,4 @@
-"""The backend: which file the device takes, and how a session with it opens."""
+"""The backend: says whether the device is available, writes the file that it takes, and opens sessions with it."""
 
 from __future__ import annotations
 
@@ -16,40 +16,41 @@ from nagsdk.graph.ir import Graph
 
 
 class TemplateBackend(Backend):
-    """Exports ONNX files and runs them in a process of its own."""
+    """Exports ONNX files and runs them in a worker process."""
 
     id = "template"
     title = "The template"
     suffix = ".onnx"
 
     def presence(self, device: Device) -> Presence:
-        """Looks for the runtime without importing it."""
+        """Checks that the runtime is installed, without importing it."""
         if device.options:
-            return Presence(False, f"The device {device.id} has options, and this backend knows none: take them away.")
+            return Presence(False, f"The device {device.id} has options, but this backend has none: remove them.")
         if importlib.util.find_spec("onnxruntime") is None:
             return Presence(False, f"ONNX Runtime is not installed. Install it: {pip('install', 'onnxruntime')}")
-        # Whatever makes a latency another one belongs here: measurements are kept under it.
+        # Put every property here that changes latencies: measurements are stored under a hash of these properties.
         return Presence.of(
             {"processor": processor(), "runtime": "onnxruntime", "runtime_version": version("onnxruntime")}
         )
 
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
-        """Writes an ONNX file in float32; a backend that quantises would look at the images."""
+        """Writes an ONNX file in float32; a backend that quantises would use the images for calibration."""
         from nagsdk.graph.onnx import write_onnx
 
         write_onnx(graph, path)
 
     def open(self, device: Device) -> Session:
-        """Starts the worker."""
+        """Starts the worker process."""
         presence = self.presence(device)
         if not presence.available:
-            raise DeviceUnavailableError(presence.reason, "`nagsdk devices` shows what is there.")
+            next_step = "`nagsdk devices` lists the devices and says which are available."
+            raise DeviceUnavailableError(presence.reason, next_step)
         return TemplateSession({"threads": device.threads}, {"OMP_NUM_THREADS": str(device.threads)})
 
 
 class TemplateSession(ProcessSession):
-    """The worker, and what to say where it does not start."""
+    """Names the worker process, and says what to do if it does not start."""
 
     runtime = "ONNX Runtime"
     worker = "nagsdk_template.worker"
-    remedy = "Try `python -c 'import onnxruntime'`, and reinstall it where that fails."
+    remedy = "Try `python -c 'import onnxruntime'`, and reinstall ONNX Runtime if that fails."

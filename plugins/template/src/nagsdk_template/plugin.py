@@ -1,4 +1,4 @@
-"""The entry point: loaded whenever a device is asked for, so it imports nothing heavy."""
+"""The entry point: nagsdk loads this module whenever it needs a device, so it imports nothing heavy."""
 
 from __future__ import annotations
 
