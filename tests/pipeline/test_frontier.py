@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from nagsdk.budget import MACS
-from nagsdk.pipeline.frontier import Curve, draw
+from nagsdk.budget import MACS, SHOWN_UNITS
+from nagsdk.pipeline.frontier import Frontier
 from nagsdk.testing.networks import small_space
 from tests.families.toy import ToySpace
 
@@ -20,7 +20,8 @@ def test_the_picture_has_the_panels_of_the_space(tmp_path, space, titles):
     codes = space.sample(6, np.random.default_rng(0))
     limits = np.linspace(1e6, 2e6, 6)
     path = tmp_path / "frontier.svg"
-    draw(Curve(space, MACS, limits, {"nag": codes}, {"nag": limits}, {"nag": np.linspace(60, 70, 6)}), "A title", path)
+    top1 = {"nag": np.linspace(60, 70, 6)}
+    Frontier(space, "A title", MACS, limits, {"nag": codes}, {"nag": limits}, top1, SHOWN_UNITS[MACS]).plot(path)
     shown = path.read_text()
     every = {"blocks in use", "blocks", "mean kernel", "mean expansion"}
     assert {title for title in every if f"<!-- {title} -->" in shown} == set(titles)
