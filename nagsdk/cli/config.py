@@ -10,8 +10,8 @@ from nagsdk.cli import printing
 HELP = """Show the settings, and where each value comes from.
 
 \b
-An option takes precedence over its environment variable, and the variable over
-the config file:
+An option takes precedence over its environment variable, and the variable
+over the config file:
   device = "cpu"                # NAGSDK_DEVICE, instead of --device
   bundle = "glyphs"             # NAGSDK_BUNDLE, instead of --bundle
   cache_dir = "cache"           # NAGSDK_CACHE_DIR; relative to the file

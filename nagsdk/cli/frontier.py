@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @o.command(
     "frontier",
     "nagsdk frontier --device cpu --points 20",
-    "nagsdk frontier --device cpu --bundle imagenet --metric macs --plot frontier.svg",
+    "nagsdk frontier --device cpu --bundle imagenet \\\n    --metric macs --plot frontier.svg",
 )
 @o.target_options()
 @o.options(

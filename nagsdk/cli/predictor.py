@@ -16,9 +16,7 @@ def command() -> None:
     """Fit accuracy predictors to measured subnets."""
 
 
-@command.command(
-    "fit", epilog=o.example_lines("nagsdk predictor fit photos --bundle ./flowers --output ./flowers --subnets 600")
-)
+@command.command("fit", epilog=o.example_lines("nagsdk predictor fit photos --bundle ./flowers --output ./flowers"))
 @o.options(
     o.data_argument,
     o.bundle_option,

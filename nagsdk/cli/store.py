@@ -48,7 +48,7 @@ def import_(file: str, as_json: bool) -> None:
     type=click.FloatRange(min=0),
     required=True,
     metavar="DAYS",
-    help="Delete older measurements.",
+    help="Delete measurements that are older than this.",
 )
 @o.json_option
 def prune(days: float, as_json: bool) -> None:
