@@ -52,7 +52,7 @@ def test_what_is_installed_fits_together():
         (
             "onnxruntime-gpu",
             "1.20.0",
-            "which of the two runs is chance",
+            "which of the two is used depends on chance",
             pip("uninstall", "onnxruntime", "onnxruntime-gpu"),
         ),
     ],
