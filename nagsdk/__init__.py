@@ -1,6 +1,6 @@
 """nagsdk: a latency budget and a device in, a measured model file that holds the budget out.
 
-Every verb takes a target first, a device with a bundle and settings::
+Every verb takes a target first, which is a device with a bundle and settings::
 
     target = nagsdk.Target("cpu", bundle="imagenet", threads=4)
     deployment = nagsdk.deploy(target, "20ms", output="model")

@@ -1,4 +1,4 @@
-"""The verbs of a target: what the command line calls, and what a notebook calls. They never print."""
+"""The verbs of a target, for the command line and for notebooks. They never print."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nagsdk.common.files import check_replaceable, sweep
 from nagsdk.errors import UnverifiedError, UsageError
 from nagsdk.manifest.manifest import MANIFEST
 from nagsdk.manifest.result import Result
-from nagsdk.pipeline.asked import check_top1, targets_of, together
+from nagsdk.pipeline.asked import check_finetuning, check_top1, targets_of, together
 from nagsdk.pipeline.build import Builder
 from nagsdk.pipeline.calibrate import CalibrationSummary, calibrate_target, model_for
 from nagsdk.pipeline.deployment import Deployment
@@ -50,49 +50,40 @@ def deploy(
     seed: int = 0,
     **settings: Unpack[TargetSettings],
 ) -> Deployment:
-    """Leaves a model file that was measured on the device and holds the budget, with the best accuracy that the bundle has for it.
+    """Writes the most accurate model of the bundle that was measured on the device and holds the budget.
 
     Args:
-        target: Where to deploy: a `nagsdk.Target`, the id of a device, or the file of its description (``.toml``).
-        budget: What must hold, such as ``"80ms"`` or a `Budget`; several hold together.
-        min_top1: Asks for the fastest model of at least this top-1 in per cent, instead of the most accurate one; `budget` may
-            then be left out. It holds where it is measured on the bundle's test images.
-        output: Folder for model and manifest, ``deployments/<bundle>-<device>-<budget>`` where None; an earlier deployment there
-            is replaced when this one succeeds.
-        strategy: How architectures are found: ``nag`` (the generator), ``lookup``, ``polished``, ``nsga2``, ``evolution``,
-            ``random``, or that of a plugin.
-        images: Folder of images to recalibrate batch normalisation on; the bundle's own images where None.
-        timing_only: Goes on without images; the result says that its accuracy is worthless.
+        target: A `nagsdk.Target`, the id of a device, or a file that describes one (``.toml``).
+        budget: A limit such as ``"80ms"`` or a `Budget`; several must hold together.
+        min_top1: If given, the fastest model with at least this top-1 in per cent is sought instead of the most
+            accurate one, and `budget` may be left out. Top-1 is measured on the bundle's test images.
+        output: Folder for model and manifest; ``deployments/<bundle>-<device>-<budget>`` if None. An earlier deployment
+            in it is replaced when this one succeeds.
+        strategy: How architectures are found: ``nag`` (the generator), ``lookup``, ``polished``, ``nsga2``,
+            ``evolution``, ``random``, or a strategy of a plugin.
+        images: Folder of images to recalibrate batch normalisation on; the bundle's own images if None.
+        timing_only: Builds without images; the result warns that its accuracy is worthless.
         resolution: Pins the input size in pixels.
-        require_verified: Refuses to deploy for a device that is not here.
-        finetune: Epochs that the chosen subnet is trained more on `data`, taught by the largest network; see docs/training.md.
-        data: Folder of images with the bundle's classes; see `nagsdk.train`.
-        skip_broken: Leaves out images of `data` that cannot be decoded, instead of refusing them.
-        seed: Seed of every random choice.
-        **settings: Where `target` is the id of a device, the other arguments of `nagsdk.Target`: bundle, threads, batch,
-            precision, serial, on_event.
+        require_verified: Raises an error if the device is unavailable.
+        finetune: Epochs of fine-tuning of the chosen subnet on `data`, with the largest subnet as teacher.
+        data: Folder of images with the bundle's classes, for fine-tuning; see `nagsdk.train`.
+        skip_broken: Leaves out images of `data` that cannot be decoded, instead of raising an error.
+        seed: Seed of all random choices.
+        **settings: Arguments of `nagsdk.Target` for a device's id: bundle, threads, batch, precision, serial, on_event.
 
     Returns:
-        The deployment; its verdict is ``held``, ``missed`` (nothing is left in the folder then) or ``unverified`` (the device is
-        absent, or a top-1 was asked for that nothing here can measure).
+        The deployment. Its verdict is ``held``, ``missed`` (then its folder is None) or ``unverified`` (the device is
+        unavailable, or `min_top1` was given but top-1 cannot be measured).
 
     Raises:
-        UnverifiedError: A verified deployment is required, and the device is absent.
+        UnverifiedError: A verified deployment is required, but the device is unavailable.
         NagsdkError: Any other of its subclasses; see `nagsdk.errors`.
     """
     wanted = together(budget)
     if not wanted and min_top1 is None:
         raise UsageError("No budget was given.", "Give one or more, such as 80ms.")
     check_top1(min_top1)
-    if (finetune > 0) != (data is not None) or finetune < 0 or (finetune and timing_only):
-        raise UsageError(
-            "Fine-tuning needs a number of epochs and a folder of images.",
-            "Give --finetune N and --data DIR, or neither.",
-        )
-    if skip_broken and data is None:
-        raise UsageError(
-            "Broken images can be skipped only where images are trained on.", "Give --finetune N and --data DIR too."
-        )
+    check_finetuning(finetune, data, skip_broken, timing_only)
     timed = min_top1 is not None or any(b.metric == LATENCY for b in wanted)
     target = target_of(target, settings)
     if require_verified and not target.presence.available:
@@ -132,42 +123,40 @@ def generate(
     seed: int = 0,
     **settings: Unpack[TargetSettings],
 ) -> list[Result]:
-    """The best architecture for each budget, or the fastest of a given accuracy, by inference, without measuring.
+    """The most accurate architecture for each budget, or the fastest that is accurate enough, without measuring.
 
     Args:
-        target: A `nagsdk.Target` or the id of a device, which is calibrated or has a shipped prior; several for one architecture
-            that holds on all of them.
-        budget: One budget, or several of one metric, each of which gets an answer of its own; where an element is a sequence, its
-            budgets hold together.
-        min_top1: Asks for the least latency with at least this predicted top-1 in per cent; `budget` is then at most one budget or
-            one set of budgets that hold together, besides.
-        strategy: How architectures are found: ``nag`` (the generator), ``lookup``, ``polished``, ``nsga2``, ``evolution``,
-            ``random``, or that of a plugin.
+        target: A `nagsdk.Target` or the id of a device, which must be calibrated or have a shipped prior; several for
+            one architecture that holds on all of them.
+        budget: One budget, or several on the same metric, each of which gets its own answer; an element that is a
+            sequence stands for budgets that must hold together.
+        min_top1: If given, the architecture with the lowest latency and at least this predicted top-1 in per cent is
+            sought; `budget` is then at most one budget, or one sequence of budgets that must hold together.
+        strategy: How architectures are found: ``nag`` (the generator), ``lookup``, ``polished``, ``nsga2``,
+            ``evolution``, ``random``, or a strategy of a plugin.
         resolution: Pins the input size in pixels.
-        seed: Seed of every random choice.
-        **settings: Where `target` is the id of a device, the other arguments of `nagsdk.Target`: bundle, threads, batch,
-            precision, serial, on_event.
+        seed: Seed of all random choices.
+        **settings: Arguments of `nagsdk.Target` for a device's id: bundle, threads, batch, precision, serial, on_event.
 
     Returns:
-        One result for every budget (or set of budgets that hold together) and device.
+        One result for every budget (or set of budgets that must hold together) and device.
 
     Raises:
-        InfeasibleError: A budget is below the cheapest architecture, or nothing is so accurate; its `results` answer the other
-            budgets.
+        InfeasibleError: No architecture holds a budget or is accurate enough; its `results` answer the other budgets.
         DeviceUnavailableError: Nothing is known about a device's latencies.
     """
     given = [budget] if isinstance(budget, (str, Budget)) else budget
     asked = [together(entry) for entry in given]
     if not asked and min_top1 is None:
-        raise UsageError("No budget was given.", "Give one or more, such as 80ms, or the least top-1.")
+        raise UsageError("No budget was given.", "Give one or more, such as 80ms, or a minimum top-1.")
     if len({tuple(b.metric for b in one) for one in asked}) > 1:
         raise UsageError(
-            "Budgets that are answered one by one must limit one and the same metric.",
-            "Call once for latencies, once for sizes, once for MACs; or put budgets that hold together into a list of their own.",
+            "Budgets that are answered one by one must limit the same metric.",
+            "Ask once for latencies, once for sizes, once for MACs; put budgets that must hold together in a list.",
         )
     check_top1(min_top1)
     if min_top1 is not None and len(asked) > 1:
-        raise UsageError("The fastest of a given accuracy has one set of budgets besides.", "Call once for each.")
+        raise UsageError("With a minimum top-1, only one set of budgets is possible.", "Ask once for each set.")
     targets = targets_of(target, settings)
     timed = min_top1 is not None or any(b.metric == LATENCY for one in asked for b in one)
     generation = Generation(targets, targets[0].host.strategies.get(strategy), timed, resolution, seed)
@@ -185,18 +174,18 @@ def frontier(
     seed: int = 0,
     **settings: Unpack[TargetSettings],
 ) -> Frontier:
-    """What strategies answer to equidistant budgets from the cheapest to the most expensive architecture.
+    """The best architectures of strategies for equidistant budgets over the whole range of costs.
 
     Args:
         target: A `nagsdk.Target`, or the id of a device.
-        metric: What the budgets limit: ``latency``, ``size``, ``macs`` or one of a plugin that layers add up to.
-        strategies: Ids of strategies, such as ``nag``, ``lookup`` or ``nsga2``; the picture shows the architectures of the first.
+        metric: What the budgets limit: ``latency``, ``size``, ``macs`` or a plugin's metric that is a sum over layers.
+        strategies: Ids of strategies, such as ``nag``, ``lookup`` or ``nsga2``; the picture shows the architectures of
+            the first one.
         points: Number of budgets.
         plot: File for a picture (.svg, .png, .pdf); needs the extra ``report``.
         resolution: Pins the input size in pixels.
-        seed: Seed of every random choice.
-        **settings: Where `target` is the id of a device, the other arguments of `nagsdk.Target`: bundle, threads, batch,
-            precision, serial, on_event.
+        seed: Seed of all random choices.
+        **settings: Arguments of `nagsdk.Target` for a device's id: bundle, threads, batch, precision, serial, on_event.
 
     Returns:
         The frontier: `rows()` lists it, `plot()` draws it; latencies are predicted means in milliseconds.
@@ -225,13 +214,13 @@ def predict(
     table: str | Path | None = None,
     **settings: Unpack[TargetSettings],
 ) -> list[Result]:
-    """Accuracy and cost of given architectures, by the models alone.
+    """Predicts accuracy and cost of given architectures.
 
     Args:
-        target: A `nagsdk.Target` or the id of a device, whose latencies are predicted too; None for none.
+        target: A `nagsdk.Target` or the id of a device, to predict latencies too; None for accuracy only.
         architectures: Text forms or architectures of the bundle's space.
-        table: CSV file with the columns ks, e, d, r; its rows follow `architectures`.
-        **settings: Where `target` is not a `nagsdk.Target`, its other arguments: bundle, threads, batch, precision, serial,
+        table: CSV file of more architectures, with the columns of the bundle's space (MobileNetV3: ks, e, d, r).
+        **settings: Arguments of `nagsdk.Target` if `target` is not one: bundle, threads, batch, precision, serial,
             on_event; without a device only the bundle matters.
 
     Returns:
@@ -259,18 +248,17 @@ def profile(
     """Measures given architectures on a device, with random weights, which take as long as trained ones.
 
     Args:
-        target: A `nagsdk.Target` or the id of a device; the device must be here.
+        target: A `nagsdk.Target` or the id of a device; the device must be available.
         architectures: Text forms or architectures of the bundle's space.
-        table: CSV file with the columns ks, e, d, r; its rows follow `architectures`.
-        **settings: Where `target` is the id of a device, the other arguments of `nagsdk.Target`: bundle, threads, batch,
-            precision, serial, on_event.
+        table: CSV file of more architectures, with the columns of the bundle's space (MobileNetV3: ks, e, d, r).
+        **settings: Arguments of `nagsdk.Target` for a device's id: bundle, threads, batch, precision, serial, on_event.
 
     Returns:
         One result for each architecture.
 
     Raises:
         ArchitectureError: One is not in the space.
-        DeviceError: The device is absent, busy or fails.
+        DeviceError: The device is unavailable, busy or fails.
     """
     target = target_of(target, settings)
     target.require_presence()
@@ -288,22 +276,21 @@ def calibrate(
     plot: str | Path | None = None,
     **settings: Unpack[TargetSettings],
 ) -> CalibrationSummary:
-    """Fits the cost model of a device for a bundle's space from measured reference architectures, and keeps it.
+    """Measures reference architectures on a device, fits its cost model for the bundle's space and stores it.
 
     Args:
-        target: A `nagsdk.Target` or the id of a device; the device must be here.
+        target: A `nagsdk.Target` or the id of a device; the device must be available.
         samples: Number of reference architectures to measure.
-        within_s: Stops measuring after so many seconds.
-        seed: Seed of every random choice.
+        within_s: Number of seconds after which measuring stops.
+        seed: Seed of all random choices.
         plot: File for a picture of predicted against measured latencies (.svg, .png, .pdf); needs the extra ``report``.
-        **settings: Where `target` is the id of a device, the other arguments of `nagsdk.Target`: bundle, threads, batch,
-            precision, serial, on_event.
+        **settings: Arguments of `nagsdk.Target` for a device's id: bundle, threads, batch, precision, serial, on_event.
 
     Returns:
         What was measured, and how well left-out samples are predicted.
 
     Raises:
-        DeviceError: The device is absent, busy or fails.
+        DeviceError: The device is unavailable, busy or fails.
         UsageError: The picture cannot be drawn.
     """
     target = target_of(target, settings)
@@ -327,13 +314,12 @@ def export(
     """Writes the model file of one given architecture, checked against torch but not timed.
 
     Args:
-        target: A `nagsdk.Target`, or the id of the device whose file format is wanted.
+        target: A `nagsdk.Target`, or the id of the device for whose runtime the file is written.
         architecture: Text form or architecture of the bundle's space.
-        output: Folder for model and manifest; an earlier deployment there is replaced.
-        images: Folder of images to recalibrate batch normalisation on; the bundle's own images where None.
-        timing_only: Goes on without images; the result says that its accuracy is worthless.
-        **settings: Where `target` is the id of a device, the other arguments of `nagsdk.Target`: bundle, threads, batch,
-            precision, serial, on_event.
+        output: Folder for model and manifest; an earlier deployment in it is replaced.
+        images: Folder of images to recalibrate batch normalisation on; the bundle's own images if None.
+        timing_only: Builds without images; the result warns that its accuracy is worthless.
+        **settings: Arguments of `nagsdk.Target` for a device's id: bundle, threads, batch, precision, serial, on_event.
 
     Returns:
         The deployment, whose verdict is ``unverified``.

@@ -1,4 +1,4 @@
-"""Budgets: what a user may spend, as text and as a value."""
+"""Budgets: limits on the costs of a model, as text and as values."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from nagsdk.errors import BudgetError, UnknownUnitError
 
 METRICS = LATENCY, SIZE, MACS = "latency", "size", "macs"
 DEFAULT_CONFIDENCE = 0.9
-# A unit's name, and its factor to the unit in which limits of its metric are held.
+# The name of a unit, and its factor to the canonical unit of the metric, in which limits are stored.
 Unit: TypeAlias = tuple[str, float]
-# Units by metric: the factor of each.
+# The factors of units, by metric and name of the unit.
 Units: TypeAlias = Mapping[str, Mapping[str, float]]
-# What metrics that nagsdk itself knows are shown in.
+# The units in which nagsdk's own metrics are shown.
 SHOWN_UNITS: dict[str, Unit] = {LATENCY: ("ms", 1.0), SIZE: ("MB", 1e6), MACS: ("MMACs", 1e6)}
 
 # unit (lower case) -> (metric, factor to the canonical unit: ms, bytes, MACs)
@@ -37,7 +37,8 @@ _UNITS: dict[str, tuple[str, float]] = {
 }
 _LETTERS = re.compile(r"[a-zA-Zµμ]+")
 _TEXT = re.compile(
-    r"\s*(?P<value>[-+]?(?:\d+\.?\d*|\.\d+|nan|inf)(?:e[-+]?\d+)?)\s*(?P<unit>[a-zA-Zµμ]*)\s*(?:@\s*p(?P<percentile>\d{1,3}(?:\.\d+)?))?\s*",
+    r"\s*(?P<value>[-+]?(?:\d+\.?\d*|\.\d+|nan|inf)(?:e[-+]?\d+)?)\s*(?P<unit>[a-zA-Zµμ]*)"
+    r"\s*(?:@\s*p(?P<percentile>\d{1,3}(?:\.\d+)?))?\s*",
     re.ASCII,
 )
 _EXAMPLES = "Write a number and a unit: 80ms, 80ms@p90, 500us, 12MB, 300MMACs."
@@ -45,15 +46,15 @@ _DIGITS = 4
 
 
 def metric_of(unit: str) -> str | None:
-    """The metric, of those that nagsdk itself knows, which is written in a unit."""
+    """The metric of nagsdk itself that uses a unit; None if there is none."""
     return _UNITS[unit.lower()][0] if unit.lower() in _UNITS else None
 
 
 def check_unit(unit: object, factor: object) -> None:
-    """Refuses a unit in which no budget can be written.
+    """Raises an error if a unit cannot be used in budgets.
 
     Raises:
-        BudgetError: It is no word, or its factor is not a positive number.
+        BudgetError: It is not a word of letters, or its factor is not a positive number.
     """
     if not (
         isinstance(unit, str) and _LETTERS.fullmatch(unit) and isinstance(factor, Real) and 0 < float(factor) < math.inf
@@ -68,12 +69,12 @@ class Budget:
     """A limit on one cost of the deployed model.
 
     Attributes:
-        metric: ``latency``, ``size``, ``macs`` or that of a plugin.
-        limit: In milliseconds, bytes, MACs, or what the plugin counts in.
-        percentile: Which percentile of single latencies must hold the limit; 50 for other metrics.
-        confidence: Probability with which a prediction must hold the limit before it is tried.
-        unit: The unit that a plugin's metric is shown in, and its factor to what the plugin counts in; the other metrics need none.
-            Two budgets that differ in it alone are equal.
+        metric: ``latency``, ``size``, ``macs`` or the metric of a plugin.
+        limit: The limit in milliseconds, bytes, MACs, or the canonical unit of the plugin's metric.
+        percentile: The percentile of single latencies that must hold the limit; 50 for other metrics.
+        confidence: How sure the cost model must be that an architecture holds the limit before it is tried.
+        unit: The unit in which a plugin's metric is shown, and its factor to the canonical unit; other metrics need
+            none. Budgets that differ only in this are equal.
     """
 
     metric: str
@@ -86,19 +87,20 @@ class Budget:
         if self.metric not in METRICS:
             if self.unit is None:
                 raise BudgetError(
-                    f"{self.metric!r} is not a metric that is known without a unit.",
-                    f"Known: {', '.join(METRICS)}. Write a budget on a plugin's metric as text, such as 300MiB, or give its unit.",
+                    f"{self.metric!r} is not one of nagsdk's own metrics, and no unit was given.",
+                    f"Known: {', '.join(METRICS)}. For a plugin's metric, write the budget as text, such as 300MiB, or "
+                    "give its unit.",
                 )
             check_unit(*self.unit)
         if not (math.isfinite(self.limit) and self.limit > 0):
             raise BudgetError(f"A budget must be a positive number, not {self.limit:g}.", _EXAMPLES)
         if not 1 <= self.percentile <= 99:
             raise BudgetError(
-                f"p{self.percentile:g} is not a percentile a measurement can hold.", "Use p1 to p99, such as 80ms@p90."
+                f"p{self.percentile:g} is not a percentile that can be measured.", "Use p1 to p99, such as 80ms@p90."
             )
         if not 0.5 <= self.confidence < 1:
             raise BudgetError(
-                f"A confidence of {self.confidence:g} cannot be used.", "Use 0.5 or more and less than 1, such as 0.9."
+                f"A confidence of {self.confidence:g} is not valid.", "Use 0.5 or more and less than 1, such as 0.9."
             )
 
     @classmethod
@@ -106,9 +108,10 @@ class Budget:
         """Reads a budget such as ``80ms``, ``80ms@p90``, ``12MB`` or ``300MMACs``.
 
         Args:
-            text: What a user wrote.
+            text: The text that the user wrote.
             confidence: See `Budget`.
-            units: Units of the metrics of plugins; a metric is shown in its first one. See `nagsdk.plugin.units.read_budget`.
+            units: Units of the metrics of plugins; a metric is shown in its first unit. See
+                `nagsdk.plugin.units.read_budget`.
 
         Raises:
             BudgetError: The text has no number, no unit, an unknown unit or an impossible value.
@@ -133,19 +136,23 @@ class Budget:
             )
         metric, factor = _UNITS.get(unit) or more[unit]
         if match["percentile"] is not None and metric != LATENCY:
-            raise BudgetError(f"{text!r}: only a latency has percentiles.", "Leave @p… away.")
+            raise BudgetError(f"{text!r}: only a latency has percentiles.", "Leave @p… out.")
         shown = next(iter(units[metric].items())) if units is not None and metric in units else None
         return cls(metric, value * factor, float(match["percentile"] or 50.0), confidence, shown)
 
     @property
     def shown_unit(self) -> Unit:
-        """The unit that it is shown in."""
+        """The unit in which the budget is shown."""
         shown = SHOWN_UNITS.get(self.metric, self.unit)
         assert shown is not None
         return shown
 
     def rounded(self, *, up: bool) -> Budget:
-        """The budget in four digits of the unit that it is shown in; not below its limit, or not above it."""
+        """The budget, rounded to four digits in the unit in which it is shown.
+
+        Args:
+            up: Whether to round up; otherwise down.
+        """
         _, factor = self.shown_unit
         shown = Decimal(f"{self.limit / factor:.{_DIGITS - 1}e}")
         if float(shown) * factor < self.limit if up else float(shown) * factor > self.limit:
@@ -163,7 +170,7 @@ class Budget:
         return f"{self.limit / factor:.6g}{unit}{percentile}"
 
     def to_dict(self) -> dict[str, str | float]:
-        """The budget as it stands in manifests and JSON output."""
+        """The budget as in manifests and JSON output."""
         unit, factor = self.shown_unit
         return {
             "metric": self.metric,

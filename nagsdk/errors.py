@@ -1,27 +1,27 @@
-"""The one tree of errors.
+"""The errors of nagsdk, with their exit codes.
 
-    NagsdkError                 1  our fault, or nothing more precise
-    ├── UsageError              2  the request cannot be understood or served as asked
-    │   ├── BudgetError            a budget that is no budget
-    │   │   └── UnknownUnitError   its unit is none that nagsdk or a plugin knows
-    │   ├── ArchitectureError      an architecture outside its space
-    │   ├── UnknownNameError       no device, bundle or plugin of that name
-    │   ├── DataError              a folder of images that nothing can be trained on
-    │   └── OutputError            the output folder cannot be written (rights, disk space)
+    NagsdkError                 1  any other error
+    ├── UsageError              2  the request is not valid
+    │   ├── BudgetError            a text or value is not a valid budget
+    │   │   └── UnknownUnitError   neither nagsdk nor a plugin knows the unit
+    │   ├── ArchitectureError      an architecture is not in its space
+    │   ├── UnknownNameError       there is no device, bundle, strategy ... with that name
+    │   ├── DataError              a folder of images cannot be used for training or evaluation
+    │   └── OutputError            the output cannot be written (permissions, disk space)
     ├── InfeasibleError         3  no architecture of the space holds the budget
     ├── DeviceError             4  the device, its runtime or its plugin failed
     │   ├── DeviceUnavailableError
-    │   ├── DeviceBusyError        another process measures on it
-    │   ├── MeasurementError       readings that cannot be trusted or had
+    │   ├── DeviceBusyError        another process measures on the device
+    │   ├── MeasurementError       readings failed or cannot be trusted
     │   └── UnsupportedLayerError
-    ├── BundleError             5  bundle or weights
-    │   ├── DamagedBundleError     a file is torn, foreign or of the wrong hash
+    ├── BundleError             5  the bundle or its weights cannot be used
+    │   ├── DamagedBundleError     a file is damaged, not valid, or has the wrong hash
     │   ├── WeightsMissingError
-    │   └── ImagesMissingError     nothing to recalibrate batch normalisation on
-    ├── UnverifiedError         6  a verified deployment was required, and nothing can be measured
-    └── LockError               7  what nagsdk.lock pins is out of date or cannot be had; a file has another hash
+    │   └── ImagesMissingError     there are no images to recalibrate batch normalisation on
+    ├── UnverifiedError         6  a verified deployment was required, but nothing can be measured
+    └── LockError               7  nagsdk.lock is out of date, or a file does not have its pinned hash
 
-Every error carries what to do next; the command line prints both and exits with `exit_code`.
+Every error has a message and a next step; the command line prints both and exits with `exit_code`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,13 @@ class NagsdkError(Exception):
 
 @dataclass(frozen=True)
 class Failure:
-    """An error as results tell it that go on without what failed."""
+    """An error as part of a result, where the work continued after it.
+
+    Attributes:
+        message: What went wrong.
+        next_step: What the user can do about it.
+        exit_code: Exit code of the error.
+    """
 
     message: str
     next_step: str
@@ -61,40 +67,40 @@ class Failure:
 
     @classmethod
     def of(cls, error: NagsdkError) -> Failure:
-        """What an error says."""
+        """The failure that describes an error."""
         return cls(error.message, error.next_step, error.exit_code)
 
 
 class UsageError(NagsdkError):
-    """The request cannot be understood or served as asked."""
+    """The request is not valid."""
 
     exit_code = 2
 
 
 class BudgetError(UsageError):
-    """A text that is not a budget."""
+    """A text or value is not a valid budget."""
 
 
 class UnknownUnitError(BudgetError):
-    """A budget in a unit that neither nagsdk nor a loaded plugin knows."""
+    """Neither nagsdk nor a loaded plugin knows the unit of a budget."""
 
 
 class ArchitectureError(UsageError):
-    """An architecture that its space does not contain."""
+    """An architecture is not in its space."""
 
 
 class UnknownNameError(UsageError):
-    """A name that nothing is registered under."""
+    """There is nothing with the given name."""
 
     @classmethod
     def among(cls, kind: str, name: str, known: Iterable[str], note: str = "") -> UnknownNameError:
-        """Builds the error with the nearest known names.
+        """Builds the error with suggestions of similar names.
 
         Args:
-            kind: What was looked up, such as ``device``.
+            kind: The kind of name, such as ``device``.
             name: The name that was not found.
-            known: The legal names.
-            note: Why some may be missing.
+            known: The valid names.
+            note: Why names may be missing.
         """
         names = sorted(known)
         near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
@@ -103,11 +109,11 @@ class UnknownNameError(UsageError):
 
 
 class DataError(UsageError):
-    """A folder of images that nothing can be trained or measured on."""
+    """A folder of images cannot be used for training or evaluation."""
 
 
 class OutputError(UsageError):
-    """The output folder cannot be written."""
+    """The output cannot be written."""
 
 
 class InfeasibleError(NagsdkError):
@@ -116,7 +122,7 @@ class InfeasibleError(NagsdkError):
     Args:
         message: What went wrong.
         next_step: What the user can do about it.
-        results: Answers to those of the budgets asked with it that some architecture holds.
+        results: Answers to the other budgets of the same request, which some architecture holds.
     """
 
     exit_code = 3
@@ -133,7 +139,7 @@ class DeviceError(NagsdkError):
 
 
 class DeviceUnavailableError(DeviceError):
-    """The device or the runtime it needs is not there."""
+    """The device, or the runtime that it needs, is not available."""
 
 
 class DeviceBusyError(DeviceError):
@@ -141,7 +147,7 @@ class DeviceBusyError(DeviceError):
 
 
 class MeasurementError(DeviceError):
-    """Readings that could not be taken, or cannot be trusted."""
+    """Readings failed or cannot be trusted."""
 
 
 class UnsupportedLayerError(DeviceError):
@@ -155,11 +161,11 @@ class BundleError(NagsdkError):
 
 
 class DamagedBundleError(BundleError):
-    """A file of the bundle is missing, torn, foreign or of the wrong hash."""
+    """A file of the bundle is missing, damaged, not valid, or has the wrong hash."""
 
 
 class WeightsMissingError(BundleError):
-    """The bundle holds no supernet weights on this machine."""
+    """The bundle's supernet weights are not on this machine."""
 
 
 class ImagesMissingError(BundleError):
@@ -167,12 +173,12 @@ class ImagesMissingError(BundleError):
 
 
 class LockError(NagsdkError):
-    """What nagsdk.lock pins is not up to date, or cannot be had with the pinned hash; or a file of a deployment has another."""
+    """nagsdk.lock is out of date, or a file cannot be restored with its pinned hash."""
 
     exit_code = 7
 
 
 class UnverifiedError(NagsdkError):
-    """A verified deployment was required, and the device is not there to be measured on."""
+    """A verified deployment was required, but the device is unavailable."""
 
     exit_code = 6

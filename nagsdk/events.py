@@ -1,4 +1,4 @@
-"""Progress events: the API tells, the command line (or any other listener) shows."""
+"""Progress events: the API sends them, the command line (or any other listener) shows them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,11 @@ class Finished(Event):
 
 @dataclass(frozen=True)
 class Notice(Event):
-    """One line worth reading; `warning` marks what a user must not overlook."""
+    """One line of information.
+
+    Attributes:
+        warning: Whether the user should not overlook it.
+    """
 
     warning: bool = False
 
@@ -44,15 +48,20 @@ Listener = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """The listener for callers that want no progress."""
+    """The listener that ignores all events."""
 
 
 @contextmanager
 def stage(on_event: Listener, text: str, total: float | None = None) -> Iterator[Callable[[float, str], None]]:
-    """Wraps a stage of work and yields its progress function.
+    """Sends the events of one stage of work, and yields a function that reports its progress.
+
+    Args:
+        on_event: Receives the events.
+        text: Name of the stage.
+        total: Number of steps, if known.
 
     Yields:
-        A function of (steps done, text to show).
+        A function that takes the number of steps done and a text to show.
     """
     on_event(Started(text, total))
     try:

@@ -1,4 +1,4 @@
-"""What is on this machine: devices, plugins, bundles and kept measurements."""
+"""What is on this machine: devices, plugins, bundles and stored measurements."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nagsdk.plugin.host import host, load_all
 
 
 def devices() -> list[dict[str, Any]]:
-    """Every known device: id, title, aliases, backend, whether it is there, why not, and its properties."""
+    """Every known device: id, title, aliases, backend, whether it is available, why not, and its properties."""
     loaded, found = host(), []
     for device in loaded.devices:
         entry: dict[str, Any] = {
@@ -45,50 +45,50 @@ def devices() -> list[dict[str, Any]]:
 
 
 def names(kind: str) -> list[str]:
-    """What can be named on this machine: ids and aliases of ``devices`` or ``strategies``, or names of ``bundles``."""
+    """Known names of one kind: ids and aliases of ``devices`` or ``strategies``, or names of ``bundles``."""
     return bundle_names() if kind == "bundles" else sorted(getattr(host(), kind).names)
 
 
 def setup(backend: str, source: str | Path | None = None, on_event: Listener = ignore) -> dict[str, str]:
-    """Brings what a backend needs on this machine and no package has, such as the tool that measures on Android phones.
+    """Installs what a backend needs and no package provides, such as the tool that measures on Android phones.
 
     Args:
-        backend: Its id.
-        source: A file to use; None downloads it.
-        on_event: Receives progress.
+        backend: Id of the backend.
+        source: A file to install; if None, it is downloaded.
+        on_event: Receives progress events.
 
     Returns:
-        What was brought, with its hash.
+        What was installed, with its hash.
 
     Raises:
         UsageError: The backend needs nothing.
-        DeviceError: It cannot be had, or is not what was recorded at first.
+        DeviceError: The file cannot be fetched, or differs from the one that was installed first.
     """
     return dict(host().backends.get(backend).setup(None if source is None else Path(source), on_event))
 
 
 def plugins(*, again: bool = False) -> list[dict[str, Any]]:
-    """Every plugin found, and whether it is loaded, disabled or broken and why.
+    """Every installed plugin: whether it is loaded, disabled or broken, and why.
 
     Args:
-        again: Looks anew, in a process of its own, also at plugins that are known to be safe or not.
+        again: Whether plugins that were checked in a subprocess before are checked there again.
     """
     return [asdict(status) for status in (load_all(again=True) if again else host()).plugins]
 
 
 def new_plugin(name: str, output: str | Path | None = None) -> dict[str, Any]:
-    """Writes a plugin from the template that nagsdk brings.
+    """Writes a new plugin from the template of nagsdk.
 
     Args:
         name: Id of its backend and device.
-        output: Folder to make; ``nagsdk-NAME`` where None.
+        output: Folder to create; ``nagsdk-NAME`` if None.
 
     Returns:
-        The folder, the files in it, and the commands to go on with.
+        The folder, the files in it, and the commands for the next steps.
 
     Raises:
-        UsageError: The name cannot be used, or is taken.
-        OutputError: The folder is there already, or cannot be written.
+        UsageError: The name is not valid, or is taken.
+        OutputError: The folder already exists, or cannot be written.
     """
     return template.write(name, Path(output if output is not None else f"nagsdk-{name}"), host())
 
@@ -109,7 +109,7 @@ def bundles() -> list[dict[str, Any]]:
 
 
 def show_bundle(name: str | Path) -> dict[str, Any]:
-    """Everything a bundle says of itself, and its accuracy predictor's card."""
+    """The description of a bundle, and the facts about its accuracy predictor."""
     bundle = load_bundle(name)
     shown = bundle.description.model_dump(exclude={"files"})
     files = {file: record.model_dump() for file, record in bundle.description.files.items()}
@@ -118,7 +118,7 @@ def show_bundle(name: str | Path) -> dict[str, Any]:
 
 
 def pull_bundle(name: str | Path, source: str | Path | None = None, on_event: Listener = ignore) -> dict[str, str]:
-    """Brings the supernet weights of a bundle onto this machine; see `nagsdk.bundle.pull.pull`.
+    """Fetches the supernet weights of a bundle to this machine; see `nagsdk.bundle.pull.pull`.
 
     Returns:
         The record of the import: bundle, source, checkpoint_sha256, sha256, imported_at.
@@ -131,21 +131,21 @@ def pull_bundle(name: str | Path, source: str | Path | None = None, on_event: Li
 
 
 def export_store(file: str | Path) -> int:
-    """Writes all kept measurements to a file; returns how many."""
+    """Writes all stored measurements to a file; returns their number."""
     return export_readings(_store(), Path(file))
 
 
 def import_store(file: str | Path) -> int:
-    """Adds measurements that another machine exported; returns how many were new.
+    """Adds measurements that another machine exported; returns the number of new ones.
 
     Raises:
-        NagsdkError: The file is torn or foreign; nothing of it was added.
+        NagsdkError: The file is damaged or not valid; nothing was added.
     """
     return import_readings(_store(), Path(file))
 
 
 def prune_store(days: float) -> int:
-    """Forgets measurements older than so many days; returns how many."""
+    """Deletes measurements that are older than a number of days; returns the number of deleted ones."""
     return _store().prune(datetime.now(UTC) - timedelta(days=days))
 
 
@@ -154,7 +154,7 @@ def _store() -> Store:
 
 
 def middle_budget(bundle: str | Path) -> str:
-    """A budget that limits something for any device: half-way between the MACs of the smallest and of the largest architecture.
+    """A budget that works for any device: half-way between the MACs of the smallest and the largest architecture.
 
     Args:
         bundle: Name or folder of a bundle.

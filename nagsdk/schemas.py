@@ -1,6 +1,6 @@
 """JSON Schemas of the file formats and of JSON output, generated from the types that read and write them.
 
-`python -m nagsdk.schemas FOLDER` writes them; those in docs/schemas/ are kept up to date by a test.
+`python -m nagsdk.schemas FOLDER` writes them; a test keeps those in docs/schemas/ up to date.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from nagsdk.bundle.description import Description
 from nagsdk.common.files import write_atomically
 from nagsdk.manifest.schema import DeploymentJson, ManifestFile, PreprocessingJson, ResultJson
 from nagsdk.pipeline.verify import Verification
-from nagsdk.plugin.host import PluginStatus
+from nagsdk.plugin.load import PluginStatus
 from nagsdk.project.build import BuildReport
 from nagsdk.project.lock import LockFile
 from nagsdk.project.toml import ProjectFile
 
-# Name of the schema: what it describes, and its type.
+# Schemas by name: what each describes, and its type.
 TYPES: dict[str, tuple[str, Any]] = {
     "manifest": ("manifest.json of a deployment", ManifestFile),
     "preprocessing": ("preprocessing.json of a deployment", PreprocessingJson),
@@ -43,7 +43,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     """All schemas (JSON Schema 2020-12) by name."""
     found = {}
     for name, (title, kind) in TYPES.items():
-        # What is read may leave out what has a default; what is written has every key.
+        # Input may leave out keys that have a default; output has every key.
         mode = "validation" if isinstance(kind, type) and issubclass(kind, BaseModel) else "serialization"
         body = TypeAdapter(kind).json_schema(mode=mode)  # type: ignore[arg-type]
         found[name] = {"$schema": "https://json-schema.org/draft/2020-12/schema", **body, "title": title}
@@ -51,7 +51,7 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 
 def text(schema: dict[str, Any]) -> str:
-    """A schema as it stands in its file."""
+    """The text of a schema's file."""
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -124,8 +124,8 @@ def _public(module: object, module_name: str) -> Iterator[tuple[str, object]]:
 
 def hooks_page() -> str:
     """The page of the hooks."""
+    from nagsdk.plugin import API_VERSION
     from nagsdk.plugin import hooks as hookspecs
-    from nagsdk.plugin.host import API_VERSION
 
     parts = [
         _MADE,

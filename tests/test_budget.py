@@ -105,7 +105,7 @@ def test_budgets_carry_how_they_are_shown():
         replace(budget, unit=("uJ", 1.0))
     )
     assert budget.to_dict() | {"unit": "mJ", "unit_factor": 1000.0} == budget.to_dict()
-    with pytest.raises(BudgetError, match="known without a unit"):
+    with pytest.raises(BudgetError, match="no unit was given"):
         Budget("energy", 2500.0)
     with pytest.raises(BudgetError, match="cannot be a unit"):
         Budget("energy", 2500.0, unit=("mJ", 0.0))

@@ -1,4 +1,4 @@
-"""Bundles: a search space, the weights of its supernet, an accuracy predictor and what belongs to them, in one folder."""
+"""Bundles: folders with a search space, the weights of its supernet, an accuracy predictor and related data."""
 
 from __future__ import annotations
 

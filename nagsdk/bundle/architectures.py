@@ -1,4 +1,4 @@
-"""Architectures as users give them: text forms, objects, or the rows of a CSV file."""
+"""Reads architectures that users give as text forms, objects, or rows of a CSV file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,17 @@ from nagsdk.space.architecture import Architecture
 def read(
     bundle: Bundle, architectures: str | Architecture | Sequence[str | Architecture], table: str | Path | None
 ) -> list[Architecture]:
-    """Architectures from text forms, objects and the rows of a CSV file, in that order."""
+    """Reads architectures from text forms, objects and the rows of a CSV file, in that order.
+
+    Args:
+        bundle: The bundle to whose space they belong.
+        architectures: One or several text forms or objects.
+        table: A CSV file, if any.
+
+    Raises:
+        UsageError: There are none.
+        ArchitectureError: One is not in the space.
+    """
     architectures = [architectures] if isinstance(architectures, (str, Architecture)) else architectures
     given = [bundle.space.parse(a) if isinstance(a, str) else a for a in architectures]
     if table is not None:

@@ -1,4 +1,4 @@
-"""Bundles: a space, its supernet's weights, an accuracy predictor and what goes with them, in one folder."""
+"""Opens bundles: folders with a search space, its supernet's weights, an accuracy predictor and related data."""
 
 from __future__ import annotations
 
@@ -35,7 +35,12 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class TestSet:
-    """Labelled images at one resolution: inputs (n, 3, r, r) and class indices (n,)."""
+    """Labelled images at one resolution.
+
+    Attributes:
+        inputs: Normalised images, shape (n, 3, r, r).
+        labels: Class indices, shape (n,).
+    """
 
     inputs: NDArray[np.float32]
     labels: NDArray[np.int64]
@@ -45,10 +50,10 @@ class Bundle:
     """A read-only bundle; files are checked against their hashes when they are first read.
 
     Args:
-        folder: Where bundle.json is.
+        folder: Folder that holds the bundle.json.
 
     Raises:
-        DamagedBundleError: The description is torn or foreign, or of a family that nothing installed here brings.
+        DamagedBundleError: The description is damaged or not valid, or its family of networks is not installed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,7 +63,7 @@ class Bundle:
         path = folder / DESCRIPTION
         try:
             if path.stat().st_size > _MOST_DESCRIPTION:
-                raise DamagedBundleError(f"{path} is too large to be a bundle's description.", _MEND)
+                raise DamagedBundleError(f"{path} is too large for the description of a bundle.", _FIX)
             self.description: Description = Description.model_validate_json(path.read_bytes())
             self.space = space_from_dict(self.description.space)
         except UnknownNameError as error:
@@ -67,7 +72,7 @@ class Bundle:
             ) from error
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise DamagedBundleError(
-                f"{path} is no valid bundle description: {what_is_wrong(error)}.", _MEND
+                f"{path} is not a valid description of a bundle: {what_is_wrong(error)}.", _FIX
             ) from error
 
     @property
@@ -83,26 +88,26 @@ class Bundle:
 
     @cached_property
     def labels(self) -> tuple[str, ...] | None:
-        """Names of the classes, where the bundle has them."""
+        """Names of the classes, if the bundle has them."""
         if "labels.txt" not in self.description.files:
             return None
         return tuple(self._checked("labels.txt").read_text("utf-8").splitlines())
 
     @property
     def has_predictor(self) -> bool:
-        """Whether anything is known of the accuracy of the bundle's architectures."""
+        """Whether the bundle has an accuracy predictor."""
         return "predictor.json" in self.description.files
 
     def require_predictor(self) -> None:
-        """Refuses a bundle without accuracy predictor.
+        """Raises an error if the bundle has no accuracy predictor.
 
         Raises:
-            BundleError: With what can be done without.
+            BundleError: It has none; the error names the commands that work without one.
         """
         if not self.has_predictor:
             raise BundleError(
-                f"Nothing is known of the accuracy of the architectures of {self.name}: none was measured.",
-                "'nagsdk predict', 'profile', 'calibrate' and 'export' work without; generate with another bundle.",
+                f"Nothing is known about the accuracy of architectures of {self.name}: it has no accuracy predictor.",
+                "Use another bundle; 'nagsdk predict', 'profile', 'calibrate' and 'export' work without a predictor.",
             )
 
     @cached_property
@@ -121,7 +126,7 @@ class Bundle:
 
     @cached_property
     def generator_file(self) -> Path | None:
-        """The trained generator, where the bundle brings one."""
+        """The file of the trained generator, if the bundle has one."""
         return self._checked(GENERATOR) if GENERATOR in self.description.files else None
 
     @property
@@ -131,20 +136,21 @@ class Bundle:
 
     @property
     def has_images(self) -> bool:
-        """Whether the bundle brings images of its own."""
+        """Whether the bundle has images."""
         return self.description.images is not None
 
     def require_weights(self) -> None:
-        """Refuses a bundle without weights.
+        """Raises an error if the bundle's weights are not on this machine.
 
         Raises:
-            WeightsMissingError: With the ways to get them.
+            WeightsMissingError: They are missing; the error says how to get them.
         """
         if not self.has_weights:
             raise WeightsMissingError(
                 f"Bundle {self.name} has no supernet weights on this machine.",
-                f"Fetch them with 'nagsdk bundle pull {self.name}', or from a file with 'nagsdk bundle pull {self.name} --from FILE' or "
-                "'nagsdk bundle import-ofa CHECKPOINT'; 'nagsdk generate', 'predict' and 'profile' work without.",
+                f"Fetch them with 'nagsdk bundle pull {self.name}', or from a file with "
+                f"'nagsdk bundle pull {self.name} --from FILE' or 'nagsdk bundle import-ofa CHECKPOINT'; "
+                "'nagsdk generate', 'predict' and 'profile' work without weights.",
             )
 
     @cached_property
@@ -178,12 +184,12 @@ class Bundle:
         return load_supernet(self.space, path.read_bytes())
 
     def subnet(self, architecture: Architecture, images: NDArray[np.float32] | None = None) -> Subnet:
-        """Cuts out a stand-alone subnet and recalibrates its batch normalisation.
+        """Cuts a stand-alone subnet out of the supernet and recalibrates its batch normalisation.
 
         Args:
-            architecture: A point of `space`.
-            images: Inputs to recalibrate on, (n, 3, r, r); the bundle's own where None. A bundle that has
-                none leaves the supernet's statistics, which are foreign to the subnet, and warns.
+            architecture: An architecture of `space`.
+            images: Inputs to recalibrate on, shape (n, 3, r, r); the bundle's own images if None. If the bundle has
+                none, a warning is given and the statistics of the supernet stay, which do not fit the subnet.
 
         Returns:
             A torch module in eval mode.
@@ -204,32 +210,34 @@ class Bundle:
         return subnet
 
     def recalibration_images(self, resolution: int, folder: Path | None = None) -> NDArray[np.float32]:
-        """Inputs for batch normalisation, (n, 3, resolution, resolution).
+        """Inputs to recalibrate batch normalisation on, shape (n, 3, resolution, resolution).
 
         Args:
             resolution: Input size.
-            folder: A folder of images; the bundle's own where None.
+            folder: A folder of images; the bundle's own images if None.
 
         Raises:
-            ImagesMissingError: There are none.
+            ImagesMissingError: There are no images.
         """
         if folder is not None:
             return self.preprocessing.apply(list(read_folder(folder, RECALIBRATION_IMAGES)), resolution)
         if self.description.images is None:
             raise ImagesMissingError(
-                f"Bundle {self.name} brings no images to recalibrate batch normalisation on, without which a subnet is near useless.",
-                "Name a folder of images of the kind that the model will see (--images DIR), or deploy for timing only (--timing-only).",
+                f"Bundle {self.name} has no images to recalibrate batch normalisation on, and without that a subnet is "
+                "almost useless.",
+                "Name a folder of images like those that the model will see (--images DIR), or deploy for timing only "
+                "(--timing-only).",
             )
         return self._tiles(self.description.images.recalibration, resolution)
 
     def test_set(self, resolution: int) -> TestSet | None:
-        """The bundle's labelled test images at a resolution, where it has any."""
+        """The bundle's labelled test images at a resolution; None if it has none."""
         if self.description.images is None or self.description.images.test.labels is None:
             return None
         sheet = self.description.images.test
         labels = np.array(json.loads(self._checked(str(sheet.labels)).read_text("utf-8")), dtype=np.int64)
         if labels.shape != (sheet.count,):
-            raise DamagedBundleError(f"{sheet.labels} does not hold {sheet.count} labels.", _MEND)
+            raise DamagedBundleError(f"{sheet.labels} does not hold {sheet.count} labels.", _FIX)
         return TestSet(self._tiles(sheet, resolution), labels)
 
     def _tiles(self, sheet: Sheet, resolution: int) -> NDArray[np.float32]:
@@ -248,22 +256,28 @@ class Bundle:
     def _checked(self, name: str) -> Path:
         record, path = self.description.files.get(name), self.folder / name
         if record is None or Path(name).name != name:
-            raise DamagedBundleError(f"Bundle {self.name} does not list {name}.", _MEND)
+            raise DamagedBundleError(f"Bundle {self.name} does not list {name}.", _FIX)
         if not path.is_file() or path.stat().st_size != record.bytes or sha256(path) != record.sha256:
-            raise DamagedBundleError(f"{path} is missing or does not have the recorded hash.", _MEND)
+            raise DamagedBundleError(f"{path} is missing or does not have the recorded hash.", _FIX)
         return path
 
 
-_MEND = "Install nagsdk again, or fetch the bundle again from where it came."
+_FIX = "Install nagsdk again, or get the bundle again from its source."
 
 
 def user_folder(name: str) -> Path:
-    """Where the weights that the user brought for a bundle lie."""
+    """Folder of the weights that the user fetched or imported for a bundle."""
     return data_folder() / "bundles" / name
 
 
 def read_weights_record(folder: Path) -> dict[str, str]:
-    """What was recorded when weights were imported.
+    """The record of the import of weights.
+
+    Args:
+        folder: See `user_folder`.
+
+    Returns:
+        The keys source, checkpoint_sha256, sha256 and imported_at.
 
     Raises:
         DamagedBundleError: The record cannot be read.
@@ -284,7 +298,7 @@ def bundle_names() -> list[str]:
 
 
 def is_path(name: str) -> bool:
-    """Whether a bundle is named by the path of its folder; Windows takes both slashes."""
+    """Whether a bundle is given as the path of its folder; Windows accepts both slashes."""
     return os.sep in name or "/" in name
 
 
@@ -296,7 +310,7 @@ def load_bundle(name_or_path: str | Path | Bundle = DEFAULT) -> Bundle:
 
     Raises:
         UnknownNameError: There is no such bundle.
-        DamagedBundleError: Its description is torn or foreign.
+        DamagedBundleError: Its description is damaged or not valid.
     """
     if isinstance(name_or_path, Bundle):
         return name_or_path
@@ -305,20 +319,20 @@ def load_bundle(name_or_path: str | Path | Bundle = DEFAULT) -> Bundle:
         return Bundle(path)
     if name in bundle_names():
         return Bundle(shipped("bundles") / name)
-    legal = f"Name a folder with a {DESCRIPTION}, such as 'nagsdk train' leaves, or one of {', '.join(bundle_names())}."
+    valid = f"Name a folder with a {DESCRIPTION}, as 'nagsdk train' writes it, or one of {', '.join(bundle_names())}."
     if path.is_dir():
-        raise UnknownNameError(f"The folder {name} is no bundle: it has no {DESCRIPTION}.", legal)
+        raise UnknownNameError(f"The folder {name} is not a bundle: it has no {DESCRIPTION}.", valid)
     if is_path(name):
-        raise UnknownNameError(f"There is no folder {name}.", legal)
+        raise UnknownNameError(f"There is no folder {name}.", valid)
     unknown = UnknownNameError.among("bundle", name, bundle_names())
-    raise UnknownNameError(unknown.message, f"{unknown.next_step} The folder of a bundle will do, too.")
+    raise UnknownNameError(unknown.message, f"{unknown.next_step} The folder of a bundle is allowed, too.")
 
 
 def bundle_at_hand(name_or_path: str | Path) -> Bundle | None:
-    """Like `load_bundle`, for what can be done without: None where there is no such bundle.
+    """Like `load_bundle`, but returns None if there is no such bundle.
 
     Raises:
-        DamagedBundleError: Its description is torn or foreign.
+        DamagedBundleError: Its description is damaged or not valid.
     """
     try:
         return load_bundle(name_or_path)

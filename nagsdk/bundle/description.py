@@ -1,4 +1,4 @@
-"""The content of a bundle's bundle.json, validated."""
+"""The content of a bundle's bundle.json, for validation and for its JSON Schema."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Sheet(_Strict):
 
 
 class Images(_Strict):
-    """The images that travel with a bundle."""
+    """The images of a bundle."""
 
     tile: int = Field(ge=8, le=1024)
     recalibration: Sheet

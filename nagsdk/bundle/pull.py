@@ -1,4 +1,4 @@
-"""Weights from outside: downloads that resume, are capped and keep the hash they first had."""
+"""Fetches or imports the weights of a bundle, and records the hash of the checkpoint."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from nagsdk.events import Listener, Notice, ignore, stage
 
 
 def pull(bundle: Bundle, source: Path | None = None, on_event: Listener = ignore) -> Path:
-    """Brings a bundle's supernet weights onto this machine.
+    """Fetches a bundle's supernet weights to this machine.
 
     Args:
-        bundle: Whose weights.
-        source: A checkpoint already at hand; None downloads from the address in the bundle.
-        on_event: Listener for progress.
+        bundle: The bundle.
+        source: A checkpoint file; if None, it is downloaded from the address in the bundle.
+        on_event: Receives progress events.
 
     Returns:
         The imported weight file.
 
     Raises:
         BundleError: The download failed, or there is nothing to download.
-        DamagedBundleError: The checkpoint is not the one first imported, or does not fit the space.
+        DamagedBundleError: The checkpoint differs from the one that was imported first, or does not fit the space.
     """
     from nagsdk.families.space import MOST_BYTES
 
@@ -51,15 +51,16 @@ def _import(bundle: Bundle, checkpoint: Path, source: str, on_event: Listener, *
     from nagsdk.supernet.weights import save_supernet
 
     if not checkpoint.is_file():
-        raise BundleError(f"{checkpoint} is no file.", "Name the checkpoint that Once-for-All released.")
+        raise BundleError(f"{checkpoint} is not a file.", f"Name the released checkpoint of the bundle {bundle.name}.")
     folder = user_folder(bundle.name)
     digest = sha256(checkpoint)
     if pinned and (folder / "weights.json").is_file():
         known = read_weights_record(folder)
         if known["source"] == source and known["checkpoint_sha256"] != digest:
             raise DamagedBundleError(
-                f"{source} no longer has the hash recorded at the first download ({known['checkpoint_sha256'][:16]}…, now {digest[:16]}…).",
-                f"The old weights stay in use. If the change is known to be good, delete {folder} and pull again.",
+                f"{source} no longer has the hash recorded at the first download "
+                f"({known['checkpoint_sha256'][:16]}…, now {digest[:16]}…).",
+                f"The old weights stay in use. If you trust the new file, delete {folder} and pull again.",
             )
     with stage(on_event, "importing the checkpoint"):
         supernet = bundle.space.import_released(checkpoint)

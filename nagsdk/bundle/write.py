@@ -1,4 +1,4 @@
-"""Bundles written whole: description, files and their hashes, in one folder that appears at once."""
+"""Writes bundles: description, files and their hashes, in one folder that appears completely or not at all."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ LABELS, RECALIBRATION, TEST, TEST_LABELS = "labels.txt", "recalibration.webp", "
 
 @dataclass(frozen=True)
 class Facts:
-    """What a bundle says of itself.
+    """Facts about a bundle in its description.
 
     Attributes:
-        name: Lower-case letters, digits, ``_``, ``-`` and ``.``, at most 64.
-        title: For people.
-        licence: Of weights and images.
-        provenance: Where data and weights come from, and the figures reached.
-        version: Of the bundle.
+        name: Name of the bundle: at most 64 lower-case letters, digits, ``_``, ``-`` and ``.``.
+        title: Title to show.
+        licence: Licence of weights and images.
+        provenance: Where data and weights come from, and which accuracy was reached.
+        version: Version of the bundle.
     """
 
     name: str
@@ -39,17 +39,17 @@ class Facts:
 
 
 def check_name(name: str) -> None:
-    """Refuses a name that a bundle cannot have.
+    """Raises an error if a name is not valid for a bundle.
 
     Raises:
-        UsageError: With the legal form.
+        UsageError: It is not valid; the error explains the valid form.
     """
     import re
 
     if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,63}", name):
         raise UsageError(
-            f"{name!r} cannot be the name of a bundle, which is that of its folder.",
-            "Use lower-case letters, digits, _, - and ., at most 64, with a letter or digit first.",
+            f"{name!r} cannot be the name of a bundle, which is the name of its folder.",
+            "Use at most 64 lower-case letters, digits, _, - and ., starting with a letter or digit.",
         )
 
 
@@ -62,16 +62,21 @@ def write_bundle(
     files: Iterable[Path],
     sheets: tuple[int, int, int],
 ) -> None:
-    """Writes a bundle whole or not at all.
+    """Writes a bundle completely or not at all.
 
     Args:
-        output: Folder, replaced where it exists.
-        facts: What it says of itself.
-        space: The supernet's.
+        output: Folder of the bundle; it is replaced if it exists.
+        facts: Facts for the description.
+        space: Search space of the supernet.
         preprocessing: How images become inputs.
         labels: Names of the classes.
-        files: Copied under their own names; ``recalibration.webp``, ``test.webp`` and ``test_labels.json`` among them.
-        sheets: Side of the pictures on both sheets in pixels, and how many there are for recalibration and for the test.
+        files: Files to copy under their own names; they include ``recalibration.webp``, ``test.webp`` and
+            ``test_labels.json``.
+        sheets: Side length of the images on both sheets in pixels, number of recalibration images, number of test
+            images.
+
+    Raises:
+        OutputError: The folder cannot be written.
     """
     tile, recalibration, test = sheets
     with staged(output) as folder:
@@ -94,13 +99,16 @@ def write_bundle(
 
 
 def rewrite_bundle(bundle: Bundle, output: Path, files: Iterable[Path], without: Sequence[str] = ()) -> None:
-    """Copies a bundle with files added or replaced.
+    """Copies a bundle, with some files added or replaced.
 
     Args:
-        bundle: What to copy.
-        output: Folder, replaced where it exists; may be the bundle's own.
-        files: Copied under their own names.
+        bundle: The bundle to copy.
+        output: Folder of the copy, which may be the bundle's own folder; it is replaced if it exists.
+        files: Files to add or replace, under their own names.
         without: Names of files to leave out.
+
+    Raises:
+        OutputError: The folder cannot be written.
     """
     with staged(output) as folder:
         for name in bundle.description.files:

@@ -1,4 +1,4 @@
-"""The command line: parses, calls `nagsdk.api`, prints. One file per command."""
+"""The command line: parses arguments, calls the API and prints. One file per command."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ import click
 from nagsdk import __version__
 from nagsdk.errors import NagsdkError
 
-# Name -> (module, one line of help): the modules are imported only for the command that runs.
+# Name -> (module, one line of help). A module is imported only when its command runs.
 COMMANDS = {
-    "deploy": ("deploy", "Leave a measured model file that holds a budget on a device."),
-    "build": ("build", "Bring the deployments that nagsdk.toml declares up to date."),
+    "deploy": ("deploy", "Build a model file that was measured to hold a budget on a device."),
+    "build": ("build", "Bring the deployments declared in nagsdk.toml up to date."),
     "verify": ("verify", "Check a deployment again: hashes, outputs, latency."),
-    "report": ("report", "Draw the page of a deployment, or compare several."),
-    "generate": ("generate", "The best architecture for a budget, by inference, without measuring."),
-    "frontier": ("frontier", "What accuracy is to be had for every budget, as a table or a picture."),
-    "predict": ("predict", "Accuracy and cost of given architectures."),
-    "profile": ("profile", "Measure given architectures on a device (random weights)."),
+    "report": ("report", "Write the HTML page of a deployment, or compare several."),
+    "generate": ("generate", "Find the best architecture for a budget without measuring."),
+    "frontier": ("frontier", "Show the best accuracy for every budget, in a table or picture."),
+    "predict": ("predict", "Predict accuracy and cost of given architectures."),
+    "profile": ("profile", "Measure given architectures on a device, with random weights."),
     "calibrate": ("calibrate", "Fit the cost model of a device from a few measurements."),
     "export": ("export", "Write the model file of one given architecture."),
-    "train": ("train", "Turn a folder of images into a bundle."),
-    "evaluate": ("evaluate", "True top-1 of subnets."),
+    "train": ("train", "Train a bundle on a folder of images."),
+    "evaluate": ("evaluate", "Measure the top-1 of subnets."),
     "predictor": ("predictor", "Fit accuracy predictors to measured subnets."),
-    "devices": ("devices", "What can be deployed to, and whether it is there."),
-    "store": ("store", "Keep, move and forget measurements."),
+    "devices": ("devices", "List the devices, and whether they are available."),
+    "store": ("store", "Export, import and delete stored measurements."),
     "generator": ("generator", "Train generators."),
     "bundle": ("bundle", "List, inspect and fetch bundles."),
-    "android": ("android", "What measuring on Android phones needs."),
-    "plugins": ("plugins", "The plugins and their state; start one of your own."),
-    "doctor": ("doctor", "What works here, what is wrong, and the command that mends it."),
-    "config": ("config", "The settings, and where each value comes from."),
-    "completion": ("completion", "Let a shell complete commands, options, devices and bundles."),
+    "android": ("android", "Install the tool that measures on Android phones."),
+    "plugins": ("plugins", "List the plugins and their state, or write a new one."),
+    "doctor": ("doctor", "Check this installation, and name the commands that fix it."),
+    "config": ("config", "Show the settings, and where each value comes from."),
+    "completion": ("completion", "Print the script for command completion in a shell."),
 }
 
 EPILOG = """\b
@@ -47,8 +47,9 @@ Examples:
   nagsdk bundle pull imagenet
 
 \b
-Exit codes: 0 held or unverified, 1 our fault, 2 usage, 3 missed or infeasible,
-4 device, 5 bundle or weights, 6 not verifiable though required, 7 not what is pinned.
+Exit codes: 0 success (held or unverified), 1 internal error, 2 wrong usage,
+3 budget missed or infeasible, 4 device, 5 bundle or weights, 6 verification
+required but impossible, 7 not as pinned.
 """
 
 
@@ -69,7 +70,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Names the nearest command where there is none of the name."""
+        """Suggests a similar command if there is none with the given name."""
         if (
             args[0] not in COMMANDS
             and not ctx.resilient_parsing
@@ -93,12 +94,12 @@ def cli() -> None:
 def main() -> NoReturn:
     """Runs the command line and exits with the documented code."""
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        # On Windows a pipe's encoding knows few characters: one that it lacks must not end a command.
+        # On Windows, the encoding of a pipe has few characters: a missing one must not end the command.
         sys.stdout.reconfigure(errors="replace")
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.Abort:
-        click.echo("Interrupted; what was measured is kept.", err=True)
+        click.echo("Interrupted; the measurements so far are stored.", err=True)
         code = 130
     except click.ClickException as error:
         error.show()
@@ -109,8 +110,8 @@ def main() -> NoReturn:
         code = error.exit_code
     except BrokenPipeError:
         code = 0
-    except Exception:  # the border: whatever was not foreseen is our fault and says so
+    except Exception:  # anything unforeseen is a bug, and the user should report it
         traceback.print_exc()
-        click.echo("This is a fault in nagsdk or in a plugin. Please report it with the lines above.", err=True)
+        click.echo("This is a bug in nagsdk or in a plugin. Please report it with the lines above.", err=True)
         code = 1
     sys.exit(code or 0)

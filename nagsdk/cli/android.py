@@ -11,17 +11,17 @@ from nagsdk.cli.progress import listener
 
 @click.group("android", cls=o.Group)
 def command() -> None:
-    """What measuring on Android phones needs."""
+    """Install the tool that measures on Android phones."""
 
 
 @command.command("setup", epilog=o.example_lines("nagsdk android setup", "nagsdk android setup --from benchmark_model"))
-@click.option("--from", "source", type=click.Path(), help="A benchmark_model already on this machine.")
+@click.option("--from", "source", type=click.Path(), help="Use this file instead of downloading it.")
 @o.json_option
 def setup(source: str | None, as_json: bool) -> None:
-    """Take TFLite's benchmark_model into use.
+    """Install TFLite's benchmark_model.
 
-    Without --from the official nightly build for 64-bit ARM is downloaded. Its hash is recorded the first time and
-    checked ever after.
+    Without --from, the official nightly build for 64-bit ARM is downloaded. Its hash is recorded the first time and
+    checked every time after that.
     """
     from nagsdk import inventory
 
@@ -29,6 +29,5 @@ def setup(source: str | None, as_json: bool) -> None:
     if as_json:
         printing.print_json(record)
     else:
-        click.echo(
-            f"benchmark_model for {record['abi']} phones is in use (sha256 {record['sha256'][:16]}…, from {record['source']})."
-        )
+        origin = f"sha256 {record['sha256'][:16]}…, from {record['source']}"
+        click.echo(f"benchmark_model for {record['abi']} phones is installed ({origin}).")

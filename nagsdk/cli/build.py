@@ -25,23 +25,26 @@ _STATES = {
     default="nagsdk.toml",
     show_default=True,
     type=click.Path(),
-    help="The file that declares deployments, or its folder.",
+    help="File that declares the deployments, or its folder.",
 )
 @click.option(
-    "--locked", is_flag=True, help="Deploy nothing: bring what nagsdk.lock pins, byte for byte, or fail (exit code 7)."
+    "--locked",
+    is_flag=True,
+    help="Deploy nothing: restore what nagsdk.lock pins, byte for byte, or fail with exit code 7.",
 )
 @click.option(
     "--require-verified",
     is_flag=True,
-    help="Refuse what was never measured (exit code 6); a measurement in nagsdk.lock counts.",
+    help="Fail with exit code 6 if a model was not and cannot be measured; a measurement in nagsdk.lock counts.",
 )
 @o.json_option
 @click.pass_context
 def command(ctx: click.Context, /, project: str, locked: bool, require_verified: bool, as_json: bool) -> None:
-    """Bring the deployments that nagsdk.toml declares up to date.
+    """Bring the deployments declared in nagsdk.toml up to date.
 
-    Does nothing where inputs and outputs are, by content, what nagsdk.lock pins. An output that is missing is brought
-    from the cache or mirror by its hash, or built again from the pinned statistics. What changed is deployed and pinned.
+    Does nothing if the content of inputs and outputs is as nagsdk.lock pins it. A missing output is taken from the
+    cache or mirror by its hash, or built again from the pinned statistics. If inputs changed, the deployment is built
+    again and pinned.
     """
     import nagsdk
 

@@ -21,7 +21,7 @@ def command() -> None:
 @command.command("list", epilog=o.example_lines("nagsdk bundle list"))
 @o.json_option
 def list_(as_json: bool) -> None:
-    """The bundles on this machine."""
+    """List the shipped bundles."""
     from nagsdk import inventory
 
     found = inventory.bundles()
@@ -36,7 +36,7 @@ def list_(as_json: bool) -> None:
 @click.argument("name")
 @o.json_option
 def show(name: str, as_json: bool) -> None:
-    """Space, files, provenance and accuracy card of a bundle."""
+    """Show a bundle's space, files, provenance and accuracy."""
     from nagsdk import inventory
 
     found = inventory.show_bundle(name)
@@ -52,7 +52,7 @@ def show(name: str, as_json: bool) -> None:
 
 
 def _shortened(value: Any) -> Any:
-    """The same with the first few entries of what is long: --json shows all."""
+    """The value with only the first few entries of long lists; --json shows all."""
     if isinstance(value, dict):
         return {key: _shortened(part) for key, part in value.items()}
     if isinstance(value, list) and len(value) > _MOST_SHOWN:
@@ -64,24 +64,29 @@ def _shortened(value: Any) -> Any:
     "pull", epilog=o.example_lines("nagsdk bundle pull imagenet", "nagsdk bundle pull imagenet --from checkpoint.pth")
 )
 @click.argument("name")
-@click.option("--from", "source", type=click.Path(dir_okay=False), help="A checkpoint file already on this machine.")
+@click.option(
+    "--from", "source", type=click.Path(dir_okay=False), help="Use this checkpoint file instead of downloading it."
+)
 @o.json_option
 def pull(name: str, source: str | None, as_json: bool) -> None:
     """Download a bundle's supernet weights.
 
-    The download resumes where it stopped. Its hash is recorded the first time and checked ever after.
+    An interrupted download continues where it stopped. The hash is recorded the first time and checked every time
+    after that.
     """
     _import(name, source, as_json)
 
 
 @command.command("import-ofa", epilog=o.example_lines("nagsdk bundle import-ofa checkpoint.pth --bundle imagenet"))
 @click.argument("checkpoint", type=click.Path(dir_okay=False))
-@click.option("--bundle", "name", default="imagenet", show_default=True, help="The bundle that gets the weights.")
+@click.option(
+    "--bundle", "name", default="imagenet", show_default=True, help="Name of the bundle that gets the weights."
+)
 @o.json_option
 def import_ofa(checkpoint: str, name: str, as_json: bool) -> None:
-    """Give a bundle the weights of a checkpoint that Once-for-All released.
+    """Import the weights of a released Once-for-All checkpoint.
 
-    The file is opened with weights_only=True: it can hold tensors, never code.
+    The file is opened with weights_only=True, so it can contain tensors but no code.
     """
     _import(name, checkpoint, as_json)
 
@@ -94,5 +99,5 @@ def _import(name: str, source: str | None, as_json: bool) -> None:
         printing.print_json(record)
     else:
         click.echo(
-            f"Bundle {record['bundle']} has weights now (sha256 {record['sha256'][:16]}…, from {record['source']})."
+            f"Bundle {record['bundle']} now has weights (sha256 {record['sha256'][:16]}…, from {record['source']})."
         )

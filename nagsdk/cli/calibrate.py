@@ -25,23 +25,25 @@ if TYPE_CHECKING:
         default=30,
         show_default=True,
         type=click.IntRange(5, 1000),
-        help="Reference architectures to measure.",
+        help="Number of reference architectures to measure.",
     ),
     click.option(
         "--within",
         "within_s",
         type=o.Seconds(),
         metavar="TIME",
-        help="Stop measuring after so long, such as 60s or 2min.",
+        help="Stop measuring after this time, such as 60s or 2min.",
     ),
     o.seed_option,
-    click.option("--plot", type=click.Path(dir_okay=False), help="Draw predicted against measured (.svg, .png, .pdf)."),
+    click.option(
+        "--plot", type=click.Path(dir_okay=False), help="File for a picture: .svg, .png or .pdf (needs nagsdk[report])."
+    ),
     o.json_option,
 )
 def command(target: Target, samples: int, within_s: float | None, seed: int, plot: str | None, as_json: bool) -> None:
     """Fit the cost model of a device from a few measured reference architectures.
 
-    Readings are kept as they are taken: a calibration that was interrupted goes on where it stopped.
+    Every reading is stored at once: a calibration that was interrupted continues where it stopped.
     """
     import nagsdk
 
@@ -49,8 +51,8 @@ def command(target: Target, samples: int, within_s: float | None, seed: int, plo
     if as_json:
         printing.print_json(summary)
         return
-    told = f"{summary['samples']} networks, {summary['readings']} readings, {summary['seconds']:.0f} s"
-    click.echo(f"{summary['device']}, {summary['bundle']}: {told}")
+    work = f"{summary['samples']} networks, {summary['readings']} readings, {summary['seconds']:.0f} s"
+    click.echo(f"{summary['device']}, {summary['bundle']}: {work}")
     rows = [("after, each left out", summary)]
     if summary["before"] is not None:
         rows.insert(0, ("before, shipped prior", summary["before"]))
@@ -60,8 +62,8 @@ def command(target: Target, samples: int, within_s: float | None, seed: int, plo
     ]
     printing.print_table(("predictions", "within 5 %", "within 10 %", "RMS error"), shares)
     if summary["interval"] is not None:
-        click.echo(f"At confidence 0.9 a budget is compared with {summary['interval']:.1%} more than the prediction.")
+        click.echo(f"At confidence 0.9, a budget is compared with the prediction plus {summary['interval']:.1%}.")
     if not summary["complete"]:
         click.echo("Time ran out before all readings were taken; run it again with more time for a better model.")
     if plot is not None:
-        click.echo(f"Drawn: {plot}")
+        click.echo(f"Picture: {plot}")

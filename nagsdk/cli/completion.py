@@ -15,7 +15,10 @@ from nagsdk.cli import options as o
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
-    """Print the script with which a shell completes commands, options, devices and bundles."""
+    """Print the script for command completion in a shell.
+
+    It completes commands, options, devices and bundles.
+    """
     from click.shell_completion import get_completion_class
 
     from nagsdk.cli import cli

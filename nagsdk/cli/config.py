@@ -7,15 +7,16 @@ import click
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
 
-HELP = """The settings, and where each value comes from.
+HELP = """Show the settings, and where each value comes from.
 
 \b
-An option goes before its environment variable, which goes before the config file:
+An option takes precedence over its environment variable, and the variable
+over the config file:
   device = "cpu"                # NAGSDK_DEVICE, instead of --device
   bundle = "glyphs"             # NAGSDK_BUNDLE, instead of --bundle
   cache_dir = "cache"           # NAGSDK_CACHE_DIR; relative to the file
   data_dir = "~/nagsdk"         # NAGSDK_DATA_DIR
-  disable_plugins = ["cuda"]    # NAGSDK_DISABLE_PLUGINS, with commas
+  disable_plugins = ["cuda"]    # NAGSDK_DISABLE_PLUGINS, separated by commas
   plugin_timeout_s = 10         # NAGSDK_PLUGIN_TIMEOUT_S
 
 The file is config.toml in the user's config folder, or the one that NAGSDK_CONFIG names.
@@ -25,7 +26,7 @@ The file is config.toml in the user's config folder, or the one that NAGSDK_CONF
 @o.command("config", "nagsdk config", "NAGSDK_DEVICE=cpu nagsdk config --json", help=HELP)
 @o.json_option
 def command(as_json: bool) -> None:
-    """Shows every setting with its origin."""
+    """Prints every setting with its origin."""
     from nagsdk.common import config
 
     file = config.config_file()
@@ -34,7 +35,7 @@ def command(as_json: bool) -> None:
         listed = [{"name": v.name, "value": _plain(v.value), "origin": v.origin, "where": v.where} for v in values]
         printing.print_json({"file": str(file), "exists": file.is_file(), "settings": listed})
         return
-    click.echo(f"Config file: {file}{'' if file.is_file() else ' (not there)'}")
+    click.echo(f"Config file: {file}{'' if file.is_file() else ' (does not exist)'}")
     rows = [(v.name, _shown(v.value), v.where or v.origin, v.what) for v in values]
     printing.print_table(("setting", "value", "from", "what"), rows)
 

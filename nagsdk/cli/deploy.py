@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     "nagsdk deploy --device cpu --budget 0.2ms@p90 --budget 400kB --json",
     "nagsdk deploy --device cpu --budgets 0.1ms,0.2ms,0.4ms --output models",
     "nagsdk deploy --device cpu --min-top1 92",
-    "nagsdk deploy --device pixel --budget 80ms --bundle imagenet --images photos --require-verified",
+    "nagsdk deploy --device pixel --bundle imagenet --budget 80ms --images photos",
+    "nagsdk deploy --device pixel --budget 5ms --require-verified",
 )
 @o.target_options()
 @o.options(
@@ -31,16 +32,17 @@ if TYPE_CHECKING:
     click.option(
         "--output",
         type=click.Path(),
-        help="Folder to leave the model in; with --budgets, of a folder for each [default: deployments/BUNDLE-DEVICE-BUDGET].",
+        help="Folder for the model; with --budgets it holds one folder for each [default: a folder in deployments/ "
+        "with the names of bundle, device and budget].",
     ),
     o.images_option,
     o.timing_only_option,
     o.strategy_option,
     o.resolution_option,
     click.option(
-        "--require-verified", is_flag=True, help="Refuse to deploy for a device that is not here (exit code 6)."
+        "--require-verified", is_flag=True, help="Fail with exit code 6 if the model cannot be measured on the device."
     ),
-    click.option("--finetune", type=click.IntRange(1), help="Epochs to train the chosen subnet more, on --data."),
+    click.option("--finetune", type=click.IntRange(1), help="Epochs of fine-tuning of the chosen subnet on --data."),
     o.data_option,
     o.skip_broken_option,
     o.seed_option,
@@ -59,10 +61,10 @@ def command(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Leave a measured model file that holds a budget on a device.
+    """Build a model file that was measured to hold a budget on a device.
 
-    Generates the architecture, cuts it out of the bundle's supernet, exports and measures it; what misses the budget
-    tightens the cost model and is generated again. The verdict comes from a second, fresh session.
+    Generates an architecture, cuts it out of the bundle's supernet, exports and measures it. If it misses the budget,
+    the cost model is corrected and another architecture is generated. The verdict comes from a second, fresh session.
     """
     import nagsdk
 
@@ -88,7 +90,7 @@ def command(
 def _one_by_one(
     target: Target, asked: Sequence[Sequence[Budget]], output: str | None, settings: dict[str, Any]
 ) -> tuple[list[Deployment], InfeasibleError | None]:
-    """Deploys for each budget, also after one that no architecture holds; returns the first such error too."""
+    """Deploys for each budget, even if no architecture holds one of them; also returns the first such error."""
     import nagsdk
 
     deployments, failed = [], None
@@ -107,5 +109,5 @@ def _print(deployment: Deployment) -> None:
         shares = (
             "–" if top1 is None else f"{top1:.2f} %" for top1 in (tuned["top1_before"], deployment.result.measured.top1)
         )
-        told = f"top-1 {' before, '.join(shares)} after, on the bundle's test images"
-        click.echo(f"  finetuned {counted(tuned['epochs'], 'epoch')}: {told}")
+        gain = f"top-1 {' before, '.join(shares)} after, on the bundle's test images"
+        click.echo(f"  finetuned {counted(tuned['epochs'], 'epoch')}: {gain}")

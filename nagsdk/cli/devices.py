@@ -11,7 +11,7 @@ from nagsdk.cli import printing
 @o.command("devices", "nagsdk devices", "nagsdk devices --json")
 @o.json_option
 def command(as_json: bool) -> None:
-    """What can be deployed to, and whether it is there."""
+    """List the devices, and whether they are available."""
     from nagsdk import inventory
 
     found = inventory.devices()

@@ -15,10 +15,10 @@ _COLORS = {"ok": "green", "absent": "yellow", "wrong": "red"}
 @o.json_option
 @click.pass_context
 def command(ctx: click.Context, /, as_json: bool) -> None:
-    """What works here, what is missing, what is wrong, and the command that mends it.
+    """Check this installation, and name the commands that fix it.
 
-    Looks at Python, packages, settings, folders, kept measurements, plugins, devices and the network. "absent" matters only
-    to those who want it. Ends with exit code 4 where something is wrong.
+    Checks Python, packages, settings, folders, stored measurements, plugins, devices and the network. Parts marked
+    "absent" are optional. The exit code is 4 if something is wrong.
     """
     from nagsdk.doctor.checks import doctor
 

@@ -14,13 +14,16 @@ from nagsdk.common.wording import counted
 @o.options(
     o.bundle_option,
     click.option(
-        "--arch", "architectures", multiple=True, help="Text form (repeatable) [default: the smallest and the largest]."
+        "--arch",
+        "architectures",
+        multiple=True,
+        help="Text form of an architecture; may be repeated [default: the smallest and the largest].",
     ),
-    click.option("--archs", "table", type=click.Path(dir_okay=False), help="CSV file with the columns ks, e, d, r."),
+    click.option("--archs", "table", type=click.Path(dir_okay=False), help=o.table_help),
     click.option(
         "--data",
         type=click.Path(exists=True, file_okay=False),
-        help="Folder of images, whose test part counts [default: the bundle's own].",
+        help="Folder of images with the bundle's classes; the test part is used [default: the bundle's images].",
     ),
     o.skip_broken_option,
     o.json_option,
@@ -28,9 +31,9 @@ from nagsdk.common.wording import counted
 def command(
     bundle: str, architectures: tuple[str, ...], table: str | None, data: str | None, skip_broken: bool, as_json: bool
 ) -> None:
-    """True top-1 of subnets, each with its batch normalisation recalibrated.
+    """Measure the top-1 of subnets.
 
-    Under torchrun the processes share the subnets.
+    The batch normalisation of each subnet is recalibrated first. Under torchrun, the processes share the subnets.
     """
     import nagsdk
 

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 
 @o.command(
-    "export", "nagsdk export --device cpu --arch mbv3:r40:d=3,2,1,1:ks=5,5,5,3,5,3,3:e=6,6,2,6,2,2,2 --output model"
+    "export",
+    "nagsdk export --device cpu --output model \\\n    --arch mbv3:r40:d=3,2,1,1:ks=5,5,5,3,5,3,3:e=6,6,2,6,2,2,2",
 )
 @o.target_options()
 @o.options(
     click.option("--arch", "architecture", required=True, help="Text form of the architecture."),
-    click.option("--output", required=True, type=click.Path(), help="Folder to leave the model in."),
+    click.option("--output", required=True, type=click.Path(), help="Folder for the model."),
     o.images_option,
     o.timing_only_option,
     o.json_option,

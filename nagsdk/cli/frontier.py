@@ -17,23 +17,26 @@ if TYPE_CHECKING:
 @o.command(
     "frontier",
     "nagsdk frontier --device cpu --points 20",
-    "nagsdk frontier --device cpu --bundle imagenet --metric macs --plot frontier.svg",
+    "nagsdk frontier --device cpu --bundle imagenet \\\n    --metric macs --plot frontier.svg",
 )
 @o.target_options()
 @o.options(
     click.option(
-        "--metric", default="latency", show_default=True, help="What budgets limit: latency, size, macs or a plugin's."
+        "--metric",
+        default="latency",
+        show_default=True,
+        help="What the budgets limit: latency, size, macs or a plugin's metric.",
     ),
     click.option(
         "--strategy",
         multiple=True,
         default=("nag", "lookup"),
         show_default=True,
-        help="Repeatable: nag, lookup, nsga2, …",
+        help="How architectures are found: nag, lookup, nsga2, …; may be repeated to compare strategies.",
     ),
-    click.option("--points", type=click.IntRange(2, 10_000), default=100, show_default=True, help="Budgets."),
+    click.option("--points", type=click.IntRange(2, 10_000), default=100, show_default=True, help="Number of budgets."),
     click.option(
-        "--plot", type=click.Path(dir_okay=False), help="Draw a picture: .svg, .png or .pdf (needs nagsdk[report])."
+        "--plot", type=click.Path(dir_okay=False), help="File for a picture: .svg, .png or .pdf (needs nagsdk[report])."
     ),
     o.resolution_option,
     o.seed_option,
@@ -48,9 +51,9 @@ def command(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """What accuracy is to be had for every budget, from the cheapest to the most expensive architecture.
+    """Show the best accuracy for every budget, over the whole range of costs.
 
-    Answers come from models alone; predicted accuracy is that of the predictor which the strategies obey.
+    Nothing is measured: costs and accuracies are predicted by the models that the strategies use.
     """
     import nagsdk
 
@@ -60,7 +63,7 @@ def command(
         printing.print_json(rows)
         return
     per, unit = rows[0]["unit_factor"], rows[0]["unit"]
-    # Neighbouring budgets often have one answer; it stands once, with their number.
+    # Neighbouring budgets often have the same answer, which is shown once, with their number.
     runs = [list(run) for _, run in groupby(rows, key=lambda row: (row["strategy"], row["architecture"]))]
     shown = [
         (
@@ -73,8 +76,7 @@ def command(
         for r in runs
     ]
     printing.print_table(("strategy", "budgets", f"{metric} in {unit}", "top-1 in %", "architecture"), shown)
-    click.echo(
-        f"\n{points} budgets for each strategy; {len(rows) - len(runs)} rows with the answer of the budget before are left out."
-    )
+    repeated = f"{len(rows) - len(runs)} rows that repeat the answer of the row before are not shown"
+    click.echo(f"\n{points} budgets for each strategy; {repeated}.")
     if plot is not None:
-        click.echo(f"Drawn: {plot}")
+        click.echo(f"Picture: {plot}")

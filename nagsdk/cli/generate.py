@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 @o.command(
     "generate",
     "nagsdk generate --device cpu --budget 0.2ms",
-    "nagsdk generate --device cpu --bundle imagenet --budgets 10ms,20ms,40ms --json",
-    "nagsdk generate --device cpu --bundle imagenet --min-top1 76",
-    "nagsdk generate --device pixel-1 --device pixel-2 --bundle imagenet --budget 80ms",
+    "nagsdk generate --device cpu --bundle imagenet --budgets 10ms,20ms,40ms",
+    "nagsdk generate --device cpu --bundle imagenet --min-top1 76 --json",
+    "nagsdk generate --device pixel-1 --device pixel-2 \\\n    --bundle imagenet --budget 80ms",
 )
 @o.target_options(several=True)
 @o.options(
-    click.option("--per-device", is_flag=True, help="One architecture for each device instead."),
+    click.option("--per-device", is_flag=True, help="Find one architecture for each device instead of one for all."),
     o.budget_options,
     o.strategy_option,
     o.resolution_option,
@@ -40,9 +40,9 @@ def command(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """The best architecture for a budget, by inference, without measuring.
+    """Find the best architecture for a budget without measuring.
 
-    Uses a device's calibration where there is one, otherwise the prior shipped with its description.
+    Latencies come from the device's calibration if there is one, otherwise from the prior shipped with its description.
     """
     import nagsdk
 
@@ -55,7 +55,7 @@ def command(
         except InfeasibleError as error:
             results += error.results
             failed = failed or error
-    # What can be answered is, before the error is told.
+    # The answers that exist are printed before the error is raised.
     if failed is not None and not results:
         raise failed
     if as_json:

@@ -18,7 +18,7 @@ def command() -> None:
     "train",
     epilog=o.example_lines(
         "nagsdk generator train --output generator.safetensors",
-        "nagsdk generator train --recipe paper --device cpu --metric macs --iterations 2000",
+        "nagsdk generator train --recipe paper --metric macs --iterations 2000",
     ),
 )
 @o.options(
@@ -27,26 +27,35 @@ def command() -> None:
         type=click.Choice(["universal", "paper"]),
         default="universal",
         show_default=True,
-        help="What to train.",
+        help="Which generator to train; see above.",
     ),
     o.bundle_option,
-    click.option("--output", type=click.Path(dir_okay=False), help="universal: file to leave."),
-    click.option("--device", default="cpu", show_default=True, help="paper: the one device; see 'nagsdk devices'."),
+    click.option("--output", type=click.Path(dir_okay=False), help="universal: file for the generator."),
+    click.option(
+        "--device",
+        default="cpu",
+        show_default=True,
+        help="paper: id, alias or description file of a device; see 'nagsdk devices'.",
+    ),
     click.option(
         "--metric",
         default="latency",
         show_default=True,
-        help="paper: what is limited: latency, size, macs or a plugin's.",
+        help="paper: what the budgets limit: latency, size, macs or a plugin's metric.",
     ),
     click.option(
         "--reward",
         type=click.Choice(["dominance", "mnasnet", "tunas"]),
         default="dominance",
         show_default=True,
-        help="paper: the reward.",
+        help="paper: reward of the policy gradient.",
     ),
     click.option(
-        "--iterations", type=click.IntRange(1), default=10_000, show_default=True, help="paper: of policy gradient."
+        "--iterations",
+        type=click.IntRange(1),
+        default=10_000,
+        show_default=True,
+        help="paper: iterations of policy gradient.",
     ),
     o.seed_option,
     o.json_option,
@@ -62,13 +71,15 @@ def train(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Train a bundle's generator anew, or the paper's generator for one device.
+    """Train a bundle's generator, or the paper's for one device.
 
-    universal: one policy for every device and every limit, as bundles bring it; about ten minutes.
-    paper: one policy for one device by policy gradient alone, reported beside random search with as many architectures.
+    universal: one policy for all devices and limits, as in bundles; takes about ten minutes.
+
+    paper: one policy for one device, trained by policy gradient, and compared with a random search over as many
+    architectures.
     """
     if (recipe == "universal") != (output is not None):
-        raise click.UsageError("Give --output with the recipe universal, and only with it.")
+        raise click.UsageError("The recipe universal needs --output; the recipe paper does not take it.")
     import nagsdk
 
     if output is not None:
@@ -80,8 +91,8 @@ def train(
         printing.print_json(report)
     elif output is not None:
         regret = report["regret"]
-        told = f"{-regret['predicted_mean']:+.3f} points to lookup, mean of {regret['devices']} unseen devices"
-        click.echo(f"{output}: predicted top-1 {told}")
+        gap = f"{-regret['predicted_mean']:+.3f} points compared with lookup"
+        click.echo(f"{output}: predicted top-1 {gap}, mean over {regret['devices']} unseen devices")
     else:
         ways = ("inference", "best_sampled", "random")
         rows = [

@@ -1,4 +1,4 @@
-"""What commands share: the options, and the decorator that gives a command its target."""
+"""Shared parts of commands: options, and the decorator that gives a command its target."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Command(click.Command):
-    """A command that refuses an option that is given twice but used once, instead of taking the last one in silence."""
+    """A command that refuses a repeated option that takes one value; click would silently use the last one."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Reads the arguments."""
+        """Parses the arguments."""
         if not ctx.resilient_parsing:
             _, _, order = self.make_parser(ctx).parse_args(args=list(args))
             for param in order:
@@ -30,7 +30,7 @@ class Command(click.Command):
                     and order.count(param) > 1
                 ):
                     name = max(param.opts, key=len)
-                    raise click.UsageError(f"{name} was given {order.count(param)} times; it takes one value.", ctx)
+                    raise click.UsageError(f"{name} was given {order.count(param)} times; give it only once.", ctx)
         return super().parse_args(ctx, args)
 
 
@@ -41,18 +41,22 @@ class Group(click.Group):
 
 
 def command(name: str, *examples: str, **attributes: Any) -> Callable[[Callable[..., Any]], click.Command]:
-    """Makes a command of a function.
+    """Makes a command from a function.
 
     Args:
-        name: Of the command.
-        *examples: Lines that a reader can run.
-        **attributes: Further ones of `click.Command`.
+        name: Name of the command.
+        *examples: Examples for its help; see `example_lines`.
+        **attributes: Other arguments of `click.Command`.
     """
     return click.command(name, cls=Command, epilog=example_lines(*examples), **attributes)
 
 
 def example_lines(*lines: str) -> str:
-    """The epilog of a command: examples that a reader can run."""
+    """The epilog of a command: examples that a reader can run.
+
+    Args:
+        *lines: The examples; one that is too long for 80 columns goes on behind a backslash at the end of the line.
+    """
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
@@ -62,16 +66,16 @@ class Seconds(click.ParamType[float]):
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Reads it."""
+        """Converts the text."""
         match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)\s*(s|min)?", str(value).strip())
         seconds = float(match[1]) * (60 if match[2] == "min" else 1) if match else 0.0
         if seconds < 1:
-            self.fail(f"{value!r} is no time of a second or more; write 60s or 2min.", param, ctx)
+            self.fail(f"{value!r} is not a time of one second or more; write 60s or 2min.", param, ctx)
         return seconds
 
 
 def setting(name: str) -> Callable[[], str | None]:
-    """The default of an option that a user may set once for all commands."""
+    """The default of an option: the value of a setting, which the user sets once for all commands."""
 
     def default() -> str | None:
         from nagsdk.common import config
@@ -83,7 +87,7 @@ def setting(name: str) -> Callable[[], str | None]:
 
 
 def completing(kind: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
-    """Completes the value of an option with the names that are known here; with nothing where they cannot be told."""
+    """Completes the value of an option with the known names of a kind; with nothing if they cannot be listed."""
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
         from nagsdk import inventory
@@ -97,7 +101,7 @@ def completing(kind: str) -> Callable[[click.Context, click.Parameter, str], lis
 
 
 def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
-    """Applies options in the order in which help shall list them."""
+    """Applies options so that the help lists them in the given order."""
 
     def apply(function: F) -> F:
         for decorator in reversed(decorators):
@@ -107,29 +111,32 @@ def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return apply
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else to standard output.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print only JSON to standard output.")
 bundle_option = click.option(
     "--bundle",
     default=setting("bundle"),
     shell_complete=completing("bundles"),
-    help="Name of a bundle or its folder [default: NAGSDK_BUNDLE, or glyphs].",
+    help="Name of a bundle, or its folder [default: NAGSDK_BUNDLE, or glyphs].",
+)
+serial_option = click.option(
+    "--serial", help="Which of several attached phones: serial number or host:port [default: ANDROID_SERIAL]."
 )
 strategy_option = click.option(
     "--strategy",
     default="nag",
     show_default=True,
     shell_complete=completing("strategies"),
-    help="How architectures are found: nag, lookup, polished, nsga2, evolution, random, or a plugin's.",
+    help="How architectures are found: nag, lookup, polished, nsga2, evolution, random, or a plugin's strategy.",
 )
 resolution_option = click.option("--resolution", type=int, help="Pin the input size in pixels.")
-seed_option = click.option("--seed", default=0, show_default=True, help="Seed of every random choice.")
+seed_option = click.option("--seed", default=0, show_default=True, help="Seed of all random choices.")
 images_option = click.option(
     "--images",
     type=click.Path(file_okay=False),
     help="Folder of images to recalibrate batch normalisation on [default: the bundle's own].",
 )
 timing_only_option = click.option(
-    "--timing-only", is_flag=True, help="Go on without images; the model's accuracy is worthless and marked so."
+    "--timing-only", is_flag=True, help="Build without images; the model's accuracy is worthless, and marked as such."
 )
 budget_options = options(
     click.option(
@@ -137,49 +144,59 @@ budget_options = options(
         "budget_texts",
         metavar="BUDGET",
         multiple=True,
-        help="Such as 80ms, 80ms@p90, 12MB, 300MMACs or, for a GPU's memory, 300MiB; repeated ones hold together.",
+        help="Limit such as 80ms, 80ms@p90, 12MB, 300MMACs, or 300MiB of GPU memory; repeated budgets hold together.",
     ),
-    click.option("--budgets", metavar="BUDGETS", help="Several with commas, each on its own; prints a list."),
+    click.option(
+        "--budgets",
+        metavar="BUDGETS",
+        help="Several budgets, separated by commas; each gets its own answer, in a list.",
+    ),
     click.option(
         "--min-top1",
         type=click.FloatRange(0, 100),
-        help="Ask for the fastest architecture with this top-1 in percent, --budget or not.",
+        help="Find the fastest architecture with at least this top-1 in percent; --budget may be added.",
     ),
     click.option(
-        "--confidence", default=0.9, show_default=True, help="How sure the cost model must be that a budget holds."
+        "--confidence",
+        default=0.9,
+        show_default=True,
+        help="How sure the cost model must be that a latency holds the budget.",
     ),
 )
+# How files of architectures look depends on the bundle's family of networks.
+table_help = "CSV file of architectures, with the columns of the bundle's space (MobileNetV3: ks, e, d, r)."
 architecture_options = options(
     click.option("--arch", "architectures", multiple=True, help="Text form of an architecture; may be repeated."),
-    click.option(
-        "--archs", "table", type=click.Path(exists=True, dir_okay=False), help="CSV file with the columns ks, e, d, r."
-    ),
+    click.option("--archs", "table", type=click.Path(exists=True, dir_okay=False), help=table_help),
 )
 data_argument = click.argument("data", type=click.Path(file_okay=False))
 data_option = click.option(
     "--data", type=click.Path(exists=True, file_okay=False), help="Folder of images with the bundle's classes."
 )
 skip_broken_option = click.option(
-    "--skip-broken", is_flag=True, help="Leave out images that cannot be decoded, instead of refusing."
+    "--skip-broken", is_flag=True, help="Leave out images that cannot be decoded, instead of failing."
 )
 generator_option = click.option(
     "--generator/--no-generator",
     default=True,
     show_default=True,
-    help="Train the bundle's generator at the end (ten minutes).",
+    help="Train the bundle's generator at the end, about ten minutes.",
 )
 
 
 def asked_budgets(
     texts: tuple[str, ...], budgets: str | None, min_top1: float | None, confidence: float
 ) -> list[list[Any]]:
-    """The budgets that a command was asked for: sets whose budgets hold together, each set on its own.
+    """Reads the budgets of a command.
 
     Args:
         texts: Values of --budget.
         budgets: Value of --budgets.
         min_top1: Value of --min-top1.
         confidence: Value of --confidence.
+
+    Returns:
+        Lists of budgets; the budgets of one list must hold together, and each list gets its own answer.
     """
     from nagsdk.plugin.units import read_budget
 
@@ -192,11 +209,11 @@ def asked_budgets(
 
 
 def target_options(*, several: bool = False, required: bool = True) -> Callable[[F], F]:
-    """Gives a command its target, with the options that name it.
+    """Gives a command its target, and adds the options that describe it.
 
     Args:
-        several: Whether --device may be repeated; the command then gets `targets`, a list.
-        required: Whether a device must be named; else the command gets `bundle` too, and `target` may be None.
+        several: Whether --device may be repeated; the command then gets a list of `targets`.
+        required: Whether a device must be given; if not, the command also gets `bundle`, and `target` may be None.
     """
 
     def apply(function: F) -> F:
@@ -207,8 +224,8 @@ def target_options(*, several: bool = False, required: bool = True) -> Callable[
             own = {name: rest.pop(name) for name in ("threads", "batch", "precision", "serial")}
             if not device:
                 if required:
-                    # The option is not `required`: click would take the setting that is not there for a value.
-                    hint = "`nagsdk devices` lists what can be named; NAGSDK_DEVICE names one for all commands."
+                    # The option is not `required`, because click would take the missing setting for a value.
+                    hint = "`nagsdk devices` lists the devices; NAGSDK_DEVICE sets one for all commands."
                     raise click.MissingParameter(hint, param_hint="'--device'", param_type="option")
                 return function(*arguments, target=None, bundle=bundle, **rest)
             opened = nagsdk.load_bundle(bundle)
@@ -226,14 +243,13 @@ def target_options(*, several: bool = False, required: bool = True) -> Callable[
 
 
 def _target_options(several: bool) -> Callable[[F], F]:
-    known = "Device id or alias; see 'nagsdk devices' [default: NAGSDK_DEVICE]."
-    device: dict[str, Any] = {"default": setting("device"), "help": known}
+    what = "Id, alias or description file of a device; see 'nagsdk devices'"
+    device: dict[str, Any] = {"default": setting("device"), "help": f"{what} [default: NAGSDK_DEVICE]."}
     if several:
-        repeated = "Device id or alias; repeated, one architecture for all of them [default: NAGSDK_DEVICE]."
         device = {
             "default": lambda: [name for name in [setting("device")()] if name],
             "multiple": True,
-            "help": repeated,
+            "help": f"{what}; several get one architecture that holds on all [default: NAGSDK_DEVICE].",
         }
     return options(
         click.option("--device", shell_complete=completing("devices"), **device),
@@ -242,8 +258,6 @@ def _target_options(several: bool) -> Callable[[F], F]:
             "--threads", type=click.IntRange(1, 1024), help="Threads of one inference [default: the device's]."
         ),
         click.option("--batch", type=click.IntRange(1, 4096), help="Images of one inference [default: the device's]."),
-        click.option("--precision", help="Such as fp32 or fp16 [default: the device's]."),
-        click.option(
-            "--serial", help="Which of several attached phones, or host:port of one [default: ANDROID_SERIAL]."
-        ),
+        click.option("--precision", help="Number format, such as fp32 or fp16 [default: the device's]."),
+        serial_option,
     )

@@ -19,9 +19,10 @@ from nagsdk.cli import printing
 @o.json_option
 @click.pass_context
 def command(ctx: click.Context, /, as_json: bool) -> None:
-    """The plugins and their state; start a plugin of your own.
+    """List the plugins and their state, or write a new one.
 
-    A plugin that is broken, slow or loud is listed with the reason, and disturbs no other.
+    A plugin that is broken, too slow, or prints where it must not is listed with the reason, and does not affect the
+    others.
     """
     if ctx.invoked_subcommand is None:
         from nagsdk import inventory
@@ -33,9 +34,9 @@ def command(ctx: click.Context, /, as_json: bool) -> None:
 @o.json_option
 @click.pass_context
 def doctor(ctx: click.Context, /, as_json: bool) -> None:
-    """Try every plugin anew, those of others in a process of their own, and say what each registers.
+    """Load every plugin again and show what it registers.
 
-    Ends with exit code 4 where one is broken.
+    Plugins that do not belong to nagsdk are loaded in a subprocess first. The exit code is 4 if a plugin is broken.
     """
     from nagsdk import inventory
 
@@ -48,12 +49,13 @@ def doctor(ctx: click.Context, /, as_json: bool) -> None:
     "new", epilog=o.example_lines("nagsdk plugins new board", "nagsdk plugins new board --output work/board")
 )
 @click.argument("name")
-@click.option("--output", type=click.Path(), help="Folder to make [default: nagsdk-NAME].")
+@click.option("--output", type=click.Path(), help="Folder to create [default: nagsdk-NAME].")
 @o.json_option
 def new(name: str, output: str | None, as_json: bool) -> None:
-    """Write a plugin that installs, runs and passes the conformance suite; from there it becomes yours.
+    """Write a new plugin to start from.
 
-    NAME is the id of its backend and device: small letters and digits.
+    It can be installed, runs, and passes the conformance suite. NAME is the id of its backend and device: lower-case
+    letters and digits.
     """
     from nagsdk import inventory
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @o.command(
     "predict",
-    "nagsdk predict --arch mbv3:r40:d=3,2,1,1:ks=5,5,5,3,5,3,3:e=6,6,2,6,2,2,2 --device cpu",
+    "nagsdk predict --arch mbv3:r40:d=3,2,1,1:ks=5,5,5,3,5,3,3:e=6,6,2,6,2,2,2",
     "nagsdk predict --bundle imagenet --archs nets.csv --device cpu --json",
 )
 @o.target_options(required=False)
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 def command(
     target: Target | None, bundle: str, architectures: tuple[str, ...], table: str | None, as_json: bool
 ) -> None:
-    """Accuracy and cost of given architectures, by the models alone; with --device the latency there too.
+    """Predict accuracy and cost of given architectures.
 
-    The CSV columns ks and e hold one digit per layer position, d one per stage, r the resolution.
+    With --device, the latency on the device is predicted too. In a CSV file for MobileNetV3, the columns ks and e hold
+    one digit per layer position, d one per stage, and r the resolution.
     """
     if not architectures and table is None:
         raise click.UsageError("Give architectures by --arch or --archs.")

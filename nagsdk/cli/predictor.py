@@ -16,25 +16,30 @@ def command() -> None:
     """Fit accuracy predictors to measured subnets."""
 
 
-@command.command(
-    "fit", epilog=o.example_lines("nagsdk predictor fit photos --bundle ./flowers --output ./flowers --subnets 600")
-)
+@command.command("fit", epilog=o.example_lines("nagsdk predictor fit photos --bundle ./flowers --output ./flowers"))
 @o.options(
     o.data_argument,
     o.bundle_option,
     click.option(
-        "--output", type=click.Path(), required=True, help="Folder of the new bundle; may be that of the old."
+        "--output", type=click.Path(), required=True, help="Folder of the new bundle; may be that of the old one."
     ),
-    click.option("--subnets", type=click.IntRange(50), default=300, show_default=True, help="How many to measure."),
+    click.option(
+        "--subnets",
+        type=click.IntRange(50),
+        default=300,
+        show_default=True,
+        help="Number of subnets to measure for the accuracy predictor.",
+    ),
     o.skip_broken_option,
     o.generator_option,
     o.seed_option,
     o.json_option,
 )
 def fit(as_json: bool, output: str, **settings: Any) -> None:
-    """Measure subnets on a folder of images, and leave the bundle with a predictor fitted on them.
+    """Fit a bundle's accuracy predictor on a folder of images.
 
-    Subnets are chosen all over the space first, then near the frontier. Under torchrun the processes share them.
+    Subnets are measured on the images in DATA: first some from the whole space, then some near the frontier. Under
+    torchrun, the processes share them.
     """
     import nagsdk
 
@@ -45,9 +50,8 @@ def fit(as_json: bool, output: str, **settings: Any) -> None:
         printing.print_json(card)
         return
     folds = card["folds"]
-    click.echo(
-        f"{output}: {folds['evaluations']} subnets; five folds: RMSE {folds['rmse']:.2f} points, Kendall tau {folds['kendall_tau']:.2f}"
-    )
+    quality = f"RMSE {folds['rmse']:.2f} points, Kendall tau {folds['kendall_tau']:.2f}"
+    click.echo(f"{output}: {folds['evaluations']} subnets; five folds: {quality}")
     rows = [
         [
             g["left_out"],

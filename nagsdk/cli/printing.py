@@ -1,4 +1,4 @@
-"""How commands print results: JSON for programs, tables and short blocks for people."""
+"""Prints results of commands: as JSON for programs, as tables and short blocks for people."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def print_doubt(card: Mapping[str, Any]) -> None:
-    """Prints why an accuracy predictor is of no use, where it is of none."""
+    """Prints why an accuracy predictor is not reliable, if its card says so."""
     if card.get("doubt"):
         click.secho(card["doubt"], fg="yellow")
 
 
 def print_deploy(bundle: str) -> None:
-    """Prints the command that makes use of a new bundle."""
+    """Prints a command that deploys from a new bundle."""
     from nagsdk import inventory
 
-    # A bare name would be that of a shipped bundle.
+    # A name without a folder would mean a shipped bundle.
     path = bundle if len(Path(bundle).parts) > 1 else f"./{bundle}"
     deploy = command(
         "nagsdk", "deploy", "--bundle", path, "--device", "cpu", "--budget", inventory.middle_budget(bundle)
@@ -46,17 +46,17 @@ def print_deploy(bundle: str) -> None:
 
 
 def latency(value: float | None) -> str:
-    """A latency for people."""
+    """A latency as readable text."""
     return "–" if value is None else f"{value:.3g} ms" if value < 1 else f"{value:.4g} ms"
 
 
 def percent(value: float | None, low: float | None, high: float | None) -> str:
-    """A top-1 with its interval for people."""
+    """A top-1 with its interval as readable text."""
     return "–" if value is None else f"{value:.2f} % ({low:.2f}–{high:.2f})"
 
 
 def print_result(result: Result) -> None:
-    """Prints one result for people."""
+    """Prints one result as a short block."""
     units = {budget.metric: budget.shown_unit for budget in result.budgets}
     p, m = result.predicted, result.measured
     color = {"held": "green", "missed": "red"}.get(result.verdict, "yellow")

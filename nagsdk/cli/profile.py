@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 @o.command(
     "profile",
-    "nagsdk profile --device cpu --arch mbv3:r40:d=3,2,1,1:ks=5,5,5,3,5,3,3:e=6,6,2,6,2,2,2",
+    "nagsdk profile --device cpu \\\n    --arch mbv3:r40:d=3,2,1,1:ks=5,5,5,3,5,3,3:e=6,6,2,6,2,2,2",
     "nagsdk profile --device cpu --bundle imagenet --archs nets.csv --json",
 )
 @o.target_options()
 @o.options(o.architecture_options, o.json_option)
 def command(target: Target, architectures: tuple[str, ...], table: str | None, as_json: bool) -> None:
-    """Measure given architectures on a device.
+    """Measure given architectures on a device, with random weights.
 
-    The networks get random weights, which cost as much time as trained ones: no weights are needed.
+    Random weights take as long as trained ones, so the bundle's weights are not needed.
     """
     if not architectures and table is None:
         raise click.UsageError("Give architectures by --arch or --archs.")

@@ -1,4 +1,4 @@
-"""Progress on a terminal: bars while a stage runs, warnings everywhere. All of it goes to standard error."""
+"""Shows progress: bars on a terminal, only warnings elsewhere. All of it goes to standard error."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def listener() -> Listener:
 
 
 def warn(event: Event) -> None:
-    """Tells warnings and nothing else."""
+    """The listener that prints only warnings."""
     if isinstance(event, Notice) and event.warning:
         click.echo(f"Warning: {event.text}", err=True)
 
 
 def speaks() -> bool:
-    """Whether this process prints results: of those that torchrun started, the first."""
+    """Whether this process prints results: only the first of the processes that torchrun started."""
     return os.environ.get("RANK", "0") == "0"
 
 
 class Bars:
-    """A listener that draws bars while stages run, and nothing between them, so that results can be printed there."""
+    """A listener that draws bars while stages run, and nothing between stages, when results may be printed."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -46,7 +46,7 @@ class Bars:
         from rich.table import Column
 
         self._console = Console(stderr=True)
-        # Architectures are long, and what devices tell is no markup.
+        # Texts of architectures are long, and texts from devices must not be read as markup.
         column = Column(no_wrap=True, max_width=_LONGEST, overflow="ellipsis")
         text = TextColumn("{task.description}", markup=False, table_column=column)
         columns = (SpinnerColumn(), text, BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
@@ -71,5 +71,5 @@ class Bars:
                 self._console.print(Text("Warning: ", "yellow") + Text(text, "default") if warning else Text(text))
 
     def close(self) -> None:
-        """Takes the bars off the screen."""
+        """Removes the bars from the screen."""
         self._progress.stop()

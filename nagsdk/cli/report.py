@@ -13,11 +13,11 @@ from nagsdk.cli import printing
 @click.option(
     "--output",
     type=click.Path(dir_okay=False),
-    help="The page [default: report.html, in the folder of a single deployment, else here].",
+    help="File of the page [default: report.html in the folder of a single deployment, else in the current folder].",
 )
 @o.json_option
 def command(folders: tuple[str, ...], output: str | None, as_json: bool) -> None:
-    """Draw the page of a deployment again, or compare several."""
+    """Write the HTML page of a deployment again, or of a comparison of several."""
     import nagsdk
 
     found = nagsdk.report(folders, output)

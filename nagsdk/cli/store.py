@@ -10,9 +10,9 @@ from nagsdk.cli import printing
 
 @click.group("store", cls=o.Group)
 def command() -> None:
-    """Keep, move and forget measurements.
+    """Export, import and delete stored measurements.
 
-    Every reading that was ever taken is kept, under the device, its runtime and settings, and the architecture.
+    All readings are stored by device, runtime, settings and architecture.
     """
 
 
@@ -20,7 +20,7 @@ def command() -> None:
 @click.argument("file", type=click.Path(dir_okay=False))
 @o.json_option
 def export(file: str, as_json: bool) -> None:
-    """Write all measurements to FILE, for another machine."""
+    """Write all measurements to a file for another machine."""
     from nagsdk import inventory
 
     _tell(
@@ -32,7 +32,10 @@ def export(file: str, as_json: bool) -> None:
 @click.argument("file", type=click.Path(dir_okay=False))
 @o.json_option
 def import_(file: str, as_json: bool) -> None:
-    """Add the measurements of FILE; those that are known already stay as they are."""
+    """Add the measurements of a file.
+
+    Measurements that are already stored stay unchanged.
+    """
     from nagsdk import inventory
 
     _tell({"readings": inventory.import_store(file), "file": file}, "{readings} new readings were added.", as_json)
@@ -40,14 +43,22 @@ def import_(file: str, as_json: bool) -> None:
 
 @command.command("prune", epilog=o.example_lines("nagsdk store prune --older-than 90"))
 @click.option(
-    "--older-than", "days", type=click.FloatRange(min=0), required=True, metavar="DAYS", help="Forget what is older."
+    "--older-than",
+    "days",
+    type=click.FloatRange(min=0),
+    required=True,
+    metavar="DAYS",
+    help="Delete measurements that are older than this.",
 )
 @o.json_option
 def prune(days: float, as_json: bool) -> None:
-    """Forget old measurements. Calibrated cost models stay."""
+    """Delete old measurements.
+
+    Calibrated cost models are not deleted.
+    """
     from nagsdk import inventory
 
-    _tell({"readings": inventory.prune_store(days)}, "{readings} readings were forgotten.", as_json)
+    _tell({"readings": inventory.prune_store(days)}, "{readings} readings were deleted.", as_json)
 
 
 def _tell(content: dict[str, object], text: str, as_json: bool) -> None:

@@ -12,62 +12,74 @@ from nagsdk.cli.progress import listener, speaks
 from nagsdk.common.wording import counted
 
 
-@o.command("train", "nagsdk train photos --output flowers --space mobilenetv3 --init ofa --epochs 30")
+@o.command(
+    "train",
+    "nagsdk train photos --output flowers --init ofa --epochs 30",
+    "nagsdk train photos --output flowers --dry-run",
+    "torchrun --nproc-per-node 2 -m nagsdk train photos --output flowers",
+)
 @o.options(
     o.data_argument,
-    click.option("--output", type=click.Path(), required=True, help="The bundle's folder; its name is the bundle's."),
+    click.option("--output", type=click.Path(), required=True, help="Folder of the new bundle, and its name."),
     click.option(
         "--space",
         default="mobilenetv3",
         show_default=True,
-        help="mobilenetv3 (160 to 224 pixels), small (32 to 48 pixels), or a JSON file.",
+        help="Search space: mobilenetv3 (160 to 224 pixels), small (32 to 48 pixels), or a JSON file.",
     ),
     click.option(
-        "--init", default="none", show_default=True, help="First weights: none, ofa, or a file of weights of the space."
+        "--init",
+        default="none",
+        show_default=True,
+        help="Initial weights: none, ofa, or a file with weights of the space.",
     ),
     click.option(
         "--recipe",
         type=click.Choice(["sandwich", "shrinking"]),
         default="sandwich",
         show_default=True,
-        help="How it is trained.",
+        help="How the supernet is trained.",
     ),
-    click.option("--epochs", type=click.IntRange(1), default=60, show_default=True, help="Over the training images."),
+    click.option(
+        "--epochs", type=click.IntRange(1), default=60, show_default=True, help="Passes over the training images."
+    ),
     click.option(
         "--batch",
         type=click.IntRange(2),
         default=64,
         show_default=True,
-        help="Images per step, of all processes together.",
+        help="Images per training step, over all processes.",
     ),
     click.option(
         "--subnets",
         type=click.IntRange(50),
         default=300,
         show_default=True,
-        help="Measured for the accuracy predictor.",
+        help="Number of subnets to measure for the accuracy predictor.",
     ),
     click.option(
         "--flip/--no-flip",
         default=True,
         show_default=True,
-        help="Mirror images in training; not for letters and signs.",
+        help="Mirror images at random in training; wrong for letters and signs.",
     ),
     o.skip_broken_option,
     o.generator_option,
     click.option(
-        "--tensorboard", type=click.Path(file_okay=False), help="Folder for TensorBoard's curves (extra 'tensorboard')."
+        "--tensorboard",
+        type=click.Path(file_okay=False),
+        help="Folder for curves in TensorBoard (needs nagsdk[tensorboard]).",
     ),
-    click.option("--dry-run", is_flag=True, help="Only tell the plan, the time and the memory that it would take."),
+    click.option("--dry-run", is_flag=True, help="Only show the plan, and the time and memory that it would take."),
     o.seed_option,
     o.json_option,
 )
 def command(as_json: bool, dry_run: bool, **settings: Any) -> None:
-    """Turn a folder of images into a bundle that 'nagsdk deploy' accepts.
+    """Train a bundle for 'nagsdk deploy' on a folder of images.
 
-    DATA has one subfolder of images for each class, or such folders named train and val (and test). A run that was
-    killed goes on when it is started again with the same options. Under torchrun all processes share the work:
-    torchrun --nproc-per-node 2 -m nagsdk train DATA --output NAME
+    DATA has one subfolder of images for each class, or subfolders train and val (and test) with such subfolders. A run
+    that was interrupted continues when it is started again with the same options. Under torchrun, all processes share
+    the work.
     """
     import nagsdk
 
@@ -78,7 +90,7 @@ def command(as_json: bool, dry_run: bool, **settings: Any) -> None:
         printing.print_json(report)
         return
     if report["already_finished"]:
-        click.secho(f"{report['bundle']} is there already, finished, from the same images and options.", bold=True)
+        click.secho(f"{report['bundle']} was already finished, from the same images and options.", bold=True)
     _print_images(report)
     if "estimate" in report:
         _print_estimate(report)
@@ -101,22 +113,21 @@ def _print_images(report: dict[str, Any]) -> None:
     shown_to = sum(parts["val"].values())
     if shown_to < 500:
         click.secho(
-            f"Few validation images: {shown_to}. Subnets will hardly be told apart; 500 or more are advised.",
+            f"Few validation images: {shown_to}. Subnets can hardly be distinguished; use 500 or more.",
             fg="yellow",
         )
     most, least = (pick(parts["train"].values()) for pick in (max, min))
     if most > 10 * least:
         click.secho(
-            f"Unbalanced: the largest class has {most / least:.0f} times the images of the smallest.", fg="yellow"
+            f"Unbalanced: the largest class has {most / least:.0f} times as many images as the smallest.", fg="yellow"
         )
 
 
 def _print_estimate(report: dict[str, Any]) -> None:
     e = report["estimate"]
     shared = f", {report['processes']} processes" if report["processes"] > 1 else ""
-    click.echo(
-        f"{report['plan']['recipe']}: {counted(report['steps'], 'step')} in {counted(len(report['passes']), 'pass', 'passes')}{shared}"
-    )
+    passes = counted(len(report["passes"]), "pass", "passes")
+    click.echo(f"{report['plan']['recipe']}: {counted(report['steps'], 'step')} in {passes}{shared}")
     for number, recipe in enumerate(report["passes"], 1):
         what = (
             "sandwich rule"
@@ -125,21 +136,18 @@ def _print_estimate(report: dict[str, Any]) -> None:
         )
         steps = f"{counted(recipe['steps'], 'step')}, " if len(report["passes"]) > 1 else ""
         click.echo(f"  pass {number}: {steps}rate {recipe['learning_rate']:.2g}, {what}")
-    click.echo(
-        f"training   {_duration(e['training_s'])} ({e['seconds_per_step']:.2f} s a step, from a short measurement on this machine)"
-    )
+    pace = f"{e['seconds_per_step']:.2f} s per step, from a short measurement on this machine"
+    click.echo(f"training   {_duration(e['training_s'])} ({pace})")
     click.echo(f"measuring  {_duration(e['measuring_s'])} for {report['plan']['subnets']} subnets")
     click.echo(f"predictor  {_duration(e['predictor_s'])}, from a few steps of one fit")
     if e["generator_s"]:
-        click.echo(
-            f"generator  some {_duration(e['generator_s'])} (what the documentation says of mobilenetv3 on one core; not measured here)"
-        )
+        source = "from the documentation, for mobilenetv3 on one core; not measured on this machine"
+        click.echo(f"generator  about {_duration(e['generator_s'])} ({source})")
     click.echo(
         f"together   {_duration(sum(e[f'{part}_s'] for part in ('training', 'measuring', 'predictor', 'generator')))}"
     )
-    click.echo(
-        f"memory     {e['memory_bytes'] / 1e9:.2f} GB at most so far; disk {e['disk_bytes'] / 1e9:.2f} GB for checkpoints and bundle"
-    )
+    disk = f"disk {e['disk_bytes'] / 1e9:.2f} GB for checkpoints and bundle"
+    click.echo(f"memory     {e['memory_bytes'] / 1e9:.2f} GB at most so far; {disk}")
 
 
 def _print_figures(report: dict[str, Any]) -> None:
@@ -148,9 +156,8 @@ def _print_figures(report: dict[str, Any]) -> None:
         low, high = figure["interval_95"]
         click.echo(f"{name:<9} top-1 {figure['top1']:.2f} % ({low:.2f}–{high:.2f}) on the test images")
     p = report["predictor"]
-    click.echo(
-        f"predictor RMSE {p['rmse']:.2f} points, Kendall tau {p['kendall_tau']:.2f}, 90 % intervals cover {100 * p['coverage_90']:.0f} %"
-    )
+    quality = f"RMSE {p['rmse']:.2f} points, Kendall tau {p['kendall_tau']:.2f}"
+    click.echo(f"predictor {quality}, 90 % intervals cover {100 * p['coverage_90']:.0f} %")
     printing.print_doubt(p)
     printing.print_deploy(report["bundle"])
 

@@ -11,17 +11,19 @@ from nagsdk.cli.progress import listener
 
 @o.command("verify", "nagsdk verify app/src/main/assets/ml")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False))
-@click.option("--device", help="Where to run it [default: the manifest's device].")
-@click.option("--bundle", help="Name of a bundle or its folder, for the latency [default: the manifest's].")
-@click.option("--serial", help="Which of several attached phones, or host:port of one.")
+@click.option("--device", help="Id, alias or description file of a device [default: the manifest's].")
+@click.option("--bundle", help="Name of a bundle, or its folder; only latency needs it [default: the manifest's].")
+@o.serial_option
 @o.json_option
 @click.pass_context
 def command(
     ctx: click.Context, /, folder: str, device: str | None, bundle: str | None, serial: str | None, as_json: bool
 ) -> None:
-    """Check a deployment again: hashes, outputs, and with the device its latency, where a budget limits that.
+    """Check a deployment again: hashes, outputs, latency.
 
-    Exit code 7: a file or its outputs are not what was deployed; 3: it no longer holds its latency budget.
+    Latency is measured if a budget limits it and the device is available.
+
+    Exit code 7: files or outputs changed. Exit code 3: a latency budget is no longer held.
     """
     import nagsdk
 

@@ -1,1 +1,1 @@
-"""Small services that every other folder may use: files, folders, settings, validation, downloads."""
+"""Small services that all other folders may use: files, folders, settings, validation, downloads."""

@@ -1,4 +1,4 @@
-"""Settings of this user: an environment variable, else the config file, else a default; each value knows where it comes from."""
+"""Settings of the user: from an environment variable, else the config file, else a default."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _MOST_BYTES = 64 * 1024
 
 @dataclass(frozen=True)
 class Setting:
-    """Something that a user may set once for all commands.
+    """A setting that a user may set once for all commands.
 
     Attributes:
-        name: Its key in the config file; the environment variable is the same in capitals, behind ``NAGSDK_``.
-        what: One line.
-        read: Turns the value of the file, or the text of the variable, into the setting's own type; raises ValueError.
-        default: Gives the value where nothing was set.
-        legal: What may be set, for messages.
+        name: Key in the config file; the environment variable is ``NAGSDK_`` and the same name in capital letters.
+        what: Description in one line.
+        read: Converts the value of the file, or the text of the variable, to the setting's type; raises ValueError.
+        default: Returns the value that is used if nothing was set.
+        legal: Description of the valid values, for messages.
     """
 
     name: str
@@ -36,20 +36,20 @@ class Setting:
 
     @property
     def variable(self) -> str:
-        """The environment variable."""
+        """Name of the environment variable."""
         return f"NAGSDK_{self.name.upper()}"
 
 
 @dataclass(frozen=True)
 class Value:
-    """A setting as it holds now.
+    """The present value of a setting, and where it comes from.
 
     Attributes:
-        name: Of the setting.
-        value: Its value; None where it is unset and has no default.
+        name: Name of the setting.
+        value: Its value; None if it is not set and has no default.
         origin: ``environment``, ``file`` or ``default``.
-        where: The variable or the file that says so; empty for a default.
-        what: One line about the setting.
+        where: The variable or the file that sets it; empty for a default.
+        what: Description of the setting in one line.
     """
 
     name: str
@@ -90,24 +90,24 @@ def _user_folder(kind: str) -> Path:
 
 
 _SETTINGS = (
-    Setting("device", "Device where --device is not given", _text, lambda: None, "an id or alias; see nagsdk devices"),
+    Setting("device", "Device if --device is not given", _text, lambda: None, "an id or alias; see nagsdk devices"),
     Setting(
         "bundle",
-        "Bundle where --bundle is not given",
+        "Bundle if --bundle is not given",
         _text,
         lambda: "glyphs",
         "a name or a folder; see nagsdk bundle list",
     ),
     Setting(
         "cache_dir",
-        "Readings, cost models, generators, locks; can be deleted at any time",
+        "Folder of readings, cost models, generators and locks; may be deleted",
         _folder,
         lambda: _user_folder("cache"),
         "a folder",
     ),
     Setting(
         "data_dir",
-        "Imported weights, the key and the tool for Android phones",
+        "Folder of imported weights, and of key and tool for Android phones",
         _folder,
         lambda: _user_folder("data"),
         "a folder",
@@ -117,11 +117,11 @@ _SETTINGS = (
         "Plugins to skip",
         _names,
         tuple,
-        "names, with commas in the variable and as a list in the file",
+        "names, separated by commas in the variable and as a list in the file",
     ),
     Setting(
         "plugin_timeout_s",
-        "Seconds within which a plugin must register",
+        "Timeout in seconds for a plugin to register",
         _seconds,
         lambda: 10.0,
         "a number from 0.1 to 600",
@@ -131,13 +131,19 @@ SETTINGS = {setting.name: setting for setting in _SETTINGS}
 
 
 def config_file() -> Path:
-    """The config file, whether it is there or not: the one that NAGSDK_CONFIG names, else ``config.toml`` in the user's config folder."""
+    """The config file, which need not exist.
+
+    It is the one that NAGSDK_CONFIG names, else ``config.toml`` in the user's config folder.
+    """
     named = os.environ.get(FILE_VARIABLE)
     return Path(named) if named else _user_folder("config") / "config.toml"
 
 
 def value(name: str) -> Any:
-    """What a setting is now.
+    """The present value of a setting.
+
+    Args:
+        name: Name of the setting.
 
     Raises:
         UsageError: The config file or the variable cannot be used.
@@ -146,7 +152,7 @@ def value(name: str) -> Any:
 
 
 def look_up(name: str) -> Value:
-    """What a setting is now, and why; see `value`."""
+    """The present value of a setting, and where it comes from; see `value`."""
     setting = SETTINGS[name]
     if text := os.environ.get(setting.variable):
         return Value(name, _read(setting, text, setting.variable), "environment", setting.variable, setting.what)
@@ -154,7 +160,7 @@ def look_up(name: str) -> Value:
     content = _content(path)
     if name in content:
         found = _read(setting, content[name], str(path))
-        # A relative folder is meant from the file, not from wherever the command runs.
+        # A relative folder is relative to the file, not to the folder in which the command runs.
         return Value(name, path.parent / found if isinstance(found, Path) else found, "file", str(path), setting.what)
     return Value(name, setting.default(), "default", "", setting.what)
 
@@ -164,7 +170,7 @@ def _read(setting: Setting, value: Any, where: str) -> Any:
         return setting.read(value)
     except ValueError as error:
         raise UsageError(
-            f"{where}: {value!r} cannot be the setting {setting.name}.", f"Legal: {setting.legal}."
+            f"{where}: {value!r} is not a valid value of the setting {setting.name}.", f"Valid: {setting.legal}."
         ) from error
 
 
@@ -172,10 +178,10 @@ def _content(path: Path) -> dict[str, Any]:
     if not path.is_file():
         if os.environ.get(FILE_VARIABLE):
             raise UsageError(
-                f"{FILE_VARIABLE} names {path}, which is no file.", "Make that file, or unset the variable."
+                f"{FILE_VARIABLE} names {path}, which is not a file.", "Create the file, or unset the variable."
             )
         return {}
-    next_step = f"Mend or delete {path}; `nagsdk config --help` lists the settings."
+    next_step = f"Fix or delete {path}; `nagsdk config --help` lists the settings."
     content = read_toml(path, _MOST_BYTES, lambda message: UsageError(message, next_step))
     for name in content:
         if name not in SETTINGS:

@@ -11,13 +11,13 @@ from nagsdk.events import Listener, ignore, stage
 
 
 def download(address: str, path: Path, most_bytes: int, on_event: Listener = ignore) -> None:
-    """Downloads a file, going on where an earlier attempt stopped.
+    """Downloads a file and continues an earlier attempt that was interrupted.
 
     Args:
         address: An https address.
-        path: Where the (possibly partial) file lies.
-        most_bytes: Refuses anything longer.
-        on_event: Listener for progress.
+        path: File to write; it may hold the beginning of the content.
+        most_bytes: Longer content is refused.
+        on_event: Receives progress events.
 
     Raises:
         BundleError: The server cannot be reached, refuses, or sends too much.
@@ -26,7 +26,10 @@ def download(address: str, path: Path, most_bytes: int, on_event: Listener = ign
 
     have = path.stat().st_size if path.exists() else 0
     headers = {"Range": f"bytes={have}-"} if have else {}
-    next_step = "Run the command again to go on where it stopped, or bring the file yourself: nagsdk bundle pull NAME --from FILE."
+    next_step = (
+        "Run the command again to continue the download, or download the file yourself: "
+        "nagsdk bundle pull NAME --from FILE."
+    )
     try:
         with httpx.stream("GET", address, headers=headers, follow_redirects=True, timeout=30) as response:
             if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and have:
@@ -37,7 +40,7 @@ def download(address: str, path: Path, most_bytes: int, on_event: Listener = ign
             length = response.headers.get("content-length", "")
             total = have + int(length) if length.isdigit() else None
             if total is not None and total > most_bytes:
-                raise BundleError(f"{address} offers {total} bytes; {most_bytes} is the limit.", "Check the address.")
+                raise BundleError(f"{address} has {total} bytes; {most_bytes} is the limit.", "Check the address.")
             with (
                 path.open("r+b" if have else "wb") as file,
                 stage(on_event, f"downloading {address}", total) as advance,

@@ -1,4 +1,4 @@
-"""Writes that are whole or not there, and hashes of what was read."""
+"""Atomic writing of files and folders, hashes, and reading of TOML files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from nagsdk.common.processes import may_live
 from nagsdk.errors import NagsdkError, OutputError
 
 PARTIAL = ".nagsdk-partial-"
-# A folder is staged within minutes. Process numbers say nothing of other containers, and of other machines on a shared disk.
+# Staging takes minutes at most. Age is checked too, since process numbers do not cover other containers or other
+# machines that write to a shared disk.
 _ABANDONED_S = 3600.0
 
 
@@ -29,24 +30,24 @@ def sha256(path: Path) -> str:
 
 
 def by_name(path: PurePath) -> tuple[str, ...]:
-    """Key that sorts paths alike on every system; Windows compares paths themselves without regard to capitals."""
+    """Sort key that orders paths equally on all systems; Windows compares paths themselves without regard to case."""
     return path.parts
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns the operating system's complaints about writing at `path` into an `OutputError`."""
+    """Turns errors of the operating system about writing to `path` into an `OutputError`."""
     try:
         yield
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise OutputError(
-                f"The disk that holds {path} is full; nothing was left there.",
+                f"The disk that holds {path} is full; no partial output was left.",
                 "Free some space and run the command again.",
             ) from error
         if error.errno in (errno.ENOTDIR, errno.EEXIST):
             raise OutputError(
-                f"{path} cannot be written: a file stands where a folder would have to be.", "Name another place."
+                f"{path} cannot be written: a file exists where a folder is needed.", "Name another path."
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.EISDIR):
             raise OutputError(
@@ -57,18 +58,18 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def making(path: Path) -> Iterator[None]:
-    """Says that nothing can be made at `path`: in a folder that was removed, or a file system that makes nothing."""
+    """Turns the error that `path` cannot be created into an `OutputError`: its folder was removed, or is special."""
     try:
         yield
     except FileNotFoundError as error:
         raise OutputError(
-            f"{path} cannot be made: {error.strerror}.", "Name a folder that is there and that you may write to."
+            f"{path} cannot be created: {error.strerror}.", "Name a folder that exists and that you may write to."
         ) from error
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Yields a file that takes the place of `path` when the block ends well: readers see the old or the new content, never a part.
+    """Yields a file that replaces `path` if the block succeeds; readers see the old or the new content, never a part.
 
     Raises:
         OutputError: The folder is not writable or the disk is full.
@@ -90,7 +91,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a whole file at once; see `replacing`.
+    """Writes a file completely or not at all; see `replacing`.
 
     Raises:
         OutputError: The folder is not writable or the disk is full.
@@ -100,12 +101,15 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def read_toml(path: Path, most_bytes: int, refuse: Callable[[str], NagsdkError]) -> dict[str, Any]:
-    """The content of a TOML file that somebody wrote.
+    """The content of a TOML file written by the user.
 
     Args:
         path: The file.
-        most_bytes: A larger one is refused.
-        refuse: Makes the error out of its message.
+        most_bytes: A larger file is refused.
+        refuse: Makes an error from its message.
+
+    Raises:
+        NagsdkError: The error of `refuse`, if the file cannot be read.
     """
     import tomllib
 
@@ -116,19 +120,19 @@ def read_toml(path: Path, most_bytes: int, refuse: Callable[[str], NagsdkError])
     except FileNotFoundError as error:
         raise refuse(f"There is no file {path}.") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise refuse(f"{path} is no readable TOML file: {error}.") from error
+        raise refuse(f"{path} is not a readable TOML file: {error}.") from error
 
 
 def check_replaceable(folder: Path, marker: str, what: str = "a deployment") -> None:
-    """Refuses an output folder before long work starts.
+    """Raises an error before long work starts if an output folder cannot be replaced.
 
     Args:
-        folder: Where the output shall go.
-        marker: A file that shows the folder to be an earlier output of the same kind.
-        what: That kind, for people.
+        folder: The output folder.
+        marker: Name of a file that identifies the folder as an earlier output of the same kind.
+        what: Name of that kind, for messages.
 
     Raises:
-        OutputError: It holds something else, or cannot be written.
+        OutputError: The folder holds something else, or cannot be written.
     """
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file.", "Name a folder with --output.")
@@ -142,20 +146,23 @@ def check_replaceable(folder: Path, marker: str, what: str = "a deployment") -> 
 
 @contextmanager
 def staged(folder: Path) -> Iterator[Path]:
-    """Yields a folder that takes the place of `folder` when the block ends well, and vanishes otherwise.
+    """Yields a temporary folder that replaces `folder` if the block succeeds, and is removed otherwise.
 
     A killed process leaves at most a hidden folder beside it, which `sweep` removes later.
+
+    Raises:
+        OutputError: The folder cannot be written, or the disk is full.
     """
     with writing(folder):
         with making(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
-            # `tempfile.mkdtemp` would make it private, on Windows for good.
+            # `tempfile.mkdtemp` would make a private folder, on Windows permanently.
             stage, old = (folder.with_name(f"{PARTIAL}{os.getpid()}-{os.urandom(8).hex()}") for _ in range(2))
             stage.mkdir()
         try:
             yield stage
             if folder.exists():
-                folder.rename(old)  # Windows replaces no folder, not even an empty one
+                folder.rename(old)  # Windows cannot replace a folder, not even an empty one
             try:
                 stage.rename(folder)
             except OSError:
@@ -168,9 +175,12 @@ def staged(folder: Path) -> Iterator[Path]:
 
 
 def sweep(parent: Path) -> None:
-    """Removes what killed processes left behind in a folder: of no process that may live, and untouched for an hour.
+    """Removes temporary folders of killed processes: older than an hour, and of processes that no longer run.
 
-    A number that the system has given to another process keeps a leftover only until that process ends.
+    If the system has given the process number to another process, the folder is kept until that process ends.
+
+    Args:
+        parent: The folder that holds them.
     """
     for left in parent.glob(f"{PARTIAL}*-*"):
         named = re.fullmatch(r"(\d{1,9})-.*", left.name.removeprefix(PARTIAL))

@@ -1,7 +1,7 @@
-"""Calls into plugins that can do no harm: within a time limit, apart from standard output; a first look in a process of its own.
+"""Calls plugin code safely: with a timeout, with standard output captured, and with errors that name the plugin.
 
-This guards against what is broken, slow or careless. It is no sandbox: a plugin is code that runs with the rights of the user
-who installed it.
+This protects against plugins that are broken, slow or careless. It is not a sandbox: a plugin is code that runs with
+the rights of the user who installed it.
 """
 
 from __future__ import annotations
@@ -18,41 +18,47 @@ from nagsdk.errors import DeviceError, NagsdkError
 
 T = TypeVar("T")
 _MOST_SHOWN = 200
-# Whose frames lie between ours and those of a plugin.
+_FIX = "Fix or remove it, or name it in NAGSDK_DISABLE_PLUGINS."
+# Packages whose frames lie between our call and the code of a plugin.
 _LOADERS = ("nagsdk", "importlib", "pluggy", "contextlib")
 
 
 class LateError(DeviceError):
-    """Foreign code did not come back in time; the thread that it runs in goes on until the process ends."""
+    """Foreign code exceeded its timeout; its thread continues until the process ends."""
 
 
 @dataclass(frozen=True)
 class Answer(Generic[T]):
-    """What foreign code returned, and what it printed meanwhile."""
+    """The result of foreign code.
+
+    Attributes:
+        value: What it returned.
+        printed: The beginning of what it printed meanwhile.
+    """
 
     value: T
     printed: str
 
 
 def guarded(call: Callable[[], T], seconds: float, whose: str) -> Answer[T]:
-    """Calls foreign code in a thread of its own; what it prints to `sys.stdout` is held back.
+    """Calls foreign code in a separate thread with a timeout; what it prints to `sys.stdout` is captured.
 
     Args:
         call: The code.
-        seconds: How long to wait for it.
-        whose: Who is to blame, for messages, such as ``The plugin board``.
+        seconds: Timeout.
+        whose: The owner of the code, for messages, such as ``The plugin board``.
 
     Raises:
-        LateError: It did not come back in time.
-        DeviceError: It raised something that is no `NagsdkError`; those pass.
+        LateError: It exceeded the timeout.
+        DeviceError: It raised an exception that is not a `NagsdkError`; a `NagsdkError` is raised unchanged.
     """
-    told: list[T] = []
+    returned: list[T] = []
     raised: list[BaseException] = []
 
     def run() -> None:
         try:
-            told.append(call())
-        except BaseException as error:  # SystemExit and the like too: nothing foreign may end this process
+            returned.append(call())
+        except BaseException as error:  # includes SystemExit: foreign code must not end this process
             raised.append(error)
 
     thread = threading.Thread(target=run, daemon=True)
@@ -60,38 +66,36 @@ def guarded(call: Callable[[], T], seconds: float, whose: str) -> Answer[T]:
         thread.start()
         thread.join(seconds)
     if thread.is_alive():
-        raise LateError(
-            f"{whose} did not answer within {seconds:g} s.", "Mend or remove it, or name it in NAGSDK_DISABLE_PLUGINS."
-        )
+        raise LateError(f"{whose} did not answer within {seconds:g} s.", _FIX)
     if raised:
         if isinstance(raised[0], NagsdkError):
             raise raised[0]
-        raise DeviceError(
-            f"{whose} failed: {described(raised[0])}.", "Mend or remove it, or name it in NAGSDK_DISABLE_PLUGINS."
-        ) from raised[0]
-    return Answer(told[0], shown(printed.getvalue()))
+        raise DeviceError(f"{whose} failed: {described(raised[0])}.", _FIX) from raised[0]
+    return Answer(returned[0], shown(printed.getvalue()))
 
 
 @contextlib.contextmanager
 def blaming(whose: str) -> Iterator[None]:
-    """Makes whatever foreign code raises in here an error of its plugin; for calls too many and too short for `guarded`.
+    """Turns exceptions of foreign code in this block into errors of its plugin.
+
+    It is for calls that are too short and too frequent for `guarded`.
 
     Args:
-        whose: What failed, for messages, such as ``The metric energy``.
+        whose: The owner of the code, for messages, such as ``The metric energy``.
 
     Raises:
-        DeviceError: It raised something that is no `NagsdkError`; those pass.
+        DeviceError: It raised an exception that is not a `NagsdkError`; a `NagsdkError` is raised unchanged.
     """
     try:
         yield
     except NagsdkError:
         raise
     except Exception as error:
-        raise DeviceError(f"{whose} failed: {described(error)}.", "Mend its plugin, or remove it.") from error
+        raise DeviceError(f"{whose} failed: {described(error)}.", "Fix its plugin, or remove it.") from error
 
 
 def described(error: BaseException) -> str:
-    """An exception of foreign code in one line, with file and line of its innermost frame in the package that was called."""
+    """An exception of foreign code in one line, with file and line of the innermost frame in the called package."""
     text = f"{type(error).__name__}: {error}".rstrip(": .")
     frames = [
         (frame.f_globals.get("__name__", "").partition(".")[0], frame, line)

@@ -1,4 +1,4 @@
-"""Public names that are imported on first use, so that importing a package stays cheap."""
+"""Public names that are imported on first use, so that importing a package stays fast."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def lazy_names(package: str, names: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """The functions ``__getattr__`` and ``__dir__`` of a package whose public names lie in other modules.
+    """The functions ``__getattr__`` and ``__dir__`` of a package whose public names are defined in other modules.
 
     Args:
         package: Name of the package.

@@ -1,4 +1,4 @@
-"""Module names of version 0.1.0 that documentation named: they still import, with a warning that says the new name."""
+"""Old module names that the documentation of 0.1.0 named: importing them still works and warns with the new name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-# Old name -> the modules that hold its names now; the first one gives the warning its advice.
+# Old name -> the modules that hold its names now; the warning names the first one.
 MOVED = {
     "nagsdk.architecture": ("nagsdk.space.architecture", "nagsdk.space.layer"),
     "nagsdk.building": ("nagsdk.project.build",),
@@ -42,19 +42,19 @@ MOVED = {
 
 
 class MovedModules:
-    """Finds modules under their old names; Python asks it only after every other finder."""
+    """Finds modules under their old names; Python uses it only after all other finders."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The spec of a moved module, else None."""
+        """The spec of a moved module; None for other names."""
         return ModuleSpec(name, self) if name in MOVED else None  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> None:
-        """An ordinary module."""
+        """Lets Python create an ordinary module."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Hands names on to where they are now."""
+        """Makes the module look names up where they are now."""
         places = MOVED[module.__name__]
         warnings.warn(f"{module.__name__} is {places[0]} now.", DeprecationWarning, stacklevel=2)
 
@@ -70,11 +70,11 @@ class MovedModules:
 
 
 def let_call(module: str, function: str) -> None:
-    """Lets a module be called, with a warning, where 0.1.0 had a function of its name.
+    """Makes a module callable, with a warning, because 0.1.0 had a function with its name.
 
     Args:
         module: Name of the module, which is being imported.
-        function: Its function that does what the call did.
+        function: Name of its function that replaces the call.
     """
 
     class Callable(ModuleType):
@@ -86,6 +86,6 @@ def let_call(module: str, function: str) -> None:
 
 
 def install() -> None:
-    """Adds the finder, once."""
+    """Adds the finder if it was not added yet."""
     if not any(isinstance(finder, MovedModules) for finder in sys.meta_path):
         sys.meta_path.append(MovedModules())

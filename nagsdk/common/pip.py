@@ -1,4 +1,4 @@
-"""The command that brings a package into the environment that nagsdk runs in."""
+"""The pip command for the Python environment in which nagsdk runs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from nagsdk.common.wording import command
 
 
 def pip(*arguments: str) -> str:
-    """A pip command that can be copied as it stands.
+    """A pip command that can be copied into a shell.
 
     Args:
-        arguments: Such as ``install`` and ``nagsdk[litert]``.
+        arguments: Arguments such as ``install`` and ``nagsdk[litert]``.
 
     Returns:
-        The command; with this interpreter's path where it belongs to a virtual environment that the shell would not find first.
+        The command; it names this interpreter if the shell's pip would belong to another environment.
     """
     found = shutil.which("python")
     if sys.prefix == sys.base_prefix or (found is not None and Path(found).parent == Path(sys.executable).parent):

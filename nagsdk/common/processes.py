@@ -1,4 +1,4 @@
-"""This process and others, asked in the same way on Linux, macOS and Windows."""
+"""Facts about this process and others, in the same way on Linux, macOS and Windows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 def cores() -> int:
     """Number of processor cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):  # what psutil would ask too, without the 40 ms that it takes to import
+    if hasattr(os, "sched_getaffinity"):  # psutil calls the same, but takes 40 ms to import
         return len(os.sched_getaffinity(0))
     import psutil
 
@@ -31,7 +31,7 @@ def can_pin() -> bool:
 
 
 def pin(chosen: Sequence[int]) -> None:
-    """Keeps this process on some cores, where `can_pin`.
+    """Restricts this process to some cores; only if `can_pin`.
 
     Args:
         chosen: Numbers of the cores.
@@ -47,7 +47,7 @@ def pin(chosen: Sequence[int]) -> None:
 
 
 def peak_memory_bytes() -> int:
-    """The most memory that this process has held so far."""
+    """The largest amount of memory that this process has used so far."""
     if sys.platform == "win32":
         import psutil
 
@@ -59,7 +59,7 @@ def peak_memory_bytes() -> int:
 
 
 def may_live(pid: int) -> bool:
-    """Whether a process runs; true as well where the system does not say."""
+    """Whether a process is running; also true if the system does not say."""
     import psutil
 
     try:
@@ -71,7 +71,7 @@ def may_live(pid: int) -> bool:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Kills a process and what it started; on Linux and macOS it must have been started with ``start_new_session``."""
+    """Kills a process and its children; on Linux and macOS it must have been started with ``start_new_session``."""
     if sys.platform == "win32":
         import psutil
 

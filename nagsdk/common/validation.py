@@ -1,4 +1,4 @@
-"""What validation found, in words for people: pydantic's own texts are for those who write the types."""
+"""Readable descriptions of validation errors; pydantic's own texts are meant for developers."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _MOST_SHOWN = 5
 
 
 def what_is_wrong(error: Exception, known: Iterable[str] = ()) -> str:
-    """What keeps a file from being used, as a part of a sentence.
+    """Describes why a file cannot be used, as part of a sentence.
 
     Args:
-        error: Of reading or validating it.
-        known: The keys that the file may have, to say which one may be meant.
+        error: The error of reading or validating the file.
+        known: The keys that the file may have, for suggestions.
     """
     from pydantic import ValidationError
 
@@ -26,20 +26,20 @@ def what_is_wrong(error: Exception, known: Iterable[str] = ()) -> str:
     if not isinstance(error, ValidationError):
         return str(error).rstrip(".")
     found, keys = error.errors(include_url=False), tuple(known)
-    told = [_told(detail, keys) for detail in found[:_MOST_SHOWN]]
-    return "; ".join(told) + (f"; and {len(found) - _MOST_SHOWN} more" if len(found) > _MOST_SHOWN else "")
+    described = [_described(detail, keys) for detail in found[:_MOST_SHOWN]]
+    return "; ".join(described) + (f"; and {len(found) - _MOST_SHOWN} more" if len(found) > _MOST_SHOWN else "")
 
 
-def _told(detail: ErrorDetails, known: tuple[str, ...]) -> str:
+def _described(detail: ErrorDetails, known: tuple[str, ...]) -> str:
     parts = [str(part) for part in detail["loc"] if part != "[key]"]
     where, kind, text = ".".join(parts), detail["type"], detail["msg"]
     if kind == "missing":
         return f"{where} is missing"
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         near = difflib.get_close_matches(parts[-1], known, n=1)
-        return f"{where} is no key that may stand there" + (f" (did you mean {near[0]}?)" if near else "")
+        return f"{where} is not a known key" + (f" (did you mean {near[0]}?)" if near else "")
     if kind == "json_invalid":
-        return f"it is no JSON ({text.removeprefix('Invalid JSON: ')})"
+        return f"it is not valid JSON ({text.removeprefix('Invalid JSON: ')})"
     if kind == "string_pattern_mismatch":
         return f"{where}: it does not have the form {detail['ctx']['pattern']}"
     text = text.removeprefix("Value error, ").replace("Input should", "it should").rstrip(".")

@@ -1,4 +1,4 @@
-"""Words for people."""
+"""Wording of texts for the user."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import sys
 
 
 def counted(count: int, one: str, several: str | None = None) -> str:
-    """A number of things: ``1 image``, ``2 images``.
+    """A count with its noun: ``1 image``, ``2 images``.
 
     Args:
-        count: How many.
-        one: The word, or words, for one.
-        several: For any other number; `one` with an s where None.
+        count: The number.
+        one: The noun in the singular.
+        several: The noun in the plural; `one` with an s if None.
     """
     return f"{count} {one if count == 1 else several or one + 's'}"
 
@@ -26,5 +26,5 @@ def command(*words: str) -> str:
     """
     if sys.platform != "win32":
         return shlex.join(words)
-    # Double quotes serve both cmd.exe and PowerShell; single ones, which shlex would set, mean nothing to cmd.exe.
+    # Both cmd.exe and PowerShell understand double quotes; cmd.exe does not understand the single ones of shlex.
     return " ".join(word if re.fullmatch(r"[\w.:/\\=+@-]+", word) else f'"{word}"' for word in words)

@@ -1,4 +1,4 @@
-"""Checks of this installation: what works, what is wrong, and the command that fixes it."""
+"""Checks of this installation: what works, what is wrong, and the commands that fix it."""
 
 from __future__ import annotations
 

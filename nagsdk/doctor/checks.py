@@ -1,4 +1,4 @@
-"""`nagsdk doctor`: what of this machine's set-up works, what is missing, what is wrong, and the command that mends each."""
+"""`nagsdk doctor`: checks what works on this machine, what is missing or wrong, and which command fixes it."""
 
 from __future__ import annotations
 
@@ -20,22 +20,24 @@ from nagsdk.doctor import packages as environment
 from nagsdk.errors import DeviceError, NagsdkError
 from nagsdk.events import Listener, ignore, stage
 from nagsdk.measuring.store import STORE, Store
-from nagsdk.plugin.host import BROKEN, DISABLED, Host, host
+from nagsdk.plugin.host import Host, host
+from nagsdk.plugin.load import BROKEN, DISABLED
 
 _NETWORK_S = 5.0
 _BACKEND_S = 30.0
-# Calibrations and deployments of the largest bundle take some hundred megabytes.
+# Calibrations and deployments of the largest bundle need a few hundred megabytes.
 _LEAST_FREE = 10**9
 
 
 def doctor(on_event: Listener = ignore) -> list[dict[str, Any]]:
-    """Looks at Python, packages, settings, folders, the store, plugins, devices and the network.
+    """Checks Python, packages, settings, folders, the store, plugins, devices and the network.
 
     Args:
-        on_event: Receives progress.
+        on_event: Receives progress events.
 
     Returns:
-        Findings: area, state (``ok``; ``absent``, which matters only to those who want it; ``wrong``), found, mend.
+        One dictionary for each finding: area, state (``ok``, ``wrong``, or ``absent`` for optional parts that are not
+        installed), found (what was found) and mend (the command or step that fixes it).
     """
     areas: dict[str, Callable[[], Iterator[Finding]]] = {
         "python": environment.python,
@@ -48,11 +50,11 @@ def doctor(on_event: Listener = ignore) -> list[dict[str, Any]]:
         "network": _network,
     }
     findings: list[Finding] = []
-    with stage(on_event, "Looking", len(areas)) as advance:
-        for number, (name, look) in enumerate(areas.items()):
+    with stage(on_event, "Checking", len(areas)) as advance:
+        for number, (name, check) in enumerate(areas.items()):
             advance(number, name)
             try:
-                findings.extend(look())
+                findings.extend(check())
             except NagsdkError as error:
                 findings.append(Finding(name, WRONG, error.message, error.next_step))
     return [asdict(finding) for finding in findings]
@@ -61,11 +63,11 @@ def doctor(on_event: Listener = ignore) -> list[dict[str, Any]]:
 def _config() -> Iterator[Finding]:
     path = config.config_file()
     values = [config.look_up(name) for name in config.SETTINGS]
-    told = [f"{v.name} from {v.where}" for v in values if v.origin != "default"]
+    changed = [f"{v.name} from {v.where}" for v in values if v.origin != "default"]
     yield Finding(
         "config",
         OK,
-        f"{path}{'' if path.is_file() else ' is not there, which is fine'}; set: {', '.join(told) or 'nothing'}.",
+        f"{path}{'' if path.is_file() else ' does not exist, which is fine'}; set: {', '.join(changed) or 'nothing'}.",
     )
 
 
@@ -76,12 +78,12 @@ def _folders() -> Iterator[Finding]:
         mark.unlink()
         free = shutil.disk_usage(folder).free
         size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
-        told = f"{folder} can be written; it holds {size / 1e6:.1f} MB, and {free / 1e9:.1f} GB are free."
+        found = f"{folder} can be written; it holds {size / 1e6:.1f} MB, and {free / 1e9:.1f} GB are free."
         variable = config.SETTINGS[f"{name}_dir"].variable
         yield Finding(
             name,
             OK if free >= _LEAST_FREE else WRONG,
-            told,
+            found,
             "" if free >= _LEAST_FREE else f"Free some space, or set {variable}.",
         )
 
@@ -89,9 +91,9 @@ def _folders() -> Iterator[Finding]:
 def _store() -> Iterator[Finding]:
     path = cache_folder() / STORE
     if not path.is_file():
-        yield Finding("store", OK, "No measurements are kept yet.")
+        yield Finding("store", OK, "No measurements are stored yet.")
         return
-    yield Finding("store", OK, f"{path} is whole; it holds {Store(path).check()} readings.")
+    yield Finding("store", OK, f"{path} is not damaged; it holds {Store(path).check()} readings.")
 
 
 def _plugins(loaded: Host) -> Iterator[Finding]:
@@ -100,7 +102,7 @@ def _plugins(loaded: Host) -> Iterator[Finding]:
         if plugin.state == BROKEN:
             yield Finding("plugins", WRONG, f"{what} is broken. {plugin.reason}", "nagsdk plugins doctor")
         elif plugin.state == DISABLED:
-            yield Finding("plugins", ABSENT, f"{what} is disabled: {plugin.reason}.", "Take it out of there to use it.")
+            yield Finding("plugins", ABSENT, f"{what} is disabled: {plugin.reason}.", "Remove it there to use it.")
         else:
             yield Finding("plugins", OK, f"{what} is loaded. {plugin.reason}".rstrip())
 
@@ -122,12 +124,12 @@ def _devices(loaded: Host) -> Iterator[Finding]:
         if presence.available:
             yield Finding("devices", OK, f"{device.id} is available: {device.title}.")
         else:
-            what, _, mend = " ".join(presence.reason.split()).partition(". ")
-            absent.setdefault((device.backend, mend, "" if mend else what), []).append((device.id, what.rstrip(".")))
-    for (_, mend, _), devices in absent.items():
-        # Phones of ten models lack the same: one that is plugged in.
+            what, _, fix = " ".join(presence.reason.split()).partition(". ")
+            absent.setdefault((device.backend, fix, "" if fix else what), []).append((device.id, what.rstrip(".")))
+    for (_, fix, _), devices in absent.items():
+        # One finding covers all devices with the same fix, such as ten models of phones that are not plugged in.
         yield Finding(
-            "devices", ABSENT, f"Not available: {', '.join(name for name, _ in devices)}. {devices[0][1]}.", mend
+            "devices", ABSENT, f"Not available: {', '.join(name for name, _ in devices)}. {devices[0][1]}.", fix
         )
 
 
@@ -149,6 +151,6 @@ def _network() -> Iterator[Finding]:
                 "network", OK, f"{server} answers: the weights of {name} can be fetched.", f"nagsdk bundle pull {name}"
             )
         except httpx.HTTPError as error:
-            told = str(error).splitlines()[0] if str(error) else type(error).__name__
-            mend = f"Set HTTPS_PROXY where there is a proxy, or bring the file: nagsdk bundle pull {name} --from FILE"
-            yield Finding("network", ABSENT, f"The weights of {name} cannot be fetched from {server}: {told}.", mend)
+            why = str(error).splitlines()[0] if str(error) else type(error).__name__
+            fix = f"Set HTTPS_PROXY if there is a proxy, or use a file: nagsdk bundle pull {name} --from FILE"
+            yield Finding("network", ABSENT, f"The weights of {name} cannot be fetched from {server}: {why}.", fix)

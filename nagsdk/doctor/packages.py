@@ -1,4 +1,4 @@
-"""The interpreter and the installed packages, compared with what nagsdk and its extras ask for."""
+"""Checks the interpreter and the installed packages against the requirements of nagsdk and its extras."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from nagsdk.common.pip import pip
 from nagsdk.device.finding import ABSENT, OK, WRONG, Finding
 
 _OWN = "nagsdk"
-# For those who work on nagsdk itself.
+# Extras for people who work on nagsdk itself.
 _INNER_EXTRAS = ("test", "lint", "docs", "recipes")
-# What packages do not say of each other: (package, other, versions of the other that do not go with it, why, how to mend it).
+# Conflicts that packages do not declare: (package, other package, conflicting versions of the other, why, the fix).
 CLASHES = (
     (
         "tflite-runtime",
@@ -30,62 +30,62 @@ CLASHES = (
         "onnxruntime-gpu",
         "onnxruntime",
         ">=0",
-        "takes the place of the same files: which of the two runs is chance",
+        "installs the same files: which of the two is used depends on chance",
         f"{pip('uninstall', 'onnxruntime', 'onnxruntime-gpu')} && {pip('install', 'onnxruntime-gpu')}",
     ),
     (
         "onnxruntime-openvino",
         "onnxruntime",
         ">=0",
-        "takes the place of the same files: which of the two runs is chance",
+        "installs the same files: which of the two is used depends on chance",
         f"{pip('uninstall', 'onnxruntime', 'onnxruntime-openvino')} && {pip('install', 'onnxruntime-openvino')}",
     ),
 )
 
 
 def python() -> Iterator[Finding]:
-    """The interpreter."""
+    """Finds facts about the interpreter."""
     inside = sys.prefix != sys.base_prefix
-    told = f"Python {platform.python_version()} on {platform.machine()} {platform.system()}, {sys.prefix}"
+    found = f"Python {platform.python_version()} on {platform.machine()} {platform.system()}, {sys.prefix}"
     yield Finding(
         "python",
         OK,
-        f"{told}{'' if inside else ' (no virtual environment)'}.",
+        f"{found}{'' if inside else ' (no virtual environment)'}.",
         "" if inside else f"{'python' if sys.platform == 'win32' else 'python3'} -m venv .venv",
     )
 
 
 def packages() -> Iterator[Finding]:
-    """What nagsdk needs, what its extras need, and what does not go together."""
+    """Checks the packages that nagsdk and its extras need, and known conflicts."""
     own = distribution(_OWN)
-    lacking, needed = _compared(own, "")
-    yield from lacking
-    if not lacking:
+    problems, needed = _compared(own, "")
+    yield from problems
+    if not problems:
         yield Finding(
             "packages", OK, f"nagsdk {own.version} and the {len(needed)} packages that it needs fit together."
         )
     for extra in sorted(set(own.metadata.get_all("Provides-Extra") or ()) - set(_INNER_EXTRAS)):
-        lacking, needed = _compared(own, extra)
-        wrong = [finding for finding in lacking if finding.state == WRONG]
+        problems, needed = _compared(own, extra)
+        wrong = [finding for finding in problems if finding.state == WRONG]
         yield from wrong
-        if not lacking:
+        if not problems:
             yield Finding("packages", OK, f"The extra {extra} is installed ({', '.join(needed)}).")
         elif not wrong:
             yield Finding(
                 "packages", ABSENT, f"The extra {extra} is not installed.", pip("install", f"nagsdk[{extra}]")
             )
-    for name, other, versions, why, mend in CLASHES:
+    for name, other, versions, why, fix in CLASHES:
         one, two = _installed(name), _installed(other)
         if (
             one is not None
             and two is not None
             and Requirement(f"{other}{versions}").specifier.contains(two.version, prereleases=True)
         ):
-            yield Finding("packages", WRONG, f"{name} {one.version} {why} (here: {other} {two.version}).", mend)
+            yield Finding("packages", WRONG, f"{name} {one.version} {why} (installed: {other} {two.version}).", fix)
 
 
 def _compared(own: Distribution, extra: str) -> tuple[list[Finding], list[str]]:
-    """What lacks or conflicts among the requirements of an extra (or of nagsdk itself), and their names."""
+    """The missing or conflicting requirements of an extra (or of nagsdk itself), and the names of all of them."""
     findings: list[Finding] = []
     names: list[str] = []
     for requirement in _requirements(own, extra):
@@ -111,7 +111,7 @@ def _requirements(package: Distribution, extra: str) -> Iterable[Requirement]:
         try:
             requirement = Requirement(line)
         except InvalidRequirement:
-            continue  # of an old package, which pip would not read either
+            continue  # an old package, whose requirements pip cannot read either
         asked = requirement.marker is None or requirement.marker.evaluate({"extra": extra})
         always = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
         if asked and (not extra or not always):

@@ -1,4 +1,4 @@
-"""The JSON contract: results, and the manifest that lies beside every model file."""
+"""The JSON contract: results, and the manifest that is stored beside every model file."""
 
 from __future__ import annotations
 

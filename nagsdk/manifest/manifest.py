@@ -1,4 +1,4 @@
-"""The JSON contract: what commands print and manifest.json holds. Builds depend on it; see docs/json.md."""
+"""Reads and writes manifest.json. Its content is a contract that builds depend on; see docs/json.md."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def manifest_bytes(result: Result, details: Mapping[str, Any]) -> bytes:
 
 
 def manifest_text(content: Mapping[str, Any]) -> bytes:
-    """What was read from a manifest.json, as it stood there."""
+    """The bytes of a manifest.json; content that was read from one gives the same bytes again."""
     return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
 
 
 def companions(preprocessing: Mapping[str, Any], labels: Sequence[str] | None) -> dict[str, bytes]:
-    """Contents of the files that an app reads beside the model, by name.
+    """Contents of the files that an app reads beside the model, by file name.
 
     Args:
-        preprocessing: As the manifest states it.
-        labels: Names of the classes, where the bundle has them.
+        preprocessing: The preprocessing as in the manifest.
+        labels: Names of the classes, if the bundle has them.
     """
     files = {"preprocessing.json": (json.dumps(preprocessing, indent=2) + "\n").encode()}
     if labels is not None:
@@ -44,16 +44,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Reads the manifest of a deployment.
 
     Raises:
-        UsageError: There is none: the folder is no deployment.
-        DamagedBundleError: It is torn or of another format.
+        UsageError: There is no manifest: the folder is not a deployment.
+        DamagedBundleError: The manifest is damaged or has another format.
     """
     from nagsdk.manifest.schema import ManifestFile
 
     path = folder / MANIFEST
     if not path.exists():
         raise UsageError(
-            f"{folder} is no deployment: it has no {MANIFEST}.",
-            "Name a folder that 'nagsdk deploy' or 'nagsdk build' left.",
+            f"{folder} is not a deployment: it has no {MANIFEST}.",
+            "Name a folder that 'nagsdk deploy' or 'nagsdk build' wrote.",
         )
     try:
         if path.stat().st_size > _MOST_BYTES:
@@ -68,7 +68,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def pinned_files(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Hash and length of every file of a deployment but manifest and report, by name."""
+    """Hash and length of every file of a deployment except manifest and report, by name."""
     models = [record for record in (manifest["artifact"], manifest.get("compiled")) if record is not None]
     return {record["path"]: record for record in models} | dict(manifest["files"])
 

@@ -1,4 +1,4 @@
-"""What is known of one architecture, and what `deploy` leaves: the values that every verb returns."""
+"""What is known about one architecture: the values that every verb returns."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ HELD, MISSED, UNVERIFIED = "held", "missed", "unverified"
 
 @dataclass(frozen=True)
 class Predicted:
-    """What the models expect; top-1 in percent, latencies in milliseconds, None where unknown.
+    """Predictions of the models; top-1 in percent, latencies in milliseconds, None if unknown.
 
     Attributes:
         top1: Predicted top-1.
         top1_low: Lower end of its 90 % interval.
-        top1_high: Upper end.
-        extrapolated: Whether the accuracy predictor was asked beyond what was measured.
+        top1_high: Upper end of its 90 % interval.
+        extrapolated: Whether the architecture lies outside the range that the accuracy predictor was fitted on.
         latency_ms: Predicted median latency.
         latency_upper_ms: Upper bound of the budget's percentile at the budget's confidence.
     """
@@ -36,15 +36,15 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured on the device; for a deployment in the fresh session that gave the verdict.
+    """Measurements on the device, None if unknown; for a deployment those of the session that gave the verdict.
 
     Attributes:
         latency_p50_ms: Median of single inferences.
-        latency_p90_ms: Their 90th percentile.
-        latency_limit_ms: Upper 95 % limit of the budget's percentile: what the verdict compares with the budget.
-        top1: Of the artifact itself on the bundle's test images.
+        latency_p90_ms: 90th percentile of single inferences.
+        latency_limit_ms: Upper 95 % limit of the budget's percentile, which the verdict compares with the budget.
+        top1: Top-1 of the artifact itself on the bundle's test images, in percent.
         top1_low: Lower end of its 95 % interval (Wilson).
-        top1_high: Upper end.
+        top1_high: Upper end of its 95 % interval.
     """
 
     latency_p50_ms: float | None = None
@@ -57,7 +57,13 @@ class Measured:
 
 @dataclass(frozen=True)
 class Artifact:
-    """The exported file."""
+    """The exported file; every value is None if there is no file.
+
+    Attributes:
+        path: Path of the file; in a manifest relative to it.
+        sha256: SHA-256 of its content.
+        bytes: Its size.
+    """
 
     path: str | None = None
     sha256: str | None = None
@@ -69,20 +75,21 @@ class Result:
     """One architecture with everything known about it.
 
     Attributes:
-        architecture: Text form.
+        architecture: Text form of the architecture.
         resolution: Input size in pixels.
         macs: Multiply-accumulates, exact.
         parameters: Trainable parameters, exact.
         predicted: See `Predicted`.
         measured: See `Measured`.
-        budgets: The budgets it answers, all of them at once.
+        budgets: The budgets that were asked for, which must all hold together.
         verdict: ``held``, ``missed`` or ``unverified``.
         artifact: See `Artifact`.
-        device: Device id, or None.
-        bundle: Bundle name.
-        warnings: What must not be overlooked.
-        metrics: What it has of the plugins' metrics that the budgets limit, in their canonical units; measured where the device tells them.
-        min_top1: The least top-1 in per cent that was asked for, if any.
+        device: Id of the device, or None.
+        bundle: Name of the bundle.
+        warnings: Things that the user should know.
+        metrics: Values of the plugin metrics that the budgets limit, in their canonical units; measured if the device
+            reports them.
+        min_top1: The minimum top-1 in per cent that was asked for, if any.
     """
 
     architecture: str
@@ -106,7 +113,7 @@ class Result:
         return self.budgets[0] if self.budgets else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested, snake_case, every key always there, None where unknown."""
+        """A nested dictionary, ready for JSON; every key is always present, None stands for unknown."""
         return {
             "architecture": self.architecture,
             "resolution": self.resolution,
@@ -156,10 +163,10 @@ def _shown(value: float | None, unit: str) -> str:
 
 
 def result_of(manifest: Mapping[str, Any]) -> Result:
-    """The result that a manifest holds.
+    """The result in a manifest.
 
     Args:
-        manifest: Its content, valid as `nagsdk.manifest.schema.ManifestFile`.
+        manifest: Content of the manifest, valid as `nagsdk.manifest.schema.ManifestFile`.
     """
     return Result(
         architecture=manifest["architecture"],

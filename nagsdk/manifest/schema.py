@@ -1,4 +1,4 @@
-"""The content of manifest.json, validated where one is read, and the source of its JSON Schema."""
+"""The content of manifest.json, for validation and for its JSON Schema."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nagsdk.manifest.result import Measured, Predicted
 
-# A plain name: nothing that is read from a manifest may lead out of its folder.
+# A plain name, so that no path in a manifest leads out of its folder.
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Open(BaseModel):
-    # Keys are only ever added: what a newer version wrote can still be read.
+    # Versions only ever add keys, so unknown keys of a newer version are allowed.
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
@@ -26,26 +26,26 @@ class FileRecord(_Open):
 
 
 class ArtifactRecord(FileRecord):
-    """The model file, or what the backend compiled it to."""
+    """The model file, or the file that the backend compiled it to."""
 
-    path: FileName = Field(description="Relative to the manifest.")
+    path: FileName = Field(description="Path relative to the manifest.")
 
 
 class BudgetRecord(_Open):
-    """A budget: ms, bytes, multiply-accumulates, or what a plugin's metric counts."""
+    """A budget: its limit in ms, bytes, multiply-accumulates, or the canonical unit of a plugin's metric."""
 
     metric: str = Field(description="latency, size, macs, or a plugin's metric.")
     limit: float = Field(gt=0)
     percentile: float
     confidence: float
-    unit: str | None = Field(None, description="What the metric is shown in; left out by version 0.1.0.")
+    unit: str | None = Field(None, description="Unit in which the metric is shown; missing in version 0.1.0.")
     unit_factor: float | None = Field(
-        None, gt=0, description="What one of that unit is in the limit's; left out by version 0.1.0."
+        None, gt=0, description="Factor from that unit to the unit of the limit; missing in version 0.1.0."
     )
 
 
 class AnyBudget(_Open):
-    """The first budget; every key null where there is none."""
+    """The first budget; every key is null if there is none."""
 
     metric: str | None
     limit: float | None
@@ -56,7 +56,7 @@ class AnyBudget(_Open):
 
 
 class ResultArtifact(_Open):
-    """The model file; every key null where none was left."""
+    """The model file; every key is null if there is none."""
 
     path: str | None
     sha256: Sha256 | None
@@ -73,9 +73,10 @@ class _Result(_Open):
     budget: AnyBudget
     budgets: list[BudgetRecord]
     metrics: dict[str, float] = Field(
-        description="Of the plugins' metrics that the budgets limit, in their canonical units; measured where the device tells them."
+        description="Values of the plugin metrics that the budgets limit, in their canonical units; measured if the "
+        "device reports them."
     )
-    min_top1: float | None = Field(None, description="The least top-1 in per cent that was asked for, if any.")
+    min_top1: float | None = Field(None, description="The minimum top-1 in per cent that was asked for, if any.")
     verdict: Literal["held", "missed", "unverified"]
     device: str | None
     bundle: str
@@ -83,7 +84,7 @@ class _Result(_Open):
 
 
 class ResultJson(_Result):
-    """What `generate`, `predict` and `profile` print of one architecture; see docs/json.md."""
+    """What `generate`, `predict` and `profile` print for one architecture; see docs/json.md."""
 
     artifact: ResultArtifact
 
@@ -95,7 +96,10 @@ class DeploymentJson(ResultJson):
 
 
 class PreprocessingJson(_Open):
-    """From pixels to inputs: the shorter side resized to resolution / crop_fraction, the centre cropped, (scale · x − mean) / std."""
+    """From pixels to inputs: resize the shorter side to resolution / crop_fraction, crop the centre, normalise.
+
+    Normalised values are (scale · x − mean) / std.
+    """
 
     color: Literal["RGB"]
     resize: Literal["bilinear-antialias"]
@@ -107,16 +111,16 @@ class PreprocessingJson(_Open):
 
 
 class Probe(_Open):
-    """What torch answered to an image made of integers: a self-test for whatever loads the model."""
+    """Outputs of torch for an image made of integers: a self-test for any program that loads the model."""
 
     image: str = Field(
-        description="How the image is made; it has the input's size and passes the preprocessing's scale, mean and std."
+        description="How the image is made; it has the size of the input, and scale, mean and std are applied to it."
     )
     logits: list[float]
 
 
 class LayerRow(_Open):
-    """One layer; latencies within a block are shared out by the physical prior."""
+    """One layer; the physical prior distributes the latency of a block over its layers."""
 
     name: str
     kind: str
@@ -130,15 +134,15 @@ class LayerRow(_Open):
 
 
 class Histogram(_Open):
-    """Single inferences of the session that gave the verdict."""
+    """Histogram of single inferences in the session that gave the verdict."""
 
     edges_ms: list[float]
     counts: list[int]
-    slower: int = Field(description="Runs beyond the last edge.")
+    slower: int = Field(description="Number of runs beyond the last edge.")
 
 
 class FrontierPoints(_Open):
-    """The exact frontier under the cost model: what accuracy is to be had at which cost."""
+    """The exact frontier under the cost model: the best predicted accuracy at each cost."""
 
     metric: Literal["latency", "size", "macs"]
     cost: list[float]
@@ -146,21 +150,21 @@ class FrontierPoints(_Open):
 
 
 class ReportData(_Open):
-    """What report.html draws and nothing else tells."""
+    """Data that only report.html needs."""
 
     layers: list[LayerRow]
-    frontier: FrontierPoints | None = Field(description="Over what the first budget limits.")
+    frontier: FrontierPoints | None = Field(description="The frontier over the metric that the first budget limits.")
     frontiers: list[FrontierPoints] = Field(
-        [], description="Over everything that a budget limits, and over multiply-accumulates."
+        [], description="The frontiers over every metric that a budget limits, and over multiply-accumulates."
     )
     histogram: Histogram | None
     calibration: list[tuple[float, float]] = Field(
-        description="Measured and predicted p50 in ms of the calibration's samples, each left out."
+        description="Measured and predicted p50 in ms of the calibration's samples; each is predicted without itself."
     )
 
 
 class RewriteRecord(_Open):
-    """Which way of writing graphs the device's own timings chose."""
+    """The rewrite of graphs that was measured to be the fastest on the device."""
 
     name: str
     p50_ms: dict[str, float]

@@ -1,1 +1,1 @@
-"""The verbs at work: one module for each step from a target to a measured deployment."""
+"""What the verbs do: one module for each step from a target to a measured deployment."""

@@ -1,8 +1,9 @@
-"""What a verb was asked for: its targets and budgets, checked before any work starts."""
+"""Reads and checks the targets and budgets of a verb before any work starts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from nagsdk.budget import Budget
 from nagsdk.bundle.bundle import load_bundle
@@ -12,7 +13,16 @@ from nagsdk.plugin.units import read_budget
 
 
 def targets_of(target: str | Target | Sequence[str | Target], settings: TargetSettings) -> list[Target]:
-    """The targets of a verb that takes several: all of one and the same bundle."""
+    """The targets of a verb that takes several, all with the same bundle.
+
+    Args:
+        target: One target or several; each is a `Target` or the id of a device.
+        settings: The other arguments of `Target`, for the ids.
+
+    Raises:
+        UsageError: There is no target, or the targets have different bundles.
+        NagsdkError: See `Target`.
+    """
     given = [target] if isinstance(target, (str, Target)) else list(target)
     if not given:
         raise UsageError("No device was given.", "Name one or more; `nagsdk devices` lists them.")
@@ -21,18 +31,34 @@ def targets_of(target: str | Target | Sequence[str | Target], settings: TargetSe
     targets = [target_of(one, settings) for one in given]
     if len({one.bundle.space.fingerprint for one in targets}) > 1:
         raise UsageError(
-            "The targets have different bundles.", "One architecture for several devices needs one bundle."
+            "The targets have different bundles.", "Use the same bundle: one architecture is sought for all devices."
         )
     return targets
 
 
 def together(budgets: str | Budget | Sequence[str | Budget]) -> tuple[Budget, ...]:
-    """Budgets that hold at once."""
+    """Budgets that must all hold together, read from text where necessary."""
     given = [budgets] if isinstance(budgets, (str, Budget)) else budgets
     return tuple(read_budget(b) if isinstance(b, str) else b for b in given)
 
 
+def check_finetuning(epochs: int, data: str | Path | None, skip_broken: bool, timing_only: bool) -> None:
+    """Raises a UsageError if the arguments for fine-tuning do not go together."""
+    if (epochs > 0) != (data is not None) or epochs < 0 or (epochs and timing_only):
+        raise UsageError(
+            "Fine-tuning needs a number of epochs and a folder of images, and cannot be combined with timing only.",
+            "Give --finetune N and --data DIR, or neither.",
+        )
+    if skip_broken and data is None:
+        raise UsageError(
+            "Broken images can only be skipped if there is a folder of training images.",
+            "Give --finetune N and --data DIR too.",
+        )
+
+
 def check_top1(min_top1: float | None) -> None:
-    """Refuses a least top-1 that is not in per cent."""
+    """Raises a UsageError if a minimum top-1 is not a percentage."""
     if min_top1 is not None and not 1 < min_top1 <= 100:
-        raise UsageError(f"A least top-1 of {min_top1:g} is not in per cent.", "Give one such as 76, not 0.76.")
+        raise UsageError(
+            f"A minimum top-1 of {min_top1:g} is not a percentage above 1.", "Give one such as 76, not 0.76."
+        )

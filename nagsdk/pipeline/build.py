@@ -29,9 +29,9 @@ class Builder:
 
     Attributes:
         target: Bundle and device.
-        images: Folder of images to recalibrate batch normalisation on; the bundle's own images where None.
-        timing_only: Whether to go on without images, which leaves the accuracy worthless.
-        seed: Seed of every random choice.
+        images: Folder of images to recalibrate batch normalisation on; the bundle's own images if None.
+        timing_only: Whether to build without images, which makes the model's accuracy worthless.
+        seed: Seed of all random choices.
     """
 
     target: Target
@@ -41,14 +41,14 @@ class Builder:
     _evaluated: dict[Path, Measured] = field(default_factory=dict, repr=False)
 
     def check(self, resolution: int | None = None) -> None:
-        """Refuses what cannot end well before long work starts.
+        """Raises an error before long work starts if that work cannot succeed.
 
         Args:
             resolution: Pinned input size, if any.
 
         Raises:
-            WeightsMissingError: The bundle has no weights here.
-            ImagesMissingError: There is nothing to recalibrate on.
+            WeightsMissingError: The bundle's weights are not on this machine.
+            ImagesMissingError: There are no images to recalibrate on.
             ArchitectureError: The pinned resolution is not in the space.
         """
         bundle = self.target.bundle
@@ -59,15 +59,15 @@ class Builder:
             bundle.recalibration_images(min(bundle.space.resolutions), self.images)
 
     def build(self, architecture: Architecture, folder: Path, tuner: Tuner | None = None) -> Built:
-        """Cuts out, recalibrates and exports a subnet, and checks the file against torch.
+        """Cuts a subnet out, recalibrates and exports it, and checks the file against torch.
 
         Args:
             architecture: Architecture of the subnet.
-            folder: Where to leave the file.
-            tuner: Trains the subnet before it is exported.
+            folder: Folder for the file.
+            tuner: Trains the subnet before it is exported, if given.
 
         Raises:
-            DeviceError: The runtime refuses the file or computes something else.
+            DeviceError: The runtime refuses the file or computes other outputs than torch.
         """
         import torch
 
@@ -98,7 +98,7 @@ class Builder:
         return Built(architecture, path, compiled, error, used, statistics(subnet), expected[-1])
 
     def evaluate(self, built: Built) -> Measured:
-        """True top-1 of the artifact on the bundle's test images; unknown where there are none."""
+        """Measured top-1 of the artifact on the bundle's test images; empty if there are none."""
         if built.path not in self._evaluated:
             self._evaluated[built.path] = self._evaluate(built)
         return self._evaluated[built.path]
@@ -119,17 +119,18 @@ class Builder:
 
 
 def infer(backend: Backend, device: Device, artifact: Path, compiled: Path | None, images: Tensor) -> Tensor | None:
-    """Logits of an artifact.
+    """Computes the logits of an artifact.
 
     Args:
-        backend: What reaches the device.
-        device: Where to run it.
+        backend: The backend of the device.
+        device: Device to run the artifact on.
         artifact: The model file.
-        compiled: What runs on the device; None where the device is absent: its backend may emulate it here.
+        compiled: The file that runs on the device; None if the device is unavailable, so that its backend emulates it
+            if it can.
         images: Normalised inputs, float32, shape (n, 3, h, w).
 
     Returns:
-        Logits, shape (n, classes); None where nothing here runs the file.
+        Logits, shape (n, classes); None if nothing on this machine runs the file.
     """
     if compiled is None:
         return backend.emulate(artifact, device, images)

@@ -1,4 +1,4 @@
-"""Calibration of a target: measures reference architectures, fits the cost model and keeps it."""
+"""Calibration of a target: measures reference architectures, fits the cost model and stores it."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _FRONTIER_SAMPLES, _FRONTIER_COSTS = 4000, 24
 
 @dataclass(frozen=True)
 class CalibrationSummary:
-    """What a calibration found; accuracies are those of samples that were left out of the fit.
+    """What a calibration found; its accuracy is measured on samples that were left out of the fit.
 
     Attributes:
         device: Id of the device.
         bundle: Name of the bundle.
-        title: The device and the bundle, for people.
+        title: Device and bundle, as text to show.
         calibration: The cost model, the readings and their levels.
     """
 
@@ -53,17 +53,17 @@ class CalibrationSummary:
 
     @property
     def samples(self) -> int:
-        """Reference architectures that were measured."""
+        """Number of reference architectures that were measured."""
         return len(self.calibration.codes)
 
     @property
     def complete(self) -> bool:
-        """Whether all readings were taken; False where time ran out."""
+        """Whether all readings were taken; False if time ran out."""
         return self.calibration.complete
 
     @property
     def accuracy(self) -> dict[str, float]:
-        """Shares of left-out samples that are predicted within 5 and 10 per cent, and relative errors."""
+        """Shares of the left-out samples that are predicted within 5 and 10 per cent, and relative errors."""
         return dict(self.calibration.model.accuracy)
 
     def plot(self, path: str | Path) -> None:
@@ -88,18 +88,18 @@ class CalibrationSummary:
 
 
 def calibrate_target(target: Target, samples: int, within_s: float | None = None, seed: int = 0) -> CalibrationSummary:
-    """Measures reference architectures, fits the cost model and keeps it.
+    """Measures reference architectures, fits the cost model and stores it.
 
-    A calibration that ran out of time does not replace one that rests on more architectures.
+    A calibration that ran out of time does not replace one with more architectures.
 
     Args:
         target: Bundle and device.
-        samples: Reference architectures.
-        within_s: Stops measuring after so many seconds.
-        seed: Seed of every random choice.
+        samples: Number of reference architectures.
+        within_s: Number of seconds after which measuring stops.
+        seed: Seed of all random choices.
 
     Raises:
-        DeviceError: The device is absent, busy or fails.
+        DeviceError: The device is unavailable, busy or fails.
     """
     target.require_presence()
     settle_rewrite(target)
@@ -125,13 +125,13 @@ def calibrate_target(target: Target, samples: int, within_s: float | None = None
     if before is not None and not result.complete and len(before.calibrated) > len(result.codes):
         kept = len(before.calibrated)
         target.on_event(
-            Notice(f"Time ran out: the earlier cost model, of {kept} architectures, stays in use.", warning=True)
+            Notice(f"Time ran out: the earlier cost model from {kept} architectures stays in use.", warning=True)
         )
         return summary
     if result.model.most_confidence < DEFAULT_CONFIDENCE:
         most = math.floor(1000 * result.model.most_confidence) / 1000
         text = (
-            f"{len(result.codes)} architectures are enough for budgets of --confidence {most:g} or less only; "
+            f"{len(result.codes)} architectures are only enough for budgets with --confidence {most:g} or less; "
             "calibrate with --samples 9 or more."
         )
         target.on_event(Notice(text, warning=True))
@@ -140,16 +140,16 @@ def calibrate_target(target: Target, samples: int, within_s: float | None = None
 
 
 def model_for(target: Target, budgets: Sequence[Budget], timed: bool, seed: int) -> CostModel | None:
-    """The cost model that a deployment needs; a device that is here and not calibrated well enough is calibrated first.
+    """The cost model that a deployment needs; calibrates an available device first if that is necessary.
 
     Args:
         target: Bundle and device.
-        budgets: What must hold; their confidence says how many samples a calibration needs.
+        budgets: The budgets; their confidence determines how many samples a calibration needs.
         timed: Whether latencies matter.
-        seed: Seed of every random choice.
+        seed: Seed of all random choices.
 
     Returns:
-        None where nothing is known about latencies and they do not matter.
+        The cost model; None if nothing is known about latencies and they do not matter.
 
     Raises:
         DeviceUnavailableError: Latencies matter, and nothing is known about them.
@@ -161,12 +161,14 @@ def model_for(target: Target, budgets: Sequence[Budget], timed: bool, seed: int)
     model = calibrated_model(target)
     if model is not None and all(b.confidence <= model.most_confidence for b in budgets):
         return model
-    target.on_event(Notice(f"Calibrating {target.device.id} for {target.bundle.name} first; the calibration is kept."))
+    target.on_event(
+        Notice(f"Calibrating {target.device.id} for {target.bundle.name} first; the calibration is stored for reuse.")
+    )
     return calibrate_target(target, SAMPLES, seed=seed).calibration.model
 
 
 def _near_frontier(target: Target, seed: int) -> Codes:
-    """Architectures like those that will be generated: at each of many costs the one of best predicted accuracy among random ones."""
+    """Architectures like those to be generated: the best predicted among random ones at each of many costs."""
     space = target.bundle.space
     codes = space.sample(_FRONTIER_SAMPLES, np.random.default_rng(seed))
     prior = prior_of(target) or flat_prior(FeatureTable.of(space))

@@ -1,4 +1,4 @@
-"""The fastest architecture of a given predicted accuracy."""
+"""The fastest architecture with at least a given predicted accuracy."""
 
 from __future__ import annotations
 
@@ -28,27 +28,28 @@ def cheapest(
     resolution: int | None,
     seed: int,
 ) -> Codes:
-    """The architecture of least latency that is predicted to be so accurate.
+    """The architecture with the lowest latency among those that are predicted to be accurate enough.
 
-    Latencies of several devices count by their largest share of what the most accurate architecture takes.
+    With several devices, each latency counts as its position between the device's fastest and slowest architecture,
+    and the largest position of all devices is minimised.
 
     Args:
-        known: Targets of one and the same bundle, each with its cost model.
-        strategy: Finds architectures.
-        top1: Least predicted top-1 in per cent.
-        limits: What must hold besides.
-        resolution: Pinned input size.
-        seed: Seed of every random choice.
+        known: Targets with the same bundle, each with its cost model.
+        strategy: How architectures are found.
+        top1: Minimum predicted top-1 in per cent.
+        limits: Limits that must hold as well.
+        resolution: Pinned input size, if any.
+        seed: Seed of all random choices.
 
     Returns:
-        Its code, int8, shape (decisions,).
+        Code of the architecture, int8, shape (decisions,).
 
     Raises:
-        InfeasibleError: Nothing is so accurate; the message names the best.
+        InfeasibleError: No architecture is accurate enough; the message names the best top-1 found.
     """
     search = _Search(known, strategy, resolution, seed)
     code = search.run(top1, [], np.empty((1, 0)))
-    # What is cheapest of all and holds the budgets is cheapest under them; a search under more limits may miss it.
+    # If the cheapest of all architectures holds the limits, it is the answer; a search under more limits may miss it.
     if any(limit.table.cost(code[None])[0] > limit.most for limit in limits):
         code = search.run(top1, [limit.table for limit in limits], np.array([[limit.most for limit in limits]]))
     return code
@@ -66,33 +67,34 @@ class _Search:
         self.low, self.high = (np.array([getattr(b, end) for b in bounds]) for end in ("least", "most"))
 
     def run(self, top1: float, tables: Sequence[AdditiveTable], limits: Floats) -> Codes:
-        """The code under limits on some costs, shape (1, costs)."""
+        """The code of the cheapest architecture under limits on some costs, shape (1, costs)."""
         bundle = self.target.bundle
         best: Codes | None = None
-        from_, to = 0.0, 1.0
+        start, end = 0.0, 1.0
         for _ in range(2):
-            shares = np.linspace(from_, to, _STEPS)
+            shares = np.linspace(start, end, _STEPS)
             rows = self.low + shares[:, None] * (self.high - self.low)
             codes = self._feasible([*self.latencies, *tables], np.hstack([rows, np.repeat(limits, _STEPS, axis=0)]))
-            told = np.asarray(bundle.predictor.predict(codes).mean)
+            predicted = np.asarray(bundle.predictor.predict(codes).mean)
             ranges = zip(self.latencies, self.low, self.high, strict=True)
             taken = np.max([(table.cost(codes) - low) / (high - low) for table, low, high in ranges], axis=0)
-            enough = np.flatnonzero(told >= top1)
+            enough = np.flatnonzero(predicted >= top1)
             if not len(enough):
                 break
             best = codes[enough[taken[enough].argmin()]]
-            # Once more, around the least that was enough.
-            to = float(taken[enough].min())
-            from_ = max(0.0, to - 2 / _STEPS)
+            # The second pass searches just below the lowest latency that was enough.
+            end = float(taken[enough].min())
+            start = max(0.0, end - 2 / _STEPS)
         if best is None:
             raise InfeasibleError(
-                f"No architecture of {bundle.name} is predicted to reach {top1:g} %; the best found reaches {told.max():.2f} %.",
-                "Ask for less accuracy, or for wider budgets where any were given.",
+                f"No architecture of {bundle.name} is predicted to reach {top1:g} %; "
+                f"the best found reaches {predicted.max():.2f} %.",
+                "Ask for less accuracy, or for larger budgets if any were given.",
             )
         return best
 
     def _feasible(self, tables: Sequence[AdditiveTable], limits: Floats) -> Codes:
-        """All candidates for the rows of limits that some architecture holds."""
+        """The candidates for all rows of limits that some architecture holds."""
         found = []
         for row in np.array_split(limits, len(limits)) if len(tables) > 1 else [limits]:
             try:
@@ -102,6 +104,7 @@ class _Search:
             found.append(codes.reshape(-1, codes.shape[2]))
         if not found:
             raise InfeasibleError(
-                "No architecture holds the budgets.", "Ask for more of them, one at a time, to see which one it is."
+                "No architecture holds the budgets.",
+                "Try larger budgets, one at a time, to see which one is too small.",
             )
         return np.concatenate(found)

@@ -1,4 +1,4 @@
-"""What `deploy` leaves, and a model that answers images."""
+"""A finished deployment, and its model as a function of images."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says about one image.
+    """A model's prediction for one image.
 
     Attributes:
-        probabilities: Of the classes, float32, shape (classes,).
-        labels: Names of the classes; their numbers as text where the bundle has no names.
+        probabilities: Probabilities of the classes, float32, shape (classes,).
+        labels: Names of the classes; their numbers as text if the bundle has no names.
     """
 
     probabilities: NDArray[np.float32]
@@ -62,7 +62,7 @@ class LoadedModel:
         folder: Folder of the deployment.
 
     Raises:
-        UsageError: The folder is no deployment.
+        UsageError: The folder is not a deployment.
         DamagedBundleError: Its manifest is not valid, or a file is not the one that was deployed.
         DeviceUnavailableError: Nothing on this machine runs the file.
     """
@@ -79,7 +79,7 @@ class LoadedModel:
         self.labels = tuple(known) if len(known) == classes else tuple(map(str, range(classes)))
 
     def __call__(self, *images: str | Path | Image | NDArray[np.uint8]) -> Prediction | list[Prediction]:
-        """Predicts images; scaling, cropping and normalising are part of it.
+        """Predicts the classes of images; scaling, cropping and normalising are included.
 
         Args:
             *images: Files, Pillow images, or arrays of RGB values, uint8, shape (height, width, 3).
@@ -88,7 +88,7 @@ class LoadedModel:
             One prediction for one image, a list for several.
 
         Raises:
-            UsageError: No image was given, or an array is no image.
+            UsageError: No image was given, or an array is not an image.
             DataError: A file cannot be decoded.
             DeviceError: The runtime failed.
         """
@@ -110,7 +110,7 @@ class LoadedModel:
 
 
 def _pixels(image: str | Path | Image | NDArray[np.uint8]) -> Image:
-    """An RGB image of whatever stands for one."""
+    """An RGB image from a file, an array or another Pillow image."""
     from PIL import Image as ImageModule
 
     from nagsdk.images.preprocessing import read_image
@@ -123,7 +123,7 @@ def _pixels(image: str | Path | Image | NDArray[np.uint8]) -> Image:
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise UsageError(
-                f"An array of {image.dtype} with shape {image.shape} is no image.",
+                f"An array of {image.dtype} with shape {image.shape} is not an image.",
                 "Give RGB values: uint8, shape (height, width, 3).",
             )
         return ImageModule.fromarray(image)
@@ -132,11 +132,11 @@ def _pixels(image: str | Path | Image | NDArray[np.uint8]) -> Image:
 
 @dataclass(frozen=True)
 class Deployment:
-    """What `deploy` leaves.
+    """What `deploy` returns and writes.
 
     Attributes:
         result: The deployed architecture and its verdict.
-        folder: Where model and manifest lie; None when the budget was missed.
+        folder: Folder of model and manifest; None when the budget was missed.
         details: The rest of the manifest: provenance, versions, seeds, rounds.
         statistics: Statistics of batch normalisation; see `nagsdk.supernet.recalibrate.statistics`.
     """
@@ -148,13 +148,13 @@ class Deployment:
 
     @classmethod
     def read(cls, folder: str | Path) -> Deployment:
-        """A deployment that an earlier run left.
+        """Reads a deployment that an earlier run wrote.
 
         Args:
-            folder: With the manifest.json.
+            folder: Folder that holds the manifest.json.
 
         Raises:
-            UsageError: The folder is no deployment.
+            UsageError: The folder is not a deployment.
             DamagedBundleError: Its manifest is not valid.
         """
         folder = Path(folder)
@@ -171,10 +171,10 @@ class Deployment:
     def load(self) -> LoadedModel:
         """The model as a function of images: ``deployment.load()("cat.jpg")``.
 
-        It runs on its device where that is this machine; elsewhere the device's backend runs the file here, if it can.
+        It runs on its device if that is available, otherwise on this machine if the device's backend can emulate it.
 
         Raises:
-            UsageError: The budget was missed, so that there is no model.
+            UsageError: The budget was missed, so there is no model.
             DamagedBundleError: A file is not the one that was deployed.
             DeviceUnavailableError: Nothing on this machine runs the file.
         """
@@ -199,6 +199,6 @@ class Deployment:
 
         if self.folder is None:
             return self.result._repr_html_()
-        # The page has styles of its own, which must not reach the notebook around it.
+        # The page has its own styles, which must not change the notebook around it.
         page = html.escape(deployment_page(read_manifest(self.folder)))
         return f'<iframe srcdoc="{page}" style="width: 100%; height: 40em; border: 0" title="deployment"></iframe>'

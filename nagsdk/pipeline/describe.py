@@ -1,4 +1,4 @@
-"""Results from models: what accuracy predictor and cost model say of architectures, all at once."""
+"""Results from models: predicts accuracy and cost of many architectures at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nagsdk.space.architecture import Architecture
 
 
 def prior_warnings(model: CostModel, device: str) -> list[str]:
-    """What users must be told where latencies do not come from a calibration."""
+    """Warnings for latencies that do not come from a calibration."""
     if model.source == "calibration":
         return []
     caveat = [str(model.facts["caveat"])] if "caveat" in model.facts else []
@@ -34,13 +34,16 @@ def describe(
     """Predicts accuracy and cost.
 
     Args:
-        bundle: Space and accuracy predictor; top-1 stays None without one.
-        architectures: Points of its space.
-        device: Id of the device that `model` speaks of.
-        model: Cost model; latencies stay None without one.
-        budgets: What each result answers, all of them at once; the first latency among them sets percentile and confidence of the
-            upper bound.
-        min_top1: The least top-1 that was asked for, in per cent, if any.
+        bundle: The bundle with its space and accuracy predictor; top-1 is None if it has no predictor.
+        architectures: Architectures of the bundle's space.
+        device: Id of the device that `model` describes.
+        model: The cost model; latencies are None without one.
+        budgets: The budgets of each architecture, which hold together; the first latency budget sets percentile and
+            confidence of the upper bound.
+        min_top1: The minimum top-1 in per cent that was asked for, if any.
+
+    Returns:
+        One result for each architecture, in the same order.
     """
     space = bundle.space
     codes = space.encode(architectures)
@@ -53,12 +56,12 @@ def describe(
     answered: Sequence[Sequence[Budget]] = [()] * len(codes) if budgets is None else budgets
     if model is not None:
         latency = model.mean(codes).tolist()
-        asked = [
-            next(((b.confidence, b.percentile) for b in all_ if b.metric == LATENCY), (DEFAULT_CONFIDENCE, 50.0))
-            for all_ in answered
+        levels = [
+            next(((b.confidence, b.percentile) for b in together if b.metric == LATENCY), (DEFAULT_CONFIDENCE, 50.0))
+            for together in answered
         ]
-        bounds = {way: model.upper(codes, *way).tolist() for way in set(asked)}
-        upper = [bounds[way][i] for i, way in enumerate(asked)]
+        bounds = {level: model.upper(codes, *level).tolist() for level in set(levels)}
+        upper = [bounds[level][i] for i, level in enumerate(levels)]
     accuracy: list[tuple[float | None, float | None, float | None, bool | None]] = [(None, None, None, None)] * len(
         codes
     )

@@ -34,17 +34,18 @@ _SOURCES = {
 
 @dataclass(frozen=True)
 class Frontier:
-    """What strategies answer to the same budgets, from the cheapest to the most expensive architecture.
+    """The best architecture of every strategy for the same budgets, from the cheapest to the most expensive.
 
     Attributes:
         space: Search space of the architectures.
-        title: Bundle and device, for people.
-        metric: What the budgets limit: ``latency`` (predicted mean, ms), ``size`` (bytes), ``macs`` or one of a plugin.
-        limits: The budgets, ascending, shape (n,).
-        codes: Picks of every strategy, by its id, int8, shape (n, decisions).
-        cost: Their costs, shape (n,).
-        top1: Their predicted top-1 in per cent, shape (n,).
-        unit: What the metric is shown in: its name and its factor to the metric's own unit.
+        title: Bundle and device, as text to show.
+        metric: What the budgets limit: ``latency`` (predicted mean, ms), ``size`` (bytes), ``macs`` or the metric of a
+            plugin.
+        limits: The budgets in ascending order, shape (n,).
+        codes: The architectures that each strategy chose, by the strategy's id; int8, shape (n, decisions).
+        cost: The costs of these architectures by strategy, shape (n,).
+        top1: Their predicted top-1 in per cent by strategy, shape (n,).
+        unit: The unit in which the metric is shown: its name and its factor to the metric's own unit.
         source: Where latencies come from, ``prior`` or ``calibration``; None for other metrics.
     """
 
@@ -59,7 +60,11 @@ class Frontier:
     source: str | None = None
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row for every strategy and budget, JSON-ready: strategy, limit, architecture, cost, predicted_top1, units."""
+        """One row for every strategy and budget, ready for JSON.
+
+        Returns:
+            Dictionaries with the keys strategy, limit, architecture, cost, predicted_top1, unit and unit_factor.
+        """
         unit, factor = self.unit
         return [
             {
@@ -82,16 +87,16 @@ class Frontier:
         ]
 
     def plot(self, path: str | Path | None = None) -> Figure:
-        """Draws accuracy over cost, and what the first strategy's architectures look like; needs the extra ``report``.
+        """Draws accuracy over cost, and how the first strategy's architectures change; needs the extra ``report``.
 
         Args:
-            path: File that ends in .svg, .png or .pdf; where None, the picture is only returned, as notebooks show it.
+            path: File that ends in .svg, .png or .pdf. If None, the figure is only returned, and a notebook shows it.
 
         Returns:
             The matplotlib figure.
 
         Raises:
-            UsageError: The picture cannot be drawn: another suffix, or matplotlib is not installed.
+            UsageError: The file has another suffix, or matplotlib is not installed.
             OutputError: The file cannot be written.
         """
         check(Path("picture.svg") if path is None else Path(path))
@@ -115,15 +120,25 @@ def frontier_of(
     resolution: int | None = None,
     seed: int = 0,
 ) -> Frontier:
-    """Asks strategies for equidistant budgets over the whole range; each budget gets the best answer to it or to a smaller one.
+    """Asks every strategy for equidistant budgets over the whole range of costs.
+
+    Each budget gets the best answer to itself or to a smaller budget.
+
+    Args:
+        target: Bundle and device.
+        metric: ``latency``, ``size``, ``macs`` or the metric of a plugin.
+        strategies: The strategies to compare.
+        points: Number of budgets.
+        resolution: Pinned input size, if any.
+        seed: Seed of all random choices.
 
     Raises:
         InfeasibleError: The backend supports no architecture.
-        DeviceUnavailableError: Nothing is known of the device's latencies.
+        DeviceUnavailableError: Nothing is known about the device's latencies.
     """
     model = require_cost_model(target) if metric == LATENCY else None
-    for told in [] if model is None else prior_warnings(model, target.device.id):
-        target.on_event(Notice(told, warning=True))
+    for warning in [] if model is None else prior_warnings(model, target.device.id):
+        target.on_event(Notice(warning, warning=True))
     table = target.costs.table(metric, model, resolution)
     bounds, predictor = Completions.of(target.bundle.space, table), target.bundle.predictor
     if not np.isfinite(bounds.least):
@@ -137,7 +152,7 @@ def frontier_of(
         picks[strategy.id] = codes[np.arange(points), choose(predictor, codes)[:, 0]]
     top1 = {name: np.asarray(predictor.predict(codes).mean) for name, codes in picks.items()}
     for name, values in top1.items():
-        # What was the answer to a smaller budget holds a larger one as well.
+        # An architecture that holds a smaller budget holds a larger one as well.
         best = np.maximum.accumulate(np.where(values >= np.maximum.accumulate(values), np.arange(points), 0))
         picks[name], top1[name] = picks[name][best], values[best]
     cost = {name: table.cost(codes) for name, codes in picks.items()}
@@ -158,12 +173,12 @@ def frontier_of(
 def _draw(found: Frontier) -> Figure:
     from matplotlib.figure import Figure
 
-    name_of_unit, unit = found.unit
-    label = _LABELS.get(found.metric, f"{found.metric} in {name_of_unit}")
+    unit_name, unit = found.unit
+    label = _LABELS.get(found.metric, f"{found.metric} in {unit_name}")
     first = next(iter(found.codes))
     architectures = found.space.decode(found.codes[first])
-    told = [found.space.panels(a) for a in architectures]
-    titles = list(told[0])
+    choices = [found.space.panels(a) for a in architectures]
+    titles = list(choices[0])
     below = ["resolution", *titles]
     figure = Figure(figsize=(11, 11), layout="constrained")
     rows: list[Any] = [
@@ -184,8 +199,8 @@ def _draw(found: Frontier) -> Figure:
     panels["resolution"].step(found.limits / unit, [a.resolution for a in architectures], where="post", color="black")
     panels["resolution"].set(xlabel=f"budget: {label}", ylabel="resolution in px", title=f"architectures of {first}")
     for title in titles:
-        for line in told[0][title]:
-            panels[title].plot(found.limits / unit, [one[title][line] for one in told], linewidth=1, label=line)
+        for line in choices[0][title]:
+            panels[title].plot(found.limits / unit, [one[title][line] for one in choices], linewidth=1, label=line)
         panels[title].set(xlabel=f"budget: {label}", ylabel=title)
     for title in titles[:1]:
         panels[title].legend(fontsize="small")

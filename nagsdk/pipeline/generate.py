@@ -1,4 +1,4 @@
-"""Generating without measuring: the best architecture for limits that hold together, or the fastest of a given accuracy."""
+"""Generates without measuring: the most accurate architecture within limits, or the fastest that is accurate enough."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ from nagsdk.space.space import Codes
 
 
 class Generation:
-    """One bundle on one or more devices, whose limits hold all at once.
+    """One bundle on one or more devices, whose limits must all hold together.
 
     Args:
-        targets: Targets of one and the same bundle.
-        strategy: Finds architectures.
+        targets: Targets with the same bundle.
+        strategy: How architectures are found.
         timed: Whether latencies matter.
-        resolution: Pinned input size.
-        seed: Seed of every random choice.
+        resolution: Pinned input size, if any.
+        seed: Seed of all random choices.
 
     Raises:
-        DeviceUnavailableError: Latencies matter, and nothing is known about those of a device.
+        DeviceUnavailableError: Latencies matter, and nothing is known about the latencies of a device.
     """
 
     def __init__(
         self, targets: Sequence[Target], strategy: Strategy, timed: bool, resolution: int | None = None, seed: int = 0
     ) -> None:
         self.target, self.strategy, self.resolution, self.seed = targets[0], strategy, resolution, seed
-        # Reading a cost model warns where it is damaged: once is enough.
+        # Reading a damaged cost model warns, so each one is read only once.
         self.known = [(target, require_cost_model(target) if timed else cost_model(target)) for target in targets]
 
     def best(self, asked: Sequence[Sequence[Budget]]) -> list[Result]:
         """The most accurate architecture for each set of budgets.
 
         Args:
-            asked: Sets of budgets that hold together; every set limits the same metrics in the same order.
+            asked: Sets of budgets that must hold together; every set limits the same metrics in the same order.
 
         Returns:
-            One result for every set and device, those of a set together.
+            One result for every set and device; the results of a set follow each other.
 
         Raises:
-            InfeasibleError: No architecture holds a set; `results` answer the others.
+            InfeasibleError: No architecture holds one of the sets; its `results` answer the other sets.
         """
         try:
             return self._best(asked)
@@ -69,17 +69,17 @@ class Generation:
         raise InfeasibleError(text, first.next_step, results) from first
 
     def cheapest(self, top1: float, budgets: Sequence[Budget]) -> list[Result]:
-        """The architecture of least latency that is predicted to be so accurate; see `nagsdk.pipeline.cheapest`.
+        """The fastest architecture that is predicted to be accurate enough; see `nagsdk.pipeline.cheapest`.
 
         Args:
-            top1: Least predicted top-1 in per cent.
-            budgets: What must hold besides.
+            top1: Minimum predicted top-1 in per cent.
+            budgets: Budgets that must hold as well.
 
         Returns:
             One result for every device.
 
         Raises:
-            InfeasibleError: Nothing is so accurate; the message names the best.
+            InfeasibleError: No architecture is accurate enough; the message names the best top-1 found.
         """
         (limits,) = self._limits([budgets])
         code = cheapest(self.known, self.strategy, top1, limits, self.resolution, self.seed)
@@ -87,7 +87,7 @@ class Generation:
 
     def _best(self, asked: Sequence[Sequence[Budget]]) -> list[Result]:
         if len(asked) > 1 and any(b.metric not in METRICS for b in asked[0]):
-            # A limit on a maximum forbids choices: each has a table of its own.
+            # A limit on a plugin's metric may forbid choices: each needs its own table.
             return [result for one in asked for result in self._best([one])]
         limits = self._limits(asked)
         codes = self.strategy.propose(self._question(limits))
@@ -95,7 +95,7 @@ class Generation:
         return self._results(picked, asked, [self.target.costs.limit_nothing(row) for row in limits])
 
     def _unanswerable(self, asked: Sequence[Sequence[Budget]]) -> dict[int, InfeasibleError]:
-        """The sets that no architecture holds, by number, and why."""
+        """The sets that no architecture holds, by number, with their errors."""
         failed = {}
         for number, together in enumerate(asked):
             try:
@@ -129,7 +129,7 @@ class Generation:
     def _results(
         self, codes: Codes, asked: Sequence[Sequence[Budget]], free: Sequence[bool], min_top1: float | None = None
     ) -> list[Result]:
-        """Results of the codes, those of a set of budgets together; where `free`, they say that the budgets limit nothing."""
+        """Results of the codes, in the order of `best`; those of a `free` set warn that the budgets limit nothing."""
         bundle = self.target.bundle
         chosen = bundle.space.decode(codes)
         by_target = [

@@ -1,4 +1,4 @@
-"""Budgets as strategies read them: additive cost tables of a bundle on a device, and limits on them."""
+"""Budgets as additive cost tables of a bundle on a device, and limits on these tables, as strategies need them."""
 
 from __future__ import annotations
 
@@ -30,14 +30,15 @@ UNLIMITED = "The budget limits nothing: even the most expensive architecture of 
 
 @dataclass(frozen=True)
 class Limit:
-    """A budget as a strategy reads it.
+    """A budget as an additive cost table with a limit.
 
     Attributes:
-        budget: What the user asked for.
-        sought: What is generated for: the budget, or less where files or runs took more than their estimate.
-        table: The additive cost that is limited.
-        most: The largest cost in `table` that is generated for.
-        bounds: The cheapest and the most expensive architectures in `table`.
+        budget: The budget that the user asked for.
+        sought: The budget that architectures are generated for: `budget`, or a smaller one if files or runs took more
+            than estimated.
+        table: The additive costs that are limited.
+        most: The largest allowed cost in `table`.
+        bounds: The costs of the cheapest and the most expensive architecture in `table`.
     """
 
     budget: Budget
@@ -52,15 +53,15 @@ class Limit:
         return self.budget.metric == LATENCY
 
     def at_pace(self, pace: float) -> Limit:
-        """A limit on latencies for a device that runs slower or faster than when it was calibrated; others stay as they are.
+        """The limit for a device that runs slower or faster than when it was calibrated; only latencies change.
 
         Args:
-            pace: How much longer networks take now.
+            pace: How many times longer networks take now.
         """
         return replace(self, most=self.most / pace) if self.timed else self
 
     def reachable(self) -> Limit:
-        """A limit on latencies that the cheapest architecture holds at least; others stay as they are."""
+        """The limit, raised if necessary so that at least the cheapest architecture holds it; only latencies change."""
         return replace(self, most=max(self.most, self.bounds.least)) if self.timed else self
 
 
@@ -69,9 +70,9 @@ class Costs:
 
     Args:
         bundle: The bundle.
-        backend: The backend of the device; it says which layers it runs and how large they are in a file.
+        backend: The backend of the device; it knows which layers it runs and how large they are in a file.
         device: The device.
-        plugins: Gives the plugins whose metrics budgets may limit; called only where a budget limits one.
+        plugins: Returns the plugin host; called only where a budget limits a metric of a plugin.
     """
 
     def __init__(self, bundle: Bundle, backend: Backend, device: Device, plugins: Callable[[], Host]) -> None:
@@ -91,16 +92,16 @@ class Costs:
         return np.equal(unsupported.choice, 0)
 
     def table(self, metric: str, model: CostModel | None, resolution: int | None = None) -> AdditiveTable:
-        """The additive cost table of a metric; what is not supported or not asked for is masked.
+        """The additive cost table of a metric; unsupported choices and other resolutions are masked.
 
         Args:
-            metric: ``latency`` (ms), ``size`` (bytes), ``macs`` or one of a plugin that layers add up to.
+            metric: ``latency`` (ms), ``size`` (bytes), ``macs`` or a plugin's metric that is a sum over layers.
             model: The cost model; needed for latencies.
-            resolution: Masks every other resolution.
+            resolution: If given, every other resolution is masked.
 
         Raises:
             UnknownNameError: There is no such metric.
-            UsageError: The metric is no sum, or more of it is better.
+            UsageError: The metric is not a sum over layers, or larger values of it are better.
         """
         space = self.bundle.space
         if metric == LATENCY:
@@ -123,7 +124,7 @@ class Costs:
         """A metric of a plugin over the bundle's space.
 
         Raises:
-            UnknownNameError: No plugin brings it.
+            UnknownNameError: No plugin provides it.
         """
         if name not in self._metrics:
             self._metrics[name] = MetricLimits.of(
@@ -132,21 +133,21 @@ class Costs:
         return self._metrics[name]
 
     def unit(self, metric: str) -> Unit:
-        """What a metric is shown in."""
+        """The unit in which a metric is shown."""
         return SHOWN_UNITS.get(metric) or next(iter(self.metric(metric).metric.units.items()))
 
     def _worth(self, codes: Codes) -> Floats:
-        """Predicted top-1; MACs where nothing is known of accuracy."""
+        """Predicted top-1; MACs if the bundle has no accuracy predictor."""
         if not self.bundle.has_predictor:
             return exact_table(self.bundle.space, lambda layer: float(layer.macs)).cost(codes)
         return np.asarray(self.bundle.predictor.predict(codes).mean, np.float64)
 
     def metrics(self, architecture: Architecture, budgets: Sequence[Budget]) -> dict[str, float]:
-        """What an architecture has of the plugins' metrics that are limited, by id."""
+        """An architecture's values of the plugin metrics that the budgets limit, by the metric's id."""
         return {b.metric: self.metric(b.metric).value(architecture) for b in budgets if b.metric not in METRICS}
 
     def table_for(self, budget: Budget, model: CostModel | None, resolution: int | None = None) -> AdditiveTable:
-        """The table on which `limit` stands for the budget; see `table`."""
+        """The table that `limit` refers to for a budget; see `table`."""
         if budget.metric in METRICS:
             return self.table(budget.metric, model, resolution)
         table, _ = self.metric(budget.metric).held(budget.limit, self._index(resolution))
@@ -159,7 +160,7 @@ class Costs:
         return None if resolution is None else self.bundle.space.resolution_index(resolution)
 
     def limit(self, budget: Budget, model: CostModel | None, resolution: int | None = None) -> float:
-        """The largest cost in the table of `table_for` whose upper bound holds the budget."""
+        """The largest cost in the table of `table_for` whose upper bound still holds the budget."""
         if budget.metric not in METRICS:
             return self.metric(budget.metric).held(budget.limit, self._index(resolution))[1]
         if budget.metric != LATENCY:
@@ -170,13 +171,13 @@ class Costs:
     def limit_of(
         self, budget: Budget, model: CostModel | None, resolution: int | None = None, sought: Budget | None = None
     ) -> Limit:
-        """A budget with the table and the limit that stand for it.
+        """The table and the limit of a budget.
 
         Args:
-            budget: What the user asked for.
+            budget: The budget that the user asked for.
             model: The cost model; needed for latencies.
-            resolution: Masks every other resolution.
-            sought: What to generate for; the budget where None.
+            resolution: If given, every other resolution is masked.
+            sought: The budget to generate for; `budget` if None.
         """
         sought = sought or budget
         table = self.table_for(sought, model, resolution)
@@ -187,16 +188,16 @@ class Costs:
     def feasible(
         self, budget: Budget, model: CostModel | None, resolution: int | None = None, like: Limit | None = None
     ) -> Limit:
-        """Like `limit_of`, after making sure that some architecture holds the budget.
+        """Like `limit_of`, but makes sure that some architecture holds the budget.
 
         Args:
-            budget: What the user asked for.
+            budget: The budget that the user asked for.
             model: The cost model; needed for latencies.
-            resolution: Masks every other resolution.
-            like: A limit on the same metric, whose table is then not made again.
+            resolution: If given, every other resolution is masked.
+            like: A limit on the same metric, whose table is used again.
 
         Raises:
-            InfeasibleError: None does; the message names what the cheapest needs.
+            InfeasibleError: No architecture holds it; the message names what the cheapest one needs.
         """
         if like is not None and budget.metric in METRICS:
             limit = replace(like, budget=budget, sought=budget, most=self.limit(budget, model, resolution))
@@ -211,12 +212,13 @@ class Costs:
                 up=metric.metric.direction != HIGHER
             )
             raise InfeasibleError(
-                f"No architecture of {bundle} holds {budget} on {device}: the nearest to be had is {nearest}.",
+                f"No architecture of {bundle} holds {budget} on {device}: the nearest possible value is {nearest}.",
                 f"Ask for {nearest}, or use another bundle.",
             )
         if not np.isfinite(limit.bounds.least):
             raise InfeasibleError(f"{device} runs no architecture of {bundle}.", "Use another bundle or device.")
-        # Upper bounds are proportional to the mean, so the cheapest needs as much more than was asked as its mean passes the limit.
+        # Upper bounds are proportional to the mean: the cheapest architecture exceeds the budget by the same factor
+        # by which its mean exceeds the limit.
         least = replace(budget, limit=float(f"{budget.limit * limit.bounds.least / limit.most * 1.005:.3g}"))
         raise InfeasibleError(
             f"No architecture of {bundle} holds {budget} on {device}: the cheapest needs about {least}.",

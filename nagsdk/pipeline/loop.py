@@ -1,4 +1,4 @@
-"""The deploy loop: generate, build, measure, tighten, and say `held` only after a fresh session."""
+"""The deploy loop: generate, build, measure, tighten the limits; the verdict is `held` only after a fresh session."""
 
 from __future__ import annotations
 
@@ -33,12 +33,13 @@ if TYPE_CHECKING:
 
 MOST_ROUNDS = 5
 ENOUGH_USED = 0.95
-# `held` takes a session's upper limit, which lies two to five percent above its median; the cost model's bound is one on the median.
+# A verdict of `held` compares a session's upper limit, which lies two to five percent above the median; the cost
+# model bounds the median.
 _SPARE = 1.03
-# In points of top-1: how much more is asked for where the fastest architecture of an accuracy was tried, and how often.
+# If the fastest architecture of an accuracy was tried already, so many points of top-1 more are asked for, so often.
 _TOP1_STEP, _TOP1_STEPS = 0.25, 8
-_FASTER = "{} runs {:.2f} times faster than when it was calibrated: calibrate it again, for predictions that fit."
-_TOP1_UNKNOWN = "A top-1 of at least {:g} % is predicted and was not measured: {} brings no labelled test images."
+_FASTER = "{} runs {:.2f} times faster than when it was calibrated: calibrate it again to get accurate predictions."
+_TOP1_UNKNOWN = "A top-1 of at least {:g} % is predicted but was not measured: {} has no labelled test images."
 
 
 @dataclass
@@ -47,13 +48,14 @@ class Deployer:
 
     Attributes:
         target: Bundle and device.
-        builder: Builds the candidates.
-        resolution: Pinned input size.
+        builder: Builder of the candidates.
+        resolution: Pinned input size, if any.
         strategy: How architectures are found.
-        tuner: Fine-tunes what was found; None leaves it as the supernet taught it.
-        min_top1: Asks for the fastest architecture of at least this top-1 in per cent, instead of the most accurate one.
-        rounds: What was measured so far.
-        tried: What was built and need not be tried again.
+        tuner: Fine-tunes the subnet that was found; with None it keeps the weights of the supernet.
+        min_top1: If given, the fastest architecture with at least this top-1 in per cent is sought, instead of the most
+            accurate one.
+        rounds: The rounds so far.
+        tried: Architectures that were built and are not tried again.
     """
 
     target: Target
@@ -66,19 +68,20 @@ class Deployer:
     tried: set[Architecture] = field(default_factory=set)
 
     def check(self) -> None:
-        """Refuses what cannot end well before long work starts; see `Builder.check`."""
+        """Raises an error before long work starts if that work cannot succeed; see `Builder.check`."""
         self.builder.check(self.resolution)
 
     def run(self, budgets: Sequence[Budget], model: CostModel | None, folder: Path) -> Round | Unmeasured:
         """Runs the loop.
 
         Args:
-            budgets: What must hold, all at once.
+            budgets: The budgets, which must all hold together.
             model: The cost model; may be None for exact metrics.
-            folder: Where candidates are built.
+            folder: Folder in which candidates are built.
 
         Returns:
-            The best round that held, else the last round; without the device, what was built unmeasured.
+            The best round that held, else the last round; if the device is unavailable, the candidate without a
+            measurement.
 
         Raises:
             InfeasibleError: No architecture holds the budgets.
@@ -88,7 +91,7 @@ class Deployer:
         limits = [target.costs.feasible(budget, model, self.resolution) for budget in budgets]
         timed = any(limit.timed for limit in limits)
         if limits:
-            _ = self._question(limits).reserves  # refuses limits that hold one by one but not together
+            _ = self._question(limits).reserves  # raises if the limits can be held one by one but not together
         notes = (UNLIMITED,) if limits and target.costs.limit_nothing(limits) else ()
         if model is not None and timed and present:
             limits = self._aimed(limits, pace_of(target, folder))
@@ -123,31 +126,31 @@ class Deployer:
                 if turn.used >= ENOUGH_USED or not timed or wanted is not None:
                     break
             elif not turn.sessions[-1].enough_quiet:
-                self.tried.discard(architecture)  # a miss on a disturbed device says nothing of a quiet one
+                self.tried.discard(architecture)  # it may hold once the device is quiet
             if timed:
                 assert model is not None
                 model = _learnt(model, turn, budgets)
             limits = self._tightened(limits, turn.shares.tolist(), model)
             if timed and best is None:
                 limits = self._aimed(limits, max(m.pace for m in turn.sessions))
-            elif timed:  # the next round has nothing to lose: it counts on the best that the device showed
+            elif timed:  # a miss costs nothing now: the next round assumes the fastest pace that was seen
                 pace = min(m.pace for r in self.rounds for m in r.sessions)
                 limits = [limit.at_pace(pace) for limit in limits]
         if not self.rounds:
             asked = [*map(str, budgets), *([] if self.min_top1 is None else [f"a top-1 of {self.min_top1:g} %"])]
             raise InfeasibleError(
                 f"No candidate's file held {' and '.join(asked)}.",
-                "Ask for a few percent more, or use another precision.",
+                "Raise the budget by a few percent, or use another precision.",
             )
         return best or self.rounds[-1]
 
     def refine(self, outcome: Round | Unmeasured, budgets: Sequence[Budget], folder: Path) -> Round | Unmeasured:
-        """Fine-tunes what the loop found; the new file is measured like any candidate, and its verdict is the one that counts.
+        """Fine-tunes the subnet that the loop found; the new file is measured, and its verdict counts.
 
         Args:
-            outcome: From `run`, not missed.
-            budgets: What must hold, all at once.
-            folder: Where the file is built.
+            outcome: The outcome of `run`; it was not missed.
+            budgets: The budgets, which must all hold together.
+            folder: Folder in which the file is built.
         """
         assert self.tuner is not None
         built = self.builder.build(outcome.built.architecture, folder, self.tuner)
@@ -165,7 +168,7 @@ class Deployer:
         )
 
     def _aimed(self, limits: Sequence[Limit], pace: float) -> list[Limit]:
-        """What to generate for until something holds: a little less than the limits at the device's present pace, but something."""
+        """The limits to generate for until a candidate holds: a little below those at the device's present pace."""
         device = self.target.device.id
         if pace > 1:
             self.target.on_event(
@@ -176,20 +179,21 @@ class Deployer:
         return [limit.at_pace(_SPARE * pace).reachable() for limit in limits]
 
     def _tightened(self, limits: Sequence[Limit], shares: Sequence[float], model: CostModel | None) -> list[Limit]:
-        """The limits by the cost model as it is now, with room for what files or runs took more than their estimate."""
+        """The limits by the updated cost model, reduced where files or runs took more than estimated."""
         sought = [
             replace(limit.sought, limit=limit.sought.limit * 0.999 / share) if share > 1 else limit.sought
             for limit, share in zip(limits, shares, strict=True)
         ]
         costs = self.target.costs
         return [
-            costs.limit_of(limit.budget, model, self.resolution, aim) for limit, aim in zip(limits, sought, strict=True)
+            costs.limit_of(limit.budget, model, self.resolution, reduced)
+            for limit, reduced in zip(limits, sought, strict=True)
         ]
 
     def _propose(
         self, limits: Sequence[Limit], model: CostModel | None, best: Round | None, wanted: float | None
     ) -> tuple[Result, Architecture] | None:
-        """The best candidate that was not tried yet; None where nothing promises more than the best round."""
+        """The best candidate that was not tried yet; None if no candidate is predicted to beat the best round."""
         target = self.target
         budgets = [limit.budget for limit in limits]
         try:
@@ -201,7 +205,7 @@ class Deployer:
         except InfeasibleError:
             if not self.tried:
                 raise
-            # The limits were feasible before what was measured tightened them: the rounds so far are the answer.
+            # The limits were feasible before measurements tightened them: the rounds so far are the answer.
             return None
         for architecture in candidates:
             if architecture not in self.tried:
@@ -213,7 +217,7 @@ class Deployer:
         return None
 
     def _fastest(self, limits: Sequence[Limit], model: CostModel | None, wanted: float) -> list[Architecture]:
-        """The fastest architecture of a predicted top-1 that was not tried yet: where it was, a little more is asked for."""
+        """The fastest architecture of a predicted top-1; if it was tried already, the fastest of a little more."""
         target = self.target
         for step in range(_TOP1_STEPS):
             least = wanted + step * _TOP1_STEP
@@ -224,7 +228,7 @@ class Deployer:
         return found
 
     def _check_top1(self, turn: Round) -> float:
-        """Takes the verdict back where the measured top-1 is too low; returns what is missing in points, 0 where nothing is."""
+        """Changes the verdict to missed if the measured top-1 is too low; returns the missing points, 0 if none."""
         if self.min_top1 is None or turn.result.verdict == MISSED:
             return 0.0
         turn.result = self._with_doubt(turn.result, turn.built)
@@ -234,12 +238,12 @@ class Deployer:
         return short
 
     def _short_of_top1(self, built: Built) -> float:
-        """Points of top-1 that a file lacks of `min_top1` on the test images; 0 where it lacks none or nothing can be measured."""
+        """Points by which a file's top-1 on the test images is below `min_top1`; 0 if it is not, or not measurable."""
         true = None if self.min_top1 is None else self.builder.evaluate(built).top1
         return 0.0 if true is None or self.min_top1 is None else max(0.0, self.min_top1 - true)
 
     def _with_doubt(self, result: Result, built: Built) -> Result:
-        """The result with a warning and no verdict where a top-1 was asked for that cannot be measured."""
+        """The result, unverified and with a warning if `min_top1` was given but top-1 cannot be measured."""
         if self.min_top1 is None or self.builder.evaluate(built).top1 is not None:
             return result
         warning = _TOP1_UNKNOWN.format(self.min_top1, self.target.bundle.name)
@@ -247,7 +251,7 @@ class Deployer:
 
 
 def _learnt(model: CostModel, turn: Round, budgets: Sequence[Budget]) -> CostModel:
-    """The cost model with what a round measured."""
+    """The cost model, updated with the latencies that a round measured."""
     asked = {b.percentile: turn.at_known_pace_ms(b.percentile) for b in budgets if b.metric == LATENCY}
     code = np.array(turn.built.architecture.code, np.int8)
     return model.with_observation(code, turn.at_known_pace_ms(50), asked)

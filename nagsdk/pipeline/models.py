@@ -27,7 +27,7 @@ from nagsdk.pipeline.target import Target
 
 
 def prior_of(target: Target) -> Prior | None:
-    """The shipped prior of the device at its number of threads; else what its plugin's simulator says, if it has one."""
+    """The device's shipped prior for its number of threads; else one from its backend's simulator, if it has one."""
     return target.keep("prior", lambda: _prior(target))
 
 
@@ -41,33 +41,33 @@ def _prior(target: Target) -> Prior | None:
 
 
 def calibration_protocol(target: Target) -> Protocol:
-    """How reference architectures are timed; with fewer runs where every burst is a journey to the device."""
+    """How reference architectures are timed; with fewer runs if the device is not this machine."""
     return replace(CALIBRATION, runs=CALIBRATION.reference_runs) if target.backend.runs_elsewhere else CALIBRATION
 
 
 def card_file(target: Target) -> Path:
-    """Where the calibrated cost model of the target is kept."""
+    """The file that stores the calibrated cost model of the target."""
     key = MeasurementKey.of(target.device, target.presence, calibration_protocol(target))
     return target.cache / "cost" / f"{key.hash}-{target.bundle.space.fingerprint}.json"
 
 
 def calibrated_model(target: Target) -> CostModel | None:
-    """The cost model of an earlier calibration of this device, runtime and space; None where there is none."""
+    """The cost model of an earlier calibration of this device, runtime and space; None if there is none."""
     path = card_file(target)
     if not (target.presence.available and path.is_file()):
         return None
     try:
         return card.from_json(path.read_text("utf-8"), target.bundle.space, target.presence.fingerprint)
     except (NagsdkError, OSError, UnicodeDecodeError) as error:
-        target.on_event(Notice(f"The kept cost model is not used: {error}", warning=True))
+        target.on_event(Notice(f"The stored cost model is not used: {error}", warning=True))
         return None
 
 
 def cost_model(target: Target) -> CostModel | None:
-    """The calibrated cost model, else one made of the prior, else None."""
+    """The calibrated cost model, else one made from the prior, else None."""
     model, prior = calibrated_model(target), prior_of(target)
     if model is None and prior is not None:
-        caveat = target.device.caveat if target.device.prior else f"They are those of {prior.source['title']}."
+        caveat = target.device.caveat if target.device.prior else f"They come from {prior.source['title']}."
         model = CostModel.from_prior(target.bundle.space, prior, target.presence.fingerprint)
         if caveat:
             model = replace(model, facts={**model.facts, "caveat": caveat})
@@ -75,7 +75,7 @@ def cost_model(target: Target) -> CostModel | None:
 
 
 def require_cost_model(target: Target) -> CostModel:
-    """Like `cost_model`.
+    """Like `cost_model`, but raises an error instead of returning None.
 
     Raises:
         DeviceUnavailableError: The device is not calibrated and has no prior.
@@ -86,7 +86,7 @@ def require_cost_model(target: Target) -> CostModel:
     device, bundle = target.device, target.bundle
     unknown = f"Nothing is known about the latencies of {device.id} with {bundle.name}"
     if not target.presence.available:
-        raise DeviceUnavailableError(f"{unknown}, and it is not available to be measured.", target.presence.reason)
+        raise DeviceUnavailableError(f"{unknown}, and it is not available for measuring.", target.presence.reason)
     given = {name: value for name, value in asdict(target.overrides).items() if value is not None}
     settings = "".join(f" --{name} {value}" for name, value in given.items())
     raise DeviceUnavailableError(
@@ -95,7 +95,7 @@ def require_cost_model(target: Target) -> CostModel:
 
 
 def generator_of(target: Target) -> Generator:
-    """The bundle's generator; where the bundle brings none, one is trained on its accuracy predictor and kept."""
+    """The bundle's generator; if the bundle has none, one is trained on its accuracy predictor and stored."""
     return target.keep("generator", lambda: _generator(target))
 
 
@@ -109,10 +109,10 @@ def _generator(target: Target) -> Generator:
         try:
             return Generator.load(path, space, predictor)
         except DamagedBundleError as error:
-            target.on_event(Notice(f"The kept generator is made again: {error.message}", warning=True))
+            target.on_event(Notice(f"The stored generator is trained again: {error.message}", warning=True))
     target.on_event(
         Notice(
-            f"{bundle.name} brings no generator: one is trained now and kept, which takes some ten minutes. "
+            f"{bundle.name} has no generator: one is trained now and stored, which takes about ten minutes. "
             "The strategy lookup needs none.",
             warning=True,
         )
@@ -123,13 +123,13 @@ def _generator(target: Target) -> Generator:
 
 
 def question(target: Target, tables: Sequence[AdditiveTable], limits: ArrayLike, seed: int) -> Question:
-    """What a strategy is asked.
+    """The question that a strategy answers.
 
     Args:
         target: Bundle and device.
         tables: The costs that are limited.
-        limits: Of each budget on each of them, shape (n, costs).
-        seed: Seed of every random choice.
+        limits: The limits of each budget on these costs, shape (n, costs).
+        seed: Seed of all random choices.
     """
     wanted = np.asarray(limits, np.float64).reshape(-1, len(tables))
     bundle = target.bundle

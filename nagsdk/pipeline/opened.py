@@ -1,4 +1,4 @@
-"""A deployment's folder, opened: its manifest, its files, and the device that runs them."""
+"""An opened deployment: its manifest, its files, and the device that runs them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from nagsdk.pipeline.target import reach
 
 @dataclass(frozen=True)
 class OpenedDeployment:
-    """A deployment and what runs it here.
+    """A deployment and the device that runs it.
 
     Attributes:
         manifest: The content of its manifest.json.
-        folder: Where it lies.
-        backend: Reaches the device.
-        device: The description, with the settings of the manifest.
-        presence: Whether the device is here.
+        folder: The folder of the deployment.
+        backend: The backend of the device.
+        device: The description of the device, with the settings of the manifest.
+        presence: Whether the device is available.
     """
 
     manifest: dict[str, Any]
@@ -35,18 +35,18 @@ class OpenedDeployment:
 
     @classmethod
     def of(cls, folder: Path, device: str | None = None, serial: str | None = None) -> OpenedDeployment:
-        """Opens a deployment; its files are not looked at yet.
+        """Opens a deployment; its files are not checked yet.
 
         Args:
-            folder: With the manifest.json.
-            device: Where to run it; the manifest's device where None.
+            folder: Folder that holds the manifest.json.
+            device: Device to run the model on; the manifest's device if None.
             serial: Which of several attached phones is meant.
 
         Raises:
-            UsageError: The folder is no deployment.
+            UsageError: The folder is not a deployment.
             DamagedBundleError: Its manifest is not valid.
-            UnknownNameError: The device is not known here.
-            DeviceError: No plugin reaches it.
+            UnknownNameError: The device is unknown.
+            DeviceError: No plugin provides the device's backend.
         """
         manifest = read_manifest(folder)
         overrides = Overrides(manifest["threads"], manifest["batch"], manifest["precision"], serial)
@@ -59,7 +59,7 @@ class OpenedDeployment:
 
     @property
     def compiled(self) -> Path:
-        """What runs on the device: the model file, unless the backend compiled it."""
+        """The file that runs on the device: the model file unless the backend compiled it."""
         return self.folder / str((self.manifest.get("compiled") or self.manifest["artifact"])["path"])
 
     @property
@@ -69,25 +69,26 @@ class OpenedDeployment:
         return Preprocessing(tuple(steps["mean"]), tuple(steps["std"]), steps["crop_fraction"])
 
     def require_files(self) -> None:
-        """Refuses files that are not those that were deployed.
+        """Raises an error if the files are not those that were deployed.
 
         Raises:
-            DamagedBundleError: With their names.
+            DamagedBundleError: Files are missing or changed; the message names them.
         """
         wrong = wrong_files(self.folder, self.manifest)
         if wrong:
             raise DamagedBundleError(
-                f"{', '.join(wrong)} in {self.folder}: missing, or not with the hash of the manifest.", "Deploy again."
+                f"{', '.join(wrong)} in {self.folder}: missing, or the hash differs from the manifest.",
+                "Deploy again.",
             )
 
     def infer(self, inputs: Tensor) -> Tensor | None:
-        """Logits of the model: on the device where it is here, else by its backend on this machine, where that can.
+        """Logits of the model, computed by the device if it is available, else emulated by its backend if possible.
 
         Args:
-            inputs: Normalised, float32, shape (n, 3, resolution, resolution).
+            inputs: Normalised inputs, float32, shape (n, 3, resolution, resolution).
 
         Returns:
-            Logits, shape (n, classes); None where nothing here runs the file.
+            Logits, shape (n, classes); None if nothing on this machine runs the file.
         """
         compiled = self.compiled if self.presence.available else None
         return infer(self.backend, self.device, self.artifact, compiled, inputs)

@@ -1,4 +1,4 @@
-"""The paper's own generator (Guo et al.): one network for one device and one range of budgets, trained by policy gradient."""
+"""The generator as in the paper (Guo et al.): trained by policy gradient for one device and one range of budgets."""
 
 from __future__ import annotations
 
@@ -25,25 +25,27 @@ def train_paper_generator(
     seed: int = 0,
     **settings: Unpack[TargetSettings],
 ) -> dict[str, Any]:
-    """Trains the paper's generator for one device and reports what it answers to ten budgets; see `nagsdk.generator.paper`.
+    """Trains the paper's generator for one device and reports its answers to ten budgets.
+
+    See `nagsdk.generator.paper`.
 
     Args:
         target: A `nagsdk.Target` whose device has a cost model, or the id of a device.
         metric: ``latency``, ``size`` or ``macs``.
         reward: ``dominance`` (the paper's), ``mnasnet`` or ``tunas``.
         iterations: Iterations of policy gradient.
-        seed: Seed of every random choice.
-        **settings: Where `target` is the id of a device, the other arguments of `nagsdk.Target`.
+        seed: Seed of all random choices.
+        **settings: The other arguments of `nagsdk.Target` if `target` is the id of a device.
 
     Returns:
-        Settings, and for each budget three answers: by inference (the most accurate of 64 samples that holds
-        it), the most accurate of everything sampled in training, and of as many random architectures. Top-1 is
-        predicted, null where nothing holds the budget.
+        The settings, and three answers for each budget: by inference (the most accurate of 64 samples that holds it),
+        the most accurate architecture sampled during training, and the most accurate of as many random
+        architectures. Top-1 is predicted, and None if nothing holds the budget.
     """
     from nagsdk.generator.paper import REWARDS, PaperRecipe, train_paper
 
     if reward not in REWARDS:
-        raise UsageError(f"{reward!r} cannot be trained for.", f"Known: {', '.join(REWARDS)}.")
+        raise UsageError(f"{reward!r} is not a reward.", f"Known: {', '.join(REWARDS)}.")
     target = target_of(target, settings)
     recipe = PaperRecipe(iterations=iterations, reward=reward)
     space, predictor = target.bundle.space, target.bundle.predictor

@@ -1,4 +1,4 @@
-"""Measuring given architectures, with random weights."""
+"""Measures given architectures, with random weights."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def profile_architectures(target: Target, architectures: Sequence[Architecture])
     """Measures architectures in interleaved rounds of one session.
 
     Args:
-        target: Bundle and device; the device is there.
-        architectures: What to measure; the latency of a network does not depend on its weights.
+        target: Bundle and device; the device must be available.
+        architectures: The architectures to measure; the latency of a network does not depend on its weights.
 
     Raises:
         DeviceError: The device is busy or fails.

@@ -1,4 +1,4 @@
-"""The folder that a deployment leaves: model, manifest.json, report.html, labels and preprocessing."""
+"""Writes the folder of a deployment: model, manifest.json, report.html, labels and preprocessing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from nagsdk import __version__
 from nagsdk.budget import Budget
 from nagsdk.common.files import sha256, staged, writing
 from nagsdk.common.wording import counted
@@ -36,22 +35,23 @@ from nagsdk.space.architecture import Architecture
 
 _PROBE = "RGB, modulo 256, at column x and row y: red 8x + 3y, green xy, blue 255 - 5x + 2y"
 _TIMING_ONLY = (
-    "Built for timing only: batch normalisation has foreign statistics, so the model's accuracy is worthless."
+    "Built for timing only: batch normalisation was not recalibrated for this subnet, so the model's accuracy is "
+    "worthless."
 )
 _NOT_AS_PREDICTED = (
-    "Top-1 on the test images is not what was predicted, even within both intervals; the prediction speaks of images like those it "
-    "was fitted on."
+    "The intervals of top-1 on the test images and of predicted top-1 do not overlap; the prediction is meant for "
+    "images like those that it was fitted on."
 )
 
 
 def publish(deployer: Deployer, budgets: Sequence[Budget], model: CostModel | None, folder: Path) -> Deployment:
-    """Runs the deploy loop and leaves what held.
+    """Runs the deploy loop and writes the folder of what held.
 
     Args:
-        deployer: Ready to run.
-        budgets: What must hold, all at once.
-        model: The cost model; None for exact metrics where nothing is known of latencies.
-        folder: Where to leave the deployment; untouched when the budget is missed.
+        deployer: The deploy loop.
+        budgets: The budgets, which must all hold together.
+        model: The cost model; None for exact metrics if nothing is known about latencies.
+        folder: Folder for the deployment; it is not touched when the budget is missed.
 
     Returns:
         The deployment; its folder is None when the budget was missed.
@@ -89,17 +89,19 @@ def publish(deployer: Deployer, budgets: Sequence[Budget], model: CostModel | No
 
 
 def _nearest(deployer: Deployer, budgets: Sequence[Budget]) -> list[str]:
-    """What the candidates would have held, where they missed what was asked."""
+    """Warnings that say which larger budget, or which lower top-1, a candidate would have held."""
     hints, rounds = [], counted(len(deployer.rounds), "round")
     nearest = min(turn.needed(budgets) for turn in deployer.rounds)
     if nearest > 1:
-        asked, told = (
+        asked, possible = (
             " and ".join(
                 str(replace(b, limit=b.limit if grow == 1 else float(f"{b.limit * grow:.3g}"))) for b in budgets
             )
             for grow in (1, nearest * 1.01)
         )
-        hints.append(f"No candidate held {asked} in {rounds}; the nearest budget that one would have held is {told}.")
+        hints.append(
+            f"No candidate held {asked} in {rounds}; the nearest budget that one would have held is {possible}."
+        )
     if deployer.min_top1 is not None:
         reached = [true for turn in deployer.rounds if (true := deployer.builder.evaluate(turn.built).top1) is not None]
         if reached and max(reached) < deployer.min_top1:
@@ -109,12 +111,12 @@ def _nearest(deployer: Deployer, budgets: Sequence[Budget]) -> list[str]:
 
 
 def publish_one(builder: Builder, architecture: Architecture, folder: Path) -> Deployment:
-    """Builds one given architecture and leaves it unverified.
+    """Builds one given architecture without measuring it, and writes its folder.
 
     Args:
-        builder: Builds for the target.
-        architecture: What to build.
-        folder: Where to leave it.
+        builder: Builder of the target.
+        architecture: The architecture to build.
+        folder: Folder for the deployment.
     """
     target = builder.target
     with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
@@ -183,7 +185,7 @@ def _leave(
 
 
 def _as_predicted(result: Result) -> bool:
-    """Whether the intervals of predicted and measured top-1 meet; true where either is not known."""
+    """Whether the intervals of predicted and measured top-1 overlap; true if either is unknown."""
     predicted, true = result.predicted, result.measured
     if predicted.top1_low is None or predicted.top1_high is None or true.top1_low is None or true.top1_high is None:
         return True
@@ -199,7 +201,7 @@ def _provenance(target: Target) -> dict[str, Any]:
     return {
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {
-            "nagsdk": __version__,
+            "nagsdk": version("nagsdk"),
             "python": platform.python_version(),
             **{name: version(name) for name in ("torch", "numpy", "onnx", "safetensors")},
         },

@@ -1,4 +1,4 @@
-"""What report.html draws and nothing else in the manifest tells, gathered where bundle, cost model and readings are at hand."""
+"""The manifest's data for report.html, collected while bundle, cost model and readings are available."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nagsdk.pipeline.target import Target
 from nagsdk.space.architecture import Architecture
 
 _BINS, _POINTS = 40, 60
-# What is slower is counted, not drawn: one run in a thousand would else flatten all others.
+# Slower runs are counted, not drawn: one run in a thousand would otherwise flatten all others.
 _DRAWN_PERCENTILE = 99.0
 
 
@@ -28,18 +28,18 @@ def report_data(
     measurement: Measurement | None,
     resolution: int | None,
 ) -> dict[str, Any]:
-    """JSON-ready data of a report.
+    """The data of a report, ready for JSON.
 
     Args:
         target: Bundle and device.
-        architecture: What was deployed.
-        model: The cost model; None where nothing is known of latencies.
-        budgets: What was asked; the first metric that is no plugin's is the frontier's.
-        measurement: The session that gave the verdict; None where nothing was timed.
-        resolution: Pinned input size.
+        architecture: The deployed architecture.
+        model: The cost model; None if nothing is known about latencies.
+        budgets: The budgets; the frontier is drawn over the first metric that does not come from a plugin.
+        measurement: The session that gave the verdict; None if nothing was timed.
+        resolution: Pinned input size, if any.
 
     Returns:
-        layers, frontier, frontiers, histogram, calibration; see `nagsdk.manifest.schema.ReportData`.
+        The keys layers, frontier, frontiers, histogram and calibration; see `nagsdk.manifest.schema.ReportData`.
     """
     limited = [b.metric for b in budgets if b.metric in METRICS] or [LATENCY if model is not None else MACS]
     frontiers = [_frontier(target, model, metric, resolution) for metric in dict.fromkeys([*limited, MACS])]
@@ -68,7 +68,7 @@ def _layers(target: Target, architecture: Architecture, model: CostModel | None)
                     )
                 )
         for layers, cost in cells:
-            # The model prices blocks; within one, the physical prior knows how layers compare.
+            # The cost model prices whole blocks; the physical prior says how the layers within a block compare.
             prices = layer_features(layers) @ model.prior.weights
             if len(layers) and prices.sum() > 0:
                 predicted |= zip(
@@ -98,7 +98,7 @@ def _frontier(target: Target, model: CostModel | None, metric: str, resolution: 
     )
     picked = np.unique(best.lookup(np.linspace(best.cost.min(), best.cost.max(), _POINTS)))
     top1 = np.asarray(target.bundle.predictor.predict(best.codes[picked]).mean)
-    # The frontier is exact under the additive score; the predictor itself ranks a few neighbours the other way round.
+    # The frontier is exact for the additive score; the full predictor ranks a few neighbours the other way round.
     better = top1 >= np.maximum.accumulate(top1)
     return {"metric": metric, "cost": best.cost[picked][better].tolist(), "top1": top1[better].tolist()}
 

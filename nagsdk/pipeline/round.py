@@ -1,4 +1,4 @@
-"""One turn of the deploy loop: a candidate, and what was measured of it."""
+"""One round of the deploy loop: a candidate and its measurements."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from nagsdk.space.architecture import Architecture
 
 @dataclass(frozen=True)
 class Built:
-    """A model file that computes what torch computes.
+    """A model file whose outputs agree with torch.
 
     Attributes:
         architecture: Architecture of the subnet.
         path: The artifact.
-        compiled: What runs on the device: the artifact itself, unless the backend compiles; None where the device is absent.
-        parity: Relative error against torch; None where nothing here could run the file.
+        compiled: The file that runs on the device: the artifact itself unless the backend compiles; None if the device
+            is unavailable.
+        parity: Relative error of the outputs against torch; None if nothing on this machine could run the file.
         recalibrated_on: Number of images that batch normalisation was recalibrated on.
-        statistics: Statistics of batch normalisation: with them the artifact can be built again without images.
-        probe: Logits of torch on `nagsdk.graph.parity.probe_image`, shape (classes,).
+        statistics: Statistics of batch normalisation, with which the artifact can be built again without images.
+        probe: Logits of torch for `nagsdk.graph.parity.probe_image`, shape (classes,).
     """
 
     architecture: Architecture
@@ -42,7 +43,12 @@ class Built:
 
 @dataclass(frozen=True)
 class Unmeasured:
-    """What was built for a device that is not here."""
+    """A candidate that was built for a device that is unavailable.
+
+    Attributes:
+        result: The result, unverified.
+        built: The file.
+    """
 
     result: Result
     built: Built
@@ -50,15 +56,15 @@ class Unmeasured:
 
 @dataclass
 class Round:
-    """One turn of the loop.
+    """One round of the loop.
 
     Attributes:
-        result: With the verdict of this round.
-        built: What was measured.
-        first: The session that looked.
-        second: The fresh session that confirmed; None where the first already missed.
-        used: Share of the limit that was used, by the session that counts.
-        shares: Share that was used of each budget on anything but a latency, shape (budgets,); zero for latencies.
+        result: The result with the verdict of this round.
+        built: The file that was measured.
+        first: The first session.
+        second: The fresh session that confirms the first one; None if the first session already missed.
+        used: Largest share of any limit that was used, by the session that counts.
+        shares: Share used of each budget other than latency, shape (budgets,); zero for latencies.
         promised: The result before anything was measured.
     """
 
@@ -76,19 +82,19 @@ class Round:
         return [self.first] if self.second is None else [self.first, self.second]
 
     def at_known_pace_ms(self, percentile: float) -> float:
-        """The larger value of a percentile in the sessions, at the pace of the calibration: what the cost model learns from."""
+        """The largest value of a percentile over the sessions at the calibration's pace, for the cost model."""
         return max(
             (m.latency(percentile) if m.enough_quiet else m.normalised_ms(percentile)) * m.sped_up
             for m in self.sessions
         )
 
     def needed(self, budgets: Sequence[Budget]) -> float:
-        """The share of the limit that this candidate needs to be `held`: by the upper limits of the session that counts."""
+        """The largest share of a limit that this candidate needs to be `held`, by the session that counts."""
         last = self.sessions[-1]
         return max([self.used, *(upper_limit(last, b.percentile) / b.limit for b in budgets if b.metric == LATENCY)])
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready summary, as the manifest keeps it."""
+        """The summary that the manifest stores, ready for JSON."""
         last = self.sessions[-1]
         return {
             "architecture": self.result.architecture,
@@ -104,7 +110,10 @@ class Round:
 
 
 def figure(measurement: Measurement, percentile: float) -> float:
-    """A percentile in milliseconds, of the quiet readings where there are enough, else of all: those only overstate."""
+    """A latency percentile in milliseconds, over the quiet readings if there are enough, else over all readings.
+
+    All readings can only overstate the latency.
+    """
     return measurement.latency(percentile, disturbed=not measurement.enough_quiet)
 
 

@@ -26,12 +26,12 @@ from nagsdk.plugin.host import Host, host
 T = TypeVar("T")
 # How verdicts and profiles are timed.
 PROTOCOL = Protocol()
-# A short look at the device before anything is generated.
+# A short measurement of the device's pace before anything is generated.
 GLANCE = Protocol(rounds=8, width=1.0, most_rounds=8, spread_s=1.0, patience_s=1.0)
 
 
 class TargetSettings(TypedDict, total=False):
-    """The keyword arguments of `Target`, for verbs that are called with the id of a device instead of a target."""
+    """The keyword arguments of `Target`, for verbs that are called with a device's id instead of a target."""
 
     bundle: str | Path | Bundle
     threads: int | None
@@ -42,35 +42,36 @@ class TargetSettings(TypedDict, total=False):
 
 
 class Target:
-    """One bundle on one device: what architectures are taken from, and where they run.
+    """One bundle on one device: where architectures come from and where they run.
 
     Every verb takes a target first: ``target = nagsdk.Target("cpu", bundle="imagenet", threads=4)``, then
-    ``nagsdk.deploy(target, "20ms")``. What a verb finds out about the device is kept in the target for the next one.
+    ``nagsdk.deploy(target, "20ms")``. What one verb finds out about the device stays in the target for the next verb.
 
     Args:
-        device: Id or alias of a device (`nagsdk devices` lists them), the file of a description (``.toml``), or a `Device`.
+        device: Id or alias of a device (`nagsdk devices` lists them), a file that describes one (``.toml``), or a
+            `Device`.
         bundle: Name of a shipped bundle, the folder of a bundle, or a `Bundle`.
-        threads: Threads of one inference; the device's own where None.
-        batch: Images of one inference; the device's own where None.
-        precision: Of weights and arithmetic, such as ``"fp16"``; the device's own where None.
-        serial: Which of several attached phones is meant, or ``"host:port"`` of one that listens there.
-        on_event: Called with every event of progress; see `nagsdk.events`.
-        backend: Reaches the device; the backend that the device names where None.
+        threads: Threads of one inference; the device's default if None.
+        batch: Images of one inference; the device's default if None.
+        precision: Number format of weights and arithmetic, such as ``"fp16"``; the device's default if None.
+        serial: Which of several attached phones is meant, or ``"host:port"`` of a phone that listens on the network.
+        on_event: Called with every progress event; see `nagsdk.events`.
+        backend: The backend of the device; the one that the device's description names if None.
 
     Attributes:
         bundle: The bundle.
         device: The description of the device with these settings.
-        backend: What reaches it.
-        presence: Whether the device is here, and its properties.
-        costs: What architectures cost on it, as tables and limits.
-        rewrite: Which of the backend's ways of writing graphs was measured to be the fastest; None where none was.
+        backend: The backend of the device.
+        presence: Whether the device is available, and its properties.
+        costs: What architectures cost on the device, as tables and limits.
+        rewrite: The rewrite of graphs that was measured to be the fastest; None if none was measured.
         protocol: How verdicts and profiles are timed.
         glance: How the device is timed before anything is generated.
 
     Raises:
         UnknownNameError: There is no such device or bundle.
-        UsageError: The backend does not know the precision.
-        DeviceError: No plugin reaches the device.
+        UsageError: The backend does not offer the precision.
+        DeviceError: No plugin provides the device's backend.
     """
 
     def __init__(
@@ -103,8 +104,8 @@ class Target:
 
     def __repr__(self) -> str:
         return (
-            f"Target({self.device.id!r}, bundle={self.bundle.name!r}, threads={self.device.threads}, batch={self.device.batch}, "
-            f"precision={self.device.precision!r})"
+            f"Target({self.device.id!r}, bundle={self.bundle.name!r}, threads={self.device.threads}, "
+            f"batch={self.device.batch}, precision={self.device.precision!r})"
         )
 
     @cached_property
@@ -118,11 +119,11 @@ class Target:
         return Store(self.cache / STORE)
 
     def keep(self, name: str, make: Callable[[], T]) -> T:
-        """A value that is made once for this target.
+        """A value that is made once for this target and then kept.
 
         Args:
-            name: Of the value.
-            make: Makes it where it is not there yet.
+            name: Name of the value.
+            make: Makes the value; called only if it was not made before.
         """
         if name not in self._kept:
             self._kept[name] = make()
@@ -130,30 +131,30 @@ class Target:
         return kept
 
     def forget(self, name: str) -> None:
-        """Lets `keep` make a value again."""
+        """Makes `keep` make a value again."""
         self._kept.pop(name, None)
 
     def require_presence(self) -> None:
-        """Refuses to go on without the device.
+        """Raises an error if the device is unavailable.
 
         Raises:
-            DeviceUnavailableError: With the reason.
+            DeviceUnavailableError: The device is unavailable; the error gives the reason.
         """
         if not self.presence.available:
             raise DeviceUnavailableError(f"Device {self.device.id} is not available.", self.presence.reason)
 
     def locked(self) -> AbstractContextManager[None]:
-        """Holds the device, so that no other process of this user measures on it meanwhile."""
+        """Locks the device, so that no other process of this user measures on it meanwhile."""
         return device_lock(self.cache / "locks", self.presence.fingerprint, self.on_event)
 
     def write_as(self, rewrite: str | None) -> None:
-        """Writes graphs from now on in one of the backend's ways.
+        """Uses one of the backend's rewrites for all graphs from now on.
 
         Args:
-            rewrite: Name of the way; the one to take where nothing was measured where None.
+            rewrite: Name of the rewrite; if None, the backend's default, which is used when nothing was measured.
         """
         device = self.rewrites.get(rewrite or next(iter(self.rewrites), ""))
-        if device is None:  # the description says which
+        if device is None:  # the device's description fixes the rewrite
             return
         self.device = device
         self.costs = Costs(self.bundle, self.backend, device, lambda: self.host)
@@ -166,10 +167,10 @@ def target_of(target: str | Target, settings: TargetSettings) -> Target:
 
     Args:
         target: A target, or the id of a device.
-        settings: The other arguments of `Target`; only with the id of a device.
+        settings: The other arguments of `Target`; only allowed with the id of a device.
 
     Raises:
-        UsageError: A target came with settings, which it has already.
+        UsageError: Both a target and settings were given, but a target has its own settings.
         NagsdkError: See `Target`.
     """
     if not isinstance(target, Target):
@@ -177,7 +178,7 @@ def target_of(target: str | Target, settings: TargetSettings) -> Target:
     if settings:
         raise UsageError(
             f"A Target was given together with {', '.join(settings)}.",
-            f"Give {', '.join(settings)} to nagsdk.Target, where the device is.",
+            f"Give {', '.join(settings)} to nagsdk.Target, together with the device.",
         )
     return target
 
@@ -185,11 +186,11 @@ def target_of(target: str | Target, settings: TargetSettings) -> Target:
 def reach(
     device: str | Device, overrides: Overrides, backend: Backend | None = None
 ) -> tuple[Backend, Device, Presence]:
-    """A device, what reaches it, and whether it is here; no bundle is needed.
+    """The backend of a device, its description, and whether it is available; no bundle is needed.
 
     Args:
         device: See `Target`.
-        overrides: Settings that differ from the device's own.
+        overrides: Settings that replace the device's defaults.
         backend: See `Target`.
 
     Raises:

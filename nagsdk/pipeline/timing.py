@@ -1,4 +1,4 @@
-"""Timing artifacts on a target's device, beside a reference network that shows how fast the device runs now."""
+"""Times artifacts on a target's device, beside a reference network that shows how fast the device runs now."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from nagsdk.space.architecture import Architecture
 
 
 def timing_artifact(target: Target, architecture: Architecture, folder: Path, device: Device | None = None) -> Path:
-    """A compiled artifact with random weights, which cost as much time as trained ones.
+    """A compiled artifact with random weights, which take as long as trained ones.
 
     Args:
         target: Bundle and device.
-        architecture: Of the network.
-        folder: Where to leave it; made where missing.
-        device: What to write it for; the target's device where None.
+        architecture: Architecture of the network.
+        folder: Folder for the artifact; created if missing.
+        device: Device to export for; the target's device if None.
     """
     from nagsdk.graph.trace import trace
 
@@ -40,7 +40,7 @@ def timing_artifact(target: Target, architecture: Architecture, folder: Path, de
 
 
 def _reference(target: Target, folder: Path) -> Path:
-    """The compiled reference network: made once, because compiling may take minutes, unless the folder that holds it is gone."""
+    """The compiled reference network; made only once, since compiling may take minutes, unless its folder is gone."""
 
     def make() -> Path:
         return timing_artifact(target, reference_architecture(target.bundle.space, target.costs.supported), folder)
@@ -53,13 +53,13 @@ def _reference(target: Target, folder: Path) -> Path:
 def time_artifacts(
     target: Target, compiled: Mapping[str, Path], folder: Path, protocol: Protocol | None = None
 ) -> dict[str, Measurement]:
-    """Measures compiled artifacts in one fresh session and keeps every reading.
+    """Measures compiled artifacts in one fresh session and stores every reading.
 
     Args:
         target: Bundle and device.
         compiled: Artifacts by the text form of their architectures.
-        folder: Where the reference network is built.
-        protocol: How to time; the target's own protocol where None.
+        folder: Folder in which the reference network is built.
+        protocol: How to time; the target's protocol if None.
 
     Raises:
         DeviceError: The device failed or was busy.
@@ -82,11 +82,11 @@ def time_artifacts(
 
 
 def pace_of(target: Target, folder: Path) -> float:
-    """How much longer networks take now than when the device was calibrated; see `Measurement.pace`.
+    """How many times longer networks take now than when the device was calibrated; see `Measurement.pace`.
 
     Args:
         target: Bundle and device.
-        folder: Where the reference network is built.
+        folder: Folder in which the reference network is built.
 
     Raises:
         DeviceError: The device failed or was busy.
@@ -97,10 +97,10 @@ def pace_of(target: Target, folder: Path) -> float:
 
 
 def settle_rewrite(target: Target) -> None:
-    """Measures, once for a device, which of its backend's ways of writing a graph is the fastest, and uses it from then on.
+    """Measures once per device which of its backend's rewrites is the fastest, and uses it from then on.
 
-    The probe is the most expensive architecture at the middle resolution. Where all ways write it equally, as in spaces without
-    the layers in question, nothing is measured.
+    The probe is the most expensive architecture at the middle resolution. If all rewrites give the same file size, as
+    in spaces without the layers in question, nothing is measured.
 
     Args:
         target: Bundle and device; its `rewrite` is set.
@@ -111,15 +111,17 @@ def settle_rewrite(target: Target) -> None:
     if len(target.rewrites) < 2 or target.rewrite is not None:
         return
     probe = most_expensive_architecture(target.bundle.space, target.costs.supported)
-    with tempfile.TemporaryDirectory(prefix="nagsdk-") as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
+        folder = Path(work)
         files = {
-            way: timing_artifact(target, probe, folder / str(number), device)
-            for number, (way, device) in enumerate(target.rewrites.items())
+            name: timing_artifact(target, probe, folder / str(number), device)
+            for number, (name, device) in enumerate(target.rewrites.items())
         }
         if len({path.stat().st_size for path in files.values()}) == 1:
             return
-        target.on_event(Notice(f"Measuring how graphs are best written for {target.device.id}; the answer is kept."))
+        target.on_event(
+            Notice(f"Measuring which rewrite of graphs is fastest on {target.device.id}; the answer is stored.")
+        )
         reference = _reference(target, folder)
         with target.locked(), target.backend.open(target.device) as session:
             found = measure(session, files, reference, target.protocol, on_event=target.on_event)

@@ -1,4 +1,4 @@
-"""The verdict on a candidate: two sessions, and how much of every limit they used."""
+"""The verdict on a candidate: up to two sessions, and how much of every limit they used."""
 
 from __future__ import annotations
 
@@ -16,24 +16,28 @@ from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import time_artifacts
 
 _THROTTLED = (
-    "The device slowed itself down for heat or power while it was measured; cool it, or let it rest, and deploy again."
+    "The device slowed itself down because of heat or power while it was measured; cool it, or let it rest, and deploy "
+    "again."
 )
-_DISTURBED = "The device was never quiet: it ran {:.2f} times slower than when nothing disturbs it. The measured latency is too high, never too low."
+_DISTURBED = (
+    "The device was never quiet: it ran {:.2f} times slower than when nothing disturbs it. The measured latency may be "
+    "too high, but never too low."
+)
 
 
 def judge(target: Target, result: Result, built: Built, budgets: Sequence[Budget]) -> Round:
-    """Times a candidate, and says whether it holds the budgets.
+    """Times a candidate and decides whether it holds the budgets.
 
-    The candidate with the luckiest first session is the likeliest to pass it, so that only a second, fresh session confirms.
+    A candidate may pass its first session by luck, so a second, fresh session has to confirm it.
 
     Args:
         target: Bundle and device.
-        result: What is predicted of the candidate.
-        built: Its file.
-        budgets: What must hold, all at once.
+        result: The candidate's predictions.
+        built: The candidate's file.
+        budgets: The budgets, which must all hold together.
 
     Raises:
-        DeviceError: The device failed or was busy, or does not tell a metric that is to be measured.
+        DeviceError: The device failed or was busy, or does not report a metric that must be measured.
     """
     timed = [b for b in budgets if b.metric == LATENCY]
     turn = Round(result, built, _session(target, built), promised=result)
@@ -48,7 +52,7 @@ def judge(target: Target, result: Result, built: Built, budgets: Sequence[Budget
 
 
 def share_of(target: Target, result: Result, built: Built, budget: Budget) -> float:
-    """Share of a limit on anything but a latency that is used; 0 for a latency."""
+    """Share of a budget that is used; 0 for a latency, which must be measured."""
     if budget.metric == LATENCY:
         return 0.0
     if budget.metric not in METRICS:
@@ -57,7 +61,7 @@ def share_of(target: Target, result: Result, built: Built, budget: Budget) -> fl
 
 
 def measured(measurement: Measurement, percentile: float = 50.0) -> Measured:
-    """The figures that results show of a measurement."""
+    """The figures of a measurement that results show."""
     return Measured(figure(measurement, 50), figure(measurement, 90), upper_limit(measurement, percentile))
 
 
@@ -69,24 +73,24 @@ def _session(target: Target, built: Built) -> Measurement:
 
 
 def _count(target: Target, turn: Round, budgets: Sequence[Budget], latencies: Sequence[float]) -> None:
-    """Notes which shares of the limits a round used, and what its last session told of plugins' metrics."""
-    metrics = {name: _told(target, turn.sessions[-1], name, value) for name, value in turn.result.metrics.items()}
+    """Records in a round which shares of the limits it used, and the plugin metrics that its last session reported."""
+    metrics = {name: _reported(target, turn.sessions[-1], name, value) for name, value in turn.result.metrics.items()}
     turn.result = replace(turn.result, metrics=metrics)
     turn.shares = np.array([share_of(target, turn.result, turn.built, b) for b in budgets])
     turn.used = float(max([*turn.shares, *latencies, 0.0]))
 
 
-def _told(target: Target, measurement: Measurement, name: str, estimate: float) -> float:
-    """What the device told of a plugin's metric where it is to be measured, else the estimate."""
+def _reported(target: Target, measurement: Measurement, name: str, estimate: float) -> float:
+    """The value of a plugin's metric that the device reported if the metric is measured, else the estimate."""
     wanted = target.costs.metric(name).metric.measured
-    told = measurement.state.get(wanted, -1.0) if wanted else estimate
-    if not told >= 0:
+    value = measurement.state.get(wanted, -1.0) if wanted else estimate
+    if not value >= 0:
         device, known = target.device.id, ", ".join(measurement.state) or "no figures"
         raise DeviceError(
-            f"The metric {name} is to be measured, but of {wanted} {device} tells nothing, or less than nothing.",
-            f"Limit something else on {device}, or fix the plugin: it tells {known}.",
+            f"The metric {name} must be measured, but {device} reports no {wanted}, or a negative value.",
+            f"Limit something else on {device}, or fix the plugin: it reports {known}.",
         )
-    return told
+    return value
 
 
 def _warnings(result: Result, measurement: Measurement) -> tuple[str, ...]:

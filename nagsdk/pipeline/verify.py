@@ -1,4 +1,4 @@
-"""`nagsdk verify`: is a deployment still what its manifest says?"""
+"""`nagsdk verify`: checks whether a deployment is still what its manifest says."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from nagsdk.pipeline.timing import time_artifacts
 from nagsdk.pipeline.verdict import measured
 
 PASSED, NOT_PASSED, SKIPPED = "passed", "failed", "skipped"
-# A device that other work slows down is asked again, as `deploy` does.
+# A device that other work slows down is measured again, as in `deploy`.
 _SESSIONS = 3
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
         name: ``hashes``, ``parity`` or ``latency``.
@@ -47,10 +47,10 @@ class Verification:
     """What `verify` found.
 
     Attributes:
-        folder: Of the deployment.
-        checks: Hashes, parity and latency.
-        measured: Latencies now; unknown where none were taken.
-        error: What ended the checks early, such as a device that failed; those that it ended are ``skipped``.
+        folder: Folder of the deployment.
+        checks: The checks of hashes, parity and latency.
+        measured: The latencies measured now; empty if none were measured.
+        error: The error that ended the checks early, such as a failed device; the remaining checks are ``skipped``.
     """
 
     folder: str
@@ -60,14 +60,14 @@ class Verification:
 
     @property
     def exit_code(self) -> int:
-        """That of the error; 7 where a file or its outputs are others than they were, 3 where a latency budget is missed, else 0."""
+        """The error's exit code; 7 if files or outputs changed, 3 if a latency budget is missed, else 0."""
         failed = {check.name for check in self.checks if check.state == NOT_PASSED}
         if self.error is not None:
             return self.error.exit_code
         return 7 if failed & {"hashes", "parity"} else 3 if failed else 0
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Everything above, ready for JSON."""
         return asdict(self)
 
 
@@ -79,43 +79,42 @@ def verify(
     serial: str | None = None,
     on_event: Listener = ignore,
 ) -> Verification:
-    """Looks at a deployment again: the hashes of its files, its outputs, and with the device its latency.
+    """Checks a deployment again: the hashes of its files, its outputs and, if the device is available, its latency.
 
-    Outputs are compared with those that torch gave when it was deployed, on an image made of integers, which the manifest keeps: neither
-    torch's weights nor images are needed. Where the budgets limit the latency, it is measured in one fresh session and compared as
-    `deploy` compares; only that needs the bundle.
+    The outputs are compared with those of torch at the time of the deployment, which the manifest stores for an image
+    made of integers: neither torch's weights nor images are needed. If the budgets limit the latency, it is measured
+    in one fresh session and compared as in `deploy`; only this needs the bundle.
 
     Args:
-        folder: With the manifest.json.
-        device: Where to run it; the manifest's device where None. Needed where that was the file of a description.
-        bundle: Likewise; gives the reference network that is timed beside the model.
-        serial: Which of several attached phones is meant, or ``"host:port"`` of one that listens there.
-        on_event: Receives progress.
+        folder: Folder that holds the manifest.json.
+        device: Device to run the model on; the manifest's device if None. Needed if the manifest's device was
+            described by a file.
+        bundle: Bundle whose reference network is timed beside the model; the manifest's bundle if None.
+        serial: Which of several attached phones is meant, or ``"host:port"`` of a phone that listens on the network.
+        on_event: Receives progress events.
 
     Returns:
-        What was found; a device that fails is in there and is not raised.
+        The results of all checks. A failure of the device is part of them and is not raised.
 
     Raises:
-        UsageError: The folder is no deployment.
+        UsageError: The folder is not a deployment.
         DamagedBundleError: Its manifest is not valid.
-        UnknownNameError: The device or the bundle that was named is not known here.
+        UnknownNameError: The given device or bundle is unknown.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
     named = None if bundle is None else load_bundle(bundle)
     if wrong := wrong_files(folder, manifest):
-        hashes = Check("hashes", NOT_PASSED, f"{', '.join(wrong)}: missing, or not with the hash of the manifest")
-        untrusted = (
-            Check(name, SKIPPED, "a file that is not the deployed one is not run") for name in ("parity", "latency")
-        )
+        hashes = Check("hashes", NOT_PASSED, f"{', '.join(wrong)}: missing, or the hash differs from the manifest")
+        untrusted = (Check(name, SKIPPED, "files that were changed are not run") for name in ("parity", "latency"))
         return Verification(str(folder), (hashes, *untrusted), Measured())
-    hashes = Check("hashes", PASSED, f"{len(pinned_files(manifest))} files are as they were deployed")
+    hashes = Check("hashes", PASSED, f"{len(pinned_files(manifest))} files are unchanged")
     checks, now, failure = [hashes], Measured(), None
     try:
         opened = OpenedDeployment.of(folder, device, serial)
         checks.append(_parity(opened))
         if checks[-1].state == NOT_PASSED:
-            checks.append(Check("latency", SKIPPED, "its outputs are wrong"))
+            checks.append(Check("latency", SKIPPED, "the model's outputs are wrong"))
         else:
             latency, now = _latency(opened, named, on_event)
             checks.append(latency)
@@ -125,7 +124,7 @@ def verify(
             raise
         failure = None if unknown else Failure.of(error)
         why = (
-            f"{error.message} Name the device, or the file of its description, with --device"
+            f"{error.message} Name the device, or the file that describes it, with --device"
             if unknown
             else error.message
         )
@@ -134,12 +133,12 @@ def verify(
 
 
 def _parity(opened: OpenedDeployment) -> Check:
-    """Compares the outputs with those that torch gave when the model was deployed."""
+    """Compares the outputs with those of torch at the time of the deployment."""
     probe = opened.preprocessing.normalised(probe_image(opened.manifest["resolution"])[None])
     expected = np.array([opened.manifest["probe"]["logits"]], np.float32)
     actual = opened.infer(probe)
     if actual is None:
-        return Check("parity", SKIPPED, f"nothing here runs the file: {opened.presence.reason}")
+        return Check("parity", SKIPPED, f"nothing on this machine runs the file: {opened.presence.reason}")
     try:
         error = check(expected, actual, opened.backend.tolerance(opened.device))
     except DeviceError as difference:
@@ -148,18 +147,21 @@ def _parity(opened: OpenedDeployment) -> Check:
 
 
 def _latency(opened: OpenedDeployment, bundle: Bundle | None, on_event: Listener) -> tuple[Check, Measured]:
-    """Measures the latency in a fresh session and compares it as `deploy` does."""
+    """Measures the latency in a fresh session and compares it with the budgets as `deploy` does."""
     manifest = opened.manifest
     budgets = [budget for budget in manifest["budgets"] if budget["metric"] == LATENCY]
     if not budgets:
-        return Check("latency", SKIPPED, "no budget of latency"), Measured()
+        return Check("latency", SKIPPED, "no budget limits the latency"), Measured()
     if not opened.presence.available:
         return Check("latency", SKIPPED, f"{opened.device.id} is not available: {opened.presence.reason}"), Measured()
     name = manifest["bundle"]
     bundle = bundle or bundle_at_hand(name)
     if bundle is None:
-        lacking = f"the bundle {name}, whose reference network is timed beside the model, is not here; name its folder with --bundle"
-        return Check("latency", SKIPPED, lacking), Measured()
+        missing = (
+            f"the bundle {name}, whose reference network is timed beside the model, was not found; "
+            "name its folder with --bundle"
+        )
+        return Check("latency", SKIPPED, missing), Measured()
     target = Target(opened.device, bundle, on_event=on_event, backend=opened.backend)
     with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
         for _ in range(_SESSIONS):
@@ -170,14 +172,14 @@ def _latency(opened: OpenedDeployment, bundle: Bundle | None, on_event: Listener
                 break
     now = measured(session, budgets[0]["percentile"])
     then = manifest["measured"]["latency_p50_ms"]
-    told = f"p50 {figure(session, 50):.4g} ms" + (f", {then:.4g} ms when it was deployed" if then is not None else "")
+    detail = f"p50 {figure(session, 50):.4g} ms" + (f", {then:.4g} ms when it was deployed" if then is not None else "")
     if not session.enough_quiet:
-        told += (
+        detail += (
             f"; the device was never quiet ({session.typical_slowdown:.2f} times slower than when nothing disturbs it)"
         )
     if missed:
-        told += "".join(
-            f"; its upper limit of {limit:.4g} ms passes the budget of {most:.4g} ms" for limit, most in missed
+        detail += "".join(
+            f"; its upper limit of {limit:.4g} ms exceeds the budget of {most:.4g} ms" for limit, most in missed
         )
-        told += "" if session.enough_quiet else ", which a quiet device may hold: verify again when nothing else runs"
-    return Check("latency", NOT_PASSED if missed else PASSED, told), now
+        detail += "" if session.enough_quiet else ", which a quiet device may hold: verify again when nothing else runs"
+    return Check("latency", NOT_PASSED if missed else PASSED, detail), now

@@ -1,4 +1,4 @@
-"""What plugins are written with, and the host that loads them."""
+"""Names for authors of plugins, and the host that loads plugins."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from nagsdk.common.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from nagsdk.plugin.host import API_VERSION, GROUP, hookimpl
+    from nagsdk.plugin.load import API_VERSION, GROUP, hookimpl
     from nagsdk.plugin.registry import Registry
     from nagsdk.plugin.units import read_budget
 
@@ -15,4 +15,4 @@ __all__ = ["API_VERSION", "GROUP", "Registry", "hookimpl", "read_budget"]
 
 _MODULES = {"Registry": "nagsdk.plugin.registry", "read_budget": "nagsdk.plugin.units"}
 if not TYPE_CHECKING:  # for a type checker a module with `__getattr__` has every name
-    __getattr__, __dir__ = lazy_names(__name__, {name: _MODULES.get(name, "nagsdk.plugin.host") for name in __all__})
+    __getattr__, __dir__ = lazy_names(__name__, {name: _MODULES.get(name, "nagsdk.plugin.load") for name in __all__})

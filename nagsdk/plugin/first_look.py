@@ -1,4 +1,4 @@
-"""A first look at a plugin in a subprocess: a plugin that hangs or crashes while it is imported is told apart before this process imports it."""
+"""First look: unknown plugins are imported in a subprocess first, where a hang or a crash does no harm."""
 
 from __future__ import annotations
 
@@ -22,23 +22,24 @@ from nagsdk.errors import OutputError
 
 _MOST_FILES = 5000
 _MOST_KEPT_BYTES = 10**6
-# What the interpreter and the first look itself take, besides the plugin.
+# Time that the interpreter and the first look itself take, in addition to the plugin.
 _START_S = 20.0
 _CODE = (".py", ".so", ".pyd", ".dylib", ".toml")
 
 
 def first_look(points: Iterable[EntryPoint], seconds: float, *, again: bool = False) -> dict[EntryPoint, str]:
-    """Loads plugins that were never seen in this state in processes of their own, which may hang, crash or exit.
+    """Loads each new or changed plugin in its own subprocess, which may hang, crash or exit.
 
-    What was found is kept by the content's state (version, sizes and times of the files), so that a known plugin costs nothing.
+    The result is stored by the plugin's state (its version, and the sizes and times of its files), so that a known
+    plugin costs nothing.
 
     Args:
         points: Entry points with their distributions.
-        seconds: How long each may take to register.
-        again: Also looks at what is known.
+        seconds: Timeout for each plugin to register.
+        again: Whether known plugins are checked as well.
 
     Returns:
-        Why a plugin must not be loaded here; those that may be loaded are left out.
+        The reasons why plugins must not be loaded in this process, by entry point; safe plugins are not in it.
     """
     path = cache_folder() / "plugins.json"
     known = _read(path)
@@ -51,13 +52,13 @@ def first_look(points: Iterable[EntryPoint], seconds: float, *, again: bool = Fa
 
 
 def remember(point: EntryPoint, reason: str) -> None:
-    """Keeps what a plugin that had passed the first look did wrong later."""
+    """Stores the reason why a plugin that had passed the first look must not be loaded any more."""
     path = cache_folder() / "plugins.json"
     _keep(path, _read(path) | {_state(point): reason})
 
 
 def _state(point: EntryPoint) -> str:
-    """A digest of what would be loaded."""
+    """A hash of everything that would be loaded."""
     parts: list[object] = [
         sys.version,
         point.name,
@@ -65,7 +66,7 @@ def _state(point: EntryPoint) -> str:
         *((point.dist.name, point.dist.version) if point.dist else ()),
     ]
     with contextlib.suppress(ImportError, ValueError):
-        # A top-level name is looked up without importing anything.
+        # Looking up a top-level name imports nothing.
         spec = importlib.util.find_spec(point.module.partition(".")[0])
         folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
         files = [file for folder in folders for file in folder.rglob("*") if file.suffix in _CODE][:_MOST_FILES]
@@ -82,18 +83,18 @@ def _read(path: Path) -> dict[str, str]:
     try:
         content: Any = json.loads(path.read_bytes()) if path.stat().st_size <= _MOST_KEPT_BYTES else None
     except (OSError, ValueError):
-        return {}  # a first look costs less than a complaint
+        return {}  # another first look costs less than an error
     fits = isinstance(content, dict) and all(isinstance(v, str) for v in content.values())
     return content if fits else {}
 
 
 def _keep(path: Path, known: dict[str, str]) -> None:
-    with contextlib.suppress(OutputError):  # without a cache every look is the first
+    with contextlib.suppress(OutputError):  # without a cache, every plugin is checked each time
         write_atomically(path, json.dumps(known, indent=2).encode())
 
 
 def _start(point: EntryPoint, seconds: float) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603 — this interpreter and a module of ours
+    return subprocess.Popen(  # noqa: S603 — this interpreter and our own module
         [sys.executable, "-P", "-m", "nagsdk.plugin.probe", point.name, point.value, str(seconds)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -104,16 +105,15 @@ def _start(point: EntryPoint, seconds: float) -> subprocess.Popen[bytes]:
 
 
 def _end(process: subprocess.Popen[bytes], seconds: float) -> str:
-    """Why the plugin must not be loaded here; empty where it may be."""
+    """The reason why the plugin must not be loaded in this process; empty if it is safe."""
     try:
-        said, _ = process.communicate(timeout=seconds + _START_S)
+        output, _ = process.communicate(timeout=seconds + _START_S)
     except subprocess.TimeoutExpired:
-        said = b""
+        output = b""
     finally:
         end(process)
     try:
-        told = json.loads(said)
-        return str(told["reason"])
+        return str(json.loads(output)["reason"])
     except (ValueError, KeyError, TypeError):
         status = process.returncode
         how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"with exit status {status}"

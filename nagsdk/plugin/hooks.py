@@ -1,4 +1,4 @@
-"""The hooks that plugins implement. Registering hooks hand typed objects to a registry."""
+"""The hooks that plugins implement. Hooks that register receive a registry to which they add typed objects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ hookspec = pluggy.HookspecMarker("nagsdk")
 
 @hookspec
 def nagsdk_register_backends(registry: Registry[Backend]) -> None:
-    """Hands over backends, which reach devices.
+    """Registers backends, which reach devices.
 
     Args:
         registry: Takes instances of subclasses of `nagsdk.device.backend.Backend`: ``registry.add(BoardBackend())``.
@@ -27,17 +27,17 @@ def nagsdk_register_backends(registry: Registry[Backend]) -> None:
 
 @hookspec
 def nagsdk_register_devices(registry: Registry[Device]) -> None:
-    """Hands over device descriptions.
+    """Registers descriptions of devices.
 
     Args:
-        registry: Takes devices: ``registry.add(Device("board", "The board", "board"))``, or what
-            `nagsdk.device.description.read_device` reads from a TOML file.
+        registry: Takes devices: ``registry.add(Device("board", "The board", "board"))``, or the result of
+            `nagsdk.device.description.read_device`, which reads a TOML file.
     """
 
 
 @hookspec
 def nagsdk_register_strategies(registry: Registry[Strategy]) -> None:
-    """Hands over ways to find architectures, chosen with ``--strategy``.
+    """Registers strategies, which find architectures and are chosen with ``--strategy``.
 
     Args:
         registry: Takes instances of subclasses of `nagsdk.generator.strategy.Strategy`.
@@ -46,20 +46,21 @@ def nagsdk_register_strategies(registry: Registry[Strategy]) -> None:
 
 @hookspec
 def nagsdk_register_metrics(registry: Registry[Metric]) -> None:
-    """Hands over costs that budgets may limit, such as energy or the largest activation.
+    """Registers metrics, which are costs that budgets may limit, such as energy or the largest activation.
 
     Args:
-        registry: Takes instances of subclasses of `nagsdk.cost.metric.Metric`, with a unit, the way in which layers add up, and a direction.
+        registry: Takes instances of subclasses of `nagsdk.cost.metric.Metric`, which have a unit, an aggregation over
+            layers and a direction.
     """
 
 
 @hookspec(firstresult=True)
 def nagsdk_resolve_device(query: str) -> Device | None:
-    """Makes a device of what ``--device`` was given, where that is neither id nor alias nor file, such as an address.
+    """Makes a device from the value of ``--device`` if it is neither an id nor an alias nor a file, such as an address.
 
     Args:
-        query: What the user wrote.
+        query: The value that the user gave.
 
     Returns:
-        The device, or None where this plugin does not understand it; the first plugin that does is heard.
+        The device, or None if this plugin does not know the value; the first plugin that returns a device decides.
     """

@@ -1,4 +1,4 @@
-"""What metrics of plugins must be, checked when they are registered."""
+"""Checks the metrics of plugins when they are registered."""
 
 from __future__ import annotations
 
@@ -12,32 +12,35 @@ _LEGAL = {"aggregation": (SUM, MAXIMUM, PEAK), "direction": (LOWER, HIGHER)}
 
 
 def check_metric(metric: Metric) -> None:
-    """Refuses a metric that makes no sense.
+    """Raises an error if a metric is not valid.
 
     Raises:
-        DeviceError: It adds up in an unknown way, or is better where it is more although no limit can be made of that.
+        DeviceError: Its aggregation or direction is unknown, or its direction is higher although it is not a sum that
+            follows from the layers.
     """
     for name, values in _LEGAL.items():
         if getattr(metric, name) not in values:
             raise DeviceError(
-                f"The metric {metric.id} has the {name} {getattr(metric, name)!r}.", f"Legal: {', '.join(values)}."
+                f"The metric {metric.id} has the invalid {name} {getattr(metric, name)!r}.",
+                f"Valid: {', '.join(values)}.",
             )
     if metric.direction == HIGHER and (metric.aggregation != SUM or metric.measured):
+        measured = " and measured" if metric.measured else ""
         raise DeviceError(
-            f"The metric {metric.id} should be high, but is a {metric.aggregation}{', and measured' if metric.measured else ''}.",
-            "Only sums that follow from layers may have the direction higher.",
+            f"The metric {metric.id} has the direction {HIGHER}, but is a {metric.aggregation}{measured}.",
+            f"Only sums over layers that are not measured may have the direction {HIGHER}.",
         )
 
 
 def check_units(metric: Metric, others: Iterable[Metric]) -> None:
-    """Refuses units in which a budget could not say which metric it limits.
+    """Raises an error if the units of a metric are ambiguous or not valid.
 
     Args:
-        metric: Whose units are checked.
+        metric: The metric whose units are checked.
         others: All other metrics of plugins.
 
     Raises:
-        BudgetError: There is none, or one is no word, has an impossible factor, or belongs to another metric.
+        BudgetError: It has no unit, or a unit is not a word, has an impossible factor, or belongs to another metric.
     """
     if not metric.units:
         raise BudgetError(f"The metric {metric.id} has no unit.", "Give it one, such as mJ.")

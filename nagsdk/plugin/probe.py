@@ -1,4 +1,4 @@
-"""The process that takes a first look at a plugin: ``python -m nagsdk.plugin.probe NAME MODULE SECONDS``."""
+"""The subprocess of a first look at a plugin: ``python -m nagsdk.plugin.probe NAME MODULE SECONDS``."""
 
 from __future__ import annotations
 
@@ -10,29 +10,32 @@ from importlib.metadata import EntryPoint
 
 
 def main() -> None:
-    """Loads the plugin and writes to standard output, as JSON, why it must not be loaded elsewhere."""
+    """Loads the plugin and writes to standard output, as JSON, why it must not be loaded in other processes."""
     name, module, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     reason = ""
-    with tempfile.TemporaryFile() as past:
-        os.dup2(past.fileno(), 1)
+    with tempfile.TemporaryFile() as output:
+        os.dup2(output.fileno(), 1)
         from nagsdk.common.foreign_code import LateError, shown
         from nagsdk.errors import NagsdkError
-        from nagsdk.plugin.host import GROUP, load
+        from nagsdk.plugin.load import GROUP, load
 
         try:
             load(EntryPoint(name, module, GROUP), seconds)
         except LateError:
             reason = f"It did not register within {seconds:g} s."
         except NagsdkError:
-            pass  # does no harm anywhere, and is told again where it is loaded
-        past.seek(0)
-        written = past.read(4096).decode(errors="replace")
+            pass  # harmless, and reported when the plugin is loaded
+        output.seek(0)
+        written = output.read(4096).decode(errors="replace")
         if written and not reason:
-            reason = f"It writes past Python to standard output, where results are printed: {shown(written)!r}."
+            reason = (
+                "It writes directly to file descriptor 1, which would mix with the results on standard output: "
+                f"{shown(written)!r}."
+            )
         answers.write(json.dumps({"reason": reason}))
         answers.flush()
-    os._exit(0)  # without waiting for threads of the plugin
+    os._exit(0)  # does not wait for threads of the plugin
 
 
 if __name__ == "__main__":

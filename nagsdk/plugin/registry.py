@@ -1,4 +1,4 @@
-"""Registries: what plugins hand over, by id."""
+"""Registries: objects that plugins register, by id."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ T = TypeVar("T", bound=_Named)
 
 
 class Registry(Generic[T]):
-    """Objects of one type by id; a second object of the same id or alias is refused.
+    """Objects of one type by id; a second object with the same id or alias is refused.
 
     Args:
-        kind: What it holds, for messages.
-        accepts: The type that `add` insists on.
+        kind: Name for the kind of objects, for messages.
+        accepts: The type of the objects.
 
     Attributes:
         kind: See above.
-        note: Why names may be missing, such as a plugin that is broken; told where one is not found.
+        note: Why names may be missing, such as a broken plugin; part of the error when a name is not found.
     """
 
     def __init__(self, kind: str, accepts: type[T]) -> None:
@@ -38,10 +38,10 @@ class Registry(Generic[T]):
         self._items: dict[str, T] = {}
 
     def check(self, item: object) -> None:
-        """Refuses what cannot be registered.
+        """Raises an error if an object cannot be registered.
 
         Raises:
-            DeviceError: It has the wrong type, no proper id, or its id or an alias is taken.
+            DeviceError: It has the wrong type or an invalid id, or its id or an alias is already taken.
         """
         if not isinstance(item, self._accepts):
             raise DeviceError(
@@ -52,7 +52,7 @@ class Registry(Generic[T]):
             if not (isinstance(name, str) and _ID.fullmatch(name)):
                 raise DeviceError(
                     f"{name!r} cannot be the id or alias of a {self.kind}.",
-                    "Use small letters, digits, dots, dashes and underscores.",
+                    "Use lower-case letters, digits, dots, dashes and underscores.",
                 )
         if taken := {*_names(item)} & {*self.names}:
             raise DeviceError(
@@ -84,7 +84,7 @@ class Registry(Generic[T]):
         """Looks up an object by id or alias.
 
         Raises:
-            UnknownNameError: With the nearest known names.
+            UnknownNameError: There is no such object; the error suggests similar names.
         """
         for item in self:
             if name.lower() in _names(item):

@@ -1,4 +1,4 @@
-"""Writes a new plugin from the template: a plugin that works, with its name changed."""
+"""Writes a new plugin from the template, which is a working plugin, by changing its name."""
 
 from __future__ import annotations
 
@@ -18,11 +18,17 @@ _KINDS = (".py", ".toml", ".md")
 
 
 def write(name: str, folder: Path, host: Host) -> dict[str, Any]:
-    """Writes the plugin; see `nagsdk.inventory.new_plugin`."""
+    """Writes the plugin; see `nagsdk.inventory.new_plugin`.
+
+    Args:
+        name: Name of the plugin.
+        folder: Folder to write it to.
+        host: The plugins in use, whose names are taken.
+    """
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot be the name of a plugin.",
-            "Use small letters and digits, a letter first, 31 at most: nagsdk plugins new board.",
+            "Use at most 31 lower-case letters and digits, starting with a letter: nagsdk plugins new board.",
         )
     for kind, taken in (
         ("plugin", [p.name for p in host.plugins]),
@@ -30,13 +36,13 @@ def write(name: str, folder: Path, host: Host) -> dict[str, Any]:
         ("device", host.devices.names),
     ):
         if name in taken:
-            raise UsageError(f"There is a {kind} named {name!r} already.", "Choose another name.")
+            raise UsageError(f"There is already a {kind} named {name!r}.", "Choose another name.")
     if folder.exists():
-        raise OutputError(f"{folder} is there already.", "Name another folder with --output.")
+        raise OutputError(f"{folder} already exists.", "Name another folder with --output.")
     template = shipped(TEMPLATE)
     files = sorted(f for f in template.rglob("*") if f.suffix in _KINDS and "__pycache__" not in f.parts)
     if not files:
-        raise OutputError(f"The template is not in {template}.", "Install nagsdk again.")
+        raise OutputError(f"The template is missing in {template}.", "Install nagsdk again.")
     with staged(folder) as stage:
         for file in files:
             target = stage / _renamed(file.relative_to(template).as_posix(), name)

@@ -8,7 +8,13 @@ from nagsdk.plugin.host import host
 
 
 def read_budget(text: str, confidence: float = DEFAULT_CONFIDENCE) -> Budget:
-    """Reads a budget; plugins, whose metrics have units of their own, are loaded only for units that nagsdk itself does not know.
+    """Reads a budget, also in the units of the metrics of plugins.
+
+    Plugins are loaded only if nagsdk itself does not know the unit, since that takes time.
+
+    Args:
+        text: The budget, such as ``80ms``.
+        confidence: How sure the cost model must be that a latency holds the budget.
 
     Raises:
         BudgetError: See `Budget.parse`.

@@ -1,1 +1,1 @@
-"""Declared builds: nagsdk.toml, nagsdk.lock, inputs and artifacts by hash."""
+"""Declared builds: nagsdk.toml, nagsdk.lock, hashes of inputs, and artifacts by hash."""

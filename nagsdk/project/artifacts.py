@@ -1,4 +1,4 @@
-"""Artifacts by the hash of their content: a cache on this machine, and mirrors elsewhere."""
+"""Artifacts by the hash of their content: a cache on this machine, and mirrors on other machines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ CACHE, MIRROR = "cache", "mirror"
 
 
 def keep(path: Path, digest: str) -> None:
-    """Puts a file into the cache under its SHA-256.
+    """Stores a file in the cache under its SHA-256.
+
+    Args:
+        path: The file.
+        digest: SHA-256 of its content, in hexadecimal.
 
     Raises:
         OutputError: The cache cannot be written.
@@ -26,19 +30,19 @@ def keep(path: Path, digest: str) -> None:
 
 
 def take(record: Mapping[str, Any], target: Path, mirror: str | None, listener: Listener) -> str | None:
-    """Brings a pinned file from the cache or a mirror.
+    """Copies a pinned file from the cache, or else from a mirror.
 
     Args:
-        record: Its `sha256` and `bytes`.
-        target: Where to leave it.
-        mirror: Folder or http(s) address where files lie under their SHA-256; None asks the cache only.
-        listener: Receives progress, and why a mirror was of no use.
+        record: The file's `sha256` and `bytes`.
+        target: Path to write the file to.
+        mirror: Folder or http(s) address that holds files under their SHA-256; None uses the cache only.
+        listener: Receives progress, and the reason if a mirror cannot be used.
 
     Returns:
-        ``cache`` or ``mirror``; None where neither has it.
+        ``cache`` or ``mirror``; None if neither has the file.
 
     Raises:
-        LockError: The mirror answered with something else.
+        LockError: The mirror's file has another hash.
     """
     digest = str(record["sha256"])
     cached = _folder() / digest
@@ -54,7 +58,7 @@ def take(record: Mapping[str, Any], target: Path, mirror: str | None, listener: 
     if sha256(target) != digest:
         target.unlink()
         raise LockError(
-            f"{mirror} holds another file under {digest[:16]}…: it was refused.",
+            f"{mirror} holds a file with another hash under {digest[:16]}…: it was refused.",
             "Put the pinned file there, or name another mirror.",
         )
     keep(target, digest)
@@ -73,7 +77,7 @@ def _from_mirror(mirror: str, digest: str, most_bytes: int, target: Path, listen
         download(f"{mirror.rstrip('/')}/{digest}", target, most_bytes, listener)
     except BundleError as error:
         target.unlink(missing_ok=True)
-        listener(Notice(f"The mirror was of no use: {error.message}", warning=True))
+        listener(Notice(f"The mirror is not used: {error.message}", warning=True))
         return False
     return True
 
@@ -83,7 +87,7 @@ def _folder() -> Path:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Whole or not at all, for several processes may keep the same file."""
+    """Copies a file completely or not at all, since several processes may store the same file."""
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f"{PARTIAL}{os.getpid()}-{target.name}")

@@ -31,22 +31,22 @@ _WAIT_S = 3600.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one declared deployment.
+    """What `nagsdk build` did with one declared deployment.
 
     Attributes:
-        name: Of its table in nagsdk.toml.
-        state: ``current`` (nothing was done), ``cache``, ``mirror`` or ``rebuilt`` (brought as it is pinned), ``deployed`` (built and
-            pinned anew), ``missed`` or ``failed``; the last two leave an earlier output as it was.
-        output: Its folder.
-        verdict: ``held``, ``missed`` or ``unverified``; None where it failed.
-        architecture: Text form; None where it failed.
-        sha256: Of the artifact; None where none was left.
-        measured_at: When the artifact was measured (ISO 8601, UTC); None where it never was.
-        age_days: How long ago that is.
-        device: On which device; None where it never was.
-        device_fingerprint: Of that device and its runtime.
-        warnings: What must not be overlooked.
-        error: Why it failed.
+        name: Name of its table in nagsdk.toml.
+        state: ``current`` (nothing was done), ``cache``, ``mirror`` or ``rebuilt`` (restored as it is pinned),
+            ``deployed`` (built and pinned again), ``missed`` or ``failed``; the last two do not change earlier output.
+        output: Folder of the deployment.
+        verdict: ``held``, ``missed`` or ``unverified``; None if it failed.
+        architecture: Text form of the architecture; None if it failed.
+        sha256: SHA-256 of the artifact; None if there is none.
+        measured_at: Time when the artifact was measured (ISO 8601, UTC); None if it never was.
+        age_days: Days since that time.
+        device: Device on which it was measured; None if it never was.
+        device_fingerprint: Fingerprint of that device and its runtime.
+        warnings: Things that the user should know.
+        error: The error, if it failed.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """0, 3 where the budget was missed, or that of the error."""
+        """0 for success, 3 if the budget was missed, or the exit code of the error."""
         return self.error.exit_code if self.error is not None else 3 if self.state == MISSED else 0
 
 
@@ -73,7 +73,7 @@ class BuildReport:
     """What `nagsdk build` did.
 
     Attributes:
-        deployments: In the order of nagsdk.toml.
+        deployments: The deployments in the order of nagsdk.toml.
         lock: Path of nagsdk.lock.
     """
 
@@ -82,11 +82,11 @@ class BuildReport:
 
     @property
     def exit_code(self) -> int:
-        """That of the first deployment that did not end well, else 0."""
+        """The exit code of the first deployment that did not succeed, else 0."""
         return next((outcome.exit_code for outcome in self.deployments if outcome.exit_code), 0)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Everything above, ready for JSON."""
         return asdict(self)
 
 
@@ -95,18 +95,20 @@ def build(
 ) -> BuildReport:
     """Brings all declared deployments up to date.
 
-    One whose inputs are as they are pinned, by content, is left alone, or brought back as it is pinned where its output is missing or
-    altered: by hash from the cache or mirror, else built again from the pinned statistics. Others are deployed and pinned. Each is
-    pinned as soon as it is there: what ends one leaves the others. What can be known to fail is told before anything is built.
+    If the content of a deployment's inputs is as pinned, it is left alone, or restored if its output is missing or
+    changed: by hash from the cache or mirror, or else by building it again from the pinned statistics. Other
+    deployments are deployed and pinned. Each one is pinned as soon as it is finished, so that a failure of one does not
+    affect the others. Failures that can be foreseen are reported before anything is built.
 
     Args:
         project: The nagsdk.toml, or its folder.
-        locked: Deploys nothing: what is not pinned, or cannot be had with the pinned hash, fails.
-        require_verified: Refuses deployments that were never measured; a measurement of the very same artifact in the lock counts.
-        on_event: Receives progress.
+        locked: Deploys nothing: a deployment that is not pinned, or cannot be restored with the pinned hash, fails.
+        require_verified: Refuses deployments that were never measured; an earlier measurement of the same artifact that
+            the lock records counts.
+        on_event: Receives progress events.
 
     Returns:
-        What became of each; failures are in there and are not raised.
+        The outcome of every deployment. Failures of deployments are part of it and are not raised.
 
     Raises:
         UsageError: nagsdk.toml is missing or not valid.
@@ -120,20 +122,20 @@ def build(
     outcomes = []
     with _alone(read.folder):
         lock = read_lock(lock_path)
-        plans: list[tuple[_Bringing, _Plan | NagsdkError]] = []
+        plans: list[tuple[_Update, _Plan | NagsdkError]] = []
         for declared in read.deployments:
-            bringing = _Bringing(declared, lock_path, read.mirror, locked, require_verified, on_event)
+            update = _Update(declared, lock_path, read.mirror, locked, require_verified, on_event)
             try:
-                plans.append((bringing, bringing.plan(lock.deployments.get(declared.name))))
+                plans.append((update, update.plan(lock.deployments.get(declared.name))))
             except NagsdkError as error:
                 on_event(Notice(f"{declared.name} cannot be built. {error.message} {error.next_step}"))
-                plans.append((bringing, error))
-        for bringing, plan in plans:
-            declared = bringing.declared
+                plans.append((update, error))
+        for update, plan in plans:
+            declared = update.declared
             try:
                 if isinstance(plan, NagsdkError):
                     raise plan
-                outcome, entry = bringing.bring(plan)
+                outcome, entry = update.run(plan)
             except NagsdkError as error:
                 outcome, entry = Outcome(declared.name, FAILED, str(declared.output), error=Failure.of(error)), None
             outcomes.append(outcome)
@@ -151,7 +153,13 @@ def build(
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is to be done for a deployment: bring what is pinned, or, where that is None, build it anew, and why."""
+    """What to do for a deployment.
+
+    Attributes:
+        inputs: The inputs as they are now.
+        pinned: The entry to restore; None if the deployment has to be built again.
+        why: The reason for building it again.
+    """
 
     inputs: Inputs
     pinned: Entry | None
@@ -159,8 +167,8 @@ class _Plan:
 
 
 @dataclass(frozen=True)
-class _Bringing:
-    """One deployment's way to being up to date."""
+class _Update:
+    """Brings one deployment up to date; see `build` for the attributes."""
 
     declared: Declared
     lock: Path
@@ -170,10 +178,10 @@ class _Bringing:
     listener: Listener
 
     def plan(self, entry: Entry | None) -> _Plan:
-        """What is to be done.
+        """Decides what to do with the deployment.
 
         Raises:
-            NagsdkError: It cannot be done, as far as that shows without building anything.
+            NagsdkError: It can be foreseen that the deployment fails.
         """
         now = inputs_of(self.declared)
         differs = [] if entry is None else changed(entry.inputs, now)
@@ -193,8 +201,8 @@ class _Bringing:
         host().strategies.get(self.declared.arguments["strategy"])
         return _Plan(now, None, why)
 
-    def bring(self, plan: _Plan) -> tuple[Outcome, Entry | None]:
-        """What became of it, and what to pin anew, if anything."""
+    def run(self, plan: _Plan) -> tuple[Outcome, Entry | None]:
+        """Carries a plan out; returns the outcome, and the entry to pin if the deployment was built again."""
         if (entry := plan.pinned) is None:
             self.listener(Notice(f"{self.declared.name} is deployed: {plan.why}."))
             return self._deploy(plan.inputs)
@@ -208,19 +216,17 @@ class _Bringing:
     def _check_locked(self, entry: Entry | None, differs: list[str], unverified: bool) -> None:
         name = self.declared.name
         if entry is None:
-            lacking = (
-                f"{LOCK} does not pin {name}" if self.lock.exists() else f"There is no {LOCK}, which would pin {name}"
-            )
-            raise LockError(f"{lacking}.", f"Run nagsdk build without --locked, and check {LOCK} in.")
+            problem = f"{LOCK} does not pin {name}" if self.lock.exists() else f"There is no {LOCK} that pins {name}"
+            raise LockError(f"{problem}.", f"Run nagsdk build without --locked, and check {LOCK} in.")
         if differs:
             raise LockError(
-                f"{name} is not what {LOCK} pins: {', '.join(differs)} changed.",
+                f"{name} is no longer as {LOCK} pins it: {', '.join(differs)} changed.",
                 f"Run nagsdk build without --locked, and check {LOCK} in.",
             )
         if unverified:
             raise UnverifiedError(
-                f"{LOCK} holds no measurement of {name}: it was built without its device.",
-                "Build it where the device is, and check the lock in.",
+                f"{LOCK} has no measurement of {name}: it was built without its device.",
+                "Build it on a machine that reaches the device, and check the lock in.",
             )
 
     def _deploy(self, now: Inputs) -> tuple[Outcome, Entry | None]:
@@ -265,7 +271,7 @@ class _Bringing:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Lets one process at a time build a project: build tools start several."""
+    """Lets only one process at a time build a project, since build tools may start several."""
     from filelock import FileLock, Timeout
 
     name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
@@ -277,7 +283,7 @@ def _alone(folder: Path) -> Iterator[None]:
             lock.acquire()
         except Timeout as error:
             raise OutputError(
-                f"Another process has been building {folder} for an hour.", "Wait for it, or end it."
+                f"Another process has been building {folder} for an hour.", "Wait until it ends, or stop it."
             ) from error
     try:
         yield

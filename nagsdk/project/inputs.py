@@ -1,4 +1,4 @@
-"""Content hashes of what a declared deployment is built from; times of files play no part."""
+"""Content hashes of the inputs of a declared deployment; the times of files do not matter."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from nagsdk.project.toml import Declared
 def inputs_of(declared: Declared) -> Inputs:
     """Hashes the inputs of a deployment.
 
-    What is learned by measuring (calibrations, priors) and the version of nagsdk are no inputs: a file that was measured and held its
-    budget still does when they change. Nor is the output folder.
+    Calibrations, priors and the version of nagsdk are not inputs: a file that was measured and held its budget still
+    holds it when they change. The output folder is not an input either.
 
     Raises:
         UnknownNameError: There is no such device.
-        NagsdkError: A description cannot be read.
+        NagsdkError: The description of the device or the bundle cannot be read.
     """
     bundle = bundle_at_hand(declared.arguments["bundle"])
     device, images = _device(declared.arguments["device"]), declared.arguments["images"]
@@ -40,9 +40,10 @@ def inputs_of(declared: Declared) -> Inputs:
 
 
 def changed(pinned: Inputs, now: Inputs) -> list[str]:
-    """What is not as it was pinned.
+    """Names of the inputs that differ from the pinned ones.
 
-    Bundle, weights and images count only where they are at hand: a machine that takes artifacts by their hash needs none of them.
+    Bundle, weights and images are only compared if they are on this machine: a machine that takes artifacts by their
+    hash needs none of them.
     """
     names = [name for name, value in now.options.items() if pinned.options.get(name) != value]
     names += ["device"] if pinned.device != now.device else []
@@ -59,7 +60,7 @@ def _device(name: str) -> Device:
         device = read_device(path)
         if name.lower() in (device.id, *device.aliases):
             return device
-    # Loading all plugins takes longer than everything else here.
+    # Plugins are loaded only if necessary, since that takes longer than everything else in this module.
     from nagsdk.plugin.host import host
 
     return host().devices.get(name)

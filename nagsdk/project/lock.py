@@ -28,19 +28,20 @@ class _Strict(BaseModel):
 class Inputs(_Strict):
     """Content hashes of everything that a deployment was built from."""
 
-    options: dict[str, Any] = Field(description="As declared in nagsdk.toml, the output folder left out.")
-    device: Sha256 = Field(description="Of what decides about the artifact in the device's description.")
-    bundle: Sha256 | None = Field(description="Of bundle.json, which holds the hashes of the bundle's files.")
-    weights: Sha256 | None = Field(description="Of weights that the bundle does not bring itself.")
-    images: Sha256 | None = Field(description="Of the images in the folder that is named.")
+    options: dict[str, Any] = Field(description="The options in nagsdk.toml, without the output folder.")
+    device: Sha256 = Field(description="Hash of those parts of the device's description that affect the artifact.")
+    bundle: Sha256 | None = Field(description="Hash of bundle.json, which holds the hashes of the bundle's files.")
+    weights: Sha256 | None = Field(description="Hash of weights that are not shipped with the bundle.")
+    images: Sha256 | None = Field(description="Hash of the images in the declared folder.")
 
 
 class Entry(_Strict):
-    """One deployment."""
+    """One pinned deployment."""
 
     inputs: Inputs
     statistics: dict[str, str] = Field(
-        description="Of every batch normalisation by its name: float32 means, then variances, little endian, in base64."
+        description="Statistics of every batch normalisation by its name: means, then variances, as little-endian "
+        "float32 in base64."
     )
     manifest: dict[str, Any] = Field(
         description="manifest.json of the deployment: architecture, hashes, versions, measurements."
@@ -51,15 +52,15 @@ class Entry(_Strict):
         return manifest_text(self.manifest)
 
     def statistics_bytes(self) -> dict[str, bytes]:
-        """As `nagsdk.supernet.recalibrate.restore_statistics` takes them.
+        """The statistics as `nagsdk.supernet.recalibrate.restore_statistics` takes them.
 
         Raises:
-            LockError: They are no base64.
+            LockError: They are not valid base64.
         """
         try:
             return {name: base64.b64decode(text, validate=True) for name, text in self.statistics.items()}
         except (binascii.Error, ValueError) as error:
-            raise LockError(f"The statistics in {LOCK} cannot be read: {error}.", _MEND) from error
+            raise LockError(f"The statistics in {LOCK} cannot be read: {error}.", _FIX) from error
 
 
 class LockFile(_Strict):
@@ -69,20 +70,20 @@ class LockFile(_Strict):
     deployments: dict[Annotated[str, Field(max_length=64)], Entry] = {}
 
 
-_MEND = f"Bring back {LOCK} as it was checked in, or delete it and build again."
+_FIX = f"Restore {LOCK} as it was checked in, or delete it and build again."
 
 
 def entry_of(inputs: Inputs, manifest: Mapping[str, Any], statistics: Mapping[str, bytes]) -> Entry:
-    """What to pin of a deployment."""
+    """The entry that pins a deployment."""
     encoded = {name: base64.b64encode(content).decode() for name, content in statistics.items()}
     return Entry(inputs=inputs, statistics=encoded, manifest=dict(manifest))
 
 
 def read_lock(path: Path) -> LockFile:
-    """Reads nagsdk.lock; an empty one where there is none.
+    """Reads nagsdk.lock; returns an empty lock if there is no file.
 
     Raises:
-        LockError: It is torn, foreign, or of another version.
+        LockError: The file is damaged, is something else, or has another format.
     """
     if not path.exists():
         return LockFile()
@@ -93,12 +94,12 @@ def read_lock(path: Path) -> LockFile:
         for entry in lock.deployments.values():
             ManifestFile.model_validate(entry.manifest)
     except (OSError, ValueError) as error:
-        raise LockError(f"{path} cannot be read: {what_is_wrong(error)}.", _MEND) from error
+        raise LockError(f"{path} cannot be read: {what_is_wrong(error)}.", _FIX) from error
     return lock
 
 
 def write_lock(path: Path, lock: LockFile) -> None:
-    """Writes nagsdk.lock whole or not at all; deployments in alphabetical order, so that versions of the file compare well."""
+    """Writes nagsdk.lock completely or not at all; deployments are sorted by name to keep differences small."""
     content = {
         "format": lock.format,
         "deployments": {name: lock.deployments[name].model_dump() for name in sorted(lock.deployments)},

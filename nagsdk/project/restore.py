@@ -1,4 +1,4 @@
-"""A deployment as nagsdk.lock pins it: taken by hash, or built again from the stored statistics, byte for byte."""
+"""Restores a deployment as nagsdk.lock pins it: by hash, or built again byte for byte from the stored statistics."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REBUILT = "rebuilt"
 
 
 def is_current(entry: Entry, folder: Path) -> bool:
-    """Whether a folder holds what is pinned, by content."""
+    """Whether the content of a folder is as pinned."""
     from nagsdk.reports.page import REPORT
 
     manifest = folder / MANIFEST
@@ -34,19 +34,19 @@ def is_current(entry: Entry, folder: Path) -> bool:
 
 
 def restore(declared: Declared, entry: Entry, mirror: str | None, listener: Listener) -> str:
-    """Leaves a deployment as it is pinned.
+    """Writes a deployment's folder as it is pinned.
 
     Args:
-        declared: Where to leave it, and what it is built from.
-        entry: What is pinned.
+        declared: The declaration: output folder and inputs.
+        entry: The pinned deployment.
         mirror: See `nagsdk.project.artifacts.take`.
-        listener: Receives progress.
+        listener: Receives progress events.
 
     Returns:
         Where the artifact came from: ``cache``, ``mirror`` or ``rebuilt``.
 
     Raises:
-        LockError: It cannot be had with the pinned hash.
+        LockError: A file cannot be restored with the pinned hash.
         OutputError: The output folder holds something else, or cannot be written.
     """
     from nagsdk.reports.page import REPORT, deployment_page
@@ -61,12 +61,12 @@ def restore(declared: Declared, entry: Entry, mirror: str | None, listener: List
         if source is None:
             listener(
                 Notice(
-                    f"{declared.name}: no cache and no mirror has the artifact; it is built again from the pinned statistics."
+                    f"{declared.name}: neither cache nor mirror has the artifact; it is built again from the pinned "
+                    "statistics."
                 )
             )
-            with tempfile.TemporaryDirectory(
-                prefix="nagsdk-"
-            ) as work:  # backends may leave other files beside an artifact
+            # Built elsewhere, since backends may leave other files beside an artifact.
+            with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
                 built = Path(work) / artifact["path"]
                 _rebuild(declared, entry, built, listener)
                 artifacts.keep(built, artifact["sha256"])
@@ -82,7 +82,7 @@ def restore(declared: Declared, entry: Entry, mirror: str | None, listener: List
                 artifacts.take(record, folder / name, mirror, listener)
             if not is_pinned(folder / name, record):
                 raise LockError(
-                    f"{name} of {declared.name} cannot be had as it is pinned.",
+                    f"{name} of {declared.name} cannot be restored as it is pinned.",
                     "Use the pinned bundle, or a cache or mirror that has the file, or build again without --locked.",
                 )
         (folder / MANIFEST).write_bytes(entry.manifest_bytes())
@@ -91,10 +91,10 @@ def restore(declared: Declared, entry: Entry, mirror: str | None, listener: List
 
 
 def _rebuild(declared: Declared, entry: Entry, path: Path, listener: Listener) -> None:
-    """Cuts the subnet out of the pinned weights, puts the pinned statistics in and exports it.
+    """Cuts the subnet out of the pinned weights, sets the pinned statistics and exports it.
 
     Raises:
-        LockError: Something that it is built from is not as it is pinned, or the file has another hash.
+        LockError: An input is not as it is pinned, or the file has another hash.
     """
     from nagsdk.graph.trace import trace
     from nagsdk.supernet.recalibrate import restore_statistics
@@ -107,34 +107,37 @@ def _rebuild(declared: Declared, entry: Entry, path: Path, listener: Listener) -
             architecture = target.bundle.architecture(manifest["architecture"])
         except NagsdkError as error:
             raise LockError(f"{declared.name} cannot be built again: {error.message}", error.next_step) from error
-        for what, here in (("space", target.bundle.space.fingerprint), ("weights", weights)):
-            if manifest["hashes"].get(what) != here:
+        for what, found in (("space", target.bundle.space.fingerprint), ("weights", weights)):
+            if manifest["hashes"].get(what) != found:
                 raise LockError(
-                    f"The {what} of {target.bundle.name} on this machine are not those that {declared.name} is pinned to.",
-                    _MEND,
+                    f"The hash of the {what} of {target.bundle.name} on this machine differs from the one that "
+                    f"{declared.name} is pinned to.",
+                    _FIX,
                 )
         subnet = target.bundle.supernet.extract(architecture)
         restore_statistics(subnet, entry.statistics_bytes())
         target.backend.export(trace(subnet, architecture.resolution, target.device.batch), path, target.device)
     if sha256(path) != manifest["artifact"]["sha256"]:
         others = ", ".join(
-            f"{name} {here} instead of {then}" for name, then, here in _other_versions(manifest["versions"])
+            f"{name} {pinned} instead of {installed}"
+            for name, pinned, installed in _other_versions(manifest["versions"])
         )
         raise LockError(
-            f"{declared.name} was built again and is another file than the pinned one ({manifest['artifact']['sha256'][:16]}…).",
-            f"Use the pinned versions ({others}), or a mirror that has the file." if others else _MEND,
+            f"{declared.name} was built again, and the result is another file than the pinned one "
+            f"({manifest['artifact']['sha256'][:16]}…).",
+            f"Use the pinned versions ({others}), or a mirror that has the file." if others else _FIX,
         )
 
 
 def _compile(declared: Declared, entry: Entry, model: Path, folder: Path, listener: Listener) -> None:
-    """Compiles as the device's backend does; compilers seldom give the same bytes, so that a cache or mirror is the usual way."""
+    """Compiles the model again with the device's backend, as a last resort: compilers rarely give the same bytes."""
     pinned, target = entry.manifest["compiled"], _target(declared, entry.manifest, listener)
     target.require_presence()
     with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
         compiled = target.backend.compile(model, target.device, Path(work))
         if not is_pinned(compiled, pinned):
             raise LockError(
-                f"Compiling {declared.name} anew gives another file than the pinned {pinned['path']}.", _MEND
+                f"Compiling {declared.name} again gives another file than the pinned {pinned['path']}.", _FIX
             )
         artifacts.keep(compiled, pinned["sha256"])
         shutil.copyfile(compiled, folder / pinned["path"])
@@ -146,21 +149,22 @@ def _target(declared: Declared, manifest: dict[str, Any], on_event: Listener) ->
     arguments = declared.arguments
     settings = {name: arguments[name] for name in ("threads", "batch", "precision")}
     target = Target(arguments["device"], arguments["bundle"], **settings, on_event=on_event)
-    # What timings on this machine say does not matter: the graph is written as it was.
+    # The pinned rewrite is used, whatever timings on this machine chose.
     target.write_as((manifest["rewrite"] or {}).get("name"))
     return target
 
 
 def _other_versions(pinned: dict[str, str]) -> list[tuple[str, str, str]]:
+    """Packages whose installed version is not the pinned one: name, pinned and installed version."""
     found = []
     for name, then in pinned.items():
         try:
-            here = version(name)
+            installed = version(name)
         except PackageNotFoundError:
             continue  # Python itself
-        if here != then:
-            found.append((name, then, here))
+        if installed != then:
+            found.append((name, then, installed))
     return found
 
 
-_MEND = "Name a mirror or fill the cache with the pinned file, or build again without --locked."
+_FIX = "Name a mirror or fill the cache with the pinned file, or build again without --locked."

@@ -1,4 +1,4 @@
-"""What an app declares in nagsdk.toml: its deployments, validated at the border."""
+"""Reads and validates nagsdk.toml, in which an app declares its deployments."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NAME = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
 def _budgets(value: Any) -> list[str]:
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
-        raise ValueError("it must be a text such as 80ms, or a list of one or more")
+        raise ValueError("it must be a text such as 80ms, or a list of such texts")
     for text in texts:
         try:
             read_budget(text)
@@ -40,34 +40,35 @@ class _Strict(BaseModel):
 class DeploymentTable(_Strict):
     """One table `[deployments.NAME]` of nagsdk.toml; paths are relative to the file."""
 
-    device: str = Field(min_length=1, description="Id or alias of a device, or the file of a description (.toml).")
+    device: str = Field(min_length=1, description="Id or alias of a device, or a file that describes one (.toml).")
     budget: Annotated[str | Annotated[list[str], Field(min_length=1)], BeforeValidator(_budgets)] = Field(
-        description="Such as 80ms, 80ms@p90, 12MB or 300MMACs; those of a list hold together."
+        description="One budget such as 80ms, 80ms@p90, 12MB or 300MMACs, or a list of budgets that must hold together."
     )
     bundle: str = Field("glyphs", min_length=1, description="Name of a bundle, or its folder.")
-    output: str | None = Field(
-        None, min_length=1, description="Folder that receives the model; deployments/NAME where absent."
-    )
+    output: str | None = Field(None, min_length=1, description="Folder for the model; deployments/NAME by default.")
     images: str | None = Field(
         None,
         min_length=1,
-        description="Folder of images to recalibrate batch normalisation on; the bundle's own where absent.",
+        description="Folder of images to recalibrate batch normalisation on; the bundle's own by default.",
     )
     strategy: str = Field("nag", min_length=1, description="How architectures are found.")
     resolution: int | None = Field(None, ge=1, description="Pins the input size in pixels.")
     threads: int | None = Field(
-        None, ge=1, le=1024, description="Threads of one inference; the device's own where absent."
+        None, ge=1, le=1024, description="Threads of one inference; the device's default if missing."
     )
     batch: int | None = Field(
-        None, ge=1, le=4096, description="Images of one inference; the device's own where absent."
+        None, ge=1, le=4096, description="Images of one inference; the device's default if missing."
     )
     precision: str | None = Field(
-        None, min_length=1, description="Such as fp32 or fp16; the device's own where absent."
+        None, min_length=1, description="Number format, such as fp32 or fp16; the device's default if missing."
     )
     confidence: float = Field(
-        DEFAULT_CONFIDENCE, ge=0.5, lt=1, description="How sure a prediction must be before it is tried."
+        DEFAULT_CONFIDENCE,
+        ge=0.5,
+        lt=1,
+        description="How sure the cost model must be that an architecture holds the budget before it is tried.",
     )
-    seed: int = Field(0, description="Of every random choice.")
+    seed: int = Field(0, description="Seed of all random choices.")
 
 
 class ProjectFile(_Strict):
@@ -76,7 +77,7 @@ class ProjectFile(_Strict):
     mirror: str | None = Field(
         None,
         min_length=1,
-        description="Folder or http(s) address where artifacts lie under their SHA-256; asked after the local cache.",
+        description="Folder or http(s) address that holds artifacts under their SHA-256; used after the local cache.",
     )
     deployments: dict[Annotated[str, Field(pattern=_NAME)], DeploymentTable] = Field(min_length=1)
 
@@ -93,9 +94,9 @@ class Declared:
     """One deployment that an app declares.
 
     Attributes:
-        name: Of its table.
-        output: Absolute folder of the model.
-        options: Everything that decides what is built, as declared.
+        name: Name of its table.
+        output: Folder of the model, as an absolute path.
+        options: All declared options except the output folder.
         arguments: Arguments of `nagsdk.deploy` by name, and the device; paths are absolute.
     """
 
@@ -107,12 +108,12 @@ class Declared:
 
 @dataclass(frozen=True)
 class Project:
-    """A nagsdk.toml that was read.
+    """The content of a nagsdk.toml.
 
     Attributes:
-        folder: Where it lies.
-        mirror: Absolute folder or address of artifacts; None without one.
-        deployments: In the order of the file.
+        folder: Folder of the file.
+        mirror: Absolute folder or address of artifacts; None if there is none.
+        deployments: The declared deployments in the order of the file.
     """
 
     folder: Path
@@ -124,9 +125,9 @@ def read_project(path: Path) -> Project:
     """Reads nagsdk.toml.
 
     Raises:
-        UsageError: It is missing or not valid; the message names the fields that are wrong.
+        UsageError: It is missing or not valid; the message names the wrong fields.
     """
-    next_step = f"Mend or write {path}, or name another with --project; docs/build.md says what may stand there."
+    next_step = f"Fix or create {path}, or name another file with --project; docs/build.md explains its content."
     content = read_toml(path, _MOST_BYTES, lambda message: UsageError(message, next_step))
     try:
         file = ProjectFile.model_validate(content)
@@ -157,15 +158,15 @@ def _declared(name: str, table: DeploymentTable, folder: Path) -> Declared:
 def _refuse_shared_outputs(path: Path, declared: tuple[Declared, ...]) -> None:
     for number, one in enumerate(declared):
         for other in declared[:number]:
-            # The same nagsdk.toml is built where file names ignore capitals.
+            # The same nagsdk.toml may be built on systems whose file names ignore upper and lower case.
             first, second = (Path(str(d.output).casefold()) for d in (one, other))
             if first.is_relative_to(second) or second.is_relative_to(first):
                 raise UsageError(
-                    f"{path}: {other.name} and {one.name} write to the same place, {one.output}.",
-                    "Give each a folder of its own (output); capitals make no difference on macOS and Windows.",
+                    f"{path}: {other.name} and {one.name} write to the same folder, {one.output}.",
+                    "Give each its own folder (output); upper and lower case do not differ on macOS and Windows.",
                 )
         if path.resolve().parent.is_relative_to(one.output):
             raise UsageError(
                 f"{path}: the output of {one.name} would replace {path.name} itself.",
-                "Give it a folder of its own (output).",
+                "Give it its own folder (output).",
             )

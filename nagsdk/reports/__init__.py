@@ -1,1 +1,1 @@
-"""Pictures of what was found."""
+"""Reports and pictures of deployments and calibrations."""

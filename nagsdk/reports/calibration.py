@@ -1,4 +1,4 @@
-"""The picture of a calibration: predicted against measured."""
+"""The picture of a calibration: predicted against measured latencies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ _BAND = 0.1
 
 
 def draw(calibration: Calibration, title: str, path: Path) -> None:
-    """Draws every measured architecture, predicted by a model that was fitted without it.
+    """Draws every measured architecture against the prediction of a model that was fitted without it.
+
+    Args:
+        calibration: The calibration.
+        title: First line of the title.
+        path: File to write, in the format of its suffix.
 
     Raises:
         OutputError: The picture cannot be written.
@@ -44,7 +49,8 @@ def draw(calibration: Calibration, title: str, path: Path) -> None:
         axis.set_major_formatter("{x:.3g}")
         axis.set_minor_formatter(NullFormatter())
     axes.set_title(
-        f"{title}\n{accuracy['within_5_percent']:.0%} within 5 %, {accuracy['within_10_percent']:.0%} within 10 %, n = {len(samples)}",
+        f"{title}\n{accuracy['within_5_percent']:.0%} within 5 %, {accuracy['within_10_percent']:.0%} within 10 %, "
+        f"n = {len(samples)}",
         fontsize=10,
     )
     axes.legend(loc="upper left", frameon=False)

@@ -1,4 +1,4 @@
-"""The pictures of report.html, drawn from manifests alone."""
+"""The pictures of report.html, drawn only from manifests."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ def colors(manifests: Mapping[str, Manifest]) -> dict[str, str]:
 
 
 def frontiers(manifests: Mapping[str, Manifest]) -> dict[str, Mapping[str, Any]]:
-    """The frontiers that one picture can show: over the first cost that most of the deployments have one for."""
+    """The frontiers that one picture can show together: those over the metric that most deployments have."""
     every = {
         n: {f["metric"]: f for f in m["report"].get("frontiers") or [m["report"]["frontier"]] if f}
         for n, m in manifests.items()
     }
     metrics = [metric for of_one in every.values() for metric in of_one]
-    metric = max(metrics, key=metrics.count, default="")  # of equals the first: what the first budget limits
+    metric = max(metrics, key=metrics.count, default="")  # in a tie the first one, which the first budget limits
     return {n: of_one[metric] for n, of_one in every.items() if metric in of_one}
 
 
 def pareto(manifests: Mapping[str, Manifest]) -> Markup | None:
-    """What accuracy is to be had at which cost, and where the deployments lie; see `frontiers`.
+    """Top-1 over cost along the frontiers, and the position of the deployments; see `frontiers`.
 
     Args:
-        manifests: By the name that the picture shows; one or more.
+        manifests: One or more manifests, by the names that the picture shows.
     """
     fronts = frontiers(manifests)
     if not fronts:
@@ -78,27 +78,27 @@ def pareto(manifests: Mapping[str, Manifest]) -> Markup | None:
 
 
 def _points(m: Manifest, metric: str, scale: float, name: str) -> Iterator[tuple[float, float, str, bool]]:
-    """Of a deployment: cost, top-1, title, whether it is drawn hollow; predicted, then measured."""
+    """The points of a deployment, predicted, then measured: cost, top-1, title, whether it is drawn hollow."""
     predicted, measured = m["predicted"], m["measured"]
-    told = f"{name}: " if name else ""
+    prefix = f"{name}: " if name else ""
     costs = {"latency": predicted["latency_ms"], "size": m["artifact"]["bytes"], "macs": m["macs"]}
     cost = costs[metric]
     if cost is not None and predicted["top1"] is not None:
-        yield cost / scale, predicted["top1"], f"{told}predicted: {cost / scale:.3g}, {predicted['top1']:.2f} %", True
+        yield cost / scale, predicted["top1"], f"{prefix}predicted: {cost / scale:.3g}, {predicted['top1']:.2f} %", True
     timed = metric == "latency"
     top1 = predicted["top1"] if timed and measured["top1"] is None else measured["top1"]
     true = measured["latency_p50_ms"] if timed else cost
     if true is not None and top1 is not None:
-        yield true / scale, top1, f"{told}measured: {true / scale:.3g}, {top1:.2f} %", False
+        yield true / scale, top1, f"{prefix}measured: {true / scale:.3g}, {top1:.2f} %", False
 
 
 def histogram(manifests: Mapping[str, Manifest]) -> Markup | None:
-    """Single inferences: bars for one deployment, outlines for several."""
+    """Latencies of single inferences: opaque bars for one deployment, transparent ones for several."""
     found = {n: m for n, m in manifests.items() if m["report"]["histogram"]}
     if not found:
         return None
     every = [m["report"]["histogram"] for m in found.values()]
-    # A limit far away from the runs of several deployments would leave no room for these.
+    # With several deployments, a limit far away from the runs would leave no room for them.
     limits = [b["limit"] for m in found.values() for b in m["budgets"] if b["metric"] == "latency" and len(found) == 1]
     edges = [h["edges_ms"][0] for h in every] + [h["edges_ms"][-1] for h in every] + limits
     shares = [[100 * c / max(sum(h["counts"]) + h["slower"], 1) for c in h["counts"]] for h in every]
@@ -139,7 +139,7 @@ def histogram(manifests: Mapping[str, Manifest]) -> Markup | None:
 
 
 def agreement(m: Manifest) -> Markup | None:
-    """Predicted against measured: the calibration's samples, and the rounds of the deployment."""
+    """Predicted against measured latencies: the calibration's samples and the rounds of the deployment."""
     samples = [(measured, predicted) for measured, predicted in m["report"]["calibration"]]
     rounds = [
         (turn["second_session_p50_ms"] or turn["first_session_p50_ms"], turn["predicted_latency_ms"], turn["verdict"])
@@ -172,7 +172,7 @@ def agreement(m: Manifest) -> Markup | None:
 
 
 def costs(m: Manifest) -> Markup:
-    """What every layer costs: one bar for each block, its layers side by side."""
+    """The cost of every layer: one bar for each block, with its layers side by side."""
     layers = m["report"]["layers"]
     key, unit = (
         ("predicted_ms", "ms") if all(layer["predicted_ms"] is not None for layer in layers) else ("macs", "MACs")
@@ -202,7 +202,7 @@ def costs(m: Manifest) -> Markup:
 
 
 def network(m: Manifest) -> Markup:
-    """The architecture from input to output: width is the number of channels, colour the kernel."""
+    """The architecture from input to output: the width shows the number of channels, the colour the kernel."""
     rows = list(_blocks(m["report"]["layers"]))
     most = max(_middle(part) for _, part in rows)
     centre, widest = 195.0, 190.0
@@ -254,7 +254,7 @@ def network(m: Manifest) -> Markup:
 
 
 def _blocks(layers: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
-    """Layers by block: `stage2.block3.expand` belongs to block 2.3; fixed layers stand alone, the first block is one."""
+    """Layers by block: `stage2.block3.expand` belongs to block 2.3; fixed layers stand alone, except the first ones."""
 
     def name(layer: Mapping[str, Any]) -> str:
         parts = str(layer["name"]).split(".")
@@ -267,7 +267,7 @@ def _blocks(layers: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[Map
 
 
 def _middle(part: Sequence[Mapping[str, Any]]) -> int:
-    """Channels where a block is widest."""
+    """Number of channels where a block is widest."""
     return max(int(layer["out_channels"]) for layer in part)
 
 

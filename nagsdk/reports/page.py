@@ -1,4 +1,4 @@
-"""report.html: one self-contained page for a deployment, or for the comparison of several, drawn from manifests alone."""
+"""report.html: a self-contained page for one deployment or for the comparison of several, drawn only from manifests."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def deployment_page(manifest: Manifest) -> str:
     """The page of one deployment.
 
     Args:
-        manifest: The content of its manifest.json, valid as `nagsdk.manifest.schema.ManifestFile`.
+        manifest: Content of its manifest.json, valid as `nagsdk.manifest.schema.ManifestFile`.
 
     Returns:
-        HTML without scripts, which loads nothing.
+        HTML without scripts that loads no other files.
     """
     one = {"": manifest}
     pictures = {
@@ -35,10 +35,10 @@ def deployment_page(manifest: Manifest) -> str:
 
 
 def comparison_page(manifests: Mapping[str, Manifest]) -> str:
-    """The page that sets deployments side by side.
+    """The page that compares deployments side by side.
 
     Args:
-        manifests: By the names that the page shows, two or more; contents as for `deployment_page`.
+        manifests: Two or more manifests, by the names that the page shows; see `deployment_page`.
     """
     pictures = {"pareto": figures.pareto(manifests), "histogram": figures.histogram(manifests)}
     networks = {name: figures.network(m) for name, m in manifests.items()}
@@ -50,12 +50,12 @@ def comparison_page(manifests: Mapping[str, Manifest]) -> str:
         figures=pictures,
         networks=networks,
         colors=figures.colors(manifests),
-        lacking=[name for name in manifests if name not in drawn],
+        missing=[name for name in manifests if name not in drawn],
     )
 
 
 def comparison(manifests: Mapping[str, Manifest]) -> list[dict[str, Any]]:
-    """What differs between deployments: rows of a title, a unit and one value each, None where unknown."""
+    """The compared figures of deployments: rows with a title, a unit and one value each, None if unknown."""
     rows: list[tuple[str, str, list[Any]]] = [
         ("verdict", "", [m["verdict"] for m in manifests.values()]),
         ("device", "", [m["device"] for m in manifests.values()]),
@@ -82,10 +82,10 @@ def comparison(manifests: Mapping[str, Manifest]) -> list[dict[str, Any]]:
 
 
 def budgets(m: Manifest) -> str:
-    """The budgets of a deployment as they were asked."""
+    """The budgets of a deployment in the units that were asked for."""
     shown = []
     for budget in m["budgets"]:
-        # Manifests of version 0.1.0 do not name the unit; of a plugin's metric they tell only in what the plugin counts.
+        # Manifests of version 0.1.0 do not name the unit; a plugin's metric is then shown in its canonical unit.
         name, factor = SHOWN_UNITS.get(budget["metric"], (budget["metric"], 1.0))
         unit, scale = budget.get("unit") or name, budget.get("unit_factor") or factor
         percentile = (
@@ -96,8 +96,8 @@ def budgets(m: Manifest) -> str:
 
 
 def _provenance(m: Manifest) -> dict[str, dict[str, Any]]:
-    """Tables of where the model comes from."""
-    artifact = m["artifact"]
+    """Tables of facts about where the model comes from."""
+    artifact, recalibrated = m["artifact"], m["recalibrated_on"]
     return {
         "Artifact": {
             "file": artifact["path"],
@@ -111,7 +111,7 @@ def _provenance(m: Manifest) -> dict[str, dict[str, Any]]:
         "Build": {
             "strategy": m.get("strategy"),
             "parity with torch (relative error)": m["parity"],
-            "batch normalisation recalibrated on": f"{m['recalibrated_on']['images']} images ({m['recalibrated_on']['source']})",
+            "batch normalisation recalibrated on": f"{recalibrated['images']} images ({recalibrated['source']})",
             "precision": m["precision"],
             "threads": m["threads"],
             "batch": m["batch"],
@@ -121,7 +121,7 @@ def _provenance(m: Manifest) -> dict[str, dict[str, Any]]:
 
 
 def _number(value: object) -> str:
-    """A figure for people; a dash where it is unknown."""
+    """A value as readable text; a dash if it is unknown."""
     if value is None:
         return "–"
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""Files of pictures."""
+"""Picture files."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ SUFFIXES = (".svg", ".png", ".pdf")
 
 
 def check(path: Path) -> None:
-    """Refuses a picture that could not be drawn, before long work starts.
+    """Raises an error before long work starts if the picture cannot be drawn.
+
+    Args:
+        path: File of the picture.
 
     Raises:
         UsageError: The suffix is unknown, or matplotlib is not installed.
     """
     if path.suffix not in SUFFIXES:
         raise UsageError(
-            f"{path} does not say which kind of picture to draw.", f"End it with one of {', '.join(SUFFIXES)}."
+            f"The name {path} does not end in a format for pictures.", f"End it with one of {', '.join(SUFFIXES)}."
         )
     if find_spec("matplotlib") is None:
         raise UsageError(
@@ -34,7 +37,7 @@ def check(path: Path) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes a figure in the format that the suffix names, whole or not at all.
+    """Writes a figure completely or not at all, in the format of the suffix.
 
     Raises:
         OutputError: The file cannot be written.

@@ -1,4 +1,4 @@
-"""`nagsdk report`: pages of deployments, drawn from their manifests."""
+"""`nagsdk report`: HTML pages of deployments, drawn from their manifests."""
 
 from __future__ import annotations
 
@@ -13,27 +13,30 @@ from nagsdk.reports.page import REPORT, comparison, comparison_page, deployment_
 
 
 def report(folders: Sequence[str | Path], output: str | Path | None = None) -> dict[str, Any]:
-    """Writes the page of one deployment, or the comparison of several.
+    """Writes the page of one deployment, or of the comparison of several.
 
     Args:
-        folders: Of deployments.
-        output: The page; ``report.html`` in the folder of a single deployment, in the current folder for several, where None.
+        folders: Folders of deployments.
+        output: File of the page. If None, ``report.html`` in the folder of a single deployment, or in the current
+            folder for several.
 
     Returns:
-        path, and for several deployments their names and the compared rows (title, unit, values, differs).
+        The page's path, the names of the deployments, and for several deployments the compared rows (title, unit,
+        values, differs).
 
     Raises:
-        UsageError: No folder was given, or one twice, or an output that does not end in .html, or the comparison would replace a deployment's own page.
-        DamagedBundleError: A folder has no valid manifest.
+        UsageError: No folder was given, or one twice, or an output that does not end in .html, or a folder is not a
+            deployment, or the comparison would replace a deployment's own page.
+        DamagedBundleError: A manifest is not valid.
         OutputError: The page cannot be written.
     """
     paths = [Path(folder) for folder in folders]
     if not paths:
-        raise UsageError("No deployment was given.", "Name the folder of one or more.")
+        raise UsageError("No deployment was given.", "Name the folder of at least one deployment.")
     if len({path.resolve() for path in paths}) < len(paths):
         raise UsageError("A deployment was given twice.", "Name different folders.")
     if output is not None and Path(output).suffix != ".html":
-        raise UsageError(f"{output} is no name for a page.", "Name a file that ends in .html.")
+        raise UsageError(f"The page cannot be written to {output}.", "Name a file that ends in .html.")
     manifests = dict(zip(_names(paths), map(read_manifest, paths), strict=True))
     if len(paths) == 1:
         page = Path(output) if output is not None else paths[0] / REPORT
@@ -41,19 +44,19 @@ def report(folders: Sequence[str | Path], output: str | Path | None = None) -> d
         return {"path": str(page), "deployments": list(manifests), "rows": []}
     page = Path(output) if output is not None else Path(REPORT)
     if (page.parent / MANIFEST).exists() and page.name == REPORT:
-        whose = page.parent.resolve()
+        folder = page.parent.resolve()
         raise UsageError(
-            f"The comparison would replace the page of the deployment in {whose}.", "Name another file with --output."
+            f"The comparison would replace the page of the deployment in {folder}.", "Name another file with --output."
         )
     write_atomically(page, comparison_page(manifests).encode())
     return {"path": str(page), "deployments": list(manifests), "rows": comparison(manifests)}
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """The last parts of paths, as many as tell them apart."""
-    whole = [path.resolve().parts for path in paths]
-    for count in range(1, max(map(len, whole)) + 1):
-        names = ["/".join(parts[-count:]) for parts in whole]
+    """The shortest ends of paths that are different for all of them."""
+    full = [path.resolve().parts for path in paths]
+    for count in range(1, max(map(len, full)) + 1):
+        names = ["/".join(parts[-count:]) for parts in full]
         if len(set(names)) == len(names):
             return names
     return [str(path) for path in paths]

@@ -1,4 +1,4 @@
-"""Pictures as SVG text: 360 units wide, so that writing stays readable on a phone."""
+"""Pictures as SVG: 360 units wide, so that text stays readable on a phone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 
 WIDTH = 360.0
 LEFT, RIGHT, TOP, BOTTOM = 44.0, 10.0, 10.0, 34.0
-# Told apart with and without colour vision (Okabe and Ito, 2008), and in print by their lightness.
+# Distinguishable without colour vision (Okabe and Ito, 2008), and in print by their lightness.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 GREY = "#5a6470"
 
@@ -25,14 +25,16 @@ def text(
     size: float = 11,
     extra: str = "",
 ) -> str:
-    """Some writing; the content is escaped, `extra` is not."""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size:g}" fill="{color}"{extra}>{escape(content)}</text>'
+    """Some text; `content` is escaped, `extra` attributes are not."""
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size:g}"'
+    return f'<text {place} fill="{color}"{extra}>{escape(content)}</text>'
 
 
 def rectangle(x: float, y: float, width: float, height: float, color: str, title: str = "", extra: str = "") -> str:
-    """A filled rectangle that tells its title where one points at it."""
+    """A filled rectangle that shows its title when the mouse points at it."""
     inside = f"<title>{escape(title)}</title>" if title else ""
-    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0.4):.1f}" height="{height:.1f}" fill="{color}"{extra}>{inside}</rect>'
+    place = f'x="{x:.1f}" y="{y:.1f}" width="{max(width, 0.4):.1f}" height="{height:.1f}"'
+    return f'<rect {place} fill="{color}"{extra}>{inside}</rect>'
 
 
 def line(x1: float, y1: float, x2: float, y2: float, color: str = GREY, extra: str = "") -> str:
@@ -41,25 +43,26 @@ def line(x1: float, y1: float, x2: float, y2: float, color: str = GREY, extra: s
 
 
 def drawing(height: float, label: str, parts: Sequence[str]) -> Markup:
-    """The whole picture.
+    """A complete picture.
 
     Args:
-        height: In units of which it is `WIDTH` wide.
-        label: What it shows, for those who cannot see it.
-        parts: Of SVG, escaped already.
+        height: Height in the units in which it is `WIDTH` wide.
+        label: Description of the picture for screen readers.
+        parts: Elements of SVG, already escaped.
     """
-    head = f'<svg viewBox="0 0 {WIDTH:g} {height:.0f}" role="img" aria-label="{escape(label)}" xmlns="http://www.w3.org/2000/svg">'
+    size = f'viewBox="0 0 {WIDTH:g} {height:.0f}"'
+    head = f'<svg {size} role="img" aria-label="{escape(label)}" xmlns="http://www.w3.org/2000/svg">'
     return Markup(head + "".join(parts) + "</svg>")  # noqa: S704 — every text in it passed `escape`
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A field with axes.
+    """A plotting area with axes.
 
     Attributes:
         x: Ends of the horizontal axis.
         y: Ends of the vertical axis.
-        height: Of the whole picture.
+        height: Height of the whole picture.
     """
 
     x: tuple[float, float]
@@ -68,21 +71,21 @@ class Plot:
 
     @classmethod
     def around(cls, xs: Sequence[float], ys: Sequence[float], height: float = 250.0) -> Plot:
-        """With some room around the given values."""
+        """A plot with some room around the given values."""
         return cls(_widened(xs), _widened(ys), height)
 
     def at_x(self, value: float) -> float:
-        """Place of a value, kept within the field."""
+        """Horizontal position of a value, limited to the plotting area."""
         share = (value - self.x[0]) / (self.x[1] - self.x[0])
         return LEFT + min(max(share, 0.0), 1.0) * (WIDTH - LEFT - RIGHT)
 
     def at_y(self, value: float) -> float:
-        """Likewise."""
+        """Vertical position of a value, limited to the plotting area."""
         share = (value - self.y[0]) / (self.y[1] - self.y[0])
         return self.height - BOTTOM - min(max(share, 0.0), 1.0) * (self.height - TOP - BOTTOM)
 
     def axes(self, x_label: str, y_label: str) -> list[str]:
-        """Grid, ticks and names of the axes."""
+        """Grid, ticks and labels of the axes."""
         parts = []
         for value in ticks(*self.x):
             parts += [
@@ -109,10 +112,11 @@ class Plot:
     def dot(self, x: float, y: float, color: str, title: str, radius: float = 4.0, hollow: bool = False) -> str:
         """One point."""
         paint = f'fill="#fff" stroke="{color}" stroke-width="2"' if hollow else f'fill="{color}"'
-        return f'<circle cx="{self.at_x(x):.1f}" cy="{self.at_y(y):.1f}" r="{radius:g}" {paint}><title>{escape(title)}</title></circle>'
+        place = f'cx="{self.at_x(x):.1f}" cy="{self.at_y(y):.1f}" r="{radius:g}"'
+        return f"<circle {place} {paint}><title>{escape(title)}</title></circle>"
 
     def limit(self, x: float, title: str, color: str, level: int = 0) -> list[str]:
-        """A vertical line with its name, on one of several levels so that names do not meet; an arrow where it lies outside."""
+        """A vertical line with a title; an arrow if it lies outside the plot. Levels keep titles from overlapping."""
         at = self.at_x(x)
         right = at > WIDTH * 0.6
         if not self.x[0] <= x <= self.x[1]:
@@ -132,7 +136,7 @@ class Plot:
 
 
 def ticks(low: float, high: float, about: int = 7) -> list[float]:
-    """Round values within an interval."""
+    """Round values within an interval, about as many as given."""
     rough = (high - low) / about
     power = 10 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)

@@ -49,7 +49,7 @@ def test_the_wide_space_claims_no_accuracy():
     assert result.predicted.top1 is None and result.predicted.extrapolated is None and narrow.predicted.top1 > 70
     assert result.macs > 1.2 * narrow.macs and result.predicted.latency_ms > narrow.predicted.latency_ms > 0
     for ask in (lambda: nagsdk.generate("note10", budget="60ms", bundle="imagenet-w1.2"), lambda: bundle.predictor):
-        with pytest.raises(BundleError, match="Nothing is known of the accuracy"):
+        with pytest.raises(BundleError, match="Nothing is known about the accuracy"):
             ask()
     assert show_bundle("imagenet-w1.2")["predictor"] is None
 

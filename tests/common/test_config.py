@@ -39,12 +39,12 @@ def test_folders_in_the_file_are_meant_from_the_file(file, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("bundle = 3", "cannot be the setting bundle"),
-        ("disable_plugins = 3", "cannot be the setting disable_plugins"),
+        ("bundle = 3", "is not a valid value of the setting bundle"),
+        ("disable_plugins = 3", "is not a valid value of the setting disable_plugins"),
         ("plugin_timeout_s = 0", "from 0.1 to 600"),
         ("plugin_timeout_s = true", "from 0.1 to 600"),
         ("bundel = 'x'", "Did you mean bundle"),
-        ("bundle = ", "no readable TOML"),
+        ("bundle = ", "not a readable TOML"),
         ("#" * 70_000, "larger than"),
     ],
 )

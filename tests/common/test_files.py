@@ -37,11 +37,11 @@ def test_a_folder_that_was_removed_is_said(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.chdir(folder)
     folder.rmdir()
-    with pytest.raises(OutputError, match="cannot be made: No such file"):
+    with pytest.raises(OutputError, match="cannot be created: No such file"):
         write_atomically(Path("new/file"), b"")
-    with pytest.raises(OutputError, match="cannot be made: No such file"), staged(Path("new")):
+    with pytest.raises(OutputError, match="cannot be created: No such file"), staged(Path("new")):
         pass
-    with pytest.raises(OutputError, match="cannot be made: No such file"):
+    with pytest.raises(OutputError, match="cannot be created: No such file"):
         check_replaceable(Path("new"), "manifest.json")
 
 

@@ -11,7 +11,10 @@ from nagsdk.common import processes
 
 
 def test_cores_are_those_that_the_process_may_use():
-    script = "import psutil, sys; psutil.Process().cpu_affinity([0]); from nagsdk.common.processes import cores; print(cores())"
+    script = (
+        "import psutil, sys; psutil.Process().cpu_affinity([0]); "
+        "from nagsdk.common.processes import cores; print(cores())"
+    )
     if not processes.can_pin():
         pytest.skip("this system lets no process choose its cores")
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout.split() == [b"1"]
@@ -71,7 +74,10 @@ def test_processes_live_until_they_end():
 
 @pytest.mark.parametrize("system", [sys.platform, "win32"])
 def test_a_process_is_ended_with_what_it_started(monkeypatch, system):
-    script = "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', 'input()'], stdin=0).pid, flush=True); input()"
+    script = (
+        "import subprocess, sys; "
+        "print(subprocess.Popen([sys.executable, '-c', 'input()'], stdin=0).pid, flush=True); input()"
+    )
     command = [sys.executable, "-c", script]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
     inner = psutil.Process(int(process.stdout.readline()))

@@ -24,6 +24,7 @@ from nagsdk.pipeline.loop import Deployer
 from nagsdk.pipeline.models import cost_model, prior_of, require_cost_model
 from nagsdk.pipeline.target import Target
 from nagsdk.plugin import host as plugin
+from nagsdk.plugin import load
 from nagsdk.plugin.metrics import check_units
 from nagsdk.plugin.units import read_budget
 from tests.simulated import SimulatedBackend, SimulatedSession
@@ -76,9 +77,9 @@ def nagsdk_register_metrics(registry):
 def loaded(tmp_path, monkeypatch):
     (tmp_path / "metrics_plugin.py").write_text(SOURCE)
     monkeypatch.syspath_prepend(tmp_path)
-    real = plugin.entry_points
+    real = load.entry_points
     monkeypatch.setattr(
-        plugin, "entry_points", lambda group: [*real(group=group), EntryPoint("metrics", "metrics_plugin", group)]
+        load, "entry_points", lambda group: [*real(group=group), EntryPoint("metrics", "metrics_plugin", group)]
     )
     plugin.installed.cache_clear()
     yield plugin.host()
@@ -185,7 +186,7 @@ def test_what_fails_over_a_layer_is_an_error_of_its_plugin(loaded, monkeypatch, 
             "layer_bytes": lambda: Target(board, "glyphs", backend=failing).costs.table("size", None),
             "simulate": lambda: prior_of(Target(board, "glyphs", backend=failing)),
         }[asked]()
-    assert f"({__file__}, line " in str(caught.value) and "Mend its plugin" in caught.value.next_step
+    assert f"({__file__}, line " in str(caught.value) and "Fix its plugin" in caught.value.next_step
 
 
 def test_a_lower_limit_is_held(loaded):
@@ -268,8 +269,8 @@ class TellingSession(SimulatedSession):
 @pytest.mark.parametrize(
     ("told", "says"),
     [
-        ({}, "of ram_bytes board tells nothing"),
-        ({"ram_bytes": -1.0}, "less than nothing"),
+        ({}, "board reports no ram_bytes"),
+        ({"ram_bytes": -1.0}, "or a negative value"),
         ({"ram_bytes": math.nan}, "reported nan as ram_bytes"),
     ],
 )
@@ -311,12 +312,15 @@ def test_what_a_device_tells_of_a_metric_counts(loaded, tmp_path, monkeypatch):
     ("change", "says"),
     [
         (("MAXIMUM\n", "'mean'\n"), "aggregation 'mean'"),
-        (('"Largest activations of a layer", MAXIMUM', '"Largest", MAXIMUM\n    direction = HIGHER'), "should be high"),
+        (
+            ('"Largest activations of a layer", MAXIMUM', '"Largest", MAXIMUM\n    direction = HIGHER'),
+            "has the direction higher",
+        ),
         (('{"kElements": 1e3}', '{"ms": 1e3}'), "belongs to the metric latency"),
         (('id, title = "energy"', 'id, title = "macs"'), "belongs to the metric"),
         (
             ('units = {"kWeights": 1e3}', 'units = {"kWeights": 1e3}; measured = "w"'),
-            "should be high, but is a sum, and measured",
+            "has the direction higher, but is a sum and measured",
         ),
     ],
 )
@@ -324,7 +328,7 @@ def test_invalid_metrics_break_their_plugin(tmp_path, monkeypatch, change, says)
     assert change[0] in SOURCE
     (tmp_path / "odd_metrics.py").write_text(SOURCE.replace(*change))
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(plugin, "entry_points", lambda group: [EntryPoint("metrics", "odd_metrics", group)])
+    monkeypatch.setattr(load, "entry_points", lambda group: [EntryPoint("metrics", "odd_metrics", group)])
     plugin.installed.cache_clear()
     monkeypatch.delitem(sys.modules, "odd_metrics", raising=False)
     (status,) = plugin.host().plugins
@@ -375,5 +379,5 @@ def test_a_deployment_holds_the_metrics_of_plugins(loaded, tmp_path):
     values = read_manifest(tmp_path / "model")["metrics"]
     assert deployment.verdict == "held" and values == dict(deployment.result.metrics)
     assert values["energy"] <= 30 and values["peak"] <= 10e3
-    with pytest.raises(InfeasibleError, match="the nearest to be had is"):
+    with pytest.raises(InfeasibleError, match="the nearest possible value is"):
         nagsdk.deploy("cpu", budget=["30uJ", "1kElements"], output=tmp_path / "other")

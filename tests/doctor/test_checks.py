@@ -14,7 +14,8 @@ from nagsdk.device.finding import ABSENT, OK, WRONG, Finding
 from nagsdk.doctor import checks as doctor
 from nagsdk.doctor import packages as environment
 from nagsdk.measuring.store import STORE
-from nagsdk.plugin.host import Registry, host, using
+from nagsdk.plugin.host import host, using
+from nagsdk.plugin.registry import Registry
 
 
 def distribution(site, name, version, requires=()):
@@ -51,7 +52,7 @@ def test_what_is_installed_fits_together():
         (
             "onnxruntime-gpu",
             "1.20.0",
-            "which of the two runs is chance",
+            "which of the two is used depends on chance",
             pip("uninstall", "onnxruntime", "onnxruntime-gpu"),
         ),
     ],

@@ -57,7 +57,7 @@ def test_a_bundle_without_one_gets_it_trained_once(tmp_path, monkeypatch):
     first = generator_of(Target("cpu", folder, on_event=notices.append))
     again = generator_of(Target("cpu", folder))
     assert trained == [0] and again.card == first.card
-    assert any("brings no generator" in event.text for event in notices)
+    assert any("has no generator" in event.text for event in notices)
     (kept,) = (Target("cpu", folder).cache / "generators").iterdir()
     kept.write_bytes(kept.read_bytes()[:-5])
     warnings = []

@@ -64,7 +64,7 @@ def test_a_slower_device_misses(deployed, world):  # noqa: F811
     world.world = lambda ms: 1.3 * ms if ms == known else ms  # the reference network stays as it was
     found = verify(deployed)
     assert found.exit_code == 3 and _states(found)["latency"] == "failed" and found.measured.latency_limit_ms > 1.5
-    assert "passes the budget of 1.5 ms" in found.checks[2].detail
+    assert "exceeds the budget of 1.5 ms" in found.checks[2].detail
 
 
 def test_a_device_that_is_slowed_down_for_a_while_is_asked_again(deployed, world):  # noqa: F811
@@ -140,7 +140,7 @@ def test_the_json_object_is_printed_also_where_the_device_fails(deployed, world,
 
 
 def test_a_folder_without_manifest_is_no_deployment(tmp_path):
-    with pytest.raises(UsageError, match="no deployment"):
+    with pytest.raises(UsageError, match="is not a deployment"):
         verify(tmp_path)
 
 

@@ -16,6 +16,7 @@ from nagsdk import inventory
 from nagsdk.common.moved import MOVED
 from nagsdk.device.backend import Backend
 from nagsdk.plugin import host as plugin
+from nagsdk.plugin import load
 
 # Exactly what docs/plugins.md and the template of 0.1.0 say; not to be brought up to date.
 PLUGIN = '''
@@ -112,7 +113,8 @@ class BoardBackend(Backend):
             return Presence(False, f"The device {device.id} has options, and this backend knows none: take them away.")
         if importlib.util.find_spec("onnxruntime") is None:
             return Presence(False, f"ONNX Runtime is not installed. Install it: {pip('install', 'onnxruntime')}")
-        return Presence.of({"processor": processor(), "runtime": "onnxruntime", "runtime_version": version("onnxruntime")})
+        runtime = {"runtime": "onnxruntime", "runtime_version": version("onnxruntime")}
+        return Presence.of({"processor": processor(), **runtime})
 
     def supports(self, layer: LayerSpec, device: Device) -> bool:
         assert isinstance(layer, LayerSpec)
@@ -213,7 +215,9 @@ DOCUMENTED = {
     "nagsdk.config": "SETTINGS Setting Value config_file look_up value",
     "nagsdk.doctor": "doctor",
     "nagsdk.finding": "ABSENT Finding OK WRONG",
-    "nagsdk.hookspecs": "nagsdk_register_backends nagsdk_register_devices nagsdk_register_metrics nagsdk_register_strategies",
+    "nagsdk.hookspecs": (
+        "nagsdk_register_backends nagsdk_register_devices nagsdk_register_metrics nagsdk_register_strategies"
+    ),
     "nagsdk.housekeeping": (
         "bundles devices export_store import_store names new_plugin plugins prune_store pull_bundle setup show_bundle"
     ),
@@ -236,9 +240,9 @@ def old(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     for name in (*MOVED, *(f"old_board_{part}" for part in ("plugin", "backend", "strategy"))):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    real = plugin.entry_points
+    real = load.entry_points
     monkeypatch.setattr(
-        plugin, "entry_points", lambda group: [*real(group=group), EntryPoint("oldboard", "old_board_plugin", group)]
+        load, "entry_points", lambda group: [*real(group=group), EntryPoint("oldboard", "old_board_plugin", group)]
     )
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
@@ -298,7 +302,7 @@ def test_a_subclass_of_a_backend_of_0_1_may_say_otherwise(old):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_plugin_of_0_1_generates_and_exports(old, tmp_path):
-    """Support and simulator shape what is generated; the file is written, loaded by the worker and compared with torch."""
+    """Support and simulator decide what is generated; the file is written, loaded and compared with torch."""
     loaded, _ = old
     (result,) = nagsdk.generate("oldboard", ["20ms"])
     space = nagsdk.load_bundle("glyphs").space

@@ -1,4 +1,4 @@
-"""Distributions that mean no good, installed into a site folder: the command line goes on, and names each with its reason."""
+"""Harmful distributions, installed into a site folder: the command line still works, and names each with its reason."""
 
 import json
 import os
@@ -38,7 +38,7 @@ SABOTAGE = {
     "spins": ("while True: pass", "did not register within 4 s"),
     "crashes": ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
     "exits": ("import os\nos._exit(0)", "ended the process that loaded it"),
-    "shouts": ("import os\nos.write(1, b'{\"json\": ' * 9)", "writes past Python to standard output"),
+    "shouts": ("import os\nos.write(1, b'{\"json\": ' * 9)", "writes directly to file descriptor 1"),
     "chatters": (SOUND.format(name="chatters") + "\nprint('[garbage' * 99)", "prints while it loads"),
     "repeats": (SOUND.format(name="onnxruntime"), "Two plugins register the backend 'onnxruntime'"),
     "usurps": (SOUND.format(name="cpu"), "Two plugins register the device 'cpu'"),
@@ -108,7 +108,7 @@ def test_another_plugin_of_the_same_name_does_not_take_ours_along(nagsdk):
     listed = [(p["name"], p["state"], p["reason"]) for p in json.loads(nagsdk("plugins", "--json").stdout)]
     ours, other = [p for p in listed if p[0] == "onnxruntime"]
     assert ours[1] == "loaded" and other[1] == "broken" and "SIGSEGV" in other[2]
-    assert ("litert", "broken", "Another package brings a plugin of this name.") in listed
+    assert ("litert", "broken", "Another package provides a plugin with this name.") in listed
     assert nagsdk("generate", "--device", "cpu", "--budget", "2MMACs", "--json").stdout
 
 

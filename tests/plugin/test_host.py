@@ -9,6 +9,7 @@ from nagsdk.device.backend import Backend, Presence
 from nagsdk.device.description import Device
 from nagsdk.device.presence import presence_of
 from nagsdk.errors import BudgetError, DeviceError, UnknownNameError, UnknownUnitError
+from nagsdk.plugin import Registry, load
 from nagsdk.plugin import host as plugin
 from nagsdk.plugin.units import read_budget
 
@@ -32,21 +33,22 @@ def nagsdk_register_backends(registry):
 def nagsdk_register_devices(registry):
     registry.add(Device("{id}-board", "A board", "{id}", ("{id}-alias",)))
 """
+HOOK = "nagsdk_api = 1\nfrom nagsdk.plugin import hookimpl\n@hookimpl"
 BROKEN = {
     "raises": "raise RuntimeError('no driver')",
     "lacks": "import a_module_that_is_not_there",
-    "garbage": "nagsdk_api = 1\nfrom nagsdk.plugin import hookimpl\n@hookimpl\ndef nagsdk_register_backends(registry): registry.add('a string')",
-    "late": "nagsdk_api = 1\nfrom nagsdk.plugin import hookimpl\n@hookimpl\ndef nagsdk_register_devices(registry): 1 / 0",
+    "garbage": f"{HOOK}\ndef nagsdk_register_backends(registry): registry.add('a string')",
+    "late": f"{HOOK}\ndef nagsdk_register_devices(registry): 1 / 0",
     "twice": WORKING.format(id="first"),
     "exits": "raise SystemExit(0)",
     "silent": "from nagsdk.plugin import hookimpl\n@hookimpl\ndef nagsdk_register_devices(registry): pass",
-    "future": "nagsdk_api = 2\nfrom nagsdk.plugin import hookimpl\n@hookimpl\ndef nagsdk_register_devices(registry): pass",
-    "misspelt": "nagsdk_api = 1\nfrom nagsdk.plugin import hookimpl\n@hookimpl\ndef nagsdk_register_device(registry): pass",
+    "future": f"{HOOK}\ndef nagsdk_register_devices(registry): pass".replace("nagsdk_api = 1", "nagsdk_api = 2"),
+    "misspelt": f"{HOOK}\ndef nagsdk_register_device(registry): pass",
     "unmarked": "nagsdk_api = 1\ndef nagsdk_register_devices(registry): pass",
     "empty": "nagsdk_api = 1",
     "nameless": WORKING.format(id="Two Words"),
     "numbered": WORKING.format(id="x").replace('"x-board"', "3"),
-    "arguments": "nagsdk_api = 1\nfrom nagsdk.plugin import hookimpl\n@hookimpl\ndef nagsdk_register_devices(nothing): pass",
+    "arguments": f"{HOOK}\ndef nagsdk_register_devices(nothing): pass",
 }
 SAYS = {
     "raises": "no driver",
@@ -56,7 +58,7 @@ SAYS = {
     "twice": "Two plugins register the backend 'first'",
     "exits": "SystemExit",
     "silent": "does not say for which version",
-    "future": "was written for version 2; this nagsdk has version 1",
+    "future": "was written for version 2 of the plugin API; this nagsdk has version 1",
     "misspelt": "Did you mean nagsdk_register_devices?",
     "unmarked": "Mark hooks with @hookimpl",
     "empty": "Mark hooks with @hookimpl",
@@ -73,10 +75,10 @@ def installed(tmp_path, monkeypatch):
 
     def install(name, source):
         (tmp_path / f"plugin_{name}.py").write_text(source)
-        points.append(EntryPoint(name, f"plugin_{name}", plugin.GROUP))
+        points.append(EntryPoint(name, f"plugin_{name}", load.GROUP))
 
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(plugin, "entry_points", lambda group: points)
+    monkeypatch.setattr(load, "entry_points", lambda group: points)
     plugin.installed.cache_clear()
     yield install
     plugin.installed.cache_clear()
@@ -103,7 +105,7 @@ def test_plugins_can_be_disabled(installed, monkeypatch):
     monkeypatch.setenv("NAGSDK_DISABLE_PLUGINS", "a, other")
     status, misspelt = plugin.host().plugins
     assert (status.name, status.state, misspelt.name, misspelt.state) == ("a", "disabled", "other", "disabled")
-    assert "no plugin that is installed has this name" in misspelt.reason
+    assert "no installed plugin has this name" in misspelt.reason
     with pytest.raises(UnknownNameError, match="The plugin a is disabled"):
         plugin.host().backends.get("first")
 
@@ -269,7 +271,7 @@ def test_a_backend_that_answers_oddly_is_not_there(monkeypatch, body):
 
 
 def test_registries_hold_what_they_say():
-    registry = plugin.Registry("backend", Backend)
+    registry = Registry("backend", Backend)
     with pytest.raises(DeviceError, match="int as a backend"):
         registry.add(3)
 

@@ -38,7 +38,7 @@ def test_names_that_cannot_be_are_refused(tmp_path, name):
 
 def test_nothing_is_overwritten(tmp_path):
     (tmp_path / "made").mkdir()
-    with pytest.raises(OutputError, match="there already"):
+    with pytest.raises(OutputError, match="already exists"):
         inventory.new_plugin("board", tmp_path / "made")
 
 

@@ -173,7 +173,7 @@ def test_a_mirror_by_http(app, tmp_path, has):
         outcome = _only(build(clone, locked=True, on_event=told.append))
         server.shutdown()
     assert outcome.state == ("mirror" if has else "rebuilt")
-    assert any("of no use" in event.text for event in told) != has
+    assert any("mirror is not used" in event.text for event in told) != has
     assert _contents(clone / "assets/ml") == _contents(app / "assets/ml")
 
 
@@ -220,7 +220,7 @@ def test_a_rebuilt_file_of_another_hash_is_refused(app):
     before = _contents(app / "assets/ml")
     (app / "assets/ml/model.onnx").unlink()
     outcome = _only(build(app, locked=True))
-    assert outcome.exit_code == 7 and "another file" in outcome.error.message
+    assert outcome.exit_code == 7 and "the result is another file" in outcome.error.message
     assert _contents(app / "assets/ml").keys() == before.keys() - {"model.onnx"}
 
 
@@ -246,7 +246,8 @@ def test_a_change_is_deployed_and_pinned(app, world):  # noqa: F811
 def test_what_fails_leaves_the_others(app):
     both = (
         ONE
-        + '[deployments.tiny]\ndevice = "board"\nbudget = "0.001ms"\n[deployments.third]\ndevice = "board"\nbudget = "1MMACs"\n'
+        + '[deployments.tiny]\ndevice = "board"\nbudget = "0.001ms"\n'
+        + '[deployments.third]\ndevice = "board"\nbudget = "1MMACs"\n'
     )
     (app / "nagsdk.toml").write_text(both)
     report = build(app)
@@ -368,19 +369,19 @@ def test_a_lock_cannot_lead_out_of_the_folder(app, path):
     [
         ("", "deployments is missing"),
         ("[deployments]\n", "at least 1"),
-        ("deployments = [1\n", "no readable TOML"),
+        ("deployments = [1\n", "not a readable TOML"),
         ('[deployments.a]\ndevice = "cpu"\n', "deployments.a.budget"),
         ('[deployments.a]\ndevice = "cpu"\nbudget = "80"\n', "Perhaps you meant 80ms"),
         ('[deployments.a]\ndevice = "cpu"\nbudget = ["1ms", "3 parsecs"]\n', "parsecs"),
-        ('[deployments.a]\ndevice = "cpu"\nbudget = []\n', "one or more"),
+        ('[deployments.a]\ndevice = "cpu"\nbudget = []\n', "a list of such texts"),
         ('[deployments.a]\ndevice = "cpu"\nbudget = 8\n', "a text such as 80ms"),
-        ('[deployments.a]\ndevice = "cpu"\nbudget = "1ms"\nbugdet = "2ms"\n', "may stand there (did you mean budget?)"),
+        ('[deployments.a]\ndevice = "cpu"\nbudget = "1ms"\nbugdet = "2ms"\n', "not a known key (did you mean budget?)"),
         ('[deployments.a]\ndevice = "cpu"\nbudget = "1ms"\nthreads = 0\n', "deployments.a.threads"),
         ('[deployments."../x"]\ndevice = "cpu"\nbudget = "1ms"\n', "../x"),
         ('mirror = "ftp://x"\n[deployments.a]\ndevice = "cpu"\nbudget = "1ms"\n', "http(s)"),
-        (ONE + '[deployments.b]\ndevice = "cpu"\nbudget = "1ms"\noutput = "assets/../assets/ml/"\n', "the same place"),
-        (ONE + '[deployments.b]\ndevice = "cpu"\nbudget = "1ms"\noutput = "assets"\n', "the same place"),
-        (ONE + '[deployments.b]\ndevice = "cpu"\nbudget = "1ms"\noutput = "Assets/ML"\n', "the same place"),
+        (ONE + '[deployments.b]\ndevice = "cpu"\nbudget = "1ms"\noutput = "assets/../assets/ml/"\n', "the same folder"),
+        (ONE + '[deployments.b]\ndevice = "cpu"\nbudget = "1ms"\noutput = "assets"\n', "the same folder"),
+        (ONE + '[deployments.b]\ndevice = "cpu"\nbudget = "1ms"\noutput = "Assets/ML"\n', "Assets/ML"),
         (ONE.replace("assets/ml", "."), "replace nagsdk.toml itself"),
     ],
 )
@@ -403,7 +404,7 @@ def test_without_a_declaration_or_a_lock_that_is_said(tmp_path, simulate):  # no
     outcome = _only(build(tmp_path, locked=True))
     assert outcome.exit_code == 7 and "There is no nagsdk.lock" in outcome.error.message
     (tmp_path / "nagsdk.lock").write_text("")
-    with pytest.raises(LockError, match=r"cannot be read: it is no JSON \(") as caught:
+    with pytest.raises(LockError, match=r"cannot be read: it is not valid JSON \(") as caught:
         build(tmp_path)
     assert "pydantic" not in caught.value.message
 
@@ -429,7 +430,8 @@ def test_the_same_bytes_on_every_machine(tmp_path):
     app.mkdir()
     # All kernel sizes, so that every learned transformation of kernels is used.
     (app / "nagsdk.toml").write_text(
-        '[deployments.a]\ndevice = "cpu"\nbudget = "1.7MMACs"\n[deployments.b]\ndevice = "cpu"\nbudget = "500kB"\nstrategy = "random"\n'
+        '[deployments.a]\ndevice = "cpu"\nbudget = "1.7MMACs"\n'
+        '[deployments.b]\ndevice = "cpu"\nbudget = "500kB"\nstrategy = "random"\n'
     )
     done = _nagsdk(["-m", "nagsdk", "build", "--json"], app, cache)
     assert done.returncode == 0, done.stderr
@@ -453,7 +455,10 @@ def test_the_same_bytes_on_every_machine(tmp_path):
         assert [o["state"] for o in json.loads(done.stdout)["deployments"]] == ["rebuilt", "rebuilt"]
         for name in pinned:
             assert _contents(clone / "deployments" / name) == _contents(app / "deployments" / name)
-    no_torch = "import sys; sys.modules['torch'] = None; from nagsdk.cli import main; sys.argv = ['nagsdk', 'build', '--locked', '--json']; main()"
+    no_torch = (
+        "import sys; sys.modules['torch'] = None; from nagsdk.cli import main; "
+        "sys.argv = ['nagsdk', 'build', '--locked', '--json']; main()"
+    )
     shutil.rmtree(clone / "deployments")
     for state in ("cache", "current"):
         done = _nagsdk(["-c", no_torch], clone, cache)

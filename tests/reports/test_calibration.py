@@ -22,5 +22,5 @@ def test_a_picture_shows_every_sample(tmp_path, tiny_space, suffix):
 
 
 def test_a_picture_of_no_known_format_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="kind of picture"):
+    with pytest.raises(UsageError, match="format for pictures"):
         check(tmp_path / "picture.doc")

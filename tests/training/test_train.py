@@ -179,7 +179,7 @@ def test_broken_images_are_left_out_of_fine_tuning_where_that_is_asked(trained, 
     tuned = json.loads((tmp_path / "out" / "manifest.json").read_text())
     before, after = tuned["finetuned"]["top1_before"], tuned["measured"]["top1"]
     assert f"finetuned 1 epoch: top-1 {before:.2f} % before, {after:.2f} % after" in done.stdout
-    with pytest.raises(UsageError, match="only where images are trained on"):
+    with pytest.raises(UsageError, match="only be skipped if there is a folder of training images"):
         nagsdk.deploy("board", budget="60kMACs", skip_broken=True)
 
 

@@ -1,0 +1,239 @@
+"""Loads the entry points of plugins one by one, so that a broken plugin does not affect the others."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import time
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import pluggy
+
+from nagsdk.common import config
+from nagsdk.common.foreign_code import LateError, guarded
+from nagsdk.cost.metric import Metric
+from nagsdk.device.backend import Backend
+from nagsdk.device.description import Device
+from nagsdk.errors import DeviceError, NagsdkError
+from nagsdk.generator.strategy import Strategy
+from nagsdk.plugin import hooks
+from nagsdk.plugin.first_look import first_look, remember
+from nagsdk.plugin.metrics import check_metric, check_units
+from nagsdk.plugin.registry import Registry
+
+GROUP = "nagsdk"
+# Increased when plugins that were written for the previous version would no longer work.
+API_VERSION = 1
+LOADED, DISABLED, BROKEN = "loaded", "disabled", "broken"
+hookimpl = pluggy.HookimplMarker("nagsdk")
+_OWN = "nagsdk"
+
+
+@dataclass(frozen=True)
+class PluginStatus:
+    """The result of loading one entry point.
+
+    Attributes:
+        name: Name of the entry point.
+        module: The module that it loads.
+        distribution: The package that provides it, with its version.
+        state: ``loaded``, ``disabled`` or ``broken``.
+        reason: Why it is not loaded, or a remark about a loaded plugin.
+        registered: What it registered, such as ``backend board``.
+        seconds: How long loading took.
+    """
+
+    name: str
+    module: str
+    distribution: str
+    state: str
+    reason: str = ""
+    registered: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What one plugin, or all of them, registered; each hook fills the registry with the same name."""
+
+    backends: Registry[Backend] = field(default_factory=lambda: Registry("backend", Backend))  # type: ignore[type-abstract]
+    devices: Registry[Device] = field(default_factory=lambda: Registry("device", Device))
+    strategies: Registry[Strategy] = field(default_factory=lambda: Registry("strategy", Strategy))  # type: ignore[type-abstract]
+    metrics: Registry[Metric] = field(default_factory=lambda: Registry("metric", Metric))  # type: ignore[type-abstract]
+
+    @property
+    def registries(self) -> dict[str, Registry[Any]]:
+        """The registries by the name of the hook that fills them."""
+        return {f"nagsdk_register_{name}": registry for name, registry in vars(self).items()}
+
+    def merge(self, other: Contribution) -> None:
+        """Adds everything that a plugin registered, or nothing.
+
+        Raises:
+            DeviceError: A name is already taken.
+            BudgetError: See `nagsdk.plugin.metrics.check_units`.
+        """
+        pairs = list(zip(self.registries.values(), other.registries.values(), strict=True))
+        for own, new in pairs:
+            for item in new:
+                own.check(item)
+        metrics = [*self.metrics]
+        for metric in other.metrics:
+            check_units(metric, metrics)
+            metrics.append(metric)
+        for own, new in pairs:
+            for item in new:
+                own.add(item)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A plugin that was loaded and registered without an error.
+
+    Attributes:
+        plugin: The module, or another object that implements hooks.
+        contribution: What it registered.
+        printed: What it wrote to standard output meanwhile.
+    """
+
+    plugin: Any
+    contribution: Contribution
+    printed: str
+
+
+def hook_manager() -> pluggy.PluginManager:
+    """A plugin manager that knows the hooks of `nagsdk.plugin.hooks`."""
+    manager = pluggy.PluginManager("nagsdk")
+    manager.add_hookspecs(hooks)
+    return manager
+
+
+def load_installed(manager: pluggy.PluginManager, merged: Contribution, *, again: bool = False) -> list[PluginStatus]:
+    """Loads all installed plugins; nagsdk's own come first.
+
+    Args:
+        manager: Receives the plugins.
+        merged: Receives what they register.
+        again: Whether plugins that were checked in a subprocess before are checked there again.
+
+    Returns:
+        The status of every plugin, and of every name that is disabled but not installed.
+
+    Raises:
+        UsageError: A setting cannot be used.
+    """
+    seconds: float = config.value("plugin_timeout_s")
+    disabled = config.look_up("disable_plugins")
+    points = sorted(entry_points(group=GROUP), key=lambda p: (not _ours(p), p.name))
+    foreign = [p for p in points if p.dist is not None and not _ours(p) and p.name not in disabled.value]
+    unsafe = first_look(foreign, seconds, again=again) if foreign else {}
+    statuses = []
+    for point in points:
+        if point.name in disabled.value:
+            statuses.append(_status(point, DISABLED, f"named in {disabled.where}"))
+        elif point in unsafe:
+            fix = "Fix or remove it, or name it in NAGSDK_DISABLE_PLUGINS; `nagsdk plugins doctor` tries it again."
+            statuses.append(_status(point, BROKEN, f"{unsafe[point]} {fix}"))
+        else:
+            statuses.append(_load_into(point, seconds, manager, merged))
+    not_installed = f"named in {disabled.where}, but no installed plugin has this name"
+    statuses += [
+        PluginStatus(name, "-", "-", DISABLED, not_installed)
+        for name in set(disabled.value) - {point.name for point in points}
+    ]
+    return sorted(statuses, key=lambda status: status.name)
+
+
+def load(point: EntryPoint, seconds: float) -> Loaded:
+    """Imports a plugin and lets it register into registries of its own.
+
+    Args:
+        point: The entry point of the plugin.
+        seconds: Timeout for importing and registering.
+
+    Raises:
+        LateError: It takes longer.
+        DeviceError: It raises an error, was written for another version of the plugin API, or registers something
+            invalid.
+    """
+    contribution = Contribution()
+
+    def register() -> Any:
+        plugin = point.load()
+        _check(plugin)
+        manager = hook_manager()
+        manager.register(plugin, point.name)
+        for hook, registry in contribution.registries.items():
+            getattr(manager.hook, hook)(registry=registry)
+        for metric in contribution.metrics:
+            check_metric(metric)
+        return plugin
+
+    answer = guarded(register, seconds, "It")
+    return Loaded(answer.value, contribution, answer.printed)
+
+
+def _load_into(point: EntryPoint, seconds: float, manager: pluggy.PluginManager, merged: Contribution) -> PluginStatus:
+    """Loads one plugin and adds what it registers to `merged`."""
+    begun = time.monotonic()
+    if manager.has_plugin(point.name):
+        return _status(point, BROKEN, "Another package provides a plugin with this name.")
+    try:
+        loaded = load(point, seconds)
+        merged.merge(loaded.contribution)
+        manager.register(loaded.plugin, point.name)
+    except LateError as error:
+        if point.dist is not None:
+            remember(point, error.message)
+        return _status(point, BROKEN, error.message)
+    except (NagsdkError, ValueError) as error:
+        return _status(point, BROKEN, " ".join(str(error).split()))
+    registered = tuple(
+        f"{registry.kind} {item.id}" for registry in loaded.contribution.registries.values() for item in registry
+    )
+    remark = f"It prints while it loads (not shown): {loaded.printed!r}." if loaded.printed else ""
+    return _status(point, LOADED, remark, registered, time.monotonic() - begun)
+
+
+def _check(plugin: Any) -> None:
+    """Raises an error for a plugin of another API version, or with hooks that would never be called."""
+    version = getattr(plugin, "nagsdk_api", None)
+    if type(version) is not int or version != API_VERSION:
+        problem = (
+            "does not say for which version of the plugin API it was written"
+            if version is None
+            else f"was written for version {version!r} of the plugin API"
+        )
+        raise DeviceError(
+            f"It {problem}; this nagsdk has version {API_VERSION}.",
+            "Install a version of the plugin that fits; its authors write "
+            f"`nagsdk_api = {API_VERSION}` in the module once it does.",
+        )
+    known = [name for name in vars(hooks) if name.startswith("nagsdk_")]
+    written = [name for name in dir(plugin) if name.startswith("nagsdk_") and inspect.isroutine(getattr(plugin, name))]
+    for name in written:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise DeviceError(
+                f"It implements {name}, which is not a hook.",
+                f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known)}.",
+            )
+    unmarked = [name for name in written if not hasattr(getattr(plugin, name), "nagsdk_impl")]
+    if unmarked or not written:
+        raise DeviceError(
+            f"It has no hook that is called{f': {unmarked[0]} is not marked' if unmarked else ''}.",
+            "Mark hooks with @hookimpl, from nagsdk.plugin.",
+        )
+
+
+def _ours(point: EntryPoint) -> bool:
+    return point.dist is not None and point.dist.name == _OWN
+
+
+def _status(
+    point: EntryPoint, state: str, reason: str = "", registered: tuple[str, ...] = (), seconds: float = 0.0
+) -> PluginStatus:
+    distribution = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
+    return PluginStatus(point.name, point.value, distribution, state, reason, registered, seconds)
