@@ -49,7 +49,7 @@ def test_every_argument_of_every_verb_is_explained():
         if not inspect.isfunction(verb):
             continue
         text = inspect.getdoc(verb)
-        assert "See `" not in text.partition("Returns:")[0], name
+        assert "See `" not in text.partition("Args:")[2].partition("Returns:")[0], name
         for argument, parameter in inspect.signature(verb).parameters.items():
             stars = "**" if parameter.kind is parameter.VAR_KEYWORD else ""
             assert f"\n    {stars}{argument}: " in text, (name, argument)
