@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nagsdk.common.quantiles import normal_quantile, student_quantile
 from nagsdk.cost.features import FeatureTable
 from nagsdk.cost.gp import Posterior, fit
 from nagsdk.cost.prior import Jitter, Prior
@@ -269,10 +270,8 @@ class CostModel:
         Raises:
             UsageError: See `upper`.
         """
-        from scipy.special import ndtri, stdtrit
-
         n = len(self.calibrated)
-        z = float(ndtri(confidence))
+        z = normal_quantile(confidence)
         if not n:
             return math.expm1(z * math.hypot(self.spread, self.jitter.sessions))
         # Rounding must not turn 0.9 * 10 into more than 9.
@@ -287,7 +286,7 @@ class CostModel:
         error = max(
             0.0,
             weight * float(np.sort(self.calibrated.errors)[rank - 1])
-            + (1 - weight) * float(stdtrit(n - 1, confidence)),
+            + (1 - weight) * student_quantile(n - 1, confidence),
         )
         return math.hypot(error * self.spread, z * self.jitter.sessions)
 
