@@ -4,32 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from nagsdk.budget import LATENCY, Budget
-from nagsdk.bundle.architectures import read
-from nagsdk.bundle.bundle import load_bundle
-from nagsdk.calibration.calibrate import SAMPLES
-from nagsdk.common.files import check_replaceable, sweep
+from nagsdk.cost.model import SAMPLES
 from nagsdk.errors import UnverifiedError, UsageError
-from nagsdk.manifest.manifest import MANIFEST
-from nagsdk.manifest.result import Result
 from nagsdk.pipeline.asked import check_top1, targets_of, together
-from nagsdk.pipeline.build import Builder
-from nagsdk.pipeline.calibrate import CalibrationSummary, calibrate_target, model_for
-from nagsdk.pipeline.deployment import Deployment
-from nagsdk.pipeline.describe import describe
-from nagsdk.pipeline.frontier import Frontier, frontier_of
-from nagsdk.pipeline.generate import Generation
-from nagsdk.pipeline.loop import Deployer
-from nagsdk.pipeline.models import require_cost_model
-from nagsdk.pipeline.profile import profile_architectures
-from nagsdk.pipeline.publish import publish, publish_one
 from nagsdk.pipeline.target import Target, TargetSettings, target_of
-from nagsdk.pipeline.timing import settle_rewrite
-from nagsdk.reports import picture
-from nagsdk.space.architecture import Architecture
 
+if TYPE_CHECKING:
+    from nagsdk.manifest.result import Result
+    from nagsdk.pipeline.calibrate import CalibrationSummary
+    from nagsdk.pipeline.deployment import Deployment
+    from nagsdk.pipeline.frontier import Frontier
+    from nagsdk.space.architecture import Architecture
+
+# Every verb imports what it alone needs, so that `generate` answers without loading what deploys and draws.
 __all__ = ["calibrate", "deploy", "export", "frontier", "generate", "predict", "profile"]
 
 
@@ -80,6 +70,13 @@ def deploy(
         UnverifiedError: A verified deployment is required, and the device is absent.
         NagsdkError: Any other of its subclasses; see `nagsdk.errors`.
     """
+    from nagsdk.common.files import check_replaceable, sweep
+    from nagsdk.manifest.manifest import MANIFEST
+    from nagsdk.pipeline.build import Builder
+    from nagsdk.pipeline.calibrate import model_for
+    from nagsdk.pipeline.loop import Deployer
+    from nagsdk.pipeline.publish import publish
+
     wanted = together(budget)
     if not wanted and min_top1 is None:
         raise UsageError("No budget was given.", "Give one or more, such as 80ms.")
@@ -156,6 +153,8 @@ def generate(
             budgets.
         DeviceUnavailableError: Nothing is known about a device's latencies.
     """
+    from nagsdk.pipeline.generate import Generation
+
     given = [budget] if isinstance(budget, (str, Budget)) else budget
     asked = [together(entry) for entry in given]
     if not asked and min_top1 is None:
@@ -205,6 +204,9 @@ def frontier(
         UnknownNameError: There is no such metric or strategy.
         UsageError: The picture cannot be drawn.
     """
+    from nagsdk.pipeline.frontier import frontier_of
+    from nagsdk.reports import picture
+
     if not strategies or points < 2:
         raise UsageError("A frontier needs a strategy and two points.", "Give --strategy and --points 2 or more.")
     if plot is not None:
@@ -241,6 +243,11 @@ def predict(
         ArchitectureError: One is not in the space.
         DeviceUnavailableError: Nothing is known about the device's latencies.
     """
+    from nagsdk.bundle.architectures import read
+    from nagsdk.bundle.bundle import load_bundle
+    from nagsdk.pipeline.describe import describe
+    from nagsdk.pipeline.models import require_cost_model
+
     if target is None:
         opened = load_bundle(settings.get("bundle", "glyphs"))
         return describe(opened, read(opened, architectures, table), None, None)
@@ -272,6 +279,10 @@ def profile(
         ArchitectureError: One is not in the space.
         DeviceError: The device is absent, busy or fails.
     """
+    from nagsdk.bundle.architectures import read
+    from nagsdk.pipeline.profile import profile_architectures
+    from nagsdk.pipeline.timing import settle_rewrite
+
     target = target_of(target, settings)
     target.require_presence()
     given = read(target.bundle, architectures, table)
@@ -306,6 +317,9 @@ def calibrate(
         DeviceError: The device is absent, busy or fails.
         UsageError: The picture cannot be drawn.
     """
+    from nagsdk.pipeline.calibrate import calibrate_target
+    from nagsdk.reports import picture
+
     target = target_of(target, settings)
     if plot is not None:
         picture.check(Path(plot))
@@ -342,6 +356,12 @@ def export(
         ArchitectureError: The architecture is not in the space.
         NagsdkError: Any other of its subclasses; see `nagsdk.errors`.
     """
+    from nagsdk.bundle.architectures import read
+    from nagsdk.common.files import check_replaceable
+    from nagsdk.manifest.manifest import MANIFEST
+    from nagsdk.pipeline.build import Builder
+    from nagsdk.pipeline.publish import publish_one
+
     target = target_of(target, settings)
     (given,) = read(target.bundle, architecture, None)
     folder = Path(output)

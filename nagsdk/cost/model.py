@@ -21,6 +21,8 @@ from nagsdk.errors import UsageError
 from nagsdk.space.space import Codes, SearchSpace
 
 LEAST_SAMPLES = 5
+# Of a calibration that was not told otherwise.
+SAMPLES = 30
 # A prior whose scale was corrected by a few observations: what remains wrong in its shape.
 _SHAPE_SPREAD = 0.08
 _LOCAL_WIDTH = 0.15

@@ -9,18 +9,19 @@ import platform
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nagsdk.common.pip import pip
 from nagsdk.device.backend import EXACT, Backend, Presence, Session, Tensor
 from nagsdk.device.description import Device
 from nagsdk.device.host import processor
 from nagsdk.errors import DeviceError, DeviceUnavailableError
-from nagsdk.graph.ir import Graph
-from nagsdk.graph.passes import FAST_TAPS, split_large_depthwise
 from nagsdk.space.layer import LayerSpec
 from nagsdk_litert.session import LiteRtSession
 from nagsdk_litert.settings import PRECISIONS, REWRITES, RUNTIMES, LiteRtSettings, split_by_default
+
+if TYPE_CHECKING:
+    from nagsdk.graph.ir import Graph
 
 # Relative error of logits: rounding of weights, and of activations too for int8, over some fifty layers.
 TOLERANCES = {"fp32": EXACT, "fp16": 1e-2, "int8": 0.35}
@@ -90,6 +91,8 @@ class LiteRtBackend(Backend):
 
     def layer_bytes(self, layer: LayerSpec, device: Device) -> float:
         """The weights in their precision, and what tensors and operators take besides."""
+        from nagsdk.graph.passes import FAST_TAPS
+
         settings = LiteRtSettings.of(device)
         split = layer.kind == "depthwise" and layer.kernel**2 > FAST_TAPS and settings.split_depthwise
         overhead = _SPLIT_OVERHEAD if split else layer.by_kind(_OVERHEAD)
@@ -102,6 +105,7 @@ class LiteRtBackend(Backend):
 
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
         """Writes a TFLite file; none of the precisions needs images."""
+        from nagsdk.graph.passes import split_large_depthwise
         from nagsdk.graph.tflite import write_tflite
 
         settings = LiteRtSettings.of(device)
