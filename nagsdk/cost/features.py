@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,13 +105,17 @@ def _features(layer: LayerSpec) -> list[float]:
 
 def _depthwise_macs(layer: LayerSpec) -> tuple[float, float]:
     """10^6 multiply-accumulates in columns inside the image and at its border; rows outside it are skipped."""
-    kernel, size, out_size = layer.kernel, layer.in_size, layer.out_size
-    start = np.arange(out_size) * layer.stride - kernel // 2
+    rows, border = _windows(layer.kernel, layer.stride, layer.in_size, layer.out_size)
+    per_column = layer.out_channels * rows * layer.kernel / _MILLION
+    return per_column * (layer.out_size - border), per_column * border
+
+
+@lru_cache
+def _windows(kernel: int, stride: int, size: int, out_size: int) -> tuple[int, int]:
+    """Rows of all windows that lie inside the image, and how many windows leave it."""
+    start = np.arange(out_size) * stride - kernel // 2
     within = np.minimum(start + kernel, size) - np.maximum(start, 0)
-    rows = int(within.sum())
-    border = int((within < kernel).sum())
-    per_column = layer.out_channels * rows * kernel / _MILLION
-    return per_column * (out_size - border), per_column * border
+    return int(within.sum()), int((within < kernel).sum())
 
 
 def _ceil(value: int, block: int) -> int:
