@@ -8,13 +8,13 @@ import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.common.files import sha256
-from nagsdk.common.folders import data_folder, shipped
+from nagsdk.common.folders import data_folder, is_shipped, shipped
 from nagsdk.common.validation import what_is_wrong
 from nagsdk.errors import BundleError, DamagedBundleError, ImagesMissingError, UnknownNameError, WeightsMissingError
 from nagsdk.families import space_from_dict
@@ -52,15 +52,13 @@ class Bundle:
     """
 
     def __init__(self, folder: Path) -> None:
-        from nagsdk.bundle.description import Description
-
         self.folder = folder
         path = folder / DESCRIPTION
         try:
             if path.stat().st_size > _MOST_DESCRIPTION:
                 raise DamagedBundleError(f"{path} is too large to be a bundle's description.", _MEND)
-            self.description: Description = Description.model_validate_json(path.read_bytes())
-            self.space = space_from_dict(self.description.space)
+            self._content = _content(path.read_bytes())
+            self.space = space_from_dict(self._content["space"])
         except UnknownNameError as error:
             raise DamagedBundleError(
                 f"The bundle in {folder} cannot be used: {error.message}", error.next_step
@@ -73,7 +71,14 @@ class Bundle:
     @property
     def name(self) -> str:
         """The bundle's name."""
-        return self.description.name
+        return str(self._content["name"])
+
+    @cached_property
+    def description(self) -> Description:
+        """What bundle.json says."""
+        from nagsdk.bundle.description import Description
+
+        return Description.model_validate(self._content)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -84,14 +89,14 @@ class Bundle:
     @cached_property
     def labels(self) -> tuple[str, ...] | None:
         """Names of the classes, where the bundle has them."""
-        if "labels.txt" not in self.description.files:
+        if "labels.txt" not in self._content["files"]:
             return None
         return tuple(self._checked("labels.txt").read_text("utf-8").splitlines())
 
     @property
     def has_predictor(self) -> bool:
         """Whether anything is known of the accuracy of the bundle's architectures."""
-        return "predictor.json" in self.description.files
+        return "predictor.json" in self._content["files"]
 
     def require_predictor(self) -> None:
         """Refuses a bundle without accuracy predictor.
@@ -122,7 +127,7 @@ class Bundle:
     @cached_property
     def generator_file(self) -> Path | None:
         """The trained generator, where the bundle brings one."""
-        return self._checked(GENERATOR) if GENERATOR in self.description.files else None
+        return self._checked(GENERATOR) if GENERATOR in self._content["files"] else None
 
     @property
     def has_weights(self) -> bool:
@@ -246,12 +251,22 @@ class Bundle:
         return user_folder(self.name)
 
     def _checked(self, name: str) -> Path:
-        record, path = self.description.files.get(name), self.folder / name
+        record, path = self._content["files"].get(name), self.folder / name
         if record is None or Path(name).name != name:
             raise DamagedBundleError(f"Bundle {self.name} does not list {name}.", _MEND)
-        if not path.is_file() or path.stat().st_size != record.bytes or sha256(path) != record.sha256:
+        if not path.is_file() or path.stat().st_size != record["bytes"] or sha256(path) != record["sha256"]:
             raise DamagedBundleError(f"{path} is missing or does not have the recorded hash.", _MEND)
         return path
+
+
+def _content(text: bytes) -> dict[str, Any]:
+    """What a bundle.json says, validated."""
+    if is_shipped("bundles", text):
+        content: dict[str, Any] = json.loads(text)
+        return content
+    from nagsdk.bundle.description import Description
+
+    return Description.model_validate_json(text).model_dump()
 
 
 _MEND = "Install nagsdk again, or fetch the bundle again from where it came."
