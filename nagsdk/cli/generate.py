@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     "nagsdk generate --device cpu --bundle imagenet --min-top1 76",
     "nagsdk generate --device pixel-1 --device pixel-2 --bundle imagenet --budget 80ms",
 )
-@o.target_options(several=True)
+@o.target_options(several=True, inference=True)
 @o.options(
     click.option("--per-device", is_flag=True, help="One architecture for each device instead."),
     o.budget_options,

@@ -191,17 +191,22 @@ def asked_budgets(
     return [together] if together else []
 
 
-def target_options(*, several: bool = False, required: bool = True) -> Callable[[F], F]:
+def target_options(*, several: bool = False, required: bool = True, inference: bool = False) -> Callable[[F], F]:
     """Gives a command its target, with the options that name it.
 
     Args:
         several: Whether --device may be repeated; the command then gets `targets`, a list.
         required: Whether a device must be named; else the command gets `bundle` too, and `target` may be None.
+        inference: Whether the command answers by inference alone: numpy's threads then sleep while they have nothing to do.
     """
 
     def apply(function: F) -> F:
         @functools.wraps(function)
         def run(*arguments: Any, device: Any, bundle: str, **rest: Any) -> Any:
+            if inference:
+                from nagsdk.common.blas import load_numpy
+
+                load_numpy()
             import nagsdk
 
             own = {name: rest.pop(name) for name in ("threads", "batch", "precision", "serial")}
