@@ -197,7 +197,7 @@ def target_options(*, several: bool = False, required: bool = True, inference: b
     Args:
         several: Whether --device may be repeated; the command then gets `targets`, a list.
         required: Whether a device must be named; else the command gets `bundle` too, and `target` may be None.
-        inference: Whether the command answers by inference alone: numpy's threads then sleep while they have nothing to do.
+        inference: Whether the command answers by inference alone; numpy's threads then sleep while they are idle.
     """
 
     def apply(function: F) -> F:

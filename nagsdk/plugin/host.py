@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache, partial
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any
 
 import pluggy
@@ -352,11 +352,17 @@ def _check(plugin: Any) -> None:
 
 
 def _ours(point: EntryPoint) -> bool:
-    return point.dist is not None and point.dist.name == _OWN
+    return point.dist is not None and _name_and_version(point.dist)[0] == _OWN
+
+
+@cache
+def _name_and_version(distribution: Distribution) -> tuple[str, str]:
+    """Told once for all entry points of a package: each of the two parses the whole of its metadata."""
+    return distribution.name, distribution.version
 
 
 def _status(
     point: EntryPoint, state: str, reason: str = "", registered: tuple[str, ...] = (), seconds: float = 0.0
 ) -> PluginStatus:
-    distribution = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
+    distribution = "{} {}".format(*_name_and_version(point.dist)) if point.dist else "unknown"
     return PluginStatus(point.name, point.value, distribution, state, reason, registered, seconds)
