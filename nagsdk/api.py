@@ -4,31 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from nagsdk.budget import LATENCY, Budget
-from nagsdk.bundle.architectures import read
-from nagsdk.bundle.bundle import load_bundle
-from nagsdk.calibration.calibrate import SAMPLES
-from nagsdk.common.files import check_replaceable, sweep
+from nagsdk.cost.model import SAMPLES
 from nagsdk.errors import UnverifiedError, UsageError
-from nagsdk.manifest.manifest import MANIFEST
-from nagsdk.manifest.result import Result
 from nagsdk.pipeline.asked import check_finetuning, check_top1, targets_of, together
-from nagsdk.pipeline.build import Builder
-from nagsdk.pipeline.calibrate import CalibrationSummary, calibrate_target, model_for
-from nagsdk.pipeline.deployment import Deployment
-from nagsdk.pipeline.describe import describe
-from nagsdk.pipeline.frontier import Frontier, frontier_of
-from nagsdk.pipeline.generate import Generation
-from nagsdk.pipeline.loop import Deployer
-from nagsdk.pipeline.models import require_cost_model
-from nagsdk.pipeline.profile import profile_architectures
-from nagsdk.pipeline.publish import publish, publish_one
 from nagsdk.pipeline.target import Target, TargetSettings, target_of
-from nagsdk.pipeline.timing import settle_rewrite
-from nagsdk.reports import picture
-from nagsdk.space.architecture import Architecture
+
+if TYPE_CHECKING:
+    from nagsdk.manifest.result import Result
+    from nagsdk.pipeline.calibrate import CalibrationSummary
+    from nagsdk.pipeline.deployment import Deployment
+    from nagsdk.pipeline.frontier import Frontier
+    from nagsdk.space.architecture import Architecture
 
 __all__ = ["calibrate", "deploy", "export", "frontier", "generate", "predict", "profile"]
 
@@ -79,6 +68,13 @@ def deploy(
         UnverifiedError: A verified deployment is required, but the device is unavailable.
         NagsdkError: Any other of its subclasses; see `nagsdk.errors`.
     """
+    from nagsdk.common.files import check_replaceable, sweep
+    from nagsdk.manifest.manifest import MANIFEST
+    from nagsdk.pipeline.build import Builder
+    from nagsdk.pipeline.calibrate import model_for
+    from nagsdk.pipeline.loop import Deployer
+    from nagsdk.pipeline.publish import publish
+
     wanted = together(budget)
     if not wanted and min_top1 is None:
         raise UsageError("No budget was given.", "Give one or more, such as 80ms.")
@@ -91,23 +87,17 @@ def deploy(
             f"{target.device.id} is not available, so nothing can be verified on it.", target.presence.reason
         )
     asked = [*map(str, wanted), *([] if min_top1 is None else [f"top1-{min_top1:g}"])]
-    folder = (
-        Path(output)
-        if output is not None
-        else Path("deployments") / "-".join((target.bundle.name, target.device.id, *asked))
-    )
+    name = "-".join((target.bundle.name, target.device.id, *asked))
+    folder = Path("deployments") / name if output is None else Path(output)
     builder = Builder(target, None if images is None else Path(images), timing_only, seed)
     deployer = Deployer(target, builder, resolution, target.host.strategies.get(strategy), min_top1=min_top1)
     target.bundle.require_predictor()
     deployer.check()
     check_replaceable(folder, MANIFEST)
     if data is not None:
-        from nagsdk.training.source import Source
         from nagsdk.training.tuner import Tuner
 
-        deployer.tuner = Tuner(
-            Source.of(target.bundle, data, skip_broken, target.on_event), finetune, seed, target.on_event
-        )
+        deployer.tuner = Tuner.on(target.bundle, data, finetune, skip_broken, seed, target.on_event)
     sweep(folder.parent)
     model = model_for(target, wanted, timed, seed)
     return publish(deployer, wanted, model, folder)
@@ -145,6 +135,8 @@ def generate(
         InfeasibleError: No architecture holds a budget or is accurate enough; its `results` answer the other budgets.
         DeviceUnavailableError: Nothing is known about a device's latencies.
     """
+    from nagsdk.pipeline.generate import Generation
+
     given = [budget] if isinstance(budget, (str, Budget)) else budget
     asked = [together(entry) for entry in given]
     if not asked and min_top1 is None:
@@ -194,6 +186,9 @@ def frontier(
         UnknownNameError: There is no such metric or strategy.
         UsageError: The picture cannot be drawn.
     """
+    from nagsdk.pipeline.frontier import frontier_of
+    from nagsdk.reports import picture
+
     if not strategies or points < 2:
         raise UsageError("A frontier needs a strategy and two points.", "Give --strategy and --points 2 or more.")
     if plot is not None:
@@ -230,6 +225,11 @@ def predict(
         ArchitectureError: One is not in the space.
         DeviceUnavailableError: Nothing is known about the device's latencies.
     """
+    from nagsdk.bundle.architectures import read
+    from nagsdk.bundle.bundle import load_bundle
+    from nagsdk.pipeline.describe import describe
+    from nagsdk.pipeline.models import require_cost_model
+
     if target is None:
         opened = load_bundle(settings.get("bundle", "glyphs"))
         return describe(opened, read(opened, architectures, table), None, None)
@@ -260,6 +260,10 @@ def profile(
         ArchitectureError: One is not in the space.
         DeviceError: The device is unavailable, busy or fails.
     """
+    from nagsdk.bundle.architectures import read
+    from nagsdk.pipeline.profile import profile_architectures
+    from nagsdk.pipeline.timing import settle_rewrite
+
     target = target_of(target, settings)
     target.require_presence()
     given = read(target.bundle, architectures, table)
@@ -293,6 +297,9 @@ def calibrate(
         DeviceError: The device is unavailable, busy or fails.
         UsageError: The picture cannot be drawn.
     """
+    from nagsdk.pipeline.calibrate import calibrate_target
+    from nagsdk.reports import picture
+
     target = target_of(target, settings)
     if plot is not None:
         picture.check(Path(plot))
@@ -328,6 +335,12 @@ def export(
         ArchitectureError: The architecture is not in the space.
         NagsdkError: Any other of its subclasses; see `nagsdk.errors`.
     """
+    from nagsdk.bundle.architectures import read
+    from nagsdk.common.files import check_replaceable
+    from nagsdk.manifest.manifest import MANIFEST
+    from nagsdk.pipeline.build import Builder
+    from nagsdk.pipeline.publish import publish_one
+
     target = target_of(target, settings)
     (given,) = read(target.bundle, architecture, None)
     folder = Path(output)

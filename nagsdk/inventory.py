@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from nagsdk.bundle.bundle import bundle_names, load_bundle, read_weights_record, user_folder
+from nagsdk.bundle.bundle import bundle_names, load_bundle
+from nagsdk.bundle.imported import read_weights_record, user_folder
 from nagsdk.common.folders import cache_folder
 from nagsdk.device.backend import Presence
 from nagsdk.device.presence import presence_of

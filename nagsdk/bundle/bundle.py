@@ -8,13 +8,14 @@ import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nagsdk.bundle.imported import read_weights_record, user_folder
 from nagsdk.common.files import sha256
-from nagsdk.common.folders import data_folder, shipped
+from nagsdk.common.folders import is_shipped, shipped
 from nagsdk.common.validation import what_is_wrong
 from nagsdk.errors import BundleError, DamagedBundleError, ImagesMissingError, UnknownNameError, WeightsMissingError
 from nagsdk.families import space_from_dict
@@ -57,15 +58,13 @@ class Bundle:
     """
 
     def __init__(self, folder: Path) -> None:
-        from nagsdk.bundle.description import Description
-
         self.folder = folder
         path = folder / DESCRIPTION
         try:
             if path.stat().st_size > _MOST_DESCRIPTION:
                 raise DamagedBundleError(f"{path} is too large for the description of a bundle.", _FIX)
-            self.description: Description = Description.model_validate_json(path.read_bytes())
-            self.space = space_from_dict(self.description.space)
+            self._content = _content(path.read_bytes())
+            self.space = space_from_dict(self._content["space"])
         except UnknownNameError as error:
             raise DamagedBundleError(
                 f"The bundle in {folder} cannot be used: {error.message}", error.next_step
@@ -78,7 +77,14 @@ class Bundle:
     @property
     def name(self) -> str:
         """The bundle's name."""
-        return self.description.name
+        return str(self._content["name"])
+
+    @cached_property
+    def description(self) -> Description:
+        """What bundle.json says."""
+        from nagsdk.bundle.description import Description
+
+        return Description.model_validate(self._content)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -89,14 +95,14 @@ class Bundle:
     @cached_property
     def labels(self) -> tuple[str, ...] | None:
         """Names of the classes, if the bundle has them."""
-        if "labels.txt" not in self.description.files:
+        if "labels.txt" not in self._content["files"]:
             return None
         return tuple(self._checked("labels.txt").read_text("utf-8").splitlines())
 
     @property
     def has_predictor(self) -> bool:
         """Whether the bundle has an accuracy predictor."""
-        return "predictor.json" in self.description.files
+        return "predictor.json" in self._content["files"]
 
     def require_predictor(self) -> None:
         """Raises an error if the bundle has no accuracy predictor.
@@ -127,7 +133,7 @@ class Bundle:
     @cached_property
     def generator_file(self) -> Path | None:
         """The file of the trained generator, if the bundle has one."""
-        return self._checked(GENERATOR) if GENERATOR in self.description.files else None
+        return self._checked(GENERATOR) if GENERATOR in self._content["files"] else None
 
     @property
     def has_weights(self) -> bool:
@@ -254,42 +260,25 @@ class Bundle:
         return user_folder(self.name)
 
     def _checked(self, name: str) -> Path:
-        record, path = self.description.files.get(name), self.folder / name
+        record, path = self._content["files"].get(name), self.folder / name
         if record is None or Path(name).name != name:
             raise DamagedBundleError(f"Bundle {self.name} does not list {name}.", _FIX)
-        if not path.is_file() or path.stat().st_size != record.bytes or sha256(path) != record.sha256:
+        if not path.is_file() or path.stat().st_size != record["bytes"] or sha256(path) != record["sha256"]:
             raise DamagedBundleError(f"{path} is missing or does not have the recorded hash.", _FIX)
         return path
 
 
+def _content(text: bytes) -> dict[str, Any]:
+    """Reads and validates a bundle.json."""
+    if is_shipped("bundles", text):
+        content: dict[str, Any] = json.loads(text)
+        return content
+    from nagsdk.bundle.description import Description
+
+    return Description.model_validate_json(text).model_dump()
+
+
 _FIX = "Install nagsdk again, or get the bundle again from its source."
-
-
-def user_folder(name: str) -> Path:
-    """Folder of the weights that the user fetched or imported for a bundle."""
-    return data_folder() / "bundles" / name
-
-
-def read_weights_record(folder: Path) -> dict[str, str]:
-    """The record of the import of weights.
-
-    Args:
-        folder: See `user_folder`.
-
-    Returns:
-        The keys source, checkpoint_sha256, sha256 and imported_at.
-
-    Raises:
-        DamagedBundleError: The record cannot be read.
-    """
-    path = folder / "weights.json"
-    try:
-        record = json.loads(path.read_text("utf-8"))
-        return {key: str(record[key]) for key in ("source", "checkpoint_sha256", "sha256", "imported_at")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DamagedBundleError(
-            f"{path} cannot be read: {error}.", f"Delete {folder} and import the weights again."
-        ) from error
 
 
 def bundle_names() -> list[str]:

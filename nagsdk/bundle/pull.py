@@ -6,7 +6,8 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nagsdk.bundle.bundle import SUPERNET_WEIGHTS, Bundle, read_weights_record, user_folder
+from nagsdk.bundle.bundle import SUPERNET_WEIGHTS, Bundle
+from nagsdk.bundle.imported import read_weights_record, user_folder
 from nagsdk.common.download import download
 from nagsdk.common.files import PARTIAL, sha256, write_atomically, writing
 from nagsdk.errors import BundleError, DamagedBundleError

@@ -19,27 +19,21 @@ from nagsdk.calibration.export import export_untrained
 from nagsdk.calibration.log import Log, OutOfTimeError
 from nagsdk.calibration.references import Allowed, pick_references, reference_architecture
 from nagsdk.cost.features import FeatureTable
-from nagsdk.cost.model import LEAST_SAMPLES, CostModel, accuracy
+from nagsdk.cost.model import LEAST_SAMPLES, SAMPLES, CostModel, accuracy
 from nagsdk.cost.prior import Jitter, Prior, flat_prior
 from nagsdk.device.backend import Backend, Presence
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError, DeviceUnavailableError, MeasurementError, UsageError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.families.space import NetworkSpace
-from nagsdk.measuring import protocol as timing
 from nagsdk.measuring.key import MeasurementKey
 from nagsdk.measuring.measure import OnReading, measure
+from nagsdk.measuring.protocol import CALIBRATION_PROTOCOL, Protocol
 from nagsdk.measuring.store import Store
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import Codes
 
-# Many short bursts rather than a few long ones, because the speed of a machine drifts. Several sessions, because a
-# process keeps the memory layout that it happened to get, which makes it faster or slower than the next process.
-CALIBRATION_PROTOCOL = timing.Protocol(
-    warmup=1, runs=5, reference_runs=3, rounds=5, width=1.0, most_rounds=5, spread_s=0.0, patience_s=0.0
-)
 SESSIONS = 4
-SAMPLES = 30
 _PERCENTILES = (75.0, 90.0, 95.0, 99.0)
 # Share of the time limit after which no further network is exported.
 _EXPORT_SHARE = 0.4
@@ -109,7 +103,7 @@ def calibrate(
     seed: int = 0,
     allowed: Allowed | None = None,
     near: Codes | None = None,
-    protocol: timing.Protocol = CALIBRATION_PROTOCOL,
+    protocol: Protocol = CALIBRATION_PROTOCOL,
     sessions: int = SESSIONS,
     on_event: Listener = ignore,
 ) -> Calibration:
@@ -204,7 +198,7 @@ class _Run:
     backend: Backend
     prior: Prior
     presence: Presence
-    protocol: timing.Protocol
+    protocol: Protocol
     log: Log
     on_event: Listener
 
@@ -259,7 +253,7 @@ class _Run:
 
 
 def _reference_alone(
-    backend: Backend, device: Device, base: Path, taken: list[Taken], protocol: timing.Protocol, on_event: Listener
+    backend: Backend, device: Device, base: Path, taken: list[Taken], protocol: Protocol, on_event: Listener
 ) -> tuple[float, ...]:
     """Times the reference network alone in one more, longer session, if the sessions disagree on its quiet level.
 
@@ -311,7 +305,7 @@ def _conclude(run: _Run, alone: tuple[float, ...], begun: float, complete: bool)
     return Calibration(model, codes, tuple(log.taken), levelled, time.monotonic() - begun, complete, before)
 
 
-def measured_jitter(taken: list[Taken], levelled: Levelled, known: Jitter, protocol: timing.Protocol) -> Jitter:
+def measured_jitter(taken: list[Taken], levelled: Levelled, known: Jitter, protocol: Protocol) -> Jitter:
     """Estimates the jitter of the device from quiet readings.
 
     These are the percentiles of single runs relative to the median of their network and session, and the scatter

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     "nagsdk frontier --device cpu --points 20",
     "nagsdk frontier --device cpu --bundle imagenet \\\n    --metric macs --plot frontier.svg",
 )
-@o.target_options()
+@o.target_options(inference=True)
 @o.options(
     click.option(
         "--metric",

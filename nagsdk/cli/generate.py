@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     "nagsdk generate --device cpu --bundle imagenet --min-top1 76 --json",
     "nagsdk generate --device pixel-1 --device pixel-2 \\\n    --bundle imagenet --budget 80ms",
 )
-@o.target_options(several=True)
+@o.target_options(several=True, inference=True)
 @o.options(
     click.option("--per-device", is_flag=True, help="Find one architecture for each device instead of one for all."),
     o.budget_options,

@@ -208,17 +208,22 @@ def asked_budgets(
     return [together] if together else []
 
 
-def target_options(*, several: bool = False, required: bool = True) -> Callable[[F], F]:
+def target_options(*, several: bool = False, required: bool = True, inference: bool = False) -> Callable[[F], F]:
     """Gives a command its target, and adds the options that describe it.
 
     Args:
         several: Whether --device may be repeated; the command then gets a list of `targets`.
         required: Whether a device must be given; if not, the command also gets `bundle`, and `target` may be None.
+        inference: Whether the command only infers; numpy's threads then sleep while they are idle.
     """
 
     def apply(function: F) -> F:
         @functools.wraps(function)
         def run(*arguments: Any, device: Any, bundle: str, **rest: Any) -> Any:
+            if inference:
+                from nagsdk.common.blas import load_numpy
+
+                load_numpy()
             import nagsdk
 
             own = {name: rest.pop(name) for name in ("threads", "batch", "precision", "serial")}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     "nagsdk predict --arch mbv3:r40:d=3,2,1,1:ks=5,5,5,3,5,3,3:e=6,6,2,6,2,2,2",
     "nagsdk predict --bundle imagenet --archs nets.csv --device cpu --json",
 )
-@o.target_options(required=False)
+@o.target_options(required=False, inference=True)
 @o.options(o.architecture_options, o.json_option)
 def command(
     target: Target | None, bundle: str, architectures: tuple[str, ...], table: str | None, as_json: bool

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,13 +108,17 @@ def _depthwise_macs(layer: LayerSpec) -> tuple[float, float]:
 
     Rows outside the image are skipped, because kernels skip them too.
     """
-    kernel, size, out_size = layer.kernel, layer.in_size, layer.out_size
-    start = np.arange(out_size) * layer.stride - kernel // 2
+    rows, border = _windows(layer.kernel, layer.stride, layer.in_size, layer.out_size)
+    per_column = layer.out_channels * rows * layer.kernel / _MILLION
+    return per_column * (layer.out_size - border), per_column * border
+
+
+@lru_cache
+def _windows(kernel: int, stride: int, size: int, out_size: int) -> tuple[int, int]:
+    """Returns the number of rows of all windows inside the image, and the number of windows that cross its border."""
+    start = np.arange(out_size) * stride - kernel // 2
     within = np.minimum(start + kernel, size) - np.maximum(start, 0)
-    rows = int(within.sum())
-    border = int((within < kernel).sum())
-    per_column = layer.out_channels * rows * kernel / _MILLION
-    return per_column * (out_size - border), per_column * border
+    return int(within.sum()), int((within < kernel).sum())
 
 
 def _ceil(value: int, block: int) -> int:

@@ -18,6 +18,7 @@ from functools import cache
 
 import numpy as np
 
+from nagsdk.common.quantiles import normal_quantile
 from nagsdk.cost.table import Floats
 
 TERMS = ("directions", "physical", "choices", "noise")
@@ -172,14 +173,12 @@ def _normal_draws(dimensions: int) -> Floats:
 
     They come from the additive recurrence of least discrepancy (Roberts, 2018).
     """
-    from scipy.special import ndtri
-
     ratio = 2.0
     for _ in range(40):
         ratio = (1 + ratio) ** (1 / (dimensions + 1))
     steps = ratio ** -np.arange(1.0, dimensions + 1)
-    draws: Floats = ndtri((0.5 + np.arange(1, _DRAWS + 1)[:, None] * steps) % 1)
-    return draws
+    uniform = (0.5 + np.arange(1, _DRAWS + 1)[:, None] * steps) % 1
+    return np.array([[normal_quantile(value) for value in row] for row in uniform.tolist()])
 
 
 def most_informative(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nagsdk.common.quantiles import normal_quantile, student_quantile
 from nagsdk.cost.features import FeatureTable
 from nagsdk.cost.gp import Posterior, fit
 from nagsdk.cost.prior import Jitter, Prior
@@ -20,6 +21,8 @@ from nagsdk.errors import UsageError
 from nagsdk.space.space import Codes, SearchSpace
 
 LEAST_SAMPLES = 5
+# Number of reference architectures that a calibration measures by default.
+SAMPLES = 30
 # Spread of a prior whose scale was corrected by a few observations: the remaining error of its shape.
 _SHAPE_SPREAD = 0.08
 # Correction by observed networks of similar cost: width of the kernel over the logarithm of the cost, weight of no
@@ -274,10 +277,8 @@ class CostModel:
         Raises:
             UsageError: See `upper`.
         """
-        from scipy.special import ndtri, stdtrit
-
         n = len(self.calibrated)
-        z = float(ndtri(confidence))
+        z = normal_quantile(confidence)
         if not n:
             return math.expm1(z * math.hypot(self.spread, self.jitter.sessions))
         # 1e-9 keeps rounding errors from turning 0.9 * 10 into more than 9.
@@ -293,7 +294,7 @@ class CostModel:
         error = max(
             0.0,
             weight * float(np.sort(self.calibrated.errors)[rank - 1])
-            + (1 - weight) * float(stdtrit(n - 1, confidence)),
+            + (1 - weight) * student_quantile(n - 1, confidence),
         )
         return math.hypot(error * self.spread, z * self.jitter.sessions)
 

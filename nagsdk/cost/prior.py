@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nagsdk.common.quantiles import normal_quantile
 from nagsdk.cost.features import FEATURES, FeatureTable
 from nagsdk.cost.gp import Sizes
 from nagsdk.cost.shape import Prices, Shape, population
@@ -46,12 +47,10 @@ class Jitter:
 
         It is interpolated over the quantiles of the normal distribution.
         """
-        from scipy.special import ndtri
-
         known = sorted({50.0: 1.0, **self.runs}.items())
-        at = ndtri([p / 100 for p, _ in known])
+        at = [normal_quantile(p / 100) for p, _ in known]
         values = np.maximum.accumulate([v for _, v in known])
-        z = float(ndtri(percentile / 100))
+        z = normal_quantile(percentile / 100)
         if z <= at[-1] or len(known) == 1:
             return max(1.0, float(np.interp(z, at, values)))
         return float(1.0 + (values[-1] - 1.0) * z / at[-1])

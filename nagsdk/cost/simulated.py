@@ -35,10 +35,10 @@ def simulated_prior(space: SearchSpace, simulate: Callable[[LayerSpec], float | 
     Raises:
         DeviceError: The simulated latency of an architecture is not a positive number.
     """
-    from scipy.optimize import nnls
-
     if simulate(space.fixed_layers(space.resolutions[0])[0]) is None:
         return None
+    from scipy.optimize import nnls
+
     codes = space.sample(_SAMPLES, np.random.default_rng(0))
     simulated = exact_table(space, lambda layer: float(simulate(layer) or 0.0)).cost(codes)
     if not (np.isfinite(simulated).all() and (simulated > 0).all()):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from nagsdk.space.layer import LayerSpec
 from nagsdk.space.space import Codes, SearchSpace
 
 Floats = NDArray[np.float64]
+# What tells layers apart, besides their names.
+_identity = attrgetter(*(field.name for field in fields(LayerSpec) if field.name != "name"))
 
 
 @dataclass(frozen=True)
@@ -109,8 +112,7 @@ class SpaceLayers:
                 parts += [(d * most + c, space.choice_layers(resolution, d, c)) for c in range(size)]
             for cell, part in parts:
                 for layer in part:
-                    key = tuple(value for name, value in vars(layer).items() if name != "name")
-                    index = seen.setdefault(key, len(unique))
+                    index = seen.setdefault(_identity(layer), len(unique))
                     if index == len(unique):
                         unique.append(layer)
                     which.append(index)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from nagsdk.common.files import read_toml
+from nagsdk.common.folders import is_shipped
 from nagsdk.common.validation import what_is_wrong
 from nagsdk.errors import DeviceError, UsageError
 
@@ -90,8 +91,6 @@ def read_device(path: Path) -> Device:
     Raises:
         DeviceError: The file is not a valid description; the message names the field.
     """
-    from pydantic import TypeAdapter, ValidationError
-
     next_step = f"Fix {path.name}; the documentation of devices explains every field."
     if not path.is_file():
         raise DeviceError(
@@ -101,8 +100,13 @@ def read_device(path: Path) -> Device:
     content = read_toml(path, _MOST_BYTES, lambda message: DeviceError(message, next_step))
     try:
         content["options"] = tuple(sorted((str(k), str(v)) for k, v in content.get("options", {}).items()))
-        device = TypeAdapter(Device).validate_python(content, strict=False, extra="forbid")
-    except (ValidationError, AttributeError) as error:
+        if is_shipped("devices", path.read_bytes()):
+            device = Device(**{**content, "aliases": tuple(content.get("aliases", ()))})
+        else:
+            from pydantic import TypeAdapter
+
+            device = TypeAdapter(Device).validate_python(content, strict=False, extra="forbid")
+    except (ValueError, AttributeError) as error:
         reason = what_is_wrong(error, (field.name for field in fields(Device)))
         raise DeviceError(f"{path} is not a valid device description: {reason}.", next_step) from error
     if device.threads < 1 or device.batch < 1:

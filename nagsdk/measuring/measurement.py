@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nagsdk.common.quantiles import student_quantile
 from nagsdk.device.backend import Burst
 from nagsdk.errors import MeasurementError
 from nagsdk.measuring.protocol import Protocol
@@ -165,14 +166,12 @@ class Measurement:
         Raises:
             MeasurementError: Fewer than three readings can be used.
         """
-        from scipy.special import stdtrit
-
         counted = self._counted(disturbed)
         stretches = np.array_split(np.arange(len(counted)), min(len(counted), _STRETCHES))
         values = np.array(
             [np.percentile(np.concatenate([counted[i].burst.wall_ms for i in part]), percentile) for part in stretches]
         )
-        spread = float(stdtrit(len(values) - 1, level) * values.std(ddof=1) / np.sqrt(len(values)))
+        spread = student_quantile(len(values) - 1, level) * float(values.std(ddof=1) / np.sqrt(len(values)))
         return self.latency(percentile, disturbed=disturbed) + spread
 
     def normalised_ms(self, percentile: float = 50.0) -> float:

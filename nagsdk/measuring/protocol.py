@@ -45,3 +45,10 @@ class Protocol:
     def to_dict(self) -> dict[str, Any]:
         """Returns the protocol as it is written in manifests and cost model cards."""
         return asdict(self)
+
+
+# Of reference architectures. Short bursts often rather than long ones seldom, and several sessions: the speed of a
+# machine drifts, and a process keeps the luck of its memory layout.
+CALIBRATION_PROTOCOL = Protocol(
+    warmup=1, runs=5, reference_runs=3, rounds=5, width=1.0, most_rounds=5, spread_s=0.0, patience_s=0.0
+)

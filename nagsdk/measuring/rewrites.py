@@ -7,10 +7,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nagsdk.common.files import write_atomically
-from nagsdk.measuring.measurement import Measurement
+
+if TYPE_CHECKING:
+    from nagsdk.measuring.measurement import Measurement
 
 _MOST_BYTES = 64 * 1024
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from nagsdk.budget import DEFAULT_CONFIDENCE, Budget
-from nagsdk.calibration.calibrate import SAMPLES, Calibration, calibrate
+from nagsdk.calibration.calibrate import Calibration, calibrate
 from nagsdk.common.files import write_atomically
 from nagsdk.cost import card
 from nagsdk.cost.features import FeatureTable
-from nagsdk.cost.model import CostModel
+from nagsdk.cost.model import SAMPLES, CostModel
 from nagsdk.cost.prior import flat_prior
 from nagsdk.events import Notice
 from nagsdk.generator.ranking import best_of_every_cost

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,6 @@ from nagsdk.bundle.bundle import Bundle
 from nagsdk.common.foreign_code import blaming
 from nagsdk.cost.bounds import Completions
 from nagsdk.cost.metric import HIGHER
-from nagsdk.cost.metric_limits import MetricLimits
 from nagsdk.cost.model import CostModel
 from nagsdk.cost.table import AdditiveTable, Floats, exact_table
 from nagsdk.device.backend import Backend
@@ -24,6 +24,9 @@ from nagsdk.errors import InfeasibleError, UnknownNameError
 from nagsdk.plugin.host import Host
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import Codes
+
+if TYPE_CHECKING:
+    from nagsdk.cost.metric_limits import MetricLimits
 
 UNLIMITED = "The budget limits nothing: even the most expensive architecture of the bundle holds it."
 
@@ -126,6 +129,8 @@ class Costs:
         Raises:
             UnknownNameError: No plugin provides it.
         """
+        from nagsdk.cost.metric_limits import MetricLimits
+
         if name not in self._metrics:
             self._metrics[name] = MetricLimits.of(
                 self.bundle.space, self._plugins().metrics.get(name), self.device, self._worth

@@ -5,25 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nagsdk.calibration.calibrate import CALIBRATION_PROTOCOL as CALIBRATION
 from nagsdk.common.folders import shipped
 from nagsdk.common.foreign_code import blaming
-from nagsdk.cost import card
 from nagsdk.cost.model import CostModel
 from nagsdk.cost.prior import Prior, read_prior
-from nagsdk.cost.simulated import simulated_prior
-from nagsdk.cost.table import AdditiveTable
 from nagsdk.errors import DamagedBundleError, DeviceUnavailableError, NagsdkError
 from nagsdk.events import Notice
 from nagsdk.generator.generator import Generator
 from nagsdk.generator.strategy import Question
 from nagsdk.measuring.key import MeasurementKey
+from nagsdk.measuring.protocol import CALIBRATION_PROTOCOL as CALIBRATION
 from nagsdk.measuring.protocol import Protocol
 from nagsdk.pipeline.target import Target
+
+if TYPE_CHECKING:
+    from nagsdk.cost.table import AdditiveTable
 
 
 def prior_of(target: Target) -> Prior | None:
@@ -35,6 +36,8 @@ def _prior(target: Target) -> Prior | None:
     device, backend = target.device, target.backend
     if device.prior is not None:
         return read_prior(shipped("devices") / device.prior).for_threads(device.threads)
+    from nagsdk.cost.simulated import simulated_prior
+
     title = f"the simulator of the backend {backend.id}"
     with blaming(f"The backend {backend.id}"):
         return simulated_prior(target.bundle.space, lambda layer: backend.simulate(layer, device), title)
@@ -56,6 +59,8 @@ def calibrated_model(target: Target) -> CostModel | None:
     path = card_file(target)
     if not (target.presence.available and path.is_file()):
         return None
+    from nagsdk.cost import card
+
     try:
         return card.from_json(path.read_text("utf-8"), target.bundle.space, target.presence.fingerprint)
     except (NagsdkError, OSError, UnicodeDecodeError) as error:

@@ -6,22 +6,23 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from nagsdk.bundle.bundle import Bundle, load_bundle
 from nagsdk.common.folders import cache_folder
 from nagsdk.device.backend import Backend, Presence
 from nagsdk.device.description import Device, Overrides, read_device
-from nagsdk.device.lock import device_lock
 from nagsdk.device.presence import presence_of
 from nagsdk.errors import DeviceUnavailableError, UsageError
 from nagsdk.events import Listener, ignore
 from nagsdk.measuring.key import MeasurementKey
 from nagsdk.measuring.protocol import Protocol
 from nagsdk.measuring.rewrites import read_choice
-from nagsdk.measuring.store import STORE, Store
 from nagsdk.pipeline.limits import Costs
 from nagsdk.plugin.host import Host, host
+
+if TYPE_CHECKING:
+    from nagsdk.measuring.store import Store
 
 T = TypeVar("T")
 # How verdicts and profiles are timed.
@@ -116,6 +117,8 @@ class Target:
     @cached_property
     def store(self) -> Store:
         """Measurements of earlier runs."""
+        from nagsdk.measuring.store import STORE, Store
+
         return Store(self.cache / STORE)
 
     def keep(self, name: str, make: Callable[[], T]) -> T:
@@ -145,6 +148,8 @@ class Target:
 
     def locked(self) -> AbstractContextManager[None]:
         """Locks the device, so that no other process of this user measures on it meanwhile."""
+        from nagsdk.device.lock import device_lock
+
         return device_lock(self.cache / "locks", self.presence.fingerprint, self.on_event)
 
     def write_as(self, rewrite: str | None) -> None:

@@ -6,7 +6,8 @@ import difflib
 import inspect
 import time
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from functools import cache
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any
 
 import pluggy
@@ -229,11 +230,17 @@ def _check(plugin: Any) -> None:
 
 
 def _ours(point: EntryPoint) -> bool:
-    return point.dist is not None and point.dist.name == _OWN
+    return point.dist is not None and _name_and_version(point.dist)[0] == _OWN
+
+
+@cache
+def _name_and_version(distribution: Distribution) -> tuple[str, str]:
+    """Name and version of a package, read once for all its entry points: each of the two parses the whole metadata."""
+    return distribution.name, distribution.version
 
 
 def _status(
     point: EntryPoint, state: str, reason: str = "", registered: tuple[str, ...] = (), seconds: float = 0.0
 ) -> PluginStatus:
-    distribution = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
+    distribution = "{} {}".format(*_name_and_version(point.dist)) if point.dist else "unknown"
     return PluginStatus(point.name, point.value, distribution, state, reason, registered, seconds)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize_scalar
 
 from nagsdk.predictor.features import Floats
 from nagsdk.space.space import Codes, SearchSpace
@@ -97,6 +96,8 @@ def fit_asymptote(features: Floats, top1: Floats, fold: NDArray[np.intp]) -> flo
     Returns:
         Asymptote in per cent, found by a bounded search over its distance to the best top-1.
     """
+    from scipy.optimize import minimize_scalar
+
     best, spread = float(top1.max()), float(top1.std())
 
     def error(log_gap: float) -> float:

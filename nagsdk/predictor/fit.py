@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import kendalltau
 
 from nagsdk.errors import UsageError
 from nagsdk.events import Listener, ignore, stage
@@ -126,6 +125,8 @@ class Judged:
 
     def figures(self) -> dict[str, float | int]:
         """Returns the number of rows, the RMSE in points and Kendall's tau."""
+        from scipy.stats import kendalltau
+
         rmse = float(np.sqrt(np.mean((self.predicted - self.top1) ** 2)))
         return {
             "evaluations": len(self.top1),

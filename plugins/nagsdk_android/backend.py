@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nagsdk.common.pip import pip
 from nagsdk.device.backend import Backend, Presence, Session, Tensor
@@ -13,12 +13,14 @@ from nagsdk.device.description import Device
 from nagsdk.device.finding import Finding
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.events import Listener
-from nagsdk.graph.ir import Graph
 from nagsdk.space.layer import LayerSpec
 from nagsdk_android import tool
 from nagsdk_android.settings import AndroidSettings
 from nagsdk_litert.backend import HOST, LiteRtBackend, rewrites_of
 from nagsdk_litert.settings import REWRITES
+
+if TYPE_CHECKING:
+    from nagsdk.graph.ir import Graph
 
 
 class AndroidBackend(Backend):

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from nagsdk.errors import MeasurementError
+from nagsdk_android.settings import DELEGATES
 
 _NUMBER = r"([0-9.]+(?:e[+-]?\d+)?)"
 _COUNT = re.compile(
@@ -27,7 +28,6 @@ _MEMORY = re.compile(
 )
 _REPLACED = re.compile(r"Replacing ([0-9]{1,9}) out of ([0-9]{1,9}) node\(s\) with delegate \(([A-Za-z0-9_]+)\)")
 _FAILED = ("Benchmarking failed.", "Failed to apply", "failed to prepare", "ERROR: Failed")
-DELEGATES = ("xnnpack", "gpu")
 # The tool prints averages with six digits, which is a relative error of at most this.
 _DIGITS = 1e-5
 _NEXT_STEP = (

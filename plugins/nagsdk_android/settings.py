@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError
-from nagsdk_android.report import DELEGATES
 from nagsdk_litert.settings import split_by_default
 
+DELEGATES = ("xnnpack", "gpu")
 _NONE = "none"
 _ADDRESS = re.compile(r"[A-Za-z0-9.-]+:[0-9]{1,5}")
 

@@ -8,17 +8,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nagsdk.common.pip import pip
 from nagsdk.device.backend import EXACT, Backend, Presence, Tensor
 from nagsdk.device.description import Device
 from nagsdk.device.finding import ABSENT, OK, WRONG, Finding
 from nagsdk.errors import DeviceError, DeviceUnavailableError
-from nagsdk.graph.ir import Graph
 from nagsdk.space.layer import LayerSpec
 from nagsdk_cuda import nvml
 from nagsdk_cuda.session import CudaSession
 from nagsdk_cuda.settings import COMPILED, CPU, CUDA, EAGER, NONE, PRECISIONS, CudaSettings, width
+
+if TYPE_CHECKING:
+    from nagsdk.graph.ir import Graph
 
 # Largest relative error of the logits that is accepted. Rounding to 10 bits of mantissa in about fifty layers gives
 # .005 with trained weights and .015 with random ones; rounding to 7 bits gives eight times that. The logits of a

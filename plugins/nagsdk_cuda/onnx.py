@@ -5,15 +5,18 @@ from __future__ import annotations
 import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nagsdk.common.pip import pip
 from nagsdk.device.backend import Backend, Presence, Session, Tensor
 from nagsdk.device.description import Device
 from nagsdk.device.process import ProcessSession
 from nagsdk.errors import DeviceError, DeviceUnavailableError
-from nagsdk.graph.ir import Graph
 from nagsdk_cuda import nvml
 from nagsdk_cuda.backend import TOLERANCES
+
+if TYPE_CHECKING:
+    from nagsdk.graph.ir import Graph
 
 _INSTALL = (
     "Uninstall onnxruntime, which is installed in the same folder, and run: "

@@ -9,18 +9,19 @@ import platform
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nagsdk.common.pip import pip
 from nagsdk.device.backend import EXACT, Backend, Presence, Session, Tensor
 from nagsdk.device.description import Device
 from nagsdk.device.host import processor
 from nagsdk.errors import DeviceError, DeviceUnavailableError
-from nagsdk.graph.ir import Graph
-from nagsdk.graph.passes import FAST_TAPS, split_large_depthwise
 from nagsdk.space.layer import LayerSpec
 from nagsdk_litert.session import LiteRtSession
 from nagsdk_litert.settings import PRECISIONS, REWRITES, RUNTIMES, LiteRtSettings, split_by_default
+
+if TYPE_CHECKING:
+    from nagsdk.graph.ir import Graph
 
 # Largest relative error of the logits that is accepted. It comes from rounding the weights, and for int8 also the
 # activations, of about fifty layers.
@@ -95,6 +96,8 @@ class LiteRtBackend(Backend):
 
     def layer_bytes(self, layer: LayerSpec, device: Device) -> float:
         """Bytes of the weights in their precision and of the layer's tensors and operators."""
+        from nagsdk.graph.passes import FAST_TAPS
+
         settings = LiteRtSettings.of(device)
         split = layer.kind == "depthwise" and layer.kernel**2 > FAST_TAPS and settings.split_depthwise
         overhead = _SPLIT_OVERHEAD if split else layer.by_kind(_OVERHEAD)
@@ -107,6 +110,7 @@ class LiteRtBackend(Backend):
 
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
         """Writes a TFLite file; no precision needs calibration images."""
+        from nagsdk.graph.passes import split_large_depthwise
         from nagsdk.graph.tflite import write_tflite
 
         settings = LiteRtSettings.of(device)

@@ -7,15 +7,18 @@ import importlib.util
 import os
 import platform
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nagsdk.common.pip import pip
 from nagsdk.device.backend import Backend, Presence, Session, Tensor
 from nagsdk.device.description import Device
 from nagsdk.device.host import processor
 from nagsdk.errors import DeviceError, DeviceUnavailableError
-from nagsdk.graph.ir import Graph
 from nagsdk_onnxruntime.session import OnnxRuntimeSession
 from nagsdk_onnxruntime.settings import OnnxRuntimeSettings
+
+if TYPE_CHECKING:
+    from nagsdk.graph.ir import Graph
 
 _INSTALL = f"Install it: {pip('install', 'nagsdk[onnxruntime]')}"
 

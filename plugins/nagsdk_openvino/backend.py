@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nagsdk.common.pip import pip
 from nagsdk.device.backend import Backend, Presence, Session, Tensor
@@ -12,7 +13,9 @@ from nagsdk.device.description import Device
 from nagsdk.device.host import processor
 from nagsdk.device.process import ProcessSession
 from nagsdk.errors import DeviceUnavailableError
-from nagsdk.graph.ir import Graph
+
+if TYPE_CHECKING:
+    from nagsdk.graph.ir import Graph
 
 
 class OpenVinoBackend(Backend):

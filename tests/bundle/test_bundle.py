@@ -8,7 +8,8 @@ import torch
 
 import nagsdk
 from nagsdk import load_bundle
-from nagsdk.bundle.bundle import bundle_names, read_weights_record, user_folder
+from nagsdk.bundle.bundle import bundle_names
+from nagsdk.bundle.imported import read_weights_record, user_folder
 from nagsdk.bundle.pull import pull
 from nagsdk.common.folders import shipped
 from nagsdk.errors import BundleError, DamagedBundleError, ImagesMissingError, UnknownNameError, WeightsMissingError

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nagsdk.calibration.calibrate import CALIBRATION_PROTOCOL, calibrate
+from nagsdk.calibration.calibrate import calibrate
 from nagsdk.calibration.references import pick_references
 from nagsdk.cost.features import FeatureTable
 from nagsdk.device.backend import Backend, Burst, Presence, Session
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceUnavailableError, MeasurementError, UsageError
 from nagsdk.events import Notice, Started
+from nagsdk.measuring.protocol import CALIBRATION_PROTOCOL
 from nagsdk.measuring.store import Store
 
 DEVICE = Device("fake", "A device made of numbers", "fake")

@@ -322,7 +322,7 @@ def test_images_are_an_input_where_they_are(simulate, tmp_path):  # noqa: F811
 
 
 def test_imported_weights_count_where_they_are(tmp_path):
-    from nagsdk.bundle.bundle import user_folder
+    from nagsdk.bundle.imported import user_folder
 
     (tmp_path / "nagsdk.toml").write_text('[deployments.a]\ndevice = "pixel-1"\nbudget = "80ms"\nbundle = "imagenet"\n')
     (declared,) = read_project(tmp_path / "nagsdk.toml").deployments

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -162,9 +163,19 @@ class MobileNetV3Space(MobileNetV3Definition):
         block = self._by_decision.get(decision)
         if block is None:
             return ()
+        # Resolutions that come to the same size here share their layers.
+        key = decision, choice, self._block_size(resolution, block)
+        if key not in self._layers_by_size:
+            self._layers_by_size[key] = self._block_layers(block, choice, key[-1])
+        return self._layers_by_size[key]
+
+    @cached_property
+    def _layers_by_size(self) -> dict[tuple[int, int, int], tuple[LayerSpec, ...]]:
+        return {}
+
+    def _block_layers(self, block: BlockShape, choice: int, size: int) -> tuple[LayerSpec, ...]:
         kernel, expansion = self._choices[choice]
-        name, middle = self.decisions[decision].name, make_divisible(block.in_channels * expansion)
-        size = self._block_size(resolution, block)
+        name, middle = self.decisions[block.decision].name, make_divisible(block.in_channels * expansion)
         out = _halve(size, block.stride)
         layers = [
             LayerSpec(

@@ -10,6 +10,7 @@ from nagsdk.calibration import calibrate as calibration
 from nagsdk.common.files import sha256
 from nagsdk.events import Advanced, Notice
 from nagsdk.manifest.manifest import read_manifest
+from nagsdk.measuring.protocol import CALIBRATION_PROTOCOL
 from nagsdk.pipeline import target as workbench
 
 
@@ -20,9 +21,7 @@ def described(phone, tmp_path, monkeypatch):
     path.write_text(
         f'id = "virtual"\ntitle = "A virtual phone"\nbackend = "android"\n[options]\nserial = "{phone.serial}"\n'
     )
-    monkeypatch.setattr(
-        "nagsdk.pipeline.models.CALIBRATION", replace(calibration.CALIBRATION_PROTOCOL, rounds=2, most_rounds=2)
-    )
+    monkeypatch.setattr("nagsdk.pipeline.models.CALIBRATION", replace(CALIBRATION_PROTOCOL, rounds=2, most_rounds=2))
     monkeypatch.setattr("nagsdk.pipeline.calibrate.calibrate", functools.partial(calibration.calibrate, sessions=2))
     monkeypatch.setattr(calibration, "_SEARCH_S", 1.0)
     for name in ("PROTOCOL", "GLANCE"):
