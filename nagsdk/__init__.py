@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from nagsdk.common import moved
 from nagsdk.common.lazy import lazy_names
+from nagsdk.common.version import VERSION
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 if TYPE_CHECKING:
     from nagsdk.api import calibrate as calibrate

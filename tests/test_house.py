@@ -2,10 +2,12 @@
 
 import graphlib
 import statistics
+import tomllib
 
 import grimp
 import pytest
 
+import nagsdk
 from tests.conftest import REPOSITORY
 
 PACKAGES = [
@@ -64,3 +66,8 @@ def test_every_folder_of_tests_mirrors_a_folder_of_the_package():
     own = {p.name for p in (REPOSITORY / "tests").iterdir() if (p / "__init__.py").is_file()}
     beside = {"docs", "integrations", "plugins", "recipes"}
     assert own - beside <= folders
+
+
+def test_the_version_is_said_once_for_users_and_once_for_the_package():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
+    assert nagsdk.__version__ == project["version"]

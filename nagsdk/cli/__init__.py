@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import click
 
-from nagsdk import __version__
+from nagsdk.common.version import VERSION
 from nagsdk.errors import NagsdkError
 
 # Name -> (module, one line of help). A module is imported only when its command runs.
@@ -87,7 +87,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="nagsdk")
+@click.version_option(VERSION, prog_name="nagsdk")
 def cli() -> None:
     """A latency budget and a device in, a measured model file that holds the budget out."""
 

@@ -46,9 +46,9 @@ def command(ctx: click.Context, /, project: str, locked: bool, require_verified:
     cache or mirror by its hash, or built again from the pinned statistics. If inputs changed, the deployment is built
     again and pinned.
     """
-    import nagsdk
+    from nagsdk.project.build import build
 
-    report = nagsdk.build(project, locked=locked, require_verified=require_verified, on_event=listener())
+    report = build(project, locked=locked, require_verified=require_verified, on_event=listener())
     if as_json:
         printing.print_json(report.to_dict())
     else:

@@ -10,7 +10,7 @@ from nagsdk.cli import options as o
 from nagsdk.cli import printing
 
 if TYPE_CHECKING:
-    from nagsdk import Target
+    from nagsdk.pipeline.target import Target
 
 
 @o.command(
@@ -45,9 +45,9 @@ def command(target: Target, samples: int, within_s: float | None, seed: int, plo
 
     Every reading is stored at once: a calibration that was interrupted continues where it stopped.
     """
-    import nagsdk
+    from nagsdk.api import calibrate
 
-    summary = nagsdk.calibrate(target, samples=samples, within_s=within_s, seed=seed, plot=plot).to_dict()
+    summary = calibrate(target, samples=samples, within_s=within_s, seed=seed, plot=plot).to_dict()
     if as_json:
         printing.print_json(summary)
         return

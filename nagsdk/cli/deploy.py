@@ -14,7 +14,9 @@ from nagsdk.common.wording import counted
 from nagsdk.errors import InfeasibleError
 
 if TYPE_CHECKING:
-    from nagsdk import Budget, Deployment, Target
+    from nagsdk.budget import Budget
+    from nagsdk.pipeline.deployment import Deployment
+    from nagsdk.pipeline.target import Target
 
 
 @o.command(
@@ -66,13 +68,13 @@ def command(
     Generates an architecture, cuts it out of the bundle's supernet, exports and measures it. If it misses the budget,
     the cost model is corrected and another architecture is generated. The verdict comes from a second, fresh session.
     """
-    import nagsdk
+    from nagsdk.api import deploy
 
     asked = o.asked_budgets(budget_texts, budgets, min_top1, confidence)
     settings |= {"min_top1": min_top1, "finetune": settings["finetune"] or 0}
     if budgets is None:
         together = asked[0] if asked else []
-        deployments = [nagsdk.deploy(target, together, output=output, **settings)]
+        deployments = [deploy(target, together, output=output, **settings)]
         failed = None
     else:
         deployments, failed = _one_by_one(target, asked, output, settings)
@@ -91,13 +93,13 @@ def _one_by_one(
     target: Target, asked: Sequence[Sequence[Budget]], output: str | None, settings: dict[str, Any]
 ) -> tuple[list[Deployment], InfeasibleError | None]:
     """Deploys for each budget, even if no architecture holds one of them; also returns the first such error."""
-    import nagsdk
+    from nagsdk.api import deploy
 
     deployments, failed = [], None
     for together in asked:
         folder = None if output is None else Path(output) / str(together[0])
         try:
-            deployments.append(nagsdk.deploy(target, together, output=folder, **settings))
+            deployments.append(deploy(target, together, output=folder, **settings))
         except InfeasibleError as error:
             failed = failed or error
     return deployments, failed

@@ -35,9 +35,9 @@ def command(
 
     The batch normalisation of each subnet is recalibrated first. Under torchrun, the processes share the subnets.
     """
-    import nagsdk
+    from nagsdk.training.evaluate import evaluate
 
-    rows = nagsdk.evaluate(
+    rows = evaluate(
         bundle=bundle, architectures=architectures, table=table, data=data, skip_broken=skip_broken, on_event=listener()
     )
     if not speaks():

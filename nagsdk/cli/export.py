@@ -10,7 +10,7 @@ from nagsdk.cli import options as o
 from nagsdk.cli import printing
 
 if TYPE_CHECKING:
-    from nagsdk import Target
+    from nagsdk.pipeline.target import Target
 
 
 @o.command(
@@ -29,9 +29,9 @@ def command(
     target: Target, architecture: str, output: str, images: str | None, timing_only: bool, as_json: bool
 ) -> None:
     """Write the model file of one given architecture, checked against torch but not timed."""
-    import nagsdk
+    from nagsdk.api import export
 
-    deployment = nagsdk.export(target, architecture, output, images=images, timing_only=timing_only)
+    deployment = export(target, architecture, output, images=images, timing_only=timing_only)
     if as_json:
         printing.print_json(deployment.to_dict())
     else:

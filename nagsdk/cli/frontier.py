@@ -11,7 +11,7 @@ from nagsdk.cli import options as o
 from nagsdk.cli import printing
 
 if TYPE_CHECKING:
-    from nagsdk import Target
+    from nagsdk.pipeline.target import Target
 
 
 @o.command(
@@ -55,9 +55,9 @@ def command(
 
     Nothing is measured: costs and accuracies are predicted by the models that the strategies use.
     """
-    import nagsdk
+    from nagsdk.api import frontier
 
-    found = nagsdk.frontier(target, metric=metric, strategies=strategy, points=points, plot=plot, **settings)
+    found = frontier(target, metric=metric, strategies=strategy, points=points, plot=plot, **settings)
     rows = found.rows()
     if as_json:
         printing.print_json(rows)

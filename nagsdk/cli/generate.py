@@ -11,7 +11,8 @@ from nagsdk.cli import printing
 from nagsdk.errors import InfeasibleError
 
 if TYPE_CHECKING:
-    from nagsdk import Result, Target
+    from nagsdk.manifest.result import Result
+    from nagsdk.pipeline.target import Target
 
 
 @o.command(
@@ -44,14 +45,14 @@ def command(
 
     Latencies come from the device's calibration if there is one, otherwise from the prior shipped with its description.
     """
-    import nagsdk
+    from nagsdk.api import generate
 
     asked = o.asked_budgets(budget_texts, budgets, min_top1, confidence)
     results: list[Result] = []
     failed: InfeasibleError | None = None
     for together in [[target] for target in targets] if per_device else [targets]:
         try:
-            results += nagsdk.generate(together, asked, min_top1=min_top1, **settings)
+            results += generate(together, asked, min_top1=min_top1, **settings)
         except InfeasibleError as error:
             results += error.results
             failed = failed or error

@@ -80,13 +80,15 @@ def train(
     """
     if (recipe == "universal") != (output is not None):
         raise click.UsageError("The recipe universal needs --output; the recipe paper does not take it.")
-    import nagsdk
+    from nagsdk.pipeline.paper import train_paper_generator
+    from nagsdk.pipeline.target import Target
+    from nagsdk.training.generator import train_generator
 
     if output is not None:
-        report = nagsdk.train_generator(bundle=bundle, output=output, seed=seed, on_event=listener())
+        report = train_generator(bundle=bundle, output=output, seed=seed, on_event=listener())
     else:
-        target = nagsdk.Target(device, bundle, on_event=listener())
-        report = nagsdk.train_paper_generator(target, metric=metric, reward=reward, iterations=iterations, seed=seed)
+        target = Target(device, bundle, on_event=listener())
+        report = train_paper_generator(target, metric=metric, reward=reward, iterations=iterations, seed=seed)
     if as_json:
         printing.print_json(report)
     elif output is not None:

@@ -224,7 +224,8 @@ def target_options(*, several: bool = False, required: bool = True, inference: b
                 from nagsdk.common.blas import load_numpy
 
                 load_numpy()
-            import nagsdk
+            from nagsdk.bundle.bundle import load_bundle
+            from nagsdk.pipeline.target import Target
 
             own = {name: rest.pop(name) for name in ("threads", "batch", "precision", "serial")}
             if not device:
@@ -233,11 +234,9 @@ def target_options(*, several: bool = False, required: bool = True, inference: b
                     hint = "`nagsdk devices` lists the devices; NAGSDK_DEVICE sets one for all commands."
                     raise click.MissingParameter(hint, param_hint="'--device'", param_type="option")
                 return function(*arguments, target=None, bundle=bundle, **rest)
-            opened = nagsdk.load_bundle(bundle)
+            opened = load_bundle(bundle)
             on_event = listener()
-            targets = [
-                nagsdk.Target(name, opened, **own, on_event=on_event) for name in (device if several else [device])
-            ]
+            targets = [Target(name, opened, **own, on_event=on_event) for name in (device if several else [device])]
             if several:
                 return function(*arguments, targets=targets, **rest)
             return function(*arguments, target=targets[0], **rest, **({} if required else {"bundle": bundle}))

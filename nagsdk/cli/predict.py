@@ -10,7 +10,7 @@ from nagsdk.cli import options as o
 from nagsdk.cli import printing
 
 if TYPE_CHECKING:
-    from nagsdk import Target
+    from nagsdk.pipeline.target import Target
 
 
 @o.command(
@@ -30,10 +30,10 @@ def command(
     """
     if not architectures and table is None:
         raise click.UsageError("Give architectures by --arch or --archs.")
-    import nagsdk
+    from nagsdk.api import predict
 
     settings: dict[str, Any] = {"bundle": bundle} if target is None else {}
-    results = nagsdk.predict(target, architectures, table=table, **settings)
+    results = predict(target, architectures, table=table, **settings)
     if as_json:
         printing.print_json([r.to_dict() for r in results])
         return

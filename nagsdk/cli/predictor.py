@@ -41,9 +41,9 @@ def fit(as_json: bool, output: str, **settings: Any) -> None:
     Subnets are measured on the images in DATA: first some from the whole space, then some near the frontier. Under
     torchrun, the processes share them.
     """
-    import nagsdk
+    from nagsdk.training.predictor import fit_predictor
 
-    card = nagsdk.fit_predictor(**settings, output=output, on_event=listener())
+    card = fit_predictor(**settings, output=output, on_event=listener())
     if not speaks():
         return
     if as_json:

@@ -10,7 +10,7 @@ from nagsdk.cli import options as o
 from nagsdk.cli import printing
 
 if TYPE_CHECKING:
-    from nagsdk import Target
+    from nagsdk.pipeline.target import Target
 
 
 @o.command(
@@ -27,9 +27,9 @@ def command(target: Target, architectures: tuple[str, ...], table: str | None, a
     """
     if not architectures and table is None:
         raise click.UsageError("Give architectures by --arch or --archs.")
-    import nagsdk
+    from nagsdk.api import profile
 
-    results = nagsdk.profile(target, architectures, table=table)
+    results = profile(target, architectures, table=table)
     if as_json:
         printing.print_json([r.to_dict() for r in results])
         return

@@ -18,9 +18,9 @@ from nagsdk.cli import printing
 @o.json_option
 def command(folders: tuple[str, ...], output: str | None, as_json: bool) -> None:
     """Write the HTML page of a deployment again, or of a comparison of several."""
-    import nagsdk
+    from nagsdk.reports.report import report
 
-    found = nagsdk.report(folders, output)
+    found = report(folders, output)
     if as_json:
         printing.print_json(found)
         return

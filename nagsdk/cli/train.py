@@ -81,9 +81,9 @@ def command(as_json: bool, dry_run: bool, **settings: Any) -> None:
     that was interrupted continues when it is started again with the same options. Under torchrun, all processes share
     the work.
     """
-    import nagsdk
+    from nagsdk.training.train import train
 
-    report = nagsdk.train(**settings, dry_run=dry_run, on_event=listener()).to_dict()
+    report = train(**settings, dry_run=dry_run, on_event=listener()).to_dict()
     if not speaks():
         return
     if as_json:

@@ -25,9 +25,9 @@ def command(
 
     Exit code 7: files or outputs changed. Exit code 3: a latency budget is no longer held.
     """
-    import nagsdk
+    from nagsdk.pipeline.verify import verify
 
-    found = nagsdk.verify(folder, device=device, bundle=bundle, serial=serial, on_event=listener())
+    found = verify(folder, device=device, bundle=bundle, serial=serial, on_event=listener())
     if as_json:
         printing.print_json(found.to_dict())
     else:

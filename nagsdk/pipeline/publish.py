@@ -16,6 +16,7 @@ from typing import Any
 
 from nagsdk.budget import Budget
 from nagsdk.common.files import sha256, staged, writing
+from nagsdk.common.version import VERSION
 from nagsdk.common.wording import counted
 from nagsdk.cost.model import CostModel
 from nagsdk.generator.strategies import Nag
@@ -201,7 +202,7 @@ def _provenance(target: Target) -> dict[str, Any]:
     return {
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {
-            "nagsdk": version("nagsdk"),
+            "nagsdk": VERSION,
             "python": platform.python_version(),
             **{name: version(name) for name in ("torch", "numpy", "onnx", "safetensors")},
         },

@@ -1,0 +1,3 @@
+"""The version of nagsdk."""
+
+VERSION = "0.1.0"
