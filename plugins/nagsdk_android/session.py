@@ -13,8 +13,8 @@ from nagsdk.errors import DeviceError, MeasurementError
 from nagsdk_android import state
 from nagsdk_android.discovery import Attached
 from nagsdk_android.phone import Phone, TimeoutOnDeviceError, limited, was_killed
-from nagsdk_android.report import Report, parse
 from nagsdk_android.settings import DELEGATES, AndroidSettings
+from nagsdk_android.tool_output import Report, parse
 from nagsdk_android.transport import LostError
 from nagsdk_litert.backend import HOST, LiteRtBackend
 

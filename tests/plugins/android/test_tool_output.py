@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nagsdk.errors import MeasurementError
-from nagsdk_android.report import Counts, parse
+from nagsdk_android.tool_output import Counts, parse
 
 
 @pytest.fixture(scope="session")
