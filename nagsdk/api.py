@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from nagsdk.budget import LATENCY, Budget
+from nagsdk.common.moved import renamed
 from nagsdk.cost.model import SAMPLES
 from nagsdk.errors import UnverifiedError, UsageError
-from nagsdk.pipeline.asked import check_finetuning, check_top1, targets_of, together
+from nagsdk.pipeline.asked import check_finetuning, check_top1, sets_of, targets_of, together
 from nagsdk.pipeline.target import Target, TargetSettings, target_of
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["calibrate", "deploy", "export", "frontier", "generate", "predict", "profile"]
 
 
+@renamed(device="target")
 def deploy(
     target: str | Target,
     budget: str | Budget | Sequence[str | Budget] = (),
@@ -103,6 +105,7 @@ def deploy(
     return publish(deployer, wanted, model, folder)
 
 
+@renamed(device="target", budgets="budget")
 def generate(
     target: str | Target | Sequence[str | Target],
     budget: str | Budget | Sequence[str | Budget | Sequence[str | Budget]] = (),
@@ -137,24 +140,14 @@ def generate(
     """
     from nagsdk.pipeline.generate import Generation
 
-    given = [budget] if isinstance(budget, (str, Budget)) else budget
-    asked = [together(entry) for entry in given]
-    if not asked and min_top1 is None:
-        raise UsageError("No budget was given.", "Give one or more, such as 80ms, or a minimum top-1.")
-    if len({tuple(b.metric for b in one) for one in asked}) > 1:
-        raise UsageError(
-            "Budgets that are answered one by one must limit the same metric.",
-            "Ask once for latencies, once for sizes, once for MACs; put budgets that must hold together in a list.",
-        )
-    check_top1(min_top1)
-    if min_top1 is not None and len(asked) > 1:
-        raise UsageError("With a minimum top-1, only one set of budgets is possible.", "Ask once for each set.")
+    asked = sets_of(budget, min_top1)
     targets = targets_of(target, settings)
     timed = min_top1 is not None or any(b.metric == LATENCY for one in asked for b in one)
     generation = Generation(targets, targets[0].host.strategies.get(strategy), timed, resolution, seed)
     return generation.best(asked) if min_top1 is None else generation.cheapest(min_top1, asked[0] if asked else ())
 
 
+@renamed(device="target")
 def frontier(
     target: str | Target,
     *,
@@ -202,6 +195,7 @@ def frontier(
     return found
 
 
+@renamed(device="target")
 def predict(
     target: str | Target | None = None,
     architectures: str | Architecture | Sequence[str | Architecture] = (),
@@ -238,6 +232,7 @@ def predict(
     return describe(target.bundle, given, target.device.id, require_cost_model(target))
 
 
+@renamed(device="target")
 def profile(
     target: str | Target,
     architectures: str | Architecture | Sequence[str | Architecture] = (),
@@ -271,6 +266,7 @@ def profile(
     return profile_architectures(target, given)
 
 
+@renamed(device="target")
 def calibrate(
     target: str | Target,
     *,
@@ -309,6 +305,7 @@ def calibrate(
     return summary
 
 
+@renamed(device="target")
 def export(
     target: str | Target,
     architecture: str | Architecture,

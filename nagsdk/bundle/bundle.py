@@ -74,6 +74,10 @@ class Bundle:
                 f"{path} is not a valid description of a bundle: {what_is_wrong(error)}.", _FIX
             ) from error
 
+    def __repr__(self) -> str:
+        resolutions = self.space.resolutions
+        return f"Bundle({self.name!r}, {self.space.family}, {resolutions[0]} to {resolutions[-1]} px)"
+
     @property
     def name(self) -> str:
         """The bundle's name."""

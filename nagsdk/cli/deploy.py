@@ -78,6 +78,8 @@ def command(
         failed = None
     else:
         deployments, failed = _one_by_one(target, asked, output, settings)
+    if failed is not None and not deployments:
+        raise failed
     if as_json:
         listed = [deployment.to_dict() for deployment in deployments]
         printing.print_json(listed if budgets is not None else listed[0])

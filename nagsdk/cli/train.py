@@ -44,7 +44,8 @@ from nagsdk.common.wording import counted
         "--epochs", type=click.IntRange(1), default=60, show_default=True, help="Passes over the training images."
     ),
     click.option(
-        "--batch",
+        "--batch-size",
+        "batch",
         type=click.IntRange(2),
         default=64,
         show_default=True,

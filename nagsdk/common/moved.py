@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar, cast
 
+F = TypeVar("F", bound=Callable[..., Any])
 # Old name -> the modules that hold its names now; the warning names the first one.
 MOVED = {
     "nagsdk.architecture": ("nagsdk.space.architecture", "nagsdk.space.layer"),
@@ -77,12 +79,33 @@ def let_call(module: str, function: str) -> None:
         function: Name of its function that replaces the call.
     """
 
-    class Callable(ModuleType):
+    class CallableModule(ModuleType):
         def __call__(self) -> Any:
             warnings.warn(f"{module} is a module now: call {module}.{function}.", DeprecationWarning, stacklevel=2)
             return getattr(self, function)()
 
-    sys.modules[module].__class__ = Callable
+    sys.modules[module].__class__ = CallableModule
+
+
+def renamed(**names: str) -> Callable[[F], F]:
+    """Lets a function be called with the keyword arguments of 0.1.0, with a warning.
+
+    Args:
+        **names: Present name of each old keyword argument.
+    """
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def call(*arguments: Any, **given: Any) -> Any:
+            for old in given.keys() & names:
+                text = f"{function.__name__}: the argument {old} is called {names[old]}."
+                warnings.warn(text, DeprecationWarning, stacklevel=2)
+                given[names[old]] = given.pop(old)
+            return function(*arguments, **given)
+
+        return cast("F", call)
+
+    return decorate
 
 
 def install() -> None:

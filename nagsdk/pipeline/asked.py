@@ -42,6 +42,33 @@ def together(budgets: str | Budget | Sequence[str | Budget]) -> tuple[Budget, ..
     return tuple(read_budget(b) if isinstance(b, str) else b for b in given)
 
 
+def sets_of(
+    budget: str | Budget | Sequence[str | Budget | Sequence[str | Budget]], min_top1: float | None
+) -> list[tuple[Budget, ...]]:
+    """Sets of budgets, each of which gets an answer of its own; the budgets of a set must hold together.
+
+    Args:
+        budget: One budget, or a sequence whose elements are budgets or sequences of budgets.
+        min_top1: The minimum top-1 that was asked for, if any.
+
+    Raises:
+        UsageError: There is no budget, the sets limit different metrics, or `min_top1` does not go with them.
+    """
+    given = [budget] if isinstance(budget, (str, Budget)) else budget
+    asked = [together(entry) for entry in given]
+    if not asked and min_top1 is None:
+        raise UsageError("No budget was given.", "Give one or more, such as 80ms, or a minimum top-1.")
+    if len({tuple(b.metric for b in one) for one in asked}) > 1:
+        raise UsageError(
+            "Budgets that are answered one by one must limit the same metric.",
+            "Ask once for latencies, once for sizes, once for MACs; put budgets that must hold together in a list.",
+        )
+    check_top1(min_top1)
+    if min_top1 is not None and len(asked) > 1:
+        raise UsageError("With a minimum top-1, only one set of budgets is possible.", "Ask once for each set.")
+    return asked
+
+
 def check_finetuning(epochs: int, data: str | Path | None, skip_broken: bool, timing_only: bool) -> None:
     """Raises a UsageError if the arguments for fine-tuning do not go together."""
     if (epochs > 0) != (data is not None) or epochs < 0 or (epochs and timing_only):

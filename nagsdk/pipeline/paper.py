@@ -8,6 +8,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from nagsdk.budget import LATENCY
+from nagsdk.common.moved import renamed
 from nagsdk.errors import UsageError
 from nagsdk.generator.strategies import Random
 from nagsdk.pipeline.models import question, require_cost_model
@@ -16,6 +17,7 @@ from nagsdk.pipeline.target import Target, TargetSettings, target_of
 _BUDGETS, _SAMPLES = 10, 64
 
 
+@renamed(device="target")
 def train_paper_generator(
     target: str | Target,
     *,

@@ -5,9 +5,18 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from nagsdk.budget import DEFAULT_CONFIDENCE
 from nagsdk.bundle.bundle import DESCRIPTION, is_path
@@ -40,9 +49,19 @@ class _Strict(BaseModel):
 class DeploymentTable(_Strict):
     """One table `[deployments.NAME]` of nagsdk.toml; paths are relative to the file."""
 
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"anyOf": [{"required": ["budget"]}, {"required": ["min_top1"]}]},
+    )
     device: str = Field(min_length=1, description="Id or alias of a device, or a file that describes one (.toml).")
-    budget: Annotated[str | Annotated[list[str], Field(min_length=1)], BeforeValidator(_budgets)] = Field(
-        description="One budget such as 80ms, 80ms@p90, 12MB or 300MMACs, or a list of budgets that must hold together."
+    budget: Annotated[str | list[str], BeforeValidator(_budgets)] = Field(
+        [],
+        description="One budget such as 80ms, 80ms@p90, 12MB or 300MMACs, or a list of budgets that must hold "
+        "together; may be missing if min_top1 is given.",
+    )
+    min_top1: float | None = Field(
+        None, gt=1, le=100, description="Asks for the fastest model of at least this top-1 in per cent."
     )
     bundle: str = Field("glyphs", min_length=1, description="Name of a bundle, or its folder.")
     output: str | None = Field(None, min_length=1, description="Folder for the model; deployments/NAME by default.")
@@ -69,6 +88,12 @@ class DeploymentTable(_Strict):
         description="How sure the cost model must be that an architecture holds the budget before it is tried.",
     )
     seed: int = Field(0, description="Seed of all random choices.")
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        if not self.budget and self.min_top1 is None:
+            raise ValueError("budget is missing: give a budget such as 80ms, or min_top1")
+        return self
 
 
 class ProjectFile(_Strict):

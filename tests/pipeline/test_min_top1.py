@@ -62,7 +62,7 @@ def test_budgets_hold_besides(simulate, tmp_path):  # noqa: F811
     assert deployment.verdict == "held" and deployment.result.artifact.bytes <= 600_000
     with pytest.raises(InfeasibleError, match="predicted to reach 97 %"):
         nagsdk.deploy("board", "2ms", min_top1=97, output=tmp_path / "more")
-    with pytest.raises(UsageError, match="per cent"):
+    with pytest.raises(UsageError, match="not a percentage"):
         nagsdk.deploy("board", min_top1=0.9)
 
 
@@ -80,3 +80,12 @@ def test_the_command_line_takes_it_and_several_budgets(simulate, tmp_path):  # n
     assert run().exit_code == 2
     partly = run("--budgets", "0.0001ms,1.5ms", "--output", str(tmp_path / "three"), "--json")
     assert isinstance(partly.exception, InfeasibleError) and len(json.loads(partly.stdout)) == 1
+
+
+def test_a_build_may_declare_it(simulate, tmp_path):  # noqa: F811
+    simulate()
+    (tmp_path / "nagsdk.toml").write_text('[deployments.small]\ndevice = "board"\nmin_top1 = 90\n')
+    report = nagsdk.build(tmp_path)
+    assert [(d.state, d.verdict) for d in report.deployments] == [("deployed", "held")]
+    assert read_manifest(tmp_path / "deployments" / "small")["min_top1"] == 90
+    assert nagsdk.build(tmp_path).deployments[0].state == "current"

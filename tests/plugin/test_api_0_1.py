@@ -383,3 +383,14 @@ def test_what_was_documented_is_where_it_was(name):
 def test_what_never_was_is_not_there():
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("nagsdk.nothing")
+
+
+def test_calls_with_the_keywords_of_0_1_are_understood():
+    """As docs/python.md of 0.1.0 wrote them."""
+    with pytest.warns(
+        DeprecationWarning, match="generate: the argument (device is called target|budgets is called budget)"
+    ):
+        (best,) = nagsdk.generate(device="cpu", budgets=["2MMACs"])
+    with pytest.warns(DeprecationWarning, match="predict: the argument device is called target"):
+        assert nagsdk.predict(architectures=[best.architecture], device="cpu")[0].macs == best.macs
+    assert nagsdk.generate("cpu", "2MMACs") == [best]

@@ -370,7 +370,7 @@ def test_a_lock_cannot_lead_out_of_the_folder(app, path):
         ("", "deployments is missing"),
         ("[deployments]\n", "at least 1"),
         ("deployments = [1\n", "not a readable TOML"),
-        ('[deployments.a]\ndevice = "cpu"\n', "deployments.a.budget"),
+        ('[deployments.a]\ndevice = "cpu"\n', "deployments.a: budget is missing"),
         ('[deployments.a]\ndevice = "cpu"\nbudget = "80"\n', "Perhaps you meant 80ms"),
         ('[deployments.a]\ndevice = "cpu"\nbudget = ["1ms", "3 parsecs"]\n', "parsecs"),
         ('[deployments.a]\ndevice = "cpu"\nbudget = []\n', "a list of such texts"),

@@ -43,7 +43,7 @@ from tests.pictures import fill
 from tests.simulated import SimulatedBackend
 
 QUICK = {"epochs": 6, "batch": 16, "subnets": 50, "generator": False}
-QUICK_OPTIONS = ["--epochs", "6", "--batch", "16", "--subnets", "50"]
+QUICK_OPTIONS = ["--epochs", "6", "--batch-size", "16", "--subnets", "50"]
 CLASSES = {"azure": 40, "brick": 40, "clover": 30, "dune": 20, "ebony": 40}
 # Numbers of training and test images, which follow from the paths of these images.
 TRAINED, TESTED = 139, 19
@@ -201,7 +201,7 @@ def test_a_finished_training_is_not_done_again(trained, photos, space_file, monk
     space = load_bundle(trained["folder"]).space
     low, high = (space.macs(a) for a in space.decode(extremes(space)))
     budget = Budget.parse(shown.split("--budget ")[1].split()[0])
-    assert "is there already" in shown and "--bundle ./tiny " in shown and low < budget.limit < high
+    assert "was already finished" in shown and "--bundle ./tiny " in shown and low < budget.limit < high
 
 
 @pytest.mark.parametrize(
@@ -377,7 +377,7 @@ def test_a_dry_run_reports_the_plan_and_leaves_nothing(photos, space_file, tmp_p
     folder = str(tmp_path / "dry")
     command = ["train", str(photos), "--output", folder, "--space", space_file, *QUICK_OPTIONS, "--dry-run"]
     shown = CliRunner().invoke(cli, command, catch_exceptions=False).stdout
-    assert "sandwich: 48 steps in 1 pass\n" in shown and "predictor  " in shown and "generator  some 10 min" in shown
+    assert "sandwich: 48 steps in 1 pass\n" in shown and "predictor  " in shown and "generator  about 10 min" in shown
     assert list(tmp_path.iterdir()) == []
 
 
