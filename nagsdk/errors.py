@@ -47,6 +47,10 @@ class NagsdkError(Exception):
         self.message = message
         self.next_step = next_step
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Python would call the class with `args`, which has the message only; errors cross processes.
+        return type(self).__new__, (type(self), self.message), vars(self)
+
     def __str__(self) -> str:
         return f"{self.message}\n{self.next_step}"
 
