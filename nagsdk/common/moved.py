@@ -100,6 +100,8 @@ def renamed(**names: str) -> Callable[[F], F]:
             for old in given.keys() & names:
                 text = f"{function.__name__}: the argument {old} is called {names[old]}."
                 warnings.warn(text, DeprecationWarning, stacklevel=2)
+                if names[old] in given:
+                    raise TypeError(f"{function.__name__}() got {old} and {names[old]}, which are the same argument")
                 given[names[old]] = given.pop(old)
             return function(*arguments, **given)
 

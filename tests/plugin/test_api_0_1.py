@@ -394,3 +394,8 @@ def test_calls_with_the_keywords_of_0_1_are_understood():
     with pytest.warns(DeprecationWarning, match="predict: the argument device is called target"):
         assert nagsdk.predict(architectures=[best.architecture], device="cpu")[0].macs == best.macs
     assert nagsdk.generate("cpu", "2MMACs") == [best]
+
+
+def test_an_old_keyword_and_the_present_one_are_not_both_taken():
+    with pytest.warns(DeprecationWarning), pytest.raises(TypeError, match="got device and target"):
+        nagsdk.generate(target="litert", budget="2MMACs", device="cpu")
