@@ -25,7 +25,7 @@ __all__ = ["calibrate", "deploy", "export", "frontier", "generate", "predict", "
 
 @renamed(device="target")
 def deploy(
-    target: str | Target,
+    target: str | Path | Target,
     budget: str | Budget | Sequence[str | Budget] = (),
     *,
     min_top1: float | None = None,
@@ -107,7 +107,7 @@ def deploy(
 
 @renamed(device="target", budgets="budget")
 def generate(
-    target: str | Target | Sequence[str | Target],
+    target: str | Path | Target | Sequence[str | Path | Target],
     budget: str | Budget | Sequence[str | Budget | Sequence[str | Budget]] = (),
     *,
     min_top1: float | None = None,
@@ -149,10 +149,10 @@ def generate(
 
 @renamed(device="target")
 def frontier(
-    target: str | Target,
+    target: str | Path | Target,
     *,
     metric: str = LATENCY,
-    strategies: Sequence[str] = ("nag", "lookup"),
+    strategies: str | Sequence[str] = ("nag", "lookup"),
     points: int = 100,
     plot: str | Path | None = None,
     resolution: int | None = None,
@@ -164,8 +164,8 @@ def frontier(
     Args:
         target: A `nagsdk.Target`, or the id of a device.
         metric: What the budgets limit: ``latency``, ``size``, ``macs`` or a plugin's metric that is a sum over layers.
-        strategies: Ids of strategies, such as ``nag``, ``lookup`` or ``nsga2``; the picture shows the architectures of
-            the first one.
+        strategies: Id of a strategy, or several, such as ``nag``, ``lookup`` or ``nsga2``; the picture shows the
+            architectures of the first one.
         points: Number of budgets.
         plot: File for a picture (.svg, .png, .pdf); needs the extra ``report``.
         resolution: Pins the input size in pixels.
@@ -182,6 +182,7 @@ def frontier(
     from nagsdk.pipeline.frontier import frontier_of
     from nagsdk.reports import picture
 
+    strategies = [strategies] if isinstance(strategies, str) else strategies
     if not strategies or points < 2:
         raise UsageError("A frontier needs a strategy and two points.", "Give --strategy and --points 2 or more.")
     if plot is not None:
@@ -197,7 +198,7 @@ def frontier(
 
 @renamed(device="target")
 def predict(
-    target: str | Target | None = None,
+    target: str | Path | Target | None = None,
     architectures: str | Architecture | Sequence[str | Architecture] = (),
     *,
     table: str | Path | None = None,
@@ -234,7 +235,7 @@ def predict(
 
 @renamed(device="target")
 def profile(
-    target: str | Target,
+    target: str | Path | Target,
     architectures: str | Architecture | Sequence[str | Architecture] = (),
     *,
     table: str | Path | None = None,
@@ -268,7 +269,7 @@ def profile(
 
 @renamed(device="target")
 def calibrate(
-    target: str | Target,
+    target: str | Path | Target,
     *,
     samples: int = SAMPLES,
     within_s: float | None = None,
@@ -307,7 +308,7 @@ def calibrate(
 
 @renamed(device="target")
 def export(
-    target: str | Target,
+    target: str | Path | Target,
     architecture: str | Architecture,
     output: str | Path,
     *,

@@ -17,7 +17,14 @@ from nagsdk.bundle.imported import read_weights_record, user_folder
 from nagsdk.common.files import sha256
 from nagsdk.common.folders import is_shipped, shipped
 from nagsdk.common.validation import what_is_wrong
-from nagsdk.errors import BundleError, DamagedBundleError, ImagesMissingError, UnknownNameError, WeightsMissingError
+from nagsdk.errors import (
+    BundleError,
+    DamagedBundleError,
+    ImagesMissingError,
+    UnknownNameError,
+    UsageError,
+    WeightsMissingError,
+)
 from nagsdk.families import space_from_dict
 from nagsdk.images.preprocessing import Preprocessing, cut_tiles, read_folder
 from nagsdk.space.architecture import Architecture
@@ -307,6 +314,8 @@ def load_bundle(name_or_path: str | Path | Bundle = DEFAULT) -> Bundle:
     """
     if isinstance(name_or_path, Bundle):
         return name_or_path
+    if not isinstance(name_or_path, (str, Path)):
+        raise UsageError(f"{name_or_path!r} is not a bundle.", f"Name one of {', '.join(bundle_names())}, or a folder.")
     path, name = Path(name_or_path), str(name_or_path)
     if (path / DESCRIPTION).is_file():
         return Bundle(path)

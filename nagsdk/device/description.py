@@ -68,8 +68,11 @@ class Overrides:
             precisions: Precisions that its backend offers, the default first.
 
         Raises:
-            UsageError: The backend does not offer the precision.
+            UsageError: The backend does not offer the precision, or a number is not a whole number of 1 or more.
         """
+        for name, value in (("threads", self.threads), ("batch", self.batch)):
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise UsageError(f"{name} cannot be {value!r}.", "Give a whole number of 1 or more, or leave it out.")
         precision = self.precision or device.precision or precisions[0]
         if precision not in precisions:
             raise UsageError(
@@ -78,8 +81,8 @@ class Overrides:
         options = dict(device.options) | ({"serial": self.serial} if self.serial else {})
         return replace(
             device,
-            threads=self.threads or device.threads,
-            batch=self.batch or device.batch,
+            threads=device.threads if self.threads is None else self.threads,
+            batch=device.batch if self.batch is None else self.batch,
             precision=precision,
             options=tuple(sorted(options.items())),
         )

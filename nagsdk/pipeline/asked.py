@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from nagsdk.budget import Budget
 from nagsdk.bundle.bundle import load_bundle
-from nagsdk.errors import UsageError
+from nagsdk.errors import BudgetError, UsageError
 from nagsdk.pipeline.target import Target, TargetSettings, target_of
 from nagsdk.plugin.units import read_budget
 
 
-def targets_of(target: str | Target | Sequence[str | Target], settings: TargetSettings) -> list[Target]:
+def targets_of(target: str | Path | Target | Sequence[str | Path | Target], settings: TargetSettings) -> list[Target]:
     """The targets of a verb that takes several, all with the same bundle.
 
     Args:
-        target: One target or several; each is a `Target` or the id of a device.
+        target: One target or several; each is a `Target` or its device.
         settings: The other arguments of `Target`, for the ids.
 
     Raises:
         UsageError: There is no target, or the targets have different bundles.
         NagsdkError: See `Target`.
     """
-    given = [target] if isinstance(target, (str, Target)) else list(target)
+    given = list(target) if isinstance(target, Iterable) and not isinstance(target, str) else [target]
     if not given:
         raise UsageError("No device was given.", "Name one or more; `nagsdk devices` lists them.")
     if not any(isinstance(one, Target) for one in given):
@@ -38,8 +39,7 @@ def targets_of(target: str | Target | Sequence[str | Target], settings: TargetSe
 
 def together(budgets: str | Budget | Sequence[str | Budget]) -> tuple[Budget, ...]:
     """Budgets that must all hold together, read from text where necessary."""
-    given = [budgets] if isinstance(budgets, (str, Budget)) else budgets
-    return tuple(read_budget(b) if isinstance(b, str) else b for b in given)
+    return tuple(read_budget(b) if isinstance(b, str) else b for b in _listed(budgets, ()))
 
 
 def sets_of(
@@ -54,8 +54,7 @@ def sets_of(
     Raises:
         UsageError: There is no budget, the sets limit different metrics, or `min_top1` does not go with them.
     """
-    given = [budget] if isinstance(budget, (str, Budget)) else budget
-    asked = [together(entry) for entry in given]
+    asked = [together(entry) for entry in _listed(budget, (list, tuple))]
     if not asked and min_top1 is None:
         raise UsageError("No budget was given.", "Give one or more, such as 80ms, or a minimum top-1.")
     if len({tuple(b.metric for b in one) for one in asked}) > 1:
@@ -67,6 +66,15 @@ def sets_of(
     if min_top1 is not None and len(asked) > 1:
         raise UsageError("With a minimum top-1, only one set of budgets is possible.", "Ask once for each set.")
     return asked
+
+
+def _listed(budget: Any, sets: tuple[type, ...]) -> list[Any]:
+    """The elements of a sequence, or the single budget; each is a budget, or has one of the types `sets`."""
+    listed = [budget] if isinstance(budget, (str, Budget)) or not isinstance(budget, Iterable) else list(budget)
+    for one in listed:
+        if not isinstance(one, (str, Budget, *sets)):
+            raise BudgetError(f"{one!r} is not a budget.", "Write a number and a unit as text, such as '80ms'.")
+    return listed
 
 
 def check_finetuning(epochs: int, data: str | Path | None, skip_broken: bool, timing_only: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
@@ -19,7 +20,7 @@ _BUDGETS, _SAMPLES = 10, 64
 
 @renamed(device="target")
 def train_paper_generator(
-    target: str | Target,
+    target: str | Path | Target,
     *,
     metric: str = LATENCY,
     reward: str = "dominance",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from nagsdk.bundle.bundle import Bundle, load_bundle
@@ -24,6 +25,8 @@ from nagsdk.plugin.host import Host, host
 if TYPE_CHECKING:
     from nagsdk.measuring.store import Store
 
+# For so long after a target was made, its first verb does not ask the device again.
+_FRESH_S = 5.0
 T = TypeVar("T")
 # How verdicts and profiles are timed.
 PROTOCOL = Protocol()
@@ -71,13 +74,13 @@ class Target:
 
     Raises:
         UnknownNameError: There is no such device or bundle.
-        UsageError: The backend does not offer the precision.
+        UsageError: The backend does not offer the precision, or an argument has the wrong type.
         DeviceError: No plugin provides the device's backend.
     """
 
     def __init__(
         self,
-        device: str | Device,
+        device: str | Path | Device,
         bundle: str | Path | Bundle = "glyphs",
         *,
         threads: int | None = None,
@@ -95,7 +98,12 @@ class Target:
         self.cache = cache_folder()
         self.protocol, self.glance = PROTOCOL, GLANCE
         self._kept: dict[str, Any] = {}
+        self._fresh_until = monotonic() + _FRESH_S
+        self._described = self.device
         self.rewrites = self.backend.rewrites(self.device)
+        self._choose_rewrite()
+
+    def _choose_rewrite(self) -> None:
         self.rewrite_file = (
             self.cache / "rewrites" / f"{MeasurementKey.of(self.device, self.presence, self.protocol).hash}.json"
         )
@@ -137,6 +145,18 @@ class Target:
         """Makes `keep` make a value again."""
         self._kept.pop(name, None)
 
+    def begin(self) -> None:
+        """Called when a verb begins: the device may have come, gone or changed since the verb before."""
+        fresh, self._fresh_until = monotonic() < self._fresh_until, 0.0
+        if fresh:  # the target was made for this verb
+            return
+        now = presence_of(self.backend, self.device)
+        if now != self.presence:
+            self.device, self.presence = self._described, now
+            self.costs = Costs(self.bundle, self.backend, self.device, lambda: self.host)
+            self.forget("compiled reference")
+            self._choose_rewrite()
+
     def require_presence(self) -> None:
         """Raises an error if the device is unavailable.
 
@@ -167,11 +187,11 @@ class Target:
         self.forget("compiled reference")
 
 
-def target_of(target: str | Target, settings: TargetSettings) -> Target:
+def target_of(target: str | Path | Device | Target, settings: TargetSettings) -> Target:
     """The target that a verb was called with.
 
     Args:
-        target: A target, or the id of a device.
+        target: A target, or the device of one.
         settings: The other arguments of `Target`; only allowed with the id of a device.
 
     Raises:
@@ -179,17 +199,18 @@ def target_of(target: str | Target, settings: TargetSettings) -> Target:
         NagsdkError: See `Target`.
     """
     if not isinstance(target, Target):
-        return Target(target, **settings)
+        target, settings = Target(target, **settings), {}
     if settings:
         raise UsageError(
             f"A Target was given together with {', '.join(settings)}.",
             f"Give {', '.join(settings)} to nagsdk.Target, together with the device.",
         )
+    target.begin()
     return target
 
 
 def reach(
-    device: str | Device, overrides: Overrides, backend: Backend | None = None
+    device: str | Path | Device, overrides: Overrides, backend: Backend | None = None
 ) -> tuple[Backend, Device, Presence]:
     """The backend of a device, its description, and whether it is available; no bundle is needed.
 
@@ -201,8 +222,12 @@ def reach(
     Raises:
         NagsdkError: See `Target`.
     """
-    if not isinstance(device, Device):
-        device = read_device(Path(device)) if device.endswith(".toml") else host().device(device)
+    if isinstance(device, Path) or (isinstance(device, str) and device.endswith(".toml")):
+        device = read_device(Path(device))
+    elif isinstance(device, str):
+        device = host().device(device)
+    elif not isinstance(device, Device):
+        raise UsageError(f"{device!r} is not a device.", "Name one; `nagsdk devices` lists them.")
     backend = backend or host().backend_of(device)
     device = overrides.on(device, backend.precisions)
     return backend, device, presence_of(backend, device)

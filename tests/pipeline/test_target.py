@@ -3,8 +3,8 @@
 import pytest
 
 import nagsdk
-from nagsdk.device.description import Device
-from nagsdk.errors import UnknownNameError, UsageError
+from nagsdk.device.description import Device, read_device
+from nagsdk.errors import BudgetError, DeviceUnavailableError, UnknownNameError, UsageError
 from nagsdk.pipeline.target import Target, target_of
 from tests.pipeline.test_loop import simulate, world  # noqa: F401 — fixtures
 from tests.simulated import SimulatedBackend
@@ -33,12 +33,33 @@ def test_settings_belong_to_the_target_and_are_not_said_twice():
         ({"device": "cpv"}, UnknownNameError),
         ({"device": "cpu", "bundle": "glyph"}, UnknownNameError),
         ({"device": "cpu", "precision": "int3"}, UsageError),
+        ({"device": "cpu", "threads": 0}, UsageError),
+        ({"device": "cpu", "threads": "4"}, UsageError),
+        ({"device": "cpu", "batch": -1}, UsageError),
+        ({"device": None}, UsageError),
+        ({"device": 3}, UsageError),
+        ({"device": "cpu", "bundle": None}, UsageError),
     ],
 )
 def test_what_is_not_known_is_refused_when_it_is_said(arguments, error):
     with pytest.raises(error) as caught:
         nagsdk.Target(**arguments)
     assert caught.value.next_step
+
+
+def test_a_description_is_a_path_a_text_or_a_device(tmp_path):
+    path = tmp_path / "desk.toml"
+    path.write_text('id = "desk"\ntitle = "A desk"\nbackend = "onnxruntime"\n')
+    for device in (path, str(path), read_device(path)):
+        assert nagsdk.Target(device).device.id == "desk"
+        assert [r.device for r in nagsdk.generate(device, "2MMACs")] == ["desk"]
+
+
+@pytest.mark.parametrize("budget", [20, None, 2.5, [20], [None], [["2MMACs", 3]]])
+def test_what_is_no_budget_is_refused(budget):
+    for verb in (nagsdk.generate, nagsdk.deploy):
+        with pytest.raises(BudgetError, match="is not a budget"):
+            verb("cpu", budget)
 
 
 def test_what_a_verb_finds_out_is_kept_for_the_next():
@@ -65,3 +86,15 @@ def test_verbs_take_the_target_and_the_targets_of_several_devices(simulate):  # 
         nagsdk.generate([target, nagsdk.Target("board", "imagenet")], "2MMACs")
     with pytest.raises(UsageError, match="No device"):
         nagsdk.generate([], "2MMACs")
+
+
+def test_a_target_notices_that_its_device_went_away_and_came_back(simulate):  # noqa: F811
+    backend = simulate()
+    target = nagsdk.Target("board")
+    (one,) = nagsdk.generate(target, "2MMACs")
+    backend.present = False
+    with pytest.raises(DeviceUnavailableError, match="board is not available"):
+        nagsdk.profile(target, one.architecture)
+    backend.present = True
+    (measured,) = nagsdk.profile(target, one.architecture)
+    assert measured.measured.latency_p50_ms is not None
