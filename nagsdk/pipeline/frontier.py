@@ -32,7 +32,7 @@ _SOURCES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no single truth value
 class Frontier:
     """The best architecture of every strategy for the same budgets, from the cheapest to the most expensive.
 

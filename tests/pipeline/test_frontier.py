@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+import nagsdk
 from nagsdk.budget import MACS, SHOWN_UNITS
 from nagsdk.pipeline.frontier import Frontier
 from nagsdk.testing.networks import small_space
@@ -26,3 +27,9 @@ def test_the_picture_has_the_panels_of_the_space(tmp_path, space, titles):
     every = {"blocks in use", "blocks", "mean kernel", "mean expansion"}
     assert {title for title in every if f"<!-- {title} -->" in shown} == set(titles)
     assert "<!-- resolution in px -->" in shown and shown.count('<g id="axes_') == 2 + len(titles)
+
+
+def test_one_strategy_may_be_a_text_and_frontiers_can_be_compared():
+    found, same = (nagsdk.frontier("cpu", metric="macs", strategies=s, points=3) for s in ("lookup", ["lookup"]))
+    assert found.rows() == same.rows()
+    assert found == found and found != same
