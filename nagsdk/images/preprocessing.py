@@ -94,28 +94,42 @@ def to_rgb(image: Image) -> Image:
     return fromarray((values.astype(np.uint32) // (_DEEP // 256)).astype(np.uint8)).convert("RGB")
 
 
-def read_image(path: Path) -> Image:
-    """Reads an image file, rotates it upright and converts it to RGB.
+def upright(image: Image) -> Image:
+    """Rotates an opened image upright, as its camera noted, and converts it to RGB.
 
     Raises:
-        ValueError: The image is larger than any camera's, or the range of its pixel values is unknown.
+        ValueError: The image has no pixels or more than any camera's, or the range of its pixel values is unknown.
+        OSError: The file of the image is damaged.
+    """
+    from PIL import ImageOps
+
+    if not 0 < image.width * image.height <= MOST_PIXELS:
+        much = f"{image.width} x {image.height} pixels, 1 to {MOST_PIXELS // 10**6} million are possible"
+        raise ValueError(f"it is too {'large' if image.width and image.height else 'small'}: {much}")
+    try:
+        return to_rgb(ImageOps.exif_transpose(image))
+    except (SyntaxError, EOFError, IndexError, TypeError, KeyError) as error:
+        # Decoders raise these too when files are damaged.
+        raise OSError(f"it is damaged: {error}") from error
+
+
+def read_image(path: Path) -> Image:
+    """Reads an image file; see `upright`.
+
+    Raises:
+        ValueError: See `upright`.
         OSError: The file cannot be read, is not an image, or is damaged.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(path) as opened:
-            if opened.width * opened.height > MOST_PIXELS:
-                raise ValueError(
-                    f"it is too large: {opened.width} x {opened.height} pixels, {MOST_PIXELS // 10**6} million at most"
-                )
-            return to_rgb(ImageOps.exif_transpose(opened))
+            return upright(opened)
     except Image.DecompressionBombError as error:
         raise ValueError(f"it is too large: {error}") from error
     except UnidentifiedImageError as error:
         raise OSError("it is not an image, or its beginning is damaged") from error
     except (SyntaxError, EOFError, IndexError, TypeError, KeyError) as error:
-        # Decoders raise these too when files are damaged.
         raise OSError(f"it is damaged: {error}") from error
 
 

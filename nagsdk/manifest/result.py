@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nagsdk.budget import Budget
 
+T = TypeVar("T")
 HELD, MISSED, UNVERIFIED = "held", "missed", "unverified"
 
 
@@ -176,14 +177,19 @@ def result_of(manifest: Mapping[str, Any]) -> Result:
         bundle=manifest["bundle"],
         device=manifest["device"],
         budgets=tuple(map(_budget_of, manifest["budgets"])),
-        predicted=Predicted(**manifest["predicted"]),
-        measured=Measured(**manifest["measured"]),
+        predicted=_known(Predicted, manifest["predicted"]),
+        measured=_known(Measured, manifest["measured"]),
         verdict=manifest["verdict"],
         artifact=Artifact(*(manifest["artifact"][name] for name in ("path", "sha256", "bytes"))),
         warnings=tuple(manifest["warnings"]),
         metrics=manifest["metrics"],
         min_top1=manifest.get("min_top1"),
     )
+
+
+def _known(kind: type[T], record: Mapping[str, Any]) -> T:
+    # A newer version may have added keys.
+    return kind(**{f.name: record[f.name] for f in fields(kind) if f.name in record})  # type: ignore[arg-type]
 
 
 def _budget_of(record: Mapping[str, Any]) -> Budget:

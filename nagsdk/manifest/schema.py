@@ -12,6 +12,8 @@ from nagsdk.manifest.result import Measured, Predicted
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
+_Positive = Annotated[float, Field(gt=0)]
+
 
 class _Open(BaseModel):
     # Versions only ever add keys, so unknown keys of a newer version are allowed.
@@ -106,8 +108,8 @@ class PreprocessingJson(_Open):
     layout: Literal["NCHW", "NHWC"]
     scale: float
     mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    crop_fraction: float
+    std: tuple[_Positive, _Positive, _Positive]
+    crop_fraction: float = Field(gt=0, le=1)
 
 
 class Probe(_Open):

@@ -6,12 +6,12 @@ import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.errors import DataError, DeviceUnavailableError, UsageError
+from nagsdk.errors import DataError, DeviceUnavailableError, UnknownNameError, UsageError
 from nagsdk.manifest.manifest import read_manifest
 from nagsdk.manifest.result import Result, result_of
 from nagsdk.pipeline.opened import OpenedDeployment
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from nagsdk.pipeline.verify import Verification
+
+    Picture: TypeAlias = str | Path | Image | NDArray[np.uint8]
 
 _SHOWN = 5
 
@@ -60,16 +62,26 @@ class LoadedModel:
 
     Args:
         folder: Folder of the deployment.
+        device: Device to run the model on, or a file that describes it; the manifest's device if None.
+        serial: Which of several attached phones is meant.
 
     Raises:
+        UnknownNameError: The device is unknown.
         UsageError: The folder is not a deployment.
         DamagedBundleError: Its manifest is not valid, or a file is not the one that was deployed.
         DeviceUnavailableError: Nothing on this machine runs the file.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, device: str | Path | None = None, serial: str | None = None) -> None:
         self.folder = Path(folder)
-        self._opened = OpenedDeployment.of(self.folder)
+        try:
+            self._opened = OpenedDeployment.of(self.folder, device, serial)
+        except UnknownNameError as error:
+            if device is not None:
+                raise
+            raise UnknownNameError(
+                error.message, 'If a file describes the device, name it: load(device="my-device.toml").'
+            ) from error
         self._opened.require_files()
         manifest = self._opened.manifest
         self.preprocessing = self._opened.preprocessing
@@ -78,18 +90,28 @@ class LoadedModel:
         known = names.read_text("utf-8").splitlines() if names.is_file() else []
         self.labels = tuple(known) if len(known) == classes else tuple(map(str, range(classes)))
 
-    def __call__(self, *images: str | Path | Image | NDArray[np.uint8]) -> Prediction | list[Prediction]:
+    @overload
+    def __call__(self, image: Picture, /) -> Prediction: ...
+
+    @overload
+    def __call__(self, image: Picture, second: Picture, /, *more: Picture) -> list[Prediction]: ...
+
+    @overload
+    def __call__(self, *images: Picture) -> Prediction | list[Prediction]: ...
+
+    def __call__(self, *images: Picture) -> Prediction | list[Prediction]:
         """Predicts the classes of images; scaling, cropping and normalising are included.
 
         Args:
-            *images: Files, Pillow images, or arrays of RGB values, uint8, shape (height, width, 3).
+            *images: Files, Pillow images (rotated upright, as files are), or arrays of RGB values, uint8, shape
+                (height, width, 3).
 
         Returns:
             One prediction for one image, a list for several.
 
         Raises:
-            UsageError: No image was given, or an array is not an image.
-            DataError: A file cannot be decoded.
+            UsageError: No image was given, or an argument is not an image.
+            DataError: An image cannot be decoded, or the range of its pixel values is unknown.
             DeviceError: The runtime failed.
         """
         if not images:
@@ -109,25 +131,28 @@ class LoadedModel:
         return f"LoadedModel({str(self.folder)!r}, {self.resolution} px, {len(self.labels)} classes)"
 
 
-def _pixels(image: str | Path | Image | NDArray[np.uint8]) -> Image:
+def _pixels(image: Picture) -> Image:
     """An RGB image from a file, an array or another Pillow image."""
     from PIL import Image as ImageModule
 
-    from nagsdk.images.preprocessing import read_image
+    from nagsdk.images.preprocessing import read_image, upright
 
-    if isinstance(image, (str, Path)):
-        try:
-            return read_image(Path(image))
-        except (OSError, ValueError) as error:
-            raise DataError(f"{image} cannot be read as an image: {error}.", "Give another file.") from error
     if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise UsageError(
                 f"An array of {image.dtype} with shape {image.shape} is not an image.",
                 "Give RGB values: uint8, shape (height, width, 3).",
             )
         return ImageModule.fromarray(image)
-    return image.convert("RGB")
+    if not isinstance(image, (str, Path, ImageModule.Image)):
+        raise UsageError(
+            f"An argument of type {type(image).__name__} is not an image.",
+            "Give a file, a Pillow image or an array; several as arguments of their own: model(*images).",
+        )
+    try:
+        return upright(image) if isinstance(image, ImageModule.Image) else read_image(Path(image))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{image} cannot be read as an image: {error}.", "Give another one.") from error
 
 
 @dataclass(frozen=True)
@@ -168,27 +193,45 @@ class Deployment:
         """``held``, ``missed`` or ``unverified``."""
         return self.result.verdict
 
-    def load(self) -> LoadedModel:
+    def load(self, device: str | Path | None = None, serial: str | None = None) -> LoadedModel:
         """The model as a function of images: ``deployment.load()("cat.jpg")``.
 
         It runs on its device if that is available, otherwise on this machine if the device's backend can emulate it.
 
+        Args:
+            device: Device to run the model on, or a file that describes it; the manifest's device if None. Needed if
+                the manifest's device was described by a file.
+            serial: Which of several attached phones is meant, or ``"host:port"``.
+
         Raises:
+            UnknownNameError: The device is unknown.
             UsageError: The budget was missed, so there is no model.
             DamagedBundleError: A file is not the one that was deployed.
             DeviceUnavailableError: Nothing on this machine runs the file.
         """
         if self.folder is None:
             raise UsageError("The budget was missed, so there is no model to load.", "Deploy with a larger budget.")
-        return LoadedModel(self.folder)
+        return LoadedModel(self.folder, device, serial)
 
-    def verify(self) -> Verification:
-        """Checks the deployment again; see `nagsdk.verify`."""
+    def verify(
+        self, *, device: str | Path | None = None, bundle: str | Path | None = None, serial: str | None = None
+    ) -> Verification:
+        """Checks the deployment again: its hashes, its outputs and, if its device is available, its latency.
+
+        Args:
+            device: See `load`.
+            bundle: Bundle whose reference network is timed beside the model; the manifest's bundle if None.
+            serial: See `load`.
+
+        Raises:
+            UsageError: The budget was missed, so there is no model.
+            NagsdkError: See `nagsdk.verify`.
+        """
         from nagsdk.pipeline.verify import verify
 
         if self.folder is None:
             raise UsageError("The budget was missed, so there is no model to verify.", "Deploy with a larger budget.")
-        return verify(self.folder)
+        return verify(self.folder, device=device, bundle=bundle, serial=serial)
 
     def to_dict(self) -> dict[str, Any]:
         """What `deploy --json` prints."""

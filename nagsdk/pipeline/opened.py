@@ -34,7 +34,7 @@ class OpenedDeployment:
     presence: Presence
 
     @classmethod
-    def of(cls, folder: Path, device: str | None = None, serial: str | None = None) -> OpenedDeployment:
+    def of(cls, folder: Path, device: str | Path | None = None, serial: str | None = None) -> OpenedDeployment:
         """Opens a deployment; its files are not checked yet.
 
         Args:

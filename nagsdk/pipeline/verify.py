@@ -74,7 +74,7 @@ class Verification:
 def verify(
     folder: str | Path,
     *,
-    device: str | None = None,
+    device: str | Path | None = None,
     bundle: str | Path | None = None,
     serial: str | None = None,
     on_event: Listener = ignore,
