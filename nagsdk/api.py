@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Unpack
 from nagsdk.budget import LATENCY, Budget
 from nagsdk.common.moved import renamed
 from nagsdk.cost.model import SAMPLES
-from nagsdk.errors import UnverifiedError, UsageError
-from nagsdk.pipeline.asked import check_finetuning, check_top1, sets_of, targets_of, together
+from nagsdk.errors import UsageError
+from nagsdk.pipeline.asked import check_finetuning, check_top1, require_verifiable, sets_of, targets_of, together
 from nagsdk.pipeline.target import Target, TargetSettings, target_of
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def deploy(
         images: Folder of images to recalibrate batch normalisation on; the bundle's own images if None.
         timing_only: Builds without images; the result warns that its accuracy is worthless.
         resolution: Pins the input size in pixels.
-        require_verified: Raises an error if the device is unavailable.
+        require_verified: Raises an error if the device is unavailable, or top-1 cannot be measured for `min_top1`.
         finetune: Epochs of fine-tuning of the chosen subnet on `data`, with the largest subnet as teacher.
         data: Folder of images with the bundle's classes, for fine-tuning; see `nagsdk.train`.
         skip_broken: Leaves out images of `data` that cannot be decoded, instead of raising an error.
@@ -67,7 +67,7 @@ def deploy(
         unavailable, or `min_top1` was given but top-1 cannot be measured).
 
     Raises:
-        UnverifiedError: A verified deployment is required, but the device is unavailable.
+        UnverifiedError: A verified deployment is required but impossible.
         NagsdkError: Any other of its subclasses; see `nagsdk.errors`.
     """
     from nagsdk.common.files import check_replaceable, sweep
@@ -80,14 +80,12 @@ def deploy(
     wanted = together(budget)
     if not wanted and min_top1 is None:
         raise UsageError("No budget was given.", "Give one or more, such as 80ms.")
-    check_top1(min_top1)
+    check_top1(min_top1, timing_only)
     check_finetuning(finetune, data, skip_broken, timing_only)
     timed = min_top1 is not None or any(b.metric == LATENCY for b in wanted)
     target = target_of(target, settings)
-    if require_verified and not target.presence.available:
-        raise UnverifiedError(
-            f"{target.device.id} is not available, so nothing can be verified on it.", target.presence.reason
-        )
+    if require_verified:
+        require_verifiable(target, min_top1)
     asked = [*map(str, wanted), *([] if min_top1 is None else [f"top1-{min_top1:g}"])]
     name = "-".join((target.bundle.name, target.device.id, *asked))
     folder = Path("deployments") / name if output is None else Path(output)

@@ -156,6 +156,11 @@ class Bundle:
         """Whether the bundle has images."""
         return self.description.images is not None
 
+    @property
+    def has_test_images(self) -> bool:
+        """Whether the bundle has labelled test images."""
+        return self.description.images is not None and self.description.images.test.labels is not None
+
     def require_weights(self) -> None:
         """Raises an error if the bundle's weights are not on this machine.
 
@@ -249,8 +254,9 @@ class Bundle:
 
     def test_set(self, resolution: int) -> TestSet | None:
         """The bundle's labelled test images at a resolution; None if it has none."""
-        if self.description.images is None or self.description.images.test.labels is None:
+        if not self.has_test_images:
             return None
+        assert self.description.images is not None
         sheet = self.description.images.test
         labels = np.array(json.loads(self._checked(str(sheet.labels)).read_text("utf-8")), dtype=np.int64)
         if labels.shape != (sheet.count,):

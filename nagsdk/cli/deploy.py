@@ -94,17 +94,24 @@ def command(
 def _one_by_one(
     target: Target, asked: Sequence[Sequence[Budget]], output: str | None, settings: dict[str, Any]
 ) -> tuple[list[Deployment], InfeasibleError | None]:
-    """Deploys for each budget, even if no architecture holds one of them; also returns the first such error."""
+    """Deploys for each budget, even if no architecture holds one of them; also returns an error that names those."""
     from nagsdk.api import deploy
 
-    deployments, failed = [], None
+    named = [str(together[0]) for together in asked]
+    if repeated := [name for name in named if named.count(name) > 1]:
+        raise click.UsageError(f"--budgets has {repeated[0]} twice, and both would be written to the same folder.")
+    deployments: list[Deployment] = []
+    failures: list[InfeasibleError] = []
     for together in asked:
         folder = None if output is None else Path(output) / str(together[0])
         try:
             deployments.append(deploy(target, together, output=folder, **settings))
         except InfeasibleError as error:
-            failed = failed or error
-    return deployments, failed
+            failures.append(error)
+    if not failures:
+        return deployments, None
+    messages = " ".join(error.message for error in failures)
+    return deployments, InfeasibleError(messages, failures[0].next_step)
 
 
 def _print(deployment: Deployment) -> None:

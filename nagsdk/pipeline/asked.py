@@ -8,7 +8,7 @@ from typing import Any
 
 from nagsdk.budget import Budget
 from nagsdk.bundle.bundle import load_bundle
-from nagsdk.errors import BudgetError, UsageError
+from nagsdk.errors import BudgetError, UnverifiedError, UsageError
 from nagsdk.pipeline.target import Target, TargetSettings, target_of
 from nagsdk.plugin.units import read_budget
 
@@ -91,8 +91,28 @@ def check_finetuning(epochs: int, data: str | Path | None, skip_broken: bool, ti
         )
 
 
-def check_top1(min_top1: float | None) -> None:
-    """Raises a UsageError if a minimum top-1 is not a percentage."""
+def require_verifiable(target: Target, min_top1: float | None) -> None:
+    """Raises an UnverifiedError if it can be foreseen that the verdict of a deployment will be ``unverified``."""
+    if not target.presence.available:
+        raise UnverifiedError(
+            f"{target.device.id} is not available, so nothing can be verified on it.", target.presence.reason
+        )
+    if min_top1 is not None and not target.bundle.has_test_images:
+        raise UnverifiedError(
+            f"{target.bundle.name} has no labelled test images, so no top-1 can be verified.",
+            "Leave out the minimum top-1 or the requirement, or use a bundle that has test images.",
+        )
+
+
+def check_top1(min_top1: float | None, timing_only: bool = False) -> None:
+    """Raises a UsageError if a minimum top-1 is not a percentage, or is asked of a model that is built to be timed."""
+    if min_top1 is not None and not isinstance(min_top1, (int, float)):
+        raise UsageError(f"A minimum top-1 cannot be {min_top1!r}.", "Give a number such as 76.")
+    if min_top1 is not None and timing_only:
+        raise UsageError(
+            "A model that is built for timing only has no accuracy worth asking for.",
+            "Leave out either the minimum top-1 or timing only.",
+        )
     if min_top1 is not None and not 1 < min_top1 <= 100:
         raise UsageError(
             f"A minimum top-1 of {min_top1:g} is not a percentage above 1.", "Give one such as 76, not 0.76."

@@ -39,7 +39,7 @@ _SPARE = 1.03
 # If the fastest architecture of an accuracy was tried already, so many points of top-1 more are asked for, so often.
 _TOP1_STEP, _TOP1_STEPS = 0.25, 8
 _FASTER = "{} runs {:.2f} times faster than when it was calibrated: calibrate it again to get accurate predictions."
-_TOP1_UNKNOWN = "A top-1 of at least {:g} % is predicted but was not measured: {} has no labelled test images."
+_TOP1_UNKNOWN = "A top-1 of at least {:g} % is predicted but was not measured: {}."
 
 
 @dataclass
@@ -140,7 +140,9 @@ class Deployer:
             asked = [*map(str, budgets), *([] if self.min_top1 is None else [f"a top-1 of {self.min_top1:g} %"])]
             raise InfeasibleError(
                 f"No candidate's file held {' and '.join(asked)}.",
-                "Raise the budget by a few percent, or use another precision.",
+                "Raise the budget by a few percent, or use another precision."
+                if self.min_top1 is None
+                else "Ask for less accuracy, or for larger budgets if any were given.",
             )
         return best or self.rounds[-1]
 
@@ -155,6 +157,11 @@ class Deployer:
         assert self.tuner is not None
         built = self.builder.build(outcome.built.architecture, folder, self.tuner)
         if isinstance(outcome, Unmeasured):
+            if short := self._short_of_top1(built):
+                raise InfeasibleError(
+                    f"After fine-tuning, the top-1 is {short:.2f} points below {self.min_top1:g} %.",
+                    "Fine-tune for another number of epochs or on other images, or not at all.",
+                )
             return Unmeasured(outcome.result, built)
         assert outcome.promised is not None
         turn = judge(self.target, outcome.promised, built, budgets)
@@ -246,7 +253,9 @@ class Deployer:
         """The result, unverified and with a warning if `min_top1` was given but top-1 cannot be measured."""
         if self.min_top1 is None or self.builder.evaluate(built).top1 is not None:
             return result
-        warning = _TOP1_UNKNOWN.format(self.min_top1, self.target.bundle.name)
+        has_images = self.target.bundle.has_test_images
+        why = "nothing on this machine runs the file" if has_images else f"{result.bundle} has no labelled test images"
+        warning = _TOP1_UNKNOWN.format(self.min_top1, why)
         return replace(result, verdict=UNVERIFIED, warnings=(*result.warnings, warning))
 
 

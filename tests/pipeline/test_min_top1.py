@@ -1,15 +1,19 @@
 """The fastest model of an accuracy: what was asked for is measured before it is called held."""
 
+from types import SimpleNamespace
+
 import pytest
 from click.testing import CliRunner
 
 import nagsdk
 from nagsdk.bundle.bundle import Bundle
 from nagsdk.cli import cli
-from nagsdk.errors import InfeasibleError, UsageError
+from nagsdk.errors import InfeasibleError, UnverifiedError, UsageError
 from nagsdk.manifest.manifest import read_manifest
 from nagsdk.manifest.result import Measured
 from nagsdk.pipeline.build import Builder
+from nagsdk.pipeline.loop import Deployer
+from nagsdk.pipeline.round import Unmeasured
 from tests.pipeline.test_loop import simulate, world  # noqa: F401 — fixtures
 
 
@@ -56,6 +60,46 @@ def test_without_test_images_the_top1_is_not_called_held(simulate, tmp_path, mon
     assert any("was not measured" in warning for warning in deployment.result.warnings)
 
 
+def test_what_cannot_be_verified_is_refused_at_once_where_it_is_required(simulate, tmp_path):  # noqa: F811
+    backend = simulate()
+    asked = {"min_top1": 70, "require_verified": True, "output": tmp_path / "out"}
+    with pytest.raises(UnverifiedError, match="imagenet has no labelled test images"):
+        nagsdk.deploy("board", bundle="imagenet", **asked)
+    backend.present = False
+    with pytest.raises(UnverifiedError, match="board is not available"):
+        nagsdk.deploy("board", **asked)
+
+
+def test_a_model_for_timing_has_no_top1_to_ask_for():
+    with pytest.raises(UsageError, match="timing only"):
+        nagsdk.deploy("cpu", min_top1=90, timing_only=True)
+    with pytest.raises(UsageError, match="cannot be '90'"):
+        nagsdk.generate("cpu", min_top1="90")
+
+
+def test_an_absent_device_that_nothing_emulates_leaves_the_top1_open(world, tmp_path):  # noqa: F811
+    world.present = False
+    path = tmp_path / "old.toml"
+    path.write_text('id = "old"\ntitle = "Old"\nbackend = "simulated"\nprior = "cpu-prior.json"\n')
+    deployment = nagsdk.deploy(path, min_top1=85, output=tmp_path / "out")
+    assert deployment.verdict == "unverified" and deployment.result.measured.top1 is None
+    (warning,) = (text for text in deployment.result.warnings if "85 %" in text)
+    assert "nothing on this machine runs the file" in warning and "no labelled test images" not in warning
+
+
+def test_fine_tuning_that_costs_the_top1_is_noticed_without_the_device(monkeypatch):
+    target = nagsdk.Target("cpu")
+    deployer = Deployer(target, Builder(target), tuner=object(), min_top1=90)
+    top1 = iter([89.5, 90.0])
+    monkeypatch.setattr(Builder, "build", lambda *_: None)
+    monkeypatch.setattr(Builder, "evaluate", lambda *_: Measured(top1=next(top1)))
+    (result,) = nagsdk.generate(target, "2MMACs")
+    outcome = Unmeasured(result, SimpleNamespace(architecture=None))
+    with pytest.raises(InfeasibleError, match="0.50 points below 90 %"):
+        deployer.refine(outcome, [], None)
+    assert deployer.refine(outcome, [], None).result == result
+
+
 def test_budgets_hold_besides(simulate, tmp_path):  # noqa: F811
     simulate()
     deployment = nagsdk.deploy("board", ["2ms", "600kB"], min_top1=90, output=tmp_path / "out")
@@ -78,8 +122,11 @@ def test_the_command_line_takes_it_and_several_budgets(simulate, tmp_path):  # n
     assert sorted(p.name for p in (tmp_path / "two").iterdir()) == ["1.2ms", "1.5ms"]
     assert run("--budgets", "1.2ms", "--budget", "1ms").exit_code == 2
     assert run().exit_code == 2
-    partly = run("--budgets", "0.0001ms,1.5ms", "--output", str(tmp_path / "three"), "--json")
+    partly = run("--budgets", "0.0001ms,1.5ms,0.0002ms", "--output", str(tmp_path / "three"), "--json")
     assert isinstance(partly.exception, InfeasibleError) and len(json.loads(partly.stdout)) == 1
+    assert all(budget in partly.exception.message for budget in ("0.0001ms", "0.0002ms"))
+    twice = run("--budgets", "1.2ms,1200us", "--output", str(tmp_path / "four"))
+    assert twice.exit_code == 2 and "1.2ms twice" in twice.stderr and not (tmp_path / "four").exists()
 
 
 def test_a_build_may_declare_it(simulate, tmp_path):  # noqa: F811
