@@ -20,6 +20,9 @@ from nagsdk.common.version import VERSION
 __version__ = VERSION
 
 if TYPE_CHECKING:
+    from nagsdk import errors as errors
+    from nagsdk import events as events
+    from nagsdk import inventory as inventory
     from nagsdk.api import calibrate as calibrate
     from nagsdk.api import deploy as deploy
     from nagsdk.api import export as export
@@ -92,11 +95,14 @@ __all__ = [
     "build",
     "calibrate",
     "deploy",
+    "errors",
     "evaluate",
+    "events",
     "export",
     "fit_predictor",
     "frontier",
     "generate",
+    "inventory",
     "load_bundle",
     "predict",
     "profile",
@@ -108,7 +114,7 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:  # for a type checker a module with `__getattr__` has every name
-    __getattr__, _ = lazy_names(__name__, _PLACES)
+    __getattr__, _ = lazy_names(__name__, _PLACES, ("errors", "events", "inventory"))
 
 
 def __dir__() -> list[str]:

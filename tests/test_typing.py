@@ -22,7 +22,14 @@ RIGHT = """
     rows: list[dict[str, object]] = [dict(row) for row in nagsdk.frontier(target).rows()]
     summary: nagsdk.CalibrationSummary = nagsdk.calibrate(target, samples=12)
     report: nagsdk.TrainingReport = nagsdk.train(data="photos", output=Path("flowers"))
-    print(deployment.load()("cat.jpg"), summary.accuracy, report.largest, nagsdk.verify("model").exit_code)
+    model = deployment.load()
+    print(model("cat.jpg").label, [one.label for one in model("cat.jpg", "dog.jpg")])
+    try:
+        print(nagsdk.inventory.names("devices"))
+    except nagsdk.errors.NagsdkError as error:
+        print(error.next_step)
+    print(deployment.load(device=Path("desk.toml"))("cat.jpg"), summary.accuracy, report.largest)
+    print(nagsdk.verify("model").exit_code)
 """
 WRONG = {
     'nagsdk.deploy("cpu", budgett="20ms")': 'Unexpected keyword argument "budgett"',
@@ -39,6 +46,11 @@ def test_every_verb_and_noun_is_exported():
         assert getattr(nagsdk, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'trane'"):
         _ = nagsdk.trane
+
+
+@pytest.mark.parametrize("module", ["errors", "events", "inventory"])
+def test_documented_modules_need_no_import_of_their_own(module):
+    subprocess.run([sys.executable, "-c", f"import nagsdk; nagsdk.{module}"], check=True)
 
 
 def test_every_argument_of_every_verb_is_explained():
