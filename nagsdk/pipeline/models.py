@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nagsdk.bundle.bundle import bundle_names
 from nagsdk.common.folders import shipped
 from nagsdk.common.foreign_code import blaming
+from nagsdk.common.wording import command
 from nagsdk.cost.model import CostModel
 from nagsdk.cost.prior import Prior, read_prior
 from nagsdk.errors import DamagedBundleError, DeviceUnavailableError, NagsdkError
@@ -93,10 +95,10 @@ def require_cost_model(target: Target) -> CostModel:
     if not target.presence.available:
         raise DeviceUnavailableError(f"{unknown}, and it is not available for measuring.", target.presence.reason)
     given = {name: value for name, value in asdict(target.overrides).items() if value is not None}
-    settings = "".join(f" --{name} {value}" for name, value in given.items())
-    raise DeviceUnavailableError(
-        f"{unknown}.", f"Run: nagsdk calibrate --device {device.id} --bundle {bundle.name}{settings}."
-    )
+    where = bundle.name if bundle.name in bundle_names() else str(bundle.folder)
+    settings = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+    calibrate = command("nagsdk", "calibrate", "--device", target.named, "--bundle", where, *settings)
+    raise DeviceUnavailableError(f"{unknown}.", f"Run: {calibrate}")
 
 
 def generator_of(target: Target) -> Generator:

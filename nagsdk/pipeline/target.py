@@ -65,6 +65,7 @@ class Target:
     Attributes:
         bundle: The bundle.
         device: The description of the device with these settings.
+        named: The name or file with which the device was given.
         backend: The backend of the device.
         presence: Whether the device is available, and its properties.
         costs: What architectures cost on the device, as tables and limits.
@@ -91,6 +92,7 @@ class Target:
         backend: Backend | None = None,
     ) -> None:
         self.bundle = load_bundle(bundle)
+        self.named = device.id if isinstance(device, Device) else str(device)
         self.overrides = Overrides(threads, batch, precision, serial)
         self.backend, self.device, self.presence = reach(device, self.overrides, backend)
         self.costs = Costs(self.bundle, self.backend, self.device, lambda: self.host)

@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -398,10 +399,18 @@ def test_an_absent_device_without_a_prior_says_why(world):
     assert caught.value.next_step == "It is not plugged in."
 
 
-def test_an_uncalibrated_device_names_the_whole_command(world):
+def test_an_uncalibrated_device_names_the_whole_command(world, tmp_path):
     with pytest.raises(DeviceUnavailableError) as caught:
         nagsdk.generate("board", budget="1ms", batch=8)
     assert "calibrate --device board --bundle glyphs --batch 8" in caught.value.next_step
+    path, bundle = tmp_path / "my desk.toml", shutil.copytree(load_bundle("glyphs").folder, tmp_path / "letters")
+    path.write_text('id = "desk"\ntitle = "A desk"\nbackend = "simulated"\n')
+    (bundle / "bundle.json").write_text((bundle / "bundle.json").read_text().replace('"glyphs"', '"letters"', 1))
+    with pytest.raises(DeviceUnavailableError) as caught:
+        nagsdk.generate(path, "1ms", bundle=bundle)
+    assert shlex.split(caught.value.next_step)[1:] == [
+        *("nagsdk", "calibrate", "--device", str(path), "--bundle", str(bundle))
+    ]
 
 
 def test_no_budget_is_no_question(world):
