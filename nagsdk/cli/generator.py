@@ -33,9 +33,9 @@ def command() -> None:
     click.option("--output", type=click.Path(dir_okay=False), help="universal: file for the generator."),
     click.option(
         "--device",
-        default="cpu",
-        show_default=True,
-        help="paper: id, alias or description file of a device; see 'nagsdk devices'.",
+        default=lambda: o.setting("device")() or "cpu",
+        shell_complete=o.completing("devices"),
+        help="paper: id, alias or description file of a device; see 'nagsdk devices' [default: NAGSDK_DEVICE, or cpu].",
     ),
     click.option(
         "--metric",

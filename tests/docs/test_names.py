@@ -7,6 +7,7 @@ from pkgutil import resolve_name
 
 import pytest
 
+from nagsdk.cli import COMMANDS
 from nagsdk.common.moved import MOVED
 from tests.conftest import REPOSITORY
 from tests.docs.blocks import blocks
@@ -85,6 +86,11 @@ def test_names_and_paths_are_found():
 def test_a_name_that_moved_or_never_was_is_refused(name):
     with pytest.raises((ImportError, AttributeError)):
         resolve(name)
+
+
+def test_every_command_is_described():
+    page = (REPOSITORY / "docs/cli.md").read_text("utf-8")
+    assert [name for name in COMMANDS if not re.search(rf"^\| [^|]*`{name}\b", page, re.MULTILINE)] == []
 
 
 def test_the_layers_of_the_page_are_those_that_are_checked():
