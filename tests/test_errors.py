@@ -1,0 +1,20 @@
+import pytest
+
+from nagsdk.errors import NagsdkError, printable
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Pixel 2, 小米 10, 80\u202f% –\n\tµs", "Pixel 2, 小米 10, 80\u202f% –\n\tµs"),
+        ("\x1b[2J\x1b]0;title\x07", r"\x1b[2J\x1b]0;title\x07"),
+        ("held\rmissed", r"held\rmissed"),
+        ("\x9b1A", r"\x9b1A"),
+        ("a\u202eb", r"a\u202eb"),
+        ("\ud800\U000e0041", r"\ud800\U000e0041"),
+    ],
+)
+def test_texts_in_errors_cannot_control_a_terminal(text, shown):
+    error = NagsdkError(f"It says {text}", f"Ask {text}")
+    assert printable(text) == shown
+    assert str(error) == f"It says {shown}\nAsk {shown}" and error.args == (f"It says {shown}",)
