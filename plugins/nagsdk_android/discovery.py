@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from nagsdk.common.pip import pip
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk_android import tool
 from nagsdk_android.settings import AndroidSettings
-from nagsdk_android.transport import AdbServer, LostError, Transport, answers, server_address, tcp, usb
+from nagsdk_android.transport import AdbServer, Transport, answers, server_address, tcp, usb
 
 # Android's name of a property -> our name.
 _PROPERTIES = {
@@ -23,6 +24,8 @@ _PROPERTIES = {
 }
 # The property that names the system on a chip has had three names; the first one that is set counts.
 _CHIP = ("ro.soc.model", "ro.board.platform", "ro.hardware")
+_MOST_OUTPUT = 1 << 16
+_LONGEST = 256
 _PLUG_IN = (
     "Plug in a phone, switch on 'USB debugging' in its developer options, unlock it and accept 'Allow USB debugging?'; "
     "docs/android.md explains each step."
@@ -130,19 +133,23 @@ def describe(transport: Transport) -> dict[str, str]:
     """Reads the properties of a phone: model, manufacturer, ABI, Android version, chip and more.
 
     Raises:
-        DeviceUnavailableError: The phone does not accept this computer.
+        DeviceUnavailableError: The phone does not accept this computer, or says nothing about itself.
         LostError: The phone does not answer.
     """
     from nagsdk_android.phone import Phone
 
-    names = [*_PROPERTIES, *_CHIP]
+    names, mark = [*_PROPERTIES, *_CHIP], secrets.token_hex(12)
+    asked = "".join(f"echo {mark}; getprop {name} 2>/dev/null; " for name in names)
     with Phone(transport) as phone:
-        values = phone.checked(
-            "; ".join(f'echo "$(getprop {name})"' for name in names), "report its properties"
-        ).splitlines()
-    if len(values) != len(names):
-        raise LostError("The phone does not report its properties.", "Restart the phone.")
-    properties = {name: value.strip() for name, value in zip(names, values, strict=True)}
+        said = phone.run(f"{asked}echo {mark}", most_output=_MOST_OUTPUT).text
+    # Shells of some phones print lines of their own, and a property may hold any text; so values are between marks.
+    values = [" ".join(value.split())[:_LONGEST] for value in said.split(mark)[1:-1]]
+    if len(values) != len(names) or not any(values):
+        raise DeviceUnavailableError(
+            f"The phone ({transport.title}) does not say what it is: its program getprop printed nothing usable.",
+            "Check that Android has started on it, and that `adb shell getprop` lists its properties.",
+        )
+    properties = dict(zip(names, values, strict=True))
     facts = {ours: properties[name] for name, ours in _PROPERTIES.items() if properties[name]}
     chip = next((properties[name] for name in _CHIP if properties[name]), "unknown")
     return {"model": "unknown", "abi": "unknown", **facts, "soc": chip}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shlex
 import time
@@ -12,16 +13,19 @@ from types import TracebackType
 from typing import Self
 
 from nagsdk.common.files import sha256
-from nagsdk.errors import DeviceError, DeviceUnavailableError, MeasurementError
+from nagsdk.errors import DeviceError, DeviceUnavailableError, MeasurementError, printable
 from nagsdk_android.transport import GRACE_S, LostError, Transport
 
 FOLDER = "/data/local/tmp"
 _PREFIX = "nagsdk-"
-_ROOM = f"df -k {FOLDER}"
+_ROOM = f"df -k {FOLDER} 2>/dev/null"
 _DAMAGED = "damaged"
 _COMMAND_TIMEOUT_S = 20.0
 _MOST_OUTPUT = 1 << 20
 _KILLED = 137
+_STATUS = re.compile(rb"([0-9]{1,3})\s{0,9}")
+# What the linker of Android 5 and others says about every program that it starts.
+_LINKER = re.compile("(?:WARNING: )?linker: ")
 # A restarted adb daemon is back within one or two seconds, a phone that was plugged in again within about ten.
 _RECONNECT_S = 20.0
 _LAST_RECONNECT_S = 5.0
@@ -76,17 +80,15 @@ class Phone:
         """
         mark = secrets.token_hex(12).encode()
         deadline = time.monotonic() + timeout_s + GRACE_S
-        output = b""
+        output = bytearray()
         stream = self._transport.shell(f"({command}) 2>&1; s=$?; echo; echo {mark.decode()}:$s", timeout_s + GRACE_S)
         for data in stream:
             output += data
             if len(output) > most_output or time.monotonic() > deadline:
                 break
         text, found, status = output.rpartition(mark + b":")
-        if found and status.strip().isdigit():
-            # Older phones run the command in a terminal, which writes "\r\n" at the end of each line.
-            printed = text.decode(errors="replace").replace("\r\n", "\n").removesuffix("\n")
-            return Output(printed, int(status))
+        if found and (ended := _STATUS.fullmatch(status)):
+            return Output(_lines(text).removesuffix("\n"), int(ended[1]))
         self._transport.close()
         if len(output) > most_output:
             raise MeasurementError(
@@ -235,10 +237,19 @@ def was_killed(output: Output) -> bool:
     return output.status in (_KILLED, 124)
 
 
+def _lines(printed: bytes | bytearray) -> str:
+    """What a command printed, as text that no terminal obeys, without warnings of the linker.
+
+    Older phones run a command in a terminal, which ends each line with one or more carriage returns and a line feed.
+    """
+    lines = (line.rstrip("\r") for line in printed.decode(errors="replace").split("\n"))
+    return printable("\n".join(line for line in lines if not _LINKER.match(line)))
+
+
 def _check_room(source: Path, printed: str) -> None:
     lines = printed.strip().splitlines()
     words = lines[-1].split() if lines else []
-    free = int(words[3]) * 1024 if len(words) > 3 and words[3].isdecimal() else None
+    free = int(words[3]) * 1024 if len(words) > 3 and re.fullmatch("[0-9]{1,15}", words[3]) else None
     size = source.stat().st_size
     if free is not None and free < size:
         raise DeviceError(

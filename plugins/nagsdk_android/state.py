@@ -16,11 +16,15 @@ COMMAND = (
     f"for f in {_CPU}/cpu[0-9]*/cpufreq; do "
     "echo freq $(cat $f/scaling_cur_freq $f/scaling_max_freq $f/cpuinfo_max_freq); done"
 )
-_STATUS = re.compile(r"^\s*Thermal Status:\s*(\d+)", re.MULTILINE)
-_TEMPERATURE = re.compile(r"Temperature\{mValue=(-?[0-9.]+), mType=(\d+), mName=([^,}]*), mStatus=\d+\}")
+# Every repetition is bounded, because a phone may print anything: no text takes long to read, no number is too large.
+_STATUS = re.compile(r"Thermal Status:\s{0,9}([0-9]{1,2})\b")
+_TEMPERATURE = re.compile(
+    r"Temperature\{mValue=(-?[0-9]{1,4}(?:\.[0-9]{1,20})?), mType=([0-9]{1,4}), "
+    r"mName=[^,}\n]{0,99}, mStatus=[0-9]{1,4}\}"
+)
 _CPU_TYPE = 0
-_BATTERY = re.compile(r"^\s*(level|temperature|AC powered|USB powered):\s*(\S+)", re.MULTILINE)
-_FREQUENCY = re.compile(r"^\s*freq (\d+) (\d+) (\d+)\s*$", re.MULTILINE)
+_BATTERY = re.compile(r"(level|temperature):\s{0,9}(-?[0-9]{1,5})")
+_FREQUENCY = re.compile(r"freq ([0-9]{1,9}) ([0-9]{1,9}) ([0-9]{1,9})")
 
 
 @dataclass(frozen=True)
@@ -67,22 +71,22 @@ class State:
 
 def parse(text: str) -> State:
     """Reads what `COMMAND` printed; values that cannot be read are None, because the format differs between vendors."""
-    status = _STATUS.search(text)
-    temperatures = [
-        float(value) for value, kind, _ in _TEMPERATURE.findall(text) if int(kind) == _CPU_TYPE and _number(value)
-    ]
-    battery = dict(_BATTERY.findall(text))
-    frequencies = [(int(now), int(most), int(own)) for now, most, own in _FREQUENCY.findall(text) if int(own) > 0]
-    level, warmth = battery.get("level", ""), battery.get("temperature", "")
+    statuses: list[int] = []
+    battery: dict[str, int] = {}
+    frequencies: list[tuple[int, int, int]] = []
+    for line in map(str.strip, text.splitlines()):
+        if match := _STATUS.match(line):
+            statuses.append(int(match[1]))
+        elif match := _BATTERY.fullmatch(line):
+            battery.setdefault(match[1], int(match[2]))
+        elif match := _FREQUENCY.fullmatch(line):
+            frequencies.append((int(match[1]), int(match[2]), int(match[3])))
+    on = [(now, most, own) for now, most, own in frequencies if most > 0 and own > 0]
     return State(
-        None if status is None else int(status[1]),
-        max(temperatures, default=None),
-        int(level) if level.isdecimal() else None,
-        int(warmth) / 10 if warmth.isdecimal() else None,  # in tenths of a degree
-        min((most / own for _, most, own in frequencies), default=None),
-        max((now / 1e3 for now, _, _ in frequencies), default=None),
+        statuses[0] if statuses else None,
+        max((float(value) for value, kind in _TEMPERATURE.findall(text) if int(kind) == _CPU_TYPE), default=None),
+        battery.get("level"),
+        battery["temperature"] / 10 if "temperature" in battery else None,  # in tenths of a degree
+        min((most / own for _, most, own in on), default=None),
+        max((now / 1e3 for now, _, _ in on), default=None),
     )
-
-
-def _number(text: str) -> bool:
-    return text.count(".") <= 1 and any(c.isdigit() for c in text)

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +28,38 @@ def test_heat_and_a_reduced_frequency_count_as_throttled():
 def test_values_that_are_not_reported_are_unknown():
     state = parse("sh: dumpsys: not found\nfreq\nfreq  1 0\n")
     assert state.to_properties() == {"throttled": 0.0}
+
+
+def test_the_first_of_several_values_counts_and_a_battery_may_be_cold():
+    state = parse("level: 99\r\ntemperature: -31\r\nLLB CAL: 0\r\nlevel: 12\r\n")
+    assert state.battery_percent == 99 and state.battery_c == -3.1
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e999", "1" * 5000, "0x10", "٣", "²"])
+def test_numbers_that_are_none_are_unknown(number):
+    text = (
+        f"Thermal Status: {number}\n  level: {number}\n  temperature: {number}\nfreq 1 {number} 2\nfreq 0 0 2\n"
+        f"Temperature{{mValue={number}, mType=0, mName=cpu, mStatus=0}}\n"
+        f"Temperature{{mValue=1, mType={number}, mName=cpu, mStatus=0}}\n"
+    )
+    assert parse(text).to_properties() == {"throttled": 0.0}
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "\n",
+        " \n",
+        "Temperature{mValue=",
+        "Temperature{mValue=1, mType=0, mName=",
+        "freq 1 ",
+        "level:",
+        "Thermal Status: ",
+    ],
+)
+def test_no_text_takes_long_to_read(piece):
+    """With patterns that take quadratic time, each of these would take minutes."""
+    assert parse(piece * (10**6 // len(piece))).to_properties() == {"throttled": 0.0}
 
 
 @given(st.text(alphabet=st.sampled_from("Thermal Status:1234\n freq temperature{mValue=}.,²")))
