@@ -19,7 +19,10 @@ from nagsdk_android.transport import GRACE_S, LostError, Transport
 FOLDER = "/data/local/tmp"
 _PREFIX = "nagsdk-"
 _ROOM = f"df -k {FOLDER} 2>/dev/null"
-_DAMAGED = "damaged"
+# Exit statuses of the command that checks a copy.
+_DAMAGED, _NO_HASH = 93, 94
+# Exit statuses of a shell for a program that cannot be executed or does not exist.
+CANNOT_START = (126, 127)
 _COMMAND_TIMEOUT_S = 20.0
 _MOST_OUTPUT = 1 << 20
 _KILLED = 137
@@ -126,11 +129,11 @@ class Phone:
             executable: Whether the copy will be executed.
 
         Raises:
-            DeviceError: The phone has too little free space.
-            LostError: The connection broke, or the file arrived damaged.
+            DeviceError: The phone has too little free space, or no sha256sum that checks the copy.
+            LostError: The connection broke, or the file arrived damaged; nothing of it is left on the phone.
         """
         target = f"{self.folder}/{name}"
-        part, size = f"{target}.part", source.stat().st_size
+        part = f"{target}.part"
         folder, partial, ready = (shlex.quote(path) for path in (self.folder, part, target))
         # Free space is checked in advance only with the first file, because every command costs a round trip. For later
         # files a full phone is noticed when the copy fails.
@@ -149,16 +152,41 @@ class Phone:
                 self.reconnect()
                 self._discard(partial, source)
                 raise
-        intact = f'[ "$(stat -c %s {partial})" = {size} ] && sha256sum {partial} | grep -q ^{digest.result()}'
-        use = f"chmod {'755' if executable else '644'} {partial} && mv -f {partial} {ready}"
-        if self.checked(f"if {intact}; then {use}; else echo {_DAMAGED}; fi", f"store {source.name}").endswith(
-            _DAMAGED
-        ):
-            self._discard(partial, source)
+        # Only exit statuses are read, because other programs on the phone may print at any time. What the phone prints
+        # as the hash must contain the right one; the hash of a file of another size is another.
+        stored = self.run(
+            f"h=$(sha256sum < {partial} 2>/dev/null); s=$?; case $h in *{digest.result()}*) "
+            f"chmod {'755' if executable else '644'} {partial} && mv -f {partial} {ready};; "
+            f"*) [ -f {partial} ] && [ $s != 0 ] && exit {_NO_HASH}; exit {_DAMAGED};; esac"
+        )
+        if not stored.status:
+            return target
+        self._discard(partial, source)
+        if stored.status == _DAMAGED:
             raise LostError(
                 f"{source.name} arrived damaged on the phone.", "Try another cable or port, and start again."
             )
-        return target
+        if stored.status == _NO_HASH:
+            self.require("sha256sum")
+            raise DeviceError(
+                f"The phone cannot check its copy of {source.name}: its program sha256sum fails.",
+                "Run sha256sum on the phone by hand to see why, or use another phone.",
+            )
+        raise _failed(f"store {source.name}", stored)
+
+    def require(self, *programs: str) -> None:
+        """Checks that the phone has programs that nagsdk needs there.
+
+        Raises:
+            DeviceError: The phone lacks one.
+        """
+        asked = " ".join(programs)
+        lacking = self.run(f'for p in {asked}; do command -v $p >/dev/null 2>&1 || l="$l $p"; done; echo "[$l ]"').text
+        if found := [name for name in programs if f" {name} " in lacking]:
+            raise DeviceError(
+                f"The phone has no {' and no '.join(found)}, which nagsdk needs there.",
+                "Use a phone with a newer Android; its tools come with the system.",
+            )
 
     def _discard(self, part: str, source: Path) -> None:
         """Removes an incomplete copy, and raises an error if the phone had too little free space for the file."""

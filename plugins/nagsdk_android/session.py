@@ -12,7 +12,7 @@ from nagsdk.device.backend import Burst, Session, Tensor
 from nagsdk.errors import DeviceError, MeasurementError
 from nagsdk_android import state
 from nagsdk_android.discovery import Attached
-from nagsdk_android.phone import Phone, TimeoutOnDeviceError, limited, was_killed
+from nagsdk_android.phone import CANNOT_START, Phone, TimeoutOnDeviceError, limited, was_killed
 from nagsdk_android.settings import DELEGATES, AndroidSettings
 from nagsdk_android.tool_output import Report, parse
 from nagsdk_android.transport import LostError
@@ -43,7 +43,7 @@ class AndroidSession(Session):
     """
 
     def __init__(self, settings: AndroidSettings, attached: Attached, tool: Path) -> None:
-        self._settings, self._tool = settings, tool
+        self._settings, self._tool, self._abi = settings, tool, attached.properties["abi"]
         self._phone = Phone(attached.transport())
         self._files: dict[int, Path] = {}
         self._on_phone: dict[Path, str] = {}
@@ -144,16 +144,25 @@ class AndroidSession(Session):
             loop = f"i=0; while [ $i -lt {full_calls} ]; do {call(_RUNS_PER_CALL)} i=$((i+1)); done; "
         command = f"{state.COMMAND}; echo {mark}; {loop}{call(rest) if rest else ''} {state.COMMAND}"
         calls = full_calls + bool(rest)
+        start = time.monotonic()
         output = self._phone.run(command, timeout_s, min(_OUTPUT_PER_CALL * (calls + 1), 1 << 26))
         before, *parts = output.text.split(mark)
         if len(parts) != calls + 1:
             # A call of the tool failed, so the commands after it did not run.
             if was_killed(output):
+                if time.monotonic() - start < 0.95 * timeout_s:
+                    raise MeasurementError(
+                        f"The phone ended benchmark_model on {model.name} before its time was up.",
+                        "Its memory was probably used up: close other apps on the phone, or choose a smaller network.",
+                    )
                 raise TimeoutOnDeviceError(
                     f"The phone did not time {model.name} within {timeout_s:g} s.",
                     "Allow more time, or restart the phone.",
                 )
-            parse(parts[-1] if parts else output.text)
+            printed = parts[-1] if parts else output.text
+            if output.status in CANNOT_START or "CANNOT LINK EXECUTABLE" in printed:
+                raise self._cannot_start(printed)
+            parse(printed)
             raise MeasurementError(
                 f"benchmark_model ended with the exit status {output.status} on {model.name}.",
                 "Run it on the phone by hand to see what is wrong.",
@@ -167,6 +176,16 @@ class AndroidSession(Session):
                 )
             self._check_delegate(report)
         return state.parse(before), reports, state.parse(parts[-1])
+
+    def _cannot_start(self, printed: str) -> DeviceError:
+        """Says why a call of the tool did not start: the phone lacks a program, or cannot run the tool."""
+        self._phone.require("timeout", *(["taskset"] if self._settings.cores else []))
+        said = next((line.strip() for line in reversed(printed.splitlines()) if line.strip()), "nothing")
+        return DeviceError(
+            "The phone cannot start benchmark_model: it was built for another system or processor, or needs a library "
+            f"that the phone lacks. It says: {said[:200]}",
+            f"Install one that was built for Android and {self._abi}: nagsdk android setup --from FILE.",
+        )
 
     def _command(self, tool: str, network: str, warmup: int, runs: int) -> str:
         s = self._settings
@@ -193,9 +212,12 @@ class AndroidSession(Session):
                 try:
                     self._on_phone[path] = self._phone.put(path, f"{sha256(path)[:16]}{path.suffix}", executable)
                     break
-                except LostError:
+                except LostError as error:
                     if attempt == _ATTEMPTS - 1:
-                        raise
+                        raise MeasurementError(
+                            f"{path.name} could not be copied to the phone in {_ATTEMPTS} attempts. {error.message}",
+                            error.next_step,
+                        ) from error
                     self._phone.reconnect()
         return self._on_phone[path]
 
