@@ -79,7 +79,9 @@ def find(settings: AndroidSettings) -> Attached:
     if found:
         return found[0]
     if refused:
-        raise DeviceUnavailableError(refused[0].message, refused[0].next_step) from refused[0]
+        # What only the user can change is told before what may pass.
+        first = min(refused, key=lambda error: not isinstance(error, DeviceUnavailableError))
+        raise DeviceUnavailableError(first.message, first.next_step) from first
     which = (
         f" {settings.serial}"
         if settings.serial
@@ -106,9 +108,11 @@ def _candidates(settings: AndroidSettings) -> dict[str, Callable[[], Transport]]
 
         try:
             serials = [info.serial for info in adbutils.AdbClient(host, port).list()]
-        except (adbutils.AdbError, OSError) as error:
+        except (adbutils.AdbError, OSError, ValueError) as error:
             raise DeviceUnavailableError(
-                f"The adb server does not answer: {error}.", "Restart it: adb kill-server, then adb devices."
+                f"The adb server on port {port} does not answer: {error}.",
+                "Check that `adb devices` works; if another program listens on this port, name the port of the server "
+                "in ANDROID_ADB_SERVER_PORT.",
             ) from error
         return {serial: lambda serial=serial: AdbServer(serial, host, port) for serial in serials}  # type: ignore[misc]
     return {serial: lambda serial=serial: usb(serial, key) for serial in _usb_serials()}  # type: ignore[misc]
@@ -119,14 +123,22 @@ def _usb_serials() -> list[str]:
         from adb_shell.transport.usb_transport import UsbTransport
     except (ImportError, OSError):  # libusb is a system library, which may be missing
         return []
+    serials, closed = [], None
     try:
-        return [str(device.serial_number) for device in UsbTransport.find_all_adb_devices()]
-    except Exception as error:  # libusb raises many kinds of errors for a port that it may not open
+        for device in UsbTransport.find_all_adb_devices():
+            try:
+                serials.append(str(device.serial_number))
+            except Exception as error:  # libusb raises many kinds of errors for a port that it may not open
+                closed = error
+    except Exception as error:
+        closed = error
+    if closed is not None and not serials:  # a port that cannot be read does not hide the phones at other ports
         raise DeviceUnavailableError(
-            f"The USB ports cannot be read: {error}.",
+            f"The USB ports cannot be read: {closed}.",
             "Start an adb server, or give your user the right to use the ports: on Linux by installing Android's udev "
             "rules, on Windows by installing the driver WinUSB.",
-        ) from error
+        ) from closed
+    return serials
 
 
 def describe(transport: Transport) -> dict[str, str]:

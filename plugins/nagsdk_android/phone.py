@@ -14,7 +14,8 @@ from typing import Self
 
 from nagsdk.common.files import sha256
 from nagsdk.errors import DeviceError, DeviceUnavailableError, MeasurementError, printable
-from nagsdk_android.transport import GRACE_S, LostError, Transport
+from nagsdk_android.refusals import LostError
+from nagsdk_android.transport import GRACE_S, Transport
 
 FOLDER = "/data/local/tmp"
 _PREFIX = "nagsdk-"

@@ -13,9 +13,9 @@ from nagsdk.errors import DeviceError, MeasurementError
 from nagsdk_android import state
 from nagsdk_android.discovery import Attached
 from nagsdk_android.phone import CANNOT_START, Phone, TimeoutOnDeviceError, limited, was_killed
+from nagsdk_android.refusals import LostError
 from nagsdk_android.settings import DELEGATES, AndroidSettings
 from nagsdk_android.tool_output import Report, parse
-from nagsdk_android.transport import LostError
 from nagsdk_litert.backend import HOST, LiteRtBackend
 
 # Runs in one call of the tool: from the statistics of three runs, the latency of each one can still be computed.

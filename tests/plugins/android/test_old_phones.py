@@ -13,9 +13,10 @@ from nagsdk_android import tool
 from nagsdk_android.backend import AndroidBackend
 from nagsdk_android.discovery import Attached
 from nagsdk_android.phone import Phone
+from nagsdk_android.refusals import LostError
 from nagsdk_android.session import AndroidSession
 from nagsdk_android.settings import AndroidSettings
-from nagsdk_android.transport import LostError, Transport, tcp
+from nagsdk_android.transport import Transport, tcp
 from tests.plugins.android.virtual import TOOL
 
 

@@ -20,8 +20,9 @@ from nagsdk_android import session as session_module
 from nagsdk_android.backend import AndroidBackend
 from nagsdk_android.discovery import find
 from nagsdk_android.phone import Phone
+from nagsdk_android.refusals import LostError
 from nagsdk_android.settings import AndroidSettings
-from nagsdk_android.transport import LostError, tcp
+from nagsdk_android.transport import tcp
 from tests.plugins.android.virtual import TOOL, VirtualPhone
 
 SPACE = small_space()
