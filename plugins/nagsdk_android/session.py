@@ -49,6 +49,8 @@ class AndroidSession(Session):
         self._on_phone: dict[Path, str] = {}
         self._loaded = 0
         self._patience_s = settings.cooldown_s
+        self._ceiling = 1.0
+        self._capped_at_first: bool | None = None
         self._litert: tuple[Session, dict[int, int]] | None = None
         self._closed = False
 
@@ -72,19 +74,21 @@ class AndroidSession(Session):
     def time(self, handle: int, warmup: int, runs: int, timeout_s: float) -> Burst:
         """Times runs on the phone, three in one call of the tool.
 
-        If the phone throttles, the session waits until it has cooled down, and measures again.
+        If the phone throttles, the session waits until it has cooled down, and measures again. A cap on its frequency
+        that does not change meanwhile is its own: it is waited for once, and reported as `frequency_cap`.
         """
         model, waited = self._file(handle), 0.0
         while True:
             before, reports, after = self._repeated(model, warmup, runs, timeout_s)
-            if not (before.throttled or after.throttled) or self._patience_s <= 0:
+            if self._capped_at_first is None:
+                self._capped_at_first = before.capped()
+            throttled = any(moment.throttled_below(self._ceiling) for moment in (before, after))
+            if not throttled or self._patience_s <= 0:
                 break
             waited += self._cool()
-        properties = {
-            **after.to_properties(),
-            "throttled": float(before.throttled or after.throttled),
-            "cooled_s": waited,
-        }
+        properties = {**after.to_properties(), "throttled": float(throttled), "cooled_s": waited}
+        if self._ceiling < 1:
+            properties["frequency_cap"] = self._ceiling
         if before.frequency_mhz is not None:
             properties["frequency_before_mhz"] = before.frequency_mhz
         for name, values in (("init_ms", [r.init_ms for r in reports]), ("memory_mb", [r.peak_mb for r in reports])):
@@ -95,15 +99,21 @@ class AndroidSession(Session):
         return Burst(tuple(wall), (), properties)
 
     def _cool(self) -> float:
-        """Waits until the phone has cooled down or the session's waiting time is used up.
+        """Waits until the phone has cooled down, its cap has proved to be its own, or the waiting time is used up.
 
         Returns:
             Seconds that it waited.
         """
         start = time.monotonic()
+        steadiness = state.Steadiness(state.parse(self._phone.run(state.COMMAND).text))
         while (passed := time.monotonic() - start) < self._patience_s:
             time.sleep(min(_POLL_S, self._patience_s - passed))
-            if not state.parse(self._phone.run(state.COMMAND).text).throttled:
+            now = state.parse(self._phone.run(state.COMMAND).text)
+            if not now.throttled_below(self._ceiling):
+                break
+            # A cap that was not there before the first work comes from the work.
+            if self._capped_at_first and self._ceiling == 1 and (ceiling := steadiness.ceiling(now)):
+                self._ceiling = ceiling
                 break
         passed = time.monotonic() - start
         self._patience_s -= passed

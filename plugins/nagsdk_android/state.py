@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,6 +12,9 @@ THROTTLED_FROM = 2
 _CPU = "/sys/devices/system/cpu"
 # Below this share of the processor's highest frequency the phone counts as throttled.
 _CAPPED = 0.98
+# Seconds for which the cap of a resting phone must stay equal to count as its own: fewer where the phone says that it
+# is not hot (Android 10 and newer) than where it does not say so.
+STEADY_S, STEADY_UNKNOWN_S = 4.0, 30.0
 COMMAND = (
     "dumpsys thermalservice; dumpsys battery; "
     f"for f in {_CPU}/cpu[0-9]*/cpufreq; do "
@@ -49,10 +53,26 @@ class State:
     frequency_mhz: float | None
 
     @property
+    def hot(self) -> bool:
+        """Whether the phone says that it reduces its speed because of heat."""
+        return self.thermal_status is not None and self.thermal_status >= THROTTLED_FROM
+
+    @property
     def throttled(self) -> bool:
         """Whether the phone throttles, that is, reduces its own speed."""
-        hot = self.thermal_status is not None and self.thermal_status >= THROTTLED_FROM
-        return hot or (self.frequency_share is not None and self.frequency_share < _CAPPED)
+        return self.throttled_below(1.0)
+
+    def throttled_below(self, ceiling: float) -> bool:
+        """Whether the phone throttles, if it never allows more than a share of the hardware's highest frequency.
+
+        Args:
+            ceiling: The share that the phone allows when it is cool.
+        """
+        return self.hot or self.capped(ceiling)
+
+    def capped(self, ceiling: float = 1.0) -> bool:
+        """Whether the phone allows less than a share of the hardware's highest frequency."""
+        return self.frequency_share is not None and self.frequency_share < _CAPPED * ceiling
 
     def to_properties(self) -> Mapping[str, float]:
         """The known values, as a burst records them."""
@@ -90,3 +110,30 @@ def parse(text: str) -> State:
         min((most / own for _, most, own in on), default=None),
         max((now / 1e3 for now, _, _ in on), default=None),
     )
+
+
+class Steadiness:
+    """Tells a cap on the frequency that belongs to a phone from throttling: it stays equal while the phone is cool.
+
+    Some phones keep their processors below the hardware's highest frequency for good, for example in a power saving
+    mode. Waiting does not change that, whereas a phone that throttles gets faster while it rests.
+
+    Args:
+        state: State of the phone when it begins to rest.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._since = time.monotonic()
+        self._share = None if state.hot else state.frequency_share
+
+    def ceiling(self, state: State) -> float | None:
+        """The share of the highest frequency that the phone allows for good; None if that is not known yet.
+
+        Args:
+            state: State of the phone now, while it rests.
+        """
+        share = None if state.hot else state.frequency_share
+        if share != self._share:
+            self._since, self._share = time.monotonic(), share
+        needed = STEADY_S if state.thermal_status is not None else STEADY_UNKNOWN_S
+        return share if time.monotonic() - self._since >= needed else None

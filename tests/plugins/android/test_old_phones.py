@@ -1,4 +1,4 @@
-"""Phones whose cables damage files, and phones that lack programs or cannot run the tool."""
+"""Phones whose cables damage files, that lack programs, cannot run the tool, or cap their frequency for good."""
 
 import tempfile
 from pathlib import Path
@@ -146,3 +146,33 @@ def test_a_tool_that_the_phone_cannot_start_is_named(phone, network, tmp_path, c
         with pytest.raises(DeviceError, match=r"another system or processor.*\. It says: ") as caught:
             session.time(session.load(network), 0, 3, 60)
         assert "Android and x86_64" in caught.value.next_step
+
+
+CAPPED = "  level: 80\nfreq 800000 {} 2600000\n"
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    monkeypatch.setattr("nagsdk_android.session._POLL_S", 0.1)
+    monkeypatch.setattr("nagsdk_android.state.STEADY_S", 0.3)
+
+
+def test_a_cap_of_the_phone_itself_is_waited_for_once_and_told_apart_from_throttling(phone, network, hasty):
+    phone.set("dumpsys/battery", CAPPED.format(2100000))
+    with opened(Poor(phone), cooldown_s="60") as session:
+        handle = session.load(network)
+        bursts = [session.time(handle, 0, 3, 60).properties for _ in range(3)]
+        assert 0 < bursts[0]["cooled_s"] < 30 and [burst["cooled_s"] for burst in bursts[1:]] == [0, 0]
+        assert all(burst["throttled"] == 0 and burst["frequency_cap"] == 2.1 / 2.6 for burst in bursts)
+        phone.set("dumpsys/battery", CAPPED.format(1400000))
+        session._patience_s = 0
+        assert session.time(handle, 0, 3, 60).properties["throttled"] == 1
+
+
+def test_a_cap_that_appears_with_the_work_is_throttling(phone, network, hasty):
+    with opened(Poor(phone), cooldown_s="1") as session:
+        handle = session.load(network)
+        session.time(handle, 0, 3, 60)
+        phone.set("dumpsys/battery", CAPPED.format(2100000))
+        properties = session.time(handle, 0, 3, 60).properties
+    assert properties["throttled"] == 1 and properties["cooled_s"] >= 1 and "frequency_cap" not in properties
