@@ -27,9 +27,22 @@ Every error has a message and a next step; the command line prints both and exit
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+
+def printable(text: str) -> str:
+    r"""A text in which control characters are written out, such as ``\x1b``, so that no terminal obeys them.
+
+    Names of files and what devices, servers and plugins say become parts of messages. Line feeds and tabs stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c in "\n\t" or c.isprintable() or unicodedata.category(c) == "Zs" else ascii(c)[1:-1] for c in text
+    )
 
 
 class NagsdkError(Exception):
@@ -43,9 +56,9 @@ class NagsdkError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, next_step: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.next_step = next_step
+        super().__init__(printable(message))
+        self.message = printable(message)
+        self.next_step = printable(next_step)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Python would call the class with `args`, which has the message only; errors cross processes.

@@ -83,7 +83,8 @@ class Burst:
         cpu_ms: CPU time of every run, if the ratio of wall to CPU time shows whether the CPU was taken away: with a
             single thread, and not on Windows. Empty otherwise.
         properties: Other values that were observed (temperature, memory), by a name that includes the unit;
-            ``throttled`` is 1 if the device slowed itself down because of heat or power.
+            ``throttled`` is 1 if the device slowed itself down because of heat or power; ``frequency_cap`` is the share
+            of its highest frequency that a device allows for good, even when it is cool.
 
     Raises:
         DeviceError: A property is not a finite number.

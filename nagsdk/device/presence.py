@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nagsdk.common.foreign_code import guarded
 from nagsdk.device.backend import Backend, Presence
 from nagsdk.device.description import Device
-from nagsdk.errors import NagsdkError
+from nagsdk.errors import NagsdkError, printable
 
 _TIMEOUT_S = 30.0
 
@@ -14,7 +16,7 @@ def presence_of(backend: Backend, device: Device) -> Presence:
     """Returns what the backend reports about the device.
 
     If the backend raises, does not answer in time or returns something invalid, the result is a device that is not
-    available, with the reason.
+    available, with the reason. What it says is made printable, because devices choose their own names.
     """
     whose = f"The backend {backend.id}"
     try:
@@ -30,4 +32,9 @@ def presence_of(backend: Backend, device: Device) -> Presence:
         return Presence(
             False, f"{whose} answered a Presence whose fields have the wrong types. Fix or remove its plugin."
         )
-    return answer
+    properties = {_line(name): _line(value) for name, value in answer.properties.items()}
+    return replace(answer, reason=printable(answer.reason), properties=properties)
+
+
+def _line(text: str) -> str:
+    return printable(" ".join(text.split()))

@@ -19,6 +19,10 @@ _THROTTLED = (
     "The device slowed itself down because of heat or power while it was measured; cool it, or let it rest, and deploy "
     "again."
 )
+_CAPPED = (
+    "The device kept itself at {:.0f} % of its highest frequency at most, which is not because of heat: the measured "
+    "latency is that of the capped device. If it has a power saving mode, switch it off and deploy again."
+)
 _DISTURBED = (
     "The device was never quiet: it ran {:.2f} times slower than when nothing disturbs it. The measured latency may be "
     "too high, but never too low."
@@ -96,4 +100,6 @@ def _reported(target: Target, measurement: Measurement, name: str, estimate: flo
 def _warnings(result: Result, measurement: Measurement) -> tuple[str, ...]:
     disturbed = () if measurement.enough_quiet else (_DISTURBED.format(measurement.typical_slowdown),)
     throttled = (_THROTTLED,) if measurement.state.get("throttled", 0.0) > 0 else ()
-    return (*result.warnings, *disturbed, *throttled)
+    cap = measurement.state.get("frequency_cap", 1.0)
+    capped = (_CAPPED.format(100 * cap),) if cap < 1 else ()
+    return (*result.warnings, *disturbed, *throttled, *capped)

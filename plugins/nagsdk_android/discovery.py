@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from nagsdk.common.pip import pip
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk_android import tool
 from nagsdk_android.settings import AndroidSettings
-from nagsdk_android.transport import AdbServer, LostError, Transport, answers, server_address, tcp, usb
+from nagsdk_android.transport import AdbServer, Transport, answers, server_address, tcp, usb
 
 # Android's name of a property -> our name.
 _PROPERTIES = {
@@ -23,6 +24,8 @@ _PROPERTIES = {
 }
 # The property that names the system on a chip has had three names; the first one that is set counts.
 _CHIP = ("ro.soc.model", "ro.board.platform", "ro.hardware")
+_MOST_OUTPUT = 1 << 16
+_LONGEST = 256
 _PLUG_IN = (
     "Plug in a phone, switch on 'USB debugging' in its developer options, unlock it and accept 'Allow USB debugging?'; "
     "docs/android.md explains each step."
@@ -76,7 +79,9 @@ def find(settings: AndroidSettings) -> Attached:
     if found:
         return found[0]
     if refused:
-        raise DeviceUnavailableError(refused[0].message, refused[0].next_step) from refused[0]
+        # What only the user can change is told before what may pass.
+        first = min(refused, key=lambda error: not isinstance(error, DeviceUnavailableError))
+        raise DeviceUnavailableError(first.message, first.next_step) from first
     which = (
         f" {settings.serial}"
         if settings.serial
@@ -103,9 +108,11 @@ def _candidates(settings: AndroidSettings) -> dict[str, Callable[[], Transport]]
 
         try:
             serials = [info.serial for info in adbutils.AdbClient(host, port).list()]
-        except (adbutils.AdbError, OSError) as error:
+        except (adbutils.AdbError, OSError, ValueError) as error:
             raise DeviceUnavailableError(
-                f"The adb server does not answer: {error}.", "Restart it: adb kill-server, then adb devices."
+                f"The adb server on port {port} does not answer: {error}.",
+                "Check that `adb devices` works; if another program listens on this port, name the port of the server "
+                "in ANDROID_ADB_SERVER_PORT.",
             ) from error
         return {serial: lambda serial=serial: AdbServer(serial, host, port) for serial in serials}  # type: ignore[misc]
     return {serial: lambda serial=serial: usb(serial, key) for serial in _usb_serials()}  # type: ignore[misc]
@@ -116,33 +123,45 @@ def _usb_serials() -> list[str]:
         from adb_shell.transport.usb_transport import UsbTransport
     except (ImportError, OSError):  # libusb is a system library, which may be missing
         return []
+    serials, closed = [], None
     try:
-        return [str(device.serial_number) for device in UsbTransport.find_all_adb_devices()]
-    except Exception as error:  # libusb raises many kinds of errors for a port that it may not open
+        for device in UsbTransport.find_all_adb_devices():
+            try:
+                serials.append(str(device.serial_number))
+            except Exception as error:  # libusb raises many kinds of errors for a port that it may not open
+                closed = error
+    except Exception as error:
+        closed = error
+    if closed is not None and not serials:  # a port that cannot be read does not hide the phones at other ports
         raise DeviceUnavailableError(
-            f"The USB ports cannot be read: {error}.",
+            f"The USB ports cannot be read: {closed}.",
             "Start an adb server, or give your user the right to use the ports: on Linux by installing Android's udev "
             "rules, on Windows by installing the driver WinUSB.",
-        ) from error
+        ) from closed
+    return serials
 
 
 def describe(transport: Transport) -> dict[str, str]:
     """Reads the properties of a phone: model, manufacturer, ABI, Android version, chip and more.
 
     Raises:
-        DeviceUnavailableError: The phone does not accept this computer.
+        DeviceUnavailableError: The phone does not accept this computer, or says nothing about itself.
         LostError: The phone does not answer.
     """
     from nagsdk_android.phone import Phone
 
-    names = [*_PROPERTIES, *_CHIP]
+    names, mark = [*_PROPERTIES, *_CHIP], secrets.token_hex(12)
+    asked = "".join(f"echo {mark}; getprop {name} 2>/dev/null; " for name in names)
     with Phone(transport) as phone:
-        values = phone.checked(
-            "; ".join(f'echo "$(getprop {name})"' for name in names), "report its properties"
-        ).splitlines()
-    if len(values) != len(names):
-        raise LostError("The phone does not report its properties.", "Restart the phone.")
-    properties = {name: value.strip() for name, value in zip(names, values, strict=True)}
+        said = phone.run(f"{asked}echo {mark}", most_output=_MOST_OUTPUT).text
+    # Shells of some phones print lines of their own, and a property may hold any text; so values are between marks.
+    values = [" ".join(value.split())[:_LONGEST] for value in said.split(mark)[1:-1]]
+    if len(values) != len(names) or not any(values):
+        raise DeviceUnavailableError(
+            f"The phone ({transport.title}) does not say what it is: its program getprop printed nothing usable.",
+            "Check that Android has started on it, and that `adb shell getprop` lists its properties.",
+        )
+    properties = dict(zip(names, values, strict=True))
     facts = {ours: properties[name] for name, ours in _PROPERTIES.items() if properties[name]}
     chip = next((properties[name] for name in _CHIP if properties[name]), "unknown")
     return {"model": "unknown", "abi": "unknown", **facts, "soc": chip}

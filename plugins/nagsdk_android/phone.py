@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shlex
 import time
@@ -12,16 +13,23 @@ from types import TracebackType
 from typing import Self
 
 from nagsdk.common.files import sha256
-from nagsdk.errors import DeviceError, DeviceUnavailableError, MeasurementError
-from nagsdk_android.transport import GRACE_S, LostError, Transport
+from nagsdk.errors import DeviceError, DeviceUnavailableError, MeasurementError, printable
+from nagsdk_android.refusals import LostError
+from nagsdk_android.transport import GRACE_S, Transport
 
 FOLDER = "/data/local/tmp"
 _PREFIX = "nagsdk-"
-_ROOM = f"df -k {FOLDER}"
-_DAMAGED = "damaged"
+_ROOM = f"df -k {FOLDER} 2>/dev/null"
+# Exit statuses of the command that checks a copy.
+_DAMAGED, _NO_HASH = 93, 94
+# Exit statuses of a shell for a program that cannot be executed or does not exist.
+CANNOT_START = (126, 127)
 _COMMAND_TIMEOUT_S = 20.0
 _MOST_OUTPUT = 1 << 20
 _KILLED = 137
+_STATUS = re.compile(rb"([0-9]{1,3})\s{0,9}")
+# What the linker of Android 5 and others says about every program that it starts.
+_LINKER = re.compile("(?:WARNING: )?linker: ")
 # A restarted adb daemon is back within one or two seconds, a phone that was plugged in again within about ten.
 _RECONNECT_S = 20.0
 _LAST_RECONNECT_S = 5.0
@@ -76,17 +84,15 @@ class Phone:
         """
         mark = secrets.token_hex(12).encode()
         deadline = time.monotonic() + timeout_s + GRACE_S
-        output = b""
+        output = bytearray()
         stream = self._transport.shell(f"({command}) 2>&1; s=$?; echo; echo {mark.decode()}:$s", timeout_s + GRACE_S)
         for data in stream:
             output += data
             if len(output) > most_output or time.monotonic() > deadline:
                 break
         text, found, status = output.rpartition(mark + b":")
-        if found and status.strip().isdigit():
-            # Older phones run the command in a terminal, which writes "\r\n" at the end of each line.
-            printed = text.decode(errors="replace").replace("\r\n", "\n").removesuffix("\n")
-            return Output(printed, int(status))
+        if found and (ended := _STATUS.fullmatch(status)):
+            return Output(_lines(text).removesuffix("\n"), int(ended[1]))
         self._transport.close()
         if len(output) > most_output:
             raise MeasurementError(
@@ -124,11 +130,11 @@ class Phone:
             executable: Whether the copy will be executed.
 
         Raises:
-            DeviceError: The phone has too little free space.
-            LostError: The connection broke, or the file arrived damaged.
+            DeviceError: The phone has too little free space, or no sha256sum that checks the copy.
+            LostError: The connection broke, or the file arrived damaged; nothing of it is left on the phone.
         """
         target = f"{self.folder}/{name}"
-        part, size = f"{target}.part", source.stat().st_size
+        part = f"{target}.part"
         folder, partial, ready = (shlex.quote(path) for path in (self.folder, part, target))
         # Free space is checked in advance only with the first file, because every command costs a round trip. For later
         # files a full phone is noticed when the copy fails.
@@ -147,16 +153,41 @@ class Phone:
                 self.reconnect()
                 self._discard(partial, source)
                 raise
-        intact = f'[ "$(stat -c %s {partial})" = {size} ] && sha256sum {partial} | grep -q ^{digest.result()}'
-        use = f"chmod {'755' if executable else '644'} {partial} && mv -f {partial} {ready}"
-        if self.checked(f"if {intact}; then {use}; else echo {_DAMAGED}; fi", f"store {source.name}").endswith(
-            _DAMAGED
-        ):
-            self._discard(partial, source)
+        # Only exit statuses are read, because other programs on the phone may print at any time. What the phone prints
+        # as the hash must contain the right one; the hash of a file of another size is another.
+        stored = self.run(
+            f"h=$(sha256sum < {partial} 2>/dev/null); s=$?; case $h in *{digest.result()}*) "
+            f"chmod {'755' if executable else '644'} {partial} && mv -f {partial} {ready};; "
+            f"*) [ -f {partial} ] && [ $s != 0 ] && exit {_NO_HASH}; exit {_DAMAGED};; esac"
+        )
+        if not stored.status:
+            return target
+        self._discard(partial, source)
+        if stored.status == _DAMAGED:
             raise LostError(
                 f"{source.name} arrived damaged on the phone.", "Try another cable or port, and start again."
             )
-        return target
+        if stored.status == _NO_HASH:
+            self.require("sha256sum")
+            raise DeviceError(
+                f"The phone cannot check its copy of {source.name}: its program sha256sum fails.",
+                "Run sha256sum on the phone by hand to see why, or use another phone.",
+            )
+        raise _failed(f"store {source.name}", stored)
+
+    def require(self, *programs: str) -> None:
+        """Checks that the phone has programs that nagsdk needs there.
+
+        Raises:
+            DeviceError: The phone lacks one.
+        """
+        asked = " ".join(programs)
+        lacking = self.run(f'for p in {asked}; do command -v $p >/dev/null 2>&1 || l="$l $p"; done; echo "[$l ]"').text
+        if found := [name for name in programs if f" {name} " in lacking]:
+            raise DeviceError(
+                f"The phone has no {' and no '.join(found)}, which nagsdk needs there.",
+                "Use a phone with a newer Android; its tools come with the system.",
+            )
 
     def _discard(self, part: str, source: Path) -> None:
         """Removes an incomplete copy, and raises an error if the phone had too little free space for the file."""
@@ -235,10 +266,19 @@ def was_killed(output: Output) -> bool:
     return output.status in (_KILLED, 124)
 
 
+def _lines(printed: bytes | bytearray) -> str:
+    """What a command printed, as text that no terminal obeys, without warnings of the linker.
+
+    Older phones run a command in a terminal, which ends each line with one or more carriage returns and a line feed.
+    """
+    lines = (line.rstrip("\r") for line in printed.decode(errors="replace").split("\n"))
+    return printable("\n".join(line for line in lines if not _LINKER.match(line)))
+
+
 def _check_room(source: Path, printed: str) -> None:
     lines = printed.strip().splitlines()
     words = lines[-1].split() if lines else []
-    free = int(words[3]) * 1024 if len(words) > 3 and words[3].isdecimal() else None
+    free = int(words[3]) * 1024 if len(words) > 3 and re.fullmatch("[0-9]{1,15}", words[3]) else None
     size = source.stat().st_size
     if free is not None and free < size:
         raise DeviceError(

@@ -12,10 +12,10 @@ from nagsdk.device.backend import Burst, Session, Tensor
 from nagsdk.errors import DeviceError, MeasurementError
 from nagsdk_android import state
 from nagsdk_android.discovery import Attached
-from nagsdk_android.phone import Phone, TimeoutOnDeviceError, limited, was_killed
+from nagsdk_android.phone import CANNOT_START, Phone, TimeoutOnDeviceError, limited, was_killed
+from nagsdk_android.refusals import LostError
 from nagsdk_android.settings import DELEGATES, AndroidSettings
 from nagsdk_android.tool_output import Report, parse
-from nagsdk_android.transport import LostError
 from nagsdk_litert.backend import HOST, LiteRtBackend
 
 # Runs in one call of the tool: from the statistics of three runs, the latency of each one can still be computed.
@@ -43,12 +43,14 @@ class AndroidSession(Session):
     """
 
     def __init__(self, settings: AndroidSettings, attached: Attached, tool: Path) -> None:
-        self._settings, self._tool = settings, tool
+        self._settings, self._tool, self._abi = settings, tool, attached.properties["abi"]
         self._phone = Phone(attached.transport())
         self._files: dict[int, Path] = {}
         self._on_phone: dict[Path, str] = {}
         self._loaded = 0
         self._patience_s = settings.cooldown_s
+        self._ceiling = 1.0
+        self._capped_at_first: bool | None = None
         self._litert: tuple[Session, dict[int, int]] | None = None
         self._closed = False
 
@@ -72,19 +74,21 @@ class AndroidSession(Session):
     def time(self, handle: int, warmup: int, runs: int, timeout_s: float) -> Burst:
         """Times runs on the phone, three in one call of the tool.
 
-        If the phone throttles, the session waits until it has cooled down, and measures again.
+        If the phone throttles, the session waits until it has cooled down, and measures again. A cap on its frequency
+        that does not change meanwhile is its own: it is waited for once, and reported as `frequency_cap`.
         """
         model, waited = self._file(handle), 0.0
         while True:
             before, reports, after = self._repeated(model, warmup, runs, timeout_s)
-            if not (before.throttled or after.throttled) or self._patience_s <= 0:
+            if self._capped_at_first is None:
+                self._capped_at_first = before.capped()
+            throttled = any(moment.throttled_below(self._ceiling) for moment in (before, after))
+            if not throttled or self._patience_s <= 0:
                 break
             waited += self._cool()
-        properties = {
-            **after.to_properties(),
-            "throttled": float(before.throttled or after.throttled),
-            "cooled_s": waited,
-        }
+        properties = {**after.to_properties(), "throttled": float(throttled), "cooled_s": waited}
+        if self._ceiling < 1:
+            properties["frequency_cap"] = self._ceiling
         if before.frequency_mhz is not None:
             properties["frequency_before_mhz"] = before.frequency_mhz
         for name, values in (("init_ms", [r.init_ms for r in reports]), ("memory_mb", [r.peak_mb for r in reports])):
@@ -95,15 +99,21 @@ class AndroidSession(Session):
         return Burst(tuple(wall), (), properties)
 
     def _cool(self) -> float:
-        """Waits until the phone has cooled down or the session's waiting time is used up.
+        """Waits until the phone has cooled down, its cap has proved to be its own, or the waiting time is used up.
 
         Returns:
             Seconds that it waited.
         """
         start = time.monotonic()
+        steadiness = state.Steadiness(state.parse(self._phone.run(state.COMMAND).text))
         while (passed := time.monotonic() - start) < self._patience_s:
             time.sleep(min(_POLL_S, self._patience_s - passed))
-            if not state.parse(self._phone.run(state.COMMAND).text).throttled:
+            now = state.parse(self._phone.run(state.COMMAND).text)
+            if not now.throttled_below(self._ceiling):
+                break
+            # A cap that was not there before the first work comes from the work.
+            if self._capped_at_first and self._ceiling == 1 and (ceiling := steadiness.ceiling(now)):
+                self._ceiling = ceiling
                 break
         passed = time.monotonic() - start
         self._patience_s -= passed
@@ -144,16 +154,25 @@ class AndroidSession(Session):
             loop = f"i=0; while [ $i -lt {full_calls} ]; do {call(_RUNS_PER_CALL)} i=$((i+1)); done; "
         command = f"{state.COMMAND}; echo {mark}; {loop}{call(rest) if rest else ''} {state.COMMAND}"
         calls = full_calls + bool(rest)
+        start = time.monotonic()
         output = self._phone.run(command, timeout_s, min(_OUTPUT_PER_CALL * (calls + 1), 1 << 26))
         before, *parts = output.text.split(mark)
         if len(parts) != calls + 1:
             # A call of the tool failed, so the commands after it did not run.
             if was_killed(output):
+                if time.monotonic() - start < 0.95 * timeout_s:
+                    raise MeasurementError(
+                        f"The phone ended benchmark_model on {model.name} before its time was up.",
+                        "Its memory was probably used up: close other apps on the phone, or choose a smaller network.",
+                    )
                 raise TimeoutOnDeviceError(
                     f"The phone did not time {model.name} within {timeout_s:g} s.",
                     "Allow more time, or restart the phone.",
                 )
-            parse(parts[-1] if parts else output.text)
+            printed = parts[-1] if parts else output.text
+            if output.status in CANNOT_START or "CANNOT LINK EXECUTABLE" in printed:
+                raise self._cannot_start(printed)
+            parse(printed)
             raise MeasurementError(
                 f"benchmark_model ended with the exit status {output.status} on {model.name}.",
                 "Run it on the phone by hand to see what is wrong.",
@@ -167,6 +186,16 @@ class AndroidSession(Session):
                 )
             self._check_delegate(report)
         return state.parse(before), reports, state.parse(parts[-1])
+
+    def _cannot_start(self, printed: str) -> DeviceError:
+        """Says why a call of the tool did not start: the phone lacks a program, or cannot run the tool."""
+        self._phone.require("timeout", *(["taskset"] if self._settings.cores else []))
+        said = next((line.strip() for line in reversed(printed.splitlines()) if line.strip()), "nothing")
+        return DeviceError(
+            "The phone cannot start benchmark_model: it was built for another system or processor, or needs a library "
+            f"that the phone lacks. It says: {said[:200]}",
+            f"Install one that was built for Android and {self._abi}: nagsdk android setup --from FILE.",
+        )
 
     def _command(self, tool: str, network: str, warmup: int, runs: int) -> str:
         s = self._settings
@@ -193,9 +222,12 @@ class AndroidSession(Session):
                 try:
                     self._on_phone[path] = self._phone.put(path, f"{sha256(path)[:16]}{path.suffix}", executable)
                     break
-                except LostError:
+                except LostError as error:
                     if attempt == _ATTEMPTS - 1:
-                        raise
+                        raise MeasurementError(
+                            f"{path.name} could not be copied to the phone in {_ATTEMPTS} attempts. {error.message}",
+                            error.next_step,
+                        ) from error
                     self._phone.reconnect()
         return self._on_phone[path]
 

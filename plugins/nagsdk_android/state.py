@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,16 +12,23 @@ THROTTLED_FROM = 2
 _CPU = "/sys/devices/system/cpu"
 # Below this share of the processor's highest frequency the phone counts as throttled.
 _CAPPED = 0.98
+# Seconds for which the cap of a resting phone must stay equal to count as its own: fewer where the phone says that it
+# is not hot (Android 10 and newer) than where it does not say so.
+STEADY_S, STEADY_UNKNOWN_S = 4.0, 30.0
 COMMAND = (
     "dumpsys thermalservice; dumpsys battery; "
     f"for f in {_CPU}/cpu[0-9]*/cpufreq; do "
     "echo freq $(cat $f/scaling_cur_freq $f/scaling_max_freq $f/cpuinfo_max_freq); done"
 )
-_STATUS = re.compile(r"^\s*Thermal Status:\s*(\d+)", re.MULTILINE)
-_TEMPERATURE = re.compile(r"Temperature\{mValue=(-?[0-9.]+), mType=(\d+), mName=([^,}]*), mStatus=\d+\}")
+# Every repetition is bounded, because a phone may print anything: no text takes long to read, no number is too large.
+_STATUS = re.compile(r"Thermal Status:\s{0,9}([0-9]{1,2})\b")
+_TEMPERATURE = re.compile(
+    r"Temperature\{mValue=(-?[0-9]{1,4}(?:\.[0-9]{1,20})?), mType=([0-9]{1,4}), "
+    r"mName=[^,}\n]{0,99}, mStatus=[0-9]{1,4}\}"
+)
 _CPU_TYPE = 0
-_BATTERY = re.compile(r"^\s*(level|temperature|AC powered|USB powered):\s*(\S+)", re.MULTILINE)
-_FREQUENCY = re.compile(r"^\s*freq (\d+) (\d+) (\d+)\s*$", re.MULTILINE)
+_BATTERY = re.compile(r"(level|temperature):\s{0,9}(-?[0-9]{1,5})")
+_FREQUENCY = re.compile(r"freq ([0-9]{1,9}) ([0-9]{1,9}) ([0-9]{1,9})")
 
 
 @dataclass(frozen=True)
@@ -45,10 +53,26 @@ class State:
     frequency_mhz: float | None
 
     @property
+    def hot(self) -> bool:
+        """Whether the phone says that it reduces its speed because of heat."""
+        return self.thermal_status is not None and self.thermal_status >= THROTTLED_FROM
+
+    @property
     def throttled(self) -> bool:
         """Whether the phone throttles, that is, reduces its own speed."""
-        hot = self.thermal_status is not None and self.thermal_status >= THROTTLED_FROM
-        return hot or (self.frequency_share is not None and self.frequency_share < _CAPPED)
+        return self.throttled_below(1.0)
+
+    def throttled_below(self, ceiling: float) -> bool:
+        """Whether the phone throttles, if it never allows more than a share of the hardware's highest frequency.
+
+        Args:
+            ceiling: The share that the phone allows when it is cool.
+        """
+        return self.hot or self.capped(ceiling)
+
+    def capped(self, ceiling: float = 1.0) -> bool:
+        """Whether the phone allows less than a share of the hardware's highest frequency."""
+        return self.frequency_share is not None and self.frequency_share < _CAPPED * ceiling
 
     def to_properties(self) -> Mapping[str, float]:
         """The known values, as a burst records them."""
@@ -67,22 +91,49 @@ class State:
 
 def parse(text: str) -> State:
     """Reads what `COMMAND` printed; values that cannot be read are None, because the format differs between vendors."""
-    status = _STATUS.search(text)
-    temperatures = [
-        float(value) for value, kind, _ in _TEMPERATURE.findall(text) if int(kind) == _CPU_TYPE and _number(value)
-    ]
-    battery = dict(_BATTERY.findall(text))
-    frequencies = [(int(now), int(most), int(own)) for now, most, own in _FREQUENCY.findall(text) if int(own) > 0]
-    level, warmth = battery.get("level", ""), battery.get("temperature", "")
+    statuses: list[int] = []
+    battery: dict[str, int] = {}
+    frequencies: list[tuple[int, int, int]] = []
+    for line in map(str.strip, text.splitlines()):
+        if match := _STATUS.match(line):
+            statuses.append(int(match[1]))
+        elif match := _BATTERY.fullmatch(line):
+            battery.setdefault(match[1], int(match[2]))
+        elif match := _FREQUENCY.fullmatch(line):
+            frequencies.append((int(match[1]), int(match[2]), int(match[3])))
+    on = [(now, most, own) for now, most, own in frequencies if most > 0 and own > 0]
     return State(
-        None if status is None else int(status[1]),
-        max(temperatures, default=None),
-        int(level) if level.isdecimal() else None,
-        int(warmth) / 10 if warmth.isdecimal() else None,  # in tenths of a degree
-        min((most / own for _, most, own in frequencies), default=None),
-        max((now / 1e3 for now, _, _ in frequencies), default=None),
+        statuses[0] if statuses else None,
+        max((float(value) for value, kind in _TEMPERATURE.findall(text) if int(kind) == _CPU_TYPE), default=None),
+        battery.get("level"),
+        battery["temperature"] / 10 if "temperature" in battery else None,  # in tenths of a degree
+        min((most / own for _, most, own in on), default=None),
+        max((now / 1e3 for now, _, _ in on), default=None),
     )
 
 
-def _number(text: str) -> bool:
-    return text.count(".") <= 1 and any(c.isdigit() for c in text)
+class Steadiness:
+    """Tells a cap on the frequency that belongs to a phone from throttling: it stays equal while the phone is cool.
+
+    Some phones keep their processors below the hardware's highest frequency for good, for example in a power saving
+    mode. Waiting does not change that, whereas a phone that throttles gets faster while it rests.
+
+    Args:
+        state: State of the phone when it begins to rest.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._since = time.monotonic()
+        self._share = None if state.hot else state.frequency_share
+
+    def ceiling(self, state: State) -> float | None:
+        """The share of the highest frequency that the phone allows for good; None if that is not known yet.
+
+        Args:
+            state: State of the phone now, while it rests.
+        """
+        share = None if state.hot else state.frequency_share
+        if share != self._share:
+            self._since, self._share = time.monotonic(), share
+        needed = STEADY_S if state.thermal_status is not None else STEADY_UNKNOWN_S
+        return share if time.monotonic() - self._since >= needed else None

@@ -9,24 +9,27 @@ from dataclasses import dataclass
 from nagsdk.errors import MeasurementError
 from nagsdk_android.settings import DELEGATES
 
-_NUMBER = r"([0-9.]+(?:e[+-]?\d+)?)"
+# Every repetition is bounded, because a phone may print anything: no text takes long to read.
+_NUMBER = r"([0-9.]{1,30}(?:e[+-]?[0-9]{1,3})?)(?![0-9.e])"
+# No time in microseconds and no memory in MB is as large as this; sums of such numbers are still finite.
+_TOO_LARGE = 1e15
 _COUNT = re.compile(
     rf"count=([0-9]{{1,9}})(?: first={_NUMBER})? curr={_NUMBER}"
     rf"(?: min={_NUMBER} max={_NUMBER} avg={_NUMBER} std={_NUMBER})?(?: .*)?"
 )
 # Prefix that the log writes before a line: `INFO: `, in newer tools followed by a source line in brackets.
-_PREFIX = re.compile(r"^(?:(?:INFO|WARNING|ERROR|VERBOSE): )?(?:\[[^\]]*\] )?")
+_PREFIX = re.compile(r"^(?:(?:INFO|WARNING|ERROR|VERBOSE): )?(?:\[[^\]]{0,200}\] )?")
 _SUMMARIES = (
-    (re.compile(rf"Inference timings in us: .*Inference \(avg\): {_NUMBER}"), 1.0),
-    (re.compile(rf"Average inference timings in us: .*no stats: {_NUMBER}"), 1.0),
-    (re.compile(rf"Inference \(avg\):\s+{_NUMBER} ms"), 1e3),
+    (re.compile(rf"Inference timings in us: .{{0,400}}Inference \(avg\): {_NUMBER}"), 1.0),
+    (re.compile(rf"Average inference timings in us: .{{0,400}}no stats: {_NUMBER}"), 1.0),
+    (re.compile(rf"Inference \(avg\):\s{{1,40}}{_NUMBER} ms"), 1e3),
 )
 _INIT = re.compile(rf"Initialized session in {_NUMBER}ms")
 _MEMORY = re.compile(
     r"(?:Peak memory footprint|Memory footprint delta from the start of the tool) \(MB\): "
-    rf"init=\s*{_NUMBER} overall={_NUMBER}"
+    rf"init=\s{{0,40}}{_NUMBER} overall={_NUMBER}"
 )
-_REPLACED = re.compile(r"Replacing ([0-9]{1,9}) out of ([0-9]{1,9}) node\(s\) with delegate \(([A-Za-z0-9_]+)\)")
+_REPLACED = re.compile(r"Replacing ([0-9]{1,9}) out of ([0-9]{1,9}) node\(s\) with delegate \(([A-Za-z0-9_]{1,100})\)")
 _FAILED = ("Benchmarking failed.", "Failed to apply", "failed to prepare", "ERROR: Failed")
 # The tool prints averages with six digits, which is a relative error of at most this.
 _DIGITS = 1e-5
@@ -125,7 +128,7 @@ def parse(text: str) -> Report:
     Raises:
         MeasurementError: The tool failed, or the text is not a complete output of the tool.
     """
-    lines = [_PREFIX.sub("", line.strip(), count=1) for line in text.splitlines()]
+    lines = [_PREFIX.sub("", line, count=1) for line in map(str.strip, text.splitlines()) if line]
     counts: list[Counts] = []
     stages, summary = 0, None
     init = peak = None
@@ -186,6 +189,6 @@ def _float(text: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
+    if not 0 <= value < _TOO_LARGE:
         raise MeasurementError(f"benchmark_model printed {text[:50]!r} where a number should be.", _NEXT_STEP)
     return value

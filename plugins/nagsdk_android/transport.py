@@ -13,21 +13,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nagsdk.errors import DeviceError, DeviceUnavailableError
+from nagsdk.errors import DeviceUnavailableError
 from nagsdk_android.keys import signer
+from nagsdk_android.refusals import REPLUG, LostError, refusal
 
 CONNECT_TIMEOUT_S = 5.0
 # Seconds that a phone may take beyond the timeout of a command.
 GRACE_S = 5.0
 # Seconds that a phone may take between two pieces of a file.
 _PUSH_TIMEOUT_S = 30.0
-_REPLUG = (
-    "Unlock the phone, check its cable, check that USB debugging is on, and start again: what was measured is kept."
-)
 
-
-class LostError(DeviceError):
-    """The connection to a phone broke, or the phone did not answer; a new connection may work."""
+# What the packages raise for answers that are cut off or not of the protocol.
+_MALFORMED = (EOFError, ValueError, LookupError, AttributeError, AssertionError, struct.error)
 
 
 class Transport(ABC):
@@ -87,7 +84,8 @@ class AdbShell(Transport):
 
         self.title = title
         self._key = key
-        self._device = AdbDevice(make(), default_transport_timeout_s=_PUSH_TIMEOUT_S)
+        with _losses(title, "did not answer"):
+            self._device = AdbDevice(make(), default_transport_timeout_s=_PUSH_TIMEOUT_S)
 
     def connect(self) -> None:
         """Connects; a phone that does not know this computer first asks its user for permission."""
@@ -95,7 +93,7 @@ class AdbShell(Transport):
 
         asked: list[bool] = []
         try:
-            with _losses("did not answer"):
+            with _losses(self.title, "did not answer"):
                 self._device.connect(
                     [signer(self._key)], CONNECT_TIMEOUT_S, CONNECT_TIMEOUT_S, CONNECT_TIMEOUT_S, asked.append
                 )
@@ -105,20 +103,17 @@ class AdbShell(Transport):
                 error.__cause__, (DeviceAuthError, TcpTimeoutException, UsbReadFailedError, ConnectionResetError)
             )
             if asked and waited:
-                raise DeviceUnavailableError(
-                    f"The phone ({self.title}) does not know this computer.",
-                    "Unlock the phone, answer 'Allow USB debugging?' with 'Always allow', and start again.",
-                ) from error
+                raise refusal(self.title, "unauthorized") from error
             raise
 
     def shell(self, command: str, silence_s: float) -> Iterator[bytes]:
         """Runs a command by the first version of the shell protocol, which has no exit status."""
-        with _losses("was lost while a command ran"):
+        with _losses(self.title, "was lost while a command ran"):
             yield from self._device.streaming_shell(command, silence_s, silence_s, decode=False)
 
     def push(self, source: Path, target: str) -> None:
         """Copies a file."""
-        with _losses(f"did not take {source.name}"):
+        with _losses(self.title, f"did not take {source.name}"):
             self._device.push(str(source), target, read_timeout_s=_PUSH_TIMEOUT_S)
 
     def close(self) -> None:
@@ -146,19 +141,19 @@ class AdbServer(Transport):
 
         serial, host, port = self._address
         if not answers(host, port):  # otherwise adbutils would start a server itself
-            raise LostError("The adb server has stopped.", _REPLUG)
+            raise LostError("The adb server has stopped.", REPLUG)
         return adbutils.AdbClient(host, port, socket_timeout=silence_s).device(serial)
 
     def connect(self) -> None:
         """Asks the server for the phone's state."""
-        with _losses("did not answer"):
+        with _losses(self.title, "did not answer"):
             state = self._device(CONNECT_TIMEOUT_S).get_state()
         if state != "device":
-            raise LostError(f"The phone ({self.title}) is {state}.", _REPLUG)
+            raise refusal(self.title, state)
 
     def shell(self, command: str, silence_s: float) -> Iterator[bytes]:
         """Runs a command."""
-        with _losses("was lost while a command ran"):
+        with _losses(self.title, "was lost while a command ran"):
             connection = self._device().open_transport(timeout=silence_s)
             self._running.append(connection)
             try:
@@ -172,7 +167,7 @@ class AdbServer(Transport):
 
     def push(self, source: Path, target: str) -> None:
         """Copies a file."""
-        with _losses(f"did not take {source.name}"):
+        with _losses(self.title, f"did not take {source.name}"):
             self._device(_PUSH_TIMEOUT_S).sync.push(str(source), target)
 
     def close(self) -> None:
@@ -220,16 +215,15 @@ def server_address() -> tuple[str, int]:
 
 
 @contextmanager
-def _losses(what: str) -> Iterator[None]:
-    """Turns the many kinds of errors that the packages raise for a broken connection into a LostError."""
+def _losses(title: str, what: str) -> Iterator[None]:
+    """Turns the many kinds of errors that the packages raise into what they say, or else into a LostError."""
     try:
         yield
     except Exception as error:
-        if not isinstance(
-            error, (*_link_errors(), OSError, KeyError, AttributeError, struct.error, UnicodeDecodeError)
-        ):
+        if not isinstance(error, (*_link_errors(), *_MALFORMED, OSError)):
             raise
-        raise LostError(f"The phone {what}: {type(error).__name__} {error}".rstrip() + ".", _REPLUG) from error
+        said = f"{type(error).__name__} {error}".rstrip(" .")
+        raise refusal(title, said, f"The phone ({title}) {what}: {said}.") from error
 
 
 def _link_errors() -> tuple[type[Exception], ...]:

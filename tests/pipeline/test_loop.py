@@ -286,6 +286,16 @@ def test_a_device_that_slows_itself_down_is_told(simulate, tmp_path, monkeypatch
     assert deployment.details["rounds"][0]["state"] == hot
 
 
+def test_a_device_that_is_capped_for_good_is_not_told_to_cool_down(simulate, tmp_path, monkeypatch):
+    simulate()
+    real = SimulatedSession.time
+    capped = {"throttled": 0.0, "frequency_cap": 0.81}
+    monkeypatch.setattr(SimulatedSession, "time", lambda *arguments: replace(real(*arguments), properties=capped))
+    warnings = nagsdk.deploy("board", budget="1.5ms", output=tmp_path / "out").result.warnings
+    assert any("81 % of its highest frequency" in warning for warning in warnings)
+    assert not any("slowed itself down" in warning for warning in warnings)
+
+
 def test_percentiles_and_exact_metrics(simulate, tmp_path):
     simulate()
     high = nagsdk.deploy("board", budget="1.5ms@p90", output=tmp_path / "p90")

@@ -80,7 +80,8 @@ def build(settings):
         shutil.copy(file, root / "opt/adbd")
     for name in ("getprop", "dumpsys"):
         tool = root / "system/bin" / name
-        tool.write_text(f'#!/bin/sh\ncat "/phone/{name}/$1" 2>/dev/null || echo\n')
+        warning = "[ -f /phone/noise ] && cat /phone/noise >&2"  # as the linker of old phones does
+        tool.write_text(f'#!/bin/sh\n{warning}\ncat "/phone/{name}/$1" 2>/dev/null || echo\n')
         tool.chmod(0o755)
     return root
 

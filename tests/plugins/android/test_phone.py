@@ -15,13 +15,14 @@ from nagsdk.errors import DeviceError, DeviceUnavailableError, MeasurementError
 from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.graph.trace import trace
 from nagsdk.testing import BackendConformance, random_subnet, small_space
+from nagsdk_android import discovery, tool
 from nagsdk_android import session as session_module
-from nagsdk_android import tool
 from nagsdk_android.backend import AndroidBackend
 from nagsdk_android.discovery import find
 from nagsdk_android.phone import Phone
+from nagsdk_android.refusals import LostError
 from nagsdk_android.settings import AndroidSettings
-from nagsdk_android.transport import LostError, tcp
+from nagsdk_android.transport import tcp
 from tests.plugins.android.virtual import TOOL, VirtualPhone
 
 SPACE = small_space()
@@ -86,6 +87,30 @@ def test_discovery_reads_the_properties_of_the_phone(device):
     assert not AndroidBackend().presence(device_of_model(device, "Pixel*")).available
 
 
+LINKER = "WARNING: linker: /system/bin/sh: unused DT entry: type 0x6ffffffe arg 0x13c0\n"
+
+
+def test_noise_of_a_phone_is_no_property(phone, device):
+    phone.set("noise", LINKER * 3)
+    expected = {"model": "Virtual Phone", "abi": "x86_64", "soc": "virtual"}
+    assert expected.items() <= AndroidBackend().presence(device).properties.items()
+
+
+def test_a_name_with_escape_codes_line_ends_and_no_end_is_shown_in_one_short_line(phone, device):
+    try:
+        phone.set("getprop/ro.product.model", "\x1b[2JSM-G9\r\n35F 小米\x07" + 9999 * "x")
+        model = AndroidBackend().presence(device).properties["model"]
+        assert model.startswith(r"\x1b[2JSM-G9 35F 小米\x07x") and len(model) == 256
+    finally:
+        phone.set("getprop/ro.product.model", "Virtual Phone\n")
+
+
+def test_a_phone_that_says_nothing_about_itself_is_told_so(phone, device, monkeypatch):
+    monkeypatch.setattr(discovery, "_PROPERTIES", {"ro.none": "model"})
+    monkeypatch.setattr(discovery, "_CHIP", ())
+    assert "does not say what it is" in AndroidBackend().presence(device).reason
+
+
 def device_of_model(device, model):
     return dataclasses.replace(device, options=(*device.options, ("model", model)))
 
@@ -113,6 +138,11 @@ class TestCommands:
         )
         assert connected.run("sh -c 'kill -SEGV $$'").status == 139
         assert connected.run("true").text == ""
+
+    def test_line_ends_warnings_of_the_linker_and_escape_codes_do_not_reach_the_caller(self, connected):
+        noise = f"echo '{LINKER.strip()}' >&2"
+        assert connected.run(f"{noise}; printf 'a\\r\\r\\nb\\r\\n'; {noise}").text == "a\nb\n"
+        assert connected.run("printf '\\033[2Ja\\rb'").text == r"\x1b[2Ja\rb"
 
     def test_a_command_that_hangs_is_abandoned(self, connected):
         start = time.monotonic()

@@ -1,7 +1,8 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nagsdk_android.state import parse
+from nagsdk_android.state import Steadiness, parse
 
 CALM = "IsStatusOverride: false\nThermal Status: 0\n"
 BATTERY = "Current Battery Service state:\n  AC powered: false\n  level: 87\n  temperature: 312\n"
@@ -27,6 +28,67 @@ def test_heat_and_a_reduced_frequency_count_as_throttled():
 def test_values_that_are_not_reported_are_unknown():
     state = parse("sh: dumpsys: not found\nfreq\nfreq  1 0\n")
     assert state.to_properties() == {"throttled": 0.0}
+
+
+def test_the_first_of_several_values_counts_and_a_battery_may_be_cold():
+    state = parse("level: 99\r\ntemperature: -31\r\nLLB CAL: 0\r\nlevel: 12\r\n")
+    assert state.battery_percent == 99 and state.battery_c == -3.1
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e999", "1" * 5000, "0x10", "٣", "²"])
+def test_numbers_that_are_none_are_unknown(number):
+    text = (
+        f"Thermal Status: {number}\n  level: {number}\n  temperature: {number}\nfreq 1 {number} 2\nfreq 0 0 2\n"
+        f"Temperature{{mValue={number}, mType=0, mName=cpu, mStatus=0}}\n"
+        f"Temperature{{mValue=1, mType={number}, mName=cpu, mStatus=0}}\n"
+    )
+    assert parse(text).to_properties() == {"throttled": 0.0}
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "\n",
+        " \n",
+        "Temperature{mValue=",
+        "Temperature{mValue=1, mType=0, mName=",
+        "freq 1 ",
+        "level:",
+        "Thermal Status: ",
+    ],
+)
+def test_no_text_takes_long_to_read(piece):
+    """With patterns that take quadratic time, each of these would take minutes."""
+    assert parse(piece * (10**6 // len(piece))).to_properties() == {"throttled": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("status", "states", "ceiling"),
+    [
+        ("Thermal Status: 0\n", [(0, 21), (2, 21), (4, 21)], 0.84),
+        ("Thermal Status: 1\n", [(0, 21), (2, 21), (4, 21)], 0.84),
+        ("Thermal Status: 0\n", [(0, 21), (2, 22), (4, 22)], None),  # it gets faster while it rests
+        ("Thermal Status: 0\n", [(0, 21), (2, 22), (4, 22), (6, 22)], 0.88),
+        ("Thermal Status: 2\n", [(0, 21), (20, 21), (60, 21)], None),  # it says that it is hot
+        ("", [(0, 21), (4, 21), (20, 21)], None),  # it does not say whether it is hot
+        ("", [(0, 21), (4, 21), (20, 21), (30, 21)], 0.84),
+        ("Thermal Status: 0\n", [(0, 0), (9, 0)], None),
+    ],
+)
+def test_a_cap_that_rest_does_not_change_belongs_to_the_phone(monkeypatch, status, states, ceiling):
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    read = [(seconds, parse(f"{status}freq 1 {most} 25\n")) for seconds, most in states]
+    steadiness, found = Steadiness(read[0][1]), None
+    for now, state in read[1:]:  # noqa: B007
+        found = steadiness.ceiling(state)
+    assert found == ceiling
+
+
+def test_below_its_own_cap_a_phone_still_throttles():
+    state = parse("Thermal Status: 0\nfreq 1 20 25\n")
+    assert state.throttled and state.throttled_below(0.9) and not state.throttled_below(0.8)
+    assert parse("Thermal Status: 2\nfreq 1 20 25\n").throttled_below(0.8)
 
 
 @given(st.text(alphabet=st.sampled_from("Thermal Status:1234\n freq temperature{mValue=}.,²")))

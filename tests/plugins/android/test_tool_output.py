@@ -129,6 +129,12 @@ def test_the_middle_run_follows_from_the_mean(times):
         ("min=490", "min=510"),
         ("avg=503.333", "avg=1e999"),
         ("avg=503.333", "avg=5.0.3"),
+        ("avg=503.333", "avg=nan"),
+        ("avg=503.333", "avg=inf"),
+        ("avg=503.333", f"avg={'5' * 5000}"),
+        ("first=500 curr=520 min=490 max=520 avg=503.333", "first=1e300 curr=1e300 min=1e300 max=1e300 avg=1e300"),
+        ("Inference (avg): 503.333", f"Inference (avg): 503.333{'0' * 5000}"),
+        ("count=3", f"count={'3' * 5000}"),
         ("first=500", "first=-500"),
         ("INFO: count=3 first=500 curr=520 min=490 max=520 avg=503.333 std=12\n", ""),
         ("count=3 first=500 curr=520 min=490 max=520 avg=503.333 std=12", "count=3 curr=520"),
@@ -141,6 +147,29 @@ def test_an_incomplete_or_garbled_output_is_refused(old, new):
     with pytest.raises(MeasurementError) as caught:
         parse(text.replace(old, new))
     assert caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "\n",
+        " ",
+        "[",
+        "1",
+        "Inference (avg): ",
+        "no stats: 1",
+        "Replacing 1 out of 1 node(s) with delegate (a",
+        "count=1 curr=1\n",
+        "xnnpack executed by the delegate\n",
+    ],
+)
+@pytest.mark.parametrize(
+    "start", ["", "Inference timings in us: ", "Average inference timings in us: ", "count=1 curr="]
+)
+def test_no_output_takes_long_to_read(start, piece):
+    """With patterns that take quadratic time, these would take minutes."""
+    with pytest.raises(MeasurementError):
+        parse(start + piece * (10**6 // len(piece)))
 
 
 @pytest.mark.parametrize("end", range(0, len(GOOD), 37))

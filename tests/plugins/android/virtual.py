@@ -140,7 +140,7 @@ class VirtualPhone:
 
     def heal(self):
         """Removes all faults and the heat."""
-        for name in ("fault", "slowdown", "throttle_after"):
+        for name in ("fault", "noise", "slowdown", "throttle_after"):
             (self.shared / name).unlink(missing_ok=True)
         self.set("dumpsys/thermalservice", "IsStatusOverride: false\nThermal Status: 0\n")
         self.set(
