@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import hashlib
 import os
@@ -18,6 +19,8 @@ from nagsdk.common.processes import may_live
 from nagsdk.errors import NagsdkError, OutputError
 
 PARTIAL = ".nagsdk-partial-"
+# Encoding of text that users write: Notepad and PowerShell begin UTF-8 with a byte order mark, which this skips.
+TEXT = "utf-8-sig"
 # Staging takes minutes at most. Age is checked too, since process numbers do not cover other containers or other
 # machines that write to a shared disk.
 _ABANDONED_S = 3600.0
@@ -101,7 +104,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def read_toml(path: Path, most_bytes: int, refuse: Callable[[str], NagsdkError]) -> dict[str, Any]:
-    """The content of a TOML file written by the user.
+    """The content of a TOML file written by the user: UTF-8, with or without a byte order mark.
 
     Args:
         path: The file.
@@ -116,7 +119,10 @@ def read_toml(path: Path, most_bytes: int, refuse: Callable[[str], NagsdkError])
     try:
         if path.stat().st_size > most_bytes:
             raise refuse(f"{path} is larger than {most_bytes} bytes.")
-        return tomllib.loads(path.read_text("utf-8"))
+        content = path.read_bytes()
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise refuse(f"{path} is in UTF-16, as PowerShell writes it; save it as UTF-8.")
+        return tomllib.loads(content.decode(TEXT).replace("\r\n", "\n"))
     except FileNotFoundError as error:
         raise refuse(f"There is no file {path}.") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

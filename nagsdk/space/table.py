@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.common.files import write_atomically
+from nagsdk.common.files import TEXT, write_atomically
 from nagsdk.errors import ArchitectureError
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import Codes, SearchSpace, _values
@@ -38,7 +38,7 @@ def read_csv(path: Path, needed: Sequence[str]) -> tuple[NDArray[np.int64], dict
             raise ArchitectureError(
                 f"{path} is larger than {_MOST_BYTES // 10**6} MB.", "Split the file into smaller ones."
             )
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with path.open(newline="", encoding=TEXT) as file:
             reader = csv.reader(file, strict=True)
             header = [name.strip() for name in next(reader, [])]
             rows = [(reader.line_num, row) for row in reader if row]
