@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO
@@ -21,6 +21,7 @@ from nagsdk.errors import NagsdkError, OutputError
 PARTIAL = ".nagsdk-partial-"
 # Encoding of text that users write: Notepad and PowerShell begin UTF-8 with a byte order mark, which this skips.
 TEXT = "utf-8-sig"
+_MOST_TEXT = 64 * 10**6
 # Staging takes minutes at most. Age is checked too, since process numbers do not cover other containers or other
 # machines that write to a shared disk.
 _ABANDONED_S = 3600.0
@@ -30,6 +31,31 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def only_line_ends_differ(path: Path, digest: str) -> bool:
+    """Whether a file had the given SHA-256 before something, such as git on a checkout, changed its line ends."""
+    try:
+        content = path.read_bytes() if path.stat().st_size <= _MOST_TEXT else b""
+    except OSError:
+        return False
+    lines = content.replace(b"\r\n", b"\n")
+    forms = {lines, lines.replace(b"\n", b"\r\n")} - {content}
+    return any(hashlib.sha256(form).hexdigest() == digest for form in forms)
+
+
+def line_ends_advice(folder: Path, names: Sequence[str]) -> str:
+    """What to do where git changed the line ends of files.
+
+    Args:
+        folder: The folder of the files.
+        names: Their names.
+    """
+    plural = "s" if len(names) == 1 else ""
+    return (
+        f"{', '.join(names)} differ{plural} only in line ends, which git changed (core.autocrlf): put the line "
+        f"`**/{folder.resolve().name}/** -text` into .gitattributes, and check the folder out again"
+    )
 
 
 def by_name(path: PurePath) -> tuple[str, ...]:
