@@ -222,11 +222,11 @@ class MobileNetV3Space(MobileNetV3Definition):
 
         return MobileNetV3Supernet(self)
 
-    def import_released(self, path: Path) -> MobileNetV3Supernet:
+    def import_released(self, path: Path, *, any_classes: bool = False) -> MobileNetV3Supernet:
         """Reads a checkpoint that Once-for-All released; see `NetworkSpace.import_released`."""
         from nagsdk.families.mobilenet_v3.checkpoint import import_ofa
 
-        return import_ofa(self, path)
+        return import_ofa(self, path, any_classes=any_classes)
 
     def read_table(self, path: Path) -> tuple[Codes, dict[str, Column]]:
         """Reads the columns of the published Once-for-All measurements; see `read_architectures`."""
