@@ -48,6 +48,8 @@ def read_csv(path: Path, needed: Sequence[str]) -> tuple[NDArray[np.int64], dict
             f"Give a CSV file in UTF-8 with the columns {_values(needed)}.",
         ) from error
     missing = [name for name in needed if header.count(name) != 1]
+    if missing and len(header) == 1 and ";" in header[0]:
+        raise ArchitectureError(f"{path} separates its columns by semicolons.", "Separate them by commas.")
     if missing or len(set(header)) != len(header):
         raise ArchitectureError(
             f"{path} does not have every column exactly once: {_values(missing or header)}.",
