@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,7 @@ TARGET_SECONDS, TARGET_WITHIN_5 = 90.0, 0.9
 
 def truth(folder: Path, rounds: int) -> None:
     """Times all networks of a folder and prints JSON; imports only numpy and onnxruntime."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from nagsdk.common.telemetry import switch_off
 from nagsdk.families.mobilenet_v3.definition import Stage
 from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
 
+switch_off()  # some tests run ONNX Runtime in this process
 REPOSITORY = Path(__file__).parents[1]
 TINY = MobileNetV3Space(
     stages=(Stage(8, 2, "relu", se=False, depths=(1, 2)), Stage(16, 2, "hswish", se=True, depths=(1, 2))),

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.bundle.imported import read_weights_record, user_folder
-from nagsdk.common.files import sha256
+from nagsdk.common.files import line_ends_advice, only_line_ends_differ, sha256
 from nagsdk.common.folders import is_shipped, shipped
 from nagsdk.common.validation import what_is_wrong
 from nagsdk.errors import (
@@ -281,6 +281,8 @@ class Bundle:
         if record is None or Path(name).name != name:
             raise DamagedBundleError(f"Bundle {self.name} does not list {name}.", _FIX)
         if not path.is_file() or path.stat().st_size != record["bytes"] or sha256(path) != record["sha256"]:
+            if only_line_ends_differ(path, record["sha256"]):
+                raise DamagedBundleError(f"{line_ends_advice(self.folder, [name])}.", _FIX)
             raise DamagedBundleError(f"{path} is missing or does not have the recorded hash.", _FIX)
         return path
 

@@ -92,14 +92,22 @@ def cli() -> None:
     """A latency budget and a device in, a measured model file that holds the budget out."""
 
 
+def _accept_every_character() -> None:
+    """Lets no character end a command that the encoding of the output lacks, as that of pipes on Windows.
+
+    JSON consists of ASCII characters only, so nothing in it is replaced.
+    """
+    for stream, instead in ((sys.stdout, "replace"), (sys.stderr, "backslashreplace")):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape", "surrogatepass"):
+            stream.reconfigure(errors=instead)
+
+
 def main() -> NoReturn:
     """Runs the command line and exits with the documented code."""
     # Imports make tens of thousands of objects that stay. With the default of 700 new ones, Python would look through
     # them a hundred times for garbage that is not there.
     gc.set_threshold(50_000, *gc.get_threshold()[1:])
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        # On Windows, the encoding of a pipe has few characters: a missing one must not end the command.
-        sys.stdout.reconfigure(errors="replace")
+    _accept_every_character()
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.Abort:

@@ -164,9 +164,10 @@ budget_options = options(
     ),
 )
 # How files of architectures look depends on the bundle's family of networks.
-table_help = "CSV file of architectures, with the columns of the bundle's space (MobileNetV3: ks, e, d, r)."
+table_help = "CSV file with the columns of the bundle's space (MobileNetV3: ks, e, d, r), or JSON of dictionaries."
+arch_help = "Text form of an architecture, or a dictionary (ks, e, d, r); may be repeated."
 architecture_options = options(
-    click.option("--arch", "architectures", multiple=True, help="Text form of an architecture; may be repeated."),
+    click.option("--arch", "architectures", multiple=True, help=arch_help),
     click.option("--archs", "table", type=click.Path(exists=True, dir_okay=False), help=table_help),
 )
 data_argument = click.argument("data", type=click.Path(file_okay=False))

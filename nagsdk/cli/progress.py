@@ -49,7 +49,9 @@ class Bars:
         # Texts of architectures are long, and texts from devices must not be read as markup.
         column = Column(no_wrap=True, max_width=_LONGEST, overflow="ellipsis")
         text = TextColumn("{task.description}", markup=False, table_column=column)
-        columns = (SpinnerColumn(), text, BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        # Unlike bars, spinners of rich do not look at the encoding.
+        spinner = SpinnerColumn("dots" if self._console.encoding.startswith("utf") else "line")
+        columns = (spinner, text, BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         self._progress = Progress(*columns, console=self._console, transient=True)
         self._tasks: list[TaskID] = []
 

@@ -83,6 +83,14 @@ def _seconds(value: Any) -> float:
     return seconds
 
 
+def _switch(value: Any) -> bool:
+    known = {"1": True, "true": True, "0": False, "false": False}
+    text = str(value).lower() if isinstance(value, (str, bool)) else ""
+    if text not in known:
+        raise ValueError
+    return known[text]
+
+
 def _user_folder(kind: str) -> Path:
     import platformdirs
 
@@ -125,6 +133,13 @@ _SETTINGS = (
         _seconds,
         lambda: 10.0,
         "a number from 0.1 to 600",
+    ),
+    Setting(
+        "offline",
+        "Refuse every download: of weights, of the tool for phones, from mirrors",
+        _switch,
+        lambda: False,
+        "1 or 0 in the variable, true or false in the file",
     ),
 )
 SETTINGS = {setting.name: setting for setting in _SETTINGS}

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from nagsdk.common import config
 from nagsdk.errors import BundleError
 from nagsdk.events import Listener, ignore, stage
 
@@ -20,8 +21,14 @@ def download(address: str, path: Path, most_bytes: int, on_event: Listener = ign
         on_event: Receives progress events.
 
     Raises:
-        BundleError: The server cannot be reached, refuses, or sends too much.
+        BundleError: The setting `offline` forbids it, or the server cannot be reached, refuses, or sends too much.
     """
+    offline = config.look_up("offline")
+    if offline.value:
+        raise BundleError(
+            f"{address} is not contacted, because {offline.where} forbids downloads (setting offline).",
+            "Use a file that is on this machine (--from FILE, or a folder as mirror), or remove the setting.",
+        )
     import httpx
 
     have = path.stat().st_size if path.exists() else 0

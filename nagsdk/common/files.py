@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import hashlib
 import os
@@ -9,7 +10,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO
@@ -18,6 +19,9 @@ from nagsdk.common.processes import may_live
 from nagsdk.errors import NagsdkError, OutputError
 
 PARTIAL = ".nagsdk-partial-"
+# Encoding of text that users write: Notepad and PowerShell begin UTF-8 with a byte order mark, which this skips.
+TEXT = "utf-8-sig"
+_MOST_TEXT = 64 * 10**6
 # Staging takes minutes at most. Age is checked too, since process numbers do not cover other containers or other
 # machines that write to a shared disk.
 _ABANDONED_S = 3600.0
@@ -27,6 +31,31 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def only_line_ends_differ(path: Path, digest: str) -> bool:
+    """Whether a file had the given SHA-256 before something, such as git on a checkout, changed its line ends."""
+    try:
+        content = path.read_bytes() if path.stat().st_size <= _MOST_TEXT else b""
+    except OSError:
+        return False
+    lines = content.replace(b"\r\n", b"\n")
+    forms = {lines, lines.replace(b"\n", b"\r\n")} - {content}
+    return any(hashlib.sha256(form).hexdigest() == digest for form in forms)
+
+
+def line_ends_advice(folder: Path, names: Sequence[str]) -> str:
+    """What to do where git changed the line ends of files.
+
+    Args:
+        folder: The folder of the files.
+        names: Their names.
+    """
+    plural = "s" if len(names) == 1 else ""
+    return (
+        f"{', '.join(names)} differ{plural} only in line ends, which git changed (core.autocrlf): put the line "
+        f"`**/{folder.resolve().name}/** -text` into .gitattributes, and check the folder out again"
+    )
 
 
 def by_name(path: PurePath) -> tuple[str, ...]:
@@ -101,7 +130,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def read_toml(path: Path, most_bytes: int, refuse: Callable[[str], NagsdkError]) -> dict[str, Any]:
-    """The content of a TOML file written by the user.
+    """The content of a TOML file written by the user: UTF-8, with or without a byte order mark.
 
     Args:
         path: The file.
@@ -116,7 +145,10 @@ def read_toml(path: Path, most_bytes: int, refuse: Callable[[str], NagsdkError])
     try:
         if path.stat().st_size > most_bytes:
             raise refuse(f"{path} is larger than {most_bytes} bytes.")
-        return tomllib.loads(path.read_text("utf-8"))
+        content = path.read_bytes()
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise refuse(f"{path} is in UTF-16, as PowerShell writes it; save it as UTF-8.")
+        return tomllib.loads(content.decode(TEXT).replace("\r\n", "\n"))
     except FileNotFoundError as error:
         raise refuse(f"There is no file {path}.") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nagsdk.common.files import TEXT
 from nagsdk.common.quantiles import normal_quantile
 from nagsdk.cost.features import FEATURES, FeatureTable
 from nagsdk.cost.gp import Sizes
@@ -135,7 +136,7 @@ def read_prior(path: Path) -> Prior:
     """
     next_step = "Reinstall nagsdk, or leave `prior` out of the device description and calibrate the device."
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(path.read_text(TEXT))
         if content["format"] != FORMAT or set(content["weights_ms"]) != set(FEATURES):
             raise DeviceError(f"The prior {path} belongs to another version of nagsdk.", next_step)
         weights = np.array([float(content["weights_ms"][name]) for name in FEATURES])

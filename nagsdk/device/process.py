@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from nagsdk.common.telemetry import OFF
 from nagsdk.device.backend import Burst, Session, Tensor
 from nagsdk.device.serve import Message, read, write
 from nagsdk.errors import DeviceError, DeviceUnavailableError, MeasurementError
@@ -54,7 +55,7 @@ class ProcessSession(Session):
             stdout=subprocess.PIPE,
             stderr=self._log,
             start_new_session=True,
-            env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+            env={**os.environ, **OFF, **environment, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         )
         try:
             self.greeting, _ = self._exchange(self.start_timeout_s, "start", None)

@@ -136,6 +136,7 @@ def _devices(loaded: Host) -> Iterator[Finding]:
 def _network() -> Iterator[Finding]:
     import httpx
 
+    offline = config.look_up("offline")
     for name in bundle_names():
         bundle = load_bundle(name)
         address = bundle.description.weights_source
@@ -144,6 +145,10 @@ def _network() -> Iterator[Finding]:
         server = urlsplit(address).hostname
         if bundle.has_weights:
             yield Finding("network", OK, f"The weights of {name} are on this machine; the network is not needed.")
+            continue
+        if offline.value:
+            found = f"The weights of {name} are missing, and {offline.where} forbids downloads; nothing was contacted."
+            yield Finding("network", ABSENT, found, f"nagsdk bundle pull {name} --from FILE")
             continue
         try:
             httpx.head(address, timeout=_NETWORK_S, follow_redirects=True).raise_for_status()

@@ -104,11 +104,12 @@ class Supernet(nn.Module, ABC):
         """
         expected = {k: v.shape for k, v in self.state_dict().items() if not k.endswith("num_batches_tracked")}
         both = expected.keys() & state.keys()
+        fit = {k for k in both if state[k].shape == expected[k]}
         for problem, names in (
             ("is missing", expected.keys() - state.keys()),
             ("has unknown", state.keys() - expected.keys()),
-            ("has wrongly shaped", {k for k in both if state[k].shape != expected[k]}),
-            ("has non-finite", {k for k in both if not torch.isfinite(state[k]).all()}),
+            ("has wrongly shaped", both - fit),
+            ("has non-finite", {k for k in fit if not torch.isfinite(state[k]).all()}),
         ):
             if names:
                 raise DamagedBundleError(

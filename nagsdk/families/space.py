@@ -55,8 +55,12 @@ class NetworkSpace(SearchSpace):
     def supernet(self) -> Supernet:
         """Builds a supernet in training mode, with weights drawn from torch's global random state."""
 
-    def import_released(self, path: Path) -> Supernet:
+    def import_released(self, path: Path, *, any_classes: bool = False) -> Supernet:
         """Reads a checkpoint in the format in which the authors of the family released their weights.
+
+        Args:
+            path: The checkpoint.
+            any_classes: Whether the supernet gets the checkpoint's number of classes instead of that of the space.
 
         Raises:
             UsageError: The family has no such format (the default).

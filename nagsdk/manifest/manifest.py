@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nagsdk.common.files import sha256
+from nagsdk.common.files import only_line_ends_differ, sha256
 from nagsdk.common.validation import what_is_wrong
 from nagsdk.errors import DamagedBundleError, UsageError
 from nagsdk.manifest.result import Result
@@ -76,3 +77,10 @@ def pinned_files(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def is_pinned(path: Path, record: dict[str, Any]) -> bool:
     """Whether a file has the recorded length and hash."""
     return path.is_file() and path.stat().st_size == record["bytes"] and sha256(path) == record["sha256"]
+
+
+def with_other_line_ends(folder: Path, manifest: dict[str, Any]) -> list[str]:
+    """Names of the files of a deployment whose line ends alone differ from what was deployed."""
+    digests = {name: str(record["sha256"]) for name, record in pinned_files(manifest).items()}
+    digests[MANIFEST] = hashlib.sha256(manifest_text(manifest)).hexdigest()
+    return [name for name, digest in digests.items() if only_line_ends_differ(folder / name, digest)]

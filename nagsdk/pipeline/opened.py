@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nagsdk.common.files import line_ends_advice
 from nagsdk.device.backend import Backend, Presence, Tensor
 from nagsdk.device.description import Device, Overrides
 from nagsdk.errors import DamagedBundleError
 from nagsdk.images.preprocessing import Preprocessing
-from nagsdk.manifest.manifest import is_pinned, pinned_files, read_manifest
+from nagsdk.manifest.manifest import is_pinned, pinned_files, read_manifest, with_other_line_ends
 from nagsdk.pipeline.build import infer
 from nagsdk.pipeline.target import reach
 
@@ -75,6 +76,8 @@ class OpenedDeployment:
             DamagedBundleError: Files are missing or changed; the message names them.
         """
         wrong = wrong_files(self.folder, self.manifest)
+        if wrong and set(wrong) <= set(rewritten := with_other_line_ends(self.folder, self.manifest)):
+            raise DamagedBundleError(f"{line_ends_advice(self.folder, rewritten)}.", "Or deploy again.")
         if wrong:
             raise DamagedBundleError(
                 f"{', '.join(wrong)} in {self.folder}: missing, or the hash differs from the manifest.",

@@ -11,10 +11,11 @@ import numpy as np
 
 from nagsdk.budget import LATENCY
 from nagsdk.bundle.bundle import Bundle, bundle_at_hand, load_bundle
+from nagsdk.common.files import line_ends_advice
 from nagsdk.errors import DeviceError, Failure, NagsdkError, UnknownNameError
 from nagsdk.events import Listener, ignore
 from nagsdk.graph.parity import check, probe_image
-from nagsdk.manifest.manifest import pinned_files, read_manifest
+from nagsdk.manifest.manifest import MANIFEST, pinned_files, read_manifest, with_other_line_ends
 from nagsdk.manifest.result import Measured
 from nagsdk.pipeline.opened import OpenedDeployment, wrong_files
 from nagsdk.pipeline.round import figure, upper_limit
@@ -104,11 +105,16 @@ def verify(
     folder = Path(folder)
     manifest = read_manifest(folder)
     named = None if bundle is None else load_bundle(bundle)
-    if wrong := wrong_files(folder, manifest):
-        hashes = Check("hashes", NOT_PASSED, f"{', '.join(wrong)}: missing, or the hash differs from the manifest")
+    wrong, rewritten = wrong_files(folder, manifest), with_other_line_ends(folder, manifest)
+    changed = [name for name in wrong if name not in rewritten]
+    told = [f"{', '.join(changed)}: missing, or the hash differs from the manifest"] if changed else []
+    told += [line_ends_advice(folder, rewritten)] if rewritten else []
+    state, unchanged = NOT_PASSED if told else PASSED, f"{len(pinned_files(manifest))} files are unchanged"
+    hashes = Check("hashes", state, "; ".join(told) or unchanged)
+    # Labels and preprocessing mean the same with other line ends, a model does not.
+    if changed or not set(rewritten) <= {MANIFEST, *manifest["files"]}:
         untrusted = (Check(name, SKIPPED, "files that were changed are not run") for name in ("parity", "latency"))
         return Verification(str(folder), (hashes, *untrusted), Measured())
-    hashes = Check("hashes", PASSED, f"{len(pinned_files(manifest))} files are unchanged")
     checks, now, failure = [hashes], Measured(), None
     try:
         opened = OpenedDeployment.of(folder, device, serial)

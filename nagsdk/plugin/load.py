@@ -14,6 +14,7 @@ import pluggy
 
 from nagsdk.common import config
 from nagsdk.common.foreign_code import LateError, guarded
+from nagsdk.common.telemetry import switch_off
 from nagsdk.cost.metric import Metric
 from nagsdk.device.backend import Backend
 from nagsdk.device.description import Device
@@ -160,6 +161,7 @@ def load(point: EntryPoint, seconds: float) -> Loaded:
             invalid.
     """
     contribution = Contribution()
+    switch_off()  # a plugin may import a runtime here
 
     def register() -> Any:
         plugin = point.load()

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nagsdk.bundle.bundle import load_bundle
-from nagsdk.common.files import writing
+from nagsdk.bundle.bundle import DESCRIPTION, bundle_at_hand, load_bundle
+from nagsdk.common.files import line_ends_advice, only_line_ends_differ, writing
 from nagsdk.common.folders import cache_folder
 from nagsdk.errors import Failure, LockError, NagsdkError, OutputError, UnverifiedError
 from nagsdk.events import Listener, Notice, ignore
@@ -218,6 +218,11 @@ class _Update:
         if entry is None:
             problem = f"{LOCK} does not pin {name}" if self.lock.exists() else f"There is no {LOCK} that pins {name}"
             raise LockError(f"{problem}.", f"Run nagsdk build without --locked, and check {LOCK} in.")
+        bundle = bundle_at_hand(self.declared.arguments["bundle"])
+        if entry is not None and "bundle" in differs and bundle is not None:
+            digest = entry.inputs.bundle or ""
+            if only_line_ends_differ(bundle.folder / DESCRIPTION, digest):
+                raise LockError(f"{line_ends_advice(bundle.folder, [DESCRIPTION])}.", "Then build again.")
         if differs:
             raise LockError(
                 f"{name} is no longer as {LOCK} pins it: {', '.join(differs)} changed.",

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from nagsdk.common.files import write_atomically
+from nagsdk.common.files import TEXT, write_atomically
 from nagsdk.common.validation import what_is_wrong
 from nagsdk.errors import LockError
 from nagsdk.manifest.manifest import manifest_text
@@ -90,7 +90,7 @@ def read_lock(path: Path) -> LockFile:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise ValueError("it is too large")
-        lock = LockFile.model_validate_json(path.read_bytes())
+        lock = LockFile.model_validate_json(path.read_text(TEXT))
         for entry in lock.deployments.values():
             ManifestFile.model_validate(entry.manifest)
     except (OSError, ValueError) as error:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nagsdk.bundle.bundle import bundle_at_hand
-from nagsdk.common.files import check_replaceable, sha256, staged, sweep
+from nagsdk.common.files import check_replaceable, line_ends_advice, sha256, staged, sweep
 from nagsdk.errors import LockError, NagsdkError
 from nagsdk.events import Listener, Notice, stage
-from nagsdk.manifest.manifest import MANIFEST, companions, is_pinned, pinned_files
+from nagsdk.manifest.manifest import MANIFEST, companions, is_pinned, pinned_files, with_other_line_ends
 from nagsdk.project import artifacts
 from nagsdk.project.lock import Entry
 from nagsdk.project.toml import Declared
@@ -52,6 +52,8 @@ def restore(declared: Declared, entry: Entry, mirror: str | None, listener: List
     from nagsdk.reports.page import REPORT, deployment_page
 
     manifest = entry.manifest
+    if rewritten := with_other_line_ends(declared.output, manifest):
+        listener(Notice(f"{declared.name}: {line_ends_advice(declared.output, rewritten)}.", warning=True))
     check_replaceable(declared.output, MANIFEST)
     sweep(declared.output.parent)
     with staged(declared.output) as folder:

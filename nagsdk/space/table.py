@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.common.files import write_atomically
+from nagsdk.common.files import TEXT, write_atomically
 from nagsdk.errors import ArchitectureError
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import Codes, SearchSpace, _values
@@ -38,7 +38,7 @@ def read_csv(path: Path, needed: Sequence[str]) -> tuple[NDArray[np.int64], dict
             raise ArchitectureError(
                 f"{path} is larger than {_MOST_BYTES // 10**6} MB.", "Split the file into smaller ones."
             )
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with path.open(newline="", encoding=TEXT) as file:
             reader = csv.reader(file, strict=True)
             header = [name.strip() for name in next(reader, [])]
             rows = [(reader.line_num, row) for row in reader if row]
@@ -48,6 +48,8 @@ def read_csv(path: Path, needed: Sequence[str]) -> tuple[NDArray[np.int64], dict
             f"Give a CSV file in UTF-8 with the columns {_values(needed)}.",
         ) from error
     missing = [name for name in needed if header.count(name) != 1]
+    if missing and len(header) == 1 and ";" in header[0]:
+        raise ArchitectureError(f"{path} separates its columns by semicolons.", "Separate them by commas.")
     if missing or len(set(header)) != len(header):
         raise ArchitectureError(
             f"{path} does not have every column exactly once: {_values(missing or header)}.",

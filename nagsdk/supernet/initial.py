@@ -11,16 +11,13 @@ from nagsdk.families.protocol import Supernet
 from nagsdk.families.space import MOST_BYTES, NetworkSpace
 from nagsdk.supernet.weights import load_supernet
 
-# Number of classes of ImageNet, on which the released checkpoints were trained.
-_RELEASED = 1000
-
 
 def read_weights(path: Path, space: NetworkSpace) -> Supernet:
     """Reads a trained supernet of the space with any number of classes.
 
     Args:
-        path: Path of the ``.safetensors`` file of a bundle, or of a checkpoint that Once-for-All released (1000
-            classes).
+        path: Path of the ``.safetensors`` file of a bundle, or of a checkpoint with the tensors of those that
+            Once-for-All released.
         space: Space of the supernet; its number of classes is ignored.
 
     Raises:
@@ -33,13 +30,15 @@ def read_weights(path: Path, space: NetworkSpace) -> Supernet:
             "Give the supernet.safetensors of a bundle, or a checkpoint that Once-for-All released.",
         )
     if path.suffix != ".safetensors":
-        return space.with_classes(_RELEASED).import_released(path)
+        return space.import_released(path, any_classes=True)
     from safetensors import SafetensorError, safe_open
 
     with torch.device("meta"):
         name, *_ = space.supernet().class_tensors
     try:
         with safe_open(path, "pt") as file:
+            if name not in file.keys():  # noqa: SIM118 — the file is no mapping
+                return space.import_released(path, any_classes=True)
             classes = file.get_slice(name).get_shape()[0]
     except (SafetensorError, OSError, KeyError, IndexError) as error:
         raise DamagedBundleError(

@@ -205,3 +205,10 @@ def test_a_download_that_changed_is_refused(checkpoint, monkeypatch):
     with pytest.raises(DamagedBundleError, match="no longer has the hash"):
         pull(bundle)
     assert (user_folder("imagenet") / "supernet.safetensors").read_bytes() == kept
+
+
+def test_line_ends_that_git_changed_are_told_as_such(tmp_path):
+    folder = shutil.copytree(shipped("bundles") / "glyphs", tmp_path / "shapes")
+    (folder / "labels.txt").write_bytes((folder / "labels.txt").read_bytes().replace(b"\n", b"\r\n"))
+    with pytest.raises(DamagedBundleError, match=r"labels\.txt differs only in line ends.*shapes/\*\* -text"):
+        load_bundle(str(folder)).labels  # noqa: B018 — reading it checks it

@@ -3,8 +3,11 @@ import threading
 
 import pytest
 
+from nagsdk.bundle.bundle import load_bundle
+from nagsdk.bundle.pull import pull
 from nagsdk.common.download import download
 from nagsdk.errors import BundleError
+from nagsdk.project import artifacts
 
 CONTENT = bytes(range(256)) * 4000
 
@@ -101,6 +104,28 @@ def test_a_refusal_names_the_way_without_network(server, tmp_path):
     with pytest.raises(BundleError) as caught:
         download(address(server), tmp_path / "f", 10**7)
     assert "--from FILE" in caught.value.next_step and caught.value.exit_code == 5
+
+
+def test_offline_nothing_is_asked(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("NAGSDK_OFFLINE", "1")
+    with pytest.raises(BundleError, match="NAGSDK_OFFLINE forbids downloads") as caught:
+        download(address(server), tmp_path / "f", 10**7)
+    assert server.requests == [] and "--from FILE" in caught.value.next_step
+    with pytest.raises(BundleError, match="NAGSDK_OFFLINE"):
+        pull(load_bundle("imagenet"))
+    monkeypatch.setenv("NAGSDK_OFFLINE", "0")
+    download(address(server), tmp_path / "f", 10**7)
+    assert (tmp_path / "f").read_bytes() == CONTENT
+
+
+def test_offline_a_mirror_on_the_network_is_not_asked(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("NAGSDK_OFFLINE", "1")
+    notices = []
+    mirror = address(server).rpartition("/")[0]
+    record = {"sha256": "0" * 64, "bytes": 10}
+    assert artifacts.take(record, tmp_path / "model.onnx", mirror, notices.append) is None
+    assert "NAGSDK_OFFLINE forbids downloads" in notices[0].text and notices[0].warning
+    assert server.requests == []
 
 
 def test_no_server(tmp_path):

@@ -33,7 +33,7 @@ def test_help_imports_nothing_heavy():
     assert all(name in done.stdout for name in COMMANDS)
 
 
-@pytest.mark.parametrize("encoding", ["cp932", "cp437", "utf-8"])
+@pytest.mark.parametrize("encoding", ["cp932", "cp932:surrogateescape", "cp437", "utf-8"])
 def test_an_encoding_that_lacks_a_character_ends_no_command(encoding):
     """As on Windows, where pipes have encodings of their own."""
     done = subprocess.run(
@@ -42,9 +42,30 @@ def test_an_encoding_that_lacks_a_character_ends_no_command(encoding):
         check=False,
         env={**os.environ, "PYTHONIOENCODING": encoding},
     )
-    shown = done.stdout.decode(encoding)
+    shown = done.stdout.decode(encoding.partition(":")[0])
     assert done.returncode == 0 and re.search(r"top-1 \d+\.\d\d % \(\d+\.\d\d[–?]\d+\.\d\d\)", shown), done.stderr
     assert ("–" in shown) == (encoding == "utf-8")
+
+
+@pytest.mark.parametrize("encoding", ["cp932", "cp1252", "ascii", "ascii:surrogateescape"])
+def test_neither_errors_nor_json_need_more_than_the_encoding_has(encoding):
+    """The message has an ellipsis, and the bundle's description may have anything."""
+    command = (
+        "import sys; sys.stderr.reconfigure(errors='strict'); from nagsdk.cli import main; sys.argv[1:] = {}; main()"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+
+    def run(*arguments):
+        code = command.format(list(arguments))
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, env=environment)
+
+    ones = ",".join("3" * 10)
+    arch = f"mbv3:r224:d=2,2,2,2,2:ks={ones}:e={ones}"
+    failed = run("predict", "--bundle", "imagenet", "--arch", "mbv3:é…–ﬁ")
+    assert failed.returncode == 2 and b"The form is mbv3:" in failed.stderr and b"Traceback" not in failed.stderr
+    answered = run("predict", "--bundle", "imagenet", "--arch", arch, "--json")
+    assert answered.returncode == 0, answered.stderr
+    assert json.loads(answered.stdout.decode("ascii"))
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -43,6 +43,7 @@ def test_folders_in_the_file_are_meant_from_the_file(file, tmp_path, monkeypatch
         ("disable_plugins = 3", "is not a valid value of the setting disable_plugins"),
         ("plugin_timeout_s = 0", "from 0.1 to 600"),
         ("plugin_timeout_s = true", "from 0.1 to 600"),
+        ("offline = 2", "true or false in the file"),
         ("bundel = 'x'", "Did you mean bundle"),
         ("bundle = ", "not a readable TOML"),
         ("#" * 70_000, "larger than"),

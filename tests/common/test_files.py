@@ -6,11 +6,27 @@ import sys
 import time
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+import numpy as np
 import psutil
 import pytest
 
-from nagsdk.common.files import PARTIAL, by_name, check_replaceable, sha256, staged, sweep, write_atomically, writing
+from nagsdk.common import config
+from nagsdk.common.files import (
+    PARTIAL,
+    by_name,
+    check_replaceable,
+    read_toml,
+    sha256,
+    staged,
+    sweep,
+    write_atomically,
+    writing,
+)
+from nagsdk.device.description import read_device
 from nagsdk.errors import OutputError
+from nagsdk.families import preset, preset_names
+from nagsdk.project.lock import read_lock
+from nagsdk.project.toml import read_project
 from tests.conftest import REPOSITORY
 
 
@@ -188,6 +204,34 @@ def test_other_errors_of_the_system_pass(tmp_path):
 def test_sha256(tmp_path):
     (tmp_path / "f").write_bytes(b"abc")
     assert sha256(tmp_path / "f") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+MARK = b"\xef\xbb\xbf"
+
+
+def test_a_byte_order_mark_is_no_content(tmp_path):
+    path = tmp_path / "a.toml"
+    path.write_bytes(MARK + b'name = "x"\r\ntext = """a\r\nb"""\r\n')
+    assert read_toml(path, 1000, lambda message: OutputError(message, "")) == {"name": "x", "text": "a\nb"}
+    path.write_bytes('name = "x"\n'.encode("utf-16"))
+    with pytest.raises(OutputError, match="UTF-16"):
+        read_toml(path, 1000, lambda message: OutputError(message, ""))
+
+
+def test_every_kind_of_text_of_users_may_have_a_mark(tmp_path, monkeypatch):
+    (tmp_path / "nagsdk.toml").write_bytes(MARK + b'[deployments.one]\r\ndevice = "cpu"\r\nbudget = "1ms"\r\n')
+    assert [declared.name for declared in read_project(tmp_path / "nagsdk.toml").deployments] == ["one"]
+    (tmp_path / "nagsdk.lock").write_bytes(MARK + b'{"format": 1, "deployments": {}}')
+    assert read_lock(tmp_path / "nagsdk.lock").deployments == {}
+    (tmp_path / "board.toml").write_bytes(MARK + b'id = "board"\ntitle = "A board"\nbackend = "onnxruntime"\n')
+    assert read_device(tmp_path / "board.toml").id == "board"
+    (tmp_path / "config.toml").write_bytes(MARK + b'device = "board"\n')
+    monkeypatch.setenv("NAGSDK_CONFIG", str(tmp_path / "config.toml"))
+    assert config.value("device") == "board"
+    space = preset(preset_names()[0])
+    space.write_table(tmp_path / "a.csv", space.decode(space.sample(3, np.random.default_rng(0))))
+    (tmp_path / "b.csv").write_bytes(MARK + (tmp_path / "a.csv").read_bytes())
+    assert (space.read_table(tmp_path / "a.csv")[0] == space.read_table(tmp_path / "b.csv")[0]).all()
 
 
 def test_text_has_the_same_bytes_on_every_system():

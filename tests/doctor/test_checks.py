@@ -108,6 +108,13 @@ def test_the_network_is_asked_for_what_would_be_fetched(monkeypatch):
     assert found["state"] == OK and found["mend"] == "nagsdk bundle pull imagenet" and asked[0].startswith("https://")
 
 
+def test_offline_the_network_is_not_asked(monkeypatch):
+    monkeypatch.setattr(httpx, "head", lambda *_, **__: pytest.fail("it asked the network"))
+    monkeypatch.setenv("NAGSDK_OFFLINE", "true")
+    found, *_ = look("network")
+    assert found["state"] == ABSENT and "NAGSDK_OFFLINE" in found["found"] and "--from FILE" in found["mend"]
+
+
 def test_a_damaged_store_is_wrong(offline):
     assert look("store")[0]["state"] == OK
     cache_folder().mkdir(parents=True, exist_ok=True)

@@ -51,6 +51,34 @@ def test_an_altered_file_is_named_and_not_run(deployed, world, name):  # noqa: F
     assert name in found.checks[0].detail and world.sessions == sessions
 
 
+def _as_git_does(path):
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+
+
+@pytest.mark.parametrize("names", [["labels.txt"], ["preprocessing.json", "manifest.json"]])
+def test_line_ends_that_git_changed_are_told_as_such(deployed, names):
+    for name in names:
+        _as_git_does(deployed / name)
+    found = verify(deployed)
+    assert found.exit_code == 7 and _states(found) == {"hashes": "failed", "parity": "passed", "latency": "passed"}
+    assert f"{', '.join(names)} differ" in found.checks[0].detail
+    assert f"`**/{deployed.name}/** -text` into .gitattributes" in found.checks[0].detail
+    if names == ["labels.txt"]:
+        with pytest.raises(DamagedBundleError, match="-text"):
+            nagsdk.Deployment.read(deployed).load()
+
+
+def test_a_model_with_other_line_ends_is_not_run(deployed, world):  # noqa: F811
+    sessions = world.sessions
+    _as_git_does(deployed / "model.onnx")
+    _as_git_does(deployed / "labels.txt")
+    (deployed / "preprocessing.json").write_bytes(b"{}")
+    found = verify(deployed)
+    assert _states(found) == {"hashes": "failed", "parity": "skipped", "latency": "skipped"}
+    assert "preprocessing.json: missing" in found.checks[0].detail and world.sessions == sessions
+    assert "model.onnx, labels.txt differ only in line ends" in found.checks[0].detail
+
+
 def test_other_outputs_are_seen(deployed):
     manifest = json.loads((deployed / "manifest.json").read_text())
     manifest["probe"]["logits"][0] += 1.0

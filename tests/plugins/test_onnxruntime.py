@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,6 +84,45 @@ def test_importing_the_plugin_is_light():
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
+
+
+def run_one(tmp_path: Path) -> str:
+    """Code that runs a network in a session, for another process."""
+    space = small_space()
+    (architecture,) = space.decode(space.sample(1, np.random.default_rng(0)))
+    size = architecture.resolution
+    OnnxRuntimeBackend().export(
+        trace(random_subnet(space, architecture), architecture.resolution), tmp_path / "n.onnx", CPU
+    )
+    return (
+        "from pathlib import Path; import numpy as np; from nagsdk.device.description import Device\n"
+        "from nagsdk_onnxruntime.backend import OnnxRuntimeBackend\n"
+        "with OnnxRuntimeBackend().open(Device('cpu', '', 'onnxruntime')) as session:\n"
+        f"    handle = session.load(Path({str(tmp_path / 'n.onnx')!r}))\n"
+        f"    session.infer(handle, np.zeros((1, 3, {size}, {size}), np.float32))\n"
+    )
+
+
+def test_a_session_leaves_no_telemetry(tmp_path):
+    user = tmp_path / "user"
+    user.mkdir()
+    homes = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"), str(user))
+    for asked in ("", "0"):
+        environment = {**os.environ, **homes, "ORT_DISABLE_TELEMETRY": asked}
+        subprocess.run([sys.executable, "-c", run_one(tmp_path)], check=True, env=environment)
+        assert not [path for path in user.rglob("*") if "Microsoft" in path.parts], "the database of its reports"
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_a_session_connects_to_no_network(tmp_path):
+    log = tmp_path / "trace"
+    command = ["strace", "-f", "-e", "trace=connect,sendto,sendmsg", "-o", str(log), sys.executable, "-c"]
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    ended = subprocess.run([*command, run_one(tmp_path)], env=environment, capture_output=True, text=True)
+    if "ptrace" in ended.stderr:
+        pytest.skip("strace may not trace here")
+    assert ended.returncode == 0, ended.stderr
+    assert "exited with 0" in log.read_text() and "AF_INET" not in log.read_text()
 
 
 def write_infinite(path: Path) -> None:

@@ -125,6 +125,27 @@ def test_a_lost_output_is_brought_back_as_it_was(app, world, harm):  # noqa: F81
     assert _only(build(app)).state == "current"
 
 
+def test_line_ends_that_git_changed_are_told_and_restored(app):
+    pinned = _contents(app / "assets/ml")
+    for name in ("labels.txt", "manifest.json"):
+        path = app / "assets/ml" / name
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    told = []
+    assert _only(build(app, locked=True, on_event=told.append)).state == "cache"
+    assert _contents(app / "assets/ml") == pinned
+    (notice,) = (event for event in told if isinstance(event, Notice) and event.warning)
+    assert "labels.txt, manifest.json differ only in line ends" in notice.text and "`**/ml/** -text`" in notice.text
+
+
+def test_a_bundle_whose_line_ends_git_changed_is_told_as_such(own_bundle, app):
+    clone, _ = own_bundle
+    shutil.copytree(app / "shapes", clone / "shapes")
+    description = clone / "shapes" / "bundle.json"
+    description.write_bytes(description.read_bytes().replace(b"\n", b"\r\n"))
+    error = _only(build(clone, locked=True)).error
+    assert "bundle.json differs only in line ends" in error.message and "-text" in error.message
+
+
 def test_without_cache_the_artifact_is_built_again_from_the_statistics(app, tmp_path, monkeypatch):
     from nagsdk.bundle.bundle import Bundle
 

@@ -2,46 +2,41 @@
 
 from __future__ import annotations
 
-import pickle
 import re
+from dataclasses import replace
 from pathlib import Path
-
-import torch
-from torch import Tensor
 
 from nagsdk.errors import DamagedBundleError
 from nagsdk.families.mobilenet_v3.block import ElasticBlock
 from nagsdk.families.mobilenet_v3.definition import MobileNetV3Definition
 from nagsdk.families.mobilenet_v3.supernet import MobileNetV3Supernet
-from nagsdk.families.space import MOST_BYTES
+from nagsdk.families.state_file import read_state
 
 _NORM = ("weight", "bias", "running_mean", "running_var")
 
 
-def import_ofa(space: MobileNetV3Definition, path: Path) -> MobileNetV3Supernet:
+def import_ofa(space: MobileNetV3Definition, path: Path, *, any_classes: bool = False) -> MobileNetV3Supernet:
     """Reads a checkpoint released by Once-for-All (mit-han-lab/once-for-all, ``ofa_mbv3_*``).
 
     The tensor names of all releases are understood (``mobile_inverted_conv`` or ``conv``, elastic or plain wrappers).
-    The pickle is opened with ``weights_only=True``, so that only tensors are loaded and no code runs.
+
+    Args:
+        space: Space of the supernet.
+        path: The checkpoint; see `nagsdk.families.state_file.read_state`.
+        any_classes: Whether the supernet gets the checkpoint's number of classes instead of that of the space.
 
     Raises:
-        DamagedBundleError: The file is not such a checkpoint, or it belongs to a space with other widths.
+        DamagedBundleError: The file is not such a checkpoint, or it belongs to a space with other widths or classes.
     """
-    if path.stat().st_size > MOST_BYTES:
-        raise DamagedBundleError(
-            f"{path} is larger than {MOST_BYTES // 10**6} MB.", "Give the checkpoint of a single supernet."
-        )
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, OSError, UnicodeDecodeError) as error:
-        raise DamagedBundleError(
-            f"{path} cannot be read as a PyTorch checkpoint of tensors.",
-            "Download it again. A checkpoint that contains code is never opened.",
-        ) from error
-    state = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
-        raise DamagedBundleError(f"{path} contains no state dict.", "Use a checkpoint that Once-for-All released.")
-    plain = {_plain_name(k): v for k, v in state.items() if not k.endswith("num_batches_tracked")}
+    plain = {_plain_name(name): tensor for name, tensor in read_state(path).items()}
+    bias = plain.get("classifier.linear.bias")
+    if bias is not None and bias.dim() == 1 and len(bias) != space.classes:
+        if not any_classes or len(bias) < 1:
+            raise DamagedBundleError(
+                f"{path} has {len(bias)} classes, and {space.classes} are expected of this checkpoint.",
+                f"Train on your images from it: nagsdk train DIR --init {path.name}; its other weights are adopted.",
+            )
+        space = replace(space, classes=len(bias))
     supernet = MobileNetV3Supernet(space)
     names = _ofa_names(supernet)
     unknown = sorted(plain.keys() - names.keys())
@@ -54,8 +49,7 @@ def import_ofa(space: MobileNetV3Definition, path: Path) -> MobileNetV3Supernet:
 
 
 def _plain_name(name: str) -> str:
-    name = name.removeprefix("module.").replace(".mobile_inverted_conv.", ".conv.")
-    return re.sub(r"\.(bn|conv|linear)\.\1\.", r".\1.", name)
+    return re.sub(r"\.(bn|conv|linear)\.\1\.", r".\1.", name.replace(".mobile_inverted_conv.", ".conv."))
 
 
 def _ofa_names(supernet: MobileNetV3Supernet) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from nagsdk.errors import ArchitectureError
-from nagsdk.families.mobilenet_v3 import shrinking
+from nagsdk.families.mobilenet_v3 import dictionaries, shrinking
 from nagsdk.families.mobilenet_v3.definition import BlockChoice, BlockShape, MobileNetV3Definition, Stage
 from nagsdk.families.mobilenet_v3.table import COLUMNS, read_architectures, write_architectures
 from nagsdk.families.space import require_fields
@@ -92,7 +92,9 @@ class MobileNetV3Space(MobileNetV3Definition):
         return Architecture(self._text(code), tuple(code), resolution)
 
     def parse(self, text: str) -> Architecture:
-        """Reads the text form ``mbv3:r224:d=…:ks=…:e=…``; see `SearchSpace.parse`."""
+        """Reads the text form ``mbv3:r224:d=…:ks=…:e=…``, or a dictionary; see `SearchSpace.parse`."""
+        if dictionaries.is_dictionary(text):
+            return self._chosen(dictionaries.choices_of(text, self))
         match = _TEXT.fullmatch(text.strip()) if len(text) <= _MOST_TEXT else None
         if match is None:
             raise ArchitectureError(
@@ -103,6 +105,9 @@ class MobileNetV3Space(MobileNetV3Definition):
             )
         depths, kernels, expansions = ([int(v) for v in part.split(",") if v] for part in match.groups()[1:])
         return self.architecture(resolution=int(match[1]), depths=depths, kernels=kernels, expansions=expansions)
+
+    def _chosen(self, given: dictionaries.Choices) -> Architecture:
+        return self.architecture(**vars(given))
 
     def _text(self, code: Sequence[int]) -> str:
         s = self._settings(code)
@@ -222,15 +227,30 @@ class MobileNetV3Space(MobileNetV3Definition):
 
         return MobileNetV3Supernet(self)
 
-    def import_released(self, path: Path) -> MobileNetV3Supernet:
+    def import_released(self, path: Path, *, any_classes: bool = False) -> MobileNetV3Supernet:
         """Reads a checkpoint that Once-for-All released; see `NetworkSpace.import_released`."""
         from nagsdk.families.mobilenet_v3.checkpoint import import_ofa
 
-        return import_ofa(self, path)
+        return import_ofa(self, path, any_classes=any_classes)
 
     def read_table(self, path: Path) -> tuple[Codes, dict[str, Column]]:
-        """Reads the columns of the published Once-for-All measurements; see `read_architectures`."""
-        return read_architectures(path, self)
+        """Reads the columns of the published Once-for-All measurements, or dictionaries in JSON or in a column."""
+        found = dictionaries.read_file(path, self)
+        if found is None:
+            try:
+                return read_architectures(path, self)
+            except ArchitectureError:
+                found = dictionaries.read_column(path, self)
+                if found is None:
+                    raise
+        given, columns = found
+        architectures = []
+        for number, choices in enumerate(given, 1):
+            try:
+                architectures.append(self._chosen(choices))
+            except ArchitectureError as error:
+                raise ArchitectureError(f"{path}, architecture {number}: {error.message}", error.next_step) from error
+        return self.encode(architectures), columns
 
     def write_table(self, path: Path, architectures: Sequence[Architecture], **columns: Sequence[object]) -> None:
         """Writes a CSV file that `read_table` can read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -71,6 +72,8 @@ class _Checker:
 
     def digits(self, column: str, count: int, meaning: str) -> NDArray[np.int64]:
         given = self.table[column]
+        if any(cell.lstrip().startswith(("[", "(")) for cell in given):  # lists, as Python writes them
+            given = np.array([re.sub(r"[\[\](),\s]", "", cell) for cell in given], dtype=object)
         legal = f"{column} takes {count} digits, {meaning}."
         lengths = np.fromiter(map(len, given), dtype=np.int64, count=len(given))
         self.refuse(lengths != count, column, lambda row: f"has {lengths[row]} characters.", legal)
@@ -103,7 +106,7 @@ class _Checker:
     def resolutions(self, space: MobileNetV3Definition) -> NDArray[np.int8]:
         index = {str(resolution): i for i, resolution in enumerate(space.resolutions)}
         found = np.fromiter(
-            (index.get(text.strip(), -1) for text in self.table["r"]), dtype=np.int8, count=len(self.lines)
+            (index.get(text.strip(" []()"), -1) for text in self.table["r"]), dtype=np.int8, count=len(self.lines)
         )
         self.refuse(
             found < 0,

@@ -1,12 +1,17 @@
+import argparse
 import importlib.util
 import json
+import zipfile
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from nagsdk.errors import DamagedBundleError
-from nagsdk.families.mobilenet_v3.checkpoint import import_ofa
+from nagsdk.families.mobilenet_v3.checkpoint import _ofa_names, import_ofa
 from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
+from nagsdk.supernet.initial import adopt, read_weights
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +68,134 @@ def test_invalid_checkpoints_are_refused_and_no_code_runs(content, tmp_path, cap
     with pytest.raises(DamagedBundleError):
         import_ofa(ofa_mobilenet_v3(), path)
     assert "code ran" not in capsys.readouterr().out
+
+
+@pytest.fixture
+def supernet(tiny_space):
+    supernet = tiny_space.supernet()
+    supernet.initialise(3)
+    return supernet
+
+
+@pytest.fixture
+def state(supernet):
+    """The weights of a small supernet under the names of Once-for-All."""
+    own = supernet.state_dict()
+    return {theirs: own[ours].clone() for theirs, ours in _ofa_names(supernet).items()}
+
+
+def _same(a, b):
+    first, second = a.state_dict(), b.state_dict()
+    return all(torch.equal(first[name], second[name]) for name in first if not name.endswith("tracked"))
+
+
+WRAPPED = {
+    "plain": lambda s: s,
+    "DataParallel": lambda s: {"state_dict": {f"module.{k}": v for k, v in s.items()}},
+    "compiled": lambda s: {f"_orig_mod.{k}": v for k, v in s.items()},
+    "both": lambda s: {"model": {f"module._orig_mod.{k}": v for k, v in s.items()}},
+    "Lightning": lambda s: {"state_dict": {f"model.{k}": v for k, v in s.items()}, "epoch": 3},
+    "averaged": lambda s: {"ema": {"n_averaged": torch.tensor(4), **{f"module.{k}": v for k, v in s.items()}}},
+    "raw beside averaged": lambda s: {"state_dict_ema": {k: v * 0 for k, v in s.items()}, "state_dict": s},
+    "numpy float64": lambda s: {"best_acc": np.float64(76.2), "state_dict": s},
+    "numpy others": lambda s: {"best": [np.float32(1), np.int64(2), np.bool_(True), np.uint8(3)], "state_dict": s},
+    "numpy dtype": lambda s: {"dtype": np.dtype("float32"), "state_dict": s},
+}
+
+
+@pytest.mark.parametrize("kind", WRAPPED)
+def test_checkpoints_of_training_programs_are_read(supernet, state, tiny_space, tmp_path, kind):
+    torch.save(WRAPPED[kind](state), tmp_path / "c.pth")
+    assert _same(import_ofa(tiny_space, tmp_path / "c.pth"), supernet)
+
+
+def _refused(space, path):
+    with pytest.raises(DamagedBundleError) as caught:
+        import_ofa(space, path)
+    assert caught.value.next_step
+    return f"{caught.value.message} {caught.value.next_step}"
+
+
+@pytest.mark.parametrize(
+    ("held", "named"),
+    [
+        (argparse.Namespace(lr=0.1), "argparse.Namespace"),
+        (torch.nn.Linear(2, 2), "torch.nn.modules.linear.Linear"),
+        (Evil(), "print"),
+        (np.zeros(3), "reconstruct"),
+    ],
+)
+def test_a_class_that_is_not_loaded_is_named(state, tiny_space, tmp_path, held, named, capsys):
+    torch.save({"held": held, "state_dict": state}, tmp_path / "c.pth")
+    told = _refused(tiny_space, tmp_path / "c.pth")
+    assert named in told and "torch.save(network.state_dict(), FILE)" in told
+    assert "code ran" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is empty"),
+        (b"\0" * 4096, "is empty"),
+        (b"\n<!DOCTYPE html><html><title>Virus scan warning</title>", "web page"),
+        (b"\xef\xbb\xbf<?xml version='1.0'?><Error>AccessDenied</Error>", "web page"),
+        (b'{"name": "MobileNetV3", "bn": {}, "first_conv": {}}', "net.config"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
+        (b"\x1f\x8b\x08\0\0\0\0\0", "Unpack it"),
+        (b"some other text", "damaged or incomplete"),
+    ],
+)
+def test_other_files_are_named_as_what_they_are(tiny_space, tmp_path, content, says):
+    (tmp_path / "c.pth").write_bytes(content)
+    assert says in _refused(tiny_space, tmp_path / "c.pth")
+
+
+def test_incomplete_and_packed_checkpoints_are_named(state, tiny_space, tmp_path):
+    torch.save(state, tmp_path / "c.pth")
+    with zipfile.ZipFile(tmp_path / "packed.pth", "w") as packed:
+        packed.write(tmp_path / "c.pth", "ofa_mbv3")
+    assert "zip archive of other files (ofa_mbv3)" in _refused(tiny_space, tmp_path / "packed.pth")
+    content = (tmp_path / "c.pth").read_bytes()
+    (tmp_path / "c.pth").write_bytes(content[: len(content) // 2])
+    assert "is incomplete" in _refused(tiny_space, tmp_path / "c.pth")
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda t: t.to_sparse(),
+        lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8),
+        lambda t: t.to(torch.int64),
+        lambda t: torch.zeros(1).expand(10**12),
+    ],
+)
+def test_tensors_of_other_kinds_are_refused(state, tiny_space, tmp_path, harm):
+    name = "classifier.linear.weight"
+    torch.save({**state, name: harm(state[name])}, tmp_path / "c.pth")
+    assert name in _refused(tiny_space, tmp_path / "c.pth") or "classifier.weight" in _refused(
+        tiny_space, tmp_path / "c.pth"
+    )
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_another_number_of_classes_is_named_or_its_backbone_adopted(supernet, state, tiny_space, tmp_path, suffix):
+    from safetensors.torch import save_file
+
+    path = tmp_path / f"own{suffix}"
+    ours = {k: v[:3].clone() if k.startswith("classifier.") else v for k, v in state.items()}
+    save_file(ours, path) if suffix == ".safetensors" else torch.save(ours, path)
+    told = _refused(tiny_space, path)
+    assert f"has 3 classes, and {tiny_space.classes} are expected" in told and "--init" in told
+    found = read_weights(path, tiny_space)
+    assert found.space == replace(tiny_space, classes=3)
+    fresh = tiny_space.supernet()
+    adopt(fresh, found)
+    assert not fresh.classifier.weight.any() and torch.equal(fresh.stem.weight, supernet.stem.weight)
+
+
+def test_safetensors_of_another_network_are_named(tiny_space, tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"conv_stem.weight": torch.zeros(8, 3, 3, 3)}, tmp_path / "timm.safetensors")
+    with pytest.raises(DamagedBundleError, match=r"does not have \(conv_stem.weight"):
+        read_weights(tmp_path / "timm.safetensors", tiny_space)

@@ -64,6 +64,13 @@ def test_a_later_download_must_have_the_hash_of_the_first(monkeypatch):
     assert json.loads((tool._place("arm64-v8a") / "benchmark_model.json").read_text())["sha256"] == first["sha256"]
 
 
+def test_offline_nothing_is_downloaded(monkeypatch):
+    monkeypatch.setenv("NAGSDK_OFFLINE", "1")
+    with pytest.raises(DeviceError, match="NAGSDK_OFFLINE forbids downloads") as caught:
+        tool.install(None)
+    assert "--from FILE" in caught.value.next_step
+
+
 def test_a_failed_download_suggests_installing_from_a_file(monkeypatch):
     def fail(*arguments):
         raise BundleError("The server cannot be reached.", "Run the command again.")
