@@ -15,7 +15,7 @@ import numpy as np
 from nagsdk.common.files import by_name
 from nagsdk.common.wording import counted
 from nagsdk.errors import DataError
-from nagsdk.images.preprocessing import SUFFIXES
+from nagsdk.images.entries import SUFFIXES
 
 PARTS = ("train", "val", "test")
 _OTHER_NAMES = {"val": ("val", "valid", "validation"), "train": ("train",), "test": ("test",)}

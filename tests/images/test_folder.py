@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nagsdk.errors import DataError
+from nagsdk.images.entries import image_files
 from nagsdk.images.folder import _split, scan
-from nagsdk.images.preprocessing import image_files
 from tests.pictures import fill
 
 
