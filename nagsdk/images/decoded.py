@@ -21,8 +21,9 @@ from nagsdk.common.processes import cores
 from nagsdk.common.wording import counted
 from nagsdk.errors import DataError, OutputError
 from nagsdk.events import Listener, ignore, stage
-from nagsdk.images.entries import printable, reads_heif
-from nagsdk.images.folder import PARTS, ImageFolder, Part, some
+from nagsdk.images.entries import printable, reads_heif, some
+from nagsdk.images.folder import ImageFolder, Part
+from nagsdk.images.parts import PARTS
 from nagsdk.images.preprocessing import Preprocessing, crop, read_image
 from nagsdk.space.space import SearchSpace
 
