@@ -21,7 +21,9 @@ from nagsdk.common.processes import cores
 from nagsdk.common.wording import counted
 from nagsdk.errors import DataError, OutputError
 from nagsdk.events import Listener, ignore, stage
-from nagsdk.images.folder import PARTS, ImageFolder, Part, some
+from nagsdk.images.entries import printable, reads_heif, some
+from nagsdk.images.folder import ImageFolder, Part
+from nagsdk.images.parts import PARTS
 from nagsdk.images.preprocessing import Preprocessing, crop, read_image
 from nagsdk.space.space import SearchSpace
 
@@ -93,7 +95,9 @@ def decode(
         DataError: Images cannot be decoded (a file lists all of them), or no image of a class is left.
         OutputError: The squares do not fit on the disk.
     """
-    store = cache_folder() / "pixels" / f"{folder.fingerprint}-{side}"
+    # Where HEIC is read, images that were complained about elsewhere are fine.
+    heif = "-heif" if reads_heif() else ""
+    store = cache_folder() / "pixels" / f"{folder.fingerprint}-{side}{heif}"
     complaints = store / "broken.txt"
     with writing(store):
         store.mkdir(parents=True, exist_ok=True)
@@ -148,7 +152,7 @@ def _write(folder: ImageFolder, side: int, store: Path, on_event: Listener) -> l
                 ):
                     done += 1
                     if isinstance(pixels, str):
-                        complaints.append(f"{path}: {pixels}")
+                        complaints.append(printable(f"{path}: {pixels}"))
                     else:
                         # Written as a stream: writing to a memory-mapped file on a full disk would kill the process.
                         file.write(pixels.tobytes())

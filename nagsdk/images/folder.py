@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -13,14 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from nagsdk.common.files import by_name
-from nagsdk.common.wording import counted
 from nagsdk.errors import DataError
-from nagsdk.images.preprocessing import SUFFIXES
+from nagsdk.images.classes import differing, labels, matched, problems, refuse, without_classes, without_images
+from nagsdk.images.entries import composed, printable, some
+from nagsdk.images.finder import ClassFolder, Finder
+from nagsdk.images.parts import LAYOUT, PARTS, find_parts
 
-PARTS = ("train", "val", "test")
-_OTHER_NAMES = {"val": ("val", "valid", "validation"), "train": ("train",), "test": ("test",)}
 _SHARE, _FEWEST = 0.1, 5
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class ImageFolder:
         classes: Names of the class folders, sorted; the index of a name is its label.
         parts: The parts ``train``, ``val`` and ``test``.
         split: ``folders`` if the folder has a subfolder for each part, otherwise ``automatic``.
-        notes: Messages about skipped entries: other files, and symbolic links that lead back.
+        notes: Messages about what was skipped, such as other files and system files, and about how names were read.
     """
 
     root: Path
@@ -59,6 +58,21 @@ class ImageFolder:
         return {
             name: np.bincount(part.labels, minlength=len(self.classes)).tolist() for name, part in self.parts.items()
         }
+
+    def with_classes(self, names: Sequence[str]) -> ImageFolder:
+        """Returns the same images with the classes as another data set names and orders them.
+
+        macOS writes accents apart from their letters, so that names that look the same may be sorted differently.
+
+        Args:
+            names: The classes of the other data set; if they are not the same, the folder is returned as it is.
+        """
+        places = {composed(name): place for place, name in enumerate(names)}
+        if len(names) != len(self.classes) or places.keys() != set(map(composed, self.classes)):
+            return self
+        order = [places[composed(name)] for name in self.classes]
+        parts = {name: Part(part.paths, tuple(order[i] for i in part.labels)) for name, part in self.parts.items()}
+        return replace(self, classes=tuple(names), parts=parts)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -75,55 +89,14 @@ class ImageFolder:
         return digest.hexdigest()[:16]
 
 
-@dataclass
-class _Finder:
-    """Walks through class folders and remembers what it skipped."""
-
-    others: int = 0
-    loops: list[Path] = field(default_factory=list)
-
-    def classes(self, folder: Path) -> dict[str, list[Path]]:
-        """Returns the image files of every subfolder, sorted by path."""
-        folders = sorted((p for p in _entries(folder) if p.is_dir() and not p.name.startswith(".")), key=by_name)
-        self.others += sum(p.is_file() for p in _entries(folder))
-        return {p.name: sorted(self._images(p, frozenset({folder.resolve()})), key=by_name) for p in folders}
-
-    def _images(self, folder: Path, above: frozenset[Path]) -> Iterator[Path]:
-        resolved = folder.resolve()
-        if resolved in above:
-            self.loops.append(folder)
-            return
-        for path in _entries(folder):
-            if path.name.startswith("."):
-                continue
-            if path.is_dir():
-                yield from self._images(path, above | {resolved})
-            elif path.is_symlink() and not path.exists():
-                self.loops.append(path)
-            elif path.suffix.lower() in SUFFIXES:
-                yield path
-            else:
-                self.others += 1
-
-    def notes(self) -> tuple[str, ...]:
-        """Messages about what was skipped."""
-        loops = (
-            f"Symbolic links that lead nowhere or back to a parent folder were not followed: {some(self.loops)}."
-            if self.loops
-            else ""
-        )
-        skipped = counted(self.others, "other file was", "other files were")
-        others = f"{skipped} skipped; images end in {', '.join(SUFFIXES)}." if self.others else ""
-        return tuple(note for note in (loops, others) if note)
-
-
 def scan(root: Path) -> ImageFolder:
     """Lists the images of a folder; `nagsdk.images.decoded.decode` decodes the files.
 
-    If there are subfolders ``train`` and ``val`` (and ``test``), they are the parts. If only ``test`` is missing, half
-    of ``val`` is used for it. Otherwise the class folders are in the folder itself, about a tenth of every class goes
-    to ``val`` and another tenth to ``test``. The part of an image follows from its path in the folder, so that no later
-    command tests on images of the training, even if images were added since.
+    If there are subfolders ``train`` and ``val`` (and ``test``), they are the parts; other names that people give to
+    parts, such as ``Training`` and ``test_set``, are understood. If only ``test`` is missing, half of ``val`` is used
+    for it. Otherwise the class folders are in the folder itself, about a tenth of every class goes to ``val`` and
+    another tenth to ``test``. The part of an image follows from its path in the folder, so that no later command tests
+    on images of the training, even if images were added since.
 
     Args:
         root: Path of the folder.
@@ -132,24 +105,53 @@ def scan(root: Path) -> ImageFolder:
         DataError: The folder cannot be used for training; the message names the class folders with problems.
     """
     if not root.is_dir():
-        raise DataError(f"{root} is not a folder.", _LAYOUT)
-    finder = _Finder()
-    found = {part: next((root / n for n in names if (root / n).is_dir()), None) for part, names in _OTHER_NAMES.items()}
-    given = {part: finder.classes(folder) for part, folder in found.items() if folder is not None}
-    if "train" not in given or "val" not in given:
-        if "train" in given:
-            raise DataError(f"{root} has a folder train, but no folder val.", _LAYOUT)
-        finder = _Finder()
-        return _automatic(root, finder.classes(root), finder)
-    classes = tuple(given["train"])
-    _refuse(_problems(root, given["train"]))
+        raise DataError(f"{printable(root)} is not a folder.", LAYOUT)
+    finder = Finder()
+    folders = finder.folders(root)
+    parts, notes = find_parts(root, folders)
+    if parts:
+        classes, given, more = _given(root, parts, finder)
+    else:
+        classes, given, more = _automatic(root, finder.classes(folders), len(finder.outside))
+    return ImageFolder(
+        root,
+        classes,
+        {name: _part(classes, given[name]) for name in PARTS},
+        "folders" if parts else "automatic",
+        (*notes, *more, *differing(classes), *finder.notes()),
+    )
+
+
+_Found = tuple[tuple[str, ...], dict[str, dict[str, list[Path]]], tuple[str, ...]]
+
+
+def _given(root: Path, parts: dict[str, Path], finder: Finder) -> _Found:
+    """Reads the classes and parts of a data set that is already split, with messages about it."""
+    train = parts["train"]
+    found = _classes(finder, train)
+    refuse(problems(train, *found))
+    classes = tuple(labels(found[0]))
+    given = {"train": dict(zip(classes, (of_class.images for of_class in found[0]), strict=True))}
+    notes: list[str] = []
     for part in ("val", "test"):
-        unknown = sorted(given.get(part, {}).keys() - set(classes))
+        if part not in parts:
+            continue
+        found = _classes(finder, parts[part])
+        refuse(without_classes(parts[part], found[0], train, found[1]))
+        names = labels(found[0])
+        meant = matched(classes, names)
+        unknown = [name for name in names if name not in meant]
         if unknown:
             raise DataError(
-                f"{root / part} has classes that {root / 'train'} does not have: {some(unknown)}.",
+                f"{printable(parts[part])} has classes that {printable(train)} does not have: {some(unknown)}.",
                 "Add them to train, or remove them.",
             )
+        given[part] = {meant[name]: of_class.images for name, of_class in zip(names, found[0], strict=True)}
+        otherwise = [f"{name} as {known}" for name, known in meant.items() if composed(name) != composed(known)]
+        if otherwise:
+            notes.append(f"Class folders of {part} whose capitals differ from those of train: {some(otherwise)}.")
+        if part == "val":
+            refuse(without_images(parts[part], [of_class for of_class in found[0] if of_class.others]))
     empty = [name for name in classes if not given["val"].get(name)]
     if empty:
         raise DataError(
@@ -160,32 +162,41 @@ def scan(root: Path) -> ImageFolder:
         shuffled = {name: [paths[i] for i in rng.permutation(len(paths))] for name, paths in given["val"].items()}
         given["test"] = {name: paths[: len(paths) // 2] for name, paths in shuffled.items()}
         given["val"] = {name: paths[len(paths) // 2 :] for name, paths in shuffled.items()}
+    elif not any(given["test"].values()):
+        raise DataError(
+            f"{printable(parts['test'])} has no image.",
+            "Add images, or remove the folder: half of val is then used for the test.",
+        )
     if not any(given["test"].values()):
         raise DataError(
-            f"{root} has too few images in val to set some aside for the test.",
+            f"{printable(root)} has too few images in val to set some aside for the test.",
             "Put two images of each class into val, or add a folder test.",
         )
-    return ImageFolder(root, classes, {name: _part(classes, given[name]) for name in PARTS}, "folders", finder.notes())
+    return classes, given, tuple(notes)
 
 
-def _automatic(root: Path, found: dict[str, list[Path]], finder: _Finder) -> ImageFolder:
-    problems = _problems(root, found)
-    small = [f"{name} ({len(paths)})" for name, paths in found.items() if 0 < len(paths) < _FEWEST]
+def _classes(finder: Finder, folder: Path) -> tuple[list[ClassFolder], int]:
+    """The class folders of a part, and the number of images beside them."""
+    before = len(finder.outside)
+    folders = finder.folders(folder)
+    return finder.classes(folders), len(finder.outside) - before
+
+
+def _automatic(root: Path, found: list[ClassFolder], outside: int) -> _Found:
+    faults = problems(root, found, outside)
+    small = [f"{c.path.name} ({len(c.images)})" for c in found if 0 < len(c.images) < _FEWEST]
     if small:
-        problems.append(
+        faults.append(
             (
                 f"These classes have fewer than {_FEWEST} images and cannot be split: {some(small)}.",
                 "Add images, or remove the folders.",
             )
         )
-    _refuse(problems)
+    refuse(faults)
     parts: dict[str, dict[str, list[Path]]] = {name: {} for name in PARTS}
-    for name, paths in found.items():
-        parts["val"][name], parts["test"][name], parts["train"][name] = _split(root, paths)
-    classes = tuple(found)
-    return ImageFolder(
-        root, classes, {name: _part(classes, parts[name]) for name in PARTS}, "automatic", finder.notes()
-    )
+    for name, of_class in zip(labels(found), found, strict=True):
+        parts["val"][name], parts["test"][name], parts["train"][name] = _split(root, of_class.images)
+    return tuple(labels(found)), parts, ()
 
 
 def _split(root: Path, paths: Sequence[Path]) -> tuple[list[Path], list[Path], list[Path]]:
@@ -208,56 +219,6 @@ def _name(root: Path, path: Path) -> bytes:
     return os.fsencode(path.relative_to(root).as_posix())
 
 
-def _problems(root: Path, found: dict[str, list[Path]]) -> list[tuple[str, str]]:
-    """Returns the problems of class folders, each with its next step."""
-    problems = []
-    if len(found) < 2:
-        what = f"only the class folder {next(iter(found))}" if found else "no class folders"
-        problems.append((f"{root} has {what}, but training needs at least two classes.", _LAYOUT))
-    empty = [name for name, paths in found.items() if not paths]
-    if empty:
-        problems.append(
-            (f"These class folders of {root} have no image: {some(empty)}.", "Add images, or remove the folders.")
-        )
-    odd = [name for name in found if not name.isprintable()]
-    if odd:
-        problems.append(
-            (
-                f"The names of these class folders cannot be printed: {some([repr(name) for name in odd])}.",
-                "Rename them.",
-            )
-        )
-    return problems
-
-
-def _refuse(problems: Sequence[tuple[str, str]]) -> None:
-    """Raises one error for all problems, so that a user can fix the folder in one go."""
-    if problems:
-        messages, steps = zip(*problems, strict=True)
-        raise DataError(" ".join(messages), " ".join(dict.fromkeys(steps)))
-
-
 def _part(classes: Sequence[str], found: dict[str, list[Path]]) -> Part:
     pairs = [(path, label) for label, name in enumerate(classes) for path in sorted(found.get(name, []), key=by_name)]
     return Part(tuple(path for path, _ in pairs), tuple(label for _, label in pairs))
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return [folder / entry.name for entry in os.scandir(folder)]
-    except OSError as error:
-        raise DataError(
-            f"{folder} cannot be read: {error.strerror}.", "Check its permissions, or remove it."
-        ) from error
-
-
-def some(names: Sequence[object]) -> str:
-    """Lists the first names and says how many more there are."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(map(str, names[:_SHOWN])) + more
-
-
-_LAYOUT = (
-    "Give a folder with one subfolder of images for each class, or with such subfolders in folders train and val "
-    "(and test)."
-)

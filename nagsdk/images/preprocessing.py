@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import math
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.common.files import by_name
 from nagsdk.errors import ImagesMissingError
+from nagsdk.images.entries import image_files, reads_heif, suffixes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 MOST_PIXELS = 89 * 10**6
+# Pillow would open many more, whatever the name of the file: for EPS it runs Ghostscript, others are hardly used.
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
+_ORIENTATION = 0x0112
 _DEEP = 2**16
+_STRIP = 64
 
 
 @dataclass(frozen=True)
@@ -69,13 +76,32 @@ def crop(image: Image, side: int, resolution: int) -> NDArray[np.uint8]:
     """
     from PIL.Image import Resampling
 
-    width, height = image.size
-    scale = side / min(width, height)
-    resized = to_rgb(image).resize(
-        (max(side, round(width * scale)), max(side, round(height * scale))), Resampling.BILINEAR
-    )
-    left, top = (resized.width - resolution) // 2, (resized.height - resolution) // 2
-    return np.asarray(resized.crop((left, top, left + resolution, top + resolution)))
+    rgb = to_rgb(image)
+    scale = side / min(rgb.size)
+    width, height = (max(side, round(length * scale)) for length in rgb.size)
+    left, top = (width - resolution) // 2, (height - resolution) // 2
+    if max(width, height) <= _STRIP * side:
+        return np.asarray(
+            rgb.resize((width, height), Resampling.BILINEAR).crop((left, top, left + resolution, top + resolution))
+        )
+    # A strip of 8 million by 1 pixels would need gigabytes when it is scaled whole, so its centre is cut out before.
+    # Pillow keeps the corners of `box` as 32-bit floats, which are too coarse unless they count from near the centre.
+    spans = [
+        _centre(length, scaled, start, resolution)
+        for length, scaled, start in zip(rgb.size, (width, height), (left, top), strict=True)
+    ]
+    (x, right, x0, x1), (y, bottom, y0, y1) = spans
+    centre = rgb.crop((x, y, right, bottom))
+    return np.asarray(centre.resize((resolution, resolution), Resampling.BILINEAR, (x0, y0, x1, y1)))
+
+
+def _centre(length: int, scaled: int, start: int, size: int) -> tuple[int, int, float, float]:
+    """Pixels of an image that the scaled pixels from `start` on depend on, and where these begin and end in them."""
+    step = length / scaled
+    margin = math.ceil(max(step, 1)) + 1
+    first = max(0, math.floor(start * step) - margin)
+    last = min(length, math.ceil((start + size) * step) + margin)
+    return first, last, start * step - first, min((start + size) * step - first, last - first)
 
 
 def to_rgb(image: Image) -> Image:
@@ -84,6 +110,8 @@ def to_rgb(image: Image) -> Image:
     Raises:
         ValueError: The range of the pixel values is unknown.
     """
+    if image.mode == "RGB":
+        return image
     if not image.mode.startswith(("I", "F")):
         return image.convert("RGB")
     from PIL.Image import fromarray
@@ -94,6 +122,33 @@ def to_rgb(image: Image) -> Image:
     return fromarray((values.astype(np.uint32) // (_DEEP // 256)).astype(np.uint8)).convert("RGB")
 
 
+def open_image(path: Path) -> ImageFile:
+    """Opens an image file without decoding it.
+
+    Raises:
+        OSError: It is not a file, or not of a format that is read.
+    """
+    from PIL import Image
+
+    # To open a pipe would wait for its writer, and to read a device may never end.
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("it is not a file, but a folder, a pipe, a socket or a device")
+    return Image.open(path, formats=_formats())
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    from PIL import Image
+
+    Image.init()
+    if reads_heif():
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    # Old versions of Pillow do not know AVIF.
+    return tuple(name for name in (*_FORMATS, "HEIF") if name in Image.OPEN)
+
+
 def upright(image: Image) -> Image:
     """Rotates an opened image upright, as its camera noted, and converts it to RGB.
 
@@ -101,16 +156,41 @@ def upright(image: Image) -> Image:
         ValueError: The image has no pixels or more than any camera's, or the range of its pixel values is unknown.
         OSError: The file of the image is damaged.
     """
-    from PIL import ImageOps
-
     if not 0 < image.width * image.height <= MOST_PIXELS:
         much = f"{image.width} x {image.height} pixels, 1 to {MOST_PIXELS // 10**6} million are possible"
         raise ValueError(f"it is too {'large' if image.width and image.height else 'small'}: {much}")
     try:
-        return to_rgb(ImageOps.exif_transpose(image))
-    except (SyntaxError, EOFError, IndexError, TypeError, KeyError) as error:
-        # Decoders raise these too when files are damaged.
-        raise OSError(f"it is damaged: {error}") from error
+        image.load()
+        return to_rgb(_turned(image))
+    except (OSError, ValueError):
+        raise
+    except Exception as error:
+        # Decoders raise nearly everything when a file is damaged: struct.error, SyntaxError, AttributeError, …
+        raise OSError(f"it is damaged: {error or type(error).__name__}") from error
+
+
+def _turned(image: Image) -> Image:
+    """Rotates an image as its EXIF says.
+
+    `ImageOps.exif_transpose` also writes the rest of the EXIF again, which fails where an entry is malformed.
+    """
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    try:
+        turn = turns.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception:
+        # An EXIF that cannot be read rotates nothing in any viewer, and the pixels are whole.
+        return image
+    return image if turn is None else image.transpose(turn)
 
 
 def read_image(path: Path) -> Image:
@@ -123,34 +203,28 @@ def read_image(path: Path) -> Image:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as opened:
+        with open_image(path) as opened:
             return upright(opened)
     except Image.DecompressionBombError as error:
         raise ValueError(f"it is too large: {error}") from error
     except UnidentifiedImageError as error:
-        raise OSError("it is not an image, or its beginning is damaged") from error
-    except (SyntaxError, EOFError, IndexError, TypeError, KeyError) as error:
-        raise OSError(f"it is damaged: {error}") from error
+        known = ", ".join(_formats())
+        raise OSError(f"it is not an image of a format that is read ({known}), or its beginning is damaged") from error
+    except (OSError, ValueError):
+        raise
+    except Exception as error:
+        raise OSError(f"it is damaged: {error or type(error).__name__}") from error
 
 
 def cut_tiles(sheet: Path, tile: int, count: int) -> list[Image]:
     """Cuts the tiles out of a contact sheet, row by row."""
-    from PIL import Image
-
-    with Image.open(sheet) as opened:
+    with open_image(sheet) as opened:
         whole = opened.convert("RGB")
     columns = whole.width // tile
     return [
         whole.crop(((i % columns) * tile, (i // columns) * tile, (i % columns + 1) * tile, (i // columns + 1) * tile))
         for i in range(count)
     ]
-
-
-def image_files(folder: Path, most: int) -> list[Path]:
-    """Returns at most `most` image files of a folder and its subfolders, spread evenly over the sorted names."""
-    found = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    paths = sorted(found, key=by_name)
-    return paths[:: max(1, len(paths) // most)][:most]
 
 
 def read_folder(folder: Path, most: int) -> Iterator[Image]:
@@ -178,5 +252,5 @@ def read_folder(folder: Path, most: int) -> Iterator[Image]:
     if found == 0:
         raise ImagesMissingError(
             f"{folder} has no readable image.",
-            f"Put images ({', '.join(SUFFIXES)}) into it, of the kind that the model will see.",
+            f"Put images ({', '.join(suffixes())}) into it, of the kind that the model will see.",
         )

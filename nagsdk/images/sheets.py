@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nagsdk.images.preprocessing import open_image
+
 _COLUMNS = 64
 _MOST_SIDE, _MOST_PIXELS = 16383, 85 * 10**6
 
@@ -46,9 +48,7 @@ def write_sheet(images: NDArray[np.uint8], path: Path, quality: int = 90) -> Non
 
 def read_sheet(path: Path, count: int, side: int) -> NDArray[np.uint8]:
     """Reads the first `count` images of a sheet: uint8, shape (count, side, side, 3)."""
-    from PIL import Image
-
-    with Image.open(path) as image:
+    with open_image(path) as image:
         rows = np.asarray(image.convert("RGB"))
     height, width = rows.shape[0] // side, rows.shape[1] // side
     return rows.reshape(height, side, width, side, 3).swapaxes(1, 2).reshape(-1, side, side, 3)[:count]

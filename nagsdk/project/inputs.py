@@ -10,7 +10,7 @@ from nagsdk.bundle.bundle import DESCRIPTION, RECALIBRATION_IMAGES, SUPERNET_WEI
 from nagsdk.common.files import sha256
 from nagsdk.common.folders import shipped
 from nagsdk.device.description import Device, read_device
-from nagsdk.images.preprocessing import image_files
+from nagsdk.images.entries import image_files
 from nagsdk.project.lock import Inputs
 from nagsdk.project.toml import Declared
 

@@ -1,8 +1,11 @@
 import errno
+import os
+import struct
+import sys
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from nagsdk.errors import DataError, OutputError
 from nagsdk.images import decoded as pixels
@@ -80,6 +83,34 @@ def test_broken_images_are_all_named_and_left_out_on_request(tmp_path, monkeypat
     assert "--skip-broken" in caught.value.next_step
     found = decode(scan(root), 16, skip_broken=True)
     assert sum(len(part.labels) for part in found.values()) == 50
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Other systems have no such names")
+def test_broken_images_of_any_name_are_listed_one_a_line(tmp_path):
+    root = fill(tmp_path / "data", {"azure": 12, "brick": 12})
+    for name in (b"caf\xe9.jpg", b"two\nlines.jpg", "odd\u2028.jpg".encode()):
+        (root / "azure" / os.fsdecode(name)).write_bytes(b"broken")
+    with pytest.raises(DataError, match="3 images"):
+        decode(scan(root), 16)
+    complaints = (_store() / "broken.txt").read_text("utf-8").splitlines()
+    assert len(complaints) == 3
+    assert all(any(name in line for line in complaints) for name in (r"caf\xe9.jpg", r"two\nlines", r"odd\u2028.jpg"))
+
+
+def test_an_image_whose_decoder_fails_in_an_odd_way_is_listed(tmp_path, monkeypatch):
+    root = fill(tmp_path / "data", {"azure": 12, "brick": 12})
+    (root / "brick" / "000.png").rename(root / "brick" / "odd.png")
+    load = PngImagePlugin.PngImageFile.load
+
+    def fail(self):
+        if "odd" in str(self.filename):
+            raise struct.error("unpack requires a buffer of 4 bytes")
+        return load(self)
+
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", fail)
+    with pytest.raises(DataError, match=r"1 image cannot be used: .*odd.png: it is damaged: unpack"):
+        decode(scan(root), 16)
+    assert sum(len(part.labels) for part in decode(scan(root), 16, skip_broken=True).values()) == 23
 
 
 def _store():

@@ -1,3 +1,6 @@
+import os
+import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -6,9 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nagsdk.errors import DataError
+from nagsdk.images import entries
+from nagsdk.images.entries import image_files
 from nagsdk.images.folder import _split, scan
-from nagsdk.images.preprocessing import image_files
+from tests.images.layouts import ACUTE, FINGERPRINTS, lay, of
 from tests.pictures import fill
+
+
+@pytest.fixture(autouse=True)
+def _without_heif(monkeypatch):
+    """The same results with and without the extra heif."""
+    monkeypatch.setattr(entries, "reads_heif", lambda: False)
 
 
 def test_a_folder_of_classes_is_split_and_always_in_the_same_way(tmp_path):
@@ -128,3 +139,165 @@ def test_links_that_lead_back_and_other_files_are_reported(tmp_path):
         all(name in found.notes[0] for name in ("azure/back", "brick/self", "brick/round.png"))
         and "1 other file was skipped" in found.notes[1]
     )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Other systems change these names")
+@pytest.mark.parametrize("name", FINGERPRINTS)
+def test_fingerprints_and_splits_stay_as_bundles_recorded_them(tmp_path, name):
+    names, fingerprint, counts = FINGERPRINTS[name]
+    found = scan(lay(tmp_path, names))
+    assert (found.fingerprint, found.counts()) == (fingerprint, counts)
+
+
+@pytest.mark.parametrize("parts", [("", ""), ("train/", "val/")])
+def test_folders_that_all_hold_the_same_folders_are_not_classes(tmp_path, parts):
+    for part in parts:
+        lay(tmp_path, of([f"{part}{year}/{name}" for year in (2019, 2020) for name in ("cat", "dog")], 6))
+    lay(tmp_path, of([f"{parts[0]}2020/cow"], 6))
+    with pytest.raises(DataError, match=r"all of them hold the same folders \(cat, dog\)"):
+        scan(tmp_path)
+
+
+def test_parts_inside_class_folders_are_named(tmp_path):
+    lay(tmp_path, of([f"{name}/{part}" for name in ("cat", "dog") for part in ("Train", "Test")], 6))
+    with pytest.raises(DataError, match=r"cat, dog\) hold the parts: test, train") as caught:
+        scan(tmp_path)
+    assert "test/cat" in caught.value.next_step
+
+
+def test_a_single_folder_that_holds_the_classes_is_named(tmp_path):
+    lay(tmp_path, of(["photos/cat", "photos/dog"], 6))
+    with pytest.raises(DataError, match="only the class folder photos") as caught:
+        scan(tmp_path)
+    assert str(tmp_path / "photos") in caught.value.next_step
+
+
+@pytest.mark.parametrize("parts", [("",), ("train/", "val/", "test/")])
+def test_thumbnails_bins_and_hidden_files_are_passed_over_and_counted(tmp_path, parts):
+    for part in parts:
+        lay(tmp_path, of([f"{part}cat", f"{part}dog"], 6))
+    before = scan(tmp_path)
+    extra = [f"cat/@eaDir/{i:02d}.jpg/SYNOPHOTO_THUMB_M.jpg" for i in range(6)]
+    extra += ["dog/#recycle/a.jpg", "dog/Thumbs.db", "dog/.DS_Store", "dog/._00.jpg", "__MACOSX/cat/._00.jpg"]
+    extra += ["lost+found/a.jpg", "$RECYCLE.BIN/a.jpg", "System Volume Information/a.jpg", ".cache/a.jpg"]
+    lay(tmp_path, [parts[0] + name for name in extra] + ["@eaDir/a.jpg"])
+    found = scan(tmp_path)
+    assert found.fingerprint == before.fingerprint and found.classes == ("cat", "dog")
+    (note,) = found.notes
+    assert note.startswith("11 hidden") and "@eaDir" in note
+
+
+@pytest.mark.parametrize(
+    ("val", "says"),
+    [
+        (of(["val"], 8), "val holds 8 images and no class folders"),
+        (of(["val/images"], 8), "8 images in the folder images"),
+    ],
+)
+def test_a_part_without_class_folders_is_named(tmp_path, val, says):
+    lay(tmp_path, of(["train/cat", "train/dog"], 6) + val)
+    with pytest.raises(DataError, match=says) as caught:
+        scan(tmp_path)
+    assert "named as those of train" in caught.value.next_step
+    lay(tmp_path, of(["val/cat", "val/dog"], 6))
+    if "images" not in val[0]:
+        assert "8 images are in no class folder and skipped" in scan(tmp_path).notes[0]
+
+
+@pytest.mark.parametrize(
+    ("part", "says"), [("test", "test holds 3 images and no class"), ("test/cat/x", "test has no image")]
+)
+def test_a_test_without_labelled_images_is_named(tmp_path, part, says):
+    lay(tmp_path, of(["train/cat", "train/dog", "val/cat", "val/dog"], 6))
+    lay(tmp_path, of([part], 3) if part == "test" else [f"{part}.txt"])
+    with pytest.raises(DataError, match=says):
+        scan(tmp_path)
+
+
+def test_images_without_any_folder_are_counted(tmp_path):
+    with pytest.raises(DataError, match="holds 4 images and no class folders"):
+        scan(lay(tmp_path, [f"{i}.jpg" for i in range(4)]))
+
+
+@pytest.mark.parametrize("part", ["", "val/"])
+def test_a_class_in_formats_that_are_not_read_is_named_with_them(tmp_path, part):
+    names = [*of([f"{part}dog"], 6), *(f"{part}cat/{i}.{'HEIC' if i else 'cr2'}" for i in range(6))]
+    lay(tmp_path, names + (of(["train/cat", "train/dog"], 3) if part else []))
+    with pytest.raises(DataError, match=r"cat holds 6 files \(5 \.heic, 1 \.cr2\)") as caught:
+        scan(tmp_path)
+    assert "Convert them to JPEG" in caught.value.next_step and "nagsdk[heif]" in caught.value.next_step
+
+
+def test_heic_is_read_where_its_extra_is_installed(tmp_path, monkeypatch):
+    lay(tmp_path, [*of(["dog"], 6), *(f"cat/{i}.HEIC" for i in range(6))])
+    monkeypatch.setattr(entries, "reads_heif", lambda: True)
+    assert np.sum(list(scan(tmp_path).counts().values()), axis=0).tolist() == [6, 6]
+    assert len(image_files(tmp_path, 100)) == 12
+
+
+def test_what_is_passed_over_is_counted_by_its_ending(tmp_path):
+    lay(tmp_path, [*of(["cat", "dog"], 6), "cat/a.heic", "cat/b.heic", "dog/c.txt", "dog/LICENSE"])
+    assert (
+        scan(tmp_path).notes[0].startswith("4 other files were skipped (2 .heic, 1 without an ending, 1 .txt); images")
+    )
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS takes both names for the same")
+def test_names_are_compared_as_they_are_composed(tmp_path):
+    whole = unicodedata.normalize("NFC", ACUTE)
+    lay(tmp_path, of([f"train/{whole}", "train/cafz", f"val/{ACUTE}", "val/cafz"], 6))
+    found = scan(tmp_path)
+    assert found.classes == ("cafz", whole) and found.counts()["val"] == [3, 3] and found.notes == ()
+    lay(tmp_path, of([f"train/{ACUTE}"], 6))
+    with pytest.raises(DataError, match="look the same"):
+        scan(tmp_path)
+
+
+def test_classes_take_the_order_and_composition_of_a_bundle(tmp_path):
+    whole = unicodedata.normalize("NFC", ACUTE)
+    found = scan(lay(tmp_path, of([ACUTE, "cafz"], 6)))
+    assert found.classes == (ACUTE, "cafz")
+    turned = found.with_classes(["cafz", whole])
+    assert turned.classes == ("cafz", whole)
+    for name, part in turned.parts.items():
+        assert part.paths == found.parts[name].paths
+        assert all(
+            (label == 0) == (path.parent.name == "cafz") for path, label in zip(part.paths, part.labels, strict=True)
+        )
+    assert found.with_classes(found.classes) == found
+    assert found.with_classes(["cafz", "other"]) is found is found.with_classes(())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Other systems take both names for the same")
+def test_capitals_are_matched_where_it_is_clear_and_said(tmp_path):
+    lay(tmp_path, of(["train/Cat", "train/Dog", "val/cat", "val/dog"], 6))
+    found = scan(tmp_path)
+    assert found.classes == ("Cat", "Dog") and found.notes == (
+        "Class folders of val whose capitals differ from those of train: cat as Cat, dog as Dog.",
+    )
+    lay(tmp_path, of(["train/cat"], 6))
+    found = scan(lay(tmp_path, of(["val/Cat"], 2)))
+    assert found.counts()["val"] == [1, 3, 3] and "Cat, cat" in found.notes[1]
+    lay(tmp_path, of(["val/CAT"], 6))
+    with pytest.raises(DataError, match="does not have: CAT"):
+        scan(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Names of files are Unicode on other systems")
+def test_class_folders_whose_names_are_not_utf8_are_read(tmp_path):
+    lay(tmp_path, of([os.fsdecode(b"caf\xe9"), "cat"], 6))
+    found = scan(tmp_path)
+    assert found.classes == ("caf\\xe9", "cat") and sum(map(sum, found.counts().values())) == 12
+    assert found.fingerprint == scan(tmp_path).fingerprint
+    assert "".join(found.classes).encode("utf-8")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+def test_pipes_and_devices_are_left_out_and_named(tmp_path):
+    fill(tmp_path, {"azure": 6, "brick": 6})
+    before = scan(tmp_path).fingerprint
+    os.mkfifo(tmp_path / "azure" / "pipe.jpg")
+    (tmp_path / "brick" / "zero.jpg").symlink_to("/dev/zero")
+    found = scan(tmp_path)
+    assert found.fingerprint == before and "2 pipes, sockets or devices were not opened" in found.notes[0]
+    assert all(name in found.notes[0] for name in ("pipe.jpg", "zero.jpg"))
