@@ -11,7 +11,7 @@ from nagsdk.common.pip import pip
 from nagsdk.device.backend import Backend, Presence, Session, Tensor
 from nagsdk.device.description import Device
 from nagsdk.device.finding import Finding
-from nagsdk.errors import DeviceError, DeviceUnavailableError
+from nagsdk.errors import DeviceError, DeviceUnavailableError, printable
 from nagsdk.events import Listener
 from nagsdk.space.layer import LayerSpec
 from nagsdk_android import tool
@@ -48,7 +48,7 @@ class AndroidBackend(Backend):
             return Presence.refused(error)
         properties = {
             **attached.properties,
-            "serial": attached.serial,
+            "serial": printable(attached.serial),
             "runtime": "tflite benchmark_model",
             "runtime_version": digest,
             "delegate": settings.delegate,

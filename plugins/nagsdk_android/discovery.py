@@ -11,7 +11,7 @@ from nagsdk.common.pip import pip
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk_android import tool
 from nagsdk_android.settings import AndroidSettings
-from nagsdk_android.transport import AdbServer, Transport, answers, server_address, tcp, usb
+from nagsdk_android.transport import CONNECT_TIMEOUT_S, AdbServer, Transport, answers, server_address, tcp, usb
 
 # Android's name of a property -> our name.
 _PROPERTIES = {
@@ -107,13 +107,18 @@ def _candidates(settings: AndroidSettings) -> dict[str, Callable[[], Transport]]
         import adbutils
 
         try:
-            serials = [info.serial for info in adbutils.AdbClient(host, port).list()]
+            # Names of phones that use wireless debugging may contain spaces, which adbutils' own list ends at.
+            with adbutils.AdbClient(host, port, CONNECT_TIMEOUT_S).make_connection() as connection:
+                connection.send_command("host:devices")
+                connection.check_okay()
+                listed = connection.read_string_block().splitlines()
         except (adbutils.AdbError, OSError, ValueError) as error:
             raise DeviceUnavailableError(
                 f"The adb server on port {port} does not answer: {error}.",
                 "Check that `adb devices` works; if another program listens on this port, name the port of the server "
                 "in ANDROID_ADB_SERVER_PORT.",
             ) from error
+        serials = [serial.strip() for serial, tab, _ in (line.partition("\t") for line in listed) if tab]
         return {serial: lambda serial=serial: AdbServer(serial, host, port) for serial in serials}  # type: ignore[misc]
     return {serial: lambda serial=serial: usb(serial, key) for serial in _usb_serials()}  # type: ignore[misc]
 

@@ -27,6 +27,10 @@ _TEMPERATURE = re.compile(
     r"mName=[^,}\n]{0,99}, mStatus=[0-9]{1,4}\}"
 )
 _CPU_TYPE = 0
+# The temperatures before this line may be old.
+_PRESENT = "Current temperatures from HAL:"
+# Sensors that are absent or off report absolute zero.
+_COLDEST_C = -100
 _BATTERY = re.compile(r"(level|temperature):\s{0,9}(-?[0-9]{1,5})")
 _FREQUENCY = re.compile(r"freq ([0-9]{1,9}) ([0-9]{1,9}) ([0-9]{1,9})")
 
@@ -104,12 +108,17 @@ def parse(text: str) -> State:
     on = [(now, most, own) for now, most, own in frequencies if most > 0 and own > 0]
     return State(
         statuses[0] if statuses else None,
-        max((float(value) for value, kind in _TEMPERATURE.findall(text) if int(kind) == _CPU_TYPE), default=None),
+        max(_temperatures(text.partition(_PRESENT)[2]) or _temperatures(text), default=None),
         battery.get("level"),
         battery["temperature"] / 10 if "temperature" in battery else None,  # in tenths of a degree
         min((most / own for _, most, own in on), default=None),
         max((now / 1e3 for now, _, _ in on), default=None),
     )
+
+
+def _temperatures(text: str) -> list[float]:
+    found = [float(value) for value, kind in _TEMPERATURE.findall(text) if int(kind) == _CPU_TYPE]
+    return [value for value in found if value > _COLDEST_C]
 
 
 class Steadiness:

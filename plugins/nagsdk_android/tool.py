@@ -83,7 +83,8 @@ def find(abi: str) -> tuple[Path, str]:
         DeviceUnavailableError: No binary is installed for this ABI.
         DeviceError: The file is not the one that was recorded.
     """
-    for name in (abi, ANY):
+    # The phone chooses what it says as its ABI, which becomes a part of a path.
+    for name in (abi, ANY) if abi in _MACHINES.values() else (ANY,):
         known = _known(name)
         if known:
             path = _place(name) / "benchmark_model"

@@ -92,6 +92,11 @@ def test_a_phone_without_a_readable_serial_number(told):
     assert "no permission for its USB port" in reason
 
 
+def test_a_name_with_spaces_is_read_whole(told):
+    name = "adb-2816 (2)._adb-tls-connect._tcp"
+    assert f"({name} by the adb server) is offline" in told({name: ("offline", "device offline")})
+
+
 def test_what_the_user_can_change_is_told_first(told):
     phones = {"emulator-5554": ("offline", "device offline"), "R5": ("unauthorized", UNAUTHORIZED)}
     assert "does not know this computer" in told(phones)

@@ -35,6 +35,15 @@ def test_the_first_of_several_values_counts_and_a_battery_may_be_cold():
     assert state.battery_percent == 99 and state.battery_c == -3.1
 
 
+def test_present_temperatures_count_before_old_ones_and_absent_sensors_not_at_all():
+    line = "Temperature{{mValue={}, mType=0, mName=cpu, mStatus=0}}\n"
+    cached = "Cached temperatures:\n" + line.format(91.0)
+    assert parse(cached).hottest_c == 91
+    assert parse(f"{cached}Current temperatures from HAL:\n{line.format(66.5)}").hottest_c == 66.5
+    assert parse(f"{cached}Current temperatures from HAL:\n").hottest_c == 91
+    assert parse(line.format(-273.15)).hottest_c is None
+
+
 @pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e999", "1" * 5000, "0x10", "٣", "²"])
 def test_numbers_that_are_none_are_unknown(number):
     text = (

@@ -25,6 +25,15 @@ def test_a_binary_is_kept_with_its_hash_for_the_phones_it_was_built_for(binary):
     assert "nagsdk android setup" in caught.value.next_step
 
 
+def test_what_a_phone_says_as_its_abi_leads_nowhere_else(binary):
+    tool.install(binary)
+    elsewhere = tool.folder() / "elsewhere"
+    (tool.folder() / "tools" / "arm64-v8a").rename(elsewhere)
+    for abi in ("../elsewhere", str(elsewhere), "", ".", "x" * 5000):
+        with pytest.raises(DeviceUnavailableError, match="no benchmark_model"):
+            tool.find(abi)
+
+
 @pytest.mark.parametrize("content", [b"", b"\x7fELF", b"MZ\x90", b"\x7fELF" + bytes(14) + b"\xff\xff"])
 def test_a_file_that_is_not_a_program_for_phones_is_refused(tmp_path, content):
     path = tmp_path / "binary"
