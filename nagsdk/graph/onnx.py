@@ -34,6 +34,10 @@ ARCHITECTURE_KEY = "nagsdk.architecture"
 
 _FUNCTIONS = {RELU: "Relu", HARD_SWISH: "HardSwish", HARD_SIGMOID: "HardSigmoid"}
 
+# One unit in the last place below a sixth. OpenCV's dnn takes Mul(x, HardSigmoid(z)) with exactly a sixth for
+# HardSwish(x), although z is not x in squeeze-and-excitation, and computes garbage without a word.
+_SIXTH = float(np.nextafter(np.float32(1 / 6), np.float32(0)))
+
 
 def write_onnx(graph: Graph, path: Path) -> None:
     """Writes an ONNX file with the input ``image`` (n, 3, h, w) and the output ``logits`` (n, classes).
@@ -93,7 +97,7 @@ def _operator(node: Node) -> tuple[str, dict[str, Any]]:
         case Linear():
             return "Gemm", {"transB": 1}
         case Activation(function=function):
-            return _FUNCTIONS[function], {"alpha": 1 / 6, "beta": 0.5} if function == HARD_SIGMOID else {}
+            return _FUNCTIONS[function], {"alpha": _SIXTH, "beta": 0.5} if function == HARD_SIGMOID else {}
         case Binary(function=function):
             return ("Mul" if function == MULTIPLY else "Add"), {}
         case Pool():

@@ -80,6 +80,29 @@ def test_the_length_of_a_file_is_a_sum_over_its_blocks(tmp_path):
     assert first == size((2, 3), (3, 5, 7, 3, 3)) - size((1, 3), (3, 7, 3, 3))
 
 
+def test_alpha_of_hard_sigmoid_is_the_number_below_a_sixth(tmp_path):
+    space = small_space()
+    (architecture,) = space.decode(space.sample(1, np.random.default_rng(5)))
+    export(space, architecture, tmp_path / "n.onnx")
+    nodes = [node for node in onnx.load(tmp_path / "n.onnx").graph.node if node.op_type == "HardSigmoid"]
+    found = {a.f for node in nodes for a in node.attribute if a.name == "alpha"}
+    assert {np.nextafter(np.float32(alpha), np.float32(1)) for alpha in found} == {np.float32(1 / 6)}
+
+
+def test_opencv_computes_the_same(tmp_path):
+    """With an alpha of exactly a sixth, OpenCV takes squeeze-and-excitation for HardSwish, and logits are garbage."""
+    cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed: pip install opencv-python-headless")
+    space = small_space()
+    for architecture in space.decode(space.sample(3, np.random.default_rng(6))):
+        network, _ = export(space, architecture, tmp_path / "n.onnx")
+        images = random_images(1, architecture.resolution)
+        reader = cv2.dnn.readNetFromONNX(str(tmp_path / "n.onnx"))
+        reader.setInput(images)
+        with torch.no_grad():
+            expected = network(torch.from_numpy(images)).numpy()
+        assert np.abs(reader.forward() - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_parity_of_full_size_subnets(tmp_path, seed):
     space = ofa_mobilenet_v3()
