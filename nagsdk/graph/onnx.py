@@ -27,7 +27,9 @@ from nagsdk.graph.ir import (
 )
 
 OPSET = 17
-IR_VERSION = 8
+# Opset -> version of the file format that came with it; programs that read old opsets only refuse newer formats too.
+IR_VERSIONS = {11: 6, 12: 7, 13: 7, 14: 7, 15: 8, 16: 8, 17: 8}
+_HARD_SWISH_SINCE = 14
 OUTPUT = "logits"
 # Key in files; it does not follow the name of the module.
 ARCHITECTURE_KEY = "nagsdk.architecture"
@@ -36,10 +38,10 @@ _FUNCTIONS = {RELU: "Relu", HARD_SWISH: "HardSwish", HARD_SIGMOID: "HardSigmoid"
 
 # One unit in the last place below a sixth. OpenCV's dnn takes Mul(x, HardSigmoid(z)) with exactly a sixth for
 # HardSwish(x), although z is not x in squeeze-and-excitation, and computes garbage without a word.
-_SIXTH = float(np.nextafter(np.float32(1 / 6), np.float32(0)))
+_SLOPE: dict[str, Any] = {"alpha": float(np.nextafter(np.float32(1 / 6), np.float32(0))), "beta": 0.5}
 
 
-def write_onnx(graph: Graph, path: Path) -> None:
+def write_onnx(graph: Graph, path: Path, opset: int = OPSET) -> None:
     """Writes an ONNX file with the input ``image`` (n, 3, h, w) and the output ``logits`` (n, classes).
 
     Equal graphs give equal bytes. Tensors are numbered with a fixed width, so that the length of the file is a sum over
@@ -48,6 +50,8 @@ def write_onnx(graph: Graph, path: Path) -> None:
     Args:
         graph: The network.
         path: File to write; an existing file is overwritten.
+        opset: Version of ONNX's operators, from `IR_VERSIONS`. Below 14, which brought HardSwish, each one is written
+            as HardSigmoid and Mul.
 
     Raises:
         UnsupportedLayerError: A node has no ONNX operator.
@@ -72,6 +76,9 @@ def write_onnx(graph: Graph, path: Path) -> None:
         if isinstance(node, (Conv, Linear)):
             inputs += [constant(f"{output}.w", node.weight), constant(f"{output}.b", node.bias)]
         operator, attributes = _operator(node)
+        if operator == "HardSwish" and opset < _HARD_SWISH_SINCE:
+            nodes.append(helper.make_node("HardSigmoid", inputs, [f"{output}.s"], **_SLOPE))
+            operator, inputs = "Mul", [*inputs, f"{output}.s"]
         nodes.append(helper.make_node(operator, inputs, [output], **attributes))
 
     body = helper.make_graph(
@@ -82,7 +89,10 @@ def write_onnx(graph: Graph, path: Path) -> None:
         constants,
     )
     model = helper.make_model(
-        body, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="nagsdk"
+        body,
+        opset_imports=[helper.make_opsetid("", opset)],
+        ir_version=IR_VERSIONS[opset],
+        producer_name="nagsdk",
     )
     if graph.architecture:
         helper.set_model_props(model, {ARCHITECTURE_KEY: graph.architecture})
@@ -97,7 +107,7 @@ def _operator(node: Node) -> tuple[str, dict[str, Any]]:
         case Linear():
             return "Gemm", {"transB": 1}
         case Activation(function=function):
-            return _FUNCTIONS[function], {"alpha": _SIXTH, "beta": 0.5} if function == HARD_SIGMOID else {}
+            return _FUNCTIONS[function], _SLOPE if function == HARD_SIGMOID else {}
         case Binary(function=function):
             return ("Mul" if function == MULTIPLY else "Add"), {}
         case Pool():

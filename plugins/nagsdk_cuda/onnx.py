@@ -23,6 +23,9 @@ _INSTALL = (
     f"{pip('install', 'onnxruntime-gpu', 'nvidia-ml-py')}"
 )
 
+_USUAL_OPSET = 17
+_OPSETS = tuple(str(opset) for opset in range(11, _USUAL_OPSET + 1))
+
 
 @dataclass(frozen=True)
 class CudaOnnxRuntimeSettings:
@@ -31,26 +34,28 @@ class CudaOnnxRuntimeSettings:
     Attributes:
         index: Number of the GPU, as `nvidia-smi` counts them.
         tf32: Whether float32 numbers are rounded to 10 bits of mantissa in products.
+        opset: Version of ONNX's operators in exported files, 11 to 17.
     """
 
     index: int
     tf32: bool
+    opset: int
 
     @classmethod
     def of(cls, device: Device) -> CudaOnnxRuntimeSettings:
-        """Reads the option `index` of a description.
+        """Reads the options `index` and `opset` of a description.
 
         Raises:
-            DeviceError: There is another option, or the index is not a number.
+            DeviceError: There is another option, or one has an invalid value.
         """
         given = dict(device.options)
-        index = given.pop("index", "0")
-        if given or not index.isdecimal():
+        index, opset = given.pop("index", "0"), given.pop("opset", str(_USUAL_OPSET))
+        if given or not index.isdecimal() or opset not in _OPSETS:
             raise DeviceError(
                 f"The options of the device {device.id} are not valid for this backend: {dict(device.options)}.",
-                "Use index (a number) or no option.",
+                "Use index (a number), opset (11 to 17) or no option.",
             )
-        return cls(int(index), device.precision == "tf32")
+        return cls(int(index), device.precision == "tf32", int(opset))
 
 
 class CudaOnnxRuntimeBackend(Backend):
@@ -80,13 +85,15 @@ class CudaOnnxRuntimeBackend(Backend):
         except DeviceError as error:
             return Presence.refused(error)
         properties["precision"] = device.precision or self.precisions[0]
+        if settings.opset != _USUAL_OPSET:
+            properties["opset"] = str(settings.opset)
         return Presence.of(properties, nvml.OF_THE_CARD)
 
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
         """Writes an ONNX file in float32; needs no calibration images."""
         from nagsdk.graph.onnx import write_onnx
 
-        write_onnx(graph, path)
+        write_onnx(graph, path, CudaOnnxRuntimeSettings.of(device).opset)
 
     def open(self, device: Device) -> Session:
         """Starts a worker process."""

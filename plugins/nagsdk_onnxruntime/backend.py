@@ -20,6 +20,7 @@ from nagsdk_onnxruntime.settings import OnnxRuntimeSettings
 if TYPE_CHECKING:
     from nagsdk.graph.ir import Graph
 
+_USUAL_OPSET = 17
 _INSTALL = f"Install it: {pip('install', 'nagsdk[onnxruntime]')}"
 
 
@@ -52,13 +53,15 @@ class OnnxRuntimeBackend(Backend):
             "spinning": "yes" if settings.spinning else "no",
             "pinned_to": ",".join(map(str, settings.cores)) or "all cores",
         }
+        if settings.opset != _USUAL_OPSET:  # another graph runs; fingerprints of the usual one stay as they were
+            properties["opset"] = str(settings.opset)
         return Presence.of(properties)
 
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
         """Writes an ONNX file in float32; needs no calibration images."""
         from nagsdk.graph.onnx import write_onnx
 
-        write_onnx(graph, path)
+        write_onnx(graph, path, OnnxRuntimeSettings.of(device).opset)
 
     def open(self, device: Device) -> Session:
         """Starts a worker process."""

@@ -8,6 +8,9 @@ from nagsdk.common.processes import can_pin
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError
 
+# As `nagsdk.graph.onnx.IR_VERSIONS`, which this module does not import, because that would import ONNX.
+OPSETS = tuple(str(opset) for opset in range(11, 18))
+
 
 @dataclass(frozen=True)
 class OnnxRuntimeSettings:
@@ -18,28 +21,38 @@ class OnnxRuntimeSettings:
         provider: Name of the only execution provider that may be used.
         spinning: Whether waiting threads spin, which is ONNX Runtime's default; matters only with several threads.
         cores: Numbers of the cores on which the worker may run; empty for all cores.
+        opset: Version of ONNX's operators in exported files.
     """
 
     threads: int
     provider: str
     spinning: bool
     cores: tuple[int, ...]
+    opset: int
 
     @classmethod
     def of(cls, device: Device) -> OnnxRuntimeSettings:
         """Reads the options of a description.
 
-        They are `provider`, `spinning` (0 or 1) and `cores` (such as ``2,3``; not on macOS).
+        They are `provider`, `spinning` (0 or 1), `cores` (such as ``2,3``; not on macOS) and `opset` (11 to 17).
 
         Raises:
             DeviceError: An option is unknown or has an invalid value.
         """
-        options = {"provider": "CPUExecutionProvider", "spinning": "1", "cores": "", **dict(device.options)}
+        options = {
+            "provider": "CPUExecutionProvider",
+            "spinning": "1",
+            "cores": "",
+            "opset": "17",
+            **dict(device.options),
+        }
         cores = options["cores"].split(",") if options["cores"] else []
-        known = len(options) == 3 and options["spinning"] in ("0", "1") and all(c.strip().isdecimal() for c in cores)
+        known = len(options) == 4 and options["spinning"] in ("0", "1") and all(c.strip().isdecimal() for c in cores)
+        known = known and options["opset"] in OPSETS
         if not known or (cores and not can_pin()):
             raise DeviceError(
                 f"The options of the device {device.id} are not valid for this backend: {options}.",
-                "Use provider (a name), spinning (0 or 1) and, except on macOS, cores (numbers such as 2,3).",
+                "Use provider (a name), spinning (0 or 1), opset (11 to 17) and, except on macOS, cores (such as 2,3).",
             )
-        return cls(device.threads, options["provider"], options["spinning"] == "1", tuple(int(c) for c in cores))
+        pinned, spinning = tuple(int(c) for c in cores), options["spinning"] == "1"
+        return cls(device.threads, options["provider"], spinning, pinned, int(options["opset"]))

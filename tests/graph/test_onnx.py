@@ -9,7 +9,7 @@ from nagsdk.device.backend import EXACT
 from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.graph import parity
 from nagsdk.graph.ir import Conv, Linear
-from nagsdk.graph.onnx import write_onnx
+from nagsdk.graph.onnx import IR_VERSIONS, write_onnx
 from nagsdk.graph.trace import trace
 from nagsdk.testing import random_images, random_subnet, small_space
 
@@ -78,6 +78,23 @@ def test_the_length_of_a_file_is_a_sum_over_its_blocks(tmp_path):
     first = size((2, 1), (3, 5, 7)) - size((1, 1), (3, 7))
     assert first > 0
     assert first == size((2, 3), (3, 5, 7, 3, 3)) - size((1, 3), (3, 7, 3, 3))
+
+
+@pytest.mark.parametrize("opset", IR_VERSIONS)
+def test_older_opsets_compute_the_same(tmp_path, opset):
+    space = small_space()
+    (architecture,) = space.decode(space.sample(1, np.random.default_rng(7)))
+    network = random_subnet(space, architecture)
+    write_onnx(trace(network, architecture.resolution), tmp_path / "n.onnx", opset)
+    model = onnx.load(tmp_path / "n.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    assert model.opset_import[0].version == opset and model.ir_version == IR_VERSIONS[opset]
+    assert any(node.op_type == "HardSwish" for node in model.graph.node) == (opset >= 14)
+    session = onnxruntime.InferenceSession(str(tmp_path / "n.onnx"), providers=["CPUExecutionProvider"])
+    images = random_images(1, architecture.resolution)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(images)).numpy()
+    assert parity.check(expected, session.run(None, {"image": images})[0], EXACT) >= 0
 
 
 def test_alpha_of_hard_sigmoid_is_the_number_below_a_sixth(tmp_path):

@@ -55,7 +55,9 @@ def test_a_missing_provider_is_refused_without_a_silent_fallback():
     assert "CPUExecutionProvider" in caught.value.message
 
 
-@pytest.mark.parametrize("options", [{"spin": "1"}, {"spinning": "yes"}, {"cores": "a"}])
+@pytest.mark.parametrize(
+    "options", [{"spin": "1"}, {"spinning": "yes"}, {"cores": "a"}, {"opset": "10"}, {"opset": "x"}]
+)
 def test_unknown_options_are_refused(options):
     assert not OnnxRuntimeBackend().presence(with_options(**options)).available
     with pytest.raises(DeviceError, match="options"):
@@ -63,7 +65,13 @@ def test_unknown_options_are_refused(options):
 
 
 def test_the_fingerprint_tells_threads_and_providers_apart():
-    devices = [CPU, Device("cpu", "", "onnxruntime", threads=2), with_options(spinning="0"), with_options(cores="0")]
+    devices = [
+        CPU,
+        Device("cpu", "", "onnxruntime", threads=2),
+        with_options(spinning="0"),
+        with_options(cores="0"),
+        with_options(opset="12"),
+    ]
     prints = [OnnxRuntimeBackend().presence(device).fingerprint for device in devices]
     assert len(set(prints)) == len(prints)
     assert prints[0] == OnnxRuntimeBackend().presence(Device("other-name", "", "onnxruntime")).fingerprint
@@ -83,6 +91,19 @@ def test_importing_the_plugin_is_light():
     )
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
+
+
+def test_the_opset_is_an_option(tmp_path):
+    space = small_space()
+    (architecture,) = space.decode(space.sample(1, np.random.default_rng(0)))
+    graph = trace(random_subnet(space, architecture), architecture.resolution)
+    for device, opset in ((CPU, 17), (with_options(opset="12"), 12)):
+        OnnxRuntimeBackend().export(graph, tmp_path / "n.onnx", device)
+        assert onnx.load(tmp_path / "n.onnx").opset_import[0].version == opset
+    assert (
+        OnnxRuntimeBackend().presence(with_options(opset="17")).fingerprint
+        == OnnxRuntimeBackend().presence(CPU).fingerprint
     )
 
 
