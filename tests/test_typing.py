@@ -1,5 +1,6 @@
 """What users see of the package: exported names, and types in the wheel that is built."""
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -95,3 +96,13 @@ def test_a_users_program_is_type_checked_against_the_wheel(installed, tmp_path):
     said = check("import nagsdk\n" + "\n".join(WRONG), installed, tmp_path)
     for number, message in enumerate(WRONG.values(), 2):
         assert any(line.startswith(f"program.py:{number}:") and message in line for line in said.splitlines()), said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+def test_the_examples_of_the_documentation_are_type_checked(installed, tmp_path, page):
+    blocks = re.findall(r"^```python\n(.*?)^```", (REPOSITORY / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    # The environment has no packages but nagsdk.
+    assert "Success: no issues found" in check(
+        "\n".join(['# mypy: disable-error-code="import-not-found"', *blocks]), installed, tmp_path
+    )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nagsdk.bundle.bundle import Bundle
-from nagsdk.errors import UsageError
+from nagsdk.errors import ArchitectureError, UsageError
 from nagsdk.space.architecture import Architecture
 
 
@@ -25,7 +25,11 @@ def read(
         ArchitectureError: One is not in the space.
     """
     architectures = [architectures] if isinstance(architectures, (str, Architecture)) else architectures
-    given = [bundle.space.parse(a) if isinstance(a, str) else a for a in architectures]
+    for one in architectures:
+        if not isinstance(one, (str, Architecture)):
+            raise ArchitectureError(f"{one!r} is not an architecture.", "Give its text form or an Architecture.")
+    # An object may come from another space.
+    given = [bundle.space.parse(a if isinstance(a, str) else a.text) for a in architectures]
     if table is not None:
         given += bundle.space.decode(bundle.space.read_table(Path(table))[0])
     if not given:

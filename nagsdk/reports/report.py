@@ -12,7 +12,7 @@ from nagsdk.manifest.manifest import MANIFEST, read_manifest
 from nagsdk.reports.page import REPORT, comparison, comparison_page, deployment_page
 
 
-def report(folders: Sequence[str | Path], output: str | Path | None = None) -> dict[str, Any]:
+def report(folders: str | Path | Sequence[str | Path], output: str | Path | None = None) -> dict[str, Any]:
     """Writes the page of one deployment, or of the comparison of several.
 
     Args:
@@ -30,7 +30,7 @@ def report(folders: Sequence[str | Path], output: str | Path | None = None) -> d
         DamagedBundleError: A manifest is not valid.
         OutputError: The page cannot be written.
     """
-    paths = [Path(folder) for folder in folders]
+    paths = [Path(folder) for folder in ([folders] if isinstance(folders, (str, Path)) else folders)]
     if not paths:
         raise UsageError("No deployment was given.", "Name the folder of at least one deployment.")
     if len({path.resolve() for path in paths}) < len(paths):

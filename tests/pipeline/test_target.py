@@ -1,10 +1,11 @@
 """The target: said once, used by every verb."""
 
+import numpy as np
 import pytest
 
 import nagsdk
 from nagsdk.device.description import Device, read_device
-from nagsdk.errors import BudgetError, DeviceUnavailableError, UnknownNameError, UsageError
+from nagsdk.errors import ArchitectureError, BudgetError, DeviceUnavailableError, UnknownNameError, UsageError
 from nagsdk.pipeline.target import Target, target_of
 from tests.pipeline.test_loop import simulate, world  # noqa: F401 — fixtures
 from tests.simulated import SimulatedBackend
@@ -98,3 +99,12 @@ def test_a_target_notices_that_its_device_went_away_and_came_back(simulate):  # 
     backend.present = True
     (measured,) = nagsdk.profile(target, one.architecture)
     assert measured.measured.latency_p50_ms is not None
+
+
+def test_architectures_of_another_space_are_refused():
+    imagenet = nagsdk.load_bundle("imagenet").space
+    (foreign,) = imagenet.decode(imagenet.sample(1, np.random.default_rng(0)))
+    for one, message in ((foreign, "5 depths"), (foreign.text, "5 depths"), (3, "3 is not an architecture")):
+        with pytest.raises(ArchitectureError, match=message):
+            nagsdk.predict(architectures=[one])
+    assert nagsdk.predict(architectures=foreign, bundle="imagenet")[0].architecture == foreign.text

@@ -229,3 +229,8 @@ def test_a_report_shows_a_metric_without_its_plugin():
     assert (
         budgets({"budgets": [shown, {**shown, "metric": "size", "limit": 2e6}]}) == "2500 energy and 2 MB"
     )  # as 0.1.0 wrote them
+
+
+def test_a_single_folder_needs_no_list(deployed):
+    folder = deployed / "small"
+    assert report(folder) == report(str(folder)) == report([folder])
