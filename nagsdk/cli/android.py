@@ -6,6 +6,7 @@ import click
 
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
+from nagsdk.cli.printing import say
 from nagsdk.cli.progress import listener
 
 
@@ -30,4 +31,4 @@ def setup(source: str | None, as_json: bool) -> None:
         printing.print_json(record)
     else:
         origin = f"sha256 {record['sha256'][:16]}…, from {record['source']}"
-        click.echo(f"benchmark_model for {record['abi']} phones is installed ({origin}).")
+        say(f"benchmark_model for {record['abi']} phones is installed ({origin}).")

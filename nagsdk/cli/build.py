@@ -6,6 +6,7 @@ import click
 
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
+from nagsdk.cli.printing import say
 from nagsdk.cli.progress import listener
 
 _STATES = {
@@ -54,18 +55,18 @@ def command(ctx: click.Context, /, project: str, locked: bool, require_verified:
     else:
         for outcome in report.deployments:
             color = "red" if outcome.exit_code else "green"
-            click.secho(f"{outcome.name}", bold=True, nl=False)
-            click.secho(f"  {_STATES[outcome.state]}", fg=color)
+            say(f"{outcome.name}", bold=True, nl=False)
+            say(f"  {_STATES[outcome.state]}", fg=color)
             if outcome.error is not None:
-                click.echo(f"  {outcome.error.message}\n  {outcome.error.next_step}", err=True)
+                say(f"  {outcome.error.message}\n  {outcome.error.next_step}", err=True)
                 continue
-            click.echo(f"  {outcome.verdict}  {outcome.architecture}")
+            say(f"  {outcome.verdict}  {outcome.architecture}")
             if outcome.age_days is not None:
-                click.echo(f"  measured {_ago(outcome.age_days)} on {outcome.device} ({outcome.device_fingerprint})")
+                say(f"  measured {_ago(outcome.age_days)} on {outcome.device} ({outcome.device_fingerprint})")
             if outcome.sha256 is not None:
-                click.echo(f"  {outcome.output} (sha256 {outcome.sha256[:16]}…)")
+                say(f"  {outcome.output} (sha256 {outcome.sha256[:16]}…)")
             for warning in outcome.warnings:
-                click.secho(f"  warning   {warning}", fg="yellow")
+                say(f"  warning   {warning}", fg="yellow")
     ctx.exit(report.exit_code)
 
 

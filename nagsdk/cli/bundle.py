@@ -8,6 +8,7 @@ import click
 
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
+from nagsdk.cli.printing import say
 from nagsdk.cli.progress import listener
 
 _MOST_SHOWN = 6
@@ -46,9 +47,9 @@ def show(name: str, as_json: bool) -> None:
     import json
 
     for key, value in found.items():
-        click.secho(key, bold=True)
+        say(key, bold=True)
         text = value if isinstance(value, str) else json.dumps(_shortened(value), indent=2, ensure_ascii=False)
-        click.echo("\n".join(f"  {line}" for line in text.splitlines()))
+        say("\n".join(f"  {line}" for line in text.splitlines()))
 
 
 def _shortened(value: Any) -> Any:
@@ -98,6 +99,4 @@ def _import(name: str, source: str | None, as_json: bool) -> None:
     if as_json:
         printing.print_json(record)
     else:
-        click.echo(
-            f"Bundle {record['bundle']} now has weights (sha256 {record['sha256'][:16]}…, from {record['source']})."
-        )
+        say(f"Bundle {record['bundle']} now has weights (sha256 {record['sha256'][:16]}…, from {record['source']}).")

@@ -8,6 +8,7 @@ import click
 
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
+from nagsdk.cli.printing import say
 
 if TYPE_CHECKING:
     from nagsdk.pipeline.target import Target
@@ -52,7 +53,7 @@ def command(target: Target, samples: int, within_s: float | None, seed: int, plo
         printing.print_json(summary)
         return
     work = f"{summary['samples']} networks, {summary['readings']} readings, {summary['seconds']:.0f} s"
-    click.echo(f"{summary['device']}, {summary['bundle']}: {work}")
+    say(f"{summary['device']}, {summary['bundle']}: {work}")
     rows = [("after, each left out", summary)]
     if summary["before"] is not None:
         rows.insert(0, ("before, shipped prior", summary["before"]))
@@ -62,8 +63,8 @@ def command(target: Target, samples: int, within_s: float | None, seed: int, plo
     ]
     printing.print_table(("predictions", "within 5 %", "within 10 %", "RMS error"), shares)
     if summary["interval"] is not None:
-        click.echo(f"At confidence 0.9, a budget is compared with the prediction plus {summary['interval']:.1%}.")
+        say(f"At confidence 0.9, a budget is compared with the prediction plus {summary['interval']:.1%}.")
     if not summary["complete"]:
-        click.echo("Time ran out before all readings were taken; run it again with more time for a better model.")
+        say("Time ran out before all readings were taken; run it again with more time for a better model.")
     if plot is not None:
-        click.echo(f"Picture: {plot}")
+        say(f"Picture: {plot}")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import click
-
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
+from nagsdk.cli.printing import say
 
 HELP = """Show the settings, and where each value comes from.
 
@@ -36,7 +35,7 @@ def command(as_json: bool) -> None:
         listed = [{"name": v.name, "value": _plain(v.value), "origin": v.origin, "where": v.where} for v in values]
         printing.print_json({"file": str(file), "exists": file.is_file(), "settings": listed})
         return
-    click.echo(f"Config file: {file}{'' if file.is_file() else ' (does not exist)'}")
+    say(f"Config file: {file}{'' if file.is_file() else ' (does not exist)'}")
     rows = [(v.name, _shown(v.value), v.where or v.origin, v.what) for v in values]
     printing.print_table(("setting", "value", "from", "what"), rows)
 

@@ -10,6 +10,7 @@ import click
 
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
+from nagsdk.cli.printing import say
 from nagsdk.common.wording import counted
 from nagsdk.errors import InfeasibleError
 
@@ -121,4 +122,4 @@ def _print(deployment: Deployment) -> None:
             "–" if top1 is None else f"{top1:.2f} %" for top1 in (tuned["top1_before"], deployment.result.measured.top1)
         )
         gain = f"top-1 {' before, '.join(shares)} after, on the bundle's test images"
-        click.echo(f"  finetuned {counted(tuned['epochs'], 'epoch')}: {gain}")
+        say(f"  finetuned {counted(tuned['epochs'], 'epoch')}: {gain}")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import click
-
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
+from nagsdk.cli.printing import say
 
 
 @o.command("devices", "nagsdk devices", "nagsdk devices --json")
@@ -19,12 +18,12 @@ def command(as_json: bool) -> None:
         printing.print_json(found)
         return
     for device in found:
-        click.secho(device["id"], bold=True, nl=False)
+        say(device["id"], bold=True, nl=False)
         aliases = f" ({', '.join(device['aliases'])})" if device["aliases"] else ""
-        click.echo(f"{aliases}  {device['title']}")
-        click.echo(f"  {'available' if device['available'] else 'not available: ' + device['reason']}")
+        say(f"{aliases}  {device['title']}")
+        say(f"  {'available' if device['available'] else 'not available: ' + device['reason']}")
         for name, value in device["properties"].items():
-            click.echo(f"  {name:<18}{value}")
+            say(f"  {name:<18}{value}")
     for plugin in inventory.plugins():
         if plugin["state"] == "broken":
-            click.secho(f"The plugin {plugin['name']} is broken; see nagsdk plugins.", fg="yellow")
+            say(f"The plugin {plugin['name']} is broken; see nagsdk plugins.", fg="yellow")

@@ -6,6 +6,7 @@ import click
 
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
+from nagsdk.cli.printing import say
 from nagsdk.cli.progress import listener
 
 _COLORS = {"ok": "green", "absent": "yellow", "wrong": "red"}
@@ -27,8 +28,8 @@ def command(ctx: click.Context, /, as_json: bool) -> None:
         printing.print_json(found)
     else:
         for finding in found:
-            click.secho(f"{finding['state']:<8}", fg=_COLORS[finding["state"]], nl=False)
-            click.echo(f"{finding['area']:<10}{finding['found']}")
+            say(f"{finding['state']:<8}", fg=_COLORS[finding["state"]], nl=False)
+            say(f"{finding['area']:<10}{finding['found']}")
             if finding["mend"]:
-                click.echo(f"{'':<18}→ {finding['mend']}")
+                say(f"{'':<18}→ {finding['mend']}")
     ctx.exit(4 if any(f["state"] == "wrong" for f in found) else 0)

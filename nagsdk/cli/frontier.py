@@ -9,6 +9,7 @@ import click
 
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
+from nagsdk.cli.printing import say
 
 if TYPE_CHECKING:
     from nagsdk.pipeline.target import Target
@@ -77,6 +78,6 @@ def command(
     ]
     printing.print_table(("strategy", "budgets", f"{metric} in {unit}", "top-1 in %", "architecture"), shown)
     repeated = f"{len(rows) - len(runs)} rows that repeat the answer of the row before are not shown"
-    click.echo(f"\n{points} budgets for each strategy; {repeated}.")
+    say(f"\n{points} budgets for each strategy; {repeated}.")
     if plot is not None:
-        click.echo(f"Picture: {plot}")
+        say(f"Picture: {plot}")

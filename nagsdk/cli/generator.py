@@ -6,6 +6,7 @@ import click
 
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
+from nagsdk.cli.printing import say
 from nagsdk.cli.progress import listener
 
 
@@ -94,7 +95,7 @@ def train(
     elif output is not None:
         regret = report["regret"]
         gap = f"{-regret['predicted_mean']:+.3f} points compared with lookup"
-        click.echo(f"{output}: predicted top-1 {gap}, mean over {regret['devices']} unseen devices")
+        say(f"{output}: predicted top-1 {gap}, mean over {regret['devices']} unseen devices")
     else:
         ways = ("inference", "best_sampled", "random")
         rows = [

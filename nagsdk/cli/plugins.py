@@ -8,6 +8,7 @@ import click
 
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
+from nagsdk.cli.printing import say
 
 
 @click.group(
@@ -63,9 +64,9 @@ def new(name: str, output: str | None, as_json: bool) -> None:
     if as_json:
         printing.print_json(made)
         return
-    click.echo(f"{made['folder']} holds the plugin {name}. Next:")
+    say(f"{made['folder']} holds the plugin {name}. Next:")
     for step in made["next"]:
-        click.echo(f"  {step}")
+        say(f"  {step}")
 
 
 def _show(found: list[dict[str, Any]], as_json: bool) -> None:
@@ -74,9 +75,9 @@ def _show(found: list[dict[str, Any]], as_json: bool) -> None:
         return
     for plugin in found:
         color = {"loaded": "green", "broken": "red"}.get(plugin["state"], "yellow")
-        click.secho(f"{plugin['state']:<10}", fg=color, nl=False)
-        click.echo(f"{plugin['name']:<16}{plugin['distribution']}  ({plugin['module']})")
+        say(f"{plugin['state']:<10}", fg=color, nl=False)
+        say(f"{plugin['name']:<16}{plugin['distribution']}  ({plugin['module']})")
         if plugin["registered"]:
-            click.echo(f"          registers {', '.join(plugin['registered'])} in {plugin['seconds']:.2f} s")
+            say(f"          registers {', '.join(plugin['registered'])} in {plugin['seconds']:.2f} s")
         if plugin["reason"]:
-            click.echo(f"          {plugin['reason']}")
+            say(f"          {plugin['reason']}")

@@ -8,6 +8,7 @@ import click
 
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
+from nagsdk.cli.printing import say
 
 if TYPE_CHECKING:
     from nagsdk.pipeline.target import Target
@@ -51,4 +52,4 @@ def command(
     ]
     printing.print_table(("architecture", "top-1", "latency", "at most", "MMACs", "M params"), rows)
     for warning in dict.fromkeys(w for r in results for w in r.warnings):
-        click.secho(f"Warning: {warning}", fg="yellow", err=True)
+        say(f"Warning: {warning}", fg="yellow", err=True)

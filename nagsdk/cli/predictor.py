@@ -8,6 +8,7 @@ import click
 
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
+from nagsdk.cli.printing import say
 from nagsdk.cli.progress import listener, speaks
 
 
@@ -51,7 +52,7 @@ def fit(as_json: bool, output: str, **settings: Any) -> None:
         return
     folds = card["folds"]
     quality = f"RMSE {folds['rmse']:.2f} points, Kendall tau {folds['kendall_tau']:.2f}"
-    click.echo(f"{output}: {folds['evaluations']} subnets; five folds: {quality}")
+    say(f"{output}: {folds['evaluations']} subnets; five folds: {quality}")
     rows = [
         [
             g["left_out"],

@@ -10,27 +10,42 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nagsdk.common.wording import command
+from nagsdk.errors import printable
 
 if TYPE_CHECKING:
     from nagsdk.manifest.result import Result
 
 
+def say(text: object, *, nl: bool = True, err: bool = False, fg: str | None = None, bold: bool | None = None) -> None:
+    """Prints a text; what devices, bundles and plugins say in it cannot control the terminal.
+
+    Args:
+        text: The text.
+        nl: Whether a line feed follows.
+        err: Whether it goes to standard error.
+        fg: Color of the text.
+        bold: Whether it is bold.
+    """
+    click.secho(printable(str(text)), nl=nl, err=err, fg=fg, bold=bold)
+
+
 def print_json(content: object) -> None:
     """Prints one JSON document."""
-    click.echo(json.dumps(content, indent=2, allow_nan=False))
+    say(json.dumps(content, indent=2, allow_nan=False))
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Prints a plain table with aligned columns."""
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    for row in (head, *rows):
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    lines = [[printable(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for row in lines:
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def print_doubt(card: Mapping[str, Any]) -> None:
     """Prints why an accuracy predictor is not reliable, if its card says so."""
     if card.get("doubt"):
-        click.secho(card["doubt"], fg="yellow")
+        say(card["doubt"], fg="yellow")
 
 
 def print_deploy(bundle: str) -> None:
@@ -42,7 +57,7 @@ def print_deploy(bundle: str) -> None:
     deploy = command(
         "nagsdk", "deploy", "--bundle", path, "--device", "cpu", "--budget", inventory.middle_budget(bundle)
     )
-    click.echo(f"Deploy it: {deploy}")
+    say(f"Deploy it: {deploy}")
 
 
 def latency(value: float | None) -> str:
@@ -60,8 +75,8 @@ def print_result(result: Result) -> None:
     units = {budget.metric: budget.shown_unit for budget in result.budgets}
     p, m = result.predicted, result.measured
     color = {"held": "green", "missed": "red"}.get(result.verdict, "yellow")
-    click.secho(result.verdict, fg=color, bold=True, nl=False)
-    click.echo(f"  {result.architecture}")
+    say(result.verdict, fg=color, bold=True, nl=False)
+    say(f"  {result.architecture}")
     asked = [
         *map(str, result.budgets),
         *([] if result.min_top1 is None else [f"a top-1 of at least {result.min_top1:g} %"]),
@@ -82,6 +97,6 @@ def print_result(result: Result) -> None:
         lines.append(("file", f"{file.path} ({(file.bytes or 0) / 1e6:.2f} MB, sha256 {str(file.sha256)[:16]}…)"))
     for label, text in lines:
         if text is not None:
-            click.echo(f"  {label:<10}{text}")
+            say(f"  {label:<10}{text}")
     for warning in result.warnings:
-        click.secho(f"  warning   {warning}", fg="yellow")
+        say(f"  warning   {warning}", fg="yellow")

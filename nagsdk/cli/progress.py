@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nagsdk.cli.printing import say
+from nagsdk.errors import printable
 from nagsdk.events import Advanced, Event, Finished, Listener, Notice, Started
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ def listener() -> Listener:
 def warn(event: Event) -> None:
     """The listener that prints only warnings."""
     if isinstance(event, Notice) and event.warning:
-        click.echo(f"Warning: {event.text}", err=True)
+        say(f"Warning: {event.text}", err=True)
 
 
 def speaks() -> bool:
@@ -61,15 +63,16 @@ class Bars:
 
         match event:
             case Started(text, total):
-                self._tasks.append(self._progress.add_task(text, total=total))
+                self._tasks.append(self._progress.add_task(printable(text), total=total))
                 self._progress.start()
             case Advanced(text, done) if self._tasks:
-                self._progress.update(self._tasks[-1], completed=done, description=text)
+                self._progress.update(self._tasks[-1], completed=done, description=printable(text))
             case Finished() if self._tasks:
                 self._progress.remove_task(self._tasks.pop())
                 if not self._tasks:
                     self.close()
             case Notice(text, warning):
+                text = printable(text)
                 self._console.print(Text("Warning: ", "yellow") + Text(text, "default") if warning else Text(text))
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ import click
 
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
+from nagsdk.cli.printing import say
 
 
 @o.command("report", "nagsdk report deployments/small deployments/large --output comparison.html")
@@ -31,7 +32,7 @@ def command(folders: tuple[str, ...], output: str | None, as_json: bool) -> None
             if row["differs"]
         ]
         printing.print_table(("", *found["deployments"]), rows)
-    click.echo(found["path"])
+    say(found["path"])
 
 
 def _shown(value: object) -> str:

@@ -6,6 +6,7 @@ import click
 
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
+from nagsdk.cli.printing import say
 
 
 @click.group("store", cls=o.Group)
@@ -65,4 +66,4 @@ def _tell(content: dict[str, object], text: str, as_json: bool) -> None:
     if as_json:
         printing.print_json(content)
     else:
-        click.echo(text.format(**content))
+        say(text.format(**content))

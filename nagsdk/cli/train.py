@@ -8,6 +8,7 @@ import click
 
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
+from nagsdk.cli.printing import say
 from nagsdk.cli.progress import listener, speaks
 from nagsdk.common.wording import counted
 
@@ -91,7 +92,7 @@ def command(as_json: bool, dry_run: bool, **settings: Any) -> None:
         printing.print_json(report)
         return
     if report["already_finished"]:
-        click.secho(f"{report['bundle']} was already finished, from the same images and options.", bold=True)
+        say(f"{report['bundle']} was already finished, from the same images and options.", bold=True)
     _print_images(report)
     if "estimate" in report:
         _print_estimate(report)
@@ -102,33 +103,31 @@ def command(as_json: bool, dry_run: bool, **settings: Any) -> None:
 def _print_images(report: dict[str, Any]) -> None:
     parts = report["classes"]
     names = list(parts["train"])
-    click.secho(f"{len(names)} classes ({report['split']} split)", bold=True)
+    say(f"{len(names)} classes ({report['split']} split)", bold=True)
     shown = sorted(names, key=lambda name: int(parts["train"][name]))
     if len(shown) > 12:
         shown = [*shown[:6], *shown[-6:]]
-        click.echo("the six smallest and the six largest:")
+        say("the six smallest and the six largest:")
     printing.print_table(("class", *parts), [[name, *(str(part[name]) for part in parts.values())] for name in shown])
     if report["left_out"]:
         left = counted(report["left_out"], "image that cannot be decoded was", "images that cannot be decoded were")
-        click.secho(f"{left} left out.", fg="yellow")
+        say(f"{left} left out.", fg="yellow")
     shown_to = sum(parts["val"].values())
     if shown_to < 500:
-        click.secho(
+        say(
             f"Few validation images: {shown_to}. Subnets can hardly be distinguished; use 500 or more.",
             fg="yellow",
         )
     most, least = (pick(parts["train"].values()) for pick in (max, min))
     if most > 10 * least:
-        click.secho(
-            f"Unbalanced: the largest class has {most / least:.0f} times as many images as the smallest.", fg="yellow"
-        )
+        say(f"Unbalanced: the largest class has {most / least:.0f} times as many images as the smallest.", fg="yellow")
 
 
 def _print_estimate(report: dict[str, Any]) -> None:
     e = report["estimate"]
     shared = f", {report['processes']} processes" if report["processes"] > 1 else ""
     passes = counted(len(report["passes"]), "pass", "passes")
-    click.echo(f"{report['plan']['recipe']}: {counted(report['steps'], 'step')} in {passes}{shared}")
+    say(f"{report['plan']['recipe']}: {counted(report['steps'], 'step')} in {passes}{shared}")
     for number, recipe in enumerate(report["passes"], 1):
         what = (
             "sandwich rule"
@@ -136,29 +135,27 @@ def _print_estimate(report: dict[str, Any]) -> None:
             else ", ".join(f"{count} {kind}" for kind, count in recipe["opened"].items())
         )
         steps = f"{counted(recipe['steps'], 'step')}, " if len(report["passes"]) > 1 else ""
-        click.echo(f"  pass {number}: {steps}rate {recipe['learning_rate']:.2g}, {what}")
+        say(f"  pass {number}: {steps}rate {recipe['learning_rate']:.2g}, {what}")
     pace = f"{e['seconds_per_step']:.2f} s per step, from a short measurement on this machine"
-    click.echo(f"training   {_duration(e['training_s'])} ({pace})")
-    click.echo(f"measuring  {_duration(e['measuring_s'])} for {report['plan']['subnets']} subnets")
-    click.echo(f"predictor  {_duration(e['predictor_s'])}, from a few steps of one fit")
+    say(f"training   {_duration(e['training_s'])} ({pace})")
+    say(f"measuring  {_duration(e['measuring_s'])} for {report['plan']['subnets']} subnets")
+    say(f"predictor  {_duration(e['predictor_s'])}, from a few steps of one fit")
     if e["generator_s"]:
         source = "from the documentation, for mobilenetv3 on one core; not measured on this machine"
-        click.echo(f"generator  about {_duration(e['generator_s'])} ({source})")
-    click.echo(
-        f"together   {_duration(sum(e[f'{part}_s'] for part in ('training', 'measuring', 'predictor', 'generator')))}"
-    )
+        say(f"generator  about {_duration(e['generator_s'])} ({source})")
+    say(f"together   {_duration(sum(e[f'{part}_s'] for part in ('training', 'measuring', 'predictor', 'generator')))}")
     disk = f"disk {e['disk_bytes'] / 1e9:.2f} GB for checkpoints and bundle"
-    click.echo(f"memory     {e['memory_bytes'] / 1e9:.2f} GB at most so far; {disk}")
+    say(f"memory     {e['memory_bytes'] / 1e9:.2f} GB at most so far; {disk}")
 
 
 def _print_figures(report: dict[str, Any]) -> None:
     for name in ("smallest", "largest"):
         figure = report[name]
         low, high = figure["interval_95"]
-        click.echo(f"{name:<9} top-1 {figure['top1']:.2f} % ({low:.2f}–{high:.2f}) on the test images")
+        say(f"{name:<9} top-1 {figure['top1']:.2f} % ({low:.2f}–{high:.2f}) on the test images")
     p = report["predictor"]
     quality = f"RMSE {p['rmse']:.2f} points, Kendall tau {p['kendall_tau']:.2f}"
-    click.echo(f"predictor {quality}, 90 % intervals cover {100 * p['coverage_90']:.0f} %")
+    say(f"predictor {quality}, 90 % intervals cover {100 * p['coverage_90']:.0f} %")
     printing.print_doubt(p)
     printing.print_deploy(report["bundle"])
 

@@ -6,6 +6,7 @@ import click
 
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
+from nagsdk.cli.printing import say
 from nagsdk.cli.progress import listener
 
 
@@ -33,8 +34,8 @@ def command(
     else:
         for check in found.checks:
             color = {"passed": "green", "failed": "red"}.get(check.state, "yellow")
-            click.secho(f"{check.state:<8}", fg=color, nl=False)
-            click.echo(f"{check.name:<9}{check.detail}")
+            say(f"{check.state:<8}", fg=color, nl=False)
+            say(f"{check.name:<9}{check.detail}")
     if found.error is not None:
-        click.echo(f"{found.error.message}\n{found.error.next_step}", err=True)
+        say(f"{found.error.message}\n{found.error.next_step}", err=True)
     ctx.exit(found.exit_code)
