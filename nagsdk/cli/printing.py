@@ -31,7 +31,8 @@ def say(text: object, *, nl: bool = True, err: bool = False, fg: str | None = No
 
 def print_json(content: object) -> None:
     """Prints one JSON document."""
-    say(json.dumps(content, indent=2, allow_nan=False))
+    # JSON is escaped already; to look at each character of a large document again takes time.
+    click.echo(json.dumps(content, indent=2, allow_nan=False))
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
