@@ -219,6 +219,13 @@ class Backend(ABC):
         """Returns the largest accepted error of the artifact's logits, as a share of their norm."""
         return EXACT
 
+    def check_export(self, device: Device) -> None:  # noqa: B027 - most backends need no package
+        """Raises an error before long work starts if `export` lacks a package; by default it needs none.
+
+        Raises:
+            DeviceUnavailableError: A package is missing; the error names the command that installs it.
+        """
+
     @abstractmethod
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
         """Writes the artifact.

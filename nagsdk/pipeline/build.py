@@ -50,9 +50,11 @@ class Builder:
             WeightsMissingError: The bundle's weights are not on this machine.
             ImagesMissingError: There are no images to recalibrate on.
             ArchitectureError: The pinned resolution is not in the space.
+            DeviceUnavailableError: A package that writes the device's files is not installed.
         """
         bundle = self.target.bundle
         bundle.require_weights()
+        self.target.backend.check_export(self.target.device)
         if resolution is not None:
             bundle.space.resolution_index(resolution)
         if not self.timing_only:

@@ -14,7 +14,7 @@ from nagsdk.generator.strategy import Question, Strategy
 from nagsdk.manifest.result import Result
 from nagsdk.pipeline.cheapest import cheapest
 from nagsdk.pipeline.describe import describe
-from nagsdk.pipeline.limits import UNLIMITED, Limit
+from nagsdk.pipeline.limits import Limit
 from nagsdk.pipeline.models import cost_model, question, require_cost_model
 from nagsdk.pipeline.target import Target
 from nagsdk.space.space import Codes
@@ -83,7 +83,7 @@ class Generation:
         """
         (limits,) = self._limits([budgets])
         code = cheapest(self.known, self.strategy, top1, limits, self.resolution, self.seed)
-        return self._results(code[None], [budgets], [False], top1)
+        return self._results(code[None], [budgets], [()], top1)
 
     def _best(self, asked: Sequence[Sequence[Budget]]) -> list[Result]:
         if len(asked) > 1 and any(b.metric not in METRICS for b in asked[0]):
@@ -92,7 +92,7 @@ class Generation:
         limits = self._limits(asked)
         codes = self.strategy.propose(self._question(limits))
         picked = codes[np.arange(len(codes)), choose(self.target.bundle.predictor, codes)[:, 0]]
-        return self._results(picked, asked, [self.target.costs.limit_nothing(row) for row in limits])
+        return self._results(picked, asked, [self.target.costs.note_on(row) for row in limits])
 
     def _unanswerable(self, asked: Sequence[Sequence[Budget]]) -> dict[int, InfeasibleError]:
         """The sets that no architecture holds, by number, with their errors."""
@@ -127,9 +127,13 @@ class Generation:
         )
 
     def _results(
-        self, codes: Codes, asked: Sequence[Sequence[Budget]], free: Sequence[bool], min_top1: float | None = None
+        self,
+        codes: Codes,
+        asked: Sequence[Sequence[Budget]],
+        notes: Sequence[tuple[str, ...]],
+        min_top1: float | None = None,
     ) -> list[Result]:
-        """Results of the codes, in the order of `best`; those of a `free` set warn that the budgets limit nothing."""
+        """Results of the codes, in the order of `best`; `notes` are the first warnings of each set of budgets."""
         bundle = self.target.bundle
         chosen = bundle.space.decode(codes)
         by_target = [
@@ -139,7 +143,7 @@ class Generation:
             replace(
                 results[number],
                 metrics=target.costs.metrics(chosen[number], budgets),
-                warnings=(*results[number].warnings, *((UNLIMITED,) if free[number] else ())),
+                warnings=(*notes[number], *results[number].warnings),
             )
             for number, budgets in enumerate(asked)
             for target, results in by_target

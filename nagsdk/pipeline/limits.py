@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.budget import LATENCY, MACS, METRICS, SHOWN_UNITS, SIZE, Budget, Unit
-from nagsdk.bundle.bundle import Bundle
+from nagsdk.bundle.bundle import Bundle, bundle_names, load_bundle
 from nagsdk.common.foreign_code import blaming
 from nagsdk.cost.bounds import Completions
 from nagsdk.cost.metric import HIGHER
@@ -27,8 +27,6 @@ from nagsdk.space.space import Codes
 
 if TYPE_CHECKING:
     from nagsdk.cost.metric_limits import MetricLimits
-
-UNLIMITED = "The budget limits nothing: even the most expensive architecture of the bundle holds it."
 
 
 @dataclass(frozen=True)
@@ -230,7 +228,25 @@ class Costs:
             f"Ask for {least} or more, or use another bundle.",
         )
 
-    def limit_nothing(self, limits: Sequence[Limit]) -> bool:
+    def note_on(self, limits: Sequence[Limit]) -> tuple[str, ...]:
+        """The warning that the budgets limit nothing, with what the largest network needs; empty if they limit it."""
+        if not limits or not self._limit_nothing(limits):
+            return ()
+        needs = [
+            replace(limit.budget, limit=float(f"{limit.budget.limit * limit.bounds.most / limit.most:.3g}"))
+            for limit in limits
+            if limit.budget.metric in METRICS
+        ]
+        asked = " and ".join(str(limit.budget) for limit in limits)
+        most = f"needs {' and '.join(map(str, needs))} at most" if needs else "holds it"
+        larger = [
+            f"; for inputs of {resolutions[0]} to {resolutions[-1]} pixels: --bundle {other.name}"
+            for other in map(load_bundle, bundle_names())
+            if other.has_predictor and (resolutions := other.space.resolutions)[-1] > self.bundle.space.resolutions[-1]
+        ]
+        return (f"{asked} limits nothing: even the largest network of {self.bundle.name} {most}{''.join(larger)}.",)
+
+    def _limit_nothing(self, limits: Sequence[Limit]) -> bool:
         """Whether every architecture holds all limits."""
         own = (
             limit.budget.metric in METRICS or self.metric(limit.budget.metric).forbids_nothing(limit.budget.limit)

@@ -39,7 +39,7 @@ _OVERHEAD = {
     "pool": 500.0,
 }
 _SPLIT_OVERHEAD = 2000.0
-_INSTALL = f"Install it: {pip('install', 'nagsdk[litert]')}"
+_INSTALL = f"Install it: {pip('install', 'ai-edge-litert', 'flatbuffers')}"
 
 
 class LiteRtBackend(Backend):
@@ -70,9 +70,10 @@ class LiteRtBackend(Backend):
                 f"tflite-runtime works only with numpy 1, but numpy {numpy} is installed. Use its successor "
                 f"ai-edge-litert. {_INSTALL}",
             )
-        if settings.precision != "fp32" and importlib.util.find_spec("ai_edge_quantizer") is None:
-            missing = f"ai-edge-quantizer, which the precision {settings.precision} needs, is not installed."
-            return Presence(False, f"{missing} Install it: {pip('install', 'nagsdk[quantize]')}")
+        try:
+            self.check_export(device)
+        except DeviceUnavailableError as error:
+            return Presence.refused(error)
         properties = {
             "processor": processor(),
             "processor_cores": str(os.cpu_count()),
@@ -107,6 +108,17 @@ class LiteRtBackend(Backend):
             16.0 * (layer.out_channels + layer.se_channels) if settings.precision == "int8" and layer.weights else 0.0
         )
         return numbers + scales + overhead + 120.0 * (layer.activation == "hswish")
+
+    def check_export(self, device: Device) -> None:
+        """Checks that the packages which write TFLite files are installed."""
+        from nagsdk.graph import tflite_schema  # noqa: F401 - raises if one is missing
+
+        precision = LiteRtSettings.of(device).precision
+        if precision != PRECISIONS[0] and importlib.util.find_spec("ai_edge_quantizer") is None:
+            raise DeviceUnavailableError(
+                f"ai-edge-quantizer, which the precision {precision} needs, is not installed.",
+                f"Install it: {pip('install', 'nagsdk[quantize]')}",
+            )
 
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
         """Writes a TFLite file; no precision needs calibration images."""

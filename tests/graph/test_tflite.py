@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed: pip install 'nagsdk[litert]'")
+pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed: pip install ai-edge-litert")
 
 from ai_edge_litert.interpreter import Interpreter
 
