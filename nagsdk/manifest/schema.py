@@ -183,7 +183,7 @@ class ManifestFile(_Result):
     created_at: str
     seed: int
     versions: dict[str, str]
-    hashes: dict[str, str]
+    hashes: dict[str, str | None]
     bundle_version: str
     device_properties: dict[str, str]
     device_fingerprint: str
