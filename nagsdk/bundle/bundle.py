@@ -172,7 +172,7 @@ class Bundle:
                 f"Bundle {self.name} has no supernet weights on this machine.",
                 f"Fetch them with 'nagsdk bundle pull {self.name}', or from a file with "
                 f"'nagsdk bundle pull {self.name} --from FILE' or 'nagsdk bundle import-ofa CHECKPOINT'; "
-                "without weights, 'nagsdk generate' predicts, and 'nagsdk deploy --timing-only' writes a file for timing.",
+                "without weights, 'nagsdk generate' predicts, and 'nagsdk deploy --timing-only' writes one for timing.",
             )
 
     @cached_property
