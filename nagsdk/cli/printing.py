@@ -83,11 +83,15 @@ def print_result(result: Result) -> None:
         *([] if result.min_top1 is None else [f"a top-1 of at least {result.min_top1:g} %"]),
     ]
     lines = [("budget", " and ".join(asked) or None), ("device", result.device)]
-    upper = f", at most {latency(p.latency_upper_ms)}" if p.latency_upper_ms is not None else ""
+    of = f"p{result.percentile:g} " if result.percentile != 50 else ""
+    upper = f", {of}at most {latency(p.latency_upper_ms)}" if p.latency_upper_ms is not None else ""
     lines.append(("predicted", f"{latency(p.latency_ms)}{upper}; top-1 {percent(p.top1, p.top1_low, p.top1_high)}"))
     if m.latency_p50_ms is not None:
-        limit = f", upper limit {latency(m.latency_limit_ms)}" if m.latency_limit_ms is not None else ""
-        lines.append(("measured", f"p50 {latency(m.latency_p50_ms)}, p90 {latency(m.latency_p90_ms)}{limit}"))
+        figures = {50.0: m.latency_p50_ms, 90.0: m.latency_p90_ms}
+        asked_ms = figures.get(result.percentile, m.latency_asked_ms)
+        shown = ", ".join(f"p{p:g} {latency(ms)}" for p, ms in sorted({**figures, result.percentile: asked_ms}.items()))
+        limit = f", p{result.percentile:g} at most {latency(m.latency_limit_ms)}" if m.latency_limit_ms else ""
+        lines.append(("measured", f"{shown}{limit}"))
     if m.top1 is not None:
         lines.append(("", f"top-1 {percent(m.top1, m.top1_low, m.top1_high)} on the bundle's test images"))
     for name, value in result.metrics.items():
