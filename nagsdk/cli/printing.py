@@ -83,10 +83,21 @@ def print_result(result: Result) -> None:
         *([] if result.min_top1 is None else [f"a top-1 of at least {result.min_top1:g} %"]),
     ]
     lines = [("budget", " and ".join(asked) or None), ("device", result.device)]
-    upper = f", at most {latency(p.latency_upper_ms)}" if p.latency_upper_ms is not None else ""
+    # Latencies are those of whole inferences; where each image was limited, its share is added.
+    per_image = next((budget for budget in result.budgets if budget.images is not None), None)
+
+    def of_each(value: float | None) -> str:
+        return "" if per_image is None or value is None else f" ({per_image.text_of(value, 4)})"
+
+    upper = (
+        f", at most {latency(p.latency_upper_ms)}{of_each(p.latency_upper_ms)}"
+        if p.latency_upper_ms is not None
+        else ""
+    )
     lines.append(("predicted", f"{latency(p.latency_ms)}{upper}; top-1 {percent(p.top1, p.top1_low, p.top1_high)}"))
     if m.latency_p50_ms is not None:
-        limit = f", upper limit {latency(m.latency_limit_ms)}" if m.latency_limit_ms is not None else ""
+        most = m.latency_limit_ms
+        limit = "" if most is None else f", upper limit {latency(most)}{of_each(most)}"
         lines.append(("measured", f"p50 {latency(m.latency_p50_ms)}, p90 {latency(m.latency_p90_ms)}{limit}"))
     if m.top1 is not None:
         lines.append(("", f"top-1 {percent(m.top1, m.top1_low, m.top1_high)} on the bundle's test images"))

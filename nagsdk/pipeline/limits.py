@@ -224,10 +224,11 @@ class Costs:
             raise InfeasibleError(f"{device} runs no architecture of {bundle}.", "Use another bundle or device.")
         # Upper bounds are proportional to the mean: the cheapest architecture exceeds the budget by the same factor
         # by which its mean exceeds the limit.
-        least = replace(budget, limit=float(f"{budget.limit * limit.bounds.least / limit.most * 1.005:.3g}"))
+        least = budget.eased(limit.bounds.least / limit.most * 1.005)
+        needs, more = ("reaches", "less") if budget.throughput else ("needs", "more")
         raise InfeasibleError(
-            f"No architecture of {bundle} holds {budget} on {device}: the cheapest needs about {least}.",
-            f"Ask for {least} or more, or use another bundle.",
+            f"No architecture of {bundle} holds {budget} on {device}: the cheapest {needs} about {least}.",
+            f"Ask for {least} or {more}, or use another bundle.",
         )
 
     def limit_nothing(self, limits: Sequence[Limit]) -> bool:
