@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from nagsdk.pipeline.frontier import Frontier as Frontier
     from nagsdk.pipeline.paper import train_paper_generator as train_paper_generator
     from nagsdk.pipeline.target import Target as Target
+    from nagsdk.pipeline.try_images import try_images as try_images
     from nagsdk.pipeline.verify import verify as verify
     from nagsdk.project.build import build as build
     from nagsdk.reports.report import report as report
@@ -77,6 +78,7 @@ _PLACES = {
     "train": "nagsdk.training.train",
     "train_generator": "nagsdk.training.generator",
     "train_paper_generator": "nagsdk.pipeline.paper",
+    "try_images": "nagsdk.pipeline.try_images",
     "verify": "nagsdk.pipeline.verify",
 }
 
@@ -110,6 +112,7 @@ __all__ = [
     "train",
     "train_generator",
     "train_paper_generator",
+    "try_images",
     "verify",
 ]
 

@@ -19,6 +19,7 @@ from nagsdk.errors import NagsdkError
 COMMANDS = {
     "deploy": ("deploy", "Build a model file that was measured to hold a budget on a device."),
     "build": ("build", "Bring the deployments declared in nagsdk.toml up to date."),
+    "try": ("try_images", "Predict the classes of images with a deployment."),
     "verify": ("verify", "Check a deployment again: hashes, outputs, latency."),
     "report": ("report", "Write the HTML page of a deployment, or compare several."),
     "generate": ("generate", "Find the best architecture for a budget without measuring."),
