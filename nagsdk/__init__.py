@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from nagsdk.pipeline.try_images import try_images as try_images
     from nagsdk.pipeline.verify import verify as verify
     from nagsdk.project.build import build as build
+    from nagsdk.project.init import init as init
     from nagsdk.reports.report import report as report
     from nagsdk.space.architecture import Architecture as Architecture
     from nagsdk.training.evaluate import evaluate as evaluate
@@ -71,6 +72,7 @@ _PLACES = {
     "fit_predictor": "nagsdk.training.predictor",
     "frontier": "nagsdk.api",
     "generate": "nagsdk.api",
+    "init": "nagsdk.project.init",
     "load_bundle": "nagsdk.bundle.bundle",
     "predict": "nagsdk.api",
     "profile": "nagsdk.api",
@@ -104,6 +106,7 @@ __all__ = [
     "fit_predictor",
     "frontier",
     "generate",
+    "init",
     "inventory",
     "load_bundle",
     "predict",

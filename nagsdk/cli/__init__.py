@@ -18,6 +18,7 @@ from nagsdk.errors import NagsdkError
 # Name -> (module, one line of help). A module is imported only when its command runs.
 COMMANDS = {
     "deploy": ("deploy", "Build a model file that was measured to hold a budget on a device."),
+    "init": ("init", "Declare a model that an app needs in nagsdk.toml."),
     "build": ("build", "Bring the deployments declared in nagsdk.toml up to date."),
     "try": ("try_images", "Predict the classes of images with a deployment."),
     "verify": ("verify", "Check a deployment again: hashes, outputs, latency."),
