@@ -38,6 +38,7 @@ COMMANDS = {
     "bundle": ("bundle", "List, inspect and fetch bundles."),
     "android": ("android", "Install the tool that measures on Android phones."),
     "plugins": ("plugins", "List the plugins and their state, or write a new one."),
+    "mcp": ("mcp", "Serve coding agents (Model Context Protocol), or print a skill for them."),
     "doctor": ("doctor", "Check this installation, and name the commands that fix it."),
     "config": ("config", "Show the settings, and where each value comes from."),
     "completion": ("completion", "Print the script for command completion in a shell."),
