@@ -9,7 +9,7 @@ from nagsdk.cli.printing import say
 from nagsdk.cli.progress import warn
 
 
-@o.command("mcp", "claude mcp add nagsdk -- nagsdk mcp", "nagsdk mcp --skill > SKILL.md")
+@o.command("mcp", "nagsdk mcp", "nagsdk mcp --allow-deploy", "nagsdk mcp --skill > SKILL.md")
 @click.option("--allow-deploy", is_flag=True, help="Offer the tool deploy, which writes files and measures.")
 @click.option("--skill", is_flag=True, help="Print SKILL.md, which explains the command line to agents, and end.")
 def command(allow_deploy: bool, skill: bool) -> None:

@@ -80,8 +80,8 @@ def try_images(
         folder: Folder of the deployment.
         images: Files, or folders whose images are all predicted, also those in subfolders.
         top: Number of classes to return for each image.
-        device: See `nagsdk.Deployment.load`.
-        serial: See `nagsdk.Deployment.load`.
+        device: Device to run the model on, or a file that describes it; the manifest's device if None.
+        serial: Which of several attached phones is meant, or ``"host:port"``.
         on_event: Receives progress events.
 
     Returns:

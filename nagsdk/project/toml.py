@@ -57,7 +57,7 @@ class DeploymentTable(_Strict):
     device: str = Field(min_length=1, description="Id or alias of a device, or a file that describes one (.toml).")
     budget: Annotated[str | list[str], BeforeValidator(_budgets)] = Field(
         [],
-        description="One budget such as 80ms, 80ms@p90, 12MB or 300MMACs, or a list of budgets that must hold "
+        description="One budget such as 80ms, 80ms@p90, 200FPS, 12MB or 300MMACs, or a list of budgets that must hold "
         "together; may be missing if min_top1 is given.",
     )
     min_top1: float | None = Field(
