@@ -12,7 +12,7 @@ from nagsdk.common.wording import counted
 
 
 @o.command("try", "nagsdk try deployments/first letter.png", "nagsdk try deployments/first photos --top 3 --json")
-@click.argument("folder", type=click.Path(exists=True, file_okay=False))
+@click.argument("folder", type=click.Path(file_okay=False))
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path())
 @o.options(
     click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Number of classes to show."),
