@@ -18,7 +18,9 @@ from nagsdk.errors import NagsdkError
 # Name -> (module, one line of help). A module is imported only when its command runs.
 COMMANDS = {
     "deploy": ("deploy", "Build a model file that was measured to hold a budget on a device."),
+    "init": ("init", "Declare a model that an app needs in nagsdk.toml."),
     "build": ("build", "Bring the deployments declared in nagsdk.toml up to date."),
+    "try": ("try_images", "Predict the classes of images with a deployment."),
     "verify": ("verify", "Check a deployment again: hashes, outputs, latency."),
     "report": ("report", "Write the HTML page of a deployment, or compare several."),
     "generate": ("generate", "Find the best architecture for a budget without measuring."),
@@ -36,6 +38,7 @@ COMMANDS = {
     "bundle": ("bundle", "List, inspect and fetch bundles."),
     "android": ("android", "Install the tool that measures on Android phones."),
     "plugins": ("plugins", "List the plugins and their state, or write a new one."),
+    "mcp": ("mcp", "Serve coding agents (Model Context Protocol), or print a skill for them."),
     "doctor": ("doctor", "Check this installation, and name the commands that fix it."),
     "config": ("config", "Show the settings, and where each value comes from."),
     "completion": ("completion", "Print the script for command completion in a shell."),

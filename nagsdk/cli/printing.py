@@ -83,14 +83,21 @@ def print_result(result: Result) -> None:
         *([] if result.min_top1 is None else [f"a top-1 of at least {result.min_top1:g} %"]),
     ]
     lines = [("budget", " and ".join(asked) or None), ("device", result.device)]
+    # Latencies are those of whole inferences; where each image was limited, its share is added.
+    per_image = next((budget for budget in result.budgets if budget.images is not None), None)
+
+    def most(value: float) -> str:
+        share = "" if per_image is None else f" ({per_image.text_of(value, 4)})"
+        return f"at most {latency(value)}{share}"
+
     of = f"p{result.percentile:g} " if result.percentile != 50 else ""
-    upper = f", {of}at most {latency(p.latency_upper_ms)}" if p.latency_upper_ms is not None else ""
+    upper = f", {of}{most(p.latency_upper_ms)}" if p.latency_upper_ms is not None else ""
     lines.append(("predicted", f"{latency(p.latency_ms)}{upper}; top-1 {percent(p.top1, p.top1_low, p.top1_high)}"))
     if m.latency_p50_ms is not None:
         figures = {50.0: m.latency_p50_ms, 90.0: m.latency_p90_ms}
         asked_ms = figures.get(result.percentile, m.latency_asked_ms)
         shown = ", ".join(f"p{p:g} {latency(ms)}" for p, ms in sorted({**figures, result.percentile: asked_ms}.items()))
-        limit = f", p{result.percentile:g} at most {latency(m.latency_limit_ms)}" if m.latency_limit_ms else ""
+        limit = f", p{result.percentile:g} {most(m.latency_limit_ms)}" if m.latency_limit_ms is not None else ""
         lines.append(("measured", f"{shown}{limit}"))
     if m.top1 is not None:
         lines.append(("", f"top-1 {percent(m.top1, m.top1_low, m.top1_high)} on the bundle's test images"))

@@ -124,9 +124,7 @@ class Result:
             "parameters": self.parameters,
             "predicted": asdict(self.predicted),
             "measured": asdict(self.measured),
-            "budget": dict.fromkeys(("metric", "limit", "percentile", "confidence", "unit", "unit_factor"))
-            if self.budget is None
-            else self.budget.to_dict(),
+            "budget": dict.fromkeys(Budget("latency", 1.0).to_dict()) if self.budget is None else self.budget.to_dict(),
             "budgets": [budget.to_dict() for budget in self.budgets],
             "verdict": self.verdict,
             "artifact": asdict(self.artifact),
@@ -184,7 +182,7 @@ def result_of(manifest: Mapping[str, Any]) -> Result:
         parameters=manifest["parameters"],
         bundle=manifest["bundle"],
         device=manifest["device"],
-        budgets=tuple(map(_budget_of, manifest["budgets"])),
+        budgets=tuple(map(budget_of, manifest["budgets"])),
         predicted=_known(Predicted, manifest["predicted"]),
         measured=_known(Measured, manifest["measured"]),
         verdict=manifest["verdict"],
@@ -200,7 +198,16 @@ def _known(kind: type[T], record: Mapping[str, Any]) -> T:
     return kind(**{f.name: record[f.name] for f in fields(kind) if f.name in record})  # type: ignore[arg-type]
 
 
-def _budget_of(record: Mapping[str, Any]) -> Budget:
-    # Manifests of version 0.1.0 do not name the unit.
+def budget_of(record: Mapping[str, Any]) -> Budget:
+    """The budget in a manifest."""
+    # Manifests of version 0.1.0 do not name the unit; a plugin's metric is then shown in its canonical unit.
     unit = (record.get("unit") or record["metric"], record.get("unit_factor") or 1.0)
-    return Budget(record["metric"], record["limit"], record["percentile"], record["confidence"], unit)
+    return Budget(
+        record["metric"],
+        record["limit"],
+        record["percentile"],
+        record["confidence"],
+        unit,
+        record.get("images"),
+        record.get("images_per_second") is not None,
+    )

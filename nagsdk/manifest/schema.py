@@ -44,6 +44,13 @@ class BudgetRecord(_Open):
     unit_factor: float | None = Field(
         None, gt=0, description="Factor from that unit to the unit of the limit; missing in version 0.1.0."
     )
+    images: int | None = Field(
+        None, ge=1, description="Number of images of one inference if the latency is limited per image, else null."
+    )
+    images_per_second: float | None = Field(
+        None, gt=0, description="The limit in images per second if the budget was given so, else null."
+    )
+    text: str | None = Field(None, description="The budget as text, in the unit in which it was given.")
 
 
 class AnyBudget(_Open):
@@ -55,6 +62,9 @@ class AnyBudget(_Open):
     confidence: float | None
     unit: str | None = None
     unit_factor: float | None = None
+    images: int | None = None
+    images_per_second: float | None = None
+    text: str | None = None
 
 
 class ResultArtifact(_Open):

@@ -94,10 +94,7 @@ def _nearest(deployer: Deployer, budgets: Sequence[Budget]) -> list[str]:
     nearest = min(turn.needed(budgets) for turn in deployer.rounds)
     if nearest > 1:
         asked, possible = (
-            " and ".join(
-                str(replace(b, limit=b.limit if grow == 1 else float(f"{b.limit * grow:.3g}"))) for b in budgets
-            )
-            for grow in (1, nearest * 1.01)
+            " and ".join(map(str, listed)) for listed in (budgets, [b.eased(nearest * 1.01) for b in budgets])
         )
         hints.append(
             f"No candidate held {asked} in {rounds}; the nearest budget that one would have held is {possible}."

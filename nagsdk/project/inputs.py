@@ -26,7 +26,7 @@ def inputs_of(declared: Declared) -> Inputs:
         NagsdkError: The description of the device or the bundle cannot be read.
     """
     bundle = bundle_at_hand(declared.arguments["bundle"])
-    device, images = _device(declared.arguments["device"]), declared.arguments["images"]
+    device, images = device_of(declared.arguments["device"]), declared.arguments["images"]
     described = {name: getattr(device, name) for name in ("id", "backend", "threads", "batch", "precision", "options")}
     return Inputs(
         options=declared.options,
@@ -53,7 +53,13 @@ def changed(pinned: Inputs, now: Inputs) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _device(name: str) -> Device:
+def device_of(name: str) -> Device:
+    """The description of a declared device: an id, an alias, or a file.
+
+    Raises:
+        UnknownNameError: There is no such device.
+        DeviceError: The file cannot be read.
+    """
     if name.endswith(".toml"):
         return read_device(Path(name))
     for path in sorted(shipped("devices").glob("*.toml")):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nagsdk.budget import LATENCY, SHOWN_UNITS
+from nagsdk.budget import LATENCY
 from nagsdk.reports import figures
 from nagsdk.reports.figures import Manifest
 
@@ -93,16 +93,7 @@ def comparison(manifests: Mapping[str, Manifest]) -> list[dict[str, Any]]:
 
 def budgets(m: Manifest) -> str:
     """The budgets of a deployment in the units that were asked for."""
-    shown = []
-    for budget in m["budgets"]:
-        # Manifests of version 0.1.0 do not name the unit; a plugin's metric is then shown in its canonical unit.
-        name, factor = SHOWN_UNITS.get(budget["metric"], (budget["metric"], 1.0))
-        unit, scale = budget.get("unit") or name, budget.get("unit_factor") or factor
-        percentile = (
-            f"@p{budget['percentile']:g}" if budget["metric"] == "latency" and budget["percentile"] != 50 else ""
-        )
-        shown.append(f"{budget['limit'] / scale:.6g} {unit}{percentile}")
-    return " and ".join(shown) or "none"
+    return " and ".join(map(figures.budget_text, m["budgets"])) or "none"
 
 
 def _provenance(m: Manifest) -> dict[str, dict[str, Any]]:
