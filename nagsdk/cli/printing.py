@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +75,26 @@ def percent(value: float | None, low: float | None, high: float | None) -> str:
     return "–" if value is None else f"{value:.2f} % ({low:.2f}–{high:.2f})"
 
 
+def print_results(results: Sequence[Result]) -> None:
+    """Prints results as blocks; a warning that all of them have is printed once, at the end."""
+    shared = [w for w in results[0].warnings if all(w in r.warnings for r in results)] if len(results) > 1 else []
+    for result in results:
+        print_result(replace(result, warnings=tuple(w for w in result.warnings if w not in shared)))
+    for warning in shared:
+        _print_warning(warning, "all")
+
+
+def _print_warning(text: str, label: str = "warning") -> None:
+    head, indent = f"  {label:<10}", " " * 12
+    if sys.stdout.isatty():  # only people need lines that fit their screen
+        width = max(shutil.get_terminal_size().columns, 40)
+        text = textwrap.fill(
+            text, width, initial_indent=head, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        )
+        head = ""
+    say(f"{head}{text}", fg="yellow")
+
+
 def print_result(result: Result) -> None:
     """Prints one result as a short block."""
     units = {budget.metric: budget.shown_unit for budget in result.budgets}
@@ -111,4 +135,4 @@ def print_result(result: Result) -> None:
         if text is not None:
             say(f"  {label:<10}{text}")
     for warning in result.warnings:
-        say(f"  warning   {warning}", fg="yellow")
+        _print_warning(warning)
