@@ -74,7 +74,7 @@ def _from_mirror(mirror: str, digest: str, most_bytes: int, target: Path, listen
     from nagsdk.common.download import download
 
     try:
-        download(f"{mirror.rstrip('/')}/{digest}", target, most_bytes, listener)
+        download(f"{mirror.rstrip('/')}/{digest}", target, most_bytes, listener, hash_known=True)
     except BundleError as error:
         target.unlink(missing_ok=True)
         listener(Notice(f"The mirror is not used: {error.message}", warning=True))

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nagsdk.bundle.bundle import DESCRIPTION, bundle_at_hand, load_bundle
+from nagsdk.bundle.bundle import bundle_at_hand, load_bundle
+from nagsdk.bundle.names import DESCRIPTION
 from nagsdk.common.files import line_ends_advice, only_line_ends_differ, writing
 from nagsdk.common.folders import cache_folder
 from nagsdk.errors import Failure, LockError, NagsdkError, OutputError, UnknownNameError, UnverifiedError

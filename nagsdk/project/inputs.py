@@ -6,7 +6,9 @@ import hashlib
 import json
 from pathlib import Path
 
-from nagsdk.bundle.bundle import DESCRIPTION, RECALIBRATION_IMAGES, SUPERNET_WEIGHTS, bundle_at_hand
+from nagsdk.bundle.bundle import RECALIBRATION_IMAGES, bundle_at_hand
+from nagsdk.bundle.imported import SUPERNET_WEIGHTS
+from nagsdk.bundle.names import DESCRIPTION
 from nagsdk.common.files import sha256
 from nagsdk.common.folders import shipped
 from nagsdk.device.description import Device, read_device

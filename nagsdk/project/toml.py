@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from nagsdk.budget import DEFAULT_CONFIDENCE
-from nagsdk.bundle.bundle import DESCRIPTION, is_path
+from nagsdk.bundle.names import is_path
 from nagsdk.common.files import read_toml
 from nagsdk.common.validation import what_is_wrong
 from nagsdk.errors import NagsdkError, UsageError
@@ -63,7 +63,9 @@ class DeploymentTable(_Strict):
     min_top1: float | None = Field(
         None, gt=1, le=100, description="Asks for the fastest model of at least this top-1 in per cent."
     )
-    bundle: str = Field("glyphs", min_length=1, description="Name of a bundle, or its folder.")
+    bundle: str = Field(
+        "glyphs", min_length=1, description="Name of a shipped bundle, or the path of a folder, such as ./flowers."
+    )
     output: str | None = Field(None, min_length=1, description="Folder for the model; deployments/NAME by default.")
     images: str | None = Field(
         None,
@@ -191,7 +193,7 @@ def _declared(name: str, table: DeploymentTable, folder: Path) -> Declared:
     arguments = {key: value for key, value in options.items() if key != "confidence"} | {"budget": budgets}
     if table.device.endswith(".toml"):
         arguments["device"] = str(folder / table.device)
-    if is_path(table.bundle) or (folder / table.bundle / DESCRIPTION).is_file():
+    if is_path(table.bundle):
         arguments["bundle"] = str(folder / table.bundle)
     if table.images is not None:
         arguments["images"] = str(folder / table.images)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nagsdk.bundle.bundle import DESCRIPTION, GENERATOR, Bundle, load_bundle
+from nagsdk.bundle.bundle import GENERATOR, Bundle, load_bundle
+from nagsdk.bundle.names import DESCRIPTION
 from nagsdk.common.files import check_replaceable
 from nagsdk.events import Listener, ignore
 

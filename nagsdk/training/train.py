@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nagsdk.bundle.bundle import DESCRIPTION
+from nagsdk.bundle.names import DESCRIPTION
 from nagsdk.common.files import check_replaceable, sweep
 from nagsdk.errors import UsageError
 from nagsdk.events import Listener, Notice, ignore
