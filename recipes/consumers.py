@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -164,8 +165,10 @@ def environment(row: Row, folder: Path) -> Path:
 
 def tried(row: Row, python: Path, folder: Path) -> dict[str, dict[str, Any]]:
     """What a program made of the files; in silence, because programs print much."""
-    reader = Path(__file__).with_name("readers.py")
-    subprocess.run([python, reader, row.program, folder], cwd=folder, capture_output=True, check=False)  # noqa: S603
+    command: list[str | Path] = [python, Path(__file__).with_name("readers.py"), row.program, folder]
+    # A program that installs something at run time finds its own pip, and no package.
+    own = {**os.environ, "PATH": os.pathsep.join([str(python.parent), os.defpath]), "PIP_NO_INDEX": "1"}
+    subprocess.run(command, cwd=folder, env=own, capture_output=True, check=False)  # noqa: S603
     found: dict[str, dict[str, Any]] = json.loads((folder / f"{row.program}.json").read_text("utf-8"))
     return found
 

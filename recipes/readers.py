@@ -146,8 +146,11 @@ def _ncnn(path: Path) -> Run:
 
 def _mnn(path: Path) -> Run:
     kind, made = "ONNX" if path.suffix == ONNX else "TFLITE", path.with_suffix(".mnn")
-    program = Path(sys.executable).with_name("mnnconvert")
-    _call(program, "-f", kind, "--modelFile", path.name, "--MNNModel", made.name, "--bizCode", "x", folder=path.parent)
+    # The program `mnnconvert` installs a package with whatever pip is on the path, and reports its use to its maker. A
+    # process of its own, because the converter crashes on some files.
+    code = "import sys, MNN, _tools; _tools.mnnconvert(sys.argv)"
+    options = ("-f", kind, "--modelFile", path.name, "--MNNModel", made.name, "--bizCode", "x")
+    _call(Path(sys.executable), "-c", code, *options, folder=path.parent)
     mnn = _module("MNN")
     network = mnn.nn.load_module_from_file(str(made), ["image"], ["logits"])
 
