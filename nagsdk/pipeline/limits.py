@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.budget import LATENCY, MACS, METRICS, SHOWN_UNITS, SIZE, Budget, Unit
-from nagsdk.bundle.bundle import Bundle, bundle_names, load_bundle
+from nagsdk.bundle.bundle import Bundle, load_bundle
+from nagsdk.bundle.names import bundle_names
 from nagsdk.common.foreign_code import blaming
 from nagsdk.cost.bounds import Completions
 from nagsdk.cost.metric import HIGHER

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from nagsdk.budget import LATENCY, Budget
-from nagsdk.bundle.bundle import DEFAULT, DESCRIPTION, RECALIBRATION_IMAGES, Bundle, load_bundle
+from nagsdk.bundle.bundle import DEFAULT, RECALIBRATION_IMAGES, Bundle, load_bundle
+from nagsdk.bundle.names import DESCRIPTION
 from nagsdk.common.files import TEXT, writing
 from nagsdk.common.wording import command
 from nagsdk.cost.model import CostModel

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nagsdk.common.content import kind_of
 from nagsdk.common.files import TEXT, write_atomically
 from nagsdk.errors import ArchitectureError
 from nagsdk.space.architecture import Architecture
@@ -33,7 +34,10 @@ def read_csv(path: Path, needed: Sequence[str]) -> tuple[NDArray[np.int64], dict
     Raises:
         ArchitectureError: The file cannot be read as such a table; the message names the line.
     """
+    advice = f"Give a CSV file in UTF-8 with the columns {_values(needed)}." if needed else "Give a CSV file in UTF-8."
     try:
+        if kind := kind_of(path):
+            raise ArchitectureError(f"{path} is {kind}, and no table of architectures.", advice)
         if path.stat().st_size > _MOST_BYTES:
             raise ArchitectureError(
                 f"{path} is larger than {_MOST_BYTES // 10**6} MB.", "Split the file into smaller ones."
@@ -45,11 +49,12 @@ def read_csv(path: Path, needed: Sequence[str]) -> tuple[NDArray[np.int64], dict
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ArchitectureError(
             f"{path} cannot be read as a table: {getattr(error, 'strerror', None) or error}.",
-            f"Give a CSV file in UTF-8 with the columns {_values(needed)}.",
+            advice,
         ) from error
     missing = [name for name in needed if header.count(name) != 1]
-    if missing and len(header) == 1 and ";" in header[0]:
-        raise ArchitectureError(f"{path} separates its columns by semicolons.", "Separate them by commas.")
+    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+        if missing and len(header) == 1 and separator in header[0]:
+            raise ArchitectureError(f"{path} separates its columns by {name}.", "Separate them by commas.")
     if missing or len(set(header)) != len(header):
         raise ArchitectureError(
             f"{path} does not have every column exactly once: {_values(missing or header)}.",
