@@ -13,7 +13,7 @@ from typing import Any
 
 from nagsdk.budget import LATENCY, Budget
 from nagsdk.bundle.bundle import DEFAULT, RECALIBRATION_IMAGES, Bundle, load_bundle
-from nagsdk.bundle.names import DESCRIPTION
+from nagsdk.bundle.names import is_path
 from nagsdk.common.files import TEXT, writing
 from nagsdk.common.wording import command
 from nagsdk.cost.model import CostModel
@@ -121,7 +121,8 @@ class Draft:
         opened = load_bundle(text)
         opened.require_predictor()
         self._opened = opened
-        self._bundle = self._relative(text) if (Path(text) / DESCRIPTION).is_file() else text
+        relative = self._relative(text) if is_path(text) else ""
+        self._bundle = text if not relative else relative if "/" in relative else f"./{relative}"
 
     @property
     def needs_images(self) -> bool:

@@ -165,7 +165,7 @@ def test_paths_are_relative_to_the_file(here):
     Image.new("RGB", (48, 48)).save(here / "photos" / "white.png")
     device = (shipped("devices") / "cpu.toml").read_text()
     (here / "desk.toml").write_text(device.replace('id = "cpu"', 'id = "desk"'))
-    done = nagsdk.init("desk.toml", "1MMACs", bundle="shapes", images=here / "photos", name="x", project="app")
+    done = nagsdk.init("desk.toml", "1MMACs", bundle="./shapes", images=here / "photos", name="x", project="app")
     assert done.next_steps == (f"nagsdk build x --project {Path('app') / 'nagsdk.toml'}",)
     table = tomllib.loads((here / "app/nagsdk.toml").read_text())["deployments"]["x"]
     assert (table["device"], table["bundle"]) == ("../desk.toml", "../shapes")
@@ -174,7 +174,7 @@ def test_paths_are_relative_to_the_file(here):
     assert Path(declared.arguments["images"]).samefile(here / "photos")
     inside = nagsdk.init("cpu", "1MMACs", bundle=here / "shapes", name="y", project=here)
     assert inside.project == str(here / "nagsdk.toml")
-    assert tomllib.loads((here / "nagsdk.toml").read_text())["deployments"]["y"]["bundle"] == "shapes"
+    assert tomllib.loads((here / "nagsdk.toml").read_text())["deployments"]["y"]["bundle"] == "./shapes"
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
