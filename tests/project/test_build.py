@@ -82,7 +82,7 @@ def _clone(app, to):
 def own_bundle(app, tmp_path):
     """A clone whose bundle is a folder that was left behind; returns the clone and what is pinned."""
     shutil.copytree(shipped("bundles") / "glyphs", app / "shapes")
-    (app / "nagsdk.toml").write_text(ONE.replace("1.5ms", "1MMACs") + 'bundle = "shapes"\n')
+    (app / "nagsdk.toml").write_text(ONE.replace("1.5ms", "1MMACs") + 'bundle = "./shapes"\n')
     assert _only(build(app)).state == "deployed"
     return _clone(app, tmp_path / "clone"), _contents(app / "assets/ml")
 
