@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import warnings
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from nagsdk.bundle.files import FIX, BundleFiles, class_indices, class_names
 from nagsdk.bundle.imported import SUPERNET_WEIGHTS, WEIGHTS_RECORD, imported_folder, read_weights, read_weights_record
 from nagsdk.bundle.names import DESCRIPTION, as_path, bundle_names, is_path
 from nagsdk.common.folders import is_shipped, shipped
-from nagsdk.common.reading import read_bytes
+from nagsdk.common.reading import json_of, read_bytes
 from nagsdk.common.validation import what_is_wrong
 from nagsdk.common.wording import command
 from nagsdk.errors import (
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 DEFAULT = "glyphs"
 GENERATOR, LABELS = "generator.safetensors", "labels.txt"
 RECALIBRATION_IMAGES = 512
-_MOST_DESCRIPTION = 10**6
+_MOST_DESCRIPTION, _MOST_TEXT, _MOST_SHEET = 10**6, 32 * 10**6, 256 * 10**6
 _BATCH = 64
 
 
@@ -67,8 +66,7 @@ class Bundle:
         folder: Folder that holds the bundle.json.
 
     Attributes:
-        is_shipped: Whether it is a bundle that ships with nagsdk, or an exact copy: only such a bundle has a right to
-            its name.
+        is_shipped: Whether it is a bundle that ships with nagsdk, or an exact copy.
         hash: SHA-256 of the bundle.json, which identifies the bundle with all its files.
         files: The files that it lists.
 
@@ -83,7 +81,9 @@ class Bundle:
             text = read_bytes(path, _MOST_DESCRIPTION)
             self.is_shipped = is_shipped("bundles", text)
             self.hash = hashlib.sha256(text).hexdigest()
-            self._content = _content(text, self.is_shipped)
+            self._content: dict[str, Any] = json_of(text)
+            if not self.is_shipped:
+                self._content = self.description.model_dump()
             self.space = space_from_dict(self._content["space"])
             if not self.is_shipped:
                 self.description.check_images(self.space.resolutions)
@@ -91,7 +91,7 @@ class Bundle:
             raise DamagedBundleError(
                 f"The bundle in {folder} cannot be used: {error.message}", error.next_step
             ) from error
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise DamagedBundleError(
                 f"{path} is not a valid description of a bundle: {what_is_wrong(error)}.", FIX
             ) from error
@@ -129,7 +129,7 @@ class Bundle:
         """Names of the classes, if the bundle has them."""
         if LABELS not in self.files:
             return None
-        return self.files.parsed(LABELS, partial(class_names, classes=self.space.classes))
+        return self.files.parsed(LABELS, _MOST_TEXT, partial(class_names, classes=self.space.classes))
 
     @property
     def has_predictor(self) -> bool:
@@ -284,7 +284,7 @@ class Bundle:
         assert self.description.images is not None
         sheet = self.description.images.test
         parse = partial(class_indices, count=sheet.count, classes=self.space.classes)
-        labels = np.array(self.files.parsed(str(sheet.labels), parse), dtype=np.int64)
+        labels = np.array(self.files.parsed(str(sheet.labels), _MOST_TEXT, parse), dtype=np.int64)
         return TestSet(self._tiles(sheet, resolution), labels)
 
     def _tiles(self, sheet: Sheet, resolution: int) -> NDArray[np.float32]:
@@ -292,7 +292,7 @@ class Bundle:
 
         assert self.description.images is not None
         side = self.description.images.tile
-        tiles = self.files.parsed(sheet.file, lambda content: read_sheet(BytesIO(content), sheet.count, side))
+        tiles = self.files.parsed(sheet.file, _MOST_SHEET, lambda c: read_sheet(BytesIO(c), sheet.count, side))
         return self.preprocessing.apply([fromarray(tile) for tile in tiles], resolution)
 
     def architecture(self, text: str) -> Architecture:
@@ -300,23 +300,12 @@ class Bundle:
         return self.space.parse(text)
 
 
-def _content(text: bytes, validated: bool) -> dict[str, Any]:
-    """Reads a bundle.json, and validates it unless that was done before."""
-    if validated:
-        content: dict[str, Any] = json.loads(text)
-        return content
-    from nagsdk.bundle.description import Description
-
-    return Description.model_validate_json(text).model_dump()
-
-
 def load_bundle(name_or_path: str | Path | Bundle = DEFAULT) -> Bundle:
     """Opens a bundle.
 
     Args:
         name_or_path: Name of a shipped bundle, or a folder that holds a bundle.json: a `Path`, or a text with a
-            separator, such as ``./flowers``. A text without one is always a name, so that no folder of the working
-            directory can take the place of a shipped bundle. A bundle is returned as it is.
+            separator, such as ``./flowers``. A text without one is a name, whatever folders there are.
 
     Raises:
         UnknownNameError: There is no such bundle.
@@ -327,18 +316,19 @@ def load_bundle(name_or_path: str | Path | Bundle = DEFAULT) -> Bundle:
     if not isinstance(name_or_path, (str, Path)):
         raise UsageError(f"{name_or_path!r} is not a bundle.", f"Name one of {', '.join(bundle_names())}, or a folder.")
     path, name, known = Path(name_or_path), str(name_or_path), bundle_names()
-    valid = f"Name a folder with a {DESCRIPTION}, as 'nagsdk train' writes it, or one of {', '.join(known)}."
+    beside = os.path.lexists(path / DESCRIPTION)
     if isinstance(name_or_path, Path) or is_path(name):
-        if os.path.lexists(path / DESCRIPTION):
+        if beside:
             return Bundle(path)
-        if path.is_dir():
+        valid = f"Name a folder with a {DESCRIPTION}, as 'nagsdk train' writes it, or one of {', '.join(known)}."
+        if os.path.isdir(path):  # noqa: PTH112 — `Path.is_dir` raises an error for long names
             raise UnknownNameError(f"The folder {name} is not a bundle: it has no {DESCRIPTION}.", valid)
         raise UnknownNameError(f"There is no folder {name}.", valid)
-    beside = os.path.lexists(path / DESCRIPTION)
     if name in known:
-        if beside:
+        own = shipped("bundles") / name
+        if beside and not path.samefile(own):
             warnings.warn(f"{name} is the shipped bundle; the folder of that name is {as_path(path)}.", stacklevel=2)
-        return Bundle(shipped("bundles") / name)
+        return Bundle(own)
     unknown = UnknownNameError.among("bundle", name, known)
     folder = as_path(path) if beside else as_path(Path("NAME"))
     raise UnknownNameError(unknown.message, f"{unknown.next_step} A folder is given by its path: {folder}")

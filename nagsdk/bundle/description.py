@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from nagsdk.images.preprocessing import MOST_PIXELS
 
@@ -16,17 +15,6 @@ _Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _FileName = Annotated[str, Field(pattern=_PLAIN_NAME)]
 _Mean = Annotated[float, Field(ge=-1e4, le=1e4)]
 _Std = Annotated[float, Field(ge=1e-4, le=1e4)]
-
-
-def _writable(content: dict[str, Any]) -> dict[str, Any]:
-    try:
-        json.dumps(content, allow_nan=False)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
-    return content
-
-
-_Json = Annotated[dict[str, Any], AfterValidator(_writable)]
 
 
 class _Strict(BaseModel):
@@ -74,8 +62,8 @@ class Description(_Strict):
     version: str = Field(max_length=100)
     title: str = Field(max_length=1000)
     licence: str
-    provenance: _Json
-    space: _Json
+    provenance: dict[str, Any]
+    space: dict[str, Any]
     preprocessing: PreprocessingRecord
     images: Images | None = None
     weights_source: str | None = Field(None, max_length=2000)

@@ -51,11 +51,12 @@ class BundleFiles:
             raise DamagedBundleError(f"{path} is missing or does not have the recorded hash{why}.", FIX)
         return content
 
-    def parsed(self, name: str, parse: Callable[[bytes], T]) -> T:
+    def parsed(self, name: str, most_bytes: int, parse: Callable[[bytes], T]) -> T:
         """What a parser makes of a file.
 
         Args:
             name: Name of the file.
+            most_bytes: A larger file is refused.
             parse: Makes a value of its content; raises ValueError if that is not valid.
 
         Raises:
@@ -63,6 +64,8 @@ class BundleFiles:
         """
         content = self.read(name)
         try:
+            if len(content) > most_bytes:
+                raise ValueError(f"it is larger than {most_bytes} bytes")
             return parse(content)
         except ValueError as error:
             raise DamagedBundleError(

@@ -12,10 +12,12 @@ import math
 import os
 import stat
 from collections.abc import Callable, Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
-from nagsdk.errors import NagsdkError
+if TYPE_CHECKING:
+    from nagsdk.errors import NagsdkError
 
 # Encoding of text that users write: Notepad and PowerShell begin UTF-8 with a byte order mark, which this skips.
 TEXT = "utf-8-sig"
@@ -29,7 +31,7 @@ _KINDS = {
 }
 
 
-def opened(path: Path) -> BinaryIO:
+def opened(path: Path) -> BufferedReader:
     """Opens a regular file for reading; a pipe would make a program wait, and a device may never end.
 
     Raises:
@@ -110,8 +112,9 @@ def json_of(content: str | bytes) -> Any:
             or text that is not Unicode.
     """
     try:
-        value = json.loads(content, parse_constant=_refused, parse_float=_finite, parse_int=_whole)
-        if "\\ud" in (content if isinstance(content, str) else content.decode(TEXT)).lower():
+        text = content if isinstance(content, str) else content.decode(TEXT)
+        value = json.loads(text, parse_constant=_refused, parse_float=_finite, parse_int=_whole)
+        if "\\ud" in text.lower():
             json.dumps(value, ensure_ascii=False).encode()  # fails for half of a pair of surrogates
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
@@ -147,7 +150,9 @@ def read_toml(path: Path, most_bytes: int, refuse: Callable[[str], NagsdkError])
         content = read_bytes(path, most_bytes)
         if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             raise refuse(f"{path} is in UTF-16, as PowerShell writes it; save it as UTF-8.")
-        return tomllib.loads(content.decode(TEXT).replace("\r\n", "\n"))
+        values = tomllib.loads(content.decode(TEXT).replace("\r\n", "\n"))
+        _check(values)
+        return values
     except FileNotFoundError as error:
         raise refuse(f"There is no file {path}.") from error
     except OSError as error:
@@ -158,6 +163,23 @@ def read_toml(path: Path, most_bytes: int, refuse: Callable[[str], NagsdkError])
         raise refuse(f"{path} is not a readable TOML file: {error}.") from error
 
 
+def _check(value: object) -> None:
+    """Refuses what TOML can say and later work could not handle."""
+    if isinstance(value, dict):
+        for name, entry in value.items():
+            _check(name)
+            _check(entry)
+    elif isinstance(value, list):
+        for entry in value:
+            _check(entry)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is not a number that it may have")
+    elif isinstance(value, int) and abs(value) >= _MOST_LARGE_NUMBER:
+        raise ValueError("a number is too large")
+    elif isinstance(value, str) and "\0" in value:
+        raise ValueError("a text has the character NUL")
+
+
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
@@ -166,7 +188,7 @@ def _finite(text: str) -> float:
 
 
 def _whole(text: str) -> int:
-    if len(text) > 20 or abs(number := int(text)) >= _MOST_LARGE_NUMBER:
+    if len(text) > 21 or abs(number := int(text)) >= _MOST_LARGE_NUMBER:
         raise ValueError(f"the number {_shown(text)} is too large")
     return number
 

@@ -48,7 +48,7 @@ def write_sheet(images: NDArray[np.uint8], path: Path, quality: int = 90) -> Non
 
 
 def read_sheet(file: Path | BinaryIO, count: int, side: int) -> NDArray[np.uint8]:
-    """Reads the first `count` images of a sheet: uint8, shape (count, side, side, 3).
+    """Reads the images of a sheet: uint8, shape (count, side, side, 3).
 
     Args:
         file: The sheet, as `write_sheet` wrote it, or as PNG.
@@ -62,8 +62,9 @@ def read_sheet(file: Path | BinaryIO, count: int, side: int) -> NDArray[np.uint8
 
     try:
         with open_image(file, ("WEBP", "PNG")) as image:
-            held = (image.width // side) * (image.height // side)
-            if image.width * image.height > MOST_PIXELS or image.width % side or image.height % side or held < count:
+            columns = max(1, image.width // side)
+            wanted = columns * side, -(-count // columns) * side
+            if image.width * image.height > MOST_PIXELS or image.size != wanted:
                 raise ValueError(
                     f"it has {image.width} x {image.height} pixels, which are not rows of {count} images of {side} "
                     "pixels"
@@ -76,5 +77,4 @@ def read_sheet(file: Path | BinaryIO, count: int, side: int) -> NDArray[np.uint8
     except Exception as error:
         # Decoders raise nearly everything when a file is damaged.
         raise ValueError(f"it is not a readable image ({error or type(error).__name__})") from error
-    columns = rows.shape[1] // side
     return rows.reshape(-1, side, columns, side, 3).swapaxes(1, 2).reshape(-1, side, side, 3)[:count]

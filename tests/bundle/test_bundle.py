@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -194,3 +195,28 @@ def test_line_ends_that_git_changed_are_told_as_such(tmp_path):
     (folder / "labels.txt").write_bytes((folder / "labels.txt").read_bytes().replace(b"\n", b"\r\n"))
     with pytest.raises(DamagedBundleError, match=r"labels\.txt differs only in line ends.*shapes/\*\* -text"):
         load_bundle(str(folder)).labels  # noqa: B018 — reading it checks it
+
+
+def test_a_folder_does_not_take_the_place_of_a_shipped_bundle(copy, monkeypatch):
+    text = json.loads((copy / "bundle.json").read_text()) | {"title": "Another one"}
+    (copy / "bundle.json").write_text(json.dumps(text))
+    monkeypatch.chdir(copy.parent)
+    with pytest.warns(UserWarning, match=r"the folder of that name is \.[/\\]glyphs"):
+        assert load_bundle("glyphs").is_shipped
+    for name in (copy.name, f".{os.sep}{copy.name}"):
+        found = load_bundle(Path(name) if name == copy.name else name)
+        assert not found.is_shipped and found.description.title == "Another one" and found.name == "glyphs"
+        assert found.argument == f".{os.sep}glyphs"
+    copy.rename(copy.with_name("letters"))
+    with pytest.raises(UnknownNameError) as caught:
+        load_bundle("letters")
+    assert caught.value.next_step.endswith(f".{os.sep}letters")
+    assert load_bundle(f".{os.sep}letters").name == "glyphs"
+    monkeypatch.chdir(shipped("bundles"))
+    load_bundle("glyphs")  # the folder is the shipped bundle itself
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "x" * 5000, "./" + "x" * 5000, ".", "..", "/", "~", "glyphs/", "GLYPHS"])
+def test_odd_names_are_unknown(name):
+    with pytest.raises(UnknownNameError):
+        load_bundle(name)

@@ -51,6 +51,7 @@ def test_tiles_come_back_in_order(tmp_path):
         (sheet(1, 1), "1 x 1 pixels"),
         (sheet(40, 32), "40 x 32 pixels"),
         (sheet(32, 16), "32 x 16 pixels"),  # two images only
+        (sheet(32, 48), "32 x 48 pixels"),  # a row of another image size, or too many images
         (sheet(10_000, 10_000), "10000 x 10000 pixels"),
         (sheet(30_000, 30_000), "too large"),
     ],

@@ -30,7 +30,7 @@ def pictures(count):
     """Test images of glyphs as they are before preprocessing, and their classes."""
     bundle = load_bundle("glyphs")
     images = bundle.description.images
-    tiles = read_sheet(bundle.folder / images.test.file, count, images.tile)
+    tiles = read_sheet(bundle.folder / images.test.file, images.test.count, images.tile)[:count]
     return list(tiles), bundle.test_set(32).labels[:count], bundle.labels
 
 
