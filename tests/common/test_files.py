@@ -15,13 +15,13 @@ from nagsdk.common.files import (
     PARTIAL,
     by_name,
     check_replaceable,
-    read_toml,
     sha256,
     staged,
     sweep,
     write_atomically,
     writing,
 )
+from nagsdk.common.reading import read_toml
 from nagsdk.device.description import read_device
 from nagsdk.errors import OutputError
 from nagsdk.families import preset, preset_names
