@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nagsdk.common.reading import opened
+
 _HEAD = 4096
 _STARTS = (
     ((b"\xff\xfe", b"\xfe\xff"), "in UTF-16, as PowerShell and Excel write it"),
@@ -28,7 +30,7 @@ def kind_of(path: Path) -> str:
     Raises:
         OSError: The file cannot be read.
     """
-    with path.open("rb") as file:
+    with opened(path) as file:
         head = file.read(_HEAD)
     if head.startswith(b"PK\x03\x04"):
         if b"[Content_Types].xml" in head or b"xl/" in head:

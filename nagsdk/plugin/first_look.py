@@ -13,11 +13,11 @@ import sys
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
 
 from nagsdk.common.files import write_atomically
 from nagsdk.common.folders import cache_folder
 from nagsdk.common.processes import end
+from nagsdk.common.reading import read_json
 from nagsdk.errors import OutputError
 
 _MOST_FILES = 5000
@@ -81,7 +81,7 @@ def _state(point: EntryPoint) -> str:
 
 def _read(path: Path) -> dict[str, str]:
     try:
-        content: Any = json.loads(path.read_bytes()) if path.stat().st_size <= _MOST_KEPT_BYTES else None
+        content = read_json(path, _MOST_KEPT_BYTES)
     except (OSError, ValueError):
         return {}  # another first look costs less than an error
     fits = isinstance(content, dict) and all(isinstance(v, str) for v in content.values())

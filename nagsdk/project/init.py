@@ -14,7 +14,8 @@ from typing import Any
 from nagsdk.budget import LATENCY, Budget
 from nagsdk.bundle.bundle import DEFAULT, RECALIBRATION_IMAGES, Bundle, load_bundle
 from nagsdk.bundle.names import is_path
-from nagsdk.common.files import TEXT, writing
+from nagsdk.common.files import writing
+from nagsdk.common.reading import TEXT
 from nagsdk.common.wording import command
 from nagsdk.cost.model import CostModel
 from nagsdk.errors import BudgetError, ImagesMissingError, InfeasibleError, UsageError

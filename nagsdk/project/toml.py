@@ -20,7 +20,7 @@ from pydantic import (
 
 from nagsdk.budget import DEFAULT_CONFIDENCE
 from nagsdk.bundle.names import is_path
-from nagsdk.common.files import read_toml
+from nagsdk.common.reading import read_toml
 from nagsdk.common.validation import what_is_wrong
 from nagsdk.errors import NagsdkError, UsageError
 from nagsdk.plugin.units import read_budget

@@ -185,7 +185,7 @@ def costs(m: Manifest) -> Markup:
         ("predicted_ms", "ms") if all(layer["predicted_ms"] is not None for layer in layers) else ("macs", "MACs")
     )
     rows = [(name, part) for name, part in _blocks(layers) if sum(layer[key] for layer in part) > 0]
-    most = max(sum(layer[key] for layer in part) for _, part in rows)
+    most = max((sum(layer[key] for layer in part) for _, part in rows), default=0)
     start, end = 92.0, WIDTH - 50
     parts = []
     for number, (name, part) in enumerate(rows):

@@ -6,12 +6,13 @@ import ast
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nagsdk.common.files import TEXT
+from nagsdk.common.reading import TEXT, opened
 from nagsdk.errors import ArchitectureError
 from nagsdk.families.mobilenet_v3 import net_config
 from nagsdk.families.mobilenet_v3.definition import MobileNetV3Definition
@@ -69,7 +70,7 @@ def read_file(path: Path, space: MobileNetV3Definition) -> tuple[list[Choices], 
         ArchitectureError: A dictionary is invalid; the message says which.
     """
     try:
-        with path.open(encoding=TEXT) as file:
+        with TextIOWrapper(opened(path), encoding=TEXT) as file:
             head = file.read(4096).lstrip()
             if not head.startswith(("{", "[")):
                 return None
