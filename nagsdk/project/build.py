@@ -14,6 +14,7 @@ from typing import Any
 from nagsdk.bundle.bundle import DESCRIPTION, bundle_at_hand, load_bundle
 from nagsdk.common.files import line_ends_advice, only_line_ends_differ, writing
 from nagsdk.common.folders import cache_folder
+from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.errors import Failure, LockError, NagsdkError, OutputError, UnverifiedError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.manifest.manifest import MANIFEST, pinned_files
@@ -90,6 +91,7 @@ class BuildReport:
         return asdict(self)
 
 
+@naming_os_errors
 def build(
     project: str | Path = PROJECT, *, locked: bool = False, require_verified: bool = False, on_event: Listener = ignore
 ) -> BuildReport:

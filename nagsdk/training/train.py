@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nagsdk.bundle.bundle import DESCRIPTION
 from nagsdk.common.files import check_replaceable, sweep
+from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.errors import UsageError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.training.predictor import add_generator
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _GENERATOR_S = 600.0
 
 
+@naming_os_errors
 def train(
     *,
     data: str | Path,
