@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from nagsdk.budget import LATENCY, Budget
 from nagsdk.common.moved import renamed
+from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.cost.model import SAMPLES
 from nagsdk.errors import UsageError
 from nagsdk.pipeline.asked import check_finetuning, check_top1, require_verifiable, sets_of, targets_of, together
@@ -24,6 +25,7 @@ __all__ = ["calibrate", "deploy", "export", "frontier", "generate", "predict", "
 
 
 @renamed(device="target")
+@naming_os_errors
 def deploy(
     target: str | Path | Target,
     budget: str | Budget | Sequence[str | Budget] = (),
@@ -104,6 +106,7 @@ def deploy(
 
 
 @renamed(device="target", budgets="budget")
+@naming_os_errors
 def generate(
     target: str | Path | Target | Sequence[str | Path | Target],
     budget: str | Budget | Sequence[str | Budget | Sequence[str | Budget]] = (),
@@ -146,6 +149,7 @@ def generate(
 
 
 @renamed(device="target")
+@naming_os_errors
 def frontier(
     target: str | Path | Target,
     *,
@@ -183,18 +187,17 @@ def frontier(
     strategies = [strategies] if isinstance(strategies, str) else strategies
     if not strategies or points < 2:
         raise UsageError("A frontier needs a strategy and two points.", "Give --strategy and --points 2 or more.")
-    if plot is not None:
-        picture.check(Path(plot))
+    picture.check(plot)
     target = target_of(target, settings)
-    found = frontier_of(
-        target, metric, [target.host.strategies.get(name) for name in strategies], points, resolution, seed
-    )
+    chosen = [target.host.strategies.get(name) for name in strategies]
+    found = frontier_of(target, metric, chosen, points, resolution, seed)
     if plot is not None:
         found.plot(plot)
     return found
 
 
 @renamed(device="target")
+@naming_os_errors
 def predict(
     target: str | Path | Target | None = None,
     architectures: str | Architecture | Sequence[str | Architecture] = (),
@@ -232,6 +235,7 @@ def predict(
 
 
 @renamed(device="target")
+@naming_os_errors
 def profile(
     target: str | Path | Target,
     architectures: str | Architecture | Sequence[str | Architecture] = (),
@@ -266,6 +270,7 @@ def profile(
 
 
 @renamed(device="target")
+@naming_os_errors
 def calibrate(
     target: str | Path | Target,
     *,
@@ -296,8 +301,7 @@ def calibrate(
     from nagsdk.reports import picture
 
     target = target_of(target, settings)
-    if plot is not None:
-        picture.check(Path(plot))
+    picture.check(plot)
     summary = calibrate_target(target, samples, within_s, seed)
     if plot is not None:
         summary.plot(plot)
@@ -305,6 +309,7 @@ def calibrate(
 
 
 @renamed(device="target")
+@naming_os_errors
 def export(
     target: str | Path | Target,
     architecture: str | Architecture,
@@ -339,8 +344,7 @@ def export(
 
     target = target_of(target, settings)
     (given,) = read(target.bundle, architecture, None)
-    folder = Path(output)
     builder = Builder(target, None if images is None else Path(images), timing_only)
     builder.check()
-    check_replaceable(folder, DEPLOYMENT)
-    return publish_one(builder, given, folder)
+    check_replaceable(Path(output), DEPLOYMENT)
+    return publish_one(builder, given, Path(output))

@@ -72,3 +72,15 @@ def end(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
     process.kill()
     process.wait()
+
+
+def end_children() -> None:
+    """Kills every process that this one started and that still runs, with what they started in turn."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error, OSError):
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error, OSError):
+                if sys.platform != "win32" and os.getpgid(child.pid) == child.pid:
+                    os.killpg(child.pid, signal.SIGKILL)  # also those that the child left behind
+                child.kill()

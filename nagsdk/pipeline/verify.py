@@ -11,6 +11,7 @@ import numpy as np
 from nagsdk.budget import LATENCY
 from nagsdk.bundle.bundle import Bundle, bundle_at_hand, load_bundle
 from nagsdk.common.files import line_ends_advice
+from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.common.temporary import temporary_folder
 from nagsdk.errors import DeviceError, Failure, NagsdkError, UnknownNameError
 from nagsdk.events import Listener, ignore
@@ -72,6 +73,7 @@ class Verification:
         return asdict(self)
 
 
+@naming_os_errors
 def verify(
     folder: str | Path,
     *,

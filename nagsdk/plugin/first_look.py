@@ -44,9 +44,16 @@ def first_look(points: Iterable[EntryPoint], seconds: float, *, again: bool = Fa
     path = cache_folder() / "plugins.json"
     known = _read(path)
     states = {point: _state(point) for point in points}
-    running = {state: _start(point, seconds) for point, state in states.items() if again or state not in known}
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        for point, state in states.items():
+            if again or state not in known:
+                running[state] = _start(point, seconds)
+        known |= {state: _reason(process, seconds) for state, process in running.items()}
+    finally:
+        for process in running.values():
+            end(process)
     if running:
-        known |= {state: _end(process, seconds) for state, process in running.items()}
         _keep(path, known)
     return {point: known[state] for point, state in states.items() if known[state]}
 
@@ -104,8 +111,8 @@ def _start(point: EntryPoint, seconds: float) -> subprocess.Popen[bytes]:
     )
 
 
-def _end(process: subprocess.Popen[bytes], seconds: float) -> str:
-    """The reason why the plugin must not be loaded in this process; empty if it is safe."""
+def _reason(process: subprocess.Popen[bytes], seconds: float) -> str:
+    """Ends a first look: the reason why the plugin must not be loaded in this process; empty if it is safe."""
     try:
         output, _ = process.communicate(timeout=seconds + _START_S)
     except subprocess.TimeoutExpired:

@@ -15,6 +15,7 @@ from nagsdk.bundle.bundle import bundle_at_hand, load_bundle
 from nagsdk.bundle.names import DESCRIPTION
 from nagsdk.common.files import line_ends_advice, only_line_ends_differ, writing
 from nagsdk.common.folders import cache_folder
+from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.errors import Failure, LockError, NagsdkError, OutputError, UnknownNameError, UnverifiedError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.manifest.manifest import MANIFEST, pinned_files
@@ -97,6 +98,7 @@ class BuildReport:
         return asdict(self)
 
 
+@naming_os_errors
 def build(
     project: str | Path = PROJECT,
     names: Sequence[str] = (),

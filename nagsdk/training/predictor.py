@@ -7,6 +7,7 @@ from typing import Any
 
 from nagsdk.bundle.bundle import GENERATOR, Bundle, load_bundle
 from nagsdk.bundle.ownership import BUNDLE
+from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.common.outputs import check_replaceable
 from nagsdk.common.temporary import temporary_folder
 from nagsdk.events import Listener, ignore
@@ -23,6 +24,7 @@ def add_generator(folder: Path, seed: int, on_event: Listener) -> None:
         rewrite_bundle(bundle, folder, [work / GENERATOR])
 
 
+@naming_os_errors
 def fit_predictor(
     *,
     bundle: str | Path | Bundle,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nagsdk.bundle.ownership import BUNDLE
+from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.common.outputs import check_replaceable
 from nagsdk.errors import UsageError
 from nagsdk.events import Listener, Notice, ignore
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _GENERATOR_S = 600.0
 
 
+@naming_os_errors
 def train(
     *,
     data: str | Path,
