@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,10 +11,9 @@ from typing import Any
 
 from nagsdk.bundle.bundle import bundle_at_hand, load_bundle
 from nagsdk.bundle.names import DESCRIPTION
-from nagsdk.common.files import line_ends_advice, only_line_ends_differ, writing
-from nagsdk.common.folders import cache_folder
+from nagsdk.common.files import line_ends_advice, only_line_ends_differ
 from nagsdk.common.os_errors import naming_os_errors
-from nagsdk.errors import Failure, LockError, NagsdkError, OutputError, UnknownNameError, UnverifiedError
+from nagsdk.errors import Failure, LockError, NagsdkError, UnknownNameError, UnverifiedError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.manifest.manifest import MANIFEST, pinned_files
 from nagsdk.manifest.result import HELD, MISSED, Measured, Predicted, Result, result_of
@@ -26,9 +23,9 @@ from nagsdk.project.inputs import changed, inputs_of
 from nagsdk.project.lock import LOCK, Entry, Inputs, LockFile, entry_of, read_lock, write_lock
 from nagsdk.project.restore import is_current, restore
 from nagsdk.project.toml import PROJECT, Declared, read_project
+from nagsdk.project.waiting import alone
 
 CURRENT, DEPLOYED, FAILED = "current", "deployed", "failed"
-_WAIT_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -148,7 +145,7 @@ def build(
     if (done := _all_current(updates, read_lock(lock_path))) is not None:
         return BuildReport(done, str(lock_path))
     outcomes = []
-    with _alone(read.folder):
+    with alone(read.folder):
         lock = read_lock(lock_path)
         plans: list[tuple[_Update, _Plan | NagsdkError]] = []
         for update in updates:
@@ -336,25 +333,3 @@ def _all_current(updates: Sequence[_Update], lock: LockFile) -> tuple[Outcome, .
             return None
         outcomes.append(outcome)
     return tuple(outcomes)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Lets only one process at a time build a project, since build tools may start several."""
-    from filelock import FileLock, Timeout
-
-    name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
-    path = cache_folder() / "locks" / f"build-{name}.lock"
-    lock = FileLock(path, timeout=_WAIT_S)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise OutputError(
-                f"Another process has been building {folder} for an hour.", "Wait until it ends, or stop it."
-            ) from error
-    try:
-        yield
-    finally:
-        lock.release()

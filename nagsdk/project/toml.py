@@ -190,7 +190,7 @@ def project_of(content: dict[str, Any], path: Path) -> Project:
     try:
         declared = tuple(_declared(name, table, folder) for name, table in file.deployments.items())
     except ValueError as error:
-        raise UsageError(f"{path} is not valid: {error}.", next_step) from error
+        raise UsageError(f"{path} is not valid: {error}.", _next_step(path)) from error
     _refuse_shared_outputs(path, declared)
     mirror = file.mirror if file.mirror is None or "://" in file.mirror else str(folder / file.mirror)
     return Project(folder, mirror, declared)
