@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.errors import DataError, UsageError
 from nagsdk.events import Listener, ignore, stage
 from nagsdk.images.entries import FILE, FOLDER, image_files, kind, printable
@@ -65,6 +66,7 @@ class Trial:
         return asdict(self)
 
 
+@naming_os_errors
 def try_images(
     folder: str | Path,
     images: str | Path | Sequence[str | Path],

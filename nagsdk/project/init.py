@@ -13,8 +13,9 @@ from typing import Any
 
 from nagsdk.budget import LATENCY, Budget
 from nagsdk.bundle.bundle import DEFAULT, RECALIBRATION_IMAGES, Bundle, load_bundle
-from nagsdk.bundle.names import is_path
+from nagsdk.bundle.names import as_path, is_path
 from nagsdk.common.files import writing
+from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.common.reading import TEXT
 from nagsdk.common.wording import command
 from nagsdk.cost.model import CostModel
@@ -220,7 +221,7 @@ class Draft:
             ) from error
         project_of(content, self.path)
         attributes, line = self.path.parent / GIT_ATTRIBUTES, f"**/{self.name}/** -text"
-        with writing(self.path):
+        with writing(self.path), writing(attributes):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             had = attributes.read_bytes() if attributes.exists() else b""
             new = line.split() not in [known.split() for known in had.decode("utf-8", "replace").splitlines()]
@@ -282,6 +283,7 @@ class Draft:
         return (gap + text.replace("\n", ends)).encode()
 
 
+@naming_os_errors
 def init(
     device: str | Path,
     budget: str | Sequence[str],
@@ -317,7 +319,7 @@ def init(
     """
     draft = Draft(project, name, on_event)
     draft.device(str(device))
-    draft.bundle(str(bundle))
+    draft.bundle(as_path(bundle) if isinstance(bundle, Path) else bundle)
     if images is not None:
         draft.images(str(images))
     notes = draft.budget([budget] if isinstance(budget, str) else budget)
