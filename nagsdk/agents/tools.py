@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -150,14 +149,13 @@ def _frontier(given: FrontierOf, on_event: Listener) -> dict[str, Any]:
 
 
 def _report(given: Report, on_event: Listener) -> dict[str, Any]:
-    from nagsdk.manifest.manifest import read_manifest
     from nagsdk.pipeline.deployment import Deployment
     from nagsdk.reports.page import comparison
 
     facts = ("created_at", "timing_only", "threads", "batch", "precision", "device_fingerprint", "parity")
     read = [(folder, Deployment.read(folder)) for folder in given.folders]
     shown = [{**one.to_dict(), **{name: one.details[name] for name in facts}} for _, one in read]
-    rows = comparison({folder: read_manifest(Path(folder)) for folder, _ in read}) if len(read) > 1 else []
+    rows = comparison({folder: {**one.to_dict(), **one.details} for folder, one in read}) if len(read) > 1 else []
     return {"deployments": shown, "rows": rows}
 
 

@@ -1,4 +1,4 @@
-"""Atomic writing of files, hashes, and reading of TOML files."""
+"""Atomic writing of files, and hashes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from typing import BinaryIO
 
 from nagsdk.common.os_errors import named_path, unwritable
 from nagsdk.common.reading import opened, read_bytes
-from nagsdk.common.temporary import PARTIAL as PARTIAL
-from nagsdk.common.temporary import temporary_file
+from nagsdk.common.temporary import PARTIAL, temporary_file
 from nagsdk.errors import OutputError
 
 _MOST_TEXT = 64 * 10**6

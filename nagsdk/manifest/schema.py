@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from nagsdk.common.validation import PLAIN_NAME, SHA256
 from nagsdk.space.layer import KINDS
 
 # A plain name, so that no path in a manifest leads out of its folder.
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+FileName = Annotated[str, Field(pattern=PLAIN_NAME)]
+Sha256 = Annotated[str, Field(pattern=SHA256)]
 
 Text = Annotated[str, Field(max_length=4000)]
 _Name = Annotated[str, Field(max_length=200)]

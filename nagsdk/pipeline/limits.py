@@ -242,12 +242,16 @@ class Costs:
         ]
         asked = " and ".join(str(limit.budget) for limit in limits)
         most = " and ".join(needs) or "holds it"
-        larger = [
+        return (f"{asked} limits nothing: even the largest network of {self.bundle.name} {most}{self._larger}.",)
+
+    @cached_property
+    def _larger(self) -> str:
+        """Which shipped bundles have larger inputs, as the end of a sentence; opening them reads files."""
+        return "".join(
             f"; for inputs of {resolutions[0]} to {resolutions[-1]} pixels: --bundle {other.name}"
             for other in map(load_bundle, bundle_names())
             if other.has_predictor and (resolutions := other.space.resolutions)[-1] > self.bundle.space.resolutions[-1]
-        ]
-        return (f"{asked} limits nothing: even the largest network of {self.bundle.name} {most}{''.join(larger)}.",)
+        )
 
     def _limit_nothing(self, limits: Sequence[Limit]) -> bool:
         """Whether every architecture holds all limits."""

@@ -142,7 +142,7 @@ def build(
         if not names or declared.name in names
     ]
     # Where nothing is to do, nothing is written, so that a read-only checkout is enough.
-    if (done := _all_current(updates, read_lock(lock_path))) is not None:
+    if (done := _all_current(updates, read_lock(lock_path), declares)) is not None:
         return BuildReport(done, str(lock_path))
     outcomes = []
     with alone(read.folder):
@@ -318,10 +318,10 @@ class _Update:
         )
 
 
-def _all_current(updates: Sequence[_Update], lock: LockFile) -> tuple[Outcome, ...] | None:
+def _all_current(updates: Sequence[_Update], lock: LockFile, declares: Sequence[str]) -> tuple[Outcome, ...] | None:
     """The outcomes if nothing is to do for any deployment, and the lock needs no change."""
-    names = {update.declared.name for update in updates}
-    if not all(update.locked for update in updates) and lock.deployments.keys() != names:
+    # What is no longer declared leaves the lock; what is not pinned yet is not current.
+    if not all(update.locked for update in updates) and not lock.deployments.keys() <= set(declares):
         return None
     outcomes = []
     for update in updates:

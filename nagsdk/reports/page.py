@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nagsdk.budget import LATENCY
+from nagsdk.manifest.result import result_of
 from nagsdk.reports import figures
 from nagsdk.reports.figures import Manifest
 
@@ -30,7 +30,7 @@ def deployment_page(manifest: Manifest) -> str:
     return _render(
         "deployment.html.j2",
         m=manifest,
-        asked=next((b["percentile"] for b in manifest["budgets"] if b["metric"] == LATENCY), 50.0),
+        asked=result_of(manifest).percentile,
         budgets=budgets(manifest),
         figures=pictures,
         provenance=_provenance(manifest),
