@@ -12,7 +12,7 @@ def test_what_a_device_says_about_itself_is_shown_on_one_line_and_not_obeyed():
             Presence(False, "It says \x1b]0;x\x07."),
         ]
     )
-    backend = SimpleNamespace(id="odd", presence=lambda device: next(answers))
+    backend = SimpleNamespace(id="odd", runs_elsewhere=True, presence=lambda device: next(answers))
     device = Device("odd", "Odd", "odd")
     assert presence_of(backend, device) == Presence(
         True, "", {"model": r"Pixel\x1b[2J top1 99", r"chip\x07": "小米"}, "f"
