@@ -161,7 +161,7 @@ def stand_in(interface: type[T], facts: Mapping[str, Any], caller: Caller, real_
         **facts,
         "__class__": property(lambda self: real_class()),
         "__init__": lambda self: None,
-        "_caller": caller,
+        "_caller": staticmethod(caller),
     }
     return cast("T", type(interface.__name__, (interface,), body)())
 

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any
 
@@ -27,6 +27,7 @@ from nagsdk.plugin.harmful import known_harm, remember
 from nagsdk.plugin.metrics import check_metric, check_units
 from nagsdk.plugin.process import EndedError, Processes
 from nagsdk.plugin.registry import Registry
+from nagsdk.space.layer import LayerSpec
 
 GROUP = "nagsdk"
 # Increased when plugins that were written for the previous version would no longer work.
@@ -198,16 +199,31 @@ def _load_elsewhere(point: EntryPoint, processes: Processes) -> Loaded:
         guards.devices.add(device)
     for kind, interface in INTERFACES.items():
         for facts, module, name in described[kind]:
-            caller = partial(_call, processes, (kind, facts["id"]), facts["time_limits_s"])
+            caller = _Elsewhere(processes, (kind, facts["id"]), facts["time_limits_s"])
             getattr(guards, kind).add(stand_in(interface, facts, caller, partial(_class, module, name, interface)))
     hooks_here = _Resolver(processes) if described["resolves"] else object()
     return Loaded(hooks_here, guards, described["printed"])
 
 
-def _call(
-    processes: Processes, target: tuple[str, str], limits: Mapping[str, float], method: str, arguments: Sequence[Any]
-) -> Any:
-    return processes.call(target, method, arguments, limits)
+class _Elsewhere:
+    """Calls a method of an object in the process of its plugin.
+
+    Answers about single layers depend on nothing but the layer and the device, and are asked for again and again, so
+    they are kept.
+    """
+
+    def __init__(self, processes: Processes, target: tuple[str, str], limits: Mapping[str, float]) -> None:
+        self.processes, self.target, self.limits = processes, target, limits
+        self._of_layers = lru_cache(maxsize=1 << 16)(self._call)
+
+    def __call__(self, method: str, arguments: Sequence[Any]) -> Any:
+        """See `nagsdk.plugin.guard.Caller`."""
+        if arguments and isinstance(arguments[0], LayerSpec):
+            return self._of_layers(method, *arguments)
+        return self._call(method, *arguments)
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        return self.processes.call(self.target, method, arguments, self.limits)
 
 
 def _class(module: str, name: str, interface: type[Any]) -> type:

@@ -30,7 +30,7 @@ from nagsdk.errors import DeviceError
 from nagsdk.events import Event
 from nagsdk.generator.strategy import Question
 from nagsdk.plugin.guard import stand_in
-from nagsdk.plugin.wire import Asked, Reply, Request, answer_in, receive_bytes, send
+from nagsdk.plugin.wire import Asked, Parts, Reply, Request, answer_in, receive_parts, send
 
 # Time that the interpreter and nagsdk's own modules take to start, in addition to the plugin.
 _START_S = 30.0
@@ -93,7 +93,7 @@ class PluginProcess:
             start_new_session=True,
             env={**os.environ, **OFF, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         )
-        self._answers: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Parts | None] = queue.SimpleQueue()
         self._log: deque[bytes] = deque(maxlen=_MOST_CHUNKS)
         assert self._process.stdout is not None and self._process.stderr is not None
         self._threads = (
@@ -196,8 +196,8 @@ class PluginProcess:
         return [f"{own[0][0]}, line {own[0][1]}"] if own else []
 
 
-def _read_answers(stream: IO[bytes], into: Callable[[bytes | None], None]) -> None:
-    while (content := receive_bytes(stream)) is not None:
+def _read_answers(stream: IO[bytes], into: Callable[[Parts | None], None]) -> None:
+    while (content := receive_parts(stream)) is not None:
         into(content)
     into(None)
 

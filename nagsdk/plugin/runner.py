@@ -22,7 +22,7 @@ from nagsdk.errors import NagsdkError
 from nagsdk.plugin.answers import plain_device
 from nagsdk.plugin.guard import INTERFACES, answered, facts_of
 from nagsdk.plugin.load import GROUP, Loaded, load
-from nagsdk.plugin.wire import Asked, Reply, Request, Warned, receive_bytes, request_in, send
+from nagsdk.plugin.wire import Asked, Parts, Reply, Request, Warned, receive_parts, request_in, send
 
 _MOST_PRINTED = 4096
 _MOST_WARNINGS = 20
@@ -37,7 +37,7 @@ class Runner:
         answers: Where to send the answers.
     """
 
-    def __init__(self, point: EntryPoint, requests: queue.SimpleQueue[bytes], answers: IO[bytes]) -> None:
+    def __init__(self, point: EntryPoint, requests: queue.SimpleQueue[Parts], answers: IO[bytes]) -> None:
         self.point, self.requests, self.answers = point, requests, answers
         self.whose = f"The plugin {point.name}"
         self.warned: list[Warned] = []
@@ -173,10 +173,10 @@ def main() -> None:
     os.dup2(2, 1)
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 — for as long as the process lives
     sys.stdout = open(1, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
-    received: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    received: queue.SimpleQueue[Parts] = queue.SimpleQueue()
 
     def listen() -> None:
-        while (content := receive_bytes(requests)) is not None:
+        while (content := receive_parts(requests)) is not None:
             received.put(content)
         os._exit(0)  # the other process has ended
 

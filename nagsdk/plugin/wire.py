@@ -10,8 +10,10 @@ import pickle
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import IO, Any
 
+Parts = list[bytearray]
 _LENGTH = struct.Struct("<Q")
 # Answers consist of these packages' objects; others would run code of the plugin where they are unpickled.
 _ROOTS = ("nagsdk", "numpy", "pathlib")
@@ -68,7 +70,7 @@ class Reply:
 
 
 def send(stream: IO[bytes], message: Any, functions: Sequence[Callable[..., Any]] = ()) -> None:
-    """Sends a message.
+    """Sends a message; its large arrays follow it as they are, without a copy.
 
     Args:
         stream: Where to write it.
@@ -76,43 +78,57 @@ def send(stream: IO[bytes], message: Any, functions: Sequence[Callable[..., Any]
         functions: Functions in it that stay here.
     """
     numbers = {id(function): number for number, function in enumerate(functions)}
-    buffer = io.BytesIO()
-    pickler = pickle.Pickler(buffer, pickle.HIGHEST_PROTOCOL)
+    buffer, arrays = io.BytesIO(), list[pickle.PickleBuffer]()
+    pickler = pickle.Pickler(buffer, pickle.HIGHEST_PROTOCOL, buffer_callback=arrays.append)
     pickler.persistent_id = lambda value: numbers.get(id(value))  # type: ignore[method-assign]
+    pickler.dispatch_table = {MappingProxyType: lambda mapping: (read_only, (dict(mapping),))}
     pickler.dump(message)
-    content = buffer.getbuffer()
-    stream.write(_LENGTH.pack(len(content)))
-    stream.write(content)
+    parts = [buffer.getbuffer(), *(array.raw() for array in arrays)]
+    stream.write(_LENGTH.pack(len(parts)) + b"".join(_LENGTH.pack(len(part)) for part in parts))
+    for part in parts:
+        stream.write(part)
     stream.flush()
 
 
-def receive_bytes(stream: IO[bytes]) -> bytes | None:
+def read_only(mapping: dict[Any, Any]) -> MappingProxyType[Any, Any]:
+    """A mapping that cannot be changed; Python does not pickle such mappings."""
+    return MappingProxyType(mapping)
+
+
+def receive_parts(stream: IO[bytes]) -> Parts | None:
     """The next message, still pickled; None at the end of the stream."""
-    head = stream.read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
+
+    def read(length: int) -> bytearray:
+        content = bytearray(length)
+        if stream.readinto(content) < length:  # type: ignore[attr-defined]
+            raise EOFError
+        return content
+
+    try:
+        (count,) = _LENGTH.unpack(read(_LENGTH.size))
+        lengths = [_LENGTH.unpack(read(_LENGTH.size))[0] for _ in range(count)]
+        return [read(length) for length in lengths]
+    except EOFError:
         return None
-    (length,) = _LENGTH.unpack(head)
-    content = stream.read(length)
-    return content if len(content) == length else None
 
 
-def answer_in(content: bytes) -> Any:
+def answer_in(parts: Parts) -> Any:
     """A message from a plugin.
 
     Raises:
         pickle.UnpicklingError: It holds objects of other packages than nagsdk and numpy.
     """
-    return _AnswerUnpickler(io.BytesIO(content)).load()
+    return _AnswerUnpickler(io.BytesIO(parts[0]), buffers=parts[1:]).load()
 
 
-def request_in(content: bytes, function: Callable[[int], Callable[..., Any]]) -> Any:
+def request_in(parts: Parts, function: Callable[[int], Callable[..., Any]]) -> Any:
     """A message to a plugin.
 
     Args:
-        content: The pickled message.
+        parts: The pickled message.
         function: Makes what stands for a function that stayed with the sender, from its number.
     """
-    unpickler = pickle.Unpickler(io.BytesIO(content))  # noqa: S301 — from nagsdk itself
+    unpickler = pickle.Unpickler(io.BytesIO(parts[0]), buffers=parts[1:])  # noqa: S301 — from nagsdk itself
     unpickler.persistent_load = function  # type: ignore[method-assign]
     return unpickler.load()
 
