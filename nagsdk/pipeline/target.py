@@ -20,6 +20,7 @@ from nagsdk.measuring.key import MeasurementKey
 from nagsdk.measuring.protocol import Protocol
 from nagsdk.measuring.rewrites import read_choice
 from nagsdk.pipeline.limits import Costs
+from nagsdk.plugin.guard import guarded_object
 from nagsdk.plugin.host import Host, host
 
 if TYPE_CHECKING:
@@ -230,6 +231,9 @@ def reach(
         device = host().device(device)
     elif not isinstance(device, Device):
         raise UsageError(f"{device!r} is not a device.", "Name one; `nagsdk devices` lists them.")
-    backend = backend or host().backend_of(device)
+    if backend is None:
+        backend = host().backend_of(device)
+    else:
+        backend = guarded_object(backend, Backend, f"The backend {backend.id}")  # type: ignore[type-abstract]
     device = overrides.on(device, backend.precisions)
     return backend, device, presence_of(backend, device)
