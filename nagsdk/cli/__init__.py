@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import click
 
+from nagsdk.cli.own_process import set_up
 from nagsdk.common.version import VERSION
 from nagsdk.errors import NagsdkError
 
@@ -107,6 +108,7 @@ def main() -> NoReturn:
     # Imports make tens of thousands of objects that stay. With the default of 700 new ones, Python would look through
     # them a hundred times for garbage that is not there.
     gc.set_threshold(50_000, *gc.get_threshold()[1:])
+    set_up()
     _accept_every_character()
     try:
         code = cli.main(standalone_mode=False)

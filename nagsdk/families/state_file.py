@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ _AGAIN = "Download it again, and compare its size with that of the source."
 # Where training programs put the weights; averaged ones (EMA) only count where there are no others.
 _PLACES = ("state_dict", "model_state_dict", "model", "net", "state_dict_ema", "model_ema", "ema")
 # Wrappers put their names before those of tensors: DataParallel, torch.compile, Lightning.
+# torch keeps the list of allowed classes for the whole process.
+_LOADING = threading.Lock()
 _WRAPPERS = re.compile(r"^(?:(?:module|_orig_mod|model)\.)+")
 _NUMBERS = ("Bool", "Float16", "Float32", "Float64", *(f"{k}{n}" for k in ("Int", "UInt") for n in (8, 16, 32, 64)))
 
@@ -70,7 +73,7 @@ def _content(path: Path) -> Any:
             from safetensors.torch import load_file
 
             return load_file(path)
-        with torch.serialization.safe_globals(_numpy_scalars()):
+        with _LOADING, torch.serialization.safe_globals(_numpy_scalars()):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and its unpickler raise anything for damaged files
         refused = re.search(r"GLOBAL ([\w.]+)", str(error))

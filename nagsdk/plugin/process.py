@@ -32,6 +32,8 @@ from nagsdk.generator.strategy import Question
 from nagsdk.plugin.guard import stand_in
 from nagsdk.plugin.wire import Asked, Parts, Reply, Request, answer_in, receive_parts, send
 
+# As a module of its own name, so that tracebacks tell it from the plugin.
+_RUN = "from nagsdk.plugin.runner import main; main()"
 # Time that the interpreter and nagsdk's own modules take to start, in addition to the plugin.
 _START_S = 30.0
 # How long a process may take to end itself after its time is over, before it is killed.
@@ -86,7 +88,7 @@ class PluginProcess:
         self.point, self.file = point, ""
         self._started_by = os.getpid()
         self._process = subprocess.Popen(  # noqa: S603 — this interpreter and our own module
-            [sys.executable, "-P", "-m", "nagsdk.plugin.runner", point.name, point.value],
+            [sys.executable, "-P", "-c", _RUN, point.name, point.value],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -190,7 +192,11 @@ class PluginProcess:
             thread.join(1.0)
         log = b"".join(self._log).decode(errors="replace")
         _, _, at = log.rpartition("Current thread 0x") if "Current thread 0x" in log else log.rpartition("Thread 0x")
-        frames = [(file, line) for file, line in _FRAME.findall(at) if not {_OWN, _PYTHON} & {*Path(file).parents}]
+        frames = [
+            (file, line)
+            for file, line in _FRAME.findall(at)
+            if not file.startswith("<") and not {_OWN, _PYTHON} & {*Path(file).parents}
+        ]
         folder = Path(self.file).parent
         own = [frame for frame in frames if self.file and folder in Path(frame[0]).parents] or frames
         return [f"{own[0][0]}, line {own[0][1]}"] if own else []

@@ -1,4 +1,4 @@
-"""The process in which a plugin runs: ``python -m nagsdk.plugin.runner NAME MODULE``.
+"""The process in which a plugin runs; its arguments are the name and the module of the entry point.
 
 It imports the plugin, lets it register, and calls its methods for the `nagsdk.plugin.process.PluginProcess` that
 started it. A method may raise, exit, hang, crash or print: only this process is affected.
@@ -184,7 +184,3 @@ def main() -> None:
     runner = Runner(EntryPoint(sys.argv[1], sys.argv[2], GROUP), received, answers)
     send(answers, Reply("ready"))
     runner.serve()
-
-
-if __name__ == "__main__":
-    main()

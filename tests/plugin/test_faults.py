@@ -50,6 +50,7 @@ def fault(where):
 
 class Board(Backend):
     id, title, suffix = "board", "Board", ".onnx"
+    time_limits_s = dict.fromkeys(("export", "inspect", "compile", "open", "load", "unload", "infer"), 4)
 
     def presence(self, device):
         answer, faulty = fault("presence")
