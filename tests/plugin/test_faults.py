@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -123,18 +124,15 @@ def nagsdk_register_devices(registry):
     registry.add(Device("board", "Board", "board"))
 '''
 LIMIT_S = "2"
-METHODS = ("presence", "supports", "layer_bytes", "rewrites", "simulate", "tolerance", "export", "inspect", "compile")
-SESSION = ("open", "load", "unload", "time", "infer", "close")
 EXPORT = ["export", "--device", "board", "--arch", ARCHITECTURE]
+PROFILE = ["profile", *EXPORT[1:]]
 GENERATE = ["generate", "--device", "board", "--budget"]
 COMMANDS = {
     **dict.fromkeys(("tolerance", "export", "inspect", "compile", "open", "load", "infer", "close"), EXPORT),
     "supports": [*GENERATE, "2MMACs"],
     "layer_bytes": [*GENERATE, "1MB"],
     "simulate": [*GENERATE, "20ms"],
-    **dict.fromkeys(("rewrites", "unload", "time"), ["profile", "--device", "board", "--arch", ARCHITECTURE]),
-    "presence": ["profile", "--device", "board", "--arch", ARCHITECTURE],
-    "diagnose": ["doctor"],
+    **dict.fromkeys(("presence", "rewrites", "unload", "time"), PROFILE),
 }
 
 
@@ -146,9 +144,9 @@ def site(tmp_path_factory):
 
 
 def nagsdk(site, folder, *arguments, **environment):
-    output = ["--output", str(folder / "out")] if arguments[0] == "export" else []
+    arguments += ("--output", str(folder / "out")) if arguments[0] == "export" else ()
     return subprocess.run(
-        [sys.executable, "-m", "nagsdk", *arguments, *output, *([] if arguments[0] == "doctor" else ["--json"])],
+        [sys.executable, "-m", "nagsdk", *arguments, "--json"],
         capture_output=True,
         text=True,
         check=False,
@@ -164,17 +162,82 @@ def nagsdk(site, folder, *arguments, **environment):
     )
 
 
-if __name__ == "__main__":
-    from pathlib import Path
-    import tempfile, time, itertools
-    with tempfile.TemporaryDirectory() as work:
-        work = Path(work)
-        os.environ.update(NAGSDK_DATA_DIR=str(work/"data"), NAGSDK_CACHE_DIR=str(work/"cache"))
-        install(work / "site", "board", BOARD)
-        hows = sys.argv[1].split(",") if len(sys.argv) > 1 else ["", "raise"]
-        wheres = sys.argv[2].split(",") if len(sys.argv) > 2 else [*METHODS, *SESSION]
-        for where, how in itertools.product(wheres, hows):
-            begun = time.time()
-            done = nagsdk(work / "site", work, *COMMANDS[where], FAULT_WHERE=where if how else "", FAULT_HOW=how)
-            bad = "Traceback" in done.stderr
-            print(f"{'BAD ' if bad else ''}{where:12} {how:10} rc={done.returncode} {time.time()-begun:5.1f}s {done.stderr.strip()[-800 if bad else 0:][:500]!r} {done.stdout[:0]!r}", flush=True)
+# Each fault, with a part of what is said of it. Every method meets a few of them, and every fault some methods.
+SAYS = {
+    "raise": "KeyError: 'key'",
+    "exit": "SystemExit: 3",
+    "interrupt": "KeyboardInterrupt: mine",
+    "close the generator": "GeneratorExit",
+    "recurse": "RecursionError",
+    "end": "ended its process: exit status 0",
+    "crash": "killed by SIGSEGV",
+    "abort": "killed by SIGABRT",
+    "hang": "did not answer within",
+    "flood": "did not answer within",
+    "none": "answered NoneType",
+    "text": "answered str 'text'",
+    "itself": "answered ABCMeta",
+    "list": "answered list",
+}
+CASES = [
+    *[("supports", how) for how in SAYS],
+    *[(where, "raise") for where in ("presence", "layer_bytes", "rewrites", "simulate", "tolerance", "inspect")],
+    *[(where, "text") for where in ("presence", "layer_bytes", "rewrites", "simulate", "tolerance", "inspect")],
+    *[("export", how) for how in ("interrupt", "crash", "hang", "none")],
+    *[("compile", how) for how in ("exit", "list")],
+    *[("open", how) for how in ("end", "itself")],
+    *[("load", how) for how in ("abort", "text")],
+    *[("infer", how) for how in ("raise", "crash", "list")],
+    *[("time", how) for how in ("exit", "end", "list")],
+    *[("unload", how) for how in ("raise", "crash")],
+    *[("close", how) for how in ("recurse", "crash")],
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("where", "how"), CASES)
+def test_a_fault_in_a_method_is_an_error_of_its_plugin(site, tmp_path, where, how):
+    if sys.platform == "win32" and how in ("crash", "abort"):
+        pytest.skip("Windows names no signals")
+    done = nagsdk(site, tmp_path, *COMMANDS[where], FAULT_WHERE=where, FAULT_HOW=how)
+    assert done.returncode == 4 and "Traceback" not in done.stderr and done.stdout == "", done.stderr
+    said = " ".join(done.stderr.split())
+    assert "The plugin board " in said and SAYS[how] in said and "Fix its plugin" in said
+    assert where in said
+    if how != "end":  # os._exit leaves no trace
+        assert f"{Path('sabotage_board', '__init__.py')}, line " in said
+
+
+@pytest.mark.slow
+def test_the_board_works_without_a_fault(site, tmp_path):
+    done = nagsdk(site, tmp_path, *COMMANDS["export"])
+    assert done.returncode == 0 and json.loads(done.stdout), done.stderr
+    done = nagsdk(site, tmp_path, *COMMANDS["time"])
+    assert done.returncode == 0 and json.loads(done.stdout), done.stderr
+
+
+def test_other_devices_are_listed_beside_a_faulty_one(site, tmp_path):
+    for how in ("crash", "text", "hang"):
+        done = nagsdk(site, tmp_path, "devices", FAULT_WHERE="presence", FAULT_HOW=how, NAGSDK_PLUGIN_TIMEOUT_S="1")
+        listed = {device["id"]: device for device in json.loads(done.stdout)}
+        assert done.returncode == 0 and listed["cpu"]["available"], done.stderr
+        assert not listed["board"]["available"] and SAYS[how] in listed["board"]["reason"]
+
+
+LEFT_BEHIND = {
+    "at exit": "import atexit; atexit.register(threading.Event().wait)",
+    "in a thread": "threading.Thread(target=threading.Event().wait).start()",
+    "at exit, printing": "import atexit; atexit.register(print, 'NOISE')",
+    "to the descriptor": "os.write(1, b'NOISE')",
+    "as another output": "sys.stdout = open(os.devnull, 'w')",
+    "in another folder": "os.chdir('/')",
+    "with a handler": "for number in (signal.SIGINT, signal.SIGTERM): signal.signal(number, signal.SIG_IGN)",
+}
+
+
+@pytest.mark.parametrize("what", LEFT_BEHIND)
+def test_what_a_plugin_leaves_behind_stays_in_its_process(tmp_path, what):
+    install(tmp_path / "site", "board", BOARD + LEFT_BEHIND[what] + "\n")
+    done = nagsdk(tmp_path / "site", tmp_path, "devices", NAGSDK_PLUGIN_TIMEOUT_S="10")
+    assert done.returncode == 0, done.stderr
+    assert "board" in {device["id"] for device in json.loads(done.stdout)}
