@@ -6,9 +6,12 @@ import io
 import os
 import sys
 
+from nagsdk.common.telemetry import switch_off
+
 
 def set_up() -> None:
-    """Keeps standard output for results, and the threads of libraries within the quota of a container."""
+    """Keeps standard output for results, threads within the quota of a container, and reports of runtimes off."""
+    switch_off()
     _keep_output()
     _keep_quota()
 

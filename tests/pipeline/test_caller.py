@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,8 +33,8 @@ def state():
         "outputs": (sys.stdout, sys.stderr, sys.__stdout__),
         "handlers": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)],
         "warnings": (list(warnings.filters), warnings.showwarning),
-        "folder": os.getcwd(),
-        "environment": dict(os.environ),
+        "folder": Path.cwd(),
+        "environment": {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
         "torch": (torch.get_num_threads(), torch.get_default_dtype(), torch.get_rng_state().tolist()),
         "numpy": (str(np.random.get_state()[1].tolist()), np.geterr()),  # noqa: NPY002 — the state of the caller
         "random": random.getstate(),
@@ -58,7 +59,7 @@ def test_six_threads_change_nothing(unchanged, capsys):
         try:
             for turn in range(len(CALLS)):
                 CALLS[(number + turn) % len(CALLS)]()
-                print("mine")
+                sys.stdout.write("mine\n")
         except BaseException as error:
             failed.append(error)
 
@@ -67,7 +68,8 @@ def test_six_threads_change_nothing(unchanged, capsys):
         thread.start()
     for thread in threads:
         thread.join()
-    assert failed == [] and capsys.readouterr().out == "mine\n" * 6 * len(CALLS)
+    assert failed == []
+    assert capsys.readouterr().out == "mine\n" * 6 * len(CALLS)
 
 
 def test_an_event_loop_and_its_threads(unchanged):
@@ -93,7 +95,7 @@ def test_an_output_without_a_descriptor(unchanged, monkeypatch):
         patch.setattr(sys, "stdout", output := Notebook())
         for call in CALLS:
             call()
-        print("mine")
+        sys.stdout.write("mine\n")
     assert "".join(output.written) == "mine\n"
 
 
