@@ -104,7 +104,7 @@ def described(error: BaseException, method: str = "") -> str:
     ]
     foreign = [found for found in frames if found[0] not in _LOADERS]
     own = [(frame.f_code.co_filename, line) for package, frame, line in foreign if package == foreign[0][0]]
-    where = [*([method] if method else []), *([f"{own[-1][0]}, line {own[-1][1]}"] if own else [])]
+    where = [*([f"{own[-1][0]}, line {own[-1][1]}"] if own else []), *([f"in {method}"] if method else [])]
     return f"{shown(text)} ({', '.join(where)})" if where else shown(text)
 
 

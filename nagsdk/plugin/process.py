@@ -66,12 +66,13 @@ class EndedError(DeviceError):
         whose: The plugin.
         how: What happened.
         late: Whether it did not answer in time.
-        where: The method, and file and line if they are known.
+        method: The method that was called.
+        where: File and line, if they are known.
     """
 
-    def __init__(self, whose: str, how: str, late: bool, where: Sequence[str]) -> None:
-        super().__init__(f"{whose} {how} ({', '.join(where)}).", FIX)
-        self.how, self.late, self.where = how, late, where[1:]
+    def __init__(self, whose: str, how: str, late: bool, method: str, where: Sequence[str]) -> None:
+        super().__init__(f"{whose} {how} ({', '.join([*where, f'in {method}'])}).", FIX)
+        self.how, self.late, self.where = how, late, where
 
 
 class PluginProcess:
@@ -184,7 +185,7 @@ class PluginProcess:
             except subprocess.TimeoutExpired:
                 what = "its output is closed"
             how = f"ended its process: {what}"
-        return EndedError(self._whose, how, late, [method, *self._where()])
+        return EndedError(self._whose, how, late, method, self._where())
 
     def _where(self) -> list[str]:
         """Where the plugin was, by the traceback that its process has left in the log."""
