@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 
 from nagsdk.cli import streams
+from nagsdk.cli.own_process import set_up
 from nagsdk.cli.stopping import Stopping
 from nagsdk.common.os_errors import named
 from nagsdk.common.version import VERSION
@@ -112,6 +113,7 @@ def main() -> NoReturn:
     # them a hundred times for garbage that is not there.
     gc.set_threshold(50_000, *gc.get_threshold()[1:])
     streams.prepare()
+    set_up()
     stopping = Stopping()
     warnings.formatwarning = _one_line
     try:

@@ -158,6 +158,8 @@ class Backend(ABC):
         layout: Order of the dimensions of an input in its artifacts: ``NCHW`` or ``NHWC``.
         precisions: Precisions that it offers; the first is the default.
         runs_elsewhere: Whether networks run off this host, so that exports may overlap with timings.
+        time_limits_s: Seconds that methods of the backend and of its sessions may take, by name, where the default
+            limits are too short; ``time`` gets the timeout of the burst in addition.
     """
 
     id: ClassVar[str]
@@ -167,6 +169,7 @@ class Backend(ABC):
     layout: ClassVar[str] = "NCHW"
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
     runs_elsewhere: ClassVar[bool] = False
+    time_limits_s: ClassVar[Mapping[str, float]] = {}
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         """Accepts ``apart``, the name that `runs_elsewhere` had in 0.1.0."""
