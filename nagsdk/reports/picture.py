@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nagsdk.common.files import write_atomically
+from nagsdk.common.files import check_file, write_atomically
 from nagsdk.common.pip import pip
 from nagsdk.errors import UsageError
 
@@ -25,6 +25,7 @@ def check(path: Path) -> None:
 
     Raises:
         UsageError: The suffix is unknown, or matplotlib is not installed.
+        OutputError: The file cannot be written.
     """
     if path.suffix not in SUFFIXES:
         raise UsageError(
@@ -34,6 +35,7 @@ def check(path: Path) -> None:
         raise UsageError(
             "Pictures need matplotlib, which is not installed.", f"Install it: {pip('install', 'nagsdk[report]')}"
         )
+    check_file(path)
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nagsdk.bundle.bundle import Bundle, load_bundle
+from nagsdk.common.files import check_file
 from nagsdk.events import Listener, ignore
 from nagsdk.generator.generator import Generator
 
@@ -29,6 +30,7 @@ def train_generator(
         OutputError: The file cannot be written.
     """
     opened = load_bundle(bundle)
+    check_file(Path(output))
     generator = Generator.trained(opened.space, opened.predictor, seed=seed, on_event=on_event)
     generator.save(Path(output))
     return {"recipe": "universal", "path": str(output), **asdict(generator.card)}
