@@ -216,6 +216,7 @@ _CHECKS: dict[str, Callable[[Any, Arguments], Any]] = {
     "rewrites": _rewrites,
     "simulate": _perhaps_cost,
     "tolerance": _cost,
+    "check_export": _anything,
     "export": _written,
     "inspect": _content,
     "emulate": _perhaps_logits,
