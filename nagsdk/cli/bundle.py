@@ -11,6 +11,7 @@ from nagsdk.cli import options as o
 from nagsdk.cli import printing
 from nagsdk.cli.printing import say
 from nagsdk.cli.progress import listener
+from nagsdk.common.wording import counted
 
 _WIDTH = 80
 
@@ -57,7 +58,7 @@ def _summary(found: Mapping[str, Any], indent: str = "") -> Iterator[str]:
             yield key
             yield from _summary(value, "  ")
         elif isinstance(value, (Mapping, list)) and not all(isinstance(part, (str, int, float)) for part in value):
-            yield f"{indent}{key:<23} {len(value)} entries"
+            yield f"{indent}{key:<23} {counted(len(value), 'entry', 'entries')}"
         elif isinstance(value, Mapping):
             yield f"{indent}{key:<23} {', '.join(f'{name} {part}' for name, part in value.items())}"
         else:
