@@ -88,7 +88,7 @@ def say_beside(label: str, text: str, *, fg: str | None = None, bold: bool | Non
     """
     label = printable(label)
     shown = fitted(printable(text), columns(), label, " " * len(label))
-    click.echo(click.style(label, fg=fg, bold=bold) + shown[len(label) :])
+    click.echo(click.style(label, fg=fg, bold=bold, reset=bool(fg or bold)) + shown[len(label) :])
 
 
 def print_json(content: object) -> None:
