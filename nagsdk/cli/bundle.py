@@ -47,7 +47,7 @@ def show(name: str, as_json: bool) -> None:
         printing.print_json(found)
         return
     for line in _summary(found):
-        say(line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…")
+        say(line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1].rsplit(' ', 1)[0]} …")
     say("The whole description: --json.")
 
 
