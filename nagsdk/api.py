@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from nagsdk.budget import LATENCY, Budget
 from nagsdk.common.moved import renamed
+from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.cost.model import SAMPLES
 from nagsdk.errors import UsageError
 from nagsdk.pipeline.asked import check_finetuning, check_top1, require_verifiable, sets_of, targets_of, together
@@ -24,6 +25,7 @@ __all__ = ["calibrate", "deploy", "export", "frontier", "generate", "predict", "
 
 
 @renamed(device="target")
+@naming_os_errors
 def deploy(
     target: str | Path | Target,
     budget: str | Budget | Sequence[str | Budget] = (),
@@ -70,8 +72,8 @@ def deploy(
         UnverifiedError: A verified deployment is required but impossible.
         NagsdkError: Any other of its subclasses; see `nagsdk.errors`.
     """
-    from nagsdk.common.files import check_replaceable, sweep
-    from nagsdk.manifest.manifest import MANIFEST
+    from nagsdk.common.outputs import check_replaceable
+    from nagsdk.manifest.manifest import DEPLOYMENT
     from nagsdk.pipeline.build import Builder
     from nagsdk.pipeline.calibrate import model_for
     from nagsdk.pipeline.loop import Deployer
@@ -84,26 +86,27 @@ def deploy(
     check_finetuning(finetune, data, skip_broken, timing_only)
     timed = min_top1 is not None or any(b.metric == LATENCY for b in wanted)
     target = target_of(target, settings)
+    wanted = tuple(b.for_batch(target.device.batch) for b in wanted)
     if require_verified:
         require_verifiable(target, min_top1)
-    asked = [*map(str, wanted), *([] if min_top1 is None else [f"top1-{min_top1:g}"])]
+    asked = [*(b.file_name for b in wanted), *([] if min_top1 is None else [f"top1-{min_top1:g}"])]
     name = "-".join((target.bundle.name, target.device.id, *asked))
     folder = Path("deployments") / name if output is None else Path(output)
     builder = Builder(target, None if images is None else Path(images), timing_only, seed)
     deployer = Deployer(target, builder, resolution, target.host.strategies.get(strategy), min_top1=min_top1)
     target.bundle.require_predictor()
     deployer.check()
-    check_replaceable(folder, MANIFEST)
+    check_replaceable(folder, DEPLOYMENT)
     if data is not None:
         from nagsdk.training.tuner import Tuner
 
         deployer.tuner = Tuner.on(target.bundle, data, finetune, skip_broken, seed, target.on_event)
-    sweep(folder.parent)
     model = model_for(target, wanted, timed, seed)
     return publish(deployer, wanted, model, folder)
 
 
 @renamed(device="target", budgets="budget")
+@naming_os_errors
 def generate(
     target: str | Path | Target | Sequence[str | Path | Target],
     budget: str | Budget | Sequence[str | Budget | Sequence[str | Budget]] = (),
@@ -146,6 +149,7 @@ def generate(
 
 
 @renamed(device="target")
+@naming_os_errors
 def frontier(
     target: str | Path | Target,
     *,
@@ -183,18 +187,17 @@ def frontier(
     strategies = [strategies] if isinstance(strategies, str) else strategies
     if not strategies or points < 2:
         raise UsageError("A frontier needs a strategy and two points.", "Give --strategy and --points 2 or more.")
-    if plot is not None:
-        picture.check(Path(plot))
+    picture.check(plot)
     target = target_of(target, settings)
-    found = frontier_of(
-        target, metric, [target.host.strategies.get(name) for name in strategies], points, resolution, seed
-    )
+    chosen = [target.host.strategies.get(name) for name in strategies]
+    found = frontier_of(target, metric, chosen, points, resolution, seed)
     if plot is not None:
         found.plot(plot)
     return found
 
 
 @renamed(device="target")
+@naming_os_errors
 def predict(
     target: str | Path | Target | None = None,
     architectures: str | Architecture | Sequence[str | Architecture] = (),
@@ -232,6 +235,7 @@ def predict(
 
 
 @renamed(device="target")
+@naming_os_errors
 def profile(
     target: str | Path | Target,
     architectures: str | Architecture | Sequence[str | Architecture] = (),
@@ -266,6 +270,7 @@ def profile(
 
 
 @renamed(device="target")
+@naming_os_errors
 def calibrate(
     target: str | Path | Target,
     *,
@@ -296,8 +301,7 @@ def calibrate(
     from nagsdk.reports import picture
 
     target = target_of(target, settings)
-    if plot is not None:
-        picture.check(Path(plot))
+    picture.check(plot)
     summary = calibrate_target(target, samples, within_s, seed)
     if plot is not None:
         summary.plot(plot)
@@ -305,6 +309,7 @@ def calibrate(
 
 
 @renamed(device="target")
+@naming_os_errors
 def export(
     target: str | Path | Target,
     architecture: str | Architecture,
@@ -332,15 +337,14 @@ def export(
         NagsdkError: Any other of its subclasses; see `nagsdk.errors`.
     """
     from nagsdk.bundle.architectures import read
-    from nagsdk.common.files import check_replaceable
-    from nagsdk.manifest.manifest import MANIFEST
+    from nagsdk.common.outputs import check_replaceable
+    from nagsdk.manifest.manifest import DEPLOYMENT
     from nagsdk.pipeline.build import Builder
     from nagsdk.pipeline.publish import publish_one
 
     target = target_of(target, settings)
     (given,) = read(target.bundle, architecture, None)
-    folder = Path(output)
     builder = Builder(target, None if images is None else Path(images), timing_only)
     builder.check()
-    check_replaceable(folder, MANIFEST)
-    return publish_one(builder, given, folder)
+    check_replaceable(Path(output), DEPLOYMENT)
+    return publish_one(builder, given, Path(output))

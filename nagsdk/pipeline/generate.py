@@ -109,7 +109,7 @@ class Generation:
         rows: list[list[Limit]] = []
         for together in asked:
             first = rows[0] if rows else [None] * (len(together) * len(self.known))
-            wanted = [(target, model, budget) for target, model in self.known for budget in together]
+            wanted = [(target, model, budget) for target, model in self.known for budget in _on(target, together)]
             rows.append(
                 [
                     target.costs.feasible(b, model, self.resolution, like)
@@ -137,7 +137,8 @@ class Generation:
         bundle = self.target.bundle
         chosen = bundle.space.decode(codes)
         by_target = [
-            (target, describe(bundle, chosen, target.device.id, model, asked, min_top1)) for target, model in self.known
+            (target, describe(bundle, chosen, target.device.id, model, [_on(target, one) for one in asked], min_top1))
+            for target, model in self.known
         ]
         return [
             replace(
@@ -148,3 +149,8 @@ class Generation:
             for number, budgets in enumerate(asked)
             for target, results in by_target
         ]
+
+
+def _on(target: Target, budgets: Sequence[Budget]) -> tuple[Budget, ...]:
+    """The budgets for the batch of a device, which may be another one for each device."""
+    return tuple(budget.for_batch(target.device.batch) for budget in budgets)

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.budget import LATENCY, MACS, METRICS, SHOWN_UNITS, SIZE, Budget, Unit
-from nagsdk.bundle.bundle import Bundle, bundle_names, load_bundle
+from nagsdk.bundle.bundle import Bundle, load_bundle
+from nagsdk.bundle.names import bundle_names
 from nagsdk.common.foreign_code import blaming
 from nagsdk.cost.bounds import Completions
 from nagsdk.cost.metric import HIGHER
@@ -222,10 +223,11 @@ class Costs:
             raise InfeasibleError(f"{device} runs no architecture of {bundle}.", "Use another bundle or device.")
         # Upper bounds are proportional to the mean: the cheapest architecture exceeds the budget by the same factor
         # by which its mean exceeds the limit.
-        least = replace(budget, limit=float(f"{budget.limit * limit.bounds.least / limit.most * 1.005:.3g}"))
+        least = budget.eased(limit.bounds.least / limit.most * 1.005)
+        needs, more = ("reaches", "less") if budget.throughput else ("needs", "more")
         raise InfeasibleError(
-            f"No architecture of {bundle} holds {budget} on {device}: the cheapest needs about {least}.",
-            f"Ask for {least} or more, or use another bundle.",
+            f"No architecture of {bundle} holds {budget} on {device}: the cheapest {needs} about {least}.",
+            f"Ask for {least} or {more}, or use another bundle.",
         )
 
     def note_on(self, limits: Sequence[Limit]) -> tuple[str, ...]:
@@ -233,12 +235,13 @@ class Costs:
         if not limits or not self._limit_nothing(limits):
             return ()
         needs = [
-            replace(limit.budget, limit=float(f"{limit.budget.limit * limit.bounds.most / limit.most:.3g}"))
+            ("reaches " if limit.budget.throughput else "needs ")
+            + str(limit.budget.eased(limit.bounds.most / limit.most))
             for limit in limits
             if limit.budget.metric in METRICS
         ]
         asked = " and ".join(str(limit.budget) for limit in limits)
-        most = f"needs {' and '.join(map(str, needs))} at most" if needs else "holds it"
+        most = " and ".join(needs) or "holds it"
         larger = [
             f"; for inputs of {resolutions[0]} to {resolutions[-1]} pixels: --bundle {other.name}"
             for other in map(load_bundle, bundle_names())

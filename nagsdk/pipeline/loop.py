@@ -140,7 +140,7 @@ class Deployer:
             asked = [*map(str, budgets), *([] if self.min_top1 is None else [f"a top-1 of {self.min_top1:g} %"])]
             raise InfeasibleError(
                 f"No candidate's file held {' and '.join(asked)}.",
-                "Raise the budget by a few percent, or use another precision."
+                "Allow a few percent more, or use another precision."
                 if self.min_top1 is None
                 else "Ask for less accuracy, or for larger budgets if any were given.",
             )

@@ -66,7 +66,12 @@ def share_of(target: Target, result: Result, built: Built, budget: Budget) -> fl
 
 def measured(measurement: Measurement, percentile: float = 50.0) -> Measured:
     """The figures of a measurement that results show."""
-    return Measured(figure(measurement, 50), figure(measurement, 90), upper_limit(measurement, percentile))
+    return Measured(
+        figure(measurement, 50),
+        figure(measurement, 90),
+        upper_limit(measurement, percentile),
+        latency_asked_ms=figure(measurement, percentile),
+    )
 
 
 def _session(target: Target, built: Built) -> Measurement:

@@ -13,11 +13,11 @@ import sys
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
 
 from nagsdk.common.files import write_atomically
 from nagsdk.common.folders import cache_folder
 from nagsdk.common.processes import end
+from nagsdk.common.reading import read_json
 from nagsdk.errors import OutputError
 
 _MOST_FILES = 5000
@@ -44,9 +44,16 @@ def first_look(points: Iterable[EntryPoint], seconds: float, *, again: bool = Fa
     path = cache_folder() / "plugins.json"
     known = _read(path)
     states = {point: _state(point) for point in points}
-    running = {state: _start(point, seconds) for point, state in states.items() if again or state not in known}
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        for point, state in states.items():
+            if again or state not in known:
+                running[state] = _start(point, seconds)
+        known |= {state: _reason(process, seconds) for state, process in running.items()}
+    finally:
+        for process in running.values():
+            end(process)
     if running:
-        known |= {state: _end(process, seconds) for state, process in running.items()}
         _keep(path, known)
     return {point: known[state] for point, state in states.items() if known[state]}
 
@@ -81,7 +88,7 @@ def _state(point: EntryPoint) -> str:
 
 def _read(path: Path) -> dict[str, str]:
     try:
-        content: Any = json.loads(path.read_bytes()) if path.stat().st_size <= _MOST_KEPT_BYTES else None
+        content = read_json(path, _MOST_KEPT_BYTES)
     except (OSError, ValueError):
         return {}  # another first look costs less than an error
     fits = isinstance(content, dict) and all(isinstance(v, str) for v in content.values())
@@ -104,8 +111,8 @@ def _start(point: EntryPoint, seconds: float) -> subprocess.Popen[bytes]:
     )
 
 
-def _end(process: subprocess.Popen[bytes], seconds: float) -> str:
-    """The reason why the plugin must not be loaded in this process; empty if it is safe."""
+def _reason(process: subprocess.Popen[bytes], seconds: float) -> str:
+    """Ends a first look: the reason why the plugin must not be loaded in this process; empty if it is safe."""
     try:
         output, _ = process.communicate(timeout=seconds + _START_S)
     except subprocess.TimeoutExpired:

@@ -15,9 +15,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from nagsdk.bundle.bundle import SUPERNET_WEIGHTS, load_bundle
+from nagsdk.bundle.bundle import load_bundle
+from nagsdk.bundle.imported import SUPERNET_WEIGHTS
 from nagsdk.bundle.write import RECALIBRATION, TEST, TEST_LABELS, Facts, write_bundle
 from nagsdk.common.files import write_atomically, writing
+from nagsdk.common.reading import read_json
+from nagsdk.common.validation import what_is_wrong
 from nagsdk.common.wording import counted
 from nagsdk.errors import UsageError
 from nagsdk.events import Listener, ignore, stage
@@ -40,6 +43,7 @@ from nagsdk.training.plan import MADE_BY, Plan
 from nagsdk.training.subnets import fit_measured, measure_subnets
 
 _LARGE = 128
+_MOST_PLAN = 10**6
 _RATE, _RATE_BATCH = 4e-3, 64
 _PORTION = 256
 _RECALIBRATION, _TEST = {True: 512, False: 1024}, 2560
@@ -136,7 +140,13 @@ class TrainingRun:
         """
         file = self.work / "plan.json"
         if file.is_file():
-            differing = self.plan.differing(json.loads(file.read_text("utf-8")))
+            try:
+                known = read_json(file, _MOST_PLAN)
+            except (OSError, ValueError) as error:
+                raise UsageError(
+                    f"{file} cannot be read: {what_is_wrong(error)}.", f"Delete {self.work} to start again."
+                ) from error
+            differing = self.plan.differing(known if isinstance(known, dict) else {})
             if differing:
                 raise UsageError(
                     f"{self.work} contains a training with other settings ({', '.join(differing)}).",

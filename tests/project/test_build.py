@@ -12,11 +12,13 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from nagsdk.bundle.bundle import load_bundle
+from nagsdk.cli import cli, printing
 from nagsdk.common.files import sha256
 from nagsdk.common.folders import cache_folder, shipped
-from nagsdk.errors import LockError, UsageError
+from nagsdk.errors import LockError, UnknownNameError, UsageError
 from nagsdk.events import Notice
 from nagsdk.project.build import build
 from nagsdk.project.inputs import changed, inputs_of
@@ -82,7 +84,7 @@ def _clone(app, to):
 def own_bundle(app, tmp_path):
     """A clone whose bundle is a folder that was left behind; returns the clone and what is pinned."""
     shutil.copytree(shipped("bundles") / "glyphs", app / "shapes")
-    (app / "nagsdk.toml").write_text(ONE.replace("1.5ms", "1MMACs") + 'bundle = "shapes"\n')
+    (app / "nagsdk.toml").write_text(ONE.replace("1.5ms", "1MMACs") + 'bundle = "./shapes"\n')
     assert _only(build(app)).state == "deployed"
     return _clone(app, tmp_path / "clone"), _contents(app / "assets/ml")
 
@@ -343,17 +345,16 @@ def test_images_are_an_input_where_they_are(simulate, tmp_path):  # noqa: F811
 
 
 def test_imported_weights_count_where_they_are(tmp_path):
-    from nagsdk.bundle.imported import user_folder
-
     (tmp_path / "nagsdk.toml").write_text('[deployments.a]\ndevice = "pixel-1"\nbudget = "80ms"\nbundle = "imagenet"\n')
     (declared,) = read_project(tmp_path / "nagsdk.toml").deployments
     without = inputs_of(declared)
-    record = dict.fromkeys(("source", "checkpoint_sha256", "imported_at"), "x") | {"sha256": "0" * 64}
-    user_folder("imagenet").mkdir(parents=True)
-    (user_folder("imagenet") / "weights.json").write_text(json.dumps(record))
+    record = {"source": "x", "imported_at": "x", "checkpoint_sha256": "2" * 64, "sha256": "0" * 64}
+    folder = load_bundle("imagenet").weights_folder
+    folder.mkdir(parents=True)
+    (folder / "weights.json").write_text(json.dumps(record))
     pinned = inputs_of(declared)
     assert without.weights is None and pinned.weights == "0" * 64
-    (user_folder("imagenet") / "weights.json").write_text(json.dumps(record | {"sha256": "1" * 64}))
+    (folder / "weights.json").write_text(json.dumps(record | {"sha256": "1" * 64}))
     assert changed(pinned, inputs_of(declared)) == ["weights"]
     assert changed(pinned, without) == [] and changed(pinned, pinned) == []
 
@@ -403,7 +404,7 @@ def test_a_lock_cannot_lead_out_of_the_folder(app, path):
         (ONE + '[deployments.b]\ndevice = "cpu"\nbudget = "1ms"\noutput = "assets/../assets/ml/"\n', "the same folder"),
         (ONE + '[deployments.b]\ndevice = "cpu"\nbudget = "1ms"\noutput = "assets"\n', "the same folder"),
         (ONE + '[deployments.b]\ndevice = "cpu"\nbudget = "1ms"\noutput = "Assets/ML"\n', "Assets/ML"),
-        (ONE.replace("assets/ml", "."), "replace nagsdk.toml itself"),
+        (ONE.replace("assets/ml", "."), "below the folder of nagsdk.toml"),
     ],
 )
 def test_a_wrong_declaration_is_refused_with_its_place(tmp_path, text, says):
@@ -508,3 +509,43 @@ def test_an_age_is_told_in_its_unit(days, shown):
     from nagsdk.cli.build import _ago
 
     assert _ago(days) == shown
+
+
+def test_named_deployments_are_built_and_others_left_alone(app, world, tmp_path):  # noqa: F811
+    second = '[deployments.large]\ndevice = "board"\nbudget = ["500FPS", "2MB"]\n'
+    (app / "nagsdk.toml").write_text(ONE + second)
+    shutil.rmtree(app / "assets")
+    before = (app / "nagsdk.lock").read_bytes()
+    with pytest.raises(UnknownNameError, match="no deployment named 'lage'") as caught:
+        build(app, ["small", "lage"])
+    assert "Did you mean large" in caught.value.next_step
+    assert not (app / "assets").exists() and (app / "nagsdk.lock").read_bytes() == before
+    assert [(o.name, o.state) for o in build(app, ["small"]).deployments] == [("small", "cache")]
+    assert (app / "nagsdk.lock").read_bytes() == before
+    outcome = _only(build(app, ["large"]))
+    assert (outcome.name, outcome.state, outcome.budgets) == ("large", "deployed", ("500FPS", "2MB"))
+    assert set(read_lock(app / "nagsdk.lock").deployments) == {"small", "large"}
+    # A name that nagsdk.toml no longer has leaves the lock; a name that was not built stays.
+    (app / "nagsdk.toml").write_text(second + ONE.replace("small", "other").replace("assets", "more"))
+    assert _only(build(app, ["large"], locked=True)).state == "current"
+    assert set(read_lock(app / "nagsdk.lock").deployments) == {"small", "large"}
+    assert _only(build(app, ["large", "large"])).state == "current"
+    assert set(read_lock(app / "nagsdk.lock").deployments) == {"large"}
+
+
+def test_the_summary_shows_latency_and_top1_beside_the_verdict(app):
+    arguments = ["build", "--project", str(app)]
+    run = lambda *more: CliRunner().invoke(cli, [*arguments, *more], catch_exceptions=False)  # noqa: E731
+    (found,) = json.loads(run("--json").stdout)["deployments"]
+    assert found["measured"]["latency_p50_ms"] <= 1.5 and found["measured"]["top1"] > found["measured"]["top1_low"]
+    assert found["predicted"]["latency_ms"] > 0 and found["budgets"] == ["1.5ms"]
+    shown = run("small").stdout
+    p50 = printing.latency(found["measured"]["latency_p50_ms"])
+    assert f"held  budget 1.5ms, p50 {p50}, top-1 {found['measured']['top1']:.2f} %" in shown
+    assert CliRunner().invoke(cli, [*arguments, "smal"]).exception.exit_code == 2
+
+
+def test_a_failed_deployment_has_no_figures_but_says_what_was_asked(app):
+    (app / "nagsdk.toml").write_text('[deployments.x]\ndevice = "bord"\nbudget = "1ms"\nmin_top1 = 80\n')
+    outcome = _only(build(app))
+    assert outcome.measured is None and outcome.budgets == ("1ms", "a top-1 of at least 80 %")
