@@ -56,8 +56,8 @@ Examples:
 \b
 Exit codes: 0 success (held or unverified), 1 internal error, 2 wrong usage,
 3 budget missed or infeasible, 4 device, 5 bundle or weights, 6 verification
-required but impossible, 7 not as pinned, 130 stopped by Ctrl-C, 143 by SIGTERM,
-129 by SIGHUP.
+required but impossible, 7 not as pinned,
+130 stopped by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
 """
 
 
