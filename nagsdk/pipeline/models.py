@@ -41,6 +41,10 @@ def _prior(target: Target) -> Prior | None:
     device, backend = target.device, target.backend
     if device.prior is not None:
         return read_prior(shipped("devices") / device.prior).for_threads(device.threads).for_batch(device.batch)
+    if device.readings:
+        from nagsdk.pipeline.readings import prior_of_readings
+
+        return prior_of_readings(device)
     from nagsdk.cost.simulated import simulated_prior
 
     title = f"the simulator of the backend {backend.id}"
@@ -78,7 +82,11 @@ def cost_model(target: Target) -> CostModel | None:
     """The calibrated cost model, else one made from the prior, else None."""
     model, prior = calibrated_model(target), prior_of(target)
     if model is None and prior is not None:
-        caveat = target.device.caveat if target.device.prior else f"They come from {prior.source['title']}."
+        caveat = (
+            target.device.caveat
+            if target.device.prior or target.device.readings
+            else f"They come from {prior.source['title']}."
+        )
         model = CostModel.from_prior(target.bundle.space, prior, target.presence.fingerprint)
         if caveat:
             model = replace(model, facts={**model.facts, "caveat": caveat})
