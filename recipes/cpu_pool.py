@@ -179,10 +179,18 @@ def main() -> None:
         weights = fitted(list(processors.values()), x86) if refit else x86
         found = left_out(processors, x86, refit)
         pool[name] = Kernels(
-            title, weights, ratios_of(list(processors.values()), weights), max(found["spread"], least), max(found["known_spread"], least),
-            {"fitted_to": source, "processors": len(processors), "one_reading_left_out": found["one_reading"],
-             "fitted": datetime.now(UTC).date().isoformat()},
-        )  # fmt: skip
+            title,
+            weights,
+            ratios_of(list(processors.values()), weights),
+            max(found["spread"], least),
+            max(found["known_spread"], least),
+            {
+                "fitted_to": source,
+                "processors": len(processors),
+                "one_reading_left_out": found["one_reading"],
+                "fitted": datetime.now(UTC).date().isoformat(),
+            },
+        )
         print(name, json.dumps(found, indent=1), dict(zip(FEATURES, weights.round(5).tolist(), strict=True)))
     write_atomically(options.output, to_json(pool).encode())
 

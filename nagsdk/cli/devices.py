@@ -58,7 +58,7 @@ class _Reading(click.ParamType[tuple[str, float]]):
     "add",
     epilog=o.example_lines(
         "nagsdk devices add my-phone --reading mobilenet_v3_large=7.7ms",
-        "nagsdk generate --device my-phone.toml --budget 8ms",
+        "nagsdk devices add board --reading mobilenet_v2=9ms --like litert",
     ),
 )
 @click.argument("name")
