@@ -94,6 +94,7 @@ LIMITS = Range("The number of limits that hold together (budgets, times devices)
 ANSWERS = Range("The number of budgets that are answered one by one", 1, 10_000)
 POINTS = Range("The number of points of a frontier", 2, 10_000)
 
+READING_MS = Range("The latency of a network in milliseconds", 1e-3, 1e6, whole=False)
 SAMPLES = Range("The number of reference architectures", 5, 1000)
 WITHIN_S = Range("The time to measure, in seconds,", 1, 7 * 24 * 3600, whole=False)
 AGE_DAYS = Range("An age in days", 0, 36_500, whole=False)

@@ -37,7 +37,7 @@ COMMANDS = {
     "train": ("train", "Train a bundle on a folder of images."),
     "evaluate": ("evaluate", "Measure the top-1 of subnets."),
     "predictor": ("predictor", "Fit accuracy predictors to measured subnets."),
-    "devices": ("devices", "List the devices, and whether they are available."),
+    "devices": ("devices", "List the devices, and describe new ones."),
     "store": ("store", "Export, import and delete stored measurements."),
     "generator": ("generator", "Train generators."),
     "bundle": ("bundle", "List, inspect and fetch bundles."),

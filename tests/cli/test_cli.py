@@ -260,7 +260,9 @@ def test_completion_scripts_and_what_they_complete(own_folders):
         return [line.partition(",")[2] for line in done.stdout.splitlines()]
 
     assert complete("nagsdk", "de") == ["deploy", "devices"]
-    assert complete("nagsdk", "deploy", "--device", "pixel-") == ["pixel-1", "pixel-2"]
+    assert complete("nagsdk", "deploy", "--device", "pixel-") == [
+        "pixel-1", "pixel-1-2019", "pixel-2", "pixel-2-2019", "pixel-3a", "pixel-4", "pixel-9-pro",
+    ]  # fmt: skip
     assert complete("nagsdk", "deploy", "--bundle", "g") == ["glyphs"]
     assert complete("nagsdk", "generate", "--strategy", "l") == ["lookup"]
     (own_folders / "config.toml").write_text("broken")
