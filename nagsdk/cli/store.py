@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from nagsdk import ranges
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
 from nagsdk.cli.printing import say
@@ -46,7 +47,7 @@ def import_(file: str, as_json: bool) -> None:
 @click.option(
     "--older-than",
     "days",
-    type=click.FloatRange(min=0),
+    type=o.number(ranges.AGE_DAYS),
     required=True,
     metavar="DAYS",
     help="Delete measurements that are older than this.",

@@ -24,6 +24,7 @@ from nagsdk.common.reading import read_toml
 from nagsdk.common.validation import what_is_wrong
 from nagsdk.errors import NagsdkError, UsageError
 from nagsdk.plugin.units import read_budget
+from nagsdk.ranges import RESOLUTION, SEED
 
 PROJECT = "nagsdk.toml"
 _MOST_BYTES = 10**6
@@ -71,7 +72,7 @@ class DeploymentTable(_Strict):
         description="Folder of images to recalibrate batch normalisation on; the bundle's own by default.",
     )
     strategy: str = Field("nag", min_length=1, description="How architectures are found.")
-    resolution: int | None = Field(None, ge=1, description="Pins the input size in pixels.")
+    resolution: int | None = Field(None, ge=1, le=RESOLUTION.high, description="Pins the input size in pixels.")
     threads: int | None = Field(
         None, ge=1, le=1024, description="Threads of one inference; the device's default if missing."
     )
@@ -87,7 +88,7 @@ class DeploymentTable(_Strict):
         lt=1,
         description="How sure the cost model must be that an architecture holds the budget before it is tried.",
     )
-    seed: int = Field(0, description="Seed of all random choices.")
+    seed: int = Field(0, ge=SEED.low, le=SEED.high, description="Seed of all random choices.")
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> Self:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from nagsdk import ranges
 from nagsdk.bundle.bundle import Bundle, load_bundle
 from nagsdk.events import Listener, ignore
 from nagsdk.generator.generator import Generator
@@ -28,6 +29,7 @@ def train_generator(
     Raises:
         OutputError: The file cannot be written.
     """
+    ranges.check(seed=seed)
     opened = load_bundle(bundle)
     generator = Generator.trained(opened.space, opened.predictor, seed=seed, on_event=on_event)
     generator.save(Path(output))

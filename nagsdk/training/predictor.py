@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nagsdk import ranges
 from nagsdk.bundle.bundle import DESCRIPTION, GENERATOR, Bundle, load_bundle
 from nagsdk.common.files import check_replaceable
 from nagsdk.events import Listener, ignore
@@ -60,6 +61,7 @@ def fit_predictor(
     from nagsdk.training.source import Source
     from nagsdk.training.subnets import fit_measured, measure_subnets, require_enough
 
+    ranges.check(subnets=subnets, seed=seed)
     opened = load_bundle(bundle)
     opened.require_weights()
     folder = Path(output)

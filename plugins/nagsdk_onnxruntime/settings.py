@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from nagsdk.common.processes import can_pin
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError
+from nagsdk.ranges import CORE
 
 # As `nagsdk.graph.onnx.IR_VERSIONS`, which this module does not import, because that would import ONNX.
 OPSETS = tuple(str(opset) for opset in range(11, 18))
@@ -47,12 +48,11 @@ class OnnxRuntimeSettings:
             **dict(device.options),
         }
         cores = options["cores"].split(",") if options["cores"] else []
-        known = len(options) == 4 and options["spinning"] in ("0", "1") and all(c.strip().isdecimal() for c in cores)
-        known = known and options["opset"] in OPSETS
+        known = len(options) == 4 and options["spinning"] in ("0", "1") and options["opset"] in OPSETS
         if not known or (cores and not can_pin()):
             raise DeviceError(
                 f"The options of the device {device.id} are not valid for this backend: {options}.",
                 "Use provider (a name), spinning (0 or 1), opset (11 to 17) and, except on macOS, cores (such as 2,3).",
             )
-        pinned, spinning = tuple(int(c) for c in cores), options["spinning"] == "1"
+        pinned, spinning = tuple(CORE.parse(c, DeviceError) for c in cores), options["spinning"] == "1"
         return cls(device.threads, options["provider"], spinning, pinned, int(options["opset"]))
