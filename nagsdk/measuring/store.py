@@ -155,7 +155,7 @@ class Store:
             # With the write-ahead log a killed process loses nothing; a power cut may cost the last readings.
             connection.execute("pragma synchronous = normal")
             yield connection
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # damaged names make messages undecodable
             raise NagsdkError(
                 f"The store of measurements {self.path} cannot be used: {error}.",
                 "Move the file away; an empty store will be created in its place.",

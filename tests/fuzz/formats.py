@@ -250,7 +250,10 @@ def _damaged_database(content: bytes, rng: Random) -> bytes:
     connection = sqlite3.connect(":memory:")
     connection.deserialize(content)
     table, names = rng.choice(
-        [("key", ("fields", "hash")), ("reading", ("uid", "architecture", "run", "turn", "session", "taken_at", "reading"))]
+        [
+            ("key", ("fields", "hash")),
+            ("reading", ("uid", "architecture", "run", "turn", "session", "taken_at", "reading")),
+        ]
     )
     name = rng.choice(names)
     (old,) = connection.execute(f"select {name} from {table} limit 1").fetchone()
@@ -510,7 +513,14 @@ def _use_description(content: bytes, folder: Path) -> None:
         if path.name != "bundle.json":
             (folder / path.name).symlink_to(path)
     bundle = Bundle(_written(folder, "bundle.json", content).parent)
-    _ = bundle.description, bundle.preprocessing, bundle.labels, repr(bundle), bundle.has_weights, bundle.has_test_images
+    _ = (
+        bundle.description,
+        bundle.preprocessing,
+        bundle.labels,
+        repr(bundle),
+        bundle.has_weights,
+        bundle.has_test_images,
+    )
     json.dumps(bundle.description.model_dump(), allow_nan=False)
     for architecture in bundle.space.decode(extremes(bundle.space)):
         bundle.space.macs(architecture)
