@@ -8,8 +8,11 @@ from pathlib import Path
 
 from nagsdk.bundle.bundle import Bundle
 from nagsdk.bundle.imported import SUPERNET_WEIGHTS, WEIGHTS_RECORD, first_hash, hash_file, record_first_hash
+from nagsdk.bundle.ownership import IMPORTED_WEIGHTS
 from nagsdk.common.download import download, public
-from nagsdk.common.files import sha256, staged, sweep, writing
+from nagsdk.common.files import sha256, writing
+from nagsdk.common.outputs import staged
+from nagsdk.common.temporary import sweep
 from nagsdk.errors import BundleError, DamagedBundleError
 from nagsdk.events import Listener, Notice, ignore, stage
 
@@ -44,13 +47,13 @@ def pull(bundle: Bundle, source: Path | None = None, on_event: Listener = ignore
         folder.parent.mkdir(parents=True, exist_ok=True)
     sweep(folder.parent)
     if source is not None:
-        with staged(folder) as work:
+        with staged(folder, IMPORTED_WEIGHTS) as work:
             _import(bundle, source, str(source.resolve()), work, on_event)
         return folder / SUPERNET_WEIGHTS
     assert address is not None
     name = public(address)
     known = pinned or first_hash(name)
-    with staged(folder) as work:
+    with staged(folder, IMPORTED_WEIGHTS) as work:
         checkpoint = work / "checkpoint"
         download(address, checkpoint, MOST_BYTES, on_event, hash_known=pinned is not None)
         digest = sha256(checkpoint)

@@ -12,7 +12,9 @@ from typing import Any
 from nagsdk.bundle.bundle import LABELS, Bundle
 from nagsdk.bundle.description import Description, FileRecord, Images, PreprocessingRecord, Sheet
 from nagsdk.bundle.names import DESCRIPTION
-from nagsdk.common.files import by_name, sha256, staged
+from nagsdk.bundle.ownership import BUNDLE
+from nagsdk.common.files import by_name, sha256
+from nagsdk.common.outputs import staged
 from nagsdk.errors import UsageError
 from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.space.space import SearchSpace
@@ -80,7 +82,7 @@ def write_bundle(
         OutputError: The folder cannot be written.
     """
     tile, recalibration, test = sheets
-    with staged(output) as folder:
+    with staged(output, BUNDLE) as folder:
         for file in files:
             copyfile(file, folder / file.name)
         (folder / LABELS).write_bytes("".join(f"{label}\n" for label in labels).encode())
@@ -111,7 +113,7 @@ def rewrite_bundle(bundle: Bundle, output: Path, files: Iterable[Path], without:
     Raises:
         OutputError: The folder cannot be written.
     """
-    with staged(output) as folder:
+    with staged(output, BUNDLE) as folder:
         for name in bundle.description.files:
             if name not in without:
                 (folder / name).write_bytes(bundle.files.read(name))
