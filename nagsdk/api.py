@@ -71,8 +71,8 @@ def deploy(
         UnverifiedError: A verified deployment is required but impossible.
         NagsdkError: Any other of its subclasses; see `nagsdk.errors`.
     """
-    from nagsdk.common.files import check_replaceable, sweep
-    from nagsdk.manifest.manifest import MANIFEST
+    from nagsdk.common.outputs import check_replaceable
+    from nagsdk.manifest.manifest import DEPLOYMENT
     from nagsdk.pipeline.build import Builder
     from nagsdk.pipeline.calibrate import model_for
     from nagsdk.pipeline.loop import Deployer
@@ -95,12 +95,11 @@ def deploy(
     deployer = Deployer(target, builder, resolution, target.host.strategies.get(strategy), min_top1=min_top1)
     target.bundle.require_predictor()
     deployer.check()
-    check_replaceable(folder, MANIFEST)
+    check_replaceable(folder, DEPLOYMENT)
     if data is not None:
         from nagsdk.training.tuner import Tuner
 
         deployer.tuner = Tuner.on(target.bundle, data, finetune, skip_broken, seed, target.on_event)
-    sweep(folder.parent)
     model = model_for(target, wanted, timed, seed)
     return publish(deployer, wanted, model, folder)
 
@@ -336,8 +335,8 @@ def export(
         NagsdkError: Any other of its subclasses; see `nagsdk.errors`.
     """
     from nagsdk.bundle.architectures import read
-    from nagsdk.common.files import check_replaceable
-    from nagsdk.manifest.manifest import MANIFEST
+    from nagsdk.common.outputs import check_replaceable
+    from nagsdk.manifest.manifest import DEPLOYMENT
     from nagsdk.pipeline.build import Builder
     from nagsdk.pipeline.publish import publish_one
 
@@ -346,5 +345,5 @@ def export(
     folder = Path(output)
     builder = Builder(target, None if images is None else Path(images), timing_only)
     builder.check()
-    check_replaceable(folder, MANIFEST)
+    check_replaceable(folder, DEPLOYMENT)
     return publish_one(builder, given, folder)

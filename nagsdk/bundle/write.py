@@ -9,14 +9,17 @@ from pathlib import Path
 from shutil import copyfile
 from typing import Any
 
-from nagsdk.bundle.bundle import DESCRIPTION, Bundle
+from nagsdk.bundle.bundle import LABELS, Bundle
 from nagsdk.bundle.description import Description, FileRecord, Images, PreprocessingRecord, Sheet
-from nagsdk.common.files import by_name, sha256, staged
+from nagsdk.bundle.names import DESCRIPTION
+from nagsdk.bundle.ownership import BUNDLE
+from nagsdk.common.files import by_name, sha256
+from nagsdk.common.outputs import staged
 from nagsdk.errors import UsageError
 from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.space.space import SearchSpace
 
-LABELS, RECALIBRATION, TEST, TEST_LABELS = "labels.txt", "recalibration.webp", "test.webp", "test_labels.json"
+RECALIBRATION, TEST, TEST_LABELS = "recalibration.webp", "test.webp", "test_labels.json"
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def write_bundle(
         OutputError: The folder cannot be written.
     """
     tile, recalibration, test = sheets
-    with staged(output) as folder:
+    with staged(output, BUNDLE) as folder:
         for file in files:
             copyfile(file, folder / file.name)
         (folder / LABELS).write_bytes("".join(f"{label}\n" for label in labels).encode())
@@ -110,10 +113,10 @@ def rewrite_bundle(bundle: Bundle, output: Path, files: Iterable[Path], without:
     Raises:
         OutputError: The folder cannot be written.
     """
-    with staged(output) as folder:
+    with staged(output, BUNDLE) as folder:
         for name in bundle.description.files:
             if name not in without:
-                copyfile(bundle.folder / name, folder / name)
+                (folder / name).write_bytes(bundle.files.read(name))
         for file in files:
             copyfile(file, folder / file.name)
         _describe(folder, bundle.description.model_copy(update={"files": _records(folder)}))

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from nagsdk.calibration.drift import Levelled, Taken, level
 from nagsdk.calibration.export import export_untrained
 from nagsdk.calibration.log import Log, OutOfTimeError
 from nagsdk.calibration.references import Allowed, pick_references, reference_architecture
+from nagsdk.common.temporary import temporary_folder
 from nagsdk.cost.features import FeatureTable
 from nagsdk.cost.model import LEAST_SAMPLES, SAMPLES, CostModel, accuracy
 from nagsdk.cost.prior import Jitter, Prior, flat_prior
@@ -155,12 +155,12 @@ def calibrate(
     deadline = None if within_s is None else begun + within_s
     run = _Run(space, device, backend, known, presence, protocol, log, on_event)
     alone: tuple[float, ...] = ()
-    with TemporaryDirectory(prefix="nagsdk-calibration-") as folder, ThreadPoolExecutor(1) as exporter:
+    with temporary_folder() as folder, ThreadPoolExecutor(1) as exporter:
         limit = None if within_s is None else begun + _EXPORT_SHARE * within_s
 
         def export(part: list[Architecture]) -> dict[str, Path]:
             return export_untrained(
-                space, device, backend, part, Path(folder), seed, limit, ignore if backend.runs_elsewhere else on_event
+                space, device, backend, part, folder, seed, limit, ignore if backend.runs_elsewhere else on_event
             )
 
         # Where the device is this machine, exporting would disturb the measuring: all exports come first.

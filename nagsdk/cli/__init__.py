@@ -7,13 +7,14 @@ import gc
 import io
 import sys
 import traceback
+import warnings
 from importlib import import_module
 from typing import NoReturn
 
 import click
 
 from nagsdk.common.version import VERSION
-from nagsdk.errors import NagsdkError
+from nagsdk.errors import NagsdkError, printable
 
 # Name -> (module, one line of help). A module is imported only when its command runs.
 COMMANDS = {
@@ -102,12 +103,20 @@ def _accept_every_character() -> None:
             stream.reconfigure(errors=instead)
 
 
+def _one_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Python would show the place in the code as well, which says nothing to users of a command."""
+    return f"Warning: {printable(str(message))}\n"
+
+
 def main() -> NoReturn:
     """Runs the command line and exits with the documented code."""
     # Imports make tens of thousands of objects that stay. With the default of 700 new ones, Python would look through
     # them a hundred times for garbage that is not there.
     gc.set_threshold(50_000, *gc.get_threshold()[1:])
     _accept_every_character()
+    warnings.formatwarning = _one_line
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.Abort:

@@ -1,28 +1,23 @@
-"""Atomic writing of files and folders, hashes, and reading of TOML files."""
+"""Atomic writing of files, hashes, and reading of TOML files."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import os
-import re
-import shutil
-import tempfile
-import time
+import stat
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
-from nagsdk.common.processes import may_live
 from nagsdk.common.reading import opened, read_bytes
+from nagsdk.common.temporary import PARTIAL as PARTIAL
+from nagsdk.common.temporary import temporary_file
 from nagsdk.errors import OutputError
 
-PARTIAL = ".nagsdk-partial-"
 _MOST_TEXT = 64 * 10**6
-# Staging takes minutes at most. Age is checked too, since process numbers do not cover other containers or other
-# machines that write to a shared disk.
-_ABANDONED_S = 3600.0
 
 
 def sha256(path: Path) -> str:
@@ -98,96 +93,63 @@ def making(path: Path) -> Iterator[None]:
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Yields a file that replaces `path` if the block succeeds; readers see the old or the new content, never a part.
 
+    A new file gets the rights that the umask leaves, and a replaced one keeps its own. Only a file is replaced: a link,
+    a folder or a device is refused, so that nothing changes elsewhere.
+
     Raises:
-        OutputError: The folder is not writable or the disk is full.
+        OutputError: The folder is not writable, the disk is full, or `path` is not a file.
     """
     with writing(path):
         with making(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL)
-        try:
-            with os.fdopen(handle, "wb") as file:
+        mode = _replaced_mode(path)
+        with making(path), temporary_file(path.parent) as (partial, descriptor):
+            with os.fdopen(descriptor, "wb") as file:
+                if mode is not None:
+                    partial.chmod(mode)
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            Path(name).chmod(0o644)  # temporary files are private; this one is not
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+                if sys.platform != "win32":
+                    partial.replace(path)  # while it is still locked, so that no other process sweeps it
+            if sys.platform == "win32":
+                partial.replace(path)  # an open file cannot be renamed there
+
+
+def check_file(path: Path) -> None:
+    """Raises an error before long work starts if `path` cannot be written as a file; see `replacing`.
+
+    Raises:
+        OutputError: It cannot.
+    """
+    with writing(path), making(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replaced_mode(path)
+        with temporary_file(path.parent) as (_, descriptor):
+            os.close(descriptor)
+
+
+def _replaced_mode(path: Path) -> int | None:
+    """The rights of the file that is to be replaced; None if there is none.
+
+    Raises:
+        OutputError: It is no file.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(mode):
+        what = "a link" if stat.S_ISLNK(mode) else "a folder" if stat.S_ISDIR(mode) else "a device or a pipe"
+        raise OutputError(f"{path} is {what} and is not replaced by a file.", "Name another file.")
+    return stat.S_IMODE(mode)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Writes a file completely or not at all; see `replacing`.
 
     Raises:
-        OutputError: The folder is not writable or the disk is full.
+        OutputError: The folder is not writable, the disk is full, or `path` is not a file.
     """
     with replacing(path) as file:
         file.write(content)
-
-
-def check_replaceable(folder: Path, marker: str, what: str = "a deployment") -> None:
-    """Raises an error before long work starts if an output folder cannot be replaced.
-
-    Args:
-        folder: The output folder.
-        marker: Name of a file that identifies the folder as an earlier output of the same kind.
-        what: Name of that kind, for messages.
-
-    Raises:
-        OutputError: The folder holds something else, or cannot be written.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file.", "Name a folder with --output.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / marker).is_file():
-        raise OutputError(f"{folder} holds files that are not {what}.", "Name an empty or new folder with --output.")
-    with writing(folder), making(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=PARTIAL):
-            pass
-
-
-@contextmanager
-def staged(folder: Path) -> Iterator[Path]:
-    """Yields a temporary folder that replaces `folder` if the block succeeds, and is removed otherwise.
-
-    A killed process leaves at most a hidden folder beside it, which `sweep` removes later.
-
-    Raises:
-        OutputError: The folder cannot be written, or the disk is full.
-    """
-    with writing(folder):
-        with making(folder):
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            # `tempfile.mkdtemp` would make a private folder, on Windows permanently.
-            stage, old = (folder.with_name(f"{PARTIAL}{os.getpid()}-{os.urandom(8).hex()}") for _ in range(2))
-            stage.mkdir()
-        try:
-            yield stage
-            if folder.exists():
-                folder.rename(old)  # Windows cannot replace a folder, not even an empty one
-            try:
-                stage.rename(folder)
-            except OSError:
-                if old.exists():
-                    old.rename(folder)
-                raise
-            shutil.rmtree(old, ignore_errors=True)
-        finally:
-            shutil.rmtree(stage, ignore_errors=True)
-
-
-def sweep(parent: Path) -> None:
-    """Removes temporary folders of killed processes: older than an hour, and of processes that no longer run.
-
-    If the system has given the process number to another process, the folder is kept until that process ends.
-
-    Args:
-        parent: The folder that holds them.
-    """
-    for left in parent.glob(f"{PARTIAL}*-*"):
-        named = re.fullmatch(r"(\d{1,9})-.*", left.name.removeprefix(PARTIAL))
-        with suppress(OSError):  # another process sweeps too
-            if named and time.time() - left.stat().st_mtime > _ABANDONED_S and not may_live(int(named[1])):
-                shutil.rmtree(left, ignore_errors=True)

@@ -58,18 +58,6 @@ def peak_memory_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def may_live(pid: int) -> bool:
-    """Whether a process is running; also true if the system does not say."""
-    import psutil
-
-    try:
-        return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-    except (psutil.Error, OSError):
-        return True
-
-
 def end(process: subprocess.Popen[bytes]) -> None:
     """Kills a process and its children; on Linux and macOS it must have been started with ``start_new_session``."""
     if sys.platform == "win32":

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nagsdk.common.files import only_line_ends_differ, sha256
+from nagsdk.common.outputs import Kind
 from nagsdk.common.reading import read_json
 from nagsdk.common.validation import what_is_wrong
 from nagsdk.errors import DamagedBundleError, UsageError
 from nagsdk.manifest.result import Result
 
 FORMAT = 1
-MANIFEST = "manifest.json"
+MANIFEST, REPORT = "manifest.json", "report.html"
+MODEL, _LABELS, _PREPROCESSING = "model", "labels.txt", "preprocessing.json"
+COMPANIONS = frozenset({_LABELS, _PREPROCESSING})
+# What a deployment is made of beside manifest and report: a manifest that lists anything else shows no more of ours.
+_OWN_NAMES = re.compile(rf"{MODEL}(\.\w+)+|{re.escape(_LABELS)}|{re.escape(_PREPROCESSING)}", re.ASCII)
 _MOST_BYTES = 16 * 10**6
 
 
@@ -36,9 +42,9 @@ def companions(preprocessing: Mapping[str, Any], labels: Sequence[str] | None) -
         preprocessing: The preprocessing as in the manifest.
         labels: Names of the classes, if the bundle has them.
     """
-    files = {"preprocessing.json": (json.dumps(preprocessing, indent=2) + "\n").encode()}
+    files = {_PREPROCESSING: (json.dumps(preprocessing, indent=2) + "\n").encode()}
     if labels is not None:
-        files["labels.txt"] = ("\n".join(labels) + "\n").encode()
+        files[_LABELS] = ("\n".join(labels) + "\n").encode()
     return files
 
 
@@ -71,6 +77,14 @@ def pinned_files(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Hash and length of every file of a deployment except manifest and report, by name."""
     models = [record for record in (manifest["artifact"], manifest.get("compiled")) if record is not None]
     return {record["path"]: record for record in models} | dict(manifest["files"])
+
+
+def _files(folder: Path) -> set[str]:
+    """Names of all files of the deployment in a folder; names that no deployment has are left out."""
+    return {MANIFEST, REPORT, *filter(_OWN_NAMES.fullmatch, pinned_files(read_manifest(folder)))}
+
+
+DEPLOYMENT = Kind("a deployment", _files)
 
 
 def is_pinned(path: Path, record: dict[str, Any]) -> bool:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
+from nagsdk.common.temporary import temporary_folder
 from nagsdk.events import stage
 from nagsdk.manifest.result import Result
 from nagsdk.pipeline.describe import describe
@@ -29,12 +28,12 @@ def profile_architectures(target: Target, architectures: Sequence[Architecture])
         MeasurementError: Too few readings were quiet.
     """
     distinct = list(dict.fromkeys(architectures))
-    with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
+    with temporary_folder() as work:
         compiled = {}
         with stage(target.on_event, "Exporting", len(distinct)) as advance:
             for number, architecture in enumerate(distinct):
-                compiled[architecture.text] = timing_artifact(target, architecture, Path(work))
+                compiled[architecture.text] = timing_artifact(target, architecture, work)
                 advance(number + 1, architecture.text)
-        found = time_artifacts(target, compiled, Path(work))
+        found = time_artifacts(target, compiled, work)
     results = describe(target.bundle, architectures, target.device.id, cost_model(target))
     return [replace(r, measured=measured(found[r.architecture])) for r in results]

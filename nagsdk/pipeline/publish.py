@@ -6,7 +6,6 @@ import hashlib
 import json
 import platform
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -15,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from nagsdk.budget import Budget
-from nagsdk.common.files import sha256, staged, writing
+from nagsdk.common.files import sha256, writing
+from nagsdk.common.outputs import staged
+from nagsdk.common.temporary import temporary_folder
 from nagsdk.common.version import VERSION
 from nagsdk.common.wording import counted
 from nagsdk.cost.model import CostModel
 from nagsdk.generator.strategies import Nag
-from nagsdk.manifest.manifest import MANIFEST, companions, manifest_bytes
+from nagsdk.manifest.manifest import DEPLOYMENT, MANIFEST, REPORT, companions, manifest_bytes
 from nagsdk.manifest.result import MISSED, Artifact, Predicted, Result
 from nagsdk.measuring.measurement import Measurement
 from nagsdk.pipeline.build import Builder
@@ -31,7 +32,7 @@ from nagsdk.pipeline.models import cost_model, generator_of
 from nagsdk.pipeline.report_data import report_data
 from nagsdk.pipeline.round import Built, Round, Unmeasured
 from nagsdk.pipeline.target import Target
-from nagsdk.reports.page import REPORT, deployment_page
+from nagsdk.reports.page import deployment_page
 from nagsdk.space.architecture import Architecture
 
 _PROBE = "RGB, modulo 256, at column x and row y: red 8x + 3y, green xy, blue 255 - 5x + 2y"
@@ -58,13 +59,13 @@ def publish(deployer: Deployer, budgets: Sequence[Budget], model: CostModel | No
         The deployment; its folder is None when the budget was missed.
     """
     target, builder = deployer.target, deployer.builder
-    with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
-        with writing(Path(work)):
-            outcome = deployer.run(budgets, model, Path(work))
+    with temporary_folder() as work:
+        with writing(work):
+            outcome = deployer.run(budgets, model, work)
             tuned: dict[str, Any] | None = None
             if deployer.tuner is not None and not (isinstance(outcome, Round) and outcome.result.verdict == MISSED):
                 before = builder.evaluate(outcome.built)
-                outcome = deployer.refine(outcome, budgets, Path(work) / "tuned")
+                outcome = deployer.refine(outcome, budgets, work / "tuned")
                 tuned = {**deployer.tuner.to_dict(), "top1_before": before.top1}
         details = {
             "cost_model": None
@@ -120,10 +121,10 @@ def publish_one(builder: Builder, architecture: Architecture, folder: Path) -> D
         folder: Folder for the deployment.
     """
     target = builder.target
-    with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
+    with temporary_folder() as work:
         model = cost_model(target)
         (result,) = describe(target.bundle, [architecture], target.device.id, model)
-        built = builder.build(architecture, Path(work))
+        built = builder.build(architecture, work)
         return _leave(builder, _warned(result, "Exported without being timed."), built, model, None, {}, folder)
 
 
@@ -168,7 +169,7 @@ def _leave(
         "probe": {"image": _PROBE, "logits": [float(f"{value:.8g}") for value in built.probe.tolist()]},
         "report": report_data(target, built.architecture, model, result.budgets, measurement, resolution),
     }
-    with staged(folder) as stage:
+    with staged(folder, DEPLOYMENT) as stage:
         model_file = stage / built.path.name
         shutil.copyfile(built.path, model_file)
         result = replace(result, artifact=Artifact(model_file.name, sha256(model_file), model_file.stat().st_size))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
 from nagsdk.calibration.references import most_expensive_architecture, reference_architecture
+from nagsdk.common.temporary import temporary_folder
 from nagsdk.device.description import Device
 from nagsdk.events import Notice
 from nagsdk.measuring.key import MeasurementKey
@@ -111,8 +111,8 @@ def settle_rewrite(target: Target) -> None:
     if len(target.rewrites) < 2 or target.rewrite is not None:
         return
     probe = most_expensive_architecture(target.bundle.space, target.costs.supported)
-    with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
-        folder = Path(work)
+    with temporary_folder() as work:
+        folder = work
         files = {
             name: timing_artifact(target, probe, folder / str(number), device)
             for number, (name, device) in enumerate(target.rewrites.items())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from nagsdk.budget import LATENCY
 from nagsdk.bundle.bundle import Bundle, bundle_at_hand, load_bundle
 from nagsdk.common.files import line_ends_advice
+from nagsdk.common.temporary import temporary_folder
 from nagsdk.errors import DeviceError, Failure, NagsdkError, UnknownNameError
 from nagsdk.events import Listener, ignore
 from nagsdk.graph.parity import check, probe_image
@@ -162,16 +162,17 @@ def _latency(opened: OpenedDeployment, bundle: Bundle | None, on_event: Listener
         return Check("latency", SKIPPED, f"{opened.device.id} is not available: {opened.presence.reason}"), Measured()
     name = manifest["bundle"]
     bundle = bundle or bundle_at_hand(name)
-    if bundle is None:
+    # Several bundles may have the same name.
+    if bundle is None or bundle.space.fingerprint != manifest["hashes"].get("space"):
         missing = (
             f"the bundle {name}, whose reference network is timed beside the model, was not found; "
             "name its folder with --bundle"
         )
         return Check("latency", SKIPPED, missing), Measured()
     target = Target(opened.device, bundle, on_event=on_event, backend=opened.backend)
-    with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
+    with temporary_folder() as work:
         for _ in range(_SESSIONS):
-            (session,) = time_artifacts(target, {manifest["architecture"]: opened.compiled}, Path(work)).values()
+            (session,) = time_artifacts(target, {manifest["architecture"]: opened.compiled}, work).values()
             limits = [upper_limit(session, b["percentile"]) for b in budgets]
             missed = [(limit, b["limit"]) for limit, b in zip(limits, budgets, strict=True) if limit > b["limit"]]
             if session.enough_quiet or not missed:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
 
-from nagsdk.common.files import staged
 from nagsdk.common.folders import shipped
+from nagsdk.common.outputs import Kind, check_replaceable, staged
 from nagsdk.common.wording import command
 from nagsdk.errors import OutputError, UsageError
 from nagsdk.plugin.host import Host
@@ -15,6 +16,8 @@ from nagsdk.plugin.host import Host
 TEMPLATE = "plugins/template"
 _NAME = re.compile(r"[a-z][a-z0-9]{0,30}")
 _KINDS = (".py", ".toml", ".md")
+# No earlier plugin is replaced, since its author has changed it.
+_NEW = Kind("a plugin", lambda folder: ())
 
 
 def write(name: str, folder: Path, host: Host) -> dict[str, Any]:
@@ -37,13 +40,14 @@ def write(name: str, folder: Path, host: Host) -> dict[str, Any]:
     ):
         if name in taken:
             raise UsageError(f"There is already a {kind} named {name!r}.", "Choose another name.")
-    if folder.exists():
+    if os.path.lexists(folder):
         raise OutputError(f"{folder} already exists.", "Name another folder with --output.")
+    check_replaceable(folder, _NEW)
     template = shipped(TEMPLATE)
     files = sorted(f for f in template.rglob("*") if f.suffix in _KINDS and "__pycache__" not in f.parts)
     if not files:
         raise OutputError(f"The template is missing in {template}.", "Install nagsdk again.")
-    with staged(folder) as stage:
+    with staged(folder, _NEW) as stage:
         for file in files:
             target = stage / _renamed(file.relative_to(template).as_posix(), name)
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nagsdk.bundle.bundle import bundle_at_hand
-from nagsdk.common.files import check_replaceable, line_ends_advice, sha256, staged, sweep
+from nagsdk.common.files import line_ends_advice, sha256
+from nagsdk.common.outputs import check_replaceable, staged
+from nagsdk.common.temporary import temporary_folder
 from nagsdk.errors import LockError, NagsdkError
 from nagsdk.events import Listener, Notice, stage
-from nagsdk.manifest.manifest import MANIFEST, companions, is_pinned, pinned_files, with_other_line_ends
+from nagsdk.manifest.manifest import (
+    COMPANIONS,
+    DEPLOYMENT,
+    MANIFEST,
+    MODEL,
+    REPORT,
+    companions,
+    is_pinned,
+    pinned_files,
+    with_other_line_ends,
+)
+from nagsdk.plugin.host import host
 from nagsdk.project import artifacts
-from nagsdk.project.lock import Entry
+from nagsdk.project.inputs import device_of
+from nagsdk.project.lock import LOCK, Entry
 from nagsdk.project.toml import Declared
 
 if TYPE_CHECKING:
@@ -25,8 +38,6 @@ REBUILT = "rebuilt"
 
 def is_current(entry: Entry, folder: Path) -> bool:
     """Whether the content of a folder is as pinned."""
-    from nagsdk.reports.page import REPORT
-
     manifest = folder / MANIFEST
     if not manifest.is_file() or manifest.read_bytes() != entry.manifest_bytes() or not (folder / REPORT).is_file():
         return False
@@ -49,14 +60,14 @@ def restore(declared: Declared, entry: Entry, mirror: str | None, listener: List
         LockError: A file cannot be restored with the pinned hash.
         OutputError: The output folder holds something else, or cannot be written.
     """
-    from nagsdk.reports.page import REPORT, deployment_page
+    from nagsdk.reports.page import deployment_page
 
     manifest = entry.manifest
+    _check_names(declared, manifest)
     if rewritten := with_other_line_ends(declared.output, manifest):
         listener(Notice(f"{declared.name}: {line_ends_advice(declared.output, rewritten)}.", warning=True))
-    check_replaceable(declared.output, MANIFEST)
-    sweep(declared.output.parent)
-    with staged(declared.output) as folder:
+    check_replaceable(declared.output, DEPLOYMENT)
+    with staged(declared.output, DEPLOYMENT) as folder:
         artifact, compiled = manifest["artifact"], manifest.get("compiled")
         model = folder / artifact["path"]
         source = artifacts.take(artifact, model, mirror, listener)
@@ -68,8 +79,8 @@ def restore(declared: Declared, entry: Entry, mirror: str | None, listener: List
                 )
             )
             # Built elsewhere, since backends may leave other files beside an artifact.
-            with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
-                built = Path(work) / artifact["path"]
+            with temporary_folder() as work:
+                built = work / artifact["path"]
                 _rebuild(declared, entry, built, listener)
                 artifacts.keep(built, artifact["sha256"])
                 shutil.copyfile(built, model)
@@ -90,6 +101,23 @@ def restore(declared: Declared, entry: Entry, mirror: str | None, listener: List
         (folder / MANIFEST).write_bytes(entry.manifest_bytes())
         (folder / REPORT).write_bytes(deployment_page(manifest).encode())
     return source
+
+
+def _check_names(declared: Declared, manifest: dict[str, Any]) -> None:
+    """Refuses names that no deployment for this device has: a lock file decides what is written, not where.
+
+    Raises:
+        LockError: The lock file has one.
+    """
+    backend = host().backends.get(device_of(declared.arguments["device"]).backend)
+    wrong = {manifest["artifact"]["path"]} - {f"{MODEL}{backend.suffix}"} | set(manifest["files"]) - COMPANIONS
+    if (compiled := manifest.get("compiled")) is not None:
+        wrong |= {compiled["path"]} - ({f"{MODEL}{backend.compiled_suffix}"} if backend.compiled_suffix else set())
+    if wrong:
+        raise LockError(
+            f"{LOCK} names {', '.join(sorted(wrong))}, which is no file of a deployment for this device.",
+            f"Restore {LOCK} as it was checked in, or build again without --locked.",
+        )
 
 
 def _rebuild(declared: Declared, entry: Entry, path: Path, listener: Listener) -> None:
@@ -135,8 +163,8 @@ def _compile(declared: Declared, entry: Entry, model: Path, folder: Path, listen
     """Compiles the model again with the device's backend, as a last resort: compilers rarely give the same bytes."""
     pinned, target = entry.manifest["compiled"], _target(declared, entry.manifest, listener)
     target.require_presence()
-    with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
-        compiled = target.backend.compile(model, target.device, Path(work))
+    with temporary_folder() as work:
+        compiled = target.backend.compile(model, target.device, work)
         if not is_pinned(compiled, pinned):
             raise LockError(
                 f"Compiling {declared.name} again gives another file than the pinned {pinned['path']}.", _FIX

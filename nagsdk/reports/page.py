@@ -9,8 +9,6 @@ from nagsdk.budget import SHOWN_UNITS
 from nagsdk.reports import figures
 from nagsdk.reports.figures import Manifest
 
-REPORT = "report.html"
-
 
 def deployment_page(manifest: Manifest) -> str:
     """The page of one deployment.

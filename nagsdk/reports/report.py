@@ -8,8 +8,8 @@ from typing import Any
 
 from nagsdk.common.files import write_atomically
 from nagsdk.errors import UsageError
-from nagsdk.manifest.manifest import MANIFEST, read_manifest
-from nagsdk.reports.page import REPORT, comparison, comparison_page, deployment_page
+from nagsdk.manifest.manifest import MANIFEST, REPORT, read_manifest
+from nagsdk.reports.page import comparison, comparison_page, deployment_page
 
 
 def report(folders: str | Path | Sequence[str | Path], output: str | Path | None = None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from nagsdk.common.files import PARTIAL, write_atomically
+from nagsdk.common.files import write_atomically
 from nagsdk.errors import DamagedBundleError, UsageError
 from nagsdk.families.protocol import Supernet
 from nagsdk.space.space import SearchSpace
@@ -85,8 +85,7 @@ def save_state(
     # state.json is replaced last, so that it names a complete file even if the run is killed here.
     state = {"step": step, "file": weights.name, "sha256": hashlib.sha256(content).hexdigest(), **asdict(identity)}
     write_atomically(folder / STATE, json.dumps(state, indent=1).encode())
-    # A run that was killed may have left an incomplete file as well.
-    for old in (*folder.glob("step-*.safetensors"), *folder.glob(f"{PARTIAL}*")):
+    for old in folder.glob("step-*.safetensors"):
         if old != weights:
             old.unlink()
 

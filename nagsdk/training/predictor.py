@@ -6,22 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from nagsdk import ranges
-from nagsdk.bundle.bundle import DESCRIPTION, GENERATOR, Bundle, load_bundle
-from nagsdk.common.files import check_replaceable
+from nagsdk.bundle.bundle import GENERATOR, Bundle, load_bundle
+from nagsdk.bundle.ownership import BUNDLE
+from nagsdk.common.outputs import check_replaceable
+from nagsdk.common.temporary import temporary_folder
 from nagsdk.events import Listener, ignore
 
 
 def add_generator(folder: Path, seed: int, on_event: Listener) -> None:
     """Trains the generator of the bundle in a folder and adds it to the bundle."""
-    import tempfile
-
     from nagsdk.bundle.write import rewrite_bundle
     from nagsdk.training.generator import train_generator
 
     bundle = Bundle(folder)
-    with tempfile.TemporaryDirectory(prefix="nagsdk-") as work:
-        train_generator(bundle=bundle, output=Path(work) / GENERATOR, seed=seed, on_event=on_event)
-        rewrite_bundle(bundle, folder, [Path(work) / GENERATOR])
+    with temporary_folder() as work:
+        train_generator(bundle=bundle, output=work / GENERATOR, seed=seed, on_event=on_event)
+        rewrite_bundle(bundle, folder, [work / GENERATOR])
 
 
 def fit_predictor(
@@ -65,7 +65,7 @@ def fit_predictor(
     opened = load_bundle(bundle)
     opened.require_weights()
     folder = Path(output)
-    check_replaceable(folder, DESCRIPTION, "a bundle")
+    check_replaceable(folder, BUNDLE)
     require_enough(opened.space, subnets)
     with together() as ranks:
         on_event = on_event if ranks.first else ignore

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nagsdk import ranges
-from nagsdk.bundle.bundle import DESCRIPTION
-from nagsdk.common.files import check_replaceable, sweep
+from nagsdk.bundle.ownership import BUNDLE
+from nagsdk.common.outputs import check_replaceable
 from nagsdk.errors import UsageError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.training.predictor import add_generator
@@ -84,7 +84,7 @@ def train(
     ranges.check(epochs=epochs, batch=batch, subnets=subnets, seed=seed)
     folder = Path(output)
     check_name(folder.name)
-    check_replaceable(folder, DESCRIPTION, "a bundle")
+    check_replaceable(folder, BUNDLE)
     found = scan(Path(data))
     chosen = space_of(space, len(found.classes))
     plan = Plan(found.fingerprint, chosen.to_dict(), init, recipe, epochs, batch, subnets, flip, seed)
@@ -134,7 +134,6 @@ def train(
             return TrainingReport.of(
                 {**report, "steps": run.steps, "passes": [asdict(r) for r in run.recipes], "estimate": expected}
             )
-        sweep(folder.parent)
         with curves:
             figures = run.run()
         first = ranks.first

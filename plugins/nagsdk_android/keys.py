@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from nagsdk.common.files import PARTIAL
+from nagsdk.common.temporary import temporary_folder
 from nagsdk.common.wording import command
 from nagsdk.errors import DeviceError
 
@@ -44,8 +43,8 @@ def _make(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # The package creates the private key readable by everybody. So it is given a private folder, and a file that
     # exists already and is private.
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=PARTIAL) as folder:
-        private = Path(folder) / "key"
+    with temporary_folder(path.parent) as folder:
+        private = folder / "key"
         private.touch(0o600)
         keygen(str(private))
         (private.with_name("key.pub")).replace(path.with_suffix(".pub"))

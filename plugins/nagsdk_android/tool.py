@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nagsdk.common.files import PARTIAL, sha256, write_atomically, writing
+from nagsdk.common.files import replacing, sha256, write_atomically, writing
 from nagsdk.common.folders import data_folder
+from nagsdk.common.temporary import temporary_folder
 from nagsdk.errors import BundleError, DeviceError, DeviceUnavailableError
 from nagsdk.events import Listener, ignore
 
@@ -55,8 +55,8 @@ def install(source: Path | None, on_event: Listener = ignore) -> dict[str, str]:
     known = _known(DOWNLOADED_ABI)
     with writing(folder()):
         folder().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder(), prefix=PARTIAL) as work:
-        path = Path(work) / "benchmark_model"
+    with temporary_folder(folder()) as work:
+        path = work / "benchmark_model"
         try:
             download(ADDRESS, path, _MOST_BYTES, on_event)
         except BundleError as error:
@@ -118,9 +118,8 @@ def _install(path: Path, source: str) -> dict[str, str]:
     place = _place(abi)
     with writing(place):
         place.mkdir(parents=True, exist_ok=True)
-        copy = place / f"{PARTIAL}benchmark_model"
-        shutil.copyfile(path, copy)
-        copy.replace(place / "benchmark_model")
+        with path.open("rb") as source_file, replacing(place / "benchmark_model") as copy:
+            shutil.copyfileobj(source_file, copy)
     record = {
         "abi": abi,
         "source": source,

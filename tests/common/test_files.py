@@ -1,26 +1,13 @@
 import ast
 import errno
 import os
-import subprocess
-import sys
-import time
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
-import psutil
 import pytest
 
 from nagsdk.common import config
-from nagsdk.common.files import (
-    PARTIAL,
-    by_name,
-    check_replaceable,
-    sha256,
-    staged,
-    sweep,
-    write_atomically,
-    writing,
-)
+from nagsdk.common.files import by_name, check_file, sha256, write_atomically, writing
 from nagsdk.common.reading import read_toml
 from nagsdk.device.description import read_device
 from nagsdk.errors import OutputError
@@ -28,11 +15,6 @@ from nagsdk.families import preset, preset_names
 from nagsdk.project.lock import read_lock
 from nagsdk.project.toml import read_project
 from tests.conftest import REPOSITORY
-
-
-def abandon(folder):
-    """Makes a folder look as if nobody had touched it for two hours."""
-    os.utime(folder, (time.time() - 7200,) * 2)
 
 
 def test_a_write_is_whole_or_not_there(tmp_path, monkeypatch):
@@ -55,137 +37,59 @@ def test_a_folder_that_was_removed_is_said(tmp_path, monkeypatch):
     folder.rmdir()
     with pytest.raises(OutputError, match="cannot be created: No such file"):
         write_atomically(Path("new/file"), b"")
-    with pytest.raises(OutputError, match="cannot be created: No such file"), staged(Path("new")):
-        pass
     with pytest.raises(OutputError, match="cannot be created: No such file"):
-        check_replaceable(Path("new"), "manifest.json")
+        check_file(Path("new/file"))
 
 
-def test_a_staged_folder_takes_the_place_of_the_old_one(tmp_path):
-    target = tmp_path / "out"
-    for content in ("first", "second"):
-        with staged(target) as folder:
-            (folder / "f").write_text(content)
-            assert not target.exists() or (target / "f").read_text() == "first"
-    assert (target / "f").read_text() == "second"
-    assert list(tmp_path.iterdir()) == [target]
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such rights")
+@pytest.mark.parametrize(("mask", "rights"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_files_have_the_rights_that_the_umask_leaves(tmp_path, mask, rights):
+    before = os.umask(mask)
+    try:
+        write_atomically(tmp_path / "new", b"")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new").stat().st_mode & 0o777 == rights
 
 
-def test_a_failing_block_leaves_the_old_folder(tmp_path):
-    target = tmp_path / "out"
-    with staged(target) as folder:
-        (folder / "f").write_text("first")
-    with pytest.raises(RuntimeError), staged(target) as folder:
-        (folder / "f").write_text("half")
-        raise RuntimeError
-    assert (target / "f").read_text() == "first" and list(tmp_path.iterdir()) == [target]
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such rights")
+@pytest.mark.parametrize("rights", [0o600, 0o640, 0o666, 0o755])
+def test_a_replaced_file_keeps_its_rights(tmp_path, rights):
+    write_atomically(tmp_path / "file", b"old")
+    (tmp_path / "file").chmod(rights)
+    write_atomically(tmp_path / "file", b"new")
+    assert (tmp_path / "file").stat().st_mode & 0o777 == rights and (tmp_path / "file").read_bytes() == b"new"
 
 
-def test_what_a_killed_process_left_is_swept_away(tmp_path):
-    script = (
-        "import os, pathlib, sys; from nagsdk.common.files import staged\n"
-        "with staged(pathlib.Path(sys.argv[1])) as f: (f / 'half').write_text('x'); os.kill(os.getpid(), 9)"
-    )
-    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path / "out")], check=False)
-    assert killed.returncode == -9
-    (left,) = tmp_path.iterdir()
-    sweep(tmp_path)
-    assert (left / "half").is_file()  # so young that a process of another machine may be writing it
-    abandon(left)
-    sweep(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.skipif(os.name != "posix", reason="Windows has neither of them")
+@pytest.mark.parametrize("kind", ["link", "dangling", "folder", "pipe"])
+def test_only_files_are_replaced_by_files(tmp_path, kind):
+    path, victim = tmp_path / "plot.svg", tmp_path / "victim"
+    victim.write_text("mine")
+    match kind:
+        case "link":
+            path.symlink_to(victim)
+        case "dangling":
+            path.symlink_to(tmp_path / "nowhere")
+        case "folder":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+    before = path.lstat()
+    for refuse in (check_file, lambda path: write_atomically(path, b"new")):
+        with pytest.raises(OutputError, match="is not replaced by a file"):
+            refuse(path)
+    assert path.lstat().st_ino == before.st_ino and victim.read_text() == "mine"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["plot.svg", "victim"]
 
 
-def test_what_a_living_process_writes_is_kept(tmp_path):
-    script = (
-        "import pathlib, sys; from nagsdk.common.files import staged\n"
-        "with staged(pathlib.Path(sys.argv[1])) as f: (f / 'half').write_text('x'); print(flush=True); sys.stdin.read()"
-    )
-    command = [sys.executable, "-c", script, str(tmp_path / "out")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
-        writer.stdout.readline()
-        (stage,) = tmp_path.iterdir()
-        abandon(stage)
-        sweep(tmp_path)
-        assert (stage / "half").is_file()
-    assert writer.returncode == 0 and [p.name for p in tmp_path.iterdir()] == ["out"]
-
-
-@pytest.mark.parametrize(
-    ("error", "kept"), [(psutil.NoSuchProcess, False), (psutil.ZombieProcess, False), (psutil.AccessDenied, True)]
-)
-def test_what_a_process_of_unknown_fate_left_is_kept(tmp_path, monkeypatch, error, kept):
-    def ask(pid):
-        raise error(pid)
-
-    monkeypatch.setattr(psutil, "Process", ask)
-    left = tmp_path / f"{PARTIAL}{os.getpid()}-left"
-    left.mkdir()
-    abandon(left)
-    sweep(tmp_path)
-    assert left.exists() == kept
-
-
-def test_nothing_alive_is_swept_where_there_is_no_proc(tmp_path, monkeypatch):
-    monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path / "proc"))
-    left = tmp_path / f"{PARTIAL}{os.getpid()}-left"
-    left.mkdir()
-    abandon(left)
-    sweep(tmp_path)
-    assert left.is_dir()
-
-
-@pytest.mark.parametrize("name", ["mine", "-mine", "1x-mine", "99999999999-mine", "²-mine"])
-def test_folders_of_other_names_are_not_swept(tmp_path, name):
-    other = tmp_path / f"{PARTIAL}{name}"
-    other.mkdir()
-    abandon(other)
-    sweep(tmp_path)
-    assert other.is_dir()
-
-
-def test_a_folder_is_replaced_where_none_may_be_overwritten(tmp_path, monkeypatch):
-    """As on Windows."""
-    rename = Path.rename
-
-    def refusing(self, target):
-        if Path(target).exists():
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "rename", refusing)
-    monkeypatch.setattr(Path, "replace", refusing)
-    test_a_staged_folder_takes_the_place_of_the_old_one(tmp_path)
-
-
-def test_a_folder_that_cannot_be_replaced_stays(tmp_path, monkeypatch):
-    target, rename = tmp_path / "out", Path.rename
-    with staged(target) as folder:
-        (folder / "f").write_text("first")
-
-    def refusing(self, aim):
-        if (self / "open").exists():
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        return rename(self, aim)
-
-    monkeypatch.setattr(Path, "rename", refusing)
-    with pytest.raises(OutputError, match="Permission denied"), staged(target) as folder:
-        (folder / "open").touch()
-    assert (target / "f").read_text() == "first" and list(tmp_path.iterdir()) == [target]
-
-
-def test_foreign_folders_are_not_replaced(tmp_path):
-    (tmp_path / "out").mkdir()
-    check_replaceable(tmp_path / "out", "manifest.json")
-    (tmp_path / "out" / "thesis.tex").write_text("x")
-    with pytest.raises(OutputError, match="not a deployment"):
-        check_replaceable(tmp_path / "out", "manifest.json")
-    (tmp_path / "out" / "manifest.json").write_text("{}")
-    check_replaceable(tmp_path / "out", "manifest.json")
-    with pytest.raises(OutputError, match="is a file"):
-        check_replaceable(tmp_path / "out" / "thesis.tex", "manifest.json")
-    with pytest.raises(OutputError):
-        check_replaceable(tmp_path / "out" / "thesis.tex" / "deeper", "manifest.json")
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(tmp_path):
+    check_file(tmp_path / "new" / "plot.svg")
+    assert list((tmp_path / "new").iterdir()) == []
+    (tmp_path / "file").touch()
+    for path in (tmp_path / ("x" * 300), tmp_path / "file" / "plot.svg"):
+        with pytest.raises(OutputError):
+            check_file(path)
 
 
 def test_paths_have_one_order_on_every_system():

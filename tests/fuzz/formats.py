@@ -18,6 +18,7 @@ from random import Random
 import numpy as np
 
 from nagsdk.bundle.bundle import Bundle
+from nagsdk.errors import DataError
 from nagsdk.measuring.key import MeasurementKey
 from nagsdk.measuring.measurement import Measurement, Reading
 from nagsdk.measuring.store import Kept, Store
@@ -430,8 +431,8 @@ def _use_image(content: bytes, folder: Path) -> None:
 
     try:
         image = read_image(_written(folder, "image.jpg", content))
-    except (OSError, ValueError):  # what callers of this function handle: the image is named and left out
-        return
+    except (OSError, ValueError) as error:  # what callers of this function handle: they name the image
+        raise DataError(str(error), "Leave it out.") from error
     crop(image, 20, 16)
 
 

@@ -15,10 +15,10 @@ _DEEP = "@deep@"
 NASTY: list[Any] = [
     None, True, False, "", " ", -1, 0, 1, 2, 0.5, -0.0, 1e-320, 1e308, -1e308, 2**31, 2**63, 2**64, 2**2000, -(2**2000),
     math.nan, math.inf, -math.inf, [], {}, [[]], [None], [{}], {"": None}, {"a": {"b": []}}, [1, "1", None], _DEEP,
-    "nan", "inf", "1", "-1", "٣", "\0", "a\0b", "\n", "\r", "\x1b[2J", "\ud800", "\u202e", "é", "x" * 300, "x" * 100_000,
-    "../x", "../../../etc/passwd", "/dev/zero", "/", ".", "..", "~", "~nobody-here", "CON", "a/b", "a" * 5000 + "/b",
-    "yesterday", "2026-01-01", "2026-01-01T00:00:00", "0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59-23:59", "0" * 64,
-    list(range(2000)), ["x"] * 2000, {str(i): i for i in range(2000)},
+    "nan", "inf", "1", "-1", "٣", "\0", "a\0b", "\n", "\r", "\x1b[2J", "\ud800", "\u202e", "é", "x" * 300,
+    "x" * 100_000, "../x", "../../../etc/passwd", "/dev/zero", "/", ".", "..", "~", "~nobody-here", "CON", "a/b",
+    "a" * 5000 + "/b", "yesterday", "2026-01-01", "2026-01-01T00:00:00", "0001-01-01T00:00:00+00:00",
+    "9999-12-31T23:59:59-23:59", "0" * 64, list(range(2000)), ["x"] * 2000, {str(i): i for i in range(2000)},
 ]  # fmt: skip
 WORDS = [
     b"\0", b"\xff", b"\xfe\xff", b"\xef\xbb\xbf", b"\r", b"\r\n", b"\n", b'"', b"'", b",", b";", b"{", b"}", b"[", b"]",
@@ -62,14 +62,14 @@ def damaged_tree(tree: Any, rng: random.Random) -> Any:
     for _ in range(rng.choice((1, 1, 2))):
         places = list(_places(tree))
         if not places or rng.random() < 0.01:
-            return rng.choice(NASTY)
+            return _nasty(rng)
         # A table of one hundred rows must not hide the keys of which there is one.
         keys = sorted({path for _, _, path in places})
         path = rng.choice(keys)
         parent, key, _ = rng.choice([place for place in places if place[2] == path])
         kind = rng.randrange(10)
         if kind < 6:
-            parent[key] = rng.choice(NASTY)
+            parent[key] = _nasty(rng)
         elif kind == 6:
             del parent[key]
         elif kind == 7 and isinstance(parent, dict):
@@ -81,6 +81,10 @@ def damaged_tree(tree: Any, rng: random.Random) -> Any:
         else:
             parent[key] = rng.choice(([parent[key]], {"x": parent[key]}, str(parent[key]), [parent[key]] * 3))
     return tree
+
+
+def _nasty(rng: random.Random) -> Any:
+    return copy.deepcopy(rng.choice(NASTY))
 
 
 def _places(tree: Any, path: str = "") -> Any:

@@ -117,7 +117,7 @@ def test_many_damaged_files_of_every_format_are_refused_or_usable(name, tmp_path
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _table():
+def _table(pytestconfig):
     """Prints the table of counts at the end of the full run."""
     yield
     if _TABLE:
@@ -125,4 +125,5 @@ def _table():
         lines = [row("format", "cases", "accepted", "refused", "wrong", "slowest s")]
         lines += [row(*counts, f"{slowest:.2f}") for *counts, slowest in _TABLE]
         lines.append(row("together", *(sum(column) for column in list(zip(*_TABLE, strict=True))[1:5]), ""))
-        sys.__stderr__.write("\n" + "\n".join(lines) + "\n")
+        with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            sys.stdout.write("\n" + "\n".join(lines) + "\n")

@@ -192,5 +192,5 @@ def test_policy_refuses_arrays_that_do_not_fit(learned):
         {**arrays, "bias": arrays["bias"].astype(np.float64)},
         {**arrays, "state": np.full_like(arrays["state"], np.nan)},
     ):
-        with pytest.raises(ValueError, match=r"expected the arrays|is not a finite"):
+        with pytest.raises(ValueError, match=r"holds the arrays|has shape|is not finite"):
             Policy.from_arrays(wrong)
