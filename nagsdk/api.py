@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 from nagsdk import ranges
 from nagsdk.budget import LATENCY, Budget
 from nagsdk.common.moved import renamed
+from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.cost.model import SAMPLES
 from nagsdk.errors import UsageError
 from nagsdk.pipeline.asked import check_finetuning, check_top1, require_verifiable, sets_of, targets_of, together
@@ -25,6 +26,7 @@ __all__ = ["calibrate", "deploy", "export", "frontier", "generate", "predict", "
 
 
 @renamed(device="target")
+@naming_os_errors
 def deploy(
     target: str | Path | Target,
     budget: str | Budget | Sequence[str | Budget] = (),
@@ -86,9 +88,10 @@ def deploy(
     ranges.check(limits=max(1, len(wanted)), resolution=resolution, seed=seed)
     timed = min_top1 is not None or any(b.metric == LATENCY for b in wanted)
     target = target_of(target, settings)
+    wanted = tuple(b.for_batch(target.device.batch) for b in wanted)
     if require_verified:
         require_verifiable(target, min_top1)
-    asked = [*map(str, wanted), *([] if min_top1 is None else [f"top1-{min_top1:g}"])]
+    asked = [*(b.file_name for b in wanted), *([] if min_top1 is None else [f"top1-{min_top1:g}"])]
     name = "-".join((target.bundle.name, target.device.id, *asked))
     folder = Path("deployments") / name if output is None else Path(output)
     builder = Builder(target, None if images is None else Path(images), timing_only, seed)
@@ -105,6 +108,7 @@ def deploy(
 
 
 @renamed(device="target", budgets="budget")
+@naming_os_errors
 def generate(
     target: str | Path | Target | Sequence[str | Path | Target],
     budget: str | Budget | Sequence[str | Budget | Sequence[str | Budget]] = (),
@@ -148,6 +152,7 @@ def generate(
 
 
 @renamed(device="target")
+@naming_os_errors
 def frontier(
     target: str | Path | Target,
     *,
@@ -184,18 +189,17 @@ def frontier(
 
     strategies = [strategies] if isinstance(strategies, str) else strategies
     ranges.check(strategies=len(strategies), points=points, resolution=resolution, seed=seed)
-    if plot is not None:
-        picture.check(Path(plot))
+    picture.check(plot)
     target = target_of(target, settings)
-    found = frontier_of(
-        target, metric, [target.host.strategies.get(name) for name in strategies], points, resolution, seed
-    )
+    chosen = [target.host.strategies.get(name) for name in strategies]
+    found = frontier_of(target, metric, chosen, points, resolution, seed)
     if plot is not None:
         found.plot(plot)
     return found
 
 
 @renamed(device="target")
+@naming_os_errors
 def predict(
     target: str | Path | Target | None = None,
     architectures: str | Architecture | Sequence[str | Architecture] = (),
@@ -234,6 +238,7 @@ def predict(
 
 
 @renamed(device="target")
+@naming_os_errors
 def profile(
     target: str | Path | Target,
     architectures: str | Architecture | Sequence[str | Architecture] = (),
@@ -268,6 +273,7 @@ def profile(
 
 
 @renamed(device="target")
+@naming_os_errors
 def calibrate(
     target: str | Path | Target,
     *,
@@ -299,8 +305,7 @@ def calibrate(
 
     ranges.check(samples=samples, within_s=within_s, seed=seed)
     target = target_of(target, settings)
-    if plot is not None:
-        picture.check(Path(plot))
+    picture.check(plot)
     summary = calibrate_target(target, samples, within_s, seed)
     if plot is not None:
         summary.plot(plot)
@@ -308,6 +313,7 @@ def calibrate(
 
 
 @renamed(device="target")
+@naming_os_errors
 def export(
     target: str | Path | Target,
     architecture: str | Architecture,
@@ -342,8 +348,7 @@ def export(
 
     target = target_of(target, settings)
     (given,) = read(target.bundle, architecture, None)
-    folder = Path(output)
     builder = Builder(target, None if images is None else Path(images), timing_only)
     builder.check()
-    check_replaceable(folder, DEPLOYMENT)
-    return publish_one(builder, given, folder)
+    check_replaceable(Path(output), DEPLOYMENT)
+    return publish_one(builder, given, Path(output))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import gc
-import io
 import sys
 import traceback
 import warnings
@@ -13,13 +12,19 @@ from typing import NoReturn
 
 import click
 
+from nagsdk.cli import streams
+from nagsdk.cli.own_process import set_up
+from nagsdk.cli.stopping import Stopping
+from nagsdk.common.os_errors import named
 from nagsdk.common.version import VERSION
 from nagsdk.errors import NagsdkError, printable
 
 # Name -> (module, one line of help). A module is imported only when its command runs.
 COMMANDS = {
     "deploy": ("deploy", "Build a model file that was measured to hold a budget on a device."),
+    "init": ("init", "Declare a model that an app needs in nagsdk.toml."),
     "build": ("build", "Bring the deployments declared in nagsdk.toml up to date."),
+    "try": ("try_images", "Predict the classes of images with a deployment."),
     "verify": ("verify", "Check a deployment again: hashes, outputs, latency."),
     "report": ("report", "Write the HTML page of a deployment, or compare several."),
     "generate": ("generate", "Find the best architecture for a budget without measuring."),
@@ -37,6 +42,7 @@ COMMANDS = {
     "bundle": ("bundle", "List, inspect and fetch bundles."),
     "android": ("android", "Install the tool that measures on Android phones."),
     "plugins": ("plugins", "List the plugins and their state, or write a new one."),
+    "mcp": ("mcp", "Serve coding agents (Model Context Protocol), or print a skill for them."),
     "doctor": ("doctor", "Check this installation, and name the commands that fix it."),
     "config": ("config", "Show the settings, and where each value comes from."),
     "completion": ("completion", "Print the script for command completion in a shell."),
@@ -51,7 +57,8 @@ Examples:
 \b
 Exit codes: 0 success (held or unverified), 1 internal error, 2 wrong usage,
 3 budget missed or infeasible, 4 device, 5 bundle or weights, 6 verification
-required but impossible, 7 not as pinned.
+required but impossible, 7 not as pinned,
+130 stopped by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
 """
 
 
@@ -93,16 +100,6 @@ def cli() -> None:
     """A latency budget and a device in, a measured model file that holds the budget out."""
 
 
-def _accept_every_character() -> None:
-    """Lets no character end a command that the encoding of the output lacks, as that of pipes on Windows.
-
-    JSON consists of ASCII characters only, so nothing in it is replaced.
-    """
-    for stream, instead in ((sys.stdout, "replace"), (sys.stderr, "backslashreplace")):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape", "surrogatepass"):
-            stream.reconfigure(errors=instead)
-
-
 def _one_line(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
@@ -115,24 +112,57 @@ def main() -> NoReturn:
     # Imports make tens of thousands of objects that stay. With the default of 700 new ones, Python would look through
     # them a hundred times for garbage that is not there.
     gc.set_threshold(50_000, *gc.get_threshold()[1:])
-    _accept_every_character()
+    streams.prepare()
+    set_up()
+    stopping = Stopping()
     warnings.formatwarning = _one_line
     try:
-        code = cli.main(standalone_mode=False)
+        stopping.listen()
+        code = _run()
+        stopping.finish()
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        stopping.finish()
+        stopping.leave("Interrupted; the measurements so far are stored.")
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Runs the command and returns its exit code; an interruption passes."""
+    try:
+        streams.check()
+        code: int = cli.main(standalone_mode=False) or 0
+        streams.flush()
     except click.exceptions.Abort:
-        click.echo("Interrupted; the measurements so far are stored.", err=True)
-        code = 130
+        raise
     except click.ClickException as error:
         error.show()
         code = error.exit_code
     except NagsdkError as error:
-        click.secho(f"Error: {error.message}", fg="red", err=True)
-        click.echo(error.next_step, err=True)
-        code = error.exit_code
-    except BrokenPipeError:
+        code = _tell(error)
+    except SystemExit as error:
+        if not isinstance(error.__context__, BrokenPipeError):  # which click turns into an exit
+            raise
         code = 0
+    except BrokenPipeError:
+        streams.discard()
+        code = 0
+    except OSError as error:
+        if error.errno is None:
+            return _bug()
+        streams.discard()
+        code = _tell(named(error))
     except Exception:  # anything unforeseen is a bug, and the user should report it
-        traceback.print_exc()
-        click.echo("This is a bug in nagsdk or in a plugin. Please report it with the lines above.", err=True)
-        code = 1
-    sys.exit(code or 0)
+        code = _bug()
+    return code
+
+
+def _tell(error: NagsdkError) -> int:
+    click.secho(f"Error: {error.message}", fg="red", err=True)
+    click.echo(error.next_step, err=True)
+    return error.exit_code
+
+
+def _bug() -> int:
+    traceback.print_exc()
+    click.echo("This is a bug in nagsdk or in a plugin. Please report it with the lines above.", err=True)
+    return 1

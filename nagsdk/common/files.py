@@ -1,4 +1,4 @@
-"""Atomic writing of files, hashes, and reading of TOML files."""
+"""Atomic writing of files, and hashes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
+from nagsdk.common.os_errors import named_path, unwritable
 from nagsdk.common.reading import opened, read_bytes
-from nagsdk.common.temporary import PARTIAL as PARTIAL
-from nagsdk.common.temporary import temporary_file
+from nagsdk.common.temporary import PARTIAL, temporary_file
 from nagsdk.errors import OutputError
 
 _MOST_TEXT = 64 * 10**6
@@ -58,24 +58,28 @@ def by_name(path: PurePath) -> tuple[str, ...]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns errors of the operating system about writing to `path` into an `OutputError`."""
+    """Turns errors of the operating system about writing to `path` into an `OutputError`.
+
+    Errors that name a file elsewhere, and missing files, pass: they are about what is read meanwhile.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise OutputError(
-                f"The disk that holds {path} is full; no partial output was left.",
-                "Free some space and run the command again.",
-            ) from error
-        if error.errno in (errno.ENOTDIR, errno.EEXIST):
-            raise OutputError(
-                f"{path} cannot be written: a file exists where a folder is needed.", "Name another path."
-            ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.EISDIR):
-            raise OutputError(
-                f"{path} cannot be written: {error.strerror}.", "Name a folder that you may write to."
-            ) from error
-        raise
+        if error.errno in (None, errno.ENOENT) or not _concerns(path, named_path(error)):
+            raise
+        raise unwritable(path, error) from error
+
+
+def _concerns(path: Path, named: str | None) -> bool:
+    """Whether an error about the file `named` is about `path`: its folders, its content, or what replaces it."""
+    if named is None:
+        return True
+    try:
+        own, other = path.absolute(), Path(named).absolute()
+    except OSError:
+        return False  # the current folder was removed
+    partial = other.relative_to(own.parent).parts[:1] if other.is_relative_to(own.parent) else ()
+    return own.is_relative_to(other) or other.is_relative_to(own) or "".join(partial).startswith(PARTIAL)
 
 
 @contextmanager

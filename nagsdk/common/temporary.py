@@ -21,8 +21,10 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+
+from nagsdk.common.unfinished import unfinished
 
 PARTIAL, TEMPORARY = ".nagsdk-partial-", "nagsdk-"
 # In a temporary folder: its lock, what is written, the folder that was replaced, and which one that is.
@@ -76,7 +78,8 @@ def workspace(parent: Path, prefix: str = PARTIAL, mode: int = 0o777) -> Iterato
     heart = threading.Thread(target=beat, name="nagsdk heartbeat", daemon=True)
     try:
         heart.start()
-        yield folder
+        with unfinished(partial(_clear, folder, lock)):
+            yield folder
     finally:
         ended.set()
         _clear(folder, lock)
@@ -100,10 +103,12 @@ def temporary_file(parent: Path) -> Iterator[tuple[Path, int]]:
         if sys.platform == "win32" or _claim(descriptor, path):
             break
         os.close(descriptor)
+    remove = partial(path.unlink, missing_ok=True)
     try:
-        yield path, descriptor
+        with unfinished(remove):
+            yield path, descriptor
     finally:
-        path.unlink(missing_ok=True)
+        remove()
 
 
 def sweep(parent: Path) -> None:

@@ -1,4 +1,7 @@
-"""Readable descriptions of validation errors; pydantic's own texts are meant for developers."""
+"""Patterns of names and hashes, and readable descriptions of validation errors.
+
+The texts of pydantic itself are meant for developers.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,9 @@ from nagsdk.errors import NagsdkError
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+# The name of a file that lies beside the description which names it, and a hash in hexadecimal.
+PLAIN_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$"
+SHA256 = r"^[0-9a-f]{64}$"
 _MOST_SHOWN = 5
 
 

@@ -33,6 +33,10 @@ _MOST_BYTES, _MOST_MS = 10**6, 1e9
 _MOST_PERCENTILES, _MOST_FACTOR, _MOST_DIRECTIONS = 100, 1000.0, 100
 # Additional spread for another number of threads, which changes the latencies by an unknown factor.
 _OTHER_THREADS_SPREAD = 0.6
+# Additional spread for another number of images of one inference, and the features whose amount does not depend on it:
+# one inference starts its layers and reads its weights once for all images.
+_OTHER_BATCH_SPREAD = 0.3
+_PER_INFERENCE = ("network", "calls", "se_calls", "pointwise_weights", "vector_weights", "se_weights")
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,19 @@ class Prior:
             return self
         spread = float(np.hypot(self.spread, _OTHER_THREADS_SPREAD))
         return replace(self, spread=spread, threads=threads, source={**self.source, "fitted_for_threads": self.threads})
+
+    def for_batch(self, batch: int) -> Prior:
+        """Returns the prior for inferences of several images, if this one is for a single image."""
+        if batch == 1:
+            return self
+        factors = np.array([1.0 if name in _PER_INFERENCE else float(batch) for name in FEATURES])
+        return replace(
+            self,
+            weights=self.weights * factors,
+            directions=self.directions * factors,
+            spread=float(np.hypot(self.spread, _OTHER_BATCH_SPREAD)),
+            source={**self.source, "fitted_for_batch": 1},
+        )
 
     def on(self, space: SearchSpace) -> Shape:
         """Returns the shape of the latencies over a space."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -51,10 +51,12 @@ def device_lock(folder: Path, device: str, on_event: Listener = ignore, timeout_
             "Make the folder writable, or set another cache folder (NAGSDK_CACHE_DIR).",
         ) from error
     try:
-        holder.write_bytes(str(os.getpid()).encode())
+        with suppress(OSError):  # it is for messages only; a full disk must not end a measurement
+            holder.write_bytes(str(os.getpid()).encode())
         yield
     finally:
-        holder.unlink(missing_ok=True)
+        with suppress(OSError):
+            holder.unlink(missing_ok=True)
         lock.release()
 
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from nagsdk.common.processes import end
 from nagsdk.common.telemetry import OFF
 from nagsdk.device.backend import Burst, Session, Tensor
 from nagsdk.device.serve import Message, read, write
@@ -97,10 +98,9 @@ class ProcessSession(Session):
         return np.frombuffer(body, np.float32).reshape(answer["shape"])
 
     def close(self) -> None:
-        """Kills the worker process."""
+        """Kills the worker process and what it started."""
         self._closed = True
-        self._process.kill()
-        self._process.wait()
+        end(self._process)
         for stream in (self._process.stdin, self._process.stdout, self._log):
             try:
                 if stream is not None:
@@ -127,11 +127,12 @@ class ProcessSession(Session):
 
         def kill() -> None:
             timed_out.set()
-            self._process.kill()
+            end(self._process)
 
         timer = threading.Timer(timeout_s, kill)
-        timer.start()
+        timer.daemon = True  # an interruption between two lines must not leave a thread that this process waits for
         try:
+            timer.start()
             if request is not None:
                 write(self._process.stdin, *request)
             answer = read(self._process.stdout)
@@ -146,8 +147,7 @@ class ProcessSession(Session):
         return answer
 
     def _failure(self, what: str) -> MeasurementError:
-        self._process.kill()
-        self._process.wait()
+        end(self._process)
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").strip().splitlines()
         self.close()

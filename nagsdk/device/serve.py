@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +65,7 @@ def serve(start: Callable[[dict[str, Any]], tuple[dict[str, Any], Mapping[str, H
     def listen() -> None:
         while (message := read(sys.stdin.buffer)) is not None:
             requests.put(message)
-        os._exit(0)
+        _end_session()
 
     threading.Thread(target=listen, daemon=True).start()
     greeting, handlers = start(settings)
@@ -121,6 +122,13 @@ def timed(request: dict[str, Any], run: Callable[[], object], threads: int, warm
     # Threads that wait for each other sleep or spin, so their CPU time does not show whether a core was taken away.
     total = (time.process_time_ns() - process_start) / 1e6 / request["runs"]
     return {"wall_ms": wall, "cpu_ms": [], "properties": {"cpu_all_threads_ms": total}}, b""
+
+
+def _end_session() -> NoReturn:
+    """Ends this process, and what it started where it leads a session of its own."""
+    if sys.platform != "win32" and os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os._exit(0)
 
 
 def _raise_priority() -> None:

@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from nagsdk.common.validation import PLAIN_NAME, SHA256
 from nagsdk.space.layer import KINDS
 
 # A plain name, so that no path in a manifest leads out of its folder.
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+FileName = Annotated[str, Field(pattern=PLAIN_NAME)]
+Sha256 = Annotated[str, Field(pattern=SHA256)]
 
 Text = Annotated[str, Field(max_length=4000)]
 _Name = Annotated[str, Field(max_length=200)]
@@ -68,6 +69,9 @@ class Measured(_Open):
     top1: _Percent | None = Field(description="Top-1 of the artifact on the bundle's test images, in per cent.")
     top1_low: _Percent | None = Field(description="Lower end of its 95 % interval (Wilson).")
     top1_high: _Percent | None = Field(description="Upper end of its 95 % interval.")
+    latency_asked_ms: _Milliseconds | None = Field(
+        None, description="The budget's percentile of single inferences, the median if no budget names one."
+    )
 
 
 class FileRecord(_Open):
@@ -92,12 +96,19 @@ class BudgetRecord(_Open):
     confidence: float = Field(ge=0.5, lt=1)
     unit: str | None = Field(
         None,
-        pattern="^[a-zA-Zµμ]{1,40}$",
+        pattern="^[a-zA-Zµμ/]{1,40}$",
         description="Unit in which the metric is shown; missing in version 0.1.0.",
     )
     unit_factor: _Factor | None = Field(
         None, description="Factor from that unit to the unit of the limit; missing in version 0.1.0."
     )
+    images: int | None = Field(
+        None, ge=1, description="Number of images of one inference if the latency is limited per image, else null."
+    )
+    images_per_second: float | None = Field(
+        None, gt=0, description="The limit in images per second if the budget was given so, else null."
+    )
+    text: str | None = Field(None, description="The budget as text, in the unit in which it was given.")
 
 
 class AnyBudget(_Open):
@@ -109,6 +120,9 @@ class AnyBudget(_Open):
     confidence: float | None
     unit: _Name | None = None
     unit_factor: _Factor | None = None
+    images: int | None = Field(None, ge=1, le=4096)
+    images_per_second: float | None = Field(None, gt=0)
+    text: Text | None = None
 
 
 class ResultArtifact(_Open):

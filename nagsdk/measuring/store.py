@@ -9,7 +9,6 @@ import time
 import uuid
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from nagsdk.common.files import making, writing
 from nagsdk.common.reading import json_of
 from nagsdk.common.wording import counted
 from nagsdk.errors import NagsdkError
+from nagsdk.measuring.database import connect, connection, damaged, transaction
 from nagsdk.measuring.key import MeasurementKey
 from nagsdk.measuring.measurement import Reading
 
@@ -124,69 +124,51 @@ class Store:
         self.path = path
         with writing(path), making(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        with self._connection() as connection:
-            connection.execute("pragma journal_mode = wal")
-            with self._transaction(connection):
-                version = connection.execute("pragma user_version").fetchone()[0]
-                if version > _VERSION:
-                    raise NagsdkError(
-                        f"{path} was written by a newer version of nagsdk (format {version}, known: {_VERSION}).",
-                        "Update nagsdk, or move the file away to start with an empty store.",
-                    )
-                if version < _VERSION:
-                    if version:
-                        connection.execute("drop index reading_by_key")
-                        connection.execute("alter table reading rename to reading_1")
-                    for statement in filter(str.strip, _SCHEMA.split(";")):
-                        connection.execute(statement)
-                    if version:
-                        self._from_version_1(connection)
-                    connection.execute(f"pragma user_version = {_VERSION}")
+        with connection(path) as opened:
+            if opened.execute("pragma journal_mode").fetchone()[0] != "wal":
+                opened.execute("pragma journal_mode = wal")  # disks without shared memory keep the old journal
+            if self._version(opened) < _VERSION:
+                with transaction(opened):
+                    self._create(opened)
             # Closing the last connection waits until the write-ahead log is written back, so one idle connection stays
             # open.
-            self._idle = sqlite3.connect(path, check_same_thread=False)
+            self._idle = connect(path)
             self._idle.execute("pragma user_version").fetchone()
 
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        connection = None
-        try:
-            connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-            # With the write-ahead log a killed process loses nothing; a power cut may cost the last readings.
-            connection.execute("pragma synchronous = normal")
-            yield connection
-        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # damaged names make messages undecodable
+    def _version(self, opened: sqlite3.Connection) -> int:
+        version = int(opened.execute("pragma user_version").fetchone()[0])
+        if version > _VERSION:
             raise NagsdkError(
-                f"The store of measurements {self.path} cannot be used: {error}.",
-                "Move the file away; an empty store will be created in its place.",
-            ) from error
-        finally:
-            if connection is not None:
-                connection.close()
+                f"{self.path} was written by a newer version of nagsdk (format {version}, known: {_VERSION}).",
+                "Update nagsdk, or set another cache folder (NAGSDK_CACHE_DIR) to begin an empty store there.",
+            )
+        return version
 
-    @contextmanager
-    def _transaction(self, connection: sqlite3.Connection) -> Iterator[None]:
-        connection.execute("begin immediate")
-        try:
-            yield
-        except BaseException:
-            connection.execute("rollback")
-            raise
-        connection.execute("commit")
+    def _create(self, opened: sqlite3.Connection) -> None:
+        """Makes the tables, unless another process has just done it, and takes over those of an older format."""
+        version = self._version(opened)
+        if version == _VERSION:
+            return
+        if version:
+            opened.execute("drop index reading_by_key")
+            opened.execute("alter table reading rename to reading_1")
+        for statement in filter(str.strip, _SCHEMA.split(";")):
+            opened.execute(statement)
+        if version:
+            self._from_version_1(opened)
+        opened.execute(f"pragma user_version = {_VERSION}")
 
     @staticmethod
-    def _key(connection: sqlite3.Connection, key: MeasurementKey) -> int:
-        connection.execute(
-            "insert or ignore into key (hash, fields) values (?, ?)", (key.hash, json.dumps(key.to_dict()))
-        )
-        return int(connection.execute("select id from key where hash = ?", (key.hash,)).fetchone()[0])
+    def _key(opened: sqlite3.Connection, key: MeasurementKey) -> int:
+        opened.execute("insert or ignore into key (hash, fields) values (?, ?)", (key.hash, json.dumps(key.to_dict())))
+        return int(opened.execute("select id from key where hash = ?", (key.hash,)).fetchone()[0])
 
     @classmethod
-    def _insert(cls, connection: sqlite3.Connection, kept: Kept) -> int:
+    def _insert(cls, opened: sqlite3.Connection, kept: Kept) -> int:
         """Stores a reading unless it is stored already; returns the number of added readings."""
         row = (
             kept.uid or uuid.uuid4().hex,
-            cls._key(connection, kept.key),
+            cls._key(opened, kept.key),
             kept.architecture,
             kept.run,
             kept.turn,
@@ -198,7 +180,7 @@ class Store:
             "insert or ignore into reading (uid, key, architecture, run, turn, session, taken_at, reading) "
             "values (?, ?, ?, ?, ?, ?, ?, ?)"
         )
-        return connection.execute(statement, row).rowcount
+        return opened.execute(statement, row).rowcount
 
     def add(self, kept: Kept) -> None:
         """Stores one reading at once, so that it is not lost if the process dies."""
@@ -206,8 +188,8 @@ class Store:
 
     def add_all(self, readings: Iterable[Kept]) -> int:
         """Stores the readings that are not stored yet and returns their number; stores none after an error."""
-        with self._connection() as connection, self._transaction(connection):
-            return sum(self._insert(connection, kept) for kept in readings)
+        with connection(self.path) as opened, transaction(opened):
+            return sum(self._insert(opened, kept) for kept in readings)
 
     def readings(
         self, key: MeasurementKey | None = None, architecture: str | None = None, run: str | None = None
@@ -219,17 +201,17 @@ class Store:
         query = (
             f"select fields, {_COLUMNS} from reading join key on key.id = reading.key where {where} order by reading.id"  # noqa: S608 names only
         )
-        damaged = 0
-        with self._connection() as connection:
-            for fields, uid, text, of_run, turn, session, taken_at, reading in connection.execute(
+        broken = 0
+        with connection(self.path) as opened:
+            for fields, uid, text, of_run, turn, session, taken_at, reading in opened.execute(
                 query, tuple(given.values())
             ):
                 try:
                     yield Kept.of(json_of(fields), text, json_of(reading), session, of_run, turn, taken_at, uid)
                 except (NagsdkError, ValueError, TypeError, AttributeError):
-                    damaged += 1
-        if damaged:
-            warnings.warn(f"{counted(damaged, 'damaged reading')} in {self.path} cannot be used.", stacklevel=2)
+                    broken += 1
+        if broken:
+            warnings.warn(f"{counted(broken, 'damaged reading')} in {self.path} cannot be used.", stacklevel=2)
 
     def check(self) -> int:
         """Checks the whole file and returns the number of readings in it.
@@ -237,18 +219,18 @@ class Store:
         Raises:
             NagsdkError: The file is damaged.
         """
-        with self._connection() as connection:
-            result = connection.execute("pragma quick_check(1)").fetchone()[0]
+        with connection(self.path) as opened:
+            result = opened.execute("pragma quick_check(1)").fetchone()[0]
             if result != "ok":
-                raise sqlite3.DatabaseError(result)
-            return int(connection.execute("select count(*) from reading").fetchone()[0])
+                raise damaged(self.path, result)
+            return int(opened.execute("select count(*) from reading").fetchone()[0])
 
     def begin(self, key: MeasurementKey, settings: Mapping[str, Any]) -> str:
         """Begins a run of measurements and returns its id."""
         run = uuid.uuid4().hex
-        with self._connection() as connection, self._transaction(connection):
-            row = (run, self._key(connection, key), json.dumps(settings, sort_keys=True), time.time())
-            connection.execute("insert into run (id, key, settings, begun_at) values (?, ?, ?, ?)", row)
+        with connection(self.path) as opened, transaction(opened):
+            row = (run, self._key(opened, key), json.dumps(settings, sort_keys=True), time.time())
+            opened.execute("insert into run (id, key, settings, begun_at) values (?, ?, ?, ?)", row)
         return run
 
     def unfinished(self, key: MeasurementKey, settings: Mapping[str, Any], within_s: float) -> str | None:
@@ -257,35 +239,33 @@ class Store:
             "select run.id from run join key on key.id = run.key where key.hash = ? and settings = ? "
             "and ended_at is null and begun_at > ? order by begun_at desc"
         )
-        with self._connection() as connection:
-            row = connection.execute(
+        with connection(self.path) as opened:
+            row = opened.execute(
                 query, (key.hash, json.dumps(settings, sort_keys=True), time.time() - within_s)
             ).fetchone()
         return None if row is None else str(row[0])
 
     def end(self, run: str) -> None:
         """Marks a run as ended, so that it is not resumed."""
-        with self._connection() as connection:
-            connection.execute("update run set ended_at = ? where id = ?", (time.time(), run))
+        with connection(self.path) as opened:
+            opened.execute("update run set ended_at = ? where id = ?", (time.time(), run))
 
     def prune(self, before: datetime) -> int:
         """Deletes the readings taken before a moment, shrinks the file and returns the number of deleted readings."""
-        with self._connection() as connection:
-            with self._transaction(connection):
-                count = connection.execute(
+        with connection(self.path) as opened:
+            with transaction(opened):
+                count = opened.execute(
                     "delete from reading where taken_at < ?", (before.astimezone(UTC).isoformat(timespec="seconds"),)
                 ).rowcount
-                connection.execute("delete from run where begun_at < ?", (before.timestamp(),))
-                connection.execute(
-                    "delete from key where id not in (select key from reading union select key from run)"
-                )
-            connection.execute("vacuum")
+                opened.execute("delete from run where begun_at < ?", (before.timestamp(),))
+                opened.execute("delete from key where id not in (select key from reading union select key from run)")
+            opened.execute("vacuum")
         return count
 
     @classmethod
-    def _from_version_1(cls, connection: sqlite3.Connection) -> None:
+    def _from_version_1(cls, opened: sqlite3.Connection) -> None:
         """Migrates the readings of format 1, under separate keys because that format did not record all fields."""
-        for device, architecture, taken_at, payload in connection.execute(
+        for device, architecture, taken_at, payload in opened.execute(
             "select device, architecture, taken_at, payload from reading_1 order by id"
         ).fetchall():
             content = json.loads(payload)
@@ -294,7 +274,7 @@ class Store:
             key = MeasurementKey(device, "", "", "", "", 0, 0, "format 1")
             reading = Reading.from_dict(content.get("reading", content))
             cls._insert(
-                connection,
+                opened,
                 Kept(key, architecture, reading, content.get("session", ""), content.get("run"), taken_at=taken_at),
             )
-        connection.execute("drop table reading_1")
+        opened.execute("drop table reading_1")

@@ -90,12 +90,14 @@ class LoadedModel:
             if device is not None:
                 raise
             raise UnknownNameError(
-                error.message, 'If a file describes the device, name it: load(device="my-device.toml").'
+                error.message,
+                'If a file describes the device, name it: --device my-device.toml, or load(device="my-device.toml").',
             ) from error
         self._opened.require_files()
         manifest = self._opened.manifest
         self.preprocessing = self._opened.preprocessing
         self.resolution = int(manifest["resolution"])
+        self.device, self.timing_only = self._opened.device.id, bool(manifest["timing_only"])
         names, classes = self.folder / "labels.txt", len(manifest["probe"]["logits"])
         try:
             known = read_text(names, _MOST_LABELS).splitlines() if names.is_file() else []

@@ -33,14 +33,14 @@ _MOST_CARD = 16 * 10**6
 
 
 def prior_of(target: Target) -> Prior | None:
-    """The device's shipped prior for its number of threads; else one from its backend's simulator, if it has one."""
+    """The device's shipped prior for its threads and batch; else one from its backend's simulator, if it has one."""
     return target.keep("prior", lambda: _prior(target))
 
 
 def _prior(target: Target) -> Prior | None:
     device, backend = target.device, target.backend
     if device.prior is not None:
-        return read_prior(shipped("devices") / device.prior).for_threads(device.threads)
+        return read_prior(shipped("devices") / device.prior).for_threads(device.threads).for_batch(device.batch)
     from nagsdk.cost.simulated import simulated_prior
 
     title = f"the simulator of the backend {backend.id}"

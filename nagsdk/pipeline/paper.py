@@ -11,6 +11,7 @@ import numpy as np
 from nagsdk import ranges
 from nagsdk.budget import LATENCY
 from nagsdk.common.moved import renamed
+from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.errors import UsageError
 from nagsdk.generator.strategies import Random
 from nagsdk.pipeline.models import question, require_cost_model
@@ -20,6 +21,7 @@ _BUDGETS, _SAMPLES = 10, 64
 
 
 @renamed(device="target")
+@naming_os_errors
 def train_paper_generator(
     target: str | Path | Target,
     *,

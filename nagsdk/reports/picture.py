@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nagsdk.common.files import write_atomically
+from nagsdk.common.files import check_file, write_atomically
 from nagsdk.common.pip import pip
 from nagsdk.errors import UsageError
 
@@ -17,15 +17,19 @@ if TYPE_CHECKING:
 SUFFIXES = (".svg", ".png", ".pdf")
 
 
-def check(path: Path) -> None:
+def check(file: str | Path | None) -> None:
     """Raises an error before long work starts if the picture cannot be drawn.
 
     Args:
-        path: File of the picture.
+        file: File of the picture; None if none is wanted.
 
     Raises:
         UsageError: The suffix is unknown, or matplotlib is not installed.
+        OutputError: The file cannot be written.
     """
+    if file is None:
+        return
+    path = Path(file)
     if path.suffix not in SUFFIXES:
         raise UsageError(
             f"The name {path} does not end in a format for pictures.", f"End it with one of {', '.join(SUFFIXES)}."
@@ -34,6 +38,7 @@ def check(path: Path) -> None:
         raise UsageError(
             "Pictures need matplotlib, which is not installed.", f"Install it: {pip('install', 'nagsdk[report]')}"
         )
+    check_file(path)
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from nagsdk.common.files import write_atomically
+from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.errors import UsageError
 from nagsdk.manifest.manifest import MANIFEST, REPORT, read_manifest
 from nagsdk.reports.page import comparison, comparison_page, deployment_page
 
 
+@naming_os_errors
 def report(folders: str | Path | Sequence[str | Path], output: str | Path | None = None) -> dict[str, Any]:
     """Writes the page of one deployment, or of the comparison of several.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nagsdk.common.content import kind_of
 from nagsdk.common.files import write_atomically
 from nagsdk.common.reading import read_text
 from nagsdk.common.validation import what_is_wrong
@@ -35,7 +36,10 @@ def read_csv(path: Path, needed: Sequence[str]) -> tuple[NDArray[np.int64], dict
     Raises:
         ArchitectureError: The file cannot be read as such a table; the message names the line.
     """
+    advice = f"Give a CSV file in UTF-8 with the columns {_values(needed)}." if needed else "Give a CSV file in UTF-8."
     try:
+        if kind := kind_of(path):
+            raise ArchitectureError(f"{path} is {kind}, and no table of architectures.", advice)
         reader = csv.reader(io.StringIO(read_text(path, _MOST_BYTES), newline=""), strict=True)
         header = [name.strip() for name in next(reader, [])]
         rows, fields = [], 0
@@ -45,14 +49,14 @@ def read_csv(path: Path, needed: Sequence[str]) -> tuple[NDArray[np.int64], dict
                 raise ValueError(f"it has more than {_MOST_FIELDS} fields")
             rows.append((reader.line_num, row))
     except (OSError, ValueError, csv.Error) as error:
-        with_columns = f" with the columns {_values(needed)}" if needed else ""
         raise ArchitectureError(
             f"{path} cannot be read as a table: {what_is_wrong(error)}.",
-            f"Give a CSV file in UTF-8{with_columns}; split one that is too large.",
+            f"{advice} Split one that is too large.",
         ) from error
     missing = [name for name in needed if header.count(name) != 1]
-    if missing and len(header) == 1 and ";" in header[0]:
-        raise ArchitectureError(f"{path} separates its columns by semicolons.", "Separate them by commas.")
+    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+        if missing and len(header) == 1 and separator in header[0]:
+            raise ArchitectureError(f"{path} separates its columns by {name}.", "Separate them by commas.")
     if missing or len(set(header)) != len(header):
         raise ArchitectureError(
             f"{path} does not have every column exactly once: {_values(missing or header)}.",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nagsdk.bundle.bundle import Bundle, load_bundle
+from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.events import Listener, ignore
 from nagsdk.space.architecture import Architecture
 
@@ -39,6 +40,7 @@ class SubnetAccuracy:
         return asdict(self)
 
 
+@naming_os_errors
 def evaluate(
     *,
     bundle: str | Path | Bundle = "glyphs",

@@ -8,10 +8,13 @@ from typing import Any
 
 from nagsdk import ranges
 from nagsdk.bundle.bundle import Bundle, load_bundle
+from nagsdk.common.files import check_file
+from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.events import Listener, ignore
 from nagsdk.generator.generator import Generator
 
 
+@naming_os_errors
 def train_generator(
     *, bundle: str | Path | Bundle, output: str | Path, seed: int = 0, on_event: Listener = ignore
 ) -> dict[str, Any]:
@@ -30,6 +33,7 @@ def train_generator(
         OutputError: The file cannot be written.
     """
     ranges.check(seed=seed)
+    check_file(Path(output))
     opened = load_bundle(bundle)
     generator = Generator.trained(opened.space, opened.predictor, seed=seed, on_event=on_event)
     generator.save(Path(output))

@@ -20,6 +20,7 @@ from nagsdk.families.space import NetworkSpace
 from nagsdk.space.space import extremes
 
 MADE_BY = "nagsdk train"
+PLAN = "plan.json"  # in the folder of unfinished work
 _MOST_SPACE_FILE = 10**6
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from nagsdk import ranges
 from nagsdk.bundle.bundle import GENERATOR, Bundle, load_bundle
 from nagsdk.bundle.ownership import BUNDLE
+from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.common.outputs import check_replaceable
 from nagsdk.common.temporary import temporary_folder
 from nagsdk.events import Listener, ignore
@@ -24,6 +25,7 @@ def add_generator(folder: Path, seed: int, on_event: Listener) -> None:
         rewrite_bundle(bundle, folder, [work / GENERATOR])
 
 
+@naming_os_errors
 def fit_predictor(
     *,
     bundle: str | Path | Bundle,
@@ -60,21 +62,20 @@ def fit_predictor(
     from nagsdk.supernet.processes import together
     from nagsdk.training.source import Source
     from nagsdk.training.subnets import fit_measured, measure_subnets, require_enough
+    from nagsdk.training.work import work_of
 
     ranges.check(subnets=subnets, seed=seed)
     opened = load_bundle(bundle)
     opened.require_weights()
     folder = Path(output)
     check_replaceable(folder, BUNDLE)
+    unfinished = work_of(folder)
     require_enough(opened.space, subnets)
     with together() as ranks:
         on_event = on_event if ranks.first else ignore
         source = Source.of(opened, data, skip_broken, on_event)
         # Measurements are valid for one supernet, one state of the folder of images and one choice of subnets only.
-        work = (
-            folder.with_name(f"{folder.name}.work")
-            / f"{opened.weights_sha256[:16]}-{source.fingerprint}-{subnets}-{seed}"
-        )
+        work = unfinished / f"{opened.weights_sha256[:16]}-{source.fingerprint}-{subnets}-{seed}"
         codes, top1 = measure_subnets(
             opened.space,
             lambda given: measure(opened.supernet, given, source.recalibration, source.shown("val"), on_event, ranks),

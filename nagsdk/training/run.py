@@ -39,8 +39,9 @@ from nagsdk.supernet.initial import adopt, read_weights
 from nagsdk.supernet.passes import passes, train_passes
 from nagsdk.supernet.processes import Ranks, torch_device
 from nagsdk.supernet.weights import half, load_supernet
-from nagsdk.training.plan import MADE_BY, Plan
+from nagsdk.training.plan import MADE_BY, PLAN, Plan
 from nagsdk.training.subnets import fit_measured, measure_subnets
+from nagsdk.training.work import work_of
 
 _LARGE = 128
 _MOST_PLAN = 10**6
@@ -110,7 +111,7 @@ class TrainingRun:
         self.plan, self.folder, self.parts, self.space, self.output, self.ranks, self.on_event = (
             plan, folder, parts, space, output, ranks, on_event,
         )  # fmt: skip
-        self.work = output.with_name(f"{output.name}.work")
+        self.work = work_of(output)
         self.preprocessing = preprocessing_of(space)
         self.side = square_side(space, self.preprocessing)
         images = len(parts["train"].labels)
@@ -138,7 +139,7 @@ class TrainingRun:
             UsageError: The work folder belongs to a training with other settings.
             OutputError: The disk has too little free space.
         """
-        file = self.work / "plan.json"
+        file = self.work / PLAN
         if file.is_file():
             try:
                 known = read_json(file, _MOST_PLAN)
@@ -190,7 +191,7 @@ class TrainingRun:
         """
         self.check()
         if self.ranks.first:
-            write_atomically(self.work / "plan.json", json.dumps(asdict(self.plan), indent=1).encode())
+            write_atomically(self.work / PLAN, json.dumps(asdict(self.plan), indent=1).encode())
             self._write_sheets()
         self.ranks.wait()
         weights = self.work / SUPERNET_WEIGHTS

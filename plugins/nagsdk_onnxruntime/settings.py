@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from nagsdk.common.processes import can_pin
 from nagsdk.device.description import Device
+from nagsdk.device.host import check_cores
 from nagsdk.errors import DeviceError
 from nagsdk.ranges import CORE
 
@@ -55,4 +56,5 @@ class OnnxRuntimeSettings:
                 "Use provider (a name), spinning (0 or 1), opset (11 to 17) and, except on macOS, cores (such as 2,3).",
             )
         pinned, spinning = tuple(CORE.parse(c, DeviceError) for c in cores), options["spinning"] == "1"
+        check_cores(device.id, pinned)
         return cls(device.threads, options["provider"], spinning, pinned, int(options["opset"]))

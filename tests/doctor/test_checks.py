@@ -47,7 +47,7 @@ def test_what_is_installed_fits_together():
             "tflite-runtime",
             "2.14.0",
             "crashes with numpy 2",
-            f"{pip('uninstall', 'tflite-runtime')} && {pip('install', 'nagsdk[litert]')}",
+            f"{pip('uninstall', 'tflite-runtime')} && {pip('install', 'ai-edge-litert')}",
         ),
         (
             "onnxruntime-gpu",
@@ -115,7 +115,7 @@ def test_a_damaged_store_is_wrong(offline):
     cache_folder().mkdir(parents=True, exist_ok=True)
     (cache_folder() / STORE).write_bytes(b"This is no database, whatever its name says." * 100)
     (found,) = look("store")
-    assert found["state"] == WRONG and "Move the file away" in found["mend"]
+    assert found["state"] == WRONG and "safe place" in found["mend"]
 
 
 def test_a_folder_that_cannot_be_written_is_wrong(offline, monkeypatch, tmp_path):

@@ -76,17 +76,18 @@ def test_two_processes_write_at_once_without_loss(tmp_path):
 
 def test_foreign_damaged_and_newer_files_are_refused(tmp_path, store):
     (tmp_path / "text").write_text("not a database " * 100)
-    with pytest.raises(NagsdkError, match="cannot be used"):
+    with pytest.raises(NagsdkError, match="is not a store of measurements") as caught:
         Store(tmp_path / "text")
+    assert "safe place" in caught.value.next_step
     for i in range(200):
         store.add(kept(float(i + 1)))
     with sqlite3.connect(store.path) as connection:
         connection.execute("pragma wal_checkpoint(truncate)")
     whole = store.path.read_bytes()
     (tmp_path / "half").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(NagsdkError, match="Move the file away"):
+    with pytest.raises(NagsdkError, match=r"is damaged.*\n.*\.recover"):
         list(Store(tmp_path / "half").readings())
-    with store._connection() as connection:
+    with sqlite3.connect(store.path) as connection:
         connection.execute("pragma user_version = 99")
     with pytest.raises(NagsdkError, match="newer version"):
         Store(store.path)
