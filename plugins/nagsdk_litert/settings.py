@@ -58,13 +58,14 @@ class LiteRtSettings:
                 f"Use runtime ({' or '.join(RUNTIMES)}), split_depthwise (0 or 1) and, except on macOS, cores (numbers "
                 "such as 2,3).",
             )
-        check_cores(device.id, [int(c) for c in cores])
+        pinned = tuple(CORE.parse(c, DeviceError) for c in cores)
+        check_cores(device.id, pinned)
         return cls(
             device.threads,
             RUNTIMES[runtime],
             options["split_depthwise"] == "1",
             precision,
-            tuple(CORE.parse(c, DeviceError) for c in cores),
+            pinned,
         )
 
 
