@@ -11,8 +11,7 @@ from nagsdk.budget import LATENCY, Budget
 from nagsdk.common.moved import renamed
 from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.cost.model import SAMPLES
-from nagsdk.errors import UsageError
-from nagsdk.pipeline.asked import check_finetuning, check_top1, require_verifiable, sets_of, targets_of, together
+from nagsdk.pipeline.asked import check_finetuning, limits_of, require_verifiable, sets_of, targets_of, usual_folder
 from nagsdk.pipeline.target import Target, TargetSettings, check_settings, target_of
 
 if TYPE_CHECKING:
@@ -80,20 +79,15 @@ def deploy(
     from nagsdk.pipeline.loop import Deployer
     from nagsdk.pipeline.publish import publish
 
-    wanted = together(budget)
-    if not wanted and min_top1 is None:
-        raise UsageError("No budget was given.", "Give one or more, such as 80ms.")
-    check_top1(min_top1, timing_only)
+    wanted = limits_of(budget, min_top1, timing_only)
     check_finetuning(finetune, data, skip_broken, timing_only)
-    ranges.check(limits=max(1, len(wanted)), resolution=resolution, seed=seed)
+    ranges.check(resolution=resolution, seed=seed)
     timed = min_top1 is not None or any(b.metric == LATENCY for b in wanted)
     target = target_of(target, settings)
     wanted = tuple(b.for_batch(target.device.batch) for b in wanted)
     if require_verified:
         require_verifiable(target, min_top1)
-    asked = [*(b.file_name for b in wanted), *([] if min_top1 is None else [f"top1-{min_top1:g}"])]
-    name = "-".join((target.bundle.name, target.device.id, *asked))
-    folder = Path("deployments") / name if output is None else Path(output)
+    folder = usual_folder(target, wanted, min_top1) if output is None else Path(output)
     builder = Builder(target, None if images is None else Path(images), timing_only, seed)
     deployer = Deployer(target, builder, resolution, target.host.strategies.get(strategy), min_top1=min_top1)
     target.bundle.require_predictor()

@@ -56,6 +56,28 @@ def together(budgets: str | Budget | Sequence[str | Budget]) -> tuple[Budget, ..
     return tuple(dict.fromkeys(read))
 
 
+def limits_of(
+    budget: str | Budget | Sequence[str | Budget], min_top1: float | None, timing_only: bool
+) -> tuple[Budget, ...]:
+    """The budgets that one deployment must hold.
+
+    Raises:
+        UsageError: There is neither a budget nor a minimum top-1, there are too many, or `min_top1` is not legal.
+    """
+    wanted = together(budget)
+    if not wanted and min_top1 is None:
+        raise UsageError("No budget was given.", "Give one or more, such as 80ms.")
+    check_top1(min_top1, timing_only)
+    ranges.check(limits=len(wanted) or None)
+    return wanted
+
+
+def usual_folder(target: Target, wanted: Iterable[Budget], min_top1: float | None) -> Path:
+    """The output folder of a deployment for which none was named."""
+    asked = [*(b.file_name for b in wanted), *([] if min_top1 is None else [f"top1-{min_top1:g}"])]
+    return Path("deployments") / "-".join((target.bundle.name, target.device.id, *asked))
+
+
 def sets_of(
     budget: str | Budget | Sequence[str | Budget | Sequence[str | Budget]], min_top1: float | None
 ) -> list[tuple[Budget, ...]]:

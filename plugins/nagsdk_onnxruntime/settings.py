@@ -11,7 +11,8 @@ from nagsdk.errors import DeviceError
 from nagsdk.ranges import CORE
 
 # As `nagsdk.graph.onnx.IR_VERSIONS`, which this module does not import, because that would import ONNX.
-OPSETS = tuple(str(opset) for opset in range(11, 18))
+USUAL_OPSET = 17
+OPSETS = tuple(str(opset) for opset in range(11, USUAL_OPSET + 1))
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class OnnxRuntimeSettings:
             "provider": "CPUExecutionProvider",
             "spinning": "1",
             "cores": "",
-            "opset": "17",
+            "opset": str(USUAL_OPSET),
             **dict(device.options),
         }
         cores = options["cores"].split(",") if options["cores"] else []
