@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -120,7 +121,7 @@ class ProjectFile(_Strict):
         min_length=1,
         description="Folder or http(s) address that holds artifacts under their SHA-256; used after the local cache.",
     )
-    deployments: dict[Annotated[str, Field(pattern=NAME)], DeploymentTable] = Field(min_length=1)
+    deployments: dict[Annotated[str, Field(pattern=NAME)], DeploymentTable] = Field(min_length=1, max_length=1000)
 
     @field_validator("mirror")
     @classmethod
@@ -218,12 +219,13 @@ def _declared(name: str, table: DeploymentTable, folder: Path) -> Declared:
 
 
 def _refuse_shared_outputs(path: Path, declared: tuple[Declared, ...]) -> None:
-    for number, one in enumerate(declared):
-        for other in declared[:number]:
-            # The same nagsdk.toml may be built on systems whose file names ignore upper and lower case.
-            first, second = (Path(str(d.output).casefold()) for d in (one, other))
-            if first.is_relative_to(second) or second.is_relative_to(first):
-                raise UsageError(
-                    f"{path}: {other.name} and {one.name} write to the same folder, {one.output}.",
-                    "Give each its own folder (output); upper and lower case do not differ on macOS and Windows.",
-                )
+    # The same nagsdk.toml may be built on systems whose file names ignore upper and lower case.
+    folded = {number: Path(str(one.output).casefold()).parts for number, one in enumerate(declared)}
+    # In this order, a folder stands right before the first of the folders in it.
+    for outer, inner in pairwise(sorted(folded, key=lambda number: (folded[number], number))):
+        if folded[inner][: len(folded[outer])] == folded[outer]:
+            first, second = declared[min(outer, inner)], declared[max(outer, inner)]
+            raise UsageError(
+                f"{path}: {first.name} and {second.name} write to the same folder, {second.output}.",
+                "Give each its own folder (output); upper and lower case do not differ on macOS and Windows.",
+            )
