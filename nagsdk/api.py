@@ -72,8 +72,7 @@ def deploy(
         UnverifiedError: A verified deployment is required but impossible.
         NagsdkError: Any other of its subclasses; see `nagsdk.errors`.
     """
-    from nagsdk.common.outputs import check_replaceable
-    from nagsdk.manifest.manifest import DEPLOYMENT
+    from nagsdk.pipeline.asked import check_output
     from nagsdk.pipeline.build import Builder
     from nagsdk.pipeline.calibrate import model_for
     from nagsdk.pipeline.loop import Deployer
@@ -92,7 +91,7 @@ def deploy(
     deployer = Deployer(target, builder, resolution, target.host.strategies.get(strategy), min_top1=min_top1)
     target.bundle.require_predictor()
     deployer.check()
-    check_replaceable(folder, DEPLOYMENT)
+    check_output(target, folder)
     if data is not None:
         from nagsdk.training.tuner import Tuner
 
@@ -228,7 +227,7 @@ def predict(
         return describe(opened, read(opened, architectures, table), None, None)
     target = target_of(target, settings)
     given = read(target.bundle, architectures, table)
-    return describe(target.bundle, given, target.device.id, require_cost_model(target))
+    return describe(target.bundle, given, target.device, require_cost_model(target))
 
 
 @renamed(device="target")
@@ -335,8 +334,7 @@ def export(
         NagsdkError: Any other of its subclasses; see `nagsdk.errors`.
     """
     from nagsdk.bundle.architectures import read
-    from nagsdk.common.outputs import check_replaceable
-    from nagsdk.manifest.manifest import DEPLOYMENT
+    from nagsdk.pipeline.asked import check_output
     from nagsdk.pipeline.build import Builder
     from nagsdk.pipeline.publish import publish_one
 
@@ -344,5 +342,5 @@ def export(
     (given,) = read(target.bundle, architecture, None)
     builder = Builder(target, None if images is None else Path(images), timing_only)
     builder.check()
-    check_replaceable(Path(output), DEPLOYMENT)
+    check_output(target, Path(output))
     return publish_one(builder, given, Path(output))

@@ -14,6 +14,7 @@ import click
 
 from nagsdk.cli import streams
 from nagsdk.cli.own_process import set_up
+from nagsdk.cli.printing import say
 from nagsdk.cli.stopping import Stopping
 from nagsdk.common.os_errors import named
 from nagsdk.common.version import VERSION
@@ -157,8 +158,8 @@ def _run() -> int:
 
 
 def _tell(error: NagsdkError) -> int:
-    click.secho(f"Error: {error.message}", fg="red", err=True)
-    click.echo(error.next_step, err=True)
+    say(f"Error: {error.message}", fg="red", err=True)
+    say(error.next_step, err=True)
     return error.exit_code
 
 

@@ -18,12 +18,11 @@ def command(as_json: bool) -> None:
         printing.print_json(found)
         return
     for device in found:
-        say(device["id"], bold=True, nl=False)
-        aliases = f" ({', '.join(device['aliases'])})" if device["aliases"] else ""
-        say(f"{aliases}  {device['title']}")
-        say(f"  {'available' if device['available'] else 'not available: ' + device['reason']}")
+        aliases = f"({', '.join(device['aliases'])})  " if device["aliases"] else ""
+        printing.say_beside(f"{device['id']}  ", f"{aliases}{device['title']}", bold=True)
+        printing.say_beside("  ", "available" if device["available"] else f"not available: {device['reason']}")
         for name, value in device["properties"].items():
-            say(f"  {name:<18}{value}")
+            printing.say_beside(f"  {name:<18}", value)
     for plugin in inventory.plugins():
         if plugin["state"] == "broken":
             say(f"The plugin {plugin['name']} is broken; see nagsdk plugins.", fg="yellow")

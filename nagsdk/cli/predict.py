@@ -40,16 +40,16 @@ def command(
         return
     rows = [
         (
-            r.architecture,
             printing.percent(r.predicted.top1, r.predicted.top1_low, r.predicted.top1_high)
             + (" extrapolated" if r.predicted.extrapolated else ""),
             printing.latency(r.predicted.latency_ms),
             printing.latency(r.predicted.latency_upper_ms),
             f"{r.macs / 1e6:.4g}",
             f"{r.parameters / 1e6:.3g}",
+            r.architecture,
         )
         for r in results
     ]
-    printing.print_table(("architecture", "top-1", "latency", "at most", "MMACs", "M params"), rows)
+    printing.print_table(("top-1", "latency", "at most", "MMACs", "M params", "architecture"), rows)
     for warning in dict.fromkeys(w for r in results for w in r.warnings):
         say(f"Warning: {warning}", fg="yellow", err=True)

@@ -11,6 +11,7 @@ from nagsdk.cli import options as o
 from nagsdk.cli import printing
 from nagsdk.cli.printing import say
 from nagsdk.cli.progress import listener, speaks
+from nagsdk.common.wording import counted
 
 
 @click.group("predictor", cls=o.Group)
@@ -53,7 +54,7 @@ def fit(as_json: bool, output: str, **settings: Any) -> None:
         return
     folds = card["folds"]
     quality = f"RMSE {folds['rmse']:.2f} points, Kendall tau {folds['kendall_tau']:.2f}"
-    say(f"{output}: {folds['evaluations']} subnets; five folds: {quality}")
+    say(f"{output}: {counted(folds['evaluations'], 'subnet')}; five folds: {quality}")
     rows = [
         [
             g["left_out"],

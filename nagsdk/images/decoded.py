@@ -157,7 +157,7 @@ def _write(folder: ImageFolder, side: int, store: Path, on_event: Listener) -> l
                         # Written as a stream: writing to a memory-mapped file on a full disk would kill the process.
                         file.write(pixels.tobytes())
                         labels.append(label)
-                    advance(done, f"image {done} of {total}")
+                    advance(done, f"Decoding image {done} of {total}")
                 _flush(file)
             with (store / f"{name}.labels.npy").open("wb") as file:
                 np.save(file, np.array(labels, np.int64), allow_pickle=False)

@@ -9,7 +9,9 @@ from typing import Any
 from nagsdk import ranges
 from nagsdk.budget import Budget
 from nagsdk.bundle.bundle import load_bundle
+from nagsdk.common.outputs import check_replaceable
 from nagsdk.errors import BudgetError, UnverifiedError, UsageError
+from nagsdk.manifest.manifest import DEPLOYMENT, MODEL
 from nagsdk.pipeline.target import Target, TargetSettings, target_of
 from nagsdk.plugin.units import read_budget
 
@@ -128,6 +130,28 @@ def check_finetuning(epochs: int, data: str | Path | None, skip_broken: bool, ti
             "Broken images can only be skipped if there is a folder of training images.",
             "Give --finetune N and --data DIR too.",
         )
+
+
+def check_output(target: Target, folder: Path) -> None:
+    """Raises an error before long work starts if a deployment cannot be written to a folder.
+
+    Args:
+        target: Bundle and device.
+        folder: Folder for model and manifest.
+
+    Raises:
+        UsageError: The folder, or one that would have to be made for it, is named like a model file.
+        OutputError: See `check_replaceable`.
+    """
+    suffixes = {suffix for b in target.host.backends for suffix in (b.suffix, b.compiled_suffix) if suffix}
+    new = (path for path in (folder, *folder.parents) if not path.is_dir())
+    if named := next((path for path in new if path.suffix.lower() in suffixes), None):
+        model = named.with_suffix("") / f"{MODEL}{target.backend.suffix}"
+        raise UsageError(
+            f"{named} is the name of a file, and a deployment is a folder: the model, its manifest and its report.",
+            f"Give a folder, such as {named.with_suffix('')}; the model is then {model}.",
+        )
+    check_replaceable(folder, DEPLOYMENT)
 
 
 def require_verifiable(target: Target, min_top1: float | None) -> None:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from nagsdk.cost.table import AdditiveTable
 
 _MOST_CARD = 16 * 10**6
+# The shipped priors were fitted to latencies of this precision.
+_PRIOR_PRECISION = "fp32"
+_OTHER_PRECISION = "The latencies are those of fp32: to know those of {}, calibrate with --precision {}."
 
 
 def prior_of(target: Target) -> Prior | None:
@@ -79,6 +82,8 @@ def cost_model(target: Target) -> CostModel | None:
     model, prior = calibrated_model(target), prior_of(target)
     if model is None and prior is not None:
         caveat = target.device.caveat if target.device.prior else f"They come from {prior.source['title']}."
+        if target.device.prior and (other := target.device.precision) not in ("", _PRIOR_PRECISION):
+            caveat = f"{caveat} {_OTHER_PRECISION.format(other, other)}".strip()
         model = CostModel.from_prior(target.bundle.space, prior, target.presence.fingerprint)
         if caveat:
             model = replace(model, facts={**model.facts, "caveat": caveat})

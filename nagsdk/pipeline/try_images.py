@@ -105,7 +105,7 @@ def try_images(
         raise UsageError("No image was given.", "Name image files, or a folder of images.")
     model = LoadedModel(folder, device, serial)
     tried: list[TriedImage] = []
-    with stage(on_event, "predicting", len(paths)) as advance:
+    with stage(on_event, "Predicting", len(paths)) as advance:
         for start in range(0, len(paths), _AT_ONCE):
             tried += _predict(model, paths[start : start + _AT_ONCE], top)
             advance(len(tried), paths[len(tried) - 1].name)

@@ -284,6 +284,7 @@ class TrainingRun:
                 "images": {
                     **counts(self.parts, len(self.folder.classes)),
                     "split": self.folder.split,
+                    "cuts": dict(self.folder.cuts),
                     "fingerprint": self.plan.images,
                 },
                 "plan": {key: value for key, value in asdict(self.plan).items() if key not in ("images", "space")},
