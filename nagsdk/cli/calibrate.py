@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nagsdk import ranges
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
 from nagsdk.cli.printing import say
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
         "--samples",
         default=30,
         show_default=True,
-        type=click.IntRange(5, 1000),
+        type=o.number(ranges.SAMPLES),
         help="Number of reference architectures to measure.",
     ),
     click.option(

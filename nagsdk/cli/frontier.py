@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nagsdk import ranges
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
 from nagsdk.cli.printing import say
@@ -37,7 +38,7 @@ _MOST_ROWS = 20
         show_default=True,
         help="How architectures are found: nag, lookup, nsga2, …; may be repeated to compare strategies.",
     ),
-    click.option("--points", type=click.IntRange(2, 10_000), default=100, show_default=True, help="Number of budgets."),
+    click.option("--points", type=o.number(ranges.POINTS), default=100, show_default=True, help="Number of budgets."),
     click.option(
         "--plot", type=click.Path(dir_okay=False), help="File for a picture: .svg, .png or .pdf (needs nagsdk[report])."
     ),

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from nagsdk import ranges
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
 from nagsdk.cli.printing import say
@@ -27,7 +28,7 @@ def command() -> None:
     ),
     click.option(
         "--subnets",
-        type=click.IntRange(50),
+        type=o.number(ranges.SUBNETS),
         default=300,
         show_default=True,
         help="Number of subnets to measure for the accuracy predictor.",

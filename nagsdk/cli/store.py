@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from nagsdk import ranges
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
 from nagsdk.cli.printing import say
@@ -47,7 +48,7 @@ def import_(file: str, as_json: bool) -> None:
 @click.option(
     "--older-than",
     "days",
-    type=click.FloatRange(min=0),
+    type=o.number(ranges.AGE_DAYS),
     required=True,
     metavar="DAYS",
     help="Delete measurements that are older than this.",

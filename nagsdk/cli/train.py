@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from nagsdk import ranges
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
 from nagsdk.cli.printing import say
@@ -42,19 +43,19 @@ from nagsdk.common.wording import counted
         help="How the supernet is trained.",
     ),
     click.option(
-        "--epochs", type=click.IntRange(1), default=60, show_default=True, help="Passes over the training images."
+        "--epochs", type=o.number(ranges.EPOCHS), default=60, show_default=True, help="Passes over the training images."
     ),
     click.option(
         "--batch-size",
         "batch",
-        type=click.IntRange(2),
+        type=o.number(ranges.TRAINING_BATCH),
         default=64,
         show_default=True,
         help="Images per training step, over all processes.",
     ),
     click.option(
         "--subnets",
-        type=click.IntRange(50),
+        type=o.number(ranges.SUBNETS),
         default=300,
         show_default=True,
         help="Number of subnets to measure for the accuracy predictor.",

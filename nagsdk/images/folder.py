@@ -13,7 +13,7 @@ import numpy as np
 from nagsdk.common.files import by_name
 from nagsdk.errors import DataError
 from nagsdk.images.classes import differing, labels, matched, problems, refuse, without_classes, without_images
-from nagsdk.images.entries import composed, printable, some
+from nagsdk.images.entries import composed, one_line, some
 from nagsdk.images.finder import ClassFolder, Finder
 from nagsdk.images.parts import LAYOUT, PARTS, find_parts
 from nagsdk.images.split import Cut, divide, name_of
@@ -109,7 +109,7 @@ def scan(root: Path, cuts: Mapping[str, Cut] | None = None) -> ImageFolder:
         DataError: The folder cannot be used for training; the message names the class folders with problems.
     """
     if not root.is_dir():
-        raise DataError(f"{printable(root)} is not a folder.", LAYOUT)
+        raise DataError(f"{one_line(root)} is not a folder.", LAYOUT)
     finder = Finder()
     folders = finder.folders(root)
     parts, notes = find_parts(root, folders)
@@ -149,7 +149,7 @@ def _given(root: Path, parts: dict[str, Path], finder: Finder, known: Mapping[st
         unknown = [name for name in names if name not in meant]
         if unknown:
             raise DataError(
-                f"{printable(parts[part])} has classes that {printable(train)} does not have: {some(unknown)}.",
+                f"{one_line(parts[part])} has classes that {one_line(train)} does not have: {some(unknown)}.",
                 "Add them to train, or remove them.",
             )
         given[part] = {meant[name]: of_class.images for name, of_class in zip(names, found[0], strict=True)}
@@ -172,12 +172,12 @@ def _given(root: Path, parts: dict[str, Path], finder: Finder, known: Mapping[st
             )
     elif not any(given["test"].values()):
         raise DataError(
-            f"{printable(parts['test'])} has no image.",
+            f"{one_line(parts['test'])} has no image.",
             "Add images, or remove the folder: half of val is then used for the test.",
         )
     if not any(given["test"].values()):
         raise DataError(
-            f"{printable(root)} has too few images in val to set some aside for the test.",
+            f"{one_line(root)} has too few images in val to set some aside for the test.",
             "Put two images of each class into val, or add a folder test.",
         )
     return classes, given, tuple(notes), made

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.errors import DataError, UsageError
 from nagsdk.events import Listener, ignore, stage
-from nagsdk.images.entries import FILE, FOLDER, image_files, kind, printable
+from nagsdk.images.entries import FILE, FOLDER, image_files, kind, one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -118,9 +118,9 @@ def _files(path: Path) -> list[Path]:
     if found == FILE:
         return [path]
     if found != FOLDER:
-        raise DataError(f"There is no file {printable(path)}.", "Name an image, or a folder of images.")
+        raise DataError(f"There is no file {one_line(path)}.", "Name an image, or a folder of images.")
     if not (paths := image_files(path, _MOST)):
-        raise DataError(f"There are no images in {printable(path)}.", "Name an image, or a folder that has some.")
+        raise DataError(f"There are no images in {one_line(path)}.", "Name an image, or a folder that has some.")
     return paths
 
 
