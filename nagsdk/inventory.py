@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from nagsdk.bundle.bundle import bundle_names, load_bundle
-from nagsdk.bundle.imported import read_weights_record, user_folder
+from nagsdk.bundle.bundle import load_bundle
+from nagsdk.bundle.imported import read_weights_record
+from nagsdk.bundle.names import bundle_names
 from nagsdk.common.folders import cache_folder
 from nagsdk.device.backend import Presence
 from nagsdk.device.presence import presence_of
@@ -128,7 +129,7 @@ def pull_bundle(name: str | Path, source: str | Path | None = None, on_event: Li
 
     bundle = load_bundle(name)
     pull(bundle, None if source is None else Path(source), on_event)
-    return {"bundle": bundle.name, **read_weights_record(user_folder(bundle.name))}
+    return {"bundle": bundle.name, **read_weights_record(bundle.weights_folder)}
 
 
 def export_store(file: str | Path) -> int:

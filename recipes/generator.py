@@ -15,7 +15,8 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from nagsdk.bundle.bundle import DESCRIPTION, GENERATOR, Bundle
+from nagsdk.bundle.bundle import GENERATOR, Bundle
+from nagsdk.bundle.names import DESCRIPTION
 from nagsdk.common.files import sha256, write_atomically
 from nagsdk.events import Advanced, Event, Finished
 from nagsdk.generator.generator import Generator

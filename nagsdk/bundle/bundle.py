@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
 import warnings
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.bundle.imported import read_weights_record, user_folder
-from nagsdk.common.files import line_ends_advice, only_line_ends_differ, sha256
+from nagsdk.bundle.files import FIX, BundleFiles, class_indices, class_names
+from nagsdk.bundle.imported import SUPERNET_WEIGHTS, WEIGHTS_RECORD, imported_folder, read_weights, read_weights_record
+from nagsdk.bundle.names import DESCRIPTION, as_path, bundle_names, is_path
 from nagsdk.common.folders import is_shipped, shipped
+from nagsdk.common.reading import json_of, read_bytes
 from nagsdk.common.validation import what_is_wrong
+from nagsdk.common.wording import command
 from nagsdk.errors import (
     BundleError,
     DamagedBundleError,
@@ -26,7 +30,8 @@ from nagsdk.errors import (
     WeightsMissingError,
 )
 from nagsdk.families import space_from_dict
-from nagsdk.images.preprocessing import Preprocessing, cut_tiles, read_folder
+from nagsdk.images.preprocessing import Preprocessing, read_folder
+from nagsdk.images.sheets import read_sheet
 from nagsdk.space.architecture import Architecture
 
 if TYPE_CHECKING:
@@ -35,9 +40,9 @@ if TYPE_CHECKING:
     from nagsdk.predictor.model import AccuracyPredictor
 
 DEFAULT = "glyphs"
-SUPERNET_WEIGHTS, DESCRIPTION, GENERATOR = "supernet.safetensors", "bundle.json", "generator.safetensors"
+GENERATOR, LABELS = "generator.safetensors", "labels.txt"
 RECALIBRATION_IMAGES = 512
-_MOST_DESCRIPTION = 10**6
+_MOST_DESCRIPTION, _MOST_TEXT, _MOST_SHEET = 10**6, 32 * 10**6, 256 * 10**6
 _BATCH = 64
 
 
@@ -55,10 +60,15 @@ class TestSet:
 
 
 class Bundle:
-    """A read-only bundle; files are checked against their hashes when they are first read.
+    """A read-only bundle; files are checked against their hashes, and validated, when they are first read.
 
     Args:
         folder: Folder that holds the bundle.json.
+
+    Attributes:
+        is_shipped: Whether it is a bundle that ships with nagsdk, or an exact copy.
+        hash: SHA-256 of the bundle.json, which identifies the bundle with all its files.
+        files: The files that it lists.
 
     Raises:
         DamagedBundleError: The description is damaged or not valid, or its family of networks is not installed.
@@ -68,18 +78,24 @@ class Bundle:
         self.folder = folder
         path = folder / DESCRIPTION
         try:
-            if path.stat().st_size > _MOST_DESCRIPTION:
-                raise DamagedBundleError(f"{path} is too large for the description of a bundle.", _FIX)
-            self._content = _content(path.read_bytes())
+            text = read_bytes(path, _MOST_DESCRIPTION)
+            self.is_shipped = is_shipped("bundles", text)
+            self.hash = hashlib.sha256(text).hexdigest()
+            self._content: dict[str, Any] = json_of(text)
+            if not self.is_shipped:
+                self._content = self.description.model_dump()
             self.space = space_from_dict(self._content["space"])
+            if not self.is_shipped:
+                self.description.check_images(self.space.resolutions)
         except UnknownNameError as error:
             raise DamagedBundleError(
                 f"The bundle in {folder} cannot be used: {error.message}", error.next_step
             ) from error
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise DamagedBundleError(
-                f"{path} is not a valid description of a bundle: {what_is_wrong(error)}.", _FIX
+                f"{path} is not a valid description of a bundle: {what_is_wrong(error)}.", FIX
             ) from error
+        self.files = BundleFiles(folder, self._content["files"])
 
     def __repr__(self) -> str:
         resolutions = self.space.resolutions
@@ -87,8 +103,13 @@ class Bundle:
 
     @property
     def name(self) -> str:
-        """The bundle's name."""
+        """The name that the bundle gives itself; others may have the same."""
         return str(self._content["name"])
+
+    @property
+    def argument(self) -> str:
+        """How the bundle is named on the command line."""
+        return self.name if self.is_shipped else as_path(self.folder)
 
     @cached_property
     def description(self) -> Description:
@@ -106,14 +127,14 @@ class Bundle:
     @cached_property
     def labels(self) -> tuple[str, ...] | None:
         """Names of the classes, if the bundle has them."""
-        if "labels.txt" not in self._content["files"]:
+        if LABELS not in self.files:
             return None
-        return tuple(self._checked("labels.txt").read_text("utf-8").splitlines())
+        return self.files.parsed(LABELS, _MOST_TEXT, partial(class_names, classes=self.space.classes))
 
     @property
     def has_predictor(self) -> bool:
         """Whether the bundle has an accuracy predictor."""
-        return "predictor.json" in self._content["files"]
+        return "predictor.json" in self.files
 
     def require_predictor(self) -> None:
         """Raises an error if the bundle has no accuracy predictor.
@@ -138,18 +159,26 @@ class Bundle:
 
         self.require_predictor()
         for name in ("predictor.safetensors", "predictor.json"):
-            self._checked(name)
+            self.files.read(name)
         return AccuracyPredictor.load(self.folder, self.space)
 
     @cached_property
     def generator_file(self) -> Path | None:
         """The file of the trained generator, if the bundle has one."""
-        return self._checked(GENERATOR) if GENERATOR in self._content["files"] else None
+        if GENERATOR not in self.files:
+            return None
+        self.files.read(GENERATOR)
+        return self.folder / GENERATOR
 
     @property
     def has_weights(self) -> bool:
         """Whether supernet weights are on this machine."""
-        return SUPERNET_WEIGHTS in self.description.files or (self._own_folder / "weights.json").is_file()
+        return SUPERNET_WEIGHTS in self.files or (self.weights_folder / WEIGHTS_RECORD).is_file()
+
+    @property
+    def weights_folder(self) -> Path:
+        """Folder of the weights that the user fetched or imported for this bundle, and for no other."""
+        return imported_folder(self.name if self.is_shipped else f"sha256-{self.hash}")
 
     @property
     def has_images(self) -> bool:
@@ -168,11 +197,11 @@ class Bundle:
             WeightsMissingError: They are missing; the error says how to get them.
         """
         if not self.has_weights:
+            pull = command("nagsdk", "bundle", "pull", self.argument)
             raise WeightsMissingError(
                 f"Bundle {self.name} has no supernet weights on this machine.",
-                f"Fetch them with 'nagsdk bundle pull {self.name}', or from a file with "
-                f"'nagsdk bundle pull {self.name} --from FILE' or 'nagsdk bundle import-ofa CHECKPOINT'; "
-                "'nagsdk generate', 'predict' and 'profile' work without weights.",
+                f"Fetch them with '{pull}', or from a file with '{pull} --from FILE' or 'nagsdk bundle import-ofa "
+                "CHECKPOINT'; 'nagsdk generate', 'predict' and 'profile' work without weights.",
             )
 
     @cached_property
@@ -181,7 +210,7 @@ class Bundle:
         self.require_weights()
         if SUPERNET_WEIGHTS in self.description.files:
             return self.description.files[SUPERNET_WEIGHTS].sha256
-        return read_weights_record(self._own_folder)["sha256"]
+        return read_weights_record(self.weights_folder)["sha256"]
 
     @cached_property
     def supernet(self) -> Supernet:
@@ -189,21 +218,16 @@ class Bundle:
 
         Raises:
             WeightsMissingError: See `require_weights`.
-            DamagedBundleError: The file does not have its recorded hash.
+            DamagedBundleError: The file does not have its recorded hash, or is not valid.
         """
         from nagsdk.supernet.weights import load_supernet
 
         self.require_weights()
-        if SUPERNET_WEIGHTS in self.description.files:
-            path = self._checked(SUPERNET_WEIGHTS)
-        else:
-            path = self._own_folder / SUPERNET_WEIGHTS
-            if not path.is_file() or sha256(path) != self.weights_sha256:
-                raise DamagedBundleError(
-                    f"{path} does not have the hash recorded when it was imported.",
-                    f"Import it again: nagsdk bundle pull {self.name}.",
-                )
-        return load_supernet(self.space, path.read_bytes())
+        if SUPERNET_WEIGHTS in self.files:
+            return load_supernet(self.space, self.files.read(SUPERNET_WEIGHTS), str(self.folder / SUPERNET_WEIGHTS))
+        path = self.weights_folder / SUPERNET_WEIGHTS
+        again = command("nagsdk", "bundle", "pull", self.argument)
+        return load_supernet(self.space, read_weights(path, self.weights_sha256, again), str(path))
 
     def subnet(self, architecture: Architecture, images: NDArray[np.float32] | None = None) -> Subnet:
         """Cuts a stand-alone subnet out of the supernet and recalibrates its batch normalisation.
@@ -258,63 +282,29 @@ class Bundle:
             return None
         assert self.description.images is not None
         sheet = self.description.images.test
-        labels = np.array(json.loads(self._checked(str(sheet.labels)).read_text("utf-8")), dtype=np.int64)
-        if labels.shape != (sheet.count,):
-            raise DamagedBundleError(f"{sheet.labels} does not hold {sheet.count} labels.", _FIX)
+        parse = partial(class_indices, count=sheet.count, classes=self.space.classes)
+        labels = np.array(self.files.parsed(str(sheet.labels), _MOST_TEXT, parse), dtype=np.int64)
         return TestSet(self._tiles(sheet, resolution), labels)
 
     def _tiles(self, sheet: Sheet, resolution: int) -> NDArray[np.float32]:
+        from PIL.Image import fromarray
+
         assert self.description.images is not None
-        tiles = cut_tiles(self._checked(sheet.file), self.description.images.tile, sheet.count)
-        return self.preprocessing.apply(tiles, resolution)
+        side = self.description.images.tile
+        tiles = self.files.parsed(sheet.file, _MOST_SHEET, lambda c: read_sheet(BytesIO(c), sheet.count, side))
+        return self.preprocessing.apply([fromarray(tile) for tile in tiles], resolution)
 
     def architecture(self, text: str) -> Architecture:
         """Reads an architecture of this bundle's space from its text form."""
         return self.space.parse(text)
-
-    @property
-    def _own_folder(self) -> Path:
-        return user_folder(self.name)
-
-    def _checked(self, name: str) -> Path:
-        record, path = self._content["files"].get(name), self.folder / name
-        if record is None or Path(name).name != name:
-            raise DamagedBundleError(f"Bundle {self.name} does not list {name}.", _FIX)
-        if not path.is_file() or path.stat().st_size != record["bytes"] or sha256(path) != record["sha256"]:
-            if only_line_ends_differ(path, record["sha256"]):
-                raise DamagedBundleError(f"{line_ends_advice(self.folder, [name])}.", _FIX)
-            raise DamagedBundleError(f"{path} is missing or does not have the recorded hash.", _FIX)
-        return path
-
-
-def _content(text: bytes) -> dict[str, Any]:
-    """Reads and validates a bundle.json."""
-    if is_shipped("bundles", text):
-        content: dict[str, Any] = json.loads(text)
-        return content
-    from nagsdk.bundle.description import Description
-
-    return Description.model_validate_json(text).model_dump()
-
-
-_FIX = "Install nagsdk again, or get the bundle again from its source."
-
-
-def bundle_names() -> list[str]:
-    """Names of the shipped bundles."""
-    return sorted(p.parent.name for p in shipped("bundles").glob(f"*/{DESCRIPTION}"))
-
-
-def is_path(name: str) -> bool:
-    """Whether a bundle is given as the path of its folder; Windows accepts both slashes."""
-    return os.sep in name or "/" in name
 
 
 def load_bundle(name_or_path: str | Path | Bundle = DEFAULT) -> Bundle:
     """Opens a bundle.
 
     Args:
-        name_or_path: Name of a shipped bundle, or a folder that holds a bundle.json; a bundle is returned as it is.
+        name_or_path: Name of a shipped bundle, or a folder that holds a bundle.json: a `Path`, or a text with a
+            separator, such as ``./flowers``. A text without one is a name, whatever folders there are.
 
     Raises:
         UnknownNameError: There is no such bundle.
@@ -324,18 +314,23 @@ def load_bundle(name_or_path: str | Path | Bundle = DEFAULT) -> Bundle:
         return name_or_path
     if not isinstance(name_or_path, (str, Path)):
         raise UsageError(f"{name_or_path!r} is not a bundle.", f"Name one of {', '.join(bundle_names())}, or a folder.")
-    path, name = Path(name_or_path), str(name_or_path)
-    if (path / DESCRIPTION).is_file():
-        return Bundle(path)
-    if name in bundle_names():
-        return Bundle(shipped("bundles") / name)
-    valid = f"Name a folder with a {DESCRIPTION}, as 'nagsdk train' writes it, or one of {', '.join(bundle_names())}."
-    if path.is_dir():
-        raise UnknownNameError(f"The folder {name} is not a bundle: it has no {DESCRIPTION}.", valid)
-    if is_path(name):
+    path, name, known = Path(name_or_path), str(name_or_path), bundle_names()
+    beside = os.path.lexists(path / DESCRIPTION)
+    if isinstance(name_or_path, Path) or is_path(name):
+        if beside:
+            return Bundle(path)
+        valid = f"Name a folder with a {DESCRIPTION}, as 'nagsdk train' writes it, or one of {', '.join(known)}."
+        if os.path.isdir(path):  # noqa: PTH112 — `Path.is_dir` raises an error for long names
+            raise UnknownNameError(f"The folder {name} is not a bundle: it has no {DESCRIPTION}.", valid)
         raise UnknownNameError(f"There is no folder {name}.", valid)
-    unknown = UnknownNameError.among("bundle", name, bundle_names())
-    raise UnknownNameError(unknown.message, f"{unknown.next_step} The folder of a bundle is allowed, too.")
+    if name in known:
+        own = shipped("bundles") / name
+        if beside and not path.samefile(own):
+            warnings.warn(f"{name} is the shipped bundle; the folder of that name is {as_path(path)}.", stacklevel=2)
+        return Bundle(own)
+    unknown = UnknownNameError.among("bundle", name, known)
+    folder = as_path(path) if beside else as_path(Path("NAME"))
+    raise UnknownNameError(unknown.message, f"{unknown.next_step} A folder is given by its path: {folder}")
 
 
 def bundle_at_hand(name_or_path: str | Path) -> Bundle | None:

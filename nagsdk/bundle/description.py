@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from nagsdk.images.preprocessing import MOST_PIXELS
+
 _MOST_FILE = 512 * 10**6
+_PLAIN_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$"
+_Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_FileName = Annotated[str, Field(pattern=_PLAIN_NAME)]
+_Mean = Annotated[float, Field(ge=-1e4, le=1e4)]
+_Std = Annotated[float, Field(ge=1e-4, le=1e4)]
 
 
 class _Strict(BaseModel):
@@ -16,16 +24,16 @@ class _Strict(BaseModel):
 class FileRecord(_Strict):
     """Hash and length that a file of the bundle must have."""
 
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    sha256: _Hash
     bytes: int = Field(ge=0, le=_MOST_FILE)
 
 
 class Sheet(_Strict):
     """A contact sheet of images."""
 
-    file: str
+    file: _FileName
     count: int = Field(ge=1, le=100_000)
-    labels: str | None = None
+    labels: _FileName | None = None
 
 
 class Images(_Strict):
@@ -41,9 +49,9 @@ class PreprocessingRecord(_Strict):
 
     color: str = Field(pattern="^RGB$")
     resize: str = Field(pattern="^bilinear-antialias$")
-    crop_fraction: float = Field(gt=0, le=1)
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    crop_fraction: float = Field(ge=0.1, le=1)
+    mean: tuple[_Mean, _Mean, _Mean]
+    std: tuple[_Std, _Std, _Std]
 
 
 class Description(_Strict):
@@ -51,12 +59,30 @@ class Description(_Strict):
 
     format: int = Field(ge=1, le=1)
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")
-    version: str
-    title: str
+    version: str = Field(max_length=100)
+    title: str = Field(max_length=1000)
     licence: str
     provenance: dict[str, Any]
     space: dict[str, Any]
     preprocessing: PreprocessingRecord
     images: Images | None = None
-    weights_source: str | None = None
-    files: dict[str, FileRecord]
+    weights_source: str | None = Field(None, max_length=2000)
+    weights_source_sha256: _Hash | None = None
+    files: dict[_FileName, FileRecord]
+
+    def check_images(self, resolutions: Sequence[int]) -> None:
+        """Checks that the images fit into memory at every resolution.
+
+        Args:
+            resolutions: The resolutions of the space.
+
+        Raises:
+            ValueError: They do not.
+        """
+        sheets = () if self.images is None else (self.images.recalibration, self.images.test)
+        for sheet in sheets:
+            if sheet.count * max(resolutions) ** 2 > MOST_PIXELS:
+                raise ValueError(
+                    f"{sheet.count} images of {max(resolutions)} pixels in {sheet.file} have more than "
+                    f"{MOST_PIXELS // 10**6} million pixels"
+                )

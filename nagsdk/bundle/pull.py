@@ -6,16 +6,22 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nagsdk.bundle.bundle import SUPERNET_WEIGHTS, Bundle
-from nagsdk.bundle.imported import read_weights_record, user_folder
-from nagsdk.common.download import download
-from nagsdk.common.files import PARTIAL, sha256, write_atomically, writing
+from nagsdk.bundle.bundle import Bundle
+from nagsdk.bundle.imported import SUPERNET_WEIGHTS, WEIGHTS_RECORD, first_hash, hash_file, record_first_hash
+from nagsdk.bundle.ownership import IMPORTED_WEIGHTS
+from nagsdk.common.download import download, public
+from nagsdk.common.files import sha256, writing
+from nagsdk.common.outputs import staged
+from nagsdk.common.temporary import sweep
 from nagsdk.errors import BundleError, DamagedBundleError
 from nagsdk.events import Listener, Notice, ignore, stage
 
 
 def pull(bundle: Bundle, source: Path | None = None, on_event: Listener = ignore) -> Path:
     """Fetches a bundle's supernet weights to this machine.
+
+    They are stored for this bundle alone, whatever name it gives itself. A download must have the hash that the bundle
+    pins, else the hash of the first download from the same address.
 
     Args:
         bundle: The bundle.
@@ -27,53 +33,73 @@ def pull(bundle: Bundle, source: Path | None = None, on_event: Listener = ignore
 
     Raises:
         BundleError: The download failed, or there is nothing to download.
-        DamagedBundleError: The checkpoint differs from the one that was imported first, or does not fit the space.
+        DamagedBundleError: The checkpoint has another hash than it must have, or does not fit the space.
     """
     from nagsdk.families.space import MOST_BYTES
 
-    folder = user_folder(bundle.name)
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    if source is not None:
-        return _import(bundle, source, str(source.resolve()), on_event, pinned=False)
-    address = bundle.description.weights_source
-    if address is None:
+    address, pinned = bundle.description.weights_source, bundle.description.weights_source_sha256
+    if SUPERNET_WEIGHTS in bundle.files or (address is None and source is None):
         raise BundleError(f"Bundle {bundle.name} ships its weights; there is nothing to pull.", "Use it as it is.")
-    checkpoint = folder / f"{PARTIAL}checkpoint"
-    with writing(checkpoint):
-        download(address, checkpoint, MOST_BYTES, on_event)
-    try:
-        return _import(bundle, checkpoint, address, on_event, pinned=True)
-    finally:
-        checkpoint.unlink(missing_ok=True)
+    if source is not None and not source.is_file():
+        raise BundleError(f"{source} is not a file.", f"Name the released checkpoint of the bundle {bundle.name}.")
+    folder = bundle.weights_folder
+    with writing(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    sweep(folder.parent)
+    if source is not None:
+        with staged(folder, IMPORTED_WEIGHTS) as work:
+            _import(bundle, source, str(source.resolve()), work, on_event)
+        return folder / SUPERNET_WEIGHTS
+    assert address is not None
+    name = public(address)
+    known = pinned or first_hash(name)
+    with staged(folder, IMPORTED_WEIGHTS) as work:
+        checkpoint = work / "checkpoint"
+        download(address, checkpoint, MOST_BYTES, on_event, hash_known=pinned is not None)
+        digest = sha256(checkpoint)
+        if known not in (None, digest):
+            raise _another_hash(name, digest, pinned, known)
+        try:
+            _import(bundle, checkpoint, name, work, on_event)
+        except DamagedBundleError as error:  # the file has another name for the user
+            raise DamagedBundleError(error.message.replace(str(checkpoint), name), error.next_step) from error
+        checkpoint.unlink()
+    if known is None:
+        record_first_hash(name, digest)
+        on_event(
+            Notice(
+                f"No hash of {name} was known, so this first download is trusted, and later ones must equal it. "
+                f"Compare its SHA-256 with that of the publisher: {digest}",
+                warning=True,
+            )
+        )
+    return folder / SUPERNET_WEIGHTS
 
 
-def _import(bundle: Bundle, checkpoint: Path, source: str, on_event: Listener, *, pinned: bool) -> Path:
+def _another_hash(address: str, digest: str, pinned: str | None, known: str | None) -> DamagedBundleError:
+    if pinned is not None:
+        return DamagedBundleError(
+            f"{address} sends another file than the bundle pins: SHA-256 {digest} instead of {pinned}.",
+            "Nothing was changed. Get the pinned file elsewhere and import it: nagsdk bundle pull NAME --from FILE.",
+        )
+    return DamagedBundleError(
+        f"{address} no longer sends the file of the first download: SHA-256 {digest} instead of {known}.",
+        "Nothing was changed. If the publisher confirms the new hash, delete "
+        f"{hash_file(address)} and pull again; else import a file that you trust with --from FILE.",
+    )
+
+
+def _import(bundle: Bundle, checkpoint: Path, source: str, folder: Path, on_event: Listener) -> None:
     from nagsdk.supernet.weights import save_supernet
 
-    if not checkpoint.is_file():
-        raise BundleError(f"{checkpoint} is not a file.", f"Name the released checkpoint of the bundle {bundle.name}.")
-    folder = user_folder(bundle.name)
-    digest = sha256(checkpoint)
-    if pinned and (folder / "weights.json").is_file():
-        known = read_weights_record(folder)
-        if known["source"] == source and known["checkpoint_sha256"] != digest:
-            raise DamagedBundleError(
-                f"{source} no longer has the hash recorded at the first download "
-                f"({known['checkpoint_sha256'][:16]}…, now {digest[:16]}…).",
-                f"The old weights stay in use. If you trust the new file, delete {folder} and pull again.",
-            )
+    digest, target = sha256(checkpoint), folder / SUPERNET_WEIGHTS
     with stage(on_event, "importing the checkpoint"):
-        supernet = bundle.space.import_released(checkpoint)
-        target = folder / SUPERNET_WEIGHTS
-        with writing(target):
-            save_supernet(supernet, target)
+        save_supernet(bundle.space.import_released(checkpoint), target)
     record = {
         "source": source,
         "checkpoint_sha256": digest,
         "sha256": sha256(target),
         "imported_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    write_atomically(folder / "weights.json", json.dumps(record, indent=2).encode())
-    on_event(Notice(f"Weights of {bundle.name} imported; sha256 {digest} recorded."))
-    return target
+    (folder / WEIGHTS_RECORD).write_bytes(json.dumps(record, indent=2).encode())
+    on_event(Notice(f"Weights of {bundle.name} imported; the checkpoint has the SHA-256 {digest}."))

@@ -9,8 +9,9 @@ from pathlib import Path
 from shutil import copyfile
 from typing import Any
 
-from nagsdk.bundle.bundle import DESCRIPTION, Bundle
+from nagsdk.bundle.bundle import LABELS, Bundle
 from nagsdk.bundle.description import Description, FileRecord, Images, PreprocessingRecord, Sheet
+from nagsdk.bundle.names import DESCRIPTION
 from nagsdk.bundle.ownership import BUNDLE
 from nagsdk.common.files import by_name, sha256
 from nagsdk.common.outputs import staged
@@ -18,7 +19,7 @@ from nagsdk.errors import UsageError
 from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.space.space import SearchSpace
 
-LABELS, RECALIBRATION, TEST, TEST_LABELS = "labels.txt", "recalibration.webp", "test.webp", "test_labels.json"
+RECALIBRATION, TEST, TEST_LABELS = "recalibration.webp", "test.webp", "test_labels.json"
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def rewrite_bundle(bundle: Bundle, output: Path, files: Iterable[Path], without:
     with staged(output, BUNDLE) as folder:
         for name in bundle.description.files:
             if name not in without:
-                copyfile(bundle.folder / name, folder / name)
+                (folder / name).write_bytes(bundle.files.read(name))
         for file in files:
             copyfile(file, folder / file.name)
         _describe(folder, bundle.description.model_copy(update={"files": _records(folder)}))

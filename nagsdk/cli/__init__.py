@@ -6,6 +6,7 @@ import difflib
 import gc
 import sys
 import traceback
+import warnings
 from importlib import import_module
 from typing import NoReturn
 
@@ -15,7 +16,7 @@ from nagsdk.cli import streams
 from nagsdk.cli.stopping import Stopping
 from nagsdk.common.os_errors import named
 from nagsdk.common.version import VERSION
-from nagsdk.errors import NagsdkError
+from nagsdk.errors import NagsdkError, printable
 
 # Name -> (module, one line of help). A module is imported only when its command runs.
 COMMANDS = {
@@ -95,11 +96,19 @@ def cli() -> None:
     """A latency budget and a device in, a measured model file that holds the budget out."""
 
 
+def _one_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Python would show the place in the code as well, which says nothing to users of a command."""
+    return f"Warning: {printable(str(message))}\n"
+
+
 def main() -> NoReturn:
     """Runs the command line and exits with the documented code."""
     # Imports make tens of thousands of objects that stay. With the default of 700 new ones, Python would look through
     # them a hundred times for garbage that is not there.
     gc.set_threshold(50_000, *gc.get_threshold()[1:])
+    warnings.formatwarning = _one_line
     streams.prepare()
     stopping = Stopping()
     try:

@@ -72,8 +72,8 @@ def _shortened(value: Any) -> Any:
 def pull(name: str, source: str | None, as_json: bool) -> None:
     """Download a bundle's supernet weights.
 
-    An interrupted download continues where it stopped. The hash is recorded the first time and checked every time
-    after that.
+    The file must have the SHA-256 that the bundle pins. Where it pins none, the first download is trusted, and later
+    ones must be equal to it.
     """
     _import(name, source, as_json)
 

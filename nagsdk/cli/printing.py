@@ -56,7 +56,7 @@ def print_deploy(bundle: str) -> None:
     # A name without a folder would mean a shipped bundle.
     path = bundle if len(Path(bundle).parts) > 1 else f"./{bundle}"
     deploy = command(
-        "nagsdk", "deploy", "--bundle", path, "--device", "cpu", "--budget", inventory.middle_budget(bundle)
+        "nagsdk", "deploy", "--bundle", path, "--device", "cpu", "--budget", inventory.middle_budget(Path(bundle))
     )
     say(f"Deploy it: {deploy}")
 

@@ -154,6 +154,7 @@ class Backend(ABC):
         id: Name that device descriptions refer to.
         title: Name for people.
         suffix: File suffix of its artifacts, such as ``.onnx``.
+        compiled_suffix: Suffix of the files that `compile` writes; empty if it writes none.
         layout: Order of the dimensions of an input in its artifacts: ``NCHW`` or ``NHWC``.
         precisions: Precisions that it offers; the first is the default.
         runs_elsewhere: Whether networks run off this host, so that exports may overlap with timings.
@@ -162,6 +163,7 @@ class Backend(ABC):
     id: ClassVar[str]
     title: ClassVar[str]
     suffix: ClassVar[str]
+    compiled_suffix: ClassVar[str] = ""
     layout: ClassVar[str] = "NCHW"
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
     runs_elsewhere: ClassVar[bool] = False
@@ -264,7 +266,8 @@ class Backend(ABC):
     def compile(self, artifact: Path, device: Device, folder: Path) -> Path:
         """Compiles an artifact for the device, which may take minutes, and writes the result into `folder`.
 
-        By default nothing is compiled, and the artifact itself is returned.
+        By default nothing is compiled, and the artifact itself is returned. What is written has the name of the
+        artifact with `compiled_suffix` in place of `suffix`.
         """
         return artifact
 

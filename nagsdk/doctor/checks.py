@@ -8,8 +8,10 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 
-from nagsdk.bundle.bundle import bundle_names, load_bundle
+from nagsdk.bundle.bundle import load_bundle
+from nagsdk.bundle.names import bundle_names
 from nagsdk.common import config
+from nagsdk.common.download import require_reachable
 from nagsdk.common.files import write_atomically
 from nagsdk.common.folders import cache_folder, data_folder
 from nagsdk.common.foreign_code import guarded
@@ -17,7 +19,7 @@ from nagsdk.device.backend import Presence
 from nagsdk.device.finding import ABSENT, OK, WRONG, Finding
 from nagsdk.device.presence import presence_of
 from nagsdk.doctor import packages as environment
-from nagsdk.errors import DeviceError, NagsdkError
+from nagsdk.errors import BundleError, DeviceError, NagsdkError
 from nagsdk.events import Listener, ignore, stage
 from nagsdk.measuring.store import STORE, Store
 from nagsdk.plugin.host import Host, host
@@ -134,8 +136,6 @@ def _devices(loaded: Host) -> Iterator[Finding]:
 
 
 def _network() -> Iterator[Finding]:
-    import httpx
-
     offline = config.look_up("offline")
     for name in bundle_names():
         bundle = load_bundle(name)
@@ -151,11 +151,11 @@ def _network() -> Iterator[Finding]:
             yield Finding("network", ABSENT, found, f"nagsdk bundle pull {name} --from FILE")
             continue
         try:
-            httpx.head(address, timeout=_NETWORK_S, follow_redirects=True).raise_for_status()
+            require_reachable(address, _NETWORK_S)
             yield Finding(
                 "network", OK, f"{server} answers: the weights of {name} can be fetched.", f"nagsdk bundle pull {name}"
             )
-        except httpx.HTTPError as error:
-            why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        except BundleError as error:
             fix = f"Set HTTPS_PROXY if there is a proxy, or use a file: nagsdk bundle pull {name} --from FILE"
-            yield Finding("network", ABSENT, f"The weights of {name} cannot be fetched from {server}: {why}.", fix)
+            found = f"The weights of {name} cannot be fetched from {server}. {error.message}"
+            yield Finding("network", ABSENT, found, fix)

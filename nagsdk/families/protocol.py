@@ -13,6 +13,9 @@ from nagsdk.errors import DamagedBundleError
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import SearchSpace
 
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_VARIANCE = "running_var"
+
 
 class Subnet(nn.Module):
     """A stand-alone network of one architecture.
@@ -105,16 +108,21 @@ class Supernet(nn.Module, ABC):
         expected = {k: v.shape for k, v in self.state_dict().items() if not k.endswith("num_batches_tracked")}
         both = expected.keys() & state.keys()
         fit = {k for k in both if state[k].shape == expected[k]}
+        floats = {k for k in fit if state[k].dtype in _FLOATS}
+        # Converted first: a finite float64 may be infinite as a float32.
+        weights = {k: state[k].float() for k in floats}
         for problem, names in (
             ("is missing", expected.keys() - state.keys()),
             ("has unknown", state.keys() - expected.keys()),
             ("has wrongly shaped", both - fit),
-            ("has non-finite", {k for k in fit if not torch.isfinite(state[k]).all()}),
+            ("has other numbers than floats of 16, 32 or 64 bits in", fit - floats),
+            ("has non-finite", {k for k, v in weights.items() if not torch.isfinite(v).all()}),
+            ("has negative variances in", {k for k, v in weights.items() if _VARIANCE in k and (v < 0).any()}),
         ):
             if names:
                 raise DamagedBundleError(
                     f"{what} {problem} {len(names)} tensors ({', '.join(sorted(names)[:3])}, …).",
                     "Use the checkpoint that belongs to this bundle's space.",
                 )
-        self.load_state_dict({k: v.float() for k, v in state.items()}, strict=False)
+        self.load_state_dict(weights, strict=False)
         return self.eval()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import warnings
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +17,21 @@ from torch import Tensor
 from nagsdk.errors import DamagedBundleError
 from nagsdk.families.space import MOST_BYTES
 
+_MOST_JSON = 10**7
+_JSON = "Give the checkpoint that belongs to it. An architecture is given with --arch."
 _AGAIN = "Download it again, and compare its size with that of the source."
 # Where training programs put the weights; averaged ones (EMA) only count where there are no others.
-_PLACES = ("state_dict", "model_state_dict", "model", "net", "state_dict_ema", "model_ema", "ema")
-# Wrappers put their names before those of tensors: DataParallel, torch.compile, Lightning.
-_WRAPPERS = re.compile(r"^(?:(?:module|_orig_mod|model)\.)+")
+_PLACES = (
+    "state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights", "params",
+    "state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "ema", "params_ema",
+)  # fmt: skip
+# Wrappers put their names before those of tensors: DataParallel, torch.compile, Lightning, averages beside the weights.
+_WRAPPERS = re.compile(r"^(?:(?:module|_orig_mod|model|net|network|ema|model_ema|ema_model|averaged_model)\.)+")
+_AVERAGED = re.compile(r"(?:^|_)(?:ema|averaged)(?:_|$)")
+_COUNTERS = ("num_batches_tracked", "n_averaged")
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+# In files of PyTorch, everything that is unpacked together; what it stores uncompressed is as large as the file.
+_MOST_UNPACKED, _MOST_ENTRIES = MOST_BYTES, 100_000
 _NUMBERS = ("Bool", "Float16", "Float32", "Float64", *(f"{k}{n}" for k in ("Int", "UInt") for n in (8, 16, 32, 64)))
 
 
@@ -37,36 +50,41 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises:
         DamagedBundleError: The file is no checkpoint, or holds something else than tensors.
     """
+    if not path.is_file():
+        raise DamagedBundleError(f"{path} is not a file.", "Give the file of a checkpoint.")
     if path.stat().st_size > MOST_BYTES:
         raise DamagedBundleError(
             f"{path} is larger than {MOST_BYTES // 10**6} MB.", "Give the checkpoint of a single supernet."
         )
     _name_other_files(path)
-    state = _tensors(_content(path))
+    state = _tensors(_content(path), path)
     if state is None:
         raise DamagedBundleError(
             f"{path} contains no state dict.",
             "Save it with torch.save(network.state_dict(), FILE), or use a checkpoint that Once-for-All released.",
         )
-    kept = {name: t for name, t in state.items() if not name.endswith(("num_batches_tracked", "n_averaged"))}
-    if odd := [name for name, tensor in kept.items() if not _is_plain(tensor)]:
+    if odd := [name for name, tensor in state.items() if not _is_plain(tensor)]:
         raise DamagedBundleError(
             f"{path}: {odd[0]} is not a plain tensor of floats.", "Save it in float32 or float16, and not quantised."
         )
-    plain = {_WRAPPERS.sub("", name): tensor for name, tensor in kept.items()}
-    if len(plain) != len(kept):
+    plain = {_WRAPPERS.sub("", name): tensor for name, tensor in state.items()}
+    if len(plain) != len(state):
         raise DamagedBundleError(f"{path} holds tensors twice, with and without a prefix.", "Save one network alone.")
     return plain
 
 
 def _is_plain(tensor: Tensor) -> bool:
+    """Whether it is a dense tensor of floats of its own size, and not one small storage read many times over."""
+    # Of tensors of other kinds, not even the number of elements can be asked.
     here = tensor.layout is torch.strided and tensor.device.type == "cpu"
-    return here and not tensor.is_quantized and tensor.is_floating_point()
+    if not here or tensor.is_nested or tensor.is_quantized or tensor.dtype not in _FLOATS:
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def _content(path: Path) -> Any:
     try:
-        if path.suffix == ".safetensors":
+        if _is_safetensors(path):
             from safetensors.torch import load_file
 
             return load_file(path)
@@ -93,14 +111,31 @@ def _numpy_scalars() -> list[Any]:
     return [np.dtype, *kinds, (scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar")]
 
 
-def _tensors(content: Any) -> dict[str, Tensor] | None:
-    """The state dict in the content of a checkpoint, if there is one."""
-    if not isinstance(content, dict):
+def _tensors(content: Any, path: Path) -> dict[str, Tensor] | None:
+    """The state dict in the content of a checkpoint, if there is one; says which of several is taken."""
+    found = _states(content)
+    if not found:
         return None
-    for state in (*(content[place] for place in _PLACES if place in content), content):
-        if isinstance(state, dict) and state and all(isinstance(tensor, Tensor) for tensor in state.values()):
-            return {str(name): tensor for name, tensor in state.items()}
-    return None
+    taken, state = found[0]
+    # Some programs keep the averaged weights in the same dictionary.
+    averaged = {name for name in state if _AVERAGED.search(name.partition(".")[0])}
+    if len(found) > 1 or 0 < len(averaged) < len(state):
+        others = ", ".join([name for name, _ in found[1:]] + sorted({name.partition(".")[0] for name in averaged}))
+        what = f"those under {taken} are taken" if len(found) > 1 else "the others are taken"
+        warnings.warn(f"{path} also holds weights under {others}; {what}.", stacklevel=2)
+    if len(averaged) < len(state):
+        state = {name: tensor for name, tensor in state.items() if name not in averaged}
+    return state
+
+
+def _states(content: Any) -> list[tuple[str, dict[str, Tensor]]]:
+    """All state dicts that a checkpoint holds in known places, with the name of each place, the best one first."""
+    if not isinstance(content, Mapping):
+        return []
+    if content and all(isinstance(tensor, Tensor) for tensor in content.values()):
+        named = {str(name): tensor for name, tensor in content.items()}
+        return [("the top level", {name: t for name, t in named.items() if not name.endswith(_COUNTERS)})]
+    return [(place, state) for place in _PLACES if place in content for _, state in _states(content[place])[:1]]
 
 
 def _name_other_files(path: Path) -> None:
@@ -116,26 +151,56 @@ def _name_other_files(path: Path) -> None:
             "Open the address in a browser: it may ask for a login or a confirmation before it sends the file.",
         )
     if text.startswith((b"{", b"[")):
-        raise DamagedBundleError(
-            f"{path} is a JSON text, such as the net.config of Once-for-All, and holds no weights.",
-            "Give the checkpoint that belongs to it. An architecture is given with --arch.",
-        )
+        raise DamagedBundleError(f"{path} is {_kind_of_json(path)}, and holds no weights.", _JSON)
     if text.startswith(b"version https://git-lfs"):
         raise DamagedBundleError(f"{path} is a pointer of Git LFS and not the file itself.", "Run git lfs pull.")
     if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!")):
         raise DamagedBundleError(f"{path} is a compressed archive.", "Unpack it, and give the checkpoint in it.")
+    if head[257:262] == b"ustar":
+        raise DamagedBundleError(
+            f"{path} is a tar archive, or a checkpoint of PyTorch before 0.1.10, which is one.",
+            "Unpack it and give the checkpoint in it, or save the old one again with a newer PyTorch.",
+        )
     if head.startswith(b"PK"):
         _check_zip(path)
+
+
+def _kind_of_json(path: Path) -> str:
+    try:
+        content = json.loads(path.read_bytes()) if path.stat().st_size <= _MOST_JSON else None
+    except (ValueError, RecursionError):
+        content = None
+    if isinstance(content, dict) and content.keys() & {"first_conv", "feature_mix_layer"}:
+        return "the net.config of a network of Once-for-All, which describes its layers"
+    if isinstance(content, dict) and {"ks", "e", "d"} <= content.keys():
+        return "an architecture of Once-for-All"
+    return "a JSON text"
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Whether a file begins as safetensors do: with the length of a JSON header, and this header."""
+    with path.open("rb") as file:
+        head = file.read(9)
+    return head[8:] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size
 
 
 def _check_zip(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
+            entries = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise DamagedBundleError(f"{path} is incomplete: the end of the file is missing.", _AGAIN) from error
+    names = [entry.filename for entry in entries]
     if not any(name.rpartition("/")[2] == "data.pkl" for name in names):
         held = ", ".join(names[:3]) or "nothing"
         raise DamagedBundleError(
             f"{path} is a zip archive of other files ({held}).", "Unpack it, and give the checkpoint in it."
+        )
+    # The sizes are compared before anything is unpacked; PyTorch refuses entries that are not as large as they say.
+    unpacked = sum(entry.file_size for entry in entries)
+    if unpacked > _MOST_UNPACKED or len(entries) > _MOST_ENTRIES:
+        raise DamagedBundleError(
+            f"{path} would be unpacked to {len(entries)} parts of together {unpacked // 10**6} MB; "
+            f"{_MOST_UNPACKED // 10**6} MB are allowed.",
+            "Give the checkpoint of a single supernet.",
         )

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from nagsdk.common.files import write_atomically
+from nagsdk.common.reading import json_of, read_bytes
+from nagsdk.common.tensors import read_tensors
+from nagsdk.common.validation import what_is_wrong
 from nagsdk.cost.table import AdditiveTable
 from nagsdk.errors import DamagedBundleError
 from nagsdk.events import Listener, ignore
@@ -138,26 +140,26 @@ class Generator:
                 predictor.
         """
         try:
-            if path.stat().st_size > _MOST_BYTES:
-                raise ValueError(f"it is larger than {_MOST_BYTES} bytes")
-            with safe_open(path, framework="np") as file:
-                metadata = file.metadata() or {}
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            arrays, metadata = read_tensors(read_bytes(path, _MOST_BYTES))
             if metadata.get("sha256") != _digest(metadata["card"], arrays):
                 raise ValueError("its content does not match its hash")
-            content = json.loads(metadata["card"])
+            content = json_of(metadata["card"])
             if content.get("format") != FORMAT:
                 raise ValueError(f"it has the format {content.get('format')!r}, this version reads format {FORMAT}")
-            if set(content) != {field.name for field in fields(Card)}:
-                raise ValueError("the card has missing or unknown entries")
+            kinds = {"seed": int, "format": int, "recipe": dict, "regret": dict}
+            if {name: type(value) for name, value in content.items()} != {
+                field.name: kinds.get(field.name, str) for field in fields(Card)
+            }:
+                raise ValueError("the card has missing or unknown entries, or entries of other types")
             card, policy = Card(**content), Policy.from_arrays(arrays)
             if card.space != space.fingerprint or policy.head_bias.shape != (len(space.sizes), space.sizes.max()):
                 raise ValueError("it was made for another search space")
             if card.predictor != predictor.hash:
                 raise ValueError("it was trained on another accuracy predictor")
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DamagedBundleError(
-                f"The generator {path} cannot be used: {error}.", "Install nagsdk again, or train it again."
+                f"The generator {path} cannot be used: {what_is_wrong(error)}.",
+                "Install nagsdk again, or train it again.",
             ) from error
         return cls(space, predictor.additive, policy, card)
 

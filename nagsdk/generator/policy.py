@@ -17,6 +17,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from nagsdk.common.tensors import check_arrays
+
 Float32s = NDArray[np.float32]
 # Number of values that a decision reads: of the state of the budget, and of each of its choices.
 STATE, CHOICE = 4, 4
@@ -58,11 +60,11 @@ class Policy:
         Raises:
             ValueError: A name is missing or unknown, or shapes, types or values do not fit together.
         """
-        names = {field.name for field in fields(cls)}
-        if set(arrays) != names:
-            raise ValueError(f"expected the arrays {sorted(names)}, found {sorted(arrays)}")
-        decisions, most, hidden = arrays["token"].shape
-        expected = {
+        token = arrays.get("token")
+        if token is None or token.ndim != len("DCH"):
+            raise ValueError("token is missing or does not have three dimensions")
+        decisions, most, hidden = token.shape
+        shapes: dict[str, tuple[int, ...]] = {
             "token": (decisions, most, hidden),
             "place": (decisions, hidden),
             "state": (STATE, hidden),
@@ -74,10 +76,7 @@ class Policy:
             "worth_weight": (CHOICE, hidden),
             "worth_bias": (decisions, CHOICE),
         }
-        for name, shape in expected.items():
-            array = arrays[name]
-            if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
-                raise ValueError(f"{name} is not a finite float32 array of shape {shape}")
+        check_arrays(arrays, {name: (shape, "float32") for name, shape in shapes.items()})
         return cls(**{name: np.asarray(array, np.float32) for name, array in arrays.items()})
 
     def arrays(self) -> dict[str, Float32s]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,8 +122,12 @@ def to_rgb(image: Image) -> Image:
     return fromarray((values.astype(np.uint32) // (_DEEP // 256)).astype(np.uint8)).convert("RGB")
 
 
-def open_image(path: Path) -> ImageFile:
+def open_image(file: Path | BinaryIO, formats: tuple[str, ...] | None = None) -> ImageFile:
     """Opens an image file without decoding it.
+
+    Args:
+        file: The file, or its content.
+        formats: Pillow's names of the formats that it may have; all that are read if None.
 
     Raises:
         OSError: It is not a file, or not of a format that is read.
@@ -131,9 +135,9 @@ def open_image(path: Path) -> ImageFile:
     from PIL import Image
 
     # To open a pipe would wait for its writer, and to read a device may never end.
-    if not stat.S_ISREG(path.stat().st_mode):
+    if isinstance(file, Path) and not stat.S_ISREG(file.stat().st_mode):
         raise OSError("it is not a file, but a folder, a pipe, a socket or a device")
-    return Image.open(path, formats=_formats())
+    return Image.open(file, formats=formats or _formats())
 
 
 @cache
@@ -214,17 +218,6 @@ def read_image(path: Path) -> Image:
         raise
     except Exception as error:
         raise OSError(f"it is damaged: {error or type(error).__name__}") from error
-
-
-def cut_tiles(sheet: Path, tile: int, count: int) -> list[Image]:
-    """Cuts the tiles out of a contact sheet, row by row."""
-    with open_image(sheet) as opened:
-        whole = opened.convert("RGB")
-    columns = whole.width // tile
-    return [
-        whole.crop(((i % columns) * tile, (i // columns) * tile, (i % columns + 1) * tile, (i // columns + 1) * tile))
-        for i in range(count)
-    ]
 
 
 def read_folder(folder: Path, most: int) -> Iterator[Image]:

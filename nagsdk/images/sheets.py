@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.images.preprocessing import open_image
+from nagsdk.images.preprocessing import MOST_PIXELS, open_image
 
 _COLUMNS = 64
 _MOST_SIDE, _MOST_PIXELS = 16383, 85 * 10**6
@@ -46,9 +47,34 @@ def write_sheet(images: NDArray[np.uint8], path: Path, quality: int = 90) -> Non
     Image.fromarray(rows).save(path, "WEBP", quality=quality, method=6)
 
 
-def read_sheet(path: Path, count: int, side: int) -> NDArray[np.uint8]:
-    """Reads the first `count` images of a sheet: uint8, shape (count, side, side, 3)."""
-    with open_image(path) as image:
-        rows = np.asarray(image.convert("RGB"))
-    height, width = rows.shape[0] // side, rows.shape[1] // side
-    return rows.reshape(height, side, width, side, 3).swapaxes(1, 2).reshape(-1, side, side, 3)[:count]
+def read_sheet(file: Path | BinaryIO, count: int, side: int) -> NDArray[np.uint8]:
+    """Reads the images of a sheet: uint8, shape (count, side, side, 3).
+
+    Args:
+        file: The sheet, as `write_sheet` wrote it, or as PNG.
+        count: Number of images.
+        side: Their side in pixels.
+
+    Raises:
+        ValueError: It cannot be read, or does not hold so many images of this size.
+    """
+    from PIL import Image
+
+    try:
+        with open_image(file, ("WEBP", "PNG")) as image:
+            columns = max(1, image.width // side)
+            wanted = columns * side, -(-count // columns) * side
+            if image.width * image.height > MOST_PIXELS or image.size != wanted:
+                raise ValueError(
+                    f"it has {image.width} x {image.height} pixels, which are not rows of {count} images of {side} "
+                    "pixels"
+                )
+            rows = np.asarray(image.convert("RGB"))
+    except ValueError:
+        raise
+    except (Image.DecompressionBombError, MemoryError) as error:
+        raise ValueError(f"it is too large: {error}") from error
+    except Exception as error:
+        # Decoders raise nearly everything when a file is damaged.
+        raise ValueError(f"it is not a readable image ({error or type(error).__name__})") from error
+    return rows.reshape(-1, side, columns, side, 3).swapaxes(1, 2).reshape(-1, side, side, 3)[:count]

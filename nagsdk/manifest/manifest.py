@@ -17,10 +17,10 @@ from nagsdk.manifest.result import Result
 
 FORMAT = 1
 MANIFEST, REPORT = "manifest.json", "report.html"
-_LABELS, _PREPROCESSING = "labels.txt", "preprocessing.json"
+MODEL, _LABELS, _PREPROCESSING = "model", "labels.txt", "preprocessing.json"
 COMPANIONS = frozenset({_LABELS, _PREPROCESSING})
 # What a deployment is made of beside manifest and report: a manifest that lists anything else shows no more of ours.
-_OWN_NAMES = re.compile(rf"model(\.\w+)+|{re.escape(_LABELS)}|{re.escape(_PREPROCESSING)}", re.ASCII)
+_OWN_NAMES = re.compile(rf"{MODEL}(\.\w+)+|{re.escape(_LABELS)}|{re.escape(_PREPROCESSING)}", re.ASCII)
 _MOST_BYTES = 16 * 10**6
 
 

@@ -10,8 +10,10 @@ import numpy as np
 
 from nagsdk.device.backend import Backend, Tensor
 from nagsdk.device.description import Device
+from nagsdk.errors import DeviceError
 from nagsdk.events import stage
 from nagsdk.graph.parity import check, probe_image
+from nagsdk.manifest.manifest import MODEL
 from nagsdk.manifest.result import Measured
 from nagsdk.pipeline.round import Built
 from nagsdk.pipeline.target import Target
@@ -81,7 +83,7 @@ class Builder:
         if tuner is not None:
             tuner.tune(subnet)
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"model{backend.suffix}"
+        path = folder / f"{MODEL}{backend.suffix}"
         backend.export(trace(subnet, resolution, device.batch), path, device, images)
         probe = (
             np.random.default_rng(self.seed).normal(size=(_PARITY_IMAGES, 3, resolution, resolution)).astype(np.float32)
@@ -92,6 +94,11 @@ class Builder:
         with torch.no_grad():
             expected = subnet(torch.from_numpy(probe)).numpy()
         compiled = backend.compile(path, device, folder) if target.presence.available else None
+        if compiled not in (None, path, folder / f"{MODEL}{backend.compiled_suffix}"):
+            raise DeviceError(
+                f"The backend {backend.id} compiled {path.name} to {compiled}, which its compiled_suffix does not say.",
+                "Report this to the author of its plugin.",
+            )
         actual = infer(backend, device, path, compiled, probe)
         error = None if actual is None else check(expected, actual, backend.tolerance(device))
         used = 0 if images is None else len(images)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nagsdk.bundle.bundle import bundle_names
 from nagsdk.common.folders import shipped
 from nagsdk.common.foreign_code import blaming
 from nagsdk.common.wording import command
@@ -95,9 +94,8 @@ def require_cost_model(target: Target) -> CostModel:
     if not target.presence.available:
         raise DeviceUnavailableError(f"{unknown}, and it is not available for measuring.", target.presence.reason)
     given = {name: value for name, value in asdict(target.overrides).items() if value is not None}
-    where = bundle.name if bundle.name in bundle_names() else str(bundle.folder)
     settings = [word for name, value in given.items() for word in (f"--{name}", str(value))]
-    calibrate = command("nagsdk", "calibrate", "--device", target.named, "--bundle", where, *settings)
+    calibrate = command("nagsdk", "calibrate", "--device", target.named, "--bundle", bundle.argument, *settings)
     raise DeviceUnavailableError(f"{unknown}.", f"Run: {calibrate}")
 
 

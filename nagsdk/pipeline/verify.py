@@ -164,7 +164,8 @@ def _latency(opened: OpenedDeployment, bundle: Bundle | None, on_event: Listener
         return Check("latency", SKIPPED, f"{opened.device.id} is not available: {opened.presence.reason}"), Measured()
     name = manifest["bundle"]
     bundle = bundle or bundle_at_hand(name)
-    if bundle is None:
+    # Several bundles may have the same name.
+    if bundle is None or bundle.space.fingerprint != manifest["hashes"].get("space"):
         missing = (
             f"the bundle {name}, whose reference network is timed beside the model, was not found; "
             "name its folder with --bundle"

@@ -8,7 +8,8 @@ from typing import Generic, Protocol, TypeVar
 
 from nagsdk.errors import DeviceError, UnknownNameError
 
-_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+# A text that ends like a file names a file, so that no file can take the place of a registered object.
+_ID = re.compile(r"(?!.*\.(?:toml|json)$)[a-z0-9][a-z0-9._-]{0,63}")
 
 
 class _Named(Protocol):
@@ -52,7 +53,7 @@ class Registry(Generic[T]):
             if not (isinstance(name, str) and _ID.fullmatch(name)):
                 raise DeviceError(
                     f"{name!r} cannot be the id or alias of a {self.kind}.",
-                    "Use lower-case letters, digits, dots, dashes and underscores.",
+                    "Use lower-case letters, digits, dots, dashes and underscores; .toml and .json are for files.",
                 )
         if taken := {*_names(item)} & {*self.names}:
             raise DeviceError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,17 +50,16 @@ class Ensemble:
         first, skip = ((linear_map @ weight).astype(np.float32) for weight in (self.first, self.skip))
         return Ensemble(first, self.first_bias, self.second, self.second_bias, self.last, skip, self.bias)
 
-    def check(self, inputs: int) -> None:
-        """Checks the shapes and types of all arrays.
+    @staticmethod
+    def shapes(inputs: int, members: int, hidden: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of the arrays, which are all float32.
 
         Args:
-            inputs: Expected number of inputs.
-
-        Raises:
-            ValueError: A shape or type is wrong.
+            inputs: Number of inputs.
+            members: Number of members.
+            hidden: Number of hidden units of each.
         """
-        members, hidden = self.second.shape[:2]
-        wanted = {
+        return {
             "first": (inputs, members * hidden),
             "first_bias": (members * hidden,),
             "second": (members, hidden, hidden),
@@ -69,12 +68,6 @@ class Ensemble:
             "skip": (inputs, members),
             "bias": (members,),
         }
-        for field in fields(self):
-            array = getattr(self, field.name)
-            if array.shape != wanted[field.name] or array.dtype != np.float32:
-                raise ValueError(
-                    f"{field.name} has shape {array.shape} and type {array.dtype}, not {wanted[field.name]} and float32"
-                )
 
 
 def _silu(x: Float32s) -> Float32s:

@@ -16,22 +16,23 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from nagsdk.common.files import write_atomically
+from nagsdk.common.reading import json_of, read_bytes
+from nagsdk.common.tensors import check_arrays, read_tensors
+from nagsdk.common.validation import what_is_wrong
 from nagsdk.errors import DamagedBundleError
 from nagsdk.predictor.additive import AdditiveScore, with_unmeasured
 from nagsdk.predictor.ensemble import Ensemble, Float32s
 from nagsdk.predictor.features import Floats
-from nagsdk.space.space import Codes, SearchSpace
+from nagsdk.space.space import Codes, SearchSpace, extremes
 
 FORMAT = 2
 LEVEL = 0.9
 PREDICTOR_WEIGHTS, CARD = "predictor.safetensors", "predictor.json"
 _MOST_WEIGHTS, _MOST_CARD = 64 * 10**6, 10**6
-_CHUNK = 8192
+_CHUNK, _TRIED = 8192, 64
 
 
 @dataclass(frozen=True)
@@ -202,48 +203,55 @@ class AccuracyPredictor:
         Raises:
             DamagedBundleError: A file is missing, damaged, changed or too large, or belongs to another space.
         """
+        where = CARD
         try:
-            text, content = (
-                _read(folder / name, most) for name, most in ((CARD, _MOST_CARD), (PREDICTOR_WEIGHTS, _MOST_WEIGHTS))
-            )
-            card = json.loads(text)
-            if card["format"] != FORMAT:
-                raise ValueError(f"its format {card['format']!r} is unknown")
-            if card["space"] != space.fingerprint:
-                raise ValueError("it was fitted for another search space")
+            card = _card(read_bytes(folder / CARD, _MOST_CARD), space)
+            where = PREDICTOR_WEIGHTS
+            content = read_bytes(folder / PREDICTOR_WEIGHTS, _MOST_WEIGHTS)
             if card["sha256"] != hashlib.sha256(content).hexdigest():
-                raise ValueError("the weights do not match the hash on the card")
-            if not all(isinstance(warning, str) for warning in card.get("warnings", [])):
-                raise ValueError("the warnings on the card are not a list of strings")
-            return cls._built(space, load_tensors(content), card)
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                raise ValueError(f"it does not match the hash in {CARD}")
+            predictor = cls._built(space, read_tensors(content)[0], card)
+            predictor._try()
+            return predictor
+        except (OSError, ValueError) as error:
             raise DamagedBundleError(
-                f"The accuracy predictor in {folder} cannot be used: {error}.",
+                f"The accuracy predictor in {folder} cannot be used: {where}: {what_is_wrong(error)}.",
                 "Install nagsdk again, or fit the predictor again.",
             ) from error
 
+    def _try(self) -> None:
+        """Raises a ValueError if some architectures get no usable prediction, though every array is usable."""
+        codes = np.concatenate([extremes(self.space), self.space.sample(_TRIED, np.random.default_rng(0))])
+        with np.errstate(all="ignore"):
+            found, score = self.predict(codes), self.additive.score(codes)
+            values = [found.mean, found.low, found.high, score, self.additive.inverse(score)]
+        if not all(np.isfinite(value).all() for value in values) or (found.low > found.high).any():
+            raise ValueError("it predicts no numbers")
+
     @classmethod
     def _built(cls, space: SearchSpace, arrays: dict[str, NDArray[Any]], card: dict[str, Any]) -> AccuracyPredictor:
-        ensemble = Ensemble(**{f.name: arrays[f"ensemble.{f.name}"] for f in fields(Ensemble)})
-        ensemble.check(space.one_hot_width)
+        second, leverage = arrays.get("ensemble.second"), arrays.get("leverage")
+        if second is None or second.ndim != len("MHH") or leverage is None or leverage.ndim != len("IF"):
+            raise ValueError("ensemble.second or leverage is missing or has another number of dimensions")
         count = len(space.resolutions)
+        shapes = Ensemble.shapes(space.one_hot_width, *second.shape[:2])
         wanted: dict[str, tuple[tuple[int, ...], str]] = {
+            f"ensemble.{name}": (shape, "float32") for name, shape in shapes.items()
+        }
+        wanted |= {
             f"resolutions.{f.name}": ((count,), "bool" if f.name == "measured" else "float64")
             for f in fields(Resolutions)
         }
         wanted |= {
             "additive.table": ((len(space.sizes), int(space.sizes.max())), "float64"),
             "numbers": ((6,), "float64"),
+            "leverage": ((space.one_hot_width, leverage.shape[-1]), "float32"),
         }
-        wanted |= {"leverage": ((space.one_hot_width, arrays["leverage"].shape[-1]), "float32")}
-        for name, (shape, kind) in wanted.items():
-            if arrays[name].shape != shape or arrays[name].dtype != kind:
-                raise ValueError(
-                    f"{name} has shape {arrays[name].shape} and type {arrays[name].dtype}, not {shape} and {kind}"
-                )
-        if not all(np.isfinite(array).all() for array in arrays.values()):
-            raise ValueError("a number is not finite")
+        check_arrays(arrays, wanted)
+        ensemble = Ensemble(**{name: arrays[f"ensemble.{name}"] for name in shapes})
         scale, floor, distance, reach, base, asymptote = arrays["numbers"].tolist()
+        if min(scale, floor, distance, reach, arrays["resolutions.doubt"].min()) < 0 or asymptote <= 0:
+            raise ValueError("a width, a distance or the asymptote is negative")
         resolutions = Resolutions(**{f.name: arrays[f"resolutions.{f.name}"] for f in fields(Resolutions)})
         additive = AdditiveScore(base, arrays["additive.table"], asymptote)
         return cls(
@@ -251,7 +259,17 @@ class AccuracyPredictor:
         )
 
 
-def _read(path: Path, most: int) -> bytes:
-    if path.stat().st_size > most:
-        raise ValueError(f"{path.name} has more than {most} bytes")
-    return path.read_bytes()
+def _card(content: bytes, space: SearchSpace) -> dict[str, Any]:
+    card = json_of(content)
+    if not isinstance(card, dict):
+        raise ValueError("it is not a JSON object")
+    if card.get("format") != FORMAT:
+        raise ValueError(f"its format {card.get('format')!r} is unknown")
+    if card.get("space") != space.fingerprint:
+        raise ValueError("it was fitted for another search space")
+    warnings = card.get("warnings", [])
+    if not isinstance(warnings, list) or not all(isinstance(warning, str) for warning in warnings):
+        raise ValueError("the warnings on the card are not a list of strings")
+    if not isinstance(card.get("sha256"), str) or not isinstance(card.get("doubt") or "", str):
+        raise ValueError("its sha256 or its doubt is not a text")
+    return card

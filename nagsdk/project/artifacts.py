@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import shutil
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nagsdk.common.files import PARTIAL, sha256, writing
+from nagsdk.common.files import replacing, writing
 from nagsdk.common.folders import cache_folder
-from nagsdk.errors import BundleError, LockError
+from nagsdk.common.temporary import temporary_folder
+from nagsdk.errors import BundleError, LockError, OutputError
 from nagsdk.events import Listener, Notice
 
 CACHE, MIRROR = "cache", "mirror"
+_PART = 1 << 20
 
 
 def keep(path: Path, digest: str) -> None:
@@ -25,8 +26,9 @@ def keep(path: Path, digest: str) -> None:
 
     Raises:
         OutputError: The cache cannot be written.
+        LockError: The file has another content.
     """
-    _copy(path, _folder() / digest)
+    _copy(path, _folder() / digest, digest, path.stat().st_size)
 
 
 def take(record: Mapping[str, Any], target: Path, mirror: str | None, listener: Listener) -> str | None:
@@ -34,9 +36,9 @@ def take(record: Mapping[str, Any], target: Path, mirror: str | None, listener: 
 
     Args:
         record: The file's `sha256` and `bytes`.
-        target: Path to write the file to.
+        target: Path to write the file to. It appears only when its length and hash are the pinned ones.
         mirror: Folder or http(s) address that holds files under their SHA-256; None uses the cache only.
-        listener: Receives progress, and the reason if a mirror cannot be used.
+        listener: Receives progress, and the reason if cache or mirror cannot be used.
 
     Returns:
         ``cache`` or ``mirror``; None if neither has the file.
@@ -44,41 +46,47 @@ def take(record: Mapping[str, Any], target: Path, mirror: str | None, listener: 
     Raises:
         LockError: The mirror's file has another hash.
     """
-    digest = str(record["sha256"])
+    digest, size = str(record["sha256"]), int(record["bytes"])
     cached = _folder() / digest
-    if cached.is_file():
-        if sha256(cached) == digest:
-            _copy(cached, target)
+    try:
+        if cached.exists():
+            _copy(cached, target, digest, size)
             return CACHE
+    except LockError:
         listener(Notice(f"{cached} is damaged and is not used.", warning=True))
         with writing(cached):
             cached.unlink(missing_ok=True)
-    if mirror is None or not _from_mirror(mirror, digest, int(record["bytes"]), target, listener):
+    except OSError as error:
+        listener(Notice(f"The cache is not used: {error}.", warning=True))
+    if mirror is None or not _from_mirror(mirror, digest, size, target, listener):
         return None
-    if sha256(target) != digest:
-        target.unlink()
-        raise LockError(
-            f"{mirror} holds a file with another hash under {digest[:16]}…: it was refused.",
-            "Put the pinned file there, or name another mirror.",
-        )
-    keep(target, digest)
+    try:
+        keep(target, digest)
+    except OutputError as error:
+        listener(Notice(f"{target.name} is not kept in the cache: {error.message}", warning=True))
     return MIRROR
 
 
-def _from_mirror(mirror: str, digest: str, most_bytes: int, target: Path, listener: Listener) -> bool:
+def _from_mirror(mirror: str, digest: str, size: int, target: Path, listener: Listener) -> bool:
     if "://" not in mirror:
         source = Path(mirror) / digest
-        if source.is_file():
-            _copy(source, target)
-        return source.is_file()
+        try:
+            if there := source.exists():
+                _copy(source, target, digest, size)
+        except OSError as error:
+            listener(Notice(f"The mirror is not used: {error}.", warning=True))
+            return False
+        return there
     from nagsdk.common.download import download
 
-    try:
-        download(f"{mirror.rstrip('/')}/{digest}", target, most_bytes, listener)
-    except BundleError as error:
-        target.unlink(missing_ok=True)
-        listener(Notice(f"The mirror is not used: {error.message}", warning=True))
-        return False
+    with temporary_folder() as work:
+        received = work / digest
+        try:
+            download(f"{mirror.rstrip('/')}/{digest}", received, size, listener, hash_known=True)
+        except BundleError as error:
+            listener(Notice(f"The mirror is not used: {error.message}", warning=True))
+            return False
+        _copy(received, target, digest, size)
     return True
 
 
@@ -86,13 +94,24 @@ def _folder() -> Path:
     return cache_folder() / "artifacts"
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Copies a file completely or not at all, since several processes may store the same file."""
-    with writing(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f"{PARTIAL}{os.getpid()}-{target.name}")
-        try:
-            shutil.copyfile(source, partial)
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+def _copy(source: Path, target: Path, digest: str, size: int) -> None:
+    """Copies a file completely or not at all, and only if it is one of this length and hash.
+
+    Raises:
+        LockError: It is not.
+        OutputError: The target cannot be written.
+    """
+    other = LockError(
+        f"{source.parent} holds something else under {source.name[:16]}… than the file with this hash: it was refused.",
+        "Put the pinned file there, or name another mirror.",
+    )
+    # What is no file may be endless or wait for ever. Its length is known before a byte is copied.
+    if not source.is_file() or source.stat().st_size != size:
+        raise other
+    with source.open("rb") as file, replacing(target) as copy:
+        actual = hashlib.sha256()
+        while part := file.read(_PART):
+            copy.write(part)
+            actual.update(part)
+        if actual.hexdigest() != digest:
+            raise other

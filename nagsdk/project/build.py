@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nagsdk.bundle.bundle import DESCRIPTION, bundle_at_hand, load_bundle
+from nagsdk.bundle.bundle import bundle_at_hand, load_bundle
+from nagsdk.bundle.names import DESCRIPTION
 from nagsdk.common.files import line_ends_advice, only_line_ends_differ, writing
 from nagsdk.common.folders import cache_folder
 from nagsdk.common.os_errors import naming_os_errors
@@ -121,16 +122,21 @@ def build(
     path = path / PROJECT if path.is_dir() else path
     read = read_project(path)
     lock_path = read.folder / LOCK
+    updates = [
+        _Update(declared, lock_path, read.mirror, locked, require_verified, on_event) for declared in read.deployments
+    ]
+    # Where nothing is to do, nothing is written, so that a read-only checkout is enough.
+    if (done := _all_current(updates, read_lock(lock_path))) is not None:
+        return BuildReport(done, str(lock_path))
     outcomes = []
     with _alone(read.folder):
         lock = read_lock(lock_path)
         plans: list[tuple[_Update, _Plan | NagsdkError]] = []
-        for declared in read.deployments:
-            update = _Update(declared, lock_path, read.mirror, locked, require_verified, on_event)
+        for update in updates:
             try:
-                plans.append((update, update.plan(lock.deployments.get(declared.name))))
+                plans.append((update, update.plan(lock.deployments.get(update.declared.name))))
             except NagsdkError as error:
-                on_event(Notice(f"{declared.name} cannot be built. {error.message} {error.next_step}"))
+                on_event(Notice(f"{update.declared.name} cannot be built. {error.message} {error.next_step}"))
                 plans.append((update, error))
         for update, plan in plans:
             declared = update.declared
@@ -208,12 +214,16 @@ class _Update:
         if (entry := plan.pinned) is None:
             self.listener(Notice(f"{self.declared.name} is deployed: {plan.why}."))
             return self._deploy(plan.inputs)
-        state = (
-            CURRENT
-            if is_current(entry, self.declared.output)
-            else restore(self.declared, entry, self.mirror, self.listener)
-        )
-        return self._outcome(state, entry.manifest), None
+        return self.current(plan) or self._outcome(
+            restore(self.declared, entry, self.mirror, self.listener), entry.manifest
+        ), None
+
+    def current(self, plan: _Plan) -> Outcome | None:
+        """The outcome if nothing is to do."""
+        entry = plan.pinned
+        if entry is None or not is_current(entry, self.declared.output):
+            return None
+        return self._outcome(CURRENT, entry.manifest)
 
     def _check_locked(self, entry: Entry | None, differs: list[str], unverified: bool) -> None:
         name = self.declared.name
@@ -274,6 +284,23 @@ class _Update:
             manifest["device_fingerprint"] if known else None,
             tuple(manifest["warnings"]),
         )
+
+
+def _all_current(updates: Sequence[_Update], lock: LockFile) -> tuple[Outcome, ...] | None:
+    """The outcomes if nothing is to do for any deployment, and the lock needs no change."""
+    names = {update.declared.name for update in updates}
+    if not all(update.locked for update in updates) and lock.deployments.keys() != names:
+        return None
+    outcomes = []
+    for update in updates:
+        try:
+            outcome = update.current(update.plan(lock.deployments.get(update.declared.name)))
+        except NagsdkError:
+            return None  # reported when it is tried again, by the one process that may build
+        if outcome is None:
+            return None
+        outcomes.append(outcome)
+    return tuple(outcomes)
 
 
 @contextmanager

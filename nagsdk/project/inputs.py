@@ -6,10 +6,13 @@ import hashlib
 import json
 from pathlib import Path
 
-from nagsdk.bundle.bundle import DESCRIPTION, RECALIBRATION_IMAGES, SUPERNET_WEIGHTS, bundle_at_hand
+from nagsdk.bundle.bundle import RECALIBRATION_IMAGES, bundle_at_hand
+from nagsdk.bundle.imported import SUPERNET_WEIGHTS
+from nagsdk.bundle.names import DESCRIPTION
 from nagsdk.common.files import sha256
 from nagsdk.common.folders import shipped
 from nagsdk.device.description import Device, read_device
+from nagsdk.errors import UsageError
 from nagsdk.images.entries import image_files
 from nagsdk.project.lock import Inputs
 from nagsdk.project.toml import Declared
@@ -26,7 +29,7 @@ def inputs_of(declared: Declared) -> Inputs:
         NagsdkError: The description of the device or the bundle cannot be read.
     """
     bundle = bundle_at_hand(declared.arguments["bundle"])
-    device, images = _device(declared.arguments["device"]), declared.arguments["images"]
+    device, images = device_of(declared.arguments["device"]), declared.arguments["images"]
     described = {name: getattr(device, name) for name in ("id", "backend", "threads", "batch", "precision", "options")}
     return Inputs(
         options=declared.options,
@@ -53,9 +56,22 @@ def changed(pinned: Inputs, now: Inputs) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _device(name: str) -> Device:
+def device_of(name: str) -> Device:
+    """The description of a declared device.
+
+    Raises:
+        UnknownNameError: There is no such device.
+        UsageError: The description names the address of a phone.
+        NagsdkError: It cannot be read.
+    """
     if name.endswith(".toml"):
-        return read_device(Path(name))
+        device = read_device(Path(name))
+        if ":" in dict(device.options).get("serial", ""):
+            raise UsageError(
+                f"{name} names the address of a phone, which a project's file must not choose.",
+                "Give the address in ANDROID_SERIAL, and remove the option serial.",
+            )
+        return device
     for path in sorted(shipped("devices").glob("*.toml")):
         device = read_device(path)
         if name.lower() in (device.id, *device.aliases):

@@ -14,16 +14,20 @@ from nagsdk.common.temporary import temporary_folder
 from nagsdk.errors import LockError, NagsdkError
 from nagsdk.events import Listener, Notice, stage
 from nagsdk.manifest.manifest import (
+    COMPANIONS,
     DEPLOYMENT,
     MANIFEST,
+    MODEL,
     REPORT,
     companions,
     is_pinned,
     pinned_files,
     with_other_line_ends,
 )
+from nagsdk.plugin.host import host
 from nagsdk.project import artifacts
-from nagsdk.project.lock import Entry
+from nagsdk.project.inputs import device_of
+from nagsdk.project.lock import LOCK, Entry
 from nagsdk.project.toml import Declared
 
 if TYPE_CHECKING:
@@ -59,6 +63,7 @@ def restore(declared: Declared, entry: Entry, mirror: str | None, listener: List
     from nagsdk.reports.page import deployment_page
 
     manifest = entry.manifest
+    _check_names(declared, manifest)
     if rewritten := with_other_line_ends(declared.output, manifest):
         listener(Notice(f"{declared.name}: {line_ends_advice(declared.output, rewritten)}.", warning=True))
     check_replaceable(declared.output, DEPLOYMENT)
@@ -96,6 +101,23 @@ def restore(declared: Declared, entry: Entry, mirror: str | None, listener: List
         (folder / MANIFEST).write_bytes(entry.manifest_bytes())
         (folder / REPORT).write_bytes(deployment_page(manifest).encode())
     return source
+
+
+def _check_names(declared: Declared, manifest: dict[str, Any]) -> None:
+    """Refuses names that no deployment for this device has: a lock file decides what is written, not where.
+
+    Raises:
+        LockError: The lock file has one.
+    """
+    backend = host().backends.get(device_of(declared.arguments["device"]).backend)
+    wrong = {manifest["artifact"]["path"]} - {f"{MODEL}{backend.suffix}"} | set(manifest["files"]) - COMPANIONS
+    if (compiled := manifest.get("compiled")) is not None:
+        wrong |= {compiled["path"]} - ({f"{MODEL}{backend.compiled_suffix}"} if backend.compiled_suffix else set())
+    if wrong:
+        raise LockError(
+            f"{LOCK} names {', '.join(sorted(wrong))}, which is no file of a deployment for this device.",
+            f"Restore {LOCK} as it was checked in, or build again without --locked.",
+        )
 
 
 def _rebuild(declared: Declared, entry: Entry, path: Path, listener: Listener) -> None:

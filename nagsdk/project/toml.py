@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -19,11 +19,12 @@ from pydantic import (
 )
 
 from nagsdk.budget import DEFAULT_CONFIDENCE
-from nagsdk.bundle.bundle import DESCRIPTION, is_path
+from nagsdk.bundle.names import is_path
 from nagsdk.common.files import read_toml
 from nagsdk.common.validation import what_is_wrong
 from nagsdk.errors import NagsdkError, UsageError
 from nagsdk.plugin.units import read_budget
+from nagsdk.project.places import local, output_below
 
 PROJECT = "nagsdk.toml"
 _MOST_BYTES = 10**6
@@ -42,6 +43,12 @@ def _budgets(value: Any) -> list[str]:
     return texts
 
 
+def _device(name: str) -> str:
+    if ":" in name and not name.endswith(".toml"):
+        raise ValueError("it must be a device's id or file; give the address of a phone in ANDROID_SERIAL")
+    return local(name)
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -54,7 +61,9 @@ class DeploymentTable(_Strict):
         frozen=True,
         json_schema_extra={"anyOf": [{"required": ["budget"]}, {"required": ["min_top1"]}]},
     )
-    device: str = Field(min_length=1, description="Id or alias of a device, or a file that describes one (.toml).")
+    device: Annotated[str, AfterValidator(_device)] = Field(
+        min_length=1, description="Id or alias of a device, or a file that describes one (.toml)."
+    )
     budget: Annotated[str | list[str], BeforeValidator(_budgets)] = Field(
         [],
         description="One budget such as 80ms, 80ms@p90, 12MB or 300MMACs, or a list of budgets that must hold "
@@ -63,9 +72,15 @@ class DeploymentTable(_Strict):
     min_top1: float | None = Field(
         None, gt=1, le=100, description="Asks for the fastest model of at least this top-1 in per cent."
     )
-    bundle: str = Field("glyphs", min_length=1, description="Name of a bundle, or its folder.")
-    output: str | None = Field(None, min_length=1, description="Folder for the model; deployments/NAME by default.")
-    images: str | None = Field(
+    bundle: Annotated[str, AfterValidator(local)] = Field(
+        "glyphs", min_length=1, description="Name of a shipped bundle, or the path of a folder, such as ./flowers."
+    )
+    output: str | None = Field(
+        None,
+        min_length=1,
+        description="Folder for the model, below that of nagsdk.toml and not hidden; deployments/NAME by default.",
+    )
+    images: Annotated[str, AfterValidator(local)] | None = Field(
         None,
         min_length=1,
         description="Folder of images to recalibrate batch normalisation on; the bundle's own by default.",
@@ -111,7 +126,7 @@ class ProjectFile(_Strict):
     def _known_scheme(cls, mirror: str | None, info: ValidationInfo) -> str | None:
         if mirror is not None and "://" in mirror and not mirror.startswith(("https://", "http://")):
             raise ValueError("it must be a folder or an http(s) address")
-        return mirror
+        return mirror if mirror is None or "://" in mirror else local(mirror)
 
 
 @dataclass(frozen=True)
@@ -160,7 +175,10 @@ def read_project(path: Path) -> Project:
         wrong = what_is_wrong(error, (*ProjectFile.model_fields, *DeploymentTable.model_fields))
         raise UsageError(f"{path} is not valid: {wrong}.", next_step) from error
     folder = path.resolve().parent
-    declared = tuple(_declared(name, table, folder) for name, table in file.deployments.items())
+    try:
+        declared = tuple(_declared(name, table, folder) for name, table in file.deployments.items())
+    except ValueError as error:
+        raise UsageError(f"{path} is not valid: {error}.", next_step) from error
     _refuse_shared_outputs(path, declared)
     mirror = file.mirror if file.mirror is None or "://" in file.mirror else str(folder / file.mirror)
     return Project(folder, mirror, declared)
@@ -172,12 +190,11 @@ def _declared(name: str, table: DeploymentTable, folder: Path) -> Declared:
     arguments = {key: value for key, value in options.items() if key != "confidence"} | {"budget": budgets}
     if table.device.endswith(".toml"):
         arguments["device"] = str(folder / table.device)
-    if is_path(table.bundle) or (folder / table.bundle / DESCRIPTION).is_file():
+    if is_path(table.bundle):
         arguments["bundle"] = str(folder / table.bundle)
     if table.images is not None:
         arguments["images"] = str(folder / table.images)
-    output = Path(os.path.normpath(folder / (table.output or f"deployments/{name}")))
-    return Declared(name, output, options, arguments)
+    return Declared(name, output_below(folder, table.output or f"deployments/{name}"), options, arguments)
 
 
 def _refuse_shared_outputs(path: Path, declared: tuple[Declared, ...]) -> None:
@@ -190,8 +207,3 @@ def _refuse_shared_outputs(path: Path, declared: tuple[Declared, ...]) -> None:
                     f"{path}: {other.name} and {one.name} write to the same folder, {one.output}.",
                     "Give each its own folder (output); upper and lower case do not differ on macOS and Windows.",
                 )
-        if path.resolve().parent.is_relative_to(one.output):
-            raise UsageError(
-                f"{path}: the output of {one.name} would replace {path.name} itself.",
-                "Give it its own folder (output).",
-            )

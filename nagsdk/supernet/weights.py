@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from nagsdk.common.files import write_atomically
@@ -30,16 +29,19 @@ def half(supernet: Supernet) -> bytes:
     return save(stored, metadata={"space": supernet.space.fingerprint})
 
 
-def load_supernet(space: NetworkSpace, content: bytes) -> Supernet:
+def load_supernet(space: NetworkSpace, content: bytes, what: str = "The supernet's weight file") -> Supernet:
     """Builds a supernet from the bytes of a safetensors file (float16 or float32).
+
+    Args:
+        space: Space of the supernet.
+        content: The bytes of the file.
+        what: What it is, such as its path, for error messages.
 
     Raises:
         DamagedBundleError: The file is damaged, or its tensors do not belong to the space.
     """
     try:
         state = load(content)
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise DamagedBundleError(
-            f"The supernet's weight file cannot be read: {error}.", "Fetch or build the bundle again."
-        ) from error
-    return space.supernet().fill(state, "The supernet's weight file")
+    except Exception as error:  # for damaged headers it raises many kinds, such as OverflowError for a shape
+        raise DamagedBundleError(f"{what} cannot be read: {error}.", "Fetch or build the bundle again.") from error
+    return space.supernet().fill(state, what)

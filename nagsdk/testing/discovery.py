@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -19,7 +20,9 @@ class DiscoveryChecks(Checks):
         """The class attributes are set."""
         assert backend.id and backend.id == backend.id.lower() and " " not in backend.id
         assert backend.title
-        assert backend.suffix.startswith(".")
+        assert re.fullmatch(r"(\.\w+)+", backend.suffix, re.ASCII)
+        assert re.fullmatch(r"(\.\w+)*", backend.compiled_suffix, re.ASCII)
+        assert backend.compiled_suffix != backend.suffix
         assert backend.precisions and all(isinstance(p, str) and p for p in backend.precisions)
         assert len(set(backend.precisions)) == len(backend.precisions)
 

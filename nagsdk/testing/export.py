@@ -83,5 +83,8 @@ class ExportChecks(Checks):
         contents = [artifact.read_bytes() for artifact in artifacts]
         results = [backend.compile(artifact, device, tmp_path) for artifact in artifacts]
         assert all(result.is_file() and result.parent == tmp_path for result in results)
+        for artifact, result in zip(artifacts, results, strict=False):
+            named = artifact.with_name(artifact.name.removesuffix(backend.suffix) + backend.compiled_suffix)
+            assert result in (artifact, named)
         assert len(set(results)) == len(results)
         assert [artifact.read_bytes() for artifact in artifacts] == contents

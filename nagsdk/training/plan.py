@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nagsdk.bundle.bundle import DESCRIPTION, Bundle
+from nagsdk.bundle.bundle import Bundle
+from nagsdk.bundle.names import DESCRIPTION
 from nagsdk.common.files import TEXT
 from nagsdk.errors import UsageError
 from nagsdk.families import DEFAULT_FAMILY, preset, preset_names, space_from_dict

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from nagsdk.bundle.bundle import SUPERNET_WEIGHTS, load_bundle
+from nagsdk.bundle.bundle import load_bundle
+from nagsdk.bundle.imported import SUPERNET_WEIGHTS
 from nagsdk.bundle.write import RECALIBRATION, TEST, TEST_LABELS, Facts, write_bundle
 from nagsdk.common.files import write_atomically, writing
 from nagsdk.common.wording import counted

@@ -48,6 +48,7 @@ class CudaBackend(Backend):
     id = "cuda"
     title = "torch on an NVIDIA GPU (CUDA graph)"
     suffix = ".pt2"
+    compiled_suffix = COMPILED
     precisions = PRECISIONS
 
     def layer_bytes(self, layer: LayerSpec, device: Device) -> float:

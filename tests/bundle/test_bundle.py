@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +9,8 @@ import torch
 
 import nagsdk
 from nagsdk import load_bundle
-from nagsdk.bundle.bundle import bundle_names
-from nagsdk.bundle.imported import read_weights_record, user_folder
+from nagsdk.bundle.imported import read_weights_record
+from nagsdk.bundle.names import bundle_names
 from nagsdk.bundle.pull import pull
 from nagsdk.common.folders import shipped
 from nagsdk.errors import BundleError, DamagedBundleError, ImagesMissingError, UnknownNameError, WeightsMissingError
@@ -27,7 +28,7 @@ def copy(tmp_path):
 def test_shipped_bundles_are_whole(name):
     bundle = load_bundle(name)
     for file in bundle.description.files:
-        assert bundle._checked(file).is_file()
+        assert bundle.files.read(file)
     assert {p.name for p in bundle.folder.iterdir()} == {*bundle.description.files, "bundle.json"}
     if not bundle.has_predictor:
         return
@@ -85,7 +86,8 @@ def test_names_and_paths(copy, monkeypatch):
     monkeypatch.chdir(copy.parent)
     (copy.parent / "photos").mkdir()
     for name, says in (
-        ("photos", "has no bundle.json"),
+        ("./photos", "has no bundle.json"),
+        ("photos", "no bundle named"),
         ("./flowers", "There is no folder"),
         ("flowers", "no bundle named"),
     ):
@@ -147,8 +149,8 @@ def test_a_description_cannot_reach_out_of_its_folder(copy):
         "bytes": 1,
     }
     (copy / "bundle.json").write_text(json.dumps(description))
-    with pytest.raises(DamagedBundleError, match="does not list"):
-        load_bundle(copy).test_set(32)
+    with pytest.raises(DamagedBundleError, match="does not have the form"):
+        load_bundle(copy)
 
 
 def test_imagenet_without_weights_names_the_ways_out():
@@ -177,7 +179,7 @@ def test_imported_weights_are_checked_ever_after(checkpoint):
     bundle = load_bundle("imagenet")
     target = pull(bundle, checkpoint)
     assert load_bundle("imagenet").has_weights
-    assert read_weights_record(user_folder("imagenet"))["source"] == str(checkpoint)
+    assert read_weights_record(bundle.weights_folder)["source"] == str(checkpoint)
     with pytest.warns(UserWarning, match="supernet's statistics"):
         subnet = load_bundle("imagenet").subnet(
             bundle.space.decode(bundle.space.sample(1, np.random.default_rng(0)))[0]
@@ -188,27 +190,33 @@ def test_imported_weights_are_checked_ever_after(checkpoint):
         _ = load_bundle("imagenet").supernet
 
 
-def test_a_download_that_changed_is_refused(checkpoint, monkeypatch):
-    from nagsdk.bundle import pull as fetch
-
-    bundle = load_bundle("imagenet")
-    state = torch.load(checkpoint, weights_only=True)
-
-    def download(address, path, most_bytes, on_event):
-        with path.open("wb") as file:
-            torch.save(state, file)
-
-    monkeypatch.setattr(fetch, "download", download)
-    pull(bundle)
-    kept = (user_folder("imagenet") / "supernet.safetensors").read_bytes()
-    state["state_dict"]["classifier.linear.bias"] += 1
-    with pytest.raises(DamagedBundleError, match="no longer has the hash"):
-        pull(bundle)
-    assert (user_folder("imagenet") / "supernet.safetensors").read_bytes() == kept
-
-
 def test_line_ends_that_git_changed_are_told_as_such(tmp_path):
     folder = shutil.copytree(shipped("bundles") / "glyphs", tmp_path / "shapes")
     (folder / "labels.txt").write_bytes((folder / "labels.txt").read_bytes().replace(b"\n", b"\r\n"))
     with pytest.raises(DamagedBundleError, match=r"labels\.txt differs only in line ends.*shapes/\*\* -text"):
         load_bundle(str(folder)).labels  # noqa: B018 — reading it checks it
+
+
+def test_a_folder_does_not_take_the_place_of_a_shipped_bundle(copy, monkeypatch):
+    text = json.loads((copy / "bundle.json").read_text()) | {"title": "Another one"}
+    (copy / "bundle.json").write_text(json.dumps(text))
+    monkeypatch.chdir(copy.parent)
+    with pytest.warns(UserWarning, match=r"the folder of that name is \.[/\\]glyphs"):
+        assert load_bundle("glyphs").is_shipped
+    for name in (copy.name, f".{os.sep}{copy.name}"):
+        found = load_bundle(Path(name) if name == copy.name else name)
+        assert not found.is_shipped and found.description.title == "Another one" and found.name == "glyphs"
+        assert found.argument == f".{os.sep}glyphs"
+    copy.rename(copy.with_name("letters"))
+    with pytest.raises(UnknownNameError) as caught:
+        load_bundle("letters")
+    assert caught.value.next_step.endswith(f".{os.sep}letters")
+    assert load_bundle(f".{os.sep}letters").name == "glyphs"
+    monkeypatch.chdir(shipped("bundles"))
+    load_bundle("glyphs")  # the folder is the shipped bundle itself
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "x" * 5000, "./" + "x" * 5000, ".", "..", "/", "~", "glyphs/", "GLYPHS"])
+def test_odd_names_are_unknown(name):
+    with pytest.raises(UnknownNameError):
+        load_bundle(name)

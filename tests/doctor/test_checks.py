@@ -3,7 +3,6 @@ import subprocess
 import sys
 from importlib.metadata import version
 
-import httpx
 import pytest
 
 from nagsdk.common.folders import cache_folder
@@ -13,6 +12,7 @@ from nagsdk.device.description import Device
 from nagsdk.device.finding import ABSENT, OK, WRONG, Finding
 from nagsdk.doctor import checks as doctor
 from nagsdk.doctor import packages as environment
+from nagsdk.errors import BundleError
 from nagsdk.measuring.store import STORE
 from nagsdk.plugin.host import host, using
 from nagsdk.plugin.registry import Registry
@@ -81,10 +81,10 @@ def test_what_lacks_is_wrong_for_nagsdk_and_absent_for_an_extra(monkeypatch):
 
 @pytest.fixture
 def offline(monkeypatch):
-    def refuse(address, **settings):
-        raise httpx.ConnectError("no route to host")
+    def refuse(address, seconds):
+        raise BundleError(f"{address} cannot be downloaded: no route to host.", "Look for the cable.")
 
-    monkeypatch.setattr(httpx, "head", refuse)
+    monkeypatch.setattr(doctor, "require_reachable", refuse)
 
 
 def look(area):
@@ -98,18 +98,13 @@ def test_without_a_network_the_other_way_is_named(offline):
 
 def test_the_network_is_asked_for_what_would_be_fetched(monkeypatch):
     asked = []
-
-    def answer(address, **settings):
-        asked.append(address)
-        return httpx.Response(200, request=httpx.Request("HEAD", address))
-
-    monkeypatch.setattr(httpx, "head", answer)
+    monkeypatch.setattr(doctor, "require_reachable", lambda address, seconds: asked.append(address))
     found, *_ = look("network")
     assert found["state"] == OK and found["mend"] == "nagsdk bundle pull imagenet" and asked[0].startswith("https://")
 
 
 def test_offline_the_network_is_not_asked(monkeypatch):
-    monkeypatch.setattr(httpx, "head", lambda *_, **__: pytest.fail("it asked the network"))
+    monkeypatch.setattr(doctor, "require_reachable", lambda *_: pytest.fail("it asked the network"))
     monkeypatch.setenv("NAGSDK_OFFLINE", "true")
     found, *_ = look("network")
     assert found["state"] == ABSENT and "NAGSDK_OFFLINE" in found["found"] and "--from FILE" in found["mend"]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from nagsdk.budget import MACS
-from nagsdk.bundle.bundle import GENERATOR, bundle_names, load_bundle
+from nagsdk.bundle.bundle import GENERATOR, load_bundle
+from nagsdk.bundle.names import bundle_names
 from nagsdk.common.folders import shipped
 from nagsdk.cost.bounds import Completions
 from nagsdk.generator import generator as nag

@@ -11,7 +11,7 @@ from PIL import Image
 
 from nagsdk.errors import ImagesMissingError
 from nagsdk.images import preprocessing
-from nagsdk.images.preprocessing import Preprocessing, crop, cut_tiles, read_folder, read_image
+from nagsdk.images.preprocessing import Preprocessing, crop, read_folder, read_image
 from nagsdk.images.sheets import read_sheet
 
 STEPS = Preprocessing((0.5, 0.4, 0.3), (0.2, 0.25, 0.5), 0.875)
@@ -53,14 +53,6 @@ def test_folders_without_images_are_refused(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"x")
     with pytest.raises(ImagesMissingError, match="no readable image"):
         list(read_folder(tmp_path, 5))
-
-
-def test_tiles_come_back_in_order(tmp_path):
-    sheet = Image.new("RGB", (32, 32))
-    for i in range(3):
-        sheet.paste((i * 100, 0, 0), ((i % 2) * 16, (i // 2) * 16, (i % 2) * 16 + 16, (i // 2) * 16 + 16))
-    sheet.save(tmp_path / "sheet.png")
-    assert [tile.getpixel((8, 8))[0] for tile in cut_tiles(tmp_path / "sheet.png", 16, 3)] == [0, 100, 200]
 
 
 def picture(size=(64, 48)):
@@ -150,9 +142,8 @@ def test_formats_that_need_programs_or_are_no_photographs_are_not_opened(tmp_pat
     (tmp_path / "x.jpg").write_bytes(content)
     with pytest.raises(OSError, match="not an image of a format that is read"):
         read_image(tmp_path / "x.jpg")
-    for read in (lambda path: cut_tiles(path, 16, 1), lambda path: read_sheet(path, 1, 16)):
-        with pytest.raises(OSError, match="cannot identify"):
-            read(tmp_path / "x.jpg")
+    with pytest.raises(ValueError, match="cannot identify"):
+        read_sheet(tmp_path / "x.jpg", 1, 16)
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "MPO"])

@@ -1,7 +1,9 @@
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
-from nagsdk.images.preprocessing import cut_tiles
 from nagsdk.images.sheets import most_on_sheet, read_sheet, write_sheet
 
 
@@ -20,6 +22,40 @@ def test_sheets_keep_every_picture_in_its_place(tmp_path):
 def test_large_pictures_are_found_again_by_the_bundles_reader(tmp_path):
     grey = np.arange(0, 80, dtype=np.uint8).reshape(80, 1, 1, 1) * 3
     write_sheet(np.broadcast_to(grey, (80, 272, 272, 3)), tmp_path / "s.webp")
-    tiles = cut_tiles(tmp_path / "s.webp", 272, 80)
-    assert max(abs(int(np.asarray(tile).mean()) - 3 * i) for i, tile in enumerate(tiles)) <= 2
+    tiles = read_sheet(tmp_path / "s.webp", 80, 272)
+    assert max(abs(int(tile.mean()) - 3 * i) for i, tile in enumerate(tiles)) <= 2
     assert most_on_sheet(256) < 1300 and most_on_sheet(48) > 2560
+
+
+def sheet(width, height, file_format="PNG"):
+    content = io.BytesIO()
+    Image.new("1" if file_format == "PNG" else "RGB", (width, height)).save(content, file_format)
+    return io.BytesIO(content.getvalue())
+
+
+def test_tiles_come_back_in_order(tmp_path):
+    picture = Image.new("RGB", (32, 32))
+    for i in range(3):
+        picture.paste((i * 100, 0, 0), ((i % 2) * 16, (i // 2) * 16, (i % 2) * 16 + 16, (i // 2) * 16 + 16))
+    picture.save(tmp_path / "sheet.png")
+    assert read_sheet(tmp_path / "sheet.png", 3, 16)[:, 8, 8, 0].tolist() == [0, 100, 200]
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [
+        (io.BytesIO(), "not a readable image"),
+        (io.BytesIO(b"no image"), "not a readable image"),
+        (sheet(32, 32, "BMP"), "not a readable image"),  # nothing writes sheets in other formats
+        (io.BytesIO(sheet(64, 64, "WEBP").getvalue()[:40]), "not a readable image"),
+        (sheet(1, 1), "1 x 1 pixels"),
+        (sheet(40, 32), "40 x 32 pixels"),
+        (sheet(32, 16), "32 x 16 pixels"),  # two images only
+        (sheet(32, 48), "32 x 48 pixels"),  # a row of another image size, or too many images
+        (sheet(10_000, 10_000), "10000 x 10000 pixels"),
+        (sheet(30_000, 30_000), "too large"),
+    ],
+)
+def test_sheets_that_do_not_hold_the_images_are_refused(file, says):
+    with pytest.raises(ValueError, match=says):
+        read_sheet(file, 3, 16)

@@ -11,7 +11,7 @@ from PIL import Image
 import nagsdk
 from nagsdk.bundle.bundle import load_bundle
 from nagsdk.errors import DamagedBundleError, DataError, UnknownNameError, UsageError
-from nagsdk.images.preprocessing import cut_tiles
+from nagsdk.images.sheets import read_sheet
 from tests.pipeline.test_loop import simulate, world  # noqa: F401 — fixtures
 
 _KEPT = []
@@ -30,10 +30,8 @@ def pictures(count):
     """Test images of glyphs as they are before preprocessing, and their classes."""
     bundle = load_bundle("glyphs")
     images = bundle.description.images
-    tiles = [np.asarray(tile) for tile in cut_tiles(bundle.folder / images.test.file, images.tile, images.test.count)][
-        :count
-    ]
-    return tiles, bundle.test_set(32).labels[:count], bundle.labels
+    tiles = read_sheet(bundle.folder / images.test.file, images.test.count, images.tile)[:count]
+    return list(tiles), bundle.test_set(32).labels[:count], bundle.labels
 
 
 def test_a_deployment_predicts_images_in_one_line(deployed, tmp_path):

@@ -173,7 +173,7 @@ def test_another_space_and_oversized_files_are_refused(truth, saved, monkeypatch
     with pytest.raises(DamagedBundleError, match="another search space"):
         AccuracyPredictor.load(saved, replace(truth.space, classes=6))
     monkeypatch.setattr(model, "_MOST_WEIGHTS", 1000)
-    with pytest.raises(DamagedBundleError, match="more than"):
+    with pytest.raises(DamagedBundleError, match="larger than"):
         AccuracyPredictor.load(saved, truth.space)
 
 

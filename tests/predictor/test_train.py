@@ -67,6 +67,5 @@ def test_behind_a_linear_map(data):
     mapping = np.random.default_rng(0).normal(size=(4, 10))
     rows = np.eye(4)
     assert e.behind(mapping)(rows.astype(np.float32)) == pytest.approx(e((rows @ mapping).astype(np.float32)), abs=1e-4)
-    e.behind(mapping).check(4)
-    with pytest.raises(ValueError, match="first"):
-        e.check(4)
+    behind = e.behind(mapping)
+    assert {n: getattr(behind, n).shape for n in e.shapes(1, 1, 1)} == e.shapes(4, *e.second.shape[:2])

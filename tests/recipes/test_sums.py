@@ -5,8 +5,9 @@ import pytest
 
 import nagsdk.bundle.bundle
 import nagsdk.device.description
-from nagsdk.bundle.bundle import Bundle, bundle_names
+from nagsdk.bundle.bundle import Bundle
 from nagsdk.bundle.description import Description
+from nagsdk.bundle.names import bundle_names
 from nagsdk.common.folders import SUMS, is_shipped, shipped
 from nagsdk.device.description import read_device
 from nagsdk.errors import DamagedBundleError, DeviceError

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from nagsdk.common.files import PARTIAL
 from nagsdk.errors import DamagedBundleError, UsageError
 from nagsdk.families.protocol import Supernet
 from nagsdk.images.batches import ArrayBatches
@@ -74,7 +73,6 @@ def test_a_resumed_run_ends_in_the_same_weights(tiny_space, batches, tmp_path, r
     with pytest.raises(Killed):
         train(fresh(tiny_space), batches, recipe, kill, tmp_path)
     assert json.loads((tmp_path / "state.json").read_text())["step"] == 10
-    (tmp_path / f"{PARTIAL}half").write_bytes(b"left by a killed run")
     resumed, events = tiny_space.supernet(), []
     train(resumed, batches, recipe, events.append, tmp_path)
     assert [int(e.done) for e in events if isinstance(e, TrainAdvanced)] == list(range(11, 31))

@@ -16,6 +16,15 @@ from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import Decision
 
 ACTIVATIONS = ("relu", "hswish")
+_MOST_STAGES, _MOST_STRIDE, _MOST_WIDTH, _MOST_CLASSES, _LEAST_MULTIPLIER = 32, 4, 8192, 100_000, 1 / 16
+# Codes are int8. Costs are kept for every choice at every resolution. Weights of 512 MB are 128 million in float32.
+_MOST_CHOICES, _MOST_PLACES, _MOST_WEIGHTS = 127, 50_000, 128 * 10**6
+
+
+def require_whole(name: str, value: object, most: int) -> None:
+    """Raises a ValueError unless a value is a whole number from 1 to `most`."""
+    if type(value) is not int or not 1 <= value <= most:
+        raise ValueError(f"{name} must be a whole number from 1 to {most}, not {value!r}")
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,15 @@ class Stage:
     activation: str
     se: bool
     depths: tuple[int, ...] = (2, 3, 4)
+
+    def check(self) -> None:
+        """Raises a ValueError if no network can be built with these values; depths are checked by the definition."""
+        require_whole("width", self.width, _MOST_WIDTH)
+        require_whole("stride", self.stride, _MOST_STRIDE)
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"every stage needs an activation ({' or '.join(ACTIVATIONS)})")
+        if type(self.se) is not bool:
+            raise ValueError(f"se must be true or false, not {self.se!r}")
 
 
 class BlockChoice(NamedTuple):
@@ -112,8 +130,23 @@ class MobileNetV3Definition(NetworkSpace):
     family = "mbv3"
 
     def __post_init__(self) -> None:
-        if not self.stages or any(stage.activation not in ACTIVATIONS for stage in self.stages):
-            raise ValueError(f"every stage needs an activation ({' or '.join(ACTIVATIONS)})")
+        if not 1 <= len(self.stages) <= _MOST_STAGES:
+            raise ValueError(f"1 to {_MOST_STAGES} stages are possible, not {len(self.stages)}")
+        for stage in self.stages:
+            stage.check()
+        for name, most in (
+            ("stem_width", _MOST_WIDTH),
+            ("head_width", _MOST_WIDTH),
+            ("feature_width", _MOST_WIDTH),
+            ("classes", _MOST_CLASSES),
+        ):
+            require_whole(name, getattr(self, name), most)
+        multiplier = self.width_multiplier
+        if type(multiplier) not in (int, float) or not _LEAST_MULTIPLIER <= multiplier <= 1 / _LEAST_MULTIPLIER:
+            raise ValueError(
+                f"width_multiplier must be a number from {_LEAST_MULTIPLIER} to {1 / _LEAST_MULTIPLIER:.0f}, not "
+                f"{multiplier!r}"
+            )
         # Other code takes the last choice for the largest one.
         for name, values, most in (
             ("kernels", self.kernels, 9),
@@ -121,11 +154,32 @@ class MobileNetV3Definition(NetworkSpace):
             ("resolution_choices", self.resolution_choices, 9999),
             *(("depths", stage.depths, 9) for stage in self.stages),
         ):
+            if not isinstance(values, tuple):
+                raise ValueError(f"{name} must be a list of whole numbers, not {values!r}")
             whole = all(type(value) is int and 0 < value <= most for value in values)
             if not values or not whole or list(values) != sorted(set(values)):
                 raise ValueError(f"{name} must be ascending whole numbers from 1 to {most}, not {list(values)}")
         if any(kernel % 2 == 0 for kernel in self.kernels):
             raise ValueError(f"kernels must be odd, not {list(self.kernels)}")
+        if max(len(decision.choices) for decision in self.decisions) > _MOST_CHOICES:
+            raise ValueError(f"a decision has more than {_MOST_CHOICES} choices, which codes cannot hold")
+        if sum(len(d.choices) for d in self.decisions) * len(self.resolution_choices) > _MOST_PLACES:
+            raise ValueError(f"tables of costs would have more than {_MOST_PLACES} entries")
+        if (count := self._most_weights()) > _MOST_WEIGHTS:
+            raise ValueError(
+                f"the largest network would have {count / 1e6:.0f} million weights; {_MOST_WEIGHTS // 10**6} million "
+                "are possible"
+            )
+
+    def _most_weights(self) -> int:
+        """About the number of weights of the largest network."""
+        head, feature = self.width(self.head_width), self.width(self.feature_width)
+        total = head * feature + feature * self.classes + head * self.width(self.stages[-1].width)
+        for block in self.blocks:
+            middle = block.in_channels * max(self.expansions)
+            gate = 2 * middle * (middle // 4) if block.se else 0
+            total += middle * (block.in_channels + block.out_channels + max(self.kernels) ** 2) + gate
+        return total
 
     def width(self, base: int) -> int:
         """Applies the width multiplier to a width of the definition and rounds the result."""

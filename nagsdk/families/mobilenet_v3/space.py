@@ -43,6 +43,8 @@ class MobileNetV3Space(MobileNetV3Definition):
         values: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in definition.items() if k != "family"
         }
+        if not isinstance(definition["stages"], (list, tuple)):
+            raise ValueError("stages must be a list")
         values["stages"] = tuple(_stage(stage) for stage in definition["stages"])
         return cls(**values)
 
@@ -266,8 +268,10 @@ class MobileNetV3Space(MobileNetV3Definition):
 
 
 def _stage(definition: Mapping[str, Any]) -> Stage:
+    if not isinstance(definition, Mapping):
+        raise ValueError(f"a stage must have names and values, not {definition!r}")
     require_fields(Stage, definition)
-    values: dict[str, Any] = {name: tuple(value) if name == "depths" else value for name, value in definition.items()}
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in definition.items()}
     return Stage(**values)
 
 

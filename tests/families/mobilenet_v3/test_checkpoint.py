@@ -1,12 +1,16 @@
 import argparse
 import importlib.util
 import json
+import tarfile
+import warnings
 import zipfile
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from nagsdk.errors import DamagedBundleError
 from nagsdk.families.mobilenet_v3.checkpoint import _ofa_names, import_ofa
@@ -89,6 +93,11 @@ def _same(a, b):
     return all(torch.equal(first[name], second[name]) for name in first if not name.endswith("tracked"))
 
 
+def _views(tensors):
+    flat = torch.cat([t.reshape(-1) for t in tensors])
+    return [part.view(t.shape) for part, t in zip(flat.split([t.numel() for t in tensors]), tensors, strict=True)]
+
+
 WRAPPED = {
     "plain": lambda s: s,
     "DataParallel": lambda s: {"state_dict": {f"module.{k}": v for k, v in s.items()}},
@@ -96,7 +105,12 @@ WRAPPED = {
     "both": lambda s: {"model": {f"module._orig_mod.{k}": v for k, v in s.items()}},
     "Lightning": lambda s: {"state_dict": {f"model.{k}": v for k, v in s.items()}, "epoch": 3},
     "averaged": lambda s: {"ema": {"n_averaged": torch.tensor(4), **{f"module.{k}": v for k, v in s.items()}}},
-    "raw beside averaged": lambda s: {"state_dict_ema": {k: v * 0 for k, v in s.items()}, "state_dict": s},
+    "DeepSpeed": lambda s: {"module": {f"module.{k}": v for k, v in s.items()}},
+    "two levels": lambda s: {"model": {"state_dict": s}},
+    "averaged alone": lambda s: {f"ema_model.{k}": v for k, v in s.items()},
+    "bfloat16": lambda s: {k: v.bfloat16() for k, v in s.items()},
+    "parameters": lambda s: {k: torch.nn.Parameter(v) for k, v in s.items()},
+    "views of one storage": lambda s: dict(zip(s, _views(list(s.values())), strict=True)),
     "numpy float64": lambda s: {"best_acc": np.float64(76.2), "state_dict": s},
     "numpy others": lambda s: {"best": [np.float32(1), np.int64(2), np.bool_(True), np.uint8(3)], "state_dict": s},
     "numpy dtype": lambda s: {"dtype": np.dtype("float32"), "state_dict": s},
@@ -105,8 +119,34 @@ WRAPPED = {
 
 @pytest.mark.parametrize("kind", WRAPPED)
 def test_checkpoints_of_training_programs_are_read(supernet, state, tiny_space, tmp_path, kind):
-    torch.save(WRAPPED[kind](state), tmp_path / "c.pth")
-    assert _same(import_ofa(tiny_space, tmp_path / "c.pth"), supernet)
+    wrapped = WRAPPED[kind](state)
+    torch.save(wrapped, tmp_path / "c.pth")
+    if kind == "bfloat16":
+        supernet.load_state_dict({k: v.bfloat16().float() for k, v in supernet.state_dict().items()})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        assert _same(import_ofa(tiny_space, tmp_path / "c.pth"), supernet)
+
+
+AVERAGED = {
+    "timm": (lambda s, other: {"state_dict_ema": other, "state_dict": s}, "state_dict_ema; those under state_dict"),
+    "YOLO": (lambda s, other: {"ema": {"module": other}, "model": s}, "ema; those under model"),
+    "BasicSR": (lambda s, other: {"params_ema": other, "params": s}, "params_ema; those under params"),
+    "Lightning": (
+        lambda s, other: {
+            "state_dict": {f"model.{k}": v for k, v in s.items()} | {f"model_ema.{k}": v for k, v in other.items()}
+        },
+        "model_ema; the others",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", AVERAGED)
+def test_weights_beside_averaged_ones_are_taken_and_said_so(supernet, state, tiny_space, tmp_path, kind):
+    make, says = AVERAGED[kind]
+    torch.save(make(state, {k: v * 0 for k, v in state.items()}), tmp_path / "c.pth")
+    with pytest.warns(UserWarning, match=f"also holds weights under {says} are taken"):
+        assert _same(import_ofa(tiny_space, tmp_path / "c.pth"), supernet)
 
 
 def _refused(space, path):
@@ -160,21 +200,111 @@ def test_incomplete_and_packed_checkpoints_are_named(state, tiny_space, tmp_path
     assert "is incomplete" in _refused(tiny_space, tmp_path / "c.pth")
 
 
+HARMED = {
+    "sparse": lambda t: t.to_sparse(),
+    "sparse rows": lambda t: t.to_sparse_csr(),
+    "quantised": lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8),
+    "whole numbers": lambda t: t.to(torch.int64),
+    "complex": lambda t: t.to(torch.complex64),
+    "float8": lambda t: t.to(torch.float8_e4m3fn),
+    "meta": lambda t: t.to("meta"),
+    "nested": lambda t: torch.nested.nested_tensor([t, t]),
+    "10^12 elements": lambda t: torch.zeros(1).expand(10**12),
+    "10^12 elements in its shape": lambda t: torch.zeros(1, 1).expand(10**6, 10**6),
+    "expanded": lambda t: torch.zeros(1).expand(t.shape),
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("kind", HARMED)
+def test_tensors_of_other_kinds_are_refused(state, tiny_space, tmp_path, kind):
+    name = "classifier.linear.weight"
+    torch.save({**state, name: HARMED[kind](state[name])}, tmp_path / "c.pth")
+    assert f"{name} is not a plain tensor of floats" in _refused(tiny_space, tmp_path / "c.pth")
+
+
 @pytest.mark.parametrize(
-    "harm",
+    ("harm", "says"),
     [
-        lambda t: t.to_sparse(),
-        lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8),
-        lambda t: t.to(torch.int64),
-        lambda t: torch.zeros(1).expand(10**12),
+        (lambda t: t * float("nan"), "non-finite"),
+        (lambda t: t.double() + 1e300, "non-finite"),
+        (lambda t: t[:1], "wrongly shaped"),
+        (lambda t: t.reshape(1, -1), "wrongly shaped"),
+        (lambda t: t - 99, "negative variances"),
+        (lambda t: torch.zeros(0), "wrongly shaped"),
     ],
 )
-def test_tensors_of_other_kinds_are_refused(state, tiny_space, tmp_path, harm):
-    name = "classifier.linear.weight"
+def test_numbers_that_no_network_has_are_refused(state, tiny_space, tmp_path, harm, says):
+    name = "first_conv.bn.running_var"
     torch.save({**state, name: harm(state[name])}, tmp_path / "c.pth")
-    assert name in _refused(tiny_space, tmp_path / "c.pth") or "classifier.weight" in _refused(
-        tiny_space, tmp_path / "c.pth"
-    )
+    assert says in _refused(tiny_space, tmp_path / "c.pth")
+
+
+def test_what_would_be_unpacked_is_counted_before(state, tiny_space, tmp_path, monkeypatch):
+    torch.save(state, tmp_path / "c.pth")
+    with zipfile.ZipFile(tmp_path / "c.pth") as small, zipfile.ZipFile(tmp_path / "b.pth", "w", 8) as bomb:
+        for entry in small.namelist():
+            with bomb.open(entry, "w") as file:
+                if entry.endswith("/data/0"):
+                    [file.write(bytes(1 << 20)) for _ in range(600)]
+                else:
+                    file.write(small.read(entry))
+    assert (tmp_path / "b.pth").stat().st_size < 10**6
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was opened"))
+    assert "629 MB; 512 MB are allowed" in _refused(tiny_space, tmp_path / "b.pth")
+
+
+def test_a_zip_archive_that_lies_about_sizes_is_refused(state, tiny_space, tmp_path):
+    torch.save(state, tmp_path / "c.pth")
+    content = bytearray((tmp_path / "c.pth").read_bytes())
+    entry = content.rindex(b"PK\1\2")
+    content[entry + 24 : entry + 28] = (1).to_bytes(4, "little")
+    (tmp_path / "c.pth").write_bytes(content)
+    try:
+        import_ofa(tiny_space, tmp_path / "c.pth")  # the last entry is not a tensor
+    except DamagedBundleError as error:
+        assert error.next_step
+
+
+def test_archives_and_folders_are_named(state, tiny_space, tmp_path):
+    torch.save(state, tmp_path / "c.pth")
+    with tarfile.open(tmp_path / "c.tar", "w") as archive:
+        archive.add(tmp_path / "c.pth", "storages")
+    assert "tar archive" in _refused(tiny_space, tmp_path / "c.tar")
+    assert "is not a file" in _refused(tiny_space, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({"name": "OFAMobileNetV3", "first_conv": {}, "blocks": [], "classifier": {}}, "net.config of a network of"),
+        ({"ks": [3], "e": [3], "d": [2]}, "an architecture of Once-for-All"),
+        ([1, 2], "a JSON text"),
+    ],
+)
+def test_json_files_are_named_as_what_they_are(tiny_space, tmp_path, content, says):
+    (tmp_path / "net.config").write_text(json.dumps(content))
+    assert says in _refused(tiny_space, tmp_path / "net.config")
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_mutated_checkpoints_are_read_or_refused(state, tiny_space, tmp_path, data):
+    """Bytes of the pickle and of the directory of the archive are changed."""
+    path = tmp_path / "c.pth"
+    torch.save(state, path, _use_new_zipfile_serialization=data.draw(st.booleans()))
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[
+            data.draw(st.integers(0, len(content) - 1))
+            if data.draw(st.booleans())
+            else -data.draw(st.integers(1, 4000))
+        ] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(st.sampled_from([None, None, len(content) // 2]))])
+    try:
+        import_ofa(tiny_space, path)
+    except DamagedBundleError as error:
+        assert error.next_step
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
