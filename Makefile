@@ -5,13 +5,17 @@ BIN := $(VENV)/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test docs-test lint docs bench clean
+.PHONY: demo test chaos docs-test lint docs bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/nagsdk deploy --device cpu --budget 0.2ms --output deployments/first
 
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not documented" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not documented and not chaos" $(PYTEST_ARGS)
+
+# Kills and interrupts commands at every moment, fills their disks, and mutates the files they read; prints the counts.
+chaos: $(VENV)/.tested
+	$(BIN)/python -m pytest -m chaos $(PYTEST_ARGS)
 
 # Really runs the commands in the documentation, which calibrate and deploy; takes ten minutes.
 docs-test: $(VENV)/.tested

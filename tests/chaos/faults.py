@@ -79,11 +79,11 @@ class Faults:
         """Whether a path or descriptor lies below the root."""
         if isinstance(file, int):
             try:
-                file = os.readlink(f"/proc/self/fd/{file}")
+                file = Path(f"/proc/self/fd/{file}").readlink()
             except OSError:
                 return False
         try:
-            return os.path.abspath(os.fsdecode(file)).startswith(self.root + os.sep)
+            return Path(os.fsdecode(file)).absolute().is_relative_to(self.root)
         except TypeError:
             return False
 

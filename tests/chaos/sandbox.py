@@ -132,7 +132,11 @@ class Sandbox:
 
     def decoys(self) -> dict[str, str]:
         """The files of the user's."""
-        mine = [*self.root.glob("*/mine/*"), *self.root.glob("*/.nagsdk-partial-mine"), *self.root.glob("work/photos/*/*")]
+        mine = [
+            *self.root.glob("*/mine/*"),
+            *self.root.glob("*/.nagsdk-partial-mine"),
+            *self.root.glob("work/photos/*/*"),
+        ]
         return {str(file.relative_to(self.root)): hashlib.sha256(file.read_bytes()).hexdigest() for file in mine}
 
     def left(self) -> list[str]:
@@ -223,7 +227,7 @@ def _calibrate(sandbox: Sandbox) -> None:
 
 
 def _pull(sandbox: Sandbox) -> None:
-    folder = sandbox.data / "bundles" / "tiny"
+    folder = sandbox.data / "bundles" / Bundle(sandbox.work / "bare").weights_folder.name
     record = json.loads((folder / "weights.json").read_text())
     assert sha256(folder / SUPERNET_WEIGHTS) == record["sha256"]
 
@@ -243,9 +247,7 @@ def _forget_store(sandbox: Sandbox) -> None:
 BOARD = ("--device", "board", "--bundle", "./tiny")
 TRAINING = ("--space", "space.json", "--epochs", "1", "--batch-size", "16", "--subnets", "50", "--no-generator")
 COMMANDS = {
-    "deploy": Command(
-        ("deploy", *BOARD, "--strategy", "lookup", "--budget", "0.09ms", "--output", "out"), _deploy
-    ),
+    "deploy": Command(("deploy", *BOARD, "--strategy", "lookup", "--budget", "0.09ms", "--output", "out"), _deploy),
     "build": Command(("build", "--project", "app"), _build),
     "train": Command(("train", "photos", "--output", "trained", *TRAINING), _train),
     "calibrate": Command(("calibrate", *BOARD, "--samples", "5", "--seed", "1"), _calibrate),

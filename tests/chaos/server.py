@@ -31,7 +31,7 @@ def prepare() -> None:
     import nagsdk.reports.page
     import nagsdk.training.run
     import nagsdk.training.subnets
-    import nagsdk.training.train  # noqa: F401
+    import nagsdk.training.train
     from nagsdk.device.description import Device
     from nagsdk.pipeline import target
     from nagsdk.plugin import host as plugin
@@ -71,7 +71,7 @@ def _run(request: dict) -> None:
         os.setsid()
         for number, name in ((0, os.devnull), (1, request["stdout"]), (2, request["stderr"])):
             os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC), number)
-        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False, buffering=1)
+        sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", 1, closefd=False)
         os.environ.clear()
         os.environ.update(request["environment"])
         os.chdir(request["folder"])

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nagsdk.common.files import check_replaceable, write_atomically, writing
+from nagsdk.common.files import write_atomically, writing
 from nagsdk.common.os_errors import meaning, named, naming_os_errors
+from nagsdk.common.outputs import check_replaceable
 from nagsdk.errors import NagsdkError, OutputError
+from nagsdk.manifest.manifest import DEPLOYMENT
 
 LOSES_DATA = ("delete", "move", "remove", "throw", "discard")
 NUMBERS = sorted(errno.errorcode)
@@ -42,7 +44,7 @@ def test_a_long_name_is_refused(tmp_path, name):
     with pytest.raises(OutputError, match="the name is too long"):
         write_atomically(tmp_path / name, b"")
     with pytest.raises(NagsdkError, match="the name is too long"):
-        naming_os_errors(check_replaceable)(tmp_path / name, "manifest.json")
+        check_replaceable(tmp_path / name, DEPLOYMENT)
 
 
 def test_a_circle_of_links_is_refused(tmp_path):
