@@ -36,8 +36,8 @@ from nagsdk.budget import LATENCY, Budget  # noqa: E402
 from nagsdk.bundle.bundle import Bundle  # noqa: E402
 from nagsdk.calibration.export import export_untrained  # noqa: E402
 from nagsdk.calibration.references import reference_architecture  # noqa: E402
+from nagsdk.common.cores import usable_cores  # noqa: E402
 from nagsdk.common.folders import shipped  # noqa: E402
-from nagsdk.common.processes import cores  # noqa: E402
 from nagsdk.cost.bounds import Completions  # noqa: E402
 from nagsdk.cost.metric_limits import value_of  # noqa: E402
 from nagsdk.cost.table import exact_table  # noqa: E402
@@ -69,7 +69,7 @@ PLAIN = "fp16, unfolded network in eager torch"
 FRESH, SAMPLES, BUDGETS, FRONTIER, REPEATED, PROCESSES = 100, 20, 5, 20, 10, 3
 # There are many networks, so a few rounds for each are enough.
 TRUTH = Protocol(warmup=3, runs=10, rounds=5, width=0.02, most_rounds=10, spread_s=0.0, patience_s=0.0)
-WORKERS = max(1, min(12, cores() - 2))
+WORKERS = max(1, min(12, usable_cores() - 2))
 
 
 class Untrained(Bundle):

@@ -40,8 +40,10 @@ if TYPE_CHECKING:
     from nagsdk.pipeline.frontier import Frontier as Frontier
     from nagsdk.pipeline.paper import train_paper_generator as train_paper_generator
     from nagsdk.pipeline.target import Target as Target
+    from nagsdk.pipeline.try_images import try_images as try_images
     from nagsdk.pipeline.verify import verify as verify
     from nagsdk.project.build import build as build
+    from nagsdk.project.init import init as init
     from nagsdk.reports.report import report as report
     from nagsdk.space.architecture import Architecture as Architecture
     from nagsdk.training.evaluate import evaluate as evaluate
@@ -70,6 +72,7 @@ _PLACES = {
     "fit_predictor": "nagsdk.training.predictor",
     "frontier": "nagsdk.api",
     "generate": "nagsdk.api",
+    "init": "nagsdk.project.init",
     "load_bundle": "nagsdk.bundle.bundle",
     "predict": "nagsdk.api",
     "profile": "nagsdk.api",
@@ -77,6 +80,7 @@ _PLACES = {
     "train": "nagsdk.training.train",
     "train_generator": "nagsdk.training.generator",
     "train_paper_generator": "nagsdk.pipeline.paper",
+    "try_images": "nagsdk.pipeline.try_images",
     "verify": "nagsdk.pipeline.verify",
 }
 
@@ -102,6 +106,7 @@ __all__ = [
     "fit_predictor",
     "frontier",
     "generate",
+    "init",
     "inventory",
     "load_bundle",
     "predict",
@@ -110,6 +115,7 @@ __all__ = [
     "train",
     "train_generator",
     "train_paper_generator",
+    "try_images",
     "verify",
 ]
 

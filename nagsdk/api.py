@@ -86,9 +86,10 @@ def deploy(
     check_finetuning(finetune, data, skip_broken, timing_only)
     timed = min_top1 is not None or any(b.metric == LATENCY for b in wanted)
     target = target_of(target, settings)
+    wanted = tuple(b.for_batch(target.device.batch) for b in wanted)
     if require_verified:
         require_verifiable(target, min_top1)
-    asked = [*map(str, wanted), *([] if min_top1 is None else [f"top1-{min_top1:g}"])]
+    asked = [*(b.file_name for b in wanted), *([] if min_top1 is None else [f"top1-{min_top1:g}"])]
     name = "-".join((target.bundle.name, target.device.id, *asked))
     folder = Path("deployments") / name if output is None else Path(output)
     builder = Builder(target, None if images is None else Path(images), timing_only, seed)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from numbers import Real
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from nagsdk.errors import BudgetError, UnknownUnitError
 
@@ -35,13 +35,17 @@ _UNITS: dict[str, tuple[str, float]] = {
     "mmacs": (MACS, 1e6),
     "gmacs": (MACS, 1e9),
 }
+# Budgets for each image: images per second, or a time per image.
+_IMAGE, _SECOND = ("image", "images", "img", "imgs", "frame", "frames"), ("s", "sec", "second")
+PER_SECOND, PER_IMAGE = "FPS", "ms/image"
 _LETTERS = re.compile(r"[a-zA-Zµμ]+")
 _TEXT = re.compile(
     r"\s*(?P<value>[-+]?(?:\d+\.?\d*|\.\d+|nan|inf)(?:e[-+]?\d+)?)\s*(?P<unit>[a-zA-Zµμ]*)"
+    r"(?:\s*/\s*(?P<per>[a-zA-Z]+))?"
     r"\s*(?:@\s*p(?P<percentile>\d{1,3}(?:\.\d+)?))?\s*",
     re.ASCII,
 )
-_EXAMPLES = "Write a number and a unit: 80ms, 80ms@p90, 500us, 12MB, 300MMACs."
+_EXAMPLES = "Write a number and a unit: 80ms, 80ms@p90, 500us, 200FPS, 5ms/image, 12MB, 300MMACs."
 _DIGITS = 4
 
 
@@ -75,6 +79,9 @@ class Budget:
         confidence: How sure the cost model must be that an architecture holds the limit before it is tried.
         unit: The unit in which a plugin's metric is shown, and its factor to the canonical unit; other metrics need
             none. Budgets that differ only in this are equal.
+        images: For a latency budget per image (``200FPS``, ``5ms/image``), the number of images of one inference,
+            which `limit` is for; None for all other budgets. `for_batch` changes it together with the limit.
+        throughput: Whether a budget per image is shown in images per second.
     """
 
     metric: str
@@ -82,6 +89,8 @@ class Budget:
     percentile: float = 50.0
     confidence: float = DEFAULT_CONFIDENCE
     unit: Unit | None = field(default=None, compare=False)
+    images: int | None = None
+    throughput: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.metric not in METRICS:
@@ -102,10 +111,19 @@ class Budget:
             raise BudgetError(
                 f"A confidence of {self.confidence:g} is not valid.", "Use 0.5 or more and less than 1, such as 0.9."
             )
+        if (self.images is not None and (self.metric != LATENCY or self.images < 1)) or (
+            self.throughput and self.images is None
+        ):
+            raise BudgetError(
+                f"{self.images} images of one inference do not go with this budget.",
+                "Only a latency can be limited per image, for one image or more.",
+            )
 
     @classmethod
     def parse(cls, text: str, confidence: float = DEFAULT_CONFIDENCE, units: Units | None = None) -> Budget:
-        """Reads a budget such as ``80ms``, ``80ms@p90``, ``12MB`` or ``300MMACs``.
+        """Reads a budget such as ``80ms``, ``80ms@p90``, ``200FPS``, ``5ms/image``, ``12MB`` or ``300MMACs``.
+
+        A budget per image is read for inferences of one image; `for_batch` adapts it to a device's batch.
 
         Args:
             text: The text that the user wrote.
@@ -120,7 +138,17 @@ class Budget:
         if match is None:
             raise BudgetError(f"{text!r} is not a budget.", _EXAMPLES)
         value = float(match["value"])
-        unit = match["unit"].lower()
+        unit, per = match["unit"].lower(), (match["per"] or "").lower()
+        percentile = float(match["percentile"] or 50.0)
+        if (unit == "fps" and not per) or (unit in _IMAGE and per in _SECOND):
+            if not (math.isfinite(value) and value > 0 and math.isfinite(1e3 / value)):
+                raise BudgetError(f"A budget must be a positive number, not {value:g} images per second.", _EXAMPLES)
+            return cls(LATENCY, 1e3 / value, percentile, confidence, images=1, throughput=True)
+        if per and not (per in _IMAGE and _UNITS.get(unit, ("",))[0] == LATENCY):
+            raise BudgetError(
+                f"{text!r}: {match['unit']}/{match['per']} is not a unit of a budget.",
+                "Write images per second or a time per image: 200FPS, 200 images/s, 5ms/image.",
+            )
         if not unit:
             raise BudgetError(f"{text!r} has no unit.", f"{_EXAMPLES} Perhaps you meant {value:g}ms.")
         more = (
@@ -132,17 +160,23 @@ class Budget:
             names = "".join(f", {name}" for of in (units or {}).values() for name in of)
             raise UnknownUnitError(
                 f"{match['unit']!r} is not a unit of a budget.",
-                f"{_EXAMPLES} Known units: us, ms, s, kB, MB, GB, kMACs, MMACs, GMACs{names}.",
+                f"{_EXAMPLES} Known units: us, ms, s, kB, MB, GB, kMACs, MMACs, GMACs, FPS, ms/image{names}.",
             )
         metric, factor = _UNITS.get(unit) or more[unit]
         if match["percentile"] is not None and metric != LATENCY:
             raise BudgetError(f"{text!r}: only a latency has percentiles.", "Leave @p… out.")
         shown = next(iter(units[metric].items())) if units is not None and metric in units else None
-        return cls(metric, value * factor, float(match["percentile"] or 50.0), confidence, shown)
+        return cls(metric, value * factor, percentile, confidence, shown, images=1 if per else None)
+
+    def for_batch(self, batch: int) -> Budget:
+        """The budget for inferences of `batch` images; changes only budgets per image."""
+        return self if self.images is None else replace(self, limit=self.limit / self.images * batch, images=batch)
 
     @property
     def shown_unit(self) -> Unit:
-        """The unit in which the budget is shown."""
+        """The unit of the metric, and its factor; images per second, which have no factor, as time per image."""
+        if self.images is not None:
+            return PER_IMAGE, float(self.images)
         shown = SHOWN_UNITS.get(self.metric, self.unit)
         assert shown is not None
         return shown
@@ -151,25 +185,48 @@ class Budget:
         """The budget, rounded to four digits in the unit in which it is shown.
 
         Args:
-            up: Whether to round up; otherwise down.
+            up: Whether to round the limit up, which lowers images per second; otherwise down.
         """
-        _, factor = self.shown_unit
-        shown = Decimal(f"{self.limit / factor:.{_DIGITS - 1}e}")
-        if float(shown) * factor < self.limit if up else float(shown) * factor > self.limit:
+        figure, up = self._figure(self.limit), up != self.throughput
+        shown = Decimal(f"{figure:.{_DIGITS - 1}e}")
+        if float(shown) < figure if up else float(shown) > figure:
             step = Decimal(1).scaleb(shown.adjusted() - _DIGITS + 1)
             shown += step if up else -step
-        return replace(self, limit=float(shown) * factor)
+        return replace(self, limit=self._limit(float(shown)))
+
+    def eased(self, factor: float) -> Budget:
+        """The budget with about `factor` times its limit, in three digits of the unit in which it is shown."""
+        return replace(self, limit=self._limit(float(f"{self._figure(self.limit * factor):.3g}")))
+
+    def _figure(self, limit: float) -> float:
+        """A limit in the unit in which it is shown."""
+        return 1e3 * (self.images or 1) / limit if self.throughput else limit / self.shown_unit[1]
+
+    def _limit(self, figure: float) -> float:
+        """The limit that is shown as the given figure."""
+        return 1e3 * (self.images or 1) / figure if self.throughput else figure * self.shown_unit[1]
+
+    @property
+    def file_name(self) -> str:
+        """The text of the budget as part of the name of a file or folder."""
+        return str(self).replace("/", "-per-")
 
     def __str__(self) -> str:
-        unit, factor = self.shown_unit
-        if self.metric == LATENCY and self.limit >= 1e3:
-            unit, factor = "s", 1e3
-        elif self.metric == SIZE and self.limit < 1e6:
-            unit, factor = "kB", 1e3
         percentile = f"@p{self.percentile:g}" if self.metric == LATENCY and self.percentile != 50 else ""
-        return f"{self.limit / factor:.6g}{unit}{percentile}"
+        return f"{self.text_of(self.limit)}{percentile}"
 
-    def to_dict(self) -> dict[str, str | float]:
+    def text_of(self, cost: float, digits: int = 6) -> str:
+        """A cost of the metric, in its canonical unit, as text in the unit of this budget."""
+        if self.throughput:
+            return f"{self._figure(cost):.{digits}g}{PER_SECOND}"
+        unit, factor = self.shown_unit
+        if self.metric == LATENCY and cost / factor >= 1e3:
+            unit, factor = unit.replace("ms", "s"), factor * 1e3
+        elif self.metric == SIZE and cost < 1e6:
+            unit, factor = "kB", 1e3
+        return f"{cost / factor:.{digits}g}{unit}"
+
+    def to_dict(self) -> dict[str, Any]:
         """The budget as in manifests and JSON output."""
         unit, factor = self.shown_unit
         return {
@@ -179,4 +236,7 @@ class Budget:
             "confidence": self.confidence,
             "unit": unit,
             "unit_factor": float(factor),
+            "images": self.images,
+            "images_per_second": self._figure(self.limit) if self.throughput else None,
+            "text": str(self),
         }

@@ -15,9 +15,11 @@ from pydantic import BaseModel, TypeAdapter
 from nagsdk.bundle.description import Description
 from nagsdk.common.files import write_atomically
 from nagsdk.manifest.schema import DeploymentJson, ManifestFile, PreprocessingJson, ResultJson
+from nagsdk.pipeline.try_images import Trial
 from nagsdk.pipeline.verify import Verification
 from nagsdk.plugin.load import PluginStatus
 from nagsdk.project.build import BuildReport
+from nagsdk.project.init import Initialised
 from nagsdk.project.lock import LockFile
 from nagsdk.project.toml import ProjectFile
 
@@ -34,6 +36,8 @@ TYPES: dict[str, tuple[str, Any]] = {
         list[ResultJson],
     ),
     "build": ("output of nagsdk build --json", BuildReport),
+    "init": ("output of nagsdk init --json", Initialised),
+    "try": ("output of nagsdk try --json", Trial),
     "verify": ("output of nagsdk verify --json", Verification),
     "plugins": ("output of nagsdk plugins --json", list[PluginStatus]),
 }

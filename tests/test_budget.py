@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from nagsdk.budget import Budget
 from nagsdk.errors import BudgetError
+from nagsdk.manifest.result import budget_of
 
 
 @pytest.mark.parametrize(
@@ -109,3 +110,88 @@ def test_budgets_carry_how_they_are_shown():
         Budget("energy", 2500.0)
     with pytest.raises(BudgetError, match="cannot be a unit"):
         Budget("energy", 2500.0, unit=("mJ", 0.0))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "limit_of_8", "percentile"),
+    [
+        ("200FPS", "200FPS", 40, 50),
+        ("200 fps", "200FPS", 40, 50),
+        ("200Fps@p90", "200FPS@p90", 40, 90),
+        ("200 images/s", "200FPS", 40, 50),
+        ("200img / sec @p95", "200FPS@p95", 40, 95),
+        ("0.5 frames/second", "0.5FPS", 16000, 50),
+        ("5ms/image", "5ms/image", 40, 50),
+        ("5 MS / Images@p90", "5ms/image@p90", 40, 90),
+        ("250us/img", "0.25ms/image", 2, 50),
+        ("2s/image", "2s/image", 16000, 50),
+    ],
+)
+def test_a_budget_per_image_limits_the_inference_of_a_batch(text, shown, limit_of_8, percentile):
+    budget = Budget.parse(text)
+    assert budget.images == 1 and budget.metric == "latency"
+    of_8 = budget.for_batch(8)
+    assert of_8.limit == pytest.approx(limit_of_8) and of_8.percentile == percentile and of_8.images == 8
+    assert of_8.for_batch(1) == budget
+    assert str(of_8) == str(budget) == shown  # whatever the batch, it is shown as it was asked
+    assert of_8.to_dict()["text"] == shown
+    figures = of_8.to_dict()
+    assert figures["limit"] / figures["unit_factor"] == pytest.approx(limit_of_8 / 8) and figures["unit"] == "ms/image"
+
+
+def test_budgets_that_are_not_per_image_do_not_depend_on_the_batch():
+    for text in ("80ms@p90", "12MB", "300MMACs"):
+        budget = Budget.parse(text)
+        assert budget.for_batch(8) == budget and budget.to_dict()["images"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("0FPS", "positive"),
+        ("-3fps", "positive"),
+        ("nan images/s", "positive"),
+        ("infFPS", "positive"),
+        ("1e-320FPS", "positive"),
+        ("200FPS/image", "200 images/s"),
+        ("200FPS/s", "200 images/s"),
+        ("5MB/image", "5ms/image"),
+        ("5ms/s", "5ms/image"),
+        ("200/s", "200 images/s"),
+        ("200images", "not a unit"),
+        ("200 images/min", "200 images/s"),
+        ("200FPS@p100", "p1 to p99"),
+        ("5ms/", "Write a number"),
+    ],
+)
+def test_what_is_no_budget_per_image_is_told_how_to_write_one(text, says):
+    with pytest.raises(BudgetError) as caught:
+        Budget.parse(text)
+    assert says in str(caught.value)
+
+
+@given(
+    st.floats(1e-3, 1e6),
+    st.sampled_from(["FPS", " images/s", "ms/image", "s/image", "us/img"]),
+    st.sampled_from([1, 50, 90.5]),
+    st.integers(1, 4096),
+)
+def test_a_budget_per_image_reads_back_at_any_batch(value, unit, percentile, batch):
+    budget = Budget.parse(f"{value}{unit}@p{percentile}").for_batch(batch)
+    again = Budget.parse(str(budget)).for_batch(batch)
+    assert again.limit == pytest.approx(budget.limit, rel=1e-5)
+    assert (again.percentile, again.images, again.throughput) == (percentile, batch, budget.throughput)
+    assert budget_of(budget.to_dict()) == budget and str(budget_of(budget.to_dict())) == str(budget)
+    assert budget.rounded(up=True).limit >= budget.limit * (1 - 1e-12)
+    assert budget.rounded(up=False).limit <= budget.limit * (1 + 1e-12)
+    assert budget.eased(1.5).limit == pytest.approx(1.5 * budget.limit, rel=0.01)
+    assert not set(budget.file_name) & set('/\\:*?"<>|')
+
+
+def test_throughput_needs_a_latency():
+    with pytest.raises(BudgetError, match="Only a latency"):
+        Budget("size", 1.0, images=1)
+    with pytest.raises(BudgetError, match="Only a latency"):
+        Budget("latency", 1.0, throughput=True)
+    with pytest.raises(BudgetError, match="Only a latency"):
+        Budget("latency", 1.0, images=0)

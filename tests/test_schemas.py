@@ -42,6 +42,9 @@ def test_real_files_and_outputs_validate(simulate, tmp_path):  # noqa: F811
     _check("preprocessing", json.loads((tmp_path / "model/preprocessing.json").read_text()))
     (tmp_path / "model/model.ms").write_text("1.4")  # the simulated device reads the latency from this file
     _check("verify", verify(tmp_path / "model").to_dict())
+    image = REPOSITORY / "bundles/glyphs/test.webp"
+    _check("try", nagsdk.try_images(tmp_path / "model", image).to_dict())
+    _check("init", nagsdk.init("board", "100MB", name="b", project=tmp_path).to_dict())
     exported = nagsdk.export("board", architecture="mbv3:r32:d=1,1,1,1:ks=3,3,3,3:e=2,2,2,2", output=tmp_path / "one")
     _check("deploy", exported.to_dict())
     _check("manifest", json.loads((tmp_path / "one/manifest.json").read_text()))

@@ -201,7 +201,8 @@ class Bundle:
             raise WeightsMissingError(
                 f"Bundle {self.name} has no supernet weights on this machine.",
                 f"Fetch them with '{pull}', or from a file with '{pull} --from FILE' or 'nagsdk bundle import-ofa "
-                "CHECKPOINT'; 'nagsdk generate', 'predict' and 'profile' work without weights.",
+                "CHECKPOINT'; without weights, 'nagsdk generate' predicts, and 'nagsdk deploy --timing-only' writes "
+                "one for timing.",
             )
 
     @cached_property

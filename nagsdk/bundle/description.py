@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from nagsdk.common.validation import PLAIN_NAME, SHA256
 from nagsdk.images.preprocessing import MOST_PIXELS
 
 _MOST_FILE = 512 * 10**6
-_PLAIN_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$"
-_Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-_FileName = Annotated[str, Field(pattern=_PLAIN_NAME)]
+_Hash = Annotated[str, Field(pattern=SHA256)]
+_FileName = Annotated[str, Field(pattern=PLAIN_NAME)]
 _Mean = Annotated[float, Field(ge=-1e4, le=1e4)]
 _Std = Annotated[float, Field(ge=1e-4, le=1e4)]
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from nagsdk.common.files import write_atomically
 from nagsdk.common.folders import data_folder
 from nagsdk.common.reading import json_of, read_bytes
-from nagsdk.common.validation import what_is_wrong
+from nagsdk.common.validation import SHA256, what_is_wrong
 from nagsdk.errors import DamagedBundleError
 from nagsdk.families.space import MOST_BYTES
 
 SUPERNET_WEIGHTS, WEIGHTS_RECORD = "supernet.safetensors", "weights.json"
 _MOST_RECORD = 64 * 1024
-_DIGITS = frozenset("0123456789abcdef")
 
 
 def imported_folder(key: str) -> Path:
@@ -101,12 +101,8 @@ def _read(path: Path, keys: tuple[str, ...], next_step: str) -> dict[str, str]:
         record: Any = json_of(read_bytes(path, _MOST_RECORD))
         if not isinstance(record, dict) or not all(isinstance(record.get(key), str) for key in keys):
             raise ValueError(f"it does not hold texts for {', '.join(keys)}")
-        if wrong := [key for key in keys if key.endswith("sha256") and not _is_hash(record[key])]:
+        if wrong := [key for key in keys if key.endswith("sha256") and not re.fullmatch(SHA256, record[key])]:
             raise ValueError(f"{wrong[0]} is no SHA-256")
     except (OSError, ValueError) as error:
         raise DamagedBundleError(f"{path} cannot be read: {what_is_wrong(error)}.", next_step) from error
     return {key: record[key] for key in keys}
-
-
-def _is_hash(text: str) -> bool:
-    return len(text) == 64 and set(text) <= _DIGITS

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from nagsdk.bundle.bundle import Bundle
 from nagsdk.bundle.imported import SUPERNET_WEIGHTS, WEIGHTS_RECORD, first_hash, hash_file, record_first_hash
-from nagsdk.bundle.ownership import IMPORTED_WEIGHTS
 from nagsdk.common.download import download, public
-from nagsdk.common.files import sha256, writing
-from nagsdk.common.outputs import staged
-from nagsdk.common.temporary import sweep
+from nagsdk.common.files import sha256
+from nagsdk.common.outputs import Kind, check_replaceable, staged
 from nagsdk.errors import BundleError, DamagedBundleError
 from nagsdk.events import Listener, Notice, ignore, stage
+
+_WEIGHTS = Kind("the weights of a bundle", lambda folder: (SUPERNET_WEIGHTS, WEIGHTS_RECORD))
 
 
 def pull(bundle: Bundle, source: Path | None = None, on_event: Listener = ignore) -> Path:
@@ -43,17 +43,15 @@ def pull(bundle: Bundle, source: Path | None = None, on_event: Listener = ignore
     if source is not None and not source.is_file():
         raise BundleError(f"{source} is not a file.", f"Name the released checkpoint of the bundle {bundle.name}.")
     folder = bundle.weights_folder
-    with writing(folder.parent):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    sweep(folder.parent)
+    check_replaceable(folder, _WEIGHTS)
     if source is not None:
-        with staged(folder, IMPORTED_WEIGHTS) as work:
+        with staged(folder, _WEIGHTS) as work:
             _import(bundle, source, str(source.resolve()), work, on_event)
         return folder / SUPERNET_WEIGHTS
     assert address is not None
     name = public(address)
     known = pinned or first_hash(name)
-    with staged(folder, IMPORTED_WEIGHTS) as work:
+    with staged(folder, _WEIGHTS) as work:
         checkpoint = work / "checkpoint"
         download(address, checkpoint, MOST_BYTES, on_event, hash_known=pinned is not None)
         digest = sha256(checkpoint)

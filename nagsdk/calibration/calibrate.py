@@ -23,6 +23,7 @@ from nagsdk.cost.model import LEAST_SAMPLES, SAMPLES, CostModel, accuracy
 from nagsdk.cost.prior import Jitter, Prior, flat_prior
 from nagsdk.device.backend import Backend, Presence
 from nagsdk.device.description import Device
+from nagsdk.device.presence import presence_of
 from nagsdk.errors import DeviceError, DeviceUnavailableError, MeasurementError, UsageError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.families.space import NetworkSpace
@@ -138,7 +139,7 @@ def calibrate(
             f"{samples} measured architectures are too few to fit a cost model.", f"Ask for {LEAST_SAMPLES} or more."
         )
     begun = time.monotonic()
-    presence = backend.presence(device)
+    presence = presence_of(backend, device)
     if not presence.available:
         raise DeviceUnavailableError(
             f"Nothing can be measured on {device.title or device.id}: {presence.reason}",

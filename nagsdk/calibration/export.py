@@ -38,14 +38,12 @@ def export_untrained(
     Returns:
         Paths of the compiled artifacts by the text form of the architecture.
     """
-    import torch
-
+    from nagsdk.families.torch_scope import seeded
     from nagsdk.graph.trace import trace
 
     folder.mkdir(parents=True, exist_ok=True)
     models = {}
-    with stage(on_event, "Exporting", len(architectures)) as progress, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with stage(on_event, "Exporting", len(architectures)) as progress, seeded(seed):
         for number, architecture in enumerate(architectures):
             if limit is not None and number > LEAST_SAMPLES and time.monotonic() > limit:
                 break

@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 
 from nagsdk.cli import streams
+from nagsdk.cli.own_process import set_up
 from nagsdk.cli.stopping import Stopping
 from nagsdk.common.os_errors import named
 from nagsdk.common.version import VERSION
@@ -21,7 +22,9 @@ from nagsdk.errors import NagsdkError, printable
 # Name -> (module, one line of help). A module is imported only when its command runs.
 COMMANDS = {
     "deploy": ("deploy", "Build a model file that was measured to hold a budget on a device."),
+    "init": ("init", "Declare a model that an app needs in nagsdk.toml."),
     "build": ("build", "Bring the deployments declared in nagsdk.toml up to date."),
+    "try": ("try_images", "Predict the classes of images with a deployment."),
     "verify": ("verify", "Check a deployment again: hashes, outputs, latency."),
     "report": ("report", "Write the HTML page of a deployment, or compare several."),
     "generate": ("generate", "Find the best architecture for a budget without measuring."),
@@ -39,6 +42,7 @@ COMMANDS = {
     "bundle": ("bundle", "List, inspect and fetch bundles."),
     "android": ("android", "Install the tool that measures on Android phones."),
     "plugins": ("plugins", "List the plugins and their state, or write a new one."),
+    "mcp": ("mcp", "Serve coding agents (Model Context Protocol), or print a skill for them."),
     "doctor": ("doctor", "Check this installation, and name the commands that fix it."),
     "config": ("config", "Show the settings, and where each value comes from."),
     "completion": ("completion", "Print the script for command completion in a shell."),
@@ -53,8 +57,8 @@ Examples:
 \b
 Exit codes: 0 success (held or unverified), 1 internal error, 2 wrong usage,
 3 budget missed or infeasible, 4 device, 5 bundle or weights, 6 verification
-required but impossible, 7 not as pinned, 130 stopped by Ctrl-C, 143 by SIGTERM,
-129 by SIGHUP.
+required but impossible, 7 not as pinned,
+130 stopped by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
 """
 
 
@@ -108,9 +112,10 @@ def main() -> NoReturn:
     # Imports make tens of thousands of objects that stay. With the default of 700 new ones, Python would look through
     # them a hundred times for garbage that is not there.
     gc.set_threshold(50_000, *gc.get_threshold()[1:])
-    warnings.formatwarning = _one_line
     streams.prepare()
+    set_up()
     stopping = Stopping()
+    warnings.formatwarning = _one_line
     try:
         stopping.listen()
         code = _run()

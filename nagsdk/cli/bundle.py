@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -11,7 +12,7 @@ from nagsdk.cli import printing
 from nagsdk.cli.printing import say
 from nagsdk.cli.progress import listener
 
-_MOST_SHOWN = 6
+_WIDTH = 80
 
 
 @click.group("bundle", cls=o.Group)
@@ -44,21 +45,23 @@ def show(name: str, as_json: bool) -> None:
     if as_json:
         printing.print_json(found)
         return
-    import json
+    for line in _summary(found):
+        say(line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…")
+    say("The whole description: --json.")
 
+
+def _summary(found: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    """One line for each value; what is nested deeper than two levels is only counted."""
     for key, value in found.items():
-        say(key, bold=True)
-        text = value if isinstance(value, str) else json.dumps(_shortened(value), indent=2, ensure_ascii=False)
-        say("\n".join(f"  {line}" for line in text.splitlines()))
-
-
-def _shortened(value: Any) -> Any:
-    """The value with only the first few entries of long lists; --json shows all."""
-    if isinstance(value, dict):
-        return {key: _shortened(part) for key, part in value.items()}
-    if isinstance(value, list) and len(value) > _MOST_SHOWN:
-        return [*map(_shortened, value[:_MOST_SHOWN]), f"… {len(value) - _MOST_SHOWN} more; see --json"]
-    return [_shortened(part) for part in value] if isinstance(value, list) else value
+        if isinstance(value, Mapping) and not indent:
+            yield key
+            yield from _summary(value, "  ")
+        elif isinstance(value, (Mapping, list)) and not all(isinstance(part, (str, int, float)) for part in value):
+            yield f"{indent}{key:<23} {len(value)} entries"
+        elif isinstance(value, Mapping):
+            yield f"{indent}{key:<23} {', '.join(f'{name} {part}' for name, part in value.items())}"
+        else:
+            yield f"{indent}{key:<23} {', '.join(map(str, value)) if isinstance(value, list) else value}"
 
 
 @command.command(

@@ -104,7 +104,7 @@ def _one_by_one(
     deployments: list[Deployment] = []
     failures: list[InfeasibleError] = []
     for together in asked:
-        folder = None if output is None else Path(output) / str(together[0])
+        folder = None if output is None else Path(output) / together[0].file_name
         try:
             deployments.append(deploy(target, together, output=folder, **settings))
         except InfeasibleError as error:

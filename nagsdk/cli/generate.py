@@ -63,7 +63,6 @@ def command(
         listed = budgets is not None or len(targets) > 1
         printing.print_json([r.to_dict() for r in results] if listed else results[0].to_dict())
     else:
-        for result in results:
-            printing.print_result(result)
+        printing.print_results(results)
     if failed is not None:
         raise failed

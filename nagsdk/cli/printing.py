@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +75,26 @@ def percent(value: float | None, low: float | None, high: float | None) -> str:
     return "–" if value is None else f"{value:.2f} % ({low:.2f}–{high:.2f})"
 
 
+def print_results(results: Sequence[Result]) -> None:
+    """Prints results as blocks; a warning that all of them have is printed once, at the end."""
+    shared = [w for w in results[0].warnings if all(w in r.warnings for r in results)] if len(results) > 1 else []
+    for result in results:
+        print_result(replace(result, warnings=tuple(w for w in result.warnings if w not in shared)))
+    for warning in shared:
+        _print_warning(warning, "all")
+
+
+def _print_warning(text: str, label: str = "warning") -> None:
+    head, indent = f"  {label:<10}", " " * 12
+    if sys.stdout.isatty():  # only people need lines that fit their screen
+        width = max(shutil.get_terminal_size().columns, 40)
+        text = textwrap.fill(
+            text, width, initial_indent=head, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        )
+        head = ""
+    say(f"{head}{text}", fg="yellow")
+
+
 def print_result(result: Result) -> None:
     """Prints one result as a short block."""
     units = {budget.metric: budget.shown_unit for budget in result.budgets}
@@ -83,11 +107,22 @@ def print_result(result: Result) -> None:
         *([] if result.min_top1 is None else [f"a top-1 of at least {result.min_top1:g} %"]),
     ]
     lines = [("budget", " and ".join(asked) or None), ("device", result.device)]
-    upper = f", at most {latency(p.latency_upper_ms)}" if p.latency_upper_ms is not None else ""
+    # Latencies are those of whole inferences; where each image was limited, its share is added.
+    per_image = next((budget for budget in result.budgets if budget.images is not None), None)
+
+    def most(value: float) -> str:
+        share = "" if per_image is None else f" ({per_image.text_of(value, 4)})"
+        return f"at most {latency(value)}{share}"
+
+    of = f"p{result.percentile:g} " if result.percentile != 50 else ""
+    upper = f", {of}{most(p.latency_upper_ms)}" if p.latency_upper_ms is not None else ""
     lines.append(("predicted", f"{latency(p.latency_ms)}{upper}; top-1 {percent(p.top1, p.top1_low, p.top1_high)}"))
     if m.latency_p50_ms is not None:
-        limit = f", upper limit {latency(m.latency_limit_ms)}" if m.latency_limit_ms is not None else ""
-        lines.append(("measured", f"p50 {latency(m.latency_p50_ms)}, p90 {latency(m.latency_p90_ms)}{limit}"))
+        figures = {50.0: m.latency_p50_ms, 90.0: m.latency_p90_ms}
+        asked_ms = figures.get(result.percentile, m.latency_asked_ms)
+        shown = ", ".join(f"p{p:g} {latency(ms)}" for p, ms in sorted({**figures, result.percentile: asked_ms}.items()))
+        limit = f", p{result.percentile:g} {most(m.latency_limit_ms)}" if m.latency_limit_ms is not None else ""
+        lines.append(("measured", f"{shown}{limit}"))
     if m.top1 is not None:
         lines.append(("", f"top-1 {percent(m.top1, m.top1_low, m.top1_high)} on the bundle's test images"))
     for name, value in result.metrics.items():
@@ -100,4 +135,4 @@ def print_result(result: Result) -> None:
         if text is not None:
             say(f"  {label:<10}{text}")
     for warning in result.warnings:
-        say(f"  warning   {warning}", fg="yellow")
+        _print_warning(warning)

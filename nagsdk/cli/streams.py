@@ -34,7 +34,7 @@ def check() -> None:
     Raises:
         OutputError: Standard output is a pipe whose reader has ended.
     """
-    if sys.stdout is None or not hasattr(select, "poll"):
+    if sys.platform == "win32" or sys.stdout is None:
         return
     with contextlib.suppress(OSError, ValueError):
         poll = select.poll()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nagsdk.common.files import read_toml
+from nagsdk.common.reading import read_toml
 from nagsdk.errors import UnknownNameError, UsageError
 
 FILE_VARIABLE = "NAGSDK_CONFIG"
@@ -66,7 +66,10 @@ def _text(value: Any) -> str:
 
 
 def _folder(value: Any) -> Path:
-    return Path(_text(value)).expanduser()
+    try:
+        return Path(_text(value)).expanduser()
+    except RuntimeError as error:  # there is no user with that name
+        raise ValueError from error
 
 
 def _names(value: Any) -> tuple[str, ...]:

@@ -1,38 +1,35 @@
-"""Atomic writing of files, hashes, and reading of TOML files."""
+"""Atomic writing of files, and hashes."""
 
 from __future__ import annotations
 
-import codecs
 import errno
 import hashlib
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from nagsdk.common.os_errors import named_path, unwritable
-from nagsdk.common.temporary import PARTIAL as PARTIAL
-from nagsdk.common.temporary import temporary_file
-from nagsdk.errors import NagsdkError, OutputError
+from nagsdk.common.reading import opened, read_bytes
+from nagsdk.common.temporary import PARTIAL, temporary_file
+from nagsdk.errors import OutputError
 
-# Encoding of text that users write: Notepad and PowerShell begin UTF-8 with a byte order mark, which this skips.
-TEXT = "utf-8-sig"
 _MOST_TEXT = 64 * 10**6
 
 
 def sha256(path: Path) -> str:
     """SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def only_line_ends_differ(path: Path, digest: str) -> bool:
     """Whether a file had the given SHA-256 before something, such as git on a checkout, changed its line ends."""
     try:
-        content = path.read_bytes() if path.stat().st_size <= _MOST_TEXT else b""
+        content = read_bytes(path, _MOST_TEXT)
     except OSError:
         return False
     lines = content.replace(b"\r\n", b"\n")
@@ -160,29 +157,3 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     with replacing(path) as file:
         file.write(content)
-
-
-def read_toml(path: Path, most_bytes: int, refuse: Callable[[str], NagsdkError]) -> dict[str, Any]:
-    """The content of a TOML file written by the user: UTF-8, with or without a byte order mark.
-
-    Args:
-        path: The file.
-        most_bytes: A larger file is refused.
-        refuse: Makes an error from its message.
-
-    Raises:
-        NagsdkError: The error of `refuse`, if the file cannot be read.
-    """
-    import tomllib
-
-    try:
-        if path.stat().st_size > most_bytes:
-            raise refuse(f"{path} is larger than {most_bytes} bytes.")
-        content = path.read_bytes()
-        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise refuse(f"{path} is in UTF-16, as PowerShell writes it; save it as UTF-8.")
-        return tomllib.loads(content.decode(TEXT).replace("\r\n", "\n"))
-    except FileNotFoundError as error:
-        raise refuse(f"There is no file {path}.") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise refuse(f"{path} is not a readable TOML file: {error}.") from error

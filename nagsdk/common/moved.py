@@ -24,7 +24,7 @@ MOVED = {
     "nagsdk.hookspecs": ("nagsdk.plugin.hooks",),
     "nagsdk.housekeeping": ("nagsdk.inventory",),
     "nagsdk.installing": ("nagsdk.common.pip",),
-    "nagsdk.isolation": ("nagsdk.common.foreign_code", "nagsdk.plugin.first_look"),
+    "nagsdk.isolation": ("nagsdk.common.foreign_code", "nagsdk.plugin.harmful"),
     "nagsdk.lockfile": ("nagsdk.project.lock",),
     "nagsdk.metric": ("nagsdk.cost.metric",),
     "nagsdk.own_data": (

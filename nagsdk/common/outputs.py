@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nagsdk.common.files import making, writing
 from nagsdk.common.swapping import swap
-from nagsdk.common.temporary import CONTENT, OLD, RECORD, beside, is_plain, sweep, workspace
+from nagsdk.common.temporary import CONTENT, OLD, PARTIAL, RECORD, beside, is_plain, sweep, workspace
 from nagsdk.errors import OutputError
 
 _ELSEWHERE = "Name an empty or new folder with --output."
@@ -86,6 +86,29 @@ def staged(folder: Path, kind: Kind) -> Iterator[Path]:
             ) from error
 
 
+def require_only(folder: Path, what: str, ours: Callable[[Path], bool]) -> None:
+    """Raises an error if a folder in which files are written one by one holds anything else.
+
+    Args:
+        folder: The folder, which may be missing.
+        what: What it holds, for messages.
+        ours: Whether an entry is ours.
+
+    Raises:
+        OutputError: It holds other files.
+    """
+    if not folder.exists():
+        return
+    sweep(folder)
+    others = [
+        path.name
+        for path in folder.iterdir()
+        if not ours(path) and path.name not in _DROPPINGS and not path.name.startswith(PARTIAL)
+    ]
+    if others:
+        raise _foreign(folder, what, others)
+
+
 def _publish(stage: Path, folder: Path, kind: Kind) -> None:
     """Gives a complete folder the name of the old one, which then lies in the workspace and is removed with it."""
     names = _replaceable(folder, kind)
@@ -106,13 +129,13 @@ def _publish(stage: Path, folder: Path, kind: Kind) -> None:
     if swap(stage, folder):
         if others := _others(stage, names):
             swap(stage, folder)
-            raise _foreign(folder, kind, others)
+            raise _foreign(folder, kind.what, others)
         return
     old = space / OLD
     folder.rename(old)
     try:
         if others := _others(old, names):
-            raise _foreign(folder, kind, others)
+            raise _foreign(folder, kind.what, others)
         stage.rename(folder)
     except (OSError, OutputError):
         old.rename(folder)
@@ -143,9 +166,9 @@ def _replaceable(folder: Path, kind: Kind) -> frozenset[str]:
     try:
         names = frozenset((*kind.files(folder), *_DROPPINGS))
     except Exception as error:  # whatever is wrong with the description, it does not show that the folder is ours
-        raise _foreign(folder, kind, [path.name for path in folder.iterdir()]) from error
+        raise _foreign(folder, kind.what, [path.name for path in folder.iterdir()]) from error
     if others := _others(folder, names):
-        raise _foreign(folder, kind, others)
+        raise _foreign(folder, kind.what, others)
     return names
 
 
@@ -180,11 +203,11 @@ def _others(folder: Path, names: Collection[str]) -> list[str]:
     return [path.name for path in folder.iterdir() if path.name not in names or not is_plain(path)]
 
 
-def _foreign(folder: Path, kind: Kind, others: Collection[str]) -> OutputError:
+def _foreign(folder: Path, what: str, others: Collection[str]) -> OutputError:
     named = sorted(others)
     more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
     return OutputError(
-        f"{folder} holds files that are not {kind.what} of nagsdk: {', '.join(named[:_NAMED])}{more}.",
+        f"{folder} holds files that are not {what} of nagsdk: {', '.join(named[:_NAMED])}{more}.",
         f"Move them elsewhere. {_ELSEWHERE}",
     )
 

@@ -10,17 +10,17 @@ import sys
 from collections.abc import Sequence
 
 
-def cores() -> int:
-    """Number of processor cores that this process may run on."""
+def allowed_cores() -> list[int]:
+    """Numbers of the processor cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):  # psutil calls the same, but takes 40 ms to import
-        return len(os.sched_getaffinity(0))
+        return sorted(os.sched_getaffinity(0))
     import psutil
 
     own = psutil.Process()
     if hasattr(own, "cpu_affinity"):
         with contextlib.suppress(psutil.Error):
-            return len(own.cpu_affinity())
-    return os.cpu_count() or 1
+            return sorted(own.cpu_affinity())
+    return list(range(os.cpu_count() or 1))
 
 
 def can_pin() -> bool:

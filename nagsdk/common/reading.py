@@ -1,4 +1,4 @@
-"""Reads files that users, other programs or strangers wrote: regular files, with contents of bounded size.
+"""Reads files that users, other programs or strangers wrote: regular files of bounded size, and bounded numbers.
 
 Every problem is an `OSError` or a `ValueError`, which a reader turns into an error of its own.
 """

@@ -1,14 +1,23 @@
-"""Readable descriptions of validation errors; pydantic's own texts are meant for developers."""
+"""Patterns of names and hashes, and readable descriptions of validation errors.
+
+The texts of pydantic itself are meant for developers.
+"""
 
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+from nagsdk.errors import NagsdkError
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+# The name of a file that lies beside the description which names it, and a hash in hexadecimal.
+PLAIN_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$"
+SHA256 = r"^[0-9a-f]{64}$"
 _MOST_SHOWN = 5
 
 
@@ -19,10 +28,18 @@ def what_is_wrong(error: Exception, known: Iterable[str] = ()) -> str:
         error: The error of reading or validating the file.
         known: The keys that the file may have, for suggestions.
     """
-    from pydantic import ValidationError
-
     if isinstance(error, OSError):
         return error.strerror or str(error)
+    from pydantic import ValidationError
+
+    if isinstance(error, NagsdkError):
+        return f"{error.message} {error.next_step}".rstrip(".")
+    if isinstance(error, json.JSONDecodeError):
+        return f"it is not valid JSON ({error})"
+    if isinstance(error, UnicodeError):
+        return "it is not UTF-8"
+    if isinstance(error, KeyError):
+        return f"the key {error} is missing"
     if not isinstance(error, ValidationError):
         return str(error).rstrip(".")
     found, keys = error.errors(include_url=False), tuple(known)

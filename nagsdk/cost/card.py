@@ -9,16 +9,20 @@ from typing import Any
 
 import numpy as np
 
+from nagsdk.common.reading import json_of
 from nagsdk.cost.features import FEATURES
 from nagsdk.cost.model import CostModel, Samples
-from nagsdk.cost.prior import Jitter, Prior
+from nagsdk.cost.prior import Jitter, Prior, numbers_of
 from nagsdk.cost.table import AdditiveTable
 from nagsdk.errors import NagsdkError
-from nagsdk.space.space import SearchSpace
+from nagsdk.space.space import SearchSpace, extremes
 
 FORMAT = "nagsdk-cost-model/2"
 _SEAL = ', "sha256": "'
 _COLUMNS = ("p50_ms", "left_out_ms", "left_out_sd_ms")
+_LEAST_MS, _MOST_MS, _MOST_SPREAD, _MOST_SAMPLES = 1e-9, 1e9, 1000.0, 10_000
+# Any calibration, however small, can give a bound at this confidence.
+_LOW_CONFIDENCE = 0.5
 _NEXT_STEP = "Calibrate the device again: nagsdk calibrate --device NAME."
 
 
@@ -70,7 +74,7 @@ def from_json(text: str, space: SearchSpace, device: str | None = None) -> CostM
         NagsdkError: The card is damaged, was changed, or belongs to another space, device or version.
     """
     try:
-        content = json.loads(text)
+        content = json_of(text)
         body, _, _ = text.rpartition(_SEAL)
         if content["format"] != FORMAT or content["features"] != list(FEATURES):
             raise NagsdkError("The cost model was fitted by another version of nagsdk.", _NEXT_STEP)
@@ -83,33 +87,35 @@ def from_json(text: str, space: SearchSpace, device: str | None = None) -> CostM
                 "The cost model was fitted on another device, or with another runtime or other settings.", _NEXT_STEP
             )
         return _model(content, space)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
         raise NagsdkError(f"The cost model cannot be read: {error!r}.", _NEXT_STEP) from error
 
 
 def _model(content: dict[str, Any], space: SearchSpace) -> CostModel:
-    values = content["prior"]
-    prior = Prior(
-        np.array(values["weights_ms"]),
-        math.inf if values["spread"] is None else values["spread"],
-        Jitter.from_dict(values["jitter"]),
-        values["threads"],
-        values["source"],
-        np.array(values["directions_ms"], dtype=np.float64).reshape(-1, len(FEATURES)),
-    )
+    prior = Prior.from_dict(content["prior"]["weights_ms"], content["prior"])
     samples = _read_samples(space, content["calibrated"]), _read_samples(space, content["observed"])
-    table = AdditiveTable(np.array(content["table"]["base_ms"]), np.array(content["table"]["choice_ms"]))
-    return CostModel(
-        space,
-        content["device"],
-        prior,
-        prior.on(space),
-        table,
-        content["spread"],
-        *samples,
-        Jitter.from_dict(content["jitter"]),
-        content["facts"],
+    shape = (len(space.resolutions), len(space.decisions), int(space.sizes.max()))
+    base, choice = (content["table"][name] for name in ("base_ms", "choice_ms"))
+    table = AdditiveTable(numbers_of(base, shape[:1], low=-_MOST_MS), numbers_of(choice, shape, low=-_MOST_MS))
+    facts, device = content["facts"], content["device"]
+    if not isinstance(device, str) or not isinstance(facts, dict) or not _usable(facts):
+        raise ValueError("device or facts are not valid")
+    spread = float(numbers_of(content["spread"], (), low=0.0, high=_MOST_SPREAD))
+    model = CostModel(
+        space, device, prior, prior.on(space), table, spread, *samples, Jitter.from_dict(content["jitter"]), facts
     )
+    # Numbers that are valid one by one may still contradict each other.
+    with np.errstate(all="ignore"):
+        predicted = np.concatenate([*model.predict(extremes(space)), model.upper(extremes(space), _LOW_CONFIDENCE)])
+    if not (np.isfinite(predicted).all() and (predicted >= 0).all()):
+        raise ValueError("its predictions are not finite")
+    return model
+
+
+def _usable(facts: dict[str, Any]) -> bool:
+    reference = facts.get("reference_ms")
+    known = reference is None or (type(reference) in (int, float) and 0 < reference < _MOST_MS)
+    return known and isinstance(facts.get("caveat", ""), str)
 
 
 def _samples(space: SearchSpace, samples: Samples) -> list[dict[str, Any]]:
@@ -119,9 +125,11 @@ def _samples(space: SearchSpace, samples: Samples) -> list[dict[str, Any]]:
 
 
 def _read_samples(space: SearchSpace, rows: list[dict[str, Any]]) -> Samples:
+    if len(rows) > _MOST_SAMPLES:
+        raise ValueError("it has too many samples")
     codes = space.encode([space.parse(row["architecture"]) for row in rows])
-    p50, left_out, deviation = (np.array([row[name] for row in rows], float) for name in _COLUMNS)
-    return Samples(codes, p50, left_out, deviation)
+    columns = (numbers_of([row[name] for row in rows], (len(rows),), low=_LEAST_MS) for name in _COLUMNS)
+    return Samples(codes, *columns)
 
 
 def _finite(value: float) -> float | None:

@@ -29,6 +29,7 @@ class Metric(ABC):
         measured: Name of the property of bursts (`nagsdk.device.backend.Burst`) that holds the measured value, in the
             unit of `of_layer`. If the device reports it, the measured value must hold the budget, and the value
             computed from the layers is only the estimate that a deployment starts from.
+        time_limits_s: Seconds that methods may take, by name, where the default limits are too short.
     """
 
     id: ClassVar[str]
@@ -37,6 +38,7 @@ class Metric(ABC):
     aggregation: ClassVar[str] = SUM
     direction: ClassVar[str] = LOWER
     measured: ClassVar[str] = ""
+    time_limits_s: ClassVar[Mapping[str, float]] = {}
 
     @abstractmethod
     def of_layer(self, layer: LayerSpec, device: Device) -> float:

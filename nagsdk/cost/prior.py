@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from nagsdk.common.files import TEXT
 from nagsdk.common.quantiles import normal_quantile
+from nagsdk.common.reading import read_json
+from nagsdk.common.validation import what_is_wrong
 from nagsdk.cost.features import FEATURES, FeatureTable
 from nagsdk.cost.gp import Sizes
 from nagsdk.cost.shape import Prices, Shape, population
 from nagsdk.cost.table import Floats
 from nagsdk.errors import DeviceError
+from nagsdk.ranges import THREADS
 from nagsdk.space.space import SearchSpace
 
 FORMAT = "nagsdk-cost-prior/1"
@@ -27,8 +29,14 @@ _KNOWN = Sizes(np.log([1.0, 0.15, 0.02, 0.03]), np.array([0.5, 0.8, 0.8, 0.8]))
 _UNKNOWN = Sizes(np.log([1.0, 0.6, 0.02, 0.03]), np.array([0.5, 0.8, 0.8, 0.8]))
 # A feature that costs nothing under the prior may get a price that makes up this share of a typical latency.
 _FREE_SHARE = 0.01
+_MOST_BYTES, _MOST_MS = 10**6, 1e9
+_MOST_PERCENTILES, _MOST_FACTOR, _MOST_DIRECTIONS = 100, 1000.0, 100
 # Additional spread for another number of threads, which changes the latencies by an unknown factor.
 _OTHER_THREADS_SPREAD = 0.6
+# Additional spread for another number of images of one inference, and the features whose amount does not depend on it:
+# one inference starts its layers and reads its weights once for all images.
+_OTHER_BATCH_SPREAD = 0.3
+_PER_INFERENCE = ("network", "calls", "se_calls", "pointwise_weights", "vector_weights", "se_weights")
 
 
 @dataclass(frozen=True)
@@ -62,8 +70,16 @@ class Jitter:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Jitter:
-        """Rebuilds a jitter from the result of `to_dict`."""
-        return cls({float(p): float(v) for p, v in values["runs"].items()}, float(values["sessions"]))
+        """Rebuilds a jitter from the result of `to_dict`.
+
+        Raises:
+            ValueError: A number is out of its range; or KeyError, TypeError or AttributeError for other values.
+        """
+        runs, sessions = {float(p): float(v) for p, v in values["runs"].items()}, float(values["sessions"])
+        fits = all(0 < p < 100 and 0 < v <= _MOST_FACTOR for p, v in runs.items()) and 0 <= sessions <= _MOST_FACTOR
+        if not fits or len(runs) > _MOST_PERCENTILES:
+            raise ValueError("the jitter is out of its range")
+        return cls(runs, sessions)
 
 
 @dataclass(frozen=True)
@@ -87,12 +103,53 @@ class Prior:
     source: Mapping[str, Any] = field(default_factory=dict)
     directions: Floats = field(default_factory=lambda: np.zeros((0, len(FEATURES))))
 
+    @classmethod
+    def from_dict(cls, weights: Any, values: Mapping[str, Any]) -> Prior:
+        """Rebuilds a prior from what a file holds.
+
+        Args:
+            weights: See the attribute.
+            values: The other attributes, as `to_json` writes them; a spread of None is infinite.
+
+        Raises:
+            ValueError: A number is out of its range; or KeyError, TypeError or AttributeError for other values.
+        """
+        spread = math.inf if values["spread"] is None else float(values["spread"])
+        directions, threads = values["directions_ms"], values["threads"]
+        found = numbers_of(weights, (len(FEATURES),))
+        if not found.any() or not spread > 0 or _MOST_FACTOR < spread < math.inf:
+            raise ValueError("weights and spread must not be 0")
+        if type(threads) is not int or not THREADS.holds(threads) or len(directions) > _MOST_DIRECTIONS:
+            raise ValueError("threads or directions are out of their range")
+        shape = (len(directions), len(FEATURES))
+        return cls(
+            found,
+            spread,
+            Jitter.from_dict(values["jitter"]),
+            threads,
+            dict(values["source"]),
+            numbers_of(directions, shape, low=-_MOST_MS),
+        )
+
     def for_threads(self, threads: int) -> Prior:
         """Returns the prior for another number of threads: the same shape with a wider spread."""
         if threads == self.threads:
             return self
         spread = float(np.hypot(self.spread, _OTHER_THREADS_SPREAD))
         return replace(self, spread=spread, threads=threads, source={**self.source, "fitted_for_threads": self.threads})
+
+    def for_batch(self, batch: int) -> Prior:
+        """Returns the prior for inferences of several images, if this one is for a single image."""
+        if batch == 1:
+            return self
+        factors = np.array([1.0 if name in _PER_INFERENCE else float(batch) for name in FEATURES])
+        return replace(
+            self,
+            weights=self.weights * factors,
+            directions=self.directions * factors,
+            spread=float(np.hypot(self.spread, _OTHER_BATCH_SPREAD)),
+            source={**self.source, "fitted_for_batch": 1},
+        )
 
     def on(self, space: SearchSpace) -> Shape:
         """Returns the shape of the latencies over a space."""
@@ -136,22 +193,35 @@ def read_prior(path: Path) -> Prior:
     """
     next_step = "Reinstall nagsdk, or leave `prior` out of the device description and calibrate the device."
     try:
-        content = json.loads(path.read_text(TEXT))
+        content = read_json(path, _MOST_BYTES)
         if content["format"] != FORMAT or set(content["weights_ms"]) != set(FEATURES):
             raise DeviceError(f"The prior {path} belongs to another version of nagsdk.", next_step)
-        weights = np.array([float(content["weights_ms"][name]) for name in FEATURES])
-        jitter = Jitter.from_dict(content["jitter"])
-        directions = np.array(content.get("directions_ms", []), dtype=np.float64).reshape(-1, len(FEATURES))
-        prior = Prior(
-            weights, float(content["spread"]), jitter, int(content["threads"]), dict(content["source"]), directions
-        )
-        if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any() and 0 < prior.spread < np.inf):
-            raise ValueError("weights and spread must be finite and not negative")
-        if not np.isfinite(directions).all():
-            raise ValueError("directions must be finite")
+        prior = Prior.from_dict([content["weights_ms"][name] for name in FEATURES], {"directions_ms": [], **content})
+        if not math.isfinite(prior.spread):
+            raise ValueError("a shipped prior needs a spread")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DeviceError(f"The prior {path} cannot be read: {error!r}.", next_step) from error
+        raise DeviceError(f"The prior {path} cannot be read: {what_is_wrong(error)}.", next_step) from error
     return prior
+
+
+def numbers_of(values: Any, shape: tuple[int, ...], low: float = 0.0, high: float = _MOST_MS) -> Floats:
+    """An array of numbers from a file.
+
+    Args:
+        values: Nested lists.
+        shape: The shape that it must have.
+        low: The lowest legal number.
+        high: The highest legal number.
+
+    Raises:
+        ValueError: It has another shape, or a number is out of its range; or TypeError for other values.
+    """
+    found = np.array(values, dtype=np.float64)
+    if not found.size:
+        found = found.reshape(shape)
+    if found.shape != shape or not ((found >= low) & (found <= high)).all():
+        raise ValueError(f"it needs numbers of shape {shape} from {low:g} to {high:g}")
+    return found
 
 
 def flat_prior(table: FeatureTable) -> Prior:

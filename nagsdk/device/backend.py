@@ -158,6 +158,8 @@ class Backend(ABC):
         layout: Order of the dimensions of an input in its artifacts: ``NCHW`` or ``NHWC``.
         precisions: Precisions that it offers; the first is the default.
         runs_elsewhere: Whether networks run off this host, so that exports may overlap with timings.
+        time_limits_s: Seconds that methods of the backend and of its sessions may take, by name, where the default
+            limits are too short; ``time`` gets the timeout of the burst in addition.
     """
 
     id: ClassVar[str]
@@ -167,6 +169,7 @@ class Backend(ABC):
     layout: ClassVar[str] = "NCHW"
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
     runs_elsewhere: ClassVar[bool] = False
+    time_limits_s: ClassVar[Mapping[str, float]] = {}
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         """Accepts ``apart``, the name that `runs_elsewhere` had in 0.1.0."""
@@ -220,6 +223,13 @@ class Backend(ABC):
     def tolerance(self, device: Device) -> float:
         """Returns the largest accepted error of the artifact's logits, as a share of their norm."""
         return EXACT
+
+    def check_export(self, device: Device) -> None:  # noqa: B027 - most backends need no package
+        """Raises an error before long work starts if `export` lacks a package; by default it needs none.
+
+        Raises:
+            DeviceUnavailableError: A package is missing; the error names the command that installs it.
+        """
 
     @abstractmethod
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from nagsdk.common.files import read_toml
 from nagsdk.common.folders import is_shipped
+from nagsdk.common.reading import read_bytes, read_toml
 from nagsdk.common.validation import what_is_wrong
 from nagsdk.errors import DeviceError, UsageError
+from nagsdk.ranges import BATCH, THREADS
 
-_MOST_BYTES = 64 * 1024
+_MOST_BYTES, _MOST_TEXTS, _MOST_TEXT = 64 * 1024, 200, 1000
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,10 @@ class Overrides:
             precisions: Precisions that its backend offers, the default first.
 
         Raises:
-            UsageError: The backend does not offer the precision, or a number is not a whole number of 1 or more.
+            UsageError: The backend does not offer the precision, or a number is out of its range.
         """
-        for name, value in (("threads", self.threads), ("batch", self.batch)):
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise UsageError(f"{name} cannot be {value!r}.", "Give a whole number of 1 or more, or leave it out.")
+        threads = device.threads if self.threads is None else THREADS.check(self.threads)
+        batch = device.batch if self.batch is None else BATCH.check(self.batch)
         precision = self.precision or device.precision or precisions[0]
         if precision not in precisions:
             raise UsageError(
@@ -81,8 +83,8 @@ class Overrides:
         options = dict(device.options) | ({"serial": self.serial} if self.serial else {})
         return replace(
             device,
-            threads=device.threads if self.threads is None else self.threads,
-            batch=device.batch if self.batch is None else self.batch,
+            threads=threads,
+            batch=batch,
             precision=precision,
             options=tuple(sorted(options.items())),
         )
@@ -103,15 +105,33 @@ def read_device(path: Path) -> Device:
     content = read_toml(path, _MOST_BYTES, lambda message: DeviceError(message, next_step))
     try:
         content["options"] = tuple(sorted((str(k), str(v)) for k, v in content.get("options", {}).items()))
-        if is_shipped("devices", path.read_bytes()):
+        if is_shipped("devices", read_bytes(path, _MOST_BYTES)):
             device = Device(**{**content, "aliases": tuple(content.get("aliases", ()))})
         else:
             from pydantic import TypeAdapter
 
             device = TypeAdapter(Device).validate_python(content, strict=False, extra="forbid")
-    except (ValueError, AttributeError) as error:
+        _check(device)
+    except (ValueError, TypeError, AttributeError, UsageError) as error:
         reason = what_is_wrong(error, (field.name for field in fields(Device)))
         raise DeviceError(f"{path} is not a valid device description: {reason}.", next_step) from error
-    if device.threads < 1 or device.batch < 1:
-        raise DeviceError(f"{path}: threads and batch must be 1 or more.", next_step)
     return device
+
+
+def _check(device: Device) -> None:
+    """Raises a UsageError or a ValueError if a description says something that cannot be used."""
+    THREADS.check(device.threads)
+    BATCH.check(device.batch)
+    # The id becomes a part of the names of files, and the prior lies in the folder of shipped descriptions.
+    for name, text in (("id", device.id), ("backend", device.backend), ("prior", device.prior)):
+        if text is not None and not _NAME.fullmatch(text):
+            raise ValueError(f"{name} must consist of up to 64 letters, digits and _ . -, not {text!r:.80}")
+    texts = (
+        device.title,
+        device.caveat,
+        device.precision,
+        *device.aliases,
+        *(t for pair in device.options for t in pair),
+    )
+    if len(texts) > _MOST_TEXTS or max(map(len, texts)) > _MOST_TEXT:
+        raise ValueError(f"it may hold {_MOST_TEXTS} texts of {_MOST_TEXT} characters")

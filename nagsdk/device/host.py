@@ -6,11 +6,13 @@ import contextlib
 import functools
 import hashlib
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 from nagsdk.common.files import write_atomically
 from nagsdk.common.folders import cache_folder
-from nagsdk.errors import OutputError
+from nagsdk.common.processes import allowed_cores
+from nagsdk.errors import DeviceError, OutputError
 
 _CPUINFO = Path("/proc/cpuinfo")
 
@@ -49,3 +51,21 @@ def _looked_up() -> str:
     with contextlib.suppress(OutputError):  # without a writable cache it asks again in every process
         write_atomically(path, name.encode())
     return name
+
+
+def check_cores(device: str, chosen: Sequence[int]) -> None:
+    """Checks the cores that a device description names.
+
+    Args:
+        device: Id of the device.
+        chosen: Numbers of the cores on which its networks shall run.
+
+    Raises:
+        DeviceError: This process may not use one of them.
+    """
+    allowed = allowed_cores()
+    if missing := sorted({*chosen} - {*allowed}):
+        raise DeviceError(
+            f"The device {device} names the core {missing[0]}, which this process cannot use.",
+            f"Choose among {', '.join(map(str, allowed))} in the option cores.",
+        )

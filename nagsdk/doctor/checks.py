@@ -112,7 +112,7 @@ def _plugins(loaded: Host) -> Iterator[Finding]:
 def _devices(loaded: Host) -> Iterator[Finding]:
     for backend in loaded.backends:
         try:
-            found: object = guarded(backend.diagnose, _BACKEND_S, f"The backend {backend.id}").value
+            found: object = guarded(backend.diagnose, _BACKEND_S, f"The backend {backend.id}")
         except DeviceError as error:
             found = [Finding(backend.id, WRONG, error.message, error.next_step)]
         if isinstance(found, (list, tuple)):

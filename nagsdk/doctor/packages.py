@@ -24,7 +24,7 @@ CLASHES = (
         "numpy",
         ">=2",
         "was built for numpy 1 and crashes with numpy 2",
-        f"{pip('uninstall', 'tflite-runtime')} && {pip('install', 'nagsdk[litert]')}",
+        f"{pip('uninstall', 'tflite-runtime')} && {pip('install', 'ai-edge-litert')}",
     ),
     (
         "onnxruntime-gpu",

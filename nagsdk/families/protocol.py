@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nagsdk.errors import DamagedBundleError
+from nagsdk.families.torch_scope import seeded
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import SearchSpace
 
@@ -84,8 +85,7 @@ class Supernet(nn.Module, ABC):
         Args:
             seed: Seed of the weights; the global random state of torch stays unchanged.
         """
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             self.load_state_dict(type(self)(self.space).state_dict())
 
     def sort_channels(self) -> None:

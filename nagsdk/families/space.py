@@ -49,11 +49,11 @@ class NetworkSpace(SearchSpace):
 
     @abstractmethod
     def build(self, architecture: Architecture) -> Subnet:
-        """Builds a stand-alone network in training mode, with weights drawn from torch's global random state."""
+        """Builds a stand-alone network in training mode, with weights drawn as `torch_scope.seeded` says."""
 
     @abstractmethod
     def supernet(self) -> Supernet:
-        """Builds a supernet in training mode, with weights drawn from torch's global random state."""
+        """Builds a supernet in training mode, with weights drawn as `torch_scope.seeded` says."""
 
     def import_released(self, path: Path, *, any_classes: bool = False) -> Supernet:
         """Reads a checkpoint in the format in which the authors of the family released their weights.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -32,6 +33,8 @@ _COUNTERS = ("num_batches_tracked", "n_averaged")
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 # In files of PyTorch, everything that is unpacked together; what it stores uncompressed is as large as the file.
 _MOST_UNPACKED, _MOST_ENTRIES = MOST_BYTES, 100_000
+# torch keeps the list of allowed classes for the whole process.
+_LOADING = threading.Lock()
 _NUMBERS = ("Bool", "Float16", "Float32", "Float64", *(f"{k}{n}" for k in ("Int", "UInt") for n in (8, 16, 32, 64)))
 
 
@@ -88,7 +91,7 @@ def _content(path: Path) -> Any:
             from safetensors.torch import load_file
 
             return load_file(path)
-        with torch.serialization.safe_globals(_numpy_scalars()):
+        with _LOADING, torch.serialization.safe_globals(_numpy_scalars()):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and its unpickler raise anything for damaged files
         refused = re.search(r"GLOBAL ([\w.]+)", str(error))

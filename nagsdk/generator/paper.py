@@ -25,7 +25,7 @@ from torch.nn.functional import softplus
 from nagsdk.cost.bounds import Completions
 from nagsdk.cost.table import AdditiveTable, Floats
 from nagsdk.events import Listener, ignore, stage
-from nagsdk.generator.train import one_thread
+from nagsdk.families.torch_scope import seeded, threads
 from nagsdk.predictor.protocol import Predictor
 from nagsdk.space.space import Codes, SearchSpace
 
@@ -225,13 +225,14 @@ def train_paper(
     recipe = recipe or PaperRecipe()
     bounds = [Completions.of(space, table) for table in tables]
     low, high = np.array([b.least for b in bounds]), np.array([b.most for b in bounds])
-    with one_thread(), torch.random.fork_rng():
-        torch.manual_seed(seed)
-        policy, batch = PaperPolicy(space, recipe), recipe.budgets * recipe.samples
+    with threads(1):
+        batch = recipe.budgets * recipe.samples
         judged = _Judged(
             predictor, tables, space.sample(recipe.pool, np.random.default_rng(seed)), recipe.iterations * batch
         )
-        ranker = _Ranker(space, judged, low, high, recipe, seed)
+        with seeded(seed):
+            policy = PaperPolicy(space, recipe)
+            ranker = _Ranker(space, judged, low, high, recipe, seed)
         if recipe.reward == "dominance":
             with stage(on_event, "Training the evaluator", recipe.warm_up):
                 for _ in range(recipe.warm_up):

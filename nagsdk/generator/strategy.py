@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -67,10 +67,12 @@ class Strategy(ABC):
     Attributes:
         id: Name on the command line.
         title: Description of one line.
+        time_limits_s: Seconds that methods may take, by name, where the default limits are too short.
     """
 
     id: ClassVar[str]
     title: ClassVar[str]
+    time_limits_s: ClassVar[Mapping[str, float]] = {}
 
     @abstractmethod
     def propose(self, question: Question) -> Codes:

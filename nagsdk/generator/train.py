@@ -8,8 +8,7 @@ Pareto dominance rule the more accurate one wins, and the reward is the rank of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from nagsdk.cost.table import Floats
 from nagsdk.errors import InfeasibleError
 from nagsdk.events import Listener, ignore, stage
+from nagsdk.families.torch_scope import threads
 from nagsdk.generator.decode import Trace, decode, gumbel, trace
 from nagsdk.generator.frontier import frontier, score_of
 from nagsdk.generator.policy import CHOICE, STATE, Policy, Stepper
@@ -149,7 +149,7 @@ def train(
             lambda n: advance(n, f"{n} problems") if n % 10 == 0 else None,
         )
     network = Network(len(space.decisions), int(space.sizes.max()), recipe.hidden, torch.Generator().manual_seed(seed))
-    with one_thread():
+    with threads(1):  # results are repeatable, and more threads do not help small tensors
         imitate(network, known, recipe, seed, on_event)
         if recipe.gradient_steps:
             improve(network, space, predictor, recipe, seed, on_event)
@@ -257,14 +257,3 @@ def examine(
         gaps.append((gap(lambda c: score.inverse(score_of(score, c))), gap(lambda c: predictor.predict(c).mean)))
     mean, worst = np.mean(gaps, axis=0), np.max(gaps, axis=0)
     return Regret(devices, budgets, samples, float(mean[0]), float(worst[0]), float(mean[1]), float(worst[1]))
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Runs torch on one thread inside the block: results are repeatable, and more threads do not help small tensors."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""Writes a `Graph` as a TFLite file, node by node: NHWC, float32, with the signature ``serving_default``.
+"""Writes a `Graph` as a TFLite file, node by node: NHWC, with the signature ``serving_default``.
 
 The layout of the file is that of TensorFlow Lite's schema (version 3), whose classes come with ai-edge-litert.
 """
@@ -28,7 +28,9 @@ from nagsdk.graph.ir import (
     Pool,
     Rows,
     Shape,
+    Weights,
 )
+from nagsdk.graph.quantize import quantised
 from nagsdk.graph.tflite_schema import flatbuffers, schema
 
 INPUT, OUTPUT = "image", "logits"
@@ -39,26 +41,46 @@ IDENTIFIER = b"TFL3"
 _VERSION = 3
 # Runtimes map the file into memory, and kernels read the weights in place.
 _ALIGNMENT = 16
+# A size that the runtime infers: no constant holds the number of images, so that the input can be resized to others.
+_ANY = -1
 # Largest size in bytes of constants that are written once although they occur several times.
 _SHARED_BYTES = 4096
 
 _Op, _Options, _Fused = schema.BuiltinOperator, schema.BuiltinOptions, schema.ActivationFunctionType
+_KINDS = {
+    np.dtype(np.float32): schema.TensorType.FLOAT32,
+    np.dtype(np.float16): schema.TensorType.FLOAT16,
+    np.dtype(np.int32): schema.TensorType.INT32,
+    np.dtype(np.int8): schema.TensorType.INT8,
+}
 
 
-def write_tflite(graph: Graph, path: Path) -> None:
+FP32, FP16, INT8 = "fp32", "fp16", "int8"
+# Versions of operators that are not the first; older runtimes then refuse a file instead of computing something else.
+_VERSIONS: dict[str, dict[int, int]] = {
+    FP32: {},
+    FP16: {_Op.DEQUANTIZE: 3},
+    INT8: {_Op.CONV_2D: 5, _Op.DEPTHWISE_CONV_2D: 6, _Op.FULLY_CONNECTED: 3},
+}
+
+
+def write_tflite(graph: Graph, path: Path, precision: str = FP32) -> None:
     """Writes a TFLite file with the input ``image`` (n, h, w, 3) and the output ``logits`` (n, classes).
 
     Equal graphs give equal bytes. Strided convolutions get explicit padding, because TFLite's own padding adds zeros on
-    other sides than torch. ReLU becomes part of the operation before it.
+    other sides than torch. ReLU becomes part of the operation before it. The number of images of one inference is that
+    of the graph, and the input can be resized to others.
 
     Args:
         graph: The network.
         path: File to write; an existing file is overwritten.
+        precision: ``fp32``; ``fp16`` (weights only; a runtime on the CPU converts them to float32 when it loads the
+            file); or ``int8`` (weights only; activations are quantised at run time by their current range).
 
     Raises:
         UnsupportedLayerError: A node has no TFLite operator.
     """
-    writer = _Writer(graph)
+    writer = _Writer(graph, precision)
     for node in graph.nodes:
         writer.add(node)
     path.write_bytes(writer.finish())
@@ -78,15 +100,16 @@ class _Buffer(schema.BufferT):  # type: ignore[misc]
 class _Writer:
     """Collects tensors and operators; `place` maps the name of a node to the index of its tensor."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, precision: str) -> None:
+        self.graph, self.precision = graph, precision
         self.fused = _fusible(graph)
         self.model, self.body = schema.ModelT(), schema.SubGraphT()
         self.model.buffers, self.model.operatorCodes = [schema.BufferT()], []
         self.body.tensors, self.body.operators, self.body.name = [], [], "main"
         self.codes: dict[int, int] = {}
         self.constants: dict[tuple[str, Shape, bytes], int] = {}
-        self.place = {graph.INPUT: self._tensor(INPUT, _channels_last(graph.input_shape))}
+        self.widened: dict[int, int] = {}
+        self.place = {graph.INPUT: self._images(INPUT, graph.input_shape)}
 
     def add(self, node: Node) -> None:
         """Writes one node."""
@@ -98,7 +121,8 @@ class _Writer:
             case Conv():
                 self._convolution(node, inputs[0])
             case Linear():
-                weights = [self._constant(node.weight), self._constant(node.bias)]
+                # Runtimes before 2024 read one scale only, and would give the bias alone for several.
+                weights = [self._weight(node.weight, None), self._bias(node.bias)]
                 self._operator(node, _Op.FULLY_CONNECTED, inputs + weights, "FullyConnectedOptions")
             case Activation(function=function) if function == HARD_SIGMOID:
                 shifted = self._scratch(self.graph.shapes[node.name])
@@ -129,17 +153,17 @@ class _Writer:
             case Rows() if self.graph.shapes[node.name] == self.graph.shapes[node.inputs[0]]:
                 self.place[node.name] = inputs[0]
             case Rows(start=start):
-                n, c, h, w = self.graph.shapes[node.name]
-                corner, size = (self._constant(np.array(v, np.int32)) for v in ([0, start, 0, 0], [n, h, w, c]))
+                _, c, h, w = self.graph.shapes[node.name]
+                corner, size = (self._constant(np.array(v, np.int32)) for v in ([0, start, 0, 0], [_ANY, h, w, c]))
                 self._operator(node, _Op.SLICE, [*inputs, corner, size], "SliceOptions")
             case Flatten() if self.graph.shapes[node.inputs[0]][2:] in ((), (1, 1)):
-                shape = self.graph.shapes[node.name]
+                shape = [_ANY, *self.graph.shapes[node.name][1:]]
                 self._operator(
                     node,
                     _Op.RESHAPE,
                     [*inputs, self._constant(np.array(shape, np.int32))],
                     "ReshapeOptions",
-                    newShape=[*shape],
+                    newShape=shape,
                 )
             case _:
                 raise _unsupported(node)
@@ -160,28 +184,26 @@ class _Writer:
         }
         shared |= {"dilationHFactor": 1, "dilationWFactor": 1}
         if node.depthwise:
-            inputs = [source, self._constant(node.weight.transpose(1, 2, 3, 0)), self._constant(node.bias)]
+            inputs = [source, self._weight(node.weight.transpose(1, 2, 3, 0), 3), self._bias(node.bias)]
             self._operator(node, _Op.DEPTHWISE_CONV_2D, inputs, "DepthwiseConv2DOptions", depthMultiplier=1, **shared)
         else:
-            inputs = [source, self._constant(node.weight.transpose(0, 2, 3, 1)), self._constant(node.bias)]
+            inputs = [source, self._weight(node.weight.transpose(0, 2, 3, 1), 0), self._bias(node.bias)]
             self._operator(node, _Op.CONV_2D, inputs, "Conv2DOptions", **shared)
 
     def _operator(self, node: Node, code: int, inputs: Sequence[int], options: str, **values: Any) -> None:
         if node.name in self.fused:
             values["fusedActivationFunction"] = _Fused.RELU
         last = self.graph.output in (node.name, self.fused.get(node.name))
-        target = (
-            self._tensor(OUTPUT, _channels_last(self.graph.shapes[node.name]))
-            if last
-            else self._scratch(self.graph.shapes[node.name])
-        )
+        shape = self.graph.shapes[node.name]
+        target = self._images(OUTPUT, shape) if last else self._scratch(shape)
         self._put(code, inputs, target, options, **values)
         self.place[node.name] = target
 
     def _put(self, code: int, inputs: Sequence[int], output: int, options: str, **values: Any) -> None:
         if code not in self.codes:
             entry = schema.OperatorCodeT()
-            entry.builtinCode, entry.deprecatedBuiltinCode, entry.version = code, min(code, 127), 1
+            entry.builtinCode, entry.deprecatedBuiltinCode = code, min(code, 127)
+            entry.version = _VERSIONS[self.precision].get(code, 1)
             self.codes[code] = len(self.model.operatorCodes)
             self.model.operatorCodes.append(entry)
         operator = schema.OperatorT()
@@ -196,6 +218,26 @@ class _Writer:
     def _padding(self, top: int, bottom: int, sides: int) -> int:
         return self._constant(np.array([[0, 0], [top, bottom], [sides, sides], [0, 0]], np.int32))
 
+    def _weight(self, values: Weights, axis: int | None) -> int:
+        if self.precision != INT8:
+            return self._bias(values)
+        content, scales = quantised(values, axis)
+        weight = self._filled(content, content.tobytes())
+        quantization = self.body.tensors[weight].quantization = schema.QuantizationParametersT()
+        quantization.scale, quantization.zeroPoint = scales.tolist(), [0] * len(scales)
+        quantization.quantizedDimension = axis or 0
+        return weight
+
+    def _bias(self, values: Weights) -> int:
+        if self.precision != FP16:
+            return self._constant(values)
+        # Some versions of XNNPACK read the bias as float16 wherever the weights are.
+        narrow = self._constant(values.astype(np.float16))
+        if narrow not in self.widened:
+            self.widened[narrow] = self._tensor(f"w{len(self.body.tensors):04d}", values.shape)
+            self._put(_Op.DEQUANTIZE, [narrow], self.widened[narrow], "DequantizeOptions")
+        return self.widened[narrow]
+
     def _constant(self, values: NDArray[Any] | np.float32) -> int:
         array = np.asarray(values)
         content = array.tobytes()
@@ -207,8 +249,7 @@ class _Writer:
         return self.constants[key]
 
     def _filled(self, array: NDArray[Any], content: bytes) -> int:
-        kind = schema.TensorType.INT32 if array.dtype == np.int32 else schema.TensorType.FLOAT32
-        return self._tensor(f"c{len(self.body.tensors):04d}", array.shape, kind, self._buffer(content))
+        return self._tensor(f"c{len(self.body.tensors):04d}", array.shape, _KINDS[array.dtype], self._buffer(content))
 
     def _buffer(self, content: bytes) -> int:
         buffer = _Buffer()
@@ -217,7 +258,12 @@ class _Writer:
         return len(self.model.buffers) - 1
 
     def _scratch(self, shape: Shape) -> int:
-        return self._tensor(f"t{len(self.body.tensors):04d}", _channels_last(shape))
+        return self._images(f"t{len(self.body.tensors):04d}", shape)
+
+    def _images(self, name: str, shape: Shape) -> int:
+        tensor = self._tensor(name, _channels_last(shape))
+        self.body.tensors[tensor].shapeSignature = [_ANY, *self.body.tensors[tensor].shape[1:]]
+        return tensor
 
     def _tensor(self, name: str, shape: Shape, kind: int = schema.TensorType.FLOAT32, buffer: int = 0) -> int:
         tensor = schema.TensorT()
@@ -238,22 +284,9 @@ class _Writer:
             self.model.metadata = [metadata]
         self.model.version, self.model.description = _VERSION, "nagsdk"
         self.model.subgraphs, self.model.signatureDefs = [self.body], [signature]
-        return packed(self.model)
-
-
-def packed(model: Any) -> memoryview:
-    """Returns the content of a file in which every constant is aligned.
-
-    Args:
-        model: A `ModelT` of the schema.
-    """
-    for number, buffer in enumerate(model.buffers):
-        if not isinstance(buffer, _Buffer) and buffer.data is not None and len(buffer.data):
-            model.buffers[number] = _Buffer()
-            model.buffers[number].data = bytes(buffer.data)
-    builder = flatbuffers.Builder(sum(len(b.data) for b in model.buffers if b.data is not None) + (1 << 18))
-    builder.Finish(model.Pack(builder), IDENTIFIER)
-    return memoryview(builder.Bytes)[builder.Head() :]
+        builder = flatbuffers.Builder(sum(len(b.data) for b in self.model.buffers if b.data is not None) + (1 << 18))
+        builder.Finish(self.model.Pack(builder), IDENTIFIER)
+        return memoryview(builder.Bytes)[builder.Head() :]
 
 
 def _fusible(graph: Graph) -> dict[str, str]:

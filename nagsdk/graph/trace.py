@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -46,6 +47,8 @@ _NEXT_STEP = (
     "Build the network from convolutions, batch normalisation, linear layers, ReLU, hard swish, hard sigmoid, sums, "
     "products and global mean."
 )
+# torch.fx changes how all modules of the process are called, for the milliseconds that it takes.
+_TRACING = threading.Lock()
 
 
 def trace(subnet: nn.Module, resolution: int, batch: int = 1) -> Graph:
@@ -65,7 +68,8 @@ def trace(subnet: nn.Module, resolution: int, batch: int = 1) -> Graph:
     if subnet.training:
         raise UnsupportedLayerError("A network in training mode cannot be exported.", "Call eval() on it first.")
     try:
-        traced = fx.Tracer().trace(subnet)
+        with _TRACING:
+            traced = fx.Tracer().trace(subnet)
     except Exception as error:  # torch.fx raises whatever the traced code does
         raise UnsupportedLayerError(f"torch.fx cannot trace {type(subnet).__name__}: {error}", _NEXT_STEP) from error
     lowering = _Lowering(dict(subnet.named_modules()))

@@ -15,9 +15,9 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from nagsdk.common.cores import usable_cores
 from nagsdk.common.files import write_atomically, writing
 from nagsdk.common.folders import cache_folder
-from nagsdk.common.processes import cores
 from nagsdk.common.wording import counted
 from nagsdk.errors import DataError, OutputError
 from nagsdk.events import Listener, ignore, stage
@@ -179,7 +179,7 @@ def _squares(part: Part, side: int) -> Iterator[tuple[Path, NDArray[np.uint8] | 
         except (OSError, ValueError) as error:
             return getattr(error, "strerror", None) or str(error)
 
-    with ThreadPoolExecutor(cores()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         paths = iter(part.paths)
         # A limited number at a time: one map over all paths would decode the whole folder into memory.
         while batch := list(islice(paths, _AHEAD)):

@@ -11,6 +11,7 @@ from typing import Any
 
 from nagsdk.common.files import only_line_ends_differ, sha256
 from nagsdk.common.outputs import Kind
+from nagsdk.common.reading import read_json
 from nagsdk.common.validation import what_is_wrong
 from nagsdk.errors import DamagedBundleError, UsageError
 from nagsdk.manifest.result import Result
@@ -54,21 +55,19 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         UsageError: There is no manifest: the folder is not a deployment.
         DamagedBundleError: The manifest is damaged or has another format.
     """
-    from nagsdk.manifest.schema import ManifestFile
+    from nagsdk.manifest.schema import check_manifest
 
     path = folder / MANIFEST
-    if not path.exists():
+    try:
+        content = read_json(path, _MOST_BYTES)
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise ValueError("it has another format")
+        check_manifest(content)
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(
             f"{folder} is not a deployment: it has no {MANIFEST}.",
             "Name a folder that 'nagsdk deploy' or 'nagsdk build' wrote.",
-        )
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise ValueError("it is too large")
-        content = json.loads(path.read_text("utf-8"))
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise ValueError("it has another format")
-        ManifestFile.model_validate(content)
+        ) from error
     except (OSError, ValueError) as error:
         raise DamagedBundleError(f"{path} cannot be read: {what_is_wrong(error)}.", "Deploy again.") from error
     return content

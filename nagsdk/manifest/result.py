@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nagsdk.budget import Budget
+from nagsdk.budget import LATENCY, Budget
 
 T = TypeVar("T")
 HELD, MISSED, UNVERIFIED = "held", "missed", "unverified"
@@ -42,6 +42,7 @@ class Measured:
     Attributes:
         latency_p50_ms: Median of single inferences.
         latency_p90_ms: 90th percentile of single inferences.
+        latency_asked_ms: The budget's percentile of single inferences, the median if no budget names one.
         latency_limit_ms: Upper 95 % limit of the budget's percentile, which the verdict compares with the budget.
         top1: Top-1 of the artifact itself on the bundle's test images, in percent.
         top1_low: Lower end of its 95 % interval (Wilson).
@@ -54,6 +55,7 @@ class Measured:
     top1: float | None = None
     top1_low: float | None = None
     top1_high: float | None = None
+    latency_asked_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -122,9 +124,7 @@ class Result:
             "parameters": self.parameters,
             "predicted": asdict(self.predicted),
             "measured": asdict(self.measured),
-            "budget": dict.fromkeys(("metric", "limit", "percentile", "confidence", "unit", "unit_factor"))
-            if self.budget is None
-            else self.budget.to_dict(),
+            "budget": dict.fromkeys(Budget("latency", 1.0).to_dict()) if self.budget is None else self.budget.to_dict(),
             "budgets": [budget.to_dict() for budget in self.budgets],
             "verdict": self.verdict,
             "artifact": asdict(self.artifact),
@@ -135,6 +135,11 @@ class Result:
             "min_top1": self.min_top1,
         }
 
+    @property
+    def percentile(self) -> float:
+        """The percentile of single inferences that the first latency budget limits; 50 if there is none."""
+        return next((budget.percentile for budget in self.budgets if budget.metric == LATENCY), 50.0)
+
     def _repr_html_(self) -> str:
         p, m = self.predicted, self.measured
         rows = {
@@ -143,7 +148,8 @@ class Result:
             "budget": " and ".join(map(str, self.budgets)),
             "device": self.device or "",
             "predicted latency": _shown(p.latency_ms, "ms"),
-            "measured latency (p50)": _shown(m.latency_p50_ms, "ms"),
+            f"measured latency (p{self.percentile:g})": _shown(m.latency_asked_ms, "ms"),
+            "measured latency (p50)": _shown(m.latency_p50_ms, "ms"),  # the same row if that is what was asked
             "predicted top-1": _shown(p.top1, "%"),
             "measured top-1": _shown(m.top1, "%"),
             "MACs": f"{self.macs:,}",
@@ -176,7 +182,7 @@ def result_of(manifest: Mapping[str, Any]) -> Result:
         parameters=manifest["parameters"],
         bundle=manifest["bundle"],
         device=manifest["device"],
-        budgets=tuple(map(_budget_of, manifest["budgets"])),
+        budgets=tuple(map(budget_of, manifest["budgets"])),
         predicted=_known(Predicted, manifest["predicted"]),
         measured=_known(Measured, manifest["measured"]),
         verdict=manifest["verdict"],
@@ -192,7 +198,16 @@ def _known(kind: type[T], record: Mapping[str, Any]) -> T:
     return kind(**{f.name: record[f.name] for f in fields(kind) if f.name in record})  # type: ignore[arg-type]
 
 
-def _budget_of(record: Mapping[str, Any]) -> Budget:
-    # Manifests of version 0.1.0 do not name the unit.
+def budget_of(record: Mapping[str, Any]) -> Budget:
+    """The budget in a manifest."""
+    # Manifests of version 0.1.0 do not name the unit; a plugin's metric is then shown in its canonical unit.
     unit = (record.get("unit") or record["metric"], record.get("unit_factor") or 1.0)
-    return Budget(record["metric"], record["limit"], record["percentile"], record["confidence"], unit)
+    return Budget(
+        record["metric"],
+        record["limit"],
+        record["percentile"],
+        record["confidence"],
+        unit,
+        record.get("images"),
+        record.get("images_per_second") is not None,
+    )

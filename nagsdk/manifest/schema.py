@@ -2,29 +2,83 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import json
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from nagsdk.manifest.result import Measured, Predicted
+from nagsdk.common.validation import PLAIN_NAME, SHA256
+from nagsdk.space.layer import KINDS
 
 # A plain name, so that no path in a manifest leads out of its folder.
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+FileName = Annotated[str, Field(pattern=PLAIN_NAME)]
+Sha256 = Annotated[str, Field(pattern=SHA256)]
 
-_Positive = Annotated[float, Field(gt=0)]
+Text = Annotated[str, Field(max_length=4000)]
+_Name = Annotated[str, Field(max_length=200)]
+_Texts = Annotated[dict[_Name, Text], Field(max_length=500)]
+_Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
+_Size = Annotated[int, Field(ge=0, le=2**40)]
+_Milliseconds = Annotated[float, Field(ge=0, le=1e9)]
+_Latency = Annotated[float, Field(ge=1e-9, le=1e9)]
+_Percent = Annotated[float, Field(ge=0, le=100)]
+_Cost = Annotated[float, Field(ge=0, le=1e18)]
+_Factor = Annotated[float, Field(ge=1e-18, le=1e18)]
+_Number = Annotated[float, Field(ge=-1e18, le=1e18)]
+_Triple = Annotated[list[_Number], Field(min_length=3, max_length=3)]
+_Deviations = Annotated[list[Annotated[float, Field(ge=1e-6, le=1e6)]], Field(min_length=3, max_length=3)]
+_MOST_YEAR = 2200
+
+
+def _moment(text: str) -> str:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None or not 2000 <= moment.year < _MOST_YEAR:
+        raise ValueError("it must be a time with its zone, such as 2026-01-31T12:00:00+00:00")
+    return text
 
 
 class _Open(BaseModel):
     # Versions only ever add keys, so unknown keys of a newer version are allowed.
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Predicted(_Open):
+    """Predictions of the models; null if unknown."""
+
+    top1: _Percent | None = Field(description="Predicted top-1 in per cent.")
+    top1_low: _Percent | None = Field(description="Lower end of its 90 % interval.")
+    top1_high: _Percent | None = Field(description="Upper end of its 90 % interval.")
+    extrapolated: bool | None = Field(
+        description="Whether the architecture lies outside the range that the accuracy predictor was fitted on."
+    )
+    latency_ms: _Milliseconds | None = Field(description="Predicted median latency.")
+    latency_upper_ms: _Milliseconds | None = Field(
+        description="Upper bound of the budget's percentile at the budget's confidence."
+    )
+
+
+class Measured(_Open):
+    """Measurements on the device; null if unknown."""
+
+    latency_p50_ms: _Milliseconds | None = Field(description="Median of single inferences.")
+    latency_p90_ms: _Milliseconds | None = Field(description="90th percentile of single inferences.")
+    latency_limit_ms: _Milliseconds | None = Field(
+        description="Upper 95 % limit of the budget's percentile, which the verdict compares with the budget."
+    )
+    top1: _Percent | None = Field(description="Top-1 of the artifact on the bundle's test images, in per cent.")
+    top1_low: _Percent | None = Field(description="Lower end of its 95 % interval (Wilson).")
+    top1_high: _Percent | None = Field(description="Upper end of its 95 % interval.")
+    latency_asked_ms: _Milliseconds | None = Field(
+        None, description="The budget's percentile of single inferences, the median if no budget names one."
+    )
 
 
 class FileRecord(_Open):
     """A file of the deployment."""
 
     sha256: Sha256
-    bytes: int = Field(ge=0)
+    bytes: _Size
 
 
 class ArtifactRecord(FileRecord):
@@ -36,25 +90,39 @@ class ArtifactRecord(FileRecord):
 class BudgetRecord(_Open):
     """A budget: its limit in ms, bytes, multiply-accumulates, or the canonical unit of a plugin's metric."""
 
-    metric: str = Field(description="latency, size, macs, or a plugin's metric.")
-    limit: float = Field(gt=0)
-    percentile: float
-    confidence: float
-    unit: str | None = Field(None, description="Unit in which the metric is shown; missing in version 0.1.0.")
-    unit_factor: float | None = Field(
-        None, gt=0, description="Factor from that unit to the unit of the limit; missing in version 0.1.0."
+    metric: _Name = Field(description="latency, size, macs, or a plugin's metric.")
+    limit: _Factor
+    percentile: float = Field(ge=1, le=99)
+    confidence: float = Field(ge=0.5, lt=1)
+    unit: str | None = Field(
+        None,
+        pattern="^[a-zA-Zµμ/]{1,40}$",
+        description="Unit in which the metric is shown; missing in version 0.1.0.",
     )
+    unit_factor: _Factor | None = Field(
+        None, description="Factor from that unit to the unit of the limit; missing in version 0.1.0."
+    )
+    images: int | None = Field(
+        None, ge=1, description="Number of images of one inference if the latency is limited per image, else null."
+    )
+    images_per_second: float | None = Field(
+        None, gt=0, description="The limit in images per second if the budget was given so, else null."
+    )
+    text: str | None = Field(None, description="The budget as text, in the unit in which it was given.")
 
 
 class AnyBudget(_Open):
     """The first budget; every key is null if there is none."""
 
-    metric: str | None
-    limit: float | None
+    metric: _Name | None
+    limit: _Factor | None
     percentile: float | None
     confidence: float | None
-    unit: str | None = None
-    unit_factor: float | None = None
+    unit: _Name | None = None
+    unit_factor: _Factor | None = None
+    images: int | None = Field(None, ge=1, le=4096)
+    images_per_second: float | None = Field(None, gt=0)
+    text: Text | None = None
 
 
 class ResultArtifact(_Open):
@@ -62,27 +130,28 @@ class ResultArtifact(_Open):
 
     path: str | None
     sha256: Sha256 | None
-    bytes: int | None
+    bytes: _Size | None
 
 
 class _Result(_Open):
     architecture: str = Field(max_length=2000)
-    resolution: int = Field(ge=1, description="Input height and width in pixels.")
-    macs: int
-    parameters: int
+    resolution: int = Field(ge=1, le=4096, description="Input height and width in pixels.")
+    macs: _Count
+    parameters: _Count
     predicted: Predicted
     measured: Measured
     budget: AnyBudget
-    budgets: list[BudgetRecord]
-    metrics: dict[str, float] = Field(
+    budgets: list[BudgetRecord] = Field(max_length=100)
+    metrics: dict[_Name, _Number] = Field(
+        max_length=100,
         description="Values of the plugin metrics that the budgets limit, in their canonical units; measured if the "
-        "device reports them."
+        "device reports them.",
     )
-    min_top1: float | None = Field(None, description="The minimum top-1 in per cent that was asked for, if any.")
+    min_top1: _Percent | None = Field(None, description="The minimum top-1 in per cent that was asked for, if any.")
     verdict: Literal["held", "missed", "unverified"]
-    device: str | None
-    bundle: str
-    warnings: list[str]
+    device: _Name | None
+    bundle: _Name
+    warnings: list[Text] = Field(max_length=1000)
 
 
 class ResultJson(_Result):
@@ -106,72 +175,107 @@ class PreprocessingJson(_Open):
     color: Literal["RGB"]
     resize: Literal["bilinear-antialias"]
     layout: Literal["NCHW", "NHWC"]
-    scale: float
-    mean: tuple[float, float, float]
-    std: tuple[_Positive, _Positive, _Positive]
-    crop_fraction: float = Field(gt=0, le=1)
+    scale: _Number
+    mean: _Triple
+    std: _Deviations
+    crop_fraction: float = Field(ge=0.05, le=1)
 
 
 class Probe(_Open):
     """Outputs of torch for an image made of integers: a self-test for any program that loads the model."""
 
-    image: str = Field(
+    image: Text = Field(
         description="How the image is made; it has the size of the input, and scale, mean and std are applied to it."
     )
-    logits: list[float]
+    logits: list[_Number] = Field(min_length=1, max_length=100_000)
 
 
 class LayerRow(_Open):
     """One layer; the physical prior distributes the latency of a block over its layers."""
 
-    name: str
-    kind: str
-    in_channels: int
-    out_channels: int
-    kernel: int
-    stride: int
-    in_size: int
-    macs: int
-    predicted_ms: float | None
+    name: _Name
+    kind: Literal[KINDS]  # type: ignore[valid-type]
+    in_channels: int = Field(ge=1, le=10**6)
+    out_channels: int = Field(ge=1, le=10**6)
+    kernel: int = Field(ge=1, le=1000)
+    stride: int = Field(ge=1, le=1000)
+    in_size: int = Field(ge=1, le=4096)
+    macs: _Count
+    predicted_ms: _Milliseconds | None
 
 
 class Histogram(_Open):
     """Histogram of single inferences in the session that gave the verdict."""
 
-    edges_ms: list[float]
-    counts: list[int]
-    slower: int = Field(description="Number of runs beyond the last edge.")
+    edges_ms: list[_Milliseconds] = Field(min_length=2, max_length=1001)
+    counts: list[_Count] = Field(min_length=1, max_length=1000)
+    slower: _Count = Field(description="Number of runs beyond the last edge.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        edges = self.edges_ms
+        if len(edges) != len(self.counts) + 1 or not any(self.counts):
+            raise ValueError("it must have one edge more than counts, and a count that is not 0")
+        if edges != sorted(edges) or edges[-1] - edges[0] < 1e-9:
+            raise ValueError("the edges must increase")
+        return self
 
 
 class FrontierPoints(_Open):
     """The exact frontier under the cost model: the best predicted accuracy at each cost."""
 
     metric: Literal["latency", "size", "macs"]
-    cost: list[float]
-    top1: list[float]
+    cost: list[_Cost] = Field(min_length=1, max_length=10_000)
+    top1: list[_Percent] = Field(min_length=1, max_length=10_000)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(self.cost) != len(self.top1):
+            raise ValueError("cost and top1 must have the same length")
+        return self
 
 
 class ReportData(_Open):
     """Data that only report.html needs."""
 
-    layers: list[LayerRow]
+    layers: list[LayerRow] = Field(min_length=1, max_length=5000)
     frontier: FrontierPoints | None = Field(description="The frontier over the metric that the first budget limits.")
     frontiers: list[FrontierPoints] = Field(
-        [], description="The frontiers over every metric that a budget limits, and over multiply-accumulates."
+        [],
+        max_length=10,
+        description="The frontiers over every metric that a budget limits, and over multiply-accumulates.",
     )
     histogram: Histogram | None
-    calibration: list[tuple[float, float]] = Field(
-        description="Measured and predicted p50 in ms of the calibration's samples; each is predicted without itself."
+    calibration: list[Annotated[list[_Latency], Field(min_length=2, max_length=2)]] = Field(
+        max_length=10_000,
+        description="Measured and predicted p50 in ms of the calibration's samples; each is predicted without itself.",
     )
+
+
+class RoundRecord(_Open):
+    """One round of the deploy loop: a candidate that was measured."""
+
+    architecture: str = Field(max_length=2000)
+    verdict: Literal["held", "missed", "unverified"]
+    predicted_latency_ms: _Latency | None
+    first_session_p50_ms: _Latency
+    second_session_p50_ms: _Latency | None
+
+
+class Recalibration(_Open):
+    """The images that batch normalisation was recalibrated on."""
+
+    images: _Count
+    source: Text
 
 
 class RewriteRecord(_Open):
     """The rewrite of graphs that was measured to be the fastest on the device."""
 
-    name: str
-    p50_ms: dict[str, float]
-    architecture: str
-    date: str
+    name: _Name
+    p50_ms: dict[_Name, _Milliseconds] = Field(max_length=100)
+    architecture: str = Field(max_length=2000)
+    date: _Name
 
 
 class ManifestFile(_Result):
@@ -179,22 +283,22 @@ class ManifestFile(_Result):
 
     format: Literal[1]
     artifact: ArtifactRecord
-    files: dict[FileName, FileRecord]
-    created_at: str
-    seed: int
-    versions: dict[str, str]
-    hashes: dict[str, str]
-    bundle_version: str
-    device_properties: dict[str, str]
-    device_fingerprint: str
-    threads: int
-    batch: int
-    precision: str
+    files: dict[FileName, FileRecord] = Field(max_length=1000)
+    created_at: Annotated[str, AfterValidator(_moment)]
+    seed: int = Field(ge=0, lt=2**64)
+    versions: dict[Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")], Text] = Field(max_length=500)
+    hashes: dict[_Name, Text | None] = Field(max_length=500)
+    bundle_version: Text
+    device_properties: _Texts
+    device_fingerprint: Text
+    threads: int = Field(ge=1, le=1024)
+    batch: int = Field(ge=1, le=4096)
+    precision: _Name
     rewrite: RewriteRecord | None
     timing_only: bool
-    parity: float | None
+    parity: float | None = Field(ge=0)
     graph: dict[str, Any]
-    recalibrated_on: dict[str, Any]
+    recalibrated_on: Recalibration
     preprocessing: PreprocessingJson
     probe: Probe
     report: ReportData
@@ -202,6 +306,16 @@ class ManifestFile(_Result):
     cost_model: dict[str, Any] | None = None
     protocol: dict[str, Any] | None = None
     finetuned: dict[str, Any] | None = None
-    strategy: str | None = None
+    strategy: _Name | None = None
     generator: dict[str, Any] | None = None
-    rounds: list[dict[str, Any]] = []
+    rounds: list[RoundRecord] = Field([], max_length=1000)
+
+
+def check_manifest(content: object) -> None:
+    """Raises an error if a value is not the content of a manifest.json.
+
+    Raises:
+        ValueError: It is not; pydantic's error says where.
+    """
+    # As JSON, since there a list may be a tuple, but a text is no number.
+    ManifestFile.model_validate_json(json.dumps(content, allow_nan=False))

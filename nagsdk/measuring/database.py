@@ -100,8 +100,13 @@ def _code(error: sqlite3.Error) -> int:
 
 
 def _told(path: Path, error: sqlite3.Error) -> NagsdkError:
-    store = f"The store of measurements {path}"
-    match _code(error):
+    store, code = f"The store of measurements {path}", _code(error)
+    if code in _BUSY:
+        return NagsdkError(
+            f"{store} has been locked by another process for {_PATIENCE_S:g} s.",
+            "Wait until that process has ended, and run the command again.",
+        )
+    match code:
         case sqlite3.SQLITE_FULL:
             return OutputError(
                 f"{store} cannot be written: the disk is full.",
@@ -117,11 +122,6 @@ def _told(path: Path, error: sqlite3.Error) -> NagsdkError:
                 f"{store} cannot be read or written: {error} ({getattr(error, 'sqlite_errorname', '')}).",
                 "Look at the free space, the limit on file sizes (ulimit -f) and the disk, and run the command again; "
                 "the readings so far are kept.",
-            )
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
-            return NagsdkError(
-                f"{store} has been locked by another process for {_PATIENCE_S:g} s.",
-                "Wait until that process has ended, and run the command again.",
             )
         case sqlite3.SQLITE_CORRUPT:
             return damaged(path, error)

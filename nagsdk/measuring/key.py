@@ -13,7 +13,7 @@ from nagsdk.device.description import Device
 from nagsdk.errors import NagsdkError
 from nagsdk.measuring.protocol import Protocol
 
-_MOST_TEXT = 400
+_MOST_TEXT, _MOST_NUMBER = 400, 1 << 31
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,9 @@ class MeasurementKey:
             and values.keys() == kinds.keys()
             and all(type(values[name]) is kind for name, kind in kinds.items())
         )
-        if not fits or any(isinstance(v, str) and len(v) > _MOST_TEXT for v in values.values()):
+        if not fits or not all(
+            len(v) <= _MOST_TEXT if isinstance(v, str) else 0 <= v < _MOST_NUMBER for v in values.values()
+        ):
             raise NagsdkError(
                 "The key of a measurement has missing, unknown or invalid fields.",
                 "Export the store again, with this version of nagsdk.",

@@ -19,6 +19,7 @@ LEAST_ROUNDS = 3
 # Low enough for a machine that is seldom quiet. A minimum would depend on single readings.
 QUIET_QUANTILE = 0.05
 _STRETCHES = 8
+_LEAST_MS, _MOST_MS, _MOST_PROPERTY = 1e-9, 1e9, 1e18
 Floats = NDArray[np.float64]
 
 
@@ -65,13 +66,17 @@ class Reading:
             MeasurementError: The values are not those of a reading.
         """
         try:
-            wall, cpu = (tuple(float(v) for v in values["burst"][key]) for key in ("wall_ms", "cpu_ms"))
-            return cls(
-                Burst(wall, cpu, dict(values["burst"]["properties"])),
-                float(values["before_ms"]),
-                float(values["after_ms"]),
-            )
-        except (KeyError, TypeError, ValueError) as error:
+            burst = values["burst"]
+            wall = tuple(_time(value, least=_LEAST_MS) for value in burst["wall_ms"])
+            cpu = tuple(_time(value) for value in burst["cpu_ms"])
+            if not wall:
+                raise ValueError("it has no times")
+            if not all(isinstance(name, str) for name in burst["properties"]):
+                raise ValueError("names of properties must be texts")
+            properties = {name: _property(value) for name, value in burst["properties"].items()}
+            before, after = (_time(values[key], least=_LEAST_MS) for key in ("before_ms", "after_ms"))
+            return cls(Burst(wall, cpu, properties), before, after)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _malformed(error) from error
 
 
@@ -266,6 +271,18 @@ def quiet_level_ms(references: Sequence[float], known_ms: float | None, drift: f
     """
     level = float(np.quantile(references, QUIET_QUANTILE))
     return level if known_ms is None or level <= known_ms * drift else known_ms
+
+
+def _time(value: object, least: float = 0.0) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not least <= value <= _MOST_MS:
+        raise ValueError(f"{value!r:.40} is not a time from {least:g} to {_MOST_MS:g} ms")
+    return float(value)
+
+
+def _property(value: object) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not abs(value) <= _MOST_PROPERTY:
+        raise ValueError(f"{value!r:.40} is not the value of a property")
+    return float(value)
 
 
 def _malformed(error: Exception) -> MeasurementError:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nagsdk.common.files import write_atomically
+from nagsdk.common.reading import read_json
 
 if TYPE_CHECKING:
     from nagsdk.measuring.measurement import Measurement
 
-_MOST_BYTES = 64 * 1024
+_MOST_BYTES, _MOST_MS = 64 * 1024, 1e9
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,10 @@ def read_choice(path: Path, names: Collection[str]) -> RewriteChoice | None:
         The choice; None if there is no valid file, or if the choice was made between other rewrites.
     """
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            return None
-        values = json.loads(path.read_bytes())
+        values = read_json(path, _MOST_BYTES)
         p50_ms = {str(name): float(ms) for name, ms in values["p50_ms"].items()}
+        if not all(0 < ms < _MOST_MS for ms in p50_ms.values()):
+            return None
         choice = RewriteChoice(str(values["name"]), p50_ms, str(values["architecture"]), str(values["date"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

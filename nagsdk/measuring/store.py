@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import time
 import uuid
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from nagsdk.common.files import making, writing
+from nagsdk.common.reading import json_of
+from nagsdk.common.wording import counted
 from nagsdk.errors import NagsdkError
 from nagsdk.measuring.database import connect, connection, damaged, transaction
 from nagsdk.measuring.key import MeasurementKey
@@ -21,6 +25,12 @@ from nagsdk.measuring.measurement import Reading
 # Name of the database file in the cache folder.
 STORE = "measurements.sqlite"
 _VERSION = 2
+_TEXTS = {
+    "uid": re.compile(r"[0-9a-f]{32}"),
+    "session": re.compile(r"[\x20-\x7e]{0,64}"),
+    "architecture": re.compile(r"[\x20-\x7e]{1,2000}"),
+    "run": re.compile(r"[\x20-\x7e]{0,64}"),
+}
 _SCHEMA = """
 create table key (
     id integer primary key,
@@ -74,6 +84,29 @@ class Kept:
     turn: int = 0
     taken_at: str = ""
     uid: str = ""
+
+    @classmethod
+    def of(
+        cls, key: Any, architecture: Any, reading: Any, session: Any, run: Any, turn: Any, taken_at: Any, uid: Any
+    ) -> Kept:
+        """A reading from values that a file or a database holds; see `MeasurementKey.from_dict`, `Reading.from_dict`.
+
+        Raises:
+            ValueError: A value is not valid.
+            NagsdkError: Key or timings are not valid.
+        """
+        texts = {"uid": uid, "session": session, "architecture": architecture, "run": "" if run is None else run}
+        wrong = [n for n, text in texts.items() if not (isinstance(text, str) and _TEXTS[n].fullmatch(text))]
+        if type(turn) is not int or not 0 <= turn < 1 << 31:
+            wrong.append("turn")
+        if wrong:
+            raise ValueError(f"{' and '.join(wrong)} in an invalid form")
+        taken = datetime.fromisoformat(taken_at) if isinstance(taken_at, str) else None
+        if taken is None or taken.tzinfo is None or not 2000 <= taken.year < 2200:
+            raise ValueError("taken_at is not a time with its zone")
+        return cls(
+            MeasurementKey.from_dict(key), architecture, Reading.from_dict(reading), session, run, turn, taken_at, uid
+        )
 
 
 class Store:
@@ -168,12 +201,17 @@ class Store:
         query = (
             f"select fields, {_COLUMNS} from reading join key on key.id = reading.key where {where} order by reading.id"  # noqa: S608 names only
         )
+        broken = 0
         with connection(self.path) as opened:
             for fields, uid, text, of_run, turn, session, taken_at, reading in opened.execute(
                 query, tuple(given.values())
             ):
-                found = MeasurementKey.from_dict(json.loads(fields))
-                yield Kept(found, text, Reading.from_dict(json.loads(reading)), session, of_run, turn, taken_at, uid)
+                try:
+                    yield Kept.of(json_of(fields), text, json_of(reading), session, of_run, turn, taken_at, uid)
+                except (NagsdkError, ValueError, TypeError, AttributeError):
+                    broken += 1
+        if broken:
+            warnings.warn(f"{counted(broken, 'damaged reading')} in {self.path} cannot be used.", stacklevel=2)
 
     def check(self) -> int:
         """Checks the whole file and returns the number of readings in it.

@@ -7,25 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from nagsdk.common.files import replacing
+from nagsdk.common.reading import json_of, lines_of
+from nagsdk.common.validation import what_is_wrong
 from nagsdk.errors import NagsdkError, UsageError
-from nagsdk.measuring.key import MeasurementKey
-from nagsdk.measuring.measurement import Reading
 from nagsdk.measuring.store import Kept, Store
 
 FORMAT = "nagsdk-readings/1"
 _MOST_BYTES, _MOST_LINE = 1 << 30, 1 << 20
-_TEXTS = {
-    "uid": re.compile(r"[0-9a-f]{32}"),
-    "session": re.compile(r"[0-9a-f]{0,32}"),
-    "architecture": re.compile(r"[\x20-\x7e]{1,2000}"),
-}
 _NEXT_STEP = "Export the store again (nagsdk store export), and copy the complete file."
 
 
@@ -58,14 +51,11 @@ def import_readings(store: Store, path: Path) -> int:
         UsageError: The file cannot be read, is incomplete, was changed, or has another format.
     """
     try:
-        size = path.stat().st_size
-        if size > _MOST_BYTES:
-            raise UsageError(f"{path} is larger than {_MOST_BYTES / 1e6:.0f} MB.", "Prune the store before the export.")
-        with path.open("rb") as file:
-            return store.add_all(_readings(iter(lambda: file.readline(_MOST_LINE), b""), path))
+        return store.add_all(_readings(lines_of(path, _MOST_BYTES, _MOST_LINE), path))
     except OSError as error:
         raise UsageError(
-            f"{path} cannot be read: {error.strerror}.", "Give a file that `nagsdk store export` wrote."
+            f"{path} cannot be read: {what_is_wrong(error)}.",
+            "Give a file that `nagsdk store export` wrote; prune the store before the export if it is too large.",
         ) from error
 
 
@@ -75,10 +65,12 @@ def _readings(lines: Iterator[bytes], path: Path) -> Iterator[Kept]:
         if ended:
             raise UsageError(f"{path}, line {number}: there are more lines after the end.", _NEXT_STEP)
         try:
-            content = json.loads(line)
+            content = json_of(line)
             if number == 1:
                 if content != {"format": FORMAT}:
                     raise ValueError(f"the format of the file is not {FORMAT}")
+            elif not isinstance(content, dict):
+                raise ValueError("it is not a reading")
             elif "sha256" in content:
                 ended = True
                 if content != {"readings": count, "sha256": digest.hexdigest()}:
@@ -91,7 +83,7 @@ def _readings(lines: Iterator[bytes], path: Path) -> Iterator[Kept]:
             raise UsageError(f"{path}, line {number} is cut off or not JSON.", _NEXT_STEP) from error
         except KeyError as error:
             raise UsageError(f"{path}, line {number}: the field {error} is missing.", _NEXT_STEP) from error
-        except (NagsdkError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        except (NagsdkError, ValueError) as error:
             reason = error.message.rstrip(".") if isinstance(error, NagsdkError) else error
             raise UsageError(f"{path}, line {number}: {reason}.", _NEXT_STEP) from error
         digest.update(line)
@@ -113,12 +105,5 @@ def _to_dict(kept: Kept) -> dict[str, Any]:
 
 
 def _from_dict(content: dict[str, Any]) -> Kept:
-    texts = {name: content[name] for name in _TEXTS}
-    if not all(isinstance(text, str) and _TEXTS[name].fullmatch(text) for name, text in texts.items()):
-        raise ValueError("uid, session or architecture has an invalid form")
-    run, turn, taken_at = content["run"], content["turn"], content["taken_at"]
-    if not ((run is None or _TEXTS["uid"].fullmatch(run)) and type(turn) is int and 0 <= turn < 1 << 31):
-        raise ValueError("run or turn has an invalid form")
-    datetime.fromisoformat(taken_at)
-    key, reading = MeasurementKey.from_dict(content["key"]), Reading.from_dict(content["reading"])
-    return Kept(key, texts["architecture"], reading, texts["session"], run, turn, taken_at, texts["uid"])
+    names = ("key", "architecture", "reading", "session", "run", "turn", "taken_at", "uid")
+    return Kept.of(*(content[name] for name in names))

@@ -20,6 +20,7 @@ from nagsdk.pipeline.target import Target
 from nagsdk.space.architecture import Architecture
 
 if TYPE_CHECKING:
+    from nagsdk.families.protocol import Subnet
     from nagsdk.training.tuner import Tuner
 
 _PARITY_IMAGES = 4
@@ -32,7 +33,8 @@ class Builder:
     Attributes:
         target: Bundle and device.
         images: Folder of images to recalibrate batch normalisation on; the bundle's own images if None.
-        timing_only: Whether to build without images, which makes the model's accuracy worthless.
+        timing_only: Whether to build without images, and with random weights if the bundle's are not on this machine,
+            which makes the model's accuracy worthless.
         seed: Seed of all random choices.
     """
 
@@ -49,12 +51,15 @@ class Builder:
             resolution: Pinned input size, if any.
 
         Raises:
-            WeightsMissingError: The bundle's weights are not on this machine.
+            WeightsMissingError: The bundle's weights are not on this machine, and the model is not for timing only.
             ImagesMissingError: There are no images to recalibrate on.
             ArchitectureError: The pinned resolution is not in the space.
+            DeviceUnavailableError: A package that writes the device's files is not installed.
         """
         bundle = self.target.bundle
-        bundle.require_weights()
+        if not self.timing_only:
+            bundle.require_weights()
+        self.target.backend.check_export(self.target.device)
         if resolution is not None:
             bundle.space.resolution_index(resolution)
         if not self.timing_only:
@@ -79,7 +84,7 @@ class Builder:
         target, resolution = self.target, architecture.resolution
         bundle, backend, device = target.bundle, target.backend, target.device
         images = None if self.timing_only else bundle.recalibration_images(resolution, self.images)
-        subnet = bundle.supernet.extract(architecture) if images is None else bundle.subnet(architecture, images)
+        subnet = self._subnet(architecture, images)
         if tuner is not None:
             tuner.tune(subnet)
         folder.mkdir(parents=True, exist_ok=True)
@@ -103,6 +108,23 @@ class Builder:
         error = None if actual is None else check(expected, actual, backend.tolerance(device))
         used = 0 if images is None else len(images)
         return Built(architecture, path, compiled, error, used, statistics(subnet), expected[-1])
+
+    def _subnet(self, architecture: Architecture, images: Tensor | None) -> Subnet:
+        bundle = self.target.bundle
+        if images is not None:
+            return bundle.subnet(architecture, images)
+        if bundle.has_weights:
+            return bundle.supernet.extract(architecture)
+        import torch
+
+        from nagsdk.supernet.recalibrate import recalibrate
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            subnet = bundle.space.build(architecture).eval()
+            noise = torch.randn(_PARITY_IMAGES, 3, architecture.resolution, architecture.resolution)
+        recalibrate(subnet, [noise])  # keeps activations near 1, so that runtimes can be compared with torch
+        return subnet
 
     def evaluate(self, built: Built) -> Measured:
         """Measured top-1 of the artifact on the bundle's test images; empty if there are none."""

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.errors import DataError, DeviceUnavailableError, UnknownNameError, UsageError
+from nagsdk.common.reading import read_text
+from nagsdk.common.validation import what_is_wrong
+from nagsdk.errors import (
+    DamagedBundleError,
+    DataError,
+    DeviceUnavailableError,
+    NagsdkError,
+    UnknownNameError,
+    UsageError,
+)
 from nagsdk.manifest.manifest import read_manifest
 from nagsdk.manifest.result import Result, result_of
 from nagsdk.pipeline.opened import OpenedDeployment
@@ -24,6 +33,7 @@ if TYPE_CHECKING:
     Picture: TypeAlias = str | Path | Image | NDArray[np.uint8]
 
 _SHOWN = 5
+_MOST_LABELS = 64 * 10**6
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value
@@ -80,14 +90,19 @@ class LoadedModel:
             if device is not None:
                 raise
             raise UnknownNameError(
-                error.message, 'If a file describes the device, name it: load(device="my-device.toml").'
+                error.message,
+                'If a file describes the device, name it: --device my-device.toml, or load(device="my-device.toml").',
             ) from error
         self._opened.require_files()
         manifest = self._opened.manifest
         self.preprocessing = self._opened.preprocessing
         self.resolution = int(manifest["resolution"])
+        self.device, self.timing_only = self._opened.device.id, bool(manifest["timing_only"])
         names, classes = self.folder / "labels.txt", len(manifest["probe"]["logits"])
-        known = names.read_text("utf-8").splitlines() if names.is_file() else []
+        try:
+            known = read_text(names, _MOST_LABELS).splitlines() if names.is_file() else []
+        except (OSError, ValueError) as error:
+            raise DamagedBundleError(f"{names} cannot be read: {what_is_wrong(error)}.", "Deploy again.") from error
         self.labels = tuple(known) if len(known) == classes else tuple(map(str, range(classes)))
 
     @overload
@@ -242,6 +257,10 @@ class Deployment:
 
         if self.folder is None:
             return self.result._repr_html_()
+        try:
+            page = deployment_page(read_manifest(self.folder))
+        except NagsdkError:  # the folder was removed or changed since
+            return self.result._repr_html_()
         # The page has its own styles, which must not change the notebook around it.
-        page = html.escape(deployment_page(read_manifest(self.folder)))
+        page = html.escape(page)
         return f'<iframe srcdoc="{page}" style="width: 100%; height: 40em; border: 0" title="deployment"></iframe>'

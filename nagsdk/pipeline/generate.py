@@ -14,7 +14,7 @@ from nagsdk.generator.strategy import Question, Strategy
 from nagsdk.manifest.result import Result
 from nagsdk.pipeline.cheapest import cheapest
 from nagsdk.pipeline.describe import describe
-from nagsdk.pipeline.limits import UNLIMITED, Limit
+from nagsdk.pipeline.limits import Limit
 from nagsdk.pipeline.models import cost_model, question, require_cost_model
 from nagsdk.pipeline.target import Target
 from nagsdk.space.space import Codes
@@ -83,7 +83,7 @@ class Generation:
         """
         (limits,) = self._limits([budgets])
         code = cheapest(self.known, self.strategy, top1, limits, self.resolution, self.seed)
-        return self._results(code[None], [budgets], [False], top1)
+        return self._results(code[None], [budgets], [()], top1)
 
     def _best(self, asked: Sequence[Sequence[Budget]]) -> list[Result]:
         if len(asked) > 1 and any(b.metric not in METRICS for b in asked[0]):
@@ -92,7 +92,7 @@ class Generation:
         limits = self._limits(asked)
         codes = self.strategy.propose(self._question(limits))
         picked = codes[np.arange(len(codes)), choose(self.target.bundle.predictor, codes)[:, 0]]
-        return self._results(picked, asked, [self.target.costs.limit_nothing(row) for row in limits])
+        return self._results(picked, asked, [self.target.costs.note_on(row) for row in limits])
 
     def _unanswerable(self, asked: Sequence[Sequence[Budget]]) -> dict[int, InfeasibleError]:
         """The sets that no architecture holds, by number, with their errors."""
@@ -109,7 +109,7 @@ class Generation:
         rows: list[list[Limit]] = []
         for together in asked:
             first = rows[0] if rows else [None] * (len(together) * len(self.known))
-            wanted = [(target, model, budget) for target, model in self.known for budget in together]
+            wanted = [(target, model, budget) for target, model in self.known for budget in _on(target, together)]
             rows.append(
                 [
                     target.costs.feasible(b, model, self.resolution, like)
@@ -127,20 +127,30 @@ class Generation:
         )
 
     def _results(
-        self, codes: Codes, asked: Sequence[Sequence[Budget]], free: Sequence[bool], min_top1: float | None = None
+        self,
+        codes: Codes,
+        asked: Sequence[Sequence[Budget]],
+        notes: Sequence[tuple[str, ...]],
+        min_top1: float | None = None,
     ) -> list[Result]:
-        """Results of the codes, in the order of `best`; those of a `free` set warn that the budgets limit nothing."""
+        """Results of the codes, in the order of `best`; `notes` are the first warnings of each set of budgets."""
         bundle = self.target.bundle
         chosen = bundle.space.decode(codes)
         by_target = [
-            (target, describe(bundle, chosen, target.device.id, model, asked, min_top1)) for target, model in self.known
+            (target, describe(bundle, chosen, target.device.id, model, [_on(target, one) for one in asked], min_top1))
+            for target, model in self.known
         ]
         return [
             replace(
                 results[number],
                 metrics=target.costs.metrics(chosen[number], budgets),
-                warnings=(*results[number].warnings, *((UNLIMITED,) if free[number] else ())),
+                warnings=(*notes[number], *results[number].warnings),
             )
             for number, budgets in enumerate(asked)
             for target, results in by_target
         ]
+
+
+def _on(target: Target, budgets: Sequence[Budget]) -> tuple[Budget, ...]:
+    """The budgets for the batch of a device, which may be another one for each device."""
+    return tuple(budget.for_batch(target.device.batch) for budget in budgets)

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.budget import LATENCY, MACS, METRICS, SHOWN_UNITS, SIZE, Budget, Unit
-from nagsdk.bundle.bundle import Bundle
+from nagsdk.bundle.bundle import Bundle, load_bundle
+from nagsdk.bundle.names import bundle_names
 from nagsdk.common.foreign_code import blaming
 from nagsdk.cost.bounds import Completions
 from nagsdk.cost.metric import HIGHER
@@ -27,8 +28,6 @@ from nagsdk.space.space import Codes
 
 if TYPE_CHECKING:
     from nagsdk.cost.metric_limits import MetricLimits
-
-UNLIMITED = "The budget limits nothing: even the most expensive architecture of the bundle holds it."
 
 
 @dataclass(frozen=True)
@@ -224,13 +223,37 @@ class Costs:
             raise InfeasibleError(f"{device} runs no architecture of {bundle}.", "Use another bundle or device.")
         # Upper bounds are proportional to the mean: the cheapest architecture exceeds the budget by the same factor
         # by which its mean exceeds the limit.
-        least = replace(budget, limit=float(f"{budget.limit * limit.bounds.least / limit.most * 1.005:.3g}"))
+        least = budget.eased(limit.bounds.least / limit.most * 1.005)
+        needs, more = ("reaches", "less") if budget.throughput else ("needs", "more")
         raise InfeasibleError(
-            f"No architecture of {bundle} holds {budget} on {device}: the cheapest needs about {least}.",
-            f"Ask for {least} or more, or use another bundle.",
+            f"No architecture of {bundle} holds {budget} on {device}: the cheapest {needs} about {least}.",
+            f"Ask for {least} or {more}, or use another bundle.",
         )
 
-    def limit_nothing(self, limits: Sequence[Limit]) -> bool:
+    def note_on(self, limits: Sequence[Limit]) -> tuple[str, ...]:
+        """The warning that the budgets limit nothing, with what the largest network needs; empty if they limit it."""
+        if not limits or not self._limit_nothing(limits):
+            return ()
+        needs = [
+            ("reaches " if limit.budget.throughput else "needs ")
+            + str(limit.budget.eased(limit.bounds.most / limit.most))
+            for limit in limits
+            if limit.budget.metric in METRICS
+        ]
+        asked = " and ".join(str(limit.budget) for limit in limits)
+        most = " and ".join(needs) or "holds it"
+        return (f"{asked} limits nothing: even the largest network of {self.bundle.name} {most}{self._larger}.",)
+
+    @cached_property
+    def _larger(self) -> str:
+        """Which shipped bundles have larger inputs, as the end of a sentence; opening them reads files."""
+        return "".join(
+            f"; for inputs of {resolutions[0]} to {resolutions[-1]} pixels: --bundle {other.name}"
+            for other in map(load_bundle, bundle_names())
+            if other.has_predictor and (resolutions := other.space.resolutions)[-1] > self.bundle.space.resolutions[-1]
+        )
+
+    def _limit_nothing(self, limits: Sequence[Limit]) -> bool:
         """Whether every architecture holds all limits."""
         own = (
             limit.budget.metric in METRICS or self.metric(limit.budget.metric).forbids_nothing(limit.budget.limit)

@@ -20,7 +20,7 @@ from nagsdk.manifest.result import MISSED, UNVERIFIED, Result
 from nagsdk.pipeline.build import Builder
 from nagsdk.pipeline.cheapest import cheapest
 from nagsdk.pipeline.describe import describe
-from nagsdk.pipeline.limits import UNLIMITED, Limit
+from nagsdk.pipeline.limits import Limit
 from nagsdk.pipeline.models import question
 from nagsdk.pipeline.round import Built, Round, Unmeasured
 from nagsdk.pipeline.target import Target
@@ -92,7 +92,7 @@ class Deployer:
         timed = any(limit.timed for limit in limits)
         if limits:
             _ = self._question(limits).reserves  # raises if the limits can be held one by one but not together
-        notes = (UNLIMITED,) if limits and target.costs.limit_nothing(limits) else ()
+        notes = target.costs.note_on(limits)
         if model is not None and timed and present:
             limits = self._aimed(limits, pace_of(target, folder))
         best: Round | None = None
@@ -102,7 +102,7 @@ class Deployer:
             if proposal is None:
                 break
             result, architecture = proposal
-            result = replace(result, warnings=(*result.warnings, *notes))
+            result = replace(result, warnings=(*notes, *result.warnings))
             target.on_event(Notice(f"Round {number + 1}: {architecture}"))
             built = self.builder.build(architecture, folder / str(number))
             self.tried.add(architecture)
@@ -140,7 +140,7 @@ class Deployer:
             asked = [*map(str, budgets), *([] if self.min_top1 is None else [f"a top-1 of {self.min_top1:g} %"])]
             raise InfeasibleError(
                 f"No candidate's file held {' and '.join(asked)}.",
-                "Raise the budget by a few percent, or use another precision."
+                "Allow a few percent more, or use another precision."
                 if self.min_top1 is None
                 else "Ask for less accuracy, or for larger budgets if any were given.",
             )

@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike
 
 from nagsdk.common.folders import shipped
 from nagsdk.common.foreign_code import blaming
+from nagsdk.common.reading import read_text
+from nagsdk.common.validation import what_is_wrong
 from nagsdk.common.wording import command
 from nagsdk.cost.model import CostModel
 from nagsdk.cost.prior import Prior, read_prior
@@ -27,16 +29,18 @@ from nagsdk.pipeline.target import Target
 if TYPE_CHECKING:
     from nagsdk.cost.table import AdditiveTable
 
+_MOST_CARD = 16 * 10**6
+
 
 def prior_of(target: Target) -> Prior | None:
-    """The device's shipped prior for its number of threads; else one from its backend's simulator, if it has one."""
+    """The device's shipped prior for its threads and batch; else one from its backend's simulator, if it has one."""
     return target.keep("prior", lambda: _prior(target))
 
 
 def _prior(target: Target) -> Prior | None:
     device, backend = target.device, target.backend
     if device.prior is not None:
-        return read_prior(shipped("devices") / device.prior).for_threads(device.threads)
+        return read_prior(shipped("devices") / device.prior).for_threads(device.threads).for_batch(device.batch)
     from nagsdk.cost.simulated import simulated_prior
 
     title = f"the simulator of the backend {backend.id}"
@@ -58,14 +62,15 @@ def card_file(target: Target) -> Path:
 def calibrated_model(target: Target) -> CostModel | None:
     """The cost model of an earlier calibration of this device, runtime and space; None if there is none."""
     path = card_file(target)
-    if not (target.presence.available and path.is_file()):
+    if not (target.presence.available and path.exists()):
         return None
     from nagsdk.cost import card
 
     try:
-        return card.from_json(path.read_text("utf-8"), target.bundle.space, target.presence.fingerprint)
-    except (NagsdkError, OSError, UnicodeDecodeError) as error:
-        target.on_event(Notice(f"The stored cost model is not used: {error}", warning=True))
+        text = read_text(path, _MOST_CARD)
+        return card.from_json(text, target.bundle.space, target.presence.fingerprint)
+    except (NagsdkError, OSError, ValueError) as error:
+        target.on_event(Notice(f"The stored cost model {path} is not used: {what_is_wrong(error)}", warning=True))
         return None
 
 

@@ -36,10 +36,9 @@ from nagsdk.reports.page import deployment_page
 from nagsdk.space.architecture import Architecture
 
 _PROBE = "RGB, modulo 256, at column x and row y: red 8x + 3y, green xy, blue 255 - 5x + 2y"
-_TIMING_ONLY = (
-    "Built for timing only: batch normalisation was not recalibrated for this subnet, so the model's accuracy is "
-    "worthless."
-)
+_TIMING_ONLY = "Built for timing only: {}, so the model's accuracy is worthless."
+_NOT_RECALIBRATED = "batch normalisation was not recalibrated for this subnet"
+_RANDOM_WEIGHTS = "the weights are random, since those of {} are not on this machine"
 _NOT_AS_PREDICTED = (
     "The intervals of top-1 on the test images and of predicted top-1 do not overlap; the prediction is meant for "
     "images like those that it was fitted on."
@@ -96,10 +95,7 @@ def _nearest(deployer: Deployer, budgets: Sequence[Budget]) -> list[str]:
     nearest = min(turn.needed(budgets) for turn in deployer.rounds)
     if nearest > 1:
         asked, possible = (
-            " and ".join(
-                str(replace(b, limit=b.limit if grow == 1 else float(f"{b.limit * grow:.3g}"))) for b in budgets
-            )
-            for grow in (1, nearest * 1.01)
+            " and ".join(map(str, listed)) for listed in (budgets, [b.eased(nearest * 1.01) for b in budgets])
         )
         hints.append(
             f"No candidate held {asked} in {rounds}; the nearest budget that one would have held is {possible}."
@@ -140,8 +136,9 @@ def _leave(
 ) -> Deployment:
     target = builder.target
     if builder.timing_only:
+        lack = _NOT_RECALIBRATED if target.bundle.has_weights else _RANDOM_WEIGHTS.format(target.bundle.name)
         nothing = Predicted(latency_ms=result.predicted.latency_ms, latency_upper_ms=result.predicted.latency_upper_ms)
-        result = _warned(replace(result, predicted=nothing), _TIMING_ONLY)
+        result = _warned(replace(result, predicted=nothing), _TIMING_ONLY.format(lack))
     true = builder.evaluate(built)
     result = replace(
         result, measured=replace(result.measured, top1=true.top1, top1_low=true.top1_low, top1_high=true.top1_high)
@@ -209,7 +206,7 @@ def _provenance(target: Target) -> dict[str, Any]:
         },
         "hashes": {
             "space": bundle.space.fingerprint,
-            "weights": bundle.weights_sha256,
+            "weights": bundle.weights_sha256 if bundle.has_weights else None,
             "predictor": bundle.predictor.hash if bundle.has_predictor else None,
         },
         "bundle_version": bundle.description.version,

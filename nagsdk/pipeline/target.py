@@ -10,16 +10,18 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from nagsdk.bundle.bundle import Bundle, load_bundle
+from nagsdk.common.cores import overcommitted
 from nagsdk.common.folders import cache_folder
 from nagsdk.device.backend import Backend, Presence
 from nagsdk.device.description import Device, Overrides, read_device
 from nagsdk.device.presence import presence_of
 from nagsdk.errors import DeviceUnavailableError, UsageError
-from nagsdk.events import Listener, ignore
+from nagsdk.events import Listener, Notice, ignore
 from nagsdk.measuring.key import MeasurementKey
 from nagsdk.measuring.protocol import Protocol
 from nagsdk.measuring.rewrites import read_choice
 from nagsdk.pipeline.limits import Costs
+from nagsdk.plugin.guard import guarded_object
 from nagsdk.plugin.host import Host, host
 
 if TYPE_CHECKING:
@@ -104,6 +106,14 @@ class Target:
         self._described = self.device
         self.rewrites = self.backend.rewrites(self.device)
         self._choose_rewrite()
+        if self.crowded:
+            on_event(Notice(self.crowded, warning=True))
+
+    @property
+    def crowded(self) -> str:
+        """Why the threads of an inference cannot all run at the same time on this machine; empty if they can."""
+        here = self.presence.available and not self.backend.runs_elsewhere
+        return overcommitted(self.device.threads) if here else ""
 
     def _choose_rewrite(self) -> None:
         self.rewrite_file = (
@@ -230,6 +240,9 @@ def reach(
         device = host().device(device)
     elif not isinstance(device, Device):
         raise UsageError(f"{device!r} is not a device.", "Name one; `nagsdk devices` lists them.")
-    backend = backend or host().backend_of(device)
+    if backend is None:
+        backend = host().backend_of(device)
+    else:
+        backend = guarded_object(backend, Backend, f"The backend {backend.id}")  # type: ignore[type-abstract]
     device = overrides.on(device, backend.precisions)
     return backend, device, presence_of(backend, device)

@@ -51,7 +51,7 @@ def judge(target: Target, result: Result, built: Built, budgets: Sequence[Budget
         _count(target, turn, budgets, [upper_limit(turn.second, b.percentile) / b.limit for b in timed])
     last, verdict = turn.sessions[-1], HELD if turn.used <= 1 else MISSED
     figures = measured(last, timed[0].percentile if timed else 50.0)
-    turn.result = replace(turn.result, verdict=verdict, measured=figures, warnings=_warnings(result, last))
+    turn.result = replace(turn.result, verdict=verdict, measured=figures, warnings=_warnings(target, result, last))
     return turn
 
 
@@ -66,7 +66,12 @@ def share_of(target: Target, result: Result, built: Built, budget: Budget) -> fl
 
 def measured(measurement: Measurement, percentile: float = 50.0) -> Measured:
     """The figures of a measurement that results show."""
-    return Measured(figure(measurement, 50), figure(measurement, 90), upper_limit(measurement, percentile))
+    return Measured(
+        figure(measurement, 50),
+        figure(measurement, 90),
+        upper_limit(measurement, percentile),
+        latency_asked_ms=figure(measurement, percentile),
+    )
 
 
 def _session(target: Target, built: Built) -> Measurement:
@@ -97,9 +102,10 @@ def _reported(target: Target, measurement: Measurement, name: str, estimate: flo
     return value
 
 
-def _warnings(result: Result, measurement: Measurement) -> tuple[str, ...]:
+def _warnings(target: Target, result: Result, measurement: Measurement) -> tuple[str, ...]:
     disturbed = () if measurement.enough_quiet else (_DISTURBED.format(measurement.typical_slowdown),)
     throttled = (_THROTTLED,) if measurement.state.get("throttled", 0.0) > 0 else ()
     cap = measurement.state.get("frequency_cap", 1.0)
     capped = (_CAPPED.format(100 * cap),) if cap < 1 else ()
-    return (*result.warnings, *disturbed, *throttled, *capped)
+    crowded = (target.crowded,) if target.crowded else ()
+    return (*result.warnings, *crowded, *disturbed, *throttled, *capped)

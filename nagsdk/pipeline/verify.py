@@ -17,7 +17,7 @@ from nagsdk.errors import DeviceError, Failure, NagsdkError, UnknownNameError
 from nagsdk.events import Listener, ignore
 from nagsdk.graph.parity import check, probe_image
 from nagsdk.manifest.manifest import MANIFEST, pinned_files, read_manifest, with_other_line_ends
-from nagsdk.manifest.result import Measured
+from nagsdk.manifest.result import Measured, budget_of
 from nagsdk.pipeline.opened import OpenedDeployment, wrong_files
 from nagsdk.pipeline.round import figure, upper_limit
 from nagsdk.pipeline.target import Target
@@ -157,7 +157,7 @@ def _parity(opened: OpenedDeployment) -> Check:
 def _latency(opened: OpenedDeployment, bundle: Bundle | None, on_event: Listener) -> tuple[Check, Measured]:
     """Measures the latency in a fresh session and compares it with the budgets as `deploy` does."""
     manifest = opened.manifest
-    budgets = [budget for budget in manifest["budgets"] if budget["metric"] == LATENCY]
+    budgets = [budget for budget in map(budget_of, manifest["budgets"]) if budget.metric == LATENCY]
     if not budgets:
         return Check("latency", SKIPPED, "no budget limits the latency"), Measured()
     if not opened.presence.available:
@@ -175,11 +175,11 @@ def _latency(opened: OpenedDeployment, bundle: Bundle | None, on_event: Listener
     with temporary_folder() as work:
         for _ in range(_SESSIONS):
             (session,) = time_artifacts(target, {manifest["architecture"]: opened.compiled}, work).values()
-            limits = [upper_limit(session, b["percentile"]) for b in budgets]
-            missed = [(limit, b["limit"]) for limit, b in zip(limits, budgets, strict=True) if limit > b["limit"]]
+            limits = [upper_limit(session, b.percentile) for b in budgets]
+            missed = [(limit, b) for limit, b in zip(limits, budgets, strict=True) if limit > b.limit]
             if session.enough_quiet or not missed:
                 break
-    now = measured(session, budgets[0]["percentile"])
+    now = measured(session, budgets[0].percentile)
     then = manifest["measured"]["latency_p50_ms"]
     detail = f"p50 {figure(session, 50):.4g} ms" + (f", {then:.4g} ms when it was deployed" if then is not None else "")
     if not session.enough_quiet:
@@ -188,7 +188,9 @@ def _latency(opened: OpenedDeployment, bundle: Bundle | None, on_event: Listener
         )
     if missed:
         detail += "".join(
-            f"; its upper limit of {limit:.4g} ms exceeds the budget of {most:.4g} ms" for limit, most in missed
+            f"; its upper limit of {limit:.4g} ms exceeds the budget of {budget.limit:.4g} ms"
+            + ("" if budget.images is None else f" ({budget})")
+            for limit, budget in missed
         )
         detail += "" if session.enough_quiet else ", which a quiet device may hold: verify again when nothing else runs"
     return Check("latency", NOT_PASSED if missed else PASSED, detail), now

@@ -99,7 +99,7 @@ class Host:
             # Plugins are called one at a time, so that a failure can be attributed to its plugin.
             resolve = self.manager.subset_hook_caller("nagsdk_resolve_device", plugins - {plugin})
             try:
-                found = guarded(partial(resolve, query=query), _RESOLVE_S, f"The plugin {name}").value
+                found = guarded(partial(resolve, query=query), _RESOLVE_S, f"The plugin {name}")
             except DeviceError as error:
                 failure = failure or error
                 continue

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache, partial
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any
 
 import pluggy
 
 from nagsdk.common import config
-from nagsdk.common.foreign_code import LateError, guarded
-from nagsdk.common.telemetry import switch_off
+from nagsdk.common.foreign_code import blaming, guarded
 from nagsdk.cost.metric import Metric
 from nagsdk.device.backend import Backend
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError, NagsdkError
 from nagsdk.generator.strategy import Strategy
 from nagsdk.plugin import hooks
-from nagsdk.plugin.first_look import first_look, remember
+from nagsdk.plugin.guard import INTERFACES, facts_of, guarded_object, stand_in
+from nagsdk.plugin.harmful import known_harm, remember
 from nagsdk.plugin.metrics import check_metric, check_units
+from nagsdk.plugin.process import EndedError, Processes
 from nagsdk.plugin.registry import Registry
+from nagsdk.space.layer import LayerSpec
 
 GROUP = "nagsdk"
 # Increased when plugins that were written for the previous version would no longer work.
@@ -31,6 +35,7 @@ API_VERSION = 1
 LOADED, DISABLED, BROKEN = "loaded", "disabled", "broken"
 hookimpl = pluggy.HookimplMarker("nagsdk")
 _OWN = "nagsdk"
+_TRIED_AGAIN = "Fix or remove it, or name it in NAGSDK_DISABLE_PLUGINS; `nagsdk plugins doctor` tries it again."
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,7 @@ class Loaded:
 
     plugin: Any
     contribution: Contribution
-    printed: str
+    printed: str = ""
 
 
 def hook_manager() -> pluggy.PluginManager:
@@ -129,17 +134,18 @@ def load_installed(manager: pluggy.PluginManager, merged: Contribution, *, again
     seconds: float = config.value("plugin_timeout_s")
     disabled = config.look_up("disable_plugins")
     points = sorted(entry_points(group=GROUP), key=lambda p: (not _ours(p), p.name))
-    foreign = [p for p in points if p.dist is not None and not _ours(p) and p.name not in disabled.value]
-    unsafe = first_look(foreign, seconds, again=again) if foreign else {}
+    foreign = [p for p in points if not _ours(p) and p.name not in disabled.value]
+    harm = {} if again else known_harm(foreign)
+    # The processes start side by side, each of which takes a third of a second.
+    started = {point: Processes(point, seconds) for point in foreign if point not in harm}
     statuses = []
     for point in points:
         if point.name in disabled.value:
             statuses.append(_status(point, DISABLED, f"named in {disabled.where}"))
-        elif point in unsafe:
-            fix = "Fix or remove it, or name it in NAGSDK_DISABLE_PLUGINS; `nagsdk plugins doctor` tries it again."
-            statuses.append(_status(point, BROKEN, f"{unsafe[point]} {fix}"))
+        elif point in harm:
+            statuses.append(_status(point, BROKEN, f"{harm[point]} {_TRIED_AGAIN}"))
         else:
-            statuses.append(_load_into(point, seconds, manager, merged))
+            statuses.append(_load_into(point, seconds, started.get(point), manager, merged))
     not_installed = f"named in {disabled.where}, but no installed plugin has this name"
     statuses += [
         PluginStatus(name, "-", "-", DISABLED, not_installed)
@@ -148,56 +154,133 @@ def load_installed(manager: pluggy.PluginManager, merged: Contribution, *, again
     return sorted(statuses, key=lambda status: status.name)
 
 
-def load(point: EntryPoint, seconds: float) -> Loaded:
-    """Imports a plugin and lets it register into registries of its own.
+def load(point: EntryPoint) -> Loaded:
+    """Imports a plugin in this process and lets it register into registries of its own.
 
     Args:
         point: The entry point of the plugin.
-        seconds: Timeout for importing and registering.
 
     Raises:
-        LateError: It takes longer.
         DeviceError: It raises an error, was written for another version of the plugin API, or registers something
             invalid.
     """
     contribution = Contribution()
-    switch_off()  # a plugin may import a runtime here
-
-    def register() -> Any:
+    with blaming("It"):
         plugin = point.load()
         _check(plugin)
         manager = hook_manager()
         manager.register(plugin, point.name)
         for hook, registry in contribution.registries.items():
             getattr(manager.hook, hook)(registry=registry)
+        for kind, interface in INTERFACES.items():
+            for item in getattr(contribution, kind):
+                facts_of(item, interface)
         for metric in contribution.metrics:
             check_metric(metric)
-        return plugin
-
-    answer = guarded(register, seconds, "It")
-    return Loaded(answer.value, contribution, answer.printed)
+    return Loaded(plugin, contribution)
 
 
-def _load_into(point: EntryPoint, seconds: float, manager: pluggy.PluginManager, merged: Contribution) -> PluginStatus:
+def _load_here(point: EntryPoint, seconds: float) -> Loaded:
+    """Loads a plugin of nagsdk itself; its objects are guarded in this process."""
+    loaded, guards = guarded(lambda: load(point), seconds, "It"), Contribution()
+    for kind, registry in vars(loaded.contribution).items():
+        for item in registry:
+            interface = INTERFACES.get(kind)
+            getattr(guards, kind).add(
+                item if interface is None else guarded_object(item, interface, f"The plugin {point.name}")
+            )
+    return Loaded(loaded.plugin, guards)
+
+
+def _load_elsewhere(point: EntryPoint, processes: Processes) -> Loaded:
+    """Loads a plugin of others in its own process; its objects here pass their calls on to that process."""
+    described, guards = processes.register(), Contribution()
+    for device in described["devices"]:
+        guards.devices.add(device)
+    for kind, interface in INTERFACES.items():
+        for facts, module, name in described[kind]:
+            caller = _Elsewhere(processes, (kind, facts["id"]), facts["time_limits_s"])
+            getattr(guards, kind).add(stand_in(interface, facts, caller, partial(_class, module, name, interface)))
+    hooks_here = _Resolver(processes) if described["resolves"] else object()
+    return Loaded(hooks_here, guards, described["printed"])
+
+
+class _Elsewhere:
+    """Calls a method of an object in the process of its plugin.
+
+    Answers about single layers depend on nothing but the layer and the device, and are asked for again and again, so
+    they are kept.
+    """
+
+    def __init__(self, processes: Processes, target: tuple[str, str], limits: Mapping[str, float]) -> None:
+        self.processes, self.target, self.limits = processes, target, limits
+        self._of_layers = lru_cache(maxsize=1 << 16)(self._call)
+
+    def __call__(self, method: str, arguments: Sequence[Any]) -> Any:
+        """See `nagsdk.plugin.guard.Caller`."""
+        if arguments and isinstance(arguments[0], LayerSpec):
+            return self._of_layers(method, *arguments)
+        return self._call(method, *arguments)
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        return self.processes.call(self.target, method, arguments, self.limits)
+
+
+def _class(module: str, name: str, interface: type[Any]) -> type:
+    """A class of a plugin if this process has imported it too, as the tests of the plugin do; else its interface."""
+    found = getattr(sys.modules.get(module), name, None)
+    return found if isinstance(found, type) else interface
+
+
+class _Resolver:
+    """Stands for a plugin in another process that resolves devices."""
+
+    def __init__(self, processes: Processes) -> None:
+        self.processes = processes
+
+    @hookimpl
+    def nagsdk_resolve_device(self, query: str) -> Device | None:
+        """Asks the plugin."""
+        device: Device | None = self.processes.call(("plugin", ""), "nagsdk_resolve_device", (query,))
+        return device
+
+
+def _load_into(
+    point: EntryPoint, seconds: float, processes: Processes | None, manager: pluggy.PluginManager, merged: Contribution
+) -> PluginStatus:
     """Loads one plugin and adds what it registers to `merged`."""
     begun = time.monotonic()
+    reason = ""
     if manager.has_plugin(point.name):
-        return _status(point, BROKEN, "Another package provides a plugin with this name.")
+        reason = "Another package provides a plugin with this name."
     try:
-        loaded = load(point, seconds)
-        merged.merge(loaded.contribution)
-        manager.register(loaded.plugin, point.name)
-    except LateError as error:
-        if point.dist is not None:
-            remember(point, error.message)
-        return _status(point, BROKEN, error.message)
+        loaded = _load_here(point, seconds) if processes is None else _load_elsewhere(point, processes)
+        if not reason:
+            merged.merge(loaded.contribution)
+            manager.register(loaded.plugin, point.name)
+    except EndedError as error:
+        reason = _harm(error, seconds)
+        remember(point, reason)
+        reason = f"{reason} {_TRIED_AGAIN}"
     except (NagsdkError, ValueError) as error:
-        return _status(point, BROKEN, " ".join(str(error).split()))
+        reason = " ".join(str(error).split())
+    if reason:
+        if processes is not None:
+            processes.end()
+        return _status(point, BROKEN, reason)
     registered = tuple(
         f"{registry.kind} {item.id}" for registry in loaded.contribution.registries.values() for item in registry
     )
     remark = f"It prints while it loads (not shown): {loaded.printed!r}." if loaded.printed else ""
     return _status(point, LOADED, remark, registered, time.monotonic() - begun)
+
+
+def _harm(error: EndedError, seconds: float) -> str:
+    """Why a plugin did not register."""
+    if error.late:
+        where = f" ({error.where[0]})" if error.where else ""
+        return f"It did not register within {seconds:g} s{where}."
+    return f"It ended the process that loaded it ({', '.join([error.how.partition(': ')[2], *error.where])})."
 
 
 def _check(plugin: Any) -> None:

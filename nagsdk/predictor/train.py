@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.nn.functional import silu
 
+from nagsdk.families.torch_scope import threads
 from nagsdk.predictor.ensemble import Ensemble
 from nagsdk.predictor.features import Floats
 
@@ -45,12 +46,8 @@ def train_ensemble(features: Floats, target: Floats, recipe: EnsembleRecipe, see
         recipe: Settings of the training.
         seed: Seed of initial weights and order.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(recipe.threads)
-    try:
+    with threads(recipe.threads):
         return _train(features, target, recipe, seed)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _train(features: Floats, target: Floats, recipe: EnsembleRecipe, seed: int) -> Ensemble:

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from nagsdk.bundle.bundle import bundle_at_hand, load_bundle
 from nagsdk.bundle.names import DESCRIPTION
-from nagsdk.common.files import line_ends_advice, only_line_ends_differ, writing
-from nagsdk.common.folders import cache_folder
+from nagsdk.common.files import line_ends_advice, only_line_ends_differ
 from nagsdk.common.os_errors import naming_os_errors
-from nagsdk.errors import Failure, LockError, NagsdkError, OutputError, UnverifiedError
+from nagsdk.errors import Failure, LockError, NagsdkError, UnknownNameError, UnverifiedError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.manifest.manifest import MANIFEST, pinned_files
-from nagsdk.manifest.result import HELD, MISSED
+from nagsdk.manifest.result import HELD, MISSED, Measured, Predicted, Result, result_of
 from nagsdk.plugin.host import host
 from nagsdk.project import artifacts
 from nagsdk.project.inputs import changed, inputs_of
 from nagsdk.project.lock import LOCK, Entry, Inputs, LockFile, entry_of, read_lock, write_lock
 from nagsdk.project.restore import is_current, restore
 from nagsdk.project.toml import PROJECT, Declared, read_project
+from nagsdk.project.waiting import alone
 
 CURRENT, DEPLOYED, FAILED = "current", "deployed", "failed"
-_WAIT_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -40,8 +37,11 @@ class Outcome:
         state: ``current`` (nothing was done), ``cache``, ``mirror`` or ``rebuilt`` (restored as it is pinned),
             ``deployed`` (built and pinned again), ``missed`` or ``failed``; the last two do not change earlier output.
         output: Folder of the deployment.
+        budgets: What was asked for, as texts.
         verdict: ``held``, ``missed`` or ``unverified``; None if it failed.
         architecture: Text form of the architecture; None if it failed.
+        predicted: Its predicted latency and top-1; None if it failed.
+        measured: Its measured latency and top-1; None if it failed.
         sha256: SHA-256 of the artifact; None if there is none.
         measured_at: Time when the artifact was measured (ISO 8601, UTC); None if it never was.
         age_days: Days since that time.
@@ -54,8 +54,11 @@ class Outcome:
     name: str
     state: str
     output: str
+    budgets: tuple[str, ...] = ()
     verdict: str | None = None
     architecture: str | None = None
+    predicted: Predicted | None = None
+    measured: Measured | None = None
     sha256: str | None = None
     measured_at: str | None = None
     age_days: float | None = None
@@ -94,9 +97,14 @@ class BuildReport:
 
 @naming_os_errors
 def build(
-    project: str | Path = PROJECT, *, locked: bool = False, require_verified: bool = False, on_event: Listener = ignore
+    project: str | Path = PROJECT,
+    names: Sequence[str] = (),
+    *,
+    locked: bool = False,
+    require_verified: bool = False,
+    on_event: Listener = ignore,
 ) -> BuildReport:
-    """Brings all declared deployments up to date.
+    """Brings declared deployments up to date.
 
     If the content of a deployment's inputs is as pinned, it is left alone, or restored if its output is missing or
     changed: by hash from the cache or mirror, or else by building it again from the pinned statistics. Other
@@ -105,16 +113,18 @@ def build(
 
     Args:
         project: The nagsdk.toml, or its folder.
+        names: Names of the deployments to bring up to date; all of them if empty. The others are left alone.
         locked: Deploys nothing: a deployment that is not pinned, or cannot be restored with the pinned hash, fails.
         require_verified: Refuses deployments that were never measured; an earlier measurement of the same artifact that
             the lock records counts.
         on_event: Receives progress events.
 
     Returns:
-        The outcome of every deployment. Failures of deployments are part of it and are not raised.
+        The outcome of each of these deployments. Failures of deployments are part of it and are not raised.
 
     Raises:
         UsageError: nagsdk.toml is missing or not valid.
+        UnknownNameError: It declares no deployment of a name.
         LockError: nagsdk.lock cannot be read.
         OutputError: nagsdk.lock cannot be written.
     """
@@ -122,14 +132,20 @@ def build(
     path = path / PROJECT if path.is_dir() else path
     read = read_project(path)
     lock_path = read.folder / LOCK
+    declares = [declared.name for declared in read.deployments]
+    for name in names:
+        if name not in declares:
+            raise UnknownNameError.among("deployment", name, declares)
     updates = [
-        _Update(declared, lock_path, read.mirror, locked, require_verified, on_event) for declared in read.deployments
+        _Update(declared, lock_path, read.mirror, locked, require_verified, on_event)
+        for declared in read.deployments
+        if not names or declared.name in names
     ]
     # Where nothing is to do, nothing is written, so that a read-only checkout is enough.
-    if (done := _all_current(updates, read_lock(lock_path))) is not None:
+    if (done := _all_current(updates, read_lock(lock_path), declares)) is not None:
         return BuildReport(done, str(lock_path))
     outcomes = []
-    with _alone(read.folder):
+    with alone(read.folder):
         lock = read_lock(lock_path)
         plans: list[tuple[_Update, _Plan | NagsdkError]] = []
         for update in updates:
@@ -145,17 +161,14 @@ def build(
                     raise plan
                 outcome, entry = update.run(plan)
             except NagsdkError as error:
-                outcome, entry = Outcome(declared.name, FAILED, str(declared.output), error=Failure.of(error)), None
+                outcome, entry = update.outcome(FAILED, error=Failure.of(error)), None
             outcomes.append(outcome)
             if entry is not None:
                 lock = LockFile(deployments={**lock.deployments, declared.name: entry})
                 write_lock(lock_path, lock)
-        names = {declared.name for declared in read.deployments}
-        if not locked and not lock.deployments.keys() <= names:
-            write_lock(
-                lock_path,
-                LockFile(deployments={name: entry for name, entry in lock.deployments.items() if name in names}),
-            )
+        kept = {name: entry for name, entry in lock.deployments.items() if name in declares}
+        if not locked and len(kept) < len(lock.deployments):
+            write_lock(lock_path, LockFile(deployments=kept))
     return BuildReport(tuple(outcomes), str(lock_path))
 
 
@@ -214,7 +227,7 @@ class _Update:
         if (entry := plan.pinned) is None:
             self.listener(Notice(f"{self.declared.name} is deployed: {plan.why}."))
             return self._deploy(plan.inputs)
-        return self.current(plan) or self._outcome(
+        return self.current(plan) or self._done(
             restore(self.declared, entry, self.mirror, self.listener), entry.manifest
         ), None
 
@@ -223,7 +236,7 @@ class _Update:
         entry = plan.pinned
         if entry is None or not is_current(entry, self.declared.output):
             return None
-        return self._outcome(CURRENT, entry.manifest)
+        return self._done(CURRENT, entry.manifest)
 
     def _check_locked(self, entry: Entry | None, differs: list[str], unverified: bool) -> None:
         name = self.declared.name
@@ -259,37 +272,56 @@ class _Update:
             on_event=self.listener,
         )
         if deployment.folder is None:
-            result = deployment.result
-            return Outcome(
-                declared.name, MISSED, str(declared.output), MISSED, result.architecture, warnings=result.warnings
-            ), None
+            return self.outcome(MISSED, deployment.result), None
         manifest = json.loads((deployment.folder / MANIFEST).read_bytes())
         for name, record in pinned_files(manifest).items():
             artifacts.keep(deployment.folder / name, record["sha256"])
-        return self._outcome(DEPLOYED, manifest), entry_of(now, manifest, deployment.statistics)
+        return self._done(DEPLOYED, manifest), entry_of(now, manifest, deployment.statistics)
 
-    def _outcome(self, state: str, manifest: dict[str, Any]) -> Outcome:
-        known = manifest["verdict"] == HELD
+    def _done(self, state: str, manifest: dict[str, Any]) -> Outcome:
+        outcome = replace(self.outcome(state, result_of(manifest)), sha256=manifest["artifact"]["sha256"])
+        if manifest["verdict"] != HELD:
+            return outcome
         age = (datetime.now(UTC) - datetime.fromisoformat(manifest["created_at"])).total_seconds() / 86400
-        return Outcome(
-            self.declared.name,
-            state,
-            str(self.declared.output),
-            manifest["verdict"],
-            manifest["architecture"],
-            manifest["artifact"]["sha256"],
-            manifest["created_at"] if known else None,
-            round(age, 3) if known else None,
-            manifest["device"] if known else None,
-            manifest["device_fingerprint"] if known else None,
-            tuple(manifest["warnings"]),
+        return replace(
+            outcome,
+            measured_at=manifest["created_at"],
+            age_days=round(age, 3),
+            device=manifest["device"],
+            device_fingerprint=manifest["device_fingerprint"],
+        )
+
+    def outcome(self, state: str, result: Result | None = None, error: Failure | None = None) -> Outcome:
+        """The outcome of the deployment.
+
+        Args:
+            state: See `Outcome`.
+            result: What is known about its model; None if it failed.
+            error: Why it failed.
+        """
+        arguments = self.declared.arguments
+        top1 = [] if arguments["min_top1"] is None else [f"a top-1 of at least {arguments['min_top1']:g} %"]
+        outcome = Outcome(
+            self.declared.name, state, str(self.declared.output), (*map(str, arguments["budget"]), *top1), error=error
+        )
+        return (
+            outcome
+            if result is None
+            else replace(
+                outcome,
+                verdict=result.verdict,
+                architecture=result.architecture,
+                predicted=result.predicted,
+                measured=result.measured,
+                warnings=result.warnings,
+            )
         )
 
 
-def _all_current(updates: Sequence[_Update], lock: LockFile) -> tuple[Outcome, ...] | None:
+def _all_current(updates: Sequence[_Update], lock: LockFile, declares: Sequence[str]) -> tuple[Outcome, ...] | None:
     """The outcomes if nothing is to do for any deployment, and the lock needs no change."""
-    names = {update.declared.name for update in updates}
-    if not all(update.locked for update in updates) and lock.deployments.keys() != names:
+    # What is no longer declared leaves the lock; what is not pinned yet is not current.
+    if not all(update.locked for update in updates) and not lock.deployments.keys() <= set(declares):
         return None
     outcomes = []
     for update in updates:
@@ -301,25 +333,3 @@ def _all_current(updates: Sequence[_Update], lock: LockFile) -> tuple[Outcome, .
             return None
         outcomes.append(outcome)
     return tuple(outcomes)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Lets only one process at a time build a project, since build tools may start several."""
-    from filelock import FileLock, Timeout
-
-    name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
-    path = cache_folder() / "locks" / f"build-{name}.lock"
-    lock = FileLock(path, timeout=_WAIT_S)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise OutputError(
-                f"Another process has been building {folder} for an hour.", "Wait until it ends, or stop it."
-            ) from error
-    try:
-        yield
-    finally:
-        lock.release()

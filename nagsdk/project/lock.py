@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+import numpy as np
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from nagsdk.common.files import TEXT, write_atomically
+from nagsdk.common.files import write_atomically
+from nagsdk.common.reading import read_json
 from nagsdk.common.validation import what_is_wrong
 from nagsdk.errors import LockError
 from nagsdk.manifest.manifest import manifest_text
-from nagsdk.manifest.schema import ManifestFile, Sha256
+from nagsdk.manifest.schema import Sha256, Text, check_manifest
 
 LOCK = "nagsdk.lock"
 _MOST_BYTES = 256 * 10**6
@@ -23,6 +24,21 @@ _MOST_BYTES = 256 * 10**6
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _statistics(text: str) -> str:
+    try:
+        values = np.frombuffer(base64.b64decode(text, validate=True), "<f4").reshape(2, -1)
+    except ValueError as error:
+        raise ValueError("it is not base64 of two rows of float32") from error
+    if not (np.isfinite(values).all() and (values[1] >= 0).all()):
+        raise ValueError("means must be finite, and variances not negative")
+    return text
+
+
+def _manifest(content: dict[str, Any]) -> dict[str, Any]:
+    check_manifest(content)
+    return content
 
 
 class Inputs(_Strict):
@@ -39,11 +55,12 @@ class Entry(_Strict):
     """One pinned deployment."""
 
     inputs: Inputs
-    statistics: dict[str, str] = Field(
+    statistics: dict[Text, Annotated[str, AfterValidator(_statistics)]] = Field(
+        max_length=10_000,
         description="Statistics of every batch normalisation by its name: means, then variances, as little-endian "
-        "float32 in base64."
+        "float32 in base64.",
     )
-    manifest: dict[str, Any] = Field(
+    manifest: Annotated[dict[str, Any], AfterValidator(_manifest)] = Field(
         description="manifest.json of the deployment: architecture, hashes, versions, measurements."
     )
 
@@ -52,15 +69,8 @@ class Entry(_Strict):
         return manifest_text(self.manifest)
 
     def statistics_bytes(self) -> dict[str, bytes]:
-        """The statistics as `nagsdk.supernet.recalibrate.restore_statistics` takes them.
-
-        Raises:
-            LockError: They are not valid base64.
-        """
-        try:
-            return {name: base64.b64decode(text, validate=True) for name, text in self.statistics.items()}
-        except (binascii.Error, ValueError) as error:
-            raise LockError(f"The statistics in {LOCK} cannot be read: {error}.", _FIX) from error
+        """The statistics as `nagsdk.supernet.recalibrate.restore_statistics` takes them."""
+        return {name: base64.b64decode(text) for name, text in self.statistics.items()}
 
 
 class LockFile(_Strict):
@@ -85,17 +95,12 @@ def read_lock(path: Path) -> LockFile:
     Raises:
         LockError: The file is damaged, is something else, or has another format.
     """
-    if not path.exists():
-        return LockFile()
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise ValueError("it is too large")
-        lock = LockFile.model_validate_json(path.read_text(TEXT))
-        for entry in lock.deployments.values():
-            ManifestFile.model_validate(entry.manifest)
+        return LockFile.model_validate(read_json(path, _MOST_BYTES))
+    except FileNotFoundError:
+        return LockFile()
     except (OSError, ValueError) as error:
         raise LockError(f"{path} cannot be read: {what_is_wrong(error)}.", _FIX) from error
-    return lock
 
 
 def write_lock(path: Path, lock: LockFile) -> None:

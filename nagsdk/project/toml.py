@@ -20,7 +20,7 @@ from pydantic import (
 
 from nagsdk.budget import DEFAULT_CONFIDENCE
 from nagsdk.bundle.names import is_path
-from nagsdk.common.files import read_toml
+from nagsdk.common.reading import read_toml
 from nagsdk.common.validation import what_is_wrong
 from nagsdk.errors import NagsdkError, UsageError
 from nagsdk.plugin.units import read_budget
@@ -28,7 +28,7 @@ from nagsdk.project.places import local, output_below
 
 PROJECT = "nagsdk.toml"
 _MOST_BYTES = 10**6
-_NAME = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
+NAME = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
 
 
 def _budgets(value: Any) -> list[str]:
@@ -66,7 +66,7 @@ class DeploymentTable(_Strict):
     )
     budget: Annotated[str | list[str], BeforeValidator(_budgets)] = Field(
         [],
-        description="One budget such as 80ms, 80ms@p90, 12MB or 300MMACs, or a list of budgets that must hold "
+        description="One budget such as 80ms, 80ms@p90, 200FPS, 12MB or 300MMACs, or a list of budgets that must hold "
         "together; may be missing if min_top1 is given.",
     )
     min_top1: float | None = Field(
@@ -119,7 +119,7 @@ class ProjectFile(_Strict):
         min_length=1,
         description="Folder or http(s) address that holds artifacts under their SHA-256; used after the local cache.",
     )
-    deployments: dict[Annotated[str, Field(pattern=_NAME)], DeploymentTable] = Field(min_length=1)
+    deployments: dict[Annotated[str, Field(pattern=NAME)], DeploymentTable] = Field(min_length=1)
 
     @field_validator("mirror")
     @classmethod
@@ -167,21 +167,40 @@ def read_project(path: Path) -> Project:
     Raises:
         UsageError: It is missing or not valid; the message names the wrong fields.
     """
-    next_step = f"Fix or create {path}, or name another file with --project; docs/build.md explains its content."
-    content = read_toml(path, _MOST_BYTES, lambda message: UsageError(message, next_step))
+    content = read_toml(path, _MOST_BYTES, lambda message: UsageError(message, _next_step(path)))
+    return project_of(content, path)
+
+
+def project_of(content: dict[str, Any], path: Path) -> Project:
+    """The declarations in the content of nagsdk.toml.
+
+    Args:
+        content: The content.
+        path: The file, which need not exist.
+
+    Raises:
+        UsageError: It is not valid; the message names the wrong fields.
+    """
     try:
         file = ProjectFile.model_validate(content)
     except ValidationError as error:
         wrong = what_is_wrong(error, (*ProjectFile.model_fields, *DeploymentTable.model_fields))
-        raise UsageError(f"{path} is not valid: {wrong}.", next_step) from error
+        raise UsageError(f"{path} is not valid: {wrong}.", _next_step(path)) from error
     folder = path.resolve().parent
     try:
         declared = tuple(_declared(name, table, folder) for name, table in file.deployments.items())
     except ValueError as error:
-        raise UsageError(f"{path} is not valid: {error}.", next_step) from error
+        raise UsageError(f"{path} is not valid: {error}.", _next_step(path)) from error
     _refuse_shared_outputs(path, declared)
     mirror = file.mirror if file.mirror is None or "://" in file.mirror else str(folder / file.mirror)
     return Project(folder, mirror, declared)
+
+
+def _next_step(path: Path) -> str:
+    return (
+        f"Fix {path}, create one with `nagsdk init`, or name another file with --project; docs/build.md explains its "
+        "content."
+    )
 
 
 def _declared(name: str, table: DeploymentTable, folder: Path) -> Declared:

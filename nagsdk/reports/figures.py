@@ -8,14 +8,12 @@ from typing import Any
 
 from markupsafe import Markup
 
+from nagsdk.budget import SHOWN_UNITS
+from nagsdk.manifest.result import budget_of
 from nagsdk.reports.svg import COLORS, GREY, TOP, WIDTH, Plot, drawing, line, rectangle, text
 
 Manifest = Mapping[str, Any]
-_UNITS = {
-    "latency": (1.0, "ms", "predicted latency in ms"),
-    "size": (1e6, "MB", "file size in MB"),
-    "macs": (1e6, "MMACs", "10⁶ MACs"),
-}
+_AXES = {"latency": (1.0, "predicted latency in ms"), "size": (1e6, "file size in MB"), "macs": (1e6, "10⁶ MACs")}
 _KINDS = {
     "expansions and other 1×1": (("pointwise",), COLORS[0]),
     "depthwise": (("depthwise",), COLORS[4]),
@@ -29,6 +27,17 @@ _ROW = 17.0
 def colors(manifests: Mapping[str, Manifest]) -> dict[str, str]:
     """The colour of each deployment, the same in all pictures of a page."""
     return {name: COLORS[number % len(COLORS)] for number, name in enumerate(manifests)}
+
+
+def budget_text(budget: Mapping[str, Any]) -> str:
+    """A budget of a manifest as text, in the unit in which it was asked for."""
+    if budget.get("images") is not None:
+        return str(budget_of(budget))
+    # Manifests of version 0.1.0 do not name the unit; a plugin's metric is then shown in its canonical unit.
+    name, factor = SHOWN_UNITS.get(budget["metric"], (budget["metric"], 1.0))
+    unit, scale = budget.get("unit") or name, budget.get("unit_factor") or factor
+    percentile = f"@p{budget['percentile']:g}" if budget["metric"] == "latency" and budget["percentile"] != 50 else ""
+    return f"{budget['limit'] / scale:.6g} {unit}{percentile}"
 
 
 def frontiers(manifests: Mapping[str, Manifest]) -> dict[str, Mapping[str, Any]]:
@@ -52,7 +61,7 @@ def pareto(manifests: Mapping[str, Manifest]) -> Markup | None:
     if not fronts:
         return None
     found, metric = {n: manifests[n] for n in fronts}, next(iter(fronts.values()))["metric"]
-    scale, unit, label = _UNITS[metric]
+    scale, label = _AXES[metric]
     curves: list[tuple[list[float], list[float], str]] = []
     dots = []
     of = colors(manifests)
@@ -71,7 +80,7 @@ def pareto(manifests: Mapping[str, Manifest]) -> Markup | None:
     for number, (name, m) in enumerate(found.items()):
         for budget in [b for b in m["budgets"] if b["metric"] == metric][: 1 if number else None]:
             color = COLORS[1] if len(found) == 1 else of[name]
-            parts += plot.limit(budget["limit"] / scale, f"{budget['limit'] / scale:g} {unit}", color, number)
+            parts += plot.limit(budget["limit"] / scale, budget_text(budget), color, number)
     for x, y, title, hollow, color in dots:
         parts.append(plot.dot(x, y, COLORS[1] if len(found) == 1 else color, title, 5.0, hollow))
     return drawing(plot.height, f"Top-1 over {label}", parts)
@@ -129,9 +138,7 @@ def histogram(manifests: Mapping[str, Manifest]) -> Markup | None:
     if len(found) == 1:
         (m,) = found.values()
         marks = [("p50", m["measured"]["latency_p50_ms"], COLORS[0]), ("p90", m["measured"]["latency_p90_ms"], GREY)]
-        marks += [
-            (f"budget {b['limit']:g} ms", b["limit"], COLORS[1]) for b in m["budgets"] if b["metric"] == "latency"
-        ]
+        marks += [(f"budget {budget_text(b)}", b["limit"], COLORS[1]) for b in m["budgets"] if b["metric"] == "latency"]
         for level, (title, value, color) in enumerate(marks):
             if value is not None:
                 parts += plot.limit(value, title, color, level)
@@ -178,7 +185,7 @@ def costs(m: Manifest) -> Markup:
         ("predicted_ms", "ms") if all(layer["predicted_ms"] is not None for layer in layers) else ("macs", "MACs")
     )
     rows = [(name, part) for name, part in _blocks(layers) if sum(layer[key] for layer in part) > 0]
-    most = max(sum(layer[key] for layer in part) for _, part in rows)
+    most = max((sum(layer[key] for layer in part) for _, part in rows), default=0)
     start, end = 92.0, WIDTH - 50
     parts = []
     for number, (name, part) in enumerate(rows):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nagsdk.budget import SHOWN_UNITS
+from nagsdk.manifest.result import result_of
 from nagsdk.reports import figures
 from nagsdk.reports.figures import Manifest
 
@@ -28,7 +28,12 @@ def deployment_page(manifest: Manifest) -> str:
         "network": figures.network(manifest),
     }
     return _render(
-        "deployment.html.j2", m=manifest, budgets=budgets(manifest), figures=pictures, provenance=_provenance(manifest)
+        "deployment.html.j2",
+        m=manifest,
+        asked=result_of(manifest).percentile,
+        budgets=budgets(manifest),
+        figures=pictures,
+        provenance=_provenance(manifest),
     )
 
 
@@ -61,6 +66,11 @@ def comparison(manifests: Mapping[str, Manifest]) -> list[dict[str, Any]]:
         ("budget", "", [budgets(m) for m in manifests.values()]),
         ("measured p50", "ms", [m["measured"]["latency_p50_ms"] for m in manifests.values()]),
         ("measured p90", "ms", [m["measured"]["latency_p90_ms"] for m in manifests.values()]),
+        (
+            "measured, percentile of the budget",
+            "ms",
+            [m["measured"].get("latency_asked_ms") for m in manifests.values()],
+        ),
         ("predicted latency", "ms", [m["predicted"]["latency_ms"] for m in manifests.values()]),
         ("measured top-1", "%", [m["measured"]["top1"] for m in manifests.values()]),
         ("predicted top-1", "%", [m["predicted"]["top1"] for m in manifests.values()]),
@@ -81,16 +91,7 @@ def comparison(manifests: Mapping[str, Manifest]) -> list[dict[str, Any]]:
 
 def budgets(m: Manifest) -> str:
     """The budgets of a deployment in the units that were asked for."""
-    shown = []
-    for budget in m["budgets"]:
-        # Manifests of version 0.1.0 do not name the unit; a plugin's metric is then shown in its canonical unit.
-        name, factor = SHOWN_UNITS.get(budget["metric"], (budget["metric"], 1.0))
-        unit, scale = budget.get("unit") or name, budget.get("unit_factor") or factor
-        percentile = (
-            f"@p{budget['percentile']:g}" if budget["metric"] == "latency" and budget["percentile"] != 50 else ""
-        )
-        shown.append(f"{budget['limit'] / scale:.6g} {unit}{percentile}")
-    return " and ".join(shown) or "none"
+    return " and ".join(map(figures.budget_text, m["budgets"])) or "none"
 
 
 def _provenance(m: Manifest) -> dict[str, dict[str, Any]]:

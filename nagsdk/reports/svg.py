@@ -145,5 +145,7 @@ def ticks(low: float, high: float, about: int = 7) -> list[float]:
 
 def _widened(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
-    room = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
+    room = (high - low) * 0.06
+    if room < 1e-12:  # equal, but for rounding
+        room = abs(high) * 0.1 if abs(high) > 1e-9 else 1.0
     return low - room, high + room

@@ -10,14 +10,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.common.files import TEXT, write_atomically
+from nagsdk.common.content import kind_of
+from nagsdk.common.files import write_atomically
+from nagsdk.common.reading import read_text
+from nagsdk.common.validation import what_is_wrong
 from nagsdk.errors import ArchitectureError
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import Codes, SearchSpace, _values
 
 Column = NDArray[np.object_]
 TEXT_COLUMN = "architecture"
-_MOST_BYTES = 64 * 10**6
+_MOST_BYTES, _MOST_FIELDS = 64 * 10**6, 5 * 10**6
 
 
 def read_csv(path: Path, needed: Sequence[str]) -> tuple[NDArray[np.int64], dict[str, Column]]:
@@ -33,23 +36,27 @@ def read_csv(path: Path, needed: Sequence[str]) -> tuple[NDArray[np.int64], dict
     Raises:
         ArchitectureError: The file cannot be read as such a table; the message names the line.
     """
+    advice = f"Give a CSV file in UTF-8 with the columns {_values(needed)}." if needed else "Give a CSV file in UTF-8."
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise ArchitectureError(
-                f"{path} is larger than {_MOST_BYTES // 10**6} MB.", "Split the file into smaller ones."
-            )
-        with path.open(newline="", encoding=TEXT) as file:
-            reader = csv.reader(file, strict=True)
-            header = [name.strip() for name in next(reader, [])]
-            rows = [(reader.line_num, row) for row in reader if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        if kind := kind_of(path):
+            raise ArchitectureError(f"{path} is {kind}, and no table of architectures.", advice)
+        reader = csv.reader(io.StringIO(read_text(path, _MOST_BYTES), newline=""), strict=True)
+        header = [name.strip() for name in next(reader, [])]
+        rows, fields = [], 0
+        for row in filter(None, reader):
+            fields += len(row)
+            if fields > _MOST_FIELDS:
+                raise ValueError(f"it has more than {_MOST_FIELDS} fields")
+            rows.append((reader.line_num, row))
+    except (OSError, ValueError, csv.Error) as error:
         raise ArchitectureError(
-            f"{path} cannot be read as a table: {getattr(error, 'strerror', None) or error}.",
-            f"Give a CSV file in UTF-8 with the columns {_values(needed)}.",
+            f"{path} cannot be read as a table: {what_is_wrong(error)}.",
+            f"{advice} Split one that is too large.",
         ) from error
     missing = [name for name in needed if header.count(name) != 1]
-    if missing and len(header) == 1 and ";" in header[0]:
-        raise ArchitectureError(f"{path} separates its columns by semicolons.", "Separate them by commas.")
+    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+        if missing and len(header) == 1 and separator in header[0]:
+            raise ArchitectureError(f"{path} separates its columns by {name}.", "Separate them by commas.")
     if missing or len(set(header)) != len(header):
         raise ArchitectureError(
             f"{path} does not have every column exactly once: {_values(missing or header)}.",

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from nagsdk.common.wording import counted
+
 pytest.register_assert_rewrite(
     *(f"nagsdk.testing.{name}" for name in ("kit", "discovery", "export", "sessions", "measuring"))
 )
@@ -60,6 +62,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if not passed and not broken:
         return
     terminalreporter.section("nagsdk conformance")
-    terminalreporter.write_line(f"{sum(passed.values())} checks held, {len(broken)} did not.")
+    terminalreporter.write_line(f"{counted(sum(passed.values()), 'check')} held, {len(broken)} did not.")
     for name, rule, reason in broken:
         terminalreporter.write_line(f"{name}\n  rule:   {rule}\n  reason: {reason}")

@@ -13,13 +13,14 @@ from typing import Any
 
 from nagsdk.bundle.bundle import Bundle
 from nagsdk.bundle.names import DESCRIPTION
-from nagsdk.common.files import TEXT
+from nagsdk.common.reading import read_json
 from nagsdk.errors import UsageError
 from nagsdk.families import DEFAULT_FAMILY, preset, preset_names, space_from_dict
 from nagsdk.families.space import NetworkSpace
 from nagsdk.space.space import extremes
 
 MADE_BY = "nagsdk train"
+PLAN = "plan.json"  # in the folder of unfinished work
 _MOST_SPACE_FILE = 10**6
 
 
@@ -65,9 +66,10 @@ def space_of(name: str, classes: int) -> NetworkSpace:
         return preset(name).with_classes(classes)
     path = Path(name)
     try:
-        if path.suffix != ".json" or path.stat().st_size > _MOST_SPACE_FILE:
-            raise ValueError("it is not a JSON file of at most 1 MB")
-        space = space_from_dict({"family": DEFAULT_FAMILY, **json.loads(path.read_text(TEXT)), "classes": classes})
+        if path.suffix != ".json":
+            raise ValueError("its name does not end in .json")
+        given = read_json(path, _MOST_SPACE_FILE)
+        space = space_from_dict({"family": DEFAULT_FAMILY, **given, "classes": classes})
         # Widths from which no network can be built fail here, and not in the middle of a training.
         space.supernet()
         [space.macs(a) for a in space.decode(extremes(space))]

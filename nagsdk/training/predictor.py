@@ -61,20 +61,19 @@ def fit_predictor(
     from nagsdk.supernet.processes import together
     from nagsdk.training.source import Source
     from nagsdk.training.subnets import fit_measured, measure_subnets, require_enough
+    from nagsdk.training.work import work_of
 
     opened = load_bundle(bundle)
     opened.require_weights()
     folder = Path(output)
     check_replaceable(folder, BUNDLE)
+    unfinished = work_of(folder)
     require_enough(opened.space, subnets)
     with together() as ranks:
         on_event = on_event if ranks.first else ignore
         source = Source.of(opened, data, skip_broken, on_event)
         # Measurements are valid for one supernet, one state of the folder of images and one choice of subnets only.
-        work = (
-            folder.with_name(f"{folder.name}.work")
-            / f"{opened.weights_sha256[:16]}-{source.fingerprint}-{subnets}-{seed}"
-        )
+        work = unfinished / f"{opened.weights_sha256[:16]}-{source.fingerprint}-{subnets}-{seed}"
         codes, top1 = measure_subnets(
             opened.space,
             lambda given: measure(opened.supernet, given, source.recalibration, source.shown("val"), on_event, ranks),

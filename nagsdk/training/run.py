@@ -19,6 +19,8 @@ from nagsdk.bundle.bundle import load_bundle
 from nagsdk.bundle.imported import SUPERNET_WEIGHTS
 from nagsdk.bundle.write import RECALIBRATION, TEST, TEST_LABELS, Facts, write_bundle
 from nagsdk.common.files import write_atomically, writing
+from nagsdk.common.reading import read_json
+from nagsdk.common.validation import what_is_wrong
 from nagsdk.common.wording import counted
 from nagsdk.errors import UsageError
 from nagsdk.events import Listener, ignore, stage
@@ -37,10 +39,12 @@ from nagsdk.supernet.initial import adopt, read_weights
 from nagsdk.supernet.passes import passes, train_passes
 from nagsdk.supernet.processes import Ranks, torch_device
 from nagsdk.supernet.weights import half, load_supernet
-from nagsdk.training.plan import MADE_BY, Plan
+from nagsdk.training.plan import MADE_BY, PLAN, Plan
 from nagsdk.training.subnets import fit_measured, measure_subnets
+from nagsdk.training.work import work_of
 
 _LARGE = 128
+_MOST_PLAN = 10**6
 _RATE, _RATE_BATCH = 4e-3, 64
 _PORTION = 256
 _RECALIBRATION, _TEST = {True: 512, False: 1024}, 2560
@@ -107,7 +111,7 @@ class TrainingRun:
         self.plan, self.folder, self.parts, self.space, self.output, self.ranks, self.on_event = (
             plan, folder, parts, space, output, ranks, on_event,
         )  # fmt: skip
-        self.work = output.with_name(f"{output.name}.work")
+        self.work = work_of(output)
         self.preprocessing = preprocessing_of(space)
         self.side = square_side(space, self.preprocessing)
         images = len(parts["train"].labels)
@@ -135,9 +139,15 @@ class TrainingRun:
             UsageError: The work folder belongs to a training with other settings.
             OutputError: The disk has too little free space.
         """
-        file = self.work / "plan.json"
+        file = self.work / PLAN
         if file.is_file():
-            differing = self.plan.differing(json.loads(file.read_text("utf-8")))
+            try:
+                known = read_json(file, _MOST_PLAN)
+            except (OSError, ValueError) as error:
+                raise UsageError(
+                    f"{file} cannot be read: {what_is_wrong(error)}.", f"Delete {self.work} to start again."
+                ) from error
+            differing = self.plan.differing(known if isinstance(known, dict) else {})
             if differing:
                 raise UsageError(
                     f"{self.work} contains a training with other settings ({', '.join(differing)}).",
@@ -181,7 +191,7 @@ class TrainingRun:
         """
         self.check()
         if self.ranks.first:
-            write_atomically(self.work / "plan.json", json.dumps(asdict(self.plan), indent=1).encode())
+            write_atomically(self.work / PLAN, json.dumps(asdict(self.plan), indent=1).encode())
             self._write_sheets()
         self.ranks.wait()
         weights = self.work / SUPERNET_WEIGHTS

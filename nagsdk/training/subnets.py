@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nagsdk.common.wording import counted
 from nagsdk.cost.table import exact_table
-from nagsdk.errors import UsageError
+from nagsdk.errors import ArchitectureError, UsageError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.families.space import NetworkSpace
 from nagsdk.generator.ranking import best_of_every_cost
@@ -134,8 +134,7 @@ def measure_subnets(
     ranks = ranks or Ranks()
     codes, top1 = np.empty((0, len(space.decisions)), np.int8), np.empty(0)
     if table.is_file():
-        codes, columns = space.read_table(table)
-        top1 = columns["top1"].astype(np.float64)
+        codes, top1 = _measured(table, space)
     ranks.wait()
     for number, share in enumerate(ROUNDS):
         missing = round(share * count) - len(codes)
@@ -156,6 +155,26 @@ def measure_subnets(
         if ranks.first:
             space.write_table(table, space.decode(codes), top1=top1.tolist())
         ranks.wait()
+    return codes, top1
+
+
+def _measured(table: Path, space: NetworkSpace) -> tuple[Codes, NDArray[np.float64]]:
+    """The subnets that an earlier run measured.
+
+    Raises:
+        UsageError: The table is damaged.
+    """
+    try:
+        codes, columns = space.read_table(table)
+        top1 = columns["top1"].astype(np.float64)
+        if not ((top1 >= 0) & (top1 <= 100)).all():
+            raise ValueError("top1 must be a percentage")
+    except (ArchitectureError, KeyError, ValueError) as error:
+        reason = error.message.rstrip(".") if isinstance(error, ArchitectureError) else f"top1 is not valid ({error})"
+        raise UsageError(
+            f"The measurements of an earlier run in {table} cannot be used: {reason}.",
+            "Delete this file to measure the subnets again.",
+        ) from error
     return codes, top1
 
 

@@ -13,6 +13,7 @@ from nagsdk.errors import UsageError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.training.predictor import add_generator
 from nagsdk.training.report import TrainingReport
+from nagsdk.training.work import work_of
 
 if TYPE_CHECKING:
     from nagsdk.images.folder import ImageFolder
@@ -85,6 +86,7 @@ def train(
     folder = Path(output)
     check_name(folder.name)
     check_replaceable(folder, BUNDLE)
+    work = work_of(folder)
     found = scan(Path(data))
     chosen = space_of(space, len(found.classes))
     plan = Plan(found.fingerprint, chosen.to_dict(), init, recipe, epochs, batch, subnets, flip, seed)
@@ -119,7 +121,6 @@ def train(
         on_event = on_event if ranks.first else ignore
         for note in found.notes:
             on_event(Notice(note, warning=True))
-        work = folder.with_name(f"{folder.name}.work")
         curves = Curves(
             work, Path(tensorboard) if tensorboard is not None and ranks.first and not dry_run else None, on_event
         )

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nagsdk.common.pip import pip
 from nagsdk.device.backend import Backend, Presence, Session, Tensor
 from nagsdk.device.description import Device
 from nagsdk.device.finding import Finding
@@ -74,6 +73,10 @@ class AndroidBackend(Backend):
         """Bytes of the layer in a TFLite file, which is the same file as for LiteRT on this machine."""
         return self._litert.layer_bytes(layer, _host_like(device))
 
+    def check_export(self, device: Device) -> None:
+        """Checks that the packages which write TFLite files are installed."""
+        self._litert.check_export(_host_like(device))
+
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
         """Writes a TFLite file; no precision needs calibration images."""
         self._litert.export(graph, path, _host_like(device), images)
@@ -107,7 +110,7 @@ class AndroidBackend(Backend):
         settings = AndroidSettings.of(device)
         host = self._litert.presence(HOST)
         if not host.available:
-            raise DeviceUnavailableError(host.reason, f"Install it: {pip('install', 'nagsdk[android]')}")
+            raise DeviceUnavailableError(host.reason, "`nagsdk doctor` names what is missing and how to install it.")
         attached = find(settings)
         return AndroidSession(settings, attached, tool.find(attached.properties["abi"])[0])
 

@@ -5,6 +5,7 @@ The program takes float32 images, computes in the chosen precision and returns f
 
 from __future__ import annotations
 
+import threading
 import warnings
 from pathlib import Path
 
@@ -34,6 +35,8 @@ ARCHITECTURE_KEY = "nagsdk.architecture"
 # Metadata about where in our source an operation came from: nobody needs it, and it would be larger than the weights.
 _TRACES = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "torch_fn")
 _FUNCTIONS = {RELU: functional.relu, HARD_SWISH: functional.hardswish, HARD_SIGMOID: functional.hardsigmoid}
+# Before Python 3.14, the filters of warnings belong to the whole process.
+_SAVING = threading.Lock()
 
 
 class Program(nn.Module):
@@ -114,7 +117,7 @@ def write_program(graph: Graph, path: Path, precision: str) -> None:
             operation.meta.pop(trace, None)
     exported.graph_module.recompile()
     exported.example_inputs = None  # otherwise the file would contain a whole batch of zeros
-    with warnings.catch_warnings():
+    with _SAVING, warnings.catch_warnings():
         # torch warns about weights that share their storage with no other tensor, which is harmless here.
         warnings.filterwarnings("ignore", "No complete tensor found", UserWarning)
         torch.export.save(exported, path, extra_files={ARCHITECTURE_KEY: graph.architecture})

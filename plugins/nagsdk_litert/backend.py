@@ -39,7 +39,7 @@ _OVERHEAD = {
     "pool": 500.0,
 }
 _SPLIT_OVERHEAD = 2000.0
-_INSTALL = f"Install it: {pip('install', 'nagsdk[litert]')}"
+_INSTALL = f"Install it: {pip('install', 'ai-edge-litert', 'flatbuffers')}"
 
 
 class LiteRtBackend(Backend):
@@ -70,9 +70,6 @@ class LiteRtBackend(Backend):
                 f"tflite-runtime works only with numpy 1, but numpy {numpy} is installed. Use its successor "
                 f"ai-edge-litert. {_INSTALL}",
             )
-        if settings.precision != "fp32" and importlib.util.find_spec("ai_edge_quantizer") is None:
-            missing = f"ai-edge-quantizer, which the precision {settings.precision} needs, is not installed."
-            return Presence(False, f"{missing} Install it: {pip('install', 'nagsdk[quantize]')}")
         properties = {
             "processor": processor(),
             "processor_cores": str(os.cpu_count()),
@@ -106,7 +103,13 @@ class LiteRtBackend(Backend):
         scales = (
             16.0 * (layer.out_channels + layer.se_channels) if settings.precision == "int8" and layer.weights else 0.0
         )
-        return numbers + scales + overhead + 120.0 * (layer.activation == "hswish")
+        # In float16, operators of their own widen weights and biases; squeeze-and-excitation has two convolutions.
+        widened = 200.0 * (1 + (layer.kind == "se")) if settings.precision == "fp16" and layer.weights else 0.0
+        return numbers + scales + widened + overhead + 120.0 * (layer.activation == "hswish")
+
+    def check_export(self, device: Device) -> None:
+        """Checks that the packages which write TFLite files are installed."""
+        from nagsdk.graph import tflite_schema  # noqa: F401 - raises if one is missing
 
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
         """Writes a TFLite file; no precision needs calibration images."""
@@ -114,11 +117,7 @@ class LiteRtBackend(Backend):
         from nagsdk.graph.tflite import write_tflite
 
         settings = LiteRtSettings.of(device)
-        write_tflite(split_large_depthwise(graph) if settings.split_depthwise else graph, path)
-        if settings.precision != self.precisions[0]:
-            from nagsdk.graph.quantize import quantize
-
-            quantize(path, settings.precision)
+        write_tflite(split_large_depthwise(graph) if settings.split_depthwise else graph, path, settings.precision)
 
     def inspect(self, artifact: Path) -> Mapping[str, Any]:
         """Operators of the file, and which of them delegates do not run; see `nagsdk.graph.lint.Lint.to_dict`."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from nagsdk.common.processes import can_pin
 from nagsdk.device.description import Device
+from nagsdk.device.host import check_cores
 from nagsdk.errors import DeviceError
 
 # Name of the distribution -> name of the Python package. tflite-runtime is the predecessor, last released in 2023.
@@ -56,6 +57,7 @@ class LiteRtSettings:
                 f"Use runtime ({' or '.join(RUNTIMES)}), split_depthwise (0 or 1) and, except on macOS, cores (numbers "
                 "such as 2,3).",
             )
+        check_cores(device.id, [int(c) for c in cores])
         return cls(
             device.threads,
             RUNTIMES[runtime],

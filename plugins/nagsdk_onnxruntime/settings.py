@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from nagsdk.common.processes import can_pin
 from nagsdk.device.description import Device
+from nagsdk.device.host import check_cores
 from nagsdk.errors import DeviceError
 
 # As `nagsdk.graph.onnx.IR_VERSIONS`, which this module does not import, because that would import ONNX.
@@ -54,5 +55,6 @@ class OnnxRuntimeSettings:
                 f"The options of the device {device.id} are not valid for this backend: {options}.",
                 "Use provider (a name), spinning (0 or 1), opset (11 to 17) and, except on macOS, cores (such as 2,3).",
             )
+        check_cores(device.id, [int(c) for c in cores])
         pinned, spinning = tuple(int(c) for c in cores), options["spinning"] == "1"
         return cls(device.threads, options["provider"], spinning, pinned, int(options["opset"]))

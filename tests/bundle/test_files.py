@@ -96,14 +96,14 @@ def numbers(*changed):
 @pytest.mark.parametrize(
     ("name", "changed", "says"),
     [
-        ("labels.txt", "ä\n".encode("latin-1") * CLASSES, "utf-8"),
+        ("labels.txt", "ä\n".encode("latin-1") * CLASSES, "it is not UTF-8"),
         ("labels.txt", b"", "holds 1 names"),
         ("labels.txt", names() + b"more\n", "holds 48 names"),
         ("labels.txt", names()[:-9], "holds 46 names"),
         ("labels.txt", names("\x1b[31m"), "line 1 "),
         ("labels.txt", names("a", "b\0"), "line 2 "),
         ("labels.txt", names("\x85"), "line 1 "),
-        ("labels.txt", names("\ud800"), "utf-8"),
+        ("labels.txt", names("\ud800"), "it is not UTF-8"),
         ("labels.txt", names(" "), "line 1 "),
         ("labels.txt", names("x" * 201), "line 1 "),
         ("labels.txt", names("class 5"), "'class 5'"),

@@ -31,6 +31,13 @@ DEAF = """
 """
 IN_A_LIBRARY = "__import__('hashlib').pbkdf2_hmac('sha256', b'', b'', 2_000_000_000)"
 WITH_A_THREAD = "threading.Thread(target=time.sleep, args=(600,)).start(); time.sleep(600)"
+
+
+def heard():
+    """Lets a started process hear Ctrl-C, which a shell ignores for what it runs in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 STOPS = [ASLEEP, DEAF, IN_A_LIBRARY, WITH_A_THREAD]
 
 
@@ -41,6 +48,7 @@ def start(code, **options):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heard,
         **options,
     )
     assert process.stdout.readline() == "ready\n"
@@ -120,7 +128,11 @@ def test_nothing_waits_for_a_reader_of_standard_error():
         pass
     os.set_blocking(write, True)
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM.format(code=ASLEEP)], stdout=subprocess.PIPE, stderr=write, text=True
+        [sys.executable, "-c", PROGRAM.format(code=ASLEEP)],
+        stdout=subprocess.PIPE,
+        stderr=write,
+        text=True,
+        preexec_fn=heard,
     )
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from nagsdk.common import config
-from nagsdk.common.files import by_name, check_file, read_toml, sha256, write_atomically, writing
+from nagsdk.common.files import by_name, check_file, sha256, write_atomically, writing
+from nagsdk.common.reading import read_toml
 from nagsdk.device.description import read_device
 from nagsdk.errors import OutputError
 from nagsdk.families import preset, preset_names

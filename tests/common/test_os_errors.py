@@ -44,7 +44,7 @@ def test_a_long_name_is_refused(tmp_path, name):
     with pytest.raises(OutputError, match="the name is too long"):
         write_atomically(tmp_path / name, b"")
     with pytest.raises(NagsdkError, match="the name is too long"):
-        check_replaceable(tmp_path / name, DEPLOYMENT)
+        naming_os_errors(check_replaceable)(tmp_path / name, DEPLOYMENT)
 
 
 def test_a_circle_of_links_is_refused(tmp_path):

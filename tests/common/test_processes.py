@@ -13,17 +13,17 @@ from nagsdk.common import processes
 def test_cores_are_those_that_the_process_may_use():
     script = (
         "import psutil, sys; psutil.Process().cpu_affinity([0]); "
-        "from nagsdk.common.processes import cores; print(cores())"
+        "from nagsdk.common.processes import allowed_cores; print(allowed_cores())"
     )
     if not processes.can_pin():
         pytest.skip("this system lets no process choose its cores")
-    assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout.split() == [b"1"]
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout.split() == [b"[0]"]
 
 
 def test_cores_on_windows(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(psutil.Process, "cpu_affinity", lambda self: [4, 5, 6], raising=False)
-    assert processes.cores() == 3
+    assert processes.allowed_cores() == [4, 5, 6]
 
 
 @pytest.mark.parametrize("count", [8, None])
@@ -31,7 +31,7 @@ def test_cores_on_macos(monkeypatch, count):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.delattr(psutil.Process, "cpu_affinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: count)
-    assert processes.cores() == (count or 1) and not processes.can_pin()
+    assert processes.allowed_cores() == list(range(count or 1)) and not processes.can_pin()
 
 
 def test_cores_where_the_system_does_not_say(monkeypatch):
@@ -41,7 +41,7 @@ def test_cores_where_the_system_does_not_say(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(psutil.Process, "cpu_affinity", refuse, raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
-    assert processes.cores() == 6
+    assert processes.allowed_cores() == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_core_that_is_not_there_is_refused():

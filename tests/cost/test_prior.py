@@ -96,3 +96,15 @@ def test_the_shipped_cpu_device_and_its_prior_fit_together():
     # This is no claim about this machine: any x86-64 processor takes milliseconds for these networks.
     assert 1 < cost.min() < cost.max() < 100
     assert prior.source["processors"] and prior.source["runtimes"] and prior.source["subnets"] >= 100
+
+
+def test_a_batch_multiplies_what_each_image_costs():
+    weights = np.linspace(1, 2, len(FEATURES))
+    prior = Prior(weights, 0.4, Jitter({90.0: 1.1}, 0.02), directions=np.stack([weights, -weights]))
+    assert prior.for_batch(1) is prior
+    of_8 = prior.for_batch(8)
+    assert set(np.round(of_8.weights / weights, 9)) == {1, 8}
+    np.testing.assert_allclose(of_8.directions, np.stack([of_8.weights, -of_8.weights]))
+    once = {name for name, ratio in zip(FEATURES, of_8.weights / weights, strict=True) if ratio < 2}
+    assert {"network", "calls", "vector_weights"} <= once and not {"conv_macs", "pointwise_macs"} & once
+    assert of_8.spread > prior.spread and of_8.source["fitted_for_batch"] == 1

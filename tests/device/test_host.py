@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from nagsdk.device import host
+from nagsdk.device.description import Device
 
 LINUX = """processor\t: 0
 vendor_id\t: GenuineIntel
@@ -90,3 +91,17 @@ def test_without_a_cache_it_is_looked_up_nevertheless(elsewhere, tmp_path, monke
     monkeypatch.setenv("NAGSDK_CACHE_DIR", str(tmp_path / "file" / "cache"))
     elsewhere({"brand_raw": "Apple M4"})
     assert host.processor() == "Apple M4"
+
+
+def test_cores_that_are_not_there_are_refused_before_a_run():
+    from nagsdk.common.processes import allowed_cores, can_pin
+    from nagsdk.device.presence import presence_of
+    from nagsdk_onnxruntime.backend import OnnxRuntimeBackend
+
+    if not can_pin():
+        pytest.skip("this system lets no process choose its cores")
+    there, absent = allowed_cores()[0], allowed_cores()[-1] + 1000
+    for cores, available in ((str(there), True), (f"{there},{absent}", False)):
+        device = Device("pinned", "Pinned", "onnxruntime", options=(("cores", cores),))
+        found = presence_of(OnnxRuntimeBackend(), device)
+        assert found.available == available and (available or f"names the core {absent}" in found.reason)

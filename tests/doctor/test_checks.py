@@ -47,7 +47,7 @@ def test_what_is_installed_fits_together():
             "tflite-runtime",
             "2.14.0",
             "crashes with numpy 2",
-            f"{pip('uninstall', 'tflite-runtime')} && {pip('install', 'nagsdk[litert]')}",
+            f"{pip('uninstall', 'tflite-runtime')} && {pip('install', 'ai-edge-litert')}",
         ),
         (
             "onnxruntime-gpu",

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed: pip install 'nagsdk[litert]'")
+pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed: pip install ai-edge-litert")
 
 from ai_edge_litert.interpreter import Interpreter
 
@@ -196,3 +196,78 @@ def test_sums_products_and_activations_of_an_unusual_graph(tmp_path):
     x = torch.from_numpy(images)
     expected = 2 * nn.functional.hardswish(x * nn.functional.hardsigmoid(x)).numpy()
     assert np.abs(run(tmp_path / "n.tflite", images).transpose(0, 3, 1, 2) - expected).max() < 1e-5
+
+
+def constants(path):
+    """The content of every constant by the name of its tensor, and the model."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
+    kinds = {0: np.float32, 1: np.float16, 2: np.int32, 9: np.int8}
+    body = model.subgraphs[0]
+    return model, {
+        t.name: np.frombuffer(bytes(model.buffers[t.buffer].data), kinds[t.type]).reshape(t.shape)
+        for t in body.tensors
+        if t.buffer
+    }
+
+
+def inputs_of(model, *codes):
+    """The tensors that operators of some codes read."""
+    body = model.subgraphs[0]
+    return [
+        [body.tensors[i] for i in operator.inputs]
+        for operator in body.operators
+        if model.operatorCodes[operator.opcodeIndex].builtinCode in codes
+    ]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("batch", [1, 4])
+def test_the_input_can_be_resized_to_any_number_of_images(tmp_path, precision, batch):
+    architecture = SPACE.architecture(resolution=48, depths=(2, 3), kernels=(7, 5, 7, 3, 3), expansions=(4,) * 5)
+    graph = split_large_depthwise(trace(random_subnet(SPACE, architecture), 48, batch))
+    write_tflite(graph, tmp_path / "n.tflite", precision)
+    images = np.ascontiguousarray(random_images(5, 48).transpose(0, 2, 3, 1))
+
+    def logits(given, **options):
+        network = Interpreter(model_content=(tmp_path / "n.tflite").read_bytes())
+        source = network.get_input_details()[0]["index"]
+        network.resize_tensor_input(source, given.shape, **options)
+        network.allocate_tensors()
+        network.set_tensor(source, given)
+        network.invoke()
+        return network.get_tensor(network.get_output_details()[0]["index"])
+
+    each = np.concatenate([logits(images[i : i + 1]) for i in range(len(images))])
+    # Activations of int8 are rounded by their range, which may be that of several images.
+    tolerance = 0.1 if precision == "int8" else EXACT
+    for count in (1, 3, 4, 5):
+        parity.check(each[:count], logits(images[:count], strict=True), tolerance)
+
+
+def test_float16_has_no_float32_weights_or_biases(tmp_path):
+    """XNNPACK of LiteRT 1.2 and TensorFlow 2.19 reads biases in the format of the weights."""
+    (architecture,) = SPACE.decode(SPACE.sample(1, np.random.default_rng(5)))
+    write_tflite(trace(random_subnet(SPACE, architecture), architecture.resolution), tmp_path / "n.tflite", "fp16")
+    model, content = constants(tmp_path / "n.tflite")
+    op = schema.BuiltinOperator
+    for _, weight, bias in inputs_of(model, op.CONV_2D, op.DEPTHWISE_CONV_2D, op.FULLY_CONNECTED):
+        assert not weight.buffer and not bias.buffer
+    assert {t.type for (t,) in inputs_of(model, op.DEQUANTIZE)} == {schema.TensorType.FLOAT16}
+    assert {c.dtype.name for c in content.values() if c.size > 1} == {"float16", "int32"}
+    # OpenVINO and OpenCV read the options, although they are empty.
+    assert all(operator.builtinOptions is not None for operator in model.subgraphs[0].operators)
+    assert {c.version for c in model.operatorCodes if c.builtinCode == op.DEQUANTIZE} == {3}
+
+
+def test_the_classifier_in_int8_has_one_scale(tmp_path):
+    """TensorFlow Lite before 2.16 reads the first scale alone, and gave the bias as logits."""
+    (architecture,) = SPACE.decode(SPACE.sample(1, np.random.default_rng(6)))
+    write_tflite(trace(random_subnet(SPACE, architecture), architecture.resolution), tmp_path / "n.tflite", "int8")
+    model, _ = constants(tmp_path / "n.tflite")
+    op = schema.BuiltinOperator
+    for _, weight, _ in inputs_of(model, op.FULLY_CONNECTED):
+        assert weight.type == schema.TensorType.INT8 and len(weight.quantization.scale) == 1
+    for code, axis in ((op.CONV_2D, 0), (op.DEPTHWISE_CONV_2D, 3)):
+        for _, weight, _ in inputs_of(model, code):
+            assert weight.quantization.quantizedDimension == axis
+            assert len(weight.quantization.scale) == weight.shape[axis]

@@ -40,6 +40,7 @@ from nagsdk.manifest.manifest import read_manifest
 from nagsdk.manifest.result import Measured
 from nagsdk.pipeline import target as workbench
 from nagsdk.pipeline.build import Builder
+from nagsdk.pipeline.deployment import Deployment
 from nagsdk.pipeline.models import calibrated_model
 from nagsdk.pipeline.paper import train_paper_generator
 from nagsdk.pipeline.target import Target
@@ -356,6 +357,26 @@ def test_requests_that_cannot_end_well_are_refused_before_anything_is_measured(s
     assert backend.sessions == 0 and not (tmp_path / "out").exists()
 
 
+def test_a_file_for_timing_needs_no_weights(tmp_path):
+    smallest = "mbv3:r160:d=2,2,2,2,2:ks=3,3,3,3,3,3,3,3,3,3:e=3,3,3,3,3,3,3,3,3,3"
+    first, second = (
+        nagsdk.export("cpu", smallest, tmp_path / name, bundle="imagenet", timing_only=True) for name in "ab"
+    )
+    assert any("the weights are random, since those of imagenet" in warning for warning in first.result.warnings)
+    assert first.result.artifact.sha256 == second.result.artifact.sha256
+    assert read_manifest(tmp_path / "a")["hashes"]["weights"] is None
+    assert Deployment.read(tmp_path / "a").result.predicted.top1 is None
+
+
+def test_a_missing_package_is_named_before_anything_is_measured(simulate, monkeypatch, tmp_path):
+    backend = simulate()
+    lack = DeviceUnavailableError("A writer is missing.", "Install it.")
+    monkeypatch.setattr(type(backend), "check_export", lambda self, device: (_ for _ in ()).throw(lack))
+    with pytest.raises(DeviceUnavailableError, match="A writer is missing"):
+        nagsdk.deploy("board", budget="1ms", output=tmp_path / "out")
+    assert backend.sessions == 0
+
+
 def test_too_small_a_budget_names_the_cheapest(simulate):
     simulate()
     with pytest.raises(InfeasibleError) as caught:
@@ -481,6 +502,7 @@ def test_limits_that_hold_together(simulate):
         macs.to_dict()["budget"]
         == macs.to_dict()["budgets"][0]
         == {"metric": "latency", "limit": 1.5, "percentile": 50.0, "confidence": 0.9, "unit": "ms", "unit_factor": 1.0}
+        | {"images": None, "images_per_second": None, "text": "1.5ms"}
     )
     with pytest.raises(InfeasibleError, match="MMACs"):
         nagsdk.generate("board", budget=[["1.5ms", "0.01MMACs"]])

@@ -23,11 +23,7 @@ from nagsdk_litert.settings import LiteRtSettings
 CPU = Device("litert", "this machine", "litert")
 needs_runtime = pytest.mark.skipif(
     importlib.util.find_spec("ai_edge_litert") is None,
-    reason="ai-edge-litert is not installed: pip install 'nagsdk[litert]'",
-)
-needs_quantizer = pytest.mark.skipif(
-    importlib.util.find_spec("ai_edge_quantizer") is None,
-    reason="ai-edge-quantizer is not installed: pip install 'nagsdk[quantize]'",
+    reason="ai-edge-litert is not installed: pip install ai-edge-litert",
 )
 
 
@@ -50,7 +46,6 @@ class TestConformance(BackendConformance):
 
 
 @needs_runtime
-@needs_quantizer
 class TestConformanceOfLowerPrecisions(BackendConformance):
     @pytest.fixture
     def backend(self) -> Backend:
@@ -62,7 +57,6 @@ class TestConformanceOfLowerPrecisions(BackendConformance):
 
 
 @needs_runtime
-@needs_quantizer
 @pytest.mark.parametrize(("precision", "tensor", "share"), [("fp16", "FLOAT16", 0.6), ("int8", "INT8", 0.45)])
 def test_lower_precisions_make_smaller_files_that_keep_everything_else(tmp_path, precision, tensor, share, capfd):
     from nagsdk.graph.lint import lint
@@ -89,10 +83,8 @@ def test_lower_precisions_make_smaller_files_that_keep_everything_else(tmp_path,
 
 
 @needs_runtime
-@needs_quantizer
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_files_with_large_constants_are_complete(tmp_path, precision):
-    # The quantizer writes constants of more than a kilobyte behind the end of the flatbuffer.
     bundle, backend = nagsdk.load_bundle("glyphs"), LiteRtBackend()
     device = dataclasses.replace(CPU, precision=precision)
     architecture = bundle.architecture("mbv3:r44:d=3,2,2,1:ks=5,5,5,5,5,3,3,3:e=6,6,6,4,4,6,6,4")
@@ -106,15 +98,6 @@ def test_files_with_large_constants_are_complete(tmp_path, precision):
     assert (tmp_path / "small.tflite").stat().st_size > 100_000
     error = np.linalg.norm(logits["small"] - logits["whole"]) / np.linalg.norm(logits["whole"])
     assert 0 < error < backend.tolerance(device)
-
-
-def test_a_missing_quantizer_is_reported(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ai_edge_quantizer" else object())
-    monkeypatch.setattr(importlib.metadata, "version", lambda name: "2.0")
-    assert (
-        "pip install 'nagsdk[quantize]'" in LiteRtBackend().presence(dataclasses.replace(CPU, precision="int8")).reason
-    )
-    assert LiteRtBackend().presence(CPU).available
 
 
 def test_int8_is_not_split_by_default():
@@ -150,7 +133,10 @@ def test_a_missing_runtime_is_reported_and_refused(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     presence = LiteRtBackend().presence(CPU)
     assert not presence.available
-    assert "ai-edge-litert is not installed" in presence.reason and "pip install 'nagsdk[litert]'" in presence.reason
+    assert (
+        "ai-edge-litert is not installed" in presence.reason
+        and "pip install ai-edge-litert flatbuffers" in presence.reason
+    )
     with pytest.raises(DeviceUnavailableError):
         LiteRtBackend().open(CPU)
 

@@ -12,11 +12,13 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from nagsdk.bundle.bundle import load_bundle
+from nagsdk.cli import cli, printing
 from nagsdk.common.files import sha256
 from nagsdk.common.folders import cache_folder, shipped
-from nagsdk.errors import LockError, UsageError
+from nagsdk.errors import LockError, UnknownNameError, UsageError
 from nagsdk.events import Notice
 from nagsdk.project.build import build
 from nagsdk.project.inputs import changed, inputs_of
@@ -507,3 +509,43 @@ def test_an_age_is_told_in_its_unit(days, shown):
     from nagsdk.cli.build import _ago
 
     assert _ago(days) == shown
+
+
+def test_named_deployments_are_built_and_others_left_alone(app, world, tmp_path):  # noqa: F811
+    second = '[deployments.large]\ndevice = "board"\nbudget = ["500FPS", "2MB"]\n'
+    (app / "nagsdk.toml").write_text(ONE + second)
+    shutil.rmtree(app / "assets")
+    before = (app / "nagsdk.lock").read_bytes()
+    with pytest.raises(UnknownNameError, match="no deployment named 'lage'") as caught:
+        build(app, ["small", "lage"])
+    assert "Did you mean large" in caught.value.next_step
+    assert not (app / "assets").exists() and (app / "nagsdk.lock").read_bytes() == before
+    assert [(o.name, o.state) for o in build(app, ["small"]).deployments] == [("small", "cache")]
+    assert (app / "nagsdk.lock").read_bytes() == before
+    outcome = _only(build(app, ["large"]))
+    assert (outcome.name, outcome.state, outcome.budgets) == ("large", "deployed", ("500FPS", "2MB"))
+    assert set(read_lock(app / "nagsdk.lock").deployments) == {"small", "large"}
+    # A name that nagsdk.toml no longer has leaves the lock; a name that was not built stays.
+    (app / "nagsdk.toml").write_text(second + ONE.replace("small", "other").replace("assets", "more"))
+    assert _only(build(app, ["large"], locked=True)).state == "current"
+    assert set(read_lock(app / "nagsdk.lock").deployments) == {"small", "large"}
+    assert _only(build(app, ["large", "large"])).state == "current"
+    assert set(read_lock(app / "nagsdk.lock").deployments) == {"large"}
+
+
+def test_the_summary_shows_latency_and_top1_beside_the_verdict(app):
+    arguments = ["build", "--project", str(app)]
+    run = lambda *more: CliRunner().invoke(cli, [*arguments, *more], catch_exceptions=False)  # noqa: E731
+    (found,) = json.loads(run("--json").stdout)["deployments"]
+    assert found["measured"]["latency_p50_ms"] <= 1.5 and found["measured"]["top1"] > found["measured"]["top1_low"]
+    assert found["predicted"]["latency_ms"] > 0 and found["budgets"] == ["1.5ms"]
+    shown = run("small").stdout
+    p50 = printing.latency(found["measured"]["latency_p50_ms"])
+    assert f"held  budget 1.5ms, p50 {p50}, top-1 {found['measured']['top1']:.2f} %" in shown
+    assert CliRunner().invoke(cli, [*arguments, "smal"]).exception.exit_code == 2
+
+
+def test_a_failed_deployment_has_no_figures_but_says_what_was_asked(app):
+    (app / "nagsdk.toml").write_text('[deployments.x]\ndevice = "bord"\nbudget = "1ms"\nmin_top1 = 80\n')
+    outcome = _only(build(app))
+    assert outcome.measured is None and outcome.budgets == ("1ms", "a top-1 of at least 80 %")

@@ -16,8 +16,8 @@ ONE = '[deployments.a]\ndevice = "cpu"\nbudget = "1ms"\n'
 FORBIDDEN = [
     "/", "/etc", "//server/share/x", "\\\\server\\share", "\\x", "C:\\x", "C:x", "c:/x", ".", "..", "a/..", "a/../..",
     "../x", "a/../../x", "..\\x", ".git", ".git/hooks", ".GIT/hooks", "a/.github/workflows", "a\\.git", ".ssh",
-    "~/.ssh",    "a/\u200c.git", "a\x1b[2J", "a\nb", "a\0b", "a/con", "Aux.txt", "com1", "LPT9.onnx", "a.", "a /b", "a:b", "a?",
-    "a*b",    "x" * 256, "日" * 86,
+    "~/.ssh", "a/\u200c.git", "a\x1b[2J", "a\nb", "a\0b", "a/con", "Aux.txt", "com1", "LPT9.onnx", "a.", "a /b", "a:b",
+    "a?", "a*b", "x" * 256, "日" * 86,
 ]  # fmt: skip
 
 

@@ -6,17 +6,19 @@ import ast
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nagsdk.common.files import TEXT
+from nagsdk.common.reading import TEXT, opened
 from nagsdk.errors import ArchitectureError
+from nagsdk.families.mobilenet_v3 import net_config
 from nagsdk.families.mobilenet_v3.definition import MobileNetV3Definition
 from nagsdk.space.table import Column, read_csv
 
-MOST_TEXT = 10_000
+MOST_TEXT = 100_000
 # Python literals need some hundred times their size while they are read.
 _MOST_LITERAL, _MOST_FILE = 10**6, 16 * 10**6
 _SHOWN = 80
@@ -68,7 +70,7 @@ def read_file(path: Path, space: MobileNetV3Definition) -> tuple[list[Choices], 
         ArchitectureError: A dictionary is invalid; the message says which.
     """
     try:
-        with path.open(encoding=TEXT) as file:
+        with TextIOWrapper(opened(path), encoding=TEXT) as file:
             head = file.read(4096).lstrip()
             if not head.startswith(("{", "[")):
                 return None
@@ -78,7 +80,7 @@ def read_file(path: Path, space: MobileNetV3Definition) -> tuple[list[Choices], 
     if len(text) > _MOST_FILE:
         raise ArchitectureError(f"{path} is larger than {_MOST_FILE // 10**6} MB.", "Split the file into smaller ones.")
     try:
-        content = _literal(text)
+        content = _at(str(path), _literal, text)
     except ArchitectureError:
         lines = [line for line in text.splitlines() if line.strip()]
         if len(lines) < 2:
@@ -96,9 +98,12 @@ def read_column(path: Path, space: MobileNetV3Definition) -> tuple[list[Choices]
     """Reads a CSV file one of whose columns holds dictionaries, as DyNAS-T writes it; None if there is no such column.
 
     Raises:
-        ArchitectureError: The file is no table, or a dictionary is invalid; the message names the line.
+        ArchitectureError: A dictionary is invalid; the message names the line.
     """
-    lines, table = read_csv(path, ())
+    try:
+        lines, table = read_csv(path, ())
+    except ArchitectureError:
+        return None  # told by the reader of the usual columns
     column = next((name for name, cells in table.items() if len(cells) and is_dictionary(str(cells[0]))), None)
     if column is None:
         return None
@@ -134,10 +139,7 @@ def _choices(content: Any, space: MobileNetV3Definition) -> Choices:
         if len(inner) == 1:  # such as {"arch": {…}, "top1": 76.2}
             return _choices(inner[0], space)
     if "blocks" in content or "first_conv" in content:
-        raise ArchitectureError(
-            "This is a net.config of Once-for-All, which lists layers and not choices of the space.",
-            f"{_FORM} Once-for-All has it as the subnet's sampled or active configuration.",
-        )
+        raise net_config.refused(content, space)
     if missing := [name for name in ("ks", "e", "d", "r") if name not in content]:
         raise ArchitectureError(f"The dictionary is missing {', '.join(missing)}.", _FORM)
     if content.get("wid") not in (None, 1, space.width_multiplier, [None]):

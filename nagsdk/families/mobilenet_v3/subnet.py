@@ -7,6 +7,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from nagsdk.families.mobilenet_v3.definition import BlockShape, MobileNetV3Definition
 from nagsdk.families.protocol import Subnet
+from nagsdk.families.torch_scope import seeded
 from nagsdk.families.widths import make_divisible
 from nagsdk.space.architecture import Architecture
 
@@ -88,6 +89,7 @@ class FirstBlock(nn.Module):
 class MobileNetV3Subnet(Subnet):
     """A stand-alone network of one architecture; its weights are random until `Supernet.extract` fills them."""
 
+    @seeded()
     def __init__(self, space: MobileNetV3Definition, architecture: Architecture) -> None:
         super().__init__(architecture)
         stem, head, features = (space.width(w) for w in (space.stem_width, space.head_width, space.feature_width))

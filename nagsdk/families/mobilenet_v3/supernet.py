@@ -15,6 +15,7 @@ from nagsdk.families.mobilenet_v3.slices import copy_block, copy_unit
 from nagsdk.families.mobilenet_v3.sorting import sort_middle
 from nagsdk.families.mobilenet_v3.subnet import Block, MobileNetV3Subnet
 from nagsdk.families.protocol import Supernet
+from nagsdk.families.torch_scope import seeded
 from nagsdk.space.architecture import Architecture
 
 
@@ -24,6 +25,7 @@ class MobileNetV3Supernet(Supernet):
     space: MobileNetV3Definition
     class_tensors = ("classifier.weight", "classifier.bias")
 
+    @seeded()
     def __init__(self, space: MobileNetV3Definition) -> None:
         super().__init__(space)
         stem, head, features = (space.width(w) for w in (space.stem_width, space.head_width, space.feature_width))

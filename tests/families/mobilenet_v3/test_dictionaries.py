@@ -51,7 +51,7 @@ def test_one_value_holds_for_all_places():
         ("{'ks': __import__('os').getpid(), 'e': 6, 'd': 4, 'r': 224}", "neither JSON"),
         ("{" * 5000, "neither JSON"),
         ('{"a":' * 1900, "neither JSON"),
-        ("{" + " " * 20_000, "longer than"),
+        ("{" + " " * 200_000, "longer than"),
     ],
 )
 def test_others_are_refused_by_what_they_are(text, says):
@@ -118,3 +118,27 @@ def test_the_place_of_a_mistake_is_named(tmp_path):
     (tmp_path / "d.csv").write_text("ks;e;d;r\n3;3;2;224\n")
     with pytest.raises(ArchitectureError, match="semicolons"):
         SPACE.read_table(tmp_path / "d.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is empty, and no table"),
+        (b"<!DOCTYPE html><html>404</html>", "is a web page, and no table"),
+        ("ks,e,d,r\n7,6,4,224\n".encode("utf-16"), "is in UTF-16"),
+        ('[{"ks": 7}]'.encode("utf-16"), "is in UTF-16"),
+        (b"PK\x03\x04..archive/data.pkl", "is a checkpoint of PyTorch"),
+        (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "is a pickle, such as a checkpoint"),
+        ("ks,e,d,r,größe\n".encode("latin-1"), "cannot be read as a table"),
+        (b"ks\te\td\tr\n7\t6\t4\t224\n", "by tabs"),
+        (b'[{"ks": 7, "e": 6,', "a.json: "),
+        (b"null", "does not have every column"),
+        (b"ks: 7\ne: 6\n", "does not have every column"),
+    ],
+)
+def test_other_files_are_named_and_the_advice_has_the_columns(tmp_path, content, says):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(ArchitectureError) as caught:
+        SPACE.read_table(tmp_path / "a.json")
+    assert says in caught.value.message and "a.json" in caught.value.message
+    assert "ks" in caught.value.next_step or "commas" in caught.value.next_step

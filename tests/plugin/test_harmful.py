@@ -38,7 +38,7 @@ SABOTAGE = {
     "spins": ("while True: pass", "did not register within 4 s"),
     "crashes": ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
     "exits": ("import os\nos._exit(0)", "ended the process that loaded it"),
-    "shouts": ("import os\nos.write(1, b'{\"json\": ' * 9)", "writes directly to file descriptor 1"),
+    "shouts": (SOUND.format(name="shouts") + "\nimport os\nos.write(1, b'{\"json\": ' * 9)", "prints while it loads"),
     "chatters": (SOUND.format(name="chatters") + "\nprint('[garbage' * 99)", "prints while it loads"),
     "repeats": (SOUND.format(name="onnxruntime"), "Two plugins register the backend 'onnxruntime'"),
     "usurps": (SOUND.format(name="cpu"), "Two plugins register the device 'cpu'"),
@@ -72,7 +72,12 @@ def nagsdk(tmp_path):
             text=True,
             check=False,
             stdin=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": str(site), "NAGSDK_PLUGIN_TIMEOUT_S": "4", **environment},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join([str(site), *(p for p in sys.path if p)]),
+                "NAGSDK_PLUGIN_TIMEOUT_S": "4",
+                **environment,
+            },
         )
         assert done.returncode == code, done.stderr
         return done
@@ -88,7 +93,7 @@ def test_no_plugin_takes_the_command_line_down(nagsdk):
     listed = {p["name"]: p for p in json.loads(nagsdk("plugins", "--json").stdout)}
     said = {name: listed[name]["reason"] for name in SABOTAGE}
     assert [name for name, (_, reason) in SABOTAGE.items() if reason not in said[name]] == [], said
-    assert {name for name in SABOTAGE if listed[name]["state"] == "loaded"} == {"chatters"}
+    assert {name for name in SABOTAGE if listed[name]["state"] == "loaded"} == {"chatters", "shouts"}
     assert {listed[name]["state"] for name in ("sound", "android", "cuda", "litert", "onnxruntime")} == {"loaded"}
     devices = json.loads(nagsdk("devices", "--json").stdout)
     assert {d["id"]: d["available"] for d in devices if d["id"] in ("cpu", "sound", "chatters")} == {
@@ -112,7 +117,7 @@ def test_another_plugin_of_the_same_name_does_not_take_ours_along(nagsdk):
     assert nagsdk("generate", "--device", "cpu", "--budget", "2MMACs", "--json").stdout
 
 
-def test_a_dangerous_plugin_is_looked_at_once_and_again_when_it_has_changed(nagsdk):
+def test_a_harmful_plugin_is_started_once_and_again_when_it_has_changed(nagsdk):
     install(nagsdk.site, "crashes", "")
     (source,) = nagsdk.site.glob("sabotage_crashes/__init__.py")
     counting = f"open({str(nagsdk.site / 'count')!r}, 'a').write('x')\n"
@@ -122,12 +127,12 @@ def test_a_dangerous_plugin_is_looked_at_once_and_again_when_it_has_changed(nags
     assert (nagsdk.site / "count").read_text() == "x"
     source.write_text(counting + SOUND.format(name="mended"))
     assert "registers backend mended" in nagsdk("plugins").stdout
-    assert (nagsdk.site / "count").read_text() == "xxx"  # one look, and then for good
+    assert (nagsdk.site / "count").read_text() == "xx"
     nagsdk("plugins")
-    assert (nagsdk.site / "count").read_text() == "xxxx"
+    assert (nagsdk.site / "count").read_text() == "xxx"
 
 
-def test_disabled_plugins_are_not_even_looked_at(nagsdk, tmp_path):
+def test_disabled_plugins_are_not_even_started(nagsdk, tmp_path):
     install(nagsdk.site, "crashes", SABOTAGE["crashes"][0])
     listed = {p["name"]: p for p in json.loads(nagsdk("plugins", "--json", NAGSDK_DISABLE_PLUGINS="crashes").stdout)}
     assert listed["crashes"]["state"] == "disabled" and "NAGSDK_DISABLE_PLUGINS" in listed["crashes"]["reason"]
