@@ -1,13 +1,12 @@
 """Faults inside a running command: death, an error of the disk, or a signal, at its N-th change of files.
 
 Changes below given folders are counted by an audit hook (opening for writing, making, renaming, removing) and by
-wrappers where Python has no audit event (writing, flushing, SQL). The fault happens before the change.
+wrappers where Python has no audit event (writing, flushing, swapping, SQL). The fault happens before the change.
 """
 
 import io
 import json
 import os
-import signal
 import sqlite3
 import sys
 from pathlib import Path
@@ -48,9 +47,11 @@ class Faults:
 
     def arm(self) -> None:
         """Begins to count; cannot be undone in this process."""
+        from nagsdk.common import outputs
         from nagsdk.measuring import database
 
         faults, real_open, real_fsync, execute = self, io.open, os.fsync, database._Patient.execute
+        swap = outputs.swap
 
         class Raw(io.FileIO):
             def write(self, content):
@@ -72,7 +73,12 @@ class Faults:
             faults.change("sql", None, statement)
             return execute(connection, statement, *arguments)
 
+        def swapping(first, second):
+            faults.change("swap", first, second)
+            return swap(first, second)
+
         io.open, os.fsync, database._Patient.execute = opening, flushing, executing
+        outputs.swap = swapping
         sys.addaudithook(self._hear)
 
     def concerns(self, file) -> bool:
@@ -123,6 +129,3 @@ class Faults:
         """Writes the counted changes to a file."""
         self._busy = True
         Path(path).write_text(json.dumps(self.log))
-
-
-KILL, INTERRUPT, TERMINATE = int(getattr(signal, "SIGKILL", 9)), int(signal.SIGINT), int(signal.SIGTERM)

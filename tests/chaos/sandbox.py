@@ -139,6 +139,10 @@ class Sandbox:
         ]
         return {str(file.relative_to(self.root)): hashlib.sha256(file.read_bytes()).hexdigest() for file in mine}
 
+    def names(self) -> set[str]:
+        """What lies in the folders."""
+        return {str(path.relative_to(self.root)) for path in self.root.rglob("*")}
+
     def left(self) -> list[str]:
         """Temporary files and folders of ours."""
         return [
