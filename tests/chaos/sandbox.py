@@ -41,12 +41,16 @@ class Ended:
 
 
 class Server:
-    """Starts commands in forks of one warm process."""
+    """Starts commands in forks of one warm process.
 
-    def __init__(self) -> None:
+    Args:
+        tracer: A program with arguments that starts and watches that process.
+    """
+
+    def __init__(self, *tracer: str) -> None:
         paths = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "plugins")])
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.chaos.server"],
+            [*tracer, sys.executable, "-m", "tests.chaos.server"],
             cwd=REPOSITORY,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
