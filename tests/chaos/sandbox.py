@@ -59,8 +59,8 @@ class Server:
         )
         assert self._process.stdout.readline() == "ready\n"
 
-    def run(self, sandbox: "Sandbox", arguments, *, number=None, after=0.0, again=None, **faults) -> Ended:
-        """Runs a command; sends it a signal after some seconds, and again after some more."""
+    def run(self, sandbox: "Sandbox", arguments, *, number=None, after=0.0, **faults) -> Ended:
+        """Runs a command, and sends it a signal after some seconds."""
         logs = sandbox.root.parent / "logs"
         logs.mkdir(exist_ok=True)
         told = logs / "changes.json"
@@ -81,7 +81,8 @@ class Server:
         if number is not None:
             time.sleep(after)
             sent = time.monotonic()
-            os.kill(pid, number)  # until it is waited for, no other process can have this number
+            with contextlib.suppress(ProcessLookupError):  # it has ended before
+                os.kill(pid, number)
         ended = self._wait(pid)
         seconds = ended["seconds"] if sent is None else time.monotonic() - sent
         changes = json.loads(told.read_text()) if told.exists() else []
