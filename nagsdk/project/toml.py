@@ -217,11 +217,13 @@ def _declared(name: str, table: DeploymentTable, folder: Path) -> Declared:
 
 
 def _refuse_shared_outputs(path: Path, declared: tuple[Declared, ...]) -> None:
-    for number, one in enumerate(declared):
-        for other in declared[:number]:
-            # The same nagsdk.toml may be built on systems whose file names ignore upper and lower case.
-            first, second = (Path(str(d.output).casefold()) for d in (one, other))
-            if first.is_relative_to(second) or second.is_relative_to(first):
+    # The same nagsdk.toml may be built on systems whose file names ignore upper and lower case.
+    folders = [Path(str(one.output).casefold()) for one in declared]
+    owners = dict(zip(folders, declared, strict=True))
+    for folder, one in zip(folders, declared, strict=True):
+        for place in (folder, *folder.parents):
+            other = owners.get(place, one)
+            if other is not one:
                 raise UsageError(
                     f"{path}: {other.name} and {one.name} write to the same folder, {one.output}.",
                     "Give each its own folder (output); upper and lower case do not differ on macOS and Windows.",
