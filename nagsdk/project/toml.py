@@ -219,7 +219,7 @@ def _declared(name: str, table: DeploymentTable, folder: Path) -> Declared:
 def _refuse_shared_outputs(path: Path, declared: tuple[Declared, ...]) -> None:
     # The same nagsdk.toml may be built on systems whose file names ignore upper and lower case.
     folders = [Path(str(one.output).casefold()) for one in declared]
-    owners = dict(zip(folders, declared, strict=True))
+    owners = dict(reversed(list(zip(folders, declared, strict=True))))  # the first one of each
     for folder, one in zip(folders, declared, strict=True):
         for place in (folder, *folder.parents):
             other = owners.get(place, one)
