@@ -145,8 +145,9 @@ class Sandbox:
         return {str(file.relative_to(self.root)): hashlib.sha256(file.read_bytes()).hexdigest() for file in mine}
 
     def names(self) -> set[str]:
-        """What lies in the folders."""
-        return {str(path.relative_to(self.root)) for path in self.root.rglob("*")}
+        """What lies in the folders; the files that SQLite keeps beside a store belong to it, whoever closed it last."""
+        names = {str(path.relative_to(self.root)) for path in self.root.rglob("*")}
+        return {name for name in names if not name.endswith((f"{STORE}-wal", f"{STORE}-shm"))}
 
     def left(self) -> list[str]:
         """Temporary files and folders of ours."""
