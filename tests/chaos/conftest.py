@@ -12,7 +12,7 @@ class Row:
     """What happened to a command with a fault; the table is printed at the end."""
 
     ends: Counter = field(default_factory=Counter)
-    wrong: list[str] = field(default_factory=list)
+    wrong: int = 0
     slowest: float = 0.0
 
 
@@ -37,6 +37,7 @@ class Chaos:
         self.box = Sandbox(template.root.parent / "box")
         self.mine = template.decoys()
         self._usual: dict[str, tuple[Ended, set[str]]] = {}
+        self._wrong: list[str] = []
 
     def usual(self, name: str) -> Ended:
         """How a command ends without a fault; the changes that it makes are the moments for faults."""
@@ -84,19 +85,22 @@ class Chaos:
             self.look(name)
             assert not tidy or self.box.left() == []
         except Exception as error:  # damaged files are told by errors of many kinds
-            row.wrong.append(f"{fault} at {moment}: {type(error).__name__} {error}\n{ended.said}")
+            row.wrong += 1
+            self._wrong.append(f"{fault} at {moment}: {type(error).__name__} {error}\n{ended.said}")
             self.restore(name)
 
-    def recovers(self, name: str) -> None:
-        """Runs the command without a fault: it does its work, and leaves what it always leaves and nothing else."""
+    def verdict(self) -> None:
+        """Fails if anything was wrong."""
+        wrong, self._wrong = self._wrong, []
+        assert not wrong
+
+    def finish(self, name: str) -> None:
+        """Fails if anything was wrong, or if the command does not leave what it always leaves when it runs again."""
+        self.verdict()
         ended = self.run(name)
         assert ended.code == 0, ended.said
         self.look(name)
         assert self.box.names() == self._usual[name][1]
-
-    def verdict(self, name: str) -> None:
-        """Fails if anything was wrong."""
-        assert not [text for (_, command), row in ROWS.items() if command == name for text in row.wrong]
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -107,6 +111,4 @@ def pytest_terminal_summary(terminalreporter):
     for (fault, name), row in sorted(ROWS.items()):
         ends = ", ".join(f"{code}: {count}" for code, count in sorted(row.ends.items()))
         slowest = f"{row.slowest:5.2f} s" if row.slowest else ""
-        terminalreporter.write_line(
-            f"{fault:24} {name:10} {row.ends.total():5} {len(row.wrong):5}  {slowest:7}  {ends}"
-        )
+        terminalreporter.write_line(f"{fault:24} {name:10} {row.ends.total():5} {row.wrong:5}  {slowest:7}  {ends}")

@@ -39,7 +39,7 @@ def kill(chaos, name, moments):
             chaos.restore(name)
             ended = chaos.run(name, at=at, kill=signal.SIGKILL)
         chaos.judge("SIGKILL", name, ended, (-signal.SIGKILL,), at, tidy=False)
-    chaos.recovers(name)
+    chaos.finish(name)
 
 
 def fail(chaos, name, moments, number):
@@ -49,7 +49,7 @@ def fail(chaos, name, moments, number):
         chaos.judge(os.strerror(number), name, ended, REFUSED, at)
         if ended.code == 0:
             chaos.restore(name)
-    chaos.recovers(name)
+    chaos.finish(name)
 
 
 def stop(chaos, name, number, times, moments):
@@ -62,4 +62,4 @@ def stop(chaos, name, number, times, moments):
             chaos.restore(name)
         else:
             chaos.judge(number.name, name, ended, CODES[number], how, within_s=SOON_S if "after" in how else None)
-    chaos.recovers(name)
+    chaos.finish(name)
