@@ -84,6 +84,7 @@ class Chaos:
                 assert ended.seconds <= within_s * max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0)))
             self.look(name)
             assert not tidy or self.box.left() == []
+            self.box.take_kept(ended.said)
         except Exception as error:  # damaged files are told by errors of many kinds
             row.wrong += 1
             self._wrong.append(f"{fault} at {moment}: {type(error).__name__} {error}\n{ended.said}")

@@ -157,6 +157,12 @@ class Sandbox:
             if path.name.startswith((PARTIAL, TEMPORARY)) and not path.name.endswith("-mine")
         ]
 
+    def take_kept(self, told: str) -> None:
+        """Removes complete results that could not take the place of the old ones; a command must say where they are."""
+        for kept in list(self.root.rglob("*.new-*")):
+            assert kept.name in told, kept
+            shutil.rmtree(kept)
+
     def processes(self) -> list[str]:
         """Processes that a command started and that still run; they get a moment to die."""
         mark = f"TMPDIR={self.temporary}\0".encode()
