@@ -10,13 +10,17 @@ LOCK := $(RELEASE)/bin/uv pip compile --quiet --universal --fork-strategy fewest
 	--constraints constraints.txt --excludes requirements/cuda.txt --no-emit-package torch \
 	--custom-compile-command 'make lock' $(LOCK_ARGS) --output-file
 
-.PHONY: demo test docs-test nightly fuzz wheel-test lint style types types-darwin types-win32 docs bench lock dist sbom audit clean
+.PHONY: demo test chaos docs-test nightly fuzz wheel-test lint style types types-darwin types-win32 docs bench lock dist sbom audit clean
 
 demo: $(VENV)/.installed
 	$(BIN)/nagsdk deploy --device cpu --budget 0.2ms --output deployments/first
 
 test: $(VENV)/.tested
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not documented and not nightly" $(PYTEST_ARGS)
+
+# Kills and interrupts commands at every moment and fills their disks; prints the counts.
+chaos: $(VENV)/.tested
+	$(BIN)/python -m pytest tests/chaos $(PYTEST_ARGS)
 
 # Really runs the commands in the documentation, which calibrate and deploy.
 docs-test: $(VENV)/.tested
