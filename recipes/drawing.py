@@ -11,11 +11,15 @@ from markupsafe import escape
 from nagsdk.reports.svg import GREY, line, text, ticks
 
 GRID = "#e3e8ee"
+# Text that may lie on lines hides them behind it.
+HALO = ' paint-order="stroke" stroke="#fff" stroke-width="4"'
+BOLD = f'{HALO} font-weight="600"'
 # The pictures bring their own background, so that they can be read on every page; where the reader prefers dark
 # pages, and the picture is told so, it is dark. Attributes are what nagsdk.reports.svg writes.
 STYLE = """text{font-family:system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
 .paper{fill:#fff}
-@media (prefers-color-scheme:dark){.paper,[fill="#fff"]{fill:#161b22}[fill="#1b2733"]{fill:#e6ebf0}
+@media (prefers-color-scheme:dark){.paper,[fill="#fff"]{fill:#161b22}[stroke="#fff"]{stroke:#161b22}
+[fill="#1b2733"]{fill:#e6ebf0}
 [fill="#5a6470"]{fill:#a9b4bf}[stroke="#5a6470"]{stroke:#a9b4bf}[stroke="#e3e8ee"]{stroke:#2d3742}
 [fill="#0072b2"]{fill:#56b4e9}[stroke="#0072b2"]{stroke:#56b4e9}
 [fill="#d55e00"]{fill:#ff9a4d}[stroke="#d55e00"]{stroke:#ff9a4d}}
@@ -101,7 +105,7 @@ class Chart:
         across = (self.left + self.width - self.right) / 2
         return [
             *parts,
-            text(across, self.height - 8, x_label, anchor="middle", size=12),
+            text(across, floor + 34, x_label, anchor="middle", size=12),
             text(12, middle, y_label, anchor="middle", size=12, extra=turn),
         ]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from diagrams import deploy_diagram
-from drawing import Chart, picture
+from drawing import BOLD, HALO, Chart, picture
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import nagsdk
@@ -44,15 +44,14 @@ class Published:
     name: str
     ms: float
     top1: float
-    # Where its name stands in the picture: horizontal and vertical distance, and the end that is there.
+    # Where its name stands in the picture: horizontal and vertical distance from its point.
     dx: float = 9
     dy: float = 4
-    anchor: str = "start"
 
 
 # Howard et al., Searching for MobileNetV3, ICCV 2019 (arXiv 1905.02244, version 5), table 3, column P-1.
 PUBLISHED = (
-    Published("MobileNetV3-Small ×1.0", 15.8, 67.4),
+    Published("MobileNetV3-Small ×1.0", 15.8, 67.4, 22),
     Published("MobileNetV3-Large ×0.75", 39, 73.3),
     Published("MobileNetV3-Large ×1.0", 51, 75.2, 4, 19),
     Published("MobileNetV2 ×1.0", 64, 72.0),
@@ -138,6 +137,11 @@ class Answers:
     top1: list[float]
     results: dict[int, Result | None]
 
+    @property
+    def title(self) -> str:
+        """The device's name; `cpu` is the processor on which its prior was measured."""
+        return "x86-64 server (ONNX Runtime)" if self.device.id == "cpu" else self.device.title
+
     @classmethod
     def of(cls, device: Device) -> Answers:
         """Asks for the frontier and for every budget."""
@@ -179,55 +183,29 @@ def frontier_picture(answers: Answers, budget: int) -> str:
     parts = chart.axes("latency on a Pixel 1 in ms (one large core, TFLite of 2019)", "top-1 on ImageNet in %")
     floor, edge = chart.at_y(chart.y[0]), chart.at_x(budget)
     parts.append(line(edge, chart.top, edge, floor, ORANGE, ' stroke-dasharray="5 4" stroke-width="1.6"'))
-    parts.append(text(edge + 5, floor - 8, f"budget {budget} ms", color=ORANGE, size=12))
-    parts.append(chart.curve(answers.cost, answers.top1, BLUE))
-    label_at = 24.0
-    parts.append(
-        text(
-            chart.at_x(label_at) - 8,
-            chart.at_y(answers.at(label_at)) - 14,
-            "nagsdk: predicted",
-            color=BLUE,
-            size=12,
-            extra=' font-weight="600"',
-        )
-    )
+    parts.append(text(edge + 5, floor - 8, f"budget {budget} ms", color=ORANGE, size=12, extra=HALO))
+    shown = [(cost, top1) for cost, top1 in zip(answers.cost, answers.top1, strict=True) if cost < chart.x[1]]
+    parts.append(chart.curve([cost for cost, _ in shown], [top1 for _, top1 in shown], BLUE))
+    parts.append(text(chart.at_x(13), chart.at_y(75.6), "nagsdk, predicted", color=BLUE, size=12, extra=BOLD))
+    for network in PUBLISHED:
+        if network.ms > answers.cost[0]:
+            x, y, top = chart.at_x(network.ms), chart.at_y(network.top1), chart.at_y(answers.at(network.ms))
+            gain = f"+{answers.at(network.ms) - network.top1:.1f}"
+            parts.append(line(x, y, x, top, GREY, ' stroke-dasharray="1.5 3" stroke-width="1.4"'))
+            parts.append(text(x + 5, y - 10, gain, color=GREY, extra=HALO))
     for network in PUBLISHED:
         x, y = chart.at_x(network.ms), chart.at_y(network.top1)
-        if network.ms > answers.cost[0]:
-            gain = answers.at(network.ms) - network.top1
-            top = chart.at_y(answers.at(network.ms))
-            parts.append(line(x, y, x, top, GREY, ' stroke-dasharray="1.5 3" stroke-width="1.4"'))
-            if y - top > 24:
-                parts.append(text(x - 5, (y + top) / 2 + 4, f"+{gain:.1f}", anchor="end", color=GREY))
         parts.append(chart.dot(network.ms, network.top1, GREY, f"{network.name}: {network.ms:g} ms, {network.top1} %"))
-        parts.append(text(x + network.dx, y + network.dy, network.name, anchor=network.anchor, size=12))
-    y = chart.at_y(predicted.top1)
-    parts.append(
-        line(
-            chart.at_x(predicted.latency_ms),
-            y,
-            chart.at_x(predicted.latency_upper_ms),
-            y,
-            ORANGE,
-            ' stroke-width="2.6"',
-        )
-    )
+        parts.append(text(x + network.dx, y + network.dy, network.name, size=12, extra=HALO))
+    x, y = chart.at_x(predicted.latency_ms), chart.at_y(predicted.top1)
+    upper = chart.at_x(predicted.latency_upper_ms)
+    parts.append(line(x, y, upper, y, ORANGE, ' stroke-width="2.6"'))
     title = f"{predicted.latency_ms:.1f} ms, at most {predicted.latency_upper_ms:.1f} ms; {predicted.top1:.2f} %"
     parts.append(chart.dot(predicted.latency_ms, predicted.top1, ORANGE, title, hollow=True))
-    parts.append(
-        text(
-            chart.at_x(predicted.latency_ms) + 2,
-            y - 14,
-            f"chosen: {predicted.top1:.1f} %",
-            anchor="middle",
-            color=ORANGE,
-            size=12,
-            extra=' font-weight="600"',
-        )
-    )
-    parts.append(text(chart.at_x(86), chart.at_y(70.0), "grey: published,", color=GREY))
-    parts.append(text(chart.at_x(86), chart.at_y(70.0) + 14, "measured by others", color=GREY))
+    chosen = f"chosen: {predicted.top1:.1f} %"
+    parts.append(text(edge - 6, y - 16, chosen, anchor="end", color=ORANGE, size=12, extra=BOLD))
+    for number, words in enumerate(("grey: published,", "measured by others")):
+        parts.append(text(chart.width - chart.right, chart.at_y(70) + 15 * number, words, anchor="end", color=GREY))
     label = (
         f"Top-1 over latency on a Pixel 1. The frontier of nagsdk lies above MobileNetV3-Large and MobileNetV2. For a "
         f"budget of {budget} ms the network with {predicted.top1:.1f} % is chosen."
@@ -236,15 +214,20 @@ def frontier_picture(answers: Answers, budget: int) -> str:
 
 
 def overview_picture(every: list[Answers]) -> str:
-    """The frontiers of all devices, one line each."""
-    chart = Chart((2, 200), (66.5, 78.5), 560, 400, logarithmic=True, right=16)
+    """The frontiers of all devices, one line each, and their names below."""
+    rows = (len(every) + 1) // 2
+    chart = Chart((2, 210), (66.5, 78.5), 560, 420 + 18 * rows, logarithmic=True, right=16, bottom=58 + 18 * rows)
     parts = chart.axes("predicted latency in ms (one thread)", "predicted top-1 on ImageNet in %")
     for number, answers in enumerate(sorted(every, key=lambda a: a.cost[0])):
-        color = COLORS[number % len(COLORS)] if number < len(COLORS) else GREY
-        parts.append(chart.curve(answers.cost, answers.top1, color))
-        # Names stand below each other, so that neighbouring lines do not hide them.
-        x, y = chart.at_x(60), chart.at_y(71.6) + 17 * number
-        parts += [line(x, y - 4, x + 22, y - 4, color, ' stroke-width="3"'), text(x + 28, y, answers.device.title)]
+        color = [*COLORS, GREY][number % (len(COLORS) + 1)]
+        # Lines of devices that are equally fast lie on each other.
+        dash = ' stroke-dasharray="8 5"' if number % 2 else ""
+        parts.append(chart.curve(answers.cost, answers.top1, color, dash))
+        x, y = 30 + 280 * (number // rows), chart.height - 18 * rows + 18 * (number % rows)
+        parts += [
+            line(x, y - 4, x + 26, y - 4, color, f' stroke-width="3"{dash}'),
+            text(x + 33, y, answers.title, size=12),
+        ]
     return picture(chart.width, chart.height, "Frontiers of all devices with a shipped prior", parts)
 
 
@@ -269,19 +252,19 @@ def device_picture(answers: Answers) -> str:
                     color=ORANGE,
                 )
             )
-    return picture(chart.width, chart.height, f"Frontier of {answers.device.title}", parts)
+    return picture(chart.width, chart.height, f"Frontier of {answers.title}", parts)
 
 
 def strategies_picture() -> str:
     """The generator beside random search on one device."""
     rows = nagsdk.frontier("pixel-1", bundle=BUNDLE, strategies=["nag", "random"], points=60).rows()
-    chart = Chart((15, 132), (66.5, 78.5), 480, 300)
+    chart = Chart((15, 140), (66.5, 78.5), 480, 300)
     parts = chart.axes("predicted latency on a Pixel 1 in ms", "predicted top-1 in %")
     for name, title, color in (("random", "20,000 random architectures", GREY), ("nag", "generator", BLUE)):
         points = sorted({(row["cost"], row["predicted_top1"]) for row in rows if row["strategy"] == name})
         parts.append(chart.curve([x for x, _ in points], [y for _, y in points], color))
         y = chart.at_y(69.5) + (0 if name == "nag" else 20)
-        parts += [line(300, y - 4, 322, y - 4, color, ' stroke-width="3"'), text(328, y, title)]
+        parts += [line(270, y - 4, 292, y - 4, color, ' stroke-width="3"'), text(298, y, title)]
     return picture(chart.width, chart.height, "Frontiers of the generator and of random search on a Pixel 1", parts)
 
 
@@ -293,18 +276,10 @@ def glyphs_picture() -> str:
     chart = Chart((0, points[-1][0] * 1.05), (min(ys) - 0.4, max(ys) + 0.4), 480, 280)
     parts = chart.axes("10⁶ multiply-accumulates", "predicted top-1 in %")
     parts.append(chart.curve([x for x, _ in points], ys, BLUE))
-    for (x, y), title in ((points[0], "smallest"), (points[-1], "largest")):
+    for (x, y), title, dx, dy, end in ((points[0], "smallest", 10, 5, "start"), (points[-1], "largest", 5, 22, "end")):
         parts.append(chart.dot(x, y, ORANGE, f"{title}: {x:.2f}, {y:.1f} %", hollow=True))
-        end = "start" if title == "smallest" else "end"
-        parts.append(
-            text(
-                chart.at_x(x) + (9 if end == "start" else 5),
-                chart.at_y(y) + 22,
-                f"{title}: {y:.1f} %",
-                anchor=end,
-                color=ORANGE,
-            )
-        )
+        label = f"{title}: {y:.1f} %"
+        parts.append(text(chart.at_x(x) + dx, chart.at_y(y) + dy, label, anchor=end, color=ORANGE, extra=HALO))
     return picture(chart.width, chart.height, "Frontier of the bundle glyphs over multiply-accumulates", parts)
 
 
