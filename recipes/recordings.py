@@ -31,7 +31,7 @@ from nagsdk.reports import figures
 REPOSITORY = Path(__file__).resolve().parents[1]
 PICTURES = REPOSITORY / "docs" / "pictures"
 COLUMNS = 80
-DEPLOY = "nagsdk deploy --device pixel --budget 80ms --bundle imagenet --timing-only --output model"
+DEPLOY = "nagsdk deploy --device pixel --budget 80ms --bundle imagenet --timing-only"
 # The commands of each picture; each one starts in an empty folder.
 RECORDINGS = {
     "deploy": [DEPLOY],
@@ -41,7 +41,6 @@ RECORDINGS = {
     ],
     "build": ["nagsdk init --device cpu --budget 0.2ms --name small", "cat nagsdk.toml"],
     "plugins": ["nagsdk plugins new board", "cd nagsdk-board && find . -type f | sort"],
-    "bundle": ["nagsdk bundle show glyphs"],
     "agents": ["nagsdk mcp --skill | head -n 24"],
 }
 _FORMAT = """<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" xmlns="http://www.w3.org/2000/svg">
@@ -123,7 +122,7 @@ def made() -> dict[str, str]:
             turns = [(command, typed(command, folder, cache)) for command in commands]
             pictures[f"terminal-{name}.svg"] = terminal(name, turns)
             if commands == [DEPLOY]:
-                manifest = json.loads((folder / "model/manifest.json").read_text("utf-8"))
+                manifest = json.loads(next(folder.glob("deployments/*/manifest.json")).read_text("utf-8"))
                 pictures["report-costs.svg"] = again(str(figures.costs(manifest)))
                 pictures["report-network.svg"] = again(str(figures.network(manifest)))
                 pareto = figures.pareto({"": manifest})
