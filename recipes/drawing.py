@@ -16,9 +16,10 @@ HALO = ' paint-order="stroke" stroke="#fff" stroke-width="4"'
 BOLD = f'{HALO} font-weight="600"'
 # The pictures bring their own background, so that they can be read on every page; where the reader prefers dark
 # pages, and the picture is told so, it is dark. Attributes are what nagsdk.reports.svg writes.
-STYLE = """text{font-family:system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
+LIGHT = """text{font-family:system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
 .paper{fill:#fff}
-@media (prefers-color-scheme:dark){.paper,[fill="#fff"]{fill:#161b22}[stroke="#fff"]{stroke:#161b22}
+"""
+DARK = """@media (prefers-color-scheme:dark){.paper,[fill="#fff"]{fill:#161b22}[stroke="#fff"]{stroke:#161b22}
 [fill="#1b2733"]{fill:#e6ebf0}
 [fill="#5a6470"]{fill:#a9b4bf}[stroke="#5a6470"]{stroke:#a9b4bf}[stroke="#e3e8ee"]{stroke:#2d3742}
 [fill="#0072b2"]{fill:#56b4e9}[stroke="#0072b2"]{stroke:#56b4e9}
@@ -26,7 +27,7 @@ STYLE = """text{font-family:system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sa
 """
 
 
-def picture(width: float, height: float, label: str, parts: Sequence[str]) -> str:
+def picture(width: float, height: float, label: str, parts: Sequence[str], style: str = LIGHT + DARK) -> str:
     """A complete picture file.
 
     Args:
@@ -34,21 +35,22 @@ def picture(width: float, height: float, label: str, parts: Sequence[str]) -> st
         height: Height in units.
         label: Description of the picture for screen readers.
         parts: Elements of SVG, already escaped.
+        style: Rules for their colours.
     """
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" '
         f'height="{height:g}" role="img" aria-label="{escape(label)}">'
     )
     paper = f'<rect class="paper" x="0" y="0" width="{width:g}" height="{height:g}" rx="6"/>'
-    return "\n".join([head, f"<style>{STYLE}</style>", paper, *parts, "</svg>", ""])
+    return "\n".join([head, f"<style>{style}</style>", paper, *parts, "</svg>", ""])
 
 
 def again(drawing: str) -> str:
-    """A picture of a report as a file of the documentation, with its background."""
+    """A picture of a report as a file of the documentation: on white, for which its colours were chosen."""
     inside = drawing[drawing.index(">") + 1 : drawing.rindex("</svg>")]
     _, _, width, height = drawing.split('viewBox="')[1].split('"')[0].split()
     label = drawing.split('aria-label="')[1].split('"')[0]
-    return picture(float(width), float(height), label, [inside])
+    return picture(float(width), float(height), label, [inside], LIGHT)
 
 
 @dataclass(frozen=True)
