@@ -94,10 +94,16 @@ clean:
 	rm -rf $(VENV) $(RELEASE) site deployments dist
 
 # The hash of PyTorch is not locked: its builds for processors and for CUDA have one version, and come from other indexes.
+# pip says nothing for minutes, so a line every few seconds tells how far the installation is, also without a terminal.
 $(VENV)/.installed: pyproject.toml constraints.txt requirements/base.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/$(LOCKED) requirements/base.txt
-	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	@echo "Installing nagsdk and what it needs into $(VENV); this takes a few minutes."
+	@set -e; start=$$(date +%s); \
+	(while sleep 4; do \
+		echo "  $$(($$(date +%s) - start)) s, $$(du -sm $(VENV) 2>/dev/null | cut -f 1) MB installed"; \
+	done) & beat=$$!; trap 'kill $$beat' EXIT; trap 'exit 130' INT TERM; \
+	$(PYTHON) -m venv $(VENV); \
+	$(BIN)/$(LOCKED) requirements/base.txt; \
+	$(BIN)/pip install --quiet --constraint constraints.txt torch; \
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
