@@ -22,13 +22,7 @@ _RESOLUTION_NOISE, _BOLD_NOISE = 6.0, 2.0
 
 
 def decode(
-    space: SearchSpace,
-    tables: Sequence[AdditiveTable],
-    paths: Paths,
-    stepper: Stepper,
-    limits: Floats,
-    noise: Float32s,
-    which: NDArray[np.intp] | None = None,
+    space: SearchSpace, tables: Sequence[AdditiveTable], paths: Paths, stepper: Stepper, limits: Floats, noise: Float32s
 ) -> Codes:
     """Samples architectures within limits.
 
@@ -48,14 +42,11 @@ def decode(
         InfeasibleError: No architecture holds the limits of a budget.
     """
     reserve, open_ = reserves(space, tables, paths, limits)
-    which = np.broadcast_to(np.arange(len(noise)), (len(limits), len(noise))) if which is None else which
-    count = which.shape[1]
-    most = max(1, _ROWS // count)
+    count, most = len(noise), max(1, _ROWS // len(noise))
     codes = np.repeat(reserve[:, None], count, axis=1)
     rows = np.flatnonzero(open_)
     for part in (rows[i : i + most] for i in range(0, len(rows), most)):
-        drawn = _sample(space, Walk(paths, limits[part], count), stepper, noise, which[part].ravel())
-        codes[part] = drawn.reshape(-1, *codes.shape[1:])
+        codes[part] = _sample(space, Walk(paths, limits[part], count), stepper, noise).reshape(-1, *codes.shape[1:])
     codes, limits = codes.reshape(-1, codes.shape[2]), np.repeat(limits, count, axis=0)
     # Walk and table add in different orders; the reserve replaces candidates that exceed a limit by rounding errors.
     excess = np.stack([table.cost(codes) for table in tables], axis=1) - limits
@@ -65,9 +56,10 @@ def decode(
     return codes.reshape(-1, count, codes.shape[1])
 
 
-def _sample(space: SearchSpace, walk: Walk, stepper: Stepper, noise: Float32s, sample: NDArray[np.intp]) -> Codes:
+def _sample(space: SearchSpace, walk: Walk, stepper: Stepper, noise: Float32s) -> Codes:
     view, count, sizes = walk.first(), walk.count, space.sizes
-    n = len(sample)
+    n = len(view.state) * count
+    sample = np.arange(n) % count
     codes = np.full((n, len(sizes)), -1, np.int8)
     hidden, cell = np.zeros((2, n, stepper.hidden), np.float32)
 
