@@ -72,9 +72,9 @@ def main() -> None:
     for name, found in top1.items():
         steps = np.diff(np.array(found), axis=1)
         many, one = seconds[name].mean(0)
+        drops, largest = int((steps < -ROUNDING).sum()), max(0.0, -float(steps.min()))
         print(
-            f"{name}: {int((steps < -ROUNDING).sum())} drops in {steps.size} steps (largest {max(0.0, -steps.min()):.3f} "
-            f"points), mean predicted top-1 {np.mean(found):.4f}; {1e3 * one:.0f} ms for one budget, "
+            f"{name}: {drops} drops in {steps.size} steps (largest {largest:.3f} points), mean predicted top-1 {np.mean(found):.4f}; {1e3 * one:.0f} ms for one budget, "
             f"{many:.2f} s for {options.budgets}"
         )
     gain = np.mean(np.array(top1["nag"]) - np.array(top1["64 candidates of each budget"]), axis=1)

@@ -2,11 +2,11 @@ import re
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import all as everything
 
+ROOT = Path(__file__).parents[2]
 SCRIPTS = {path.stem for path in (ROOT / "benchmarks").glob("*.py") if "def main" in path.read_text("utf-8")} - {"all"}
 
 
