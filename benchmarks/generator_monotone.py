@@ -74,8 +74,9 @@ def main() -> None:
         many, one = seconds[name].mean(0)
         drops, largest = int((steps < -ROUNDING).sum()), max(0.0, -float(steps.min()))
         print(
-            f"{name}: {drops} drops in {steps.size} steps (largest {largest:.3f} points), mean predicted top-1 {np.mean(found):.4f}; {1e3 * one:.0f} ms for one budget, "
-            f"{many:.2f} s for {options.budgets}"
+            f"{name}: {drops} drops in {steps.size} steps (largest {largest:.3f} points), "
+            f"mean predicted top-1 {np.mean(found):.4f}; "
+            f"{1e3 * one:.0f} ms for one budget, {many:.2f} s for {options.budgets}"
         )
     gain = np.mean(np.array(top1["nag"]) - np.array(top1["64 candidates of each budget"]), axis=1)
     print(f"nag minus 64 candidates of each budget: mean {gain.mean():+.4f}, worst device {gain.min():+.4f}")
