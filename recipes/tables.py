@@ -149,7 +149,7 @@ def unpacked(content: bytes) -> Any:
 
     scalar = np.int64(0).__reduce__()[0]
     # numpy 1 and 2 call it by different names.
-    names = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
+    names: list[Any] = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
     with torch.serialization.safe_globals([*names, np.dtype, np.dtypes.Int64DType]):
         return torch.load(io.BytesIO(content), weights_only=True)
 
