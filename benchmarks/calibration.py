@@ -14,7 +14,7 @@ prior knowledge, the other half are random; rivals use N random ones.
 Upper bounds are checked at confidence 0.9, on the 1,000 architectures and on the 50 of them with the most work (MACs)
 for the predicted latency, which is what a generator would pick. Each calibration has a coverage of its own, so the
 coverage is shown as a distribution over calibrations; also on architectures of the part of the table from which the
-samples are drawn, because some tables drift along their index. No constant of the bound is fitted to these tables.
+samples are drawn, because some tables drift along their index.
 
 With --foreign the pool holds only devices of other kinds than the target (for GPUs: with other numbers of images).
 Such a pool harms on some devices. What nagsdk makes of it is compared with the pool alone and with no pool, on the same
