@@ -43,7 +43,6 @@ DEFAULT = "glyphs"
 GENERATOR, LABELS = "generator.safetensors", "labels.txt"
 RECALIBRATION_IMAGES = 512
 _MOST_DESCRIPTION, _MOST_TEXT, _MOST_SHEET = 10**6, 32 * 10**6, 256 * 10**6
-_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -253,7 +252,7 @@ class Bundle:
                 f"{self.name} has no images: batch normalisation keeps the supernet's statistics.", stacklevel=2
             )
         else:
-            recalibrate(subnet, (torch.from_numpy(images[i : i + _BATCH]) for i in range(0, len(images) - 1, _BATCH)))
+            recalibrate(subnet, torch.from_numpy(images))
         return subnet
 
     def recalibration_images(self, resolution: int, folder: Path | None = None) -> NDArray[np.float32]:
@@ -288,12 +287,13 @@ class Bundle:
         return TestSet(self._tiles(sheet, resolution), labels)
 
     def _tiles(self, sheet: Sheet, resolution: int) -> NDArray[np.float32]:
-        from PIL.Image import fromarray
+        from nagsdk.images.batches import prepare
 
         assert self.description.images is not None
         side = self.description.images.tile
         tiles = self.files.parsed(sheet.file, _MOST_SHEET, lambda c: read_sheet(BytesIO(c), sheet.count, side))
-        return self.preprocessing.apply([fromarray(tile) for tile in tiles], resolution)
+        # As `nagsdk train` prepares them, so that both measure the same figures.
+        return prepare(tiles, resolution, self.preprocessing).contiguous().numpy()
 
     def architecture(self, text: str) -> Architecture:
         """Reads an architecture of this bundle's space from its text form."""

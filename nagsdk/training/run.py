@@ -26,7 +26,7 @@ from nagsdk.errors import UsageError
 from nagsdk.events import Listener, ignore, stage
 from nagsdk.families.protocol import Supernet
 from nagsdk.families.space import NetworkSpace
-from nagsdk.images.batches import ArrayBatches, Augmentation, Shown, portions, prepare
+from nagsdk.images.batches import ArrayBatches, Augmentation, Shown, prepare, stratified
 from nagsdk.images.decoded import Labelled, counts, require_space, square_side
 from nagsdk.images.folder import ImageFolder
 from nagsdk.images.preprocessing import Preprocessing
@@ -44,9 +44,8 @@ from nagsdk.training.subnets import fit_measured, measure_subnets
 from nagsdk.training.work import work_of
 
 _LARGE = 128
-_MOST_PLAN = 10**6
+_MOST_PLAN, _MOST_LABELS = 10**6, 10**7
 _RATE, _RATE_BATCH = 4e-3, 64
-_PORTION = 256
 _RECALIBRATION, _TEST = {True: 512, False: 1024}, 2560
 _CHECKPOINTS = 50
 _ADAM_COPIES = 4
@@ -207,14 +206,14 @@ class TrainingRun:
         supernet = load_supernet(self.space, weights.read_bytes())
         codes, top1 = measure_subnets(
             self.space,
-            lambda subnets: self.evaluate(supernet, subnets, "val"),
+            lambda subnets: self.evaluate(supernet, subnets, self.parts["val"]),
             self.plan.subnets,
             self.work / "measured.csv",
             self.plan.seed,
             self.ranks,
             self.on_event,
         )
-        ends = self.evaluate(supernet, self.space.decode(extremes(self.space)), "test")
+        ends = self.evaluate(supernet, self.space.decode(extremes(self.space)), self.tests)
         if not self.ranks.first:
             return {}
         card = fit_measured(
@@ -234,14 +233,13 @@ class TrainingRun:
         return figures
 
     def _figure(self, top1: float) -> dict[str, Any]:
-        low, high = wilson(top1 / 100, len(self.parts["test"].labels))
-        return {"top1": round(top1, 2), "interval_95": [round(100 * low, 2), round(100 * high, 2)]}
+        low, high = wilson(top1 / 100, self.sheet_counts[1])
+        return {"top1": top1, "interval_95": [100 * low, 100 * high]}
 
     def evaluate(
-        self, supernet: Supernet, subnets: Sequence[Architecture], part: str
+        self, supernet: Supernet, subnets: Sequence[Architecture], labelled: Labelled
     ) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Measures the top-1 of subnets on a part of the images, in per cent."""
-        labelled = self.parts[part]
+        """Measures the top-1 of subnets on images, in per cent."""
         return measure(
             supernet,
             subnets,
@@ -258,22 +256,26 @@ class TrainingRun:
         wanted = _RECALIBRATION[self.side >= _LARGE]
         return min(wanted, most, len(self.parts["train"].labels)), min(_TEST, most, len(self.parts["test"].labels))
 
+    @property
+    def tests(self) -> Labelled:
+        """The test images as the bundle has them, so that `evaluate` and `deploy` measure the same figures."""
+        labels = np.array(read_json(self.work / TEST_LABELS, _MOST_LABELS), np.int64)
+        return Labelled(read_sheet(self.work / TEST, self.sheet_counts[1], self.side), labels)
+
     def _write_sheets(self) -> None:
-        rng = np.random.default_rng(self.plan.seed)
         for (part, file), count in zip((("train", RECALIBRATION), ("test", TEST)), self.sheet_counts, strict=True):
             labelled = self.parts[part]
-            rows = np.sort(rng.permutation(len(labelled.labels))[:count])
+            rows = stratified(labelled.labels, count, self.plan.seed)
             with writing(self.work):
                 write_sheet(labelled.images[rows], self.work / file)
             if part == "test":
                 write_atomically(self.work / TEST_LABELS, json.dumps(labelled.labels[rows].tolist()).encode())
 
-    def _recalibration(self, resolution: int) -> Sequence[Tensor]:
-        count = self.sheet_counts[0]
-        images = read_sheet(self.work / RECALIBRATION, count, self.side)
-        return portions(prepare(images, resolution, self.preprocessing), min(_PORTION, count))
+    def _recalibration(self, resolution: int) -> Tensor:
+        images = read_sheet(self.work / RECALIBRATION, self.sheet_counts[0], self.side)
+        return prepare(images, resolution, self.preprocessing)
 
-    def _teacher_images(self) -> Sequence[Tensor]:
+    def _teacher_images(self) -> Tensor:
         return self._recalibration(max(self.space.resolutions))
 
     def _write(self, figures: dict[str, Any]) -> None:

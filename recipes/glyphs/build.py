@@ -32,7 +32,7 @@ from nagsdk.events import Advanced, Event
 from nagsdk.families.mobilenet_v3.presets import small_mobilenet_v3
 from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
 from nagsdk.families.protocol import Supernet
-from nagsdk.images.batches import ArrayBatches, Shown, portions, prepare
+from nagsdk.images.batches import ArrayBatches, Shown, prepare
 from nagsdk.images.sheets import read_sheet, write_sheet
 from nagsdk.predictor.model import CARD, PREDICTOR_WEIGHTS, AccuracyPredictor
 from nagsdk.space.space import Codes, extremes
@@ -141,7 +141,7 @@ def measure_extremes(supernet: Supernet, work: Path, count: int = 1024) -> tuple
     figures = measure(
         supernet,
         architectures,
-        lambda r: recalibration_batches(work, r),
+        lambda r: recalibration_pictures(work, r),
         lambda r: Shown(images, labels, r, PREPROCESSING),
     )
     return [a.text for a in architectures], figures.tolist()
@@ -156,7 +156,7 @@ def measure_all(work: Path, supernet: Supernet, seed: int) -> tuple[Codes, Any]:
         lambda subnets: measure(
             supernet,
             subnets,
-            lambda r: recalibration_batches(work, r),
+            lambda r: recalibration_pictures(work, r),
             lambda r: Shown(images, labels, r, PREPROCESSING),
             show,
         ),
@@ -180,7 +180,7 @@ def test_figures(work: Path, supernet: Supernet, seed: int) -> dict[str, Any]:
         top1 = measure(
             supernet,
             subnets,
-            lambda r: recalibration_batches(work, r),
+            lambda r: recalibration_pictures(work, r),
             lambda r: Shown(images, labels, r, PREPROCESSING),
             show,
         )
@@ -276,11 +276,9 @@ def provenance(parts: dict[str, list[Face]], figures: dict[str, Any], seed: int)
     }
 
 
-def recalibration_batches(work: Path, resolution: int) -> list[torch.Tensor]:
-    """The shipped recalibration pictures, normalised, in batches of 256."""
-    return list(
-        portions(prepare(read_sheet(work / RECALIBRATION_SHEET, RECALIBRATION, SIDE), resolution, PREPROCESSING), 256)
-    )
+def recalibration_pictures(work: Path, resolution: int) -> torch.Tensor:
+    """The shipped recalibration pictures, normalised."""
+    return prepare(read_sheet(work / RECALIBRATION_SHEET, RECALIBRATION, SIDE), resolution, PREPROCESSING)
 
 
 def show(event: Event) -> None:
