@@ -149,7 +149,7 @@ class Bundle:
 
     @cached_property
     def predictor(self) -> AccuracyPredictor:
-        """The accuracy predictor.
+        """The accuracy predictor, of the top-1 on the images that deployments are measured on (`Footing`).
 
         Raises:
             BundleError: See `require_predictor`.
@@ -159,7 +159,14 @@ class Bundle:
         self.require_predictor()
         for name in ("predictor.safetensors", "predictor.json"):
             self.files.read(name)
-        return AccuracyPredictor.load(self.folder, self.space)
+        known = self.footing or {}
+        loaded = AccuracyPredictor.load(self.folder, self.space)
+        return loaded.moved(known.get("offset", 0.0), known.get("half_width", 0.0))
+
+    @property
+    def footing(self) -> dict[str, Any] | None:
+        """The images that top-1 is about (`description.Footing`); read without pydantic, which takes long to import."""
+        return self._content.get("footing")
 
     @cached_property
     def generator_file(self) -> Path | None:

@@ -25,6 +25,8 @@ class Predicted:
         extrapolated: Whether the architecture lies outside the range that the accuracy predictor was fitted on.
         latency_ms: Predicted median latency.
         latency_upper_ms: Upper bound of the budget's percentile at the budget's confidence.
+        optimism: Points that top-1 and its interval were lowered by, because the architecture was chosen for it.
+        top1_on: The images that the top-1 is about; None if the bundle does not say.
     """
 
     top1: float | None = None
@@ -33,6 +35,8 @@ class Predicted:
     extrapolated: bool | None = None
     latency_ms: float | None = None
     latency_upper_ms: float | None = None
+    optimism: float | None = None
+    top1_on: str | None = None
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,10 @@ class Predicted(_Open):
     latency_upper_ms: _Milliseconds | None = Field(
         description="Upper bound of the budget's percentile at the budget's confidence."
     )
+    optimism: _Percent | None = Field(
+        None, description="Points that top-1 was lowered by, because the architecture was chosen for it."
+    )
+    top1_on: str | None = Field(None, description="The images that top-1 is about; null if the bundle does not say.")
 
 
 class Measured(_Open):

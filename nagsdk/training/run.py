@@ -16,6 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from nagsdk.bundle.bundle import load_bundle
+from nagsdk.bundle.description import Footing
 from nagsdk.bundle.imported import SUPERNET_WEIGHTS
 from nagsdk.bundle.write import RECALIBRATION, TEST, TEST_LABELS, Facts, write_bundle
 from nagsdk.common.files import write_atomically, writing
@@ -39,6 +40,7 @@ from nagsdk.supernet.initial import adopt, read_weights
 from nagsdk.supernet.passes import passes, train_passes
 from nagsdk.supernet.processes import Ranks, torch_device
 from nagsdk.supernet.weights import half, load_supernet
+from nagsdk.training.footing import footing_of
 from nagsdk.training.plan import MADE_BY, PLAN, Plan
 from nagsdk.training.subnets import fit_measured, measure_subnets
 from nagsdk.training.work import work_of
@@ -214,11 +216,21 @@ class TrainingRun:
             self.on_event,
         )
         ends = self.evaluate(supernet, self.space.decode(extremes(self.space)), self.tests)
-        if not self.ranks.first:
+        images, predictor = len(self.parts["val"].labels), None
+        if self.ranks.first:
+            predictor = fit_measured(self.space, codes, top1, images, self.work, self.plan.seed, self.on_event)
+        footing = footing_of(
+            self.space,
+            predictor,
+            codes,
+            lambda subnets: self.evaluate(supernet, subnets, self.tests),
+            counted(images, "validation image"),
+            self.plan.seed,
+            self.ranks,
+        )
+        if predictor is None:
             return {}
-        card = fit_measured(
-            self.space, codes, top1, len(self.parts["val"].labels), self.work, self.plan.seed, self.on_event
-        ).card
+        card = predictor.card
         figures = {
             "steps": self.steps,
             "smallest": self._figure(float(ends[0])),
@@ -229,7 +241,7 @@ class TrainingRun:
                 "doubt": card["doubt"],
             },
         }
-        self._write(figures)
+        self._write(figures, footing)
         return figures
 
     def _figure(self, top1: float) -> dict[str, Any]:
@@ -278,7 +290,7 @@ class TrainingRun:
     def _teacher_images(self) -> Tensor:
         return self._recalibration(max(self.space.resolutions))
 
-    def _write(self, figures: dict[str, Any]) -> None:
+    def _write(self, figures: dict[str, Any], footing: Footing) -> None:
         with stage(self.on_event, "Writing the bundle"):
             names = (SUPERNET_WEIGHTS, "measured.csv", RECALIBRATION, TEST, TEST_LABELS, PREDICTOR_WEIGHTS, CARD)
             low, high = min(self.space.resolutions), max(self.space.resolutions)
@@ -312,4 +324,5 @@ class TrainingRun:
                 self.folder.classes,
                 [self.work / name for name in names],
                 (self.side, *self.sheet_counts),
+                footing,
             )

@@ -89,7 +89,7 @@ class Source:
             test = self.bundle.test_set(resolution)
             assert test is not None
             inputs, labels = torch.from_numpy(test.inputs), torch.from_numpy(test.labels)
-            return list(zip(inputs.split(Shown.batch), labels.split(Shown.batch), strict=True))
+            return list(zip(torch.split(inputs, Shown.batch), torch.split(labels, Shown.batch), strict=True))
 
         return pictures
 
