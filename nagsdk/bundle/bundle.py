@@ -68,6 +68,7 @@ class Bundle:
         is_shipped: Whether it is a bundle that ships with nagsdk, or an exact copy.
         hash: SHA-256 of the bundle.json, which identifies the bundle with all its files.
         files: The files that it lists.
+        footing: The images that top-1 is about, if it says so; see `nagsdk.bundle.description.Footing`.
 
     Raises:
         DamagedBundleError: The description is damaged or not valid, or its family of networks is not installed.
@@ -95,10 +96,11 @@ class Bundle:
                 f"{path} is not a valid description of a bundle: {what_is_wrong(error)}.", FIX
             ) from error
         self.files = BundleFiles(folder, self._content["files"])
+        self.footing: dict[str, Any] | None = self._content.get("footing")
 
     def __repr__(self) -> str:
-        resolutions = self.space.resolutions
-        return f"Bundle({self.name!r}, {self.space.family}, {resolutions[0]} to {resolutions[-1]} px)"
+        low, high = self.space.resolutions[0], self.space.resolutions[-1]
+        return f"Bundle({self.name!r}, {self.space.family}, {low} to {high} px)"
 
     @property
     def name(self) -> str:
@@ -162,11 +164,6 @@ class Bundle:
         known = self.footing or {}
         loaded = AccuracyPredictor.load(self.folder, self.space)
         return loaded.moved(known.get("offset", 0.0), known.get("half_width", 0.0))
-
-    @property
-    def footing(self) -> dict[str, Any] | None:
-        """The images that top-1 is about (`description.Footing`); read without pydantic, which takes long to import."""
-        return self._content.get("footing")
 
     @cached_property
     def generator_file(self) -> Path | None:
@@ -299,7 +296,6 @@ class Bundle:
         assert self.description.images is not None
         side = self.description.images.tile
         tiles = self.files.parsed(sheet.file, _MOST_SHEET, lambda c: read_sheet(BytesIO(c), sheet.count, side))
-        # As `nagsdk train` prepares them, so that both measure the same figures.
         return prepare(tiles, resolution, self.preprocessing).contiguous().numpy()
 
     def architecture(self, text: str) -> Architecture:

@@ -14,7 +14,7 @@ from nagsdk.supernet.processes import Ranks
 from nagsdk.training.subnets import Evaluate, near_frontier, new_codes
 
 TESTS = "the bundle's test images"
-# Most are near the frontier, as deployed architectures are.
+# The offset is that of architectures near the frontier, as deployed ones are; the interval holds for others too.
 _NEAR, _ANYWHERE, _DRAWN = 24, 12, 10_000
 
 
@@ -48,28 +48,31 @@ def footing_of(
         return Footing(predicted_on=predicted_on, measured_on=TESTS)
     # Those near the frontier were chosen for their predicted top-1, which is lowered wherever it is shown.
     expected = np.concatenate([predictor.of_chosen(codes[:_NEAR]).mean, predictor.predict(codes[_NEAR:]).mean])
-    offset, half_width = offset_of(predictor, codes, top1 - expected)
+    offset, half_width = offset_of(predictor, codes, top1 - expected, _NEAR)
     return Footing(
         predicted_on=predicted_on, measured_on=TESTS, offset=offset, half_width=half_width, subnets=len(codes)
     )
 
 
-def offset_of(predictor: AccuracyPredictor, codes: Codes, differences: Floats) -> tuple[float, float]:
+def offset_of(predictor: AccuracyPredictor, codes: Codes, differences: Floats, near: int) -> tuple[float, float]:
     """Returns the offset and the half-width of a footing, rounded to 0.001 points.
 
-    The half-width is the smallest with which the intervals cover 90 % of subnets, each compared with the offset of the
-    others (conformal prediction: of n subnets, the rank is that of 90 % of n + 1).
+    The half-width is the smallest with which the intervals cover 90 % of the subnets (conformal prediction: of n
+    subnets, the rank is that of 90 % of n + 1). Those that the offset rests on are compared with that of the others.
 
     Args:
         predictor: The accuracy predictor.
         codes: Codes of subnets that it was not fitted to, int8, shape (n, decisions).
         differences: Their top-1 on the test images less the predicted one in points, shape (n,).
+        near: Number of subnets near the frontier, which come first; the offset is their mean difference.
     """
     predicted, count = predictor.predict(codes), len(differences)
-    errors = (differences - differences.mean()) * count / (count - 1)
+    offset = float(differences[:near].mean())
+    errors = differences - offset
+    errors[:near] *= near / (near - 1)
     missing = np.sqrt(np.maximum(errors**2 - ((predicted.high - predicted.low) / 2) ** 2, 0.0))
     rank = min(math.ceil(LEVEL * (count + 1)), count)
-    return round(float(differences.mean()), 3), round(float(np.sort(missing)[rank - 1]), 3)
+    return round(offset, 3), round(float(np.sort(missing)[rank - 1]), 3)
 
 
 def _unknown(space: SearchSpace, predictor: AccuracyPredictor, known: Codes, seed: int) -> Codes:
