@@ -19,7 +19,7 @@ from scipy.stats import kendalltau
 
 from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.families.mobilenet_v3.table import read_architectures
-from nagsdk.predictor.fit import Fitter
+from nagsdk.predictor.fitter import Fitter
 from nagsdk.predictor.groups import FOLDS, MeasuredSubnets, folds
 from nagsdk.predictor.train import EnsembleRecipe
 

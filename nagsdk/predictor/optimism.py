@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from nagsdk.cost.table import exact_table
+from nagsdk.predictor.fitter import Fit, Fitter
 from nagsdk.predictor.groups import folds
 from nagsdk.space.space import Codes
-
-if TYPE_CHECKING:
-    from nagsdk.predictor.fit import Fit, Fitter
 
 SPLITS = 2
 _PICKS, _POOL, _RATE = 40, 4000, 0.15

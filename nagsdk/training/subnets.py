@@ -18,7 +18,8 @@ from nagsdk.errors import ArchitectureError, UsageError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.families.space import NetworkSpace
 from nagsdk.generator.ranking import best_of_every_cost
-from nagsdk.predictor.fit import Fitter, fit_predictor
+from nagsdk.predictor.fit import fit_predictor
+from nagsdk.predictor.fitter import Fitter
 from nagsdk.predictor.groups import FOLDS, MeasuredSubnets
 from nagsdk.predictor.model import AccuracyPredictor
 from nagsdk.predictor.optimism import SPLITS

@@ -8,7 +8,8 @@ from scipy.stats import kendalltau
 
 from nagsdk.errors import ArchitectureError, UsageError
 from nagsdk.events import Advanced, Finished, Started
-from nagsdk.predictor.fit import Fitter, fit_predictor
+from nagsdk.predictor.fit import fit_predictor
+from nagsdk.predictor.fitter import Fitter
 from nagsdk.predictor.groups import MeasuredSubnets, folds
 from nagsdk.predictor.train import EnsembleRecipe
 from tests.predictor.conftest import SHORT

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.families.mobilenet_v3.table import read_architectures
-from nagsdk.predictor.fit import Fitter
+from nagsdk.predictor.fitter import Fitter
 from nagsdk.predictor.groups import MeasuredSubnets
 from nagsdk.predictor.model import AccuracyPredictor
 from nagsdk.predictor.train import EnsembleRecipe

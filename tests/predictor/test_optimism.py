@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from nagsdk.predictor.fit import Fitter
+from nagsdk.predictor.fitter import Fitter
 from nagsdk.predictor.groups import MeasuredSubnets
 from nagsdk.predictor.optimism import SPLITS, optimism
 from nagsdk.predictor.train import EnsembleRecipe
