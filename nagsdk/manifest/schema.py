@@ -56,6 +56,9 @@ class Predicted(_Open):
     latency_upper_ms: _Milliseconds | None = Field(
         description="Upper bound of the budget's percentile at the budget's confidence."
     )
+    latency_source: _Name | None = Field(
+        None, description="Where the latency comes from: prior (not measured on this device) or calibration."
+    )
     optimism: _Percent | None = Field(
         None, description="Points that top-1 was lowered by, because the architecture was chosen for it."
     )

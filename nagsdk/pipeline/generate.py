@@ -140,7 +140,7 @@ class Generation:
             (
                 target,
                 describe(
-                    bundle, chosen, target.device.id, model, [_on(target, one) for one in asked], min_top1, chosen=True
+                    bundle, chosen, target.device, model, [_on(target, one) for one in asked], min_top1, chosen=True
                 ),
             )
             for target, model in self.known

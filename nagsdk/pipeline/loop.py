@@ -217,7 +217,7 @@ class Deployer:
         for architecture in candidates:
             if architecture not in self.tried:
                 (result,) = describe(
-                    target.bundle, [architecture], target.device.id, model, [budgets], self.min_top1, chosen=True
+                    target.bundle, [architecture], target.device, model, [budgets], self.min_top1, chosen=True
                 )
                 result = replace(result, metrics=target.costs.metrics(architecture, budgets))
                 promises = result.predicted.top1 or 0.0

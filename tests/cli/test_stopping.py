@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSI
 PROGRAM = """
 import sys, threading, time, pathlib, subprocess
 import nagsdk.cli as cli
-from nagsdk.common.unfinished import unfinished
+from nagsdk.common.unfinished import undoing
 
 def command(**_):
     print("ready", flush=True)
@@ -66,9 +66,14 @@ def test_a_signal_ends_the_command_wherever_it_is(code, number):
 
 
 def test_a_second_signal_ends_the_command_at_once_and_still_cleans_up(tmp_path):
-    (tmp_path / "partial").touch()
-    code = f"with unfinished(pathlib.Path({str(tmp_path / 'partial')!r}).unlink):{DEAF.replace('    ', '        ')}"
+    partial = tmp_path / "partial"
+    partial.touch()
+    code = f"""
+    with undoing(pathlib.Path({str(partial)!r}).unlink):
+        print("made", flush=True)
+        {DEAF.replace("    ", "        ").strip()}"""
     process = start(code)
+    assert process.stdout.readline() == "made\n"
     process.send_signal(signal.SIGINT)
     assert process.stderr.readline() == "stopping…\n"
     process.send_signal(signal.SIGINT)

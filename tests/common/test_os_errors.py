@@ -66,6 +66,11 @@ def test_a_removed_current_folder_and_a_missing_temporary_folder_are_told(tmp_pa
     assert "TMPDIR" in named(error).next_step
 
 
+def test_a_full_disk_names_the_copy_and_a_missing_file_its_original():
+    for number, says in ((errno.ENOSPC, "copy cannot be written"), (errno.ENOENT, "original cannot be used")):
+        assert named(OSError(number, os.strerror(number), "original", None, "copy")).message.startswith(says)
+
+
 def test_what_is_not_from_the_system_passes():
     """Libraries raise OSError for damaged content, and a pipe without a reader is no fault."""
     for error in (OSError("image file is truncated"), BrokenPipeError(errno.EPIPE, "Broken pipe")):

@@ -1,5 +1,8 @@
 """Guarded objects in this process: those of nagsdk's own plugins, and backends that a caller gives to a target."""
 
+import errno
+import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +10,7 @@ import pytest
 
 from nagsdk.device.backend import Backend, Burst, Presence, Session
 from nagsdk.device.description import Device
-from nagsdk.errors import DeviceError, DeviceUnavailableError
+from nagsdk.errors import DeviceError, DeviceUnavailableError, OutputError
 from nagsdk.plugin.guard import facts_of, guarded_object, guarded_session
 from tests.simulated import SimulatedBackend
 
@@ -95,6 +98,14 @@ def test_errors_of_nagsdk_and_the_users_interrupt_pass():
         with pytest.raises(type(error)) as caught:
             board(rewrites=rewrites).rewrites(DEVICE)
         assert caught.value is error
+
+
+def test_no_plugin_is_blamed_for_what_the_machine_lacks(tmp_path):
+    def export(self, graph, path, device, images=None):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with pytest.raises(OutputError, match=f"^{re.escape(str(tmp_path / 'file'))} cannot be written: the disk is full"):
+        board(export=export).export(None, tmp_path / "file", DEVICE)
 
 
 def test_an_error_whose_text_fails_is_still_named():
