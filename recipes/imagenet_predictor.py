@@ -26,7 +26,8 @@ from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
 from nagsdk.families.mobilenet_v3.table import read_architectures
 from nagsdk.predictor.additive import fit_asymptote, inverse, ridge
 from nagsdk.predictor.features import Floats, feature_map
-from nagsdk.predictor.fit import fit_predictor, folds
+from nagsdk.predictor.fit import fit_predictor
+from nagsdk.predictor.groups import folds
 from nagsdk.predictor.model import AccuracyPredictor, Resolutions
 from nagsdk.space.space import Codes
 

@@ -59,6 +59,10 @@ class Predicted(_Open):
     latency_source: _Name | None = Field(
         None, description="Where the latency comes from: prior (not measured on this device) or calibration."
     )
+    optimism: _Percent | None = Field(
+        None, description="Points that top-1 was lowered by, because the architecture was chosen for it."
+    )
+    top1_on: str | None = Field(None, description="The images that top-1 is about; null if the bundle does not say.")
 
 
 class Measured(_Open):

@@ -75,7 +75,7 @@ class _Search:
             shares = np.linspace(start, end, _STEPS)
             rows = self.low + shares[:, None] * (self.high - self.low)
             codes = self._feasible([*self.latencies, *tables], np.hstack([rows, np.repeat(limits, _STEPS, axis=0)]))
-            predicted = np.asarray(bundle.predictor.predict(codes).mean)
+            predicted = np.asarray(bundle.predictor.of_chosen(codes).mean)
             ranges = zip(self.latencies, self.low, self.high, strict=True)
             taken = np.max([(table.cost(codes) - low) / (high - low) for table, low, high in ranges], axis=0)
             enough = np.flatnonzero(predicted >= top1)

@@ -46,6 +46,7 @@ def describe(
     model: CostModel | None,
     budgets: Sequence[Sequence[Budget]] | None = None,
     min_top1: float | None = None,
+    chosen: bool = False,
 ) -> list[Result]:
     """Predicts accuracy and cost.
 
@@ -57,13 +58,19 @@ def describe(
         budgets: The budgets of each architecture, which hold together; the first latency budget sets percentile and
             confidence of the upper bound.
         min_top1: The minimum top-1 in per cent that was asked for, if any.
+        chosen: Whether the architectures were chosen for their predicted top-1, which is lowered then.
 
     Returns:
         One result for each architecture, in the same order.
     """
     space = bundle.space
     codes = space.encode(architectures)
-    top1 = bundle.predictor.predict(codes) if bundle.has_predictor else None
+    predictor = bundle.predictor if bundle.has_predictor else None
+    top1 = None if predictor is None else predictor.of_chosen(codes) if chosen else predictor.predict(codes)
+    about = (
+        None if predictor is None else predictor.optimism if chosen else 0.0,
+        None if bundle.footing is None else bundle.footing.get("measured_on") or bundle.footing["predicted_on"],
+    )
     macs = exact_table(space, lambda layer: layer.macs).cost(codes)
     parameters = exact_table(space, lambda layer: layer.parameters).cost(codes)
     latency: list[float] | list[None] = [None] * len(codes)
@@ -95,7 +102,7 @@ def describe(
             device=None if device is None else device.id,
             budgets=tuple(answered[i]),
             min_top1=min_top1,
-            predicted=Predicted(*accuracy[i], latency[i], upper[i], None if model is None else model.source),
+            predicted=Predicted(*accuracy[i], latency[i], upper[i], None if model is None else model.source, *about),
             warnings=(*notes, *(bundle.predictor.warnings if accuracy[i][3] else ())),
         )
         for i, a in enumerate(architectures)

@@ -39,6 +39,10 @@ _PROBE = "RGB, modulo 256, at column x and row y: red 8x + 3y, green xy, blue 25
 _TIMING_ONLY = "Built for timing only: {}, so the model's accuracy is worthless."
 _NOT_RECALIBRATED = "batch normalisation was not recalibrated for this subnet"
 _RANDOM_WEIGHTS = "the weights are random, since those of {} are not on this machine"
+_NO_FOOTING = (
+    "The bundle does not say how its predicted top-1 relates to its test images, so all predictions may be too high or "
+    "too low; 'nagsdk predictor fit' makes a bundle that says it."
+)
 _NOT_AS_PREDICTED = (
     "The intervals of top-1 on the test images and of predicted top-1 do not overlap; the prediction is meant for "
     "images like those that it was fitted on."
@@ -146,6 +150,8 @@ def _leave(
     result = replace(
         result, measured=replace(result.measured, top1=true.top1, top1_low=true.top1_low, top1_high=true.top1_high)
     )
+    if true.top1 is not None and target.bundle.has_predictor and target.bundle.footing is None:
+        result = _warned(result, _NO_FOOTING)
     if not details.get("finetuned") and not _as_predicted(result):
         result = _warned(result, _NOT_AS_PREDICTED)
     preprocessing = {**target.bundle.preprocessing.to_dict(), "layout": target.backend.layout}

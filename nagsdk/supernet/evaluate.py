@@ -56,7 +56,7 @@ def wilson(share: float, count: int, confidence: float = 0.95) -> tuple[float, f
 def measure(
     supernet: Supernet,
     architectures: Sequence[Architecture],
-    recalibration: Callable[[int], Sequence[Tensor]],
+    recalibration: Callable[[int], Tensor],
     validation: Callable[[int], Pictures],
     on_event: Listener = ignore,
     ranks: Ranks | None = None,
@@ -66,7 +66,7 @@ def measure(
     Args:
         supernet: Source of the weights.
         architectures: Architectures to measure.
-        recalibration: Maps a resolution to normalised batches; see `recalibrate`.
+        recalibration: Maps a resolution to normalised images; see `recalibrate`.
         validation: Maps a resolution to labelled batches, which are iterated several times; see `top1`.
         on_event: Receives progress.
         ranks: Processes that share the work.
@@ -79,15 +79,14 @@ def measure(
     result = np.zeros(len(architectures))
     # Sorted by resolution, so that only the images of one resolution are in memory at a time.
     order = sorted(range(len(architectures)), key=lambda i: architectures[i].resolution)[ranks.rank :: ranks.count]
-    ready: tuple[int, Sequence[Tensor], Pictures] | None = None
+    ready: tuple[int, Tensor, Pictures] | None = None
     with stage(on_event, "Measuring subnets", len(order)) as advance:
         for done, index in enumerate(order, 1):
             resolution = architectures[index].resolution
             if ready is None or ready[0] != resolution:
                 ready = resolution, recalibration(resolution), validation(resolution)
             subnet = supernet.extract(architectures[index]).to(device)
-            subnet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            recalibrate(subnet, (images.to(device) for images in ready[1]))
+            recalibrate(subnet, ready[1])
             subnet.fold()
             result[index] = top1(subnet, ready[2])
             advance(done, f"Measuring subnet {done} of {len(order)}")

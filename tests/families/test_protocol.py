@@ -92,7 +92,7 @@ def test_a_family_from_outside_is_trained_measured_and_stored(pictures, tmp_path
     assert np.mean(losses[-5:]) < 0.7 * losses[0]
 
     ends = SPACE.decode(extremes(SPACE))
-    assert measure(supernet, ends, lambda r: [shown(r)[0]], lambda r: [shown(r)]).min() > 50
+    assert measure(supernet, ends, lambda r: shown(r)[0], lambda r: [shown(r)]).min() > 50
 
     (tmp_path / "supernet.safetensors").write_bytes(half(supernet))
     for name in ("recalibration", "test"):
