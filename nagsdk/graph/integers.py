@@ -87,7 +87,11 @@ class IntegerGraph(Graph):
 
 
 def integer_graph(
-    graph: Graph, images: Weights | None = None, ranges: Ranges | None = None, *, most: int = MOST
+    graph: Graph,
+    images: Weights | None = None,
+    kept: Mapping[str, bytes] | None = None,
+    *,
+    most: int = MOST,
 ) -> IntegerGraph:
     """Quantises a network.
 
@@ -95,18 +99,20 @@ def integer_graph(
         graph: The network, rewritten for integers; see `nagsdk.graph.integer_passes`.
         images: Normalised images to take ranges from, shape (n, 3, h, w). With None, the ranges are made up, which is
             enough for networks that are only timed.
-        ranges: Ranges that were found before; used instead of images.
+        kept: Statistics of an earlier call (`Ranges.to_statistics`); used instead of images.
         most: Largest magnitude of a weight: 127, or `MOST_OF_7_BITS`.
 
     Raises:
         DataError: There is no image, or a tensor has values that are not finite.
     """
-    if ranges is not None:
-        return _with_ranges(graph, ranges, most)
+    if kept is not None:
+        return _with_ranges(graph, Ranges.from_statistics(kept, graph), most)
     if images is None:
         return _with_ranges(graph, made_up_ranges(graph), most)
     if not len(images):
-        raise DataError("There are no images to take the ranges for int8 from.", "Give some, or deploy for timing only.")
+        raise DataError(
+            "There are no images to take the ranges for int8 from.", "Give some, or deploy for timing only."
+        )
     chosen = spread(images)
     made = _with_ranges(graph, observed_ranges(graph, chosen), most)
     largest = max(int(np.prod(shape[1:])) for shape in graph.shapes.values())

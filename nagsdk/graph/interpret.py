@@ -49,14 +49,13 @@ def computed(node: Node, inputs: list[Tensor], weight: Tensor | None = None, bia
     Raises:
         UnsupportedLayerError: The kind of node is unknown.
     """
-    if isinstance(node, (Conv, Linear)):
-        weight = torch.from_numpy(node.weight) if weight is None else weight
-        bias = torch.from_numpy(node.bias) if bias is None else bias
     match node:
-        case Conv():
+        case Conv() | Linear():
+            weight = torch.from_numpy(node.weight) if weight is None else weight
+            bias = torch.from_numpy(node.bias) if bias is None else bias
+            if isinstance(node, Linear):
+                return functional.linear(inputs[0], weight, bias)
             return functional.conv2d(inputs[0], weight, bias, node.stride, node.padding, 1, node.groups)
-        case Linear():
-            return functional.linear(inputs[0], weight, bias)
         case Activation(function=function) if function in _FUNCTIONS:
             return _FUNCTIONS[function](inputs[0])
         case Binary(function=function):

@@ -85,9 +85,7 @@ def write_onnx(graph: Graph, path: Path, opset: int = OPSET) -> None:
     path.write_bytes(model_of(graph, nodes, constants, opset))
 
 
-def model_of(
-    graph: Graph, nodes: Sequence[onnx.NodeProto], constants: Sequence[onnx.TensorProto], opset: int
-) -> bytes:
+def model_of(graph: Graph, nodes: Sequence[onnx.NodeProto], constants: Sequence[onnx.TensorProto], opset: int) -> bytes:
     """The content of a file with these nodes and constants, which has the input and output of a graph."""
     body = helper.make_graph(
         nodes,

@@ -14,8 +14,9 @@ MOST_IMAGES = 128
 _BATCH = 32
 # Ranges that take as long as real ones, for networks that are only timed.
 _MADE_UP, _MADE_UP_INPUT = (-6.0, 6.0), (-3.0, 3.0)
-# Prefix of the range and of the correction of a tensor among the pinned statistics.
-RANGE, CORRECTION = "int8.range:", "int8.correction:"
+# Prefixes of the names of ranges and corrections among the pinned statistics.
+PREFIX = "int8."
+RANGE, CORRECTION = f"{PREFIX}range:", f"{PREFIX}correction:"
 
 
 @dataclass(frozen=True)
@@ -67,15 +68,15 @@ class Ranges:
             and all(np.isfinite(values).all() for kind in numbers.values() for values in kind.values())
         )
         if not fits:
-            raise DamagedBundleError("The ranges for int8 do not fit the architecture.", "Build again without --locked.")
+            raise DamagedBundleError(
+                "The ranges for int8 do not fit the architecture.", "Build again without --locked."
+            )
         return cls({name: (float(a), float(b)) for name, (a, b) in numbers[RANGE].items()}, numbers[CORRECTION])
 
 
 def made_up_ranges(graph: Graph) -> Ranges:
     """Ranges for networks that are only timed; the latency does not depend on them."""
-    return Ranges(
-        {graph.INPUT: _MADE_UP_INPUT, **{node.name: known_range(node) or _MADE_UP for node in graph.nodes}}
-    )
+    return Ranges({graph.INPUT: _MADE_UP_INPUT, **{node.name: known_range(node) or _MADE_UP for node in graph.nodes}})
 
 
 def known_range(node: object) -> tuple[float, float] | None:
@@ -122,4 +123,6 @@ def observed_ranges(graph: Graph, images: Weights) -> Ranges:
 
 def spread(images: Weights, most: int = MOST_IMAGES) -> Weights:
     """At most so many images, evenly spread over all of them."""
-    return images[np.linspace(0, len(images) - 1, min(most, len(images))).round().astype(int)]
+    rows = np.linspace(0, len(images) - 1, min(most, len(images))).round().astype(np.intp)
+    chosen: Weights = images[rows]
+    return chosen

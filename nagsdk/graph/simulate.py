@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,6 @@ from nagsdk.graph.ir import (
 )
 
 Integers = NDArray[np.int32]
-Function = Callable[[Weights], Weights]
 # x + 3 is limited to 0–6 by the numbers of its result; the constant 3 is 255 steps.
 THREE = Affine(float(np.float32(3 / 255)), LOWEST)
 # XNNPACK adds multiples of its inputs with so many bits.
@@ -36,25 +35,27 @@ _BATCH = 16
 _ONE = np.float32(1)
 
 
-def simulated(graph: IntegerGraph, images: Weights) -> Weights:
+def simulated(graph: IntegerGraph, images: Weights, *, saturating: bool = False) -> Weights:
     """Returns the logits, shape (n, classes).
 
     Args:
         graph: The network.
         images: Normalised images, float32, shape (n, 3, h, w); n may differ from the graph's batch.
+        saturating: Whether pairs of products of uint8 and int8 are added in 16 bits, as ONNX Runtime and OpenVINO do it
+            on x86-64 without VNNI; with weights of 8 bits, such sums saturate.
     """
-    parts = [_simulated(graph, images[start : start + _BATCH]) for start in range(0, len(images), _BATCH)]
-    return np.concatenate(parts)
+    starts = range(0, len(images), _BATCH)
+    return np.concatenate([_simulated(graph, images[start : start + _BATCH], saturating) for start in starts])
 
 
-def _simulated(graph: IntegerGraph, images: Weights) -> Weights:
+def _simulated(graph: IntegerGraph, images: Weights, saturating: bool) -> Weights:
     values = {graph.INPUT: _quantised(images, graph.tensors[graph.INPUT])}
     left = {name: len(nodes) for name, nodes in graph.readers.items()}
     for node in graph.nodes:
         if node.name in graph.fused.values():
             values[node.name] = values[node.inputs[0]]
         else:
-            values[node.name] = _computed(graph, node, [values[name] for name in node.inputs])
+            values[node.name] = _computed(graph, node, [values[name] for name in node.inputs], saturating)
         for name in node.inputs:
             left[name] -= 1
             if not left[name] and name != graph.output:
@@ -62,14 +63,19 @@ def _simulated(graph: IntegerGraph, images: Weights) -> Weights:
     return _real(values[graph.output], graph.affine(graph.output))
 
 
-def _computed(graph: IntegerGraph, node: Node, inputs: list[Integers]) -> Integers:
+def _computed(graph: IntegerGraph, node: Node, inputs: list[Integers], saturating: bool) -> Integers:
     sources, target = [graph.affine(name) for name in node.inputs], graph.affine(node.name)
     swish = _fused_swish(graph, node)
     match node:
         case Conv() | Linear():
             weights = graph.weights[node.name]
             shifted, bias = inputs[0] - sources[0].zero_point, weights.bias
-            sums = _convolved(shifted, node, weights.values) if isinstance(node, Conv) else _product(shifted, weights.values)
+            if saturating and not (isinstance(node, Conv) and node.depthwise):
+                sums = _saturated(shifted, node, weights.values, sources[0].zero_point - LOWEST)
+            elif isinstance(node, Conv):
+                sums = _convolved(shifted, node, weights.values)
+            else:  # float64 has BLAS and is exact here
+                sums = (shifted.astype(np.float64) @ weights.values.astype(np.float64).T).astype(np.int32)
             columns = (1, -1, *[1] * (sums.ndim - 2))
             sums = sums + bias.reshape(columns)
             scales = np.float32(sources[0].scale) * weights.scales
@@ -83,7 +89,9 @@ def _computed(graph: IntegerGraph, node: Node, inputs: list[Integers]) -> Intege
             return _sum(inputs[0], sources[0], inputs[1], sources[1], target)
         case Binary():
             product = (inputs[0] - sources[0].zero_point) * (inputs[1] - sources[1].zero_point)
-            return _scaled(product, np.float32(sources[0].scale) * np.float32(sources[1].scale) / np.float32(target.scale), target)
+            return _scaled(
+                product, np.float32(sources[0].scale) * np.float32(sources[1].scale) / np.float32(target.scale), target
+            )
         case Activation(function=function) if function == GATE:
             return _sum(inputs[0], sources[0], np.full((1,) * inputs[0].ndim, HIGHEST, np.int32), THREE, target)
         case Activation(function=function) if function == HARD_SWISH:
@@ -116,8 +124,8 @@ def _convolved(inputs: Integers, conv: Conv, weight: NDArray[np.int8]) -> Intege
     around, stride = (conv.padding,) * 2, conv.stride
     padded = np.pad(inputs, ((0, 0), (0, 0), around, around))
     height, width = ((padded.shape[2 + i] - conv.kernel[i]) // stride + 1 for i in range(2))
-    wide = padded if conv.depthwise else padded.astype(np.float64)
-    sums: Integers | float = 0
+    wide: NDArray[Any] = padded if conv.depthwise else padded.astype(np.float64)
+    sums: NDArray[Any] = np.zeros(1, wide.dtype)
     for row in range(conv.kernel[0]):
         for column in range(conv.kernel[1]):
             taps = weight[:, :, row, column]
@@ -128,12 +136,28 @@ def _convolved(inputs: Integers, conv: Conv, weight: NDArray[np.int8]) -> Intege
             else:
                 flat = part.reshape(*part.shape[:2], -1)
                 sums = sums + (taps.astype(np.float64) @ flat).reshape(len(part), -1, height, width)
-    return np.asarray(sums).astype(np.int32)
+    exact: Integers = sums.astype(np.int32)
+    return exact
 
 
-def _product(inputs: Integers, weight: NDArray[np.int8]) -> Integers:
-    # float64 has BLAS and is exact here.
-    return (inputs.astype(np.float64) @ weight.astype(np.float64).T).astype(np.int32)
+def _saturated(inputs: Integers, node: Conv | Linear, weight: NDArray[np.int8], zero_point: int) -> Integers:
+    """Sums of products of uint8 and int8, two of which are added in 16 bits: those of neighbouring channels."""
+    if isinstance(node, Conv):
+        around = (node.padding,) * 2
+        padded = np.pad(inputs, ((0, 0), (0, 0), around, around))
+        taps = np.lib.stride_tricks.sliding_window_view(padded, node.kernel, (2, 3))[
+            :, :, :: node.stride, :: node.stride
+        ]
+        columns, size = taps.transpose(0, 2, 3, 4, 5, 1).reshape(-1, weight[0].size), taps.shape[2:4]
+        rows = weight.transpose(0, 2, 3, 1).reshape(len(weight), -1).astype(np.int32)
+    else:
+        columns, size, rows = inputs, (), weight.astype(np.int32)
+    unsigned = columns + zero_point
+    sums = np.zeros((len(columns), len(rows)), np.int32) - zero_point * rows.sum(1)
+    for start in range(0, rows.shape[1], 2):
+        pair = unsigned[:, start : start + 2] @ rows[:, start : start + 2].T
+        sums += pair.clip(np.iinfo(np.int16).min, np.iinfo(np.int16).max)
+    return np.ascontiguousarray(np.moveaxis(sums.reshape(len(inputs), *size, -1), -1, 1))
 
 
 def _scaled(sums: Integers, scale: Weights | np.float32, target: Affine) -> Integers:
@@ -147,11 +171,13 @@ def _quantised(values: Weights, target: Affine) -> Integers:
 
 def _limited(steps: Weights, target: Affine) -> Integers:
     low, high = LOWEST - target.zero_point, HIGHEST - target.zero_point
-    return steps.clip(low, high).astype(np.int32) + target.zero_point
+    limited: Integers = steps.clip(low, high).astype(np.int32) + target.zero_point
+    return limited
 
 
 def _real(values: Integers, affine: Affine) -> Weights:
-    return (values - affine.zero_point).astype(np.float32) * np.float32(affine.scale)
+    real: Weights = (values - affine.zero_point).astype(np.float32) * np.float32(affine.scale)
+    return real
 
 
 def _sum(first: Integers, first_affine: Affine, second: Integers, second_affine: Affine, target: Affine) -> Integers:
@@ -171,9 +197,11 @@ def _mean(values: Integers, source: Affine, target: Affine) -> Integers:
     scale = np.float32(source.scale) / np.float32(target.scale) * (_ONE / np.float32(pixels))
     shift = np.float32(target.zero_point) - np.float32(pixels * source.zero_point) * scale
     sums = values.sum((2, 3), keepdims=True, dtype=np.int32)
-    return np.rint(sums.astype(np.float32) * scale + shift).clip(LOWEST, HIGHEST).astype(np.int32)
+    steps: Weights = np.rint(sums.astype(np.float32) * scale + shift)
+    return _limited(steps - np.float32(target.zero_point), target)
 
 
 def _hard_swish(values: Weights) -> Weights:
     gate = np.clip(values + np.float32(3), np.float32(0), np.float32(6))
-    return values * gate * np.float32(1 / 6)
+    swish: Weights = values * gate * np.float32(1 / 6)
+    return swish
