@@ -154,6 +154,42 @@ def _weights(node: Conv | Linear, source: Affine, correction: Weights | None, mo
     return IntegerWeights(values, scales, rounded.clip(most_bias.min, most_bias.max).astype(np.int32))
 
 
+def approximated(graph: IntegerGraph, images: Tensor) -> Tensor:
+    """Computes the logits in float32, with every tensor rounded as its integers round it.
+
+    It is faster than `nagsdk.graph.simulate.simulated`, and differs from it by single steps.
+
+    Args:
+        graph: The network.
+        images: Normalised images, shape (n, 3, h, w).
+    """
+    import torch
+
+    values = {graph.INPUT: _rounded(images.clone(), graph.tensors[graph.INPUT])}
+    over = last_readers(graph)
+    with torch.no_grad():
+        for node in graph.nodes:
+            inputs = [values[name] for name in node.inputs]
+            if isinstance(node, (Conv, Linear)):
+                weight, bias = _real_weights(graph, node)
+                result = computed(node, inputs, weight, bias)
+            else:
+                result = computed(node, inputs)
+            values[node.name] = _rounded(result, graph.tensors[node.name]) if node.name in graph.tensors else result
+            for name in over.get(node.name, ()):
+                del values[name]
+    return values[graph.output]
+
+
+def _real_weights(graph: IntegerGraph, node: Conv | Linear) -> tuple[Tensor, Tensor]:
+    import torch
+
+    made = graph.weights[node.name]
+    scales = made.scales.reshape(-1, *[1] * (made.values.ndim - 1))
+    steps = np.float32(graph.affine(node.inputs[0]).scale) * made.scales
+    return torch.from_numpy(made.values * scales), torch.from_numpy((made.bias * steps).astype(np.float32))
+
+
 def _corrections(graph: IntegerGraph, images: Weights) -> dict[str, Weights]:
     """The mean error of every channel of every layer, which its bias can take back, in the order of the network."""
     import torch
@@ -166,9 +202,8 @@ def _corrections(graph: IntegerGraph, images: Weights) -> dict[str, Weights]:
             exact = computed(node, [real[name] for name in node.inputs])
             inputs = [rounded[name] for name in node.inputs]
             if isinstance(node, (Conv, Linear)):
-                weights = graph.weights[node.name]
-                scales = weights.scales.reshape(-1, *[1] * (weights.values.ndim - 1))
-                result = computed(node, inputs, torch.from_numpy(weights.values * scales), torch.from_numpy(node.bias))
+                weight, _ = _real_weights(graph, node)
+                result = computed(node, inputs, weight, torch.from_numpy(node.bias))
                 missing = (exact - result).mean((0, *range(2, exact.ndim)))
                 found[node.name] = missing.numpy()
                 result += missing.reshape(1, -1, *[1] * (exact.ndim - 2))

@@ -25,6 +25,7 @@ class Predicted:
         extrapolated: Whether the architecture lies outside the range that the accuracy predictor was fitted on.
         latency_ms: Predicted median latency.
         latency_upper_ms: Upper bound of the budget's percentile at the budget's confidence.
+        top1_loss: Points of top-1 that the precision is predicted to cost, which were taken off; None in fp32.
     """
 
     top1: float | None = None
@@ -33,6 +34,7 @@ class Predicted:
     extrapolated: bool | None = None
     latency_ms: float | None = None
     latency_upper_ms: float | None = None
+    top1_loss: float | None = None
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,9 @@ class Predicted(_Open):
     latency_upper_ms: _Milliseconds | None = Field(
         description="Upper bound of the budget's percentile at the budget's confidence."
     )
+    top1_loss: float | None = Field(
+        None, description="Points of top-1 that the precision is predicted to cost, taken off; null in fp32."
+    )
 
 
 class Measured(_Open):

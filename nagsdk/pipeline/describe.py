@@ -11,6 +11,10 @@ from nagsdk.cost.table import exact_table
 from nagsdk.manifest.result import Predicted, Result
 from nagsdk.space.architecture import Architecture
 
+_LOSS_UNKNOWN = (
+    "Predicted top-1 is that of fp32: how much {} loses was not measured for {} ('nagsdk predictor fit' does it)."
+)
+
 
 def prior_warnings(model: CostModel, device: str) -> list[str]:
     """Warnings for latencies that do not come from a calibration."""
@@ -30,6 +34,7 @@ def describe(
     model: CostModel | None,
     budgets: Sequence[Sequence[Budget]] | None = None,
     min_top1: float | None = None,
+    precision: str = "",
 ) -> list[Result]:
     """Predicts accuracy and cost.
 
@@ -41,6 +46,7 @@ def describe(
         budgets: The budgets of each architecture, which hold together; the first latency budget sets percentile and
             confidence of the upper bound.
         min_top1: The minimum top-1 in per cent that was asked for, if any.
+        precision: The number format of the device, if it makes integers of a network: its loss is subtracted.
 
     Returns:
         One result for each architecture, in the same order.
@@ -65,10 +71,13 @@ def describe(
     accuracy: list[tuple[float | None, float | None, float | None, bool | None]] = [(None, None, None, None)] * len(
         codes
     )
+    loss = bundle.predictor.loss(precision) if precision and bundle.has_predictor else None
     if top1 is not None:
-        accuracy = list(
-            zip(top1.mean.tolist(), top1.low.tolist(), top1.high.tolist(), top1.extrapolated.tolist(), strict=True)
-        )
+        ends = (top1.mean, top1.low, top1.high)
+        columns = ends if loss is None else loss.taken_off(*ends)
+        accuracy = list(zip(*(column.tolist() for column in columns), top1.extrapolated.tolist(), strict=True))
+        if precision and loss is None:
+            notes.append(_LOSS_UNKNOWN.format(precision, bundle.name))
     return [
         Result(
             architecture=a.text,
@@ -79,7 +88,7 @@ def describe(
             device=device,
             budgets=tuple(answered[i]),
             min_top1=min_top1,
-            predicted=Predicted(*accuracy[i], latency[i], upper[i]),
+            predicted=Predicted(*accuracy[i], latency[i], upper[i], None if loss is None else loss.mean),
             warnings=(*notes, *(bundle.predictor.warnings if accuracy[i][3] else ())),
         )
         for i, a in enumerate(architectures)

@@ -80,6 +80,8 @@ def cost_model(target: Target) -> CostModel | None:
     if model is None and prior is not None:
         caveat = target.device.caveat if target.device.prior else f"They come from {prior.source['title']}."
         model = CostModel.from_prior(target.bundle.space, prior, target.presence.fingerprint)
+        if target.integers and target.device.prior:
+            caveat = f"{caveat} They are those of fp32; those of {target.integers} differ.".strip()
         if caveat:
             model = replace(model, facts={**model.facts, "caveat": caveat})
     return model

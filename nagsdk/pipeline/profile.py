@@ -35,5 +35,5 @@ def profile_architectures(target: Target, architectures: Sequence[Architecture])
                 compiled[architecture.text] = timing_artifact(target, architecture, work)
                 advance(number + 1, architecture.text)
         found = time_artifacts(target, compiled, work)
-    results = describe(target.bundle, architectures, target.device.id, cost_model(target))
+    results = describe(target.bundle, architectures, target.device.id, cost_model(target), precision=target.integers)
     return [replace(r, measured=measured(found[r.architecture])) for r in results]

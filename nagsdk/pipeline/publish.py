@@ -119,7 +119,7 @@ def publish_one(builder: Builder, architecture: Architecture, folder: Path) -> D
     target = builder.target
     with temporary_folder() as work:
         model = cost_model(target)
-        (result,) = describe(target.bundle, [architecture], target.device.id, model)
+        (result,) = describe(target.bundle, [architecture], target.device.id, model, precision=target.integers)
         built = builder.build(architecture, work)
         return _leave(builder, _warned(result, "Exported without being timed."), built, model, None, {}, folder)
 

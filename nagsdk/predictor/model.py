@@ -26,6 +26,7 @@ from nagsdk.errors import DamagedBundleError
 from nagsdk.predictor.additive import AdditiveScore, with_unmeasured
 from nagsdk.predictor.ensemble import Ensemble, Float32s
 from nagsdk.predictor.features import Floats
+from nagsdk.predictor.losses import LOSSES, Loss
 from nagsdk.space.space import Codes, SearchSpace, extremes
 
 FORMAT = 2
@@ -130,6 +131,10 @@ class AccuracyPredictor:
     def warnings(self) -> tuple[str, ...]:
         """Warnings that users of extrapolated predictions must see."""
         return tuple(self.card.get("warnings", ()))
+
+    def loss(self, precision: str) -> Loss | None:
+        """What is known about the accuracy that networks lose in a precision; None if nothing is."""
+        return Loss.of(self.card, precision)
 
     @cached_property
     def hash(self) -> str:
@@ -270,6 +275,8 @@ def _card(content: bytes, space: SearchSpace) -> dict[str, Any]:
     warnings = card.get("warnings", [])
     if not isinstance(warnings, list) or not all(isinstance(warning, str) for warning in warnings):
         raise ValueError("the warnings on the card are not a list of strings")
+    for precision in card.get(LOSSES) or {}:
+        Loss.of(card, precision)
     if not isinstance(card.get("sha256"), str) or not isinstance(card.get("doubt") or "", str):
         raise ValueError("its sha256 or its doubt is not a text")
     return card

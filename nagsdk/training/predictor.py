@@ -56,9 +56,11 @@ def fit_predictor(
         The card of the predictor; empty in all processes but the first.
     """
     from nagsdk.bundle.write import rewrite_bundle
+    from nagsdk.predictor.losses import LOSSES
     from nagsdk.predictor.model import CARD, PREDICTOR_WEIGHTS
     from nagsdk.supernet.evaluate import measure
     from nagsdk.supernet.processes import together
+    from nagsdk.training.losses import integer_loss
     from nagsdk.training.source import Source
     from nagsdk.training.subnets import fit_measured, measure_subnets, require_enough
     from nagsdk.training.work import work_of
@@ -85,7 +87,10 @@ def fit_predictor(
         )
         if not ranks.first:
             return {}
-    card = dict(fit_measured(opened.space, codes, top1, source.count("val"), work, seed, on_event).card)
+    predictor = fit_measured(opened.space, codes, top1, source.count("val"), work, seed, on_event)
+    predictor.card = {**predictor.card, LOSSES: {"int8": integer_loss(opened, source, "val", seed, on_event).to_dict()}}
+    predictor.save(work)
+    card = dict(predictor.card)
     rewrite_bundle(
         opened, folder, [work / name for name in (PREDICTOR_WEIGHTS, CARD, "measured.csv")], without=[GENERATOR]
     )

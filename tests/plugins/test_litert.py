@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import nagsdk
-from nagsdk.device.backend import EXACT, Backend
+from nagsdk.device.backend import EXACT, Backend, Presence
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.graph.trace import trace
@@ -226,3 +226,41 @@ def test_nothing_is_timed_where_all_rewrites_give_the_same_file():
     target = Target("litert", "glyphs")
     settle_rewrite(target)
     assert target.rewrite is None
+
+
+@needs_runtime
+def test_readings_of_the_former_int8_are_not_taken_for_those_of_integers():
+    int8 = LiteRtBackend().presence(dataclasses.replace(CPU, precision="int8"))
+    former = {name: value for name, value in int8.properties.items() if name != "arithmetic"}
+    assert int8.properties["arithmetic"] == "integers"
+    assert int8.fingerprint != Presence.of(former).fingerprint
+
+
+@needs_runtime
+def test_an_export_in_int8_is_exact_compared_with_float_and_the_same_every_time(tmp_path):
+    text = "mbv3:r32:d=1,1,1,1:ks=3,5,5,3:e=2,2,2,2"
+    manifests = []
+    for name in ("a", "b"):
+        nagsdk.export("litert", text, tmp_path / name, precision="int8")
+        manifests.append(read_manifest(tmp_path / name))
+    assert manifests[0]["artifact"]["sha256"] == manifests[1]["artifact"]["sha256"]
+    manifest = manifests[0]
+    assert manifest["parity"] < EXACT and manifest["graph"]["refused_by"]["xnnpack"] == []
+    assert "HARD_SWISH" not in manifest["graph"]["operators"]
+    integers = manifest["integers"]
+    assert integers["weight_bits"] == 8 and integers["images"] == 128 and 0 < integers["error"] < 0.3
+    assert integers["agreement"] > 93 and abs(integers["float_top1"] - manifest["measured"]["top1"]) < 1.5
+    assert [check.state for check in nagsdk.verify(tmp_path / "a").checks][:2] == ["passed", "passed"]
+
+
+@needs_runtime
+def test_kept_statistics_give_the_same_bytes_without_images(tmp_path):
+    device, backend = dataclasses.replace(CPU, precision="int8"), LiteRtBackend()
+    space = small_space()
+    architecture = space.architecture(resolution=32, depths=(1, 1), kernels=(7, 7), expansions=(2, 2))
+    graph = trace(random_subnet(space, architecture), 32)
+    images = np.random.default_rng(0).normal(size=(9, 3, 32, 32)).astype(np.float32)
+    backend.export(graph, tmp_path / "a.tflite", device, images)
+    kept = backend.quantised(graph, device, images).ranges.to_statistics()
+    backend.export(backend.quantised(graph, device, None, kept), tmp_path / "b.tflite", device)
+    assert (tmp_path / "a.tflite").read_bytes() == (tmp_path / "b.tflite").read_bytes()
