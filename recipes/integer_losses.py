@@ -3,8 +3,8 @@
     python recipes/integer_losses.py
 
 That of glyphs is measured on its test images, as `nagsdk predictor fit` does it for other bundles. No images of
-ImageNet are at hand, but losses of post-training quantisation with a scale per channel are published: MobileNetV3-Large 75.2 to 73.9 %, MobileNetV2 72.4 to 70.6 %, EfficientNet-Lite0 75.1 to 74.4 %. Run `recipes/sums.py`
-afterwards.
+ImageNet are at hand, but losses of post-training quantisation with a scale per channel are published: MobileNetV3-Large
+75.2 to 73.9 %, MobileNetV2 72.4 to 70.6 %, EfficientNet-Lite0 75.1 to 74.4 %. Run `recipes/sums.py` afterwards.
 """
 
 from __future__ import annotations

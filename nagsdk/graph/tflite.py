@@ -46,6 +46,7 @@ _ANY = -1
 # Largest size in bytes of constants that are written once although they occur several times.
 _SHARED_BYTES = 4096
 
+_Numbers = Sequence[float] | NDArray[Any]
 _Op, _Options, _Fused = schema.BuiltinOperator, schema.BuiltinOptions, schema.ActivationFunctionType
 _KINDS = {
     np.dtype(np.float32): schema.TensorType.FLOAT32,
@@ -230,16 +231,18 @@ class Writer:
         if self.precision != INT8_DYNAMIC:
             return [self._bias(weight), self._bias(node.bias)]
         content, scales = quantised(weight, axis)
-        return [self._scaled(content, scales.tolist(), axis or 0), self._bias(node.bias)]
+        return [self._scaled(content, scales, axis or 0), self._bias(node.bias)]
 
-    def _scaled(self, content: NDArray[Any], scales: Sequence[float], axis: int) -> int:
+    def _scaled(self, content: NDArray[Any], scales: _Numbers, axis: int) -> int:
         constant = self._filled(content, content.tobytes())
-        self._set_scales(constant, scales, [0] * len(scales), axis)
+        self._set_scales(constant, scales, np.zeros(len(scales), np.int64), axis)
         return constant
 
-    def _set_scales(self, tensor: int, scales: Sequence[float], zero_points: Sequence[int], axis: int = 0) -> None:
+    def _set_scales(self, tensor: int, scales: _Numbers, zero_points: _Numbers, axis: int = 0) -> None:
         quantization = self.body.tensors[tensor].quantization = schema.QuantizationParametersT()
-        quantization.scale, quantization.zeroPoint = list(scales), list(zero_points)
+        # Arrays are packed at once, lists number by number.
+        quantization.scale = np.asarray(scales, np.float32)
+        quantization.zeroPoint = np.asarray(zero_points, np.int64)
         quantization.quantizedDimension = axis
 
     def _bias(self, values: Weights) -> int:
