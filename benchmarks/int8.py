@@ -2,9 +2,9 @@
 
     python benchmarks/int8.py [--networks 4] [--bundle imagenet] [--rounds 25]
 
-The networks are subnets of the bundle from small to large, with random weights. For each one, the ratio of two latencies
-is taken in every round, since the speed of a shared machine drifts. The rival of LiteRT is the dynamic-range file of
-Google's ai-edge-quantizer.
+The networks are subnets of the bundle from small to large, with random weights. For each one, the ratio of two
+latencies is taken in every round, since the speed of a shared machine drifts. The rival of LiteRT is the dynamic-range
+file of Google's ai-edge-quantizer.
 """
 
 from __future__ import annotations

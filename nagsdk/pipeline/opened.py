@@ -51,7 +51,7 @@ class OpenedDeployment:
         """
         manifest = read_manifest(folder)
         precision = manifest["precision"]
-        # In version 0.1.0, int8 was what is now called int8-dynamic.
+        # Manifests without the entry are older: int8 was then what is now called int8-dynamic.
         if precision == "int8" and "integers" not in manifest:
             precision = "int8-dynamic"
         overrides = Overrides(manifest["threads"], manifest["batch"], precision, serial)

@@ -56,8 +56,10 @@ class Loss:
         try:
             mean, low, high = (float(entry[name]) for name in ("mean", "low", "high"))
             loss = cls(mean, low, high, int(entry["subnets"]), entry["source"])
-        except (TypeError, KeyError) as error:
+        except KeyError as error:
             raise ValueError(f"the loss of {precision} lacks {error}") from error
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"the loss of {precision} is not one: {error}") from error
         if not -_MOST <= loss.low <= loss.mean <= loss.high <= _MOST or not isinstance(loss.source, str):
             raise ValueError(f"the loss of {precision} is not one of points of top-1")
         return loss

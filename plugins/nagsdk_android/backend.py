@@ -56,7 +56,7 @@ class AndroidBackend(Backend):
             "allow_fallback": "yes" if settings.allow_fallback else "no",
             "threads": str(settings.threads),
             "precision": device.precision or self.precisions[0],
-            # Tells readings from those of version 0.1.0, in which int8 was what is now int8-dynamic.
+            # Tells readings from those of the former int8, which is now int8-dynamic.
             **({"arithmetic": "integers"} if device.precision in self.integer_precisions else {}),
             "cores": settings.cores or "all",
             "rewrite": REWRITES[str(int(settings.split_depthwise))],

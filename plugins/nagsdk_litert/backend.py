@@ -87,7 +87,7 @@ class LiteRtBackend(Backend):
             "precision": settings.precision,
             "rewrite": REWRITES[str(int(settings.split_depthwise))],
             "pinned_to": ",".join(map(str, settings.cores)) or "all cores",
-            # Tells readings from those of version 0.1.0, in which int8 was what is now int8-dynamic.
+            # Tells readings from those of the former int8, which is now int8-dynamic.
             **({"arithmetic": "integers"} if settings.precision == INTEGER else {}),
         }
         return Presence.of(properties)
