@@ -10,7 +10,7 @@ LOCK := $(RELEASE)/bin/uv pip compile --quiet --universal --fork-strategy fewest
 	--constraints constraints.txt --excludes requirements/cuda.txt --no-emit-package torch \
 	--custom-compile-command 'make lock' $(LOCK_ARGS) --output-file
 
-.PHONY: demo test docs-test nightly wheel-test lint style types types-darwin types-win32 docs bench lock dist sbom audit clean
+.PHONY: demo test docs-test nightly fuzz wheel-test lint style types types-darwin types-win32 docs bench lock dist sbom audit clean
 
 demo: $(VENV)/.installed
 	$(BIN)/nagsdk deploy --device cpu --budget 0.2ms --output deployments/first
@@ -23,8 +23,12 @@ docs-test: $(VENV)/.tested
 	$(BIN)/python -m pytest -n 2 -m "documented and not nightly" tests/docs
 
 # What takes too long for every change.
-nightly: $(VENV)/.tested wheel-test audit
+nightly: $(VENV)/.tested wheel-test audit fuzz
 	$(BIN)/python -m pytest -m "nightly and not wheel"
+
+# Reads 100,000 damaged files of all formats, and prints how many were refused.
+fuzz: $(VENV)/.tested
+	NAGSDK_FUZZ_CASES=100000 $(BIN)/python -m pytest -n 2 --dist worksteal tests/fuzz
 
 # Installs the wheel on every Python from 3.11 to 3.14 that is here, and deploys with it outside the checkout.
 wheel-test: $(VENV)/.tested

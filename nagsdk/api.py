@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from nagsdk import ranges
 from nagsdk.budget import LATENCY, Budget
 from nagsdk.common.moved import renamed
 from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.cost.model import SAMPLES
-from nagsdk.errors import UsageError
-from nagsdk.pipeline.asked import check_finetuning, check_top1, require_verifiable, sets_of, targets_of, together
-from nagsdk.pipeline.target import Target, TargetSettings, target_of
+from nagsdk.pipeline.asked import check_finetuning, limits_of, require_verifiable, sets_of, targets_of, usual_folder
+from nagsdk.pipeline.target import Target, TargetSettings, check_settings, target_of
 
 if TYPE_CHECKING:
     from nagsdk.manifest.result import Result
@@ -72,31 +72,26 @@ def deploy(
         UnverifiedError: A verified deployment is required but impossible.
         NagsdkError: Any other of its subclasses; see `nagsdk.errors`.
     """
-    from nagsdk.common.outputs import check_replaceable
-    from nagsdk.manifest.manifest import DEPLOYMENT
+    from nagsdk.pipeline.asked import check_output
     from nagsdk.pipeline.build import Builder
     from nagsdk.pipeline.calibrate import model_for
     from nagsdk.pipeline.loop import Deployer
     from nagsdk.pipeline.publish import publish
 
-    wanted = together(budget)
-    if not wanted and min_top1 is None:
-        raise UsageError("No budget was given.", "Give one or more, such as 80ms.")
-    check_top1(min_top1, timing_only)
+    wanted = limits_of(budget, min_top1, timing_only)
     check_finetuning(finetune, data, skip_broken, timing_only)
+    ranges.check(resolution=resolution, seed=seed)
     timed = min_top1 is not None or any(b.metric == LATENCY for b in wanted)
     target = target_of(target, settings)
     wanted = tuple(b.for_batch(target.device.batch) for b in wanted)
     if require_verified:
         require_verifiable(target, min_top1)
-    asked = [*(b.file_name for b in wanted), *([] if min_top1 is None else [f"top1-{min_top1:g}"])]
-    name = "-".join((target.bundle.name, target.device.id, *asked))
-    folder = Path("deployments") / name if output is None else Path(output)
+    folder = usual_folder(target, wanted, min_top1) if output is None else Path(output)
     builder = Builder(target, None if images is None else Path(images), timing_only, seed)
     deployer = Deployer(target, builder, resolution, target.host.strategies.get(strategy), min_top1=min_top1)
     target.bundle.require_predictor()
     deployer.check()
-    check_replaceable(folder, DEPLOYMENT)
+    check_output(target, folder)
     if data is not None:
         from nagsdk.training.tuner import Tuner
 
@@ -143,6 +138,7 @@ def generate(
 
     asked = sets_of(budget, min_top1)
     targets = targets_of(target, settings)
+    ranges.check(limits=len(targets) * max([1, *map(len, asked)]), resolution=resolution, seed=seed)
     timed = min_top1 is not None or any(b.metric == LATENCY for one in asked for b in one)
     generation = Generation(targets, targets[0].host.strategies.get(strategy), timed, resolution, seed)
     return generation.best(asked) if min_top1 is None else generation.cheapest(min_top1, asked[0] if asked else ())
@@ -185,8 +181,7 @@ def frontier(
     from nagsdk.reports import picture
 
     strategies = [strategies] if isinstance(strategies, str) else strategies
-    if not strategies or points < 2:
-        raise UsageError("A frontier needs a strategy and two points.", "Give --strategy and --points 2 or more.")
+    ranges.check(strategies=len(strategies), points=points, resolution=resolution, seed=seed)
     picture.check(plot)
     target = target_of(target, settings)
     chosen = [target.host.strategies.get(name) for name in strategies]
@@ -227,11 +222,12 @@ def predict(
     from nagsdk.pipeline.models import require_cost_model
 
     if target is None:
+        check_settings(settings)
         opened = load_bundle(settings.get("bundle", "glyphs"))
         return describe(opened, read(opened, architectures, table), None, None)
     target = target_of(target, settings)
     given = read(target.bundle, architectures, table)
-    return describe(target.bundle, given, target.device.id, require_cost_model(target), precision=target.integers)
+    return describe(target.bundle, given, target.device, require_cost_model(target))
 
 
 @renamed(device="target")
@@ -300,6 +296,7 @@ def calibrate(
     from nagsdk.pipeline.calibrate import calibrate_target
     from nagsdk.reports import picture
 
+    ranges.check(samples=samples, within_s=within_s, seed=seed)
     target = target_of(target, settings)
     picture.check(plot)
     summary = calibrate_target(target, samples, within_s, seed)
@@ -337,8 +334,7 @@ def export(
         NagsdkError: Any other of its subclasses; see `nagsdk.errors`.
     """
     from nagsdk.bundle.architectures import read
-    from nagsdk.common.outputs import check_replaceable
-    from nagsdk.manifest.manifest import DEPLOYMENT
+    from nagsdk.pipeline.asked import check_output
     from nagsdk.pipeline.build import Builder
     from nagsdk.pipeline.publish import publish_one
 
@@ -346,5 +342,5 @@ def export(
     (given,) = read(target.bundle, architecture, None)
     builder = Builder(target, None if images is None else Path(images), timing_only)
     builder.check()
-    check_replaceable(Path(output), DEPLOYMENT)
+    check_output(target, Path(output))
     return publish_one(builder, given, Path(output))

@@ -14,6 +14,7 @@ import click
 
 from nagsdk.cli import streams
 from nagsdk.cli.own_process import set_up
+from nagsdk.cli.printing import say
 from nagsdk.cli.stopping import Stopping
 from nagsdk.common.os_errors import named
 from nagsdk.common.version import VERSION
@@ -36,7 +37,7 @@ COMMANDS = {
     "train": ("train", "Train a bundle on a folder of images."),
     "evaluate": ("evaluate", "Measure the top-1 of subnets."),
     "predictor": ("predictor", "Fit accuracy predictors to measured subnets."),
-    "devices": ("devices", "List the devices, and whether they are available."),
+    "devices": ("devices", "List the devices, and describe new ones."),
     "store": ("store", "Export, import and delete stored measurements."),
     "generator": ("generator", "Train generators."),
     "bundle": ("bundle", "List, inspect and fetch bundles."),
@@ -157,8 +158,8 @@ def _run() -> int:
 
 
 def _tell(error: NagsdkError) -> int:
-    click.secho(f"Error: {error.message}", fg="red", err=True)
-    click.echo(error.next_step, err=True)
+    say(f"Error: {error.message}", fg="red", err=True)
+    say(error.next_step, err=True)
     return error.exit_code
 
 

@@ -8,7 +8,6 @@ the lock, as on some shared disks, the maker lives as long as it renews the time
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import platform
 import re
@@ -24,6 +23,7 @@ from contextlib import contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
 
+from nagsdk.common.reading import read_json
 from nagsdk.common.unfinished import unfinished
 
 PARTIAL, TEMPORARY = ".nagsdk-partial-", "nagsdk-"
@@ -283,9 +283,9 @@ def _settle(space: Path) -> None:
     record = space / RECORD
     if not os.path.lexists(record):
         return  # nothing but new content was ever here
-    if not is_plain(record) or record.stat().st_size > _MOST_RECORD:
+    if not is_plain(record):
         raise ValueError
-    match json.loads(record.read_bytes()):
+    match read_json(record, _MOST_RECORD):
         case {"target": str(name), "names": [*names]} if Path(name).name == name:
             target = space.with_name(name)
         case _:

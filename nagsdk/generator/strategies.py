@@ -98,7 +98,7 @@ class Polished(Strategy):
                 better = found.max(1) > top1
                 best[better] = tried[every, found.argmax(1)][better]
                 top1 = np.maximum(top1, found.max(1))
-                advance(number + 1, f"round {number + 1}")
+                advance(number + 1, f"Polishing, round {number + 1}")
         return best[:, None]
 
 
@@ -217,7 +217,7 @@ class Evolution(Strategy):
                 # A child that exceeds a limit is replaced by its parent.
                 alive = np.concatenate([best, _kept(question, children, one)], axis=1)
                 if generation % 10 == 9:
-                    advance(generation + 1, f"generation {generation + 1}")
+                    advance(generation + 1, f"Evolving, generation {generation + 1}")
         return alive[:, :survivors]
 
 

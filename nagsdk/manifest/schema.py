@@ -59,6 +59,9 @@ class Predicted(_Open):
     top1_loss: float | None = Field(
         None, description="Points of top-1 that the precision is predicted to cost, taken off; null in fp32."
     )
+    latency_source: _Name | None = Field(
+        None, description="Where the latency comes from: prior (not measured on this device) or calibration."
+    )
 
 
 class Measured(_Open):

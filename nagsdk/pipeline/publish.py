@@ -119,7 +119,7 @@ def publish_one(builder: Builder, architecture: Architecture, folder: Path) -> D
     target = builder.target
     with temporary_folder() as work:
         model = cost_model(target)
-        (result,) = describe(target.bundle, [architecture], target.device.id, model, precision=target.integers)
+        (result,) = describe(target.bundle, [architecture], target.device, model)
         built = builder.build(architecture, work)
         return _leave(builder, _warned(result, "Exported without being timed."), built, model, None, {}, folder)
 
@@ -137,7 +137,10 @@ def _leave(
     target = builder.target
     if builder.timing_only:
         lack = _NOT_RECALIBRATED if target.bundle.has_weights else _RANDOM_WEIGHTS.format(target.bundle.name)
-        nothing = Predicted(latency_ms=result.predicted.latency_ms, latency_upper_ms=result.predicted.latency_upper_ms)
+        p = result.predicted
+        nothing = Predicted(
+            latency_ms=p.latency_ms, latency_upper_ms=p.latency_upper_ms, latency_source=p.latency_source
+        )
         result = _warned(replace(result, predicted=nothing), _TIMING_ONLY.format(lack))
     true = builder.evaluate(built)
     result = replace(

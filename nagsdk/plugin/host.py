@@ -159,4 +159,6 @@ def load_all(*, again: bool = False) -> Host:
     loaded = Host(tuple(statuses), merged.backends, merged.devices, merged.strategies, manager, merged.metrics)
     for registry in merged.registries.values():
         registry.note = loaded.missing
+    described = "A device of which a latency is published is one command away: nagsdk devices add."
+    loaded.devices.note = " ".join(text for text in (loaded.missing, described) if text)
     return loaded

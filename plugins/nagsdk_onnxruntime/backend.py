@@ -18,13 +18,12 @@ from nagsdk.device.onnx_sizes import REWRITTEN_HARD_SWISH, integer_layer_bytes
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.space.layer import LayerSpec
 from nagsdk_onnxruntime.session import OnnxRuntimeSession
-from nagsdk_onnxruntime.settings import INTEGER, PRECISIONS, OnnxRuntimeSettings
+from nagsdk_onnxruntime.settings import INTEGER, PRECISIONS, USUAL_OPSET, OnnxRuntimeSettings
 
 if TYPE_CHECKING:
     from nagsdk.graph.integers import IntegerGraph
     from nagsdk.graph.ir import Graph
 
-_USUAL_OPSET = 17
 # Relative error of all logits together.
 _INTEGER_TOLERANCE = 0.05
 _INSTALL = f"Install it: {pip('install', 'nagsdk[onnxruntime]')}"
@@ -61,7 +60,7 @@ class OnnxRuntimeBackend(Backend):
             "spinning": "yes" if settings.spinning else "no",
             "pinned_to": ",".join(map(str, settings.cores)) or "all cores",
         }
-        if settings.opset != _USUAL_OPSET:  # another graph runs; fingerprints of the usual one stay as they were
+        if settings.opset != USUAL_OPSET:  # another graph runs; fingerprints of the usual one stay as they were
             properties["opset"] = str(settings.opset)
         if device.precision == INTEGER:
             properties |= {"precision": INTEGER, "weight_bits": str(settings.weight_bits)}

@@ -8,9 +8,11 @@ from nagsdk.common.processes import can_pin
 from nagsdk.device.description import Device
 from nagsdk.device.host import check_cores
 from nagsdk.errors import DeviceError
+from nagsdk.ranges import CORE
 
 # As `nagsdk.graph.onnx.IR_VERSIONS`, which this module does not import, because that would import ONNX.
-OPSETS = tuple(str(opset) for opset in range(11, 18))
+USUAL_OPSET = 17
+OPSETS = tuple(str(opset) for opset in range(11, USUAL_OPSET + 1))
 # The first one is the default.
 PRECISIONS = ("fp32", "int8")
 INTEGER = "int8"
@@ -52,13 +54,13 @@ class OnnxRuntimeSettings:
             "provider": _CPU,
             "spinning": "1",
             "cores": "",
-            "opset": "17",
+            "opset": str(USUAL_OPSET),
             "weight_bits": "7",
             **dict(device.options),
         }
         cores = options["cores"].split(",") if options["cores"] else []
-        known = len(options) == 5 and options["spinning"] in ("0", "1") and all(c.strip().isdecimal() for c in cores)
-        known = known and options["opset"] in OPSETS and options["weight_bits"] in ("7", "8")
+        known = len(options) == 5 and options["spinning"] in ("0", "1") and options["opset"] in OPSETS
+        known = known and options["weight_bits"] in ("7", "8")
         if not known or (cores and not can_pin()):
             raise DeviceError(
                 f"The options of the device {device.id} are not valid for this backend: {options}.",
@@ -73,7 +75,7 @@ class OnnxRuntimeSettings:
                 "scale per channel.",
                 f"Use the provider {_CPU} with opset {_INTEGER_OPSET} or later, or the precision fp32.",
             )
-        check_cores(device.id, [int(c) for c in cores])
-        pinned, spinning = tuple(int(c) for c in cores), options["spinning"] == "1"
+        pinned, spinning = tuple(CORE.parse(c, DeviceError) for c in cores), options["spinning"] == "1"
+        check_cores(device.id, pinned)
         numbers = (int(options["opset"]), int(options["weight_bits"]))
         return cls(device.threads, options["provider"], spinning, pinned, *numbers)
