@@ -264,3 +264,12 @@ def test_kept_statistics_give_the_same_bytes_without_images(tmp_path):
     kept = backend.quantised(graph, device, images).ranges.to_statistics()
     backend.export(backend.quantised(graph, device, None, kept), tmp_path / "b.tflite", device)
     assert (tmp_path / "a.tflite").read_bytes() == (tmp_path / "b.tflite").read_bytes()
+
+
+def test_the_gpu_delegate_of_phones_is_refused_for_integers():
+    from nagsdk_android.settings import AndroidSettings
+
+    phone = Device("phone", "a phone", "android", precision="int8", options=(("delegate", "gpu"),))
+    with pytest.raises(DeviceError, match="no integer kernels"):
+        AndroidSettings.of(phone)
+    assert AndroidSettings.of(dataclasses.replace(phone, precision="fp16")).delegate == "gpu"
