@@ -8,6 +8,7 @@ import sys
 import traceback
 import warnings
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -99,6 +100,7 @@ class LazyGroup(click.Group):
 @click.version_option(VERSION, prog_name="nagsdk")
 def cli() -> None:
     """A latency budget and a device in, a measured model file that holds the budget out."""
+    Path.cwd()  # where it was removed, libraries end the process and do not say why
 
 
 def _one_line(

@@ -271,3 +271,13 @@ def test_completion_scripts_and_what_they_complete(own_folders):
 
 def test_the_version_is_told():
     assert run("--version").stdout.strip() == f"nagsdk, version {nagsdk.__version__}"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no current folder")
+def test_a_removed_current_folder_is_told(tmp_path):
+    """Libraries would end the process in their imports, in words of their own."""
+    (tmp_path / "gone").mkdir()
+    command = [*shlex.split('sh -c \'rmdir "$PWD" && exec "$@"\' sh'), sys.executable, "-m", "nagsdk", "devices"]
+    ended = subprocess.run(command, cwd=tmp_path / "gone", capture_output=True, text=True)
+    assert ended.returncode == 2 and "Error: The current folder cannot be read, or was removed." in ended.stderr
+    assert "Change to another folder." in ended.stderr
