@@ -29,6 +29,7 @@ class Predicted:
             ``calibration``.
         optimism: Points that top-1 and its interval were lowered by, because the architecture was chosen for it.
         top1_on: The images that the top-1 is about; None if the bundle does not say.
+        top1_loss: Points of top-1 that the precision is predicted to cost, which were taken off; None in fp32.
     """
 
     top1: float | None = None
@@ -40,6 +41,7 @@ class Predicted:
     latency_source: str | None = None
     optimism: float | None = None
     top1_on: str | None = None
+    top1_loss: float | None = None
 
 
 @dataclass(frozen=True)

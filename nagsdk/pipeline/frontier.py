@@ -138,7 +138,7 @@ def frontier_of(
         DeviceUnavailableError: Nothing is known about the device's latencies.
     """
     model = require_cost_model(target) if metric == LATENCY else None
-    for warning in [] if model is None else notes_on(model, target.device):
+    for warning in [] if model is None else notes_on(target.bundle, model, target.device):
         target.on_event(Notice(warning, warning=True))
     table = target.costs.table(metric, model, resolution)
     bounds, predictor = Completions.of(target.bundle.space, table), target.bundle.predictor

@@ -167,6 +167,7 @@ def _leave(
         "seed": builder.seed,
         "timing_only": builder.timing_only,
         "parity": built.parity,
+        "integers": builder.compare(built),
         "graph": dict(target.backend.inspect(built.path)),
         "recalibrated_on": {
             "images": built.recalibrated_on,

@@ -95,6 +95,12 @@ def _written(answer: Any, arguments: Arguments) -> None:
     _require(Path(arguments[1]).is_file(), f"a file at {arguments[1]}, which it did not write")
 
 
+def _graph(answer: Any, arguments: Arguments) -> Any:
+    expected = "a network: what it was given, or an IntegerGraph"
+    _require(answer is arguments[0] or type(answer).__name__ in ("Graph", "IntegerGraph"), expected)
+    return answer
+
+
 def _content(answer: Any, arguments: Arguments) -> dict[str, Any]:
     expected = "a mapping that JSON can express"
     _require(isinstance(answer, Mapping), expected)
@@ -217,6 +223,7 @@ _CHECKS: dict[str, Callable[[Any, Arguments], Any]] = {
     "simulate": _perhaps_cost,
     "tolerance": _cost,
     "check_export": _anything,
+    "quantised": _graph,
     "export": _written,
     "inspect": _content,
     "emulate": _perhaps_logits,

@@ -26,6 +26,7 @@ from nagsdk.errors import DamagedBundleError
 from nagsdk.predictor.additive import AdditiveScore, with_unmeasured
 from nagsdk.predictor.ensemble import Ensemble, Float32s
 from nagsdk.predictor.features import Floats
+from nagsdk.predictor.losses import LOSSES, Loss
 from nagsdk.space.space import Codes, SearchSpace, extremes
 
 FORMAT = 2
@@ -137,6 +138,10 @@ class AccuracyPredictor:
         # The cards of earlier versions have a text.
         known = self.card.get("optimism")
         return float(known["points"]) if isinstance(known, dict) else 0.0
+
+    def loss(self, precision: str) -> Loss | None:
+        """What is known about the accuracy that networks lose in a precision; None if nothing is."""
+        return Loss.of(self.card, precision)
 
     @cached_property
     def hash(self) -> str:
@@ -309,6 +314,8 @@ def _card(content: bytes, space: SearchSpace) -> dict[str, Any]:
     known = card.get("optimism")
     if isinstance(known, dict) and not 0 <= known.get("points", -1) <= _MOST_OPTIMISM:
         raise ValueError("the points of its optimism are not a number from 0 to 100")
+    for precision in card.get(LOSSES) or {}:
+        Loss.of(card, precision)
     if not isinstance(card.get("sha256"), str) or not isinstance(card.get("doubt") or "", str):
         raise ValueError("its sha256 or its doubt is not a text")
     return card

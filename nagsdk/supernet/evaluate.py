@@ -35,6 +35,20 @@ def top1(subnet: nn.Module, pictures: Pictures) -> float:
     return 100.0 * correct / count
 
 
+@torch.no_grad()
+def outputs(subnet: nn.Module, inputs: NDArray[np.float32], batch: int = 64) -> NDArray[np.float32]:
+    """Computes the logits of a network, shape (n, classes).
+
+    Args:
+        subnet: Network in eval mode.
+        inputs: Normalised images, shape (n, 3, h, w).
+        batch: Number of images that are computed together.
+    """
+    parts = [subnet(torch.from_numpy(inputs[start : start + batch])) for start in range(0, len(inputs), batch)]
+    logits: NDArray[np.float32] = torch.cat(parts).numpy()
+    return logits
+
+
 def wilson(share: float, count: int, confidence: float = 0.95) -> tuple[float, float]:
     """Computes the confidence interval of a share observed in `count` independent trials (Wilson, 1927).
 

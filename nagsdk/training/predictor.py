@@ -59,10 +59,12 @@ def fit_predictor(
     """
     from nagsdk.bundle.description import Footing
     from nagsdk.bundle.write import rewrite_bundle
+    from nagsdk.predictor.losses import LOSSES
     from nagsdk.predictor.model import CARD, PREDICTOR_WEIGHTS
     from nagsdk.supernet.evaluate import measure
     from nagsdk.supernet.processes import together
     from nagsdk.training.footing import footing_of
+    from nagsdk.training.losses import integer_loss
     from nagsdk.training.source import Source
     from nagsdk.training.subnets import fit_measured, measure_subnets, require_enough
     from nagsdk.training.work import work_of
@@ -105,6 +107,9 @@ def fit_predictor(
             )
         if predictor is None:
             return {}
+    losses = {"int8": integer_loss(opened, source, "val", seed, on_event).to_dict()}
+    predictor.card = {**predictor.card, LOSSES: losses}
+    predictor.save(work)
     files = [work / name for name in (PREDICTOR_WEIGHTS, CARD, "measured.csv")]
     rewrite_bundle(opened, folder, files, without=[GENERATOR], footing=footing)
     if generator:

@@ -28,10 +28,12 @@ class TestConformance(BackendConformance):
     def backend(self) -> Backend:
         return OpenVinoBackend()
 
-    @pytest.fixture(params=[(1, 1), (2, 2)], ids=["1-thread", "2-threads-batch-2"])
+    @pytest.fixture(
+        params=[(1, 1, "fp32"), (2, 2, "fp32"), (1, 2, "int8")], ids=["1-thread", "2-threads-batch-2", "int8"]
+    )
     def device(self, request: pytest.FixtureRequest) -> Device:
-        threads, batch = request.param
-        return Device("openvino", "this machine", "openvino", threads=threads, batch=batch)
+        threads, batch, precision = request.param
+        return Device("openvino", "this machine", "openvino", threads=threads, batch=batch, precision=precision)
 
     @pytest.fixture
     def impossible(self) -> list[Device]:
