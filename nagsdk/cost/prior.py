@@ -229,7 +229,7 @@ def flat_prior(table: FeatureTable) -> Prior:
 
     Its scale has no meaning, so a model needs measurements before it can be used.
     """
-    mean = table.base.mean(0) + table.choice.mean(2).sum(1).mean(0)
+    mean = table.typical
     used = mean > 0
     weights = np.divide(1.0 / used.sum(), mean, out=np.zeros_like(mean), where=used)
     return Prior(weights, float("inf"), Jitter({90.0: 1.1}, 0.03), source={"title": "no prior"})

@@ -59,14 +59,12 @@ def _layers(target: Target, architecture: Architecture, model: CostModel | None)
     predicted: dict[str, float] = {}
     if model is not None:
         cells = [(space.fixed_layers(architecture.resolution), model.table.base[code[0]])]
-        for decision, choice in enumerate(code):
+        rows = np.broadcast_to(space.rows.index(np.array([code], np.int8)), (1, len(code)))[0]
+        for decision, (choice, row) in enumerate(zip(code, rows, strict=True)):
             if choice >= 0:
-                cells.append(
-                    (
-                        space.choice_layers(architecture.resolution, decision, choice),
-                        model.table.choice[code[0], decision, choice],
-                    )
-                )
+                context = tuple(code[read] for read in space.decisions[decision].reads)
+                layers = space.choice_layers(architecture.resolution, decision, choice, context)
+                cells.append((layers, model.table.choice[code[0], row, choice]))
         for layers, cost in cells:
             # The cost model prices whole blocks; the physical prior says how the layers within a block compare.
             prices = layer_features(layers) @ model.prior.weights
