@@ -95,10 +95,14 @@ def _features(layer: LayerSpec) -> list[float]:
     elif kind == "conv":
         values |= {"calls": 1, "conv_macs": weights * positions / _MILLION}
     else:
-        raise UnsupportedLayerError(
-            f"The cost of the layer {layer.name} is not known: it has the kind {kind!r}.",
-            "Use only the kinds of layers that docs/plugins.md lists.",
-        )
+        work = layer.amounts.work
+        assert work is not None
+        values |= work(layer)
+        if unknown := [name for name, amount in values.items() if name not in FEATURES or not 0 <= amount < np.inf]:
+            raise UnsupportedLayerError(
+                f"The kind of layer {kind!r} does not tell its work as amounts of features ({unknown[0]}).",
+                f"Let its function `work` return finite amounts, 0 or more, of: {', '.join(FEATURES)}.",
+            )
     if layer.activation == "hswish":
         values["hswish_elements"] = outputs
     return list(values.values())

@@ -30,6 +30,7 @@ def layers(draw):
     return LayerSpec("x", kind, into, out, kernel, stride, size, activation, se_channels=into if kind == "se" else 0)
 
 
+@settings(deadline=None)
 @given(layers())
 def test_amounts_are_finite_and_never_negative(layer):
     values = layer_features([layer])
