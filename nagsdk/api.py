@@ -11,7 +11,7 @@ from nagsdk.common.moved import renamed
 from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.cost.model import SAMPLES
 from nagsdk.errors import UsageError
-from nagsdk.pipeline.asked import check_finetuning, check_top1, require_verifiable, sets_of, targets_of, together
+from nagsdk.pipeline import asked
 from nagsdk.pipeline.target import Target, TargetSettings, target_of
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def deploy(
     target: str | Path | Target,
     budget: str | Budget | Sequence[str | Budget] = (),
     *,
+    model: str | Path | None = None,
     min_top1: float | None = None,
     output: str | Path | None = None,
     strategy: str = "nag",
@@ -48,12 +49,12 @@ def deploy(
     Args:
         target: A `nagsdk.Target`, the id of a device, or a file that describes one (``.toml``).
         budget: A limit such as ``"80ms"`` or a `Budget`; several must hold together.
+        model: ONNX file of a finished network to measure and judge as it is; only `budget` and `output` go with it.
         min_top1: If given, the fastest model with at least this top-1 in per cent is sought instead of the most
             accurate one, and `budget` may be left out. Top-1 is measured on the bundle's test images.
         output: Folder for model and manifest; ``deployments/<bundle>-<device>-<budget>`` if None. An earlier deployment
             in it is replaced when this one succeeds.
-        strategy: How architectures are found: ``nag`` (the generator), ``lookup``, ``polished``, ``nsga2``,
-            ``evolution``, ``random``, or a strategy of a plugin.
+        strategy: How architectures are found: ``nag`` (the generator) or another; see docs/generator.md.
         images: Folder of images to recalibrate batch normalisation on; the bundle's own images if None.
         timing_only: Builds without images; the result warns that its accuracy is worthless.
         resolution: Pins the input size in pixels.
@@ -72,37 +73,37 @@ def deploy(
         UnverifiedError: A verified deployment is required but impossible.
         NagsdkError: Any other of its subclasses; see `nagsdk.errors`.
     """
-    from nagsdk.common.outputs import check_replaceable
-    from nagsdk.manifest.manifest import DEPLOYMENT
     from nagsdk.pipeline.build import Builder
     from nagsdk.pipeline.calibrate import model_for
     from nagsdk.pipeline.loop import Deployer
     from nagsdk.pipeline.publish import publish
 
-    wanted = together(budget)
+    wanted = asked.together(budget)
+    if model is not None:
+        from nagsdk.pipeline.given import deploy_given
+
+        others = {"strategy": strategy != "nag", "min_top1": min_top1, "resolution": resolution, "images": images}
+        others |= {"timing_only": timing_only, "finetune": finetune, "data": data, "skip_broken": skip_broken}
+        return deploy_given(target_of(target, settings), Path(model), wanted, output, others)
     if not wanted and min_top1 is None:
         raise UsageError("No budget was given.", "Give one or more, such as 80ms.")
-    check_top1(min_top1, timing_only)
-    check_finetuning(finetune, data, skip_broken, timing_only)
+    asked.check_top1(min_top1, timing_only)
+    asked.check_finetuning(finetune, data, skip_broken, timing_only)
     timed = min_top1 is not None or any(b.metric == LATENCY for b in wanted)
     target = target_of(target, settings)
     wanted = tuple(b.for_batch(target.device.batch) for b in wanted)
     if require_verified:
-        require_verifiable(target, min_top1)
-    asked = [*(b.file_name for b in wanted), *([] if min_top1 is None else [f"top1-{min_top1:g}"])]
-    name = "-".join((target.bundle.name, target.device.id, *asked))
-    folder = Path("deployments") / name if output is None else Path(output)
+        asked.require_verifiable(target, min_top1)
+    folder = asked.folder_of(output, target.bundle.name, target, wanted, min_top1)
     builder = Builder(target, None if images is None else Path(images), timing_only, seed)
     deployer = Deployer(target, builder, resolution, target.host.strategies.get(strategy), min_top1=min_top1)
     target.bundle.require_predictor()
     deployer.check()
-    check_replaceable(folder, DEPLOYMENT)
     if data is not None:
         from nagsdk.training.tuner import Tuner
 
         deployer.tuner = Tuner.on(target.bundle, data, finetune, skip_broken, seed, target.on_event)
-    model = model_for(target, wanted, timed, seed)
-    return publish(deployer, wanted, model, folder)
+    return publish(deployer, wanted, model_for(target, wanted, timed, seed), folder)
 
 
 @renamed(device="target", budgets="budget")
@@ -126,8 +127,7 @@ def generate(
             sequence stands for budgets that must hold together.
         min_top1: If given, the architecture with the lowest latency and at least this predicted top-1 in per cent is
             sought; `budget` is then at most one budget, or one sequence of budgets that must hold together.
-        strategy: How architectures are found: ``nag`` (the generator), ``lookup``, ``polished``, ``nsga2``,
-            ``evolution``, ``random``, or a strategy of a plugin.
+        strategy: How architectures are found: ``nag`` (the generator) or another; see docs/generator.md.
         resolution: Pins the input size in pixels.
         seed: Seed of all random choices.
         **settings: Arguments of `nagsdk.Target` for a device's id: bundle, threads, batch, precision, serial, on_event.
@@ -141,11 +141,11 @@ def generate(
     """
     from nagsdk.pipeline.generate import Generation
 
-    asked = sets_of(budget, min_top1)
-    targets = targets_of(target, settings)
-    timed = min_top1 is not None or any(b.metric == LATENCY for one in asked for b in one)
+    wanted = asked.sets_of(budget, min_top1)
+    targets = asked.targets_of(target, settings)
+    timed = min_top1 is not None or any(b.metric == LATENCY for one in wanted for b in one)
     generation = Generation(targets, targets[0].host.strategies.get(strategy), timed, resolution, seed)
-    return generation.best(asked) if min_top1 is None else generation.cheapest(min_top1, asked[0] if asked else ())
+    return generation.best(wanted) if min_top1 is None else generation.cheapest(min_top1, wanted[0] if wanted else ())
 
 
 @renamed(device="target")
@@ -241,6 +241,7 @@ def profile(
     architectures: str | Architecture | Sequence[str | Architecture] = (),
     *,
     table: str | Path | None = None,
+    model: str | Path | None = None,
     **settings: Unpack[TargetSettings],
 ) -> list[Result]:
     """Measures given architectures on a device, with random weights, which take as long as trained ones.
@@ -249,6 +250,7 @@ def profile(
         target: A `nagsdk.Target` or the id of a device; the device must be available.
         architectures: Text forms or architectures of the bundle's space.
         table: CSV file of more architectures, with the columns of the bundle's space (MobileNetV3: ks, e, d, r).
+        model: ONNX file of a finished network, which is measured instead of architectures.
         **settings: Arguments of `nagsdk.Target` for a device's id: bundle, threads, batch, precision, serial, on_event.
 
     Returns:
@@ -260,12 +262,14 @@ def profile(
     """
     from nagsdk.bundle.architectures import read
     from nagsdk.pipeline.profile import profile_architectures
-    from nagsdk.pipeline.timing import settle_rewrite
 
     target = target_of(target, settings)
+    if model is not None:
+        from nagsdk.pipeline.given import profile_given
+
+        return [profile_given(target, Path(model), bool(architectures or table))]
     target.require_presence()
     given = read(target.bundle, architectures, table)
-    settle_rewrite(target)
     return profile_architectures(target, given)
 
 
@@ -337,14 +341,9 @@ def export(
         NagsdkError: Any other of its subclasses; see `nagsdk.errors`.
     """
     from nagsdk.bundle.architectures import read
-    from nagsdk.common.outputs import check_replaceable
-    from nagsdk.manifest.manifest import DEPLOYMENT
     from nagsdk.pipeline.build import Builder
     from nagsdk.pipeline.publish import publish_one
 
     target = target_of(target, settings)
     (given,) = read(target.bundle, architecture, None)
-    builder = Builder(target, None if images is None else Path(images), timing_only)
-    builder.check()
-    check_replaceable(Path(output), DEPLOYMENT)
-    return publish_one(builder, given, Path(output))
+    return publish_one(Builder(target, None if images is None else Path(images), timing_only), given, Path(output))

@@ -8,7 +8,9 @@ from typing import Any
 
 from nagsdk.budget import Budget
 from nagsdk.bundle.bundle import load_bundle
+from nagsdk.common.outputs import check_replaceable
 from nagsdk.errors import BudgetError, UnverifiedError, UsageError
+from nagsdk.manifest.manifest import DEPLOYMENT
 from nagsdk.pipeline.target import Target, TargetSettings, target_of
 from nagsdk.plugin.units import read_budget
 
@@ -75,6 +77,21 @@ def _listed(budget: Any, sets: tuple[type, ...]) -> list[Any]:
         if not isinstance(one, (str, Budget, *sets)):
             raise BudgetError(f"{one!r} is not a budget.", "Write a number and a unit as text, such as '80ms'.")
     return listed
+
+
+def folder_of(
+    output: str | Path | None, name: str, target: Target, budgets: Sequence[Budget], min_top1: float | None = None
+) -> Path:
+    """The folder of a deployment: `output`, or one in ``deployments`` that is named after what was asked for.
+
+    Raises:
+        OutputError: The folder holds something else than a deployment.
+    """
+    asked = [*(b.file_name for b in budgets), *([] if min_top1 is None else [f"top1-{min_top1:g}"])]
+    named = Path("deployments") / "-".join((name, target.device.id, *asked))
+    folder = named if output is None else Path(output)
+    check_replaceable(folder, DEPLOYMENT)
+    return folder
 
 
 def check_finetuning(epochs: int, data: str | Path | None, skip_broken: bool, timing_only: bool) -> None:
