@@ -2,53 +2,106 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+# Tools for releases are in an environment of their own.
+RELEASE := .venv-release
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+LOCKED := pip install --quiet --require-hashes --requirement
+LOCK := $(RELEASE)/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
+	--constraints constraints.txt --excludes requirements/cuda.txt --no-emit-package torch \
+	--custom-compile-command 'make lock' $(LOCK_ARGS) --output-file
 
-.PHONY: demo test docs-test lint docs bench clean
+.PHONY: demo test docs-test nightly wheel-test lint style types types-darwin types-win32 docs bench lock dist sbom audit clean
 
 demo: $(VENV)/.installed
 	$(BIN)/nagsdk deploy --device cpu --budget 0.2ms --output deployments/first
 
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not documented" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not documented and not nightly" $(PYTEST_ARGS)
 
-# Really runs the commands in the documentation, which calibrate and deploy; takes ten minutes.
+# Really runs the commands in the documentation, which calibrate and deploy.
 docs-test: $(VENV)/.tested
-	$(BIN)/python -m pytest -m documented
+	$(BIN)/python -m pytest -n 2 -m "documented and not nightly" tests/docs
 
-lint: $(VENV)/.tested
+# What takes too long for every change.
+nightly: $(VENV)/.tested wheel-test audit
+	$(BIN)/python -m pytest -m "nightly and not wheel"
+
+# Installs the wheel on every Python from 3.11 to 3.14 that is here, and deploys with it outside the checkout.
+wheel-test: $(VENV)/.tested
+	$(BIN)/python -m pytest -m wheel tests/release
+
+# With `make -j 2` its parts run beside each other.
+lint: style types types-darwin types-win32
+
+style: $(VENV)/.tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+# A platform has a cache of its own, because mypy drops what it keeps of another platform.
+types: $(VENV)/.tested
 	$(BIN)/mypy
-	$(BIN)/mypy --platform darwin
-	$(BIN)/mypy --platform win32
 	$(BIN)/mypy benchmarks
 	$(BIN)/mypy recipes
-	$(BIN)/lint-imports
+
+types-darwin: $(VENV)/.tested
+	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin
+
+types-win32: $(VENV)/.tested
+	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32
 
 docs: $(VENV)/.documented
 	$(BIN)/mkdocs build --strict
 
-bench: $(VENV)/.benched
+bench: $(VENV)/.tested
 	$(BIN)/python benchmarks/all.py
 
+# Run it after a change of the dependencies in pyproject.toml or of constraints.txt; tests/release fails while it is due.
+# LOCK_ARGS=--upgrade takes new versions of the packages that constraints.txt does not name.
+lock: $(RELEASE)/.installed
+	$(LOCK) requirements/base.txt pyproject.toml --group build
+	$(LOCK) requirements/test.txt pyproject.toml --extra test --extra lint
+	$(LOCK) requirements/docs.txt pyproject.toml --extra docs
+	$(LOCK) requirements/release.txt --group release
+
+# The date in the archives is that of the commit, so that everyone gets the same bytes.
+dist: $(RELEASE)/.installed
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(RELEASE)/bin/hatchling build
+
+# A CycloneDX list of what the wheel brings with it.
+sbom: dist
+	$(PYTHON) -m venv --clear $(RELEASE)/wheel
+	$(RELEASE)/wheel/bin/$(LOCKED) requirements/base.txt
+	$(RELEASE)/wheel/bin/pip install --quiet --constraint constraints.txt torch
+	$(RELEASE)/wheel/bin/pip install --quiet --no-deps dist/*.whl
+	$(RELEASE)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+		--output-file dist/nagsdk.cdx.json $(RELEASE)/wheel/bin/python
+
+# Asks the package index for known vulnerabilities of the locked packages; skips where it cannot be asked.
+audit: $(VENV)/.tested $(RELEASE)/.installed
+	$(BIN)/python -m pytest tests/release/test_audit.py
+
 clean:
-	rm -rf $(VENV) site deployments
+	rm -rf $(VENV) $(RELEASE) site deployments dist
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+# The hash of PyTorch is not locked: its builds for processors and for CUDA have one version, and come from other indexes.
+$(VENV)/.installed: pyproject.toml constraints.txt requirements/base.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable .
+	$(BIN)/$(LOCKED) requirements/base.txt
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-$(VENV)/.tested: $(VENV)/.installed
-	$(BIN)/pip install --quiet --editable '.[test,lint]'
+$(VENV)/.tested: $(VENV)/.installed requirements/test.txt
+	$(BIN)/$(LOCKED) requirements/test.txt
 	touch $@
 
-$(VENV)/.benched: $(VENV)/.tested
-	$(BIN)/pip install --quiet --editable '.[search]'
+$(VENV)/.documented: $(VENV)/.installed requirements/docs.txt
+	$(BIN)/$(LOCKED) requirements/docs.txt
 	touch $@
 
-$(VENV)/.documented: $(VENV)/.installed
-	$(BIN)/pip install --quiet --editable '.[docs]'
+$(RELEASE)/.installed: requirements/release.txt
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/$(LOCKED) requirements/release.txt
 	touch $@

@@ -10,6 +10,7 @@ from nagsdk.pipeline.verify import verify
 from nagsdk.project.build import build
 from nagsdk.schemas import schemas, text
 from tests.conftest import REPOSITORY
+from tests.few_images import few_images  # noqa: F401
 from tests.pipeline.test_loop import simulate, world  # noqa: F401 — fixtures
 
 jsonschema = pytest.importorskip("jsonschema")

@@ -32,6 +32,7 @@ from tests.simulated import SimulatedBackend, SimulatedSession
 SOURCE = """
 from nagsdk.cost.metric import HIGHER, MAXIMUM, PEAK, Metric
 from nagsdk.plugin import hookimpl
+from tests.few_images import few_images  # noqa: F401
 
 nagsdk_api = 1
 

@@ -24,7 +24,7 @@ COMMANDS = (
     "cmake",
     "gradle",
 )
-MARK = re.compile(r"<!-- (not run|file): (.+?) -->")
+MARK = re.compile(r"<!-- (not run|nightly|file): (.+?) -->")
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Block:
         line: Number of the block's first line in the page.
         language: Language of a fenced block; empty for an indented block.
         text: Content of the block.
-        mark: ``not run`` or ``file`` with the text behind it, if a comment before the block says so.
+        mark: ``not run``, ``nightly`` or ``file`` with the text behind it, if a comment before the block says so.
     """
 
     page: str

@@ -1,5 +1,9 @@
-"""Runs every shell block of the documentation that is not marked as not run."""
+"""Runs every shell block of the documentation that is not marked as not run.
 
+The pages run in two processes, with one folder for caches: what one page has calibrated, the others use.
+"""
+
+import contextlib
 import os
 import re
 import subprocess
@@ -8,12 +12,33 @@ from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.conftest import REPOSITORY
 from tests.docs.blocks import PAGES, blocks
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
-RUN = {page.name: [b for b in BLOCKS if b.page == page.name and b.shell and b.mark is None] for page in PAGES}
+# The first two pages calibrate what most others use, the next two something else; a process begins with each pair.
+ORDER = ["README.md", "calibration.md", "devices.md", "plugins.md", "cli.md", "quickstart.md"]
+
+
+def runnable():
+    """The blocks to run, by page; what a page only repeats is run once."""
+    found = {name: [] for name in dict.fromkeys([*ORDER, *(page.name for page in PAGES)])}
+    for block in BLOCKS:
+        if block.shell and block.mark is None:
+            found[block.page].append(block)
+    known = set()
+    for page, own in found.items():
+        texts = {block.text for block in own}
+        if texts <= known:
+            found[page] = []
+        known |= texts
+    return {page: own for page, own in found.items() if own}
+
+
+RUN = runnable()
+NIGHTLY = [block for block in BLOCKS if block.mark and block.mark[0] == "nightly"]
 MEASURES = re.compile(r"nagsdk (deploy|build|verify)|make demo|cmake --build|gradle")
 # Replaces pip: packages that a reader installs from an index are installed already, and only the names of extras are
 # checked; a plugin in the present folder is really installed.
@@ -30,8 +55,24 @@ if any(word.startswith(".") for word in sys.argv):
 
 @pytest.fixture(scope="session")
 def kept(tmp_path_factory):
-    """A folder for caches, shared by all pages, so that they calibrate only once."""
-    return tmp_path_factory.mktemp("kept")
+    """A folder for caches, shared by all pages and processes, so that they calibrate only once."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "kept"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@contextlib.contextmanager
+def calibrating(text, kept):
+    """Lets only one process run the first commands that need a cost model, which calibrate; the others wait for it."""
+    device = re.search(r"--device (\w+)", text)
+    done = kept / f"{device[1]}-{'imagenet' if '--bundle imagenet' in text else 'glyphs'}" if device else kept
+    if done.exists():
+        yield
+        return
+    with FileLock(done.with_suffix(".lock")):
+        yield
+        done.touch()
 
 
 @pytest.fixture
@@ -68,16 +109,28 @@ def shell(tmp_path, kept):
     return run
 
 
-@pytest.mark.documented
-@pytest.mark.parametrize("page", [name for name, found in RUN.items() if found])
-def test_the_shell_blocks_of_the_page_run(page, shell):
-    for block in RUN[page]:
+def check(block, shell, kept):
+    with calibrating(block.text, kept):
         done = shell(block.text)
-        assert "Traceback" not in done.stderr
-        if done.returncode == 3 and MEASURES.search(block.text):
-            # Exit code 3 is the verdict `missed`, which may happen on a busy machine. Later blocks need the deployment.
-            pytest.skip(f"line {block.line}: this machine is too busy to hold the budget: {done.stderr.strip()[-300:]}")
-        assert done.returncode == 0, f"{page}:{block.line}\n{block.text}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    if done.returncode == 3 and MEASURES.search(block.text):
+        # Exit code 3 is the verdict `missed`, which may happen on a busy machine. Later blocks need the deployment.
+        pytest.skip(f"line {block.line}: this machine is too busy to hold the budget: {done.stderr.strip()[-300:]}")
+    assert done.returncode == 0, f"{block.page}:{block.line}\n{block.text}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.documented
+@pytest.mark.parametrize("page", RUN)
+def test_the_shell_blocks_of_the_page_run(page, shell, kept):
+    for block in RUN[page]:
+        check(block, shell, kept)
+
+
+@pytest.mark.documented
+@pytest.mark.nightly
+@pytest.mark.parametrize("block", NIGHTLY, ids=lambda block: f"{block.page}:{block.line}")
+def test_a_block_that_takes_long_runs(block, shell, kept):
+    check(block, shell, kept)
 
 
 def test_every_command_that_the_documentation_names_exists():

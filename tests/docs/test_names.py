@@ -12,7 +12,7 @@ from nagsdk.common.moved import MOVED
 from tests.conftest import REPOSITORY
 from tests.docs.blocks import blocks
 
-FILES = ("nagsdk.toml", "nagsdk.lock", "nagsdk.gradle")
+FILES = ("nagsdk.toml", "nagsdk.lock", "nagsdk.gradle", "nagsdk.cdx.json")
 FOLDERS = "nagsdk|plugins|tests|docs|recipes|benchmarks|integrations|bundles|devices"
 # The changelog names what was, and the reference pages are made from the code.
 PAGES = [

@@ -191,7 +191,7 @@ def test_the_workflow_names_commands_that_exist(tmp_path, monkeypatch):
 
     workflow = yaml.safe_load((FOLDER / "github/models.yml").read_text())
     (command,) = [s["run"] for s in workflow["jobs"]["models"]["steps"] if s.get("run", "").startswith("nagsdk ")]
-    arguments = command.split(" | ")[0].split()[1:]
+    arguments = command.split(" > ")[0].split()[1:]
     assert "--locked" in arguments
     # All options are valid, so that the only error is the missing file.
     monkeypatch.chdir(tmp_path)

@@ -46,6 +46,7 @@ from nagsdk.pipeline.paper import train_paper_generator
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import timing_artifact
 from nagsdk.plugin import host as plugin
+from tests.few_images import few_images  # noqa: F401
 from tests.simulated import SimulatedBackend, SimulatedSession
 
 

@@ -14,6 +14,7 @@ from nagsdk.manifest.result import Measured
 from nagsdk.pipeline.build import Builder
 from nagsdk.pipeline.loop import Deployer
 from nagsdk.pipeline.round import Unmeasured
+from tests.few_images import few_images  # noqa: F401
 from tests.pipeline.test_loop import simulate, world  # noqa: F401 — fixtures
 
 

@@ -11,6 +11,7 @@ from nagsdk.cli import cli
 from nagsdk.common.folders import shipped
 from nagsdk.errors import DamagedBundleError, DeviceError, UnknownNameError, UsageError
 from nagsdk.pipeline.verify import verify
+from tests.few_images import few_images  # noqa: F401
 from tests.pipeline.test_loop import simulate, world  # noqa: F401 — fixtures
 from tests.simulated import SimulatedSession
 

@@ -13,6 +13,7 @@ from nagsdk.errors import UsageError
 from nagsdk.reports import figures, svg
 from nagsdk.reports.page import budgets, comparison_page, deployment_page
 from nagsdk.reports.report import report
+from tests.few_images import few_images  # noqa: F401
 from tests.pipeline.test_loop import simulate, world  # noqa: F401 — fixtures
 
 MOST_BYTES = 1_500_000
