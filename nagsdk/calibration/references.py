@@ -11,7 +11,6 @@ from nagsdk.cost.prior import Prior
 from nagsdk.cost.table import AdditiveTable
 from nagsdk.errors import UsageError
 from nagsdk.space.architecture import Architecture
-from nagsdk.space.dependencies import existing
 from nagsdk.space.space import Codes, SearchSpace
 
 Allowed = NDArray[np.bool_]
@@ -112,7 +111,7 @@ def _distinct(codes: Codes) -> Codes:
 
 def _mask(space: SearchSpace, allowed: Allowed | None) -> Allowed:
     """Which choices may be used, shape (resolutions, rows, most choices)."""
-    mask = np.repeat(existing(space)[None], len(space.resolutions), axis=0)
+    mask = np.repeat(space.existing[None], len(space.resolutions), axis=0)
     return mask if allowed is None else mask & allowed
 
 

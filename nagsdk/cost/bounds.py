@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.cost.table import AdditiveTable, Floats
-from nagsdk.space.dependencies import Forest, existing
 from nagsdk.space.space import Codes, SearchSpace
 
 
@@ -29,8 +28,8 @@ class Completions:
     @classmethod
     def of(cls, space: SearchSpace, table: AdditiveTable) -> Completions:
         """Computes the bounds of a table by dynamic programming, last decision first."""
-        forest = Forest.of(space)
-        own = np.where(existing(space), table.choice, np.inf)
+        forest = space.forest
+        own = np.where(space.existing, table.choice, np.inf)
         least: dict[int, Floats] = {}
         most: dict[int, Floats] = {}
         picked: dict[int, NDArray[np.intp]] = {}
@@ -40,9 +39,8 @@ class Completions:
             # Children come later in the order, so their values are final.
             for start, child in forest.children[decision]:
                 choices = slice(max(start, 0), int(space.sizes[decision]))
-                below = forest.below[child][:, choices]
-                low[:, :, choices] += least[child][:, below]
-                high[:, :, choices] += most[child][:, below]
+                low[:, :, choices] += forest.spread(child, least[child], choices)
+                high[:, :, choices] += forest.spread(child, most[child], choices)
             high[~np.isfinite(low)] = -np.inf
             least[decision], most[decision], picked[decision] = low.min(2), high.max(2), low.argmin(2)
             off = forest.inactive[decision]

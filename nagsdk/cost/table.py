@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.space.decisions import Contexts
-from nagsdk.space.dependencies import existing
 from nagsdk.space.layer import LayerSpec
 from nagsdk.space.space import Codes, SearchSpace
 
@@ -153,7 +152,7 @@ _LAYERS: dict[str, SpaceLayers] = {}
 
 def priced(space: SearchSpace, table: AdditiveTable) -> Floats:
     """Returns the costs of choices, shape (resolutions, rows, most choices), inf where a choice does not exist."""
-    return np.where(existing(space), table.choice, np.inf)
+    return np.where(space.existing, table.choice, np.inf)
 
 
 def mixed(tables: Sequence[AdditiveTable], weights: Floats) -> AdditiveTable:

@@ -42,8 +42,6 @@ def space_from_dict(definition: Mapping[str, Any]) -> NetworkSpace:
         UsageError: Its decisions depend on each other too much; see `nagsdk.space.dependencies.Forest`.
         ValueError: The definition is invalid; see `NetworkSpace.from_dict`.
     """
-    from nagsdk.space.dependencies import Forest
-
     name = definition.get("family")
     if not isinstance(name, str):
         raise ValueError("the definition of the space does not name its family")
@@ -53,7 +51,7 @@ def space_from_dict(definition: Mapping[str, Any]) -> NetworkSpace:
         why = f"Install the plugin that provides the family {name!r}. {_host().missing}".strip()
         raise UnknownNameError.among("family of networks", name, known, why)
     space = found.rebuilt(definition)
-    Forest.of(space)
+    _ = space.forest
     return space
 
 

@@ -91,9 +91,8 @@ class Walk:
 
     def _at(self, decision: int, rows: NDArray[np.intp]) -> NDArray[np.intp]:
         """The index of a decision's state at each resolution for some of the architectures."""
-        state = self._states.starts[decision] + self._states.within(decision, self._codes[rows])
-        cell: NDArray[np.intp] = self._r[rows] * len(self._states) + state
-        return cell
+        cell: NDArray[np.intp] = self._r[rows] * len(self._states) + self._states.starts[decision]
+        return cell + self._states.within(decision, self._codes[rows]) if self._states.read[decision] else cell
 
     def look(self, decision: int, rows: NDArray[np.intp], choices: int) -> View:
         """Returns the view of a later decision for some of the architectures."""

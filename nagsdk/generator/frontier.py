@@ -110,7 +110,7 @@ def frontiers(space: SearchSpace, table: AdditiveTable, score: Score) -> tuple[F
         One frontier for each resolution, empty where nothing is allowed. Cost and score are exactly `table.cost` and
         `score_of` of the codes.
     """
-    costs, forest = priced(space, table), Forest.of(space)
+    costs, forest = priced(space, table), space.forest
     return tuple(_at_resolution(r, table, costs, score, forest) for r in range(len(space.resolutions)))
 
 
@@ -138,8 +138,10 @@ def _at_resolution(r: int, table: AdditiveTable, costs: Floats, score: Score, fo
     def chosen(decision: int, state: int, choices: Iterable[int]) -> Frontier:
         row, options = int(forest.rows[decision][state]), []
         # The sum of the children whose state is the same for all choices is reused for the next, larger choice.
-        waiting = [pair for pair in forest.children[decision] if not np.ptp(forest.below[pair[1]][state, :-1])]
-        others = [pair for pair in forest.children[decision] if pair not in waiting]
+        waiting, others = [], []
+        for pair in forest.children[decision]:
+            moves = forest.states.read[pair[1]] and np.ptp(forest.below[pair[1]][state, :-1])
+            (others if moves else waiting).append(pair)
         active: list[Frontier] = []
         for choice in choices:
             while waiting and waiting[0][0] <= choice:

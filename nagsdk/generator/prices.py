@@ -22,7 +22,7 @@ from nagsdk.cost.bounds import Completions
 from nagsdk.cost.table import AdditiveTable, Floats
 from nagsdk.predictor.protocol import Score
 from nagsdk.space.decisions import Contexts
-from nagsdk.space.dependencies import Forest, existing
+from nagsdk.space.dependencies import Forest
 from nagsdk.space.space import Codes, SearchSpace
 
 PRICES = 16
@@ -94,8 +94,8 @@ class Paths:
             tables: Tables of the limited costs.
             score: The score to maximise.
         """
-        forest, resolutions = Forest.of(space), len(space.resolutions)
-        every, exists, most = np.arange(resolutions), existing(space), int(space.sizes[1:].max(initial=1))
+        forest, resolutions = space.forest, len(space.resolutions)
+        every, exists, most = np.arange(resolutions), space.existing, int(space.sizes[1:].max(initial=1))
         cost = np.stack([np.where(exists, table.choice, np.inf) for table in tables], axis=-1)
         base = np.stack([table.base for table in tables], axis=-1) + cost[every, 0, every]
         scale = np.array([_range(space, table) for table in tables])
@@ -192,9 +192,9 @@ def _bottom_up(
         if forest.children[decision]:
             parts = [part.copy() for part in parts]
         for start, child in forest.children[decision]:
-            first = max(start, 0)
+            choices = slice(max(start, 0), size)
             for part, below in zip(parts, best[child], strict=True):
-                part[:, :, first:] += below[:, forest.below[child][:, first:size]]
+                part[:, :, choices] += forest.spread(child, below, choices)
         pick = parts[2].argmax(2)[:, :, None]
         taken = [np.take_along_axis(part, pick if part.ndim == 5 else pick[..., None], 2) for part in parts]
         best[decision] = [part[:, :, 0] for part in taken]

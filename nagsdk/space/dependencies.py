@@ -13,15 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.space.decisions import Contexts, Decision
-from nagsdk.space.space import Codes, SearchSpace
-
-_KEPT = 32
+from nagsdk.space.decisions import Codes, Contexts, Decision
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,13 +44,73 @@ class Forest:
     inactive: tuple[NDArray[np.intp], ...]
 
     @classmethod
-    def of(cls, space: SearchSpace) -> Forest:
-        """Returns the forest of a space.
+    def of(cls, decisions: tuple[Decision, ...]) -> Forest:
+        """Builds the forest of decisions.
 
         Raises:
             UsageError: Some decisions together depend on decisions with too many combinations.
         """
-        return _forest(space.decisions)
+        count = len(decisions)
+        needs = [set(decision.reads) for decision in decisions]
+        children: list[list[tuple[int, int]]] = [[] for _ in decisions]
+        parents: dict[int, int] = {}
+        roots = []
+        for d in reversed(range(1, count)):
+            condition = decisions[d].active_if
+            above = needs[d] | ({condition[0]} if condition else set())
+            if not above:
+                roots.append(d)
+                continue
+            parent = parents[d] = max(above)
+            if condition is not None and condition[0] == parent and all(start >= 0 for start, _ in children[d]):
+                children[parent].append((condition[1], d))
+            else:
+                # The subtree counts even where the decision is inactive, so its state must tell whether it is active.
+                needs[d] = above
+                children[parent].append((-1, d))
+            needs[parent] |= needs[d] - {parent}
+        states = Contexts(decisions, tuple(tuple(sorted(need)) for need in needs))
+        rows = Contexts(decisions, tuple(decision.reads for decision in decisions))
+        below = {}
+        for d, parent in parents.items():
+            size = len(decisions[parent].choices)
+            taken = np.repeat(states.codes(parent), size + 1, axis=0)
+            taken[:, parent] = np.tile([*range(size), -1], len(taken) // (size + 1))
+            # If the parent is always active, there is no state for the last column, which nobody reads.
+            known = states.within(d, taken)
+            below[d] = np.maximum(known, 0).reshape(-1, size + 1)
+        codes = [states.codes(d) for d in range(count)]
+        inactive = []
+        for d, decision in enumerate(decisions):
+            condition = decision.active_if
+            off = np.zeros(len(codes[d]), bool)
+            if condition is not None and condition[0] in states.read[d]:
+                off = codes[d][:, condition[0]] < condition[1]
+            inactive.append(np.flatnonzero(off))
+        return cls(
+            tuple(sorted(roots)),
+            tuple(tuple(sorted(c)) for c in children),
+            states,
+            tuple(rows.starts[d] + rows.within(d, codes[d]) for d in range(count)),
+            below,
+            tuple(inactive),
+        )
+
+    def spread(self, child: int, values: NDArray[Any], choices: slice) -> NDArray[Any]:
+        """Values of a child in the states that follow from the states and choices of its parent.
+
+        Args:
+            child: The child.
+            values: One value for each state of the child, shape (n, states, …).
+            choices: The choices of the parent.
+
+        Returns:
+            Shape (n, states of the parent, choices, …), or broadcastable to it if the child has one state only.
+        """
+        if values.shape[1] == 1:
+            return values[:, :, None]
+        spread: NDArray[Any] = values[:, self.below[child][:, choices]]
+        return spread
 
     def top(self, choice: int) -> dict[int, int]:
         """Subtrees that no other decision than decision 0 is above, with their states.
@@ -76,64 +133,11 @@ class Forest:
         """
         codes = np.zeros((len(first), len(self.children)), np.int8)
         codes[:, 0] = first
+        every = np.arange(len(first))
         for decision in range(1, len(self.children)):
-            codes[:, decision] = picked[decision][np.arange(len(first)), self.states.within(decision, codes)]
+            state = self.states.within(decision, codes) if self.states.read[decision] else 0
+            codes[:, decision] = picked[decision][every, state]
             condition = self.states.decisions[decision].active_if
             if condition is not None:
                 codes[codes[:, condition[0]] < condition[1], decision] = -1
         return codes
-
-
-@lru_cache(maxsize=_KEPT)
-def _forest(decisions: tuple[Decision, ...]) -> Forest:
-    count = len(decisions)
-    needs = [set(decision.reads) for decision in decisions]
-    children: list[list[tuple[int, int]]] = [[] for _ in decisions]
-    parents: dict[int, int] = {}
-    roots = []
-    for d in reversed(range(1, count)):
-        condition = decisions[d].active_if
-        above = needs[d] | ({condition[0]} if condition else set())
-        if not above:
-            roots.append(d)
-            continue
-        parent = parents[d] = max(above)
-        if condition is not None and condition[0] == parent and all(start >= 0 for start, _ in children[d]):
-            children[parent].append((condition[1], d))
-        else:
-            # The subtree counts even where the decision is inactive, so its state must tell whether it is active.
-            needs[d] = above
-            children[parent].append((-1, d))
-        needs[parent] |= needs[d] - {parent}
-    states = Contexts(decisions, tuple(tuple(sorted(need)) for need in needs))
-    rows = Contexts(decisions, tuple(decision.reads for decision in decisions))
-    below = {}
-    for d, parent in parents.items():
-        size = len(decisions[parent].choices)
-        taken = np.repeat(states.codes(parent), size + 1, axis=0)
-        taken[:, parent] = np.tile([*range(size), -1], len(taken) // (size + 1))
-        # If the parent is always active, there is no state for the last column, which nobody reads.
-        known = states.within(d, taken)
-        below[d] = np.maximum(known, 0).reshape(-1, size + 1)
-    codes = [states.codes(d) for d in range(count)]
-    inactive = []
-    for d, decision in enumerate(decisions):
-        condition = decision.active_if
-        off = np.zeros(len(codes[d]), bool)
-        if condition is not None and condition[0] in states.read[d]:
-            off = codes[d][:, condition[0]] < condition[1]
-        inactive.append(np.flatnonzero(off))
-    return Forest(
-        tuple(sorted(roots)),
-        tuple(tuple(sorted(c)) for c in children),
-        states,
-        tuple(rows.starts[d] + rows.within(d, codes[d]) for d in range(count)),
-        below,
-        tuple(inactive),
-    )
-
-
-def existing(space: SearchSpace) -> NDArray[np.bool_]:
-    """Mask of the cells of a (rows, largest number of choices) table that are choices of the space."""
-    most = int(space.sizes.max())
-    return np.arange(most) < space.sizes[space.rows.decision][:, None]

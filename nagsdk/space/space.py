@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from nagsdk.errors import ArchitectureError
 from nagsdk.space.architecture import Architecture
-from nagsdk.space.decisions import Contexts, Decision
+from nagsdk.space.decisions import Codes, Contexts, Decision
+from nagsdk.space.dependencies import Forest
 from nagsdk.space.layer import LayerSpec
-
-Codes = NDArray[np.int8]
 
 
 @dataclass(frozen=True)
@@ -119,6 +118,21 @@ class SearchSpace(ABC):
             UsageError: A decision reads a later one, or decisions with too many combinations.
         """
         return Contexts(self.decisions, tuple(decision.reads for decision in self.decisions))
+
+    @cached_property
+    def forest(self) -> Forest:
+        """How the decisions depend on each other.
+
+        Raises:
+            UsageError: Some decisions together depend on decisions with too many combinations.
+        """
+        return Forest.of(self.decisions)
+
+    @cached_property
+    def existing(self) -> NDArray[np.bool_]:
+        """Mask of the cells of a table of shape (rows, largest number of choices) that are choices of the space."""
+        mask: NDArray[np.bool_] = np.arange(int(self.sizes.max())) < self.sizes[self.rows.decision][:, None]
+        return mask
 
     @cached_property
     def _offsets(self) -> NDArray[np.int64]:

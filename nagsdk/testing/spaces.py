@@ -18,7 +18,6 @@ from nagsdk.graph.ir import Conv, Graph, Linear
 from nagsdk.graph.trace import trace
 from nagsdk.plugin.host import host
 from nagsdk.space.architecture import Architecture
-from nagsdk.space.dependencies import Forest
 from nagsdk.space.layer import LayerSpec
 from nagsdk.space.space import extremes
 from nagsdk.testing.networks import random_images, random_subnet
@@ -49,7 +48,7 @@ def check_space(space: NetworkSpace, architectures: int = 200, networks: int = 4
     chosen = space.decode(codes)
     _check_definition(space)
     _check_texts(space, chosen)
-    Forest.of(space)
+    _ = space.forest
     for architecture in chosen:
         _check_layers(space, architecture, rng)
     _check_networks(space, chosen[: networks + 2], devices)

@@ -4,7 +4,6 @@ from hypothesis import given, settings
 
 from nagsdk.errors import UsageError
 from nagsdk.space.decisions import MOST_CONTEXTS, Decision
-from nagsdk.space.dependencies import Forest
 from tests.generator.spaces import PlainSpace, coupled_space, problems
 
 
@@ -56,12 +55,12 @@ def test_couplings_that_are_harmless_one_by_one_and_too_many_together_are_refuse
     space = PlainSpace((Decision("resolution", (32,)), *first, *last))
     assert len(space.rows) < 200
     with pytest.raises(UsageError, match="depends on a0, a1, a2"):
-        Forest.of(space)
+        _ = space.forest
 
 
 def test_states_are_what_everything_below_reads():
     space = coupled_space()
-    forest = Forest.of(space)
+    forest = space.forest
     names = [decision.name for decision in space.decisions]
 
     def of(name):
