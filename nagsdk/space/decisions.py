@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from nagsdk.errors import UsageError
 
 MOST_CONTEXTS = 4096
-Codes = NDArray[np.int8]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.space.decisions import Codes, Contexts, Decision
+from nagsdk.space.decisions import Contexts, Decision
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +121,7 @@ class Forest:
         below = {child: int(self.below[child][0, choice]) for start, child in self.children[0] if start <= choice}
         return dict.fromkeys(self.roots, 0) | below
 
-    def follow(self, first: NDArray[np.integer], picked: Mapping[int, NDArray[np.integer]]) -> Codes:
+    def follow(self, first: NDArray[np.integer], picked: Mapping[int, NDArray[np.integer]]) -> NDArray[np.int8]:
         """Takes the picked choice of every decision in the state that follows from the earlier choices.
 
         Args:

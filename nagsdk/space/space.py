@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from nagsdk.errors import ArchitectureError
 from nagsdk.space.architecture import Architecture
-from nagsdk.space.decisions import Codes, Contexts, Decision
+from nagsdk.space.decisions import Contexts, Decision
 from nagsdk.space.dependencies import Forest
 from nagsdk.space.layer import LayerSpec
+
+Codes = NDArray[np.int8]
 
 
 @dataclass(frozen=True)
