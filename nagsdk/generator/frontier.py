@@ -138,7 +138,8 @@ def _at_resolution(r: int, table: AdditiveTable, costs: Floats, score: Score, fo
     def chosen(decision: int, state: int, choices: Iterable[int]) -> Frontier:
         row, options = int(forest.rows[decision][state]), []
         # The sum of the children whose state is the same for all choices is reused for the next, larger choice.
-        waiting, others = [], []
+        waiting: list[tuple[int, int]] = []
+        others: list[tuple[int, int]] = []
         for pair in forest.children[decision]:
             moves = forest.states.read[pair[1]] and np.ptp(forest.below[pair[1]][state, :-1])
             (others if moves else waiting).append(pair)
