@@ -10,7 +10,7 @@ LOCK := $(RELEASE)/bin/uv pip compile --quiet --universal --fork-strategy fewest
 	--constraints constraints.txt --excludes requirements/cuda.txt --no-emit-package torch \
 	--custom-compile-command 'make lock' $(LOCK_ARGS) --output-file
 
-.PHONY: demo test docs-test nightly wheel-test lint style types types-darwin types-win32 docs bench lock dist sbom audit clean
+.PHONY: demo test chaos docs-test nightly fuzz wheel-test lint style types types-darwin types-win32 docs bench lock dist sbom audit clean
 
 demo: $(VENV)/.installed
 	$(BIN)/nagsdk deploy --device cpu --budget 0.2ms --output deployments/first
@@ -18,13 +18,21 @@ demo: $(VENV)/.installed
 test: $(VENV)/.tested
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not documented and not nightly" $(PYTEST_ARGS)
 
+# Kills and interrupts commands at every moment and fills their disks; prints the counts.
+chaos: $(VENV)/.tested
+	$(BIN)/python -m pytest tests/chaos $(PYTEST_ARGS)
+
 # Really runs the commands in the documentation, which calibrate and deploy.
 docs-test: $(VENV)/.tested
 	$(BIN)/python -m pytest -n 2 -m "documented and not nightly" tests/docs
 
 # What takes too long for every change.
-nightly: $(VENV)/.tested wheel-test audit
+nightly: $(VENV)/.tested wheel-test audit fuzz
 	$(BIN)/python -m pytest -m "nightly and not wheel"
+
+# Reads 100,000 damaged files of all formats, and prints how many were refused.
+fuzz: $(VENV)/.tested
+	NAGSDK_FUZZ_CASES=100000 $(BIN)/python -m pytest -n 2 --dist worksteal tests/fuzz
 
 # Installs the wheel on every Python from 3.11 to 3.14 that is here, and deploys with it outside the checkout.
 wheel-test: $(VENV)/.tested
@@ -86,10 +94,16 @@ clean:
 	rm -rf $(VENV) $(RELEASE) site deployments dist
 
 # The hash of PyTorch is not locked: its builds for processors and for CUDA have one version, and come from other indexes.
+# pip says nothing for minutes, so a line every few seconds tells how far the installation is, also without a terminal.
 $(VENV)/.installed: pyproject.toml constraints.txt requirements/base.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/$(LOCKED) requirements/base.txt
-	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	@echo "Installing nagsdk and what it needs into $(VENV); this takes a few minutes."
+	@set -e; start=$$(date +%s); \
+	(while sleep 4; do \
+		echo "  $$(($$(date +%s) - start)) s, $$(du -sm $(VENV) 2>/dev/null | cut -f 1) MB installed"; \
+	done) & beat=$$!; trap 'kill $$beat' EXIT; trap 'exit 130' INT TERM; \
+	$(PYTHON) -m venv $(VENV); \
+	$(BIN)/$(LOCKED) requirements/base.txt; \
+	$(BIN)/pip install --quiet --constraint constraints.txt torch; \
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from nagsdk.pipeline.deployment import Deployment as Deployment
     from nagsdk.pipeline.frontier import Frontier as Frontier
     from nagsdk.pipeline.paper import train_paper_generator as train_paper_generator
+    from nagsdk.pipeline.readings import NetworkPrediction as NetworkPrediction
+    from nagsdk.pipeline.readings import add_device as add_device
+    from nagsdk.pipeline.readings import predict_networks as predict_networks
     from nagsdk.pipeline.target import Target as Target
     from nagsdk.pipeline.try_images import try_images as try_images
     from nagsdk.pipeline.verify import verify as verify
@@ -61,9 +64,11 @@ _PLACES = {
     "Deployment": "nagsdk.pipeline.deployment",
     "Frontier": "nagsdk.pipeline.frontier",
     "NagsdkError": "nagsdk.errors",
+    "NetworkPrediction": "nagsdk.pipeline.readings",
     "Result": "nagsdk.manifest.result",
     "Target": "nagsdk.pipeline.target",
     "TrainingReport": "nagsdk.training.report",
+    "add_device": "nagsdk.pipeline.readings",
     "build": "nagsdk.project.build",
     "calibrate": "nagsdk.api",
     "deploy": "nagsdk.api",
@@ -75,6 +80,7 @@ _PLACES = {
     "init": "nagsdk.project.init",
     "load_bundle": "nagsdk.bundle.bundle",
     "predict": "nagsdk.api",
+    "predict_networks": "nagsdk.pipeline.readings",
     "profile": "nagsdk.api",
     "report": "nagsdk.reports.report",
     "train": "nagsdk.training.train",
@@ -92,10 +98,12 @@ __all__ = [
     "Deployment",
     "Frontier",
     "NagsdkError",
+    "NetworkPrediction",
     "Result",
     "Target",
     "TrainingReport",
     "__version__",
+    "add_device",
     "build",
     "calibrate",
     "deploy",
@@ -110,6 +118,7 @@ __all__ = [
     "inventory",
     "load_bundle",
     "predict",
+    "predict_networks",
     "profile",
     "report",
     "train",

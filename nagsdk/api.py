@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from nagsdk import ranges
 from nagsdk.budget import LATENCY, Budget
 from nagsdk.common.moved import renamed
 from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.cost.model import SAMPLES
-from nagsdk.errors import UsageError
-from nagsdk.pipeline import asked
-from nagsdk.pipeline.target import Target, TargetSettings, target_of
+from nagsdk.pipeline.asked import check_finetuning, limits_of, require_verifiable, sets_of, targets_of, usual_folder
+from nagsdk.pipeline.target import Target, TargetSettings, check_settings, target_of
 
 if TYPE_CHECKING:
     from nagsdk.manifest.result import Result
@@ -73,32 +73,31 @@ def deploy(
         UnverifiedError: A verified deployment is required but impossible.
         NagsdkError: Any other of its subclasses; see `nagsdk.errors`.
     """
+    from nagsdk.pipeline.asked import check_output
     from nagsdk.pipeline.build import Builder
     from nagsdk.pipeline.calibrate import model_for
+    from nagsdk.pipeline.given import deploy_given
     from nagsdk.pipeline.loop import Deployer
     from nagsdk.pipeline.publish import publish
 
-    wanted = asked.together(budget)
     if model is not None:
-        from nagsdk.pipeline.given import deploy_given
-
         others = {"strategy": strategy != "nag", "min_top1": min_top1, "resolution": resolution, "images": images}
         others |= {"timing_only": timing_only, "finetune": finetune, "data": data, "skip_broken": skip_broken}
-        return deploy_given(target_of(target, settings), Path(model), wanted, output, others)
-    if not wanted and min_top1 is None:
-        raise UsageError("No budget was given.", "Give one or more, such as 80ms.")
-    asked.check_top1(min_top1, timing_only)
-    asked.check_finetuning(finetune, data, skip_broken, timing_only)
+        return deploy_given(target_of(target, settings), Path(model), budget, output, others)
+    wanted = limits_of(budget, min_top1, timing_only)
+    check_finetuning(finetune, data, skip_broken, timing_only)
+    ranges.check(resolution=resolution, seed=seed)
     timed = min_top1 is not None or any(b.metric == LATENCY for b in wanted)
     target = target_of(target, settings)
     wanted = tuple(b.for_batch(target.device.batch) for b in wanted)
     if require_verified:
-        asked.require_verifiable(target, min_top1)
-    folder = asked.folder_of(output, target.bundle.name, target, wanted, min_top1)
+        require_verifiable(target, min_top1)
+    folder = usual_folder(target, wanted, min_top1) if output is None else Path(output)
     builder = Builder(target, None if images is None else Path(images), timing_only, seed)
     deployer = Deployer(target, builder, resolution, target.host.strategies.get(strategy), min_top1=min_top1)
     target.bundle.require_predictor()
     deployer.check()
+    check_output(target, folder)
     if data is not None:
         from nagsdk.training.tuner import Tuner
 
@@ -141,11 +140,12 @@ def generate(
     """
     from nagsdk.pipeline.generate import Generation
 
-    wanted = asked.sets_of(budget, min_top1)
-    targets = asked.targets_of(target, settings)
-    timed = min_top1 is not None or any(b.metric == LATENCY for one in wanted for b in one)
+    asked = sets_of(budget, min_top1)
+    targets = targets_of(target, settings)
+    ranges.check(limits=len(targets) * max([1, *map(len, asked)]), resolution=resolution, seed=seed)
+    timed = min_top1 is not None or any(b.metric == LATENCY for one in asked for b in one)
     generation = Generation(targets, targets[0].host.strategies.get(strategy), timed, resolution, seed)
-    return generation.best(wanted) if min_top1 is None else generation.cheapest(min_top1, wanted[0] if wanted else ())
+    return generation.best(asked) if min_top1 is None else generation.cheapest(min_top1, asked[0] if asked else ())
 
 
 @renamed(device="target")
@@ -185,8 +185,7 @@ def frontier(
     from nagsdk.reports import picture
 
     strategies = [strategies] if isinstance(strategies, str) else strategies
-    if not strategies or points < 2:
-        raise UsageError("A frontier needs a strategy and two points.", "Give --strategy and --points 2 or more.")
+    ranges.check(strategies=len(strategies), points=points, resolution=resolution, seed=seed)
     picture.check(plot)
     target = target_of(target, settings)
     chosen = [target.host.strategies.get(name) for name in strategies]
@@ -227,11 +226,12 @@ def predict(
     from nagsdk.pipeline.models import require_cost_model
 
     if target is None:
+        check_settings(settings)
         opened = load_bundle(settings.get("bundle", "glyphs"))
         return describe(opened, read(opened, architectures, table), None, None)
     target = target_of(target, settings)
     given = read(target.bundle, architectures, table)
-    return describe(target.bundle, given, target.device.id, require_cost_model(target))
+    return describe(target.bundle, given, target.device, require_cost_model(target))
 
 
 @renamed(device="target")
@@ -261,12 +261,11 @@ def profile(
         DeviceError: The device is unavailable, busy or fails.
     """
     from nagsdk.bundle.architectures import read
+    from nagsdk.pipeline.given import profile_given
     from nagsdk.pipeline.profile import profile_architectures
 
     target = target_of(target, settings)
     if model is not None:
-        from nagsdk.pipeline.given import profile_given
-
         return [profile_given(target, Path(model), bool(architectures or table))]
     target.require_presence()
     given = read(target.bundle, architectures, table)
@@ -304,6 +303,7 @@ def calibrate(
     from nagsdk.pipeline.calibrate import calibrate_target
     from nagsdk.reports import picture
 
+    ranges.check(samples=samples, within_s=within_s, seed=seed)
     target = target_of(target, settings)
     picture.check(plot)
     summary = calibrate_target(target, samples, within_s, seed)

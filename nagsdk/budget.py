@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from numbers import Real
 from typing import Any, TypeAlias
 
 from nagsdk.errors import BudgetError, UnknownUnitError
+from nagsdk.ranges import BATCH, CONFIDENCE, LIMIT, PERCENTILE, UNIT
 
 METRICS = LATENCY, SIZE, MACS = "latency", "size", "macs"
 DEFAULT_CONFIDENCE = 0.9
@@ -46,7 +46,7 @@ _TEXT = re.compile(
     re.ASCII,
 )
 _EXAMPLES = "Write a number and a unit: 80ms, 80ms@p90, 500us, 200FPS, 5ms/image, 12MB, 300MMACs."
-_DIGITS = 4
+_DIGITS, _MOST_TEXT = 4, 100
 
 
 def metric_of(unit: str) -> str | None:
@@ -60,12 +60,9 @@ def check_unit(unit: object, factor: object) -> None:
     Raises:
         BudgetError: It is not a word of letters, or its factor is not a positive number.
     """
-    if not (
-        isinstance(unit, str) and _LETTERS.fullmatch(unit) and isinstance(factor, Real) and 0 < float(factor) < math.inf
-    ):
-        raise BudgetError(
-            f"{unit!r} with the factor {factor!r} cannot be a unit.", "Use letters only, and a positive factor."
-        )
+    if not isinstance(unit, str) or not _LETTERS.fullmatch(unit):
+        raise BudgetError(f"{unit!r:.80} cannot be a unit.", "Use letters only.")
+    UNIT.check(factor, BudgetError)
 
 
 @dataclass(frozen=True)
@@ -101,19 +98,11 @@ class Budget:
                     "give its unit.",
                 )
             check_unit(*self.unit)
-        if not (math.isfinite(self.limit) and self.limit > 0):
-            raise BudgetError(f"A budget must be a positive number, not {self.limit:g}.", _EXAMPLES)
-        if not 1 <= self.percentile <= 99:
-            raise BudgetError(
-                f"p{self.percentile:g} is not a percentile that can be measured.", "Use p1 to p99, such as 80ms@p90."
-            )
-        if not 0.5 <= self.confidence < 1:
-            raise BudgetError(
-                f"A confidence of {self.confidence:g} is not valid.", "Use 0.5 or more and less than 1, such as 0.9."
-            )
-        if (self.images is not None and (self.metric != LATENCY or self.images < 1)) or (
-            self.throughput and self.images is None
-        ):
+        for name, legal in (("limit", LIMIT), ("percentile", PERCENTILE), ("confidence", CONFIDENCE)):
+            object.__setattr__(self, name, legal.check(getattr(self, name), BudgetError))
+        if self.images is not None:
+            BATCH.check(self.images, BudgetError)
+        if (self.images is not None and self.metric != LATENCY) or (self.throughput and self.images is None):
             raise BudgetError(
                 f"{self.images} images of one inference do not go with this budget.",
                 "Only a latency can be limited per image, for one image or more.",
@@ -134,9 +123,9 @@ class Budget:
         Raises:
             BudgetError: The text has no number, no unit, an unknown unit or an impossible value.
         """
-        match = _TEXT.fullmatch(text)
+        match = _TEXT.fullmatch(text) if len(text) <= _MOST_TEXT else None
         if match is None:
-            raise BudgetError(f"{text!r} is not a budget.", _EXAMPLES)
+            raise BudgetError(f"{text[:_MOST_TEXT]!r} is not a budget.", _EXAMPLES)
         value = float(match["value"])
         unit, per = match["unit"].lower(), (match["per"] or "").lower()
         percentile = float(match["percentile"] or 50.0)

@@ -36,13 +36,16 @@ from typing import Any
 def printable(text: str) -> str:
     r"""A text in which control characters are written out, such as ``\x1b``, so that no terminal obeys them.
 
-    Names of files and what devices, servers and plugins say become parts of messages. Line feeds and tabs stay.
+    Names of files and what devices, servers and plugins say become parts of messages. Line feeds and tabs stay. Bytes
+    of names that are not UTF-8 are written as such.
     """
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c in "\n\t" or c.isprintable() or unicodedata.category(c) == "Zs" else ascii(c)[1:-1] for c in text
-    )
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def _shown(c: str) -> str:
+    if c in "\n\t" or c.isprintable() or unicodedata.category(c) == "Zs":
+        return c
+    return f"\\x{ord(c) - 0xDC00:02x}" if "\udc80" <= c <= "\udcff" else ascii(c)[1:-1]
 
 
 class NagsdkError(Exception):

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from nagsdk import ranges
 from nagsdk.bundle.bundle import load_bundle
 from nagsdk.bundle.imported import read_weights_record
 from nagsdk.bundle.names import bundle_names
@@ -148,7 +149,8 @@ def import_store(file: str | Path) -> int:
 
 def prune_store(days: float) -> int:
     """Deletes measurements that are older than a number of days; returns the number of deleted ones."""
-    return _store().prune(datetime.now(UTC) - timedelta(days=days))
+    ranges.check(days=days)
+    return _store().prune(datetime.now(UTC) - timedelta(days=float(days)))
 
 
 def _store() -> Store:

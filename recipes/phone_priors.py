@@ -1,6 +1,6 @@
 """Fits the priors of the phones in devices/ to published block tables, with one scale per phone.
 
-    python recipes/phone_priors.py --data DIR        # writes devices/<phone>-prior.json
+    python recipes/phone_priors.py --data DIR        # writes devices/<phone>-prior.json, for TFLite of 2019
 
 The shape of the prices (what a pointwise convolution costs compared with a depthwise one) comes from a table of blocks
 that were measured one by one with TFLite on a Note10. The same runtime was used for the published latencies of whole

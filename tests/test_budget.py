@@ -34,16 +34,16 @@ def test_reads_what_it_documents(text, metric, limit, percentile):
     [
         ("80", "80ms"),
         ("80 parsecs", "ms, s, kB"),
-        ("-3ms", "positive"),
-        ("0ms", "positive"),
-        ("nanms", "positive"),
-        ("infms", "positive"),
+        ("-3ms", "1e-12"),
+        ("0ms", "1e-12"),
+        ("nanms", "1e-12"),
+        ("infms", "1e-12"),
         ("", "80ms@p90"),
         ("ms", "80ms"),
         ("12MB@p90", "only a latency"),
-        ("80ms@p0", "p1 to p99"),
-        ("80ms@p100", "p1 to p99"),
-        ("1e999ms", "positive"),
+        ("80ms@p0", "from 1 to 99"),
+        ("80ms@p100", "from 1 to 99"),
+        ("1e999ms", "1e-12"),
         ("80ms 90ms", "Write a number"),
     ],
 )
@@ -108,7 +108,7 @@ def test_budgets_carry_how_they_are_shown():
     assert budget.to_dict() | {"unit": "mJ", "unit_factor": 1000.0} == budget.to_dict()
     with pytest.raises(BudgetError, match="no unit was given"):
         Budget("energy", 2500.0)
-    with pytest.raises(BudgetError, match="cannot be a unit"):
+    with pytest.raises(BudgetError, match="cannot be"):
         Budget("energy", 2500.0, unit=("mJ", 0.0))
 
 
@@ -160,7 +160,7 @@ def test_budgets_that_are_not_per_image_do_not_depend_on_the_batch():
         ("200/s", "200 images/s"),
         ("200images", "not a unit"),
         ("200 images/min", "200 images/s"),
-        ("200FPS@p100", "p1 to p99"),
+        ("200FPS@p100", "from 1 to 99"),
         ("5ms/", "Write a number"),
     ],
 )
@@ -193,5 +193,5 @@ def test_throughput_needs_a_latency():
         Budget("size", 1.0, images=1)
     with pytest.raises(BudgetError, match="Only a latency"):
         Budget("latency", 1.0, throughput=True)
-    with pytest.raises(BudgetError, match="Only a latency"):
+    with pytest.raises(BudgetError, match="from 1 to 4096"):
         Budget("latency", 1.0, images=0)

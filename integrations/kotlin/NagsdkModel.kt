@@ -14,7 +14,7 @@ import java.nio.ByteOrder
 import kotlin.math.abs
 import kotlin.math.max
 import kotlin.math.min
-import kotlin.math.rint
+import kotlin.math.round
 import kotlin.math.sqrt
 import org.json.JSONArray
 import org.json.JSONObject
@@ -76,10 +76,10 @@ class NagsdkModel(assets: AssetManager, folder: String) : AutoCloseable {
 
     /** Turns pixels 0xRRGGBB into floats in the order of .tflite files: rows, columns, channels. */
     private fun input(pixels: IntArray, width: Int, height: Int): FloatArray {
-        val side = rint(resolution / cropFraction).toInt()
+        val side = round(resolution / cropFraction).toInt()
         val factor = side.toDouble() / min(width, height)
-        val wide = max(side, rint(width * factor).toInt())
-        val high = max(side, rint(height * factor).toInt())
+        val wide = max(side, round(width * factor).toInt())
+        val high = max(side, round(height * factor).toInt())
         val left = (wide - resolution) / 2
         val top = (high - resolution) / 2
         val result = FloatArray(3 * resolution * resolution)

@@ -15,7 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.bundle.files import FIX, BundleFiles, class_indices, class_names
-from nagsdk.bundle.imported import SUPERNET_WEIGHTS, WEIGHTS_RECORD, imported_folder, read_weights, read_weights_record
+from nagsdk.bundle.imported import (
+    SUPERNET_WEIGHTS,
+    WEIGHTS_RECORD,
+    imported_folder,
+    no_weights,
+    read_weights,
+    read_weights_record,
+)
 from nagsdk.bundle.names import DESCRIPTION, as_path, bundle_names, is_path
 from nagsdk.common.folders import is_shipped, shipped
 from nagsdk.common.reading import json_of, read_bytes
@@ -27,7 +34,6 @@ from nagsdk.errors import (
     ImagesMissingError,
     UnknownNameError,
     UsageError,
-    WeightsMissingError,
 )
 from nagsdk.families import space_from_dict
 from nagsdk.images.preprocessing import Preprocessing, read_folder
@@ -197,13 +203,7 @@ class Bundle:
             WeightsMissingError: They are missing; the error says how to get them.
         """
         if not self.has_weights:
-            pull = command("nagsdk", "bundle", "pull", self.argument)
-            raise WeightsMissingError(
-                f"Bundle {self.name} has no supernet weights on this machine.",
-                f"Fetch them with '{pull}', or from a file with '{pull} --from FILE' or 'nagsdk bundle import-ofa "
-                "CHECKPOINT'; without weights, 'nagsdk generate' predicts, and 'nagsdk deploy --timing-only' writes "
-                "one for timing.",
-            )
+            raise no_weights(self.name, self.argument, self.space)
 
     @cached_property
     def weights_sha256(self) -> str:

@@ -12,8 +12,10 @@ from nagsdk.common.files import write_atomically
 from nagsdk.common.folders import data_folder
 from nagsdk.common.reading import json_of, read_bytes
 from nagsdk.common.validation import SHA256, what_is_wrong
-from nagsdk.errors import DamagedBundleError
-from nagsdk.families.space import MOST_BYTES
+from nagsdk.common.wording import command
+from nagsdk.errors import DamagedBundleError, WeightsMissingError
+from nagsdk.families.space import MOST_BYTES, NetworkSpace
+from nagsdk.space.space import extremes
 
 SUPERNET_WEIGHTS, WEIGHTS_RECORD = "supernet.safetensors", "weights.json"
 _MOST_RECORD = 64 * 1024
@@ -26,6 +28,25 @@ def imported_folder(key: str) -> Path:
         key: Name of a shipped bundle, or the hash of another one; see `Bundle.weights_folder`.
     """
     return data_folder() / "bundles" / key
+
+
+def no_weights(name: str, argument: str, space: NetworkSpace) -> WeightsMissingError:
+    """The error for a bundle whose weights are not on this machine.
+
+    Args:
+        name: Name of the bundle.
+        argument: How the bundle is named on the command line.
+        space: Its space; the parameters of its largest network tell about how large the weights are.
+    """
+    pull = command("nagsdk", "bundle", "pull", argument)
+    (largest,) = space.decode(extremes(space)[1:])
+    size = f"about {4 * space.parameters(largest) / 1e6:.0f} MB"
+    return WeightsMissingError(
+        f"Bundle {name} has no supernet weights on this machine.",
+        f"Fetch them ({size}) with '{pull}', or from a file with '{pull} --from FILE' or 'nagsdk bundle import-ofa "
+        "CHECKPOINT'; without weights, 'nagsdk generate' predicts, and 'nagsdk deploy --timing-only' writes one for "
+        "timing.",
+    )
 
 
 def read_weights_record(folder: Path) -> dict[str, str]:

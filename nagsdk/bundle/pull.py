@@ -11,6 +11,7 @@ from nagsdk.bundle.imported import SUPERNET_WEIGHTS, WEIGHTS_RECORD, first_hash,
 from nagsdk.common.download import download, public
 from nagsdk.common.files import sha256
 from nagsdk.common.outputs import Kind, check_replaceable, staged
+from nagsdk.common.wording import command
 from nagsdk.errors import BundleError, DamagedBundleError
 from nagsdk.events import Listener, Notice, ignore, stage
 
@@ -53,10 +54,13 @@ def pull(bundle: Bundle, source: Path | None = None, on_event: Listener = ignore
     known = pinned or first_hash(name)
     with staged(folder, _WEIGHTS) as work:
         checkpoint = work / "checkpoint"
-        download(address, checkpoint, MOST_BYTES, on_event, hash_known=pinned is not None)
+        try:
+            download(address, checkpoint, MOST_BYTES, on_event, hash_known=pinned is not None)
+        except BundleError as error:
+            raise BundleError(error.message, f"{error.next_step} {_from_file(bundle)}") from error
         digest = sha256(checkpoint)
         if known not in (None, digest):
-            raise _another_hash(name, digest, pinned, known)
+            raise _another_hash(bundle, digest, pinned, known)
         try:
             _import(bundle, checkpoint, name, work, on_event)
         except DamagedBundleError as error:  # the file has another name for the user
@@ -74,11 +78,19 @@ def pull(bundle: Bundle, source: Path | None = None, on_event: Listener = ignore
     return folder / SUPERNET_WEIGHTS
 
 
-def _another_hash(address: str, digest: str, pinned: str | None, known: str | None) -> DamagedBundleError:
+def _from_file(bundle: Bundle) -> str:
+    return (
+        f"If the file is here, import it: {command('nagsdk', 'bundle', 'pull', bundle.argument, '--from', 'FILE')}. "
+        "Without weights, 'nagsdk generate' predicts, and 'nagsdk deploy --timing-only' writes a file for timing."
+    )
+
+
+def _another_hash(bundle: Bundle, digest: str, pinned: str | None, known: str | None) -> DamagedBundleError:
+    address = public(bundle.description.weights_source or "")
     if pinned is not None:
         return DamagedBundleError(
             f"{address} sends another file than the bundle pins: SHA-256 {digest} instead of {pinned}.",
-            "Nothing was changed. Get the pinned file elsewhere and import it: nagsdk bundle pull NAME --from FILE.",
+            f"Nothing was changed. Get the pinned file elsewhere. {_from_file(bundle)}",
         )
     return DamagedBundleError(
         f"{address} no longer sends the file of the first download: SHA-256 {digest} instead of {known}.",
@@ -91,7 +103,7 @@ def _import(bundle: Bundle, checkpoint: Path, source: str, folder: Path, on_even
     from nagsdk.supernet.weights import save_supernet
 
     digest, target = sha256(checkpoint), folder / SUPERNET_WEIGHTS
-    with stage(on_event, "importing the checkpoint"):
+    with stage(on_event, "Importing the checkpoint"):
         save_supernet(bundle.space.import_released(checkpoint), target)
     record = {
         "source": source,

@@ -18,6 +18,7 @@ from nagsdk.calibration.export import export_untrained
 from nagsdk.calibration.log import Log, OutOfTimeError
 from nagsdk.calibration.references import Allowed, pick_references, reference_architecture
 from nagsdk.common.temporary import temporary_folder
+from nagsdk.common.wording import counted
 from nagsdk.cost.features import FeatureTable
 from nagsdk.cost.model import LEAST_SAMPLES, SAMPLES, CostModel, accuracy
 from nagsdk.cost.prior import Jitter, Prior, flat_prior
@@ -152,7 +153,7 @@ def calibrate(
         store, MeasurementKey.of(device, presence, protocol), architectures, reference, protocol, sessions, seed
     )
     if log.taken:
-        on_event(Notice(f"Resuming a calibration that stopped after {len(log.taken)} readings."))
+        on_event(Notice(f"Resuming a calibration that stopped after {counted(len(log.taken), 'reading')}."))
     deadline = None if within_s is None else begun + within_s
     run = _Run(space, device, backend, known, presence, protocol, log, on_event)
     alone: tuple[float, ...] = ()
@@ -231,7 +232,10 @@ class _Run:
                 if len(self.log.taken) == count_before:
                     raise
                 self.on_event(
-                    Notice(f"{error.message} Connecting again; {len(self.log.taken)} readings are kept.", warning=True)
+                    Notice(
+                        f"{error.message} Connecting again; {counted(len(self.log.taken), 'reading')} so far stay.",
+                        warning=True,
+                    )
                 )
 
     def narrow(self) -> bool:
@@ -276,7 +280,7 @@ def _conclude(run: _Run, alone: tuple[float, ...], begun: float, complete: bool)
     levelled = level(log.taken, protocol.drift, protocol.contention, alone)
     if len(levelled.p50_ms) < LEAST_SAMPLES:
         raise MeasurementError(
-            f"Only {len(levelled.p50_ms)} networks were measured; a cost model needs {LEAST_SAMPLES}.",
+            f"Only {counted(len(levelled.p50_ms), 'network')} could be measured; a cost model needs {LEAST_SAMPLES}.",
             "Allow more time with --within, or leave --within out.",
         )
     if levelled.disturbed:

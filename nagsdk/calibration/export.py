@@ -50,5 +50,5 @@ def export_untrained(
             path = folder / f"{architecture.hash}{backend.suffix}"
             backend.export(trace(space.build(architecture).eval(), architecture.resolution, device.batch), path, device)
             models[architecture.text] = backend.compile(path, device, folder)
-            progress(number + 1, architecture.text)
+            progress(number + 1, f"Exporting network {number + 1} of {len(architectures)}")
     return models

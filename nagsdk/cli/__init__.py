@@ -8,12 +8,14 @@ import sys
 import traceback
 import warnings
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from nagsdk.cli import streams
 from nagsdk.cli.own_process import set_up
+from nagsdk.cli.printing import say
 from nagsdk.cli.stopping import Stopping
 from nagsdk.common.os_errors import named
 from nagsdk.common.version import VERSION
@@ -36,7 +38,7 @@ COMMANDS = {
     "train": ("train", "Train a bundle on a folder of images."),
     "evaluate": ("evaluate", "Measure the top-1 of subnets."),
     "predictor": ("predictor", "Fit accuracy predictors to measured subnets."),
-    "devices": ("devices", "List the devices, and whether they are available."),
+    "devices": ("devices", "List the devices, and describe new ones."),
     "store": ("store", "Export, import and delete stored measurements."),
     "generator": ("generator", "Train generators."),
     "bundle": ("bundle", "List, inspect and fetch bundles."),
@@ -98,6 +100,7 @@ class LazyGroup(click.Group):
 @click.version_option(VERSION, prog_name="nagsdk")
 def cli() -> None:
     """A latency budget and a device in, a measured model file that holds the budget out."""
+    Path.cwd()  # where it was removed, libraries end the process and do not say why
 
 
 def _one_line(
@@ -157,8 +160,8 @@ def _run() -> int:
 
 
 def _tell(error: NagsdkError) -> int:
-    click.secho(f"Error: {error.message}", fg="red", err=True)
-    click.echo(error.next_step, err=True)
+    say(f"Error: {error.message}", fg="red", err=True)
+    say(error.next_step, err=True)
     return error.exit_code
 
 

@@ -15,11 +15,12 @@ from nagsdk.cli.progress import listener
 if TYPE_CHECKING:
     from nagsdk.project.build import Outcome
 
+# The word of the JSON output comes first.
 _STATES = {
-    "current": "up to date",
-    "cache": "taken from the cache",
-    "mirror": "taken from the mirror",
-    "rebuilt": "built again from the lock",
+    "current": "current",
+    "cache": "cache: taken from it",
+    "mirror": "mirror: taken from it",
+    "rebuilt": "rebuilt from the lock",
     "deployed": "deployed",
     "missed": "missed",
     "failed": "failed",
@@ -64,8 +65,7 @@ def command(
     else:
         for outcome in report.deployments:
             color = "red" if outcome.exit_code else "green"
-            say(f"{outcome.name}", bold=True, nl=False)
-            say(f"  {_STATES[outcome.state]}", fg=color)
+            printing.say_beside(f"{outcome.name}  ", _STATES[outcome.state], fg=color, bold=True)
             if outcome.error is not None:
                 say(f"  {outcome.error.message}\n  {outcome.error.next_step}", err=True)
                 continue
@@ -76,7 +76,7 @@ def command(
             if outcome.sha256 is not None:
                 say(f"  {outcome.output} (sha256 {outcome.sha256[:16]}…)")
             for warning in outcome.warnings:
-                say(f"  warning   {warning}", fg="yellow")
+                printing.say_warning(warning)
     ctx.exit(report.exit_code)
 
 

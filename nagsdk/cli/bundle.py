@@ -11,6 +11,7 @@ from nagsdk.cli import options as o
 from nagsdk.cli import printing
 from nagsdk.cli.printing import say
 from nagsdk.cli.progress import listener
+from nagsdk.common.wording import counted
 
 _WIDTH = 80
 
@@ -46,7 +47,7 @@ def show(name: str, as_json: bool) -> None:
         printing.print_json(found)
         return
     for line in _summary(found):
-        say(line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…")
+        say(line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1].rsplit(' ', 1)[0]} …")
     say("The whole description: --json.")
 
 
@@ -57,7 +58,7 @@ def _summary(found: Mapping[str, Any], indent: str = "") -> Iterator[str]:
             yield key
             yield from _summary(value, "  ")
         elif isinstance(value, (Mapping, list)) and not all(isinstance(part, (str, int, float)) for part in value):
-            yield f"{indent}{key:<23} {len(value)} entries"
+            yield f"{indent}{key:<23} {counted(len(value), 'entry', 'entries')}"
         elif isinstance(value, Mapping):
             yield f"{indent}{key:<23} {', '.join(f'{name} {part}' for name, part in value.items())}"
         else:

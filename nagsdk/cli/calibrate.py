@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nagsdk import ranges
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
 from nagsdk.cli.printing import say
+from nagsdk.common.wording import counted
 
 if TYPE_CHECKING:
     from nagsdk.pipeline.target import Target
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
         "--samples",
         default=30,
         show_default=True,
-        type=click.IntRange(5, 1000),
+        type=o.number(ranges.SAMPLES),
         help="Number of reference architectures to measure.",
     ),
     click.option(
@@ -52,7 +54,13 @@ def command(target: Target, samples: int, within_s: float | None, seed: int, plo
     if as_json:
         printing.print_json(summary)
         return
-    work = f"{summary['samples']} networks, {summary['readings']} readings, {summary['seconds']:.0f} s"
+    work = ", ".join(
+        [
+            counted(summary["samples"], "network"),
+            counted(summary["readings"], "reading"),
+            f"{summary['seconds']:.0f} s",
+        ]
+    )
     say(f"{summary['device']}, {summary['bundle']}: {work}")
     rows = [("after, each left out", summary)]
     if summary["before"] is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nagsdk import ranges
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
 from nagsdk.cli.printing import say
@@ -51,7 +52,9 @@ if TYPE_CHECKING:
     click.option(
         "--require-verified", is_flag=True, help="Fail with exit code 6 if the model cannot be measured on the device."
     ),
-    click.option("--finetune", type=click.IntRange(1), help="Epochs of fine-tuning of the chosen subnet on --data."),
+    click.option(
+        "--finetune", type=o.number(ranges.EPOCHS), help="Epochs of fine-tuning of the chosen subnet on --data."
+    ),
     o.data_option,
     o.skip_broken_option,
     o.seed_option,

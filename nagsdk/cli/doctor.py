@@ -6,7 +6,6 @@ import click
 
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
-from nagsdk.cli.printing import say
 from nagsdk.cli.progress import listener
 
 _COLORS = {"ok": "green", "absent": "yellow", "wrong": "red"}
@@ -28,8 +27,8 @@ def command(ctx: click.Context, /, as_json: bool) -> None:
         printing.print_json(found)
     else:
         for finding in found:
-            say(f"{finding['state']:<8}", fg=_COLORS[finding["state"]], nl=False)
-            say(f"{finding['area']:<10}{finding['found']}")
+            label = f"{finding['state']:<8}{finding['area']:<10}"
+            printing.say_beside(label, finding["found"], fg=_COLORS[finding["state"]])
             if finding["mend"]:
-                say(f"{'':<18}→ {finding['mend']}")
+                printing.say_beside(f"{'':<18}→ ", finding["mend"])
     ctx.exit(4 if any(f["state"] == "wrong" for f in found) else 0)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from nagsdk import ranges
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
 from nagsdk.cli.printing import say
 
 if TYPE_CHECKING:
+    from nagsdk.pipeline.frontier import Frontier
     from nagsdk.pipeline.target import Target
+
+_MOST_ROWS = 20
 
 
 @o.command(
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
         show_default=True,
         help="How architectures are found: nag, lookup, nsga2, …; may be repeated to compare strategies.",
     ),
-    click.option("--points", type=click.IntRange(2, 10_000), default=100, show_default=True, help="Number of budgets."),
+    click.option("--points", type=o.number(ranges.POINTS), default=100, show_default=True, help="Number of budgets."),
     click.option(
         "--plot", type=click.Path(dir_okay=False), help="File for a picture: .svg, .png or .pdf (needs nagsdk[report])."
     ),
@@ -59,25 +62,31 @@ def command(
     from nagsdk.api import frontier
 
     found = frontier(target, metric=metric, strategies=strategy, points=points, plot=plot, **settings)
-    rows = found.rows()
     if as_json:
-        printing.print_json(rows)
+        printing.print_json(found.rows())
         return
-    per, unit = rows[0]["unit_factor"], rows[0]["unit"]
-    # Neighbouring budgets often have the same answer, which is shown once, with their number.
-    runs = [list(run) for _, run in groupby(rows, key=lambda row: (row["strategy"], row["architecture"]))]
-    shown = [
-        (
-            r[0]["strategy"],
-            f"{len(r)}",
-            f"{r[0]['cost'] / per:.5g}",
-            f"{r[0]['predicted_top1']:.2f}",
-            r[0]["architecture"],
-        )
-        for r in runs
-    ]
-    printing.print_table(("strategy", "budgets", f"{metric} in {unit}", "top-1 in %", "architecture"), shown)
-    repeated = f"{len(rows) - len(runs)} rows that repeat the answer of the row before are not shown"
-    say(f"\n{points} budgets for each strategy; {repeated}.")
+    _print(found)
     if plot is not None:
         say(f"Picture: {plot}")
+
+
+def _print(found: Frontier) -> None:
+    """Prints some of the budgets, from the smallest to the largest, and the answer of every strategy to each."""
+    unit, per = found.unit
+    count = min(len(found), _MOST_ROWS)
+    shown = [number * (len(found) - 1) // (count - 1) for number in range(count)]
+    head = [f"budget in {unit}", *(f"{name}: {what}" for name in found.codes for what in (found.metric, "top-1"))]
+    rows = [
+        (
+            f"{found.limits[number] / per:.4g}",
+            *(
+                text
+                for name in found.codes
+                for text in (f"{found.cost[name][number] / per:.4g}", f"{found.top1[name][number]:.2f} %")
+            ),
+        )
+        for number in shown
+    ]
+    printing.print_table(head, rows)
+    what = "all" if count == len(found) else f"{count} of {len(found)}"
+    say(f"\nShown: {what} budgets. --json prints all of them, with the architectures.")

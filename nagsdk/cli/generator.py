@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from nagsdk import ranges
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
 from nagsdk.cli.printing import say
@@ -53,7 +54,7 @@ def command() -> None:
     ),
     click.option(
         "--iterations",
-        type=click.IntRange(1),
+        type=o.number(ranges.ITERATIONS),
         default=10_000,
         show_default=True,
         help="paper: iterations of policy gradient.",

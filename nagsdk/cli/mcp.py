@@ -21,6 +21,6 @@ def command(allow_deploy: bool, skill: bool) -> None:
     from nagsdk.agents import server
 
     if skill:
-        say(server.skill(), nl=False)
+        say(server.skill().rstrip("\n"))
     else:
         server.serve(allow_deploy, warn)

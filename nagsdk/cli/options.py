@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 
 import click
 
+from nagsdk import ranges
 from nagsdk.cli.progress import listener
 from nagsdk.errors import NagsdkError
+from nagsdk.ranges import Range
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -67,11 +69,37 @@ class Seconds(click.ParamType[float]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Converts the text."""
-        match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)\s*(s|min)?", str(value).strip())
+        match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)\s*(s|min)?", str(value).strip(), re.ASCII)
         seconds = float(match[1]) * (60 if match[2] == "min" else 1) if match else 0.0
-        if seconds < 1:
-            self.fail(f"{value!r} is not a time of one second or more; write 60s or 2min.", param, ctx)
+        if not ranges.WITHIN_S.holds(seconds):
+            hours = f"{ranges.WITHIN_S.high / 3600:g} hours"
+            self.fail(f"{value!r} is not a time from one second to {hours}; write 60s or 2min.", param, ctx)
         return seconds
+
+
+class _Whole(click.IntRange):
+    def __init__(self, legal: Range) -> None:
+        super().__init__(int(legal.low), int(legal.high))
+        self.legal = legal
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return self.legal.parse(value) if isinstance(value, str) else self.legal.check(value)
+        except NagsdkError as error:
+            self.fail(f"{error.message} {error.next_step}", param, ctx)
+
+
+class _Real(click.FloatRange):
+    def __init__(self, legal: Range) -> None:
+        super().__init__(legal.low, legal.high, legal.low_open, legal.high_open)
+        self.legal = legal
+
+    convert = _Whole.convert
+
+
+def number(legal: Range) -> click.ParamType[Any]:
+    """The type of an option that takes a number; Python callers get the same range."""
+    return _Whole(legal) if legal.whole else _Real(legal)
 
 
 def setting(name: str) -> Callable[[], str | None]:
@@ -128,8 +156,10 @@ strategy_option = click.option(
     shell_complete=completing("strategies"),
     help="How architectures are found: nag, lookup, polished, nsga2, evolution, random, or a plugin's strategy.",
 )
-resolution_option = click.option("--resolution", type=int, help="Pin the input size in pixels.")
-seed_option = click.option("--seed", default=0, show_default=True, help="Seed of all random choices.")
+resolution_option = click.option("--resolution", type=number(ranges.RESOLUTION), help="Pin the input size in pixels.")
+seed_option = click.option(
+    "--seed", type=number(ranges.SEED), default=0, show_default=True, help="Seed of all random choices."
+)
 images_option = click.option(
     "--images",
     type=click.Path(file_okay=False),
@@ -154,11 +184,12 @@ budget_options = options(
     ),
     click.option(
         "--min-top1",
-        type=click.FloatRange(0, 100),
+        type=number(ranges.MIN_TOP1),
         help="Find the fastest architecture with at least this top-1 in percent; --budget may be added.",
     ),
     click.option(
         "--confidence",
+        type=number(ranges.CONFIDENCE),
         default=0.9,
         show_default=True,
         help="How sure the cost model must be that a latency holds the budget.",
@@ -227,6 +258,7 @@ def target_options(*, several: bool = False, required: bool = True, inference: b
 
                 load_numpy()
             from nagsdk.bundle.bundle import load_bundle
+            from nagsdk.pipeline.asked import refuse_repeated
             from nagsdk.pipeline.target import Target
 
             own = {name: rest.pop(name) for name in ("threads", "batch", "precision", "serial")}
@@ -240,6 +272,7 @@ def target_options(*, several: bool = False, required: bool = True, inference: b
             on_event = listener()
             targets = [Target(name, opened, **own, on_event=on_event) for name in (device if several else [device])]
             if several:
+                refuse_repeated(targets)
                 return function(*arguments, targets=targets, **rest)
             return function(*arguments, target=targets[0], **rest, **({} if required else {"bundle": bundle}))
 
@@ -261,9 +294,9 @@ def _target_options(several: bool) -> Callable[[F], F]:
         click.option("--device", shell_complete=completing("devices"), **device),
         bundle_option,
         click.option(
-            "--threads", type=click.IntRange(1, 1024), help="Threads of one inference [default: the device's]."
+            "--threads", type=number(ranges.THREADS), help="Threads of one inference [default: the device's]."
         ),
-        click.option("--batch", type=click.IntRange(1, 4096), help="Images of one inference [default: the device's]."),
+        click.option("--batch", type=number(ranges.BATCH), help="Images of one inference [default: the device's]."),
         click.option("--precision", help="Number format, such as fp32 or fp16 [default: the device's]."),
         serial_option,
     )

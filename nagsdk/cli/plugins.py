@@ -75,9 +75,9 @@ def _show(found: list[dict[str, Any]], as_json: bool) -> None:
         return
     for plugin in found:
         color = {"loaded": "green", "broken": "red"}.get(plugin["state"], "yellow")
-        say(f"{plugin['state']:<10}", fg=color, nl=False)
-        say(f"{plugin['name']:<16}{plugin['distribution']}  ({plugin['module']})")
-        if plugin["registered"]:
-            say(f"          registers {', '.join(plugin['registered'])} in {plugin['seconds']:.2f} s")
-        if plugin["reason"]:
-            say(f"          {plugin['reason']}")
+        named = f"{plugin['name']:<16}{plugin['distribution']}  ({plugin['module']})"
+        printing.say_beside(f"{plugin['state']:<10}", named, fg=color)
+        registers = f"registers {', '.join(plugin['registered'])} in {plugin['seconds']:.2f} s"
+        for line in (registers if plugin["registered"] else "", plugin["reason"]):
+            if line:
+                printing.say_beside(" " * 10, line)

@@ -6,10 +6,12 @@ from typing import Any
 
 import click
 
+from nagsdk import ranges
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
 from nagsdk.cli.printing import say
 from nagsdk.cli.progress import listener, speaks
+from nagsdk.common.wording import counted
 
 
 @click.group("predictor", cls=o.Group)
@@ -26,7 +28,7 @@ def command() -> None:
     ),
     click.option(
         "--subnets",
-        type=click.IntRange(50),
+        type=o.number(ranges.SUBNETS),
         default=300,
         show_default=True,
         help="Number of subnets to measure for the accuracy predictor.",
@@ -52,7 +54,7 @@ def fit(as_json: bool, output: str, **settings: Any) -> None:
         return
     folds = card["folds"]
     quality = f"RMSE {folds['rmse']:.2f} points, Kendall tau {folds['kendall_tau']:.2f}"
-    say(f"{output}: {folds['evaluations']} subnets; five folds: {quality}")
+    say(f"{output}: {counted(folds['evaluations'], 'subnet')}; five folds: {quality}")
     rows = [
         [
             g["left_out"],

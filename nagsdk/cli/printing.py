@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import textwrap
@@ -19,18 +20,75 @@ from nagsdk.errors import printable
 if TYPE_CHECKING:
     from nagsdk.manifest.result import Result
 
+_LEAST_COLUMN = 20
 
-def say(text: object, *, nl: bool = True, err: bool = False, fg: str | None = None, bold: bool | None = None) -> None:
+
+class _Lines(textwrap.TextWrapper):
+    """Breaks only between words; names that alone are too long, such as architectures, break behind punctuation."""
+
+    def _split(self, text: str) -> list[str]:
+        room = self.width - max(len(self.initial_indent), len(self.subsequent_indent))
+        parts = (re.split("(?<=[:,/])", part) if len(part) > room else [part] for part in super()._split(text))
+        return [part for of_one in parts for part in of_one if part]
+
+
+def columns(*, err: bool = False) -> int | None:
+    """The width that lines must fit; None if the output is no terminal, so that programs read whole lines.
+
+    Args:
+        err: Whether standard error is meant.
+    """
+    stream = sys.stderr if err else sys.stdout
+    if stream is None or not stream.isatty():
+        return None
+    return max(shutil.get_terminal_size().columns, 40)
+
+
+def fitted(text: str, width: int | None, first: str = "", rest: str = "") -> str:
+    """A text in lines that fit the screen.
+
+    Args:
+        text: The text; lines that fit stay as they are.
+        width: The width of the screen; None if lines may have any length.
+        first: What the first line begins with.
+        rest: What the following lines begin with.
+    """
+    if width is None:
+        return first + text
+    wrapper = _Lines(width, break_long_words=False, break_on_hyphens=False)
+    lines = []
+    for line in text.split("\n"):
+        own = line[: len(line) - len(line.lstrip())]
+        wrapper.initial_indent, wrapper.subsequent_indent = first + own, rest + own
+        lines.append(first + line if len(first + line) <= width else wrapper.fill(line.lstrip()))
+        first = rest
+    return "\n".join(lines)
+
+
+def say(text: object, *, err: bool = False, fg: str | None = None, bold: bool | None = None) -> None:
     """Prints a text; what devices, bundles and plugins say in it cannot control the terminal.
 
     Args:
-        text: The text.
-        nl: Whether a line feed follows.
+        text: The text, which is broken into lines that fit the screen.
         err: Whether it goes to standard error.
         fg: Color of the text.
         bold: Whether it is bold.
     """
-    click.secho(printable(str(text)), nl=nl, err=err, fg=fg, bold=bold)
+    click.secho(fitted(printable(str(text)), columns(err=err)), err=err, fg=fg, bold=bold)
+
+
+def say_beside(label: str, text: str, *, fg: str | None = None, bold: bool | None = None) -> None:
+    """Prints a text beside a colored label, under which its further lines leave room.
+
+    Args:
+        label: The label with the space behind it.
+        text: The text.
+        fg: Color of the label.
+        bold: Whether the label is bold.
+    """
+    label = printable(label)
+    shown = fitted(printable(text), columns(), label, " " * len(label))
+    click.echo(click.style(label, fg=fg, bold=bold, reset=bool(fg or bold)) + shown[len(label) :])
 
 
 def print_json(content: object) -> None:
@@ -40,11 +98,19 @@ def print_json(content: object) -> None:
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints a plain table with aligned columns."""
+    """Prints a plain table with aligned columns; where it is too wide for the screen, its last column goes on below."""
     lines = [[printable(cell) for cell in row] for row in (head, *rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    screen, last = columns(), max(sum(widths[:-1]) + 2 * (len(widths) - 1), 0)
+    # Where the other columns leave too little room, the last one gets lines of its own.
+    below = screen is not None and last + max(widths[-1:], default=0) > screen and screen - last < _LEAST_COLUMN
     for row in lines:
-        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        cells = "".join(f"{cell.ljust(width)}  " for cell, width in zip(row[:-1], widths, strict=False))
+        if below:
+            click.echo(fitted(cells.rstrip(), screen, "", "    "))
+            click.echo(fitted(row[-1], screen, "    ", "    "))
+        else:
+            click.echo(fitted(row[-1], screen, cells, " " * last).rstrip())
 
 
 def print_doubt(card: Mapping[str, Any]) -> None:
@@ -81,18 +147,17 @@ def print_results(results: Sequence[Result]) -> None:
     for result in results:
         print_result(replace(result, warnings=tuple(w for w in result.warnings if w not in shared)))
     for warning in shared:
-        _print_warning(warning, "all")
+        say_warning(warning, "all")
 
 
-def _print_warning(text: str, label: str = "warning") -> None:
-    head, indent = f"  {label:<10}", " " * 12
-    if sys.stdout.isatty():  # only people need lines that fit their screen
-        width = max(shutil.get_terminal_size().columns, 40)
-        text = textwrap.fill(
-            text, width, initial_indent=head, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-        )
-        head = ""
-    say(f"{head}{text}", fg="yellow")
+def say_warning(text: str, label: str = "warning") -> None:
+    """Prints a warning below a result.
+
+    Args:
+        text: The warning.
+        label: The word before it.
+    """
+    click.secho(fitted(printable(text), columns(), f"  {label:<10}", " " * 12), fg="yellow")
 
 
 def print_result(result: Result) -> None:
@@ -100,13 +165,16 @@ def print_result(result: Result) -> None:
     units = {budget.metric: budget.shown_unit for budget in result.budgets}
     p, m = result.predicted, result.measured
     color = {"held": "green", "missed": "red"}.get(result.verdict, "yellow")
-    say(result.verdict, fg=color, bold=True, nl=False)
-    say(f"  {result.architecture}")
+    say_beside(f"{result.verdict}  ", result.basis, fg=color, bold=True)
     asked = [
         *map(str, result.budgets),
         *([] if result.min_top1 is None else [f"a top-1 of at least {result.min_top1:g} %"]),
     ]
-    lines = [("budget", " and ".join(asked) or None), ("device", result.device)]
+    lines: list[tuple[str, str | None]] = [
+        ("network", result.architecture),
+        ("budget", " and ".join(asked) or None),
+        ("device", result.device),
+    ]
     # Latencies are those of whole inferences; where each image was limited, its share is added.
     per_image = next((budget for budget in result.budgets if budget.images is not None), None)
 
@@ -133,6 +201,6 @@ def print_result(result: Result) -> None:
         lines.append(("file", f"{file.path} ({(file.bytes or 0) / 1e6:.2f} MB, sha256 {str(file.sha256)[:16]}…)"))
     for label, text in lines:
         if text is not None:
-            say(f"  {label:<10}{text}")
+            say_beside(f"  {label:<10}", text)
     for warning in result.warnings:
-        _print_warning(warning)
+        say_warning(warning)

@@ -39,11 +39,11 @@ def command(
         return
     rows = [
         (
-            r.architecture,
             printing.latency(r.measured.latency_p50_ms),
             printing.latency(r.measured.latency_p90_ms),
             printing.latency(r.predicted.latency_ms),
+            r.architecture,
         )
         for r in results
     ]
-    printing.print_table(("architecture", "p50", "p90", "predicted p50"), rows)
+    printing.print_table(("p50", "p90", "predicted p50", "architecture"), rows)

@@ -15,7 +15,8 @@ from nagsdk.events import Advanced, Event, Finished, Listener, Notice, Started
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-_LONGEST = 48
+# What a screen of 80 columns has room for, beside a bar of 20 and the times.
+_LONGEST, _BAR = 41, 20
 
 
 def listener() -> Listener:
@@ -53,7 +54,7 @@ class Bars:
         text = TextColumn("{task.description}", markup=False, table_column=column)
         # Unlike bars, spinners of rich do not look at the encoding.
         spinner = SpinnerColumn("dots" if self._console.encoding.startswith("utf") else "line")
-        columns = (spinner, text, BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        columns = (spinner, text, BarColumn(_BAR), TimeElapsedColumn(), TimeRemainingColumn())
         self._progress = Progress(*columns, console=self._console, transient=True)
         self._tasks: list[TaskID] = []
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
+from nagsdk import ranges
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
 from nagsdk.cli.printing import say
+from nagsdk.common.wording import counted
 
 
 @click.group("store", cls=o.Group)
@@ -24,9 +28,7 @@ def export(file: str, as_json: bool) -> None:
     """Write all measurements to a file for another machine."""
     from nagsdk import inventory
 
-    _tell(
-        {"readings": inventory.export_store(file), "file": file}, "{readings} readings were written to {file}.", as_json
-    )
+    _tell({"readings": inventory.export_store(file), "file": file}, "written to {file}", as_json)
 
 
 @command.command("import", epilog=o.example_lines("nagsdk store import readings.jsonl"))
@@ -39,14 +41,14 @@ def import_(file: str, as_json: bool) -> None:
     """
     from nagsdk import inventory
 
-    _tell({"readings": inventory.import_store(file), "file": file}, "{readings} new readings were added.", as_json)
+    _tell({"readings": inventory.import_store(file), "file": file}, "added", as_json)
 
 
 @command.command("prune", epilog=o.example_lines("nagsdk store prune --older-than 90"))
 @click.option(
     "--older-than",
     "days",
-    type=click.FloatRange(min=0),
+    type=o.number(ranges.AGE_DAYS),
     required=True,
     metavar="DAYS",
     help="Delete measurements that are older than this.",
@@ -59,11 +61,11 @@ def prune(days: float, as_json: bool) -> None:
     """
     from nagsdk import inventory
 
-    _tell({"readings": inventory.prune_store(days)}, "{readings} readings were deleted.", as_json)
+    _tell({"readings": inventory.prune_store(days)}, "deleted", as_json)
 
 
-def _tell(content: dict[str, object], text: str, as_json: bool) -> None:
+def _tell(content: dict[str, Any], done: str, as_json: bool) -> None:
     if as_json:
         printing.print_json(content)
     else:
-        say(text.format(**content))
+        say(f"{counted(content['readings'], 'reading')} {done.format(**content)}.")

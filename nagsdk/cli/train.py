@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from nagsdk import ranges
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
 from nagsdk.cli.printing import say
@@ -42,19 +43,19 @@ from nagsdk.common.wording import counted
         help="How the supernet is trained.",
     ),
     click.option(
-        "--epochs", type=click.IntRange(1), default=60, show_default=True, help="Passes over the training images."
+        "--epochs", type=o.number(ranges.EPOCHS), default=60, show_default=True, help="Passes over the training images."
     ),
     click.option(
         "--batch-size",
         "batch",
-        type=click.IntRange(2),
+        type=o.number(ranges.TRAINING_BATCH),
         default=64,
         show_default=True,
         help="Images per training step, over all processes.",
     ),
     click.option(
         "--subnets",
-        type=click.IntRange(50),
+        type=o.number(ranges.SUBNETS),
         default=300,
         show_default=True,
         help="Number of subnets to measure for the accuracy predictor.",
@@ -103,7 +104,7 @@ def command(as_json: bool, dry_run: bool, **settings: Any) -> None:
 def _print_images(report: dict[str, Any]) -> None:
     parts = report["classes"]
     names = list(parts["train"])
-    say(f"{len(names)} classes ({report['split']} split)", bold=True)
+    say(f"{counted(len(names), 'class', 'classes')} ({report['split']} split)", bold=True)
     shown = sorted(names, key=lambda name: int(parts["train"][name]))
     if len(shown) > 12:
         shown = [*shown[:6], *shown[-6:]]
@@ -144,6 +145,11 @@ def _print_estimate(report: dict[str, Any]) -> None:
         source = "from the documentation, for mobilenetv3 on one core; not measured on this machine"
         say(f"generator  about {_duration(e['generator_s'])} ({source})")
     say(f"together   {_duration(sum(e[f'{part}_s'] for part in ('training', 'measuring', 'predictor', 'generator')))}")
+    short = f"--epochs {e['shorter_epochs']} --subnets 50 --no-generator"
+    say(
+        f"shorter    about {_duration(e['shorter_s'])} with {short}; the price: subnets are less accurate, the "
+        "predictor tells them apart less well, and the first deployment trains the generator or uses --strategy lookup"
+    )
     disk = f"disk {e['disk_bytes'] / 1e9:.2f} GB for checkpoints and bundle"
     say(f"memory     {e['memory_bytes'] / 1e9:.2f} GB at most so far; {disk}")
 

@@ -34,8 +34,7 @@ def command(
     else:
         for check in found.checks:
             color = {"passed": "green", "failed": "red"}.get(check.state, "yellow")
-            say(f"{check.state:<8}", fg=color, nl=False)
-            say(f"{check.name:<9}{check.detail}")
+            printing.say_beside(f"{check.state:<8}", f"{check.name:<9}{check.detail}", fg=color)
     if found.error is not None:
         say(f"{found.error.message}\n{found.error.next_step}", err=True)
     ctx.exit(found.exit_code)

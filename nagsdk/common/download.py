@@ -25,8 +25,8 @@ _READ_S = 30.0
 _WINDOW_S, _LEAST_IN_WINDOW = 60.0, 60_000
 _SHORTEST_LIMIT_S, _SLOWEST_BYTES_S = 600.0, 20_000
 _MOST_REDIRECTS = 10
-_AGAIN = "Run the command again, or download the file yourself: nagsdk bundle pull NAME --from FILE."
-_CHECK = "Check the address, or use a file that is on this machine: nagsdk bundle pull NAME --from FILE."
+_AGAIN = "Run the command again, or use a file that is on this machine."
+_CHECK = "Check the address, or use a file that is on this machine."
 
 
 def public(address: str) -> str:
@@ -69,10 +69,10 @@ def download(
     transfer = _Transfer(address, most_bytes, hash_known)
     with replacing(path) as file, closing(transfer.parts(name)) as parts:
         next(parts)  # the server has answered
-        with stage(on_event, f"downloading {name}", transfer.total) as advance:
+        with stage(on_event, "Downloading", transfer.total) as advance:
             for done, part in parts:
                 file.write(part)
-                advance(done, f"{done / 1e6:.1f} MB")
+                advance(done, f"Downloading, {done / 1e6:.1f} MB")
 
 
 def require_reachable(address: str, seconds: float) -> None:
@@ -276,7 +276,7 @@ def _require_allowed(url: httpx.URL, hash_known: bool) -> None:
         return
     raise BundleError(
         f"{_shown(url)} is not an https address, so anybody on the way could change the file.",
-        "Use an https address, or a file that is on this machine: nagsdk bundle pull NAME --from FILE.",
+        "Use an https address, or a file that is on this machine.",
     )
 
 

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from nagsdk.common.os_errors import named, of_machine
 from nagsdk.errors import DeviceError, NagsdkError
 
 T = TypeVar("T")
@@ -82,8 +83,13 @@ def blaming(whose: str, method: str = "") -> Iterator[None]:
         raise failure(whose, error, method) from error
 
 
-def failure(whose: str, error: BaseException, method: str = "") -> DeviceError:
-    """The error that names the plugin whose code raised an exception, the method, and file and line."""
+def failure(whose: str, error: BaseException, method: str = "") -> NagsdkError:
+    """The error that names the plugin whose code raised an exception, the method, and file and line.
+
+    A full disk and other lacks of the machine are named as such.
+    """
+    if isinstance(error, OSError) and of_machine(error):
+        return named(error)
     return DeviceError(f"{whose} failed: {described(error, method)}.", FIX)
 
 

@@ -41,6 +41,8 @@ _MEANINGS = {
     "ENOENT": ("there is no such file or folder", "Check the path, and create what is missing."),
 }
 _WRITING = ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "ETXTBSY")
+# Whatever the program does that is running.
+_OF_MACHINE = ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO", "ESTALE", "EMFILE", "ENFILE", "ENOMEM")
 
 
 def meaning(error: OSError) -> tuple[str, str]:
@@ -49,7 +51,7 @@ def meaning(error: OSError) -> tuple[str, str]:
     Args:
         error: The error.
     """
-    known = _MEANINGS.get(errno.errorcode.get(error.errno or 0, ""))
+    known = _MEANINGS.get(_name(error))
     return known or (error.strerror or str(error), "Check the path and its disk, or name another one.")
 
 
@@ -78,15 +80,28 @@ def named(error: OSError) -> NagsdkError:
         if "temporary" in str(error):  # tempfile gives it no path
             return OutputError("No folder for temporary files can be written to.", "Set TMPDIR to one.")
     what = "The output" if path is None else path
-    if errno.errorcode.get(error.errno or 0) in _WRITING:
+    if _name(error) in _WRITING:
         return OutputError(f"{what} cannot be written: {why}.", next_step)
     return DataError(f"{what} cannot be used: {why}." if path else f"The system refused: {why}.", next_step)
 
 
 def named_path(error: OSError) -> str | None:
-    """The path in an error of the operating system; None if it has none."""
-    path = error.filename
+    """The path in an error of the operating system; None if it has none.
+
+    Of the two paths of a copy, it is the second one if the error is about writing.
+    """
+    copied = error.filename2 is not None and _name(error) in _WRITING
+    path = error.filename2 if copied else error.filename
     return os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) and path else None
+
+
+def of_machine(error: OSError) -> bool:
+    """Whether an error is about what the machine lacks (space, memory, files), so that no program is to blame."""
+    return _name(error) in _OF_MACHINE
+
+
+def _name(error: OSError) -> str:
+    return errno.errorcode.get(error.errno or 0, "")
 
 
 def _current_folder_exists() -> bool:

@@ -8,7 +8,6 @@ the lock, as on some shared disks, the maker lives as long as it renews the time
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import platform
 import re
@@ -24,7 +23,8 @@ from contextlib import contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
 
-from nagsdk.common.unfinished import unfinished
+from nagsdk.common.reading import read_json
+from nagsdk.common.unfinished import undoing
 
 PARTIAL, TEMPORARY = ".nagsdk-partial-", "nagsdk-"
 # In a temporary folder: its lock, what is written, the folder that was replaced, and which one that is.
@@ -67,22 +67,20 @@ def workspace(parent: Path, prefix: str = PARTIAL, mode: int = 0o777) -> Iterato
     Raises:
         OSError: It cannot be made.
     """
-    folder, lock = _claimed_folder(parent, prefix, mode)
-    ended = threading.Event()
+    with _claimed_folder(parent, prefix, mode) as folder:
+        ended = threading.Event()
 
-    def beat() -> None:
-        while not ended.wait(_BEAT_S):
-            with suppress(OSError):
-                os.utime(folder / LOCK)
+        def beat() -> None:
+            while not ended.wait(_BEAT_S):
+                with suppress(OSError):
+                    os.utime(folder / LOCK)
 
-    heart = threading.Thread(target=beat, name="nagsdk heartbeat", daemon=True)
-    try:
-        heart.start()
-        with unfinished(partial(_clear, folder, lock)):
+        heart = threading.Thread(target=beat, name="nagsdk heartbeat", daemon=True)
+        try:
+            heart.start()
             yield folder
-    finally:
-        ended.set()
-        _clear(folder, lock)
+        finally:
+            ended.set()
 
 
 @contextmanager
@@ -98,17 +96,14 @@ def temporary_file(parent: Path) -> Iterator[tuple[Path, int]]:
     sweep(parent)
     while True:
         path = parent / _fresh(PARTIAL)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BYTES, 0o666)
-        # Windows cannot rename a locked file, but does not let others remove an open one either.
-        if sys.platform == "win32" or _claim(descriptor, path):
-            break
-        os.close(descriptor)
-    remove = partial(path.unlink, missing_ok=True)
-    try:
-        with unfinished(remove):
-            yield path, descriptor
-    finally:
-        remove()
+        remove = partial(path.unlink, missing_ok=True)
+        with undoing(remove):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BYTES, 0o666)
+            # Windows cannot rename a locked file, but does not let others remove an open one either.
+            if sys.platform == "win32" or _claim(descriptor, path):
+                yield path, descriptor
+                return
+            os.close(descriptor)
 
 
 def sweep(parent: Path) -> None:
@@ -197,20 +192,28 @@ def _claim(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _claimed_folder(parent: Path, prefix: str, mode: int) -> tuple[Path, int]:
+@contextmanager
+def _claimed_folder(parent: Path, prefix: str, mode: int) -> Iterator[Path]:
     while True:
         folder = parent / _fresh(prefix)
-        folder.mkdir(mode)
-        try:
-            lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BYTES, 0o600)
-        except FileNotFoundError:
-            continue  # swept before it was locked
-        except BaseException:
-            folder.rmdir()
-            raise
-        if _claim(lock, folder / LOCK):
-            return folder, lock
-        os.close(lock)
+        locks: list[int] = []
+
+        def clear(folder: Path = folder, locks: list[int] = locks) -> None:
+            if locks:
+                _clear(folder, locks[0])
+                locks.clear()
+            else:
+                _drop(folder)
+
+        with undoing(clear):
+            folder.mkdir(mode)
+            try:
+                locks.append(os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BYTES, 0o600))
+            except FileNotFoundError:
+                continue  # swept before it was locked
+            if _claim(locks[0], folder / LOCK):
+                yield folder
+                return
 
 
 def _dead(descriptor: int, here: bool) -> bool:
@@ -265,8 +268,8 @@ def _clear(folder: Path, lock: int) -> None:
 
 def _drop(folder: Path) -> None:
     with suppress(OSError):
-        if [path.name for path in folder.iterdir()] == [LOCK]:
-            (folder / LOCK).unlink()
+        if [path.name for path in folder.iterdir()] in ([], [LOCK]):
+            (folder / LOCK).unlink(missing_ok=True)
             folder.rmdir()
 
 
@@ -283,9 +286,9 @@ def _settle(space: Path) -> None:
     record = space / RECORD
     if not os.path.lexists(record):
         return  # nothing but new content was ever here
-    if not is_plain(record) or record.stat().st_size > _MOST_RECORD:
+    if not is_plain(record):
         raise ValueError
-    match json.loads(record.read_bytes()):
+    match read_json(record, _MOST_RECORD):
         case {"target": str(name), "names": [*names]} if Path(name).name == name:
             target = space.with_name(name)
         case _:

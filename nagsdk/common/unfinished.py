@@ -9,17 +9,19 @@ _UNDO: dict[object, Callable[[], object]] = {}
 
 
 @contextlib.contextmanager
-def unfinished(undo: Callable[[], object]) -> Iterator[None]:
-    """Lists what to undo while the block runs; the block itself undoes it, unless the process has to end at once.
+def undoing(undo: Callable[[], object]) -> Iterator[None]:
+    """Undoes what the block does, when it ends or when the process has to end at once.
 
     Args:
-        undo: Removes what the block made; called by another thread, perhaps while the block does the same.
+        undo: Removes what the block made, which may be nothing yet. It may be called again, by another thread as well,
+            if it was interrupted itself.
     """
     key = object()
     _UNDO[key] = undo
     try:
         yield
     finally:
+        undo()
         del _UNDO[key]
 
 

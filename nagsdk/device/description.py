@@ -11,9 +11,9 @@ from nagsdk.common.folders import is_shipped
 from nagsdk.common.reading import read_bytes, read_toml
 from nagsdk.common.validation import what_is_wrong
 from nagsdk.errors import DeviceError, UsageError
-from nagsdk.ranges import BATCH, THREADS
+from nagsdk.ranges import BATCH, READING_MS, THREADS
 
-_MOST_BYTES, _MOST_TEXTS, _MOST_TEXT = 64 * 1024, 200, 1000
+_MOST_BYTES, _MOST_TEXTS, _MOST_TEXT, _MOST_READINGS = 64 * 1024, 200, 1000, 100
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -30,7 +30,10 @@ class Device:
         batch: Number of images of one inference.
         precision: Number format of weights and arithmetic, such as ``fp32`` or ``fp16``; the first of the backend if
             empty.
-        prior: Name of a prior cost model in the same folder as the description, or None.
+        prior: Name of a shipped prior cost model, or None.
+        kernels: Kernels that the readings are of, such as ``xnnpack``; needed with `readings`.
+        readings: Known latencies of networks of the catalogue, as pairs of name and milliseconds, in float32 with one
+            image and one thread; a prior is made from them.
         caveat: Warning that is shown with every result that rests on the prior alone.
         options: Settings that only the backend understands.
     """
@@ -45,6 +48,8 @@ class Device:
     prior: str | None = None
     caveat: str = ""
     options: tuple[tuple[str, str], ...] = ()
+    kernels: str = ""
+    readings: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,28 +110,41 @@ def read_device(path: Path) -> Device:
     content = read_toml(path, _MOST_BYTES, lambda message: DeviceError(message, next_step))
     try:
         content["options"] = tuple(sorted((str(k), str(v)) for k, v in content.get("options", {}).items()))
+        content["readings"] = tuple(sorted(content.get("readings", {}).items()))
         if is_shipped("devices", read_bytes(path, _MOST_BYTES)):
             device = Device(**{**content, "aliases": tuple(content.get("aliases", ()))})
         else:
             from pydantic import TypeAdapter
 
             device = TypeAdapter(Device).validate_python(content, strict=False, extra="forbid")
-        _check(device)
+        check_device(device)
     except (ValueError, TypeError, AttributeError, UsageError) as error:
         reason = what_is_wrong(error, (field.name for field in fields(Device)))
         raise DeviceError(f"{path} is not a valid device description: {reason}.", next_step) from error
     return device
 
 
-def _check(device: Device) -> None:
-    """Raises a UsageError or a ValueError if a description says something that cannot be used."""
+def check_device(device: Device) -> None:
+    """Raises an error if a description says something that cannot be used.
+
+    Raises:
+        ValueError: A text or the combination of settings is not legal; or UsageError for a number out of its range.
+    """
     THREADS.check(device.threads)
     BATCH.check(device.batch)
     # The id becomes a part of the names of files, and the prior lies in the folder of shipped descriptions.
     for name, text in (("id", device.id), ("backend", device.backend), ("prior", device.prior)):
         if text is not None and not _NAME.fullmatch(text):
             raise ValueError(f"{name} must consist of up to 64 letters, digits and _ . -, not {text!r:.80}")
+    if bool(device.readings) != bool(device.kernels) or (device.readings and device.prior is not None):
+        raise ValueError("readings need kernels, such as xnnpack, and exclude a prior")
+    if len(device.readings) > _MOST_READINGS:
+        raise ValueError(f"it may hold {_MOST_READINGS} readings")
+    for _, ms in device.readings:
+        READING_MS.check(ms)
     texts = (
+        device.kernels,
+        *(name for name, _ in device.readings),
         device.title,
         device.caveat,
         device.precision,

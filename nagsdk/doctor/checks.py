@@ -15,6 +15,7 @@ from nagsdk.common.download import require_reachable
 from nagsdk.common.files import write_atomically
 from nagsdk.common.folders import cache_folder, data_folder
 from nagsdk.common.foreign_code import guarded
+from nagsdk.common.wording import counted
 from nagsdk.device.backend import Presence
 from nagsdk.device.finding import ABSENT, OK, WRONG, Finding
 from nagsdk.device.presence import presence_of
@@ -54,7 +55,7 @@ def doctor(on_event: Listener = ignore) -> list[dict[str, Any]]:
     findings: list[Finding] = []
     with stage(on_event, "Checking", len(areas)) as advance:
         for number, (name, check) in enumerate(areas.items()):
-            advance(number, name)
+            advance(number, f"Checking {name}")
             try:
                 findings.extend(check())
             except NagsdkError as error:
@@ -95,7 +96,7 @@ def _store() -> Iterator[Finding]:
     if not path.is_file():
         yield Finding("store", OK, "No measurements are stored yet.")
         return
-    yield Finding("store", OK, f"{path} is not damaged; it holds {Store(path).check()} readings.")
+    yield Finding("store", OK, f"{path} is not damaged; it holds {counted(Store(path).check(), 'reading')}.")
 
 
 def _plugins(loaded: Host) -> Iterator[Finding]:

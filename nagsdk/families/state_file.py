@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import codecs
 import re
 import threading
 import warnings
@@ -15,11 +15,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nagsdk.common.content import ARCHIVE, BINARY, CHECKPOINT, EMPTY, LFS, PAGE, PICKLE, TAR, ZIP, kind_of
+from nagsdk.common.reading import opened, read_json
 from nagsdk.errors import DamagedBundleError
 from nagsdk.families.space import MOST_BYTES
 
 _MOST_JSON = 10**7
 _JSON = "Give the checkpoint that belongs to it. An architecture is given with --arch."
+_ADVICE = {
+    EMPTY: "Download it again.",
+    PAGE: "Open the address in a browser: it may ask for a login or a confirmation before it sends the file.",
+    LFS: "Run git lfs pull.",
+    ARCHIVE: "Unpack it, and give the checkpoint in it.",
+    TAR: "Unpack it and give the checkpoint in it. If PyTorch before 0.1.10 wrote it, save it again with a newer one.",
+}
 _AGAIN = "Download it again, and compare its size with that of the source."
 # Where training programs put the weights; averaged ones (EMA) only count where there are no others.
 _PLACES = (
@@ -143,35 +152,26 @@ def _states(content: Any) -> list[tuple[str, dict[str, Tensor]]]:
 
 def _name_other_files(path: Path) -> None:
     """Raises an error that says what the file is, where its first bytes show that it is no checkpoint."""
-    with path.open("rb") as file:
-        head = file.read(1024)
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if not head.strip(b"\0\r\n\t "):
-        raise DamagedBundleError(f"{path} is empty.", "Download it again.")
-    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<script")):
-        raise DamagedBundleError(
-            f"{path} is a web page and no checkpoint.",
-            "Open the address in a browser: it may ask for a login or a confirmation before it sends the file.",
-        )
-    if text.startswith((b"{", b"[")):
-        raise DamagedBundleError(f"{path} is {_kind_of_json(path)}, and holds no weights.", _JSON)
-    if text.startswith(b"version https://git-lfs"):
-        raise DamagedBundleError(f"{path} is a pointer of Git LFS and not the file itself.", "Run git lfs pull.")
-    if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!")):
-        raise DamagedBundleError(f"{path} is a compressed archive.", "Unpack it, and give the checkpoint in it.")
-    if head[257:262] == b"ustar":
-        raise DamagedBundleError(
-            f"{path} is a tar archive, or a checkpoint of PyTorch before 0.1.10, which is one.",
-            "Unpack it and give the checkpoint in it, or save the old one again with a newer PyTorch.",
-        )
-    if head.startswith(b"PK"):
+    if _is_safetensors(path):
+        return
+    kind = kind_of(path)
+    if kind in (CHECKPOINT, ZIP):
         _check_zip(path)
+    elif kind == "":
+        with opened(path) as file:
+            start = file.read(1024).removeprefix(codecs.BOM_UTF8).lstrip()[:1]
+        if start in (b"{", b"["):
+            raise DamagedBundleError(f"{path} is {_kind_of_json(path)}, and holds no weights.", _JSON)
+    elif kind not in (PICKLE, BINARY):
+        raise DamagedBundleError(
+            f"{path} is {kind} and no checkpoint.", _ADVICE.get(kind, "Give the file of a checkpoint.")
+        )
 
 
 def _kind_of_json(path: Path) -> str:
     try:
-        content = json.loads(path.read_bytes()) if path.stat().st_size <= _MOST_JSON else None
-    except (ValueError, RecursionError):
+        content = read_json(path, _MOST_JSON)
+    except (OSError, ValueError):
         content = None
     if isinstance(content, dict) and content.keys() & {"first_conv", "feature_mix_layer"}:
         return "the net.config of a network of Once-for-All, which describes its layers"
@@ -182,7 +182,7 @@ def _kind_of_json(path: Path) -> str:
 
 def _is_safetensors(path: Path) -> bool:
     """Whether a file begins as safetensors do: with the length of a JSON header, and this header."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         head = file.read(9)
     return head[8:] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size
 

@@ -259,7 +259,7 @@ def train_paper(
                 if recipe.reward == "dominance":
                     ranker.step()
                 if iteration % 100 == 99:
-                    advance(iteration + 1, f"reward {value.mean():.3f}")
+                    advance(iteration + 1, f"Policy gradient, reward {value.mean():.3f}")
     return Trained(
         policy, judged.codes[recipe.pool :], judged.top1[recipe.pool :], judged.cost[recipe.pool :], low, high
     )

@@ -146,7 +146,7 @@ def train(
             predictor.additive,
             recipe.problems,
             seed,
-            lambda n: advance(n, f"{n} problems") if n % 10 == 0 else None,
+            lambda n: advance(n, f"Drawing device {n} of {recipe.problems}") if n % 10 == 0 else None,
         )
     network = Network(len(space.decisions), int(space.sizes.max()), recipe.hidden, torch.Generator().manual_seed(seed))
     with threads(1):  # results are repeatable, and more threads do not help small tensors
@@ -171,7 +171,7 @@ def imitate(network: Network, known: Trace, recipe: GeneratorRecipe, seed: int, 
             optimiser.step()
             schedule.step()
             if step % 50 == 49:
-                advance(step + 1, f"loss {loss.item():.2f}")
+                advance(step + 1, f"Imitating the frontiers, loss {loss.item():.2f}")
 
 
 def improve(
@@ -207,7 +207,7 @@ def improve(
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimiser.step()
             if step % 10 == 9:
-                advance(step + 1, f"entropy {entropy.sum(1).mean().item():.2f}")
+                advance(step + 1, f"Improving, entropy {entropy.sum(1).mean().item():.2f}")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from nagsdk.common.pip import pip
 from nagsdk.common.wording import counted
 from nagsdk.errors import DataError
-from nagsdk.images.entries import HEIF_SUFFIXES, composed, printable, some
+from nagsdk.images.entries import HEIF_SUFFIXES, composed, one_line, some
 from nagsdk.images.finder import ClassFolder, endings
 from nagsdk.images.parts import LAYOUT, is_part_name
 
@@ -18,7 +18,7 @@ Problem = tuple[str, str]
 
 def labels(found: Sequence[ClassFolder]) -> list[str]:
     """The labels of class folders: their names, in which bytes that are not UTF-8 are shown as escapes."""
-    return ["".join(printable(c) if "\ud800" <= c <= "\udfff" else c for c in of.path.name) for of in found]
+    return ["".join(one_line(c) if "\ud800" <= c <= "\udfff" else c for c in of.path.name) for of in found]
 
 
 def matched(known: Sequence[str], names: Sequence[str]) -> dict[str, str]:
@@ -65,7 +65,7 @@ def problems(root: Path, found: Sequence[ClassFolder], outside: int) -> list[Pro
     if alike:
         faults.append(
             (
-                f"Class folders of {printable(root)} have names that look the same, but have other bytes: "
+                f"Class folders of {one_line(root)} have names that look the same, but have other bytes: "
                 f"{some([ascii(name) for name in alike])}.",
                 "Put their images into one folder.",
             )
@@ -77,12 +77,10 @@ def _too_few(root: Path, found: Sequence[ClassFolder], outside: int) -> list[Pro
     if len(found) > 1:
         return []
     if not found and outside:
-        return [(f"{printable(root)} holds {counted(outside, 'image')} and no class folders.", LAYOUT)]
-    what = f"only the class folder {printable(found[0].path.name)}" if found else "no class folders"
-    inside = (
-        f"If the classes are in {printable(found[0].path)}, give that folder. " if found and found[0].groups else ""
-    )
-    return [(f"{printable(root)} has {what}, but training needs at least two classes.", inside + LAYOUT)]
+        return [(f"{one_line(root)} holds {counted(outside, 'image')} and no class folders.", LAYOUT)]
+    what = f"only the class folder {one_line(found[0].path.name)}" if found else "no class folders"
+    inside = f"If the classes are in {one_line(found[0].path)}, give that folder. " if found and found[0].groups else ""
+    return [(f"{one_line(root)} has {what}, but training needs at least two classes.", inside + LAYOUT)]
 
 
 def _nested(root: Path, found: Sequence[ClassFolder]) -> list[Problem]:
@@ -93,17 +91,17 @@ def _nested(root: Path, found: Sequence[ClassFolder]) -> list[Problem]:
     common = sorted(frozenset.intersection(*(frozenset(map(_folded, of_class.groups)) for of_class in filled)))
     if len(common) < 2:
         return []
-    names, first = some(labels(filled)), printable(filled[0].path.name)
+    names, first = some(labels(filled)), one_line(filled[0].path.name)
     if all(map(is_part_name, common)):
         return [
             (
-                f"The class folders of {printable(root)} ({names}) hold the parts: {some(common)}.",
+                f"The class folders of {one_line(root)} ({names}) hold the parts: {some(common)}.",
                 f"Put the class folders into folders for the parts, as in {common[0]}/{first}.",
             )
         ]
     return [
         (
-            f"The folders of {printable(root)} ({names}) hold no images, but all of them hold the same folders "
+            f"The folders of {one_line(root)} ({names}) hold no images, but all of them hold the same folders "
             f"({some(common)}), which are more likely the classes.",
             f"Name the folders train, val and test if they are the parts. If {first} is a class, move the images "
             "from its subfolders into it.",
@@ -118,7 +116,7 @@ def without_images(folder: Path, found: Sequence[ClassFolder]) -> list[Problem]:
     if empty:
         faults.append(
             (
-                f"These class folders of {printable(folder)} have no image: {some(empty)}.",
+                f"These class folders of {one_line(folder)} have no image: {some(empty)}.",
                 "Add images, or remove the folders.",
             )
         )
@@ -131,7 +129,7 @@ def without_images(folder: Path, found: Sequence[ClassFolder]) -> list[Problem]:
         heif = any(set(HEIF_SUFFIXES) & of_class.others.keys() for of_class in foreign)
         faults.append(
             (
-                f"These class folders of {printable(folder)} have only files that are passed over: {some(held)}.",
+                f"These class folders of {one_line(folder)} have only files that are passed over: {some(held)}.",
                 "Convert them to JPEG"
                 + (f", or let HEIC be read: {pip('install', 'nagsdk[heif]')}" if heif else "")
                 + ".",
@@ -152,13 +150,13 @@ def without_classes(folder: Path, found: Sequence[ClassFolder], train: Path, out
     if not found and outside:
         where = counted(outside, "image")
     elif len(found) == 1 and found[0].images and not (train / found[0].path.name).is_dir():
-        where = f"{counted(len(found[0].images), 'image')} in the folder {printable(found[0].path.name)}"
+        where = f"{counted(len(found[0].images), 'image')} in the folder {one_line(found[0].path.name)}"
     else:
         return []
     return [
         (
-            f"{printable(folder)} holds {where} and no class folders.",
-            f"Sort them into folders named as those of {printable(train.name)}; the labels of a public data set are in "
+            f"{one_line(folder)} holds {where} and no class folders.",
+            f"Sort them into folders named as those of {one_line(train.name)}; the labels of a public data set are in "
             "its development kit or annotations.",
         )
     ]

@@ -21,7 +21,7 @@ from nagsdk.common.folders import cache_folder
 from nagsdk.common.wording import counted
 from nagsdk.errors import DataError, OutputError
 from nagsdk.events import Listener, ignore, stage
-from nagsdk.images.entries import printable, reads_heif, some
+from nagsdk.images.entries import one_line, reads_heif, some
 from nagsdk.images.folder import ImageFolder, Part
 from nagsdk.images.parts import PARTS
 from nagsdk.images.preprocessing import Preprocessing, crop, read_image
@@ -152,12 +152,12 @@ def _write(folder: ImageFolder, side: int, store: Path, on_event: Listener) -> l
                 ):
                     done += 1
                     if isinstance(pixels, str):
-                        complaints.append(printable(f"{path}: {pixels}"))
+                        complaints.append(one_line(f"{path}: {pixels}"))
                     else:
                         # Written as a stream: writing to a memory-mapped file on a full disk would kill the process.
                         file.write(pixels.tobytes())
                         labels.append(label)
-                    advance(done, f"image {done} of {total}")
+                    advance(done, f"Decoding image {done} of {total}")
                 _flush(file)
             with (store / f"{name}.labels.npy").open("wb") as file:
                 np.save(file, np.array(labels, np.int64), allow_pickle=False)

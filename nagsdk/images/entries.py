@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from nagsdk.common.files import by_name
-from nagsdk.errors import DataError
+from nagsdk.errors import DataError, printable
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")
@@ -80,7 +80,7 @@ def entries(folder: Path) -> list[Path]:
 
 def unreadable(path: Path, error: OSError) -> DataError:
     """The error for a path that the system does not let us read."""
-    return DataError(f"{printable(path)} cannot be read: {error.strerror}.", "Check its permissions, or remove it.")
+    return DataError(f"{one_line(path)} cannot be read: {error.strerror}.", "Check its permissions, or remove it.")
 
 
 def image_files(folder: Path, most: int) -> list[Path]:
@@ -99,19 +99,12 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def printable(text: object) -> str:
-    r"""A text whose control characters, line ends and bytes that are not UTF-8 are shown as escapes such as \xe9."""
-    return "".join(
-        c
-        if c.isprintable()
-        else f"\\x{ord(c) - 0xDC00:02x}"
-        if "\udc80" <= c <= "\udcff"
-        else c.encode("unicode_escape").decode()
-        for c in str(text)
-    )
+def one_line(text: object) -> str:
+    """A text as `printable` shows it, on one line; names of files may have line ends."""
+    return printable(str(text)).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def some(names: Sequence[object]) -> str:
     """Lists the first names and says how many more there are."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(map(printable, names[:_SHOWN])) + more
+    return ", ".join(map(one_line, names[:_SHOWN])) + more

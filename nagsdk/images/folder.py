@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +13,12 @@ import numpy as np
 from nagsdk.common.files import by_name
 from nagsdk.errors import DataError
 from nagsdk.images.classes import differing, labels, matched, problems, refuse, without_classes, without_images
-from nagsdk.images.entries import composed, printable, some
+from nagsdk.images.entries import composed, one_line, some
 from nagsdk.images.finder import ClassFolder, Finder
 from nagsdk.images.parts import LAYOUT, PARTS, find_parts
+from nagsdk.images.split import Cut, divide, name_of
 
-_SHARE, _FEWEST = 0.1, 5
+_FEWEST = 5
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,8 @@ class ImageFolder:
         parts: The parts ``train``, ``val`` and ``test``.
         split: ``folders`` if the folder has a subfolder for each part, otherwise ``automatic``.
         notes: Messages about what was skipped, such as other files and system files, and about how names were read.
+        cuts: How the images of each class were divided; with them, images that are added later move no other one. Empty
+            if all parts have folders.
     """
 
     root: Path
@@ -52,6 +53,7 @@ class ImageFolder:
     parts: dict[str, Part]
     split: str
     notes: tuple[str, ...] = ()
+    cuts: Mapping[str, Cut] = field(default_factory=dict)
 
     def counts(self) -> dict[str, list[int]]:
         """Number of images of every class, for each part."""
@@ -72,7 +74,8 @@ class ImageFolder:
             return self
         order = [places[composed(name)] for name in self.classes]
         parts = {name: Part(part.paths, tuple(order[i] for i in part.labels)) for name, part in self.parts.items()}
-        return replace(self, classes=tuple(names), parts=parts)
+        cuts = {names[places[composed(name)]]: cut for name, cut in self.cuts.items()}
+        return replace(self, classes=tuple(names), parts=parts, cuts=cuts)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -83,49 +86,52 @@ class ImageFolder:
                 facts = path.stat()
                 digest.update(
                     f"{name} {label} ".encode()
-                    + _name(self.root, path)
+                    + name_of(self.root, path)
                     + f" {facts.st_size} {facts.st_mtime_ns}\n".encode()
                 )
         return digest.hexdigest()[:16]
 
 
-def scan(root: Path) -> ImageFolder:
+def scan(root: Path, cuts: Mapping[str, Cut] | None = None) -> ImageFolder:
     """Lists the images of a folder; `nagsdk.images.decoded.decode` decodes the files.
 
     If there are subfolders ``train`` and ``val`` (and ``test``), they are the parts; other names that people give to
     parts, such as ``Training`` and ``test_set``, are understood. If only ``test`` is missing, half of ``val`` is used
-    for it. Otherwise the class folders are in the folder itself, about a tenth of every class goes to ``val`` and
-    another tenth to ``test``. The part of an image follows from its path in the folder, so that no later command tests
-    on images of the training, even if images were added since.
+    for it. Otherwise the class folders are in the folder itself, a tenth of every class goes to ``val`` and another
+    tenth to ``test``. The part of an image follows from its path in the folder. With the cuts of an earlier scan, which
+    a bundle records, no later command tests on images of the training, even if images were added since.
 
     Args:
         root: Path of the folder.
+        cuts: The cuts of an earlier scan; classes that are not in it are divided anew.
 
     Raises:
         DataError: The folder cannot be used for training; the message names the class folders with problems.
     """
     if not root.is_dir():
-        raise DataError(f"{printable(root)} is not a folder.", LAYOUT)
+        raise DataError(f"{one_line(root)} is not a folder.", LAYOUT)
     finder = Finder()
     folders = finder.folders(root)
     parts, notes = find_parts(root, folders)
+    known = {composed(name): cut for name, cut in (cuts or {}).items()}
     if parts:
-        classes, given, more = _given(root, parts, finder)
+        classes, given, more, made = _given(root, parts, finder, known)
     else:
-        classes, given, more = _automatic(root, finder.classes(folders), len(finder.outside))
+        classes, given, more, made = _automatic(root, finder.classes(folders), len(finder.outside), known)
     return ImageFolder(
         root,
         classes,
         {name: _part(classes, given[name]) for name in PARTS},
         "folders" if parts else "automatic",
         (*notes, *more, *differing(classes), *finder.notes()),
+        made,
     )
 
 
-_Found = tuple[tuple[str, ...], dict[str, dict[str, list[Path]]], tuple[str, ...]]
+_Found = tuple[tuple[str, ...], dict[str, dict[str, list[Path]]], tuple[str, ...], dict[str, Cut]]
 
 
-def _given(root: Path, parts: dict[str, Path], finder: Finder) -> _Found:
+def _given(root: Path, parts: dict[str, Path], finder: Finder, known: Mapping[str, Cut]) -> _Found:
     """Reads the classes and parts of a data set that is already split, with messages about it."""
     train = parts["train"]
     found = _classes(finder, train)
@@ -143,7 +149,7 @@ def _given(root: Path, parts: dict[str, Path], finder: Finder) -> _Found:
         unknown = [name for name in names if name not in meant]
         if unknown:
             raise DataError(
-                f"{printable(parts[part])} has classes that {printable(train)} does not have: {some(unknown)}.",
+                f"{one_line(parts[part])} has classes that {one_line(train)} does not have: {some(unknown)}.",
                 "Add them to train, or remove them.",
             )
         given[part] = {meant[name]: of_class.images for name, of_class in zip(names, found[0], strict=True)}
@@ -157,22 +163,24 @@ def _given(root: Path, parts: dict[str, Path], finder: Finder) -> _Found:
         raise DataError(
             f"These classes have no image in val: {some(empty)}.", "Move some of their images from train to val."
         )
-    rng = np.random.default_rng(0)
+    made: dict[str, Cut] = {}
     if "test" not in given:
-        shuffled = {name: [paths[i] for i in rng.permutation(len(paths))] for name, paths in given["val"].items()}
-        given["test"] = {name: paths[: len(paths) // 2] for name, paths in shuffled.items()}
-        given["val"] = {name: paths[len(paths) // 2 :] for name, paths in shuffled.items()}
+        given["test"] = {}
+        for name, paths in given["val"].items():
+            made[name], given["val"][name], given["test"][name], _ = divide(
+                root, paths, known.get(composed(name)), train=False
+            )
     elif not any(given["test"].values()):
         raise DataError(
-            f"{printable(parts['test'])} has no image.",
+            f"{one_line(parts['test'])} has no image.",
             "Add images, or remove the folder: half of val is then used for the test.",
         )
     if not any(given["test"].values()):
         raise DataError(
-            f"{printable(root)} has too few images in val to set some aside for the test.",
+            f"{one_line(root)} has too few images in val to set some aside for the test.",
             "Put two images of each class into val, or add a folder test.",
         )
-    return classes, given, tuple(notes)
+    return classes, given, tuple(notes), made
 
 
 def _classes(finder: Finder, folder: Path) -> tuple[list[ClassFolder], int]:
@@ -182,7 +190,7 @@ def _classes(finder: Finder, folder: Path) -> tuple[list[ClassFolder], int]:
     return finder.classes(folders), len(finder.outside) - before
 
 
-def _automatic(root: Path, found: list[ClassFolder], outside: int) -> _Found:
+def _automatic(root: Path, found: list[ClassFolder], outside: int, known: Mapping[str, Cut]) -> _Found:
     faults = problems(root, found, outside)
     small = [f"{c.path.name} ({len(c.images)})" for c in found if 0 < len(c.images) < _FEWEST]
     if small:
@@ -194,29 +202,12 @@ def _automatic(root: Path, found: list[ClassFolder], outside: int) -> _Found:
         )
     refuse(faults)
     parts: dict[str, dict[str, list[Path]]] = {name: {} for name in PARTS}
+    made: dict[str, Cut] = {}
     for name, of_class in zip(labels(found), found, strict=True):
-        parts["val"][name], parts["test"][name], parts["train"][name] = _split(root, of_class.images)
-    return tuple(labels(found)), parts, ()
-
-
-def _split(root: Path, paths: Sequence[Path]) -> tuple[list[Path], list[Path], list[Path]]:
-    """Splits the images of a class into ``val``, ``test`` and ``train``, with at least one image in each.
-
-    When images are added later, none moves out of ``train``, unless it was the only image there.
-    """
-    ranked = sorted((int.from_bytes(hashlib.sha256(_name(root, path)).digest()[:8]) / 2**64, path) for path in paths)
-    val, test, train = (
-        [path for share, path in ranked if low <= share < high] for low, high in pairwise((0, _SHARE, 2 * _SHARE, 1))
-    )
-    for part, other in ((train, max(val, test, key=len)), (val, test), (test, val)):
-        if not part:
-            part.append((train if len(train) > 1 else other).pop(0))
-    return val, test, train
-
-
-def _name(root: Path, path: Path) -> bytes:
-    """Name of an image, which does not depend on the place of its folder."""
-    return os.fsencode(path.relative_to(root).as_posix())
+        made[name], parts["val"][name], parts["test"][name], parts["train"][name] = divide(
+            root, of_class.images, known.get(composed(name))
+        )
+    return tuple(labels(found)), parts, (), made
 
 
 def _part(classes: Sequence[str], found: dict[str, list[Path]]) -> Part:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nagsdk.errors import DataError
-from nagsdk.images.entries import FOLDER, entries, is_system_name, kind, printable, some
+from nagsdk.images.entries import FOLDER, entries, is_system_name, kind, one_line, some
 
 PARTS = ("train", "val", "test")
 LAYOUT = (
@@ -48,7 +48,7 @@ def find_parts(root: Path, folders: Sequence[Path]) -> tuple[dict[str, Path], tu
     rename = f"If one of these is a class, rename it: {names}."
     if "train" not in named:
         raise DataError(
-            f"{printable(root)} has folders named like parts of a data set ({names}), but no folder train.",
+            f"{one_line(root)} has folders named like parts of a data set ({names}), but no folder train.",
             f"Add the folder train, or move these away. {rename} {LAYOUT}",
         )
     if "val" not in named:
@@ -56,7 +56,7 @@ def find_parts(root: Path, folders: Sequence[Path]) -> tuple[dict[str, Path], tu
             return {}, (f"Read as classes, because they hold images and no folders: {names}.",)
         flat = "" if any(map(_has_folders, named["train"])) else " that holds no class folders"
         raise DataError(
-            f"{printable(root)} has a folder {printable(named['train'][0].name)}{flat}, but no folder val.",
+            f"{one_line(root)} has a folder {one_line(named['train'][0].name)}{flat}, but no folder val.",
             f"Move about a tenth of the images of each class to a folder val, with the same class folders. "
             f"{rename} {LAYOUT}",
         )
@@ -118,7 +118,7 @@ def _one(root: Path, part: str, folders: Sequence[Path]) -> Path:
                 return folder
     if len(folders) > 1:
         raise DataError(
-            f"{printable(root)} has several folders for the part {part}: {some([f.name for f in folders])}.",
+            f"{one_line(root)} has several folders for the part {part}: {some([f.name for f in folders])}.",
             "Keep one of them, or name the right one " + part + ".",
         )
     return folders[0]

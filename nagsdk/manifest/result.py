@@ -25,6 +25,8 @@ class Predicted:
         extrapolated: Whether the architecture lies outside the range that the accuracy predictor was fitted on.
         latency_ms: Predicted median latency.
         latency_upper_ms: Upper bound of the budget's percentile at the budget's confidence.
+        latency_source: Where the latency comes from: ``prior`` (shipped, not measured on this device) or
+            ``calibration``.
     """
 
     top1: float | None = None
@@ -33,6 +35,7 @@ class Predicted:
     extrapolated: bool | None = None
     latency_ms: float | None = None
     latency_upper_ms: float | None = None
+    latency_source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,17 @@ class Result:
     def budget(self) -> Budget | None:
         """The first budget."""
         return self.budgets[0] if self.budgets else None
+
+    @property
+    def basis(self) -> str:
+        """What the answer rests on, in a few words."""
+        if self.measured.latency_p50_ms is not None:
+            return f"measured on {self.device}" + (", and confirmed by a second session" * (self.verdict == HELD))
+        rests = {
+            "prior": f"rests on the shipped prior of {self.device}; nothing was measured there",
+            "calibration": f"rests on the calibration of {self.device}; this network was not measured",
+        }
+        return rests.get(self.predicted.latency_source or "", "nothing was measured, and no latency is known")
 
     def to_dict(self) -> dict[str, Any]:
         """A nested dictionary, ready for JSON; every key is always present, None stands for unknown."""

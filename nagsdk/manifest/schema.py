@@ -55,6 +55,9 @@ class Predicted(_Open):
     latency_upper_ms: _Milliseconds | None = Field(
         description="Upper bound of the budget's percentile at the budget's confidence."
     )
+    latency_source: _Name | None = Field(
+        None, description="Where the latency comes from: prior (not measured on this device) or calibration."
+    )
 
 
 class Measured(_Open):

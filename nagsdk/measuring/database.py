@@ -62,6 +62,8 @@ def connection(path: Path) -> Iterator[sqlite3.Connection]:
         yield opened
     except sqlite3.Error as error:
         raise _told(path, error) from error
+    except UnicodeDecodeError as error:  # damaged names in the file make SQLite's messages undecodable
+        raise damaged(path, error) from error
     finally:
         if opened is not None:
             opened.close()

@@ -68,6 +68,7 @@ def measure(
     rng = np.random.default_rng(seed)
     readings: dict[str, list[Reading]] = {name: [] for name in models}
     reference_times: list[float] = []
+    what = _MEASURING if len(models) == 1 else f"{_MEASURING} {len(models)} networks"
 
     def measurement(name: str) -> Measurement:
         level = quiet_level_ms(reference_times, reference_quiet_ms, protocol.drift)
@@ -108,10 +109,8 @@ def measure(
                         on_reading(name, readings[name][-1])
                     taken = sum(min(len(readings[n]), protocol.rounds) for n in group) / wanted
                     share = min(taken, passed / protocol.spread_s if protocol.spread_s else 1.0)
-                    again = " again, until readings are quiet and agree" if share >= 1 else ""
-                    progress(
-                        finished + wanted * min(share, _ALMOST_FULL), (name if len(models) > 1 else _MEASURING) + again
-                    )
+                    text = f"{_MEASURING}, until readings agree" if share >= 1 else what
+                    progress(finished + wanted * min(share, _ALMOST_FULL), text)
             finished += wanted
             for handle in (base, *handles.values()):
                 session.unload(handle)

@@ -31,6 +31,8 @@ _TEXTS = {
     "architecture": re.compile(r"[\x20-\x7e]{1,2000}"),
     "run": re.compile(r"[\x20-\x7e]{0,64}"),
 }
+# What reading a row raises that is damaged.
+_INVALID = (NagsdkError, ValueError, TypeError, AttributeError)
 _SCHEMA = """
 create table key (
     id integer primary key,
@@ -208,10 +210,13 @@ class Store:
             ):
                 try:
                     yield Kept.of(json_of(fields), text, json_of(reading), session, of_run, turn, taken_at, uid)
-                except (NagsdkError, ValueError, TypeError, AttributeError):
+                except _INVALID:
                     broken += 1
+        self._warn(broken)
+
+    def _warn(self, broken: int) -> None:
         if broken:
-            warnings.warn(f"{counted(broken, 'damaged reading')} in {self.path} cannot be used.", stacklevel=2)
+            warnings.warn(f"{counted(broken, 'damaged reading')} in {self.path} cannot be used.", stacklevel=3)
 
     def check(self) -> int:
         """Checks the whole file and returns the number of readings in it.
@@ -262,19 +267,22 @@ class Store:
             opened.execute("vacuum")
         return count
 
-    @classmethod
-    def _from_version_1(cls, opened: sqlite3.Connection) -> None:
+    def _from_version_1(self, opened: sqlite3.Connection) -> None:
         """Migrates the readings of format 1, under separate keys because that format did not record all fields."""
+        broken = 0
         for device, architecture, taken_at, payload in opened.execute(
             "select device, architecture, taken_at, payload from reading_1 order by id"
         ).fetchall():
-            content = json.loads(payload)
-            if "state" in content:
-                continue
-            key = MeasurementKey(device, "", "", "", "", 0, 0, "format 1")
-            reading = Reading.from_dict(content.get("reading", content))
-            cls._insert(
-                opened,
-                Kept(key, architecture, reading, content.get("session", ""), content.get("run"), taken_at=taken_at),
-            )
+            key, uid = MeasurementKey(device, "", "", "", "", 0, 0, "format 1"), uuid.uuid4().hex
+            try:
+                content = json_of(payload)
+                if "state" in content:
+                    continue
+                reading, session = content.get("reading", content), content.get("session", "")
+                kept = Kept.of(key.to_dict(), architecture, reading, session, content.get("run"), 0, taken_at, uid)
+            except _INVALID:
+                broken += 1
+            else:
+                self._insert(opened, kept)
+        self._warn(broken)
         opened.execute("drop table reading_1")

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from nagsdk import ranges
 from nagsdk.budget import Budget
 from nagsdk.bundle.bundle import load_bundle
 from nagsdk.common.outputs import check_replaceable
 from nagsdk.errors import BudgetError, UnverifiedError, UsageError
-from nagsdk.manifest.manifest import DEPLOYMENT
+from nagsdk.manifest.manifest import DEPLOYMENT, MODEL
 from nagsdk.pipeline.target import Target, TargetSettings, target_of
 from nagsdk.plugin.units import read_budget
 
@@ -32,6 +33,7 @@ def targets_of(target: str | Path | Target | Sequence[str | Path | Target], sett
     if not any(isinstance(one, Target) for one in given):
         settings["bundle"] = load_bundle(settings.get("bundle", "glyphs"))  # opened once for all
     targets = [target_of(one, settings) for one in given]
+    refuse_repeated(targets)
     if len({one.bundle.space.fingerprint for one in targets}) > 1:
         raise UsageError(
             "The targets have different bundles.", "Use the same bundle: one architecture is sought for all devices."
@@ -39,9 +41,43 @@ def targets_of(target: str | Path | Target | Sequence[str | Path | Target], sett
     return targets
 
 
+def refuse_repeated(targets: Sequence[Target]) -> None:
+    """Raises an error if a device is named twice, under whichever of its names.
+
+    Raises:
+        UsageError: Two targets have the same device with the same settings.
+    """
+    for number, target in enumerate(targets):
+        if any(target.device == other.device for other in targets[:number]):
+            raise UsageError(f"The device {target.device.id} was given twice.", "Name every device once.")
+
+
 def together(budgets: str | Budget | Sequence[str | Budget]) -> tuple[Budget, ...]:
-    """Budgets that must all hold together, read from text where necessary."""
-    return tuple(read_budget(b) if isinstance(b, str) else b for b in _listed(budgets, ()))
+    """Budgets that must all hold together, read from text where necessary; one that is given twice counts once."""
+    read = (read_budget(b) if isinstance(b, str) else b for b in _listed(budgets, ()))
+    return tuple(dict.fromkeys(read))
+
+
+def limits_of(
+    budget: str | Budget | Sequence[str | Budget], min_top1: float | None, timing_only: bool
+) -> tuple[Budget, ...]:
+    """The budgets that one deployment must hold.
+
+    Raises:
+        UsageError: There is neither a budget nor a minimum top-1, there are too many, or `min_top1` is not legal.
+    """
+    wanted = together(budget)
+    if not wanted and min_top1 is None:
+        raise UsageError("No budget was given.", "Give one or more, such as 80ms.")
+    check_top1(min_top1, timing_only)
+    ranges.check(limits=len(wanted) or None)
+    return wanted
+
+
+def usual_folder(target: Target, wanted: Iterable[Budget], min_top1: float | None, name: str = "") -> Path:
+    """The output folder of a deployment for which none was named; it begins with the bundle's name, or `name`."""
+    asked = [*(b.file_name for b in wanted), *([] if min_top1 is None else [f"top1-{min_top1:g}"])]
+    return Path("deployments") / "-".join((name or target.bundle.name, target.device.id, *asked))
 
 
 def sets_of(
@@ -56,7 +92,9 @@ def sets_of(
     Raises:
         UsageError: There is no budget, the sets limit different metrics, or `min_top1` does not go with them.
     """
-    asked = [together(entry) for entry in _listed(budget, (list, tuple))]
+    listed = _listed(budget, (list, tuple))
+    ranges.check(answers=len(listed) or None)
+    asked = [together(entry) for entry in listed]
     if not asked and min_top1 is None:
         raise UsageError("No budget was given.", "Give one or more, such as 80ms, or a minimum top-1.")
     if len({tuple(b.metric for b in one) for one in asked}) > 1:
@@ -79,24 +117,10 @@ def _listed(budget: Any, sets: tuple[type, ...]) -> list[Any]:
     return listed
 
 
-def folder_of(
-    output: str | Path | None, name: str, target: Target, budgets: Sequence[Budget], min_top1: float | None = None
-) -> Path:
-    """The folder of a deployment: `output`, or one in ``deployments`` that is named after what was asked for.
-
-    Raises:
-        OutputError: The folder holds something else than a deployment.
-    """
-    asked = [*(b.file_name for b in budgets), *([] if min_top1 is None else [f"top1-{min_top1:g}"])]
-    named = Path("deployments") / "-".join((name, target.device.id, *asked))
-    folder = named if output is None else Path(output)
-    check_replaceable(folder, DEPLOYMENT)
-    return folder
-
-
 def check_finetuning(epochs: int, data: str | Path | None, skip_broken: bool, timing_only: bool) -> None:
     """Raises a UsageError if the arguments for fine-tuning do not go together."""
-    if (epochs > 0) != (data is not None) or epochs < 0 or (epochs and timing_only):
+    ranges.check(finetune=epochs)
+    if (epochs > 0) != (data is not None) or (epochs and timing_only):
         raise UsageError(
             "Fine-tuning needs a number of epochs and a folder of images, and cannot be combined with timing only.",
             "Give --finetune N and --data DIR, or neither.",
@@ -106,6 +130,28 @@ def check_finetuning(epochs: int, data: str | Path | None, skip_broken: bool, ti
             "Broken images can only be skipped if there is a folder of training images.",
             "Give --finetune N and --data DIR too.",
         )
+
+
+def check_output(target: Target, folder: Path) -> None:
+    """Raises an error before long work starts if a deployment cannot be written to a folder.
+
+    Args:
+        target: Bundle and device.
+        folder: Folder for model and manifest.
+
+    Raises:
+        UsageError: The folder, or one that would have to be made for it, is named like a model file.
+        OutputError: See `check_replaceable`.
+    """
+    suffixes = {suffix for b in target.host.backends for suffix in (b.suffix, b.compiled_suffix) if suffix}
+    new = (path for path in (folder, *folder.parents) if not path.is_dir())
+    if named := next((path for path in new if path.suffix.lower() in suffixes), None):
+        model = named.with_suffix("") / f"{MODEL}{target.backend.suffix}"
+        raise UsageError(
+            f"{named} is the name of a file, and a deployment is a folder: the model, its manifest and its report.",
+            f"Give a folder, such as {named.with_suffix('')}; the model is then {model}.",
+        )
+    check_replaceable(folder, DEPLOYMENT)
 
 
 def require_verifiable(target: Target, min_top1: float | None) -> None:
@@ -123,14 +169,9 @@ def require_verifiable(target: Target, min_top1: float | None) -> None:
 
 def check_top1(min_top1: float | None, timing_only: bool = False) -> None:
     """Raises a UsageError if a minimum top-1 is not a percentage, or is asked of a model that is built to be timed."""
-    if min_top1 is not None and not isinstance(min_top1, (int, float)):
-        raise UsageError(f"A minimum top-1 cannot be {min_top1!r}.", "Give a number such as 76.")
+    ranges.check(min_top1=min_top1)
     if min_top1 is not None and timing_only:
         raise UsageError(
             "A model that is built for timing only has no accuracy worth asking for.",
             "Leave out either the minimum top-1 or timing only.",
-        )
-    if min_top1 is not None and not 1 < min_top1 <= 100:
-        raise UsageError(
-            f"A minimum top-1 of {min_top1:g} is not a percentage above 1.", "Give one such as 76, not 0.76."
         )

@@ -13,12 +13,14 @@ import numpy as np
 from nagsdk.budget import DEFAULT_CONFIDENCE, Budget
 from nagsdk.calibration.calibrate import Calibration, calibrate
 from nagsdk.common.files import write_atomically
+from nagsdk.common.wording import counted
 from nagsdk.cost import card
 from nagsdk.cost.features import FeatureTable
 from nagsdk.cost.model import SAMPLES, CostModel
 from nagsdk.cost.prior import flat_prior
 from nagsdk.events import Notice
 from nagsdk.generator.ranking import best_of_every_cost
+from nagsdk.pipeline.describe import precision_warnings
 from nagsdk.pipeline.models import (
     calibrated_model,
     calibration_protocol,
@@ -84,7 +86,7 @@ class CalibrationSummary:
 
     def __repr__(self) -> str:
         within = self.accuracy.get("within_10_percent", math.nan)
-        return f"CalibrationSummary({self.title}: {self.samples} networks, {within:.0%} within 10 %)"
+        return f"CalibrationSummary({self.title}: {counted(self.samples, 'network')}, {within:.0%} within 10 %)"
 
 
 def calibrate_target(target: Target, samples: int, within_s: float | None = None, seed: int = 0) -> CalibrationSummary:
@@ -155,6 +157,8 @@ def model_for(target: Target, budgets: Sequence[Budget], timed: bool, seed: int)
         DeviceUnavailableError: Latencies matter, and nothing is known about them.
         DeviceError: The device is busy or fails.
     """
+    for warning in precision_warnings(target.device.precision):
+        target.on_event(Notice(warning, warning=True))
     if not (timed and target.presence.available):
         return require_cost_model(target) if timed else cost_model(target)
     settle_rewrite(target)

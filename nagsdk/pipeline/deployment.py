@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from nagsdk.common.reading import read_text
 from nagsdk.common.validation import what_is_wrong
+from nagsdk.common.wording import counted
 from nagsdk.errors import (
     DamagedBundleError,
     DataError,
@@ -143,7 +144,9 @@ class LoadedModel:
         return predictions[0] if len(images) == 1 else predictions
 
     def __repr__(self) -> str:
-        return f"LoadedModel({str(self.folder)!r}, {self.resolution} px, {len(self.labels)} classes)"
+        return (
+            f"LoadedModel({str(self.folder)!r}, {self.resolution} px, {counted(len(self.labels), 'class', 'classes')})"
+        )
 
 
 def _pixels(image: Picture) -> Image:

@@ -8,8 +8,24 @@ from nagsdk.budget import DEFAULT_CONFIDENCE, LATENCY, Budget
 from nagsdk.bundle.bundle import Bundle
 from nagsdk.cost.model import CostModel
 from nagsdk.cost.table import exact_table
+from nagsdk.device.description import Device
 from nagsdk.manifest.result import Predicted, Result
 from nagsdk.space.architecture import Architecture
+
+_INTEGERS = (
+    "Predicted top-1 is that of fp32: what {} loses is only measured, on the bundle's test images. On x86-64 "
+    "processors, {} often takes longer than fp32; compare with --precision fp32."
+)
+
+
+def notes_on(model: CostModel, device: Device) -> list[str]:
+    """Warnings for latencies that do not come from a calibration, and for precisions that predictions do not know."""
+    return [*prior_warnings(model, device.id), *precision_warnings(device.precision)]
+
+
+def precision_warnings(precision: str) -> list[str]:
+    """Warnings for a precision that the accuracy predictor does not know."""
+    return [_INTEGERS.format(precision, precision)] if precision.startswith("int") else []
 
 
 def prior_warnings(model: CostModel, device: str) -> list[str]:
@@ -26,7 +42,7 @@ def prior_warnings(model: CostModel, device: str) -> list[str]:
 def describe(
     bundle: Bundle,
     architectures: Sequence[Architecture],
-    device: str | None,
+    device: Device | None,
     model: CostModel | None,
     budgets: Sequence[Sequence[Budget]] | None = None,
     min_top1: float | None = None,
@@ -36,7 +52,7 @@ def describe(
     Args:
         bundle: The bundle with its space and accuracy predictor; top-1 is None if it has no predictor.
         architectures: Architectures of the bundle's space.
-        device: Id of the device that `model` describes.
+        device: The device that `model` describes.
         model: The cost model; latencies are None without one.
         budgets: The budgets of each architecture, which hold together; the first latency budget sets percentile and
             confidence of the upper bound.
@@ -52,7 +68,7 @@ def describe(
     parameters = exact_table(space, lambda layer: layer.parameters).cost(codes)
     latency: list[float] | list[None] = [None] * len(codes)
     upper: list[float] | list[None] = [None] * len(codes)
-    notes = [] if model is None or device is None else prior_warnings(model, device)
+    notes = [] if model is None or device is None else notes_on(model, device)
     answered: Sequence[Sequence[Budget]] = [()] * len(codes) if budgets is None else budgets
     if model is not None:
         latency = model.mean(codes).tolist()
@@ -76,10 +92,10 @@ def describe(
             macs=round(float(macs[i])),
             parameters=round(float(parameters[i])),
             bundle=bundle.name,
-            device=device,
+            device=None if device is None else device.id,
             budgets=tuple(answered[i]),
             min_top1=min_top1,
-            predicted=Predicted(*accuracy[i], latency[i], upper[i]),
+            predicted=Predicted(*accuracy[i], latency[i], upper[i], None if model is None else model.source),
             warnings=(*notes, *(bundle.predictor.warnings if accuracy[i][3] else ())),
         )
         for i, a in enumerate(architectures)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nagsdk.budget import LATENCY, MACS, SIZE, Unit
+from nagsdk.common.wording import counted
 from nagsdk.cost.bounds import Completions
 from nagsdk.cost.table import Floats
 from nagsdk.errors import InfeasibleError
 from nagsdk.events import Notice
 from nagsdk.generator.ranking import choose
 from nagsdk.generator.strategy import Strategy
-from nagsdk.pipeline.describe import prior_warnings
+from nagsdk.pipeline.describe import notes_on
 from nagsdk.pipeline.models import question, require_cost_model
 from nagsdk.pipeline.target import Target
 from nagsdk.reports.picture import check, save
@@ -109,7 +110,7 @@ class Frontier:
         return len(self.limits)
 
     def __repr__(self) -> str:
-        return f"Frontier({self.title}: {self.metric}, {len(self)} budgets, {', '.join(self.codes)})"
+        return f"Frontier({self.title}: {self.metric}, {counted(len(self), 'budget')}, {', '.join(self.codes)})"
 
 
 def frontier_of(
@@ -137,7 +138,7 @@ def frontier_of(
         DeviceUnavailableError: Nothing is known about the device's latencies.
     """
     model = require_cost_model(target) if metric == LATENCY else None
-    for warning in [] if model is None else prior_warnings(model, target.device.id):
+    for warning in [] if model is None else notes_on(model, target.device):
         target.on_event(Notice(warning, warning=True))
     table = target.costs.table(metric, model, resolution)
     bounds, predictor = Completions.of(target.bundle.space, table), target.bundle.predictor

@@ -20,7 +20,7 @@ from nagsdk.graph.parity import check, probe_image
 from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.manifest.manifest import MODEL
 from nagsdk.manifest.result import MISSED, Result
-from nagsdk.pipeline.asked import folder_of
+from nagsdk.pipeline.asked import check_output, limits_of, usual_folder
 from nagsdk.pipeline.build import infer
 from nagsdk.pipeline.deployment import Deployment
 from nagsdk.pipeline.publish import write_folder
@@ -64,14 +64,18 @@ def profile_given(target: Target, path: Path, architectures: bool = False) -> Re
 
 
 def deploy_given(
-    target: Target, path: Path, budgets: Sequence[Budget], output: str | Path | None, others: Mapping[str, object]
+    target: Target,
+    path: Path,
+    budget: str | Budget | Sequence[str | Budget],
+    output: str | Path | None,
+    others: Mapping[str, object],
 ) -> Deployment:
     """Measures a network from an ONNX file, judges it, and writes its folder if it holds the budgets.
 
     Args:
         target: Where it runs. The reference network of the bundle is timed beside it.
         path: The ONNX file.
-        budgets: The budgets, which must all hold together.
+        budget: The budgets, which must all hold together.
         output: Folder for the deployment; one in ``deployments`` if None.
         others: Arguments about how a network is found and built, by name; none may be given.
 
@@ -84,19 +88,18 @@ def deploy_given(
             f"{', '.join(given_too)} cannot be given with a finished model, which is measured as it is.",
             "Leave out the model, or the other arguments.",
         )
-    if not budgets:
-        raise UsageError("No budget was given.", "Give one or more, such as 80ms.")
+    budgets = tuple(wanted.for_batch(target.device.batch) for wanted in limits_of(budget, None, False))
     if unknown := [b for b in budgets if b.metric not in METRICS]:
         raise UsageError(
             f"{unknown[0]} cannot be judged for a finished model: {unknown[0].metric} is computed from layers that "
             "nagsdk knows.",
             f"Limit {', '.join(METRICS)}.",
         )
-    budgets = tuple(budget.for_batch(target.device.batch) for budget in budgets)
     given = _read(target, path)
-    if given.uncounted and any(budget.metric == MACS for budget in budgets):
+    if given.uncounted and any(b.metric == MACS for b in budgets):
         raise UsageError(f"The multiply-accumulates of {path} are not known: {_UNCOUNTED}.", "Limit the latency.")
-    folder = folder_of(output, given.name.split(":")[1], target, budgets)
+    folder = usual_folder(target, budgets, None, given.name.split(":")[1]) if output is None else Path(output)
+    check_output(target, folder)
     with temporary_folder() as work:
         with writing(work):
             built = _built(target, given, work)

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from nagsdk.cost.table import AdditiveTable
 
 _MOST_CARD = 16 * 10**6
+# The shipped priors were fitted to latencies of this precision.
+_PRIOR_PRECISION = "fp32"
+_OTHER_PRECISION = "The latencies are those of fp32: to know those of {}, calibrate with --precision {}."
 
 
 def prior_of(target: Target) -> Prior | None:
@@ -43,6 +46,10 @@ def _prior(target: Target) -> Prior | None:
     if device.prior is not None:
         prior = read_prior(shipped("devices") / device.prior).for_threads(device.threads).for_batch(device.batch)
         return prior.for_space(target.bundle.space)
+    if device.readings:
+        from nagsdk.pipeline.readings import prior_of_readings
+
+        return prior_of_readings(device).for_space(target.bundle.space)
     from nagsdk.cost.simulated import simulated_prior
 
     title = f"the simulator of the backend {backend.id}"
@@ -80,7 +87,11 @@ def cost_model(target: Target) -> CostModel | None:
     """The calibrated cost model, else one made from the prior if that knows the device's speed, else None."""
     model, prior = calibrated_model(target), prior_of(target)
     if model is None and prior is not None and math.isfinite(prior.spread):
-        caveat = target.device.caveat if target.device.prior else f"They come from {prior.source['title']}."
+        device = target.device
+        shipped_or_read = bool(device.prior or device.readings)
+        caveat = device.caveat if shipped_or_read else f"They come from {prior.source['title']}."
+        if shipped_or_read and (other := device.precision) not in ("", _PRIOR_PRECISION):
+            caveat = f"{caveat} {_OTHER_PRECISION.format(other, other)}".strip()
         model = CostModel.from_prior(target.bundle.space, prior, target.presence.fingerprint)
         if caveat:
             model = replace(model, facts={**model.facts, "caveat": caveat})

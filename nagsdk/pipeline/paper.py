@@ -8,6 +8,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from nagsdk import ranges
 from nagsdk.budget import LATENCY
 from nagsdk.common.moved import renamed
 from nagsdk.common.os_errors import naming_os_errors
@@ -51,6 +52,7 @@ def train_paper_generator(
 
     if reward not in REWARDS:
         raise UsageError(f"{reward!r} is not a reward.", f"Known: {', '.join(REWARDS)}.")
+    ranges.check(iterations=iterations, seed=seed)
     target = target_of(target, settings)
     recipe = PaperRecipe(iterations=iterations, reward=reward)
     space, predictor = target.bundle.space, target.bundle.predictor

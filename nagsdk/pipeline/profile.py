@@ -34,7 +34,7 @@ def profile_architectures(target: Target, architectures: Sequence[Architecture])
         with stage(target.on_event, "Exporting", len(distinct)) as advance:
             for number, architecture in enumerate(distinct):
                 compiled[architecture.text] = timing_artifact(target, architecture, work)
-                advance(number + 1, architecture.text)
+                advance(number + 1, f"Exporting network {number + 1} of {len(distinct)}")
         found = time_artifacts(target, compiled, work)
-    results = describe(target.bundle, architectures, target.device.id, cost_model(target))
+    results = describe(target.bundle, architectures, target.device, cost_model(target))
     return [replace(r, measured=measured(found[r.architecture])) for r in results]

@@ -15,7 +15,7 @@ from typing import Any
 
 from nagsdk.budget import Budget
 from nagsdk.common.files import sha256, writing
-from nagsdk.common.outputs import check_replaceable, staged
+from nagsdk.common.outputs import staged
 from nagsdk.common.temporary import temporary_folder
 from nagsdk.common.version import VERSION
 from nagsdk.common.wording import counted
@@ -25,6 +25,7 @@ from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.manifest.manifest import DEPLOYMENT, MANIFEST, REPORT, companions, manifest_bytes
 from nagsdk.manifest.result import MISSED, Artifact, Predicted, Result
 from nagsdk.measuring.measurement import Measurement
+from nagsdk.pipeline.asked import check_output
 from nagsdk.pipeline.build import Builder
 from nagsdk.pipeline.deployment import Deployment
 from nagsdk.pipeline.describe import describe
@@ -119,10 +120,10 @@ def publish_one(builder: Builder, architecture: Architecture, folder: Path) -> D
     """
     target = builder.target
     builder.check()
-    check_replaceable(folder, DEPLOYMENT)
+    check_output(target, folder)
     with temporary_folder() as work:
         model = cost_model(target)
-        (result,) = describe(target.bundle, [architecture], target.device.id, model)
+        (result,) = describe(target.bundle, [architecture], target.device, model)
         built = builder.build(architecture, work)
         return _leave(builder, _warned(result, "Exported without being timed."), built, model, None, {}, folder)
 
@@ -140,7 +141,10 @@ def _leave(
     target = builder.target
     if builder.timing_only:
         lack = _NOT_RECALIBRATED if target.bundle.has_weights else _RANDOM_WEIGHTS.format(target.bundle.name)
-        nothing = Predicted(latency_ms=result.predicted.latency_ms, latency_upper_ms=result.predicted.latency_upper_ms)
+        p = result.predicted
+        nothing = Predicted(
+            latency_ms=p.latency_ms, latency_upper_ms=p.latency_upper_ms, latency_source=p.latency_source
+        )
         result = _warned(replace(result, predicted=nothing), _TIMING_ONLY.format(lack))
     true = builder.evaluate(built)
     result = replace(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import cached_property
+from dataclasses import asdict
+from functools import cached_property, partial
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
@@ -52,6 +53,7 @@ class Target:
 
     Every verb takes a target first: ``target = nagsdk.Target("cpu", bundle="imagenet", threads=4)``, then
     ``nagsdk.deploy(target, "20ms")``. What one verb finds out about the device stays in the target for the next verb.
+    A target can be sent to another process; it opens bundle and device again there, and has no `on_event`.
 
     Args:
         device: Id or alias of a device (`nagsdk devices` lists them), a file that describes one (``.toml``), or a
@@ -97,6 +99,7 @@ class Target:
         self.named = device.id if isinstance(device, Device) else str(device)
         self.overrides = Overrides(threads, batch, precision, serial)
         self.backend, self.device, self.presence = reach(device, self.overrides, backend)
+        self._given, self._given_backend = device, backend
         self.costs = Costs(self.bundle, self.backend, self.device, lambda: self.host)
         self.on_event = on_event
         self.cache = cache_folder()
@@ -128,6 +131,11 @@ class Target:
             f"Target({self.device.id!r}, bundle={self.bundle.name!r}, threads={self.device.threads}, "
             f"batch={self.device.batch}, precision={self.device.precision!r})"
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process opens bundle and device itself. What receives events belongs to this process.
+        settings = asdict(self.overrides) | {"backend": self._given_backend}
+        return partial(Target, self._given, self.bundle.folder, **settings), ()
 
     @cached_property
     def host(self) -> Host:
@@ -197,6 +205,13 @@ class Target:
         self.costs = Costs(self.bundle, self.backend, device, lambda: self.host)
         self.presence = presence_of(self.backend, self.device)
         self.forget("compiled reference")
+
+
+def check_settings(settings: TargetSettings) -> None:
+    """Raises a UsageError if an argument is none of `Target`, where no target is made."""
+    known = TargetSettings.__annotations__
+    if unknown := [name for name in settings if name not in known]:
+        raise UsageError(f"There is no setting {' or '.join(unknown)}.", f"Known: {', '.join(known)}.")
 
 
 def target_of(target: str | Path | Device | Target, settings: TargetSettings) -> Target:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.errors import DataError, UsageError
 from nagsdk.events import Listener, ignore, stage
-from nagsdk.images.entries import FILE, FOLDER, image_files, kind, printable
+from nagsdk.images.entries import FILE, FOLDER, image_files, kind, one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -105,7 +105,7 @@ def try_images(
         raise UsageError("No image was given.", "Name image files, or a folder of images.")
     model = LoadedModel(folder, device, serial)
     tried: list[TriedImage] = []
-    with stage(on_event, "predicting", len(paths)) as advance:
+    with stage(on_event, "Predicting", len(paths)) as advance:
         for start in range(0, len(paths), _AT_ONCE):
             tried += _predict(model, paths[start : start + _AT_ONCE], top)
             advance(len(tried), paths[len(tried) - 1].name)
@@ -118,9 +118,9 @@ def _files(path: Path) -> list[Path]:
     if found == FILE:
         return [path]
     if found != FOLDER:
-        raise DataError(f"There is no file {printable(path)}.", "Name an image, or a folder of images.")
+        raise DataError(f"There is no file {one_line(path)}.", "Name an image, or a folder of images.")
     if not (paths := image_files(path, _MOST)):
-        raise DataError(f"There are no images in {printable(path)}.", "Name an image, or a folder that has some.")
+        raise DataError(f"There are no images in {one_line(path)}.", "Name an image, or a folder that has some.")
     return paths
 
 

@@ -13,6 +13,7 @@ from nagsdk.bundle.bundle import Bundle, bundle_at_hand, load_bundle
 from nagsdk.common.files import line_ends_advice
 from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.common.temporary import temporary_folder
+from nagsdk.common.wording import counted
 from nagsdk.errors import DeviceError, Failure, NagsdkError, UnknownNameError
 from nagsdk.events import Listener, ignore
 from nagsdk.graph.parity import check, probe_image
@@ -111,7 +112,7 @@ def verify(
     changed = [name for name in wrong if name not in rewritten]
     told = [f"{', '.join(changed)}: missing, or the hash differs from the manifest"] if changed else []
     told += [line_ends_advice(folder, rewritten)] if rewritten else []
-    state, unchanged = NOT_PASSED if told else PASSED, f"{len(pinned_files(manifest))} files are unchanged"
+    state, unchanged = NOT_PASSED if told else PASSED, f"{counted(len(pinned_files(manifest)), 'file')} unchanged"
     hashes = Check("hashes", state, "; ".join(told) or unchanged)
     # Labels and preprocessing mean the same with other line ends, a model does not.
     if changed or not set(rewritten) <= {MANIFEST, *manifest["files"]}:

@@ -179,4 +179,6 @@ def load_all(*, again: bool = False) -> Host:
     )
     for registry in merged.registries.values():
         registry.note = loaded.missing
+    described = "A device of which a latency is published is one command away: nagsdk devices add."
+    loaded.devices.note = " ".join(text for text in (loaded.missing, described) if text)
     return loaded

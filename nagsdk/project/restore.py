@@ -130,7 +130,7 @@ def _rebuild(declared: Declared, entry: Entry, path: Path, listener: Listener) -
     from nagsdk.supernet.recalibrate import restore_statistics
 
     manifest = entry.manifest
-    with stage(listener, f"building {declared.name} again"):
+    with stage(listener, f"Building {declared.name} again"):
         try:
             target = _target(declared, manifest, listener)
             weights = target.bundle.weights_sha256

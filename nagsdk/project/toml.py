@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -25,6 +26,7 @@ from nagsdk.common.validation import what_is_wrong
 from nagsdk.errors import NagsdkError, UsageError
 from nagsdk.plugin.units import read_budget
 from nagsdk.project.places import local, output_below
+from nagsdk.ranges import RESOLUTION, SEED
 
 PROJECT = "nagsdk.toml"
 _MOST_BYTES = 10**6
@@ -86,7 +88,7 @@ class DeploymentTable(_Strict):
         description="Folder of images to recalibrate batch normalisation on; the bundle's own by default.",
     )
     strategy: str = Field("nag", min_length=1, description="How architectures are found.")
-    resolution: int | None = Field(None, ge=1, description="Pins the input size in pixels.")
+    resolution: int | None = Field(None, ge=1, le=RESOLUTION.high, description="Pins the input size in pixels.")
     threads: int | None = Field(
         None, ge=1, le=1024, description="Threads of one inference; the device's default if missing."
     )
@@ -102,7 +104,7 @@ class DeploymentTable(_Strict):
         lt=1,
         description="How sure the cost model must be that an architecture holds the budget before it is tried.",
     )
-    seed: int = Field(0, description="Seed of all random choices.")
+    seed: int = Field(0, ge=SEED.low, le=SEED.high, description="Seed of all random choices.")
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> Self:
@@ -119,7 +121,7 @@ class ProjectFile(_Strict):
         min_length=1,
         description="Folder or http(s) address that holds artifacts under their SHA-256; used after the local cache.",
     )
-    deployments: dict[Annotated[str, Field(pattern=NAME)], DeploymentTable] = Field(min_length=1)
+    deployments: dict[Annotated[str, Field(pattern=NAME)], DeploymentTable] = Field(min_length=1, max_length=1000)
 
     @field_validator("mirror")
     @classmethod
@@ -217,12 +219,13 @@ def _declared(name: str, table: DeploymentTable, folder: Path) -> Declared:
 
 
 def _refuse_shared_outputs(path: Path, declared: tuple[Declared, ...]) -> None:
-    for number, one in enumerate(declared):
-        for other in declared[:number]:
-            # The same nagsdk.toml may be built on systems whose file names ignore upper and lower case.
-            first, second = (Path(str(d.output).casefold()) for d in (one, other))
-            if first.is_relative_to(second) or second.is_relative_to(first):
-                raise UsageError(
-                    f"{path}: {other.name} and {one.name} write to the same folder, {one.output}.",
-                    "Give each its own folder (output); upper and lower case do not differ on macOS and Windows.",
-                )
+    # The same nagsdk.toml may be built on systems whose file names ignore upper and lower case.
+    folded = {number: Path(str(one.output).casefold()).parts for number, one in enumerate(declared)}
+    # In this order, a folder stands right before the first of the folders in it.
+    for outer, inner in pairwise(sorted(folded, key=lambda number: (folded[number], number))):
+        if folded[inner][: len(folded[outer])] == folded[outer]:
+            first, second = declared[min(outer, inner)], declared[max(outer, inner)]
+            raise UsageError(
+                f"{path}: {first.name} and {second.name} write to the same folder, {second.output}.",
+                "Give each its own folder (output); upper and lower case do not differ on macOS and Windows.",
+            )

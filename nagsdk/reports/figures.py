@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from nagsdk.budget import SHOWN_UNITS
-from nagsdk.manifest.result import budget_of
+from nagsdk.manifest.result import budget_of, result_of
 from nagsdk.reports.svg import COLORS, GREY, TOP, WIDTH, Plot, drawing, line, rectangle, text
 
 Manifest = Mapping[str, Any]
@@ -66,24 +66,40 @@ def pareto(manifests: Mapping[str, Manifest]) -> Markup | None:
     dots = []
     of = colors(manifests)
     for name, front in fronts.items():
-        curves.append(([c / scale for c in front["cost"]], front["top1"], of[name]))
-        dots += [
-            (*point, of[name]) for point in _points(manifests[name], metric, scale, name if len(found) > 1 else "")
-        ]
+        points = list(_points(manifests[name], metric, scale, name if len(found) > 1 else ""))
+        predicted = [(x, y) for x, y, _, hollow in points if hollow]
+        curves.append(
+            (*_best([*zip((c / scale for c in front["cost"]), front["top1"], strict=True), *predicted]), of[name])
+        )
+        dots += [(*point, of[name]) for point in points]
+    limits = [
+        (budget, COLORS[1] if len(found) == 1 else of[name])
+        for name, m in found.items()
+        for budget in m["budgets"]
+        if budget["metric"] == metric
+    ]
     plot = Plot.around(
         [x for xs, _, _ in curves for x in xs] + [d[0] for d in dots],
         [y for _, ys, _ in curves for y in ys] + [d[1] for d in dots],
+        len(limits),
     )
     parts = plot.axes(label, "top-1 in %")
     for xs, ys, color in curves:
         parts.append(plot.path(xs, ys, color))
-    for number, (name, m) in enumerate(found.items()):
-        for budget in [b for b in m["budgets"] if b["metric"] == metric][: 1 if number else None]:
-            color = COLORS[1] if len(found) == 1 else of[name]
-            parts += plot.limit(budget["limit"] / scale, budget_text(budget), color, number)
+    for row, (budget, color) in enumerate(limits):
+        parts += plot.limit(budget["limit"] / scale, budget_text(budget), color, row)
     for x, y, title, hollow, color in dots:
         parts.append(plot.dot(x, y, COLORS[1] if len(found) == 1 else color, title, 5.0, hollow))
     return drawing(plot.height, f"Top-1 over {label}", parts)
+
+
+def _best(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    """The best top-1 that is known for every cost, as costs and top-1."""
+    kept: list[tuple[float, float]] = []
+    for cost, top1 in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not kept or top1 > kept[-1][1]:
+            kept.append((cost, top1))
+    return [cost for cost, _ in kept], [top1 for _, top1 in kept]
 
 
 def _points(m: Manifest, metric: str, scale: float, name: str) -> Iterator[tuple[float, float, str, bool]]:
@@ -112,9 +128,21 @@ def histogram(manifests: Mapping[str, Manifest]) -> Markup | None:
     edges = [h["edges_ms"][0] for h in every] + [h["edges_ms"][-1] for h in every] + limits
     shares = [[100 * c / max(sum(h["counts"]) + h["slower"], 1) for c in h["counts"]] for h in every]
     low, high = min(edges), max(edges)
+    marks: list[tuple[str, float, str]] = []
+    if len(found) == 1:
+        (m,) = found.values()
+        asked = result_of(m).percentile
+        figures = {50.0: "latency_p50_ms", 90.0: "latency_p90_ms", asked: "latency_asked_ms"}
+        marks = [
+            (f"p{p:g}", value, COLORS[0] if p == 50 else GREY)
+            for p, name in sorted(figures.items())
+            if (value := m["measured"].get(name)) is not None
+        ]
+        marks += [(f"budget {budget_text(b)}", b["limit"], COLORS[1]) for b in m["budgets"] if b["metric"] == "latency"]
     plot = Plot(
         (max(low - (high - low) * 0.05, 0.0), high + (high - low) * 0.06),
-        (0.0, max(max(s) for s in shares) * 1.25),
+        (0.0, max(max(s) for s in shares) * 1.1),
+        len(marks),
         220.0,
     )
     parts = plot.axes("milliseconds", "% of runs")
@@ -135,13 +163,8 @@ def histogram(manifests: Mapping[str, Manifest]) -> Markup | None:
                     paint,
                 )
             )
-    if len(found) == 1:
-        (m,) = found.values()
-        marks = [("p50", m["measured"]["latency_p50_ms"], COLORS[0]), ("p90", m["measured"]["latency_p90_ms"], GREY)]
-        marks += [(f"budget {budget_text(b)}", b["limit"], COLORS[1]) for b in m["budgets"] if b["metric"] == "latency"]
-        for level, (title, value, color) in enumerate(marks):
-            if value is not None:
-                parts += plot.limit(value, title, color, level)
+    for row, (title, value, color) in enumerate(marks):
+        parts += plot.limit(value, title, color, row)
     return drawing(plot.height, "Distribution of measured latencies", parts)
 
 
@@ -157,7 +180,7 @@ def agreement(m: Manifest) -> Markup | None:
     if not every:
         return None
     low, high = 0.85 * min(every), 1.15 * max(every)
-    plot = Plot((low, high), (low, high), 260.0)
+    plot = Plot((low, high), (low, high), area=260.0)
     corners = ((low, low * 0.9), (high, high * 0.9), (high, high), (high / 1.1, high), (low, low * 1.1))
     band = " ".join(f"{plot.at_x(x):.1f},{plot.at_y(y):.1f}" for x, y in corners)
     parts = [*plot.axes("measured p50 in ms", "predicted in ms"), f'<polygon points="{band}" fill="#e6eef5"/>']

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nagsdk.common.wording import counted
 from nagsdk.manifest.result import result_of
 from nagsdk.reports import figures
 from nagsdk.reports.figures import Manifest
@@ -110,7 +111,9 @@ def _provenance(m: Manifest) -> dict[str, dict[str, Any]]:
         "Build": {
             "strategy": m.get("strategy"),
             "parity with torch (relative error)": m["parity"],
-            "batch normalisation recalibrated on": f"{recalibrated['images']} images ({recalibrated['source']})",
+            "batch normalisation recalibrated on": (
+                f"{counted(recalibrated['images'], 'image')} ({recalibrated['source']})"
+            ),
             "precision": m["precision"],
             "threads": m["threads"],
             "batch": m["batch"],

@@ -13,6 +13,8 @@ LEFT, RIGHT, TOP, BOTTOM = 44.0, 10.0, 10.0, 34.0
 # Distinguishable without colour vision (Okabe and Ito, 2008), and in print by their lightness.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 GREY = "#5a6470"
+# Height of a row of titles.
+_TITLE = 12.0
 
 
 def text(
@@ -62,17 +64,29 @@ class Plot:
     Attributes:
         x: Ends of the horizontal axis.
         y: Ends of the vertical axis.
-        height: Height of the whole picture.
+        titles: Number of rows above the area for the titles of limits, which so cover nothing that is drawn.
+        area: Height of the picture without these rows.
     """
 
     x: tuple[float, float]
     y: tuple[float, float]
-    height: float = 250.0
+    titles: int = 0
+    area: float = 250.0
 
     @classmethod
-    def around(cls, xs: Sequence[float], ys: Sequence[float], height: float = 250.0) -> Plot:
+    def around(cls, xs: Sequence[float], ys: Sequence[float], titles: int = 0) -> Plot:
         """A plot with some room around the given values."""
-        return cls(_widened(xs), _widened(ys), height)
+        return cls(_widened(xs), _widened(ys), titles)
+
+    @property
+    def top(self) -> float:
+        """Vertical position of the upper end of the area."""
+        return TOP + _TITLE * self.titles
+
+    @property
+    def height(self) -> float:
+        """Height of the whole picture."""
+        return self.area + _TITLE * self.titles
 
     def at_x(self, value: float) -> float:
         """Horizontal position of a value, limited to the plotting area."""
@@ -82,14 +96,14 @@ class Plot:
     def at_y(self, value: float) -> float:
         """Vertical position of a value, limited to the plotting area."""
         share = (value - self.y[0]) / (self.y[1] - self.y[0])
-        return self.height - BOTTOM - min(max(share, 0.0), 1.0) * (self.height - TOP - BOTTOM)
+        return self.height - BOTTOM - min(max(share, 0.0), 1.0) * (self.height - self.top - BOTTOM)
 
     def axes(self, x_label: str, y_label: str) -> list[str]:
         """Grid, ticks and labels of the axes."""
         parts = []
         for value in ticks(*self.x):
             parts += [
-                line(self.at_x(value), TOP, self.at_x(value), self.height - BOTTOM, "#e3e8ee"),
+                line(self.at_x(value), self.top, self.at_x(value), self.height - BOTTOM, "#e3e8ee"),
                 text(self.at_x(value), self.height - BOTTOM + 13, f"{value:.6g}", anchor="middle", color=GREY, size=10),
             ]
         for value in ticks(*self.y):
@@ -97,7 +111,7 @@ class Plot:
                 line(LEFT, self.at_y(value), WIDTH - RIGHT, self.at_y(value), "#e3e8ee"),
                 text(LEFT - 5, self.at_y(value) + 3.5, f"{value:.6g}", anchor="end", color=GREY, size=10),
             ]
-        middle = (TOP + self.height - BOTTOM) / 2
+        middle = (self.top + self.height - BOTTOM) / 2
         turned = f' transform="rotate(-90 10 {middle:.1f})"'
         parts.append(text((LEFT + WIDTH - RIGHT) / 2, self.height - 6, x_label, anchor="middle"))
         if y_label:
@@ -115,23 +129,16 @@ class Plot:
         place = f'cx="{self.at_x(x):.1f}" cy="{self.at_y(y):.1f}" r="{radius:g}"'
         return f"<circle {place} {paint}><title>{escape(title)}</title></circle>"
 
-    def limit(self, x: float, title: str, color: str, level: int = 0) -> list[str]:
-        """A vertical line with a title; an arrow if it lies outside the plot. Levels keep titles from overlapping."""
-        at = self.at_x(x)
+    def limit(self, x: float, title: str, color: str, row: int = 0) -> list[str]:
+        """A vertical line with a title in one of the rows above the area; only an arrow if it lies outside."""
+        at, y = self.at_x(x), TOP + _TITLE * row
         right = at > WIDTH * 0.6
+        side = "end" if right else "start"
         if not self.x[0] <= x <= self.x[1]:
-            arrow = f"{title} →" if right else f"← {title}"
-            return [text(at, TOP + 10 + 12 * level, arrow, anchor="end" if right else "start", color=color, size=10)]
+            return [text(at, y, f"{title} →" if right else f"← {title}", anchor=side, color=color, size=10)]
         return [
-            line(at, TOP, at, self.height - BOTTOM, color, ' stroke-dasharray="4 3" stroke-width="1.4"'),
-            text(
-                at - 4 if right else at + 4,
-                TOP + 10 + 12 * level,
-                title,
-                anchor="end" if right else "start",
-                color=color,
-                size=10,
-            ),
+            line(at, y - 8, at, self.height - BOTTOM, color, ' stroke-dasharray="4 3" stroke-width="1.4"'),
+            text(at - 4 if right else at + 4, y, title, anchor=side, color=color, size=10),
         ]
 
 

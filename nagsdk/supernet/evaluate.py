@@ -90,5 +90,5 @@ def measure(
             recalibrate(subnet, (images.to(device) for images in ready[1]))
             subnet.fold()
             result[index] = top1(subnet, ready[2])
-            advance(done, f"{done} of {len(order)} subnets")
+            advance(done, f"Measuring subnet {done} of {len(order)}")
     return ranks.sum(result)

@@ -60,5 +60,5 @@ def finetune(
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()
-            advance(step + 1, f"step {step + 1} of {steps}, loss {loss.item():.3f}")
+            advance(step + 1, f"Step {step + 1} of {steps}, loss {loss.item():.3f}")
     recalibrate(subnet, recalibration)

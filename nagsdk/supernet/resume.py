@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from nagsdk.common.files import write_atomically
+from nagsdk.common.reading import read_json
+from nagsdk.common.validation import PLAIN_NAME, what_is_wrong
 from nagsdk.errors import DamagedBundleError, UsageError
 from nagsdk.families.protocol import Supernet
 from nagsdk.space.space import SearchSpace
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from nagsdk.supernet.recipe import TrainRecipe
 
 STATE = "state.json"
+_MOST_STATE = 10**6
 # Version of the training step, raised whenever a step of the same recipe computes something else, so that no training
 # is resumed by code that trains in another way.
 RULE = 2
@@ -104,26 +109,42 @@ def load_state(
     """
     if not (folder / STATE).exists():
         return 0
-    state = json.loads((folder / STATE).read_bytes())
-    if {key: state.get(key) for key in asdict(identity)} != asdict(identity):
-        raise UsageError(
-            f"The checkpoint in {folder} belongs to another recipe, space or version of nagsdk.",
-            "Choose another folder, or delete this one to start again.",
-        )
-    file = folder / state["file"]
-    content = file.read_bytes() if file.is_file() else b""
-    if hashlib.sha256(content).hexdigest() != state["sha256"]:
-        raise DamagedBundleError(f"The checkpoint {file} is damaged.", f"Delete {folder} to start again.")
+    try:
+        state = read_json(folder / STATE, _MOST_STATE)
+        if not isinstance(state, dict):
+            raise ValueError(f"{STATE} holds no settings")
+        if {key: state.get(key) for key in asdict(identity)} != asdict(identity):
+            raise UsageError(
+                f"The checkpoint in {folder} belongs to another recipe, space or version of nagsdk.",
+                "Choose another folder, or delete this one to start again.",
+            )
+        step, name = state.get("step"), str(state.get("file"))
+        if type(step) is not int or step < 0 or not re.fullmatch(PLAIN_NAME, name):
+            raise ValueError(f"{STATE} names no step or no file")
+        content = (folder / name).read_bytes()
+        if hashlib.sha256(content).hexdigest() != state.get("sha256"):
+            raise ValueError(f"{name} has another hash")
+        _restore(load(content), supernet, optimizer, average)
+    except (OSError, ValueError, LookupError, TypeError, RuntimeError, SafetensorError) as error:
+        raise DamagedBundleError(
+            f"The checkpoint in {folder} is damaged: {what_is_wrong(error)}.", f"Delete {folder} to start again."
+        ) from error
+    return step
+
+
+def _restore(
+    tensors: dict[str, Tensor], supernet: Supernet, optimizer: torch.optim.Optimizer, average: Average | None
+) -> None:
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     slots: dict[int, dict[str, Tensor]] = {}
     weights: dict[str, Tensor] = {}
-    for name, tensor in load(content).items():
+    averaged = average.values if average else {}
+    for name, tensor in tensors.items():
         kind, rest = name.split(".", 1)
         if kind == "supernet":
             weights[rest] = tensor
         elif kind == "average":
-            assert average is not None
-            average.values[rest].copy_(tensor)
+            averaged[rest].copy_(tensor)
         else:
             index, key = rest.split(".")
             like = parameters[int(index)]
@@ -133,4 +154,3 @@ def load_state(
             )
     supernet.load_state_dict(weights)
     optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
-    return int(state["step"])

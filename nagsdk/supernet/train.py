@@ -208,7 +208,7 @@ def train_step(
     optimizer.step()
     loss_first, loss_last, accuracy = figures.tolist()
     return TrainAdvanced(
-        f"step {step + 1} of {recipe.steps}, loss {loss_first:.3f}", step + 1, loss_first, loss_last, accuracy, rate
+        f"Step {step + 1} of {recipe.steps}, loss {loss_first:.3f}", step + 1, loss_first, loss_last, accuracy, rate
     )
 
 

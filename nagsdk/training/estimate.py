@@ -18,9 +18,10 @@ from nagsdk.supernet.passes import teacher_of
 from nagsdk.supernet.recipe import TrainRecipe
 from nagsdk.supernet.train import optimizer_of, subnets_of, train_step
 from nagsdk.training.run import TrainingRun
-from nagsdk.training.subnets import fit_seconds
+from nagsdk.training.subnets import LEAST, fit_seconds
 
 _IMAGES = 256
+_FEW_EPOCHS = 10
 
 
 def estimate(run: TrainingRun) -> dict[str, float]:
@@ -32,7 +33,8 @@ def estimate(run: TrainingRun) -> dict[str, float]:
     Returns:
         Seconds of a step (``seconds_per_step``), of all steps (``training_s``), of measuring subnets (``measuring_s``)
         and of fitting the accuracy predictor (``predictor_s``), and the memory and disk space needed (``memory_bytes``,
-        ``disk_bytes``).
+        ``disk_bytes``); and the seconds (``shorter_s``) of a training of ``shorter_epochs`` epochs with the fewest
+        subnets and no generator.
     """
     supernet = run.fresh()
     supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -41,12 +43,19 @@ def estimate(run: TrainingRun) -> dict[str, float]:
     with stage(run.on_event, "Measuring the speed", len(run.recipes)) as advance:
         for number, recipe in enumerate(run.recipes):
             training += _pass_seconds(run, supernet, recipe)
-            advance(number + 1, f"pass {number + 1} of {len(run.recipes)}")
+            advance(number + 1, f"Measuring the speed of pass {number + 1}")
+    measuring = _subnet_seconds(run, supernet.eval()) * run.plan.subnets / run.ranks.count
+    epochs = min(_FEW_EPOCHS, run.plan.epochs)
     return {
         "seconds_per_step": training / run.steps,
         "training_s": training,
-        "measuring_s": _subnet_seconds(run, supernet.eval()) * run.plan.subnets / run.ranks.count,
+        "measuring_s": measuring,
         "predictor_s": fitting,
+        # The shortest training that makes a complete bundle worth trying.
+        "shorter_epochs": epochs,
+        "shorter_s": training * epochs / run.plan.epochs
+        + measuring * LEAST / run.plan.subnets
+        + fit_seconds(run.space, LEAST),
         "memory_bytes": torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak_memory_bytes(),
         "disk_bytes": run.disk_bytes(),
     }

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from nagsdk import ranges
 from nagsdk.bundle.bundle import Bundle, load_bundle
 from nagsdk.common.files import check_file
 from nagsdk.common.os_errors import naming_os_errors
@@ -31,6 +32,7 @@ def train_generator(
     Raises:
         OutputError: The file cannot be written.
     """
+    ranges.check(seed=seed)
     check_file(Path(output))
     opened = load_bundle(bundle)
     generator = Generator.trained(opened.space, opened.predictor, seed=seed, on_event=on_event)

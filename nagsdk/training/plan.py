@@ -21,7 +21,7 @@ from nagsdk.space.space import extremes
 
 MADE_BY = "nagsdk train"
 PLAN = "plan.json"  # in the folder of unfinished work
-_MOST_SPACE_FILE = 10**6
+MOST_PLAN = _MOST_SPACE_FILE = 10**6
 
 
 @dataclass(frozen=True)

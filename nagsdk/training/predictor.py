@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nagsdk import ranges
 from nagsdk.bundle.bundle import GENERATOR, Bundle, load_bundle
 from nagsdk.bundle.ownership import BUNDLE
 from nagsdk.common.os_errors import naming_os_errors
@@ -63,6 +64,7 @@ def fit_predictor(
     from nagsdk.training.subnets import fit_measured, measure_subnets, require_enough
     from nagsdk.training.work import work_of
 
+    ranges.check(subnets=subnets, seed=seed)
     opened = load_bundle(bundle)
     opened.require_weights()
     folder = Path(output)

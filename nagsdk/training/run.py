@@ -39,12 +39,11 @@ from nagsdk.supernet.initial import adopt, read_weights
 from nagsdk.supernet.passes import passes, train_passes
 from nagsdk.supernet.processes import Ranks, torch_device
 from nagsdk.supernet.weights import half, load_supernet
-from nagsdk.training.plan import MADE_BY, PLAN, Plan
+from nagsdk.training.plan import MADE_BY, MOST_PLAN, PLAN, Plan
 from nagsdk.training.subnets import fit_measured, measure_subnets
 from nagsdk.training.work import work_of
 
 _LARGE = 128
-_MOST_PLAN = 10**6
 _RATE, _RATE_BATCH = 4e-3, 64
 _PORTION = 256
 _RECALIBRATION, _TEST = {True: 512, False: 1024}, 2560
@@ -142,7 +141,7 @@ class TrainingRun:
         file = self.work / PLAN
         if file.is_file():
             try:
-                known = read_json(file, _MOST_PLAN)
+                known = read_json(file, MOST_PLAN)
             except (OSError, ValueError) as error:
                 raise UsageError(
                     f"{file} cannot be read: {what_is_wrong(error)}.", f"Delete {self.work} to start again."
@@ -285,6 +284,7 @@ class TrainingRun:
                 "images": {
                     **counts(self.parts, len(self.folder.classes)),
                     "split": self.folder.split,
+                    "cuts": dict(self.folder.cuts),
                     "fingerprint": self.plan.images,
                 },
                 "plan": {key: value for key, value in asdict(self.plan).items() if key not in ("images", "space")},

@@ -17,6 +17,7 @@ from nagsdk.images.batches import Shown, portions, prepare
 from nagsdk.images.decoded import Labelled, decode, square_side
 from nagsdk.images.entries import some
 from nagsdk.images.folder import scan
+from nagsdk.images.split import read_cuts
 from nagsdk.supernet.evaluate import Pictures
 
 _PORTION = 128
@@ -52,7 +53,8 @@ class Source:
                     f"The bundle {bundle.name} has no labelled images.", "Give a folder of images with --data."
                 )
             return cls(bundle, None)
-        found = scan(Path(data)).with_classes(bundle.labels or ())
+        cuts = read_cuts(bundle.description.provenance)
+        found = scan(Path(data), cuts).with_classes(bundle.labels or ())
         if len(found.classes) != bundle.space.classes or bundle.labels not in (None, found.classes):
             known = (
                 some(bundle.labels) if bundle.labels is not None else f"{bundle.space.classes} classes without names"

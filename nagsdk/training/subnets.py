@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nagsdk import ranges
 from nagsdk.common.wording import counted
 from nagsdk.cost.table import exact_table
 from nagsdk.errors import ArchitectureError, UsageError
@@ -98,8 +99,7 @@ def require_enough(space: SearchSpace, count: int) -> None:
     Raises:
         UsageError: There are fewer than `LEAST` subnets, or the space has fewer than twice as many architectures.
     """
-    if count < LEAST:
-        raise UsageError(f"{count} subnets are too few to fit an accuracy predictor.", f"Give {LEAST} or more.")
+    ranges.check(subnets=count)
     known = space.count()
     if known < 2 * count:
         raise UsageError(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nagsdk import ranges
 from nagsdk.bundle.ownership import BUNDLE
 from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.common.outputs import check_replaceable
@@ -83,6 +84,7 @@ def train(
     from nagsdk.images.folder import scan
     from nagsdk.training.plan import Plan, finished, space_of
 
+    ranges.check(epochs=epochs, batch=batch, subnets=subnets, seed=seed)
     folder = Path(output)
     check_name(folder.name)
     check_replaceable(folder, BUNDLE)
@@ -113,8 +115,6 @@ def train(
 
     if recipe not in RECIPES:
         raise UsageError(f"{recipe!r} is not a training recipe.", f"Give one of {', '.join(RECIPES)}.")
-    if epochs < 1 or batch < 2:
-        raise UsageError("Too few epochs or images per batch.", "Give at least 1 epoch and 2 images per batch.")
     require_enough(chosen, subnets)
     first_weights(init, chosen)
     with together() as ranks:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import fields
 from pathlib import Path
 
 from nagsdk.common.files import writing
 from nagsdk.common.outputs import require_only
+from nagsdk.common.reading import read_json
 from nagsdk.common.temporary import is_plain
-from nagsdk.training.plan import PLAN, Plan
+from nagsdk.training.plan import MOST_PLAN, PLAN, Plan
 
 # What `fit_predictor` stores there for one choice of weights, images and subnets.
 _OF_FIT = re.compile(r"[0-9a-f]{16}-.*")
@@ -31,7 +31,7 @@ def work_of(output: Path) -> Path:
 
 def _is_training(plan: Path) -> bool:
     try:
-        content = json.loads(plan.read_bytes()) if is_plain(plan) else None
-    except (ValueError, RecursionError):
+        content = read_json(plan, MOST_PLAN) if is_plain(plan) else None
+    except ValueError:
         return False
     return isinstance(content, dict) and content.keys() >= {field.name for field in fields(Plan)}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError
+from nagsdk.ranges import COOLDOWN_S, PORT
 from nagsdk_litert.settings import split_by_default
 
 DELEGATES = ("xnnpack", "gpu")
@@ -63,7 +64,6 @@ class AndroidSettings:
             and o["delegate"] in (*DELEGATES, _NONE)
             and {o["allow_fallback"], o["split_depthwise"]} <= {"0", "1"}
             and re.fullmatch("[0-9a-fA-F]{0,16}", o["cores"])
-            and o["cooldown_s"].isdecimal()
         )
         if not known:
             raise DeviceError(
@@ -72,11 +72,10 @@ class AndroidSettings:
                 "allow_fallback and split_depthwise (0 or 1), cores (a hexadecimal mask such as f0) and cooldown_s "
                 "(seconds).",
             )
+        cooldown_s = float(COOLDOWN_S.parse(o["cooldown_s"], DeviceError))
         models = tuple(part.strip() for part in o["model"].split("|"))
         flags = (o["allow_fallback"] == "1", o["split_depthwise"] == "1")
-        return cls(
-            device.threads, o["serial"], models, o["delegate"], *flags, o["cores"].lower(), float(o["cooldown_s"])
-        )
+        return cls(device.threads, o["serial"], models, o["delegate"], *flags, o["cores"].lower(), cooldown_s)
 
     @property
     def address(self) -> tuple[str, int] | None:
@@ -84,7 +83,7 @@ class AndroidSettings:
         if not _ADDRESS.fullmatch(self.serial):
             return None
         host, _, port = self.serial.rpartition(":")
-        return host, int(port)
+        return host, PORT.parse(port, DeviceError)
 
     def fits(self, model: str) -> bool:
         """Whether a phone's model matches one of the patterns, in upper or lower case."""

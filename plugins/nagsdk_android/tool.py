@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nagsdk.common.files import replacing, sha256, write_atomically, writing
 from nagsdk.common.folders import data_folder
+from nagsdk.common.reading import opened, read_json
 from nagsdk.common.temporary import temporary_folder
 from nagsdk.errors import BundleError, DeviceError, DeviceUnavailableError
 from nagsdk.events import Listener, ignore
@@ -19,7 +20,7 @@ ADDRESS = (
 )
 DOWNLOADED_ABI = "arm64-v8a"
 ANY = "any"
-_MOST_BYTES = 200 * 10**6
+_MOST_BYTES, _MOST_RECORD = 200 * 10**6, 64 * 1024
 # The field e_machine of an ELF file -> Android's name of the ABI.
 _MACHINES = {183: "arm64-v8a", 40: "armeabi-v7a", 62: "x86_64", 3: "x86"}
 _SETUP = "Run: nagsdk android setup (or, with a binary of your own: nagsdk android setup --from FILE)."
@@ -100,7 +101,7 @@ def abi_of(path: Path) -> str:
     Raises:
         DeviceError: The file is not a program for phones.
     """
-    with path.open("rb") as file:
+    with opened(path) as file:
         head = file.read(20)
     if head[:2] == b"#!":
         return ANY
@@ -136,7 +137,7 @@ def _place(abi: str) -> Path:
 
 def _known(abi: str) -> dict[str, str]:
     try:
-        content = json.loads((_place(abi) / _RECORD).read_text("utf-8"))
+        content = read_json(_place(abi) / _RECORD, _MOST_RECORD)
         return {key: str(content[key]) for key in ("abi", "source", "sha256", "installed_at")}
     except FileNotFoundError:
         return {}

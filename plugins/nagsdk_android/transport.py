@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nagsdk.errors import DeviceUnavailableError
+from nagsdk.ranges import PORT
 from nagsdk_android.keys import signer
 from nagsdk_android.refusals import REPLUG, LostError, refusal
 
@@ -211,7 +212,7 @@ def answers(host: str, port: int) -> bool:
 def server_address() -> tuple[str, int]:
     """Host and port of an adb server: the port in adb's variable ANDROID_ADB_SERVER_PORT, else the usual one."""
     given = os.environ.get("ANDROID_ADB_SERVER_PORT", "")
-    return "127.0.0.1", int(given) if given.isdecimal() else 5037
+    return "127.0.0.1", PORT.parse(given, DeviceUnavailableError) if given else 5037
 
 
 @contextmanager

@@ -12,8 +12,10 @@ from nagsdk.device.backend import Backend, Presence, Session, Tensor
 from nagsdk.device.description import Device
 from nagsdk.device.process import ProcessSession
 from nagsdk.errors import DeviceError, DeviceUnavailableError
+from nagsdk.ranges import GPU
 from nagsdk_cuda import nvml
 from nagsdk_cuda.backend import TOLERANCES
+from nagsdk_onnxruntime.settings import OPSETS, USUAL_OPSET
 
 if TYPE_CHECKING:
     from nagsdk.graph.ir import Graph
@@ -22,9 +24,6 @@ _INSTALL = (
     "Uninstall onnxruntime, which is installed in the same folder, and run: "
     f"{pip('install', 'onnxruntime-gpu', 'nvidia-ml-py')}"
 )
-
-_USUAL_OPSET = 17
-_OPSETS = tuple(str(opset) for opset in range(11, _USUAL_OPSET + 1))
 
 
 @dataclass(frozen=True)
@@ -49,13 +48,13 @@ class CudaOnnxRuntimeSettings:
             DeviceError: There is another option, or one has an invalid value.
         """
         given = dict(device.options)
-        index, opset = given.pop("index", "0"), given.pop("opset", str(_USUAL_OPSET))
-        if given or not index.isdecimal() or opset not in _OPSETS:
+        index, opset = given.pop("index", "0"), given.pop("opset", str(USUAL_OPSET))
+        if given or opset not in OPSETS:
             raise DeviceError(
                 f"The options of the device {device.id} are not valid for this backend: {dict(device.options)}.",
                 "Use index (a number), opset (11 to 17) or no option.",
             )
-        return cls(int(index), device.precision == "tf32", int(opset))
+        return cls(GPU.parse(index, DeviceError), device.precision == "tf32", int(opset))
 
 
 class CudaOnnxRuntimeBackend(Backend):
@@ -85,7 +84,7 @@ class CudaOnnxRuntimeBackend(Backend):
         except DeviceError as error:
             return Presence.refused(error)
         properties["precision"] = device.precision or self.precisions[0]
-        if settings.opset != _USUAL_OPSET:
+        if settings.opset != USUAL_OPSET:
             properties["opset"] = str(settings.opset)
         return Presence.of(properties, nvml.OF_THE_CARD)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError
+from nagsdk.ranges import GPU
 
 CUDA, CPU = "cuda", "cpu"
 COMPILED = ".compiled.pt2"
@@ -52,7 +53,6 @@ class CudaSettings:
             accelerator in (CUDA, CPU)
             and runtime in (GRAPH, EAGER)
             and compiler in (NONE, INDUCTOR)
-            and index.isdecimal()
             and flush in ("0", "1")
         )
         if given or not known or (accelerator == CPU and runtime == GRAPH):
@@ -62,7 +62,13 @@ class CudaSettings:
                 "compiler (none or inductor) and flush_l2 (0 or 1).",
             )
         return cls(
-            accelerator, int(index), runtime, compiler, flush == "1", device.precision or PRECISIONS[0], device.threads
+            accelerator,
+            GPU.parse(index, DeviceError),
+            runtime,
+            compiler,
+            flush == "1",
+            device.precision or PRECISIONS[0],
+            device.threads,
         )
 
 

@@ -9,6 +9,7 @@ from nagsdk.common.processes import can_pin
 from nagsdk.device.description import Device
 from nagsdk.device.host import check_cores
 from nagsdk.errors import DeviceError
+from nagsdk.ranges import CORE
 
 # Name of the distribution -> name of the Python package. tflite-runtime is the predecessor, last released in 2023.
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
@@ -51,19 +52,20 @@ class LiteRtSettings:
         cores = options["cores"].split(",") if options["cores"] else []
         runtime = options["runtime"] or _installed()
         known = len(options) == 3 and runtime in RUNTIMES and options["split_depthwise"] in ("0", "1")
-        if not known or not all(c.strip().isdecimal() for c in cores) or (cores and not can_pin()):
+        if not known or (cores and not can_pin()):
             raise DeviceError(
                 f"The options of the device {device.id} are not valid for this backend: {options}.",
                 f"Use runtime ({' or '.join(RUNTIMES)}), split_depthwise (0 or 1) and, except on macOS, cores (numbers "
                 "such as 2,3).",
             )
-        check_cores(device.id, [int(c) for c in cores])
+        pinned = tuple(CORE.parse(c, DeviceError) for c in cores)
+        check_cores(device.id, pinned)
         return cls(
             device.threads,
             RUNTIMES[runtime],
             options["split_depthwise"] == "1",
             precision,
-            tuple(int(c) for c in cores),
+            pinned,
         )
 
 

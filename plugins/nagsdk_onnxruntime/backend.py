@@ -15,12 +15,11 @@ from nagsdk.device.description import Device
 from nagsdk.device.host import processor
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk_onnxruntime.session import OnnxRuntimeSession
-from nagsdk_onnxruntime.settings import OnnxRuntimeSettings
+from nagsdk_onnxruntime.settings import USUAL_OPSET, OnnxRuntimeSettings
 
 if TYPE_CHECKING:
     from nagsdk.graph.ir import Graph
 
-_USUAL_OPSET = 17
 _INSTALL = f"Install it: {pip('install', 'nagsdk[onnxruntime]')}"
 
 
@@ -53,7 +52,7 @@ class OnnxRuntimeBackend(Backend):
             "spinning": "yes" if settings.spinning else "no",
             "pinned_to": ",".join(map(str, settings.cores)) or "all cores",
         }
-        if settings.opset != _USUAL_OPSET:  # another graph runs; fingerprints of the usual one stay as they were
+        if settings.opset != USUAL_OPSET:  # another graph runs; fingerprints of the usual one stay as they were
             properties["opset"] = str(settings.opset)
         return Presence.of(properties)
 

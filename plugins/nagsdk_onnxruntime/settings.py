@@ -8,9 +8,11 @@ from nagsdk.common.processes import can_pin
 from nagsdk.device.description import Device
 from nagsdk.device.host import check_cores
 from nagsdk.errors import DeviceError
+from nagsdk.ranges import CORE
 
 # As `nagsdk.graph.onnx.IR_VERSIONS`, which this module does not import, because that would import ONNX.
-OPSETS = tuple(str(opset) for opset in range(11, 18))
+USUAL_OPSET = 17
+OPSETS = tuple(str(opset) for opset in range(11, USUAL_OPSET + 1))
 
 
 @dataclass(frozen=True)
@@ -44,17 +46,16 @@ class OnnxRuntimeSettings:
             "provider": "CPUExecutionProvider",
             "spinning": "1",
             "cores": "",
-            "opset": "17",
+            "opset": str(USUAL_OPSET),
             **dict(device.options),
         }
         cores = options["cores"].split(",") if options["cores"] else []
-        known = len(options) == 4 and options["spinning"] in ("0", "1") and all(c.strip().isdecimal() for c in cores)
-        known = known and options["opset"] in OPSETS
+        known = len(options) == 4 and options["spinning"] in ("0", "1") and options["opset"] in OPSETS
         if not known or (cores and not can_pin()):
             raise DeviceError(
                 f"The options of the device {device.id} are not valid for this backend: {options}.",
                 "Use provider (a name), spinning (0 or 1), opset (11 to 17) and, except on macOS, cores (such as 2,3).",
             )
-        check_cores(device.id, [int(c) for c in cores])
-        pinned, spinning = tuple(int(c) for c in cores), options["spinning"] == "1"
+        pinned, spinning = tuple(CORE.parse(c, DeviceError) for c in cores), options["spinning"] == "1"
+        check_cores(device.id, pinned)
         return cls(device.threads, options["provider"], spinning, pinned, int(options["opset"]))

@@ -13,7 +13,8 @@ from nagsdk.common.content import kind_of
 def zipped(name):
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
-        archive.writestr(name, "x")
+        if name:
+            archive.writestr(name, "x")
     return content.getvalue()
 
 
@@ -49,6 +50,8 @@ def image(kind):
         (checkpoint(_use_new_zipfile_serialization=False), "a pickle, such as a checkpoint of PyTorch"),
         (zipped("[Content_Types].xml"), "an Excel or Word file"),
         (zipped("a.csv"), "a zip archive"),
+        (zipped(None), "a zip archive"),
+        (bytes(100) + bytes(157) + b"ustar\x0000", "a tar archive"),
         (gzip.compress(b"ks,e,d,r\n"), "a compressed archive"),
         (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
         (array(), "an array of numpy"),

@@ -23,7 +23,7 @@ def test_every_error_of_the_system_has_a_next_step_that_loses_no_data(number, pa
     assert error.exit_code == 2 and error.message.endswith(".") and error.next_step.endswith(".")
     assert not any(word in error.next_step.lower() for word in LOSES_DATA)
     if path:
-        assert error.message.startswith(os.fsdecode(path).replace("\udcff", "\\udcff"))
+        assert error.message.startswith(os.fsdecode(path).replace("\udcff", "\\xff"))
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,11 @@ def test_a_removed_current_folder_and_a_missing_temporary_folder_are_told(tmp_pa
     monkeypatch.chdir(tmp_path)
     error = FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
     assert "TMPDIR" in named(error).next_step
+
+
+def test_a_full_disk_names_the_copy_and_a_missing_file_its_original():
+    for number, says in ((errno.ENOSPC, "copy cannot be written"), (errno.ENOENT, "original cannot be used")):
+        assert named(OSError(number, os.strerror(number), "original", None, "copy")).message.startswith(says)
 
 
 def test_what_is_not_from_the_system_passes():

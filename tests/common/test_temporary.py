@@ -170,6 +170,7 @@ def test_pipes_and_endless_files_in_a_strangers_folder_stop_nothing(tmp_path, pa
 
 RECORDS = st.one_of(
     st.binary(max_size=40),
+    st.just(b"[" * 100_000),
     st.recursive(
         st.none() | st.integers() | st.text(max_size=8),
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["target", "names"]), inner),

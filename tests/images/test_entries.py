@@ -15,7 +15,7 @@ from nagsdk.images.entries import (
     image_files,
     is_system_name,
     kind,
-    printable,
+    one_line,
     some,
 )
 from tests.pictures import fill
@@ -72,6 +72,6 @@ def test_images_are_listed_without_what_systems_leave(tmp_path):
 
 def test_every_name_can_be_shown_on_one_line():
     name = os.fsdecode(b"caf\xe9") + "\n\x1b[2J\u2028é"
-    assert printable(name) == "caf\\xe9\\n\\x1b[2J\\u2028é" and printable("\ud800") == "\\ud800"
+    assert one_line(name) == "caf\\xe9\\n\\x1b[2J\\u2028é" and one_line("\ud800") == "\\ud800"
     assert some(["a\nb", *"cdefg"]) == "a\\nb, c, d, e, f and 1 more"
     assert composed("cafe\u0301") == "café"

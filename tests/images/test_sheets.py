@@ -41,6 +41,7 @@ def test_tiles_come_back_in_order(tmp_path):
     assert read_sheet(tmp_path / "sheet.png", 3, 16)[:, 8, 8, 0].tolist() == [0, 100, 200]
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize(
     ("file", "says"),
     [

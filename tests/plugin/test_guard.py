@@ -1,5 +1,8 @@
 """Guarded objects in this process: those of nagsdk's own plugins, and backends that a caller gives to a target."""
 
+import errno
+import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +10,7 @@ import pytest
 
 from nagsdk.device.backend import Backend, Burst, Presence, Session
 from nagsdk.device.description import Device
-from nagsdk.errors import DeviceError, DeviceUnavailableError
+from nagsdk.errors import DeviceError, DeviceUnavailableError, OutputError
 from nagsdk.plugin.guard import facts_of, guarded_object, guarded_session
 from tests.simulated import SimulatedBackend
 
@@ -97,6 +100,14 @@ def test_errors_of_nagsdk_and_the_users_interrupt_pass():
         assert caught.value is error
 
 
+def test_no_plugin_is_blamed_for_what_the_machine_lacks(tmp_path):
+    def export(self, graph, path, device, images=None):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with pytest.raises(OutputError, match=f"^{re.escape(str(tmp_path / 'file'))} cannot be written: the disk is full"):
+        board(export=export).export(None, tmp_path / "file", DEVICE)
+
+
 def test_an_error_whose_text_fails_is_still_named():
     class OddError(Exception):
         def __str__(self):
@@ -137,7 +148,11 @@ ARGUMENTS = {
 }
 
 
-@pytest.mark.parametrize(("method", "answer"), [(m, a) for m, answers in WRONG.items() for a in answers], ids=repr)
+@pytest.mark.parametrize(
+    ("method", "answer"),
+    [(m, a) for m, answers in WRONG.items() for a in answers],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
 def test_wrong_answers_of_backends_are_errors(method, answer):
     guarded = board(**{method: lambda self, *arguments: answer})
     with pytest.raises(DeviceError) as caught:

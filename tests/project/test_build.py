@@ -495,7 +495,7 @@ def test_the_command_line_tells_what_became_of_each(app):
 
     (app / "nagsdk.toml").write_text(ONE + '[deployments.b]\ndevice = "bord"\nbudget = "1ms"\n')
     found = CliRunner().invoke(cli, ["build", "--project", str(app)])
-    assert found.exit_code == 2 and "small  up to date" in found.output
+    assert found.exit_code == 2 and "small  current" in found.output
     assert "just now on board (simulated)" in found.output or "ago on board (simulated)" in found.output
     assert "b  failed" in found.output and "board" in found.output
     assert Path(app / "nagsdk.lock").is_file()

@@ -13,6 +13,7 @@ from nagsdk.errors import UsageError
 from nagsdk.reports import figures, svg
 from nagsdk.reports.page import budgets, comparison_page, deployment_page
 from nagsdk.reports.report import report
+from tests.browser import browser  # noqa: F401 — a fixture
 from tests.few_images import few_images  # noqa: F401
 from tests.pipeline.test_loop import simulate, world  # noqa: F401 — fixtures
 
@@ -189,23 +190,8 @@ def test_ticks_are_few_and_within(low, high):
     assert 2 <= len(ticks) <= 8 and all(low - 1e-9 <= t <= high + 1e-9 for t in ticks)
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """Headless Chromium, driven by playwright."""
-    sync_api = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed: pip install 'nagsdk[browser]'"
-    )
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("no Chromium on the PATH (Debian: apt-get install chromium)")
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
 @pytest.mark.parametrize("width", [360, 1280])
-def test_a_browser_shows_it(deployed, browser, width):
+def test_a_browser_shows_it(deployed, browser, width):  # noqa: F811 — the fixture
     report([deployed / "large", deployed / "small"], deployed / "both.html")
     for path in (deployed / "large/report.html", deployed / "both.html"):
         page = browser.new_page(viewport={"width": width, "height": 800})

@@ -183,11 +183,25 @@ def test_a_class_that_is_not_loaded_is_named(state, tiny_space, tmp_path, held, 
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
         (b"\x1f\x8b\x08\0\0\0\0\0", "Unpack it"),
         (b"some other text", "damaged or incomplete"),
+        (b"%PDF-1.7", "is a PDF and no checkpoint"),
+        (b"\x89PNG\r\n\x1a\n", "is an image and no checkpoint"),
+        ("ks,e".encode("utf-16"), "in UTF-16"),
     ],
 )
 def test_other_files_are_named_as_what_they_are(tiny_space, tmp_path, content, says):
     (tmp_path / "c.pth").write_bytes(content)
     assert says in _refused(tiny_space, tmp_path / "c.pth")
+
+
+def test_a_safetensors_file_is_not_taken_for_another_kind(state, tiny_space, tmp_path):
+    from safetensors.torch import save
+
+    # The length of this header begins with the bytes FF FE, as a text in UTF-16 does.
+    content = save({**state, "more": torch.ones(1)}, metadata={"x": "y"})
+    size = int.from_bytes(content[:8], "little")
+    padded = content[8 : 8 + size].ljust(0xFEFF)
+    (tmp_path / "c.safetensors").write_bytes(len(padded).to_bytes(8, "little") + padded + content[8 + size :])
+    assert "UTF-16" not in _refused(tiny_space, tmp_path / "c.safetensors")
 
 
 def test_incomplete_and_packed_checkpoints_are_named(state, tiny_space, tmp_path):
