@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from nagsdk.common.validation import PLAIN_NAME, SHA256
-from nagsdk.space.layer import KINDS
 
 # A plain name, so that no path in a manifest leads out of its folder.
 FileName = Annotated[str, Field(pattern=PLAIN_NAME)]
@@ -204,7 +203,7 @@ class LayerRow(_Open):
     """One layer; the physical prior distributes the latency of a block over its layers."""
 
     name: _Name
-    kind: Literal[KINDS]  # type: ignore[valid-type]
+    kind: _Name
     in_channels: int = Field(ge=1, le=10**6)
     out_channels: int = Field(ge=1, le=10**6)
     kernel: int = Field(ge=1, le=1000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import numbers
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -17,8 +18,10 @@ from nagsdk.device.description import Device
 from nagsdk.device.finding import ABSENT, OK, WRONG, Finding
 from nagsdk.device.presence import plain_presence
 from nagsdk.errors import ArchitectureError
+from nagsdk.families.family import Family
 
 Arguments = Sequence[Any]
+_PLACE = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")
 
 
 class WrongAnswerError(ValueError):
@@ -213,6 +216,21 @@ def plain_device(device: Device) -> Device:
         )
     options = tuple((str(name), str(value)) for name, value in values["options"])
     return Device(**{**values, "aliases": tuple(values["aliases"]), "options": options})
+
+
+def plain_family(family: Family) -> Family:
+    """A family of networks of a plugin, made of plain values.
+
+    Raises:
+        WrongAnswerError: A field has a wrong type.
+    """
+    _require(isinstance(family.presets, Mapping), "a Family whose presets are a mapping")
+    for text in (family.title, family.space, *family.presets, *family.presets.values()):
+        _require(isinstance(text, str), "a Family whose title, space and presets are texts")
+    for where in (family.space, *family.presets.values()):
+        _require(bool(_PLACE.fullmatch(where)), "a Family whose places have the form package.module:name")
+    presets = {str(name): str(where) for name, where in family.presets.items()}
+    return Family(family.id, str(family.title), str(family.space), presets)
 
 
 _CHECKS: dict[str, Callable[[Any, Arguments], Any]] = {
