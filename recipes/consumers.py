@@ -82,9 +82,7 @@ ROWS = (
     Row("ai-edge-quantizer 0.10.0, int8", "quantizer", ("ai-edge-quantizer==0.10.0", "ai-edge-litert==2.3.0")),
     Row("MediaPipe 0.10.21, one image", "mediapipe", ("mediapipe==0.10.21",), batches=(1,)),
 )
-_ROUNDING = (
-    "Every runtime rounds activations of int8-dynamic in its own way: images between classes may change theirs."
-)
+_ROUNDING = "Every runtime rounds activations of int8-dynamic in its own way: images between classes may change theirs."
 _OPENCV_4 = "OpenCV 4 has no sums with a constant in .tflite files: give it the .onnx, or use OpenCV 5."
 _OPENCV_5 = "OpenCV reads no int8 weights beside float32 activations: give it the .onnx, or the file in fp32 or fp16."
 _MNN = "MNN's converter crashes on int8 weights: convert the .onnx with `--weightQuantBits 8`."
