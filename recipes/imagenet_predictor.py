@@ -42,7 +42,7 @@ SECOND_HAND = (
     "224 px less a loss whose shape comes from the accuracy predictor released with Once-for-All "
     "(mit-han-lab/once-for-all, MIT); pin 224 px to avoid it."
 )
-FAR = "At 224 px the mark stands for an architecture unlike those that were measured."
+FAR = "The predicted top-1 is extrapolated: no architecture that was measured at 224 px is like this one."
 
 
 @dataclass(frozen=True)
