@@ -16,9 +16,9 @@ class SimulatedSession(Session):
 
     def load(self, compiled: Path) -> int:
         handle = self.real.load(compiled)
-        # A deployed file has left its formula behind: it computes, and takes no time.
+        # A deployed file has left its formula behind: it computes, and takes next to no time.
         told = compiled.with_suffix(".ms")
-        self.times[handle] = float(told.read_text()) if told.is_file() else 0.0
+        self.times[handle] = float(told.read_text()) if told.is_file() else 1e-3
         return handle
 
     def unload(self, handle):

@@ -131,6 +131,7 @@ def main() -> NoReturn:
 
 def _run() -> int:
     """Runs the command and returns its exit code; an interruption passes."""
+    output = sys.stdout
     try:
         streams.check()
         code: int = cli.main(standalone_mode=False) or 0
@@ -142,10 +143,10 @@ def _run() -> int:
         code = error.exit_code
     except NagsdkError as error:
         code = _tell(error)
-    except SystemExit as error:
-        if not isinstance(error.__context__, BrokenPipeError):  # which click turns into an exit
+    except SystemExit:
+        if sys.stdout is output:
             raise
-        code = 0
+        code = 0  # click has exchanged a standard output that nobody reads any more
     except BrokenPipeError:
         streams.discard()
         code = 0

@@ -33,11 +33,11 @@ def targets_of(target: str | Path | Target | Sequence[str | Path | Target], sett
     if not any(isinstance(one, Target) for one in given):
         settings["bundle"] = load_bundle(settings.get("bundle", "glyphs"))  # opened once for all
     targets = [target_of(one, settings) for one in given]
-    refuse_repeated(targets)
     if len({one.bundle.space.fingerprint for one in targets}) > 1:
         raise UsageError(
             "The targets have different bundles.", "Use the same bundle: one architecture is sought for all devices."
         )
+    refuse_repeated(targets)
     return targets
 
 

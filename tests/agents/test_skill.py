@@ -36,7 +36,7 @@ def test_its_commands_are_understood(words):
     command, context, rest = cli, click.Context(cli), words[1:]
     if rest[0] == "COMMAND":
         return
-    while isinstance(command, click.Group):
+    while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
         _, command, rest = command.resolve_command(context, rest)
         context = click.Context(command, parent=context)
     command.make_parser(context).parse_args(list(rest))  # an unknown option raises

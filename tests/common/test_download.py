@@ -58,7 +58,7 @@ def test_a_refusal_names_the_way_without_network(server, tmp_path, status):
         assert (tmp_path / "f").read_bytes() == b""
         return
     told = refused(server, tmp_path)
-    assert str(status) in told and "--from FILE" in told
+    assert str(status) in told and "a file that is on this machine" in told
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_budgets_hold_besides(simulate, tmp_path):  # noqa: F811
     assert deployment.verdict == "held" and deployment.result.artifact.bytes <= 600_000
     with pytest.raises(InfeasibleError, match="predicted to reach 97 %"):
         nagsdk.deploy("board", "2ms", min_top1=97, output=tmp_path / "more")
-    with pytest.raises(UsageError, match="not a percentage"):
+    with pytest.raises(UsageError, match="cannot be 0.9"):
         nagsdk.deploy("board", min_top1=0.9)
 
 

@@ -79,7 +79,7 @@ def test_verbs_take_the_target_and_the_targets_of_several_devices(simulate):  # 
     assert one == nagsdk.generate("board", "1.2ms")[0] == nagsdk.generate("board", ["1.2ms"])[0]
     (both,) = nagsdk.generate(target, [["1.2ms", "600kB"]])
     assert [b.metric for b in both.budgets] == ["latency", "size"]
-    assert len(nagsdk.generate([target, "board"], "2MMACs")) == 2
+    assert len(nagsdk.generate([target, nagsdk.Target("board", threads=2)], "2MMACs")) == 2
     (predicted,) = nagsdk.predict(target, one.architecture)
     assert predicted.predicted.latency_ms == one.predicted.latency_ms
     assert nagsdk.predict(architectures=[one.architecture])[0].predicted.latency_ms is None
