@@ -1,9 +1,10 @@
-"""Measures every figure that the project claims, one script after the other.
+"""Prints every figure of docs/figures.md that needs no other device and no data, one script after the other.
 
     python benchmarks/all.py [--data DIR]
 
-DIR contains the measured ImageNet accuracies (see docs/figures.md). Without it, three benchmarks are left out, and a
-message says so. Takes about three hours on two idle cores; the benchmark of the generator takes half of that.
+The other figures are listed with the command that prints each. With --data, those that need data are printed too; what
+DIR must hold, and where it comes from, is told with the command. Takes about an hour and a half on two idle cores; with
+data three hours more.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-WITH_DATA = ("accuracy_predictor", "calibration", "generator")
-SCRIPTS = (
+HERE_ONLY = (
     "startup",
     "export",
     "tflite",
@@ -23,26 +23,54 @@ SCRIPTS = (
     "calibration_cpu",
     "runtimes",
     "generator_measured",
+    "generator_monotone",
     "training",
     "training_ranks",
     "deploy",
 )
+TABLES = "the latency tables: python recipes/tables.py --output DIR"
+ACCURACIES = "ofa_mbv3_w1.0_imagenet_top1.csv: the measured subnets of IntelLabs/DyNAS-T (docs/figures.md)"
+WITH_DATA = {
+    "calibration": (TABLES,),
+    "calibration --vendors": (TABLES,),
+    "calibration --foreign": (TABLES,),
+    "accuracy_predictor": (ACCURACIES,),
+    "generator": (ACCURACIES, TABLES),
+    "generator_ablation": (ACCURACIES,),
+    "generator_paper": (ACCURACIES,),
+}
+ELSEWHERE = {
+    "benchmarks/android.py --serial HOST:PORT": "a phone, or a virtual one that speaks ADB",
+    "benchmarks/cuda.py": "a GPU",
+    "recipes/glyphs/check.py predictor --work build/glyphs --bundle bundles/glyphs": "the work folder of a training",
+    "recipes/glyphs/check.py alone --work build/glyphs --bundle bundles/glyphs": "the work folder of a training",
+    "-m pytest tests/project/test_build.py tests/reports/test_page.py tests/training/test_train.py": "the extra `test`",
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=HERE.parents[1] / "shared" / "data")
-    arguments = parser.parse_args()
-    failed = []
-    commands = {name: [str(HERE / f"{name}.py")] for name in SCRIPTS}
-    if arguments.data.is_dir():
-        commands |= {name: [str(HERE / f"{name}.py"), "--data", str(arguments.data)] for name in WITH_DATA}
+    parser.add_argument("--data", type=Path, help="folder of the data")
+    data = parser.parse_args().data
+    if data is not None and not data.is_dir():
+        parser.error(f"there is no folder {data}")
+    commands = [[f"{name}.py"] for name in HERE_ONLY]
+    if data is None:
+        print("Not printed here, because they need data:")
+        for name, needs in WITH_DATA.items():
+            script, *options = name.split()
+            print(f"  python {' '.join([f'benchmarks/{script}.py', '--data DIR', *options])}")
+            print("".join(f"      {need}\n" for need in needs), end="")
     else:
-        print(f"{', '.join(WITH_DATA)} are left out: there is no folder {arguments.data} (--data DIR).")
-    for name, command in commands.items():
-        print(f"\n=== {name}", flush=True)
-        if subprocess.run([sys.executable, *command], check=False).returncode:
-            failed.append(name)
+        commands += [[f"{script}.py", "--data", str(data), *options] for script, *options in map(str.split, WITH_DATA)]
+    print("Not printed here, because they need something else:")
+    for command, need in ELSEWHERE.items():
+        print(f"  python {command}\n      {need}")
+    failed = []
+    for script, *options in commands:
+        print(f"\n=== {' '.join([script, *options])}", flush=True)
+        if subprocess.run([sys.executable, str(HERE / script), *options], check=False).returncode:
+            failed.append(script)
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
 

@@ -1,6 +1,8 @@
 """Few-shot calibration on public tables of 66 pairs of device and space: nagsdk's cost model and its rivals.
 
-    python benchmarks/calibration.py --data DIR [--tables fbnet,nb201,ofa] [--seeds 10] [--json]
+    python benchmarks/calibration.py --data DIR [--tables fbnet,nb201,ofa] [--seeds 10] [--vendors | --foreign] [--json]
+
+DIR comes from recipes/tables.py.
 
 For every device, N architectures are measured and the latencies of 1,000 others are predicted. Prior knowledge comes
 from the other devices of the table, without the target's family (the same GPU at its other batch sizes; with --vendors
@@ -10,7 +12,13 @@ them is predicted from the other families. Half of the N architectures are the m
 prior knowledge, the other half are random; rivals use N random ones.
 
 Upper bounds are checked at confidence 0.9, on the 1,000 architectures and on the 50 of them with the most work (MACs)
-for the predicted latency, which is what a generator would pick.
+for the predicted latency, which is what a generator would pick. Each calibration has a coverage of its own, so the
+coverage is shown as a distribution over calibrations; also on architectures of the part of the table from which the
+samples are drawn, because some tables drift along their index.
+
+With --foreign the pool holds only devices of other kinds than the target (for GPUs: with other numbers of images).
+Such a pool harms on some devices. What nagsdk makes of it is compared with the pool alone and with no pool, on the same
+samples.
 """
 
 from __future__ import annotations
@@ -29,6 +37,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import latency_tables as tables
 from latency_tables import Floats, LatencyTable
 
+from nagsdk.cost.blend import Blend
 from nagsdk.cost.features import FeatureTable
 from nagsdk.cost.gp import NOISE, Sizes, fit, most_informative
 from nagsdk.cost.model import CostModel
@@ -40,6 +49,17 @@ READERS = {"fbnet": tables.read_fbnet, "nb201": tables.read_nb201, "ofa": tables
 ADDITIVE = ("fpga", "eyeriss", "raspi4", "pixel3")
 COUNTS = (5, 10, 20)
 FRESH, NEAR_FRONTIER, CONFIDENCE = 1000, 50, 0.9
+# A calibration whose bound covers less is a poor one.
+POOR = 0.8
+METHODS = (
+    "nagsdk",
+    "the pool alone",
+    "no pool, same samples",
+    "nagsdk, no pool",
+    "one proxy device",
+    "MACs x scale",
+)
+Progress = Callable[[str], None]
 CANDIDATES, POPULATION = 600, 400
 # Wide prior for the sizes of the terms on known devices, and the smallest scatter that is assumed for them.
 WIDE = Sizes(np.log([0.8, 0.05, 0.03, 0.04]), np.full(4, 0.8))
@@ -161,10 +181,9 @@ def one_proxy(known: Known, pool: list[str], rows: Floats, ms: Floats) -> Floats
     return np.asarray(proxy.cost(codes[known.fresh]) * np.median(ms / proxy.cost(codes[rows])))
 
 
-def predict_device(known: Known, device: str, count: int, seed: int, vendors: bool) -> dict[str, Any]:
+def predict_device(known: Known, device: str, pool: list[str], count: int, seed: int) -> dict[str, Any]:
     """One calibration with `count` samples: scores of all methods and coverage of the upper bounds."""
     table = known.table
-    pool = table.pool_of(device, vendors)
     ms, fresh = table.of(device), known.fresh
     shape = known.shape(tuple(pool))
     rng = np.random.default_rng([seed, count])
@@ -181,8 +200,11 @@ def predict_device(known: Known, device: str, count: int, seed: int, vendors: bo
     macs = exact_table(table.space, lambda layer: layer.macs)
     work = macs.cost(table.codes)
     physical = CostModel.fit(table.space, prior, table.codes[random], ms[random]).mean(table.codes[fresh])
+    alone = (Blend.of(shape, table.codes[rows], ms[rows], trust).table().cost(table.codes[fresh]) for trust in (1, 0))
     result: dict[str, Any] = {
         "nagsdk": score(predicted, ms[fresh]),
+        "the pool alone": score(np.maximum(next(alone), 1e-3), ms[fresh]),
+        "no pool, same samples": score(np.maximum(next(alone), 1e-3), ms[fresh]),
         "nagsdk, no pool": score(np.maximum(physical, 1e-3), ms[fresh]),
         "one proxy device": score(one_proxy(known, pool, random, ms[random]), ms[fresh]),
         "MACs x scale": score(work[fresh] * np.median(ms[random] / work[random]), ms[fresh]),
@@ -191,15 +213,19 @@ def predict_device(known: Known, device: str, count: int, seed: int, vendors: bo
         upper = model.upper(table.codes[fresh], CONFIDENCE)
         near = np.argsort(predicted / work[fresh])[:NEAR_FRONTIER]
         held = ms[fresh] <= upper
+        beside = rng.permutation(np.setdiff1d(known.known, rows))[:FRESH]
         result["bound"] = {
             "random": float(held.mean()),
+            "same_part": float(np.mean(ms[beside] <= model.upper(table.codes[beside], CONFIDENCE))),
             "near_frontier": float(held[near].mean()),
             "median_excess": float(np.median(upper / ms[fresh] - 1)),
         }
     return result
 
 
-def run_table(name: str, folder: Path, seeds: int, vendors: bool, on_progress: Callable[[str], None]) -> dict[str, Any]:
+def run_table(
+    name: str, folder: Path, seeds: int, pool_of: Callable[[LatencyTable, str], list[str]], on_progress: Progress
+) -> dict[str, Any]:
     """Runs the benchmark on all devices of one table."""
     known = Known(READERS[name](folder))
     devices: dict[str, Any] = {}
@@ -207,13 +233,15 @@ def run_table(name: str, folder: Path, seeds: int, vendors: bool, on_progress: C
         ceiling = score(
             known.additive(device).cost(known.table.codes[known.fresh]), known.table.of(device)[known.fresh]
         )
-        devices[device] = {"ceiling": ceiling, "samples": {}}
+        devices[device] = {"ceiling": ceiling, "samples": {}, "bounds": {}}
         for count in COUNTS:
-            runs = [predict_device(known, device, count, seed, vendors) for seed in range(seeds)]
+            pool = pool_of(known.table, device)
+            runs = [predict_device(known, device, pool, count, seed) for seed in range(seeds)]
             devices[device]["samples"][count] = {
                 method: {key: float(np.mean([run[method][key] for run in runs])) for key in runs[0][method]}
                 for method in runs[0]
             }
+            devices[device]["bounds"][count] = [run["bound"] for run in runs if "bound" in run]
         on_progress(f"{name} {device}")
     return devices
 
@@ -235,7 +263,7 @@ def show(report: dict[str, Any]) -> None:
         if name == "fbnet":
             groups.append(("fbnet, not additive", tuple(d for d in devices if d not in ADDITIVE)))
         for label, names in groups:
-            for method in ("nagsdk", "nagsdk, no pool", "one proxy device", "MACs x scale"):
+            for method in METHODS:
                 for count in COUNTS:
                     m = means(devices, count, method, names)
                     target = TARGETS.get((name, count)) if method == "nagsdk" and names is None else None
@@ -246,17 +274,31 @@ def show(report: dict[str, Any]) -> None:
         if name in HELP:
             print(f"{name + ': HELP, published, ' + HELP[name][0]:<38}{'20':>4}{'':>32}{HELP[name][1]:>13.3f}")
         for count in (10, 20):
-            b = means(devices, count, "bound")
-            print(
-                f"{name}: upper bound at 0.9, N={count}: covers {b['random']:.3f} of random architectures, "
-                f"{b['near_frontier']:.3f} near the frontier; median excess {b['median_excess']:.3f}"
-            )
+            show_bound(name, count, [bound for device in devices.values() for bound in device["bounds"][count]])
     reachable = [
         d for devices in report["tables"].values() for d in devices.values() if d["ceiling"]["within_10"] >= 0.95
     ]
     for count in (10, 20):
         reached = sum(d["samples"][count]["nagsdk"]["within_10"] >= 0.95 for d in reachable)
         print(f"pairs with 95 % within 10 %, N={count}: {reached} of the {len(reachable)} whose ceiling allows it")
+
+
+def show_bound(name: str, count: int, bounds: list[dict[str, float]]) -> None:
+    """Prints the distribution of coverage and excess over calibrations."""
+    parts = {"random": "architectures", "same_part": "architectures of the measured part of the table"}
+    print(f"{name}: upper bound at {CONFIDENCE}, N={count}, {len(bounds)} calibrations")
+    for key, what in parts.items():
+        covered = np.array([b[key] for b in bounds])
+        shown = " ".join(f"{value:.3f}" for value in np.quantile(covered, (0.05, 0.1, 0.25, 0.5, 0.75)))
+        print(
+            f"  covers {covered.mean():.3f} of 1,000 {what}; 5, 10, 25, 50, 75 % of the calibrations cover at most "
+            f"{shown}; {np.mean(covered < POOR):.1%} cover less than {POOR}"
+        )
+    near, excess = (np.array([b[key] for b in bounds]) for key in ("near_frontier", "median_excess"))
+    print(
+        f"  covers {near.mean():.3f} near the frontier; "
+        f"median excess over the truth: median {np.median(excess):.3f}, mean {excess.mean():.3f}"
+    )
 
 
 def main() -> None:
@@ -267,7 +309,9 @@ def main() -> None:
     )
     parser.add_argument("--tables", default="fbnet,nb201,ofa")
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument(
+    pools = parser.add_mutually_exclusive_group()
+    pools.add_argument("--foreign", action="store_true", help="only devices of other kinds")
+    pools.add_argument(
         "--vendors",
         action="store_true",
         help="also leave out other devices of the same maker and kind, not only other batch sizes",
@@ -278,8 +322,12 @@ def main() -> None:
     if not options.data.is_dir() or not set(names) <= set(READERS):
         parser.error(f"--data must be the folder of the tables, --tables some of {', '.join(READERS)}")
     show_progress = lambda text: print(f"\r{text:<60}", end="", file=sys.stderr)  # noqa: E731
+
+    def pool_of(table: LatencyTable, device: str) -> list[str]:
+        return table.foreign_pool(device) if options.foreign else table.pool_of(device, options.vendors)
+
     report = {
-        "tables": {n: run_table(n, options.data, options.seeds, options.vendors, show_progress) for n in names},
+        "tables": {n: run_table(n, options.data, options.seeds, pool_of, show_progress) for n in names},
         "seeds": options.seeds,
     }
     print(file=sys.stderr)

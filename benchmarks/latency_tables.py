@@ -203,6 +203,10 @@ class LatencyTable:
         group = vendor if vendors else family
         return [name for name in self.pool if group(name) != group(target)]
 
+    def foreign_pool(self, target: str) -> list[str]:
+        """The devices of the pool that are of another kind than the target."""
+        return [name for name in self.pool_of(target) if kind(name) != kind(target)]
+
     def of(self, device: str) -> Floats:
         """Latencies on one device, shape (n,)."""
         return self.ms[:, self.devices.index(device)]
@@ -222,6 +226,19 @@ def vendor(device: str) -> str:
     return family(device)
 
 
+def kind(device: str) -> str:
+    """What a device is: processor, phone or board, accelerator; for GPUs also whether they run single images."""
+    for name, parts in _KINDS.items():
+        if device.startswith(parts):
+            return name
+    return "GPU, one image" if device.endswith("_1") else "GPU"
+
+
+_KINDS = {
+    "processor": ("gold", "silver"),
+    "phone or board": ("pixel", "samsung", "essential", "raspi"),
+    "accelerator": ("fpga", "eyeriss"),
+}
 _TARGETS = (
     "pixel2 pixel3 raspi4 fpga eyeriss samsung_a50 samsung_s7 essential_ph_1 gold_6226 gold_6240 silver_4114 "
     "titan_rtx_1 {} 2080ti_1"

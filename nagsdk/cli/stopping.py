@@ -24,7 +24,8 @@ _SHOW_CURSOR = b"\x1b[?25h"
 class Stopping:
     """Lets signals stop the running command.
 
-    The first signal raises KeyboardInterrupt in the main thread. A second one, or a command that does not end soon (it
+    The first signal raises KeyboardInterrupt in the main thread, unless that imports: native modules abort the process
+    where Python raises an exception while they set themselves up. A second one, or a command that does not end soon (it
     may be inside a long call of a library, or may wait for a thread), ends the process at once. A thread of its own
     watches over that, because Python handles no signal during a call into a library.
     """
@@ -59,7 +60,8 @@ class Stopping:
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if self._signal is None and not self._ended:
             self._signal = number
-            raise KeyboardInterrupt
+            if not _importing(frame):
+                raise KeyboardInterrupt
 
     def finish(self) -> None:
         """Keeps later signals from interrupting; the command has ended."""
@@ -78,6 +80,12 @@ class Stopping:
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 stream.flush()
         _leave(128 + (self._signal or signal.SIGINT))
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+        frame = frame.f_back
+    return frame is not None
 
 
 def _watch(watched: socket.socket, numbers: frozenset[int], said: threading.Event) -> None:

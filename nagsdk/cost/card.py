@@ -17,7 +17,7 @@ from nagsdk.cost.table import AdditiveTable
 from nagsdk.errors import NagsdkError
 from nagsdk.space.space import SearchSpace, extremes
 
-FORMAT = "nagsdk-cost-model/2"
+FORMAT = "nagsdk-cost-model/3"
 _SEAL = ', "sha256": "'
 _COLUMNS = ("p50_ms", "left_out_ms", "left_out_sd_ms")
 _LEAST_MS, _MOST_MS, _MOST_SPREAD, _MOST_SAMPLES = 1e-9, 1e9, 1000.0, 10_000
@@ -43,6 +43,7 @@ def to_json(model: CostModel) -> str:
         "source": model.source,
         "features": list(FEATURES),
         "spread": model.spread,
+        "trust": model.trust,
         "prior": {
             "weights_ms": model.prior.weights.tolist(),
             "directions_ms": model.prior.directions.tolist(),
@@ -101,9 +102,9 @@ def _model(content: dict[str, Any], space: SearchSpace) -> CostModel:
     if not isinstance(device, str) or not isinstance(facts, dict) or not _usable(facts):
         raise ValueError("device or facts are not valid")
     spread = float(numbers_of(content["spread"], (), low=0.0, high=_MOST_SPREAD))
-    model = CostModel(
-        space, device, prior, prior.on(space), table, spread, *samples, Jitter.from_dict(content["jitter"]), facts
-    )
+    trust = float(numbers_of(content["trust"], (), low=0.0, high=1.0))
+    jitter = Jitter.from_dict(content["jitter"])
+    model = CostModel(space, device, prior, prior.on(space), table, spread, *samples, jitter, facts, trust)
     # Numbers that are valid one by one may still contradict each other.
     with np.errstate(all="ignore"):
         predicted = np.concatenate([*model.predict(extremes(space)), model.upper(extremes(space), _LOW_CONFIDENCE)])

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nagsdk.common.quantiles import normal_quantile
 from nagsdk.cost.table import Floats
@@ -29,6 +30,7 @@ _DRAWS = 128
 # Degrees of freedom of Student's t that the errors are assumed to follow: most are small, some are large.
 _FREEDOM = 3
 _REWEIGHTINGS, _LEAST_TO_REWEIGHT = 8, 8
+_FOLDS = 20
 _JITTER = 1e-9
 # Least latency, as a share of a typical one, that deviations are divided by: an additive shape that approximates
 # devices whose costs are not exactly additive may come close to zero.
@@ -60,6 +62,11 @@ class Design:
     mean: Floats
     terms: tuple[Floats, Floats, Floats]
 
+    def at(self, rows: NDArray[np.bool_]) -> Design:
+        """Returns the design of some of the architectures."""
+        directions, physical, choices = (term[rows] for term in self.terms)
+        return Design(self.mean[rows], (directions, physical, choices))
+
     def kernels(self, other: Design) -> Floats:
         """Returns the covariances of the terms at unit sizes, shape (3, n, n of `other`)."""
         return np.stack([mine @ theirs.T for mine, theirs in zip(self.terms, other.terms, strict=True)])
@@ -78,8 +85,6 @@ class Posterior:
         residual: Measured latency divided by the scale, minus the known shape, shape (n,).
         noise: Variances of the measurements divided by the square of the scale, shape (n,).
         inverse: Inverse of the covariance of the measurements, shape (n, n).
-        left_out_ms: Leave-one-out predictions, shape (n,).
-        left_out_sd_ms: Standard deviations of these predictions with ordinary noise, shape (n,).
     """
 
     design: Design
@@ -90,8 +95,6 @@ class Posterior:
     residual: Floats
     noise: Floats
     inverse: Floats
-    left_out_ms: Floats
-    left_out_sd_ms: Floats
 
     def predict(self, design: Design) -> tuple[Floats, Floats]:
         """Returns means and standard deviations in milliseconds (noise of a median included), shapes (n,)."""
@@ -132,11 +135,10 @@ def fit(design: Design, values: Floats, sizes: Sizes) -> Posterior:
             dtype=np.float64,
         )
         dual, precision = inverse @ residual, np.diag(inverse)
-        ordinary = np.exp(2 * found[NOISE]) * observed**2
-        left_out = np.maximum(1 / precision - noise, 0.0) + ordinary
         if turn == _REWEIGHTINGS or len(values) < _LEAST_TO_REWEIGHT:
             break
-        doubt = np.maximum(1.0, (_FREEDOM + (dual / precision) ** 2 / left_out) / (_FREEDOM + 1))
+        without = np.maximum(1 / precision - noise, 0.0) + np.exp(2 * found[NOISE]) * observed**2
+        doubt = np.maximum(1.0, (_FREEDOM + (dual / precision) ** 2 / without) / (_FREEDOM + 1))
     directions, physical, choices = (
         np.exp(2 * s) * term.T @ dual for s, term in zip(found[:NOISE], design.terms, strict=True)
     )
@@ -149,9 +151,29 @@ def fit(design: Design, values: Floats, sizes: Sizes) -> Posterior:
         residual,
         noise,
         inverse,
-        scale * (observed - dual / precision),
-        scale * np.sqrt(left_out),
     )
+
+
+def left_out(design: Design, values: Floats, sizes: Sizes) -> tuple[Floats, Floats]:
+    """Predicts every measured latency by a regression that was fitted without it.
+
+    Sizes, scale and weights of readings are found again each time: with those of the whole set, which has seen the
+    reading, the errors would be too small. Beyond twenty samples, several are left out at once.
+
+    Args:
+        design: Design of the measured architectures, n >= 3.
+        values: Measured latencies in milliseconds, shape (n,).
+        sizes: Priors of the sizes of the terms.
+
+    Returns:
+        Means and standard deviations in milliseconds, as `Posterior.predict` returns them, shapes (n,).
+    """
+    result = np.empty((2, len(values)))
+    fold = np.arange(len(values)) % min(len(values), _FOLDS)
+    for number in range(fold.max() + 1):
+        without = fold != number
+        result[:, ~without] = fit(design.at(without), values[without], sizes).predict(design.at(~without))
+    return result[0], result[1]
 
 
 def _mean_size(draws: Floats, kernels: Floats, shape: Floats, residual: Floats, noise: Floats) -> Floats:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.common.quantiles import normal_quantile, student_quantile
+from nagsdk.cost.blend import Blend, judged
 from nagsdk.cost.features import FeatureTable
-from nagsdk.cost.gp import Posterior, fit
 from nagsdk.cost.prior import Jitter, Prior
 from nagsdk.cost.shape import Shape
 from nagsdk.cost.table import AdditiveTable, Floats
@@ -32,8 +32,6 @@ _LOCAL_DOUBT = 0.1
 _MOST_LOCAL = 0.25
 # Share of the error's variance that networks of similar cost have in common: the session and the local shape.
 _LOCAL_SHARE = 0.75
-# Weight, in samples, of the quantile that the regression expects of its errors, relative to the measured quantile.
-_EXPECTED = 20
 # Number of architectures whose columns fit into a processor's cache.
 _CHUNK = 512
 
@@ -81,6 +79,7 @@ class CostModel:
         observed: Networks measured after the calibration; `left_out_ms` holds what was predicted before.
         jitter: Scatter of runs and sessions.
         facts: Origin of the model: date, versions, protocol, seeds.
+        trust: Weight of the shape, from 0 to 1; a regression that knows physical features only has the rest (`Blend`).
     """
 
     space: SearchSpace
@@ -93,6 +92,7 @@ class CostModel:
     observed: Samples
     jitter: Jitter
     facts: Mapping[str, Any] = field(default_factory=dict)
+    trust: float = 1.0
 
     @classmethod
     def from_prior(cls, space: SearchSpace, prior: Prior, device: str = "") -> CostModel:
@@ -127,7 +127,8 @@ class CostModel:
 
         Args:
             space: Search space of the architectures.
-            prior: Prior that determines the shape; the scale is fitted.
+            prior: Prior that determines the shape; the scale is fitted. Where the samples are predicted better without
+                it, it loses its weight.
             codes: The measured architectures, shape (n, decisions).
             p50_ms: Median latencies of the architectures, shape (n,).
             device: Fingerprint of the device.
@@ -145,20 +146,23 @@ class CostModel:
             )
         if not (np.isfinite(p50_ms).all() and (p50_ms > 0).all()):
             raise UsageError("A measured latency is not a positive number.", "Measure again.")
+        nothing_known = shape is None and math.isinf(prior.spread)
         shape = shape or prior.on(space)
-        found = _fit(shape, codes, p50_ms)
-        mean, deviation = found.predict(shape.design(shape.population))
+        trust, *left_out = judged(shape, codes, p50_ms, nothing_known)
+        found = Blend.of(shape, codes, p50_ms, trust)
+        mean, deviation = found.predict(shape.population)
         return cls(
             space,
             device,
             prior,
             shape,
-            shape.table(found, codes),
+            found.table(),
             float(np.median(deviation / mean)),
-            Samples(codes, p50_ms, found.left_out_ms, found.left_out_sd_ms),
+            Samples(codes, p50_ms, *left_out),
             _empty(space),
             jitter or prior.jitter,
             facts or {},
+            trust,
         )
 
     @property
@@ -181,12 +185,12 @@ class CostModel:
     def upper(self, codes: Codes, confidence: float, percentile: float = 50.0) -> Floats:
         """Returns upper bounds, at this confidence, of a percentile of the latency in milliseconds, shape (n,).
 
-        The model error is bounded by conformal prediction without a split (jackknife: Barber et al., 2021): a quantile
-        of the leave-one-out errors of the calibration, each in units of its own standard deviation, times the median
-        relative standard deviation over the space. A rank among few errors is a noisy figure, so it is averaged with
-        the quantile that the regression itself expects (Student's t), which has the weight of twenty samples. Without
-        a calibration the bound is a normal quantile of the prior's spread. The scatter between sessions is added in
-        quadrature; the scatter of runs is the measured factor of the percentile.
+        The model error is bounded by the errors of predictions that were made without the sample, each in units of its
+        own standard deviation, times the median relative standard deviation over the space. Their quantile is the mean
+        of two estimates: their rank, which needs no assumption (jackknife: Barber et al., 2021) but is a noisy figure
+        among few errors, and Student's t at their own size. Without a calibration the bound is a normal quantile of the
+        prior's spread. The scatter between sessions is added in quadrature; the scatter of runs is the measured factor
+        of the percentile.
 
         Raises:
             UsageError: The calibration has too few samples for this confidence.
@@ -254,17 +258,16 @@ class CostModel:
         return accuracy(self.calibrated.left_out_ms, self.calibrated.p50_ms) if len(self.calibrated) else {}
 
     @cached_property
-    def _posterior(self) -> Posterior:
-        return _fit(self.shape, self.calibrated.codes, self.calibrated.p50_ms)
+    def _blend(self) -> Blend:
+        samples = self.calibrated
+        return Blend.of(self.shape, samples.codes, samples.p50_ms, self.trust)
 
     def _spreads(self, codes: Codes) -> Floats:
         """Returns the relative standard deviations of the model error, shape (n,)."""
         if not len(self.calibrated):
             return np.full(len(codes), self.spread)
         parts = np.array_split(codes, max(1, len(codes) // _CHUNK))
-        return np.concatenate(
-            [deviation / mean for mean, deviation in (self._posterior.predict(self.shape.design(p)) for p in parts)]
-        )
+        return np.concatenate([deviation / mean for mean, deviation in map(self._blend.predict, parts)])
 
     def _bound(self, cost: Floats, confidence: float) -> Floats:
         """Returns the upper bounds of the medians of networks with these costs under `table`."""
@@ -290,13 +293,10 @@ class CostModel:
                 f"Ask for {math.floor(1000 * self.most_confidence) / 1000:g} or less (--confidence), "
                 f"or calibrate with --samples {needed}.",
             )
-        weight = n / (n + _EXPECTED)
-        error = max(
-            0.0,
-            weight * float(np.sort(self.calibrated.errors)[rank - 1])
-            + (1 - weight) * student_quantile(n - 1, confidence),
-        )
-        return math.hypot(error * self.spread, z * self.jitter.sessions)
+        errors = self.calibrated.errors
+        size = math.sqrt(float(np.mean(errors**2)) * (1 + 1 / n))
+        error = (float(np.sort(errors)[rank - 1]) + size * student_quantile(n - 1, confidence)) / 2
+        return math.hypot(max(0.0, error) * self.spread, z * self.jitter.sessions)
 
     @cached_property
     def _observed_errors(self) -> tuple[Floats, Floats]:
@@ -323,10 +323,6 @@ def accuracy(predicted: Floats, measured: Floats) -> dict[str, float]:
         "within_10_percent": float(np.mean(errors <= 0.10)),
         "rmspe": float(np.sqrt(np.mean(errors**2))),
     }
-
-
-def _fit(shape: Shape, codes: Codes, p50_ms: Floats) -> Posterior:
-    return fit(shape.design(codes), p50_ms, shape.sizes)
 
 
 def _empty(space: SearchSpace) -> Samples:

@@ -27,13 +27,27 @@ def choose(
     Returns:
         Indices of the candidates in order, shape (..., candidates).
     """
-    rows = np.ascontiguousarray(codes.reshape(-1, codes.shape[-1]))
-    keys = rows.view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).ravel()
-    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    rows, first, inverse = distinct(codes)
     top1 = np.asarray(predictor.predict(rows[first]).mean, dtype=np.float64)[inverse].reshape(codes.shape[:-1])
     bound = np.zeros(top1.shape) if upper is None else upper
     over = np.maximum(bound - np.asarray(limits, dtype=np.float64)[..., None], 0.0)
     return np.lexsort((bound, -top1, over), axis=-1)
+
+
+def distinct(codes: Codes) -> tuple[Codes, NDArray[np.intp], NDArray[np.intp]]:
+    """Finds equal architectures, so that each is predicted once.
+
+    Args:
+        codes: Architectures, int8, shape (..., decisions).
+
+    Returns:
+        The architectures in rows, shape (n, decisions); the indices of the m distinct ones, shape (m,); and for each
+        row the number of its distinct one, shape (n,).
+    """
+    rows = np.ascontiguousarray(codes.reshape(-1, codes.shape[-1]))
+    keys = rows.view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).ravel()
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    return rows, first, inverse
 
 
 def best_of_every_cost(cost: Floats, top1: Floats, count: int) -> NDArray[np.intp]:

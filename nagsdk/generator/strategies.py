@@ -13,6 +13,7 @@ from nagsdk.cost.table import Floats, mixed
 from nagsdk.errors import UsageError
 from nagsdk.events import stage
 from nagsdk.generator.frontier import Frontier, frontier
+from nagsdk.generator.monotone import monotone
 from nagsdk.generator.prices import mixes
 from nagsdk.generator.ranking import choose
 from nagsdk.generator.strategy import Question, Strategy
@@ -25,6 +26,8 @@ CANDIDATES = 64
 class Nag(Strategy):
     """The generator.
 
+    With one limit, a larger budget never gets an architecture of lower predicted top-1; see `monotone`.
+
     Attributes:
         candidates: Number of architectures sampled for each budget.
     """
@@ -35,7 +38,14 @@ class Nag(Strategy):
 
     def propose(self, question: Question) -> Codes:
         """See `Generator.propose`."""
-        return question.generator().propose(question.tables, question.limits, self.candidates, question.seed)
+
+        def sampled(limits: Floats) -> Codes:
+            return question.generator().propose(question.tables, limits, self.candidates, question.seed)
+
+        if len(question.tables) > 1:
+            return sampled(question.limits)
+        (table,) = question.tables
+        return monotone(question.space, table, question.limits[:, 0], sampled, lambda codes: _top1(question, codes))
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,23 @@ def test_a_signal_ends_the_command_wherever_it_is(code, number):
     assert said.startswith("stopping…\n") and "Traceback" not in said
 
 
+def test_no_exception_gets_into_a_module_that_sets_itself_up(tmp_path):
+    """Native ones would abort the process."""
+    module = """
+import time
+print("made", flush=True)
+while True:
+    try: time.sleep(600)
+    except KeyboardInterrupt: print("interrupted", flush=True)
+"""
+    (tmp_path / "native.py").write_text(module)
+    process = start(f"sys.path.insert(0, {str(tmp_path)!r}); import native")
+    assert process.stdout.readline() == "made\n"
+    process.send_signal(signal.SIGTERM)
+    said, errors = process.communicate(timeout=60)
+    assert (process.returncode, said) == (143, "") and errors.startswith("stopping…\n")
+
+
 def test_a_second_signal_ends_the_command_at_once_and_still_cleans_up(tmp_path):
     partial = tmp_path / "partial"
     partial.touch()

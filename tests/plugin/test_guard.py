@@ -148,7 +148,11 @@ ARGUMENTS = {
 }
 
 
-@pytest.mark.parametrize(("method", "answer"), [(m, a) for m, answers in WRONG.items() for a in answers], ids=repr)
+@pytest.mark.parametrize(
+    ("method", "answer"),
+    [(m, a) for m, answers in WRONG.items() for a in answers],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
 def test_wrong_answers_of_backends_are_errors(method, answer):
     guarded = board(**{method: lambda self, *arguments: answer})
     with pytest.raises(DeviceError) as caught:
