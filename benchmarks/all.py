@@ -22,6 +22,7 @@ HERE_ONLY = (
     "repeatability",
     "calibration_cpu",
     "runtimes",
+    "int8",
     "generator_measured",
     "generator_monotone",
     "training",

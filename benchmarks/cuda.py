@@ -84,6 +84,7 @@ class Untrained(Bundle):
         files = {name: SimpleNamespace(**record) for name, record in content["files"].items()}
         parts = {"files": files, "preprocessing": SimpleNamespace(**content["preprocessing"]), "images": None}
         self.description = SimpleNamespace(**{**content, **parts})  # type: ignore[assignment]
+        self.footing = content.get("footing")
         self.space = MobileNetV3Space.from_dict(content["space"])
 
     def require_weights(self) -> None:

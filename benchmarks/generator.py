@@ -54,7 +54,8 @@ from nagsdk.generator.training_data import Devices
 from nagsdk.pipeline.models import calibrated_model, prior_of, require_cost_model
 from nagsdk.pipeline.target import Target
 from nagsdk.predictor.additive import AdditiveScore, fit_additive
-from nagsdk.predictor.fit import Fit, Fitter, MeasuredSubnets
+from nagsdk.predictor.fitter import Fit, Fitter
+from nagsdk.predictor.groups import MeasuredSubnets
 from nagsdk.predictor.train import EnsembleRecipe
 from nagsdk.space.space import Codes
 

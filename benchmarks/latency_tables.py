@@ -19,8 +19,9 @@ from nagsdk.errors import ArchitectureError
 from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.families.mobilenet_v3.table import read_architectures
 from nagsdk.space.architecture import Architecture
+from nagsdk.space.decisions import Decision
 from nagsdk.space.layer import LayerSpec
-from nagsdk.space.space import Codes, Decision, SearchSpace
+from nagsdk.space.space import Codes, SearchSpace
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 FBNET_STAGES = ((16, 1, 1), (24, 1, 4), (32, 2, 4), (64, 2, 4), (112, 1, 4), (184, 2, 4), (352, 1, 1))
@@ -86,7 +87,9 @@ class FBNet(_Digits):
             LayerSpec("classifier", "linear", 1504, 100, 1, 1, 1),
         )
 
-    def choice_layers(self, resolution: int, decision: int, choice: int) -> tuple[LayerSpec, ...]:
+    def choice_layers(
+        self, resolution: int, decision: int, choice: int, context: tuple[int, ...] = ()
+    ) -> tuple[LayerSpec, ...]:
         if decision == 0:
             return ()
         into, out, stride, size = self._blocks[decision - 1]
@@ -137,7 +140,9 @@ class NASBench201(_Digits):
             ]
         return (*layers, LayerSpec("classifier", "linear", 64, 10, 1, 1, 1))
 
-    def choice_layers(self, resolution: int, decision: int, choice: int) -> tuple[LayerSpec, ...]:
+    def choice_layers(
+        self, resolution: int, decision: int, choice: int, context: tuple[int, ...] = ()
+    ) -> tuple[LayerSpec, ...]:
         name = self.decisions[decision].name
         layers: list[LayerSpec] = []
         for channels, size in NB201_STAGES:

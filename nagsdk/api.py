@@ -30,6 +30,7 @@ def deploy(
     target: str | Path | Target,
     budget: str | Budget | Sequence[str | Budget] = (),
     *,
+    model: str | Path | None = None,
     min_top1: float | None = None,
     output: str | Path | None = None,
     strategy: str = "nag",
@@ -48,12 +49,12 @@ def deploy(
     Args:
         target: A `nagsdk.Target`, the id of a device, or a file that describes one (``.toml``).
         budget: A limit such as ``"80ms"`` or a `Budget`; several must hold together.
+        model: ONNX file of a finished network to measure and judge as it is; only `budget` and `output` go with it.
         min_top1: If given, the fastest model with at least this top-1 in per cent is sought instead of the most
             accurate one, and `budget` may be left out. Top-1 is measured on the bundle's test images.
         output: Folder for model and manifest; ``deployments/<bundle>-<device>-<budget>`` if None. An earlier deployment
             in it is replaced when this one succeeds.
-        strategy: How architectures are found: ``nag`` (the generator), ``lookup``, ``polished``, ``nsga2``,
-            ``evolution``, ``random``, or a strategy of a plugin.
+        strategy: How architectures are found: ``nag`` (the generator) or another; see docs/generator.md.
         images: Folder of images to recalibrate batch normalisation on; the bundle's own images if None.
         timing_only: Builds without images; the result warns that its accuracy is worthless.
         resolution: Pins the input size in pixels.
@@ -75,9 +76,14 @@ def deploy(
     from nagsdk.pipeline.asked import check_output
     from nagsdk.pipeline.build import Builder
     from nagsdk.pipeline.calibrate import model_for
+    from nagsdk.pipeline.given import deploy_given
     from nagsdk.pipeline.loop import Deployer
     from nagsdk.pipeline.publish import publish
 
+    if model is not None:
+        others = {"strategy": strategy != "nag", "min_top1": min_top1, "resolution": resolution, "images": images}
+        others |= {"timing_only": timing_only, "finetune": finetune, "data": data, "skip_broken": skip_broken}
+        return deploy_given(target_of(target, settings), Path(model), budget, output, others)
     wanted = limits_of(budget, min_top1, timing_only)
     check_finetuning(finetune, data, skip_broken, timing_only)
     ranges.check(resolution=resolution, seed=seed)
@@ -96,8 +102,7 @@ def deploy(
         from nagsdk.training.tuner import Tuner
 
         deployer.tuner = Tuner.on(target.bundle, data, finetune, skip_broken, seed, target.on_event)
-    model = model_for(target, wanted, timed, seed)
-    return publish(deployer, wanted, model, folder)
+    return publish(deployer, wanted, model_for(target, wanted, timed, seed), folder)
 
 
 @renamed(device="target", budgets="budget")
@@ -121,8 +126,7 @@ def generate(
             sequence stands for budgets that must hold together.
         min_top1: If given, the architecture with the lowest latency and at least this predicted top-1 in per cent is
             sought; `budget` is then at most one budget, or one sequence of budgets that must hold together.
-        strategy: How architectures are found: ``nag`` (the generator), ``lookup``, ``polished``, ``nsga2``,
-            ``evolution``, ``random``, or a strategy of a plugin.
+        strategy: How architectures are found: ``nag`` (the generator) or another; see docs/generator.md.
         resolution: Pins the input size in pixels.
         seed: Seed of all random choices.
         **settings: Arguments of `nagsdk.Target` for a device's id: bundle, threads, batch, precision, serial, on_event.
@@ -237,6 +241,7 @@ def profile(
     architectures: str | Architecture | Sequence[str | Architecture] = (),
     *,
     table: str | Path | None = None,
+    model: str | Path | None = None,
     **settings: Unpack[TargetSettings],
 ) -> list[Result]:
     """Measures given architectures on a device, with random weights, which take as long as trained ones.
@@ -245,6 +250,7 @@ def profile(
         target: A `nagsdk.Target` or the id of a device; the device must be available.
         architectures: Text forms or architectures of the bundle's space.
         table: CSV file of more architectures, with the columns of the bundle's space (MobileNetV3: ks, e, d, r).
+        model: ONNX file of a finished network, which is measured instead of architectures.
         **settings: Arguments of `nagsdk.Target` for a device's id: bundle, threads, batch, precision, serial, on_event.
 
     Returns:
@@ -255,13 +261,14 @@ def profile(
         DeviceError: The device is unavailable, busy or fails.
     """
     from nagsdk.bundle.architectures import read
+    from nagsdk.pipeline.given import profile_given
     from nagsdk.pipeline.profile import profile_architectures
-    from nagsdk.pipeline.timing import settle_rewrite
 
     target = target_of(target, settings)
+    if model is not None:
+        return [profile_given(target, Path(model), bool(architectures or table))]
     target.require_presence()
     given = read(target.bundle, architectures, table)
-    settle_rewrite(target)
     return profile_architectures(target, given)
 
 
@@ -334,13 +341,9 @@ def export(
         NagsdkError: Any other of its subclasses; see `nagsdk.errors`.
     """
     from nagsdk.bundle.architectures import read
-    from nagsdk.pipeline.asked import check_output
     from nagsdk.pipeline.build import Builder
     from nagsdk.pipeline.publish import publish_one
 
     target = target_of(target, settings)
     (given,) = read(target.bundle, architecture, None)
-    builder = Builder(target, None if images is None else Path(images), timing_only)
-    builder.check()
-    check_output(target, Path(output))
-    return publish_one(builder, given, Path(output))
+    return publish_one(Builder(target, None if images is None else Path(images), timing_only), given, Path(output))

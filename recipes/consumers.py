@@ -33,11 +33,11 @@ PAGE = Path(__file__).parents[1] / "docs/consumers.md"
 START, END = "<!-- table -->", "<!-- end -->"
 ARCHITECTURE = "mbv3:r44:d=3,2,2,2:ks=5,5,5,5,3,5,3,5,5:e=6,6,6,6,6,6,6,6,2"
 IMAGES, BATCHES = 64, (1, 4)
-OPSETS, PRECISIONS = ("17", "13", "11"), ("fp32", "fp16", "int8")
+OPSETS, PRECISIONS = ("17", "13", "11"), ("fp32", "fp16", "int8-dynamic")
 KINDS = (*(f"opset{opset}" for opset in OPSETS), *PRECISIONS)
 # Largest relative error of the logits, by kind of file, and by program if it makes another number format of the file.
-# Every runtime rounds the activations of int8 in its own way.
-TOLERANCE, TOLERANCES = 1e-4, {"int8": 0.1, "float16": 1e-2, "quantizer": 0.1}
+# Every runtime rounds the activations of int8-dynamic in its own way.
+TOLERANCE, TOLERANCES = 1e-4, {"int8-dynamic": 0.1, "float16": 1e-2, "quantizer": 0.1}
 
 
 @dataclass(frozen=True)
@@ -82,19 +82,20 @@ ROWS = (
     Row("ai-edge-quantizer 0.10.0, int8", "quantizer", ("ai-edge-quantizer==0.10.0", "ai-edge-litert==2.3.0")),
     Row("MediaPipe 0.10.21, one image", "mediapipe", ("mediapipe==0.10.21",), batches=(1,)),
 )
-_ROUNDING = (
-    "Every runtime rounds the activations of int8 in its own way, so that images between two classes may change theirs."
-)
+_ROUNDING = "Every runtime rounds activations of int8-dynamic in its own way: images between classes may change theirs."
 _OPENCV_4 = "OpenCV 4 has no sums with a constant in .tflite files: give it the .onnx, or use OpenCV 5."
 _OPENCV_5 = "OpenCV reads no int8 weights beside float32 activations: give it the .onnx, or the file in fp32 or fp16."
 _MNN = "MNN's converter crashes on int8 weights: convert the .onnx with `--weightQuantBits 8`."
 NOTES = {
-    **{(title, "int8"): _ROUNDING for title in ("OpenVINO 2026.4.1", "LiteRT 1.0.1", "tflite-runtime 2.14.0 (2023)")},
-    **{(title, "int8"): _ROUNDING for title in ("TensorFlow 2.19.0", "MediaPipe 0.10.21, one image")},
+    **{
+        (title, "int8-dynamic"): _ROUNDING
+        for title in ("OpenVINO 2026.4.1", "LiteRT 1.0.1", "tflite-runtime 2.14.0 (2023)")
+    },
+    **{(title, "int8-dynamic"): _ROUNDING for title in ("TensorFlow 2.19.0", "MediaPipe 0.10.21, one image")},
     ("ai-edge-quantizer 0.10.0, int8", "fp32"): _ROUNDING,
     **{("OpenCV 4.11.0", kind): _OPENCV_4 for kind in PRECISIONS},
-    ("OpenCV 5.0.0", "int8"): _OPENCV_5,
-    ("MNN 3.6.1", "int8"): _MNN,
+    ("OpenCV 5.0.0", "int8-dynamic"): _OPENCV_5,
+    ("MNN 3.6.1", "int8-dynamic"): _MNN,
 }
 
 

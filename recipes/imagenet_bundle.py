@@ -17,6 +17,7 @@ from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 
 FILES = ("predictor.json", "predictor.safetensors")
 WEIGHTS = "https://raw.githubusercontent.com/han-cai/files/master/ofa/ofa_nets/ofa_mbv3_d234_e346_k357_w"
+PREDICTED_ON = "the ImageNet-1k validation images"
 WIDTHS = {1.0: "imagenet", 1.2: "imagenet-w1.2"}
 
 
@@ -53,6 +54,7 @@ def main() -> None:
             "mean": [0.485, 0.456, 0.406],
             "std": [0.229, 0.224, 0.225],
         },
+        **({"footing": {"predicted_on": PREDICTED_ON}} if files else {}),
         "weights_source": f"{WEIGHTS}{options.width:.1f}",
         "files": {name: {"sha256": sha256(folder / name), "bytes": (folder / name).stat().st_size} for name in files},
     }

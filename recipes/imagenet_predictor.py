@@ -26,7 +26,8 @@ from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
 from nagsdk.families.mobilenet_v3.table import read_architectures
 from nagsdk.predictor.additive import fit_asymptote, inverse, ridge
 from nagsdk.predictor.features import Floats, feature_map
-from nagsdk.predictor.fit import fit_predictor, folds
+from nagsdk.predictor.fit import fit_predictor
+from nagsdk.predictor.groups import folds
 from nagsdk.predictor.model import AccuracyPredictor, Resolutions
 from nagsdk.space.space import Codes
 
@@ -41,7 +42,7 @@ SECOND_HAND = (
     "224 px less a loss whose shape comes from the accuracy predictor released with Once-for-All "
     "(mit-han-lab/once-for-all, MIT); pin 224 px to avoid it."
 )
-FAR = "At 224 px the mark stands for an architecture unlike those that were measured."
+FAR = "The predicted top-1 is extrapolated: no architecture that was measured at 224 px is like this one."
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,6 @@ DEFAULT = "glyphs"
 GENERATOR, LABELS = "generator.safetensors", "labels.txt"
 RECALIBRATION_IMAGES = 512
 _MOST_DESCRIPTION, _MOST_TEXT, _MOST_SHEET = 10**6, 32 * 10**6, 256 * 10**6
-_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,7 @@ class Bundle:
         is_shipped: Whether it is a bundle that ships with nagsdk, or an exact copy.
         hash: SHA-256 of the bundle.json, which identifies the bundle with all its files.
         files: The files that it lists.
+        footing: The images that top-1 is about, if it says so; see `nagsdk.bundle.description.Footing`.
 
     Raises:
         DamagedBundleError: The description is damaged or not valid, or its family of networks is not installed.
@@ -102,10 +102,11 @@ class Bundle:
                 f"{path} is not a valid description of a bundle: {what_is_wrong(error)}.", FIX
             ) from error
         self.files = BundleFiles(folder, self._content["files"])
+        self.footing: dict[str, Any] | None = self._content.get("footing")
 
     def __repr__(self) -> str:
-        resolutions = self.space.resolutions
-        return f"Bundle({self.name!r}, {self.space.family}, {resolutions[0]} to {resolutions[-1]} px)"
+        low, high = self.space.resolutions[0], self.space.resolutions[-1]
+        return f"Bundle({self.name!r}, {self.space.family}, {low} to {high} px)"
 
     @property
     def name(self) -> str:
@@ -156,7 +157,7 @@ class Bundle:
 
     @cached_property
     def predictor(self) -> AccuracyPredictor:
-        """The accuracy predictor.
+        """The accuracy predictor, of the top-1 on the images that deployments are measured on (`Footing`).
 
         Raises:
             BundleError: See `require_predictor`.
@@ -166,7 +167,9 @@ class Bundle:
         self.require_predictor()
         for name in ("predictor.safetensors", "predictor.json"):
             self.files.read(name)
-        return AccuracyPredictor.load(self.folder, self.space)
+        known = self.footing or {}
+        loaded = AccuracyPredictor.load(self.folder, self.space)
+        return loaded.moved(known.get("offset", 0.0), known.get("half_width", 0.0))
 
     @cached_property
     def generator_file(self) -> Path | None:
@@ -253,7 +256,7 @@ class Bundle:
                 f"{self.name} has no images: batch normalisation keeps the supernet's statistics.", stacklevel=2
             )
         else:
-            recalibrate(subnet, (torch.from_numpy(images[i : i + _BATCH]) for i in range(0, len(images) - 1, _BATCH)))
+            recalibrate(subnet, torch.from_numpy(images))
         return subnet
 
     def recalibration_images(self, resolution: int, folder: Path | None = None) -> NDArray[np.float32]:
@@ -288,12 +291,12 @@ class Bundle:
         return TestSet(self._tiles(sheet, resolution), labels)
 
     def _tiles(self, sheet: Sheet, resolution: int) -> NDArray[np.float32]:
-        from PIL.Image import fromarray
+        from nagsdk.images.batches import prepare
 
         assert self.description.images is not None
         side = self.description.images.tile
         tiles = self.files.parsed(sheet.file, _MOST_SHEET, lambda c: read_sheet(BytesIO(c), sheet.count, side))
-        return self.preprocessing.apply([fromarray(tile) for tile in tiles], resolution)
+        return prepare(tiles, resolution, self.preprocessing).contiguous().numpy()
 
     def architecture(self, text: str) -> Architecture:
         """Reads an architecture of this bundle's space from its text form."""

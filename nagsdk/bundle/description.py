@@ -54,6 +54,25 @@ class PreprocessingRecord(_Strict):
     std: tuple[_Std, _Std, _Std]
 
 
+class Footing(_Strict):
+    """The images that predicted and measured top-1 are about, and how the one is turned into the other.
+
+    Attributes:
+        predicted_on: The images on which the subnets of the accuracy predictor were measured.
+        measured_on: The images on which deployments are measured, which shown predictions are about; None if the bundle
+            has none, so that predictions are about the first ones.
+        offset: Points of top-1 that are added to predictions.
+        half_width: Points that are added in quadrature to the half-width of the 90 % intervals of predictions.
+        subnets: Number of subnets measured on the second images, on which both figures rest.
+    """
+
+    predicted_on: str = Field(max_length=200)
+    measured_on: str | None = Field(default=None, max_length=200)
+    offset: float = Field(default=0.0, ge=-100, le=100)
+    half_width: float = Field(default=0.0, ge=0, le=100)
+    subnets: int = Field(default=0, ge=0)
+
+
 class Description(_Strict):
     """The content of bundle.json."""
 
@@ -66,6 +85,7 @@ class Description(_Strict):
     space: dict[str, Any]
     preprocessing: PreprocessingRecord
     images: Images | None = None
+    footing: Footing | None = None
     weights_source: str | None = Field(None, max_length=2000)
     weights_source_sha256: _Hash | None = None
     files: dict[_FileName, FileRecord]

@@ -10,7 +10,7 @@ from shutil import copyfile
 from typing import Any
 
 from nagsdk.bundle.bundle import LABELS, Bundle
-from nagsdk.bundle.description import Description, FileRecord, Images, PreprocessingRecord, Sheet
+from nagsdk.bundle.description import Description, FileRecord, Footing, Images, PreprocessingRecord, Sheet
 from nagsdk.bundle.names import DESCRIPTION
 from nagsdk.bundle.ownership import BUNDLE
 from nagsdk.common.files import by_name, sha256
@@ -64,6 +64,7 @@ def write_bundle(
     labels: Sequence[str],
     files: Iterable[Path],
     sheets: tuple[int, int, int],
+    footing: Footing | None = None,
 ) -> None:
     """Writes a bundle completely or not at all.
 
@@ -77,6 +78,7 @@ def write_bundle(
             ``test_labels.json``.
         sheets: Side length of the images on both sheets in pixels, number of recalibration images, number of test
             images.
+        footing: The images that predicted and measured top-1 are about, if there is a predictor.
 
     Raises:
         OutputError: The folder cannot be written.
@@ -96,12 +98,15 @@ def write_bundle(
                 recalibration=Sheet(file=RECALIBRATION, count=recalibration),
                 test=Sheet(file=TEST, count=test, labels=TEST_LABELS),
             ),
+            footing=footing,
             files=_records(folder),
         )
         _describe(folder, description)
 
 
-def rewrite_bundle(bundle: Bundle, output: Path, files: Iterable[Path], without: Sequence[str] = ()) -> None:
+def rewrite_bundle(
+    bundle: Bundle, output: Path, files: Iterable[Path], without: Sequence[str] = (), footing: Footing | None = None
+) -> None:
     """Copies a bundle, with some files added or replaced.
 
     Args:
@@ -109,6 +114,7 @@ def rewrite_bundle(bundle: Bundle, output: Path, files: Iterable[Path], without:
         output: Folder of the copy, which may be the bundle's own folder; it is replaced if it exists.
         files: Files to add or replace, under their own names.
         without: Names of files to leave out.
+        footing: The footing of a predictor among the files; None keeps that of the bundle.
 
     Raises:
         OutputError: The folder cannot be written.
@@ -119,7 +125,8 @@ def rewrite_bundle(bundle: Bundle, output: Path, files: Iterable[Path], without:
                 (folder / name).write_bytes(bundle.files.read(name))
         for file in files:
             copyfile(file, folder / file.name)
-        _describe(folder, bundle.description.model_copy(update={"files": _records(folder)}))
+        known = footing or bundle.description.footing
+        _describe(folder, bundle.description.model_copy(update={"files": _records(folder), "footing": known}))
 
 
 def _records(folder: Path) -> dict[str, FileRecord]:

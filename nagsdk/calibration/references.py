@@ -41,11 +41,13 @@ def most_expensive_architecture(space: SearchSpace, allowed: Allowed | None = No
 
 def _nearest_architecture(space: SearchSpace, wanted: NDArray[np.integer], allowed: Allowed | None) -> Architecture:
     mask = _mask(space, allowed)
-    code = np.zeros(len(space.sizes), np.int8)
-    code[0] = _nearest(np.any(mask[:, 0, :], axis=0), int(wanted[0]))
-    for d in range(1, len(code)):
-        code[d] = _nearest(mask[code[0], d], int(wanted[d]))
-    return space.decode(space.validate(code))[0]
+    code = np.zeros((1, len(space.sizes)), np.int8)
+    code[0, 0] = _nearest(np.any(mask[:, 0, :], axis=0), int(wanted[0]))
+    for d, decision in enumerate(space.decisions[1:], 1):
+        active = decision.active_if is None or code[0, decision.active_if[0]] >= decision.active_if[1]
+        row = space.rows.starts[d] + space.rows.within(d, code)[0]
+        code[0, d] = _nearest(mask[code[0, 0], row], int(wanted[d])) if active else -1
+    return space.decode(code)[0]
 
 
 def _nearest(allowed: Allowed, wanted: int) -> int:
@@ -69,7 +71,7 @@ def pick_references(
         prior: Prior of the device; its scale does not matter.
         count: Number of architectures, at least 2.
         seed: Seed of the choice.
-        allowed: Which choices may be used, shape (resolutions, decisions, most choices); all if None.
+        allowed: Which choices may be used, shape (resolutions, rows, most choices); all if None.
         near: Architectures like those that will be generated, shape (n, decisions).
 
     Returns:
@@ -88,7 +90,7 @@ def pick_references(
     if not len(pool):
         raise UsageError("The device supports no architecture of this space.", "Use another device or another bundle.")
     pool = rng.permutation(pool)
-    close = pool[:0] if near is None else rng.permutation(_only_allowed(near, mask))
+    close = pool[:0] if near is None else rng.permutation(_only_allowed(space, near, mask))
     ends = np.concatenate([_extreme(space, table, mask, pool, sign) for sign in (1, -1)])
     shape = prior.on(space)
     informative = _distinct(np.concatenate([ends, close, pool[:_CANDIDATES]]))
@@ -108,9 +110,15 @@ def _distinct(codes: Codes) -> Codes:
 
 
 def _mask(space: SearchSpace, allowed: Allowed | None) -> Allowed:
-    exists = np.arange(int(space.sizes.max())) < space.sizes[:, None]
-    mask = np.repeat(exists[None], len(space.resolutions), axis=0)
+    """Which choices may be used, shape (resolutions, rows, most choices)."""
+    mask = np.repeat(space.existing[None], len(space.resolutions), axis=0)
     return mask if allowed is None else mask & allowed
+
+
+def _somewhere(space: SearchSpace, mask: Allowed) -> Allowed:
+    """Which choices may be used in some context, shape (resolutions, decisions, most choices)."""
+    somewhere: Allowed = np.logical_or.reduceat(mask, space.rows.starts[:-1], axis=1)
+    return somewhere
 
 
 def _pool(space: SearchSpace, mask: Allowed, rng: np.random.Generator) -> Codes:
@@ -118,19 +126,20 @@ def _pool(space: SearchSpace, mask: Allowed, rng: np.random.Generator) -> Codes:
     resolutions = np.flatnonzero(mask[np.arange(len(mask)), 0, np.arange(len(mask))])
     if not len(resolutions):
         return np.zeros((0, len(space.sizes)), np.int8)
+    possible = _somewhere(space, mask)
     most = mask.shape[2]
     resolution = rng.choice(resolutions, _POOL)
-    keys = rng.gumbel(size=(_POOL, *mask.shape[1:]))
+    keys = rng.gumbel(size=(_POOL, *possible.shape[1:]))
     lean = rng.normal(0, 3, _POOL) * (rng.random(_POOL) < 0.5)
     keys += lean[:, None, None] * (np.arange(most) / np.maximum(space.sizes - 1, 1)[:, None])
-    keys[~mask[resolution]] = -np.inf
+    keys[~possible[resolution]] = -np.inf
     codes = keys.argmax(2).astype(np.int8)
     codes[:, 0] = resolution
-    return _only_allowed(space.validate(codes), mask)
+    return _only_allowed(space, space.validate(codes), mask)
 
 
-def _only_allowed(codes: Codes, mask: Allowed) -> Codes:
-    at = mask[codes[:, :1].astype(np.intp), np.arange(codes.shape[1]), np.maximum(codes, 0)]
+def _only_allowed(space: SearchSpace, codes: Codes, mask: Allowed) -> Codes:
+    at = mask[codes[:, :1].astype(np.intp), space.rows.index(codes), np.maximum(codes, 0)]
     return codes[(at | (codes < 0)).all(1)]
 
 
@@ -138,13 +147,13 @@ def _extreme(space: SearchSpace, table: AdditiveTable, mask: Allowed, pool: Code
     """Finds the cheapest (sign 1) or most expensive (-1) allowed architecture by coordinate descent, shape (1, D)."""
     start = pool[(sign * table.cost(pool)).argmin()]
     # Inactive decisions also hold an allowed choice, because a later step may make them active.
-    full = np.where(start < 0, mask[start[0]].argmax(1), start).astype(np.int8)
+    full = np.where(start < 0, _somewhere(space, mask)[start[0]].argmax(1), start).astype(np.int8)
     for _ in range(_SWEEPS):
         for d, size in enumerate(space.sizes.tolist()):
             variants = np.repeat(full[None], size, axis=0)
             variants[:, d] = np.arange(size)
             codes = space.validate(variants)
-            legal = np.array([len(_only_allowed(row[None], mask)) == 1 for row in codes])
+            legal = np.array([len(_only_allowed(space, row[None], mask)) == 1 for row in codes])
             cost = np.where(legal, sign * table.cost(codes), np.inf)
             full = variants[cost.argmin()] if np.isfinite(cost).any() else full
     return space.validate(full)

@@ -29,10 +29,16 @@ if TYPE_CHECKING:
     "nagsdk deploy --device cpu --min-top1 92",
     "nagsdk deploy --device pixel --bundle imagenet --budget 80ms --images photos",
     "nagsdk deploy --device pixel --budget 5ms --require-verified",
+    "nagsdk deploy --device cpu --model model.onnx --budget 80ms",
 )
 @o.target_options()
 @o.options(
     o.budget_options,
+    click.option(
+        "--model",
+        type=click.Path(dir_okay=False),
+        help="ONNX file of a finished network, which is measured and judged as it is.",
+    ),
     click.option(
         "--output",
         type=click.Path(),

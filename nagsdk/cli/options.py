@@ -297,6 +297,6 @@ def _target_options(several: bool) -> Callable[[F], F]:
             "--threads", type=number(ranges.THREADS), help="Threads of one inference [default: the device's]."
         ),
         click.option("--batch", type=number(ranges.BATCH), help="Images of one inference [default: the device's]."),
-        click.option("--precision", help="Number format, such as fp32 or fp16 [default: the device's]."),
+        click.option("--precision", help="Number format, such as fp32, fp16 or int8 [default: the device's]."),
         serial_option,
     )

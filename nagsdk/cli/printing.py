@@ -184,7 +184,11 @@ def print_result(result: Result) -> None:
 
     of = f"p{result.percentile:g} " if result.percentile != 50 else ""
     upper = f", {of}{most(p.latency_upper_ms)}" if p.latency_upper_ms is not None else ""
-    lines.append(("predicted", f"{latency(p.latency_ms)}{upper}; top-1 {percent(p.top1, p.top1_low, p.top1_high)}"))
+    on = f" on {p.top1_on}" if p.top1 is not None and p.top1_on else ""
+    lost = f", {p.top1_loss:.1f} points less than in fp32" if p.top1_loss is not None else ""
+    lines.append(("predicted", f"{latency(p.latency_ms)}{upper}"))
+    if p.top1 is not None:
+        lines.append(("", f"top-1 {percent(p.top1, p.top1_low, p.top1_high)}{on}{lost}"))
     if m.latency_p50_ms is not None:
         figures = {50.0: m.latency_p50_ms, 90.0: m.latency_p90_ms}
         asked_ms = figures.get(result.percentile, m.latency_asked_ms)

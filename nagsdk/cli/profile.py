@@ -17,19 +17,23 @@ if TYPE_CHECKING:
     "profile",
     "nagsdk profile --device cpu \\\n    --arch mbv3:r40:d=3,2,1,1:ks=5,5,5,3,5,3,3:e=6,6,2,6,2,2,2",
     "nagsdk profile --device cpu --bundle imagenet --archs nets.csv --json",
+    "nagsdk profile --device cpu model.onnx",
 )
 @o.target_options()
+@click.argument("model", required=False, type=click.Path(dir_okay=False))
 @o.options(o.architecture_options, o.json_option)
-def command(target: Target, architectures: tuple[str, ...], table: str | None, as_json: bool) -> None:
-    """Measure given architectures on a device, with random weights.
+def command(
+    target: Target, model: str | None, architectures: tuple[str, ...], table: str | None, as_json: bool
+) -> None:
+    """Measure given architectures on a device, with random weights, or a finished MODEL in an ONNX file.
 
     Random weights take as long as trained ones, so the bundle's weights are not needed.
     """
-    if not architectures and table is None:
-        raise click.UsageError("Give architectures by --arch or --archs.")
+    if not architectures and table is None and model is None:
+        raise click.UsageError("Give architectures by --arch or --archs, or an ONNX file.")
     from nagsdk.api import profile
 
-    results = profile(target, architectures, table=table)
+    results = profile(target, architectures, table=table, model=model)
     if as_json:
         printing.print_json([r.to_dict() for r in results])
         return

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nagsdk.cost.table import AdditiveTable, Floats
-from nagsdk.space.dependencies import Forest, existing
 from nagsdk.space.space import Codes, SearchSpace
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -32,27 +28,39 @@ class Completions:
     @classmethod
     def of(cls, space: SearchSpace, table: AdditiveTable) -> Completions:
         """Computes the bounds of a table by dynamic programming, last decision first."""
-        forest, exists = Forest.of(space), existing(space)
-        low = np.where(exists, table.choice, np.inf)
-        high = np.where(exists & np.isfinite(table.choice), table.choice, -np.inf)
-        least, most = low.min(2), high.max(2)
+        forest = space.forest
+        own = np.where(space.existing, table.choice, np.inf)
+        least: dict[int, Floats] = {}
+        most: dict[int, Floats] = {}
+        picked: dict[int, NDArray[np.intp]] = {}
         for decision in reversed(range(len(space.decisions))):
+            low = own[:, forest.rows[decision]]
+            high = np.where(np.isfinite(low), low, -np.inf)
             # Children come later in the order, so their values are final.
             for start, child in forest.children[decision]:
-                low[:, decision, start:] += least[:, child, None]
-                high[:, decision, start:] += most[:, child, None]
+                choices = slice(max(start, 0), int(space.sizes[decision]))
+                low[:, :, choices] += forest.spread(child, least[child], choices)
+                high[:, :, choices] += forest.spread(child, most[child], choices)
             high[~np.isfinite(low)] = -np.inf
-            least[:, decision], most[:, decision] = low[:, decision].min(1), high[:, decision].max(1)
-        every, roots = np.arange(len(table.base)), list(forest.roots)
-        floor = table.base + low[every, 0, every] + least[:, roots].sum(1)
+            least[decision], most[decision], picked[decision] = low.min(2), high.max(2), low.argmin(2)
+            off = forest.inactive[decision]
+            for bound in (least, most) if len(off) else ():
+                bound[decision][:, off] = sum(
+                    (
+                        bound[child][:, forest.below[child][off, -1]]
+                        for start, child in forest.children[decision]
+                        if start < 0
+                    ),
+                    start=np.zeros(1),
+                )
+        every = np.arange(len(table.base))
+        floor = table.base + low[every, 0, every] + np.sum([least[root][:, 0] for root in forest.roots], axis=0)
         possible = np.isfinite(floor)
         ceiling = np.full_like(floor, -np.inf)
-        ceiling[possible] = (table.base[possible] + high[every, 0, every][possible]) + most[possible][:, roots].sum(1)
-        cheapest = low.argmin(2).astype(np.int8)
-        cheapest[:, 0] = every
-        for decision, children in enumerate(forest.children):
-            for start, child in children:
-                cheapest[cheapest[:, decision] < start, child] = -1
+        ceiling[possible] = (table.base[possible] + high[every, 0, every][possible]) + np.sum(
+            [most[root][possible, 0] for root in forest.roots], axis=0
+        )
+        cheapest = forest.follow(every, picked)
         floor[possible] = table.cost(cheapest[possible])
         return cls(floor, ceiling, cheapest)
 

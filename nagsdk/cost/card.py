@@ -95,9 +95,11 @@ def from_json(text: str, space: SearchSpace, device: str | None = None) -> CostM
 def _model(content: dict[str, Any], space: SearchSpace) -> CostModel:
     prior = Prior.from_dict(content["prior"]["weights_ms"], content["prior"])
     samples = _read_samples(space, content["calibrated"]), _read_samples(space, content["observed"])
-    shape = (len(space.resolutions), len(space.decisions), int(space.sizes.max()))
+    shape = (len(space.resolutions), len(space.rows), int(space.sizes.max()))
     base, choice = (content["table"][name] for name in ("base_ms", "choice_ms"))
-    table = AdditiveTable(numbers_of(base, shape[:1], low=-_MOST_MS), numbers_of(choice, shape, low=-_MOST_MS))
+    table = AdditiveTable(
+        numbers_of(base, shape[:1], low=-_MOST_MS), numbers_of(choice, shape, low=-_MOST_MS), space.rows
+    )
     facts, device = content["facts"], content["device"]
     if not isinstance(device, str) or not isinstance(facts, dict) or not _usable(facts):
         raise ValueError("device or facts are not valid")

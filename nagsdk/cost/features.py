@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from nagsdk.cost.table import AdditiveTable, Floats, SpaceLayers
 from nagsdk.errors import UnsupportedLayerError
+from nagsdk.space.decisions import Contexts
 from nagsdk.space.layer import LayerSpec
 from nagsdk.space.space import Codes, SearchSpace
 
@@ -94,10 +95,14 @@ def _features(layer: LayerSpec) -> list[float]:
     elif kind == "conv":
         values |= {"calls": 1, "conv_macs": weights * positions / _MILLION}
     else:
-        raise UnsupportedLayerError(
-            f"The cost of the layer {layer.name} is not known: it has the kind {kind!r}.",
-            "Use only the kinds of layers that docs/plugins.md lists.",
-        )
+        work = layer.amounts.work
+        assert work is not None
+        values |= work(layer)
+        if unknown := [name for name, amount in values.items() if name not in FEATURES or not 0 <= amount < np.inf]:
+            raise UnsupportedLayerError(
+                f"The kind of layer {kind!r} does not tell its work as amounts of features ({unknown[0]}).",
+                f"Let its function `work` return finite amounts, 0 or more, of: {', '.join(FEATURES)}.",
+            )
     if layer.activation == "hswish":
         values["hswish_elements"] = outputs
     return list(values.values())
@@ -127,15 +132,17 @@ def _ceil(value: int, block: int) -> int:
 
 @dataclass(frozen=True)
 class FeatureTable:
-    """Features of every choice of a space; R resolutions, D decisions, C most choices, F features.
+    """Features of every choice of a space; R resolutions, C most choices, F features.
 
     Attributes:
         base: Features of the fixed layers, shape (R, F).
-        choice: Features of each choice, shape (R, D, C, F); 0 where a choice adds no layer or does not exist.
+        choice: Features of each choice, shape (R, rows, C, F); 0 where a choice adds no layer or does not exist.
+        rows: The rows of the space.
     """
 
     base: Floats
     choice: Floats
+    rows: Contexts
 
     @classmethod
     def of(cls, space: SearchSpace) -> FeatureTable:
@@ -151,27 +158,35 @@ class FeatureTable:
         values = layers.sums(layer_features(layers.unique))
         base = values[:, -1]
         base[:, _INDEX["network"]] = 1.0
-        return cls(base, values[:, :-1].reshape(len(space.resolutions), len(space.decisions), -1, len(FEATURES)))
+        choice = values[:, :-1].reshape(len(space.resolutions), len(space.rows), -1, len(FEATURES))
+        return cls(base, choice, space.rows)
 
     @cached_property
     def _padded(self) -> Floats:
-        """`choice` with a row of zeros after the last choice, for inactive decisions, shape (R * D, C + 1, F)."""
+        """`choice` with a row of zeros after the last choice, for inactive decisions, shape (R * rows, C + 1, F)."""
         r, d, _, f = self.choice.shape
         return np.concatenate([self.choice, np.zeros((r, d, 1, f))], axis=2).reshape(r * d, -1, f)
 
     def of_codes(self, codes: Codes) -> Floats:
         """Returns the features of architectures, shape (n, F)."""
         resolution = codes[:, 0].astype(np.intp)
-        most, decisions = self.choice.shape[2], codes.shape[1]
+        _, rows, most, _ = self.choice.shape
         index = np.where(codes < 0, most, codes).astype(np.intp)
         total = self.base[resolution].copy()
-        for d in range(decisions):
-            total += self._padded[resolution * decisions + d, index[:, d]]
+        for d in range(codes.shape[1]):
+            row = self.rows.starts[d] + self.rows.within(d, codes)
+            total += self._padded[resolution * rows + row, index[:, d]]
         return total
+
+    @property
+    def typical(self) -> Floats:
+        """Features of an average architecture, shape (F,); decisions that may be inactive count as active."""
+        typical: Floats = self.base.mean(0) + (self.choice.mean(2) * self.rows.share[:, None]).sum(1).mean(0)
+        return typical
 
     def priced(self, weights: NDArray[np.float64]) -> AdditiveTable:
         """Returns the additive table of the cost that has these prices per unit of each feature, shape (F,)."""
-        return AdditiveTable(self.base @ weights, self.choice @ weights)
+        return AdditiveTable(self.base @ weights, self.choice @ weights, self.rows)
 
 
 _TABLES: dict[str, FeatureTable] = {}

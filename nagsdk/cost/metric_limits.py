@@ -9,7 +9,7 @@ sum gets an upper limit.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -79,7 +79,7 @@ class MetricLimits:
         if self.metric.direction != HIGHER:
             return table, limit
         most = float((table.base + table.choice.max(2).sum(1)).max())
-        return AdditiveTable(most - table.base, -table.choice), most - limit
+        return replace(table, base=most - table.base, choice=-table.choice), most - limit
 
     def summed(self) -> AdditiveTable:
         """Returns the metric as an additive cost.
@@ -145,7 +145,7 @@ class MetricLimits:
     def _kept_below(self, largest: float) -> AdditiveTable:
         """Returns the table of `kept`, in which every choice with a layer larger than `largest` is forbidden."""
         kept, forbidding = self._table(self.kept), self._forbidding(largest)
-        return AdditiveTable(kept.base + forbidding.base, kept.choice + forbidding.choice)
+        return replace(kept, base=kept.base + forbidding.base, choice=kept.choice + forbidding.choice)
 
     @lru_cache(maxsize=8)  # noqa: B019 — keeps at most 8 instances alive
     def _share_of_the_largest_layer(self, limit: float, resolution: int | None) -> float:
@@ -175,12 +175,11 @@ class MetricLimits:
     def _forbidding(self, largest: float) -> AdditiveTable:
         """Returns a table in which every choice costs nothing, or is forbidden if it has a layer above `largest`."""
         over = self._table((self.values > largest).astype(np.float64))
-        return AdditiveTable(*(np.where(part > 0, np.inf, 0.0) for part in (over.base, over.choice)))
+        base, choice = (np.where(part > 0, np.inf, 0.0) for part in (over.base, over.choice))
+        return replace(over, base=base, choice=choice)
 
     def _table(self, values: Floats) -> AdditiveTable:
-        sums = SpaceLayers.of(self.space).sums(values[:, None])[..., 0]
-        shape = (len(self.space.resolutions), len(self.space.decisions), -1)
-        return AdditiveTable(sums[:, -1], sums[:, :-1].reshape(shape))
+        return SpaceLayers.of(self.space).table(self.space, values)
 
 
 def value_of(metric: Metric, layers: Sequence[LayerSpec], device: Device) -> float:

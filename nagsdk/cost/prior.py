@@ -94,6 +94,7 @@ class Prior:
         source: Data that the prior was fitted to.
         directions: Changes of the weights by which known devices of this kind differ, each one standard deviation
             long, shape (K, F).
+        unknown: Features whose price is not known; their weight is 0 and means nothing. See `for_space`.
     """
 
     weights: Floats
@@ -102,6 +103,7 @@ class Prior:
     threads: int = 1
     source: Mapping[str, Any] = field(default_factory=dict)
     directions: Floats = field(default_factory=lambda: np.zeros((0, len(FEATURES))))
+    unknown: tuple[str, ...] = ()
 
     @classmethod
     def from_dict(cls, weights: Any, values: Mapping[str, Any]) -> Prior:
@@ -151,8 +153,29 @@ class Prior:
             source={**self.source, "fitted_for_batch": 1},
         )
 
+    def for_space(self, space: SearchSpace) -> Prior:
+        """Returns the prior for the networks of a space.
+
+        If they need a feature whose price is not known, the speed of the device counts as unknown: the feature gets the
+        share of an average one, and the spread is infinite.
+        """
+        table = FeatureTable.of(space)
+        needed = np.array([name in self.unknown for name in FEATURES]) & (table.typical > 0)
+        if not needed.any():
+            return replace(self, unknown=())
+        flat = flat_prior(table).weights
+        known = float(table.typical @ self.weights) or 1.0
+        return replace(
+            self,
+            weights=np.where(needed, flat * known / float(table.typical @ (flat * ~needed) or 1.0), self.weights),
+            spread=math.inf,
+            source={**self.source, "unknown": [name for name, need in zip(FEATURES, needed, strict=True) if need]},
+            unknown=(),
+        )
+
     def on(self, space: SearchSpace) -> Shape:
-        """Returns the shape of the latencies over a space."""
+        """Returns the shape of the latencies over a space; see `for_space`."""
+        assert not self.unknown, "a feature without a price would count as free"
         codes = population(space)
         table = FeatureTable.of(space)
         features = table.of_codes(codes)
@@ -175,8 +198,10 @@ class Prior:
         """Returns the content of the prior's file."""
         content = {
             "format": FORMAT,
-            "weights_ms": {name: float(w) for name, w in zip(FEATURES, self.weights, strict=True)},
-            "directions_ms": self.directions.tolist(),
+            "weights_ms": {
+                name: float(w) for name, w in zip(FEATURES, self.weights, strict=True) if name not in self.unknown
+            },
+            "directions_ms": self.directions[:, [name not in self.unknown for name in FEATURES]].tolist(),
             "spread": self.spread,
             "jitter": self.jitter.to_dict(),
             "threads": self.threads,
@@ -194,9 +219,13 @@ def read_prior(path: Path) -> Prior:
     next_step = "Reinstall nagsdk, or leave `prior` out of the device description and calibrate the device."
     try:
         content = read_json(path, _MOST_BYTES)
-        if content["format"] != FORMAT or set(content["weights_ms"]) != set(FEATURES):
+        if content["format"] != FORMAT or not content["weights_ms"].keys() <= FEATURES.keys():
             raise DeviceError(f"The prior {path} belongs to another version of nagsdk.", next_step)
-        prior = Prior.from_dict([content["weights_ms"][name] for name in FEATURES], {"directions_ms": [], **content})
+        known = content["weights_ms"]
+        rows = [dict(zip(known, row, strict=True)) for row in content.get("directions_ms", [])]
+        directions = [[row.get(name, 0.0) for name in FEATURES] for row in rows]
+        prior = Prior.from_dict([known.get(name, 0.0) for name in FEATURES], {**content, "directions_ms": directions})
+        prior = replace(prior, unknown=tuple(name for name in FEATURES if name not in known))
         if not math.isfinite(prior.spread):
             raise ValueError("a shipped prior needs a spread")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -229,7 +258,7 @@ def flat_prior(table: FeatureTable) -> Prior:
 
     Its scale has no meaning, so a model needs measurements before it can be used.
     """
-    mean = table.base.mean(0) + table.choice.mean(2).sum(1).mean(0)
+    mean = table.typical
     used = mean > 0
     weights = np.divide(1.0 / used.sum(), mean, out=np.zeros_like(mean), where=used)
     return Prior(weights, float("inf"), Jitter({90.0: 1.1}, 0.03), source={"title": "no prior"})

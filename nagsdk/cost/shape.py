@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -95,11 +95,11 @@ class Shape:
                 (found.scale, FeatureTable.of(self.space).priced(total)),
                 (found.scale, self.choices.table(choices)),
             ]
-            return _tidy(self.space, _sum(self.space, parts))
+            return _tidy(self.space, _sum(parts))
         weights = found.scale * np.array([1 + found.slope, *directions, 1.0, 1.0])
         tables = [self.mean, *self.directions, FeatureTable.of(self.space).priced(moved), self.choices.table(choices)]
-        table = _sum(self.space, list(zip(weights.tolist(), tables, strict=True)))
-        return _tidy(self.space, AdditiveTable(table.base - found.scale * float(moved @ self.centre), table.choice))
+        table = _sum(list(zip(weights.tolist(), tables, strict=True)))
+        return _tidy(self.space, replace(table, base=table.base - found.scale * float(moved @ self.centre)))
 
     def _nonnegative(self, known: Prices, found: Posterior, codes: Codes) -> tuple[Floats, Floats]:
         """Returns the most likely non-negative prices (whitened non-negative least squares) and choice coefficients."""
@@ -171,7 +171,9 @@ class Choices:
         exists = np.arange(int(sizes.max())) < sizes[:, None]
         choice = np.zeros((len(self.pixels), *exists.shape))
         choice[:, exists] = prices[:width] + growing * self.pixels[:, None]
-        return AdditiveTable(alone * self.pixels - prices @ self.centre, choice)
+        rows = self.space.rows
+        # The contribution of a choice is the same in all contexts.
+        return AdditiveTable(alone * self.pixels - prices @ self.centre, choice[:, rows.decision], rows)
 
 
 def population(space: SearchSpace) -> Codes:
@@ -188,9 +190,9 @@ def pooled(space: SearchSpace, tables: Sequence[AdditiveTable], codes: Codes, si
         codes: Architectures that represent the space.
         sizes: Priors of the terms' sizes.
     """
-    scaled = [_sum(space, [(1 / float(table.cost(codes).mean()), table)]) for table in tables]
+    scaled = [_sum([(1 / float(table.cost(codes).mean()), table)]) for table in tables]
     shares, rows = directions_of(np.stack([table.cost(codes) for table in scaled], 1))
-    mean, *directions = (_sum(space, list(zip(weights.tolist(), scaled, strict=True))) for weights in (shares, *rows))
+    mean, *directions = (_sum(list(zip(weights.tolist(), scaled, strict=True))) for weights in (shares, *rows))
     features = FeatureTable.of(space).of_codes(codes)
     # Features that are the same in all architectures differ by rounding errors only.
     deviation = np.where(np.ptp(features, axis=0) > _SAME * np.abs(features).max(0), features.std(0), 0.0)
@@ -229,16 +231,17 @@ def _tidy(space: SearchSpace, table: AdditiveTable) -> AdditiveTable:
     choice[:, 0] = 0.0
     for d, (decision, size) in enumerate(zip(space.decisions, space.sizes.tolist(), strict=True)):
         if decision.active_if is None:
-            below = np.minimum(choice[:, d, :size].min(1), 0.0)
-            choice[:, d, :size] -= below[:, None]
+            own = choice[:, space.rows.of(d), :size]
+            below = np.minimum(own.min((1, 2)), 0.0)
+            own -= below[:, None, None]
             base += below
-    return AdditiveTable(base, choice)
+    return replace(table, base=base, choice=choice)
 
 
-def _sum(space: SearchSpace, parts: Sequence[tuple[float, AdditiveTable]]) -> AdditiveTable:
-    base = np.zeros(len(space.resolutions))
-    choice = np.zeros((len(space.resolutions), len(space.sizes), int(space.sizes.max())))
+def _sum(parts: Sequence[tuple[float, AdditiveTable]]) -> AdditiveTable:
+    first = parts[0][1]
+    base, choice = np.zeros_like(first.base), np.zeros_like(first.choice)
     for weight, table in parts:
         base += weight * table.base
         choice += weight * table.choice
-    return AdditiveTable(base, choice)
+    return replace(first, base=base, choice=choice)

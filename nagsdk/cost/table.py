@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.space.dependencies import existing
+from nagsdk.space.decisions import Contexts
 from nagsdk.space.layer import LayerSpec
 from nagsdk.space.space import Codes, SearchSpace
 
@@ -27,12 +27,14 @@ class AdditiveTable:
 
     Attributes:
         base: Cost of the fixed layers, shape (resolutions,).
-        choice: Cost that each choice adds, in the same unit, shape (resolutions, decisions, most choices); 0 where a
+        choice: Cost that each choice adds, in the same unit, shape (resolutions, rows, most choices); 0 where a
             decision adds nothing or has no such choice.
+        rows: The rows of a space whose decisions read others (`SearchSpace.rows`); None if every decision has one row.
     """
 
     base: Floats
     choice: Floats
+    rows: Contexts | None = None
 
     def cost(self, codes: Codes) -> Floats:
         """Returns the costs of architectures, shape (n,)."""
@@ -40,9 +42,9 @@ class AdditiveTable:
         most = self.choice.shape[2]
         # A column of zeros after the last choice serves inactive decisions, so that no mask is needed.
         padded = np.concatenate([self.choice, np.zeros((*self.choice.shape[:2], 1))], axis=2)
-        decisions = np.arange(codes.shape[1])
+        row = np.arange(codes.shape[1]) if self.rows is None else self.rows.index(codes)
         index = np.where(codes < 0, most, codes).astype(np.intp)
-        flat = (resolution[:, None] * codes.shape[1] + decisions) * (most + 1) + index
+        flat = (resolution[:, None] * self.choice.shape[1] + row) * (most + 1) + index
         result: Floats = self.base[resolution] + padded.ravel()[flat].sum(1)
         return result
 
@@ -50,13 +52,13 @@ class AdditiveTable:
         """Returns the table with everything forbidden but the given choices and resolution.
 
         Args:
-            allowed: Choices to keep, broadcast against `choice`: shape (decisions, most choices), or with a leading
+            allowed: Choices to keep, broadcast against `choice`: shape (rows, most choices), or with a leading
                 axis of resolutions; None keeps all.
             resolution: Index of the only resolution to keep; None keeps all.
         """
         choice = self.choice if allowed is None else np.where(allowed, self.choice, np.inf)
         base = self.base if resolution is None else np.where(np.arange(len(self.base)) == resolution, self.base, np.inf)
-        return AdditiveTable(base, choice)
+        return replace(self, base=base, choice=choice)
 
 
 def exact_table(space: SearchSpace, value: Callable[[LayerSpec], float]) -> AdditiveTable:
@@ -67,16 +69,15 @@ def exact_table(space: SearchSpace, value: Callable[[LayerSpec], float]) -> Addi
         value: Returns the cost of one layer; it must not depend on the layer's name.
     """
     layers = SpaceLayers.of(space)
-    sums = layers.sums(np.array([[value(layer)] for layer in layers.unique], dtype=np.float64))[..., 0]
-    return AdditiveTable(sums[:, -1], sums[:, :-1].reshape(len(space.resolutions), len(space.decisions), -1))
+    return layers.table(space, np.array([value(layer) for layer in layers.unique], dtype=np.float64))
 
 
 @dataclass(frozen=True)
 class SpaceLayers:
     """All layers of a space, grouped into cells, with equal layers stored once.
 
-    A cell holds the layers of one choice of a decision at a resolution. The last cell of a resolution holds its fixed
-    layers.
+    A cell holds the layers of one choice in a row of cost tables at a resolution. The last cell of a resolution holds
+    its fixed layers.
 
     Attributes:
         unique: Layers that differ in more than their names.
@@ -101,7 +102,7 @@ class SpaceLayers:
     @classmethod
     def _found(cls, space: SearchSpace) -> SpaceLayers:
         most = int(space.sizes.max())
-        per_resolution = len(space.decisions) * most + 1
+        per_resolution = len(space.rows) * most + 1
         seen: dict[tuple[object, ...], int] = {}
         unique: list[LayerSpec] = []
         which: list[int] = []
@@ -109,7 +110,9 @@ class SpaceLayers:
         for r, resolution in enumerate(space.resolutions):
             parts = [(per_resolution - 1, space.fixed_layers(resolution))]
             for d, size in enumerate(space.sizes.tolist()):
-                parts += [(d * most + c, space.choice_layers(resolution, d, c)) for c in range(size)]
+                for row, context in enumerate(space.rows.all(d), int(space.rows.starts[d])):
+                    if space.rows.possible(d, context):
+                        parts += [(row * most + c, space.choice_layers(resolution, d, c, context)) for c in range(size)]
             for cell, part in parts:
                 for layer in part:
                     index = seen.setdefault(_identity(layer), len(unique))
@@ -133,13 +136,23 @@ class SpaceLayers:
         np.add.at(total, self.cells, values[self.which])
         return total.reshape(*self.shape, -1)
 
+    def table(self, space: SearchSpace, values: Floats) -> AdditiveTable:
+        """Returns the table of the sum of a value over layers.
+
+        Args:
+            space: The space that the layers belong to.
+            values: Values of the unique layers, shape (unique,).
+        """
+        sums = self.sums(values[:, None])[..., 0]
+        return AdditiveTable(sums[:, -1], sums[:, :-1].reshape(len(space.resolutions), len(space.rows), -1), space.rows)
+
 
 _LAYERS: dict[str, SpaceLayers] = {}
 
 
 def priced(space: SearchSpace, table: AdditiveTable) -> Floats:
-    """Returns the costs of choices, shape (resolutions, decisions, most choices), inf where a choice does not exist."""
-    return np.where(existing(space), table.choice, np.inf)
+    """Returns the costs of choices, shape (resolutions, rows, most choices), inf where a choice does not exist."""
+    return np.where(space.existing, table.choice, np.inf)
 
 
 def mixed(tables: Sequence[AdditiveTable], weights: Floats) -> AdditiveTable:
@@ -152,4 +165,4 @@ def mixed(tables: Sequence[AdditiveTable], weights: Floats) -> AdditiveTable:
             )
         return total
 
-    return AdditiveTable(sum_of(t.base for t in tables), sum_of(t.choice for t in tables))
+    return replace(tables[0], base=sum_of(t.base for t in tables), choice=sum_of(t.choice for t in tables))

@@ -157,6 +157,7 @@ class Backend(ABC):
         compiled_suffix: Suffix of the files that `compile` writes; empty if it writes none.
         layout: Order of the dimensions of an input in its artifacts: ``NCHW`` or ``NHWC``.
         precisions: Precisions that it offers; the first is the default.
+        integer_precisions: Those of them in which `quantised` makes integers of a network.
         runs_elsewhere: Whether networks run off this host, so that exports may overlap with timings.
         time_limits_s: Seconds that methods of the backend and of its sessions may take, by name, where the default
             limits are too short; ``time`` gets the timeout of the burst in addition.
@@ -168,6 +169,7 @@ class Backend(ABC):
     compiled_suffix: ClassVar[str] = ""
     layout: ClassVar[str] = "NCHW"
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+    integer_precisions: ClassVar[tuple[str, ...]] = ()
     runs_elsewhere: ClassVar[bool] = False
     time_limits_s: ClassVar[Mapping[str, float]] = {}
 
@@ -231,12 +233,30 @@ class Backend(ABC):
             DeviceUnavailableError: A package is missing; the error names the command that installs it.
         """
 
+    def quantised(
+        self, graph: Graph, device: Device, images: Tensor | None = None, kept: Mapping[str, bytes] | None = None
+    ) -> Graph:
+        """Returns the network in the integers in which `export` writes it.
+
+        It is called for the precisions of `integer_precisions` only.
+
+        Args:
+            graph: The lowered network.
+            device: The device to export for.
+            images: Normalised images (n, 3, h, w) to take the ranges of tensors from; if None, they are made up.
+            kept: Statistics of an earlier call, which are used instead of images; see `nagsdk.graph.ranges.Ranges`.
+
+        Returns:
+            An `IntegerGraph`, which can be simulated; or the network itself, which is the default.
+        """
+        return graph
+
     @abstractmethod
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
         """Writes the artifact.
 
         Args:
-            graph: The lowered network, batch 1.
+            graph: The lowered network, batch 1; for integers it may have been through `quantised` already.
             path: File to write; the caller makes the write atomic.
             device: The device to export for.
             images: Normalised calibration images (n, 3, h, w) for backends that quantise; None if the bundle has none.

@@ -6,22 +6,28 @@ imported on first use.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from nagsdk.errors import UnknownNameError
+from nagsdk.families.family import Family
 
 if TYPE_CHECKING:
     from nagsdk.families.space import NetworkSpace
 
-# Class of each family, by the name in `SearchSpace.family` and in the entry ``family`` of a bundle.json.
-_FAMILIES = {"mbv3": "nagsdk.families.mobilenet_v3.space:MobileNetV3Space"}
-# Function that makes each preset space, by the name given to ``nagsdk train --space``.
-_PRESETS = {
-    "mobilenetv3": "nagsdk.families.mobilenet_v3.presets:ofa_mobilenet_v3",
-    "small": "nagsdk.families.mobilenet_v3.presets:small_mobilenet_v3",
-}
+# The families of nagsdk itself; plugins register others with the hook `nagsdk_register_spaces`.
+OWN = (
+    Family(
+        "mbv3",
+        "MobileNetV3 of Once-for-All",
+        "nagsdk.families.mobilenet_v3.space:MobileNetV3Space",
+        {
+            "mobilenetv3": "nagsdk.families.mobilenet_v3.presets:ofa_mobilenet_v3",
+            "small": "nagsdk.families.mobilenet_v3.presets:small_mobilenet_v3",
+        },
+    ),
+)
 _TESTING = "nagsdk.families.mobilenet_v3.presets:testing_mobilenet_v3"
 # Family of a space file that names none.
 DEFAULT_FAMILY = "mbv3"
@@ -32,22 +38,26 @@ def space_from_dict(definition: Mapping[str, Any]) -> NetworkSpace:
 
     Raises:
         UnknownNameError: No installed package provides the family.
+        DeviceError: The code of a plugin's family fails.
+        UsageError: Its decisions depend on each other too much; see `nagsdk.space.dependencies.Forest`.
         ValueError: The definition is invalid; see `NetworkSpace.from_dict`.
     """
-    family = definition.get("family")
-    if not isinstance(family, str):
+    name = definition.get("family")
+    if not isinstance(name, str):
         raise ValueError("the definition of the space does not name its family")
-    if family not in _FAMILIES:
-        raise UnknownNameError.among(
-            "family of networks", family, _FAMILIES, f"Install the plugin that provides the family {family!r}."
-        )
-    kind: type[NetworkSpace] = resolve_name(_FAMILIES[family])
-    return kind.from_dict(definition)
+    found = next((family for family in _own_first(name in (own.id for own in OWN)) if family.id == name), None)
+    if found is None:
+        known = [family.id for family in _own_first(False)]
+        why = f"Install the plugin that provides the family {name!r}. {_host().missing}".strip()
+        raise UnknownNameError.among("family of networks", name, known, why)
+    space = found.rebuilt(definition)
+    _ = space.forest
+    return space
 
 
 def preset_names() -> list[str]:
     """Names that `preset` accepts."""
-    return list(_PRESETS)
+    return [name for family in _own_first(False) for name in family.presets]
 
 
 def preset(name: str) -> NetworkSpace:
@@ -55,17 +65,25 @@ def preset(name: str) -> NetworkSpace:
 
     Raises:
         UnknownNameError: There is no preset with this name.
+        DeviceError: The code of a plugin's family fails.
     """
-    if name not in _PRESETS:
-        raise UnknownNameError.among("search space", name, _PRESETS)
-    return _made(_PRESETS[name])
+    for family in _own_first(any(name in own.presets for own in OWN)):
+        if name in family.presets:
+            return family.preset(name)
+    raise UnknownNameError.among("search space", name, preset_names(), _host().missing)
 
 
 def testing_space() -> NetworkSpace:
     """Makes the space that plugins are tested with: it has every kind of layer, and its networks take milliseconds."""
-    return _made(_TESTING)
-
-
-def _made(where: str) -> NetworkSpace:
-    space: NetworkSpace = resolve_name(where)()
+    space: NetworkSpace = resolve_name(_TESTING)()
     return space
+
+
+def _own_first(own_only: bool) -> Iterable[Family]:
+    """The families of nagsdk itself; unless they suffice, all of them, for which plugins are loaded."""
+    return OWN if own_only else _host().families
+
+
+def _host() -> Any:
+    # Found by its name: the plugins are above the families, and most commands that use a family need no plugin.
+    return resolve_name("nagsdk.plugin.host:host")()

@@ -57,7 +57,8 @@ class Walk:
         self.paths, self.count = paths, count
         self._limits = limits / paths.scale
         self._first = _most(paths.cost - self._limits[:, None, None, None])
-        _, self._decisions, self._choices, self._mixes, j, m = paths.extra.shape
+        self._states = paths.states
+        _, _, self._choices, self._mixes, j, m = paths.extra.shape
         self._extra, self._gain = paths.extra.reshape(-1, j, m), paths.gain.reshape(-1, j)
         self._last = np.ascontiguousarray(paths.extra[..., -1, :]).reshape(-1, self._choices, self._mixes, m)
         self._value = paths.value.reshape(-1, self._choices)
@@ -81,15 +82,22 @@ class Walk:
         """Takes decision 0 of every architecture, shape (budgets · count,)."""
         limits, mix = (np.repeat(part, self.count, axis=0) for part in (self._limits, self._mix))
         every = np.arange(len(resolution))
+        self._codes = np.full((len(every), len(self._states.read)), -1, np.int8)
+        self._codes[:, 0] = resolution
         self._r, self._k = resolution.copy(), mix[every, resolution]
         self._over = self.paths.cost[resolution, self._k] - limits[:, None]
         self._score = self.paths.score[resolution, self._k]
         self._least = self.paths.cost[resolution, :, -1] - limits[:, None]
 
+    def _at(self, decision: int, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+        """The index of a decision's state at each resolution for some of the architectures."""
+        cell: NDArray[np.intp] = self._r[rows] * len(self._states) + self._states.starts[decision]
+        return cell + self._states.within(decision, self._codes[rows]) if self._states.read[decision] else cell
+
     def look(self, decision: int, rows: NDArray[np.intp], choices: int) -> View:
         """Returns the view of a later decision for some of the architectures."""
         at = _crossing(_most(self._over[rows]), self._score[rows])
-        cell = self._r[rows] * self._decisions + decision
+        cell = self._at(decision, rows)
         base = (cell * self._mixes + self._k[rows]) * PRICES
         below, above = np.maximum(at.low - 1, 0), np.minimum(at.high + 1, PRICES - 1)
         low, high, lower, higher = (self._value[base + index, :choices] for index in (at.low, at.high, below, above))
@@ -112,7 +120,8 @@ class Walk:
 
     def take(self, decision: int, rows: NDArray[np.intp], choice: NDArray[np.intp]) -> None:
         """Takes a choice of a later decision for some of the architectures."""
-        at = self._r[rows] * self._decisions + decision
+        at = self._at(decision, rows)
+        self._codes[rows, decision] = choice
         cell = (at * self._choices + choice) * self._mixes + self._k[rows]
         self._over[rows] += self._extra[cell]
         self._score[rows] += self._gain[cell]

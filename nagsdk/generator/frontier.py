@@ -110,7 +110,7 @@ def frontiers(space: SearchSpace, table: AdditiveTable, score: Score) -> tuple[F
         One frontier for each resolution, empty where nothing is allowed. Cost and score are exactly `table.cost` and
         `score_of` of the codes.
     """
-    costs, forest = priced(space, table), Forest.of(space)
+    costs, forest = priced(space, table), space.forest
     return tuple(_at_resolution(r, table, costs, score, forest) for r in range(len(space.resolutions)))
 
 
@@ -120,31 +120,52 @@ def frontier(space: SearchSpace, table: AdditiveTable, score: Score) -> Frontier
 
 
 def _at_resolution(r: int, table: AdditiveTable, costs: Floats, score: Score, forest: Forest) -> Frontier:
-    def subtree(decision: int, choices: Iterable[int]) -> Frontier:
-        waiting = list(forest.children[decision])
+    decisions = len(forest.children)
+    known: dict[tuple[int, int], Frontier] = {}
+
+    def subtree(decision: int, state: int) -> Frontier:
+        if (decision, state) not in known:
+            known[decision, state] = (
+                _sum([_nothing(decisions), *below(decision, state, -1, forest.children[decision])])
+                if state in forest.inactive[decision]
+                else chosen(decision, state, range(len(forest.states.decisions[decision].choices)))
+            )
+        return known[decision, state]
+
+    def below(decision: int, state: int, choice: int, children: Sequence[tuple[int, int]]) -> list[Frontier]:
+        return [subtree(child, int(forest.below[child][state, choice])) for start, child in children if start <= choice]
+
+    def chosen(decision: int, state: int, choices: Iterable[int]) -> Frontier:
+        row, options = int(forest.rows[decision][state]), []
+        # The sum of the children whose state is the same for all choices is reused for the next, larger choice.
+        waiting: list[tuple[int, int]] = []
+        others: list[tuple[int, int]] = []
+        for pair in forest.children[decision]:
+            moves = forest.states.read[pair[1]] and np.ptp(forest.below[pair[1]][state, :-1])
+            (others if moves else waiting).append(pair)
         active: list[Frontier] = []
-        options = []
         for choice in choices:
             while waiting and waiting[0][0] <= choice:
-                child = waiting.pop(0)[1]
-                active.append(subtree(child, range(costs.shape[2])))
-            if not np.isfinite(costs[r, decision, choice]):
+                active += below(decision, state, choice, [waiting.pop(0)])
+            if not np.isfinite(costs[r, row, choice]):
                 continue
-            # The sum of the children is reused for the next, larger choice.
             active = [_sum(active)] if active else []
-            options.append(
-                _sum([_single(costs.shape[1], decision, choice, costs[r, decision, choice], score), *active])
-            )
-        return Frontier.merged(options) if options else _empty(costs.shape[1])
+            own = _single(decisions, decision, choice, costs[r, row, choice], score)
+            options.append(_sum([own, *active, *below(decision, state, choice, others)]))
+        return Frontier.merged(options) if options else _empty(decisions)
 
     if not np.isfinite(table.base[r]):
-        return _empty(costs.shape[1])
-    parts = [subtree(0, [r]), *(subtree(root, range(costs.shape[2])) for root in forest.roots)]
-    codes = _sum(parts).codes
+        return _empty(decisions)
+    codes = _sum([chosen(0, 0, [r]), *(subtree(root, 0) for root in forest.roots)]).codes
     # The sums above were added in another order and may differ by rounding; costs from the table agree with limits.
     cost, value = table.cost(codes), score_of(score, codes)
     keep = _undominated(cost, value)
     return Frontier(codes[keep], cost[keep], value[keep])
+
+
+def _nothing(decisions: int) -> Frontier:
+    """The frontier of an inactive decision."""
+    return Frontier(np.full((1, decisions), -1, np.int8), np.zeros(1), np.zeros(1))
 
 
 def _empty(decisions: int) -> Frontier:

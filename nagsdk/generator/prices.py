@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from nagsdk.cost.bounds import Completions
 from nagsdk.cost.table import AdditiveTable, Floats
 from nagsdk.predictor.protocol import Score
-from nagsdk.space.dependencies import Forest, existing
+from nagsdk.space.decisions import Contexts
+from nagsdk.space.dependencies import Forest
 from nagsdk.space.space import Codes, SearchSpace
 
 PRICES = 16
@@ -53,8 +54,8 @@ def mixes(count: int) -> Floats:
 class Paths:
     """Best completions under prices.
 
-    Shapes use R resolutions, D decisions, C most choices of all decisions but decision 0, K mixes, J prices, M costs.
-    Costs are in units of `scale`, scores in units of `worth`.
+    Shapes use R resolutions, D decisions, S states of decisions (`Forest.states`), C most choices of all decisions but
+    decision 0, K mixes, J prices, M costs. Costs are in units of `scale`, scores in units of `worth`.
 
     Attributes:
         scale: Range of each cost over the architectures of a resolution, shape (M,).
@@ -66,10 +67,11 @@ class Paths:
         score: Score of the best architecture at each resolution and price, -inf where nothing is allowed, shape
             (R, K, J).
         value: Worth of a choice with its best subtree minus that of the best choice, at least -1. Score and cost are
-            weighted by the price. Shape (R, D, K, J, C).
-        extra: Cost of the choice with its subtree minus that of the best choice, shape (R, D, C, K, J, M).
-        gain: Score of the choice with its subtree minus that of the best choice, shape (R, D, C, K, J).
+            weighted by the price. Shape (R, S, K, J, C).
+        extra: Cost of the choice with its subtree minus that of the best choice, shape (R, S, C, K, J, M).
+        gain: Score of the choice with its subtree minus that of the best choice, shape (R, S, C, K, J).
         cheapest: Last architecture of each mix, int8, shape (K, R, D).
+        states: The states, by which the worth of a choice differs.
     """
 
     scale: Floats
@@ -81,6 +83,7 @@ class Paths:
     extra: Floats
     gain: NDArray[np.float32]
     cheapest: Codes
+    states: Contexts
 
     @classmethod
     def of(cls, space: SearchSpace, tables: Sequence[AdditiveTable], score: Score) -> Paths:
@@ -91,13 +94,15 @@ class Paths:
             tables: Tables of the limited costs.
             score: The score to maximise.
         """
-        forest, count, resolutions = Forest.of(space), len(space.decisions), len(space.resolutions)
-        every, exists, most = np.arange(resolutions), existing(space), int(space.sizes[1:].max(initial=1))
+        forest, resolutions = space.forest, len(space.resolutions)
+        every, exists, most = np.arange(resolutions), space.existing, int(space.sizes[1:].max(initial=1))
         cost = np.stack([np.where(exists, table.choice, np.inf) for table in tables], axis=-1)
         base = np.stack([table.base for table in tables], axis=-1) + cost[every, 0, every]
         scale = np.array([_range(space, table) for table in tables])
+        by_row = score.table[space.rows.decision]
         worth = _range(
-            space, AdditiveTable(np.zeros(resolutions), np.broadcast_to(score.table, (resolutions, *score.table.shape)))
+            space,
+            AdditiveTable(np.zeros(resolutions), np.broadcast_to(by_row, (resolutions, *by_row.shape)), space.rows),
         )
         cost, gains = cost[:, :, :most] / scale, score.table / worth
 
@@ -105,34 +110,38 @@ class Paths:
         on_cost = _prices(space, forest, cost, gains, mix, np.isfinite(base).all(1))
         weight = mix[:, None] * on_cost[..., None]
         grid = on_cost.shape
-        extra = np.full((resolutions, count, most, *grid, len(tables)), np.inf)
+        extra = np.full((resolutions, len(forest.states), most, *grid, len(tables)), np.inf)
         gain = np.zeros(extra.shape[:-1], np.float32)
-        value = np.full((resolutions, count, *grid, most), -1, np.float32)
-        cheapest = np.zeros((len(mix), resolutions, count), np.int8)
-        cheapest[:, :, 0] = every
-        # For each subtree: cost, shape (R, K, J, M), score and value, shape (R, K, J) each.
+        value = np.full((*extra.shape[:2], *grid, most), -1, np.float32)
+        last: dict[int, NDArray[np.intp]] = {}
+        # For each subtree: cost, shape (R, states, K, J, M), score and value, shape (R, states, K, J) each.
         best: dict[int, list[Floats]] = {}
-        for decision, parts, pick, taken in _bottom_up(space, forest, cost, gains, weight, 1 - on_cost):
-            best[decision] = [part[:, 0] for part in taken]
-            choices = slice(int(space.sizes[decision]))
-            np.subtract(parts[0], taken[0], out=extra[:, decision, choices])
-            extra[:, decision, choices][~np.isfinite(parts[2])] = np.inf
-            gain[:, decision, choices] = parts[1] - taken[1]
+        for decision, parts, pick, taken, subtree in _bottom_up(space, forest, cost, gains, weight, 1 - on_cost):
+            best[decision] = subtree
+            states, choices = forest.states.of(decision), slice(int(space.sizes[decision]))
+            np.subtract(parts[0], taken[0], out=extra[:, states, choices])
+            extra[:, states, choices][~np.isfinite(parts[2])] = np.inf
+            gain[:, states, choices] = parts[1] - taken[1]
             least = np.where(np.isfinite(taken[2]), taken[2], 0.0)
-            value[:, decision, :, :, choices] = np.maximum(parts[2] - least, -1).transpose(0, 2, 3, 1)
-            cheapest[:, :, decision] = pick[:, 0, :, -1].T
+            value[:, states, :, :, choices] = np.maximum(parts[2] - least, -1).transpose(0, 1, 3, 4, 2)
+            last[decision] = pick[:, :, 0, :, -1]
 
         whole = [base[:, None, None] / scale, gains[0, every, None, None], np.zeros((resolutions, 1, 1))]
         whole = [np.broadcast_to(part, (resolutions, *grid, *part.shape[3:])).copy() for part in whole]
-        for start, child in [(0, root) for root in forest.roots] + list(forest.children[0]):
+        for root in forest.roots:
+            for part, below in zip(whole, best[root], strict=True):
+                part += below[:, 0]
+        for start, child in forest.children[0]:
+            above = every[max(start, 0) :]
             for part, below in zip(whole, best[child], strict=True):
-                part[start:] += below[start:]
-        for decision, children in enumerate(forest.children):
-            for start, child in children:
-                cheapest[cheapest[..., decision] < start, child] = -1
+                part[above] += below[above, forest.below[child][0, above]]
+        cheapest = np.stack(
+            [forest.follow(every, {d: pick[:, :, k] for d, pick in last.items()}) for k in range(len(mix))]
+        )
         possible = np.isfinite(whole[2]) & np.isfinite(whole[0]).all(-1)
         total = np.where(possible[..., None], whole[0], np.inf)
-        return cls(scale, worth, on_cost, total, np.where(possible, whole[1], -np.inf), value, extra, gain, cheapest)
+        reached = np.where(possible, whole[1], -np.inf)
+        return cls(scale, worth, on_cost, total, reached, value, extra, gain, cheapest, forest.states)
 
 
 def _prices(
@@ -151,10 +160,10 @@ def _prices(
     resolutions = np.flatnonzero(allowed)
     if len(resolutions):
         r = int(resolutions[len(resolutions) // 2])
-        active = {*forest.roots, *(child for start, child in forest.children[0] if start <= r)}
         on_score = np.broadcast_to(1 - grid, (len(mix), len(grid)))
         subtrees = _bottom_up(space, forest, cost[[r]], gains, mix[:, None] * grid[:, None], on_score)
-        costs = np.sum([taken[0][0, 0] for decision, _, _, taken in subtrees if decision in active], axis=0)
+        top = forest.top(r)
+        costs = np.sum([best[0][0, top[decision]] for decision, _, _, _, best in subtrees if decision in top], axis=0)
         spent = (costs * mix[:, None]).sum(-1)
         fallen = np.maximum.accumulate(spent[:, :1] - spent, axis=1)
         fallen /= np.maximum(fallen[:, -1:], _ROUNDING)
@@ -168,47 +177,58 @@ def _prices(
 
 def _bottom_up(
     space: SearchSpace, forest: Forest, cost: Floats, gains: Floats, weight: Floats, on_score: Floats
-) -> Iterator[tuple[int, list[Floats], NDArray[np.intp], list[Floats]]]:
+) -> Iterator[tuple[int, list[Floats], NDArray[np.intp], list[Floats], list[Floats]]]:
     """Runs the dynamic programming, last decision first.
 
     Yields:
         The decision; cost, score and worth of its choices with their best subtrees; the index of the best choice, shape
-        (R, 1, K, J); cost, score and worth of the best choice.
+        (R, S, 1, K, J) with the S states of the decision; cost, score and worth of the best choice, and those of the
+        subtree, which are the same except in states in which the decision is inactive.
     """
     best: dict[int, list[Floats]] = {}
     for decision in reversed(range(1, len(space.decisions))):
-        choices = slice(int(space.sizes[decision]))
-        parts = _own(cost[:, decision, choices], gains[decision, choices], weight, on_score)
+        size = int(space.sizes[decision])
+        parts = _own(cost[:, forest.rows[decision], :size], gains[decision, :size], weight, on_score)
         if forest.children[decision]:
             parts = [part.copy() for part in parts]
         for start, child in forest.children[decision]:
+            choices = slice(max(start, 0), size)
             for part, below in zip(parts, best[child], strict=True):
-                part[:, start:] += below[:, None]
-        pick = parts[2].argmax(1)[:, None]
-        taken = [np.take_along_axis(part, pick if part.ndim == 4 else pick[..., None], 1) for part in parts]
-        best[decision] = [part[:, 0] for part in taken]
-        yield decision, parts, pick, taken
+                part[:, :, choices] += forest.spread(child, below, choices)
+        pick = parts[2].argmax(2)[:, :, None]
+        taken = [np.take_along_axis(part, pick if part.ndim == 5 else pick[..., None], 2) for part in parts]
+        best[decision] = [part[:, :, 0] for part in taken]
+        off = forest.inactive[decision]
+        if len(off):
+            best[decision] = [part.copy() for part in best[decision]]
+            for number, part in enumerate(best[decision]):
+                part[:, off] = 0.0
+                for start, child in forest.children[decision]:
+                    if start < 0:
+                        part[:, off] += best[child][number][:, forest.below[child][off, -1]]
+        yield decision, parts, pick, taken, best[decision]
 
 
 def _own(cost: Floats, gain: Floats, weight: Floats, on_score: Floats) -> list[Floats]:
     """Computes cost, score and worth of the choices of a decision without their subtrees, at every price.
 
     Args:
-        cost: Cost of the choices, shape (R, C, M); inf where a choice is not allowed.
+        cost: Cost of the choices, shape (R, S, C, M); inf where a choice is not allowed.
         gain: Score of the choices, shape (C,).
         weight: Weight of each cost in the worth, shape (K, J, M).
         on_score: Weight of the score in the worth, shape (K, J).
 
     Returns:
-        Cost, score and worth, shapes (R, C, K, J, M), (R, C, K, J) and (R, C, K, J); the first two are read-only.
+        Cost, score and worth, shapes (R, S, C, K, J, M), (R, S, C, K, J) and (R, S, C, K, J); the first two are
+        read-only.
     """
-    allowed: NDArray[np.bool_] = np.all(np.isfinite(cost), axis=2)
+    allowed: NDArray[np.bool_] = np.all(np.isfinite(cost), axis=3)
     cost = np.where(allowed[..., None], cost, 0.0)
-    shape = (*cost.shape[:2], *weight.shape[:2])
-    charged = (cost @ weight.reshape(-1, cost.shape[2]).T).reshape(shape)
+    shape = (*cost.shape[:3], *weight.shape[:2])
+    charged = (cost @ weight.reshape(-1, cost.shape[3]).T).reshape(shape)
     worth = np.where(allowed[..., None, None], on_score * gain[:, None, None] - charged, -np.inf)
     return [
-        np.broadcast_to(cost[:, :, None, None], (*shape, cost.shape[2])),
+        np.broadcast_to(cost[:, :, :, None, None], (*shape, cost.shape[3])),
         np.broadcast_to(gain[:, None, None], shape),
         worth,
     ]

@@ -44,7 +44,7 @@ class Devices:
 
     def __init__(self, space: SearchSpace) -> None:
         self._features = FeatureTable.of(space)
-        typical = self._features.base.mean(0) + self._features.choice.mean(2).sum(1).mean(0)
+        typical = self._features.typical
         self._share = np.divide(1.0, typical, out=np.zeros_like(typical), where=typical > 0)
         self._macs = exact_table(space, lambda layer: float(layer.macs))
         self._weights = exact_table(space, lambda layer: float(layer.parameters))

@@ -19,6 +19,8 @@ Shape = tuple[int, ...]
 
 # Backends of plugins read these names. A layer's activation calls the second one "hswish" (see nagsdk.space.layer).
 RELU, HARD_SWISH, HARD_SIGMOID = "relu", "hardswish", "hardsigmoid"
+# Only in graphs that are rewritten for integers (see nagsdk.graph.integer_passes): the second one is relu6(x + 3).
+RELU6, GATE = "relu6", "gate"
 ADD, MULTIPLY = "add", "multiply"
 
 
@@ -97,7 +99,8 @@ class Activation(Node):
     """Element-wise function.
 
     Attributes:
-        function: ``relu``, ``hardswish`` (x · relu6(x + 3) / 6) or ``hardsigmoid`` (relu6(x + 3) / 6).
+        function: ``relu``, ``hardswish`` (x · relu6(x + 3) / 6) or ``hardsigmoid`` (relu6(x + 3) / 6); in graphs that
+            are rewritten for integers also ``relu6`` and ``gate`` (relu6(x + 3)).
     """
 
     function: str
@@ -216,3 +219,29 @@ class Graph:
                 )
             shapes[node.name] = shape
         return MappingProxyType(shapes)
+
+    @cached_property
+    def readers(self) -> Mapping[str, tuple[Node, ...]]:
+        """The nodes that read each tensor, by its name; one that reads it twice is listed twice."""
+        found: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            for name in node.inputs:
+                found.setdefault(name, []).append(node)
+        return MappingProxyType({name: tuple(nodes) for name, nodes in found.items()})
+
+    def fusible(self, *functions: str) -> dict[str, str]:
+        """Finds operations that only one activation reads, so that it can become a part of them.
+
+        Args:
+            *functions: The functions of such activations.
+
+        Returns:
+            The name of the activation by the name of the operation.
+        """
+        found = {}
+        for node in self.nodes:
+            match self.readers.get(node.name, ()):
+                case (Activation(name=name, function=function),) if function in functions and node.name != self.output:
+                    if isinstance(node, (Conv, Linear, Binary)):
+                        found[node.name] = name
+        return found

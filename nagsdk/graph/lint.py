@@ -15,14 +15,13 @@ from nagsdk.graph.tflite_schema import schema
 
 _NAMES: Mapping[int, str] = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 _MOVES = ("TRANSPOSE",)
-# Float operators of lowered networks that delegates run, according to XNNPACK's README and the operation parsers of the
-# GPU delegate's model builder, both in TensorFlow Lite.
+# Operators of lowered networks that delegates run, according to XNNPACK's README and the operation parsers of the GPU
+# delegate's model builder, both in TensorFlow Lite.
 _COMMON = {
     "ADD",
     "CONV_2D",
     "DEPTHWISE_CONV_2D",
     "FULLY_CONNECTED",
-    "HARD_SWISH",
     "MEAN",
     "MUL",
     "PAD",
@@ -30,9 +29,14 @@ _COMMON = {
     "RESHAPE",
     "SLICE",
 }
-DELEGATES: Mapping[str, frozenset[str]] = {
-    "xnnpack": frozenset(_COMMON | {"DEQUANTIZE", "TRANSPOSE"}),
-    "gpu": frozenset(_COMMON | {"DEQUANTIZE"}),
+_FLOAT, _INTEGER = "float", "int8"
+# By the numbers that an operator reads. The GPU delegate has no integer kernels.
+DELEGATES: Mapping[str, Mapping[str, frozenset[str]]] = {
+    "xnnpack": {
+        _FLOAT: frozenset(_COMMON | {"DEQUANTIZE", "HARD_SWISH", "QUANTIZE", "TRANSPOSE"}),
+        _INTEGER: frozenset(_COMMON | {"DEQUANTIZE", "QUANTIZE", "TRANSPOSE"}),
+    },
+    "gpu": {_FLOAT: frozenset(_COMMON | {"DEQUANTIZE", "HARD_SWISH"}), _INTEGER: frozenset()},
 }
 
 
@@ -42,12 +46,14 @@ class Lint:
 
     Attributes:
         operators: Number of occurrences of each operator.
+        kinds: The operators, each with the numbers that it reads: ``float`` or ``int8``.
         input_shape: Shape of the input, (n, h, w, c).
         weight_bytes: Size of all constants in bytes.
         architecture: Text form of the architecture; empty if the file does not contain it.
     """
 
     operators: Mapping[str, int]
+    kinds: frozenset[tuple[str, str]]
     input_shape: tuple[int, ...]
     weight_bytes: int
     architecture: str
@@ -58,12 +64,13 @@ class Lint:
         return sum(self.operators.get(name, 0) for name in _MOVES)
 
     def refused_by(self, delegate: str) -> tuple[str, ...]:
-        """Returns the operators that a delegate would leave to the plain CPU kernels.
+        """Returns the operators that a delegate would leave to the plain CPU kernels; those on integers with [int8].
 
         Args:
             delegate: A key of `DELEGATES`.
         """
-        return tuple(sorted(set(self.operators) - DELEGATES[delegate]))
+        refused = (kind for kind in self.kinds if kind[0] not in DELEGATES[delegate][kind[1]])
+        return tuple(sorted(name if numbers == _FLOAT else f"{name}[{numbers}]" for name, numbers in refused))
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the content for the manifest, JSON-ready."""
@@ -105,16 +112,21 @@ def _read(content: bytes) -> Lint:
         if not 0 <= tensor.Buffer() < model.BuffersLength():
             raise ValueError(f"the buffer of its tensor {index} does not exist")
     operators: Counter[str] = Counter()
+    kinds = set()
     for index in range(_length(body.OperatorsLength(), content)):
         operator = body.Operators(index)
         code = model.OperatorCodes(operator.OpcodeIndex())
         places = [*operator.InputsAsNumpy(), *operator.OutputsAsNumpy()]
         if not all(-1 <= place < body.TensorsLength() for place in places):
             raise ValueError(f"its operator {index} reads or writes a tensor that does not exist")
-        operators[_NAMES.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "unknown")] += 1
+        name = _NAMES.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "unknown")
+        operators[name] += 1
+        integer = body.Tensors(int(places[0])).Type() == schema.TensorType.INT8
+        kinds.add((name, _INTEGER if integer else _FLOAT))
     source = body.Tensors(int(body.Inputs(0)))
     return Lint(
         dict(sorted(operators.items())),
+        frozenset(kinds),
         tuple(int(size) for size in source.ShapeAsNumpy()),
         weights,
         _architecture(model),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +76,17 @@ def write_onnx(graph: Graph, path: Path, opset: int = OPSET) -> None:
         inputs = [names[name] for name in node.inputs]
         if isinstance(node, (Conv, Linear)):
             inputs += [constant(f"{output}.w", node.weight), constant(f"{output}.b", node.bias)]
-        operator, attributes = _operator(node)
+        operator, attributes = operator_of(node)
         if operator == "HardSwish" and opset < _HARD_SWISH_SINCE:
             nodes.append(helper.make_node("HardSigmoid", inputs, [f"{output}.s"], **_SLOPE))
             operator, inputs = "Mul", [*inputs, f"{output}.s"]
         nodes.append(helper.make_node(operator, inputs, [output], **attributes))
 
+    path.write_bytes(model_of(graph, nodes, constants, opset))
+
+
+def model_of(graph: Graph, nodes: Sequence[onnx.NodeProto], constants: Sequence[onnx.TensorProto], opset: int) -> bytes:
+    """The content of a file with these nodes and constants, which has the input and output of a graph."""
     body = helper.make_graph(
         nodes,
         "nagsdk",
@@ -96,17 +102,22 @@ def write_onnx(graph: Graph, path: Path, opset: int = OPSET) -> None:
     )
     if graph.architecture:
         helper.set_model_props(model, {ARCHITECTURE_KEY: graph.architecture})
-    path.write_bytes(model.SerializeToString(deterministic=True))
+    return bytes(model.SerializeToString(deterministic=True))
 
 
-def _operator(node: Node) -> tuple[str, dict[str, Any]]:
+def operator_of(node: Node) -> tuple[str, dict[str, Any]]:
+    """The ONNX operator of a node, and its attributes.
+
+    Raises:
+        UnsupportedLayerError: There is none.
+    """
     match node:
         case Conv():
             sides = {"kernel_shape": list(node.kernel), "strides": [node.stride] * 2, "pads": [node.padding] * 4}
             return "Conv", {**sides, "group": node.groups}
         case Linear():
             return "Gemm", {"transB": 1}
-        case Activation(function=function):
+        case Activation(function=function) if function in _FUNCTIONS:
             return _FUNCTIONS[function], _SLOPE if function == HARD_SIGMOID else {}
         case Binary(function=function):
             return ("Mul" if function == MULTIPLY else "Add"), {}

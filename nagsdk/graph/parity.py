@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.errors import DeviceError
+
+# By so many times may the outputs of integers for a few images differ more than those for many images together.
+FEW_IMAGES = 4.0
+
+
+def overall_error(expected: NDArray[np.float32], actual: NDArray[np.float32]) -> float:
+    """Returns the norm of the difference of all logits as a share of the norm of the expected ones.
+
+    Integers that are rounded in another way differ by steps, which only many images average out.
+    """
+    difference = np.linalg.norm(actual.astype(np.float64) - expected)
+    return float(difference / max(float(np.linalg.norm(expected.astype(np.float64))), np.finfo(np.float64).tiny))
 
 
 def relative_error(expected: NDArray[np.float32], actual: NDArray[np.float32]) -> float:
@@ -35,16 +49,24 @@ def probe_image(size: int) -> NDArray[np.uint8]:
     return np.stack([8 * x + 3 * y, x * y, 255 - 5 * x + 2 * y], axis=-1).astype(np.uint8)
 
 
-def check(expected: NDArray[np.float32], actual: NDArray[np.float32], tolerance: float) -> float:
+def check(
+    expected: NDArray[np.float32],
+    actual: NDArray[np.float32],
+    tolerance: float,
+    of: str = "torch",
+    error_of: Callable[[NDArray[np.float32], NDArray[np.float32]], float] = relative_error,
+) -> float:
     """Compares the logits of an artifact with those of the network that it was made from.
 
     Args:
-        expected: Logits (n, classes) of the torch network.
+        expected: Logits (n, classes) of the network.
         actual: Logits of the artifact on the same images.
-        tolerance: Largest accepted `relative_error`.
+        tolerance: Largest accepted error.
+        of: What computed the expected logits, for messages.
+        error_of: `relative_error` or `overall_error`.
 
     Returns:
-        The relative error.
+        The error.
 
     Raises:
         DeviceError: The logits differ by more than the tolerance, have another shape, or are not finite.
@@ -57,10 +79,10 @@ def check(expected: NDArray[np.float32], actual: NDArray[np.float32], tolerance:
     if not (np.isfinite(expected).all() and np.isfinite(actual).all()):
         side = "exported" if np.isfinite(expected).all() else "torch"
         raise DeviceError(f"The {side} network returns numbers that are not finite.", next_step)
-    error = relative_error(expected, actual)
+    error = error_of(expected, actual)
     if not error <= tolerance:
         raise DeviceError(
-            f"The exported network differs from torch by {error:.1e} of the output norm, more than {tolerance:.0e}.",
+            f"The exported network differs from {of} by {error:.1e} of the output norm, more than {tolerance:.0e}.",
             next_step,
         )
     return error

@@ -10,17 +10,18 @@ from nagsdk.graph.ir import Weights
 MOST = 127
 
 
-def quantised(weights: Weights, axis: int | None) -> tuple[NDArray[np.int8], Weights]:
+def quantised(weights: Weights, axis: int | None, most: int = MOST) -> tuple[NDArray[np.int8], Weights]:
     """Rounds weights to whole multiples of a scale.
 
     Args:
         weights: The weights.
         axis: Dimension of the output channels, each of which gets a scale of its own; None for one scale in all.
+        most: The multiple that the largest magnitude becomes.
 
     Returns:
-        The multiples, from -127 to 127, in the shape of the weights; and the scales, shape (channels,) or (1,).
+        The multiples, from -most to most, in the shape of the weights; and the scales, shape (channels,) or (1,).
     """
     others = tuple(a for a in range(weights.ndim) if a != axis)
     largest = np.abs(weights).max(axis=others, keepdims=True)
-    scales = np.where(largest > 0, largest / np.float32(MOST), np.float32(1)).astype(np.float32)
-    return np.rint(weights / scales).clip(-MOST, MOST).astype(np.int8), scales.ravel()
+    scales = np.where(largest > 0, largest / np.float32(most), np.float32(1)).astype(np.float32)
+    return np.rint(weights / scales).clip(-most, most).astype(np.int8), scales.ravel()

@@ -5,7 +5,7 @@ The layout of the file is that of TensorFlow Lite's schema (version 3), whose cl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ _ANY = -1
 # Largest size in bytes of constants that are written once although they occur several times.
 _SHARED_BYTES = 4096
 
+_Numbers = Sequence[float] | NDArray[Any]
 _Op, _Options, _Fused = schema.BuiltinOperator, schema.BuiltinOptions, schema.ActivationFunctionType
 _KINDS = {
     np.dtype(np.float32): schema.TensorType.FLOAT32,
@@ -55,12 +56,12 @@ _KINDS = {
 }
 
 
-FP32, FP16, INT8 = "fp32", "fp16", "int8"
+FP32, FP16, INT8_DYNAMIC = "fp32", "fp16", "int8-dynamic"
 # Versions of operators that are not the first; older runtimes then refuse a file instead of computing something else.
 _VERSIONS: dict[str, dict[int, int]] = {
     FP32: {},
     FP16: {_Op.DEQUANTIZE: 3},
-    INT8: {_Op.CONV_2D: 5, _Op.DEPTHWISE_CONV_2D: 6, _Op.FULLY_CONNECTED: 3},
+    INT8_DYNAMIC: {_Op.CONV_2D: 5, _Op.DEPTHWISE_CONV_2D: 6, _Op.FULLY_CONNECTED: 3},
 }
 
 
@@ -75,12 +76,12 @@ def write_tflite(graph: Graph, path: Path, precision: str = FP32) -> None:
         graph: The network.
         path: File to write; an existing file is overwritten.
         precision: ``fp32``; ``fp16`` (weights only; a runtime on the CPU converts them to float32 when it loads the
-            file); or ``int8`` (weights only; activations are quantised at run time by their current range).
+            file); or ``int8-dynamic`` (weights only; activations are quantised at run time by their current range).
 
     Raises:
         UnsupportedLayerError: A node has no TFLite operator.
     """
-    writer = _Writer(graph, precision)
+    writer = Writer(graph, precision)
     for node in graph.nodes:
         writer.add(node)
     path.write_bytes(writer.finish())
@@ -97,19 +98,21 @@ class _Buffer(schema.BufferT):  # type: ignore[misc]
         return int(schema.BufferEnd(builder))
 
 
-class _Writer:
+class Writer:
     """Collects tensors and operators; `place` maps the name of a node to the index of its tensor."""
 
     def __init__(self, graph: Graph, precision: str) -> None:
         self.graph, self.precision = graph, precision
-        self.fused = _fusible(graph)
+        self.versions = _VERSIONS.get(precision, {})
+        self.fused: Mapping[str, str] = graph.fusible(RELU)
         self.model, self.body = schema.ModelT(), schema.SubGraphT()
         self.model.buffers, self.model.operatorCodes = [schema.BufferT()], []
         self.body.tensors, self.body.operators, self.body.name = [], [], "main"
         self.codes: dict[int, int] = {}
         self.constants: dict[tuple[str, Shape, bytes], int] = {}
         self.widened: dict[int, int] = {}
-        self.place = {graph.INPUT: self._images(INPUT, graph.input_shape)}
+        self.input = self._images(INPUT, graph.input_shape)
+        self.place = {graph.INPUT: self.input}
 
     def add(self, node: Node) -> None:
         """Writes one node."""
@@ -122,10 +125,10 @@ class _Writer:
                 self._convolution(node, inputs[0])
             case Linear():
                 # Runtimes before 2024 read one scale only, and would give the bias alone for several.
-                weights = [self._weight(node.weight, None), self._bias(node.bias)]
+                weights = self._weights(node, node.weight, None)
                 self._operator(node, _Op.FULLY_CONNECTED, inputs + weights, "FullyConnectedOptions")
             case Activation(function=function) if function == HARD_SIGMOID:
-                shifted = self._scratch(self.graph.shapes[node.name])
+                shifted = self._scratch(self.graph.shapes[node.name], node.name)
                 self._put(
                     _Op.ADD,
                     [*inputs, self._constant(np.float32(3))],
@@ -174,7 +177,7 @@ class _Writer:
         same = node.stride == 1 and node.kernel == (2 * node.padding + 1,) * 2
         if node.padding and not same:
             n, c, h, w = self.graph.shapes[node.inputs[0]]
-            padded = self._scratch((n, c, h + 2 * node.padding, w + 2 * node.padding))
+            padded = self._scratch((n, c, h + 2 * node.padding, w + 2 * node.padding), node.inputs[0])
             self._put(_Op.PAD, [source, self._padding(*(node.padding,) * 3)], padded, "PadOptions")
             source = padded
         shared = {
@@ -184,26 +187,31 @@ class _Writer:
         }
         shared |= {"dilationHFactor": 1, "dilationWFactor": 1}
         if node.depthwise:
-            inputs = [source, self._weight(node.weight.transpose(1, 2, 3, 0), 3), self._bias(node.bias)]
+            inputs = [source, *self._weights(node, node.weight.transpose(1, 2, 3, 0), 3)]
             self._operator(node, _Op.DEPTHWISE_CONV_2D, inputs, "DepthwiseConv2DOptions", depthMultiplier=1, **shared)
         else:
-            inputs = [source, self._weight(node.weight.transpose(0, 2, 3, 1), 0), self._bias(node.bias)]
+            inputs = [source, *self._weights(node, node.weight.transpose(0, 2, 3, 1), 0)]
             self._operator(node, _Op.CONV_2D, inputs, "Conv2DOptions", **shared)
 
     def _operator(self, node: Node, code: int, inputs: Sequence[int], options: str, **values: Any) -> None:
         if node.name in self.fused:
-            values["fusedActivationFunction"] = _Fused.RELU
-        last = self.graph.output in (node.name, self.fused.get(node.name))
-        shape = self.graph.shapes[node.name]
-        target = self._images(OUTPUT, shape) if last else self._scratch(shape)
+            values["fusedActivationFunction"] = self._function(self.fused[node.name])
+        target = self._target(node)
         self._put(code, inputs, target, options, **values)
         self.place[node.name] = target
+
+    def _function(self, activation: str) -> int:
+        return int(_Fused.RELU)
+
+    def _target(self, node: Node) -> int:
+        shape, name = self.graph.shapes[node.name], self.fused.get(node.name, node.name)
+        return self._images(OUTPUT, shape) if name == self.graph.output else self._scratch(shape, name)
 
     def _put(self, code: int, inputs: Sequence[int], output: int, options: str, **values: Any) -> None:
         if code not in self.codes:
             entry = schema.OperatorCodeT()
             entry.builtinCode, entry.deprecatedBuiltinCode = code, min(code, 127)
-            entry.version = _VERSIONS[self.precision].get(code, 1)
+            entry.version = self.versions.get(code, 1)
             self.codes[code] = len(self.model.operatorCodes)
             self.model.operatorCodes.append(entry)
         operator = schema.OperatorT()
@@ -218,15 +226,24 @@ class _Writer:
     def _padding(self, top: int, bottom: int, sides: int) -> int:
         return self._constant(np.array([[0, 0], [top, bottom], [sides, sides], [0, 0]], np.int32))
 
-    def _weight(self, values: Weights, axis: int | None) -> int:
-        if self.precision != INT8:
-            return self._bias(values)
-        content, scales = quantised(values, axis)
-        weight = self._filled(content, content.tobytes())
-        quantization = self.body.tensors[weight].quantization = schema.QuantizationParametersT()
-        quantization.scale, quantization.zeroPoint = scales.tolist(), [0] * len(scales)
-        quantization.quantizedDimension = axis or 0
-        return weight
+    def _weights(self, node: Conv | Linear, weight: Weights, axis: int | None) -> list[int]:
+        """Weights, in the order of dimensions of the file, and bias; `axis` is the dimension of the scales."""
+        if self.precision != INT8_DYNAMIC:
+            return [self._bias(weight), self._bias(node.bias)]
+        content, scales = quantised(weight, axis)
+        return [self._scaled(content, scales, axis or 0), self._bias(node.bias)]
+
+    def _scaled(self, content: NDArray[Any], scales: _Numbers, axis: int) -> int:
+        constant = self._filled(content, content.tobytes())
+        self._set_scales(constant, scales, np.zeros(len(scales), np.int64), axis)
+        return constant
+
+    def _set_scales(self, tensor: int, scales: _Numbers, zero_points: _Numbers, axis: int = 0) -> None:
+        quantization = self.body.tensors[tensor].quantization = schema.QuantizationParametersT()
+        # Arrays are packed at once, lists number by number.
+        quantization.scale = np.asarray(scales, np.float32)
+        quantization.zeroPoint = np.asarray(zero_points, np.int64)
+        quantization.quantizedDimension = axis
 
     def _bias(self, values: Weights) -> int:
         if self.precision != FP16:
@@ -257,7 +274,8 @@ class _Writer:
         self.model.buffers.append(buffer)
         return len(self.model.buffers) - 1
 
-    def _scratch(self, shape: Shape) -> int:
+    def _scratch(self, shape: Shape, name: str) -> int:
+        """A tensor for values of the graph's tensor `name`, in the numbers of the file."""
         return self._images(f"t{len(self.body.tensors):04d}", shape)
 
     def _images(self, name: str, shape: Shape) -> int:
@@ -273,7 +291,7 @@ class _Writer:
 
     def finish(self) -> memoryview:
         """Returns the content of the file."""
-        first, last = self.place[self.graph.INPUT], self.place[self.graph.output]
+        first, last = self.input, self.place[self.graph.output]
         self.body.inputs, self.body.outputs = [first], [last]
         signature = schema.SignatureDefT()
         signature.signatureKey, signature.subgraphIndex = SIGNATURE, 0
@@ -287,21 +305,6 @@ class _Writer:
         builder = flatbuffers.Builder(sum(len(b.data) for b in self.model.buffers if b.data is not None) + (1 << 18))
         builder.Finish(self.model.Pack(builder), IDENTIFIER)
         return memoryview(builder.Bytes)[builder.Head() :]
-
-
-def _fusible(graph: Graph) -> dict[str, str]:
-    """Finds operations that only a ReLU reads; returns the name of the ReLU by the name of the operation."""
-    readers: dict[str, list[Node]] = {}
-    for node in graph.nodes:
-        for name in node.inputs:
-            readers.setdefault(name, []).append(node)
-    found = {}
-    for node in graph.nodes:
-        match readers.get(node.name, []):
-            case [Activation(name=name, function=function)] if function == RELU and node.name != graph.output:
-                if isinstance(node, (Conv, Linear, Binary)):
-                    found[node.name] = name
-    return found
 
 
 def _channels_last(shape: Shape) -> Shape:

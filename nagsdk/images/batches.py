@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -201,13 +201,20 @@ class Shown:
             )
 
 
-def portions(images: Tensor, size: int) -> Sequence[Tensor]:
-    """Splits images into batches of equal size for `recalibrate`.
-
-    A remainder is dropped, because its statistics would have the same weight as those of a full batch.
+def stratified(labels: NDArray[Any], count: int, seed: int) -> NDArray[np.intp]:
+    """Chooses images at random so that every class has its share of them, and at least one if there are enough.
 
     Args:
-        images: Images, shape (n, …).
-        size: Number of images per batch.
+        labels: Class of each image, integers, shape (n,).
+        count: Number of images to choose, at most n.
+        seed: Seed of the choice.
+
+    Returns:
+        Places of the images, ascending, shape (count,).
     """
-    return [images[start : start + size] for start in range(0, len(images) - size + 1, size)]
+    draws = np.random.default_rng(seed).random(len(labels))
+    order = np.lexsort((draws, labels))
+    _, starts, sizes = np.unique(labels[order], return_index=True, return_counts=True)
+    place = (np.arange(len(labels)) - np.repeat(starts, sizes)) / np.repeat(sizes, sizes)
+    chosen: NDArray[np.intp] = np.sort(order[np.lexsort((draws[order], place))[:count]])
+    return chosen

@@ -27,6 +27,9 @@ class Predicted:
         latency_upper_ms: Upper bound of the budget's percentile at the budget's confidence.
         latency_source: Where the latency comes from: ``prior`` (shipped, not measured on this device) or
             ``calibration``.
+        optimism: Points that top-1 and its interval were lowered by, because the architecture was chosen for it.
+        top1_on: The images that the top-1 is about; None if the bundle does not say.
+        top1_loss: Points of top-1 that the precision is predicted to cost, which were taken off; None in fp32.
     """
 
     top1: float | None = None
@@ -36,6 +39,9 @@ class Predicted:
     latency_ms: float | None = None
     latency_upper_ms: float | None = None
     latency_source: str | None = None
+    optimism: float | None = None
+    top1_on: str | None = None
+    top1_loss: float | None = None
 
 
 @dataclass(frozen=True)

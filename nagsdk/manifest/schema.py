@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from nagsdk.common.validation import PLAIN_NAME, SHA256
-from nagsdk.space.layer import KINDS
 
 # A plain name, so that no path in a manifest leads out of its folder.
 FileName = Annotated[str, Field(pattern=PLAIN_NAME)]
@@ -56,9 +55,16 @@ class Predicted(_Open):
     latency_upper_ms: _Milliseconds | None = Field(
         description="Upper bound of the budget's percentile at the budget's confidence."
     )
+    top1_loss: float | None = Field(
+        None, description="Points of top-1 that the precision is predicted to cost, taken off; null in fp32."
+    )
     latency_source: _Name | None = Field(
         None, description="Where the latency comes from: prior (not measured on this device) or calibration."
     )
+    optimism: _Percent | None = Field(
+        None, description="Points that top-1 was lowered by, because the architecture was chosen for it."
+    )
+    top1_on: str | None = Field(None, description="The images that top-1 is about; null if the bundle does not say.")
 
 
 class Measured(_Open):
@@ -185,7 +191,7 @@ class PreprocessingJson(_Open):
 
 
 class Probe(_Open):
-    """Outputs of torch for an image made of integers: a self-test for any program that loads the model."""
+    """Outputs of torch (for int8: of the simulation) for a given image: a self-test for programs that load it."""
 
     image: Text = Field(
         description="How the image is made; it has the size of the input, and scale, mean and std are applied to it."
@@ -197,7 +203,7 @@ class LayerRow(_Open):
     """One layer; the physical prior distributes the latency of a block over its layers."""
 
     name: _Name
-    kind: Literal[KINDS]  # type: ignore[valid-type]
+    kind: _Name
     in_channels: int = Field(ge=1, le=10**6)
     out_channels: int = Field(ge=1, le=10**6)
     kernel: int = Field(ge=1, le=1000)
@@ -272,6 +278,16 @@ class Recalibration(_Open):
     source: Text
 
 
+class IntegersRecord(_Open):
+    """A file of integers, compared with the float32 network that it was made from."""
+
+    weight_bits: Literal[7, 8]
+    images: _Count = Field(description="Number of images that ranges were taken from; 0 for timing only.")
+    error: float = Field(ge=0, description="Norm of the difference to torch's logits, as a share of their norm.")
+    float_top1: _Percent | None = Field(description="Top-1 of the float32 network on the bundle's test images.")
+    agreement: _Percent | None = Field(description="Share of these images for which both name the same class.")
+
+
 class RewriteRecord(_Open):
     """The rewrite of graphs that was measured to be the fastest on the device."""
 
@@ -300,6 +316,7 @@ class ManifestFile(_Result):
     rewrite: RewriteRecord | None
     timing_only: bool
     parity: float | None = Field(ge=0)
+    integers: IntegersRecord | None = Field(None, description="Null for a file that is not of integers.")
     graph: dict[str, Any]
     recalibrated_on: Recalibration
     preprocessing: PreprocessingJson

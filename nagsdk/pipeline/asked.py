@@ -74,10 +74,10 @@ def limits_of(
     return wanted
 
 
-def usual_folder(target: Target, wanted: Iterable[Budget], min_top1: float | None) -> Path:
-    """The output folder of a deployment for which none was named."""
+def usual_folder(target: Target, wanted: Iterable[Budget], min_top1: float | None, name: str = "") -> Path:
+    """The output folder of a deployment for which none was named; it begins with the bundle's name, or `name`."""
     asked = [*(b.file_name for b in wanted), *([] if min_top1 is None else [f"top1-{min_top1:g}"])]
-    return Path("deployments") / "-".join((target.bundle.name, target.device.id, *asked))
+    return Path("deployments") / "-".join((name or target.bundle.name, target.device.id, *asked))
 
 
 def sets_of(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from nagsdk.device.backend import Backend, Tensor
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError
 from nagsdk.events import stage
-from nagsdk.graph.parity import check, probe_image
+from nagsdk.graph.parity import check, overall_error, probe_image
 from nagsdk.manifest.manifest import MODEL
 from nagsdk.manifest.result import Measured
 from nagsdk.pipeline.round import Built
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from nagsdk.families.protocol import Subnet
     from nagsdk.training.tuner import Tuner
 
-_PARITY_IMAGES = 4
+# Integers are compared on more images, because runtimes differ by steps that only many images average out.
+_PARITY_IMAGES, _INTEGER_PARITY_IMAGES = 4, 32
 
 
 @dataclass
@@ -42,7 +44,7 @@ class Builder:
     images: Path | None = None
     timing_only: bool = False
     seed: int = 0
-    _evaluated: dict[Path, Measured] = field(default_factory=dict, repr=False)
+    _evaluated: dict[Path, tuple[Measured, Mapping[str, Any]]] = field(default_factory=dict, repr=False)
 
     def check(self, resolution: int | None = None) -> None:
         """Raises an error before long work starts if that work cannot succeed.
@@ -74,10 +76,15 @@ class Builder:
             tuner: Trains the subnet before it is exported, if given.
 
         Raises:
-            DeviceError: The runtime refuses the file or computes other outputs than torch.
+            DeviceError: The runtime refuses the file or computes other outputs than torch, or than the simulation of
+                integers.
+            DataError: The network has no finite ranges for integers.
         """
         import torch
 
+        from nagsdk.graph.integer_parity import check_integers
+        from nagsdk.graph.integers import IntegerGraph
+        from nagsdk.graph.simulate import simulated
         from nagsdk.graph.trace import trace
         from nagsdk.supernet.recalibrate import statistics
 
@@ -89,15 +96,20 @@ class Builder:
             tuner.tune(subnet)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{MODEL}{backend.suffix}"
-        backend.export(trace(subnet, resolution, device.batch), path, device, images)
-        probe = (
-            np.random.default_rng(self.seed).normal(size=(_PARITY_IMAGES, 3, resolution, resolution)).astype(np.float32)
-        )
+        integer = device.precision in backend.integer_precisions
+        count = _INTEGER_PARITY_IMAGES if integer else _PARITY_IMAGES
+        probe = np.random.default_rng(self.seed).normal(size=(count, 3, resolution, resolution)).astype(np.float32)
         if images is not None:
-            probe = images[:_PARITY_IMAGES]
+            probe = images[:count]
+        graph = trace(subnet, resolution, device.batch)
+        if integer:
+            graph = backend.quantised(graph, device, probe if images is None else images)
+        backend.export(graph, path, device, images)
         probe = np.concatenate([probe, bundle.preprocessing.normalised(probe_image(resolution)[None])])
         with torch.no_grad():
-            expected = subnet(torch.from_numpy(probe)).numpy()
+            exact = expected = subnet(torch.from_numpy(probe)).numpy()
+        if isinstance(graph, IntegerGraph):
+            expected = simulated(graph, probe)
         compiled = backend.compile(path, device, folder) if target.presence.available else None
         if compiled not in (None, path, folder / f"{MODEL}{backend.compiled_suffix}"):
             raise DeviceError(
@@ -105,9 +117,18 @@ class Builder:
                 "Report this to the author of its plugin.",
             )
         actual = infer(backend, device, path, compiled, probe)
-        error = None if actual is None else check(expected, actual, backend.tolerance(device))
-        used = 0 if images is None else len(images)
-        return Built(architecture, path, compiled, error, used, statistics(subnet), expected[-1])
+        used, tolerance, kept = 0 if images is None else len(images), backend.tolerance(device), statistics(subnet)
+        if isinstance(graph, IntegerGraph):
+            error = None if actual is None else check_integers(graph, probe, expected, actual, tolerance)
+            record = {
+                "weight_bits": graph.most.bit_length() + 1,
+                "images": graph.ranges.images if used else 0,
+                "error": overall_error(exact, expected),
+            }
+            kept |= graph.ranges.to_statistics()
+            return Built(architecture, path, compiled, error, used, kept, expected[-1], record, subnet)
+        error = None if actual is None else check(expected, actual, tolerance)
+        return Built(architecture, path, compiled, error, used, kept, expected[-1])
 
     def _subnet(self, architecture: Architecture, images: Tensor | None) -> Subnet:
         bundle = self.target.bundle
@@ -123,28 +144,46 @@ class Builder:
             torch.manual_seed(self.seed)
             subnet = bundle.space.build(architecture).eval()
             noise = torch.randn(_PARITY_IMAGES, 3, architecture.resolution, architecture.resolution)
-        recalibrate(subnet, [noise])  # keeps activations near 1, so that runtimes can be compared with torch
+        recalibrate(subnet, noise)  # keeps activations near 1, so that runtimes can be compared with torch
         return subnet
 
     def evaluate(self, built: Built) -> Measured:
         """Measured top-1 of the artifact on the bundle's test images; empty if there are none."""
+        return self._evaluated_once(built)[0]
+
+    def compare(self, built: Built) -> Mapping[str, Any] | None:
+        """What a file of integers was made of, and how it compares with float32 on the test images; else None."""
+        return None if built.integers is None else {**built.integers, **self._evaluated_once(built)[1]}
+
+    def _evaluated_once(self, built: Built) -> tuple[Measured, Mapping[str, Any]]:
         if built.path not in self._evaluated:
             self._evaluated[built.path] = self._evaluate(built)
         return self._evaluated[built.path]
 
-    def _evaluate(self, built: Built) -> Measured:
-        from nagsdk.supernet.evaluate import wilson
+    def _evaluate(self, built: Built) -> tuple[Measured, Mapping[str, Any]]:
+        from nagsdk.supernet.evaluate import outputs, wilson
 
         target = self.target
         test = None if self.timing_only else target.bundle.test_set(built.architecture.resolution)
+        unknown = Measured(), {"float_top1": None, "agreement": None}
         if test is None:
-            return Measured()
+            return unknown
         with stage(target.on_event, "Evaluating on the test images"):
             logits = infer(target.backend, target.device, built.path, built.compiled, test.inputs)
+            float_logits = None if built.exact is None or logits is None else outputs(built.exact, test.inputs)
         if logits is None:
-            return Measured()
-        share = float((logits.argmax(1) == test.labels).mean())
-        return Measured(None, None, None, 100 * share, *(100 * limit for limit in wilson(share, len(test.labels))))
+            return unknown
+        # In the same operations as `evaluate`, so that its figure is the same to the last digit.
+        top1 = 100.0 * int((logits.argmax(1) == test.labels).sum()) / len(test.labels)
+        limits = (100 * limit for limit in wilson(top1 / 100, len(test.labels)))
+        true = Measured(None, None, None, top1, *limits)
+        if float_logits is None:
+            return true, {}
+        best = float_logits.argmax(1)
+        return true, {
+            "float_top1": 100.0 * int((best == test.labels).sum()) / len(test.labels),
+            "agreement": 100 * float((best == logits.argmax(1)).mean()),
+        }
 
 
 def infer(backend: Backend, device: Device, artifact: Path, compiled: Path | None, images: Tensor) -> Tensor | None:

@@ -157,7 +157,7 @@ def model_for(target: Target, budgets: Sequence[Budget], timed: bool, seed: int)
         DeviceUnavailableError: Latencies matter, and nothing is known about them.
         DeviceError: The device is busy or fails.
     """
-    for warning in precision_warnings(target.device.precision):
+    for warning in precision_warnings(target.bundle, target.device.precision):
         target.on_event(Notice(warning, warning=True))
     if not (timed and target.presence.available):
         return require_cost_model(target) if timed else cost_model(target)

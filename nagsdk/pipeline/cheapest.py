@@ -62,6 +62,7 @@ class _Search:
         self, known: Sequence[tuple[Target, CostModel | None]], strategy: Strategy, resolution: int | None, seed: int
     ) -> None:
         self.target, self.strategy, self.seed = known[0][0], strategy, seed
+        self.loss = max(target.loss for target, _ in known)
         self.latencies = [target.costs.table(LATENCY, model, resolution) for target, model in known]
         bounds = [Completions.of(self.target.bundle.space, table) for table in self.latencies]
         self.low, self.high = (np.array([getattr(b, end) for b in bounds]) for end in ("least", "most"))
@@ -75,7 +76,7 @@ class _Search:
             shares = np.linspace(start, end, _STEPS)
             rows = self.low + shares[:, None] * (self.high - self.low)
             codes = self._feasible([*self.latencies, *tables], np.hstack([rows, np.repeat(limits, _STEPS, axis=0)]))
-            predicted = np.asarray(bundle.predictor.predict(codes).mean)
+            predicted = np.asarray(bundle.predictor.of_chosen(codes).mean) - self.loss
             ranges = zip(self.latencies, self.low, self.high, strict=True)
             taken = np.max([(table.cost(codes) - low) / (high - low) for table, low, high in ranges], axis=0)
             enough = np.flatnonzero(predicted >= top1)

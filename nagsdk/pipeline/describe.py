@@ -12,20 +12,22 @@ from nagsdk.device.description import Device
 from nagsdk.manifest.result import Predicted, Result
 from nagsdk.space.architecture import Architecture
 
-_INTEGERS = (
-    "Predicted top-1 is that of fp32: what {} loses is only measured, on the bundle's test images. On x86-64 "
-    "processors, {} often takes longer than fp32; compare with --precision fp32."
-)
+_INTEGERS = "Predicted top-1 is that of fp32: what {} loses is only measured, on the bundle's test images."
+_DYNAMIC = "On x86-64 processors, {} often takes longer than fp32; compare with --precision fp32."
 
 
-def notes_on(model: CostModel, device: Device) -> list[str]:
+def notes_on(bundle: Bundle, model: CostModel, device: Device) -> list[str]:
     """Warnings for latencies that do not come from a calibration, and for precisions that predictions do not know."""
-    return [*prior_warnings(model, device.id), *precision_warnings(device.precision)]
+    return [*prior_warnings(model, device.id), *precision_warnings(bundle, device.precision)]
 
 
-def precision_warnings(precision: str) -> list[str]:
-    """Warnings for a precision that the accuracy predictor does not know."""
-    return [_INTEGERS.format(precision, precision)] if precision.startswith("int") else []
+def precision_warnings(bundle: Bundle, precision: str) -> list[str]:
+    """Warnings for a precision of integers: one whose loss the accuracy predictor does not know, and a slow one."""
+    if not precision.startswith("int"):
+        return []
+    unknown = bundle.has_predictor and bundle.predictor.loss(precision) is None
+    slow = precision.endswith("dynamic")
+    return [text.format(precision) for text, holds in ((_INTEGERS, unknown), (_DYNAMIC, slow)) if holds]
 
 
 def prior_warnings(model: CostModel, device: str) -> list[str]:
@@ -46,29 +48,36 @@ def describe(
     model: CostModel | None,
     budgets: Sequence[Sequence[Budget]] | None = None,
     min_top1: float | None = None,
+    chosen: bool = False,
 ) -> list[Result]:
     """Predicts accuracy and cost.
 
     Args:
         bundle: The bundle with its space and accuracy predictor; top-1 is None if it has no predictor.
         architectures: Architectures of the bundle's space.
-        device: The device that `model` describes.
+        device: The device that `model` describes; what its precision loses is taken off the predicted top-1.
         model: The cost model; latencies are None without one.
         budgets: The budgets of each architecture, which hold together; the first latency budget sets percentile and
             confidence of the upper bound.
         min_top1: The minimum top-1 in per cent that was asked for, if any.
+        chosen: Whether the architectures were chosen for their predicted top-1, which is lowered then.
 
     Returns:
         One result for each architecture, in the same order.
     """
     space = bundle.space
     codes = space.encode(architectures)
-    top1 = bundle.predictor.predict(codes) if bundle.has_predictor else None
+    predictor = bundle.predictor if bundle.has_predictor else None
+    top1 = None if predictor is None else predictor.of_chosen(codes) if chosen else predictor.predict(codes)
+    about = (
+        None if predictor is None else predictor.optimism if chosen else 0.0,
+        None if bundle.footing is None else bundle.footing.get("measured_on") or bundle.footing["predicted_on"],
+    )
     macs = exact_table(space, lambda layer: layer.macs).cost(codes)
     parameters = exact_table(space, lambda layer: layer.parameters).cost(codes)
     latency: list[float] | list[None] = [None] * len(codes)
     upper: list[float] | list[None] = [None] * len(codes)
-    notes = [] if model is None or device is None else notes_on(model, device)
+    notes = [] if model is None or device is None else notes_on(bundle, model, device)
     answered: Sequence[Sequence[Budget]] = [()] * len(codes) if budgets is None else budgets
     if model is not None:
         latency = model.mean(codes).tolist()
@@ -81,10 +90,11 @@ def describe(
     accuracy: list[tuple[float | None, float | None, float | None, bool | None]] = [(None, None, None, None)] * len(
         codes
     )
+    loss = bundle.predictor.loss(device.precision) if device is not None and bundle.has_predictor else None
     if top1 is not None:
-        accuracy = list(
-            zip(top1.mean.tolist(), top1.low.tolist(), top1.high.tolist(), top1.extrapolated.tolist(), strict=True)
-        )
+        ends = (top1.mean, top1.low, top1.high)
+        columns = ends if loss is None else loss.taken_off(*ends)
+        accuracy = list(zip(*(column.tolist() for column in columns), top1.extrapolated.tolist(), strict=True))
     return [
         Result(
             architecture=a.text,
@@ -95,7 +105,14 @@ def describe(
             device=None if device is None else device.id,
             budgets=tuple(answered[i]),
             min_top1=min_top1,
-            predicted=Predicted(*accuracy[i], latency[i], upper[i], None if model is None else model.source),
+            predicted=Predicted(
+                *accuracy[i],
+                latency[i],
+                upper[i],
+                None if model is None else model.source,
+                *about,
+                None if loss is None else loss.mean,
+            ),
             warnings=(*notes, *(bundle.predictor.warnings if accuracy[i][3] else ())),
         )
         for i, a in enumerate(architectures)

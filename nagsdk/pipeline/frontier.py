@@ -138,7 +138,7 @@ def frontier_of(
         DeviceUnavailableError: Nothing is known about the device's latencies.
     """
     model = require_cost_model(target) if metric == LATENCY else None
-    for warning in [] if model is None else notes_on(model, target.device):
+    for warning in [] if model is None else notes_on(target.bundle, model, target.device):
         target.on_event(Notice(warning, warning=True))
     table = target.costs.table(metric, model, resolution)
     bounds, predictor = Completions.of(target.bundle.space, table), target.bundle.predictor
@@ -151,7 +151,7 @@ def frontier_of(
     for strategy in strategies:
         codes = strategy.propose(question(target, [table], limits, seed))
         picks[strategy.id] = codes[np.arange(points), choose(predictor, codes)[:, 0]]
-    top1 = {name: np.asarray(predictor.predict(codes).mean) for name, codes in picks.items()}
+    top1 = {name: np.asarray(predictor.of_chosen(codes).mean) for name, codes in picks.items()}
     for name, values in top1.items():
         # An architecture that holds a smaller budget holds a larger one as well.
         best = np.maximum.accumulate(np.where(values >= np.maximum.accumulate(values), np.arange(points), 0))

@@ -137,7 +137,12 @@ class Generation:
         bundle = self.target.bundle
         chosen = bundle.space.decode(codes)
         by_target = [
-            (target, describe(bundle, chosen, target.device, model, [_on(target, one) for one in asked], min_top1))
+            (
+                target,
+                describe(
+                    bundle, chosen, target.device, model, [_on(target, one) for one in asked], min_top1, chosen=True
+                ),
+            )
             for target, model in self.known
         ]
         return [

@@ -87,7 +87,7 @@ class Costs:
 
     @cached_property
     def supported(self) -> NDArray[np.bool_]:
-        """Choices whose layers the backend runs, shape (resolutions, decisions, most choices)."""
+        """Choices whose layers the backend runs, shape (resolutions, rows, most choices)."""
         space = self.bundle.space
         with self._blaming:
             unsupported = exact_table(space, lambda layer: float(not self.backend.supports(layer, self.device)))

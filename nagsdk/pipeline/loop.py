@@ -216,7 +216,9 @@ class Deployer:
             return None
         for architecture in candidates:
             if architecture not in self.tried:
-                (result,) = describe(target.bundle, [architecture], target.device, model, [budgets], self.min_top1)
+                (result,) = describe(
+                    target.bundle, [architecture], target.device, model, [budgets], self.min_top1, chosen=True
+                )
                 result = replace(result, metrics=target.costs.metrics(architecture, budgets))
                 promises = result.predicted.top1 or 0.0
                 worse = best is not None and promises <= (best.result.predicted.top1 or 0.0)

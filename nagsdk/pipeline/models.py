@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -43,11 +44,12 @@ def prior_of(target: Target) -> Prior | None:
 def _prior(target: Target) -> Prior | None:
     device, backend = target.device, target.backend
     if device.prior is not None:
-        return read_prior(shipped("devices") / device.prior).for_threads(device.threads).for_batch(device.batch)
+        prior = read_prior(shipped("devices") / device.prior).for_threads(device.threads).for_batch(device.batch)
+        return prior.for_space(target.bundle.space)
     if device.readings:
         from nagsdk.pipeline.readings import prior_of_readings
 
-        return prior_of_readings(device)
+        return prior_of_readings(device).for_space(target.bundle.space)
     from nagsdk.cost.simulated import simulated_prior
 
     title = f"the simulator of the backend {backend.id}"
@@ -82,9 +84,9 @@ def calibrated_model(target: Target) -> CostModel | None:
 
 
 def cost_model(target: Target) -> CostModel | None:
-    """The calibrated cost model, else one made from the prior, else None."""
+    """The calibrated cost model, else one made from the prior if that knows the device's speed, else None."""
     model, prior = calibrated_model(target), prior_of(target)
-    if model is None and prior is not None:
+    if model is None and prior is not None and math.isfinite(prior.spread):
         device = target.device
         shipped_or_read = bool(device.prior or device.readings)
         caveat = device.caveat if shipped_or_read else f"They come from {prior.source['title']}."

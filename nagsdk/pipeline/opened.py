@@ -50,7 +50,11 @@ class OpenedDeployment:
             DeviceError: No plugin provides the device's backend.
         """
         manifest = read_manifest(folder)
-        overrides = Overrides(manifest["threads"], manifest["batch"], manifest["precision"], serial)
+        precision = manifest["precision"]
+        # Manifests without the entry are older: int8 was then what is now called int8-dynamic.
+        if precision == "int8" and "integers" not in manifest:
+            precision = "int8-dynamic"
+        overrides = Overrides(manifest["threads"], manifest["batch"], precision, serial)
         return cls(manifest, folder, *reach(device or manifest["device"], overrides))
 
     @property

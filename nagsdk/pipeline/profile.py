@@ -11,7 +11,7 @@ from nagsdk.manifest.result import Result
 from nagsdk.pipeline.describe import describe
 from nagsdk.pipeline.models import cost_model
 from nagsdk.pipeline.target import Target
-from nagsdk.pipeline.timing import time_artifacts, timing_artifact
+from nagsdk.pipeline.timing import settle_rewrite, time_artifacts, timing_artifact
 from nagsdk.pipeline.verdict import measured
 from nagsdk.space.architecture import Architecture
 
@@ -27,6 +27,7 @@ def profile_architectures(target: Target, architectures: Sequence[Architecture])
         DeviceError: The device is busy or fails.
         MeasurementError: Too few readings were quiet.
     """
+    settle_rewrite(target)
     distinct = list(dict.fromkeys(architectures))
     with temporary_folder() as work:
         compiled = {}

@@ -21,9 +21,11 @@ from nagsdk.common.version import VERSION
 from nagsdk.common.wording import counted
 from nagsdk.cost.model import CostModel
 from nagsdk.generator.strategies import Nag
+from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.manifest.manifest import DEPLOYMENT, MANIFEST, REPORT, companions, manifest_bytes
 from nagsdk.manifest.result import MISSED, Artifact, Predicted, Result
 from nagsdk.measuring.measurement import Measurement
+from nagsdk.pipeline.asked import check_output
 from nagsdk.pipeline.build import Builder
 from nagsdk.pipeline.deployment import Deployment
 from nagsdk.pipeline.describe import describe
@@ -39,6 +41,10 @@ _PROBE = "RGB, modulo 256, at column x and row y: red 8x + 3y, green xy, blue 25
 _TIMING_ONLY = "Built for timing only: {}, so the model's accuracy is worthless."
 _NOT_RECALIBRATED = "batch normalisation was not recalibrated for this subnet"
 _RANDOM_WEIGHTS = "the weights are random, since those of {} are not on this machine"
+_NO_FOOTING = (
+    "The bundle does not say how its predicted top-1 relates to its test images, so all predictions may be too high or "
+    "too low; 'nagsdk predictor fit' makes a bundle that says it."
+)
 _NOT_AS_PREDICTED = (
     "The intervals of top-1 on the test images and of predicted top-1 do not overlap; the prediction is meant for "
     "images like those that it was fitted on."
@@ -117,6 +123,8 @@ def publish_one(builder: Builder, architecture: Architecture, folder: Path) -> D
         folder: Folder for the deployment.
     """
     target = builder.target
+    builder.check()
+    check_output(target, folder)
     with temporary_folder() as work:
         model = cost_model(target)
         (result,) = describe(target.bundle, [architecture], target.device, model)
@@ -146,28 +154,63 @@ def _leave(
     result = replace(
         result, measured=replace(result.measured, top1=true.top1, top1_low=true.top1_low, top1_high=true.top1_high)
     )
+    if true.top1 is not None and target.bundle.has_predictor and target.bundle.footing is None:
+        result = _warned(result, _NO_FOOTING)
     if not details.get("finetuned") and not _as_predicted(result):
         result = _warned(result, _NOT_AS_PREDICTED)
-    preprocessing = {**target.bundle.preprocessing.to_dict(), "layout": target.backend.layout}
-    beside = companions(preprocessing, target.bundle.labels)
+    details = {
+        **details,
+        "seed": builder.seed,
+        "timing_only": builder.timing_only,
+        "recalibrated_on": {
+            "images": built.recalibrated_on,
+            "source": builder.images.name if builder.images else "bundle",
+        },
+        "integers": builder.compare(built),
+        "report": report_data(target, built.architecture, model, result.budgets, measurement, resolution),
+    }
+    bundle = target.bundle
+    return write_folder(target, result, built, bundle.preprocessing, bundle.labels, details, folder)
+
+
+def write_folder(
+    target: Target,
+    result: Result,
+    built: Built,
+    preprocessing: Preprocessing,
+    labels: Sequence[str] | None,
+    details: Mapping[str, Any],
+    folder: Path,
+) -> Deployment:
+    """Writes the folder of a deployment.
+
+    Args:
+        target: Where the model runs.
+        result: The result with its verdict.
+        built: The model file.
+        preprocessing: How images become inputs.
+        labels: Names of the classes, if known.
+        details: What the manifest holds beside the result and what is the same for all deployments; see
+            `nagsdk.manifest.schema.ManifestFile`.
+        folder: Folder for the deployment; an earlier one in it is replaced.
+    """
+    steps = {**preprocessing.to_dict(), "layout": target.backend.layout}
+    beside = companions(steps, labels)
     details = {
         **_provenance(target),
-        "preprocessing": preprocessing,
+        "preprocessing": steps,
+        "seed": 0,
+        "timing_only": False,
+        "recalibrated_on": {"images": 0, "source": "none"},
+        "integers": None,
         **details,
         "files": {
             name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
             for name, content in beside.items()
         },
-        "seed": builder.seed,
-        "timing_only": builder.timing_only,
         "parity": built.parity,
         "graph": dict(target.backend.inspect(built.path)),
-        "recalibrated_on": {
-            "images": built.recalibrated_on,
-            "source": builder.images.name if builder.images else "bundle",
-        },
         "probe": {"image": _PROBE, "logits": [float(f"{value:.8g}") for value in built.probe.tolist()]},
-        "report": report_data(target, built.architecture, model, result.budgets, measurement, resolution),
     }
     with staged(folder, DEPLOYMENT) as stage:
         model_file = stage / built.path.name

@@ -47,7 +47,7 @@ def report_data(
         "layers": _layers(target, architecture, model),
         "frontier": frontiers[0],
         "frontiers": frontiers,
-        "histogram": None if measurement is None else _histogram(measurement),
+        "histogram": None if measurement is None else histogram(measurement),
         "calibration": []
         if model is None
         else np.stack([model.calibrated.p50_ms, model.calibrated.left_out_ms], axis=1).tolist(),
@@ -59,14 +59,12 @@ def _layers(target: Target, architecture: Architecture, model: CostModel | None)
     predicted: dict[str, float] = {}
     if model is not None:
         cells = [(space.fixed_layers(architecture.resolution), model.table.base[code[0]])]
-        for decision, choice in enumerate(code):
+        rows = np.broadcast_to(space.rows.index(np.array([code], np.int8)), (1, len(code)))[0]
+        for decision, (choice, row) in enumerate(zip(code, rows, strict=True)):
             if choice >= 0:
-                cells.append(
-                    (
-                        space.choice_layers(architecture.resolution, decision, choice),
-                        model.table.choice[code[0], decision, choice],
-                    )
-                )
+                context = tuple(code[read] for read in space.decisions[decision].reads)
+                layers = space.choice_layers(architecture.resolution, decision, choice, context)
+                cells.append((layers, model.table.choice[code[0], row, choice]))
         for layers, cost in cells:
             # The cost model prices whole blocks; the physical prior says how the layers within a block compare.
             prices = layer_features(layers) @ model.prior.weights
@@ -97,13 +95,14 @@ def _frontier(target: Target, model: CostModel | None, metric: str, resolution: 
         target.bundle.space, target.costs.table(metric, model, resolution), target.bundle.predictor.additive
     )
     picked = np.unique(best.lookup(np.linspace(best.cost.min(), best.cost.max(), _POINTS)))
-    top1 = np.asarray(target.bundle.predictor.predict(best.codes[picked]).mean)
+    top1 = np.asarray(target.bundle.predictor.of_chosen(best.codes[picked]).mean)
     # The frontier is exact for the additive score; the full predictor ranks a few neighbours the other way round.
     better = top1 >= np.maximum.accumulate(top1)
     return {"metric": metric, "cost": best.cost[picked][better].tolist(), "top1": top1[better].tolist()}
 
 
-def _histogram(measurement: Measurement) -> dict[str, Any]:
+def histogram(measurement: Measurement) -> dict[str, Any]:
+    """The distribution of single inferences in a session; see `nagsdk.manifest.schema.Histogram`."""
     readings = measurement.quiet if measurement.enough_quiet else measurement.readings
     runs = np.concatenate([reading.burst.wall_ms for reading in readings])
     edges = np.linspace(runs.min(), max(float(np.percentile(runs, _DRAWN_PERCENTILE)), runs.min() * 1.001), _BINS + 1)

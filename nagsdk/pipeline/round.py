@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from nagsdk.device.backend import Tensor
 from nagsdk.manifest.result import Result
 from nagsdk.measuring.measurement import Measurement
 from nagsdk.space.architecture import Architecture
+
+if TYPE_CHECKING:
+    from nagsdk.families.protocol import Subnet
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,9 @@ class Built:
         parity: Relative error of the outputs against torch; None if nothing on this machine could run the file.
         recalibrated_on: Number of images that batch normalisation was recalibrated on.
         statistics: Statistics of batch normalisation, with which the artifact can be built again without images.
-        probe: Logits of torch for `nagsdk.graph.parity.probe_image`, shape (classes,).
+        probe: Logits of torch for `nagsdk.graph.parity.probe_image`, shape (classes,); of the simulation for integers.
+        integers: What the integers of the file were made of, and how far they are from torch; None for other files.
+        exact: The torch network of a file of integers, with which it is compared on the test images.
     """
 
     architecture: Architecture
@@ -39,6 +44,8 @@ class Built:
     recalibrated_on: int
     statistics: Mapping[str, bytes]
     probe: Tensor
+    integers: Mapping[str, Any] | None = None
+    exact: Subnet | None = None
 
 
 @dataclass(frozen=True)

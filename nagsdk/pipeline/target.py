@@ -118,6 +118,12 @@ class Target:
         here = self.presence.available and not self.backend.runs_elsewhere
         return overcommitted(self.device.threads) if here else ""
 
+    @property
+    def loss(self) -> float:
+        """Points of top-1 that networks are expected to lose by the precision."""
+        loss = self.bundle.predictor.loss(self.device.precision) if self.bundle.has_predictor else None
+        return 0.0 if loss is None else loss.mean
+
     def _choose_rewrite(self) -> None:
         self.rewrite_file = (
             self.cache / "rewrites" / f"{MeasurementKey.of(self.device, self.presence, self.protocol).hash}.json"

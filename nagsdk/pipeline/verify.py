@@ -16,7 +16,7 @@ from nagsdk.common.temporary import temporary_folder
 from nagsdk.common.wording import counted
 from nagsdk.errors import DeviceError, Failure, NagsdkError, UnknownNameError
 from nagsdk.events import Listener, ignore
-from nagsdk.graph.parity import check, probe_image
+from nagsdk.graph.parity import FEW_IMAGES, check, probe_image
 from nagsdk.manifest.manifest import MANIFEST, pinned_files, read_manifest, with_other_line_ends
 from nagsdk.manifest.result import Measured, budget_of
 from nagsdk.pipeline.opened import OpenedDeployment, wrong_files
@@ -149,10 +149,13 @@ def _parity(opened: OpenedDeployment) -> Check:
     if actual is None:
         return Check("parity", SKIPPED, f"nothing on this machine runs the file: {opened.presence.reason}")
     try:
-        error = check(expected, actual, opened.backend.tolerance(opened.device))
+        of, tolerance = "torch", opened.backend.tolerance(opened.device)
+        if opened.manifest.get("integers") is not None:
+            of, tolerance = "its simulation in integers", FEW_IMAGES * tolerance
+        error = check(expected, actual, tolerance, of)
     except DeviceError as difference:
         return Check("parity", NOT_PASSED, difference.message)
-    return Check("parity", PASSED, f"outputs differ from torch's by {error:.1e} of their norm")
+    return Check("parity", PASSED, f"outputs differ from those of {of} by {error:.1e} of their norm")
 
 
 def _latency(opened: OpenedDeployment, bundle: Bundle | None, on_event: Listener) -> tuple[Check, Measured]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import numbers
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -17,8 +18,10 @@ from nagsdk.device.description import Device
 from nagsdk.device.finding import ABSENT, OK, WRONG, Finding
 from nagsdk.device.presence import plain_presence
 from nagsdk.errors import ArchitectureError
+from nagsdk.families.family import Family
 
 Arguments = Sequence[Any]
+_PLACE = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")
 
 
 class WrongAnswerError(ValueError):
@@ -93,6 +96,12 @@ def _rewrites(answer: Any, arguments: Arguments) -> dict[str, Device]:
 
 def _written(answer: Any, arguments: Arguments) -> None:
     _require(Path(arguments[1]).is_file(), f"a file at {arguments[1]}, which it did not write")
+
+
+def _graph(answer: Any, arguments: Arguments) -> Any:
+    expected = "a network: what it was given, or an IntegerGraph"
+    _require(answer is arguments[0] or type(answer).__name__ in ("Graph", "IntegerGraph"), expected)
+    return answer
 
 
 def _content(answer: Any, arguments: Arguments) -> dict[str, Any]:
@@ -209,6 +218,21 @@ def plain_device(device: Device) -> Device:
     return Device(**{**values, "aliases": tuple(values["aliases"]), "options": options})
 
 
+def plain_family(family: Family) -> Family:
+    """A family of networks of a plugin, made of plain values.
+
+    Raises:
+        WrongAnswerError: A field has a wrong type.
+    """
+    _require(isinstance(family.presets, Mapping), "a Family whose presets are a mapping")
+    for text in (family.title, family.space, *family.presets, *family.presets.values()):
+        _require(isinstance(text, str), "a Family whose title, space and presets are texts")
+    for where in (family.space, *family.presets.values()):
+        _require(bool(_PLACE.fullmatch(where)), "a Family whose places have the form package.module:name")
+    presets = {str(name): str(where) for name, where in family.presets.items()}
+    return Family(family.id, str(family.title), str(family.space), presets)
+
+
 _CHECKS: dict[str, Callable[[Any, Arguments], Any]] = {
     "presence": _presence,
     "supports": _switch,
@@ -217,6 +241,7 @@ _CHECKS: dict[str, Callable[[Any, Arguments], Any]] = {
     "simulate": _perhaps_cost,
     "tolerance": _cost,
     "check_export": _anything,
+    "quantised": _graph,
     "export": _written,
     "inspect": _content,
     "emulate": _perhaps_logits,

@@ -125,6 +125,7 @@ def facts_of(real: object, interface: type[Any]) -> dict[str, Any]:
         "suffix": lambda value: _is_text(value) and _SUFFIX.fullmatch(value) is not None,
         "layout": lambda value: value in _LAYOUTS,
         "precisions": lambda value: isinstance(value, (tuple, list)) and bool(value) and all(map(_is_text, value)),
+        "integer_precisions": lambda value: isinstance(value, (tuple, list)) and all(map(_is_text, value)),
         "runs_elsewhere": lambda value: isinstance(value, bool),
         "units": lambda value: isinstance(value, Mapping),
         "measured": lambda value: isinstance(value, str),

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from nagsdk.cost.metric import Metric
     from nagsdk.device.backend import Backend
     from nagsdk.device.description import Device
+    from nagsdk.families.family import Family
     from nagsdk.generator.strategy import Strategy
     from nagsdk.plugin.registry import Registry
 
@@ -51,6 +52,16 @@ def nagsdk_register_metrics(registry: Registry[Metric]) -> None:
     Args:
         registry: Takes instances of subclasses of `nagsdk.cost.metric.Metric`, which have a unit, an aggregation over
             layers and a direction.
+    """
+
+
+@hookspec
+def nagsdk_register_spaces(registry: Registry[Family]) -> None:
+    """Registers families of networks, whose bundles can then be opened and trained.
+
+    Args:
+        registry: Takes instances of `nagsdk.families.family.Family`, which say where the code of a family is:
+            ``registry.add(Family("resnet", "ResNets", "my_resnets:ResNetSpace"))``.
     """
 
 

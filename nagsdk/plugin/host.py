@@ -10,6 +10,7 @@ from functools import cache, partial
 
 import pluggy
 
+from nagsdk import families
 from nagsdk.budget import Units
 from nagsdk.common.folders import shipped
 from nagsdk.common.foreign_code import guarded
@@ -18,6 +19,7 @@ from nagsdk.cost.metric import Metric
 from nagsdk.device.backend import Backend
 from nagsdk.device.description import Device, read_device
 from nagsdk.errors import DeviceError, UnknownNameError
+from nagsdk.families.family import Family
 from nagsdk.generator.strategies import STRATEGIES
 from nagsdk.generator.strategy import Strategy
 from nagsdk.plugin.load import BROKEN, DISABLED, LOADED, Contribution, PluginStatus, hook_manager, load_installed
@@ -34,6 +36,14 @@ def shipped_strategies() -> Registry[Strategy]:
     return registry
 
 
+def shipped_families() -> Registry[Family]:
+    """The families of networks of nagsdk itself."""
+    registry = Registry("family of networks", Family)
+    for family in families.OWN:
+        registry.add(family)
+    return registry
+
+
 @dataclass(frozen=True)
 class Host:
     """All plugins and what they registered.
@@ -45,6 +55,7 @@ class Host:
         strategies: The strategies of nagsdk itself and those of plugins.
         manager: Calls the hooks that do not register anything.
         metrics: The metrics of plugins; latency, size and MACs belong to nagsdk itself.
+        families: The families of networks of nagsdk itself and those of plugins.
     """
 
     plugins: tuple[PluginStatus, ...]
@@ -53,6 +64,7 @@ class Host:
     strategies: Registry[Strategy] = field(default_factory=shipped_strategies)
     manager: pluggy.PluginManager = field(default_factory=hook_manager)
     metrics: Registry[Metric] = field(default_factory=lambda: Registry("metric", Metric))  # type: ignore[type-abstract]
+    families: Registry[Family] = field(default_factory=shipped_families)
 
     @property
     def units(self) -> Units:
@@ -152,11 +164,19 @@ def load_all(*, again: bool = False) -> Host:
         again: Whether plugins that were checked in a subprocess before are checked there again.
     """
     manager = hook_manager()
-    merged = Contribution(strategies=shipped_strategies())
+    merged = Contribution(strategies=shipped_strategies(), spaces=shipped_families())
     for path in sorted(shipped("devices").glob("*.toml")):
         merged.devices.add(read_device(path))
     statuses = load_installed(manager, merged, again=again)
-    loaded = Host(tuple(statuses), merged.backends, merged.devices, merged.strategies, manager, merged.metrics)
+    loaded = Host(
+        tuple(statuses),
+        merged.backends,
+        merged.devices,
+        merged.strategies,
+        manager,
+        merged.metrics,
+        merged.spaces,
+    )
     for registry in merged.registries.values():
         registry.note = loaded.missing
     described = "A device of which a latency is published is one command away: nagsdk devices add."

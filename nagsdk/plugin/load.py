@@ -20,6 +20,7 @@ from nagsdk.cost.metric import Metric
 from nagsdk.device.backend import Backend
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError, NagsdkError
+from nagsdk.families.family import Family
 from nagsdk.generator.strategy import Strategy
 from nagsdk.plugin import hooks
 from nagsdk.plugin.guard import INTERFACES, facts_of, guarded_object, stand_in
@@ -69,6 +70,7 @@ class Contribution:
     devices: Registry[Device] = field(default_factory=lambda: Registry("device", Device))
     strategies: Registry[Strategy] = field(default_factory=lambda: Registry("strategy", Strategy))  # type: ignore[type-abstract]
     metrics: Registry[Metric] = field(default_factory=lambda: Registry("metric", Metric))  # type: ignore[type-abstract]
+    spaces: Registry[Family] = field(default_factory=lambda: Registry("family of networks", Family))
 
     @property
     def registries(self) -> dict[str, Registry[Any]]:
@@ -90,6 +92,12 @@ class Contribution:
         for metric in other.metrics:
             check_units(metric, metrics)
             metrics.append(metric)
+        taken = {name for family in self.spaces for name in family.presets}
+        for family in other.spaces:
+            if repeated := taken.intersection(family.presets):
+                raise DeviceError(
+                    f"It registers the search space {min(repeated)!r}, which exists already.", "Give it another name."
+                )
         for own, new in pairs:
             for item in new:
                 own.add(item)
@@ -195,8 +203,9 @@ def _load_here(point: EntryPoint, seconds: float) -> Loaded:
 def _load_elsewhere(point: EntryPoint, processes: Processes) -> Loaded:
     """Loads a plugin of others in its own process; its objects here pass their calls on to that process."""
     described, guards = processes.register(), Contribution()
-    for device in described["devices"]:
-        guards.devices.add(device)
+    for kind in ("devices", "spaces"):
+        for item in described[kind]:
+            getattr(guards, kind).add(item)
     for kind, interface in INTERFACES.items():
         for facts, module, name in described[kind]:
             caller = _Elsewhere(processes, (kind, facts["id"]), facts["time_limits_s"])

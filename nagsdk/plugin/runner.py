@@ -17,15 +17,16 @@ from importlib.metadata import EntryPoint
 from typing import IO, Any, TextIO
 
 from nagsdk import errors
-from nagsdk.common.foreign_code import failure, shown
+from nagsdk.common.foreign_code import blaming, failure, shown
 from nagsdk.errors import NagsdkError
-from nagsdk.plugin.answers import plain_device
+from nagsdk.plugin.answers import plain_device, plain_family
 from nagsdk.plugin.guard import INTERFACES, answered, facts_of
 from nagsdk.plugin.load import GROUP, Loaded, load
 from nagsdk.plugin.wire import Asked, Parts, Reply, Request, Warned, receive_parts, request_in, send
 
 _MOST_PRINTED = 4096
 _MOST_WARNINGS = 20
+_PLAIN: dict[str, Callable[[Any], Any]] = {"devices": plain_device, "spaces": plain_family}
 
 
 class Runner:
@@ -93,7 +94,8 @@ class Runner:
                     for real in registry
                 ]
             else:
-                described[kind] = [plain_device(device) for device in registry]
+                with blaming("It", f"nagsdk_register_{kind}"):
+                    described[kind] = [_PLAIN[kind](item) for item in registry]
         return {
             **described,
             "printed": shown(printed.text),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.space.space import Decision, SearchSpace
+from nagsdk.space.decisions import Decision
+from nagsdk.space.space import SearchSpace
 
 Floats = NDArray[np.float64]
 

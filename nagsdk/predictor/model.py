@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,13 +26,14 @@ from nagsdk.errors import DamagedBundleError
 from nagsdk.predictor.additive import AdditiveScore, with_unmeasured
 from nagsdk.predictor.ensemble import Ensemble, Float32s
 from nagsdk.predictor.features import Floats
+from nagsdk.predictor.losses import LOSSES, Loss
 from nagsdk.space.space import Codes, SearchSpace, extremes
 
 FORMAT = 2
 LEVEL = 0.9
 PREDICTOR_WEIGHTS, CARD = "predictor.safetensors", "predictor.json"
 _MOST_WEIGHTS, _MOST_CARD = 64 * 10**6, 10**6
-_CHUNK, _TRIED = 8192, 64
+_CHUNK, _TRIED, _MOST_OPTIMISM = 8192, 64, 100
 
 
 @dataclass(frozen=True)
@@ -131,9 +132,20 @@ class AccuracyPredictor:
         """Warnings that users of extrapolated predictions must see."""
         return tuple(self.card.get("warnings", ()))
 
+    @property
+    def optimism(self) -> float:
+        """Points by which the predicted top-1 is too high for an architecture that was chosen for it."""
+        # The cards of earlier versions have a text.
+        known = self.card.get("optimism")
+        return float(known["points"]) if isinstance(known, dict) else 0.0
+
+    def loss(self, precision: str) -> Loss | None:
+        """What is known about the accuracy that networks lose in a precision; None if nothing is."""
+        return Loss.of(self.card, precision)
+
     @cached_property
     def hash(self) -> str:
-        """First 16 hexadecimal digits of a SHA-256 that changes whenever the predictions do."""
+        """First 16 hexadecimal digits of a SHA-256 that changes with the predictions; `moved` keeps it."""
         digest = hashlib.sha256(self.space.fingerprint.encode())
         for name, array in sorted(self._arrays().items()):
             digest.update(f"{name}{array.shape}{array.dtype}".encode() + array.tobytes())
@@ -154,6 +166,33 @@ class AccuracyPredictor:
         )
         return changed
 
+    def moved(self, offset: float, doubt: float) -> AccuracyPredictor:
+        """Returns the predictor of the top-1 on other images, which differs by an uncertain constant.
+
+        Args:
+            offset: Points of top-1 that are added to every prediction.
+            doubt: Points that are added in quadrature to the half-width of every interval.
+        """
+        known = self.resolutions
+        resolutions = replace(known, asymptote=known.asymptote + offset, doubt=np.hypot(known.doubt, doubt))
+        additive = replace(self.additive, asymptote=self.additive.asymptote + offset)
+        changed = AccuracyPredictor(
+            self.space, self.ensemble, resolutions, self.interval, self.leverage, self.reach, additive, self.card
+        )
+        # A constant changes no order of architectures, so what was trained for the predictor remains valid.
+        changed.hash = self.hash
+        return changed
+
+    def of_chosen(self, codes: Codes) -> AccuracyPrediction:
+        """Predicts the top-1 of architectures that were chosen for their predicted top-1: less by `optimism`.
+
+        Args:
+            codes: Valid codes of the space, int8, shape (n, decisions).
+        """
+        found = self.predict(codes)
+        mean, low, high = (np.clip(top1 - self.optimism, 0.0, 100.0) for top1 in (found.mean, found.low, found.high))
+        return AccuracyPrediction(mean, low, high, found.extrapolated)
+
     def predict(self, codes: Codes) -> AccuracyPrediction:
         """Predicts the top-1 of architectures, more than 10^5 per second.
 
@@ -171,9 +210,11 @@ class AccuracyPredictor:
         gap = self.resolutions.steepness[r] * np.exp(-outputs.mean(1))
         mean = self.resolutions.asymptote[r] - gap
         leverage = np.square(rows @ self.leverage).sum(1).astype(np.float64)
-        half = np.hypot(self.interval.half_width(gap * outputs.std(1), leverage), self.resolutions.doubt[r])
+        spread = gap * outputs.std(1)
+        half = np.hypot(self.interval.half_width(spread, leverage), self.resolutions.doubt[r])
         mean, low, high = (np.clip(top1, 0.0, 100.0) for top1 in (mean, mean - half, mean + half))
-        return AccuracyPrediction(mean, low, high, (leverage > self.reach) | ~self.resolutions.measured[r])
+        beyond = (leverage > self.reach) | ~self.resolutions.measured[r]
+        return AccuracyPrediction(mean, low, high, beyond)
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         arrays = {f"ensemble.{f.name}": getattr(self.ensemble, f.name) for f in fields(Ensemble)}
@@ -270,6 +311,11 @@ def _card(content: bytes, space: SearchSpace) -> dict[str, Any]:
     warnings = card.get("warnings", [])
     if not isinstance(warnings, list) or not all(isinstance(warning, str) for warning in warnings):
         raise ValueError("the warnings on the card are not a list of strings")
+    known = card.get("optimism")
+    if isinstance(known, dict) and not 0 <= known.get("points", -1) <= _MOST_OPTIMISM:
+        raise ValueError("the points of its optimism are not a number from 0 to 100")
+    for precision in card.get(LOSSES) or {}:
+        Loss.of(card, precision)
     if not isinstance(card.get("sha256"), str) or not isinstance(card.get("doubt") or "", str):
         raise ValueError("its sha256 or its doubt is not a text")
     return card

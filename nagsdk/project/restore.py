@@ -126,6 +126,7 @@ def _rebuild(declared: Declared, entry: Entry, path: Path, listener: Listener) -
     Raises:
         LockError: An input is not as it is pinned, or the file has another hash.
     """
+    from nagsdk.graph.ranges import PREFIX
     from nagsdk.graph.trace import trace
     from nagsdk.supernet.recalibrate import restore_statistics
 
@@ -145,8 +146,16 @@ def _rebuild(declared: Declared, entry: Entry, path: Path, listener: Listener) -
                     _FIX,
                 )
         subnet = target.bundle.supernet.extract(architecture)
-        restore_statistics(subnet, entry.statistics_bytes())
-        target.backend.export(trace(subnet, architecture.resolution, target.device.batch), path, target.device)
+        kept = entry.statistics_bytes()
+        restore_statistics(subnet, {name: content for name, content in kept.items() if not name.startswith(PREFIX)})
+        graph, backend, device = (
+            trace(subnet, architecture.resolution, target.device.batch),
+            target.backend,
+            target.device,
+        )
+        if device.precision in backend.integer_precisions:
+            graph = backend.quantised(graph, device, None, kept)
+        backend.export(graph, path, device)
     if sha256(path) != manifest["artifact"]["sha256"]:
         others = ", ".join(
             f"{name} {pinned} instead of {installed}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from nagsdk.errors import UnsupportedLayerError
+from nagsdk.errors import UnsupportedLayerError, UsageError
 
+# The kinds that nagsdk itself knows; every backend runs them unless it says otherwise.
 KINDS = ("conv", "pointwise", "depthwise", "se", "add", "pool", "linear")
 
 
@@ -16,7 +17,8 @@ class LayerSpec:
 
     Attributes:
         name: Position in the network, such as ``stage2.block3.depthwise``.
-        kind: One of `KINDS`. Code that depends on the kind raises `UnsupportedLayerError` for any other.
+        kind: One of `KINDS`, or one that was added with `add_kind`. Code that depends on the kind raises
+            `UnsupportedLayerError` for any other.
         in_channels: Number of input channels.
         out_channels: Number of output channels.
         kernel: Kernel height and width.
@@ -55,34 +57,34 @@ class LayerSpec:
         return values[self.kind]
 
     @property
+    def amounts(self) -> LayerKind:
+        """What is known about the kind of this layer.
+
+        Raises:
+            UnsupportedLayerError: Nobody has added this kind.
+        """
+        self.by_kind(dict.fromkeys(_KNOWN, 0.0))
+        return _KNOWN[self.kind]
+
+    @property
     def out_size(self) -> int:
-        """Height and width of the output (odd kernels, padding kernel // 2)."""
-        self.by_kind(_KNOWN)
-        return 1 if self.kind == "pool" else (self.in_size - 1) // self.stride + 1
+        """Height and width of the output; by default that of odd kernels with a padding of kernel // 2."""
+        return self.amounts.out_size(self)
 
     @property
     def weights(self) -> int:
-        """Number of weights of convolutions and linear layers, without biases and batch normalisation."""
-        self.by_kind(_KNOWN)
-        if self.kind == "se":
-            return 2 * self.in_channels * self.se_channels
-        if self.kind == "depthwise":
-            return self.out_channels * self.kernel**2
-        if self.kind in ("add", "pool"):
-            return 0
-        return self.in_channels * self.out_channels * self.kernel**2
+        """Number of weights, without biases and batch normalisation."""
+        return self.amounts.weights(self)
 
     @property
     def macs(self) -> int:
         """Number of multiply-accumulates of one inference at batch size 1."""
-        return self.weights * (1 if self.kind == "se" else self.out_size**2)
+        return self.amounts.macs(self)
 
     @property
     def parameters(self) -> int:
         """Number of trainable parameters: weights, biases, scale and shift of batch normalisation."""
-        if self.kind == "se":
-            return self.weights + self.se_channels + self.in_channels
-        return self.weights + self.out_channels * (2 * self.batch_norm + self.bias)
+        return self.amounts.parameters(self)
 
     @property
     def folded_parameters(self) -> int:
@@ -97,4 +99,70 @@ class LayerSpec:
         )
 
 
-_KNOWN = dict.fromkeys(KINDS, 0.0)
+def _strided(layer: LayerSpec) -> int:
+    return (layer.in_size - 1) // layer.stride + 1
+
+
+def _at_every_position(layer: LayerSpec) -> int:
+    return layer.weights * layer.out_size**2
+
+
+def _with_normalisation(layer: LayerSpec) -> int:
+    return layer.weights + layer.out_channels * (2 * layer.batch_norm + layer.bias)
+
+
+@dataclass(frozen=True)
+class LayerKind:
+    """A kind of layer: functions of a layer that tell what it amounts to.
+
+    Attributes:
+        name: Its name in `LayerSpec.kind`.
+        weights: Number of weights.
+        work: Amounts of work by the name of a feature (`nagsdk.cost.features.FEATURES`), which latencies are predicted
+            from; None for the kinds in `KINDS`, whose work `nagsdk.cost.features` knows.
+        macs: Number of multiply-accumulates; by default each weight counts once at every position of the output.
+        parameters: Number of trainable parameters.
+        out_size: Height and width of the output.
+    """
+
+    name: str
+    weights: Callable[[LayerSpec], int]
+    work: Callable[[LayerSpec], Mapping[str, float]] | None = None
+    macs: Callable[[LayerSpec], int] = _at_every_position
+    parameters: Callable[[LayerSpec], int] = _with_normalisation
+    out_size: Callable[[LayerSpec], int] = _strided
+
+
+def add_kind(kind: LayerKind) -> None:
+    """Makes a kind of layer known in this process; the module of a family of networks calls it when it is imported.
+
+    Raises:
+        UsageError: Another kind has this name, or nothing is said about its work.
+    """
+    if kind.work is None:
+        raise UsageError(f"The kind of layer {kind.name!r} does not tell its work.", "Give the function `work`.")
+    if _KNOWN.setdefault(kind.name, kind) != kind:
+        raise UsageError(f"There is another kind of layer with the name {kind.name!r}.", "Choose another name.")
+
+
+def _full(layer: LayerSpec) -> int:
+    return layer.in_channels * layer.out_channels * layer.kernel**2
+
+
+_KNOWN = {
+    kind.name: kind
+    for kind in (
+        LayerKind("conv", _full),
+        LayerKind("pointwise", _full),
+        LayerKind("depthwise", lambda layer: layer.out_channels * layer.kernel**2),
+        LayerKind(
+            "se",
+            lambda layer: 2 * layer.in_channels * layer.se_channels,
+            macs=lambda layer: layer.weights,
+            parameters=lambda layer: layer.weights + layer.se_channels + layer.in_channels,
+        ),
+        LayerKind("add", lambda layer: 0),
+        LayerKind("pool", lambda layer: 0, out_size=lambda layer: 1),
+        LayerKind("linear", _full),
+    )
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,25 +15,11 @@ from numpy.typing import NDArray
 
 from nagsdk.errors import ArchitectureError
 from nagsdk.space.architecture import Architecture
+from nagsdk.space.decisions import Contexts, Decision
+from nagsdk.space.dependencies import Forest
 from nagsdk.space.layer import LayerSpec
 
 Codes = NDArray[np.int8]
-
-
-@dataclass(frozen=True)
-class Decision:
-    """One decision of a space.
-
-    Attributes:
-        name: Unique within the space, such as ``stage2.depth``.
-        choices: The legal values in order.
-        active_if: Pair (index of an earlier decision, smallest choice index of it that activates this decision); None
-            if this decision is always active.
-    """
-
-    name: str
-    choices: tuple[Hashable, ...]
-    active_if: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,8 +46,8 @@ class SearchSpace(ABC):
     """A family of networks described by decisions that are taken in order.
 
     Decision 0 is the input resolution. At a given resolution, every cost is a sum over the fixed layers and over the
-    layers that each active choice adds (`choice_layers`). Cost models fill the table of these costs, and generators
-    read it.
+    layers that each active choice adds (`choice_layers`). These may depend on the choices of a few earlier decisions
+    (`Decision.reads`). Cost models fill the table of these costs, and generators read it.
 
     Architectures are passed as *codes*: an int8 array of shape (n, number of decisions) with choice indices, -1 where a
     decision is inactive.
@@ -83,8 +69,17 @@ class SearchSpace(ABC):
         """Layers that every architecture has at this resolution."""
 
     @abstractmethod
-    def choice_layers(self, resolution: int, decision: int, choice: int) -> tuple[LayerSpec, ...]:
-        """Layers that a choice of a decision adds at this resolution; empty if it adds none."""
+    def choice_layers(
+        self, resolution: int, decision: int, choice: int, context: tuple[int, ...] = ()
+    ) -> tuple[LayerSpec, ...]:
+        """Layers that a choice of a decision adds at this resolution; empty if it adds none.
+
+        Args:
+            resolution: Input size in pixels.
+            decision: Index of the decision.
+            choice: Index of its choice.
+            context: Choice indices of the decisions that it reads (`Decision.reads`), -1 where one is inactive.
+        """
 
     @abstractmethod
     def layers(self, architecture: Architecture) -> tuple[LayerSpec, ...]:
@@ -116,6 +111,30 @@ class SearchSpace(ABC):
     def sizes(self) -> NDArray[np.int64]:
         """Number of choices of every decision, shape (decisions,)."""
         return np.array([len(decision.choices) for decision in self.decisions])
+
+    @cached_property
+    def rows(self) -> Contexts:
+        """The rows of cost tables: every decision in every context of what it reads.
+
+        Raises:
+            UsageError: A decision reads a later one, or decisions with too many combinations.
+        """
+        return Contexts(self.decisions, tuple(decision.reads for decision in self.decisions))
+
+    @cached_property
+    def forest(self) -> Forest:
+        """How the decisions depend on each other.
+
+        Raises:
+            UsageError: Some decisions together depend on decisions with too many combinations.
+        """
+        return Forest.of(self.decisions)
+
+    @cached_property
+    def existing(self) -> NDArray[np.bool_]:
+        """Mask of the cells of a table of shape (rows, largest number of choices) that are choices of the space."""
+        mask: NDArray[np.bool_] = np.arange(int(self.sizes.max())) < self.sizes[self.rows.decision][:, None]
+        return mask
 
     @cached_property
     def _offsets(self) -> NDArray[np.int64]:

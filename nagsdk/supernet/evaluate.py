@@ -35,6 +35,20 @@ def top1(subnet: nn.Module, pictures: Pictures) -> float:
     return 100.0 * correct / count
 
 
+@torch.no_grad()
+def outputs(subnet: nn.Module, inputs: NDArray[np.float32], batch: int = 64) -> NDArray[np.float32]:
+    """Computes the logits of a network, shape (n, classes).
+
+    Args:
+        subnet: Network in eval mode.
+        inputs: Normalised images, shape (n, 3, h, w).
+        batch: Number of images that are computed together.
+    """
+    parts = [subnet(torch.from_numpy(inputs[start : start + batch])) for start in range(0, len(inputs), batch)]
+    logits: NDArray[np.float32] = torch.cat(parts).numpy()
+    return logits
+
+
 def wilson(share: float, count: int, confidence: float = 0.95) -> tuple[float, float]:
     """Computes the confidence interval of a share observed in `count` independent trials (Wilson, 1927).
 
@@ -56,7 +70,7 @@ def wilson(share: float, count: int, confidence: float = 0.95) -> tuple[float, f
 def measure(
     supernet: Supernet,
     architectures: Sequence[Architecture],
-    recalibration: Callable[[int], Sequence[Tensor]],
+    recalibration: Callable[[int], Tensor],
     validation: Callable[[int], Pictures],
     on_event: Listener = ignore,
     ranks: Ranks | None = None,
@@ -66,7 +80,7 @@ def measure(
     Args:
         supernet: Source of the weights.
         architectures: Architectures to measure.
-        recalibration: Maps a resolution to normalised batches; see `recalibrate`.
+        recalibration: Maps a resolution to normalised images; see `recalibrate`.
         validation: Maps a resolution to labelled batches, which are iterated several times; see `top1`.
         on_event: Receives progress.
         ranks: Processes that share the work.
@@ -79,15 +93,14 @@ def measure(
     result = np.zeros(len(architectures))
     # Sorted by resolution, so that only the images of one resolution are in memory at a time.
     order = sorted(range(len(architectures)), key=lambda i: architectures[i].resolution)[ranks.rank :: ranks.count]
-    ready: tuple[int, Sequence[Tensor], Pictures] | None = None
+    ready: tuple[int, Tensor, Pictures] | None = None
     with stage(on_event, "Measuring subnets", len(order)) as advance:
         for done, index in enumerate(order, 1):
             resolution = architectures[index].resolution
             if ready is None or ready[0] != resolution:
                 ready = resolution, recalibration(resolution), validation(resolution)
             subnet = supernet.extract(architectures[index]).to(device)
-            subnet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            recalibrate(subnet, (images.to(device) for images in ready[1]))
+            recalibrate(subnet, ready[1])
             subnet.fold()
             result[index] = top1(subnet, ready[2])
             advance(done, f"Measuring subnet {done} of {len(order)}")

@@ -6,7 +6,6 @@ Method: Cai et al., Once-for-All, ICLR 2020; Hinton et al., 2015.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -26,7 +25,7 @@ def finetune(
     teacher: Subnet,
     batches: Batches,
     steps: int,
-    recalibration: Sequence[Tensor],
+    recalibration: Tensor,
     rate: float = RATE,
     on_event: Listener = ignore,
 ) -> None:
@@ -38,7 +37,7 @@ def finetune(
             supernet was trained.
         batches: Training data; see `Batches`.
         steps: Number of weight updates.
-        recalibration: Normalised batches for batch normalisation; see `recalibrate`.
+        recalibration: Normalised images for batch normalisation; see `recalibrate`.
         rate: Peak learning rate.
         on_event: Receives progress.
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from nagsdk.events import Listener, ignore
@@ -72,7 +71,7 @@ def train_passes(
     supernet: Supernet,
     batches: Callable[[int], Batches],
     recipes: Sequence[TrainRecipe],
-    recalibration: Callable[[], Sequence[Tensor]],
+    recalibration: Callable[[], Tensor],
     on_event: Listener = ignore,
     folder: Path | None = None,
     ranks: Ranks | None = None,
@@ -83,7 +82,7 @@ def train_passes(
         supernet: Supernet to train in place.
         batches: Maps the seed of a pass to its training data.
         recipes: Recipes of the passes, from `passes`.
-        recalibration: Returns normalised batches for the batch normalisation of the teacher in progressive shrinking.
+        recalibration: Returns normalised images for the batch normalisation of the teacher in progressive shrinking.
         on_event: Receives the events of `train`.
         folder: Folder of the checkpoints of all passes; None stores none.
         ranks: Processes that train together; see `train`.
@@ -107,15 +106,14 @@ def train_passes(
             teacher = teacher_of(supernet, recalibration())
 
 
-def teacher_of(supernet: Supernet, recalibration: Sequence[Tensor]) -> Subnet:
+def teacher_of(supernet: Supernet, recalibration: Tensor) -> Subnet:
     """Cuts out the largest network as it is now, in eval mode, with recalibrated batch normalisation.
 
     Args:
         supernet: Source of the weights.
-        recalibration: Normalised batches at the highest resolution; see `recalibrate`.
+        recalibration: Normalised images at the highest resolution; see `recalibrate`.
     """
     where = next(supernet.parameters()).device
     teacher = supernet.extract(supernet.space.decode(extremes(supernet.space))[1]).to(where)
-    teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    recalibrate(teacher, (images.to(where) for images in recalibration))
+    recalibrate(teacher, recalibration)
     return teacher.requires_grad_(False)

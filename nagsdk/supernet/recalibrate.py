@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -10,37 +11,41 @@ from torch import Tensor, nn
 
 from nagsdk.errors import DamagedBundleError
 
+# More images at once would need gigabytes of memory at 224 px; fewer would make the statistics noisier.
+_PORTION = 128
+
 
 @torch.no_grad()
-def recalibrate(subnet: nn.Module, batches: Iterable[Tensor]) -> int:
+def recalibrate(subnet: nn.Module, images: Tensor) -> None:
     """Replaces the running statistics of every batch normalisation by those of the given images.
 
     A subnet cut out of a supernet has the statistics of other subnets and loses most of its accuracy by that
-    (Once-for-All, section 4.1; Yu & Huang, 2019).
+    (Once-for-All, section 4.1; Yu & Huang, 2019). Every image has the same weight. Images are shuffled, because they
+    often come sorted by class, and a portion of few classes has other statistics than all images together.
 
     Args:
-        subnet: Network to change in place; it ends in eval mode.
-        batches: Batches of normalised images, float32, shape (n, 3, h, w) with n ≥ 2. All batches have the same weight,
-            whatever their size.
-
-    Returns:
-        The number of images used.
+        subnet: Network to change in place; it ends in eval mode, with its weights channels last in memory.
+        images: Normalised images, float32, shape (n, 3, h, w), n ≥ 1. They may be on another device than the network.
     """
+    # Equal bits wherever the same images are used: other memory formats are summed in another order.
+    subnet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    device = next(subnet.parameters(), torch.empty(0)).device
     norms = [m for m in subnet.modules() if isinstance(m, nn.BatchNorm2d)]
     momenta = [m.momentum for m in norms]
     subnet.eval()
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None
         norm.train()
-    images = 0
-    for batch in batches:
-        subnet(batch)
-        images += len(batch)
+    order = torch.from_numpy(np.random.default_rng(0).permutation(len(images)))
+    seen = 0
+    for rows in order.tensor_split(math.ceil(len(images) / _PORTION)):
+        seen += len(rows)
+        for norm in norms:
+            norm.momentum = len(rows) / seen
+        subnet(images[rows].to(device).contiguous(memory_format=torch.channels_last))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     subnet.eval()
-    return images
 
 
 def statistics(subnet: nn.Module) -> dict[str, bytes]:

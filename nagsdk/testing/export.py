@@ -10,10 +10,9 @@ import pytest
 from nagsdk.device.backend import Backend
 from nagsdk.device.description import Device
 from nagsdk.errors import UnsupportedLayerError
-from nagsdk.graph import parity
 from nagsdk.graph.ir import Graph
 from nagsdk.space.architecture import Architecture
-from nagsdk.testing.kit import ARCHITECTURES, SPACE, Checks, Compile, Unheard, graph_of, logits_of, supported
+from nagsdk.testing.kit import ARCHITECTURES, SPACE, Checks, Compile, Unheard, check_parity, graph_of, supported
 from nagsdk.testing.networks import random_images
 
 
@@ -39,7 +38,7 @@ class ExportChecks(Checks):
         with backend.open(device) as session:
             actual = session.infer(session.load(compiled(architecture)), images)
         assert actual.dtype == "float32"
-        parity.check(logits_of(architecture, images), actual, backend.tolerance(device))
+        check_parity(backend, device, architecture, images, actual)
 
     def test_export_without_images(
         self, backend: Backend, device: Device, architectures: list[Architecture], tmp_path: Path
@@ -55,11 +54,12 @@ class ExportChecks(Checks):
         """`inspect` returns JSON-ready values, and `emulate` computes the same as torch or returns None."""
         architecture, artifact = architectures[0], tmp_path / f"network{backend.suffix}"
         images = random_images(2 * device.batch, architecture.resolution)
-        backend.export(graph_of(architecture, device.batch), artifact, device, images)
+        seen = random_images(16, architecture.resolution, seed=1)
+        backend.export(graph_of(architecture, device.batch), artifact, device, seen)
         assert json.loads(json.dumps(backend.inspect(artifact), allow_nan=False)) == backend.inspect(artifact)
         actual = backend.emulate(artifact, device, images)
         if actual is not None:
-            parity.check(logits_of(architecture, images), actual, backend.tolerance(device))
+            check_parity(backend, device, architecture, images, actual)
 
     def test_unsupported_layer(self, backend: Backend, device: Device, tmp_path: Path) -> None:
         """An operation that the backend does not know is refused by name, not skipped."""

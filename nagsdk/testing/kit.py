@@ -14,6 +14,7 @@ import torch
 from nagsdk.device.backend import Backend, Tensor
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError
+from nagsdk.graph import parity
 from nagsdk.graph.ir import Graph, Node, Shape
 from nagsdk.graph.trace import trace
 from nagsdk.space.architecture import Architecture
@@ -90,6 +91,21 @@ def logits_of(architecture: Architecture, images: Tensor) -> Tensor:
     with torch.no_grad():
         logits: Tensor = random_subnet(SPACE, architecture)(torch.from_numpy(images)).numpy()
     return logits
+
+
+def check_parity(backend: Backend, device: Device, architecture: Architecture, images: Tensor, actual: Tensor) -> None:
+    """Fails unless logits are those of torch, or of the simulation if the file is one of integers."""
+    tolerance = backend.tolerance(device)
+    if device.precision in backend.integer_precisions:
+        from nagsdk.graph.integers import IntegerGraph
+        from nagsdk.graph.simulate import simulated
+
+        seen = random_images(16, architecture.resolution, seed=1)
+        made = backend.quantised(graph_of(architecture, device.batch), device, seen)
+        if isinstance(made, IntegerGraph):
+            parity.check(simulated(made, images), actual, parity.FEW_IMAGES * tolerance, "its simulation")
+            return
+    parity.check(logits_of(architecture, images), actual, tolerance)
 
 
 def supported(backend: Backend, device: Device, architecture: Architecture) -> bool:

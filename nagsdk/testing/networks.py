@@ -37,7 +37,7 @@ def random_subnet(space: NetworkSpace, architecture: Architecture, seed: int = 0
             module.weight.copy_(torch.randn(module.weight.shape, generator=generator) * scale)
             if module.bias is not None:
                 module.bias.copy_(torch.randn(module.bias.shape, generator=generator) * 0.1)
-    recalibrate(subnet, [torch.from_numpy(random_images(4, architecture.resolution, seed))])
+    recalibrate(subnet, torch.from_numpy(random_images(4, architecture.resolution, seed)))
     return subnet
 
 

@@ -16,7 +16,7 @@ from nagsdk.device.description import Device
 from nagsdk.errors import MeasurementError
 from nagsdk.graph import parity
 from nagsdk.space.architecture import Architecture
-from nagsdk.testing.kit import ENDLESS_RUNS, Checks, Compile, logits_of, refuses
+from nagsdk.testing.kit import ENDLESS_RUNS, Checks, Compile, check_parity, refuses
 from nagsdk.testing.networks import random_images
 
 
@@ -128,13 +128,13 @@ class SessionChecks(Checks):
                 session.time(handles[architecture], 1, 2, self.load_timeout_s)
             for number, architecture in enumerate(reversed(architectures)):
                 actual = session.infer(handles[architecture], images[architecture])
-                parity.check(logits_of(architecture, images[architecture]), actual, backend.tolerance(device))
+                check_parity(backend, device, architecture, images[architecture], actual)
                 if number % 2:
                     session.unload(handles[architecture])
                     handles[architecture] = session.load(files[architecture])
             for architecture in architectures:
                 actual = session.infer(handles[architecture], images[architecture])
-                parity.check(logits_of(architecture, images[architecture]), actual, backend.tolerance(device))
+                check_parity(backend, device, architecture, images[architecture], actual)
 
     @pytest.mark.parametrize("share", [0.0, 0.5])
     def test_damaged_artifact(

@@ -69,7 +69,7 @@ def _subnet_seconds(run: TrainingRun, supernet: Supernet) -> float:
     measure(
         supernet,
         [probe],
-        lambda r: [prepare(few["train"].images, r, run.preprocessing)],
+        lambda r: prepare(few["train"].images, r, run.preprocessing),
         lambda r: Shown(few["val"].images, few["val"].labels, r, run.preprocessing),
     )
     seconds = time.monotonic() - began
@@ -87,9 +87,7 @@ def _pass_seconds(run: TrainingRun, supernet: Supernet, recipe: TrainRecipe) -> 
     highest, lowest = max(run.space.resolutions), min(run.space.resolutions)
     has_teacher = recipe.opened is not None and recipe is not run.recipes[0]
     teacher = (
-        teacher_of(scratch, [prepare(run.parts["train"].images[:2], highest, run.preprocessing)])
-        if has_teacher
-        else None
+        teacher_of(scratch, prepare(run.parts["train"].images[:2], highest, run.preprocessing)) if has_teacher else None
     )
     total = 0.0
     # A pass may start with steps of the largest network alone, which are faster.

@@ -11,6 +11,7 @@ from nagsdk.bundle.ownership import BUNDLE
 from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.common.outputs import check_replaceable
 from nagsdk.common.temporary import temporary_folder
+from nagsdk.common.wording import counted
 from nagsdk.events import Listener, ignore
 
 
@@ -56,10 +57,14 @@ def fit_predictor(
     Returns:
         The card of the predictor; empty in all processes but the first.
     """
+    from nagsdk.bundle.description import Footing
     from nagsdk.bundle.write import rewrite_bundle
+    from nagsdk.predictor.losses import LOSSES
     from nagsdk.predictor.model import CARD, PREDICTOR_WEIGHTS
     from nagsdk.supernet.evaluate import measure
     from nagsdk.supernet.processes import together
+    from nagsdk.training.footing import footing_of
+    from nagsdk.training.losses import integer_loss
     from nagsdk.training.source import Source
     from nagsdk.training.subnets import fit_measured, measure_subnets, require_enough
     from nagsdk.training.work import work_of
@@ -85,12 +90,28 @@ def fit_predictor(
             ranks,
             on_event,
         )
-        if not ranks.first:
+        images, predictor = source.count("val"), None
+        if ranks.first:
+            predictor = fit_measured(opened.space, codes, top1, images, work, seed, on_event)
+        footing = Footing(predicted_on=counted(images, "validation image"))
+        if opened.has_test_images:
+            tests = Source(opened, None).shown("test")
+            footing = footing_of(
+                opened.space,
+                predictor,
+                codes,
+                lambda given: measure(opened.supernet, given, source.recalibration, tests, on_event, ranks),
+                footing.predicted_on,
+                seed,
+                ranks,
+            )
+        if predictor is None:
             return {}
-    card = dict(fit_measured(opened.space, codes, top1, source.count("val"), work, seed, on_event).card)
-    rewrite_bundle(
-        opened, folder, [work / name for name in (PREDICTOR_WEIGHTS, CARD, "measured.csv")], without=[GENERATOR]
-    )
+    losses = {"int8": integer_loss(opened, source, "val", seed, on_event).to_dict()}
+    predictor.card = {**predictor.card, LOSSES: losses}
+    predictor.save(work)
+    files = [work / name for name in (PREDICTOR_WEIGHTS, CARD, "measured.csv")]
+    rewrite_bundle(opened, folder, files, without=[GENERATOR], footing=footing)
     if generator:
         add_generator(folder, seed, on_event)
-    return card
+    return dict(predictor.card)

@@ -82,6 +82,6 @@ class TrainingReport:
         ends = (
             []
             if self.smallest is None or self.largest is None
-            else [f"top-1 {self.smallest.top1:g} to {self.largest.top1:g} %"]
+            else [f"top-1 {self.smallest.top1:.2f} to {self.largest.top1:.2f} %"]
         )
         return f"TrainingReport({', '.join([self.bundle, *ends])})"

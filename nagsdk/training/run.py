@@ -16,6 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from nagsdk.bundle.bundle import load_bundle
+from nagsdk.bundle.description import Footing
 from nagsdk.bundle.imported import SUPERNET_WEIGHTS
 from nagsdk.bundle.write import RECALIBRATION, TEST, TEST_LABELS, Facts, write_bundle
 from nagsdk.common.files import write_atomically, writing
@@ -26,7 +27,7 @@ from nagsdk.errors import UsageError
 from nagsdk.events import Listener, ignore, stage
 from nagsdk.families.protocol import Supernet
 from nagsdk.families.space import NetworkSpace
-from nagsdk.images.batches import ArrayBatches, Augmentation, Shown, portions, prepare
+from nagsdk.images.batches import ArrayBatches, Augmentation, Shown, prepare, stratified
 from nagsdk.images.decoded import Labelled, counts, require_space, square_side
 from nagsdk.images.folder import ImageFolder
 from nagsdk.images.preprocessing import Preprocessing
@@ -39,13 +40,14 @@ from nagsdk.supernet.initial import adopt, read_weights
 from nagsdk.supernet.passes import passes, train_passes
 from nagsdk.supernet.processes import Ranks, torch_device
 from nagsdk.supernet.weights import half, load_supernet
+from nagsdk.training.footing import footing_of
 from nagsdk.training.plan import MADE_BY, MOST_PLAN, PLAN, Plan
 from nagsdk.training.subnets import fit_measured, measure_subnets
 from nagsdk.training.work import work_of
 
 _LARGE = 128
+_MOST_LABELS = 10**7
 _RATE, _RATE_BATCH = 4e-3, 64
-_PORTION = 256
 _RECALIBRATION, _TEST = {True: 512, False: 1024}, 2560
 _CHECKPOINTS = 50
 _ADAM_COPIES = 4
@@ -206,19 +208,29 @@ class TrainingRun:
         supernet = load_supernet(self.space, weights.read_bytes())
         codes, top1 = measure_subnets(
             self.space,
-            lambda subnets: self.evaluate(supernet, subnets, "val"),
+            lambda subnets: self.evaluate(supernet, subnets, self.parts["val"]),
             self.plan.subnets,
             self.work / "measured.csv",
             self.plan.seed,
             self.ranks,
             self.on_event,
         )
-        ends = self.evaluate(supernet, self.space.decode(extremes(self.space)), "test")
-        if not self.ranks.first:
+        ends = self.evaluate(supernet, self.space.decode(extremes(self.space)), self.tests)
+        images, predictor = len(self.parts["val"].labels), None
+        if self.ranks.first:
+            predictor = fit_measured(self.space, codes, top1, images, self.work, self.plan.seed, self.on_event)
+        footing = footing_of(
+            self.space,
+            predictor,
+            codes,
+            lambda subnets: self.evaluate(supernet, subnets, self.tests),
+            counted(images, "validation image"),
+            self.plan.seed,
+            self.ranks,
+        )
+        if predictor is None:
             return {}
-        card = fit_measured(
-            self.space, codes, top1, len(self.parts["val"].labels), self.work, self.plan.seed, self.on_event
-        ).card
+        card = predictor.card
         figures = {
             "steps": self.steps,
             "smallest": self._figure(float(ends[0])),
@@ -229,18 +241,17 @@ class TrainingRun:
                 "doubt": card["doubt"],
             },
         }
-        self._write(figures)
+        self._write(figures, footing)
         return figures
 
     def _figure(self, top1: float) -> dict[str, Any]:
-        low, high = wilson(top1 / 100, len(self.parts["test"].labels))
-        return {"top1": round(top1, 2), "interval_95": [round(100 * low, 2), round(100 * high, 2)]}
+        low, high = wilson(top1 / 100, self.sheet_counts[1])
+        return {"top1": top1, "interval_95": [100 * low, 100 * high]}
 
     def evaluate(
-        self, supernet: Supernet, subnets: Sequence[Architecture], part: str
+        self, supernet: Supernet, subnets: Sequence[Architecture], labelled: Labelled
     ) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Measures the top-1 of subnets on a part of the images, in per cent."""
-        labelled = self.parts[part]
+        """Measures the top-1 of subnets on images, in per cent."""
         return measure(
             supernet,
             subnets,
@@ -257,25 +268,29 @@ class TrainingRun:
         wanted = _RECALIBRATION[self.side >= _LARGE]
         return min(wanted, most, len(self.parts["train"].labels)), min(_TEST, most, len(self.parts["test"].labels))
 
+    @property
+    def tests(self) -> Labelled:
+        """The test images as the bundle has them, so that `evaluate` and `deploy` measure the same figures."""
+        labels = np.array(read_json(self.work / TEST_LABELS, _MOST_LABELS), np.int64)
+        return Labelled(read_sheet(self.work / TEST, self.sheet_counts[1], self.side), labels)
+
     def _write_sheets(self) -> None:
-        rng = np.random.default_rng(self.plan.seed)
         for (part, file), count in zip((("train", RECALIBRATION), ("test", TEST)), self.sheet_counts, strict=True):
             labelled = self.parts[part]
-            rows = np.sort(rng.permutation(len(labelled.labels))[:count])
+            rows = stratified(labelled.labels, count, self.plan.seed)
             with writing(self.work):
                 write_sheet(labelled.images[rows], self.work / file)
             if part == "test":
                 write_atomically(self.work / TEST_LABELS, json.dumps(labelled.labels[rows].tolist()).encode())
 
-    def _recalibration(self, resolution: int) -> Sequence[Tensor]:
-        count = self.sheet_counts[0]
-        images = read_sheet(self.work / RECALIBRATION, count, self.side)
-        return portions(prepare(images, resolution, self.preprocessing), min(_PORTION, count))
+    def _recalibration(self, resolution: int) -> Tensor:
+        images = read_sheet(self.work / RECALIBRATION, self.sheet_counts[0], self.side)
+        return prepare(images, resolution, self.preprocessing)
 
-    def _teacher_images(self) -> Sequence[Tensor]:
+    def _teacher_images(self) -> Tensor:
         return self._recalibration(max(self.space.resolutions))
 
-    def _write(self, figures: dict[str, Any]) -> None:
+    def _write(self, figures: dict[str, Any], footing: Footing) -> None:
         with stage(self.on_event, "Writing the bundle"):
             names = (SUPERNET_WEIGHTS, "measured.csv", RECALIBRATION, TEST, TEST_LABELS, PREDICTOR_WEIGHTS, CARD)
             low, high = min(self.space.resolutions), max(self.space.resolutions)
@@ -310,4 +325,5 @@ class TrainingRun:
                 self.folder.classes,
                 [self.work / name for name in names],
                 (self.side, *self.sheet_counts),
+                footing,
             )

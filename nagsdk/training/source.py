@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from nagsdk.bundle.bundle import RECALIBRATION_IMAGES, Bundle
 from nagsdk.errors import DataError, ImagesMissingError
 from nagsdk.events import Listener, ignore
-from nagsdk.images.batches import Shown, portions, prepare
+from nagsdk.images.batches import Shown, prepare, stratified
 from nagsdk.images.decoded import Labelled, decode, square_side
 from nagsdk.images.entries import some
 from nagsdk.images.folder import scan
 from nagsdk.images.split import read_cuts
 from nagsdk.supernet.evaluate import Pictures
-
-_PORTION = 128
 
 
 @dataclass(frozen=True)
@@ -29,19 +26,24 @@ class Source:
 
     Attributes:
         bundle: Bundle whose preprocessing and recalibration images are used.
-        parts: Parts ``train``, ``val`` and ``test`` of a folder; None uses the bundle's own test images.
+        parts: Parts ``train``, ``val`` and ``test`` of a folder; None if there are only the bundle's own test images.
         fingerprint: Fingerprint of the folder; see `ImageFolder`.
+        own_tests: Whether the test images are those in the bundle.
     """
 
     bundle: Bundle
     parts: dict[str, Labelled] | None
     fingerprint: str = ""
+    own_tests: bool = True
 
     @classmethod
     def of(
         cls, bundle: Bundle, data: str | Path | None, skip_broken: bool = False, on_event: Listener = ignore
     ) -> Source:
         """Opens a folder of images, or the bundle's own test images if no folder is given.
+
+        Of the folder that the bundle was trained on, the test images are taken from the bundle, if it holds them all:
+        they are compressed there, and `deploy` and `evaluate` measure the same figure.
 
         Raises:
             DataError: The folder cannot be used, or its classes are not those of the bundle.
@@ -64,33 +66,32 @@ class Source:
                 f"({known}).",
                 "Give the images that the bundle was trained on, or others with the same class folders.",
             )
-        return cls(
-            bundle,
-            decode(found, square_side(bundle.space, bundle.preprocessing), skip_broken, on_event),
-            found.fingerprint,
-        )
+        parts = decode(found, square_side(bundle.space, bundle.preprocessing), skip_broken, on_event)
+        trained_on = bundle.description.provenance.get("images")
+        own = isinstance(trained_on, dict) and trained_on.get("fingerprint") == found.fingerprint
+        images = bundle.description.images
+        own = own and bundle.has_test_images and images is not None and images.test.count == len(parts["test"].labels)
+        return cls(bundle, parts, found.fingerprint, own)
 
-    def recalibration(self, resolution: int) -> Sequence[Tensor]:
-        """Returns normalised batches for `recalibrate`: the bundle's own images, or training images if it has none."""
+    def recalibration(self, resolution: int) -> Tensor:
+        """Returns normalised images for `recalibrate`: the bundle's own, or training images if it has none."""
         if self.bundle.has_images:
-            images = torch.from_numpy(self.bundle.recalibration_images(resolution))
-        else:
-            assert self.parts is not None
-            train = self.parts["train"].images
-            rows = np.sort(np.random.default_rng(0).permutation(len(train))[:RECALIBRATION_IMAGES])
-            images = prepare(train[rows], resolution, self.bundle.preprocessing)
-        return portions(images, min(_PORTION, len(images)))
+            return torch.from_numpy(self.bundle.recalibration_images(resolution))
+        assert self.parts is not None
+        train = self.parts["train"]
+        rows = stratified(train.labels, RECALIBRATION_IMAGES, seed=0)
+        return prepare(train.images[rows], resolution, self.bundle.preprocessing)
 
     def shown(self, part: str) -> Callable[[int], Pictures]:
         """Returns a function from a resolution to the labelled batches of a part."""
 
         def pictures(resolution: int) -> Pictures:
-            if self.parts is not None:
+            if self.parts is not None and not (part == "test" and self.own_tests):
                 return Shown(self.parts[part].images, self.parts[part].labels, resolution, self.bundle.preprocessing)
             test = self.bundle.test_set(resolution)
             assert test is not None
             inputs, labels = torch.from_numpy(test.inputs), torch.from_numpy(test.labels)
-            return list(zip(torch.split(inputs, _PORTION), torch.split(labels, _PORTION), strict=True))
+            return list(zip(torch.split(inputs, Shown.batch), torch.split(labels, Shown.batch), strict=True))
 
         return pictures
 

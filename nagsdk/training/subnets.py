@@ -19,8 +19,11 @@ from nagsdk.errors import ArchitectureError, UsageError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.families.space import NetworkSpace
 from nagsdk.generator.ranking import best_of_every_cost
-from nagsdk.predictor.fit import FOLDS, Fitter, MeasuredSubnets, fit_predictor
+from nagsdk.predictor.fit import fit_predictor
+from nagsdk.predictor.fitter import Fitter
+from nagsdk.predictor.groups import FOLDS, MeasuredSubnets
 from nagsdk.predictor.model import AccuracyPredictor
+from nagsdk.predictor.optimism import SPLITS
 from nagsdk.predictor.train import EnsembleRecipe, train_ensemble
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import Codes, SearchSpace, extremes
@@ -58,7 +61,7 @@ def space_filling(space: SearchSpace, count: int, seed: int) -> Codes:
     bases = np.repeat(ends, -(-4 * count // len(ends)), axis=0)
     near = space.mutate(bases, rng, rng.uniform(0.1, 0.7, (len(bases), 1)))
     near[:, 0] = bases[:, 0]
-    pool = _new(np.vstack([near, space.sample(4 * count, rng)]), ends)
+    pool = new_codes(np.vstack([near, space.sample(4 * count, rng)]), ends)
     rows = space.one_hot(pool)
     chosen: list[int] = []
     # Distances to the nearest chosen one are updated after each choice, which takes only one product.
@@ -87,9 +90,9 @@ def near_frontier(
         Codes, int8, shape (count, decisions).
     """
     rng = np.random.default_rng(seed)
-    first = _new(space.sample(_POOL, rng), known)
+    first = new_codes(space.sample(_POOL, rng), known)
     best = first[best_of_every_cost(_macs(space, first), predict(first), count)]
-    pool = _new(np.vstack([best, space.mutate(np.repeat(best, _MUTANTS, axis=0), rng, _RATE)]), known)
+    pool = new_codes(np.vstack([best, space.mutate(np.repeat(best, _MUTANTS, axis=0), rng, _RATE)]), known)
     return pool[best_of_every_cost(_macs(space, pool), predict(pool), count)]
 
 
@@ -233,7 +236,7 @@ def fit_seconds(space: SearchSpace, count: int) -> float:
     """Estimates the seconds that fitting takes, from a few steps of one fit.
 
     The ensembles trained in total are: one in each round but the first, one for every pair of folds and for every fold,
-    those of the cross-validation itself, and the last one on all subnets.
+    those of the cross-validation itself, those of halves, and the last one on all subnets.
 
     Args:
         space: Search space of the subnets.
@@ -246,7 +249,7 @@ def fit_seconds(space: SearchSpace, count: int) -> float:
         began = time.monotonic()
         train_ensemble(rows, rng.normal(size=len(rows)), replace(recipe, steps=_FEW_STEPS), 0)
         seconds = time.monotonic() - began
-    fits = len(ROUNDS) - 1 + FOLDS * (FOLDS + 1) // 2 + FOLDS + 1
+    fits = len(ROUNDS) - 1 + FOLDS * (FOLDS + 1) // 2 + FOLDS + 2 * SPLITS + 1
     return seconds * recipe.steps / _FEW_STEPS * fits
 
 
@@ -260,7 +263,7 @@ def _distances(rows: NDArray[np.float32], others: NDArray[np.float32]) -> NDArra
     return distances
 
 
-def _new(codes: Codes, known: Codes) -> Codes:
+def new_codes(codes: Codes, known: Codes) -> Codes:
     """Returns the distinct codes that are not known, in their order."""
     unique, place = np.unique(np.vstack([known, codes]), axis=0, return_index=True)
     fresh: Codes = unique[place >= len(known)][place[place >= len(known)].argsort()]

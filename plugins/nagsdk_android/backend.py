@@ -19,6 +19,7 @@ from nagsdk_litert.backend import HOST, LiteRtBackend, rewrites_of
 from nagsdk_litert.settings import REWRITES
 
 if TYPE_CHECKING:
+    from nagsdk.graph.integers import IntegerGraph
     from nagsdk.graph.ir import Graph
 
 
@@ -30,6 +31,7 @@ class AndroidBackend(Backend):
     suffix = ".tflite"
     layout = LiteRtBackend.layout
     precisions = LiteRtBackend.precisions
+    integer_precisions = LiteRtBackend.integer_precisions
     runs_elsewhere = True
 
     def __init__(self) -> None:
@@ -54,6 +56,8 @@ class AndroidBackend(Backend):
             "allow_fallback": "yes" if settings.allow_fallback else "no",
             "threads": str(settings.threads),
             "precision": device.precision or self.precisions[0],
+            # Tells readings from those of the former int8, which is now int8-dynamic.
+            **({"arithmetic": "integers"} if device.precision in self.integer_precisions else {}),
             "cores": settings.cores or "all",
             "rewrite": REWRITES[str(int(settings.split_depthwise))],
         }
@@ -77,8 +81,14 @@ class AndroidBackend(Backend):
         """Checks that the packages which write TFLite files are installed."""
         self._litert.check_export(_host_like(device))
 
+    def quantised(
+        self, graph: Graph, device: Device, images: Tensor | None = None, kept: Mapping[str, bytes] | None = None
+    ) -> IntegerGraph:
+        """The network in integers, the same as for LiteRT on this machine."""
+        return self._litert.quantised(graph, _host_like(device), images, kept)
+
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
-        """Writes a TFLite file; no precision needs calibration images."""
+        """Writes a TFLite file; only int8 takes ranges from images."""
         self._litert.export(graph, path, _host_like(device), images)
 
     def inspect(self, artifact: Path) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError
 from nagsdk.ranges import COOLDOWN_S, PORT
-from nagsdk_litert.settings import split_by_default
+from nagsdk_litert.settings import INTEGER, split_by_default
 
 DELEGATES = ("xnnpack", "gpu")
 _NONE = "none"
@@ -71,6 +71,11 @@ class AndroidSettings:
                 f"Use serial, model (patterns separated by |), delegate ({', '.join(DELEGATES)} or {_NONE}), "
                 "allow_fallback and split_depthwise (0 or 1), cores (a hexadecimal mask such as f0) and cooldown_s "
                 "(seconds).",
+            )
+        if o["delegate"] == "gpu" and device.precision == INTEGER:
+            raise DeviceError(
+                f"The GPU delegate of {device.id} has no integer kernels: it computes int8 in float.",
+                "Use the precision fp16 or fp32, or the delegate xnnpack.",
             )
         cooldown_s = float(COOLDOWN_S.parse(o["cooldown_s"], DeviceError))
         models = tuple(part.strip() for part in o["model"].split("|"))

@@ -18,14 +18,18 @@ from nagsdk.device.host import processor
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.space.layer import LayerSpec
 from nagsdk_litert.session import LiteRtSession
-from nagsdk_litert.settings import PRECISIONS, REWRITES, RUNTIMES, LiteRtSettings, split_by_default
+from nagsdk_litert.settings import INTEGER, PRECISIONS, REWRITES, RUNTIMES, LiteRtSettings, split_by_default
 
 if TYPE_CHECKING:
+    from nagsdk.graph.integers import IntegerGraph
     from nagsdk.graph.ir import Graph
 
-# Largest relative error of the logits that is accepted. It comes from rounding the weights, and for int8 also the
-# activations, of about fifty layers.
-TOLERANCES = {"fp32": EXACT, "fp16": 1e-2, "int8": 0.35}
+# Largest relative error of the logits that is accepted. It comes from rounding the weights, and for int8-dynamic also
+# the activations, of about fifty layers. The integers of int8 are simulated, to the bit for XNNPACK on x86-64; others
+# round halves in another way.
+TOLERANCES = {"fp32": EXACT, "fp16": 1e-2, "int8": EXACT, "int8-dynamic": 0.35}
+_OTHER_KERNELS = 0.15
+_EXACT_ON = ("x86_64", "amd64")
 # This machine as a device, for other plugins that check their files with LiteRT.
 HOST = Device("litert-host", "this machine", "litert")
 # Bytes that the tensors and operators of a layer take in a file without the weights; measured on exported files.
@@ -39,6 +43,8 @@ _OVERHEAD = {
     "pool": 500.0,
 }
 _SPLIT_OVERHEAD = 2000.0
+# What scales and zero points add to the tensors of a layer.
+_INTEGER_OVERHEAD = 200.0
 _INSTALL = f"Install it: {pip('install', 'ai-edge-litert', 'flatbuffers')}"
 
 
@@ -53,6 +59,7 @@ class LiteRtBackend(Backend):
     suffix = ".tflite"
     layout = "NHWC"
     precisions = PRECISIONS
+    integer_precisions = (INTEGER,)
 
     def presence(self, device: Device) -> Presence:
         """Checks that the runtime and a suitable numpy are installed, without importing the runtime."""
@@ -80,6 +87,8 @@ class LiteRtBackend(Backend):
             "precision": settings.precision,
             "rewrite": REWRITES[str(int(settings.split_depthwise))],
             "pinned_to": ",".join(map(str, settings.cores)) or "all cores",
+            # Tells readings from those of the former int8, which is now int8-dynamic.
+            **({"arithmetic": "integers"} if settings.precision == INTEGER else {}),
         }
         return Presence.of(properties)
 
@@ -89,7 +98,9 @@ class LiteRtBackend(Backend):
 
     def tolerance(self, device: Device) -> float:
         """The tolerance of the device's precision."""
-        return TOLERANCES[LiteRtSettings.of(device).precision]
+        settings = LiteRtSettings.of(device)
+        known = settings.package == "ai_edge_litert" and platform.machine().lower() in _EXACT_ON
+        return TOLERANCES[settings.precision] if settings.precision != INTEGER or known else _OTHER_KERNELS
 
     def layer_bytes(self, layer: LayerSpec, device: Device) -> float:
         """Bytes of the weights in their precision and of the layer's tensors and operators."""
@@ -98,11 +109,14 @@ class LiteRtBackend(Backend):
         settings = LiteRtSettings.of(device)
         split = layer.kind == "depthwise" and layer.kernel**2 > FAST_TAPS and settings.split_depthwise
         overhead = _SPLIT_OVERHEAD if split else layer.by_kind(_OVERHEAD)
-        numbers = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0}[settings.precision] * layer.folded_parameters
-        # Beside the int8 weights, the file has a scale and a zero point for every channel, and the bias.
-        scales = (
-            16.0 * (layer.out_channels + layer.se_channels) if settings.precision == "int8" and layer.weights else 0.0
-        )
+        numbers = {"fp32": 4.0, "fp16": 2.0}.get(settings.precision, 1.0) * layer.folded_parameters
+        # Beside the int8 weights, the file has a scale and a zero point for every channel, and the bias; with integers,
+        # the bias has them too.
+        each = {"int8-dynamic": 16.0, INTEGER: 28.0}.get(settings.precision, 0.0)
+        scales = each * (layer.out_channels + layer.se_channels) if layer.weights else 0.0
+        if settings.precision == INTEGER:
+            overhead += _INTEGER_OVERHEAD * layer.by_kind(_OVERHEAD) / _OVERHEAD["conv"]
+            scales *= 3 if split else 1  # every part has its own
         # In float16, operators of their own widen weights and biases; squeeze-and-excitation has two convolutions.
         widened = 200.0 * (1 + (layer.kind == "se")) if settings.precision == "fp16" and layer.weights else 0.0
         return numbers + scales + widened + overhead + 120.0 * (layer.activation == "hswish")
@@ -111,12 +125,30 @@ class LiteRtBackend(Backend):
         """Checks that the packages which write TFLite files are installed."""
         from nagsdk.graph import tflite_schema  # noqa: F401 - raises if one is missing
 
+    def quantised(
+        self, graph: Graph, device: Device, images: Tensor | None = None, kept: Mapping[str, bytes] | None = None
+    ) -> IntegerGraph:
+        """The network in integers, as XNNPACK computes it."""
+        from nagsdk.graph.integer_passes import without_hard_functions
+        from nagsdk.graph.integers import integer_graph
+        from nagsdk.graph.passes import split_large_depthwise
+
+        split = LiteRtSettings.of(device).split_depthwise
+        return integer_graph(without_hard_functions(split_large_depthwise(graph) if split else graph), images, kept)
+
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
-        """Writes a TFLite file; no precision needs calibration images."""
+        """Writes a TFLite file; only int8 takes ranges from images."""
+        settings = LiteRtSettings.of(device)
+        if settings.precision == INTEGER:
+            from nagsdk.graph.integers import IntegerGraph
+            from nagsdk.graph.tflite_int8 import write_integer_tflite
+
+            made = graph if isinstance(graph, IntegerGraph) else self.quantised(graph, device, images)
+            write_integer_tflite(made, path)
+            return
         from nagsdk.graph.passes import split_large_depthwise
         from nagsdk.graph.tflite import write_tflite
 
-        settings = LiteRtSettings.of(device)
         write_tflite(split_large_depthwise(graph) if settings.split_depthwise else graph, path, settings.precision)
 
     def inspect(self, artifact: Path) -> Mapping[str, Any]:

@@ -16,7 +16,8 @@ RUNTIMES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtim
 # Value of the option `split_depthwise` -> name of the rewrite.
 REWRITES = {"1": "split depthwise", "0": "none"}
 # The first one is the default.
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS = ("fp32", "fp16", "int8", "int8-dynamic")
+INTEGER = "int8"
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,10 @@ class LiteRtSettings:
 def split_by_default(precision: str) -> str:
     """Default of the option `split_depthwise`: the value that is usually faster for a precision.
 
-    Float kernels become much slower above 25 taps, so splitting pays. The int8 kernels do not, and would quantise the
+    Kernels become much slower above 25 taps, so splitting pays. Those of int8-dynamic do not, and would quantise the
     input again for every part.
     """
-    return "0" if precision == "int8" else "1"
+    return "0" if precision == "int8-dynamic" else "1"
 
 
 def _installed() -> str:

@@ -6,20 +6,26 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nagsdk.common.pip import pip
-from nagsdk.device.backend import Backend, Presence, Session, Tensor
+from nagsdk.device.backend import EXACT, Backend, Presence, Session, Tensor
 from nagsdk.device.description import Device
 from nagsdk.device.host import processor
+from nagsdk.device.onnx_sizes import REWRITTEN_HARD_SWISH, integer_layer_bytes
 from nagsdk.errors import DeviceError, DeviceUnavailableError
+from nagsdk.space.layer import LayerSpec
 from nagsdk_onnxruntime.session import OnnxRuntimeSession
-from nagsdk_onnxruntime.settings import USUAL_OPSET, OnnxRuntimeSettings
+from nagsdk_onnxruntime.settings import INTEGER, PRECISIONS, USUAL_OPSET, OnnxRuntimeSettings
 
 if TYPE_CHECKING:
+    from nagsdk.graph.integers import IntegerGraph
     from nagsdk.graph.ir import Graph
 
+# Relative error of all logits together.
+_INTEGER_TOLERANCE = 0.05
 _INSTALL = f"Install it: {pip('install', 'nagsdk[onnxruntime]')}"
 
 
@@ -32,6 +38,8 @@ class OnnxRuntimeBackend(Backend):
     id = "onnxruntime"
     title = "ONNX Runtime on this machine's CPU"
     suffix = ".onnx"
+    precisions = PRECISIONS
+    integer_precisions = (INTEGER,)
 
     def presence(self, device: Device) -> Presence:
         """Checks that the runtime is installed, without importing it; a session checks the provider when it opens."""
@@ -54,13 +62,43 @@ class OnnxRuntimeBackend(Backend):
         }
         if settings.opset != USUAL_OPSET:  # another graph runs; fingerprints of the usual one stay as they were
             properties["opset"] = str(settings.opset)
+        if device.precision == INTEGER:
+            properties |= {"precision": INTEGER, "weight_bits": str(settings.weight_bits)}
         return Presence.of(properties)
 
+    def tolerance(self, device: Device) -> float:
+        """For int8 the largest difference from the simulation, whose sums are rounded in another way."""
+        return _INTEGER_TOLERANCE if device.precision == INTEGER else EXACT
+
+    def layer_bytes(self, layer: LayerSpec, device: Device) -> float:
+        """Bytes of the weights in their precision and of the layer's tensors and operators."""
+        if device.precision == INTEGER:
+            return integer_layer_bytes(layer, REWRITTEN_HARD_SWISH)
+        return super().layer_bytes(layer, device)
+
+    def quantised(
+        self, graph: Graph, device: Device, images: Tensor | None = None, kept: Mapping[str, bytes] | None = None
+    ) -> IntegerGraph:
+        """The network in integers; weights have 7 bits unless the device says otherwise."""
+        from nagsdk.graph.integer_passes import without_hard_functions
+        from nagsdk.graph.integers import integer_graph
+
+        most = (1 << (OnnxRuntimeSettings.of(device).weight_bits - 1)) - 1
+        return integer_graph(without_hard_functions(graph), images, kept, most=most)
+
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
-        """Writes an ONNX file in float32; needs no calibration images."""
+        """Writes an ONNX file; only int8 takes ranges from images."""
         from nagsdk.graph.onnx import write_onnx
 
-        write_onnx(graph, path, OnnxRuntimeSettings.of(device).opset)
+        settings = OnnxRuntimeSettings.of(device)
+        if device.precision == INTEGER:
+            from nagsdk.graph.integers import IntegerGraph
+            from nagsdk.graph.onnx_int8 import write_integer_onnx
+
+            made = graph if isinstance(graph, IntegerGraph) else self.quantised(graph, device, images)
+            write_integer_onnx(made, path, settings.opset)
+        else:
+            write_onnx(graph, path, settings.opset)
 
     def open(self, device: Device) -> Session:
         """Starts a worker process."""

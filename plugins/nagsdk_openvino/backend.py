@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nagsdk.common.pip import pip
-from nagsdk.device.backend import Backend, Presence, Session, Tensor
+from nagsdk.device.backend import EXACT, Backend, Presence, Session, Tensor
 from nagsdk.device.description import Device
 from nagsdk.device.host import processor
+from nagsdk.device.onnx_sizes import HARD_SWISH, integer_layer_bytes
 from nagsdk.device.process import ProcessSession
 from nagsdk.errors import DeviceUnavailableError
+from nagsdk.space.layer import LayerSpec
 
 if TYPE_CHECKING:
+    from nagsdk.graph.integers import IntegerGraph
     from nagsdk.graph.ir import Graph
+
+_INTEGER, _INTEGER_TOLERANCE = "int8", 0.15
 
 
 class OpenVinoBackend(Backend):
@@ -24,6 +30,8 @@ class OpenVinoBackend(Backend):
     id = "openvino"
     title = "OpenVINO"
     suffix = ".onnx"
+    precisions = ("fp32", _INTEGER)
+    integer_precisions = (_INTEGER,)
 
     def presence(self, device: Device) -> Presence:
         """Checks that the runtime is installed, without importing it; a session checks the target when it opens."""
@@ -34,13 +42,41 @@ class OpenVinoBackend(Backend):
             return Presence(False, f"OpenVINO is not installed. Install it: {pip('install', 'nagsdk[openvino]')}")
         runtime = {"runtime": "openvino", "runtime_version": version("openvino")}
         settings = {"target": _target(device), "threads": str(device.threads)}
+        if device.precision == _INTEGER:
+            settings["precision"] = _INTEGER
         return Presence.of({"processor": processor(), **runtime, **settings})
 
+    def tolerance(self, device: Device) -> float:
+        """For int8 the largest difference from the simulation: OpenVINO rounds less often."""
+        return _INTEGER_TOLERANCE if device.precision == _INTEGER else EXACT
+
+    def layer_bytes(self, layer: LayerSpec, device: Device) -> float:
+        """Bytes of the weights in their precision and of the layer's tensors and operators."""
+        if device.precision == _INTEGER:
+            return integer_layer_bytes(layer, HARD_SWISH)
+        return super().layer_bytes(layer, device)
+
+    def quantised(
+        self, graph: Graph, device: Device, images: Tensor | None = None, kept: Mapping[str, bytes] | None = None
+    ) -> IntegerGraph:
+        """The network in integers, with weights of 7 bits; hard swish stays, since OpenVINO fuses it in float."""
+        from nagsdk.graph.integer_passes import without_hard_functions
+        from nagsdk.graph.integers import MOST_OF_7_BITS, integer_graph
+
+        return integer_graph(without_hard_functions(graph, keep_hard_swish=True), images, kept, most=MOST_OF_7_BITS)
+
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
-        """Writes an ONNX file in float32; needs no calibration images."""
+        """Writes an ONNX file; only int8 takes ranges from images."""
         from nagsdk.graph.onnx import write_onnx
 
-        write_onnx(graph, path)
+        if device.precision == _INTEGER:
+            from nagsdk.graph.integers import IntegerGraph
+            from nagsdk.graph.onnx_int8 import write_integer_onnx
+
+            made = graph if isinstance(graph, IntegerGraph) else self.quantised(graph, device, images)
+            write_integer_onnx(made, path)
+        else:
+            write_onnx(graph, path)
 
     def open(self, device: Device) -> Session:
         """Starts the worker process."""

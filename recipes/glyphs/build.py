@@ -13,7 +13,7 @@ import json
 import platform
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from fonts import CHARACTERS, Face, catalogue, split
 from render import Look, render_many
 from setting import BATCH, PASSES, PREPROCESSING, SIDE
 
+from nagsdk.bundle.description import Footing
 from nagsdk.bundle.write import RECALIBRATION as RECALIBRATION_SHEET
 from nagsdk.bundle.write import TEST as TEST_SHEET
 from nagsdk.bundle.write import TEST_LABELS, Facts, write_bundle
@@ -32,13 +33,14 @@ from nagsdk.events import Advanced, Event
 from nagsdk.families.mobilenet_v3.presets import small_mobilenet_v3
 from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
 from nagsdk.families.protocol import Supernet
-from nagsdk.images.batches import ArrayBatches, Shown, portions, prepare
+from nagsdk.images.batches import ArrayBatches, Shown, prepare
 from nagsdk.images.sheets import read_sheet, write_sheet
 from nagsdk.predictor.model import CARD, PREDICTOR_WEIGHTS, AccuracyPredictor
 from nagsdk.space.space import Codes, extremes
 from nagsdk.supernet.evaluate import measure, wilson
 from nagsdk.supernet.train import CheckpointSaved, TrainAdvanced, train
 from nagsdk.supernet.weights import half, load_supernet
+from nagsdk.training.footing import footing_of
 from nagsdk.training.subnets import fit_measured, measure_subnets
 
 SUPERNET_WEIGHTS = "supernet.safetensors"
@@ -47,8 +49,6 @@ SUBNETS = 600
 PARTS = ("train", "validation", "test")
 COUNTS = {"train": 100_000, "validation": 8192}
 RECALIBRATION, TEST = 1024, 2560
-# 90 % of the values of a normal distribution lie within this many standard deviations.
-NORMAL_90 = 1.645
 
 
 def check_plan(work: Path, seed: int) -> None:
@@ -141,7 +141,7 @@ def measure_extremes(supernet: Supernet, work: Path, count: int = 1024) -> tuple
     figures = measure(
         supernet,
         architectures,
-        lambda r: recalibration_batches(work, r),
+        lambda r: recalibration_pictures(work, r),
         lambda r: Shown(images, labels, r, PREPROCESSING),
     )
     return [a.text for a in architectures], figures.tolist()
@@ -156,7 +156,7 @@ def measure_all(work: Path, supernet: Supernet, seed: int) -> tuple[Codes, Any]:
         lambda subnets: measure(
             supernet,
             subnets,
-            lambda r: recalibration_batches(work, r),
+            lambda r: recalibration_pictures(work, r),
             lambda r: Shown(images, labels, r, PREPROCESSING),
             show,
         ),
@@ -171,16 +171,13 @@ def test_figures(work: Path, supernet: Supernet, seed: int) -> dict[str, Any]:
     """Top-1 of the smallest, the largest and 20 random subnets on the shipped test pictures, with 95 % intervals."""
     file = work / "figures.json"
     if not file.exists():
-        images, labels = (
-            read_sheet(work / TEST_SHEET, TEST, SIDE),
-            np.array(json.loads((work / TEST_LABELS).read_text("utf-8"))),
-        )
+        images, labels = test_pictures(work)
         codes = np.vstack([extremes(supernet.space), supernet.space.sample(20, np.random.default_rng(seed + 1))])
         subnets = supernet.space.decode(codes)
         top1 = measure(
             supernet,
             subnets,
-            lambda r: recalibration_batches(work, r),
+            lambda r: recalibration_pictures(work, r),
             lambda r: Shown(images, labels, r, PREPROCESSING),
             show,
         )
@@ -198,48 +195,40 @@ def test_figures(work: Path, supernet: Supernet, seed: int) -> dict[str, Any]:
     return figures
 
 
-def predict_accuracy(
-    work: Path, space: MobileNetV3Space, codes: Codes, top1: Any, figures: dict[str, Any], seed: int
-) -> None:
-    """Fits the accuracy predictor to the measured subnets, with intervals that are also valid for other fonts."""
+def predict_accuracy(work: Path, supernet: Supernet, codes: Codes, top1: Any, seed: int) -> Footing:
+    """Fits the accuracy predictor to the measured subnets, and compares others with it on the test fonts."""
+    space, file = supernet.space, work / "footing.json"
     if not all((work / name).exists() for name in PREDICTOR):
-        # The fit goes to a separate folder. If this step is interrupted, a predictor without the wider intervals is not
-        # taken for the result.
+        # Fitted elsewhere, so that a part of the files is never taken for the whole.
         fitted = work / "fitted"
         fitted.mkdir(exist_ok=True)
-        predictor = fit_measured(space, codes, top1, COUNTS["validation"], fitted, seed, show)
-        on_other_fonts(predictor, codes, figures).save(work)
+        fit_measured(space, codes, top1, COUNTS["validation"], fitted, seed, show)
+        for name in PREDICTOR:
+            (fitted / name).replace(work / name)
+        file.unlink(missing_ok=True)
+    if not file.exists():
+        images, labels = test_pictures(work)
+        found = footing_of(
+            space,
+            AccuracyPredictor.load(work, space),
+            codes,
+            lambda subnets: measure(
+                supernet,
+                subnets,
+                lambda r: recalibration_pictures(work, r),
+                lambda r: Shown(images, labels, r, PREPROCESSING),
+                show,
+            ),
+            f"{COUNTS['validation']} pictures of other fonts",
+            seed,
+        )
+        _write_json(file, found.model_dump())
+    return Footing.model_validate_json(file.read_text("utf-8"))
 
 
-def on_other_fonts(predictor: AccuracyPredictor, codes: Codes, figures: dict[str, Any]) -> AccuracyPredictor:
-    """The predictor with wider intervals, because other fonts may be harder or easier for all subnets.
-
-    This error cannot be seen on left-out subnets, which are measured on the same fonts. The fonts of the test pictures
-    are the only other ones that were measured. So the mean error on them is the best estimate for further fonts.
-
-    Args:
-        predictor: Predictor fitted on the validation fonts.
-        codes: Codes of the measured subnets.
-        figures: Top-1 of other subnets on the test fonts; see `test_figures`.
-    """
-    rows = [figures["smallest"], figures["largest"], *figures["random"]]
-    predicted = predictor.predict(
-        predictor.space.encode([predictor.space.parse(row["architecture"]) for row in rows])
-    ).mean
-    offset = float(np.mean([row["top1"] for row in rows] - predicted))
-    resolutions = replace(
-        predictor.resolutions, doubt=np.full_like(predictor.resolutions.doubt, NORMAL_90 * abs(offset))
-    )
-    changed = predictor.with_resolutions(resolutions, codes)
-    text = (
-        "Intervals hold for pictures of other fonts: they are wider by what the top-1 of these subnets on the test "
-        "fonts lay off on average."
-    )
-    changed.card = {
-        **predictor.card,
-        "other_fonts": {"subnets": len(rows), "mean_difference": round(offset, 3), "text": text},
-    }
-    return changed
+def test_pictures(work: Path) -> tuple[Any, Any]:
+    """The shipped test pictures and their labels."""
+    return read_sheet(work / TEST_SHEET, TEST, SIDE), np.array(json.loads((work / TEST_LABELS).read_text("utf-8")))
 
 
 def provenance(parts: dict[str, list[Face]], figures: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -276,11 +265,9 @@ def provenance(parts: dict[str, list[Face]], figures: dict[str, Any], seed: int)
     }
 
 
-def recalibration_batches(work: Path, resolution: int) -> list[torch.Tensor]:
-    """The shipped recalibration pictures, normalised, in batches of 256."""
-    return list(
-        portions(prepare(read_sheet(work / RECALIBRATION_SHEET, RECALIBRATION, SIDE), resolution, PREPROCESSING), 256)
-    )
+def recalibration_pictures(work: Path, resolution: int) -> torch.Tensor:
+    """The shipped recalibration pictures, normalised."""
+    return prepare(read_sheet(work / RECALIBRATION_SHEET, RECALIBRATION, SIDE), resolution, PREPROCESSING)
 
 
 def show(event: Event) -> None:
@@ -315,13 +302,14 @@ def main() -> int:
     measured = measure_all(options.work, supernet, options.seed)
     figures = test_figures(options.work, supernet, options.seed)
     assert isinstance(supernet.space, MobileNetV3Space)
-    predict_accuracy(options.work, supernet.space, *measured, figures, options.seed)
+    footing = predict_accuracy(options.work, supernet, *measured, options.seed)
     names = (SUPERNET_WEIGHTS, "measured.csv", RECALIBRATION_SHEET, TEST_SHEET, TEST_LABELS, *PREDICTOR)
     files = [options.work / name for name in names]
     facts = provenance(parts, figures, options.seed)
     title = "Printed characters in the wild: 47 classes, 32 to 48 pixels"
     about = Facts("glyphs", title, "Apache-2.0", facts)
-    write_bundle(options.output, about, supernet.space, PREPROCESSING, CHARACTERS, files, (SIDE, RECALIBRATION, TEST))
+    sheets = (SIDE, RECALIBRATION, TEST)
+    write_bundle(options.output, about, supernet.space, PREPROCESSING, CHARACTERS, files, sheets, footing)
     print(json.dumps(facts, indent=1))
     return 0
 

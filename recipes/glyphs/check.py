@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from build import find_fonts, recalibration_batches, show
+from build import find_fonts, recalibration_pictures, show
 from render import Look, Pictures, render_many
 from scipy.stats import kendalltau
 from setting import BATCH, PASSES, PREPROCESSING, SIDE
@@ -52,7 +52,7 @@ def measured(
     return measure(
         bundle.supernet,
         subnets,
-        lambda r: recalibration_batches(work, r),
+        lambda r: recalibration_pictures(work, r),
         lambda r: Shown(*pictures, r, PREPROCESSING),
         show,
     )
@@ -102,7 +102,7 @@ def train_alone(work: Path, architecture: Architecture, bundle: Bundle) -> Subne
             optimizer.step()
             if step % 100 == 0:
                 print(f"{architecture.text} pass {number} step {step} loss {loss.item():.3f}", flush=True)
-    recalibrate(subnet, recalibration_batches(work, architecture.resolution))
+    recalibrate(subnet, recalibration_pictures(work, architecture.resolution))
     return subnet
 
 

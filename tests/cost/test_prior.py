@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 
 from nagsdk.cost.features import FEATURES, FeatureTable
+from nagsdk.cost.model import CostModel
 from nagsdk.cost.prior import Jitter, Prior, flat_prior, read_prior
 from nagsdk.device.description import read_device
-from nagsdk.errors import DeviceError
+from nagsdk.errors import DeviceError, UsageError
 from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from tests.conftest import REPOSITORY
+from tests.generator.spaces import coupled_space
 
 DEVICES = REPOSITORY / "devices"
 
@@ -108,3 +110,35 @@ def test_a_batch_multiplies_what_each_image_costs():
     once = {name for name, ratio in zip(FEATURES, of_8.weights / weights, strict=True) if ratio < 2}
     assert {"network", "calls", "vector_weights"} <= once and not {"conv_macs", "pointwise_macs"} & once
     assert of_8.spread > prior.spread and of_8.source["fitted_for_batch"] == 1
+
+
+def test_a_feature_whose_price_is_not_known_makes_the_speed_unknown_and_is_not_free(tmp_path):
+    """The prior of a device from before squeeze-and-excitation was known."""
+    path, space = tmp_path / "prior.json", ofa_mobilenet_v3()
+    directions = np.arange(2.0 * len(FEATURES)).reshape(2, -1)
+    content = json.loads(
+        Prior(np.full(len(FEATURES), 0.5), 0.4, Jitter({90.0: 1.1}, 0.02), directions=directions).to_json()
+    )
+    gone = list(FEATURES).index("se_weights")
+    del content["weights_ms"]["se_weights"]
+    for row in content["directions_ms"]:
+        del row[gone]
+    path.write_text(json.dumps(content))
+    prior = read_prior(path)
+    assert prior.unknown == ("se_weights",) and json.loads(prior.to_json()) == {**content, "source": {}}
+    assert np.array_equal(prior.directions, np.where(np.arange(len(FEATURES)) == gone, 0, directions))
+
+    fitted = prior.for_space(space)
+    assert math.isinf(fitted.spread) and fitted.source["unknown"] == ["se_weights"] and fitted.unknown == ()
+    costs = FeatureTable.of(space).typical * fitted.weights
+    assert costs[gone] == pytest.approx(np.delete(costs, gone).mean())
+    with pytest.raises(UsageError, match="speed of this device is not known"):
+        CostModel.from_prior(space, fitted)
+    with pytest.raises(AssertionError, match="free"):
+        CostModel.from_prior(space, prior)
+
+
+def test_a_feature_that_no_network_needs_may_be_unknown():
+    space = coupled_space(resolutions=(64,))
+    prior = Prior(np.full(len(FEATURES), 0.5), 0.4, Jitter({90.0: 1.1}, 0.02), unknown=("se_weights",))
+    assert prior.for_space(space).spread == 0.4

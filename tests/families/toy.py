@@ -13,8 +13,8 @@ from nagsdk.errors import ArchitectureError
 from nagsdk.families.elastic import ElasticBatchNorm, ElasticConv
 from nagsdk.families.protocol import Subnet, Supernet
 from nagsdk.families.space import NetworkSpace, require_fields
+from nagsdk.space.decisions import Decision
 from nagsdk.space.layer import LayerSpec
-from nagsdk.space.space import Decision
 
 TRUNK = 8
 
@@ -62,7 +62,7 @@ class ToySpace(NetworkSpace):
             LayerSpec("classifier", "linear", TRUNK, self.classes, 1, 1, 1, bias=True),
         )
 
-    def choice_layers(self, resolution, decision, choice):
+    def choice_layers(self, resolution, decision, choice, context=()):
         if decision < 2:
             return ()
         name, width, size = f"block{decision - 1}", self.widths[choice], (resolution - 1) // 2 + 1

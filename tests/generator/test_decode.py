@@ -16,7 +16,7 @@ from nagsdk.generator.prices import Paths
 from nagsdk.generator.reserves import reserves
 from nagsdk.generator.train import Network
 from nagsdk.generator.training_data import Devices
-from tests.generator.spaces import PlainScore, problems, random_tables, staged_space
+from tests.generator.spaces import PlainScore, coupled_space, problems, random_tables, staged_space
 
 
 def untrained(space, seed=0, strength=10.0):
@@ -113,9 +113,16 @@ def test_completions_equal_enumeration(problem):
         assert table.cost(bounds.cheapest[r : r + 1])[0] == bounds.floor[r]
 
 
-def test_mask_forbids_nothing_that_fits():
+@pytest.mark.parametrize(
+    "space",
+    [
+        staged_space(resolutions=(32, 48), stages=1, blocks=2, choices=2),
+        coupled_space(resolutions=(32,), stages=2, widths=2, choices=1),
+    ],
+    ids=["staged", "coupled"],
+)
+def test_mask_forbids_nothing_that_fits(space):
     """With enough noise every architecture within the limit is drawn: the mask is tight, not only safe."""
-    space = staged_space(resolutions=(32, 48), stages=1, blocks=2, choices=2)
     table, score = random_tables(space, 3)
     codes = space.all_codes()
     limit = float(np.quantile(table.cost(codes), 0.6))
@@ -174,6 +181,22 @@ def test_limits_so_tight_that_only_a_mix_of_the_costs_finds_them():
             assert np.array_equal(drawn, np.repeat(codes, 4, axis=0))
             assert all((t.cost(drawn) <= limit).all() for t, limit in zip(tables, limits[0], strict=True))
     assert met
+
+
+def test_a_coupling_that_changes_no_cost_changes_nothing():
+    """Architectures are the same to the bit whether every row has its own copy of a price or all share one."""
+    plain = staged_space(stages=2, blocks=2, choices=3)
+    coupled = replace(
+        plain, decisions=tuple(replace(d, reads=(1, 3)) if d.name == "stage1.block0" else d for d in plain.decisions)
+    )
+    table, score = random_tables(plain, 2)
+    copied = replace(table, choice=table.choice[:, coupled.rows.decision], rows=coupled.rows)
+    bounds = Completions.of(plain, table)
+    limits, noise = np.linspace(bounds.least, bounds.most, 50), gumbel(1, 16, plain)
+    drawn = run(plain, [table], score, untrained(plain), limits, noise)
+    assert len(coupled.rows) > len(plain.rows)
+    assert np.array_equal(run(coupled, [copied], score, untrained(coupled), limits, noise), drawn)
+    assert Completions.of(coupled, copied).ceiling == pytest.approx(bounds.ceiling)
 
 
 def test_a_budget_does_not_depend_on_the_other_budgets():

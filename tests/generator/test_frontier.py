@@ -6,7 +6,7 @@ from nagsdk.cost.table import exact_table
 from nagsdk.errors import InfeasibleError
 from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.generator.frontier import Frontier, frontier, frontiers, score_of
-from tests.generator.spaces import PlainScore, problems, random_tables, staged_space
+from tests.generator.spaces import PlainScore, coupled_space, problems, random_tables, staged_space
 
 
 def brute_force(space, table, score):
@@ -31,6 +31,19 @@ def test_equals_brute_force_under_a_monotone_link(problem):
     # At every cost that occurs, lookup and enumeration agree; rounding may change a cost by the last digit.
     limits = cost + 1e-9
     best = np.array([top1[cost <= limit].max() for limit in limits])
+    assert np.allclose(score.inverse(result.score[result.lookup(limits)]), best, rtol=0, atol=1e-9)
+
+
+def test_coupled_widths_equal_brute_force():
+    space = coupled_space()
+    table, score = random_tables(space, 5)
+    cost, top1 = brute_force(space, table, score)
+    assert len(cost) == 23_328
+    result = frontier(space, table, score)
+    order = np.argsort(cost)
+    # At every cost that occurs, lookup and enumeration agree; rounding may change a cost by the last digit.
+    limits = cost + 1e-9
+    best = np.maximum.accumulate(top1[order])[np.searchsorted(cost[order], limits, side="right") - 1]
     assert np.allclose(score.inverse(result.score[result.lookup(limits)]), best, rtol=0, atol=1e-9)
 
 

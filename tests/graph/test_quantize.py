@@ -55,7 +55,7 @@ def test_weights_are_those_of_the_quantizer_of_google(tmp_path):
         return found
 
     write_tflite(graph, tmp_path / "whole.tflite")
-    write_tflite(graph, tmp_path / "ours.tflite", "int8")
+    write_tflite(graph, tmp_path / "ours.tflite", "int8-dynamic")
     theirs = quantizer.Quantizer((tmp_path / "whole.tflite").read_bytes())
     theirs.load_quantization_recipe(recipe.dynamic_wi8_afp32())
     pairs = zip(

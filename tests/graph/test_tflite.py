@@ -220,7 +220,7 @@ def inputs_of(model, *codes):
     ]
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8-dynamic"])
 @pytest.mark.parametrize("batch", [1, 4])
 def test_the_input_can_be_resized_to_any_number_of_images(tmp_path, precision, batch):
     architecture = SPACE.architecture(resolution=48, depths=(2, 3), kernels=(7, 5, 7, 3, 3), expansions=(4,) * 5)
@@ -239,7 +239,7 @@ def test_the_input_can_be_resized_to_any_number_of_images(tmp_path, precision, b
 
     each = np.concatenate([logits(images[i : i + 1]) for i in range(len(images))])
     # Activations of int8 are rounded by their range, which may be that of several images.
-    tolerance = 0.1 if precision == "int8" else EXACT
+    tolerance = 0.1 if precision == "int8-dynamic" else EXACT
     for count in (1, 3, 4, 5):
         parity.check(each[:count], logits(images[:count], strict=True), tolerance)
 
@@ -262,7 +262,9 @@ def test_float16_has_no_float32_weights_or_biases(tmp_path):
 def test_the_classifier_in_int8_has_one_scale(tmp_path):
     """TensorFlow Lite before 2.16 reads the first scale alone, and gave the bias as logits."""
     (architecture,) = SPACE.decode(SPACE.sample(1, np.random.default_rng(6)))
-    write_tflite(trace(random_subnet(SPACE, architecture), architecture.resolution), tmp_path / "n.tflite", "int8")
+    write_tflite(
+        trace(random_subnet(SPACE, architecture), architecture.resolution), tmp_path / "n.tflite", "int8-dynamic"
+    )
     model, _ = constants(tmp_path / "n.tflite")
     op = schema.BuiltinOperator
     for _, weight, _ in inputs_of(model, op.FULLY_CONNECTED):

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from nagsdk.images.batches import DRAWS, ArrayBatches, Augmentation, Shown, portions, prepare
+from nagsdk.images.batches import DRAWS, ArrayBatches, Augmentation, Shown, prepare, stratified
 from nagsdk.images.preprocessing import Preprocessing
 
 PLAIN = Preprocessing((0.5, 0.4, 0.3), (0.25, 0.2, 0.3))
@@ -39,9 +39,21 @@ def test_batches_that_cannot_be_filled_are_refused():
         ArrayBatches(np.zeros((3, 16, 16, 3), np.uint8), np.arange(3), 4, PLAIN)
 
 
-def test_portions_are_equal():
-    x = prepare(np.zeros((10, 16, 16, 3), np.uint8), 16, PLAIN)
-    assert [len(p) for p in portions(x, 4)] == [4, 4]
+@given(
+    labels=st.lists(st.integers(0, 6), min_size=1, max_size=80).map(np.array),
+    share=st.floats(0, 1),
+    seed=st.integers(0, 9),
+)
+def test_every_class_gets_its_share_of_the_chosen_images(labels, share, seed):
+    count = max(1, round(share * len(labels)))
+    rows = stratified(labels, count, seed)
+    assert len(rows) == count and (np.diff(rows) > 0).all() and rows[0] >= 0 and rows[-1] < len(labels)
+    classes, sizes = np.unique(labels, return_counts=True)
+    chosen = np.array([(labels[rows] == c).sum() for c in classes])
+    assert (np.abs(chosen - sizes * count / len(labels)) < len(classes)).all()
+    if count >= len(classes):
+        assert (chosen >= 1).all()
+    assert np.array_equal(rows, stratified(labels, count, seed))
 
 
 def coloured(count=12, side=20):

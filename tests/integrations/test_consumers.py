@@ -50,8 +50,8 @@ def test_the_faults_of_a_result_are_told():
     assert fault({"equal": 64, "error": 1e-6}, "opencv", "fp32", 64) == ""
     assert "63 of 64" in fault({"equal": 63, "error": 1e-6}, "opencv", "fp32", 64)
     assert "2.0e-04" in fault({"equal": 64, "error": 2e-4}, "opencv", "fp32", 64)
-    assert fault({"equal": 64, "error": 0.05}, "litert", "int8", 64) == ""
-    assert fault({"reason": "the process ended"}, "opencv", "int8", 64) == "the process ended"
+    assert fault({"equal": 64, "error": 0.05}, "litert", "int8-dynamic", 64) == ""
+    assert fault({"reason": "the process ended"}, "opencv", "int8-dynamic", 64) == "the process ended"
 
 
 def test_the_table_of_the_page_is_complete():

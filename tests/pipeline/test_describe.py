@@ -7,13 +7,13 @@ from nagsdk.bundle.bundle import load_bundle
 from nagsdk.errors import UsageError, WeightsMissingError
 
 
-@pytest.mark.parametrize("precision", ["fp16", "int8"])
+@pytest.mark.parametrize("precision", ["fp16", "int8", "int8-dynamic"])
 def test_another_precision_than_that_of_the_prior_is_said(precision):
     (plain,) = nagsdk.generate("pixel", "1ms")
     (other,) = nagsdk.generate("pixel", "1ms", precision=precision)
     told = " ".join(other.warnings)
     assert f"calibrate with --precision {precision}" in told and "--precision" not in " ".join(plain.warnings)
-    assert ("top-1 is that of fp32" in told) == (precision == "int8")
+    assert ("top-1 is that of fp32" in told) == (precision == "int8-dynamic")
     assert other.to_dict()["warnings"] == list(other.warnings)
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import signal
 import subprocess
@@ -25,10 +26,12 @@ class TestConformance(BackendConformance):
     def backend(self) -> Backend:
         return OnnxRuntimeBackend()
 
-    @pytest.fixture(params=[(1, 1), (2, 2)], ids=["1-thread", "2-threads-batch-2"])
+    @pytest.fixture(
+        params=[(1, 1, "fp32"), (2, 2, "fp32"), (1, 2, "int8")], ids=["1-thread", "2-threads-batch-2", "int8"]
+    )
     def device(self, request: pytest.FixtureRequest) -> Device:
-        threads, batch = request.param
-        return Device("cpu", "this machine", "onnxruntime", threads=threads, batch=batch)
+        threads, batch, precision = request.param
+        return Device("cpu", "this machine", "onnxruntime", threads=threads, batch=batch, precision=precision)
 
     @pytest.fixture
     def impossible(self) -> list[Device]:
@@ -231,3 +234,23 @@ def test_cpu_time_per_run_is_reported_for_one_thread_only(tmp_path, threads):
     else:
         assert burst.cpu_ms == ()
         assert burst.properties["cpu_all_threads_ms"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"provider": "CUDAExecutionProvider"}, "no integer kernels of CUDAExecutionProvider"),
+        ({"opset": "12"}, "operators of version 12 have no int8"),
+        ({"weight_bits": "4"}, "options"),
+    ],
+)
+def test_int8_is_refused_where_nothing_computes_it(options, says):
+    device = dataclasses.replace(with_options(**options), precision="int8")
+    presence = OnnxRuntimeBackend().presence(device)
+    assert not presence.available and says in presence.reason
+
+
+def test_int8_is_measured_under_keys_of_its_own():
+    devices = [CPU, dataclasses.replace(CPU, precision="int8")]
+    devices.append(dataclasses.replace(with_options(weight_bits="8"), precision="int8"))
+    assert len({OnnxRuntimeBackend().presence(device).fingerprint for device in devices}) == len(devices)

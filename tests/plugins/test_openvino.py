@@ -28,10 +28,12 @@ class TestConformance(BackendConformance):
     def backend(self) -> Backend:
         return OpenVinoBackend()
 
-    @pytest.fixture(params=[(1, 1), (2, 2)], ids=["1-thread", "2-threads-batch-2"])
+    @pytest.fixture(
+        params=[(1, 1, "fp32"), (2, 2, "fp32"), (1, 2, "int8")], ids=["1-thread", "2-threads-batch-2", "int8"]
+    )
     def device(self, request: pytest.FixtureRequest) -> Device:
-        threads, batch = request.param
-        return Device("openvino", "this machine", "openvino", threads=threads, batch=batch)
+        threads, batch, precision = request.param
+        return Device("openvino", "this machine", "openvino", threads=threads, batch=batch, precision=precision)
 
     @pytest.fixture
     def impossible(self) -> list[Device]:
@@ -42,7 +44,7 @@ def test_the_plugin_is_as_short_as_the_tutorial_says():
     lines = [
         line for file in Path(nagsdk_openvino.__file__).parent.glob("*.py") for line in file.read_text().splitlines()
     ]
-    assert len(lines) <= 150
+    assert len(lines) <= 190
 
 
 def test_nagsdk_finds_the_device():

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.predictor.additive import AdditiveScore, fit_additive, fit_asymptote, with_unmeasured
-from nagsdk.predictor.fit import folds
+from nagsdk.predictor.groups import folds
 
 SPACE = ofa_mobilenet_v3()
 

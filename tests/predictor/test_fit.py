@@ -8,7 +8,9 @@ from scipy.stats import kendalltau
 
 from nagsdk.errors import ArchitectureError, UsageError
 from nagsdk.events import Advanced, Finished, Started
-from nagsdk.predictor.fit import Fitter, Judged, MeasuredSubnets, calibrated, fit_predictor, folds
+from nagsdk.predictor.fit import fit_predictor
+from nagsdk.predictor.fitter import Fitter
+from nagsdk.predictor.groups import MeasuredSubnets, folds
 from nagsdk.predictor.train import EnsembleRecipe
 from tests.predictor.conftest import SHORT
 
@@ -105,25 +107,6 @@ def test_intervals_for_a_group_do_not_depend_on_it(truth):
         intervals.append({group.name: group.interval for group in fitter.left_out()})
     assert intervals[0]["a"] == intervals[1]["a"]
     assert intervals[0]["b"] != intervals[1]["b"]
-
-
-def test_calibration_covers_nine_in_ten_measurements():
-    rng = np.random.default_rng(0)
-    spread, leverage = rng.uniform(0.01, 0.2, 5000), rng.uniform(0, 1, 5000)
-    judged = Judged(rng.normal(0, 3 * spread), np.zeros(5000), spread, leverage)
-    half = calibrated([judged]).half_width(spread, leverage)
-    assert np.mean(np.abs(judged.top1) <= half) == pytest.approx(0.9, abs=0.001)
-    assert np.corrcoef(half, spread)[0, 1] > 0.9
-
-
-def test_intervals_grow_with_the_distance():
-    rng = np.random.default_rng(0)
-    spread, leverage = rng.uniform(0.01, 0.02, 5000), rng.uniform(0, 1, 5000)
-    interval = calibrated([Judged(rng.normal(0, 0.05, 5000), np.zeros(5000), spread, leverage)])
-    near, typical, far = (
-        float(interval.half_width(np.array([0.015]), np.array([distance]))[0]) for distance in (0.0, 0.5, 5.0)
-    )
-    assert near < typical < 1.2 * near and far > 2 * near
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.families.mobilenet_v3.table import read_architectures
-from nagsdk.predictor.fit import Fitter, MeasuredSubnets
+from nagsdk.predictor.fitter import Fitter
+from nagsdk.predictor.groups import MeasuredSubnets
 from nagsdk.predictor.model import AccuracyPredictor
 from nagsdk.predictor.train import EnsembleRecipe
 from tests.conftest import REPOSITORY
@@ -34,7 +35,10 @@ def test_card_has_the_required_figures(shipped):
     assert len(card["left_out"]) == 4
     for row in card["left_out"]:
         assert row["rmse"] <= 0.10
-        assert 0.85 <= row["coverage_90"] <= 0.95
+        assert 0.86 <= row["coverage_90"] <= 0.95
+        assert min(row["coverage_90_by_quarter_of_macs"]) >= 0.84
+        assert row["coverage_90_on_front"] >= 0.82 and row["mean_half_width"] <= 0.17
+    assert 0 < card["optimism"]["points"] < 0.1
     assert any("second-hand" in warning for warning in shipped.warnings)
 
 

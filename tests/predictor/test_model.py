@@ -180,3 +180,30 @@ def test_another_space_and_oversized_files_are_refused(truth, saved, monkeypatch
 def test_inference_needs_no_torch():
     code = "import nagsdk.predictor.model, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_moved_to_other_images_it_predicts_their_top1_in_the_same_order(truth, predictor):
+    codes = truth.space.sample(300, np.random.default_rng(3))
+    before, moved = predictor.predict(codes), predictor.moved(-1.5, 0.4)
+    after = moved.predict(codes)
+    assert after.mean == pytest.approx(before.mean - 1.5)
+    assert (after.high - after.low) / 2 == pytest.approx(np.hypot((before.high - before.low) / 2, 0.4))
+    score = predictor.additive.score(codes)
+    assert np.array_equal(moved.additive.score(codes), score)
+    assert moved.additive.inverse(score) == pytest.approx(predictor.additive.inverse(score) - 1.5)
+    # A generator that was trained for it remains valid.
+    assert moved.hash == predictor.hash
+
+
+def test_what_was_chosen_is_predicted_lower_by_the_optimism(truth, predictor):
+    codes = truth.space.sample(50, np.random.default_rng(4))
+    assert 0 <= predictor.optimism < 1
+    assert predictor.of_chosen(codes).mean == pytest.approx(predictor.predict(codes).mean - predictor.optimism)
+    # The cards of earlier versions have a text there.
+    older = AccuracyPredictor(**{**_parts(predictor), "card": {**predictor.card, "optimism": "A search prefers …"}})
+    assert older.optimism == 0 and np.array_equal(older.of_chosen(codes).low, older.predict(codes).low)
+
+
+def _parts(predictor):
+    names = ("space", "ensemble", "resolutions", "interval", "leverage", "reach", "additive")
+    return {name: getattr(predictor, name) for name in names}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from nagsdk.bundle.bundle import load_bundle
 from nagsdk.bundle.names import bundle_names
-from nagsdk.space.space import Decision
+from nagsdk.space.decisions import Decision
 from nagsdk.testing.networks import small_space
 from tests.generator.spaces import PlainSpace, problems
 

@@ -40,10 +40,10 @@ def test_measure_recalibrates_each_subnet_and_keeps_the_order(tiny_space):
     pictures = {r: torch.randn(64, 3, r, r) for r in tiny_space.resolutions}
     labels = torch.arange(64) % 5
     events = []
-    found = measure(supernet, architectures, lambda r: [pictures[r]], lambda r: [(pictures[r], labels)], events.append)
+    found = measure(supernet, architectures, lambda r: pictures[r], lambda r: [(pictures[r], labels)], events.append)
     for architecture, value in zip(architectures, found, strict=True):
         subnet = supernet.extract(architecture)
-        recalibrate(subnet, [pictures[architecture.resolution]])
+        recalibrate(subnet, pictures[architecture.resolution])
         # Another memory layout adds in another order, so one image may be classified differently.
         assert value == pytest.approx(top1(subnet, [(pictures[architecture.resolution], labels)]), abs=100 / 64 + 1e-9)
     assert {a.resolution for a in architectures} == set(tiny_space.resolutions)

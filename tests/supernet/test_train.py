@@ -54,7 +54,7 @@ def test_the_smallest_and_the_largest_learn(tiny_space, batches):
     images, labels = batches(0, 24)
     for architecture in tiny_space.decode(extremes(tiny_space)):
         subnet = supernet.extract(dataclasses.replace(architecture, resolution=24))
-        recalibrate(subnet, [images])
+        recalibrate(subnet, images)
         assert top1(subnet, [(images, labels)]) > 60
 
 

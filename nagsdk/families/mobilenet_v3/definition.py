@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from nagsdk.families.space import NetworkSpace
 from nagsdk.families.widths import make_divisible
 from nagsdk.space.architecture import Architecture
-from nagsdk.space.space import Decision
+from nagsdk.space.decisions import Decision
 
 ACTIVATIONS = ("relu", "hswish")
 _MOST_STAGES, _MOST_STRIDE, _MOST_WIDTH, _MOST_CLASSES, _LEAST_MULTIPLIER = 32, 4, 8192, 100_000, 1 / 16

@@ -18,8 +18,9 @@ from nagsdk.families.mobilenet_v3.table import COLUMNS, read_architectures, writ
 from nagsdk.families.space import require_fields
 from nagsdk.families.widths import make_divisible
 from nagsdk.space.architecture import Architecture
+from nagsdk.space.decisions import Decision
 from nagsdk.space.layer import LayerSpec
-from nagsdk.space.space import Codes, Decision, ShrinkingStage, _values
+from nagsdk.space.space import Codes, ShrinkingStage, _values
 from nagsdk.space.table import Column
 
 if TYPE_CHECKING:
@@ -165,7 +166,9 @@ class MobileNetV3Space(MobileNetV3Definition):
             LayerSpec("head.classifier", "linear", features, self.classes, 1, 1, 1, bias=True),
         )
 
-    def choice_layers(self, resolution: int, decision: int, choice: int) -> tuple[LayerSpec, ...]:
+    def choice_layers(
+        self, resolution: int, decision: int, choice: int, context: tuple[int, ...] = ()
+    ) -> tuple[LayerSpec, ...]:
         """Layers of one block; choices of depth and resolution add no layers of their own."""
         block = self._by_decision.get(decision)
         if block is None:

@@ -1,0 +1,221 @@
+"""The integer form of a `Graph`: int8 activations with a zero point, int8 weights with a scale per channel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nagsdk.errors import DataError
+from nagsdk.graph.interpret import computed, last_readers
+from nagsdk.graph.ir import HARD_SWISH, RELU, RELU6, Activation, Conv, Flatten, Graph, Linear, Node, Pad, Rows, Weights
+from nagsdk.graph.quantize import MOST, quantised
+from nagsdk.graph.ranges import Ranges, made_up_ranges, observed_ranges, spread
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LOWEST, HIGHEST = -128, 127
+# Largest magnitude of weights in 7 bits: two products with 8-bit activations fit into 16 bits. Processors of x86-64
+# without VNNI add pairs of products in 16 bits, and saturate.
+MOST_OF_7_BITS = 63
+# Most numbers of the largest tensor, over all images, while biases are corrected; keeps memory below 1 GB.
+_MOST_NUMBERS, _MOST_CORRECTING = 1 << 25, 64
+
+
+@dataclass(frozen=True)
+class Affine:
+    """How the integers of a tensor stand for real numbers: scale · (q − zero_point), with q from -128 to 127."""
+
+    scale: float
+    zero_point: int
+
+    @classmethod
+    def of(cls, low: float, high: float) -> Affine:
+        """The mapping of a range, which is widened to contain 0."""
+        low, high = min(low, 0.0), max(high, 0.0)
+        if low == high:  # always 0: any scale will do
+            high = 1.0
+        scale = np.float32((high - low) / (HIGHEST - LOWEST))
+        if not (np.isfinite(scale) and scale > np.finfo(np.float32).tiny):
+            raise DataError(
+                f"The range of a tensor, {low:g} to {high:g}, cannot be expressed in int8.",
+                "Check the images and the weights, or use another precision, such as fp32.",
+            )
+        return cls(float(scale), int(np.clip(np.rint(LOWEST - low / float(scale)), LOWEST, HIGHEST)))
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerWeights:
+    """Weights of a convolution or linear layer.
+
+    Attributes:
+        values: Multiples of the scales, int8, in the shape of the weights.
+        scales: Scale of each output channel.
+        bias: Bias as multiples of the input's scale times `scales`, int32.
+    """
+
+    values: NDArray[np.int8]
+    scales: Weights
+    bias: NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerGraph(Graph):
+    """A network whose tensors are integers, except input and output.
+
+    Attributes:
+        tensors: Mapping of each tensor that exists; activations that are part of another operation have only one.
+        weights: Weights by the name of their node.
+        fused: Name of the activation that is a part of an operation, by the name of the operation.
+        ranges: What the integers were made from.
+        most: Largest magnitude of a weight.
+    """
+
+    tensors: Mapping[str, Affine] = field(default_factory=dict)
+    weights: Mapping[str, IntegerWeights] = field(default_factory=dict)
+    fused: Mapping[str, str] = field(default_factory=dict)
+    ranges: Ranges = field(default_factory=lambda: Ranges({}))
+    most: int = MOST
+
+    def affine(self, name: str) -> Affine:
+        """The mapping of the tensor that holds the value of a node, after its activation."""
+        return self.tensors[self.fused.get(name, name)]
+
+
+def integer_graph(
+    graph: Graph,
+    images: Weights | None = None,
+    kept: Mapping[str, bytes] | None = None,
+    *,
+    most: int = MOST,
+) -> IntegerGraph:
+    """Quantises a network.
+
+    Args:
+        graph: The network, rewritten for integers; see `nagsdk.graph.integer_passes`.
+        images: Normalised images to take ranges from, shape (n, 3, h, w). With None, the ranges are made up, which is
+            enough for networks that are only timed.
+        kept: Statistics of an earlier call (`Ranges.to_statistics`); used instead of images.
+        most: Largest magnitude of a weight: 127, or `MOST_OF_7_BITS`.
+
+    Raises:
+        DataError: There is no image, or a tensor has values that are not finite.
+    """
+    if kept is not None:
+        return _with_ranges(graph, Ranges.from_statistics(kept, graph), most)
+    if images is None:
+        return _with_ranges(graph, made_up_ranges(graph), most)
+    if not len(images):
+        raise DataError(
+            "There are no images to take the ranges for int8 from.", "Give some, or deploy for timing only."
+        )
+    chosen = spread(images)
+    made = _with_ranges(graph, observed_ranges(graph, chosen), most)
+    largest = max(int(np.prod(shape[1:])) for shape in graph.shapes.values())
+    few = spread(chosen, max(1, min(_MOST_CORRECTING, _MOST_NUMBERS // largest)))
+    return _with_ranges(graph, replace(made.ranges, corrections=_corrections(made, few)), most)
+
+
+def _with_ranges(graph: Graph, ranges: Ranges, most: int) -> IntegerGraph:
+    fused = graph.fusible(RELU, RELU6, HARD_SWISH)
+    tensors = {graph.INPUT: Affine.of(*ranges.limits[graph.INPUT])}
+    weights = {}
+    for node in graph.nodes:
+        source = fused.get(node.inputs[0], node.inputs[0])
+        if _same_numbers(node, fused):
+            tensors[node.name] = tensors[source]
+        elif node.name not in fused:
+            tensors[node.name] = Affine.of(*ranges.limits[node.name])
+        if isinstance(node, (Conv, Linear)):
+            weights[node.name] = _weights(node, tensors[source], ranges.corrections.get(node.name), most)
+    return IntegerGraph(
+        graph.input_shape, graph.nodes, graph.output, graph.architecture, tensors, weights, fused, ranges, most
+    )
+
+
+def _same_numbers(node: Node, fused: Mapping[str, str]) -> bool:
+    """Whether a node only moves numbers, or cuts them off at zero, so that its output has the mapping of its input."""
+    cut = isinstance(node, Activation) and node.function == RELU and node.name not in fused.values()
+    return cut or isinstance(node, (Flatten, Rows, Pad))
+
+
+def _weights(node: Conv | Linear, source: Affine, correction: Weights | None, most: int) -> IntegerWeights:
+    if not (np.isfinite(node.weight).all() and np.isfinite(node.bias).all()):
+        raise DataError(f"{node.name} has weights that are not finite.", "Check the weights of the bundle.")
+    values, scales = quantised(node.weight, 0, most)
+    bias = node.bias if correction is None else node.bias + correction
+    steps = np.float32(source.scale) * scales
+    most_bias = np.iinfo(np.int32)
+    rounded = np.rint(bias.astype(np.float64) / np.maximum(steps, np.finfo(np.float32).tiny))
+    return IntegerWeights(values, scales, rounded.clip(most_bias.min, most_bias.max).astype(np.int32))
+
+
+def approximated(graph: IntegerGraph, images: Tensor) -> Tensor:
+    """Computes the logits in float32, with every tensor rounded as its integers round it.
+
+    It is faster than `nagsdk.graph.simulate.simulated`, and differs from it by single steps.
+
+    Args:
+        graph: The network.
+        images: Normalised images, shape (n, 3, h, w).
+    """
+    import torch
+
+    values = {graph.INPUT: _rounded(images.clone(), graph.tensors[graph.INPUT])}
+    over = last_readers(graph)
+    with torch.no_grad():
+        for node in graph.nodes:
+            inputs = [values[name] for name in node.inputs]
+            if isinstance(node, (Conv, Linear)):
+                weight, bias = _real_weights(graph, node)
+                result = computed(node, inputs, weight, bias)
+            else:
+                result = computed(node, inputs)
+            values[node.name] = _rounded(result, graph.tensors[node.name]) if node.name in graph.tensors else result
+            for name in over.get(node.name, ()):
+                del values[name]
+    return values[graph.output]
+
+
+def _real_weights(graph: IntegerGraph, node: Conv | Linear) -> tuple[Tensor, Tensor]:
+    import torch
+
+    made = graph.weights[node.name]
+    scales = made.scales.reshape(-1, *[1] * (made.values.ndim - 1))
+    steps = np.float32(graph.affine(node.inputs[0]).scale) * made.scales
+    return torch.from_numpy(made.values * scales), torch.from_numpy((made.bias * steps).astype(np.float32))
+
+
+def _corrections(graph: IntegerGraph, images: Weights) -> dict[str, Weights]:
+    """The mean error of every channel of every layer, which its bias can take back, in the order of the network."""
+    import torch
+
+    real, rounded = {graph.INPUT: torch.from_numpy(images)}, {}
+    rounded[graph.INPUT] = _rounded(real[graph.INPUT], graph.tensors[graph.INPUT])
+    found, over = {}, last_readers(graph)
+    with torch.no_grad():
+        for node in graph.nodes:
+            exact = computed(node, [real[name] for name in node.inputs])
+            inputs = [rounded[name] for name in node.inputs]
+            if isinstance(node, (Conv, Linear)):
+                weight, _ = _real_weights(graph, node)
+                result = computed(node, inputs, weight, torch.from_numpy(node.bias))
+                missing = (exact - result).mean((0, *range(2, exact.ndim)))
+                found[node.name] = missing.numpy()
+                result += missing.reshape(1, -1, *[1] * (exact.ndim - 2))
+            else:
+                result = computed(node, inputs)
+            real[node.name] = exact
+            rounded[node.name] = _rounded(result, graph.tensors[node.name]) if node.name in graph.tensors else result
+            for name in over.get(node.name, ()):
+                del real[name], rounded[name]
+    return found
+
+
+def _rounded(tensor: Tensor, affine: Affine) -> Tensor:
+    steps = (tensor / affine.scale).round_().add_(affine.zero_point).clamp_(LOWEST, HIGHEST)
+    return steps.sub_(affine.zero_point).mul_(affine.scale)

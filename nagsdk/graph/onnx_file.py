@@ -1,0 +1,213 @@
+"""Reads ONNX files that others made: what goes in and out, and what their layers cost."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from nagsdk.common.reading import read_bytes
+from nagsdk.common.validation import what_is_wrong
+from nagsdk.errors import UsageError
+from nagsdk.space.layer import LayerSpec
+
+MOST_BYTES = 512 * 10**6
+_MOST_NODES, _MOST_RESOLUTION, _MOST_CLASSES = 20_000, 4096, 100_000
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+_WEIGHTED, _OWN_DOMAINS = ("Conv", "Gemm", "MatMul"), ("", "ai.onnx")
+Shape = tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class OnnxFile:
+    """A network in an ONNX file: one image in, one row of outputs per image.
+
+    Attributes:
+        name: Name and hash of the file, such as ``onnx:mobilenetv2:5f2c…``.
+        content: The bytes of the network with a fixed batch size; those of the file if it has the right one.
+        sha256: SHA-256 of the file.
+        resolution: Height and width of its input.
+        classes: Number of outputs per image.
+        batch: Number of images of one inference.
+        layers: Convolutions and matrix products, with their multiply-accumulates.
+        uncounted: Number of convolutions and matrix products whose shapes are not fixed, so that they are not in
+            `layers`; those behind an operator that onnx does not know.
+        parameters: Number of values in its weights.
+    """
+
+    name: str
+    content: bytes
+    sha256: str
+    resolution: int
+    classes: int
+    batch: int
+    layers: tuple[tuple[LayerSpec, int], ...]
+    uncounted: int
+    parameters: int
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one image."""
+        return sum(macs for _, macs in self.layers)
+
+    @classmethod
+    def read(cls, path: Path, batch: int) -> OnnxFile:
+        """Reads and checks a file.
+
+        Args:
+            path: The file.
+            batch: Number of images of one inference, for files that leave it open.
+
+        Raises:
+            UsageError: It is no ONNX file that can be measured; the message says why.
+        """
+        try:
+            content = read_bytes(path, MOST_BYTES)
+            model = onnx.load_model_from_string(content)
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read: {what_is_wrong(error)}.", "Give an ONNX file.") from error
+        except Exception as error:  # protobuf has errors of its own, and raises others for some damages
+            raise UsageError(f"{path} is not an ONNX file, or is damaged.", "Export the network again.") from error
+        if not model.graph.node or len(model.graph.node) > _MOST_NODES:
+            raise UsageError(
+                f"{path} has {len(model.graph.node)} operators; 1 to {_MOST_NODES} are allowed.",
+                "Give an ONNX file with a network.",
+            )
+        outside = [tensor.name for tensor in _tensors(model.graph) if tensor.data_location == tensor.EXTERNAL]
+        if outside:
+            raise UsageError(
+                f"{path} keeps weights in other files ({outside[0]}), which are not read.",
+                "Save it as one file: onnx.save(onnx.load(PATH), PATH, save_as_external_data=False).",
+            )
+        size, changed = _input(path, model, batch)
+        try:
+            onnx.checker.check_model(model)
+            inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
+        except Exception as error:  # onnx raises errors of several libraries
+            raise UsageError(f"{path} is not valid: {_first_line(error)}", "Export the network again.") from error
+        shapes = _shapes(inferred.graph)
+        classes = _output(path, model.graph, shapes, batch)
+        weighted = [node for node in inferred.graph.node if node.op_type in _WEIGHTED and node.domain in _OWN_DOMAINS]
+        layers = tuple(_layers(weighted, shapes, batch))
+        if not layers:
+            raise UsageError(
+                f"{path} has no convolution and no matrix product whose shape is fixed.", "Give a network for images."
+            )
+        digest = hashlib.sha256(content).hexdigest()
+        stem = _NOT_IN_A_NAME.sub("-", path.stem)[:60]
+        return cls(
+            f"onnx:{stem}:{digest[:12]}",
+            model.SerializeToString() if changed else content,
+            digest,
+            size,
+            classes,
+            batch,
+            layers,
+            len(weighted) - len(layers),
+            sum(int(np.prod(tensor.dims, dtype=np.int64)) for tensor in model.graph.initializer),
+        )
+
+
+def _input(path: Path, model: onnx.ModelProto, batch: int) -> tuple[int, bool]:
+    """Height and width of the input; fixes an open batch size, and says whether it did."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    wanted = f"Give a network with one float32 input of shape ({batch}, 3, size, size)"
+    if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
+        told = ", ".join(f"{value.name} {_shown(_shape(value))}" for value in inputs) or "none"
+        raise UsageError(f"{path} has the inputs: {told}.", f"{wanted}.")
+    shape = _shape(inputs[0])
+    size = shape[-1] if len(shape) == 4 else 0
+    fits = isinstance(size, int) and 0 < size <= _MOST_RESOLUTION and shape[1:] == (3, size, size)
+    if not fits or (isinstance(shape[0], int) and shape[0] != batch):
+        raise UsageError(
+            f"The input {inputs[0].name} of {path} has the shape {_shown(shape)}.",
+            f"{wanted}, or another --batch; an open batch size is fixed by nagsdk, other open sizes are not.",
+        )
+    assert isinstance(size, int)
+    if isinstance(shape[0], int):
+        return size, False
+    for value in (*inputs, *model.graph.output):
+        if value.type.tensor_type.shape.dim:
+            value.type.tensor_type.shape.dim[0].dim_value = batch
+    del model.graph.value_info[:]  # shapes that were inferred for the open size
+    return size, True
+
+
+def _output(path: Path, graph: onnx.GraphProto, shapes: Mapping[str, Shape], batch: int) -> int:
+    """Number of outputs per image."""
+    told = ", ".join(f"{value.name} {_shown(shapes.get(value.name, ()))}" for value in graph.output)
+    shape = shapes.get(graph.output[0].name, ()) if len(graph.output) == 1 else ()
+    classes = shape[1] if len(shape) == 2 else 0
+    if not isinstance(classes, int) or shape[0] != batch or not 0 < classes <= _MOST_CLASSES:
+        raise UsageError(
+            f"{path} has the outputs: {told}.", f"Give a network with one output of shape ({batch}, classes)."
+        )
+    return classes
+
+
+def _layers(
+    nodes: Sequence[onnx.NodeProto], shapes: Mapping[str, Shape], batch: int
+) -> Iterator[tuple[LayerSpec, int]]:
+    """The layers with fixed shapes, with the multiply-accumulates of one image."""
+    for number, node in enumerate(nodes):
+        read, weight, made = (shapes.get(name, ()) for name in (*node.input[:2], node.output[0]))
+        if not all(shape and all(isinstance(n, int) for n in shape) for shape in (read, weight, made)):
+            continue
+        sizes = [[int(n) for n in shape] for shape in (read, weight, made)]
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        layer, macs = _layer((node.name or f"{node.op_type}{number}")[-200:], node.op_type, attributes, sizes)
+        yield layer, macs // batch
+
+
+def _layer(
+    name: str, operator: str, attributes: Mapping[str, Any], sizes: Sequence[Sequence[int]]
+) -> tuple[LayerSpec, int]:
+    """A layer and its multiply-accumulates, from the shapes of its input, its weight and its output."""
+    read, weight, made = sizes
+    outputs = int(np.prod(made, dtype=np.int64))
+    if operator != "Conv":
+        into = read[0] if attributes.get("transA") else read[-1]
+        return LayerSpec(name, "linear", into, made[-1], 1, 1, 1), outputs * into
+    kernel, stride = max(weight[2:]), max(attributes.get("strides", [1]))
+    groups = int(attributes.get("group", 1))
+    plain = "pointwise" if kernel == 1 else "conv"
+    kind = "depthwise" if groups == read[1] == made[1] and groups > 1 else plain
+    layer = LayerSpec(name, kind, read[1], made[1], kernel, stride, max(read[2:]))
+    return layer, outputs * int(np.prod(weight[1:], dtype=np.int64))
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """All tensors that a file stores, in its graphs and in the attributes of its operators."""
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from (attribute.t, *attribute.tensors)
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _tensors(inner)
+
+
+def _shapes(graph: onnx.GraphProto) -> dict[str, Shape]:
+    stored = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    return {value.name: _shape(value) for value in (*graph.input, *graph.value_info, *graph.output)} | stored
+
+
+def _shape(value: onnx.ValueInfoProto) -> Shape:
+    dims = value.type.tensor_type.shape.dim
+    return tuple(dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in dims)
+
+
+def _shown(shape: Shape) -> str:
+    return f"({', '.join(str(size)[:40] for size in shape)})"
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip()[:300] for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,95 @@
+"""Writes an `IntegerGraph` as a TFLite file whose operators all compute in int8."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from nagsdk.graph.integers import HIGHEST, IntegerGraph
+from nagsdk.graph.ir import GATE, RELU6, Activation, Conv, Linear, Node, Shape, Weights
+from nagsdk.graph.simulate import THREE
+from nagsdk.graph.tflite import OUTPUT, Writer
+from nagsdk.graph.tflite_schema import schema
+
+_Op, _Fused = schema.BuiltinOperator, schema.ActivationFunctionType
+# The first versions of the operators that take int8; older runtimes then refuse the file.
+_VERSIONS = {
+    _Op.CONV_2D: 3,
+    _Op.DEPTHWISE_CONV_2D: 3,
+    _Op.FULLY_CONNECTED: 5,  # the first one with a scale per channel
+    _Op.ADD: 2,
+    _Op.MUL: 2,
+    _Op.MEAN: 2,
+    _Op.PAD: 2,
+    _Op.SLICE: 2,
+    _Op.RELU: 2,
+    _Op.DEQUANTIZE: 2,
+}
+
+
+def write_integer_tflite(graph: IntegerGraph, path: Path) -> None:
+    """Writes a TFLite file whose input and output are float32, and everything between them int8.
+
+    Equal graphs give equal bytes; see `nagsdk.graph.tflite.write_tflite`.
+
+    Args:
+        graph: The network, rewritten so that it has neither hard swish nor hard sigmoid.
+        path: File to write; an existing file is overwritten.
+
+    Raises:
+        UnsupportedLayerError: A node has no TFLite operator.
+    """
+    writer = _IntegerWriter(graph)
+    for node in graph.nodes:
+        writer.add(node)
+    path.write_bytes(writer.finish())
+
+
+class _IntegerWriter(Writer):
+    """Writes the nodes between a QUANTIZE and a DEQUANTIZE operator."""
+
+    graph: IntegerGraph
+
+    def __init__(self, graph: IntegerGraph) -> None:
+        super().__init__(graph, "int8")
+        self.fused, self.versions = graph.fused, _VERSIONS
+        self.functions = {node.name: node.function for node in graph.nodes if isinstance(node, Activation)}
+        self.place[graph.INPUT] = self._scratch(graph.input_shape, graph.INPUT)
+        self._put(_Op.QUANTIZE, [self.input], self.place[graph.INPUT], "QuantizeOptions")
+
+    def add(self, node: Node) -> None:
+        """Writes one node."""
+        if isinstance(node, Activation) and node.function == GATE:
+            three = self._scaled(np.array([HIGHEST], np.int8), [THREE.scale], 0)
+            self._set_scales(three, [THREE.scale], [THREE.zero_point])
+            inputs = [self.place[node.inputs[0]], three]
+            self._operator(node, _Op.ADD, inputs, "AddOptions", fusedActivationFunction=_Fused.RELU6)
+        else:
+            super().add(node)
+
+    def finish(self) -> memoryview:
+        """Returns the content of the file."""
+        output = self.graph.output
+        integers, self.place[output] = self.place[output], self._images(OUTPUT, self.graph.shapes[output])
+        self._put(_Op.DEQUANTIZE, [integers], self.place[output], "DequantizeOptions")
+        return super().finish()
+
+    def _function(self, activation: str) -> int:
+        return int(_Fused.RELU6 if self.functions[activation] == RELU6 else _Fused.RELU)
+
+    def _target(self, node: Node) -> int:
+        return self._scratch(self.graph.shapes[node.name], node.name)
+
+    def _scratch(self, shape: Shape, name: str) -> int:
+        tensor, affine = super()._scratch(shape, name), self.graph.affine(name)
+        self.body.tensors[tensor].type = schema.TensorType.INT8
+        self._set_scales(tensor, [affine.scale], [affine.zero_point])
+        return tensor
+
+    def _weights(self, node: Conv | Linear, weight: Weights, axis: int | None) -> list[int]:
+        made = self.graph.weights[node.name]
+        order = {4: (1, 2, 3, 0) if axis == 3 else (0, 2, 3, 1), 2: (0, 1)}[made.values.ndim]
+        values = np.ascontiguousarray(made.values.transpose(order))
+        steps = np.float32(self.graph.affine(node.inputs[0]).scale) * made.scales
+        return [self._scaled(values, made.scales, axis or 0), self._scaled(made.bias, steps, 0)]

@@ -1,0 +1,188 @@
+"""Measures and judges finished networks from files, without choosing an architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nagsdk.budget import MACS, METRICS, Budget
+from nagsdk.common.files import writing
+from nagsdk.common.temporary import temporary_folder
+from nagsdk.device.backend import Tensor
+from nagsdk.errors import UsageError
+from nagsdk.events import stage
+from nagsdk.graph.onnx_file import OnnxFile
+from nagsdk.graph.parity import check, probe_image
+from nagsdk.images.preprocessing import Preprocessing
+from nagsdk.manifest.manifest import MODEL
+from nagsdk.manifest.result import MISSED, Result
+from nagsdk.pipeline.asked import check_output, limits_of, usual_folder
+from nagsdk.pipeline.build import infer
+from nagsdk.pipeline.deployment import Deployment
+from nagsdk.pipeline.publish import write_folder
+from nagsdk.pipeline.report_data import histogram
+from nagsdk.pipeline.round import Built
+from nagsdk.pipeline.target import Target
+from nagsdk.pipeline.timing import time_artifacts
+from nagsdk.pipeline.verdict import judge, measured
+from nagsdk.space.architecture import Architecture
+
+# A file does not tell how pixels become inputs: its inputs are taken to be the values of the pixels, from 0 to 1.
+_UNCHANGED = Preprocessing((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 1.0)
+_PREPROCESSING_UNKNOWN = (
+    "The file does not tell how images become inputs: preprocessing.json passes pixels on, from 0 to 1. Normalise "
+    "inputs as in the training of the network."
+)
+_UNCOUNTED = "behind an operator that the onnx package does not know, the sizes of layers are unknown"
+_NOT_COMPARED = "The outputs were not compared with those of another program, which does not know an operator."
+
+
+def profile_given(target: Target, path: Path, architectures: bool = False) -> Result:
+    """Measures a network from an ONNX file.
+
+    Args:
+        target: Where it runs. The reference network of the bundle is timed beside it.
+        path: The ONNX file.
+        architectures: Whether architectures were given too, which is refused.
+
+    Raises:
+        UsageError: The file cannot be measured, or the device takes other files.
+        DeviceError: The device is unavailable, busy or fails, or its runtime refuses the file.
+    """
+    if architectures:
+        raise UsageError("A model and architectures were given.", "Measure them one after the other.")
+    given = _read(target, path)
+    with temporary_folder() as work:
+        built = _built(target, given, work)
+        assert built.compiled is not None
+        found = time_artifacts(target, {given.name: built.compiled}, work)
+    return replace(_result(target, given), measured=measured(found[given.name]))
+
+
+def deploy_given(
+    target: Target,
+    path: Path,
+    budget: str | Budget | Sequence[str | Budget],
+    output: str | Path | None,
+    others: Mapping[str, object],
+) -> Deployment:
+    """Measures a network from an ONNX file, judges it, and writes its folder if it holds the budgets.
+
+    Args:
+        target: Where it runs. The reference network of the bundle is timed beside it.
+        path: The ONNX file.
+        budget: The budgets, which must all hold together.
+        output: Folder for the deployment; one in ``deployments`` if None.
+        others: Arguments about how a network is found and built, by name; none may be given.
+
+    Raises:
+        UsageError: The file cannot be measured, the device takes other files, or arguments do not go together.
+        DeviceError: The device is unavailable, busy or fails, or its runtime refuses the file.
+    """
+    if given_too := [name for name, value in others.items() if value]:
+        raise UsageError(
+            f"{', '.join(given_too)} cannot be given with a finished model, which is measured as it is.",
+            "Leave out the model, or the other arguments.",
+        )
+    budgets = tuple(wanted.for_batch(target.device.batch) for wanted in limits_of(budget, None, False))
+    if unknown := [b for b in budgets if b.metric not in METRICS]:
+        raise UsageError(
+            f"{unknown[0]} cannot be judged for a finished model: {unknown[0].metric} is computed from layers that "
+            "nagsdk knows.",
+            f"Limit {', '.join(METRICS)}.",
+        )
+    given = _read(target, path)
+    if given.uncounted and any(b.metric == MACS for b in budgets):
+        raise UsageError(f"The multiply-accumulates of {path} are not known: {_UNCOUNTED}.", "Limit the latency.")
+    folder = usual_folder(target, budgets, None, given.name.split(":")[1]) if output is None else Path(output)
+    check_output(target, folder)
+    with temporary_folder() as work:
+        with writing(work):
+            built = _built(target, given, work)
+            turn = judge(target, replace(_result(target, given), budgets=budgets), built, budgets)
+        details: dict[str, Any] = {"protocol": target.protocol.to_dict(), "rounds": [turn.to_dict()]}
+        if turn.result.verdict == MISSED:
+            possible = " and ".join(str(b.eased(turn.needed(budgets) * 1.01)) for b in budgets)
+            hint = f"The nearest budget that the model would have held is {possible}."
+            return Deployment(replace(turn.result, warnings=(*turn.result.warnings, hint)), None, details)
+        details |= {
+            "hashes": {"space": target.bundle.space.fingerprint, "model": given.sha256},
+            "report": {
+                "layers": _rows(given),
+                "frontier": None,
+                "frontiers": [],
+                "histogram": histogram(turn.sessions[-1]),
+                "calibration": [],
+            },
+        }
+        warned = [_PREPROCESSING_UNKNOWN, *([_NOT_COMPARED] if built.parity is None else [])]
+        result = replace(turn.result, warnings=(*turn.result.warnings, *warned))
+        return write_folder(target, result, built, _UNCHANGED, None, details, folder)
+
+
+def _read(target: Target, path: Path) -> OnnxFile:
+    if target.backend.suffix != ".onnx":
+        raise UsageError(
+            f"{target.device.id} takes {target.backend.suffix} files, and a finished model can only be an ONNX file.",
+            "Choose a device that takes ONNX files, such as cpu.",
+        )
+    given = OnnxFile.read(path, target.device.batch)
+    target.require_presence()
+    return given
+
+
+def _built(target: Target, given: OnnxFile, work: Path) -> Built:
+    """Compiles the file and compares its outputs with those of the reference implementation of the onnx package."""
+    artifact = work / f"{MODEL}{target.backend.suffix}"
+    artifact.write_bytes(given.content)
+    compiled = target.backend.compile(artifact, target.device, work)
+    probe = _UNCHANGED.normalised(probe_image(given.resolution)[None])
+    with stage(target.on_event, "Comparing outputs"):
+        actual = infer(target.backend, target.device, artifact, compiled, probe)
+        assert actual is not None
+        expected = _expected(given, probe)
+    parity = None if expected is None else check(expected, actual, target.backend.tolerance(target.device))
+    logits = actual if expected is None else expected
+    architecture = Architecture(given.name, (), given.resolution)
+    return Built(architecture, artifact, compiled, parity, 0, {}, logits[-1])
+
+
+def _expected(given: OnnxFile, probe: Tensor) -> Tensor | None:
+    """Outputs by the reference implementation of the onnx package; None if that does not know an operator."""
+    import onnx
+    from onnx.reference import ReferenceEvaluator
+
+    try:
+        evaluator = ReferenceEvaluator(onnx.load_model_from_string(given.content))
+        images = np.repeat(probe, given.batch, axis=0)
+        (outputs,) = evaluator.run(None, {evaluator.input_names[0]: images})
+    except Exception:  # it raises anything for operators and attributes that it does not have
+        return None
+    return np.asarray(outputs, np.float32)[:1]
+
+
+def _result(target: Target, given: OnnxFile) -> Result:
+    warnings = (f"The count of multiply-accumulates is too low: {_UNCOUNTED}.",) if given.uncounted else ()
+    size = (given.resolution, given.macs, given.parameters)
+    return Result(given.name, *size, target.bundle.name, device=target.device.id, warnings=warnings)
+
+
+def _rows(given: OnnxFile) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": layer.name,
+            "kind": layer.kind,
+            "in_channels": layer.in_channels,
+            "out_channels": layer.out_channels,
+            "kernel": layer.kernel,
+            "stride": layer.stride,
+            "in_size": layer.in_size,
+            "macs": macs,
+            "predicted_ms": None,
+        }
+        for layer, macs in given.layers
+    ]

@@ -1,0 +1,107 @@
+import json
+
+import onnx
+import pytest
+from click.testing import CliRunner
+
+import nagsdk
+from nagsdk.cli import cli
+from nagsdk.errors import DeviceError, OutputError, UsageError
+from nagsdk.graph.parity import probe_image
+from nagsdk.manifest.manifest import read_manifest
+from nagsdk.measuring.protocol import Protocol
+from tests.graph.networks import small_network
+
+SHORT = Protocol(rounds=4, runs=3, width=1.0, most_rounds=4, spread_s=0.0, patience_s=0.0)
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / "net.onnx"
+    path.write_bytes(small_network("n").SerializeToString())
+    return path
+
+
+@pytest.fixture
+def target():
+    target = nagsdk.Target("cpu")
+    target.protocol = SHORT
+    return target
+
+
+def test_a_finished_model_is_measured(model, target):
+    (result,) = nagsdk.profile(target, model=model)
+    assert result.architecture.startswith("onnx:net:") and result.resolution == 16
+    assert result.macs == 8 * 64 * (27 + 25 + 8) + 40 and result.measured.latency_p50_ms > 0
+    with pytest.raises(UsageError, match="A model and architectures"):
+        nagsdk.profile(target, "mbv3:x", model=model)
+
+
+def test_a_finished_model_that_holds_is_left_with_manifest_and_report_and_verified(model, target, tmp_path):
+    deployment = nagsdk.deploy(target, ["10s", "1MB", "1MMACs"], model=model, output=tmp_path / "out")
+    assert deployment.verdict == "held" and len(deployment.result.budgets) == 3
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "manifest.json",
+        "model.onnx",
+        "preprocessing.json",
+        "report.html",
+    }
+    manifest = read_manifest(tmp_path / "out")
+    assert 0 <= manifest["parity"] < 1e-5 and len(manifest["probe"]["logits"]) == 5
+    assert [row["kind"] for row in manifest["report"]["layers"]] == ["conv", "depthwise", "pointwise", "linear"]
+    assert any("does not tell how images become inputs" in warning for warning in manifest["warnings"])
+    assert deployment.result.architecture in (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert onnx.load(tmp_path / "out" / "model.onnx").graph.input[0].type.tensor_type.shape.dim[0].dim_value == 1
+    assert len(nagsdk.Deployment.read(tmp_path / "out").load()(probe_image(20)).probabilities) == 5
+    checked = deployment.verify()
+    assert {check.name: check.state for check in checked.checks} == dict.fromkeys(
+        ("hashes", "parity", "latency"), "passed"
+    )
+
+
+def test_a_finished_model_that_misses_leaves_nothing(model, target, tmp_path):
+    deployment = nagsdk.deploy(target, ["10s", "0.1kB"], model=model, output=tmp_path / "out")
+    assert deployment.verdict == "missed" and deployment.folder is None and not (tmp_path / "out").exists()
+    assert any("nearest budget" in warning for warning in deployment.result.warnings)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [{"min_top1": 90}, {"strategy": "lookup"}, {"resolution": 16}, {"timing_only": True}, {"images": "x"}],
+    ids=lambda others: next(iter(others)),
+)
+def test_what_is_about_finding_a_network_does_not_go_with_a_finished_one(model, target, others):
+    with pytest.raises(UsageError, match=f"{next(iter(others))} cannot be given with a finished model"):
+        nagsdk.deploy(target, "1s", model=model, **others)
+
+
+def test_what_cannot_be_judged_is_refused_before_work(model, target, tmp_path):
+    with pytest.raises(UsageError, match="No budget"):
+        nagsdk.deploy(target, model=model)
+    with pytest.raises(UsageError, match="litert takes .tflite files"):
+        nagsdk.profile("litert", model=model)
+    with pytest.raises(UsageError, match=r"none\.onnx cannot be read"):
+        nagsdk.profile(target, model=tmp_path / "none.onnx")
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(OutputError):
+        nagsdk.deploy(target, "1s", model=model, output=tmp_path)
+
+
+def test_an_operator_that_the_runtime_does_not_know_is_refused_in_its_own_words(tmp_path, target):
+    path = tmp_path / "odd.onnx"
+    path.write_bytes(small_network(domain="my.own").SerializeToString())
+    with pytest.raises(DeviceError, match="my.own"):
+        nagsdk.profile(target, model=path)
+    with pytest.raises(UsageError, match="multiply-accumulates of .* are not known"):
+        nagsdk.deploy(target, "1GMACs", model=path)
+
+
+def test_the_command_line_does_the_same(model, tmp_path, monkeypatch):
+    monkeypatch.setattr("nagsdk.pipeline.target.PROTOCOL", SHORT)
+    done = CliRunner().invoke(cli, ["profile", str(model), "--device", "cpu", "--json"], catch_exceptions=False)
+    assert done.exit_code == 0 and json.loads(done.stdout)[0]["measured"]["latency_p50_ms"] > 0
+    asked = ["deploy", "--model", str(model), "--device", "cpu", "--output", str(tmp_path / "out")]
+    done = CliRunner().invoke(cli, [*asked, "--budget", "0.1kB"])
+    assert done.exit_code == 3 and "missed" in done.stdout
+    done = CliRunner().invoke(cli, [*asked, "--budget", "10s"])
+    assert done.exit_code == 0 and "held" in done.stdout and (tmp_path / "out" / "report.html").is_file()
