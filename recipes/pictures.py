@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from diagrams import deploy_diagram
 from drawing import BOLD, HALO, Chart, picture
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -21,104 +20,68 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 import nagsdk
 from nagsdk.common.files import write_atomically
 from nagsdk.common.folders import shipped
-from nagsdk.cost.features import layer_features
-from nagsdk.cost.prior import read_prior
 from nagsdk.device.description import Device, read_device
 from nagsdk.errors import InfeasibleError
-from nagsdk.families.widths import make_divisible
 from nagsdk.manifest.result import Result
+from nagsdk.networks.catalogue import NETWORKS
 from nagsdk.reports.svg import COLORS, GREY, line, text
-from nagsdk.space.layer import LayerSpec
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 BUNDLE = "imagenet"
-BUDGETS = (5, 10, 20, 40, 80)
+BUDGETS = (4, 8, 20, 40, 80)
 BLUE, ORANGE = COLORS[0], COLORS[1]
 _POINTS = 48
 
 
 @dataclass(frozen=True)
 class Published:
-    """A network of others on a Pixel 1: one large core, TFLite of 2019, batch 1."""
+    """A network of others, measured by others: batch 1, float32, on the processor of one phone."""
 
-    name: str
+    network: str
     ms: float
     top1: float
-    # Where its name stands in the picture: horizontal and vertical distance from its point.
+    # Where its name stands in the picture: horizontal and vertical distance from its point, and which end is there.
     dx: float = 9
     dy: float = 4
+    anchor: str = "start"
+
+    @property
+    def name(self) -> str:
+        """Its usual name, without the width where that is the usual one."""
+        return NETWORKS[self.network].title.removesuffix(" 1.0")
+
+    def predicted(self, device: Device) -> float:
+        """Milliseconds that nagsdk predicts, without the device's own reading of this network if it has one."""
+        others = tuple(reading for reading in device.readings if reading[0] != self.network)
+        (prediction,) = nagsdk.predict_networks([self.network], replace(device, readings=others))
+        assert prediction.latency_ms is not None
+        return prediction.latency_ms
 
 
+# Latencies: benchmark pages of google-ai-edge/litert-samples (LiteRT 2.2, CPU). Top-1: the papers in gallery.md.j2.
+PHONE = "pixel-9-pro"
+ON_PHONE = (
+    Published("mobilenet_v3_small", 2.411, 67.4),
+    Published("mobilenet_v3_large", 7.741, 75.2, 14, 6),
+    Published("mobilenet_v2", 9.847, 72.0),
+    Published("efficientnet_b0", 21.798, 77.1, 4, 22, "end"),
+)
 # Howard et al., Searching for MobileNetV3, ICCV 2019 (arXiv 1905.02244, version 5), table 3, column P-1.
-PUBLISHED = (
-    Published("MobileNetV3-Small ×1.0", 15.8, 67.4, 22),
-    Published("MobileNetV3-Large ×0.75", 39, 73.3),
-    Published("MobileNetV3-Large ×1.0", 51, 75.2, 4, 19),
-    Published("MobileNetV2 ×1.0", 64, 72.0),
-)
-# MobileNetV3-Large, table 1 of the same paper: kernel, expansion, channels, squeeze-and-excitation, activation, stride.
-_LARGE = (
-    (3, 16, 16, False, "relu", 1),
-    (3, 64, 24, False, "relu", 2),
-    (3, 72, 24, False, "relu", 1),
-    (5, 72, 40, True, "relu", 2),
-    (5, 120, 40, True, "relu", 1),
-    (5, 120, 40, True, "relu", 1),
-    (3, 240, 80, False, "hswish", 2),
-    (3, 200, 80, False, "hswish", 1),
-    (3, 184, 80, False, "hswish", 1),
-    (3, 184, 80, False, "hswish", 1),
-    (3, 480, 112, True, "hswish", 1),
-    (3, 672, 112, True, "hswish", 1),
-    (5, 672, 160, True, "hswish", 2),
-    (5, 960, 160, True, "hswish", 1),
-    (5, 960, 160, True, "hswish", 1),
+PHONE_2019 = "pixel-1-2019"
+ON_PHONE_2019 = (
+    Published("mobilenet_v3_small", 15.8, 67.4),
+    Published("mobilenet_v3_large_075", 39, 73.3),
+    Published("mobilenet_v3_large", 51, 75.2),
+    Published("mobilenet_v2", 64, 72.0),
 )
 
 
-def mobilenet_v3_large(width: float) -> list[LayerSpec]:
-    """The layers of MobileNetV3-Large at 224 px."""
-
-    def wide(channels: int) -> int:
-        return make_divisible(channels * width)
-
-    layers = [LayerSpec("stem", "conv", 3, wide(16), 3, 2, 224, "hswish")]
-    into, size = wide(16), 112
-    for kernel, expansion, channels, se, act, stride in _LARGE:
-        middle, out = wide(expansion), wide(channels)
-        if middle != into:
-            layers.append(LayerSpec("expand", "pointwise", into, middle, 1, 1, size, act))
-        layers.append(LayerSpec("depthwise", "depthwise", middle, middle, kernel, stride, size, act))
-        after = layers[-1].out_size
-        if se:
-            layers.append(LayerSpec("se", "se", middle, middle, 1, 1, after, se_channels=make_divisible(middle // 4)))
-        layers.append(LayerSpec("project", "pointwise", middle, out, 1, 1, after))
-        if stride == 1 and into == out:
-            layers.append(LayerSpec("add", "add", out, out, 1, 1, after))
-        into, size = out, after
-    last = wide(960)
-    return [
-        *layers,
-        LayerSpec("head", "pointwise", into, last, 1, 1, size, "hswish"),
-        LayerSpec("pool", "pool", last, last, 1, 1, size),
-        LayerSpec("wide", "pointwise", last, 1280, 1, 1, 1, "hswish"),
-        LayerSpec("classes", "linear", 1280, 1000, 1, 1, 1, bias=True),
-    ]
-
-
-def predicted_by_prior(device: Device, layers: list[LayerSpec]) -> float:
-    """Milliseconds of any network under the prior of a device."""
-    assert device.prior is not None
-    prior = read_prior(shipped("devices") / device.prior)
-    return float(layer_features(layers).sum(0) @ np.asarray(prior.weights))
-
-
-def devices_with_a_prior() -> list[Device]:
-    """The devices whose latencies are predicted before any calibration; each prior once, by title."""
-    found = [read_device(path) for path in sorted(shipped("devices").glob("*.toml"))]
-    # `pixel` is any Pixel, with the prior of the oldest.
-    named = {device.prior: device for device in found if device.prior and device.id != "pixel"}
-    return sorted(named.values(), key=lambda device: device.title)
+def predicted_devices() -> list[Device]:
+    """The devices whose latencies are predicted before any calibration, by title."""
+    found = [read_device(path) for path in shipped("devices").glob("*.toml")]
+    # `pixel` is any Pixel, with the readings of the newest.
+    known = [device for device in found if (device.prior or device.readings) and device.id != "pixel"]
+    return sorted(known, key=lambda device: device.title)
 
 
 @dataclass(frozen=True)
@@ -179,24 +142,23 @@ def frontier_picture(answers: Answers, budget: int) -> str:
     assert result is not None
     predicted = result.predicted
     assert predicted.latency_ms is not None and predicted.latency_upper_ms is not None and predicted.top1 is not None
-    chart = Chart((10, 106), (66.5, 78.5), 560, 400)
-    parts = chart.axes("latency on a Pixel 1 in ms (one large core, TFLite of 2019)", "top-1 on ImageNet in %")
+    chart = Chart((2, 24), (66.5, 78.5), 560, 400)
+    parts = chart.axes("latency on a Pixel 9 Pro in ms (CPU, LiteRT 2.2)", "top-1 on ImageNet in %")
     floor, edge = chart.at_y(chart.y[0]), chart.at_x(budget)
     parts.append(line(edge, chart.top, edge, floor, ORANGE, ' stroke-dasharray="5 4" stroke-width="1.6"'))
-    parts.append(text(edge + 5, floor - 8, f"budget {budget} ms", color=ORANGE, size=12, extra=HALO))
-    shown = [(cost, top1) for cost, top1 in zip(answers.cost, answers.top1, strict=True) if cost < chart.x[1]]
-    parts.append(chart.curve([cost for cost, _ in shown], [top1 for _, top1 in shown], BLUE))
-    parts.append(text(chart.at_x(13), chart.at_y(75.6), "nagsdk, predicted", color=BLUE, size=12, extra=BOLD))
-    for network in PUBLISHED:
-        if network.ms > answers.cost[0]:
+    parts.append(text(edge + 6, chart.at_y(69), f"budget {budget} ms", color=ORANGE, size=12, extra=HALO))
+    parts.append(chart.curve(answers.cost, answers.top1, BLUE))
+    parts.append(text(chart.at_x(10.4), chart.at_y(77.9), "nagsdk, predicted", color=BLUE, size=12, extra=BOLD))
+    for network in ON_PHONE:
+        if answers.cost[0] < network.ms <= answers.cost[-1]:
             x, y, top = chart.at_x(network.ms), chart.at_y(network.top1), chart.at_y(answers.at(network.ms))
             gain = f"+{answers.at(network.ms) - network.top1:.1f}"
             parts.append(line(x, y, x, top, GREY, ' stroke-dasharray="1.5 3" stroke-width="1.4"'))
-            parts.append(text(x + 5, y - 10, gain, color=GREY, extra=HALO))
-    for network in PUBLISHED:
+            parts.append(text(x + 12, y - 10, gain, color=GREY, extra=HALO))
+    for network in ON_PHONE:
         x, y = chart.at_x(network.ms), chart.at_y(network.top1)
         parts.append(chart.dot(network.ms, network.top1, GREY, f"{network.name}: {network.ms:g} ms, {network.top1} %"))
-        parts.append(text(x + network.dx, y + network.dy, network.name, size=12, extra=HALO))
+        parts.append(text(x + network.dx, y + network.dy, network.name, anchor=network.anchor, size=12, extra=HALO))
     x, y = chart.at_x(predicted.latency_ms), chart.at_y(predicted.top1)
     upper = chart.at_x(predicted.latency_upper_ms)
     parts.append(line(x, y, upper, y, ORANGE, ' stroke-width="2.6"'))
@@ -207,8 +169,8 @@ def frontier_picture(answers: Answers, budget: int) -> str:
     for number, words in enumerate(("grey: published,", "measured by others")):
         parts.append(text(chart.width - chart.right, chart.at_y(70) + 15 * number, words, anchor="end", color=GREY))
     label = (
-        f"Top-1 over latency on a Pixel 1. The frontier of nagsdk lies above MobileNetV3-Large and MobileNetV2. For a "
-        f"budget of {budget} ms the network with {predicted.top1:.1f} % is chosen."
+        f"Top-1 over latency on a Pixel 9 Pro. The predicted frontier lies above published MobileNets. For a budget of "
+        f"{budget} ms the network with {predicted.top1:.1f} % is chosen."
     )
     return picture(chart.width, chart.height, label, parts)
 
@@ -216,19 +178,19 @@ def frontier_picture(answers: Answers, budget: int) -> str:
 def overview_picture(every: list[Answers]) -> str:
     """The frontiers of all devices, one line each, and their names below."""
     rows = (len(every) + 1) // 2
-    chart = Chart((2, 210), (66.5, 78.5), 560, 420 + 18 * rows, logarithmic=True, right=16, bottom=58 + 18 * rows)
+    chart = Chart((2, 230), (66.5, 78.5), 560, 420 + 18 * rows, logarithmic=True, right=16, bottom=58 + 18 * rows)
     parts = chart.axes("predicted latency in ms (one thread)", "predicted top-1 on ImageNet in %")
     for number, answers in enumerate(sorted(every, key=lambda a: a.cost[0])):
         color = [*COLORS, GREY][number % (len(COLORS) + 1)]
         # Lines of devices that are equally fast lie on each other.
         dash = ' stroke-dasharray="8 5"' if number % 2 else ""
         parts.append(chart.curve(answers.cost, answers.top1, color, dash))
-        x, y = 30 + 280 * (number // rows), chart.height - 18 * rows + 18 * (number % rows)
+        x, y = 30 + 250 * (number // rows), chart.height - 18 * rows + 18 * (number % rows)
         parts += [
             line(x, y - 4, x + 26, y - 4, color, f' stroke-width="3"{dash}'),
             text(x + 33, y, answers.title, size=12),
         ]
-    return picture(chart.width, chart.height, "Frontiers of all devices with a shipped prior", parts)
+    return picture(chart.width, chart.height, "Frontiers of all devices that are predicted before a calibration", parts)
 
 
 def device_picture(answers: Answers) -> str:
@@ -257,15 +219,15 @@ def device_picture(answers: Answers) -> str:
 
 def strategies_picture() -> str:
     """The generator beside random search on one device."""
-    rows = nagsdk.frontier("pixel-1", bundle=BUNDLE, strategies=["nag", "random"], points=60).rows()
-    chart = Chart((15, 140), (66.5, 78.5), 480, 300)
-    parts = chart.axes("predicted latency on a Pixel 1 in ms", "predicted top-1 in %")
+    rows = nagsdk.frontier(PHONE, bundle=BUNDLE, strategies=["nag", "random"], points=60).rows()
+    chart = Chart((2, 16.5), (66.5, 78.5), 480, 300)
+    parts = chart.axes("predicted latency on a Pixel 9 Pro in ms", "predicted top-1 in %")
     for name, title, color in (("random", "20,000 random architectures", GREY), ("nag", "generator", BLUE)):
         points = sorted({(row["cost"], row["predicted_top1"]) for row in rows if row["strategy"] == name})
         parts.append(chart.curve([x for x, _ in points], [y for _, y in points], color))
         y = chart.at_y(69.5) + (0 if name == "nag" else 20)
         parts += [line(270, y - 4, 292, y - 4, color, ' stroke-width="3"'), text(298, y, title)]
-    return picture(chart.width, chart.height, "Frontiers of the generator and of random search on a Pixel 1", parts)
+    return picture(chart.width, chart.height, "Frontiers of the generator and of random search on a Pixel 9 Pro", parts)
 
 
 def glyphs_picture() -> str:
@@ -285,7 +247,6 @@ def glyphs_picture() -> str:
 
 def gallery(every: list[Answers]) -> str:
     """The page of the gallery."""
-    pixel = next(answers for answers in every if answers.device.id == "pixel-1")
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
@@ -294,19 +255,24 @@ def gallery(every: list[Answers]) -> str:
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 — the page is Markdown
     )
-    large = [predicted_by_prior(pixel.device, mobilenet_v3_large(width)) for width in (1.0, 0.75)]
+    by_id = {answers.device.id: answers for answers in every}
     template = environment.get_template("gallery.md.j2")
-    return template.render(every=every, budgets=BUDGETS, bundle=BUNDLE, published=PUBLISHED, pixel=pixel, large=large)
+    return template.render(
+        every=every,
+        budgets=BUDGETS,
+        bundle=BUNDLE,
+        comparisons=[(by_id[PHONE], ON_PHONE), (by_id[PHONE_2019], ON_PHONE_2019)],
+    )
 
 
 def made() -> dict[str, str]:
     """Every file below docs/, by its path."""
     with tempfile.TemporaryDirectory() as cache:
         os.environ["NAGSDK_CACHE_DIR"] = cache
-        every = [Answers.of(device) for device in devices_with_a_prior()]
-        pixel = next(answers for answers in every if answers.device.id == "pixel-1")
+        every = [Answers.of(device) for device in predicted_devices()]
+        phone = next(answers for answers in every if answers.device.id == PHONE)
         return {
-            "pictures/frontier.svg": frontier_picture(pixel, 80),
+            "pictures/frontier.svg": frontier_picture(phone, 8),
             "pictures/deploy.svg": deploy_diagram(),
             "pictures/strategies.svg": strategies_picture(),
             "pictures/glyphs.svg": glyphs_picture(),

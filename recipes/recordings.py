@@ -31,7 +31,7 @@ from nagsdk.reports import figures
 REPOSITORY = Path(__file__).resolve().parents[1]
 PICTURES = REPOSITORY / "docs" / "pictures"
 COLUMNS = 80
-DEPLOY = "nagsdk deploy --device pixel --budget 80ms --bundle imagenet --timing-only"
+DEPLOY = "nagsdk deploy --device pixel --budget 8ms --bundle imagenet --timing-only"
 # The commands of each picture; each one starts in an empty folder.
 RECORDINGS = {
     "deploy": [DEPLOY],
