@@ -99,8 +99,9 @@ class CostModel:
         """Returns the model of a device on which nothing was measured yet.
 
         Raises:
-            UsageError: The prior does not know the scale of the latencies (`flat_prior`).
+            UsageError: The prior does not know the scale of the latencies (`flat_prior`), or the price of a feature.
         """
+        prior = prior.for_space(space)
         if not math.isfinite(prior.spread):
             raise UsageError(
                 "The speed of this device is not known.", "Calibrate it first: nagsdk calibrate --device NAME."

@@ -38,6 +38,8 @@ _RUN = "from nagsdk.plugin.runner import main; main()"
 _START_S = 30.0
 # How long a process may take to end itself after its time is over, before it is killed.
 _GRACE_S = 5.0
+# A process that ends after this share of its time was ended by its own watch, whose clock is another one.
+_LATE = 0.95
 _MOST_IDLE = 2
 # Time limits, as multiples of the setting `plugin_timeout_s`.
 _QUICK, _USUAL, _LONG = 2.5, 30.0, 180.0
@@ -97,6 +99,7 @@ class PluginProcess:
             env={**os.environ, **OFF, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         )
         self._answers: queue.SimpleQueue[Parts | None] = queue.SimpleQueue()
+        self._asked = time.monotonic()
         self._log: deque[bytes] = deque(maxlen=_MOST_CHUNKS)
         assert self._process.stdout is not None and self._process.stderr is not None
         self._threads = (
@@ -158,11 +161,11 @@ class PluginProcess:
 
     def _send(self, message: Any, functions: Sequence[Callable[..., Any]] = ()) -> None:
         assert self._process.stdin is not None
+        self._asked = time.monotonic()  # before the other process knows, so that its time limit does not end earlier
         with contextlib.suppress(OSError):  # it has ended, which the next read tells
             send(self._process.stdin, message, functions)
 
     def _next(self, method: str, limit_s: float) -> Any:
-        began = time.monotonic()
         try:
             content = self._answers.get(timeout=limit_s + _GRACE_S)
         except queue.Empty:
@@ -173,7 +176,7 @@ class PluginProcess:
             except (pickle.UnpicklingError, AttributeError, ImportError) as error:
                 told = f"{self._whose} answered {method} with an object that only itself knows: {shown(str(error))}."
                 raise DeviceError(told, FIX) from error
-        raise self._ended(method, limit_s, time.monotonic() - began >= limit_s)
+        raise self._ended(method, limit_s, time.monotonic() - self._asked >= _LATE * limit_s)
 
     def _ended(self, method: str, limit_s: float, late: bool) -> EndedError:
         """The error for a process that has ended, or did not answer."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # Relative error of all logits together.
 _INTEGER_TOLERANCE = 0.05
-_INSTALL = f"Install it: {pip('install', 'nagsdk[onnxruntime]')}"
+_INSTALL = f"Install it: {pip('install', 'onnxruntime')}"
 
 
 class OnnxRuntimeBackend(Backend):
@@ -105,7 +105,7 @@ class OnnxRuntimeBackend(Backend):
         presence = self.presence(device)
         if not presence.available:
             raise DeviceUnavailableError(
-                presence.reason, f"`nagsdk devices` lists the devices and says which are available. {_INSTALL}"
+                presence.reason, "`nagsdk devices` lists the devices and says which are available."
             )
         return OnnxRuntimeSession(OnnxRuntimeSettings.of(device))
 

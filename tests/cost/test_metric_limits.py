@@ -108,9 +108,9 @@ def test_budgets_are_written_in_the_units_of_plugins(loaded):
     [
         ({"MJ": 1.0}, "belongs to the metric energy"),
         ({"ms": 1.0}, "belongs to the metric latency"),
-        ({"x": 0.0}, "cannot be a unit"),
+        ({"x": 0.0}, "The factor of a unit cannot be 0"),
         ({"x2": 1.0}, "cannot be a unit"),
-        ({"x": "1"}, "cannot be a unit"),
+        ({"x": "1"}, "The factor of a unit cannot be '1'"),
         ({1: 1.0}, "cannot be a unit"),
         ({}, "has no unit"),
     ],

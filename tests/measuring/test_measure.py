@@ -113,7 +113,7 @@ def test_the_progress_bar_is_not_full_while_readings_are_repeated(fake_session, 
     shown = [e for e in events if isinstance(e, Advanced)]
     done = [e.done for e in shown]
     assert done == sorted(done) and done[-1] < total
-    assert "again" in shown[-1].text and "again" not in shown[0].text
+    assert "until readings agree" in shown[-1].text and "until" not in shown[0].text
 
 
 def test_more_networks_than_memory_holds_are_measured_in_parts(fake_session, networks, monkeypatch):

@@ -47,7 +47,7 @@ QUICK = {"epochs": 6, "batch": 16, "subnets": 50, "generator": False}
 QUICK_OPTIONS = ["--epochs", "6", "--batch-size", "16", "--subnets", "50"]
 CLASSES = {"azure": 40, "brick": 40, "clover": 30, "dune": 20, "ebony": 40}
 # Numbers of training and test images, which follow from the paths of these images.
-TRAINED, TESTED = 139, 19
+TRAINED, TESTED = 136, 17
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -223,7 +223,7 @@ def test_a_bundle_counts_only_the_images_that_it_was_trained_on(photos, space_fi
     for number in range(15):
         (folder / "azure" / f"{number:03d}.png").write_bytes(b"torn")
     monkeypatch.setattr("nagsdk.training.run.write_bundle", lambda output, given, *rest: facts.append(given))
-    monkeypatch.setattr("nagsdk.training.run.TrainingRun.run", lambda run: run._write({}) or {})
+    monkeypatch.setattr("nagsdk.training.run.TrainingRun.run", lambda run: run._write({}, None) or {})
     report = train(data=folder, output=tmp_path / "o", space=space_file, **QUICK, skip_broken=True).to_dict()
     counted = {part: facts[0].provenance["images"][part] for part in ("train", "val", "test")}
     assert (
@@ -313,7 +313,7 @@ def test_a_space_with_next_to_nothing_to_choose_from_is_refused(tiny_space):
     known = len(np.unique(narrow.sample(1000, np.random.default_rng(0)), axis=0))
     with pytest.raises(UsageError, match=f"has {known} architectures"):
         subnets.require_enough(narrow, 50)
-    with pytest.raises(UsageError, match="49 subnets are too few"):
+    with pytest.raises(UsageError, match="cannot be 49"):
         subnets.require_enough(tiny_space, 49)
     subnets.require_enough(tiny_space, 50)
 

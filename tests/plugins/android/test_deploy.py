@@ -38,7 +38,7 @@ def test_a_deployment_holds_although_calibration_was_interrupted_and_the_daemon_
 
     def disturb(event):
         events.append(event)
-        readings = sum(isinstance(e, Advanced) and e.text.startswith("mbv3") for e in events)
+        readings = sum(isinstance(e, Advanced) and e.text.startswith("Measuring ") for e in events)
         if readings == 14:
             phone.say("kill")
         if readings == 18:
