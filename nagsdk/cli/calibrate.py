@@ -64,7 +64,7 @@ def command(target: Target, samples: int, within_s: float | None, seed: int, plo
     say(f"{summary['device']}, {summary['bundle']}: {work}")
     rows = [("after, each left out", summary)]
     if summary["before"] is not None:
-        rows.insert(0, ("before, shipped prior", summary["before"]))
+        rows.insert(0, ("before, by the prior", summary["before"]))
     shares = [
         (label, f"{r['within_5_percent']:.0%}", f"{r['within_10_percent']:.0%}", f"{r['rmspe']:.1%}")
         for label, r in rows

@@ -130,7 +130,7 @@ class Result:
         if self.measured.latency_p50_ms is not None:
             return f"measured on {self.device}" + (", and confirmed by a second session" * (self.verdict == HELD))
         rests = {
-            "prior": f"rests on the shipped prior of {self.device}; nothing was measured there",
+            "prior": f"rests on the prior of {self.device}; nothing was measured there",
             "calibration": f"rests on the calibration of {self.device}; this network was not measured",
         }
         return rests.get(self.predicted.latency_source or "", "nothing was measured, and no latency is known")

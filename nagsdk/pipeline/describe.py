@@ -36,7 +36,7 @@ def prior_warnings(model: CostModel, device: str) -> list[str]:
         return []
     caveat = [str(model.facts["caveat"])] if "caveat" in model.facts else []
     return [
-        f"Latencies come from a shipped prior: {device} is not calibrated for this space ('nagsdk calibrate' does it).",
+        f"Latencies come from a prior: {device} is not calibrated for this space ('nagsdk calibrate' does it).",
         *caveat,
     ]
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _LABELS = {MACS: "10⁶ multiply-accumulates", SIZE: "file size in MB"}
 _SOURCES = {
     "calibration": "predicted by its calibration",
-    "prior": "from a shipped prior: the device was not calibrated",
+    "prior": "from a prior: the device was not calibrated",
 }
 
 

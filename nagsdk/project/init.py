@@ -190,7 +190,7 @@ class Draft:
         except InfeasibleError as error:
             if not measurable or model is None or model.source == "calibration":
                 raise
-            return [f"{error.message} This comes from a shipped prior: `nagsdk build` measures {device} first."]
+            return [f"{error.message} This comes from a prior: `nagsdk build` measures {device} first."]
         return list(target.costs.note_on([limit]))
 
     def write(self, notes: Sequence[str] = ()) -> Initialised:

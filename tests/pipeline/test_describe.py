@@ -19,7 +19,7 @@ def test_another_precision_than_that_of_the_prior_is_said(precision):
 
 def test_the_first_words_say_on_what_a_result_rests():
     (result,) = nagsdk.generate("pixel", "1ms")
-    assert result.basis == "rests on the shipped prior of pixel; nothing was measured there"
+    assert result.basis == "rests on the prior of pixel; nothing was measured there"
     assert result.to_dict()["predicted"]["latency_source"] == "prior"
     (alone,) = nagsdk.predict(architectures=result.architecture)
     assert alone.to_dict()["predicted"]["latency_source"] is None
