@@ -79,7 +79,8 @@ def calibrated_model(target: Target) -> CostModel | None:
         text = read_text(path, _MOST_CARD)
         return card.from_json(text, target.bundle.space, target.presence.fingerprint)
     except (NagsdkError, OSError, ValueError) as error:
-        target.on_event(Notice(f"The stored cost model {path} is not used: {what_is_wrong(error)}", warning=True))
+        told = Notice(f"The stored cost model {path} is not used: {what_is_wrong(error)}", warning=True)
+        target.keep(told.text, lambda: target.on_event(told))  # once, although the model is asked for several times
         return None
 
 

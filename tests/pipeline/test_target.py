@@ -6,6 +6,8 @@ import pytest
 import nagsdk
 from nagsdk.device.description import Device, read_device
 from nagsdk.errors import ArchitectureError, BudgetError, DeviceUnavailableError, UnknownNameError, UsageError
+from nagsdk.events import Notice
+from nagsdk.pipeline.models import card_file
 from nagsdk.pipeline.target import Target, target_of
 from tests.pipeline.test_loop import simulate, world  # noqa: F401 — fixtures
 from tests.simulated import SimulatedBackend
@@ -108,3 +110,15 @@ def test_architectures_of_another_space_are_refused():
         with pytest.raises(ArchitectureError, match=message):
             nagsdk.predict(architectures=[one])
     assert nagsdk.predict(architectures=foreign, bundle="imagenet")[0].architecture == foreign.text
+
+
+def test_a_stored_model_that_cannot_be_used_is_told_once(simulate):  # noqa: F811
+    simulate()
+    said = []
+    target = nagsdk.Target("board", on_event=said.append)
+    path = card_file(target)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{}")
+    nagsdk.generate(target, "2MMACs")
+    nagsdk.generate(target, "2MMACs")
+    assert [str(path) in notice.text and notice.warning for notice in said if isinstance(notice, Notice)] == [True]
