@@ -196,7 +196,8 @@ def print_result(result: Result) -> None:
         limit = f", p{result.percentile:g} {most(m.latency_limit_ms)}" if m.latency_limit_ms is not None else ""
         lines.append(("measured", f"{shown}{limit}"))
     if m.top1 is not None:
-        lines.append(("", f"top-1 {percent(m.top1, m.top1_low, m.top1_high)} on the bundle's test images"))
+        label = "measured" if m.latency_p50_ms is None else ""
+        lines.append((label, f"top-1 {percent(m.top1, m.top1_low, m.top1_high)} on the bundle's test images"))
     for name, value in result.metrics.items():
         unit, per = units[name]
         lines.append((name, f"{value / per:.4g} {unit}"))
