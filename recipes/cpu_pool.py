@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 
 from nagsdk.common.files import write_atomically
-from nagsdk.cost.features import FEATURES
-from nagsdk.cost.pool import Kernels, features_of, to_json
+from nagsdk.cost.features import FEATURES, network_features
+from nagsdk.cost.pool import Kernels, to_json
 from nagsdk.cost.prior import read_prior
 from nagsdk.networks.catalogue import NETWORKS, layers_of
 
@@ -44,7 +44,7 @@ TITLES = {published.title: name for name, published in NETWORKS.items()}
 _CORE = re.compile(r"Cortex-A\d+|Kyro|M1|Intel|AMD|Azure|Kun[Pp]eng|C906|Denver")
 # How strongly the prices of ncnn are pulled towards those of x86-64, and how far prices of 0 may move.
 _PULL, _FREE_SHARE = 0.03, 0.01
-FEATURE_TABLE = {name: features_of(layers_of(name)) for name in NETWORKS}
+FEATURE_TABLE = {name: network_features(layers_of(name)) for name in NETWORKS}
 
 
 def family(device: str) -> str:

@@ -59,6 +59,13 @@ def layer_features(layers: Sequence[LayerSpec]) -> Floats:
     return np.array([_features(layer) for layer in layers]).reshape(len(layers), len(FEATURES))
 
 
+def network_features(layers: Sequence[LayerSpec]) -> Floats:
+    """Returns the features of a whole network, shape (features,)."""
+    total: Floats = layer_features(layers).sum(0)
+    total[_INDEX["network"]] = 1.0
+    return total
+
+
 def _features(layer: LayerSpec) -> list[float]:
     values = dict.fromkeys(FEATURES, 0.0)
     kind, into, out, weights = layer.kind, layer.in_channels, layer.out_channels, layer.weights

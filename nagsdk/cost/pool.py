@@ -20,11 +20,10 @@ import numpy as np
 
 from nagsdk.common.reading import read_json
 from nagsdk.common.validation import what_is_wrong
-from nagsdk.cost.features import FEATURES, layer_features
+from nagsdk.cost.features import FEATURES
 from nagsdk.cost.prior import Jitter, Prior, numbers_of
 from nagsdk.cost.table import Floats
 from nagsdk.errors import DeviceError, UsageError
-from nagsdk.space.layer import LayerSpec
 
 FORMAT = "nagsdk-cpu-pool/1"
 _MOST_BYTES = 10**6
@@ -77,13 +76,6 @@ class Kernels:
         scale, count = self.scale(readings)
         source = {"title": f"{count} reading{'s' * (count > 1)} with {self.title}", **self.source}
         return Prior(self.weights * scale, self.spread, _JITTER, 1, source)
-
-
-def features_of(layers: Iterable[LayerSpec]) -> Floats:
-    """Returns the features of a whole network, shape (F,)."""
-    total: Floats = layer_features(list(layers)).sum(0)
-    total[list(FEATURES).index("network")] = 1.0
-    return total
 
 
 def to_json(pool: Mapping[str, Kernels]) -> str:

@@ -85,6 +85,10 @@ class IntegerGraph(Graph):
         """The mapping of the tensor that holds the value of a node, after its activation."""
         return self.tensors[self.fused.get(name, name)]
 
+    def steps(self, node: Conv | Linear) -> Weights:
+        """What one step of the sums and of the bias of a layer stands for, by output channel."""
+        return np.float32(self.affine(node.inputs[0]).scale) * self.weights[node.name].scales
+
 
 def integer_graph(
     graph: Graph,
@@ -186,8 +190,8 @@ def _real_weights(graph: IntegerGraph, node: Conv | Linear) -> tuple[Tensor, Ten
 
     made = graph.weights[node.name]
     scales = made.scales.reshape(-1, *[1] * (made.values.ndim - 1))
-    steps = np.float32(graph.affine(node.inputs[0]).scale) * made.scales
-    return torch.from_numpy(made.values * scales), torch.from_numpy((made.bias * steps).astype(np.float32))
+    bias = (made.bias * graph.steps(node)).astype(np.float32)
+    return torch.from_numpy(made.values * scales), torch.from_numpy(bias)
 
 
 def _corrections(graph: IntegerGraph, images: Weights) -> dict[str, Weights]:

@@ -69,10 +69,14 @@ def computed(node: Node, inputs: list[Tensor], weight: Tensor | None = None, bia
         case Rows(start=start, stop=stop):
             return inputs[0][:, :, start:stop]
         case _:
-            raise UnsupportedLayerError(
-                f"{node.name} ({type(node).__name__}) cannot be computed in integers.",
-                "Use another precision, such as fp32.",
-            )
+            raise not_in_integers(node)
+
+
+def not_in_integers(node: Node) -> UnsupportedLayerError:
+    """The error for a kind of node that has no integer form."""
+    return UnsupportedLayerError(
+        f"{node.name} ({type(node).__name__}) cannot be computed in integers.", "Use another precision, such as fp32."
+    )
 
 
 def last_readers(graph: Graph) -> dict[str, tuple[str, ...]]:

@@ -104,8 +104,7 @@ class _QdqWriter:
 
     def _weights(self, node: Conv | Linear) -> list[str]:
         made, name = self.graph.weights[node.name], f"w{len(self.nodes):04d}"
-        steps = np.float32(self.graph.affine(node.inputs[0]).scale) * made.scales
-        parts = (("w", made.values, made.scales), ("b", made.bias, steps))
+        parts = (("w", made.values, made.scales), ("b", made.bias, self.graph.steps(node)))
         return [
             self._node(
                 "DequantizeLinear",

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.errors import UnsupportedLayerError
 from nagsdk.graph.integers import HIGHEST, LOWEST, Affine, IntegerGraph
+from nagsdk.graph.interpret import last_readers, not_in_integers
 from nagsdk.graph.ir import (
     ADD,
     GATE,
@@ -50,16 +50,14 @@ def simulated(graph: IntegerGraph, images: Weights, *, saturating: bool = False)
 
 def _simulated(graph: IntegerGraph, images: Weights, saturating: bool) -> Weights:
     values = {graph.INPUT: _quantised(images, graph.tensors[graph.INPUT])}
-    left = {name: len(nodes) for name, nodes in graph.readers.items()}
+    over = last_readers(graph)
     for node in graph.nodes:
         if node.name in graph.fused.values():
             values[node.name] = values[node.inputs[0]]
         else:
             values[node.name] = _computed(graph, node, [values[name] for name in node.inputs], saturating)
-        for name in node.inputs:
-            left[name] -= 1
-            if not left[name] and name != graph.output:
-                del values[name]
+        for name in over.get(node.name, ()):
+            del values[name]
     return _real(values[graph.output], graph.affine(graph.output))
 
 
@@ -78,7 +76,7 @@ def _computed(graph: IntegerGraph, node: Node, inputs: list[Integers], saturatin
                 sums = (shifted.astype(np.float64) @ weights.values.astype(np.float64).T).astype(np.int32)
             columns = (1, -1, *[1] * (sums.ndim - 2))
             sums = sums + bias.reshape(columns)
-            scales = np.float32(sources[0].scale) * weights.scales
+            scales = graph.steps(node)
             if swish:
                 return _quantised(_hard_swish(sums.astype(np.float32) * scales.reshape(columns)), target)
             return _scaled(sums, (scales / np.float32(target.scale)).reshape(columns), target)
@@ -108,10 +106,7 @@ def _computed(graph: IntegerGraph, node: Node, inputs: list[Integers], saturatin
         case Flatten():
             return inputs[0].reshape(len(inputs[0]), -1)
         case _:
-            raise UnsupportedLayerError(
-                f"{node.name} ({type(node).__name__}) cannot be computed in integers.",
-                "Use another precision, such as fp32.",
-            )
+            raise not_in_integers(node)
 
 
 def _fused_swish(graph: IntegerGraph, node: Node) -> bool:

@@ -91,5 +91,4 @@ class _IntegerWriter(Writer):
         made = self.graph.weights[node.name]
         order = {4: (1, 2, 3, 0) if axis == 3 else (0, 2, 3, 1), 2: (0, 1)}[made.values.ndim]
         values = np.ascontiguousarray(made.values.transpose(order))
-        steps = np.float32(self.graph.affine(node.inputs[0]).scale) * made.scales
-        return [self._scaled(values, made.scales, axis or 0), self._scaled(made.bias, steps, 0)]
+        return [self._scaled(values, made.scales, axis or 0), self._scaled(made.bias, self.graph.steps(node), 0)]

@@ -89,8 +89,8 @@ def _mobilenet_v3(
             make_divisible(wide // 4) if se and not minimalistic else None,
         )  # fmt: skip
     net.pointwise(width(head, factor), None)
-    net._add("pool", net.channels)
-    net._add("linear", features, act=act, bias=True)
+    net.pool()
+    net.linear(features, None)
     net.classify()
     return tuple(net.layers)
 
@@ -209,7 +209,7 @@ def squeezenet1_1() -> Layers:
             net.conv(expand, 3, bias=True)
             net.channels = 2 * expand
     net.pointwise(1000, None, bias=True)
-    net._add("pool", net.channels)
+    net.pool()
     return tuple(net.layers)
 
 

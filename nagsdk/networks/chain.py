@@ -55,11 +55,19 @@ class Chain:
         """The sum of two tensors of this shape."""
         self._add("add", self.channels)
 
+    def pool(self) -> None:
+        """The average over all positions."""
+        self._add("pool", self.channels)
+
+    def linear(self, out: int, act: str | None = "none") -> None:
+        """A linear layer."""
+        self._add("linear", out, act=self._act(act), bias=True)
+
     def classify(self, classes: int = 1000) -> None:
         """Averages over the positions and applies a linear layer."""
         if self.size > 1:
-            self._add("pool", self.channels)
-        self._add("linear", classes, bias=True)
+            self.pool()
+        self.linear(classes)
 
     def inverted(
         self, out: int, kernel: int, stride: int, expanded: int, act: str | None = None, se: int | None = None

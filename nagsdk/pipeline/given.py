@@ -24,7 +24,7 @@ from nagsdk.pipeline.asked import check_output, limits_of, usual_folder
 from nagsdk.pipeline.build import infer
 from nagsdk.pipeline.deployment import Deployment
 from nagsdk.pipeline.publish import write_folder
-from nagsdk.pipeline.report_data import histogram
+from nagsdk.pipeline.report_data import histogram, layer_rows
 from nagsdk.pipeline.round import Built
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import time_artifacts
@@ -112,7 +112,7 @@ def deploy_given(
         details |= {
             "hashes": {"space": target.bundle.space.fingerprint, "model": given.sha256},
             "report": {
-                "layers": _rows(given),
+                "layers": layer_rows(given.layers, {}),
                 "frontier": None,
                 "frontiers": [],
                 "histogram": histogram(turn.sessions[-1]),
@@ -169,20 +169,3 @@ def _result(target: Target, given: OnnxFile) -> Result:
     warnings = (f"The count of multiply-accumulates is too low: {_UNCOUNTED}.",) if given.uncounted else ()
     size = (given.resolution, given.macs, given.parameters)
     return Result(given.name, *size, target.bundle.name, device=target.device.id, warnings=warnings)
-
-
-def _rows(given: OnnxFile) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": layer.name,
-            "kind": layer.kind,
-            "in_channels": layer.in_channels,
-            "out_channels": layer.out_channels,
-            "kernel": layer.kernel,
-            "stride": layer.stride,
-            "in_size": layer.in_size,
-            "macs": macs,
-            "predicted_ms": None,
-        }
-        for layer, macs in given.layers
-    ]

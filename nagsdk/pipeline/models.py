@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nagsdk.common.folders import shipped
 from nagsdk.common.foreign_code import blaming
 from nagsdk.common.reading import read_text
 from nagsdk.common.validation import what_is_wrong
 from nagsdk.common.wording import command
 from nagsdk.cost.model import CostModel
-from nagsdk.cost.prior import Prior, read_prior
+from nagsdk.cost.prior import Prior
 from nagsdk.errors import DamagedBundleError, DeviceUnavailableError, NagsdkError
 from nagsdk.events import Notice
 from nagsdk.generator.generator import Generator
@@ -25,6 +24,7 @@ from nagsdk.generator.strategy import Question
 from nagsdk.measuring.key import MeasurementKey
 from nagsdk.measuring.protocol import CALIBRATION_PROTOCOL as CALIBRATION
 from nagsdk.measuring.protocol import Protocol
+from nagsdk.pipeline.priors import described_prior
 from nagsdk.pipeline.target import Target
 
 if TYPE_CHECKING:
@@ -43,13 +43,8 @@ def prior_of(target: Target) -> Prior | None:
 
 def _prior(target: Target) -> Prior | None:
     device, backend = target.device, target.backend
-    if device.prior is not None:
-        prior = read_prior(shipped("devices") / device.prior).for_threads(device.threads).for_batch(device.batch)
-        return prior.for_space(target.bundle.space)
-    if device.readings:
-        from nagsdk.pipeline.readings import prior_of_readings
-
-        return prior_of_readings(device).for_space(target.bundle.space)
+    if (described := described_prior(device)) is not None:
+        return described.for_space(target.bundle.space)
     from nagsdk.cost.simulated import simulated_prior
 
     title = f"the simulator of the backend {backend.id}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 from collections.abc import Mapping
@@ -12,18 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from nagsdk.common.files import check_file, write_atomically
-from nagsdk.common.folders import shipped
 from nagsdk.common.quantiles import normal_quantile
-from nagsdk.cost.pool import Kernels, features_of, read_pool
-from nagsdk.cost.prior import Prior
-from nagsdk.cost.table import Floats
+from nagsdk.cost.features import network_features
 from nagsdk.device.description import Device, Overrides, check_device
-from nagsdk.errors import DeviceUnavailableError, OutputError, UnknownNameError, UsageError
+from nagsdk.errors import DeviceUnavailableError, OutputError, UsageError
 from nagsdk.networks.catalogue import NETWORKS, layers_of
+from nagsdk.pipeline.priors import described_prior, kernels_of, prior_by
 from nagsdk.pipeline.target import reach
 from nagsdk.ranges import CONFIDENCE, READING_MS
 
-POOL = "cpu-pool.json"
 # The kernels that the shipped backends for phones and for LiteRT on this machine run.
 DEFAULT_KERNELS = "xnnpack"
 
@@ -63,32 +59,6 @@ class NetworkPrediction:
         return dict(vars(self))
 
 
-def kernels_of(name: str) -> Kernels:
-    """Returns what processors with the same kernels have in common.
-
-    Raises:
-        UnknownNameError: The pool has no such kernels.
-    """
-    pool = read_pool(shipped("devices") / POOL)
-    if name not in pool:
-        raise UnknownNameError(f"No processors are known with the kernels {name!r:.80}.", f"Use {' or '.join(pool)}.")
-    return pool[name]
-
-
-def _given(device: Device) -> list[tuple[str, Floats, float]]:
-    return [(name, features_of(layers_of(name)), ms) for name, ms in device.readings]
-
-
-def prior_of_readings(device: Device) -> Prior:
-    """Returns the prior of a device that is described by readings, for its threads and batch.
-
-    Raises:
-        UnknownNameError: A network or the kernels are unknown.
-    """
-    prior = kernels_of(device.kernels).prior(_given(device))
-    return prior.for_threads(device.threads).for_batch(device.batch)
-
-
 def add_device(
     name: str,
     readings: Mapping[str, float],
@@ -117,7 +87,7 @@ def add_device(
         OutputError: The file exists, or cannot be written.
     """
     checked = {network: float(READING_MS.check(ms)) for network, ms in readings.items()}
-    kernels_of(kernels).scale((network, features_of(layers_of(network)), ms) for network, ms in checked.items())
+    prior_by(kernels_of(kernels), checked.items())  # names what is unknown before anything is written
     path = Path(output) if output is not None else Path(f"{name}.toml")
     if path.exists():
         raise OutputError(f"{path} exists.", "Give another name, or remove the file.")
@@ -198,27 +168,21 @@ def _sized(name: str) -> NetworkPrediction:
 
 
 def _priced(one: NetworkPrediction, device: Device, confidence: float) -> NetworkPrediction:
-    features = features_of(layers_of(one.network))
-    if device.readings:
-        kernels, prior = kernels_of(device.kernels), prior_of_readings(device)
-        known = one.network in kernels.networks
-        ratio = kernels.networks.get(one.network, 1.0)
-        spread = prior.spread if not known else max(prior.spread - kernels.spread + kernels.known_spread, 0.0)
-    elif device.prior is not None:
-        from nagsdk.cost.prior import read_prior
-
-        prior = read_prior(shipped("devices") / device.prior).for_threads(device.threads).for_batch(device.batch)
-        ratio, spread = 1.0, prior.spread
-    else:
-        near = difflib.get_close_matches(device.id, ["pixel", "cpu"], n=1)
+    prior = described_prior(device)
+    if prior is None:
         raise DeviceUnavailableError(
             f"Nothing is known about the latencies of {device.id}.",
-            f"Give a device with a prior{f', such as {near[0]}' if near else ''}, or describe it by a reading: "
+            "Give a device with a prior, or describe it by a reading: "
             "nagsdk devices add NAME --reading mobilenet_v3_large=7.7ms.",
         )
-    latency = float(features @ prior.weights) * ratio
-    if dict(device.readings).get(one.network) is not None and device.threads == device.batch == 1:
-        latency = dict(device.readings)[one.network]
+    latency, spread = float(network_features(layers_of(one.network)) @ prior.weights), prior.spread
+    if device.readings:
+        kernels = kernels_of(device.kernels)
+        if one.network in kernels.networks:
+            latency *= kernels.networks[one.network]
+            spread = max(spread - kernels.spread + kernels.known_spread, 0.0)
+        if device.threads == device.batch == 1:
+            latency = dict(device.readings).get(one.network, latency)
     scatter = math.hypot(spread, prior.jitter.sessions)
     return NetworkPrediction(
         **{

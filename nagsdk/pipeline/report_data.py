@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from nagsdk.generator.frontier import frontier
 from nagsdk.measuring.measurement import Measurement
 from nagsdk.pipeline.target import Target
 from nagsdk.space.architecture import Architecture
+from nagsdk.space.layer import LayerSpec
 
 _BINS, _POINTS = 40, 60
 # Slower runs are counted, not drawn: one run in a thousand would otherwise flatten all others.
@@ -74,6 +75,17 @@ def _layers(target: Target, architecture: Architecture, model: CostModel | None)
                     (max(float(cost), 0.0) * prices / prices.sum()).tolist(),
                     strict=True,
                 )
+    layers = space.layers(architecture)
+    return layer_rows(((layer, layer.macs) for layer in layers), predicted)
+
+
+def layer_rows(layers: Iterable[tuple[LayerSpec, int]], predicted: Mapping[str, float]) -> list[dict[str, Any]]:
+    """The layers of a network; see `nagsdk.manifest.schema.LayerRow`.
+
+    Args:
+        layers: The layers with their multiply-accumulates.
+        predicted: Predicted milliseconds of layers, by name.
+    """
     return [
         {
             "name": layer.name,
@@ -83,10 +95,10 @@ def _layers(target: Target, architecture: Architecture, model: CostModel | None)
             "kernel": layer.kernel,
             "stride": layer.stride,
             "in_size": layer.in_size,
-            "macs": layer.macs,
+            "macs": macs,
             "predicted_ms": predicted.get(layer.name),
         }
-        for layer in space.layers(architecture)
+        for layer, macs in layers
     ]
 
 

@@ -111,8 +111,7 @@ def settle_rewrite(target: Target) -> None:
     if len(target.rewrites) < 2 or target.rewrite is not None:
         return
     probe = most_expensive_architecture(target.bundle.space, target.costs.supported)
-    with temporary_folder() as work:
-        folder = work
+    with temporary_folder() as folder:
         files = {
             name: timing_artifact(target, probe, folder / str(number), device)
             for number, (name, device) in enumerate(target.rewrites.items())

@@ -61,10 +61,11 @@ def _picks(fitter: Fitter, chooser: Fit, seed: int) -> Codes:
     """The best of every cost by the chooser, from mutations of measured architectures at their resolutions."""
     space, rng = fitter.space, np.random.default_rng((fitter.seed, seed))
     codes = fitter.measured.codes[rng.integers(0, len(fitter.measured.codes), _POOL)]
+    macs_of = exact_table(space, lambda layer: float(layer.macs))
     for _ in range(2):
         pool = space.mutate(codes, rng, _RATE)
         pool[:, 0] = codes[:, 0]
-        macs, top1 = exact_table(space, lambda layer: float(layer.macs)).cost(pool), chooser.predict(space, pool)
+        macs, top1 = macs_of.cost(pool), chooser.predict(space, pool)
         best = pool[[part[top1[part].argmax()] for part in np.array_split(macs.argsort(), _PICKS)]]
         codes = np.repeat(best, _POOL // _PICKS, axis=0)
     return best

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from nagsdk.errors import UnsupportedLayerError, UsageError
 
+T = TypeVar("T")
 # The kinds that nagsdk itself knows; every backend runs them unless it says otherwise.
 KINDS = ("conv", "pointwise", "depthwise", "se", "add", "pool", "linear")
 
@@ -43,7 +45,7 @@ class LayerSpec:
     batch_norm: bool = False
     bias: bool = False
 
-    def by_kind(self, values: Mapping[str, float]) -> float:
+    def by_kind(self, values: Mapping[str, T]) -> T:
         """Looks up the value for this layer's kind.
 
         Raises:
@@ -63,8 +65,7 @@ class LayerSpec:
         Raises:
             UnsupportedLayerError: Nobody has added this kind.
         """
-        self.by_kind(dict.fromkeys(_KNOWN, 0.0))
-        return _KNOWN[self.kind]
+        return self.by_kind(_KNOWN)
 
     @property
     def out_size(self) -> int:

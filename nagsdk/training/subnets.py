@@ -31,7 +31,7 @@ from nagsdk.supernet.processes import Ranks
 
 # Share of the subnets that are measured by the end of each round; all rounds but the first choose near the frontier.
 ROUNDS = (0.6, 0.8, 1.0)
-LEAST = 50
+LEAST = int(ranges.SUBNETS.low)
 _POOL, _MUTANTS, _RATE = 10_000, 20, 0.15
 _ENDS = 5
 _FEW_STEPS = 50

@@ -13,6 +13,7 @@ import json
 import platform
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from nagsdk.families.protocol import Supernet
 from nagsdk.images.batches import ArrayBatches, Shown, prepare
 from nagsdk.images.sheets import read_sheet, write_sheet
 from nagsdk.predictor.model import CARD, PREDICTOR_WEIGHTS, AccuracyPredictor
+from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import Codes, extremes
 from nagsdk.supernet.evaluate import measure, wilson
 from nagsdk.supernet.train import CheckpointSaved, TrainAdvanced, train
@@ -147,19 +149,26 @@ def measure_extremes(supernet: Supernet, work: Path, count: int = 1024) -> tuple
     return [a.text for a in architectures], figures.tolist()
 
 
+def measured(
+    supernet: Supernet, work: Path, subnets: Sequence[Architecture], pictures: tuple[Any, Any]
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Top-1 of subnets on pictures with their labels, in per cent."""
+    return measure(
+        supernet,
+        subnets,
+        lambda r: recalibration_pictures(work, r),
+        lambda r: Shown(*pictures, r, PREPROCESSING),
+        show,
+    )
+
+
 def measure_all(work: Path, supernet: Supernet, seed: int) -> tuple[Codes, Any]:
     """Measures top-1 of subnets on the validation fonts; the accuracy predictor is fitted to these values."""
-    images, labels = np.load(work / "validation.images.npy", mmap_mode="r"), np.load(work / "validation.labels.npy")
+    pictures = np.load(work / "validation.images.npy", mmap_mode="r"), np.load(work / "validation.labels.npy")
     assert isinstance(supernet.space, MobileNetV3Space)
     return measure_subnets(
         supernet.space,
-        lambda subnets: measure(
-            supernet,
-            subnets,
-            lambda r: recalibration_pictures(work, r),
-            lambda r: Shown(images, labels, r, PREPROCESSING),
-            show,
-        ),
+        lambda subnets: measured(supernet, work, subnets, pictures),
         SUBNETS,
         work / "measured.csv",
         seed,
@@ -171,16 +180,9 @@ def test_figures(work: Path, supernet: Supernet, seed: int) -> dict[str, Any]:
     """Top-1 of the smallest, the largest and 20 random subnets on the shipped test pictures, with 95 % intervals."""
     file = work / "figures.json"
     if not file.exists():
-        images, labels = test_pictures(work)
         codes = np.vstack([extremes(supernet.space), supernet.space.sample(20, np.random.default_rng(seed + 1))])
         subnets = supernet.space.decode(codes)
-        top1 = measure(
-            supernet,
-            subnets,
-            lambda r: recalibration_pictures(work, r),
-            lambda r: Shown(images, labels, r, PREPROCESSING),
-            show,
-        )
+        top1 = measured(supernet, work, subnets, test_pictures(work))
         rows = [
             {
                 "architecture": a.text,
@@ -207,18 +209,12 @@ def predict_accuracy(work: Path, supernet: Supernet, codes: Codes, top1: Any, se
             (fitted / name).replace(work / name)
         file.unlink(missing_ok=True)
     if not file.exists():
-        images, labels = test_pictures(work)
+        pictures = test_pictures(work)
         found = footing_of(
             space,
             AccuracyPredictor.load(work, space),
             codes,
-            lambda subnets: measure(
-                supernet,
-                subnets,
-                lambda r: recalibration_pictures(work, r),
-                lambda r: Shown(images, labels, r, PREPROCESSING),
-                show,
-            ),
+            lambda subnets: measured(supernet, work, subnets, pictures),
             f"{COUNTS['validation']} pictures of other fonts",
             seed,
         )

@@ -15,13 +15,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from build import find_fonts, recalibration_pictures, show
+from build import find_fonts, measured, recalibration_pictures
 from render import Look, Pictures, render_many
 from scipy.stats import kendalltau
 from setting import BATCH, PASSES, PREPROCESSING, SIDE
@@ -32,7 +31,7 @@ from nagsdk.families.protocol import Subnet
 from nagsdk.images.batches import ArrayBatches, Shown
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import extremes
-from nagsdk.supernet.evaluate import measure, top1
+from nagsdk.supernet.evaluate import top1
 from nagsdk.supernet.recalibrate import recalibrate
 from nagsdk.supernet.train import optimizer_of
 
@@ -45,25 +44,12 @@ def rendered(work: Path, count: int) -> list[Pictures]:
     return [render_many(fonts, count, SIDE, Look(), SEED + number) for number in (0, 1)]
 
 
-def measured(
-    bundle: Bundle, work: Path, subnets: Sequence[Architecture], pictures: Pictures
-) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Top-1 of subnets on pictures, in percent."""
-    return measure(
-        bundle.supernet,
-        subnets,
-        lambda r: recalibration_pictures(work, r),
-        lambda r: Shown(*pictures, r, PREPROCESSING),
-        show,
-    )
-
-
 def check_predictor(bundle: Bundle, work: Path, subnets: int, pictures: int) -> dict[str, Any]:
     """Compares predicted with measured top-1 of unseen subnets; the top of this file explains the figures."""
     known = {a.text for a in bundle.space.decode(bundle.space.read_table(bundle.folder / "measured.csv")[0])}
     codes = bundle.space.sample(2 * subnets, np.random.default_rng(SEED))
     unseen = [a for a in dict.fromkeys(bundle.space.decode(codes)) if a.text not in known][:subnets]
-    first, second = (measured(bundle, work, unseen, part) for part in rendered(work, pictures))
+    first, second = (measured(bundle.supernet, work, unseen, part) for part in rendered(work, pictures))
     predicted = bundle.predictor.predict(bundle.space.encode(unseen))
     retest = float(kendalltau(first, second)[0])
     taus = [float(kendalltau(predicted.mean, truth)[0]) for truth in (first, second)]
@@ -111,7 +97,7 @@ def check_alone(bundle: Bundle, work: Path, pictures: int) -> list[dict[str, Any
     (shown, _) = rendered(work, pictures)
     rows = []
     for architecture in bundle.space.decode(extremes(bundle.space)):
-        (shared,) = measured(bundle, work, [architecture], shown)
+        (shared,) = measured(bundle.supernet, work, [architecture], shown)
         own = top1(train_alone(work, architecture, bundle), Shown(*shown, architecture.resolution, PREPROCESSING))
         rows.append(
             {

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from nagsdk.common.folders import shipped
-from nagsdk.cost.features import FEATURES
-from nagsdk.cost.pool import features_of, read_pool
+from nagsdk.cost.features import FEATURES, network_features
+from nagsdk.cost.pool import read_pool
 from nagsdk.errors import DeviceError, UsageError
 from nagsdk.networks.catalogue import NETWORKS, layers_of
 
@@ -13,7 +13,7 @@ POOL = shipped("devices") / "cpu-pool.json"
 
 
 def given(**readings):
-    return [(name, features_of(layers_of(name)), ms) for name, ms in readings.items()]
+    return [(name, network_features(layers_of(name)), ms) for name, ms in readings.items()]
 
 
 @pytest.mark.parametrize("kernels", ["xnnpack", "ncnn"])
@@ -21,13 +21,15 @@ def test_a_reading_is_met_and_scales_all_prices(kernels):
     pool = read_pool(POOL)[kernels]
     slow, fast = (pool.prior(given(mobilenet_v3_large=ms)) for ms in (40.0, 4.0))
     np.testing.assert_allclose(slow.weights, 10 * fast.weights)
-    features = features_of(layers_of("mobilenet_v3_large"))
+    features = network_features(layers_of("mobilenet_v3_large"))
     assert float(features @ slow.weights) * pool.networks["mobilenet_v3_large"] == pytest.approx(40)
 
 
 def test_one_reading_that_disagrees_with_two_does_not_move_the_scale_far():
     pool = read_pool(POOL)["xnnpack"]
-    expected = {n: pool.expected(n, features_of(layers_of(n))) for n in ("mobilenet_v1", "mobilenet_v2", "resnet50")}
+    expected = {
+        n: pool.expected(n, network_features(layers_of(n))) for n in ("mobilenet_v1", "mobilenet_v2", "resnet50")
+    }
     scale, count = pool.scale(given(**(expected | {"resnet50": 10 * expected["resnet50"]})))
     assert (scale, count) == (pytest.approx(1), 3)
 

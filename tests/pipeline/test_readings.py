@@ -8,7 +8,7 @@ import nagsdk
 from nagsdk.cli import cli
 from nagsdk.device.description import Device, read_device
 from nagsdk.errors import DeviceError, DeviceUnavailableError, OutputError, UnknownNameError, UsageError
-from nagsdk.pipeline.readings import prior_of_readings
+from nagsdk.pipeline.priors import described_prior
 
 # Published with XNNPACK by its authors (2020) and for a Pixel 4 (tensorflow/tensorflow#37890): one thread, float32.
 PHONES = {
@@ -100,13 +100,13 @@ def test_a_description_with_wrong_readings_is_refused(tmp_path, line):
 def test_an_unknown_network_in_a_description_is_named_when_it_is_used():
     device = Device("a", "a", "android", kernels="xnnpack", readings=(("nothing", 1.0),))
     with pytest.raises(UnknownNameError, match="nothing"):
-        prior_of_readings(device)
+        described_prior(device)
 
 
 def test_more_threads_or_images_widen_the_bound():
-    one = prior_of_readings(Device("a", "a", "android", kernels="xnnpack", readings=(("mobilenet_v2", 10.0),)))
+    one = described_prior(Device("a", "a", "android", kernels="xnnpack", readings=(("mobilenet_v2", 10.0),)))
     more = Device("a", "a", "android", threads=4, batch=2, kernels="xnnpack", readings=(("mobilenet_v2", 10.0),))
-    assert prior_of_readings(more).spread > one.spread
+    assert described_prior(more).spread > one.spread
 
 
 def test_a_device_of_which_nothing_is_known_is_told():
