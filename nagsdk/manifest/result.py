@@ -46,16 +46,21 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Measured:
-    """Measurements on the device, None if unknown; for a deployment those of the session that gave the verdict.
+    """Measurements on the device, None if unknown; for a deployment those of the sessions that gave the verdict.
 
     Attributes:
-        latency_p50_ms: Median of single inferences.
+        latency_p50_ms: Median of single inferences, as the geometric mean over the sessions, like the next two.
         latency_p90_ms: 90th percentile of single inferences.
         latency_asked_ms: The budget's percentile of single inferences, the median if no budget names one.
-        latency_limit_ms: Upper 95 % limit of the budget's percentile, which the verdict compares with the budget.
+        latency_asked_low_ms: Lower 95 % limit of the budget's percentile.
+        latency_limit_ms: Its upper 95 % limit, which `verify` compares with the budget; between both it lies with 90 %.
         top1: Top-1 of the artifact itself on the bundle's test images, in percent.
         top1_low: Lower end of its 95 % interval (Wilson).
         top1_high: Upper end of its 95 % interval.
+        sessions: Number of the sessions, each in a fresh process.
+        session_spread: Relative standard deviation of the budget's percentile between sessions.
+        known_spread: What was known of the median's before these sessions, by the calibration.
+        verify_probability: Estimated probability that `verify` with as many sessions passes; `held` needs 0.9.
     """
 
     latency_p50_ms: float | None = None
@@ -65,6 +70,11 @@ class Measured:
     top1_low: float | None = None
     top1_high: float | None = None
     latency_asked_ms: float | None = None
+    latency_asked_low_ms: float | None = None
+    sessions: int | None = None
+    session_spread: float | None = None
+    known_spread: float | None = None
+    verify_probability: float | None = None
 
 
 @dataclass(frozen=True)
@@ -128,7 +138,9 @@ class Result:
     def basis(self) -> str:
         """What the answer rests on, in a few words."""
         if self.measured.latency_p50_ms is not None:
-            return f"measured on {self.device}" + (", and confirmed by a second session" * (self.verdict == HELD))
+            more = self.measured.sessions or 1
+            by = "a second session" if more == 1 else f"{more} more sessions"
+            return f"measured on {self.device}" + (f", and confirmed by {by}" * (self.verdict == HELD))
         rests = {
             "prior": f"rests on the prior of {self.device}; nothing was measured there",
             "calibration": f"rests on the calibration of {self.device}; this network was not measured",

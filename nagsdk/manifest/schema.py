@@ -21,6 +21,7 @@ _Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 _Size = Annotated[int, Field(ge=0, le=2**40)]
 _Milliseconds = Annotated[float, Field(ge=0, le=1e9)]
 _Latency = Annotated[float, Field(ge=1e-9, le=1e9)]
+_Share = Annotated[float, Field(ge=0, le=1000)]
 _Percent = Annotated[float, Field(ge=0, le=100)]
 _Cost = Annotated[float, Field(ge=0, le=1e18)]
 _Factor = Annotated[float, Field(ge=1e-18, le=1e18)]
@@ -73,13 +74,26 @@ class Measured(_Open):
     latency_p50_ms: _Milliseconds | None = Field(description="Median of single inferences.")
     latency_p90_ms: _Milliseconds | None = Field(description="90th percentile of single inferences.")
     latency_limit_ms: _Milliseconds | None = Field(
-        description="Upper 95 % limit of the budget's percentile, which the verdict compares with the budget."
+        description="Upper 95 % limit of the budget's percentile, which `verify` compares with the budget."
     )
     top1: _Percent | None = Field(description="Top-1 of the artifact on the bundle's test images, in per cent.")
     top1_low: _Percent | None = Field(description="Lower end of its 95 % interval (Wilson).")
     top1_high: _Percent | None = Field(description="Upper end of its 95 % interval.")
     latency_asked_ms: _Milliseconds | None = Field(
         None, description="The budget's percentile of single inferences, the median if no budget names one."
+    )
+    latency_asked_low_ms: _Milliseconds | None = Field(
+        None, description="Lower 95 % limit of the budget's percentile; between both limits it lies with 90 %."
+    )
+    sessions: int | None = Field(None, ge=1, le=1000, description="Number of sessions that the figures rest on.")
+    session_spread: _Share | None = Field(
+        None, description="Relative standard deviation of the budget's percentile between sessions."
+    )
+    known_spread: _Share | None = Field(
+        None, description="Relative standard deviation of the median between sessions, as it was known before."
+    )
+    verify_probability: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="Estimated probability that `verify` passes; `held` needs 0.9. Null if nothing was judged."
     )
 
 
@@ -214,7 +228,7 @@ class LayerRow(_Open):
 
 
 class Histogram(_Open):
-    """Histogram of single inferences in the session that gave the verdict."""
+    """Histogram of single inferences in the sessions that gave the verdict."""
 
     edges_ms: list[_Milliseconds] = Field(min_length=2, max_length=1001)
     counts: list[_Count] = Field(min_length=1, max_length=1000)
@@ -269,6 +283,9 @@ class RoundRecord(_Open):
     predicted_latency_ms: _Latency | None
     first_session_p50_ms: _Latency
     second_session_p50_ms: _Latency | None
+    confirming_p50_ms: list[_Latency] = Field(
+        [], max_length=1000, description="Medians of the sessions that the verdict rests on."
+    )
 
 
 class Recalibration(_Open):

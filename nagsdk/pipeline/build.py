@@ -175,8 +175,8 @@ class Builder:
             return unknown
         # In the same operations as `evaluate`, so that its figure is the same to the last digit.
         top1 = 100.0 * int((logits.argmax(1) == test.labels).sum()) / len(test.labels)
-        limits = (100 * limit for limit in wilson(top1 / 100, len(test.labels)))
-        true = Measured(None, None, None, top1, *limits)
+        low, high = (100 * limit for limit in wilson(top1 / 100, len(test.labels)))
+        true = Measured(top1=top1, top1_low=low, top1_high=high)
         if float_logits is None:
             return true, {}
         best = float_logits.argmax(1)

@@ -28,7 +28,7 @@ from nagsdk.pipeline.report_data import histogram, layer_rows
 from nagsdk.pipeline.round import Built
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import time_artifacts
-from nagsdk.pipeline.verdict import judge, measured
+from nagsdk.pipeline.verdict import judge, known_spread_of, measured
 from nagsdk.space.architecture import Architecture
 
 # A file does not tell how pixels become inputs: its inputs are taken to be the values of the pixels, from 0 to 1.
@@ -60,7 +60,7 @@ def profile_given(target: Target, path: Path, architectures: bool = False) -> Re
         built = _built(target, given, work)
         assert built.compiled is not None
         found = time_artifacts(target, {given.name: built.compiled}, work)
-    return replace(_result(target, given), measured=measured(found[given.name]))
+    return replace(_result(target, given), measured=measured([found[given.name]], 50.0, known_spread_of(target)))
 
 
 def deploy_given(
@@ -106,7 +106,7 @@ def deploy_given(
             turn = judge(target, replace(_result(target, given), budgets=budgets), built, budgets)
         details: dict[str, Any] = {"protocol": target.protocol.to_dict(), "rounds": [turn.to_dict()]}
         if turn.result.verdict == MISSED:
-            possible = " and ".join(str(b.eased(turn.needed(budgets) * 1.01)) for b in budgets)
+            possible = " and ".join(str(b.eased(turn.needed * 1.01)) for b in budgets)
             hint = f"The nearest budget that the model would have held is {possible}."
             return Deployment(replace(turn.result, warnings=(*turn.result.warnings, hint)), None, details)
         details |= {
@@ -115,7 +115,7 @@ def deploy_given(
                 "layers": layer_rows(given.layers, {}),
                 "frontier": None,
                 "frontiers": [],
-                "histogram": histogram(turn.sessions[-1]),
+                "histogram": histogram(turn.counting),
                 "calibration": [],
             },
         }

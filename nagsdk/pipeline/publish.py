@@ -85,20 +85,21 @@ def publish(deployer: Deployer, budgets: Sequence[Budget], model: CostModel | No
         if isinstance(outcome, Round) and outcome.result.verdict == MISSED:
             hints = _nearest(deployer, budgets)
             return Deployment(replace(outcome.result, warnings=(*outcome.result.warnings, *hints)), None, details)
-        result, measurement = outcome.result, None
+        result = outcome.result
+        sessions: Sequence[Measurement] = ()
         if isinstance(outcome, Unmeasured):
             result = _warned(
                 result, f"{target.device.id} is not available ({target.presence.reason}): nothing was measured."
             )
         else:
-            measurement = outcome.sessions[-1]
-        return _leave(builder, result, outcome.built, model, measurement, details, folder, deployer.resolution)
+            sessions = outcome.counting
+        return _leave(builder, result, outcome.built, model, sessions, details, folder, deployer.resolution)
 
 
 def _nearest(deployer: Deployer, budgets: Sequence[Budget]) -> list[str]:
     """Warnings that say which larger budget, or which lower top-1, a candidate would have held."""
     hints, rounds = [], counted(len(deployer.rounds), "round")
-    nearest = min(turn.needed(budgets) for turn in deployer.rounds)
+    nearest = min(turn.needed for turn in deployer.rounds)
     if nearest > 1:
         asked, possible = (
             " and ".join(map(str, listed)) for listed in (budgets, [b.eased(nearest * 1.01) for b in budgets])
@@ -129,7 +130,7 @@ def publish_one(builder: Builder, architecture: Architecture, folder: Path) -> D
         model = cost_model(target)
         (result,) = describe(target.bundle, [architecture], target.device, model)
         built = builder.build(architecture, work)
-        return _leave(builder, _warned(result, "Exported without being timed."), built, model, None, {}, folder)
+        return _leave(builder, _warned(result, "Exported without being timed."), built, model, (), {}, folder)
 
 
 def _leave(
@@ -137,7 +138,7 @@ def _leave(
     result: Result,
     built: Built,
     model: CostModel | None,
-    measurement: Measurement | None,
+    sessions: Sequence[Measurement],
     details: Mapping[str, Any],
     folder: Path,
     resolution: int | None = None,
@@ -167,7 +168,7 @@ def _leave(
             "source": builder.images.name if builder.images else "bundle",
         },
         "integers": builder.compare(built),
-        "report": report_data(target, built.architecture, model, result.budgets, measurement, resolution),
+        "report": report_data(target, built.architecture, model, result.budgets, sessions, resolution),
     }
     bundle = target.bundle
     return write_folder(target, result, built, bundle.preprocessing, bundle.labels, details, folder)
