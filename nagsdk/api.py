@@ -11,7 +11,7 @@ from nagsdk.budget import LATENCY, Budget
 from nagsdk.common.moved import renamed
 from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.cost.model import SAMPLES
-from nagsdk.pipeline.asked import check_finetuning, limits_of, require_verifiable, sets_of, targets_of, usual_folder
+from nagsdk.pipeline.asked import check_data, limits_of, require_verifiable, sets_of, targets_of, usual_folder
 from nagsdk.pipeline.target import Target, TargetSettings, check_settings, target_of
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def deploy(
     resolution: int | None = None,
     require_verified: bool = False,
     finetune: int = 0,
+    temperature_scaling: bool = False,
     data: str | Path | None = None,
     skip_broken: bool = False,
     seed: int = 0,
@@ -60,7 +61,8 @@ def deploy(
         resolution: Pins the input size in pixels.
         require_verified: Raises an error if the device is unavailable, or top-1 cannot be measured for `min_top1`.
         finetune: Epochs of fine-tuning of the chosen subnet on `data`, with the largest subnet as teacher.
-        data: Folder of images with the bundle's classes, for fine-tuning; see `nagsdk.train`.
+        temperature_scaling: Fits a temperature, which the last layer takes up, on the validation images of `data`.
+        data: Folder of images with the bundle's classes, for fine-tuning and temperature scaling; see `nagsdk.train`.
         skip_broken: Leaves out images of `data` that cannot be decoded, instead of raising an error.
         seed: Seed of all random choices.
         **settings: Arguments of `nagsdk.Target` for a device's id: bundle, threads, batch, precision, serial, on_event.
@@ -83,9 +85,10 @@ def deploy(
     if model is not None:
         others = {"strategy": strategy != "nag", "min_top1": min_top1, "resolution": resolution, "images": images}
         others |= {"timing_only": timing_only, "finetune": finetune, "data": data, "skip_broken": skip_broken}
+        others["temperature_scaling"] = temperature_scaling
         return deploy_given(target_of(target, settings), Path(model), budget, output, others)
     wanted = limits_of(budget, min_top1, timing_only)
-    check_finetuning(finetune, data, skip_broken, timing_only)
+    check_data(finetune, temperature_scaling, data, skip_broken, timing_only)
     ranges.check(resolution=resolution, seed=seed)
     timed = min_top1 is not None or any(b.metric == LATENCY for b in wanted)
     target = target_of(target, settings)
@@ -99,9 +102,7 @@ def deploy(
     deployer.check()
     check_output(target, folder)
     if data is not None:
-        from nagsdk.training.tuner import Tuner
-
-        deployer.tuner = Tuner.on(target.bundle, data, finetune, skip_broken, seed, target.on_event)
+        deployer.use_images(data, finetune, temperature_scaling, skip_broken)
     return publish(deployer, wanted, model_for(target, wanted, timed, seed), folder)
 
 

@@ -11,7 +11,6 @@ import click
 from nagsdk import ranges
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
-from nagsdk.cli.printing import say
 from nagsdk.common.wording import counted
 from nagsdk.errors import InfeasibleError
 
@@ -54,6 +53,11 @@ if TYPE_CHECKING:
     ),
     click.option(
         "--finetune", type=o.number(ranges.EPOCHS), help="Epochs of fine-tuning of the chosen subnet on --data."
+    ),
+    click.option(
+        "--temperature-scaling",
+        is_flag=True,
+        help="Fit a temperature on the validation images of --data, so that probabilities are right on average.",
     ),
     o.data_option,
     o.skip_broken_option,
@@ -130,5 +134,8 @@ def _print(deployment: Deployment) -> None:
         shares = (
             "–" if top1 is None else f"{top1:.2f} %" for top1 in (tuned["top1_before"], deployment.result.measured.top1)
         )
-        gain = f"top-1 {' before, '.join(shares)} after, on the bundle's test images"
-        say(f"  finetuned {counted(tuned['epochs'], 'epoch')}: {gain}")
+        found = f"top-1 {' before, '.join(shares)} after, on the bundle's test images"
+        if (gain := tuned["gain"]) is not None:
+            found += f"; gain {gain['points']:+.2f} points ({gain['low']:+.2f} to {gain['high']:+.2f})"
+            found += f", noise: {counted(gain['images'], 'image')} cannot tell it from none" if gain["noise"] else ""
+        printing.say_beside("  finetuned ", f"{counted(tuned['epochs'], 'epoch')}: {found}")

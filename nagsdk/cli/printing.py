@@ -198,6 +198,9 @@ def print_result(result: Result) -> None:
     if m.top1 is not None:
         label = "measured" if m.latency_p50_ms is None else ""
         lines.append((label, f"top-1 {percent(m.top1, m.top1_low, m.top1_high)} on the bundle's test images"))
+    if m.temperature is not None:
+        scaled = f"{m.ece_unscaled:.2f} % before, {m.ece:.2f} % after; temperature {m.temperature:.3g}"
+        lines.append(("", f"calibration error {scaled}"))
     for name, value in result.metrics.items():
         unit, per = units[name]
         lines.append((name, f"{value / per:.4g} {unit}"))

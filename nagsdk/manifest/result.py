@@ -57,6 +57,10 @@ class Measured:
         top1: Top-1 of the artifact itself on the bundle's test images, in percent.
         top1_low: Lower end of its 95 % interval (Wilson).
         top1_high: Upper end of its 95 % interval.
+        test_images: Number of these images.
+        ece: Expected calibration error on them in percent, in 15 bins.
+        ece_unscaled: That of the same file without its temperature; None if none was asked for.
+        temperature: What the logits were divided by, fitted on validation images; None if none was asked for.
         sessions: Number of the sessions, each in a fresh process.
         session_spread: Relative standard deviation of the budget's percentile between sessions.
         known_spread: What was known of the median's before these sessions, by the calibration.
@@ -71,6 +75,10 @@ class Measured:
     top1_high: float | None = None
     latency_asked_ms: float | None = None
     latency_asked_low_ms: float | None = None
+    test_images: int | None = None
+    ece: float | None = None
+    ece_unscaled: float | None = None
+    temperature: float | None = None
     sessions: int | None = None
     session_spread: float | None = None
     known_spread: float | None = None

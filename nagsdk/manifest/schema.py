@@ -85,6 +85,10 @@ class Measured(_Open):
     latency_asked_low_ms: _Milliseconds | None = Field(
         None, description="Lower 95 % limit of the budget's percentile; between both limits it lies with 90 %."
     )
+    test_images: _Count | None = Field(None, description="Number of these test images.")
+    ece: _Percent | None = Field(None, description="Expected calibration error on them in per cent, in 15 bins.")
+    ece_unscaled: _Percent | None = Field(None, description="That without the temperature; null if there is none.")
+    temperature: _Factor | None = Field(None, description="What the logits were divided by; null if nothing was.")
     sessions: int | None = Field(None, ge=1, le=1000, description="Number of sessions that the figures rest on.")
     session_spread: _Share | None = Field(
         None, description="Relative standard deviation of the budget's percentile between sessions."

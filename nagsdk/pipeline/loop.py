@@ -66,6 +66,26 @@ class Deployer:
     tried: set[Architecture] = field(default_factory=set)
     spare: float = 1.0
 
+    def use_images(self, data: str | Path, finetune: int, temperature_scaling: bool, skip_broken: bool) -> None:
+        """Makes ready what labelled images are used for.
+
+        Args:
+            data: Folder of images with the bundle's classes.
+            finetune: Epochs of fine-tuning on its training images.
+            temperature_scaling: Whether to fit a temperature on its validation images.
+            skip_broken: Leaves out images that cannot be decoded, instead of refusing them.
+
+        Raises:
+            DataError: The folder cannot be used, or its classes are not those of the bundle.
+        """
+        from nagsdk.training.source import Source
+        from nagsdk.training.tuner import Tuner
+
+        on_event, seed = self.target.on_event, self.builder.seed
+        source = Source.of(self.target.bundle, data, skip_broken, on_event)
+        self.tuner = Tuner(source, finetune, seed, on_event) if finetune else None
+        self.builder.validation = source if temperature_scaling else None
+
     def check(self) -> None:
         """Raises an error before long work starts if that work cannot succeed; see `Builder.check`."""
         self.builder.check(self.resolution)

@@ -49,6 +49,13 @@ _NOT_AS_PREDICTED = (
     "The intervals of top-1 on the test images and of predicted top-1 do not overlap; the prediction is meant for "
     "images like those that it was fitted on."
 )
+# What `Builder.evaluate` finds.
+_ON_TEST_IMAGES = ("top1", "top1_low", "top1_high", "test_images", "ece", "ece_unscaled", "temperature")
+_FEW_POINTS = 2.0
+_FEW_IMAGES = (
+    "Top-1 was measured on {} only, so that it is known to ±{:.1f} points; smaller differences between networks say "
+    "nothing."
+)
 
 
 def publish(deployer: Deployer, budgets: Sequence[Budget], model: CostModel | None, folder: Path) -> Deployment:
@@ -69,9 +76,14 @@ def publish(deployer: Deployer, budgets: Sequence[Budget], model: CostModel | No
             outcome = deployer.run(budgets, model, work)
             tuned: dict[str, Any] | None = None
             if deployer.tuner is not None and not (isinstance(outcome, Round) and outcome.result.verdict == MISSED):
-                before = builder.evaluate(outcome.built)
+                before = outcome.built
                 outcome = deployer.refine(outcome, budgets, work / "tuned")
-                tuned = {**deployer.tuner.to_dict(), "top1_before": before.top1}
+                gain = builder.gain(before, outcome.built)
+                tuned = {
+                    **deployer.tuner.to_dict(),
+                    "top1_before": builder.evaluate(before).top1,
+                    "gain": None if gain is None else gain.to_dict(),
+                }
         details = {
             "cost_model": None
             if model is None
@@ -152,9 +164,12 @@ def _leave(
         )
         result = _warned(replace(result, predicted=nothing), _TIMING_ONLY.format(lack))
     true = builder.evaluate(built)
-    result = replace(
-        result, measured=replace(result.measured, top1=true.top1, top1_low=true.top1_low, top1_high=true.top1_high)
-    )
+    found = {name: getattr(true, name) for name in _ON_TEST_IMAGES}
+    result = replace(result, measured=replace(result.measured, **found))
+    if true.top1_low is not None and true.top1_high is not None:
+        reach = (true.top1_high - true.top1_low) / 2
+        if reach > _FEW_POINTS:
+            result = _warned(result, _FEW_IMAGES.format(counted(true.test_images or 0, "test image"), reach))
     if true.top1 is not None and target.bundle.has_predictor and target.bundle.footing is None:
         result = _warned(result, _NO_FOOTING)
     if not details.get("finetuned") and not _as_predicted(result):

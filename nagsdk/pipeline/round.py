@@ -34,6 +34,7 @@ class Built:
         probe: Logits of torch for `nagsdk.graph.parity.probe_image`, shape (classes,); of the simulation for integers.
         integers: What the integers of the file were made of, and how far they are from torch; None for other files.
         exact: The torch network of a file of integers, with which it is compared on the test images.
+        temperature: What the logits of the network were divided by in the file; None if that was not asked for.
     """
 
     architecture: Architecture
@@ -45,6 +46,7 @@ class Built:
     probe: Tensor
     integers: Mapping[str, Any] | None = None
     exact: Subnet | None = None
+    temperature: float | None = None
 
 
 @dataclass(frozen=True)
