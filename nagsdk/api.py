@@ -53,8 +53,7 @@ def deploy(
         model: ONNX file of a finished network to measure and judge as it is; only `budget` and `output` go with it.
         min_top1: If given, the fastest model with at least this top-1 in per cent is sought instead of the most
             accurate one, and `budget` may be left out. Top-1 is measured on the bundle's test images.
-        output: Folder for model and manifest; ``deployments/<bundle>-<device>-<budget>`` if None. An earlier deployment
-            in it is replaced when this one succeeds.
+        output: Folder for the deployment; ``deployments/<bundle>-<device>-<budget>`` if None. One in it is replaced.
         strategy: How architectures are found: ``nag`` (the generator) or another; see docs/generator.md.
         images: Folder of images to recalibrate batch normalisation on; the bundle's own images if None.
         timing_only: Builds without images; the result warns that its accuracy is worthless.

@@ -191,6 +191,7 @@ class DeploymentJson(ResultJson):
     """What `deploy --json` and `export --json` print."""
 
     folder: str | None
+    finetuned: dict[str, Any] | None = Field(None, description="Fine-tuning and its gain; null without it.")
 
 
 class PreprocessingJson(_Open):

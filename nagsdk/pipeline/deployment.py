@@ -253,7 +253,8 @@ class Deployment:
 
     def to_dict(self) -> dict[str, Any]:
         """What `deploy --json` prints."""
-        return {**self.result.to_dict(), "folder": None if self.folder is None else str(self.folder)}
+        folder = None if self.folder is None else str(self.folder)
+        return {**self.result.to_dict(), "folder": folder, "finetuned": self.details.get("finetuned")}
 
     def _repr_html_(self) -> str:
         from nagsdk.reports.page import deployment_page
