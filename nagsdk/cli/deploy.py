@@ -80,7 +80,7 @@ def command(
     """Build a model file that was measured to hold a budget on a device.
 
     Generates an architecture, cuts it out of the bundle's supernet, exports and measures it. If it misses the budget,
-    the cost model is corrected and another architecture is generated. The verdict comes from a second, fresh session.
+    the cost model is corrected and another architecture is generated. The verdict comes from fresh sessions.
     """
     from nagsdk.api import deploy
 

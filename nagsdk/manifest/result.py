@@ -64,7 +64,7 @@ class Measured:
         sessions: Number of the sessions, each in a fresh process.
         session_spread: Relative standard deviation of the budget's percentile between sessions.
         known_spread: What was known of the median's before these sessions, by the calibration.
-        verify_probability: Estimated probability that `verify` with as many sessions passes; `held` needs 0.9.
+        verify_probability: Estimated probability that `verify` with as many sessions passes; `held` needs 0.95.
     """
 
     latency_p50_ms: float | None = None

@@ -40,7 +40,7 @@ _DISTURBED = (
 )
 _UNSURE = (
     "The p{:g} of {:.4g} ms lies within {}, but sessions differ by {:.1f} %: a check by {} later ones "
-    "would pass with a probability of {:.0f} %, and a verdict of held needs 90 %."
+    "would pass with a probability of {:.0f} %, and a verdict of held needs 95 %."
 )
 
 
@@ -48,7 +48,7 @@ def judge(target: Target, result: Result, built: Built, budgets: Sequence[Budget
     """Times a candidate and decides whether it holds the budgets.
 
     A candidate may pass its first session by luck, so fresh sessions have to confirm it. They are taken until a later
-    check with as many sessions is estimated to pass with a probability of 0.9, or until that cannot be reached any
+    check with as many sessions is estimated to pass with a probability of 0.95, or until that cannot be reached any
     more.
 
     Args:

@@ -68,7 +68,7 @@ def test_what_lies_within_its_limit_but_may_not_do_so_again_is_missed_and_said(j
     assert turn.result.measured.verify_probability < 0.9
     turn, _ = judged(["1ms"], 0.999)
     assert turn.result.verdict == "missed" and turn.result.measured.sessions < 8  # more would not help
-    assert "a verdict of held needs 90 %" in turn.result.warnings[-1]
+    assert "a verdict of held needs 95 %" in turn.result.warnings[-1]
 
 
 def test_a_first_session_beyond_the_limit_ends_the_round(judged):
