@@ -70,11 +70,11 @@ class Measured(_Open):
     ece: _Percent | None = Field(None, description="Expected calibration error on them in per cent, in 15 bins.")
     ece_unscaled: _Percent | None = Field(None, description="That without the temperature; null if there is none.")
     temperature: _Factor | None = Field(None, description="What the logits were divided by; null if nothing was.")
-    sessions: int | None = Field(None, ge=1, le=1000, description="Number of sessions that the figures rest on.")
+    sessions: int | None = Field(None, ge=1, le=16, description="Number of sessions that the figures rest on.")
     session_spread: _Share | None = Field(
         None, description="Relative standard deviation of the budget's percentile between sessions."
     )
-    known_spread: _Share | None = Field(
+    known_spread: Annotated[float, Field(ge=0, le=1)] | None = Field(
         None, description="Relative standard deviation of the median between sessions, as it was known before."
     )
     verify_probability: Annotated[float, Field(ge=0, le=1)] | None = Field(

@@ -21,6 +21,8 @@ _KNOWN_SESSIONS = 2
 USUAL_SPREAD = 0.02
 # The distance of a high percentile from the median differs between sessions by about this share of itself.
 _TAIL_SPREAD = 0.5
+# Beyond these numbers nothing is known, and nothing overflows.
+_MOST_KNOWN, _MOST_EXPONENT = 1.0, 100.0
 _DRAWS = 20_000
 
 
@@ -53,7 +55,7 @@ class AcrossSessions:
         values = [m.figure(percentile) for m in sessions]
         ratio = float(np.mean([value / m.figure(50) for value, m in zip(values, sessions, strict=True)]))
         within = float(np.sqrt(np.mean([m.error(percentile) ** 2 for m in sessions])))
-        return cls(tuple(values), max(expected_spread(known_spread, ratio), within))
+        return cls(tuple(values), min(max(expected_spread(known_spread, ratio), within), _MOST_KNOWN))
 
     @property
     def figure_ms(self) -> float:
@@ -86,7 +88,7 @@ class AcrossSessions:
         scatter = between**2 * rng.chisquare(count - 1, _DRAWS) if count > 1 else np.zeros(_DRAWS)
         spread = np.sqrt((_KNOWN_SESSIONS * self.known_spread**2 + scatter) / freedom)
         upper = mean + student_quantile(freedom, LEVEL) * spread / math.sqrt(count)
-        return np.sort(self.figure_ms * np.exp(upper))
+        return np.sort(self.figure_ms * np.exp(np.clip(upper, -_MOST_EXPONENT, _MOST_EXPONENT)))
 
     def chance(self, limit_ms: float) -> float:
         """The probability that the upper limit of as many further sessions is at most `limit_ms`."""

@@ -236,7 +236,7 @@ class Builder:
         )
         if built.temperature is not None:
             unscaled = calibration_error(logits * np.float32(built.temperature), test.labels)
-            true = replace(true, ece_unscaled=unscaled, temperature=built.temperature)
+            true = replace(true, ece_unscaled=unscaled)
         right = logits.argmax(1) == test.labels
         if float_logits is None:
             return _Evaluation(true, {}, right)

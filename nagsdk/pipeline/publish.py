@@ -50,7 +50,7 @@ _NOT_AS_PREDICTED = (
     "images like those that it was fitted on."
 )
 # What `Builder.evaluate` finds.
-_ON_TEST_IMAGES = ("top1", "top1_low", "top1_high", "test_images", "ece", "ece_unscaled", "temperature")
+_ON_TEST_IMAGES = ("top1", "top1_low", "top1_high", "test_images", "ece", "ece_unscaled")
 _FEW_POINTS = 2.0
 _FEW_IMAGES = (
     "Top-1 was measured on {} only, so that it is known to ±{:.1f} points; smaller differences between networks say "
@@ -165,7 +165,7 @@ def _leave(
         result = _warned(replace(result, predicted=nothing), _TIMING_ONLY.format(lack))
     true = builder.evaluate(built)
     found = {name: getattr(true, name) for name in _ON_TEST_IMAGES}
-    result = replace(result, measured=replace(result.measured, **found))
+    result = replace(result, measured=replace(result.measured, **found, temperature=built.temperature))
     if true.top1_low is not None and true.top1_high is not None:
         reach = (true.top1_high - true.top1_low) / 2
         if reach > _FEW_POINTS:

@@ -43,7 +43,7 @@ def test_what_was_assured_holds_in_as_many_later_sessions(spread, known):
     """Also where the spread is two and a half times as large as was known."""
     rng, passed, held = np.random.default_rng(0), 0, 0
     for _ in range(400):
-        level = rng.uniform(1 - 6 * spread, 1)
+        level = rng.uniform(1 - 8 * spread - 0.03, 1)
         first, later = level * np.exp(spread * rng.normal(size=(2, 3)))
         if AcrossSessions(tuple(first), known).assured_ms() <= 1:
             held += 1
@@ -68,3 +68,8 @@ def test_scatter_within_a_session_counts_where_sessions_are_few():
     readings = tuple(Reading(Burst((ms,) * 5, (ms,) * 5), 5.0, 5.0) for ms in (1.0, 2.0, 1.0, 2.0, 1.0, 2.0))
     scattered = Measurement(readings, 5.0)
     assert AcrossSessions.of([scattered], 50, 0.02).known_spread == scattered.error(50) > 0.1
+
+
+def test_nothing_overflows_where_sessions_have_nothing_in_common():
+    wild = AcrossSessions.of([session(1e6), session(1e-6)], 90, 0.02)
+    assert np.isfinite([*wild.interval_ms, wild.assured_ms(), wild.spare(8)]).all()
