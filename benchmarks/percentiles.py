@@ -75,7 +75,8 @@ def run(arguments: argparse.Namespace, percentile: float, folder: Path) -> dict[
     margin = 1 + model.margin(0.9)
     limits = np.linspace(1.1 * bounds.least * margin, bounds.most, arguments.times + 1)[:-1]
     rows, sessions = [], Sessions()
-    verdict.time_artifacts = verify.time_artifacts = sessions  # type: ignore[assignment]
+    for module in (verdict, verify):
+        vars(module)["time_artifacts"] = sessions
     for number, limit in enumerate(limits * model.jitter.factor(percentile)):
         begun, budget = time.monotonic(), nagsdk.Budget("latency", float(limit), percentile)
         deployment = nagsdk.deploy(target, budget, output=folder / f"p{percentile:g}" / str(number))
