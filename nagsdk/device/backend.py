@@ -37,6 +37,8 @@ _OVERHEAD = {
     "se": 470.0,
     "add": 0.0,
     "pool": 0.0,
+    "maxpool": 0.0,
+    "avgpool": 0.0,
 }
 
 

@@ -19,9 +19,10 @@ Shape = tuple[int, ...]
 
 # Backends of plugins read these names. A layer's activation calls the second one "hswish" (see nagsdk.space.layer).
 RELU, HARD_SWISH, HARD_SIGMOID = "relu", "hardswish", "hardsigmoid"
-# Only in graphs that are rewritten for integers (see nagsdk.graph.integer_passes): the second one is relu6(x + 3).
+# The second one is relu6(x + 3), only in graphs that are rewritten for integers (see nagsdk.graph.integer_passes).
 RELU6, GATE = "relu6", "gate"
 ADD, MULTIPLY = "add", "multiply"
+MAXIMUM, MEAN = "maximum", "mean"
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +100,8 @@ class Activation(Node):
     """Element-wise function.
 
     Attributes:
-        function: ``relu``, ``hardswish`` (x · relu6(x + 3) / 6) or ``hardsigmoid`` (relu6(x + 3) / 6); in graphs that
-            are rewritten for integers also ``relu6`` and ``gate`` (relu6(x + 3)).
+        function: ``relu``, ``relu6``, ``hardswish`` (x · relu6(x + 3) / 6) or ``hardsigmoid`` (relu6(x + 3) / 6); in
+            graphs that are rewritten for integers also ``gate`` (relu6(x + 3)).
     """
 
     function: str
@@ -131,6 +132,37 @@ class Pool(Node):
         """(n, c, h, w) → (n, c, 1, 1)."""
         (shape,) = inputs
         return (*shape[:2], 1, 1) if len(shape) == 4 else None
+
+
+@dataclass(frozen=True, eq=False)
+class Window(Node):
+    """``maximum`` or ``mean`` of square windows; positions beyond the image do not count.
+
+    Attributes:
+        function: The function.
+        kernel: Height and width of a window.
+        stride: Stride in both directions.
+        padding: Number of positions beyond the image on every side where windows begin.
+        partial: Whether a last window that ends beyond the padding counts (torch's `ceil_mode`).
+    """
+
+    function: str
+    kernel: int
+    stride: int
+    padding: int = 0
+    partial: bool = False
+
+    def infer(self, *inputs: Shape) -> Shape | None:
+        """(n, c, h, w) → (n, c, h', w')."""
+        ((n, c, *sizes),) = inputs
+        out = [self._positions(size) for size in sizes]
+        return (n, c, *out) if len(out) == 2 and min(out) > 0 else None
+
+    def _positions(self, size: int) -> int:
+        room = size + 2 * self.padding - self.kernel
+        out = (-(-room // self.stride) if self.partial else room // self.stride) + 1
+        # A window that would begin in the padding after the image does not count.
+        return out - (self.partial and (out - 1) * self.stride >= size + self.padding)
 
 
 @dataclass(frozen=True, eq=False)

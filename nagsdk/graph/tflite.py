@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from nagsdk.errors import UnsupportedLayerError
 from nagsdk.graph.ir import (
     HARD_SIGMOID,
+    MAXIMUM,
     MULTIPLY,
     RELU,
+    RELU6,
     Activation,
     Binary,
     Conv,
@@ -29,6 +31,7 @@ from nagsdk.graph.ir import (
     Rows,
     Shape,
     Weights,
+    Window,
 )
 from nagsdk.graph.quantize import quantised
 from nagsdk.graph.tflite_schema import flatbuffers, schema
@@ -104,7 +107,8 @@ class Writer:
     def __init__(self, graph: Graph, precision: str) -> None:
         self.graph, self.precision = graph, precision
         self.versions = _VERSIONS.get(precision, {})
-        self.fused: Mapping[str, str] = graph.fusible(RELU)
+        self.fused: Mapping[str, str] = graph.fusible(RELU, RELU6)
+        self.functions = {node.name: node.function for node in graph.nodes if isinstance(node, Activation)}
         self.model, self.body = schema.ModelT(), schema.SubGraphT()
         self.model.buffers, self.model.operatorCodes = [schema.BufferT()], []
         self.body.tensors, self.body.operators, self.body.name = [], [], "main"
@@ -138,7 +142,8 @@ class Writer:
                 )
                 self._operator(node, _Op.MUL, [shifted, self._constant(np.float32(1 / 6))], "MulOptions")
             case Activation(function=function):
-                code, options = (_Op.RELU, "") if function == RELU else (_Op.HARD_SWISH, "HardSwishOptions")
+                plain = {RELU: (_Op.RELU, ""), RELU6: (_Op.RELU6, "")}
+                code, options = plain.get(function, (_Op.HARD_SWISH, "HardSwishOptions"))
                 self._operator(node, code, inputs, options)
             case Binary(function=function):
                 code, options = (_Op.MUL, "MulOptions") if function == MULTIPLY else (_Op.ADD, "AddOptions")
@@ -151,6 +156,8 @@ class Writer:
                     "ReducerOptions",
                     keepDims=True,
                 )
+            case Window():
+                self._window(node, inputs[0])
             case Pad(top=top, bottom=bottom, sides=sides):
                 self._operator(node, _Op.PAD, [*inputs, self._padding(top, bottom, sides)], "PadOptions")
             case Rows() if self.graph.shapes[node.name] == self.graph.shapes[node.inputs[0]]:
@@ -193,6 +200,36 @@ class Writer:
             inputs = [source, *self._weights(node, node.weight.transpose(0, 2, 3, 1), 0)]
             self._operator(node, _Op.CONV_2D, inputs, "Conv2DOptions", **shared)
 
+    def _window(self, node: Window, source: int) -> None:
+        n, c, *sizes = self.graph.shapes[node.inputs[0]]
+        positions = self.graph.shapes[node.name][2:]
+        # Rows, or columns, that the windows cover beyond the image. SAME puts the smaller half of them before it.
+        beyond = [(p - 1) * node.stride + node.kernel - size for p, size in zip(positions, sizes, strict=True)]
+        same = all(
+            p == -(-size // node.stride) and max(over, 0) // 2 == node.padding
+            for p, size, over in zip(positions, sizes, beyond, strict=True)
+        )
+        if not same and (node.padding or max(beyond) > 0):
+            if node.function != MAXIMUM:
+                raise _unsupported(node)
+            before, after = node.padding, [max(over - node.padding, 0) for over in beyond]
+            padded = self._scratch((n, c, *(before + s + a for s, a in zip(sizes, after, strict=True))), node.inputs[0])
+            around = self._constant(np.array([[0, 0], *([before, a] for a in after), [0, 0]], np.int32))
+            lowest = self._constant(np.finfo(np.float32).min)
+            self._put(_Op.PADV2, [source, around, lowest], padded, "PadV2Options")
+            source = padded
+        self._operator(
+            node,
+            _Op.MAX_POOL_2D if node.function == MAXIMUM else _Op.AVERAGE_POOL_2D,
+            [source],
+            "Pool2DOptions",
+            padding=schema.Padding.SAME if same else schema.Padding.VALID,
+            strideH=node.stride,
+            strideW=node.stride,
+            filterHeight=node.kernel,
+            filterWidth=node.kernel,
+        )
+
     def _operator(self, node: Node, code: int, inputs: Sequence[int], options: str, **values: Any) -> None:
         if node.name in self.fused:
             values["fusedActivationFunction"] = self._function(self.fused[node.name])
@@ -201,7 +238,7 @@ class Writer:
         self.place[node.name] = target
 
     def _function(self, activation: str) -> int:
-        return int(_Fused.RELU)
+        return int(_Fused.RELU6 if self.functions[activation] == RELU6 else _Fused.RELU)
 
     def _target(self, node: Node) -> int:
         shape, name = self.graph.shapes[node.name], self.fused.get(node.name, node.name)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from nagsdk.graph.integers import HIGHEST, IntegerGraph
-from nagsdk.graph.ir import GATE, RELU6, Activation, Conv, Linear, Node, Shape, Weights
+from nagsdk.graph.ir import GATE, Activation, Conv, Linear, Node, Shape, Weights
 from nagsdk.graph.simulate import THREE
 from nagsdk.graph.tflite import OUTPUT, Writer
 from nagsdk.graph.tflite_schema import schema
@@ -54,7 +54,6 @@ class _IntegerWriter(Writer):
     def __init__(self, graph: IntegerGraph) -> None:
         super().__init__(graph, "int8")
         self.fused, self.versions = graph.fused, _VERSIONS
-        self.functions = {node.name: node.function for node in graph.nodes if isinstance(node, Activation)}
         self.place[graph.INPUT] = self._scratch(graph.input_shape, graph.INPUT)
         self._put(_Op.QUANTIZE, [self.input], self.place[graph.INPUT], "QuantizeOptions")
 
@@ -74,9 +73,6 @@ class _IntegerWriter(Writer):
         integers, self.place[output] = self.place[output], self._images(OUTPUT, self.graph.shapes[output])
         self._put(_Op.DEQUANTIZE, [integers], self.place[output], "DequantizeOptions")
         return super().finish()
-
-    def _function(self, activation: str) -> int:
-        return int(_Fused.RELU6 if self.functions[activation] == RELU6 else _Fused.RELU)
 
     def _target(self, node: Node) -> int:
         return self._scratch(self.graph.shapes[node.name], node.name)

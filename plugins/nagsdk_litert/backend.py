@@ -41,6 +41,8 @@ _OVERHEAD = {
     "se": 1400.0,
     "add": 120.0,
     "pool": 500.0,
+    "maxpool": 400.0,
+    "avgpool": 150.0,
 }
 _SPLIT_OVERHEAD = 2000.0
 # What scales and zero points add to the tensors of a layer.
