@@ -80,7 +80,7 @@ def write_onnx(graph: Graph, path: Path, opset: int = OPSET) -> None:
         if isinstance(node, (Conv, Linear)):
             inputs += [constant(f"{output}.w", node.weight), constant(f"{output}.b", node.bias)]
         if isinstance(node, Activation) and node.function == RELU6:
-            inputs += [constant(f"{output}.{limit:.0f}", np.float32(limit)) for limit in (0.0, 6.0)]
+            inputs += [constant(f"{output}.{limit}", np.array(limit, np.float32)) for limit in (0, 6)]
         operator, attributes = operator_of(node)
         if operator == "HardSwish" and opset < _HARD_SWISH_SINCE:
             nodes.append(helper.make_node("HardSigmoid", inputs, [f"{output}.s"], **_SLOPE))
@@ -130,8 +130,7 @@ def operator_of(node: Node) -> tuple[str, dict[str, Any]]:
             return "GlobalAveragePool", {}
         case Window(function=function):
             sides = {"kernel_shape": [node.kernel] * 2, "strides": [node.stride] * 2, "pads": [node.padding] * 4}
-            sides["ceil_mode"] = int(node.partial)
-            return ("MaxPool" if function == MAXIMUM else "AveragePool"), sides
+            return ("MaxPool" if function == MAXIMUM else "AveragePool"), {**sides, "ceil_mode": int(node.partial)}
         case Flatten():
             return "Flatten", {"axis": 1}
         case _:

@@ -14,6 +14,7 @@ from nagsdk.graph.ir import (
     GATE,
     HARD_SWISH,
     MULTIPLY,
+    RELU,
     Activation,
     Binary,
     Conv,

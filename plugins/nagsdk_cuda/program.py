@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nagsdk.errors import UnsupportedLayerError
+from nagsdk.graph.interpret import computed
 from nagsdk.graph.ir import (
     HARD_SIGMOID,
     HARD_SWISH,
@@ -30,7 +31,6 @@ from nagsdk.graph.ir import (
     Pool,
     Window,
 )
-from nagsdk.graph.interpret import computed
 
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 # This key is part of the file format and does not depend on the module's name.

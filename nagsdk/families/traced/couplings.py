@@ -77,6 +77,9 @@ class _Search:
     def vary(self) -> None:
         """Traces networks that differ in one decision, from several starting points."""
         ends = [[0] * len(self.decisions), [len(decision.choices) - 1 for decision in self.decisions]]
+        for end in ends:
+            if dict(self.traced(self.active(end))) != dict(self.look(end)):
+                raise _unstable(next(iter(self.look(end))))
         for base in [*ends, *(self.random() for _ in range(_BASES - 2))]:
             before = self.look(base)
             for index, decision in enumerate(self.decisions):
@@ -167,10 +170,7 @@ class _Search:
             else:
                 differ, start = differ[len(half) :], middle
         if not differ:
-            raise UsageError(
-                f"The layer {layer.name} of this family differs between networks with the same choices.",
-                "Give the same layer the same name in every network, and build nothing from random numbers.",
-            )
+            raise _unstable(layer.name)
         if sizes:
             layer.size_reads = _with(layer.size_reads, differ[0])
         else:
@@ -196,7 +196,7 @@ class _Search:
     def fill(self) -> None:
         """Traces networks until every layer was seen with all choices that it depends on."""
         while missing := [(n, r, key) for n, layer in self.layers.items() for r, key in self._missing(layer)]:
-            self.rng.shuffle(missing)  # type: ignore[arg-type]
+            self.rng.shuffle(missing)
             while missing:
                 wanted: dict[int, int] = {}
                 left = []
@@ -214,9 +214,10 @@ class _Search:
         found = []
         for reads, known in ((layer.shape_reads, layer.shapes), (layer.size_reads, layer.sizes)):
             for key in product(*(self._values(d, layer.decision) for d in reads)):
-                if key not in known and self._together({}, dict(zip(reads, key, strict=True))) is not None:
-                    if known is layer.shapes or self._there(layer, reads, key):
-                        found.append((reads, key))
+                if key in known or self._together({}, dict(zip(reads, key, strict=True))) is None:
+                    continue
+                if known is layer.shapes or self._there(layer, reads, key):
+                    found.append((reads, key))
         return found
 
     def _there(self, layer: TracedLayer, reads: Key, key: Key) -> bool:
@@ -295,6 +296,13 @@ class _Search:
                     order.insert(place, name)
                     place += 1
         return tuple(self.layers[name] for name in order)
+
+
+def _unstable(name: str) -> UsageError:
+    return UsageError(
+        f"The layer {name} of this family differs between networks with the same choices.",
+        "Give the same layer the same name in every network, and build nothing from random numbers.",
+    )
 
 
 def _shape(layer: LayerSpec | None) -> LayerSpec | None:

@@ -72,11 +72,11 @@ def named_layers(network: nn.Module, resolution: int) -> dict[str, LayerSpec]:
     return recorder.result()
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every operation of torch in its thread while it is entered."""
 
     def __init__(self, image: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.layers: dict[str, _Layer] = {}
         # Tensors are kept, because the identity of one that is gone may be given to another.
         self.writers: dict[int, tuple[_Layer | None, Tensor]] = {id(image): (None, image)}

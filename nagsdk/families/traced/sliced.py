@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -89,7 +89,7 @@ class SlicedSupernet(Supernet):
                 module.num_batches_tracked = None
         return network
 
-    def _active(self, network: nn.Module) -> Mapping[str, Tensor]:
+    def _active(self, network: nn.Module) -> dict[str, Tensor]:
         """Views of the shared tensors that have the shapes of a network's own."""
         shared = {**dict(self.whole.named_parameters()), **dict(self.whole.named_buffers())}
         wanted = {**dict(network.named_parameters()), **dict(network.named_buffers())}

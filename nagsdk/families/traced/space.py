@@ -38,9 +38,9 @@ class TracedSpace(NetworkSpace):
     """Base class of a family that is told by its choices and a function that builds a network.
 
     A subclass is a frozen dataclass, whose fields are the definition of a space; one of them is `classes`. It has the
-    attribute `family`, and it implements `choices` and `network`. The layers, which choices each of them depends on, and
-    the sharing of weights are found by tracing networks, and verified on random ones. What was found is kept in the
-    cache until the code of the family changes.
+    attribute `family`, and it implements `choices` and `network`. The layers and the choices that each of them depends
+    on are found by tracing networks, and verified on random ones. What was found is kept in the cache until the code of
+    the family changes.
     """
 
     @property
@@ -170,7 +170,7 @@ class TracedSpace(NetworkSpace):
         return named_layers(network, int(str(values[_RESOLUTION])))
 
     @cached_property
-    def fingerprint(self) -> str:  # type: ignore[override]
+    def fingerprint(self) -> str:
         """First 16 hexadecimal digits of the SHA-256 of the definition and of all layers.
 
         A changed builder thus never meets a cost model or a generator of the family as it was.
@@ -189,7 +189,7 @@ class TracedSpace(NetworkSpace):
         """Reads the text form ``family:resolution=…,name=…``; see `SearchSpace.parse`."""
         prefix, _, rest = text.strip().partition(":")
         given = dict(part.partition("=")[::2] for part in rest.split(",")) if len(text) <= _MOST_TEXT else {}
-        code = []
+        code: list[int] = []
         for index, decision in enumerate(self._plain):
             known = {_shown(choice): number for number, choice in enumerate(decision.choices)}
             active = self._deactivated([*code, 0, *(0 for _ in self._plain[index + 1 :])])[index] >= 0
