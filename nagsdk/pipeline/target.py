@@ -265,5 +265,5 @@ def reach(
         backend = host().backend_of(device)
     else:
         backend = guarded_object(backend, Backend, f"The backend {backend.id}")  # type: ignore[type-abstract]
-    device = overrides.on(device, backend.precisions)
+    device = overrides.on(device, backend.precisions, backend.ios)
     return backend, device, presence_of(backend, device)
