@@ -19,7 +19,7 @@ from nagsdk.device.presence import presence_of
 from nagsdk.errors import DeviceUnavailableError, UsageError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.measuring.key import MeasurementKey
-from nagsdk.measuring.protocol import Protocol
+from nagsdk.measuring.protocol import ESTIMATE_PROTOCOL, Protocol
 from nagsdk.measuring.rewrites import read_choice
 from nagsdk.pipeline.limits import Costs
 from nagsdk.plugin.guard import guarded_object
@@ -103,7 +103,7 @@ class Target:
         self.costs = Costs(self.bundle, self.backend, self.device, lambda: self.host)
         self.on_event = on_event
         self.cache = cache_folder()
-        self.protocol, self.glance = PROTOCOL, GLANCE
+        self.protocol, self.glance = (ESTIMATE_PROTOCOL,) * 2 if self.backend.estimated_by else (PROTOCOL, GLANCE)
         self._kept: dict[str, Any] = {}
         self._fresh_until = monotonic() + _FRESH_S
         self._described = self.device

@@ -15,6 +15,7 @@ from nagsdk.pipeline.round import Built, Round, figure, upper_limit
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import time_artifacts
 
+_ESTIMATED = "Nothing ran on {}: what counts as measured there is the estimate of {}."
 _THROTTLED = (
     "The device slowed itself down because of heat or power while it was measured; cool it, or let it rest, and deploy "
     "again."
@@ -107,5 +108,7 @@ def _warnings(target: Target, result: Result, measurement: Measurement) -> tuple
     throttled = (_THROTTLED,) if measurement.state.get("throttled", 0.0) > 0 else ()
     cap = measurement.state.get("frequency_cap", 1.0)
     capped = (_CAPPED.format(100 * cap),) if cap < 1 else ()
+    program = target.backend.estimated_by
+    estimated = (_ESTIMATED.format(target.device.id, program),) if program else ()
     crowded = (target.crowded,) if target.crowded else ()
-    return (*result.warnings, *crowded, *disturbed, *throttled, *capped)
+    return (*result.warnings, *estimated, *crowded, *disturbed, *throttled, *capped)

@@ -131,6 +131,7 @@ def facts_of(real: object, interface: type[Any]) -> dict[str, Any]:
             and all(isinstance(names, (tuple, list)) and names and all(map(_is_text, names)) for names in value.values())
         ),
         "runs_elsewhere": lambda value: isinstance(value, bool),
+        "estimated_by": lambda value: isinstance(value, str),
         "units": lambda value: isinstance(value, Mapping),
         "measured": lambda value: isinstance(value, str),
         "time_limits_s": lambda value: (

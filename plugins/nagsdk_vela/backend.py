@@ -36,6 +36,7 @@ class VelaBackend(Backend):
     integer_precisions = (_INTEGER,)
     ios: ClassVar[Mapping[str, tuple[str, ...]]] = {_INTEGER: ("int8", "uint8")}
     runs_elsewhere = True
+    estimated_by = "Arm's compiler Vela"
 
     def __init__(self) -> None:
         self._litert = LiteRtBackend()
