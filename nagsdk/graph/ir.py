@@ -65,6 +65,11 @@ class Conv(Node):
         return int(self.weight.shape[2]), int(self.weight.shape[3])
 
     @property
+    def keeps_size(self) -> bool:
+        """Whether the output is as high and wide as the input, for which TFLite needs no padding of its own."""
+        return self.stride == 1 and self.kernel == (2 * self.padding + 1,) * 2
+
+    @property
     def depthwise(self) -> bool:
         """Whether every channel is convolved separately."""
         return self.groups == int(self.weight.shape[0]) and int(self.weight.shape[1]) == 1

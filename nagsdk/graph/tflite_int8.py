@@ -8,6 +8,7 @@ import numpy as np
 
 from nagsdk.graph.integers import HIGHEST, LOWEST, IntegerGraph
 from nagsdk.graph.ir import GATE, RELU6, Activation, Conv, Linear, Node, Shape, Weights
+from nagsdk.graph.numbers import FLOAT, INT8, UINT8
 from nagsdk.graph.simulate import THREE
 from nagsdk.graph.tflite import OUTPUT, Writer
 from nagsdk.graph.tflite_schema import schema
@@ -26,8 +27,6 @@ _VERSIONS = {
     _Op.RELU: 2,
     _Op.DEQUANTIZE: 2,
 }
-# Numbers of input and output in the file. What uint8 stands for is int8 shifted by 128.
-FLOAT, INT8, UINT8 = "float", "int8", "uint8"
 _TYPES = {INT8: (schema.TensorType.INT8, 0), UINT8: (schema.TensorType.UINT8, -LOWEST)}
 
 

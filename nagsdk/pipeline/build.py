@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nagsdk.cost.activations import ACTIVATION_BYTES
 from nagsdk.device.backend import Backend, Tensor
-from nagsdk.device.description import Device
+from nagsdk.device.description import FLOAT_IO, Device
 from nagsdk.errors import DeviceError
 from nagsdk.events import stage
 from nagsdk.graph.parity import check, overall_error, probe_image
@@ -82,6 +83,7 @@ class Builder:
         """
         import torch
 
+        from nagsdk.graph.arena import peak_activations
         from nagsdk.graph.integer_parity import check_integers
         from nagsdk.graph.integers import IntegerGraph
         from nagsdk.graph.simulate import simulated
@@ -117,6 +119,7 @@ class Builder:
                 "Report this to the author of its plugin.",
             )
         actual = infer(backend, device, path, compiled, probe)
+        facts = {ACTIVATION_BYTES: float(peak_activations(graph, device.io or FLOAT_IO))}
         used, tolerance, kept = 0 if images is None else len(images), backend.tolerance(device), statistics(subnet)
         if isinstance(graph, IntegerGraph):
             error = None if actual is None else check_integers(graph, probe, expected, actual, tolerance)
@@ -126,9 +129,9 @@ class Builder:
                 "error": overall_error(exact, expected),
             }
             kept |= graph.ranges.to_statistics()
-            return Built(architecture, path, compiled, error, used, kept, expected[-1], record, subnet)
+            return Built(architecture, path, compiled, error, used, kept, expected[-1], record, subnet, facts)
         error = None if actual is None else check(expected, actual, tolerance)
-        return Built(architecture, path, compiled, error, used, kept, expected[-1])
+        return Built(architecture, path, compiled, error, used, kept, expected[-1], facts=facts)
 
     def _subnet(self, architecture: Architecture, images: Tensor | None) -> Subnet:
         bundle = self.target.bundle

@@ -31,7 +31,8 @@ from nagsdk.graph.ir import (
     Shape,
     Weights,
 )
-from nagsdk.graph.tflite_int8 import INT8, write_integer_tflite
+from nagsdk.graph.numbers import INT8
+from nagsdk.graph.tflite_int8 import write_integer_tflite
 from nagsdk.space.layer import LayerSpec
 from nagsdk_vela.compiler import Figures, Vela
 from nagsdk_vela.settings import VelaSettings
