@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nagsdk.graph.integers import IntegerGraph
-from nagsdk.graph.numbers import FLOAT, INT8
+from nagsdk.graph.numbers import FLOAT, INT8, SHIFTS
 from nagsdk.graph.ir import HARD_SIGMOID, RELU, Activation, Conv, Graph, Rows
 
 # Places of tensors are multiples of this, as in TensorFlow Lite for Microcontrollers.
@@ -60,7 +60,7 @@ def tenancies(graph: Graph, io: str = FLOAT) -> list[Tenancy]:
         return written
 
     count_of = {name: math.prod(shape) for name, shape in graph.shapes.items()}
-    outside = _FLOAT_BYTES if io == FLOAT else 1
+    outside = 1 if integer and io in SHIFTS else _FLOAT_BYTES
     place[graph.INPUT] = tensor(count_of[graph.INPUT], outside)
     if integer and io != INT8:
         place[graph.INPUT] = operation([place[graph.INPUT]], count_of[graph.INPUT])

@@ -196,12 +196,14 @@ class Graph:
         nodes: The operations, in an order in which they can be executed.
         output: Name of the node whose tensor is the logits (n, classes).
         architecture: Text form of the architecture that it was made from; empty if unknown.
+        input_range: Smallest and largest value of the input, if they are known, as those of pixels are.
     """
 
     input_shape: Shape
     nodes: tuple[Node, ...]
     output: str
     architecture: str = ""
+    input_range: tuple[float, float] | None = None
 
     INPUT = "image"
 

@@ -2,5 +2,6 @@
 
 from __future__ import annotations
 
-# float32; int8; and int8 shifted by 128.
 FLOAT, INT8, UINT8 = "float", "int8", "uint8"
+# By how much the integers of a file are larger than int8 inside of it.
+SHIFTS = {INT8: 0, UINT8: 128}

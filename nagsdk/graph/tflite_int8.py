@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nagsdk.graph.integers import HIGHEST, LOWEST, IntegerGraph
+from nagsdk.graph.integers import HIGHEST, IntegerGraph, numbers_of
 from nagsdk.graph.ir import GATE, RELU6, Activation, Conv, Linear, Node, Shape, Weights
 from nagsdk.graph.numbers import FLOAT, INT8, UINT8
 from nagsdk.graph.simulate import THREE
@@ -27,7 +27,7 @@ _VERSIONS = {
     _Op.RELU: 2,
     _Op.DEQUANTIZE: 2,
 }
-_TYPES = {INT8: (schema.TensorType.INT8, 0), UINT8: (schema.TensorType.UINT8, -LOWEST)}
+_TYPES = {INT8: schema.TensorType.INT8, UINT8: schema.TensorType.UINT8}
 
 
 def write_integer_tflite(graph: IntegerGraph, path: Path, io: str = FLOAT) -> None:
@@ -90,9 +90,9 @@ class _IntegerWriter(Writer):
     def _number(self, tensor: int, name: str) -> None:
         """Gives input or output the numbers of the file's user."""
         if self.io != FLOAT:
-            self.body.tensors[tensor].type, shift = _TYPES[self.io]
-            affine = self.graph.affine(name)
-            self._set_scales(tensor, [affine.scale], [affine.zero_point + shift])
+            self.body.tensors[tensor].type = _TYPES[self.io]
+            numbers = numbers_of(self.graph, name, self.io)
+            self._set_scales(tensor, [numbers["scale"]], [numbers["zero_point"]])
 
     def _function(self, activation: str) -> int:
         return int(_Fused.RELU6 if self.functions[activation] == RELU6 else _Fused.RELU)
