@@ -63,6 +63,7 @@ class VelaSession(Session):
 
     def close(self) -> None:
         """Ends the worker processes."""
+        self._networks.clear()
         self._vela.close()
         if self._litert is not None:
             self._litert.close()
