@@ -24,6 +24,7 @@ OWN = (
         "nagsdk.families.mobilenet_v3.space:MobileNetV3Space",
         {
             "mobilenetv3": "nagsdk.families.mobilenet_v3.presets:ofa_mobilenet_v3",
+            "mobilenetv3-minimal": "nagsdk.families.mobilenet_v3.presets:minimal_mobilenet_v3",
             "small": "nagsdk.families.mobilenet_v3.presets:small_mobilenet_v3",
         },
     ),

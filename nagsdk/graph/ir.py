@@ -66,6 +66,11 @@ class Conv(Node):
         return int(self.weight.shape[2]), int(self.weight.shape[3])
 
     @property
+    def keeps_size(self) -> bool:
+        """Whether the output is as high and wide as the input, for which TFLite needs no padding of its own."""
+        return self.stride == 1 and self.kernel == (2 * self.padding + 1,) * 2
+
+    @property
     def depthwise(self) -> bool:
         """Whether every channel is convolved separately."""
         return self.groups == int(self.weight.shape[0]) and int(self.weight.shape[1]) == 1
@@ -223,12 +228,14 @@ class Graph:
         nodes: The operations, in an order in which they can be executed.
         output: Name of the node whose tensor is the logits (n, classes).
         architecture: Text form of the architecture that it was made from; empty if unknown.
+        input_range: Smallest and largest value of the input, if they are known, as those of pixels are.
     """
 
     input_shape: Shape
     nodes: tuple[Node, ...]
     output: str
     architecture: str = ""
+    input_range: tuple[float, float] | None = None
 
     INPUT = "image"
 

@@ -181,7 +181,7 @@ class Writer:
     def _convolution(self, node: Conv, source: int) -> None:
         if node.groups != 1 and not node.depthwise:
             raise _unsupported(node)
-        same = node.stride == 1 and node.kernel == (2 * node.padding + 1,) * 2
+        same = node.keeps_size
         if node.padding and not same:
             n, c, h, w = self.graph.shapes[node.inputs[0]]
             padded = self._scratch((n, c, h + 2 * node.padding, w + 2 * node.padding), node.inputs[0])

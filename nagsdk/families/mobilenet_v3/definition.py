@@ -16,6 +16,7 @@ from nagsdk.space.architecture import Architecture
 from nagsdk.space.decisions import Decision
 
 ACTIVATIONS = ("relu", "hswish")
+_USUAL = "hswish"
 _MOST_STAGES, _MOST_STRIDE, _MOST_WIDTH, _MOST_CLASSES, _LEAST_MULTIPLIER = 32, 4, 8192, 100_000, 1 / 16
 # Codes are int8. Costs are kept for every choice at every resolution. Weights of 512 MB are 128 million in float32.
 _MOST_CHOICES, _MOST_PLACES, _MOST_WEIGHTS = 127, 50_000, 128 * 10**6
@@ -111,6 +112,7 @@ class MobileNetV3Definition(NetworkSpace):
         resolution_choices: Legal input sizes in pixels.
         classes: Number of outputs of the classifier.
         width_multiplier: Factor that scales every width; the results are rounded to multiples of 8.
+        activation: Activation of the layers outside the stages, one of `ACTIVATIONS`: the first and the last ones.
 
     Raises:
         ValueError: Choices are not ascending whole numbers within the range that networks can be built from and that
@@ -126,6 +128,7 @@ class MobileNetV3Definition(NetworkSpace):
     resolution_choices: tuple[int, ...]
     classes: int
     width_multiplier: float = 1.0
+    activation: str = _USUAL
 
     family = "mbv3"
 
@@ -134,6 +137,8 @@ class MobileNetV3Definition(NetworkSpace):
             raise ValueError(f"1 to {_MOST_STAGES} stages are possible, not {len(self.stages)}")
         for stage in self.stages:
             stage.check()
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be {' or '.join(ACTIVATIONS)}, not {self.activation!r}")
         for name, most in (
             ("stem_width", _MOST_WIDTH),
             ("head_width", _MOST_WIDTH),
@@ -230,8 +235,12 @@ class MobileNetV3Definition(NetworkSpace):
         return self._choices[choice]
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the definition as a dictionary that can be written as JSON."""
-        return {"family": self.family, **asdict(self)}
+        """Returns the definition as a dictionary that can be written as JSON.
+
+        The usual activation is left out, as in definitions from before there were others, whose fingerprints stay.
+        """
+        values = {"family": self.family, **asdict(self)}
+        return values if self.activation != _USUAL else {k: v for k, v in values.items() if k != "activation"}
 
     def settings(self, architecture: Architecture) -> Settings:
         """Translates an architecture into the terms of the family."""

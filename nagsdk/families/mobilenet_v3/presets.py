@@ -5,6 +5,9 @@ from __future__ import annotations
 from nagsdk.families.mobilenet_v3.definition import Stage
 from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
 
+# Widths and strides of the stages of MobileNetV3-Large.
+_LARGE = ((24, 2), (40, 2), (80, 2), (112, 1), (160, 2))
+
 
 def ofa_mobilenet_v3(width_multiplier: float = 1.0) -> MobileNetV3Space:
     """The ImageNet space of Once-for-All: 5 stages, depth 2–4, kernels 3/5/7, expansions 3/4/6, 160–224 px."""
@@ -24,6 +27,22 @@ def ofa_mobilenet_v3(width_multiplier: float = 1.0) -> MobileNetV3Space:
         resolution_choices=tuple(range(160, 225, 4)),
         classes=1000,
         width_multiplier=width_multiplier,
+    )
+
+
+def minimal_mobilenet_v3(width_multiplier: float = 1.0) -> MobileNetV3Space:
+    """MobileNetV3-Large minimalistic as a space, for integer-only processors: ReLU, 3x3 kernels, no SE."""
+    return MobileNetV3Space(
+        stages=tuple(Stage(width, stride, "relu", se=False) for width, stride in _LARGE),
+        stem_width=16,
+        head_width=960,
+        feature_width=1280,
+        kernels=(3,),
+        expansions=(3, 4, 6),
+        resolution_choices=tuple(range(96, 225, 16)),
+        classes=1000,
+        width_multiplier=width_multiplier,
+        activation="relu",
     )
 
 

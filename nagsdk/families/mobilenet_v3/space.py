@@ -144,7 +144,7 @@ class MobileNetV3Space(MobileNetV3Definition):
     def _stem(self, resolution: int) -> tuple[LayerSpec, ...]:
         width, size = self.width(self.stem_width), _halve(resolution, 2)
         return (
-            LayerSpec("stem", "conv", 3, width, 3, 2, resolution, "hswish", batch_norm=True),
+            LayerSpec("stem", "conv", 3, width, 3, 2, resolution, self.activation, batch_norm=True),
             LayerSpec("first.depthwise", "depthwise", width, width, 3, 1, size, "relu", batch_norm=True),
             LayerSpec("first.project", "pointwise", width, width, 1, 1, size, batch_norm=True),
             LayerSpec("first.add", "add", width, width, 1, 1, size),
@@ -160,9 +160,9 @@ class MobileNetV3Space(MobileNetV3Definition):
             self.width(self.feature_width),
         )
         return (
-            LayerSpec("head.expand", "pointwise", channels, head, 1, 1, size, "hswish", batch_norm=True),
+            LayerSpec("head.expand", "pointwise", channels, head, 1, 1, size, self.activation, batch_norm=True),
             LayerSpec("head.pool", "pool", head, head, 1, 1, size),
-            LayerSpec("head.features", "pointwise", head, features, 1, 1, 1, "hswish"),
+            LayerSpec("head.features", "pointwise", head, features, 1, 1, 1, self.activation),
             LayerSpec("head.classifier", "linear", features, self.classes, 1, 1, 1, bias=True),
         )
 

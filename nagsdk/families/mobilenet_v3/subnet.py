@@ -93,12 +93,12 @@ class MobileNetV3Subnet(Subnet):
     def __init__(self, space: MobileNetV3Definition, architecture: Architecture) -> None:
         super().__init__(architecture)
         stem, head, features = (space.width(w) for w in (space.stem_width, space.head_width, space.feature_width))
-        self.stem = ConvUnit(3, stem, "hswish", 3, 2)
+        self.stem = ConvUnit(3, stem, space.activation, 3, 2)
         self.first = FirstBlock(stem)
         chosen = [(b, architecture.code[b.decision]) for b in space.blocks if architecture.code[b.decision] >= 0]
         self.blocks = nn.Sequential(*(Block(shape, *space.block_choice(choice)) for shape, choice in chosen))
-        self.head = ConvUnit(space.blocks[-1].out_channels, head, "hswish")
-        self.features = ConvUnit(head, features, "hswish", batch_norm=False)
+        self.head = ConvUnit(space.blocks[-1].out_channels, head, space.activation)
+        self.features = ConvUnit(head, features, space.activation, batch_norm=False)
         self.classifier = nn.Linear(features, space.classes)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nagsdk.families.elastic import ElasticBatchNorm, ElasticConv, ElasticDepthwise
-from nagsdk.families.mobilenet_v3.block import ElasticBlock
+from nagsdk.families.mobilenet_v3.block import ACTIVATIONS, ElasticBlock
 from nagsdk.families.mobilenet_v3.definition import MobileNetV3Definition
 from nagsdk.families.mobilenet_v3.slices import copy_block, copy_unit
 from nagsdk.families.mobilenet_v3.sorting import sort_middle
@@ -43,7 +43,8 @@ class MobileNetV3Supernet(Supernet):
 
     def forward(self, images: Tensor, code: Sequence[int]) -> Tensor:
         """Runs the active path of one architecture; see `Supernet.forward`."""
-        x = functional.hardswish(self.stem_bn(self.stem(images)))
+        activate = ACTIVATIONS[self.space.activation]
+        x = activate(self.stem_bn(self.stem(images)))
         y = functional.relu(self.first_depthwise_bn(self.first_depthwise(x, 3)))
         x = x + self.first_project_bn(self.first_project(y))
         for block in self.blocks:
@@ -51,8 +52,8 @@ class MobileNetV3Supernet(Supernet):
             choice = code[block.shape.decision]
             if choice >= 0:
                 x = block(x, *self.space.block_choice(choice))
-        x = functional.hardswish(self.head_bn(self.head(x))).mean((2, 3), keepdim=True)
-        logits: Tensor = self.classifier(functional.hardswish(self.features(x)).flatten(1))
+        x = activate(self.head_bn(self.head(x))).mean((2, 3), keepdim=True)
+        logits: Tensor = self.classifier(activate(self.features(x)).flatten(1))
         return logits
 
     @torch.no_grad()
