@@ -29,6 +29,12 @@ OWN = (
             "small": "nagsdk.families.mobilenet_v3.presets:small_mobilenet_v3",
         },
     ),
+    Family(
+        "resnet50",
+        "ResNet50D of Once-for-All",
+        "nagsdk.families.resnet50.space:ResNet50Space",
+        {"resnet50": "nagsdk.families.resnet50.space:ofa_resnet50"},
+    ),
 )
 _TESTING = "nagsdk.families.mobilenet_v3.presets:testing_mobilenet_v3"
 # Family of a space file that names none.
