@@ -10,7 +10,7 @@ from nagsdk.testing.spaces import check_space
 SMALL = {
     "classes": 5,
     "pixels": (32, 48),
-    "stem_width": 16,
+    "stem_width": 32,
     "stage_widths": (32, 48),
     "stage_depths": (1, 1),
     "additional_blocks": (0, 1),
