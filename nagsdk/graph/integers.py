@@ -125,21 +125,22 @@ def integer_graph(
         DataError: There is no image, or a tensor has values that are not finite.
     """
     if kept is not None:
-        return _with_ranges(graph, Ranges.from_statistics(kept, graph), most)
+        return with_ranges(graph, Ranges.from_statistics(kept, graph), most)
     if images is None:
-        return _with_ranges(graph, made_up_ranges(graph), most)
+        return with_ranges(graph, made_up_ranges(graph), most)
     if not len(images):
         raise DataError(
             "There are no images to take the ranges for int8 from.", "Give some, or deploy for timing only."
         )
     chosen = spread(images)
-    made = _with_ranges(graph, observed_ranges(graph, chosen), most)
+    made = with_ranges(graph, observed_ranges(graph, chosen), most)
     largest = max(int(np.prod(shape[1:])) for shape in graph.shapes.values())
     few = spread(chosen, max(1, min(_MOST_CORRECTING, _MOST_NUMBERS // largest)))
-    return _with_ranges(graph, replace(made.ranges, corrections=_corrections(made, few)), most)
+    return with_ranges(graph, replace(made.ranges, corrections=_corrections(made, few)), most)
 
 
-def _with_ranges(graph: Graph, ranges: Ranges, most: int) -> IntegerGraph:
+def with_ranges(graph: Graph, ranges: Ranges, most: int) -> IntegerGraph:
+    """The integers of a network that follow from known ranges; see `integer_graph`."""
     fused = graph.fusible(RELU, RELU6, HARD_SWISH)
     tensors = {graph.INPUT: Affine.of(*ranges.limits[graph.INPUT])}
     weights = {}
