@@ -3,8 +3,8 @@
     python benchmarks/calibration_cpu.py [--space NAME] [--json]      # about five minutes on two idle cores
 
 Calibrates on the ImageNet space or another one, then times 100 fresh random subnets in another process, in a plain
-loop around ONNX Runtime that shares no code with nagsdk, and compares. The rivals use the same readings: MACs times a scale, an
-additive ridge regression on one-hot choices, and the same cost model fitted to one-shot medians.
+loop around ONNX Runtime that shares no code with nagsdk, and compares. The rivals use the same readings: MACs times a
+scale, an additive ridge regression on one-hot choices, and the same cost model fitted to one-shot medians.
 
 The true latency of a network is the median over rounds of its burst medians, in three forms:
   as timed
