@@ -34,7 +34,7 @@ from nagsdk.graph.ir import (
     Window,
 )
 from nagsdk.graph.quantize import quantised
-from nagsdk.graph.tflite_schema import flatbuffers, schema
+from nagsdk.graph.tflite_schema import Buffer, flatbuffers, named_tensor, schema
 
 INPUT, OUTPUT = "image", "logits"
 SIGNATURE = "serving_default"
@@ -42,8 +42,6 @@ SIGNATURE = "serving_default"
 ARCHITECTURE_KEY = "nagsdk.architecture"
 IDENTIFIER = b"TFL3"
 _VERSION = 3
-# Runtimes map the file into memory, and kernels read the weights in place.
-_ALIGNMENT = 16
 # A size that the runtime infers: no constant holds the number of images, so that the input can be resized to others.
 _ANY = -1
 # Largest size in bytes of constants that are written once although they occur several times.
@@ -88,17 +86,6 @@ def write_tflite(graph: Graph, path: Path, precision: str = FP32) -> None:
     for node in graph.nodes:
         writer.add(node)
     path.write_bytes(writer.finish())
-
-
-class _Buffer(schema.BufferT):  # type: ignore[misc]
-    """Content of a tensor, aligned in the file (the generated class ignores the schema's alignment)."""
-
-    def Pack(self, builder: Any) -> int:  # noqa: N802 — the generated name
-        builder.Prep(_ALIGNMENT, len(self.data))
-        data = builder.CreateByteVector(self.data)
-        schema.BufferStart(builder)
-        schema.BufferAddData(builder, data)
-        return int(schema.BufferEnd(builder))
 
 
 class Writer:
@@ -306,7 +293,7 @@ class Writer:
         return self._tensor(f"c{len(self.body.tensors):04d}", array.shape, _KINDS[array.dtype], self._buffer(content))
 
     def _buffer(self, content: bytes) -> int:
-        buffer = _Buffer()
+        buffer = Buffer()
         buffer.data = content
         self.model.buffers.append(buffer)
         return len(self.model.buffers) - 1
@@ -332,7 +319,7 @@ class Writer:
         self.body.inputs, self.body.outputs = [first], [last]
         signature = schema.SignatureDefT()
         signature.signatureKey, signature.subgraphIndex = SIGNATURE, 0
-        signature.inputs, signature.outputs = [_named(INPUT, first)], [_named(OUTPUT, last)]
+        signature.inputs, signature.outputs = [named_tensor(INPUT, first)], [named_tensor(OUTPUT, last)]
         if self.graph.architecture:
             metadata = schema.MetadataT()
             metadata.name, metadata.buffer = ARCHITECTURE_KEY, self._buffer(self.graph.architecture.encode())
@@ -346,12 +333,6 @@ class Writer:
 
 def _channels_last(shape: Shape) -> Shape:
     return (shape[0], *shape[2:], shape[1]) if len(shape) == 4 else shape
-
-
-def _named(name: str, tensor: int) -> Any:
-    entry = schema.TensorMapT()
-    entry.name, entry.tensorIndex = name, tensor
-    return entry
 
 
 def _unsupported(node: Node) -> UnsupportedLayerError:

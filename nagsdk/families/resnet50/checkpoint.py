@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nagsdk.errors import DamagedBundleError
 from nagsdk.families.state_file import read_state
+from nagsdk.families.traced.built import BuiltSpace
 from nagsdk.families.traced.sliced import SlicedSupernet
-
-if TYPE_CHECKING:
-    from nagsdk.families.resnet50.space import ResNet50Space
 
 _STEM = {"stem_in": "input_stem.0", "stem_more.unit": "input_stem.1.conv", "stem_out": "input_stem.2"}
 _PARTS = {"reduce": "conv1", "inner": "conv2", "expand": "conv3", "shortcut": "downsample"}
 
 
-def import_ofa(space: ResNet50Space, path: Path, *, any_classes: bool = False) -> SlicedSupernet:
+def import_ofa(space: BuiltSpace, path: Path, *, any_classes: bool = False) -> SlicedSupernet:
     """Reads the checkpoint ``ofa_supernet_resnet50`` of mit-han-lab/once-for-all.
 
     Args:
@@ -37,8 +33,8 @@ def import_ofa(space: ResNet50Space, path: Path, *, any_classes: bool = False) -
                 f"{path} has {len(bias)} classes, and {space.classes} are expected of this checkpoint.",
                 f"Train on your images from it: nagsdk train DIR --init {path.name}; its other weights are adopted.",
             )
-        space = replace(space, classes=len(bias))
-    supernet = space.supernet()
+        space = space.with_classes(len(bias))
+    supernet = SlicedSupernet(space)
     names = {theirs: ours for ours, theirs in ofa_names(supernet).items()}
     if unknown := sorted(state.keys() - names.keys()):
         raise DamagedBundleError(

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
 from nagsdk.families.widths import make_divisible
-
-if TYPE_CHECKING:
-    from nagsdk.families.resnet50.space import ResNet50Space
 
 
 def _unit(into: int, out: int, kernel: int = 1, stride: int = 1, *, activates: bool = True) -> nn.Sequential:
@@ -55,18 +52,24 @@ class Bottleneck(nn.Module):
 class ResNet50D(nn.Module):
     """Maps images (n, 3, resolution, resolution) to logits (n, classes)."""
 
-    def __init__(self, space: ResNet50Space, values: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        classes: int,
+        stem_width: int,
+        stage_widths: Sequence[int],
+        stage_depths: Sequence[int],
+        values: Mapping[str, Any],
+    ) -> None:
         super().__init__()
-        middle, channels = (
-            space.stem_channels(values["stem.width"]),
-            make_divisible(space.stem_width * values["stem.out"]),
-        )
+        # Widths are rounded as in the original code: the inner width of the stem is half of a rounded one.
+        middle = make_divisible(make_divisible(stem_width * values["stem.width"]) // 2)
+        channels = make_divisible(stem_width * values["stem.out"])
         self.stem_in = _unit(3, middle, 3, 2)
         self.stem_more = _Added(middle) if values["stem.more"] else nn.Identity()
         self.stem_out = _unit(middle, channels, 3)
         self.pool = nn.MaxPool2d(3, 2, 1)
         blocks = OrderedDict[str, nn.Module]()
-        for s, (width, depth) in enumerate(zip(space.stage_widths, space.stage_depths, strict=True), 1):
+        for s, (width, depth) in enumerate(zip(stage_widths, stage_depths, strict=True), 1):
             out = make_divisible(width * values[f"stage{s}.width"])
             for b in range(1, depth + values[f"stage{s}.more"] + 1):
                 inner = make_divisible(round(out * values[f"stage{s}.block{b}"]))
@@ -74,7 +77,7 @@ class ResNet50D(nn.Module):
                 blocks[f"stage{s}_block{b}"] = Bottleneck(channels, inner, out, stride, b == 1)
                 channels = out
         self.blocks = nn.Sequential(blocks)
-        self.classifier = nn.Linear(channels, space.classes)
+        self.classifier = nn.Linear(channels, classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Computes the logits."""

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nagsdk.families.traced.space import TracedSpace
-from nagsdk.families.widths import make_divisible
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,13 +50,13 @@ class ResNet50Space(TracedSpace):
     family = "resnet50"
 
     def __post_init__(self) -> None:
-        whole = (*self.pixels, self.stem_width, *self.stage_widths, *self.stage_depths, self.classes)
         for name in ("pixels", "stage_widths", "stage_depths", "additional_blocks", "expansions", "multipliers"):
             values = getattr(self, name)
             if not isinstance(values, tuple) or not values or len(values) > 32:
                 raise ValueError(f"{name} must be a list of numbers, not {values!r}")
             if not name.startswith("stage") and list(values) != sorted(set(values)):
                 raise ValueError(f"{name} must be ascending, not {list(values)}")
+        whole = (*self.pixels, self.stem_width, *self.stage_widths, *self.stage_depths, self.classes)
         if any(type(value) is not int or not 1 <= value <= 100_000 for value in whole):
             raise ValueError("resolutions, widths, depths and classes must be whole numbers from 1 to 100,000")
         if (
@@ -98,15 +97,11 @@ class ResNet50Space(TracedSpace):
                 found[f"stage{s}.block{b}"] = (f"stage{s}.more", least)
         return found
 
-    def stem_channels(self, multiplier: float) -> int:
-        """Number of channels between the first layers."""
-        return make_divisible(make_divisible(self.stem_width * multiplier) // 2)
-
     def network(self, values: Mapping[str, Any]) -> nn.Module:
         """Builds a network; see `TracedSpace.network`."""
         from nagsdk.families.resnet50.network import ResNet50D
 
-        return ResNet50D(self, values)
+        return ResNet50D(self.classes, self.stem_width, self.stage_widths, self.stage_depths, values)
 
     def import_released(self, path: Path, *, any_classes: bool = False) -> SlicedSupernet:
         """Reads a checkpoint that Once-for-All released; see `NetworkSpace.import_released`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +12,9 @@ from torch.func import functional_call
 from nagsdk.errors import UsageError
 from nagsdk.families.protocol import Subnet, Supernet
 from nagsdk.families.torch_scope import seeded
+from nagsdk.families.traced.built import BuiltSpace
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import extremes
-
-if TYPE_CHECKING:
-    from nagsdk.families.traced.space import TracedSpace
 
 _COUNTER = "num_batches_tracked"
 _KEPT = 64
@@ -50,10 +47,10 @@ class SlicedSupernet(Supernet):
         whole: The largest network.
     """
 
-    space: TracedSpace
+    space: BuiltSpace
 
     @seeded()
-    def __init__(self, space: TracedSpace) -> None:
+    def __init__(self, space: BuiltSpace) -> None:
         super().__init__(space)
         largest = extremes(space)[1].tolist()
         self.whole = space.network(space.values(largest))

@@ -18,7 +18,8 @@ from nagsdk.common.folders import cache_folder
 from nagsdk.common.foreign_code import blaming
 from nagsdk.common.reading import read_text
 from nagsdk.errors import ArchitectureError, UsageError
-from nagsdk.families.space import NetworkSpace, require_fields
+from nagsdk.families.space import require_fields
+from nagsdk.families.traced.built import BuiltSpace
 from nagsdk.families.traced.layers import Key, TracedLayer, from_json, to_json
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.decisions import Decision
@@ -26,15 +27,13 @@ from nagsdk.space.layer import LayerSpec
 from nagsdk.space.space import _values
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from nagsdk.families.traced.sliced import SlicedSupernet, TracedSubnet
 
 _RESOLUTION = "resolution"
 _MOST_BYTES, _MOST_TEXT = 64 * 10**6, 4000
 
 
-class TracedSpace(NetworkSpace):
+class TracedSpace(BuiltSpace):
     """Base class of a family that is told by its choices and a function that builds a network.
 
     A subclass is a frozen dataclass, whose fields are the definition of a space; one of them is `classes`. It has the
@@ -55,18 +54,6 @@ class TracedSpace(NetworkSpace):
     def conditions(self) -> Mapping[str, tuple[str, Hashable]]:
         """For decisions that are not always active: an earlier decision, and its smallest value that activates it."""
         return {}
-
-    @abstractmethod
-    def network(self, values: Mapping[str, Any]) -> nn.Module:
-        """Builds a network.
-
-        It maps images (n, 3, resolution, resolution) to logits (n, classes). The same layer must have the same name in
-        every network, such as ``stage2.block3`` for a block that not all of them have, and its tensors must be parts of
-        those in the largest network.
-
-        Args:
-            values: Value of every active decision by its name.
-        """
 
     @classmethod
     def from_dict(cls, definition: Mapping[str, Any]) -> Self:
