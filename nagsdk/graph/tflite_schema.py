@@ -26,7 +26,7 @@ _ALIGNMENT = 16
 class Buffer(schema.BufferT):  # type: ignore[misc]
     """Content of a tensor, aligned in the file (the generated class ignores the schema's alignment)."""
 
-    def Pack(self, builder: Any) -> int:  # noqa: N802 — the generated name
+    def Pack(self, builder: Any) -> int:  # noqa: D102, N802 — the generated name
         builder.Prep(_ALIGNMENT, len(self.data))
         data = builder.CreateByteVector(self.data)
         schema.BufferStart(builder)

@@ -46,7 +46,7 @@ def import_ofa(space: BuiltSpace, path: Path, *, any_classes: bool = False) -> S
 
 def ofa_names(supernet: SlicedSupernet) -> dict[str, str]:
     """Maps the names of this supernet's tensors to those in Once-for-All's checkpoint."""
-    order = {name: number for number, (name, _) in enumerate(supernet.whole.blocks.named_children())}  # type: ignore[union-attr, operator]
+    order = {name: number for number, (name, _) in enumerate(supernet.whole.blocks.named_children())}  # type: ignore[union-attr]
 
     def theirs(name: str) -> str:
         name = name.removeprefix("whole.")
