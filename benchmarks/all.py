@@ -24,6 +24,7 @@ HERE_ONLY = (
     "runtimes",
     "int8",
     "generator_measured",
+    "families",
     "generator_monotone",
     "training",
     "training_ranks",

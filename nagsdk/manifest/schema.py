@@ -278,6 +278,14 @@ class Recalibration(_Open):
     source: Text
 
 
+class NumbersRecord(_Open):
+    """The numbers of input or output of a file: what stands for a real number is scale · (number − zero_point)."""
+
+    type: Literal["float32", "int8", "uint8"]
+    scale: float | None = Field(gt=0, description="Null for float32.")
+    zero_point: int | None = Field(ge=-128, le=255, description="Null for float32.")
+
+
 class IntegersRecord(_Open):
     """A file of integers, compared with the float32 network that it was made from."""
 
@@ -286,6 +294,8 @@ class IntegersRecord(_Open):
     error: float = Field(ge=0, description="Norm of the difference to torch's logits, as a share of their norm.")
     float_top1: _Percent | None = Field(description="Top-1 of the float32 network on the bundle's test images.")
     agreement: _Percent | None = Field(description="Share of these images for which both name the same class.")
+    input: NumbersRecord | None = Field(None, description="Null in older manifests: float32.")
+    output: NumbersRecord | None = Field(None, description="Null in older manifests: float32.")
 
 
 class RewriteRecord(_Open):

@@ -15,6 +15,13 @@ from nagsdk.supernet.passes import teacher_of
 from nagsdk.training.source import Source
 
 _BATCH = 64
+# Share of the weight updates in which a network for integers rounds as its file does.
+_INTEGER_SHARE = 1 / 3
+
+
+def integer_steps(steps: int) -> range:
+    """The last weight updates, in which a network for integers rounds as its file does."""
+    return range(steps - round(_INTEGER_SHARE * steps), steps)
 
 
 @dataclass(frozen=True)
