@@ -22,6 +22,7 @@ HERE_ONLY = (
     "repeatability",
     "calibration_cpu",
     "runtimes",
+    "finetune_int8",
     "int8",
     "generator_measured",
     "generator_monotone",

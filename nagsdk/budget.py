@@ -170,7 +170,8 @@ class Budget:
         if match is None or unit not in of:
             known = ", ".join(name for each in (units or {}).values() for name in each if "@" in name)
             raise UnknownUnitError(
-                f"{text!r} is not a budget: @{metric} has no such unit.", f"{_EXAMPLES} Known with @: {known or 'none'}."
+                f"{text!r} is not a budget: @{metric} has no such unit.",
+                f"{_EXAMPLES} Known with @: {known or 'none'}.",
             )
         assert units is not None
         shown = next(iter(units[metric].items()))

@@ -94,7 +94,8 @@ def _count(target: Target, turn: Round, budgets: Sequence[Budget], latencies: Se
 def with_facts(target: Target, result: Result, built: Built) -> Result:
     """The result of a candidate that is not measured, with the metrics that follow from its file."""
     metrics = {
-        name: built.facts.get(target.costs.metric(name).metric.measured, value) for name, value in result.metrics.items()
+        name: built.facts.get(target.costs.metric(name).metric.measured, value)
+        for name, value in result.metrics.items()
     }
     return replace(result, metrics=metrics)
 

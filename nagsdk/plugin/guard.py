@@ -128,7 +128,9 @@ def facts_of(real: object, interface: type[Any]) -> dict[str, Any]:
         "integer_precisions": lambda value: isinstance(value, (tuple, list)) and all(map(_is_text, value)),
         "ios": lambda value: (
             isinstance(value, Mapping)
-            and all(isinstance(names, (tuple, list)) and names and all(map(_is_text, names)) for names in value.values())
+            and all(
+                isinstance(names, (tuple, list)) and names and all(map(_is_text, names)) for names in value.values()
+            )
         ),
         "runs_elsewhere": lambda value: isinstance(value, bool),
         "estimated_by": lambda value: isinstance(value, str),
