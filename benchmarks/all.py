@@ -24,6 +24,7 @@ HERE_ONLY = (
     "runtimes",
     "finetune_int8",
     "int8",
+    "vela",
     "generator_measured",
     "generator_monotone",
     "training",
