@@ -10,7 +10,6 @@ places. Both ways train for the same number of epochs with the same teacher, ima
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from math import ceil
 
 import numpy as np
@@ -67,9 +66,10 @@ def compared(bundle: Bundle, architecture: Architecture, train: Half, test: Half
     """The top-1 of both ways in per cent: quantised afterwards, and trained in integers at the end."""
     steps = epochs * (len(train.rows) // _BATCH)
     images, labels = test.at(architecture.resolution)
-    top1: Callable[[IntegerGraph], float] = lambda graph: 100 * float(  # noqa: E731
-        (approximated(graph, images).argmax(1) == labels).float().mean()
-    )
+
+    def top1(graph: IntegerGraph) -> float:
+        return 100 * float((approximated(graph, images).argmax(1) == labels).float().mean())
+
     after = top1(integers_of(bundle, architecture, train, steps))
     last = integer_steps(steps)
     plain = integers_of(bundle, architecture, train, steps - len(last))

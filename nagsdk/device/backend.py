@@ -160,8 +160,8 @@ class Backend(ABC):
         layout: Order of the dimensions of an input in its artifacts: ``NCHW`` or ``NHWC``.
         precisions: Precisions that it offers; the first is the default.
         integer_precisions: Those of them in which `quantised` makes integers of a network.
-        ios: Numbers of input and output that `export` writes (``float``, ``int8``, ``uint8``), by precision, the default
-            first; precisions that are missing have float only.
+        ios: Numbers of input and output that `export` writes (``float``, ``int8``, ``uint8``), by precision, the
+            default first; precisions that are missing have float only.
         runs_elsewhere: Whether networks run off this host, so that exports may overlap with timings.
         estimated_by: Name of the program whose estimates its sessions return in place of timings, since nothing runs;
             empty if networks are really timed.

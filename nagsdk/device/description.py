@@ -33,8 +33,8 @@ class Device:
         batch: Number of images of one inference.
         precision: Number format of weights and arithmetic, such as ``fp32`` or ``fp16``; the first of the backend if
             empty.
-        io: Numbers of input and output of an integer file: ``float``, ``int8`` or ``uint8``; the first of the backend if
-            empty.
+        io: Numbers of input and output of an integer file: ``float``, ``int8`` or ``uint8``; the first of the backend
+            if empty.
         prior: Name of a shipped prior cost model, or None.
         kernels: Kernels that the readings are of, such as ``xnnpack``; needed with `readings`.
         readings: Known latencies of networks of the catalogue, as pairs of name and milliseconds, in float32 with one

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nagsdk.graph.integers import IntegerGraph
-from nagsdk.graph.numbers import FLOAT, INT8, SHIFTS
 from nagsdk.graph.ir import HARD_SIGMOID, RELU, Activation, Conv, Graph, Rows
+from nagsdk.graph.numbers import FLOAT, INT8, SHIFTS
 
 # Places of tensors are multiples of this, as in TensorFlow Lite for Microcontrollers.
 _ALIGNMENT = 16

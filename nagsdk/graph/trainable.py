@@ -41,7 +41,7 @@ class TrainableGraph(nn.Module):
         over = last_readers(graph)
         for node in graph.nodes:
             inputs = [values[name] for name in node.inputs]
-            parameters = self._parameters(node) if isinstance(node, (Conv, Linear)) else ()
+            parameters = self._weights_of(node) if isinstance(node, (Conv, Linear)) else ()
             values[node.name] = self._rounded(computed(node, inputs, *parameters), node.name)
             for name in over.get(node.name, ()):
                 del values[name]
@@ -63,7 +63,7 @@ class TrainableGraph(nn.Module):
         plain = Graph(graph.input_shape, nodes, graph.output, graph.architecture, graph.input_range)
         return with_ranges(plain, replace(graph.ranges, corrections={}), graph.most)
 
-    def _parameters(self, node: Conv | Linear) -> tuple[Tensor, Tensor]:
+    def _weights_of(self, node: Conv | Linear) -> tuple[Tensor, Tensor]:
         weight, bias = (of[self.place[node.name]] for of in (self.weights, self.biases))
         if not self.rounding:
             return weight, bias

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from nagsdk.common.validation import PLAIN_NAME, SHA256
+from nagsdk.manifest.numbers import NumbersRecord
 
 # A plain name, so that no path in a manifest leads out of its folder.
 FileName = Annotated[str, Field(pattern=PLAIN_NAME)]
@@ -276,14 +277,6 @@ class Recalibration(_Open):
 
     images: _Count
     source: Text
-
-
-class NumbersRecord(_Open):
-    """The numbers of input or output of a file: what stands for a real number is scale · (number − zero_point)."""
-
-    type: Literal["float32", "int8", "uint8"]
-    scale: float | None = Field(gt=0, description="Null for float32.")
-    zero_point: int | None = Field(ge=-128, le=255, description="Null for float32.")
 
 
 class IntegersRecord(_Open):

@@ -95,11 +95,11 @@ class Builder:
         bundle, backend, device = target.bundle, target.backend, target.device
         images = None if self.timing_only else bundle.recalibration_images(resolution, self.images)
         subnet = self._subnet(architecture, images)
+        integer = device.precision in backend.integer_precisions
         if tuner is not None:
-            tuner.tune(subnet)
+            tuner.tune(subnet, integer)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{MODEL}{backend.suffix}"
-        integer = device.precision in backend.integer_precisions
         count = _INTEGER_PARITY_IMAGES if integer else _PARITY_IMAGES
         probe = np.random.default_rng(self.seed).normal(size=(count, 3, resolution, resolution)).astype(np.float32)
         if images is not None:
@@ -109,6 +109,8 @@ class Builder:
         seen = None if images is None else target.fed(images)
         if integer:
             graph = backend.quantised(graph, device, target.fed(probe) if seen is None else seen)
+            if tuner is not None and isinstance(graph, IntegerGraph):
+                graph = tuner.tune_integers(graph, lambda batch: torch.from_numpy(target.fed(batch.numpy())))
         backend.export(graph, path, device, seen)
         probe = np.concatenate([probe, steps.normalised(probe_image(resolution)[None])])
         with torch.no_grad():

@@ -66,8 +66,8 @@ class Target:
         batch: Images of one inference; the device's default if None.
         precision: Number format of weights and arithmetic, such as ``"fp16"``; the device's default if None.
         serial: Which of several attached phones is meant, or ``"host:port"`` of a phone that listens on the network.
-        io: Numbers of input and output of an integer file: ``"float"``, ``"int8"`` or ``"uint8"``, which takes pixels as
-            cameras give them; the device's default if None.
+        io: Numbers of input and output of an integer file: ``"float"``, ``"int8"`` or ``"uint8"``, which takes pixels
+            as cameras give them; the device's default if None.
         on_event: Called with every progress event; see `nagsdk.events`.
         backend: The backend of the device; the one that the device's description names if None.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ethosu.vela import vela
+
 from nagsdk.device.serve import Handler, Message, serve
 
 # Columns of Vela's summary -> names of the figures; its memories are in KiB.
