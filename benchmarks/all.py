@@ -31,12 +31,15 @@ HERE_ONLY = (
 )
 TABLES = "the latency tables: python recipes/tables.py --output DIR"
 ACCURACIES = "ofa_mbv3_w1.0_imagenet_top1.csv: the measured subnets of IntelLabs/DyNAS-T (docs/figures.md)"
+BENCH = "scikit-learn and pymoo: pip install 'nagsdk[bench]'"
 WITH_DATA = {
     "calibration": (TABLES,),
     "calibration --vendors": (TABLES,),
     "calibration --foreign": (TABLES,),
     "accuracy_predictor": (ACCURACIES,),
-    "generator": (ACCURACIES, TABLES),
+    "predictors": (ACCURACIES, BENCH),
+    "generator": (ACCURACIES, TABLES, BENCH),
+    "chosen": (ACCURACIES, BENCH),
     "generator_ablation": (ACCURACIES,),
     "generator_paper": (ACCURACIES,),
 }

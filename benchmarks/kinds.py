@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from nagsdk.predictor.additive import fit_asymptote, inverse, link, ridge
 from nagsdk.predictor.features import Floats, feature_map
 from nagsdk.predictor.groups import folds

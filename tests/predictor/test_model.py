@@ -199,9 +199,18 @@ def test_what_was_chosen_is_predicted_lower_by_the_optimism(truth, predictor):
     codes = truth.space.sample(50, np.random.default_rng(4))
     assert 0 <= predictor.optimism < 1
     assert predictor.of_chosen(codes).mean == pytest.approx(predictor.predict(codes).mean - predictor.optimism)
-    # The cards of earlier versions have a text there.
-    older = AccuracyPredictor(**{**_parts(predictor), "card": {**predictor.card, "optimism": "A search prefers …"}})
+    # The cards of earlier versions have a text there, and no factor of the front.
+    card = {**predictor.card, "optimism": "A search prefers …", "front": None}
+    older = AccuracyPredictor(**{**_parts(predictor), "card": card})
     assert older.optimism == 0 and np.array_equal(older.of_chosen(codes).low, older.predict(codes).low)
+
+
+def test_intervals_of_what_was_chosen_are_those_of_the_front(truth, predictor):
+    codes = truth.space.sample(50, np.random.default_rng(4))
+    assert predictor.front_factor == predictor.card["front"]["factor"] >= 1
+    wider = AccuracyPredictor(**{**_parts(predictor), "card": {**predictor.card, "front": {"factor": 2.0}}})
+    chosen, known = wider.of_chosen(codes), wider.predict(codes)
+    assert chosen.high - chosen.low == pytest.approx(2 * (known.high - known.low))
 
 
 def _parts(predictor):
