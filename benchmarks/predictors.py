@@ -74,9 +74,9 @@ def figures(found: Iterable[Errors]) -> tuple[float, float]:
 
 
 def show(title: str, columns: Iterable[str], rows: Mapping[str, Iterable[tuple[float, float]]]) -> None:
-    print(f"\n{title}\n{'RMSE in points / Kendall tau':30}" + "".join(f"{column:>27}" for column in columns))
+    print(f"\n{title}\n{'RMSE in points / Kendall tau':40}" + "".join(f"{column:>27}" for column in columns))
     for name, cells in rows.items():
-        print(f"{name:30}" + "".join(f"{f'{rmse:.4f} / {tau:.3f}':>27}" for rmse, tau in cells), flush=True)
+        print(f"{name:40}" + "".join(f"{f'{rmse:.4f} / {tau:.3f}':>27}" for rmse, tau in cells), flush=True)
 
 
 def mixed(found: dict[str, list[Errors]]) -> dict[str, list[Errors]]:
