@@ -33,7 +33,7 @@ FORMAT = 2
 LEVEL = 0.9
 PREDICTOR_WEIGHTS, CARD = "predictor.safetensors", "predictor.json"
 _MOST_WEIGHTS, _MOST_CARD = 64 * 10**6, 10**6
-_CHUNK, _TRIED, _MOST_OPTIMISM, _MOST_FACTOR = 8192, 64, 100, 100
+_CHUNK, _TRIED, _MOST_OF_CHOSEN = 8192, 64, 100
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,8 @@ class AccuracyPredictor:
     def front_factor(self) -> float:
         """Factor of the half-widths of architectures that were chosen, which lie on the predicted front."""
         # The cards of earlier versions have none.
-        return float((self.card.get("front") or {"factor": 1.0})["factor"])
+        known = self.card.get("front")
+        return float(known["factor"]) if isinstance(known, dict) else 1.0
 
     def loss(self, precision: str) -> Loss | None:
         """What is known about the accuracy that networks lose in a precision; None if nothing is."""
@@ -320,12 +321,12 @@ def _card(content: bytes, space: SearchSpace) -> dict[str, Any]:
     warnings = card.get("warnings", [])
     if not isinstance(warnings, list) or not all(isinstance(warning, str) for warning in warnings):
         raise ValueError("the warnings on the card are not a list of strings")
-    known = card.get("optimism")
-    if isinstance(known, dict) and not 0 <= known.get("points", -1) <= _MOST_OPTIMISM:
-        raise ValueError("the points of its optimism are not a number from 0 to 100")
-    front = card.get("front")
-    if front is not None and not (isinstance(front, dict) and 1 <= front.get("factor", 0) <= _MOST_FACTOR):
-        raise ValueError("the factor of its front is not a number from 1 to 100")
+    # The cards of earlier versions have a text for `optimism`, and nothing for `front`.
+    for key, name, low in (("optimism", "points", 0), ("front", "factor", 1)):
+        entry = card.get(key)
+        number = entry.get(name) if isinstance(entry, dict) else low
+        if not isinstance(number, int | float) or not low <= number <= _MOST_OF_CHOSEN:
+            raise ValueError(f"{key}.{name} is not a number from {low} to {_MOST_OF_CHOSEN}")
     for precision in card.get(LOSSES) or {}:
         Loss.of(card, precision)
     if not isinstance(card.get("sha256"), str) or not isinstance(card.get("doubt") or "", str):

@@ -160,7 +160,20 @@ def test_arrays_that_do_not_fit_are_refused(truth, saved, change):
 
 
 @pytest.mark.parametrize(
-    "entry", [{"format": 1}, {"space": "0" * 16}, {"sha256": "0" * 64}, {"warnings": [3]}, {"warnings": 3}]
+    "entry",
+    [
+        {"format": 1},
+        {"space": "0" * 16},
+        {"sha256": "0" * 64},
+        {"warnings": [3]},
+        {"warnings": 3},
+        {"optimism": {"points": "0.1"}},
+        {"optimism": {"points": -1}},
+        {"optimism": {}},
+        {"front": {"factor": 0.9}},
+        {"front": {"factor": [1]}},
+        {"front": {"factor": float("nan")}},
+    ],
 )
 def test_cards_that_do_not_fit_are_refused(truth, saved, entry):
     card = json.loads((saved / CARD).read_text())
