@@ -22,7 +22,7 @@ from nagsdk.space.space import Codes
 # The errors of left-out predictions are taken to follow Student's t with three degrees of freedom, like those of the
 # regression. Without the known shape, the logarithm of the likelihood must be higher by this much divided by the number
 # of samples: few errors say little about either.
-_FREEDOM, _DOUBT = 3, 80.0
+_FREEDOM, _DOUBT = 3, 20.0
 # Ratio of the scale of the errors to their median absolute value, about that of a normal distribution.
 _SCALE = 1.5
 _WEIGHTS = np.linspace(0, 1, 21)

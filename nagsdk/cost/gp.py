@@ -155,9 +155,7 @@ def fit(design: Design, values: Floats, sizes: Sizes) -> Posterior:
     )
 
 
-def left_out(
-    fitted: Callable[[Design, Floats], Posterior], design: Design, values: Floats
-) -> tuple[Floats, Floats]:
+def left_out(fitted: Callable[[Design, Floats], Posterior], design: Design, values: Floats) -> tuple[Floats, Floats]:
     """Predicts every measured latency by a regression that was fitted without it.
 
     Sizes, scale and weights of readings are found again each time: with those of the whole set, which has seen the
