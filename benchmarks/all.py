@@ -34,6 +34,7 @@ ACCURACIES = "ofa_mbv3_w1.0_imagenet_top1.csv: the measured subnets of IntelLabs
 WITH_DATA = {
     "calibration": (TABLES,),
     "calibration --vendors": (TABLES,),
+    "calibration --turns": (TABLES,),
     "calibration --foreign": (TABLES,),
     "accuracy_predictor": (ACCURACIES,),
     "generator": (ACCURACIES, TABLES),

@@ -20,9 +20,9 @@ from nagsdk.cost.table import AdditiveTable, Floats, mixed
 from nagsdk.space.space import Codes
 
 # The errors of left-out predictions are taken to follow Student's t with three degrees of freedom, like those of the
-# regression. Without the known shape, the logarithm of the likelihood must be higher by this much divided by the number
-# of samples: few errors say little about either.
-_FREEDOM, _DOUBT = 3, 20.0
+# regression. Without the known shape, the logarithm of the likelihood must be higher by this much divided by the square
+# of the number of samples: few errors say little about either.
+_FREEDOM, _DOUBT = 3, 400.0
 # Ratio of the scale of the errors to their median absolute value, about that of a normal distribution.
 _SCALE = 1.5
 _WEIGHTS = np.linspace(0, 1, 21)
@@ -88,7 +88,7 @@ def judged(known: Shape, codes: Codes, ms: Floats, alone: bool) -> tuple[float, 
     mixture = np.abs(np.outer(_WEIGHTS, errors[0]) + np.outer(1 - _WEIGHTS, errors[1]))
     scale = max(_SCALE * float(np.median(mixture, axis=1).min()), np.finfo(float).tiny)
     loss = (_FREEDOM + 1) / 2 * np.log1p((mixture / scale) ** 2 / _FREEDOM)
-    whole = loss.sum(1) + _DOUBT / len(ms) * (1 - _WEIGHTS)
+    whole = loss.sum(1) + _DOUBT / len(ms) ** 2 * (1 - _WEIGHTS)
     # The weight with which a sample is predicted must not know the sample either.
     trust, *without = (float(_WEIGHTS[::-1][total[::-1].argmin()]) for total in (whole, *(whole[:, None] - loss).T))
     shares = np.array([without, 1 - np.array(without)])
