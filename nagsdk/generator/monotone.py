@@ -24,8 +24,6 @@ from nagsdk.space.space import Codes
 Indices = NDArray[np.intp]
 # Cells of a thousandth of the range: much smaller than the share of a budget that an architecture leaves unused.
 _HALVINGS = 10
-# For the last halvings all candidates are proposed, for each earlier one half as many: few budgets are close to it.
-_FULL, _FEWEST = 4, 8
 
 
 def monotone(
@@ -56,20 +54,18 @@ def monotone(
     path = _paths(cell)
     wanted = np.repeat(limits[:, None], path.shape[1], axis=1)
     wanted[..., 0] = grid[path]
-    nodes, first, at = np.unique(
+    nodes, at = np.unique(
         np.column_stack([path.reshape(-1), wanted.reshape(-1, limits.shape[1])]),
         axis=0,
-        return_index=True,
         return_inverse=True,
     )
     halvings = np.asarray(nodes[:, 1:], np.float64)
     # The generator is certain to find something where one of the cheapest architectures holds the limits.
     holds = (_costs(question, cheapest) <= halvings[:, None]).all(2)
     certain: NDArray[np.bool_] = np.any(holds, axis=1)
-    steps = np.tile(np.arange(path.shape[1]), len(path))[first]
-    wanted_of = np.maximum(count >> np.maximum(path.shape[1] - _FULL - steps, 0), min(count, _FEWEST))
-    counts = np.where(certain, wanted_of, 0)
-    proposed = propose(halvings[certain], counts[certain])
+    # The least limit allows the cheapest architectures only, which are known.
+    counts = np.where(certain & (nodes[:, 0] > 0), count, 0)
+    proposed = propose(halvings[counts > 0], counts[counts > 0])
     rows, first, same = distinct(np.concatenate([cheapest, reserves, proposed]))
     rows = rows[first]
     # One more architecture, which holds no limit, stands where nothing was proposed.
