@@ -38,6 +38,7 @@ BENCH = "scikit-learn and pymoo: pip install 'nagsdk[bench]'"
 WITH_DATA = {
     "calibration": (TABLES,),
     "calibration --vendors": (TABLES,),
+    "calibration --turns": (TABLES,),
     "calibration --foreign": (TABLES,),
     "accuracy_predictor": (ACCURACIES,),
     "predictors": (ACCURACIES, BENCH),
