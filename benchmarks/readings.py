@@ -26,6 +26,7 @@ import cpu_pool as pool
 
 from nagsdk.common.quantiles import normal_quantile
 from nagsdk.cost.chips import Core, names, nearest
+from nagsdk.cost.features import FEATURES
 from nagsdk.cost.pool import Kernels
 from nagsdk.cost.prior import read_prior
 
@@ -52,13 +53,12 @@ def shown(title: str, found: Iterable[Prediction], target: str = "") -> None:
     off = np.array([abs(math.exp(-one.error) - 1) for one in some])
     held = np.mean([one.error <= one.bound for one in some])
     excess = np.median([math.exp(one.bound - one.error) - 1 for one in some])
-    print(
-        f"  {title:<58}{np.median(off):7.1%}{np.mean(off <= 0.1):8.0%}{held:9.3f}{excess:9.1%}{len(some):6}  {target}"
-    )
+    bound = f"{held:9.3f}{excess:9.1%}" if math.isfinite(excess) else f"{'':18}"
+    print(f"  {title:<70}{np.median(off):7.1%}{np.mean(off <= 0.1):8.0%}{bound}{len(some):6}  {target}")
 
 
 def head(title: str) -> None:
-    print(f"\n{title}\n  {'':<58}{'median':>7}{'±10 %':>8}{'bound':>9}{'excess':>9}{'n':>6}  target")
+    print(f"\n{title}\n  {'':<70}{'median':>7}{'±10 %':>8}{'bound':>9}{'excess':>9}{'n':>6}  target")
 
 
 def predictions(
@@ -71,6 +71,8 @@ def predictions(
             if not set(read) <= one.readings.keys():
                 continue
             for name in one.readings.keys() - set(read):
+                if any(pool.FEATURE_TABLE[name][list(FEATURES).index(feature)] for feature in kernels.unknown):
+                    continue  # nobody knows what it costs
                 ms, spread = pool.predicted(kernels, one, read, name, one.core if named else None)
                 error = math.log(one.readings[name] / ms)
                 found.append(Prediction(one, name, read, error, normal_quantile(CONFIDENCE) * spread))
@@ -166,7 +168,7 @@ def main() -> None:
 
     report("ncnn", fit, single, FOUR, targets=True)
     head("ncnn, readings and predictions with the same number of threads, left out with the family")
-    kernels = dict((one.core, kernels) for kernels, one in pool.families_out(fit, single))
+    kernels = {one.core: kernels for kernels, one in pool.families_out(fit, single)}
     parts = [(kernels.get(one.core) or whole.kernels(), one) for one in every]
     for name in (*FOUR, None):
         some = [p for p in predictions(parts, [(pool.READ,)]) if (p.network == name if name else p.network in FOUR)]

@@ -55,8 +55,10 @@ CORES: tuple[tuple[str, str, float | None], ...] = (
     (r"EPYC|Azure|Ryzen", "AMD Zen", None), (r"A55", "Cortex-A55", None), (r"A53|H616", "Cortex-A53", None),
     (r"Snapdragon 888", "Cortex-X1", None), (r"RK3588", "Cortex-A76", 2.4), (r"Oryon", "Oryon", None),
 )  # fmt: skip
-PHONES = {"Pixel 1": ("Kryo", 2.15), "Pixel 2": ("Cortex-A73", 2.35), "Pixel 3": ("Cortex-A75", 2.5),
-          "Pixel 3a": ("Cortex-A75", 2.0), "Pixel 4": ("Cortex-A76", 2.84), "Pixel 9 Pro": ("Cortex-X4", 3.1)}  # fmt: skip
+PHONES = {
+    "Pixel 1": ("Kryo", 2.15), "Pixel 2": ("Cortex-A73", 2.35), "Pixel 3": ("Cortex-A75", 2.5),
+    "Pixel 3a": ("Cortex-A75", 2.0), "Pixel 4": ("Cortex-A76", 2.84), "Pixel 9 Pro": ("Cortex-X4", 3.1),
+}  # fmt: skip
 # How strongly the prices of ncnn are pulled towards those of x86-64, and how far prices of 0 may move.
 _PULL, _FREE_SHARE = 0.03, 0.01
 # Standard deviations of logarithms: of scales, of what networks deviate from the prices on all processors, of noise.
@@ -102,9 +104,9 @@ def phones(published: Path, litert: Path, runtime: str) -> list[Processor]:
     """Phones with single-threaded latencies in float32 with ``XNNPACK`` or ``TFLite (2019)``."""
     found = {name: Processor(name, *known) for name, known in PHONES.items()}
     for row in rows_of(published):
-        if runtime in row["runtime"] and row["threads"] in ("1", "1 big core") and row["precision"] == "float":
-            if row["network"] in TITLES and row["phone"] in found:
-                found[row["phone"]].readings[TITLES[row["network"]]] = float(row["latency_ms"])
+        alike = runtime in row["runtime"] and row["threads"] in ("1", "1 big core") and row["precision"] == "float"
+        if alike and row["network"] in TITLES and row["phone"] in found:
+            found[row["phone"]].readings[TITLES[row["network"]]] = float(row["latency_ms"])
     for row in rows_of(litert) if runtime == "XNNPACK" else ():
         if row["accelerator"] == "cpu" and row["model"] in NETWORKS:
             found[row["device"]].readings[row["model"]] = float(row["median_ms"])
@@ -169,7 +171,9 @@ class Deviations:
 
     def __init__(self, processors: Sequence[Processor], weights: Any, sizes: Any, names: Sequence[str]) -> None:
         self.processors, self.weights, self.sizes, self.names = list(processors), weights, sizes, list(names)
-        rows = [(p, one.core, n, ms) for p, one in enumerate(processors) for n, ms in one.readings.items() if n in names]
+        rows = [
+            (p, one.core, n, ms) for p, one in enumerate(processors) for n, ms in one.readings.items() if n in names
+        ]
         cores = sorted({one.core for one in processors})
         self.cores = cores
         self.processor = np.array([p for p, *_ in rows])
@@ -260,7 +264,9 @@ class Deviations:
         return Kernels(title, weights, networks, chips, found, {}, source or {}, unknown)
 
 
-def predicted(kernels: Kernels, one: Processor, read: Sequence[str], name: str, core: str | None, named: bool = True):
+def predicted(
+    kernels: Kernels, one: Processor, read: Sequence[str], name: str, core: str | None, named: bool = True
+) -> tuple[float, float]:
     """Latency of a network on a processor after readings, and the standard deviation of its logarithm."""
     readings = [(n, FEATURE_TABLE[n], one.readings[n]) for n in read]
     prior = kernels.prior(readings, core, network=(name if named else None, FEATURE_TABLE[name]))
@@ -307,7 +313,10 @@ def ratios_to_float(published: Path, litert: Path) -> dict[str, dict[str, Precis
             kernels = "tflite-2019" if "2019" in runtime else "xnnpack"
             logs[kernels, "int8"].append(math.log(float(row["latency_ms"]) / float(other["latency_ms"])))
     cpu = {row["model"]: float(row["median_ms"]) for row in rows_of(litert) if row["accelerator"] == "cpu"}
-    for model, precision in (("mobilenet_v2_int8_channelwise", "int8"), ("mobilenet_v2_dynamic_wi8_afp32", "int8-dynamic")):
+    for model, precision in (
+        ("mobilenet_v2_int8_channelwise", "int8"),
+        ("mobilenet_v2_dynamic_wi8_afp32", "int8-dynamic"),
+    ):
         logs["xnnpack", precision].append(math.log(cpu[model] / cpu["mobilenet_v2"]))
     found: dict[str, dict[str, Precision]] = defaultdict(dict)
     for (kernels, precision), values in logs.items():

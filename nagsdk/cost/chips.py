@@ -91,8 +91,8 @@ def nearest(core: Core, kernels: Kernels) -> tuple[str | None, Scale | None]:
         kernels: The kernels that run on it.
 
     Returns:
-        The name of the measured design, if it is this very design; what it says of the scale, None without a frequency
-        or where no measured design is near.
+        The name of the nearest measured design, with what it says of the scale; without a frequency, or where no design
+        with a known speed is near, this very design if it was measured, and None.
     """
     steps = {core.name: 0}
     for line in LINES:
@@ -100,19 +100,17 @@ def nearest(core: Core, kernels: Kernels) -> tuple[str | None, Scale | None]:
             at = line.index(core.name)
             for place, name in enumerate(line):
                 steps[name] = min(abs(place - at), steps.get(name, len(line)))
-    known = {
-        name: kernels.chips[name].cycles
-        for name in steps
-        if name in kernels.chips and steps[name] <= _MOST_DESIGNS
-    }
     same = core.name if core.name in kernels.chips else None
-    timed = sorted((steps[name], cycles) for name, cycles in known.items() if cycles is not None)
+    timed = []
+    for name, step in sorted(steps.items(), key=lambda one: one[1]):
+        known = kernels.chips.get(name)
+        if known is not None and known.cycles is not None and step <= _MOST_DESIGNS:
+            timed.append((step, name, known.cycles))
     if core.ghz is None or not timed:
         return same, None
-    # Two neighbours at the same distance count alike.
-    best = [cycles for step, cycles in timed if step == timed[0][0]]
-    spread = math.hypot(_SAME_DESIGN, _EACH_DESIGN * timed[0][0])
-    return same, Scale(sum(best) / len(best) - math.log(core.ghz), spread)
+    step, name, cycles = timed[0]
+    title = f"the name of its chip, {core}" + (f", by the speed of {name}" if step else "")
+    return name, Scale(cycles - math.log(core.ghz), math.hypot(_SAME_DESIGN, _EACH_DESIGN * step), title)
 
 
 def require_scale(core: Core, kernels: Kernels, name: str) -> None:

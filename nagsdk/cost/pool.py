@@ -32,7 +32,7 @@ _MOST_BYTES = 10**6
 # Scatter of single runs and of sessions of a phone that is cool; an estimate, because published readings hide it.
 _JITTER = Jitter({90.0: 1.05}, 0.02)
 # Standard deviations of logarithms: of the scale of a processor whose chip is not known, and of a reading's noise.
-_ANY_SCALE, _NOISE = 3.0, 0.01
+_ANY_SCALE, _NOISE = 30.0, 0.01
 # Share of a price that is left at least, because deviations of prices are only small ones to first order.
 _LEAST_PRICE = 0.2
 
@@ -111,10 +111,12 @@ class Scale:
     Attributes:
         log: Logarithm of the scale.
         spread: Standard deviation of its error.
+        title: What it rests on, for people.
     """
 
     log: float
     spread: float
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ class Kernels:
                 "Give one: --reading mobilenet_v3_large=7.7ms, or --chip 'Cortex-A76 2.4 GHz'.",
             )
         known = self.chips.get(chip) if chip else None
-        start = scale or Scale(0.0, _ANY_SCALE)
+        start = scale or Scale(0.0, _ANY_SCALE, "")
         read: list[Network] = [(name, features) for name, features, _ in given]
         own = network or (None, np.mean([features for _, features in read] or [self._typical], axis=0))
         both = [*read, own]
@@ -181,7 +183,7 @@ class Kernels:
         moved = (self._price_variance(known) * (dual @ shares) if read else 0.0) + (known.prices if known else 0.0)
         weights = self.weights * np.maximum(1 + moved, _LEAST_PRICE)
         weights = weights * (math.exp(mean) / float(own[1] @ weights))
-        counted = f"{len(given)} reading{'s' * (len(given) > 1)}" if given else f"the name of its chip, {chip},"
+        counted = f"{len(given)} reading{'s' * (len(given) > 1)}" if given else start.title
         source = {"title": f"{counted} with {self.title}", **self.source}
         return Prior(weights, self.spreads.bound * math.sqrt(variance), _JITTER, 1, source, unknown=self.unknown)
 
@@ -227,7 +229,12 @@ class Kernels:
         for name, _ in networks:
             known = self.networks.get(name or "")
             variances.append(self.spreads.unknown**2 if known is None else own * known.spread**2 + known.doubt**2)
-        same = np.array([[a == b and (a is not None or i == j) for j, (b, _) in enumerate(networks)] for i, (a, _) in enumerate(networks)])
+        same = np.array(
+            [
+                [a == b and (a is not None or i == j) for j, (b, _) in enumerate(networks)]
+                for i, (a, _) in enumerate(networks)
+            ]
+        )
         return self._price_variance(chip) * shares @ shares.T + same * np.sqrt(np.outer(variances, variances))
 
     def _price_variance(self, chip: Chip | None) -> float:
@@ -273,7 +280,7 @@ def _kernels(values: Mapping[str, Any]) -> Kernels:
         return numbers_of([known[name] for name in FEATURES], (len(FEATURES),), low=low)
 
     def number(value: Any) -> float:
-        return float(numbers_of(value, (), low=-_ANY_SCALE * 10, high=_ANY_SCALE * 10))
+        return float(numbers_of(value, (), low=-_ANY_SCALE, high=_ANY_SCALE))
 
     def numbers(known: Mapping[str, Any]) -> dict[str, float]:
         return {name: number(value) for name, value in known.items()}
