@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from nagsdk.cli import options as o
-from nagsdk.cli import printing
+from nagsdk.cli import pool, printing
 from nagsdk.cli.printing import say
 
 
@@ -121,3 +121,6 @@ def add(
         return
     say(f"{file} describes {device.title}.")
     say(f"Next: nagsdk generate --device {file} --bundle imagenet --budget 8ms")
+
+
+command.add_command(pool.command)

@@ -210,16 +210,17 @@ class Kernels:
     def _shares(self, networks: Sequence[Network]) -> Floats:
         """Shares of the features in the latencies of networks, shape (n, F)."""
         costs = np.array([features * self.weights for _, features in networks]).reshape(-1, len(FEATURES))
-        return costs / costs.sum(1, keepdims=True)
+        shares: Floats = costs / costs.sum(1, keepdims=True)
+        return shares
 
     def _means(self, networks: Sequence[Network], chip: Chip | None) -> Floats:
         """Logarithms of the latencies of networks at a scale of 1, shape (n,)."""
-        plain = np.array([math.log(float(features @ self.weights)) for _, features in networks])
-        plain += [self.networks[name].offset if name in self.networks else 0.0 for name, _ in networks]
-        if chip is not None:
-            plain += self._shares(networks) @ chip.prices
-            plain += [chip.networks.get(name or "", 0.0) for name, _ in networks]
-        return plain
+        means = self._shares(networks) @ (np.zeros(len(FEATURES)) if chip is None else chip.prices)
+        for number, (name, features) in enumerate(networks):
+            known = self.networks.get(name or "")
+            means[number] += math.log(float(features @ self.weights)) + (known.offset if known else 0.0)
+            means[number] += chip.networks.get(name or "", 0.0) if chip else 0.0
+        return means
 
     def _covariance(self, networks: Sequence[Network], chip: Chip | None) -> Floats:
         """Covariance of the deviations of networks on a processor, without that of the scale, shape (n, n)."""
@@ -235,7 +236,8 @@ class Kernels:
                 for i, (a, _) in enumerate(networks)
             ]
         )
-        return self._price_variance(chip) * shares @ shares.T + same * np.sqrt(np.outer(variances, variances))
+        covariance: Floats = self._price_variance(chip) * shares @ shares.T
+        return covariance + same * np.sqrt(np.outer(variances, variances))
 
     def _price_variance(self, chip: Chip | None) -> float:
         return self.spreads.prices**2 + self._unknown_share(chip) * self.spreads.chip_prices**2

@@ -15,7 +15,7 @@ from nagsdk.errors import DeviceError, UnknownNameError, UsageError
 from nagsdk.ranges import BATCH, READING_MS, THREADS
 
 _MOST_BYTES, _MOST_TEXTS, _MOST_TEXT, _MOST_READINGS = 64 * 1024, 200, 1000, 100
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+LEGAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _UNUSABLE, _MOST_NAME = re.compile(r"[^a-z0-9_.-]+"), 64
 # Phones of one series differ by a number: pixel-8, pixel 8a.
 _MODEL, _MOST_NEAR = re.compile(r"(?P<series>[a-z][a-z _.-]*?)[ _.-]*(?P<number>[0-9]{1,4})"), 3
@@ -178,7 +178,7 @@ def check_device(device: Device) -> None:
     BATCH.check(device.batch)
     # The id becomes a part of the names of files, and the prior lies in the folder of shipped descriptions.
     for name, text in (("id", device.id), ("backend", device.backend), ("prior", device.prior)):
-        if text is not None and not _NAME.fullmatch(text):
+        if text is not None and not LEGAL_NAME.fullmatch(text):
             raise ValueError(f"{name} must consist of up to 64 letters, digits and _ . -, not {text!r:.80}")
     known = bool(device.readings or device.chip)
     if known != bool(device.kernels) or (known and device.prior is not None):
