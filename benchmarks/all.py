@@ -23,6 +23,7 @@ HERE_ONLY = (
     "calibration_cpu",
     "runtimes",
     "int8",
+    "int8_cost",
     "generator_measured",
     "generator_monotone",
     "training",
@@ -30,11 +31,14 @@ HERE_ONLY = (
     "deploy",
 )
 TABLES = "the latency tables: python recipes/tables.py --output DIR"
+READINGS = "ncnn_latencies.csv and published latencies of phones, written down by hand (docs/figures.md)"
 ACCURACIES = "ofa_mbv3_w1.0_imagenet_top1.csv: the measured subnets of IntelLabs/DyNAS-T (docs/figures.md)"
 WITH_DATA = {
     "calibration": (TABLES,),
     "calibration --vendors": (TABLES,),
     "calibration --foreign": (TABLES,),
+    "lab_pool": (TABLES,),
+    "readings": (READINGS,),
     "accuracy_predictor": (ACCURACIES,),
     "generator": (ACCURACIES, TABLES),
     "generator_ablation": (ACCURACIES,),

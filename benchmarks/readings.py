@@ -114,6 +114,7 @@ def report(title: str, fit: pool.Fit, processors: Sequence[pool.Processor], four
         of = [one for one in found if len(one.read) == count and one.network in four]
         shown(f"{count} reading{'s' * (count > 1)}: {', '.join(four)}", of, target if targets else "")
     one_reading = [one for one in found if one.read == read]
+    shown("one reading: all networks", one_reading, "0.9 ± .04" if targets else "")
     for name in sorted({one.network for one in one_reading}):
         shown(f"one reading: {name}", (one for one in one_reading if one.network == name))
     shown("the middle of the ratios: the four together", (one for one in rival(processors) if one.network in four))

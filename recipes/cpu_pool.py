@@ -286,7 +286,8 @@ def calibrated(kernels: Kernels, without: Sequence[tuple[Kernels, Processor]], r
         ratios = []
         for one, processor in without:
             for reading in set(read) & processor.readings.keys():
-                for name in processor.readings.keys() & set(MOBILE) - {reading}:
+                # A network without a name is one of a search space, and those are of mobile size.
+                for name in processor.readings.keys() & set(one.networks if named else MOBILE) - {reading}:
                     ms, spread = predicted(one, processor, [reading], name, None, named)
                     ratios.append(math.log(processor.readings[name] / ms) / spread)
         rank = min(len(ratios), math.ceil(0.9 * (len(ratios) + 1)))
@@ -309,9 +310,8 @@ def ratios_to_float(published: Path, litert: Path) -> dict[str, dict[str, Precis
     rows = {(r["network"], r["phone"], r["runtime"], r["threads"], r["precision"]): r for r in rows_of(published)}
     for (network, phone, runtime, threads, precision), row in rows.items():
         other = rows.get((network, phone, runtime, threads, "float"))
-        if precision == "int8" and other and runtime.startswith("TFLite"):
-            kernels = "tflite-2019" if "2019" in runtime else "xnnpack"
-            logs[kernels, "int8"].append(math.log(float(row["latency_ms"]) / float(other["latency_ms"])))
+        if precision == "int8" and other and "2019" in runtime:
+            logs["tflite-2019", "int8"].append(math.log(float(row["latency_ms"]) / float(other["latency_ms"])))
     cpu = {row["model"]: float(row["median_ms"]) for row in rows_of(litert) if row["accelerator"] == "cpu"}
     for model, precision in (
         ("mobilenet_v2_int8_channelwise", "int8"),

@@ -253,7 +253,8 @@ def _prices(amounts: Floats, cost: Floats) -> Floats:
     pull = _PULL * math.sqrt(len(cost)) / used.sum() * np.eye(len(unit))
     matrix = np.concatenate([amounts * unit / cost[:, None], pull])
     solution: Floats = nnls(matrix, np.concatenate([np.ones(len(cost)), np.zeros(len(unit))]), maxiter=10_000)[0]
-    return solution * unit
+    prices: Floats = solution * unit
+    return prices
 
 
 def _text(members: Sequence[Member]) -> str:

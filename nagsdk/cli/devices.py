@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from nagsdk import ranges
 from nagsdk.cli import options as o
 from nagsdk.cli import pool, printing
 from nagsdk.cli.printing import say
@@ -72,7 +73,11 @@ class _Reading(click.ParamType[tuple[str, float]]):
 )
 @click.option("--chip", metavar="'CORE GHZ'", help="Core and frequency, such as 'Cortex-A78 2.4 GHz'.")
 @click.option(
-    "--reading-threads", type=int, default=1, show_default=True, help="Threads of the readings and of inferences."
+    "--reading-threads",
+    type=o.number(ranges.THREADS),
+    default=1,
+    show_default=True,
+    help="Threads of the readings and of inferences.",
 )
 @click.option("--like", default="android", show_default=True, help="Device whose backend and options the new one has.")
 @click.option(

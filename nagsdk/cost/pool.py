@@ -237,7 +237,8 @@ class Kernels:
             ]
         )
         covariance: Floats = self._price_variance(chip) * shares @ shares.T
-        return covariance + same * np.sqrt(np.outer(variances, variances))
+        covariance += same * np.sqrt(np.outer(variances, variances))
+        return covariance
 
     def _price_variance(self, chip: Chip | None) -> float:
         return self.spreads.prices**2 + self._unknown_share(chip) * self.spreads.chip_prices**2
