@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def reading_of(name: str) -> tuple[str, str]:
     return network, precision or "fp32"
 
 
-def unknown_device(name: str, ids: Iterable[str], known: Iterable[str], note: str = "") -> UnknownNameError:
+def unknown_device(name: str, ids: Iterable[str], known: Collection[str], note: str = "") -> UnknownNameError:
     """Returns the error for a device that nobody describes.
 
     Args:
@@ -81,13 +81,12 @@ def unknown_device(name: str, ids: Iterable[str], known: Iterable[str], note: st
         found = _MODEL.match(text.lower())
         return (found["series"].strip(" -_."), int(found["number"])) if found else (text.lower(), None)
 
-    names = sorted(ids)
     series, number = parts(name)
-    models = {other: parts(other) for other in names}
+    models = {other: parts(other) for other in sorted(ids)}
     same = [n for n, (of, count) in models.items() if series and of == series and None not in (count, number)]
     near = sorted(same, key=lambda n: (abs((models[n][1] or 0) - (number or 0)), len(n)))[:_MOST_NEAR]
-    near += [n for n in difflib.get_close_matches(name.lower(), names, n=_MOST_NEAR, cutoff=0.5) if n not in near]
-    hint = f"Nearest: {', '.join(near[:_MOST_NEAR])}. " if near else ""
+    alike = difflib.get_close_matches(name.lower(), sorted(known), n=_MOST_NEAR, cutoff=0.5)
+    hint = f"Nearest: {', '.join(near)}. " if near else f"Did you mean {' or '.join(alike)}? " if alike else ""
     new = _UNUSABLE.sub("-", name.lower()).strip("-._")[:_MOST_NAME] or "NAME"
     return UnknownNameError(
         f"There is no device named {name!r:.80}, and no readings of it are known.",
