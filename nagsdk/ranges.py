@@ -115,6 +115,7 @@ STRATEGIES = Range("The number of strategies", 1, 100)
 POINTS = Range("The number of points of a frontier", 2, 10_000)
 
 READING_MS = Range("The latency of a network in milliseconds", 1e-3, 1e6, whole=False)
+FREQUENCY_GHZ = Range("The frequency of a processor in GHz", 0.05, 10, whole=False)
 SAMPLES = Range("The number of reference architectures", 5, 1000)
 WITHIN_S = Range("The time to measure, in seconds,", 1, 7 * 24 * 3600, whole=False)
 AGE_DAYS = Range("An age in days", 0, 36_500, whole=False)

@@ -195,3 +195,19 @@ def test_throughput_needs_a_latency():
         Budget("latency", 1.0, throughput=True)
     with pytest.raises(BudgetError, match="from 1 to 4096"):
         Budget("latency", 1.0, images=0)
+
+
+NAMED = {"sram": {"KiB@sram": 1024.0, "MB@sram": 1e6}, "flash": {"KiB@flash": 1024.0}}
+
+
+@pytest.mark.parametrize("text", ["256KiB@sram", "256 kib @ SRAM", "0.262144mb@sram"])
+def test_a_unit_may_name_its_metric(text):
+    budget = Budget.parse(text, units=NAMED)
+    assert budget.metric == "sram" and budget.limit == pytest.approx(256 * 1024)
+    assert Budget.parse(str(budget), units=NAMED) == budget
+
+
+@pytest.mark.parametrize("text", ["256KiB@rom", "256ms@sram", "256MB@flash", "5ms/image@sram"])
+def test_a_unit_that_its_metric_does_not_have_is_refused(text):
+    with pytest.raises(BudgetError):
+        Budget.parse(text, units=NAMED)

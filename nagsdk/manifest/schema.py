@@ -22,6 +22,7 @@ from nagsdk.manifest.fields import Share as _Share
 from nagsdk.manifest.fields import Size as _Size
 from nagsdk.manifest.fields import Texts as _Texts
 from nagsdk.manifest.fields import Triple as _Triple
+from nagsdk.manifest.numbers import NumbersRecord
 
 
 class Predicted(_Open):
@@ -289,6 +290,8 @@ class IntegersRecord(_Open):
     error: float = Field(ge=0, description="Norm of the difference to torch's logits, as a share of their norm.")
     float_top1: _Percent | None = Field(description="Top-1 of the float32 network on the bundle's test images.")
     agreement: _Percent | None = Field(description="Share of these images for which both name the same class.")
+    input: NumbersRecord | None = Field(None, description="Null in older manifests: float32.")
+    output: NumbersRecord | None = Field(None, description="Null in older manifests: float32.")
 
 
 class RewriteRecord(_Open):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nagsdk.cost.activations import ACTIVATION_BYTES
 from nagsdk.device.backend import Backend, Tensor
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError, DeviceUnavailableError
@@ -106,8 +107,10 @@ class Builder:
         """
         import torch
 
+        from nagsdk.graph.arena import peak_activations
         from nagsdk.graph.integer_parity import check_integers
-        from nagsdk.graph.integers import IntegerGraph
+        from nagsdk.graph.integer_passes import fed_with
+        from nagsdk.graph.integers import IntegerGraph, numbers_of
         from nagsdk.graph.passes import with_temperature
         from nagsdk.graph.simulate import simulated
         from nagsdk.graph.trace import trace
@@ -117,21 +120,27 @@ class Builder:
         bundle, backend, device = target.bundle, target.backend, target.device
         images = None if self.timing_only else bundle.recalibration_images(resolution, self.images)
         subnet = self._subnet(architecture, images)
+        integer = device.precision in backend.integer_precisions
         if tuner is not None:
-            tuner.tune(subnet)
+            tuner.tune(subnet, integer)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{MODEL}{backend.suffix}"
-        integer = device.precision in backend.integer_precisions
         count = _INTEGER_PARITY_IMAGES if integer else _PARITY_IMAGES
         probe = np.random.default_rng(self.seed).normal(size=(count, 3, resolution, resolution)).astype(np.float32)
         if images is not None:
             probe = images[:count]
-        traced, used_images = trace(subnet, resolution, device.batch), probe if images is None else images
+        steps = bundle.preprocessing
+        seen = None if images is None else target.fed(images)
 
-        def written(network: Graph) -> tuple[Graph, Path | None]:
+        traced = trace(subnet, resolution, device.batch)
+
+        def written(unfed: Graph) -> tuple[Graph, Path | None]:
+            network = fed_with(unfed, device.io, steps.mean, steps.std)
             if integer:
-                network = backend.quantised(network, device, used_images)
-            backend.export(network, path, device, images)
+                network = backend.quantised(network, device, target.fed(probe) if seen is None else seen)
+                if tuner is not None and isinstance(network, IntegerGraph):
+                    network = tuner.tune_integers(network, lambda batch: torch.from_numpy(target.fed(batch.numpy())))
+            backend.export(network, path, device, seen)
             return network, backend.compile(path, device, folder) if target.presence.available else None
 
         graph, compiled = written(traced)
@@ -139,9 +148,10 @@ class Builder:
         if self.validation is not None:
             temperature = self._temperature(self.validation, path, compiled, resolution)
             graph, compiled = written(with_temperature(traced, temperature))
-        probe = np.concatenate([probe, bundle.preprocessing.normalised(probe_image(resolution)[None])])
+        probe = np.concatenate([probe, steps.normalised(probe_image(resolution)[None])])
         with torch.no_grad():
             exact = expected = subnet(torch.from_numpy(probe)).numpy() / np.float32(temperature or 1.0)
+        probe = target.fed(probe)
         if isinstance(graph, IntegerGraph):
             expected = simulated(graph, probe)
         if compiled not in (None, path, folder / f"{MODEL}{backend.compiled_suffix}"):
@@ -150,6 +160,7 @@ class Builder:
                 "Report this to the author of its plugin.",
             )
         actual = infer(backend, device, path, compiled, probe)
+        facts = {ACTIVATION_BYTES: float(peak_activations(graph, device.io))}
         used, tolerance, kept = 0 if images is None else len(images), backend.tolerance(device), statistics(subnet)
         if isinstance(graph, IntegerGraph):
             error = None if actual is None else check_integers(graph, probe, expected, actual, tolerance)
@@ -157,11 +168,17 @@ class Builder:
                 "weight_bits": graph.most.bit_length() + 1,
                 "images": graph.ranges.images if used else 0,
                 "error": overall_error(exact, expected),
+                "input": numbers_of(graph, graph.INPUT, device.io),
+                "output": numbers_of(graph, graph.output, device.io),
             }
             kept |= graph.ranges.to_statistics()
-            return Built(architecture, path, compiled, error, used, kept, expected[-1], record, subnet, temperature)
+            return Built(
+                architecture, path, compiled, error, used, kept, expected[-1], record, subnet, facts, temperature
+            )
         error = None if actual is None else check(expected, actual, tolerance)
-        return Built(architecture, path, compiled, error, used, kept, expected[-1], temperature=temperature)
+        return Built(
+            architecture, path, compiled, error, used, kept, expected[-1], facts=facts, temperature=temperature
+        )
 
     def _subnet(self, architecture: Architecture, images: Tensor | None) -> Subnet:
         bundle = self.target.bundle
@@ -198,7 +215,7 @@ class Builder:
         images, labels = source.some("val", _VALIDATION_IMAGES, resolution)
         target = self.target
         with stage(target.on_event, "Fitting the temperature"):
-            logits = infer(target.backend, target.device, path, compiled, images)
+            logits = infer(target.backend, target.device, path, compiled, target.fed(images))
         if logits is None:
             raise DeviceUnavailableError(
                 "Nothing on this machine runs the file, so no temperature can be fitted to its outputs.",
@@ -220,7 +237,7 @@ class Builder:
         if test is None:
             return unknown
         with stage(target.on_event, "Evaluating on the test images"):
-            logits = infer(target.backend, target.device, built.path, built.compiled, test.inputs)
+            logits = infer(target.backend, target.device, built.path, built.compiled, target.fed(test.inputs))
             float_logits = None if built.exact is None or logits is None else outputs(built.exact, test.inputs)
         if logits is None:
             return unknown

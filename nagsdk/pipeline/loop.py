@@ -11,7 +11,7 @@ import numpy as np
 
 from nagsdk.budget import LATENCY, Budget
 from nagsdk.cost.model import CostModel
-from nagsdk.errors import InfeasibleError
+from nagsdk.errors import InfeasibleError, UsageError
 from nagsdk.events import Notice
 from nagsdk.generator.ranking import choose
 from nagsdk.generator.strategies import Nag
@@ -25,7 +25,7 @@ from nagsdk.pipeline.models import question
 from nagsdk.pipeline.round import Built, Round, Unmeasured
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import pace_of
-from nagsdk.pipeline.verdict import judge, share_of, spare_for
+from nagsdk.pipeline.verdict import judge, share_of, spare_for, with_facts
 from nagsdk.space.architecture import Architecture
 
 if TYPE_CHECKING:
@@ -77,7 +77,14 @@ class Deployer:
 
         Raises:
             DataError: The folder cannot be used, or its classes are not those of the bundle.
+            UsageError: The precision does not allow both.
         """
+        if finetune and temperature_scaling and self.target.device.precision in self.target.backend.integer_precisions:
+            raise UsageError(
+                "Integers cannot be fine-tuned and have their temperature scaled: the weights are trained with the "
+                "steps of the file, which the temperature would change.",
+                "Leave out --finetune or --temperature-scaling, or take another precision.",
+            )
         from nagsdk.training.source import Source
         from nagsdk.training.tuner import Tuner
 
@@ -127,6 +134,7 @@ class Deployer:
             built = self.builder.build(architecture, folder / str(number))
             self.tried.add(architecture)
             if not present:
+                result = with_facts(target, result, built)
                 shares = [share_of(target, result, built, budget) for budget in budgets]
                 short = self._short_of_top1(built)
                 if max([*shares, 0.0]) <= 1 and not short:
