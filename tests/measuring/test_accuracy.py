@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -11,6 +11,7 @@ LOGITS = hnp.arrays(np.float32, (23, 4), elements=st.floats(-30, 30, width=32))
 LABELS = hnp.arrays(np.int64, 23, elements=st.integers(0, 3))
 
 
+@settings(deadline=None)
 @given(LOGITS, LABELS)
 def test_the_calibration_error_is_that_of_fifteen_bins(logits, labels):
     found = probabilities(logits)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t
 
@@ -13,6 +13,7 @@ VALUES = st.lists(st.floats(0.5, 2.0), min_size=1, max_size=8).map(tuple)
 KNOWN = st.floats(0.01, 0.1)
 
 
+@settings(deadline=None, max_examples=30)
 @given(VALUES, KNOWN)
 def test_the_interval_is_that_of_student_with_two_sessions_known_before(values, known):
     found, logs = AcrossSessions(values, known), np.log(values)
@@ -23,6 +24,7 @@ def test_the_interval_is_that_of_student_with_two_sessions_known_before(values, 
     assert found.figure_ms == pytest.approx(np.exp(logs.mean())) and found.spread == pytest.approx(spread)
 
 
+@settings(deadline=None, max_examples=30)
 @given(VALUES, KNOWN)
 def test_what_is_assured_is_what_has_the_chance(values, known):
     found = AcrossSessions(values, known)
@@ -31,6 +33,7 @@ def test_what_is_assured_is_what_has_the_chance(values, known):
     assert found.chance(1e-3) <= found.chance(found.figure_ms) < 0.5 < ASSURED < found.chance(1e3)
 
 
+@settings(deadline=None, max_examples=30)
 @given(VALUES, KNOWN)
 def test_more_sessions_of_the_same_kind_spare_more(values, known):
     found = AcrossSessions(values, known)
