@@ -113,8 +113,8 @@ class Budget:
             if self.unit is None:
                 raise BudgetError(
                     f"{self.metric!r} is not one of nagsdk's own metrics, and no unit was given.",
-                    f"Known: {', '.join(SHOWN_UNITS)}. For a plugin's metric, write the budget as text, such as 300MiB, or "
-                    "give its unit.",
+                    f"Known: {', '.join(SHOWN_UNITS)}. For a plugin's metric, write the budget as text, such as "
+                    "300MiB, or give its unit.",
                 )
             check_unit(*self.unit)
         for name, legal in (("limit", LIMIT), ("percentile", PERCENTILE), ("confidence", CONFIDENCE)):

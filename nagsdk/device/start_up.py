@@ -50,11 +50,10 @@ def _begin_peak() -> float | None:
     """Forgets the peak of memory; returns the MB that this process holds now, or None if the system does not tell."""
     if sys.platform != "linux":
         return None
-    try:
-        # Memory that earlier networks left free would be used again, and would not count.
-        ctypes.CDLL(None).malloc_trim(0)
-    except AttributeError:
-        pass  # a C library without that function gives memory back at once
+    # Memory that earlier networks left free would be used again, and would not count. C libraries without this function
+    # give it back at once.
+    if (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)
     try:
         Path("/proc/self/clear_refs").write_bytes(b"5")
     except OSError:
