@@ -17,8 +17,10 @@ from nagsdk.common.wording import counted
 from nagsdk.errors import DeviceError, Failure, NagsdkError, UnknownNameError
 from nagsdk.events import Listener, ignore
 from nagsdk.graph.parity import FEW_IMAGES, check, probe_image
+from nagsdk.manifest.app_probe import read_probe
 from nagsdk.manifest.manifest import MANIFEST, pinned_files, read_manifest, with_other_line_ends
 from nagsdk.manifest.result import Measured, budget_of
+from nagsdk.pipeline.app_evidence import judged, require_same_model
 from nagsdk.pipeline.opened import OpenedDeployment, wrong_files
 from nagsdk.pipeline.round import figure, upper_limit
 from nagsdk.pipeline.target import Target
@@ -36,7 +38,7 @@ class Check:
     """The result of one check.
 
     Attributes:
-        name: ``hashes``, ``parity``, ``latency``, or ``init`` and ``ram`` where budgets limit them.
+        name: ``hashes``, ``parity``, ``latency``, ``init`` and ``ram`` where budgets limit them, or ``probe``.
         state: ``passed``, ``failed`` or ``skipped``.
         detail: What was found, or why it was skipped.
     """
@@ -82,6 +84,7 @@ def verify(
     device: str | Path | None = None,
     bundle: str | Path | None = None,
     serial: str | None = None,
+    probe: str | Path | None = None,
     on_event: Listener = ignore,
 ) -> Verification:
     """Checks a deployment again: the hashes of its files, its outputs and, if the device is available, its latency.
@@ -96,13 +99,14 @@ def verify(
             described by a file.
         bundle: Bundle whose reference network is timed beside the model; the manifest's bundle if None.
         serial: Which of several attached phones is meant, or ``"host:port"`` of a phone that listens on the network.
+        probe: File that the probe in an app wrote; the budgets are judged by it too. See docs/in-app.md.
         on_event: Receives progress events.
 
     Returns:
         The results of all checks. A failure of the device is part of them and is not raised.
 
     Raises:
-        UsageError: The folder is not a deployment.
+        UsageError: The folder is not a deployment, or the probe's file is not one or is about another model.
         DamagedBundleError: Its manifest is not valid.
         UnknownNameError: The given device or bundle is unknown.
     """
@@ -116,11 +120,12 @@ def verify(
     state, unchanged = NOT_PASSED if told else PASSED, f"{counted(len(pinned_files(manifest)), 'file')} unchanged"
     hashes = Check("hashes", state, "; ".join(told) or unchanged)
     budgets = [budget_of(record) for record in manifest["budgets"]]
+    evidence = [] if probe is None else [_in_app(Path(probe), manifest, budgets)]
     names = ("parity", "latency", *(budget.metric for budget in budgets if budget.metric in MEASURED))
     # Labels and preprocessing mean the same with other line ends, a model does not.
     if changed or not set(rewritten) <= {MANIFEST, *manifest["files"]}:
         untrusted = (Check(name, SKIPPED, "files that were changed are not run") for name in names)
-        return Verification(str(folder), (hashes, *untrusted), Measured())
+        return Verification(str(folder), (hashes, *untrusted, *evidence), Measured())
     checks, now, failure = [hashes], Measured(), None
     try:
         opened = OpenedDeployment.of(folder, device, serial)
@@ -141,7 +146,15 @@ def verify(
             else error.message
         )
         checks += [Check(name, SKIPPED, why) for name in names[len(checks) - 1 :]]
-    return Verification(str(folder), tuple(checks), now, failure)
+    return Verification(str(folder), (*checks, *evidence), now, failure)
+
+
+def _in_app(path: Path, manifest: dict[str, Any], budgets: list[Budget]) -> Check:
+    """Judges the budgets by what an app measured."""
+    probe = read_probe(path)
+    require_same_model(probe, manifest)
+    held, told = judged(probe, manifest, budgets)
+    return Check("probe", PASSED if held else NOT_PASSED, told)
 
 
 def _parity(opened: OpenedDeployment) -> Check:
