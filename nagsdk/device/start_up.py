@@ -17,33 +17,46 @@ INIT_MS, FIRST_MS, MEMORY_MB = START_UP = ("init_ms", "first_inference_ms", "mem
 T = TypeVar("T")
 
 
-def started(load: Callable[[], T], bind: Callable[[T], Callable[[], object]]) -> tuple[T, dict[str, float]]:
-    """Loads a network, runs it once, and takes time and memory meanwhile.
+class StartUp:
+    """Observes a network while it is loaded and when it runs for the first time.
 
-    Memory is what the process held at its peak beyond what it held before, which only Linux tells.
+    Memory is what the process held at its peak beyond what it held before, which only Linux tells. Between loading and
+    the first run, other networks may be loaded.
 
-    Args:
-        load: Loads the network.
-        bind: Returns a function that runs the network once.
-
-    Returns:
-        The network, and the figures by the names of `START_UP`. What cannot be known is left out: of a network that
-        does not run, the first inference.
+    Attributes:
+        figures: What is known so far, by the names of `START_UP`.
     """
-    before = _begin_peak()
-    start = time.perf_counter_ns()
-    network = load()
-    figures = {INIT_MS: (time.perf_counter_ns() - start) / 1e6}
-    try:
-        run = bind(network)
-        start = time.perf_counter_ns()
+
+    def __init__(self) -> None:
+        self.figures: dict[str, float] = {}
+        self._has_run = False
+        self._held_mb: float | None = None
+
+    def load(self, load: Callable[[], T]) -> T:
+        """Loads the network."""
+        before, start = _begin_peak(), time.perf_counter_ns()
+        network = load()
+        self.figures[INIT_MS] = (time.perf_counter_ns() - start) / 1e6
+        after, peak = _memory_mb("VmRSS"), _memory_mb("VmHWM")
+        if before is not None and after is not None and peak is not None:
+            self._held_mb, self._peak_mb = max(after - before, 0.0), max(peak - before, 0.0)
+        return network
+
+    def first(self, run: Callable[[], object]) -> None:
+        """Runs the network once, if it has not run yet."""
+        if self._has_run:
+            return
+        self._has_run = True
+        before, start = _begin_peak(), time.perf_counter_ns()
         run()
-        figures[FIRST_MS] = (time.perf_counter_ns() - start) / 1e6
-    except Exception:  # what is wrong with it is told when somebody asks it to run
-        return network, figures
-    if before is not None and (peak := _memory_mb("VmHWM")) is not None:
-        figures[MEMORY_MB] = max(peak - before, 0.0)
-    return network, figures
+        self.figures[FIRST_MS] = (time.perf_counter_ns() - start) / 1e6
+        peak = _memory_mb("VmHWM")
+        if self._held_mb is not None and before is not None and peak is not None:
+            self.figures[MEMORY_MB] = max(self._peak_mb, self._held_mb + max(peak - before, 0.0))
+
+    def ran(self) -> None:
+        """Notes that the network has run otherwise, so that no first run can be observed any more."""
+        self._has_run = True
 
 
 def _begin_peak() -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from nagsdk.common.processes import pin
 from nagsdk.device.serve import Handler, Images, Message, in_batches, serve, timed
-from nagsdk.device.start_up import started
+from nagsdk.device.start_up import StartUp
 
 _WARM_S = 0.005
 
@@ -23,7 +23,7 @@ class Worker:
         self.threads = threads
         self.make: Any = import_module(f"{package}.interpreter").Interpreter
         self.networks: dict[int, Any] = {}
-        self.started: dict[int, dict[str, float]] = {}
+        self.starts: dict[int, StartUp] = {}
         self.loaded = 0
 
     def load(self, request: dict[str, Any], body: bytes) -> Message:
@@ -35,24 +35,29 @@ class Worker:
             network.allocate_tensors()
             return network
 
-        network, figures = started(make, _bound)
+        start = StartUp()
+        network = start.load(make)
         self.loaded += 1
-        self.networks[self.loaded], self.started[self.loaded] = network, figures
+        self.networks[self.loaded], self.starts[self.loaded] = network, start
         return {"handle": self.loaded}, b""
 
     def unload(self, request: dict[str, Any], body: bytes) -> Message:
         """Frees a network."""
-        del self.networks[request["handle"]], self.started[request["handle"]]
+        del self.networks[request["handle"]], self.starts[request["handle"]]
         return {}, b""
 
     def time(self, request: dict[str, Any], body: bytes) -> Message:
         """Times consecutive runs on one random batch."""
-        run = _bound(self.networks[request["handle"]])
-        return timed(request, run, self.threads, _WARM_S, self.started[request["handle"]])
+        network, start = self.networks[request["handle"]], self.starts[request["handle"]]
+        source = network.get_input_details()[0]
+        network.set_tensor(source["index"], np.random.default_rng(0).standard_normal(source["shape"], dtype=np.float32))
+        start.first(network.invoke)
+        return timed(request, network.invoke, self.threads, _WARM_S, start.figures)
 
     def infer(self, request: dict[str, Any], body: bytes) -> Message:
         """Runs the network on images, shape (n, 3, h, w), and returns the logits."""
         network = self.networks[request["handle"]]
+        self.starts[request["handle"]].ran()
         source, target = network.get_input_details()[0], network.get_output_details()[0]
 
         def run(images: Images) -> Images:
@@ -62,14 +67,6 @@ class Worker:
             return logits
 
         return in_batches(request, body, int(source["shape"][0]), run)
-
-
-def _bound(network: Any) -> Callable[[], object]:
-    """A function that runs the network once on a random batch."""
-    source = network.get_input_details()[0]
-    network.set_tensor(source["index"], np.random.default_rng(0).standard_normal(source["shape"], dtype=np.float32))
-    run: Callable[[], object] = network.invoke
-    return run
 
 
 def start(settings: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Handler]]:
