@@ -13,13 +13,22 @@ from nagsdk.errors import BudgetError, UnknownUnitError
 from nagsdk.ranges import BATCH, CONFIDENCE, LIMIT, PERCENTILE, UNIT
 
 METRICS = LATENCY, SIZE, MACS = "latency", "size", "macs"
+# Costs that nothing predicts: they are measured, and only then compared with their budgets.
+MEASURED = INIT, RAM = "init", "ram"
 DEFAULT_CONFIDENCE = 0.9
 # The name of a unit, and its factor to the canonical unit of the metric, in which limits are stored.
 Unit: TypeAlias = tuple[str, float]
 # The factors of units, by metric and name of the unit.
 Units: TypeAlias = Mapping[str, Mapping[str, float]]
 # The units in which nagsdk's own metrics are shown.
-SHOWN_UNITS: dict[str, Unit] = {LATENCY: ("ms", 1.0), SIZE: ("MB", 1e6), MACS: ("MMACs", 1e6)}
+_MIB = 2**20 / 1e6
+SHOWN_UNITS: dict[str, Unit] = {
+    LATENCY: ("ms", 1.0),
+    SIZE: ("MB", 1e6),
+    MACS: ("MMACs", 1e6),
+    INIT: ("ms", 1.0),
+    RAM: ("MiB", _MIB),
+}
 
 # unit (lower case) -> (metric, factor to the canonical unit: ms, bytes, MACs)
 _UNITS: dict[str, tuple[str, float]] = {
@@ -35,6 +44,12 @@ _UNITS: dict[str, tuple[str, float]] = {
     "mmacs": (MACS, 1e6),
     "gmacs": (MACS, 1e9),
 }
+# metric -> unit (lower case) -> factor to the canonical unit: ms, 10⁶ bytes
+_MEASURED_UNITS = {
+    INIT: {"us": 1e-3, "µs": 1e-3, "μs": 1e-3, "ms": 1.0, "s": 1e3},
+    RAM: {"kb": 1e-3, "mb": 1.0, "gb": 1e3, "kib": _MIB / 2**10, "mib": _MIB, "gib": _MIB * 2**10},
+}
+_MEASURED_TEXT = re.compile(rf"(?P<figure>[^@]*)@\s*(?P<metric>{'|'.join(MEASURED)})\s*", re.ASCII | re.IGNORECASE)
 # Budgets for each image: images per second, or a time per image.
 _IMAGE, _SECOND = ("image", "images", "img", "imgs", "frame", "frames"), ("s", "sec", "second")
 PER_SECOND, PER_IMAGE = "FPS", "ms/image"
@@ -47,7 +62,9 @@ _TEXT = re.compile(
     r"\s*(?:@\s*p(?P<percentile>\d{1,3}(?:\.\d+)?))?\s*",
     re.ASCII,
 )
-_EXAMPLES = "Write a number and a unit: 80ms, 80ms@p90, 500us, 200FPS, 5ms/image, 12MB, 300MMACs."
+_EXAMPLES = (
+    "Write a number and a unit: 80ms, 80ms@p90, 500us, 200FPS, 5ms/image, 12MB, 300MMACs, 300ms@init, 150MiB@ram."
+)
 _DIGITS, _MOST_TEXT = 4, 100
 
 
@@ -72,8 +89,10 @@ class Budget:
     """A limit on one cost of the deployed model.
 
     Attributes:
-        metric: ``latency``, ``size``, ``macs`` or the metric of a plugin.
-        limit: The limit in milliseconds, bytes, MACs, or the canonical unit of the plugin's metric.
+        metric: ``latency``, ``size``, ``macs``, ``init`` (loading the file), ``ram`` (memory of the processor) or the
+            metric of a plugin.
+        limit: The limit in milliseconds, bytes (``ram``: 10⁶ bytes), MACs, or the canonical unit of the plugin's
+            metric.
         percentile: The percentile of single latencies that must hold the limit; 50 for other metrics.
         confidence: How sure the cost model must be that an architecture holds the limit before it is tried.
         unit: The unit in which a plugin's metric is shown, and its factor to the canonical unit; other metrics need
@@ -92,12 +111,12 @@ class Budget:
     throughput: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.metric not in METRICS:
+        if self.metric not in SHOWN_UNITS:
             if self.unit is None:
                 raise BudgetError(
                     f"{self.metric!r} is not one of nagsdk's own metrics, and no unit was given.",
-                    f"Known: {', '.join(METRICS)}. For a plugin's metric, write the budget as text, such as 300MiB, or "
-                    "give its unit.",
+                    f"Known: {', '.join(SHOWN_UNITS)}. For a plugin's metric, write the budget as text, such as "
+                    "300MiB, or give its unit.",
                 )
             check_unit(*self.unit)
         for name, legal in (("limit", LIMIT), ("percentile", PERCENTILE), ("confidence", CONFIDENCE)):
@@ -112,7 +131,7 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str, confidence: float = DEFAULT_CONFIDENCE, units: Units | None = None) -> Budget:
-        """Reads a budget such as ``80ms``, ``80ms@p90``, ``200FPS``, ``5ms/image``, ``12MB`` or ``300MMACs``.
+        """Reads a budget such as ``80ms``, ``80ms@p90``, ``200FPS``, ``5ms/image``, ``12MB`` or ``300ms@init``.
 
         A budget per image is read for inferences of one image; `for_batch` adapts it to a device's batch.
 
@@ -125,6 +144,8 @@ class Budget:
         Raises:
             BudgetError: The text has no number, no unit, an unknown unit or an impossible value.
         """
+        if len(text) <= _MOST_TEXT and (measured := _MEASURED_TEXT.fullmatch(text)):
+            return cls._of_measured(measured, confidence)
         match = _TEXT.fullmatch(text) if len(text) <= _MOST_TEXT else None
         if match is None and len(text) <= _MOST_TEXT and (named := _NAMED_TEXT.fullmatch(text)):
             return cls._of_named(text, named, confidence, units)
@@ -177,6 +198,19 @@ class Budget:
         shown = next(iter(units[metric].items()))
         return cls(metric, float(match["value"]) * of[unit], confidence=confidence, unit=shown)
 
+    @classmethod
+    def _of_measured(cls, text: re.Match[str], confidence: float) -> Budget:
+        """The budget in a text such as ``300ms@init``."""
+        metric, match = text["metric"].lower(), _TEXT.fullmatch(text["figure"])
+        factor = None if match is None or match["per"] else _MEASURED_UNITS[metric].get(match["unit"].lower())
+        if match is None or factor is None:
+            unit = SHOWN_UNITS[metric][0]
+            raise BudgetError(
+                f"{text[0]!r} is not a budget: before @{metric}, there must be a number and a unit that it can have.",
+                f"Write 300{unit}@{metric}, for example; the units are {', '.join(_MEASURED_UNITS[metric])}.",
+            )
+        return cls(metric, float(match["value"]) * factor, confidence=confidence)
+
     def for_batch(self, batch: int) -> Budget:
         """The budget for inferences of `batch` images; changes only budgets per image."""
         return self if self.images is None else replace(self, limit=self.limit / self.images * batch, images=batch)
@@ -222,14 +256,15 @@ class Budget:
 
     def __str__(self) -> str:
         percentile = f"@p{self.percentile:g}" if self.metric == LATENCY and self.percentile != 50 else ""
-        return f"{self.text_of(self.limit)}{percentile}"
+        measured = f"@{self.metric}" if self.metric in MEASURED else ""
+        return f"{self.text_of(self.limit)}{percentile}{measured}"
 
     def text_of(self, cost: float, digits: int = 6) -> str:
         """A cost of the metric, in its canonical unit, as text in the unit of this budget."""
         if self.throughput:
             return f"{self._figure(cost):.{digits}g}{PER_SECOND}"
         unit, factor = self.shown_unit
-        if self.metric == LATENCY and cost / factor >= 1e3:
+        if self.metric in (LATENCY, INIT) and cost / factor >= 1e3:
             unit, factor = unit.replace("ms", "s"), factor * 1e3
         elif self.metric == SIZE and cost < 1e6:
             unit, factor = "kB", 1e3

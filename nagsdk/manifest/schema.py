@@ -82,6 +82,12 @@ class Measured(_Open):
     latency_asked_ms: _Milliseconds | None = Field(
         None, description="The budget's percentile of single inferences, the median if no budget names one."
     )
+    latency_p95_ms: _Milliseconds | None = Field(None, description="95th percentile of single inferences.")
+    init_ms: _Milliseconds | None = Field(None, description="Time that loading the file took.")
+    first_inference_ms: _Milliseconds | None = Field(None, description="Time of the first inference.")
+    memory_mb: _Cost | None = Field(
+        None, description="Peak memory of the processor in 10⁶ bytes, beyond what was in use before loading."
+    )
 
 
 class FileRecord(_Open):
@@ -100,7 +106,7 @@ class ArtifactRecord(FileRecord):
 class BudgetRecord(_Open):
     """A budget: its limit in ms, bytes, multiply-accumulates, or the canonical unit of a plugin's metric."""
 
-    metric: _Name = Field(description="latency, size, macs, or a plugin's metric.")
+    metric: _Name = Field(description="latency, size, macs, init, ram, or a plugin's metric.")
     limit: _Factor
     percentile: float = Field(ge=1, le=99)
     confidence: float = Field(ge=0.5, lt=1)
@@ -154,8 +160,8 @@ class _Result(_Open):
     budgets: list[BudgetRecord] = Field(max_length=100)
     metrics: dict[_Name, _Number] = Field(
         max_length=100,
-        description="Values of the plugin metrics that the budgets limit, in their canonical units; measured if the "
-        "device reports them.",
+        description="Values of the plugin metrics that the budgets limit, in their canonical units, measured if the "
+        "device reports them; and of init (ms) and ram (10⁶ bytes) where they were measured.",
     )
     min_top1: _Percent | None = Field(None, description="The minimum top-1 in per cent that was asked for, if any.")
     verdict: Literal["held", "missed", "unverified"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nagsdk.budget import MACS, METRICS, Budget
+from nagsdk.budget import MACS, SHOWN_UNITS, Budget
 from nagsdk.common.files import writing
 from nagsdk.common.temporary import temporary_folder
 from nagsdk.device.backend import Tensor
@@ -89,11 +89,11 @@ def deploy_given(
             "Leave out the model, or the other arguments.",
         )
     budgets = tuple(wanted.for_batch(target.device.batch) for wanted in limits_of(budget, None, False))
-    if unknown := [b for b in budgets if b.metric not in METRICS]:
+    if unknown := [b for b in budgets if b.metric not in SHOWN_UNITS]:
         raise UsageError(
             f"{unknown[0]} cannot be judged for a finished model: {unknown[0].metric} is computed from layers that "
             "nagsdk knows.",
-            f"Limit {', '.join(METRICS)}.",
+            f"Limit {', '.join(SHOWN_UNITS)}.",
         )
     given = _read(target, path)
     if given.uncounted and any(b.metric == MACS for b in budgets):

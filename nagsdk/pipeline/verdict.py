@@ -7,13 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from nagsdk.budget import LATENCY, METRICS, SIZE, Budget
+from nagsdk.budget import LATENCY, MEASURED, METRICS, SIZE, Budget
+from nagsdk.device.start_up import START_UP
 from nagsdk.errors import DeviceError
 from nagsdk.manifest.result import HELD, MISSED, Measured, Result
 from nagsdk.measuring.measurement import Measurement
 from nagsdk.pipeline.round import Built, Round, figure, upper_limit
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import time_artifacts
+from nagsdk.pipeline.told import told
 
 _ESTIMATED = "Nothing ran on {}: what counts as measured there is the estimate of {}."
 _THROTTLED = (
@@ -57,9 +59,11 @@ def judge(target: Target, result: Result, built: Built, budgets: Sequence[Budget
 
 
 def share_of(target: Target, result: Result, built: Built, budget: Budget) -> float:
-    """Share of a budget that is used; 0 for a latency, which must be measured."""
+    """Share of a budget that is used; 0 for a latency, and for another figure that was not measured yet."""
     if budget.metric == LATENCY:
         return 0.0
+    if budget.metric in MEASURED:
+        return result.metrics.get(budget.metric, 0.0) / budget.limit
     if budget.metric not in METRICS:
         return target.costs.metric(budget.metric).share(result.metrics[budget.metric], budget.limit)
     return (built.path.stat().st_size if budget.metric == SIZE else result.macs) / budget.limit
@@ -72,6 +76,8 @@ def measured(measurement: Measurement, percentile: float = 50.0) -> Measured:
         figure(measurement, 90),
         upper_limit(measurement, percentile),
         latency_asked_ms=figure(measurement, percentile),
+        latency_p95_ms=figure(measurement, 95),
+        **{name: measurement.state.get(name) for name in START_UP},
     )
 
 
@@ -83,9 +89,14 @@ def _session(target: Target, built: Built) -> Measurement:
 
 
 def _count(target: Target, turn: Round, budgets: Sequence[Budget], latencies: Sequence[float]) -> None:
-    """Records in a round which shares of the limits it used, and the plugin metrics that its last session reported."""
-    known = {**turn.sessions[-1].state, **turn.built.facts}
-    metrics = {name: _reported(target, known, name, value) for name, value in turn.result.metrics.items()}
+    """Records in a round which shares of the limits it used, and the metrics that its last session reported."""
+    last = turn.sessions[-1]
+    known = {**last.state, **turn.built.facts}
+    metrics = {
+        name: _reported(target, known, name, value)
+        for name, value in turn.result.metrics.items()
+        if name not in MEASURED
+    } | told(target, last, budgets)
     turn.result = replace(turn.result, metrics=metrics)
     turn.shares = np.array([share_of(target, turn.result, turn.built, b) for b in budgets])
     turn.used = float(max([*turn.shares, *latencies, 0.0]))
