@@ -230,4 +230,5 @@ def budget_of(record: Mapping[str, Any]) -> Budget:
         unit,
         record.get("images"),
         record.get("images_per_second") is not None,
+        record.get("sustained_s"),
     )

@@ -117,6 +117,12 @@ class BudgetRecord(_Open):
     images_per_second: float | None = Field(
         None, gt=0, description="The limit in images per second if the budget was given so, else null."
     )
+    sustained_s: float | None = Field(
+        None,
+        ge=10,
+        le=3600,
+        description="Longest seconds of load before the latency is measured if a sustained one is limited, else null.",
+    )
     text: str | None = Field(None, description="The budget as text, in the unit in which it was given.")
 
 
@@ -131,6 +137,7 @@ class AnyBudget(_Open):
     unit_factor: _Factor | None = None
     images: int | None = Field(None, ge=1, le=4096)
     images_per_second: float | None = Field(None, gt=0)
+    sustained_s: float | None = Field(None, ge=10, le=3600)
     text: Text | None = None
 
 
