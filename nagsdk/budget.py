@@ -174,7 +174,9 @@ class Budget:
         if marks and metric != LATENCY:
             raise BudgetError(f"{text!r}: only a latency has percentiles and a sustained value.", "Leave @… out.")
         shown = next(iter(units[metric].items())) if units is not None and metric in units else None
-        return cls(metric, value * factor, percentile, confidence, shown, images=1 if per else None, sustained_s=sustained)
+        return cls(
+            metric, value * factor, percentile, confidence, shown, images=1 if per else None, sustained_s=sustained
+        )
 
     def for_batch(self, batch: int) -> Budget:
         """The budget for inferences of `batch` images; changes only budgets per image."""
@@ -272,7 +274,7 @@ def _seconds(sustained: re.Match[str]) -> float:
     """The longest time of load that a budget asks for."""
     if sustained[1] is None:
         return _SUSTAINED_S
-    return SUSTAINED_S.check(float(sustained[1]) * (60 if sustained[2] == "min" else 1), BudgetError)
+    return float(SUSTAINED_S.check(float(sustained[1]) * (60 if sustained[2] == "min" else 1), BudgetError))
 
 
 def _asked(seconds: float) -> str:

@@ -130,6 +130,13 @@ class Session(ABC):
                 afterwards.
         """
 
+    def sustain(self) -> None:  # noqa: B027 - most devices never wait
+        """Called once before a continuous load: from now on, `time` must not wait for the device to cool down.
+
+        A session that can tell a cap on the frequency that belongs to its device from throttling finds out now, while
+        the device is cool, and reports it as `frequency_cap`.
+        """
+
     @abstractmethod
     def infer(self, handle: int, images: Tensor) -> Tensor:
         """Runs images (n, 3, h, w) in batches of the device's batch size and returns logits (n, classes)."""

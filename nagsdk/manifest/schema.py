@@ -81,6 +81,9 @@ class Measured(_Open):
     latency_asked_ms: _Milliseconds | None = Field(
         None, description="The budget's percentile of single inferences, the median if no budget names one."
     )
+    latency_cold_ms: _Milliseconds | None = Field(
+        None, description="Median without load, if the other latencies are those under sustained load."
+    )
 
 
 class FileRecord(_Open):
@@ -251,6 +254,39 @@ class FrontierPoints(_Open):
         return self
 
 
+class TwoStates(_Open):
+    """The model of a cold and a hot state that was fitted to the latencies under load."""
+
+    cold: _Latency
+    hot: _Latency
+    low: _Milliseconds = Field(description="Lower end of the range of `hot`.")
+    high: _Milliseconds = Field(description="Upper end of that range.")
+    switch_s: float = Field(ge=0, le=1e6, description="Seconds after which the speed began to change.")
+    tau_s: float = Field(gt=0, le=1e6, description="Time constant of the change.")
+
+
+class SustainedRecord(_Open):
+    """The speed of the device under sustained load."""
+
+    seconds: list[Annotated[float, Field(ge=0, le=1e6)]] = Field(min_length=1, max_length=20_000)
+    ms: list[_Latency] = Field(min_length=1, max_length=20_000)
+    temperature_c: list[_Number | None] = Field(max_length=20_000)
+    frequency_mhz: list[_Number | None] = Field(max_length=20_000)
+    longest_s: float = Field(gt=0, le=1e6)
+    settled: bool = Field(description="Whether the load ended early, because nothing changed any more.")
+    slowdown: _Factor
+    frequency_cap: float = Field(gt=0, le=1, description="Share of its frequency that the device allows for good.")
+    model: TwoStates | None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if {len(self.ms), len(self.temperature_c), len(self.frequency_mhz)} != {len(self.seconds)}:
+            raise ValueError("seconds, ms, temperature_c and frequency_mhz must have the same length")
+        if self.seconds != sorted(self.seconds):
+            raise ValueError("the seconds must increase")
+        return self
+
+
 class ReportData(_Open):
     """Data that only report.html needs."""
 
@@ -262,6 +298,7 @@ class ReportData(_Open):
         description="The frontiers over every metric that a budget limits, and over multiply-accumulates.",
     )
     histogram: Histogram | None
+    sustained: SustainedRecord | None = Field(None, description="Null if no budget is about sustained load.")
     calibration: list[Annotated[list[_Latency], Field(min_length=2, max_length=2)]] = Field(
         max_length=10_000,
         description="Measured and predicted p50 in ms of the calibration's samples; each is predicted without itself.",

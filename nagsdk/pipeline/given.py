@@ -115,7 +115,8 @@ def deploy_given(
                 "layers": layer_rows(given.layers, {}),
                 "frontier": None,
                 "frontiers": [],
-                "histogram": histogram(turn.sessions[-1]),
+                "histogram": histogram(turn.deciding),
+                "sustained": None if turn.load is None else turn.load.to_dict(),
                 "calibration": [],
             },
         }

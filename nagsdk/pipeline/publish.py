@@ -25,6 +25,7 @@ from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.manifest.manifest import DEPLOYMENT, MANIFEST, REPORT, companions, manifest_bytes
 from nagsdk.manifest.result import MISSED, Artifact, Predicted, Result
 from nagsdk.measuring.measurement import Measurement
+from nagsdk.measuring.sustained import Load
 from nagsdk.pipeline.asked import check_output
 from nagsdk.pipeline.build import Builder
 from nagsdk.pipeline.deployment import Deployment
@@ -85,14 +86,14 @@ def publish(deployer: Deployer, budgets: Sequence[Budget], model: CostModel | No
         if isinstance(outcome, Round) and outcome.result.verdict == MISSED:
             hints = _nearest(deployer, budgets)
             return Deployment(replace(outcome.result, warnings=(*outcome.result.warnings, *hints)), None, details)
-        result, measurement = outcome.result, None
+        result, measurement, load = outcome.result, None, None
         if isinstance(outcome, Unmeasured):
             result = _warned(
                 result, f"{target.device.id} is not available ({target.presence.reason}): nothing was measured."
             )
         else:
-            measurement = outcome.sessions[-1]
-        return _leave(builder, result, outcome.built, model, measurement, details, folder, deployer.resolution)
+            measurement, load = outcome.deciding, outcome.load
+        return _leave(builder, result, outcome.built, model, measurement, details, folder, deployer.resolution, load)
 
 
 def _nearest(deployer: Deployer, budgets: Sequence[Budget]) -> list[str]:
@@ -141,6 +142,7 @@ def _leave(
     details: Mapping[str, Any],
     folder: Path,
     resolution: int | None = None,
+    load: Load | None = None,
 ) -> Deployment:
     target = builder.target
     if builder.timing_only:
@@ -167,7 +169,10 @@ def _leave(
             "source": builder.images.name if builder.images else "bundle",
         },
         "integers": builder.compare(built),
-        "report": report_data(target, built.architecture, model, result.budgets, measurement, resolution),
+        "report": {
+            **report_data(target, built.architecture, model, result.budgets, measurement, resolution),
+            "sustained": None if load is None else load.to_dict(),
+        },
     }
     bundle = target.bundle
     return write_folder(target, result, built, bundle.preprocessing, bundle.labels, details, folder)

@@ -251,6 +251,7 @@ _CHECKS: dict[str, Callable[[Any, Arguments], Any]] = {
     "open": _session,
     "load": _handle,
     "unload": _anything,
+    "sustain": _anything,
     "time": _burst,
     "infer": _logits,
     "close": _anything,

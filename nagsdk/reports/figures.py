@@ -31,7 +31,7 @@ def colors(manifests: Mapping[str, Manifest]) -> dict[str, str]:
 
 def budget_text(budget: Mapping[str, Any]) -> str:
     """A budget of a manifest as text, in the unit in which it was asked for."""
-    if budget.get("images") is not None:
+    if budget.get("images") is not None or budget.get("sustained_s") is not None:
         return str(budget_of(budget))
     # Manifests of version 0.1.0 do not name the unit; a plugin's metric is then shown in its canonical unit.
     name, factor = SHOWN_UNITS.get(budget["metric"], (budget["metric"], 1.0))

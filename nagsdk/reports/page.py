@@ -7,7 +7,7 @@ from typing import Any
 
 from nagsdk.common.wording import counted
 from nagsdk.manifest.result import result_of
-from nagsdk.reports import figures
+from nagsdk.reports import figures, load
 from nagsdk.reports.figures import Manifest
 
 
@@ -24,6 +24,7 @@ def deployment_page(manifest: Manifest) -> str:
     pictures = {
         "pareto": figures.pareto(one),
         "histogram": figures.histogram(one),
+        "sustained": load.sustained(manifest),
         "agreement": figures.agreement(manifest),
         "costs": figures.costs(manifest),
         "network": figures.network(manifest),
@@ -34,6 +35,7 @@ def deployment_page(manifest: Manifest) -> str:
         asked=result_of(manifest).percentile,
         budgets=budgets(manifest),
         figures=pictures,
+        load=load.told(manifest),
         provenance=_provenance(manifest),
     )
 

@@ -98,6 +98,16 @@ class AndroidSession(Session):
         wall = [ms / 1e3 for report in reports for ms in report.runs.each() or ()]
         return Burst(tuple(wall), (), properties)
 
+    def sustain(self) -> None:
+        """Lets the phone cool down once, which tells a cap of its own from heat, and never waits again."""
+        self._check_open()
+        now = state.parse(self._phone.run(state.COMMAND).text)
+        if self._capped_at_first is None:
+            self._capped_at_first = now.capped()
+        if now.throttled_below(self._ceiling):
+            self._cool()
+        self._patience_s = 0.0
+
     def _cool(self) -> float:
         """Waits until the phone has cooled down, its cap has proved to be its own, or the waiting time is used up.
 
