@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from nagsdk.device.description import Device
 from nagsdk.device.finding import Finding
+from nagsdk.device.meter import Meter
 from nagsdk.errors import DeviceError, NagsdkError, UsageError
 from nagsdk.events import Listener
 from nagsdk.space.layer import KINDS, LayerSpec
@@ -136,6 +137,16 @@ class Session(ABC):
         A session that can tell a cap on the frequency that belongs to its device from throttling finds out now, while
         the device is cool, and reports it as `frequency_cap`.
         """
+
+    def meter(self) -> Meter:
+        """Returns what the device's meters of energy show now.
+
+        Raises:
+            DeviceError: The device does not tell how much energy it uses, which is the default, or not at the moment.
+        """
+        raise DeviceError(
+            "The device does not tell how much energy it uses.", "Limit the latency, which energy goes with, instead."
+        )
 
     @abstractmethod
     def infer(self, handle: int, images: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nagsdk.common.files import sha256
 from nagsdk.device.backend import Burst, Session, Tensor
+from nagsdk.device.meter import Meter
 from nagsdk.errors import DeviceError, MeasurementError
 from nagsdk_android import state
 from nagsdk_android.discovery import Attached
@@ -107,6 +108,22 @@ class AndroidSession(Session):
         if now.throttled_below(self._ceiling):
             self._cool()
         self._patience_s = 0.0
+
+    def meter(self) -> Meter:
+        """The power that the battery gives; a phone that charges does not show what it uses."""
+        self._check_open()
+        now = state.parse(self._phone.run(state.COMMAND).text)
+        if now.charger:
+            raise DeviceError(
+                f"The phone charges ({now.charger}), so its battery does not show how much energy it uses.",
+                "Unplug it, and reach it by Wi-Fi: adb tcpip 5555, then --serial ADDRESS:5555.",
+            )
+        if now.charger is None or now.power_w is None:
+            raise DeviceError(
+                "The phone does not tell the current and the voltage of its battery.",
+                "Limit the latency instead; energy goes with it.",
+            )
+        return Meter(power_w=now.power_w)
 
     def _cool(self) -> float:
         """Waits until the phone has cooled down, its cap has proved to be its own, or the waiting time is used up.

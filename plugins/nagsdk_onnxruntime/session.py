@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+from nagsdk.device.meter import Meter, host_meter
 from nagsdk.device.process import ProcessSession
 from nagsdk.errors import DeviceError
-from nagsdk_onnxruntime.settings import OnnxRuntimeSettings
+from nagsdk_onnxruntime.settings import CPU, OnnxRuntimeSettings
 
 
 class OnnxRuntimeSession(ProcessSession):
@@ -37,3 +38,7 @@ class OnnxRuntimeSession(ProcessSession):
                 "Install the libraries that this provider needs, or choose another provider for the device.",
             )
         return int(answer["handle"])
+
+    def meter(self) -> Meter:
+        """Reads the energy counters of this machine's processor; other providers have meters that are not known."""
+        return host_meter() if self._provider == CPU else super().meter()

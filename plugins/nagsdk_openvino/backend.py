@@ -12,6 +12,7 @@ from nagsdk.common.pip import pip
 from nagsdk.device.backend import EXACT, Backend, Presence, Session, Tensor
 from nagsdk.device.description import Device
 from nagsdk.device.host import processor
+from nagsdk.device.meter import Meter, host_meter
 from nagsdk.device.onnx_sizes import HARD_SWISH, integer_layer_bytes
 from nagsdk.device.process import ProcessSession
 from nagsdk.errors import DeviceUnavailableError
@@ -93,6 +94,10 @@ class OpenVinoSession(ProcessSession):
     runtime = "OpenVINO"
     worker = "nagsdk_openvino.worker"
     remedy = "Try `python -c 'import openvino'`, and reinstall OpenVINO if that fails."
+
+    def meter(self) -> Meter:
+        """Reads the energy counters of this machine's processor."""
+        return host_meter()
 
 
 def _target(device: Device) -> str:
