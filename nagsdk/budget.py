@@ -13,13 +13,26 @@ from nagsdk.errors import BudgetError, UnknownUnitError
 from nagsdk.ranges import BATCH, CONFIDENCE, LIMIT, PERCENTILE, SUSTAINED_S, UNIT
 
 METRICS = LATENCY, SIZE, MACS = "latency", "size", "macs"
+# Costs that nothing predicts: they are measured, and only then compared with their budgets.
+# The energy of an inference has this name so that plugins may have a metric `energy` that they compute from layers.
+MEASURED = INIT, RAM, ENERGY = "init", "ram", "inference_energy"
 DEFAULT_CONFIDENCE = 0.9
 # The name of a unit, and its factor to the canonical unit of the metric, in which limits are stored.
 Unit: TypeAlias = tuple[str, float]
 # The factors of units, by metric and name of the unit.
 Units: TypeAlias = Mapping[str, Mapping[str, float]]
 # The units in which nagsdk's own metrics are shown.
-SHOWN_UNITS: dict[str, Unit] = {LATENCY: ("ms", 1.0), SIZE: ("MB", 1e6), MACS: ("MMACs", 1e6)}
+_MIB = 2**20 / 1e6
+SHOWN_UNITS: dict[str, Unit] = {
+    LATENCY: ("ms", 1.0),
+    SIZE: ("MB", 1e6),
+    MACS: ("MMACs", 1e6),
+    INIT: ("ms", 1.0),
+    RAM: ("MiB", _MIB),
+    ENERGY: ("mJ", 1.0),
+}
+# Units that nagsdk takes unless a plugin has them.
+ENERGY_UNITS: Units = {ENERGY: {"mJ": 1.0, "J": 1e3, "uJ": 1e-3}}
 
 # unit (lower case) -> (metric, factor to the canonical unit: ms, bytes, MACs)
 _UNITS: dict[str, tuple[str, float]] = {
@@ -35,6 +48,12 @@ _UNITS: dict[str, tuple[str, float]] = {
     "mmacs": (MACS, 1e6),
     "gmacs": (MACS, 1e9),
 }
+# metric -> unit (lower case) -> factor to the canonical unit: ms, 10⁶ bytes
+_MEASURED_UNITS = {
+    INIT: {"us": 1e-3, "µs": 1e-3, "μs": 1e-3, "ms": 1.0, "s": 1e3},
+    RAM: {"kb": 1e-3, "mb": 1.0, "gb": 1e3, "kib": _MIB / 2**10, "mib": _MIB, "gib": _MIB * 2**10},
+}
+_MEASURED_TEXT = re.compile(rf"(?P<figure>[^@]*)@\s*(?P<metric>{INIT}|{RAM})\s*", re.ASCII | re.IGNORECASE)
 # Budgets for each image: images per second, or a time per image.
 _IMAGE, _SECOND = ("image", "images", "img", "imgs", "frame", "frames"), ("s", "sec", "second")
 PER_SECOND, PER_IMAGE = "FPS", "ms/image"
@@ -52,7 +71,10 @@ _MARKS = {
 }
 # Longest load before a sustained latency is measured, where the budget names none.
 _SUSTAINED_S = 300.0
-_EXAMPLES = "Write a number and a unit: 80ms, 80ms@p90, 80ms@sustained, 500us, 200FPS, 5ms/image, 12MB, 300MMACs."
+_EXAMPLES = (
+    "Write a number and a unit: 80ms, 80ms@p90, 80ms@sustained, 500us, 200FPS, 5ms/image, 12MB, 300MMACs, 40mJ, "
+    "300ms@init, 150MiB@ram."
+)
 _DIGITS, _MOST_TEXT = 4, 100
 
 
@@ -77,8 +99,10 @@ class Budget:
     """A limit on one cost of the deployed model.
 
     Attributes:
-        metric: ``latency``, ``size``, ``macs`` or the metric of a plugin.
-        limit: The limit in milliseconds, bytes, MACs, or the canonical unit of the plugin's metric.
+        metric: ``latency``, ``size``, ``macs``, ``init`` (loading the file), ``ram`` (memory of the processor) or the
+            metric of a plugin.
+        limit: The limit in milliseconds, bytes (``ram``: 10⁶ bytes), MACs, or the canonical unit of the plugin's
+            metric.
         percentile: The percentile of single latencies that must hold the limit; 50 for other metrics.
         confidence: How sure the cost model must be that an architecture holds the limit before it is tried.
         unit: The unit in which a plugin's metric is shown, and its factor to the canonical unit; other metrics need
@@ -100,12 +124,12 @@ class Budget:
     sustained_s: float | None = None
 
     def __post_init__(self) -> None:
-        if self.metric not in METRICS:
+        if self.metric not in SHOWN_UNITS:
             if self.unit is None:
                 raise BudgetError(
                     f"{self.metric!r} is not one of nagsdk's own metrics, and no unit was given.",
-                    f"Known: {', '.join(METRICS)}. For a plugin's metric, write the budget as text, such as 300MiB, or "
-                    "give its unit.",
+                    f"Known: {', '.join(SHOWN_UNITS)}. For a plugin's metric, write the budget as text, such as "
+                    "300MiB, or give its unit.",
                 )
             check_unit(*self.unit)
         for name, legal in (("limit", LIMIT), ("percentile", PERCENTILE), ("confidence", CONFIDENCE)):
@@ -124,7 +148,7 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str, confidence: float = DEFAULT_CONFIDENCE, units: Units | None = None) -> Budget:
-        """Reads a budget such as ``80ms``, ``80ms@p90``, ``200FPS``, ``5ms/image``, ``12MB`` or ``300MMACs``.
+        """Reads a budget such as ``80ms``, ``80ms@p90``, ``200FPS``, ``5ms/image``, ``12MB`` or ``300ms@init``.
 
         ``@sustained`` after a latency, also ``@sustained=10min`` and ``@p90@sustained``, limits the latency after
         minutes of continuous load.
@@ -140,6 +164,8 @@ class Budget:
         Raises:
             BudgetError: The text has no number, no unit, an unknown unit or an impossible value.
         """
+        if len(text) <= _MOST_TEXT and (measured := _MEASURED_TEXT.fullmatch(text)):
+            return cls._of_measured(measured, confidence)
         match = _TEXT.fullmatch(text) if len(text) <= _MOST_TEXT else None
         if match is None:
             raise BudgetError(f"{text[:_MOST_TEXT]!r} is not a budget.", _EXAMPLES)
@@ -177,6 +203,19 @@ class Budget:
         return cls(
             metric, value * factor, percentile, confidence, shown, images=1 if per else None, sustained_s=sustained
         )
+
+    @classmethod
+    def _of_measured(cls, text: re.Match[str], confidence: float) -> Budget:
+        """The budget in a text such as ``300ms@init``."""
+        metric, match = text["metric"].lower(), _TEXT.fullmatch(text["figure"])
+        factor = None if match is None or match["per"] else _MEASURED_UNITS[metric].get(match["unit"].lower())
+        if match is None or factor is None:
+            unit = SHOWN_UNITS[metric][0]
+            raise BudgetError(
+                f"{text[0]!r} is not a budget: before @{metric}, there must be a number and a unit that it can have.",
+                f"Write 300{unit}@{metric}, for example; the units are {', '.join(_MEASURED_UNITS[metric])}.",
+            )
+        return cls(metric, float(match["value"]) * factor, confidence=confidence)
 
     def for_batch(self, batch: int) -> Budget:
         """The budget for inferences of `batch` images; changes only budgets per image."""
@@ -224,14 +263,15 @@ class Budget:
     def __str__(self) -> str:
         percentile = f"@p{self.percentile:g}" if self.metric == LATENCY and self.percentile != 50 else ""
         sustained = "" if self.sustained_s is None else f"@sustained{_asked(self.sustained_s)}"
-        return f"{self.text_of(self.limit)}{percentile}{sustained}"
+        measured = f"@{self.metric}" if self.metric in _MEASURED_UNITS else ""
+        return f"{self.text_of(self.limit)}{percentile}{sustained}{measured}"
 
     def text_of(self, cost: float, digits: int = 6) -> str:
         """A cost of the metric, in its canonical unit, as text in the unit of this budget."""
         if self.throughput:
             return f"{self._figure(cost):.{digits}g}{PER_SECOND}"
         unit, factor = self.shown_unit
-        if self.metric == LATENCY and cost / factor >= 1e3:
+        if self.metric in (LATENCY, INIT) and cost / factor >= 1e3:
             unit, factor = unit.replace("ms", "s"), factor * 1e3
         elif self.metric == SIZE and cost < 1e6:
             unit, factor = "kB", 1e3

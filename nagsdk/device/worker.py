@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nagsdk.device.serve import Handler, Images, Message, in_batches, timed
+from nagsdk.device.start_up import started
 
 
 class Worker(ABC):
@@ -29,6 +30,7 @@ class Worker(ABC):
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self._networks: dict[int, Any] = {}
+        self._started: dict[int, dict[str, float]] = {}
         self._loaded = 0
 
     @abstractmethod
@@ -53,19 +55,22 @@ class Worker(ABC):
         return {"load": self._load, "unload": self._unload, "time": self._time, "infer": self._infer}
 
     def _load(self, request: dict[str, Any], body: bytes) -> Message:
-        network = self.open(request["path"])
+        network, figures = started(lambda: self.open(request["path"]), self._bound)
         self._loaded += 1
-        self._networks[self._loaded] = network
+        self._networks[self._loaded], self._started[self._loaded] = network, figures
         return {"handle": self._loaded, **self.facts(network)}, b""
 
     def _unload(self, request: dict[str, Any], body: bytes) -> Message:
-        del self._networks[request["handle"]]
+        del self._networks[request["handle"]], self._started[request["handle"]]
         return {}, b""
 
     def _time(self, request: dict[str, Any], body: bytes) -> Message:
-        network = self._networks[request["handle"]]
+        run = self._bound(self._networks[request["handle"]])
+        return timed(request, run, self.threads, self.warm_s, self._started[request["handle"]])
+
+    def _bound(self, network: Any) -> Callable[[], Images]:
         images = np.random.default_rng(0).standard_normal(tuple(self.shape(network)), dtype=np.float32)
-        return timed(request, self.bind(network, images), self.threads, self.warm_s)
+        return self.bind(network, images)
 
     def _infer(self, request: dict[str, Any], body: bytes) -> Message:
         network = self._networks[request["handle"]]

@@ -84,6 +84,12 @@ class Measured(_Open):
     latency_cold_ms: _Milliseconds | None = Field(
         None, description="Median without load, if the other latencies are those under sustained load."
     )
+    latency_p95_ms: _Milliseconds | None = Field(None, description="95th percentile of single inferences.")
+    init_ms: _Milliseconds | None = Field(None, description="Time that loading the file took.")
+    first_inference_ms: _Milliseconds | None = Field(None, description="Time of the first inference.")
+    memory_mb: _Cost | None = Field(
+        None, description="Peak memory of the processor in 10⁶ bytes, beyond what was in use before loading."
+    )
 
 
 class FileRecord(_Open):
@@ -102,7 +108,7 @@ class ArtifactRecord(FileRecord):
 class BudgetRecord(_Open):
     """A budget: its limit in ms, bytes, multiply-accumulates, or the canonical unit of a plugin's metric."""
 
-    metric: _Name = Field(description="latency, size, macs, or a plugin's metric.")
+    metric: _Name = Field(description="latency, size, macs, init, ram, or a plugin's metric.")
     limit: _Factor
     percentile: float = Field(ge=1, le=99)
     confidence: float = Field(ge=0.5, lt=1)
@@ -163,8 +169,8 @@ class _Result(_Open):
     budgets: list[BudgetRecord] = Field(max_length=100)
     metrics: dict[_Name, _Number] = Field(
         max_length=100,
-        description="Values of the plugin metrics that the budgets limit, in their canonical units; measured if the "
-        "device reports them.",
+        description="Values of the plugin metrics that the budgets limit, in their canonical units, measured if the "
+        "device reports them; and of init (ms) and ram (10⁶ bytes) where they were measured.",
     )
     min_top1: _Percent | None = Field(None, description="The minimum top-1 in per cent that was asked for, if any.")
     verdict: Literal["held", "missed", "unverified"]
@@ -287,6 +293,17 @@ class SustainedRecord(_Open):
         return self
 
 
+class EnergyRecord(_Open):
+    """The energy of an inference."""
+
+    energy_mj: _Cost = Field(description="Millijoules, without what the idle device uses; budgets limit this.")
+    gross_mj: _Cost = Field(description="Millijoules with what the idle device uses.")
+    idle_w: _Cost = Field(description="Power of the idle device in watts.")
+    load_w: _Cost = Field(description="Power under continuous load in watts.")
+    latency_ms: _Milliseconds = Field(description="Mean latency under that load.")
+    seconds: _Cost = Field(description="Time for which the load was metered.")
+
+
 class ReportData(_Open):
     """Data that only report.html needs."""
 
@@ -298,6 +315,7 @@ class ReportData(_Open):
         description="The frontiers over every metric that a budget limits, and over multiply-accumulates.",
     )
     histogram: Histogram | None
+    energy: EnergyRecord | None = Field(None, description="Null if no budget is about energy.")
     sustained: SustainedRecord | None = Field(None, description="Null if no budget is about sustained load.")
     calibration: list[Annotated[list[_Latency], Field(min_length=2, max_length=2)]] = Field(
         max_length=10_000,

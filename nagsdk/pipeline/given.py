@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nagsdk.budget import MACS, METRICS, Budget
+from nagsdk.budget import MACS, SHOWN_UNITS, Budget
 from nagsdk.common.files import writing
 from nagsdk.common.temporary import temporary_folder
 from nagsdk.device.backend import Tensor
@@ -28,6 +28,7 @@ from nagsdk.pipeline.report_data import histogram, layer_rows
 from nagsdk.pipeline.round import Built
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import time_artifacts
+from nagsdk.pipeline.told import require_told
 from nagsdk.pipeline.verdict import judge, measured
 from nagsdk.space.architecture import Architecture
 
@@ -89,13 +90,14 @@ def deploy_given(
             "Leave out the model, or the other arguments.",
         )
     budgets = tuple(wanted.for_batch(target.device.batch) for wanted in limits_of(budget, None, False))
-    if unknown := [b for b in budgets if b.metric not in METRICS]:
+    if unknown := [b for b in budgets if b.metric not in SHOWN_UNITS]:
         raise UsageError(
             f"{unknown[0]} cannot be judged for a finished model: {unknown[0].metric} is computed from layers that "
             "nagsdk knows.",
-            f"Limit {', '.join(METRICS)}.",
+            f"Limit {', '.join(SHOWN_UNITS)}.",
         )
     given = _read(target, path)
+    require_told(target, budgets)
     if given.uncounted and any(b.metric == MACS for b in budgets):
         raise UsageError(f"The multiply-accumulates of {path} are not known: {_UNCOUNTED}.", "Limit the latency.")
     folder = usual_folder(target, budgets, None, given.name.split(":")[1]) if output is None else Path(output)
@@ -116,7 +118,7 @@ def deploy_given(
                 "frontier": None,
                 "frontiers": [],
                 "histogram": histogram(turn.deciding),
-                "sustained": None if turn.load is None else turn.load.to_dict(),
+                **turn.drawn(),
                 "calibration": [],
             },
         }

@@ -53,11 +53,11 @@ def time_under_load(target: Target, compiled: Mapping[str, Path], budgets: Seque
             environment=target.presence.properties,
             on_event=target.on_event,
         )
-    target.on_event(Notice(told(target.device.id, found.load)))
+    target.on_event(Notice(told_under_load(target.device.id, found.load)))
     return found
 
 
-def told(device: str, load: Load) -> str:
+def told_under_load(device: str, load: Load) -> str:
     """What happened under a load, in a sentence."""
     if load.model is None or not load.model.changes:
         return _STEADY.format(load.moments[-1].seconds, device)

@@ -25,7 +25,6 @@ from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.manifest.manifest import DEPLOYMENT, MANIFEST, REPORT, companions, manifest_bytes
 from nagsdk.manifest.result import MISSED, Artifact, Predicted, Result
 from nagsdk.measuring.measurement import Measurement
-from nagsdk.measuring.sustained import Load
 from nagsdk.pipeline.asked import check_output
 from nagsdk.pipeline.build import Builder
 from nagsdk.pipeline.deployment import Deployment
@@ -86,14 +85,14 @@ def publish(deployer: Deployer, budgets: Sequence[Budget], model: CostModel | No
         if isinstance(outcome, Round) and outcome.result.verdict == MISSED:
             hints = _nearest(deployer, budgets)
             return Deployment(replace(outcome.result, warnings=(*outcome.result.warnings, *hints)), None, details)
-        result, measurement, load = outcome.result, None, None
+        result, measurement, turn = outcome.result, None, None
         if isinstance(outcome, Unmeasured):
             result = _warned(
                 result, f"{target.device.id} is not available ({target.presence.reason}): nothing was measured."
             )
         else:
-            measurement, load = outcome.deciding, outcome.load
-        return _leave(builder, result, outcome.built, model, measurement, details, folder, deployer.resolution, load)
+            measurement, turn = outcome.deciding, outcome
+        return _leave(builder, result, outcome.built, model, measurement, details, folder, deployer.resolution, turn)
 
 
 def _nearest(deployer: Deployer, budgets: Sequence[Budget]) -> list[str]:
@@ -142,7 +141,7 @@ def _leave(
     details: Mapping[str, Any],
     folder: Path,
     resolution: int | None = None,
-    load: Load | None = None,
+    turn: Round | None = None,
 ) -> Deployment:
     target = builder.target
     if builder.timing_only:
@@ -171,7 +170,7 @@ def _leave(
         "integers": builder.compare(built),
         "report": {
             **report_data(target, built.architecture, model, result.budgets, measurement, resolution),
-            "sustained": None if load is None else load.to_dict(),
+            **({} if turn is None else turn.drawn()),
         },
     }
     bundle = target.bundle

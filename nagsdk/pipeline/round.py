@@ -13,6 +13,7 @@ from nagsdk.budget import LATENCY, Budget
 from nagsdk.cost.table import Floats
 from nagsdk.device.backend import Tensor
 from nagsdk.manifest.result import Result
+from nagsdk.measuring.energy import Energy
 from nagsdk.measuring.measurement import Measurement
 from nagsdk.measuring.sustained import Load
 from nagsdk.space.architecture import Architecture
@@ -76,6 +77,7 @@ class Round:
         promised: The result before anything was measured.
         hot: The candidate under sustained load, if a budget is about that.
         load: The load before it was measured there.
+        energy: The energy of the candidate, if a budget is about that.
         rivals: Share of the limits under load that further candidates used there, by their text form.
     """
 
@@ -88,6 +90,7 @@ class Round:
     promised: Result | None = None
     hot: Measurement | None = None
     load: Load | None = None
+    energy: Energy | None = None
     rivals: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -119,6 +122,13 @@ class Round:
         """The largest share of a limit that this candidate needs to be `held`, by the session that counts."""
         latencies = (upper_limit(self.counting(b), b.percentile) / b.limit for b in budgets if b.metric == LATENCY)
         return max([self.used, *latencies])
+
+    def drawn(self) -> dict[str, Any]:
+        """What the report shows of load and energy; see `nagsdk.manifest.schema.ReportData`."""
+        return {
+            "sustained": None if self.load is None else self.load.to_dict(),
+            "energy": None if self.energy is None else self.energy.to_dict(),
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """The summary that the manifest stores, ready for JSON."""

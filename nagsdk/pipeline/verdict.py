@@ -7,14 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from nagsdk.budget import LATENCY, METRICS, SIZE, Budget
+from nagsdk.budget import ENERGY, LATENCY, MEASURED, METRICS, SIZE, Budget
+from nagsdk.device.start_up import START_UP
 from nagsdk.errors import DeviceError
 from nagsdk.manifest.result import HELD, MISSED, Measured, Result
 from nagsdk.measuring.measurement import Measurement
+from nagsdk.pipeline.energy import energy_of
 from nagsdk.pipeline.hot import longest_load, time_under_load, warnings_on
 from nagsdk.pipeline.round import Built, Round, figure, upper_limit
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import time_artifacts
+from nagsdk.pipeline.told import told
 
 _THROTTLED = (
     "The device slowed itself down because of heat or power while it was measured; cool it, or let it rest, and deploy "
@@ -60,6 +63,8 @@ def judge(
         _count(target, turn, budgets, [upper_limit(turn.second, b.percentile) / b.limit for b in timed])
     if turn.used <= 1 and longest_load(budgets) is not None:
         _load(target, turn, budgets, rivals())
+    if turn.used <= 1 and any(b.metric == ENERGY for b in budgets):
+        _meter(target, turn, budgets)
     last, verdict = turn.sessions[-1], HELD if turn.used <= 1 else MISSED
     figures = measured(turn.deciding, timed[0].percentile if timed else 50.0)
     warnings = _warnings(target, result, last)
@@ -68,6 +73,17 @@ def judge(
         warnings += warnings_on(target.device.id, turn.load)
     turn.result = replace(turn.result, verdict=verdict, measured=figures, warnings=warnings)
     return turn
+
+
+def _meter(target: Target, turn: Round, budgets: Sequence[Budget]) -> None:
+    """Meters the energy of a candidate."""
+    assert turn.built.compiled is not None
+    turn.energy = energy_of(target, turn.built.compiled)
+    turn.result = replace(turn.result, metrics={**turn.result.metrics, ENERGY: turn.energy.energy_mj})
+    for number, b in enumerate(budgets):
+        if b.metric == ENERGY:
+            turn.shares[number] = turn.energy.energy_mj / b.limit
+    turn.used = max(turn.used, float(turn.shares.max()))
 
 
 def _load(target: Target, turn: Round, budgets: Sequence[Budget], rivals: Sequence[Built]) -> None:
@@ -85,9 +101,11 @@ def _load(target: Target, turn: Round, budgets: Sequence[Budget], rivals: Sequen
 
 
 def share_of(target: Target, result: Result, built: Built, budget: Budget) -> float:
-    """Share of a budget that is used; 0 for a latency, which must be measured."""
+    """Share of a budget that is used; 0 for a latency, and for another figure that was not measured yet."""
     if budget.metric == LATENCY:
         return 0.0
+    if budget.metric in MEASURED:
+        return result.metrics.get(budget.metric, 0.0) / budget.limit
     if budget.metric not in METRICS:
         return target.costs.metric(budget.metric).share(result.metrics[budget.metric], budget.limit)
     return (built.path.stat().st_size if budget.metric == SIZE else result.macs) / budget.limit
@@ -100,6 +118,8 @@ def measured(measurement: Measurement, percentile: float = 50.0) -> Measured:
         figure(measurement, 90),
         upper_limit(measurement, percentile),
         latency_asked_ms=figure(measurement, percentile),
+        latency_p95_ms=figure(measurement, 95),
+        **{name: measurement.state.get(name) for name in START_UP},
     )
 
 
@@ -111,8 +131,13 @@ def _session(target: Target, built: Built) -> Measurement:
 
 
 def _count(target: Target, turn: Round, budgets: Sequence[Budget], latencies: Sequence[float]) -> None:
-    """Records in a round which shares of the limits it used, and the plugin metrics that its last session reported."""
-    metrics = {name: _reported(target, turn.sessions[-1], name, value) for name, value in turn.result.metrics.items()}
+    """Records in a round which shares of the limits it used, and the metrics that its last session reported."""
+    last = turn.sessions[-1]
+    metrics = {
+        name: _reported(target, last, name, value)
+        for name, value in turn.result.metrics.items()
+        if name not in MEASURED
+    } | told(target, last, budgets)
     turn.result = replace(turn.result, metrics=metrics)
     turn.shares = np.array([share_of(target, turn.result, turn.built, b) for b in budgets])
     turn.used = float(max([*turn.shares, *latencies, 0.0]))

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from nagsdk.budget import SHOWN_UNITS
+from nagsdk.budget import MEASURED, SHOWN_UNITS
 from nagsdk.manifest.result import budget_of, result_of
 from nagsdk.reports.svg import COLORS, GREY, TOP, WIDTH, Plot, drawing, line, rectangle, text
 
@@ -37,7 +37,8 @@ def budget_text(budget: Mapping[str, Any]) -> str:
     name, factor = SHOWN_UNITS.get(budget["metric"], (budget["metric"], 1.0))
     unit, scale = budget.get("unit") or name, budget.get("unit_factor") or factor
     percentile = f"@p{budget['percentile']:g}" if budget["metric"] == "latency" and budget["percentile"] != 50 else ""
-    return f"{budget['limit'] / scale:.6g} {unit}{percentile}"
+    measured = f"@{budget['metric']}" if budget["metric"] in MEASURED else ""
+    return f"{budget['limit'] / scale:.6g} {unit}{percentile}{measured}"
 
 
 def frontiers(manifests: Mapping[str, Manifest]) -> dict[str, Mapping[str, Any]]:

@@ -74,6 +74,10 @@ def comparison(manifests: Mapping[str, Manifest]) -> list[dict[str, Any]]:
             "ms",
             [m["measured"].get("latency_asked_ms") for m in manifests.values()],
         ),
+        ("measured p95", "ms", [m["measured"].get("latency_p95_ms") for m in manifests.values()]),
+        ("measured init", "ms", [m["measured"].get("init_ms") for m in manifests.values()]),
+        ("measured first inference", "ms", [m["measured"].get("first_inference_ms") for m in manifests.values()]),
+        ("measured memory", "MB", [m["measured"].get("memory_mb") for m in manifests.values()]),
         ("predicted latency", "ms", [m["predicted"]["latency_ms"] for m in manifests.values()]),
         ("measured top-1", "%", [m["measured"]["top1"] for m in manifests.values()]),
         ("predicted top-1", "%", [m["predicted"]["top1"] for m in manifests.values()]),
@@ -120,7 +124,20 @@ def _provenance(m: Manifest) -> dict[str, dict[str, Any]]:
             "threads": m["threads"],
             "batch": m["batch"],
         },
+        **({"Energy of an inference": _energy(m["report"]["energy"])} if m["report"].get("energy") else {}),
         "Versions": m["versions"],
+    }
+
+
+def _energy(energy: Mapping[str, float]) -> dict[str, Any]:
+    """The energy with its parts."""
+    return {
+        "without the idle device (mJ)": energy["energy_mj"],
+        "with it (mJ)": energy["gross_mj"],
+        "power idle (W)": energy["idle_w"],
+        "power under load (W)": energy["load_w"],
+        "latency under load (ms)": energy["latency_ms"],
+        "metered for (s)": energy["seconds"],
     }
 
 

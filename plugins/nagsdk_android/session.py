@@ -6,10 +6,12 @@ import secrets
 import shlex
 import time
 from pathlib import Path
+from statistics import median
 
 from nagsdk.common.files import sha256
 from nagsdk.device.backend import Burst, Session, Tensor
 from nagsdk.device.meter import Meter
+from nagsdk.device.start_up import FIRST_MS, INIT_MS, MEMORY_MB
 from nagsdk.errors import DeviceError, MeasurementError
 from nagsdk_android import state
 from nagsdk_android.discovery import Attached
@@ -26,6 +28,7 @@ _WARM_S = 0.05
 _ATTEMPTS = 3
 _POLL_S = 2.0
 _OUTPUT_PER_CALL = 64 * 1024
+_MIB = 2**20 / 1e6
 
 
 class AndroidSession(Session):
@@ -92,10 +95,14 @@ class AndroidSession(Session):
             properties["frequency_cap"] = self._ceiling
         if before.frequency_mhz is not None:
             properties["frequency_before_mhz"] = before.frequency_mhz
-        for name, values in (("init_ms", [r.init_ms for r in reports]), ("memory_mb", [r.peak_mb for r in reports])):
-            known = [value for value in values if value is not None]
-            if known:
-                properties[name] = max(known)
+        figures = (
+            (INIT_MS, [r.init_ms for r in reports]),
+            (FIRST_MS, [r.first_ms for r in reports]),
+            (MEMORY_MB, [None if r.peak_mb is None else _MIB * r.peak_mb for r in reports]),
+        )
+        for name, values in figures:
+            if known := [value for value in values if value is not None]:
+                properties[name] = median(known)
         wall = [ms / 1e3 for report in reports for ms in report.runs.each() or ()]
         return Burst(tuple(wall), (), properties)
 

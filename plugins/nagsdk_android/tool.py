@@ -14,10 +14,7 @@ from nagsdk.common.temporary import temporary_folder
 from nagsdk.errors import BundleError, DeviceError, DeviceUnavailableError
 from nagsdk.events import Listener, ignore
 
-ADDRESS = (
-    "https://storage.googleapis.com/tensorflow-nightly-public/prod/tensorflow/release/lite/tools/nightly/latest/"
-    "android_aarch64_benchmark_model"
-)
+ADDRESS = "https://storage.googleapis.com/litert/binaries/latest/android_arm64/benchmark_model"
 DOWNLOADED_ABI = "arm64-v8a"
 ANY = "any"
 _MOST_BYTES, _MOST_RECORD = 200 * 10**6, 64 * 1024

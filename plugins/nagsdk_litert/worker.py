@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from nagsdk.common.processes import pin
 from nagsdk.device.serve import Handler, Images, Message, in_batches, serve, timed
+from nagsdk.device.start_up import started
 
 _WARM_S = 0.005
 
@@ -22,28 +23,32 @@ class Worker:
         self.threads = threads
         self.make: Any = import_module(f"{package}.interpreter").Interpreter
         self.networks: dict[int, Any] = {}
+        self.started: dict[int, dict[str, float]] = {}
         self.loaded = 0
 
     def load(self, request: dict[str, Any], body: bytes) -> Message:
         """Loads a file and returns a handle."""
-        # The file is read into memory. If it were mapped, an export that overwrites it would change the loaded network.
-        network = self.make(model_content=Path(request["path"]).read_bytes(), num_threads=self.threads)
-        network.allocate_tensors()
+
+        def make() -> Any:
+            # The file is read into memory. If it were mapped, an export that overwrites it would change the network.
+            network = self.make(model_content=Path(request["path"]).read_bytes(), num_threads=self.threads)
+            network.allocate_tensors()
+            return network
+
+        network, figures = started(make, _bound)
         self.loaded += 1
-        self.networks[self.loaded] = network
+        self.networks[self.loaded], self.started[self.loaded] = network, figures
         return {"handle": self.loaded}, b""
 
     def unload(self, request: dict[str, Any], body: bytes) -> Message:
         """Frees a network."""
-        del self.networks[request["handle"]]
+        del self.networks[request["handle"]], self.started[request["handle"]]
         return {}, b""
 
     def time(self, request: dict[str, Any], body: bytes) -> Message:
         """Times consecutive runs on one random batch."""
-        network = self.networks[request["handle"]]
-        source = network.get_input_details()[0]
-        network.set_tensor(source["index"], np.random.default_rng(0).standard_normal(source["shape"], dtype=np.float32))
-        return timed(request, network.invoke, self.threads, _WARM_S)
+        run = _bound(self.networks[request["handle"]])
+        return timed(request, run, self.threads, _WARM_S, self.started[request["handle"]])
 
     def infer(self, request: dict[str, Any], body: bytes) -> Message:
         """Runs the network on images, shape (n, 3, h, w), and returns the logits."""
@@ -57,6 +62,14 @@ class Worker:
             return logits
 
         return in_batches(request, body, int(source["shape"][0]), run)
+
+
+def _bound(network: Any) -> Callable[[], object]:
+    """A function that runs the network once on a random batch."""
+    source = network.get_input_details()[0]
+    network.set_tensor(source["index"], np.random.default_rng(0).standard_normal(source["shape"], dtype=np.float32))
+    run: Callable[[], object] = network.invoke
+    return run
 
 
 def start(settings: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Handler]]:
