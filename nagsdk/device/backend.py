@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from nagsdk.device.description import Device
 from nagsdk.device.finding import Finding
+from nagsdk.device.layer_times import LayerTime
 from nagsdk.device.meter import Meter
 from nagsdk.errors import DeviceError, NagsdkError, UsageError
 from nagsdk.events import Listener
@@ -146,6 +147,21 @@ class Session(ABC):
         """
         raise DeviceError(
             "The device does not tell how much energy it uses.", "Limit the latency, which energy goes with, instead."
+        )
+
+    def layer_times(self, compiled: Path, runs: int, timeout_s: float) -> Sequence[LayerTime]:
+        """Returns the times of the operators of a compiled artifact, in the order in which they run.
+
+        Args:
+            compiled: The artifact; it need not be loaded.
+            runs: Number of inferences over which the median is taken.
+            timeout_s: Seconds that all of it may take.
+
+        Raises:
+            DeviceError: The runtime does not tell them, which is the default.
+        """
+        raise DeviceError(
+            "The runtime does not tell how long single operators take.", "The latency of the whole network is measured."
         )
 
     @abstractmethod

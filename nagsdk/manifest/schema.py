@@ -185,10 +185,30 @@ class ResultJson(_Result):
     artifact: ResultArtifact
 
 
+class Bill(_Open):
+    """Measured times of layers, by a profiler of the runtime, which makes an inference slower."""
+
+    layers: dict[_Name, _Milliseconds] = Field(
+        max_length=5000, description="Milliseconds by layer; one that was fused into another has none."
+    )
+    other_ms: _Milliseconds = Field(description="Time that belongs to no layer, such as changes of the layout.")
+    total_ms: _Milliseconds = Field(description="Sum over all operators.")
+    note: Text = Field(description="Why nothing was measured or matched; empty otherwise.")
+
+
+class WorthOfMore(_Open):
+    """What a little more latency would buy at the deployment's point of the frontier."""
+
+    more_ms: Annotated[float, Field(gt=0, le=1e9)]
+    top1: float = Field(ge=-100, le=100, description="Points of predicted top-1.")
+
+
 class DeploymentJson(ResultJson):
     """What `deploy --json` and `export --json` print."""
 
     folder: str | None
+    bill: Bill | None = Field(None, description="Measured times of the layers; null if nothing was deployed.")
+    worth_of_more: WorthOfMore | None = None
 
 
 class PreprocessingJson(_Open):
@@ -315,6 +335,8 @@ class ReportData(_Open):
         description="The frontiers over every metric that a budget limits, and over multiply-accumulates.",
     )
     histogram: Histogram | None
+    bill: Bill | None = Field(None, description="Missing in manifests of earlier versions.")
+    worth_of_more: WorthOfMore | None = None
     energy: EnergyRecord | None = Field(None, description="Null if no budget is about energy.")
     sustained: SustainedRecord | None = Field(None, description="Null if no budget is about sustained load.")
     calibration: list[Annotated[list[_Latency], Field(min_length=2, max_length=2)]] = Field(

@@ -21,6 +21,7 @@ from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.manifest.manifest import MODEL
 from nagsdk.manifest.result import MISSED, Result
 from nagsdk.pipeline.asked import check_output, limits_of, usual_folder
+from nagsdk.pipeline.bill import measured_bill
 from nagsdk.pipeline.build import infer
 from nagsdk.pipeline.deployment import Deployment
 from nagsdk.pipeline.publish import write_folder
@@ -119,6 +120,7 @@ def deploy_given(
                 "frontiers": [],
                 "histogram": histogram(turn.deciding),
                 **turn.drawn(),
+                "bill": measured_bill(target, built.compiled, [layer for layer, _ in given.layers]),
                 "calibration": [],
             },
         }

@@ -26,6 +26,7 @@ from nagsdk.manifest.manifest import DEPLOYMENT, MANIFEST, REPORT, companions, m
 from nagsdk.manifest.result import MISSED, Artifact, Predicted, Result
 from nagsdk.measuring.measurement import Measurement
 from nagsdk.pipeline.asked import check_output
+from nagsdk.pipeline.bill import measured_bill, worth_of_more
 from nagsdk.pipeline.build import Builder
 from nagsdk.pipeline.deployment import Deployment
 from nagsdk.pipeline.describe import describe
@@ -159,6 +160,7 @@ def _leave(
         result = _warned(result, _NO_FOOTING)
     if not details.get("finetuned") and not _as_predicted(result):
         result = _warned(result, _NOT_AS_PREDICTED)
+    drawn = report_data(target, built.architecture, model, result.budgets, measurement, resolution)
     details = {
         **details,
         "seed": builder.seed,
@@ -169,7 +171,11 @@ def _leave(
         },
         "integers": builder.compare(built),
         "report": {
-            **report_data(target, built.architecture, model, result.budgets, measurement, resolution),
+            **drawn,
+            "bill": measured_bill(
+                target, None if measurement is None else built.compiled, target.bundle.space.layers(built.architecture)
+            ),
+            "worth_of_more": worth_of_more(drawn["frontiers"], result.predicted.latency_ms),
             **({} if turn is None else turn.drawn()),
         },
     }

@@ -16,6 +16,7 @@ import numpy as np
 from nagsdk.device.backend import Burst, Session
 from nagsdk.device.description import Device
 from nagsdk.device.finding import ABSENT, OK, WRONG, Finding
+from nagsdk.device.layer_times import LayerTime
 from nagsdk.device.meter import Meter
 from nagsdk.device.presence import plain_presence
 from nagsdk.errors import ArchitectureError
@@ -189,6 +190,14 @@ def _meter(answer: Any, arguments: Arguments) -> Meter:
     return Meter(counters, power)
 
 
+def _layer_times(answer: Any, arguments: Arguments) -> tuple[LayerTime, ...]:
+    expected = "LayerTimes, whose names are texts and whose times are finite numbers, 0 or more"
+    _require(isinstance(answer, (list, tuple)), expected)
+    _require(all(isinstance(one, LayerTime) for one in answer), expected)
+    _require(all(isinstance(text, str) for one in answer for text in (one.name, one.kind)), expected)
+    return tuple(LayerTime(one.name, one.kind, _number(one.ms, expected)) for one in answer)
+
+
 def _codes(answer: Any, arguments: Arguments) -> Any:
     question = arguments[0]
     count, decisions = len(question.limits), len(question.space.sizes)
@@ -264,6 +273,7 @@ _CHECKS: dict[str, Callable[[Any, Arguments], Any]] = {
     "load": _handle,
     "unload": _anything,
     "sustain": _anything,
+    "layer_times": _layer_times,
     "meter": _meter,
     "time": _burst,
     "infer": _logits,

@@ -5,16 +5,19 @@ from __future__ import annotations
 import secrets
 import shlex
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
 from nagsdk.common.files import sha256
 from nagsdk.device.backend import Burst, Session, Tensor
+from nagsdk.device.layer_times import LayerTime
 from nagsdk.device.meter import Meter
 from nagsdk.device.start_up import FIRST_MS, INIT_MS, MEMORY_MB
 from nagsdk.errors import DeviceError, MeasurementError
 from nagsdk_android import state
 from nagsdk_android.discovery import Attached
+from nagsdk_android.op_profile import parse_profile
 from nagsdk_android.phone import CANNOT_START, Phone, TimeoutOnDeviceError, limited, was_killed
 from nagsdk_android.refusals import LostError
 from nagsdk_android.settings import DELEGATES, AndroidSettings
@@ -131,6 +134,13 @@ class AndroidSession(Session):
                 "Limit the latency instead; energy goes with it.",
             )
         return Meter(power_w=now.power_w)
+
+    def layer_times(self, compiled: Path, runs: int, timeout_s: float) -> Sequence[LayerTime]:
+        """Runs the tool once with its profiler."""
+        self._check_open()
+        tool, network = self._put(self._tool, executable=True), self._put(compiled, executable=False)
+        command = f"{self._command(tool, network, 1, runs)} --enable_op_profiling=true"
+        return parse_profile(self._phone.run(limited(command, timeout_s), timeout_s, 1 << 22).text)
 
     def _cool(self) -> float:
         """Waits until the phone has cooled down, its cap has proved to be its own, or the waiting time is used up.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from nagsdk.device.layer_times import LayerTime
 from nagsdk.device.meter import Meter, host_meter
 from nagsdk.device.process import ProcessSession
 from nagsdk.errors import DeviceError
@@ -42,3 +44,7 @@ class OnnxRuntimeSession(ProcessSession):
     def meter(self) -> Meter:
         """Reads the energy counters of this machine's processor; other providers have meters that are not known."""
         return host_meter() if self._provider == CPU else super().meter()
+
+    def layer_times(self, compiled: Path, runs: int, timeout_s: float) -> Sequence[LayerTime]:
+        """Profiles a file in the worker."""
+        return self._operators(compiled, runs, timeout_s)

@@ -2,6 +2,8 @@
 
 import pytest
 
+from nagsdk.device.meter import Meter
+from nagsdk.errors import DeviceError
 from nagsdk.measuring.protocol import Protocol
 from nagsdk.measuring.sustained import measure_sustained
 from nagsdk_android import session as session_module
@@ -33,3 +35,22 @@ def test_a_cap_of_a_phone_is_told_from_throttling_before_it_is_loaded(phone, net
         load = measure_sustained(session, {"network": network}, 1e-3, SHORT).load
     assert load.cap == (0.5 if thermal == 0 else 1.0)
     assert load.moments[-1].properties["throttled"] == float(thermal == 3)
+
+
+def test_a_phone_that_does_not_charge_tells_its_power(phone, device):  # noqa: F811
+    battery = "  AC powered: false\n  USB powered: {}\n  level: 93\n  voltage: 4000\n  current now: -500000\n"
+    with AndroidBackend().open(device) as session:
+        with pytest.raises(DeviceError, match="does not tell the current"):
+            session.meter()
+        phone.set("dumpsys/battery", battery.format("false"))
+        assert session.meter() == Meter(power_w=2.0)
+        phone.set("dumpsys/battery", battery.format("true"))
+        with pytest.raises(DeviceError, match=r"charges \(USB\)") as caught:
+            session.meter()
+        assert "adb tcpip" in caught.value.next_step
+
+
+def test_the_profile_of_a_phone_is_read(phone, device, network):  # noqa: F811
+    with AndroidBackend().open(device) as session:
+        (whole,) = session.layer_times(network, 3, 60.0)
+    assert whole.kind == "TfLiteXNNPackDelegate" and whole.ms > 0
