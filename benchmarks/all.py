@@ -28,6 +28,7 @@ HERE_ONLY = (
     "training",
     "training_ranks",
     "deploy",
+    "sustained",
 )
 TABLES = "the latency tables: python recipes/tables.py --output DIR"
 ACCURACIES = "ofa_mbv3_w1.0_imagenet_top1.csv: the measured subnets of IntelLabs/DyNAS-T (docs/figures.md)"

@@ -16,7 +16,11 @@ RIVALS = (1.0, 1.3)
 _LOADING = "{} is loaded for up to {:g} min, because {} asks for the latency under sustained load."
 _SLOWER = "Under load, {} became {:.2f} times slower, beginning after {:.0f} s."
 _STEADY = "Under {:.0f} s of load, {} kept its speed."
-UNSETTLED = (
+_NOT_PREDICTED = (
+    "Latencies are predicted without load: how much slower the device becomes under sustained load is known only when "
+    "'nagsdk deploy' measures it."
+)
+_UNSETTLED = (
     "After {:.0f} s of load the speed of {} still changed: the latency after a longer load is not known. Allow more "
     "time, such as @sustained={:.0f}min."
 )
@@ -64,9 +68,14 @@ def told_under_load(device: str, load: Load) -> str:
     return _SLOWER.format(device, load.slowdown, load.model.switch_s)
 
 
+def note_on(budgets: Sequence[Budget]) -> tuple[str, ...]:
+    """The warning that a prediction does not know sustained load; empty if no budget asks for it."""
+    return () if longest_load(budgets) is None else (_NOT_PREDICTED,)
+
+
 def warnings_on(device: str, load: Load) -> tuple[str, ...]:
     """Warnings about a load that was too short to tell the hot state."""
     model = load.model
     if load.settled or model is None or not model.changes or model.known:
         return ()
-    return (UNSETTLED.format(load.longest_s, device, max(1, round(2 * load.longest_s / 60))),)
+    return (_UNSETTLED.format(load.longest_s, device, max(1, round(2 * load.longest_s / 60))),)

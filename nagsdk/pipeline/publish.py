@@ -30,6 +30,7 @@ from nagsdk.pipeline.bill import measured_bill, worth_of_more
 from nagsdk.pipeline.build import Builder
 from nagsdk.pipeline.deployment import Deployment
 from nagsdk.pipeline.describe import describe
+from nagsdk.pipeline.hot import note_on
 from nagsdk.pipeline.loop import Deployer
 from nagsdk.pipeline.models import cost_model, generator_of
 from nagsdk.pipeline.report_data import report_data
@@ -91,6 +92,7 @@ def publish(deployer: Deployer, budgets: Sequence[Budget], model: CostModel | No
             result = _warned(
                 result, f"{target.device.id} is not available ({target.presence.reason}): nothing was measured."
             )
+            result = replace(result, warnings=(*result.warnings, *note_on(budgets)))
         else:
             measurement, turn = outcome.deciding, outcome
         return _leave(builder, result, outcome.built, model, measurement, details, folder, deployer.resolution, turn)
