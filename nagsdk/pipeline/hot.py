@@ -15,6 +15,7 @@ from nagsdk.pipeline.target import Target
 RIVALS = (1.0, 1.3)
 _LOADING = "{} is loaded for up to {:g} min, because {} asks for the latency under sustained load."
 _SLOWER = "Under load, {} became {:.2f} times slower, beginning after {:.0f} s."
+_FASTER = "Under load, {} became {:.2f} times faster, beginning after {:.0f} s."
 _STEADY = "Under {:.0f} s of load, {} kept its speed."
 _NOT_PREDICTED = (
     "Latencies are predicted without load: how much slower the device becomes under sustained load is known only when "
@@ -65,7 +66,8 @@ def told_under_load(device: str, load: Load) -> str:
     """What happened under a load, in a sentence."""
     if load.model is None or not load.model.changes:
         return _STEADY.format(load.moments[-1].seconds, device)
-    return _SLOWER.format(device, load.slowdown, load.model.switch_s)
+    changed = _SLOWER if load.slowdown > 1 else _FASTER
+    return changed.format(device, max(load.slowdown, 1 / load.slowdown), load.model.switch_s)
 
 
 def note_on(budgets: Sequence[Budget]) -> tuple[str, ...]:

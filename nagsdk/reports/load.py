@@ -46,7 +46,7 @@ def told(m: Manifest) -> str:
     model, last = load["model"], load["seconds"][-1]
     changed = model is not None and _settling(model).changes
     parts = [
-        f"From {model['switch_s']:.0f} s on, the device became {load['slowdown']:.2f} times slower (line: the model)."
+        f"From {model['switch_s']:.0f} s on, the device became {_factor(load['slowdown'])} (line: the model)."
         if changed
         else f"The speed did not change within {last:.0f} s."
     ]
@@ -54,6 +54,10 @@ def told(m: Manifest) -> str:
     if load["frequency_cap"] < 1:
         parts.append(f"The device never allows more than {load['frequency_cap']:.0%} of its frequency, also when cool.")
     return " ".join(filter(None, parts))
+
+
+def _factor(slowdown: float) -> str:
+    return f"{slowdown:.2f} times slower" if slowdown > 1 else f"{1 / slowdown:.2f} times faster"
 
 
 def _settling(model: Mapping[str, Any]) -> Settling:
