@@ -79,7 +79,6 @@ def deploy(
     from nagsdk.pipeline.given import deploy_given
     from nagsdk.pipeline.loop import Deployer
     from nagsdk.pipeline.publish import publish
-    from nagsdk.pipeline.told import require_told
 
     if model is not None:
         others = {"strategy": strategy != "nag", "min_top1": min_top1, "resolution": resolution, "images": images}
@@ -99,7 +98,6 @@ def deploy(
     target.bundle.require_predictor()
     deployer.check()
     check_output(target, folder)
-    require_told(target, wanted)
     if data is not None:
         from nagsdk.training.tuner import Tuner
 

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field
 
 from nagsdk.common.validation import PLAIN_NAME, SHA256
+from nagsdk.manifest.fields import Cost as _Cost
+from nagsdk.manifest.fields import Count as _Count
+from nagsdk.manifest.fields import Deviations as _Deviations
+from nagsdk.manifest.fields import Factor as _Factor
+from nagsdk.manifest.fields import Latency as _Latency
+from nagsdk.manifest.fields import Milliseconds as _Milliseconds
+from nagsdk.manifest.fields import Name as _Name
+from nagsdk.manifest.fields import Number as _Number
+from nagsdk.manifest.fields import Open as _Open
+from nagsdk.manifest.fields import Percent as _Percent
+from nagsdk.manifest.fields import Size as _Size
+from nagsdk.manifest.fields import Text
+from nagsdk.manifest.fields import Texts as _Texts
+from nagsdk.manifest.fields import Triple as _Triple
+from nagsdk.manifest.report_schema import Bill, ReportData, WorthOfMore
 
 # A plain name, so that no path in a manifest leads out of its folder.
 FileName = Annotated[str, Field(pattern=PLAIN_NAME)]
 Sha256 = Annotated[str, Field(pattern=SHA256)]
 
-Text = Annotated[str, Field(max_length=4000)]
-_Name = Annotated[str, Field(max_length=200)]
-_Texts = Annotated[dict[_Name, Text], Field(max_length=500)]
-_Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
-_Size = Annotated[int, Field(ge=0, le=2**40)]
-_Milliseconds = Annotated[float, Field(ge=0, le=1e9)]
-_Latency = Annotated[float, Field(ge=1e-9, le=1e9)]
-_Percent = Annotated[float, Field(ge=0, le=100)]
-_Cost = Annotated[float, Field(ge=0, le=1e18)]
-_Factor = Annotated[float, Field(ge=1e-18, le=1e18)]
-_Number = Annotated[float, Field(ge=-1e18, le=1e18)]
-_Triple = Annotated[list[_Number], Field(min_length=3, max_length=3)]
-_Deviations = Annotated[list[Annotated[float, Field(ge=1e-6, le=1e6)]], Field(min_length=3, max_length=3)]
 _MOST_YEAR = 2200
 
 
@@ -35,11 +37,6 @@ def _moment(text: str) -> str:
     if moment.tzinfo is None or not 2000 <= moment.year < _MOST_YEAR:
         raise ValueError("it must be a time with its zone, such as 2026-01-31T12:00:00+00:00")
     return text
-
-
-class _Open(BaseModel):
-    # Versions only ever add keys, so unknown keys of a newer version are allowed.
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Predicted(_Open):
@@ -185,24 +182,6 @@ class ResultJson(_Result):
     artifact: ResultArtifact
 
 
-class Bill(_Open):
-    """Measured times of layers, by a profiler of the runtime, which makes an inference slower."""
-
-    layers: dict[_Name, _Milliseconds] = Field(
-        max_length=5000, description="Milliseconds by layer; one that was fused into another has none."
-    )
-    other_ms: _Milliseconds = Field(description="Time that belongs to no layer, such as changes of the layout.")
-    total_ms: _Milliseconds = Field(description="Sum over all operators.")
-    note: Text = Field(description="Why nothing was measured or matched; empty otherwise.")
-
-
-class WorthOfMore(_Open):
-    """What a little more latency would buy at the deployment's point of the frontier."""
-
-    more_ms: Annotated[float, Field(gt=0, le=1e9)]
-    top1: float = Field(ge=-100, le=100, description="Points of predicted top-1.")
-
-
 class DeploymentJson(ResultJson):
     """What `deploy --json` and `export --json` print."""
 
@@ -233,116 +212,6 @@ class Probe(_Open):
         description="How the image is made; it has the size of the input, and scale, mean and std are applied to it."
     )
     logits: list[_Number] = Field(min_length=1, max_length=100_000)
-
-
-class LayerRow(_Open):
-    """One layer; the physical prior distributes the latency of a block over its layers."""
-
-    name: _Name
-    kind: _Name
-    in_channels: int = Field(ge=1, le=10**6)
-    out_channels: int = Field(ge=1, le=10**6)
-    kernel: int = Field(ge=1, le=1000)
-    stride: int = Field(ge=1, le=1000)
-    in_size: int = Field(ge=1, le=4096)
-    macs: _Count
-    predicted_ms: _Milliseconds | None
-
-
-class Histogram(_Open):
-    """Histogram of single inferences in the session that gave the verdict."""
-
-    edges_ms: list[_Milliseconds] = Field(min_length=2, max_length=1001)
-    counts: list[_Count] = Field(min_length=1, max_length=1000)
-    slower: _Count = Field(description="Number of runs beyond the last edge.")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        edges = self.edges_ms
-        if len(edges) != len(self.counts) + 1 or not any(self.counts):
-            raise ValueError("it must have one edge more than counts, and a count that is not 0")
-        if edges != sorted(edges) or edges[-1] - edges[0] < 1e-9:
-            raise ValueError("the edges must increase")
-        return self
-
-
-class FrontierPoints(_Open):
-    """The exact frontier under the cost model: the best predicted accuracy at each cost."""
-
-    metric: Literal["latency", "size", "macs"]
-    cost: list[_Cost] = Field(min_length=1, max_length=10_000)
-    top1: list[_Percent] = Field(min_length=1, max_length=10_000)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if len(self.cost) != len(self.top1):
-            raise ValueError("cost and top1 must have the same length")
-        return self
-
-
-class TwoStates(_Open):
-    """The model of a cold and a hot state that was fitted to the latencies under load."""
-
-    cold: _Latency
-    hot: _Latency
-    low: _Milliseconds = Field(description="Lower end of the range of `hot`.")
-    high: _Milliseconds = Field(description="Upper end of that range.")
-    switch_s: float = Field(ge=0, le=1e6, description="Seconds after which the speed began to change.")
-    tau_s: float = Field(gt=0, le=1e6, description="Time constant of the change.")
-
-
-class SustainedRecord(_Open):
-    """The speed of the device under sustained load."""
-
-    seconds: list[Annotated[float, Field(ge=0, le=1e6)]] = Field(min_length=1, max_length=20_000)
-    ms: list[_Latency] = Field(min_length=1, max_length=20_000)
-    temperature_c: list[_Number | None] = Field(max_length=20_000)
-    frequency_mhz: list[_Number | None] = Field(max_length=20_000)
-    longest_s: float = Field(gt=0, le=1e6)
-    settled: bool = Field(description="Whether the load ended early, because nothing changed any more.")
-    slowdown: _Factor
-    frequency_cap: float = Field(gt=0, le=1, description="Share of its frequency that the device allows for good.")
-    model: TwoStates | None
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if {len(self.ms), len(self.temperature_c), len(self.frequency_mhz)} != {len(self.seconds)}:
-            raise ValueError("seconds, ms, temperature_c and frequency_mhz must have the same length")
-        if self.seconds != sorted(self.seconds):
-            raise ValueError("the seconds must increase")
-        return self
-
-
-class EnergyRecord(_Open):
-    """The energy of an inference."""
-
-    energy_mj: _Cost = Field(description="Millijoules, without what the idle device uses; budgets limit this.")
-    gross_mj: _Cost = Field(description="Millijoules with what the idle device uses.")
-    idle_w: _Cost = Field(description="Power of the idle device in watts.")
-    load_w: _Cost = Field(description="Power under continuous load in watts.")
-    latency_ms: _Milliseconds = Field(description="Mean latency under that load.")
-    seconds: _Cost = Field(description="Time for which the load was metered.")
-
-
-class ReportData(_Open):
-    """Data that only report.html needs."""
-
-    layers: list[LayerRow] = Field(min_length=1, max_length=5000)
-    frontier: FrontierPoints | None = Field(description="The frontier over the metric that the first budget limits.")
-    frontiers: list[FrontierPoints] = Field(
-        [],
-        max_length=10,
-        description="The frontiers over every metric that a budget limits, and over multiply-accumulates.",
-    )
-    histogram: Histogram | None
-    bill: Bill | None = Field(None, description="Missing in manifests of earlier versions.")
-    worth_of_more: WorthOfMore | None = None
-    energy: EnergyRecord | None = Field(None, description="Null if no budget is about energy.")
-    sustained: SustainedRecord | None = Field(None, description="Null if no budget is about sustained load.")
-    calibration: list[Annotated[list[_Latency], Field(min_length=2, max_length=2)]] = Field(
-        max_length=10_000,
-        description="Measured and predicted p50 in ms of the calibration's samples; each is predicted without itself.",
-    )
 
 
 class RoundRecord(_Open):

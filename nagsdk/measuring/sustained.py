@@ -83,7 +83,7 @@ class Load:
         return first if first < 1 - _SAME and all(abs(s - first) <= _SAME for s in shares) else 1.0
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields that reports draw, ready for JSON; see `nagsdk.manifest.schema.SustainedRecord`."""
+        """The fields that reports draw, ready for JSON; see `nagsdk.manifest.report_schema.SustainedRecord`."""
         shown = {"temperature_c": "hottest_c", "frequency_mhz": "frequency_mhz"}
         other = {"temperature_c": "temperature_c", "frequency_mhz": "sm_clock_mhz"}
         return {

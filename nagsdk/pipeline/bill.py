@@ -23,7 +23,7 @@ _OTHER_ORDER = (
 
 
 def measured_bill(target: Target, compiled: Path | None, layers: Sequence[LayerSpec]) -> dict[str, Any]:
-    """The time of every layer on the device; see `nagsdk.manifest.schema.Bill`.
+    """The time of every layer on the device; see `nagsdk.manifest.report_schema.Bill`.
 
     A bill that cannot be measured says why; it never ends a deployment.
 

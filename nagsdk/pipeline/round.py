@@ -124,7 +124,7 @@ class Round:
         return max([self.used, *latencies])
 
     def drawn(self) -> dict[str, Any]:
-        """What the report shows of load and energy; see `nagsdk.manifest.schema.ReportData`."""
+        """What the report shows of load and energy; see `nagsdk.manifest.report_schema.ReportData`."""
         return {
             "sustained": None if self.load is None else self.load.to_dict(),
             "energy": None if self.energy is None else self.energy.to_dict(),

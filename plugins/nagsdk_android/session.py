@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shlex
 import time
@@ -214,7 +215,9 @@ class AndroidSession(Session):
                     "Allow more time, or restart the phone.",
                 )
             printed = parts[-1] if parts else output.text
-            if output.status in CANNOT_START or "CANNOT LINK EXECUTABLE" in printed:
+            # A shell that takes a program of another processor for a script complains about its lines.
+            complained = re.search(rf"{re.escape(tool)}(?:\[[0-9]{{1,9}}\])?: ", printed)
+            if output.status in CANNOT_START or "CANNOT LINK EXECUTABLE" in printed or complained:
                 raise self._cannot_start(printed)
             parse(printed)
             raise MeasurementError(

@@ -30,7 +30,7 @@ def folder() -> Path:
 
 
 def install(source: Path | None, on_event: Listener = ignore) -> dict[str, str]:
-    """Installs a binary: a given file, or the official nightly build for 64-bit ARM.
+    """Installs a binary: a given file, or the official build for 64-bit ARM.
 
     The hash of the first download is recorded; a later download must have the same hash.
 
@@ -65,7 +65,7 @@ def install(source: Path | None, on_event: Listener = ignore) -> dict[str, str]:
             raise DeviceError(
                 f"{ADDRESS} no longer has the hash recorded at the first download "
                 f"({known['sha256'][:16]}…, now {sha256(path)[:16]}…).",
-                f"The old binary stays in use. To use a newer nightly build, delete {_place(DOWNLOADED_ABI)} and run "
+                f"The old binary stays in use. To use the newer build, delete {_place(DOWNLOADED_ABI)} and run "
                 "this again.",
             )
         return _install(path, ADDRESS)

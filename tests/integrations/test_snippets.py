@@ -119,8 +119,10 @@ def test_the_kotlin_class_and_the_snippet_of_the_docs_compile(tmp_path):
     (snippet,) = [block.text for block in _of("kotlin") if "CompiledModel" in block.text]
     known = "context: Context, bitmap: Bitmap, mean: FloatArray, std: FloatArray, labels: List<String>"
     (tmp_path / "Snippet.kt").write_text(f"{IMPORTS}\nfun answer({known}): String {{\n{snippet}\nreturn answer\n}}\n")
+    (probe,) = [block.text for block in _of("kotlin") if "NagsdkProbe(" in block.text]
+    (tmp_path / "Probe.kt").write_text(f"{IMPORTS}\nfun measured(context: Context) {{\n{probe}\n}}\n")
     stubs = sorted(Path(__file__).with_name("android").glob("*.kt"))
-    sources = [*sorted(FOLDER.glob("kotlin/*.kt")), tmp_path / "Snippet.kt", *stubs]
+    sources = [*sorted(FOLDER.glob("kotlin/*.kt")), tmp_path / "Snippet.kt", tmp_path / "Probe.kt", *stubs]
     done = subprocess.run(
         [_tool("bash"), compiler, "-Werror", "-d", tmp_path / "out.jar", *sources],
         capture_output=True,
