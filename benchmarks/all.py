@@ -32,6 +32,7 @@ HERE_ONLY = (
     "training",
     "training_ranks",
     "deploy",
+    "sustained",
 )
 TABLES = "the latency tables: python recipes/tables.py --output DIR"
 READINGS = "ncnn_latencies.csv and published latencies of phones, written down by hand (docs/figures.md)"
