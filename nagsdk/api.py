@@ -78,6 +78,7 @@ def deploy(
     from nagsdk.pipeline.build import Builder
     from nagsdk.pipeline.calibrate import model_for
     from nagsdk.pipeline.given import deploy_given
+    from nagsdk.pipeline.labelled_images import use_images
     from nagsdk.pipeline.loop import Deployer
     from nagsdk.pipeline.publish import publish
 
@@ -100,8 +101,7 @@ def deploy(
     target.bundle.require_predictor()
     deployer.check()
     check_output(target, folder)
-    if data is not None:
-        deployer.use_images(data, finetune, temperature_scaling, skip_broken)
+    use_images(deployer, data, finetune, temperature_scaling, skip_broken)
     return publish(deployer, wanted, model_for(target, wanted, timed, seed), folder)
 
 

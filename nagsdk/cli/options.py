@@ -174,8 +174,8 @@ budget_options = options(
         "budget_texts",
         metavar="BUDGET",
         multiple=True,
-        help="Limit such as 80ms, 80ms@p90, 200FPS, 5ms/image, 12MB, 300MMACs, or 300MiB of GPU memory; repeated "
-        "budgets hold together.",
+        help="Limit such as 80ms, 80ms@p90, 200FPS, 5ms/image, 12MB, 300MMACs, 300ms@init for loading, 150MiB@ram, "
+        "or 300MiB of GPU memory; repeated budgets hold together.",
     ),
     click.option(
         "--budgets",

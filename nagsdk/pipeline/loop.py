@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from nagsdk.budget import LATENCY, Budget
 from nagsdk.cost.model import CostModel
-from nagsdk.errors import InfeasibleError, UsageError
+from nagsdk.errors import InfeasibleError
 from nagsdk.events import Notice
 from nagsdk.generator.ranking import choose
 from nagsdk.generator.strategies import Nag
@@ -20,19 +21,22 @@ from nagsdk.manifest.result import MISSED, UNVERIFIED, Result
 from nagsdk.pipeline.build import Builder
 from nagsdk.pipeline.cheapest import cheapest
 from nagsdk.pipeline.describe import describe
+from nagsdk.pipeline.hot import RIVALS, longest_load
 from nagsdk.pipeline.limits import Limit
 from nagsdk.pipeline.models import question
 from nagsdk.pipeline.round import Built, Round, Unmeasured
+from nagsdk.pipeline.rule import spare_for
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import pace_of
-from nagsdk.pipeline.verdict import judge, share_of, spare_for, with_facts
+from nagsdk.pipeline.verdict import judge, share_of, with_facts
 from nagsdk.space.architecture import Architecture
 
 if TYPE_CHECKING:
     from nagsdk.training.tuner import Tuner
 
 MOST_ROUNDS = 5
-ENOUGH_USED = 0.95
+# Under load a round takes minutes, so less is enough there.
+ENOUGH_USED, ENOUGH_USED_HOT = 0.95, 0.88
 # If the fastest architecture of an accuracy was tried already, so many points of top-1 more are asked for, so often.
 _TOP1_STEP, _TOP1_STEPS = 0.25, 8
 _FASTER = "{} runs {:.2f} times faster than when it was calibrated: calibrate it again to get accurate predictions."
@@ -54,6 +58,7 @@ class Deployer:
         rounds: The rounds so far.
         tried: Architectures that were built and are not tried again.
         spare: How much larger than a predicted latency its limit must be, since sessions differ.
+        hopeful: Candidates that held the limits under load beside the last one.
     """
 
     target: Target
@@ -64,34 +69,8 @@ class Deployer:
     min_top1: float | None = None
     rounds: list[Round] = field(default_factory=list)
     tried: set[Architecture] = field(default_factory=set)
+    hopeful: list[tuple[Result, Architecture]] = field(default_factory=list)
     spare: float = 1.0
-
-    def use_images(self, data: str | Path, finetune: int, temperature_scaling: bool, skip_broken: bool) -> None:
-        """Makes ready what labelled images are used for.
-
-        Args:
-            data: Folder of images with the bundle's classes.
-            finetune: Epochs of fine-tuning on its training images.
-            temperature_scaling: Whether to fit a temperature on its validation images.
-            skip_broken: Leaves out images that cannot be decoded, instead of refusing them.
-
-        Raises:
-            DataError: The folder cannot be used, or its classes are not those of the bundle.
-            UsageError: The precision does not allow both.
-        """
-        if finetune and temperature_scaling and self.target.device.precision in self.target.backend.integer_precisions:
-            raise UsageError(
-                "Integers cannot be fine-tuned and have their temperature scaled: the weights are trained with the "
-                "steps of the file, which the temperature would change.",
-                "Leave out --finetune or --temperature-scaling, or take another precision.",
-            )
-        from nagsdk.training.source import Source
-        from nagsdk.training.tuner import Tuner
-
-        on_event, seed = self.target.on_event, self.builder.seed
-        source = Source.of(self.target.bundle, data, skip_broken, on_event)
-        self.tuner = Tuner(source, finetune, seed, on_event) if finetune else None
-        self.builder.validation = source if temperature_scaling else None
 
     def check(self) -> None:
         """Raises an error before long work starts if that work cannot succeed; see `Builder.check`."""
@@ -125,7 +104,7 @@ class Deployer:
         best: Round | None = None
         wanted = self.min_top1
         for number in range(MOST_ROUNDS):
-            proposal = self._propose(limits, model, best, wanted)
+            proposal = self._held_under_load(self._propose(limits, model, best, wanted), best)
             if proposal is None:
                 break
             result, architecture = proposal
@@ -142,7 +121,11 @@ class Deployer:
                 limits = self._tightened(limits, shares, model)
                 wanted = None if wanted is None else wanted + short
                 continue
-            turn = judge(target, result, built, budgets)
+            rivals: list[tuple[Result, Architecture]] = []
+            if wanted is None and longest_load(budgets) is not None:
+                rivals = self._rivals(limits, model)
+            turn = judge(target, result, built, budgets, partial(self._built, rivals, folder / f"{number}-rivals"))
+            self.hopeful = [rival for rival in rivals if turn.rivals.get(rival[1].text, np.inf) <= 1]
             if short := self._check_top1(turn):
                 assert wanted is not None
                 wanted += short
@@ -151,9 +134,10 @@ class Deployer:
             target.on_event(Notice(f"Round {number + 1}: {turn.result.verdict}{used}."))
             if turn.result.verdict != MISSED:
                 best = turn
-                if turn.used * turn.spare >= ENOUGH_USED or not timed or wanted is not None:
+                enough = ENOUGH_USED if turn.hot is None else ENOUGH_USED_HOT
+                if turn.used * turn.spare >= enough or not timed or wanted is not None:
                     break
-            elif not all(m.enough_quiet for m in turn.counting):
+            elif turn.hot is None and not all(m.enough_quiet for m in turn.deciding):
                 self.tried.discard(architecture)  # it may hold once the device is quiet
             if timed:
                 assert model is not None
@@ -220,14 +204,47 @@ class Deployer:
             replace(limit.sought, limit=limit.sought.limit * 0.999 / share) if share > 1 else limit.sought
             for limit, share in zip(limits, shares, strict=True)
         ]
+        if self.rounds and (last := self.rounds[-1]).hot is not None:
+            # The cost model does not know the load, so a smaller latency without it is sought.
+            sought = [
+                reduced
+                if limit.budget.sustained_s is None
+                else replace(reduced, limit=limit.budget.limit / last.slowdown(limit.budget.percentile))
+                for limit, reduced in zip(limits, sought, strict=True)
+            ]
         costs = self.target.costs
         return [
             costs.limit_of(limit.budget, model, self.resolution, reduced)
             for limit, reduced in zip(limits, sought, strict=True)
         ]
 
+    def _rivals(self, limits: Sequence[Limit], model: CostModel | None) -> list[tuple[Result, Architecture]]:
+        """Candidates to measure under the same load as the present one: the rank may be another one there."""
+        found: list[tuple[Result, Architecture]] = []
+        for factor in RIVALS:
+            eased = [limit.at_pace(factor).reachable() for limit in limits]
+            if proposal := self._propose(eased, model, None, None, {rival for _, rival in found}):
+                found.append(proposal)
+        return found
+
+    def _built(self, rivals: Sequence[tuple[Result, Architecture]], folder: Path) -> list[Built]:
+        return [self.builder.build(rival, folder / str(number)) for number, (_, rival) in enumerate(rivals)]
+
+    def _held_under_load(
+        self, proposal: tuple[Result, Architecture] | None, best: Round | None
+    ) -> tuple[Result, Architecture] | None:
+        """The proposal, or a candidate that held under load beside the last one and promises more."""
+        known = [one for one in self.hopeful if one[1] not in self.tried and best is None]
+        candidates = [*known, *([proposal] if proposal is not None else [])]
+        return max(candidates, key=lambda one: one[0].predicted.top1 or 0.0, default=None)
+
     def _propose(
-        self, limits: Sequence[Limit], model: CostModel | None, best: Round | None, wanted: float | None
+        self,
+        limits: Sequence[Limit],
+        model: CostModel | None,
+        best: Round | None,
+        wanted: float | None,
+        besides: Collection[Architecture] = (),
     ) -> tuple[Result, Architecture] | None:
         """The best candidate that was not tried yet; None if no candidate is predicted to beat the best round."""
         target = self.target
@@ -244,7 +261,7 @@ class Deployer:
             # The limits were feasible before measurements tightened them: the rounds so far are the answer.
             return None
         for architecture in candidates:
-            if architecture not in self.tried:
+            if architecture not in self.tried and architecture not in besides:
                 (result,) = describe(
                     target.bundle, [architecture], target.device, model, [budgets], self.min_top1, chosen=True
                 )

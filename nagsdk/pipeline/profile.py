@@ -10,9 +10,10 @@ from nagsdk.events import stage
 from nagsdk.manifest.result import Result
 from nagsdk.pipeline.describe import describe
 from nagsdk.pipeline.models import cost_model
+from nagsdk.pipeline.rule import known_spread_of
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import settle_rewrite, time_artifacts, timing_artifact
-from nagsdk.pipeline.verdict import known_spread_of, measured
+from nagsdk.pipeline.verdict import measured
 from nagsdk.space.architecture import Architecture
 
 

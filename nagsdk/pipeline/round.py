@@ -12,7 +12,9 @@ import numpy as np
 from nagsdk.cost.table import Floats
 from nagsdk.device.backend import Tensor
 from nagsdk.manifest.result import Result
+from nagsdk.measuring.energy import Energy
 from nagsdk.measuring.measurement import Measurement
+from nagsdk.measuring.sustained import Load
 from nagsdk.space.architecture import Architecture
 
 if TYPE_CHECKING:
@@ -80,6 +82,10 @@ class Round:
         spare: How much larger than the latency the budget must be, for the percentile for which it is most.
         shares: Share used of each budget other than latency, shape (budgets,); zero for latencies.
         promised: The result before anything was measured.
+        hot: The candidate under sustained load, if a budget is about that.
+        load: The load before it was measured there.
+        energy: The energy of the candidate, if a budget is about that.
+        rivals: Share of the limits under load that further candidates used there, by their text form.
     """
 
     result: Result
@@ -91,16 +97,29 @@ class Round:
     spare: float = 1.0
     shares: Floats = field(default_factory=lambda: np.zeros(0))
     promised: Result | None = None
+    hot: Measurement | None = None
+    load: Load | None = None
+    energy: Energy | None = None
+    rivals: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def deciding(self) -> list[Measurement]:
+        """The sessions whose figures are shown: the one under load, else the confirming ones, else the first one."""
+        return self.cold if self.hot is None else [self.hot]
+
+    @property
+    def cold(self) -> list[Measurement]:
+        """The sessions without load that limits are compared with: the confirming ones, else the first one."""
+        return self.confirming or [self.first]
 
     @property
     def sessions(self) -> list[Measurement]:
-        """The sessions that took place."""
+        """The sessions without load that took place."""
         return [self.first, *self.confirming]
 
-    @property
-    def counting(self) -> list[Measurement]:
-        """The sessions whose figures are shown: the confirming ones, else the first one."""
-        return self.confirming or [self.first]
+    def slowdown(self, percentile: float) -> float:
+        """How many times longer the candidate may take under load than without; 1 if it was not loaded."""
+        return 1.0 if self.hot is None else upper_limit(self.hot, percentile) / self.sessions[-1].figure(percentile)
 
     def at_known_pace_ms(self, percentile: float) -> float:
         """A percentile at the calibration's pace, for the cost model: of first session and others, the larger."""
@@ -109,6 +128,13 @@ class Round:
             for m in self.sessions
         ]
         return max(values[0], float(np.mean(values[1:] or values)))
+
+    def drawn(self) -> dict[str, Any]:
+        """What the report shows of load and energy; see `nagsdk.manifest.report_schema.ReportData`."""
+        return {
+            "sustained": None if self.load is None else self.load.to_dict(),
+            "energy": None if self.energy is None else self.energy.to_dict(),
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """The summary that the manifest stores, ready for JSON."""
@@ -123,7 +149,13 @@ class Round:
             "quiet": last.enough_quiet,
             "second_session_p50_ms": medians[0] if medians else None,
             "confirming_p50_ms": medians,
+            "sustained_p50_ms": None if self.hot is None else self.hot.figure(50),
             "used_of_limit": self.used,
             "needed_of_limit": self.needed,
             "state": last.state,
         }
+
+
+def upper_limit(measurement: Measurement, percentile: float) -> float:
+    """The upper confidence limit of a percentile within one session, from the readings that its figure rests on."""
+    return measurement.upper(percentile, disturbed=not measurement.enough_quiet)

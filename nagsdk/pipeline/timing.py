@@ -82,8 +82,8 @@ def time_artifacts(
         )
 
 
-def pace_of(target: Target, folder: Path) -> float:
-    """How many times longer networks take now than when the device was calibrated; see `Measurement.pace`.
+def glance(target: Target, folder: Path) -> Measurement:
+    """A short measurement of the reference network.
 
     Args:
         target: Bundle and device.
@@ -94,7 +94,20 @@ def pace_of(target: Target, folder: Path) -> float:
     """
     reference = reference_architecture(target.bundle.space, target.costs.supported)
     (found,) = time_artifacts(target, {reference.text: _reference(target, folder)}, folder, target.glance).values()
-    return found.pace
+    return found
+
+
+def pace_of(target: Target, folder: Path) -> float:
+    """How many times longer networks take now than when the device was calibrated; see `Measurement.pace`.
+
+    Args:
+        target: Bundle and device.
+        folder: Folder in which the reference network is built.
+
+    Raises:
+        DeviceError: The device failed or was busy.
+    """
+    return glance(target, folder).pace
 
 
 def settle_rewrite(target: Target) -> None:

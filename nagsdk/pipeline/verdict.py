@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from nagsdk.budget import LATENCY, METRICS, SIZE, Budget
-from nagsdk.cost.model import CostModel
+from nagsdk.budget import ENERGY, LATENCY, MEASURED, METRICS, SIZE, Budget
+from nagsdk.device.start_up import START_UP
 from nagsdk.errors import DeviceError
 from nagsdk.manifest.result import HELD, MISSED, Measured, Result
-from nagsdk.measuring.across_sessions import ASSURED, USUAL_SPREAD, AcrossSessions, expected_spread
+from nagsdk.measuring.across_sessions import AcrossSessions
 from nagsdk.measuring.measurement import Measurement
-from nagsdk.measuring.protocol import Protocol
-from nagsdk.pipeline.models import calibrated_model
-from nagsdk.pipeline.round import Built, Round
+from nagsdk.pipeline.energy import energy_of
+from nagsdk.pipeline.hot import longest_load, time_under_load, warnings_on
+from nagsdk.pipeline.round import Built, Round, upper_limit
+from nagsdk.pipeline.rule import AIMED, Rule
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import time_artifacts
+from nagsdk.pipeline.told import told
 
-# A verdict on the median can rest on one session beside the first one; of high percentiles, the spread between
-# sessions is larger and hardly known from one session.
-_LEAST, _LEAST_OF_HIGH, _MOST = 1, 3, 8
-# Candidates are sought that so many sessions can confirm.
-_AIMED = 4
-# A calibration on a busy device may have found more than this, but must not outweigh the sessions of every verdict.
-_MOST_KNOWN = 0.05
 _ESTIMATED = "Nothing ran on {}: what counts as measured there is the estimate of {}."
 _THROTTLED = (
     "The device slowed itself down because of heat or power while it was measured; cool it, or let it rest, and deploy "
@@ -39,136 +35,108 @@ _DISTURBED = (
     "The device was never quiet: it ran {:.2f} times slower than when nothing disturbs it. The measured latency may be "
     "too high, but never too low."
 )
-_UNSURE = (
-    "The p{:g} of {:.4g} ms lies within {}, but sessions differ by {:.1f} %: a check by {} later ones "
-    "would pass with a probability of {:.0f} %, and a verdict of held needs 95 %."
-)
 
 
-def judge(target: Target, result: Result, built: Built, budgets: Sequence[Budget]) -> Round:
+def judge(
+    target: Target,
+    result: Result,
+    built: Built,
+    budgets: Sequence[Budget],
+    rivals: Callable[[], Sequence[Built]] = tuple,
+) -> Round:
     """Times a candidate and decides whether it holds the budgets.
 
     A candidate may pass its first session by luck, so fresh sessions have to confirm it. They are taken until a later
     check with as many sessions is estimated to pass with a probability of 0.95, or until that cannot be reached any
     more.
 
+    Under sustained load it is measured in a session of its own, and only if it holds the limits without load.
+
     Args:
         target: Bundle and device.
         result: The candidate's predictions.
         built: The candidate's file.
         budgets: The budgets, which must all hold together.
+        rivals: Builds further candidates to be measured under the same load; only called if there is one.
 
     Raises:
         DeviceError: The device failed or was busy, or does not report a metric that must be measured.
     """
     timed = [b for b in budgets if b.metric == LATENCY]
-    rule = Rule.of(target, timed)
+    timed = [b for b in budgets if b.metric == LATENCY]
+    rule = Rule.of(target, [b for b in timed if b.sustained_s is None])
     turn = Round(result, built, _session(target, built, rule), promised=result)
     _count(target, turn, budgets, rule)
-    while turn.used <= 1 or 0 < len(turn.confirming) < rule.least:
-        turn.confirming.append(_session(target, built, rule))
-        _count(target, turn, budgets, rule)
-        if len(turn.confirming) >= rule.least and (turn.needed <= 1 or not rule.may_hold(turn)):
-            break
-    percentile = timed[0].percentile if timed else 50.0
-    figures = measured(turn.counting, percentile, rule.known_spread)
-    if timed and turn.confirming:
+    held = turn.used <= 1
+    if held and (rule.timed or not timed):
+        held = _confirmed(target, turn, budgets, rule)
+    if held and longest_load(budgets) is not None:
+        held = _held_under_load(target, turn, budgets, rule, rivals())
+    if held and any(b.metric == ENERGY for b in budgets):
+        held = _held_energy(target, turn, budgets)
+    figures = measured(turn.deciding, timed[0].percentile if timed else 50.0, rule.known_spread)
+    if rule.timed and turn.confirming:
         figures = replace(figures, verify_probability=rule.probability(turn.confirming))
-    verdict = HELD if turn.confirming and turn.needed <= 1 else MISSED
-    warnings = (*_warnings(target, result, turn.counting), *rule.doubts(turn, verdict))
+    verdict = HELD if held else MISSED
+    warnings = (*_warnings(target, result, turn.cold), *rule.doubts(turn, verdict))
+    if turn.load is not None:
+        assert turn.hot is not None
+        figures = replace(
+            figures,
+            latency_limit_ms=upper_limit(turn.hot, timed[0].percentile),
+            latency_asked_low_ms=None,
+            latency_cold_ms=turn.sessions[-1].figure(50),
+            sessions=len(turn.cold),
+        )
+        warnings += warnings_on(target.device.id, turn.load)
     turn.result = replace(turn.result, verdict=verdict, measured=figures, warnings=warnings)
     return turn
 
 
-@dataclass(frozen=True)
-class Rule:
-    """How sessions are compared with limits of latency: the same for `deploy` and `verify`.
-
-    Attributes:
-        timed: The budgets of latency.
-        known_spread: Relative standard deviation of the median between sessions that is known beforehand.
-        protocol: How each session is timed.
-    """
-
-    timed: Sequence[Budget]
-    known_spread: float
-    protocol: Protocol
-
-    @classmethod
-    def of(cls, target: Target, timed: Sequence[Budget], known_spread: float | None = None) -> Rule:
-        """The rule of a target.
-
-        Args:
-            target: Bundle and device.
-            timed: The budgets of latency.
-            known_spread: See `Rule`; by default that of the device's calibration.
-        """
-        known = known_spread_of(target) if known_spread is None else known_spread
-        highest = max((b.percentile for b in timed), default=50.0)
-        return cls(timed, known, target.protocol.for_percentile(highest))
-
-    @property
-    def least(self) -> int:
-        """The least number of sessions that a verdict rests on."""
-        return _LEAST_OF_HIGH if any(b.percentile > 50 for b in self.timed) else _LEAST
-
-    def across(self, sessions: Sequence[Measurement]) -> list[AcrossSessions]:
-        """The percentile of every budget over sessions."""
-        return [AcrossSessions.of(sessions, b.percentile, self.known_spread) for b in self.timed]
-
-    def needed(self, sessions: Sequence[Measurement]) -> list[float]:
-        """The share of every limit that would be assured by these sessions."""
-        each = 1 - (1 - ASSURED) / max(len(self.timed), 1)  # so that all together hold with the wanted probability
-        return [a.assured_ms(each) / b.limit for a, b in zip(self.across(sessions), self.timed, strict=True)]
-
-    def missed(self, sessions: Sequence[Measurement]) -> list[tuple[float, Budget]]:
-        """The budgets that the upper limit of the sessions exceeds, with that limit in milliseconds."""
-        limits = [a.interval_ms[1] for a in self.across(sessions)]
-        return [(limit, b) for limit, b in zip(limits, self.timed, strict=True) if limit > b.limit]
-
-    def probability(self, sessions: Sequence[Measurement]) -> float:
-        """The probability that as many further sessions hold all limits; at least this if there are several limits."""
-        misses = [1 - a.chance(b.limit) for a, b in zip(self.across(sessions), self.timed, strict=True)]
-        return max(0.0, 1 - sum(misses))
-
-    def may_hold(self, turn: Round) -> bool:
-        """Whether more sessions like those so far would assure the limits."""
-        found = zip(self.across(turn.confirming), self.timed, strict=True)
-        return (
-            len(turn.confirming) < _MOST
-            and bool((turn.shares <= 1).all())
-            and all(a.figure_ms * a.spare(_MOST) <= b.limit for a, b in found)
-        )
-
-    def doubts(self, turn: Round, verdict: str) -> list[str]:
-        """Says why what lies within its limits was missed all the same."""
-        if verdict != MISSED or turn.used > 1 or not turn.confirming:
-            return []
-        probability = self.probability(turn.confirming)
-        return [
-            _UNSURE.format(b.percentile, a.figure_ms, b, 100 * a.spread, len(a.values_ms), 100 * probability)
-            for a, b in zip(self.across(turn.confirming), self.timed, strict=True)
-            if a.assured_ms() > b.limit
-        ]
+def _confirmed(target: Target, turn: Round, budgets: Sequence[Budget], rule: Rule) -> bool:
+    """Takes fresh sessions until it is clear whether a later check would pass."""
+    while True:
+        turn.confirming.append(_session(target, turn.built, rule))
+        _count(target, turn, budgets, rule)
+        if len(turn.confirming) >= rule.least and (turn.needed <= 1 or not rule.may_hold(turn)):
+            return turn.needed <= 1
 
 
-def known_spread_of(target: Target) -> float:
-    """The relative standard deviation of medians between sessions that the device's calibration found."""
-    model = calibrated_model(target)
-    return USUAL_SPREAD if model is None else min(model.jitter.sessions, _MOST_KNOWN)
+def _held_energy(target: Target, turn: Round, budgets: Sequence[Budget]) -> bool:
+    """Meters the energy of a candidate."""
+    assert turn.built.compiled is not None
+    turn.energy = energy_of(target, turn.built.compiled)
+    turn.result = replace(turn.result, metrics={**turn.result.metrics, ENERGY: turn.energy.energy_mj})
+    for number, b in enumerate(budgets):
+        if b.metric == ENERGY:
+            turn.shares[number] = turn.energy.energy_mj / b.limit
+    most = float(turn.shares.max())
+    turn.used, turn.needed = max(turn.used, most), max(turn.needed, most)
+    return most <= 1
 
 
-def spare_for(model: CostModel, budgets: Sequence[Budget]) -> float:
-    """How much larger than a predicted latency its limit must be, so that the candidate can be confirmed."""
-    known = min(model.jitter.sessions, _MOST_KNOWN)
-    spreads = [expected_spread(known, model.jitter.factor(b.percentile)) for b in budgets]
-    return max([AcrossSessions((1.0,), spread).spare(_AIMED) for spread in spreads], default=1.0)
+def _held_under_load(
+    target: Target, turn: Round, budgets: Sequence[Budget], rule: Rule, rivals: Sequence[Built]
+) -> bool:
+    """Measures a candidate under sustained load, and beside it the rivals, whose rank may be another one there."""
+    files = {one.architecture.text: one.compiled for one in (turn.built, *rivals) if one.compiled is not None}
+    under_load = time_under_load(target, files, budgets)
+    turn.load, turn.hot = under_load.load, under_load.found[turn.built.architecture.text]
+    _count(target, turn, budgets, rule)
+    turn.rivals = {
+        name: max(upper_limit(found, b.percentile) / b.limit for b in budgets if b.sustained_s is not None)
+        for name, found in under_load.found.items()
+        if name != turn.built.architecture.text
+    }
+    return turn.needed <= 1
 
 
 def share_of(target: Target, result: Result, built: Built, budget: Budget) -> float:
-    """Share of a budget that is used; 0 for a latency, which must be measured."""
+    """Share of a budget that is used; 0 for a latency, and for another figure that was not measured yet."""
     if budget.metric == LATENCY:
         return 0.0
+    if budget.metric in MEASURED:
+        return result.metrics.get(budget.metric, 0.0) / budget.limit
     if budget.metric not in METRICS:
         return target.costs.metric(budget.metric).share(result.metrics[budget.metric], budget.limit)
     return (built.path.stat().st_size if budget.metric == SIZE else result.macs) / budget.limit
@@ -184,6 +152,7 @@ def measured(sessions: Sequence[Measurement], percentile: float, known_spread: f
     """
     median, p90, asked = (AcrossSessions.of(sessions, p, known_spread) for p in (50.0, 90.0, percentile))
     low, high = asked.interval_ms
+    start_up: dict[str, Any] = {name: sessions[-1].state.get(name) for name in START_UP}
     return Measured(
         median.figure_ms,
         p90.figure_ms,
@@ -193,6 +162,8 @@ def measured(sessions: Sequence[Measurement], percentile: float, known_spread: f
         sessions=len(sessions),
         session_spread=asked.spread,
         known_spread=known_spread,
+        latency_p95_ms=AcrossSessions.of(sessions, 95.0, known_spread).figure_ms,
+        **start_up,
     )
 
 
@@ -204,17 +175,27 @@ def _session(target: Target, built: Built, rule: Rule) -> Measurement:
 
 
 def _count(target: Target, turn: Round, budgets: Sequence[Budget], rule: Rule) -> None:
-    """Records in a round which shares of the limits it used, and the plugin metrics that its last session reported."""
-    known = {**turn.sessions[-1].state, **turn.built.facts}
-    metrics = {name: _reported(target, known, name, value) for name, value in turn.result.metrics.items()}
+    """Records in a round which shares of the limits it used, and the metrics that its last session reported."""
+    last = turn.sessions[-1]
+    known = {**last.state, **turn.built.facts}
+    metrics = {
+        name: _reported(target, known, name, value)
+        for name, value in turn.result.metrics.items()
+        if name not in MEASURED
+    } | told(target, last, budgets)
     turn.result = replace(turn.result, metrics=metrics)
     turn.shares = np.array([share_of(target, turn.result, turn.built, b) for b in budgets])
-    found = rule.across(turn.counting)
+    found = rule.across(turn.cold)
     latencies = [a.figure_ms / b.limit for a, b in zip(found, rule.timed, strict=True)]
-    turn.spare = max([a.spare(_AIMED) for a in found], default=1.0)
-    turn.used = float(max([*turn.shares, *latencies, 0.0]))
+    under_load = [
+        (turn.first.figure(b.percentile) if turn.hot is None else upper_limit(turn.hot, b.percentile)) / b.limit
+        for b in budgets
+        if b.sustained_s is not None
+    ]
+    turn.spare = max([a.spare(AIMED) for a in found], default=1.0)
+    turn.used = float(max([*turn.shares, *latencies, *under_load, 0.0]))
     needed = rule.needed(turn.confirming) if turn.confirming else [turn.spare * share for share in latencies]
-    turn.needed = float(max([*turn.shares, *needed, 0.0]))
+    turn.needed = float(max([*turn.shares, *needed, *under_load, 0.0]))
 
 
 def with_facts(target: Target, result: Result, built: Built) -> Result:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nagsdk.budget import LATENCY
+from nagsdk.budget import ENERGY, LATENCY, MEASURED, Budget
 from nagsdk.bundle.bundle import Bundle, bundle_at_hand, load_bundle
 from nagsdk.common.files import line_ends_advice
 from nagsdk.common.os_errors import naming_os_errors
@@ -17,13 +17,20 @@ from nagsdk.common.wording import counted
 from nagsdk.errors import DeviceError, Failure, NagsdkError, UnknownNameError
 from nagsdk.events import Listener, ignore
 from nagsdk.graph.parity import FEW_IMAGES, check, probe_image
+from nagsdk.manifest.app_probe import read_probe
 from nagsdk.manifest.manifest import MANIFEST, pinned_files, read_manifest, with_other_line_ends
 from nagsdk.manifest.result import Measured, budget_of
 from nagsdk.measuring.measurement import Measurement
+from nagsdk.pipeline.app_evidence import judged, require_same_model
+from nagsdk.pipeline.energy import energy_of
+from nagsdk.pipeline.hot import longest_load, time_under_load, told_under_load
 from nagsdk.pipeline.opened import OpenedDeployment, wrong_files
+from nagsdk.pipeline.round import upper_limit
+from nagsdk.pipeline.rule import Rule
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import time_artifacts
-from nagsdk.pipeline.verdict import Rule, measured
+from nagsdk.pipeline.told import told
+from nagsdk.pipeline.verdict import measured
 
 PASSED, NOT_PASSED, SKIPPED = "passed", "failed", "skipped"
 # Sessions in which other work slowed the device down all the time are taken again, at most so many.
@@ -35,7 +42,7 @@ class Check:
     """The result of one check.
 
     Attributes:
-        name: ``hashes``, ``parity`` or ``latency``.
+        name: ``hashes``, ``parity``, ``latency``, ``init`` and ``ram`` where budgets limit them, or ``probe``.
         state: ``passed``, ``failed`` or ``skipped``.
         detail: What was found, or why it was skipped.
     """
@@ -51,7 +58,7 @@ class Verification:
 
     Attributes:
         folder: Folder of the deployment.
-        checks: The checks of hashes, parity and latency.
+        checks: The checks of hashes, parity, latency, and of other limited figures.
         measured: The latencies measured now; empty if none were measured.
         error: The error that ended the checks early, such as a failed device; the remaining checks are ``skipped``.
     """
@@ -81,6 +88,7 @@ def verify(
     device: str | Path | None = None,
     bundle: str | Path | None = None,
     serial: str | None = None,
+    probe: str | Path | None = None,
     on_event: Listener = ignore,
 ) -> Verification:
     """Checks a deployment again: the hashes of its files, its outputs and, if the device is available, its latency.
@@ -95,13 +103,14 @@ def verify(
             described by a file.
         bundle: Bundle whose reference network is timed beside the model; the manifest's bundle if None.
         serial: Which of several attached phones is meant, or ``"host:port"`` of a phone that listens on the network.
+        probe: File that the probe in an app wrote; the budgets are judged by it too. See docs/in-app.md.
         on_event: Receives progress events.
 
     Returns:
         The results of all checks. A failure of the device is part of them and is not raised.
 
     Raises:
-        UsageError: The folder is not a deployment.
+        UsageError: The folder is not a deployment, or the probe's file is not one or is about another model.
         DamagedBundleError: Its manifest is not valid.
         UnknownNameError: The given device or bundle is unknown.
     """
@@ -114,19 +123,22 @@ def verify(
     told += [line_ends_advice(folder, rewritten)] if rewritten else []
     state, unchanged = NOT_PASSED if told else PASSED, f"{counted(len(pinned_files(manifest)), 'file')} unchanged"
     hashes = Check("hashes", state, "; ".join(told) or unchanged)
+    budgets = [budget_of(record) for record in manifest["budgets"]]
+    evidence = [] if probe is None else [_in_app(Path(probe), manifest, budgets)]
+    names = ("parity", "latency", *(budget.metric for budget in budgets if budget.metric in MEASURED))
     # Labels and preprocessing mean the same with other line ends, a model does not.
     if changed or not set(rewritten) <= {MANIFEST, *manifest["files"]}:
-        untrusted = (Check(name, SKIPPED, "files that were changed are not run") for name in ("parity", "latency"))
-        return Verification(str(folder), (hashes, *untrusted), Measured())
+        untrusted = (Check(name, SKIPPED, "files that were changed are not run") for name in names)
+        return Verification(str(folder), (hashes, *untrusted, *evidence), Measured())
     checks, now, failure = [hashes], Measured(), None
     try:
         opened = OpenedDeployment.of(folder, device, serial)
         checks.append(_parity(opened))
         if checks[-1].state == NOT_PASSED:
-            checks.append(Check("latency", SKIPPED, "the model's outputs are wrong"))
+            checks += [Check(name, SKIPPED, "the model's outputs are wrong") for name in names[1:]]
         else:
-            latency, now = _latency(opened, named, on_event)
-            checks.append(latency)
+            found, now = _figures(opened, budgets, named, on_event)
+            checks += found
     except NagsdkError as error:
         unknown = isinstance(error, UnknownNameError)
         if unknown and device is not None:
@@ -137,8 +149,16 @@ def verify(
             if unknown
             else error.message
         )
-        checks += [Check(name, SKIPPED, why) for name in ("parity", "latency")[len(checks) - 1 :]]
-    return Verification(str(folder), tuple(checks), now, failure)
+        checks += [Check(name, SKIPPED, why) for name in names[len(checks) - 1 :]]
+    return Verification(str(folder), (*checks, *evidence), now, failure)
+
+
+def _in_app(path: Path, manifest: dict[str, Any], budgets: list[Budget]) -> Check:
+    """Judges the budgets by what an app measured."""
+    probe = read_probe(path)
+    require_same_model(probe, manifest)
+    held, told = judged(probe, manifest, budgets)
+    return Check("probe", PASSED if held else NOT_PASSED, told)
 
 
 def _parity(opened: OpenedDeployment) -> Check:
@@ -158,14 +178,21 @@ def _parity(opened: OpenedDeployment) -> Check:
     return Check("parity", PASSED, f"outputs differ from those of {of} by {error:.1e} of their norm")
 
 
-def _latency(opened: OpenedDeployment, bundle: Bundle | None, on_event: Listener) -> tuple[Check, Measured]:
-    """Measures the latency in as many fresh sessions as the verdict rests on, and compares it as `deploy` does."""
+def _figures(
+    opened: OpenedDeployment, asked: list[Budget], bundle: Bundle | None, on_event: Listener
+) -> tuple[list[Check], Measured]:
+    """Measures in as many fresh sessions as the verdict rests on, and compares what is limited as `deploy` does."""
     manifest = opened.manifest
-    budgets = [budget for budget in map(budget_of, manifest["budgets"]) if budget.metric == LATENCY]
-    if not budgets:
-        return Check("latency", SKIPPED, "no budget limits the latency"), Measured()
+    budgets = [budget for budget in asked if budget.metric == LATENCY]
+    others = [budget for budget in asked if budget.metric in MEASURED]
+
+    def skipped(why: str) -> tuple[list[Check], Measured]:
+        return [Check(name, SKIPPED, why) for name in ("latency", *(budget.metric for budget in others))], Measured()
+
+    if not budgets and not others:
+        return skipped("no budget limits the latency")
     if not opened.presence.available:
-        return Check("latency", SKIPPED, f"{opened.device.id} is not available: {opened.presence.reason}"), Measured()
+        return skipped(f"{opened.device.id} is not available: {opened.presence.reason}")
     name = manifest["bundle"]
     bundle = bundle or bundle_at_hand(name)
     # Several bundles may have the same name.
@@ -174,42 +201,66 @@ def _latency(opened: OpenedDeployment, bundle: Bundle | None, on_event: Listener
             f"the bundle {name}, whose reference network is timed beside the model, was not found; "
             "name its folder with --bundle"
         )
-        return Check("latency", SKIPPED, missing), Measured()
+        return skipped(missing)
     target = Target(opened.device, bundle, on_event=on_event, backend=opened.backend)
     then = {"sessions": None, "known_spread": None, "latency_asked_ms": None, **manifest["measured"]}
-    rule = Rule.of(target, budgets, then["known_spread"])
+    rule = Rule.of(target, [b for b in budgets if b.sustained_s is None], then["known_spread"])
+    files, hot = {manifest["architecture"]: opened.compiled}, None
     with temporary_folder() as work:
 
         def session() -> Measurement:
-            compiled = {manifest["architecture"]: opened.compiled}
-            return time_artifacts(target, compiled, work, rule.protocol)[manifest["architecture"]]
+            return time_artifacts(target, files, work, rule.protocol)[manifest["architecture"]]
 
-        sessions = [session() for _ in range(then["sessions"] or rule.least)]
+        sessions = [session() for _ in range((then["sessions"] or rule.least) if rule.timed else 1)]
         for _ in range(_AGAIN):
             slowed = [m for m in sessions if not m.enough_quiet]
             if not slowed or not rule.missed(sessions):
                 break
             sessions.remove(slowed[0])
             sessions.append(session())
-    percentile, missed = budgets[0].percentile, rule.missed(sessions)
-    now = measured(sessions, percentile, rule.known_spread)
+        if longest_load(budgets) is not None:
+            under_load = time_under_load(target, files, budgets)
+            (hot,) = under_load.found.values()
+        values = told(target, sessions[-1], others)
+        if any(budget.metric == ENERGY for budget in others):
+            values[ENERGY] = energy_of(target, opened.compiled).energy_mj
+    checks = [_only_measured(values[budget.metric], budget) for budget in others]
+    if not budgets:
+        skips = Check("latency", SKIPPED, "no budget limits the latency")
+        return [skips, *checks], measured(sessions, 50.0, rule.known_spread)
+    missed, percentile = rule.missed(sessions), budgets[0].percentile
+    if hot is not None:
+        limits = [(upper_limit(hot, b.percentile), b) for b in budgets if b.sustained_s is not None]
+        missed += [(limit, b) for limit, b in limits if limit > b.limit]
+    now = measured(sessions if hot is None else [hot], percentile, rule.known_spread)
     pairs = {50.0: (now.latency_p50_ms, then["latency_p50_ms"])}
     pairs |= {percentile: (now.latency_asked_ms, then["latency_asked_ms"])} if percentile != 50 else {}
-    detail = "; ".join(_compared(p, *pair) for p, pair in pairs.items())
-    detail += f"; means of {len(sessions)} sessions" * (len(sessions) > 1)
+    detail = "; ".join(_compared(p, "" if hot is None else " under load", *pair) for p, pair in pairs.items())
+    if hot is not None:
+        cold = measured(sessions, percentile, rule.known_spread).latency_p50_ms
+        now = replace(now, latency_cold_ms=cold)
+        detail += f". {told_under_load(opened.device.id, under_load.load)} Without load: {cold:.4g} ms"
+    detail += f"; means of {len(sessions)} sessions" * (hot is None and len(sessions) > 1)
     slowdown = max((m.typical_slowdown for m in sessions if not m.enough_quiet), default=None)
     if slowdown is not None:
         detail += f"; the device was never quiet ({slowdown:.2f} times slower than when nothing disturbs it)"
     if missed:
         detail += "".join(
             f"; its upper limit of {limit:.4g} ms exceeds the budget of {budget.limit:.4g} ms"
-            + ("" if budget.images is None else f" ({budget})")
+            + ("" if budget.images is None and budget.sustained_s is None else f" ({budget})")
             for limit, budget in missed
         )
         detail += "" if slowdown is None else ", which a quiet device may hold: verify again when nothing else runs"
-    return Check("latency", NOT_PASSED if missed else PASSED, detail), now
+    return [Check("latency", NOT_PASSED if missed else PASSED, detail), *checks], now
 
 
-def _compared(percentile: float, now_ms: float | None, then_ms: float | None) -> str:
+def _compared(percentile: float, load: str, now_ms: float | None, then_ms: float | None) -> str:
     then = "" if then_ms is None else f", {then_ms:.4g} ms when it was deployed"
-    return f"p{percentile:g} {now_ms:.4g} ms{then}"
+    return f"p{percentile:g}{load} {now_ms:.4g} ms{then}"
+
+
+def _only_measured(value: float, budget: Budget) -> Check:
+    """Compares a figure that is only measured with its budget."""
+    state = NOT_PASSED if value > budget.limit else PASSED
+    exceeds = f", which exceeds the budget of {budget}" if value > budget.limit else ""
+    return Check(budget.metric, state, f"{budget.text_of(value, 4)}{exceeds}")

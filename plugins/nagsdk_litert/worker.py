@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nagsdk.common.processes import pin
 from nagsdk.device.serve import Handler, Images, Message, in_batches, serve, timed
+from nagsdk.device.start_up import StartUp
 
 _WARM_S = 0.005
 
@@ -23,33 +24,42 @@ class Worker:
         self.threads = threads
         self.make: Any = import_module(f"{package}.interpreter").Interpreter
         self.networks: dict[int, Any] = {}
+        self.starts: dict[int, StartUp] = {}
         self.loaded = 0
 
     def load(self, request: dict[str, Any], body: bytes) -> Message:
         """Loads a file and returns a handle."""
-        # The file is read into memory. If it were mapped, an export that overwrites it would change the loaded network.
-        network = self.make(model_content=Path(request["path"]).read_bytes(), num_threads=self.threads)
-        network.allocate_tensors()
+
+        def make() -> Any:
+            # The file is read into memory. If it were mapped, an export that overwrites it would change the network.
+            network = self.make(model_content=Path(request["path"]).read_bytes(), num_threads=self.threads)
+            network.allocate_tensors()
+            return network
+
+        start = StartUp()
+        network = start.load(make)
         self.loaded += 1
-        self.networks[self.loaded] = network
+        self.networks[self.loaded], self.starts[self.loaded] = network, start
         return {"handle": self.loaded}, b""
 
     def unload(self, request: dict[str, Any], body: bytes) -> Message:
         """Frees a network."""
-        del self.networks[request["handle"]]
+        del self.networks[request["handle"]], self.starts[request["handle"]]
         return {}, b""
 
     def time(self, request: dict[str, Any], body: bytes) -> Message:
         """Times consecutive runs on one random batch."""
-        network = self.networks[request["handle"]]
+        network, start = self.networks[request["handle"]], self.starts[request["handle"]]
         source = network.get_input_details()[0]
         images = np.random.default_rng(0).standard_normal(source["shape"], dtype=np.float32)
         network.set_tensor(source["index"], _numbers(images, source))
-        return timed(request, network.invoke, self.threads, _WARM_S)
+        start.first(network.invoke)
+        return timed(request, network.invoke, self.threads, _WARM_S, start.figures)
 
     def infer(self, request: dict[str, Any], body: bytes) -> Message:
         """Runs the network on images, shape (n, 3, h, w), and returns the logits."""
         network = self.networks[request["handle"]]
+        self.starts[request["handle"]].ran()
         source, target = network.get_input_details()[0], network.get_output_details()[0]
 
         def run(images: Images) -> Images:
