@@ -22,8 +22,11 @@ HERE_ONLY = (
     "repeatability",
     "calibration_cpu",
     "runtimes",
+    "finetune_int8",
     "int8",
+    "vela",
     "generator_measured",
+    "families",
     "generator_monotone",
     "training",
     "training_ranks",
@@ -31,18 +34,22 @@ HERE_ONLY = (
 )
 TABLES = "the latency tables: python recipes/tables.py --output DIR"
 ACCURACIES = "ofa_mbv3_w1.0_imagenet_top1.csv: the measured subnets of IntelLabs/DyNAS-T (docs/figures.md)"
+BENCH = "scikit-learn and pymoo: pip install 'nagsdk[bench]'"
 WITH_DATA = {
     "calibration": (TABLES,),
     "calibration --vendors": (TABLES,),
+    "calibration --turns": (TABLES,),
     "calibration --foreign": (TABLES,),
     "accuracy_predictor": (ACCURACIES,),
-    "generator": (ACCURACIES, TABLES),
+    "predictors": (ACCURACIES, BENCH),
+    "generator": (ACCURACIES, TABLES, BENCH),
+    "chosen": (ACCURACIES, BENCH),
     "generator_ablation": (ACCURACIES,),
     "generator_paper": (ACCURACIES,),
 }
 ELSEWHERE = {
     "benchmarks/android.py --serial HOST:PORT": "a phone, or a virtual one that speaks ADB",
-    "benchmarks/cuda.py": "a GPU",
+    "benchmarks/gpu.py": "a GPU",
     "recipes/glyphs/check.py predictor --work build/glyphs --bundle bundles/glyphs": "the work folder of a training",
     "recipes/glyphs/check.py alone --work build/glyphs --bundle bundles/glyphs": "the work folder of a training",
     "-m pytest tests/project/test_build.py tests/reports/test_page.py tests/training/test_train.py": "the extra `test`",

@@ -53,7 +53,9 @@ _MEASURED_TEXT = re.compile(rf"(?P<figure>[^@]*)@\s*(?P<metric>{'|'.join(MEASURE
 # Budgets for each image: images per second, or a time per image.
 _IMAGE, _SECOND = ("image", "images", "img", "imgs", "frame", "frames"), ("s", "sec", "second")
 PER_SECOND, PER_IMAGE = "FPS", "ms/image"
-_LETTERS = re.compile(r"[a-zA-Zµμ]+")
+# Behind @, a unit names its metric, where several metrics have the same unit: KiB@sram.
+_UNIT = re.compile(r"[a-zA-Zµμ]+(?:@[a-z]{2,20})?")
+_NAMED_TEXT = re.compile(r"(?P<figure>[^@]*[a-zA-Zµμ])\s*@\s*(?P<metric>[a-zA-Z]{2,20})\s*", re.ASCII)
 _TEXT = re.compile(
     r"\s*(?P<value>[-+]?(?:\d+\.?\d*|\.\d+|nan|inf)(?:e[-+]?\d+)?)\s*(?P<unit>[a-zA-Zµμ]*)"
     r"(?:\s*/\s*(?P<per>[a-zA-Z]+))?"
@@ -77,8 +79,8 @@ def check_unit(unit: object, factor: object) -> None:
     Raises:
         BudgetError: It is not a word of letters, or its factor is not a positive number.
     """
-    if not isinstance(unit, str) or not _LETTERS.fullmatch(unit):
-        raise BudgetError(f"{unit!r:.80} cannot be a unit.", "Use letters only.")
+    if not isinstance(unit, str) or not _UNIT.fullmatch(unit):
+        raise BudgetError(f"{unit!r:.80} cannot be a unit.", "Use letters only, or letters, @ and letters.")
     UNIT.check(factor, BudgetError)
 
 
@@ -145,6 +147,8 @@ class Budget:
         if len(text) <= _MOST_TEXT and (measured := _MEASURED_TEXT.fullmatch(text)):
             return cls._of_measured(measured, confidence)
         match = _TEXT.fullmatch(text) if len(text) <= _MOST_TEXT else None
+        if match is None and len(text) <= _MOST_TEXT and (named := _NAMED_TEXT.fullmatch(text)):
+            return cls._of_named(text, named, confidence, units)
         if match is None:
             raise BudgetError(f"{text[:_MOST_TEXT]!r} is not a budget.", _EXAMPLES)
         value = float(match["value"])
@@ -190,6 +194,22 @@ class Budget:
                 f"Write 300{unit}@{metric}, for example; the units are {', '.join(_MEASURED_UNITS[metric])}.",
             )
         return cls(metric, float(match["value"]) * factor, confidence=confidence)
+
+    @classmethod
+    def _of_named(cls, text: str, named: re.Match[str], confidence: float, units: Units | None) -> Budget:
+        """The budget in a text such as ``256KiB@sram``, whose unit belongs to several metrics."""
+        metric, match = named["metric"].lower(), _TEXT.fullmatch(named["figure"])
+        of = {name.lower(): factor for name, factor in (units or {}).get(metric, {}).items()}
+        unit = "" if match is None or match["per"] else f"{match['unit'].lower()}@{metric}"
+        if match is None or unit not in of:
+            known = ", ".join(name for each in (units or {}).values() for name in each if "@" in name)
+            raise UnknownUnitError(
+                f"{text!r} is not a budget: @{metric} has no such unit.",
+                f"{_EXAMPLES} Known with @: {known or 'none'}.",
+            )
+        assert units is not None
+        shown = next(iter(units[metric].items()))
+        return cls(metric, float(match["value"]) * of[unit], confidence=confidence, unit=shown)
 
     def for_batch(self, batch: int) -> Budget:
         """The budget for inferences of `batch` images; changes only budgets per image."""

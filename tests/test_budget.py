@@ -214,3 +214,19 @@ def test_units_that_do_not_go_with_what_is_measured_are_refused_with_the_legal_o
     with pytest.raises(BudgetError) as caught:
         Budget.parse(text)
     assert "the units are" in caught.value.next_step and text[-4:].strip("@") in caught.value.next_step
+
+
+NAMED = {"sram": {"KiB@sram": 1024.0, "MB@sram": 1e6}, "flash": {"KiB@flash": 1024.0}}
+
+
+@pytest.mark.parametrize("text", ["256KiB@sram", "256 kib @ SRAM", "0.262144mb@sram"])
+def test_a_unit_may_name_its_metric(text):
+    budget = Budget.parse(text, units=NAMED)
+    assert budget.metric == "sram" and budget.limit == pytest.approx(256 * 1024)
+    assert Budget.parse(str(budget), units=NAMED) == budget
+
+
+@pytest.mark.parametrize("text", ["256KiB@rom", "256ms@sram", "256MB@flash", "5ms/image@sram"])
+def test_a_unit_that_its_metric_does_not_have_is_refused(text):
+    with pytest.raises(BudgetError):
+        Budget.parse(text, units=NAMED)

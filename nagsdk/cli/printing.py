@@ -218,6 +218,6 @@ def print_result(result: Result) -> None:
         lines.append(("file", f"{file.path} ({(file.bytes or 0) / 1e6:.2f} MB, sha256 {str(file.sha256)[:16]}…)"))
     for label, text in lines:
         if text is not None:
-            say_beside(f"  {label:<10}", text)
+            say_beside(f"  {label:<9} ", text)
     for warning in result.warnings:
         say_warning(warning)

@@ -43,7 +43,7 @@ FEATURES: dict[str, str] = {
     "se_elements": "10^6 elements that squeeze-and-excitations rescale",
     "hswish_elements": "10^6 outputs that pass a hard swish",
     "add_elements": "10^6 elements added",
-    "pool_elements": "10^6 elements averaged",
+    "pool_elements": "10^6 elements averaged, or compared for a maximum",
 }
 _INDEX = {name: index for index, name in enumerate(FEATURES)}
 _LANES, _OUTPUT_BLOCK, _INPUT_BLOCK, _SMALL_TAPS = 16, 64, 128, 25
@@ -99,6 +99,8 @@ def _features(layer: LayerSpec) -> list[float]:
         values["add_elements"] = outputs
     elif kind == "pool":
         values |= {"calls": 1, "pool_elements": into * layer.in_size**2 / _MILLION}
+    elif kind in ("maxpool", "avgpool"):
+        values |= {"calls": 1, "pool_elements": outputs * layer.kernel**2}
     elif kind == "conv":
         values |= {"calls": 1, "conv_macs": weights * positions / _MILLION}
     else:

@@ -37,6 +37,8 @@ _OVERHEAD = {
     "se": 470.0,
     "add": 0.0,
     "pool": 0.0,
+    "maxpool": 0.0,
+    "avgpool": 0.0,
 }
 
 
@@ -158,7 +160,11 @@ class Backend(ABC):
         layout: Order of the dimensions of an input in its artifacts: ``NCHW`` or ``NHWC``.
         precisions: Precisions that it offers; the first is the default.
         integer_precisions: Those of them in which `quantised` makes integers of a network.
+        ios: Numbers of input and output that `export` writes (``float``, ``int8``, ``uint8``), by precision, the
+            default first; precisions that are missing have float only.
         runs_elsewhere: Whether networks run off this host, so that exports may overlap with timings.
+        estimated_by: Name of the program whose estimates its sessions return in place of timings, since nothing runs;
+            empty if networks are really timed.
         time_limits_s: Seconds that methods of the backend and of its sessions may take, by name, where the default
             limits are too short; ``time`` gets the timeout of the burst in addition.
     """
@@ -170,7 +176,9 @@ class Backend(ABC):
     layout: ClassVar[str] = "NCHW"
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
     integer_precisions: ClassVar[tuple[str, ...]] = ()
+    ios: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     runs_elsewhere: ClassVar[bool] = False
+    estimated_by: ClassVar[str] = ""
     time_limits_s: ClassVar[Mapping[str, float]] = {}
 
     def __init_subclass__(cls, **arguments: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from nagsdk.common.validation import PLAIN_NAME, SHA256
+from nagsdk.manifest.numbers import NumbersRecord
 
 # A plain name, so that no path in a manifest leads out of its folder.
 FileName = Annotated[str, Field(pattern=PLAIN_NAME)]
@@ -292,6 +293,8 @@ class IntegersRecord(_Open):
     error: float = Field(ge=0, description="Norm of the difference to torch's logits, as a share of their norm.")
     float_top1: _Percent | None = Field(description="Top-1 of the float32 network on the bundle's test images.")
     agreement: _Percent | None = Field(description="Share of these images for which both name the same class.")
+    input: NumbersRecord | None = Field(None, description="Null in older manifests: float32.")
+    output: NumbersRecord | None = Field(None, description="Null in older manifests: float32.")
 
 
 class RewriteRecord(_Open):

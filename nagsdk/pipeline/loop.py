@@ -25,7 +25,7 @@ from nagsdk.pipeline.models import question
 from nagsdk.pipeline.round import Built, Round, Unmeasured
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import pace_of
-from nagsdk.pipeline.verdict import judge, share_of
+from nagsdk.pipeline.verdict import judge, share_of, with_facts
 from nagsdk.space.architecture import Architecture
 
 if TYPE_CHECKING:
@@ -107,6 +107,7 @@ class Deployer:
             built = self.builder.build(architecture, folder / str(number))
             self.tried.add(architecture)
             if not present:
+                result = with_facts(target, result, built)
                 shares = [share_of(target, result, built, budget) for budget in budgets]
                 short = self._short_of_top1(built)
                 if max([*shares, 0.0]) <= 1 and not short:

@@ -170,7 +170,7 @@ def _leave(
         "report": report_data(target, built.architecture, model, result.budgets, measurement, resolution),
     }
     bundle = target.bundle
-    return write_folder(target, result, built, bundle.preprocessing, bundle.labels, details, folder)
+    return write_folder(target, result, built, target.preprocessing, bundle.labels, details, folder)
 
 
 def write_folder(

@@ -35,6 +35,8 @@ class Built:
         probe: Logits of torch for `nagsdk.graph.parity.probe_image`, shape (classes,); of the simulation for integers.
         integers: What the integers of the file were made of, and how far they are from torch; None for other files.
         exact: The torch network of a file of integers, with which it is compared on the test images.
+        facts: What is known of the file without running it, by names such as ``activation_bytes``; as properties of
+            bursts, they are the values of metrics.
     """
 
     architecture: Architecture
@@ -46,6 +48,7 @@ class Built:
     probe: Tensor
     integers: Mapping[str, Any] | None = None
     exact: Subnet | None = None
+    facts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

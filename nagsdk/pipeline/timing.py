@@ -30,12 +30,13 @@ def timing_artifact(target: Target, architecture: Architecture, folder: Path, de
         folder: Folder for the artifact; created if missing.
         device: Device to export for; the target's device if None.
     """
+    from nagsdk.graph.integer_passes import fed_with
     from nagsdk.graph.trace import trace
 
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{architecture.hash}{target.backend.suffix}"
     subnet, device = target.bundle.space.build(architecture).eval(), device or target.device
-    target.backend.export(trace(subnet, architecture.resolution, device.batch), path, device)
+    target.backend.export(fed_with(trace(subnet, architecture.resolution, device.batch), device.io), path, device)
     return target.backend.compile(path, device, folder)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import time_artifacts
 from nagsdk.pipeline.told import told
 
+_ESTIMATED = "Nothing ran on {}: what counts as measured there is the estimate of {}."
 _THROTTLED = (
     "The device slowed itself down because of heat or power while it was measured; cool it, or let it rest, and deploy "
     "again."
@@ -90,8 +91,9 @@ def _session(target: Target, built: Built) -> Measurement:
 def _count(target: Target, turn: Round, budgets: Sequence[Budget], latencies: Sequence[float]) -> None:
     """Records in a round which shares of the limits it used, and the metrics that its last session reported."""
     last = turn.sessions[-1]
+    known = {**last.state, **turn.built.facts}
     metrics = {
-        name: _reported(target, last, name, value)
+        name: _reported(target, known, name, value)
         for name, value in turn.result.metrics.items()
         if name not in MEASURED
     } | told(target, last, budgets)
@@ -100,15 +102,24 @@ def _count(target: Target, turn: Round, budgets: Sequence[Budget], latencies: Se
     turn.used = float(max([*turn.shares, *latencies, 0.0]))
 
 
-def _reported(target: Target, measurement: Measurement, name: str, estimate: float) -> float:
-    """The value of a plugin's metric that the device reported if the metric is measured, else the estimate."""
+def with_facts(target: Target, result: Result, built: Built) -> Result:
+    """The result of a candidate that is not measured, with the metrics that follow from its file."""
+    metrics = {
+        name: built.facts.get(target.costs.metric(name).metric.measured, value)
+        for name, value in result.metrics.items()
+    }
+    return replace(result, metrics=metrics)
+
+
+def _reported(target: Target, known: Mapping[str, float], name: str, estimate: float) -> float:
+    """The value of a plugin's metric that device or file told if the metric is measured, else the estimate."""
     wanted = target.costs.metric(name).metric.measured
-    value = measurement.state.get(wanted, -1.0) if wanted else estimate
+    value = known.get(wanted, -1.0) if wanted else estimate
     if not value >= 0:
-        device, known = target.device.id, ", ".join(measurement.state) or "no figures"
+        device, told = target.device.id, ", ".join(known) or "no figures"
         raise DeviceError(
             f"The metric {name} must be measured, but {device} reports no {wanted}, or a negative value.",
-            f"Limit something else on {device}, or fix the plugin: it reports {known}.",
+            f"Limit something else on {device}, or fix the plugin: it reports {told}.",
         )
     return value
 
@@ -118,5 +129,7 @@ def _warnings(target: Target, result: Result, measurement: Measurement) -> tuple
     throttled = (_THROTTLED,) if measurement.state.get("throttled", 0.0) > 0 else ()
     cap = measurement.state.get("frequency_cap", 1.0)
     capped = (_CAPPED.format(100 * cap),) if cap < 1 else ()
+    program = target.backend.estimated_by
+    estimated = (_ESTIMATED.format(target.device.id, program),) if program else ()
     crowded = (target.crowded,) if target.crowded else ()
-    return (*result.warnings, *crowded, *disturbed, *throttled, *capped)
+    return (*result.warnings, *estimated, *crowded, *disturbed, *throttled, *capped)

@@ -203,7 +203,7 @@ def plain_device(device: Device) -> Device:
     values = {field.name: getattr(device, field.name) for field in fields(Device)}
     for name in ("aliases", "options"):
         _require(isinstance(values[name], (list, tuple)), f"a Device whose {name} are a tuple")
-    for name in ("id", "title", "backend", "precision", "caveat"):
+    for name in ("id", "title", "backend", "precision", "io", "caveat"):
         _require(isinstance(values[name], str), f"a Device whose {name} is a text")
     for name in ("threads", "batch"):
         _require(type(values[name]) is int and values[name] > 0, f"a Device whose {name} is a whole number above 0")

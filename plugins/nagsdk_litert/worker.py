@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nagsdk.common.processes import pin
 from nagsdk.device.serve import Handler, Images, Message, in_batches, serve, timed
@@ -50,7 +51,8 @@ class Worker:
         """Times consecutive runs on one random batch."""
         network, start = self.networks[request["handle"]], self.starts[request["handle"]]
         source = network.get_input_details()[0]
-        network.set_tensor(source["index"], np.random.default_rng(0).standard_normal(source["shape"], dtype=np.float32))
+        images = np.random.default_rng(0).standard_normal(source["shape"], dtype=np.float32)
+        network.set_tensor(source["index"], _numbers(images, source))
         start.first(network.invoke)
         return timed(request, network.invoke, self.threads, _WARM_S, start.figures)
 
@@ -61,12 +63,30 @@ class Worker:
         source, target = network.get_input_details()[0], network.get_output_details()[0]
 
         def run(images: Images) -> Images:
-            network.set_tensor(source["index"], np.ascontiguousarray(images.transpose(0, 2, 3, 1)))
+            network.set_tensor(source["index"], _numbers(np.ascontiguousarray(images.transpose(0, 2, 3, 1)), source))
             network.invoke()
-            logits: Images = network.get_tensor(target["index"])
-            return logits
+            return _real(network.get_tensor(target["index"]), target)
 
         return in_batches(request, body, int(source["shape"][0]), run)
+
+
+def _numbers(values: Images, tensor: dict[str, Any]) -> NDArray[Any]:
+    """The values in the numbers of an input, which may be integers with a scale and a zero point."""
+    if tensor["dtype"] == np.float32:
+        return values
+    (scale, zero_point), limits = tensor["quantization"], np.iinfo(tensor["dtype"])
+    steps = np.rint(values * (np.float32(1) / np.float32(scale))) + np.float32(zero_point)
+    integers: NDArray[Any] = steps.clip(limits.min, limits.max).astype(tensor["dtype"])
+    return integers
+
+
+def _real(values: NDArray[Any], tensor: dict[str, Any]) -> Images:
+    """What the numbers of an output stand for."""
+    if tensor["dtype"] == np.float32:
+        return values
+    scale, zero_point = tensor["quantization"]
+    real: Images = (values.astype(np.int32) - zero_point).astype(np.float32) * np.float32(scale)
+    return real
 
 
 def start(settings: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Handler]]:
