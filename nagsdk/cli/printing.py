@@ -205,6 +205,8 @@ def print_result(result: Result) -> None:
         shown = ", ".join(f"p{p:g} {latency(ms)}" for p, ms in sorted({**figures, result.percentile: asked_ms}.items()))
         limit = f", p{result.percentile:g} {most(m.latency_limit_ms)}" if m.latency_limit_ms is not None else ""
         lines.append(("measured", f"{shown}{limit}"))
+        if m.latency_cold_ms is not None:
+            lines.append(("", f"under sustained load; p50 {latency(m.latency_cold_ms)} without it"))
     if m.init_ms is not None:
         lines.append(("", f"start-up: {start_up(m)}"))
     if m.top1 is not None:

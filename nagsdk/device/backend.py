@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from nagsdk.device.description import Device
 from nagsdk.device.finding import Finding
+from nagsdk.device.layer_times import LayerTime
+from nagsdk.device.meter import Meter
 from nagsdk.errors import DeviceError, NagsdkError, UsageError
 from nagsdk.events import Listener
 from nagsdk.space.layer import KINDS, LayerSpec
@@ -30,15 +32,9 @@ Tensor = NDArray[np.float32]
 EXACT = 1e-5
 # Bytes that names, shapes and operators take in an ONNX file besides the weights; read off exported files.
 _OVERHEAD = {
-    "conv": 122.0,
-    "pointwise": 122.0,
-    "depthwise": 122.0,
-    "linear": 122.0,
+    **dict.fromkeys(("conv", "pointwise", "depthwise", "linear"), 122.0),
+    **dict.fromkeys(("add", "pool", "maxpool", "avgpool"), 0.0),
     "se": 470.0,
-    "add": 0.0,
-    "pool": 0.0,
-    "maxpool": 0.0,
-    "avgpool": 0.0,
 }
 
 
@@ -131,6 +127,38 @@ class Session(ABC):
             MeasurementError: The device did not answer in time, or the runtime crashed. The session may be unusable
                 afterwards.
         """
+
+    def sustain(self) -> None:  # noqa: B027 - most devices never wait
+        """Called once before a continuous load: from now on, `time` must not wait for the device to cool down.
+
+        A session that can tell a cap on the frequency that belongs to its device from throttling finds out now, while
+        the device is cool, and reports it as `frequency_cap`.
+        """
+
+    def meter(self) -> Meter:
+        """Returns what the device's meters of energy show now.
+
+        Raises:
+            DeviceError: The device does not tell how much energy it uses, which is the default, or not at the moment.
+        """
+        raise DeviceError(
+            "The device does not tell how much energy it uses.", "Limit the latency, which energy goes with, instead."
+        )
+
+    def layer_times(self, compiled: Path, runs: int, timeout_s: float) -> Sequence[LayerTime]:
+        """Returns the times of the operators of a compiled artifact, in the order in which they run.
+
+        Args:
+            compiled: The artifact; it need not be loaded.
+            runs: Number of inferences over which the median is taken.
+            timeout_s: Seconds that all of it may take.
+
+        Raises:
+            DeviceError: The runtime does not tell them, which is the default.
+        """
+        raise DeviceError(
+            "The runtime does not tell how long single operators take.", "The latency of the whole network is measured."
+        )
 
     @abstractmethod
     def infer(self, handle: int, images: Tensor) -> Tensor:

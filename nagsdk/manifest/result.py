@@ -60,6 +60,7 @@ class Measured:
         top1: Top-1 of the artifact itself on the bundle's test images, in percent.
         top1_low: Lower end of its 95 % interval (Wilson).
         top1_high: Upper end of its 95 % interval.
+        latency_cold_ms: Median without load, if the other latencies are those under sustained load.
     """
 
     latency_p50_ms: float | None = None
@@ -69,6 +70,7 @@ class Measured:
     top1_low: float | None = None
     top1_high: float | None = None
     latency_asked_ms: float | None = None
+    latency_cold_ms: float | None = None
     latency_p95_ms: float | None = None
     init_ms: float | None = None
     first_inference_ms: float | None = None
@@ -238,4 +240,5 @@ def budget_of(record: Mapping[str, Any]) -> Budget:
         unit,
         record.get("images"),
         record.get("images_per_second") is not None,
+        record.get("sustained_s"),
     )

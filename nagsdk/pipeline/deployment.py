@@ -259,7 +259,13 @@ class Deployment:
 
     def to_dict(self) -> dict[str, Any]:
         """What `deploy --json` prints."""
-        return {**self.result.to_dict(), "folder": None if self.folder is None else str(self.folder)}
+        drawn = self.details.get("report", {})
+        return {
+            **self.result.to_dict(),
+            "folder": None if self.folder is None else str(self.folder),
+            "bill": drawn.get("bill"),
+            "worth_of_more": drawn.get("worth_of_more"),
+        }
 
     def _repr_html_(self) -> str:
         from nagsdk.reports.page import deployment_page

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.budget import LATENCY, MACS, MEASURED, METRICS, SHOWN_UNITS, SIZE, Budget, Unit
+from nagsdk.budget import ENERGY, LATENCY, MACS, MEASURED, METRICS, SHOWN_UNITS, SIZE, Budget, Unit
 from nagsdk.bundle.bundle import Bundle, load_bundle
 from nagsdk.bundle.names import bundle_names
 from nagsdk.common.foreign_code import blaming
@@ -153,8 +153,9 @@ class Costs:
     def table_for(self, budget: Budget, model: CostModel | None, resolution: int | None = None) -> AdditiveTable:
         """The table that `limit` refers to for a budget; see `table`."""
         if budget.metric in SHOWN_UNITS:
-            # Smaller files load faster and need less memory.
-            return self.table(SIZE if budget.metric in MEASURED else budget.metric, model, resolution)
+            # Smaller files load faster and need less memory; faster networks use less energy.
+            of = dict.fromkeys(MEASURED, SIZE) | {ENERGY: MACS if model is None else LATENCY}
+            return self.table(of.get(budget.metric, budget.metric), model, resolution)
         table, _ = self.metric(budget.metric).held(budget.limit, self._index(resolution))
         return self._masked(table, resolution)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nagsdk.budget import INIT, MEASURED, METRICS, RAM, Budget
+from nagsdk.budget import ENERGY, INIT, METRICS, RAM, Budget
 from nagsdk.common.temporary import temporary_folder
 from nagsdk.device.start_up import INIT_MS, MEMORY_MB
 from nagsdk.errors import DeviceError
 from nagsdk.measuring.measurement import Measurement
+from nagsdk.pipeline.energy import require_meter
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import glance
 
@@ -22,10 +23,10 @@ def told(target: Target, measurement: Measurement, budgets: Sequence[Budget]) ->
     Raises:
         DeviceError: The device does not tell one of them.
     """
-    wanted = dict.fromkeys(budget.metric for budget in budgets if budget.metric in MEASURED)
+    wanted = dict.fromkeys(budget.metric for budget in budgets if budget.metric in PROPERTIES)
     found = {metric: measurement.state.get(PROPERTIES[metric], -1.0) for metric in wanted}
     if silent := [metric for metric, value in found.items() if not value >= 0]:
-        known = [metric for metric in MEASURED if measurement.state.get(PROPERTIES[metric], -1.0) >= 0]
+        known = [metric for metric in PROPERTIES if measurement.state.get(PROPERTIES[metric], -1.0) >= 0]
         raise DeviceError(
             f"{target.device.id} does not tell {' and '.join(silent)}, so no budget on it can be judged there.",
             f"On {target.device.id}, limit {', '.join((*METRICS, *known))}, or the metric of a plugin.",
@@ -39,6 +40,8 @@ def require_told(target: Target, budgets: Sequence[Budget]) -> None:
     Only a short measurement shows what a device tells: phones, for example, differ by the age of their tool. A device
     that is not available is not asked.
     """
-    if target.presence.available and any(budget.metric in MEASURED for budget in budgets):
+    if any(budget.metric == ENERGY for budget in budgets):
+        require_meter(target)
+    if target.presence.available and any(budget.metric in PROPERTIES for budget in budgets):
         with temporary_folder() as folder:
             told(target, glance(target, folder), budgets)

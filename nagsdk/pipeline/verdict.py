@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from nagsdk.budget import LATENCY, MEASURED, METRICS, SIZE, Budget
+from nagsdk.budget import ENERGY, LATENCY, MEASURED, METRICS, SIZE, Budget
 from nagsdk.device.start_up import START_UP
 from nagsdk.errors import DeviceError
 from nagsdk.manifest.result import HELD, MISSED, Measured, Result
 from nagsdk.measuring.measurement import Measurement
+from nagsdk.pipeline.energy import energy_of
+from nagsdk.pipeline.hot import longest_load, time_under_load, warnings_on
 from nagsdk.pipeline.round import Built, Round, figure, upper_limit
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import time_artifacts
@@ -32,16 +34,24 @@ _DISTURBED = (
 )
 
 
-def judge(target: Target, result: Result, built: Built, budgets: Sequence[Budget]) -> Round:
+def judge(
+    target: Target,
+    result: Result,
+    built: Built,
+    budgets: Sequence[Budget],
+    rivals: Callable[[], Sequence[Built]] = tuple,
+) -> Round:
     """Times a candidate and decides whether it holds the budgets.
 
-    A candidate may pass its first session by luck, so a second, fresh session has to confirm it.
+    A candidate may pass its first session by luck, so a second, fresh session has to confirm it. Under sustained load
+    it is measured in a session of its own, and only if it holds the limit without load.
 
     Args:
         target: Bundle and device.
         result: The candidate's predictions.
         built: The candidate's file.
         budgets: The budgets, which must all hold together.
+        rivals: Builds further candidates to be measured under the same load; only called if there is one.
 
     Raises:
         DeviceError: The device failed or was busy, or does not report a metric that must be measured.
@@ -49,13 +59,46 @@ def judge(target: Target, result: Result, built: Built, budgets: Sequence[Budget
     timed = [b for b in budgets if b.metric == LATENCY]
     turn = Round(result, built, _session(target, built), promised=result)
     _count(target, turn, budgets, [figure(turn.first, b.percentile) / b.limit for b in timed])
-    if turn.used <= 1:
+    if turn.used <= 1 and (not timed or any(b.sustained_s is None for b in timed)):
         turn.second = _session(target, built)
         _count(target, turn, budgets, [upper_limit(turn.second, b.percentile) / b.limit for b in timed])
+    if turn.used <= 1 and longest_load(budgets) is not None:
+        _load(target, turn, budgets, rivals())
+    if turn.used <= 1 and any(b.metric == ENERGY for b in budgets):
+        _meter(target, turn, budgets)
     last, verdict = turn.sessions[-1], HELD if turn.used <= 1 else MISSED
-    figures = measured(last, timed[0].percentile if timed else 50.0)
-    turn.result = replace(turn.result, verdict=verdict, measured=figures, warnings=_warnings(target, result, last))
+    figures = measured(turn.deciding, timed[0].percentile if timed else 50.0)
+    warnings = _warnings(target, result, last)
+    if turn.load is not None:
+        figures = replace(figures, latency_cold_ms=figure(last, 50))
+        warnings += warnings_on(target.device.id, turn.load)
+    turn.result = replace(turn.result, verdict=verdict, measured=figures, warnings=warnings)
     return turn
+
+
+def _meter(target: Target, turn: Round, budgets: Sequence[Budget]) -> None:
+    """Meters the energy of a candidate."""
+    assert turn.built.compiled is not None
+    turn.energy = energy_of(target, turn.built.compiled)
+    turn.result = replace(turn.result, metrics={**turn.result.metrics, ENERGY: turn.energy.energy_mj})
+    for number, b in enumerate(budgets):
+        if b.metric == ENERGY:
+            turn.shares[number] = turn.energy.energy_mj / b.limit
+    turn.used = max(turn.used, float(turn.shares.max()))
+
+
+def _load(target: Target, turn: Round, budgets: Sequence[Budget], rivals: Sequence[Built]) -> None:
+    """Measures a candidate under sustained load, and beside it the rivals, whose rank may be another one there."""
+    files = {one.architecture.text: one.compiled for one in (turn.built, *rivals) if one.compiled is not None}
+    under_load = time_under_load(target, files, budgets)
+    turn.load, turn.hot = under_load.load, under_load.found[turn.built.architecture.text]
+    timed = [b for b in budgets if b.metric == LATENCY]
+    _count(target, turn, budgets, [upper_limit(turn.counting(b), b.percentile) / b.limit for b in timed])
+    turn.rivals = {
+        name: max(upper_limit(found, b.percentile) / b.limit for b in timed if b.sustained_s is not None)
+        for name, found in under_load.found.items()
+        if name != turn.built.architecture.text
+    }
 
 
 def share_of(target: Target, result: Result, built: Built, budget: Budget) -> float:

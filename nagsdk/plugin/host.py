@@ -18,7 +18,7 @@ from nagsdk.common.moved import let_call
 from nagsdk.cost.activations import Activations
 from nagsdk.cost.metric import Metric
 from nagsdk.device.backend import Backend
-from nagsdk.device.description import Device, read_device
+from nagsdk.device.description import Device, read_device, unknown_device
 from nagsdk.errors import DeviceError, UnknownNameError
 from nagsdk.families.family import Family
 from nagsdk.generator.strategies import STRATEGIES
@@ -132,7 +132,7 @@ class Host:
                 )
         if failure is not None:
             raise failure
-        return self.devices.get(query)
+        raise unknown_device(query, (d.id for d in self.devices), self.devices.names, self.devices.note)
 
 
 @cache
@@ -187,6 +187,4 @@ def load_all(*, again: bool = False) -> Host:
     )
     for registry in merged.registries.values():
         registry.note = loaded.missing
-    described = "A device of which a latency is published is one command away: nagsdk devices add."
-    loaded.devices.note = " ".join(text for text in (loaded.missing, described) if text)
     return loaded

@@ -26,7 +26,8 @@ class LayerSpec:
         kernel: Kernel height and width.
         stride: Stride in both directions.
         in_size: Height and width of the input.
-        activation: ``none``, ``relu``, ``relu6`` or ``hswish`` (a hard swish), applied to the output.
+        activation: ``none``, ``relu``, ``relu6``, ``hswish`` (a hard swish) or ``swish``, applied to
+            the output.
         se_channels: Inner width of an ``se`` layer (squeeze-and-excitation), otherwise 0.
         batch_norm: Whether batch normalisation follows the layer.
         bias: Whether the layer has a bias of its own.

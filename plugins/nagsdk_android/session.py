@@ -6,15 +6,19 @@ import re
 import secrets
 import shlex
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
 from nagsdk.common.files import sha256
 from nagsdk.device.backend import Burst, Session, Tensor
+from nagsdk.device.layer_times import LayerTime
+from nagsdk.device.meter import Meter
 from nagsdk.device.start_up import FIRST_MS, INIT_MS, MEMORY_MB
 from nagsdk.errors import DeviceError, MeasurementError
 from nagsdk_android import state
 from nagsdk_android.discovery import Attached
+from nagsdk_android.op_profile import parse_profile
 from nagsdk_android.phone import CANNOT_START, Phone, TimeoutOnDeviceError, limited, was_killed
 from nagsdk_android.refusals import LostError
 from nagsdk_android.settings import DELEGATES, AndroidSettings
@@ -105,6 +109,39 @@ class AndroidSession(Session):
                 properties[name] = median(known)
         wall = [ms / 1e3 for report in reports for ms in report.runs.each() or ()]
         return Burst(tuple(wall), (), properties)
+
+    def sustain(self) -> None:
+        """Lets the phone cool down once, which tells a cap of its own from heat, and never waits again."""
+        self._check_open()
+        now = state.parse(self._phone.run(state.COMMAND).text)
+        if self._capped_at_first is None:
+            self._capped_at_first = now.capped()
+        if now.throttled_below(self._ceiling):
+            self._cool()
+        self._patience_s = 0.0
+
+    def meter(self) -> Meter:
+        """The power that the battery gives; a phone that charges does not show what it uses."""
+        self._check_open()
+        now = state.parse(self._phone.run(state.COMMAND).text)
+        if now.charger:
+            raise DeviceError(
+                f"The phone charges ({now.charger}), so its battery does not show how much energy it uses.",
+                "Unplug it, and reach it by Wi-Fi: adb tcpip 5555, then --serial ADDRESS:5555.",
+            )
+        if now.charger is None or now.power_w is None:
+            raise DeviceError(
+                "The phone does not tell the current and the voltage of its battery.",
+                "Limit the latency instead; energy goes with it.",
+            )
+        return Meter(power_w=now.power_w)
+
+    def layer_times(self, compiled: Path, runs: int, timeout_s: float) -> Sequence[LayerTime]:
+        """Runs the tool once with its profiler."""
+        self._check_open()
+        tool, network = self._put(self._tool, executable=True), self._put(compiled, executable=False)
+        command = f"{self._command(tool, network, 1, runs)} --enable_op_profiling=true"
+        return parse_profile(self._phone.run(limited(command, timeout_s), timeout_s, 1 << 22).text)
 
     def _cool(self) -> float:
         """Waits until the phone has cooled down, its cap has proved to be its own, or the waiting time is used up.
