@@ -80,12 +80,13 @@ def plugins(*, again: bool = False) -> list[dict[str, Any]]:
     return [asdict(status) for status in (load_all(again=True) if again else host()).plugins]
 
 
-def new_plugin(name: str, output: str | Path | None = None) -> dict[str, Any]:
+def new_plugin(name: str, output: str | Path | None = None, *, space: bool = False) -> dict[str, Any]:
     """Writes a new plugin from the template of nagsdk.
 
     Args:
-        name: Id of its backend and device.
+        name: Id of its backend and device, or of its family of networks.
         output: Folder to create; ``nagsdk-NAME`` if None.
+        space: Whether it brings a family of networks instead of a device.
 
     Returns:
         The folder, the files in it, and the commands for the next steps.
@@ -94,7 +95,8 @@ def new_plugin(name: str, output: str | Path | None = None) -> dict[str, Any]:
         UsageError: The name is not valid, or is taken.
         OutputError: The folder already exists, or cannot be written.
     """
-    return template.write(name, Path(output if output is not None else f"nagsdk-{name}"), host())
+    folder = Path(output if output is not None else f"nagsdk-{name}")
+    return template.write(name, folder, host(), template.SPACE if space else template.DEVICE)
 
 
 def bundles() -> list[dict[str, Any]]:

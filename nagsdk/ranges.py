@@ -104,6 +104,7 @@ RESOLUTION = Range("An input size", 1, 4096)
 
 CONFIDENCE = Range("A confidence", 0.5, 1, whole=False, high_open=True)
 PERCENTILE = Range("A percentile", 1, 99, whole=False, example=", such as 80ms@p90")
+SUSTAINED_S = Range("The time of load, in seconds,", 10, 3600, whole=False, example=", such as @sustained=10min")
 # In the unit in which the metric is stored: milliseconds, bytes, multiply-accumulates, or a plugin's unit.
 UNIT = Range("The factor of a unit", 1e-18, 1e18, whole=False)
 LIMIT = Range("The limit of a budget", 1e-12, 1e18, whole=False, example=", such as 80ms")

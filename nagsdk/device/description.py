@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from nagsdk.common.folders import is_shipped
 from nagsdk.common.reading import read_bytes, read_toml
@@ -15,6 +16,8 @@ from nagsdk.errors import DeviceError, UnknownNameError, UsageError
 from nagsdk.ranges import BATCH, READING_MS, THREADS
 
 _MOST_BYTES, _MOST_TEXTS, _MOST_TEXT, _MOST_READINGS = 64 * 1024, 200, 1000, 100
+# Input and output in float32; integer files may have others.
+FLOAT_IO = "float"
 LEGAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _UNUSABLE, _MOST_NAME = re.compile(r"[^a-z0-9_.-]+"), 64
 # Phones of one series differ by a number: pixel-8, pixel 8a.
@@ -34,6 +37,8 @@ class Device:
         batch: Number of images of one inference.
         precision: Number format of weights and arithmetic, such as ``fp32`` or ``fp16``; the first of the backend if
             empty.
+        io: Numbers of input and output of an integer file: ``float``, ``int8`` or ``uint8``; the first of the backend
+            if empty.
         prior: Name of a shipped prior cost model, or None.
         kernels: Kernels that the readings are of, such as ``xnnpack``; needed with `readings` or `chip`.
         readings: Known latencies of networks of the catalogue, as pairs of name and milliseconds, with one image; a
@@ -57,6 +62,7 @@ class Device:
     options: tuple[tuple[str, str], ...] = ()
     kernels: str = ""
     readings: tuple[tuple[str, float], ...] = ()
+    io: str = ""
     reading_threads: int = 1
     chip: str = ""
 
@@ -104,22 +110,28 @@ class Overrides:
         batch: Number of images of one inference.
         precision: Number format of weights and arithmetic.
         serial: Serial number of one of several attached devices; becomes the option `serial` of the description.
+        io: Numbers of input and output of an integer file.
     """
 
     threads: int | None = None
     batch: int | None = None
     precision: str | None = None
     serial: str | None = None
+    io: str | None = None
 
-    def on(self, device: Device, precisions: Sequence[str]) -> Device:
+    def on(
+        self, device: Device, precisions: Sequence[str], ios: Mapping[str, Sequence[str]] = MappingProxyType({})
+    ) -> Device:
         """Returns the device with these settings.
 
         Args:
             device: Description of the device.
             precisions: Precisions that its backend offers, the default first.
+            ios: Numbers of input and output that it offers, by precision, the default first; only float otherwise.
 
         Raises:
-            UsageError: The backend does not offer the precision, or a number is out of its range.
+            UsageError: The backend does not offer the precision or these numbers of input and output, or a number is
+                out of its range.
         """
         threads = device.threads if self.threads is None else THREADS.check(self.threads)
         batch = device.batch if self.batch is None else BATCH.check(self.batch)
@@ -128,12 +140,24 @@ class Overrides:
             raise UsageError(
                 f"{device.id} does not support the precision {precision!r}.", f"Use {' or '.join(precisions)}."
             )
+        legal = ios.get(precision, (FLOAT_IO,))
+        io = self.io or device.io or legal[0]
+        # A description that says how its integer files are fed says nothing about files of another precision.
+        if self.io is None and io not in legal and io in {name for names in ios.values() for name in names}:
+            io = legal[0]
+        if io not in legal:
+            integer = "" if precision in ios else f" or {' or '.join(ios)} as precision" if ios else ""
+            raise UsageError(
+                f"{device.id} does not offer {io!r:.20} as input and output in {precision}.",
+                f"Use {' or '.join(legal)}{integer}.",
+            )
         options = dict(device.options) | ({"serial": self.serial} if self.serial else {})
         return replace(
             device,
             threads=threads,
             batch=batch,
             precision=precision,
+            io=io,
             options=tuple(sorted(options.items())),
         )
 
@@ -194,6 +218,7 @@ def check_device(device: Device) -> None:
         device.title,
         device.caveat,
         device.precision,
+        device.io,
         *device.aliases,
         *(t for pair in device.options for t in pair),
     )

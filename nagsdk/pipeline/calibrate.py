@@ -35,6 +35,7 @@ from nagsdk.pipeline.models import (
 )
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import settle_rewrite
+from nagsdk.pipeline.told import require_told
 from nagsdk.reports.calibration import draw
 from nagsdk.space.space import Codes
 
@@ -151,6 +152,8 @@ def calibrate_target(target: Target, samples: int, within_s: float | None = None
 def model_for(target: Target, budgets: Sequence[Budget], timed: bool, seed: int) -> CostModel | None:
     """The cost model that a deployment needs; calibrates an available device first if that is necessary.
 
+    Before that, a device that does not tell what the budgets limit is refused.
+
     Args:
         target: Bundle and device.
         budgets: The budgets; their confidence determines how many samples a calibration needs.
@@ -162,8 +165,9 @@ def model_for(target: Target, budgets: Sequence[Budget], timed: bool, seed: int)
 
     Raises:
         DeviceUnavailableError: Latencies matter, and nothing is known about them.
-        DeviceError: The device is busy or fails.
+        DeviceError: The device is busy or fails, or does not tell what a budget limits.
     """
+    require_told(target, budgets)
     for warning in precision_warnings(target.bundle, target.device.precision):
         target.on_event(Notice(warning, warning=True))
     if not (timed and target.presence.available):

@@ -23,7 +23,7 @@ from nagsdk.generator.generator import Generator
 from nagsdk.generator.strategy import Question
 from nagsdk.measuring.key import MeasurementKey
 from nagsdk.measuring.protocol import CALIBRATION_PROTOCOL as CALIBRATION
-from nagsdk.measuring.protocol import Protocol
+from nagsdk.measuring.protocol import ESTIMATE_PROTOCOL, Protocol
 from nagsdk.pipeline.priors import FLOAT, described_prior
 from nagsdk.pipeline.target import Target
 
@@ -52,6 +52,8 @@ def _prior(target: Target) -> Prior | None:
 
 def calibration_protocol(target: Target) -> Protocol:
     """How reference architectures are timed; with fewer runs if the device is not this machine."""
+    if target.backend.estimated_by:
+        return ESTIMATE_PROTOCOL
     return replace(CALIBRATION, runs=CALIBRATION.reference_runs) if target.backend.runs_elsewhere else CALIBRATION
 
 
