@@ -25,9 +25,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+if __name__ == "cuda":  # torch looks for NVIDIA's package while it is used by another program of this folder
+    raise ImportError("benchmarks/cuda.py is a program, and not NVIDIA's package of this name")
+
 ROOT = Path(__file__).resolve().parent.parent
-# The folder of this file is taken off the path, because cuda.py would hide NVIDIA's package of the same name.
-sys.path[:] = [str(ROOT), str(ROOT / "plugins"), *(p for p in sys.path if p != str(ROOT / "benchmarks"))]
+# The folder of this file is taken off the path, because cuda.py would hide that package here.
+sys.path[:] = [place for place in sys.path if Path(place).resolve() != ROOT / "benchmarks"]
+sys.path[:0] = [str(ROOT), str(ROOT / "plugins")]
 
 import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,19 +21,21 @@ from nagsdk.manifest.result import MISSED, UNVERIFIED, Result
 from nagsdk.pipeline.build import Builder
 from nagsdk.pipeline.cheapest import cheapest
 from nagsdk.pipeline.describe import describe
+from nagsdk.pipeline.hot import RIVALS, longest_load
 from nagsdk.pipeline.limits import Limit
 from nagsdk.pipeline.models import question
 from nagsdk.pipeline.round import Built, Round, Unmeasured
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import pace_of
-from nagsdk.pipeline.verdict import judge, share_of
+from nagsdk.pipeline.verdict import judge, share_of, with_facts
 from nagsdk.space.architecture import Architecture
 
 if TYPE_CHECKING:
     from nagsdk.training.tuner import Tuner
 
 MOST_ROUNDS = 5
-ENOUGH_USED = 0.95
+# Under load a round takes minutes, so less is enough there.
+ENOUGH_USED, ENOUGH_USED_HOT = 0.95, 0.88
 # A verdict of `held` compares a session's upper limit, which lies two to five percent above the median; the cost
 # model bounds the median.
 _SPARE = 1.03
@@ -56,6 +59,7 @@ class Deployer:
             accurate one.
         rounds: The rounds so far.
         tried: Architectures that were built and are not tried again.
+        hopeful: Candidates that held the limits under load beside the last one.
     """
 
     target: Target
@@ -66,6 +70,7 @@ class Deployer:
     min_top1: float | None = None
     rounds: list[Round] = field(default_factory=list)
     tried: set[Architecture] = field(default_factory=set)
+    hopeful: list[tuple[Result, Architecture]] = field(default_factory=list)
 
     def check(self) -> None:
         """Raises an error before long work starts if that work cannot succeed; see `Builder.check`."""
@@ -98,7 +103,7 @@ class Deployer:
         best: Round | None = None
         wanted = self.min_top1
         for number in range(MOST_ROUNDS):
-            proposal = self._propose(limits, model, best, wanted)
+            proposal = self._held_under_load(self._propose(limits, model, best, wanted), best)
             if proposal is None:
                 break
             result, architecture = proposal
@@ -107,6 +112,7 @@ class Deployer:
             built = self.builder.build(architecture, folder / str(number))
             self.tried.add(architecture)
             if not present:
+                result = with_facts(target, result, built)
                 shares = [share_of(target, result, built, budget) for budget in budgets]
                 short = self._short_of_top1(built)
                 if max([*shares, 0.0]) <= 1 and not short:
@@ -114,7 +120,11 @@ class Deployer:
                 limits = self._tightened(limits, shares, model)
                 wanted = None if wanted is None else wanted + short
                 continue
-            turn = judge(target, result, built, budgets)
+            rivals: list[tuple[Result, Architecture]] = []
+            if wanted is None and longest_load(budgets) is not None:
+                rivals = self._rivals(limits, model)
+            turn = judge(target, result, built, budgets, partial(self._built, rivals, folder / f"{number}-rivals"))
+            self.hopeful = [rival for rival in rivals if turn.rivals.get(rival[1].text, np.inf) <= 1]
             if short := self._check_top1(turn):
                 assert wanted is not None
                 wanted += short
@@ -123,9 +133,10 @@ class Deployer:
             target.on_event(Notice(f"Round {number + 1}: {turn.result.verdict}{used}."))
             if turn.result.verdict != MISSED:
                 best = turn
-                if turn.used >= ENOUGH_USED or not timed or wanted is not None:
+                enough = ENOUGH_USED if turn.hot is None else ENOUGH_USED_HOT
+                if turn.used >= enough or not timed or wanted is not None:
                     break
-            elif not turn.sessions[-1].enough_quiet:
+            elif turn.hot is None and not turn.sessions[-1].enough_quiet:
                 self.tried.discard(architecture)  # it may hold once the device is quiet
             if timed:
                 assert model is not None
@@ -191,14 +202,47 @@ class Deployer:
             replace(limit.sought, limit=limit.sought.limit * 0.999 / share) if share > 1 else limit.sought
             for limit, share in zip(limits, shares, strict=True)
         ]
+        if self.rounds and (last := self.rounds[-1]).hot is not None:
+            # The cost model does not know the load, so a smaller latency without it is sought.
+            sought = [
+                reduced
+                if limit.budget.sustained_s is None
+                else replace(reduced, limit=limit.budget.limit / last.slowdown(limit.budget.percentile))
+                for limit, reduced in zip(limits, sought, strict=True)
+            ]
         costs = self.target.costs
         return [
             costs.limit_of(limit.budget, model, self.resolution, reduced)
             for limit, reduced in zip(limits, sought, strict=True)
         ]
 
+    def _rivals(self, limits: Sequence[Limit], model: CostModel | None) -> list[tuple[Result, Architecture]]:
+        """Candidates to measure under the same load as the present one: the rank may be another one there."""
+        found: list[tuple[Result, Architecture]] = []
+        for factor in RIVALS:
+            eased = [limit.at_pace(factor).reachable() for limit in limits]
+            if proposal := self._propose(eased, model, None, None, {rival for _, rival in found}):
+                found.append(proposal)
+        return found
+
+    def _built(self, rivals: Sequence[tuple[Result, Architecture]], folder: Path) -> list[Built]:
+        return [self.builder.build(rival, folder / str(number)) for number, (_, rival) in enumerate(rivals)]
+
+    def _held_under_load(
+        self, proposal: tuple[Result, Architecture] | None, best: Round | None
+    ) -> tuple[Result, Architecture] | None:
+        """The proposal, or a candidate that held under load beside the last one and promises more."""
+        known = [one for one in self.hopeful if one[1] not in self.tried and best is None]
+        candidates = [*known, *([proposal] if proposal is not None else [])]
+        return max(candidates, key=lambda one: one[0].predicted.top1 or 0.0, default=None)
+
     def _propose(
-        self, limits: Sequence[Limit], model: CostModel | None, best: Round | None, wanted: float | None
+        self,
+        limits: Sequence[Limit],
+        model: CostModel | None,
+        best: Round | None,
+        wanted: float | None,
+        besides: Collection[Architecture] = (),
     ) -> tuple[Result, Architecture] | None:
         """The best candidate that was not tried yet; None if no candidate is predicted to beat the best round."""
         target = self.target
@@ -215,7 +259,7 @@ class Deployer:
             # The limits were feasible before measurements tightened them: the rounds so far are the answer.
             return None
         for architecture in candidates:
-            if architecture not in self.tried:
+            if architecture not in self.tried and architecture not in besides:
                 (result,) = describe(
                     target.bundle, [architecture], target.device, model, [budgets], self.min_top1, chosen=True
                 )

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 from nagsdk.bundle.bundle import Bundle, load_bundle
 from nagsdk.common.cores import overcommitted
 from nagsdk.common.folders import cache_folder
-from nagsdk.device.backend import Backend, Presence
+from nagsdk.device.backend import Backend, Presence, Tensor
 from nagsdk.device.description import Device, Overrides, read_device
 from nagsdk.device.presence import presence_of
 from nagsdk.errors import DeviceUnavailableError, UsageError
 from nagsdk.events import Listener, Notice, ignore
+from nagsdk.graph.numbers import UINT8
+from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.measuring.key import MeasurementKey
-from nagsdk.measuring.protocol import Protocol
+from nagsdk.measuring.protocol import ESTIMATE_PROTOCOL, Protocol
 from nagsdk.measuring.rewrites import read_choice
 from nagsdk.pipeline.limits import Costs
 from nagsdk.plugin.guard import guarded_object
@@ -45,6 +47,7 @@ class TargetSettings(TypedDict, total=False):
     batch: int | None
     precision: str | None
     serial: str | None
+    io: str | None
     on_event: Listener
 
 
@@ -63,6 +66,8 @@ class Target:
         batch: Images of one inference; the device's default if None.
         precision: Number format of weights and arithmetic, such as ``"fp16"``; the device's default if None.
         serial: Which of several attached phones is meant, or ``"host:port"`` of a phone that listens on the network.
+        io: Numbers of input and output of an integer file: ``"float"``, ``"int8"`` or ``"uint8"``, which takes pixels
+            as cameras give them; the device's default if None.
         on_event: Called with every progress event; see `nagsdk.events`.
         backend: The backend of the device; the one that the device's description names if None.
 
@@ -92,18 +97,19 @@ class Target:
         batch: int | None = None,
         precision: str | None = None,
         serial: str | None = None,
+        io: str | None = None,
         on_event: Listener = ignore,
         backend: Backend | None = None,
     ) -> None:
         self.bundle = load_bundle(bundle)
         self.named = device.id if isinstance(device, Device) else str(device)
-        self.overrides = Overrides(threads, batch, precision, serial)
+        self.overrides = Overrides(threads, batch, precision, serial, io)
         self.backend, self.device, self.presence = reach(device, self.overrides, backend)
         self._given, self._given_backend = device, backend
         self.costs = Costs(self.bundle, self.backend, self.device, lambda: self.host)
         self.on_event = on_event
         self.cache = cache_folder()
-        self.protocol, self.glance = PROTOCOL, GLANCE
+        self.protocol, self.glance = (ESTIMATE_PROTOCOL,) * 2 if self.backend.estimated_by else (PROTOCOL, GLANCE)
         self._kept: dict[str, Any] = {}
         self._fresh_until = monotonic() + _FRESH_S
         self._described = self.device
@@ -117,6 +123,16 @@ class Target:
         """Why the threads of an inference cannot all run at the same time on this machine; empty if they can."""
         here = self.presence.available and not self.backend.runs_elsewhere
         return overcommitted(self.device.threads) if here else ""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How images become inputs of the model file: files that are fed with pixels normalise them themselves."""
+        usual = self.bundle.preprocessing
+        return usual.of_pixels if self.device.io == UINT8 else usual
+
+    def fed(self, inputs: Tensor) -> Tensor:
+        """What the model file is fed with in place of normalised inputs (n, 3, h, w)."""
+        return self.bundle.preprocessing.pixels(inputs) if self.device.io == UINT8 else inputs
 
     @property
     def loss(self) -> float:
@@ -265,5 +281,5 @@ def reach(
         backend = host().backend_of(device)
     else:
         backend = guarded_object(backend, Backend, f"The backend {backend.id}")  # type: ignore[type-abstract]
-    device = overrides.on(device, backend.precisions)
+    device = overrides.on(device, backend.precisions, backend.ios)
     return backend, device, presence_of(backend, device)
