@@ -169,7 +169,8 @@ class Budget:
         if len(text) <= _MOST_TEXT and (measured := _MEASURED_TEXT.fullmatch(text)):
             return cls._of_measured(measured, confidence)
         match = _TEXT.fullmatch(text) if len(text) <= _MOST_TEXT else None
-        if match is None and len(text) <= _MOST_TEXT and (named := _NAMED_TEXT.fullmatch(text)):
+        named = _NAMED_TEXT.fullmatch(text) if len(text) <= _MOST_TEXT else None
+        if named and not any(pattern.fullmatch(named["metric"]) for pattern in _MARKS.values()):
             return cls._of_named(text, named, confidence, units)
         if match is None:
             raise BudgetError(f"{text[:_MOST_TEXT]!r} is not a budget.", _EXAMPLES)
