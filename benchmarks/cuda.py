@@ -59,7 +59,7 @@ from nagsdk.pipeline.build import Builder  # noqa: E402
 from nagsdk.pipeline.calibrate import calibrate_target  # noqa: E402
 from nagsdk.pipeline.loop import Deployer  # noqa: E402
 from nagsdk.pipeline.models import question, require_cost_model  # noqa: E402
-from nagsdk.pipeline.round import Round, figure  # noqa: E402
+from nagsdk.pipeline.round import Round  # noqa: E402
 from nagsdk.pipeline.target import Target  # noqa: E402
 from nagsdk.pipeline.timing import time_artifacts, timing_artifact  # noqa: E402
 from nagsdk.plugin.host import Host, using  # noqa: E402
@@ -222,8 +222,8 @@ def deployment(target: Target, folder: Path, number: int) -> dict[str, Any]:
         "rounds": len(deployer.rounds),
         "architecture": outcome.result.architecture,
         "predicted_ms": outcome.result.predicted.latency_ms,
-        "p50_ms": figure(outcome.sessions[-1], 50),
-        "again_p50_ms": figure(again, 50),
+        "p50_ms": outcome.sessions[-1].figure(50),
+        "again_p50_ms": again.figure(50),
         "top1_predicted_for_trained_weights": outcome.result.predicted.top1,
         "parity": outcome.built.parity,
         "state": again.state,
@@ -237,7 +237,7 @@ def repeatability(target: Target, folder: Path) -> dict[str, Any]:
     runs = []
     for seed in range(PROCESSES):
         found = timed(target, models, folder, seed)
-        runs.append([figure(found[a.text], 50) for a in architectures])
+        runs.append([found[a.text].figure(50) for a in architectures])
     values = np.array(runs)
     deviation = np.abs(values / values.mean(0) - 1)
     return {

@@ -23,7 +23,6 @@ from nagsdk.cost.table import AdditiveTable, exact_table
 from nagsdk.generator.ranking import choose
 from nagsdk.pipeline.calibrate import calibrate_target
 from nagsdk.pipeline.models import generator_of
-from nagsdk.pipeline.round import figure
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import time_artifacts, timing_artifact
 
@@ -119,7 +118,7 @@ def rival(target: Target, codes: np.ndarray, p50_ms: np.ndarray, limits: np.ndar
     with tempfile.TemporaryDirectory() as folder:
         compiled = {a.text: timing_artifact(target, a, Path(folder)) for a in dict.fromkeys(chosen)}
         found = time_artifacts(target, compiled, Path(folder))
-    return [figure(found[a.text], 50) for a in chosen]
+    return [found[a.text].figure(50) for a in chosen]
 
 
 if __name__ == "__main__":

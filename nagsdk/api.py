@@ -11,7 +11,7 @@ from nagsdk.budget import LATENCY, Budget
 from nagsdk.common.moved import renamed
 from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.cost.model import SAMPLES
-from nagsdk.pipeline.asked import check_finetuning, limits_of, require_verifiable, sets_of, targets_of, usual_folder
+from nagsdk.pipeline.asked import check_data, limits_of, require_verifiable, sets_of, targets_of, usual_folder
 from nagsdk.pipeline.target import Target, TargetSettings, check_settings, target_of
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def deploy(
     resolution: int | None = None,
     require_verified: bool = False,
     finetune: int = 0,
+    temperature_scaling: bool = False,
     data: str | Path | None = None,
     skip_broken: bool = False,
     seed: int = 0,
@@ -52,15 +53,15 @@ def deploy(
         model: ONNX file of a finished network to measure and judge as it is; only `budget` and `output` go with it.
         min_top1: If given, the fastest model with at least this top-1 in per cent is sought instead of the most
             accurate one, and `budget` may be left out. Top-1 is measured on the bundle's test images.
-        output: Folder for model and manifest; ``deployments/<bundle>-<device>-<budget>`` if None. An earlier deployment
-            in it is replaced when this one succeeds.
+        output: Folder for the deployment; ``deployments/<bundle>-<device>-<budget>`` if None. One in it is replaced.
         strategy: How architectures are found: ``nag`` (the generator) or another; see docs/generator.md.
         images: Folder of images to recalibrate batch normalisation on; the bundle's own images if None.
         timing_only: Builds without images; the result warns that its accuracy is worthless.
         resolution: Pins the input size in pixels.
         require_verified: Raises an error if the device is unavailable, or top-1 cannot be measured for `min_top1`.
         finetune: Epochs of fine-tuning of the chosen subnet on `data`, with the largest subnet as teacher.
-        data: Folder of images with the bundle's classes, for fine-tuning; see `nagsdk.train`.
+        temperature_scaling: Fits a temperature, which the last layer takes up, on the validation images of `data`.
+        data: Folder of images with the bundle's classes, for fine-tuning and temperature scaling; see `nagsdk.train`.
         skip_broken: Leaves out images of `data` that cannot be decoded, instead of raising an error.
         seed: Seed of all random choices.
         **settings: Arguments of `nagsdk.Target` for a device's id: bundle, threads, batch, precision, serial, on_event.
@@ -77,15 +78,17 @@ def deploy(
     from nagsdk.pipeline.build import Builder
     from nagsdk.pipeline.calibrate import model_for
     from nagsdk.pipeline.given import deploy_given
+    from nagsdk.pipeline.labelled_images import use_images
     from nagsdk.pipeline.loop import Deployer
     from nagsdk.pipeline.publish import publish
 
     if model is not None:
         others = {"strategy": strategy != "nag", "min_top1": min_top1, "resolution": resolution, "images": images}
         others |= {"timing_only": timing_only, "finetune": finetune, "data": data, "skip_broken": skip_broken}
+        others["temperature_scaling"] = temperature_scaling
         return deploy_given(target_of(target, settings), Path(model), budget, output, others)
     wanted = limits_of(budget, min_top1, timing_only)
-    check_finetuning(finetune, data, skip_broken, timing_only)
+    check_data(finetune, temperature_scaling, data, skip_broken, timing_only)
     ranges.check(resolution=resolution, seed=seed)
     timed = min_top1 is not None or any(b.metric == LATENCY for b in wanted)
     target = target_of(target, settings)
@@ -98,10 +101,7 @@ def deploy(
     target.bundle.require_predictor()
     deployer.check()
     check_output(target, folder)
-    if data is not None:
-        from nagsdk.training.tuner import Tuner
-
-        deployer.tuner = Tuner.on(target.bundle, data, finetune, skip_broken, seed, target.on_event)
+    use_images(deployer, data, finetune, temperature_scaling, skip_broken)
     return publish(deployer, wanted, model_for(target, wanted, timed, seed), folder)
 
 

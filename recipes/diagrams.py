@@ -13,7 +13,7 @@ STEPS = (
     ("2. Generate", "one pass of a trained policy; no limit is broken", "architecture"),
     ("3. Build", "cut out of the supernet, compared with torch", "model file"),
     ("4. Measure", "on the device; a miss corrects the cost model", "latency"),
-    ("5. Confirm", "in a second, fresh session", "verdict: held"),
+    ("5. Confirm", "in fresh sessions", "verdict: held"),
 )
 
 

@@ -11,7 +11,6 @@ import click
 from nagsdk import ranges
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
-from nagsdk.cli.printing import say
 from nagsdk.common.wording import counted
 from nagsdk.errors import InfeasibleError
 
@@ -55,6 +54,11 @@ if TYPE_CHECKING:
     click.option(
         "--finetune", type=o.number(ranges.EPOCHS), help="Epochs of fine-tuning of the chosen subnet on --data."
     ),
+    click.option(
+        "--temperature-scaling",
+        is_flag=True,
+        help="Fit a temperature on the validation images of --data, so that probabilities are right on average.",
+    ),
     o.data_option,
     o.skip_broken_option,
     o.seed_option,
@@ -76,7 +80,7 @@ def command(
     """Build a model file that was measured to hold a budget on a device.
 
     Generates an architecture, cuts it out of the bundle's supernet, exports and measures it. If it misses the budget,
-    the cost model is corrected and another architecture is generated. The verdict comes from a second, fresh session.
+    the cost model is corrected and another architecture is generated. The verdict comes from fresh sessions.
     """
     from nagsdk.api import deploy
 
@@ -130,5 +134,8 @@ def _print(deployment: Deployment) -> None:
         shares = (
             "–" if top1 is None else f"{top1:.2f} %" for top1 in (tuned["top1_before"], deployment.result.measured.top1)
         )
-        gain = f"top-1 {' before, '.join(shares)} after, on the bundle's test images"
-        say(f"  finetuned {counted(tuned['epochs'], 'epoch')}: {gain}")
+        found = f"top-1 {' before, '.join(shares)} after, on the bundle's test images"
+        if (gain := tuned["gain"]) is not None:
+            found += f"; gain {gain['points']:+.2f} points ({gain['low']:+.2f} to {gain['high']:+.2f})"
+            found += f", noise: {counted(gain['images'], 'image')} cannot tell it from none" if gain["noise"] else ""
+        printing.say_beside("  finetuned ", f"{counted(tuned['epochs'], 'epoch')}: {found}")

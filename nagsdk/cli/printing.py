@@ -203,7 +203,8 @@ def print_result(result: Result) -> None:
         figures = {50.0: m.latency_p50_ms, 90.0: m.latency_p90_ms}
         asked_ms = figures.get(result.percentile, m.latency_asked_ms)
         shown = ", ".join(f"p{p:g} {latency(ms)}" for p, ms in sorted({**figures, result.percentile: asked_ms}.items()))
-        limit = f", p{result.percentile:g} {most(m.latency_limit_ms)}" if m.latency_limit_ms is not None else ""
+        low = "" if m.latency_asked_low_ms is None else f"at least {latency(m.latency_asked_low_ms)}, "
+        limit = f", p{result.percentile:g} {low}{most(m.latency_limit_ms)}" if m.latency_limit_ms is not None else ""
         lines.append(("measured", f"{shown}{limit}"))
         if m.latency_cold_ms is not None:
             lines.append(("", f"under sustained load; p50 {latency(m.latency_cold_ms)} without it"))
@@ -212,6 +213,10 @@ def print_result(result: Result) -> None:
     if m.top1 is not None:
         label = "measured" if m.latency_p50_ms is None else ""
         lines.append((label, f"top-1 {percent(m.top1, m.top1_low, m.top1_high)} on the bundle's test images"))
+    if m.temperature is not None:
+        errors = (f"{value:.2f} %" for value in (m.ece_unscaled, m.ece) if value is not None)
+        shown = f", calibration error {' before, '.join(errors)} after" if m.ece is not None else ""
+        lines.append(("", f"probabilities scaled by a temperature of {m.temperature:.3g}{shown}"))
     for name, value in result.metrics.items():
         unit, per = units[name]
         lines.append((name, f"{value / per:.4g} {unit}"))

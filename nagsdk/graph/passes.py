@@ -1,4 +1,4 @@
-"""Rewrites of a `Graph` that compute the same; a backend applies those with which its runtime is faster."""
+"""Rewrites of a `Graph`: those with which a runtime is faster and computes the same, and a scaled output."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TypeGuard
 
 import numpy as np
 
-from nagsdk.graph.ir import ADD, Binary, Conv, Graph, Node, Pad, Rows
+from nagsdk.errors import UnsupportedLayerError
+from nagsdk.graph.ir import ADD, Binary, Conv, Graph, Linear, Node, Pad, Rows
 
 # Largest number of taps for which XNNPACK has a depthwise kernel; above it, XNNPACK is several times slower.
 FAST_TAPS = 25
@@ -32,6 +33,27 @@ def split_large_depthwise(graph: Graph, most_taps: int = FAST_TAPS) -> Graph:
         for part in (_split(graph, node, most_taps) if _large(node, most_taps) else (node,))
     )
     return replace(graph, nodes=tuple(nodes))
+
+
+def with_temperature(graph: Graph, temperature: float) -> Graph:
+    """Divides the logits of a network by a temperature, which the weights and the bias of its last layer take up.
+
+    Args:
+        graph: The network; it is not changed.
+        temperature: The temperature.
+
+    Raises:
+        UnsupportedLayerError: The network does not end with a linear layer.
+    """
+    last = next(node for node in graph.nodes if node.name == graph.output)
+    if not isinstance(last, Conv | Linear):
+        raise UnsupportedLayerError(
+            f"The network ends with {last.name} ({type(last).__name__}), which has no weights to scale.",
+            "Leave out the temperature scaling.",
+        )
+    divided = [(value / np.float32(temperature)).astype(np.float32) for value in (last.weight, last.bias)]
+    scaled = replace(last, weight=divided[0], bias=divided[1])
+    return replace(graph, nodes=tuple(scaled if node is last else node for node in graph.nodes))
 
 
 def _large(node: Node, most_taps: int) -> TypeGuard[Conv]:

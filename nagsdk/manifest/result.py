@@ -46,20 +46,29 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Measured:
-    """Measurements on the device, None if unknown; for a deployment those of the session that gave the verdict.
+    """Measurements on the device, None if unknown; for a deployment those of the sessions that gave the verdict.
 
     Attributes:
-        latency_p50_ms: Median of single inferences.
+        latency_p50_ms: Median of single inferences, as the geometric mean over the sessions, like the next two.
         latency_p90_ms: 90th percentile of single inferences.
         latency_asked_ms: The budget's percentile of single inferences, the median if no budget names one.
         latency_p95_ms: 95th percentile of single inferences.
         init_ms: Milliseconds that loading the file took.
         first_inference_ms: Milliseconds that the first inference took.
         memory_mb: Memory of the processor at its peak, in 10⁶ bytes, beyond what was in use before the file was loaded.
-        latency_limit_ms: Upper 95 % limit of the budget's percentile, which the verdict compares with the budget.
+        latency_asked_low_ms: Lower 95 % limit of the budget's percentile.
+        latency_limit_ms: Its upper 95 % limit, which `verify` compares with the budget; between both it lies with 90 %.
         top1: Top-1 of the artifact itself on the bundle's test images, in percent.
         top1_low: Lower end of its 95 % interval (Wilson).
         top1_high: Upper end of its 95 % interval.
+        test_images: Number of these images.
+        ece: Expected calibration error on them in percent, in 15 bins.
+        ece_unscaled: That of the same file without its temperature; None if none was asked for.
+        temperature: What the logits were divided by, fitted on validation images; None if none was asked for.
+        sessions: Number of the sessions, each in a fresh process.
+        session_spread: Relative standard deviation of the budget's percentile between sessions.
+        known_spread: What was known of the median's before these sessions, by the calibration.
+        verify_probability: Estimated probability that `verify` with as many sessions passes; `held` needs 0.95.
         latency_cold_ms: Median without load, if the other latencies are those under sustained load.
     """
 
@@ -75,6 +84,15 @@ class Measured:
     init_ms: float | None = None
     first_inference_ms: float | None = None
     memory_mb: float | None = None
+    latency_asked_low_ms: float | None = None
+    test_images: int | None = None
+    ece: float | None = None
+    ece_unscaled: float | None = None
+    temperature: float | None = None
+    sessions: int | None = None
+    session_spread: float | None = None
+    known_spread: float | None = None
+    verify_probability: float | None = None
 
 
 @dataclass(frozen=True)
@@ -138,7 +156,9 @@ class Result:
     def basis(self) -> str:
         """What the answer rests on, in a few words."""
         if self.measured.latency_p50_ms is not None:
-            return f"measured on {self.device}" + (", and confirmed by a second session" * (self.verdict == HELD))
+            more = self.measured.sessions or 1
+            by = "a second session" if more == 1 else f"{more} more sessions"
+            return f"measured on {self.device}" + (f", and confirmed by {by}" * (self.verdict == HELD))
         rests = {
             "prior": f"rests on the prior of {self.device}; nothing was measured there",
             "calibration": f"rests on the calibration of {self.device}; this network was not measured",

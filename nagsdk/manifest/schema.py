@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from nagsdk.common.validation import PLAIN_NAME, SHA256
 from nagsdk.manifest.fields import Cost as _Cost
 from nagsdk.manifest.fields import Count as _Count
 from nagsdk.manifest.fields import Deviations as _Deviations
 from nagsdk.manifest.fields import Factor as _Factor
+from nagsdk.manifest.fields import FileName, Moment, Sha256, Text
 from nagsdk.manifest.fields import Latency as _Latency
 from nagsdk.manifest.fields import Milliseconds as _Milliseconds
 from nagsdk.manifest.fields import Name as _Name
 from nagsdk.manifest.fields import Number as _Number
 from nagsdk.manifest.fields import Open as _Open
 from nagsdk.manifest.fields import Percent as _Percent
+from nagsdk.manifest.fields import Share as _Share
 from nagsdk.manifest.fields import Size as _Size
-from nagsdk.manifest.fields import Text
 from nagsdk.manifest.fields import Texts as _Texts
 from nagsdk.manifest.fields import Triple as _Triple
 from nagsdk.manifest.numbers import NumbersRecord
 from nagsdk.manifest.report_schema import Bill, ReportData, WorthOfMore
-
-# A plain name, so that no path in a manifest leads out of its folder.
-FileName = Annotated[str, Field(pattern=PLAIN_NAME)]
-Sha256 = Annotated[str, Field(pattern=SHA256)]
-
-_MOST_YEAR = 2200
-
-
-def _moment(text: str) -> str:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None or not 2000 <= moment.year < _MOST_YEAR:
-        raise ValueError("it must be a time with its zone, such as 2026-01-31T12:00:00+00:00")
-    return text
 
 
 class Predicted(_Open):
@@ -71,7 +57,7 @@ class Measured(_Open):
     latency_p50_ms: _Milliseconds | None = Field(description="Median of single inferences.")
     latency_p90_ms: _Milliseconds | None = Field(description="90th percentile of single inferences.")
     latency_limit_ms: _Milliseconds | None = Field(
-        description="Upper 95 % limit of the budget's percentile, which the verdict compares with the budget."
+        description="Upper 95 % limit of the budget's percentile, which `verify` compares with the budget."
     )
     top1: _Percent | None = Field(description="Top-1 of the artifact on the bundle's test images, in per cent.")
     top1_low: _Percent | None = Field(description="Lower end of its 95 % interval (Wilson).")
@@ -87,6 +73,23 @@ class Measured(_Open):
     first_inference_ms: _Milliseconds | None = Field(None, description="Time of the first inference.")
     memory_mb: _Cost | None = Field(
         None, description="Peak memory of the processor in 10⁶ bytes, beyond what was in use before loading."
+    )
+    latency_asked_low_ms: _Milliseconds | None = Field(
+        None, description="Lower 95 % limit of the budget's percentile; between both limits it lies with 90 %."
+    )
+    test_images: _Count | None = Field(None, description="Number of these test images.")
+    ece: _Percent | None = Field(None, description="Expected calibration error on them in per cent, in 15 bins.")
+    ece_unscaled: _Percent | None = Field(None, description="That without the temperature; null if there is none.")
+    temperature: _Factor | None = Field(None, description="What the logits were divided by; null if nothing was.")
+    sessions: int | None = Field(None, ge=1, le=16, description="Number of sessions that the figures rest on.")
+    session_spread: _Share | None = Field(
+        None, description="Relative standard deviation of the budget's percentile between sessions."
+    )
+    known_spread: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="Relative standard deviation of the median between sessions, as it was known before."
+    )
+    verify_probability: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="Estimated probability that `verify` passes; `held` needs 0.95. Null if nothing was judged."
     )
 
 
@@ -189,6 +192,7 @@ class DeploymentJson(ResultJson):
     folder: str | None
     bill: Bill | None = Field(None, description="Measured times of the layers; null if nothing was deployed.")
     worth_of_more: WorthOfMore | None = None
+    finetuned: dict[str, Any] | None = Field(None, description="Fine-tuning and its gain; null without it.")
 
 
 class PreprocessingJson(_Open):
@@ -223,6 +227,9 @@ class RoundRecord(_Open):
     predicted_latency_ms: _Latency | None
     first_session_p50_ms: _Latency
     second_session_p50_ms: _Latency | None
+    confirming_p50_ms: list[_Latency] = Field(
+        [], max_length=1000, description="Medians of the sessions that the verdict rests on."
+    )
 
 
 class Recalibration(_Open):
@@ -259,7 +266,7 @@ class ManifestFile(_Result):
     format: Literal[1]
     artifact: ArtifactRecord
     files: dict[FileName, FileRecord] = Field(max_length=1000)
-    created_at: Annotated[str, AfterValidator(_moment)]
+    created_at: Moment
     seed: int = Field(ge=0, lt=2**64)
     versions: dict[Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")], Text] = Field(max_length=500)
     hashes: dict[_Name, Text | None] = Field(max_length=500)

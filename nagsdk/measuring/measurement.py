@@ -171,13 +171,17 @@ class Measurement:
         Raises:
             MeasurementError: Fewer than three readings can be used.
         """
-        counted = self._counted(disturbed)
-        stretches = np.array_split(np.arange(len(counted)), min(len(counted), _STRETCHES))
-        values = np.array(
-            [np.percentile(np.concatenate([counted[i].burst.wall_ms for i in part]), percentile) for part in stretches]
-        )
-        spread = student_quantile(len(values) - 1, level) * float(values.std(ddof=1) / np.sqrt(len(values)))
-        return self.latency(percentile, disturbed=disturbed) + spread
+        values = _of_stretches(self._counted(disturbed), percentile)
+        return self.latency(percentile, disturbed=disturbed) + student_quantile(len(values) - 1, level) * _error(values)
+
+    def figure(self, percentile: float) -> float:
+        """Returns a percentile over the quiet readings if there are enough, else over all, which can only overstate."""
+        return self.latency(percentile, disturbed=not self.enough_quiet)
+
+    def error(self, percentile: float) -> float:
+        """Returns the standard error of `figure` within the session, as a share of it (batch means, as for `upper`)."""
+        values = _of_stretches(self._counted(not self.enough_quiet), percentile)
+        return _error(values) / self.figure(percentile)
 
     def normalised_ms(self, percentile: float = 50.0) -> float:
         """Returns the latency at the quiet speed of the device.
@@ -255,6 +259,18 @@ class Measurement:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise _malformed(error) from error
+
+
+def _of_stretches(readings: Sequence[Reading], percentile: float) -> Floats:
+    """A percentile in each of up to eight stretches of time."""
+    parts = np.array_split(np.arange(len(readings)), min(len(readings), _STRETCHES))
+    runs = ([run for i in part for run in readings[i].burst.wall_ms] for part in parts)
+    return np.array([np.percentile(values, percentile) for values in runs])
+
+
+def _error(values: Floats) -> float:
+    """The standard error of the mean of values."""
+    return float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def quiet_level_ms(references: Sequence[float], known_ms: float | None, drift: float) -> float:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+# So many runs of each session of a verdict shall lie beyond the percentile that is asked for.
+_BEYOND = 4
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,11 @@ class Protocol:
     contention: float = 1.1
     drift: float = 1.05
     timeout_s: float = 60.0
+
+    def for_percentile(self, percentile: float) -> Self:
+        """The protocol with as many rounds as a percentile of single runs needs: more runs, the fewer lie beyond it."""
+        rounds = max(self.rounds, math.ceil(_BEYOND / (1 - percentile / 100) / self.runs - 1e-9))
+        return replace(self, rounds=rounds, most_rounds=max(self.most_rounds, self.most_rounds * rounds // self.rounds))
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the protocol as it is written in manifests and cost model cards."""

@@ -122,18 +122,25 @@ def _listed(budget: Any, sets: tuple[type, ...]) -> list[Any]:
     return listed
 
 
-def check_finetuning(epochs: int, data: str | Path | None, skip_broken: bool, timing_only: bool) -> None:
-    """Raises a UsageError if the arguments for fine-tuning do not go together."""
+def check_data(
+    epochs: int, temperature_scaling: bool, data: str | Path | None, skip_broken: bool, timing_only: bool
+) -> None:
+    """Raises a UsageError if the arguments for fine-tuning and temperature scaling do not go together."""
     ranges.check(finetune=epochs)
-    if (epochs > 0) != (data is not None) or (epochs and timing_only):
+    if temperature_scaling and (data is None or timing_only):
+        raise UsageError(
+            "Temperature scaling needs a folder of images, and cannot be combined with timing only.",
+            "Give --temperature-scaling and --data DIR, or neither.",
+        )
+    if (epochs > 0 or temperature_scaling) != (data is not None) or (epochs and timing_only):
         raise UsageError(
             "Fine-tuning needs a number of epochs and a folder of images, and cannot be combined with timing only.",
             "Give --finetune N and --data DIR, or neither.",
         )
     if skip_broken and data is None:
         raise UsageError(
-            "Broken images can only be skipped if there is a folder of training images.",
-            "Give --finetune N and --data DIR too.",
+            "Broken images can only be skipped if there is a folder of images.",
+            "Give --data DIR too, with --finetune N or --temperature-scaling.",
         )
 
 

@@ -3,30 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nagsdk.cost.activations import ACTIVATION_BYTES
 from nagsdk.device.backend import Backend, Tensor
 from nagsdk.device.description import Device
-from nagsdk.errors import DeviceError
+from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.events import stage
 from nagsdk.graph.parity import check, overall_error, probe_image
 from nagsdk.manifest.manifest import MODEL
 from nagsdk.manifest.result import Measured
+from nagsdk.measuring.accuracy import Gain, calibration_error, fitted_temperature, paired_gain
 from nagsdk.pipeline.round import Built
 from nagsdk.pipeline.target import Target
 from nagsdk.space.architecture import Architecture
 
 if TYPE_CHECKING:
     from nagsdk.families.protocol import Subnet
+    from nagsdk.graph.ir import Graph
+    from nagsdk.training.source import Source
     from nagsdk.training.tuner import Tuner
 
 # Integers are compared on more images, because runtimes differ by steps that only many images average out.
+# One number is fitted to the validation images, so that more of them tell little.
+_VALIDATION_IMAGES = 1000
 _PARITY_IMAGES, _INTEGER_PARITY_IMAGES = 4, 32
+
+
+@dataclass(frozen=True)
+class _Evaluation:
+    """A file on the bundle's test images.
+
+    Attributes:
+        measured: Its top-1 and calibration error.
+        integers: How a file of integers compares with float32.
+        right: Whether it names the right class, by image; None without images.
+    """
+
+    measured: Measured
+    integers: Mapping[str, Any]
+    right: NDArray[np.bool_] | None = None
 
 
 @dataclass
@@ -39,13 +60,16 @@ class Builder:
         timing_only: Whether to build without images, and with random weights if the bundle's are not on this machine,
             which makes the model's accuracy worthless.
         seed: Seed of all random choices.
+        validation: Images to fit a temperature on, which the files are built with; see
+            `nagsdk.measuring.accuracy.fitted_temperature`. None keeps the logits as they are.
     """
 
     target: Target
     images: Path | None = None
     timing_only: bool = False
     seed: int = 0
-    _evaluated: dict[Path, tuple[Measured, Mapping[str, Any]]] = field(default_factory=dict, repr=False)
+    validation: Source | None = None
+    _evaluated: dict[Path, _Evaluation] = field(default_factory=dict, repr=False)
 
     def check(self, resolution: int | None = None) -> None:
         """Raises an error before long work starts if that work cannot succeed.
@@ -87,6 +111,7 @@ class Builder:
         from nagsdk.graph.integer_parity import check_integers
         from nagsdk.graph.integer_passes import fed_with
         from nagsdk.graph.integers import IntegerGraph, numbers_of
+        from nagsdk.graph.passes import with_temperature
         from nagsdk.graph.simulate import simulated
         from nagsdk.graph.trace import trace
         from nagsdk.supernet.recalibrate import statistics
@@ -105,20 +130,30 @@ class Builder:
         if images is not None:
             probe = images[:count]
         steps = bundle.preprocessing
-        graph = fed_with(trace(subnet, resolution, device.batch), device.io, steps.mean, steps.std)
         seen = None if images is None else target.fed(images)
-        if integer:
-            graph = backend.quantised(graph, device, target.fed(probe) if seen is None else seen)
-            if tuner is not None and isinstance(graph, IntegerGraph):
-                graph = tuner.tune_integers(graph, lambda batch: torch.from_numpy(target.fed(batch.numpy())))
-        backend.export(graph, path, device, seen)
+
+        traced = trace(subnet, resolution, device.batch)
+
+        def written(unfed: Graph) -> tuple[Graph, Path | None]:
+            network = fed_with(unfed, device.io, steps.mean, steps.std)
+            if integer:
+                network = backend.quantised(network, device, target.fed(probe) if seen is None else seen)
+                if tuner is not None and isinstance(network, IntegerGraph):
+                    network = tuner.tune_integers(network, lambda batch: torch.from_numpy(target.fed(batch.numpy())))
+            backend.export(network, path, device, seen)
+            return network, backend.compile(path, device, folder) if target.presence.available else None
+
+        graph, compiled = written(traced)
+        temperature = None
+        if self.validation is not None:
+            temperature = self._temperature(self.validation, path, compiled, resolution)
+            graph, compiled = written(with_temperature(traced, temperature))
         probe = np.concatenate([probe, steps.normalised(probe_image(resolution)[None])])
         with torch.no_grad():
-            exact = expected = subnet(torch.from_numpy(probe)).numpy()
+            exact = expected = subnet(torch.from_numpy(probe)).numpy() / np.float32(temperature or 1.0)
         probe = target.fed(probe)
         if isinstance(graph, IntegerGraph):
             expected = simulated(graph, probe)
-        compiled = backend.compile(path, device, folder) if target.presence.available else None
         if compiled not in (None, path, folder / f"{MODEL}{backend.compiled_suffix}"):
             raise DeviceError(
                 f"The backend {backend.id} compiled {path.name} to {compiled}, which its compiled_suffix does not say.",
@@ -137,9 +172,13 @@ class Builder:
                 "output": numbers_of(graph, graph.output, device.io),
             }
             kept |= graph.ranges.to_statistics()
-            return Built(architecture, path, compiled, error, used, kept, expected[-1], record, subnet, facts)
+            return Built(
+                architecture, path, compiled, error, used, kept, expected[-1], record, subnet, facts, temperature
+            )
         error = None if actual is None else check(expected, actual, tolerance)
-        return Built(architecture, path, compiled, error, used, kept, expected[-1], facts=facts)
+        return Built(
+            architecture, path, compiled, error, used, kept, expected[-1], facts=facts, temperature=temperature
+        )
 
     def _subnet(self, architecture: Architecture, images: Tensor | None) -> Subnet:
         bundle = self.target.bundle
@@ -160,23 +199,41 @@ class Builder:
 
     def evaluate(self, built: Built) -> Measured:
         """Measured top-1 of the artifact on the bundle's test images; empty if there are none."""
-        return self._evaluated_once(built)[0]
+        return self._evaluated_once(built).measured
 
     def compare(self, built: Built) -> Mapping[str, Any] | None:
         """What a file of integers was made of, and how it compares with float32 on the test images; else None."""
-        return None if built.integers is None else {**built.integers, **self._evaluated_once(built)[1]}
+        return None if built.integers is None else {**built.integers, **self._evaluated_once(built).integers}
 
-    def _evaluated_once(self, built: Built) -> tuple[Measured, Mapping[str, Any]]:
+    def gain(self, before: Built, after: Built) -> Gain | None:
+        """How much better a file is than another one on the bundle's test images; None if there are none."""
+        first, second = self._evaluated_once(before).right, self._evaluated_once(after).right
+        return None if first is None or second is None else paired_gain(first, second)
+
+    def _temperature(self, source: Source, path: Path, compiled: Path | None, resolution: int) -> float:
+        """Fits a temperature to the outputs of a file for validation images."""
+        images, labels = source.some("val", _VALIDATION_IMAGES, resolution)
+        target = self.target
+        with stage(target.on_event, "Fitting the temperature"):
+            logits = infer(target.backend, target.device, path, compiled, target.fed(images))
+        if logits is None:
+            raise DeviceUnavailableError(
+                "Nothing on this machine runs the file, so no temperature can be fitted to its outputs.",
+                target.presence.reason,
+            )
+        return fitted_temperature(logits, labels)
+
+    def _evaluated_once(self, built: Built) -> _Evaluation:
         if built.path not in self._evaluated:
             self._evaluated[built.path] = self._evaluate(built)
         return self._evaluated[built.path]
 
-    def _evaluate(self, built: Built) -> tuple[Measured, Mapping[str, Any]]:
+    def _evaluate(self, built: Built) -> _Evaluation:
         from nagsdk.supernet.evaluate import outputs, wilson
 
         target = self.target
         test = None if self.timing_only else target.bundle.test_set(built.architecture.resolution)
-        unknown = Measured(), {"float_top1": None, "agreement": None}
+        unknown = _Evaluation(Measured(), {"float_top1": None, "agreement": None})
         if test is None:
             return unknown
         with stage(target.on_event, "Evaluating on the test images"):
@@ -186,15 +243,26 @@ class Builder:
             return unknown
         # In the same operations as `evaluate`, so that its figure is the same to the last digit.
         top1 = 100.0 * int((logits.argmax(1) == test.labels).sum()) / len(test.labels)
-        limits = (100 * limit for limit in wilson(top1 / 100, len(test.labels)))
-        true = Measured(None, None, None, top1, *limits)
+        low, high = (100 * limit for limit in wilson(top1 / 100, len(test.labels)))
+        true = Measured(
+            top1=top1,
+            top1_low=low,
+            top1_high=high,
+            test_images=len(test.labels),
+            ece=calibration_error(logits, test.labels),
+        )
+        if built.temperature is not None:
+            unscaled = calibration_error(logits * np.float32(built.temperature), test.labels)
+            true = replace(true, ece_unscaled=unscaled)
+        right = logits.argmax(1) == test.labels
         if float_logits is None:
-            return true, {}
+            return _Evaluation(true, {}, right)
         best = float_logits.argmax(1)
-        return true, {
+        compared = {
             "float_top1": 100.0 * int((best == test.labels).sum()) / len(test.labels),
             "agreement": 100 * float((best == logits.argmax(1)).mean()),
         }
+        return _Evaluation(true, compared, right)
 
 
 def infer(backend: Backend, device: Device, artifact: Path, compiled: Path | None, images: Tensor) -> Tensor | None:

@@ -263,6 +263,7 @@ class Deployment:
         return {
             **self.result.to_dict(),
             "folder": None if self.folder is None else str(self.folder),
+            "finetuned": self.details.get("finetuned"),
             "bill": drawn.get("bill"),
             "worth_of_more": drawn.get("worth_of_more"),
         }

@@ -27,6 +27,7 @@ from nagsdk.pipeline.deployment import Deployment
 from nagsdk.pipeline.publish import write_folder
 from nagsdk.pipeline.report_data import histogram, layer_rows
 from nagsdk.pipeline.round import Built
+from nagsdk.pipeline.rule import known_spread_of
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import time_artifacts
 from nagsdk.pipeline.told import require_told
@@ -62,7 +63,7 @@ def profile_given(target: Target, path: Path, architectures: bool = False) -> Re
         built = _built(target, given, work)
         assert built.compiled is not None
         found = time_artifacts(target, {given.name: built.compiled}, work)
-    return replace(_result(target, given), measured=measured(found[given.name]))
+    return replace(_result(target, given), measured=measured([found[given.name]], 50.0, known_spread_of(target)))
 
 
 def deploy_given(
@@ -109,7 +110,7 @@ def deploy_given(
             turn = judge(target, replace(_result(target, given), budgets=budgets), built, budgets)
         details: dict[str, Any] = {"protocol": target.protocol.to_dict(), "rounds": [turn.to_dict()]}
         if turn.result.verdict == MISSED:
-            possible = " and ".join(str(b.eased(turn.needed(budgets) * 1.01)) for b in budgets)
+            possible = " and ".join(str(b.eased(turn.needed * 1.01)) for b in budgets)
             hint = f"The nearest budget that the model would have held is {possible}."
             return Deployment(replace(turn.result, warnings=(*turn.result.warnings, hint)), None, details)
         details |= {

@@ -25,6 +25,7 @@ from nagsdk.pipeline.hot import RIVALS, longest_load
 from nagsdk.pipeline.limits import Limit
 from nagsdk.pipeline.models import question
 from nagsdk.pipeline.round import Built, Round, Unmeasured
+from nagsdk.pipeline.rule import spare_for
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import pace_of
 from nagsdk.pipeline.verdict import judge, share_of, with_facts
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
 MOST_ROUNDS = 5
 # Under load a round takes minutes, so less is enough there.
 ENOUGH_USED, ENOUGH_USED_HOT = 0.95, 0.88
-# A verdict of `held` compares a session's upper limit, which lies two to five percent above the median; the cost
-# model bounds the median.
-_SPARE = 1.03
 # If the fastest architecture of an accuracy was tried already, so many points of top-1 more are asked for, so often.
 _TOP1_STEP, _TOP1_STEPS = 0.25, 8
 _FASTER = "{} runs {:.2f} times faster than when it was calibrated: calibrate it again to get accurate predictions."
@@ -59,6 +57,7 @@ class Deployer:
             accurate one.
         rounds: The rounds so far.
         tried: Architectures that were built and are not tried again.
+        spare: How much larger than a predicted latency its limit must be, since sessions differ.
         hopeful: Candidates that held the limits under load beside the last one.
     """
 
@@ -71,6 +70,7 @@ class Deployer:
     rounds: list[Round] = field(default_factory=list)
     tried: set[Architecture] = field(default_factory=set)
     hopeful: list[tuple[Result, Architecture]] = field(default_factory=list)
+    spare: float = 1.0
 
     def check(self) -> None:
         """Raises an error before long work starts if that work cannot succeed; see `Builder.check`."""
@@ -99,6 +99,7 @@ class Deployer:
             _ = self._question(limits).reserves  # raises if the limits can be held one by one but not together
         notes = target.costs.note_on(limits)
         if model is not None and timed and present:
+            self.spare = spare_for(model, [limit.budget for limit in limits if limit.timed])
             limits = self._aimed(limits, pace_of(target, folder))
         best: Round | None = None
         wanted = self.min_top1
@@ -134,19 +135,20 @@ class Deployer:
             if turn.result.verdict != MISSED:
                 best = turn
                 enough = ENOUGH_USED if turn.hot is None else ENOUGH_USED_HOT
-                if turn.used >= enough or not timed or wanted is not None:
+                if turn.used * turn.spare >= enough or not timed or wanted is not None:
                     break
-            elif turn.hot is None and not turn.sessions[-1].enough_quiet:
+            elif turn.hot is None and not all(m.enough_quiet for m in turn.deciding):
                 self.tried.discard(architecture)  # it may hold once the device is quiet
             if timed:
                 assert model is not None
                 model = _learnt(model, turn, budgets)
+                self.spare = turn.spare
             limits = self._tightened(limits, turn.shares.tolist(), model)
             if timed and best is None:
                 limits = self._aimed(limits, max(m.pace for m in turn.sessions))
             elif timed:  # a miss costs nothing now: the next round assumes the fastest pace that was seen
                 pace = min(m.pace for r in self.rounds for m in r.sessions)
-                limits = [limit.at_pace(pace) for limit in limits]
+                limits = [limit.at_pace(self.spare * pace) for limit in limits]
         if not self.rounds:
             asked = [*map(str, budgets), *([] if self.min_top1 is None else [f"a top-1 of {self.min_top1:g} %"])]
             raise InfeasibleError(
@@ -194,7 +196,7 @@ class Deployer:
             )
         elif pace < 1:
             self.target.on_event(Notice(_FASTER.format(device, 1 / pace)))
-        return [limit.at_pace(_SPARE * pace).reachable() for limit in limits]
+        return [limit.at_pace(self.spare * pace).reachable() for limit in limits]
 
     def _tightened(self, limits: Sequence[Limit], shares: Sequence[float], model: CostModel | None) -> list[Limit]:
         """The limits by the updated cost model, reduced where files or runs took more than estimated."""

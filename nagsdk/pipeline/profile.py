@@ -10,6 +10,7 @@ from nagsdk.events import stage
 from nagsdk.manifest.result import Result
 from nagsdk.pipeline.describe import describe
 from nagsdk.pipeline.models import cost_model
+from nagsdk.pipeline.rule import known_spread_of
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import settle_rewrite, time_artifacts, timing_artifact
 from nagsdk.pipeline.verdict import measured
@@ -37,4 +38,5 @@ def profile_architectures(target: Target, architectures: Sequence[Architecture])
                 advance(number + 1, f"Exporting network {number + 1} of {len(distinct)}")
         found = time_artifacts(target, compiled, work)
     results = describe(target.bundle, architectures, target.device, cost_model(target))
-    return [replace(r, measured=measured(found[r.architecture])) for r in results]
+    known = known_spread_of(target)
+    return [replace(r, measured=measured([found[r.architecture]], 50.0, known)) for r in results]

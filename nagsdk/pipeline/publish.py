@@ -51,6 +51,13 @@ _NOT_AS_PREDICTED = (
     "The intervals of top-1 on the test images and of predicted top-1 do not overlap; the prediction is meant for "
     "images like those that it was fitted on."
 )
+# What `Builder.evaluate` finds.
+_ON_TEST_IMAGES = ("top1", "top1_low", "top1_high", "test_images", "ece", "ece_unscaled")
+_FEW_POINTS = 2.0
+_FEW_IMAGES = (
+    "Top-1 was measured on {} only, so that it is known to ±{:.1f} points; smaller differences between networks say "
+    "nothing."
+)
 
 
 def publish(deployer: Deployer, budgets: Sequence[Budget], model: CostModel | None, folder: Path) -> Deployment:
@@ -71,9 +78,14 @@ def publish(deployer: Deployer, budgets: Sequence[Budget], model: CostModel | No
             outcome = deployer.run(budgets, model, work)
             tuned: dict[str, Any] | None = None
             if deployer.tuner is not None and not (isinstance(outcome, Round) and outcome.result.verdict == MISSED):
-                before = builder.evaluate(outcome.built)
+                before = outcome.built
                 outcome = deployer.refine(outcome, budgets, work / "tuned")
-                tuned = {**deployer.tuner.to_dict(), "top1_before": before.top1}
+                gain = builder.gain(before, outcome.built)
+                tuned = {
+                    **deployer.tuner.to_dict(),
+                    "top1_before": builder.evaluate(before).top1,
+                    "gain": None if gain is None else gain.to_dict(),
+                }
         details = {
             "cost_model": None
             if model is None
@@ -87,21 +99,22 @@ def publish(deployer: Deployer, budgets: Sequence[Budget], model: CostModel | No
         if isinstance(outcome, Round) and outcome.result.verdict == MISSED:
             hints = _nearest(deployer, budgets)
             return Deployment(replace(outcome.result, warnings=(*outcome.result.warnings, *hints)), None, details)
-        result, measurement, turn = outcome.result, None, None
+        result, turn = outcome.result, None
+        sessions: Sequence[Measurement] = ()
         if isinstance(outcome, Unmeasured):
             result = _warned(
                 result, f"{target.device.id} is not available ({target.presence.reason}): nothing was measured."
             )
             result = replace(result, warnings=(*result.warnings, *note_on(budgets)))
         else:
-            measurement, turn = outcome.deciding, outcome
-        return _leave(builder, result, outcome.built, model, measurement, details, folder, deployer.resolution, turn)
+            sessions, turn = outcome.deciding, outcome
+        return _leave(builder, result, outcome.built, model, sessions, details, folder, deployer.resolution, turn)
 
 
 def _nearest(deployer: Deployer, budgets: Sequence[Budget]) -> list[str]:
     """Warnings that say which larger budget, or which lower top-1, a candidate would have held."""
     hints, rounds = [], counted(len(deployer.rounds), "round")
-    nearest = min(turn.needed(budgets) for turn in deployer.rounds)
+    nearest = min(turn.needed for turn in deployer.rounds)
     if nearest > 1:
         asked, possible = (
             " and ".join(map(str, listed)) for listed in (budgets, [b.eased(nearest * 1.01) for b in budgets])
@@ -132,7 +145,7 @@ def publish_one(builder: Builder, architecture: Architecture, folder: Path) -> D
         model = cost_model(target)
         (result,) = describe(target.bundle, [architecture], target.device, model)
         built = builder.build(architecture, work)
-        return _leave(builder, _warned(result, "Exported without being timed."), built, model, None, {}, folder)
+        return _leave(builder, _warned(result, "Exported without being timed."), built, model, (), {}, folder)
 
 
 def _leave(
@@ -140,7 +153,7 @@ def _leave(
     result: Result,
     built: Built,
     model: CostModel | None,
-    measurement: Measurement | None,
+    sessions: Sequence[Measurement],
     details: Mapping[str, Any],
     folder: Path,
     resolution: int | None = None,
@@ -155,14 +168,17 @@ def _leave(
         )
         result = _warned(replace(result, predicted=nothing), _TIMING_ONLY.format(lack))
     true = builder.evaluate(built)
-    result = replace(
-        result, measured=replace(result.measured, top1=true.top1, top1_low=true.top1_low, top1_high=true.top1_high)
-    )
+    found = {name: getattr(true, name) for name in _ON_TEST_IMAGES}
+    result = replace(result, measured=replace(result.measured, **found, temperature=built.temperature))
+    if true.top1_low is not None and true.top1_high is not None:
+        reach = (true.top1_high - true.top1_low) / 2
+        if reach > _FEW_POINTS:
+            result = _warned(result, _FEW_IMAGES.format(counted(true.test_images or 0, "test image"), reach))
     if true.top1 is not None and target.bundle.has_predictor and target.bundle.footing is None:
         result = _warned(result, _NO_FOOTING)
     if not details.get("finetuned") and not _as_predicted(result):
         result = _warned(result, _NOT_AS_PREDICTED)
-    drawn = report_data(target, built.architecture, model, result.budgets, measurement, resolution)
+    drawn = report_data(target, built.architecture, model, result.budgets, sessions, resolution)
     details = {
         **details,
         "seed": builder.seed,
@@ -175,7 +191,7 @@ def _leave(
         "report": {
             **drawn,
             "bill": measured_bill(
-                target, None if measurement is None else built.compiled, target.bundle.space.layers(built.architecture)
+                target, built.compiled if sessions else None, target.bundle.space.layers(built.architecture)
             ),
             "worth_of_more": worth_of_more(drawn["frontiers"], result.predicted.latency_ms),
             **({} if turn is None else turn.drawn()),

@@ -26,7 +26,7 @@ def report_data(
     architecture: Architecture,
     model: CostModel | None,
     budgets: Sequence[Budget],
-    measurement: Measurement | None,
+    sessions: Sequence[Measurement],
     resolution: int | None,
 ) -> dict[str, Any]:
     """The data of a report, ready for JSON.
@@ -36,7 +36,7 @@ def report_data(
         architecture: The deployed architecture.
         model: The cost model; None if nothing is known about latencies.
         budgets: The budgets; the frontier is drawn over the first metric that does not come from a plugin.
-        measurement: The session that gave the verdict; None if nothing was timed.
+        sessions: The sessions that gave the verdict; none if nothing was timed.
         resolution: Pinned input size, if any.
 
     Returns:
@@ -48,7 +48,7 @@ def report_data(
         "layers": _layers(target, architecture, model),
         "frontier": frontiers[0],
         "frontiers": frontiers,
-        "histogram": None if measurement is None else histogram(measurement),
+        "histogram": histogram(sessions) if sessions else None,
         "calibration": []
         if model is None
         else np.stack([model.calibrated.p50_ms, model.calibrated.left_out_ms], axis=1).tolist(),
@@ -113,9 +113,9 @@ def _frontier(target: Target, model: CostModel | None, metric: str, resolution: 
     return {"metric": metric, "cost": best.cost[picked][better].tolist(), "top1": top1[better].tolist()}
 
 
-def histogram(measurement: Measurement) -> dict[str, Any]:
-    """The distribution of single inferences in a session; see `nagsdk.manifest.report_schema.Histogram`."""
-    readings = measurement.quiet if measurement.enough_quiet else measurement.readings
+def histogram(sessions: Sequence[Measurement]) -> dict[str, Any]:
+    """The distribution of single inferences in one or more sessions; see `nagsdk.manifest.report_schema.Histogram`."""
+    readings = [r for m in sessions for r in (m.quiet if m.enough_quiet else m.readings)]
     runs = np.concatenate([reading.burst.wall_ms for reading in readings])
     edges = np.linspace(runs.min(), max(float(np.percentile(runs, _DRAWN_PERCENTILE)), runs.min() * 1.001), _BINS + 1)
     counts, _ = np.histogram(runs, edges)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nagsdk.budget import LATENCY, Budget
 from nagsdk.cost.table import Floats
 from nagsdk.device.backend import Tensor
 from nagsdk.manifest.result import Result
@@ -39,6 +38,7 @@ class Built:
         exact: The torch network of a file of integers, with which it is compared on the test images.
         facts: What is known of the file without running it, by names such as ``activation_bytes``; as properties of
             bursts, they are the values of metrics.
+        temperature: What the logits of the network were divided by in the file; None if that was not asked for.
     """
 
     architecture: Architecture
@@ -51,6 +51,7 @@ class Built:
     integers: Mapping[str, Any] | None = None
     exact: Subnet | None = None
     facts: Mapping[str, float] = field(default_factory=dict)
+    temperature: float | None = None
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,12 @@ class Round:
     Attributes:
         result: The result with the verdict of this round.
         built: The file that was measured.
-        first: The first session.
-        second: The fresh session that confirms the first one; None if the first session already missed.
-        used: Largest share of any limit that was used, by the session that counts.
+        first: The first session, by which the candidate was chosen; no verdict rests on it.
+        confirming: The fresh sessions that the verdict rests on; empty if the first session already missed.
+        used: Largest share of any limit that was used.
+        needed: Largest share of any limit that this candidate needs to be `held`: more than `used` where sessions
+            differ.
+        spare: How much larger than the latency the budget must be, for the percentile for which it is most.
         shares: Share used of each budget other than latency, shape (budgets,); zero for latencies.
         promised: The result before anything was measured.
         hot: The candidate under sustained load, if a budget is about that.
@@ -87,8 +91,10 @@ class Round:
     result: Result
     built: Built
     first: Measurement
-    second: Measurement | None = None
+    confirming: list[Measurement] = field(default_factory=list)
     used: float = 0.0
+    needed: float = 0.0
+    spare: float = 1.0
     shares: Floats = field(default_factory=lambda: np.zeros(0))
     promised: Result | None = None
     hot: Measurement | None = None
@@ -97,34 +103,31 @@ class Round:
     rivals: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def deciding(self) -> Measurement:
-        """The session that gave the verdict: the one under load, if there was one."""
-        return self.sessions[-1] if self.hot is None else self.hot
+    def deciding(self) -> list[Measurement]:
+        """The sessions whose figures are shown: the one under load, else the confirming ones, else the first one."""
+        return self.cold if self.hot is None else [self.hot]
 
-    def counting(self, budget: Budget) -> Measurement:
-        """The session that a latency budget is compared with."""
-        return self.sessions[-1] if self.hot is None or budget.sustained_s is None else self.hot
+    @property
+    def cold(self) -> list[Measurement]:
+        """The sessions without load that limits are compared with: the confirming ones, else the first one."""
+        return self.confirming or [self.first]
 
     @property
     def sessions(self) -> list[Measurement]:
-        """The sessions without load that took place; the last one counts."""
-        return [self.first] if self.second is None else [self.first, self.second]
+        """The sessions without load that took place."""
+        return [self.first, *self.confirming]
 
     def slowdown(self, percentile: float) -> float:
         """How many times longer the candidate may take under load than without; 1 if it was not loaded."""
-        return 1.0 if self.hot is None else upper_limit(self.hot, percentile) / figure(self.sessions[-1], percentile)
+        return 1.0 if self.hot is None else upper_limit(self.hot, percentile) / self.sessions[-1].figure(percentile)
 
     def at_known_pace_ms(self, percentile: float) -> float:
-        """The largest value of a percentile over the sessions at the calibration's pace, for the cost model."""
-        return max(
+        """A percentile at the calibration's pace, for the cost model: of first session and others, the larger."""
+        values = [
             (m.latency(percentile) if m.enough_quiet else m.normalised_ms(percentile)) * m.sped_up
             for m in self.sessions
-        )
-
-    def needed(self, budgets: Sequence[Budget]) -> float:
-        """The largest share of a limit that this candidate needs to be `held`, by the session that counts."""
-        latencies = (upper_limit(self.counting(b), b.percentile) / b.limit for b in budgets if b.metric == LATENCY)
-        return max([self.used, *latencies])
+        ]
+        return max(values[0], float(np.mean(values[1:] or values)))
 
     def drawn(self) -> dict[str, Any]:
         """What the report shows of load and energy; see `nagsdk.manifest.report_schema.ReportData`."""
@@ -136,28 +139,23 @@ class Round:
     def to_dict(self) -> dict[str, Any]:
         """The summary that the manifest stores, ready for JSON."""
         last = self.sessions[-1]
+        medians = [m.figure(50) for m in self.confirming]
         return {
             "architecture": self.result.architecture,
             "verdict": self.result.verdict,
             "predicted_latency_ms": self.result.predicted.latency_ms,
             "predicted_latency_upper_ms": self.result.predicted.latency_upper_ms,
-            "first_session_p50_ms": figure(self.first, 50),
+            "first_session_p50_ms": self.first.figure(50),
             "quiet": last.enough_quiet,
-            "second_session_p50_ms": None if self.second is None else figure(self.second, 50),
-            "sustained_p50_ms": None if self.hot is None else figure(self.hot, 50),
+            "second_session_p50_ms": medians[0] if medians else None,
+            "confirming_p50_ms": medians,
+            "sustained_p50_ms": None if self.hot is None else self.hot.figure(50),
             "used_of_limit": self.used,
+            "needed_of_limit": self.needed,
             "state": last.state,
         }
 
 
-def figure(measurement: Measurement, percentile: float) -> float:
-    """A latency percentile in milliseconds, over the quiet readings if there are enough, else over all readings.
-
-    All readings can only overstate the latency.
-    """
-    return measurement.latency(percentile, disturbed=not measurement.enough_quiet)
-
-
 def upper_limit(measurement: Measurement, percentile: float) -> float:
-    """The upper confidence limit of `figure`, from the same readings."""
+    """The upper confidence limit of a percentile within one session, from the readings that its figure rests on."""
     return measurement.upper(percentile, disturbed=not measurement.enough_quiet)

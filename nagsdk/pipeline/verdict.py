@@ -1,9 +1,10 @@
-"""The verdict on a candidate: up to two sessions, and how much of every limit they used."""
+"""The verdict on a candidate: a first session, then fresh ones until it is clear whether a later check would pass."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -11,10 +12,12 @@ from nagsdk.budget import ENERGY, LATENCY, MEASURED, METRICS, SIZE, Budget
 from nagsdk.device.start_up import START_UP
 from nagsdk.errors import DeviceError
 from nagsdk.manifest.result import HELD, MISSED, Measured, Result
+from nagsdk.measuring.across_sessions import AcrossSessions
 from nagsdk.measuring.measurement import Measurement
 from nagsdk.pipeline.energy import energy_of
 from nagsdk.pipeline.hot import longest_load, time_under_load, warnings_on
-from nagsdk.pipeline.round import Built, Round, figure, upper_limit
+from nagsdk.pipeline.round import Built, Round, upper_limit
+from nagsdk.pipeline.rule import AIMED, Rule
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import time_artifacts
 from nagsdk.pipeline.told import told
@@ -43,8 +46,11 @@ def judge(
 ) -> Round:
     """Times a candidate and decides whether it holds the budgets.
 
-    A candidate may pass its first session by luck, so a second, fresh session has to confirm it. Under sustained load
-    it is measured in a session of its own, and only if it holds the limit without load.
+    A candidate may pass its first session by luck, so fresh sessions have to confirm it. They are taken until a later
+    check with as many sessions is estimated to pass with a probability of 0.95, or until that cannot be reached any
+    more.
+
+    Under sustained load it is measured in a session of its own, and only if it holds the limits without load.
 
     Args:
         target: Bundle and device.
@@ -57,26 +63,46 @@ def judge(
         DeviceError: The device failed or was busy, or does not report a metric that must be measured.
     """
     timed = [b for b in budgets if b.metric == LATENCY]
-    turn = Round(result, built, _session(target, built), promised=result)
-    _count(target, turn, budgets, [figure(turn.first, b.percentile) / b.limit for b in timed])
-    if turn.used <= 1 and (not timed or any(b.sustained_s is None for b in timed)):
-        turn.second = _session(target, built)
-        _count(target, turn, budgets, [upper_limit(turn.second, b.percentile) / b.limit for b in timed])
-    if turn.used <= 1 and longest_load(budgets) is not None:
-        _load(target, turn, budgets, rivals())
-    if turn.used <= 1 and any(b.metric == ENERGY for b in budgets):
-        _meter(target, turn, budgets)
-    last, verdict = turn.sessions[-1], HELD if turn.used <= 1 else MISSED
-    figures = measured(turn.deciding, timed[0].percentile if timed else 50.0)
-    warnings = _warnings(target, result, last)
+    timed = [b for b in budgets if b.metric == LATENCY]
+    rule = Rule.of(target, [b for b in timed if b.sustained_s is None])
+    turn = Round(result, built, _session(target, built, rule), promised=result)
+    _count(target, turn, budgets, rule)
+    held = turn.used <= 1
+    if held and (rule.timed or not timed):
+        held = _confirmed(target, turn, budgets, rule)
+    if held and longest_load(budgets) is not None:
+        held = _held_under_load(target, turn, budgets, rule, rivals())
+    if held and any(b.metric == ENERGY for b in budgets):
+        held = _held_energy(target, turn, budgets)
+    figures = measured(turn.deciding, timed[0].percentile if timed else 50.0, rule.known_spread)
+    if rule.timed and turn.confirming:
+        figures = replace(figures, verify_probability=rule.probability(turn.confirming))
+    verdict = HELD if held else MISSED
+    warnings = (*_warnings(target, result, turn.cold), *rule.doubts(turn, verdict))
     if turn.load is not None:
-        figures = replace(figures, latency_cold_ms=figure(last, 50))
+        assert turn.hot is not None
+        figures = replace(
+            figures,
+            latency_limit_ms=upper_limit(turn.hot, timed[0].percentile),
+            latency_asked_low_ms=None,
+            latency_cold_ms=turn.sessions[-1].figure(50),
+            sessions=len(turn.cold),
+        )
         warnings += warnings_on(target.device.id, turn.load)
     turn.result = replace(turn.result, verdict=verdict, measured=figures, warnings=warnings)
     return turn
 
 
-def _meter(target: Target, turn: Round, budgets: Sequence[Budget]) -> None:
+def _confirmed(target: Target, turn: Round, budgets: Sequence[Budget], rule: Rule) -> bool:
+    """Takes fresh sessions until it is clear whether a later check would pass."""
+    while True:
+        turn.confirming.append(_session(target, turn.built, rule))
+        _count(target, turn, budgets, rule)
+        if len(turn.confirming) >= rule.least and (turn.needed <= 1 or not rule.may_hold(turn)):
+            return turn.needed <= 1
+
+
+def _held_energy(target: Target, turn: Round, budgets: Sequence[Budget]) -> bool:
     """Meters the energy of a candidate."""
     assert turn.built.compiled is not None
     turn.energy = energy_of(target, turn.built.compiled)
@@ -84,21 +110,25 @@ def _meter(target: Target, turn: Round, budgets: Sequence[Budget]) -> None:
     for number, b in enumerate(budgets):
         if b.metric == ENERGY:
             turn.shares[number] = turn.energy.energy_mj / b.limit
-    turn.used = max(turn.used, float(turn.shares.max()))
+    most = float(turn.shares.max())
+    turn.used, turn.needed = max(turn.used, most), max(turn.needed, most)
+    return most <= 1
 
 
-def _load(target: Target, turn: Round, budgets: Sequence[Budget], rivals: Sequence[Built]) -> None:
+def _held_under_load(
+    target: Target, turn: Round, budgets: Sequence[Budget], rule: Rule, rivals: Sequence[Built]
+) -> bool:
     """Measures a candidate under sustained load, and beside it the rivals, whose rank may be another one there."""
     files = {one.architecture.text: one.compiled for one in (turn.built, *rivals) if one.compiled is not None}
     under_load = time_under_load(target, files, budgets)
     turn.load, turn.hot = under_load.load, under_load.found[turn.built.architecture.text]
-    timed = [b for b in budgets if b.metric == LATENCY]
-    _count(target, turn, budgets, [upper_limit(turn.counting(b), b.percentile) / b.limit for b in timed])
+    _count(target, turn, budgets, rule)
     turn.rivals = {
-        name: max(upper_limit(found, b.percentile) / b.limit for b in timed if b.sustained_s is not None)
+        name: max(upper_limit(found, b.percentile) / b.limit for b in budgets if b.sustained_s is not None)
         for name, found in under_load.found.items()
         if name != turn.built.architecture.text
     }
+    return turn.needed <= 1
 
 
 def share_of(target: Target, result: Result, built: Built, budget: Budget) -> float:
@@ -112,26 +142,39 @@ def share_of(target: Target, result: Result, built: Built, budget: Budget) -> fl
     return (built.path.stat().st_size if budget.metric == SIZE else result.macs) / budget.limit
 
 
-def measured(measurement: Measurement, percentile: float = 50.0) -> Measured:
-    """The figures of a measurement that results show."""
+def measured(sessions: Sequence[Measurement], percentile: float, known_spread: float) -> Measured:
+    """The figures of sessions that results show.
+
+    Args:
+        sessions: The sessions, one or more.
+        percentile: The percentile that is asked for.
+        known_spread: See `Rule`.
+    """
+    median, p90, asked = (AcrossSessions.of(sessions, p, known_spread) for p in (50.0, 90.0, percentile))
+    low, high = asked.interval_ms
+    start_up: dict[str, Any] = {name: sessions[-1].state.get(name) for name in START_UP}
     return Measured(
-        figure(measurement, 50),
-        figure(measurement, 90),
-        upper_limit(measurement, percentile),
-        latency_asked_ms=figure(measurement, percentile),
-        latency_p95_ms=figure(measurement, 95),
-        **{name: measurement.state.get(name) for name in START_UP},
+        median.figure_ms,
+        p90.figure_ms,
+        high,
+        latency_asked_ms=asked.figure_ms,
+        latency_asked_low_ms=low,
+        sessions=len(sessions),
+        session_spread=asked.spread,
+        known_spread=known_spread,
+        latency_p95_ms=AcrossSessions.of(sessions, 95.0, known_spread).figure_ms,
+        **start_up,
     )
 
 
-def _session(target: Target, built: Built) -> Measurement:
+def _session(target: Target, built: Built, rule: Rule) -> Measurement:
     """Measures an artifact in a fresh session."""
     assert built.compiled is not None
     name = built.architecture.text
-    return time_artifacts(target, {name: built.compiled}, built.path.parent)[name]
+    return time_artifacts(target, {name: built.compiled}, built.path.parent, rule.protocol)[name]
 
 
-def _count(target: Target, turn: Round, budgets: Sequence[Budget], latencies: Sequence[float]) -> None:
+def _count(target: Target, turn: Round, budgets: Sequence[Budget], rule: Rule) -> None:
     """Records in a round which shares of the limits it used, and the metrics that its last session reported."""
     last = turn.sessions[-1]
     known = {**last.state, **turn.built.facts}
@@ -142,7 +185,17 @@ def _count(target: Target, turn: Round, budgets: Sequence[Budget], latencies: Se
     } | told(target, last, budgets)
     turn.result = replace(turn.result, metrics=metrics)
     turn.shares = np.array([share_of(target, turn.result, turn.built, b) for b in budgets])
-    turn.used = float(max([*turn.shares, *latencies, 0.0]))
+    found = rule.across(turn.cold)
+    latencies = [a.figure_ms / b.limit for a, b in zip(found, rule.timed, strict=True)]
+    under_load = [
+        (turn.first.figure(b.percentile) if turn.hot is None else upper_limit(turn.hot, b.percentile)) / b.limit
+        for b in budgets
+        if b.sustained_s is not None
+    ]
+    turn.spare = max([a.spare(AIMED) for a in found], default=1.0)
+    turn.used = float(max([*turn.shares, *latencies, *under_load, 0.0]))
+    needed = rule.needed(turn.confirming) if turn.confirming else [turn.spare * share for share in latencies]
+    turn.needed = float(max([*turn.shares, *needed, *under_load, 0.0]))
 
 
 def with_facts(target: Target, result: Result, built: Built) -> Result:
@@ -167,10 +220,11 @@ def _reported(target: Target, known: Mapping[str, float], name: str, estimate: f
     return value
 
 
-def _warnings(target: Target, result: Result, measurement: Measurement) -> tuple[str, ...]:
-    disturbed = () if measurement.enough_quiet else (_DISTURBED.format(measurement.typical_slowdown),)
-    throttled = (_THROTTLED,) if measurement.state.get("throttled", 0.0) > 0 else ()
-    cap = measurement.state.get("frequency_cap", 1.0)
+def _warnings(target: Target, result: Result, sessions: Sequence[Measurement]) -> tuple[str, ...]:
+    slowed = [m.typical_slowdown for m in sessions if not m.enough_quiet]
+    disturbed = (_DISTURBED.format(max(slowed)),) if slowed else ()
+    throttled = (_THROTTLED,) if any(m.state.get("throttled", 0.0) > 0 for m in sessions) else ()
+    cap = min(m.state.get("frequency_cap", 1.0) for m in sessions)
     capped = (_CAPPED.format(100 * cap),) if cap < 1 else ()
     program = target.backend.estimated_by
     estimated = (_ESTIMATED.format(target.device.id, program),) if program else ()

@@ -20,19 +20,21 @@ from nagsdk.graph.parity import FEW_IMAGES, check, probe_image
 from nagsdk.manifest.app_probe import read_probe
 from nagsdk.manifest.manifest import MANIFEST, pinned_files, read_manifest, with_other_line_ends
 from nagsdk.manifest.result import Measured, budget_of
+from nagsdk.measuring.measurement import Measurement
 from nagsdk.pipeline.app_evidence import judged, require_same_model
 from nagsdk.pipeline.energy import energy_of
 from nagsdk.pipeline.hot import longest_load, time_under_load, told_under_load
 from nagsdk.pipeline.opened import OpenedDeployment, wrong_files
-from nagsdk.pipeline.round import figure, upper_limit
+from nagsdk.pipeline.round import upper_limit
+from nagsdk.pipeline.rule import Rule
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import time_artifacts
 from nagsdk.pipeline.told import told
 from nagsdk.pipeline.verdict import measured
 
 PASSED, NOT_PASSED, SKIPPED = "passed", "failed", "skipped"
-# A device that other work slows down is measured again, as in `deploy`.
-_SESSIONS = 3
+# Sessions in which other work slowed the device down all the time are taken again, at most so many.
+_AGAIN = 2
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def verify(
 
     The outputs are compared with those of torch at the time of the deployment, which the manifest stores for an image
     made of integers: neither torch's weights nor images are needed. If the budgets limit the latency, it is measured
-    in one fresh session and compared as in `deploy`; only this needs the bundle.
+    in as many fresh sessions as the verdict rests on and compared as in `deploy`; only this needs the bundle.
 
     Args:
         folder: Folder that holds the manifest.json.
@@ -179,7 +181,7 @@ def _parity(opened: OpenedDeployment) -> Check:
 def _figures(
     opened: OpenedDeployment, asked: list[Budget], bundle: Bundle | None, on_event: Listener
 ) -> tuple[list[Check], Measured]:
-    """Measures in a fresh session and compares what the budgets limit as `deploy` does."""
+    """Measures in as many fresh sessions as the verdict rests on, and compares what is limited as `deploy` does."""
     manifest = opened.manifest
     budgets = [budget for budget in asked if budget.metric == LATENCY]
     others = [budget for budget in asked if budget.metric in MEASURED]
@@ -201,47 +203,60 @@ def _figures(
         )
         return skipped(missing)
     target = Target(opened.device, bundle, on_event=on_event, backend=opened.backend)
+    then = {"sessions": None, "known_spread": None, "latency_asked_ms": None, **manifest["measured"]}
+    rule = Rule.of(target, [b for b in budgets if b.sustained_s is None], then["known_spread"])
     files, hot = {manifest["architecture"]: opened.compiled}, None
     with temporary_folder() as work:
-        for _ in range(_SESSIONS):
-            (session,) = time_artifacts(target, files, work).values()
-            if longest_load(budgets) is not None:
-                under_load = time_under_load(target, files, budgets)
-                (hot,) = under_load.found.values()
-            limits = [
-                upper_limit(session if b.sustained_s is None or hot is None else hot, b.percentile) for b in budgets
-            ]
-            missed = [(limit, b) for limit, b in zip(limits, budgets, strict=True) if limit > b.limit]
-            if session.enough_quiet or hot is not None or not missed:
+
+        def session() -> Measurement:
+            return time_artifacts(target, files, work, rule.protocol)[manifest["architecture"]]
+
+        sessions = [session() for _ in range((then["sessions"] or rule.least) if rule.timed else 1)]
+        for _ in range(_AGAIN):
+            slowed = [m for m in sessions if not m.enough_quiet]
+            if not slowed or not rule.missed(sessions):
                 break
-        values = told(target, session, others)
+            sessions.remove(slowed[0])
+            sessions.append(session())
+        if longest_load(budgets) is not None:
+            under_load = time_under_load(target, files, budgets)
+            (hot,) = under_load.found.values()
+        values = told(target, sessions[-1], others)
         if any(budget.metric == ENERGY for budget in others):
             values[ENERGY] = energy_of(target, opened.compiled).energy_mj
     checks = [_only_measured(values[budget.metric], budget) for budget in others]
     if not budgets:
-        return [Check("latency", SKIPPED, "no budget limits the latency"), *checks], measured(session)
-    now = measured(session if hot is None else hot, budgets[0].percentile)
-    then = manifest["measured"]["latency_p50_ms"]
-    detail = f"p50 {figure(session, 50):.4g} ms" + (f", {then:.4g} ms when it was deployed" if then is not None else "")
+        skips = Check("latency", SKIPPED, "no budget limits the latency")
+        return [skips, *checks], measured(sessions, 50.0, rule.known_spread)
+    missed, percentile = rule.missed(sessions), budgets[0].percentile
     if hot is not None:
-        now = replace(now, latency_cold_ms=figure(session, 50))
-        detail = (
-            f"p50 under load {figure(hot, 50):.4g} ms"
-            + (f", {then:.4g} ms when it was deployed" if then is not None else "")
-            + f". {told_under_load(opened.device.id, under_load.load)} Without load: {figure(session, 50):.4g} ms"
-        )
-    if not session.enough_quiet:
-        detail += (
-            f"; the device was never quiet ({session.typical_slowdown:.2f} times slower than when nothing disturbs it)"
-        )
+        limits = [(upper_limit(hot, b.percentile), b) for b in budgets if b.sustained_s is not None]
+        missed += [(limit, b) for limit, b in limits if limit > b.limit]
+    now = measured(sessions if hot is None else [hot], percentile, rule.known_spread)
+    pairs = {50.0: (now.latency_p50_ms, then["latency_p50_ms"])}
+    pairs |= {percentile: (now.latency_asked_ms, then["latency_asked_ms"])} if percentile != 50 else {}
+    detail = "; ".join(_compared(p, "" if hot is None else " under load", *pair) for p, pair in pairs.items())
+    if hot is not None:
+        cold = measured(sessions, percentile, rule.known_spread).latency_p50_ms
+        now = replace(now, latency_cold_ms=cold)
+        detail += f". {told_under_load(opened.device.id, under_load.load)} Without load: {cold:.4g} ms"
+    detail += f"; means of {len(sessions)} sessions" * (hot is None and len(sessions) > 1)
+    slowdown = max((m.typical_slowdown for m in sessions if not m.enough_quiet), default=None)
+    if slowdown is not None:
+        detail += f"; the device was never quiet ({slowdown:.2f} times slower than when nothing disturbs it)"
     if missed:
         detail += "".join(
             f"; its upper limit of {limit:.4g} ms exceeds the budget of {budget.limit:.4g} ms"
             + ("" if budget.images is None and budget.sustained_s is None else f" ({budget})")
             for limit, budget in missed
         )
-        detail += "" if session.enough_quiet else ", which a quiet device may hold: verify again when nothing else runs"
+        detail += "" if slowdown is None else ", which a quiet device may hold: verify again when nothing else runs"
     return [Check("latency", NOT_PASSED if missed else PASSED, detail), *checks], now
+
+
+def _compared(percentile: float, load: str, now_ms: float | None, then_ms: float | None) -> str:
+    then = "" if then_ms is None else f", {then_ms:.4g} ms when it was deployed"
+    return f"p{percentile:g}{load} {now_ms:.4g} ms{then}"
 
 
 def _only_measured(value: float, budget: Budget) -> Check:

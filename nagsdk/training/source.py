@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nagsdk.bundle.bundle import RECALIBRATION_IMAGES, Bundle
@@ -94,6 +96,14 @@ class Source:
             return list(zip(torch.split(inputs, Shown.batch), torch.split(labels, Shown.batch), strict=True))
 
         return pictures
+
+    def some(self, part: str, most: int, resolution: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Returns normalised images of a part of the folder, and their classes, at most `most` of them."""
+        assert self.parts is not None
+        found = self.parts[part]
+        rows = stratified(found.labels, min(most, len(found.labels)), seed=0)
+        inputs = prepare(found.images[rows], resolution, self.bundle.preprocessing).contiguous()
+        return inputs.numpy(), np.asarray(found.labels[rows], np.int64)
 
     def count(self, part: str) -> int:
         """Returns the number of images of a part."""

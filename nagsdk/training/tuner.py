@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nagsdk.bundle.bundle import Bundle
 from nagsdk.events import Listener, ignore
 from nagsdk.families.protocol import Subnet
 from nagsdk.images.batches import ArrayBatches, Augmentation
@@ -45,25 +43,6 @@ class Tuner:
     epochs: int
     seed: int = 0
     on_event: Listener = ignore
-
-    @classmethod
-    def on(
-        cls, bundle: Bundle, data: str | Path, epochs: int, skip_broken: bool, seed: int, on_event: Listener
-    ) -> Tuner:
-        """Fine-tuning on a folder of images.
-
-        Args:
-            bundle: Bundle of the subnet.
-            data: Folder of images with the bundle's classes.
-            epochs: Number of epochs over its training images.
-            skip_broken: Leaves out images that cannot be decoded, instead of refusing them.
-            seed: Seed of order and augmentation.
-            on_event: Called with every progress event.
-
-        Raises:
-            DataError: The folder cannot be used, or its classes are not those of the bundle.
-        """
-        return cls(Source.of(bundle, data, skip_broken, on_event), epochs, seed, on_event)
 
     def tune(self, subnet: Subnet, integers: bool = False) -> None:
         """Trains a subnet in place.

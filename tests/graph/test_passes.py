@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from nagsdk.errors import UnsupportedLayerError
+from nagsdk.graph.interpret import tensors
 from nagsdk.graph.ir import Activation, Binary, Conv, Graph, Node, Pad, Pool, Rows
-from nagsdk.graph.passes import FAST_TAPS, split_large_depthwise
+from nagsdk.graph.passes import FAST_TAPS, split_large_depthwise, with_temperature
 from nagsdk.graph.trace import trace
 from nagsdk.testing import random_subnet, small_space
 
@@ -96,3 +100,16 @@ def test_ordinary_convolutions_and_other_nodes_stay_the_same_objects():
 @pytest.mark.parametrize("rows", [(-1, 3), (2, 2), (0, 9)])
 def test_rows_outside_the_image_do_not_fit(rows):
     assert Rows("rows", ("x",), *rows).infer((1, 2, 8, 8)) is None
+
+
+def test_the_last_layer_takes_a_temperature_up():
+    space = small_space()
+    architecture = space.architecture(resolution=32, depths=(1, 1), kernels=(3, 5), expansions=(2, 2))
+    graph = trace(random_subnet(space, architecture), 32)
+    image = torch.from_numpy(np.random.default_rng(0).normal(size=graph.input_shape).astype(np.float32))
+    plain, scaled = (dict(tensors(g, image))[graph.output] for g in (graph, with_temperature(graph, 2.5)))
+    torch.testing.assert_close(scaled, plain / 2.5, rtol=1e-4, atol=1e-6)
+    nodes = tuple(node for node in graph.nodes if node.name != graph.output)
+    ends = next(n for n in reversed(nodes) if isinstance(n, Activation))
+    with pytest.raises(UnsupportedLayerError, match="has no weights to scale"):
+        with_temperature(replace(graph, nodes=nodes, output=ends.name), 2.5)

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from click.testing import CliRunner
@@ -28,6 +29,7 @@ from nagsdk.families.mobilenet_v3.checkpoint import _ofa_names
 from nagsdk.families.mobilenet_v3.table import read_architectures
 from nagsdk.families.protocol import Supernet
 from nagsdk.images.folder import scan
+from nagsdk.measuring.accuracy import fitted_temperature
 from nagsdk.pipeline import target as workbench
 from nagsdk.plugin import host as plugin
 from nagsdk.space.space import extremes
@@ -149,6 +151,9 @@ def test_it_deploys_as_it_is_and_fine_tuned(trained, photos, board, tmp_path):
     tuned = nagsdk.deploy(**settings, output=tmp_path / "tuned", finetune=4, data=photos)
     assert plain.verdict == tuned.verdict == "held" and plain.result.architecture == tuned.result.architecture
     facts = json.loads((tmp_path / "tuned" / "manifest.json").read_text())
+    gain = facts["finetuned"].pop("gain")
+    assert gain["points"] == pytest.approx(tuned.result.measured.top1 - plain.result.measured.top1)
+    assert gain["images"] == tuned.result.measured.test_images == TESTED and gain["low"] < gain["points"] < gain["high"]
     assert facts["finetuned"] == {
         "epochs": 4,
         "images": TRAINED,
@@ -164,6 +169,39 @@ def test_it_deploys_as_it_is_and_fine_tuned(trained, photos, board, tmp_path):
     assert facts["parity"] < 1e-4 and tuned.result.measured.top1 >= plain.result.measured.top1
     assert len(facts["rounds"]) == len(plain.details["rounds"]) + 1
     assert (tmp_path / "tuned" / "labels.txt").read_text().split() == list(CLASSES)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_temperature_is_fitted_on_validation_images_and_taken_up_by_the_file(
+    trained, photos, board, tmp_path, precision
+):
+    settings = {"target": "board", "budget": "60kMACs", "bundle": trained["folder"], "strategy": "lookup"}
+    settings["precision"] = precision
+    plain = nagsdk.deploy(**settings, output=tmp_path / "plain")
+    scaled = nagsdk.deploy(**settings, output=tmp_path / "scaled", temperature_scaling=True, data=photos)
+    before, after = plain.result.measured, scaled.result.measured
+    assert before.temperature is None and after.temperature != pytest.approx(1, abs=0.01)
+    assert (after.top1, after.ece_unscaled) == (before.top1, pytest.approx(before.ece, abs=0.5)) and after.ece > 0
+    bundle = load_bundle(trained["folder"])
+    inputs, labels = Source.of(bundle, photos).some("val", 1000, plain.result.resolution)
+    logits = [np.concatenate([run(d, image) for image in inputs]) for d in (plain, scaled)]
+    np.testing.assert_allclose(logits[0], after.temperature * logits[1], rtol=0.02, atol=0.05 * np.abs(logits[0]).max())
+    assert after.temperature == pytest.approx(fitted_temperature(logits[0], labels), rel=0.02)
+    manifest = json.loads((tmp_path / "scaled" / "manifest.json").read_text())
+    assert manifest["measured"]["temperature"] == after.temperature
+    page = (tmp_path / "scaled" / "report.html").read_text()
+    assert "alibration error" in page
+
+
+def run(deployment, image):
+    session = onnxruntime.InferenceSession(deployment.result.artifact.path, providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: image[None]})[0]
+
+
+@pytest.mark.parametrize("given", [{"temperature_scaling": True}, {"temperature_scaling": True, "timing_only": True}])
+def test_temperature_scaling_needs_images(given):
+    with pytest.raises(UsageError, match="Temperature scaling needs a folder"):
+        nagsdk.deploy("cpu", budget="1ms", **given)
 
 
 @pytest.mark.parametrize("given", [{"finetune": 1}, {"data": "x"}, {"finetune": 1, "data": "x", "timing_only": True}])
@@ -183,8 +221,11 @@ def test_broken_images_are_left_out_of_fine_tuning_where_that_is_asked(trained, 
     done = CliRunner().invoke(cli, [*command, "--skip-broken"], catch_exceptions=False, standalone_mode=False)
     tuned = json.loads((tmp_path / "out" / "manifest.json").read_text())
     before, after = tuned["finetuned"]["top1_before"], tuned["measured"]["top1"]
-    assert f"finetuned 1 epoch: top-1 {before:.2f} % before, {after:.2f} % after" in done.stdout
-    with pytest.raises(UsageError, match="only be skipped if there is a folder of training images"):
+    told = " ".join(done.stdout.split())
+    assert f"finetuned 1 epoch: top-1 {before:.2f} % before, {after:.2f} % after" in told
+    assert ("noise: 17 images" in told) == tuned["finetuned"]["gain"]["noise"]
+    assert "on 17 test images only" in told  # of so few, a top-1 is hardly known
+    with pytest.raises(UsageError, match="only be skipped if there is a folder of images"):
         nagsdk.deploy("board", budget="60kMACs", skip_broken=True)
 
 
