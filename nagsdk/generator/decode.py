@@ -22,6 +22,18 @@ _RESOLUTION_NOISE, _BOLD_NOISE = 6.0, 2.0
 
 
 def decode(
+    space: SearchSpace, tables: Sequence[AdditiveTable], paths: Paths, stepper: Stepper, limits: Floats, noise: Float32s
+) -> Codes:
+    """Samples as many architectures for each budget as there is noise; see `decode_each`.
+
+    Returns:
+        Codes, int8, shape (n, candidates, decisions).
+    """
+    counts = np.full(len(limits), len(noise))
+    return decode_each(space, tables, paths, stepper, limits, noise, counts).reshape(len(limits), len(noise), -1)
+
+
+def decode_each(
     space: SearchSpace,
     tables: Sequence[AdditiveTable],
     paths: Paths,

@@ -21,7 +21,7 @@ from nagsdk.common.validation import what_is_wrong
 from nagsdk.cost.table import AdditiveTable
 from nagsdk.errors import DamagedBundleError
 from nagsdk.events import Listener, ignore
-from nagsdk.generator.decode import decode, gumbel
+from nagsdk.generator.decode import decode_each, gumbel
 from nagsdk.generator.policy import Float32s, Policy, Stepper
 from nagsdk.generator.prices import Paths
 from nagsdk.predictor.protocol import Score, Teacher
@@ -141,7 +141,7 @@ class Generator:
             Codes, int8, shape (candidates of all budgets, decisions).
         """
         noise = gumbel(seed, int(counts.max(initial=1)), self.space)
-        return decode(self.space, tables, paths, self._stepper, limits, noise, counts)
+        return decode_each(self.space, tables, paths, self._stepper, limits, noise, counts)
 
     def save(self, path: Path) -> None:
         """Writes policy and card as one safetensors file, atomically.

@@ -10,7 +10,7 @@ from nagsdk.cost.bounds import Completions
 from nagsdk.cost.table import exact_table, mixed
 from nagsdk.errors import InfeasibleError
 from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
-from nagsdk.generator.decode import decode, gumbel, trace
+from nagsdk.generator.decode import decode, decode_each, gumbel, trace
 from nagsdk.generator.policy import Policy, Stepper
 from nagsdk.generator.prices import Paths
 from nagsdk.generator.reserves import reserves
@@ -27,9 +27,7 @@ def untrained(space, seed=0, strength=10.0):
 
 def run(space, tables, score, stepper, limits, noise):
     limits = np.asarray(limits, float).reshape(-1, len(tables))
-    counts = np.full(len(limits), len(noise))
-    codes = decode(space, tables, Paths.of(space, tables, score), stepper, limits, noise, counts)
-    return codes.reshape(len(limits), len(noise), -1)
+    return decode(space, tables, Paths.of(space, tables, score), stepper, limits, noise)
 
 
 @pytest.mark.parametrize("rows", [1024, 9])
@@ -41,7 +39,7 @@ def test_fewer_candidates_are_the_first_of_more(monkeypatch, rows):
     limits, noise = np.linspace(bounds.least, bounds.most, 6)[:, None], gumbel(3, 8, space)
     every = run(space, [table], score, untrained(space), limits, noise)
     counts = np.array([8, 1, 3, 0, 8, 5])
-    found = decode(space, [table], Paths.of(space, [table], score), untrained(space), limits, noise, counts)
+    found = decode_each(space, [table], Paths.of(space, [table], score), untrained(space), limits, noise, counts)
     assert np.array_equal(found, np.concatenate([row[:count] for row, count in zip(every, counts, strict=True)]))
 
 
@@ -228,7 +226,7 @@ def test_a_trace_reads_what_decoding_read():
     paths, bounds = Paths.of(space, [table], score), Completions.of(space, table)
     limits = np.linspace(bounds.least, bounds.most, 30)[:, None]
     stepper = untrained(space, strength=3.0)
-    codes = decode(space, [table], paths, stepper, limits, gumbel(0, 1, space), np.ones(30, int))
+    codes = decode(space, [table], paths, stepper, limits, gumbel(0, 1, space))[:, 0]
     found = trace(space, paths, codes, limits)
     hidden, cell = np.zeros((2, len(codes), stepper.hidden), np.float32)
     last, choice = np.zeros(len(codes), np.intp), codes[:, 0].astype(np.intp)
