@@ -75,7 +75,7 @@ def deploy(
     """
     from nagsdk.pipeline.asked import check_output
     from nagsdk.pipeline.build import Builder
-    from nagsdk.pipeline.calibrate import model_for
+    from nagsdk.pipeline.calibrate import models_for
     from nagsdk.pipeline.given import deploy_given
     from nagsdk.pipeline.loop import Deployer
     from nagsdk.pipeline.publish import publish
@@ -88,7 +88,7 @@ def deploy(
     check_finetuning(finetune, data, skip_broken, timing_only)
     ranges.check(resolution=resolution, seed=seed)
     timed = min_top1 is not None or any(b.metric == LATENCY for b in wanted)
-    target = target_of(target, settings)
+    target = target_of(target, settings, arms=True, timed=timed)
     wanted = tuple(b.for_batch(target.device.batch) for b in wanted)
     if require_verified:
         require_verifiable(target, min_top1)
@@ -102,7 +102,7 @@ def deploy(
         from nagsdk.training.tuner import Tuner
 
         deployer.tuner = Tuner.on(target.bundle, data, finetune, skip_broken, seed, target.on_event)
-    return publish(deployer, wanted, model_for(target, wanted, timed, seed), folder)
+    return publish(deployer, wanted, models_for(target, wanted, timed, seed), folder)
 
 
 @renamed(device="target", budgets="budget")

@@ -152,7 +152,7 @@ def _report(given: Report, on_event: Listener) -> dict[str, Any]:
     from nagsdk.pipeline.deployment import Deployment
     from nagsdk.reports.page import comparison
 
-    facts = ("created_at", "timing_only", "threads", "batch", "precision", "device_fingerprint", "parity")
+    facts = ("created_at", "timing_only", "batch", "device_fingerprint", "parity")
     read = [(folder, Deployment.read(folder)) for folder in given.folders]
     shown = [{**one.to_dict(), **{name: one.details[name] for name in facts}} for _, one in read]
     rows = comparison({folder: {**one.to_dict(), **one.details} for folder, one in read}) if len(read) > 1 else []

@@ -142,6 +142,29 @@ class ResultArtifact(_Open):
     bytes: _Size | None
 
 
+class ArmRecord(_Open):
+    """A precision and number of threads between which was chosen; null if unknown."""
+
+    precision: _Name
+    threads: int | None = Field(ge=1, le=1024)
+    state: Literal["chosen", "measured", "predicted", "left out"]
+    why: Text = Field(description="Why it was chosen or not.")
+    architecture: Annotated[str, Field(max_length=2000)] | None = Field(description="The network that was compared.")
+    latency_source: _Name | None = Field(description="Where the predicted latency comes from: calibration or prior.")
+    predicted_ms: _Milliseconds | None = Field(description="Predicted median latency.")
+    predicted_top1: _Percent | None = Field(description="Predicted top-1 in per cent, without the loss.")
+    top1_loss: float | None = Field(
+        description="Points of top-1 that the precision is predicted to cost, taken off; null in fp32."
+    )
+    measured_ms: _Milliseconds | None = Field(
+        description="The budget's percentile of the latency, in the session in which the arms were compared."
+    )
+    measured_top1: _Percent | None = Field(description="Top-1 of the file on the bundle's test images.")
+    expected_top1: _Percent | None = Field(
+        description="What it was compared by: the mean of predicted and measured top-1, weighted by their intervals."
+    )
+
+
 class _Result(_Open):
     architecture: str = Field(max_length=2000)
     resolution: int = Field(ge=1, le=4096, description="Input height and width in pixels.")
@@ -161,6 +184,15 @@ class _Result(_Open):
     device: _Name | None
     bundle: _Name
     warnings: list[Text] = Field(max_length=1000)
+    precision: _Name | None = Field(None, description="Number format of weights and arithmetic; null without a device.")
+    threads: int | None = Field(
+        None, ge=1, le=1024, description="Number of threads of one inference; null without a device."
+    )
+    arms: list[ArmRecord] = Field(
+        [],
+        max_length=100,
+        description="Precisions and numbers of threads between which was chosen; empty if there was no choice.",
+    )
 
 
 class ResultJson(_Result):

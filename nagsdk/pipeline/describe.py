@@ -105,6 +105,8 @@ def describe(
             device=None if device is None else device.id,
             budgets=tuple(answered[i]),
             min_top1=min_top1,
+            precision=None if device is None else device.precision,
+            threads=None if device is None else device.threads,
             predicted=Predicted(
                 *accuracy[i],
                 latency[i],

@@ -105,6 +105,8 @@ class Round:
         last = self.sessions[-1]
         return {
             "architecture": self.result.architecture,
+            "precision": self.result.precision,
+            "threads": self.result.threads,
             "verdict": self.result.verdict,
             "predicted_latency_ms": self.result.predicted.latency_ms,
             "predicted_latency_upper_ms": self.result.predicted.latency_upper_ms,

@@ -30,28 +30,51 @@ _DISTURBED = (
 
 
 def judge(target: Target, result: Result, built: Built, budgets: Sequence[Budget]) -> Round:
-    """Times a candidate and decides whether it holds the budgets.
+    """Times a candidate and decides whether it holds the budgets; see `begun` and `confirmed`."""
+    return confirmed(target, begun(target, result, built, budgets, _session(target, built)), budgets)
 
-    A candidate may pass its first session by luck, so a second, fresh session has to confirm it.
+
+def begun(target: Target, result: Result, built: Built, budgets: Sequence[Budget], first: Measurement) -> Round:
+    """The round of a candidate after its first session; its verdict is still open.
 
     Args:
         target: Bundle and device.
         result: The candidate's predictions.
         built: The candidate's file.
         budgets: The budgets, which must all hold together.
+        first: The first session.
+
+    Raises:
+        DeviceError: The device does not report a metric that must be measured.
+    """
+    timed = [b for b in budgets if b.metric == LATENCY]
+    turn = Round(result, built, first, promised=result)
+    _count(target, turn, budgets, [figure(first, b.percentile) / b.limit for b in timed])
+    turn.result = replace(turn.result, measured=measured(first, timed[0].percentile if timed else 50.0))
+    return turn
+
+
+def confirmed(target: Target, turn: Round, budgets: Sequence[Budget]) -> Round:
+    """Decides whether a candidate holds the budgets.
+
+    It may have passed its first session by luck, so a second, fresh session has to confirm it.
+
+    Args:
+        target: Bundle and device.
+        turn: The round of the candidate, which is changed.
+        budgets: The budgets, which must all hold together.
 
     Raises:
         DeviceError: The device failed or was busy, or does not report a metric that must be measured.
     """
     timed = [b for b in budgets if b.metric == LATENCY]
-    turn = Round(result, built, _session(target, built), promised=result)
-    _count(target, turn, budgets, [figure(turn.first, b.percentile) / b.limit for b in timed])
     if turn.used <= 1:
-        turn.second = _session(target, built)
+        turn.second = _session(target, turn.built)
         _count(target, turn, budgets, [upper_limit(turn.second, b.percentile) / b.limit for b in timed])
     last, verdict = turn.sessions[-1], HELD if turn.used <= 1 else MISSED
     figures = measured(last, timed[0].percentile if timed else 50.0)
-    turn.result = replace(turn.result, verdict=verdict, measured=figures, warnings=_warnings(target, result, last))
+    warnings = _warnings(target, turn.result, last)
+    turn.result = replace(turn.result, verdict=verdict, measured=figures, warnings=warnings)
     return turn
 
 
