@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from nagsdk.manifest.result import CHOSEN, MEASURED, MISSED, PREDICTED, Arm, Measured, Predicted
-from nagsdk.pipeline.proposals import Candidate, Proposer, promise
+from nagsdk.pipeline.describe import predicted_arm, promise, why_not_chosen
+from nagsdk.pipeline.proposals import Candidate, Proposer
 from nagsdk.pipeline.round import Round, figure
 from nagsdk.pipeline.target import Target
 
@@ -102,23 +104,15 @@ def _shown(arm: Proposer, chosen: Candidate) -> Candidate:
 
 
 def _bill(candidate: Candidate, state: str, why: str) -> Arm:
-    predicted, device, turn = candidate.result.predicted, candidate.arm.target.device, candidate.turn
-    measured = Measured()
-    if turn is not None and candidate.built is not None:
-        measured = candidate.arm.builder.evaluate(candidate.built)
-    return Arm(
-        device.precision,
-        device.threads,
-        state,
-        why,
-        candidate.architecture.text,
-        predicted.latency_source,
-        predicted.latency_ms,
-        predicted.top1,
-        predicted.top1_loss,
-        None if turn is None else _compared_ms(turn),
-        measured.top1,
-        None if turn is None else expected_top1(predicted, measured),
+    arm = predicted_arm(candidate.result, state, why)
+    if candidate.turn is None or candidate.built is None:
+        return arm
+    measured = candidate.arm.builder.evaluate(candidate.built)
+    return replace(
+        arm,
+        measured_ms=_compared_ms(candidate.turn),
+        measured_top1=measured.top1,
+        expected_top1=expected_top1(candidate.result.predicted, measured),
     )
 
 
@@ -137,10 +131,7 @@ def _why_chosen(chosen: Candidate, rival: Candidate | None, others: Sequence[Can
 def _why_not(candidate: Candidate, chosen: Candidate) -> str:
     turn = candidate.turn
     if turn is None:
-        points = promise(chosen.result) - promise(candidate.result)
-        if chosen.result.min_top1 is not None:
-            return f"predicted to take {points:.3g} ms more; not measured"
-        return f"predicted to give {points:.2f} points less; not measured"
+        return why_not_chosen(candidate.result, chosen.result)
     if turn.result.verdict == MISSED:
         return f"missed, {turn.used:.0%} of the limit" if turn.used > 1 else "missed, its top-1 is too low"
     return f"{chosen.arm.target.arm} is better: {_ahead(chosen, candidate)}"

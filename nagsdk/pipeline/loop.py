@@ -149,7 +149,7 @@ class Deployer:
     def _start(self, budgets: Sequence[Budget], models: Sequence[CostModel | None], folder: Path) -> list[Arm]:
         """Makes what proposes candidates, one for each arm that can hold the budgets; returns the other arms."""
         left_out: list[Arm] = []
-        infeasible: InfeasibleError | None = None
+        infeasible: list[InfeasibleError] = []
         needed = self.min_top1 is not None or any(budget.metric == LATENCY for budget in budgets)
         for number, (builder, model) in enumerate(zip(self._builders(), models, strict=True)):
             if needed and model is None:
@@ -160,10 +160,9 @@ class Deployer:
                 self.arms.append(Proposer(*arm, folder if len(models) == 1 else folder / f"arm{number}"))
             except InfeasibleError as error:
                 left_out.append(_left_out(builder.target, error.message))
-                infeasible = infeasible or error
+                infeasible.append(error)
         if not self.arms:
-            assert infeasible is not None
-            raise infeasible
+            raise min(infeasible, key=lambda error: error.excess)
         if self.target.presence.available:
             for one in self.arms:
                 one.look()

@@ -17,7 +17,7 @@ from nagsdk.generator.strategy import Question, Strategy
 from nagsdk.manifest.result import Result
 from nagsdk.pipeline.build import Builder
 from nagsdk.pipeline.cheapest import cheapest
-from nagsdk.pipeline.describe import describe
+from nagsdk.pipeline.describe import describe, promise
 from nagsdk.pipeline.limits import Limit
 from nagsdk.pipeline.models import question
 from nagsdk.pipeline.round import Built, Round
@@ -204,11 +204,6 @@ class Proposer:
             if found[0] not in self.tried:
                 break
         return found
-
-
-def promise(result: Result) -> float:
-    """What candidates are ranked by before they are measured: top-1, or speed if a top-1 was asked for."""
-    return -(result.predicted.latency_ms or 0.0) if result.min_top1 is not None else result.predicted.top1 or 0.0
 
 
 def _learnt(model: CostModel, turn: Round, budgets: Sequence[Budget]) -> CostModel:

@@ -32,6 +32,7 @@ def deployment_page(manifest: Manifest) -> str:
         "deployment.html.j2",
         m=manifest,
         asked=result_of(manifest).percentile,
+        arms=result_of(manifest).arms,
         budgets=budgets(manifest),
         figures=pictures,
         provenance=_provenance(manifest),

@@ -107,8 +107,10 @@ def fit_predictor(
             )
         if predictor is None:
             return {}
-    losses = {"int8": integer_loss(opened, source, "val", seed, on_event).to_dict()}
-    predictor.card = {**predictor.card, LOSSES: losses}
+    loss = integer_loss(
+        opened.space, opened.supernet, source.recalibration, source.shown("val"), source.count("val"), seed, on_event
+    )
+    predictor.card = {**predictor.card, LOSSES: {"int8": loss.to_dict()}}
     predictor.save(work)
     files = [work / name for name in (PREDICTOR_WEIGHTS, CARD, "measured.csv")]
     rewrite_bundle(opened, folder, files, without=[GENERATOR], footing=footing)

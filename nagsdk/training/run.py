@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from importlib.metadata import version
@@ -32,6 +32,7 @@ from nagsdk.images.decoded import Labelled, counts, require_space, square_side
 from nagsdk.images.folder import ImageFolder
 from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.images.sheets import most_on_sheet, read_sheet, write_sheet
+from nagsdk.predictor.losses import LOSSES
 from nagsdk.predictor.model import CARD, PREDICTOR_WEIGHTS
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import SearchSpace, extremes
@@ -41,6 +42,7 @@ from nagsdk.supernet.passes import passes, train_passes
 from nagsdk.supernet.processes import Ranks, torch_device
 from nagsdk.supernet.weights import half, load_supernet
 from nagsdk.training.footing import footing_of
+from nagsdk.training.losses import integer_loss
 from nagsdk.training.plan import MADE_BY, MOST_PLAN, PLAN, Plan
 from nagsdk.training.subnets import fit_measured, measure_subnets
 from nagsdk.training.work import work_of
@@ -230,7 +232,12 @@ class TrainingRun:
         )
         if predictor is None:
             return {}
-        card = predictor.card
+        loss = integer_loss(
+            self.space, supernet, self._recalibration, self._shown(self.parts["val"]), images, self.plan.seed,
+            self.on_event,
+        )  # fmt: skip
+        card = predictor.card = {**predictor.card, LOSSES: {"int8": loss.to_dict()}}
+        predictor.save(self.work)
         figures = {
             "steps": self.steps,
             "smallest": self._figure(float(ends[0])),
@@ -256,10 +263,13 @@ class TrainingRun:
             supernet,
             subnets,
             self._recalibration,
-            lambda r: Shown(labelled.images, labelled.labels, r, self.preprocessing),
+            self._shown(labelled),
             self.on_event,
             self.ranks,
         )
+
+    def _shown(self, labelled: Labelled) -> Callable[[int], Shown]:
+        return lambda resolution: Shown(labelled.images, labelled.labels, resolution, self.preprocessing)
 
     @cached_property
     def sheet_counts(self) -> tuple[int, int]:
