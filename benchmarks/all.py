@@ -23,6 +23,7 @@ HERE_ONLY = (
     "calibration_cpu",
     "runtimes",
     "int8",
+    "arms",
     "generator_measured",
     "generator_monotone",
     "training",
