@@ -3,16 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from nagsdk.events import Listener, ignore, stage
+from nagsdk.errors import DataError, UnsupportedLayerError
+from nagsdk.events import Listener, Notice, ignore, stage
 from nagsdk.families.protocol import Supernet
 from nagsdk.families.space import NetworkSpace
-from nagsdk.predictor.losses import SUBNETS, Loss
+from nagsdk.predictor.losses import LOSSES, SUBNETS, Loss
 from nagsdk.supernet.evaluate import Pictures
+
+# Of the validation images of a training; more would make the loss no more certain than networks differ.
+LOSS_IMAGES = 2560
+# One network is measured once in float32 and once rounded, which takes twice as long.
+PASSES = 3
+
+
+def card_of_losses(
+    space: NetworkSpace,
+    supernet: Supernet,
+    recalibration: Callable[[int], Tensor],
+    shown: Callable[[int], Pictures],
+    count: int,
+    seed: int = 0,
+    on_event: Listener = ignore,
+) -> dict[str, Any]:
+    """The entry of a predictor's card with the loss in int8; empty, with a notice, if networks have no integer form.
+
+    Args:
+        space: See `integer_loss`.
+        supernet: See `integer_loss`.
+        recalibration: See `integer_loss`.
+        shown: See `integer_loss`.
+        count: See `integer_loss`.
+        seed: See `integer_loss`.
+        on_event: See `integer_loss`.
+    """
+    try:
+        return {LOSSES: {"int8": integer_loss(space, supernet, recalibration, shown, count, seed, on_event).to_dict()}}
+    except (DataError, UnsupportedLayerError) as error:
+        on_event(Notice(f"What networks lose in int8 is not known: {error.message}", warning=True))
+        return {}
 
 
 def integer_loss(

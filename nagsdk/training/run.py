@@ -32,7 +32,6 @@ from nagsdk.images.decoded import Labelled, counts, require_space, square_side
 from nagsdk.images.folder import ImageFolder
 from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.images.sheets import most_on_sheet, read_sheet, write_sheet
-from nagsdk.predictor.losses import LOSSES
 from nagsdk.predictor.model import CARD, PREDICTOR_WEIGHTS
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import SearchSpace, extremes
@@ -42,7 +41,7 @@ from nagsdk.supernet.passes import passes, train_passes
 from nagsdk.supernet.processes import Ranks, torch_device
 from nagsdk.supernet.weights import half, load_supernet
 from nagsdk.training.footing import footing_of
-from nagsdk.training.losses import integer_loss
+from nagsdk.training.losses import LOSS_IMAGES, card_of_losses
 from nagsdk.training.plan import MADE_BY, MOST_PLAN, PLAN, Plan
 from nagsdk.training.subnets import fit_measured, measure_subnets
 from nagsdk.training.work import work_of
@@ -232,11 +231,7 @@ class TrainingRun:
         )
         if predictor is None:
             return {}
-        loss = integer_loss(
-            self.space, supernet, self._recalibration, self._shown(self.parts["val"]), images, self.plan.seed,
-            self.on_event,
-        )  # fmt: skip
-        card = predictor.card = {**predictor.card, LOSSES: {"int8": loss.to_dict()}}
+        card = predictor.card = {**predictor.card, **self._losses(supernet)}
         predictor.save(self.work)
         figures = {
             "steps": self.steps,
@@ -270,6 +265,13 @@ class TrainingRun:
 
     def _shown(self, labelled: Labelled) -> Callable[[int], Shown]:
         return lambda resolution: Shown(labelled.images, labelled.labels, resolution, self.preprocessing)
+
+    def _losses(self, supernet: Supernet) -> dict[str, Any]:
+        val = self.parts["val"]
+        rows = stratified(val.labels, min(LOSS_IMAGES, len(val.labels)), self.plan.seed)
+        shown = self._shown(Labelled(val.images[rows], val.labels[rows]))
+        images = (self._recalibration, shown, len(rows))
+        return card_of_losses(self.space, supernet, *images, self.plan.seed, self.on_event)
 
     @cached_property
     def sheet_counts(self) -> tuple[int, int]:
