@@ -90,7 +90,7 @@ class Arm:
         top1_loss: Points of top-1 that the precision is predicted to cost, which were taken off; None in fp32.
         measured_ms: The budget's percentile of its latency, in the session in which the arms were compared.
         measured_top1: Top-1 of its file on the bundle's test images.
-        expected_top1: What it was compared by: the mean of predicted and measured top-1, each weighted by its interval.
+        expected_top1: What it was compared by: the mean of predicted and measured top-1, each by its uncertainty.
     """
 
     precision: str

@@ -3,43 +3,25 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from nagsdk.common.validation import PLAIN_NAME, SHA256
-
-# A plain name, so that no path in a manifest leads out of its folder.
-FileName = Annotated[str, Field(pattern=PLAIN_NAME)]
-Sha256 = Annotated[str, Field(pattern=SHA256)]
-
-Text = Annotated[str, Field(max_length=4000)]
-_Name = Annotated[str, Field(max_length=200)]
-_Texts = Annotated[dict[_Name, Text], Field(max_length=500)]
-_Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
-_Size = Annotated[int, Field(ge=0, le=2**40)]
-_Milliseconds = Annotated[float, Field(ge=0, le=1e9)]
-_Latency = Annotated[float, Field(ge=1e-9, le=1e9)]
-_Percent = Annotated[float, Field(ge=0, le=100)]
-_Cost = Annotated[float, Field(ge=0, le=1e18)]
-_Factor = Annotated[float, Field(ge=1e-18, le=1e18)]
-_Number = Annotated[float, Field(ge=-1e18, le=1e18)]
-_Triple = Annotated[list[_Number], Field(min_length=3, max_length=3)]
-_Deviations = Annotated[list[Annotated[float, Field(ge=1e-6, le=1e6)]], Field(min_length=3, max_length=3)]
-_MOST_YEAR = 2200
-
-
-def _moment(text: str) -> str:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None or not 2000 <= moment.year < _MOST_YEAR:
-        raise ValueError("it must be a time with its zone, such as 2026-01-31T12:00:00+00:00")
-    return text
-
-
-class _Open(BaseModel):
-    # Versions only ever add keys, so unknown keys of a newer version are allowed.
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True, allow_inf_nan=False)
+from nagsdk.manifest.arm_record import ArmRecord
+from nagsdk.manifest.fields import Cost as _Cost
+from nagsdk.manifest.fields import Count as _Count
+from nagsdk.manifest.fields import Deviations as _Deviations
+from nagsdk.manifest.fields import Factor as _Factor
+from nagsdk.manifest.fields import FileName, Moment, Sha256, Text
+from nagsdk.manifest.fields import Latency as _Latency
+from nagsdk.manifest.fields import Milliseconds as _Milliseconds
+from nagsdk.manifest.fields import Name as _Name
+from nagsdk.manifest.fields import Number as _Number
+from nagsdk.manifest.fields import Open as _Open
+from nagsdk.manifest.fields import Percent as _Percent
+from nagsdk.manifest.fields import Size as _Size
+from nagsdk.manifest.fields import Texts as _Texts
+from nagsdk.manifest.fields import Triple as _Triple
 
 
 class Predicted(_Open):
@@ -140,29 +122,6 @@ class ResultArtifact(_Open):
     path: str | None
     sha256: Sha256 | None
     bytes: _Size | None
-
-
-class ArmRecord(_Open):
-    """A precision and number of threads between which was chosen; null if unknown."""
-
-    precision: _Name
-    threads: int | None = Field(ge=1, le=1024)
-    state: Literal["chosen", "measured", "predicted", "left out"]
-    why: Text = Field(description="Why it was chosen or not.")
-    architecture: Annotated[str, Field(max_length=2000)] | None = Field(description="The network that was compared.")
-    latency_source: _Name | None = Field(description="Where the predicted latency comes from: calibration or prior.")
-    predicted_ms: _Milliseconds | None = Field(description="Predicted median latency.")
-    predicted_top1: _Percent | None = Field(description="Predicted top-1 in per cent, without the loss.")
-    top1_loss: float | None = Field(
-        description="Points of top-1 that the precision is predicted to cost, taken off; null in fp32."
-    )
-    measured_ms: _Milliseconds | None = Field(
-        description="The budget's percentile of the latency, in the session in which the arms were compared."
-    )
-    measured_top1: _Percent | None = Field(description="Top-1 of the file on the bundle's test images.")
-    expected_top1: _Percent | None = Field(
-        description="What it was compared by: the mean of predicted and measured top-1, weighted by their intervals."
-    )
 
 
 class _Result(_Open):
@@ -335,7 +294,7 @@ class ManifestFile(_Result):
     format: Literal[1]
     artifact: ArtifactRecord
     files: dict[FileName, FileRecord] = Field(max_length=1000)
-    created_at: Annotated[str, AfterValidator(_moment)]
+    created_at: Moment
     seed: int = Field(ge=0, lt=2**64)
     versions: dict[Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")], Text] = Field(max_length=500)
     hashes: dict[_Name, Text | None] = Field(max_length=500)

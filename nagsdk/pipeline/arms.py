@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from nagsdk.pipeline.target import Target
 MOST_MEASURED = 3
 # Intervals of predicted top-1 are of 90 %, those of measured top-1 of 95 %: multiples of the standard deviation.
 _REACH_90, _REACH_95 = 1.645, 1.960
+_LEAST_ERROR = 1e-3
 
 
 def promising(found: Sequence[Candidate], number: int) -> list[Candidate]:
@@ -48,8 +50,7 @@ def worth(candidate: Candidate) -> float:
     assert candidate.turn is not None and candidate.built is not None
     if candidate.result.min_top1 is not None:
         return -_compared_ms(candidate.turn)
-    expected = expected_top1(candidate.result.predicted, candidate.arm.builder.evaluate(candidate.built))
-    return expected or 0.0
+    return _expected(candidate) or 0.0
 
 
 def _compared_ms(turn: Round) -> float:
@@ -57,22 +58,39 @@ def _compared_ms(turn: Round) -> float:
     return figure(turn.first, turn.result.percentile)
 
 
-def expected_top1(predicted: Predicted, measured: Measured) -> float | None:
-    """The mean of predicted and measured top-1, each weighted by its interval; None if both are unknown.
+def expected_top1(predicted: Predicted, measured: Measured, errors: Sequence[float] = ()) -> float | None:
+    """The mean of predicted and measured top-1, each weighted by its uncertainty; None if both are unknown.
 
-    On a few thousand test images, differences between networks of similar accuracy are as uncertain as predictions.
+    On a few thousand test images, a difference between two networks is less certain than the predicted difference.
+
+    Args:
+        predicted: The prediction.
+        measured: The measurement.
+        errors: Standard deviations of the independent errors by which predicted differences between networks are
+            uncertain; if there are none, the interval of the prediction counts, which is wider.
     """
-    figures = [
+    known: list[tuple[float, float]] = []
+    for value, low, high, reach in (
         (predicted.top1, predicted.top1_low, predicted.top1_high, _REACH_90),
         (measured.top1, measured.top1_low, measured.top1_high, _REACH_95),
-    ]
-    known = [
-        (value, max((high - low) / reach, 1e-6) ** -2)
-        for value, low, high, reach in figures
-        if value is not None and low is not None and high is not None
-    ]
-    weights = sum(weight for _, weight in known)
-    return sum(value * weight for value, weight in known) / weights if known else predicted.top1 or measured.top1
+    ):
+        if value is not None and low is not None and high is not None:
+            known.append((value, (high - low) / (2 * reach)))
+    if errors and predicted.top1 is not None and known:
+        known[0] = (predicted.top1, math.hypot(*errors))
+    weights = sum(max(error, _LEAST_ERROR) ** -2 for _, error in known)
+    mean = sum(value * max(error, _LEAST_ERROR) ** -2 for value, error in known) / weights if known else None
+    return predicted.top1 or measured.top1 if mean is None else mean
+
+
+def _expected(candidate: Candidate) -> float | None:
+    assert candidate.built is not None
+    predictor, precision = candidate.arm.target.bundle.predictor, candidate.arm.target.device.precision
+    folds, loss = predictor.card.get("folds") or {}, predictor.loss(precision)
+    errors = [float(folds["rmse"])] if "rmse" in folds else []
+    if errors and loss is not None:
+        errors.append((loss.high - loss.low) / (2 * _REACH_90))
+    return expected_top1(candidate.result.predicted, candidate.arm.builder.evaluate(candidate.built), errors)
 
 
 def bills(target: Target, arms: Sequence[Proposer], chosen: Candidate, left_out: Sequence[Arm]) -> tuple[Arm, ...]:
@@ -112,7 +130,7 @@ def _bill(candidate: Candidate, state: str, why: str) -> Arm:
         arm,
         measured_ms=_compared_ms(candidate.turn),
         measured_top1=measured.top1,
-        expected_top1=expected_top1(candidate.result.predicted, measured),
+        expected_top1=_expected(candidate),
     )
 
 

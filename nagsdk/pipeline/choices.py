@@ -91,11 +91,9 @@ def _listed(value: Any, name: str, every: Callable[[], list[Any]], read: Callabl
     """The values between which shall be decided; a single value, which is not checked here, if there is no choice."""
     if value == ANY:
         return every()
-    if isinstance(value, str):
-        if "," not in value and name == "precision":
-            return [value]
+    if isinstance(value, str) and "," in value:
         value = value.split(",")
-    elif value is None or not isinstance(value, Iterable):
+    if isinstance(value, str) or not isinstance(value, Iterable):
         return [value]
     found = [read(one) if isinstance(one, str) else one for one in value]
     texts = name == "precision"

@@ -280,3 +280,5 @@ def test_predicted_and_measured_top1_are_weighted_by_their_intervals():
     assert 90 < expected_top1(sure, measured) < 90.1 and 91.9 < expected_top1(unsure, measured) < 92
     assert expected_top1(sure, Measured()) == 90 and expected_top1(Predicted(), Measured()) is None
     assert expected_top1(Predicted(), measured) == 92
+    # Of differences, the predictor is surer than of the level, which all networks share.
+    assert 90 < expected_top1(unsure, measured, [0.1, 0.1]) < 90.2
