@@ -3,8 +3,8 @@
     python benchmarks/all.py [--data DIR]
 
 The other figures are listed with the command that prints each. With --data, those that need data are printed too; what
-DIR must hold, and where it comes from, is told with the command. Takes about an hour and a half on two idle cores; with
-data three hours more.
+DIR must hold, and where it comes from, is told with the command. Takes about two hours on two idle cores; with data
+three hours more.
 """
 
 from __future__ import annotations

@@ -100,6 +100,7 @@ def test_the_faster_precision_wins_where_it_affords_more_than_it_loses(calibrate
     assert calibrated.sessions_of[-1] == ("int8", 1)
 
 
+@pytest.mark.nightly
 def test_what_is_measured_decides_and_not_what_was_calibrated(calibrated, tmp_path):
     """Since its calibration, int8 has become slower than fp32, as after an update of the runtime."""
     Arms.speed = {"int8": 0.5}
