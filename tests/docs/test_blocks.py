@@ -38,6 +38,8 @@ def runnable():
 
 
 RUN = runnable()
+# Pages whose commands others run too, with other arguments.
+SELDOM = ("gallery.md", "int8.md", "server.md")
 NIGHTLY = [block for block in BLOCKS if block.mark and block.mark[0] == "nightly"]
 MEASURES = re.compile(r"nagsdk (deploy|build|verify)|make demo|cmake --build|gradle")
 # Replaces pip: packages that a reader installs from an index are installed already, and only the names of extras are
@@ -120,7 +122,9 @@ def check(block, shell, kept):
 
 
 @pytest.mark.documented
-@pytest.mark.parametrize("page", RUN)
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=pytest.mark.nightly) if page in SELDOM else page for page in RUN]
+)
 def test_the_shell_blocks_of_the_page_run(page, shell, kept):
     for block in RUN[page]:
         check(block, shell, kept)

@@ -16,6 +16,7 @@ from nagsdk.errors import DeviceError, DeviceUnavailableError, UsageError
 from nagsdk.graph import parity
 from nagsdk.graph.trace import trace
 from nagsdk.testing import BackendConformance, random_images, random_subnet, small_space
+from nagsdk.testing.discovery import DiscoveryChecks
 from nagsdk.testing.export import ExportChecks
 from nagsdk.testing.measuring import MeasurementChecks
 from nagsdk.testing.sessions import SessionChecks
@@ -57,7 +58,7 @@ def with_options(device: Device = GPU, **options: str) -> Device:
 ON_CPU = with_options(Device("torch-cpu", "torch on the processor", "cuda", precision="fp32"), accelerator="cpu")
 
 
-class TestOnTheProcessor(BackendConformance):
+class OnTheProcessor:
     @pytest.fixture
     def backend(self) -> Backend:
         return CudaBackend()
@@ -65,6 +66,15 @@ class TestOnTheProcessor(BackendConformance):
     @pytest.fixture
     def device(self) -> Device:
         return dataclasses.replace(ON_CPU, batch=2)
+
+
+class TestOnTheProcessor(OnTheProcessor, DiscoveryChecks, SessionChecks):
+    pass
+
+
+@pytest.mark.nightly  # TestOnAnEmulatedGpu checks the same code
+class TestMeasuringOnTheProcessor(OnTheProcessor, ExportChecks, MeasurementChecks):
+    pass
 
 
 @pytest.fixture
@@ -104,6 +114,7 @@ class TestOnTheGpu(BackendConformance):
         return dataclasses.replace(GPU, precision="fp16")
 
 
+@pytest.mark.nightly
 def test_a_compiled_program_computes_the_same(tmp_path):
     if shutil.which("g++") is None:
         pytest.skip("AOTInductor needs a C++ compiler")

@@ -183,7 +183,9 @@ class TestPush:
         assert [p for p in phone.files() if p.endswith(".part")] == []
         assert connected.run(f"stat -c %s {connected.put(source, 'file')}").text.strip() == "60000000"
 
-    @pytest.mark.parametrize(("megabytes", "earlier"), [(1, False), (12, False), (12, True)])
+    @pytest.mark.parametrize(
+        ("megabytes", "earlier"), [(1, False), (12, False), pytest.param(12, True, marks=pytest.mark.nightly)]
+    )
     def test_a_full_phone_is_reported(self, own_folders, tmp_path, megabytes, earlier):
         from tests.plugins.android.virtual import missing
 
