@@ -9,7 +9,7 @@ from dataclasses import replace
 from nagsdk.manifest.result import CHOSEN, MEASURED, MISSED, PREDICTED, Arm, Measured, Predicted
 from nagsdk.pipeline.describe import predicted_arm, promise, why_not_chosen
 from nagsdk.pipeline.proposals import Candidate, Proposer
-from nagsdk.pipeline.round import Round, figure
+from nagsdk.pipeline.round import Round
 from nagsdk.pipeline.target import Target
 
 # So many arms at most are measured in turns.
@@ -55,7 +55,7 @@ def worth(candidate: Candidate) -> float:
 
 def _compared_ms(turn: Round) -> float:
     """The budget's percentile in the session in which the arms took turns."""
-    return figure(turn.first, turn.result.percentile)
+    return turn.first.latency(turn.result.percentile, disturbed=not turn.first.enough_quiet)
 
 
 def expected_top1(predicted: Predicted, measured: Measured, errors: Sequence[float] = ()) -> float | None:
