@@ -139,12 +139,7 @@ class Deployer:
 
     def _builders(self) -> Iterator[Builder]:
         for target in self.target.arms:
-            builder = self.builder
-            yield (
-                builder
-                if target is builder.target
-                else Builder(target, builder.images, builder.timing_only, builder.seed)
-            )
+            yield self.builder if target is self.builder.target else replace(self.builder, target=target)
 
     def _start(self, budgets: Sequence[Budget], models: Sequence[CostModel | None], folder: Path) -> list[Arm]:
         """Makes what proposes candidates, one for each arm that can hold the budgets; returns the other arms."""
