@@ -22,28 +22,40 @@ HERE_ONLY = (
     "repeatability",
     "calibration_cpu",
     "runtimes",
+    "finetune_int8",
     "int8",
     "arms",
+    "vela",
+    "int8_cost",
     "generator_measured",
+    "families",
     "generator_monotone",
     "training",
     "training_ranks",
     "deploy",
+    "sustained",
 )
 TABLES = "the latency tables: python recipes/tables.py --output DIR"
+READINGS = "ncnn_latencies.csv and published latencies of phones, written down by hand (docs/figures.md)"
 ACCURACIES = "ofa_mbv3_w1.0_imagenet_top1.csv: the measured subnets of IntelLabs/DyNAS-T (docs/figures.md)"
+BENCH = "scikit-learn and pymoo: pip install 'nagsdk[bench]'"
 WITH_DATA = {
     "calibration": (TABLES,),
     "calibration --vendors": (TABLES,),
+    "calibration --turns": (TABLES,),
     "calibration --foreign": (TABLES,),
+    "lab_pool": (TABLES,),
+    "readings": (READINGS,),
     "accuracy_predictor": (ACCURACIES,),
-    "generator": (ACCURACIES, TABLES),
+    "predictors": (ACCURACIES, BENCH),
+    "generator": (ACCURACIES, TABLES, BENCH),
+    "chosen": (ACCURACIES, BENCH),
     "generator_ablation": (ACCURACIES,),
     "generator_paper": (ACCURACIES,),
 }
 ELSEWHERE = {
     "benchmarks/android.py --serial HOST:PORT": "a phone, or a virtual one that speaks ADB",
-    "benchmarks/cuda.py": "a GPU",
+    "benchmarks/gpu.py": "a GPU",
     "recipes/glyphs/check.py predictor --work build/glyphs --bundle bundles/glyphs": "the work folder of a training",
     "recipes/glyphs/check.py alone --work build/glyphs --bundle bundles/glyphs": "the work folder of a training",
     "-m pytest tests/project/test_build.py tests/reports/test_page.py tests/training/test_train.py": "the extra `test`",

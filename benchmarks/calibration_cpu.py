@@ -1,10 +1,10 @@
 """Measures how well a calibration of this machine's CPU predicts the latency of networks that it has not seen.
 
-    python benchmarks/calibration_cpu.py [--json]      # about five minutes on two idle cores
+    python benchmarks/calibration_cpu.py [--space NAME] [--json]      # about five minutes on two idle cores
 
-Calibrates on the ImageNet space, then times 100 fresh random subnets in another process, in a plain loop around
-ONNX Runtime that shares no code with nagsdk, and compares. The rivals use the same readings: MACs times a scale, an
-additive ridge regression on one-hot choices, and the same cost model fitted to one-shot medians.
+Calibrates on the ImageNet space or another one, then times 100 fresh random subnets in another process, in a plain
+loop around ONNX Runtime that shares no code with nagsdk, and compares. The rivals use the same readings: MACs times a
+scale, an additive ridge regression on one-hot choices, and the same cost model fitted to one-shot medians.
 
 The true latency of a network is the median over rounds of its burst medians, in three forms:
   as timed
@@ -109,7 +109,7 @@ def score(predicted: np.ndarray[Any, Any], measured: np.ndarray[Any, Any]) -> di
     }
 
 
-def run(samples: int, fresh: int, rounds: int, seed: int, within_s: float | None) -> dict[str, Any]:
+def run(name: str, samples: int, fresh: int, rounds: int, seed: int, within_s: float | None) -> dict[str, Any]:
     """Runs the whole benchmark."""
     import torch
 
@@ -119,12 +119,12 @@ def run(samples: int, fresh: int, rounds: int, seed: int, within_s: float | None
     from nagsdk.cost.prior import read_prior
     from nagsdk.cost.table import exact_table
     from nagsdk.device.description import read_device
-    from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
+    from nagsdk.families import preset
     from nagsdk.graph.trace import trace
     from nagsdk.plugin.host import host
 
     torch.set_num_threads(1)
-    space = ofa_mobilenet_v3()
+    space = preset(name)
     device = read_device(REPOSITORY / "devices" / "cpu.toml")
     prior = read_prior(REPOSITORY / "devices" / str(device.prior))
     backend = host().backend_of(device)
@@ -132,8 +132,8 @@ def run(samples: int, fresh: int, rounds: int, seed: int, within_s: float | None
     known = {tuple(code) for code in result.codes.tolist()}
     drawn = space.sample(2 * fresh, np.random.default_rng([seed, 1]))
     codes = np.array([code for code in drawn.tolist() if tuple(code) not in known], np.int8)[:fresh]
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
         for stem, architecture in [
             ("reference", reference_architecture(space)),
             *((f"{i:04d}", a) for i, a in enumerate(space.decode(codes))),
@@ -141,7 +141,7 @@ def run(samples: int, fresh: int, rounds: int, seed: int, within_s: float | None
             backend.export(
                 trace(space.build(architecture).eval(), architecture.resolution), folder / f"{stem}.onnx", device
             )
-        command = [sys.executable, str(Path(__file__).resolve()), "--truth", name, "--rounds", str(rounds)]
+        command = [sys.executable, str(Path(__file__).resolve()), "--truth", place, "--rounds", str(rounds)]
         timings = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     networks = [timings["networks"][f"{i:04d}"] for i in range(len(codes))]
     ratios = np.array([n["ratio"] for n in networks])
@@ -228,6 +228,7 @@ def show(report: dict[str, Any]) -> None:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--space", default="mobilenetv3", help="name of a search space (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
         "--samples", type=int, default=30, help="number of subnets to calibrate on (default: %(default)s)"
@@ -241,7 +242,7 @@ def main() -> None:
     if options.truth:
         truth(options.truth, options.rounds)
         return
-    report = run(options.samples, options.fresh, options.rounds, options.seed, options.within)
+    report = run(options.space, options.samples, options.fresh, options.rounds, options.seed, options.within)
     print(json.dumps(report, indent=2)) if options.json else show(report)
 
 

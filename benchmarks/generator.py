@@ -1,16 +1,16 @@
-"""Compares the generator with the exact frontier and with searches, scored by a judge that steered none of them.
+"""Compares the generator with the exact frontier and with searches, scored by judges that steered none of them.
 
     python benchmarks/generator.py --data DIR [--devices 20] [--seeds 3] [--json FILE]
 
 DIR contains ofa_mbv3_w1.0_imagenet_top1.csv (measured on ImageNet at 224 px; IntelLabs/DyNAS-T, Apache-2.0) and
 help_ofa_mbv3.csv (latencies on GPUs; HayeonLee/HELP, MIT). The measured architectures are split in two halves: an
-accuracy predictor of one half steers every method, an independent predictor of the other half judges what they pick.
-The generator is trained on the steering predictor with the recipe of the shipped one. That takes about ten minutes the
-first time and is kept. It is trained on random devices. The devices of this benchmark are different ones: random
-devices, MACs, the prior and the calibration of this processor (run `nagsdk calibrate --device cpu --bundle imagenet`
-first), the priors of two phones, and GPUs. For each device, every method gets the same 100 budgets, equidistant over
-the frontier, at 224 px, where top-1 was measured. All of this is repeated for several splits; the tables are for all
-splits together.
+accuracy predictor of one half steers every method, and predictors of the other half judge what they pick. Judges of
+four kinds (benchmarks/kinds.py) do so, because a judge of the product's own kind may share its errors. The generator
+is trained on the steering predictor with the recipe of the shipped one. That takes about ten minutes the first time
+and is kept. It is trained on random devices. The devices of this benchmark are different ones: random devices, MACs,
+the prior and the calibration of this processor (run `nagsdk calibrate --device cpu --bundle imagenet` first), the
+priors of two phones, and GPUs. For each device, every method gets the same 100 budgets, equidistant over the frontier,
+at 224 px, where top-1 was measured. All of this is repeated for several splits; the tables are for all splits together.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # numpy reads it once, at import
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from nagsdk.budget import LATENCY
@@ -55,7 +56,7 @@ from nagsdk.pipeline.models import calibrated_model, prior_of, require_cost_mode
 from nagsdk.pipeline.target import Target
 from nagsdk.predictor.additive import AdditiveScore, fit_additive
 from nagsdk.predictor.fitter import Fit, Fitter
-from nagsdk.predictor.groups import MeasuredSubnets
+from nagsdk.predictor.groups import MeasuredSubnets, folds
 from nagsdk.predictor.train import EnsembleRecipe
 from nagsdk.space.space import Codes
 
@@ -65,6 +66,8 @@ RESOLUTION, BUDGETS = 224, 100
 FIRST_DEVICE = 7 * 10**8
 GROUPS = ("random", "MACs", "cpu, shipped prior", "cpu, calibrated", "phone", "GPU, batch 32 and 64", "GPU, batch 1")
 PHONES = ("pixel-1", "note10")
+# The judge of the product's own kind, as benchmarks/kinds.py names it.
+OWN = "own kind"
 
 
 @dataclass
@@ -92,10 +95,7 @@ class Half:
 
 def halves(space: MobileNetV3Space, data: Path, seed: int) -> tuple[Half, Half, AdditiveScore, float]:
     """The steering half, the judge, the steering half's plain additive score, and the judge's RMSE on that half."""
-    codes, columns = read_architectures(data / MEASURED, space)
-    top1 = columns["top1"].astype(np.float64)
-    architecture = np.unique(codes, axis=0, return_inverse=True)[1].ravel()
-    second = (np.random.default_rng(seed).permutation(architecture.max() + 1) % 2)[architecture].astype(bool)
+    codes, top1, second = split(space, data, seed)
     found = []
     for half in (~second, second):
         fitter = Fitter(space, MeasuredSubnets.of(space, codes[half], top1[half], None, seed), EnsembleRecipe(), seed)
@@ -105,6 +105,44 @@ def halves(space: MobileNetV3Space, data: Path, seed: int) -> tuple[Half, Half, 
     plain = fit_additive(space, codes[~second], top1[~second], 1e4)
     error = found[1].predict(codes[~second]).mean - top1[~second]
     return found[0], found[1], plain, float(np.sqrt(np.mean(error**2)))
+
+
+def split(space: MobileNetV3Space, data: Path, seed: int) -> tuple[Codes, Floats, NDArray[np.bool_]]:
+    """The measured architectures, their top-1, and which of them belong to the second half."""
+    codes, columns = read_architectures(data / MEASURED, space)
+    architecture = np.unique(codes, axis=0, return_inverse=True)[1].ravel()
+    return codes, columns["top1"].astype(np.float64), folds(architecture, seed, 2).astype(bool)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """An accuracy predictor of the second half, of some kind.
+
+    Attributes:
+        read: Turns architectures into what it reads.
+        fitted: Predicts their top-1, shape (n,).
+        rmse: Its RMSE on the first half, in points.
+    """
+
+    read: Callable[[Codes], Floats]
+    fitted: Callable[[Floats], Floats]
+    rmse: float
+
+    def predict(self, codes: Codes) -> Floats:
+        return self.fitted(self.read(codes))
+
+
+def judges(space: MobileNetV3Space, data: Path, seed: int) -> dict[str, Judge]:
+    """Judges of all kinds; that of the product's own kind is first."""
+    from kinds import JUDGES, features
+
+    codes, top1, second = split(space, data, seed)
+    read, found = features(space, codes), {}
+    for name, kind in JUDGES.items():
+        fitted = kind(read(codes[second]), top1[second], seed)
+        error = fitted(read(codes[~second])) - top1[~second]
+        found[name] = Judge(read, fitted, float(np.sqrt(np.mean(error**2))))
+    return found
 
 
 def trained(space: MobileNetV3Space, steer: Half, seed: int) -> Generator:
@@ -209,13 +247,16 @@ class Parts:
 
     space: MobileNetV3Space
     steer: Half
-    judge: Half
+    judges: dict[str, Judge]
     plain: AdditiveScore
     generator: Generator
 
 
 def answer(rival: Rival, question: Question, parts: Parts) -> dict[str, Any]:
-    """Top-1 of every budget by the judge, mean top-1 by the own predictor, broken limits and seconds of one method."""
+    """What one method picks: its top-1 of every budget by the judge of the own kind, and its means by each judge.
+
+    Also the mean top-1 by the own predictor, the number of broken limits, and seconds.
+    """
     asked = replace(question, predictor=replace(parts.steer, additive=parts.plain)) if rival.plain else question
     start = time.perf_counter()
     codes = rival.strategy.propose(asked)
@@ -224,7 +265,9 @@ def answer(rival: Rival, question: Question, parts: Parts) -> dict[str, Any]:
     cost = np.stack([table.cost(picked) for table in question.tables], axis=1)
     believed = float(parts.steer.predict(picked).mean.mean())
     broken = int((cost > question.limits).any(1).sum())
-    return {"judge": parts.judge.predict(picked).mean, "own": believed, "broken": broken, "seconds": seconds}
+    top1 = {name: judge.predict(picked) for name, judge in parts.judges.items()}
+    means = {name: float(values.mean()) for name, values in top1.items()}
+    return {"judge": top1[OWN], "judges": means, "own": believed, "broken": broken, "seconds": seconds}
 
 
 def compare(
@@ -335,6 +378,28 @@ def summary(rows: list[dict[str, Any]], group: str) -> dict[str, dict[str, float
     return result
 
 
+def by_judge(rows: list[dict[str, Any]]) -> str:
+    """A table of every method's mean difference to lookup by each judge, with that of the worst device.
+
+    A device counts with its mean over the splits.
+    """
+    kinds = list(rows[0]["judges"])
+    lookup = {(row["seed"], row["device"]): row["judges"] for row in rows if row["method"] == "lookup"}
+    lines = [f"{'difference to lookup by':30}" + "".join(f"{kind:>27}" for kind in (*kinds, "mean of kinds"))]
+    for rival in RIVALS:
+        ahead: dict[str, list[list[float]]] = {}
+        for row in rows:
+            if row["method"] == rival.name and rival.name != "lookup":
+                other = lookup[row["seed"], row["device"]]
+                ahead.setdefault(row["device"], []).append([row["judges"][kind] - other[kind] for kind in kinds])
+        if ahead:
+            means = np.array([np.mean(of_device, axis=0) for of_device in ahead.values()])
+            means = np.column_stack([means, means.mean(1)])
+            cells = (f"{m:+14.4f} (worst {w:+.3f})" for m, w in zip(means.mean(0), means.min(0), strict=True))
+            lines.append(f"{f'{rival.name} ({len(means)} devices)':30}" + "".join(f"{cell:>27}" for cell in cells))
+    return "\n".join(lines)
+
+
 def rivalry(rows: list[dict[str, Any]]) -> str:
     """One line that compares the generator with the largest search on the same devices and splits."""
     own, other = (
@@ -377,8 +442,9 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, help="file for all figures of all devices")
     options = parser.parse_args()
-    if importlib.util.find_spec("pymoo") is None:  # checked now, before a generator is trained for minutes
-        parser.error("a rival needs pymoo: pip install 'nagsdk[search]'")
+    for module in ("pymoo", "sklearn"):  # checked now, before a generator is trained for minutes
+        if importlib.util.find_spec(module) is None:
+            parser.error(f"rivals and judges need {module}: pip install 'nagsdk[bench]'")
     space = ofa_mobilenet_v3()
     index = space.resolution_index(RESOLUTION)
     known = devices(space, options.data, options.devices)
@@ -393,11 +459,13 @@ def main() -> None:
     }
     report: dict[str, Any] = {"judge_rmse": [], "one_limit": [], "three_limits": []}
     for seed in range(options.seeds):
-        steer, judge, plain, rmse = halves(space, options.data, seed)
-        parts = Parts(space, steer, judge, plain, trained(space, steer, seed))
-        print(f"split {seed}: the judge's RMSE on the other half is {rmse:.4f} points", flush=True)
+        steer, _, plain, _ = halves(space, options.data, seed)
+        parts = Parts(space, steer, judges(space, options.data, seed), plain, trained(space, steer, seed))
+        errors = {name: judge.rmse for name, judge in parts.judges.items()}
+        shown = ", ".join(f"{name} {error:.4f}" for name, error in errors.items())
+        print(f"split {seed}: RMSE of the judges on the other half: {shown}", flush=True)
         rng = np.random.default_rng(seed)
-        report["judge_rmse"].append(rmse)
+        report["judge_rmse"].append(errors)
         report["one_limit"] += compare(
             single, {name: one_limit(costs[0], steer) for name, costs in single.items()}, parts, seed
         )
@@ -407,6 +475,8 @@ def main() -> None:
     for group in GROUPS:
         show(f"{group}: one limit, {BUDGETS} budgets for each device", summary(report["one_limit"], group))
     show("random: three limits at once (latency, MACs, size)", summary(report["three_limits"], "random"))
+    for part in ("one_limit", "three_limits"):
+        print(f"\n{part.replace('_', ' ')}, all devices\n{by_judge(report[part])}")
     print(f"\n{rivalry(report['one_limit'])}")
     generator = parts.generator
     whole = {name: [table] for name, table in known.items() if name.startswith("random")}

@@ -11,6 +11,7 @@ from nagsdk import ranges
 from nagsdk.bundle.bundle import load_bundle
 from nagsdk.bundle.imported import read_weights_record
 from nagsdk.bundle.names import bundle_names
+from nagsdk.calibration.lab import Lab
 from nagsdk.common.folders import cache_folder
 from nagsdk.device.backend import Presence
 from nagsdk.device.presence import presence_of
@@ -79,12 +80,13 @@ def plugins(*, again: bool = False) -> list[dict[str, Any]]:
     return [asdict(status) for status in (load_all(again=True) if again else host()).plugins]
 
 
-def new_plugin(name: str, output: str | Path | None = None) -> dict[str, Any]:
+def new_plugin(name: str, output: str | Path | None = None, *, space: bool = False) -> dict[str, Any]:
     """Writes a new plugin from the template of nagsdk.
 
     Args:
-        name: Id of its backend and device.
+        name: Id of its backend and device, or of its family of networks.
         output: Folder to create; ``nagsdk-NAME`` if None.
+        space: Whether it brings a family of networks instead of a device.
 
     Returns:
         The folder, the files in it, and the commands for the next steps.
@@ -93,7 +95,8 @@ def new_plugin(name: str, output: str | Path | None = None) -> dict[str, Any]:
         UsageError: The name is not valid, or is taken.
         OutputError: The folder already exists, or cannot be written.
     """
-    return template.write(name, Path(output if output is not None else f"nagsdk-{name}"), host())
+    folder = Path(output if output is not None else f"nagsdk-{name}")
+    return template.write(name, folder, host(), template.SPACE if space else template.DEVICE)
 
 
 def bundles() -> list[dict[str, Any]]:
@@ -155,6 +158,52 @@ def prune_store(days: float) -> int:
 
 def _store() -> Store:
     return Store(cache_folder() / STORE)
+
+
+def pool_members() -> list[dict[str, Any]]:
+    """The calibrated devices of this user's pool: name, title, runtime and settings, space, date, samples.
+
+    Raises:
+        NagsdkError: A file of the pool is damaged.
+    """
+    return [
+        {
+            "name": member.name,
+            "title": member.title,
+            **{key: value for key, value in member.key.to_dict().items() if key not in ("device", "protocol")},
+            "space": member.space,
+            "date": member.date,
+            "samples": len(member.p50_ms),
+        }
+        for member in Lab.here().members()
+    ]
+
+
+def remove_from_pool(name: str) -> None:
+    """Removes a device from the pool.
+
+    Raises:
+        UnknownNameError: The pool has no such device.
+    """
+    Lab.here().remove(name)
+
+
+def export_pool(file: str | Path) -> int:
+    """Writes the pool to a file that others import; returns the number of devices.
+
+    Raises:
+        OutputError: The pool is empty, or the file cannot be written.
+    """
+    return Lab.here().export(Path(file))
+
+
+def import_pool(file: str | Path) -> int:
+    """Adds the devices of a file to the pool; returns the number of new ones.
+
+    Raises:
+        UsageError: The file is damaged or too large, or a name belongs to another device; nothing was added.
+    """
+    return Lab.here().take_in(Path(file))
 
 
 def middle_budget(bundle: str | Path) -> str:

@@ -106,6 +106,7 @@ RESOLUTION = Range("An input size", 1, 4096)
 
 CONFIDENCE = Range("A confidence", 0.5, 1, whole=False, high_open=True)
 PERCENTILE = Range("A percentile", 1, 99, whole=False, example=", such as 80ms@p90")
+SUSTAINED_S = Range("The time of load, in seconds,", 10, 3600, whole=False, example=", such as @sustained=10min")
 # In the unit in which the metric is stored: milliseconds, bytes, multiply-accumulates, or a plugin's unit.
 UNIT = Range("The factor of a unit", 1e-18, 1e18, whole=False)
 LIMIT = Range("The limit of a budget", 1e-12, 1e18, whole=False, example=", such as 80ms")
@@ -117,6 +118,7 @@ STRATEGIES = Range("The number of strategies", 1, 100)
 POINTS = Range("The number of points of a frontier", 2, 10_000)
 
 READING_MS = Range("The latency of a network in milliseconds", 1e-3, 1e6, whole=False)
+FREQUENCY_GHZ = Range("The frequency of a processor in GHz", 0.05, 10, whole=False)
 SAMPLES = Range("The number of reference architectures", 5, 1000)
 WITHIN_S = Range("The time to measure, in seconds,", 1, 7 * 24 * 3600, whole=False)
 AGE_DAYS = Range("An age in days", 0, 36_500, whole=False)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from nagsdk.bundle.description import Description
 from nagsdk.common.files import write_atomically
+from nagsdk.manifest.app_probe import AppProbe
 from nagsdk.manifest.schema import DeploymentJson, ManifestFile, PreprocessingJson, ResultJson
 from nagsdk.pipeline.try_images import Trial
 from nagsdk.pipeline.verify import Verification
@@ -27,6 +28,7 @@ from nagsdk.project.toml import ProjectFile
 TYPES: dict[str, tuple[str, Any]] = {
     "manifest": ("manifest.json of a deployment", ManifestFile),
     "preprocessing": ("preprocessing.json of a deployment", PreprocessingJson),
+    "probe": ("what the probe in an app writes (integrations/)", AppProbe),
     "lock": ("nagsdk.lock", LockFile),
     "project": ("nagsdk.toml", ProjectFile),
     "bundle": ("bundle.json of a bundle", Description),

@@ -21,6 +21,11 @@ from nagsdk.manifest.result import budget_of
         ("300MMACs", "macs", 300e6, 50),
         ("1.5GMACs", "macs", 1.5e9, 50),
         ("1e2ms", "latency", 100, 50),
+        ("300ms@init", "init", 300, 50),
+        (" 1.5 s @ Init ", "init", 1500, 50),
+        ("150MiB@ram", "ram", 157.286400, 50),
+        ("150MB@ram", "ram", 150, 50),
+        ("1GiB@ram", "ram", 1073.741824, 50),
     ],
 )
 def test_reads_what_it_documents(text, metric, limit, percentile):
@@ -195,3 +200,33 @@ def test_throughput_needs_a_latency():
         Budget("latency", 1.0, throughput=True)
     with pytest.raises(BudgetError, match="from 1 to 4096"):
         Budget("latency", 1.0, images=0)
+
+
+NAMED = {"sram": {"KiB@sram": 1024.0, "MB@sram": 1e6}, "flash": {"KiB@flash": 1024.0}}
+
+
+@pytest.mark.parametrize("text", ["256KiB@sram", "256 kib @ SRAM", "0.262144mb@sram"])
+def test_a_unit_may_name_its_metric(text):
+    budget = Budget.parse(text, units=NAMED)
+    assert budget.metric == "sram" and budget.limit == pytest.approx(256 * 1024)
+    assert Budget.parse(str(budget), units=NAMED) == budget
+
+
+@pytest.mark.parametrize("text", ["256KiB@rom", "256ms@sram", "256MB@flash", "5ms/image@sram"])
+def test_a_unit_that_its_metric_does_not_have_is_refused(text):
+    with pytest.raises(BudgetError):
+        Budget.parse(text, units=NAMED)
+
+
+@pytest.mark.parametrize("text", ["300ms@init", "1.5s@init", "150MiB@ram", "2048MiB@ram"])
+def test_budgets_on_what_is_only_measured_are_written_as_they_are_read(text):
+    budget = Budget.parse(text)
+    assert str(budget) == text and Budget.parse(str(budget)) == budget == budget_of(budget.to_dict())
+    assert budget.for_batch(8) == budget and budget.eased(2).limit == pytest.approx(2 * budget.limit, rel=0.01)
+
+
+@pytest.mark.parametrize("text", ["3MB@init", "5ms@ram", "@ram", "300@init", "3ms/image@init", "2FPS@init"])
+def test_units_that_do_not_go_with_what_is_measured_are_refused_with_the_legal_ones(text):
+    with pytest.raises(BudgetError) as caught:
+        Budget.parse(text)
+    assert "the units are" in caught.value.next_step and text[-4:].strip("@") in caught.value.next_step

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <stdexcept>
 #include <vector>
 
@@ -88,6 +89,28 @@ inline std::vector<float> to_input(const std::uint8_t* rgb, int width, int heigh
     }
   }
   return input;
+}
+
+// Turns an input into the numbers of a file whose manifest has `integers.input` of the type int8 or uint8: `Integer` is
+// std::int8_t or std::uint8_t, and `scale` and `zero_point` stand beside the type. For uint8 they are 1 and 0, and the
+// mean and std of preprocessing.json leave pixels as they are, so that a camera's pixels of the right size can be copied.
+template <typename Integer>
+std::vector<Integer> to_integers(const std::vector<float>& input, float scale, int zero_point) {
+  static_assert(sizeof(Integer) == 1, "std::int8_t or std::uint8_t");
+  constexpr float low = std::numeric_limits<Integer>::min(), high = std::numeric_limits<Integer>::max();
+  std::vector<Integer> integers(input.size());
+  for (std::size_t i = 0; i < input.size(); ++i) {
+    integers[i] = static_cast<Integer>(std::clamp(std::nearbyint(input[i] * (1 / scale)) + zero_point, low, high));
+  }
+  return integers;
+}
+
+// Turns logits of a file whose manifest has `integers.output` of the type int8 or uint8 back into real numbers.
+template <typename Integer>
+std::vector<float> to_logits(const Integer* numbers, std::size_t count, float scale, int zero_point) {
+  std::vector<float> logits(count);
+  for (std::size_t i = 0; i < count; ++i) logits[i] = scale * (static_cast<int>(numbers[i]) - zero_point);
+  return logits;
 }
 
 // The image that belongs to `probe` in manifest.json: for it, the model must return `probe.logits`, except for rounding.

@@ -1,6 +1,6 @@
 // Loads a deployment from an Android app's assets and runs it with LiteRT, with the preprocessing in its manifest.
 //
-//     implementation("com.google.ai.edge.litert:litert:<version>")
+//     implementation("com.google.ai.edge.litert:litert:2.2.0")        // or newer; LiteRT 1 has no CompiledModel
 //
 //     NagsdkModel(context.assets, "ml/classifier").use { model ->
 //         check(model.selfTest() < 1e-3)          // outputs are those of torch except for rounding (fp16, int8: more)
@@ -9,8 +9,8 @@
 
 import android.content.res.AssetManager
 import android.graphics.Bitmap
-import java.nio.ByteBuffer
-import java.nio.ByteOrder
+import com.google.ai.edge.litert.Accelerator
+import com.google.ai.edge.litert.CompiledModel
 import kotlin.math.abs
 import kotlin.math.max
 import kotlin.math.min
@@ -18,7 +18,6 @@ import kotlin.math.round
 import kotlin.math.sqrt
 import org.json.JSONArray
 import org.json.JSONObject
-import org.tensorflow.lite.Interpreter
 
 class NagsdkModel(assets: AssetManager, folder: String) : AutoCloseable {
     data class Answer(val label: String, val logit: Float)
@@ -33,15 +32,13 @@ class NagsdkModel(assets: AssetManager, folder: String) : AutoCloseable {
     private val batch = manifest.getInt("batch")
     private val labels = runCatching { assets.open("$folder/labels.txt").bufferedReader().readLines() }.getOrDefault(emptyList())
     private val probe = manifest.getJSONObject("probe").getJSONArray("logits").floats()
-    private val interpreter: Interpreter
-
-    init {
-        val bytes = assets.open("$folder/${manifest.getJSONObject("artifact").getString("path")}").readBytes()
-        val model = ByteBuffer.allocateDirect(bytes.size).order(ByteOrder.nativeOrder()).put(bytes)
-        model.rewind()
+    private val options = CompiledModel.Options(Accelerator.CPU).apply {
         // The latency in the manifest was measured with this number of threads.
-        interpreter = Interpreter(model, Interpreter.Options().setNumThreads(manifest.getInt("threads")))
+        cpuOptions = CompiledModel.CpuOptions(numThreads = manifest.getInt("threads"))
     }
+    private val model = CompiledModel.create(assets, "$folder/${manifest.getJSONObject("artifact").getString("path")}", options)
+    private val inputs = model.createInputBuffers()
+    private val outputs = model.createOutputBuffers()
 
     /** All classes with their logits, the best one first. */
     fun classify(image: Bitmap): List<Answer> {
@@ -63,15 +60,18 @@ class NagsdkModel(assets: AssetManager, folder: String) : AutoCloseable {
         return sqrt(difference / probe.sumOf { (it * it).toDouble() })
     }
 
-    override fun close() = interpreter.close()
+    /** One inference on what the input holds, without preprocessing: what budgets on the latency are about. */
+    fun infer() = model.run(inputs, outputs)
+
+    override fun close() {
+        (inputs + outputs).forEach { it.close() }
+        model.close()
+    }
 
     private fun run(input: FloatArray): FloatArray {
-        val buffer = ByteBuffer.allocateDirect(4 * batch * input.size).order(ByteOrder.nativeOrder())
-        repeat(batch) { input.forEach { value -> buffer.putFloat(value) } }
-        buffer.rewind()
-        val logits = Array(batch) { FloatArray(probe.size) }
-        interpreter.run(buffer, logits)
-        return logits[0]
+        inputs[0].writeFloat(FloatArray(batch * input.size) { input[it % input.size] })
+        infer()
+        return outputs[0].readFloat().copyOf(probe.size)
     }
 
     /** Turns pixels 0xRRGGBB into floats in the order of .tflite files: rows, columns, channels. */

@@ -39,6 +39,7 @@ def export_untrained(
         Paths of the compiled artifacts by the text form of the architecture.
     """
     from nagsdk.families.torch_scope import seeded
+    from nagsdk.graph.integer_passes import fed_with
     from nagsdk.graph.trace import trace
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +49,8 @@ def export_untrained(
             if limit is not None and number > LEAST_SAMPLES and time.monotonic() > limit:
                 break
             path = folder / f"{architecture.hash}{backend.suffix}"
-            backend.export(trace(space.build(architecture).eval(), architecture.resolution, device.batch), path, device)
+            graph = trace(space.build(architecture).eval(), architecture.resolution, device.batch)
+            backend.export(fed_with(graph, device.io), path, device)
             models[architecture.text] = backend.compile(path, device, folder)
             progress(number + 1, f"Exporting network {number + 1} of {len(architectures)}")
     return models

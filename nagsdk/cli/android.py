@@ -21,7 +21,7 @@ def command() -> None:
 def setup(source: str | None, as_json: bool) -> None:
     """Install TFLite's benchmark_model.
 
-    Without --from, the official nightly build for 64-bit ARM is downloaded. Its hash is recorded the first time and
+    Without --from, the official build for 64-bit ARM is downloaded. Its hash is recorded the first time and
     checked every time after that.
     """
     from nagsdk import inventory

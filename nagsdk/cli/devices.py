@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
+from nagsdk import ranges
 from nagsdk.cli import options as o
-from nagsdk.cli import printing
+from nagsdk.cli import pool, printing
 from nagsdk.cli.printing import say
 
 
@@ -58,6 +59,7 @@ class _Reading(click.ParamType[tuple[str, float]]):
     epilog=o.example_lines(
         "nagsdk devices add my-phone --reading mobilenet_v3_large=7.7ms",
         "nagsdk devices add board --reading mobilenet_v2=9ms --like litert",
+        "nagsdk devices add tablet --chip 'Cortex-A78 2.4 GHz'",
     ),
 )
 @click.argument("name")
@@ -66,13 +68,23 @@ class _Reading(click.ParamType[tuple[str, float]]):
     "readings",
     type=_Reading(),
     multiple=True,
-    required=True,
     metavar="NETWORK=TIME",
-    help="Published or own latency of a well-known network, in float32 with one image and one thread; repeatable.",
+    help="Published or own latency of a well-known network with one image, in float32 or as NETWORK@int8; repeatable.",
+)
+@click.option("--chip", metavar="'CORE GHZ'", help="Core and frequency, such as 'Cortex-A78 2.4 GHz'.")
+@click.option(
+    "--reading-threads",
+    type=o.number(ranges.THREADS),
+    default=1,
+    show_default=True,
+    help="Threads of the readings and of inferences.",
 )
 @click.option("--like", default="android", show_default=True, help="Device whose backend and options the new one has.")
 @click.option(
-    "--kernels", default="xnnpack", show_default=True, help="Kernels that the readings are of: xnnpack or ncnn."
+    "--kernels",
+    default="xnnpack",
+    show_default=True,
+    help="Kernels that the readings are of: xnnpack, tflite-2019 or ncnn.",
 )
 @click.option("--title", help="Name for people [default: NAME].")
 @click.option("--output", type=click.Path(dir_okay=False), help="File to write [default: NAME.toml].")
@@ -80,13 +92,15 @@ class _Reading(click.ParamType[tuple[str, float]]):
 def add(
     name: str,
     readings: tuple[tuple[str, float], ...],
+    chip: str | None,
+    reading_threads: int,
     like: str,
     kernels: str,
     title: str | None,
     output: str | None,
     as_json: bool,
 ) -> None:
-    """Describe a device by latencies of well-known networks.
+    """Describe a device by latencies of well-known networks, or by its chip.
 
     The file gives a cost model before anything is measured; 'nagsdk calibrate' goes on from there.
     """
@@ -96,10 +110,22 @@ def add(
 
     if len(dict(readings)) < len(readings):
         raise click.UsageError("A network has two readings; give its median.")
-    device = add_device(name, dict(readings), like=like, kernels=kernels, title=title, output=output)
+    device = add_device(
+        name,
+        dict(readings),
+        chip=chip,
+        like=like,
+        kernels=kernels,
+        reading_threads=reading_threads,
+        title=title,
+        output=output,
+    )
     file = output or f"{name}.toml"
     if as_json:
         printing.print_json({**asdict(device), "readings": dict(device.readings), "file": file})
         return
     say(f"{file} describes {device.title}.")
     say(f"Next: nagsdk generate --device {file} --bundle imagenet --budget 8ms")
+
+
+command.add_command(pool.command)

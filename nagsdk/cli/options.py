@@ -188,8 +188,8 @@ budget_options = options(
         "budget_texts",
         metavar="BUDGET",
         multiple=True,
-        help="Limit such as 80ms, 80ms@p90, 200FPS, 5ms/image, 12MB, 300MMACs, or 300MiB of GPU memory; repeated "
-        "budgets hold together.",
+        help="Limit such as 80ms, 80ms@p90, 200FPS, 5ms/image, 12MB, 300MMACs, 300ms@init for loading, 150MiB@ram, "
+        "or 300MiB of GPU memory; repeated budgets hold together.",
     ),
     click.option(
         "--budgets",
@@ -275,7 +275,7 @@ def target_options(*, several: bool = False, required: bool = True, inference: b
             from nagsdk.pipeline.asked import refuse_repeated
             from nagsdk.pipeline.target import Target
 
-            own = {name: rest.pop(name) for name in ("threads", "batch", "precision", "serial")}
+            own = {name: rest.pop(name) for name in ("threads", "batch", "precision", "io", "serial")}
             if not device:
                 if required:
                     # The option is not `required`, because click would take the missing setting for a value.
@@ -317,6 +317,11 @@ def _target_options(several: bool) -> Callable[[F], F]:
         click.option(
             "--precision",
             help="Number format, such as fp32, fp16 or int8; several such as fp32,int8, or any, let the device decide "
+            "[default: the device's].",
+        ),
+        click.option(
+            "--io",
+            help="Input and output of an int8 file: float, int8, or uint8, which takes a camera's pixels as they are "
             "[default: the device's].",
         ),
         serial_option,

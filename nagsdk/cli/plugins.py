@@ -47,20 +47,26 @@ def doctor(ctx: click.Context, /, as_json: bool) -> None:
 
 
 @command.command(
-    "new", epilog=o.example_lines("nagsdk plugins new board", "nagsdk plugins new board --output work/board")
+    "new",
+    epilog=o.example_lines(
+        "nagsdk plugins new board",
+        "nagsdk plugins new board --output work/board",
+        "nagsdk plugins new waists --space",
+    ),
 )
 @click.argument("name")
 @click.option("--output", type=click.Path(), help="Folder to create [default: nagsdk-NAME].")
+@click.option("--space", is_flag=True, help="A family of networks instead of a device.")
 @o.json_option
-def new(name: str, output: str | None, as_json: bool) -> None:
+def new(name: str, output: str | None, space: bool, as_json: bool) -> None:
     """Write a new plugin to start from.
 
-    It can be installed, runs, and passes the conformance suite. NAME is the id of its backend and device: lower-case
-    letters and digits.
+    It can be installed, runs, and passes the conformance suite. NAME is the id of its backend and device, or of its
+    family of networks: lower-case letters and digits.
     """
     from nagsdk import inventory
 
-    made = inventory.new_plugin(name, output)
+    made = inventory.new_plugin(name, output, space=space)
     if as_json:
         printing.print_json(made)
         return

@@ -18,7 +18,7 @@ from nagsdk.common.wording import command
 from nagsdk.errors import printable
 
 if TYPE_CHECKING:
-    from nagsdk.manifest.result import Arm, Result
+    from nagsdk.manifest.result import Arm, Measured, Result
 
 _LEAST_COLUMN = 20
 
@@ -141,6 +141,16 @@ def percent(value: float | None, low: float | None, high: float | None) -> str:
     return "–" if value is None else f"{value:.2f} % ({low:.2f}–{high:.2f})"
 
 
+def start_up(measured: Measured) -> str:
+    """What a model costs before it runs quickly, as readable text."""
+    figures = {
+        "init": None if measured.init_ms is None else latency(measured.init_ms),
+        "first inference": None if measured.first_inference_ms is None else latency(measured.first_inference_ms),
+        "memory": None if measured.memory_mb is None else f"{measured.memory_mb * 1e6 / 2**20:.3g} MiB",
+    }
+    return ", ".join(f"{name} {figure}" for name, figure in figures.items() if figure is not None)
+
+
 def print_results(results: Sequence[Result]) -> None:
     """Prints results as blocks; a warning that all of them have is printed once, at the end."""
     shared = [w for w in results[0].warnings if all(w in r.warnings for r in results)] if len(results) > 1 else []
@@ -206,6 +216,10 @@ def print_result(result: Result) -> None:
         shown = ", ".join(f"p{p:g} {latency(ms)}" for p, ms in sorted({**figures, result.percentile: asked_ms}.items()))
         limit = f", p{result.percentile:g} {most(m.latency_limit_ms)}" if m.latency_limit_ms is not None else ""
         lines.append(("measured", f"{shown}{limit}"))
+        if m.latency_cold_ms is not None:
+            lines.append(("", f"under sustained load; p50 {latency(m.latency_cold_ms)} without it"))
+    if m.init_ms is not None:
+        lines.append(("", f"start-up: {start_up(m)}"))
     if m.top1 is not None:
         label = "measured" if m.latency_p50_ms is None else ""
         lines.append((label, f"top-1 {percent(m.top1, m.top1_low, m.top1_high)} on the bundle's test images"))
@@ -218,6 +232,6 @@ def print_result(result: Result) -> None:
     lines += [("" if number else "arms", _arm_line(arm)) for number, arm in enumerate(result.arms)]
     for label, text in lines:
         if text is not None:
-            say_beside(f"  {label:<10}", text)
+            say_beside(f"  {label:<9} ", text)
     for warning in result.warnings:
         say_warning(warning)

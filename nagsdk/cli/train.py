@@ -27,7 +27,8 @@ from nagsdk.common.wording import counted
         "--space",
         default="mobilenetv3",
         show_default=True,
-        help="Search space: mobilenetv3 (160 to 224 pixels), small (32 to 48 pixels), or a JSON file.",
+        help="Search space: mobilenetv3 (160 to 224 pixels), small (32 to 48 pixels), mobilenetv3-minimal, proxyless, "
+        "resnet50, one of a plugin, or a JSON file.",
     ),
     click.option(
         "--init",

@@ -10,25 +10,41 @@ from nagsdk.cli.printing import say
 from nagsdk.cli.progress import listener
 
 
-@o.command("verify", "nagsdk verify app/src/main/assets/ml")
+@o.command(
+    "verify",
+    "nagsdk verify app/src/main/assets/ml",
+    "nagsdk verify app/src/main/assets/ml --probe nagsdk-probe.json",
+)
 @click.argument("folder", type=click.Path(exists=True, file_okay=False))
 @click.option("--device", help="Id, alias or description file of a device [default: the manifest's].")
 @click.option("--bundle", help="Name of a bundle, or its folder; only latency needs it [default: the manifest's].")
 @o.serial_option
+@click.option(
+    "--probe",
+    type=click.Path(dir_okay=False),
+    help="File that the probe in your app wrote; budgets are judged by it too.",
+)
 @o.json_option
 @click.pass_context
 def command(
-    ctx: click.Context, /, folder: str, device: str | None, bundle: str | None, serial: str | None, as_json: bool
+    ctx: click.Context,
+    /,
+    folder: str,
+    device: str | None,
+    bundle: str | None,
+    serial: str | None,
+    probe: str | None,
+    as_json: bool,
 ) -> None:
-    """Check a deployment again: hashes, outputs, latency.
+    """Check a deployment again: hashes, outputs, and what its budgets limit.
 
-    Latency is measured if a budget limits it and the device is available.
+    Latency, loading and memory are measured if a budget limits them and the device is available.
 
-    Exit code 7: files or outputs changed. Exit code 3: a latency budget is no longer held.
+    Exit code 7: files or outputs changed. Exit code 3: a budget is no longer held.
     """
     from nagsdk.pipeline.verify import verify
 
-    found = verify(folder, device=device, bundle=bundle, serial=serial, on_event=listener())
+    found = verify(folder, device=device, bundle=bundle, serial=serial, probe=probe, on_event=listener())
     if as_json:
         printing.print_json(found.to_dict())
     else:

@@ -144,6 +144,13 @@ _SETTINGS = (
         lambda: False,
         "1 or 0 in the variable, true or false in the file",
     ),
+    Setting(
+        "pool_join",
+        "Let every calibrated device join the pool (nagsdk devices pool)",
+        _switch,
+        lambda: False,
+        "1 or 0 in the variable, true or false in the file",
+    ),
 )
 SETTINGS = {setting.name: setting for setting in _SETTINGS}
 

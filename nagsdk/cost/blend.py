@@ -13,16 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from nagsdk.cost.features import FeatureTable
-from nagsdk.cost.gp import Posterior, fit, left_out
+from nagsdk.cost.gp import Posterior, left_out
 from nagsdk.cost.prior import flat_prior
 from nagsdk.cost.shape import Shape
 from nagsdk.cost.table import AdditiveTable, Floats, mixed
 from nagsdk.space.space import Codes
 
 # The errors of left-out predictions are taken to follow Student's t with three degrees of freedom, like those of the
-# regression. Without the known shape, the logarithm of the likelihood must be higher by this much divided by the number
-# of samples: few errors say little about either.
-_FREEDOM, _DOUBT = 3, 80.0
+# regression. Without the known shape, the logarithm of the likelihood must be higher by this much divided by the square
+# of the number of samples: few errors say little about either.
+_FREEDOM, _DOUBT = 3, 400.0
 # Ratio of the scale of the errors to their median absolute value, about that of a normal distribution.
 _SCALE = 1.5
 _WEIGHTS = np.linspace(0, 1, 21)
@@ -48,7 +48,7 @@ class Blend:
     def of(cls, known: Shape, codes: Codes, ms: Floats, trust: float) -> Blend:
         """Fits both regressions, or the one that has all the weight."""
         shapes = (*([known] if trust > 0 else []), *([_unknown(known)] if trust < 1 else []))
-        return cls(codes, shapes, tuple(fit(s.design(codes), ms, s.sizes) for s in shapes), trust)
+        return cls(codes, shapes, tuple(s.fit(s.design(codes), ms) for s in shapes), trust)
 
     @property
     def _weights(self) -> Floats:
@@ -62,7 +62,7 @@ class Blend:
 
     def table(self) -> AdditiveTable:
         """Returns the additive table in milliseconds."""
-        tables = [s.table(p, self.codes) for s, p in zip(self.shapes, self.posteriors, strict=True)]
+        tables = [s.table(p) for s, p in zip(self.shapes, self.posteriors, strict=True)]
         return tables[0] if len(tables) == 1 else mixed(tables, self._weights)
 
 
@@ -79,16 +79,16 @@ def judged(known: Shape, codes: Codes, ms: Floats, alone: bool) -> tuple[float, 
         Weight of the known shape; means and standard deviations of the mixture for every measured latency, from
         regressions that were fitted without it.
     """
-    first = left_out(known.design(codes), ms, known.sizes)
+    first = left_out(known.fit, known.design(codes), ms)
     if alone:
         return 1.0, *first
     unknown = _unknown(known)
-    parts = np.array([first, left_out(unknown.design(codes), ms, unknown.sizes)])
+    parts = np.array([first, left_out(unknown.fit, unknown.design(codes), ms)])
     errors = parts[:, 0] / ms - 1
     mixture = np.abs(np.outer(_WEIGHTS, errors[0]) + np.outer(1 - _WEIGHTS, errors[1]))
     scale = max(_SCALE * float(np.median(mixture, axis=1).min()), np.finfo(float).tiny)
     loss = (_FREEDOM + 1) / 2 * np.log1p((mixture / scale) ** 2 / _FREEDOM)
-    whole = loss.sum(1) + _DOUBT / len(ms) * (1 - _WEIGHTS)
+    whole = loss.sum(1) + _DOUBT / len(ms) ** 2 * (1 - _WEIGHTS)
     # The weight with which a sample is predicted must not know the sample either.
     trust, *without = (float(_WEIGHTS[::-1][total[::-1].argmin()]) for total in (whole, *(whole[:, None] - loss).T))
     shares = np.array([without, 1 - np.array(without)])

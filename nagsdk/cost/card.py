@@ -13,6 +13,7 @@ from nagsdk.common.reading import json_of
 from nagsdk.cost.features import FEATURES
 from nagsdk.cost.model import CostModel, Samples
 from nagsdk.cost.prior import Jitter, Prior, numbers_of
+from nagsdk.cost.spread import MOST_EXPONENT, Spread
 from nagsdk.cost.table import AdditiveTable
 from nagsdk.errors import NagsdkError
 from nagsdk.space.space import SearchSpace, extremes
@@ -42,7 +43,9 @@ def to_json(model: CostModel) -> str:
         "device": model.device,
         "source": model.source,
         "features": list(FEATURES),
-        "spread": model.spread,
+        "spread": model.spread.typical,
+        "spread_at_ms": model.spread.at_ms,
+        "spread_exponent": model.spread.exponent,
         "trust": model.trust,
         "prior": {
             "weights_ms": model.prior.weights.tolist(),
@@ -103,7 +106,12 @@ def _model(content: dict[str, Any], space: SearchSpace) -> CostModel:
     facts, device = content["facts"], content["device"]
     if not isinstance(device, str) or not isinstance(facts, dict) or not _usable(facts):
         raise ValueError("device or facts are not valid")
-    spread = float(numbers_of(content["spread"], (), low=0.0, high=_MOST_SPREAD))
+    # Models of earlier versions have the same spread at every latency.
+    spread = Spread(
+        float(numbers_of(content["spread"], (), low=0.0, high=_MOST_SPREAD)),
+        float(numbers_of(content.get("spread_at_ms", 1.0), (), low=_LEAST_MS)),
+        float(numbers_of(content.get("spread_exponent", 0.0), (), low=-MOST_EXPONENT, high=MOST_EXPONENT)),
+    )
     trust = float(numbers_of(content["trust"], (), low=0.0, high=1.0))
     jitter = Jitter.from_dict(content["jitter"])
     model = CostModel(space, device, prior, prior.on(space), table, spread, *samples, jitter, facts, trust)

@@ -43,9 +43,12 @@ FEATURES: dict[str, str] = {
     "se_elements": "10^6 elements that squeeze-and-excitations rescale",
     "hswish_elements": "10^6 outputs that pass a hard swish",
     "add_elements": "10^6 elements added",
-    "pool_elements": "10^6 elements averaged",
+    "pool_elements": "10^6 elements averaged, or compared for a maximum",
+    "swish_elements": "10^6 outputs that pass a swish (x * sigmoid(x))",
 }
 _INDEX = {name: index for index, name in enumerate(FEATURES)}
+# What an activation costs beyond the layer that it follows; runtimes clip a ReLU while they write.
+_ACTIVATIONS = {"none": None, "relu": None, "relu6": None, "hswish": "hswish_elements", "swish": "swish_elements"}
 _LANES, _OUTPUT_BLOCK, _INPUT_BLOCK, _SMALL_TAPS = 16, 64, 128, 25
 _MILLION = 1e6
 
@@ -99,6 +102,8 @@ def _features(layer: LayerSpec) -> list[float]:
         values["add_elements"] = outputs
     elif kind == "pool":
         values |= {"calls": 1, "pool_elements": into * layer.in_size**2 / _MILLION}
+    elif kind in ("maxpool", "avgpool"):
+        values |= {"calls": 1, "pool_elements": outputs * layer.kernel**2}
     elif kind == "conv":
         values |= {"calls": 1, "conv_macs": weights * positions / _MILLION}
     else:
@@ -110,8 +115,13 @@ def _features(layer: LayerSpec) -> list[float]:
                 f"The kind of layer {kind!r} does not tell its work as amounts of features ({unknown[0]}).",
                 f"Let its function `work` return finite amounts, 0 or more, of: {', '.join(FEATURES)}.",
             )
-    if layer.activation == "hswish":
-        values["hswish_elements"] = outputs
+    if layer.activation not in _ACTIVATIONS:
+        raise UnsupportedLayerError(
+            f"What the activation {layer.activation!r:.80} of the layer {layer.name} costs is not known.",
+            f"Use one of the activations {', '.join(_ACTIVATIONS)}.",
+        )
+    if feature := _ACTIVATIONS[layer.activation]:
+        values[feature] = outputs
     return list(values.values())
 
 

@@ -13,6 +13,7 @@ and the readings are reweighted iteratively by standardised leave-one-out residu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -125,10 +126,10 @@ def fit(design: Design, values: Floats, sizes: Sizes) -> Posterior:
     residual = observed - design.mean
     kernels = design.kernels(design)
     shape = SLOPE * np.outer(design.mean, design.mean)
-    draws = sizes.medians + sizes.spreads * _normal_draws(len(TERMS))
+    mean_size = _MeanSize(sizes, kernels, shape, residual)
     doubt = np.ones(len(values))
     for turn in range(_REWEIGHTINGS + 1):
-        found = _mean_size(draws, kernels, shape, residual, observed**2 * doubt)
+        found = mean_size(observed**2 * doubt)
         noise = np.exp(2 * found[NOISE]) * observed**2 * doubt + _JITTER
         inverse = np.asarray(
             np.linalg.inv(np.tensordot(np.exp(2 * found[:NOISE]), kernels, 1) + shape + np.diag(noise)),
@@ -154,16 +155,16 @@ def fit(design: Design, values: Floats, sizes: Sizes) -> Posterior:
     )
 
 
-def left_out(design: Design, values: Floats, sizes: Sizes) -> tuple[Floats, Floats]:
+def left_out(fitted: Callable[[Design, Floats], Posterior], design: Design, values: Floats) -> tuple[Floats, Floats]:
     """Predicts every measured latency by a regression that was fitted without it.
 
     Sizes, scale and weights of readings are found again each time: with those of the whole set, which has seen the
     reading, the errors would be too small. Beyond twenty samples, several are left out at once.
 
     Args:
+        fitted: Fits the regression, such as `Shape.fit`.
         design: Design of the measured architectures, n >= 3.
         values: Measured latencies in milliseconds, shape (n,).
-        sizes: Priors of the sizes of the terms.
 
     Returns:
         Means and standard deviations in milliseconds, as `Posterior.predict` returns them, shapes (n,).
@@ -172,21 +173,42 @@ def left_out(design: Design, values: Floats, sizes: Sizes) -> tuple[Floats, Floa
     fold = np.arange(len(values)) % min(len(values), _FOLDS)
     for number in range(fold.max() + 1):
         without = fold != number
-        result[:, ~without] = fit(design.at(without), values[without], sizes).predict(design.at(~without))
+        result[:, ~without] = fitted(design.at(without), values[without]).predict(design.at(~without))
     return result[0], result[1]
 
 
-def _mean_size(draws: Floats, kernels: Floats, shape: Floats, residual: Floats, noise: Floats) -> Floats:
-    """Returns the posterior mean of the logarithms of the sizes, shape (4,)."""
-    covariance = np.tensordot(np.exp(2 * draws[:, :NOISE]), kernels, 1) + shape
-    diagonal = np.arange(len(residual))
-    covariance[:, diagonal, diagonal] += np.exp(2 * draws[:, NOISE:]) * noise + _JITTER
-    factor = np.linalg.cholesky(covariance)
-    white = np.linalg.solve(factor, np.broadcast_to(residual[:, None], (len(draws), len(residual), 1)))[..., 0]
-    likelihood = -0.5 * (white**2).sum(1) - np.log(factor[:, diagonal, diagonal]).sum(1)
-    weight = np.exp(likelihood - likelihood.max())
-    mean: Floats = weight @ draws / weight.sum()
-    return mean
+class _MeanSize:
+    """The posterior mean of the logarithms of the sizes, for different weights of the readings.
+
+    Args:
+        sizes: Priors of the sizes.
+        kernels: Covariances of the terms at unit sizes, shape (3, n, n).
+        shape: Covariance that does not depend on the sizes, shape (n, n).
+        residual: Measured latency divided by the scale, minus the known shape, shape (n,).
+    """
+
+    def __init__(self, sizes: Sizes, kernels: Floats, shape: Floats, residual: Floats) -> None:
+        n = len(residual)
+        self._draws = sizes.medians + sizes.spreads * _normal_draws(len(TERMS))
+        # The last row of the factor of a bordered matrix solves the system with the border on the right-hand side.
+        # Any corner will do that leaves the matrix positive definite.
+        self._bordered = np.empty((len(self._draws), n + 1, n + 1))
+        self._bordered[:, :n, :n] = np.tensordot(np.exp(2 * self._draws[:, :NOISE]), kernels, 1) + shape
+        self._bordered[:, n, :n] = self._bordered[:, :n, n] = residual
+        self._bordered[:, n, n] = 1 + residual @ residual / _JITTER
+        self._diagonal = np.arange(n)
+        self._without_noise = self._bordered[:, self._diagonal, self._diagonal] + _JITTER
+        self._noise = np.exp(2 * self._draws[:, NOISE:])
+
+    def __call__(self, noise: Floats) -> Floats:
+        """Returns the mean, shape (4,), for variances of the readings at unit size, shape (n,)."""
+        self._bordered[:, self._diagonal, self._diagonal] = self._without_noise + self._noise * noise
+        factor = np.linalg.cholesky(self._bordered)
+        white, pivots = factor[:, -1, :-1], factor[:, self._diagonal, self._diagonal]
+        likelihood = -0.5 * (white**2).sum(1) - np.log(pivots).sum(1)
+        weight = np.exp(likelihood - likelihood.max())
+        mean: Floats = weight @ self._draws / weight.sum()
+        return mean
 
 
 @cache

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.common.quantiles import normal_quantile, student_quantile
+from nagsdk.common.quantiles import normal_quantile
 from nagsdk.cost.blend import Blend, judged
 from nagsdk.cost.features import FeatureTable
 from nagsdk.cost.prior import Jitter, Prior
 from nagsdk.cost.shape import Shape
+from nagsdk.cost.spread import Spread, most_confidence, most_error
 from nagsdk.cost.table import AdditiveTable, Floats
 from nagsdk.errors import UsageError
 from nagsdk.space.space import Codes, SearchSpace
@@ -32,6 +33,10 @@ _LOCAL_DOUBT = 0.1
 _MOST_LOCAL = 0.25
 # Share of the error's variance that networks of similar cost have in common: the session and the local shape.
 _LOCAL_SHARE = 0.75
+# Least relative standard deviation between sessions that a bound counts with. Devices of public tables drift by about
+# as much while a table is measured, and the readings of one calibration cannot show it.
+_LEAST_SESSIONS = 0.01
+_HALVINGS = 60
 # Number of architectures whose columns fit into a processor's cache.
 _CHUNK = 512
 
@@ -74,7 +79,7 @@ class CostModel:
         prior: Prior of the device.
         shape: The prior applied to this space.
         table: Additive table of median latencies in milliseconds.
-        spread: Median relative standard deviation of the model error over the space.
+        spread: Relative standard deviation of the model error.
         calibrated: Samples of the calibration; empty if there is only a prior.
         observed: Networks measured after the calibration; `left_out_ms` holds what was predicted before.
         jitter: Scatter of runs and sessions.
@@ -87,7 +92,7 @@ class CostModel:
     prior: Prior
     shape: Shape
     table: AdditiveTable
-    spread: float
+    spread: Spread
     calibrated: Samples
     observed: Samples
     jitter: Jitter
@@ -107,9 +112,8 @@ class CostModel:
                 "The speed of this device is not known.", "Calibrate it first: nagsdk calibrate --device NAME."
             )
         table = FeatureTable.of(space).priced(prior.weights)
-        return cls(
-            space, device, prior, prior.on(space), table, prior.spread, _empty(space), _empty(space), prior.jitter
-        )
+        spread = Spread(prior.spread)
+        return cls(space, device, prior, prior.on(space), table, spread, _empty(space), _empty(space), prior.jitter)
 
     @classmethod
     def fit(
@@ -158,7 +162,7 @@ class CostModel:
             prior,
             shape,
             found.table(),
-            float(np.median(deviation / mean)),
+            Spread.fitted(mean, deviation),
             Samples(codes, p50_ms, *left_out),
             _empty(space),
             jitter or prior.jitter,
@@ -187,11 +191,11 @@ class CostModel:
         """Returns upper bounds, at this confidence, of a percentile of the latency in milliseconds, shape (n,).
 
         The model error is bounded by the errors of predictions that were made without the sample, each in units of its
-        own standard deviation, times the median relative standard deviation over the space. Their quantile is the mean
-        of two estimates: their rank, which needs no assumption (jackknife: Barber et al., 2021) but is a noisy figure
-        among few errors, and Student's t at their own size. Without a calibration the bound is a normal quantile of the
-        prior's spread. The scatter between sessions is added in quadrature; the scatter of runs is the measured factor
-        of the percentile.
+        own standard deviation, times the spread at this latency. Their quantile is the larger of two ranks: that of the
+        errors, which assumes nothing (jackknife: Barber et al., 2021) but is a noisy figure among few of them, and that
+        of their absolute values, of which twice as many lie beyond it. Without a calibration the bound is a normal
+        quantile of the prior's spread. The scatter between sessions is added in quadrature; the scatter of runs is the
+        measured factor of the percentile.
 
         Raises:
             UsageError: The calibration has too few samples for this confidence.
@@ -205,10 +209,18 @@ class CostModel:
             UsageError: See `upper`.
         """
         target = limit / self.jitter.factor(percentile)
-        plain = target / (1 + self.margin(confidence))
+
+        def plain(target: float) -> float:
+            low, high = 0.0, target
+            for _ in range(_HALVINGS):
+                middle = (low + high) / 2
+                holds = middle * (1 + float(self._margins(np.array(middle), confidence))) <= target
+                low, high = (middle, high) if holds else (low, middle)
+            return low
+
         if not len(self.observed):
-            return plain
-        candidates = plain * np.linspace(1 / (1 + _MOST_LOCAL), (1 + self.margin(confidence)) / (1 - _MOST_LOCAL), 4001)
+            return plain(target)
+        candidates = np.linspace(plain(target / (1 + _MOST_LOCAL)), target / (1 - _MOST_LOCAL), 4001)
         return float(candidates[self._bound(candidates, confidence) <= target][-1])
 
     def with_observation(
@@ -244,14 +256,13 @@ class CostModel:
         features, weights = FeatureTable.of(self.space), self.prior.weights
         scale = float(np.median(observed.p50_ms / (features.of_codes(observed.codes) @ weights)))
         return replace(
-            self, table=features.priced(scale * weights), spread=_SHAPE_SPREAD, observed=observed, jitter=jitter
+            self, table=features.priced(scale * weights), spread=Spread(_SHAPE_SPREAD), observed=observed, jitter=jitter
         )
 
     @property
     def most_confidence(self) -> float:
         """The highest confidence that `upper` can give; below 1."""
-        n = len(self.calibrated)
-        return n / (n + 1) if n else math.nextafter(1.0, 0.0)
+        return most_confidence(len(self.calibrated)) if len(self.calibrated) else math.nextafter(1.0, 0.0)
 
     @cached_property
     def accuracy(self) -> dict[str, float]:
@@ -266,38 +277,30 @@ class CostModel:
     def _spreads(self, codes: Codes) -> Floats:
         """Returns the relative standard deviations of the model error, shape (n,)."""
         if not len(self.calibrated):
-            return np.full(len(codes), self.spread)
+            return np.full(len(codes), self.spread.typical)
         parts = np.array_split(codes, max(1, len(codes) // _CHUNK))
         return np.concatenate([deviation / mean for mean, deviation in map(self._blend.predict, parts)])
 
     def _bound(self, cost: Floats, confidence: float) -> Floats:
         """Returns the upper bounds of the medians of networks with these costs under `table`."""
         factor, uncertainty = self._local(cost)
-        return cost * factor * (1 + uncertainty * self.margin(confidence))
+        return cost * factor * (1 + uncertainty * self._margins(cost, confidence))
 
     def margin(self, confidence: float) -> float:
-        """Returns how far the upper bound of a median lies above the mean, as a share of the mean.
+        """Returns how far the upper bound of a typical median lies above the mean, as a share of the mean.
 
         Raises:
             UsageError: See `upper`.
         """
-        n = len(self.calibrated)
+        return float(self._margins(np.array(self.spread.at_ms), confidence))
+
+    def _margins(self, cost: Floats, confidence: float) -> Floats:
+        """Returns how far the upper bounds lie above the mean, as shares of the mean, in the shape of the costs."""
         z = normal_quantile(confidence)
-        if not n:
-            return math.expm1(z * math.hypot(self.spread, self.jitter.sessions))
-        # 1e-9 keeps rounding errors from turning 0.9 * 10 into more than 9.
-        rank = math.ceil((n + 1) * confidence - 1e-9)
-        if rank > n:
-            needed = math.ceil(confidence / (1 - confidence) - 1e-9)
-            raise UsageError(
-                f"A confidence of {confidence:g} needs a calibration with {needed} architectures; this one has {n}.",
-                f"Ask for {math.floor(1000 * self.most_confidence) / 1000:g} or less (--confidence), "
-                f"or calibrate with --samples {needed}.",
-            )
-        errors = self.calibrated.errors
-        size = math.sqrt(float(np.mean(errors**2)) * (1 + 1 / n))
-        error = (float(np.sort(errors)[rank - 1]) + size * student_quantile(n - 1, confidence)) / 2
-        return math.hypot(max(0.0, error) * self.spread, z * self.jitter.sessions)
+        if not len(self.calibrated):
+            return np.expm1(z * np.hypot(self.spread.of(cost), self.jitter.sessions))
+        sessions = max(self.jitter.sessions, _LEAST_SESSIONS)
+        return np.hypot(most_error(self.calibrated.errors, confidence) * self.spread.of(cost), z * sessions)
 
     @cached_property
     def _observed_errors(self) -> tuple[Floats, Floats]:

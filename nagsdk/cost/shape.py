@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from nagsdk.cost.features import FEATURES, FeatureTable
-from nagsdk.cost.gp import NOISE, SLOPE, Design, Posterior, Sizes
+from nagsdk.cost.gp import NOISE, SLOPE, Design, Posterior, Sizes, fit
 from nagsdk.cost.table import AdditiveTable, Floats
 from nagsdk.space.space import Codes, SearchSpace
 
@@ -75,58 +75,71 @@ class Shape:
             self.mean.cost(codes), (directions, (features - self.centre) * self.unit, self.choices.columns(codes))
         )
 
-    def table(self, found: Posterior, codes: Codes) -> AdditiveTable:
-        """Returns the additive table of the result of the regression, in milliseconds.
+    def fit(self, design: Design, ms: Floats) -> Posterior:
+        """Fits the regression to measured latencies.
 
         If the shape consists of prices of features and one of the fitted prices is negative, the most likely
         non-negative prices are used in place of the unconstrained ones.
 
         Args:
-            found: Result of the regression on `design(codes)`.
-            codes: The measured architectures.
+            design: Design of the measured architectures.
+            ms: Their latencies in milliseconds.
         """
+        found = fit(design, ms, self.sizes)
+        return found if self.prices is None or (self._priced(found) >= 0).all() else self._nonnegative(found)
+
+    def table(self, found: Posterior) -> AdditiveTable:
+        """Returns the additive table of a result of `fit`, in milliseconds."""
         directions, physical, choices = found.coefficients
-        moved = physical * self.unit
         if self.prices is not None:
-            total = self.prices.mean * (1 + found.slope) + directions @ self.prices.directions + moved
-            if (total < 0).any():
-                total, choices = self._nonnegative(self.prices, found, codes)
+            # Prices of 0 were computed as differences.
+            total = np.maximum(self._priced(found), 0.0)
             parts = [
                 (found.scale, FeatureTable.of(self.space).priced(total)),
                 (found.scale, self.choices.table(choices)),
             ]
             return _tidy(self.space, _sum(parts))
+        moved = physical * self.unit
         weights = found.scale * np.array([1 + found.slope, *directions, 1.0, 1.0])
         tables = [self.mean, *self.directions, FeatureTable.of(self.space).priced(moved), self.choices.table(choices)]
         table = _sum(list(zip(weights.tolist(), tables, strict=True)))
         return _tidy(self.space, replace(table, base=table.base - found.scale * float(moved @ self.centre)))
 
-    def _nonnegative(self, known: Prices, found: Posterior, codes: Codes) -> tuple[Floats, Floats]:
-        """Returns the most likely non-negative prices (whitened non-negative least squares) and choice coefficients."""
+    def _known_prices(self, found: Posterior) -> Floats:
+        """Prices per unit of every feature, before the deviations of single features, shape (F,)."""
+        assert self.prices is not None
+        total: Floats = self.prices.mean * (1 + found.slope) + found.coefficients[0] @ self.prices.directions
+        return total
+
+    def _priced(self, found: Posterior) -> Floats:
+        """Prices per unit of every feature, shape (F,)."""
+        return self._known_prices(found) + found.coefficients[1] * self.unit
+
+    def _nonnegative(self, found: Posterior) -> Posterior:
+        """Returns the regression with the most likely non-negative prices (whitened non-negative least squares)."""
         from scipy.optimize import nnls
 
-        squares = np.exp(2 * found.sizes)
-        columns = found.design.terms[2]
-        features = FeatureTable.of(self.space).of_codes(codes)
+        assert self.prices is not None
+        known, squares = self.prices, np.exp(2 * found.sizes)
+        # Prices are divided by their standard deviations, because they span many orders of magnitude. Features that the
+        # space does not have are left out.
+        used = self.unit > 0
+        unit = self.unit[used]
+        features, columns = found.design.terms[1][:, used], found.design.terms[2]
         values = found.residual + found.design.mean
         rest = squares[NOISE - 1] * columns @ columns.T + np.diag(found.noise)
         prior = SLOPE * np.outer(known.mean, known.mean) + squares[0] * known.directions.T @ known.directions
-        used = self.unit > 0
-        prior = (prior + squares[1] * np.diag(self.unit**2))[np.ix_(used, used)]
-        # Prices are divided by their standard deviations, because they span many orders of magnitude.
-        unit = self.unit[used]
-        prior_root, rest_root = (np.linalg.cholesky(m) for m in (prior / np.outer(unit, unit), rest))
-        rows = np.concatenate(
-            [np.linalg.solve(prior_root, np.eye(len(unit))), np.linalg.solve(rest_root, features[:, used] * unit)]
-        )
+        prior = prior[np.ix_(used, used)] / np.outer(unit, unit) + squares[1] * np.eye(len(unit))
+        prior_root, rest_root = np.linalg.cholesky(prior), np.linalg.cholesky(rest)
+        rows = np.concatenate([np.linalg.solve(prior_root, np.eye(len(unit))), np.linalg.solve(rest_root, features)])
         right = np.concatenate(
             [np.linalg.solve(prior_root, known.mean[used] / unit), np.linalg.solve(rest_root, values)]
         )
         solution, _ = nnls(rows, right, maxiter=100 * rows.shape[1])
-        total = np.where(used, 0.0, known.mean * (1 + found.slope))
-        total[used] = solution * unit
-        choices: Floats = squares[NOISE - 1] * columns.T @ np.linalg.solve(rest, values - features @ total)
-        return total, choices
+        physical = np.zeros(len(self.unit))
+        physical[used] = solution - self._known_prices(found)[used] / unit
+        choices: Floats = squares[NOISE - 1] * columns.T @ np.linalg.solve(rest, values - features @ solution)
+        return replace(found, coefficients=(found.coefficients[0], physical, choices))
 
 
 class Choices:

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from nagsdk.device.description import Device
 from nagsdk.device.finding import Finding
+from nagsdk.device.layer_times import LayerTime
+from nagsdk.device.meter import Meter
 from nagsdk.errors import DeviceError, NagsdkError, UsageError
 from nagsdk.events import Listener
 from nagsdk.space.layer import KINDS, LayerSpec
@@ -37,6 +39,8 @@ _OVERHEAD = {
     "se": 470.0,
     "add": 0.0,
     "pool": 0.0,
+    "maxpool": 0.0,
+    "avgpool": 0.0,
 }
 
 
@@ -130,6 +134,38 @@ class Session(ABC):
                 afterwards.
         """
 
+    def sustain(self) -> None:  # noqa: B027 - most devices never wait
+        """Called once before a continuous load: from now on, `time` must not wait for the device to cool down.
+
+        A session that can tell a cap on the frequency that belongs to its device from throttling finds out now, while
+        the device is cool, and reports it as `frequency_cap`.
+        """
+
+    def meter(self) -> Meter:
+        """Returns what the device's meters of energy show now.
+
+        Raises:
+            DeviceError: The device does not tell how much energy it uses, which is the default, or not at the moment.
+        """
+        raise DeviceError(
+            "The device does not tell how much energy it uses.", "Limit the latency, which energy goes with, instead."
+        )
+
+    def layer_times(self, compiled: Path, runs: int, timeout_s: float) -> Sequence[LayerTime]:
+        """Returns the times of the operators of a compiled artifact, in the order in which they run.
+
+        Args:
+            compiled: The artifact; it need not be loaded.
+            runs: Number of inferences over which the median is taken.
+            timeout_s: Seconds that all of it may take.
+
+        Raises:
+            DeviceError: The runtime does not tell them, which is the default.
+        """
+        raise DeviceError(
+            "The runtime does not tell how long single operators take.", "The latency of the whole network is measured."
+        )
+
     @abstractmethod
     def infer(self, handle: int, images: Tensor) -> Tensor:
         """Runs images (n, 3, h, w) in batches of the device's batch size and returns logits (n, classes)."""
@@ -158,7 +194,11 @@ class Backend(ABC):
         layout: Order of the dimensions of an input in its artifacts: ``NCHW`` or ``NHWC``.
         precisions: Precisions that it offers; the first is the default.
         integer_precisions: Those of them in which `quantised` makes integers of a network.
+        ios: Numbers of input and output that `export` writes (``float``, ``int8``, ``uint8``), by precision, the
+            default first; precisions that are missing have float only.
         runs_elsewhere: Whether networks run off this host, so that exports may overlap with timings.
+        estimated_by: Name of the program whose estimates its sessions return in place of timings, since nothing runs;
+            empty if networks are really timed.
         time_limits_s: Seconds that methods of the backend and of its sessions may take, by name, where the default
             limits are too short; ``time`` gets the timeout of the burst in addition.
     """
@@ -170,7 +210,9 @@ class Backend(ABC):
     layout: ClassVar[str] = "NCHW"
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
     integer_precisions: ClassVar[tuple[str, ...]] = ()
+    ios: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     runs_elsewhere: ClassVar[bool] = False
+    estimated_by: ClassVar[str] = ""
     time_limits_s: ClassVar[Mapping[str, float]] = {}
 
     def __init_subclass__(cls, **arguments: Any) -> None:

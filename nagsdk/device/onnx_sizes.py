@@ -13,6 +13,8 @@ _OVERHEAD = {
     "se": 1360.0,
     "add": 135.0,
     "pool": 350.0,
+    "maxpool": 150.0,
+    "avgpool": 150.0,
 }
 HARD_SWISH, REWRITTEN_HARD_SWISH = 15.0, 420.0
 

@@ -17,6 +17,7 @@ import numpy as np
 from nagsdk.common.processes import end
 from nagsdk.common.telemetry import OFF
 from nagsdk.device.backend import Burst, Session, Tensor
+from nagsdk.device.layer_times import LayerTime
 from nagsdk.device.serve import Message, read, write
 from nagsdk.errors import DeviceError, DeviceUnavailableError, MeasurementError
 
@@ -88,6 +89,12 @@ class ProcessSession(Session):
             timeout_s, "time a network", {"do": "time", "handle": handle, "warmup": warmup, "runs": runs}
         )
         return Burst(tuple(answer["wall_ms"]), tuple(answer["cpu_ms"]), answer["properties"])
+
+    def _operators(self, compiled: Path, runs: int, timeout_s: float) -> tuple[LayerTime, ...]:
+        """Asks a worker that has a handler for `operators`."""
+        request = {"do": "operators", "path": str(compiled.resolve()), "runs": runs}
+        answer, _ = self._ask(timeout_s, f"profile {compiled.name}", request)
+        return tuple(LayerTime(name, kind, ms) for name, kind, ms in answer["operators"])
 
     def infer(self, handle: int, images: Tensor) -> Tensor:
         """Runs images (n, 3, h, w) and returns logits (n, classes)."""

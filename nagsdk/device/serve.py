@@ -99,7 +99,9 @@ def warm_up(run: Callable[[], object], runs: int, seconds: float) -> None:
         done += 1
 
 
-def timed(request: dict[str, Any], run: Callable[[], object], threads: int, warm_s: float) -> Message:
+def timed(
+    request: dict[str, Any], run: Callable[[], object], threads: int, warm_s: float, known: Mapping[str, float]
+) -> Message:
     """Answers a `time` request with consecutive runs of a network on the CPU.
 
     Args:
@@ -107,6 +109,7 @@ def timed(request: dict[str, Any], run: Callable[[], object], threads: int, warm
         run: Runs the network once.
         threads: Number of threads of the network; a single one must be the calling thread.
         warm_s: Least seconds of untimed runs.
+        known: Properties of the network that were observed when it was loaded.
     """
     warm_up(run, max(1, request["warmup"]), warm_s)
     wall, cpu = [], []
@@ -118,10 +121,10 @@ def timed(request: dict[str, Any], run: Callable[[], object], threads: int, warm
         wall.append((time.perf_counter_ns() - wall_start) / 1e6)
     if threads == 1:
         # Windows counts a thread's CPU time in ticks of 15.6 ms, which is too coarse for single runs.
-        return {"wall_ms": wall, "cpu_ms": [] if sys.platform == "win32" else cpu, "properties": {}}, b""
+        return {"wall_ms": wall, "cpu_ms": [] if sys.platform == "win32" else cpu, "properties": dict(known)}, b""
     # Threads that wait for each other sleep or spin, so their CPU time does not show whether a core was taken away.
     total = (time.process_time_ns() - process_start) / 1e6 / request["runs"]
-    return {"wall_ms": wall, "cpu_ms": [], "properties": {"cpu_all_threads_ms": total}}, b""
+    return {"wall_ms": wall, "cpu_ms": [], "properties": {**known, "cpu_all_threads_ms": total}}, b""
 
 
 def _end_session() -> NoReturn:

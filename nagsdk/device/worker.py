@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nagsdk.device.serve import Handler, Images, Message, in_batches, timed
+from nagsdk.device.start_up import StartUp
 
 
 class Worker(ABC):
@@ -29,6 +30,7 @@ class Worker(ABC):
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self._networks: dict[int, Any] = {}
+        self._starts: dict[int, StartUp] = {}
         self._loaded = 0
 
     @abstractmethod
@@ -53,22 +55,26 @@ class Worker(ABC):
         return {"load": self._load, "unload": self._unload, "time": self._time, "infer": self._infer}
 
     def _load(self, request: dict[str, Any], body: bytes) -> Message:
-        network = self.open(request["path"])
+        start = StartUp()
+        network = start.load(lambda: self.open(request["path"]))
         self._loaded += 1
-        self._networks[self._loaded] = network
+        self._networks[self._loaded], self._starts[self._loaded] = network, start
         return {"handle": self._loaded, **self.facts(network)}, b""
 
     def _unload(self, request: dict[str, Any], body: bytes) -> Message:
-        del self._networks[request["handle"]]
+        del self._networks[request["handle"]], self._starts[request["handle"]]
         return {}, b""
 
     def _time(self, request: dict[str, Any], body: bytes) -> Message:
-        network = self._networks[request["handle"]]
+        network, start = self._networks[request["handle"]], self._starts[request["handle"]]
         images = np.random.default_rng(0).standard_normal(tuple(self.shape(network)), dtype=np.float32)
-        return timed(request, self.bind(network, images), self.threads, self.warm_s)
+        run = self.bind(network, images)
+        start.first(run)
+        return timed(request, run, self.threads, self.warm_s, start.figures)
 
     def _infer(self, request: dict[str, Any], body: bytes) -> Message:
         network = self._networks[request["handle"]]
+        self._starts[request["handle"]].ran()
         batch, _, *size = self.shape(network)
         if request["shape"][1:] != [3, *size]:
             raise ValueError(f"images of shape {request['shape'][1:]} do not fit an input of shape {[3, *size]}")

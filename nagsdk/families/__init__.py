@@ -20,12 +20,20 @@ if TYPE_CHECKING:
 OWN = (
     Family(
         "mbv3",
-        "MobileNetV3 of Once-for-All",
+        "MobileNetV3 and ProxylessNAS of Once-for-All",
         "nagsdk.families.mobilenet_v3.space:MobileNetV3Space",
         {
             "mobilenetv3": "nagsdk.families.mobilenet_v3.presets:ofa_mobilenet_v3",
+            "mobilenetv3-minimal": "nagsdk.families.mobilenet_v3.presets:minimal_mobilenet_v3",
+            "proxyless": "nagsdk.families.mobilenet_v3.presets:ofa_proxyless",
             "small": "nagsdk.families.mobilenet_v3.presets:small_mobilenet_v3",
         },
+    ),
+    Family(
+        "resnet50",
+        "ResNet50D of Once-for-All",
+        "nagsdk.families.resnet50.space:ResNet50Space",
+        {"resnet50": "nagsdk.families.resnet50.space:ofa_resnet50"},
     ),
 )
 _TESTING = "nagsdk.families.mobilenet_v3.presets:testing_mobilenet_v3"

@@ -22,7 +22,13 @@ _RESOLUTION_NOISE, _BOLD_NOISE = 6.0, 2.0
 
 
 def decode(
-    space: SearchSpace, tables: Sequence[AdditiveTable], paths: Paths, stepper: Stepper, limits: Floats, noise: Float32s
+    space: SearchSpace,
+    tables: Sequence[AdditiveTable],
+    paths: Paths,
+    stepper: Stepper,
+    limits: Floats,
+    noise: Float32s,
+    counts: NDArray[np.intp],
 ) -> Codes:
     """Samples architectures within limits.
 
@@ -34,37 +40,40 @@ def decode(
         limits: Limits of each budget on each cost, shape (n, M).
         noise: Gumbel noise of every candidate, shape (candidates, decisions, most choices). It is the same for every
             budget, so that the candidates of a budget do not depend on the other budgets. Zero noise is greedy.
+        counts: Number of candidates of each budget, shape (n,), at most as many as there is noise.
 
     Returns:
-        Codes, int8, shape (n, candidates, decisions); every cost of every candidate is within its limit.
+        Codes, int8, shape (candidates of all budgets, decisions); every cost of every candidate is within its limit.
 
     Raises:
         InfeasibleError: No architecture holds the limits of a budget.
     """
     reserve, open_ = reserves(space, tables, paths, limits)
-    count, most = len(noise), max(1, _ROWS // len(noise))
-    codes = np.repeat(reserve[:, None], count, axis=1)
+    owner = np.repeat(np.arange(len(limits)), counts)
+    codes, limits_of = reserve[owner], limits[owner]
     rows = np.flatnonzero(open_)
-    for part in (rows[i : i + most] for i in range(0, len(rows), most)):
-        codes[part] = _sample(space, Walk(paths, limits[part], count), stepper, noise).reshape(-1, *codes.shape[1:])
-    codes, limits = codes.reshape(-1, codes.shape[2]), np.repeat(limits, count, axis=0)
+    # Budgets are parted by the number of candidates before them.
+    for part in np.split(rows, np.flatnonzero(np.diff(np.cumsum(counts[rows]) // _ROWS)) + 1):
+        if len(part):
+            walk = Walk(paths, limits[part], counts[part])
+            codes[np.isin(owner, part)] = _sample(space, walk, stepper, noise)
     # Walk and table add in different orders; the reserve replaces candidates that exceed a limit by rounding errors.
-    excess = np.stack([table.cost(codes) for table in tables], axis=1) - limits
+    excess = np.stack([table.cost(codes) for table in tables], axis=1) - limits_of
     over = (excess > 0).any(1)
-    assert (excess[over] <= 1e-9 * (1 + np.abs(limits[over]))).all(), "the mask allowed more than rounding errors"
-    codes[over] = np.repeat(reserve, count, axis=0)[over]
-    return codes.reshape(-1, count, codes.shape[1])
+    assert (excess[over] <= 1e-9 * (1 + np.abs(limits_of[over]))).all(), "the mask allowed more than rounding errors"
+    codes[over] = reserve[owner[over]]
+    return codes
 
 
 def _sample(space: SearchSpace, walk: Walk, stepper: Stepper, noise: Float32s) -> Codes:
-    view, count, sizes = walk.first(), walk.count, space.sizes
-    n = len(view.state) * count
-    sample = np.arange(n) % count
+    view, counts, sizes = walk.first(), walk.counts, space.sizes
+    n = int(counts.sum())
+    sample = np.arange(n) - np.repeat(np.cumsum(counts) - counts, counts)
     codes = np.full((n, len(sizes)), -1, np.int8)
     hidden, cell = np.zeros((2, n, stepper.hidden), np.float32)
 
     def repeated(part: NDArray[np.generic], axis: int) -> Any:
-        return np.repeat(part, count, axis)
+        return np.repeat(part, counts, axis)
 
     view = View(repeated(view.state, 0), repeated(view.choices, 1), repeated(view.allowed, 0))
     hidden, cell = stepper.step(0, None, view.state, hidden, cell)

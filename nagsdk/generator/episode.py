@@ -50,11 +50,11 @@ class Walk:
     Args:
         paths: Paths of the limited costs.
         limits: Upper limits of the budgets, shape (budgets, M).
-        count: Number of architectures for each budget; those of one budget follow each other.
+        counts: Number of architectures of each budget, one if None; those of one budget follow each other.
     """
 
-    def __init__(self, paths: Paths, limits: Floats, count: int = 1) -> None:
-        self.paths, self.count = paths, count
+    def __init__(self, paths: Paths, limits: Floats, counts: NDArray[np.intp] | None = None) -> None:
+        self.paths, self.counts = paths, np.ones(len(limits), np.intp) if counts is None else counts
         self._limits = limits / paths.scale
         self._first = _most(paths.cost - self._limits[:, None, None, None])
         self._states = paths.states
@@ -79,8 +79,8 @@ class Walk:
         return View(state, choices, last <= _ROUNDING)
 
     def start(self, resolution: NDArray[np.intp]) -> None:
-        """Takes decision 0 of every architecture, shape (budgets · count,)."""
-        limits, mix = (np.repeat(part, self.count, axis=0) for part in (self._limits, self._mix))
+        """Takes decision 0 of every architecture, shape (architectures,)."""
+        limits, mix = (np.repeat(part, self.counts, axis=0) for part in (self._limits, self._mix))
         every = np.arange(len(resolution))
         self._codes = np.full((len(every), len(self._states.read)), -1, np.int8)
         self._codes[:, 0] = resolution

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from safetensors.numpy import save
 
 from nagsdk.common.files import write_atomically
@@ -115,9 +115,33 @@ class Generator:
         Raises:
             InfeasibleError: No architecture holds the limits of a budget.
         """
-        paths = Paths.of(self.space, tables, self.score)
         wanted = np.asarray(limits, np.float64).reshape(-1, len(tables))
-        return decode(self.space, tables, paths, self._stepper, wanted, gumbel(seed, count, self.space))
+        paths = Paths.of(self.space, tables, self.score)
+        codes = self.sample(tables, paths, wanted, np.full(len(wanted), count), seed)
+        return codes.reshape(len(wanted), count, -1)
+
+    def sample(
+        self,
+        tables: Sequence[AdditiveTable],
+        paths: Paths,
+        limits: NDArray[np.float64],
+        counts: NDArray[np.intp],
+        seed: int,
+    ) -> Codes:
+        """Samples another number of architectures for each budget; see `propose`.
+
+        Args:
+            tables: Tables of the limited costs.
+            paths: Paths of these costs and the additive score.
+            limits: Upper limits of every budget on each cost, shape (n, costs).
+            counts: Number of candidates of every budget; fewer ones are the first of more.
+            seed: Seed of the sampling.
+
+        Returns:
+            Codes, int8, shape (candidates of all budgets, decisions).
+        """
+        noise = gumbel(seed, int(counts.max(initial=1)), self.space)
+        return decode(self.space, tables, paths, self._stepper, limits, noise, counts)
 
     def save(self, path: Path) -> None:
         """Writes policy and card as one safetensors file, atomically.

@@ -196,7 +196,8 @@ def _bottom_up(
             for part, below in zip(parts, best[child], strict=True):
                 part[:, :, choices] += forest.spread(child, below, choices)
         pick = parts[2].argmax(2)[:, :, None]
-        taken = [np.take_along_axis(part, pick if part.ndim == 5 else pick[..., None], 2) for part in parts]
+        taken = [np.take_along_axis(parts[0], pick[..., None], 2), np.take_along_axis(parts[1], pick, 2)]
+        taken.append(parts[2].max(2, keepdims=True))
         best[decision] = [part[:, :, 0] for part in taken]
         off = forest.inactive[decision]
         if len(off):

@@ -26,7 +26,7 @@ CANDIDATES = 64
 class Nag(Strategy):
     """The generator.
 
-    With one limit, a larger budget never gets an architecture of lower predicted top-1; see `monotone`.
+    A larger first limit never gets an architecture of lower predicted top-1; see `monotone`.
 
     Attributes:
         candidates: Number of architectures sampled for each budget.
@@ -38,14 +38,12 @@ class Nag(Strategy):
 
     def propose(self, question: Question) -> Codes:
         """See `Generator.propose`."""
+        generator = question.generator()
 
-        def sampled(limits: Floats) -> Codes:
-            return question.generator().propose(question.tables, limits, self.candidates, question.seed)
+        def sampled(limits: Floats, counts: NDArray[np.intp]) -> Codes:
+            return generator.sample(question.tables, question.paths, limits, counts, question.seed)
 
-        if len(question.tables) > 1:
-            return sampled(question.limits)
-        (table,) = question.tables
-        return monotone(question.space, table, question.limits[:, 0], sampled, lambda codes: _top1(question, codes))
+        return monotone(question, sampled, lambda codes: _top1(question, codes), self.candidates)
 
 
 @dataclass(frozen=True)

@@ -185,15 +185,15 @@ def improve(
     """Improves the policy by policy gradient: samples that the predictor ranks high within a budget get more likely."""
     devices, optimiser = Devices(space), torch.optim.Adam(network.parameters(), recipe.gradient_rate)
     budgets, samples = 16, 16
+    counts = np.full(budgets, samples)
     with stage(on_event, "Improving on the accuracy predictor", recipe.gradient_steps) as advance:
         for step in range(recipe.gradient_steps):
             rng = np.random.default_rng((seed, 1, step))
             drawn = problem(space, predictor.additive, devices, budgets, rng)
             noise = rng.gumbel(size=(samples, len(space.sizes), int(space.sizes.max()))).astype(np.float32)
             try:
-                codes = decode(
-                    space, drawn.tables, drawn.paths, Stepper(network.policy()), drawn.limits, noise
-                ).reshape(-1, len(space.sizes))
+                stepper = Stepper(network.policy())
+                codes = decode(space, drawn.tables, drawn.paths, stepper, drawn.limits, noise, counts)
             except InfeasibleError:
                 continue  # the limits are so tight that no architecture was found: there is nothing to learn
             top1 = np.asarray(predictor.predict(codes).mean).reshape(budgets, samples)
@@ -246,10 +246,8 @@ def examine(
         best = frontier(space, table, score)
         limits = np.linspace(best.cost[0], best.cost[-1], budgets)
         known = best.codes[best.lookup(limits)]
-        codes = decode(
-            space, [table], Paths.of(space, [table], score), stepper, limits[:, None], gumbel(0, samples, space)
-        )
-        found = codes.reshape(-1, codes.shape[2])
+        paths, counts = Paths.of(space, [table], score), np.full(budgets, samples)
+        found = decode(space, [table], paths, stepper, limits[:, None], gumbel(0, samples, space), counts)
 
         def gap(top1: Callable[[Codes], Floats], known: Codes = known, found: Codes = found) -> float:
             return float(np.mean(top1(known) - top1(found).reshape(budgets, samples).max(1)))

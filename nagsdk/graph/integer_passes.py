@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -26,6 +27,9 @@ from nagsdk.graph.ir import (
     Rows,
     Weights,
 )
+from nagsdk.graph.numbers import UINT8
+
+_NORMALISE = "normalise"
 
 
 def without_hard_functions(graph: Graph, *, keep_hard_swish: bool = False) -> Graph:
@@ -47,6 +51,25 @@ def without_hard_functions(graph: Graph, *, keep_hard_swish: bool = False) -> Gr
         writer.add(node)
     output = writer.plain(graph.output)
     return replace(graph, nodes=tuple(writer.nodes.values()), output=output)
+
+
+def fed_with(graph: Graph, io: str, mean: Sequence[float] = (0.5,) * 3, std: Sequence[float] = (0.25,) * 3) -> Graph:
+    """The network as it is fed: with pixels from 0 to 255, which it normalises itself, where the input is uint8.
+
+    Args:
+        graph: The network, which reads normalised images.
+        io: Numbers of input and output; see `nagsdk.graph.numbers`.
+        mean: Mean of each channel, for pixels in 0–1; made up for networks that are only timed.
+        std: Standard deviation of each channel.
+    """
+    if io != UINT8:
+        return graph
+    means, deviations = np.array(mean, np.float32), np.array(std, np.float32)
+    weight = (1 / (255 * deviations)).astype(np.float32).reshape(3, 1, 1, 1)
+    normalise = Conv(_NORMALISE, (graph.INPUT,), weight, -means / deviations, groups=3)
+    names = {graph.INPUT: _NORMALISE}
+    nodes = [replace(node, inputs=tuple(names.get(name, name) for name in node.inputs)) for node in graph.nodes]
+    return replace(graph, nodes=(normalise, *nodes), input_range=(0.0, 255.0))
 
 
 class _Rewriter:

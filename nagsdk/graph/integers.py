@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nagsdk.errors import DataError
 from nagsdk.graph.interpret import computed, last_readers
 from nagsdk.graph.ir import HARD_SWISH, RELU, RELU6, Activation, Conv, Flatten, Graph, Linear, Node, Pad, Rows, Weights
+from nagsdk.graph.numbers import SHIFTS
 from nagsdk.graph.quantize import MOST, quantised
 from nagsdk.graph.ranges import Ranges, made_up_ranges, observed_ranges, spread
 
@@ -90,6 +91,20 @@ class IntegerGraph(Graph):
         return np.float32(self.affine(node.inputs[0]).scale) * self.weights[node.name].scales
 
 
+def numbers_of(graph: IntegerGraph, name: str, io: str) -> dict[str, Any]:
+    """How the numbers of input or output of a file are to be read: type, scale and zero point.
+
+    Args:
+        graph: The network.
+        name: The name of its input or output.
+        io: Numbers of input and output; see `nagsdk.graph.numbers`.
+    """
+    if io not in SHIFTS:
+        return {"type": "float32", "scale": None, "zero_point": None}
+    affine = graph.affine(name)
+    return {"type": io, "scale": affine.scale, "zero_point": affine.zero_point + SHIFTS[io]}
+
+
 def integer_graph(
     graph: Graph,
     images: Weights | None = None,
@@ -110,21 +125,22 @@ def integer_graph(
         DataError: There is no image, or a tensor has values that are not finite.
     """
     if kept is not None:
-        return _with_ranges(graph, Ranges.from_statistics(kept, graph), most)
+        return with_ranges(graph, Ranges.from_statistics(kept, graph), most)
     if images is None:
-        return _with_ranges(graph, made_up_ranges(graph), most)
+        return with_ranges(graph, made_up_ranges(graph), most)
     if not len(images):
         raise DataError(
             "There are no images to take the ranges for int8 from.", "Give some, or deploy for timing only."
         )
     chosen = spread(images)
-    made = _with_ranges(graph, observed_ranges(graph, chosen), most)
+    made = with_ranges(graph, observed_ranges(graph, chosen), most)
     largest = max(int(np.prod(shape[1:])) for shape in graph.shapes.values())
     few = spread(chosen, max(1, min(_MOST_CORRECTING, _MOST_NUMBERS // largest)))
-    return _with_ranges(graph, replace(made.ranges, corrections=_corrections(made, few)), most)
+    return with_ranges(graph, replace(made.ranges, corrections=_corrections(made, few)), most)
 
 
-def _with_ranges(graph: Graph, ranges: Ranges, most: int) -> IntegerGraph:
+def with_ranges(graph: Graph, ranges: Ranges, most: int) -> IntegerGraph:
+    """The integers of a network that follow from known ranges; see `integer_graph`."""
     fused = graph.fusible(RELU, RELU6, HARD_SWISH)
     tensors = {graph.INPUT: Affine.of(*ranges.limits[graph.INPUT])}
     weights = {}
@@ -136,9 +152,8 @@ def _with_ranges(graph: Graph, ranges: Ranges, most: int) -> IntegerGraph:
             tensors[node.name] = Affine.of(*ranges.limits[node.name])
         if isinstance(node, (Conv, Linear)):
             weights[node.name] = _weights(node, tensors[source], ranges.corrections.get(node.name), most)
-    return IntegerGraph(
-        graph.input_shape, graph.nodes, graph.output, graph.architecture, tensors, weights, fused, ranges, most
-    )
+    known = (graph.input_shape, graph.nodes, graph.output, graph.architecture, graph.input_range)
+    return IntegerGraph(*known, tensors, weights, fused, ranges, most)
 
 
 def _same_numbers(node: Node, fused: Mapping[str, str]) -> bool:

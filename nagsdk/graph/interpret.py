@@ -13,6 +13,7 @@ from nagsdk.graph.ir import (
     GATE,
     HARD_SIGMOID,
     HARD_SWISH,
+    MAXIMUM,
     MULTIPLY,
     RELU,
     RELU6,
@@ -26,6 +27,7 @@ from nagsdk.graph.ir import (
     Pad,
     Pool,
     Rows,
+    Window,
 )
 
 _FUNCTIONS = {
@@ -62,6 +64,10 @@ def computed(node: Node, inputs: list[Tensor], weight: Tensor | None = None, bia
             return inputs[0] * inputs[1] if function == MULTIPLY else inputs[0] + inputs[1]
         case Pool():
             return inputs[0].mean((2, 3), keepdim=True)
+        case Window(function=function):
+            if function == MAXIMUM:
+                return functional.max_pool2d(inputs[0], node.kernel, node.stride, node.padding, ceil_mode=node.partial)
+            return functional.avg_pool2d(inputs[0], node.kernel, node.stride, ceil_mode=node.partial)
         case Flatten():
             return inputs[0].flatten(1)
         case Pad(top=top, bottom=bottom, sides=sides):

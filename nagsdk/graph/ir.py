@@ -19,9 +19,10 @@ Shape = tuple[int, ...]
 
 # Backends of plugins read these names. A layer's activation calls the second one "hswish" (see nagsdk.space.layer).
 RELU, HARD_SWISH, HARD_SIGMOID = "relu", "hardswish", "hardsigmoid"
-# Only in graphs that are rewritten for integers (see nagsdk.graph.integer_passes): the second one is relu6(x + 3).
+# The second one is relu6(x + 3), only in graphs that are rewritten for integers (see nagsdk.graph.integer_passes).
 RELU6, GATE = "relu6", "gate"
 ADD, MULTIPLY = "add", "multiply"
+MAXIMUM, MEAN = "maximum", "mean"
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +66,11 @@ class Conv(Node):
         return int(self.weight.shape[2]), int(self.weight.shape[3])
 
     @property
+    def keeps_size(self) -> bool:
+        """Whether the output is as high and wide as the input, for which TFLite needs no padding of its own."""
+        return self.stride == 1 and self.kernel == (2 * self.padding + 1,) * 2
+
+    @property
     def depthwise(self) -> bool:
         """Whether every channel is convolved separately."""
         return self.groups == int(self.weight.shape[0]) and int(self.weight.shape[1]) == 1
@@ -99,8 +105,8 @@ class Activation(Node):
     """Element-wise function.
 
     Attributes:
-        function: ``relu``, ``hardswish`` (x · relu6(x + 3) / 6) or ``hardsigmoid`` (relu6(x + 3) / 6); in graphs that
-            are rewritten for integers also ``relu6`` and ``gate`` (relu6(x + 3)).
+        function: ``relu``, ``relu6``, ``hardswish`` (x · relu6(x + 3) / 6) or ``hardsigmoid`` (relu6(x + 3) / 6); in
+            graphs that are rewritten for integers also ``gate`` (relu6(x + 3)).
     """
 
     function: str
@@ -131,6 +137,37 @@ class Pool(Node):
         """(n, c, h, w) → (n, c, 1, 1)."""
         (shape,) = inputs
         return (*shape[:2], 1, 1) if len(shape) == 4 else None
+
+
+@dataclass(frozen=True, eq=False)
+class Window(Node):
+    """``maximum`` or ``mean`` of square windows; positions beyond the image do not count.
+
+    Attributes:
+        function: The function.
+        kernel: Height and width of a window.
+        stride: Stride in both directions.
+        padding: Number of positions beyond the image on every side where windows begin.
+        partial: Whether a last window that ends beyond the padding counts (torch's `ceil_mode`).
+    """
+
+    function: str
+    kernel: int
+    stride: int
+    padding: int = 0
+    partial: bool = False
+
+    def infer(self, *inputs: Shape) -> Shape | None:
+        """(n, c, h, w) → (n, c, h', w')."""
+        ((n, c, *sizes),) = inputs
+        out = [self._positions(size) for size in sizes]
+        return (n, c, *out) if len(out) == 2 and min(out) > 0 else None
+
+    def _positions(self, size: int) -> int:
+        room = size + 2 * self.padding - self.kernel
+        out = (-(-room // self.stride) if self.partial else room // self.stride) + 1
+        # A window that would begin in the padding after the image does not count.
+        return out - (self.partial and (out - 1) * self.stride >= size + self.padding)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,12 +228,14 @@ class Graph:
         nodes: The operations, in an order in which they can be executed.
         output: Name of the node whose tensor is the logits (n, classes).
         architecture: Text form of the architecture that it was made from; empty if unknown.
+        input_range: Smallest and largest value of the input, if they are known, as those of pixels are.
     """
 
     input_shape: Shape
     nodes: tuple[Node, ...]
     output: str
     architecture: str = ""
+    input_range: tuple[float, float] | None = None
 
     INPUT = "image"
 

@@ -19,13 +19,16 @@ _MOVES = ("TRANSPOSE",)
 # delegate's model builder, both in TensorFlow Lite.
 _COMMON = {
     "ADD",
+    "AVERAGE_POOL_2D",
     "CONV_2D",
     "DEPTHWISE_CONV_2D",
     "FULLY_CONNECTED",
+    "MAX_POOL_2D",
     "MEAN",
     "MUL",
     "PAD",
     "RELU",
+    "RELU6",
     "RESHAPE",
     "SLICE",
 }

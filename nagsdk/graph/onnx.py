@@ -14,8 +14,10 @@ from nagsdk.errors import UnsupportedLayerError
 from nagsdk.graph.ir import (
     HARD_SIGMOID,
     HARD_SWISH,
+    MAXIMUM,
     MULTIPLY,
     RELU,
+    RELU6,
     Activation,
     Binary,
     Conv,
@@ -25,6 +27,7 @@ from nagsdk.graph.ir import (
     Node,
     Pool,
     Weights,
+    Window,
 )
 
 OPSET = 17
@@ -35,7 +38,7 @@ OUTPUT = "logits"
 # Key in files; it does not follow the name of the module.
 ARCHITECTURE_KEY = "nagsdk.architecture"
 
-_FUNCTIONS = {RELU: "Relu", HARD_SWISH: "HardSwish", HARD_SIGMOID: "HardSigmoid"}
+_FUNCTIONS = {RELU: "Relu", RELU6: "Clip", HARD_SWISH: "HardSwish", HARD_SIGMOID: "HardSigmoid"}
 
 # One unit in the last place below a sixth. OpenCV's dnn takes Mul(x, HardSigmoid(z)) with exactly a sixth for
 # HardSwish(x), although z is not x in squeeze-and-excitation, and computes garbage without a word.
@@ -76,6 +79,8 @@ def write_onnx(graph: Graph, path: Path, opset: int = OPSET) -> None:
         inputs = [names[name] for name in node.inputs]
         if isinstance(node, (Conv, Linear)):
             inputs += [constant(f"{output}.w", node.weight), constant(f"{output}.b", node.bias)]
+        if isinstance(node, Activation) and node.function == RELU6:
+            inputs += [constant(f"{output}.{limit}", np.array(limit, np.float32)) for limit in (0, 6)]
         operator, attributes = operator_of(node)
         if operator == "HardSwish" and opset < _HARD_SWISH_SINCE:
             nodes.append(helper.make_node("HardSigmoid", inputs, [f"{output}.s"], **_SLOPE))
@@ -123,6 +128,9 @@ def operator_of(node: Node) -> tuple[str, dict[str, Any]]:
             return ("Mul" if function == MULTIPLY else "Add"), {}
         case Pool():
             return "GlobalAveragePool", {}
+        case Window(function=function):
+            sides = {"kernel_shape": [node.kernel] * 2, "strides": [node.stride] * 2, "pads": [node.padding] * 4}
+            return ("MaxPool" if function == MAXIMUM else "AveragePool"), {**sides, "ceil_mode": int(node.partial)}
         case Flatten():
             return "Flatten", {"axis": 1}
         case _:

@@ -76,7 +76,8 @@ class Ranges:
 
 def made_up_ranges(graph: Graph) -> Ranges:
     """Ranges for networks that are only timed; the latency does not depend on them."""
-    return Ranges({graph.INPUT: _MADE_UP_INPUT, **{node.name: known_range(node) or _MADE_UP for node in graph.nodes}})
+    inner = {node.name: known_range(node) or _MADE_UP for node in graph.nodes}
+    return Ranges({graph.INPUT: graph.input_range or _MADE_UP_INPUT, **inner})
 
 
 def known_range(node: object) -> tuple[float, float] | None:
@@ -115,6 +116,7 @@ def observed_ranges(graph: Graph, images: Weights) -> Ranges:
                 )
             before = limits.get(name, (low, high))
             limits[name] = known_range(nodes.get(name)) or (min(before[0], low), max(before[1], high))
+    limits[graph.INPUT] = graph.input_range or limits[graph.INPUT]
     for name, node in nodes.items():
         if isinstance(node, Activation) and node.function == RELU:
             limits[name] = (0.0, limits[name][1])

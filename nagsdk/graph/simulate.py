@@ -14,6 +14,7 @@ from nagsdk.graph.ir import (
     GATE,
     HARD_SWISH,
     MULTIPLY,
+    RELU,
     Activation,
     Binary,
     Conv,
@@ -94,7 +95,7 @@ def _computed(graph: IntegerGraph, node: Node, inputs: list[Integers], saturatin
             return _sum(inputs[0], sources[0], np.full((1,) * inputs[0].ndim, HIGHEST, np.int32), THREE, target)
         case Activation(function=function) if function == HARD_SWISH:
             return _quantised(_hard_swish(_real(inputs[0], sources[0])), target)
-        case Activation():  # the range of a ReLU of its own is that of its input
+        case Activation(function=function) if function == RELU:  # the range of a ReLU of its own is that of its input
             return np.maximum(inputs[0], sources[0].zero_point)
         case Pool():
             return _mean(inputs[0], sources[0], target)

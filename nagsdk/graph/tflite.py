@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from nagsdk.errors import UnsupportedLayerError
 from nagsdk.graph.ir import (
     HARD_SIGMOID,
+    MAXIMUM,
     MULTIPLY,
     RELU,
+    RELU6,
     Activation,
     Binary,
     Conv,
@@ -29,9 +31,10 @@ from nagsdk.graph.ir import (
     Rows,
     Shape,
     Weights,
+    Window,
 )
 from nagsdk.graph.quantize import quantised
-from nagsdk.graph.tflite_schema import flatbuffers, schema
+from nagsdk.graph.tflite_schema import Buffer, flatbuffers, named_tensor, schema
 
 INPUT, OUTPUT = "image", "logits"
 SIGNATURE = "serving_default"
@@ -39,8 +42,6 @@ SIGNATURE = "serving_default"
 ARCHITECTURE_KEY = "nagsdk.architecture"
 IDENTIFIER = b"TFL3"
 _VERSION = 3
-# Runtimes map the file into memory, and kernels read the weights in place.
-_ALIGNMENT = 16
 # A size that the runtime infers: no constant holds the number of images, so that the input can be resized to others.
 _ANY = -1
 # Largest size in bytes of constants that are written once although they occur several times.
@@ -87,24 +88,14 @@ def write_tflite(graph: Graph, path: Path, precision: str = FP32) -> None:
     path.write_bytes(writer.finish())
 
 
-class _Buffer(schema.BufferT):  # type: ignore[misc]
-    """Content of a tensor, aligned in the file (the generated class ignores the schema's alignment)."""
-
-    def Pack(self, builder: Any) -> int:  # noqa: N802 — the generated name
-        builder.Prep(_ALIGNMENT, len(self.data))
-        data = builder.CreateByteVector(self.data)
-        schema.BufferStart(builder)
-        schema.BufferAddData(builder, data)
-        return int(schema.BufferEnd(builder))
-
-
 class Writer:
     """Collects tensors and operators; `place` maps the name of a node to the index of its tensor."""
 
     def __init__(self, graph: Graph, precision: str) -> None:
         self.graph, self.precision = graph, precision
         self.versions = _VERSIONS.get(precision, {})
-        self.fused: Mapping[str, str] = graph.fusible(RELU)
+        self.fused: Mapping[str, str] = graph.fusible(RELU, RELU6)
+        self.functions = {node.name: node.function for node in graph.nodes if isinstance(node, Activation)}
         self.model, self.body = schema.ModelT(), schema.SubGraphT()
         self.model.buffers, self.model.operatorCodes = [schema.BufferT()], []
         self.body.tensors, self.body.operators, self.body.name = [], [], "main"
@@ -138,7 +129,8 @@ class Writer:
                 )
                 self._operator(node, _Op.MUL, [shifted, self._constant(np.float32(1 / 6))], "MulOptions")
             case Activation(function=function):
-                code, options = (_Op.RELU, "") if function == RELU else (_Op.HARD_SWISH, "HardSwishOptions")
+                plain = {RELU: (_Op.RELU, ""), RELU6: (_Op.RELU6, "")}
+                code, options = plain.get(function, (_Op.HARD_SWISH, "HardSwishOptions"))
                 self._operator(node, code, inputs, options)
             case Binary(function=function):
                 code, options = (_Op.MUL, "MulOptions") if function == MULTIPLY else (_Op.ADD, "AddOptions")
@@ -151,6 +143,8 @@ class Writer:
                     "ReducerOptions",
                     keepDims=True,
                 )
+            case Window():
+                self._window(node, inputs[0])
             case Pad(top=top, bottom=bottom, sides=sides):
                 self._operator(node, _Op.PAD, [*inputs, self._padding(top, bottom, sides)], "PadOptions")
             case Rows() if self.graph.shapes[node.name] == self.graph.shapes[node.inputs[0]]:
@@ -174,7 +168,7 @@ class Writer:
     def _convolution(self, node: Conv, source: int) -> None:
         if node.groups != 1 and not node.depthwise:
             raise _unsupported(node)
-        same = node.stride == 1 and node.kernel == (2 * node.padding + 1,) * 2
+        same = node.keeps_size
         if node.padding and not same:
             n, c, h, w = self.graph.shapes[node.inputs[0]]
             padded = self._scratch((n, c, h + 2 * node.padding, w + 2 * node.padding), node.inputs[0])
@@ -193,6 +187,36 @@ class Writer:
             inputs = [source, *self._weights(node, node.weight.transpose(0, 2, 3, 1), 0)]
             self._operator(node, _Op.CONV_2D, inputs, "Conv2DOptions", **shared)
 
+    def _window(self, node: Window, source: int) -> None:
+        n, c, *sizes = self.graph.shapes[node.inputs[0]]
+        positions = self.graph.shapes[node.name][2:]
+        # Rows, or columns, that the windows cover beyond the image. SAME puts the smaller half of them before it.
+        beyond = [(p - 1) * node.stride + node.kernel - size for p, size in zip(positions, sizes, strict=True)]
+        same = all(
+            p == -(-size // node.stride) and max(over, 0) // 2 == node.padding
+            for p, size, over in zip(positions, sizes, beyond, strict=True)
+        )
+        if not same and (node.padding or max(beyond) > 0):
+            if node.function != MAXIMUM:
+                raise _unsupported(node)
+            before, after = node.padding, [max(over - node.padding, 0) for over in beyond]
+            padded = self._scratch((n, c, *(before + s + a for s, a in zip(sizes, after, strict=True))), node.inputs[0])
+            around = self._constant(np.array([[0, 0], *([before, a] for a in after), [0, 0]], np.int32))
+            lowest = self._constant(np.finfo(np.float32).min)
+            self._put(_Op.PADV2, [source, around, lowest], padded, "PadV2Options")
+            source = padded
+        self._operator(
+            node,
+            _Op.MAX_POOL_2D if node.function == MAXIMUM else _Op.AVERAGE_POOL_2D,
+            [source],
+            "Pool2DOptions",
+            padding=schema.Padding.SAME if same else schema.Padding.VALID,
+            strideH=node.stride,
+            strideW=node.stride,
+            filterHeight=node.kernel,
+            filterWidth=node.kernel,
+        )
+
     def _operator(self, node: Node, code: int, inputs: Sequence[int], options: str, **values: Any) -> None:
         if node.name in self.fused:
             values["fusedActivationFunction"] = self._function(self.fused[node.name])
@@ -201,7 +225,7 @@ class Writer:
         self.place[node.name] = target
 
     def _function(self, activation: str) -> int:
-        return int(_Fused.RELU)
+        return int(_Fused.RELU6 if self.functions[activation] == RELU6 else _Fused.RELU)
 
     def _target(self, node: Node) -> int:
         shape, name = self.graph.shapes[node.name], self.fused.get(node.name, node.name)
@@ -269,7 +293,7 @@ class Writer:
         return self._tensor(f"c{len(self.body.tensors):04d}", array.shape, _KINDS[array.dtype], self._buffer(content))
 
     def _buffer(self, content: bytes) -> int:
-        buffer = _Buffer()
+        buffer = Buffer()
         buffer.data = content
         self.model.buffers.append(buffer)
         return len(self.model.buffers) - 1
@@ -295,7 +319,7 @@ class Writer:
         self.body.inputs, self.body.outputs = [first], [last]
         signature = schema.SignatureDefT()
         signature.signatureKey, signature.subgraphIndex = SIGNATURE, 0
-        signature.inputs, signature.outputs = [_named(INPUT, first)], [_named(OUTPUT, last)]
+        signature.inputs, signature.outputs = [named_tensor(INPUT, first)], [named_tensor(OUTPUT, last)]
         if self.graph.architecture:
             metadata = schema.MetadataT()
             metadata.name, metadata.buffer = ARCHITECTURE_KEY, self._buffer(self.graph.architecture.encode())
@@ -309,12 +333,6 @@ class Writer:
 
 def _channels_last(shape: Shape) -> Shape:
     return (shape[0], *shape[2:], shape[1]) if len(shape) == 4 else shape
-
-
-def _named(name: str, tensor: int) -> Any:
-    entry = schema.TensorMapT()
-    entry.name, entry.tensorIndex = name, tensor
-    return entry
 
 
 def _unsupported(node: Node) -> UnsupportedLayerError:

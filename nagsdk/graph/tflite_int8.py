@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from nagsdk.graph.integers import HIGHEST, IntegerGraph
-from nagsdk.graph.ir import GATE, RELU6, Activation, Conv, Linear, Node, Shape, Weights
+from nagsdk.graph.integers import HIGHEST, IntegerGraph, numbers_of
+from nagsdk.graph.ir import GATE, Activation, Conv, Linear, Node, Shape, Weights
+from nagsdk.graph.numbers import FLOAT, INT8, UINT8
 from nagsdk.graph.simulate import THREE
 from nagsdk.graph.tflite import OUTPUT, Writer
 from nagsdk.graph.tflite_schema import schema
@@ -26,37 +27,42 @@ _VERSIONS = {
     _Op.RELU: 2,
     _Op.DEQUANTIZE: 2,
 }
+_TYPES = {INT8: schema.TensorType.INT8, UINT8: schema.TensorType.UINT8}
 
 
-def write_integer_tflite(graph: IntegerGraph, path: Path) -> None:
-    """Writes a TFLite file whose input and output are float32, and everything between them int8.
+def write_integer_tflite(graph: IntegerGraph, path: Path, io: str = FLOAT) -> None:
+    """Writes a TFLite file that computes in int8.
 
     Equal graphs give equal bytes; see `nagsdk.graph.tflite.write_tflite`.
 
     Args:
         graph: The network, rewritten so that it has neither hard swish nor hard sigmoid.
         path: File to write; an existing file is overwritten.
+        io: Numbers of input and output: ``float`` (float32), ``int8`` or ``uint8``. The file has a scale and a zero
+            point for integers.
 
     Raises:
         UnsupportedLayerError: A node has no TFLite operator.
     """
-    writer = _IntegerWriter(graph)
+    writer = _IntegerWriter(graph, io)
     for node in graph.nodes:
         writer.add(node)
     path.write_bytes(writer.finish())
 
 
 class _IntegerWriter(Writer):
-    """Writes the nodes between a QUANTIZE and a DEQUANTIZE operator."""
+    """Writes the nodes, and between them and other numbers of input and output the operators that convert."""
 
     graph: IntegerGraph
 
-    def __init__(self, graph: IntegerGraph) -> None:
+    def __init__(self, graph: IntegerGraph, io: str) -> None:
         super().__init__(graph, "int8")
+        self.io = io
         self.fused, self.versions = graph.fused, _VERSIONS
-        self.functions = {node.name: node.function for node in graph.nodes if isinstance(node, Activation)}
-        self.place[graph.INPUT] = self._scratch(graph.input_shape, graph.INPUT)
-        self._put(_Op.QUANTIZE, [self.input], self.place[graph.INPUT], "QuantizeOptions")
+        self._number(self.input, graph.INPUT)
+        if io != INT8:
+            self.place[graph.INPUT] = self._scratch(graph.input_shape, graph.INPUT)
+            self._put(_Op.QUANTIZE, [self.input], self.place[graph.INPUT], "QuantizeOptions")
 
     def add(self, node: Node) -> None:
         """Writes one node."""
@@ -71,12 +77,21 @@ class _IntegerWriter(Writer):
     def finish(self) -> memoryview:
         """Returns the content of the file."""
         output = self.graph.output
+        if self.io == INT8:
+            self.body.tensors[self.place[output]].name = OUTPUT
+            return super().finish()
         integers, self.place[output] = self.place[output], self._images(OUTPUT, self.graph.shapes[output])
-        self._put(_Op.DEQUANTIZE, [integers], self.place[output], "DequantizeOptions")
+        self._number(self.place[output], output)
+        code, options = (_Op.DEQUANTIZE, "DequantizeOptions") if self.io == FLOAT else (_Op.QUANTIZE, "QuantizeOptions")
+        self._put(code, [integers], self.place[output], options)
         return super().finish()
 
-    def _function(self, activation: str) -> int:
-        return int(_Fused.RELU6 if self.functions[activation] == RELU6 else _Fused.RELU)
+    def _number(self, tensor: int, name: str) -> None:
+        """Gives input or output the numbers of the file's user."""
+        if self.io != FLOAT:
+            self.body.tensors[tensor].type = _TYPES[self.io]
+            numbers = numbers_of(self.graph, name, self.io)
+            self._set_scales(tensor, [numbers["scale"]], [numbers["zero_point"]])
 
     def _target(self, node: Node) -> int:
         return self._scratch(self.graph.shapes[node.name], node.name)

@@ -19,8 +19,11 @@ from nagsdk.graph.ir import (
     ADD,
     HARD_SIGMOID,
     HARD_SWISH,
+    MAXIMUM,
+    MEAN,
     MULTIPLY,
     RELU,
+    RELU6,
     Activation,
     Binary,
     Conv,
@@ -30,12 +33,15 @@ from nagsdk.graph.ir import (
     Node,
     Pool,
     Weights,
+    Window,
 )
 
 _ACTIVATIONS: dict[object, str] = {
     nn.ReLU: RELU,
     functional.relu: RELU,
     torch.relu: RELU,
+    nn.ReLU6: RELU6,
+    functional.relu6: RELU6,
     nn.Hardswish: HARD_SWISH,
     functional.hardswish: HARD_SWISH,
     nn.Hardsigmoid: HARD_SIGMOID,
@@ -44,8 +50,8 @@ _ACTIVATIONS: dict[object, str] = {
 _BINARIES: dict[object, str] = {operator.add: ADD, torch.add: ADD, operator.mul: MULTIPLY, torch.mul: MULTIPLY}
 _NOTHING_IN_EVAL = (nn.Identity, nn.Dropout, nn.Dropout2d)
 _NEXT_STEP = (
-    "Build the network from convolutions, batch normalisation, linear layers, ReLU, hard swish, hard sigmoid, sums, "
-    "products and global mean."
+    "Build the network from convolutions, batch normalisation, linear layers, ReLU, ReLU6, hard swish, hard sigmoid, "
+    "sums, products, maxima and means of windows, and the global mean."
 )
 # torch.fx changes how all modules of the process are called, for the milliseconds that it takes.
 _TRACING = threading.Lock()
@@ -139,12 +145,27 @@ class _Lowering:
             self._put(node, Activation, _ACTIVATIONS[type(module)])
         elif isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size in (1, (1, 1)):
             self._put(node, Pool)
+        elif isinstance(module, (nn.MaxPool2d, nn.AvgPool2d)):
+            self._window(node, module)
         elif isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) == (1, -1):
             self._put(node, Flatten)
         elif isinstance(module, _NOTHING_IN_EVAL):
             self.tensor[node] = self.tensor[node.all_input_nodes[0]]
         else:
             raise _unsupported(f"{node.target} ({module})")
+
+    def _window(self, node: fx.Node, module: nn.MaxPool2d | nn.AvgPool2d) -> None:
+        maximum = isinstance(module, nn.MaxPool2d)
+        kernel, stride, padding = (
+            pair if isinstance(pair, tuple) else (pair, pair)
+            for pair in (module.kernel_size, module.stride or module.kernel_size, module.padding)
+        )
+        alike = all(len(set(pair)) == 1 for pair in (kernel, stride, padding))
+        whole = module.dilation in (1, (1, 1)) and not module.return_indices if maximum else not padding[0]
+        if not (alike and whole and getattr(module, "divisor_override", None) is None):
+            raise _unsupported(f"{node.target} ({module})")
+        function = MAXIMUM if maximum else MEAN
+        self._put(node, Window, function, kernel[0], stride[0], padding[0], module.ceil_mode)
 
     def _fold(self, node: fx.Node, norm: nn.BatchNorm2d) -> None:
         before = node.all_input_nodes[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -61,6 +61,17 @@ class Preprocessing:
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         scaled: NDArray[np.float32] = (pixels.astype(np.float32) / np.float32(255) - mean) / std
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+
+    @property
+    def of_pixels(self) -> Preprocessing:
+        """The same steps without normalising: inputs are the pixels themselves, from 0 to 255."""
+        return replace(self, mean=(0.0,) * 3, std=(1 / 255,) * 3)
+
+    def pixels(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Turns normalised inputs (n, 3, h, w) back into whole pixels from 0 to 255."""
+        mean, std = (np.array(values, np.float32).reshape(3, 1, 1) for values in (self.mean, self.std))
+        pixels: NDArray[np.float32] = np.rint((inputs * std + mean) * np.float32(255)).clip(0, 255)
+        return pixels
 
 
 def crop(image: Image, side: int, resolution: int) -> NDArray[np.uint8]:

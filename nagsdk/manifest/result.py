@@ -54,10 +54,15 @@ class Measured:
         latency_p50_ms: Median of single inferences.
         latency_p90_ms: 90th percentile of single inferences.
         latency_asked_ms: The budget's percentile of single inferences, the median if no budget names one.
+        latency_p95_ms: 95th percentile of single inferences.
+        init_ms: Milliseconds that loading the file took.
+        first_inference_ms: Milliseconds that the first inference took.
+        memory_mb: Memory of the processor at its peak, in 10⁶ bytes, beyond what was in use before the file was loaded.
         latency_limit_ms: Upper 95 % limit of the budget's percentile, which the verdict compares with the budget.
         top1: Top-1 of the artifact itself on the bundle's test images, in percent.
         top1_low: Lower end of its 95 % interval (Wilson).
         top1_high: Upper end of its 95 % interval.
+        latency_cold_ms: Median without load, if the other latencies are those under sustained load.
     """
 
     latency_p50_ms: float | None = None
@@ -67,6 +72,11 @@ class Measured:
     top1_low: float | None = None
     top1_high: float | None = None
     latency_asked_ms: float | None = None
+    latency_cold_ms: float | None = None
+    latency_p95_ms: float | None = None
+    init_ms: float | None = None
+    first_inference_ms: float | None = None
+    memory_mb: float | None = None
 
 
 def arm_name(precision: str, threads: int | None) -> str:
@@ -144,8 +154,8 @@ class Result:
         device: Id of the device, or None.
         bundle: Name of the bundle.
         warnings: Things that the user should know.
-        metrics: Values of the plugin metrics that the budgets limit, in their canonical units; measured if the device
-            reports them.
+        metrics: Values of the plugin metrics that the budgets limit, in their canonical units, measured if the device
+            reports them; and of ``init`` and ``ram``, which are only known when they were measured.
         min_top1: The minimum top-1 in per cent that was asked for, if any.
         precision: Number format of weights and arithmetic on the device, or None.
         threads: Number of threads of one inference on the device, or None.
@@ -287,4 +297,5 @@ def budget_of(record: Mapping[str, Any]) -> Budget:
         unit,
         record.get("images"),
         record.get("images_per_second") is not None,
+        record.get("sustained_s"),
     )

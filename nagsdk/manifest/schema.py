@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal, Self
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field
 
+from nagsdk.common.validation import PLAIN_NAME, SHA256
 from nagsdk.manifest.arm_record import ArmRecord
 from nagsdk.manifest.fields import Cost as _Cost
 from nagsdk.manifest.fields import Count as _Count
 from nagsdk.manifest.fields import Deviations as _Deviations
 from nagsdk.manifest.fields import Factor as _Factor
-from nagsdk.manifest.fields import FileName, Moment, Sha256, Text
 from nagsdk.manifest.fields import Latency as _Latency
 from nagsdk.manifest.fields import Milliseconds as _Milliseconds
 from nagsdk.manifest.fields import Name as _Name
@@ -20,8 +21,24 @@ from nagsdk.manifest.fields import Number as _Number
 from nagsdk.manifest.fields import Open as _Open
 from nagsdk.manifest.fields import Percent as _Percent
 from nagsdk.manifest.fields import Size as _Size
+from nagsdk.manifest.fields import Text
 from nagsdk.manifest.fields import Texts as _Texts
 from nagsdk.manifest.fields import Triple as _Triple
+from nagsdk.manifest.numbers import NumbersRecord
+from nagsdk.manifest.report_schema import Bill, ReportData, WorthOfMore
+
+# A plain name, so that no path in a manifest leads out of its folder.
+FileName = Annotated[str, Field(pattern=PLAIN_NAME)]
+Sha256 = Annotated[str, Field(pattern=SHA256)]
+
+_MOST_YEAR = 2200
+
+
+def _moment(text: str) -> str:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None or not 2000 <= moment.year < _MOST_YEAR:
+        raise ValueError("it must be a time with its zone, such as 2026-01-31T12:00:00+00:00")
+    return text
 
 
 class Predicted(_Open):
@@ -63,6 +80,15 @@ class Measured(_Open):
     latency_asked_ms: _Milliseconds | None = Field(
         None, description="The budget's percentile of single inferences, the median if no budget names one."
     )
+    latency_cold_ms: _Milliseconds | None = Field(
+        None, description="Median without load, if the other latencies are those under sustained load."
+    )
+    latency_p95_ms: _Milliseconds | None = Field(None, description="95th percentile of single inferences.")
+    init_ms: _Milliseconds | None = Field(None, description="Time that loading the file took.")
+    first_inference_ms: _Milliseconds | None = Field(None, description="Time of the first inference.")
+    memory_mb: _Cost | None = Field(
+        None, description="Peak memory of the processor in 10⁶ bytes, beyond what was in use before loading."
+    )
 
 
 class FileRecord(_Open):
@@ -81,7 +107,7 @@ class ArtifactRecord(FileRecord):
 class BudgetRecord(_Open):
     """A budget: its limit in ms, bytes, multiply-accumulates, or the canonical unit of a plugin's metric."""
 
-    metric: _Name = Field(description="latency, size, macs, or a plugin's metric.")
+    metric: _Name = Field(description="latency, size, macs, init, ram, or a plugin's metric.")
     limit: _Factor
     percentile: float = Field(ge=1, le=99)
     confidence: float = Field(ge=0.5, lt=1)
@@ -99,6 +125,12 @@ class BudgetRecord(_Open):
     images_per_second: float | None = Field(
         None, gt=0, description="The limit in images per second if the budget was given so, else null."
     )
+    sustained_s: float | None = Field(
+        None,
+        ge=10,
+        le=3600,
+        description="Longest seconds of load before the latency is measured if a sustained one is limited, else null.",
+    )
     text: str | None = Field(None, description="The budget as text, in the unit in which it was given.")
 
 
@@ -113,6 +145,7 @@ class AnyBudget(_Open):
     unit_factor: _Factor | None = None
     images: int | None = Field(None, ge=1, le=4096)
     images_per_second: float | None = Field(None, gt=0)
+    sustained_s: float | None = Field(None, ge=10, le=3600)
     text: Text | None = None
 
 
@@ -135,8 +168,8 @@ class _Result(_Open):
     budgets: list[BudgetRecord] = Field(max_length=100)
     metrics: dict[_Name, _Number] = Field(
         max_length=100,
-        description="Values of the plugin metrics that the budgets limit, in their canonical units; measured if the "
-        "device reports them.",
+        description="Values of the plugin metrics that the budgets limit, in their canonical units, measured if the "
+        "device reports them; and of init (ms) and ram (10⁶ bytes) where they were measured.",
     )
     min_top1: _Percent | None = Field(None, description="The minimum top-1 in per cent that was asked for, if any.")
     verdict: Literal["held", "missed", "unverified"]
@@ -164,6 +197,8 @@ class DeploymentJson(ResultJson):
     """What `deploy --json` and `export --json` print."""
 
     folder: str | None
+    bill: Bill | None = Field(None, description="Measured times of the layers; null if nothing was deployed.")
+    worth_of_more: WorthOfMore | None = None
 
 
 class PreprocessingJson(_Open):
@@ -188,68 +223,6 @@ class Probe(_Open):
         description="How the image is made; it has the size of the input, and scale, mean and std are applied to it."
     )
     logits: list[_Number] = Field(min_length=1, max_length=100_000)
-
-
-class LayerRow(_Open):
-    """One layer; the physical prior distributes the latency of a block over its layers."""
-
-    name: _Name
-    kind: _Name
-    in_channels: int = Field(ge=1, le=10**6)
-    out_channels: int = Field(ge=1, le=10**6)
-    kernel: int = Field(ge=1, le=1000)
-    stride: int = Field(ge=1, le=1000)
-    in_size: int = Field(ge=1, le=4096)
-    macs: _Count
-    predicted_ms: _Milliseconds | None
-
-
-class Histogram(_Open):
-    """Histogram of single inferences in the session that gave the verdict."""
-
-    edges_ms: list[_Milliseconds] = Field(min_length=2, max_length=1001)
-    counts: list[_Count] = Field(min_length=1, max_length=1000)
-    slower: _Count = Field(description="Number of runs beyond the last edge.")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        edges = self.edges_ms
-        if len(edges) != len(self.counts) + 1 or not any(self.counts):
-            raise ValueError("it must have one edge more than counts, and a count that is not 0")
-        if edges != sorted(edges) or edges[-1] - edges[0] < 1e-9:
-            raise ValueError("the edges must increase")
-        return self
-
-
-class FrontierPoints(_Open):
-    """The exact frontier under the cost model: the best predicted accuracy at each cost."""
-
-    metric: Literal["latency", "size", "macs"]
-    cost: list[_Cost] = Field(min_length=1, max_length=10_000)
-    top1: list[_Percent] = Field(min_length=1, max_length=10_000)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if len(self.cost) != len(self.top1):
-            raise ValueError("cost and top1 must have the same length")
-        return self
-
-
-class ReportData(_Open):
-    """Data that only report.html needs."""
-
-    layers: list[LayerRow] = Field(min_length=1, max_length=5000)
-    frontier: FrontierPoints | None = Field(description="The frontier over the metric that the first budget limits.")
-    frontiers: list[FrontierPoints] = Field(
-        [],
-        max_length=10,
-        description="The frontiers over every metric that a budget limits, and over multiply-accumulates.",
-    )
-    histogram: Histogram | None
-    calibration: list[Annotated[list[_Latency], Field(min_length=2, max_length=2)]] = Field(
-        max_length=10_000,
-        description="Measured and predicted p50 in ms of the calibration's samples; each is predicted without itself.",
-    )
 
 
 class RoundRecord(_Open):
@@ -277,6 +250,8 @@ class IntegersRecord(_Open):
     error: float = Field(ge=0, description="Norm of the difference to torch's logits, as a share of their norm.")
     float_top1: _Percent | None = Field(description="Top-1 of the float32 network on the bundle's test images.")
     agreement: _Percent | None = Field(description="Share of these images for which both name the same class.")
+    input: NumbersRecord | None = Field(None, description="Null in older manifests: float32.")
+    output: NumbersRecord | None = Field(None, description="Null in older manifests: float32.")
 
 
 class RewriteRecord(_Open):
@@ -294,7 +269,7 @@ class ManifestFile(_Result):
     format: Literal[1]
     artifact: ArtifactRecord
     files: dict[FileName, FileRecord] = Field(max_length=1000)
-    created_at: Moment
+    created_at: Annotated[str, AfterValidator(_moment)]
     seed: int = Field(ge=0, lt=2**64)
     versions: dict[Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")], Text] = Field(max_length=500)
     hashes: dict[_Name, Text | None] = Field(max_length=500)

@@ -52,3 +52,8 @@ class Protocol:
 CALIBRATION_PROTOCOL = Protocol(
     warmup=1, runs=5, reference_runs=3, rounds=5, width=1.0, most_rounds=5, spread_s=0.0, patience_s=0.0
 )
+
+# Of estimates, which are the same every time.
+ESTIMATE_PROTOCOL = Protocol(
+    warmup=0, runs=1, reference_runs=1, rounds=3, width=1.0, most_rounds=3, spread_s=0.0, patience_s=0.0
+)

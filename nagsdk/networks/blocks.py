@@ -140,8 +140,8 @@ _EFFICIENT = [
 
 
 def efficientnet_b0() -> Layers:
-    """EfficientNet-B0; the swish is described as a hard swish, which costs less."""
-    net = Chain(224, activation="hswish")
+    """EfficientNet-B0."""
+    net = Chain(224, activation="swish")
     net.conv(32, 3, 2)
     for ratio, kernel, out, repeats, stride in _EFFICIENT:
         for number in range(repeats):

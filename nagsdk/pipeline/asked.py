@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nagsdk import ranges
-from nagsdk.budget import Budget
+from nagsdk.budget import MEASURED, METRICS, Budget
 from nagsdk.bundle.bundle import load_bundle
 from nagsdk.common.outputs import check_replaceable
 from nagsdk.errors import BudgetError, UnverifiedError, UsageError
@@ -105,6 +105,11 @@ def sets_of(
         raise UsageError(
             "Budgets that are answered one by one must limit the same metric.",
             "Ask once for latencies, once for sizes, once for MACs; put budgets that must hold together in a list.",
+        )
+    if unknown := [b for one in asked for b in one if b.metric in MEASURED]:
+        raise UsageError(
+            f"{unknown[0]} cannot be answered without measuring: nothing predicts {unknown[0].metric}.",
+            f"Use it with deploy, or limit {', '.join(METRICS)}, or the metric of a plugin.",
         )
     check_top1(min_top1)
     if min_top1 is not None and len(asked) > 1:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nagsdk.cost.activations import ACTIVATION_BYTES
 from nagsdk.device.backend import Backend, Tensor
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError
@@ -82,8 +83,10 @@ class Builder:
         """
         import torch
 
+        from nagsdk.graph.arena import peak_activations
         from nagsdk.graph.integer_parity import check_integers
-        from nagsdk.graph.integers import IntegerGraph
+        from nagsdk.graph.integer_passes import fed_with
+        from nagsdk.graph.integers import IntegerGraph, numbers_of
         from nagsdk.graph.simulate import simulated
         from nagsdk.graph.trace import trace
         from nagsdk.supernet.recalibrate import statistics
@@ -92,22 +95,27 @@ class Builder:
         bundle, backend, device = target.bundle, target.backend, target.device
         images = None if self.timing_only else bundle.recalibration_images(resolution, self.images)
         subnet = self._subnet(architecture, images)
+        integer = device.precision in backend.integer_precisions
         if tuner is not None:
-            tuner.tune(subnet)
+            tuner.tune(subnet, integer)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{MODEL}{backend.suffix}"
-        integer = device.precision in backend.integer_precisions
         count = _INTEGER_PARITY_IMAGES if integer else _PARITY_IMAGES
         probe = np.random.default_rng(self.seed).normal(size=(count, 3, resolution, resolution)).astype(np.float32)
         if images is not None:
             probe = images[:count]
-        graph = trace(subnet, resolution, device.batch)
+        steps = bundle.preprocessing
+        graph = fed_with(trace(subnet, resolution, device.batch), device.io, steps.mean, steps.std)
+        seen = None if images is None else target.fed(images)
         if integer:
-            graph = backend.quantised(graph, device, probe if images is None else images)
-        backend.export(graph, path, device, images)
-        probe = np.concatenate([probe, bundle.preprocessing.normalised(probe_image(resolution)[None])])
+            graph = backend.quantised(graph, device, target.fed(probe) if seen is None else seen)
+            if tuner is not None and isinstance(graph, IntegerGraph):
+                graph = tuner.tune_integers(graph, lambda batch: torch.from_numpy(target.fed(batch.numpy())))
+        backend.export(graph, path, device, seen)
+        probe = np.concatenate([probe, steps.normalised(probe_image(resolution)[None])])
         with torch.no_grad():
             exact = expected = subnet(torch.from_numpy(probe)).numpy()
+        probe = target.fed(probe)
         if isinstance(graph, IntegerGraph):
             expected = simulated(graph, probe)
         compiled = backend.compile(path, device, folder) if target.presence.available else None
@@ -117,6 +125,7 @@ class Builder:
                 "Report this to the author of its plugin.",
             )
         actual = infer(backend, device, path, compiled, probe)
+        facts = {ACTIVATION_BYTES: float(peak_activations(graph, device.io))}
         used, tolerance, kept = 0 if images is None else len(images), backend.tolerance(device), statistics(subnet)
         if isinstance(graph, IntegerGraph):
             error = None if actual is None else check_integers(graph, probe, expected, actual, tolerance)
@@ -124,11 +133,13 @@ class Builder:
                 "weight_bits": graph.most.bit_length() + 1,
                 "images": graph.ranges.images if used else 0,
                 "error": overall_error(exact, expected),
+                "input": numbers_of(graph, graph.INPUT, device.io),
+                "output": numbers_of(graph, graph.output, device.io),
             }
             kept |= graph.ranges.to_statistics()
-            return Built(architecture, path, compiled, error, used, kept, expected[-1], record, subnet)
+            return Built(architecture, path, compiled, error, used, kept, expected[-1], record, subnet, facts)
         error = None if actual is None else check(expected, actual, tolerance)
-        return Built(architecture, path, compiled, error, used, kept, expected[-1])
+        return Built(architecture, path, compiled, error, used, kept, expected[-1], facts=facts)
 
     def _subnet(self, architecture: Architecture, images: Tensor | None) -> Subnet:
         bundle = self.target.bundle
@@ -169,7 +180,7 @@ class Builder:
         if test is None:
             return unknown
         with stage(target.on_event, "Evaluating on the test images"):
-            logits = infer(target.backend, target.device, built.path, built.compiled, test.inputs)
+            logits = infer(target.backend, target.device, built.path, built.compiled, target.fed(test.inputs))
             float_logits = None if built.exact is None or logits is None else outputs(built.exact, test.inputs)
         if logits is None:
             return unknown

@@ -12,15 +12,18 @@ import numpy as np
 
 from nagsdk.budget import DEFAULT_CONFIDENCE, Budget
 from nagsdk.calibration.calibrate import Calibration, calibrate
+from nagsdk.calibration.lab import Lab, Member, lab_prior
+from nagsdk.common.config import value
 from nagsdk.common.files import write_atomically
-from nagsdk.common.wording import counted
+from nagsdk.common.wording import command, counted
 from nagsdk.cost import card
 from nagsdk.cost.features import FeatureTable
 from nagsdk.cost.model import SAMPLES, CostModel
-from nagsdk.cost.prior import flat_prior
-from nagsdk.errors import DeviceUnavailableError
+from nagsdk.cost.prior import Prior, flat_prior
+from nagsdk.errors import DeviceUnavailableError, UsageError
 from nagsdk.events import Notice
 from nagsdk.generator.ranking import best_of_every_cost
+from nagsdk.measuring.key import MeasurementKey
 from nagsdk.pipeline.describe import precision_warnings
 from nagsdk.pipeline.models import (
     calibrated_model,
@@ -32,6 +35,7 @@ from nagsdk.pipeline.models import (
 )
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import settle_rewrite
+from nagsdk.pipeline.told import require_told
 from nagsdk.reports.calibration import draw
 from nagsdk.space.space import Codes
 
@@ -112,7 +116,7 @@ def calibrate_target(target: Target, samples: int, within_s: float | None = None
             target.bundle.space,
             target.device,
             target.backend,
-            prior=prior_of(target),
+            prior=_known_before(target),
             samples=samples,
             within_s=within_s,
             store=target.store,
@@ -139,11 +143,16 @@ def calibrate_target(target: Target, samples: int, within_s: float | None = None
         )
         target.on_event(Notice(text, warning=True))
     write_atomically(card_file(target), card.to_json(result.model).encode())
+    if value("pool_join"):
+        member = _join(target, result.model, None)
+        target.on_event(Notice(f"The calibration joined the pool as {member.name}."))
     return summary
 
 
 def model_for(target: Target, budgets: Sequence[Budget], timed: bool, seed: int) -> CostModel | None:
     """The cost model that a deployment needs; calibrates an available device first if that is necessary.
+
+    Before that, a device that does not tell what the budgets limit is refused.
 
     Args:
         target: Bundle and device.
@@ -156,8 +165,9 @@ def model_for(target: Target, budgets: Sequence[Budget], timed: bool, seed: int)
 
     Raises:
         DeviceUnavailableError: Latencies matter, and nothing is known about them.
-        DeviceError: The device is busy or fails.
+        DeviceError: The device is busy or fails, or does not tell what a budget limits.
     """
+    require_told(target, budgets)
     for warning in precision_warnings(target.bundle, target.device.precision):
         target.on_event(Notice(warning, warning=True))
     if not (timed and target.presence.available):
@@ -190,6 +200,46 @@ def models_for(target: Target, budgets: Sequence[Budget], timed: bool, seed: int
     if unknown is not None and not any(models):
         raise unknown
     return models
+
+
+def _known_before(target: Target) -> Prior | None:
+    """What is known of the target before it is measured: its own prior, and what the user's pool tells."""
+    prior, space = prior_of(target), target.bundle.space
+    key = MeasurementKey.of(target.device, target.presence, calibration_protocol(target))
+    members = [member for member in Lab.here().members() if member.alike(key, space)]
+    if not members:
+        return prior
+    target.on_event(Notice(f"The calibration starts from {', '.join(m.title for m in members)} (nagsdk devices pool)."))
+    return lab_prior(space, members, prior)
+
+
+def add_to_pool(target: Target, name: str | None = None) -> Member:
+    """Adds a calibrated target to the user's pool, in place of an earlier calibration with the same name.
+
+    Args:
+        target: Bundle and device.
+        name: Name in the pool; made of the device, the bundle and the settings by default.
+
+    Raises:
+        UsageError: The target is not calibrated, or the name cannot be used.
+    """
+    target.require_presence()
+    model = calibrated_model(target)
+    if model is None:
+        raise UsageError(
+            f"{target.device.id} is not calibrated for {target.bundle.name}.",
+            "Calibrate it first: "
+            + command("nagsdk", "calibrate", "--device", target.named, "--bundle", target.bundle.argument),
+        )
+    return _join(target, model, name)
+
+
+def _join(target: Target, model: CostModel, name: str | None) -> Member:
+    key = MeasurementKey.of(target.device, target.presence, calibration_protocol(target))
+    usual = f"{target.device.id}-{target.bundle.name}-{key.hash[:8]}"
+    member = Member.of(name or usual, target.device.title, key, model, str(model.facts.get("date", "unknown")))
+    Lab.here().add([member], replacing=True)
+    return member
 
 
 def _near_frontier(target: Target, seed: int) -> Codes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from nagsdk.bundle.bundle import Bundle
@@ -49,10 +49,9 @@ def arms_of(
     device: Device,
     backend: Backend,
     bundle: Bundle,
+    others: Overrides,
     threads: Threads,
-    batch: int | None,
     precision: Precisions,
-    serial: str | None,
     known: Callable[[], Iterable[str]],
 ) -> tuple[list[Setting], list[Arm]]:
     """The arms that were asked for.
@@ -61,10 +60,9 @@ def arms_of(
         device: The description of the device, without the settings of the call.
         backend: Its backend.
         bundle: The bundle, whose accuracy predictor knows what integers lose.
+        others: The other settings of the call.
         threads: A number, several, ``any``, or None for the device's default.
-        batch: Images of one inference; the device's default if None.
         precision: A precision, several, ``any``, or None for the device's default.
-        serial: Which of several attached phones is meant.
         known: Returns the precisions of all backends; called only for a list that this backend does not offer.
 
     Returns:
@@ -81,8 +79,18 @@ def arms_of(
     if len(precisions) > 1:
         precisions = _offered(device, backend, precisions, known, left_out)
     ARMS.check(len(precisions) * len(counts))
-    asked = [Overrides(count, batch, one, serial) for one in precisions for count in counts]
-    described = [overrides.on(device, backend.precisions) for overrides in asked]
+    asked: list[Overrides] = []
+    described: list[Device] = []
+    refused: UsageError | None = None
+    for overrides in [replace(others, threads=count, precision=one) for one in precisions for count in counts]:
+        try:
+            described.append(overrides.on(device, backend.precisions, backend.ios))
+            asked.append(overrides)
+        except UsageError as error:
+            refused = error
+            left_out.append(Arm(str(overrides.precision), overrides.threads, LEFT_OUT, error.message))
+    if refused is not None and (not asked or len(precisions) == 1):
+        raise refused
     arms = [Setting(overrides, one, presence_of(backend, one)) for overrides, one in zip(asked, described, strict=True)]
     return _usable(arms, backend, left_out), left_out
 

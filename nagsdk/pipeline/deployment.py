@@ -232,7 +232,12 @@ class Deployment:
         return LoadedModel(self.folder, device, serial)
 
     def verify(
-        self, *, device: str | Path | None = None, bundle: str | Path | None = None, serial: str | None = None
+        self,
+        *,
+        device: str | Path | None = None,
+        bundle: str | Path | None = None,
+        serial: str | None = None,
+        probe: str | Path | None = None,
     ) -> Verification:
         """Checks the deployment again: its hashes, its outputs and, if its device is available, its latency.
 
@@ -240,6 +245,7 @@ class Deployment:
             device: See `load`.
             bundle: Bundle whose reference network is timed beside the model; the manifest's bundle if None.
             serial: See `load`.
+            probe: File that the probe in an app wrote; see `nagsdk.verify`.
 
         Raises:
             UsageError: The budget was missed, so there is no model.
@@ -249,11 +255,17 @@ class Deployment:
 
         if self.folder is None:
             raise UsageError("The budget was missed, so there is no model to verify.", "Deploy with a larger budget.")
-        return verify(self.folder, device=device, bundle=bundle, serial=serial)
+        return verify(self.folder, device=device, bundle=bundle, serial=serial, probe=probe)
 
     def to_dict(self) -> dict[str, Any]:
         """What `deploy --json` prints."""
-        return {**self.result.to_dict(), "folder": None if self.folder is None else str(self.folder)}
+        drawn = self.details.get("report", {})
+        return {
+            **self.result.to_dict(),
+            "folder": None if self.folder is None else str(self.folder),
+            "bill": drawn.get("bill"),
+            "worth_of_more": drawn.get("worth_of_more"),
+        }
 
     def _repr_html_(self) -> str:
         from nagsdk.reports.page import deployment_page

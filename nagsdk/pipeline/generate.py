@@ -14,6 +14,7 @@ from nagsdk.generator.strategy import Question, Strategy
 from nagsdk.manifest.result import CHOSEN, LEFT_OUT, PREDICTED, Arm, Result
 from nagsdk.pipeline.cheapest import cheapest
 from nagsdk.pipeline.describe import describe, predicted_arm, promise, why_not_chosen
+from nagsdk.pipeline.hot import note_on
 from nagsdk.pipeline.limits import Limit
 from nagsdk.pipeline.models import cost_model, question, require_cost_model
 from nagsdk.pipeline.target import Target
@@ -150,7 +151,7 @@ class Generation:
             replace(
                 results[number],
                 metrics=target.costs.metrics(chosen[number], budgets),
-                warnings=(*notes[number], *results[number].warnings),
+                warnings=(*notes[number], *note_on(budgets), *results[number].warnings),
             )
             for number, budgets in enumerate(asked)
             for target, results in by_target

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nagsdk.budget import MACS, METRICS, Budget
+from nagsdk.budget import MACS, SHOWN_UNITS, Budget
 from nagsdk.common.files import writing
 from nagsdk.common.temporary import temporary_folder
 from nagsdk.device.backend import Tensor
@@ -21,6 +21,7 @@ from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.manifest.manifest import MODEL
 from nagsdk.manifest.result import MISSED, Result
 from nagsdk.pipeline.asked import check_output, limits_of, usual_folder
+from nagsdk.pipeline.bill import measured_bill
 from nagsdk.pipeline.build import infer
 from nagsdk.pipeline.deployment import Deployment
 from nagsdk.pipeline.publish import write_folder
@@ -28,6 +29,7 @@ from nagsdk.pipeline.report_data import histogram, layer_rows
 from nagsdk.pipeline.round import Built
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import time_artifacts
+from nagsdk.pipeline.told import require_told
 from nagsdk.pipeline.verdict import judge, measured
 from nagsdk.space.architecture import Architecture
 
@@ -89,13 +91,14 @@ def deploy_given(
             "Leave out the model, or the other arguments.",
         )
     budgets = tuple(wanted.for_batch(target.device.batch) for wanted in limits_of(budget, None, False))
-    if unknown := [b for b in budgets if b.metric not in METRICS]:
+    if unknown := [b for b in budgets if b.metric not in SHOWN_UNITS]:
         raise UsageError(
             f"{unknown[0]} cannot be judged for a finished model: {unknown[0].metric} is computed from layers that "
             "nagsdk knows.",
-            f"Limit {', '.join(METRICS)}.",
+            f"Limit {', '.join(SHOWN_UNITS)}.",
         )
     given = _read(target, path)
+    require_told(target, budgets)
     if given.uncounted and any(b.metric == MACS for b in budgets):
         raise UsageError(f"The multiply-accumulates of {path} are not known: {_UNCOUNTED}.", "Limit the latency.")
     folder = usual_folder(target, budgets, None, given.name.split(":")[1]) if output is None else Path(output)
@@ -115,7 +118,9 @@ def deploy_given(
                 "layers": layer_rows(given.layers, {}),
                 "frontier": None,
                 "frontiers": [],
-                "histogram": histogram(turn.sessions[-1]),
+                "histogram": histogram(turn.deciding),
+                **turn.drawn(),
+                "bill": measured_bill(target, built.compiled, [layer for layer, _ in given.layers]),
                 "calibration": [],
             },
         }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.budget import LATENCY, MACS, METRICS, SHOWN_UNITS, SIZE, Budget, Unit
+from nagsdk.budget import ENERGY, LATENCY, MACS, MEASURED, METRICS, SHOWN_UNITS, SIZE, Budget, Unit
 from nagsdk.bundle.bundle import Bundle, load_bundle
 from nagsdk.bundle.names import bundle_names
 from nagsdk.common.foreign_code import blaming
@@ -148,12 +148,14 @@ class Costs:
 
     def metrics(self, architecture: Architecture, budgets: Sequence[Budget]) -> dict[str, float]:
         """An architecture's values of the plugin metrics that the budgets limit, by the metric's id."""
-        return {b.metric: self.metric(b.metric).value(architecture) for b in budgets if b.metric not in METRICS}
+        return {b.metric: self.metric(b.metric).value(architecture) for b in budgets if b.metric not in SHOWN_UNITS}
 
     def table_for(self, budget: Budget, model: CostModel | None, resolution: int | None = None) -> AdditiveTable:
         """The table that `limit` refers to for a budget; see `table`."""
-        if budget.metric in METRICS:
-            return self.table(budget.metric, model, resolution)
+        if budget.metric in SHOWN_UNITS:
+            # Smaller files load faster and need less memory; faster networks use less energy.
+            of = dict.fromkeys(MEASURED, SIZE) | {ENERGY: MACS if model is None else LATENCY}
+            return self.table(of.get(budget.metric, budget.metric), model, resolution)
         table, _ = self.metric(budget.metric).held(budget.limit, self._index(resolution))
         return self._masked(table, resolution)
 
@@ -164,7 +166,12 @@ class Costs:
         return None if resolution is None else self.bundle.space.resolution_index(resolution)
 
     def limit(self, budget: Budget, model: CostModel | None, resolution: int | None = None) -> float:
-        """The largest cost in the table of `table_for` whose upper bound still holds the budget."""
+        """The largest cost in the table of `table_for` whose upper bound still holds the budget.
+
+        Nothing is known about metrics that are only measured, so nothing is forbidden for them.
+        """
+        if budget.metric in MEASURED:
+            return np.inf
         if budget.metric not in METRICS:
             return self.metric(budget.metric).held(budget.limit, self._index(resolution))[1]
         if budget.metric != LATENCY:
@@ -185,9 +192,11 @@ class Costs:
         """
         sought = sought or budget
         table = self.table_for(sought, model, resolution)
-        return Limit(
-            budget, sought, table, self.limit(sought, model, resolution), Completions.of(self.bundle.space, table)
-        )
+        bounds = Completions.of(self.bundle.space, table)
+        if budget.metric in MEASURED:
+            # All files are allowed until one was measured to need too much: then only those that are as much smaller.
+            return Limit(budget, sought, table, bounds.most * sought.limit / budget.limit, bounds)
+        return Limit(budget, sought, table, self.limit(sought, model, resolution), bounds)
 
     def feasible(
         self, budget: Budget, model: CostModel | None, resolution: int | None = None, like: Limit | None = None
@@ -210,7 +219,7 @@ class Costs:
         if limit.bounds.least <= limit.most:
             return limit
         device, bundle = self.device.id, self.bundle.name
-        if budget.metric not in METRICS:
+        if budget.metric not in SHOWN_UNITS:
             metric = self.metric(budget.metric)
             nearest = replace(budget, limit=metric.nearest(partial(self._masked, resolution=resolution))).rounded(
                 up=metric.metric.direction != HIGHER
@@ -233,6 +242,8 @@ class Costs:
 
     def note_on(self, limits: Sequence[Limit]) -> tuple[str, ...]:
         """The warning that the budgets limit nothing, with what the largest network needs; empty if they limit it."""
+        if any(limit.budget.metric in MEASURED for limit in limits):  # what they limit is known after measuring only
+            return ()
         if not limits or not self._limit_nothing(limits):
             return ()
         needs = [

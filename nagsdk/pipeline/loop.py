@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,13 +22,14 @@ from nagsdk.pipeline.proposals import Candidate, Proposer
 from nagsdk.pipeline.round import Built, Round, Unmeasured
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import time_together
-from nagsdk.pipeline.verdict import begun, confirmed, judge, share_of
+from nagsdk.pipeline.verdict import begun, confirmed, judge, share_of, with_facts
 
 if TYPE_CHECKING:
     from nagsdk.training.tuner import Tuner
 
 MOST_ROUNDS = 5
-ENOUGH_USED = 0.95
+# Under load a round takes minutes, so less is enough there.
+ENOUGH_USED, ENOUGH_USED_HOT = 0.95, 0.88
 _TOP1_UNKNOWN = "A top-1 of at least {:g} % is predicted but was not measured: {}."
 _NO_LATENCIES = "nothing is known about its latencies"
 
@@ -98,7 +101,7 @@ class Deployer:
                 if (unmeasured := self._unmeasured(found[0], budgets)) is not None:
                     return self._chosen(found[0], unmeasured, left_out)
                 continue
-            best = self._measure(found, budgets, best)
+            best = self._measure(found, budgets, best, number)
             for one in found:
                 self._conclude(one, number, searching=best is None)
             if not any(arm.open for arm in self.arms):
@@ -184,6 +187,7 @@ class Deployer:
         """The answer without a device; None if the file needs more than was estimated."""
         arm, built = candidate.arm, candidate.built
         assert built is not None
+        candidate.result = with_facts(arm.target, candidate.result, built)
         shares = [share_of(arm.target, candidate.result, built, budget) for budget in budgets]
         short = self._short_of_top1(arm.builder, built)
         if max([*shares, 0.0]) <= 1 and not short:
@@ -193,7 +197,7 @@ class Deployer:
         return None
 
     def _measure(
-        self, found: Sequence[Candidate], budgets: Sequence[Budget], best: Candidate | None
+        self, found: Sequence[Candidate], budgets: Sequence[Budget], best: Candidate | None, number: int
     ) -> Candidate | None:
         """Measures candidates in turns and has the best one confirmed; returns the best so far."""
         jobs = []
@@ -211,7 +215,9 @@ class Deployer:
         for one in sorted(standing, key=worth, reverse=True) if several else standing:
             if several and best is not None and worth(one) < worth(best):
                 break
-            confirmed(one.arm.target, _turn(one), budgets)
+            rivals = one.arm.rivals()
+            turn = confirmed(one.arm.target, _turn(one), budgets, partial(one.arm.build_rivals, rivals, number))
+            one.arm.hopeful = [rival for rival in rivals if turn.rivals.get(rival[1].text, math.inf) <= 1]
             one.short = self._check_top1(one.arm.builder, _turn(one))
             if _turn(one).result.verdict != MISSED:
                 return one
@@ -226,10 +232,11 @@ class Deployer:
         used = f", {turn.used:.0%} of the limit used" if arm.budgets else ""
         self._tell(f"Round {number + 1}: {turn.result.verdict}{used}", arm, ".")
         if turn.result.verdict != MISSED:
-            if turn.used >= ENOUGH_USED or not arm.timed or arm.wanted is not None:
+            enough = ENOUGH_USED if turn.hot is None else ENOUGH_USED_HOT
+            if turn.used >= enough or not arm.timed or arm.wanted is not None:
                 arm.open = False
                 return
-        elif not turn.sessions[-1].enough_quiet:
+        elif turn.hot is None and not turn.sessions[-1].enough_quiet:
             arm.tried.discard(candidate.architecture)  # it may hold once the device is quiet
         arm.learn(turn, searching)
 

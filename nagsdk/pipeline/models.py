@@ -23,16 +23,14 @@ from nagsdk.generator.generator import Generator
 from nagsdk.generator.strategy import Question
 from nagsdk.measuring.key import MeasurementKey
 from nagsdk.measuring.protocol import CALIBRATION_PROTOCOL as CALIBRATION
-from nagsdk.measuring.protocol import Protocol
-from nagsdk.pipeline.priors import described_prior
+from nagsdk.measuring.protocol import ESTIMATE_PROTOCOL, Protocol
+from nagsdk.pipeline.priors import FLOAT, described_prior
 from nagsdk.pipeline.target import Target
 
 if TYPE_CHECKING:
     from nagsdk.cost.table import AdditiveTable
 
 _MOST_CARD = 16 * 10**6
-# The shipped priors were fitted to latencies of this precision.
-_PRIOR_PRECISION = "fp32"
 _OTHER_PRECISION = "The latencies are those of fp32: to know those of {}, calibrate with --precision {}."
 
 
@@ -54,6 +52,8 @@ def _prior(target: Target) -> Prior | None:
 
 def calibration_protocol(target: Target) -> Protocol:
     """How reference architectures are timed; with fewer runs if the device is not this machine."""
+    if target.backend.estimated_by:
+        return ESTIMATE_PROTOCOL
     return replace(CALIBRATION, runs=CALIBRATION.reference_runs) if target.backend.runs_elsewhere else CALIBRATION
 
 
@@ -84,10 +84,14 @@ def cost_model(target: Target) -> CostModel | None:
     model, prior = calibrated_model(target), prior_of(target)
     if model is None and prior is not None and math.isfinite(prior.spread):
         device = target.device
-        shipped_or_read = bool(device.prior or device.readings)
-        caveat = device.caveat if shipped_or_read else f"They come from {prior.source['title']}."
-        if shipped_or_read and (other := device.precision) not in ("", _PRIOR_PRECISION):
-            caveat = f"{caveat} {_OTHER_PRECISION.format(other, other)}".strip()
+        described = bool(device.prior or device.kernels)
+        caveat = device.caveat if described else f"They come from {prior.source['title']}."
+        if described and (other := device.precision) not in ("", FLOAT):
+            known = prior.source.get("precision") == other
+            more = (
+                f"Those in {other} rest on {prior.source['title']}." if known else _OTHER_PRECISION.format(other, other)
+            )
+            caveat = f"{caveat} {more}".strip()
         model = CostModel.from_prior(target.bundle.space, prior, target.presence.fingerprint)
         if caveat:
             model = replace(model, facts={**model.facts, "caveat": caveat})

@@ -10,6 +10,7 @@ from nagsdk.common.files import line_ends_advice
 from nagsdk.device.backend import Backend, Presence, Tensor
 from nagsdk.device.description import Device, Overrides
 from nagsdk.errors import DamagedBundleError
+from nagsdk.graph.numbers import FLOAT, SHIFTS
 from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.manifest.manifest import is_pinned, pinned_files, precision_of, read_manifest, with_other_line_ends
 from nagsdk.pipeline.build import infer
@@ -50,7 +51,7 @@ class OpenedDeployment:
             DeviceError: No plugin provides the device's backend.
         """
         manifest = read_manifest(folder)
-        overrides = Overrides(manifest["threads"], manifest["batch"], precision_of(manifest), serial)
+        overrides = Overrides(manifest["threads"], manifest["batch"], precision_of(manifest), serial, io_of(manifest))
         return cls(manifest, folder, *reach(device or manifest["device"], overrides))
 
     @property
@@ -95,6 +96,12 @@ class OpenedDeployment:
         """
         compiled = self.compiled if self.presence.available else None
         return infer(self.backend, self.device, self.artifact, compiled, inputs)
+
+
+def io_of(manifest: dict[str, Any]) -> str:
+    """The numbers of input and output of a deployment's file, as in `nagsdk.device.description.Device`."""
+    numbers = (manifest.get("integers") or {}).get("input") or {}
+    return str(numbers["type"]) if numbers.get("type") in SHIFTS else FLOAT
 
 
 def wrong_files(folder: Path, manifest: dict[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from nagsdk.manifest.result import Result
 from nagsdk.pipeline.build import Builder
 from nagsdk.pipeline.cheapest import cheapest
 from nagsdk.pipeline.describe import describe, promise
+from nagsdk.pipeline.hot import RIVALS, longest_load
 from nagsdk.pipeline.limits import Limit
 from nagsdk.pipeline.models import question
 from nagsdk.pipeline.round import Built, Round
@@ -72,6 +73,7 @@ class Proposer:
         notes: Warnings about the budgets.
         tried: Architectures that were built and are not tried again.
         candidates: What was proposed so far.
+        hopeful: Candidates that held the limits under load beside the last one.
         open: Whether more may be proposed.
     """
 
@@ -88,6 +90,7 @@ class Proposer:
     notes: tuple[str, ...] = field(init=False)
     tried: set[Architecture] = field(default_factory=set)
     candidates: list[Candidate] = field(default_factory=list)
+    hopeful: list[tuple[Result, Architecture]] = field(default_factory=list)
     open: bool = True
 
     def __post_init__(self) -> None:
@@ -95,7 +98,7 @@ class Proposer:
         costs = self.target.costs
         self.limits = [costs.feasible(budget, self.model, self.resolution) for budget in self.budgets]
         if self.limits:
-            _ = self._question().reserves  # raises if the limits can be held one by one but not together
+            _ = self._question(self.limits).reserves  # raises if the limits can be held one by one but not together
         self.notes = costs.note_on(self.limits)
 
     @property
@@ -114,30 +117,62 @@ class Proposer:
             self._aim(pace_of(self.target, self.folder))
 
     def propose(self, best: Round | None) -> Candidate | None:
-        """The best candidate that was not tried yet; None if no candidate is predicted to beat the best round."""
+        """The best candidate that was not tried yet; None if no candidate is predicted to beat the best round.
+
+        One that held under load beside the last candidate, and promises more, comes first.
+        """
+        found = self._next(self.limits, best, self.wanted)
+        known = [one for one in self.hopeful if one[1] not in self.tried and best is None]
+        proposals = [*known, *([found] if found is not None else [])]
+        if not proposals:
+            return None
+        result, architecture = max(proposals, key=lambda one: promise(one[0]))
+        result = replace(result, warnings=(*self.notes, *result.warnings))
+        self.candidates.append(Candidate(self, result, architecture))
+        return self.candidates[-1]
+
+    def rivals(self) -> list[tuple[Result, Architecture]]:
+        """Candidates to measure under the same load as the present one: the rank may be another one there."""
+        found: list[tuple[Result, Architecture]] = []
+        if self.wanted is None and longest_load(self.budgets) is not None:
+            for factor in RIVALS:
+                eased = [limit.at_pace(factor).reachable() for limit in self.limits]
+                if one := self._next(eased, None, None, {rival for _, rival in found}):
+                    found.append(one)
+        return found
+
+    def build_rivals(self, rivals: Sequence[tuple[Result, Architecture]], number: int) -> list[Built]:
+        """Builds candidates for comparison under load; they may still be proposed."""
+        folder = self.folder / f"{number}-rivals"
+        return [self.builder.build(rival, folder / str(index)) for index, (_, rival) in enumerate(rivals)]
+
+    def _next(
+        self,
+        limits: Sequence[Limit],
+        best: Round | None,
+        wanted: float | None,
+        besides: Collection[Architecture] = (),
+    ) -> tuple[Result, Architecture] | None:
         target = self.target
         try:
-            if self.wanted is None:
-                codes = self.strategy.propose(self._question())[0]
+            if wanted is None:
+                codes = self.strategy.propose(self._question(limits))[0]
                 found = target.bundle.space.decode(codes[choose(target.bundle.predictor, codes)])
             else:
-                found = self._fastest(self.wanted)
+                found = self._fastest(wanted)
         except InfeasibleError:
             if not self.tried:
                 raise
             # The limits were feasible before measurements tightened them: the rounds so far are the answer.
             return None
         for architecture in found:
-            if architecture not in self.tried:
+            if architecture not in self.tried and architecture not in besides:
                 (result,) = describe(
                     target.bundle, [architecture], target.device, self.model, [self.budgets], self.min_top1, chosen=True
                 )
-                metrics = target.costs.metrics(architecture, self.budgets)
-                result = replace(result, metrics=metrics, warnings=(*self.notes, *result.warnings))
-                if best is not None and promise(result) <= promise(best.result):
-                    return None
-                self.candidates.append(Candidate(self, result, architecture))
-                return self.candidates[-1]
+                result = replace(result, metrics=target.costs.metrics(architecture, self.budgets))
+                worse = best is not None and promise(result) <= promise(best.result)
+                return None if worse else (result, architecture)
         return None
 
     def build(self, candidate: Candidate, number: int) -> Built:
@@ -166,18 +201,25 @@ class Proposer:
 
     def tighten(self, shares: Sequence[float]) -> None:
         """Sets the limits by the updated cost model, reduced where files or runs took more than estimated."""
-        costs = self.target.costs
+        costs, turns = self.target.costs, [one.turn for one in self.candidates if one.turn is not None]
         sought = [
             replace(limit.sought, limit=limit.sought.limit * 0.999 / share) if share > 1 else limit.sought
             for limit, share in zip(self.limits, shares, strict=True)
         ]
+        if turns and turns[-1].hot is not None:
+            # The cost model does not know the load, so a smaller latency without it is sought.
+            sought = [
+                reduced
+                if limit.budget.sustained_s is None
+                else replace(reduced, limit=limit.budget.limit / turns[-1].slowdown(limit.budget.percentile))
+                for limit, reduced in zip(self.limits, sought, strict=True)
+            ]
         self.limits = [
             costs.limit_of(limit.budget, self.model, self.resolution, reduced)
             for limit, reduced in zip(self.limits, sought, strict=True)
         ]
 
-    def _question(self) -> Question:
-        limits = self.limits
+    def _question(self, limits: Sequence[Limit]) -> Question:
         return question(
             self.target, [limit.table for limit in limits], [[limit.most for limit in limits]], self.builder.seed
         )

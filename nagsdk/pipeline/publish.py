@@ -26,9 +26,11 @@ from nagsdk.manifest.manifest import DEPLOYMENT, MANIFEST, REPORT, companions, m
 from nagsdk.manifest.result import MISSED, Artifact, Predicted, Result
 from nagsdk.measuring.measurement import Measurement
 from nagsdk.pipeline.asked import check_output
+from nagsdk.pipeline.bill import measured_bill, worth_of_more
 from nagsdk.pipeline.build import Builder
 from nagsdk.pipeline.deployment import Deployment
 from nagsdk.pipeline.describe import describe
+from nagsdk.pipeline.hot import note_on
 from nagsdk.pipeline.loop import Deployer
 from nagsdk.pipeline.models import cost_model, generator_of
 from nagsdk.pipeline.report_data import report_data
@@ -87,14 +89,15 @@ def publish(
         if isinstance(outcome, Round) and outcome.result.verdict == MISSED:
             hints = _nearest(deployer, budgets)
             return Deployment(replace(outcome.result, warnings=(*outcome.result.warnings, *hints)), None, details)
-        result, measurement = outcome.result, None
+        result, measurement, turn = outcome.result, None, None
         if isinstance(outcome, Unmeasured):
             result = _warned(
                 result, f"{target.device.id} is not available ({target.presence.reason}): nothing was measured."
             )
+            result = replace(result, warnings=(*result.warnings, *note_on(budgets)))
         else:
-            measurement = outcome.sessions[-1]
-        return _leave(builder, result, outcome.built, model, measurement, details, folder, deployer.resolution)
+            measurement, turn = outcome.deciding, outcome
+        return _leave(builder, result, outcome.built, model, measurement, details, folder, deployer.resolution, turn)
 
 
 def _nearest(deployer: Deployer, budgets: Sequence[Budget]) -> list[str]:
@@ -144,6 +147,7 @@ def _leave(
     details: Mapping[str, Any],
     folder: Path,
     resolution: int | None = None,
+    turn: Round | None = None,
 ) -> Deployment:
     target = builder.target
     if builder.timing_only:
@@ -161,6 +165,7 @@ def _leave(
         result = _warned(result, _NO_FOOTING)
     if not details.get("finetuned") and not _as_predicted(result):
         result = _warned(result, _NOT_AS_PREDICTED)
+    drawn = report_data(target, built.architecture, model, result.budgets, measurement, resolution)
     details = {
         **details,
         "seed": builder.seed,
@@ -170,10 +175,17 @@ def _leave(
             "source": builder.images.name if builder.images else "bundle",
         },
         "integers": builder.compare(built),
-        "report": report_data(target, built.architecture, model, result.budgets, measurement, resolution),
+        "report": {
+            **drawn,
+            "bill": measured_bill(
+                target, None if measurement is None else built.compiled, target.bundle.space.layers(built.architecture)
+            ),
+            "worth_of_more": worth_of_more(drawn["frontiers"], result.predicted.latency_ms),
+            **({} if turn is None else turn.drawn()),
+        },
     }
     bundle = target.bundle
-    return write_folder(target, result, built, bundle.preprocessing, bundle.labels, details, folder)
+    return write_folder(target, result, built, target.preprocessing, bundle.labels, details, folder)
 
 
 def write_folder(

@@ -40,7 +40,7 @@ def report_data(
         resolution: Pinned input size, if any.
 
     Returns:
-        The keys layers, frontier, frontiers, histogram and calibration; see `nagsdk.manifest.schema.ReportData`.
+        The keys layers, frontier, frontiers, histogram and calibration; see `nagsdk.manifest.report_schema.ReportData`.
     """
     limited = [b.metric for b in budgets if b.metric in METRICS] or [LATENCY if model is not None else MACS]
     frontiers = [_frontier(target, model, metric, resolution) for metric in dict.fromkeys([*limited, MACS])]
@@ -80,7 +80,7 @@ def _layers(target: Target, architecture: Architecture, model: CostModel | None)
 
 
 def layer_rows(layers: Iterable[tuple[LayerSpec, int]], predicted: Mapping[str, float]) -> list[dict[str, Any]]:
-    """The layers of a network; see `nagsdk.manifest.schema.LayerRow`.
+    """The layers of a network; see `nagsdk.manifest.report_schema.LayerRow`.
 
     Args:
         layers: The layers with their multiply-accumulates.
@@ -114,7 +114,7 @@ def _frontier(target: Target, model: CostModel | None, metric: str, resolution: 
 
 
 def histogram(measurement: Measurement) -> dict[str, Any]:
-    """The distribution of single inferences in a session; see `nagsdk.manifest.schema.Histogram`."""
+    """The distribution of single inferences in a session; see `nagsdk.manifest.report_schema.Histogram`."""
     readings = measurement.quiet if measurement.enough_quiet else measurement.readings
     runs = np.concatenate([reading.burst.wall_ms for reading in readings])
     edges = np.linspace(runs.min(), max(float(np.percentile(runs, _DRAWN_PERCENTILE)), runs.min() * 1.001), _BINS + 1)

@@ -13,7 +13,9 @@ from nagsdk.budget import LATENCY, Budget
 from nagsdk.cost.table import Floats
 from nagsdk.device.backend import Tensor
 from nagsdk.manifest.result import Result
+from nagsdk.measuring.energy import Energy
 from nagsdk.measuring.measurement import Measurement
+from nagsdk.measuring.sustained import Load
 from nagsdk.space.architecture import Architecture
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ class Built:
         probe: Logits of torch for `nagsdk.graph.parity.probe_image`, shape (classes,); of the simulation for integers.
         integers: What the integers of the file were made of, and how far they are from torch; None for other files.
         exact: The torch network of a file of integers, with which it is compared on the test images.
+        facts: What is known of the file without running it, by names such as ``activation_bytes``; as properties of
+            bursts, they are the values of metrics.
     """
 
     architecture: Architecture
@@ -46,6 +50,7 @@ class Built:
     probe: Tensor
     integers: Mapping[str, Any] | None = None
     exact: Subnet | None = None
+    facts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,10 @@ class Round:
         used: Largest share of any limit that was used, by the session that counts.
         shares: Share used of each budget other than latency, shape (budgets,); zero for latencies.
         promised: The result before anything was measured.
+        hot: The candidate under sustained load, if a budget is about that.
+        load: The load before it was measured there.
+        energy: The energy of the candidate, if a budget is about that.
+        rivals: Share of the limits under load that further candidates used there, by their text form.
     """
 
     result: Result
@@ -82,11 +91,28 @@ class Round:
     used: float = 0.0
     shares: Floats = field(default_factory=lambda: np.zeros(0))
     promised: Result | None = None
+    hot: Measurement | None = None
+    load: Load | None = None
+    energy: Energy | None = None
+    rivals: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def deciding(self) -> Measurement:
+        """The session that gave the verdict: the one under load, if there was one."""
+        return self.sessions[-1] if self.hot is None else self.hot
+
+    def counting(self, budget: Budget) -> Measurement:
+        """The session that a latency budget is compared with."""
+        return self.sessions[-1] if self.hot is None or budget.sustained_s is None else self.hot
 
     @property
     def sessions(self) -> list[Measurement]:
-        """The sessions that took place; the last one counts."""
+        """The sessions without load that took place; the last one counts."""
         return [self.first] if self.second is None else [self.first, self.second]
+
+    def slowdown(self, percentile: float) -> float:
+        """How many times longer the candidate may take under load than without; 1 if it was not loaded."""
+        return 1.0 if self.hot is None else upper_limit(self.hot, percentile) / figure(self.sessions[-1], percentile)
 
     def at_known_pace_ms(self, percentile: float) -> float:
         """The largest value of a percentile over the sessions at the calibration's pace, for the cost model."""
@@ -97,8 +123,15 @@ class Round:
 
     def needed(self, budgets: Sequence[Budget]) -> float:
         """The largest share of a limit that this candidate needs to be `held`, by the session that counts."""
-        last = self.sessions[-1]
-        return max([self.used, *(upper_limit(last, b.percentile) / b.limit for b in budgets if b.metric == LATENCY)])
+        latencies = (upper_limit(self.counting(b), b.percentile) / b.limit for b in budgets if b.metric == LATENCY)
+        return max([self.used, *latencies])
+
+    def drawn(self) -> dict[str, Any]:
+        """What the report shows of load and energy; see `nagsdk.manifest.report_schema.ReportData`."""
+        return {
+            "sustained": None if self.load is None else self.load.to_dict(),
+            "energy": None if self.energy is None else self.energy.to_dict(),
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """The summary that the manifest stores, ready for JSON."""
@@ -113,6 +146,7 @@ class Round:
             "first_session_p50_ms": figure(self.first, 50),
             "quiet": last.enough_quiet,
             "second_session_p50_ms": None if self.second is None else figure(self.second, 50),
+            "sustained_p50_ms": None if self.hot is None else figure(self.hot, 50),
             "used_of_limit": self.used,
             "state": last.state,
         }

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 from nagsdk.bundle.bundle import Bundle, load_bundle
 from nagsdk.common.cores import overcommitted
 from nagsdk.common.folders import cache_folder
-from nagsdk.device.backend import Backend, Presence
+from nagsdk.device.backend import Backend, Presence, Tensor
 from nagsdk.device.description import Device, Overrides, read_device
 from nagsdk.device.presence import presence_of
 from nagsdk.errors import DeviceUnavailableError, UsageError
 from nagsdk.events import Listener, Notice, ignore
+from nagsdk.graph.numbers import UINT8
+from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.measuring.key import MeasurementKey
-from nagsdk.measuring.protocol import Protocol
+from nagsdk.measuring.protocol import ESTIMATE_PROTOCOL, Protocol
 from nagsdk.measuring.rewrites import read_choice
 from nagsdk.pipeline.choices import Precisions, Threads, arms_of, named
 from nagsdk.pipeline.limits import Costs
@@ -46,6 +48,7 @@ class TargetSettings(TypedDict, total=False):
     batch: int | None
     precision: Precisions
     serial: str | None
+    io: str | None
     on_event: Listener
 
 
@@ -66,6 +69,8 @@ class Target:
         precision: Number format of weights and arithmetic, such as ``"fp16"``; the device's default if None. With
             several, such as ``("fp32", "int8")``, or ``"any"``, the same verbs choose one of them.
         serial: Which of several attached phones is meant, or ``"host:port"`` of a phone that listens on the network.
+        io: Numbers of input and output of an integer file: ``"float"``, ``"int8"`` or ``"uint8"``, which takes pixels
+            as cameras give them; the device's default if None.
         on_event: Called with every progress event; see `nagsdk.events`.
         backend: The backend of the device; the one that the device's description names if None.
 
@@ -97,6 +102,7 @@ class Target:
         batch: int | None = None,
         precision: Precisions = None,
         serial: str | None = None,
+        io: str | None = None,
         on_event: Listener = ignore,
         backend: Backend | None = None,
     ) -> None:
@@ -104,15 +110,22 @@ class Target:
         self.named = device.id if isinstance(device, Device) else str(device)
         self.backend, plain = _described(device, backend)
         (first, *others), self.left_out = arms_of(
-            plain, self.backend, self.bundle, threads, batch, precision, serial, _all_precisions
+            plain,
+            self.backend,
+            self.bundle,
+            Overrides(None, batch, None, serial, io),
+            threads,
+            precision,
+            _all_precisions,
         )
         self.overrides, self.device, self.presence = first.overrides, first.device, first.presence
         self._asked: dict[str, Any] = {"threads": threads, "batch": batch, "precision": precision, "serial": serial}
+        self._asked["io"] = io
         self._given, self._given_backend = device, backend
         self.costs = Costs(self.bundle, self.backend, self.device, lambda: self.host)
         self.on_event = on_event
         self.cache = cache_folder()
-        self.protocol, self.glance = PROTOCOL, GLANCE
+        self.protocol, self.glance = (ESTIMATE_PROTOCOL,) * 2 if self.backend.estimated_by else (PROTOCOL, GLANCE)
         self._kept: dict[str, Any] = {}
         self._fresh_until = monotonic() + _FRESH_S
         self._described = self.device
@@ -141,6 +154,16 @@ class Target:
         """Why the threads of an inference cannot all run at the same time on this machine; empty if they can."""
         here = self.presence.available and not self.backend.runs_elsewhere
         return overcommitted(self.device.threads) if here else ""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How images become inputs of the model file: files that are fed with pixels normalise them themselves."""
+        usual = self.bundle.preprocessing
+        return usual.of_pixels if self.device.io == UINT8 else usual
+
+    def fed(self, inputs: Tensor) -> Tensor:
+        """What the model file is fed with in place of normalised inputs (n, 3, h, w)."""
+        return self.bundle.preprocessing.pixels(inputs) if self.device.io == UINT8 else inputs
 
     @property
     def loss(self) -> float:
@@ -305,7 +328,7 @@ def reach(
         NagsdkError: See `Target`.
     """
     backend, device = _described(device, backend)
-    device = overrides.on(device, backend.precisions)
+    device = overrides.on(device, backend.precisions, backend.ios)
     return backend, device, presence_of(backend, device)
 
 

@@ -32,12 +32,13 @@ def timing_artifact(target: Target, architecture: Architecture, folder: Path, de
         folder: Folder for the artifact; created if missing.
         device: Device to export for; the target's device if None.
     """
+    from nagsdk.graph.integer_passes import fed_with
     from nagsdk.graph.trace import trace
 
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{architecture.hash}{target.backend.suffix}"
     subnet, device = target.bundle.space.build(architecture).eval(), device or target.device
-    target.backend.export(trace(subnet, architecture.resolution, device.batch), path, device)
+    target.backend.export(fed_with(trace(subnet, architecture.resolution, device.batch), device.io), path, device)
     return target.backend.compile(path, device, folder)
 
 
@@ -110,8 +111,8 @@ def _keep(target: Target, key: MeasurementKey, connection: str, name: str, readi
     target.store.add(Kept(key, name, reading, connection))
 
 
-def pace_of(target: Target, folder: Path) -> float:
-    """How many times longer networks take now than when the device was calibrated; see `Measurement.pace`.
+def glance(target: Target, folder: Path) -> Measurement:
+    """A short measurement of the reference network.
 
     Args:
         target: Bundle and device.
@@ -122,7 +123,20 @@ def pace_of(target: Target, folder: Path) -> float:
     """
     reference = reference_architecture(target.bundle.space, target.costs.supported)
     (found,) = time_artifacts(target, {reference.text: _reference(target, folder)}, folder, target.glance).values()
-    return found.pace
+    return found
+
+
+def pace_of(target: Target, folder: Path) -> float:
+    """How many times longer networks take now than when the device was calibrated; see `Measurement.pace`.
+
+    Args:
+        target: Bundle and device.
+        folder: Folder in which the reference network is built.
+
+    Raises:
+        DeviceError: The device failed or was busy.
+    """
+    return glance(target, folder).pace
 
 
 def settle_rewrite(target: Target) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nagsdk.budget import LATENCY
+from nagsdk.budget import ENERGY, LATENCY, MEASURED, Budget
 from nagsdk.bundle.bundle import Bundle, bundle_at_hand, load_bundle
 from nagsdk.common.files import line_ends_advice
 from nagsdk.common.os_errors import naming_os_errors
@@ -17,12 +17,17 @@ from nagsdk.common.wording import counted
 from nagsdk.errors import DeviceError, Failure, NagsdkError, UnknownNameError
 from nagsdk.events import Listener, ignore
 from nagsdk.graph.parity import FEW_IMAGES, check, probe_image
+from nagsdk.manifest.app_probe import read_probe
 from nagsdk.manifest.manifest import MANIFEST, pinned_files, read_manifest, with_other_line_ends
 from nagsdk.manifest.result import Measured, budget_of
+from nagsdk.pipeline.app_evidence import judged, require_same_model
+from nagsdk.pipeline.energy import energy_of
+from nagsdk.pipeline.hot import longest_load, time_under_load, told_under_load
 from nagsdk.pipeline.opened import OpenedDeployment, wrong_files
 from nagsdk.pipeline.round import figure, upper_limit
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import time_artifacts
+from nagsdk.pipeline.told import told
 from nagsdk.pipeline.verdict import measured
 
 PASSED, NOT_PASSED, SKIPPED = "passed", "failed", "skipped"
@@ -35,7 +40,7 @@ class Check:
     """The result of one check.
 
     Attributes:
-        name: ``hashes``, ``parity`` or ``latency``.
+        name: ``hashes``, ``parity``, ``latency``, ``init`` and ``ram`` where budgets limit them, or ``probe``.
         state: ``passed``, ``failed`` or ``skipped``.
         detail: What was found, or why it was skipped.
     """
@@ -51,7 +56,7 @@ class Verification:
 
     Attributes:
         folder: Folder of the deployment.
-        checks: The checks of hashes, parity and latency.
+        checks: The checks of hashes, parity, latency, and of other limited figures.
         measured: The latencies measured now; empty if none were measured.
         error: The error that ended the checks early, such as a failed device; the remaining checks are ``skipped``.
     """
@@ -81,6 +86,7 @@ def verify(
     device: str | Path | None = None,
     bundle: str | Path | None = None,
     serial: str | None = None,
+    probe: str | Path | None = None,
     on_event: Listener = ignore,
 ) -> Verification:
     """Checks a deployment again: the hashes of its files, its outputs and, if the device is available, its latency.
@@ -95,13 +101,14 @@ def verify(
             described by a file.
         bundle: Bundle whose reference network is timed beside the model; the manifest's bundle if None.
         serial: Which of several attached phones is meant, or ``"host:port"`` of a phone that listens on the network.
+        probe: File that the probe in an app wrote; the budgets are judged by it too. See docs/in-app.md.
         on_event: Receives progress events.
 
     Returns:
         The results of all checks. A failure of the device is part of them and is not raised.
 
     Raises:
-        UsageError: The folder is not a deployment.
+        UsageError: The folder is not a deployment, or the probe's file is not one or is about another model.
         DamagedBundleError: Its manifest is not valid.
         UnknownNameError: The given device or bundle is unknown.
     """
@@ -114,19 +121,22 @@ def verify(
     told += [line_ends_advice(folder, rewritten)] if rewritten else []
     state, unchanged = NOT_PASSED if told else PASSED, f"{counted(len(pinned_files(manifest)), 'file')} unchanged"
     hashes = Check("hashes", state, "; ".join(told) or unchanged)
+    budgets = [budget_of(record) for record in manifest["budgets"]]
+    evidence = [] if probe is None else [_in_app(Path(probe), manifest, budgets)]
+    names = ("parity", "latency", *(budget.metric for budget in budgets if budget.metric in MEASURED))
     # Labels and preprocessing mean the same with other line ends, a model does not.
     if changed or not set(rewritten) <= {MANIFEST, *manifest["files"]}:
-        untrusted = (Check(name, SKIPPED, "files that were changed are not run") for name in ("parity", "latency"))
-        return Verification(str(folder), (hashes, *untrusted), Measured())
+        untrusted = (Check(name, SKIPPED, "files that were changed are not run") for name in names)
+        return Verification(str(folder), (hashes, *untrusted, *evidence), Measured())
     checks, now, failure = [hashes], Measured(), None
     try:
         opened = OpenedDeployment.of(folder, device, serial)
         checks.append(_parity(opened))
         if checks[-1].state == NOT_PASSED:
-            checks.append(Check("latency", SKIPPED, "the model's outputs are wrong"))
+            checks += [Check(name, SKIPPED, "the model's outputs are wrong") for name in names[1:]]
         else:
-            latency, now = _latency(opened, named, on_event)
-            checks.append(latency)
+            found, now = _figures(opened, budgets, named, on_event)
+            checks += found
     except NagsdkError as error:
         unknown = isinstance(error, UnknownNameError)
         if unknown and device is not None:
@@ -137,8 +147,16 @@ def verify(
             if unknown
             else error.message
         )
-        checks += [Check(name, SKIPPED, why) for name in ("parity", "latency")[len(checks) - 1 :]]
-    return Verification(str(folder), tuple(checks), now, failure)
+        checks += [Check(name, SKIPPED, why) for name in names[len(checks) - 1 :]]
+    return Verification(str(folder), (*checks, *evidence), now, failure)
+
+
+def _in_app(path: Path, manifest: dict[str, Any], budgets: list[Budget]) -> Check:
+    """Judges the budgets by what an app measured."""
+    probe = read_probe(path)
+    require_same_model(probe, manifest)
+    held, told = judged(probe, manifest, budgets)
+    return Check("probe", PASSED if held else NOT_PASSED, told)
 
 
 def _parity(opened: OpenedDeployment) -> Check:
@@ -158,14 +176,21 @@ def _parity(opened: OpenedDeployment) -> Check:
     return Check("parity", PASSED, f"outputs differ from those of {of} by {error:.1e} of their norm")
 
 
-def _latency(opened: OpenedDeployment, bundle: Bundle | None, on_event: Listener) -> tuple[Check, Measured]:
-    """Measures the latency in a fresh session and compares it with the budgets as `deploy` does."""
+def _figures(
+    opened: OpenedDeployment, asked: list[Budget], bundle: Bundle | None, on_event: Listener
+) -> tuple[list[Check], Measured]:
+    """Measures in a fresh session and compares what the budgets limit as `deploy` does."""
     manifest = opened.manifest
-    budgets = [budget for budget in map(budget_of, manifest["budgets"]) if budget.metric == LATENCY]
-    if not budgets:
-        return Check("latency", SKIPPED, "no budget limits the latency"), Measured()
+    budgets = [budget for budget in asked if budget.metric == LATENCY]
+    others = [budget for budget in asked if budget.metric in MEASURED]
+
+    def skipped(why: str) -> tuple[list[Check], Measured]:
+        return [Check(name, SKIPPED, why) for name in ("latency", *(budget.metric for budget in others))], Measured()
+
+    if not budgets and not others:
+        return skipped("no budget limits the latency")
     if not opened.presence.available:
-        return Check("latency", SKIPPED, f"{opened.device.id} is not available: {opened.presence.reason}"), Measured()
+        return skipped(f"{opened.device.id} is not available: {opened.presence.reason}")
     name = manifest["bundle"]
     bundle = bundle or bundle_at_hand(name)
     # Several bundles may have the same name.
@@ -174,18 +199,37 @@ def _latency(opened: OpenedDeployment, bundle: Bundle | None, on_event: Listener
             f"the bundle {name}, whose reference network is timed beside the model, was not found; "
             "name its folder with --bundle"
         )
-        return Check("latency", SKIPPED, missing), Measured()
+        return skipped(missing)
     target = Target(opened.device, bundle, on_event=on_event, backend=opened.backend)
+    files, hot = {manifest["architecture"]: opened.compiled}, None
     with temporary_folder() as work:
         for _ in range(_SESSIONS):
-            (session,) = time_artifacts(target, {manifest["architecture"]: opened.compiled}, work).values()
-            limits = [upper_limit(session, b.percentile) for b in budgets]
+            (session,) = time_artifacts(target, files, work).values()
+            if longest_load(budgets) is not None:
+                under_load = time_under_load(target, files, budgets)
+                (hot,) = under_load.found.values()
+            limits = [
+                upper_limit(session if b.sustained_s is None or hot is None else hot, b.percentile) for b in budgets
+            ]
             missed = [(limit, b) for limit, b in zip(limits, budgets, strict=True) if limit > b.limit]
-            if session.enough_quiet or not missed:
+            if session.enough_quiet or hot is not None or not missed:
                 break
-    now = measured(session, budgets[0].percentile)
+        values = told(target, session, others)
+        if any(budget.metric == ENERGY for budget in others):
+            values[ENERGY] = energy_of(target, opened.compiled).energy_mj
+    checks = [_only_measured(values[budget.metric], budget) for budget in others]
+    if not budgets:
+        return [Check("latency", SKIPPED, "no budget limits the latency"), *checks], measured(session)
+    now = measured(session if hot is None else hot, budgets[0].percentile)
     then = manifest["measured"]["latency_p50_ms"]
     detail = f"p50 {figure(session, 50):.4g} ms" + (f", {then:.4g} ms when it was deployed" if then is not None else "")
+    if hot is not None:
+        now = replace(now, latency_cold_ms=figure(session, 50))
+        detail = (
+            f"p50 under load {figure(hot, 50):.4g} ms"
+            + (f", {then:.4g} ms when it was deployed" if then is not None else "")
+            + f". {told_under_load(opened.device.id, under_load.load)} Without load: {figure(session, 50):.4g} ms"
+        )
     if not session.enough_quiet:
         detail += (
             f"; the device was never quiet ({session.typical_slowdown:.2f} times slower than when nothing disturbs it)"
@@ -193,8 +237,15 @@ def _latency(opened: OpenedDeployment, bundle: Bundle | None, on_event: Listener
     if missed:
         detail += "".join(
             f"; its upper limit of {limit:.4g} ms exceeds the budget of {budget.limit:.4g} ms"
-            + ("" if budget.images is None else f" ({budget})")
+            + ("" if budget.images is None and budget.sustained_s is None else f" ({budget})")
             for limit, budget in missed
         )
         detail += "" if session.enough_quiet else ", which a quiet device may hold: verify again when nothing else runs"
-    return Check("latency", NOT_PASSED if missed else PASSED, detail), now
+    return [Check("latency", NOT_PASSED if missed else PASSED, detail), *checks], now
+
+
+def _only_measured(value: float, budget: Budget) -> Check:
+    """Compares a figure that is only measured with its budget."""
+    state = NOT_PASSED if value > budget.limit else PASSED
+    exceeds = f", which exceeds the budget of {budget}" if value > budget.limit else ""
+    return Check(budget.metric, state, f"{budget.text_of(value, 4)}{exceeds}")

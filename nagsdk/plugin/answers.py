@@ -16,6 +16,8 @@ import numpy as np
 from nagsdk.device.backend import Burst, Session
 from nagsdk.device.description import Device
 from nagsdk.device.finding import ABSENT, OK, WRONG, Finding
+from nagsdk.device.layer_times import LayerTime
+from nagsdk.device.meter import Meter
 from nagsdk.device.presence import plain_presence
 from nagsdk.errors import ArchitectureError
 from nagsdk.families.family import Family
@@ -177,6 +179,25 @@ def _burst(answer: Any, arguments: Arguments) -> Burst:
     return Burst(times, on_cpu, {name: float(value) for name, value in answer.properties.items()})
 
 
+def _meter(answer: Any, arguments: Arguments) -> Meter:
+    expected = "a Meter with a power, or with counters whose values are below those at which they begin again"
+    _require(isinstance(answer, Meter) and isinstance(answer.counters, (list, tuple)), expected)
+    power = None if answer.power_w is None else _number(answer.power_w, expected)
+    _require(bool(answer.counters) or power is not None, expected)
+    _require(all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in answer.counters), expected)
+    counters = tuple((_number(now, expected), _number(wraps, expected)) for now, wraps in answer.counters)
+    _require(all(0 <= now <= wraps and wraps > 0 for now, wraps in counters), expected)
+    return Meter(counters, power)
+
+
+def _layer_times(answer: Any, arguments: Arguments) -> tuple[LayerTime, ...]:
+    expected = "LayerTimes, whose names are texts and whose times are finite numbers, 0 or more"
+    _require(isinstance(answer, (list, tuple)), expected)
+    _require(all(isinstance(one, LayerTime) for one in answer), expected)
+    _require(all(isinstance(text, str) for one in answer for text in (one.name, one.kind)), expected)
+    return tuple(LayerTime(one.name, one.kind, _number(one.ms, expected)) for one in answer)
+
+
 def _codes(answer: Any, arguments: Arguments) -> Any:
     question = arguments[0]
     count, decisions = len(question.limits), len(question.space.sizes)
@@ -203,7 +224,7 @@ def plain_device(device: Device) -> Device:
     values = {field.name: getattr(device, field.name) for field in fields(Device)}
     for name in ("aliases", "options"):
         _require(isinstance(values[name], (list, tuple)), f"a Device whose {name} are a tuple")
-    for name in ("id", "title", "backend", "precision", "caveat"):
+    for name in ("id", "title", "backend", "precision", "io", "caveat"):
         _require(isinstance(values[name], str), f"a Device whose {name} is a text")
     for name in ("threads", "batch"):
         _require(type(values[name]) is int and values[name] > 0, f"a Device whose {name} is a whole number above 0")
@@ -251,6 +272,9 @@ _CHECKS: dict[str, Callable[[Any, Arguments], Any]] = {
     "open": _session,
     "load": _handle,
     "unload": _anything,
+    "sustain": _anything,
+    "layer_times": _layer_times,
+    "meter": _meter,
     "time": _burst,
     "infer": _logits,
     "close": _anything,

@@ -126,7 +126,14 @@ def facts_of(real: object, interface: type[Any]) -> dict[str, Any]:
         "layout": lambda value: value in _LAYOUTS,
         "precisions": lambda value: isinstance(value, (tuple, list)) and bool(value) and all(map(_is_text, value)),
         "integer_precisions": lambda value: isinstance(value, (tuple, list)) and all(map(_is_text, value)),
+        "ios": lambda value: (
+            isinstance(value, Mapping)
+            and all(
+                isinstance(names, (tuple, list)) and names and all(map(_is_text, names)) for names in value.values()
+            )
+        ),
         "runs_elsewhere": lambda value: isinstance(value, bool),
+        "estimated_by": lambda value: isinstance(value, str),
         "units": lambda value: isinstance(value, Mapping),
         "measured": lambda value: isinstance(value, str),
         "time_limits_s": lambda value: (

@@ -15,9 +15,10 @@ from nagsdk.budget import Units
 from nagsdk.common.folders import shipped
 from nagsdk.common.foreign_code import guarded
 from nagsdk.common.moved import let_call
+from nagsdk.cost.activations import Activations
 from nagsdk.cost.metric import Metric
 from nagsdk.device.backend import Backend
-from nagsdk.device.description import Device, read_device
+from nagsdk.device.description import Device, read_device, unknown_device
 from nagsdk.errors import DeviceError, UnknownNameError
 from nagsdk.families.family import Family
 from nagsdk.generator.strategies import STRATEGIES
@@ -44,6 +45,13 @@ def shipped_families() -> Registry[Family]:
     return registry
 
 
+def shipped_metrics() -> Registry[Metric]:
+    """The metrics of nagsdk itself that are computed from layers, as those of plugins are."""
+    registry = Registry("metric", Metric)  # type: ignore[type-abstract]
+    registry.add(Activations())
+    return registry
+
+
 @dataclass(frozen=True)
 class Host:
     """All plugins and what they registered.
@@ -54,7 +62,7 @@ class Host:
         devices: The shipped devices and those of plugins.
         strategies: The strategies of nagsdk itself and those of plugins.
         manager: Calls the hooks that do not register anything.
-        metrics: The metrics of plugins; latency, size and MACs belong to nagsdk itself.
+        metrics: The metrics of plugins, and the memory of activations; latency, size and MACs are apart.
         families: The families of networks of nagsdk itself and those of plugins.
     """
 
@@ -63,7 +71,7 @@ class Host:
     devices: Registry[Device]
     strategies: Registry[Strategy] = field(default_factory=shipped_strategies)
     manager: pluggy.PluginManager = field(default_factory=hook_manager)
-    metrics: Registry[Metric] = field(default_factory=lambda: Registry("metric", Metric))  # type: ignore[type-abstract]
+    metrics: Registry[Metric] = field(default_factory=shipped_metrics)
     families: Registry[Family] = field(default_factory=shipped_families)
 
     @property
@@ -124,7 +132,7 @@ class Host:
                 )
         if failure is not None:
             raise failure
-        return self.devices.get(query)
+        raise unknown_device(query, (d.id for d in self.devices), self.devices.names, self.devices.note)
 
 
 @cache
@@ -164,7 +172,7 @@ def load_all(*, again: bool = False) -> Host:
         again: Whether plugins that were checked in a subprocess before are checked there again.
     """
     manager = hook_manager()
-    merged = Contribution(strategies=shipped_strategies(), spaces=shipped_families())
+    merged = Contribution(strategies=shipped_strategies(), metrics=shipped_metrics(), spaces=shipped_families())
     for path in sorted(shipped("devices").glob("*.toml")):
         merged.devices.add(read_device(path))
     statuses = load_installed(manager, merged, again=again)
@@ -179,6 +187,4 @@ def load_all(*, again: bool = False) -> Host:
     )
     for registry in merged.registries.values():
         registry.note = loaded.missing
-    described = "A device of which a latency is published is one command away: nagsdk devices add."
-    loaded.devices.note = " ".join(text for text in (loaded.missing, described) if text)
     return loaded

@@ -206,6 +206,11 @@ class PluginProcess:
         return [f"{own[0][0]}, line {own[0][1]}"] if own else []
 
 
+def _asked_for(method: str, arguments: Sequence[Any]) -> float:
+    """The timeout that a call names itself."""
+    return float(arguments[-1]) if method in ("time", "layer_times") else 0.0
+
+
 def _read_answers(stream: IO[bytes], into: Callable[[Parts | None], None]) -> None:
     while (content := receive_parts(stream)) is not None:
         into(content)
@@ -261,7 +266,7 @@ class Processes:
     ) -> Request:
         """The request for a call, with its time limit."""
         limit = limits.get(method, self.seconds * _LIMITS.get(method, _USUAL))
-        return Request(target, method, tuple(arguments), limit + (arguments[3] if method == "time" else 0.0))
+        return Request(target, method, tuple(arguments), limit + _asked_for(method, arguments))
 
     def give_back(self, process: PluginProcess) -> None:
         """Keeps a process for the next call, if it still runs."""

@@ -14,7 +14,7 @@ from nagsdk.predictor.additive import AdditiveScore, distil, fit_asymptote, inve
 from nagsdk.predictor.ensemble import Ensemble, Float32s
 from nagsdk.predictor.features import Floats, feature_map
 from nagsdk.predictor.groups import FOLDS, MeasuredSubnets, folds
-from nagsdk.predictor.intervals import Judged, LeftOut, calibrated
+from nagsdk.predictor.intervals import Judged, LeftOut, calibrated, on_front
 from nagsdk.predictor.train import EnsembleRecipe, train_ensemble
 from nagsdk.space.space import Codes, SearchSpace
 
@@ -87,7 +87,7 @@ class Fitter:
         return Judged.joined(parts), Judged.joined(scored)
 
     def left_out(self, done: Callable[[str], None] = lambda text: None) -> list[LeftOut]:
-        """Leaves out each group in turn, with an interval calibrated without it.
+        """Leaves out each group in turn, with an interval and its factor on the front, calibrated without it.
 
         The interval for a group comes from the other groups; each of these is predicted by a fit to neither of the two.
         """
@@ -102,6 +102,7 @@ class Fitter:
         result = []
         for g, name in enumerate(self.measured.names):
             judged = self.judge(self.fit(self.measured.outside(g)), self.measured.group == g)
-            result.append(LeftOut(name, judged, calibrated(inner[g])))
+            interval = calibrated(inner[g])
+            result.append(LeftOut(name, judged, interval, on_front(inner[g], interval)))
             done(f"without {name}")
         return result

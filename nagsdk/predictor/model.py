@@ -33,7 +33,7 @@ FORMAT = 2
 LEVEL = 0.9
 PREDICTOR_WEIGHTS, CARD = "predictor.safetensors", "predictor.json"
 _MOST_WEIGHTS, _MOST_CARD = 64 * 10**6, 10**6
-_CHUNK, _TRIED, _MOST_OPTIMISM = 8192, 64, 100
+_CHUNK, _TRIED, _MOST_OF_CHOSEN = 8192, 64, 100
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,13 @@ class AccuracyPredictor:
         known = self.card.get("optimism")
         return float(known["points"]) if isinstance(known, dict) else 0.0
 
+    @property
+    def front_factor(self) -> float:
+        """Factor of the half-widths of architectures that were chosen, which lie on the predicted front."""
+        # The cards of earlier versions have none.
+        known = self.card.get("front")
+        return float(known["factor"]) if isinstance(known, dict) else 1.0
+
     def loss(self, precision: str) -> Loss | None:
         """What is known about the accuracy that networks lose in a precision; None if nothing is."""
         return Loss.of(self.card, precision)
@@ -184,14 +191,14 @@ class AccuracyPredictor:
         return changed
 
     def of_chosen(self, codes: Codes) -> AccuracyPrediction:
-        """Predicts the top-1 of architectures that were chosen for their predicted top-1: less by `optimism`.
+        """Predicts the top-1 of architectures that were chosen for their predicted top-1.
+
+        It is less by `optimism`, and half-widths are those of the predicted front.
 
         Args:
             codes: Valid codes of the space, int8, shape (n, decisions).
         """
-        found = self.predict(codes)
-        mean, low, high = (np.clip(top1 - self.optimism, 0.0, 100.0) for top1 in (found.mean, found.low, found.high))
-        return AccuracyPrediction(mean, low, high, found.extrapolated)
+        return self._in_parts(codes, self.optimism, self.front_factor)
 
     def predict(self, codes: Codes) -> AccuracyPrediction:
         """Predicts the top-1 of architectures, more than 10^5 per second.
@@ -199,19 +206,22 @@ class AccuracyPredictor:
         Args:
             codes: Valid codes of the space, int8, shape (n, decisions).
         """
-        parts = [self._predict(codes[i : i + _CHUNK]) for i in range(0, max(len(codes), 1), _CHUNK)]
+        return self._in_parts(codes, 0.0, 1.0)
+
+    def _in_parts(self, codes: Codes, lower: float, factor: float) -> AccuracyPrediction:
+        parts = [self._predict(codes[i : i + _CHUNK], lower, factor) for i in range(0, max(len(codes), 1), _CHUNK)]
         return AccuracyPrediction(
             *(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(AccuracyPrediction))
         )
 
-    def _predict(self, codes: Codes) -> AccuracyPrediction:
+    def _predict(self, codes: Codes, lower: float, factor: float) -> AccuracyPrediction:
         rows, r = self.space.one_hot(codes), codes[:, 0]
         outputs = self.ensemble(rows)
         gap = self.resolutions.steepness[r] * np.exp(-outputs.mean(1))
-        mean = self.resolutions.asymptote[r] - gap
+        mean = self.resolutions.asymptote[r] - gap - lower
         leverage = np.square(rows @ self.leverage).sum(1).astype(np.float64)
         spread = gap * outputs.std(1)
-        half = np.hypot(self.interval.half_width(spread, leverage), self.resolutions.doubt[r])
+        half = np.hypot(factor * self.interval.half_width(spread, leverage), self.resolutions.doubt[r])
         mean, low, high = (np.clip(top1, 0.0, 100.0) for top1 in (mean, mean - half, mean + half))
         beyond = (leverage > self.reach) | ~self.resolutions.measured[r]
         return AccuracyPrediction(mean, low, high, beyond)
@@ -311,9 +321,12 @@ def _card(content: bytes, space: SearchSpace) -> dict[str, Any]:
     warnings = card.get("warnings", [])
     if not isinstance(warnings, list) or not all(isinstance(warning, str) for warning in warnings):
         raise ValueError("the warnings on the card are not a list of strings")
-    known = card.get("optimism")
-    if isinstance(known, dict) and not 0 <= known.get("points", -1) <= _MOST_OPTIMISM:
-        raise ValueError("the points of its optimism are not a number from 0 to 100")
+    # The cards of earlier versions have a text for `optimism`, and nothing for `front`.
+    for key, name, low in (("optimism", "points", 0), ("front", "factor", 1)):
+        entry = card.get(key)
+        number = entry.get(name) if isinstance(entry, dict) else low
+        if not isinstance(number, int | float) or not low <= number <= _MOST_OF_CHOSEN:
+            raise ValueError(f"{key}.{name} is not a number from {low} to {_MOST_OF_CHOSEN}")
     for precision in card.get(LOSSES) or {}:
         Loss.of(card, precision)
     if not isinstance(card.get("sha256"), str) or not isinstance(card.get("doubt") or "", str):

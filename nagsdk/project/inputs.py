@@ -31,6 +31,8 @@ def inputs_of(declared: Declared) -> Inputs:
     bundle = bundle_at_hand(declared.arguments["bundle"])
     device, images = device_of(declared.arguments["device"]), declared.arguments["images"]
     described = {name: getattr(device, name) for name in ("id", "backend", "threads", "batch", "precision", "options")}
+    if device.io:  # descriptions without it have the hash of earlier lock files
+        described["io"] = device.io
     return Inputs(
         options=declared.options,
         device=hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest(),

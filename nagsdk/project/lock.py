@@ -16,9 +16,9 @@ from nagsdk.common.reading import read_json
 from nagsdk.common.validation import what_is_wrong
 from nagsdk.errors import LockError
 from nagsdk.graph.ranges import PREFIX
-from nagsdk.manifest.fields import Sha256, Text
+from nagsdk.manifest.fields import Text
 from nagsdk.manifest.manifest import manifest_text
-from nagsdk.manifest.schema import check_manifest
+from nagsdk.manifest.schema import Sha256, check_manifest
 
 LOCK = "nagsdk.lock"
 _MOST_BYTES = 256 * 10**6

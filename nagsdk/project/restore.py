@@ -127,6 +127,7 @@ def _rebuild(declared: Declared, entry: Entry, path: Path, listener: Listener) -
     Raises:
         LockError: An input is not as it is pinned, or the file has another hash.
     """
+    from nagsdk.graph.integer_passes import fed_with
     from nagsdk.graph.ranges import PREFIX
     from nagsdk.graph.trace import trace
     from nagsdk.supernet.recalibrate import restore_statistics
@@ -149,11 +150,9 @@ def _rebuild(declared: Declared, entry: Entry, path: Path, listener: Listener) -
         subnet = target.bundle.supernet.extract(architecture)
         kept = entry.statistics_bytes()
         restore_statistics(subnet, {name: content for name, content in kept.items() if not name.startswith(PREFIX)})
-        graph, backend, device = (
-            trace(subnet, architecture.resolution, target.device.batch),
-            target.backend,
-            target.device,
-        )
+        backend, device, steps = target.backend, target.device, target.bundle.preprocessing
+        traced = trace(subnet, architecture.resolution, device.batch)
+        graph = fed_with(traced, device.io, steps.mean, steps.std)
         if device.precision in backend.integer_precisions:
             graph = backend.quantised(graph, device, None, kept)
         backend.export(graph, path, device)
@@ -189,6 +188,7 @@ def _target(declared: Declared, manifest: dict[str, Any], on_event: Listener) ->
     arguments = declared.arguments
     # Of several precisions and numbers of threads, the pinned ones are those that were chosen.
     settings = {"threads": manifest["threads"], "batch": manifest["batch"], "precision": precision_of(manifest)}
+    settings["io"] = arguments["io"]
     target = Target(arguments["device"], arguments["bundle"], **settings, on_event=on_event)
     # The pinned rewrite is used, whatever timings on this machine chose.
     target.write_as((manifest["rewrite"] or {}).get("name"))

@@ -106,6 +106,11 @@ class DeploymentTable(_Strict):
         description="Number format, such as fp32 or fp16; the device's default if missing. From a list, or from all "
         "that the device offers if it is any, the best is chosen.",
     )
+    io: str | None = Field(
+        None,
+        min_length=1,
+        description="Input and output of an int8 file: float, int8 or uint8; the device's default if missing.",
+    )
     confidence: float = Field(
         DEFAULT_CONFIDENCE,
         ge=0.5,
@@ -214,9 +219,11 @@ def _next_step(path: Path) -> str:
 
 
 def _declared(name: str, table: DeploymentTable, folder: Path) -> Declared:
-    options = table.model_dump(exclude={"output"})
-    budgets = [read_budget(text, table.confidence) for text in options["budget"]]
-    arguments = {key: value for key, value in options.items() if key != "confidence"} | {"budget": budgets}
+    given = table.model_dump(exclude={"output"})
+    # Lock files from before there was the option stay as they are where it is not used.
+    options = {key: value for key, value in given.items() if key != "io" or value is not None}
+    budgets = [read_budget(text, table.confidence) for text in given["budget"]]
+    arguments = {key: value for key, value in given.items() if key != "confidence"} | {"budget": budgets}
     if table.device.endswith(".toml"):
         arguments["device"] = str(folder / table.device)
     if is_path(table.bundle):

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from nagsdk.budget import SHOWN_UNITS
+from nagsdk.budget import MEASURED, SHOWN_UNITS
 from nagsdk.manifest.result import budget_of, result_of
 from nagsdk.reports.svg import COLORS, GREY, TOP, WIDTH, Plot, drawing, line, rectangle, text
 
@@ -18,7 +18,7 @@ _KINDS = {
     "expansions and other 1×1": (("pointwise",), COLORS[0]),
     "depthwise": (("depthwise",), COLORS[4]),
     "squeeze-and-excitation": (("se",), COLORS[2]),
-    "everything else": (("conv", "add", "pool", "linear"), COLORS[3]),
+    "everything else": (("conv", "add", "pool", "linear", "maxpool", "avgpool"), COLORS[3]),
 }
 _KERNELS = {3: "#bcd9ee", 5: "#5ba3d0", 7: "#1f5f95"}
 _ROW = 17.0
@@ -31,13 +31,14 @@ def colors(manifests: Mapping[str, Manifest]) -> dict[str, str]:
 
 def budget_text(budget: Mapping[str, Any]) -> str:
     """A budget of a manifest as text, in the unit in which it was asked for."""
-    if budget.get("images") is not None:
+    if budget.get("images") is not None or budget.get("sustained_s") is not None:
         return str(budget_of(budget))
     # Manifests of version 0.1.0 do not name the unit; a plugin's metric is then shown in its canonical unit.
     name, factor = SHOWN_UNITS.get(budget["metric"], (budget["metric"], 1.0))
     unit, scale = budget.get("unit") or name, budget.get("unit_factor") or factor
     percentile = f"@p{budget['percentile']:g}" if budget["metric"] == "latency" and budget["percentile"] != 50 else ""
-    return f"{budget['limit'] / scale:.6g} {unit}{percentile}"
+    measured = f"@{budget['metric']}" if budget["metric"] in MEASURED else ""
+    return f"{budget['limit'] / scale:.6g} {unit}{percentile}{measured}"
 
 
 def frontiers(manifests: Mapping[str, Manifest]) -> dict[str, Mapping[str, Any]]:
@@ -208,8 +209,10 @@ def costs(m: Manifest) -> Markup:
         ("predicted_ms", "ms") if all(layer["predicted_ms"] is not None for layer in layers) else ("macs", "MACs")
     )
     rows = [(name, part) for name, part in _blocks(layers) if sum(layer[key] for layer in part) > 0]
-    most = max((sum(layer[key] for layer in part) for _, part in rows), default=0)
-    start, end = 92.0, WIDTH - 50
+    bill = (m["report"].get("bill") or {}).get("layers", {}) if unit == "ms" else {}
+    took = [sum(bill.get(layer["name"], 0.0) for layer in part) for _, part in rows]
+    most = max([*(sum(layer[key] for layer in part) for _, part in rows), *took], default=0)
+    start, end = 92.0, WIDTH - (70 if bill else 50)
     parts = []
     for number, (name, part) in enumerate(rows):
         x, y, total = start, TOP + number * _ROW, sum(layer[key] for layer in part)
@@ -221,9 +224,12 @@ def costs(m: Manifest) -> Markup:
                 rectangle(x, y, width, 12, color, f"{layer['name']} ({layer['kind']}): {layer[key]:.3g} {unit}")
             )
             x += width
-        parts.append(
-            text(x + 4, y + 10, f"{total / 1e6:.3g} M" if unit == "MACs" else f"{total:.3g}", size=10, color=GREY)
-        )
+        shown = f"{total / 1e6:.3g} M" if unit == "MACs" else f"{total:.3g}"
+        if bill:
+            width = (end - start) * took[number] / most
+            parts.append(rectangle(start, y + 12, width, 3, "#1b2733", f"{name} measured: {took[number]:.3g} ms"))
+            x, shown = max(x, start + width), f"{shown} | {took[number]:.3g}"
+        parts.append(text(x + 4, y + 10, shown, size=10, color=GREY))
     y = TOP + len(rows) * _ROW + 6
     for number, (title, (_, color)) in enumerate(_KINDS.items()):
         at = 8 + (number % 2) * 180.0, y + (number // 2) * 16

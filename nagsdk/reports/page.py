@@ -7,7 +7,7 @@ from typing import Any
 
 from nagsdk.common.wording import counted
 from nagsdk.manifest.result import result_of
-from nagsdk.reports import figures
+from nagsdk.reports import figures, load
 from nagsdk.reports.figures import Manifest
 
 
@@ -24,6 +24,7 @@ def deployment_page(manifest: Manifest) -> str:
     pictures = {
         "pareto": figures.pareto(one),
         "histogram": figures.histogram(one),
+        "sustained": load.sustained(manifest),
         "agreement": figures.agreement(manifest),
         "costs": figures.costs(manifest),
         "network": figures.network(manifest),
@@ -35,6 +36,8 @@ def deployment_page(manifest: Manifest) -> str:
         arms=result_of(manifest).arms,
         budgets=budgets(manifest),
         figures=pictures,
+        load=load.told(manifest),
+        bill=bill_told(manifest),
         provenance=_provenance(manifest),
     )
 
@@ -73,6 +76,10 @@ def comparison(manifests: Mapping[str, Manifest]) -> list[dict[str, Any]]:
             "ms",
             [m["measured"].get("latency_asked_ms") for m in manifests.values()],
         ),
+        ("measured p95", "ms", [m["measured"].get("latency_p95_ms") for m in manifests.values()]),
+        ("measured init", "ms", [m["measured"].get("init_ms") for m in manifests.values()]),
+        ("measured first inference", "ms", [m["measured"].get("first_inference_ms") for m in manifests.values()]),
+        ("measured memory", "MB", [m["measured"].get("memory_mb") for m in manifests.values()]),
         ("predicted latency", "ms", [m["predicted"]["latency_ms"] for m in manifests.values()]),
         ("measured top-1", "%", [m["measured"]["top1"] for m in manifests.values()]),
         ("predicted top-1", "%", [m["predicted"]["top1"] for m in manifests.values()]),
@@ -119,7 +126,37 @@ def _provenance(m: Manifest) -> dict[str, dict[str, Any]]:
             "threads": m["threads"],
             "batch": m["batch"],
         },
+        **({"Energy of an inference": _energy(m["report"]["energy"])} if m["report"].get("energy") else {}),
         "Versions": m["versions"],
+    }
+
+
+def bill_told(m: Manifest) -> str:
+    """What the measured times of layers say, and what more latency would buy, as sentences."""
+    bill, more = m["report"].get("bill"), m["report"].get("worth_of_more")
+    told = []
+    if bill and bill["note"]:
+        told.append(f"The times of single layers were not measured: {bill['note']}")
+    elif bill:
+        told.append(
+            "Thin bars and the second number: as measured by the profiler of the runtime, "
+            f"{bill['total_ms']:.3g} ms in all, of which {bill['other_ms']:.3g} ms belong to no layer. The profiler "
+            "makes an inference slower. A layer without a time was fused into the one before it."
+        )
+    if more:
+        told.append(f"{more['more_ms']:g} ms more buys {more['top1']:+.2f} points of predicted top-1 here.")
+    return " ".join(told)
+
+
+def _energy(energy: Mapping[str, float]) -> dict[str, Any]:
+    """The energy with its parts."""
+    return {
+        "without the idle device (mJ)": energy["energy_mj"],
+        "with it (mJ)": energy["gross_mj"],
+        "power idle (W)": energy["idle_w"],
+        "power under load (W)": energy["load_w"],
+        "latency under load (ms)": energy["latency_ms"],
+        "metered for (s)": energy["seconds"],
     }
 
 

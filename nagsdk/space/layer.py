@@ -10,7 +10,7 @@ from nagsdk.errors import UnsupportedLayerError, UsageError
 
 T = TypeVar("T")
 # The kinds that nagsdk itself knows; every backend runs them unless it says otherwise.
-KINDS = ("conv", "pointwise", "depthwise", "se", "add", "pool", "linear")
+KINDS = ("conv", "pointwise", "depthwise", "se", "add", "pool", "linear", "maxpool", "avgpool")
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class LayerSpec:
         kernel: Kernel height and width.
         stride: Stride in both directions.
         in_size: Height and width of the input.
-        activation: ``none``, ``relu`` or ``hswish`` (a hard swish), applied to the output.
+        activation: ``none``, ``relu``, ``relu6``, ``hswish`` (a hard swish) or ``swish``, applied to
+            the output.
         se_channels: Inner width of an ``se`` layer (squeeze-and-excitation), otherwise 0.
         batch_norm: Whether batch normalisation follows the layer.
         bias: Whether the layer has a bias of its own.
@@ -164,6 +165,9 @@ _KNOWN = {
         ),
         LayerKind("add", lambda layer: 0),
         LayerKind("pool", lambda layer: 0, out_size=lambda layer: 1),
+        # Of windows; those of an average do not overlap, and the last one may be cut off by the image.
+        LayerKind("maxpool", lambda layer: 0),
+        LayerKind("avgpool", lambda layer: 0),
         LayerKind("linear", _full),
     )
 }

@@ -6,17 +6,20 @@ Method: Cai et al., Once-for-All, ICLR 2020; Hinton et al., 2015.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from nagsdk.events import Listener, ignore, stage
 from nagsdk.families.protocol import Subnet
+from nagsdk.graph.integers import IntegerGraph
+from nagsdk.graph.trainable import TrainableGraph
 from nagsdk.images.batches import Batches
 from nagsdk.supernet.recalibrate import recalibrate
 
-RATE = 5e-4
+RATE, INTEGER_RATE = 5e-4, 1e-4
 _DECAY, _SMOOTHING, _WARMUP = 0.02, 0.05, 0.05
 
 
@@ -42,22 +45,65 @@ def finetune(
         on_event: Receives progress.
     """
     subnet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(subnet.parameters(), lr=rate, weight_decay=_DECAY)
-    rising = max(1, round(_WARMUP * steps))
-    with stage(on_event, "Fine-tuning", steps) as advance:
-        for step in range(steps):
+    _train(subnet, subnet.architecture.resolution, teacher, batches, range(steps), rate, "Fine-tuning", on_event)
+    recalibrate(subnet, recalibration)
+
+
+def finetune_integers(
+    graph: IntegerGraph,
+    teacher: Subnet,
+    batches: Batches,
+    steps: range,
+    fed: Callable[[Tensor], Tensor] = lambda images: images,
+    rate: float = INTEGER_RATE,
+    on_event: Listener = ignore,
+) -> IntegerGraph:
+    """Trains the weights of a network in integers, which rounds in training as its file does; its ranges stay.
+
+    Gradients pass the rounding unchanged (the straight-through estimator of Bengio et al., 2013).
+
+    Args:
+        graph: The network in integers, made of a trained one.
+        teacher: See `finetune`.
+        batches: See `finetune`.
+        steps: Numbers of the weight updates.
+        fed: Turns normalised images into what the file is fed with.
+        rate: Peak learning rate.
+        on_event: Receives progress.
+    """
+    network = TrainableGraph(graph)
+    resolution = graph.input_shape[-1]
+    _train(network, resolution, teacher, batches, steps, rate, "Fine-tuning in integers", on_event, fed)
+    return network.trained()
+
+
+def _train(
+    network: nn.Module,
+    resolution: int,
+    teacher: Subnet,
+    batches: Batches,
+    steps: range,
+    rate: float,
+    title: str,
+    on_event: Listener,
+    fed: Callable[[Tensor], Tensor] = lambda images: images,
+) -> None:
+    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=_DECAY)
+    count = len(steps)
+    rising = max(1, round(_WARMUP * count))
+    with stage(on_event, title, count) as advance:
+        for done, step in enumerate(steps):
             for group in optimizer.param_groups:
-                group["lr"] = rate * min((step + 1) / rising, 0.5 * (1 + math.cos(math.pi * step / steps)))
-            images, labels = batches(step, subnet.architecture.resolution)
+                group["lr"] = rate * min((done + 1) / rising, 0.5 * (1 + math.cos(math.pi * done / count)))
+            images, labels = batches(step, resolution)
             with torch.no_grad():
                 soft = teacher(batches(step, teacher.architecture.resolution)[0]).softmax(1)
-            subnet.train()
-            logits = subnet(images)
+            network.train()
+            logits = network(fed(images))
             loss = functional.cross_entropy(logits, labels, label_smoothing=_SMOOTHING) + functional.cross_entropy(
                 logits, soft
             )
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()
-            advance(step + 1, f"Step {step + 1} of {steps}, loss {loss.item():.3f}")
-    recalibrate(subnet, recalibration)
+            advance(done + 1, f"Step {done + 1} of {count}, loss {loss.item():.3f}")

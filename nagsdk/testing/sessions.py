@@ -27,6 +27,7 @@ class SessionChecks(Checks):
         self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile
     ) -> None:
         """A burst that exceeds its timeout is stopped, and the device serves the next session."""
+        self._skip_without_runs(backend)
         network = compiled(architectures[0])
         with backend.open(device) as session, pytest.raises(MeasurementError) as caught:
             session.time(session.load(network), 0, ENDLESS_RUNS, 0.3)
@@ -39,6 +40,7 @@ class SessionChecks(Checks):
         """Ctrl-C during a burst interrupts it at once, and the device serves the next session."""
         if sys.platform == "win32":
             pytest.skip("needs POSIX signals")
+        self._skip_without_runs(backend)
         network = compiled(architectures[0])
 
         def interrupt(number: int, frame: object) -> None:
@@ -54,6 +56,10 @@ class SessionChecks(Checks):
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
         self._serves(backend, device, network)
+
+    def _skip_without_runs(self, backend: Backend) -> None:
+        if backend.estimated_by:
+            pytest.skip("nothing runs that could take too long")
 
     def test_closed_session_refuses(
         self, backend: Backend, device: Device, architectures: list[Architecture], compiled: Compile

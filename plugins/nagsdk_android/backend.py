@@ -15,7 +15,7 @@ from nagsdk.events import Listener
 from nagsdk.space.layer import LayerSpec
 from nagsdk_android import tool
 from nagsdk_android.settings import AndroidSettings
-from nagsdk_litert.backend import HOST, LiteRtBackend, rewrites_of
+from nagsdk_litert.backend import HOST, LiteRtBackend, numbers_of, rewrites_of
 from nagsdk_litert.settings import REWRITES
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class AndroidBackend(Backend):
     layout = LiteRtBackend.layout
     precisions = LiteRtBackend.precisions
     integer_precisions = LiteRtBackend.integer_precisions
+    ios = LiteRtBackend.ios
     runs_elsewhere = True
 
     def __init__(self) -> None:
@@ -58,6 +59,7 @@ class AndroidBackend(Backend):
             "precision": device.precision or self.precisions[0],
             # Tells readings from those of the former int8, which is now int8-dynamic.
             **({"arithmetic": "integers"} if device.precision in self.integer_precisions else {}),
+            **numbers_of(device),
             "cores": settings.cores or "all",
             "rewrite": REWRITES[str(int(settings.split_depthwise))],
         }
@@ -128,4 +130,4 @@ class AndroidBackend(Backend):
 def _host_like(device: Device) -> Device:
     """A LiteRT device on this machine for which the same file is exported as for the phone."""
     split = "1" if AndroidSettings.of(device).split_depthwise else "0"
-    return replace(HOST, precision=device.precision, options=(("split_depthwise", split),))
+    return replace(HOST, precision=device.precision, io=device.io, options=(("split_depthwise", split),))

@@ -221,8 +221,13 @@ class Phone:
     def end_processes(self) -> None:
         """Ends every process on the phone that runs from our folder."""
         if self._used:
-            # The brackets keep the pattern from matching the command line of pkill itself.
-            self.run(f"pkill -KILL -f '[{self._name[0]}]{self._name[1:]}/'")
+            # Not by pkill, because that of some phones ends every process. The brackets keep the pattern from matching
+            # the command line of the shell that has it.
+            pattern = f"[{self._name[0]}]{self._name[1:]}/"
+            self.run(
+                f"for c in $(grep -ls '{pattern}' /proc/[0-9]*/cmdline); do "
+                "c=${c%/cmdline}; kill -KILL ${c#/proc/}; done"
+            )
 
     def close(self) -> None:
         """Removes our files from the phone and disconnects.

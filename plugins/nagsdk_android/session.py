@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shlex
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 
 from nagsdk.common.files import sha256
 from nagsdk.device.backend import Burst, Session, Tensor
+from nagsdk.device.layer_times import LayerTime
+from nagsdk.device.meter import Meter
+from nagsdk.device.start_up import FIRST_MS, INIT_MS, MEMORY_MB
 from nagsdk.errors import DeviceError, MeasurementError
 from nagsdk_android import state
 from nagsdk_android.discovery import Attached
+from nagsdk_android.op_profile import parse_profile
 from nagsdk_android.phone import CANNOT_START, Phone, TimeoutOnDeviceError, limited, was_killed
 from nagsdk_android.refusals import LostError
 from nagsdk_android.settings import DELEGATES, AndroidSettings
@@ -25,6 +32,7 @@ _WARM_S = 0.05
 _ATTEMPTS = 3
 _POLL_S = 2.0
 _OUTPUT_PER_CALL = 64 * 1024
+_MIB = 2**20 / 1e6
 
 
 class AndroidSession(Session):
@@ -91,12 +99,49 @@ class AndroidSession(Session):
             properties["frequency_cap"] = self._ceiling
         if before.frequency_mhz is not None:
             properties["frequency_before_mhz"] = before.frequency_mhz
-        for name, values in (("init_ms", [r.init_ms for r in reports]), ("memory_mb", [r.peak_mb for r in reports])):
-            known = [value for value in values if value is not None]
-            if known:
-                properties[name] = max(known)
+        figures = (
+            (INIT_MS, [r.init_ms for r in reports]),
+            (FIRST_MS, [r.first_ms for r in reports]),
+            (MEMORY_MB, [None if r.peak_mb is None else _MIB * r.peak_mb for r in reports]),
+        )
+        for name, values in figures:
+            if known := [value for value in values if value is not None]:
+                properties[name] = median(known)
         wall = [ms / 1e3 for report in reports for ms in report.runs.each() or ()]
         return Burst(tuple(wall), (), properties)
+
+    def sustain(self) -> None:
+        """Lets the phone cool down once, which tells a cap of its own from heat, and never waits again."""
+        self._check_open()
+        now = state.parse(self._phone.run(state.COMMAND).text)
+        if self._capped_at_first is None:
+            self._capped_at_first = now.capped()
+        if now.throttled_below(self._ceiling):
+            self._cool()
+        self._patience_s = 0.0
+
+    def meter(self) -> Meter:
+        """The power that the battery gives; a phone that charges does not show what it uses."""
+        self._check_open()
+        now = state.parse(self._phone.run(state.COMMAND).text)
+        if now.charger:
+            raise DeviceError(
+                f"The phone charges ({now.charger}), so its battery does not show how much energy it uses.",
+                "Unplug it, and reach it by Wi-Fi: adb tcpip 5555, then --serial ADDRESS:5555.",
+            )
+        if now.charger is None or now.power_w is None:
+            raise DeviceError(
+                "The phone does not tell the current and the voltage of its battery.",
+                "Limit the latency instead; energy goes with it.",
+            )
+        return Meter(power_w=now.power_w)
+
+    def layer_times(self, compiled: Path, runs: int, timeout_s: float) -> Sequence[LayerTime]:
+        """Runs the tool once with its profiler."""
+        self._check_open()
+        tool, network = self._put(self._tool, executable=True), self._put(compiled, executable=False)
+        command = f"{self._command(tool, network, 1, runs)} --enable_op_profiling=true"
+        return parse_profile(self._phone.run(limited(command, timeout_s), timeout_s, 1 << 22).text)
 
     def _cool(self) -> float:
         """Waits until the phone has cooled down, its cap has proved to be its own, or the waiting time is used up.
@@ -170,7 +215,9 @@ class AndroidSession(Session):
                     "Allow more time, or restart the phone.",
                 )
             printed = parts[-1] if parts else output.text
-            if output.status in CANNOT_START or "CANNOT LINK EXECUTABLE" in printed:
+            # A shell that takes a program of another processor for a script complains about its lines.
+            complained = re.search(rf"{re.escape(tool)}(?:\[[0-9]{{1,9}}\])?: ", printed)
+            if output.status in CANNOT_START or "CANNOT LINK EXECUTABLE" in printed or complained:
                 raise self._cannot_start(printed)
             parse(printed)
             raise MeasurementError(

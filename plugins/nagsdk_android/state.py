@@ -10,6 +10,7 @@ from dataclasses import dataclass
 # Android's thermal status: 0 none, 1 light, 2 moderate, 3 severe, and higher. From moderate on the phone throttles.
 THROTTLED_FROM = 2
 _CPU = "/sys/devices/system/cpu"
+_BATTERY_FOLDER = "/sys/class/power_supply/battery"
 # Below this share of the processor's highest frequency the phone counts as throttled.
 _CAPPED = 0.98
 # Seconds for which the cap of a resting phone must stay equal to count as its own: fewer where the phone says that it
@@ -18,7 +19,8 @@ STEADY_S, STEADY_UNKNOWN_S = 4.0, 30.0
 COMMAND = (
     "dumpsys thermalservice; dumpsys battery; "
     f"for f in {_CPU}/cpu[0-9]*/cpufreq; do "
-    "echo freq $(cat $f/scaling_cur_freq $f/scaling_max_freq $f/cpuinfo_max_freq); done"
+    "echo freq $(cat $f/scaling_cur_freq $f/scaling_max_freq $f/cpuinfo_max_freq); done; "
+    f"for f in current_now voltage_now; do echo $f: $(cat {_BATTERY_FOLDER}/$f); done"
 )
 # Every repetition is bounded, because a phone may print anything: no text takes long to read, no number is too large.
 _STATUS = re.compile(r"Thermal Status:\s{0,9}([0-9]{1,2})\b")
@@ -32,6 +34,14 @@ _PRESENT = "Current temperatures from HAL:"
 # Sensors that are absent or off report absolute zero.
 _COLDEST_C = -100
 _BATTERY = re.compile(r"(level|temperature):\s{0,9}(-?[0-9]{1,5})")
+_POWERED = re.compile(r"(AC|USB|Wireless|Dock) powered:\s{0,9}(true|false)")
+# By dumpsys or by the kernel; the current in microamperes or in milliamperes, below zero or above when it discharges.
+_CURRENT = re.compile(r"current[_ ]now:\s{0,9}(-?[0-9]{1,9})", re.IGNORECASE)
+_VOLTAGE = re.compile(r"(?:voltage|voltage_now):\s{0,9}([0-9]{1,9})")
+# A phone that computes draws more than 20 mA, and less than 20 A.
+_LEAST_MICROAMPERES = 20_000
+# A battery has less than 20 V, and more than 0.1 V.
+_LEAST_MICROVOLTS = 100_000
 _FREQUENCY = re.compile(r"freq ([0-9]{1,9}) ([0-9]{1,9}) ([0-9]{1,9})")
 
 
@@ -47,6 +57,8 @@ class State:
         frequency_share: Highest frequency allowed now, as a share of the highest frequency that the hardware has; the
             minimum over the cores.
         frequency_mhz: Present frequency of the fastest core in MHz.
+        power_w: Power that the battery gives or takes in watts.
+        charger: The kind of charger that is connected, such as ``USB``; empty if none is.
     """
 
     thermal_status: int | None
@@ -55,6 +67,8 @@ class State:
     battery_c: float | None
     frequency_share: float | None
     frequency_mhz: float | None
+    power_w: float | None = None
+    charger: str | None = None
 
     @property
     def hot(self) -> bool:
@@ -87,6 +101,7 @@ class State:
             "battery_c": self.battery_c,
             "frequency_share": self.frequency_share,
             "frequency_mhz": self.frequency_mhz,
+            "power_w": None if self.charger else self.power_w,
         }
         return {name: float(value) for name, value in known.items() if value is not None} | {
             "throttled": float(self.throttled)
@@ -98,11 +113,20 @@ def parse(text: str) -> State:
     statuses: list[int] = []
     battery: dict[str, int] = {}
     frequencies: list[tuple[int, int, int]] = []
+    powered: list[tuple[str, bool]] = []
+    current: list[int] = []
+    voltage: list[int] = []
     for line in map(str.strip, text.splitlines()):
         if match := _STATUS.match(line):
             statuses.append(int(match[1]))
         elif match := _BATTERY.fullmatch(line):
             battery.setdefault(match[1], int(match[2]))
+        elif match := _POWERED.fullmatch(line):
+            powered.append((match[1], match[2] == "true"))
+        elif match := _CURRENT.fullmatch(line):
+            current.append(abs(int(match[1])))
+        elif match := _VOLTAGE.fullmatch(line):
+            voltage.append(int(match[1]))
         elif match := _FREQUENCY.fullmatch(line):
             frequencies.append((int(match[1]), int(match[2]), int(match[3])))
     on = [(now, most, own) for now, most, own in frequencies if most > 0 and own > 0]
@@ -113,7 +137,18 @@ def parse(text: str) -> State:
         battery["temperature"] / 10 if "temperature" in battery else None,  # in tenths of a degree
         min((most / own for _, most, own in on), default=None),
         max((now / 1e3 for now, _, _ in on), default=None),
+        _power(current, voltage),
+        next((kind for kind, connected in powered if connected), "") if powered else None,
     )
+
+
+def _power(currents: list[int], voltages: list[int]) -> float | None:
+    """Watts, from what was read last: the kernel is asked after dumpsys, and is more recent."""
+    current, voltage = (next((v for v in reversed(values) if v), None) for values in (currents, voltages))
+    if current is None or voltage is None:
+        return None
+    amperes = current / (1e6 if current >= _LEAST_MICROAMPERES else 1e3)
+    return amperes * voltage / (1e6 if voltage >= _LEAST_MICROVOLTS else 1e3)
 
 
 def _temperatures(text: str) -> list[float]:

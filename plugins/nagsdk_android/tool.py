@@ -14,10 +14,7 @@ from nagsdk.common.temporary import temporary_folder
 from nagsdk.errors import BundleError, DeviceError, DeviceUnavailableError
 from nagsdk.events import Listener, ignore
 
-ADDRESS = (
-    "https://storage.googleapis.com/tensorflow-nightly-public/prod/tensorflow/release/lite/tools/nightly/latest/"
-    "android_aarch64_benchmark_model"
-)
+ADDRESS = "https://storage.googleapis.com/litert/binaries/latest/android_arm64/benchmark_model"
 DOWNLOADED_ABI = "arm64-v8a"
 ANY = "any"
 _MOST_BYTES, _MOST_RECORD = 200 * 10**6, 64 * 1024
@@ -33,7 +30,7 @@ def folder() -> Path:
 
 
 def install(source: Path | None, on_event: Listener = ignore) -> dict[str, str]:
-    """Installs a binary: a given file, or the official nightly build for 64-bit ARM.
+    """Installs a binary: a given file, or the official build for 64-bit ARM.
 
     The hash of the first download is recorded; a later download must have the same hash.
 
@@ -68,7 +65,7 @@ def install(source: Path | None, on_event: Listener = ignore) -> dict[str, str]:
             raise DeviceError(
                 f"{ADDRESS} no longer has the hash recorded at the first download "
                 f"({known['sha256'][:16]}…, now {sha256(path)[:16]}…).",
-                f"The old binary stays in use. To use a newer nightly build, delete {_place(DOWNLOADED_ABI)} and run "
+                f"The old binary stays in use. To use the newer build, delete {_place(DOWNLOADED_ABI)} and run "
                 "this again.",
             )
         return _install(path, ADDRESS)

@@ -6,12 +6,15 @@ import time
 from typing import Any
 
 from nagsdk.common.pip import pip
+from nagsdk.device.meter import Meter
 from nagsdk.errors import DeviceError
 
 # Properties that do not identify the kind of device: they differ between cards of one model or change over time.
 OF_THE_CARD = frozenset({"uuid", "driver"})
 _MEGA = 1e6
 _FRESH_S = 0.2
+# The counter has 64 bits of millijoules.
+_COUNTER_WRAPS_J = 2.0**64 / 1000
 # Cores per multiprocessor where they are not 128 (CUDA C++ Programming Guide, "Arithmetic Instructions", float32).
 _CORES = {(6, 0): 64, (7, 0): 64, (7, 2): 64, (7, 5): 64, (8, 0): 64}
 
@@ -90,6 +93,28 @@ class Watch:
             except nvml.NVMLError:
                 continue  # not every card supports every query
         return state
+
+
+def meter(index: int) -> Meter:
+    """What a GPU says about its energy: the counter since the driver was loaded (from Volta on), or the power now.
+
+    Args:
+        index: Number of the GPU, as `nvidia-smi` counts them.
+
+    Raises:
+        DeviceError: It has neither, or is missing.
+    """
+    nvml, handle = _open(index)
+    try:
+        return Meter(((nvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000, _COUNTER_WRAPS_J),))
+    except nvml.NVMLError:
+        pass  # older cards
+    try:
+        return Meter(power_w=nvml.nvmlDeviceGetPowerUsage(handle) / 1000)
+    except nvml.NVMLError as error:
+        raise DeviceError(
+            f"GPU {index} does not tell how much energy it uses ({error}).", "Limit the latency on it instead."
+        ) from error
 
 
 def _slowing(nvml: Any) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from nagsdk.common.pip import pip
 from nagsdk.device.backend import Backend, Presence, Session, Tensor
 from nagsdk.device.description import Device
+from nagsdk.device.meter import Meter
 from nagsdk.device.process import ProcessSession
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.ranges import GPU
@@ -102,14 +103,21 @@ class CudaOnnxRuntimeBackend(Backend):
                 presence.reason, f"`nagsdk devices` lists the devices and says which are available. {_INSTALL}"
             )
         settings = CudaOnnxRuntimeSettings.of(device)
-        return _Session({"index": settings.index, "tf32": settings.tf32}, {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"})
+        session = _Session({"index": settings.index, "tf32": settings.tf32}, {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"})
+        session.index = settings.index
+        return session
 
 
 class _Session(ProcessSession):
     runtime = "ONNX Runtime"
     worker = "nagsdk_cuda.onnx_worker"
     start_timeout_s = 180.0
+    index = 0
     remedy = (
         "Try `python -c 'import onnxruntime; print(onnxruntime.get_available_providers())'`, and reinstall "
         "ONNX Runtime if that fails."
     )
+
+    def meter(self) -> Meter:
+        """Reads the energy counter of the GPU."""
+        return nvml.meter(self.index)

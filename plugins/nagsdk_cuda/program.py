@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nagsdk.errors import UnsupportedLayerError
+from nagsdk.graph.interpret import computed
 from nagsdk.graph.ir import (
     HARD_SIGMOID,
     HARD_SWISH,
     MULTIPLY,
     RELU,
+    RELU6,
     Activation,
     Binary,
     Conv,
@@ -27,6 +29,7 @@ from nagsdk.graph.ir import (
     Linear,
     Node,
     Pool,
+    Window,
 )
 
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -34,7 +37,12 @@ DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "
 ARCHITECTURE_KEY = "nagsdk.architecture"
 # Metadata about where in our source an operation came from: nobody needs it, and it would be larger than the weights.
 _TRACES = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "torch_fn")
-_FUNCTIONS = {RELU: functional.relu, HARD_SWISH: functional.hardswish, HARD_SIGMOID: functional.hardsigmoid}
+_FUNCTIONS = {
+    RELU: functional.relu,
+    RELU6: functional.relu6,
+    HARD_SWISH: functional.hardswish,
+    HARD_SIGMOID: functional.hardsigmoid,
+}
 # Before Python 3.14, the filters of warnings belong to the whole process.
 _SAVING = threading.Lock()
 
@@ -65,7 +73,7 @@ class Program(nn.Module):
                     weight = weight.contiguous(memory_format=torch.channels_last)
                 self.register_buffer(f"weight{number}", weight)
                 self.register_buffer(f"bias{number}", torch.from_numpy(node.bias).to(dtype))
-            elif not isinstance(node, (Activation, Binary, Pool, Flatten)):
+            elif not isinstance(node, (Activation, Binary, Pool, Window, Flatten)):
                 raise UnsupportedLayerError(
                     f"{node.name} ({type(node).__name__}) cannot be written as a torch program.",
                     "Undo the rewrite that put it into the network.",
@@ -91,6 +99,8 @@ class Program(nn.Module):
             return _FUNCTIONS[node.function](first)
         if isinstance(node, Binary):
             return first * inputs[1] if node.function == MULTIPLY else first + inputs[1]
+        if isinstance(node, Window):
+            return computed(node, inputs)
         return first.mean((2, 3), keepdim=True) if isinstance(node, Pool) else first.flatten(1)
 
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from nagsdk.device.meter import Meter
 from nagsdk.device.process import ProcessSession
-from nagsdk_cuda.settings import CudaSettings
+from nagsdk_cuda import nvml
+from nagsdk_cuda.settings import CUDA, CudaSettings
 
 _COMPILE_TIMEOUT_S = 1800.0
 
@@ -33,8 +35,15 @@ class CudaSession(ProcessSession):
 
     def __init__(self, settings: CudaSettings, properties: Mapping[str, str]) -> None:
         # The driver numbers GPUs by their place on the bus. CUDA numbers them by their speed unless this is set.
+        self._settings = settings
         environment = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "OMP_NUM_THREADS": str(settings.threads)}
         super().__init__({**asdict(settings), "uuid": properties.get("uuid")}, environment)
+
+    def meter(self) -> Meter:
+        """Reads the energy counter of the GPU."""
+        if self._settings.accelerator != CUDA:
+            return super().meter()
+        return nvml.meter(self._settings.index)
 
     def compile(self, program: Path, compiled: Path) -> None:
         """Compiles a program with AOTInductor for the GPU of this session.

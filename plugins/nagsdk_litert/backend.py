@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from nagsdk.common.pip import pip
 from nagsdk.device.backend import EXACT, Backend, Presence, Session, Tensor
-from nagsdk.device.description import Device
+from nagsdk.device.description import FLOAT_IO, Device
 from nagsdk.device.host import processor
 from nagsdk.device.integers import in_integers
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.space.layer import LayerSpec
 from nagsdk_litert.session import LiteRtSession
-from nagsdk_litert.settings import INTEGER, PRECISIONS, REWRITES, RUNTIMES, LiteRtSettings, split_by_default
+from nagsdk_litert.settings import INTEGER, IOS, PRECISIONS, REWRITES, RUNTIMES, LiteRtSettings, split_by_default
 
 if TYPE_CHECKING:
     from nagsdk.graph.integers import IntegerGraph
@@ -42,6 +42,8 @@ _OVERHEAD = {
     "se": 1400.0,
     "add": 120.0,
     "pool": 500.0,
+    "maxpool": 400.0,
+    "avgpool": 150.0,
 }
 _SPLIT_OVERHEAD = 2000.0
 # What scales and zero points add to the tensors of a layer.
@@ -61,6 +63,7 @@ class LiteRtBackend(Backend):
     layout = "NHWC"
     precisions = PRECISIONS
     integer_precisions = (INTEGER,)
+    ios = IOS
 
     def presence(self, device: Device) -> Presence:
         """Checks that the runtime and a suitable numpy are installed, without importing the runtime."""
@@ -90,6 +93,7 @@ class LiteRtBackend(Backend):
             "pinned_to": ",".join(map(str, settings.cores)) or "all cores",
             # Tells readings from those of the former int8, which is now int8-dynamic.
             **({"arithmetic": "integers"} if settings.precision == INTEGER else {}),
+            **numbers_of(device),
         }
         return Presence.of(properties)
 
@@ -143,7 +147,7 @@ class LiteRtBackend(Backend):
         if settings.precision == INTEGER:
             from nagsdk.graph.tflite_int8 import write_integer_tflite
 
-            write_integer_tflite(in_integers(self, graph, device, images), path)
+            write_integer_tflite(in_integers(self, graph, device, images), path, device.io or IOS[INTEGER][0])
             return
         from nagsdk.graph.passes import split_large_depthwise
         from nagsdk.graph.tflite import write_tflite
@@ -164,6 +168,11 @@ class LiteRtBackend(Backend):
                 presence.reason, f"`nagsdk devices` lists the devices and says which are available. {_INSTALL}"
             )
         return LiteRtSession(LiteRtSettings.of(device))
+
+
+def numbers_of(device: Device) -> dict[str, str]:
+    """The numbers of input and output as a property of the device, unless they are the usual ones."""
+    return {"io": device.io} if device.io not in ("", FLOAT_IO) else {}
 
 
 def rewrites_of(device: Device) -> dict[str, Device]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+from nagsdk.device.meter import Meter, host_meter
 from nagsdk.device.process import ProcessSession
 from nagsdk_litert.settings import LiteRtSettings
 
@@ -32,3 +33,7 @@ class LiteRtSession(ProcessSession):
 
         lint(compiled)
         return super().load(compiled)
+
+    def meter(self) -> Meter:
+        """Reads the energy counters of this machine's processor."""
+        return host_meter()

@@ -18,6 +18,8 @@ REWRITES = {"1": "split depthwise", "0": "none"}
 # The first one is the default.
 PRECISIONS = ("fp32", "fp16", "int8", "int8-dynamic")
 INTEGER = "int8"
+# Numbers of input and output, the default first.
+IOS = {INTEGER: ("float", "int8", "uint8")}
 
 
 @dataclass(frozen=True)

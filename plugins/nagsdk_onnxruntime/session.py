@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from nagsdk.device.layer_times import LayerTime
+from nagsdk.device.meter import Meter, host_meter
 from nagsdk.device.process import ProcessSession
 from nagsdk.errors import DeviceError
-from nagsdk_onnxruntime.settings import OnnxRuntimeSettings
+from nagsdk_onnxruntime.settings import CPU, OnnxRuntimeSettings
 
 
 class OnnxRuntimeSession(ProcessSession):
@@ -37,3 +40,11 @@ class OnnxRuntimeSession(ProcessSession):
                 "Install the libraries that this provider needs, or choose another provider for the device.",
             )
         return int(answer["handle"])
+
+    def meter(self) -> Meter:
+        """Reads the energy counters of this machine's processor; other providers have meters that are not known."""
+        return host_meter() if self._provider == CPU else super().meter()
+
+    def layer_times(self, compiled: Path, runs: int, timeout_s: float) -> Sequence[LayerTime]:
+        """Profiles a file in the worker."""
+        return self._operators(compiled, runs, timeout_s)

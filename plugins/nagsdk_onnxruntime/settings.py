@@ -16,7 +16,7 @@ OPSETS = tuple(str(opset) for opset in range(11, USUAL_OPSET + 1))
 # The first one is the default.
 PRECISIONS = ("fp32", "int8")
 INTEGER = "int8"
-_CPU = "CPUExecutionProvider"
+CPU = "CPUExecutionProvider"
 _INTEGER_OPSET = 13
 
 
@@ -51,7 +51,7 @@ class OnnxRuntimeSettings:
             DeviceError: An option is unknown or has an invalid value.
         """
         options = {
-            "provider": _CPU,
+            "provider": CPU,
             "spinning": "1",
             "cores": "",
             "opset": str(USUAL_OPSET),
@@ -67,13 +67,13 @@ class OnnxRuntimeSettings:
                 "Use provider (a name), spinning (0 or 1), opset (11 to 17), weight_bits (7 or 8) and, except on "
                 "macOS, cores (such as 2,3).",
             )
-        if device.precision == INTEGER and (options["provider"] != _CPU or int(options["opset"]) < _INTEGER_OPSET):
+        if device.precision == INTEGER and (options["provider"] != CPU or int(options["opset"]) < _INTEGER_OPSET):
             raise DeviceError(
                 f"{device.id} cannot compute in int8: nagsdk knows no integer kernels of {options['provider']}."
-                if options["provider"] != _CPU
+                if options["provider"] != CPU
                 else f"{device.id} cannot compute in int8: operators of version {options['opset']} have no int8 with a "
                 "scale per channel.",
-                f"Use the provider {_CPU} with opset {_INTEGER_OPSET} or later, or the precision fp32.",
+                f"Use the provider {CPU} with opset {_INTEGER_OPSET} or later, or the precision fp32.",
             )
         pinned, spinning = tuple(CORE.parse(c, DeviceError) for c in cores), options["spinning"] == "1"
         check_cores(device.id, pinned)

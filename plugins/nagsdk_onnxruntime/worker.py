@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
 
 from nagsdk.common.processes import pin
-from nagsdk.device.serve import Handler, Images, serve
+from nagsdk.device.serve import Handler, Images, Message, serve
 from nagsdk.device.worker import Worker
+
+_PROFILE_WARMUP = 3
+_KERNEL = "_kernel_time"
 
 
 class OnnxRuntimeWorker(Worker):
@@ -17,12 +24,16 @@ class OnnxRuntimeWorker(Worker):
 
     def __init__(self, threads: int, provider: str, spinning: bool) -> None:
         super().__init__(threads)
-        self.provider = provider
-        self.options = onnxruntime.SessionOptions()
-        self.options.intra_op_num_threads = threads
-        self.options.inter_op_num_threads = 1
-        self.options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        self.options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
+        self.provider, self.spinning = provider, spinning
+        self.options = self._options()
+
+    def _options(self) -> Any:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(self.spinning)))
+        return options
 
     def open(self, path: str) -> Any:
         """Loads an ONNX file."""
@@ -37,6 +48,30 @@ class OnnxRuntimeWorker(Worker):
         """Returns a function that runs the network once on the images."""
         feed = {network.get_inputs()[0].name: images}
         return lambda: network.run(None, feed)[0]
+
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        """The usual handlers, and the profiler."""
+        return {**super().handlers, "operators": self._operators}
+
+    def _operators(self, request: dict[str, Any], body: bytes) -> Message:
+        """Runs a file with ONNX Runtime's profiler."""
+        options = self._options()
+        options.enable_profiling = True
+        with tempfile.TemporaryDirectory(prefix="nagsdk-") as folder:
+            options.profile_file_prefix = str(Path(folder) / "profile")
+            network = onnxruntime.InferenceSession(request["path"], options, providers=[self.provider])
+            run = self.bind(network, np.zeros(self.shape(network), np.float32))
+            for _ in range(_PROFILE_WARMUP + request["runs"]):
+                run()
+            events = json.loads(Path(network.end_profiling()).read_text("utf-8"))
+        taken: dict[str, tuple[str, list[float]]] = {}
+        for event in events:
+            if event.get("cat") == "Node" and event["name"].endswith(_KERNEL):
+                kind = event["args"].get("op_name", "")
+                taken.setdefault(event["name"].removesuffix(_KERNEL), (kind, []))[1].append(event["dur"] / 1e3)
+        rows = [[name, kind, float(np.median(ms[_PROFILE_WARMUP:]))] for name, (kind, ms) in taken.items()]
+        return {"operators": rows}, b""
 
     def facts(self, network: Any) -> Mapping[str, Any]:
         """Names of the execution providers that the network really uses."""

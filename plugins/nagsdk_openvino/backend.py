@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,8 @@ from nagsdk.device.backend import EXACT, Backend, Presence, Session, Tensor
 from nagsdk.device.description import Device
 from nagsdk.device.host import processor
 from nagsdk.device.integers import in_integers
+from nagsdk.device.layer_times import LayerTime
+from nagsdk.device.meter import Meter, host_meter
 from nagsdk.device.onnx_sizes import HARD_SWISH, integer_layer_bytes
 from nagsdk.device.process import ProcessSession
 from nagsdk.errors import DeviceUnavailableError
@@ -92,6 +94,14 @@ class OpenVinoSession(ProcessSession):
     runtime = "OpenVINO"
     worker = "nagsdk_openvino.worker"
     remedy = "Try `python -c 'import openvino'`, and reinstall OpenVINO if that fails."
+
+    def meter(self) -> Meter:
+        """Reads the energy counters of this machine's processor."""
+        return host_meter()
+
+    def layer_times(self, compiled: Path, runs: int, timeout_s: float) -> Sequence[LayerTime]:
+        """Profiles a file in the worker."""
+        return self._operators(compiled, runs, timeout_s)
 
 
 def _target(device: Device) -> str:

@@ -6,12 +6,16 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nagsdk.device.serve import Handler, Images, serve
+import numpy as np
+
+from nagsdk.device.serve import Handler, Images, Message, serve
 from nagsdk.device.worker import Worker
 
 # When OpenVINO is imported, it forks a process that reports its use to its makers, unless this package is missing.
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 import openvino  # noqa: E402
+
+_PROFILE_WARMUP = 3
 
 
 class OpenVinoWorker(Worker):
@@ -28,6 +32,26 @@ class OpenVinoWorker(Worker):
     def open(self, path: str) -> Any:
         """Reads and compiles an ONNX file."""
         return self.core.compile_model(self.core.read_model(path), self.target, self.config)
+
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        """The usual handlers, and the profiler."""
+        return {**super().handlers, "operators": self._operators}
+
+    def _operators(self, request: dict[str, Any], body: bytes) -> Message:
+        """Runs a file with OpenVINO's counters of operators."""
+        config = {**self.config, "PERF_COUNT": "YES"}
+        network = self.core.compile_model(self.core.read_model(request["path"]), self.target, config)
+        inference = network.create_infer_request()
+        images = np.zeros(self.shape(network), np.float32)
+        taken: dict[str, tuple[str, list[float]]] = {}
+        for number in range(_PROFILE_WARMUP + request["runs"]):
+            inference.infer({0: images})
+            for one in inference.get_profiling_info() if number >= _PROFILE_WARMUP else ():
+                if one.status == openvino.ProfilingInfo.Status.EXECUTED:
+                    ms = one.real_time.total_seconds() * 1e3
+                    taken.setdefault(one.node_name, (one.node_type, []))[1].append(ms)
+        return {"operators": [[name, kind, float(np.median(ms))] for name, (kind, ms) in taken.items()]}, b""
 
     def shape(self, network: Any) -> Sequence[int]:
         """Shape of the network's only input, (batch, 3, h, w)."""

@@ -29,6 +29,7 @@ HEAVY = {
     "PIL",
     "pymoo",
     "openvino",
+    "ethosu",
     "ai_edge_litert",
 }
 # Of measuring, keeping, locking and calibrating; of validating what does not ship; of exporting.

@@ -1,3 +1,4 @@
+import hashlib
 import json
 
 import numpy as np
@@ -25,6 +26,16 @@ def test_a_card_gives_the_same_model_back(world):
     np.testing.assert_array_equal(one, other)
     assert (again.source, again.accuracy, again.facts) == (model.source, model.accuracy, model.facts)
     assert to_json(again) == to_json(model)
+
+
+def test_a_card_of_an_earlier_version_has_the_same_spread_at_every_latency(world):
+    content = json.loads(to_json(world.model()))
+    for name in ("spread_at_ms", "spread_exponent", "sha256"):
+        del content[name]
+    body = json.dumps(content)[:-1]
+    seal = hashlib.sha256(body.encode()).hexdigest()
+    model = from_json(f'{body}, "sha256": "{seal}"}}', world.space)
+    assert model.spread.exponent == 0 and model.spread.typical == content["spread"]
 
 
 def test_models_without_a_prior_or_without_samples_have_cards_too(world):

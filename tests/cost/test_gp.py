@@ -33,7 +33,7 @@ def test_a_pool_of_devices_predicts_another_one_from_few_samples(devices):
 
     def error(shape):
         found = fit(shape.design(codes[:8]), ms[:8] * np.exp(rng.normal(0, 0.01, 8)), shape.sizes)
-        return np.sqrt(np.mean((shape.table(found, codes[:8]).cost(codes[8:]) / ms[8:] - 1) ** 2))
+        return np.sqrt(np.mean((shape.table(found).cost(codes[8:]) / ms[8:] - 1) ** 2))
 
     with_pool = error(pooled(SPACE, known, population(SPACE), SIZES))
     one = error(pooled(SPACE, known[:1], population(SPACE), SIZES))
@@ -45,7 +45,7 @@ def test_the_table_is_the_mean_of_the_regression(devices):
     codes = SPACE.sample(40, np.random.default_rng(3))
     found = fit(shape.design(codes[:12]), devices[7].cost(codes[:12]), SIZES)
     mean, deviation = found.predict(shape.design(codes))
-    np.testing.assert_allclose(shape.table(found, codes[:12]).cost(codes), mean, rtol=1e-9)
+    np.testing.assert_allclose(shape.table(found).cost(codes), mean, rtol=1e-9)
     assert (deviation > 0).all() and deviation[:12].mean() < deviation[12:].mean()
 
 
@@ -54,14 +54,14 @@ def test_left_out_predictions_are_those_of_a_fit_without_the_sample(devices, cou
     shape = pooled(SPACE, devices[:5], population(SPACE), SIZES)
     codes = SPACE.sample(count, np.random.default_rng(4))
     ms = devices[7].cost(codes)
-    mean, deviation = left_out(shape.design(codes), ms, SIZES)
+    mean, deviation = left_out(shape.fit, shape.design(codes), ms)
     for i in (0, count // 2, count - 1):
         rest = np.arange(count) % 20 != i % 20
         without = fit(shape.design(codes[rest]), ms[rest], SIZES).predict(shape.design(codes[i : i + 1]))
         np.testing.assert_allclose([mean[i], deviation[i]], np.ravel(without), rtol=1e-4)
     changed = ms.copy()
     changed[0] *= 3
-    assert left_out(shape.design(codes), changed, SIZES)[0][0] == pytest.approx(mean[0], rel=1e-12)
+    assert left_out(shape.fit, shape.design(codes), changed)[0][0] == pytest.approx(mean[0], rel=1e-12)
 
 
 def test_an_outlier_hardly_changes_the_rest(devices):
@@ -73,7 +73,7 @@ def test_an_outlier_hardly_changes_the_rest(devices):
 
     def error(values):
         found = fit(shape.design(codes[:20]), values, SIZES)
-        return np.sqrt(np.mean((shape.table(found, codes[:20]).cost(codes[20:]) / ms[20:] - 1) ** 2))
+        return np.sqrt(np.mean((shape.table(found).cost(codes[20:]) / ms[20:] - 1) ** 2))
 
     assert error(outlier) < error(ms[:20]) + 0.03
 
@@ -83,13 +83,17 @@ def test_prices_stay_non_negative_where_the_shape_is_physical(make_world):
     world.prices[::2] = 0.0
     shape = replace(world.prior.on(SPACE), sizes=Sizes(np.log([1.0, 1.0, 0.01, 0.03]), np.full(4, 0.1)))
     codes = world.sample(30)
-    found = fit(shape.design(codes), world.measure(codes), shape.sizes)
+    design, ms = shape.design(codes), world.measure(codes)
+    found = fit(design, ms, shape.sizes)
     moved = found.coefficients[1] * shape.unit
     assert (shape.prices.mean * (1 + found.slope) + moved < 0).any(), (
         "the test needs an unconstrained price that is negative"
     )
     blocks = [block.decision for block in SPACE.blocks]
-    assert (shape.table(found, codes).choice[:, blocks, :9] > 0).all()
+    found = shape.fit(design, ms)
+    table = shape.table(found)
+    assert (table.choice[:, blocks, :9] > 0).all()
+    np.testing.assert_allclose(found.predict(design)[0], table.cost(codes), rtol=1e-9)
 
 
 def test_terms_of_unknown_size_are_found(devices):

@@ -133,9 +133,11 @@ def test_units_belong_to_one_metric(loaded, units, says):
 
 def test_units_are_those_of_the_plugins_in_use(loaded):
     few = plugin.Host((), loaded.backends, loaded.devices)
-    assert read_budget("2mJ").metric == "energy"
+    assert read_budget("2mJ").metric == "energy" and read_budget("20kElements").metric == "peak"
     with plugin.using(few), pytest.raises(BudgetError, match="not a unit"):
-        read_budget("2mJ")
+        read_budget("20kElements")
+    with plugin.using(few):
+        assert read_budget("2mJ").metric == "inference_energy"
     with pytest.raises(BudgetError, match="not a unit"):
         Budget.parse("2mJ")
     assert Budget.parse("2mJ", units=loaded.units) == Budget("energy", 2000.0, unit=("mJ", 1000.0))
@@ -144,7 +146,7 @@ def test_units_are_those_of_the_plugins_in_use(loaded):
 def test_without_the_plugin_its_units_are_unknown():
     plugin.installed.cache_clear()
     with pytest.raises(BudgetError, match="not a unit"):
-        read_budget("2mJ")
+        read_budget("20kElements")
 
 
 @pytest.mark.parametrize(("name", "text"), [("energy", "50uJ"), ("peak", "20kElements"), ("ram", "250kNumbers")])

@@ -42,7 +42,7 @@ def test_a_runtime_may_print_when_it_is_imported(tmp_path, monkeypatch, banner):
 
 def test_cpu_times_are_reported_where_the_system_counts_them_finely(monkeypatch):
     def cpu_ms(threads):
-        answer, _ = timed({"runs": 4, "warmup": 1}, lambda: sum(range(1000)), threads, 0.0)
+        answer, _ = timed({"runs": 4, "warmup": 1}, lambda: sum(range(1000)), threads, 0.0, {})
         assert len(answer["wall_ms"]) == 4
         return answer["cpu_ms"]
 

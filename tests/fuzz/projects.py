@@ -132,3 +132,21 @@ def _use_space(content: bytes, folder: Path) -> None:
     from nagsdk.training.plan import space_of
 
     space_of(str(written(folder, "space.json", content)), 5)
+
+
+def _probe() -> bytes:
+    facts = {"init_ms": 12.5, "memory_mb": 30, "threads": 4, "cpuset": "/background", "thermal_after": 1}
+    runs = [5.0 + 0.01 * run for run in range(24)]
+    return json.dumps({"format": 1, "model_sha256": "a" * 64, "latencies_ms": runs, **facts}).encode()
+
+
+@FORMATS.add("probe of an app", _probe, mutate.damaged_json)
+def _use_probe(content: bytes, folder: Path) -> None:
+    from nagsdk.budget import Budget
+    from nagsdk.manifest.app_probe import read_probe
+    from nagsdk.pipeline.app_evidence import judged
+
+    probe = read_probe(written(folder, "probe.json", content))
+    manifest = {"measured": {"latency_p50_ms": 5.0}, "threads": 1, "device_properties": {"model": "M"}}
+    held, told = judged(probe, manifest, [Budget.parse(text) for text in ("5ms@p90", "9ms@init", "9MB@ram")])
+    json.dumps([held, told], allow_nan=False)

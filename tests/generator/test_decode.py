@@ -26,14 +26,23 @@ def untrained(space, seed=0, strength=10.0):
 
 
 def run(space, tables, score, stepper, limits, noise):
-    return decode(
-        space,
-        tables,
-        Paths.of(space, tables, score),
-        stepper,
-        np.asarray(limits, float).reshape(-1, len(tables)),
-        noise,
-    )
+    limits = np.asarray(limits, float).reshape(-1, len(tables))
+    counts = np.full(len(limits), len(noise))
+    codes = decode(space, tables, Paths.of(space, tables, score), stepper, limits, noise, counts)
+    return codes.reshape(len(limits), len(noise), -1)
+
+
+@pytest.mark.parametrize("rows", [1024, 9])
+def test_fewer_candidates_are_the_first_of_more(monkeypatch, rows):
+    monkeypatch.setattr("nagsdk.generator.decode._ROWS", rows)
+    space = staged_space()
+    table, score = random_tables(space, 1)
+    bounds = Completions.of(space, table)
+    limits, noise = np.linspace(bounds.least, bounds.most, 6)[:, None], gumbel(3, 8, space)
+    every = run(space, [table], score, untrained(space), limits, noise)
+    counts = np.array([8, 1, 3, 0, 8, 5])
+    found = decode(space, [table], Paths.of(space, [table], score), untrained(space), limits, noise, counts)
+    assert np.array_equal(found, np.concatenate([row[:count] for row, count in zip(every, counts, strict=True)]))
 
 
 @settings(max_examples=80, deadline=None)
@@ -219,7 +228,7 @@ def test_a_trace_reads_what_decoding_read():
     paths, bounds = Paths.of(space, [table], score), Completions.of(space, table)
     limits = np.linspace(bounds.least, bounds.most, 30)[:, None]
     stepper = untrained(space, strength=3.0)
-    codes = decode(space, [table], paths, stepper, limits, gumbel(0, 1, space))[:, 0]
+    codes = decode(space, [table], paths, stepper, limits, gumbel(0, 1, space), np.ones(30, int))
     found = trace(space, paths, codes, limits)
     hidden, cell = np.zeros((2, len(codes), stepper.hidden), np.float32)
     last, choice = np.zeros(len(codes), np.intp), codes[:, 0].astype(np.intp)

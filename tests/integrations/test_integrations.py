@@ -1,5 +1,6 @@
 """Tests the files in `integrations/`."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -11,9 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nagsdk.budget import Budget
 from nagsdk.errors import UsageError
 from nagsdk.graph.parity import probe_image
 from nagsdk.images.preprocessing import Preprocessing
+from nagsdk.manifest.app_probe import read_probe
+from nagsdk.pipeline.app_evidence import judged, require_same_model
 from tests.conftest import REPOSITORY
 
 FOLDER = REPOSITORY / "integrations"
@@ -140,6 +144,52 @@ int main(int, char** a) {  // width height resolution crop channels_last, pixels
             assert np.array_equal(
                 np.frombuffer(done[4 * count :], np.uint8).reshape(resolution, resolution, 3), probe_image(resolution)
             )
+
+
+PROBED = """
+#include <chrono>
+#include <fstream>
+#include <iostream>
+#include "nagsdk_probe.hpp"
+int main(int, char** a) {  // result, model
+  for (const std::size_t size : {0u, 1u, 55u, 56u, 64u, 1000u})
+    std::cout << nagsdk::sha256(std::string(size, 'x')) << std::endl;
+  std::vector<char> weights;
+  nagsdk::Facts facts;
+  facts.threads = 4;
+  facts.accelerator = "CPU";
+  facts.device = "a \\"phone\\"\\n";
+  facts.thermal_after = 0;
+  nagsdk::probe(a[1], a[2], facts, [&] { weights.assign(30'000'000, 1); }, [&] {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(1);
+    while (std::chrono::steady_clock::now() < end) {}
+  }, 40);
+}
+"""
+
+
+def test_what_the_cpp_probe_writes_is_read_and_judged(tmp_path):
+    compiler, model, result = _tool("g++"), tmp_path / "model.onnx", tmp_path / "nagsdk-probe.json"
+    model.write_bytes(bytes(range(256)) * 300)
+    (tmp_path / "main.cpp").write_text(PROBED)
+    flags = ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-O1", f"-I{FOLDER / 'cpp'}"]
+    subprocess.run([compiler, *flags, tmp_path / "main.cpp", "-o", tmp_path / "main"], check=True)
+    done = subprocess.run([tmp_path / "main", result, model], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == [hashlib.sha256(b"x" * size).hexdigest() for size in (0, 1, 55, 56, 64, 1000)]
+    found = read_probe(result)
+    assert found.model_sha256 == hashlib.sha256(model.read_bytes()).hexdigest()
+    assert len(found.latencies_ms) == 40 and min(found.latencies_ms) >= 1 and found.debuggable
+    assert (found.threads, found.accelerator, found.device, found.thermal_after) == (4, "CPU", 'a "phone" ', 0)
+    assert sys.platform != "linux" or 25 < found.memory_mb < 60
+    manifest = {
+        "artifact": {"path": "model.onnx", "sha256": found.model_sha256},
+        "measured": {"latency_p50_ms": 0.5},
+        "threads": 1,
+        "device_properties": {},
+    }
+    require_same_model(found, manifest)
+    held, told = judged(found, manifest, [Budget.parse("0.9ms"), Budget.parse("1GB@ram")])
+    assert not held and "threads: 4 in the app, 1 measured" in told and "build flags" in told
 
 
 def test_gradle_builds_pinned_models_only_when_needed(program, tmp_path):

@@ -25,11 +25,8 @@ IMPORTS = """
 import android.content.Context
 import android.graphics.Bitmap
 import android.graphics.Color
-import java.io.FileInputStream
-import java.nio.ByteBuffer
-import java.nio.ByteOrder
-import java.nio.channels.FileChannel
-import org.tensorflow.lite.Interpreter
+import com.google.ai.edge.litert.Accelerator
+import com.google.ai.edge.litert.CompiledModel
 """
 
 
@@ -119,11 +116,13 @@ def test_the_kotlin_class_and_the_snippet_of_the_docs_compile(tmp_path):
     """With the real compiler, against the part of Android's API that they use (tests/integrations/android)."""
     compiler = _fetched("kotlin-compiler") / "bin/kotlinc"
     _tool("java")
-    (snippet,) = [block.text for block in _of("kotlin") if "Interpreter" in block.text]
+    (snippet,) = [block.text for block in _of("kotlin") if "CompiledModel" in block.text]
     known = "context: Context, bitmap: Bitmap, mean: FloatArray, std: FloatArray, labels: List<String>"
     (tmp_path / "Snippet.kt").write_text(f"{IMPORTS}\nfun answer({known}): String {{\n{snippet}\nreturn answer\n}}\n")
+    (probe,) = [block.text for block in _of("kotlin") if "NagsdkProbe(" in block.text]
+    (tmp_path / "Probe.kt").write_text(f"{IMPORTS}\nfun measured(context: Context) {{\n{probe}\n}}\n")
     stubs = sorted(Path(__file__).with_name("android").glob("*.kt"))
-    sources = [FOLDER / "kotlin/NagsdkModel.kt", tmp_path / "Snippet.kt", *stubs]
+    sources = [*sorted(FOLDER.glob("kotlin/*.kt")), tmp_path / "Snippet.kt", tmp_path / "Probe.kt", *stubs]
     done = subprocess.run(
         [_tool("bash"), compiler, "-Werror", "-d", tmp_path / "out.jar", *sources],
         capture_output=True,

@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from click.testing import CliRunner
 
 import nagsdk
 import nagsdk.api
@@ -23,6 +24,7 @@ from nagsdk import ranges
 from nagsdk.budget import Budget
 from nagsdk.bundle.bundle import load_bundle
 from nagsdk.calibration.references import reference_architecture
+from nagsdk.cli import cli
 from nagsdk.common.files import sha256
 from nagsdk.device.description import Device
 from nagsdk.errors import (
@@ -623,3 +625,33 @@ def test_a_deployment_calibrates_again_where_the_calibration_is_too_small_for_it
     assert any(isinstance(n, Notice) and n.warning and "--samples 9" in n.text for n in notices)
     assert nagsdk.deploy("board", budget="0.3ms", output=tmp_path / "out").verdict == "held"
     assert calibrated_model(Target("board", "glyphs")).most_confidence > 0.9
+
+
+def test_a_calibrated_device_joins_the_pool_and_the_next_one_starts_from_it(simulate, monkeypatch, tmp_path):
+    monkeypatch.setenv("NAGSDK_DATA_DIR", str(tmp_path / "data"))
+    world, run = simulate(), CliRunner().invoke
+    added = run(cli, ["devices", "pool", "add", "--device", "board", "--json"])
+    assert added.exit_code == 0, added.output
+    file = str(tmp_path / "lab.json")
+    assert run(cli, ["devices", "pool", "export", file]).exit_code == 0
+    (member,) = json.loads(run(cli, ["devices", "pool", "--json"]).stdout)
+    assert member["name"] == json.loads(added.stdout)["name"] and member["samples"] >= 5
+    assert run(cli, ["devices", "pool", "remove", member["name"]]).exit_code == 0
+    assert "empty" in run(cli, ["devices", "pool"]).stdout
+    assert json.loads(run(cli, ["devices", "pool", "import", file, "--json"]).stdout)["devices"] == 1
+    told = []
+    nagsdk.calibrate("board", samples=5, on_event=told.append)  # a device is no member for itself
+    assert not any("starts from" in str(event) for event in told)
+    presence = world.presence
+    monkeypatch.setattr(world, "presence", lambda device: replace(presence(device), fingerprint="another"))
+    monkeypatch.setenv("NAGSDK_POOL_JOIN", "1")
+    summary = nagsdk.calibrate("board", samples=5, on_event=told.append)
+    assert any("starts from A board" in str(event) for event in told)
+    assert summary.calibration.model.prior.source["members"] == [member["name"]]
+    assert len(json.loads(run(cli, ["devices", "pool", "--json"]).stdout)) == 2
+
+
+def test_a_device_without_a_calibration_cannot_join_the_pool(world, monkeypatch, tmp_path):
+    monkeypatch.setenv("NAGSDK_DATA_DIR", str(tmp_path / "data"))
+    refused = CliRunner().invoke(cli, ["devices", "pool", "add", "--device", "board"])
+    assert isinstance(refused.exception, UsageError) and "not calibrated" in str(refused.exception)

@@ -160,7 +160,20 @@ def test_arrays_that_do_not_fit_are_refused(truth, saved, change):
 
 
 @pytest.mark.parametrize(
-    "entry", [{"format": 1}, {"space": "0" * 16}, {"sha256": "0" * 64}, {"warnings": [3]}, {"warnings": 3}]
+    "entry",
+    [
+        {"format": 1},
+        {"space": "0" * 16},
+        {"sha256": "0" * 64},
+        {"warnings": [3]},
+        {"warnings": 3},
+        {"optimism": {"points": "0.1"}},
+        {"optimism": {"points": -1}},
+        {"optimism": {}},
+        {"front": {"factor": 0.9}},
+        {"front": {"factor": [1]}},
+        {"front": {"factor": float("nan")}},
+    ],
 )
 def test_cards_that_do_not_fit_are_refused(truth, saved, entry):
     card = json.loads((saved / CARD).read_text())
@@ -199,9 +212,18 @@ def test_what_was_chosen_is_predicted_lower_by_the_optimism(truth, predictor):
     codes = truth.space.sample(50, np.random.default_rng(4))
     assert 0 <= predictor.optimism < 1
     assert predictor.of_chosen(codes).mean == pytest.approx(predictor.predict(codes).mean - predictor.optimism)
-    # The cards of earlier versions have a text there.
-    older = AccuracyPredictor(**{**_parts(predictor), "card": {**predictor.card, "optimism": "A search prefers …"}})
+    # The cards of earlier versions have a text there, and no factor of the front.
+    card = {**predictor.card, "optimism": "A search prefers …", "front": None}
+    older = AccuracyPredictor(**{**_parts(predictor), "card": card})
     assert older.optimism == 0 and np.array_equal(older.of_chosen(codes).low, older.predict(codes).low)
+
+
+def test_intervals_of_what_was_chosen_are_those_of_the_front(truth, predictor):
+    codes = truth.space.sample(50, np.random.default_rng(4))
+    assert predictor.front_factor == predictor.card["front"]["factor"] >= 1
+    wider = AccuracyPredictor(**{**_parts(predictor), "card": {**predictor.card, "front": {"factor": 2.0}}})
+    chosen, known = wider.of_chosen(codes), wider.predict(codes)
+    assert chosen.high - chosen.low == pytest.approx(2 * (known.high - known.low))
 
 
 def _parts(predictor):

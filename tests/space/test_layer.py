@@ -22,7 +22,7 @@ def test_every_known_kind_has_its_amounts(kind):
     assert layer.activations > 0 and (layer.macs > 0) == (kind not in ("add", "pool"))
 
 
-@pytest.mark.parametrize("name", ["android", "cuda", "litert", "onnxruntime", "openvino"])
+@pytest.mark.parametrize("name", ["android", "cuda", "litert", "onnxruntime", "openvino", "vela"])
 def test_backends_run_and_weigh_known_kinds_only(name):
     backend = host().backends.get(name)
     device = next(d for d in host().devices if d.backend == name)

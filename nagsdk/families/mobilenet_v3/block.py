@@ -9,7 +9,7 @@ from nagsdk.families.elastic import ElasticBatchNorm, ElasticConv, ElasticDepthw
 from nagsdk.families.mobilenet_v3.definition import BlockShape
 from nagsdk.families.widths import make_divisible
 
-ACTIVATIONS = {"relu": functional.relu, "hswish": functional.hardswish}
+ACTIVATIONS = {"relu": functional.relu, "relu6": functional.relu6, "hswish": functional.hardswish}
 
 
 class ElasticSqueezeExcite(nn.Module):

@@ -16,7 +16,7 @@ _NORM = ("weight", "bias", "running_mean", "running_var")
 
 
 def import_ofa(space: MobileNetV3Definition, path: Path, *, any_classes: bool = False) -> MobileNetV3Supernet:
-    """Reads a checkpoint released by Once-for-All (mit-han-lab/once-for-all, ``ofa_mbv3_*``).
+    """Reads a checkpoint released by Once-for-All (mit-han-lab/once-for-all, ``ofa_mbv3_*`` and ``ofa_proxyless_*``).
 
     The tensor names of all releases are understood (``mobile_inverted_conv`` or ``conv``, elastic or plain wrappers).
 
@@ -77,7 +77,10 @@ def _ofa_names(supernet: MobileNetV3Supernet) -> dict[str, str]:
                 names.update(
                     {f"{theirs}.depth_conv.se.fc.{layer}.{p}": f"{ours}.se.{layer}.{p}" for p in ("weight", "bias")}
                 )
-    unit("final_expand_layer", "head", "head_bn")
-    unit("feature_mix_layer", "features", None)
+    if supernet.features is None:  # ProxylessNAS
+        unit("feature_mix_layer", "head", "head_bn")
+    else:
+        unit("final_expand_layer", "head", "head_bn")
+        unit("feature_mix_layer", "features", None)
     names.update({f"classifier.linear.{p}": f"classifier.{p}" for p in ("weight", "bias")})
     return names

@@ -1,6 +1,6 @@
-"""Definition of a MobileNetV3 space (Cai et al., Once-for-All, ICLR 2020, section 4.1).
+"""Definition of a space of inverted residual blocks (Cai et al., Once-for-All, ICLR 2020, section 4.1).
 
-Every constant of the paper is a parameter.
+Every constant of the paper is a parameter; others make Once-for-All's ProxylessNAS.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from nagsdk.families.widths import make_divisible
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.decisions import Decision
 
-ACTIVATIONS = ("relu", "hswish")
+ACTIVATIONS = ("relu", "relu6", "hswish")
+# Fields that definitions from before them lack, whose fingerprints stay; with the values that these have.
+_LATER = {"activation": "hswish", "first_width": None, "first_activation": "relu", "norm_eps": 1e-5}
 _MOST_STAGES, _MOST_STRIDE, _MOST_WIDTH, _MOST_CLASSES, _LEAST_MULTIPLIER = 32, 4, 8192, 100_000, 1 / 16
 # Codes are int8. Costs are kept for every choice at every resolution. Weights of 512 MB are 128 million in float32.
 _MOST_CHOICES, _MOST_PLACES, _MOST_WEIGHTS = 127, 50_000, 128 * 10**6
@@ -103,14 +105,19 @@ class MobileNetV3Definition(NetworkSpace):
 
     Attributes:
         stages: The elastic stages; the first block of each applies the stage's stride.
-        stem_width: Number of output channels of the first convolution (stride 2) and of the fixed block after it.
+        stem_width: Number of output channels of the first convolution (stride 2).
         head_width: Number of channels of the final expansion, before pooling.
-        feature_width: Number of channels of the layer before the classifier.
+        feature_width: Number of channels of the layer before the classifier; 0 if there is none.
         kernels: Legal kernel sizes of the depthwise convolutions.
         expansions: Legal expansion ratios.
         resolution_choices: Legal input sizes in pixels.
         classes: Number of outputs of the classifier.
         width_multiplier: Factor that scales every width; the results are rounded to multiples of 8.
+        activation: Activation of the layers outside the stages, one of `ACTIVATIONS`: the first and the last ones.
+        first_width: Number of output channels of the fixed block after the first convolution; None for those of the
+            convolution, and the block then adds its input.
+        first_activation: Activation in this block.
+        norm_eps: What batch normalisation adds to variances.
 
     Raises:
         ValueError: Choices are not ascending whole numbers within the range that networks can be built from and that
@@ -126,6 +133,10 @@ class MobileNetV3Definition(NetworkSpace):
     resolution_choices: tuple[int, ...]
     classes: int
     width_multiplier: float = 1.0
+    activation: str = "hswish"
+    first_width: int | None = None
+    first_activation: str = "relu"
+    norm_eps: float = 1e-5
 
     family = "mbv3"
 
@@ -134,13 +145,21 @@ class MobileNetV3Definition(NetworkSpace):
             raise ValueError(f"1 to {_MOST_STAGES} stages are possible, not {len(self.stages)}")
         for stage in self.stages:
             stage.check()
+        for name in ("activation", "first_activation"):
+            if getattr(self, name) not in ACTIVATIONS:
+                raise ValueError(f"{name} must be {' or '.join(ACTIVATIONS)}, not {getattr(self, name)!r}")
+        if type(self.norm_eps) is not float or not 1e-9 <= self.norm_eps <= 0.1:
+            raise ValueError(f"norm_eps must be a number from 1e-9 to 0.1, not {self.norm_eps!r}")
         for name, most in (
             ("stem_width", _MOST_WIDTH),
             ("head_width", _MOST_WIDTH),
             ("feature_width", _MOST_WIDTH),
+            ("first_width", _MOST_WIDTH),
             ("classes", _MOST_CLASSES),
         ):
-            require_whole(name, getattr(self, name), most)
+            value = getattr(self, name)
+            if (name, value) not in (("feature_width", 0), ("first_width", None)):
+                require_whole(name, value, most)
         multiplier = self.width_multiplier
         if type(multiplier) not in (int, float) or not _LEAST_MULTIPLIER <= multiplier <= 1 / _LEAST_MULTIPLIER:
             raise ValueError(
@@ -173,8 +192,8 @@ class MobileNetV3Definition(NetworkSpace):
 
     def _most_weights(self) -> int:
         """About the number of weights of the largest network."""
-        head, feature = self.width(self.head_width), self.width(self.feature_width)
-        total = head * feature + feature * self.classes + head * self.width(self.stages[-1].width)
+        head, feature = self.width(self.head_width), self.width(self.feature_width) if self.feature_width else 0
+        total = head * feature + (feature or head) * self.classes + head * self.width(self.stages[-1].width)
         for block in self.blocks:
             middle = block.in_channels * max(self.expansions)
             gate = 2 * middle * (middle // 4) if block.se else 0
@@ -184,6 +203,16 @@ class MobileNetV3Definition(NetworkSpace):
     def width(self, base: int) -> int:
         """Applies the width multiplier to a width of the definition and rounds the result."""
         return make_divisible(base * self.width_multiplier)
+
+    @property
+    def trunk(self) -> int:
+        """Number of channels after the fixed block."""
+        return self.width(self.first_width or self.stem_width)
+
+    @property
+    def ends(self) -> int:
+        """Number of inputs of the classifier."""
+        return self.width(self.feature_width or self.head_width)
 
     @cached_property
     def _choices(self) -> tuple[BlockChoice, ...]:
@@ -205,7 +234,7 @@ class MobileNetV3Definition(NetworkSpace):
     def blocks(self) -> tuple[BlockShape, ...]:
         """Every block position of the largest network, in order of execution."""
         result = []
-        decision, channels = 1, self.width(self.stem_width)
+        decision, channels = 1, self.trunk
         for s, stage in enumerate(self.stages):
             out = self.width(stage.width)
             for b in range(max(stage.depths)):
@@ -230,8 +259,9 @@ class MobileNetV3Definition(NetworkSpace):
         return self._choices[choice]
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the definition as a dictionary that can be written as JSON."""
-        return {"family": self.family, **asdict(self)}
+        """Returns the definition as a dictionary that can be written as JSON, without values that are usual."""
+        usual = {name for name, value in _LATER.items() if getattr(self, name) == value}
+        return {"family": self.family, **{k: v for k, v in asdict(self).items() if k not in usual}}
 
     def settings(self, architecture: Architecture) -> Settings:
         """Translates an architecture into the terms of the family."""

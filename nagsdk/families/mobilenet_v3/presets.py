@@ -5,6 +5,9 @@ from __future__ import annotations
 from nagsdk.families.mobilenet_v3.definition import Stage
 from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
 
+# Widths and strides of the stages of MobileNetV3-Large.
+_LARGE = ((24, 2), (40, 2), (80, 2), (112, 1), (160, 2))
+
 
 def ofa_mobilenet_v3(width_multiplier: float = 1.0) -> MobileNetV3Space:
     """The ImageNet space of Once-for-All: 5 stages, depth 2–4, kernels 3/5/7, expansions 3/4/6, 160–224 px."""
@@ -24,6 +27,45 @@ def ofa_mobilenet_v3(width_multiplier: float = 1.0) -> MobileNetV3Space:
         resolution_choices=tuple(range(160, 225, 4)),
         classes=1000,
         width_multiplier=width_multiplier,
+    )
+
+
+def ofa_proxyless(width_multiplier: float = 1.3) -> MobileNetV3Space:
+    """The ProxylessNAS space of Once-for-All: 5 elastic stages and a single block, 128–224 px, ReLU6, no SE."""
+    widths = ((24, 2), (40, 2), (80, 2), (96, 1), (192, 2))
+    return MobileNetV3Space(
+        stages=(
+            *(Stage(width, stride, "relu6", se=False) for width, stride in widths),
+            Stage(320, 1, "relu6", se=False, depths=(1,)),
+        ),
+        stem_width=32,
+        head_width=1280,
+        feature_width=0,
+        kernels=(3, 5, 7),
+        expansions=(3, 4, 6),
+        resolution_choices=tuple(range(128, 225, 4)),
+        classes=1000,
+        width_multiplier=width_multiplier,
+        activation="relu6",
+        first_width=16,
+        first_activation="relu6",
+        norm_eps=1e-3,
+    )
+
+
+def minimal_mobilenet_v3(width_multiplier: float = 1.0) -> MobileNetV3Space:
+    """MobileNetV3-Large minimalistic as a space, for integer-only processors: ReLU, 3x3 kernels, no SE."""
+    return MobileNetV3Space(
+        stages=tuple(Stage(width, stride, "relu", se=False) for width, stride in _LARGE),
+        stem_width=16,
+        head_width=960,
+        feature_width=1280,
+        kernels=(3,),
+        expansions=(3, 4, 6),
+        resolution_choices=tuple(range(96, 225, 16)),
+        classes=1000,
+        width_multiplier=width_multiplier,
+        activation="relu",
     )
 
 

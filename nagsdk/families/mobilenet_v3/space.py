@@ -1,4 +1,4 @@
-"""Once-for-All's MobileNetV3 space: text forms, layers and networks for a `MobileNetV3Definition`."""
+"""Once-for-All's MobileNetV3 and ProxylessNAS spaces: text forms, layers and networks for a `MobileNetV3Definition`."""
 
 from __future__ import annotations
 
@@ -142,27 +142,25 @@ class MobileNetV3Space(MobileNetV3Definition):
         return self._stem(resolution) + self._head(resolution)
 
     def _stem(self, resolution: int) -> tuple[LayerSpec, ...]:
-        width, size = self.width(self.stem_width), _halve(resolution, 2)
+        width, size, activation = self.width(self.stem_width), _halve(resolution, 2), self.first_activation
+        added = (LayerSpec("first.add", "add", width, width, 1, 1, size),) if self.trunk == width else ()
         return (
-            LayerSpec("stem", "conv", 3, width, 3, 2, resolution, "hswish", batch_norm=True),
-            LayerSpec("first.depthwise", "depthwise", width, width, 3, 1, size, "relu", batch_norm=True),
-            LayerSpec("first.project", "pointwise", width, width, 1, 1, size, batch_norm=True),
-            LayerSpec("first.add", "add", width, width, 1, 1, size),
+            LayerSpec("stem", "conv", 3, width, 3, 2, resolution, self.activation, batch_norm=True),
+            LayerSpec("first.depthwise", "depthwise", width, width, 3, 1, size, activation, batch_norm=True),
+            LayerSpec("first.project", "pointwise", width, self.trunk, 1, 1, size, batch_norm=True),
+            *added,
         )
 
     def _head(self, resolution: int) -> tuple[LayerSpec, ...]:
         size = _halve(
             self._block_size(resolution, self.blocks[-1]), 1 if self.blocks[-1].position else self.stages[-1].stride
         )
-        channels, head, features = (
-            self.blocks[-1].out_channels,
-            self.width(self.head_width),
-            self.width(self.feature_width),
-        )
+        channels, head, features = self.blocks[-1].out_channels, self.width(self.head_width), self.ends
+        mixed = (LayerSpec("head.features", "pointwise", head, features, 1, 1, 1, self.activation),)
         return (
-            LayerSpec("head.expand", "pointwise", channels, head, 1, 1, size, "hswish", batch_norm=True),
+            LayerSpec("head.expand", "pointwise", channels, head, 1, 1, size, self.activation, batch_norm=True),
             LayerSpec("head.pool", "pool", head, head, 1, 1, size),
-            LayerSpec("head.features", "pointwise", head, features, 1, 1, 1, "hswish"),
+            *(mixed if self.feature_width else ()),
             LayerSpec("head.classifier", "linear", features, self.classes, 1, 1, 1, bias=True),
         )
 

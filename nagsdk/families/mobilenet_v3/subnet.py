@@ -11,7 +11,12 @@ from nagsdk.families.torch_scope import seeded
 from nagsdk.families.widths import make_divisible
 from nagsdk.space.architecture import Architecture
 
-_ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "hswish": nn.Hardswish, "none": nn.Identity}
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "none": nn.Identity,
+    "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "hswish": nn.Hardswish,
+}
 
 
 class ConvUnit(nn.Module):
@@ -75,15 +80,23 @@ class Block(nn.Module):
 class FirstBlock(nn.Module):
     """The fixed depthwise-separable block after the stem."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, out: int, activation: str) -> None:
         super().__init__()
-        self.depthwise = ConvUnit(width, width, "relu", 3, 1, width)
-        self.project = ConvUnit(width, width, "none")
+        self.residual = width == out
+        self.depthwise = ConvUnit(width, width, activation, 3, 1, width)
+        self.project = ConvUnit(width, out, "none")
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps (n, width, h, w) to the same shape."""
-        y: Tensor = x + self.project(self.depthwise(x))
-        return y
+        """Maps (n, width, h, w) to (n, out, h, w)."""
+        y: Tensor = self.project(self.depthwise(x))
+        return x + y if self.residual else y
+
+
+def set_eps(network: nn.Module, eps: float) -> None:
+    """Sets what the batch normalisation of a network adds to variances."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = eps
 
 
 class MobileNetV3Subnet(Subnet):
@@ -92,14 +105,16 @@ class MobileNetV3Subnet(Subnet):
     @seeded()
     def __init__(self, space: MobileNetV3Definition, architecture: Architecture) -> None:
         super().__init__(architecture)
-        stem, head, features = (space.width(w) for w in (space.stem_width, space.head_width, space.feature_width))
-        self.stem = ConvUnit(3, stem, "hswish", 3, 2)
-        self.first = FirstBlock(stem)
+        stem, head = space.width(space.stem_width), space.width(space.head_width)
+        self.stem = ConvUnit(3, stem, space.activation, 3, 2)
+        self.first = FirstBlock(stem, space.trunk, space.first_activation)
         chosen = [(b, architecture.code[b.decision]) for b in space.blocks if architecture.code[b.decision] >= 0]
         self.blocks = nn.Sequential(*(Block(shape, *space.block_choice(choice)) for shape, choice in chosen))
-        self.head = ConvUnit(space.blocks[-1].out_channels, head, "hswish")
-        self.features = ConvUnit(head, features, "hswish", batch_norm=False)
-        self.classifier = nn.Linear(features, space.classes)
+        self.head = ConvUnit(space.blocks[-1].out_channels, head, space.activation)
+        mixed = space.feature_width > 0
+        self.features = ConvUnit(head, space.ends, space.activation, batch_norm=False) if mixed else nn.Identity()
+        self.classifier = nn.Linear(space.ends, space.classes)
+        set_eps(self, space.norm_eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps normalised images (n, 3, resolution, resolution) to logits (n, classes)."""

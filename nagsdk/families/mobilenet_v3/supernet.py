@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from nagsdk.families.elastic import ElasticBatchNorm, ElasticConv, ElasticDepthwise
-from nagsdk.families.mobilenet_v3.block import ElasticBlock
+from nagsdk.families.mobilenet_v3.block import ACTIVATIONS, ElasticBlock
 from nagsdk.families.mobilenet_v3.definition import MobileNetV3Definition
 from nagsdk.families.mobilenet_v3.slices import copy_block, copy_unit
 from nagsdk.families.mobilenet_v3.sorting import sort_middle
-from nagsdk.families.mobilenet_v3.subnet import Block, MobileNetV3Subnet
+from nagsdk.families.mobilenet_v3.subnet import Block, ConvUnit, MobileNetV3Subnet, set_eps
 from nagsdk.families.protocol import Supernet
 from nagsdk.families.torch_scope import seeded
 from nagsdk.space.architecture import Architecture
@@ -28,31 +27,35 @@ class MobileNetV3Supernet(Supernet):
     @seeded()
     def __init__(self, space: MobileNetV3Definition) -> None:
         super().__init__(space)
-        stem, head, features = (space.width(w) for w in (space.stem_width, space.head_width, space.feature_width))
+        stem, head = space.width(space.stem_width), space.width(space.head_width)
         self.stem = ElasticConv(3, stem, 3, 2)
         self.stem_bn = ElasticBatchNorm(stem)
         self.first_depthwise = ElasticDepthwise(stem, (3,), 1)
         self.first_depthwise_bn = ElasticBatchNorm(stem)
-        self.first_project = ElasticConv(stem, stem)
-        self.first_project_bn = ElasticBatchNorm(stem)
+        self.first_project = ElasticConv(stem, space.trunk)
+        self.first_project_bn = ElasticBatchNorm(space.trunk)
         self.blocks = nn.ModuleList(ElasticBlock(shape, space.kernels, space.expansions) for shape in space.blocks)
         self.head = ElasticConv(space.blocks[-1].out_channels, head)
         self.head_bn = ElasticBatchNorm(head)
-        self.features = ElasticConv(head, features)
-        self.classifier = nn.Linear(features, space.classes)
+        self.features = ElasticConv(head, space.ends) if space.feature_width else None
+        self.classifier = nn.Linear(space.ends, space.classes)
+        set_eps(self, space.norm_eps)
 
     def forward(self, images: Tensor, code: Sequence[int]) -> Tensor:
         """Runs the active path of one architecture; see `Supernet.forward`."""
-        x = functional.hardswish(self.stem_bn(self.stem(images)))
-        y = functional.relu(self.first_depthwise_bn(self.first_depthwise(x, 3)))
-        x = x + self.first_project_bn(self.first_project(y))
+        activate = ACTIVATIONS[self.space.activation]
+        x = activate(self.stem_bn(self.stem(images)))
+        y = ACTIVATIONS[self.space.first_activation](self.first_depthwise_bn(self.first_depthwise(x, 3)))
+        y = self.first_project_bn(self.first_project(y))
+        x = x + y if x.shape == y.shape else y
         for block in self.blocks:
             assert isinstance(block, ElasticBlock)
             choice = code[block.shape.decision]
             if choice >= 0:
                 x = block(x, *self.space.block_choice(choice))
-        x = functional.hardswish(self.head_bn(self.head(x))).mean((2, 3), keepdim=True)
-        logits: Tensor = self.classifier(functional.hardswish(self.features(x)).flatten(1))
+        x = activate(self.head_bn(self.head(x))).mean((2, 3), keepdim=True)
+        x = x if self.features is None else activate(self.features(x))
+        logits: Tensor = self.classifier(x.flatten(1))
         return logits
 
     @torch.no_grad()
@@ -68,7 +71,9 @@ class MobileNetV3Supernet(Supernet):
             kernel, expansion = self.space.block_choice(architecture.code[source.shape.decision])
             copy_block(target, source, kernel, expansion)
         copy_unit(subnet.head, self.head.weight, self.head_bn)
-        copy_unit(subnet.features, self.features.weight, None)
+        if self.features is not None:
+            assert isinstance(subnet.features, ConvUnit)
+            copy_unit(subnet.features, self.features.weight, None)
         subnet.classifier.load_state_dict(self.classifier.state_dict())
         return subnet.eval()
 
@@ -78,7 +83,8 @@ class MobileNetV3Supernet(Supernet):
         Residual branches start at zero, so that depth does not slow learning (Goyal et al., 2017).
         """
         super().initialise(seed)
-        nn.init.zeros_(self.first_project_bn.weight)
+        if self.space.trunk == self.space.width(self.space.stem_width):
+            nn.init.zeros_(self.first_project_bn.weight)
         for block in self.blocks:
             assert isinstance(block, ElasticBlock)
             if block.shape.residual:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Unpacks Android's debug daemon for Linux into FOLDER, for the tests of the Android backend. Installs nothing and does
-# not change the system's package lists. Works on Debian 12 on x86-64.
+# Unpacks Android's debug daemon, shell (mksh) and tools (toybox) for Linux into FOLDER, for the tests of the Android
+# backend. Installs nothing and does not change the system's package lists. Works on Debian 12 on x86-64.
 #     tests/plugins/android/fetch_adbd.sh FOLDER        then: NAGSDK_ADBD=FOLDER pytest tests/plugins/android
 set -euo pipefail
 target=$1
@@ -22,5 +22,5 @@ options=(-o "Dir::Etc::sourcelist=$work/debian.sources" -o Dir::Etc::sourceparts
 apt-get "${options[@]}" -qq update
 cd "$work/debs"
 apt-get "${options[@]}" -qq download \
-    {adbd,android-libbase,android-libboringssl,android-libcutils,android-liblog,android-libziparchive}/bookworm-backports libprotobuf32/bookworm
+    {adbd,android-libbase,android-libboringssl,android-libcutils,android-liblog,android-libziparchive}/bookworm-backports {libprotobuf32,mksh,toybox}/bookworm
 for package in *.deb; do dpkg -x "$package" "$target"; done

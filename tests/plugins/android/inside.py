@@ -65,8 +65,14 @@ def build(settings):
         bind(f"/dev/{name}", root / "dev" / name, read_only=False)
     mount("devpts", root / "dev/pts", "devpts", data="newinstance,ptmxmode=0666,mode=620")
     (root / "dev/ptmx").symlink_to("pts/ptmx")
-    for name in ("bin", "lib", "lib64", "sbin"):
+    for name in ("lib", "lib64", "sbin", *([] if settings["own_tools"] else ["bin"])):
         (root / name).symlink_to(f"usr/{name}")
+    if settings["own_tools"]:  # Android's shell and tools, and no others
+        (root / "bin").mkdir()
+        shutil.copy(adbd / "bin/mksh", root / "bin/sh")
+        shutil.copy(adbd / "bin/toybox", root / "system/bin/toybox")
+        for name in subprocess.run([adbd / "bin/toybox"], capture_output=True, text=True, check=True).stdout.split():
+            (root / "system/bin" / name).symlink_to("toybox")
     for number, site in enumerate(settings["site"]):
         bind(site, root / f"opt/site/{number}")
     bind(sys.base_prefix, root / "opt/python")
@@ -112,12 +118,12 @@ def raise_loopback():
 class Daemon:
     """Runs adbd and restarts it whenever it ends, as a phone does."""
 
-    def __init__(self, root):
-        self.root, self.process, self.wanted = root, None, True
+    def __init__(self, root, path):
+        self.root, self.path, self.process, self.wanted = root, path, None, True
         threading.Thread(target=self.keep, daemon=True).start()
 
     def keep(self):
-        environment = {"PATH": "/system/bin:/usr/bin:/bin", "LD_LIBRARY_PATH": "/opt/adbd", "ADBD_PORT": str(PORT)}
+        environment = {"PATH": self.path, "LD_LIBRARY_PATH": "/opt/adbd", "ADBD_PORT": str(PORT)}
 
         def enter():
             os.chroot(self.root)
@@ -164,7 +170,8 @@ def bridge(path):
 def main():
     settings = json.loads(sys.argv[1])
     raise_loopback()
-    daemon = Daemon(build(settings))
+    path = "/system/bin" if settings["own_tools"] else "/system/bin:/usr/bin:/bin"
+    daemon = Daemon(build(settings), path)
     shared = Path(settings["shared"])
     threading.Thread(target=bridge, args=(shared / "adb.sock",), daemon=True).start()
     control = socket.socket(socket.AF_UNIX)

@@ -70,7 +70,7 @@ def test_a_burst_contains_the_state_of_the_phone(device, network):
         and burst.properties["battery_c"] == 25.1
         and burst.properties["throttled"] == 0
     )
-    assert burst.properties["init_ms"] > 0 and burst.properties["memory_mb"] == 12.8
+    assert burst.properties["init_ms"] > 0 and burst.properties["memory_mb"] == pytest.approx(12.8 * 2**20 / 1e6)
 
 
 def test_discovery_reads_the_properties_of_the_phone(device):

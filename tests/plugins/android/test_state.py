@@ -103,3 +103,26 @@ def test_below_its_own_cap_a_phone_still_throttles():
 @given(st.text(alphabet=st.sampled_from("Thermal Status:1234\n freq temperature{mValue=}.,²")))
 def test_any_text_can_be_parsed(text):
     assert isinstance(parse(text).throttled, bool)
+
+
+@pytest.mark.parametrize(
+    ("text", "watts"),
+    [
+        ("current_now: -350000\nvoltage_now: 4000000\n", 1.4),
+        ("  voltage: 4000\ncurrent_now: 350\nvoltage_now:\n", 1.4),
+        ("  voltage: 3900\n  current now: 900\ncurrent_now: 350000\nvoltage_now: 4000000\n", 1.4),
+        ("current_now: 0\nvoltage_now: 4000000\n", None),
+        ("voltage_now: 4000000\n", None),
+    ],
+)
+def test_power_is_read_in_whatever_units_phones_have(text, watts):
+    found = parse(text)
+    assert found.power_w == (None if watts is None else pytest.approx(watts))
+    assert found.charger is None
+
+
+def test_a_charger_is_told_apart():
+    on, off = "AC powered: true\n", "  AC powered: false\n  USB powered: false\n  Wireless powered: false\n"
+    power = "current_now: 350000\nvoltage_now: 4000000\n"
+    assert parse(off + power).charger == "" and parse(off + power).to_properties()["power_w"] == pytest.approx(1.4)
+    assert parse(off + on + power).charger == "AC" and "power_w" not in parse(off + on + power).to_properties()

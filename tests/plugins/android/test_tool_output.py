@@ -1,5 +1,6 @@
 import math
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -18,21 +19,63 @@ def samples(shared):
 
 
 @pytest.mark.parametrize(
-    ("sample", "count", "first", "last", "mean", "init", "peak"),
+    ("sample", "count", "first", "last", "mean", "init", "first_ms", "peak", "p95"),
     [
-        ("01", 50, 2990275, 2913402, 2.95034e6, 17.187, 46.0859),
-        ("02", 50, 249042, 250889, 249684, None, 138.809),
-        ("05", 50, 32891, 33978, 33209.4, 0.855, 12.8672),
-        ("06", 74, 14850, 13315, 13520.2, 12.75, None),
-        ("07", 50, 119212, 118055, 119375, 870.557, None),
-        ("08", 15, 66753, 66800, 66767.6, 9.933, None),
-        ("10", 2112, 463, 459, 464.545, 4.478, None),
+        ("01", 50, 2990275, 2913402, 2.95034e6, 17.187, 3512.391, 46.0859, None),
+        ("02", 50, 249042, 250889, 249684, 16.242, 360.262, 138.809, None),
+        ("05", 50, 32891, 33978, 33209.4, 0.855, 49.06, 12.8672, None),
+        ("06", 74, 14850, 13315, 13520.2, 12.75, 14.744, None, None),
+        ("07", 50, 119212, 118055, 119375, 870.557, 130.565, None, None),
+        ("08", 15, 66753, 66800, 66767.6, 9.933, 127.425, None, None),
+        ("10", 2112, 463, 459, 464.545, 4.478, 1.03, None, 478),
     ],
 )
-def test_every_format_of_the_tools_output_is_read(samples, sample, count, first, last, mean, init, peak):
+def test_every_format_of_the_tools_output_is_read(samples, sample, count, first, last, mean, init, first_ms, peak, p95):
     report = parse(samples[sample])
     assert (report.runs.count, report.runs.first, report.runs.last, report.runs.mean) == (count, first, last, mean)
-    assert report.init_ms == init and report.peak_mb == peak
+    assert (report.init_ms, report.peak_mb, report.runs.p95) == (init, peak, p95)
+    assert report.first_ms == pytest.approx(first_ms)
+
+
+LITERT = (Path(__file__).parents[2] / "fuzz/samples/tool_litert_2.txt").read_text("utf-8")
+
+
+def test_the_block_of_litert_2_is_read():
+    report = parse(LITERT)
+    runs = report.runs
+    assert (runs.count, runs.p5, runs.median, runs.p95) == (200, 495, 505, 560)
+    assert (report.init_ms, report.first_ms, report.peak_mb) == (2.25, 0.98, 27.5)
+    assert "60 of 64" in report.fallback("gpu")
+    assert parse(LITERT.replace("60 out of 64", "64 out of 64")).fallback("gpu") == ""
+
+
+def test_equal_runs_are_read():
+    text = GOOD.format(log_line="").replace("503.333", "500")
+    equal = text.replace("count=3 first=500 curr=520 min=490 max=520 avg=500 std=12", "count=3 curr=500(all same)")
+    assert equal != text and parse(equal).runs.each() == (500, 500, 500)
+    percentiles = equal.replace("(all same)", " (all same) p5=500 median=500 p95=500")
+    assert parse(percentiles).runs.p95 == 500
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_only_the_timed_block_counts(data):
+    """What looks like statistics elsewhere, such as in a profile of operators, changes nothing."""
+    lines = LITERT.splitlines(keepends=True)
+    strays = [
+        "count=9 first=1 curr=1 min=1 max=1 avg=1 std=0\n",
+        "INFO: count=1 curr=7\n",
+        "count=50 curr=3(all same)\n",
+    ]
+    announced = next(place for place, line in enumerate(lines) if "Running benchmark" in line)
+    ended = next(place for place, line in enumerate(lines) if "Inference (avg)" in line)
+    for stray in data.draw(st.lists(st.sampled_from(strays), max_size=5)):
+        after = [place + 1 for place, line in enumerate(lines) if "p95=" in line]
+        place = data.draw(st.sampled_from([0, announced, ended + 1, len(lines), *after]))
+        lines.insert(place, stray)
+        announced += place <= announced
+        ended += place <= ended
+    assert parse("".join(lines)).runs == parse(LITERT).runs
 
 
 def test_a_delegate_that_failed_is_named(samples):

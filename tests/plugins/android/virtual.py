@@ -36,14 +36,24 @@ def missing() -> str:
     return ""
 
 
+def missing_tools() -> str:
+    """Why a virtual phone cannot have Android's own shell and tools; empty if it can."""
+    if not (ADBD / "bin/toybox").is_file():
+        return f"no mksh and toybox in {ADBD}: run tests/plugins/android/fetch_adbd.sh {ADBD} again"
+    return missing()
+
+
 def _die_with_parent():
     ctypes.CDLL(None).prctl(1, 9)
 
 
 class VirtualPhone:
-    """Android's debug daemon behind a port of this machine; see inside.py."""
+    """Android's debug daemon behind a port of this machine; see inside.py.
 
-    def __init__(self, model="Virtual Phone", serial="virtual-1", megabytes=256):
+    With `own_tools` it has Android's shell and tools instead of those of this machine.
+    """
+
+    def __init__(self, model="Virtual Phone", serial="virtual-1", megabytes=256, own_tools=False):
         self.folder = Path(tempfile.mkdtemp(prefix="phone-"))
         self.shared = self.folder / "shared"
         (self.folder / "root").mkdir()
@@ -67,6 +77,7 @@ class VirtualPhone:
             "adbd": str(ADBD),
             "site": sorted({str(Path(origin).parents[1]) for origin in packages}),
             "megabytes": megabytes,
+            "own_tools": own_tools,
         }
         command = ["unshare", "-Urnm", "--pid", "--fork", "--kill-child", "--mount-proc"]
         self.log = (self.folder / "log").open("wb")

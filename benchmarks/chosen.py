@@ -1,0 +1,96 @@
+"""Compares the top-1 that is shown for chosen architectures with what judges of four kinds predict for them.
+
+    python benchmarks/chosen.py --data DIR [--devices 6] [--seeds 3]
+
+DIR contains ofa_mbv3_w1.0_imagenet_top1.csv (measured on ImageNet at 224 px; IntelLabs/DyNAS-T, Apache-2.0). Splits,
+generators and judges are those of benchmarks/generator.py, whose generators are trained the first time (about ten
+minutes each) and kept. A predictor with intervals and `optimism` is fitted to the first half of the measurements, as
+the shipped one is to all of them. What is chosen with it for 100 budgets on every device is shown with its prediction,
+lowered by the optimism, and its interval. Judges of the second half say what it is worth. Takes ten minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # numpy reads it once, at import
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+from generator import FIRST_DEVICE, MEASURED, RESOLUTION, halves, judges, one_limit, split, trained
+
+from nagsdk.cost.table import AdditiveTable, exact_table
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
+from nagsdk.families.mobilenet_v3.table import read_architectures
+from nagsdk.generator.ranking import choose
+from nagsdk.generator.strategies import Lookup, Nag
+from nagsdk.generator.strategy import Question
+from nagsdk.generator.training_data import Devices
+from nagsdk.predictor.fit import fit_predictor
+
+METHODS = (Nag(), Lookup())
+
+
+def tables(space: MobileNetV3Space, count: int) -> list[AdditiveTable]:
+    """MACs and random devices that no generator was trained on, at the resolution that was measured."""
+    drawn = Devices(space)
+    found = [exact_table(space, lambda layer: float(layer.macs))]
+    found += [drawn.latency(np.random.default_rng(FIRST_DEVICE + n)) for n in range(count)]
+    return [table.masked(resolution=space.resolution_index(RESOLUTION)) for table in found]
+
+
+def main() -> None:
+    """Prints the table of every split and of all together."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--devices", type=int, default=6, help="number of random devices (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, default=3, help="number of splits (default: %(default)s)")
+    options = parser.parse_args()
+    space = ofa_mobilenet_v3()
+    runs = read_architectures(options.data / MEASURED, space)[1]["run"]
+    found: dict[str, list[tuple[list[float], list[float], float]]] = {}
+    for seed in range(options.seeds):
+        codes, top1, second = split(space, options.data, seed)
+        steer, *_ = halves(space, options.data, seed)
+        predictor = fit_predictor(space, codes[~second], top1[~second], source="half", groups=runs[~second], seed=seed)
+        known = judges(space, options.data, seed)
+        generator = trained(space, steer, seed)
+        for method in METHODS:
+            picked = []
+            for table in tables(space, options.devices):
+                proposed = method.propose(
+                    Question(space, steer, [table], one_limit(table, steer), lambda g=generator: g, seed)  # type: ignore[misc]
+                )
+                picked.append(proposed[np.arange(len(proposed)), choose(steer, proposed)[:, 0]])
+            chosen = np.unique(np.concatenate(picked), axis=0)
+            shown = predictor.of_chosen(chosen)
+            judged = np.array([judge.predict(chosen) for judge in known.values()])
+            judged = np.concatenate([judged, judged.mean(0, keepdims=True)])
+            ahead = (shown.mean - judged).mean(1).tolist()
+            covered = ((shown.low <= judged) & (judged <= shown.high)).mean(1).tolist()
+            half = float((shown.high - shown.low).mean() / 2)
+            found.setdefault(method.id, []).append((ahead, covered, half))
+        if not seed:
+            print(
+                f"{'shown less judged, covered by':34}" + "".join(f"{name:>20}" for name in (*known, "mean of kinds"))
+            )
+            print(f"{'':34}" + "  half-width, optimism")
+        for method in METHODS:
+            show(f"split {seed}: {method.id}", found[method.id][-1:], f"{predictor.optimism:.3f}")
+    for name, rows in found.items():
+        show(f"all: {name}", rows, "")
+
+
+def show(title: str, rows: list[tuple[list[float], list[float], float]], optimism: str) -> None:
+    """Prints one line: means over splits."""
+    ahead, covered = (np.mean([row[i] for row in rows], axis=0) for i in (0, 1))
+    cells = (f"{a:+12.3f} ({c:.0%})" for a, c in zip(ahead, covered, strict=True))
+    half = np.mean([row[2] for row in rows])
+    print(f"{title:34}" + "".join(f"{cell:>20}" for cell in cells) + f"   {half:.3f}, {optimism}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

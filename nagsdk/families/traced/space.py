@@ -1,0 +1,261 @@
+"""A family that says only its choices and how a network is built; everything else is found by tracing networks."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import sys
+from abc import abstractmethod
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+from nagsdk import __version__
+from nagsdk.common.files import write_atomically
+from nagsdk.common.folders import cache_folder
+from nagsdk.common.foreign_code import blaming
+from nagsdk.common.reading import read_text
+from nagsdk.errors import ArchitectureError, UsageError
+from nagsdk.families.space import require_fields
+from nagsdk.families.traced.built import BuiltSpace
+from nagsdk.families.traced.layers import Key, TracedLayer, from_json, to_json
+from nagsdk.space.architecture import Architecture
+from nagsdk.space.decisions import Decision
+from nagsdk.space.layer import LayerSpec
+from nagsdk.space.space import _values
+
+if TYPE_CHECKING:
+    from nagsdk.families.traced.sliced import SlicedSupernet, TracedSubnet
+
+_RESOLUTION = "resolution"
+_MOST_BYTES, _MOST_TEXT = 64 * 10**6, 4000
+
+
+class TracedSpace(BuiltSpace):
+    """Base class of a family that is told by its choices and a function that builds a network.
+
+    A subclass is a frozen dataclass, whose fields are the definition of a space; one of them is `classes`. It has the
+    attribute `family`, and it implements `choices` and `network`. The layers and the choices that each of them depends
+    on are found by tracing networks, and verified on random ones. What was found is kept in the cache until the code of
+    the family changes.
+    """
+
+    @property
+    @abstractmethod
+    def choices(self) -> Mapping[str, Sequence[Hashable]]:
+        """The legal values of every decision by its name, from the smallest to the largest.
+
+        The first decision is ``resolution``, in pixels.
+        """
+
+    @property
+    def conditions(self) -> Mapping[str, tuple[str, Hashable]]:
+        """For decisions that are not always active: an earlier decision, and its smallest value that activates it."""
+        return {}
+
+    @classmethod
+    def from_dict(cls, definition: Mapping[str, Any]) -> Self:
+        """Rebuilds a space from the result of `to_dict`; lists become tuples."""
+        require_fields(cls, definition)
+        return cls(**{name: _tuples(value) for name, value in definition.items() if name != "family"})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the definition as a dictionary that can be written as JSON."""
+        return {"family": self.family, **asdict(self)}  # type: ignore[call-overload]
+
+    @cached_property
+    def _plain(self) -> tuple[Decision, ...]:
+        """The decisions without what they read."""
+        choices, conditions = self.choices, self.conditions
+        names = list(choices)
+        if not names or names[0] != _RESOLUTION:
+            raise UsageError(
+                "The first decision of a family is the resolution.", "Put `resolution` first in `choices`."
+            )
+        if unknown := conditions.keys() - choices.keys():
+            raise UsageError(f"{min(unknown)} has a condition, but no choices.", "Give it choices.")
+        found = []
+        for index, (name, values) in enumerate(choices.items()):
+            if not values or len(set(values)) != len(values) or len(values) > 100:
+                raise UsageError(
+                    f"The decision {name} has no choices, or one twice.", "Give 1 to 100 different choices."
+                )
+            active_if = None
+            if name in conditions:
+                parent, least = conditions[name]
+                if parent not in names[1:index] or least not in choices[parent]:
+                    raise UsageError(
+                        f"The condition of {name} is {parent} >= {least}.",
+                        f"Name a decision before {name} and one of its choices. Known before it: "
+                        f"{_values(names[1:index])}.",
+                    )
+                active_if = names.index(parent), list(choices[parent]).index(least)
+            found.append(Decision(name, tuple(values), active_if))
+        return tuple(found)
+
+    @cached_property
+    def decisions(self) -> tuple[Decision, ...]:  # type: ignore[override]
+        """The decisions, with those that their layers depend on."""
+        reads: list[set[int]] = [set() for _ in self._plain]
+        for layer in self.traced_layers:
+            reads[layer.decision] |= layer.reads
+        return tuple(
+            Decision(d.name, d.choices, d.active_if, tuple(sorted(read)))
+            for d, read in zip(self._plain, reads, strict=True)
+        )
+
+    @cached_property
+    def traced_layers(self) -> tuple[TracedLayer, ...]:
+        """The layers of the family in the order of execution.
+
+        Raises:
+            UsageError: They cannot be told; see `nagsdk.families.traced.couplings.find_layers`.
+            UnsupportedLayerError: A network has an operation that is no known layer.
+            DeviceError: The code of the family fails.
+        """
+        path = cache_folder() / "families" / f"{self._cache_key}.json"
+        try:
+            return from_json(json.loads(read_text(path, _MOST_BYTES)))
+        except (OSError, ValueError):
+            pass  # it is not there yet, or it was damaged, and is made anew
+        from nagsdk.families.traced.couplings import find_layers
+
+        layers = find_layers(self._plain, self._trace)
+        write_atomically(path, json.dumps(to_json(layers), separators=(",", ":")).encode())
+        return layers
+
+    @cached_property
+    def _cache_key(self) -> str:
+        """A hash of what the layers follow from: the definition, the code of the family, and two of its networks."""
+        ends = [tuple(0 for _ in self._plain), tuple(len(d.choices) - 1 for d in self._plain)]
+        parts = [
+            __version__,
+            json.dumps(self.to_dict(), sort_keys=True),
+            repr(self._plain),
+            *(repr(sorted(self._trace(self._deactivated(end)).items())) for end in ends),
+            *sorted(_source(kind) for kind in type(self).__mro__ if issubclass(kind, TracedSpace)),
+        ]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+    def _deactivated(self, code: Sequence[int]) -> Key:
+        result = list(code)
+        for index, decision in enumerate(self._plain):
+            if decision.active_if is not None and result[decision.active_if[0]] < decision.active_if[1]:
+                result[index] = -1
+        return tuple(result)
+
+    def _trace(self, code: Key) -> Mapping[str, LayerSpec]:
+        import torch
+
+        from nagsdk.families.traced.recording import named_layers
+
+        values = self.values(code)
+        with blaming(f"The family of networks {self.family}", "network"), torch.device("meta"):
+            network = self.network(values)
+        return named_layers(network, int(str(values[_RESOLUTION])))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """First 16 hexadecimal digits of the SHA-256 of the definition and of all layers.
+
+        A changed builder thus never meets a cost model or a generator of the family as it was.
+        """
+        content = json.dumps([self.to_dict(), to_json(self.traced_layers)], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    def values(self, code: Sequence[int]) -> dict[str, Any]:
+        """The values of the active decisions of a code, by name."""
+        return {d.name: d.choices[choice] for d, choice in zip(self._plain, code, strict=True) if choice >= 0}
+
+    def _text(self, code: Sequence[int]) -> str:
+        return f"{self.family}:" + ",".join(f"{name}={_shown(value)}" for name, value in self.values(code).items())
+
+    def parse(self, text: str) -> Architecture:
+        """Reads the text form ``family:resolution=…,name=…``; see `SearchSpace.parse`."""
+        prefix, _, rest = text.strip().partition(":")
+        given = dict(part.partition("=")[::2] for part in rest.split(",")) if len(text) <= _MOST_TEXT else {}
+        code: list[int] = []
+        for index, decision in enumerate(self._plain):
+            known = {_shown(choice): number for number, choice in enumerate(decision.choices)}
+            active = self._deactivated([*code, 0, *(0 for _ in self._plain[index + 1 :])])[index] >= 0
+            if prefix != self.family or (decision.name in given) != active:
+                raise ArchitectureError(
+                    f"{text[:120]!r} is not an architecture of this space: {decision.name} "
+                    f"{'is missing' if active else 'is not active in it'}.",
+                    f"The form is {self.family}:resolution=…,name=…, with a value for every active decision: "
+                    f"{_values([d.name for d in self._plain])}.",
+                )
+            value = given.pop(decision.name, "")
+            if active and value not in known:
+                raise ArchitectureError(
+                    f"{value[:40]!r} is not a choice of {decision.name}.", f"Legal values: {_values(list(known))}."
+                )
+            code.append(known[value] if active else -1)
+        if given:
+            raise ArchitectureError(
+                f"{min(given)[:40]!r} is no decision of this space.",
+                f"Its decisions are: {_values([d.name for d in self._plain])}.",
+            )
+        return self.decode([code])[0]  # type: ignore[arg-type]
+
+    @cached_property
+    def _by_decision(self) -> dict[int, list[TracedLayer]]:
+        found: dict[int, list[TracedLayer]] = {}
+        for layer in self.traced_layers:
+            found.setdefault(layer.decision, []).append(layer)
+        return found
+
+    def fixed_layers(self, resolution: int) -> tuple[LayerSpec, ...]:
+        """Layers that every architecture has at this resolution."""
+        return self._found(0, {0: self.resolution_index(resolution)})
+
+    def choice_layers(
+        self, resolution: int, decision: int, choice: int, context: tuple[int, ...] = ()
+    ) -> tuple[LayerSpec, ...]:
+        """Layers that a choice of a decision adds; see `SearchSpace.choice_layers`."""
+        if decision == 0:
+            return ()
+        known = dict(zip(self.decisions[decision].reads, context, strict=True))
+        return self._found(decision, {0: self.resolution_index(resolution), decision: choice, **known})
+
+    def _found(self, decision: int, code: Mapping[int, int]) -> tuple[LayerSpec, ...]:
+        layers = (layer.at(code) for layer in self._by_decision.get(decision, ()))
+        return tuple(layer for layer in layers if layer is not None)
+
+    def layers(self, architecture: Architecture) -> tuple[LayerSpec, ...]:
+        """All layers in the order of execution."""
+        code = architecture.code
+        found = (layer.at(code) for layer in self.traced_layers if code[layer.decision] >= 0)
+        return tuple(layer for layer in found if layer is not None)
+
+    def build(self, architecture: Architecture) -> TracedSubnet:
+        """See `NetworkSpace.build`."""
+        from nagsdk.families.torch_scope import seeded
+        from nagsdk.families.traced.sliced import TracedSubnet
+
+        with seeded():
+            return TracedSubnet(architecture, self.network(self.values(architecture.code)))
+
+    def supernet(self) -> SlicedSupernet:
+        """See `NetworkSpace.supernet`."""
+        from nagsdk.families.traced.sliced import SlicedSupernet
+
+        return SlicedSupernet(self)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def _shown(value: Hashable) -> str:
+    return "x".join(map(_shown, value)) if isinstance(value, tuple) else str(value)
+
+
+def _source(kind: type) -> str:
+    """The source of the module that defines a class; empty where Python has none."""
+    try:
+        return inspect.getsource(sys.modules[kind.__module__])
+    except (OSError, TypeError, KeyError):
+        return ""

@@ -1,0 +1,99 @@
+"""The memory that a runtime needs for the tensors of a `Graph`, as TensorFlow Lite plans it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nagsdk.graph.integers import IntegerGraph
+from nagsdk.graph.ir import HARD_SIGMOID, RELU, Activation, Conv, Graph, Rows
+from nagsdk.graph.numbers import FLOAT, INT8, SHIFTS
+
+# Places of tensors are multiples of this, as in TensorFlow Lite for Microcontrollers.
+_ALIGNMENT = 16
+_FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Tenancy:
+    """How long a tensor is kept: from one operation to another, both included."""
+
+    size: int
+    first: int
+    last: int
+
+
+def peak_activations(graph: Graph, io: str = FLOAT) -> int:
+    """Bytes of the memory into which all tensors fit that are needed at the same time; weights are not among them.
+
+    Tensors are placed as TensorFlow Lite places them: the largest first, each at the lowest free place.
+
+    Args:
+        graph: The network as it is written: in integers with one byte for each number, else in float32.
+        io: Numbers of input and output of a network in integers; see `nagsdk.graph.tflite_int8.write_integer_tflite`.
+    """
+    return planned(tenancies(graph, io))
+
+
+def tenancies(graph: Graph, io: str = FLOAT) -> list[Tenancy]:
+    """The tensors of the written network, in the order in which operations write them."""
+    integer = isinstance(graph, IntegerGraph)
+    width = 1 if integer else _FLOAT_BYTES
+    fused = graph.fused if isinstance(graph, IntegerGraph) else graph.fusible(RELU)
+    place: dict[str, int] = {}
+    sizes, first, last = list[int](), list[int](), list[int]()
+    now = 0
+
+    def tensor(count: int, each: int) -> int:
+        sizes.append(count * each)
+        first.append(now)
+        last.append(now)
+        return len(sizes) - 1
+
+    def operation(inputs: Sequence[int], count: int, each: int = width) -> int:
+        nonlocal now
+        for one in inputs:
+            last[one] = now
+        written = tensor(count, each)
+        now += 1
+        return written
+
+    count_of = {name: math.prod(shape) for name, shape in graph.shapes.items()}
+    outside = 1 if integer and io in SHIFTS else _FLOAT_BYTES
+    place[graph.INPUT] = tensor(count_of[graph.INPUT], outside)
+    if integer and io != INT8:
+        place[graph.INPUT] = operation([place[graph.INPUT]], count_of[graph.INPUT])
+    for node in graph.nodes:
+        inputs = [place[name] for name in node.inputs]
+        moved = isinstance(node, Rows) and graph.shapes[node.name] == graph.shapes[node.inputs[0]]
+        if node.name in fused.values() or moved:
+            place[node.name] = inputs[0]
+            continue
+        if isinstance(node, Conv) and node.padding and not node.keeps_size:
+            n, c, h, w = graph.shapes[node.inputs[0]]
+            inputs = [operation(inputs, n * c * (h + 2 * node.padding) * (w + 2 * node.padding))]
+        if isinstance(node, Activation) and node.function == HARD_SIGMOID:
+            inputs = [operation(inputs, count_of[node.name])]
+        place[node.name] = operation(inputs, count_of[node.name])
+    output = place[graph.output]
+    if integer and io != INT8:
+        output = operation([output], count_of[graph.output], outside)
+    last[output] = max(last[output], now - 1)
+    return [Tenancy(*values) for values in zip(sizes, first, last, strict=True)]
+
+
+def planned(tensors: Sequence[Tenancy]) -> int:
+    """Bytes of the memory into which the tensors fit, each at the lowest place that is free while it is kept."""
+    placed: list[tuple[int, int, Tenancy]] = []  # start, end, tensor
+    for tensor in sorted(tensors, key=lambda t: -t.size):
+        size = -(-tensor.size // _ALIGNMENT) * _ALIGNMENT
+        start = 0
+        for begin, end, other in sorted(placed, key=lambda p: p[:2]):
+            if other.last < tensor.first or tensor.last < other.first:
+                continue
+            if start + size <= begin:
+                break
+            start = max(start, end)
+        placed.append((start, start + size, tensor))
+    return max((end for _, end, _ in placed), default=0)

@@ -1,0 +1,88 @@
+"""An `IntegerGraph` whose weights can be trained: it rounds as its integers do, and gradients pass the rounding."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from nagsdk.graph.integers import HIGHEST, LOWEST, Affine, IntegerGraph, with_ranges
+from nagsdk.graph.interpret import computed, last_readers
+from nagsdk.graph.ir import Conv, Graph, Linear
+
+
+class TrainableGraph(nn.Module):
+    """The network of an `IntegerGraph` as a torch module.
+
+    Args:
+        graph: The network. Its ranges are kept; corrections of biases become part of the biases.
+
+    Attributes:
+        rounding: Whether the forward pass rounds as the integers do.
+    """
+
+    def __init__(self, graph: IntegerGraph) -> None:
+        super().__init__()
+        self.graph, self.rounding = graph, True
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        self.place: dict[str, int] = {}
+        for node in graph.nodes:
+            if isinstance(node, (Conv, Linear)):
+                bias = node.bias + graph.ranges.corrections.get(node.name, 0)
+                self.place[node.name] = len(self.place)
+                self.weights.append(nn.Parameter(torch.from_numpy(node.weight.copy())))
+                self.biases.append(nn.Parameter(torch.from_numpy(bias.astype("float32"))))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Computes the logits of images (n, 3, h, w) as the file is fed with them."""
+        graph = self.graph
+        values = {graph.INPUT: self._rounded(images, graph.INPUT)}
+        over = last_readers(graph)
+        for node in graph.nodes:
+            inputs = [values[name] for name in node.inputs]
+            parameters = self._weights_of(node) if isinstance(node, (Conv, Linear)) else ()
+            values[node.name] = self._rounded(computed(node, inputs, *parameters), node.name)
+            for name in over.get(node.name, ()):
+                del values[name]
+        return values[graph.output]
+
+    def trained(self) -> IntegerGraph:
+        """The network in integers, with the weights as they are now."""
+        graph = self.graph
+        nodes = tuple(
+            replace(
+                node,
+                weight=self.weights[self.place[node.name]].detach().numpy().copy(),
+                bias=self.biases[self.place[node.name]].detach().numpy().copy(),
+            )
+            if isinstance(node, (Conv, Linear))
+            else node
+            for node in graph.nodes
+        )
+        plain = Graph(graph.input_shape, nodes, graph.output, graph.architecture, graph.input_range)
+        return with_ranges(plain, replace(graph.ranges, corrections={}), graph.most)
+
+    def _weights_of(self, node: Conv | Linear) -> tuple[Tensor, Tensor]:
+        weight, bias = (of[self.place[node.name]] for of in (self.weights, self.biases))
+        if not self.rounding:
+            return weight, bias
+        with torch.no_grad():
+            largest = weight.abs().flatten(1).amax(1).reshape(-1, *[1] * (weight.ndim - 1))
+            scales = torch.where(largest > 0, largest / self.graph.most, 1.0)
+            steps = self.graph.affine(node.inputs[0]).scale * scales.flatten()
+            rounded = (weight / scales).round().clamp(-self.graph.most, self.graph.most) * scales
+            whole = (bias / steps.clamp_min(torch.finfo(torch.float32).tiny)).round() * steps
+        return weight + (rounded - weight).detach(), bias + (whole - bias).detach()
+
+    def _rounded(self, tensor: Tensor, name: str) -> Tensor:
+        affine = self.graph.tensors.get(name)
+        if affine is None or not self.rounding:
+            return tensor
+        limited = tensor.clamp(*(affine.scale * (end - affine.zero_point) for end in (LOWEST, HIGHEST)))
+        return limited + (_nearest(limited, affine) - limited).detach()
+
+
+def _nearest(tensor: Tensor, affine: Affine) -> Tensor:
+    steps = (tensor / affine.scale).round() + affine.zero_point
+    return (steps.clamp(LOWEST, HIGHEST) - affine.zero_point) * affine.scale

@@ -1,0 +1,1 @@
+"""The family of networks template_space for nagsdk."""

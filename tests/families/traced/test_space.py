@@ -1,0 +1,149 @@
+import json
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from torch import nn
+
+from nagsdk.cost.table import exact_table
+from nagsdk.errors import ArchitectureError, DeviceError, UnsupportedLayerError, UsageError
+from nagsdk.families.traced import couplings
+from nagsdk.families.traced.space import TracedSpace
+from nagsdk.testing.spaces import check_space
+from tests.families.traced.chains import Mean
+
+
+def reads(space):
+    return {d.name: {space.decisions[r].name for r in d.reads} for d in space.decisions if d.reads}
+
+
+def test_what_layers_depend_on_is_found(space):
+    # The sum of a second block has the width of the stage, and is there with a depth of 2.
+    parts = ("depth", "block1", "block2")
+    own = {f"stage{s}.{part}": {f"stage{s}.width"} for s in (1, 2) for part in parts}
+    assert reads(space) == {**own, "stage2.width": {"stage1.width"}}
+
+
+def test_the_family_keeps_all_rules(space):
+    check_space(space, devices=("cpu", "litert"))
+
+
+def test_tables_are_exact(space):
+    codes = space.sample(200, np.random.default_rng(3))
+    macs, parameters = (exact_table(space, value) for value in (lambda x: x.macs, lambda x: x.parameters))
+    built = space.decode(codes)
+    assert macs.cost(codes).tolist() == [space.macs(a) for a in built]
+    assert parameters.cost(codes)[:5].tolist() == [
+        sum(p.numel() for p in space.build(a).parameters()) for a in built[:5]
+    ]
+
+
+def test_the_layers_are_in_the_order_of_execution(space):
+    (largest,) = space.decode(space.sizes - 1)
+    names = [layer.name for layer in space.layers(largest)]
+    traced = list(space._trace(largest.code))
+    assert names == traced and names[:2] == ["stem.0", "pool"] and names[-1] == "classifier"
+
+
+def test_what_was_found_is_kept_until_the_family_changes(tmp_path, monkeypatch):
+    monkeypatch.setenv("NAGSDK_CACHE_DIR", str(tmp_path))
+    known = One().fingerprint
+    monkeypatch.setattr(couplings, "find_layers", lambda *_: pytest.fail("it was traced again"))
+    assert One().fingerprint == known
+    for other in (One(classes=4), Wider()):
+        with pytest.raises(pytest.fail.Exception, match="traced again"):
+            _ = other.decisions
+
+
+def test_a_damaged_table_is_made_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("NAGSDK_CACHE_DIR", str(tmp_path))
+    first = One().fingerprint
+    (path,) = tmp_path.glob("families/*.json")
+    for damaged in ("", "[]", '{"format": 1, "layers": [{}]}', json.dumps({"format": 2, "layers": []})):
+        path.write_text(damaged)
+        assert One().fingerprint == first
+
+
+def test_another_builder_is_another_space(tmp_path, monkeypatch):
+    monkeypatch.setenv("NAGSDK_CACHE_DIR", str(tmp_path))
+    assert One().to_dict() == Wider().to_dict() and One().fingerprint != Wider().fingerprint
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.replace("chains:", "other:"), "not an architecture"),
+        (lambda t: t.replace("resolution=16", "resolution=17"), "'17' is not a choice of resolution"),
+        (lambda t: t + ",depth=3", "'depth' is no decision"),
+        (lambda t: t.replace("stage1.depth=1,", ""), "stage1.depth is missing"),
+        (lambda t: t + ",stage1.block2=1x2", "stage1.block2 is not active"),
+        (lambda t: t * 1000, "not an architecture"),
+    ],
+)
+def test_wrong_texts_are_refused(space, change, message):
+    (smallest,) = space.decode(np.where(space.sizes > 0, 0, 0))
+    assert space.parse(smallest.text) == smallest
+    with pytest.raises(ArchitectureError, match=message):
+        space.parse(change(smallest.text))
+
+
+@dataclass(frozen=True)
+class One(TracedSpace):
+    classes: int = 3
+    family = "one"
+    choices: ClassVar = {"resolution": (8, 16), "width": (4, 8)}
+    more = 0
+
+    def network(self, values):
+        width = values["width"] + self.more
+        return nn.Sequential(nn.Conv2d(3, width, 3, 2, 1), nn.ReLU(), Mean(), nn.Linear(width, self.classes))
+
+
+class Wider(One):
+    more = 1
+
+
+def variant(**changes):
+    return type("Variant", (One,), changes)()
+
+
+def raises(self, values):
+    raise KeyError("depth")
+
+
+class Unstable:
+    """Builds another network each time."""
+
+    def __init__(self):
+        self.times = 0
+
+    def __call__(self, values):
+        self.times += 1
+        width = 4 + self.times % 3
+        return nn.Sequential(nn.Conv2d(3, width, 3, 2, 1), Mean(), nn.Linear(width, 3))
+
+
+def pooled(self, values):
+    layers = [nn.Conv2d(3, 4, 2, 2), nn.ReLU(), Mean(), nn.Linear(4, 3)]
+    return nn.Sequential(*layers)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"choices": {"width": (1,)}}, UsageError, "the resolution"),
+        ({"choices": {"resolution": (8,), "width": (4, 4)}}, UsageError, "width has no choices, or one twice"),
+        ({"conditions": {"width": ("width", 4)}}, UsageError, "The condition of width"),
+        ({"conditions": {"depth": ("width", 4)}}, UsageError, "depth has a condition, but no choices"),
+        ({"network": raises}, DeviceError, "KeyError: 'depth'"),
+        ({"network": staticmethod(Unstable())}, UsageError, "the same name in every network"),
+        ({"network": pooled}, UnsupportedLayerError, "kernel"),
+    ],
+)
+def test_families_that_cannot_be_told_are_refused(tmp_path, monkeypatch, changes, error, message):
+    monkeypatch.setenv("NAGSDK_CACHE_DIR", str(tmp_path))
+    with pytest.raises(error) as caught:
+        _ = variant(**changes).decisions
+    assert message in f"{caught.value} {caught.value.next_step}"
+    assert not list(tmp_path.glob("families/*"))

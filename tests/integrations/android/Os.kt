@@ -1,0 +1,12 @@
+package android.os
+
+object Build {
+    const val MODEL = "Stand-in"
+
+    object VERSION {
+        const val RELEASE = "14"
+        val SDK_INT = 34
+    }
+}
+
+abstract class PowerManager { abstract val currentThermalStatus: Int }
