@@ -72,7 +72,10 @@ class Lab:
     def run(self, device: str, seed: int) -> dict[str, dict[str, float]]:
         """All calibrations of one device."""
         pool = lab_prior(self.table.space, [self.member(other, seed) for other in self.table.pool_of(device)])
-        draw = lambda count: np.random.default_rng([seed, count])  # noqa: E731
+
+        def draw(count: int) -> np.random.Generator:
+            return np.random.default_rng([seed, count])
+
         random = {n: draw(n).choice(self.known, n, replace=False) for n in (FEW, MORE)}
         return {
             f"pool, {FEW} informative": self.scored(device, pool, self.picked(pool, FEW, draw(FEW))),

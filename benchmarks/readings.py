@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "recipes"))
-import cpu_pool as pool
+import cpu_pool as pool  # type: ignore[import-untyped, unused-ignore]
 
 from nagsdk.common.quantiles import normal_quantile
 from nagsdk.cost.chips import Core, names, nearest
@@ -165,7 +165,8 @@ def main() -> None:
 
     def fit(some: Sequence[pool.Processor]) -> Kernels:
         start = pool.Deviations(some, pool.priced(some, x86), whole.sizes, networks)
-        return (start if options.quick else start.fitted(10)).kernels()
+        found: Kernels = (start if options.quick else start.fitted(10)).kernels()
+        return found
 
     report("ncnn", fit, single, FOUR, targets=True)
     head("ncnn, readings and predictions with the same number of threads, left out with the family")

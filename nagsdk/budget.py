@@ -59,7 +59,7 @@ _IMAGE, _SECOND = ("image", "images", "img", "imgs", "frame", "frames"), ("s", "
 PER_SECOND, PER_IMAGE = "FPS", "ms/image"
 # Behind @, a unit names its metric, where several metrics have the same unit: KiB@sram.
 _UNIT = re.compile(r"[a-zA-Zµμ]+(?:@[a-z]{2,20})?")
-_NAMED_TEXT = re.compile(r"(?P<figure>[^@]*[a-zA-Zµμ])\s*@\s*(?P<metric>[a-zA-Z]{2,20})\s*", re.ASCII)
+_NAMED_TEXT = re.compile(r"(?P<figure>[^@]*[a-zA-Zµμ])\s*@\s*(?P<metric>(?!sustained)[a-zA-Z]{2,20})\s*", re.A)
 _TEXT = re.compile(
     r"\s*(?P<value>[-+]?(?:\d+\.?\d*|\.\d+|nan|inf)(?:e[-+]?\d+)?)\s*(?P<unit>[a-zA-Zµμ]*)"
     r"(?:\s*/\s*(?P<per>[a-zA-Z]+))?"
@@ -168,9 +168,9 @@ class Budget:
         """
         if len(text) <= _MOST_TEXT and (measured := _MEASURED_TEXT.fullmatch(text)):
             return cls._of_measured(measured, confidence)
-        match = _TEXT.fullmatch(text) if len(text) <= _MOST_TEXT else None
-        if match is None and len(text) <= _MOST_TEXT and (named := _NAMED_TEXT.fullmatch(text)):
+        if len(text) <= _MOST_TEXT and (named := _NAMED_TEXT.fullmatch(text)):
             return cls._of_named(text, named, confidence, units)
+        match = _TEXT.fullmatch(text) if len(text) <= _MOST_TEXT else None
         if match is None:
             raise BudgetError(f"{text[:_MOST_TEXT]!r} is not a budget.", _EXAMPLES)
         value = float(match["value"])

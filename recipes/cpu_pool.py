@@ -367,8 +367,8 @@ def main() -> None:
         found = calibrated(replace(fit(some), title=title, source=known), families_out(fit, some), [READ])
         # Few phones say less of how far others differ than the many processors of the other table.
         pool[key] = replace(found, spreads=replace(found.spreads, bound=max(found.spreads.bound, 1.0)))
-    source = {"fitted_to": "ncnn's published benchmark, Tencent, BSD-3", "processors": len(ncnn)}
-    pool["ncnn"] = calibrated(whole.kernels("ncnn", source), parts, [READ])
+    told = {"fitted_to": "ncnn's published benchmark, Tencent, BSD-3", "processors": len(ncnn)}
+    pool["ncnn"] = calibrated(whole.kernels("ncnn", told), parts, [READ])
     for key, one in pool.items():
         pool[key] = replace(one, precisions=dict(precisions.get(key, {})), source={**one.source, "fitted": today})
         print(key, one.spreads, {name: round(known.offset, 3) for name, known in one.networks.items()})

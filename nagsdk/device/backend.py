@@ -32,15 +32,9 @@ Tensor = NDArray[np.float32]
 EXACT = 1e-5
 # Bytes that names, shapes and operators take in an ONNX file besides the weights; read off exported files.
 _OVERHEAD = {
-    "conv": 122.0,
-    "pointwise": 122.0,
-    "depthwise": 122.0,
-    "linear": 122.0,
+    **dict.fromkeys(("conv", "pointwise", "depthwise", "linear"), 122.0),
+    **dict.fromkeys(("add", "pool", "maxpool", "avgpool"), 0.0),
     "se": 470.0,
-    "add": 0.0,
-    "pool": 0.0,
-    "maxpool": 0.0,
-    "avgpool": 0.0,
 }
 
 

@@ -152,8 +152,8 @@ def with_ranges(graph: Graph, ranges: Ranges, most: int) -> IntegerGraph:
             tensors[node.name] = Affine.of(*ranges.limits[node.name])
         if isinstance(node, (Conv, Linear)):
             weights[node.name] = _weights(node, tensors[source], ranges.corrections.get(node.name), most)
-    known = (graph.input_shape, graph.nodes, graph.output, graph.architecture, graph.input_range)
-    return IntegerGraph(*known, tensors, weights, fused, ranges, most)
+    known = (graph.input_shape, graph.nodes, graph.output, graph.architecture)
+    return IntegerGraph(*known, tensors, weights, fused, ranges, most, input_range=graph.input_range)
 
 
 def _same_numbers(node: Node, fused: Mapping[str, str]) -> bool:

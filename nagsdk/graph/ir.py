@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 
@@ -235,7 +235,7 @@ class Graph:
     nodes: tuple[Node, ...]
     output: str
     architecture: str = ""
-    input_range: tuple[float, float] | None = None
+    input_range: tuple[float, float] | None = field(default=None, kw_only=True)
 
     INPUT = "image"
 

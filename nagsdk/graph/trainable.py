@@ -60,7 +60,7 @@ class TrainableGraph(nn.Module):
             else node
             for node in graph.nodes
         )
-        plain = Graph(graph.input_shape, nodes, graph.output, graph.architecture, graph.input_range)
+        plain = Graph(graph.input_shape, nodes, graph.output, graph.architecture, input_range=graph.input_range)
         return with_ranges(plain, replace(graph.ranges, corrections={}), graph.most)
 
     def _weights_of(self, node: Conv | Linear) -> tuple[Tensor, Tensor]:

@@ -301,7 +301,7 @@ def test_a_burst_on_the_gpu_contains_its_state(emulated_gpu, tmp_path):
     }
 
 
-@pytest.mark.parametrize("script", ["-m pytest -m cuda --collect-only -q -p no:cacheprovider", "benchmarks/gpu.py"])
+@pytest.mark.parametrize("script", ["-m pytest -m cuda --collect-only -q -p no:cacheprovider", "benchmarks/cuda.py"])
 def test_tests_and_benchmark_of_a_gpu_need_few_packages(script, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(WITHOUT_PACKAGES)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)])}
@@ -310,7 +310,7 @@ def test_tests_and_benchmark_of_a_gpu_need_few_packages(script, tmp_path):
     done = subprocess.run(
         [sys.executable, *script.split()], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False
     )
-    if script == "benchmarks/gpu.py" and not torch.cuda.is_available():
+    if script == "benchmarks/cuda.py" and not torch.cuda.is_available():
         assert "No GPU to measure on" in done.stderr, done.stderr
     else:
         assert done.returncode == 0 and "TestMeasuringOnTheGpu" in done.stdout, done.stdout + done.stderr

@@ -5,7 +5,7 @@ safetensors, filelock and nvidia-ml-py are enough. Weights are random, which tak
 Rivals in the same run: MACs times a scale, fitted on the same samples; plain eager torch. A batch size takes about ten
 minutes. With --folder, results are kept there, and the same command again does only what is missing.
 
-    python3 benchmarks/gpu.py [--batches 1,64] [--precision fp16] [--folder DIR]
+    python3 benchmarks/cuda.py [--batches 1,64] [--precision fp16] [--folder DIR]
 """
 
 from __future__ import annotations
@@ -25,7 +25,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+if __name__ == "cuda":  # torch looks for NVIDIA's package while it is used by another program of this folder
+    raise ImportError("benchmarks/cuda.py is a program, and not NVIDIA's package of this name")
+
 ROOT = Path(__file__).resolve().parent.parent
+# The folder of this file is taken off the path, because cuda.py would hide that package here.
+sys.path[:] = [place for place in sys.path if Path(place).resolve() != ROOT / "benchmarks"]
 sys.path[:0] = [str(ROOT), str(ROOT / "plugins")]
 
 import numpy as np  # noqa: E402
