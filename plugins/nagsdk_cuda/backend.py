@@ -36,6 +36,8 @@ _OVERHEAD = {
     "se": 10400.0,
     "add": 0.0,
     "pool": 0.0,
+    "maxpool": 0.0,
+    "avgpool": 0.0,
 }
 _TORCH = (
     f"Install a build of torch with CUDA for this system (https://pytorch.org), then: {pip('install', 'nagsdk[cuda]')}"

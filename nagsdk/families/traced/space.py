@@ -12,7 +12,7 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-from nagsdk import __version__
+from nagsdk.common.version import VERSION
 from nagsdk.common.files import write_atomically
 from nagsdk.common.folders import cache_folder
 from nagsdk.common.foreign_code import blaming
@@ -131,7 +131,7 @@ class TracedSpace(BuiltSpace):
         """A hash of what the layers follow from: the definition, the code of the family, and two of its networks."""
         ends = [tuple(0 for _ in self._plain), tuple(len(d.choices) - 1 for d in self._plain)]
         parts = [
-            __version__,
+            VERSION,
             json.dumps(self.to_dict(), sort_keys=True),
             repr(self._plain),
             *(repr(sorted(self._trace(self._deactivated(end)).items())) for end in ends),
