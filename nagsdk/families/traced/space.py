@@ -12,11 +12,11 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-from nagsdk.common.version import VERSION
 from nagsdk.common.files import write_atomically
 from nagsdk.common.folders import cache_folder
 from nagsdk.common.foreign_code import blaming
 from nagsdk.common.reading import read_text
+from nagsdk.common.version import VERSION
 from nagsdk.errors import ArchitectureError, UsageError
 from nagsdk.families.space import require_fields
 from nagsdk.families.traced.built import BuiltSpace
