@@ -24,6 +24,7 @@ HERE_ONLY = (
     "runtimes",
     "finetune_int8",
     "int8",
+    "arms",
     "vela",
     "int8_cost",
     "generator_measured",

@@ -38,6 +38,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import latency_tables as tables
@@ -184,7 +185,7 @@ def score(predicted: Floats, measured: Floats) -> dict[str, float]:
     }
 
 
-def one_proxy(known: Known, pool: list[str], rows: Floats, ms: Floats) -> Floats:
+def one_proxy(known: Known, pool: list[str], rows: NDArray[np.integer[Any]], ms: Floats) -> Floats:
     """Latencies of the known device that ranks the samples most similarly, times a scale.
 
     This is the method of Lu et al., SIGMETRICS 2022: one proxy device.

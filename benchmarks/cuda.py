@@ -213,7 +213,7 @@ def deployment(target: Target, folder: Path, number: int) -> dict[str, Any]:
     )
     limit = low + (bounds.most - low) * np.linspace(0.08, 0.92, BUDGETS)[number]
     deployer, budget = Deployer(target, Builder(target)), Budget(LATENCY, float(f"{limit:.4g}"))
-    outcome = deployer.run([budget], model, folder / f"deployed-{target.device.batch}-{limit:.4g}")
+    outcome = deployer.run([budget], [model], folder / f"deployed-{target.device.batch}-{limit:.4g}")
     assert isinstance(outcome, Round)
     again = time_artifacts(target, {"again": outcome.built.compiled or outcome.built.path}, folder)["again"]
     return {

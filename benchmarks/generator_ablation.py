@@ -79,7 +79,7 @@ def cautious(steer: Half, doubt: float) -> SimpleNamespace:
 def without_mask(policy: Policy, space: MobileNetV3Space, case: Case, count: int) -> Codes:
     """Samples like `decode`, but without the mask."""
     _, paths, limits = case
-    stepper, noise, walk = Stepper(policy), gumbel(0, count, space), Walk(paths, limits, count)
+    stepper, noise, walk = Stepper(policy), gumbel(0, count, space), Walk(paths, limits, np.full(len(limits), count))
     n, sample = len(limits) * count, np.arange(len(limits) * count) % count
     codes = np.full((n, len(space.sizes)), -1, np.int8)
     hidden, cell = np.zeros((2, n, stepper.hidden), np.float32)

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "recipes"))
-import cpu_pool as pool  # type: ignore[import-untyped, unused-ignore]
+import cpu_pool as pool  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
 from nagsdk.common.quantiles import normal_quantile
 from nagsdk.cost.chips import Core, names, nearest

@@ -60,7 +60,8 @@ def answers(target: Target, session: Session, count: int) -> None:
     space = target.bundle.space
     table = target.costs.table("cycles", None)
     costs = table.cost(space.sample(2000, np.random.default_rng(0)))
-    budgets = np.linspace(*np.quantile(costs, [0.02, 0.9]), count)
+    least, most = np.quantile(costs, [0.02, 0.9])
+    budgets = np.linspace(least, most, count)
     held = []
     for budget in budgets:
         (found,) = nagsdk.generate(target, f"{budget:.0f}cycles")

@@ -76,7 +76,7 @@ def deploy(
     """
     from nagsdk.pipeline.asked import check_output
     from nagsdk.pipeline.build import Builder
-    from nagsdk.pipeline.calibrate import model_for
+    from nagsdk.pipeline.calibrate import models_for
     from nagsdk.pipeline.given import deploy_given
     from nagsdk.pipeline.labelled_images import use_images
     from nagsdk.pipeline.loop import Deployer
@@ -91,7 +91,7 @@ def deploy(
     check_data(finetune, temperature_scaling, data, skip_broken, timing_only)
     ranges.check(resolution=resolution, seed=seed)
     timed = min_top1 is not None or any(b.metric == LATENCY for b in wanted)
-    target = target_of(target, settings)
+    target = target_of(target, settings, arms=True, timed=timed)
     wanted = tuple(b.for_batch(target.device.batch) for b in wanted)
     if require_verified:
         require_verifiable(target, min_top1)
@@ -102,7 +102,7 @@ def deploy(
     deployer.check()
     check_output(target, folder)
     use_images(deployer, data, finetune, temperature_scaling, skip_broken)
-    return publish(deployer, wanted, model_for(target, wanted, timed, seed), folder)
+    return publish(deployer, wanted, models_for(target, wanted, timed, seed), folder)
 
 
 @renamed(device="target", budgets="budget")
@@ -138,14 +138,13 @@ def generate(
         InfeasibleError: No architecture holds a budget or is accurate enough; its `results` answer the other budgets.
         DeviceUnavailableError: Nothing is known about a device's latencies.
     """
-    from nagsdk.pipeline.generate import Generation
+    from nagsdk.pipeline.generate import generated
 
     asked = sets_of(budget, min_top1)
-    targets = targets_of(target, settings)
-    ranges.check(limits=len(targets) * max([1, *map(len, asked)]), resolution=resolution, seed=seed)
     timed = min_top1 is not None or any(b.metric == LATENCY for one in asked for b in one)
-    generation = Generation(targets, targets[0].host.strategies.get(strategy), timed, resolution, seed)
-    return generation.best(asked) if min_top1 is None else generation.cheapest(min_top1, asked[0] if asked else ())
+    targets = targets_of(target, settings, timed)
+    ranges.check(limits=len(targets) * max([1, *map(len, asked)]), resolution=resolution, seed=seed)
+    return generated(targets, targets[0].host.strategies.get(strategy), timed, resolution, seed, asked, min_top1)
 
 
 @renamed(device="target")
@@ -187,7 +186,7 @@ def frontier(
     strategies = [strategies] if isinstance(strategies, str) else strategies
     ranges.check(strategies=len(strategies), points=points, resolution=resolution, seed=seed)
     picture.check(plot)
-    target = target_of(target, settings)
+    target = target_of(target, settings, arms=True, timed=metric == LATENCY)
     chosen = [target.host.strategies.get(name) for name in strategies]
     found = frontier_of(target, metric, chosen, points, resolution, seed)
     if plot is not None:

@@ -143,13 +143,14 @@ class InfeasibleError(NagsdkError):
         message: What went wrong.
         next_step: What the user can do about it.
         results: Answers to the other budgets of the same request, which some architecture holds.
+        excess: What the cheapest architecture needs, as a share of the budget, if it is known.
     """
 
     exit_code = 3
 
-    def __init__(self, message: str, next_step: str, results: Sequence[Any] = ()) -> None:
+    def __init__(self, message: str, next_step: str, results: Sequence[Any] = (), excess: float = float("inf")) -> None:
         super().__init__(message, next_step)
-        self.results = tuple(results)
+        self.results, self.excess = tuple(results), excess
 
 
 class DeviceError(NagsdkError):

@@ -100,6 +100,8 @@ def _shown(value: object) -> str:
 SEED = Range("A seed", 0, 2**32 - 1)
 THREADS = Range("The number of threads", 1, 1024)
 BATCH = Range("The number of images of one inference", 1, 4096)
+# Each is calibrated, which takes about a minute.
+ARMS = Range("The number of arms (precisions, times numbers of threads)", 1, 12)
 RESOLUTION = Range("An input size", 1, 4096)
 
 CONFIDENCE = Range("A confidence", 0.5, 1, whole=False, high_open=True)

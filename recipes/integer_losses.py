@@ -33,7 +33,9 @@ def written(content: dict[str, Any]) -> bytes:
 
 def main() -> None:
     glyphs = load_bundle("glyphs")
-    losses = {"glyphs": integer_loss(glyphs, Source.of(glyphs, None)), "imagenet": PUBLISHED}
+    source = Source.of(glyphs, None)
+    images = (source.recalibration, source.shown("test"), source.count("test"))
+    losses = {"glyphs": integer_loss(glyphs.space, glyphs.supernet, *images), "imagenet": PUBLISHED}
     for name, loss in losses.items():
         folder = shipped("bundles") / name
         content = written({**json.loads((folder / CARD).read_bytes()), LOSSES: {"int8": loss.to_dict()}})

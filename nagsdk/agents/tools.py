@@ -30,9 +30,18 @@ class _Bundle(_Input):
 
 
 class _Settings(_Bundle):
-    threads: int | None = Field(None, ge=1, le=1024, description="Threads of one inference; the device's by default.")
+    threads: Annotated[int, Field(ge=1, le=1024)] | Annotated[str, Field(max_length=64)] | None = Field(
+        None,
+        description="Threads of one inference; the device's if null. Such as 1,2, or any: deploy, generate and "
+        "frontier choose.",
+    )
     batch: int | None = Field(None, ge=1, le=4096, description="Images of one inference; the device's by default.")
-    precision: str | None = Field(None, max_length=32, description="Number format, such as fp16; the device's if null.")
+    precision: str | None = Field(
+        None,
+        max_length=64,
+        description="Number format, such as fp16; the device's if null. Such as fp32,int8, or any: deploy, generate "
+        "and frontier choose.",
+    )
 
 
 class _OnDevice(_Settings):
@@ -152,7 +161,7 @@ def _report(given: Report, on_event: Listener) -> dict[str, Any]:
     from nagsdk.pipeline.deployment import Deployment
     from nagsdk.reports.page import comparison
 
-    facts = ("created_at", "timing_only", "threads", "batch", "precision", "device_fingerprint", "parity")
+    facts = ("created_at", "timing_only", "batch", "device_fingerprint", "parity")
     read = [(folder, Deployment.read(folder)) for folder in given.folders]
     shown = [{**one.to_dict(), **{name: one.details[name] for name in facts}} for _, one in read]
     rows = comparison({folder: {**one.to_dict(), **one.details} for folder, one in read}) if len(read) > 1 else []

@@ -10,6 +10,7 @@ from nagsdk import ranges
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
 from nagsdk.cli.printing import say
+from nagsdk.manifest.result import arm_name
 
 if TYPE_CHECKING:
     from nagsdk.pipeline.frontier import Frontier
@@ -75,14 +76,20 @@ def _print(found: Frontier) -> None:
     unit, per = found.unit
     count = min(len(found), _MOST_ROWS)
     shown = [number * (len(found) - 1) // (count - 1) for number in range(count)]
-    head = [f"budget in {unit}", *(f"{name}: {what}" for name in found.codes for what in (found.metric, "top-1"))]
+    several = len({arm for listed in found.arms.values() for arm in listed}) > 1
+    shown_of = (found.metric, "top-1", *(["arm"] if several else []))
+    head = [f"budget in {unit}", *(f"{name}: {what}" for name in found.codes for what in shown_of)]
     rows = [
         (
             f"{found.limits[number] / per:.4g}",
             *(
                 text
                 for name in found.codes
-                for text in (f"{found.cost[name][number] / per:.4g}", f"{found.top1[name][number]:.2f} %")
+                for text in (
+                    f"{found.cost[name][number] / per:.4g}",
+                    f"{found.top1[name][number]:.2f} %",
+                    *([arm_name(*found.arms[name][number])] if several else []),
+                )
             ),
         )
         for number in shown

@@ -97,6 +97,20 @@ class _Real(click.FloatRange):
     convert = _Whole.convert
 
 
+class Threads(click.ParamType[Any]):
+    """A number of threads, several numbers separated by commas, or ``any``."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Converts the text; the range of the numbers is checked where they are used."""
+        if value == "any" or not isinstance(value, str):
+            return value
+        read = number(ranges.THREADS)
+        found = tuple(read.convert(one, param, ctx) for one in value.split(","))
+        return found if found[1:] else found[0]
+
+
 def number(legal: Range) -> click.ParamType[Any]:
     """The type of an option that takes a number; Python callers get the same range."""
     return _Whole(legal) if legal.whole else _Real(legal)
@@ -294,10 +308,17 @@ def _target_options(several: bool) -> Callable[[F], F]:
         click.option("--device", shell_complete=completing("devices"), **device),
         bundle_option,
         click.option(
-            "--threads", type=number(ranges.THREADS), help="Threads of one inference [default: the device's]."
+            "--threads",
+            type=Threads(),
+            help="Threads of one inference; several such as 1,2, or any, let the device decide "
+            "[default: the device's].",
         ),
         click.option("--batch", type=number(ranges.BATCH), help="Images of one inference [default: the device's]."),
-        click.option("--precision", help="Number format, such as fp32, fp16 or int8 [default: the device's]."),
+        click.option(
+            "--precision",
+            help="Number format, such as fp32, fp16 or int8; several such as fp32,int8, or any, let the device decide "
+            "[default: the device's].",
+        ),
         click.option(
             "--io",
             help="Input and output of an int8 file: float, int8, or uint8, which takes a camera's pixels as they are "

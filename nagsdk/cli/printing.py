@@ -18,7 +18,7 @@ from nagsdk.common.wording import command
 from nagsdk.errors import printable
 
 if TYPE_CHECKING:
-    from nagsdk.manifest.result import Measured, Result
+    from nagsdk.manifest.result import Arm, Measured, Result
 
 _LEAST_COLUMN = 20
 
@@ -170,6 +170,17 @@ def say_warning(text: str, label: str = "warning") -> None:
     click.secho(fitted(printable(text), columns(), f"  {label:<10}", " " * 12), fg="yellow")
 
 
+def _arm_line(arm: Arm) -> str:
+    """A precision and number of threads with what it costs and gives, and why it was chosen or not."""
+    figures = [
+        *([] if arm.predicted_ms is None else [f"predicted {latency(arm.predicted_ms)} ({arm.latency_source})"]),
+        *([] if arm.measured_ms is None else [f"measured {latency(arm.measured_ms)}"]),
+        *([] if arm.predicted_top1 is None else [f"top-1 {arm.predicted_top1:.2f} % predicted"]),
+        *([] if arm.measured_top1 is None else [f"{arm.measured_top1:.2f} % measured"]),
+    ]
+    return f"{arm.name}, {arm.state}: {'; '.join([*([', '.join(figures)] if figures else []), arm.why])}"
+
+
 def print_result(result: Result) -> None:
     """Prints one result as a short block."""
     units = {budget.metric: budget.shown_unit for budget in result.budgets}
@@ -223,6 +234,7 @@ def print_result(result: Result) -> None:
     lines.append(("size", f"{result.macs / 1e6:.4g} MMACs, {result.parameters / 1e6:.3g} M parameters"))
     if (file := result.artifact).path is not None:
         lines.append(("file", f"{file.path} ({(file.bytes or 0) / 1e6:.2f} MB, sha256 {str(file.sha256)[:16]}…)"))
+    lines += [("" if number else "arms", _arm_line(arm)) for number, arm in enumerate(result.arms)]
     for label, text in lines:
         if text is not None:
             say_beside(f"  {label:<9} ", text)

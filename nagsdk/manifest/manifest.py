@@ -79,6 +79,13 @@ def pinned_files(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {record["path"]: record for record in models} | dict(manifest["files"])
 
 
+def precision_of(manifest: Mapping[str, Any]) -> str:
+    """The precision of a deployment as it is named today."""
+    # Manifests without the entry are older: int8 was then what is now called int8-dynamic.
+    old = manifest["precision"] == "int8" and "integers" not in manifest
+    return "int8-dynamic" if old else str(manifest["precision"])
+
+
 def _files(folder: Path) -> set[str]:
     """Names of all files of the deployment in a folder; names that no deployment has are left out."""
     return {MANIFEST, REPORT, *filter(_OWN_NAMES.fullmatch, pinned_files(read_manifest(folder)))}

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nagsdk.budget import LATENCY, Budget
+from nagsdk.common.wording import counted
 
 T = TypeVar("T")
 HELD, MISSED, UNVERIFIED = "held", "missed", "unverified"
+CHOSEN, MEASURED, PREDICTED, LEFT_OUT = "chosen", "measured", "predicted", "left out"
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,49 @@ class Measured:
     verify_probability: float | None = None
 
 
+def arm_name(precision: str, threads: int | None) -> str:
+    """A precision and a number of threads as text, such as ``int8, 2 threads``."""
+    return precision + ("" if threads is None else f", {counted(threads, 'thread')}")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One precision and number of threads between which was chosen; None if unknown.
+
+    Attributes:
+        precision: Number format of weights and arithmetic.
+        threads: Number of threads of one inference.
+        state: ``chosen``, ``measured`` (compared on the device), ``predicted`` (not measured) or ``left out``.
+        why: Why it was chosen or not.
+        architecture: The network that was compared.
+        latency_source: Where its predicted latency comes from: ``calibration`` or ``prior``.
+        predicted_ms: Its predicted median latency.
+        predicted_top1: Its predicted top-1 in percent, without the loss.
+        top1_loss: Points of top-1 that the precision is predicted to cost, which were taken off; None in fp32.
+        measured_ms: The budget's percentile of its latency, in the session in which the arms were compared.
+        measured_top1: Top-1 of its file on the bundle's test images.
+        expected_top1: What it was compared by: the mean of predicted and measured top-1, each by its uncertainty.
+    """
+
+    precision: str
+    threads: int | None
+    state: str
+    why: str
+    architecture: str | None = None
+    latency_source: str | None = None
+    predicted_ms: float | None = None
+    predicted_top1: float | None = None
+    top1_loss: float | None = None
+    measured_ms: float | None = None
+    measured_top1: float | None = None
+    expected_top1: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The arm as text, such as ``int8, 2 threads``."""
+        return arm_name(self.precision, self.threads)
+
+
 @dataclass(frozen=True)
 class Artifact:
     """The exported file; every value is None if there is no file.
@@ -130,6 +175,9 @@ class Result:
         metrics: Values of the plugin metrics that the budgets limit, in their canonical units, measured if the device
             reports them; and of ``init`` and ``ram``, which are only known when they were measured.
         min_top1: The minimum top-1 in per cent that was asked for, if any.
+        precision: Number format of weights and arithmetic on the device, or None.
+        threads: Number of threads of one inference on the device, or None.
+        arms: The precisions and numbers of threads between which was chosen; empty if there was no choice.
     """
 
     architecture: str
@@ -146,6 +194,9 @@ class Result:
     warnings: tuple[str, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     min_top1: float | None = None
+    precision: str | None = None
+    threads: int | None = None
+    arms: tuple[Arm, ...] = ()
 
     @property
     def budget(self) -> Budget | None:
@@ -183,6 +234,9 @@ class Result:
             "warnings": list(self.warnings),
             "metrics": dict(self.metrics),
             "min_top1": self.min_top1,
+            "precision": self.precision,
+            "threads": self.threads,
+            "arms": [asdict(arm) for arm in self.arms],
         }
 
     @property
@@ -240,6 +294,9 @@ def result_of(manifest: Mapping[str, Any]) -> Result:
         warnings=tuple(manifest["warnings"]),
         metrics=manifest["metrics"],
         min_top1=manifest.get("min_top1"),
+        precision=manifest["precision"],
+        threads=manifest["threads"],
+        arms=tuple(_known(Arm, record) for record in manifest.get("arms", [])),
     )
 
 

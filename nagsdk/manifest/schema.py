@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from nagsdk.manifest.arm_record import ArmRecord
 from nagsdk.manifest.fields import Cost as _Cost
 from nagsdk.manifest.fields import Count as _Count
 from nagsdk.manifest.fields import Deviations as _Deviations
@@ -178,6 +179,15 @@ class _Result(_Open):
     device: _Name | None
     bundle: _Name
     warnings: list[Text] = Field(max_length=1000)
+    precision: _Name | None = Field(None, description="Number format of weights and arithmetic; null without a device.")
+    threads: int | None = Field(
+        None, ge=1, le=1024, description="Number of threads of one inference; null without a device."
+    )
+    arms: list[ArmRecord] = Field(
+        [],
+        max_length=100,
+        description="Precisions and numbers of threads between which was chosen; empty if there was no choice.",
+    )
 
 
 class ResultJson(_Result):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,29 @@ _MEASURING = "Measuring"
 # While readings are repeated, the progress bar stays below full: a full bar would look as if the program hung.
 _ALMOST_FULL = 0.97
 OnReading = Callable[[str, Reading], None]
+_Entry = tuple[int, str]
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Networks that are timed on one session, beside one reference; several contests take turns.
+
+    Attributes:
+        session: Open session on the device; the caller must hold `device_lock`.
+        models: Compiled artifacts by name.
+        reference: Compiled artifact of the reference network, always the same one. A network of medium size slows
+            down most like the others.
+        reference_quiet_ms: Quiet level in earlier sessions on the same device (same fingerprint).
+        environment: Properties that are recorded with every measurement.
+        on_reading: Called with name and reading after every reading, so that no reading is lost.
+    """
+
+    session: Session
+    models: Mapping[str, Path]
+    reference: Path
+    reference_quiet_ms: float | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    on_reading: OnReading | None = None
 
 
 def measure(
@@ -35,93 +59,119 @@ def measure(
     on_reading: OnReading | None = None,
     seed: int = 0,
 ) -> dict[str, Measurement]:
+    """Measures compiled networks in turns, on one session; see `measure_together`.
+
+    Args:
+        session: See `Contest`.
+        models: See `Contest`.
+        reference: See `Contest`.
+        protocol: Numbers of runs and rounds, and the rules for quiet readings.
+        reference_quiet_ms: See `Contest`.
+        environment: See `Contest`.
+        on_event: Receives the progress.
+        on_reading: See `Contest`.
+        seed: Seed of the order within rounds.
+
+    Raises:
+        DeviceError: An artifact cannot be loaded.
+        MeasurementError: A run timed out or crashed.
+    """
+    contest = Contest(session, models, reference, reference_quiet_ms, environment or {}, on_reading)
+    return measure_together([contest], protocol, on_event=on_event, seed=seed)[0]
+
+
+def measure_together(
+    contests: Sequence[Contest], protocol: Protocol = DEFAULT, *, on_event: Listener = ignore, seed: int = 0
+) -> list[dict[str, Measurement]]:
     """Measures compiled networks in turns.
 
-    Every round times each network once, in random order, and the reference network between any two of them. Rounds
-    are repeated for `Protocol.spread_s` seconds. After that, only networks with too few quiet readings, or whose
-    readings scatter, are timed again, until `Protocol.patience_s` is over. The function never sleeps between runs: a
-    core that slept is slow for some milliseconds, which is much longer than a tiny network runs.
+    Every round times each network once, with the reference network of its contest before and after it. The order of
+    contests, and of the networks of each, is random. Rounds are repeated for `Protocol.spread_s` seconds. After that,
+    only networks with too few quiet readings, or whose readings scatter, are timed again, until `Protocol.patience_s`
+    is over. The function never sleeps between runs: a core that slept is slow for some milliseconds, which is much
+    longer than a tiny network runs.
 
-    The quiet level of the reference is a low quantile of its times in this session. If this session never came near
+    The quiet level of a reference is a low quantile of its times in this session. If this session never came near
     the level of earlier sessions, that level is used, because a machine that is busy all the time would otherwise
     look quiet.
 
     Args:
-        session: Open session on the device; the caller must hold `device_lock`.
-        models: Compiled artifacts by name.
-        reference: Compiled artifact of the reference network, always the same one. A network of medium size slows
-            down most like the others.
+        contests: The networks of each session.
         protocol: Numbers of runs and rounds, and the rules for quiet readings.
-        reference_quiet_ms: Quiet level in earlier sessions on the same device (same fingerprint).
-        environment: Properties that are recorded with every measurement.
         on_event: Receives the progress.
-        on_reading: Called with name and reading after every reading, so that no reading is lost.
         seed: Seed of the order within rounds.
 
     Returns:
-        A measurement for each name. Where too few readings were quiet, `Measurement.latency` raises an error.
+        For each contest, a measurement for each name. Where too few readings were quiet, `Measurement.latency` raises
+        an error.
 
     Raises:
         DeviceError: An artifact cannot be loaded.
         MeasurementError: A run timed out or crashed.
     """
     rng = np.random.default_rng(seed)
-    readings: dict[str, list[Reading]] = {name: [] for name in models}
-    reference_times: list[float] = []
-    what = _MEASURING if len(models) == 1 else f"{_MEASURING} {len(models)} networks"
+    readings: dict[_Entry, list[Reading]] = {
+        (index, name): [] for index, contest in enumerate(contests) for name in contest.models
+    }
+    reference_times: list[list[float]] = [[] for _ in contests]
+    what = _MEASURING if len(readings) == 1 else f"{_MEASURING} {len(readings)} networks"
 
-    def measurement(name: str) -> Measurement:
-        level = quiet_level_ms(reference_times, reference_quiet_ms, protocol.drift)
-        return Measurement(tuple(readings[name]), level, protocol, dict(environment or {}), reference_quiet_ms)
+    def measurement(index: int, name: str) -> Measurement:
+        contest = contests[index]
+        level = quiet_level_ms(reference_times[index], contest.reference_quiet_ms, protocol.drift)
+        taken = tuple(readings[index, name])
+        return Measurement(taken, level, protocol, dict(contest.environment), contest.reference_quiet_ms)
 
-    def insufficient(group: Iterable[str]) -> list[str]:
-        return [name for name in group if not measurement(name).sufficient]
+    def time_reference(index: int, handle: int) -> float:
+        burst = contests[index].session.time(handle, 1, protocol.reference_runs, protocol.timeout_s)
+        reference_times[index].append(float(np.median(burst.wall_ms)))
+        return reference_times[index][-1]
 
-    with stage(on_event, _MEASURING, len(models) * protocol.rounds) as progress:
+    with stage(on_event, _MEASURING, len(readings) * protocol.rounds) as progress:
         finished = 0
-        for group in _groups(models):
+        for group in _groups(contests):
             wanted = len(group) * protocol.rounds
-            base = session.load(reference)
-            handles = {name: session.load(path) for name, path in group.items()}
+            used = dict.fromkeys(index for index, _ in group)
+            bases = {index: contests[index].session.load(contests[index].reference) for index in used}
+            handles = {entry: contests[entry[0]].session.load(path) for entry, path in group.items()}
             begun = time.monotonic()
-
-            def time_reference(handle: int = base) -> float:
-                reference_times.append(
-                    float(np.median(session.time(handle, 1, protocol.reference_runs, protocol.timeout_s).wall_ms))
-                )
-                return reference_times[-1]
-
             for number in itertools.count():
                 passed = time.monotonic() - begun
-                todo = list(group) if number < protocol.rounds or passed < protocol.spread_s else insufficient(group)
+                repeated = number < protocol.rounds or passed < protocol.spread_s
+                todo = [entry for entry in group if repeated or not measurement(*entry).sufficient]
                 if not todo or (
                     number >= protocol.most_rounds and passed >= max(protocol.spread_s, protocol.patience_s)
                 ):
                     break
-                before = time_reference()
-                for index in rng.permutation(len(todo)):
-                    name = todo[index]
-                    burst = session.time(handles[name], protocol.warmup, protocol.runs, protocol.timeout_s)
-                    after = time_reference()
-                    readings[name].append(Reading(burst, before, after))
-                    before = after
-                    if on_reading is not None:
-                        on_reading(name, readings[name][-1])
-                    taken = sum(min(len(readings[n]), protocol.rounds) for n in group) / wanted
-                    share = min(taken, passed / protocol.spread_s if protocol.spread_s else 1.0)
-                    text = f"{_MEASURING}, until readings agree" if share >= 1 else what
-                    progress(finished + wanted * min(share, _ALMOST_FULL), text)
+                for index in rng.permutation(list(dict.fromkeys(index for index, _ in todo))).tolist():
+                    contest, names = contests[index], [name for of, name in todo if of == index]
+                    before = time_reference(index, bases[index])
+                    for name in rng.permutation(np.array(names, object)).tolist():
+                        burst = contest.session.time(
+                            handles[index, name], protocol.warmup, protocol.runs, protocol.timeout_s
+                        )
+                        after = time_reference(index, bases[index])
+                        readings[index, name].append(Reading(burst, before, after))
+                        before = after
+                        if contest.on_reading is not None:
+                            contest.on_reading(name, readings[index, name][-1])
+                        taken = sum(min(len(readings[entry]), protocol.rounds) for entry in group) / wanted
+                        share = min(taken, passed / protocol.spread_s if protocol.spread_s else 1.0)
+                        text = f"{_MEASURING}, until readings agree" if share >= 1 else what
+                        progress(finished + wanted * min(share, _ALMOST_FULL), text)
             finished += wanted
-            for handle in (base, *handles.values()):
-                session.unload(handle)
-    return {name: measurement(name) for name in models}
+            for index, handle in [*bases.items(), *((index, handle) for (index, _), handle in handles.items())]:
+                contests[index].session.unload(handle)
+    return [{name: measurement(index, name) for name in contest.models} for index, contest in enumerate(contests)]
 
 
-def _groups(models: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
-    """Splits the models into groups that fit into memory together."""
-    group: dict[str, Path] = {}
+def _groups(contests: Sequence[Contest]) -> Iterator[dict[_Entry, Path]]:
+    """Splits the networks into groups that fit into memory together."""
+    group: dict[_Entry, Path] = {}
     size = 0
-    for name, path in models.items():
+    for entry, path in [
+        ((index, name), path) for index, contest in enumerate(contests) for name, path in contest.models.items()
+    ]:
         try:
             bytes_ = path.stat().st_size
         except OSError as error:
@@ -129,7 +179,7 @@ def _groups(models: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
         if group and size + bytes_ > _MOST_LOADED_BYTES:
             yield group
             group, size = {}, 0
-        group[name] = path
+        group[entry] = path
         size += bytes_
     if group:
         yield group

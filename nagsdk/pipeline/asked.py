@@ -16,15 +16,18 @@ from nagsdk.pipeline.target import Target, TargetSettings, target_of
 from nagsdk.plugin.units import read_budget
 
 
-def targets_of(target: str | Path | Target | Sequence[str | Path | Target], settings: TargetSettings) -> list[Target]:
+def targets_of(
+    target: str | Path | Target | Sequence[str | Path | Target], settings: TargetSettings, timed: bool
+) -> list[Target]:
     """The targets of a verb that takes several, all with the same bundle.
 
     Args:
         target: One target or several; each is a `Target` or its device.
         settings: The other arguments of `Target`, for the ids.
+        timed: Whether latencies matter.
 
     Raises:
-        UsageError: There is no target, or the targets have different bundles.
+        UsageError: There is no target, or the targets have different bundles, or one of several leaves a choice.
         NagsdkError: See `Target`.
     """
     given = list(target) if isinstance(target, Iterable) and not isinstance(target, str) else [target]
@@ -32,7 +35,8 @@ def targets_of(target: str | Path | Target | Sequence[str | Path | Target], sett
         raise UsageError("No device was given.", "Name one or more; `nagsdk devices` lists them.")
     if not any(isinstance(one, Target) for one in given):
         settings["bundle"] = load_bundle(settings.get("bundle", "glyphs"))  # opened once for all
-    targets = [target_of(one, settings) for one in given]
+    # One architecture for several devices has one precision and one number of threads on each.
+    targets = [target_of(one, settings, arms=len(given) == 1, timed=timed) for one in given]
     if len({one.bundle.space.fingerprint for one in targets}) > 1:
         raise UsageError(
             "The targets have different bundles.", "Use the same bundle: one architecture is sought for all devices."

@@ -20,7 +20,7 @@ from nagsdk.cost import card
 from nagsdk.cost.features import FeatureTable
 from nagsdk.cost.model import SAMPLES, CostModel
 from nagsdk.cost.prior import Prior, flat_prior
-from nagsdk.errors import UsageError
+from nagsdk.errors import DeviceUnavailableError, UsageError
 from nagsdk.events import Notice
 from nagsdk.generator.ranking import best_of_every_cost
 from nagsdk.measuring.key import MeasurementKey
@@ -177,9 +177,29 @@ def model_for(target: Target, budgets: Sequence[Budget], timed: bool, seed: int)
     if model is not None and all(b.confidence <= model.most_confidence for b in budgets):
         return model
     target.on_event(
-        Notice(f"Calibrating {target.device.id} for {target.bundle.name} first; the calibration is stored for reuse.")
+        Notice(
+            f"Calibrating {target.device.id} ({target.arm}) for {target.bundle.name} first; the calibration is stored "
+            "for reuse."
+        )
     )
     return calibrate_target(target, SAMPLES, seed=seed).calibration.model
+
+
+def models_for(target: Target, budgets: Sequence[Budget], timed: bool, seed: int) -> list[CostModel | None]:
+    """The cost models of all arms of a target; see `model_for`. None for arms of which nothing is known."""
+    if len(target.arms) == 1:
+        return [model_for(target, budgets, timed, seed)]
+    models: list[CostModel | None] = []
+    unknown: DeviceUnavailableError | None = None
+    for arm in target.arms:
+        try:
+            models.append(model_for(arm, budgets, timed, seed))
+        except DeviceUnavailableError as error:
+            models.append(None)
+            unknown = error
+    if unknown is not None and not any(models):
+        raise unknown
+    return models
 
 
 def _known_before(target: Target) -> Prior | None:

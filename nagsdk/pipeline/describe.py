@@ -9,7 +9,7 @@ from nagsdk.bundle.bundle import Bundle
 from nagsdk.cost.model import CostModel
 from nagsdk.cost.table import exact_table
 from nagsdk.device.description import Device
-from nagsdk.manifest.result import Predicted, Result
+from nagsdk.manifest.result import Arm, Predicted, Result
 from nagsdk.space.architecture import Architecture
 
 _INTEGERS = "Predicted top-1 is that of fp32: what {} loses is only measured, on the bundle's test images."
@@ -39,6 +39,27 @@ def prior_warnings(model: CostModel, device: str) -> list[str]:
         f"Latencies come from a prior: {device} is not calibrated for this space ('nagsdk calibrate' does it).",
         *caveat,
     ]
+
+
+def predicted_arm(result: Result, state: str, why: str) -> Arm:
+    """What is predicted for an arm, as a row of the comparison of arms."""
+    p = result.predicted
+    assert result.precision is not None
+    row = (result.architecture, p.latency_source, p.latency_ms, p.top1, p.top1_loss)
+    return Arm(result.precision, result.threads, state, why, *row)
+
+
+def why_not_chosen(result: Result, chosen: Result) -> str:
+    """Why the prediction of another arm is better."""
+    ahead = promise(chosen) - promise(result)
+    if chosen.min_top1 is not None:
+        return f"predicted to take {ahead:.3g} ms more; not measured"
+    return f"predicted to give {ahead:.2f} points less; not measured"
+
+
+def promise(result: Result) -> float:
+    """What predictions for different arms are ranked by: top-1, or speed if a top-1 was asked for."""
+    return -(result.predicted.latency_ms or 0.0) if result.min_top1 is not None else result.predicted.top1 or 0.0
 
 
 def describe(
@@ -105,6 +126,8 @@ def describe(
             device=None if device is None else device.id,
             budgets=tuple(answered[i]),
             min_top1=min_top1,
+            precision=None if device is None else device.precision,
+            threads=None if device is None else device.threads,
             predicted=Predicted(
                 *accuracy[i],
                 latency[i],

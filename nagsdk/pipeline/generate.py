@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from nagsdk.budget import METRICS, Budget
-from nagsdk.errors import InfeasibleError
+from nagsdk.errors import DeviceUnavailableError, InfeasibleError, NagsdkError
 from nagsdk.generator.ranking import choose
 from nagsdk.generator.strategy import Question, Strategy
-from nagsdk.manifest.result import Result
+from nagsdk.manifest.result import CHOSEN, LEFT_OUT, PREDICTED, Arm, Result
 from nagsdk.pipeline.cheapest import cheapest
-from nagsdk.pipeline.describe import describe
+from nagsdk.pipeline.describe import describe, predicted_arm, promise, why_not_chosen
 from nagsdk.pipeline.hot import note_on
 from nagsdk.pipeline.limits import Limit
 from nagsdk.pipeline.models import cost_model, question, require_cost_model
@@ -54,20 +54,21 @@ class Generation:
         Raises:
             InfeasibleError: No architecture holds one of the sets; its `results` answer the other sets.
         """
+        return _listed(asked, self.answers(asked))
+
+    def answers(self, asked: Sequence[Sequence[Budget]]) -> list[list[Result] | InfeasibleError]:
+        """The same, but with an error in the place of each set that no architecture holds."""
+        size = len(self.known)
         try:
-            return self._best(asked)
-        except InfeasibleError:
+            results = self._best(asked)
+            return [results[start : start + size] for start in range(0, len(results), size)]
+        except InfeasibleError as error:
             if len(asked) == 1:
-                raise
+                return [error]
         failed = self._unanswerable(asked)
         others = [together for number, together in enumerate(asked) if number not in failed]
-        results = self._best(others) if others else []
-        first, named = (
-            next(iter(failed.values())),
-            ", ".join(" and ".join(map(str, asked[number])) for number in failed),
-        )
-        text = f"{len(failed)} of {len(asked)} budgets have no answer: {named}. {first.message}"
-        raise InfeasibleError(text, first.next_step, results) from first
+        found = iter(self._best(others) if others else [])
+        return [failed.get(number) or [next(found) for _ in self.known] for number in range(len(asked))]
 
     def cheapest(self, top1: float, budgets: Sequence[Budget]) -> list[Result]:
         """The fastest architecture that is predicted to be accurate enough; see `nagsdk.pipeline.cheapest`.
@@ -155,6 +156,108 @@ class Generation:
             for number, budgets in enumerate(asked)
             for target, results in by_target
         ]
+
+
+def generated(
+    targets: Sequence[Target],
+    strategy: Strategy,
+    timed: bool,
+    resolution: int | None,
+    seed: int,
+    asked: Sequence[Sequence[Budget]],
+    min_top1: float | None,
+) -> list[Result]:
+    """The answers for all sets of budgets; of a target that leaves a choice, the best arm's by prediction.
+
+    Args:
+        targets: See `Generation`; only a single one may leave a choice.
+        strategy: See `Generation`.
+        timed: See `Generation`.
+        resolution: See `Generation`.
+        seed: See `Generation`.
+        asked: See `Generation.best`; with `min_top1` one set, or none.
+        min_top1: See `Generation.cheapest`; None for the most accurate architectures.
+
+    Raises:
+        DeviceUnavailableError: Latencies matter, and nothing is known about those of a device.
+        InfeasibleError: See `Generation.best`.
+    """
+
+    def ask(together: Sequence[Target]) -> list[list[Result] | InfeasibleError]:
+        return _answers(Generation(together, strategy, timed, resolution, seed), asked, min_top1)
+
+    if len(targets[0].arms) == 1 and not targets[0].left_out:
+        return _listed(asked, ask(targets))
+    return _listed(asked, _over_arms(targets[0], ask))
+
+
+def _over_arms(
+    target: Target, ask: Callable[[Sequence[Target]], list[list[Result] | InfeasibleError]]
+) -> list[list[Result] | InfeasibleError]:
+    """The best answers of a target's arms."""
+    left_out = list(target.left_out)
+    by_arm: list[tuple[Target, list[list[Result] | InfeasibleError]]] = []
+    unknown: DeviceUnavailableError | None = None
+    for arm in target.arms:
+        try:
+            by_arm.append((arm, ask([arm])))
+        except DeviceUnavailableError as error:
+            unknown = error
+            left_out.append(_left_out(arm, error))
+    if not by_arm:
+        assert unknown is not None
+        raise unknown
+    answers: list[list[Result] | InfeasibleError] = []
+    for number in range(len(by_arm[0][1])):
+        own = [(arm, listed[number]) for arm, listed in by_arm]
+        found = [answer[0] for _, answer in own if not isinstance(answer, InfeasibleError)]
+        errors = [(arm, answer) for arm, answer in own if isinstance(answer, InfeasibleError)]
+        if not found:
+            answers.append(min((error for _, error in errors), key=lambda error: error.excess))
+            continue
+        failed = [_left_out(arm, error) for arm, error in errors]
+        chosen = max(found, key=promise)
+        rivals = [one for one in found if one is not chosen]
+        why = "the best by prediction; nothing was measured"
+        arms = [
+            predicted_arm(chosen, CHOSEN, why),
+            *(predicted_arm(one, PREDICTED, why_not_chosen(one, chosen)) for one in rivals),
+        ]
+        answers.append([replace(chosen, arms=(*arms, *failed, *left_out))])
+    return answers
+
+
+def _answers(
+    generation: Generation, asked: Sequence[Sequence[Budget]], min_top1: float | None
+) -> list[list[Result] | InfeasibleError]:
+    if min_top1 is None:
+        return generation.answers(asked)
+    try:
+        return [generation.cheapest(min_top1, asked[0] if asked else ())]
+    except InfeasibleError as error:
+        return [error]
+
+
+def _listed(asked: Sequence[Sequence[Budget]], answers: Sequence[list[Result] | InfeasibleError]) -> list[Result]:
+    """The answers one after the other.
+
+    Raises:
+        InfeasibleError: There is an error among them; its `results` are the others.
+    """
+    results = [result for answer in answers if not isinstance(answer, InfeasibleError) for result in answer]
+    failed = {number: answer for number, answer in enumerate(answers) if isinstance(answer, InfeasibleError)}
+    if not failed:
+        return results
+    first = next(iter(failed.values()))
+    if len(answers) == 1:
+        raise first
+    named = ", ".join(" and ".join(map(str, asked[number])) for number in failed)
+    text = f"{len(failed)} of {len(asked)} budgets have no answer: {named}. {first.message}"
+    raise InfeasibleError(text, first.next_step, results) from first
+
+
+def _left_out(target: Target, error: NagsdkError) -> Arm:
+    return Arm(target.device.precision, target.device.threads, LEFT_OUT, error.message)
 
 
 def _on(target: Target, budgets: Sequence[Budget]) -> tuple[Budget, ...]:

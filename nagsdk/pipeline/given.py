@@ -174,4 +174,13 @@ def _expected(given: OnnxFile, probe: Tensor) -> Tensor | None:
 def _result(target: Target, given: OnnxFile) -> Result:
     warnings = (f"The count of multiply-accumulates is too low: {_UNCOUNTED}.",) if given.uncounted else ()
     size = (given.resolution, given.macs, given.parameters)
-    return Result(given.name, *size, target.bundle.name, device=target.device.id, warnings=warnings)
+    device = target.device
+    return Result(
+        given.name,
+        *size,
+        target.bundle.name,
+        device=device.id,
+        warnings=warnings,
+        precision=device.precision,
+        threads=device.threads,
+    )

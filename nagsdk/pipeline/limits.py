@@ -237,6 +237,7 @@ class Costs:
         raise InfeasibleError(
             f"No architecture of {bundle} holds {budget} on {device}: the cheapest {needs} about {least}.",
             f"Ask for {least} or {more}, or use another bundle.",
+            excess=limit.bounds.least / limit.most,
         )
 
     def note_on(self, limits: Sequence[Limit]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from nagsdk.device.description import Device, Overrides
 from nagsdk.errors import DamagedBundleError
 from nagsdk.graph.numbers import FLOAT, SHIFTS
 from nagsdk.images.preprocessing import Preprocessing
-from nagsdk.manifest.manifest import is_pinned, pinned_files, read_manifest, with_other_line_ends
+from nagsdk.manifest.manifest import is_pinned, pinned_files, precision_of, read_manifest, with_other_line_ends
 from nagsdk.pipeline.build import infer
 from nagsdk.pipeline.target import reach
 
@@ -51,11 +51,7 @@ class OpenedDeployment:
             DeviceError: No plugin provides the device's backend.
         """
         manifest = read_manifest(folder)
-        precision = manifest["precision"]
-        # Manifests without the entry are older: int8 was then what is now called int8-dynamic.
-        if precision == "int8" and "integers" not in manifest:
-            precision = "int8-dynamic"
-        overrides = Overrides(manifest["threads"], manifest["batch"], precision, serial, io_of(manifest))
+        overrides = Overrides(manifest["threads"], manifest["batch"], precision_of(manifest), serial, io_of(manifest))
         return cls(manifest, folder, *reach(device or manifest["device"], overrides))
 
     @property

@@ -60,22 +60,24 @@ _FEW_IMAGES = (
 )
 
 
-def publish(deployer: Deployer, budgets: Sequence[Budget], model: CostModel | None, folder: Path) -> Deployment:
+def publish(
+    deployer: Deployer, budgets: Sequence[Budget], models: Sequence[CostModel | None], folder: Path
+) -> Deployment:
     """Runs the deploy loop and writes the folder of what held.
 
     Args:
         deployer: The deploy loop.
         budgets: The budgets, which must all hold together.
-        model: The cost model; None for exact metrics if nothing is known about latencies.
+        models: The cost model of each arm of the target; None for exact metrics if nothing is known about latencies.
         folder: Folder for the deployment; it is not touched when the budget is missed.
 
     Returns:
         The deployment; its folder is None when the budget was missed.
     """
-    target, builder = deployer.target, deployer.builder
     with temporary_folder() as work:
         with writing(work):
-            outcome = deployer.run(budgets, model, work)
+            outcome = deployer.run(budgets, models, work)
+            target, builder, model = deployer.target, deployer.builder, deployer.model
             tuned: dict[str, Any] | None = None
             if deployer.tuner is not None and not (isinstance(outcome, Round) and outcome.result.verdict == MISSED):
                 before = outcome.built
@@ -123,7 +125,8 @@ def _nearest(deployer: Deployer, budgets: Sequence[Budget]) -> list[str]:
             f"No candidate held {asked} in {rounds}; the nearest budget that one would have held is {possible}."
         )
     if deployer.min_top1 is not None:
-        reached = [true for turn in deployer.rounds if (true := deployer.builder.evaluate(turn.built).top1) is not None]
+        built = [(arm.builder, one.built) for arm in deployer.arms for one in arm.candidates if one.built is not None]
+        reached = [true for builder, file in built if (true := builder.evaluate(file).top1) is not None]
         if reached and max(reached) < deployer.min_top1:
             best = f"the best of them reaches {max(reached):.2f} % on the test images"
             hints.append(f"No candidate reached a top-1 of {deployer.min_top1:g} % in {rounds}; {best}.")

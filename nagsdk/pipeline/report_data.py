@@ -107,7 +107,7 @@ def _frontier(target: Target, model: CostModel | None, metric: str, resolution: 
         target.bundle.space, target.costs.table(metric, model, resolution), target.bundle.predictor.additive
     )
     picked = np.unique(best.lookup(np.linspace(best.cost.min(), best.cost.max(), _POINTS)))
-    top1 = np.asarray(target.bundle.predictor.of_chosen(best.codes[picked]).mean)
+    top1 = np.clip(np.asarray(target.bundle.predictor.of_chosen(best.codes[picked]).mean) - target.loss, 0, 100)
     # The frontier is exact for the additive score; the full predictor ranks a few neighbours the other way round.
     better = top1 >= np.maximum.accumulate(top1)
     return {"metric": metric, "cost": best.cost[picked][better].tolist(), "top1": top1[better].tolist()}

@@ -142,6 +142,8 @@ class Round:
         medians = [m.figure(50) for m in self.confirming]
         return {
             "architecture": self.result.architecture,
+            "precision": self.result.precision,
+            "threads": self.result.threads,
             "verdict": self.result.verdict,
             "predicted_latency_ms": self.result.predicted.latency_ms,
             "predicted_latency_upper_ms": self.result.predicted.latency_upper_ms,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from functools import cached_property, partial
@@ -23,6 +23,7 @@ from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.measuring.key import MeasurementKey
 from nagsdk.measuring.protocol import ESTIMATE_PROTOCOL, Protocol
 from nagsdk.measuring.rewrites import read_choice
+from nagsdk.pipeline.choices import Precisions, Threads, arms_of, named
 from nagsdk.pipeline.limits import Costs
 from nagsdk.plugin.guard import guarded_object
 from nagsdk.plugin.host import Host, host
@@ -43,9 +44,9 @@ class TargetSettings(TypedDict, total=False):
     """The keyword arguments of `Target`, for verbs that are called with a device's id instead of a target."""
 
     bundle: str | Path | Bundle
-    threads: int | None
+    threads: Threads
     batch: int | None
-    precision: str | None
+    precision: Precisions
     serial: str | None
     io: str | None
     on_event: Listener
@@ -62,9 +63,11 @@ class Target:
         device: Id or alias of a device (`nagsdk devices` lists them), a file that describes one (``.toml``), or a
             `Device`.
         bundle: Name of a shipped bundle, the folder of a bundle, or a `Bundle`.
-        threads: Threads of one inference; the device's default if None.
+        threads: Threads of one inference; the device's default if None. With several, such as ``(1, 2)``, or ``"any"``,
+            `deploy`, `generate` and `frontier` choose one of them.
         batch: Images of one inference; the device's default if None.
-        precision: Number format of weights and arithmetic, such as ``"fp16"``; the device's default if None.
+        precision: Number format of weights and arithmetic, such as ``"fp16"``; the device's default if None. With
+            several, such as ``("fp32", "int8")``, or ``"any"``, the same verbs choose one of them.
         serial: Which of several attached phones is meant, or ``"host:port"`` of a phone that listens on the network.
         io: Numbers of input and output of an integer file: ``"float"``, ``"int8"`` or ``"uint8"``, which takes pixels
             as cameras give them; the device's default if None.
@@ -77,6 +80,8 @@ class Target:
         named: The name or file with which the device was given.
         backend: The backend of the device.
         presence: Whether the device is available, and its properties.
+        arms: Targets for all precisions and numbers of threads between which shall be chosen, this one first.
+        left_out: Precisions and numbers of threads that were asked for and are not among them, with the reasons.
         costs: What architectures cost on the device, as tables and limits.
         rewrite: The rewrite of graphs that was measured to be the fastest; None if none was measured.
         protocol: How verdicts and profiles are timed.
@@ -93,9 +98,9 @@ class Target:
         device: str | Path | Device,
         bundle: str | Path | Bundle = "glyphs",
         *,
-        threads: int | None = None,
+        threads: Threads = None,
         batch: int | None = None,
-        precision: str | None = None,
+        precision: Precisions = None,
         serial: str | None = None,
         io: str | None = None,
         on_event: Listener = ignore,
@@ -103,8 +108,19 @@ class Target:
     ) -> None:
         self.bundle = load_bundle(bundle)
         self.named = device.id if isinstance(device, Device) else str(device)
-        self.overrides = Overrides(threads, batch, precision, serial, io)
-        self.backend, self.device, self.presence = reach(device, self.overrides, backend)
+        self.backend, plain = _described(device, backend)
+        (first, *others), self.left_out = arms_of(
+            plain,
+            self.backend,
+            self.bundle,
+            Overrides(None, batch, None, serial, io),
+            threads,
+            precision,
+            _all_precisions,
+        )
+        self.overrides, self.device, self.presence = first.overrides, first.device, first.presence
+        self._asked: dict[str, Any] = {"threads": threads, "batch": batch, "precision": precision, "serial": serial}
+        self._asked["io"] = io
         self._given, self._given_backend = device, backend
         self.costs = Costs(self.bundle, self.backend, self.device, lambda: self.host)
         self.on_event = on_event
@@ -117,6 +133,21 @@ class Target:
         self._choose_rewrite()
         if self.crowded:
             on_event(Notice(self.crowded, warning=True))
+        for arm in self.left_out:
+            on_event(Notice(f"{arm.name} is left out: {arm.why.rstrip('.')}.", warning=True))
+        self._others = [
+            Target(device, self.bundle, **asdict(one.overrides), on_event=on_event, backend=backend) for one in others
+        ]
+
+    @property
+    def arms(self) -> tuple[Target, ...]:
+        """Targets for all precisions and numbers of threads between which shall be chosen, this one first."""
+        return (self, *self._others)
+
+    @property
+    def arm(self) -> str:
+        """Precision and number of threads as text."""
+        return named(self.device)
 
     @property
     def crowded(self) -> str:
@@ -149,14 +180,18 @@ class Target:
             self.write_as(self.rewrite.name)
 
     def __repr__(self) -> str:
+        threads, precisions = (
+            tuple(dict.fromkeys(getattr(arm.device, name) for arm in self.arms)) for name in ("threads", "precision")
+        )
         return (
-            f"Target({self.device.id!r}, bundle={self.bundle.name!r}, threads={self.device.threads}, "
-            f"batch={self.device.batch}, precision={self.device.precision!r})"
+            f"Target({self.device.id!r}, bundle={self.bundle.name!r}, "
+            f"threads={threads if threads[1:] else threads[0]}, batch={self.device.batch}, "
+            f"precision={precisions if precisions[1:] else precisions[0]!r})"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process opens bundle and device itself. What receives events belongs to this process.
-        settings = asdict(self.overrides) | {"backend": self._given_backend}
+        settings: dict[str, Any] = self._asked | {"backend": self._given_backend}
         return partial(Target, self._given, self.bundle.folder, **settings), ()
 
     @cached_property
@@ -189,6 +224,8 @@ class Target:
 
     def begin(self) -> None:
         """Called when a verb begins: the device may have come, gone or changed since the verb before."""
+        for other in self._others:
+            other.begin()
         fresh, self._fresh_until = monotonic() < self._fresh_until, 0.0
         if fresh:  # the target was made for this verb
             return
@@ -236,15 +273,20 @@ def check_settings(settings: TargetSettings) -> None:
         raise UsageError(f"There is no setting {' or '.join(unknown)}.", f"Known: {', '.join(known)}.")
 
 
-def target_of(target: str | Path | Device | Target, settings: TargetSettings) -> Target:
+def target_of(
+    target: str | Path | Device | Target, settings: TargetSettings, arms: bool = False, timed: bool = True
+) -> Target:
     """The target that a verb was called with.
 
     Args:
         target: A target, or the device of one.
         settings: The other arguments of `Target`; only allowed with the id of a device.
+        arms: Whether the verb chooses between several precisions and numbers of threads.
+        timed: Whether latencies matter to the verb.
 
     Raises:
-        UsageError: Both a target and settings were given, but a target has its own settings.
+        UsageError: Both a target and settings were given, but a target has its own settings; or the target leaves a
+            choice that the verb does not make.
         NagsdkError: See `Target`.
     """
     if not isinstance(target, Target):
@@ -254,8 +296,22 @@ def target_of(target: str | Path | Device | Target, settings: TargetSettings) ->
             f"A Target was given together with {', '.join(settings)}.",
             f"Give {', '.join(settings)} to nagsdk.Target, together with the device.",
         )
+    if len(target.arms) > 1 and not arms:
+        raise UsageError(
+            f"One precision and one number of threads are needed here, not a choice between {_listed(target.arms)}.",
+            "Name one of them; deploy, generate and frontier choose by themselves.",
+        )
+    if len({arm.device.threads for arm in target.arms}) > 1 and not timed:
+        raise UsageError(
+            "Numbers of threads differ in latency only, and no latency is asked for.",
+            "Limit the latency, such as 80ms, or name one number of threads.",
+        )
     target.begin()
     return target
+
+
+def _listed(arms: Sequence[Target]) -> str:
+    return " and ".join(arm.arm for arm in arms)
 
 
 def reach(
@@ -271,6 +327,12 @@ def reach(
     Raises:
         NagsdkError: See `Target`.
     """
+    backend, device = _described(device, backend)
+    device = overrides.on(device, backend.precisions, backend.ios)
+    return backend, device, presence_of(backend, device)
+
+
+def _described(device: str | Path | Device, backend: Backend | None) -> tuple[Backend, Device]:
     if isinstance(device, Path) or (isinstance(device, str) and device.endswith(".toml")):
         device = read_device(Path(device))
     elif isinstance(device, str):
@@ -281,5 +343,8 @@ def reach(
         backend = host().backend_of(device)
     else:
         backend = guarded_object(backend, Backend, f"The backend {backend.id}")  # type: ignore[type-abstract]
-    device = overrides.on(device, backend.precisions, backend.ios)
-    return backend, device, presence_of(backend, device)
+    return backend, device
+
+
+def _all_precisions() -> set[str]:
+    return {precision for backend in host().backends for precision in backend.precisions}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from nagsdk.calibration.references import most_expensive_architecture, reference_architecture
@@ -11,8 +13,8 @@ from nagsdk.common.temporary import temporary_folder
 from nagsdk.device.description import Device
 from nagsdk.events import Notice
 from nagsdk.measuring.key import MeasurementKey
-from nagsdk.measuring.measure import measure
-from nagsdk.measuring.measurement import Measurement
+from nagsdk.measuring.measure import Contest, measure, measure_together
+from nagsdk.measuring.measurement import Measurement, Reading
 from nagsdk.measuring.protocol import Protocol
 from nagsdk.measuring.rewrites import RewriteChoice, keep_choice
 from nagsdk.measuring.store import Kept
@@ -65,21 +67,48 @@ def time_artifacts(
     Raises:
         DeviceError: The device failed or was busy.
     """
-    reference = _reference(target, folder)
-    calibrated = calibrated_model(target)
-    protocol = protocol or target.protocol
-    key, connection = MeasurementKey.of(target.device, target.presence, protocol), uuid.uuid4().hex
-    with target.locked(), target.backend.open(target.device) as session:
-        return measure(
-            session,
-            compiled,
-            reference,
-            protocol,
-            reference_quiet_ms=None if calibrated is None else calibrated.facts.get("reference_ms"),
-            environment=target.presence.properties,
-            on_event=target.on_event,
-            on_reading=lambda name, reading: target.store.add(Kept(key, name, reading, connection)),
-        )
+    return time_together([(target, compiled, folder)], protocol)[0]
+
+
+def time_together(
+    jobs: Sequence[tuple[Target, Mapping[str, Path], Path]], protocol: Protocol | None = None
+) -> list[dict[str, Measurement]]:
+    """Measures compiled artifacts of several arms of one device in turns; see `time_artifacts`.
+
+    Args:
+        jobs: For each arm its target, artifacts by the text form of their architectures, and a folder of its own in
+            which its reference network is built.
+        protocol: How to time; the first target's protocol if None.
+
+    Raises:
+        DeviceError: The device failed or was busy.
+    """
+    first, connection = jobs[0][0], uuid.uuid4().hex
+    protocol = protocol or first.protocol
+    references = [_reference(target, folder) for target, _, folder in jobs]
+    # In the same order in every process, so that no two of them wait for each other.
+    lockable = {target.presence.fingerprint: target for target, _, _ in jobs}
+    with ExitStack() as stack:
+        for _, target in sorted(lockable.items()):
+            stack.enter_context(target.locked())
+        contests = []
+        for (target, compiled, _), reference in zip(jobs, references, strict=True):
+            calibrated = calibrated_model(target)
+            contests.append(
+                Contest(
+                    stack.enter_context(target.backend.open(target.device)),
+                    compiled,
+                    reference,
+                    None if calibrated is None else calibrated.facts.get("reference_ms"),
+                    target.presence.properties,
+                    partial(_keep, target, MeasurementKey.of(target.device, target.presence, protocol), connection),
+                )
+            )
+        return measure_together(contests, protocol, on_event=first.on_event)
+
+
+def _keep(target: Target, key: MeasurementKey, connection: str, name: str, reading: Reading) -> None:
+    target.store.add(Kept(key, name, reading, connection))
 
 
 def glance(target: Target, folder: Path) -> Measurement:

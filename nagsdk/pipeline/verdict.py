@@ -37,16 +37,43 @@ _DISTURBED = (
 )
 
 
-def judge(
-    target: Target,
-    result: Result,
-    built: Built,
-    budgets: Sequence[Budget],
-    rivals: Callable[[], Sequence[Built]] = tuple,
-) -> Round:
-    """Times a candidate and decides whether it holds the budgets.
+def judge(target: Target, result: Result, built: Built, budgets: Sequence[Budget]) -> Round:
+    """Times a candidate and decides whether it holds the budgets; see `begun` and `confirmed`."""
+    first = _session(target, built, rule_of(target, budgets))
+    return confirmed(target, begun(target, result, built, budgets, first), budgets)
 
-    A candidate may pass its first session by luck, so fresh sessions have to confirm it. They are taken until a later
+
+def rule_of(target: Target, budgets: Sequence[Budget]) -> Rule:
+    """How sessions without load are compared with the limits of latency among some budgets."""
+    return Rule.of(target, [b for b in budgets if b.metric == LATENCY and b.sustained_s is None])
+
+
+def begun(target: Target, result: Result, built: Built, budgets: Sequence[Budget], first: Measurement) -> Round:
+    """The round of a candidate after its first session; its verdict is still open.
+
+    Args:
+        target: Bundle and device.
+        result: The candidate's predictions.
+        built: The candidate's file.
+        budgets: The budgets, which must all hold together.
+        first: The first session.
+
+    Raises:
+        DeviceError: The device does not report a metric that must be measured.
+    """
+    rule = rule_of(target, budgets)
+    turn = Round(result, built, first, promised=result)
+    _count(target, turn, budgets, rule)
+    turn.result = replace(turn.result, measured=measured(turn.deciding, _percentile(budgets), rule.known_spread))
+    return turn
+
+
+def confirmed(
+    target: Target, turn: Round, budgets: Sequence[Budget], rivals: Callable[[], Sequence[Built]] = tuple
+) -> Round:
+    """Decides whether a candidate holds the budgets.
+
+    It may have passed its first session by luck, so fresh sessions have to confirm it. They are taken until a later
     check with as many sessions is estimated to pass with a probability of 0.95, or until that cannot be reached any
     more.
 
@@ -54,36 +81,30 @@ def judge(
 
     Args:
         target: Bundle and device.
-        result: The candidate's predictions.
-        built: The candidate's file.
+        turn: The round of the candidate, which is changed.
         budgets: The budgets, which must all hold together.
         rivals: Builds further candidates to be measured under the same load; only called if there is one.
 
     Raises:
         DeviceError: The device failed or was busy, or does not report a metric that must be measured.
     """
-    timed = [b for b in budgets if b.metric == LATENCY]
-    timed = [b for b in budgets if b.metric == LATENCY]
-    rule = Rule.of(target, [b for b in timed if b.sustained_s is None])
-    turn = Round(result, built, _session(target, built, rule), promised=result)
-    _count(target, turn, budgets, rule)
-    held = turn.used <= 1
-    if held and (rule.timed or not timed):
+    rule, held = rule_of(target, budgets), turn.used <= 1
+    if held and (rule.timed or not any(b.metric == LATENCY for b in budgets)):
         held = _confirmed(target, turn, budgets, rule)
     if held and longest_load(budgets) is not None:
         held = _held_under_load(target, turn, budgets, rule, rivals())
     if held and any(b.metric == ENERGY for b in budgets):
         held = _held_energy(target, turn, budgets)
-    figures = measured(turn.deciding, timed[0].percentile if timed else 50.0, rule.known_spread)
+    figures = measured(turn.deciding, _percentile(budgets), rule.known_spread)
     if rule.timed and turn.confirming:
         figures = replace(figures, verify_probability=rule.probability(turn.confirming))
     verdict = HELD if held else MISSED
-    warnings = (*_warnings(target, result, turn.cold), *rule.doubts(turn, verdict))
+    warnings = (*_warnings(target, turn.result, turn.cold), *rule.doubts(turn, verdict))
     if turn.load is not None:
         assert turn.hot is not None
         figures = replace(
             figures,
-            latency_limit_ms=upper_limit(turn.hot, timed[0].percentile),
+            latency_limit_ms=upper_limit(turn.hot, _percentile(budgets)),
             latency_asked_low_ms=None,
             latency_cold_ms=turn.sessions[-1].figure(50),
             sessions=len(turn.cold),
@@ -91,6 +112,11 @@ def judge(
         warnings += warnings_on(target.device.id, turn.load)
     turn.result = replace(turn.result, verdict=verdict, measured=figures, warnings=warnings)
     return turn
+
+
+def _percentile(budgets: Sequence[Budget]) -> float:
+    """The percentile that the first budget on a latency asks for."""
+    return next((b.percentile for b in budgets if b.metric == LATENCY), 50.0)
 
 
 def _confirmed(target: Target, turn: Round, budgets: Sequence[Budget], rule: Rule) -> bool:

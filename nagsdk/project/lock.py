@@ -15,6 +15,7 @@ from nagsdk.common.files import write_atomically
 from nagsdk.common.reading import read_json
 from nagsdk.common.validation import what_is_wrong
 from nagsdk.errors import LockError
+from nagsdk.graph.ranges import PREFIX
 from nagsdk.manifest.fields import Sha256, Text
 from nagsdk.manifest.manifest import manifest_text
 from nagsdk.manifest.schema import check_manifest
@@ -27,14 +28,16 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _statistics(text: str) -> str:
-    try:
-        values = np.frombuffer(base64.b64decode(text, validate=True), "<f4").reshape(2, -1)
-    except ValueError as error:
-        raise ValueError("it is not base64 of two rows of float32") from error
-    if not (np.isfinite(values).all() and (values[1] >= 0).all()):
-        raise ValueError("means must be finite, and variances not negative")
-    return text
+def _statistics(texts: dict[str, str]) -> dict[str, str]:
+    for name, text in texts.items():
+        try:
+            values = np.frombuffer(base64.b64decode(text, validate=True), "<f4")
+            variances = np.zeros(0) if name.startswith(PREFIX) else values.reshape(2, -1)[1]
+        except ValueError as error:
+            raise ValueError(f"{name} is not base64 of two rows of float32") from error
+        if not (np.isfinite(values).all() and (variances >= 0).all()):
+            raise ValueError(f"{name} must be finite, and variances not negative")
+    return texts
 
 
 def _manifest(content: dict[str, Any]) -> dict[str, Any]:
@@ -56,10 +59,10 @@ class Entry(_Strict):
     """One pinned deployment."""
 
     inputs: Inputs
-    statistics: dict[Text, Annotated[str, AfterValidator(_statistics)]] = Field(
+    statistics: Annotated[dict[Text, str], AfterValidator(_statistics)] = Field(
         max_length=10_000,
         description="Statistics of every batch normalisation by its name: means, then variances, as little-endian "
-        "float32 in base64.",
+        f"float32 in base64. Names that begin with {PREFIX} are those of ranges and corrections for integers.",
     )
     manifest: Annotated[dict[str, Any], AfterValidator(_manifest)] = Field(
         description="manifest.json of the deployment: architecture, hashes, versions, measurements."

@@ -22,6 +22,7 @@ from nagsdk.manifest.manifest import (
     companions,
     is_pinned,
     pinned_files,
+    precision_of,
     with_other_line_ends,
 )
 from nagsdk.plugin.host import host
@@ -185,7 +186,9 @@ def _target(declared: Declared, manifest: dict[str, Any], on_event: Listener) ->
     from nagsdk.pipeline.target import Target
 
     arguments = declared.arguments
-    settings = {name: arguments[name] for name in ("threads", "batch", "precision", "io")}
+    # Of several precisions and numbers of threads, the pinned ones are those that were chosen.
+    settings = {"threads": manifest["threads"], "batch": manifest["batch"], "precision": precision_of(manifest)}
+    settings["io"] = arguments["io"]
     target = Target(arguments["device"], arguments["bundle"], **settings, on_event=on_event)
     # The pinned rewrite is used, whatever timings on this machine chose.
     target.write_as((manifest["rewrite"] or {}).get("name"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -51,6 +51,10 @@ def _device(name: str) -> str:
     return local(name)
 
 
+_Threads = Annotated[int, Field(ge=1, le=1024)]
+_Precision = Annotated[str, Field(min_length=1)]
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -89,14 +93,18 @@ class DeploymentTable(_Strict):
     )
     strategy: str = Field("nag", min_length=1, description="How architectures are found.")
     resolution: int | None = Field(None, ge=1, le=RESOLUTION.high, description="Pins the input size in pixels.")
-    threads: int | None = Field(
-        None, ge=1, le=1024, description="Threads of one inference; the device's default if missing."
+    threads: _Threads | Literal["any"] | Annotated[list[_Threads], Field(min_length=1, max_length=12)] | None = Field(
+        None,
+        description="Threads of one inference; the device's default if missing. From a list, or from what is usual if "
+        "it is any, the best is chosen.",
     )
     batch: int | None = Field(
         None, ge=1, le=4096, description="Images of one inference; the device's default if missing."
     )
-    precision: str | None = Field(
-        None, min_length=1, description="Number format, such as fp32 or fp16; the device's default if missing."
+    precision: _Precision | Annotated[list[_Precision], Field(min_length=1, max_length=12)] | None = Field(
+        None,
+        description="Number format, such as fp32 or fp16; the device's default if missing. From a list, or from all "
+        "that the device offers if it is any, the best is chosen.",
     )
     io: str | None = Field(
         None,

@@ -33,6 +33,7 @@ def deployment_page(manifest: Manifest) -> str:
         "deployment.html.j2",
         m=manifest,
         asked=result_of(manifest).percentile,
+        arms=result_of(manifest).arms,
         budgets=budgets(manifest),
         figures=pictures,
         load=load.told(manifest),

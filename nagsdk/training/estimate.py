@@ -13,10 +13,12 @@ from nagsdk.events import stage
 from nagsdk.families.protocol import Supernet
 from nagsdk.images.batches import Shown, prepare
 from nagsdk.images.decoded import Labelled
+from nagsdk.predictor.losses import SUBNETS
 from nagsdk.supernet.evaluate import measure
 from nagsdk.supernet.passes import teacher_of
 from nagsdk.supernet.recipe import TrainRecipe
 from nagsdk.supernet.train import optimizer_of, subnets_of, train_step
+from nagsdk.training.losses import LOSS_IMAGES, PASSES
 from nagsdk.training.run import TrainingRun
 from nagsdk.training.subnets import LEAST, fit_seconds
 
@@ -44,7 +46,10 @@ def estimate(run: TrainingRun) -> dict[str, float]:
         for number, recipe in enumerate(run.recipes):
             training += _pass_seconds(run, supernet, recipe)
             advance(number + 1, f"Measuring the speed of pass {number + 1}")
-    measuring = _subnet_seconds(run, supernet.eval()) * run.plan.subnets / run.ranks.count
+    one = _subnet_seconds(run, supernet.eval())
+    # The first process measures the loss in int8 alone.
+    losses = one * PASSES * SUBNETS * min(1.0, LOSS_IMAGES / len(run.parts["val"].labels))
+    measuring = one * run.plan.subnets / run.ranks.count + losses
     epochs = min(_FEW_EPOCHS, run.plan.epochs)
     return {
         "seconds_per_step": training / run.steps,
@@ -54,7 +59,8 @@ def estimate(run: TrainingRun) -> dict[str, float]:
         # The shortest training that makes a complete bundle worth trying.
         "shorter_epochs": epochs,
         "shorter_s": training * epochs / run.plan.epochs
-        + measuring * LEAST / run.plan.subnets
+        + (measuring - losses) * LEAST / run.plan.subnets
+        + losses
         + fit_seconds(run.space, LEAST),
         "memory_bytes": torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak_memory_bytes(),
         "disk_bytes": run.disk_bytes(),

@@ -2,26 +2,70 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from nagsdk.bundle.bundle import Bundle
-from nagsdk.events import Listener, ignore, stage
-from nagsdk.predictor.losses import SUBNETS, Loss
+from nagsdk.errors import DataError, UnsupportedLayerError
+from nagsdk.events import Listener, Notice, ignore, stage
+from nagsdk.families.protocol import Supernet
+from nagsdk.families.space import NetworkSpace
+from nagsdk.predictor.losses import LOSSES, SUBNETS, Loss
+from nagsdk.supernet.evaluate import Pictures
 
-if TYPE_CHECKING:
-    from nagsdk.training.source import Source
+# Of the validation images of a training; more would make the loss no more certain than networks differ.
+LOSS_IMAGES = 2560
+# One network is measured once in float32 and once rounded, which takes twice as long.
+PASSES = 3
 
 
-def integer_loss(bundle: Bundle, source: Source, part: str = "val", seed: int = 0, on_event: Listener = ignore) -> Loss:
+def card_of_losses(
+    space: NetworkSpace,
+    supernet: Supernet,
+    recalibration: Callable[[int], Tensor],
+    shown: Callable[[int], Pictures],
+    count: int,
+    seed: int = 0,
+    on_event: Listener = ignore,
+) -> dict[str, Any]:
+    """The entry of a predictor's card with the loss in int8; empty, with a notice, if networks have no integer form.
+
+    Args:
+        space: See `integer_loss`.
+        supernet: See `integer_loss`.
+        recalibration: See `integer_loss`.
+        shown: See `integer_loss`.
+        count: See `integer_loss`.
+        seed: See `integer_loss`.
+        on_event: See `integer_loss`.
+    """
+    try:
+        return {LOSSES: {"int8": integer_loss(space, supernet, recalibration, shown, count, seed, on_event).to_dict()}}
+    except (DataError, UnsupportedLayerError) as error:
+        on_event(Notice(f"What networks lose in int8 is not known: {error.message}", warning=True))
+        return {}
+
+
+def integer_loss(
+    space: NetworkSpace,
+    supernet: Supernet,
+    recalibration: Callable[[int], Tensor],
+    shown: Callable[[int], Pictures],
+    count: int,
+    seed: int = 0,
+    on_event: Listener = ignore,
+) -> Loss:
     """Measures subnets from all over the space in float32 and with integers, on the same images.
 
     Args:
-        bundle: The bundle.
-        source: Its images.
-        part: The part of the images to measure on.
+        space: The search space.
+        supernet: Source of the weights.
+        recalibration: Maps a resolution to normalised images, from which ranges are taken too.
+        shown: Maps a resolution to the labelled batches to measure on.
+        count: Number of images in these batches.
         seed: Seed of the choice of subnets.
         on_event: Receives the progress.
     """
@@ -30,19 +74,19 @@ def integer_loss(bundle: Bundle, source: Source, part: str = "val", seed: int = 
     from nagsdk.graph.trace import trace
     from nagsdk.supernet.recalibrate import recalibrate
 
-    space, losses = bundle.space, []
+    losses = []
     architectures = space.decode(space.sample(SUBNETS, np.random.default_rng(seed)))
     with stage(on_event, "Measuring the loss in int8", SUBNETS) as progress, torch.no_grad():
         for number, architecture in enumerate(architectures):
-            calibration = source.recalibration(architecture.resolution)
-            subnet = bundle.supernet.extract(architecture)
+            calibration = recalibration(architecture.resolution)
+            subnet = supernet.extract(architecture)
             recalibrate(subnet, calibration)
             graph = without_hard_functions(trace(subnet, architecture.resolution))
             made = integer_graph(graph, calibration.contiguous().numpy())
             right = np.zeros(2)
-            for images, labels in source.shown(part)(architecture.resolution):
+            for images, labels in shown(architecture.resolution):
                 for kind, logits in enumerate((subnet(images), approximated(made, images))):
                     right[kind] += int((logits.argmax(1) == labels).sum())
-            losses.append(100 * float(right[0] - right[1]) / source.count(part))
+            losses.append(100 * float(right[0] - right[1]) / count)
             progress(number + 1, architecture.text)
-    return Loss.measured(losses, f"{SUBNETS} subnets, {source.count(part)} images, per-channel weights, min-max ranges")
+    return Loss.measured(losses, f"{SUBNETS} subnets, {count} images, per-channel weights, min-max ranges")

@@ -59,12 +59,11 @@ def fit_predictor(
     """
     from nagsdk.bundle.description import Footing
     from nagsdk.bundle.write import rewrite_bundle
-    from nagsdk.predictor.losses import LOSSES
     from nagsdk.predictor.model import CARD, PREDICTOR_WEIGHTS
     from nagsdk.supernet.evaluate import measure
     from nagsdk.supernet.processes import together
     from nagsdk.training.footing import footing_of
-    from nagsdk.training.losses import integer_loss
+    from nagsdk.training.losses import card_of_losses
     from nagsdk.training.source import Source
     from nagsdk.training.subnets import fit_measured, measure_subnets, require_enough
     from nagsdk.training.work import work_of
@@ -107,8 +106,8 @@ def fit_predictor(
             )
         if predictor is None:
             return {}
-    losses = {"int8": integer_loss(opened, source, "val", seed, on_event).to_dict()}
-    predictor.card = {**predictor.card, LOSSES: losses}
+    shown = (source.recalibration, source.shown("val"), source.count("val"))
+    predictor.card = {**predictor.card, **card_of_losses(opened.space, opened.supernet, *shown, seed, on_event)}
     predictor.save(work)
     files = [work / name for name in (PREDICTOR_WEIGHTS, CARD, "measured.csv")]
     rewrite_bundle(opened, folder, files, without=[GENERATOR], footing=footing)

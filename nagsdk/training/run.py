@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from importlib.metadata import version
@@ -41,6 +41,7 @@ from nagsdk.supernet.passes import passes, train_passes
 from nagsdk.supernet.processes import Ranks, torch_device
 from nagsdk.supernet.weights import half, load_supernet
 from nagsdk.training.footing import footing_of
+from nagsdk.training.losses import LOSS_IMAGES, card_of_losses
 from nagsdk.training.plan import MADE_BY, MOST_PLAN, PLAN, Plan
 from nagsdk.training.subnets import fit_measured, measure_subnets
 from nagsdk.training.work import work_of
@@ -230,7 +231,8 @@ class TrainingRun:
         )
         if predictor is None:
             return {}
-        card = predictor.card
+        card = predictor.card = {**predictor.card, **self._losses(supernet)}
+        predictor.save(self.work)
         figures = {
             "steps": self.steps,
             "smallest": self._figure(float(ends[0])),
@@ -256,10 +258,20 @@ class TrainingRun:
             supernet,
             subnets,
             self._recalibration,
-            lambda r: Shown(labelled.images, labelled.labels, r, self.preprocessing),
+            self._shown(labelled),
             self.on_event,
             self.ranks,
         )
+
+    def _shown(self, labelled: Labelled) -> Callable[[int], Shown]:
+        return lambda resolution: Shown(labelled.images, labelled.labels, resolution, self.preprocessing)
+
+    def _losses(self, supernet: Supernet) -> dict[str, Any]:
+        val = self.parts["val"]
+        rows = stratified(val.labels, min(LOSS_IMAGES, len(val.labels)), self.plan.seed)
+        shown = self._shown(Labelled(val.images[rows], val.labels[rows]))
+        images = (self._recalibration, shown, len(rows))
+        return card_of_losses(self.space, supernet, *images, self.plan.seed, self.on_event)
 
     @cached_property
     def sheet_counts(self) -> tuple[int, int]:

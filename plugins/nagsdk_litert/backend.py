@@ -15,6 +15,7 @@ from nagsdk.common.pip import pip
 from nagsdk.device.backend import EXACT, Backend, Presence, Session, Tensor
 from nagsdk.device.description import FLOAT_IO, Device
 from nagsdk.device.host import processor
+from nagsdk.device.integers import in_integers
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.space.layer import LayerSpec
 from nagsdk_litert.session import LiteRtSession
@@ -144,11 +145,9 @@ class LiteRtBackend(Backend):
         """Writes a TFLite file; only int8 takes ranges from images."""
         settings = LiteRtSettings.of(device)
         if settings.precision == INTEGER:
-            from nagsdk.graph.integers import IntegerGraph
             from nagsdk.graph.tflite_int8 import write_integer_tflite
 
-            made = graph if isinstance(graph, IntegerGraph) else self.quantised(graph, device, images)
-            write_integer_tflite(made, path, device.io or IOS[INTEGER][0])
+            write_integer_tflite(in_integers(self, graph, device, images), path, device.io or IOS[INTEGER][0])
             return
         from nagsdk.graph.passes import split_large_depthwise
         from nagsdk.graph.tflite import write_tflite

@@ -14,6 +14,7 @@ from nagsdk.common.pip import pip
 from nagsdk.device.backend import EXACT, Backend, Presence, Session, Tensor
 from nagsdk.device.description import Device
 from nagsdk.device.host import processor
+from nagsdk.device.integers import in_integers
 from nagsdk.device.onnx_sizes import REWRITTEN_HARD_SWISH, integer_layer_bytes
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.space.layer import LayerSpec
@@ -92,11 +93,9 @@ class OnnxRuntimeBackend(Backend):
 
         settings = OnnxRuntimeSettings.of(device)
         if device.precision == INTEGER:
-            from nagsdk.graph.integers import IntegerGraph
             from nagsdk.graph.onnx_int8 import write_integer_onnx
 
-            made = graph if isinstance(graph, IntegerGraph) else self.quantised(graph, device, images)
-            write_integer_onnx(made, path, settings.opset)
+            write_integer_onnx(in_integers(self, graph, device, images), path, settings.opset)
         else:
             write_onnx(graph, path, settings.opset)
 

@@ -12,6 +12,7 @@ from nagsdk.common.pip import pip
 from nagsdk.device.backend import EXACT, Backend, Presence, Session, Tensor
 from nagsdk.device.description import Device
 from nagsdk.device.host import processor
+from nagsdk.device.integers import in_integers
 from nagsdk.device.layer_times import LayerTime
 from nagsdk.device.meter import Meter, host_meter
 from nagsdk.device.onnx_sizes import HARD_SWISH, integer_layer_bytes
@@ -72,11 +73,9 @@ class OpenVinoBackend(Backend):
         from nagsdk.graph.onnx import write_onnx
 
         if device.precision == _INTEGER:
-            from nagsdk.graph.integers import IntegerGraph
             from nagsdk.graph.onnx_int8 import write_integer_onnx
 
-            made = graph if isinstance(graph, IntegerGraph) else self.quantised(graph, device, images)
-            write_integer_onnx(made, path)
+            write_integer_onnx(in_integers(self, graph, device, images), path)
         else:
             write_onnx(graph, path)
 

@@ -283,7 +283,7 @@ def test_what_is_to_be_measured_and_is_not_told_ends_the_deployment(loaded, tmp_
     monkeypatch.setattr(SimulatedSession, "time", lambda *asked: replace(real(*asked), properties=told))
     target = Target(Device("board", "A board", "simulated"), "glyphs", backend=SimulatedBackend())
     with pytest.raises(DeviceError, match=says) as caught:
-        Deployer(target, Builder(target)).run([read_budget("250kNumbers")], None, tmp_path)
+        Deployer(target, Builder(target)).run([read_budget("250kNumbers")], [None], tmp_path)
     assert "plugin" in caught.value.next_step
 
 
@@ -302,7 +302,7 @@ def test_what_a_device_tells_of_a_metric_counts(loaded, tmp_path, monkeypatch):
     monkeypatch.setattr(workbench, "PROTOCOL", replace(workbench.PROTOCOL, spread_s=0, patience_s=0))
     target = Target(Device("board", "A board", "simulated"), "glyphs", backend=Telling())
     deployer, budget = Deployer(target, Builder(target)), read_budget("250kNumbers")
-    outcome = deployer.run([budget], None, tmp_path)
+    outcome = deployer.run([budget], [None], tmp_path)
     first, last = deployer.rounds[0], deployer.rounds[-1]
     assert (first.result.verdict, last.result.verdict, outcome) == ("missed", "held", last)
     for turn in deployer.rounds:

@@ -7,7 +7,7 @@ import pytest
 from nagsdk.errors import DeviceError, MeasurementError
 from nagsdk.events import Advanced, Finished, Started
 from nagsdk.measuring import measure as module
-from nagsdk.measuring.measure import measure
+from nagsdk.measuring.measure import Contest, measure, measure_together
 from nagsdk.measuring.protocol import Protocol
 
 FAST = Protocol(warmup=1, runs=3, reference_runs=3, rounds=4, most_rounds=12, spread_s=0, patience_s=0)
@@ -170,3 +170,19 @@ def test_upper_limits_hold_as_often_as_they_say(fake_session, networks):
             run(session, paths, Protocol(rounds=6, most_rounds=6, drift=2, spread_s=0, patience_s=0))["a"].upper() >= 4
         )
     assert 0.90 <= np.mean(held) <= 0.99
+
+
+def test_networks_on_several_sessions_take_turns_beside_their_own_references(fake_session, networks):
+    one, two = fake_session(), fake_session(speed=lambda clock: 2.0)
+    paths = networks(reference=5, a=4, b=8)
+    order = []
+    contests = [
+        Contest(one, {"a": paths["a"]}, paths["reference"], on_reading=lambda *_: order.append(1)),
+        Contest(two, {"a": paths["a"], "b": paths["b"]}, paths["reference"], on_reading=lambda *_: order.append(2)),
+    ]
+    first, second = measure_together(contests, FAST)
+    assert first["a"].latency() == 4 and {name: m.latency() for name, m in second.items()} == {"a": 8, "b": 16}
+    assert first["a"].reference_quiet_ms == 5 and second["b"].reference_quiet_ms == 10
+    rounds = [order[start : start + 3] for start in range(0, len(order), 3)]
+    assert len(rounds) == FAST.rounds and all(sorted(r) == [1, 2, 2] for r in rounds)
+    assert one.loaded == two.loaded == {}

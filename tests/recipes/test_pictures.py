@@ -89,3 +89,10 @@ def test_recordings_are_up_to_date():
     for name, content in recordings.made().items():
         old = (DOCS / "pictures" / name).read_text("utf-8")
         assert differences(words(old), words(content)) == [], f"{name}: run python recipes/recordings.py"
+
+
+def test_the_picture_of_break_even_is_up_to_date():
+    import break_even
+
+    old = (DOCS / "pictures" / "break-even.svg").read_text("utf-8")
+    assert differences(old, break_even.drawn()) == [], "run python recipes/break_even.py"

@@ -119,6 +119,8 @@ def test_a_folder_of_images_becomes_a_whole_bundle(trained, photos, tiny_space):
     codes, columns = read_architectures(trained["folder"] / "measured.csv", tiny_space)
     assert len(np.unique(codes, axis=0)) == 50 and columns["top1"].astype(float).max() <= 100
     assert bundle.predictor.card["data"]["evaluations"] == 50 and 0 <= report["predictor"]["coverage_90"] <= 1
+    loss = bundle.predictor.loss("int8")
+    assert loss.subnets == 20 and -20 < loss.low <= loss.mean <= loss.high < 20
     assert bundle.description.provenance["images"]["train"] == list(report["classes"]["train"].values())
     assert (
         bundle.description.provenance["plan"]["epochs"] == 6
