@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @o.json_option
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
-    """List the pool: calibrated devices from which the next calibration starts.
+    """List the calibrated devices that the next calibration starts from.
 
     Nothing joins by itself unless the setting pool_join is on, and nothing leaves this computer but by 'export'.
     """
@@ -50,7 +50,7 @@ def command(context: click.Context, as_json: bool) -> None:
 @click.option("--name", help="Name in the pool [default: of device, bundle and settings].")
 @o.json_option
 def add(target: Target, name: str | None, as_json: bool) -> None:
-    """Add a calibrated device; an earlier calibration with the same name is replaced."""
+    """Add a calibrated device, in place of an earlier calibration of it."""
     from nagsdk.pipeline.calibrate import add_to_pool
 
     member = add_to_pool(target, name)

@@ -91,7 +91,7 @@ def test_a_process_serves_the_tools_that_only_read():
         ("predict", {"architectures": []}, 2, "architectures"),
         ("predict", {"architectures": ["mbv3:nonsense"]}, 2, "mbv3:r"),
         ("frontier", {"device": "cpu", "points": 10**6}, 2, "points"),
-        ("frontier", {"device": "cpu", "metric": "joy"}, 2, "Known: latency"),
+        ("frontier", {"device": "cpu", "metric": "joy"}, 2, "latency, macs"),
         ("report", {"folders": ["/no/such/folder"]}, 2, "manifest.json"),
         ("report", {"folders": "model"}, 2, "folders"),
         ("devices", {"all": True}, 2, "Arguments: none"),

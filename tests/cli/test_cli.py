@@ -261,7 +261,8 @@ def test_completion_scripts_and_what_they_complete(own_folders):
 
     assert complete("nagsdk", "de") == ["deploy", "devices"]
     assert complete("nagsdk", "deploy", "--device", "pixel-") == [
-        "pixel-1", "pixel-1-2019", "pixel-2", "pixel-2-2019", "pixel-3a", "pixel-4", "pixel-9-pro",
+        "pixel-1", "pixel-1-2019", "pixel-2", "pixel-2-2019", "pixel-3-2019", "pixel-3a", "pixel-4", "pixel-6",
+        "pixel-9-pro",
     ]  # fmt: skip
     assert complete("nagsdk", "deploy", "--bundle", "g") == ["glyphs"]
     assert complete("nagsdk", "generate", "--strategy", "l") == ["lookup"]
