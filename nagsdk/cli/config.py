@@ -18,7 +18,7 @@ over the config file:
   disable_plugins = ["cuda"]    # NAGSDK_DISABLE_PLUGINS, separated by commas
   plugin_timeout_s = 10         # NAGSDK_PLUGIN_TIMEOUT_S
   offline = true                # NAGSDK_OFFLINE=1; refuse every download
-  pool_join = true              # NAGSDK_POOL_JOIN=1; calibrated devices join the pool
+  pool_join = true              # NAGSDK_POOL_JOIN=1; devices join the pool
 
 The file is config.toml in the user's config folder, or the one that NAGSDK_CONFIG names.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nagsdk.budget import METRICS, check_unit, metric_of
+from nagsdk.budget import MEASURED, METRICS, check_unit, metric_of
 from nagsdk.cost.metric import HIGHER, LOWER, MAXIMUM, PEAK, SUM, Metric
 from nagsdk.errors import BudgetError, DeviceError
 
@@ -47,6 +47,6 @@ def check_units(metric: Metric, others: Iterable[Metric]) -> None:
     taken = {unit.lower(): other.id for other in others for unit in other.units}
     for unit, factor in metric.units.items():
         owner = metric_of(str(unit)) or taken.get(str(unit).lower(), metric.id)
-        if owner != metric.id or metric.id in METRICS:
+        if owner != metric.id or metric.id in (*METRICS, *MEASURED):
             raise BudgetError(f"The unit {unit!r} belongs to the metric {owner}.", "Choose another unit.")
         check_unit(unit, factor)

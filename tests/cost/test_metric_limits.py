@@ -59,7 +59,7 @@ class Reuse(Metric):
 
 
 class Ram(Metric):
-    id, title, aggregation, measured = "ram", "Weights, and what the largest layer reads and writes", PEAK, "ram_bytes"
+    id, title, aggregation, measured = "numbers", "Weights, and what the largest layer reads and writes", PEAK, "ram_bytes"
     units = {"kNumbers": 4e3}
     def of_layer(self, layer, device):
         return 4.0 * layer.activations
@@ -149,7 +149,7 @@ def test_without_the_plugin_its_units_are_unknown():
         read_budget("20kElements")
 
 
-@pytest.mark.parametrize(("name", "text"), [("energy", "50uJ"), ("peak", "20kElements"), ("ram", "250kNumbers")])
+@pytest.mark.parametrize(("name", "text"), [("energy", "50uJ"), ("peak", "20kElements"), ("numbers", "250kNumbers")])
 def test_what_is_generated_holds_the_metric_and_uses_it(loaded, name, text):
     bound = limits(loaded, name)
     (wide,) = nagsdk.generate("cpu", budget=["10MMACs"])
@@ -208,7 +208,7 @@ def test_several_limits_on_a_maximum_are_answered_independently(loaded):
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("energy", "1uJ"), ("peak", "1kElements"), ("weights", "9000kWeights"), ("ram", "9kNumbers")]
+    ("name", "text"), [("energy", "1uJ"), ("peak", "1kElements"), ("weights", "9000kWeights"), ("numbers", "9kNumbers")]
 )
 def test_what_cannot_be_held_is_said_with_what_can(loaded, name, text):
     with pytest.raises(InfeasibleError) as caught:
@@ -235,7 +235,7 @@ def test_the_table_agrees_with_the_layers(loaded, name):
 
 
 def test_a_limit_on_a_peak_is_divided_so_that_holding_both_parts_holds_it(loaded):
-    bound, space = limits(loaded, "ram"), load_bundle("glyphs").space
+    bound, space = limits(loaded, "numbers"), load_bundle("glyphs").space
     codes = space.sample(300, np.random.default_rng(0))
     values = np.array([bound.value(a) for a in space.decode(codes)])
     for limit in np.quantile(values, [0.1, 0.5, 0.9]):
@@ -247,7 +247,7 @@ def test_a_limit_on_a_peak_is_divided_so_that_holding_both_parts_holds_it(loaded
 
 @pytest.mark.parametrize("resolution", [None, 48])
 def test_a_peak_leaves_accuracy_where_it_is_worth_most(loaded, resolution):
-    bound, space = limits(loaded, "ram"), load_bundle("glyphs").space
+    bound, space = limits(loaded, "numbers"), load_bundle("glyphs").space
     budget = read_budget("300kNumbers")
     (result,) = nagsdk.generate("cpu", budget=[budget], resolution=resolution)
     codes = space.sample(3000, np.random.default_rng(7))
@@ -306,8 +306,8 @@ def test_what_a_device_tells_of_a_metric_counts(loaded, tmp_path, monkeypatch):
     first, last = deployer.rounds[0], deployer.rounds[-1]
     assert (first.result.verdict, last.result.verdict, outcome) == ("missed", "held", last)
     for turn in deployer.rounds:
-        assert turn.result.metrics == {"ram": pytest.approx(1.2 * turn.built.path.stat().st_size)}
-        assert turn.used == pytest.approx(turn.result.metrics["ram"] / budget.limit)
+        assert turn.result.metrics == {"numbers": pytest.approx(1.2 * turn.built.path.stat().st_size)}
+        assert turn.used == pytest.approx(turn.result.metrics["numbers"] / budget.limit)
     assert last.used > 0.7
 
 

@@ -23,8 +23,9 @@ def imported(path):
 
 
 def test_only_the_folder_of_a_family_imports_it():
-    folders = [path.parent for path in (ROOT / "families").glob("*/__init__.py")]
-    assert folders
+    # In the folder `traced` lies what families are made from.
+    folders = {path.parent for path in (ROOT / "families").glob("*/__init__.py")} - {ROOT / "families" / "traced"}
+    assert len(folders) > 1
     for folder in folders:
         name = f"nagsdk.families.{folder.name}"
         others = [path for path in ROOT.rglob("*.py") if folder not in path.parents]
@@ -46,7 +47,7 @@ def test_spaces_are_found_by_the_names_of_their_families():
 
 
 def test_presets_are_made_by_name():
-    assert preset_names() == ["mobilenetv3", "mobilenetv3-minimal", "small"]
+    assert preset_names() == ["mobilenetv3", "mobilenetv3-minimal", "proxyless", "small", "resnet50"]
     assert preset("mobilenetv3") == ofa_mobilenet_v3() and preset("small") == small_mobilenet_v3()
     with pytest.raises(UnknownNameError, match="no search space named 'smal'") as caught:
         preset("smal")
@@ -54,9 +55,11 @@ def test_presets_are_made_by_name():
 
 
 def test_a_space_is_opened_without_torch():
+    """The layers of resnet50 are found by tracing, which needs torch."""
     script = (
         "import sys\nfrom nagsdk.families import preset, preset_names\n"
-        "for name in preset_names():\n    space = preset(name).with_classes(3); space.count(); space.shrinking()\n"
+        "for name in set(preset_names()) - {'resnet50'}:\n"
+        "    space = preset(name).with_classes(3); space.count(); space.shrinking()\n"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -37,7 +37,7 @@ def test_width_multiplier_follows_the_original():
         ({"expansions": [2.5]}, "expansions must be"),
         ({"resolution_choices": [48, 32]}, "resolution_choices must be"),
         ({"stages": []}, "1 to 32 stages"),
-        ({"stages": [{"width": 8, "stride": 2, "activation": "swish", "se": False}]}, "relu or hswish"),
+        ({"stages": [{"width": 8, "stride": 2, "activation": "swish", "se": False}]}, "relu or relu6 or hswish"),
         (
             {"stages": [{"width": 8, "stride": 2, "activation": "relu", "se": False, "depths": [3, 2]}]},
             "depths must be",
