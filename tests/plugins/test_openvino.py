@@ -44,7 +44,7 @@ def test_the_plugin_is_as_short_as_the_tutorial_says():
     lines = [
         line for file in Path(nagsdk_openvino.__file__).parent.glob("*.py") for line in file.read_text().splitlines()
     ]
-    assert len(lines) <= 190
+    assert len(lines) < 220
 
 
 def test_nagsdk_finds_the_device():

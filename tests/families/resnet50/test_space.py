@@ -80,4 +80,4 @@ def test_definitions_that_cannot_be_built_are_refused(wrong):
 
 def test_the_preset_is_the_published_space():
     space = preset("resnet50")
-    assert (space.classes, space.resolutions[-1], len(space.choices)) == (1000, 256, 30)
+    assert (space.classes, space.pixels[-1], len(space.choices)) == (1000, 256, 30)
