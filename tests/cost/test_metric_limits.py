@@ -59,7 +59,8 @@ class Reuse(Metric):
 
 
 class Ram(Metric):
-    id, title, aggregation, measured = "numbers", "Weights, and what the largest layer reads and writes", PEAK, "ram_bytes"
+    id, title, aggregation = "numbers", "Weights, and what the largest layer reads and writes", PEAK
+    measured = "ram_bytes"
     units = {"kNumbers": 4e3}
     def of_layer(self, layer, device):
         return 4.0 * layer.activations
