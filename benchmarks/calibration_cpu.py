@@ -126,7 +126,7 @@ def run(name: str, samples: int, fresh: int, rounds: int, seed: int, within_s: f
     torch.set_num_threads(1)
     space = preset(name)
     device = read_device(REPOSITORY / "devices" / "cpu.toml")
-    prior = read_prior(REPOSITORY / "devices" / str(device.prior))
+    prior = read_prior(REPOSITORY / "devices" / str(device.prior)).for_space(space)
     backend = host().backend_of(device)
     result = calibrate(space, device, backend, prior=prior, samples=samples, seed=seed, within_s=within_s)
     known = {tuple(code) for code in result.codes.tolist()}
