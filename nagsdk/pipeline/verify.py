@@ -119,10 +119,10 @@ def verify(
     named = None if bundle is None else load_bundle(bundle)
     wrong, rewritten = wrong_files(folder, manifest), with_other_line_ends(folder, manifest)
     changed = [name for name in wrong if name not in rewritten]
-    told = [f"{', '.join(changed)}: missing, or the hash differs from the manifest"] if changed else []
-    told += [line_ends_advice(folder, rewritten)] if rewritten else []
-    state, unchanged = NOT_PASSED if told else PASSED, f"{counted(len(pinned_files(manifest)), 'file')} unchanged"
-    hashes = Check("hashes", state, "; ".join(told) or unchanged)
+    said = [f"{', '.join(changed)}: missing, or the hash differs from the manifest"] if changed else []
+    said += [line_ends_advice(folder, rewritten)] if rewritten else []
+    state, unchanged = NOT_PASSED if said else PASSED, f"{counted(len(pinned_files(manifest)), 'file')} unchanged"
+    hashes = Check("hashes", state, "; ".join(said) or unchanged)
     budgets = [budget_of(record) for record in manifest["budgets"]]
     evidence = [] if probe is None else [_in_app(Path(probe), manifest, budgets)]
     names = ("parity", "latency", *(budget.metric for budget in budgets if budget.metric in MEASURED))

@@ -42,6 +42,15 @@ class Decision:
             )
 
 
+def deactivated(decisions: Sequence[Decision], codes: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Puts -1, in place, where conditions switch decisions off in architectures, shape (n, decisions)."""
+    for index, decision in enumerate(decisions):
+        if decision.active_if is not None:
+            parent, least = decision.active_if
+            codes[codes[:, parent] < least, index] = -1
+    return codes
+
+
 @dataclass(frozen=True, eq=False)
 class Contexts:
     """Numbers each decision in each of its contexts: the choices of the earlier decisions that it depends on.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from nagsdk.errors import ArchitectureError
 from nagsdk.space.architecture import Architecture
-from nagsdk.space.decisions import Contexts, Decision
+from nagsdk.space.decisions import Contexts, Decision, deactivated
 from nagsdk.space.dependencies import Forest
 from nagsdk.space.layer import LayerSpec
 
@@ -199,14 +199,7 @@ class SearchSpace(ABC):
         """
         least = np.maximum(self.sizes - opened["choices"], 0)
         least[0] = 0
-        return self._deactivate(rng.integers(least, self.sizes, (count, len(self.sizes)), dtype=np.int8))
-
-    def _deactivate(self, codes: Codes) -> Codes:
-        for index, decision in enumerate(self.decisions):
-            if decision.active_if is not None:
-                parent, least = decision.active_if
-                codes[codes[:, parent] < least, index] = -1
-        return codes
+        return deactivated(self.decisions, rng.integers(least, self.sizes, (count, len(self.sizes)), dtype=np.int8))
 
     def sample(self, count: int, rng: np.random.Generator, resolution: int | None = None) -> Codes:
         """Draws random architectures: each decision is uniform over its choices.
@@ -222,7 +215,7 @@ class SearchSpace(ABC):
         codes = rng.integers(0, self.sizes, (count, len(self.sizes)), dtype=np.int8)
         if resolution is not None:
             codes[:, 0] = self.resolution_index(resolution)
-        return self._deactivate(codes)
+        return deactivated(self.decisions, codes)
 
     def mutate(self, codes: Codes, rng: np.random.Generator, probability: float | NDArray[np.float64]) -> Codes:
         """Redraws each decision at random with a given probability.
@@ -237,7 +230,7 @@ class SearchSpace(ABC):
         """
         fresh = rng.integers(0, self.sizes, codes.shape, dtype=np.int8)
         redraw = (rng.random(codes.shape) < probability) | (codes < 0)
-        return self._deactivate(np.where(redraw, fresh, codes).astype(np.int8))
+        return deactivated(self.decisions, np.where(redraw, fresh, codes).astype(np.int8))
 
     def resolution_index(self, resolution: int) -> int:
         """Returns the choice index of a resolution.

@@ -5,38 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from nagsdk.device.backend import Backend, Presence, Session, Tensor
+from nagsdk.device.backend import Presence, Session
 from nagsdk.device.description import Device
 from nagsdk.device.finding import Finding
 from nagsdk.errors import DeviceError, DeviceUnavailableError, printable
 from nagsdk.events import Listener
-from nagsdk.space.layer import LayerSpec
 from nagsdk_android import tool
 from nagsdk_android.settings import AndroidSettings
 from nagsdk_litert.backend import HOST, LiteRtBackend, numbers_of, rewrites_of
+from nagsdk_litert.elsewhere import TfliteElsewhere
 from nagsdk_litert.settings import REWRITES
 
-if TYPE_CHECKING:
-    from nagsdk.graph.integers import IntegerGraph
-    from nagsdk.graph.ir import Graph
 
-
-class AndroidBackend(Backend):
+class AndroidBackend(TfliteElsewhere):
     """Exports TFLite files and times them on a phone; see `AndroidSettings` for the device options."""
 
     id = "android"
     title = "Android phones (TFLite, by ADB)"
     suffix = ".tflite"
-    layout = LiteRtBackend.layout
     precisions = LiteRtBackend.precisions
     integer_precisions = LiteRtBackend.integer_precisions
     ios = LiteRtBackend.ios
-    runs_elsewhere = True
 
-    def __init__(self) -> None:
-        self._litert = LiteRtBackend()
+    def host_like(self, device: Device) -> Device:
+        """A LiteRT device on this machine for which the same file is exported as for the phone."""
+        split = "1" if AndroidSettings.of(device).split_depthwise else "0"
+        return replace(HOST, precision=device.precision, io=device.io, options=(("split_depthwise", split),))
 
     def presence(self, device: Device) -> Presence:
         """Looks for the phone, reads its properties and checks that a benchmark_model for it is installed."""
@@ -71,39 +66,6 @@ class AndroidBackend(Backend):
         """The same rewrites as for LiteRT on this machine."""
         return rewrites_of(device)
 
-    def tolerance(self, device: Device) -> float:
-        """The tolerance of LiteRT for the device's precision."""
-        return self._litert.tolerance(_host_like(device))
-
-    def layer_bytes(self, layer: LayerSpec, device: Device) -> float:
-        """Bytes of the layer in a TFLite file, which is the same file as for LiteRT on this machine."""
-        return self._litert.layer_bytes(layer, _host_like(device))
-
-    def check_export(self, device: Device) -> None:
-        """Checks that the packages which write TFLite files are installed."""
-        self._litert.check_export(_host_like(device))
-
-    def quantised(
-        self, graph: Graph, device: Device, images: Tensor | None = None, kept: Mapping[str, bytes] | None = None
-    ) -> IntegerGraph:
-        """The network in integers, the same as for LiteRT on this machine."""
-        return self._litert.quantised(graph, _host_like(device), images, kept)
-
-    def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
-        """Writes a TFLite file; only int8 takes ranges from images."""
-        self._litert.export(graph, path, _host_like(device), images)
-
-    def inspect(self, artifact: Path) -> Mapping[str, Any]:
-        """Operators of the file, and which of them delegates do not run; see `nagsdk.graph.lint.Lint.to_dict`."""
-        return self._litert.inspect(artifact)
-
-    def emulate(self, artifact: Path, device: Device, images: Tensor) -> Tensor | None:
-        """Runs the file with LiteRT on this machine, if LiteRT is installed."""
-        if not self._litert.presence(HOST).available:
-            return None
-        with self._litert.open(HOST) as session:
-            return session.infer(session.load(artifact), images)
-
     def diagnose(self) -> Sequence[Finding]:
         """Checks ADB and benchmark_model; see `nagsdk_android.diagnosis`."""
         from nagsdk_android.diagnosis import diagnose
@@ -125,9 +87,3 @@ class AndroidBackend(Backend):
             raise DeviceUnavailableError(host.reason, "`nagsdk doctor` names what is missing and how to install it.")
         attached = find(settings)
         return AndroidSession(settings, attached, tool.find(attached.properties["abi"])[0])
-
-
-def _host_like(device: Device) -> Device:
-    """A LiteRT device on this machine for which the same file is exported as for the phone."""
-    split = "1" if AndroidSettings.of(device).split_depthwise else "0"
-    return replace(HOST, precision=device.precision, io=device.io, options=(("split_depthwise", split),))

@@ -16,11 +16,6 @@ from torch.nn import functional
 from nagsdk.errors import UnsupportedLayerError
 from nagsdk.graph.interpret import computed
 from nagsdk.graph.ir import (
-    HARD_SIGMOID,
-    HARD_SWISH,
-    MULTIPLY,
-    RELU,
-    RELU6,
     Activation,
     Binary,
     Conv,
@@ -37,12 +32,6 @@ DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "
 ARCHITECTURE_KEY = "nagsdk.architecture"
 # Metadata about where in our source an operation came from: nobody needs it, and it would be larger than the weights.
 _TRACES = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "torch_fn")
-_FUNCTIONS = {
-    RELU: functional.relu,
-    RELU6: functional.relu6,
-    HARD_SWISH: functional.hardswish,
-    HARD_SIGMOID: functional.hardsigmoid,
-}
 # Before Python 3.14, the filters of warnings belong to the whole process.
 _SAVING = threading.Lock()
 
@@ -87,21 +76,13 @@ class Program(nn.Module):
         return values[self.graph.output].float()
 
     def _run(self, number: int, node: Node, inputs: list[Tensor]) -> Tensor:
-        first = inputs[0]
-        if isinstance(node, (Conv, Linear)):
-            weight, bias = self.get_buffer(f"weight{number}"), self.get_buffer(f"bias{number}")
-            if isinstance(node, Linear):
-                return functional.linear(first, weight, bias)
-            if node.name in self.vectors:
-                return functional.linear(first.flatten(1), weight, bias)[:, :, None, None]
-            return functional.conv2d(first, weight, bias, node.stride, node.padding, groups=node.groups)
-        if isinstance(node, Activation):
-            return _FUNCTIONS[node.function](first)
-        if isinstance(node, Binary):
-            return first * inputs[1] if node.function == MULTIPLY else first + inputs[1]
-        if isinstance(node, Window):
+        if not isinstance(node, (Conv, Linear)):
             return computed(node, inputs)
-        return first.mean((2, 3), keepdim=True) if isinstance(node, Pool) else first.flatten(1)
+        (first,) = inputs
+        weight, bias = self.get_buffer(f"weight{number}"), self.get_buffer(f"bias{number}")
+        if node.name in self.vectors:
+            return functional.linear(first.flatten(1), weight, bias)[:, :, None, None]
+        return computed(node, inputs, weight, bias)
 
 
 def write_program(graph: Graph, path: Path, precision: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from nagsdk.cost.table import AdditiveTable
-from nagsdk.space.decisions import Decision
+from nagsdk.space.decisions import Decision, deactivated
 from nagsdk.space.layer import LayerSpec
 from nagsdk.space.space import SearchSpace
 
@@ -51,7 +51,7 @@ class PlainSpace(SearchSpace):
     def all_codes(self):
         """Returns every architecture once."""
         every = np.array(list(product(*(range(s) for s in self.sizes))), np.int8)
-        return np.unique(self._deactivate(every), axis=0)
+        return np.unique(deactivated(self.decisions, every), axis=0)
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
-from nagsdk.errors import DamagedBundleError
 from nagsdk.families.mobilenet_v3.block import ElasticBlock
 from nagsdk.families.mobilenet_v3.definition import MobileNetV3Definition
 from nagsdk.families.mobilenet_v3.supernet import MobileNetV3Supernet
+from nagsdk.families.released import filled, with_their_classes
 from nagsdk.families.state_file import read_state
 
 _NORM = ("weight", "bias", "running_mean", "running_var")
@@ -29,23 +28,9 @@ def import_ofa(space: MobileNetV3Definition, path: Path, *, any_classes: bool = 
         DamagedBundleError: The file is not such a checkpoint, or it belongs to a space with other widths or classes.
     """
     plain = {_plain_name(name): tensor for name, tensor in read_state(path).items()}
-    bias = plain.get("classifier.linear.bias")
-    if bias is not None and bias.dim() == 1 and len(bias) != space.classes:
-        if not any_classes or len(bias) < 1:
-            raise DamagedBundleError(
-                f"{path} has {len(bias)} classes, and {space.classes} are expected of this checkpoint.",
-                f"Train on your images from it: nagsdk train DIR --init {path.name}; its other weights are adopted.",
-            )
-        space = replace(space, classes=len(bias))
+    space = with_their_classes(space, plain.get("classifier.linear.bias"), path, any_classes)
     supernet = MobileNetV3Supernet(space)
-    names = _ofa_names(supernet)
-    unknown = sorted(plain.keys() - names.keys())
-    if unknown:
-        raise DamagedBundleError(
-            f"{path} has tensors that this space does not have ({', '.join(unknown[:3])}, …).",
-            "Use a checkpoint of this space.",
-        )
-    return supernet.fill({names[k]: v for k, v in plain.items()}, str(path))
+    return filled(supernet, plain, _ofa_names(supernet), path)
 
 
 def _plain_name(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from nagsdk.errors import DamagedBundleError
+from nagsdk.families.released import filled, with_their_classes
 from nagsdk.families.state_file import read_state
 from nagsdk.families.traced.built import BuiltSpace
 from nagsdk.families.traced.sliced import SlicedSupernet
@@ -26,22 +26,9 @@ def import_ofa(space: BuiltSpace, path: Path, *, any_classes: bool = False) -> S
         DamagedBundleError: The file is not such a checkpoint, or it belongs to a space with other widths or classes.
     """
     state = {name: t for name, t in read_state(path).items() if not name.endswith("num_batches_tracked")}
-    bias = state.get("classifier.linear.linear.bias")
-    if bias is not None and bias.dim() == 1 and len(bias) != space.classes:
-        if not any_classes or len(bias) < 1:
-            raise DamagedBundleError(
-                f"{path} has {len(bias)} classes, and {space.classes} are expected of this checkpoint.",
-                f"Train on your images from it: nagsdk train DIR --init {path.name}; its other weights are adopted.",
-            )
-        space = space.with_classes(len(bias))
+    space = with_their_classes(space, state.get("classifier.linear.linear.bias"), path, any_classes)
     supernet = SlicedSupernet(space)
-    names = {theirs: ours for ours, theirs in ofa_names(supernet).items()}
-    if unknown := sorted(state.keys() - names.keys()):
-        raise DamagedBundleError(
-            f"{path} has tensors that this space does not have ({', '.join(unknown[:3])}, …).",
-            "Use a checkpoint of this space.",
-        )
-    return supernet.fill({names[name]: tensor for name, tensor in state.items()}, str(path))
+    return filled(supernet, state, {theirs: ours for ours, theirs in ofa_names(supernet).items()}, path)
 
 
 def ofa_names(supernet: SlicedSupernet) -> dict[str, str]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from nagsdk.errors import UsageError
 from nagsdk.families.traced.layers import Key, TracedLayer
-from nagsdk.space.decisions import MOST_CONTEXTS, Decision
+from nagsdk.space.decisions import MOST_CONTEXTS, Decision, deactivated
 from nagsdk.space.layer import LayerSpec
 
 Network = Mapping[str, LayerSpec]
@@ -51,11 +51,7 @@ class _Search:
 
     def active(self, wanted: Sequence[int]) -> Key:
         """The code in which decisions that their conditions switch off are -1."""
-        code = list(wanted)
-        for index, decision in enumerate(self.decisions):
-            if decision.active_if is not None and code[decision.active_if[0]] < decision.active_if[1]:
-                code[index] = -1
-        return tuple(code)
+        return tuple(deactivated(self.decisions, np.array([wanted], np.int8))[0].tolist())
 
     def random(self) -> list[int]:
         return [int(self.rng.integers(len(decision.choices))) for decision in self.decisions]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 import torch
@@ -37,12 +38,12 @@ _NEXT_STEP = (
 
 @dataclass
 class _Layer:
-    """A layer and what is known of it so far; `inputs` are the layers that it reads."""
+    """A layer and what is known of it so far; `inputs` are the layers that it reads, and `number` counts layers."""
 
     spec: LayerSpec
+    number: int
     inputs: tuple[_Layer, ...] = ()
     gate: bool = False
-    parts: list[str] = field(default_factory=list)
 
 
 def named_layers(network: nn.Module, resolution: int) -> dict[str, LayerSpec]:
@@ -78,6 +79,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, image: Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.layers: dict[str, _Layer] = {}
+        self.numbers = count()
         # Tensors are kept, because the identity of one that is gone may be given to another.
         self.writers: dict[int, tuple[_Layer | None, Tensor]] = {id(image): (None, image)}
         self.path: list[str] = []
@@ -189,12 +191,12 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _put(self, kind: str, spec: LayerSpec, *before: _Layer | None) -> _Layer:
         inputs = tuple(layer for layer in before if layer is not None)
-        latest = max(inputs, key=lambda layer: list(self.layers).index(layer.spec.name), default=None)
+        latest = max(inputs, key=lambda layer: layer.number, default=None)
         owner = self.path[-1] if self.leaf else f"{latest.spec.name if latest else ''}.{kind}"
         name = owner.lstrip(".")
-        count = 1 + sum(known == name or known.startswith(f"{name}#") for known in self.layers)
-        name = name if count == 1 else f"{name}#{count}"
-        layer = self.layers[name] = _Layer(replace(spec, name=name), inputs)
+        times = 1 + sum(known == name or known.startswith(f"{name}#") for known in self.layers)
+        name = name if times == 1 else f"{name}#{times}"
+        layer = self.layers[name] = _Layer(replace(spec, name=name), next(self.numbers), inputs)
         return layer
 
 

@@ -12,6 +12,8 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from nagsdk.common.files import write_atomically
 from nagsdk.common.folders import cache_folder
 from nagsdk.common.foreign_code import blaming
@@ -22,7 +24,7 @@ from nagsdk.families.space import require_fields
 from nagsdk.families.traced.built import BuiltSpace
 from nagsdk.families.traced.layers import Key, TracedLayer, from_json, to_json
 from nagsdk.space.architecture import Architecture
-from nagsdk.space.decisions import Decision
+from nagsdk.space.decisions import Decision, deactivated
 from nagsdk.space.layer import LayerSpec
 from nagsdk.space.space import _values
 
@@ -140,11 +142,7 @@ class TracedSpace(BuiltSpace):
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
     def _deactivated(self, code: Sequence[int]) -> Key:
-        result = list(code)
-        for index, decision in enumerate(self._plain):
-            if decision.active_if is not None and result[decision.active_if[0]] < decision.active_if[1]:
-                result[index] = -1
-        return tuple(result)
+        return tuple(deactivated(self._plain, np.array([code], np.int8))[0].tolist())
 
     def _trace(self, code: Key) -> Mapping[str, LayerSpec]:
         import torch
