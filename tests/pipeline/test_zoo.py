@@ -54,6 +54,11 @@ def test_all_architectures_are_compared_and_second_hand_accuracies_are_called_so
     assert not any("second-hand" in warning for warning in results[0].warnings)
 
 
+def test_a_phone_that_is_not_here_gets_a_network_too():
+    (found,) = nagsdk.generate("pixel", "80ms", bundle="imagenet-lite")
+    assert found.architecture == "zoo:r260:efficientnet-lite2" and found.predicted.latency_ms < 80
+
+
 def test_integers_need_images(tmp_path):
     with pytest.raises(ImagesMissingError, match="to take the ranges of integers from"):
         nagsdk.deploy("cpu", "390MMACs", bundle="imagenet-lite", precision="int8", output=tmp_path / "none")
