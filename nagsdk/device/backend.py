@@ -100,7 +100,7 @@ class Session(Rounds):
                 afterwards.
         """
 
-    def sustain(self) -> None:  # noqa: B027 - most devices never wait
+    def sustain(self) -> None:
         """Called once before a continuous load: from now on, `time` must not wait for the device to cool down.
 
         A session that can tell a cap on the frequency that belongs to its device from throttling finds out now, while

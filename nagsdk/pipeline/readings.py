@@ -18,7 +18,7 @@ from nagsdk.device.description import Device, Overrides, check_device, reading_o
 from nagsdk.errors import DeviceUnavailableError, OutputError, UsageError
 from nagsdk.networks.catalogue import NETWORKS, layers_of
 from nagsdk.pipeline.priors import FLOAT, described_prior, kernels_of
-from nagsdk.pipeline.target import reach
+from nagsdk.pipeline.reach import reach
 from nagsdk.ranges import CONFIDENCE, READING_MS, THREADS
 
 # The kernels that the shipped backends for phones and for LiteRT on this machine run.

@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 from nagsdk.bundle.bundle import Bundle, load_bundle
 from nagsdk.common.cores import overcommitted
 from nagsdk.common.folders import cache_folder
-from nagsdk.device.backend import Backend, Presence, Tensor
-from nagsdk.device.description import Device, Overrides, read_device
+from nagsdk.device.backend import Backend, Tensor
+from nagsdk.device.description import Device, Overrides
 from nagsdk.device.presence import presence_of
 from nagsdk.errors import DeviceUnavailableError, UsageError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.graph.numbers import UINT8
 from nagsdk.images.preprocessing import Preprocessing
+from nagsdk.lab.backend import lab_of
 from nagsdk.measuring.key import MeasurementKey
 from nagsdk.measuring.protocol import ESTIMATE_PROTOCOL, Protocol
 from nagsdk.measuring.rewrites import read_choice
 from nagsdk.pipeline.choices import Precisions, Threads, arms_of, named
 from nagsdk.pipeline.limits import Costs
-from nagsdk.plugin.guard import guarded_object
+from nagsdk.pipeline.reach import described
 from nagsdk.plugin.host import Host, host
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class TargetSettings(TypedDict, total=False):
     precision: Precisions
     serial: str | None
     io: str | None
+    lab: str | None
     on_event: Listener
 
 
@@ -71,6 +73,8 @@ class Target:
         serial: Which of several attached phones is meant, or ``"host:port"`` of a phone that listens on the network.
         io: Numbers of input and output of an integer file: ``"float"``, ``"int8"`` or ``"uint8"``, which takes pixels
             as cameras give them; the device's default if None.
+        lab: Address of a lab whose device is meant, such as ``"tls://lab-server:8786"``, or ``"local"``; a device of
+            this machine if None.
         on_event: Called with every progress event; see `nagsdk.events`.
         backend: The backend of the device; the one that the device's description names if None.
 
@@ -103,12 +107,13 @@ class Target:
         precision: Precisions = None,
         serial: str | None = None,
         io: str | None = None,
+        lab: str | None = None,
         on_event: Listener = ignore,
         backend: Backend | None = None,
     ) -> None:
         self.bundle = load_bundle(bundle)
         self.named = device.id if isinstance(device, Device) else str(device)
-        self.backend, plain = _described(device, backend)
+        self.backend, plain = described(device, backend, lab, on_event)
         (first, *others), self.left_out = arms_of(
             plain,
             self.backend,
@@ -120,7 +125,7 @@ class Target:
         )
         self.overrides, self.device, self.presence = first.overrides, first.device, first.presence
         self._asked: dict[str, Any] = {"threads": threads, "batch": batch, "precision": precision, "serial": serial}
-        self._asked["io"] = io
+        self._asked |= {"io": io, "lab": lab}
         self._given, self._given_backend = device, backend
         self.costs = Costs(self.bundle, self.backend, self.device, lambda: self.host)
         self.on_event = on_event
@@ -136,7 +141,8 @@ class Target:
         for arm in self.left_out:
             on_event(Notice(f"{arm.name} is left out: {arm.why.rstrip('.')}.", warning=True))
         self._others = [
-            Target(device, self.bundle, **asdict(one.overrides), on_event=on_event, backend=backend) for one in others
+            Target(plain, self.bundle, **asdict(one.overrides), on_event=on_event, backend=self.backend)
+            for one in others
         ]
 
     @property
@@ -245,10 +251,12 @@ class Target:
         if not self.presence.available:
             raise DeviceUnavailableError(f"Device {self.device.id} is not available.", self.presence.reason)
 
-    def locked(self) -> AbstractContextManager[None]:
-        """Locks the device, so that no other process of this user measures on it meanwhile."""
+    def locked(self) -> AbstractContextManager[object]:
+        """Locks the device, so that no other process of this user, or other client of its lab, uses it meanwhile."""
         from nagsdk.device.lock import device_lock
 
+        if (lab := lab_of(self.backend)) is not None:
+            return lab.reserved(self.on_event)
         return device_lock(self.cache / "locks", self.presence.fingerprint, self.on_event)
 
     def write_as(self, rewrite: str | None) -> None:
@@ -312,38 +320,6 @@ def target_of(
 
 def _listed(arms: Sequence[Target]) -> str:
     return " and ".join(arm.arm for arm in arms)
-
-
-def reach(
-    device: str | Path | Device, overrides: Overrides, backend: Backend | None = None
-) -> tuple[Backend, Device, Presence]:
-    """The backend of a device, its description, and whether it is available; no bundle is needed.
-
-    Args:
-        device: See `Target`.
-        overrides: Settings that replace the device's defaults.
-        backend: See `Target`.
-
-    Raises:
-        NagsdkError: See `Target`.
-    """
-    backend, device = _described(device, backend)
-    device = overrides.on(device, backend.precisions, backend.ios)
-    return backend, device, presence_of(backend, device)
-
-
-def _described(device: str | Path | Device, backend: Backend | None) -> tuple[Backend, Device]:
-    if isinstance(device, Path) or (isinstance(device, str) and device.endswith(".toml")):
-        device = read_device(Path(device))
-    elif isinstance(device, str):
-        device = host().device(device)
-    elif not isinstance(device, Device):
-        raise UsageError(f"{device!r} is not a device.", "Name one; `nagsdk devices` lists them.")
-    if backend is None:
-        backend = host().backend_of(device)
-    else:
-        backend = guarded_object(backend, Backend, f"The backend {backend.id}")  # type: ignore[type-abstract]
-    return backend, device
 
 
 def _all_precisions() -> set[str]:
