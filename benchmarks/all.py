@@ -27,6 +27,7 @@ HERE_ONLY = (
     "arms",
     "vela",
     "int8_cost",
+    "lab",
     "generator_measured",
     "families",
     "generator_monotone",

@@ -1,15 +1,13 @@
 """A lab of real processes: a scheduler, two workers, and clients."""
 
 import json
-import threading
-import time
 
 import pytest
 
 import nagsdk
 from nagsdk.device.burst import Timing
 from nagsdk.device.presence import presence_of
-from nagsdk.errors import DeviceUnavailableError, UnknownNameError, UsageError
+from nagsdk.errors import UnknownNameError
 from nagsdk.lab.reach import listed, matching, reached
 
 CONTENT = b"onnx" * 1000
