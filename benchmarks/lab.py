@@ -33,7 +33,7 @@ from nagsdk.pipeline.several import each
 from nagsdk.plugin.host import load_all, using
 
 TARGET_RATIO, TARGET_OVERHEAD = 3.2, 0.05
-PLUGIN = '''
+PLUGIN = """
 import time
 from pathlib import Path
 from nagsdk.device.backend import Backend, Burst, Presence, Session
@@ -89,7 +89,7 @@ def nagsdk_register_backends(registry):
 def nagsdk_register_devices(registry):
     for number in range({devices}):
         registry.add(Device(f"bench-{{number}}", f"Sleeper {{number}}", "bench-sleeper"))
-'''
+"""
 
 
 def install(site: Path, sleep: float, devices: int) -> None:

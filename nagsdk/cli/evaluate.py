@@ -26,20 +26,40 @@ from nagsdk.common.wording import counted
         help="Folder of images with the bundle's classes; the test part is used [default: the bundle's images].",
     ),
     o.skip_broken_option,
+    o.lab_option,
     o.json_option,
 )
 def command(
-    bundle: str, architectures: tuple[str, ...], table: str | None, data: str | None, skip_broken: bool, as_json: bool
+    bundle: str,
+    architectures: tuple[str, ...],
+    table: str | None,
+    data: str | None,
+    skip_broken: bool,
+    lab: str | None,
+    as_json: bool,
 ) -> None:
     """Measure the top-1 of subnets.
 
-    The batch normalisation of each subnet is recalibrated first. Under torchrun, the processes share the subnets.
+    The batch normalisation of each subnet is recalibrated first. Under torchrun, the processes share the subnets; with
+    --lab, the hosts of a lab do, on the bundle's own images.
     """
-    from nagsdk.training.evaluate import evaluate
+    if lab is None:
+        from nagsdk.training.evaluate import evaluate
 
-    rows = evaluate(
-        bundle=bundle, architectures=architectures, table=table, data=data, skip_broken=skip_broken, on_event=listener()
-    )
+        rows = evaluate(
+            bundle=bundle,
+            architectures=architectures,
+            table=table,
+            data=data,
+            skip_broken=skip_broken,
+            on_event=listener(),
+        )
+    elif data is not None:
+        raise click.UsageError("--lab uses the bundle's own images; leave out --data.")
+    else:
+        from nagsdk.lab.evaluation import evaluate_in_lab
+
+        rows = evaluate_in_lab(lab, bundle=bundle, architectures=architectures, table=table, on_event=listener())
     if not speaks():
         return
     if as_json:

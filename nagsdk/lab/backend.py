@@ -9,7 +9,7 @@ from typing import Any
 
 from nagsdk.device.backend import Backend, Presence
 from nagsdk.device.description import Device
-from nagsdk.errors import DeviceError
+from nagsdk.errors import NagsdkError
 from nagsdk.lab.connection import Found
 from nagsdk.lab.messages import Json, presence_of_message
 from nagsdk.lab.session import LabSession
@@ -63,7 +63,7 @@ class InLab(Taking):
             try:
                 answer, _ = self.lab.wait(self.lab.ask(worker.address, worker.name, "presence", asked))
                 found = presence_of_message(answer["presence"])
-            except DeviceError as error:
+            except NagsdkError as error:
                 found = Presence.refused(error)
             if found.available:
                 break
@@ -91,12 +91,6 @@ class InLab(Taking):
         except BaseException:
             hold.__exit__(None, None, None)
             raise
-
-
-def lab_of(backend: Backend) -> InLab | None:
-    """What reaches a device in a lab; None for a backend of this machine."""
-    caller = getattr(backend, "_caller", None)
-    return caller if isinstance(caller, InLab) else None
 
 
 def is_beside(worker: Found) -> bool:

@@ -12,15 +12,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nagsdk.errors import DeviceUnavailableError, UsageError
+from nagsdk.errors import DeviceUnavailableError, NagsdkError, UsageError
 from nagsdk.lab.certificates import CLIENT, security_of
-from nagsdk.lab.messages import NAME, PROTOCOL, Json, error_of, lost, packed, unpacked
+from nagsdk.lab.messages import NAME, PROTOCOL, Json, error_of, lost, packed, unexpected, unpacked
 from nagsdk.lab.seal import seal
 
 T = TypeVar("T")
 _CONNECT_S, _ANSWER_S, _AGAIN_S = 5.0, 20.0, 0.5
+# Bytes in a second below which a network counts as broken.
+_LEAST_SPEED = 20_000
 # For so long a worker or scheduler that does not answer is asked again.
-PATIENCE_S = 12.0
+PATIENCE_S = 8.0
 _HELLO_S = 5.0
 
 
@@ -113,13 +115,17 @@ class Lab:
             OSError: It does not answer, or TimeoutError.
             NagsdkError: What the worker's function raised.
         """
-        answer = await asyncio.wait_for(
-            getattr(self._pool(address), NAME)(call=call, request=packed(request), body=body), _ANSWER_S
-        )
-        told = unpacked(answer["answer"])
-        if (error := error_of(told)) is not None and "bursts" not in told:
-            raise error
-        return told, bytes(answer["body"])
+        asked = getattr(self._pool(address), NAME)(call=call, request=packed(request), body=body)
+        try:
+            answer = await asyncio.wait_for(asked, _ANSWER_S + len(body) / _LEAST_SPEED)
+            told, content = unpacked(answer["answer"]), bytes(answer["body"])
+        except (OSError, TimeoutError, NagsdkError):
+            raise
+        except Exception as error:  # dask tells what a worker could not do in its own ways
+            raise unexpected(error) from error
+        if (failure := error_of(told)) is not None and "bursts" not in told:
+            raise failure
+        return told, content
 
     async def ask(self, address: str, where: str, call: str, request: Json, body: bytes = b"") -> tuple[Json, bytes]:
         """Asks a worker; where the connection breaks, it is asked again for a while. Every question may be repeated.

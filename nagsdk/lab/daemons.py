@@ -33,7 +33,7 @@ _EVERYWHERE = "0.0.0.0"  # noqa: S104 — nobody without a certificate of the la
 # All that a scheduler answers, and all that the two say to each other on the connection that stays open. Dask has
 # more, most of which runs code of the sender.
 _SCHEDULER_ANSWERS = ("identity", "register-worker", "unregister", "heartbeat_worker", "set_resources")
-_STREAMS = ("keep-alive", "worker-status-change", "close", "remove-worker")
+_STREAMS = ("keep-alive", "log-event", "worker-status-change", "close", "remove-worker")
 
 
 async def run_scheduler(listen: str, certificates: Path | None, on_event: Listener) -> None:
@@ -102,7 +102,7 @@ async def run_worker(
     """
     security, named = security_of(WORKER, certificates), name or socket.gethostname()
     places = await asyncio.to_thread(Places, host(), names, named)
-    if not places.resources:
+    if not places.entries:
         raise DeviceUnavailableError(
             "No device of this host is available, so a worker would have nothing to do.",
             "`nagsdk devices` shows why.",
@@ -157,6 +157,7 @@ async def _registered(
             resources=places.resources,
             security=security,
             deserialize=False,
+            extensions={},
             startup_information={NAME: lambda _: told},
             memory_limit=0,
             local_directory=str(folder),

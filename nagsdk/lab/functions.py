@@ -14,6 +14,7 @@ import numpy as np
 from nagsdk.common.temporary import temporary_folder
 from nagsdk.common.version import VERSION
 from nagsdk.device.burst import Timing
+from nagsdk.device.description import LEGAL_NAME
 from nagsdk.errors import DeviceError, NagsdkError, UsageError
 from nagsdk.lab.files import Files
 from nagsdk.lab.messages import CHUNK_BYTES, PROTOCOL, Json, packed, told, unexpected, unpacked
@@ -194,6 +195,17 @@ class Functions:
         logits = np.ascontiguousarray(_session(lease, request).infer(int(request["handle"]), images), np.float32)
         return {"shape": list(logits.shape)}, logits.tobytes()
 
+    def _evaluate(self, lease: Lease, entry: Entry, request: Json, body: bytes) -> Answer:
+        from nagsdk.training.evaluate import evaluate
+
+        with temporary_folder() as folder:
+            for name, stored in request["files"].items():
+                if not LEGAL_NAME.fullmatch(name):
+                    raise UsageError(f"{name!r:.80} is not the name of a file of a bundle.", "Rename it.")
+                (folder / name).write_bytes(self.files.path(stored).read_bytes())
+            rows = evaluate(bundle=folder, architectures=[str(text) for text in request["architectures"]])
+        return {"rows": [row.to_dict() for row in rows]}, b""
+
     def _artifact(self, entry: Entry, name: str) -> Path:
         path = self.files.path(name)
         if not path.name.endswith(tuple(s for s in (entry.backend.suffix, entry.backend.compiled_suffix) if s)):
@@ -239,5 +251,5 @@ _TABLE: Mapping[str, Callable[[Functions, Json, bytes], Awaitable[Answer]]] = {
 }
 _JOBS: Mapping[str, Callable[[Functions, Lease, Entry, Json, bytes], Answer]] = {
     name: getattr(Functions, f"_{name}")
-    for name in ("open", "compile", "load", "time", "sustain", "meter", "layer_times", "infer")
+    for name in ("open", "compile", "load", "time", "sustain", "meter", "layer_times", "infer", "evaluate")
 }

@@ -83,6 +83,7 @@ class Entry:
         package: The package of its plugin, with the version.
         presence: Whether it is available, with the settings of its description.
         place: Where its networks run.
+        fingerprint: What it had as fingerprint when it was available last.
     """
 
     device: Device
@@ -91,6 +92,12 @@ class Entry:
     package: str
     presence: Presence
     place: Place
+    fingerprint: str = ""
+
+    def look(self) -> None:
+        """Looks whether the device is there."""
+        self.presence = presence_of(self.backend, self.device)
+        self.fingerprint = self.presence.fingerprint or self.fingerprint
 
     def described(self) -> dict[str, Any]:
         """What clients are told."""
@@ -102,8 +109,9 @@ class Entry:
             "available": self.presence.available,
             "reason": self.presence.reason,
             "properties": dict(self.presence.properties),
-            "fingerprint": self.presence.fingerprint,
+            "fingerprint": self.fingerprint,
             "busy": "" if lease is None else lease.client,
+            "on_host": self.place.key == HOST,
         }
 
     def with_settings(self, settings: dict[str, Any]) -> Device:
@@ -151,7 +159,9 @@ class Places:
             alone = backend.runs_elsewhere or bool(backend.estimated_by)
             key = (presence.fingerprint or f"{device.backend} {device.options}") if alone else HOST
             place = places.setdefault(key, Place(key))
-            self.entries.append(Entry(device, named, backend, loaded.package_of(backend), presence, place))
+            self.entries.append(
+                Entry(device, named, backend, loaded.package_of(backend), presence, place, presence.fingerprint)
+            )
 
     @property
     def resources(self) -> dict[str, float]:
@@ -162,7 +172,7 @@ class Places:
         """Looks again which devices are there; a place that is in use is left alone."""
         for entry in self.entries:
             if entry.place.lease is None:
-                entry.presence = presence_of(entry.backend, entry.device)
+                entry.look()
 
     def entry(self, device: str, fingerprint: str) -> Entry:
         """The device that a client means.
@@ -171,7 +181,7 @@ class Places:
             UnknownNameError: This worker has no such device.
         """
         for entry in self.entries:
-            if entry.device.id == device and entry.presence.fingerprint == fingerprint:
+            if entry.device.id == device and entry.fingerprint == fingerprint:
                 return entry
         raise UnknownNameError.among(f"device on {self.where}", device, sorted({e.device.id for e in self.entries}))
 
@@ -208,7 +218,7 @@ class Places:
     def _lock_files(self, lease: Lease, entry: Entry) -> None:
         """Takes the locks of this host's own commands; they belong to the thread of the place."""
         folder = cache_folder() / "locks"
-        sharing = {e.presence.fingerprint for e in self.entries if e.place is entry.place and e.presence.fingerprint}
+        sharing = {e.fingerprint for e in self.entries if e.place is entry.place and e.fingerprint}
         with ExitStack() as stack:
             for fingerprint in sorted(sharing):
                 try:
@@ -273,7 +283,7 @@ def close(session: Session) -> None:
 
 def gone(entry: Entry, error: DeviceError, where: str) -> NagsdkError:
     """The error that a client gets: a lost connection if the device is not there any more."""
-    entry.presence = presence_of(entry.backend, entry.device)
+    entry.look()
     if entry.presence.available:
         return error
     return lost(f"{entry.device.id} on {where}", f"{error.message} {entry.presence.reason}")

@@ -15,7 +15,7 @@ from nagsdk.lab.messages import CHUNK_BYTES, unexpected
 if TYPE_CHECKING:
     from nagsdk.lab.taking import Taken, Taking
 
-_MOST_STALLS = 5
+_MOST_STALLS, _NO_SUFFIX = 5, ".file"
 
 
 def send(lab: Taking, files: Sequence[Path], taken: Taken) -> list[str]:
@@ -28,7 +28,7 @@ def send(lab: Taking, files: Sequence[Path], taken: Taken) -> list[str]:
     suffixes = [s for s in (lab.backend.compiled_suffix, lab.backend.suffix) if s]
     names = []
     for path in files:
-        suffix = next((s for s in suffixes if path.name.endswith(s)), path.suffix)
+        suffix = next((s for s in suffixes if path.name.endswith(s)), path.suffix or _NO_SUFFIX)
         try:
             names.append(sha256(path) + suffix)
         except OSError as error:

@@ -21,7 +21,7 @@ from nagsdk.errors import DamagedBundleError, DeviceUnavailableError, NagsdkErro
 from nagsdk.events import Notice
 from nagsdk.generator.generator import Generator
 from nagsdk.generator.strategy import Question
-from nagsdk.lab.backend import lab_of
+from nagsdk.lab.lookup import lab_of
 from nagsdk.measuring.key import MeasurementKey
 from nagsdk.measuring.protocol import CALIBRATION_PROTOCOL as CALIBRATION
 from nagsdk.measuring.protocol import ESTIMATE_PROTOCOL, Protocol

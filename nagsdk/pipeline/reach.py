@@ -9,7 +9,6 @@ from nagsdk.device.description import Device, Overrides, read_device
 from nagsdk.device.presence import presence_of
 from nagsdk.errors import UsageError
 from nagsdk.events import Listener, ignore
-from nagsdk.lab.reach import reached
 from nagsdk.plugin.guard import guarded_object
 from nagsdk.plugin.host import host
 
@@ -45,6 +44,8 @@ def described(
     if lab is not None:
         if backend is not None:
             raise UsageError("A device in a lab has the backend of its worker.", "Give either a backend or a lab.")
+        from nagsdk.lab.reach import reached
+
         return reached(_name(device), lab, on_event)
     if isinstance(device, Path) or (isinstance(device, str) and device.endswith(".toml")):
         device = read_device(Path(device))

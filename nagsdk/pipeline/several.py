@@ -13,7 +13,6 @@ from typing import Generic, TypeVar
 from nagsdk.device.presence import presence_of
 from nagsdk.errors import DeviceError, NagsdkError, UnknownNameError
 from nagsdk.events import Event, Listener, Notice, stage
-from nagsdk.lab.reach import matching
 from nagsdk.pipeline.target import Target
 from nagsdk.plugin.host import host
 
@@ -54,6 +53,8 @@ def devices_named(names: Sequence[str], lab: str | None) -> list[str]:
         UnknownNameError: One of them means no available device.
     """
     if lab is not None:
+        from nagsdk.lab.reach import matching
+
         return matching(names, lab)
     loaded, found = host(), dict[str, str]()
     for name in names:

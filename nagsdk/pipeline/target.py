@@ -20,7 +20,7 @@ from nagsdk.errors import DeviceUnavailableError, UsageError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.graph.numbers import UINT8
 from nagsdk.images.preprocessing import Preprocessing
-from nagsdk.lab.backend import lab_of
+from nagsdk.lab.lookup import lab_of
 from nagsdk.measuring.key import MeasurementKey
 from nagsdk.measuring.protocol import ESTIMATE_PROTOCOL, Protocol
 from nagsdk.measuring.rewrites import read_choice
@@ -140,9 +140,10 @@ class Target:
             on_event(Notice(self.crowded, warning=True))
         for arm in self.left_out:
             on_event(Notice(f"{arm.name} is left out: {arm.why.rstrip('.')}.", warning=True))
+        # In a lab, all arms use the same place.
+        given, shared = (device, backend) if lab is None else (plain, self.backend)
         self._others = [
-            Target(plain, self.bundle, **asdict(one.overrides), on_event=on_event, backend=self.backend)
-            for one in others
+            Target(given, self.bundle, **asdict(one.overrides), on_event=on_event, backend=shared) for one in others
         ]
 
     @property
