@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from nagsdk.errors import DeviceUnavailableError, NagsdkError, UsageError
 from nagsdk.lab.certificates import CLIENT, security_of
-from nagsdk.lab.messages import NAME, PROTOCOL, Json, error_of, lost, packed, unexpected, unpacked
+from nagsdk.lab.messages import NAME, PROTOCOL, Json, error_of, lost, packed, resource, unexpected, unpacked
 from nagsdk.lab.seal import seal
 
 T = TypeVar("T")
@@ -150,15 +150,18 @@ class Lab:
                     raise lost(where, f"it does not answer ({type(error).__name__})") from error
                 await asyncio.sleep(_AGAIN_S)
 
-    def workers(self) -> list[Found]:
-        """All workers that the scheduler knows.
+    def workers(self, fingerprint: str | None = None) -> list[Found]:
+        """The workers that the scheduler knows.
+
+        Args:
+            fingerprint: If given, only the workers that announce a device with it, and only that device of them.
 
         Raises:
             DeviceUnavailableError: The scheduler does not answer.
         """
-        return self.wait(self._workers())
+        return self.wait(self._workers(fingerprint))
 
-    async def _workers(self) -> list[Found]:
+    async def _workers(self, fingerprint: str | None) -> list[Found]:
         until = time.monotonic() + PATIENCE_S
         while True:
             try:
@@ -171,16 +174,21 @@ class Lab:
                         "Start it: nagsdk lab scheduler. If it runs, compare address and certificates.",
                     ) from error
                 await asyncio.sleep(_AGAIN_S)
-        told = [one.get(NAME) for one in known["workers"].values()]
-        return list(await asyncio.gather(*(self._hello(one) for one in told if isinstance(one, dict))))
+        told = [
+            one.get(NAME)
+            for one in known["workers"].values()
+            if fingerprint is None or one["resources"].get(resource(fingerprint))
+        ]
+        asked = {} if fingerprint is None else {"fingerprint": fingerprint}
+        return list(await asyncio.gather(*(self._hello(one, asked) for one in told if isinstance(one, dict))))
 
-    async def _hello(self, told: Json) -> Found:
+    async def _hello(self, told: Json, asked: Json) -> Found:
         address = str(told.get("address"))
         if told.get("protocol") != PROTOCOL:
             other = "It has another version of nagsdk, which speaks another protocol: install the same on both."
             return Found(address, address, "", "", (), other)
         try:
-            answer, _ = await asyncio.wait_for(self.ask_once(address, "hello", {}), _HELLO_S)
+            answer, _ = await asyncio.wait_for(self.ask_once(address, "hello", asked), _HELLO_S)
         except (OSError, TimeoutError) as error:
             return Found(address, address, "", "", (), f"It does not answer ({type(error).__name__}).")
         name, host, version = (str(answer[key]) for key in ("name", "host", "version"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import platform
 import socket
 import sys
@@ -123,20 +124,22 @@ async def run_worker(
             raise UsageError(f"The worker cannot listen at {listen}: {error}.", "Name another port.") from error
         address = contact or server.listeners[0].contact_address
         told = {"address": address, "protocol": PROTOCOL}
-        tasks = [asyncio.create_task(_sweep(places))]
+        sweeping, waiting = asyncio.create_task(_sweep(places)), False
         try:
             async with server:
                 while True:
                     async with _registered(scheduler, told, places, security, folder) as registered:
                         if registered is not None:
+                            waiting = False
                             devices = ", ".join(e.device.id for e in places.entries if e.presence.available)
                             on_event(Notice(f"{named} offers {devices} at {address}, known to {scheduler}"))
                             await _until_closed(registered, places)
-                            on_event(Notice(f"The scheduler {scheduler} is gone; waiting for it.", warning=True))
+                    if not waiting:
+                        waiting = True
+                        on_event(Notice(f"The scheduler {scheduler} does not answer; waiting for it.", warning=True))
                     await asyncio.sleep(_RETRY_S)
         finally:
-            for task in tasks:
-                task.cancel()
+            sweeping.cancel()
             await asyncio.to_thread(places.release_all)
 
 
@@ -150,28 +153,29 @@ async def _registered(
     class Announcer(Worker):  # type: ignore[misc]
         start_http_server = _none
 
+    worker = Announcer(
+        scheduler,
+        nthreads=1,
+        resources=places.resources,
+        security=security,
+        deserialize=False,
+        extensions={},
+        startup_information={NAME: lambda _: told},
+        memory_limit=0,
+        local_directory=str(folder),
+        death_timeout=_RETRY_S * 10,
+    )
+    _restrict(worker, ("ping",))
     try:
-        worker = Announcer(
-            scheduler,
-            nthreads=1,
-            resources=places.resources,
-            security=security,
-            deserialize=False,
-            extensions={},
-            startup_information={NAME: lambda _: told},
-            memory_limit=0,
-            local_directory=str(folder),
-            death_timeout=_RETRY_S * 10,
-        )
-        _restrict(worker, ("ping",))
-        await worker
-    except (OSError, TimeoutError, ValueError, RuntimeError):
-        yield None
-        return
-    try:
-        yield worker
+        try:
+            await worker
+        except (OSError, TimeoutError, ValueError, RuntimeError):
+            yield None
+        else:
+            yield worker
     finally:
-        await worker.close(timeout=1, executor_wait=False, reason="nagsdk")
+        with contextlib.suppress(Exception):  # it may have failed halfway
+            await worker.close(timeout=1, executor_wait=False, reason="nagsdk")
 
 
 async def _until_closed(worker: Any, places: Places) -> None:
@@ -188,10 +192,13 @@ async def _until_closed(worker: Any, places: Places) -> None:
 
 async def _sweep(places: Places) -> None:
     """Takes their places from clients that are gone."""
+    ending: set[asyncio.Future[None]] = set()
     while True:
         await asyncio.sleep(_SWEEP_S)
         for lease in places.expired():
-            await asyncio.to_thread(places.release, lease)
+            lease.until = math.inf  # closing a session may take long, and must not keep the others
+            ending.add(asyncio.ensure_future(asyncio.to_thread(places.release, lease)))
+        ending = {one for one in ending if not one.done()}
 
 
 def _restrict(server: Any, answers: Sequence[str]) -> None:

@@ -63,13 +63,17 @@ class Functions:
         return {"answer": packed(answer), "body": content}
 
     async def hello(self, request: Json, body: bytes) -> Answer:
-        """What this worker is, and what it has."""
+        """What this worker is, and what it has; only the device with a fingerprint, if the request names one."""
         return {
             "version": VERSION,
             "protocol": PROTOCOL,
             "name": self.name,
             "host": self.host,
-            "devices": [entry.described() for entry in self.places.entries],
+            "devices": [
+                entry.described()
+                for entry in self.places.entries
+                if request.get("fingerprint") in (None, entry.fingerprint)
+            ],
         }, b""
 
     async def presence(self, request: Json, body: bytes) -> Answer:

@@ -28,6 +28,11 @@ _UNEXPECTED = "Install the same version of nagsdk on both sides."
 Json = dict[str, Any]
 
 
+def resource(fingerprint: str) -> str:
+    """The name under which a worker announces a device to the scheduler."""
+    return f"{NAME}-{fingerprint}"
+
+
 def packed(value: Mapping[str, Any]) -> bytes:
     """A message as bytes."""
     return json.dumps(value).encode()

@@ -24,7 +24,7 @@ from nagsdk.device.description import Device, Overrides, read_device
 from nagsdk.device.lock import device_lock
 from nagsdk.device.presence import presence_of
 from nagsdk.errors import DeviceBusyError, DeviceError, NagsdkError, UnknownNameError, printable
-from nagsdk.lab.messages import lost, of_device
+from nagsdk.lab.messages import lost, of_device, resource
 from nagsdk.plugin.host import Host
 
 T = TypeVar("T")
@@ -166,7 +166,7 @@ class Places:
     @property
     def resources(self) -> dict[str, float]:
         """What the worker announces to the scheduler: one of each available device, named by its fingerprint."""
-        return {f"nagsdk-{e.presence.fingerprint}": 1.0 for e in self.entries if e.presence.available}
+        return {resource(e.fingerprint): 1.0 for e in self.entries if e.presence.available}
 
     def look(self) -> None:
         """Looks again which devices are there; a place that is in use is left alone."""

@@ -135,7 +135,11 @@ class Taking:
 
     def candidates(self) -> list[Found]:
         """The workers that have the device, those on which something went wrong last."""
-        found = [worker for worker in self.lab.workers() if any(self._is_meant(entry) for entry in worker.devices)]
+        found = [
+            worker
+            for worker in self.lab.workers(self.fingerprint)
+            if any(self._is_meant(entry) for entry in worker.devices)
+        ]
         now = time.monotonic()
         return sorted(found, key=lambda worker: self._avoided.get(worker.address, 0.0) > now)
 
