@@ -124,10 +124,10 @@ class _Reader:
         self.lowering.activation(node.output[0], node.input[0], HARD_SIGMOID)
 
     def _Add(self, node: onnx.NodeProto, given: Mapping[str, Any]) -> None:  # noqa: N802
-        self.lowering.binary(node.output[0], *node.input, ADD)
+        self.lowering.binary(node.output[0], node.input[0], node.input[1], ADD)
 
     def _Mul(self, node: onnx.NodeProto, given: Mapping[str, Any]) -> None:  # noqa: N802
-        self.lowering.binary(node.output[0], *node.input, MULTIPLY)
+        self.lowering.binary(node.output[0], node.input[0], node.input[1], MULTIPLY)
 
     def _GlobalAveragePool(self, node: onnx.NodeProto, given: Mapping[str, Any]) -> None:  # noqa: N802
         self.lowering.mean(node.output[0], node.input[0])

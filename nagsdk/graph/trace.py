@@ -179,9 +179,9 @@ class _Lowering:
             raise _unsupported(
                 f"{node.target} (batch normalisation that does not follow a convolution, or has no statistics)"
             )
-        affine = (_array(norm.weight), _array(norm.bias)) if norm.affine else (None, None)
-        statistics = _array(norm.running_mean), _array(norm.running_var)
-        self.nodes[conv.name] = folded(conv, *affine, *statistics, norm.eps)
+        scale, shift = (_array(norm.weight), _array(norm.bias)) if norm.affine else (None, None)
+        mean, variance = _array(norm.running_mean), _array(norm.running_var)
+        self.nodes[conv.name] = folded(conv, scale, shift, mean, variance, norm.eps)
         self.tensor[node] = conv.name
 
     def _function(self, node: fx.Node) -> None:

@@ -240,8 +240,8 @@ def _expected(given: _Given, batch: int, probe: Tensor) -> Tensor | None:
         from nagsdk.graph.interpret import tensors
 
         assert given.graph is not None
-        outputs = dict(tensors(given.graph, torch.from_numpy(probe)))[given.graph.output]
-        return np.asarray(outputs.numpy(), np.float32)
+        computed = dict(tensors(given.graph, torch.from_numpy(probe)))
+        return np.asarray(computed[given.graph.output].numpy(), np.float32)
     import onnx
     from onnx.reference import ReferenceEvaluator
 
