@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 from nagsdk.bundle.bundle import Bundle, load_bundle
 from nagsdk.common.cores import overcommitted
 from nagsdk.common.folders import cache_folder
-from nagsdk.device.backend import Backend, Presence, Tensor
-from nagsdk.device.description import Device, Overrides, read_device
+from nagsdk.device.backend import Backend, Tensor
+from nagsdk.device.description import Device, Overrides
 from nagsdk.device.presence import presence_of
 from nagsdk.errors import DeviceUnavailableError, UsageError
 from nagsdk.events import Listener, Notice, ignore
@@ -25,7 +25,7 @@ from nagsdk.measuring.protocol import ESTIMATE_PROTOCOL, Protocol
 from nagsdk.measuring.rewrites import read_choice
 from nagsdk.pipeline.choices import Precisions, Threads, arms_of, named
 from nagsdk.pipeline.limits import Costs
-from nagsdk.plugin.guard import guarded_object
+from nagsdk.pipeline.reach import all_precisions, described
 from nagsdk.plugin.host import Host, host
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Target:
     ) -> None:
         self.bundle = load_bundle(bundle)
         self.named = device.id if isinstance(device, Device) else str(device)
-        self.backend, plain = _described(device, backend)
+        self.backend, plain = described(device, backend)
         (first, *others), self.left_out = arms_of(
             plain,
             self.backend,
@@ -116,7 +116,7 @@ class Target:
             Overrides(None, batch, None, serial, io),
             threads,
             precision,
-            _all_precisions,
+            all_precisions,
         )
         self.overrides, self.device, self.presence = first.overrides, first.device, first.presence
         self._asked: dict[str, Any] = {"threads": threads, "batch": batch, "precision": precision, "serial": serial}
@@ -312,39 +312,3 @@ def target_of(
 
 def _listed(arms: Sequence[Target]) -> str:
     return " and ".join(arm.arm for arm in arms)
-
-
-def reach(
-    device: str | Path | Device, overrides: Overrides, backend: Backend | None = None
-) -> tuple[Backend, Device, Presence]:
-    """The backend of a device, its description, and whether it is available; no bundle is needed.
-
-    Args:
-        device: See `Target`.
-        overrides: Settings that replace the device's defaults.
-        backend: See `Target`.
-
-    Raises:
-        NagsdkError: See `Target`.
-    """
-    backend, device = _described(device, backend)
-    device = overrides.on(device, backend.precisions, backend.ios)
-    return backend, device, presence_of(backend, device)
-
-
-def _described(device: str | Path | Device, backend: Backend | None) -> tuple[Backend, Device]:
-    if isinstance(device, Path) or (isinstance(device, str) and device.endswith(".toml")):
-        device = read_device(Path(device))
-    elif isinstance(device, str):
-        device = host().device(device)
-    elif not isinstance(device, Device):
-        raise UsageError(f"{device!r} is not a device.", "Name one; `nagsdk devices` lists them.")
-    if backend is None:
-        backend = host().backend_of(device)
-    else:
-        backend = guarded_object(backend, Backend, f"The backend {backend.id}")  # type: ignore[type-abstract]
-    return backend, device
-
-
-def _all_precisions() -> set[str]:
-    return {precision for backend in host().backends for precision in backend.precisions}

@@ -1,0 +1,154 @@
+"""Chooses the few models that serve a population of devices: a facility-location problem, solved exactly.
+
+The models are the facilities and the devices the customers (p-median: Hakimi, 1964). A device takes a model that it
+more likely holds than not; where none of the chosen ones is such, it takes the base, which is the least accurate of
+them. One constraint couples the devices: the expected share of users whose budget holds.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nagsdk.cost.table import Floats
+from nagsdk.errors import InfeasibleError, MeasurementError
+
+# Below this chance a device more likely exceeds the budget than holds it.
+EVEN = 0.5
+# The solver's own tolerance of constraints is 1e-6 of a share.
+_FEASIBLE = 1e-6
+# After so long, the best choice so far is taken, with the gap to what may be possible.
+_PATIENCE_S = 120.0
+
+
+@dataclass(frozen=True)
+class Location:
+    """The chosen models, and which device takes which.
+
+    Attributes:
+        models: Numbers of the chosen models, the most accurate first.
+        model_of: The model of every device, shape (devices,).
+        top1: Mean top-1 over the population in per cent.
+        held: Expected share of users whose budget holds.
+        gap: Relative distance to the best that may be possible, as the solver proved it; 0 where it is optimal.
+        seconds: Time that the solver took.
+    """
+
+    models: tuple[int, ...]
+    model_of: NDArray[np.intp]
+    top1: float
+    held: float
+    gap: float
+    seconds: float
+
+
+def locate(top1: Floats, chances: Floats, shares: Floats, promised: float, most: int) -> Location:
+    """Chooses at most `most` models, so that the mean top-1 is highest and the budget holds for the promised share.
+
+    Args:
+        top1: Top-1 of the models in per cent, shape (models,).
+        chances: Probability that a device holds the budget with a model, shape (devices, models).
+        shares: Shares of the users, which sum to 1, shape (devices,).
+        promised: Least expected share of users whose budget holds.
+        most: Number of models.
+
+    Raises:
+        InfeasibleError: No choice holds the budget for that share; `excess` is the largest possible share.
+        MeasurementError: The solver found nothing in that time.
+    """
+    from time import monotonic
+
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
+    order = np.argsort(-top1, kind="stable")
+    values, fits = top1[order], np.where(chances >= EVEN, chances, 0.0)[:, order]
+    best = float(shares @ fits.max(1))
+    if best < promised - _FEASIBLE:
+        raise InfeasibleError(
+            f"The budget holds for {math.floor(1000 * best) / 10:g} % of the users at most.",
+            "Promise a smaller share, or ask for a larger budget.",
+            excess=best,
+        )
+    devices, models = fits.shape
+    suited = np.argwhere(fits > 0)
+    device, model = suited.T
+    # Columns: x (a device takes a model that suits it), u (no chosen model suits the device), y (a model is chosen),
+    # b (it is the base), s (share of the users whom no chosen model suits, at the base).
+    sizes = len(suited), devices, models, models, models
+    x, u, y, b, s = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
+    weights = shares[device]
+    rows = _Rows()
+    rows.add(1, 1, (np.append(x, u), np.append(device, np.arange(devices))))
+    rows.add(-np.inf, 0, (x, np.arange(len(x))), (y[model], np.arange(len(x)), -1.0))
+    rows.add(1, most, (y, 0))
+    rows.add(1, 1, (b, 0))
+    rows.add(-np.inf, 0, (b, np.arange(models)), (y, np.arange(models), -1.0))
+    # A less accurate model is chosen only if no more accurate one is the base.
+    more, less = np.triu_indices(models, 1)
+    rows.add(-np.inf, 1, (b[more], less), (y, np.arange(models)))
+    rows.add(-np.inf, 0, (s, np.arange(models)), (b, np.arange(models), promised - 1))
+    rows.add(0, 0, (s, 0), (u, 0, -shares))
+    rows.add(promised, np.inf, (x, 0, weights * fits[device, model]))
+    cost = np.zeros(sum(sizes))
+    cost[x], cost[s] = -weights * values[model], -values
+    begun = monotonic()
+    found = milp(
+        cost,
+        constraints=LinearConstraint(*rows.matrix(len(cost))),
+        integrality=np.append(np.ones(len(cost) - models), np.zeros(models)),
+        bounds=Bounds(0, 1),
+        options={"mip_rel_gap": 0.0, "time_limit": _PATIENCE_S},
+    )
+    if found.x is None:
+        raise MeasurementError(f"No choice of models was found in {_PATIENCE_S:g} s.", "Describe fewer devices.")
+    taken = np.full(devices, int(found.x[b].argmax()))
+    used = found.x[x] > EVEN
+    taken[device[used]] = model[used]
+    every = np.arange(devices)
+    chosen = sorted(set(taken.tolist()))
+    return Location(
+        tuple(int(order[n]) for n in chosen),
+        order[taken],
+        float(shares @ values[taken]),
+        float(shares @ fits[every, taken]),
+        max(float(found.mip_gap), 0.0),
+        monotonic() - begun,
+    )
+
+
+class _Rows:
+    """Constraints in the making: sparse rows with their bounds."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[NDArray[np.intp], NDArray[np.intp], Floats]] = []
+        self._bounds: list[Floats] = []
+        self._count = 0
+
+    def add(self, low: float, high: float, *terms: Any) -> None:
+        """Adds rows with the same bounds.
+
+        Args:
+            low: Least value of each row.
+            high: Largest value of each row.
+            *terms: Columns, the rows that they are part of (counted from 0), and their factors (1 if missing).
+        """
+        count = 0
+        for columns, numbers, *factors in terms:
+            own = np.broadcast_to(np.asarray(numbers, np.intp), columns.shape)
+            values = np.broadcast_to(np.asarray(factors[0] if factors else 1.0, np.float64), columns.shape)
+            self._parts.append((own + self._count, columns, values))
+            count = max(count, int(own.max(initial=-1)) + 1)
+        self._bounds.append(np.tile([low, high], (count, 1)))
+        self._count += count
+
+    def matrix(self, columns: int) -> tuple[Any, Floats, Floats]:
+        """The sparse matrix, and the bounds of its rows."""
+        from scipy.sparse import coo_array
+
+        at, of, factors = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
+        low, high = np.concatenate(self._bounds).T
+        return coo_array((factors, (at, of)), shape=(self._count, columns)).tocsr(), low, high
