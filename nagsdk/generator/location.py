@@ -21,6 +21,7 @@ from nagsdk.errors import InfeasibleError, MeasurementError
 EVEN = 0.5
 # The solver's own tolerance of constraints is 1e-6 of a share.
 _FEASIBLE = 1e-6
+_INFEASIBLE = 2  # as scipy names it
 # After so long, the best choice so far is taken, with the gap to what may be possible.
 _PATIENCE_S = 120.0
 
@@ -57,7 +58,8 @@ def locate(top1: Floats, chances: Floats, shares: Floats, promised: float, most:
         most: Number of models.
 
     Raises:
-        InfeasibleError: No choice holds the budget for that share; `excess` is the largest possible share.
+        InfeasibleError: No choice holds the budget for that share; `excess` is the largest share that all models
+            together would hold it for.
         MeasurementError: The solver found nothing in that time.
     """
     from time import monotonic
@@ -103,6 +105,12 @@ def locate(top1: Floats, chances: Floats, shares: Floats, promised: float, most:
         bounds=Bounds(0, 1),
         options={"mip_rel_gap": 0.0, "time_limit": _PATIENCE_S},
     )
+    if found.status == _INFEASIBLE:
+        raise InfeasibleError(
+            f"{most} of the models cannot hold the budget for {100 * promised:g} % of the users.",
+            "Allow more models, promise a smaller share, or ask for a larger budget.",
+            excess=best,
+        )
     if found.x is None:
         raise MeasurementError(f"No choice of models was found in {_PATIENCE_S:g} s.", "Describe fewer devices.")
     taken = np.full(devices, int(found.x[b].argmax()))

@@ -124,8 +124,8 @@ class Fleet:
 
     @property
     def chosen(self) -> FleetSize:
-        """What the chosen number of models gives."""
-        return next(size for size in self.sizes if size.models == len(self.models))
+        """What the chosen models give."""
+        return next(size for size in self.sizes if len(size.architectures) == len(self.models))
 
     def to_dict(self) -> dict[str, Any]:
         """What `nagsdk fleet --json` prints, and fleet.json holds."""

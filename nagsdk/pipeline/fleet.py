@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -86,12 +86,8 @@ def fleet(
         codes, top1 = candidates(members, asked, seed)
     fits = np.array([member.chances(codes, asked) for member in members])
     shares = np.array([member.share for member in members])
-    found = []
-    with stage(on_event, "Choosing models", MOST_MODELS) as advance:
-        for count in range(1, (models or MOST_MODELS) + 1):
-            found.append(_located(top1, fits, shares, share, count, asked))
-            advance(count)
-    best = found[-1] if models is not None else _fewest(found)
+    found = _located(top1, fits, shares, share, models or MOST_MODELS, asked, on_event)
+    best = list(found.values())[-1] if models is not None else _fewest(list(found.values()))
     result, rule = _described(members, asked, share, codes, top1, fits, found, best)
     return result if files is None else files.write(result, rule, members, codes[list(best.models)], best, seed)
 
@@ -103,16 +99,30 @@ def _latency(budget: str | Budget) -> Budget:
     return asked
 
 
-def _located(top1: Floats, fits: Floats, shares: Floats, share: float, count: int, budget: Budget) -> Location:
-    try:
-        return locate(top1, fits, shares, share / 100, count)
-    except InfeasibleError as error:
-        most = np.floor(1000 * error.excess) / 10
+def _located(
+    top1: Floats, fits: Floats, shares: Floats, share: float, most: int, budget: Budget, on_event: Listener
+) -> dict[int, Location]:
+    """The best choice for every number of models with which the budget can be held."""
+    found: dict[int, Location] = {}
+    failed: InfeasibleError | None = None
+    with stage(on_event, "Choosing models", most) as advance:
+        for count in range(1, most + 1):
+            try:
+                found[count] = locate(top1, fits, shares, share / 100, count)
+            except InfeasibleError as error:
+                failed = error
+            advance(count, "Choosing models")
+    if not found:
+        assert failed is not None
+        largest = np.floor(1000 * failed.excess) / 10
+        reach = (
+            f"one for each device would hold it for {largest:g} %" if largest < share else "more of them would hold it"
+        )
         raise InfeasibleError(
-            f"No choice of models holds {budget} for {share:g} % of the users; the fastest network holds it for "
-            f"{most:g} %.",
-            f"Ask for {most:g} % or less, or for a larger budget.",
-        ) from error
+            f"{counted(most, 'model')} cannot hold {budget} for {share:g} % of the users; {reach}.",
+            "Ask for a larger budget, a smaller share, or more models.",
+        ) from failed
+    return found
 
 
 def _fewest(found: Sequence[Location]) -> Location:
@@ -130,7 +140,7 @@ def _described(
     codes: Codes,
     top1: Floats,
     fits: Floats,
-    found: Sequence[Location],
+    found: Mapping[int, Location],
     best: Location,
 ) -> tuple[Fleet, Selector]:
     bundle = members[0].target.bundle
@@ -149,7 +159,7 @@ def _described(
     ) for n in chosen]  # fmt: skip
     sizes = [
         FleetSize(count, one.top1, 100 * one.held, [texts[n] for n in one.models], one.gap, one.seconds)
-        for count, one in enumerate(found, 1)
+        for count, one in found.items()
     ]
     told = FleetSelector(
         rule.models[-1], rule.confidence, rule.held, rule.top1, len(rule.text(str(budget), share)), rule.left_out

@@ -43,8 +43,3 @@ def described(device: str | Path | Device, backend: Backend | None = None) -> tu
     else:
         backend = guarded_object(backend, Backend, f"The backend {backend.id}")  # type: ignore[type-abstract]
     return backend, device
-
-
-def all_precisions() -> set[str]:
-    """Every precision that some backend offers."""
-    return {precision for backend in host().backends for precision in backend.precisions}

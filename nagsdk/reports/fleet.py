@@ -24,7 +24,7 @@ def fleet_page(fleet: Mapping[str, Any]) -> str:
         HTML without scripts that loads no other files.
     """
     colors = {model["name"]: COLORS[number % len(COLORS)] for number, model in enumerate(fleet["models"])}
-    chosen = next(size for size in fleet["sizes"] if size["models"] == len(fleet["models"]))
+    chosen = next(size for size in fleet["sizes"] if len(size["architectures"]) == len(fleet["models"]))
     return rendered(
         "fleet.html.j2",
         f=fleet,
