@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 # What an address may begin with.
 SCHEMES = ("postgresql://", "postgresql+psycopg://")
+_PARTS = re.compile(r"(?:[^@?#]*@)?(?P<place>[A-Za-z0-9_.:\[\]-]*(?:/[A-Za-z0-9_.%-]*)?)(?:[?#][^@]*)?")
 LEGAL = "a file, or postgresql://USER@HOST/DATABASE"
 
 
@@ -29,10 +31,9 @@ def without_secrets(text: str) -> str:
     scheme, separator, rest = text.partition("://")
     if not separator:
         return text
-    place = rest.rpartition("@")[2]
-    for end in "?#":
-        place = place.partition(end)[0]
-    return f"{scheme}://{place}"
+    # Where it cannot be said for sure what is secret, nothing is shown.
+    place = _PARTS.fullmatch(rest)
+    return f"{scheme}://{place['place'] if place else '…'}"
 
 
 def read_place(text: str) -> Path | DatabaseAddress:
@@ -49,6 +50,6 @@ def read_place(text: str) -> Path | DatabaseAddress:
         if not text:
             raise ValueError
         return Path(text).expanduser()
-    if not text.startswith(SCHEMES) or not str(DatabaseAddress(text)).partition("://")[2].partition("/")[2]:
+    if not text.startswith(SCHEMES) or not _PARTS.fullmatch(text.partition("://")[2]):
         raise ValueError
     return DatabaseAddress(text)

@@ -3,12 +3,17 @@
 The models are the facilities and the devices the customers (p-median: Hakimi, 1964). A device takes a model that it
 more likely holds than not; where none of the chosen ones is such, it takes the base, which is the least accurate of
 them. One constraint couples the devices: the expected share of users whose budget holds.
+
+The relaxation to real numbers gives a bound, and by how much each model would lower it (its reduced cost). Models that
+lower it below a choice that is known already are in no better one; the integer program is solved over the rest.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -62,12 +67,9 @@ def locate(top1: Floats, chances: Floats, shares: Floats, promised: float, most:
             together would hold it for.
         MeasurementError: The solver found nothing in that time.
     """
-    from time import monotonic
-
-    from scipy.optimize import Bounds, LinearConstraint, milp
-
+    begun = monotonic()
     order = np.argsort(-top1, kind="stable")
-    values, fits = top1[order], np.where(chances >= EVEN, chances, 0.0)[:, order]
+    fits = np.where(chances >= EVEN, chances, 0.0)[:, order]
     best = float(shares @ fits.max(1))
     if best < promised - _FEASIBLE:
         raise InfeasibleError(
@@ -75,36 +77,10 @@ def locate(top1: Floats, chances: Floats, shares: Floats, promised: float, most:
             "Promise a smaller share, or ask for a larger budget.",
             excess=best,
         )
-    devices, models = fits.shape
-    suited = np.argwhere(fits > 0)
-    device, model = suited.T
-    # Columns: x (a device takes a model that suits it), u (no chosen model suits the device), y (a model is chosen),
-    # b (it is the base), s (share of the users whom no chosen model suits, at the base).
-    sizes = len(suited), devices, models, models, models
-    x, u, y, b, s = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
-    weights = shares[device]
-    rows = _Rows()
-    rows.add(1, 1, (np.append(x, u), np.append(device, np.arange(devices))))
-    rows.add(-np.inf, 0, (x, np.arange(len(x))), (y[model], np.arange(len(x)), -1.0))
-    rows.add(1, most, (y, 0))
-    rows.add(1, 1, (b, 0))
-    rows.add(-np.inf, 0, (b, np.arange(models)), (y, np.arange(models), -1.0))
-    # A less accurate model is chosen only if no more accurate one is the base.
-    more, less = np.triu_indices(models, 1)
-    rows.add(-np.inf, 1, (b[more], less), (y, np.arange(models)))
-    rows.add(-np.inf, 0, (s, np.arange(models)), (b, np.arange(models), promised - 1))
-    rows.add(0, 0, (s, 0), (u, 0, -shares))
-    rows.add(promised, np.inf, (x, 0, weights * fits[device, model]))
-    cost = np.zeros(sum(sizes))
-    cost[x], cost[s] = -weights * values[model], -values
-    begun = monotonic()
-    found = milp(
-        cost,
-        constraints=LinearConstraint(*rows.matrix(len(cost))),
-        integrality=np.append(np.ones(len(cost) - models), np.zeros(models)),
-        bounds=Bounds(0, 1),
-        options={"mip_rel_gap": 0.0, "time_limit": _PATIENCE_S},
-    )
+    whole = _Program(top1[order], fits, shares, promised, most)
+    kept = whole.promising()
+    program = whole.only(kept)
+    found = program.solved()
     if found.status == _INFEASIBLE:
         raise InfeasibleError(
             f"{most} of the models cannot hold the budget for {100 * promised:g} % of the users.",
@@ -113,19 +89,128 @@ def locate(top1: Floats, chances: Floats, shares: Floats, promised: float, most:
         )
     if found.x is None:
         raise MeasurementError(f"No choice of models was found in {_PATIENCE_S:g} s.", "Describe fewer devices.")
-    taken = np.full(devices, int(found.x[b].argmax()))
-    used = found.x[x] > EVEN
-    taken[device[used]] = model[used]
-    every = np.arange(devices)
-    chosen = sorted(set(taken.tolist()))
+    taken = kept[program.taken(found.x)]
+    every = np.arange(len(shares))
     return Location(
-        tuple(int(order[n]) for n in chosen),
+        tuple(int(order[n]) for n in sorted(set(taken.tolist()))),
         order[taken],
-        float(shares @ values[taken]),
+        float(shares @ top1[order][taken]),
         float(shares @ fits[every, taken]),
         max(float(found.mip_gap), 0.0),
         monotonic() - begun,
     )
+
+
+@dataclass(frozen=True)
+class _Program:
+    """The problem as an integer program.
+
+    Its columns are x (a device takes a model that suits it), u (no chosen model suits the device), y (a model is
+    chosen), b (it is the base) and s (share of the users whom no chosen model suits, at the base).
+
+    Attributes:
+        values: Top-1 of the models, the most accurate first, shape (models,).
+        fits: Chances, 0 where a device more likely exceeds the budget than holds it, shape (devices, models).
+        shares: Shares of the users, shape (devices,).
+        promised: Least expected share of users whose budget holds.
+        most: Number of models.
+    """
+
+    values: Floats
+    fits: Floats
+    shares: Floats
+    promised: float
+    most: int
+
+    def only(self, models: NDArray[np.intp]) -> _Program:
+        """The program of some of the models."""
+        return _Program(self.values[models], self.fits[:, models], self.shares, self.promised, self.most)
+
+    def solved(self) -> Any:
+        """The result of `scipy.optimize.milp`."""
+        from scipy.optimize import Bounds, LinearConstraint, milp
+
+        matrix, low, high = self._rows
+        return milp(
+            self._cost,
+            constraints=LinearConstraint(matrix, low, high),
+            integrality=np.arange(len(self._cost)) < self._columns[4][0],
+            bounds=Bounds(0, 1),
+            options={"mip_rel_gap": 0.0, "time_limit": _PATIENCE_S},
+        )
+
+    def promising(self) -> NDArray[np.intp]:
+        """Numbers of the models that a best choice may hold."""
+        from scipy.optimize import linprog
+        from scipy.sparse import vstack
+
+        every = np.arange(len(self.values))
+        matrix, low, high = self._rows
+        equal, least = low == high, ~np.isfinite(high)
+        upper = ~equal & ~least
+        relaxed = linprog(
+            self._cost,
+            A_ub=vstack([matrix[upper], -matrix[least]]),
+            b_ub=np.concatenate([high[upper], -low[least]]),
+            A_eq=matrix[equal],
+            b_eq=high[equal],
+            bounds=(0, 1),
+            method="highs",
+        )
+        if relaxed.x is None:
+            return every
+        chosen = self._columns[2]
+        few = np.sort(np.argsort(-relaxed.x[chosen], kind="stable")[: self.most])
+        known = self.only(few).solved()
+        if known.x is None:
+            return every
+        return every[relaxed.fun + relaxed.lower.marginals[chosen] <= known.fun + _FEASIBLE]
+
+    def taken(self, found: Floats) -> NDArray[np.intp]:
+        """The model of every device in a solution."""
+        x, _, _, base, _ = self._columns
+        taken = np.full(len(self.shares), int(found[base].argmax()))
+        device, model = self._suited[found[x] > EVEN].T
+        taken[device] = model
+        return taken
+
+    @cached_property
+    def _suited(self) -> NDArray[np.intp]:
+        """Devices and models that suit them, shape (n, 2)."""
+        return np.argwhere(self.fits > 0)
+
+    @cached_property
+    def _columns(self) -> list[NDArray[np.intp]]:
+        devices, models = self.fits.shape
+        sizes = len(self._suited), devices, models, models, models
+        return np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
+
+    @cached_property
+    def _cost(self) -> Floats:
+        x, *_, s = self._columns
+        device, model = self._suited.T
+        cost = np.zeros(s[-1] + 1)
+        cost[x], cost[s] = -self.shares[device] * self.values[model], -self.values
+        return cost
+
+    @cached_property
+    def _rows(self) -> tuple[Any, Floats, Floats]:
+        x, u, y, b, s = self._columns
+        device, model = self._suited.T
+        models = np.arange(len(y))
+        rows = _Rows()
+        rows.add(1, 1, (np.append(x, u), np.append(device, np.arange(len(u)))))
+        rows.add(-np.inf, 0, (x, np.arange(len(x))), (y[model], np.arange(len(x)), -1.0))
+        rows.add(1, self.most, (y, 0))
+        rows.add(1, 1, (b, 0))
+        rows.add(-np.inf, 0, (b, models), (y, models, -1.0))
+        # A less accurate model is chosen only if no more accurate one is the base.
+        more, less = np.triu_indices(len(y), 1)
+        rows.add(-np.inf, 1, (b[more], less), (y, models))
+        rows.add(-np.inf, 0, (s, models), (b, models, self.promised - 1))
+        rows.add(0, 0, (s, 0), (u, 0, -self.shares))
+        rows.add(self.promised, np.inf, (x, 0, self.shares[device] * self.fits[device, model]))
+        return rows.matrix(s[-1] + 1)
 
 
 class _Rows:
