@@ -171,9 +171,8 @@ def located(top1: Floats, fits: Floats, shares: Floats, share: float, count: Cou
 def told(title: str, counts: Counts) -> None:
     """Prints the figures of all budgets and shares, and their means."""
     print(f"\n{title}")
-    print(
-        f"  {'budget':>8}{'promised':>10}{'held by 1, 2, 3, 4 models':>34}{'mean top-1 of 1, 2, 3, 4 models':>42}  splits"
-    )
+    held_by, top1_of = "held by 1, 2, 3, 4 models", "mean top-1 of 1, 2, 3, 4 models"
+    print(f"  {'budget':>8}{'promised':>10}{held_by:>34}{top1_of:>42}  splits")
     rows = []
     for (limit, share), count in counts.items():
         if not count.held[1]:

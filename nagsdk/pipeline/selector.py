@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -169,25 +169,19 @@ def selector(
     best = next((one for one in tried if one[0][0] >= promised), max(tried, key=lambda one: one[0][0]))
     (held, mean), confidence = best
     common, own = thresholds(confidence)
-    rows = {tuple(_rounded(common[0])): 0}
-    chips: dict[str, int] = {}
-    left_out = 0
-    found = Selector(tuple(names), tuple(rows), chips, confidence, 100 * held, mean, 0)
+    found = Selector(tuple(names), (_rounded(common[0]),), {}, confidence, 100 * held, mean, 0)
     for number in np.argsort(-known.shares, kind="stable"):
-        row = tuple(_rounded(own[number]))
-        for chip in members[number].chips:
-            more = {**rows, row: rows.get(row, len(rows))}
-            tried_chips = {**chips, key_of(chip): more[row]}
-            wider = Selector(tuple(names), tuple(more), tried_chips, confidence, 100 * held, mean, 0)
-            if len(wider.text(str(budget), round(100 * promised, 6))) > MOST_BYTES:
-                left_out += 1
-                continue
-            rows, chips, found = more, tried_chips, wider
-    return Selector(found.models, found.rows, found.chips, confidence, 100 * held, mean, left_out)
+        row = _rounded(own[number])
+        for chip in members[number].chips if row != found.rows[0] else ():
+            rows = found.rows if row in found.rows else (*found.rows, row)
+            wider = replace(found, rows=rows, chips={**found.chips, key_of(chip): rows.index(row)})
+            fits = len(wider.text(str(budget), round(100 * promised, 6))) <= MOST_BYTES
+            found = wider if fits else replace(found, left_out=found.left_out + 1)
+    return found
 
 
-def _rounded(logs: Floats) -> list[float]:
+def _rounded(logs: Floats) -> tuple[float, ...]:
     """Milliseconds with three digits, rounded down."""
     values = np.exp(logs)
     step = 10.0 ** (np.floor(np.log10(values)) - 2)
-    return [float(f"{value:.3g}") for value in np.floor(values / step) * step]
+    return tuple(float(f"{value:.3g}") for value in np.floor(values / step) * step)
