@@ -4,15 +4,19 @@ The models are the facilities and the devices the customers (p-median: Hakimi, 1
 more likely holds than not; where none of the chosen ones is such, it takes the base, which is the least accurate of
 them. One constraint couples the devices: the expected share of users whose budget holds.
 
-The relaxation to real numbers gives a bound, and by how much each model would lower it (its reduced cost). Models that
-lower it below a choice that is known already are in no better one; the integer program is solved over the rest.
+The relaxation to real numbers says by how much each model would lower the bound (its reduced cost), and what a user
+more who holds the budget is worth (the price of the share). Models that lower the bound below a choice that is known
+already are in no better one. With any price, handing out each model freely gives a bound for a set of models
+(Lagrange), so that few sets remain, for which the integer program is solved.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations, islice
 from time import monotonic
 from typing import Any
 
@@ -29,6 +33,10 @@ _FEASIBLE = 1e-6
 _INFEASIBLE = 2  # as scipy names it
 # After so long, the best choice so far is taken, with the gap to what may be possible.
 _PATIENCE_S = 120.0
+# Bounds are taken with the price of the relaxation, times each of these.
+_FACTORS = (1.0, 0.5, 0.7, 0.85, 1.2, 1.5, 2.0)
+# Where more sets of models are possible, the solver gets all models at once.
+_MOST_SETS, _BATCH = 3_000_000, 20_000
 
 
 @dataclass(frozen=True)
@@ -78,25 +86,20 @@ def locate(top1: Floats, chances: Floats, shares: Floats, promised: float, most:
             excess=best,
         )
     whole = _Program(top1[order], fits, shares, promised, most)
-    kept = whole.promising()
-    program = whole.only(kept)
-    found = program.solved()
-    if found.status == _INFEASIBLE:
+    found, taken = whole.best()
+    if taken is None:
         raise InfeasibleError(
             f"{most} of the models cannot hold the budget for {100 * promised:g} % of the users.",
             "Allow more models, promise a smaller share, or ask for a larger budget.",
             excess=best,
         )
-    if found.x is None:
-        raise MeasurementError(f"No choice of models was found in {_PATIENCE_S:g} s.", "Describe fewer devices.")
-    taken = kept[program.taken(found.x)]
     every = np.arange(len(shares))
     return Location(
         tuple(int(order[n]) for n in sorted(set(taken.tolist()))),
         order[taken],
         float(shares @ top1[order][taken]),
         float(shares @ fits[every, taken]),
-        max(float(found.mip_gap), 0.0),
+        found,
         monotonic() - begun,
     )
 
@@ -126,21 +129,52 @@ class _Program:
         """The program of some of the models."""
         return _Program(self.values[models], self.fits[:, models], self.shares, self.promised, self.most)
 
-    def solved(self) -> Any:
-        """The result of `scipy.optimize.milp`."""
+    def solved(self, models: NDArray[np.intp]) -> tuple[float, NDArray[np.intp] | None]:
+        """Solves the integer program.
+
+        Args:
+            models: Names of the program's models.
+
+        Returns:
+            The remaining relative gap, and the model of every device; None if no choice is possible.
+
+        Raises:
+            MeasurementError: The solver found nothing in time.
+        """
         from scipy.optimize import Bounds, LinearConstraint, milp
 
         matrix, low, high = self._rows
-        return milp(
+        found = milp(
             self._cost,
             constraints=LinearConstraint(matrix, low, high),
             integrality=np.arange(len(self._cost)) < self._columns[4][0],
             bounds=Bounds(0, 1),
             options={"mip_rel_gap": 0.0, "time_limit": _PATIENCE_S},
         )
+        if found.status == _INFEASIBLE:
+            return 0.0, None
+        if found.x is None:
+            raise MeasurementError(f"No choice of models was found in {_PATIENCE_S:g} s.", "Describe fewer devices.")
+        return max(float(found.mip_gap), 0.0), models[self._taken(found.x)]
 
-    def promising(self) -> NDArray[np.intp]:
-        """Numbers of the models that a best choice may hold."""
+    def best(self) -> tuple[float, NDArray[np.intp] | None]:
+        """The remaining gap, and the model of every device in the best choice; None if no choice is possible."""
+        kept, prices = self._relaxed()
+        if sum(math.comb(len(kept), count) for count in range(1, self.most + 1)) > _MOST_SETS:
+            return self.only(kept).solved(kept)
+        sets, bounds = self._sets(kept, prices)
+        best, gap, taken = -np.inf, 0.0, None
+        for number in np.argsort(-bounds, kind="stable"):
+            if bounds[number] <= best + _FEASIBLE:
+                break
+            models = np.array(sets[number], np.intp)
+            own_gap, own = self.only(models).solved(models)
+            if own is not None and (value := float(self.shares @ self.values[own])) > best:
+                best, gap, taken = value, own_gap, own
+        return gap, taken
+
+    def _relaxed(self) -> tuple[NDArray[np.intp], list[float]]:
+        """Numbers of the models that a best choice may hold, and prices of the share."""
         from scipy.optimize import linprog
         from scipy.sparse import vstack
 
@@ -158,15 +192,43 @@ class _Program:
             method="highs",
         )
         if relaxed.x is None:
-            return every
+            return every, [0.0]
+        price = -float(relaxed.ineqlin.marginals[-1])  # the promised share is the last row
+        prices = [price * factor for factor in _FACTORS]
         chosen = self._columns[2]
         few = np.sort(np.argsort(-relaxed.x[chosen], kind="stable")[: self.most])
-        known = self.only(few).solved()
-        if known.x is None:
-            return every
-        return every[relaxed.fun + relaxed.lower.marginals[chosen] <= known.fun + _FEASIBLE]
+        _, known = self.only(few).solved(few)
+        if known is None:
+            return every, prices
+        value = float(self.shares @ self.values[known])
+        return every[-relaxed.fun - relaxed.lower.marginals[chosen] >= value - _FEASIBLE], prices
 
-    def taken(self, found: Floats) -> NDArray[np.intp]:
+    def _sets(self, kept: NDArray[np.intp], prices: Sequence[float]) -> tuple[list[tuple[int, ...]], Floats]:
+        """The sets of models with which the promised share is possible, and bounds of their mean top-1."""
+        sets: list[tuple[int, ...]] = []
+        bounds: list[Floats] = []
+        for count in range(1, self.most + 1):
+            for part in _batches(combinations(kept.tolist(), count), _BATCH):
+                own = np.array(part, np.intp)
+                largest = self.fits[:, own[:, 0]]
+                for column in own.T[1:]:
+                    largest = np.maximum(largest, self.fits[:, column])
+                own = own[self.shares @ largest >= self.promised - _FEASIBLE]
+                if len(own):
+                    sets.extend(map(tuple, own.tolist()))
+                    bounds.append(np.min([self._bounds(own, price) for price in prices], axis=0))
+        return sets, np.concatenate([np.zeros(0), *bounds])
+
+    def _bounds(self, sets: NDArray[np.intp], price: float) -> Floats:
+        """Bounds of the mean top-1 of sets of models if a share of 1 has this price, shape (sets,)."""
+        worth = np.where(self.fits > 0, self.values + price * self.fits, -np.inf)
+        best = np.broadcast_to(self.values[sets[:, -1]], (len(self.shares), len(sets)))  # the base
+        for column in sets.T:
+            best = np.maximum(best, worth[:, column])
+        result: Floats = self.shares @ best - price * self.promised
+        return result
+
+    def _taken(self, found: Floats) -> NDArray[np.intp]:
         """The model of every device in a solution."""
         x, _, _, base, _ = self._columns
         taken = np.full(len(self.shares), int(found[base].argmax()))
@@ -245,3 +307,10 @@ class _Rows:
         at, of, factors = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
         low, high = np.concatenate(self._bounds).T
         return coo_array((factors, (at, of)), shape=(self._count, columns)).tocsr(), low, high
+
+
+def _batches(sets: Iterable[tuple[int, ...]], size: int) -> Iterator[list[tuple[int, ...]]]:
+    """Lists of up to `size` sets."""
+    rest = iter(sets)
+    while part := list(islice(rest, size)):
+        yield part
