@@ -191,7 +191,7 @@ class _Program:
             bounds=(0, 1),
             method="highs",
         )
-        if relaxed.x is None:
+        if relaxed.x is None or relaxed.fun is None:
             return every, [0.0]
         price = -float(relaxed.ineqlin.marginals[-1])  # the promised share is the last row
         prices = [price * factor for factor in _FACTORS]

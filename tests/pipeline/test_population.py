@@ -54,14 +54,14 @@ def test_threads_and_precision_of_the_call_hold_for_every_device(read, tmp_path)
     [
         (("share = 60", "share = 50"), "the shares sum to 90 per cent, not to 100"),
         (("share = 60", "share = 0"), "share: it should be greater than 0"),
-        (("share = 60", "share = nan"), "share"),
+        (("share = 60", "share = nan"), "nan is not a number"),
         (('device = "pixel-4"', ""), "give either device, or readings or a chip"),
         (('device = "pixel-4"', 'device = "pixel-4"\nchip = "Cortex-A78"'), "give either device"),
         (('device = "pixel-4"', 'device = "pixel-4"\nkernels = "ncnn"'), "kernels go with readings or a chip only"),
         (('"SM 7350-AB"', '"sm7325"'), "the chip of the selector sm7325 is named 2 times"),
         (('"SM 7350-AB"', "'a\"b'"), "chips"),
         (("share = 60", "share = 60\nmodle = 1"), "is not a known key"),
-        (("[[devices]]", "[[devices]"), "is not valid TOML"),
+        (("[[devices]]", "[[devices]"), "is not a readable TOML file"),
     ],
 )
 def test_what_is_wrong_is_named(read, change, complaint):

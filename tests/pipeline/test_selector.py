@@ -13,7 +13,7 @@ from nagsdk.pipeline.population import PopulationFile, members_of
 from nagsdk.pipeline.selector import MOST_BYTES, Selector, selector
 from nagsdk.pipeline.selector_code import cpp, kotlin
 
-BUDGET = Budget.parse("20ms")
+BUDGET = Budget.parse("50ms")
 RULE = Selector(
     ("model-1", "model-2", "model-3"), ((10.0, 12.5), (8.0, 20.0)), {"sm7325": 1, "mt6877": 1}, 0.9, 95.0, 76.0, 0
 )
