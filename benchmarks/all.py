@@ -48,6 +48,7 @@ WITH_DATA = {
     "calibration --foreign": (TABLES,),
     "lab_pool": (TABLES,),
     "readings": (READINGS,),
+    "fleet": (READINGS,),
     "accuracy_predictor": (ACCURACIES,),
     "predictors": (ACCURACIES, BENCH),
     "generator": (ACCURACIES, TABLES, BENCH),

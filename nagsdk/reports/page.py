@@ -29,7 +29,7 @@ def deployment_page(manifest: Manifest) -> str:
         "costs": figures.costs(manifest),
         "network": figures.network(manifest),
     }
-    return _render(
+    return rendered(
         "deployment.html.j2",
         m=manifest,
         asked=result_of(manifest).percentile,
@@ -51,7 +51,7 @@ def comparison_page(manifests: Mapping[str, Manifest]) -> str:
     pictures = {"pareto": figures.pareto(manifests), "histogram": figures.histogram(manifests)}
     networks = {name: figures.network(m) for name, m in manifests.items()}
     drawn = figures.frontiers(manifests)
-    return _render(
+    return rendered(
         "comparison.html.j2",
         rows=comparison(manifests),
         names=list(manifests),
@@ -169,7 +169,13 @@ def _number(value: object) -> str:
     return str(value)
 
 
-def _render(template: str, **values: Any) -> str:
+def rendered(template: str, **values: Any) -> str:
+    """A page from one of the templates.
+
+    Args:
+        template: Name of its file.
+        **values: What the template shows; all text is escaped.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
