@@ -86,7 +86,7 @@ class Together:
         places = [place for place, part in enumerate(self.given) if part == mine and "test" not in parts]
         at = {place: number for number, place in enumerate(places)}
         try:
-            division, found, loose = known, [], []
+            division, found, loose = known, list[str](), list[int]()
             if places:
                 division, found, loose = divide(
                     [self.items[place] for place in places],

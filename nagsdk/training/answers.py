@@ -119,9 +119,12 @@ class Answers:
         found = []
         for label, name in enumerate(self.classes):
             images, right, taken = int(matrix[label].sum()), int(matrix[label, label]), int(matrix[:, label].sum())
-            low, high = wilson(right / images, images) if images else (0.0, 1.0)
-            share = (100 * right / images, 100 * low, 100 * high) if images else (None, None, None)
-            found.append(ClassAccuracy(name, images, *share, 100 * right / taken if taken else None))
+            precision = 100 * right / taken if taken else None
+            if not images:
+                found.append(ClassAccuracy(name, 0, None, None, None, precision))
+                continue
+            low, high = wilson(right / images, images)
+            found.append(ClassAccuracy(name, images, 100 * right / images, 100 * low, 100 * high, precision))
         return found
 
     def confused(self) -> list[dict[str, Any]]:
