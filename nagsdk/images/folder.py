@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from nagsdk.common.files import by_name
-from nagsdk.errors import DataError
+from nagsdk.errors import DataError, UsageError
 from nagsdk.events import Listener, ignore
 from nagsdk.images.classes import differing, labels, matched, problems, refuse, without_classes, without_images
 from nagsdk.images.entries import composed, one_line, some
 from nagsdk.images.finder import ClassFolder, Finder
-from nagsdk.images.groups import check_pattern
+from nagsdk.images.groups import OPTION, check_pattern
 from nagsdk.images.parts import LAYOUT, PARTS, find_parts
 from nagsdk.images.split import Split, name_of
 from nagsdk.images.together import Alike, find_together
@@ -119,8 +119,15 @@ def scan(
         DataError: The folder cannot be used for training; the message names the class folders with problems.
         UsageError: The pattern is not valid, or is found in no name.
     """
-    group_by = known.group_by if known is not None else group_by
     check_pattern(group_by)
+    if known is not None:
+        if group_by not in (None, known.group_by):
+            pattern = "no pattern" if known.group_by is None else f"the pattern {known.group_by!r}"
+            raise UsageError(
+                f"The images were divided before with {pattern}, and images would move to other parts with another.",
+                f"Leave out {OPTION}, or start without the weights of that training.",
+            )
+        group_by = known.group_by
     if not root.is_dir():
         raise DataError(f"{one_line(root)} is not a folder.", LAYOUT)
     finder = Finder()
@@ -131,7 +138,7 @@ def scan(
     else:
         classes, given, inside = _automatic(root, finder.classes(folders), len(finder.outside))
         more = ()
-    together = find_together(root, classes, given, inside, group_by, on_event)
+    together = find_together(root, classes, given, inside, group_by, known is None, on_event)
     divided, division, told = together.divided(replace(_renamed(known, classes), group_by=group_by), parts)
     if not any(divided["test"].values()):
         raise DataError(

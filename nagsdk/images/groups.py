@@ -43,12 +43,13 @@ def check_pattern(pattern: str | None) -> None:
         raise UsageError(f"{OPTION} {one_line(pattern)[:100]!r} is not a pattern: {error}.", _EXAMPLE) from error
 
 
-def groups_of(pattern: str, names: Sequence[str]) -> list[str | None]:
+def groups_of(pattern: str, names: Sequence[str], *, required: bool = True) -> list[str | None]:
     """Searches a pattern in names.
 
     Args:
         pattern: A regular expression; see `check_pattern`.
         names: Paths of images inside their class folders, with ``/`` between folders.
+        required: Whether it must be found in some name.
 
     Returns:
         The group of each name: the parts in parentheses if the pattern has some, else what was found; None where
@@ -71,6 +72,6 @@ def groups_of(pattern: str, names: Sequence[str]) -> list[str | None]:
     except subprocess.CalledProcessError as error:
         raise DataError(f"{OPTION} {pattern!r} cannot be searched: {error.stderr[-200:]}", _EXAMPLE) from error
     found: list[str | None] = [group or None for group in json.loads(done.stdout)]
-    if names and not any(found):
+    if required and names and not any(found):
         raise UsageError(f"{OPTION} {pattern!r} is found in no name, such as {one_line(names[0])}.", _EXAMPLE)
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -156,6 +155,7 @@ def find_together(
     given: _Images,
     inside: Mapping[Path, Path],
     group_by: str | None,
+    new: bool,
     on_event: Listener,
 ) -> Together:
     """Groups images, and looks for those that look nearly the same.
@@ -166,6 +166,7 @@ def find_together(
         given: The images by part and class.
         inside: The class folder of each image.
         group_by: See `nagsdk.images.folder.scan`.
+        new: Whether nothing was divided by the pattern before, so that it must be found in some name.
         on_event: Receives progress.
 
     Raises:
@@ -176,7 +177,7 @@ def find_together(
     paths = [path for path, _, _ in found]
     groups: list[str | None] = [None] * len(paths)
     if group_by is not None:
-        groups = groups_of(group_by, [os.fspath(path.relative_to(inside[path]).as_posix()) for path in paths])
+        groups = groups_of(group_by, [path.relative_to(inside[path]).as_posix() for path in paths], required=new)
     items = [Item.of(root, path, label, group) for (path, label, _), group in zip(found, groups, strict=True)]
     pairs = [(int(a), int(b)) for a, b in near_duplicates(paths, on_event)]
     return Together(classes, [part for *_, part in found], items, pairs, _alike(root, items, pairs))

@@ -9,6 +9,7 @@ from nagsdk.errors import DataError, UsageError
 from nagsdk.images import entries
 from nagsdk.images.entries import image_files
 from nagsdk.images.folder import scan
+from nagsdk.images.split import Split
 from tests.images.layouts import ACUTE, FINGERPRINTS, lay, of
 from tests.pictures import fill
 
@@ -347,6 +348,15 @@ def test_groups_go_to_one_part_and_are_remembered(tmp_path):
         (tmp_path / "brick" / f"p{number}-more.png").write_bytes(b"torn")
     again = scan(tmp_path, found.division)
     assert {(path.name[:2], part) for part, of in again.parts.items() for path in of.paths} == sides
+    with pytest.raises(UsageError, match="divided before with the pattern"):
+        scan(tmp_path, found.division, group_by="p")
+
+
+def test_a_recorded_pattern_need_not_fit_other_folders(tmp_path):
+    fill(tmp_path, {"azure": 9, "brick": 9})
+    assert min(min(counts) for counts in scan(tmp_path, Split(group_by="z")).counts().values()) == 1
+    with pytest.raises(UsageError, match="divided before with no pattern"):
+        scan(tmp_path, Split(), group_by="0")
 
 
 @pytest.mark.parametrize(

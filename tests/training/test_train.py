@@ -357,6 +357,7 @@ def test_a_bundle_counts_only_the_images_that_it_was_trained_on(photos, space_fi
         (folder / "azure" / f"{number:03d}.png").write_bytes(b"torn")
     monkeypatch.setattr("nagsdk.training.run.write_bundle", lambda output, given, *rest: facts.append(given))
     monkeypatch.setattr("nagsdk.training.run.TrainingRun.run", lambda run: run._write({}, None) or {})
+    monkeypatch.setattr("nagsdk.training.study.add_study", lambda *given: {})
     report = train(data=folder, output=tmp_path / "o", space=space_file, **QUICK, skip_broken=True).to_dict()
     counted = {part: facts[0].provenance["images"][part] for part in ("train", "val", "test")}
     assert (
