@@ -32,6 +32,7 @@ from nagsdk.images.decoded import Labelled, counts, require_space, square_side
 from nagsdk.images.folder import ImageFolder
 from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.images.sheets import most_on_sheet, read_sheet, write_sheet
+from nagsdk.images.split import SPLIT
 from nagsdk.predictor.model import CARD, PREDICTOR_WEIGHTS
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import SearchSpace, extremes
@@ -179,7 +180,7 @@ class TrainingRun:
         train = self.parts["train"]
         return ArrayBatches(
             train.images, train.labels, self.plan.batch, self.preprocessing, seed, Augmentation(flip=self.plan.flip),
-            self.ranks.rank, self.ranks.count
+            self.ranks.rank, self.ranks.count, bool(self.plan.balance),
         )  # fmt: skip
 
     def fresh(self) -> Supernet:
@@ -314,14 +315,15 @@ class TrainingRun:
 
     def _write(self, figures: dict[str, Any], footing: Footing) -> None:
         with stage(self.on_event, "Writing the bundle"):
-            names = (SUPERNET_WEIGHTS, "measured.csv", RECALIBRATION, TEST, TEST_LABELS, PREDICTOR_WEIGHTS, CARD)
+            names = (SUPERNET_WEIGHTS, "measured.csv", RECALIBRATION, TEST, TEST_LABELS, PREDICTOR_WEIGHTS, CARD, SPLIT)
+            write_atomically(self.work / SPLIT, json.dumps(self.folder.division.to_dict()).encode())
             low, high = min(self.space.resolutions), max(self.space.resolutions)
             provenance = {
                 "made_by": MADE_BY,
                 "images": {
                     **counts(self.parts, len(self.folder.classes)),
                     "split": self.folder.split,
-                    "cuts": dict(self.folder.cuts),
+                    "near_duplicates": self.folder.alike.to_dict(),
                     "fingerprint": self.plan.images,
                 },
                 "plan": {key: value for key, value in asdict(self.plan).items() if key not in ("images", "space")},
