@@ -148,7 +148,7 @@ def _print_images(report: dict[str, Any]) -> None:
             else "rare classes may be learnt badly"
         )
         say(
-            f"Unbalanced: the largest class has {most / least:.0f} times as many images as the smallest; {effect}.",
+            f"Unbalanced: the largest class has {most / least:.0f} times as many images as the smallest; {shown}.",
             fg="yellow",
         )
 
