@@ -152,7 +152,14 @@ def calibrate(
     architectures = space.decode(pick_references(space, known, samples, seed, allowed, near))
     reference = reference_architecture(space, allowed)
     log = Log.open(
-        store, MeasurementKey.of(device, presence, protocol), architectures, reference, protocol, sessions, seed
+        store,
+        MeasurementKey.of(device, presence, protocol),
+        architectures,
+        reference,
+        protocol,
+        sessions,
+        seed,
+        space.fingerprint,
     )
     if log.taken:
         on_event(Notice(f"Resuming a calibration that stopped after {counted(len(log.taken), 'reading')}."))
@@ -207,11 +214,7 @@ class _Run:
     on_event: Listener
 
     def measure(self, turn: int, models: Mapping[str, Path], base: Path, keeper: OnReading, seed: int) -> None:
-        """Takes the readings that a session is still missing.
-
-        Connects again where the connection is lost after at least one new reading, or where it says itself that a fresh
-        one may succeed.
-        """
+        """Takes what a session is still missing, again after an error that followed a reading or says it may help."""
         fruitless = 0
         while missing := self.log.missing(turn, list(models), self.protocol.rounds):
             count_before = len(self.log.taken)
@@ -276,12 +279,13 @@ def _reference_alone(
     on_event(Notice(f"The speed of {device.id} changes between sessions; searching for quiet moments."))
     patient = replace(protocol, rounds=1, most_rounds=1, spread_s=_SEARCH_S)
 
-    def search() -> Measurement:
+    def search() -> dict[str, Measurement]:
         with backend.open(device) as session:
-            return measure(session, {"reference": base}, base, patient, on_event=on_event)["reference"]
+            return measure(session, {"": base}, base, patient, on_event=on_event)
 
-    found = reconnecting(search, on_event)
-    return tuple(ms for reading in found.readings for ms in (reading.before_ms, reading.after_ms))
+    return tuple(
+        ms for reading in reconnecting(search, on_event)[""].readings for ms in (reading.before_ms, reading.after_ms)
+    )
 
 
 def _conclude(run: _Run, alone: tuple[float, ...], begun: float, complete: bool) -> Calibration:

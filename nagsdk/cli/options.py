@@ -154,12 +154,20 @@ def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return apply
 
 
+store_option = click.option(
+    "--store",
+    help="Where readings are stored: a file, or postgresql://USER@HOST/DATABASE [default: NAGSDK_STORE, or the cache].",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print only JSON to standard output.")
+BUNDLE_HELP = (
+    "Name of a bundle, or its folder [default: NAGSDK_BUNDLE; else imagenet-lite if nagsdk[zoo] is installed, else "
+    "glyphs]."
+)
 bundle_option = click.option(
     "--bundle",
     default=setting("bundle"),
     shell_complete=completing("bundles"),
-    help="Name of a bundle, or its folder [default: NAGSDK_BUNDLE, or glyphs].",
+    help=BUNDLE_HELP,
 )
 serial_option = click.option(
     "--serial", help="Which of several attached phones: serial number or host:port [default: ANDROID_SERIAL]."
@@ -168,7 +176,7 @@ lab_option = click.option(
     "--lab",
     default=setting("lab"),
     metavar="ADDRESS",
-    help="Use the devices of a lab, such as tls://lab-server:8786; local starts one here [default: NAGSDK_LAB].",
+    help="Use a lab's devices, such as tls://lab-server:8786; local starts one here [default: NAGSDK_LAB].",
 )
 strategy_option = click.option(
     "--strategy",
@@ -285,7 +293,7 @@ def target_options(
             from nagsdk.pipeline.asked import refuse_repeated
             from nagsdk.pipeline.target import Target
 
-            own = {name: rest.pop(name) for name in ("threads", "batch", "precision", "io", "serial", "lab")}
+            own = {name: rest.pop(name) for name in ("threads", "batch", "precision", "io", "serial", "lab", "store")}
             if not device:
                 if required:
                     # The option is not `required`, because click would take the missing setting for a value.
@@ -339,4 +347,5 @@ def _target_options(several: bool, patterns: bool) -> Callable[[F], F]:
         ),
         serial_option,
         lab_option,
+        store_option,
     )

@@ -34,7 +34,7 @@ def command(
     table: str | None,
     as_json: bool,
 ) -> None:
-    """Measure given architectures on a device, with random weights, or a finished MODEL in an ONNX file.
+    """Measure given architectures on a device, with random weights, or a finished MODEL (ONNX or .pt2).
 
     Random weights take as long as trained ones, so the bundle's weights are not needed.
     """

@@ -38,7 +38,10 @@ def reach(
 
 
 def described(
-    device: str | Path | Device, backend: Backend | None, lab: str | None, on_event: Listener
+    device: str | Path | Device,
+    backend: Backend | None = None,
+    lab: str | None = None,
+    on_event: Listener = ignore,
 ) -> tuple[Backend, Device]:
     """The backend of a device and its description; see `reach`."""
     if lab is not None:

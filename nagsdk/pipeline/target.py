@@ -51,6 +51,7 @@ class TargetSettings(TypedDict, total=False):
     serial: str | None
     io: str | None
     lab: str | None
+    store: str | Path | None
     on_event: Listener
 
 
@@ -75,6 +76,7 @@ class Target:
             as cameras give them; the device's default if None.
         lab: Address of a lab whose device is meant, such as ``"tls://lab-server:8786"``, or ``"local"``; a device of
             this machine if None.
+        store: File or address of the database for readings; the setting ``store`` if None.
         on_event: Called with every progress event; see `nagsdk.events`.
         backend: The backend of the device; the one that the device's description names if None.
 
@@ -108,6 +110,7 @@ class Target:
         serial: str | None = None,
         io: str | None = None,
         lab: str | None = None,
+        store: str | Path | None = None,
         on_event: Listener = ignore,
         backend: Backend | None = None,
     ) -> None:
@@ -125,7 +128,11 @@ class Target:
         )
         self.overrides, self.device, self.presence = first.overrides, first.device, first.presence
         self._asked: dict[str, Any] = {"threads": threads, "batch": batch, "precision": precision, "serial": serial}
-        self._asked |= {"io": io, "lab": lab}
+        self._asked |= {"io": io, "lab": lab, "store": store}
+        if store is not None:
+            from nagsdk.measuring.store_place import checked_place
+
+            checked_place(store)
         self._given, self._given_backend = device, backend
         self.costs = Costs(self.bundle, self.backend, self.device, lambda: self.host)
         self.on_event = on_event
@@ -143,7 +150,8 @@ class Target:
         # In a lab, all arms use the same place.
         given, shared = (device, backend) if lab is None else (plain, self.backend)
         self._others = [
-            Target(given, self.bundle, **asdict(one.overrides), on_event=on_event, backend=shared) for one in others
+            Target(given, self.bundle, **asdict(one.overrides), store=store, on_event=on_event, backend=shared)
+            for one in others
         ]
 
     @property
@@ -209,9 +217,9 @@ class Target:
     @cached_property
     def store(self) -> Store:
         """Measurements of earlier runs."""
-        from nagsdk.measuring.store import STORE, Store
+        from nagsdk.measuring.store_place import store_here
 
-        return Store(self.cache / STORE)
+        return store_here(self._asked["store"])
 
     def keep(self, name: str, make: Callable[[], T]) -> T:
         """A value that is made once for this target and then kept.
