@@ -283,9 +283,8 @@ def _reference_alone(
         with backend.open(device) as session:
             return measure(session, {"": base}, base, patient, on_event=on_event)
 
-    return tuple(
-        ms for reading in reconnecting(search, on_event)[""].readings for ms in (reading.before_ms, reading.after_ms)
-    )
+    readings = reconnecting(search, on_event)[""].readings
+    return tuple(ms for reading in readings for ms in (reading.before_ms, reading.after_ms))
 
 
 def _conclude(run: _Run, alone: tuple[float, ...], begun: float, complete: bool) -> Calibration:

@@ -176,7 +176,7 @@ lab_option = click.option(
     "--lab",
     default=setting("lab"),
     metavar="ADDRESS",
-    help="Use a lab's devices, such as tls://lab-server:8786; local starts one here [default: NAGSDK_LAB].",
+    help="Use a lab's devices; local starts one [default: NAGSDK_LAB].",
 )
 strategy_option = click.option(
     "--strategy",
