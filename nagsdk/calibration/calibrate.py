@@ -150,7 +150,14 @@ def calibrate(
     architectures = space.decode(pick_references(space, known, samples, seed, allowed, near))
     reference = reference_architecture(space, allowed)
     log = Log.open(
-        store, MeasurementKey.of(device, presence, protocol), architectures, reference, protocol, sessions, seed
+        store,
+        MeasurementKey.of(device, presence, protocol),
+        architectures,
+        reference,
+        protocol,
+        sessions,
+        seed,
+        space.fingerprint,
     )
     if log.taken:
         on_event(Notice(f"Resuming a calibration that stopped after {counted(len(log.taken), 'reading')}."))

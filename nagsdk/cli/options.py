@@ -153,12 +153,20 @@ def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return apply
 
 
+store_option = click.option(
+    "--store",
+    help="Where readings are stored: a file, or postgresql://USER@HOST/DATABASE [default: NAGSDK_STORE, or the cache].",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print only JSON to standard output.")
+BUNDLE_HELP = (
+    "Name of a bundle, or its folder [default: NAGSDK_BUNDLE; else imagenet-lite if nagsdk[zoo] is installed, else "
+    "glyphs]."
+)
 bundle_option = click.option(
     "--bundle",
     default=setting("bundle"),
     shell_complete=completing("bundles"),
-    help="Name of a bundle, or its folder [default: NAGSDK_BUNDLE, or glyphs].",
+    help=BUNDLE_HELP,
 )
 serial_option = click.option(
     "--serial", help="Which of several attached phones: serial number or host:port [default: ANDROID_SERIAL]."
@@ -275,7 +283,7 @@ def target_options(*, several: bool = False, required: bool = True, inference: b
             from nagsdk.pipeline.asked import refuse_repeated
             from nagsdk.pipeline.target import Target
 
-            own = {name: rest.pop(name) for name in ("threads", "batch", "precision", "io", "serial")}
+            own = {name: rest.pop(name) for name in ("threads", "batch", "precision", "io", "serial", "store")}
             if not device:
                 if required:
                     # The option is not `required`, because click would take the missing setting for a value.
@@ -325,4 +333,5 @@ def _target_options(several: bool) -> Callable[[F], F]:
             "[default: the device's].",
         ),
         serial_option,
+        store_option,
     )

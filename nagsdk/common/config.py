@@ -7,8 +7,10 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
+from nagsdk.common.database_address import LEGAL, read_place, without_secrets
 from nagsdk.common.reading import read_toml
 from nagsdk.errors import UnknownNameError, UsageError
 
@@ -94,6 +96,10 @@ def _switch(value: Any) -> bool:
     return known[text]
 
 
+def _store(value: Any) -> Any:
+    return read_place(_text(value))
+
+
 def _user_folder(kind: str) -> Path:
     import platformdirs
 
@@ -106,7 +112,7 @@ _SETTINGS = (
         "bundle",
         "Bundle if --bundle is not given",
         _text,
-        lambda: "glyphs",
+        lambda: resolve_name("nagsdk.bundle.names:usual_bundle")(),
         "a name or a folder; see nagsdk bundle list",
     ),
     Setting(
@@ -122,6 +128,13 @@ _SETTINGS = (
         _folder,
         lambda: _user_folder("data"),
         "a folder",
+    ),
+    Setting(
+        "store",
+        "Where readings are stored, if not in the cache folder; a database for a lab",
+        _store,
+        lambda: None,
+        LEGAL,
     ),
     Setting(
         "disable_plugins",
@@ -194,8 +207,9 @@ def _read(setting: Setting, value: Any, where: str) -> Any:
     try:
         return setting.read(value)
     except ValueError as error:
+        shown = without_secrets(value) if isinstance(value, str) else value
         raise UsageError(
-            f"{where}: {value!r} is not a valid value of the setting {setting.name}.", f"Valid: {setting.legal}."
+            f"{where}: {shown!r} is not a valid value of the setting {setting.name}.", f"Valid: {setting.legal}."
         ) from error
 
 

@@ -14,7 +14,7 @@ from nagsdk.graph.numbers import FLOAT, SHIFTS
 from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.manifest.manifest import is_pinned, pinned_files, precision_of, read_manifest, with_other_line_ends
 from nagsdk.pipeline.build import infer
-from nagsdk.pipeline.target import reach
+from nagsdk.pipeline.reach import reach
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 from nagsdk.bundle.bundle import Bundle, load_bundle
 from nagsdk.common.cores import overcommitted
 from nagsdk.common.folders import cache_folder
-from nagsdk.device.backend import Backend, Presence, Tensor
-from nagsdk.device.description import Device, Overrides, read_device
+from nagsdk.device.backend import Backend, Tensor
+from nagsdk.device.description import Device, Overrides
 from nagsdk.device.presence import presence_of
 from nagsdk.errors import DeviceUnavailableError, UsageError
 from nagsdk.events import Listener, Notice, ignore
@@ -25,7 +25,7 @@ from nagsdk.measuring.protocol import ESTIMATE_PROTOCOL, Protocol
 from nagsdk.measuring.rewrites import read_choice
 from nagsdk.pipeline.choices import Precisions, Threads, arms_of, named
 from nagsdk.pipeline.limits import Costs
-from nagsdk.plugin.guard import guarded_object
+from nagsdk.pipeline.reach import described
 from nagsdk.plugin.host import Host, host
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class TargetSettings(TypedDict, total=False):
     precision: Precisions
     serial: str | None
     io: str | None
+    store: str | Path | None
     on_event: Listener
 
 
@@ -71,6 +72,7 @@ class Target:
         serial: Which of several attached phones is meant, or ``"host:port"`` of a phone that listens on the network.
         io: Numbers of input and output of an integer file: ``"float"``, ``"int8"`` or ``"uint8"``, which takes pixels
             as cameras give them; the device's default if None.
+        store: File or address of the database for readings; the setting ``store`` if None.
         on_event: Called with every progress event; see `nagsdk.events`.
         backend: The backend of the device; the one that the device's description names if None.
 
@@ -103,12 +105,13 @@ class Target:
         precision: Precisions = None,
         serial: str | None = None,
         io: str | None = None,
+        store: str | Path | None = None,
         on_event: Listener = ignore,
         backend: Backend | None = None,
     ) -> None:
         self.bundle = load_bundle(bundle)
         self.named = device.id if isinstance(device, Device) else str(device)
-        self.backend, plain = _described(device, backend)
+        self.backend, plain = described(device, backend)
         (first, *others), self.left_out = arms_of(
             plain,
             self.backend,
@@ -120,7 +123,11 @@ class Target:
         )
         self.overrides, self.device, self.presence = first.overrides, first.device, first.presence
         self._asked: dict[str, Any] = {"threads": threads, "batch": batch, "precision": precision, "serial": serial}
-        self._asked["io"] = io
+        self._asked |= {"io": io, "store": store}
+        if store is not None:
+            from nagsdk.measuring.store_place import checked_place
+
+            checked_place(store)
         self._given, self._given_backend = device, backend
         self.costs = Costs(self.bundle, self.backend, self.device, lambda: self.host)
         self.on_event = on_event
@@ -136,7 +143,8 @@ class Target:
         for arm in self.left_out:
             on_event(Notice(f"{arm.name} is left out: {arm.why.rstrip('.')}.", warning=True))
         self._others = [
-            Target(device, self.bundle, **asdict(one.overrides), on_event=on_event, backend=backend) for one in others
+            Target(device, self.bundle, **asdict(one.overrides), store=store, on_event=on_event, backend=backend)
+            for one in others
         ]
 
     @property
@@ -202,9 +210,9 @@ class Target:
     @cached_property
     def store(self) -> Store:
         """Measurements of earlier runs."""
-        from nagsdk.measuring.store import STORE, Store
+        from nagsdk.measuring.store_place import store_here
 
-        return Store(self.cache / STORE)
+        return store_here(self._asked["store"])
 
     def keep(self, name: str, make: Callable[[], T]) -> T:
         """A value that is made once for this target and then kept.
@@ -312,38 +320,6 @@ def target_of(
 
 def _listed(arms: Sequence[Target]) -> str:
     return " and ".join(arm.arm for arm in arms)
-
-
-def reach(
-    device: str | Path | Device, overrides: Overrides, backend: Backend | None = None
-) -> tuple[Backend, Device, Presence]:
-    """The backend of a device, its description, and whether it is available; no bundle is needed.
-
-    Args:
-        device: See `Target`.
-        overrides: Settings that replace the device's defaults.
-        backend: See `Target`.
-
-    Raises:
-        NagsdkError: See `Target`.
-    """
-    backend, device = _described(device, backend)
-    device = overrides.on(device, backend.precisions, backend.ios)
-    return backend, device, presence_of(backend, device)
-
-
-def _described(device: str | Path | Device, backend: Backend | None) -> tuple[Backend, Device]:
-    if isinstance(device, Path) or (isinstance(device, str) and device.endswith(".toml")):
-        device = read_device(Path(device))
-    elif isinstance(device, str):
-        device = host().device(device)
-    elif not isinstance(device, Device):
-        raise UsageError(f"{device!r} is not a device.", "Name one; `nagsdk devices` lists them.")
-    if backend is None:
-        backend = host().backend_of(device)
-    else:
-        backend = guarded_object(backend, Backend, f"The backend {backend.id}")  # type: ignore[type-abstract]
-    return backend, device
 
 
 def _all_precisions() -> set[str]:
