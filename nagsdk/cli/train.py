@@ -145,7 +145,7 @@ def _print_images(report: dict[str, Any]) -> None:
         balanced = report["plan"]["balance"]
         effect = "training shows rare classes more often" if balanced else "rare classes may be learnt badly"
         say(
-            f"Unbalanced: the largest class has {most / least:.0f} times as many images as the smallest; {shown}.",
+            f"Unbalanced: the largest class has {most / least:.0f} times as many images as the smallest; {effect}.",
             fg="yellow",
         )
 
