@@ -142,13 +142,10 @@ def _print_images(report: dict[str, Any]) -> None:
         )
     most, least = (pick(parts["train"].values()) for pick in (max, min))
     if most > 10 * least:
-        shown = (
-            "training shows rare classes more often"
-            if report["plan"]["balance"]
-            else "rare classes may be learnt badly"
-        )
+        balanced = report["plan"]["balance"]
+        effect = "training shows rare classes more often" if balanced else "rare classes may be learnt badly"
         say(
-            f"Unbalanced: the largest class has {most / least:.0f} times as many images as the smallest; {shown}.",
+            f"Unbalanced: the largest class has {most / least:.0f} times as many images as the smallest; {effect}.",
             fg="yellow",
         )
 
