@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     click.option(
         "--model",
         type=click.Path(dir_okay=False),
-        help="ONNX file of a finished network, which is measured and judged as it is.",
+        help="ONNX file or program of torch.export (.pt2) of a finished network, which is measured and judged.",
     ),
     click.option(
         "--output",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def command(
     target: Target, model: str | None, architectures: tuple[str, ...], table: str | None, as_json: bool
 ) -> None:
-    """Measure given architectures on a device, with random weights, or a finished MODEL in an ONNX file.
+    """Measure given architectures on a device, with random weights, or a finished MODEL (ONNX or .pt2).
 
     Random weights take as long as trained ones, so the bundle's weights are not needed.
     """

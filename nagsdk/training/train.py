@@ -52,8 +52,11 @@ def train(
             ``val`` (and ``test``).
         output: Folder of the bundle, whose name becomes the bundle's name; unfinished work is stored next to it, in
             ``<output>.work``.
-        space: Search space: ``mobilenetv3`` (160 to 224 pixels), ``small`` (32 to 48 pixels), or a JSON file.
-        init: Initial weights: ``none``, ``ofa`` (see 'nagsdk bundle pull imagenet'), or a file of weights of the space.
+        space: Search space: ``mobilenetv3`` (160 to 224 pixels), ``efficientnet-lite0`` (96 to 224 pixels), ``small``
+            (32 to 48 pixels) or another one by its name, or a JSON file.
+        init: Initial weights: ``none``, ``ofa`` (see 'nagsdk bundle pull imagenet'), the name of a finished network
+            that the space contains (``efficientnet-lite0``; needs the extra ``pretrained``), or a file of weights: of a
+            supernet of the space, or of a finished network of torchvision or timm.
         recipe: Training recipe: ``sandwich`` (BigNAS) or ``shrinking`` (Once-for-All).
         epochs: Number of epochs over the training images.
         batch: Number of images per step, over all processes.
@@ -76,7 +79,7 @@ def train(
         DataError: The images cannot be used for training.
         OutputError: The folder cannot be written, or the disk has too little free space.
         UsageError: Settings are invalid, or the folder contains a run with other settings.
-        WeightsMissingError: Once-for-All's weights are not on this machine.
+        WeightsMissingError: The initial weights are not on this machine.
     """
     from dataclasses import asdict
 
@@ -124,7 +127,7 @@ def train(
         curves = Curves(
             work, Path(tensorboard) if tensorboard is not None and ranks.first and not dry_run else None, on_event
         )
-        parts = decode(found, square_side(chosen, preprocessing_of(chosen)), skip_broken, on_event)
+        parts = decode(found, square_side(chosen, preprocessing_of(chosen, init)), skip_broken, on_event)
         report |= {
             **_images(found, counts(parts, len(found.classes))),
             "already_finished": False,
