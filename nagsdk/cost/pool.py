@@ -280,7 +280,7 @@ def read_pool(path: Path) -> Mapping[str, Kernels]:
 
 def _kernels(values: Mapping[str, Any]) -> Kernels:
     def prices(known: Mapping[str, Any], low: float = 0.0) -> Floats:
-        return numbers_of([known[name] for name in FEATURES], (len(FEATURES),), low=low)
+        return numbers_of([known.get(name, 0.0) for name in FEATURES], (len(FEATURES),), low=low)
 
     def number(value: Any) -> float:
         return float(numbers_of(value, (), low=-_ANY_SCALE, high=_ANY_SCALE))
@@ -305,5 +305,5 @@ def _kernels(values: Mapping[str, Any]) -> Kernels:
         Spreads(**numbers(values["spreads"])),
         {name: Precision(**numbers(known)) for name, known in values["precisions"].items()},
         dict(values["source"]),
-        tuple(name for name in FEATURES if name in values["unknown"]),
+        tuple(name for name in FEATURES if name in values["unknown"] or name not in values["weights"]),
     )

@@ -21,7 +21,7 @@ from nagsdk.cost.model import CostModel
 from nagsdk.cost.table import AdditiveTable, Floats, exact_table
 from nagsdk.device.backend import Backend
 from nagsdk.device.description import Device
-from nagsdk.errors import InfeasibleError, UnknownNameError
+from nagsdk.errors import InfeasibleError, UnknownNameError, UnsupportedLayerError
 from nagsdk.plugin.host import Host
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import Codes
@@ -87,10 +87,24 @@ class Costs:
 
     @cached_property
     def supported(self) -> NDArray[np.bool_]:
-        """Choices whose layers the backend runs, shape (resolutions, rows, most choices)."""
+        """Choices whose layers the backend runs, shape (resolutions, rows, most choices).
+
+        Raises:
+            UnsupportedLayerError: It does not run layers that every network of the space has.
+        """
         space = self.bundle.space
         with self._blaming:
             unsupported = exact_table(space, lambda layer: float(not self.backend.supports(layer, self.device)))
+        if (unsupported.base > 0).all():
+            fixed = space.fixed_layers(max(space.resolutions))
+            with self._blaming:
+                missing = [layer for layer in fixed if not self.backend.supports(layer, self.device)]
+            what = ", ".join(sorted({layer.float_only or layer.kind for layer in missing}))
+            precision = f" in {self.device.precision}" if self.device.precision else ""
+            raise UnsupportedLayerError(
+                f"{self.backend.title} cannot run the networks of {self.bundle.name}{precision}: {what}.",
+                "Use another precision, such as --precision fp32, or another device.",
+            )
         return np.equal(unsupported.choice, 0)
 
     def table(self, metric: str, model: CostModel | None, resolution: int | None = None) -> AdditiveTable:

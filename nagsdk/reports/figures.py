@@ -18,7 +18,7 @@ _KINDS = {
     "expansions and other 1×1": (("pointwise",), COLORS[0]),
     "depthwise": (("depthwise",), COLORS[4]),
     "squeeze-and-excitation": (("se",), COLORS[2]),
-    "everything else": (("conv", "add", "pool", "linear", "maxpool", "avgpool"), COLORS[3]),
+    "everything else": (("conv", "add", "pool", "linear", "maxpool", "avgpool", "norm", "attention"), COLORS[3]),
 }
 _KERNELS = {3: "#bcd9ee", 5: "#5ba3d0", 7: "#1f5f95"}
 _ROW = 17.0
