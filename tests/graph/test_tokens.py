@@ -1,6 +1,5 @@
 """Layers of tokens: torch, ONNX Runtime, LiteRT and the CUDA plugin's program agree."""
 
-import numpy as np
 import onnxruntime
 import pytest
 import torch
@@ -79,7 +78,8 @@ def test_every_runtime_computes_tokens_as_torch_does(tmp_path_factory, sizes, pi
 
 
 def test_integers_are_refused_with_the_names_of_the_layers():
-    with pytest.raises(UnsupportedLayerError, match="no integer form yet: GELU, attention, layer normalisation, tokens"):
+    names = "GELU, attention, layer normalisation, tokens"
+    with pytest.raises(UnsupportedLayerError, match=f"no integer form yet: {names}"):
         integer_graph(trace(network(4, 1, 4, True), 8), random_images(2, 8))
 
 

@@ -1,13 +1,22 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from nagsdk.errors import UsageError
+from nagsdk.bundle.bundle import Bundle
+from nagsdk.common.folders import shipped
+from nagsdk.cost.model import CostModel
+from nagsdk.cost.prior import read_prior
+from nagsdk.errors import UnsupportedLayerError, UsageError
 from nagsdk.families import preset, space_from_dict
 from nagsdk.families.traced.couplings import find_layers
 from nagsdk.families.vit.space import VitSpace
+from nagsdk.pipeline.limits import Costs
+from nagsdk.plugin.host import host
 from nagsdk.space.space import extremes
 from nagsdk.testing.spaces import check_space
+from tests.families.stored import stored
 
 SMALL = {
     "classes": 5,
@@ -76,6 +85,22 @@ def test_definitions_that_cannot_be_built_are_refused(wrong):
         VitSpace(**{**SMALL, **wrong})
     with pytest.raises((ValueError, UsageError)):
         space_from_dict({"family": "vit", **SMALL, **wrong})
+
+
+def test_a_prior_without_prices_of_attention_does_not_know_the_speed():
+    prior = read_prior(shipped("devices") / "cpu-prior.json")
+    assert {"attention_macs", "norm_elements", "gelu_elements"} <= {*prior.unknown}
+    with pytest.raises(UsageError, match="speed of this device is not known"):
+        CostModel.from_prior(SPACE, prior)
+
+
+def test_a_backend_refuses_integers_by_the_names_of_the_layers(tmp_path):
+    bundle, device = Bundle(stored(SPACE, tmp_path / "vit")), host().device("cpu")
+    backend = host().backend_of(device)
+    assert Costs(bundle, backend, device, host).supported[:, SPACE.existing].all()
+    with pytest.raises(UnsupportedLayerError, match="in int8: GELU") as caught:
+        _ = Costs(bundle, backend, replace(device, precision="int8"), host).supported
+    assert "--precision fp32" in caught.value.next_step
 
 
 def test_the_preset_has_networks_of_its_promised_cost():
