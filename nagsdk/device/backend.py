@@ -231,7 +231,7 @@ class Backend(ABC):
         Choices that need an unsupported layer are excluded before an architecture is generated. By default, all
         kinds of layers that nagsdk knows are supported, in integers those that have an integer form.
         """
-        integer = device.precision in self.integer_precisions
+        integer = (device.precision or self.precisions[0]) in self.integer_precisions
         return layer.kind in KINDS and not (integer and layer.float_only)
 
     def layer_bytes(self, layer: LayerSpec, device: Device) -> float:
