@@ -47,6 +47,6 @@ def _numbers(layer: LayerSpec, integer: bool) -> int:
         needed.append(written + 2 * layer.heads * layer.in_size**4)
     if layer.kind == "norm":
         needed.append(4 * written)
-    if layer.activation == "hswish":  # in integers x · relu6(x + 3)
+    if layer.activation in ("hswish", "gelu"):  # hard swish is x · relu6(x + 3) in integers
         needed.append((3 if integer else 2) * written)
     return max(needed)
