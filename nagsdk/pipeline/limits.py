@@ -24,7 +24,7 @@ from nagsdk.device.description import Device
 from nagsdk.errors import InfeasibleError, UnknownNameError, UnsupportedLayerError
 from nagsdk.plugin.host import Host
 from nagsdk.space.architecture import Architecture
-from nagsdk.space.space import Codes
+from nagsdk.space.space import Codes, extremes
 
 if TYPE_CHECKING:
     from nagsdk.cost.metric_limits import MetricLimits
@@ -96,9 +96,9 @@ class Costs:
         with self._blaming:
             unsupported = exact_table(space, lambda layer: float(not self.backend.supports(layer, self.device)))
         if (unsupported.base > 0).all():
-            fixed = space.fixed_layers(max(space.resolutions))
+            layers = space.layers(space.decode(extremes(space))[1])
             with self._blaming:
-                missing = [layer for layer in fixed if not self.backend.supports(layer, self.device)]
+                missing = [layer for layer in layers if not self.backend.supports(layer, self.device)]
             what = ", ".join(sorted({layer.float_only or layer.kind for layer in missing}))
             precision = f" in {self.device.precision}" if self.device.precision else ""
             raise UnsupportedLayerError(

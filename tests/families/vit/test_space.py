@@ -98,7 +98,7 @@ def test_a_backend_refuses_integers_by_the_names_of_the_layers(tmp_path):
     bundle, device = Bundle(stored(SPACE, tmp_path / "vit")), host().device("cpu")
     backend = host().backend_of(device)
     assert Costs(bundle, backend, device, host).supported[:, SPACE.existing].all()
-    with pytest.raises(UnsupportedLayerError, match="in int8: GELU") as caught:
+    with pytest.raises(UnsupportedLayerError, match="in int8: GELU, attention, layer normalisation") as caught:
         _ = Costs(bundle, backend, replace(device, precision="int8"), host).supported
     assert "--precision fp32" in caught.value.next_step
 
