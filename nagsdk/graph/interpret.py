@@ -62,7 +62,10 @@ def computed(node: Node, inputs: list[Tensor], weight: Tensor | None = None, bia
                 return functional.linear(inputs[0], weight, bias)
             if isinstance(node, LayerNorm):
                 return functional.layer_norm(inputs[0], weight.shape, weight, bias, node.epsilon)
-            return functional.conv2d(inputs[0], weight, bias, node.stride, node.padding, 1, node.groups)
+            if not node.extra:
+                return functional.conv2d(inputs[0], weight, bias, node.stride, node.padding, 1, node.groups)
+            padded = functional.pad(inputs[0], node.sides * 2)
+            return functional.conv2d(padded, weight, bias, node.stride, 0, 1, node.groups)
         case Activation(function=function) if function in _FUNCTIONS:
             return _FUNCTIONS[function](inputs[0])
         case Binary(function=function):
@@ -82,8 +85,8 @@ def computed(node: Node, inputs: list[Tensor], weight: Tensor | None = None, bia
         case Attention(heads=heads):
             apart = (tensor.unflatten(2, (heads, -1)).transpose(1, 2) for tensor in inputs)
             return functional.scaled_dot_product_attention(*apart).transpose(1, 2).flatten(2)
-        case Pad(top=top, bottom=bottom, sides=sides):
-            return functional.pad(inputs[0], (sides, sides, top, bottom))
+        case Pad(top=top, bottom=bottom, left=left, right=right):
+            return functional.pad(inputs[0], (left, right, top, bottom))
         case Rows(start=start, stop=stop):
             return inputs[0][:, :, start:stop]
         case _:

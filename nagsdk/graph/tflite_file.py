@@ -92,8 +92,8 @@ class TfliteFile:
                 setattr(operator.builtinOptions, name, value)
         self.body.operators.append(operator)
 
-    def _padding(self, top: int, bottom: int, sides: int) -> int:
-        return self._constant(np.array([[0, 0], [top, bottom], [sides, sides], [0, 0]], np.int32))
+    def _padding(self, rows: tuple[int, int], columns: tuple[int, int]) -> int:
+        return self._constant(np.array([[0, 0], rows, columns, [0, 0]], np.int32))
 
     def _weights(self, node: Conv | Linear, weight: Weights, axis: int | None) -> list[int]:
         """Weights, in the order of dimensions of the file, and bias; `axis` is the dimension of the scales."""
