@@ -95,17 +95,24 @@ class Costs:
         space = self.bundle.space
         with self._blaming:
             unsupported = exact_table(space, lambda layer: float(not self.backend.supports(layer, self.device)))
-        if (unsupported.base > 0).all():
+        supported = np.equal(unsupported.choice, 0)
+        existing = supported & space.existing
+        always = [d for d, decision in enumerate(space.decisions) if decision.active_if is None]
+        if (unsupported.base > 0).all() or not all(existing[:, space.rows.of(d)].any() for d in always):
+            raise self._unrunnable()
+        return supported
+
+    def _unrunnable(self) -> UnsupportedLayerError:
+        space = self.bundle.space
+        with self._blaming:
             layers = space.layers(space.decode(extremes(space))[1])
-            with self._blaming:
-                missing = [layer for layer in layers if not self.backend.supports(layer, self.device)]
-            what = ", ".join(sorted({layer.float_only or layer.kind for layer in missing}))
-            precision = f" in {self.device.precision}" if self.device.precision else ""
-            raise UnsupportedLayerError(
-                f"{self.backend.title} cannot run the networks of {self.bundle.name}{precision}: {what}.",
-                "Use another precision, such as --precision fp32, or another device.",
-            )
-        return np.equal(unsupported.choice, 0)
+            missing = [layer for layer in layers if not self.backend.supports(layer, self.device)]
+        what = ", ".join(sorted({layer.float_only or layer.kind for layer in missing}))
+        precision = f" in {self.device.precision}" if self.device.precision else ""
+        return UnsupportedLayerError(
+            f"{self.backend.title} cannot run the networks of {self.bundle.name}{precision}: {what}.",
+            "Use another precision, such as --precision fp32, or another device.",
+        )
 
     def table(self, metric: str, model: CostModel | None, resolution: int | None = None) -> AdditiveTable:
         """The additive cost table of a metric; unsupported choices and other resolutions are masked.
