@@ -5,8 +5,9 @@
 
 Calibrates with SAMPLES architectures (9 or more), then times FRESH random ones in four other sessions, with ranges that
 are made up, as for all timing. What a session is slower or faster than the calibration is common to all its networks,
-so a bound covers most or few of one session; the shifts are printed beside the coverage. The rival, MACs times one factor, uses the same readings. Nothing is kept. Needs a quiet
-machine: a minute for each device with glyphs, some ten with imagenet.
+so a bound covers most or few of one session; the shifts are printed beside the coverage. The rival, MACs times one
+factor, uses the same readings. Nothing is kept. Needs a quiet machine: a minute for each device with glyphs, some ten
+with imagenet.
 """
 
 from __future__ import annotations

@@ -50,7 +50,8 @@ def deploy(
     Args:
         target: A `nagsdk.Target`, the id of a device, or a file that describes one (``.toml``).
         budget: A limit such as ``"80ms"`` or a `Budget`; several must hold together.
-        model: ONNX file of a finished network to measure and judge as it is; only `budget` and `output` go with it.
+        model: ONNX file or program of torch.export (``.pt2``) of a finished network to measure and judge; only `budget`
+            and `output` go with it.
         min_top1: If given, the fastest model with at least this top-1 in per cent is sought instead of the most
             accurate one, and `budget` may be left out. Top-1 is measured on the bundle's test images.
         output: Folder for the deployment; ``deployments/<bundle>-<device>-<budget>`` if None. One in it is replaced.
@@ -97,7 +98,7 @@ def deploy(
         require_verifiable(target, min_top1)
     folder = usual_folder(target, wanted, min_top1) if output is None else Path(output)
     builder = Builder(target, None if images is None else Path(images), timing_only, seed)
-    deployer = Deployer(target, builder, resolution, target.host.strategies.get(strategy), min_top1=min_top1)
+    deployer = Deployer(target, builder, resolution, target.host.strategy(strategy, target.bundle), min_top1=min_top1)
     target.bundle.require_predictor()
     deployer.check()
     check_output(target, folder)
@@ -144,7 +145,8 @@ def generate(
     timed = min_top1 is not None or any(b.metric == LATENCY for one in asked for b in one)
     targets = targets_of(target, settings, timed)
     ranges.check(limits=len(targets) * max([1, *map(len, asked)]), resolution=resolution, seed=seed)
-    return generated(targets, targets[0].host.strategies.get(strategy), timed, resolution, seed, asked, min_top1)
+    chosen = targets[0].host.strategy(strategy, targets[0].bundle)
+    return generated(targets, chosen, timed, resolution, seed, asked, min_top1)
 
 
 @renamed(device="target")
@@ -187,7 +189,7 @@ def frontier(
     ranges.check(strategies=len(strategies), points=points, resolution=resolution, seed=seed)
     picture.check(plot)
     target = target_of(target, settings, arms=True, timed=metric == LATENCY)
-    chosen = [target.host.strategies.get(name) for name in strategies]
+    chosen = [target.host.strategy(name, target.bundle) for name in strategies]
     found = frontier_of(target, metric, chosen, points, resolution, seed)
     if plot is not None:
         found.plot(plot)
@@ -249,7 +251,8 @@ def profile(
         target: A `nagsdk.Target` or the id of a device; the device must be available.
         architectures: Text forms or architectures of the bundle's space.
         table: CSV file of more architectures, with the columns of the bundle's space (MobileNetV3: ks, e, d, r).
-        model: ONNX file of a finished network, which is measured instead of architectures.
+        model: ONNX file or program of torch.export (``.pt2``) of a finished network, which is measured instead of
+            architectures.
         **settings: Arguments of `nagsdk.Target` for a device's id: bundle, threads, batch, precision, serial, on_event.
 
     Returns:

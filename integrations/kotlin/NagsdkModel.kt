@@ -32,8 +32,8 @@ class NagsdkModel(assets: AssetManager, folder: String) : AutoCloseable {
     private val batch = manifest.getInt("batch")
     private val labels = runCatching { assets.open("$folder/labels.txt").bufferedReader().readLines() }.getOrDefault(emptyList())
     private val integers = manifest.optJSONObject("integers")
-    private val inputNumbers = IntegerNumbers.of(integers?.getJSONObject("input"))
-    private val outputNumbers = IntegerNumbers.of(integers?.getJSONObject("output"))
+    private val inputNumbers = IntegerNumbers.of(integers?.optJSONObject("input"))
+    private val outputNumbers = IntegerNumbers.of(integers?.optJSONObject("output"))
     private val probe = manifest.getJSONObject("probe").getJSONArray("logits").floats()
     private val options = CompiledModel.Options(Accelerator.CPU).apply {
         // The latency in the manifest was measured with this number of threads.

@@ -16,10 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nagsdk.pipeline.selector_code import kotlin
 from nagsdk_litert.worker import _numbers as to_integers
 from nagsdk_litert.worker import _real as to_real
 from tests.conftest import REPOSITORY
 from tests.docs.blocks import PAGES, blocks
+from tests.pipeline.test_selector import RULE
 
 FOLDER = REPOSITORY / "integrations"
 WORKFLOWS = sorted([*FOLDER.glob("github/*.yml"), *REPOSITORY.glob(".github/workflows/*.yml")])
@@ -153,6 +155,7 @@ def test_the_kotlin_class_and_the_snippets_of_the_docs_compile_and_integers_are_
     (tmp_path / "Probe.kt").write_text(f"{IMPORTS}\nfun measured(context: Context) {{\n{probe}\n}}\n")
     listed = ", ".join(f"{value}f" for value in VALUES)
     (tmp_path / "Numbers.kt").write_text(NUMBERS.replace("VALUES", listed).replace("SCALE", str(SCALE)))
+    (tmp_path / "Selector.kt").write_text(kotlin(RULE, "20ms", 95.0))
     stubs = sorted(Path(__file__).with_name("android").glob("*.kt"))
     sources = [*sorted(FOLDER.glob("kotlin/*.kt")), *sorted(tmp_path.glob("*.kt")), *stubs]
     done = subprocess.run(
