@@ -20,8 +20,9 @@ from nagsdk.generator.strategy import Question, Strategy
 from nagsdk.space.space import Codes, SearchSpace
 
 CANDIDATES = 64
-# Largest number of architectures that are all compared with each other.
+# Up to so many architectures, all are compared where a generator would have to be trained first.
 FEW = 1000
+_MOST_COMPARED = 100_000
 
 
 @dataclass(frozen=True)
@@ -242,7 +243,7 @@ class Enumeration(Strategy):
         """Returns one candidate for every budget.
 
         Raises:
-            UsageError: The space has more than `FEW` architectures.
+            UsageError: The space has too many architectures.
         """
         codes = _every(question.space)
         with stage(question.on_event, f"Comparing all {len(codes)} architectures"):
@@ -265,9 +266,9 @@ def best_within(question: Question, codes: Codes, value: Floats) -> Codes:
 
 def _every(space: SearchSpace) -> Codes:
     """All architectures of a space."""
-    if space.count() > FEW:
+    if space.count() > _MOST_COMPARED:
         raise UsageError(
-            f"The space has {space.count():.3g} architectures; up to {FEW} can all be compared.",
+            f"The space has {space.count():.3g} architectures; up to {_MOST_COMPARED:,} can all be compared.",
             "Use the strategy lookup or nag.",
         )
     rows: list[tuple[int, ...]] = [()]
