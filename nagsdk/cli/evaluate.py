@@ -37,6 +37,7 @@ _PAIRS = 5
         help="Folder of images with the bundle's classes; the test part is used [default: the bundle's images].",
     ),
     o.skip_broken_option,
+    o.lab_option,
     click.option("--by-class", is_flag=True, help="Show the accuracy of every class, and what is confused most often."),
     click.option(
         "--predictions", type=click.Path(dir_okay=False), help="CSV file to write: what each subnet says of each image."
@@ -48,14 +49,23 @@ _PAIRS = 5
     ),
     o.json_option,
 )
-def command(architectures: tuple[str, ...], as_json: bool, by_class: bool, **settings: Any) -> None:
+def command(architectures: tuple[str, ...], as_json: bool, by_class: bool, lab: str | None, **settings: Any) -> None:
     """Measure the top-1 of subnets.
 
-    The batch normalisation of each subnet is recalibrated first. Under torchrun, the processes share the subnets.
+    The batch normalisation of each subnet is recalibrated first. Under torchrun, the processes share the subnets; with
+    --lab, the hosts of a lab do, on the bundle's own images.
     """
-    from nagsdk.training.evaluate import evaluate
+    if lab is None:
+        from nagsdk.training.evaluate import evaluate
 
-    rows = evaluate(architectures=architectures, by_class=by_class or as_json, **settings, on_event=listener())
+        rows = evaluate(architectures=architectures, by_class=by_class or as_json, **settings, on_event=listener())
+    else:
+        from nagsdk.lab.evaluation import evaluate_in_lab
+
+        bundle, table = settings.pop("bundle"), settings.pop("table")
+        if by_class or any(settings.values()):
+            raise click.UsageError("--lab measures the top-1 on the bundle's own images; it goes with --arch, --archs.")
+        rows = evaluate_in_lab(lab, bundle=bundle, architectures=architectures, table=table, on_event=listener())
     if not speaks():
         return
     if as_json:
