@@ -30,7 +30,7 @@ from nagsdk.common.wording import counted
         default="mobilenetv3",
         show_default=True,
         help="Search space: mobilenetv3 (160 to 224 pixels), efficientnet-lite0 (96 to 224 pixels), small (32 to 48 "
-        "pixels), mobilenetv3-minimal, proxyless, resnet50, one of a plugin, or a JSON file.",
+        "pixels), vit (32 to 64 pixels), mobilenetv3-minimal, proxyless, resnet50, one of a plugin, or a JSON file.",
     ),
     click.option(
         "--init",
@@ -142,13 +142,10 @@ def _print_images(report: dict[str, Any]) -> None:
         )
     most, least = (pick(parts["train"].values()) for pick in (max, min))
     if most > 10 * least:
-        shown = (
-            "training shows rare classes more often"
-            if report["plan"]["balance"]
-            else "rare classes may be learnt badly"
-        )
+        balanced = report["plan"]["balance"]
+        effect = "training shows rare classes more often" if balanced else "rare classes may be learnt badly"
         say(
-            f"Unbalanced: the largest class has {most / least:.0f} times as many images as the smallest; {shown}.",
+            f"Unbalanced: the largest class has {most / least:.0f} times as many images as the smallest; {effect}.",
             fg="yellow",
         )
 

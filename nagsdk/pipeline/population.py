@@ -24,7 +24,7 @@ from nagsdk.events import Listener
 from nagsdk.pipeline.models import require_cost_model
 from nagsdk.pipeline.priors import described_prior
 from nagsdk.pipeline.readings import DEFAULT_KERNELS, described_device
-from nagsdk.pipeline.target import Target
+from nagsdk.pipeline.target import Target, target_of
 from nagsdk.space.space import Codes
 
 FLEET = "fleet.toml"
@@ -168,24 +168,28 @@ def members_of(
     """
 
     @cache
-    def target_of(device: str) -> Target:
+    def opened(device: str) -> Target:
         place = str(folder / device) if device.endswith(".toml") else device
-        return Target(place, bundle, threads=threads, precision=precision, on_event=on_event)
+        return target_of(Target(place, bundle, threads=threads, precision=precision, on_event=on_event), {})
 
     total = sum(one.share for one in file.devices)
     members = []
     for number, one in enumerate(file.devices, 1):
         try:
             if one.device is not None:
-                target = target_of(one.device)
+                target = opened(one.device)
                 device, model = target.device, require_cost_model(target)
             else:
-                target = target_of(one.like)
+                target = opened(one.like)
                 device, model = _described(one, number, target)
         except NagsdkError as error:
             raise type(error)(f"Device {number} of the population: {error.message}", error.next_step) from error
         title = one.title or (device.title if one.device is not None else one.chip or f"device {number}")
         members.append(Member(title, one.share / total, tuple(one.chips), device, target, model))
+    if len(precisions := {member.device.precision for member in members}) > 1:
+        raise UsageError(
+            f"The devices run different precisions: {', '.join(sorted(precisions))}.", "Give one with --precision."
+        )
     return members
 
 

@@ -30,7 +30,7 @@ _SAVED_S = 5.0
 _LONGEST_STEP_S = 600.0
 
 
-class Stopwatch:
+class TrainingTime:
     """Passes events on, and adds up for how long a supernet was trained, over all runs that were killed.
 
     Args:
@@ -45,7 +45,7 @@ class Stopwatch:
         self._saved = self.seconds
 
     def listen(self, event: Event) -> None:
-        """See `Stopwatch`."""
+        """See `TrainingTime`."""
         self.on_event(event)
         now = time.monotonic()
         if not isinstance(event, TrainAdvanced):

@@ -138,7 +138,7 @@ def train(
     from nagsdk.images.decoded import counts, decode, square_side
     from nagsdk.supernet.passes import RECIPES
     from nagsdk.supernet.processes import together
-    from nagsdk.training.baseline import PLAIN_NETWORKS, SECONDS, Stopwatch
+    from nagsdk.training.baseline import PLAIN_NETWORKS, SECONDS, TrainingTime
     from nagsdk.training.curves import Curves
     from nagsdk.training.estimate import estimate
     from nagsdk.training.run import TrainingRun, first_weights, preprocessing_of
@@ -153,7 +153,7 @@ def train(
         on_event = on_event if ranks.first else ignore
         for note in found.notes:
             on_event(Notice(note, warning=True))
-        watch = Stopwatch(work / SECONDS, on_event)
+        watch = TrainingTime(work / SECONDS, on_event)
         board = Path(tensorboard) if tensorboard is not None and ranks.first and not dry_run else None
         curves = Curves(work, board, watch.listen)
         parts = decode(found, square_side(chosen, preprocessing_of(chosen, init)), skip_broken, on_event)

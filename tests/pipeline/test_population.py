@@ -79,6 +79,18 @@ def test_too_many_devices_and_too_large_files_are_refused(read, tmp_path):
         read_population(tmp_path / "nowhere.toml")
 
 
+def test_one_precision_is_needed_for_all(read, tmp_path):
+    path = tmp_path / "own.toml"
+    nagsdk.add_device("own", {"mobilenet_v2@int8": 4.0}, output=path)
+    path.write_text(path.read_text().replace("threads =", 'precision = "int8"\nthreads =', 1))
+    file = read(TWO.replace("pixel-4", "own.toml"))
+    with pytest.raises(UsageError, match="different precisions: fp32, int8"):
+        members(file, tmp_path)
+    assert len(members(file, tmp_path, precision="int8")) == 2
+    with pytest.raises(UsageError, match="One precision and one number of threads are needed"):
+        members(file, tmp_path, precision="any")
+
+
 @pytest.mark.parametrize("text", ["device = 'no-such-phone'", "chip = 'Cortex-A78'", "readings = { lenet = 3.0 }"])
 def test_a_device_of_which_nothing_is_known_is_named_by_its_place(read, tmp_path, text):
     with pytest.raises(NagsdkError, match="Device 2 of the population"):

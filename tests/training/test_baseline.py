@@ -11,7 +11,7 @@ from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.networks.catalogue import NETWORKS
 from nagsdk.supernet.train import TrainAdvanced
 from nagsdk.training import baseline
-from nagsdk.training.baseline import Stopwatch, record_of, reference_network, train_alone
+from nagsdk.training.baseline import TrainingTime, record_of, reference_network, train_alone
 from nagsdk.training.reference import ReferenceNetwork, macs_of
 
 PLAIN = Preprocessing((0.5,) * 3, (0.25,) * 3, 1.0)
@@ -64,7 +64,7 @@ def test_the_time_of_training_is_added_up_over_runs(tmp_path, monkeypatch):
     seen = []
 
     def run(gaps):
-        watch = Stopwatch(tmp_path / "seconds.txt", seen.append)
+        watch = TrainingTime(tmp_path / "seconds.txt", seen.append)
         watch.listen(Started("training", 9))
         for gap in gaps:
             clock[0] += gap
@@ -79,7 +79,7 @@ def test_the_time_of_training_is_added_up_over_runs(tmp_path, monkeypatch):
 
 
 def test_time_passes_in_the_real_clock(tmp_path):
-    watch = Stopwatch(tmp_path / "seconds.txt", lambda event: None)
+    watch = TrainingTime(tmp_path / "seconds.txt", lambda event: None)
     for _ in range(2):
         watch.listen(TrainAdvanced("step", 1, 1.0, 1.0, 50.0, 0.1))
         time.sleep(0.01)
