@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nagsdk.families.traced.layers import TracedLayer
 from nagsdk.families.traced.space import TracedSpace
+from nagsdk.space.architecture import Architecture
 from nagsdk.space.layer import LayerSpec
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class VitSpace(TracedSpace):
 
         return VisionTransformer(self.classes, self.stem_widths, self.head_size, values)
 
-    def panels(self, architecture: Any) -> Mapping[str, Mapping[str, float]]:
+    def panels(self, architecture: Architecture) -> Mapping[str, Mapping[str, float]]:
         """Embedding dimension and number of blocks, with the means of their heads and hidden widths."""
         values = self.values(architecture.code)
         blocks = range(1, values["depth"] + 1)
