@@ -30,7 +30,7 @@ from nagsdk.common.wording import counted
         default="mobilenetv3",
         show_default=True,
         help="Search space: mobilenetv3 (160 to 224 pixels), efficientnet-lite0 (96 to 224 pixels), small (32 to 48 "
-        "pixels), mobilenetv3-minimal, proxyless, resnet50, one of a plugin, or a JSON file.",
+        "pixels), vit (32 to 64 pixels), mobilenetv3-minimal, proxyless, resnet50, one of a plugin, or a JSON file.",
     ),
     click.option(
         "--init",

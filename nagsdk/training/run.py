@@ -49,7 +49,7 @@ from nagsdk.training.work import work_of
 
 _LARGE = 128
 _MOST_LABELS = 10**7
-_RATE, _RATE_BATCH = 4e-3, 64
+_RATE_BATCH = 64
 _RECALIBRATION, _TEST = {True: 512, False: 1024}, 2560
 _CHECKPOINTS = 50
 _ADAM_COPIES = 4
@@ -134,7 +134,7 @@ class TrainingRun:
                 f"Give a batch size from {2 * ranks.count} to {images} that is divisible by {ranks.count}.",
             )
         steps = max(1, plan.epochs * (images // plan.batch))
-        rate = _RATE * (plan.batch / _RATE_BATCH) ** 0.5
+        rate = space.peak_rate * (plan.batch / _RATE_BATCH) ** 0.5
         every = max(1, min(500, steps // _CHECKPOINTS))
         self.recipes = passes(plan.recipe, space, steps, rate, plan.seed, plan.init != "none", every)
 
