@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from nagsdk.bundle.bundle import load_bundle as load_bundle
     from nagsdk.errors import NagsdkError as NagsdkError
     from nagsdk.manifest.result import Result as Result
+    from nagsdk.pipeline.bench import bench_strategies as bench_strategies
     from nagsdk.pipeline.calibrate import CalibrationSummary as CalibrationSummary
     from nagsdk.pipeline.deployment import Deployment as Deployment
     from nagsdk.pipeline.frontier import Frontier as Frontier
@@ -69,6 +70,7 @@ _PLACES = {
     "Target": "nagsdk.pipeline.target",
     "TrainingReport": "nagsdk.training.report",
     "add_device": "nagsdk.pipeline.readings",
+    "bench_strategies": "nagsdk.pipeline.bench",
     "build": "nagsdk.project.build",
     "calibrate": "nagsdk.api",
     "deploy": "nagsdk.api",
@@ -104,6 +106,7 @@ __all__ = [
     "TrainingReport",
     "__version__",
     "add_device",
+    "bench_strategies",
     "build",
     "calibrate",
     "deploy",

@@ -97,7 +97,7 @@ def deploy(
         require_verifiable(target, min_top1)
     folder = usual_folder(target, wanted, min_top1) if output is None else Path(output)
     builder = Builder(target, None if images is None else Path(images), timing_only, seed)
-    deployer = Deployer(target, builder, resolution, target.host.strategies.get(strategy), min_top1=min_top1)
+    deployer = Deployer(target, builder, resolution, target.host.strategy(strategy), min_top1=min_top1)
     target.bundle.require_predictor()
     deployer.check()
     check_output(target, folder)
@@ -112,7 +112,8 @@ def generate(
     budget: str | Budget | Sequence[str | Budget | Sequence[str | Budget]] = (),
     *,
     min_top1: float | None = None,
-    strategy: str = "nag",
+    strategy: str | None = None,
+    start: str | Architecture | None = None,
     resolution: int | None = None,
     seed: int = 0,
     **settings: Unpack[TargetSettings],
@@ -126,7 +127,8 @@ def generate(
             sequence stands for budgets that must hold together.
         min_top1: If given, the architecture with the lowest latency and at least this predicted top-1 in per cent is
             sought; `budget` is then at most one budget, or one sequence of budgets that must hold together.
-        strategy: How architectures are found: ``nag`` (the generator) or another; see docs/generator.md.
+        strategy: How architectures are found: ``nag`` (the generator; the default) or another; see docs/generator.md.
+        start: Your present architecture, for a strategy that starts from one; the default is then ``transform``.
         resolution: Pins the input size in pixels.
         seed: Seed of all random choices.
         **settings: Arguments of `nagsdk.Target` for a device's id: bundle, threads, batch, precision, serial, on_event.
@@ -144,7 +146,7 @@ def generate(
     timed = min_top1 is not None or any(b.metric == LATENCY for one in asked for b in one)
     targets = targets_of(target, settings, timed)
     ranges.check(limits=len(targets) * max([1, *map(len, asked)]), resolution=resolution, seed=seed)
-    return generated(targets, targets[0].host.strategies.get(strategy), timed, resolution, seed, asked, min_top1)
+    return generated(targets, strategy, start, timed, resolution, seed, asked, min_top1)
 
 
 @renamed(device="target")
@@ -187,7 +189,7 @@ def frontier(
     ranges.check(strategies=len(strategies), points=points, resolution=resolution, seed=seed)
     picture.check(plot)
     target = target_of(target, settings, arms=True, timed=metric == LATENCY)
-    chosen = [target.host.strategies.get(name) for name in strategies]
+    chosen = [target.host.strategy(name) for name in strategies]
     found = frontier_of(target, metric, chosen, points, resolution, seed)
     if plot is not None:
         found.plot(plot)

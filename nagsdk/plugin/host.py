@@ -22,7 +22,7 @@ from nagsdk.device.description import Device, read_device, unknown_device
 from nagsdk.errors import DeviceError, UnknownNameError
 from nagsdk.families.family import Family
 from nagsdk.generator.strategies import STRATEGIES
-from nagsdk.generator.strategy import Strategy
+from nagsdk.generator.strategy import Strategy, WithOptions
 from nagsdk.plugin.load import BROKEN, DISABLED, LOADED, Contribution, PluginStatus, hook_manager, load_installed
 from nagsdk.plugin.registry import Registry
 
@@ -103,6 +103,17 @@ class Host:
                 f"Device {device.id} needs the backend {device.backend!r}, which no plugin provides.",
                 f"Install or fix its plugin (nagsdk plugins shows their state{': ' + broken if broken else ''}).",
             ) from error
+
+    def strategy(self, text: str) -> Strategy:
+        """The strategy of an id, or of an id with options, such as ``gradient:form=gumbel``.
+
+        Raises:
+            UnknownNameError: There is no such strategy.
+            UsageError: It has no such option.
+        """
+        name, colon, options = text.partition(":")
+        found = self.strategies.get(name)
+        return WithOptions(found, options) if colon else found
 
     def device(self, query: str) -> Device:
         """The device with an id or alias, or one that a plugin makes from the query (`nagsdk_resolve_device`).

@@ -1,0 +1,50 @@
+"""Bayesian optimisation with trees instead of a Gaussian process.
+
+Sources: Wu et al., "Stronger NAS with Weaker Predictors" (WeakNAS, 2021), whose weak predictors are fitted to ever better
+parts of the space; the agent's interface and its settings are those of ArchGym (`nagsdk_searches.agents`).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from nagsdk.cost.table import Floats
+from nagsdk.space.space import Codes
+from nagsdk_searches.agents import Agent, Memory, Setting
+from nagsdk_searches.evaluator import Evaluator, one_hot, top
+from nagsdk_searches.trees import regressor
+
+_MEMBERS, _POOL, _WINDOW = 3, 300, 600
+
+
+class Bayes(Agent):
+    """Trees of bootstrap samples give mean and doubt; candidates of the highest upper bound are evaluated next.
+
+    The trees are fitted to the best architectures so far and to the latest ones: they need to be right only there.
+    """
+
+    id: ClassVar[str] = "bayes"
+    title: ClassVar[str] = "Bayesian optimisation with trees (WeakNAS; needs nagsdk[searches])"
+    settings = (
+        {"first": 0.2, "doubt": 0.5, "batch": 0.08},
+        {"first": 0.1, "doubt": 0.0, "batch": 0.05},
+        {"first": 0.2, "doubt": 2.0, "batch": 0.08},
+        {"first": 0.4, "doubt": 1.0, "batch": 0.2},
+    )
+
+    def ask(self, evaluator: Evaluator, setting: Setting, codes: Codes, values: Floats, memory: Memory) -> Codes:
+        """See `Agent.ask`."""
+        fit, rng = regressor(), evaluator.rng
+        seen, top1 = evaluator.seen()
+        rows, size = one_hot(evaluator, seen), len(seen)
+        kept = np.unique([*np.argsort(-top1)[:_WINDOW], *range(max(0, size - _WINDOW), size)])
+        drawn = [rng.choice(kept, len(kept)) for _ in range(_MEMBERS)]
+        members = [fit(rows[part], top1[part], int(rng.integers(1 << 30))) for part in drawn]
+        parents = evaluator.best(16)[0]
+        near = evaluator.children(parents, _POOL // 2, 2 / parents.shape[2])
+        pool = np.concatenate([near, evaluator.question.random(_POOL // 2, rng, 30)], axis=1)
+        found = np.stack([member(one_hot(evaluator, pool)) for member in members]).reshape(_MEMBERS, *pool.shape[:2])
+        bound = found.mean(0) + setting["doubt"] * found.std(0)
+        return np.take_along_axis(pool, top(bound, evaluator.share(setting["batch"], 1))[..., None], axis=1)

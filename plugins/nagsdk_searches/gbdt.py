@@ -1,0 +1,67 @@
+"""Gradient-boosted trees predict top-1, and tell which choices can be taken out of the space.
+
+Source: Luo et al., "Accuracy Prediction with Non-neural Model for Neural Architecture Search" (GBDT-NAS, 2020).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nagsdk.cost.table import Floats
+from nagsdk.space.space import Codes
+from nagsdk_searches.evaluator import Evaluator, Search, one_hot, top
+from nagsdk_searches.trees import regressor
+
+_POOL, _ROUNDS, _BEST, _RARE = 200, 6, 40, 0.05
+
+
+class Gbdt(Search):
+    """In turn fits trees, takes away the choices that they value least, and evaluates the best of what is left."""
+
+    id: ClassVar[str] = "gbdt"
+    title: ClassVar[str] = "GBDT-NAS: trees, and a space that is pruned by them (needs nagsdk[searches])"
+
+    def search(self, evaluator: Evaluator) -> None:
+        """See `Search.search`."""
+        fit = regressor()
+        evaluator.top1(evaluator.random(evaluator.share(0.3)))
+        each = evaluator.share(0.7 / _ROUNDS, 1)
+        exists = np.arange(int(evaluator.space.sizes.max())) < evaluator.space.sizes[:, None]
+        while True:
+            left = np.broadcast_to(exists, (evaluator.n, *exists.shape))
+            model = fit(*self._seen(evaluator), int(evaluator.rng.integers(1 << 30)))
+            pool = evaluator.random(_POOL)
+            for _ in range(3):
+                expected = model(one_hot(evaluator, pool)).reshape(pool.shape[:2])
+                left = self.pruned(left, pool, expected)
+                parents = np.take_along_axis(pool, top(expected, _BEST)[..., None], axis=1)
+                grown = evaluator.children(parents, _POOL, 2 / pool.shape[2])
+                grown = evaluator.question.kept(evaluator.redrawn(within(left, grown), 0.0), grown)
+                pool = np.concatenate([parents, grown], axis=1)
+            expected = model(one_hot(evaluator, pool)).reshape(pool.shape[:2])
+            evaluator.top1(np.take_along_axis(pool, top(expected, each)[..., None], axis=1))
+
+    @staticmethod
+    def _seen(evaluator: Evaluator) -> tuple[Floats, Floats]:
+        codes, top1 = evaluator.seen()
+        return one_hot(evaluator, codes), top1
+
+    @staticmethod
+    def pruned(left: NDArray[np.bool_], pool: Codes, expected: Floats) -> NDArray[np.bool_]:
+        """Takes away the choices that hardly any of a budget's best candidates has; at least one choice remains."""
+        best = np.take_along_axis(pool, top(expected, _BEST)[..., None], axis=1)
+        share = (best[..., None] == np.arange(left.shape[2])).sum(1) / np.maximum((best >= 0).sum(1), 1)[..., None]
+        kept = left & (share > _RARE)
+        return np.where(kept.any(2, keepdims=True), kept, left)
+
+
+def within(left: NDArray[np.bool_], codes: Codes) -> Codes:
+    """Architectures in which choices that were taken away became the nearest ones that are left."""
+    choices = np.arange(left.shape[2])
+    far = np.abs(choices[:, None] - choices) + np.where(left, 0, left.shape[2])[:, :, None, :]
+    nearest = far.argmin(3).astype(np.int8)
+    moved = np.take_along_axis(nearest[:, None], np.maximum(codes, 0)[..., None].astype(np.intp), axis=3)[..., 0]
+    return np.where(codes >= 0, moved, codes).astype(np.int8)

@@ -1,0 +1,61 @@
+"""What every search must do, whatever its idea."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nagsdk.generator.counted import Counted
+from nagsdk.generator.strategies import Random
+from nagsdk_searches.catalogue import searches
+from tests.plugins.searches.worlds import SPACE, TABLE, Exact, best_scores, question, score
+
+SEARCHES = {search.id: search for search in searches()}
+TREES = ("gbdt", "bayes")
+EVERY = [
+    (name, {option: value})
+    for name, search in SEARCHES.items()
+    for option, values in ({"": ("",)} if name == "flat" else search.options or {"": ("",)}).items()
+    for value in values
+]
+
+
+def asked_of(name, option, **more):
+    if name in TREES:
+        pytest.importorskip("sklearn")
+    options = {"of": "random"} if name == "flat" else {k: v for k, v in option.items() if k}
+    return SEARCHES[name], question(options=options, **more)
+
+
+@pytest.mark.parametrize(("name", "option"), EVERY, ids=str)
+def test_answers_hold_every_limit_within_the_evaluations_and_the_seed_decides(name, option):
+    search, asked = asked_of(name, option)
+    codes = search.propose(asked)
+    assert codes.dtype == np.int8 and codes.shape == (4, 1, len(SPACE.sizes))
+    assert np.array_equal(SPACE.validate(codes[:, 0]), codes[:, 0])
+    assert asked.within(codes).all()
+    # `Counted` raises an error beyond the evaluations.
+    assert name == "zero-cost" and option == {"predictor": "no"} or 0 < len(asked.predictor.known) <= 300
+    again = replace(asked, predictor=Counted(Exact(), 300))
+    assert np.array_equal(search.propose(again), codes)
+
+
+@pytest.mark.parametrize("name", [name for name in SEARCHES if name not in ("walker", "zero-cost", "flat")])
+def test_a_search_is_better_than_as_many_random_architectures(name):
+    behind = []
+    for seed in range(2):
+        search, asked = asked_of(name, {}, seed=seed)
+        best = best_scores(asked)
+        lost = (best - score(search.propose(asked)[:, 0])).mean()
+        chance = (best - score(Random().propose(replace(asked, predictor=Exact()))[:, 0])).mean()
+        behind.append(lost / chance)
+    assert np.mean(behind) < 0.8
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_two_limits_forbidden_choices_and_one_evaluation(name):
+    other = replace(TABLE, choice=TABLE.choice[:, ::-1])
+    masked = TABLE.masked(np.arange(TABLE.choice.shape[2]) != 2, resolution=0)
+    for tables, evaluations in (((TABLE, other), 60), ((masked,), 60), ((TABLE,), 1)):
+        search, asked = asked_of(name, {}, tables=tables, evaluations=evaluations)
+        assert asked.within(search.propose(asked)).all()
