@@ -16,7 +16,7 @@ from nagsdk_searches.agents import Agent, Memory, Setting
 from nagsdk_searches.evaluator import Evaluator, one_hot, top
 from nagsdk_searches.trees import regressor
 
-_MEMBERS, _POOL, _WINDOW = 3, 300, 600
+_MEMBERS, _POOL, _WINDOW = 3, 300, 1200
 
 
 class Bayes(Agent):
@@ -37,10 +37,9 @@ class Bayes(Agent):
     def ask(self, evaluator: Evaluator, setting: Setting, codes: Codes, values: Floats, memory: Memory) -> Codes:
         """See `Agent.ask`."""
         fit, rng = regressor(), evaluator.rng
-        seen, top1 = evaluator.seen()
-        rows, size = one_hot(evaluator, seen), len(seen)
-        kept = np.unique([*np.argsort(-top1)[:_WINDOW], *range(max(0, size - _WINDOW), size)])
-        drawn = [rng.choice(kept, len(kept)) for _ in range(_MEMBERS)]
+        seen, top1 = evaluator.lessons(_WINDOW)
+        rows = one_hot(evaluator, seen)
+        drawn = [rng.integers(0, len(rows), len(rows)) for _ in range(_MEMBERS)]
         members = [fit(rows[part], top1[part], int(rng.integers(1 << 30))) for part in drawn]
         parents = evaluator.best(16)[0]
         near = evaluator.children(parents, _POOL // 2, 2 / parents.shape[2])

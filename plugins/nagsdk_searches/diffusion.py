@@ -78,7 +78,7 @@ class Diffusion(Search):
         each, strength = evaluator.share(0.08), 0.0
         while True:
             evaluator.top1(evaluator.repaired(self.drawn(evaluator, denoiser, guide, costs, each, strength)))
-            codes, top1 = evaluator.seen()
+            codes, top1 = evaluator.lessons()
             guide.fit(one_hot(evaluator, codes), top1)
             strength = 8.0 / (float(top1.std()) + 1e-9)
 

@@ -39,7 +39,7 @@ class Dpp(Search):
                 beam[:, : width // 2] = evaluator.best(width // 2)[0]
                 order = evaluator.rng.permutation(order)
             for decision in order:
-                codes, top1 = evaluator.seen()
+                codes, top1 = evaluator.lessons()
                 surrogate.fit(one_hot(evaluator, codes), top1)
                 grown = self.grown(evaluator, beam, int(decision))
                 beam = self.chosen(evaluator, surrogate, grown, width)

@@ -19,6 +19,8 @@ from nagsdk.space.space import Codes
 _KEPT = 64
 # After so many requests without a new architecture, the search has seen what it can reach.
 _MOST_IDLE = 30
+# More architectures than this teach a light predictor little, and take long.
+_LESSONS = 3000
 
 
 class SpentError(Exception):
@@ -95,6 +97,23 @@ class Evaluator:
         """All evaluated architectures, shape (m, decisions), and their top-1, shape (m,)."""
         self._codes, self._values = [np.concatenate(self._codes)], [np.concatenate(self._values)]
         return self._codes[0], self._values[0]
+
+    def lessons(self, most: int = _LESSONS) -> tuple[Codes, Floats]:
+        """What a light predictor is fitted to: all that was evaluated, or half of it the best of each budget, half the latest.
+
+        Returns:
+            Codes of shape (m, decisions), and their top-1, shape (m,).
+        """
+        codes, values = self.seen()
+        if len(codes) <= most:
+            return codes, values
+        held = self._best_values > -np.inf
+        worth = np.minimum(held.sum(1), max(1, most // (2 * self.n)))
+        best = np.concatenate([rows[:count] for rows, count in zip(self._best, worth, strict=True)])
+        top1 = np.concatenate([row[:count] for row, count in zip(self._best_values, worth, strict=True)])
+        both = np.concatenate([best, codes[-(most - len(best)) :]])
+        rows, first, _ = distinct(both)
+        return rows[first], np.concatenate([top1, values[-(most - len(best)) :]])[first]
 
     def best(self, count: int) -> tuple[Codes, Floats]:
         """The best evaluated architectures within each budget, best first.

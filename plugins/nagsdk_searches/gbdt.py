@@ -32,7 +32,8 @@ class Gbdt(Search):
         exists = np.arange(int(evaluator.space.sizes.max())) < evaluator.space.sizes[:, None]
         while True:
             left = np.broadcast_to(exists, (evaluator.n, *exists.shape))
-            model = fit(*self._seen(evaluator), int(evaluator.rng.integers(1 << 30)))
+            codes, top1 = evaluator.lessons()
+            model = fit(one_hot(evaluator, codes), top1, int(evaluator.rng.integers(1 << 30)))
             pool = evaluator.random(_POOL)
             for _ in range(3):
                 expected = model(one_hot(evaluator, pool)).reshape(pool.shape[:2])
@@ -43,11 +44,6 @@ class Gbdt(Search):
                 pool = np.concatenate([parents, grown], axis=1)
             expected = model(one_hot(evaluator, pool)).reshape(pool.shape[:2])
             evaluator.top1(np.take_along_axis(pool, top(expected, each)[..., None], axis=1))
-
-    @staticmethod
-    def _seen(evaluator: Evaluator) -> tuple[Floats, Floats]:
-        codes, top1 = evaluator.seen()
-        return one_hot(evaluator, codes), top1
 
     @staticmethod
     def pruned(left: NDArray[np.bool_], pool: Codes, expected: Floats) -> NDArray[np.bool_]:

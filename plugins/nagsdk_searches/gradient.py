@@ -81,7 +81,7 @@ class Gradient(Search):
     @staticmethod
     def _fit(evaluator: Evaluator, known: list[Surrogate]) -> None:
         """Fits the predictors, each to its part of what was evaluated, near the one before it."""
-        codes, top1 = evaluator.seen()
+        codes, top1 = evaluator.lessons()
         rows = one_hot(evaluator, codes)
         for number, one in enumerate(known):
             part = slice(number, None, len(known))

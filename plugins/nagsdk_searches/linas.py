@@ -16,7 +16,7 @@ from nagsdk_searches.evaluator import Evaluator, Search, one_hot
 from nagsdk_searches.pareto import survivors
 from nagsdk_searches.surrogate import Surrogate
 
-_POPULATION, _GENERATIONS, _MOST = 100, 12, 200
+_POPULATION, _GENERATIONS, _MOST = 100, 12, 1000
 
 
 class Linas(Search):
@@ -31,10 +31,10 @@ class Linas(Search):
         batch = min(_MOST, max(evaluator.n, evaluator.most // 12))
         light = Surrogate(evaluator.space.one_hot_width, evaluator.rng)
         while True:
-            codes, top1 = evaluator.seen()
+            codes, top1 = evaluator.lessons()
             light.fit(one_hot(evaluator, codes), top1)
-            front = codes[survivors(self._aims(evaluator, codes, top1), _POPULATION)]
-            evaluator.top1(self._evolved(evaluator, light, front, batch))
+            best = evaluator.best(_POPULATION // evaluator.n + 1)[0].reshape(-1, codes.shape[1])
+            evaluator.top1(self._evolved(evaluator, light, best, batch))
 
     def _evolved(self, evaluator: Evaluator, light: Surrogate, alive: Codes, batch: int) -> Codes:
         """The best architectures that are not validated yet, by NSGA-II on the light predictor and the costs."""

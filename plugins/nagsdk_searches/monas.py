@@ -60,9 +60,8 @@ class Monas(Search):
         over = np.minimum(question.cost(codes) / question.limits[:, None], 10.0).max(2) - 1
         within = over <= 0
         top1 = np.full(over.shape, -np.inf)
-        if within.any():
-            top1[within] = evaluator.top1(codes[within])
-        seen = evaluator.seen()[1] if np.isfinite(top1).any() else np.zeros(1)
+        top1[within] = evaluator.top1(codes[within])
+        seen = evaluator.seen()[1] if within.any() else np.zeros(1)
         return np.where(within, top1, seen.mean() - _PENALTY * seen.std() * over)
 
 

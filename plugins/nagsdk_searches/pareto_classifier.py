@@ -15,8 +15,7 @@ from nagsdk_searches.evaluator import Evaluator, Search, one_hot, top
 from nagsdk_searches.pareto import fronts
 from nagsdk_searches.surrogate import Surrogate
 
-# More architectures are not sorted: the newest and the best ones of every budget stand for all.
-_MOST_SORTED, _TRIED = 400, 20
+_MOST_SORTED, _TRIED = 800, 20
 
 
 class ParetoClassifier(Search):
@@ -45,12 +44,6 @@ class ParetoClassifier(Search):
         The references are the last of the fronts that together hold half of the architectures: while there are few good
         ones, they are easy to reach, and they move on with the search, so that both classes stay equally large.
         """
-        codes, top1 = evaluator.seen()
-        best = evaluator.best(_MOST_SORTED // evaluator.n + 1)[0].reshape(-1, codes.shape[1])
-        known = {row.tobytes() for row in best}
-        kept = [i for i, row in enumerate(codes) if row.tobytes() in known]
-        kept += list(range(max(0, len(codes) - _MOST_SORTED), len(codes)))
-        rows = np.unique(kept)
-        aims = np.column_stack([evaluator.question.cost(codes[rows]), -top1[rows]])
-        front = fronts(aims)
-        return codes[rows], front <= np.median(front)
+        codes, top1 = evaluator.lessons(_MOST_SORTED)
+        front = fronts(np.column_stack([evaluator.question.cost(codes), -top1]))
+        return codes, front <= np.median(front)

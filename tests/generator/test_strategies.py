@@ -5,6 +5,7 @@ import pytest
 
 from nagsdk.cost.bounds import Completions
 from nagsdk.cost.table import mixed
+from nagsdk.generator.counted import Counted
 from nagsdk.generator.frontier import frontier, score_of
 from nagsdk.generator.generator import Generator
 from nagsdk.generator.strategies import STRATEGIES, Evolution, Lookup, Nag, Nsga2, Polished, Random
@@ -51,6 +52,17 @@ def test_every_answer_holds_every_limit_and_more_budget_buys_more(world, strateg
             assert (t.cost(rows).reshape(codes.shape[:2]) <= limit[:, None]).all()
         best = np.array([score_of(teacher.additive, part).max() for part in codes])
         assert best[-1] > best[0]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda s: s.id)
+@pytest.mark.parametrize("evaluations", [1, 30, 200])
+def test_evaluations_are_a_hard_limit(world, strategy, evaluations):
+    space, table, teacher, _ = world
+    bounds = Completions.of(space, table)
+    question = ask(world, [table], np.linspace(bounds.least, bounds.most, 5)[:, None])
+    counted = Counted(teacher, evaluations)  # refuses more
+    codes = strategy.propose(replace(question, predictor=counted, evaluations=evaluations))
+    assert question.within(codes).all()
 
 
 def test_lookup_is_exact_and_the_searches_come_near_it(world):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from nagsdk_searches.evaluator import SpentError, top, uses
-from tests.plugins.searches.worlds import SPACE, evaluator, question, score
+from tests.plugins.searches.worlds import SCORE, SPACE, evaluator, question, score
 
 
 def test_each_architecture_is_asked_for_once_and_the_budget_is_hard():
@@ -53,3 +53,15 @@ def test_choices_that_are_left_and_the_highest_values():
     codes = np.array([[[0, 1], [0, 2], [0, -1]]], np.int8)
     assert uses(left, codes).tolist() == [[True, False, True]]
     assert top(np.array([[1.0, 3.0, 2.0]]), 2).tolist() == [[1, 2]]
+
+
+def test_lessons_are_the_best_and_the_latest():
+    one = evaluator(question(points=2, evaluations=400))
+    codes = np.unique(SPACE.sample(300, np.random.default_rng(0)), axis=0)
+    one.top1(codes)
+    assert len(one.lessons(1000)[0]) == len(codes)
+    some, values = one.lessons(60)
+    assert len(codes) > 60 >= len(some) > 40 and np.allclose(SCORE.inverse(score(some)), values)
+    known = {row.tobytes() for row in some}
+    assert {row.tobytes() for row in one.best(15)[0].reshape(30, -1)} <= known
+    assert {row.tobytes() for row in one.seen()[0][-20:]} <= known
