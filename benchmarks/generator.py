@@ -5,12 +5,13 @@
 DIR contains ofa_mbv3_w1.0_imagenet_top1.csv (measured on ImageNet at 224 px; IntelLabs/DyNAS-T, Apache-2.0) and
 help_ofa_mbv3.csv (latencies on GPUs; HayeonLee/HELP, MIT). The measured architectures are split in two halves: an
 accuracy predictor of one half steers every method, and predictors of the other half judge what they pick. Judges of
-four kinds (nagsdk/predictor/kinds.py) do so, because a judge of the product's own kind may share its errors. The generator
-is trained on the steering predictor with the recipe of the shipped one. That takes about ten minutes the first time
-and is kept. It is trained on random devices. The devices of this benchmark are different ones: random devices, MACs,
-the prior and the calibration of this processor (run `nagsdk calibrate --device cpu --bundle imagenet` first), the
-priors of two phones, and GPUs. For each device, every method gets the same 100 budgets, equidistant over the frontier,
-at 224 px, where top-1 was measured. All of this is repeated for several splits; the tables are for all splits together.
+four kinds (nagsdk/predictor/kinds.py) do so, because a judge of the product's own kind may share its errors. The
+generator is trained on the steering predictor with the recipe of the shipped one. That takes about ten minutes the
+first time and is kept. It is trained on random devices. The devices of this benchmark are different ones: random
+devices, MACs, the prior and the calibration of this processor (run `nagsdk calibrate --device cpu --bundle imagenet`
+first), the priors of two phones, and GPUs. For each device, every method gets the same 100 budgets, equidistant over
+the frontier, at 224 px, where top-1 was measured. All of this is repeated for several splits; the tables are for all
+splits together.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ DIR contains ofa_mbv3_w1.0_imagenet_top1.csv (measured on ImageNet at 224 px; In
 its four runs is left out in turn: every kind is fitted to all other measurements, or to some of them, and predicts the
 run. Architectures that the run shares with others are left out with it. On `glyphs`, whose subnets were measured at
 several resolutions, every kind is fitted to some of the bundle's measurements and predicts the others; there, the kinds
-can also read training-free proxies (benchmarks/proxies.py). nagsdk/predictor/kinds.py says what the kinds are. Takes half an
-hour.
+can also read training-free proxies (benchmarks/proxies.py). nagsdk/predictor/kinds.py says what the kinds are. Takes
+half an hour.
 """
 
 from __future__ import annotations
@@ -33,7 +33,16 @@ from nagsdk.pipeline.target import Target
 from nagsdk.predictor.features import Floats
 from nagsdk.predictor.groups import MeasuredSubnets
 from nagsdk.predictor.kinds import (
-    Kind, additive, boosted, features, gaussian_process, mlp, own, pairwise_process, pruned, trees,
+    Kind,
+    additive,
+    boosted,
+    features,
+    gaussian_process,
+    mlp,
+    own,
+    pairwise_process,
+    pruned,
+    trees,
 )
 
 MEASURED = "ofa_mbv3_w1.0_imagenet_top1.csv"

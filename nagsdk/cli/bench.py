@@ -25,7 +25,7 @@ def command() -> None:
     "strategies",
     epilog=o.example_lines(
         "nagsdk bench strategies --bundle glyphs --device cpu",
-        "nagsdk bench strategies --device cpu --metric macs \\\n    --strategies nag,linas,gradient:form=gumbel --plot bench.svg",
+        "nagsdk bench strategies --device cpu --metric macs \\\n    --strategies nag,linas,gradient:form=gumbel",
     ),
 )
 @o.target_options()

@@ -21,6 +21,8 @@ from nagsdk.generator.strategy import Question, Strategy
 from nagsdk.space.space import Codes
 
 CANDIDATES = 64
+# With fewer evaluations than this there is no second generation.
+_FEWEST = 10
 
 
 @dataclass(frozen=True)
@@ -100,10 +102,10 @@ class Polished(Strategy):
         """Returns one candidate for every budget."""
         space, rng, codes = question.space, np.random.default_rng(question.seed), self.start.propose(question)
         every = np.arange(len(codes))
-        best = codes[every, choose(question.predictor, codes)[:, 0]]
         rounds, neighbours = _fitting(question, self.rounds, self.neighbours, 1)
         if not rounds:
-            return best[:, None]
+            return codes
+        best = codes[:, 0] if codes.shape[1] == 1 else codes[every, choose(question.predictor, codes)[:, 0]]
         top1 = _top1(question, best)
         with stage(question.on_event, "Polishing", rounds) as advance:
             for number in range(rounds):
@@ -167,6 +169,8 @@ class Nsga2(Strategy):
             ) from error
         space, tables, rng = question.space, question.tables, np.random.default_rng(question.seed)
         evaluations = question.evaluations or self.evaluations
+        if evaluations < _FEWEST:
+            return Random().propose(question)
         population = min(self.population, max(2, evaluations // 10))
         seen: list[tuple[Codes, Floats]] = []
 

@@ -164,7 +164,8 @@ class WithOptions(Strategy):
 
     def __init__(self, strategy: Strategy, text: str) -> None:
         self.strategy, self.evaluations, self.given = strategy, None, dict[str, str]()
-        self.id, self.title, self.starts = f"{strategy.id}:{text}", strategy.title, strategy.starts  # type: ignore[misc]
+        self.id, self.title = f"{strategy.id}:{text}", strategy.title  # type: ignore[misc]
+        self.starts = strategy.starts  # type: ignore[misc]
         legal = ", ".join([*(f"{name}={'|'.join(of)}" for name, of in strategy.options.items()), "evaluations=NUMBER"])
         for part in text.split(","):
             name, _, value = part.partition("=")
@@ -177,5 +178,5 @@ class WithOptions(Strategy):
 
     def propose(self, question: Question) -> Codes:
         """Lets the strategy answer, with these options."""
-        asked = replace(question, options=self.given, evaluations=self.evaluations or question.evaluations)
-        return self.strategy.propose(asked)
+        most = min((limit for limit in (self.evaluations, question.evaluations) if limit), default=None)
+        return self.strategy.propose(replace(question, options=self.given, evaluations=most))

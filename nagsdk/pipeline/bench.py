@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
@@ -133,10 +133,10 @@ class Bench:
             own = [run for run in full if run.strategy == name]
             values = np.array([run.improvement for run in own])
             error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
-            top1, seconds = ([float(v) for v in vs] for vs in zip(*((_mean(r.top1), r.seconds) for r in own), strict=True))
-            span = (min(ranks[name]), max(ranks[name]))
-            mean = (float(values.mean()), error, float(np.mean(top1)), float(np.mean(ranks[name])))
-            found.append(Place(name, *mean, span, float(np.mean(seconds))))
+            top1 = float(np.mean([_mean(run.top1) for run in own]))
+            seconds, span = float(np.mean([run.seconds for run in own])), (min(ranks[name]), max(ranks[name]))
+            rank = float(np.mean(ranks[name]))
+            found.append(Place(name, float(values.mean()), error, top1, rank, span, seconds))
         return sorted(found, key=lambda place: -place.improvement)
 
     def plot(self, path: str | Path | None = None) -> Figure:
@@ -212,7 +212,8 @@ def bench_strategies(
     question = Question(
         target.bundle.space, judged.steer, [table], limits, lambda: _generator(target, judged), on_event=ignore
     )
-    chance = {kind: float(v.mean()) for kind, v in judged.top1(_flat(question.random(_RANDOM, np.random.default_rng(seed)))).items()}
+    drawn = question.random(_RANDOM, np.random.default_rng(seed)).reshape(-1, len(target.bundle.space.sizes))
+    chance = {kind: float(values.mean()) for kind, values in judged.top1(drawn).items()}
     runs, left_out = _runs(chosen, question, judged, chance, evaluations, range(seed, seed + seeds), target.on_event)
     found = Bench(
         *(target.bundle.name, target.device.id, metric, tuple(limits[:, 0].tolist()), evaluations, seeds),
@@ -262,8 +263,8 @@ def _runs(
             try:
                 for turn, seed in enumerate(seeds):
                     advance(number * len(seeds) + turn, f"Comparing: {strategy.id}, seed {seed}")
-                    for size in sizes:
-                        runs.append(_run(strategy, replace(question, seed=seed), judged, chance, size))
+                    asked = replace(question, seed=seed)
+                    runs += [_run(strategy, asked, judged, chance, size) for size in sizes]
             except NagsdkError as error:
                 left_out[strategy.id] = f"{error.message} {error.next_step}"
                 runs = [run for run in runs if run.strategy != strategy.id]
@@ -287,10 +288,6 @@ def _run(strategy: Strategy, question: Question, judged: Court, chance: Mapping[
     gain = float(np.mean([100 * (top1[kind] - chance[kind]) / chance[kind] for kind in top1]))
     believed = float(np.asarray(judged.steer.predict(picked).mean).mean())
     return Run(strategy.id, question.seed, size, len(counted.known), seconds, top1, believed, broken, gain)
-
-
-def _flat(codes: Any) -> Any:
-    return codes.reshape(-1, codes.shape[-1])
 
 
 def _mean(by_judge: Mapping[str, float]) -> float:
@@ -321,7 +318,8 @@ def _draw(found: Bench) -> Figure:
         right.plot(np.maximum(seconds, 1e-3), values, **style)
     by = "judges of other subnets" if found.independent else "the predictor that steered them"
     figure.suptitle(f"{found.bundle} on {found.device}: strategies by {by}, means of {found.seeds} seeds")
-    left.set(xscale="log", xlabel="evaluated architectures", ylabel="improvement over the average random architecture in %")
+    left.set(xscale="log", xlabel="evaluated architectures")
+    left.set_ylabel("improvement over the average random architecture in %")
     right.set(xscale="log", xlabel="seconds")
     for panel in (left, right):
         panel.grid(alpha=0.3)

@@ -212,7 +212,6 @@ def generated(
         DeviceUnavailableError: Latencies matter, and nothing is known about those of a device.
         InfeasibleError: See `Generation.best`.
     """
-
     chosen, begun = _started(targets[0], strategy, start)
 
     def ask(together: Sequence[Target]) -> list[list[Result] | InfeasibleError]:

@@ -1,4 +1,4 @@
-"""Who steers searches and who judges their picks: predictors of different halves of the measured subnets of a bundle."""
+"""Who steers searches and who judges their picks: predictors of different halves of a bundle's measured subnets."""
 
 from __future__ import annotations
 

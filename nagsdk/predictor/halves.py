@@ -1,4 +1,4 @@
-"""Two halves of measured architectures: a predictor of one steers searches, predictors of the other judge their picks."""
+"""Two halves of measured architectures: a predictor of one steers searches, those of the other judge their picks."""
 
 from __future__ import annotations
 
@@ -77,9 +77,7 @@ def second_half(codes: Codes, seed: int) -> NDArray[np.bool_]:
     return folds(architecture, seed, 2).astype(bool)
 
 
-def judges_of(
-    space: SearchSpace, codes: Codes, top1: Floats, kinds: Mapping[str, Kind], seed: int
-) -> dict[str, Judge]:
+def judges_of(space: SearchSpace, codes: Codes, top1: Floats, kinds: Mapping[str, Kind], seed: int) -> dict[str, Judge]:
     """Judges of several kinds, fitted to the second half of measured architectures."""
     second = second_half(codes, seed)
     read, found = features(space, codes), {}

@@ -1,7 +1,7 @@
 """Bayesian optimisation with trees instead of a Gaussian process.
 
-Sources: Wu et al., "Stronger NAS with Weaker Predictors" (WeakNAS, 2021), whose weak predictors are fitted to ever better
-parts of the space; the agent's interface and its settings are those of ArchGym (`nagsdk_searches.agents`).
+Sources: Wu et al., "Stronger NAS with Weaker Predictors" (WeakNAS, 2021), whose weak predictors are fitted to ever
+better parts of the space; the interface of agents and its settings are those of ArchGym (`nagsdk_searches.agents`).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from nagsdk.cost.table import Floats
 from nagsdk.space.space import Codes
 from nagsdk_searches.agents import Agent, Memory, Setting
 from nagsdk_searches.evaluator import Evaluator, one_hot, top
-from nagsdk_searches.trees import regressor
+from nagsdk_searches.trees import forest
 
-_MEMBERS, _POOL, _WINDOW = 3, 300, 1200
+_POOL, _WINDOW = 300, 1200
 
 
 class Bayes(Agent):
@@ -36,14 +36,13 @@ class Bayes(Agent):
 
     def ask(self, evaluator: Evaluator, setting: Setting, codes: Codes, values: Floats, memory: Memory) -> Codes:
         """See `Agent.ask`."""
-        fit, rng = regressor(), evaluator.rng
+        rng = evaluator.rng
         seen, top1 = evaluator.lessons(_WINDOW)
-        rows = one_hot(evaluator, seen)
-        drawn = [rng.integers(0, len(rows), len(rows)) for _ in range(_MEMBERS)]
-        members = [fit(rows[part], top1[part], int(rng.integers(1 << 30))) for part in drawn]
+        trees = forest(one_hot(evaluator, seen), top1, int(rng.integers(1 << 30))).estimators_
         parents = evaluator.best(16)[0]
         near = evaluator.children(parents, _POOL // 2, 2 / parents.shape[2])
         pool = np.concatenate([near, evaluator.question.random(_POOL // 2, rng, 30)], axis=1)
-        found = np.stack([member(one_hot(evaluator, pool)) for member in members]).reshape(_MEMBERS, *pool.shape[:2])
+        rows = one_hot(evaluator, pool)
+        found = np.stack([tree.predict(rows) for tree in trees]).reshape(len(trees), *pool.shape[:2])
         bound = found.mean(0) + setting["doubt"] * found.std(0)
         return np.take_along_axis(pool, top(bound, evaluator.share(setting["batch"], 1))[..., None], axis=1)

@@ -1,7 +1,7 @@
 """Discrete diffusion over decisions, trained without labels, guided by a predictor and the gradients of costs.
 
-Source: An et al., "DiffusionNAG: Predictor-guided Neural Architecture Generation with Diffusion Models" (2024). Here the
-noise hides decisions (absorbing states), and the denoiser is a ridge regression instead of a score network.
+Source: An et al., "DiffusionNAG: Predictor-guided Neural Architecture Generation with Diffusion Models" (2024). Here
+the noise hides decisions (absorbing states), and the denoiser is a ridge regression instead of a score network.
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ class Diffusion(Search):
         limits = np.repeat(denoiser.limits, count, axis=0)
         for step in range(_STEPS):
             p = denoiser(codes, hidden)
-            known = np.where(hidden.reshape(len(p), -1)[..., None], p, np.arange(p.shape[2]) == codes.reshape(len(p), -1)[..., None])
+            taken, unknown = (of.reshape(len(p), -1)[..., None] for of in (codes, hidden))
+            known = np.where(unknown, p, np.arange(p.shape[2]) == taken)
             rows, on = relaxed.rows(known)
             gradient = strength * guide.gradient(rows)
             for number, cost in enumerate(costs):

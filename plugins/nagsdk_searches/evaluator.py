@@ -99,7 +99,7 @@ class Evaluator:
         return self._codes[0], self._values[0]
 
     def lessons(self, most: int = _LESSONS) -> tuple[Codes, Floats]:
-        """What a light predictor is fitted to: all that was evaluated, or half of it the best of each budget, half the latest.
+        """What a light predictor is fitted to: all that was evaluated, or the best of each budget and the latest.
 
         Returns:
             Codes of shape (m, decisions), and their top-1, shape (m,).
@@ -142,7 +142,7 @@ class Evaluator:
         return self.space.mutate(codes.reshape(-1, codes.shape[-1]), self.rng, probability).reshape(codes.shape)
 
     def repaired(self, codes: Codes) -> Codes:
-        """Architectures of shape (n, count, decisions) in which so many decisions became the reserve's that all hold."""
+        """Architectures of shape (n, count, decisions) with as many decisions of the reserve as it takes to hold."""
         reserve = np.broadcast_to(self.question.reserves[:, None], codes.shape)
         codes = self.redrawn(codes, 0.0)
         for share in np.linspace(0.1, 1.0, 10):

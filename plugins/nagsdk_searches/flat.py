@@ -64,7 +64,7 @@ def around(space: SearchSpace, codes: Codes) -> Codes:
 
 
 class Flat(Strategy):
-    """Another strategy, named by the option ``of``, that is asked for the best neighbourhood instead of architecture."""
+    """Asks another strategy, named by the option ``of``, for the best neighbourhood instead of architecture."""
 
     id: ClassVar[str] = "flat"
     title: ClassVar[str] = "NA-RS: any other strategy (flat:of=ID), ranked by the neighbourhood of architectures"

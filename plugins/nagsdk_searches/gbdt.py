@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nagsdk.cost.table import Floats
 from nagsdk.space.space import Codes
 from nagsdk_searches.evaluator import Evaluator, Search, one_hot, top
-from nagsdk_searches.trees import regressor
+from nagsdk_searches.trees import boosted
 
 _POOL, _ROUNDS, _BEST, _RARE = 200, 6, 40, 0.05
 
@@ -26,23 +26,22 @@ class Gbdt(Search):
 
     def search(self, evaluator: Evaluator) -> None:
         """See `Search.search`."""
-        fit = regressor()
         evaluator.top1(evaluator.random(evaluator.share(0.3)))
         each = evaluator.share(0.7 / _ROUNDS, 1)
         exists = np.arange(int(evaluator.space.sizes.max())) < evaluator.space.sizes[:, None]
         while True:
             left = np.broadcast_to(exists, (evaluator.n, *exists.shape))
             codes, top1 = evaluator.lessons()
-            model = fit(one_hot(evaluator, codes), top1, int(evaluator.rng.integers(1 << 30)))
+            model = boosted(one_hot(evaluator, codes), top1, int(evaluator.rng.integers(1 << 30)))
             pool = evaluator.random(_POOL)
             for _ in range(3):
-                expected = model(one_hot(evaluator, pool)).reshape(pool.shape[:2])
+                expected = model.predict(one_hot(evaluator, pool)).reshape(pool.shape[:2])
                 left = self.pruned(left, pool, expected)
                 parents = np.take_along_axis(pool, top(expected, _BEST)[..., None], axis=1)
                 grown = evaluator.children(parents, _POOL, 2 / pool.shape[2])
                 grown = evaluator.question.kept(evaluator.redrawn(within(left, grown), 0.0), grown)
                 pool = np.concatenate([parents, grown], axis=1)
-            expected = model(one_hot(evaluator, pool)).reshape(pool.shape[:2])
+            expected = model.predict(one_hot(evaluator, pool)).reshape(pool.shape[:2])
             evaluator.top1(np.take_along_axis(pool, top(expected, each)[..., None], axis=1))
 
     @staticmethod

@@ -1,8 +1,8 @@
 """Gradient ascent on distributions over choices, by a differentiable predictor and the costs of the tables.
 
 Sources: Li et al., "Geometry-Aware Gradient Algorithms for Neural Architecture Search" (GAEA, 2021), after Liu et al.,
-"DARTS" (2019); for the options Wu et al., "FBNet" (2019), Cai et al., "ProxylessNAS" (2019), Xue et al., "RARTS" (2022),
-and Wang et al., "Rethinking Architecture Selection in Differentiable NAS" (2021).
+"DARTS" (2019); for the options Wu et al., "FBNet" (2019), Cai et al., "ProxylessNAS" (2019), Xue et al., "RARTS"
+(2022), and Wang et al., "Rethinking Architecture Selection in Differentiable NAS" (2021).
 """
 
 from __future__ import annotations

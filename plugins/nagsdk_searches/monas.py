@@ -43,7 +43,8 @@ class Monas(Search):
             step = (worth[..., None, None] * active * (chosen - p[:, None])).mean(1)
             # The gradient of the entropy, which keeps the policy from settling too early.
             spread = -p * (np.log(np.maximum(p, 1e-9)) + 1)
-            logits = np.where(exists, logits + _RATE * (step + _ENTROPY * (spread - p * spread.sum(2, keepdims=True))), -np.inf)
+            spread -= p * spread.sum(2, keepdims=True)
+            logits = np.where(exists, logits + _RATE * (step + _ENTROPY * spread), -np.inf)
 
     @staticmethod
     def sampled(evaluator: Evaluator, p: Floats, count: int) -> Codes:

@@ -60,7 +60,8 @@ class Surrogate:
 def cost_surrogates(evaluator: Evaluator) -> list[Surrogate]:
     """Differentiable costs, as logarithms: fitted to the exact tables, which costs no evaluation."""
     question, rng = evaluator.question, evaluator.rng
-    codes = evaluator.space.mutate(evaluator.random(_DRAWN // evaluator.n + 1).reshape(-1, len(evaluator.space.sizes)), rng, 0.1)
+    codes = evaluator.random(_DRAWN // evaluator.n + 1)
+    codes = evaluator.space.mutate(codes.reshape(-1, codes.shape[2]), rng, 0.1)
     cost = question.cost(codes)
     allowed = np.isfinite(cost).all(1)
     rows = one_hot(evaluator, codes[allowed])
@@ -81,7 +82,7 @@ class Relaxation:
         self.exists = np.arange(int(space.sizes.max())) < space.sizes[:, None]
 
     def rows(self, p: Floats) -> tuple[Floats, Floats]:
-        """Expected one-hot rows of distributions of shape (n, decisions, choices), and how probably decisions are on."""
+        """Expected one-hot rows of distributions, shape (n, decisions, choices), and how probably decisions are on."""
         on = np.ones(p.shape[:2])
         for d, switch in enumerate(self.switches):
             if switch is not None:

@@ -14,7 +14,7 @@ import numpy as np
 from nagsdk.cost.table import Floats
 from nagsdk.families.space import NetworkSpace
 from nagsdk.space.architecture import Architecture
-from nagsdk.space.space import Codes
+from nagsdk.space.space import Codes, SearchSpace
 from nagsdk_searches.evaluator import Evaluator, Search, one_hot
 from nagsdk_searches.surrogate import Surrogate
 
@@ -61,8 +61,9 @@ class ZeroCost(Search):
         while True:
             order = np.argsort(-(read @ best), axis=1, kind="stable")[:, :each]
             evaluator.top1(np.take_along_axis(pool, order[..., None], axis=1))
-            fresh = np.concatenate([evaluator.children(evaluator.best(8)[0], _POOL // 2, 0.1), evaluator.random(_POOL // 2)], 1)
-            pool, read = fresh, scores(fresh)
+            near = evaluator.children(evaluator.best(8)[0], _POOL // 2, 0.1)
+            pool = np.concatenate([near, evaluator.random(_POOL // 2)], axis=1)
+            read = scores(pool)
 
 
 def next_weights(rng: np.random.Generator, tried: Sequence[Floats], worth: Sequence[float], count: int) -> Floats:
@@ -85,9 +86,8 @@ def next_weights(rng: np.random.Generator, tried: Sequence[Floats], worth: Seque
     return best
 
 
-def proxies(space: object, codes: Codes, seed: int) -> Floats:
+def proxies(space: SearchSpace, codes: Codes, seed: int) -> Floats:
     """Proxies of architectures, shape (m, proxies): MACs, parameters, layers; GradSign and ParZC if networks exist."""
-    assert hasattr(space, "decode") and hasattr(space, "layers")
     found = []
     for architecture in space.decode(codes):
         layers = space.layers(architecture)
@@ -113,6 +113,7 @@ def gradient_signs(space: NetworkSpace, architecture: Architecture, seed: int) -
         classes = torch.randint(space.classes, (_IMAGES,))
     losses = torch.nn.functional.cross_entropy(network(images), classes, reduction="none")
     weights = [weight for weight in network.parameters() if weight.ndim > 1]
-    signs = [sum(part.sign() for part in of) for of in zip(*(torch.autograd.grad(loss, weights, retain_graph=True) for loss in losses), strict=True)]
-    layers = np.log1p([float(abs(total).sum()) for total in signs])
+    gradients = [torch.autograd.grad(loss, weights, retain_graph=True) for loss in losses]
+    agreed = (torch.stack([part.sign() for part in of]).sum(0).abs().sum() for of in zip(*gradients, strict=True))
+    layers = np.log1p([float(total) for total in agreed])
     return float(np.log(np.expm1(layers).sum())), float(layers.mean()), float(layers.std())

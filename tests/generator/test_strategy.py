@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ TABLE, SCORE = random_tables(SPACE, 0)
 
 class Asked(Strategy):
     id, title = "asked", "Keeps the question"
-    options = {"form": ("round", "square"), "size": ("1", "2")}
+    options: ClassVar = {"form": ("round", "square"), "size": ("1", "2")}
 
     def propose(self, question):
         self.question = question
@@ -42,7 +43,7 @@ def test_random_architectures_are_those_of_the_space_that_hold_the_limits():
 
 
 def test_what_breaks_a_limit_is_replaced():
-    question = ask(0.1, 1.0)
+    question = ask(0.1, 1.01)
     codes = np.repeat(SPACE.validate(SPACE.sizes[None] - 1)[None], 2, axis=0)
     kept = question.kept(codes, question.reserves[:, None])
     assert np.array_equal(kept[0, 0], question.reserves[0]) and np.array_equal(kept[1], codes[1])
@@ -54,6 +55,8 @@ def test_options_reach_the_strategy_and_have_defaults():
     chosen.propose(ask(0.5))
     assert chosen.id == "asked:form=square,evaluations=70" and strategy.question.evaluations == 70
     assert [strategy.option(strategy.question, name) for name in ("form", "size")] == ["square", "1"]
+    chosen.propose(replace(ask(0.5), evaluations=30))
+    assert strategy.question.evaluations == 30
     WithOptions(strategy, "size=2").propose(replace(ask(0.5), evaluations=30))
     assert strategy.question.evaluations == 30 and strategy.question.options == {"size": "2"}
 

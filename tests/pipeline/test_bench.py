@@ -21,7 +21,14 @@ def quick(monkeypatch):
 
 
 def ask(**more):
-    asked = {"metric": "macs", "evaluations": 20, "seeds": 2, "points": 2, "strategies": ["random", "evolution"], **more}
+    asked = {
+        "metric": "macs",
+        "evaluations": 20,
+        "seeds": 2,
+        "points": 2,
+        "strategies": ["random", "evolution"],
+        **more,
+    }
     return nagsdk.bench_strategies("cpu", **asked)
 
 
@@ -32,7 +39,7 @@ def test_half_of_the_measured_subnets_steers_and_the_other_half_judges(quick, tm
         (s, seed, n) for s in ("random", "evolution", "lookup") for seed in (0, 1) for n in (2, 6, 20)
     }
     assert all(run.evaluations <= run.allowed and run.broken == 0 for run in found.runs)
-    assert [place.strategy for place in found.places()][0] == "lookup"  # exact under a score that the judge shares
+    assert found.places()[0].strategy == "lookup"  # exact under a score that the judge shares
     shown = (tmp_path / "bench.svg").read_text()
     assert "<!-- lookup -->" in shown and "evaluated architectures" in shown
     again = ask(strategies=["random", "evolution", "lookup"])
@@ -40,7 +47,7 @@ def test_half_of_the_measured_subnets_steers_and_the_other_half_judges(quick, tm
 
 
 def test_the_halves_share_no_architecture():
-    space, codes = _measured()
+    _, codes = _measured()
     twice = np.concatenate([codes, codes])
     second = halves.second_half(twice, 0)
     assert np.array_equal(second[: len(codes)], second[len(codes) :]) and abs(second.mean() - 0.5) < 0.01

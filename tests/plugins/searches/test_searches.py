@@ -35,7 +35,7 @@ def test_answers_hold_every_limit_within_the_evaluations_and_the_seed_decides(na
     assert np.array_equal(SPACE.validate(codes[:, 0]), codes[:, 0])
     assert asked.within(codes).all()
     # `Counted` raises an error beyond the evaluations.
-    assert name == "zero-cost" and option == {"predictor": "no"} or 0 < len(asked.predictor.known) <= 300
+    assert (name == "zero-cost" and option == {"predictor": "no"}) or 0 < len(asked.predictor.known) <= 300
     again = replace(asked, predictor=Counted(Exact(), 300))
     assert np.array_equal(search.propose(again), codes)
 

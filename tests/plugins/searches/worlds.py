@@ -29,9 +29,7 @@ class Exact:
 def question(evaluations=300, points=4, tables=(TABLE,), **more):
     bounds = [Completions.of(SPACE, table) for table in tables]
     limits = np.linspace([b.least for b in bounds], [b.most for b in bounds], points + 2)[1:-1]
-    return Question(
-        SPACE, Counted(Exact(), evaluations), tables, limits, no_generator, evaluations=evaluations, **more
-    )
+    return Question(SPACE, Counted(Exact(), evaluations), tables, limits, no_generator, evaluations=evaluations, **more)
 
 
 def no_generator():
