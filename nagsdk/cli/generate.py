@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     "nagsdk generate --device cpu --budget 0.2ms",
     "nagsdk generate --device cpu --bundle imagenet --budgets 10ms,20ms,40ms",
     "nagsdk generate --device cpu --bundle imagenet --min-top1 76 --json",
-    "nagsdk generate --device cpu --budget 0.3ms --from mbv3:r32:d=1,1,1,1:…",
+    "nagsdk generate --device cpu --budget 0.2ms --from mbv3:r32:…",
     "nagsdk generate --device pixel-1 --device pixel-2 \\\n    --bundle imagenet --budget 80ms",
 )
 @o.target_options(several=True, inference=True)

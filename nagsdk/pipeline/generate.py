@@ -169,17 +169,24 @@ class Generation:
         ]
 
 
-def _started(target: Target, strategy: str | None, start: str | Architecture | None) -> tuple[Strategy, Codes | None]:
+def _started(
+    target: Target, strategy: str | None, start: str | Architecture | None, min_top1: float | None
+) -> tuple[Strategy, Codes | None]:
     """The strategy that was asked for, and the code of the architecture that it starts from.
 
     Raises:
         UnknownNameError: There is no such strategy.
         ArchitectureError: There is no such architecture in the space.
-        UsageError: The strategy starts from no architecture.
+        UsageError: The strategy starts from no architecture, or a minimum top-1 was asked for.
     """
     chosen = target.host.strategy(strategy or ("nag" if start is None else "transform"))
     if start is None:
         return chosen, None
+    if min_top1 is not None:
+        raise UsageError(
+            "A search from your present architecture answers budgets, not a minimum top-1.",
+            "Give a budget, or leave one of the two out.",
+        )
     if not chosen.starts:
         able = ", ".join(known.id for known in target.host.strategies if known.starts)
         raise UsageError(f"The strategy {chosen.id} starts from no architecture.", f"Use one that does: {able}.")
@@ -212,7 +219,7 @@ def generated(
         DeviceUnavailableError: Latencies matter, and nothing is known about those of a device.
         InfeasibleError: See `Generation.best`.
     """
-    chosen, begun = _started(targets[0], strategy, start)
+    chosen, begun = _started(targets[0], strategy, start, min_top1)
 
     def ask(together: Sequence[Target]) -> list[list[Result] | InfeasibleError]:
         return _answers(Generation(together, chosen, timed, resolution, seed, begun), asked, min_top1)

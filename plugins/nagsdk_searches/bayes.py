@@ -13,7 +13,7 @@ import numpy as np
 from nagsdk.cost.table import Floats
 from nagsdk.space.space import Codes
 from nagsdk_searches.agents import Agent, Memory, Setting
-from nagsdk_searches.evaluator import Evaluator, one_hot, top
+from nagsdk_searches.evaluator import Evaluator, one_hot
 from nagsdk_searches.trees import forest
 
 _POOL, _WINDOW = 300, 1200
@@ -45,4 +45,4 @@ class Bayes(Agent):
         rows = one_hot(evaluator, pool)
         found = np.stack([tree.predict(rows) for tree in trees]).reshape(len(trees), *pool.shape[:2])
         bound = found.mean(0) + setting["doubt"] * found.std(0)
-        return np.take_along_axis(pool, top(bound, evaluator.share(setting["batch"], 1))[..., None], axis=1)
+        return evaluator.promising(pool, bound, evaluator.share(setting["batch"], 1))

@@ -35,15 +35,15 @@ class Dpp(Search):
         for turn in range(1 << 20):
             width = _WIDTHS[min(turn, len(_WIDTHS) - 1)]
             beam = np.repeat(evaluator.question.reserves[:, None], width, axis=1)
-            if turn:  # the later turns grow from what the earlier ones have found
-                beam[:, : width // 2] = evaluator.best(width // 2)[0]
+            if turn:  # the later turns grow from what the earlier ones have found, and from elsewhere
+                beam = np.concatenate([evaluator.best(width // 2)[0], evaluator.random(width // 2)], axis=1)
                 order = evaluator.rng.permutation(order)
             for decision in order:
                 codes, top1 = evaluator.lessons()
                 surrogate.fit(one_hot(evaluator, codes), top1)
                 grown = self.grown(evaluator, beam, int(decision))
                 beam = self.chosen(evaluator, surrogate, grown, width)
-                evaluator.top1(beam[:, :each])
+                evaluator.top1(evaluator.promising(beam, -np.arange(width) * np.ones((evaluator.n, 1)), each))
 
     @staticmethod
     def grown(evaluator: Evaluator, beam: Codes, decision: int) -> Codes:

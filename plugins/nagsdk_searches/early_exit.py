@@ -41,9 +41,7 @@ class EarlyExit(Search):
                 left = self.shrunk(left, parents, values, _SHARE_LEFT * (1 - evaluator.left / evaluator.most))
             children = evaluator.children(parents, 4 * each, 2 / len(space.sizes))
             # A child that uses a choice that was taken away leaves early too.
-            usable = uses(left, children)
-            order = np.argsort(~usable, axis=1, kind="stable")[:, :each]
-            evaluator.top1(np.take_along_axis(children, order[..., None], axis=1))
+            evaluator.top1(evaluator.promising(children, uses(left, children).astype(float), each))
 
     @staticmethod
     def shrunk(left: NDArray[np.bool_], parents: Codes, values: Floats, part: float) -> NDArray[np.bool_]:

@@ -125,6 +125,20 @@ class Evaluator:
         """
         return self._best[:, :count], self._best_values[:, :count]
 
+    def promising(self, codes: Codes, worth: Floats, count: int) -> Codes:
+        """The candidates of highest worth among those that were not evaluated yet; others follow if there are too few.
+
+        Args:
+            codes: Candidates of each budget, shape (n, candidates, decisions).
+            worth: What is expected of them, shape (n, candidates).
+            count: How many of each budget are taken.
+        """
+        rows, first, _ = distinct(codes)
+        new = np.zeros(len(rows), bool)
+        new[first] = [rows[i].tobytes() not in self._known for i in first]
+        order = np.lexsort((-worth, ~new.reshape(worth.shape)), axis=1)[:, :count]
+        return np.take_along_axis(codes, order[..., None], axis=1)
+
     def answers(self) -> Codes:
         """The best architecture of each budget, or its reserve, shape (n, 1, decisions)."""
         return self._best[:, :1]

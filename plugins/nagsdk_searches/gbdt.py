@@ -42,7 +42,7 @@ class Gbdt(Search):
                 grown = evaluator.question.kept(evaluator.redrawn(within(left, grown), 0.0), grown)
                 pool = np.concatenate([parents, grown], axis=1)
             expected = model.predict(one_hot(evaluator, pool)).reshape(pool.shape[:2])
-            evaluator.top1(np.take_along_axis(pool, top(expected, each)[..., None], axis=1))
+            evaluator.top1(evaluator.promising(pool, expected, each))
 
     @staticmethod
     def pruned(left: NDArray[np.bool_], pool: Codes, expected: Floats) -> NDArray[np.bool_]:

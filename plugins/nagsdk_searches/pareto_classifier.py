@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.space.space import Codes
-from nagsdk_searches.evaluator import Evaluator, Search, one_hot, top
+from nagsdk_searches.evaluator import Evaluator, Search, one_hot
 from nagsdk_searches.pareto import fronts
 from nagsdk_searches.surrogate import Surrogate
 
@@ -35,7 +35,7 @@ class ParetoClassifier(Search):
             parents = evaluator.best(8)[0]
             tried = evaluator.children(parents, _TRIED * each, 2 / parents.shape[2])
             believed = classifier(one_hot(evaluator, tried)).reshape(tried.shape[:2])
-            evaluator.top1(np.take_along_axis(tried, top(believed, each)[..., None], axis=1))
+            evaluator.top1(evaluator.promising(tried, believed, each))
 
     @staticmethod
     def labelled(evaluator: Evaluator) -> tuple[Codes, NDArray[np.bool_]]:

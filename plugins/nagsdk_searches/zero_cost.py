@@ -59,8 +59,7 @@ class ZeroCost(Search):
         best = tried[int(np.argmax(worth))]
         each = evaluator.share(0.05, 1)
         while True:
-            order = np.argsort(-(read @ best), axis=1, kind="stable")[:, :each]
-            evaluator.top1(np.take_along_axis(pool, order[..., None], axis=1))
+            evaluator.top1(evaluator.promising(pool, read @ best, each))
             near = evaluator.children(evaluator.best(8)[0], _POOL // 2, 0.1)
             pool = np.concatenate([near, evaluator.random(_POOL // 2)], axis=1)
             read = scores(pool)

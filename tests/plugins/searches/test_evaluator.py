@@ -65,3 +65,11 @@ def test_lessons_are_the_best_and_the_latest():
     known = {row.tobytes() for row in some}
     assert {row.tobytes() for row in one.best(15)[0].reshape(30, -1)} <= known
     assert {row.tobytes() for row in one.seen()[0][-20:]} <= known
+
+
+def test_promising_candidates_are_new_ones_first_and_each_once():
+    one = evaluator(question(points=1))
+    a, b, c = np.unique(SPACE.sample(50, np.random.default_rng(0)), axis=0)[:3]
+    one.top1(a[None])
+    found = one.promising(np.stack([[a, b, b, c]]), np.array([[4.0, 3.0, 3.0, 1.0]]), 3)
+    assert np.array_equal(found[0], [b, c, a])

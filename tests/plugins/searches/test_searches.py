@@ -29,14 +29,14 @@ def asked_of(name, option, **more):
 
 @pytest.mark.parametrize(("name", "option"), EVERY, ids=str)
 def test_answers_hold_every_limit_within_the_evaluations_and_the_seed_decides(name, option):
-    search, asked = asked_of(name, option)
+    search, asked = asked_of(name, option, evaluations=100)
     codes = search.propose(asked)
     assert codes.dtype == np.int8 and codes.shape == (4, 1, len(SPACE.sizes))
     assert np.array_equal(SPACE.validate(codes[:, 0]), codes[:, 0])
     assert asked.within(codes).all()
     # `Counted` raises an error beyond the evaluations.
-    assert (name == "zero-cost" and option == {"predictor": "no"}) or 0 < len(asked.predictor.known) <= 300
-    again = replace(asked, predictor=Counted(Exact(), 300))
+    assert (name == "zero-cost" and option == {"predictor": "no"}) or 0 < len(asked.predictor.known) <= 100
+    again = replace(asked, predictor=Counted(Exact(), 100))
     assert np.array_equal(search.propose(again), codes)
 
 
@@ -56,6 +56,6 @@ def test_a_search_is_better_than_as_many_random_architectures(name):
 def test_two_limits_forbidden_choices_and_one_evaluation(name):
     other = replace(TABLE, choice=TABLE.choice[:, ::-1])
     masked = TABLE.masked(np.arange(TABLE.choice.shape[2]) != 2, resolution=0)
-    for tables, evaluations in (((TABLE, other), 60), ((masked,), 60), ((TABLE,), 1)):
+    for tables, evaluations in (((TABLE, other), 40), ((masked,), 40), ((TABLE,), 1)):
         search, asked = asked_of(name, {}, tables=tables, evaluations=evaluations)
         assert asked.within(search.propose(asked)).all()
