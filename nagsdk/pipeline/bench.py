@@ -311,9 +311,9 @@ def _draw(found: Bench) -> Figure:
 
     figure = Figure(figsize=(13, 6), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    colors, marks = colormaps["tab10"].colors, "os^v"
+    colors, marks = colormaps["tab10"], "os^v"
     for number, (name, sizes, seconds, values) in enumerate(_curves(found)):
-        style = {"color": colors[number % 10], "marker": marks[number // 10 % 4], "markersize": 4, "linewidth": 1}
+        style = {"color": colors(number % 10), "marker": marks[number // 10 % 4], "markersize": 4, "linewidth": 1}
         left.plot(sizes, values, label=name, **style)
         right.plot(np.maximum(seconds, 1e-3), values, **style)
     by = "judges of other subnets" if found.independent else "the predictor that steered them"

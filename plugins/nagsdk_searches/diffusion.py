@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nagsdk.cost.table import Floats
 from nagsdk.space.space import Codes
@@ -29,7 +30,7 @@ class Denoiser:
     def __init__(self, evaluator: Evaluator) -> None:
         rng, self.relaxed, self.evaluator = evaluator.rng, Relaxation(evaluator.space), evaluator
         codes = evaluator.random(_TRAINING // evaluator.n + 1)
-        self.limits = np.log(evaluator.question.limits)
+        self.limits = np.log(np.maximum(evaluator.question.limits, 1e-12))
         clean = one_hot(evaluator, codes)
         hidden = rng.random((len(clean), codes.shape[2])) < rng.random((len(clean), 1))
         shown = np.where(hidden[:, self.decision], 0.0, clean)
@@ -41,11 +42,11 @@ class Denoiser:
         self.weights = np.linalg.solve(read.T @ read + 10.0 * np.eye(read.shape[1]), read.T @ clean)
 
     @property
-    def decision(self) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    def decision(self) -> NDArray[np.intp]:
         """The decision of every column of one-hot rows."""
         return np.nonzero(self.relaxed.exists)[0]
 
-    def __call__(self, codes: Codes, hidden: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Floats:
+    def __call__(self, codes: Codes, hidden: NDArray[np.bool_]) -> Floats:
         """Distributions of all decisions, shape (rows, decisions, choices).
 
         Args:
@@ -60,7 +61,7 @@ class Denoiser:
         result: Floats = p / p.sum(2, keepdims=True)
         return result
 
-    def _read(self, shown: Floats, hidden: Floats, asked: Floats) -> Floats:
+    def _read(self, shown: Floats, hidden: NDArray[np.bool_], asked: Floats) -> Floats:
         rows = np.hstack([shown, hidden, (asked - self.center) / self.spread])
         return np.hstack([rows, np.tanh(rows @ self.directions), np.ones((len(rows), 1))])
 

@@ -68,7 +68,7 @@ class Evaluator:
         """
         rows, first, same = distinct(codes)
         found, cost = rows[first], self.question.cost(rows[first])
-        allowed = np.isfinite(cost).all(1)
+        allowed: NDArray[np.bool_] = np.all(np.isfinite(cost), axis=1)
         keys = [row.tobytes() for row in found]
         new = [i for i in np.argsort(first) if allowed[i] and keys[i] not in self._known]
         taken = new[: self.left]

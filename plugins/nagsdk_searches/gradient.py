@@ -41,7 +41,7 @@ class Gradient(Search):
         """See `Search.search`."""
         form, rng, space = self.option(evaluator.question, "form"), evaluator.rng, evaluator.space
         relaxed, costs = Relaxation(space), cost_surrogates(evaluator)
-        limits = np.log(evaluator.question.limits)
+        limits = np.log(np.maximum(evaluator.question.limits, 1e-12))
         known = [Surrogate(space.one_hot_width, rng) for _ in range(2 if form == "splitting" else 1)]
         evaluator.top1(evaluator.random(evaluator.share(0.15)))
         each = evaluator.share(0.05, 1)
@@ -76,7 +76,8 @@ class Gradient(Search):
         """Logits that lean to what the best networks so far use, from where each ascent starts."""
         best = evaluator.best(8)[0]
         used = (best[..., None] == np.arange(int(evaluator.space.sizes.max()))).mean(1)
-        return np.log(0.1 + used)
+        leaning: Floats = np.log(0.1 + used)
+        return leaning
 
     @staticmethod
     def _fit(evaluator: Evaluator, known: list[Surrogate]) -> None:
@@ -99,7 +100,7 @@ class Gradient(Search):
         if form == "gates":
             second = np.sort(noisy, axis=2)[:, :, max(-2, -p.shape[2]), None]
             two = np.where(noisy >= second, p, 0.0)
-            return two / np.maximum(two.sum(2, keepdims=True), 1e-12)
+            p = two / np.maximum(two.sum(2, keepdims=True), 1e-12)
         return p
 
     @staticmethod
@@ -116,4 +117,5 @@ class Gradient(Search):
             # A choice that was given up already is no candidate, whatever the others lose.
             lost = np.where(p[:, d, :size] > 0.02, -np.stack(without, axis=1), -np.inf)
             p[:, d] = np.eye(p.shape[2])[lost.argmax(1)]
-        return p.argmax(2).astype(np.int8)
+        settled: Codes = p.argmax(2).astype(np.int8)
+        return settled

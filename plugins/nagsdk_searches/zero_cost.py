@@ -48,7 +48,8 @@ class ZeroCost(Search):
         read = scores(pool)
         every = np.arange(evaluator.n)
         if self.option(evaluator.question, "predictor") == "no":
-            return pool[every, read.mean(2).argmax(1)][:, None]
+            chosen: Codes = pool[every, read.mean(2).argmax(1)][:, None]
+            return chosen
         tried: list[Floats] = []
         worth: list[float] = []
         for _ in range(min(_TURNS, max(2, evaluator.most // (4 * evaluator.n)))):
