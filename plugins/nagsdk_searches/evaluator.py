@@ -66,6 +66,8 @@ class Evaluator:
         Raises:
             SpentError: Not all of them could be evaluated; those that could are remembered.
         """
+        if not codes.size:
+            return self._idled(np.empty(codes.shape[:-1]))
         rows, first, same = distinct(codes)
         found, cost = rows[first], self.question.cost(rows[first])
         allowed: NDArray[np.bool_] = np.all(np.isfinite(cost), axis=1)
@@ -74,11 +76,18 @@ class Evaluator:
         taken = new[: self.left]
         if taken:
             self._add(found[taken], cost[taken], [keys[i] for i in taken])
-        self._idle = 0 if taken else self._idle + 1
-        if len(taken) < len(new) or self._idle > _MOST_IDLE:
+            self._idle = 0
+        if len(taken) < len(new):
             raise SpentError
-        values = np.array([self._known.get(key, -np.inf) for key in keys])
-        return values[same].reshape(codes.shape[:-1])
+        values = np.array([self._known.get(key, -np.inf) for key in keys])[same].reshape(codes.shape[:-1])
+        return values if taken else self._idled(values)
+
+    def _idled(self, values: Floats) -> Floats:
+        """The answer to a request that taught nothing; after too many of them the search ends."""
+        self._idle += 1
+        if self._idle > _MOST_IDLE:
+            raise SpentError
+        return values
 
     def _add(self, codes: Codes, cost: Floats, keys: list[bytes]) -> None:
         values = np.asarray(self.question.predictor.predict(codes).mean, np.float64)

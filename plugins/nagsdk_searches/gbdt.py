@@ -33,7 +33,8 @@ class Gbdt(Search):
             left = np.broadcast_to(exists, (evaluator.n, *exists.shape))
             codes, top1 = evaluator.lessons()
             model = boosted(one_hot(evaluator, codes), top1, int(evaluator.rng.integers(1 << 30)))
-            pool = evaluator.random(_POOL)
+            near = evaluator.children(evaluator.best(16)[0], _POOL // 2, 2 / codes.shape[1])
+            pool = np.concatenate([near, evaluator.question.random(_POOL // 2, evaluator.rng, 30)], axis=1)
             for _ in range(3):
                 expected = model.predict(one_hot(evaluator, pool)).reshape(pool.shape[:2])
                 left = self.pruned(left, pool, expected)

@@ -23,6 +23,10 @@ def test_a_search_that_finds_nothing_new_ends():
         for _ in range(100):
             one.top1(codes)
     assert one.left > 0
+    other = evaluator()
+    with pytest.raises(SpentError):  # nothing at all is evaluated, since nothing holds
+        for _ in range(100):
+            assert other.top1(codes[:, :0]).shape == (4, 0)
 
 
 def test_what_one_budget_evaluates_may_answer_the_others():
