@@ -89,7 +89,7 @@ class Genetic(Agent):
 
 
 class Ants(Agent):
-    """An ant colony: ants choose by pheromone, which evaporates, and which the best ants leave on their way."""
+    """An ant colony: ants choose by pheromone, which evaporates, and which the best ants so far leave on their way."""
 
     id: ClassVar[str] = "ants"
     title: ClassVar[str] = "an ant colony (ArchGym)"
@@ -104,7 +104,8 @@ class Ants(Agent):
         """See `Agent.ask`."""
         exists = np.arange(int(evaluator.space.sizes.max())) < evaluator.space.sizes[:, None]
         even = np.broadcast_to(exists / exists.sum(1)[:, None], (evaluator.n, *exists.shape))
-        memory["pheromone"] = self.left(memory.get("pheromone", even), setting, codes, values)
+        best = evaluator.best(int(setting["elite"]))
+        memory["pheromone"] = self.left(memory.get("pheromone", even), setting, *best)
         p = np.where(exists, np.maximum(memory["pheromone"], setting["floor"]), 0.0)
         return evaluator.repaired(Monas.sampled(evaluator, p / p.sum(2, keepdims=True), evaluator.share(0.05)))
 

@@ -78,7 +78,8 @@ class Diffusion(Search):
         guide = Surrogate(evaluator.space.one_hot_width, evaluator.rng)
         each, strength = evaluator.share(0.08), 0.0
         while True:
-            evaluator.top1(evaluator.repaired(self.drawn(evaluator, denoiser, guide, costs, each, strength)))
+            drawn = evaluator.repaired(self.drawn(evaluator, denoiser, guide, costs, 2 * each, strength))
+            evaluator.top1(evaluator.promising(drawn, np.zeros(drawn.shape[:2]), each))
             codes, top1 = evaluator.lessons()
             guide.fit(one_hot(evaluator, codes), top1)
             strength = 8.0 / (float(top1.std()) + 1e-9)

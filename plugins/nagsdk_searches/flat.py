@@ -77,7 +77,9 @@ class Flat(Strategy):
     def propose(self, question: Question) -> Codes:
         """Returns one candidate for every budget."""
         flat = Neighbourhood(question.predictor, question.space)
-        allowed = None if question.evaluations is None else max(1, question.evaluations // (1 + _NEIGHBOURS))
+        allowed = None if question.evaluations is None else question.evaluations // (1 + _NEIGHBOURS)
+        if allowed == 0:
+            return question.reserves[:, None]
         asked = replace(question, predictor=flat, evaluations=allowed, options={})
         codes = self._known[self.option(question, "of")].propose(asked)
         if codes.shape[1] == 1:

@@ -66,10 +66,11 @@ class Gradient(Search):
                 logits -= logits.max(2, keepdims=True)
                 logits = np.where(relaxed.exists, np.maximum(logits, -8.0), -np.inf)
             p = policy(logits)
-            drawn = Monas.sampled(evaluator, p, each)
+            drawn = Monas.sampled(evaluator, p, 4 * each)
             if form == "perturbation":
                 drawn[:, 0] = evaluator.redrawn(self.perturbed(relaxed, known[0], p)[:, None], 0.0)[:, 0]
-            evaluator.top1(evaluator.repaired(drawn))
+            drawn = evaluator.repaired(drawn)
+            evaluator.top1(evaluator.promising(drawn, np.zeros(drawn.shape[:2]), each))
 
     @staticmethod
     def _start(evaluator: Evaluator) -> Floats:

@@ -15,7 +15,7 @@ from nagsdk.cost.table import Floats
 from nagsdk.space.space import Codes
 from nagsdk_searches.evaluator import Evaluator, Search
 
-_RATE, _ENTROPY, _PENALTY = 0.4, 0.02, 10.0
+_RATE, _ENTROPY, _PENALTY = 1.5, 0.01, 10.0
 
 
 class Monas(Search):

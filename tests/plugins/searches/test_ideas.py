@@ -243,7 +243,7 @@ def test_agents_have_settings_that_matter(agent):
         pytest.importorskip("sklearn")
     seen = set()
     for setting in SETTINGS:
-        asked = question(evaluations=150, options={"setting": setting})
+        asked = question(evaluations=60, options={"setting": setting})
         agent.propose(asked)
         seen.add(frozenset(asked.predictor.known))
     assert len(seen) == len(SETTINGS)
