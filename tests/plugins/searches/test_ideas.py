@@ -236,7 +236,10 @@ def test_proxies_read_networks_where_the_space_builds_them():
     assert zero_cost.proxies(SPACE, SPACE.sample(3, np.random.default_rng(0)), 0).shape == (3, 3)
 
 
-@pytest.mark.parametrize("agent", [Walker(), Genetic(), Ants(), Bayes()], ids=lambda agent: agent.id)
+AGENTS = [Walker(), Genetic(), Ants(), pytest.param(Bayes(), marks=pytest.mark.nightly)]
+
+
+@pytest.mark.parametrize("agent", AGENTS, ids=lambda agent: agent.id)
 def test_agents_have_settings_that_matter(agent):
     assert len(agent.settings) == len(SETTINGS) and len({str(s) for s in agent.settings}) == len(SETTINGS)
     if agent.id == "bayes":
