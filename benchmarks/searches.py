@@ -33,6 +33,7 @@ from generator import halves, judges, trained
 from generator_measured import measured
 
 from nagsdk.budget import MACS
+from nagsdk.bundle.bundle import load_bundle
 from nagsdk.cost.bounds import Completions
 from nagsdk.errors import NagsdkError
 from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
@@ -52,7 +53,8 @@ SETTING = "setting"
 
 def strategies(named: str) -> list[Strategy]:
     """The strategies to compare; all installed ones if none is named."""
-    return [host().strategy(name) for name in named.split()] or list(host().strategies)
+    glyphs = load_bundle("glyphs")
+    return [host().strategy(name, glyphs) for name in named.split()] or list(host().strategies)
 
 
 def picks(strategy: Strategy, question: Question, size: int) -> Codes:

@@ -50,7 +50,7 @@ def deploy(
     Args:
         target: A `nagsdk.Target`, the id of a device, or a file that describes one (``.toml``).
         budget: A limit such as ``"80ms"`` or a `Budget`; several must hold together.
-        model: ONNX file of a finished network to measure and judge as it is; only `budget` and `output` go with it.
+        model: ONNX or ``.pt2`` file of a finished network to measure and judge; only `budget` and `output` go with it.
         min_top1: If given, the fastest model with at least this top-1 in per cent is sought instead of the most
             accurate one, and `budget` may be left out. Top-1 is measured on the bundle's test images.
         output: Folder for the deployment; ``deployments/<bundle>-<device>-<budget>`` if None. One in it is replaced.
@@ -97,7 +97,7 @@ def deploy(
         require_verifiable(target, min_top1)
     folder = usual_folder(target, wanted, min_top1) if output is None else Path(output)
     builder = Builder(target, None if images is None else Path(images), timing_only, seed)
-    deployer = Deployer(target, builder, resolution, target.host.strategy(strategy), min_top1=min_top1)
+    deployer = Deployer(target, builder, resolution, target.host.strategy(strategy, target.bundle), min_top1=min_top1)
     target.bundle.require_predictor()
     deployer.check()
     check_output(target, folder)
@@ -189,7 +189,7 @@ def frontier(
     ranges.check(strategies=len(strategies), points=points, resolution=resolution, seed=seed)
     picture.check(plot)
     target = target_of(target, settings, arms=True, timed=metric == LATENCY)
-    chosen = [target.host.strategy(name) for name in strategies]
+    chosen = [target.host.strategy(name, target.bundle) for name in strategies]
     found = frontier_of(target, metric, chosen, points, resolution, seed)
     if plot is not None:
         found.plot(plot)
@@ -251,7 +251,7 @@ def profile(
         target: A `nagsdk.Target` or the id of a device; the device must be available.
         architectures: Text forms or architectures of the bundle's space.
         table: CSV file of more architectures, with the columns of the bundle's space (MobileNetV3: ks, e, d, r).
-        model: ONNX file of a finished network, which is measured instead of architectures.
+        model: ONNX or ``.pt2`` file of a finished network, which is measured instead of architectures.
         **settings: Arguments of `nagsdk.Target` for a device's id: bundle, threads, batch, precision, serial, on_event.
 
     Returns:

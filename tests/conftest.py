@@ -10,6 +10,7 @@ from nagsdk.common.telemetry import switch_off
 from nagsdk.families.mobilenet_v3.definition import Stage
 from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
 from tests.common.server import server  # noqa: F401 — a fixture
+from tests.postgres import new_database, postgres, server_files  # noqa: F401 — fixtures
 
 switch_off()  # some tests run ONNX Runtime in this process
 REPOSITORY = Path(__file__).parents[1]
@@ -42,6 +43,8 @@ def own_folders(tmp_path_factory, monkeypatch):
     root = tmp_path_factory.mktemp("user")
     monkeypatch.setenv("NAGSDK_DATA_DIR", str(root / "data"))
     monkeypatch.setenv("NAGSDK_CACHE_DIR", str(root / "cache"))
+    # With the packages of imagenet-lite installed, commands would use it where they name no bundle.
+    monkeypatch.setenv("NAGSDK_BUNDLE", "glyphs")
     (root / "config.toml").touch()
     monkeypatch.setenv("NAGSDK_CONFIG", str(root / "config.toml"))
     return root

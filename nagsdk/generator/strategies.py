@@ -18,11 +18,13 @@ from nagsdk.generator.monotone import monotone
 from nagsdk.generator.prices import mixes
 from nagsdk.generator.ranking import choose
 from nagsdk.generator.strategy import Question, Strategy
-from nagsdk.space.space import Codes
+from nagsdk.space.space import Codes, SearchSpace
 
 CANDIDATES = 64
 # With fewer evaluations than this there is no second generation.
 _FEWEST = 10
+# Largest number of architectures that are all compared with each other.
+FEW = 1000
 
 
 @dataclass(frozen=True)
@@ -248,7 +250,27 @@ class Evolution(Strategy):
         return alive[:, :survivors]
 
 
-STRATEGIES: tuple[Strategy, ...] = (Nag(), Lookup(), Polished(), Nsga2(), Evolution(), Random())
+@dataclass(frozen=True)
+class Enumeration(Strategy):
+    """Every architecture of a small space: the answer is exact, and nothing is trained or searched."""
+
+    id: ClassVar[str] = "enumeration"
+    title: ClassVar[str] = "all architectures of a small space, ranked by the accuracy predictor"
+
+    def propose(self, question: Question) -> Codes:
+        """Returns one candidate for every budget.
+
+        Raises:
+            UsageError: The space has more than `FEW` architectures.
+        """
+        codes = _every(question.space)
+        if question.evaluations is not None:
+            codes = np.random.default_rng(question.seed).permutation(codes)[: question.evaluations]
+        with stage(question.on_event, f"Comparing all {len(codes)} architectures"):
+            return best_within(question, codes, _top1(question, codes))
+
+
+STRATEGIES: tuple[Strategy, ...] = (Nag(), Lookup(), Polished(), Nsga2(), Evolution(), Random(), Enumeration())
 
 
 def best_within(question: Question, codes: Codes, value: Floats) -> Codes:
@@ -276,6 +298,24 @@ def _fitting(question: Question, rounds: int, size: int, first: int = 0) -> tupl
     each = question.evaluations // len(question.limits) - first
     size = min(size, max(2, math.isqrt(max(each, 0))))
     return max(0, min(rounds, each // size)), size
+
+
+def _every(space: SearchSpace) -> Codes:
+    """All architectures of a space."""
+    if space.count() > FEW:
+        raise UsageError(
+            f"The space has {space.count():.3g} architectures; up to {FEW} can all be compared.",
+            "Use the strategy lookup or nag.",
+        )
+    rows: list[tuple[int, ...]] = [()]
+    for decision in space.decisions:
+        switch, choices = decision.active_if, range(len(decision.choices))
+        rows = [
+            (*row, choice)
+            for row in rows
+            for choice in (choices if switch is None or row[switch[0]] >= switch[1] else (-1,))
+        ]
+    return space.validate(np.array(rows))
 
 
 def _choices(question: Question, count: int, rng: np.random.Generator) -> Codes:

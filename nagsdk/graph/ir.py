@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.errors import UnsupportedLayerError
+from nagsdk.space.layer import same_sides
 
 Weights = NDArray[np.float32]
 Shape = tuple[int, ...]
@@ -21,6 +22,8 @@ Shape = tuple[int, ...]
 RELU, HARD_SWISH, HARD_SIGMOID = "relu", "hardswish", "hardsigmoid"
 # The second one is relu6(x + 3), only in graphs that are rewritten for integers (see nagsdk.graph.integer_passes).
 RELU6, GATE = "relu6", "gate"
+# The exact form, x · (1 + erf(x / √2)) / 2, and not the approximation by tanh.
+GELU = "gelu"
 ADD, MULTIPLY = "add", "multiply"
 MAXIMUM, MEAN = "maximum", "mean"
 
@@ -50,8 +53,9 @@ class Conv(Node):
         weight: Shape (out channels, in channels / groups, kernel height, kernel width).
         bias: Shape (out channels,).
         stride: Stride in both directions.
-        padding: Number of zeros on every side.
+        padding: Number of rows of zeros above the image, and of columns on its left.
         groups: 1, or the number of channels for a depthwise convolution.
+        extra: How many more rows there are below the image, and columns on its right; 0 for equal sides.
     """
 
     weight: Weights
@@ -59,16 +63,27 @@ class Conv(Node):
     stride: int = 1
     padding: int = 0
     groups: int = 1
+    extra: int = 0
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Number of rows of zeros above and below the image, which is also that of columns on its left and right."""
+        return self.padding, self.padding + self.extra
 
     @property
     def kernel(self) -> tuple[int, int]:
         """Kernel height and width."""
         return int(self.weight.shape[2]), int(self.weight.shape[3])
 
-    @property
-    def keeps_size(self) -> bool:
-        """Whether the output is as high and wide as the input, for which TFLite needs no padding of its own."""
-        return self.stride == 1 and self.kernel == (2 * self.padding + 1,) * 2
+    def is_same(self, sizes: Shape) -> bool:
+        """Whether TFLite computes it with its padding SAME, without zeros of its own around an image of these sizes.
+
+        With equal sides only where the output is as large as the input: files with strides stay as they always were.
+        """
+        if not self.extra:
+            return self.stride == 1 and self.kernel == (2 * self.padding + 1,) * 2
+        kernels = zip(sizes, self.kernel, strict=True)
+        return all(same_sides(size, kernel, self.stride) == self.sides for size, kernel in kernels)
 
     @property
     def depthwise(self) -> bool:
@@ -81,7 +96,7 @@ class Conv(Node):
         if len(sizes) != 2 or c != self.weight.shape[1] * self.groups:
             return None
         out = [
-            (size + 2 * self.padding - kernel) // self.stride + 1
+            (size + sum(self.sides) - kernel) // self.stride + 1
             for size, kernel in zip(sizes, self.kernel, strict=True)
         ]
         return (n, self.weight.shape[0], *out) if min(out) > 0 else None
@@ -89,15 +104,16 @@ class Conv(Node):
 
 @dataclass(frozen=True, eq=False)
 class Linear(Node):
-    """Fully connected layer; weight (out, in), bias (out,)."""
+    """Fully connected layer, applied to each token if there are tokens; weight (out, in), bias (out,)."""
 
     weight: Weights
     bias: Weights
 
     def infer(self, *inputs: Shape) -> Shape | None:
-        """(n, in) → (n, out)."""
+        """(n, in) → (n, out), or (n, t, in) → (n, t, out)."""
         (shape,) = inputs
-        return (shape[0], self.weight.shape[0]) if shape[1:] == self.weight.shape[1:] else None
+        fits = len(shape) in (2, 3) and shape[-1:] == self.weight.shape[1:]
+        return (*shape[:-1], self.weight.shape[0]) if fits else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +121,9 @@ class Activation(Node):
     """Element-wise function.
 
     Attributes:
-        function: ``relu``, ``relu6``, ``hardswish`` (x · relu6(x + 3) / 6) or ``hardsigmoid`` (relu6(x + 3) / 6); in
-            graphs that are rewritten for integers also ``gate`` (relu6(x + 3)).
+        function: ``relu``, ``relu6``, ``hardswish`` (x · relu6(x + 3) / 6), ``hardsigmoid`` (relu6(x + 3) / 6) or
+            ``gelu`` (x · (1 + erf(x / √2)) / 2); in graphs that are rewritten for integers also ``gate``
+            (relu6(x + 3)).
     """
 
     function: str
@@ -177,17 +194,21 @@ class Pad(Node):
     Attributes:
         top: Number of rows of zeros above the image.
         bottom: Number of rows of zeros below the image.
-        sides: Number of columns of zeros on each side.
+        left: Number of columns of zeros on its left.
+        right: Number of columns of zeros on its right.
     """
 
     top: int
     bottom: int
-    sides: int
+    left: int
+    right: int
 
     def infer(self, *inputs: Shape) -> Shape | None:
-        """(n, c, h, w) → (n, c, top + h + bottom, w + 2 · sides)."""
+        """(n, c, h, w) → (n, c, top + h + bottom, left + w + right)."""
         ((n, c, *sizes),) = inputs
-        return (n, c, self.top + sizes[0] + self.bottom, sizes[1] + 2 * self.sides) if len(sizes) == 2 else None
+        if len(sizes) != 2:
+            return None
+        return (n, c, self.top + sizes[0] + self.bottom, self.left + sizes[1] + self.right)
 
 
 @dataclass(frozen=True, eq=False)

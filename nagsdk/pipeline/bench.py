@@ -202,7 +202,7 @@ def bench_strategies(
     ranges.check(evaluations=evaluations, seeds=seeds, points=points, resolution=resolution, seed=seed)
     picture.check(plot)
     target = target_of(target, settings, timed=metric == LATENCY)
-    chosen = [target.host.strategy(name) for name in named] or list(target.host.strategies)
+    chosen = [target.host.strategy(name, target.bundle) for name in named] or list(target.host.strategies)
     model = require_cost_model(target) if metric == LATENCY else None
     judged = court(target.bundle, measured, seed)
     table = target.costs.table(metric, model, resolution)

@@ -19,6 +19,7 @@ from nagsdk.pipeline.hot import note_on
 from nagsdk.pipeline.limits import Limit
 from nagsdk.pipeline.models import cost_model, question, require_cost_model
 from nagsdk.pipeline.target import Target
+from nagsdk.pipeline.together import require_together
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import Codes
 
@@ -73,9 +74,9 @@ class Generation:
             results = self._best(asked)
             return [results[start : start + size] for start in range(0, len(results), size)]
         except InfeasibleError as error:
+            failed = self._unanswerable(asked)
             if len(asked) == 1:
-                return [error]
-        failed = self._unanswerable(asked)
+                return [failed.get(0, error)]
         others = [together for number, together in enumerate(asked) if number not in failed]
         found = iter(self._best(others) if others else [])
         return [failed.get(number) or [next(found) for _ in self.known] for number in range(len(asked))]
@@ -111,7 +112,9 @@ class Generation:
         failed = {}
         for number, together in enumerate(asked):
             try:
-                _ = self._question(self._limits([together])).reserves
+                require_together(
+                    together, lambda budgets: self._question(self._limits([budgets])), self.target.costs.eased
+                )
             except InfeasibleError as error:
                 failed[number] = error
         return failed
@@ -179,7 +182,7 @@ def _started(
         ArchitectureError: There is no such architecture in the space.
         UsageError: The strategy starts from no architecture, or a minimum top-1 was asked for.
     """
-    chosen = target.host.strategy(strategy or ("nag" if start is None else "transform"))
+    chosen = target.host.strategy(strategy or ("nag" if start is None else "transform"), target.bundle)
     if start is None:
         return chosen, None
     if min_top1 is not None:

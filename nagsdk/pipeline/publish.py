@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nagsdk.budget import Budget
+from nagsdk.bundle.task import task_of
 from nagsdk.common.files import sha256, writing
 from nagsdk.common.outputs import staged
 from nagsdk.common.temporary import temporary_folder
@@ -36,12 +37,14 @@ from nagsdk.pipeline.models import cost_model, generator_of
 from nagsdk.pipeline.report_data import report_data
 from nagsdk.pipeline.round import Built, Round, Unmeasured
 from nagsdk.pipeline.target import Target
+from nagsdk.pipeline.verdict import needed_by
 from nagsdk.reports.page import deployment_page
 from nagsdk.space.architecture import Architecture
 
 _PROBE = "RGB, modulo 256, at column x and row y: red 8x + 3y, green xy, blue 255 - 5x + 2y"
 _TIMING_ONLY = "Built for timing only: {}, so the model's accuracy is worthless."
 _NOT_RECALIBRATED = "batch normalisation was not recalibrated for this subnet"
+_NOT_CHECKED = "nothing but its latency was looked at"
 _RANDOM_WEIGHTS = "the weights are random, since those of {} are not on this machine"
 _NO_FOOTING = (
     "The bundle does not say how its predicted top-1 relates to its test images, so all predictions may be too high or "
@@ -118,11 +121,9 @@ def publish(
 def _nearest(deployer: Deployer, budgets: Sequence[Budget]) -> list[str]:
     """Warnings that say which larger budget, or which lower top-1, a candidate would have held."""
     hints, rounds = [], counted(len(deployer.rounds), "round")
-    nearest = min(turn.needed for turn in deployer.rounds)
-    if nearest > 1:
-        asked, possible = (
-            " and ".join(map(str, listed)) for listed in (budgets, [b.eased(nearest * 1.01) for b in budgets])
-        )
+    nearest = min(deployer.rounds, key=lambda turn: turn.needed)
+    if nearest.needed > 1:
+        asked, possible = " and ".join(map(str, budgets)), needed_by(deployer.target, nearest, budgets)
         hints.append(
             f"No candidate held {asked} in {rounds}; the nearest budget that one would have held is {possible}."
         )
@@ -166,7 +167,8 @@ def _leave(
 ) -> Deployment:
     target = builder.target
     if builder.timing_only:
-        lack = _NOT_RECALIBRATED if target.bundle.has_weights else _RANDOM_WEIGHTS.format(target.bundle.name)
+        recalibrated = _NOT_RECALIBRATED if not target.bundle.finished else _NOT_CHECKED
+        lack = recalibrated if target.bundle.has_weights else _RANDOM_WEIGHTS.format(target.bundle.name)
         p = result.predicted
         nothing = Predicted(
             latency_ms=p.latency_ms, latency_upper_ms=p.latency_upper_ms, latency_source=p.latency_source
@@ -195,6 +197,7 @@ def _leave(
         "integers": builder.compare(built),
         "report": {
             **drawn,
+            "task": task_of(target.bundle),
             "bill": measured_bill(
                 target, built.compiled if sessions else None, target.bundle.space.layers(built.architecture)
             ),

@@ -24,7 +24,7 @@ from nagsdk.common.reading import read_json
 from nagsdk.common.validation import what_is_wrong
 from nagsdk.common.wording import counted
 from nagsdk.errors import UsageError
-from nagsdk.events import Listener, ignore, stage
+from nagsdk.events import Listener, Notice, ignore, stage
 from nagsdk.families.protocol import Supernet
 from nagsdk.families.space import NetworkSpace
 from nagsdk.images.batches import ArrayBatches, Augmentation, Shown, prepare, stratified
@@ -32,6 +32,7 @@ from nagsdk.images.decoded import Labelled, counts, require_space, square_side
 from nagsdk.images.folder import ImageFolder
 from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.images.sheets import most_on_sheet, read_sheet, write_sheet
+from nagsdk.images.split import SPLIT
 from nagsdk.predictor.model import CARD, PREDICTOR_WEIGHTS
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import SearchSpace, extremes
@@ -42,13 +43,13 @@ from nagsdk.supernet.processes import Ranks, torch_device
 from nagsdk.supernet.weights import half, load_supernet
 from nagsdk.training.footing import footing_of
 from nagsdk.training.losses import LOSS_IMAGES, card_of_losses
-from nagsdk.training.plan import MADE_BY, MOST_PLAN, PLAN, Plan
+from nagsdk.training.plan import MADE_BY, MOST_PLAN, PLAN, Plan, start_of
 from nagsdk.training.subnets import fit_measured, measure_subnets
 from nagsdk.training.work import work_of
 
 _LARGE = 128
 _MOST_LABELS = 10**7
-_RATE, _RATE_BATCH = 4e-3, 64
+_RATE_BATCH = 64
 _RECALIBRATION, _TEST = {True: 512, False: 1024}, 2560
 _CHECKPOINTS = 50
 _ADAM_COPIES = 4
@@ -58,15 +59,17 @@ def first_weights(init: str, space: NetworkSpace) -> Supernet | None:
     """Returns a supernet with the initial weights of a training; None if it starts with random weights.
 
     Args:
-        init: ``none``, ``ofa``, or a file of weights; see `read_weights`.
+        init: ``none``, ``ofa``, the name of a finished network, or a file of weights; see `read_weights`.
         space: Search space of the training.
 
     Raises:
         UsageError: The file does not exist, or Once-for-All has no weights for this space.
-        BundleError: Once-for-All's weights are not on this machine, or a file is damaged.
+        BundleError: The weights are not on this machine, or a file is damaged or belongs to another space.
     """
     if init == "none":
         return None
+    if (network := start_of(init)) is not None:
+        return network.supernet(space)
     if init != "ofa":
         return read_weights(Path(init), space)
     ofa = load_bundle("imagenet")
@@ -77,11 +80,17 @@ def first_weights(init: str, space: NetworkSpace) -> Supernet | None:
     return ofa.supernet
 
 
-def preprocessing_of(space: SearchSpace) -> Preprocessing:
-    """Returns the preprocessing of a new bundle: that of ImageNet, without cropping for low resolutions."""
-    return Preprocessing(
-        (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 0.875 if max(space.resolutions) >= _LARGE else 1.0
-    )
+def preprocessing_of(space: SearchSpace, init: str) -> Preprocessing:
+    """Returns the preprocessing of a new bundle, without cropping for low resolutions.
+
+    Args:
+        space: Its space.
+        init: Initial weights. Pixels are normalised as the finished network expects them, else as usual for ImageNet.
+    """
+    network = start_of(init)
+    usual = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    mean, std = usual if network is None else (network.mean, network.std)
+    return Preprocessing(mean, std, 0.875 if max(space.resolutions) >= _LARGE else 1.0)
 
 
 class TrainingRun:
@@ -114,7 +123,7 @@ class TrainingRun:
             plan, folder, parts, space, output, ranks, on_event,
         )  # fmt: skip
         self.work = work_of(output)
-        self.preprocessing = preprocessing_of(space)
+        self.preprocessing = preprocessing_of(space, plan.init)
         self.side = square_side(space, self.preprocessing)
         images = len(parts["train"].labels)
         # Batch normalisation needs two images in every process.
@@ -125,7 +134,7 @@ class TrainingRun:
                 f"Give a batch size from {2 * ranks.count} to {images} that is divisible by {ranks.count}.",
             )
         steps = max(1, plan.epochs * (images // plan.batch))
-        rate = _RATE * (plan.batch / _RATE_BATCH) ** 0.5
+        rate = space.peak_rate * (plan.batch / _RATE_BATCH) ** 0.5
         every = max(1, min(500, steps // _CHECKPOINTS))
         self.recipes = passes(plan.recipe, space, steps, rate, plan.seed, plan.init != "none", every)
 
@@ -171,7 +180,7 @@ class TrainingRun:
         train = self.parts["train"]
         return ArrayBatches(
             train.images, train.labels, self.plan.batch, self.preprocessing, seed, Augmentation(flip=self.plan.flip),
-            self.ranks.rank, self.ranks.count
+            self.ranks.rank, self.ranks.count, bool(self.plan.balance),
         )  # fmt: skip
 
     def fresh(self) -> Supernet:
@@ -180,6 +189,8 @@ class TrainingRun:
         supernet.initialise(self.plan.seed)
         if (source := first_weights(self.plan.init, self.space)) is not None:
             adopt(supernet, source)
+            for note in source.notes:
+                self.on_event(Notice(note))
         return supernet.to(torch_device())
 
     def run(self) -> dict[str, Any]:
@@ -304,14 +315,15 @@ class TrainingRun:
 
     def _write(self, figures: dict[str, Any], footing: Footing) -> None:
         with stage(self.on_event, "Writing the bundle"):
-            names = (SUPERNET_WEIGHTS, "measured.csv", RECALIBRATION, TEST, TEST_LABELS, PREDICTOR_WEIGHTS, CARD)
+            names = (SUPERNET_WEIGHTS, "measured.csv", RECALIBRATION, TEST, TEST_LABELS, PREDICTOR_WEIGHTS, CARD, SPLIT)
+            write_atomically(self.work / SPLIT, json.dumps(self.folder.division.to_dict()).encode())
             low, high = min(self.space.resolutions), max(self.space.resolutions)
             provenance = {
                 "made_by": MADE_BY,
                 "images": {
                     **counts(self.parts, len(self.folder.classes)),
                     "split": self.folder.split,
-                    "cuts": dict(self.folder.cuts),
+                    "near_duplicates": self.folder.alike.to_dict(),
                     "fingerprint": self.plan.images,
                 },
                 "plan": {key: value for key, value in asdict(self.plan).items() if key not in ("images", "space")},
