@@ -54,8 +54,8 @@ def product(x: Floats, top1: Floats, seed: int) -> Fitted:
     for f in np.unique(fold):
         rows, left_out = fold != f, fold == f
         asymptote = asymptote_of(x[rows], top1[rows], seed)
-        fitted = [kind(x[rows], top1[rows], seed)(x[left_out]) for kind in (own, additive)]
-        parts.append(Compared(*(link(values, asymptote) for values in fitted), asymptote, top1[left_out]))
+        alone, summed = (link(kind(x[rows], top1[rows], seed)(x[left_out]), asymptote) for kind in (own, additive))
+        parts.append(Compared(alone, summed, asymptote, top1[left_out]))
     share, asymptote = share_of_sum(parts), asymptote_of(x, top1, seed)
     ensemble, sums = own(x, top1, seed), additive(x, top1, seed)
 
