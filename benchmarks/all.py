@@ -27,6 +27,7 @@ HERE_ONLY = (
     "arms",
     "vela",
     "int8_cost",
+    "lab",
     "generator_measured",
     "families",
     "finished",
@@ -60,6 +61,7 @@ ELSEWHERE = {
     "benchmarks/android.py --serial HOST:PORT": "a phone, or a virtual one that speaks ADB",
     "benchmarks/cuda.py": "a GPU",
     "recipes/glyphs/check.py predictor --work build/glyphs --bundle bundles/glyphs": "the work folder of a training",
+    "benchmarks/trained_families.py --work build/glyphs": "the work folder of recipes/glyphs/build.py",
     "recipes/glyphs/check.py alone --work build/glyphs --bundle bundles/glyphs": "the work folder of a training",
     "-m pytest tests/project/test_build.py tests/reports/test_page.py tests/training/test_train.py": "the extra `test`",
 }

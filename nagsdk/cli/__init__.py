@@ -41,6 +41,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "Measure the top-1 of subnets."),
     "predictor": ("predictor", "Fit accuracy predictors to measured subnets."),
     "devices": ("devices", "List the devices, and describe new ones."),
+    "lab": ("lab", "Measure on the devices of several hosts."),
     "store": ("store", "Export, import and delete stored measurements."),
     "generator": ("generator", "Train generators."),
     "bundle": ("bundle", "List, inspect and fetch bundles."),

@@ -30,7 +30,7 @@ from nagsdk.common.wording import counted
         default="mobilenetv3",
         show_default=True,
         help="Search space: mobilenetv3 (160 to 224 pixels), efficientnet-lite0 (96 to 224 pixels), small (32 to 48 "
-        "pixels), mobilenetv3-minimal, proxyless, resnet50, one of a plugin, or a JSON file.",
+        "pixels), vit (32 to 64 pixels), mobilenetv3-minimal, proxyless, resnet50, one of a plugin, or a JSON file.",
     ),
     click.option(
         "--init",
@@ -70,8 +70,25 @@ from nagsdk.common.wording import counted
         show_default=True,
         help="Mirror images at random in training; wrong for letters and signs.",
     ),
+    click.option(
+        "--group-by",
+        metavar="PATTERN",
+        help="Keep images together in whose path, inside the class folder, this regular expression finds the same: "
+        r"'patient\d+'.",
+    ),
+    click.option(
+        "--balance/--no-balance",
+        default=None,
+        help="Show images of rare classes more often in training [default: where the largest class has more than ten "
+        "times as many images as the smallest].",
+    ),
     o.skip_broken_option,
     o.generator_option,
+    click.option(
+        "--baseline",
+        is_flag=True,
+        help="Also train two plain networks alone, each as long as the supernet, and compare with them.",
+    ),
     click.option(
         "--tensorboard",
         type=click.Path(file_okay=False),
@@ -125,7 +142,12 @@ def _print_images(report: dict[str, Any]) -> None:
         )
     most, least = (pick(parts["train"].values()) for pick in (max, min))
     if most > 10 * least:
-        say(f"Unbalanced: the largest class has {most / least:.0f} times as many images as the smallest.", fg="yellow")
+        balanced = report["plan"]["balance"]
+        effect = "training shows rare classes more often" if balanced else "rare classes may be learnt badly"
+        say(
+            f"Unbalanced: the largest class has {most / least:.0f} times as many images as the smallest; {effect}.",
+            fg="yellow",
+        )
 
 
 def _print_estimate(report: dict[str, Any]) -> None:
@@ -148,7 +170,10 @@ def _print_estimate(report: dict[str, Any]) -> None:
     if e["generator_s"]:
         source = "from the documentation, for mobilenetv3 on one core; not measured on this machine"
         say(f"generator  about {_duration(e['generator_s'])} ({source})")
-    say(f"together   {_duration(sum(e[f'{part}_s'] for part in ('training', 'measuring', 'predictor', 'generator')))}")
+    if e["baseline_s"]:
+        say(f"baseline   {_duration(e['baseline_s'])}: two plain networks, each trained as long as the supernet")
+    parts = ("training", "measuring", "predictor", "generator", "baseline")
+    say(f"together   {_duration(sum(e[f'{part}_s'] for part in parts))}")
     short = f"--epochs {e['shorter_epochs']} --subnets 50 --no-generator"
     say(
         f"shorter    about {_duration(e['shorter_s'])} with {short}; the price: subnets are less accurate, the "
@@ -167,6 +192,11 @@ def _print_figures(report: dict[str, Any]) -> None:
     quality = f"RMSE {p['rmse']:.2f} points, Kendall tau {p['kendall_tau']:.2f}"
     say(f"predictor {quality}, 90 % intervals cover {100 * p['coverage_90']:.0f} %")
     printing.print_doubt(p)
+    if "task" in report:
+        from nagsdk.reports.images import told
+
+        say(told(report["task"]))
+        say(f"report    {report['bundle']}/report.html: classes, what is confused, labels to look at")
     printing.print_deploy(report["bundle"])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +107,13 @@ def _user_folder(kind: str) -> Path:
     return Path(str(getattr(platformdirs, f"user_{kind}_dir")("nagsdk")))
 
 
+def _lab(value: Any) -> str:
+    text = _text(value)
+    if text != "local" and not re.fullmatch(r"tls://[^\s/]+:[0-9]{1,5}", text):
+        raise ValueError
+    return text
+
+
 _SETTINGS = (
     Setting("device", "Device if --device is not given", _text, lambda: None, "an id or alias; see nagsdk devices"),
     Setting(
@@ -156,6 +164,14 @@ _SETTINGS = (
         _switch,
         lambda: False,
         "1 or 0 in the variable, true or false in the file",
+    ),
+    Setting("lab", "Lab whose devices are used if --lab is not given", _lab, lambda: None, "tls://HOST:PORT, or local"),
+    Setting(
+        "lab_certificates",
+        "Folder of the certificates with which this host takes part in a lab",
+        _folder,
+        lambda: value("data_dir") / "lab",
+        "a folder",
     ),
     Setting(
         "pool_join",

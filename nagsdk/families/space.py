@@ -29,10 +29,12 @@ class NetworkSpace(SearchSpace):
     Attributes:
         classes: Number of outputs of the classifier.
         table_columns: Names of the columns that `read_table` needs.
+        peak_rate: Largest learning rate with which a supernet is trained, at 64 images per step.
     """
 
     classes: int
     table_columns: ClassVar[tuple[str, ...]] = (TEXT_COLUMN,)
+    peak_rate: ClassVar[float] = 4e-3
 
     @classmethod
     @abstractmethod

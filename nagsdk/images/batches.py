@@ -100,6 +100,8 @@ class ArrayBatches:
         augmentation: Random variation of the images; None uses every image unchanged.
         rank: Number of this process, which gets one of `ranks` equal parts of each batch.
         ranks: Number of processes that share a batch.
+        balanced: Whether images of rare classes are shown more often: the share of a class in an epoch is then
+            proportional to the square root of its number of images.
     """
 
     images: NDArray[np.uint8]
@@ -110,6 +112,7 @@ class ArrayBatches:
     augmentation: Augmentation | None = None
     rank: int = 0
     ranks: int = 1
+    balanced: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.batch <= len(self.images) or len(self.images) != len(self.labels) or self.batch % self.ranks:
@@ -121,7 +124,7 @@ class ArrayBatches:
     def __call__(self, step: int, resolution: int) -> tuple[Tensor, Tensor]:
         """See `Batches`."""
         epoch, place = divmod(step, len(self.images) // self.batch)
-        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.images))
+        order = self._order(np.random.default_rng((self.seed, epoch)))
         # Each process takes every n-th row: images are often sorted by class, and each process must see many classes.
         mine = slice(self.rank, None, self.ranks)
         rows = np.sort(order[place * self.batch : (place + 1) * self.batch])[mine]
@@ -130,6 +133,22 @@ class ArrayBatches:
             return prepare(self.images[rows], resolution, self.preprocessing), labels
         draws = np.random.default_rng((self.seed, step, 1)).random((self.batch, DRAWS))[mine]
         return normalised(self.augmentation.apply(self.images[rows], draws, resolution), self.preprocessing), labels
+
+    def _order(self, rng: np.random.Generator) -> NDArray[np.intp]:
+        """The images of an epoch."""
+        count = len(self.images)
+        if not self.balanced:
+            return rng.permutation(count)
+        rows = [np.flatnonzero(self.labels == label) for label in np.unique(self.labels)]
+        shares = np.sqrt([len(of_class) for of_class in rows])
+        ends = np.rint(count * np.cumsum(shares) / shares.sum()).astype(int)
+        # Every image of a class comes once before one comes again.
+        drawn = [
+            np.concatenate([rng.permutation(of_class) for _ in range(-(-wanted // len(of_class)))])[:wanted]
+            for of_class, wanted in zip(rows, np.diff(ends, prepend=0), strict=True)
+            if wanted
+        ]
+        return rng.permutation(np.concatenate(drawn))
 
 
 def prepare(images: NDArray[np.uint8], resolution: int, preprocessing: Preprocessing) -> Tensor:

@@ -1,4 +1,4 @@
-"""Finds the backend of a device, and whether the device is there."""
+"""Finds the backend of a device, on this machine or in a lab, and whether the device is available."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from nagsdk.device.backend import Backend, Presence
 from nagsdk.device.description import Device, Overrides, read_device
 from nagsdk.device.presence import presence_of
 from nagsdk.errors import UsageError
+from nagsdk.events import Listener, ignore
 from nagsdk.plugin.guard import guarded_object
 from nagsdk.plugin.host import host
 
 
 def reach(
-    device: str | Path | Device, overrides: Overrides, backend: Backend | None = None
+    device: str | Path | Device,
+    overrides: Overrides,
+    backend: Backend | None = None,
+    lab: str | None = None,
+    on_event: Listener = ignore,
 ) -> tuple[Backend, Device, Presence]:
     """The backend of a device, its description, and whether it is available; no bundle is needed.
 
@@ -21,17 +26,30 @@ def reach(
         device: See `Target`.
         overrides: Settings that replace the device's defaults.
         backend: See `Target`.
+        lab: See `Target`.
+        on_event: Receives notices of a lab.
 
     Raises:
         NagsdkError: See `Target`.
     """
-    backend, device = described(device, backend)
+    backend, device = described(device, backend, lab, on_event)
     device = overrides.on(device, backend.precisions, backend.ios)
     return backend, device, presence_of(backend, device)
 
 
-def described(device: str | Path | Device, backend: Backend | None = None) -> tuple[Backend, Device]:
-    """The backend of a device and its description; unlike `reach`, does not look whether it is there."""
+def described(
+    device: str | Path | Device,
+    backend: Backend | None = None,
+    lab: str | None = None,
+    on_event: Listener = ignore,
+) -> tuple[Backend, Device]:
+    """The backend of a device and its description; see `reach`."""
+    if lab is not None:
+        if backend is not None:
+            raise UsageError("A device in a lab has the backend of its worker.", "Give either a backend or a lab.")
+        from nagsdk.lab.reach import reached
+
+        return reached(_name(device), lab, on_event)
     if isinstance(device, Path) or (isinstance(device, str) and device.endswith(".toml")):
         device = read_device(Path(device))
     elif isinstance(device, str):
@@ -43,3 +61,10 @@ def described(device: str | Path | Device, backend: Backend | None = None) -> tu
     else:
         backend = guarded_object(backend, Backend, f"The backend {backend.id}")  # type: ignore[type-abstract]
     return backend, device
+
+
+def _name(device: str | Path | Device) -> str:
+    """The name by which a lab knows a device; descriptions stay on their host."""
+    if isinstance(device, Device):
+        return device.id
+    return read_device(Path(device)).id if str(device).endswith(".toml") else str(device)

@@ -20,6 +20,7 @@ from nagsdk.errors import DeviceUnavailableError, UsageError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.graph.numbers import UINT8
 from nagsdk.images.preprocessing import Preprocessing
+from nagsdk.lab.lookup import lab_of
 from nagsdk.measuring.key import MeasurementKey
 from nagsdk.measuring.protocol import ESTIMATE_PROTOCOL, Protocol
 from nagsdk.measuring.rewrites import read_choice
@@ -49,6 +50,7 @@ class TargetSettings(TypedDict, total=False):
     precision: Precisions
     serial: str | None
     io: str | None
+    lab: str | None
     store: str | Path | None
     on_event: Listener
 
@@ -72,6 +74,8 @@ class Target:
         serial: Which of several attached phones is meant, or ``"host:port"`` of a phone that listens on the network.
         io: Numbers of input and output of an integer file: ``"float"``, ``"int8"`` or ``"uint8"``, which takes pixels
             as cameras give them; the device's default if None.
+        lab: Address of a lab whose device is meant, such as ``"tls://lab-server:8786"``, or ``"local"``; a device of
+            this machine if None.
         store: File or address of the database for readings; the setting ``store`` if None.
         on_event: Called with every progress event; see `nagsdk.events`.
         backend: The backend of the device; the one that the device's description names if None.
@@ -105,13 +109,14 @@ class Target:
         precision: Precisions = None,
         serial: str | None = None,
         io: str | None = None,
+        lab: str | None = None,
         store: str | Path | None = None,
         on_event: Listener = ignore,
         backend: Backend | None = None,
     ) -> None:
         self.bundle = load_bundle(bundle)
         self.named = device.id if isinstance(device, Device) else str(device)
-        self.backend, plain = described(device, backend)
+        self.backend, plain = described(device, backend, lab, on_event)
         (first, *others), self.left_out = arms_of(
             plain,
             self.backend,
@@ -123,7 +128,7 @@ class Target:
         )
         self.overrides, self.device, self.presence = first.overrides, first.device, first.presence
         self._asked: dict[str, Any] = {"threads": threads, "batch": batch, "precision": precision, "serial": serial}
-        self._asked |= {"io": io, "store": store}
+        self._asked |= {"io": io, "lab": lab, "store": store}
         if store is not None:
             from nagsdk.measuring.store_place import checked_place
 
@@ -142,8 +147,10 @@ class Target:
             on_event(Notice(self.crowded, warning=True))
         for arm in self.left_out:
             on_event(Notice(f"{arm.name} is left out: {arm.why.rstrip('.')}.", warning=True))
+        # In a lab, all arms use the same place.
+        given, shared = (device, backend) if lab is None else (plain, self.backend)
         self._others = [
-            Target(device, self.bundle, **asdict(one.overrides), store=store, on_event=on_event, backend=backend)
+            Target(given, self.bundle, **asdict(one.overrides), store=store, on_event=on_event, backend=shared)
             for one in others
         ]
 
@@ -253,10 +260,12 @@ class Target:
         if not self.presence.available:
             raise DeviceUnavailableError(f"Device {self.device.id} is not available.", self.presence.reason)
 
-    def locked(self) -> AbstractContextManager[None]:
-        """Locks the device, so that no other process of this user measures on it meanwhile."""
+    def locked(self) -> AbstractContextManager[object]:
+        """Locks the device, so that no other process of this user, or other client of its lab, uses it meanwhile."""
         from nagsdk.device.lock import device_lock
 
+        if (lab := lab_of(self.backend)) is not None:
+            return lab.reserved(self.on_event)
         return device_lock(self.cache / "locks", self.presence.fingerprint, self.on_event)
 
     def write_as(self, rewrite: str | None) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from nagsdk.reports.page import rendered
+from nagsdk.reports.rendering import render
 from nagsdk.reports.svg import BOTTOM, COLORS, GREY, LEFT, RIGHT, WIDTH, Plot, drawing, line, rectangle, text
 
 # Bars narrower than this cannot be told apart.
@@ -25,7 +25,7 @@ def fleet_page(fleet: Mapping[str, Any]) -> str:
     """
     colors = {model["name"]: COLORS[number % len(COLORS)] for number, model in enumerate(fleet["models"])}
     chosen = next(size for size in fleet["sizes"] if len(size["architectures"]) == len(fleet["models"]))
-    return rendered(
+    return render(
         "fleet.html.j2",
         f=fleet,
         chosen=chosen,

@@ -39,6 +39,8 @@ class Plan:
         subnets: Number of subnets measured for the accuracy predictor.
         flip: Whether training mirrors images.
         seed: Seed of all random choices.
+        group_by: Pattern by which images are grouped.
+        balance: Whether training shows images of rare classes more often; None if not.
     """
 
     images: str
@@ -50,6 +52,8 @@ class Plan:
     subnets: int
     flip: bool
     seed: int
+    group_by: str | None = None
+    balance: bool | None = None
 
     def differing(self, known: Mapping[str, Any]) -> list[str]:
         """Returns the names of the settings that differ from another plan, given in its JSON form."""

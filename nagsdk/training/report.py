@@ -28,6 +28,9 @@ class TrainingReport:
         bundle: Folder of the bundle.
         split: How images were divided into parts: ``folders`` if the folder has a subfolder for each part, otherwise
             ``automatic``.
+        near_duplicates: Number of images that look nearly the same as others (``images``), in how many sets (``sets``),
+            of pairs of them with different classes (``two_labels``), and of those in ``val`` and ``test`` that look
+            like one in ``train`` (``across_parts``).
         plan: Settings that determine the result of the run.
         classes: Number of images of every class, for each part.
         left_out: Number of images that were left out because they cannot be decoded.
@@ -37,12 +40,15 @@ class TrainingReport:
         smallest: Top-1 of the smallest architecture on the test images; None in a dry run.
         largest: Top-1 of the largest architecture on the test images; None in a dry run.
         predictor: Accuracy of the predictor on subnets that it was not fitted to; None in a dry run.
+        task: What networks are worth on the test images (`nagsdk.manifest.task_schema.TaskRecord`): the smallest, one
+            in between, the largest, how sure it is that they differ, and plain networks; None in a dry run.
         passes: Passes of the training; None except in a dry run.
         estimate: Estimated seconds and bytes of the training; None except in a dry run.
     """
 
     bundle: str
     split: str
+    near_duplicates: Mapping[str, int]
     plan: Mapping[str, Any]
     classes: Mapping[str, Mapping[str, int]]
     left_out: int
@@ -52,6 +58,7 @@ class TrainingReport:
     smallest: Top1 | None = None
     largest: Top1 | None = None
     predictor: Mapping[str, Any] | None = None
+    task: Mapping[str, Any] | None = None
     passes: tuple[Mapping[str, Any], ...] | None = None
     estimate: Mapping[str, float] | None = None
 

@@ -32,6 +32,7 @@ from nagsdk.images.decoded import Labelled, counts, require_space, square_side
 from nagsdk.images.folder import ImageFolder
 from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.images.sheets import most_on_sheet, read_sheet, write_sheet
+from nagsdk.images.split import SPLIT
 from nagsdk.predictor.model import CARD, PREDICTOR_WEIGHTS
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import SearchSpace, extremes
@@ -48,7 +49,7 @@ from nagsdk.training.work import work_of
 
 _LARGE = 128
 _MOST_LABELS = 10**7
-_RATE, _RATE_BATCH = 4e-3, 64
+_RATE_BATCH = 64
 _RECALIBRATION, _TEST = {True: 512, False: 1024}, 2560
 _CHECKPOINTS = 50
 _ADAM_COPIES = 4
@@ -133,7 +134,7 @@ class TrainingRun:
                 f"Give a batch size from {2 * ranks.count} to {images} that is divisible by {ranks.count}.",
             )
         steps = max(1, plan.epochs * (images // plan.batch))
-        rate = _RATE * (plan.batch / _RATE_BATCH) ** 0.5
+        rate = space.peak_rate * (plan.batch / _RATE_BATCH) ** 0.5
         every = max(1, min(500, steps // _CHECKPOINTS))
         self.recipes = passes(plan.recipe, space, steps, rate, plan.seed, plan.init != "none", every)
 
@@ -179,7 +180,7 @@ class TrainingRun:
         train = self.parts["train"]
         return ArrayBatches(
             train.images, train.labels, self.plan.batch, self.preprocessing, seed, Augmentation(flip=self.plan.flip),
-            self.ranks.rank, self.ranks.count
+            self.ranks.rank, self.ranks.count, bool(self.plan.balance),
         )  # fmt: skip
 
     def fresh(self) -> Supernet:
@@ -314,14 +315,15 @@ class TrainingRun:
 
     def _write(self, figures: dict[str, Any], footing: Footing) -> None:
         with stage(self.on_event, "Writing the bundle"):
-            names = (SUPERNET_WEIGHTS, "measured.csv", RECALIBRATION, TEST, TEST_LABELS, PREDICTOR_WEIGHTS, CARD)
+            names = (SUPERNET_WEIGHTS, "measured.csv", RECALIBRATION, TEST, TEST_LABELS, PREDICTOR_WEIGHTS, CARD, SPLIT)
+            write_atomically(self.work / SPLIT, json.dumps(self.folder.division.to_dict()).encode())
             low, high = min(self.space.resolutions), max(self.space.resolutions)
             provenance = {
                 "made_by": MADE_BY,
                 "images": {
                     **counts(self.parts, len(self.folder.classes)),
                     "split": self.folder.split,
-                    "cuts": dict(self.folder.cuts),
+                    "near_duplicates": self.folder.alike.to_dict(),
                     "fingerprint": self.plan.images,
                 },
                 "plan": {key: value for key, value in asdict(self.plan).items() if key not in ("images", "space")},

@@ -112,3 +112,17 @@ def test_batches_are_the_same_kept_in_memory_or_prepared_again(monkeypatch):
     assert [len(y) for _, y in kept] == [5, 5, 2]
     for _ in range(2):
         assert all(torch.equal(a, b) and torch.equal(c, d) for (a, c), (b, d) in zip(kept, prepared, strict=True))
+
+
+def test_balanced_batches_show_rare_classes_more_often_and_every_image():
+    labels = np.repeat([0, 1, 2], [900, 100, 25])
+    images = np.zeros((len(labels), 4, 4, 3), np.uint8)
+    images[:, 0, 0, 0] = np.arange(len(labels)) % 251
+    balanced = ArrayBatches(images, labels, 25, Preprocessing((0.0,) * 3, (1.0,) * 3, 1.0), balanced=True)
+    steps = len(labels) // 25
+    shown = np.bincount(np.concatenate([balanced(step, 4)[1] for step in range(steps)]))
+    assert shown.sum() == len(labels) and shown == pytest.approx(len(labels) * np.array([30, 10, 5]) / 45, abs=1)
+    order = balanced._order(np.random.default_rng(0))
+    often = np.bincount(order, minlength=len(labels))
+    assert often[:900].max() == 1 and set(often[1000:]) <= {4, 5} and set(often[900:1000]) <= {2, 3}
+    assert torch.equal(balanced(7, 4)[1], balanced(7, 4)[1])
