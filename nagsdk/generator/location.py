@@ -7,7 +7,8 @@ them. One constraint couples the devices: the expected share of users whose budg
 The relaxation to real numbers says by how much each model would lower the bound (its reduced cost), and what a user
 more who holds the budget is worth (the price of the share). Models that lower the bound below a choice that is known
 already are in no better one. With any price, handing out each model freely gives a bound for a set of models
-(Lagrange), so that few sets remain, for which the integer program is solved.
+(Lagrange), so that few sets remain, for which the integer program is solved. (The integer program of all models at once
+was tried: it takes some ten times as long, because many ways to hand out the same models are nearly as good.)
 """
 
 from __future__ import annotations
