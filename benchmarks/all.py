@@ -23,6 +23,7 @@ HERE_ONLY = (
     "calibration_cpu",
     "runtimes",
     "finetune_int8",
+    "quantised_supernet",
     "int8",
     "arms",
     "vela",

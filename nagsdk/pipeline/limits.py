@@ -261,6 +261,11 @@ class Costs:
             excess=limit.bounds.least / limit.most,
         )
 
+    def eased(self, budget: Budget, factor: float) -> Budget:
+        """A budget that is easier to hold by a factor: limits from above are multiplied by it, others divided."""
+        above = budget.metric in SHOWN_UNITS or self.metric(budget.metric).metric.direction != HIGHER
+        return budget.eased(factor if above else 1 / factor)
+
     def note_on(self, limits: Sequence[Limit]) -> tuple[str, ...]:
         """The warning that the budgets limit nothing, with what the largest network needs; empty if they limit it."""
         if any(limit.budget.metric in MEASURED for limit in limits):  # what they limit is known after measuring only

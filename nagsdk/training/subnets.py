@@ -148,7 +148,7 @@ def measure_subnets(
         else:
             on_event(Notice(f"{len(codes)} subnets are measured; the next {missing} are chosen near the frontier."))
             fitter = Fitter(space, MeasuredSubnets.of(space, codes, top1, None, seed), EnsembleRecipe(), seed)
-            fitted = fitter.fit(np.ones(len(codes), dtype=bool))
+            fitted = fitter.alone(np.ones(len(codes), dtype=bool))
             fresh = near_frontier(space, partial(fitted.predict, space), codes, missing, seed + number)
         # All processes use the choice of the first one, since different processors may round differently and choose
         # others.
