@@ -62,7 +62,7 @@ def picks(strategy: Strategy, question: Question, size: int) -> Codes:
     counted = Counted(question.predictor, size)
     codes = strategy.propose(replace(question, predictor=counted, evaluations=size))
     first = np.zeros(len(codes), int) if codes.shape[1] == 1 else choose(counted, codes)[:, 0]
-    picked = codes[np.arange(len(codes)), first]
+    picked: Codes = codes[np.arange(len(codes)), first]
     assert question.within(picked[:, None]).all(), f"{strategy.id} broke a limit"
     return picked
 
