@@ -192,7 +192,7 @@ def _leave(
         "timing_only": builder.timing_only,
         "recalibrated_on": {
             "images": built.recalibrated_on,
-            "source": builder.images.name if builder.images else "bundle",
+            "source": builder.recalibrated_on,
         },
         "integers": builder.compare(built),
         "report": {
