@@ -104,7 +104,7 @@ class Answers:
     @property
     def top1(self) -> float:
         """Share of right answers in per cent."""
-        return 100 * float(self.right.mean())
+        return 100.0 * int(self.right.sum()) / len(self.labels)
 
     @property
     def confusion(self) -> NDArray[np.intp]:
