@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import threading
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +23,7 @@ _CONNECT_S, _ANSWER_S, _AGAIN_S = 5.0, 20.0, 0.5
 _LEAST_SPEED = 20_000
 # For so long a worker or scheduler that does not answer is asked again.
 PATIENCE_S = 8.0
-_HELLO_S = 5.0
+_HELLO_S, _CLOSE_S = 5.0, 2.0
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,12 @@ class Lab:
         self._arguments = security_of(CLIENT, certificates).get_connection_args(CLIENT)
         ready = threading.Event()
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._run, args=(ready,), name="nagsdk lab", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, args=(ready,), name="nagsdk lab", daemon=True)
+        self._thread.start()
         ready.wait()
         if self._failed is not None:
             raise self._failed
-        atexit.register(self._loop.call_soon_threadsafe, self._loop.stop)
+        atexit.register(self.close)
 
     _failed: Exception | None = None
 
@@ -103,6 +104,17 @@ class Lab:
         except BaseException:
             future.cancel()
             raise
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this is the lab's own thread, which must not wait for itself."""
+        return threading.current_thread() is self._thread
+
+    def close(self) -> None:
+        """Closes all connections; the process ends."""
+        with contextlib.suppress(OSError, TimeoutError, RuntimeError):
+            asyncio.run_coroutine_threadsafe(self._pool.close(), self._loop).result(_CLOSE_S)
+        self._loop.call_soon_threadsafe(self._loop.stop)
 
     def start(self, work: Coroutine[Any, Any, Any]) -> None:
         """Lets the lab's own thread do something besides."""
@@ -201,13 +213,3 @@ class Lab:
             return Found(address, address, "", "", (), f"It does not answer ({type(error).__name__}).")
         name, host, version = (str(answer[key]) for key in ("name", "host", "version"))
         return Found(address, name, host, version, tuple(answer["devices"]))
-
-
-@cache
-def connected(address: str) -> Lab:
-    """The connection of this process to a lab; ``local`` starts one on this machine, which ends with this process."""
-    if address != "local":
-        return Lab(address)
-    from nagsdk.lab.local import start_local
-
-    return start_local()
