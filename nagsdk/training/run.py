@@ -30,12 +30,11 @@ from nagsdk.families.space import NetworkSpace
 from nagsdk.images.batches import ArrayBatches, Augmentation, Shown, prepare, stratified
 from nagsdk.images.decoded import Labelled, counts, require_space, square_side
 from nagsdk.images.folder import ImageFolder
-from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.images.sheets import most_on_sheet, read_sheet, write_sheet
 from nagsdk.images.split import SPLIT
 from nagsdk.predictor.model import CARD, PREDICTOR_WEIGHTS
 from nagsdk.space.architecture import Architecture
-from nagsdk.space.space import SearchSpace, extremes
+from nagsdk.space.space import extremes
 from nagsdk.supernet.evaluate import measure, wilson
 from nagsdk.supernet.initial import adopt, read_weights
 from nagsdk.supernet.passes import passes, train_passes
@@ -43,11 +42,10 @@ from nagsdk.supernet.processes import Ranks, torch_device
 from nagsdk.supernet.weights import half, load_supernet
 from nagsdk.training.footing import footing_of
 from nagsdk.training.losses import LOSS_IMAGES, card_of_losses
-from nagsdk.training.plan import MADE_BY, MOST_PLAN, PLAN, Plan, start_of
+from nagsdk.training.plan import LARGE, MADE_BY, MOST_PLAN, PLAN, Plan, preprocessing_of, start_of
 from nagsdk.training.subnets import fit_measured, measure_subnets
 from nagsdk.training.work import work_of
 
-_LARGE = 128
 _MOST_LABELS = 10**7
 _RATE_BATCH = 64
 _RECALIBRATION, _TEST = {True: 512, False: 1024}, 2560
@@ -78,19 +76,6 @@ def first_weights(init: str, space: NetworkSpace) -> Supernet | None:
             "Once-for-All's weights belong to the space mobilenetv3.", "Use --space mobilenetv3, or --init none."
         )
     return ofa.supernet
-
-
-def preprocessing_of(space: SearchSpace, init: str) -> Preprocessing:
-    """Returns the preprocessing of a new bundle, without cropping for low resolutions.
-
-    Args:
-        space: Its space.
-        init: Initial weights. Pixels are normalised as the finished network expects them, else as usual for ImageNet.
-    """
-    network = start_of(init)
-    usual = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    mean, std = usual if network is None else (network.mean, network.std)
-    return Preprocessing(mean, std, 0.875 if max(space.resolutions) >= _LARGE else 1.0)
 
 
 class TrainingRun:
@@ -288,7 +273,7 @@ class TrainingRun:
     def sheet_counts(self) -> tuple[int, int]:
         """Number of images in the bundle for recalibration and for the test."""
         most = most_on_sheet(self.side)
-        wanted = _RECALIBRATION[self.side >= _LARGE]
+        wanted = _RECALIBRATION[self.side >= LARGE]
         return min(wanted, most, len(self.parts["train"].labels)), min(_TEST, most, len(self.parts["test"].labels))
 
     @property

@@ -98,7 +98,7 @@ def train(
     from nagsdk.bundle.task import TASK, task_of
     from nagsdk.bundle.write import check_name
     from nagsdk.images.folder import scan
-    from nagsdk.training.plan import Plan, finished, space_of
+    from nagsdk.training.plan import Plan, finished, preprocessing_of, space_of
 
     ranges.check(epochs=epochs, batch=batch, subnets=subnets, seed=seed)
     folder = Path(output)
@@ -141,7 +141,7 @@ def train(
     from nagsdk.training.baseline import PLAIN_NETWORKS, SECONDS, TrainingTime
     from nagsdk.training.curves import Curves
     from nagsdk.training.estimate import estimate
-    from nagsdk.training.run import TrainingRun, first_weights, preprocessing_of
+    from nagsdk.training.run import TrainingRun, first_weights
     from nagsdk.training.study import add_study
     from nagsdk.training.subnets import require_enough
 

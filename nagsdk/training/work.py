@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 from nagsdk.common.files import writing
@@ -34,4 +34,6 @@ def _is_training(plan: Path) -> bool:
         content = read_json(plan, MOST_PLAN) if is_plain(plan) else None
     except ValueError:
         return False
-    return isinstance(content, dict) and content.keys() >= {field.name for field in fields(Plan)}
+    return isinstance(content, dict) and content.keys() >= {
+        field.name for field in fields(Plan) if field.default is MISSING
+    }

