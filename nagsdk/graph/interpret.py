@@ -83,8 +83,8 @@ def computed(node: Node, inputs: list[Tensor], weight: Tensor | None = None, bia
         case TokenMean():
             return inputs[0].mean(1)
         case Attention(heads=heads):
-            apart = (tensor.reshape(*tensor.shape[:2], heads, -1).transpose(1, 2) for tensor in inputs)
-            return functional.scaled_dot_product_attention(*apart).transpose(1, 2).flatten(2)
+            q, k, v = (tensor.reshape(*tensor.shape[:2], heads, -1).transpose(1, 2) for tensor in inputs)
+            return functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
         case Pad(top=top, bottom=bottom, left=left, right=right):
             return functional.pad(inputs[0], (left, right, top, bottom))
         case Rows(start=start, stop=stop):
