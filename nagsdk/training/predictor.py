@@ -15,14 +15,21 @@ from nagsdk.common.wording import counted
 from nagsdk.events import Listener, ignore
 
 
-def add_generator(folder: Path, seed: int, on_event: Listener) -> None:
-    """Trains the generator of the bundle in a folder and adds it to the bundle."""
+def add_generator(folder: Path, seed: int, on_event: Listener, length: float = 1.0) -> None:
+    """Trains the generator of the bundle in a folder and adds it to the bundle.
+
+    Args:
+        folder: Folder of the bundle.
+        seed: Seed of all random choices.
+        on_event: Receives progress.
+        length: Length of the training as a share of the usual one.
+    """
     from nagsdk.bundle.write import rewrite_bundle
     from nagsdk.training.generator import train_generator
 
     bundle = Bundle(folder)
     with temporary_folder() as work:
-        train_generator(bundle=bundle, output=work / GENERATOR, seed=seed, on_event=on_event)
+        train_generator(bundle=bundle, output=work / GENERATOR, seed=seed, length=length, on_event=on_event)
         rewrite_bundle(bundle, folder, [work / GENERATOR])
 
 

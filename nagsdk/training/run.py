@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -15,66 +14,43 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from nagsdk.bundle.bundle import load_bundle
 from nagsdk.bundle.description import Footing
 from nagsdk.bundle.imported import SUPERNET_WEIGHTS
 from nagsdk.bundle.write import RECALIBRATION, TEST, TEST_LABELS, Facts, write_bundle
-from nagsdk.common.files import write_atomically, writing
-from nagsdk.common.reading import read_json
-from nagsdk.common.validation import what_is_wrong
+from nagsdk.common.files import write_atomically
 from nagsdk.common.wording import counted
 from nagsdk.errors import UsageError
 from nagsdk.events import Listener, ignore, stage
 from nagsdk.families.protocol import Supernet
 from nagsdk.families.space import NetworkSpace
-from nagsdk.images.batches import ArrayBatches, Augmentation, Shown, prepare, stratified
+from nagsdk.images.batches import ArrayBatches, Augmentation, Shown, stratified
 from nagsdk.images.decoded import Labelled, counts, require_space, square_side
 from nagsdk.images.folder import ImageFolder
 from nagsdk.images.preprocessing import Preprocessing
-from nagsdk.images.sheets import most_on_sheet, read_sheet, write_sheet
 from nagsdk.predictor.model import CARD, PREDICTOR_WEIGHTS
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import SearchSpace, extremes
 from nagsdk.supernet.evaluate import measure, wilson
-from nagsdk.supernet.initial import adopt, read_weights
-from nagsdk.supernet.passes import passes, train_passes
+from nagsdk.supernet.initial import adopt
+from nagsdk.supernet.passes import train_passes
 from nagsdk.supernet.processes import Ranks, torch_device
+from nagsdk.supernet.recipe import TrainRecipe
+from nagsdk.supernet.validation import Validation
 from nagsdk.supernet.weights import half, load_supernet
 from nagsdk.training.footing import footing_of
 from nagsdk.training.losses import LOSS_IMAGES, card_of_losses
-from nagsdk.training.plan import MADE_BY, MOST_PLAN, PLAN, Plan
+from nagsdk.training.plan import MADE_BY, Plan
+from nagsdk.training.schedule import Schedule
+from nagsdk.training.sheets import Sheets
+from nagsdk.training.start import first_weights, learn_classifier
 from nagsdk.training.subnets import fit_measured, measure_subnets
-from nagsdk.training.work import work_of
+from nagsdk.training.whole import Whole
+from nagsdk.training.work import begin, begun, work_of
 
 _LARGE = 128
-_MOST_LABELS = 10**7
-_RATE, _RATE_BATCH = 4e-3, 64
-_RECALIBRATION, _TEST = {True: 512, False: 1024}, 2560
-_CHECKPOINTS = 50
-_ADAM_COPIES = 4
-
-
-def first_weights(init: str, space: NetworkSpace) -> Supernet | None:
-    """Returns a supernet with the initial weights of a training; None if it starts with random weights.
-
-    Args:
-        init: ``none``, ``ofa``, or a file of weights; see `read_weights`.
-        space: Search space of the training.
-
-    Raises:
-        UsageError: The file does not exist, or Once-for-All has no weights for this space.
-        BundleError: Once-for-All's weights are not on this machine, or a file is damaged.
-    """
-    if init == "none":
-        return None
-    if init != "ofa":
-        return read_weights(Path(init), space)
-    ofa = load_bundle("imagenet")
-    if space.with_classes(ofa.space.classes) != ofa.space:
-        raise UsageError(
-            "Once-for-All's weights belong to the space mobilenetv3.", "Use --space mobilenetv3, or --init none."
-        )
-    return ofa.supernet
+_ADAM_COPIES = 5
+_MOST_VALIDATION, _SEEN = 1000, 512
+_FEATURES, _LEARNT = "features.safetensors", "learnt.safetensors"
 
 
 def preprocessing_of(space: SearchSpace) -> Preprocessing:
@@ -89,9 +65,10 @@ class TrainingRun:
 
     Args:
         plan: Settings that determine the result.
+        schedule: How much of everything is done.
         folder: Names of images and classes.
         parts: Decoded images.
-        space: Search space of the supernet.
+        space: Search space of the supernet, with the resolutions of the schedule.
         output: Folder of the bundle.
         ranks: Processes that work together.
         on_event: Receives progress.
@@ -103,6 +80,7 @@ class TrainingRun:
     def __init__(
         self,
         plan: Plan,
+        schedule: Schedule,
         folder: ImageFolder,
         parts: dict[str, Labelled],
         space: NetworkSpace,
@@ -110,29 +88,28 @@ class TrainingRun:
         ranks: Ranks,
         on_event: Listener = ignore,
     ) -> None:
-        self.plan, self.folder, self.parts, self.space, self.output, self.ranks, self.on_event = (
-            plan, folder, parts, space, output, ranks, on_event,
+        self.plan, self.schedule, self.folder, self.parts, self.space, self.output, self.ranks = (
+            plan, schedule, folder, parts, space, output, ranks,
         )  # fmt: skip
+        self.whole = Whole(schedule, on_event)
+        self.on_event: Listener = self.whole.listen
         self.work = work_of(output)
         self.preprocessing = preprocessing_of(space)
-        self.side = square_side(space, self.preprocessing)
-        images = len(parts["train"].labels)
+        side = square_side(space, self.preprocessing)
+        self.sheets = Sheets(self.work, parts, side, self.preprocessing, schedule.recalibration, plan.seed)
+        images, batch = len(parts["train"].labels) - schedule.held_out, schedule.batch
         # Batch normalisation needs two images in every process.
-        if not 2 * ranks.count <= plan.batch <= images or plan.batch % ranks.count:
+        if not 2 * ranks.count <= batch <= images or batch % ranks.count:
             raise UsageError(
-                f"A batch of {plan.batch} does not fit {images} training images and "
+                f"A batch of {batch} does not fit {images} training images and "
                 f"{counted(ranks.count, 'process', 'processes')}.",
                 f"Give a batch size from {2 * ranks.count} to {images} that is divisible by {ranks.count}.",
             )
-        steps = max(1, plan.epochs * (images // plan.batch))
-        rate = _RATE * (plan.batch / _RATE_BATCH) ** 0.5
-        every = max(1, min(500, steps // _CHECKPOINTS))
-        self.recipes = passes(plan.recipe, space, steps, rate, plan.seed, plan.init != "none", every)
 
     @property
     def steps(self) -> int:
         """Number of steps of all passes together."""
-        return sum(recipe.steps for recipe in self.recipes)
+        return self.schedule.steps
 
     def check(self) -> None:
         """Checks that the run fits the work folder and the disk.
@@ -141,38 +118,57 @@ class TrainingRun:
             UsageError: The work folder belongs to a training with other settings.
             OutputError: The disk has too little free space.
         """
-        file = self.work / PLAN
-        if file.is_file():
-            try:
-                known = read_json(file, MOST_PLAN)
-            except (OSError, ValueError) as error:
-                raise UsageError(
-                    f"{file} cannot be read: {what_is_wrong(error)}.", f"Delete {self.work} to start again."
-                ) from error
-            differing = self.plan.differing(known if isinstance(known, dict) else {})
-            if differing:
-                raise UsageError(
-                    f"{self.work} contains a training with other settings ({', '.join(differing)}).",
-                    f"Use the same settings, give another folder with --output, or delete {self.work}.",
-                )
+        begun(self.work, self.plan)
         require_space(self.work, self.disk_bytes(), "Checkpoints and bundle")
+
+    @cached_property
+    def held_out(self) -> np.ndarray[Any, np.dtype[np.intp]]:
+        """Places of the training images that the first passes leave out."""
+        return stratified(self.parts["train"].labels, self.schedule.held_out, self.plan.seed)
+
+    @cached_property
+    def learning(self) -> Labelled:
+        """The training images of the first passes."""
+        train = self.parts["train"]
+        if not self.schedule.held_out:
+            return train
+        rows = np.setdiff1d(np.arange(len(train.labels)), self.held_out)
+        return Labelled(train.images[rows], train.labels[rows])
+
+    @cached_property
+    def choosing(self) -> Labelled:
+        """The images that choices rest on: those for validation, and training images that were left out."""
+        train, val = self.parts["train"], self.parts["val"]
+        if not self.schedule.held_out:
+            return val
+        return Labelled(
+            np.concatenate([val.images, train.images[self.held_out]]),
+            np.concatenate([val.labels, train.labels[self.held_out]]),
+        )
 
     def disk_bytes(self) -> int:
         """Number of bytes of checkpoints and bundle.
 
-        There is one checkpoint per pass, plus one while the next is written; each has weights, average and both
-        moments.
+        There is one checkpoint per pass, plus one while the next is written; each has weights, average, both moments
+        and the best weights so far.
         """
         size = 4 * _ADAM_COPIES * sum(p.numel() for p in self.space.supernet().parameters())
-        return size * (len(self.recipes) + 1) + (10 << 20)
+        return size * (len(self.schedule.recipes) + 1) + (10 << 20)
 
-    def batches(self, seed: int) -> ArrayBatches:
+    def batches(self, recipe: TrainRecipe) -> ArrayBatches:
         """Returns the training data of a pass: this process's part of every batch."""
-        train = self.parts["train"]
+        train = self.learning if recipe.held_out else self.parts["train"]
         return ArrayBatches(
-            train.images, train.labels, self.plan.batch, self.preprocessing, seed, Augmentation(flip=self.plan.flip),
-            self.ranks.rank, self.ranks.count
+            train.images, train.labels, self.schedule.batch, self.preprocessing, recipe.seed,
+            Augmentation(flip=self.plan.flip), self.ranks.rank, self.ranks.count, recipe.mixup, self.space.classes,
         )  # fmt: skip
+
+    def validation(self, recipe: TrainRecipe) -> Validation:
+        """Returns the validation of a pass, by images that it does not train on."""
+        part = self.choosing if recipe.held_out else self.parts["val"]
+        rows = stratified(part.labels, min(_MOST_VALIDATION, len(part.labels)), self.plan.seed)
+        shown = Shown(part.images[rows], part.labels[rows], max(self.space.resolutions), self.preprocessing)
+        return Validation(self._teacher_images, shown, len(rows))
 
     def fresh(self) -> Supernet:
         """Returns the supernet as it is before the first step."""
@@ -180,7 +176,14 @@ class TrainingRun:
         supernet.initialise(self.plan.seed)
         if (source := first_weights(self.plan.init, self.space)) is not None:
             adopt(supernet, source)
-        return supernet.to(torch_device())
+        supernet.to(torch_device())
+        if self.schedule.frozen and self.ranks.first:
+            with self.whole.part("frozen"):
+                learn_classifier(
+                    supernet, self.space, self.learning, self.schedule.frozen, self.sheets.shown, self.preprocessing,
+                    self.plan.flip, self.work / _FEATURES, self.on_event,
+                )  # fmt: skip
+        return supernet
 
     def run(self) -> dict[str, Any]:
         """Trains the supernet, measures subnets, fits the accuracy predictor and writes the bundle.
@@ -193,61 +196,83 @@ class TrainingRun:
         """
         self.check()
         if self.ranks.first:
-            write_atomically(self.work / PLAN, json.dumps(asdict(self.plan), indent=1).encode())
-            self._write_sheets()
+            begin(self.work, self.plan, self.schedule)
+            self.sheets.write()
         self.ranks.wait()
-        weights = self.work / SUPERNET_WEIGHTS
-        if not weights.is_file():
-            supernet = self.fresh()
-            train_passes(
-                supernet, self.batches, self.recipes, self._teacher_images, self.on_event, self.work, self.ranks
+        recipes = self.schedule.recipes
+        early = [recipe for recipe in recipes if recipe.held_out] or list(recipes)
+        learnt = self._trained(_LEARNT if len(early) < len(recipes) else SUPERNET_WEIGHTS, None, early)
+        with self.whole.part("measuring"):
+            codes, top1 = measure_subnets(
+                self.space,
+                lambda subnets: self.evaluate(learnt, subnets, self.choosing),
+                self.schedule.subnets,
+                self.work / "measured.csv",
+                self.plan.seed,
+                self.ranks,
+                self.on_event,
             )
-            if self.ranks.first:
-                write_atomically(weights, half(supernet))
-            self.ranks.wait()
-        # Subnets are measured with the weights as they are shipped, in half precision.
-        supernet = load_supernet(self.space, weights.read_bytes())
-        codes, top1 = measure_subnets(
-            self.space,
-            lambda subnets: self.evaluate(supernet, subnets, self.parts["val"]),
-            self.plan.subnets,
-            self.work / "measured.csv",
-            self.plan.seed,
-            self.ranks,
-            self.on_event,
-        )
-        ends = self.evaluate(supernet, self.space.decode(extremes(self.space)), self.tests)
-        images, predictor = len(self.parts["val"].labels), None
+        images, predictor = len(self.choosing.labels), None
         if self.ranks.first:
-            predictor = fit_measured(self.space, codes, top1, images, self.work, self.plan.seed, self.on_event)
-        footing = footing_of(
-            self.space,
-            predictor,
-            codes,
-            lambda subnets: self.evaluate(supernet, subnets, self.tests),
-            counted(images, "validation image"),
-            self.plan.seed,
-            self.ranks,
-        )
-        if predictor is None:
-            return {}
-        card = predictor.card = {**predictor.card, **self._losses(supernet)}
+            with self.whole.part("predictor"):
+                predictor = fit_measured(self.space, codes, top1, images, self.work, self.plan.seed, self.on_event)
+        supernet = learnt if len(early) == len(recipes) else self._trained(SUPERNET_WEIGHTS, learnt, recipes)
+        with self.whole.part("measuring"):
+            ends = self.evaluate(supernet, self.space.decode(extremes(self.space)), self.sheets.tests)
+            seen = self._seen(supernet)
+            footing = footing_of(
+                self.space,
+                predictor,
+                codes,
+                lambda subnets: self.evaluate(supernet, subnets, self.sheets.tests),
+                counted(images, "image for choices" if self.schedule.held_out else "validation image"),
+                self.plan.seed,
+                self.ranks,
+                self.schedule.footing,
+            )
+            if predictor is None:
+                return {}
+            card = predictor.card = {**predictor.card, **self._losses(supernet)}
         predictor.save(self.work)
         figures = {
             "steps": self.steps,
             "smallest": self._figure(float(ends[0])),
             "largest": self._figure(float(ends[1])),
+            "seen": seen,
             "predictor": {
                 **card["folds"],
                 "coverage_90": round(float(np.mean([g["coverage_90"] for g in card["left_out"]])), 3),
+                "by_cost": card["by_cost"],
                 "doubt": card["doubt"],
             },
         }
         self._write(figures, footing)
         return figures
 
+    def _trained(self, name: str, before: Supernet | None, recipes: Sequence[TrainRecipe]) -> Supernet:
+        """The supernet after some passes, as it is shipped, in half precision; it is trained unless it was before."""
+        weights = self.work / name
+        if not weights.is_file():
+            supernet = self.fresh() if before is None else before.to(torch_device())
+            with self.whole.part("training"):
+                train_passes(
+                    supernet, self.batches, recipes, self._teacher_images, self.on_event, self.work, self.ranks,
+                    self.validation, len(recipes) - 1 if before is not None else 0,
+                )  # fmt: skip
+            if self.ranks.first:
+                write_atomically(weights, half(supernet))
+            self.ranks.wait()
+        return load_supernet(self.space, weights.read_bytes())
+
+    def _seen(self, supernet: Supernet) -> float:
+        """The top-1 of the largest network on images that it was trained on, which tells whether it overfits."""
+        train = self.parts["train"]
+        rows = stratified(train.labels, min(_SEEN, len(train.labels)), self.plan.seed)
+        largest = self.space.decode(extremes(self.space)[1:])
+        return float(self.evaluate(supernet, largest, Labelled(train.images[rows], train.labels[rows]))[0])
+
     def _figure(self, top1: float) -> dict[str, Any]:
-        low, high = wilson(top1 / 100, self.sheet_counts[1])
+        low, high = wilson(top1 / 100, self.sheets.counts[1])
         return {"top1": top1, "interval_95": [100 * low, 100 * high]}
 
     def evaluate(
@@ -257,7 +282,7 @@ class TrainingRun:
         return measure(
             supernet,
             subnets,
-            self._recalibration,
+            self.sheets.shown,
             self._shown(labelled),
             self.on_event,
             self.ranks,
@@ -270,41 +295,18 @@ class TrainingRun:
         val = self.parts["val"]
         rows = stratified(val.labels, min(LOSS_IMAGES, len(val.labels)), self.plan.seed)
         shown = self._shown(Labelled(val.images[rows], val.labels[rows]))
-        images = (self._recalibration, shown, len(rows))
-        return card_of_losses(self.space, supernet, *images, self.plan.seed, self.on_event)
-
-    @cached_property
-    def sheet_counts(self) -> tuple[int, int]:
-        """Number of images in the bundle for recalibration and for the test."""
-        most = most_on_sheet(self.side)
-        wanted = _RECALIBRATION[self.side >= _LARGE]
-        return min(wanted, most, len(self.parts["train"].labels)), min(_TEST, most, len(self.parts["test"].labels))
-
-    @property
-    def tests(self) -> Labelled:
-        """The test images as the bundle has them, so that `evaluate` and `deploy` measure the same figures."""
-        labels = np.array(read_json(self.work / TEST_LABELS, _MOST_LABELS), np.int64)
-        return Labelled(read_sheet(self.work / TEST, self.sheet_counts[1], self.side), labels)
-
-    def _write_sheets(self) -> None:
-        for (part, file), count in zip((("train", RECALIBRATION), ("test", TEST)), self.sheet_counts, strict=True):
-            labelled = self.parts[part]
-            rows = stratified(labelled.labels, count, self.plan.seed)
-            with writing(self.work):
-                write_sheet(labelled.images[rows], self.work / file)
-            if part == "test":
-                write_atomically(self.work / TEST_LABELS, json.dumps(labelled.labels[rows].tolist()).encode())
-
-    def _recalibration(self, resolution: int) -> Tensor:
-        images = read_sheet(self.work / RECALIBRATION, self.sheet_counts[0], self.side)
-        return prepare(images, resolution, self.preprocessing)
+        images = (self.sheets.shown, shown, len(rows))
+        count = self.schedule.losses
+        return card_of_losses(self.space, supernet, *images, self.plan.seed, self.on_event, count)
 
     def _teacher_images(self) -> Tensor:
-        return self._recalibration(max(self.space.resolutions))
+        return self.sheets.shown(max(self.space.resolutions))
 
     def _write(self, figures: dict[str, Any], footing: Footing) -> None:
         with stage(self.on_event, "Writing the bundle"):
             names = (SUPERNET_WEIGHTS, "measured.csv", RECALIBRATION, TEST, TEST_LABELS, PREDICTOR_WEIGHTS, CARD)
+            same = self.plan.space == self.space.to_dict()
+            left_out = ("images", "space") if same else ("images",)
             low, high = min(self.space.resolutions), max(self.space.resolutions)
             provenance = {
                 "made_by": MADE_BY,
@@ -314,8 +316,9 @@ class TrainingRun:
                     "cuts": dict(self.folder.cuts),
                     "fingerprint": self.plan.images,
                 },
-                "plan": {key: value for key, value in asdict(self.plan).items() if key not in ("images", "space")},
-                "passes": [asdict(recipe) for recipe in self.recipes],
+                "plan": {key: value for key, value in asdict(self.plan).items() if key not in left_out},
+                "schedule": {key: value for key, value in self.schedule.to_dict().items() if key != "recipes"},
+                "passes": [asdict(recipe) for recipe in self.schedule.recipes],
                 "figures": figures,
                 "versions": {
                     "python": platform.python_version(),
@@ -336,6 +339,6 @@ class TrainingRun:
                 self.preprocessing,
                 self.folder.classes,
                 [self.work / name for name in names],
-                (self.side, *self.sheet_counts),
+                (self.sheets.side, *self.sheets.counts),
                 footing,
             )

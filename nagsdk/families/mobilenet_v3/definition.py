@@ -139,6 +139,7 @@ class MobileNetV3Definition(NetworkSpace):
     norm_eps: float = 1e-5
 
     family = "mbv3"
+    resolution_field = "resolution_choices"
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.stages) <= _MOST_STAGES:
