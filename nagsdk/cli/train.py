@@ -208,6 +208,14 @@ def _print_figures(report: dict[str, Any]) -> None:
     quality = f"RMSE {p['rmse']:.2f} points, Kendall tau {p['kendall_tau']:.2f}"
     say(f"predictor {quality}, 90 % intervals cover {100 * p['coverage_90']:.0f} %")
     printing.print_doubt(p)
+    if report["largest"]["interval_95"][0] <= report.get("guessing", 0.0):
+        say(
+            f"Nothing useful was learnt: naming one class always is right for {report['guessing']:.1f} % of the test "
+            "images, and the largest network is not certain to be better. Do not deploy it; train longer, start from "
+            "pretrained weights (--init), or give more images.",
+            fg="yellow",
+        )
+        return
     printing.print_deploy(report["bundle"])
 
 

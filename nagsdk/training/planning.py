@@ -10,18 +10,16 @@ from nagsdk.common.processes import peak_memory_bytes
 from nagsdk.events import Listener, ignore, stage
 from nagsdk.families.space import NetworkSpace
 from nagsdk.images.preprocessing import Preprocessing
-from nagsdk.predictor.losses import SUBNETS
 from nagsdk.supernet.passes import passes
 from nagsdk.supernet.processes import Ranks
 from nagsdk.supernet.recipe import TrainRecipe
+from nagsdk.training.by_time import Asked, by_time
 from nagsdk.training.pace import Stopwatch, pace_of
 from nagsdk.training.plan import DEFAULT_BATCH, DEFAULT_SUBNETS, Plan
-from nagsdk.training.schedule import PASSES, Counts, Pace, Schedule, by_minutes, rate_of
+from nagsdk.training.schedule import BESIDE, PASSES, Counts, Pace, Schedule, most_recalibration, rate_of
 from nagsdk.training.subnets import fit_seconds
 
 _CHECKPOINTS, _VALIDATIONS = 50, 20
-_FOOTING = (24, 12)
-_LARGE, _RECALIBRATION = 128, {True: 512, False: 1024}
 
 
 def schedule_of(
@@ -54,11 +52,19 @@ def schedule_of(
         if plan.minutes is None:
             made = _by_epochs(plan, space, counts, watch, pace, generator, ranks)
         else:
-            made = by_minutes(
-                60 * plan.minutes, counts, space.resolutions, pace, pretrained=plan.init != "none", batch=plan.batch,
-                subnets=plan.subnets, generator=generator, seed=plan.seed, ranks=ranks.count,
+            asked = Asked(
+                seconds=60 * plan.minutes,
+                counts=counts,
+                resolutions=space.resolutions,
+                pretrained=plan.init != "none",
+                batch=plan.batch,
+                subnets=plan.subnets,
+                generator=generator,
+                seed=plan.seed,
+                ranks=ranks.count,
                 narrow=bool(space.resolution_field),
-            )  # fmt: skip
+            )
+            made = by_time(asked, pace)
     memory = before + (_peak() - before) * made.batch // ranks.count // watch.batch
     return Schedule.from_dict(ranks.of_first(replace(made, memory_bytes=memory).to_dict()))
 
@@ -76,7 +82,7 @@ def _by_epochs(
     steps = max(1, (plan.epochs or 0) * (counts.train // batch))
     every = max(1, min(500, steps // _CHECKPOINTS))
     recipes = passes(plan.recipe, space, steps, rate_of(batch, learnt), plan.seed, learnt, every, _VALIDATIONS)
-    recalibration = _RECALIBRATION[max(space.resolutions) >= _LARGE]
+    recalibration = most_recalibration(space.resolutions)
     used = min(recalibration, counts.train)
     own = batch // ranks.count
     each = pace.cut + pace.subnet * (used + counts.val)
@@ -91,12 +97,12 @@ def _by_epochs(
         "frozen": 0.0,
         "training": training + validating,
         # The first process measures the loss in int8 alone.
-        "measuring": each * (subnets + sum(_FOOTING)) / ranks.count + PASSES * SUBNETS * each,
+        "measuring": each * (subnets + sum(BESIDE.footing)) / ranks.count + PASSES * BESIDE.losses * each,
         "predictor": fit_seconds(space, subnets),
         "generator": pace.generator if generator else 0.0,
     }
     return Schedule(
-        None, batch, space.resolutions, 0, 0, recipes, subnets, _FOOTING, SUBNETS, recalibration,
+        None, batch, space.resolutions, 0, 0, recipes, subnets, BESIDE.footing, BESIDE.losses, recalibration,
         1.0 if generator else 0.0, seconds,
     )  # fmt: skip
 

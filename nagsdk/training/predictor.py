@@ -71,6 +71,7 @@ def fit_predictor(
     from nagsdk.supernet.processes import together
     from nagsdk.training.footing import footing_of
     from nagsdk.training.losses import card_of_losses
+    from nagsdk.training.schedule import BESIDE, BESIDE_FEW, FEW_SUBNETS
     from nagsdk.training.source import Source
     from nagsdk.training.subnets import fit_measured, measure_subnets, require_enough
     from nagsdk.training.work import work_of
@@ -82,6 +83,7 @@ def fit_predictor(
     check_replaceable(folder, BUNDLE)
     unfinished = work_of(folder)
     require_enough(opened.space, subnets)
+    amounts = BESIDE if subnets > FEW_SUBNETS else BESIDE_FEW
     with together() as ranks:
         on_event = on_event if ranks.first else ignore
         source = Source.of(opened, data, skip_broken, on_event)
@@ -110,11 +112,15 @@ def fit_predictor(
                 footing.predicted_on,
                 seed,
                 ranks,
+                amounts.footing,
             )
         if predictor is None:
             return {}
     shown = (source.recalibration, source.shown("val"), source.count("val"))
-    predictor.card = {**predictor.card, **card_of_losses(opened.space, opened.supernet, *shown, seed, on_event)}
+    predictor.card = {
+        **predictor.card,
+        **card_of_losses(opened.space, opened.supernet, *shown, seed, on_event, amounts.losses),
+    }
     predictor.save(work)
     files = [work / name for name in (PREDICTOR_WEIGHTS, CARD, "measured.csv")]
     rewrite_bundle(opened, folder, files, without=[GENERATOR], footing=footing)

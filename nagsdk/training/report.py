@@ -38,6 +38,7 @@ class TrainingReport:
         largest: Top-1 of the largest architecture on the test images; None in a dry run.
         seen: Top-1 of the largest architecture on images that it was trained on, in per cent: far above that on the
             test images, it overfits. None in a dry run.
+        guessing: Top-1 of always naming the most frequent class of the test images, in per cent; None in a dry run.
         predictor: Accuracy of the predictor on subnets that it was not fitted to; None in a dry run.
         passes: Passes of the training; None except in a dry run.
         schedule: How much of everything the training does; None except in a dry run.
@@ -55,6 +56,7 @@ class TrainingReport:
     smallest: Top1 | None = None
     largest: Top1 | None = None
     seen: float | None = None
+    guessing: float | None = None
     predictor: Mapping[str, Any] | None = None
     passes: tuple[Mapping[str, Any], ...] | None = None
     schedule: Mapping[str, Any] | None = None

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from nagsdk.errors import UsageError
 from nagsdk.events import Listener, ignore, stage
 from nagsdk.families.protocol import Supernet
 from nagsdk.families.space import NetworkSpace
-from nagsdk.images.batches import ArrayBatches, Augmentation, Shown, stratified
 from nagsdk.images.decoded import Labelled, counts, require_space, square_side
 from nagsdk.images.folder import ImageFolder
 from nagsdk.images.preprocessing import Preprocessing
@@ -35,10 +33,10 @@ from nagsdk.supernet.initial import adopt
 from nagsdk.supernet.passes import train_passes
 from nagsdk.supernet.processes import Ranks, torch_device
 from nagsdk.supernet.recipe import TrainRecipe
-from nagsdk.supernet.validation import Validation
 from nagsdk.supernet.weights import half, load_supernet
 from nagsdk.training.footing import footing_of
 from nagsdk.training.losses import LOSS_IMAGES, card_of_losses
+from nagsdk.training.material import Material
 from nagsdk.training.plan import MADE_BY, Plan
 from nagsdk.training.schedule import Schedule
 from nagsdk.training.sheets import Sheets
@@ -49,7 +47,6 @@ from nagsdk.training.work import begin, begun, work_of
 
 _LARGE = 128
 _ADAM_COPIES = 5
-_MOST_VALIDATION, _SEEN = 1000, 512
 _FEATURES, _LEARNT = "features.safetensors", "learnt.safetensors"
 
 
@@ -97,6 +94,7 @@ class TrainingRun:
         self.preprocessing = preprocessing_of(space)
         side = square_side(space, self.preprocessing)
         self.sheets = Sheets(self.work, parts, side, self.preprocessing, schedule.recalibration, plan.seed)
+        self.material = Material(parts, schedule, self.preprocessing, space.classes, plan.flip, plan.seed)
         images, batch = len(parts["train"].labels) - schedule.held_out, schedule.batch
         # Batch normalisation needs two images in every process.
         if not 2 * ranks.count <= batch <= images or batch % ranks.count:
@@ -121,31 +119,6 @@ class TrainingRun:
         begun(self.work, self.plan)
         require_space(self.work, self.disk_bytes(), "Checkpoints and bundle")
 
-    @cached_property
-    def held_out(self) -> np.ndarray[Any, np.dtype[np.intp]]:
-        """Places of the training images that the first passes leave out."""
-        return stratified(self.parts["train"].labels, self.schedule.held_out, self.plan.seed)
-
-    @cached_property
-    def learning(self) -> Labelled:
-        """The training images of the first passes."""
-        train = self.parts["train"]
-        if not self.schedule.held_out:
-            return train
-        rows = np.setdiff1d(np.arange(len(train.labels)), self.held_out)
-        return Labelled(train.images[rows], train.labels[rows])
-
-    @cached_property
-    def choosing(self) -> Labelled:
-        """The images that choices rest on: those for validation, and training images that were left out."""
-        train, val = self.parts["train"], self.parts["val"]
-        if not self.schedule.held_out:
-            return val
-        return Labelled(
-            np.concatenate([val.images, train.images[self.held_out]]),
-            np.concatenate([val.labels, train.labels[self.held_out]]),
-        )
-
     def disk_bytes(self) -> int:
         """Number of bytes of checkpoints and bundle.
 
@@ -154,21 +127,6 @@ class TrainingRun:
         """
         size = 4 * _ADAM_COPIES * sum(p.numel() for p in self.space.supernet().parameters())
         return size * (len(self.schedule.recipes) + 1) + (10 << 20)
-
-    def batches(self, recipe: TrainRecipe) -> ArrayBatches:
-        """Returns the training data of a pass: this process's part of every batch."""
-        train = self.learning if recipe.held_out else self.parts["train"]
-        return ArrayBatches(
-            train.images, train.labels, self.schedule.batch, self.preprocessing, recipe.seed,
-            Augmentation(flip=self.plan.flip), self.ranks.rank, self.ranks.count, recipe.mixup, self.space.classes,
-        )  # fmt: skip
-
-    def validation(self, recipe: TrainRecipe) -> Validation:
-        """Returns the validation of a pass, by images that it does not train on."""
-        part = self.choosing if recipe.held_out else self.parts["val"]
-        rows = stratified(part.labels, min(_MOST_VALIDATION, len(part.labels)), self.plan.seed)
-        shown = Shown(part.images[rows], part.labels[rows], max(self.space.resolutions), self.preprocessing)
-        return Validation(self._teacher_images, shown, len(rows))
 
     def fresh(self) -> Supernet:
         """Returns the supernet as it is before the first step."""
@@ -180,9 +138,16 @@ class TrainingRun:
         if self.schedule.frozen and self.ranks.first:
             with self.whole.part("frozen"):
                 learn_classifier(
-                    supernet, self.space, self.learning, self.schedule.frozen, self.sheets.shown, self.preprocessing,
-                    self.plan.flip, self.work / _FEATURES, self.on_event,
-                )  # fmt: skip
+                    supernet,
+                    self.space,
+                    self.material.learning,
+                    self.schedule.frozen,
+                    self.sheets.shown,
+                    self.preprocessing,
+                    self.plan.flip,
+                    self.work / _FEATURES,
+                    self.on_event,
+                )
         return supernet
 
     def run(self) -> dict[str, Any]:
@@ -205,14 +170,14 @@ class TrainingRun:
         with self.whole.part("measuring"):
             codes, top1 = measure_subnets(
                 self.space,
-                lambda subnets: self.evaluate(learnt, subnets, self.choosing),
+                lambda subnets: self.evaluate(learnt, subnets, self.material.choosing),
                 self.schedule.subnets,
                 self.work / "measured.csv",
                 self.plan.seed,
                 self.ranks,
                 self.on_event,
             )
-        images, predictor = len(self.choosing.labels), None
+        images, predictor = len(self.material.choosing.labels), None
         if self.ranks.first:
             with self.whole.part("predictor"):
                 predictor = fit_measured(self.space, codes, top1, images, self.work, self.plan.seed, self.on_event)
@@ -225,7 +190,9 @@ class TrainingRun:
                 predictor,
                 codes,
                 lambda subnets: self.evaluate(supernet, subnets, self.sheets.tests),
-                counted(images, "image for choices" if self.schedule.held_out else "validation image"),
+                f"{counted(images, 'image')} for choices"
+                if self.schedule.held_out
+                else counted(images, "validation image"),
                 self.plan.seed,
                 self.ranks,
                 self.schedule.footing,
@@ -239,6 +206,7 @@ class TrainingRun:
             "smallest": self._figure(float(ends[0])),
             "largest": self._figure(float(ends[1])),
             "seen": seen,
+            "guessing": self._guessing,
             "predictor": {
                 **card["folds"],
                 "coverage_90": round(float(np.mean([g["coverage_90"] for g in card["left_out"]])), 3),
@@ -256,9 +224,16 @@ class TrainingRun:
             supernet = self.fresh() if before is None else before.to(torch_device())
             with self.whole.part("training"):
                 train_passes(
-                    supernet, self.batches, recipes, self._teacher_images, self.on_event, self.work, self.ranks,
-                    self.validation, len(recipes) - 1 if before is not None else 0,
-                )  # fmt: skip
+                    supernet,
+                    lambda recipe: self.material.batches(recipe, self.ranks),
+                    recipes,
+                    self._teacher_images,
+                    self.on_event,
+                    self.work,
+                    self.ranks,
+                    lambda recipe: self.material.validation(recipe, self.space, self.sheets),
+                    len(recipes) - 1 if before is not None else 0,
+                )
             if self.ranks.first:
                 write_atomically(weights, half(supernet))
             self.ranks.wait()
@@ -266,10 +241,13 @@ class TrainingRun:
 
     def _seen(self, supernet: Supernet) -> float:
         """The top-1 of the largest network on images that it was trained on, which tells whether it overfits."""
-        train = self.parts["train"]
-        rows = stratified(train.labels, min(_SEEN, len(train.labels)), self.plan.seed)
-        largest = self.space.decode(extremes(self.space)[1:])
-        return float(self.evaluate(supernet, largest, Labelled(train.images[rows], train.labels[rows]))[0])
+        return float(self.evaluate(supernet, self.space.decode(extremes(self.space)[1:]), self.material.seen)[0])
+
+    @property
+    def _guessing(self) -> float:
+        """The top-1 in per cent of always naming the most frequent class of the test images."""
+        labels = self.sheets.tests.labels
+        return 100 * float(np.bincount(labels).max()) / len(labels)
 
     def _figure(self, top1: float) -> dict[str, Any]:
         low, high = wilson(top1 / 100, self.sheets.counts[1])
@@ -283,19 +261,14 @@ class TrainingRun:
             supernet,
             subnets,
             self.sheets.shown,
-            self._shown(labelled),
+            self.material.shown(labelled),
             self.on_event,
             self.ranks,
         )
 
-    def _shown(self, labelled: Labelled) -> Callable[[int], Shown]:
-        return lambda resolution: Shown(labelled.images, labelled.labels, resolution, self.preprocessing)
-
     def _losses(self, supernet: Supernet) -> dict[str, Any]:
-        val = self.parts["val"]
-        rows = stratified(val.labels, min(LOSS_IMAGES, len(val.labels)), self.plan.seed)
-        shown = self._shown(Labelled(val.images[rows], val.labels[rows]))
-        images = (self.sheets.shown, shown, len(rows))
+        val = self.material.for_losses(LOSS_IMAGES)
+        images = (self.sheets.shown, self.material.shown(val), len(val.labels))
         count = self.schedule.losses
         return card_of_losses(self.space, supernet, *images, self.plan.seed, self.on_event, count)
 

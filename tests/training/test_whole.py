@@ -4,14 +4,15 @@ import pytest
 
 from nagsdk.events import Advanced, Notice, Remaining
 from nagsdk.training import whole as module
-from nagsdk.training.schedule import Counts, Pace, by_minutes
+from nagsdk.training.by_time import Asked, by_time
+from nagsdk.training.schedule import Counts, Pace
 from nagsdk.training.whole import Whole
 
 PACE = Pace(
     alone=0.01, together=0.03, update=0.02, forward=0.003, subnet=0.002, cut=0.02,
     fit={50: 10.0, 100: 20.0}, generator=120.0,
 )  # fmt: skip
-PLAN = by_minutes(600, Counts(480, 60, 60), (64, 96), PACE, pretrained=True, subnets=50)
+PLAN = by_time(Asked(600, Counts(480, 60, 60), (64, 96), pretrained=True, subnets=50), PACE)
 
 
 class Clock:

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nagsdk.errors import UsageError
-from nagsdk.training.schedule import Counts, Pace, Schedule, by_minutes
+from nagsdk.training.by_time import Asked, by_time
+from nagsdk.training.schedule import Counts, Pace, Schedule
 
 PACE = Pace(
     alone=0.01, together=0.03, update=0.02, forward=0.003, subnet=0.002, cut=0.02,
@@ -15,6 +16,10 @@ PACE = Pace(
 )  # fmt: skip
 FEW, MANY = Counts(480, 60, 60), Counts(8000, 1000, 1000)
 SIDES = (96, 128, 160, 192, 224)
+
+
+def by_minutes(seconds, counts, resolutions, pace, **asked) -> Schedule:
+    return by_time(Asked(seconds, counts, resolutions, **asked), pace)
 
 
 def slower(times: float) -> Pace:
