@@ -57,6 +57,7 @@ WITH_DATA = {
 ELSEWHERE = {
     "benchmarks/android.py --serial HOST:PORT": "a phone, or a virtual one that speaks ADB",
     "benchmarks/cuda.py": "a GPU",
+    "benchmarks/own_images.py": "scikit-image: pip install scikit-image",
     "recipes/glyphs/check.py predictor --work build/glyphs --bundle bundles/glyphs": "the work folder of a training",
     "recipes/glyphs/check.py alone --work build/glyphs --bundle bundles/glyphs": "the work folder of a training",
     "-m pytest tests/project/test_build.py tests/reports/test_page.py tests/training/test_train.py": "the extra `test`",

@@ -4,7 +4,7 @@
         [--seeds 1] [--work DIR] [--json]
 
 The pictures are made: one of six symbols, in any of several fonts, turned, sheared and coloured, on crops of the
-photographs that scikit-image ships (`pip install 'nagsdk[bench]'`). `nagsdk train --minutes` gets a folder of them; the
+photographs that scikit-image ships (`pip install scikit-image`). `nagsdk train --minutes` gets a folder of them; the
 networks it leaves are judged on further pictures of the same kind (the truth). Rivals are trained on the images that
 the training of nagsdk learns from, for as long as its whole run took:
 
@@ -66,17 +66,18 @@ def picture(symbol: str, grounds: list[Image.Image], rng: np.random.Generator) -
     side = int(rng.uniform(0.25, 0.9) * min(ground.size))
     left, top = (int(rng.integers(0, length - side + 1)) for length in ground.size)
     shown = ground.crop((left, top, left + side, top + side)).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    size = int(rng.uniform(0.22, 0.5) * SIDE)
+    size = int(rng.uniform(0.4, 0.8) * SIDE)
     mask = Image.new("L", (2 * SIDE, 2 * SIDE))
     font = ImageFont.truetype(_FACES[rng.integers(len(_FACES))], size)
     ImageDraw.Draw(mask).text((SIDE, SIDE), symbol, 255, font, anchor="mm")
-    turned = mask.rotate(rng.uniform(-50, 50), Image.Resampling.BILINEAR)
-    shift = rng.integers(-SIDE // 4, SIDE // 4, 2)
+    turned = mask.rotate(rng.uniform(-30, 30), Image.Resampling.BILINEAR)
+    shift = rng.integers(-SIDE // 6, SIDE // 6, 2)
     turned = turned.crop(
         (SIDE // 2 + shift[0], SIDE // 2 + shift[1], 3 * SIDE // 2 + shift[0], 3 * SIDE // 2 + shift[1])
     )
     colour = Image.new("RGB", (SIDE, SIDE), tuple(int(v) for v in rng.integers(0, 256, 3)))
-    cover = turned.point([int(value * rng.uniform(0.45, 0.9)) for value in range(256)])
+    opaque = rng.uniform(0.7, 1.0)
+    cover = turned.point([int(value * opaque) for value in range(256)])
     return Image.composite(colour, shown, cover)
 
 
