@@ -218,7 +218,7 @@ def fit_measured(
         "(measured.csv)",
     }
     recipe = recipe_for(len(codes))
-    why = _useless(space, codes, top1, recipe, images, seed)
+    why = why_by_cost(space, codes, top1, recipe, images, seed)
     if why:
         predictor = cost_predictor(space, codes, top1, recipe, facts, seed)
     else:
@@ -237,7 +237,7 @@ def recipe_for(count: int) -> EnsembleRecipe:
     return replace(usual, steps=min(usual.steps, max(_LEAST_STEPS, _STEPS_EACH * count)))
 
 
-def _useless(
+def why_by_cost(
     space: SearchSpace, codes: Codes, top1: NDArray[np.float64], recipe: EnsembleRecipe, images: int, seed: int
 ) -> str | None:
     """Why an accuracy predictor tells less about subnets than their cost does; None if it tells more."""

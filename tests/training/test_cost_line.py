@@ -56,10 +56,9 @@ def test_where_cost_matters_and_nothing_else_it_is_not_said_to_be_useless(tmp_pa
     assert doubt is None or "may be as good" not in doubt
 
 
-def test_what_can_be_told_apart_is_learnt(tmp_path):
-    codes = SPACE.sample(300, np.random.default_rng(0))
-    card = subnets.fit_measured(SPACE, codes, by_kernels(codes), IMAGES, tmp_path).card
-    assert not card["by_cost"] and card["folds"]["kendall_tau"] > 0.4
+def test_what_can_be_told_apart_is_learnt():
+    codes = SPACE.sample(150, np.random.default_rng(0))
+    assert subnets.why_by_cost(SPACE, codes, by_kernels(codes), subnets.recipe_for(150), IMAGES, 0) is None
 
 
 def test_a_line_never_falls_and_survives_subnets_of_one_cost():

@@ -15,10 +15,10 @@ from nagsdk.bundle.bundle import load_bundle
 from nagsdk.cli import cli
 from nagsdk.common.files import sha256
 from nagsdk.errors import UsageError
-from nagsdk.events import Notice, Remaining
+from nagsdk.events import Notice, Remaining, Started
 from nagsdk.predictor.additive import AdditiveScore
-from nagsdk.supernet.train import TrainAdvanced
-from nagsdk.training import planning
+from nagsdk.supernet.train import TRAINING, TrainAdvanced
+from nagsdk.training import by_time, planning
 from nagsdk.training.evaluate import evaluate
 from nagsdk.training.schedule import Pace
 from nagsdk.training.train import train
@@ -28,7 +28,7 @@ from tests.pictures import fill
 CLASSES = {"azure": 40, "brick": 40, "clover": 30, "dune": 20, "ebony": 40}
 # So slow that a minute is enough for a few dozen steps.
 PACE = Pace(
-    alone=0.008, together=0.012, update=0.02, forward=0.0005, subnet=0.00005, cut=0.001,
+    alone=0.03, together=0.06, update=0.02, forward=0.0005, subnet=0.00005, cut=0.001,
     fit={50: 2.0, 100: 4.0}, generator=10.0,
 )  # fmt: skip
 
@@ -37,6 +37,7 @@ PACE = Pace(
 def made_up(monkeypatch):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    monkeypatch.setattr(by_time, "_LEAST_SEEN", {True: (1, 1), False: (2, 2)})
     monkeypatch.setattr(planning, "pace_of", lambda watch, seed, generator: PACE)
     for module in ("nagsdk.training.subnets", "nagsdk.predictor.fit"):
         monkeypatch.setattr(f"{module}.EnsembleRecipe", lambda: quick_train.RECIPE)
@@ -92,21 +93,19 @@ def test_killed_in_any_pass_and_started_again_it_ends_in_the_same_bundle(planned
     class Killed(Exception):
         pass
 
-    def killed_after(steps):
-        done = []
+    def killed_in(number, step):
+        started = []
 
         def listen(event):
-            done.append(isinstance(event, TrainAdvanced))
-            if sum(done) == steps:
+            started.append(isinstance(event, Started) and event.text == TRAINING)
+            if isinstance(event, TrainAdvanced) and sum(started) == number and event.done == step:
                 raise Killed
 
         return listen
 
-    passes = [p["steps"] for p in load_bundle(planned["folder"]).description.provenance["passes"]]
-    # In the first pass, in the second, and in the last one, which begins when subnets are measured.
-    for steps in (passes[0] // 2, passes[0], passes[1] + passes[2] // 2):
+    for number, recipe in enumerate(load_bundle(planned["folder"]).description.provenance["passes"], 1):
         with pytest.raises(Killed):
-            train(**settings, output=tmp_path / "tiny", on_event=killed_after(steps))
+            train(**settings, output=tmp_path / "tiny", on_event=killed_in(number, recipe["steps"] // 2))
     # The speed is not measured again: another machine would plan other steps.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(planning, "pace_of", lambda *rest: pytest.fail("it measured the speed"))
