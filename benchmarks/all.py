@@ -29,6 +29,7 @@ HERE_ONLY = (
     "int8_cost",
     "generator_measured",
     "families",
+    "finished",
     "generator_monotone",
     "training",
     "training_ranks",

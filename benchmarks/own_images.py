@@ -42,7 +42,6 @@ from nagsdk.images.decoded import Labelled, decode, square_side
 from nagsdk.images.folder import scan
 from nagsdk.space.space import extremes
 from nagsdk.supernet.recalibrate import recalibrate
-from nagsdk.training.run import preprocessing_of
 from nagsdk.training.start import first_weights
 
 SYMBOLS = {"club": "♣", "diamond": "♦", "heart": "♥", "note": "♫", "spade": "♠", "star": "★"}
@@ -188,7 +187,7 @@ def measured(a: argparse.Namespace, seed: int, work: Path) -> dict[str, Any]:
     truth, train = whole(truth_folder, side), decode(scan(photos), side)["train"]
     rows = list(of_bundle(bundle, truth, a.budgets))
     length = 60 * a.minutes
-    preprocessing, resolution = preprocessing_of(bundle.space), max(bundle.space.resolutions)
+    preprocessing, resolution = bundle.preprocessing, max(bundle.space.resolutions)
     batches = ArrayBatches(train.images, train.labels, _BATCH, preprocessing, seed, Augmentation())
     torch.manual_seed(seed)
     networks: list[tuple[str, nn.Module, int, float]] = [("plain CNN", plain(), resolution, _RATE)]

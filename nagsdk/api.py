@@ -97,7 +97,7 @@ def deploy(
         require_verifiable(target, min_top1)
     folder = usual_folder(target, wanted, min_top1) if output is None else Path(output)
     builder = Builder(target, None if images is None else Path(images), timing_only, seed)
-    deployer = Deployer(target, builder, resolution, target.host.strategies.get(strategy), min_top1=min_top1)
+    deployer = Deployer(target, builder, resolution, target.host.strategy(strategy, target.bundle), min_top1=min_top1)
     target.bundle.require_predictor()
     deployer.check()
     check_output(target, folder)
@@ -144,7 +144,8 @@ def generate(
     timed = min_top1 is not None or any(b.metric == LATENCY for one in asked for b in one)
     targets = targets_of(target, settings, timed)
     ranges.check(limits=len(targets) * max([1, *map(len, asked)]), resolution=resolution, seed=seed)
-    return generated(targets, targets[0].host.strategies.get(strategy), timed, resolution, seed, asked, min_top1)
+    chosen = targets[0].host.strategy(strategy, targets[0].bundle)
+    return generated(targets, chosen, timed, resolution, seed, asked, min_top1)
 
 
 @renamed(device="target")
@@ -187,7 +188,7 @@ def frontier(
     ranges.check(strategies=len(strategies), points=points, resolution=resolution, seed=seed)
     picture.check(plot)
     target = target_of(target, settings, arms=True, timed=metric == LATENCY)
-    chosen = [target.host.strategies.get(name) for name in strategies]
+    chosen = [target.host.strategy(name, target.bundle) for name in strategies]
     found = frontier_of(target, metric, chosen, points, resolution, seed)
     if plot is not None:
         found.plot(plot)

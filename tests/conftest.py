@@ -42,6 +42,8 @@ def own_folders(tmp_path_factory, monkeypatch):
     root = tmp_path_factory.mktemp("user")
     monkeypatch.setenv("NAGSDK_DATA_DIR", str(root / "data"))
     monkeypatch.setenv("NAGSDK_CACHE_DIR", str(root / "cache"))
+    # With the packages of imagenet-lite installed, commands would use it where they name no bundle.
+    monkeypatch.setenv("NAGSDK_BUNDLE", "glyphs")
     (root / "config.toml").touch()
     monkeypatch.setenv("NAGSDK_CONFIG", str(root / "config.toml"))
     return root

@@ -15,19 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.bundle.files import FIX, BundleFiles, class_indices, class_names
-from nagsdk.bundle.imported import (
-    SUPERNET_WEIGHTS,
-    WEIGHTS_RECORD,
-    imported_folder,
-    no_weights,
-    read_weights,
-    read_weights_record,
-)
+from nagsdk.bundle.imported import imported_folder, no_weights
 from nagsdk.bundle.names import DESCRIPTION, as_path, bundle_names, is_path
+from nagsdk.bundle.weights import BundleWeights
 from nagsdk.common.folders import is_shipped, shipped
 from nagsdk.common.reading import json_of, read_bytes
 from nagsdk.common.validation import what_is_wrong
-from nagsdk.common.wording import command
 from nagsdk.errors import (
     BundleError,
     DamagedBundleError,
@@ -42,12 +35,15 @@ from nagsdk.space.architecture import Architecture
 
 if TYPE_CHECKING:
     from nagsdk.bundle.description import Description, Sheet
+    from nagsdk.families.finished import FinishedNetwork
     from nagsdk.families.protocol import Subnet, Supernet
     from nagsdk.predictor.model import AccuracyPredictor
 
 DEFAULT = "glyphs"
 GENERATOR, LABELS = "generator.safetensors", "labels.txt"
 RECALIBRATION_IMAGES = 512
+_RECALIBRATE = "recalibrate batch normalisation on, and without that a subnet is almost useless"
+_RANGES = "take the ranges of integers from"
 _MOST_DESCRIPTION, _MOST_TEXT, _MOST_SHEET = 10**6, 32 * 10**6, 256 * 10**6
 
 
@@ -179,10 +175,19 @@ class Bundle:
         self.files.read(GENERATOR)
         return self.folder / GENERATOR
 
+    @cached_property
+    def _weights(self) -> BundleWeights:
+        return BundleWeights(self.space, self.files, self.weights_folder, self.argument)
+
     @property
     def has_weights(self) -> bool:
-        """Whether supernet weights are on this machine."""
-        return SUPERNET_WEIGHTS in self.files or (self.weights_folder / WEIGHTS_RECORD).is_file()
+        """Whether the weights are on this machine."""
+        return self._weights.are_here
+
+    @property
+    def finished(self) -> tuple[FinishedNetwork, ...]:
+        """The finished networks that the bundle consists of; empty if it has a supernet."""
+        return self._weights.finished
 
     @property
     def weights_folder(self) -> Path:
@@ -205,16 +210,13 @@ class Bundle:
         Raises:
             WeightsMissingError: They are missing; the error says how to get them.
         """
-        if not self.has_weights:
-            raise no_weights(self.name, self.argument, self.space)
+        self._weights.require(partial(no_weights, self.name, self.argument, self.space))
 
-    @cached_property
+    @property
     def weights_sha256(self) -> str:
-        """Hash of the supernet's weight file."""
+        """Hash of the supernet's weight file, or of the hashes of all finished networks."""
         self.require_weights()
-        if SUPERNET_WEIGHTS in self.description.files:
-            return self.description.files[SUPERNET_WEIGHTS].sha256
-        return read_weights_record(self.weights_folder)["sha256"]
+        return self._weights.sha256
 
     @cached_property
     def supernet(self) -> Supernet:
@@ -224,14 +226,8 @@ class Bundle:
             WeightsMissingError: See `require_weights`.
             DamagedBundleError: The file does not have its recorded hash, or is not valid.
         """
-        from nagsdk.supernet.weights import load_supernet
-
         self.require_weights()
-        if SUPERNET_WEIGHTS in self.files:
-            return load_supernet(self.space, self.files.read(SUPERNET_WEIGHTS), str(self.folder / SUPERNET_WEIGHTS))
-        path = self.weights_folder / SUPERNET_WEIGHTS
-        again = command("nagsdk", "bundle", "pull", self.argument)
-        return load_supernet(self.space, read_weights(path, self.weights_sha256, again), str(path))
+        return self._weights.supernet()
 
     def subnet(self, architecture: Architecture, images: NDArray[np.float32] | None = None) -> Subnet:
         """Cuts a stand-alone subnet out of the supernet and recalibrates its batch normalisation.
@@ -239,7 +235,8 @@ class Bundle:
         Args:
             architecture: An architecture of `space`.
             images: Inputs to recalibrate on, shape (n, 3, r, r); the bundle's own images if None. If the bundle has
-                none, a warning is given and the statistics of the supernet stay, which do not fit the subnet.
+                none, a warning is given and the statistics of the supernet stay, which do not fit the subnet. Finished
+                networks keep theirs.
 
         Returns:
             A torch module in eval mode.
@@ -249,6 +246,8 @@ class Bundle:
         from nagsdk.supernet.recalibrate import recalibrate
 
         subnet = self.supernet.extract(architecture)
+        if self.finished:
+            return subnet
         if images is None and self.has_images:
             images = self.recalibration_images(architecture.resolution)
         if images is None:
@@ -273,8 +272,7 @@ class Bundle:
             return self.preprocessing.apply(list(read_folder(folder, RECALIBRATION_IMAGES)), resolution)
         if self.description.images is None:
             raise ImagesMissingError(
-                f"Bundle {self.name} has no images to recalibrate batch normalisation on, and without that a subnet is "
-                "almost useless.",
+                f"Bundle {self.name} has no images to {_RANGES if self.finished else _RECALIBRATE}.",
                 "Name a folder of images like those that the model will see (--images DIR), or deploy for timing only "
                 "(--timing-only).",
             )

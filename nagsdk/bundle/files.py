@@ -32,6 +32,10 @@ class BundleFiles:
     def __contains__(self, name: object) -> bool:
         return name in self._records
 
+    def sha256(self, name: str) -> str | None:
+        """The recorded hash of a file; None if there is no such file."""
+        return self._records[name]["sha256"] if name in self else None
+
     def read(self, name: str) -> bytes:
         """The content of a file, which has its recorded length and hash.
 

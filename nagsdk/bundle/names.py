@@ -15,6 +15,16 @@ def bundle_names() -> list[str]:
     return sorted(p.parent.name for p in shipped("bundles").glob(f"*/{DESCRIPTION}"))
 
 
+def usual_bundle() -> str:
+    """Name of the bundle that commands use where none is named.
+
+    It is that of finished ImageNet classifiers if the packages with their weights are installed.
+    """
+    from nagsdk.families.finished import OWN
+
+    return "imagenet-lite" if all(network.is_installed for network in OWN) else "glyphs"
+
+
 def is_path(name: str) -> bool:
     """Whether a text is the path of a folder, and not a name; Windows accepts both slashes."""
     return os.sep in name or "/" in name or name in (".", "..")

@@ -14,6 +14,7 @@ from nagsdk.common.outputs import Kind, check_replaceable, staged
 from nagsdk.common.wording import command
 from nagsdk.errors import BundleError, DamagedBundleError
 from nagsdk.events import Listener, Notice, ignore, stage
+from nagsdk.families.finished import require_installed
 
 _WEIGHTS = Kind("the weights of a bundle", lambda folder: (SUPERNET_WEIGHTS, WEIGHTS_RECORD))
 
@@ -38,6 +39,9 @@ def pull(bundle: Bundle, source: Path | None = None, on_event: Listener = ignore
     """
     from nagsdk.families.space import MOST_BYTES
 
+    if bundle.finished:
+        require_installed(bundle.finished)
+        raise BundleError(f"The weights of {bundle.name} come with packages, which are installed.", "Use it as it is.")
     address, pinned = bundle.description.weights_source, bundle.description.weights_source_sha256
     if SUPERNET_WEIGHTS in bundle.files or (address is None and source is None):
         raise BundleError(f"Bundle {bundle.name} ships its weights; there is nothing to pull.", "Use it as it is.")

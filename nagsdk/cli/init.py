@@ -44,7 +44,7 @@ T = TypeVar("T")
     click.option(
         "--bundle",
         shell_complete=o.completing("bundles"),
-        help="Name of a bundle, or its folder [default: NAGSDK_BUNDLE, or glyphs].",
+        help=o.BUNDLE_HELP,
     ),
     o.images_option,
     click.option("--name", default="model", show_default=True, help="Name of the deployment."),
@@ -80,7 +80,7 @@ def command(
         raise click.UsageError(f"Give {' and '.join(missing)}: without a terminal, nothing can be asked for.")
     draft = Draft(project, name, listener())
     _set(draft.device, device, "Device ('nagsdk devices' lists them)", "cpu")
-    usual = o.setting("bundle")() or "glyphs"
+    usual = o.setting("bundle")()
     _set(draft.bundle, bundle or (None if asks else usual), "Bundle ('nagsdk bundle list' lists them)", usual)
     if images is not None or (draft.needs_images and asks):
         _set(draft.images, images, "Folder of images like those that the model will see")

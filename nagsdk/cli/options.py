@@ -154,11 +154,15 @@ def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print only JSON to standard output.")
+BUNDLE_HELP = (
+    "Name of a bundle, or its folder [default: NAGSDK_BUNDLE; else imagenet-lite if nagsdk[zoo] is installed, else "
+    "glyphs]."
+)
 bundle_option = click.option(
     "--bundle",
     default=setting("bundle"),
     shell_complete=completing("bundles"),
-    help="Name of a bundle, or its folder [default: NAGSDK_BUNDLE, or glyphs].",
+    help=BUNDLE_HELP,
 )
 serial_option = click.option(
     "--serial", help="Which of several attached phones: serial number or host:port [default: ANDROID_SERIAL]."

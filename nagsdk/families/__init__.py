@@ -11,7 +11,9 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from nagsdk.errors import UnknownNameError
+from nagsdk.families import finished
 from nagsdk.families.family import Family
+from nagsdk.families.finished import FinishedNetwork
 
 if TYPE_CHECKING:
     from nagsdk.families.space import NetworkSpace
@@ -23,12 +25,14 @@ OWN = (
         "MobileNetV3 and ProxylessNAS of Once-for-All",
         "nagsdk.families.mobilenet_v3.space:MobileNetV3Space",
         {
+            "efficientnet-lite0": "nagsdk.families.mobilenet_v3.presets:efficientnet_lite0",
             "mobilenetv3": "nagsdk.families.mobilenet_v3.presets:ofa_mobilenet_v3",
             "mobilenetv3-minimal": "nagsdk.families.mobilenet_v3.presets:minimal_mobilenet_v3",
             "proxyless": "nagsdk.families.mobilenet_v3.presets:ofa_proxyless",
             "small": "nagsdk.families.mobilenet_v3.presets:small_mobilenet_v3",
         },
     ),
+    Family("zoo", "Finished networks, whose weights come with packages", "nagsdk.families.zoo.space:ZooSpace"),
     Family(
         "resnet50",
         "ResNet50D of Once-for-All",
@@ -79,6 +83,24 @@ def preset(name: str) -> NetworkSpace:
         if name in family.presets:
             return family.preset(name)
     raise UnknownNameError.among("search space", name, preset_names(), _host().missing)
+
+
+def finished_names() -> list[str]:
+    """Names that `finished_network` accepts."""
+    return [network.id for network in _host().networks]
+
+
+def finished_network(name: str) -> FinishedNetwork:
+    """Returns a finished network by its name.
+
+    Raises:
+        UnknownNameError: There is none with this name.
+    """
+    own = {network.id: network for network in finished.OWN}
+    if name in own:
+        return own[name]
+    found: FinishedNetwork = _host().networks.get(name)
+    return found
 
 
 def testing_space() -> NetworkSpace:

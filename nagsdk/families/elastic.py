@@ -8,14 +8,35 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nagsdk.space.layer import same_sides
+
+
+def convolved(x: Tensor, weight: Tensor, stride: int, same: bool, groups: int = 1) -> Tensor:
+    """Convolves images with zeros around them.
+
+    Args:
+        x: Images, shape (n, c, h, w).
+        weight: Odd kernels, shape (out, c / groups, k, k).
+        stride: Stride in both directions.
+        same: Whether the zeros are those of `same_sides` instead of k // 2 on every side.
+        groups: Groups of channels.
+    """
+    kernel = weight.shape[-1]
+    if same and stride > 1:
+        above, left = (same_sides(size, kernel, stride) for size in x.shape[2:])
+        x, padding = functional.pad(x, (*left, *above)), 0
+    else:
+        padding = kernel // 2
+    return functional.conv2d(x, weight, stride=stride, padding=padding, groups=groups)
+
 
 class ElasticConv(nn.Module):
     """A convolution that uses only its first output channels and its first input channels."""
 
-    def __init__(self, into: int, out: int, kernel: int = 1, stride: int = 1) -> None:
+    def __init__(self, into: int, out: int, kernel: int = 1, stride: int = 1, same: bool = False) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(out, into, kernel, kernel))
-        self.stride = stride
+        self.stride, self.same = stride, same
         nn.init.kaiming_normal_(self.weight, mode="fan_out")
 
     def forward(self, x: Tensor, out: int | None = None) -> Tensor:
@@ -24,14 +45,15 @@ class ElasticConv(nn.Module):
         if weight.shape[-1] == 1 and x.is_contiguous(memory_format=torch.channels_last):
             # A 1x1 convolution is a matrix product; its backward pass is faster on CPUs, most of all for small batches.
             return functional.linear(x.permute(0, 2, 3, 1), weight.flatten(1)).permute(0, 3, 1, 2)
-        return functional.conv2d(x, weight, stride=self.stride, padding=weight.shape[-1] // 2)
+        return convolved(x, weight, self.stride, self.same)
 
 
 class ElasticDepthwise(nn.Module):
     """A depthwise convolution whose small kernels are learned transformations of the centre of the larger kernels."""
 
-    def __init__(self, channels: int, kernels: tuple[int, ...], stride: int) -> None:
+    def __init__(self, channels: int, kernels: tuple[int, ...], stride: int, same: bool = False) -> None:
         super().__init__()
+        self.same = same
         self.kernels = sorted(kernels, reverse=True)
         largest = self.kernels[0]
         self.weight = nn.Parameter(torch.empty(channels, 1, largest, largest))
@@ -57,9 +79,7 @@ class ElasticDepthwise(nn.Module):
     def forward(self, x: Tensor, kernel: int) -> Tensor:
         """Convolves x (n, c, h, w) with the active kernel."""
         channels = x.shape[1]
-        return functional.conv2d(
-            x, self.kernel_weight(channels, kernel), stride=self.stride, padding=kernel // 2, groups=channels
-        )
+        return convolved(x, self.kernel_weight(channels, kernel), self.stride, self.same, channels)
 
 
 class ElasticBatchNorm(nn.BatchNorm2d):

@@ -45,9 +45,11 @@ class Supernet(nn.Module, ABC):
     Attributes:
         space: The space whose architectures it contains.
         class_tensors: Names of the classifier's tensors, whose first dimension is the number of classes.
+        notes: What users must know about where the weights came from, such as what was left out.
     """
 
     class_tensors: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def __init__(self, space: SearchSpace) -> None:
         super().__init__()

@@ -14,6 +14,7 @@ from nagsdk.space.space import Codes, SearchSpace
 from nagsdk.space.table import TEXT_COLUMN, Column, read_texts, write_texts
 
 if TYPE_CHECKING:
+    from nagsdk.families.finished import FinishedNetwork
     from nagsdk.families.protocol import Subnet, Supernet
 
 # Largest size of a file of weights; larger files are not read.
@@ -72,6 +73,23 @@ class NetworkSpace(SearchSpace):
     def supernet(self) -> Supernet:
         """Builds a supernet in training mode, with weights drawn as `torch_scope.seeded` says."""
 
+    def packages(self) -> tuple[FinishedNetwork, ...]:
+        """The finished networks that the space consists of, whose packages bring the weights.
+
+        Empty (the default) if the weights are those of a supernet. Finished networks keep the statistics of their batch
+        normalisation.
+        """
+        return ()
+
+    def packaged(self) -> Supernet:
+        """Reads the weights of all `packages`.
+
+        Raises:
+            WeightsMissingError: A package is not installed.
+            DamagedBundleError: A file is not the one that was registered.
+        """
+        raise NotImplementedError
+
     def import_released(self, path: Path, *, any_classes: bool = False) -> Supernet:
         """Reads a checkpoint in the format in which the authors of the family released their weights.
 
@@ -87,6 +105,17 @@ class NetworkSpace(SearchSpace):
             f"The family {self.family} has no released checkpoints that can be imported.",
             "Give the supernet.safetensors of a bundle with the same space.",
         )
+
+    def import_start(self, path: Path) -> Supernet:
+        """Reads weights to start a training from: a released checkpoint, or a finished network that the space contains.
+
+        The default implementation reads released checkpoints only. The number of classes is that of the file.
+
+        Raises:
+            UsageError: The family cannot import weights.
+            DamagedBundleError: The file belongs to another space, or is not one.
+        """
+        return self.import_released(path, any_classes=True)
 
     def read_table(self, path: Path) -> tuple[Codes, dict[str, Column]]:
         """Reads architectures from a CSV file with a header line, UTF-8, at most 64 MB.

@@ -17,9 +17,11 @@ from nagsdk.generator.monotone import monotone
 from nagsdk.generator.prices import mixes
 from nagsdk.generator.ranking import choose
 from nagsdk.generator.strategy import Question, Strategy
-from nagsdk.space.space import Codes
+from nagsdk.space.space import Codes, SearchSpace
 
 CANDIDATES = 64
+# Largest number of architectures that are all compared with each other.
+FEW = 1000
 
 
 @dataclass(frozen=True)
@@ -229,7 +231,25 @@ class Evolution(Strategy):
         return alive[:, :survivors]
 
 
-STRATEGIES: tuple[Strategy, ...] = (Nag(), Lookup(), Polished(), Nsga2(), Evolution(), Random())
+@dataclass(frozen=True)
+class Enumeration(Strategy):
+    """Every architecture of a small space: the answer is exact, and nothing is trained or searched."""
+
+    id: ClassVar[str] = "enumeration"
+    title: ClassVar[str] = "all architectures of a small space, ranked by the accuracy predictor"
+
+    def propose(self, question: Question) -> Codes:
+        """Returns one candidate for every budget.
+
+        Raises:
+            UsageError: The space has more than `FEW` architectures.
+        """
+        codes = _every(question.space)
+        with stage(question.on_event, f"Comparing all {len(codes)} architectures"):
+            return best_within(question, codes, _top1(question, codes))
+
+
+STRATEGIES: tuple[Strategy, ...] = (Nag(), Lookup(), Polished(), Nsga2(), Evolution(), Random(), Enumeration())
 
 
 def best_within(question: Question, codes: Codes, value: Floats) -> Codes:
@@ -241,6 +261,24 @@ def best_within(question: Question, codes: Codes, value: Floats) -> Codes:
         if len(within):
             result[number] = codes[within[value[within].argmax()]]
     return result[:, None]
+
+
+def _every(space: SearchSpace) -> Codes:
+    """All architectures of a space."""
+    if space.count() > FEW:
+        raise UsageError(
+            f"The space has {space.count():.3g} architectures; up to {FEW} can all be compared.",
+            "Use the strategy lookup or nag.",
+        )
+    rows: list[tuple[int, ...]] = [()]
+    for decision in space.decisions:
+        switch, choices = decision.active_if, range(len(decision.choices))
+        rows = [
+            (*row, choice)
+            for row in rows
+            for choice in (choices if switch is None or row[switch[0]] >= switch[1] else (-1,))
+        ]
+    return space.validate(np.array(rows))
 
 
 def _kept(question: Question, codes: Codes, instead: Codes) -> Codes:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nagsdk.graph.integers import IntegerGraph
-from nagsdk.graph.ir import HARD_SIGMOID, RELU, Activation, Conv, Graph, Rows
+from nagsdk.graph.ir import HARD_SIGMOID, RELU, RELU6, Activation, Conv, Graph, Rows
 from nagsdk.graph.numbers import FLOAT, INT8, SHIFTS
 
 # Places of tensors are multiples of this, as in TensorFlow Lite for Microcontrollers.
@@ -40,7 +40,7 @@ def tenancies(graph: Graph, io: str = FLOAT) -> list[Tenancy]:
     """The tensors of the written network, in the order in which operations write them."""
     integer = isinstance(graph, IntegerGraph)
     width = 1 if integer else _FLOAT_BYTES
-    fused = graph.fused if isinstance(graph, IntegerGraph) else graph.fusible(RELU)
+    fused = graph.fused if isinstance(graph, IntegerGraph) else graph.fusible(RELU, RELU6)
     place: dict[str, int] = {}
     sizes, first, last = list[int](), list[int](), list[int]()
     now = 0
@@ -70,9 +70,10 @@ def tenancies(graph: Graph, io: str = FLOAT) -> list[Tenancy]:
         if node.name in fused.values() or moved:
             place[node.name] = inputs[0]
             continue
-        if isinstance(node, Conv) and node.padding and not node.keeps_size:
+        if isinstance(node, Conv) and any(node.sides) and not node.is_same(graph.shapes[node.inputs[0]][2:]):
             n, c, h, w = graph.shapes[node.inputs[0]]
-            inputs = [operation(inputs, n * c * (h + 2 * node.padding) * (w + 2 * node.padding))]
+            around = sum(node.sides)
+            inputs = [operation(inputs, n * c * (h + around) * (w + around))]
         if isinstance(node, Activation) and node.function == HARD_SIGMOID:
             inputs = [operation(inputs, count_of[node.name])]
         place[node.name] = operation(inputs, count_of[node.name])

@@ -57,7 +57,10 @@ def computed(node: Node, inputs: list[Tensor], weight: Tensor | None = None, bia
             bias = torch.from_numpy(node.bias) if bias is None else bias
             if isinstance(node, Linear):
                 return functional.linear(inputs[0], weight, bias)
-            return functional.conv2d(inputs[0], weight, bias, node.stride, node.padding, 1, node.groups)
+            if not node.extra:
+                return functional.conv2d(inputs[0], weight, bias, node.stride, node.padding, 1, node.groups)
+            padded = functional.pad(inputs[0], node.sides * 2)
+            return functional.conv2d(padded, weight, bias, node.stride, 0, 1, node.groups)
         case Activation(function=function) if function in _FUNCTIONS:
             return _FUNCTIONS[function](inputs[0])
         case Binary(function=function):
@@ -70,8 +73,8 @@ def computed(node: Node, inputs: list[Tensor], weight: Tensor | None = None, bia
             return functional.avg_pool2d(inputs[0], node.kernel, node.stride, ceil_mode=node.partial)
         case Flatten():
             return inputs[0].flatten(1)
-        case Pad(top=top, bottom=bottom, sides=sides):
-            return functional.pad(inputs[0], (sides, sides, top, bottom))
+        case Pad(top=top, bottom=bottom, left=left, right=right):
+            return functional.pad(inputs[0], (left, right, top, bottom))
         case Rows(start=start, stop=stop):
             return inputs[0][:, :, start:stop]
         case _:

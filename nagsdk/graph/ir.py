@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.errors import UnsupportedLayerError
+from nagsdk.space.layer import same_sides
 
 Weights = NDArray[np.float32]
 Shape = tuple[int, ...]
@@ -50,8 +51,9 @@ class Conv(Node):
         weight: Shape (out channels, in channels / groups, kernel height, kernel width).
         bias: Shape (out channels,).
         stride: Stride in both directions.
-        padding: Number of zeros on every side.
+        padding: Number of rows of zeros above the image, and of columns on its left.
         groups: 1, or the number of channels for a depthwise convolution.
+        extra: How many more rows there are below the image, and columns on its right; 0 for equal sides.
     """
 
     weight: Weights
@@ -59,16 +61,27 @@ class Conv(Node):
     stride: int = 1
     padding: int = 0
     groups: int = 1
+    extra: int = 0
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Number of rows of zeros above and below the image, which is also that of columns on its left and right."""
+        return self.padding, self.padding + self.extra
 
     @property
     def kernel(self) -> tuple[int, int]:
         """Kernel height and width."""
         return int(self.weight.shape[2]), int(self.weight.shape[3])
 
-    @property
-    def keeps_size(self) -> bool:
-        """Whether the output is as high and wide as the input, for which TFLite needs no padding of its own."""
-        return self.stride == 1 and self.kernel == (2 * self.padding + 1,) * 2
+    def is_same(self, sizes: Shape) -> bool:
+        """Whether TFLite computes it with its padding SAME, without zeros of its own around an image of these sizes.
+
+        With equal sides only where the output is as large as the input: files with strides stay as they always were.
+        """
+        if not self.extra:
+            return self.stride == 1 and self.kernel == (2 * self.padding + 1,) * 2
+        kernels = zip(sizes, self.kernel, strict=True)
+        return all(same_sides(size, kernel, self.stride) == self.sides for size, kernel in kernels)
 
     @property
     def depthwise(self) -> bool:
@@ -81,7 +94,7 @@ class Conv(Node):
         if len(sizes) != 2 or c != self.weight.shape[1] * self.groups:
             return None
         out = [
-            (size + 2 * self.padding - kernel) // self.stride + 1
+            (size + sum(self.sides) - kernel) // self.stride + 1
             for size, kernel in zip(sizes, self.kernel, strict=True)
         ]
         return (n, self.weight.shape[0], *out) if min(out) > 0 else None
@@ -177,17 +190,21 @@ class Pad(Node):
     Attributes:
         top: Number of rows of zeros above the image.
         bottom: Number of rows of zeros below the image.
-        sides: Number of columns of zeros on each side.
+        left: Number of columns of zeros on its left.
+        right: Number of columns of zeros on its right.
     """
 
     top: int
     bottom: int
-    sides: int
+    left: int
+    right: int
 
     def infer(self, *inputs: Shape) -> Shape | None:
-        """(n, c, h, w) → (n, c, top + h + bottom, w + 2 · sides)."""
+        """(n, c, h, w) → (n, c, top + h + bottom, left + w + right)."""
         ((n, c, *sizes),) = inputs
-        return (n, c, self.top + sizes[0] + self.bottom, sizes[1] + 2 * self.sides) if len(sizes) == 2 else None
+        if len(sizes) != 2:
+            return None
+        return (n, c, self.top + sizes[0] + self.bottom, self.left + sizes[1] + self.right)
 
 
 @dataclass(frozen=True, eq=False)

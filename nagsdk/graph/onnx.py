@@ -118,7 +118,8 @@ def operator_of(node: Node) -> tuple[str, dict[str, Any]]:
     """
     match node:
         case Conv():
-            sides = {"kernel_shape": list(node.kernel), "strides": [node.stride] * 2, "pads": [node.padding] * 4}
+            pads = [side for side in node.sides for _ in node.kernel]
+            sides = {"kernel_shape": list(node.kernel), "strides": [node.stride] * 2, "pads": pads}
             return "Conv", {**sides, "group": node.groups}
         case Linear():
             return "Gemm", {"transB": 1}

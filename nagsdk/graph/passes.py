@@ -76,10 +76,10 @@ def _split(graph: Graph, conv: Conv, most_taps: int) -> Iterator[Node]:
         top, bottom = max(-first, 0), max(stop - height, 0)
         rows, padded, part = (f"{conv.name}.{what}{number}" for what in ("rows", "padded", "part"))
         yield Rows(rows, (source,), first + top, stop - bottom)
-        yield Pad(padded, (rows,), top, bottom, conv.padding)
+        yield Pad(padded, (rows,), top, bottom, *conv.sides)
         bias = np.zeros_like(conv.bias) if total else conv.bias
         name = conv.name if len(parts) == 1 else part
-        yield replace(conv, name=name, inputs=(padded,), weight=weight, bias=bias, padding=0)
+        yield replace(conv, name=name, inputs=(padded,), weight=weight, bias=bias, padding=0, extra=0)
         if total:
             sum_ = conv.name if number == len(parts) - 1 else f"{conv.name}.sum{number}"
             yield Binary(sum_, (total, part), ADD)

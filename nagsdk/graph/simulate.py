@@ -99,8 +99,8 @@ def _computed(graph: IntegerGraph, node: Node, inputs: list[Integers], saturatin
             return np.maximum(inputs[0], sources[0].zero_point)
         case Pool():
             return _mean(inputs[0], sources[0], target)
-        case Pad(top=top, bottom=bottom, sides=sides):
-            around = ((0, 0), (0, 0), (top, bottom), (sides, sides))
+        case Pad(top=top, bottom=bottom, left=left, right=right):
+            around = ((0, 0), (0, 0), (top, bottom), (left, right))
             return np.pad(inputs[0], around, constant_values=sources[0].zero_point)
         case Rows(start=start, stop=stop):
             return inputs[0][:, :, start:stop]
@@ -117,7 +117,7 @@ def _fused_swish(graph: IntegerGraph, node: Node) -> bool:
 
 def _convolved(inputs: Integers, conv: Conv, weight: NDArray[np.int8]) -> Integers:
     """Exact sums of a convolution whose padding is 0, tap by tap."""
-    around, stride = (conv.padding,) * 2, conv.stride
+    around, stride = conv.sides, conv.stride
     padded = np.pad(inputs, ((0, 0), (0, 0), around, around))
     height, width = ((padded.shape[2 + i] - conv.kernel[i]) // stride + 1 for i in range(2))
     wide: NDArray[Any] = padded if conv.depthwise else padded.astype(np.float64)
@@ -139,7 +139,7 @@ def _convolved(inputs: Integers, conv: Conv, weight: NDArray[np.int8]) -> Intege
 def _saturated(inputs: Integers, node: Conv | Linear, weight: NDArray[np.int8], zero_point: int) -> Integers:
     """Sums of products of uint8 and int8, two of which are added in 16 bits: those of neighbouring channels."""
     if isinstance(node, Conv):
-        around = (node.padding,) * 2
+        around = node.sides
         padded = np.pad(inputs, ((0, 0), (0, 0), around, around))
         taps = np.lib.stride_tricks.sliding_window_view(padded, node.kernel, (2, 3))[
             :, :, :: node.stride, :: node.stride

@@ -69,9 +69,9 @@ _VERSIONS: dict[str, dict[int, int]] = {
 def write_tflite(graph: Graph, path: Path, precision: str = FP32) -> None:
     """Writes a TFLite file with the input ``image`` (n, h, w, 3) and the output ``logits`` (n, classes).
 
-    Equal graphs give equal bytes. Strided convolutions get explicit padding, because TFLite's own padding adds zeros on
-    other sides than torch. ReLU becomes part of the operation before it. The number of images of one inference is that
-    of the graph, and the input can be resized to others.
+    Equal graphs give equal bytes. Strided convolutions with equal sides get explicit padding, because TFLite's own
+    padding adds zeros on other sides than torch. ReLU becomes part of the operation before it. The number of images of
+    one inference is that of the graph, and the input can be resized to others.
 
     Args:
         graph: The network.
@@ -145,8 +145,8 @@ class Writer:
                 )
             case Window():
                 self._window(node, inputs[0])
-            case Pad(top=top, bottom=bottom, sides=sides):
-                self._operator(node, _Op.PAD, [*inputs, self._padding(top, bottom, sides)], "PadOptions")
+            case Pad(top=top, bottom=bottom, left=left, right=right):
+                self._operator(node, _Op.PAD, [*inputs, self._padding((top, bottom), (left, right))], "PadOptions")
             case Rows() if self.graph.shapes[node.name] == self.graph.shapes[node.inputs[0]]:
                 self.place[node.name] = inputs[0]
             case Rows(start=start):
@@ -168,11 +168,11 @@ class Writer:
     def _convolution(self, node: Conv, source: int) -> None:
         if node.groups != 1 and not node.depthwise:
             raise _unsupported(node)
-        same = node.keeps_size
-        if node.padding and not same:
-            n, c, h, w = self.graph.shapes[node.inputs[0]]
-            padded = self._scratch((n, c, h + 2 * node.padding, w + 2 * node.padding), node.inputs[0])
-            self._put(_Op.PAD, [source, self._padding(*(node.padding,) * 3)], padded, "PadOptions")
+        n, c, h, w = self.graph.shapes[node.inputs[0]]
+        same, around = node.is_same((h, w)), sum(node.sides)
+        if around and not same:
+            padded = self._scratch((n, c, h + around, w + around), node.inputs[0])
+            self._put(_Op.PAD, [source, self._padding(node.sides, node.sides)], padded, "PadOptions")
             source = padded
         shared = {
             "strideH": node.stride,
@@ -247,8 +247,8 @@ class Writer:
                 setattr(operator.builtinOptions, name, value)
         self.body.operators.append(operator)
 
-    def _padding(self, top: int, bottom: int, sides: int) -> int:
-        return self._constant(np.array([[0, 0], [top, bottom], [sides, sides], [0, 0]], np.int32))
+    def _padding(self, rows: tuple[int, int], columns: tuple[int, int]) -> int:
+        return self._constant(np.array([[0, 0], rows, columns, [0, 0]], np.int32))
 
     def _weights(self, node: Conv | Linear, weight: Weights, axis: int | None) -> list[int]:
         """Weights, in the order of dimensions of the file, and bias; `axis` is the dimension of the scales."""

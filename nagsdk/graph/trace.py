@@ -51,7 +51,7 @@ _BINARIES: dict[object, str] = {operator.add: ADD, torch.add: ADD, operator.mul:
 _NOTHING_IN_EVAL = (nn.Identity, nn.Dropout, nn.Dropout2d)
 _NEXT_STEP = (
     "Build the network from convolutions, batch normalisation, linear layers, ReLU, ReLU6, hard swish, hard sigmoid, "
-    "sums, products, maxima and means of windows, and the global mean."
+    "sums, products, zeros around the image of a convolution, maxima and means of windows, and the global mean."
 )
 # torch.fx changes how all modules of the process are called, for the milliseconds that it takes.
 _TRACING = threading.Lock()
@@ -94,6 +94,8 @@ class _Lowering:
         self.modules = modules
         self.nodes: dict[str, Node] = {}
         self.tensor: dict[fx.Node, str] = {}
+        # Zeros that torch adds before a convolution become a part of it: left, right, above and below the image.
+        self.around: dict[fx.Node, tuple[int, ...]] = {}
         self.output = ""
 
     def add(self, node: fx.Node) -> None:
@@ -127,16 +129,20 @@ class _Lowering:
                 all(len(set(v)) == 1 for v in (module.kernel_size, module.stride, module.dilation))
                 and module.dilation[0] == 1
             )
+            left, right, above, below = self.around.get(node.all_input_nodes[0], (0, 0, 0, 0))
             if (
                 not square
                 or isinstance(module.padding, str)
                 or len(set(module.padding)) != 1
                 or module.padding_mode != "zeros"
+                or (left, right) != (above, below)
             ):
                 raise _unsupported(f"{node.target} ({module})")
-            self._put(
-                node, Conv, _array(module.weight), _bias(module), module.stride[0], module.padding[0], module.groups
-            )
+            padding = module.padding[0] + left
+            numbers = (module.stride[0], padding, module.groups, right - left)
+            self._put(node, Conv, _array(module.weight), _bias(module), *numbers)
+        elif isinstance(module, nn.ZeroPad2d):
+            self._pad(node, module.padding)
         elif isinstance(module, nn.BatchNorm2d):
             self._fold(node, module)
         elif isinstance(module, nn.Linear):
@@ -153,6 +159,17 @@ class _Lowering:
             self.tensor[node] = self.tensor[node.all_input_nodes[0]]
         else:
             raise _unsupported(f"{node.target} ({module})")
+
+    def _pad(self, node: fx.Node, widths: Any) -> None:
+        whole = isinstance(widths, (tuple, list)) and len(widths) == 4
+        if not whole or not all(isinstance(width, int) and width >= 0 for width in widths):
+            raise _unsupported(f"{node.name} (padding by {widths})")
+        (before,) = node.all_input_nodes
+        readers = [self.modules.get(str(user.target)) for user in node.users if user.op == "call_module"]
+        convolutions = [reader for reader in readers if isinstance(reader, nn.Conv2d)]
+        if before in self.around or len(convolutions) != len(node.users):
+            raise _unsupported(f"{node.name} (zeros around an image that something else than a convolution reads)")
+        self.around[node], self.tensor[node] = tuple(widths), self.tensor[before]
 
     def _window(self, node: fx.Node, module: nn.MaxPool2d | nn.AvgPool2d) -> None:
         maximum = isinstance(module, nn.MaxPool2d)
@@ -200,6 +217,11 @@ class _Lowering:
             and not node.kwargs
         ):
             self._put(node, Binary, _BINARIES[node.target])
+        elif node.target is functional.pad:
+            given = {**dict(zip(("pad", "mode", "value"), node.args[1:], strict=False)), **node.kwargs}
+            if given.get("mode", "constant") != "constant" or given.get("value") not in (None, 0):
+                raise _unsupported(f"{node.name} (padding with something else than zeros)")
+            self._pad(node, given["pad"])
         elif node.target is torch.flatten:
             self._flatten(node)
         elif node.target is torch.mean:

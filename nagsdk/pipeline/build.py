@@ -79,7 +79,7 @@ class Builder:
 
         Raises:
             WeightsMissingError: The bundle's weights are not on this machine, and the model is not for timing only.
-            ImagesMissingError: There are no images to recalibrate on.
+            ImagesMissingError: There are no images, and the files depend on some.
             ArchitectureError: The pinned resolution is not in the space.
             DeviceUnavailableError: A package that writes the device's files is not installed.
         """
@@ -89,8 +89,15 @@ class Builder:
         self.target.backend.check_export(self.target.device)
         if resolution is not None:
             bundle.space.resolution_index(resolution)
-        if not self.timing_only:
-            bundle.recalibration_images(min(bundle.space.resolutions), self.images)
+        self._recalibration(min(bundle.space.resolutions))
+
+    def _recalibration(self, resolution: int) -> Tensor | None:
+        """Images for batch normalisation and the ranges of integers; None if the files do not depend on images."""
+        device, given = self.target.device, self.images is not None
+        integer = device.precision in self.target.backend.integer_precisions
+        if self.timing_only or (self.target.bundle.finished and not (integer or given)):
+            return None
+        return self.target.bundle.recalibration_images(resolution, self.images)
 
     def build(self, architecture: Architecture, folder: Path, tuner: Tuner | None = None) -> Built:
         """Cuts a subnet out, recalibrates and exports it, and checks the file against torch.
@@ -118,7 +125,7 @@ class Builder:
 
         target, resolution = self.target, architecture.resolution
         bundle, backend, device = target.bundle, target.backend, target.device
-        images = None if self.timing_only else bundle.recalibration_images(resolution, self.images)
+        images = self._recalibration(resolution)
         subnet = self._subnet(architecture, images)
         integer = device.precision in backend.integer_precisions
         if tuner is not None:
@@ -161,12 +168,13 @@ class Builder:
             )
         actual = infer(backend, device, path, compiled, probe)
         facts = {ACTIVATION_BYTES: float(peak_activations(graph, device.io))}
-        used, tolerance, kept = 0 if images is None else len(images), backend.tolerance(device), statistics(subnet)
+        used = 0 if images is None or bundle.finished else len(images)
+        tolerance, kept = backend.tolerance(device), statistics(subnet)
         if isinstance(graph, IntegerGraph):
             error = None if actual is None else check_integers(graph, probe, expected, actual, tolerance)
             record = {
                 "weight_bits": graph.most.bit_length() + 1,
-                "images": graph.ranges.images if used else 0,
+                "images": 0 if images is None else graph.ranges.images,
                 "error": overall_error(exact, expected),
                 "input": numbers_of(graph, graph.INPUT, device.io),
                 "output": numbers_of(graph, graph.output, device.io),

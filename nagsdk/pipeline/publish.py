@@ -42,6 +42,7 @@ from nagsdk.space.architecture import Architecture
 _PROBE = "RGB, modulo 256, at column x and row y: red 8x + 3y, green xy, blue 255 - 5x + 2y"
 _TIMING_ONLY = "Built for timing only: {}, so the model's accuracy is worthless."
 _NOT_RECALIBRATED = "batch normalisation was not recalibrated for this subnet"
+_NOT_CHECKED = "nothing but its latency was looked at"
 _RANDOM_WEIGHTS = "the weights are random, since those of {} are not on this machine"
 _NO_FOOTING = (
     "The bundle does not say how its predicted top-1 relates to its test images, so all predictions may be too high or "
@@ -164,7 +165,8 @@ def _leave(
 ) -> Deployment:
     target = builder.target
     if builder.timing_only:
-        lack = _NOT_RECALIBRATED if target.bundle.has_weights else _RANDOM_WEIGHTS.format(target.bundle.name)
+        recalibrated = _NOT_RECALIBRATED if not target.bundle.finished else _NOT_CHECKED
+        lack = recalibrated if target.bundle.has_weights else _RANDOM_WEIGHTS.format(target.bundle.name)
         p = result.predicted
         nothing = Predicted(
             latency_ms=p.latency_ms, latency_upper_ms=p.latency_upper_ms, latency_source=p.latency_source

@@ -8,11 +8,12 @@ import numbers
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
+from nagsdk.common.validation import SHA256
 from nagsdk.device.backend import Burst, Session
 from nagsdk.device.description import Device
 from nagsdk.device.finding import ABSENT, OK, WRONG, Finding
@@ -21,6 +22,7 @@ from nagsdk.device.meter import Meter
 from nagsdk.device.presence import plain_presence
 from nagsdk.errors import ArchitectureError
 from nagsdk.families.family import Family
+from nagsdk.families.finished import FinishedNetwork
 
 Arguments = Sequence[Any]
 _PLACE = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")
@@ -252,6 +254,29 @@ def plain_family(family: Family) -> Family:
         _require(bool(_PLACE.fullmatch(where)), "a Family whose places have the form package.module:name")
     presets = {str(name): str(where) for name, where in family.presets.items()}
     return Family(family.id, str(family.title), str(family.space), presets)
+
+
+def plain_network(network: FinishedNetwork) -> FinishedNetwork:
+    """A finished network of a plugin, made of plain values.
+
+    Raises:
+        WrongAnswerError: A field has a wrong type, or its file lies outside what its package installs.
+    """
+    values = vars(network)
+    for name, value in values.items():
+        if name in ("mean", "std"):
+            whole = isinstance(value, tuple) and len(value) == 3 and all(type(v) is float for v in value)
+            _require(whole, f"a FinishedNetwork whose {name} is a tuple of three numbers")
+        elif name in ("top1", "half_width"):
+            _require(type(value) is float and 0 <= value <= 100, f"a FinishedNetwork whose {name} is from 0.0 to 100.0")
+        else:
+            _require(isinstance(value, str), f"a FinishedNetwork whose {name} is a text")
+    _require(bool(_PLACE.fullmatch(network.space)), "a FinishedNetwork whose space has the form package.module:name")
+    _require(bool(re.fullmatch(SHA256, network.sha256)), "a FinishedNetwork whose sha256 is one")
+    parts = PurePosixPath(network.file)
+    inside = not parts.is_absolute() and ".." not in parts.parts and "\\" not in network.file
+    _require(inside, "a FinishedNetwork whose file lies within its package")
+    return FinishedNetwork(**values)
 
 
 _CHECKS: dict[str, Callable[[Any, Arguments], Any]] = {

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from nagsdk.device.backend import Backend
     from nagsdk.device.description import Device
     from nagsdk.families.family import Family
+    from nagsdk.families.finished import FinishedNetwork
     from nagsdk.generator.strategy import Strategy
     from nagsdk.plugin.registry import Registry
 
@@ -62,6 +63,17 @@ def nagsdk_register_spaces(registry: Registry[Family]) -> None:
     Args:
         registry: Takes instances of `nagsdk.families.family.Family`, which say where the code of a family is:
             ``registry.add(Family("resnet", "ResNets", "my_resnets:ResNetSpace"))``.
+    """
+
+
+@hookspec
+def nagsdk_register_networks(registry: Registry[FinishedNetwork]) -> None:
+    """Registers finished networks, whose weights come with an installed package.
+
+    Trainings can start from them (``nagsdk train --init``), and bundles of the family ``finished`` can list them.
+
+    Args:
+        registry: Takes instances of `nagsdk.families.finished.FinishedNetwork`.
     """
 
 

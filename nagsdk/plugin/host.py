@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache, partial
+from typing import TYPE_CHECKING
 
 import pluggy
 
@@ -20,11 +21,16 @@ from nagsdk.cost.metric import Metric
 from nagsdk.device.backend import Backend
 from nagsdk.device.description import Device, read_device, unknown_device
 from nagsdk.errors import DeviceError, UnknownNameError
+from nagsdk.families import finished
 from nagsdk.families.family import Family
-from nagsdk.generator.strategies import STRATEGIES
+from nagsdk.families.finished import FinishedNetwork
+from nagsdk.generator.strategies import FEW, STRATEGIES, Enumeration, Nag
 from nagsdk.generator.strategy import Strategy
 from nagsdk.plugin.load import BROKEN, DISABLED, LOADED, Contribution, PluginStatus, hook_manager, load_installed
 from nagsdk.plugin.registry import Registry
+
+if TYPE_CHECKING:
+    from nagsdk.bundle.bundle import Bundle
 
 _RESOLVE_S = 30.0
 
@@ -42,6 +48,14 @@ def shipped_families() -> Registry[Family]:
     registry = Registry("family of networks", Family)
     for family in families.OWN:
         registry.add(family)
+    return registry
+
+
+def shipped_networks() -> Registry[FinishedNetwork]:
+    """The finished networks that nagsdk itself knows."""
+    registry = Registry("finished network", FinishedNetwork)
+    for network in finished.OWN:
+        registry.add(network)
     return registry
 
 
@@ -64,6 +78,7 @@ class Host:
         manager: Calls the hooks that do not register anything.
         metrics: The metrics of plugins, and the memory of activations; latency, size and MACs are apart.
         families: The families of networks of nagsdk itself and those of plugins.
+        networks: The finished networks that nagsdk itself knows, and those of plugins.
     """
 
     plugins: tuple[PluginStatus, ...]
@@ -73,11 +88,24 @@ class Host:
     manager: pluggy.PluginManager = field(default_factory=hook_manager)
     metrics: Registry[Metric] = field(default_factory=shipped_metrics)
     families: Registry[Family] = field(default_factory=shipped_families)
+    networks: Registry[FinishedNetwork] = field(default_factory=shipped_networks)
 
     @property
     def units(self) -> Units:
         """The units of the metrics of plugins: for each metric's id, its units with their factors."""
         return {metric.id: metric.units for metric in self.metrics}
+
+    def strategy(self, name: str, bundle: Bundle) -> Strategy:
+        """The strategy with a name.
+
+        A bundle without a generator whose space has few architectures needs none: all of them are compared instead.
+
+        Raises:
+            UnknownNameError: There is no such strategy.
+        """
+        chosen = self.strategies.get(name)
+        needless = isinstance(chosen, Nag) and bundle.generator_file is None and bundle.space.count() <= FEW
+        return Enumeration() if needless else chosen
 
     @property
     def missing(self) -> str:
@@ -172,7 +200,12 @@ def load_all(*, again: bool = False) -> Host:
         again: Whether plugins that were checked in a subprocess before are checked there again.
     """
     manager = hook_manager()
-    merged = Contribution(strategies=shipped_strategies(), metrics=shipped_metrics(), spaces=shipped_families())
+    merged = Contribution(
+        strategies=shipped_strategies(),
+        metrics=shipped_metrics(),
+        spaces=shipped_families(),
+        networks=shipped_networks(),
+    )
     for path in sorted(shipped("devices").glob("*.toml")):
         merged.devices.add(read_device(path))
     statuses = load_installed(manager, merged, again=again)
@@ -184,6 +217,7 @@ def load_all(*, again: bool = False) -> Host:
         manager,
         merged.metrics,
         merged.spaces,
+        merged.networks,
     )
     for registry in merged.registries.values():
         registry.note = loaded.missing

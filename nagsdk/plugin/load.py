@@ -21,6 +21,7 @@ from nagsdk.device.backend import Backend
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError, NagsdkError
 from nagsdk.families.family import Family
+from nagsdk.families.finished import FinishedNetwork
 from nagsdk.generator.strategy import Strategy
 from nagsdk.plugin import hooks
 from nagsdk.plugin.guard import INTERFACES, facts_of, guarded_object, stand_in
@@ -71,6 +72,7 @@ class Contribution:
     strategies: Registry[Strategy] = field(default_factory=lambda: Registry("strategy", Strategy))  # type: ignore[type-abstract]
     metrics: Registry[Metric] = field(default_factory=lambda: Registry("metric", Metric))  # type: ignore[type-abstract]
     spaces: Registry[Family] = field(default_factory=lambda: Registry("family of networks", Family))
+    networks: Registry[FinishedNetwork] = field(default_factory=lambda: Registry("finished network", FinishedNetwork))
 
     @property
     def registries(self) -> dict[str, Registry[Any]]:
@@ -203,7 +205,7 @@ def _load_here(point: EntryPoint, seconds: float) -> Loaded:
 def _load_elsewhere(point: EntryPoint, processes: Processes) -> Loaded:
     """Loads a plugin of others in its own process; its objects here pass their calls on to that process."""
     described, guards = processes.register(), Contribution()
-    for kind in ("devices", "spaces"):
+    for kind in ("devices", "spaces", "networks"):
         for item in described[kind]:
             getattr(guards, kind).add(item)
     for kind, interface in INTERFACES.items():

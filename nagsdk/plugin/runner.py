@@ -19,14 +19,18 @@ from typing import IO, Any, TextIO
 from nagsdk import errors
 from nagsdk.common.foreign_code import blaming, failure, shown
 from nagsdk.errors import NagsdkError
-from nagsdk.plugin.answers import plain_device, plain_family
+from nagsdk.plugin.answers import plain_device, plain_family, plain_network
 from nagsdk.plugin.guard import INTERFACES, answered, facts_of
 from nagsdk.plugin.load import GROUP, Loaded, load
 from nagsdk.plugin.wire import Asked, Parts, Reply, Request, Warned, receive_parts, request_in, send
 
 _MOST_PRINTED = 4096
 _MOST_WARNINGS = 20
-_PLAIN: dict[str, Callable[[Any], Any]] = {"devices": plain_device, "spaces": plain_family}
+_PLAIN: dict[str, Callable[[Any], Any]] = {
+    "devices": plain_device,
+    "spaces": plain_family,
+    "networks": plain_network,
+}
 
 
 class Runner:

@@ -130,7 +130,7 @@ class Draft:
     def needs_images(self) -> bool:
         """Whether the bundle has no images of its own, so that a folder of images must be given."""
         assert self._opened is not None
-        return not self._opened.has_images
+        return not (self._opened.has_images or self._opened.finished)
 
     def images(self, text: str) -> None:
         """Sets the folder of images to recalibrate batch normalisation on.
@@ -250,7 +250,8 @@ class Draft:
 
     def _next_steps(self) -> tuple[str, ...]:
         assert self._opened is not None
-        pull = () if self._opened.has_weights else (command("nagsdk", "bundle", "pull", self._opened.name),)
+        fetched = self._opened.has_weights or self._opened.finished
+        pull = () if fetched else (command("nagsdk", "bundle", "pull", self._opened.name),)
         here = self.path == Path(PROJECT)
         build = command("nagsdk", "build", self.name, *(() if here else ("--project", str(self.path))))
         return (*pull, build)

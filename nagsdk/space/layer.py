@@ -101,6 +101,21 @@ class LayerSpec:
         )
 
 
+def same_sides(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Zeros before and after an image by TensorFlow's rule SAME, along height or width.
+
+    There are as many as the last window needs, and of an odd number of them the larger half comes after the image. For
+    odd kernels, the output is as large as with equal sides of kernel // 2.
+
+    Args:
+        size: Height or width of the image.
+        kernel: That of the kernel.
+        stride: Stride.
+    """
+    total = max(((size - 1) // stride) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
 def _strided(layer: LayerSpec) -> int:
     return (layer.in_size - 1) // layer.stride + 1
 

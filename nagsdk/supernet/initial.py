@@ -16,8 +16,8 @@ def read_weights(path: Path, space: NetworkSpace) -> Supernet:
     """Reads a trained supernet of the space with any number of classes.
 
     Args:
-        path: Path of the ``.safetensors`` file of a bundle, or of a checkpoint with the tensors of those that
-            Once-for-All released.
+        path: Path of the ``.safetensors`` file of a bundle, of a checkpoint with the tensors of those that
+            Once-for-All released, or of the weights of a finished network; see `NetworkSpace.import_start`.
         space: Space of the supernet; its number of classes is ignored.
 
     Raises:
@@ -27,10 +27,11 @@ def read_weights(path: Path, space: NetworkSpace) -> Supernet:
     if not path.is_file() or path.stat().st_size > MOST_BYTES:
         raise UsageError(
             f"{path} is not a file of weights.",
-            "Give the supernet.safetensors of a bundle, or a checkpoint that Once-for-All released.",
+            "Give the supernet.safetensors of a bundle, a checkpoint that Once-for-All released, one of torchvision or "
+            "timm, or the name of a finished network, such as efficientnet-lite0.",
         )
     if path.suffix != ".safetensors":
-        return space.import_released(path, any_classes=True)
+        return space.import_start(path)
     from safetensors import SafetensorError, safe_open
 
     with torch.device("meta"):
@@ -38,7 +39,7 @@ def read_weights(path: Path, space: NetworkSpace) -> Supernet:
     try:
         with safe_open(path, "pt") as file:
             if name not in file.keys():  # noqa: SIM118 — the file is no mapping
-                return space.import_released(path, any_classes=True)
+                return space.import_start(path)
             classes = file.get_slice(name).get_shape()[0]
     except (SafetensorError, OSError, KeyError, IndexError) as error:
         raise DamagedBundleError(

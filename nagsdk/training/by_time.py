@@ -297,6 +297,8 @@ class _Attempt:
                 checkpoint_every=max(1, steps // _CHECKPOINTS),
                 ema=kept(steps),
                 mixup=_MIXUP if self.asked.learning < _MOST_MIXED else 0.0,
+                # Before narrower networks join, so that they get the most important channels.
+                sorts=number == 1,
                 held_out=self.asked.held_out > 0 and number < 2,
                 validate_every=max(1, -(-steps // _VALIDATIONS)),
                 ends_early=True,

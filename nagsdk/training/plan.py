@@ -15,7 +15,8 @@ from nagsdk.bundle.bundle import Bundle
 from nagsdk.bundle.names import DESCRIPTION
 from nagsdk.common.reading import read_json
 from nagsdk.errors import UsageError
-from nagsdk.families import DEFAULT_FAMILY, preset, preset_names, space_from_dict
+from nagsdk.families import DEFAULT_FAMILY, finished_names, finished_network, preset, preset_names, space_from_dict
+from nagsdk.families.finished import FinishedNetwork
 from nagsdk.families.space import NetworkSpace
 from nagsdk.space.space import extremes
 
@@ -81,6 +82,15 @@ def space_of(name: str, classes: int) -> NetworkSpace:
         raise UsageError(
             f"{name!r} is not a search space: {error}.", f"Give {', '.join(preset_names())}, or a JSON file."
         ) from error
+
+
+def start_of(init: str) -> FinishedNetwork | None:
+    """Returns the finished network that a training starts from; None if it starts from something else.
+
+    Args:
+        init: Initial weights; see `nagsdk.training.start.first_weights`.
+    """
+    return None if init in ("none", "ofa") or init not in finished_names() else finished_network(init)
 
 
 def finished(folder: Path, plan: Plan) -> Bundle | None:

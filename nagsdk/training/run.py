@@ -19,15 +19,14 @@ from nagsdk.bundle.write import RECALIBRATION, TEST, TEST_LABELS, Facts, write_b
 from nagsdk.common.files import write_atomically
 from nagsdk.common.wording import counted
 from nagsdk.errors import UsageError
-from nagsdk.events import Listener, ignore, stage
+from nagsdk.events import Listener, Notice, ignore, stage
 from nagsdk.families.protocol import Supernet
 from nagsdk.families.space import NetworkSpace
 from nagsdk.images.decoded import Labelled, counts, require_space, square_side
 from nagsdk.images.folder import ImageFolder
-from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.predictor.model import CARD, PREDICTOR_WEIGHTS
 from nagsdk.space.architecture import Architecture
-from nagsdk.space.space import SearchSpace, extremes
+from nagsdk.space.space import extremes
 from nagsdk.supernet.evaluate import measure, wilson
 from nagsdk.supernet.initial import adopt
 from nagsdk.supernet.passes import train_passes
@@ -40,21 +39,13 @@ from nagsdk.training.material import Material
 from nagsdk.training.plan import MADE_BY, Plan
 from nagsdk.training.schedule import Schedule
 from nagsdk.training.sheets import Sheets
-from nagsdk.training.start import first_weights, learn_classifier
+from nagsdk.training.start import first_weights, learn_classifier, preprocessing_of
 from nagsdk.training.subnets import fit_measured, measure_subnets
 from nagsdk.training.whole import Whole
 from nagsdk.training.work import begin, begun, work_of
 
-_LARGE = 128
 _ADAM_COPIES = 5
 _FEATURES, _LEARNT = "features.safetensors", "learnt.safetensors"
-
-
-def preprocessing_of(space: SearchSpace) -> Preprocessing:
-    """Returns the preprocessing of a new bundle: that of ImageNet, without cropping for low resolutions."""
-    return Preprocessing(
-        (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 0.875 if max(space.resolutions) >= _LARGE else 1.0
-    )
 
 
 class TrainingRun:
@@ -91,7 +82,7 @@ class TrainingRun:
         self.whole = Whole(schedule, on_event)
         self.on_event: Listener = self.whole.listen
         self.work = work_of(output)
-        self.preprocessing = preprocessing_of(space)
+        self.preprocessing = preprocessing_of(space, plan.init)
         side = square_side(space, self.preprocessing)
         self.sheets = Sheets(self.work, parts, side, self.preprocessing, schedule.recalibration, plan.seed)
         self.material = Material(parts, schedule, self.preprocessing, space.classes, plan.flip, plan.seed)
@@ -134,6 +125,8 @@ class TrainingRun:
         supernet.initialise(self.plan.seed)
         if (source := first_weights(self.plan.init, self.space)) is not None:
             adopt(supernet, source)
+            for note in source.notes:
+                self.on_event(Notice(note))
         supernet.to(torch_device())
         if self.schedule.frozen and self.ranks.first:
             with self.whole.part("frozen"):

@@ -20,25 +20,29 @@ from nagsdk.families.space import NetworkSpace
 from nagsdk.images.batches import prepare, stratified
 from nagsdk.images.decoded import Labelled
 from nagsdk.images.preprocessing import Preprocessing
+from nagsdk.space.space import SearchSpace
 from nagsdk.supernet.initial import read_weights
 from nagsdk.supernet.linear import features_of, fit_classifier, put_classifier, reader_of
+from nagsdk.training.plan import start_of
 
-_BATCH = 32
+_BATCH, _LARGE = 32, 128
 
 
 def first_weights(init: str, space: NetworkSpace) -> Supernet | None:
     """Returns a supernet with the initial weights of a training; None if it starts with random weights.
 
     Args:
-        init: ``none``, ``ofa``, or a file of weights; see `read_weights`.
+        init: ``none``, ``ofa``, the name of a finished network, or a file of weights; see `read_weights`.
         space: Search space of the training.
 
     Raises:
         UsageError: The file does not exist, or Once-for-All has no weights for this space.
-        BundleError: Once-for-All's weights are not on this machine, or a file is damaged.
+        BundleError: The weights are not on this machine, or a file is damaged or belongs to another space.
     """
     if init == "none":
         return None
+    if (network := start_of(init)) is not None:
+        return network.supernet(space)
     if init != "ofa":
         return read_weights(Path(init), space)
     ofa = load_bundle("imagenet")
@@ -48,6 +52,19 @@ def first_weights(init: str, space: NetworkSpace) -> Supernet | None:
             "Once-for-All's weights belong to the space mobilenetv3.", "Use --space mobilenetv3, or --init none."
         )
     return ofa.supernet
+
+
+def preprocessing_of(space: SearchSpace, init: str) -> Preprocessing:
+    """Returns the preprocessing of a new bundle, without cropping for low resolutions.
+
+    Args:
+        space: Its space.
+        init: Initial weights. Pixels are normalised as the finished network expects them, else as usual for ImageNet.
+    """
+    network = start_of(init)
+    usual = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    mean, std = usual if network is None else (network.mean, network.std)
+    return Preprocessing(mean, std, 0.875 if max(space.resolutions) >= _LARGE else 1.0)
 
 
 def learn_classifier(

@@ -51,8 +51,11 @@ def train(
             ``val`` (and ``test``).
         output: Folder of the bundle, whose name becomes the bundle's name; unfinished work is stored next to it, in
             ``<output>.work``.
-        space: Search space: ``mobilenetv3`` (160 to 224 pixels), ``small`` (32 to 48 pixels), or a JSON file.
-        init: Initial weights: ``none``, ``ofa`` (see 'nagsdk bundle pull imagenet'), or a file of weights of the space.
+        space: Search space: ``mobilenetv3`` (160 to 224 pixels), ``efficientnet-lite0`` (96 to 224 pixels), ``small``
+            (32 to 48 pixels) or another one by its name, or a JSON file.
+        init: Initial weights: ``none``, ``ofa`` (see 'nagsdk bundle pull imagenet'), the name of a finished network
+            that the space contains (``efficientnet-lite0``; needs the extra ``pretrained``), or a file of weights: of a
+            supernet of the space, or of a finished network of torchvision or timm.
         recipe: Training recipe: ``sandwich`` (BigNAS) or ``shrinking`` (Once-for-All).
         minutes: The time of the whole training on this machine, which is planned from a short measurement. None: 15
             if there are fewer than 1000 images for training and validation and `epochs` is None.
@@ -77,7 +80,7 @@ def train(
         DataError: The images cannot be used for training.
         OutputError: The folder cannot be written, or the disk has too little free space.
         UsageError: Settings are invalid, or the folder contains a run with other settings.
-        WeightsMissingError: Once-for-All's weights are not on this machine.
+        WeightsMissingError: The initial weights are not on this machine.
     """
     from dataclasses import asdict
 
@@ -125,8 +128,8 @@ def train(
     from nagsdk.training.curves import Curves
     from nagsdk.training.estimate import estimate
     from nagsdk.training.planning import schedule_of
-    from nagsdk.training.run import TrainingRun, preprocessing_of
-    from nagsdk.training.start import first_weights
+    from nagsdk.training.run import TrainingRun
+    from nagsdk.training.start import first_weights, preprocessing_of
     from nagsdk.training.subnets import LEAST, require_enough
     from nagsdk.training.work import begun
 
@@ -151,11 +154,11 @@ def train(
             work, Path(tensorboard) if tensorboard is not None and ranks.first and not dry_run else None, on_event
         )
         schedule = begun(work, plan) or schedule_of(
-            plan, chosen, preprocessing_of(chosen), amounts, generator, ranks, on_event
+            plan, chosen, preprocessing_of(chosen, init), amounts, generator, ranks, on_event
         )
         chosen = chosen.with_resolutions(schedule.resolutions)
         require_enough(chosen, schedule.subnets)
-        parts = decode(found, square_side(chosen, preprocessing_of(chosen)), skip_broken, on_event)
+        parts = decode(found, square_side(chosen, preprocessing_of(chosen, init)), skip_broken, on_event)
         report |= {
             **_images(found, counts(parts, len(found.classes))),
             "already_finished": False,

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from nagsdk.bundle.names import usual_bundle
 from nagsdk.common import config
 from nagsdk.errors import UnknownNameError, UsageError
 
@@ -17,7 +18,7 @@ def file(tmp_path, monkeypatch):
 
 
 def test_the_variable_goes_before_the_file_and_the_file_before_the_default(file, monkeypatch):
-    assert config.look_up("bundle").origin == "default" and config.value("bundle") == "glyphs"
+    assert config.look_up("bundle").origin == "default" and config.value("bundle") == usual_bundle()
     file.write_text('bundle = "imagenet"\ndisable_plugins = ["cuda", "android"]\nplugin_timeout_s = 3\n')
     told = config.look_up("bundle")
     assert (told.value, told.origin, told.where) == ("imagenet", "file", str(file))

@@ -96,6 +96,7 @@ def shell(tmp_path, kept):
         "PYTHONPATH": os.pathsep.join([str(site), str(REPOSITORY), str(REPOSITORY / "plugins")]),
         "PYTEST_ADDOPTS": "",
         "NAGSDK_CACHE_DIR": str(kept / "cache"),
+        "NAGSDK_BUNDLE": "glyphs",  # whether or not the packages of imagenet-lite are installed
         "NAGSDK_DATA_DIR": str(kept / "data"),
     }
 

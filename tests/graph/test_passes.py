@@ -23,13 +23,12 @@ def run(graph: Graph, image: torch.Tensor) -> torch.Tensor:
         match node:
             case Conv():
                 weight, bias = (torch.from_numpy(v).double() for v in (node.weight, node.bias))
-                values[node.name] = nn.functional.conv2d(
-                    inputs[0], weight, bias, node.stride, node.padding, groups=node.groups
-                )
+                image = nn.functional.pad(inputs[0], node.sides * 2)
+                values[node.name] = nn.functional.conv2d(image, weight, bias, node.stride, groups=node.groups)
             case Rows():
                 values[node.name] = inputs[0][:, :, node.start : node.stop]
             case Pad():
-                values[node.name] = nn.functional.pad(inputs[0], (node.sides, node.sides, node.top, node.bottom))
+                values[node.name] = nn.functional.pad(inputs[0], (node.left, node.right, node.top, node.bottom))
             case Binary(function="add"):
                 values[node.name] = inputs[0] + inputs[1]
             case _:
@@ -43,10 +42,11 @@ def run(graph: Graph, image: torch.Tensor) -> torch.Tensor:
     kernel=st.sampled_from([3, 5, 7, 9, 11]),
     stride=st.integers(1, 3),
     padding=st.integers(0, 5),
+    extra=st.integers(0, 1),
     taps=st.sampled_from([1, 9, 25, 40]),
 )
 @settings(max_examples=150, deadline=None)
-def test_the_sum_of_the_parts_is_the_convolution(size, kernel, stride, padding, taps):
+def test_the_sum_of_the_parts_is_the_convolution(size, kernel, stride, padding, extra, taps):
     rng = np.random.default_rng(kernel)
     if size + 2 * padding < kernel or padding >= kernel:
         return
@@ -54,7 +54,7 @@ def test_the_sum_of_the_parts_is_the_convolution(size, kernel, stride, padding, 
         rng.standard_normal((4, 1, kernel, kernel)).astype(np.float32),
         rng.standard_normal(4).astype(np.float32),
     )
-    conv = Conv("conv", (Graph.INPUT,), weight, bias, stride, padding, 4)
+    conv = Conv("conv", (Graph.INPUT,), weight, bias, stride, padding, 4, extra)
     graph = Graph((2, 4, size, size), (conv,), "conv", "mbv3:…")
     split = split_large_depthwise(graph, taps)
     image = torch.from_numpy(rng.standard_normal(graph.input_shape))

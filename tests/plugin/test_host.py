@@ -156,6 +156,7 @@ def test_strategies_come_from_plugins_too(installed):
         "nsga2",
         "evolution",
         "random",
+        "enumeration",
         "cheapest",
     }
     assert [p.state for p in loaded.plugins] == ["loaded", "broken"] and "Two plugins" in loaded.plugins[1].reason

@@ -185,9 +185,9 @@ def test_two_processes_plan_and_train_the_same(photos, space_file, tmp_path):
 
 def test_the_speed_of_this_machine_is_measured_for_every_part(monkeypatch, tiny_space):
     from nagsdk.training import pace
-    from nagsdk.training.run import preprocessing_of
+    from nagsdk.training.start import preprocessing_of
 
-    watch = pace.Stopwatch.of(tiny_space, preprocessing_of(tiny_space), 8)
+    watch = pace.Stopwatch.of(tiny_space, preprocessing_of(tiny_space, "none"), 8)
     found = pace.pace_of(watch, 0, generator=True)
     assert 2 <= watch.batch <= 8 and found.fit.keys() == {50, 100, 200, 300}
     numbers = (found.alone, found.together, found.update, found.forward, found.subnet, found.cut, found.generator)

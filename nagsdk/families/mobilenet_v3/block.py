@@ -35,13 +35,15 @@ class ElasticSqueezeExcite(nn.Module):
 class ElasticBlock(nn.Module):
     """Inverted residual block with elastic kernel and expansion."""
 
-    def __init__(self, shape: BlockShape, kernels: tuple[int, ...], expansions: tuple[int, ...]) -> None:
+    def __init__(
+        self, shape: BlockShape, kernels: tuple[int, ...], expansions: tuple[int, ...], same: bool = False
+    ) -> None:
         super().__init__()
         self.shape = shape
         middle = make_divisible(shape.in_channels * max(expansions))
         self.expand = ElasticConv(shape.in_channels, middle)
         self.expand_bn = ElasticBatchNorm(middle)
-        self.depthwise = ElasticDepthwise(middle, kernels, shape.stride)
+        self.depthwise = ElasticDepthwise(middle, kernels, shape.stride, same)
         self.depthwise_bn = ElasticBatchNorm(middle)
         self.se = ElasticSqueezeExcite(middle) if shape.se else None
         self.project = ElasticConv(middle, shape.out_channels)

@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+
+from torch import Tensor
 
 from nagsdk.families.mobilenet_v3.block import ElasticBlock
 from nagsdk.families.mobilenet_v3.definition import MobileNetV3Definition
+from nagsdk.families.mobilenet_v3.finished import is_finished
+from nagsdk.families.mobilenet_v3.mapping import from_finished
 from nagsdk.families.mobilenet_v3.supernet import MobileNetV3Supernet
 from nagsdk.families.released import filled, with_their_classes
 from nagsdk.families.state_file import read_state
 
 _NORM = ("weight", "bias", "running_mean", "running_var")
+
+
+def import_start(space: MobileNetV3Definition, path: Path) -> MobileNetV3Supernet:
+    """Reads a checkpoint of Once-for-All, or the weights of a finished network; see `from_finished`.
+
+    Args:
+        space: Space of the supernet; its number of classes is replaced.
+        path: The checkpoint; see `nagsdk.families.state_file.read_state`.
+
+    Raises:
+        DamagedBundleError: The file is neither, or it belongs to a space with other widths.
+    """
+    state = read_state(path)
+    return from_finished(space, state, path) if is_finished(state) else _filled(space, state, path, True)
 
 
 def import_ofa(space: MobileNetV3Definition, path: Path, *, any_classes: bool = False) -> MobileNetV3Supernet:
@@ -27,7 +46,13 @@ def import_ofa(space: MobileNetV3Definition, path: Path, *, any_classes: bool = 
     Raises:
         DamagedBundleError: The file is not such a checkpoint, or it belongs to a space with other widths or classes.
     """
-    plain = {_plain_name(name): tensor for name, tensor in read_state(path).items()}
+    return _filled(space, read_state(path), path, any_classes)
+
+
+def _filled(
+    space: MobileNetV3Definition, state: Mapping[str, Tensor], path: Path, any_classes: bool
+) -> MobileNetV3Supernet:
+    plain = {_plain_name(name): tensor for name, tensor in state.items()}
     space = with_their_classes(space, plain.get("classifier.linear.bias"), path, any_classes)
     supernet = MobileNetV3Supernet(space)
     return filled(supernet, plain, _ofa_names(supernet), path)

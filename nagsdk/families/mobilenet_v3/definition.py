@@ -16,11 +16,23 @@ from nagsdk.space.architecture import Architecture
 from nagsdk.space.decisions import Decision
 
 ACTIVATIONS = ("relu", "relu6", "hswish")
+SYMMETRIC, SAME = "symmetric", "same"
 # Fields that definitions from before them lack, whose fingerprints stay; with the values that these have.
-_LATER = {"activation": "hswish", "first_width": None, "first_activation": "relu", "norm_eps": 1e-5}
+_LATER = {
+    "activation": "hswish",
+    "first_width": None,
+    "first_activation": "relu",
+    "norm_eps": 1e-5,
+    "padding": SYMMETRIC,
+}
 _MOST_STAGES, _MOST_STRIDE, _MOST_WIDTH, _MOST_CLASSES, _LEAST_MULTIPLIER = 32, 4, 8192, 100_000, 1 / 16
 # Codes are int8. Costs are kept for every choice at every resolution. Weights of 512 MB are 128 million in float32.
 _MOST_CHOICES, _MOST_PLACES, _MOST_WEIGHTS = 127, 50_000, 128 * 10**6
+
+
+def halved(size: int, stride: int) -> int:
+    """Height and width after a convolution with a stride."""
+    return (size - 1) // stride + 1
 
 
 def require_whole(name: str, value: object, most: int) -> None:
@@ -118,6 +130,8 @@ class MobileNetV3Definition(NetworkSpace):
             convolution, and the block then adds its input.
         first_activation: Activation in this block.
         norm_eps: What batch normalisation adds to variances.
+        padding: Zeros around the images of convolutions with strides: ``symmetric`` for k // 2 on every side, or
+            ``same`` for TensorFlow's rule (`nagsdk.space.layer.same_sides`), as EfficientNet-Lite has it.
 
     Raises:
         ValueError: Choices are not ascending whole numbers within the range that networks can be built from and that
@@ -137,6 +151,7 @@ class MobileNetV3Definition(NetworkSpace):
     first_width: int | None = None
     first_activation: str = "relu"
     norm_eps: float = 1e-5
+    padding: str = SYMMETRIC
 
     family = "mbv3"
     resolution_field = "resolution_choices"
@@ -149,6 +164,8 @@ class MobileNetV3Definition(NetworkSpace):
         for name in ("activation", "first_activation"):
             if getattr(self, name) not in ACTIVATIONS:
                 raise ValueError(f"{name} must be {' or '.join(ACTIVATIONS)}, not {getattr(self, name)!r}")
+        if self.padding not in (SYMMETRIC, SAME):
+            raise ValueError(f"padding must be {SYMMETRIC} or {SAME}, not {self.padding!r}")
         if type(self.norm_eps) is not float or not 1e-9 <= self.norm_eps <= 0.1:
             raise ValueError(f"norm_eps must be a number from 1e-9 to 0.1, not {self.norm_eps!r}")
         for name, most in (
@@ -204,6 +221,11 @@ class MobileNetV3Definition(NetworkSpace):
     def width(self, base: int) -> int:
         """Applies the width multiplier to a width of the definition and rounds the result."""
         return make_divisible(base * self.width_multiplier)
+
+    @property
+    def same(self) -> bool:
+        """Whether zeros follow TensorFlow's rule."""
+        return self.padding == SAME
 
     @property
     def trunk(self) -> int:

@@ -7,6 +7,8 @@ from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
 
 # Widths and strides of the stages of MobileNetV3-Large.
 _LARGE = ((24, 2), (40, 2), (80, 2), (112, 1), (160, 2))
+# Widths and depths of the stages of EfficientNet-Lite0.
+_LITE0 = ((24, 2), (40, 2), (80, 3), (112, 3), (192, 4), (320, 1))
 
 
 def ofa_mobilenet_v3(width_multiplier: float = 1.0) -> MobileNetV3Space:
@@ -50,6 +52,54 @@ def ofa_proxyless(width_multiplier: float = 1.3) -> MobileNetV3Space:
         first_width=16,
         first_activation="relu6",
         norm_eps=1e-3,
+    )
+
+
+def efficientnet_lite0() -> MobileNetV3Space:
+    """A space around EfficientNet-Lite0, whose largest network contains it: 96–224 px, ReLU6, no SE."""
+    return _lite(_LITE0, (3, 4, 6), tuple(range(96, 225, 16)), elastic=True)
+
+
+def efficientnet_lite0_alone() -> MobileNetV3Space:
+    """EfficientNet-Lite0 at many resolutions; its largest network is the published one."""
+    return _lite(_LITE0)
+
+
+def efficientnet_lite1_alone() -> MobileNetV3Space:
+    """EfficientNet-Lite1; see `efficientnet_lite0_alone`."""
+    return _lite(((24, 3), (40, 3), (80, 4), (112, 4), (192, 5), (320, 1)))
+
+
+def efficientnet_lite2_alone() -> MobileNetV3Space:
+    """EfficientNet-Lite2; see `efficientnet_lite0_alone`."""
+    return _lite(((24, 3), (48, 3), (88, 4), (120, 4), (208, 5), (352, 1)))
+
+
+def _lite(
+    stages: tuple[tuple[int, int], ...],
+    expansions: tuple[int, ...] = (6,),
+    resolutions: tuple[int, ...] = tuple(range(64, 513, 4)),
+    elastic: bool = False,
+) -> MobileNetV3Space:
+    """EfficientNet-Lite with these widths and depths; all smaller depths are legal too if it is elastic."""
+    strides = (2, 2, 2, 1, 2, 1)
+    return MobileNetV3Space(
+        stages=tuple(
+            Stage(width, stride, "relu6", se=False, depths=tuple(range(1 if elastic else depth, depth + 1)))
+            for (width, depth), stride in zip(stages, strides, strict=True)
+        ),
+        stem_width=32,
+        head_width=1280,
+        feature_width=0,
+        kernels=(3, 5),
+        expansions=expansions,
+        resolution_choices=resolutions,
+        classes=1000,
+        activation="relu6",
+        first_width=16,
+        first_activation="relu6",
+        norm_eps=1e-3,
+        padding="same",
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from nagsdk.errors import ArchitectureError
 from nagsdk.families.mobilenet_v3 import dictionaries, shrinking
-from nagsdk.families.mobilenet_v3.definition import BlockChoice, BlockShape, MobileNetV3Definition, Stage
+from nagsdk.families.mobilenet_v3.definition import BlockChoice, BlockShape, MobileNetV3Definition, Stage, halved
 from nagsdk.families.mobilenet_v3.table import COLUMNS, read_architectures, write_architectures
 from nagsdk.families.space import require_fields
 from nagsdk.families.widths import make_divisible
@@ -132,17 +132,17 @@ class MobileNetV3Space(MobileNetV3Definition):
         }
 
     def _block_size(self, resolution: int, block: BlockShape) -> int:
-        size = _halve(resolution, 2)
+        size = halved(resolution, 2)
         for stage in self.stages[: block.stage]:
-            size = _halve(size, stage.stride)
-        return size if block.position == 0 else _halve(size, self.stages[block.stage].stride)
+            size = halved(size, stage.stride)
+        return size if block.position == 0 else halved(size, self.stages[block.stage].stride)
 
     def fixed_layers(self, resolution: int) -> tuple[LayerSpec, ...]:
         """Stem, first block, final expansion, pooling, feature layer and classifier."""
         return self._stem(resolution) + self._head(resolution)
 
     def _stem(self, resolution: int) -> tuple[LayerSpec, ...]:
-        width, size, activation = self.width(self.stem_width), _halve(resolution, 2), self.first_activation
+        width, size, activation = self.width(self.stem_width), halved(resolution, 2), self.first_activation
         added = (LayerSpec("first.add", "add", width, width, 1, 1, size),) if self.trunk == width else ()
         return (
             LayerSpec("stem", "conv", 3, width, 3, 2, resolution, self.activation, batch_norm=True),
@@ -152,7 +152,7 @@ class MobileNetV3Space(MobileNetV3Definition):
         )
 
     def _head(self, resolution: int) -> tuple[LayerSpec, ...]:
-        size = _halve(
+        size = halved(
             self._block_size(resolution, self.blocks[-1]), 1 if self.blocks[-1].position else self.stages[-1].stride
         )
         channels, head, features = self.blocks[-1].out_channels, self.width(self.head_width), self.ends
@@ -184,7 +184,7 @@ class MobileNetV3Space(MobileNetV3Definition):
     def _block_layers(self, block: BlockShape, choice: int, size: int) -> tuple[LayerSpec, ...]:
         kernel, expansion = self._choices[choice]
         name, middle = self.decisions[block.decision].name, make_divisible(block.in_channels * expansion)
-        out = _halve(size, block.stride)
+        out = halved(size, block.stride)
         layers = [
             LayerSpec(
                 f"{name}.expand", "pointwise", block.in_channels, middle, 1, 1, size, block.activation, batch_norm=True
@@ -236,6 +236,12 @@ class MobileNetV3Space(MobileNetV3Definition):
 
         return import_ofa(self, path, any_classes=any_classes)
 
+    def import_start(self, path: Path) -> MobileNetV3Supernet:
+        """See `NetworkSpace.import_start`; MobileNetV2, MobileNetV3 and EfficientNet-Lite are understood."""
+        from nagsdk.families.mobilenet_v3.checkpoint import import_start
+
+        return import_start(self, path)
+
     def read_table(self, path: Path) -> tuple[Codes, dict[str, Column]]:
         """Reads the columns of the published Once-for-All measurements, or dictionaries in JSON or in a column."""
         found = dictionaries.read_file(path, self)
@@ -274,10 +280,6 @@ def _stage(definition: Mapping[str, Any]) -> Stage:
     require_fields(Stage, definition)
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in definition.items()}
     return Stage(**values)
-
-
-def _halve(size: int, stride: int) -> int:
-    return (size - 1) // stride + 1
 
 
 def _choice(decision: Decision, value: int) -> int:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from nagsdk.families.mobilenet_v3.definition import BlockShape, MobileNetV3Definition
+from nagsdk.families.mobilenet_v3.definition import BlockShape, MobileNetV3Definition, halved
 from nagsdk.families.protocol import Subnet
 from nagsdk.families.torch_scope import seeded
 from nagsdk.families.widths import make_divisible
 from nagsdk.space.architecture import Architecture
+from nagsdk.space.layer import same_sides
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "none": nn.Identity,
@@ -20,7 +21,18 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 class ConvUnit(nn.Module):
-    """Convolution, optional batch normalisation and activation."""
+    """Convolution, optional batch normalisation and activation.
+
+    Args:
+        into: Number of input channels.
+        out: Number of output channels.
+        activation: Name of the activation.
+        kernel: Height and width of the kernel.
+        stride: Stride in both directions.
+        groups: Groups of channels.
+        batch_norm: Whether there is batch normalisation.
+        size: Height and width of the input, where zeros follow `same_sides`; None for kernel // 2 on every side.
+    """
 
     def __init__(
         self,
@@ -31,15 +43,19 @@ class ConvUnit(nn.Module):
         stride: int = 1,
         groups: int = 1,
         batch_norm: bool = True,
+        size: int | None = None,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(into, out, kernel, stride, kernel // 2, groups=groups, bias=False)
+        before, after = (kernel // 2,) * 2 if size is None else same_sides(size, kernel, stride)
+        even = before == after
+        self.pad = nn.Identity() if even else nn.ZeroPad2d((before, after) * 2)
+        self.conv = nn.Conv2d(into, out, kernel, stride, before if even else 0, groups=groups, bias=False)
         self.bn = nn.BatchNorm2d(out) if batch_norm else nn.Identity()
         self.activation = _ACTIVATIONS[activation]()
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (n, into, h, w) to (n, out, h', w')."""
-        y: Tensor = self.activation(self.bn(self.conv(x)))
+        y: Tensor = self.activation(self.bn(self.conv(self.pad(x))))
         return y
 
 
@@ -60,14 +76,14 @@ class SqueezeExcite(nn.Module):
 
 
 class Block(nn.Module):
-    """Inverted residual block with a fixed kernel and expansion."""
+    """Inverted residual block with a fixed kernel and expansion; `size` is that of `ConvUnit`."""
 
-    def __init__(self, shape: BlockShape, kernel: int, expansion: int) -> None:
+    def __init__(self, shape: BlockShape, kernel: int, expansion: int, size: int | None = None) -> None:
         super().__init__()
         middle = make_divisible(shape.in_channels * expansion)
         self.residual = shape.residual
         self.expand = ConvUnit(shape.in_channels, middle, shape.activation)
-        self.depthwise = ConvUnit(middle, middle, shape.activation, kernel, shape.stride, middle)
+        self.depthwise = ConvUnit(middle, middle, shape.activation, kernel, shape.stride, middle, size=size)
         self.se = SqueezeExcite(middle) if shape.se else nn.Identity()
         self.project = ConvUnit(middle, shape.out_channels, "none")
 
@@ -106,10 +122,16 @@ class MobileNetV3Subnet(Subnet):
     def __init__(self, space: MobileNetV3Definition, architecture: Architecture) -> None:
         super().__init__(architecture)
         stem, head = space.width(space.stem_width), space.width(space.head_width)
-        self.stem = ConvUnit(3, stem, space.activation, 3, 2)
+        size = architecture.resolution
+        self.stem = ConvUnit(3, stem, space.activation, 3, 2, size=size if space.same else None)
+        size = halved(size, 2)
         self.first = FirstBlock(stem, space.trunk, space.first_activation)
-        chosen = [(b, architecture.code[b.decision]) for b in space.blocks if architecture.code[b.decision] >= 0]
-        self.blocks = nn.Sequential(*(Block(shape, *space.block_choice(choice)) for shape, choice in chosen))
+        self.blocks = nn.Sequential()
+        for shape in space.blocks:
+            if (choice := architecture.code[shape.decision]) >= 0:
+                kernel, expansion = space.block_choice(choice)
+                self.blocks.append(Block(shape, kernel, expansion, size if space.same else None))
+                size = halved(size, shape.stride)
         self.head = ConvUnit(space.blocks[-1].out_channels, head, space.activation)
         mixed = space.feature_width > 0
         self.features = ConvUnit(head, space.ends, space.activation, batch_norm=False) if mixed else nn.Identity()

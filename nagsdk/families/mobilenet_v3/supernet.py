@@ -28,13 +28,14 @@ class MobileNetV3Supernet(Supernet):
     def __init__(self, space: MobileNetV3Definition) -> None:
         super().__init__(space)
         stem, head = space.width(space.stem_width), space.width(space.head_width)
-        self.stem = ElasticConv(3, stem, 3, 2)
+        self.stem = ElasticConv(3, stem, 3, 2, space.same)
         self.stem_bn = ElasticBatchNorm(stem)
         self.first_depthwise = ElasticDepthwise(stem, (3,), 1)
         self.first_depthwise_bn = ElasticBatchNorm(stem)
         self.first_project = ElasticConv(stem, space.trunk)
         self.first_project_bn = ElasticBatchNorm(space.trunk)
-        self.blocks = nn.ModuleList(ElasticBlock(shape, space.kernels, space.expansions) for shape in space.blocks)
+        choices = space.kernels, space.expansions, space.same
+        self.blocks = nn.ModuleList(ElasticBlock(shape, *choices) for shape in space.blocks)
         self.head = ElasticConv(space.blocks[-1].out_channels, head)
         self.head_bn = ElasticBatchNorm(head)
         self.features = ElasticConv(head, space.ends) if space.feature_width else None

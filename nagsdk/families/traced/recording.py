@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nagsdk.errors import UnsupportedLayerError
-from nagsdk.space.layer import LayerSpec
+from nagsdk.space.layer import LayerSpec, same_sides
 
 _aten: Any = torch.ops.aten
 _ACTIVATIONS = {_aten.relu: "relu", _aten.relu_: "relu", _aten.hardswish: "hswish", _aten.hardswish_: "hswish"}
@@ -30,9 +30,9 @@ _VIEWS = (
     *(_aten.detach, _aten.clone, _aten.contiguous, _aten.dropout, _aten.alias),
 )
 _NEXT_STEP = (
-    "Build the networks of the family from square convolutions with odd kernels and a padding of half of the kernel, "
-    "batch normalisation, linear layers, ReLU, hard swish, squeeze-and-excitation with a hard sigmoid, sums and the "
-    "mean over height and width."
+    "Build the networks of the family from square convolutions with odd kernels and a padding of half of the kernel "
+    "or TensorFlow's SAME, batch normalisation, linear layers, ReLU, hard swish, squeeze-and-excitation with a hard "
+    "sigmoid, sums and the mean over height and width."
 )
 
 
@@ -82,6 +82,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.numbers = count()
         # Tensors are kept, because the identity of one that is gone may be given to another.
         self.writers: dict[int, tuple[_Layer | None, Tensor]] = {id(image): (None, image)}
+        # Images with zeros around them, which only a convolution may read: the size without them, and their widths.
+        self.around: dict[int, tuple[int, tuple[int, ...]]] = {}
         self.path: list[str] = []
         self.leaf = False
 
@@ -123,8 +125,15 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         before = self.writers[id(read[0])][0]
         if kind in _VIEWS:
             return before
+        if kind is _aten.constant_pad_nd and read[0].dim() == len(args[1]) == 4 and not any(args[2:]):
+            self.around[id(out)] = int(read[0].shape[-1]), tuple(args[1])
+            return before
         if kind is _aten.convolution:
             return self._convolution(read[0], args, out, before)
+        if any(id(t) in self.around for t in read):
+            raise _unsupported(
+                f"{self.path[-1] or 'the network'} (zeros around an image that a convolution does not read)"
+            )
         if kind in (_aten.addmm, _aten.linear, _aten.mm):
             weight = next(t for t in reversed(args) if isinstance(t, Tensor) and id(t) not in self.writers)
             into, outputs = (weight.shape[1], weight.shape[0]) if kind is _aten.linear else weight.shape
@@ -158,12 +167,15 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _convolution(self, image: Tensor, args: tuple[Any, ...], out: Tensor, before: _Layer | None) -> _Layer:
         _, weight, bias, stride, padding, dilation, transposed, _, groups = args
         into, outputs, kernel = int(image.shape[1]), int(weight.shape[0]), int(weight.shape[-1])
-        usual = kernel % 2 and set(weight.shape[2:]) == {kernel} and set(padding) == {kernel // 2}
+        size, widths = self.around.get(id(image), (int(image.shape[-1]), (0, 0, 0, 0)))
+        sides = {(padding[0] + before, padding[0] + after) for before, after in (widths[:2], widths[2:])}
+        usual = kernel % 2 and set(weight.shape[2:]) == {kernel} and len(set(padding)) == 1
+        usual = usual and sides in ({(kernel // 2,) * 2}, {same_sides(size, kernel, int(stride[0]))})
         alike = len(set(stride)) == 1 and set(dilation) == {1} and not transposed and groups in (1, into)
         if not (usual and alike and (groups == 1 or outputs == into) and image.shape[2] == image.shape[3]):
             raise _unsupported(f"{self.path[-1]} (a convolution with this kernel, padding, dilation or groups)")
         kind = ("pointwise" if kernel == 1 else "conv") if groups == 1 else "depthwise"
-        spec = LayerSpec("", kind, into, outputs, kernel, int(stride[0]), int(image.shape[-1]), bias=bias is not None)
+        spec = LayerSpec("", kind, into, outputs, kernel, int(stride[0]), size, bias=bias is not None)
         return self._put(kind, spec, before)
 
     def _window(self, kind: str, args: tuple[Any, ...], channels: int, size: int, before: _Layer | None) -> _Layer:

@@ -341,5 +341,5 @@ def test_safetensors_of_another_network_are_named(tiny_space, tmp_path):
     from safetensors.torch import save_file
 
     save_file({"conv_stem.weight": torch.zeros(8, 3, 3, 3)}, tmp_path / "timm.safetensors")
-    with pytest.raises(DamagedBundleError, match=r"does not have \(conv_stem.weight"):
+    with pytest.raises(DamagedBundleError, match="no network of inverted residual blocks"):
         read_weights(tmp_path / "timm.safetensors", tiny_space)
