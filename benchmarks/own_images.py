@@ -210,7 +210,8 @@ def measured(a: argparse.Namespace, seed: int, work: Path) -> dict[str, Any]:
     return {
         "seed": seed,
         "seconds": round(seconds),
-        "planned": round(sum(bundle.description.provenance["schedule"]["seconds"].values())),
+        "planned": bundle.description.provenance["schedule"]["seconds"],
+        "spent": bundle.description.provenance["spent_s"],
         "by cost": bool(report.predictor and report.predictor["by_cost"]),
         "rows": rows,
     }
@@ -238,7 +239,10 @@ def main() -> None:
             if a.json:
                 continue
             one = found[-1]
-            print(f"seed {seed}: {one['seconds']} s, planned {one['planned']} s, by cost: {one['by cost']}")
+            planned = ", ".join(f"{part} {s:.0f}" for part, s in one["planned"].items())
+            spent = ", ".join(f"{part} {s:.0f}" for part, s in one["spent"].items())
+            print(f"seed {seed}: {one['seconds']} s of {60 * a.minutes:.0f}; cost decides: {one['by cost']}")
+            print(f"  planned: {planned} s; took: {spent} s, the generator after these")
             for row in one["rows"]:
                 more = (
                     f"{row['MMACs']} MMACs, predicted {row['predicted']}" if "MMACs" in row else f"{row['steps']} steps"

@@ -44,8 +44,11 @@ class Material:
 
     @cached_property
     def held_out(self) -> NDArray[np.intp]:
-        """Places of the training images that the first passes leave out."""
-        return stratified(self.parts["train"].labels, self.schedule.held_out, self.seed)
+        """Places of the training images that the first passes leave out; of no class all."""
+        labels = self.parts["train"].labels
+        rows = stratified(labels, self.schedule.held_out, self.seed)
+        left = np.bincount(labels) - np.bincount(labels[rows], minlength=int(labels.max()) + 1)
+        return rows[left[labels[rows]] > 0]
 
     @cached_property
     def learning(self) -> Labelled:

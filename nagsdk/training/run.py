@@ -285,6 +285,7 @@ class TrainingRun:
                 "plan": {key: value for key, value in asdict(self.plan).items() if key not in left_out},
                 "schedule": {key: value for key, value in self.schedule.to_dict().items() if key != "recipes"},
                 "passes": [asdict(recipe) for recipe in self.schedule.recipes],
+                "spent_s": {part: round(seconds, 1) for part, seconds in self.whole.spent.items() if seconds},
                 "figures": figures,
                 "versions": {
                     "python": platform.python_version(),

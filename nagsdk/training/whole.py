@@ -20,6 +20,9 @@ class Whole:
     Args:
         schedule: The schedule with the estimated seconds of its parts.
         on_event: Receives every event as well.
+
+    Attributes:
+        spent: Seconds that the parts took in this process so far.
     """
 
     def __init__(self, schedule: Schedule, on_event: Listener) -> None:
@@ -33,17 +36,19 @@ class Whole:
             "predictor": 30,
         }
         self._done = dict.fromkeys(self.expected, 0.0)
+        self.spent = dict.fromkeys(self.expected, 0.0)
         self._part: str | None = None
         self._began = self._told = time.monotonic()
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Marks the work of one part, which may come in several pieces."""
-        self._part = name
+        self._part, began = name, time.monotonic()
         try:
             yield
         finally:
             self._part = None
+            self.spent[name] += time.monotonic() - began
         if name != "measuring" and name != "training":
             self._done[name] = 1.0
 
