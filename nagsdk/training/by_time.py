@@ -146,16 +146,20 @@ class _Attempt:
 
     @property
     def suffices(self) -> bool:
-        """Whether the images are seen often enough."""
+        """Whether there are steps enough, and the images are seen often enough."""
         learnt = self.asked.pretrained
-        return all(
+        return self._steps_enough and all(
             recipe.steps * self.batch >= min(times * self.asked.learning, _ENOUGH_SEEN[learnt])
             for recipe, times in zip(self.recipes, _LEAST_SEEN[learnt], strict=False)
         )
 
+    @property
+    def _steps_enough(self) -> bool:
+        return min(recipe.steps for recipe in self.recipes[:2]) >= _LEAST_STEPS
+
     def check(self) -> None:
         """Raises an error if there is time for next to no training."""
-        if min(recipe.steps for recipe in self.recipes[:2]) >= _LEAST_STEPS:
+        if self._steps_enough:
             return
         minutes = self.asked.seconds / 60
         needed = sum(self.fixed_s.values()) + _START_S + 4 * _LEAST_STEPS * (self.alone_s + self.together_s)

@@ -89,6 +89,7 @@ def test_a_planned_training_leaves_a_whole_bundle_of_the_resolutions_that_it_had
     assert (planned["folder"].parent / "tiny.work" / "curve.csv").read_text().splitlines()[0].endswith("validation")
 
 
+@pytest.mark.nightly
 def test_killed_in_any_pass_and_started_again_it_ends_in_the_same_bundle(planned, settings, tmp_path):
     class Killed(Exception):
         pass
@@ -121,6 +122,7 @@ def test_a_finished_one_is_not_done_again_and_other_times_are_other_trainings(pl
         train(**{**settings, "minutes": 2}, output=planned["folder"])
 
 
+@pytest.mark.nightly
 def test_a_pretrained_start_learns_its_classifier_first(planned, settings, tmp_path):
     weights = planned["folder"] / "supernet.safetensors"
     told = []
