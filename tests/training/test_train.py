@@ -425,7 +425,8 @@ def test_a_dry_run_reports_the_plan_and_leaves_nothing(photos, space_file, tmp_p
     folder = str(tmp_path / "dry")
     command = ["train", str(photos), "--output", folder, "--space", space_file, *QUICK_OPTIONS, "--dry-run"]
     shown = CliRunner().invoke(cli, command, catch_exceptions=False).stdout
-    assert "sandwich: 48 steps in 1 pass\n" in shown and "predictor  " in shown and "generator  about 10 min" in shown
+    assert "sandwich: 48 steps of 16 images in 1 pass\n" in shown
+    assert all(f"\n{part} " in shown for part in ("training", "measuring", "predictor", "generator", "together"))
     assert list(tmp_path.iterdir()) == []
 
 
