@@ -34,9 +34,11 @@ if TYPE_CHECKING:
     from nagsdk.bundle.bundle import Bundle as Bundle
     from nagsdk.bundle.bundle import load_bundle as load_bundle
     from nagsdk.errors import NagsdkError as NagsdkError
+    from nagsdk.manifest.fleet import Fleet as Fleet
     from nagsdk.manifest.result import Result as Result
     from nagsdk.pipeline.calibrate import CalibrationSummary as CalibrationSummary
     from nagsdk.pipeline.deployment import Deployment as Deployment
+    from nagsdk.pipeline.fleet import fleet as fleet
     from nagsdk.pipeline.frontier import Frontier as Frontier
     from nagsdk.pipeline.paper import train_paper_generator as train_paper_generator
     from nagsdk.pipeline.readings import NetworkPrediction as NetworkPrediction
@@ -62,6 +64,7 @@ _PLACES = {
     "Bundle": "nagsdk.bundle.bundle",
     "CalibrationSummary": "nagsdk.pipeline.calibrate",
     "Deployment": "nagsdk.pipeline.deployment",
+    "Fleet": "nagsdk.manifest.fleet",
     "Frontier": "nagsdk.pipeline.frontier",
     "NagsdkError": "nagsdk.errors",
     "NetworkPrediction": "nagsdk.pipeline.readings",
@@ -75,6 +78,7 @@ _PLACES = {
     "evaluate": "nagsdk.training.evaluate",
     "export": "nagsdk.api",
     "fit_predictor": "nagsdk.training.predictor",
+    "fleet": "nagsdk.pipeline.fleet",
     "frontier": "nagsdk.api",
     "generate": "nagsdk.api",
     "init": "nagsdk.project.init",
@@ -96,6 +100,7 @@ __all__ = [
     "Bundle",
     "CalibrationSummary",
     "Deployment",
+    "Fleet",
     "Frontier",
     "NagsdkError",
     "NetworkPrediction",
@@ -112,6 +117,7 @@ __all__ = [
     "events",
     "export",
     "fit_predictor",
+    "fleet",
     "frontier",
     "generate",
     "init",

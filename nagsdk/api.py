@@ -50,7 +50,8 @@ def deploy(
     Args:
         target: A `nagsdk.Target`, the id of a device, or a file that describes one (``.toml``).
         budget: A limit such as ``"80ms"`` or a `Budget`; several must hold together.
-        model: ONNX file of a finished network to measure and judge as it is; only `budget` and `output` go with it.
+        model: ONNX file or program of torch.export (``.pt2``) of a finished network to measure and judge; only `budget`
+            and `output` go with it.
         min_top1: If given, the fastest model with at least this top-1 in per cent is sought instead of the most
             accurate one, and `budget` may be left out. Top-1 is measured on the bundle's test images.
         output: Folder for the deployment; ``deployments/<bundle>-<device>-<budget>`` if None. One in it is replaced.
@@ -250,7 +251,8 @@ def profile(
         target: A `nagsdk.Target` or the id of a device; the device must be available.
         architectures: Text forms or architectures of the bundle's space.
         table: CSV file of more architectures, with the columns of the bundle's space (MobileNetV3: ks, e, d, r).
-        model: ONNX file of a finished network, which is measured instead of architectures.
+        model: ONNX file or program of torch.export (``.pt2``) of a finished network, which is measured instead of
+            architectures.
         **settings: Arguments of `nagsdk.Target` for a device's id: bundle, threads, batch, precision, serial, on_event.
 
     Returns:

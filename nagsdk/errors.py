@@ -12,6 +12,7 @@
     ├── DeviceError             4  the device, its runtime or its plugin failed
     │   ├── DeviceUnavailableError
     │   ├── DeviceBusyError        another process measures on the device
+    │   ├── ConnectionLostError    a session ended in the middle; a fresh one may succeed
     │   ├── MeasurementError       readings failed or cannot be trusted
     │   └── UnsupportedLayerError
     ├── BundleError             5  the bundle or its weights cannot be used
@@ -165,6 +166,10 @@ class DeviceUnavailableError(DeviceError):
 
 class DeviceBusyError(DeviceError):
     """Another process holds the device's lock."""
+
+
+class ConnectionLostError(DeviceError):
+    """A session ended in the middle, because its device or the way to it is gone; a fresh one may succeed."""
 
 
 class MeasurementError(DeviceError):

@@ -11,14 +11,14 @@ from nagsdk import ranges
 from nagsdk.bundle.bundle import load_bundle
 from nagsdk.bundle.imported import read_weights_record
 from nagsdk.bundle.names import bundle_names
-from nagsdk.calibration.lab import Lab
-from nagsdk.common.folders import cache_folder
+from nagsdk.calibration.lab import Lab, Member
+from nagsdk.calibration.learned import learned
 from nagsdk.device.backend import Presence
 from nagsdk.device.presence import presence_of
 from nagsdk.errors import DeviceError
 from nagsdk.events import Listener, ignore
-from nagsdk.measuring.store import STORE, Store
 from nagsdk.measuring.store_file import export_readings, import_readings
+from nagsdk.measuring.store_place import store_here
 from nagsdk.plugin import template
 from nagsdk.plugin.host import host, load_all
 
@@ -136,28 +136,38 @@ def pull_bundle(name: str | Path, source: str | Path | None = None, on_event: Li
     return {"bundle": bundle.name, **read_weights_record(bundle.weights_folder)}
 
 
-def export_store(file: str | Path) -> int:
-    """Writes all stored measurements to a file; returns their number."""
-    return export_readings(_store(), Path(file))
+def export_store(file: str | Path, store: str | Path | None = None) -> int:
+    """Writes all stored measurements to a file; returns their number.
+
+    Args:
+        file: The file.
+        store: File or address of the store; the setting ``store`` if None.
+    """
+    return export_readings(store_here(store), Path(file))
 
 
-def import_store(file: str | Path) -> int:
-    """Adds measurements that another machine exported; returns the number of new ones.
+def import_store(file: str | Path, store: str | Path | None = None) -> int:
+    """Adds measurements that another store exported; returns the number of new ones.
+
+    Args:
+        file: The file.
+        store: File or address of the store; the setting ``store`` if None.
 
     Raises:
         NagsdkError: The file is damaged or not valid; nothing was added.
     """
-    return import_readings(_store(), Path(file))
+    return import_readings(store_here(store), Path(file))
 
 
-def prune_store(days: float) -> int:
-    """Deletes measurements that are older than a number of days; returns the number of deleted ones."""
+def prune_store(days: float, store: str | Path | None = None) -> int:
+    """Deletes measurements that are older than a number of days; returns the number of deleted ones.
+
+    Args:
+        days: The age in days.
+        store: File or address of the store; the setting ``store`` if None.
+    """
     ranges.check(days=days)
-    return _store().prune(datetime.now(UTC) - timedelta(days=float(days)))
-
-
-def _store() -> Store:
-    return Store(cache_folder() / STORE)
+    return store_here(store).prune(datetime.now(UTC) - timedelta(days=float(days)))
 
 
 def pool_members() -> list[dict[str, Any]]:
@@ -166,17 +176,18 @@ def pool_members() -> list[dict[str, Any]]:
     Raises:
         NagsdkError: A file of the pool is damaged.
     """
-    return [
-        {
-            "name": member.name,
-            "title": member.title,
-            **{key: value for key, value in member.key.to_dict().items() if key not in ("device", "protocol")},
-            "space": member.space,
-            "date": member.date,
-            "samples": len(member.p50_ms),
-        }
-        for member in Lab.here().members()
-    ]
+    return [_told(member) for member in Lab.here().members()]
+
+
+def _told(member: Member) -> dict[str, Any]:
+    return {
+        "name": member.name,
+        "title": member.title,
+        **{key: value for key, value in member.key.to_dict().items() if key not in ("device", "protocol")},
+        "space": member.space,
+        "date": member.date,
+        "samples": len(member.p50_ms),
+    }
 
 
 def remove_from_pool(name: str) -> None:
@@ -204,6 +215,25 @@ def import_pool(file: str | Path) -> int:
         UsageError: The file is damaged or too large, or a name belongs to another device; nothing was added.
     """
     return Lab.here().take_in(Path(file))
+
+
+def learn_pool(bundle: str | Path, store: str | Path | None = None) -> list[dict[str, Any]]:
+    """Adds every device to the pool that was calibrated with a store; the next calibration starts from them.
+
+    Args:
+        bundle: Name or folder of the bundle that they were calibrated for.
+        store: File or address of the store; the setting ``store`` if None.
+
+    Returns:
+        Name, title, runtime and settings of each, with its number of samples.
+
+    Raises:
+        UsageError: The pool has no room for them.
+        NagsdkError: The store cannot be read.
+    """
+    members = learned(store_here(store), load_bundle(bundle).space)
+    Lab.here().add(members, replacing=True)
+    return [_told(member) for member in members]
 
 
 def middle_budget(bundle: str | Path) -> str:

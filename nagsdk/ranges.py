@@ -111,6 +111,8 @@ SUSTAINED_S = Range("The time of load, in seconds,", 10, 3600, whole=False, exam
 UNIT = Range("The factor of a unit", 1e-18, 1e18, whole=False)
 LIMIT = Range("The limit of a budget", 1e-12, 1e18, whole=False, example=", such as 80ms")
 MIN_TOP1 = Range("A minimum top-1", 1, 100, whole=False, low_open=True, example=": 76, not 0.76")
+SHARE = Range("A share of users in per cent", 50, 99.9, whole=False, example=": 95, not 0.95")
+MODELS = Range("The number of models", 1, 4)
 # Strategies need memory for every limit that must hold together with others.
 LIMITS = Range("The number of limits that hold together (budgets, times devices)", 1, 12)
 ANSWERS = Range("The number of budgets that are answered one by one", 1, 10_000)
@@ -155,6 +157,8 @@ _ARGUMENTS = {
     "subnets": SUBNETS,
     "iterations": ITERATIONS,
     "days": AGE_DAYS,
+    "share": SHARE,
+    "models": MODELS,
 }
 
 

@@ -15,7 +15,9 @@ from pydantic import BaseModel, TypeAdapter
 from nagsdk.bundle.description import Description
 from nagsdk.common.files import write_atomically
 from nagsdk.manifest.app_probe import AppProbe
+from nagsdk.manifest.fleet import Fleet
 from nagsdk.manifest.schema import DeploymentJson, ManifestFile, PreprocessingJson, ResultJson
+from nagsdk.pipeline.population import PopulationFile
 from nagsdk.pipeline.try_images import Trial
 from nagsdk.pipeline.verify import Verification
 from nagsdk.plugin.load import PluginStatus
@@ -41,6 +43,8 @@ TYPES: dict[str, tuple[str, Any]] = {
     "init": ("output of nagsdk init --json", Initialised),
     "try": ("output of nagsdk try --json", Trial),
     "verify": ("output of nagsdk verify --json", Verification),
+    "population": ("fleet.toml", PopulationFile),
+    "fleet": ("output of nagsdk fleet --json, and fleet.json", Fleet),
     "plugins": ("output of nagsdk plugins --json", list[PluginStatus]),
 }
 

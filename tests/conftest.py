@@ -10,6 +10,7 @@ from nagsdk.common.telemetry import switch_off
 from nagsdk.families.mobilenet_v3.definition import Stage
 from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
 from tests.common.server import server  # noqa: F401 — a fixture
+from tests.postgres import new_database, postgres, server_files  # noqa: F401 — fixtures
 
 switch_off()  # some tests run ONNX Runtime in this process
 REPOSITORY = Path(__file__).parents[1]

@@ -25,11 +25,13 @@ from nagsdk.cost.prior import Jitter, Prior, flat_prior
 from nagsdk.device.backend import Backend, Presence
 from nagsdk.device.description import Device
 from nagsdk.device.presence import presence_of
-from nagsdk.errors import DeviceError, DeviceUnavailableError, MeasurementError, UsageError
+from nagsdk.device.reconnecting import MOST_LOST, reconnecting
+from nagsdk.errors import ConnectionLostError, DeviceError, DeviceUnavailableError, MeasurementError, UsageError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.families.space import NetworkSpace
 from nagsdk.measuring.key import MeasurementKey
 from nagsdk.measuring.measure import OnReading, measure
+from nagsdk.measuring.measurement import Measurement
 from nagsdk.measuring.protocol import CALIBRATION_PROTOCOL, Protocol
 from nagsdk.measuring.store import Store
 from nagsdk.space.architecture import Architecture
@@ -150,7 +152,14 @@ def calibrate(
     architectures = space.decode(pick_references(space, known, samples, seed, allowed, near))
     reference = reference_architecture(space, allowed)
     log = Log.open(
-        store, MeasurementKey.of(device, presence, protocol), architectures, reference, protocol, sessions, seed
+        store,
+        MeasurementKey.of(device, presence, protocol),
+        architectures,
+        reference,
+        protocol,
+        sessions,
+        seed,
+        space.fingerprint,
     )
     if log.taken:
         on_event(Notice(f"Resuming a calibration that stopped after {counted(len(log.taken), 'reading')}."))
@@ -205,10 +214,8 @@ class _Run:
     on_event: Listener
 
     def measure(self, turn: int, models: Mapping[str, Path], base: Path, keeper: OnReading, seed: int) -> None:
-        """Takes the readings that a session is still missing.
-
-        Connects again where the connection is lost after at least one new reading.
-        """
+        """Takes what a session is still missing, again after an error that followed a reading or says it may help."""
+        fruitless = 0
         while missing := self.log.missing(turn, list(models), self.protocol.rounds):
             count_before = len(self.log.taken)
             try:
@@ -229,7 +236,8 @@ class _Run:
                             seed=seed,
                         )
             except DeviceError as error:
-                if len(self.log.taken) == count_before:
+                fruitless = fruitless + 1 if len(self.log.taken) == count_before else 0
+                if fruitless >= (MOST_LOST if isinstance(error, ConnectionLostError) else 1):
                     raise
                 self.on_event(
                     Notice(
@@ -270,9 +278,13 @@ def _reference_alone(
         return ()
     on_event(Notice(f"The speed of {device.id} changes between sessions; searching for quiet moments."))
     patient = replace(protocol, rounds=1, most_rounds=1, spread_s=_SEARCH_S)
-    with backend.open(device) as session:
-        (found,) = measure(session, {"reference": base}, base, patient, on_event=on_event).values()
-    return tuple(ms for reading in found.readings for ms in (reading.before_ms, reading.after_ms))
+
+    def search() -> dict[str, Measurement]:
+        with backend.open(device) as session:
+            return measure(session, {"": base}, base, patient, on_event=on_event)
+
+    readings = reconnecting(search, on_event)[""].readings
+    return tuple(ms for reading in readings for ms in (reading.before_ms, reading.after_ms))
 
 
 def _conclude(run: _Run, alone: tuple[float, ...], begun: float, complete: bool) -> Calibration:

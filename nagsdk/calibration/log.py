@@ -52,12 +52,14 @@ class Log:
         protocol: Protocol,
         sessions: int,
         seed: int,
+        space: str,
     ) -> Log:
         """Resumes the last calibration with the same settings if it did not end; begins a new one otherwise."""
         settings: dict[str, Any] = {
             "protocol": protocol.to_dict(),
             "sessions": sessions,
             "seed": seed,
+            "space": space,
             "reference": reference.text,
             "architectures": [a.text for a in architectures],
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +10,7 @@ from nagsdk import ranges
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
 from nagsdk.cli.printing import say
+from nagsdk.cli.several import Devices, print_outcomes
 from nagsdk.common.wording import counted
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     "calibrate",
     "nagsdk calibrate --device cpu --samples 20 --within 60s",
     "nagsdk calibrate --device cpu --bundle imagenet --plot calibration.svg",
+    "nagsdk calibrate --device all --lab tls://lab-server:8786",
 )
-@o.target_options()
+@o.target_options(patterns=True)
 @o.options(
     click.option(
         "--samples",
@@ -43,17 +45,35 @@ if TYPE_CHECKING:
     ),
     o.json_option,
 )
-def command(target: Target, samples: int, within_s: float | None, seed: int, plot: str | None, as_json: bool) -> None:
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    devices: Devices,
+    samples: int,
+    within_s: float | None,
+    seed: int,
+    plot: str | None,
+    as_json: bool,
+) -> None:
     """Fit the cost model of a device from a few measured reference architectures.
 
     Every reading is stored at once: a calibration that was interrupted continues where it stopped.
     """
     from nagsdk.api import calibrate
 
-    summary = calibrate(target, samples=samples, within_s=within_s, seed=seed, plot=plot).to_dict()
-    if as_json:
-        printing.print_json(summary)
-        return
+    def work(target: Target) -> dict[str, Any]:
+        picture = devices.beside(plot, target.device.id)
+        done = calibrate(target, samples=samples, within_s=within_s, seed=seed, plot=picture).to_dict()
+        return {**done, "picture": picture}
+
+    def plain(summary: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in summary.items() if name != "picture"}
+
+    ctx.exit(print_outcomes(devices.each(work), devices.several, as_json, _print, plain))
+
+
+def _print(summary: dict[str, Any]) -> None:
     work = ", ".join(
         [
             counted(summary["samples"], "network"),
@@ -74,5 +94,5 @@ def command(target: Target, samples: int, within_s: float | None, seed: int, plo
         say(f"At confidence 0.9, a budget is compared with the prediction plus {summary['interval']:.1%}.")
     if not summary["complete"]:
         say("Time ran out before all readings were taken; run it again with more time for a better model.")
-    if plot is not None:
-        say(f"Picture: {plot}")
+    if summary["picture"] is not None:
+        say(f"Picture: {summary['picture']}")

@@ -15,6 +15,7 @@ over the config file:
   bundle = "glyphs"             # NAGSDK_BUNDLE, instead of --bundle
   cache_dir = "cache"           # NAGSDK_CACHE_DIR; relative to the file
   data_dir = "~/nagsdk"         # NAGSDK_DATA_DIR
+  store = "lab.sqlite"          # NAGSDK_STORE; or postgresql://…
   disable_plugins = ["cuda"]    # NAGSDK_DISABLE_PLUGINS, separated by commas
   plugin_timeout_s = 10         # NAGSDK_PLUGIN_TIMEOUT_S
   offline = true                # NAGSDK_OFFLINE=1; refuse every download

@@ -11,6 +11,7 @@ import click
 from nagsdk import ranges
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
+from nagsdk.cli.several import Devices, print_outcomes
 from nagsdk.common.wording import counted
 from nagsdk.errors import InfeasibleError
 
@@ -28,15 +29,16 @@ if TYPE_CHECKING:
     "nagsdk deploy --device cpu --min-top1 92",
     "nagsdk deploy --device pixel --bundle imagenet --budget 80ms --images photos",
     "nagsdk deploy --device pixel --budget 5ms --require-verified",
+    "nagsdk deploy --device 'pixel*' --lab tls://lab-server:8786 --budget 8ms",
     "nagsdk deploy --device cpu --model model.onnx --budget 80ms",
 )
-@o.target_options()
+@o.target_options(patterns=True)
 @o.options(
     o.budget_options,
     click.option(
         "--model",
         type=click.Path(dir_okay=False),
-        help="ONNX file of a finished network, which is measured and judged as it is.",
+        help="ONNX file or program of torch.export (.pt2) of a finished network, which is measured and judged.",
     ),
     click.option(
         "--output",
@@ -68,7 +70,7 @@ if TYPE_CHECKING:
 def command(
     ctx: click.Context,
     /,
-    target: Target,
+    devices: Devices,
     budget_texts: tuple[str, ...],
     budgets: str | None,
     min_top1: float | None,
@@ -86,23 +88,31 @@ def command(
 
     asked = o.asked_budgets(budget_texts, budgets, min_top1, confidence)
     settings |= {"min_top1": min_top1, "finetune": settings["finetune"] or 0}
-    if budgets is None:
-        together = asked[0] if asked else []
-        deployments = [deploy(target, together, output=output, **settings)]
-        failed = None
-    else:
-        deployments, failed = _one_by_one(target, asked, output, settings)
-    if failed is not None and not deployments:
-        raise failed
-    if as_json:
-        listed = [deployment.to_dict() for deployment in deployments]
-        printing.print_json(listed if budgets is not None else listed[0])
-    else:
-        for deployment in deployments:
+
+    def work(target: Target) -> tuple[list[Deployment], InfeasibleError | None]:
+        folder = devices.beside(output, target.device.id)
+        if budgets is None:
+            return [deploy(target, asked[0] if asked else [], output=folder, **settings)], None
+        deployments, failed = _one_by_one(target, asked, folder, settings)
+        if failed is not None and not deployments:
+            raise failed
+        return deployments, failed
+
+    def show(answer: tuple[list[Deployment], InfeasibleError | None]) -> None:
+        for deployment in answer[0]:
             _print(deployment)
-    if failed is not None:
-        raise failed
-    ctx.exit(3 if any(deployment.verdict == "missed" for deployment in deployments) else 0)
+
+    def plain(answer: tuple[list[Deployment], InfeasibleError | None]) -> Any:
+        listed = [deployment.to_dict() for deployment in answer[0]]
+        return listed if budgets is not None else listed[0]
+
+    outcomes = devices.each(work)
+    code = print_outcomes(outcomes, devices.several, as_json, show, plain)
+    for one in outcomes:
+        if one.result is not None and one.result[1] is not None:
+            raise one.result[1]
+    missed = any(d.verdict == "missed" for one in outcomes if one.result is not None for d in one.result[0])
+    ctx.exit(max(code, 3 if missed else 0))
 
 
 def _one_by_one(

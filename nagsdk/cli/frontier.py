@@ -10,6 +10,7 @@ from nagsdk import ranges
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
 from nagsdk.cli.printing import say
+from nagsdk.cli.several import Devices, print_outcomes
 from nagsdk.manifest.result import arm_name
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _MOST_ROWS = 20
     "nagsdk frontier --device cpu --points 20",
     "nagsdk frontier --device cpu --bundle imagenet \\\n    --metric macs --plot frontier.svg",
 )
-@o.target_options(inference=True)
+@o.target_options(inference=True, patterns=True)
 @o.options(
     click.option(
         "--metric",
@@ -47,8 +48,11 @@ _MOST_ROWS = 20
     o.seed_option,
     o.json_option,
 )
+@click.pass_context
 def command(
-    target: Target,
+    ctx: click.Context,
+    /,
+    devices: Devices,
     metric: str,
     strategy: tuple[str, ...],
     points: int,
@@ -62,13 +66,24 @@ def command(
     """
     from nagsdk.api import frontier
 
-    found = frontier(target, metric=metric, strategies=strategy, points=points, plot=plot, **settings)
-    if as_json:
-        printing.print_json(found.rows())
-        return
-    _print(found)
-    if plot is not None:
-        say(f"Picture: {plot}")
+    def work(target: Target) -> tuple[str, Frontier, str | None]:
+        name = target.device.id
+        picture = devices.beside(plot, name)
+        return (
+            name,
+            frontier(target, metric=metric, strategies=strategy, points=points, plot=picture, **settings),
+            picture,
+        )
+
+    def show(answer: tuple[str, Frontier, str | None]) -> None:
+        name, found, picture = answer
+        if devices.several:
+            say(name, bold=True)
+        _print(found)
+        if picture is not None:
+            say(f"Picture: {picture}")
+
+    ctx.exit(print_outcomes(devices.each(work), devices.several, as_json, show, lambda one: one[1].rows()))
 
 
 def _print(found: Frontier) -> None:

@@ -11,6 +11,7 @@ import click
 
 from nagsdk import ranges
 from nagsdk.cli.progress import listener
+from nagsdk.cli.several import Devices
 from nagsdk.errors import NagsdkError
 from nagsdk.ranges import Range
 
@@ -153,6 +154,10 @@ def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return apply
 
 
+store_option = click.option(
+    "--store",
+    help="Where readings are stored: a file, or postgresql://USER@HOST/DATABASE [default: NAGSDK_STORE, or the cache].",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print only JSON to standard output.")
 BUNDLE_HELP = (
     "Name of a bundle, or its folder [default: NAGSDK_BUNDLE; else imagenet-lite if nagsdk[zoo] is installed, else "
@@ -166,6 +171,12 @@ bundle_option = click.option(
 )
 serial_option = click.option(
     "--serial", help="Which of several attached phones: serial number or host:port [default: ANDROID_SERIAL]."
+)
+lab_option = click.option(
+    "--lab",
+    default=setting("lab"),
+    metavar="ADDRESS",
+    help="Use a lab's devices; local starts one [default: NAGSDK_LAB].",
 )
 strategy_option = click.option(
     "--strategy",
@@ -259,13 +270,16 @@ def asked_budgets(
     return [together] if together else []
 
 
-def target_options(*, several: bool = False, required: bool = True, inference: bool = False) -> Callable[[F], F]:
+def target_options(
+    *, several: bool = False, required: bool = True, inference: bool = False, patterns: bool = False
+) -> Callable[[F], F]:
     """Gives a command its target, and adds the options that describe it.
 
     Args:
         several: Whether --device may be repeated; the command then gets a list of `targets`.
         required: Whether a device must be given; if not, the command also gets `bundle`, and `target` may be None.
         inference: Whether the command only infers; numpy's threads then sleep while they are idle.
+        patterns: Whether --device may also be ``all`` or a pattern; the command then gets `devices`, see `Devices`.
     """
 
     def apply(function: F) -> F:
@@ -279,7 +293,7 @@ def target_options(*, several: bool = False, required: bool = True, inference: b
             from nagsdk.pipeline.asked import refuse_repeated
             from nagsdk.pipeline.target import Target
 
-            own = {name: rest.pop(name) for name in ("threads", "batch", "precision", "io", "serial")}
+            own = {name: rest.pop(name) for name in ("threads", "batch", "precision", "io", "serial", "lab", "store")}
             if not device:
                 if required:
                     # The option is not `required`, because click would take the missing setting for a value.
@@ -287,6 +301,8 @@ def target_options(*, several: bool = False, required: bool = True, inference: b
                     raise click.MissingParameter(hint, param_hint="'--device'", param_type="option")
                 return function(*arguments, target=None, bundle=bundle, **rest)
             opened = load_bundle(bundle)
+            if patterns:
+                return function(*arguments, devices=Devices(device, {"bundle": opened, **own}), **rest)
             on_event = listener()
             targets = [Target(name, opened, **own, on_event=on_event) for name in (device if several else [device])]
             if several:
@@ -294,13 +310,14 @@ def target_options(*, several: bool = False, required: bool = True, inference: b
                 return function(*arguments, targets=targets, **rest)
             return function(*arguments, target=targets[0], **rest, **({} if required else {"bundle": bundle}))
 
-        return _target_options(several)(run)  # type: ignore[return-value]
+        return _target_options(several, patterns)(run)  # type: ignore[return-value]
 
     return apply
 
 
-def _target_options(several: bool) -> Callable[[F], F]:
+def _target_options(several: bool, patterns: bool) -> Callable[[F], F]:
     what = "Id, alias or description file of a device; see 'nagsdk devices'"
+    what += "; all, or a pattern such as 'pixel*', for several" if patterns else ""
     device: dict[str, Any] = {"default": setting("device"), "help": f"{what} [default: NAGSDK_DEVICE]."}
     if several:
         device = {
@@ -329,4 +346,6 @@ def _target_options(several: bool) -> Callable[[F], F]:
             "[default: the device's].",
         ),
         serial_option,
+        lab_option,
+        store_option,
     )

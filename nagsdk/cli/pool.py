@@ -60,6 +60,32 @@ def add(target: Target, name: str | None, as_json: bool) -> None:
     say(f"{member.title} is in the pool as {member.name}, with {counted(len(member.p50_ms), 'network')}.")
 
 
+@command.command(
+    "learn",
+    epilog=o.example_lines(
+        "nagsdk devices pool learn --bundle imagenet",
+        "nagsdk devices pool learn --bundle imagenet \\\n    --store postgresql://lab@db.example/readings",
+    ),
+)
+@o.bundle_option
+@o.store_option
+@o.json_option
+def learn(bundle: str, store: str | None, as_json: bool) -> None:
+    """Add every device that was calibrated with a store, such as that of a lab.
+
+    The next calibration of a device with the same runtime and settings starts from them.
+    """
+    from nagsdk import inventory
+
+    members = inventory.learn_pool(bundle, store)
+    if as_json:
+        printing.print_json(members)
+        return
+    say(f"{counted(len(members), 'device')} of the store {'is' if len(members) == 1 else 'are'} in the pool.")
+    for member in members:
+        printing.say_beside("  ", f"{member['name']}: {member['title']}, {counted(member['samples'], 'network')}")
+
+
 @command.command("remove", epilog=o.example_lines("nagsdk devices pool remove old-phone"))
 @click.argument("name")
 @o.json_option

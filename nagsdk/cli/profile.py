@@ -8,8 +8,10 @@ import click
 
 from nagsdk.cli import options as o
 from nagsdk.cli import printing
+from nagsdk.cli.several import Devices, print_outcomes
 
 if TYPE_CHECKING:
+    from nagsdk.manifest.result import Result
     from nagsdk.pipeline.target import Target
 
 
@@ -19,13 +21,20 @@ if TYPE_CHECKING:
     "nagsdk profile --device cpu --bundle imagenet --archs nets.csv --json",
     "nagsdk profile --device cpu model.onnx",
 )
-@o.target_options()
+@o.target_options(patterns=True)
 @click.argument("model", required=False, type=click.Path(dir_okay=False))
 @o.options(o.architecture_options, o.json_option)
+@click.pass_context
 def command(
-    target: Target, model: str | None, architectures: tuple[str, ...], table: str | None, as_json: bool
+    ctx: click.Context,
+    /,
+    devices: Devices,
+    model: str | None,
+    architectures: tuple[str, ...],
+    table: str | None,
+    as_json: bool,
 ) -> None:
-    """Measure given architectures on a device, with random weights, or a finished MODEL in an ONNX file.
+    """Measure given architectures on a device, with random weights, or a finished MODEL (ONNX or .pt2).
 
     Random weights take as long as trained ones, so the bundle's weights are not needed.
     """
@@ -33,10 +42,19 @@ def command(
         raise click.UsageError("Give architectures by --arch or --archs, or an ONNX file.")
     from nagsdk.api import profile
 
-    results = profile(target, architectures, table=table, model=model)
-    if as_json:
-        printing.print_json([r.to_dict() for r in results])
-        return
+    def work(target: Target) -> list[Result]:
+        return profile(target, architectures, table=table, model=model)
+
+    def show(results: list[Result]) -> None:
+        if devices.several:
+            printing.say(results[0].device, bold=True)
+        _print(results)
+
+    outcomes = devices.each(work)
+    ctx.exit(print_outcomes(outcomes, devices.several, as_json, show, lambda found: [r.to_dict() for r in found]))
+
+
+def _print(results: list[Result]) -> None:
     rows = [
         (
             printing.latency(r.measured.latency_p50_ms),

@@ -78,8 +78,25 @@ _OVERFITS = 10.0
         show_default=True,
         help="Mirror images at random in training; wrong for letters and signs.",
     ),
+    click.option(
+        "--group-by",
+        metavar="PATTERN",
+        help="Keep images together in whose path, inside the class folder, this regular expression finds the same: "
+        r"'patient\d+'.",
+    ),
+    click.option(
+        "--balance/--no-balance",
+        default=None,
+        help="Show images of rare classes more often in training [default: where the largest class has more than ten "
+        "times as many images as the smallest].",
+    ),
     o.skip_broken_option,
     o.generator_option,
+    click.option(
+        "--baseline",
+        is_flag=True,
+        help="Also train two plain networks alone, each as long as the supernet, and compare with them.",
+    ),
     click.option(
         "--tensorboard",
         type=click.Path(file_okay=False),
@@ -133,7 +150,12 @@ def _print_images(report: dict[str, Any]) -> None:
         )
     most, least = (pick(parts["train"].values()) for pick in (max, min))
     if most > 10 * least:
-        say(f"Unbalanced: the largest class has {most / least:.0f} times as many images as the smallest.", fg="yellow")
+        balanced = report["plan"]["balance"]
+        effect = "training shows rare classes more often" if balanced else "rare classes may be learnt badly"
+        say(
+            f"Unbalanced: the largest class has {most / least:.0f} times as many images as the smallest; {effect}.",
+            fg="yellow",
+        )
 
 
 def _print_estimate(report: dict[str, Any]) -> None:
@@ -174,7 +196,9 @@ def _print_estimate(report: dict[str, Any]) -> None:
         say(f"generator  {_duration(e['generator_s'])}{length}, from a few steps")
     else:
         say("generator  none: the first deployment trains one, or uses --strategy lookup")
-    parts = ("frozen", "training", "measuring", "predictor", "generator")
+    if e["baseline_s"]:
+        say(f"baseline   {_duration(e['baseline_s'])}: two plain networks, each trained as long as the supernet")
+    parts = ("frozen", "training", "measuring", "predictor", "generator", "baseline")
     say(f"together   {_duration(sum(e[f'{part}_s'] for part in parts))}")
     if "shorter_s" in e:
         short = f"--epochs {e['shorter_epochs']} --subnets 50 --no-generator"
@@ -211,6 +235,11 @@ def _print_figures(report: dict[str, Any]) -> None:
     quality = f"RMSE {p['rmse']:.2f} points, Kendall tau {p['kendall_tau']:.2f}"
     say(f"predictor {quality}, 90 % intervals cover {100 * p['coverage_90']:.0f} %")
     printing.print_doubt(p)
+    if "task" in report:
+        from nagsdk.reports.images import told
+
+        say(told(report["task"]))
+        say(f"report    {report['bundle']}/report.html: classes, what is confused, labels to look at")
     if report["largest"]["interval_95"][0] <= report.get("guessing", 0.0):
         say(
             f"Nothing useful was learnt: naming one class always is right for {report['guessing']:.1f} % of the test "

@@ -19,6 +19,7 @@ from nagsdk.cli.progress import listener
 @click.option("--device", help="Id, alias or description file of a device [default: the manifest's].")
 @click.option("--bundle", help="Name of a bundle, or its folder; only latency needs it [default: the manifest's].")
 @o.serial_option
+@o.lab_option
 @click.option(
     "--probe",
     type=click.Path(dir_okay=False),
@@ -33,6 +34,7 @@ def command(
     device: str | None,
     bundle: str | None,
     serial: str | None,
+    lab: str | None,
     probe: str | None,
     as_json: bool,
 ) -> None:
@@ -44,7 +46,7 @@ def command(
     """
     from nagsdk.pipeline.verify import verify
 
-    found = verify(folder, device=device, bundle=bundle, serial=serial, probe=probe, on_event=listener())
+    found = verify(folder, device=device, bundle=bundle, serial=serial, probe=probe, lab=lab, on_event=listener())
     if as_json:
         printing.print_json(found.to_dict())
     else:

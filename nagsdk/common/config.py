@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
+from nagsdk.common.database_address import LEGAL, read_place, without_secrets
 from nagsdk.common.reading import read_toml
 from nagsdk.errors import UnknownNameError, UsageError
 
@@ -95,10 +97,21 @@ def _switch(value: Any) -> bool:
     return known[text]
 
 
+def _store(value: Any) -> Any:
+    return read_place(_text(value))
+
+
 def _user_folder(kind: str) -> Path:
     import platformdirs
 
     return Path(str(getattr(platformdirs, f"user_{kind}_dir")("nagsdk")))
+
+
+def _lab(value: Any) -> str:
+    text = _text(value)
+    if text != "local" and not re.fullmatch(r"tls://[^\s/]+:[0-9]{1,5}", text):
+        raise ValueError
+    return text
 
 
 _SETTINGS = (
@@ -125,6 +138,13 @@ _SETTINGS = (
         "a folder",
     ),
     Setting(
+        "store",
+        "Where readings are stored, if not in the cache folder; a database for a lab",
+        _store,
+        lambda: None,
+        LEGAL,
+    ),
+    Setting(
         "disable_plugins",
         "Plugins to skip",
         _names,
@@ -144,6 +164,14 @@ _SETTINGS = (
         _switch,
         lambda: False,
         "1 or 0 in the variable, true or false in the file",
+    ),
+    Setting("lab", "Lab whose devices are used if --lab is not given", _lab, lambda: None, "tls://HOST:PORT, or local"),
+    Setting(
+        "lab_certificates",
+        "Folder of the certificates with which this host takes part in a lab",
+        _folder,
+        lambda: value("data_dir") / "lab",
+        "a folder",
     ),
     Setting(
         "pool_join",
@@ -195,8 +223,9 @@ def _read(setting: Setting, value: Any, where: str) -> Any:
     try:
         return setting.read(value)
     except ValueError as error:
+        shown = without_secrets(value) if isinstance(value, str) else value
         raise UsageError(
-            f"{where}: {value!r} is not a valid value of the setting {setting.name}.", f"Valid: {setting.legal}."
+            f"{where}: {shown!r} is not a valid value of the setting {setting.name}.", f"Valid: {setting.legal}."
         ) from error
 
 

@@ -19,6 +19,11 @@ def normal_quantile(probability: float) -> float:
     return _NORMAL.inv_cdf(probability)
 
 
+def normal_probability(value: float) -> float:
+    """The probability that a standard normal variable does not exceed a value."""
+    return _NORMAL.cdf(value)
+
+
 def student_quantile(freedom: int, probability: float) -> float:
     """The value that a variable of Student's t distribution does not exceed with this probability.
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.common.quantiles import normal_quantile
+from nagsdk.common.quantiles import normal_probability, normal_quantile
 from nagsdk.cost.blend import Blend, judged
 from nagsdk.cost.features import FeatureTable
 from nagsdk.cost.prior import Jitter, Prior
@@ -37,6 +37,8 @@ _LOCAL_SHARE = 0.75
 # as much while a table is measured, and the readings of one calibration cannot show it.
 _LEAST_SESSIONS = 0.01
 _HALVINGS = 60
+# Confidences of the bounds among which `chances` finds the last that holds.
+_LEVELS = np.array([normal_probability(z) for z in np.linspace(0.0, 3.5, 141)])
 # Number of architectures whose columns fit into a processor's cache.
 _CHUNK = 512
 
@@ -222,6 +224,16 @@ class CostModel:
             return plain(target)
         candidates = np.linspace(plain(target / (1 + _MOST_LOCAL)), target / (1 - _MOST_LOCAL), 4001)
         return float(candidates[self._bound(candidates, confidence) <= target][-1])
+
+    def chances(self, codes: Codes, limit: float, percentile: float = 50.0) -> Floats:
+        """Returns the probabilities that networks hold a limit, shape (n,): 0 where it is less than one half.
+
+        They are the highest confidences, in steps, at which `upper` holds the limit.
+        """
+        cost, target = self.table.cost(codes), limit / self.jitter.factor(percentile)
+        levels = _LEVELS[self.most_confidence >= _LEVELS]
+        held = sum((self._bound(cost, float(level)) <= target).astype(np.intp) for level in levels)
+        return np.append(0.0, levels)[held]
 
     def with_observation(
         self, code: Codes, p50_ms: float, percentiles_ms: Mapping[float, float] | None = None

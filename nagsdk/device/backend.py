@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from nagsdk.device.burst import Burst as Burst
+from nagsdk.device.burst import Rounds
 from nagsdk.device.description import Device
 from nagsdk.device.finding import Finding
 from nagsdk.device.layer_times import LayerTime
@@ -72,36 +73,7 @@ class Presence:
         return cls(False, " ".join(str(error).split()))
 
 
-@dataclass(frozen=True)
-class Burst:
-    """Timings of consecutive runs of one network.
-
-    Attributes:
-        wall_ms: Wall time of every run.
-        cpu_ms: CPU time of every run, if the ratio of wall to CPU time shows whether the CPU was taken away: with a
-            single thread, and not on Windows. Empty otherwise.
-        properties: Other values that were observed (temperature, memory), by a name that includes the unit;
-            ``throttled`` is 1 if the device slowed itself down because of heat or power; ``frequency_cap`` is the share
-            of its highest frequency that a device allows for good, even when it is cool.
-
-    Raises:
-        DeviceError: A property is not a finite number.
-    """
-
-    wall_ms: tuple[float, ...]
-    cpu_ms: tuple[float, ...] = ()
-    properties: Mapping[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name, value in self.properties.items():
-            if not isinstance(value, (int, float)) or not math.isfinite(value):
-                raise DeviceError(
-                    f"The device reported {value!r} as {name} while a network ran.",
-                    "Fix its plugin: properties must be finite numbers.",
-                )
-
-
-class Session(ABC):
+class Session(Rounds):
     """An open connection to a device, on which compiled artifacts are loaded and run.
 
     It is a context manager; `close` releases everything, also after an error.
@@ -128,7 +100,7 @@ class Session(ABC):
                 afterwards.
         """
 
-    def sustain(self) -> None:  # noqa: B027 - most devices never wait
+    def sustain(self) -> None:
         """Called once before a continuous load: from now on, `time` must not wait for the device to cool down.
 
         A session that can tell a cap on the frequency that belongs to its device from throttling finds out now, while

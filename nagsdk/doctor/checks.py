@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,7 +23,8 @@ from nagsdk.device.presence import presence_of
 from nagsdk.doctor import packages as environment
 from nagsdk.errors import BundleError, DeviceError, NagsdkError
 from nagsdk.events import Listener, ignore, stage
-from nagsdk.measuring.store import STORE, Store
+from nagsdk.measuring.store import Store
+from nagsdk.measuring.store_place import usual_place
 from nagsdk.plugin.host import Host, host
 from nagsdk.plugin.load import BROKEN, DISABLED
 
@@ -92,11 +94,11 @@ def _folders() -> Iterator[Finding]:
 
 
 def _store() -> Iterator[Finding]:
-    path = cache_folder() / STORE
-    if not path.is_file():
+    place = usual_place()
+    if isinstance(place, Path) and not place.is_file():
         yield Finding("store", OK, "No measurements are stored yet.")
         return
-    yield Finding("store", OK, f"{path} is not damaged; it holds {counted(Store(path).check(), 'reading')}.")
+    yield Finding("store", OK, f"{place} is not damaged; it holds {counted(Store(place).check(), 'reading')}.")
 
 
 def _plugins(loaded: Host) -> Iterator[Finding]:

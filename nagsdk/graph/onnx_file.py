@@ -15,8 +15,11 @@ import onnx
 from nagsdk.common.reading import read_bytes
 from nagsdk.common.validation import what_is_wrong
 from nagsdk.errors import UsageError
+from nagsdk.graph.ir import Graph
 from nagsdk.space.layer import LayerSpec
 
+# Suffix of programs of torch.export.
+PROGRAM = ".pt2"
 MOST_BYTES = 512 * 10**6
 _MOST_NODES, _MOST_RESOLUTION, _MOST_CLASSES = 20_000, 4096, 100_000
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
@@ -55,6 +58,16 @@ class OnnxFile:
     def macs(self) -> int:
         """Multiply-accumulates of one image."""
         return sum(macs for _, macs in self.layers)
+
+    def graph(self) -> Graph:
+        """The network as nagsdk writes it for devices that take other files.
+
+        Raises:
+            UnsupportedLayerError: It has an operator that cannot be converted; the message names it.
+        """
+        from nagsdk.graph.onnx_lowering import graph_of
+
+        return graph_of(onnx.load_model_from_string(self.content))
 
     @classmethod
     def read(cls, path: Path, batch: int) -> OnnxFile:
@@ -100,9 +113,8 @@ class OnnxFile:
                 f"{path} has no convolution and no matrix product whose shape is fixed.", "Give a network for images."
             )
         digest = hashlib.sha256(content).hexdigest()
-        stem = _NOT_IN_A_NAME.sub("-", path.stem)[:60]
         return cls(
-            f"onnx:{stem}:{digest[:12]}",
+            name_of(path, digest),
             model.SerializeToString() if changed else content,
             digest,
             size,
@@ -112,6 +124,12 @@ class OnnxFile:
             len(weighted) - len(layers),
             sum(int(np.prod(tensor.dims, dtype=np.int64)) for tensor in model.graph.initializer),
         )
+
+
+def name_of(path: Path, digest: str) -> str:
+    """Name of a finished network: the kind, the name and the first digits of the hash of its file."""
+    stem = _NOT_IN_A_NAME.sub("-", path.stem)[:60]
+    return f"{path.suffix[1:].lower() if path.suffix == PROGRAM else 'onnx'}:{stem}:{digest[:12]}"
 
 
 def _input(path: Path, model: onnx.ModelProto, batch: int) -> tuple[int, bool]:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import operator
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import fx, nn
 from torch.nn import functional
 
@@ -35,6 +33,7 @@ from nagsdk.graph.ir import (
     Weights,
     Window,
 )
+from nagsdk.graph.lowering import folded
 
 _ACTIVATIONS: dict[object, str] = {
     nn.ReLU: RELU,
@@ -197,14 +196,9 @@ class _Lowering:
             raise _unsupported(
                 f"{node.target} (batch normalisation that does not follow a convolution, or has no statistics)"
             )
-        mean, variance = _double(norm.running_mean), _double(norm.running_var)
-        scale = 1 / np.sqrt(variance + norm.eps)
-        shift = np.zeros_like(mean)
-        if norm.affine:
-            scale, shift = scale * _double(norm.weight), _double(norm.bias)
-        weight = (conv.weight * scale[:, None, None, None]).astype(np.float32)
-        bias = ((conv.bias - mean) * scale + shift).astype(np.float32)
-        self.nodes[conv.name] = replace(conv, weight=weight, bias=bias)
+        scale, shift = (_array(norm.weight), _array(norm.bias)) if norm.affine else (None, None)
+        mean, variance = _array(norm.running_mean), _array(norm.running_var)
+        self.nodes[conv.name] = folded(conv, scale, shift, mean, variance, norm.eps)
         self.tensor[node] = conv.name
 
     def _function(self, node: fx.Node) -> None:
@@ -257,10 +251,6 @@ class _Lowering:
 
 def _array(tensor: torch.Tensor) -> Weights:
     return np.array(tensor.detach().cpu().numpy(), dtype=np.float32)
-
-
-def _double(tensor: torch.Tensor) -> NDArray[np.float64]:
-    return np.array(tensor.detach().cpu().numpy(), dtype=np.float64)
 
 
 def _bias(module: nn.Conv2d | nn.Linear) -> Weights:

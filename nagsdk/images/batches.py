@@ -110,6 +110,8 @@ class ArrayBatches:
         augmentation: Random variation of the images; None uses every image unchanged.
         rank: Number of this process, which gets one of `ranks` equal parts of each batch.
         ranks: Number of processes that share a batch.
+        balanced: Whether images of rare classes are shown more often: the share of a class in an epoch is then
+            proportional to the square root of its number of images.
         mixup: Strength of mixup: each image is mixed with another one of the batch, in a share drawn from
             Beta(mixup, mixup) for the whole batch; 0 mixes none.
         classes: Number of classes; needed only where images are mixed.
@@ -123,6 +125,7 @@ class ArrayBatches:
     augmentation: Augmentation | None = None
     rank: int = 0
     ranks: int = 1
+    balanced: bool = False
     mixup: float = 0.0
     classes: int = 0
 
@@ -136,7 +139,7 @@ class ArrayBatches:
     def __call__(self, step: int, resolution: int) -> tuple[Tensor, Tensor]:
         """See `Batches`."""
         epoch, place = divmod(step, len(self.images) // self.batch)
-        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.images))
+        order = self._order(np.random.default_rng((self.seed, epoch)))
         # Each process takes every n-th row: images are often sorted by class, and each process must see many classes.
         mine = slice(self.rank, None, self.ranks)
         rows = np.sort(order[place * self.batch : (place + 1) * self.batch])[mine]
@@ -153,6 +156,22 @@ class ArrayBatches:
         share, other = float(rng.beta(self.mixup, self.mixup)), torch.from_numpy(rng.permutation(len(labels)))
         whole = functional.one_hot(labels, self.classes).float()
         return torch.lerp(shown[other], shown, share), torch.lerp(whole[other], whole, share)
+
+    def _order(self, rng: np.random.Generator) -> NDArray[np.intp]:
+        """The images of an epoch."""
+        count = len(self.images)
+        if not self.balanced:
+            return rng.permutation(count)
+        rows = [np.flatnonzero(self.labels == label) for label in np.unique(self.labels)]
+        shares = np.sqrt([len(of_class) for of_class in rows])
+        ends = np.rint(count * np.cumsum(shares) / shares.sum()).astype(int)
+        # Every image of a class comes once before one comes again.
+        drawn = [
+            np.concatenate([rng.permutation(of_class) for _ in range(-(-wanted // len(of_class)))])[:wanted]
+            for of_class, wanted in zip(rows, np.diff(ends, prepend=0), strict=True)
+            if wanted
+        ]
+        return rng.permutation(np.concatenate(drawn))
 
 
 def prepare(images: NDArray[np.uint8], resolution: int, preprocessing: Preprocessing) -> Tensor:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -38,10 +38,12 @@ class Labelled:
     Attributes:
         images: Images, uint8, shape (n, side, side, 3).
         labels: Class of each image, int64, shape (n,).
+        paths: File of each image, where they come from files.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
+    paths: Sequence[Path] = ()
 
 
 def square_side(space: SearchSpace, preprocessing: Preprocessing) -> int:
@@ -112,7 +114,7 @@ def decode(
             f"{counted(len(broken), 'image')} cannot be used: {some(broken)}.",
             f"Repair or remove them, or leave them out with --skip-broken. All of them are listed in {complaints}.",
         )
-    found = {name: read(store, name, side) for name in PARTS}
+    found = {name: replace(read(store, name, side), paths=_decoded(folder.parts[name].paths, broken)) for name in PARTS}
     for name in ("train", "val"):
         missing = np.flatnonzero(np.bincount(found[name].labels, minlength=len(folder.classes)) == 0)
         if len(missing):
@@ -123,6 +125,15 @@ def decode(
     if not len(found["test"].labels):
         raise DataError("No image of the part test can be decoded.", "Repair the images.")
     return found
+
+
+def _decoded(paths: Sequence[Path], broken: Sequence[str]) -> Sequence[Path]:
+    """The paths about which there is no complaint."""
+    return [path for path in paths if not any(line.startswith(_complaint(path, "")) for line in broken)]
+
+
+def _complaint(path: Path, reason: str) -> str:
+    return one_line(f"{path}: {reason}")
 
 
 def counts(parts: Mapping[str, Labelled], classes: int) -> dict[str, list[int]]:
@@ -152,7 +163,7 @@ def _write(folder: ImageFolder, side: int, store: Path, on_event: Listener) -> l
                 ):
                     done += 1
                     if isinstance(pixels, str):
-                        complaints.append(one_line(f"{path}: {pixels}"))
+                        complaints.append(_complaint(path, pixels))
                     else:
                         # Written as a stream: writing to a memory-mapped file on a full disk would kill the process.
                         file.write(pixels.tobytes())

@@ -1,10 +1,12 @@
-"""Divides the images of a class by the hashes of their names: in exact shares, and later in the same way."""
+"""What is known about a division of images into parts, and what each image is divided by: the hash of its name."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from base64 import b64decode, b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -13,65 +15,105 @@ from nagsdk.errors import DamagedBundleError
 
 # The shares of an image's hash below which it belongs to `val`, and below which to `test`.
 Cut: TypeAlias = tuple[float, float]
-_SHARE = 0.1
+SPLIT = "split.json"  # in a bundle
+SHARE = 0.1
+# Names are recorded as so many bytes of their hashes: of a million names, two have the same in one of 500 cases.
+_KEY = 6
 
 
-def divide(
-    root: Path, paths: Sequence[Path], cut: Cut | None = None, *, train: bool = True
-) -> tuple[Cut, list[Path], list[Path], list[Path]]:
-    """Divides the images of one class into ``val``, ``test`` and ``train``.
+@dataclass(frozen=True)
+class Split:
+    """What a bundle records about a division, so that later ones leave every image where it was.
 
-    A tenth of the images, rounded, goes to each of the first two, in the order of the hashes of their names. The cuts
-    between the parts, applied to more images later, leave every image in its part.
-
-    Args:
-        root: The data set; names are relative to it.
-        paths: The images: five or more with `train`, else one or more.
-        cut: The cuts of an earlier division; parts that would be empty get one image all the same.
-        train: Whether there is a part ``train``; if not, half of the images go to ``val`` and half to ``test``.
-
-    Returns:
-        The cuts, and the images of ``val``, ``test`` and ``train``.
+    Attributes:
+        cuts: The cuts of every class, by which images are divided that are added later.
+        held: The part of every image or group that was divided, by `key_of` its name.
+        group_by: The pattern by which images were grouped; None if they were not.
     """
-    ranked = sorted((_share(root, path), path) for path in paths)
-    if cut is None:
-        few = max(1, round(_SHARE * len(ranked)))
-        first, second = (few, 2 * few) if train else (-(-len(ranked) // 2), len(ranked))
-        shares = [*(share for share, _ in ranked), 1.0]
-        cut = shares[first], shares[second]
-    val = [path for share, path in ranked if share < cut[0]]
-    test = [path for share, path in ranked if cut[0] <= share < cut[1]]
-    rest = [path for share, path in ranked if share >= cut[1]]
-    for part, other in ((rest, max(val, test, key=len)), (val, test), (test, val)) if train else ():
-        if not part:
-            part.append((rest if len(rest) > 1 else other).pop(0))
-    return cut, val, test, rest
+
+    cuts: Mapping[str, Cut] = field(default_factory=dict)
+    held: Mapping[bytes, str] = field(default_factory=dict)
+    group_by: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the content of ``split.json``."""
+        packed = {
+            part: b64encode(b"".join(sorted(key for key, of in self.held.items() if of == part))).decode()
+            for part in sorted(set(self.held.values()))
+        }
+        return {"group_by": self.group_by, "cuts": dict(self.cuts), "held": packed}
+
+    @classmethod
+    def of(cls, record: Any) -> Split:
+        """Reads what `to_dict` returned, or the cuts alone, which earlier versions recorded.
+
+        Raises:
+            DamagedBundleError: It is not valid.
+        """
+        from pydantic import Field, TypeAdapter
+
+        share = Annotated[float, Field(ge=0, le=1)]
+        part = Annotated[str, Field(pattern="^(train|val|test)$")]
+        pattern = Annotated[str, Field(max_length=1000)]
+        try:
+            record = TypeAdapter(dict[str, Any]).validate_python(record)
+            held = TypeAdapter(dict[part, str]).validate_python(record.get("held", {}))
+            return cls(
+                TypeAdapter(dict[str, tuple[share, share]]).validate_python(record.get("cuts")),
+                {key: name for name, packed in held.items() for key in _unpacked(packed)},
+                TypeAdapter(pattern | None).validate_python(record.get("group_by")),
+            )
+        except ValueError as error:
+            raise DamagedBundleError(
+                f"The split of the images that the bundle recorded is not valid: {what_is_wrong(error)}.",
+                "Train the bundle again.",
+            ) from error
 
 
-def read_cuts(provenance: Mapping[str, Any]) -> dict[str, Cut]:
-    """The cuts that a bundle recorded, by class; nothing if it recorded none.
+@dataclass(frozen=True)
+class Item:
+    """An image that is to be divided.
 
-    Args:
-        provenance: The provenance of the bundle.
-
-    Raises:
-        DamagedBundleError: It is not a cut for each class.
+    Attributes:
+        path: The file.
+        label: Its class, an index.
+        digest: SHA-256 of its name, or of the name of its group.
+        group: The name of its group, if it has one.
     """
-    from pydantic import Field, TypeAdapter
 
-    images = provenance.get("images")
-    record = images.get("cuts") if isinstance(images, dict) else None
-    share = Annotated[float, Field(ge=0, le=1)]
-    if record is None:
-        return {}
-    try:
-        found: dict[str, Cut] = TypeAdapter(dict[str, tuple[share, share]]).validate_python(record)
-    except ValueError as error:
-        raise DamagedBundleError(
-            f"The split of the images that the bundle recorded is not valid: {what_is_wrong(error)}.",
-            "Train the bundle again.",
-        ) from error
-    return found
+    path: Path
+    label: int
+    digest: bytes
+    group: str | None = None
+
+    @classmethod
+    def of(cls, root: Path, path: Path, label: int, group: str | None = None) -> Item:
+        """An item of a data set."""
+        name = name_of(root, path) if group is None else b"\0group\0" + os.fsencode(group)
+        return cls(path, label, hashlib.sha256(name).digest(), group)
+
+    @property
+    def key(self) -> bytes:
+        """By which it is recorded."""
+        return self.digest[:_KEY]
+
+    @property
+    def share(self) -> float:
+        """Its hash as a number from 0 to 1."""
+        return int.from_bytes(self.digest[:8]) / 2**64
+
+
+def cut_of(shares: Sequence[float], train: bool) -> Cut:
+    """The cuts that divide images with these shares of hashes in exact parts."""
+    first, second = targets(len(shares), train)
+    ranked = [*sorted(shares), 1.0]
+    return ranked[first], ranked[min(first + second, len(shares))]
+
+
+def targets(count: int, train: bool) -> tuple[int, int]:
+    """How many images of a class should be in ``val`` and in ``test``."""
+    few = max(1, round(SHARE * count))
+    return (few, few) if train else (-(-count // 2), count // 2)
 
 
 def name_of(root: Path, path: Path) -> bytes:
@@ -79,6 +121,8 @@ def name_of(root: Path, path: Path) -> bytes:
     return os.fsencode(path.relative_to(root).as_posix())
 
 
-def _share(root: Path, path: Path) -> float:
-    """The hash of a name as a number from 0 to 1."""
-    return int.from_bytes(hashlib.sha256(name_of(root, path)).digest()[:8]) / 2**64
+def _unpacked(packed: str) -> Iterator[bytes]:
+    content = b64decode(packed, validate=True)
+    if len(content) % _KEY:
+        raise ValueError("a list of images does not have a whole number of entries")
+    return (content[start : start + _KEY] for start in range(0, len(content), _KEY))

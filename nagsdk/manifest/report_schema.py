@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from nagsdk.manifest.fields import Cost, Count, Factor, Latency, Milliseconds, Name, Number, Open, Percent, Text
+from nagsdk.manifest.task_schema import TaskRecord
 
 
 class LayerRow(Open):
@@ -130,6 +131,9 @@ class ReportData(Open):
     bill: Bill | None = Field(None, description="Missing in manifests of earlier versions.")
     worth_of_more: WorthOfMore | None = None
     energy: EnergyRecord | None = Field(None, description="Null if no budget is about energy.")
+    task: TaskRecord | None = Field(
+        None, description="What is known about the bundle's task; null if it was not trained on a user's images."
+    )
     sustained: SustainedRecord | None = Field(None, description="Null if no budget is about sustained load.")
     calibration: list[Annotated[list[Latency], Field(min_length=2, max_length=2)]] = Field(
         max_length=10_000,

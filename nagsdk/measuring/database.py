@@ -1,135 +1,73 @@
-"""Connections to the SQLite file of the store: they wait for other processes, and say what is wrong with the file."""
+"""What the store needs of a database."""
 
 from __future__ import annotations
 
-import sqlite3
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
-
-from nagsdk.errors import NagsdkError, OutputError
-
-# The longest transaction of another process is the import of a large file.
-_PATIENCE_S = 120.0
-_PAUSE_S = 0.02
-_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar, Protocol
 
 
-class _Patient(sqlite3.Connection):
-    """A connection that waits in Python while the file is locked, where Ctrl-C ends the wait.
+class Rows(Protocol):
+    """The result of a statement."""
 
-    SQLite would wait inside one call, and not at all when it changes to the write-ahead log.
+    @property
+    def rowcount(self) -> int:
+        """Number of rows that the statement changed."""
+
+    def fetchone(self) -> Any:
+        """Returns the next row; None after the last one."""
+
+    def fetchall(self) -> Sequence[Any]:
+        """Returns all rows."""
+
+
+class Connection(Protocol):
+    """A connection; each statement is kept at once unless it is in a transaction."""
+
+    def execute(self, statement: str, values: Sequence[Any] = (), /) -> Rows:
+        """Runs a statement, in which each ``?`` stands for a value."""
+
+
+class Database(ABC):
+    """A database that several processes may use at once.
+
+    Attributes:
+        words: Types of columns whose names differ between databases.
+        place: Where it is, for messages.
     """
 
-    def execute(self, *arguments: Any) -> sqlite3.Cursor:
-        deadline = time.monotonic() + _PATIENCE_S
-        while True:
-            try:
-                return super().execute(*arguments)
-            except sqlite3.OperationalError as error:
-                if _code(error) not in _BUSY or time.monotonic() > deadline:
-                    raise
-            time.sleep(_PAUSE_S)
+    words: ClassVar[Mapping[str, str]]
+    place: str
 
+    @abstractmethod
+    def connection(self) -> AbstractContextManager[Connection]:
+        """Opens a connection for a block, whose errors become errors of nagsdk."""
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection that changes the file at once unless it is in a transaction; it may be used in several threads.
+    @abstractmethod
+    def transaction(self, opened: Connection) -> AbstractContextManager[None]:
+        """Keeps all changes of the block, or none after an error."""
 
-    Args:
-        path: The file; created if missing.
-    """
-    return sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False, factory=_Patient)
+    @abstractmethod
+    def version(self, opened: Connection) -> int:
+        """Format of the store in it; 0 if it holds nothing."""
 
+    @abstractmethod
+    def alone(self, opened: Connection) -> None:
+        """Waits until no other process makes the tables; until the end of the transaction, none will."""
 
-@contextmanager
-def connection(path: Path) -> Iterator[sqlite3.Connection]:
-    """Opens a connection for a block, whose errors of SQLite become errors of nagsdk.
+    @abstractmethod
+    def mark(self, opened: Connection, version: int) -> None:
+        """Records the format of the store."""
 
-    Args:
-        path: The file; created if missing.
+    @abstractmethod
+    def check(self, opened: Connection) -> None:
+        """Raises an error if it is damaged."""
 
-    Raises:
-        OutputError: The file cannot be opened or written.
-        NagsdkError: It is damaged, not a store, or locked for long.
-    """
-    opened = None
-    try:
-        opened = connect(path)
-        # With the write-ahead log a killed process loses nothing; a power cut may cost the last readings.
-        opened.execute("pragma synchronous = normal")
-        yield opened
-    except sqlite3.Error as error:
-        raise _told(path, error) from error
-    except UnicodeDecodeError as error:  # damaged names in the file make SQLite's messages undecodable
-        raise damaged(path, error) from error
-    finally:
-        if opened is not None:
-            opened.close()
+    @abstractmethod
+    def shrink(self, opened: Connection) -> None:
+        """Gives back the room of what was deleted."""
 
-
-@contextmanager
-def transaction(opened: sqlite3.Connection) -> Iterator[None]:
-    """Keeps all changes of the block, or none after an error."""
-    opened.execute("begin immediate")
-    try:
-        yield
-        opened.execute("commit")
-    except BaseException:
-        if opened.in_transaction:  # SQLite itself rolls back where the disk is full
-            opened.execute("rollback")
-        raise
-
-
-def damaged(path: Path, detail: object) -> NagsdkError:
-    """The error for a file whose content is damaged.
-
-    Args:
-        path: The file.
-        detail: What SQLite found.
-    """
-    return NagsdkError(
-        f"The store of measurements {path} is damaged: {detail}.",
-        f"Keep it under another name: an empty store will be created in its place. What is readable in it, "
-        f"`sqlite3 {path.name} .recover` writes as SQL.",
-    )
-
-
-def _code(error: sqlite3.Error) -> int:
-    """The primary result code of SQLite; 0 if the error is not from there."""
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
-
-
-def _told(path: Path, error: sqlite3.Error) -> NagsdkError:
-    store, code = f"The store of measurements {path}", _code(error)
-    if code in _BUSY:
-        return NagsdkError(
-            f"{store} has been locked by another process for {_PATIENCE_S:g} s.",
-            "Wait until that process has ended, and run the command again.",
-        )
-    match code:
-        case sqlite3.SQLITE_FULL:
-            return OutputError(
-                f"{store} cannot be written: the disk is full.",
-                "Free some space and run the command again; the readings so far are kept.",
-            )
-        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
-            return OutputError(
-                f"{store} cannot be opened for writing: {error}.",
-                "Make the file and its folder writable, or set another cache folder (NAGSDK_CACHE_DIR).",
-            )
-        case sqlite3.SQLITE_IOERR:
-            return OutputError(
-                f"{store} cannot be read or written: {error} ({getattr(error, 'sqlite_errorname', '')}).",
-                "Look at the free space, the limit on file sizes (ulimit -f) and the disk, and run the command again; "
-                "the readings so far are kept.",
-            )
-        case sqlite3.SQLITE_CORRUPT:
-            return damaged(path, error)
-        case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR:
-            return NagsdkError(
-                f"{path} is not a store of measurements: {error}.",
-                "Move it to a safe place under another name, or set another cache folder (NAGSDK_CACHE_DIR).",
-            )
-    return NagsdkError(f"{store} cannot be used: {error}.", "Run the command again; the readings so far are kept.")
+    @abstractmethod
+    def persistently(self, work: Callable[[], int]) -> int:
+        """Does some work that may be done twice; again, where it fails for a reason that passes."""

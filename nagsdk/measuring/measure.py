@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from nagsdk.device.backend import Session
+from nagsdk.device.burst import Burst, Timing
 from nagsdk.errors import DeviceError
 from nagsdk.events import Listener, ignore, stage
 from nagsdk.measuring.measurement import Measurement, Reading, quiet_level_ms
@@ -122,8 +123,7 @@ def measure_together(
         taken = tuple(readings[index, name])
         return Measurement(taken, level, protocol, dict(contest.environment), contest.reference_quiet_ms)
 
-    def time_reference(index: int, handle: int) -> float:
-        burst = contests[index].session.time(handle, 1, protocol.reference_runs, protocol.timeout_s)
+    def of_reference(index: int, burst: Burst) -> float:
         reference_times[index].append(float(np.median(burst.wall_ms)))
         return reference_times[index][-1]
 
@@ -131,9 +131,7 @@ def measure_together(
         finished = 0
         for group in _groups(contests):
             wanted = len(group) * protocol.rounds
-            used = dict.fromkeys(index for index, _ in group)
-            bases = {index: contests[index].session.load(contests[index].reference) for index in used}
-            handles = {entry: contests[entry[0]].session.load(path) for entry, path in group.items()}
+            bases, handles = _loaded(contests, group)
             begun = time.monotonic()
             for number in itertools.count():
                 passed = time.monotonic() - begun
@@ -145,12 +143,13 @@ def measure_together(
                     break
                 for index in rng.permutation(list(dict.fromkeys(index for index, _ in todo))).tolist():
                     contest, names = contests[index], [name for of, name in todo if of == index]
-                    before = time_reference(index, bases[index])
-                    for name in rng.permutation(np.array(names, object)).tolist():
-                        burst = contest.session.time(
-                            handles[index, name], protocol.warmup, protocol.runs, protocol.timeout_s
-                        )
-                        after = time_reference(index, bases[index])
+                    order = rng.permutation(np.array(names, object)).tolist()
+                    bursts = contest.session.time_all(
+                        _plan(bases[index], [handles[index, name] for name in order], protocol)
+                    )
+                    before = of_reference(index, next(bursts))
+                    for name in order:
+                        burst, after = next(bursts), of_reference(index, next(bursts))
                         readings[index, name].append(Reading(burst, before, after))
                         before = after
                         if contest.on_reading is not None:
@@ -163,6 +162,25 @@ def measure_together(
             for index, handle in [*bases.items(), *((index, handle) for (index, _), handle in handles.items())]:
                 contests[index].session.unload(handle)
     return [{name: measurement(index, name) for name in contest.models} for index, contest in enumerate(contests)]
+
+
+def _loaded(contests: Sequence[Contest], group: Mapping[_Entry, Path]) -> tuple[dict[int, int], dict[_Entry, int]]:
+    """Loads the networks of a group and the references beside them; returns the handles of both."""
+    bases: dict[int, int] = {}
+    handles: dict[_Entry, int] = {}
+    for index in dict.fromkeys(index for index, _ in group):
+        entries = [entry for entry in group if entry[0] == index]
+        contest = contests[index]
+        bases[index], *others = contest.session.load_all([contest.reference, *(group[entry] for entry in entries)])
+        handles |= zip(entries, others, strict=True)
+    return bases, handles
+
+
+def _plan(base: int, handles: Sequence[int], protocol: Protocol) -> list[Timing]:
+    """One round: each network once, with the reference before and after it."""
+    reference = Timing(base, 1, protocol.reference_runs, protocol.timeout_s)
+    networks = (Timing(handle, protocol.warmup, protocol.runs, protocol.timeout_s) for handle in handles)
+    return [reference, *(timing for network in networks for timing in (network, reference))]
 
 
 def _groups(contests: Sequence[Contest]) -> Iterator[dict[_Entry, Path]]:

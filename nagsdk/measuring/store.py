@@ -1,26 +1,26 @@
-"""The store of measurements: readings in an SQLite database, kept between runs."""
+"""The store of measurements: readings in an SQLite file, or for a lab in a PostgreSQL database."""
 
 from __future__ import annotations
 
 import json
 import re
-import sqlite3
 import time
 import uuid
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nagsdk.common.files import making, writing
+from nagsdk.common.database_address import DatabaseAddress
 from nagsdk.common.reading import json_of
 from nagsdk.common.wording import counted
 from nagsdk.errors import NagsdkError
-from nagsdk.measuring.database import connect, connection, damaged, transaction
+from nagsdk.measuring.database import Connection, Database
 from nagsdk.measuring.key import MeasurementKey
 from nagsdk.measuring.measurement import Reading
+from nagsdk.measuring.sqlite import SqliteFile
 
 # Name of the database file in the cache folder.
 STORE = "measurements.sqlite"
@@ -35,7 +35,7 @@ _TEXTS = {
 _INVALID = (NagsdkError, ValueError, TypeError, AttributeError)
 _SCHEMA = """
 create table key (
-    id integer primary key,
+    id {id},
     hash text not null unique,
     fields text not null
 );
@@ -43,23 +43,25 @@ create table run (
     id text primary key,
     key integer not null references key (id),
     settings text not null,
-    begun_at real not null,
-    ended_at real
+    begun_at {real} not null,
+    ended_at {real}
 );
 create table reading (
-    id integer primary key,
+    id {id},
     uid text not null unique,
     key integer not null references key (id),
     architecture text not null,
     run text,
     turn integer not null,
     session text not null,
-    taken_at text not null,
+    taken_at {moment} not null,
     reading text not null
 );
 create index reading_by_key on reading (key, architecture);
 create index reading_by_run on reading (run);
 """
+# Rows that are read at once.
+_PAGE = 5000
 _COLUMNS = "uid, architecture, run, turn, session, taken_at, reading"
 
 
@@ -115,82 +117,86 @@ class Store:
     """Readings by device, settings and architecture; several processes may write at once.
 
     Args:
-        path: The database file; created if missing, and migrated if an older version wrote it.
+        place: The SQLite file, or the address of a PostgreSQL database; created if missing, and migrated if an older
+            version wrote it.
 
     Raises:
-        NagsdkError: The file is damaged, not a store, or written by a newer version.
-        OutputError: The file cannot be written.
+        NagsdkError: It is damaged, not a store, or written by a newer version; or the database cannot be reached.
+        OutputError: It cannot be written.
+        UsageError: The packages for the database are not installed.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with writing(path), making(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        with connection(path) as opened:
-            if opened.execute("pragma journal_mode").fetchone()[0] != "wal":
-                opened.execute("pragma journal_mode = wal")  # disks without shared memory keep the old journal
+    def __init__(self, place: Path | DatabaseAddress) -> None:
+        self.database = _database(place)
+        with self.database.connection() as opened:
             if self._version(opened) < _VERSION:
-                with transaction(opened):
+                with self.database.transaction(opened):
                     self._create(opened)
-            # Closing the last connection waits until the write-ahead log is written back, so one idle connection stays
-            # open.
-            self._idle = connect(path)
-            self._idle.execute("pragma user_version").fetchone()
 
-    def _version(self, opened: sqlite3.Connection) -> int:
-        version = int(opened.execute("pragma user_version").fetchone()[0])
+    @property
+    def place(self) -> str:
+        """Where the readings are, for messages."""
+        return self.database.place
+
+    def _version(self, opened: Connection) -> int:
+        version = self.database.version(opened)
         if version > _VERSION:
             raise NagsdkError(
-                f"{self.path} was written by a newer version of nagsdk (format {version}, known: {_VERSION}).",
-                "Update nagsdk, or set another cache folder (NAGSDK_CACHE_DIR) to begin an empty store there.",
+                f"{self.place} was written by a newer version of nagsdk (format {version}, known: {_VERSION}).",
+                "Update nagsdk, or use another store (NAGSDK_STORE) to begin an empty one there.",
             )
         return version
 
-    def _create(self, opened: sqlite3.Connection) -> None:
+    def _create(self, opened: Connection) -> None:
         """Makes the tables, unless another process has just done it, and takes over those of an older format."""
+        self.database.alone(opened)
         version = self._version(opened)
         if version == _VERSION:
             return
         if version:
             opened.execute("drop index reading_by_key")
             opened.execute("alter table reading rename to reading_1")
-        for statement in filter(str.strip, _SCHEMA.split(";")):
+        for statement in filter(str.strip, _SCHEMA.format(**self.database.words).split(";")):
             opened.execute(statement)
         if version:
             self._from_version_1(opened)
-        opened.execute(f"pragma user_version = {_VERSION}")
+        self.database.mark(opened, _VERSION)
 
     @staticmethod
-    def _key(opened: sqlite3.Connection, key: MeasurementKey) -> int:
-        opened.execute("insert or ignore into key (hash, fields) values (?, ?)", (key.hash, json.dumps(key.to_dict())))
+    def _key(opened: Connection, key: MeasurementKey) -> int:
+        statement = "insert into key (hash, fields) values (?, ?) on conflict do nothing"
+        opened.execute(statement, (key.hash, json.dumps(key.to_dict())))
         return int(opened.execute("select id from key where hash = ?", (key.hash,)).fetchone()[0])
 
     @classmethod
-    def _insert(cls, opened: sqlite3.Connection, kept: Kept) -> int:
+    def _insert(cls, opened: Connection, kept: Kept) -> int:
         """Stores a reading unless it is stored already; returns the number of added readings."""
+        kept = _complete(kept)
         row = (
-            kept.uid or uuid.uuid4().hex,
+            kept.uid,
             cls._key(opened, kept.key),
             kept.architecture,
             kept.run,
             kept.turn,
             kept.session,
-            kept.taken_at or datetime.now(UTC).isoformat(timespec="seconds"),
+            kept.taken_at,
             json.dumps(kept.reading.to_dict()),
         )
         statement = (
-            "insert or ignore into reading (uid, key, architecture, run, turn, session, taken_at, reading) "
-            "values (?, ?, ?, ?, ?, ?, ?, ?)"
+            "insert into reading (uid, key, architecture, run, turn, session, taken_at, reading) "
+            "values (?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing"
         )
         return opened.execute(statement, row).rowcount
 
     def add(self, kept: Kept) -> None:
         """Stores one reading at once, so that it is not lost if the process dies."""
-        self.add_all([kept])
+        # Where a connection breaks, nobody knows whether the reading was stored; by its uid it is not stored twice.
+        complete = _complete(kept)
+        self.database.persistently(lambda: self.add_all([complete]))
 
     def add_all(self, readings: Iterable[Kept]) -> int:
         """Stores the readings that are not stored yet and returns their number; stores none after an error."""
-        with connection(self.path) as opened, transaction(opened):
+        with self.database.connection() as opened, self.database.transaction(opened):
             return sum(self._insert(opened, kept) for kept in readings)
 
     def readings(
@@ -199,15 +205,18 @@ class Store:
         """Yields the readings that match every given argument, in the order in which they were stored."""
         conditions = {"key.hash": key and key.hash, "architecture": architecture, "run": run}
         given = {name: value for name, value in conditions.items() if value is not None}
-        where = " and ".join(f"{name} = ?" for name in given) or "true"
+        where = " and ".join((*(f"{name} = ?" for name in given), "reading.id > ?"))
         query = (
-            f"select fields, {_COLUMNS} from reading join key on key.id = reading.key where {where} order by reading.id"  # noqa: S608 names only
+            f"select reading.id, fields, {_COLUMNS} from reading join key on key.id = reading.key "  # noqa: S608 names
+            f"where {where} order by reading.id limit {_PAGE}"
         )
-        broken = 0
-        with connection(self.path) as opened:
-            for fields, uid, text, of_run, turn, session, taken_at, reading in opened.execute(
-                query, tuple(given.values())
-            ):
+        broken, last = 0, 0
+        rows: Sequence[Any] = [()] * _PAGE
+        while len(rows) == _PAGE:
+            with self.database.connection() as opened:
+                rows = opened.execute(query, (*given.values(), last)).fetchall()
+            for row in rows:
+                last, fields, uid, text, of_run, turn, session, taken_at, reading = row
                 try:
                     yield Kept.of(json_of(fields), text, json_of(reading), session, of_run, turn, taken_at, uid)
                 except _INVALID:
@@ -216,24 +225,22 @@ class Store:
 
     def _warn(self, broken: int) -> None:
         if broken:
-            warnings.warn(f"{counted(broken, 'damaged reading')} in {self.path} cannot be used.", stacklevel=3)
+            warnings.warn(f"{counted(broken, 'damaged reading')} in {self.place} cannot be used.", stacklevel=3)
 
     def check(self) -> int:
-        """Checks the whole file and returns the number of readings in it.
+        """Checks the whole store and returns the number of readings in it.
 
         Raises:
-            NagsdkError: The file is damaged.
+            NagsdkError: It is damaged.
         """
-        with connection(self.path) as opened:
-            result = opened.execute("pragma quick_check(1)").fetchone()[0]
-            if result != "ok":
-                raise damaged(self.path, result)
+        with self.database.connection() as opened:
+            self.database.check(opened)
             return int(opened.execute("select count(*) from reading").fetchone()[0])
 
     def begin(self, key: MeasurementKey, settings: Mapping[str, Any]) -> str:
         """Begins a run of measurements and returns its id."""
         run = uuid.uuid4().hex
-        with connection(self.path) as opened, transaction(opened):
+        with self.database.connection() as opened, self.database.transaction(opened):
             row = (run, self._key(opened, key), json.dumps(settings, sort_keys=True), time.time())
             opened.execute("insert into run (id, key, settings, begun_at) values (?, ?, ?, ?)", row)
         return run
@@ -244,7 +251,7 @@ class Store:
             "select run.id from run join key on key.id = run.key where key.hash = ? and settings = ? "
             "and ended_at is null and begun_at > ? order by begun_at desc"
         )
-        with connection(self.path) as opened:
+        with self.database.connection() as opened:
             row = opened.execute(
                 query, (key.hash, json.dumps(settings, sort_keys=True), time.time() - within_s)
             ).fetchone()
@@ -252,22 +259,33 @@ class Store:
 
     def end(self, run: str) -> None:
         """Marks a run as ended, so that it is not resumed."""
-        with connection(self.path) as opened:
+        with self.database.connection() as opened:
             opened.execute("update run set ended_at = ? where id = ?", (time.time(), run))
+
+    def ended(self) -> Iterator[tuple[str, MeasurementKey, Mapping[str, Any]]]:
+        """Yields id, key and settings of the runs that ended, in the order in which they began."""
+        query = (
+            "select run.id, fields, settings from run join key on key.id = run.key where ended_at is not null "
+            "order by begun_at"
+        )
+        with self.database.connection() as opened:
+            rows = opened.execute(query).fetchall()
+        for run, fields, settings in rows:
+            yield str(run), MeasurementKey.from_dict(json_of(fields)), json_of(settings)
 
     def prune(self, before: datetime) -> int:
         """Deletes the readings taken before a moment, shrinks the file and returns the number of deleted readings."""
-        with connection(self.path) as opened:
-            with transaction(opened):
+        with self.database.connection() as opened:
+            with self.database.transaction(opened):
                 count = opened.execute(
                     "delete from reading where taken_at < ?", (before.astimezone(UTC).isoformat(timespec="seconds"),)
                 ).rowcount
                 opened.execute("delete from run where begun_at < ?", (before.timestamp(),))
                 opened.execute("delete from key where id not in (select key from reading union select key from run)")
-            opened.execute("vacuum")
+            self.database.shrink(opened)
         return count
 
-    def _from_version_1(self, opened: sqlite3.Connection) -> None:
+    def _from_version_1(self, opened: Connection) -> None:
         """Migrates the readings of format 1, under separate keys because that format did not record all fields."""
         broken = 0
         for device, architecture, taken_at, payload in opened.execute(
@@ -286,3 +304,20 @@ class Store:
                 self._insert(opened, kept)
         self._warn(broken)
         opened.execute("drop table reading_1")
+
+
+def _database(place: Path | DatabaseAddress) -> Database:
+    if isinstance(place, Path):
+        return SqliteFile(place)
+    from nagsdk.measuring.postgresql import PostgreSql
+
+    return PostgreSql(place)
+
+
+def _complete(kept: Kept) -> Kept:
+    """A reading with the uid and the time that the store fills in."""
+    return replace(
+        kept,
+        uid=kept.uid or uuid.uuid4().hex,
+        taken_at=kept.taken_at or datetime.now(UTC).isoformat(timespec="seconds"),
+    )

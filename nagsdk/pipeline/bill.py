@@ -37,7 +37,7 @@ def measured_bill(target: Target, compiled: Path | None, layers: Sequence[LayerS
         return {**nothing, "note": f"{target.device.id} is not available."}
     try:
         with target.locked(), target.backend.open(target.device) as session:
-            times = session.layer_times(compiled, _RUNS, _TIMEOUT_S)
+            times = session.layer_times(compiled, _RUNS, _TIMEOUT_S)  # a lost connection is told like any other lack
     except NagsdkError as error:
         return {**nothing, "note": error.message}
     total = sum(time.ms for time in times)

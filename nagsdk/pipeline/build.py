@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from nagsdk.cost.activations import ACTIVATION_BYTES
 from nagsdk.device.backend import Backend, Tensor
 from nagsdk.device.description import Device
+from nagsdk.device.reconnecting import reconnecting
 from nagsdk.errors import DeviceError, DeviceUnavailableError
-from nagsdk.events import stage
+from nagsdk.events import ignore, stage
 from nagsdk.graph.parity import check, overall_error, probe_image
 from nagsdk.manifest.manifest import MODEL
 from nagsdk.manifest.result import Measured
@@ -289,5 +290,9 @@ def infer(backend: Backend, device: Device, artifact: Path, compiled: Path | Non
     """
     if compiled is None:
         return backend.emulate(artifact, device, images)
-    with backend.open(device) as session:
-        return session.infer(session.load(compiled), images)
+
+    def run() -> Tensor:
+        with backend.open(device) as session:
+            return session.infer(session.load(compiled), images)
+
+    return reconnecting(run, ignore)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nagsdk.device.reconnecting import reconnecting
 from nagsdk.errors import DeviceError
 from nagsdk.measuring.energy import Energy, measure_energy
 from nagsdk.pipeline.target import Target
@@ -28,5 +29,9 @@ def energy_of(target: Target, compiled: Path) -> Energy:
     Raises:
         DeviceError: The device does not tell it, failed or was busy.
     """
-    with target.locked(), target.backend.open(target.device) as session:
-        return measure_energy(session, compiled, target.protocol, target.on_event)
+
+    def meter() -> Energy:
+        with target.locked(), target.backend.open(target.device) as session:
+            return measure_energy(session, compiled, target.protocol, target.on_event)
+
+    return reconnecting(meter, target.on_event)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,15 @@ import numpy as np
 from nagsdk.budget import MACS, SHOWN_UNITS, Budget
 from nagsdk.common.files import writing
 from nagsdk.common.temporary import temporary_folder
+from nagsdk.cost.features import layer_features
 from nagsdk.device.backend import Tensor
-from nagsdk.errors import UsageError
+from nagsdk.errors import UnsupportedLayerError, UsageError
 from nagsdk.events import stage
-from nagsdk.graph.onnx_file import OnnxFile
+from nagsdk.graph.ir import Graph
+from nagsdk.graph.layers import layers_of
+from nagsdk.graph.onnx_file import PROGRAM, OnnxFile, name_of
 from nagsdk.graph.parity import check, probe_image
+from nagsdk.graph.program_file import ProgramFile
 from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.manifest.manifest import MODEL
 from nagsdk.manifest.result import MISSED, Result
@@ -24,6 +28,7 @@ from nagsdk.pipeline.asked import check_output, limits_of, usual_folder
 from nagsdk.pipeline.bill import measured_bill
 from nagsdk.pipeline.build import infer
 from nagsdk.pipeline.deployment import Deployment
+from nagsdk.pipeline.models import cost_model
 from nagsdk.pipeline.publish import write_folder
 from nagsdk.pipeline.report_data import histogram, layer_rows
 from nagsdk.pipeline.round import Built
@@ -33,6 +38,7 @@ from nagsdk.pipeline.timing import time_artifacts
 from nagsdk.pipeline.told import require_told
 from nagsdk.pipeline.verdict import judge, measured
 from nagsdk.space.architecture import Architecture
+from nagsdk.space.layer import LayerSpec
 
 # A file does not tell how pixels become inputs: its inputs are taken to be the values of the pixels, from 0 to 1.
 _UNCHANGED = Preprocessing((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 1.0)
@@ -45,15 +51,16 @@ _NOT_COMPARED = "The outputs were not compared with those of another program, wh
 
 
 def profile_given(target: Target, path: Path, architectures: bool = False) -> Result:
-    """Measures a network from an ONNX file.
+    """Measures a network from a file.
 
     Args:
         target: Where it runs. The reference network of the bundle is timed beside it.
-        path: The ONNX file.
+        path: An ONNX file, or a program of torch.export (``.pt2``).
         architectures: Whether architectures were given too, which is refused.
 
     Raises:
-        UsageError: The file cannot be measured, or the device takes other files.
+        UsageError: The file cannot be measured.
+        UnsupportedLayerError: The device takes other files, and an operator cannot be converted.
         DeviceError: The device is unavailable, busy or fails, or its runtime refuses the file.
     """
     if architectures:
@@ -73,17 +80,18 @@ def deploy_given(
     output: str | Path | None,
     others: Mapping[str, object],
 ) -> Deployment:
-    """Measures a network from an ONNX file, judges it, and writes its folder if it holds the budgets.
+    """Measures a network from a file, judges it, and writes its folder if it holds the budgets.
 
     Args:
         target: Where it runs. The reference network of the bundle is timed beside it.
-        path: The ONNX file.
+        path: An ONNX file, or a program of torch.export (``.pt2``).
         budget: The budgets, which must all hold together.
         output: Folder for the deployment; one in ``deployments`` if None.
         others: Arguments about how a network is found and built, by name; none may be given.
 
     Raises:
-        UsageError: The file cannot be measured, the device takes other files, or arguments do not go together.
+        UsageError: The file cannot be measured, or arguments do not go together.
+        UnsupportedLayerError: The device takes other files, and an operator cannot be converted.
         DeviceError: The device is unavailable, busy or fails, or its runtime refuses the file.
     """
     if given_too := [name for name, value in others.items() if value]:
@@ -116,7 +124,7 @@ def deploy_given(
         details |= {
             "hashes": {"space": target.bundle.space.fingerprint, "model": given.sha256},
             "report": {
-                "layers": layer_rows(given.layers, {}),
+                "layers": layer_rows(given.layers, _predicted(target, given)),
                 "frontier": None,
                 "frontiers": [],
                 "histogram": histogram(turn.deciding),
@@ -130,48 +138,123 @@ def deploy_given(
         return write_folder(target, result, built, _UNCHANGED, None, details, folder)
 
 
-def _read(target: Target, path: Path) -> OnnxFile:
-    if target.backend.suffix != ".onnx":
+@dataclass(frozen=True)
+class _Given:
+    """A network from a file.
+
+    Attributes:
+        name: Kind, name and hash of the file, such as ``onnx:mobilenetv2:5f2c…``.
+        sha256: SHA-256 of the file.
+        resolution: Height and width of its input.
+        layers: Its layers, with the multiply-accumulates of one image.
+        whole: Whether the layers are all that it computes.
+        parameters: Number of values in its weights.
+        uncounted: Number of layers whose sizes are unknown.
+        content: The bytes of an ONNX file; None for other files.
+        graph: The network as nagsdk writes it; None if it has an operator that cannot be converted.
+    """
+
+    name: str
+    sha256: str
+    resolution: int
+    layers: tuple[tuple[LayerSpec, int], ...]
+    whole: bool
+    parameters: int
+    uncounted: int
+    content: bytes | None
+    graph: Graph | None
+
+    @property
+    def macs(self) -> int:
+        return sum(macs for _, macs in self.layers)
+
+
+def _read(target: Target, path: Path) -> _Given:
+    backend, device = target.backend, target.device
+    as_it_is = backend.suffix == ".onnx" and path.suffix != PROGRAM
+    if path.suffix == PROGRAM:
+        program = ProgramFile.read(path)
+        batch, *_, size = program.graph.input_shape
+        if batch != device.batch:
+            raise UsageError(
+                f"{path} is for {batch} images at once, and {device.id} computes {device.batch}.",
+                f"Choose --batch {batch}, or export the network for {device.batch}.",
+            )
+        layers, whole = layers_of(program.graph)
+        name = name_of(path, program.sha256)
+        given = _Given(name, program.sha256, size, layers, whole, program.parameters, 0, None, program.graph)
+    else:
+        file = OnnxFile.read(path, device.batch)
+        given = _Given(
+            file.name, file.sha256, file.resolution, file.layers, False, file.parameters, file.uncounted, file.content,
+            None,
+        )  # fmt: skip
+        try:
+            graph = file.graph()
+        except UnsupportedLayerError:
+            if not as_it_is:
+                raise
+        else:
+            layers, whole = layers_of(graph)
+            given = replace(given, layers=layers, whole=whole, uncounted=0, graph=graph)
+    legal = [p for p in backend.precisions[: 1 if as_it_is else None] if p not in backend.integer_precisions]
+    if device.precision not in legal:
         raise UsageError(
-            f"{target.device.id} takes {target.backend.suffix} files, and a finished model can only be an ONNX file.",
-            "Choose a device that takes ONNX files, such as cpu.",
+            f"A finished model is measured as it is, and not in {device.precision}.",
+            f"Choose --precision {' or '.join(legal)}.",
         )
-    given = OnnxFile.read(path, target.device.batch)
+    if not as_it_is:
+        backend.check_export(device)
     target.require_presence()
     return given
 
 
-def _built(target: Target, given: OnnxFile, work: Path) -> Built:
-    """Compiles the file and compares its outputs with those of the reference implementation of the onnx package."""
+def _built(target: Target, given: _Given, work: Path) -> Built:
+    """Writes and compiles the file, and compares its outputs with those of another program.
+
+    That is the reference implementation of the onnx package, or nagsdk's own computation of a program of torch.export.
+    """
     artifact = work / f"{MODEL}{target.backend.suffix}"
-    artifact.write_bytes(given.content)
+    if target.backend.suffix == ".onnx" and given.content is not None:
+        artifact.write_bytes(given.content)
+    else:
+        assert given.graph is not None
+        target.backend.export(given.graph, artifact, target.device)
     compiled = target.backend.compile(artifact, target.device, work)
     probe = _UNCHANGED.normalised(probe_image(given.resolution)[None])
     with stage(target.on_event, "Comparing outputs"):
         actual = infer(target.backend, target.device, artifact, compiled, probe)
         assert actual is not None
-        expected = _expected(given, probe)
+        expected = _expected(given, target.device.batch, probe)
     parity = None if expected is None else check(expected, actual, target.backend.tolerance(target.device))
     logits = actual if expected is None else expected
     architecture = Architecture(given.name, (), given.resolution)
     return Built(architecture, artifact, compiled, parity, 0, {}, logits[-1])
 
 
-def _expected(given: OnnxFile, probe: Tensor) -> Tensor | None:
-    """Outputs by the reference implementation of the onnx package; None if that does not know an operator."""
+def _expected(given: _Given, batch: int, probe: Tensor) -> Tensor | None:
+    """Outputs by another program; None if that does not know an operator."""
+    if given.content is None:
+        import torch
+
+        from nagsdk.graph.interpret import tensors
+
+        assert given.graph is not None
+        computed = dict(tensors(given.graph, torch.from_numpy(probe)))
+        return np.asarray(computed[given.graph.output].numpy(), np.float32)
     import onnx
     from onnx.reference import ReferenceEvaluator
 
     try:
         evaluator = ReferenceEvaluator(onnx.load_model_from_string(given.content))
-        images = np.repeat(probe, given.batch, axis=0)
+        images = np.repeat(probe, batch, axis=0)
         (outputs,) = evaluator.run(None, {evaluator.input_names[0]: images})
     except Exception:  # it raises anything for operators and attributes that it does not have
         return None
     return np.asarray(outputs, np.float32)[:1]
 
 
-def _result(target: Target, given: OnnxFile) -> Result:
+def _result(target: Target, given: _Given) -> Result:
     warnings = (f"The count of multiply-accumulates is too low: {_UNCOUNTED}.",) if given.uncounted else ()
     size = (given.resolution, given.macs, given.parameters)
     device = target.device
@@ -184,3 +267,12 @@ def _result(target: Target, given: OnnxFile) -> Result:
         precision=device.precision,
         threads=device.threads,
     )
+
+
+def _predicted(target: Target, given: _Given) -> dict[str, float]:
+    """Milliseconds of the layers by the device's cost model; empty where it has none, or a part is no known layer."""
+    model = cost_model(target)
+    if model is None or not given.whole:
+        return {}
+    prices = layer_features([layer for layer, _ in given.layers]) @ model.prior.weights
+    return {layer.name: float(ms) for (layer, _), ms in zip(given.layers, prices, strict=True)}

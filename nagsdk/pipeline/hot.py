@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from nagsdk.budget import Budget
 from nagsdk.device.host_state import host_state
+from nagsdk.device.reconnecting import reconnecting
 from nagsdk.events import Notice
 from nagsdk.measuring.sustained import Load, Sustained, measure_sustained
 from nagsdk.pipeline.target import Target
@@ -48,16 +50,20 @@ def time_under_load(target: Target, compiled: Mapping[str, Path], budgets: Seque
     asked = " and ".join(str(b) for b in budgets if b.sustained_s is not None)
     target.on_event(Notice(_LOADING.format(target.device.id, longest_s / 60, asked)))
     look: Callable[[], Mapping[str, float]] = dict if target.backend.runs_elsewhere else host_state
-    with target.locked(), target.backend.open(target.device) as session:
-        found = measure_sustained(
-            session,
-            compiled,
-            longest_s,
-            target.protocol,
-            look=look,
-            environment=target.presence.properties,
-            on_event=target.on_event,
-        )
+
+    def load(seconds: float) -> Sustained:
+        with target.locked(), target.backend.open(target.device) as session:
+            return measure_sustained(
+                session,
+                compiled,
+                seconds,
+                target.protocol,
+                look=look,
+                environment=target.presence.properties,
+                on_event=target.on_event,
+            )
+
+    found = reconnecting(partial(load, longest_s), target.on_event)
     target.on_event(Notice(told_under_load(target.device.id, found.load)))
     return found
 

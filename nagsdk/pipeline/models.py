@@ -21,6 +21,7 @@ from nagsdk.errors import DamagedBundleError, DeviceUnavailableError, NagsdkErro
 from nagsdk.events import Notice
 from nagsdk.generator.generator import Generator
 from nagsdk.generator.strategy import Question
+from nagsdk.lab.lookup import lab_of
 from nagsdk.measuring.key import MeasurementKey
 from nagsdk.measuring.protocol import CALIBRATION_PROTOCOL as CALIBRATION
 from nagsdk.measuring.protocol import ESTIMATE_PROTOCOL, Protocol
@@ -54,7 +55,10 @@ def calibration_protocol(target: Target) -> Protocol:
     """How reference architectures are timed; with fewer runs if the device is not this machine."""
     if target.backend.estimated_by:
         return ESTIMATE_PROTOCOL
-    return replace(CALIBRATION, runs=CALIBRATION.reference_runs) if target.backend.runs_elsewhere else CALIBRATION
+    # In a lab every device is elsewhere, but its readings must mean the same as those that its own host takes.
+    lab = lab_of(target.backend)
+    elsewhere = (target.backend if lab is None else lab.backend).runs_elsewhere
+    return replace(CALIBRATION, runs=CALIBRATION.reference_runs) if elsewhere else CALIBRATION
 
 
 def card_file(target: Target) -> Path:

@@ -10,11 +10,12 @@ from nagsdk.common.files import line_ends_advice
 from nagsdk.device.backend import Backend, Presence, Tensor
 from nagsdk.device.description import Device, Overrides
 from nagsdk.errors import DamagedBundleError
+from nagsdk.events import Listener, ignore
 from nagsdk.graph.numbers import FLOAT, SHIFTS
 from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.manifest.manifest import is_pinned, pinned_files, precision_of, read_manifest, with_other_line_ends
 from nagsdk.pipeline.build import infer
-from nagsdk.pipeline.target import reach
+from nagsdk.pipeline.reach import reach
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,22 @@ class OpenedDeployment:
     presence: Presence
 
     @classmethod
-    def of(cls, folder: Path, device: str | Path | None = None, serial: str | None = None) -> OpenedDeployment:
+    def of(
+        cls,
+        folder: Path,
+        device: str | Path | None = None,
+        serial: str | None = None,
+        lab: str | None = None,
+        on_event: Listener = ignore,
+    ) -> OpenedDeployment:
         """Opens a deployment; its files are not checked yet.
 
         Args:
             folder: Folder that holds the manifest.json.
             device: Device to run the model on; the manifest's device if None.
             serial: Which of several attached phones is meant.
+            lab: Address of a lab whose device is meant; a device of this machine if None.
+            on_event: Receives notices of a lab.
 
         Raises:
             UsageError: The folder is not a deployment.
@@ -52,7 +62,7 @@ class OpenedDeployment:
         """
         manifest = read_manifest(folder)
         overrides = Overrides(manifest["threads"], manifest["batch"], precision_of(manifest), serial, io_of(manifest))
-        return cls(manifest, folder, *reach(device or manifest["device"], overrides))
+        return cls(manifest, folder, *reach(device or manifest["device"], overrides, None, lab, on_event))
 
     @property
     def artifact(self) -> Path:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nagsdk.budget import Budget
+from nagsdk.bundle.task import task_of
 from nagsdk.common.files import sha256, writing
 from nagsdk.common.outputs import staged
 from nagsdk.common.temporary import temporary_folder
@@ -195,6 +196,7 @@ def _leave(
         "integers": builder.compare(built),
         "report": {
             **drawn,
+            "task": task_of(target.bundle),
             "bill": measured_bill(
                 target, built.compiled if sessions else None, target.bundle.space.layers(built.architecture)
             ),

@@ -18,7 +18,7 @@ from nagsdk.device.description import Device, Overrides, check_device, reading_o
 from nagsdk.errors import DeviceUnavailableError, OutputError, UsageError
 from nagsdk.networks.catalogue import NETWORKS, layers_of
 from nagsdk.pipeline.priors import FLOAT, described_prior, kernels_of
-from nagsdk.pipeline.target import reach
+from nagsdk.pipeline.reach import described, reach
 from nagsdk.ranges import CONFIDENCE, READING_MS, THREADS
 
 # The kernels that the shipped backends for phones and for LiteRT on this machine run.
@@ -96,13 +96,36 @@ def add_device(
             speed of the chip.
         OutputError: The file exists, or cannot be written.
     """
-    checked = {network: float(READING_MS.check(ms)) for network, ms in (readings or {}).items()}
-    core = None if chip is None else _core(chip, kernels, with_readings=bool(checked))
     path = Path(output) if output is not None else Path(f"{name}.toml")
     if path.exists():
         raise OutputError(f"{path} exists.", "Give another name, or remove the file.")
     check_file(path)
-    backend, model, _ = reach(like, Overrides())
+    device = described_device(
+        name, readings, chip=chip, like=like, kernels=kernels, reading_threads=reading_threads, title=title
+    )
+    write_atomically(path, _toml(device).encode())
+    return device
+
+
+def described_device(
+    name: str,
+    readings: Mapping[str, float] | None = None,
+    *,
+    chip: str | None = None,
+    like: str = "android",
+    kernels: str = DEFAULT_KERNELS,
+    reading_threads: int = 1,
+    title: str | None = None,
+) -> Device:
+    """Describes a device by readings or its chip; see `add_device`, which also writes the description.
+
+    Raises:
+        UnknownNameError: See `add_device`.
+        UsageError: See `add_device`.
+    """
+    checked = {network: float(READING_MS.check(ms)) for network, ms in (readings or {}).items()}
+    core = None if chip is None else _core(chip, kernels, with_readings=bool(checked))
+    backend, model = described(like)
     for reading in checked:
         Overrides(precision=reading_of(reading)[1]).on(model, backend.precisions)  # refuses an unknown precision
     known = [f"readings with {kernels} kernels ({_listed(checked, reading_threads)})"] if checked else []
@@ -132,7 +155,6 @@ def add_device(
         check_device(device)
     except ValueError as error:
         raise UsageError(f"The device cannot be described: {error}.", "Change the name or the title.") from error
-    write_atomically(path, _toml(device).encode())
     return device
 
 

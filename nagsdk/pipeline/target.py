@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 from nagsdk.bundle.bundle import Bundle, load_bundle
 from nagsdk.common.cores import overcommitted
 from nagsdk.common.folders import cache_folder
-from nagsdk.device.backend import Backend, Presence, Tensor
-from nagsdk.device.description import Device, Overrides, read_device
+from nagsdk.device.backend import Backend, Tensor
+from nagsdk.device.description import Device, Overrides
 from nagsdk.device.presence import presence_of
 from nagsdk.errors import DeviceUnavailableError, UsageError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.graph.numbers import UINT8
 from nagsdk.images.preprocessing import Preprocessing
+from nagsdk.lab.lookup import lab_of
 from nagsdk.measuring.key import MeasurementKey
 from nagsdk.measuring.protocol import ESTIMATE_PROTOCOL, Protocol
 from nagsdk.measuring.rewrites import read_choice
 from nagsdk.pipeline.choices import Precisions, Threads, arms_of, named
 from nagsdk.pipeline.limits import Costs
-from nagsdk.plugin.guard import guarded_object
+from nagsdk.pipeline.reach import described
 from nagsdk.plugin.host import Host, host
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class TargetSettings(TypedDict, total=False):
     precision: Precisions
     serial: str | None
     io: str | None
+    lab: str | None
+    store: str | Path | None
     on_event: Listener
 
 
@@ -71,6 +74,9 @@ class Target:
         serial: Which of several attached phones is meant, or ``"host:port"`` of a phone that listens on the network.
         io: Numbers of input and output of an integer file: ``"float"``, ``"int8"`` or ``"uint8"``, which takes pixels
             as cameras give them; the device's default if None.
+        lab: Address of a lab whose device is meant, such as ``"tls://lab-server:8786"``, or ``"local"``; a device of
+            this machine if None.
+        store: File or address of the database for readings; the setting ``store`` if None.
         on_event: Called with every progress event; see `nagsdk.events`.
         backend: The backend of the device; the one that the device's description names if None.
 
@@ -103,12 +109,14 @@ class Target:
         precision: Precisions = None,
         serial: str | None = None,
         io: str | None = None,
+        lab: str | None = None,
+        store: str | Path | None = None,
         on_event: Listener = ignore,
         backend: Backend | None = None,
     ) -> None:
         self.bundle = load_bundle(bundle)
         self.named = device.id if isinstance(device, Device) else str(device)
-        self.backend, plain = _described(device, backend)
+        self.backend, plain = described(device, backend, lab, on_event)
         (first, *others), self.left_out = arms_of(
             plain,
             self.backend,
@@ -120,7 +128,11 @@ class Target:
         )
         self.overrides, self.device, self.presence = first.overrides, first.device, first.presence
         self._asked: dict[str, Any] = {"threads": threads, "batch": batch, "precision": precision, "serial": serial}
-        self._asked["io"] = io
+        self._asked |= {"io": io, "lab": lab, "store": store}
+        if store is not None:
+            from nagsdk.measuring.store_place import checked_place
+
+            checked_place(store)
         self._given, self._given_backend = device, backend
         self.costs = Costs(self.bundle, self.backend, self.device, lambda: self.host)
         self.on_event = on_event
@@ -135,8 +147,11 @@ class Target:
             on_event(Notice(self.crowded, warning=True))
         for arm in self.left_out:
             on_event(Notice(f"{arm.name} is left out: {arm.why.rstrip('.')}.", warning=True))
+        # In a lab, all arms use the same place.
+        given, shared = (device, backend) if lab is None else (plain, self.backend)
         self._others = [
-            Target(device, self.bundle, **asdict(one.overrides), on_event=on_event, backend=backend) for one in others
+            Target(given, self.bundle, **asdict(one.overrides), store=store, on_event=on_event, backend=shared)
+            for one in others
         ]
 
     @property
@@ -202,9 +217,9 @@ class Target:
     @cached_property
     def store(self) -> Store:
         """Measurements of earlier runs."""
-        from nagsdk.measuring.store import STORE, Store
+        from nagsdk.measuring.store_place import store_here
 
-        return Store(self.cache / STORE)
+        return store_here(self._asked["store"])
 
     def keep(self, name: str, make: Callable[[], T]) -> T:
         """A value that is made once for this target and then kept.
@@ -245,10 +260,12 @@ class Target:
         if not self.presence.available:
             raise DeviceUnavailableError(f"Device {self.device.id} is not available.", self.presence.reason)
 
-    def locked(self) -> AbstractContextManager[None]:
-        """Locks the device, so that no other process of this user measures on it meanwhile."""
+    def locked(self) -> AbstractContextManager[object]:
+        """Locks the device, so that no other process of this user, or other client of its lab, uses it meanwhile."""
         from nagsdk.device.lock import device_lock
 
+        if (lab := lab_of(self.backend)) is not None:
+            return lab.reserved(self.on_event)
         return device_lock(self.cache / "locks", self.presence.fingerprint, self.on_event)
 
     def write_as(self, rewrite: str | None) -> None:
@@ -312,38 +329,6 @@ def target_of(
 
 def _listed(arms: Sequence[Target]) -> str:
     return " and ".join(arm.arm for arm in arms)
-
-
-def reach(
-    device: str | Path | Device, overrides: Overrides, backend: Backend | None = None
-) -> tuple[Backend, Device, Presence]:
-    """The backend of a device, its description, and whether it is available; no bundle is needed.
-
-    Args:
-        device: See `Target`.
-        overrides: Settings that replace the device's defaults.
-        backend: See `Target`.
-
-    Raises:
-        NagsdkError: See `Target`.
-    """
-    backend, device = _described(device, backend)
-    device = overrides.on(device, backend.precisions, backend.ios)
-    return backend, device, presence_of(backend, device)
-
-
-def _described(device: str | Path | Device, backend: Backend | None) -> tuple[Backend, Device]:
-    if isinstance(device, Path) or (isinstance(device, str) and device.endswith(".toml")):
-        device = read_device(Path(device))
-    elif isinstance(device, str):
-        device = host().device(device)
-    elif not isinstance(device, Device):
-        raise UsageError(f"{device!r} is not a device.", "Name one; `nagsdk devices` lists them.")
-    if backend is None:
-        backend = host().backend_of(device)
-    else:
-        backend = guarded_object(backend, Backend, f"The backend {backend.id}")  # type: ignore[type-abstract]
-    return backend, device
 
 
 def _all_precisions() -> set[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from nagsdk.calibration.references import most_expensive_architecture, reference_architecture
 from nagsdk.common.temporary import temporary_folder
 from nagsdk.device.description import Device
+from nagsdk.device.reconnecting import reconnecting
 from nagsdk.events import Notice
 from nagsdk.measuring.key import MeasurementKey
 from nagsdk.measuring.measure import Contest, measure, measure_together
@@ -83,9 +84,16 @@ def time_together(
     Raises:
         DeviceError: The device failed or was busy.
     """
-    first, connection = jobs[0][0], uuid.uuid4().hex
-    protocol = protocol or first.protocol
+    first = jobs[0][0]
+    chosen = protocol or first.protocol
     references = [_reference(target, folder) for target, _, folder in jobs]
+    return reconnecting(lambda: _session(jobs, references, chosen), first.on_event)
+
+
+def _session(
+    jobs: Sequence[tuple[Target, Mapping[str, Path], Path]], references: Sequence[Path], protocol: Protocol
+) -> list[dict[str, Measurement]]:
+    connection = uuid.uuid4().hex
     # In the same order in every process, so that no two of them wait for each other.
     lockable = {target.presence.fingerprint: target for target, _, _ in jobs}
     with ExitStack() as stack:
@@ -104,7 +112,7 @@ def time_together(
                     partial(_keep, target, MeasurementKey.of(target.device, target.presence, protocol), connection),
                 )
             )
-        return measure_together(contests, protocol, on_event=first.on_event)
+        return measure_together(contests, protocol, on_event=jobs[0][0].on_event)
 
 
 def _keep(target: Target, key: MeasurementKey, connection: str, name: str, reading: Reading) -> None:
@@ -165,8 +173,12 @@ def settle_rewrite(target: Target) -> None:
             Notice(f"Measuring which rewrite of graphs is fastest on {target.device.id}; the answer is stored.")
         )
         reference = _reference(target, folder)
-        with target.locked(), target.backend.open(target.device) as session:
-            found = measure(session, files, reference, target.protocol, on_event=target.on_event)
+
+        def time() -> dict[str, Measurement]:
+            with target.locked(), target.backend.open(target.device) as session:
+                return measure(session, files, reference, target.protocol, on_event=target.on_event)
+
+        found = reconnecting(time, target.on_event)
     target.rewrite = RewriteChoice.of(probe.text, found)
     keep_choice(target.rewrite_file, target.rewrite)
     target.on_event(Notice(target.rewrite.told))

@@ -89,6 +89,7 @@ def verify(
     bundle: str | Path | None = None,
     serial: str | None = None,
     probe: str | Path | None = None,
+    lab: str | None = None,
     on_event: Listener = ignore,
 ) -> Verification:
     """Checks a deployment again: the hashes of its files, its outputs and, if the device is available, its latency.
@@ -104,6 +105,7 @@ def verify(
         bundle: Bundle whose reference network is timed beside the model; the manifest's bundle if None.
         serial: Which of several attached phones is meant, or ``"host:port"`` of a phone that listens on the network.
         probe: File that the probe in an app wrote; the budgets are judged by it too. See docs/in-app.md.
+        lab: Address of a lab whose device is meant, or ``"local"``; a device of this machine if None.
         on_event: Receives progress events.
 
     Returns:
@@ -132,7 +134,7 @@ def verify(
         return Verification(str(folder), (hashes, *untrusted, *evidence), Measured())
     checks, now, failure = [hashes], Measured(), None
     try:
-        opened = OpenedDeployment.of(folder, device, serial)
+        opened = OpenedDeployment.of(folder, device, serial, lab, on_event)
         checks.append(_parity(opened))
         if checks[-1].state == NOT_PASSED:
             checks += [Check(name, SKIPPED, "the model's outputs are wrong") for name in names[1:]]

@@ -132,6 +132,11 @@ class Host:
                 f"Install or fix its plugin (nagsdk plugins shows their state{': ' + broken if broken else ''}).",
             ) from error
 
+    def package_of(self, backend: Backend) -> str:
+        """The package of the plugin that registered a backend, with its version; empty if it is not known."""
+        registered = f"backend {backend.id}"
+        return next((plugin.distribution for plugin in self.plugins if registered in plugin.registered), "")
+
     def device(self, query: str) -> Device:
         """The device with an id or alias, or one that a plugin makes from the query (`nagsdk_resolve_device`).
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from nagsdk.common.wording import counted
 from nagsdk.manifest.result import result_of
-from nagsdk.reports import figures, load
+from nagsdk.reports import figures, images, load
 from nagsdk.reports.figures import Manifest
+from nagsdk.reports.rendering import render
 
 
 def deployment_page(manifest: Manifest) -> str:
@@ -29,7 +30,7 @@ def deployment_page(manifest: Manifest) -> str:
         "costs": figures.costs(manifest),
         "network": figures.network(manifest),
     }
-    return _render(
+    return render(
         "deployment.html.j2",
         m=manifest,
         asked=result_of(manifest).percentile,
@@ -39,7 +40,17 @@ def deployment_page(manifest: Manifest) -> str:
         load=load.told(manifest),
         bill=bill_told(manifest),
         provenance=_provenance(manifest),
+        task=task_told(manifest),
     )
+
+
+def task_told(m: Manifest) -> str:
+    """What is known about the task of a bundle that was trained on a user's images; empty if nothing is."""
+    task, measured = m["report"].get("task"), m["measured"]
+    if not task or measured["top1"] is None:
+        return ""
+    deployed = {name: measured[name] for name in ("top1", "top1_low", "top1_high")}
+    return images.told(task, {**deployed, "macs": m["macs"]})
 
 
 def comparison_page(manifests: Mapping[str, Manifest]) -> str:
@@ -51,7 +62,7 @@ def comparison_page(manifests: Mapping[str, Manifest]) -> str:
     pictures = {"pareto": figures.pareto(manifests), "histogram": figures.histogram(manifests)}
     networks = {name: figures.network(m) for name, m in manifests.items()}
     drawn = figures.frontiers(manifests)
-    return _render(
+    return render(
         "comparison.html.j2",
         rows=comparison(manifests),
         names=list(manifests),
@@ -158,26 +169,3 @@ def _energy(energy: Mapping[str, float]) -> dict[str, Any]:
         "latency under load (ms)": energy["latency_ms"],
         "metered for (s)": energy["seconds"],
     }
-
-
-def _number(value: object) -> str:
-    """A value as readable text; a dash if it is unknown."""
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.1e}" if 0 < abs(value) < 1e-3 else f"{value:.4g}"
-    return str(value)
-
-
-def _render(template: str, **values: Any) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("nagsdk.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = _number
-    return environment.get_template(template).render(**values)

@@ -98,10 +98,10 @@ class Plot:
         share = (value - self.y[0]) / (self.y[1] - self.y[0])
         return self.height - BOTTOM - min(max(share, 0.0), 1.0) * (self.height - self.top - BOTTOM)
 
-    def axes(self, x_label: str, y_label: str) -> list[str]:
-        """Grid, ticks and labels of the axes."""
+    def axes(self, x_label: str, y_label: str, *, numbered: bool = True) -> list[str]:
+        """Grid, ticks and labels of the axes; the horizontal axis has ticks if it is `numbered`."""
         parts = []
-        for value in ticks(*self.x):
+        for value in ticks(*self.x) if numbered else ():
             parts += [
                 line(self.at_x(value), self.top, self.at_x(value), self.height - BOTTOM, "#e3e8ee"),
                 text(self.at_x(value), self.height - BOTTOM + 13, f"{value:.6g}", anchor="middle", color=GREY, size=10),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nagsdk.events import Listener, ignore, stage
-from nagsdk.families.protocol import Supernet
+from nagsdk.families.protocol import Subnet, Supernet
 from nagsdk.space.architecture import Architecture
 from nagsdk.supernet.processes import Ranks, torch_device
 from nagsdk.supernet.recalibrate import recalibrate
@@ -47,6 +47,42 @@ def outputs(subnet: nn.Module, inputs: NDArray[np.float32], batch: int = 64) -> 
     parts = [subnet(torch.from_numpy(inputs[start : start + batch])) for start in range(0, len(inputs), batch)]
     logits: NDArray[np.float32] = torch.cat(parts).numpy()
     return logits
+
+
+@torch.no_grad()
+def logits_of(
+    supernet: Supernet, architecture: Architecture, recalibration: Tensor, pictures: Pictures
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Computes the logits of one subnet for labelled images, as `measure` does.
+
+    Args:
+        supernet: Source of the weights.
+        architecture: The architecture.
+        recalibration: Normalised images; see `recalibrate`.
+        pictures: Labelled batches; see `top1`.
+
+    Returns:
+        Logits, shape (n, classes), and labels, shape (n,).
+    """
+    subnet = prepared(supernet.extract(architecture), recalibration)
+    return labelled_logits(subnet, pictures)
+
+
+def prepared(subnet: Subnet, recalibration: Tensor) -> Subnet:
+    """Recalibrates the batch normalisation of a subnet and folds it, on a GPU if available."""
+    subnet.to(torch_device())
+    recalibrate(subnet, recalibration)
+    subnet.fold()
+    return subnet
+
+
+@torch.no_grad()
+def labelled_logits(network: nn.Module, pictures: Pictures) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Computes the logits of a network in eval mode for labelled batches, and returns them with the labels."""
+    device = next(network.parameters(), torch.empty(0)).device
+    found = [(network(images.to(device)).cpu(), labels) for images, labels in pictures]
+    logits, labels = (torch.cat(parts).numpy() for parts in zip(*found, strict=True))
+    return logits, labels
 
 
 def wilson(share: float, count: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -89,7 +125,6 @@ def measure(
         Top-1 in percent, shape (architectures,), in the given order; the same in every process.
     """
     ranks = ranks or Ranks()
-    device = torch_device()
     result = np.zeros(len(architectures))
     # Sorted by resolution, so that only the images of one resolution are in memory at a time.
     order = sorted(range(len(architectures)), key=lambda i: architectures[i].resolution)[ranks.rank :: ranks.count]
@@ -99,9 +134,6 @@ def measure(
             resolution = architectures[index].resolution
             if ready is None or ready[0] != resolution:
                 ready = resolution, recalibration(resolution), validation(resolution)
-            subnet = supernet.extract(architectures[index]).to(device)
-            recalibrate(subnet, ready[1])
-            subnet.fold()
-            result[index] = top1(subnet, ready[2])
+            result[index] = top1(prepared(supernet.extract(architectures[index]), ready[1]), ready[2])
             advance(done, f"Measuring subnet {done} of {len(order)}")
     return ranks.sum(result)

@@ -49,6 +49,8 @@ _MOST_GENERATOR, _LEAST_GENERATOR = 0.15, 0.04
 # In less than an hour, batch normalisation is recalibrated on fewer images.
 _LONG_S, _FEWER = 3600.0, 8
 _FEATURES, _CLASSIFIER_S = 4000, 5.0
+# Subnets whose answers for the test images are looked at.
+_STUDIED = 3
 
 
 @dataclass(frozen=True)
@@ -245,7 +247,10 @@ class _Attempt:
     @cached_property
     def fixed_s(self) -> dict[str, float]:
         """Seconds of everything but the passes."""
-        beside = self.measuring_s(sum(self.footing) + 2, self.asked.counts.test) + self.losses * self._loss_s
+        counts = self.asked.counts
+        beside = self.measuring_s(sum(self.footing) + 2 + _STUDIED, counts.test) + self.losses * self._loss_s
+        # The largest network answers for all images, so that wrong labels are found.
+        beside += self.pace.forward * self.share * (counts.train + counts.val)
         return {
             "frozen": 2 * self.frozen * self.pace.forward * self.share + _CLASSIFIER_S if self.frozen else 0.0,
             "measuring": self.measuring_s(self.subnets, self.chosen_on) + beside,

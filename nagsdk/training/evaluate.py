@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nagsdk.bundle.bundle import Bundle, load_bundle
+from nagsdk.common.files import check_file, write_atomically
 from nagsdk.common.os_errors import naming_os_errors
-from nagsdk.events import Listener, ignore
+from nagsdk.errors import UsageError
+from nagsdk.events import Listener, ignore, stage
 from nagsdk.space.architecture import Architecture
+
+if TYPE_CHECKING:
+    from nagsdk.training.answers import Answers
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,9 @@ class SubnetAccuracy:
         top1_high: Upper end of the interval.
         predicted_top1: Top-1 according to the accuracy predictor; None if the bundle has none.
         images: Number of images that the subnet was measured on.
+        by_class: What it answers: ``balanced_top1`` (the mean over classes), ``classes`` (images, top-1 with its
+            interval and precision of each), ``confused`` (pairs of classes, the most frequent first), and ``wrong``
+            (the surest wrong answers); None unless it was asked for.
     """
 
     architecture: str
@@ -34,10 +42,11 @@ class SubnetAccuracy:
     top1_high: float
     predicted_top1: float | None
     images: int
+    by_class: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the entry that `nagsdk evaluate --json` prints."""
-        return asdict(self)
+        """Returns the entry that `nagsdk evaluate --json` prints, without `by_class` if it is None."""
+        return {name: value for name, value in asdict(self).items() if name != "by_class" or value is not None}
 
 
 @naming_os_errors
@@ -48,6 +57,9 @@ def evaluate(
     table: str | Path | None = None,
     data: str | Path | None = None,
     skip_broken: bool = False,
+    by_class: bool = False,
+    predictions: str | Path | None = None,
+    report: str | Path | None = None,
     on_event: Listener = ignore,
 ) -> list[SubnetAccuracy]:
     """Measures the top-1 of subnets after recalibrating the batch normalisation of each.
@@ -60,12 +72,17 @@ def evaluate(
         table: CSV file with the columns ks, e, d, r; its rows come after `architectures`.
         data: Folder of images, whose test part is used; None uses the bundle's own test images.
         skip_broken: Whether to leave out images that cannot be decoded, instead of raising an error.
+        by_class: Whether to return accuracies by class, and the surest wrong answers.
+        predictions: CSV file to write, with one row for each image and subnet.
+        report: HTML file to write, with accuracies by class and the surest wrong answers of the last subnet.
         on_event: Receives progress.
 
     Returns:
         The accuracy of each subnet, in the order of the architectures.
 
     Raises:
+        UsageError: A file to write has another ending than .csv or .html.
+        OutputError: A file cannot be written.
         ImagesMissingError: There are no labelled images.
         WeightsMissingError: The bundle's weights are not on this machine.
     """
@@ -73,8 +90,15 @@ def evaluate(
     from nagsdk.space.space import extremes
     from nagsdk.supernet.evaluate import measure, wilson
     from nagsdk.supernet.processes import together
+    from nagsdk.training.answers import Answers, write_answers
     from nagsdk.training.source import Source
+    from nagsdk.training.study import page_of
 
+    for file, ending in ((predictions, ".csv"), (report, ".html")):
+        if file is not None and Path(file).suffix != ending:
+            raise UsageError(f"{file} does not end in {ending}.", f"Name a file that ends in {ending}.")
+        if file is not None:
+            check_file(Path(file))
     opened = load_bundle(bundle)
     opened.require_weights()
     given = (
@@ -82,10 +106,20 @@ def evaluate(
         if architectures or table is not None
         else opened.space.decode(extremes(opened.space))
     )
+    known: list[Answers] = []
     with together() as ranks:
         on_event = on_event if ranks.first else ignore
         source = Source.of(opened, data, skip_broken, on_event)
-        top1 = measure(opened.supernet, given, source.recalibration, source.shown("test"), on_event, ranks)
+        if not by_class and predictions is None and report is None:
+            top1 = measure(opened.supernet, given, source.recalibration, source.shown("test"), on_event, ranks).tolist()
+        elif ranks.first:
+            with stage(on_event, "Measuring subnets", len(given)) as advance:
+                for number, architecture in enumerate(given, 1):
+                    known.append(Answers.of(source, opened.supernet, architecture))
+                    advance(number, f"Measuring subnet {number} of {len(given)}")
+            top1 = [answers.top1 for answers in known]
+        else:
+            return []
     count = source.count("test")
     predicted = (
         opened.predictor.predict(opened.space.encode(given)).mean.tolist()
@@ -93,11 +127,22 @@ def evaluate(
         else [None] * len(given)
     )
     rows = []
-    for architecture, true, expected in zip(given, top1.tolist(), predicted, strict=True):
+    for number, (architecture, true, expected) in enumerate(zip(given, top1, predicted, strict=True)):
         low, high = wilson(true / 100, count)
         rows.append(
             SubnetAccuracy(
-                architecture.text, opened.space.macs(architecture), true, 100 * low, 100 * high, expected, count
+                architecture.text,
+                opened.space.macs(architecture),
+                true,
+                100 * low,
+                100 * high,
+                expected,
+                count,
+                known[number].to_dict() if known else None,
             )
         )
+    if predictions is not None:
+        write_answers(Path(predictions), [(a.text, answers) for a, answers in zip(given, known, strict=True)])
+    if report is not None:
+        write_atomically(Path(report), page_of(source, known[-1], given[-1].resolution).encode())
     return rows

@@ -32,6 +32,7 @@ class Material:
         preprocessing: Preprocessing of the images.
         classes: Number of classes.
         flip: Whether training mirrors images.
+        balanced: Whether training shows images of rare classes more often.
         seed: Seed of the choice.
     """
 
@@ -40,6 +41,7 @@ class Material:
     preprocessing: Preprocessing
     classes: int
     flip: bool
+    balanced: bool
     seed: int
 
     @cached_property
@@ -87,6 +89,7 @@ class Material:
             Augmentation(flip=self.flip),
             ranks.rank,
             ranks.count,
+            self.balanced,
             recipe.mixup,
             self.classes,
         )

@@ -40,6 +40,8 @@ class Plan:
         subnets: Number of subnets measured for the accuracy predictor; None if the schedule decides.
         flip: Whether training mirrors images.
         seed: Seed of all random choices.
+        group_by: Pattern by which images are grouped.
+        balance: Whether training shows images of rare classes more often; None if not.
         minutes: The time of the whole training; None if epochs decide.
     """
 
@@ -52,6 +54,8 @@ class Plan:
     subnets: int | None
     flip: bool
     seed: int
+    group_by: str | None = None
+    balance: bool | None = None
     minutes: float | None = None
 
     def differing(self, known: Mapping[str, Any]) -> list[str]:

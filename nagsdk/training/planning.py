@@ -97,7 +97,9 @@ def _by_epochs(
         "frozen": 0.0,
         "training": training + validating,
         # The first process measures the loss in int8 alone.
-        "measuring": each * (subnets + sum(BESIDE.footing)) / ranks.count + PASSES * BESIDE.losses * each,
+        "measuring": each * (subnets + sum(BESIDE.footing)) / ranks.count
+        + PASSES * BESIDE.losses * each
+        + pace.forward * (counts.train + counts.val),
         "predictor": fit_seconds(space, subnets),
         "generator": pace.generator if generator else 0.0,
     }

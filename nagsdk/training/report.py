@@ -28,6 +28,9 @@ class TrainingReport:
         bundle: Folder of the bundle.
         split: How images were divided into parts: ``folders`` if the folder has a subfolder for each part, otherwise
             ``automatic``.
+        near_duplicates: Number of images that look nearly the same as others (``images``), in how many sets (``sets``),
+            of pairs of them with different classes (``two_labels``), and of those in ``val`` and ``test`` that look
+            like one in ``train`` (``across_parts``).
         plan: Settings that determine the result of the run.
         classes: Number of images of every class, for each part.
         left_out: Number of images that were left out because they cannot be decoded.
@@ -40,6 +43,8 @@ class TrainingReport:
             test images, it overfits. None in a dry run.
         guessing: Top-1 of always naming the most frequent class of the test images, in per cent; None in a dry run.
         predictor: Accuracy of the predictor on subnets that it was not fitted to; None in a dry run.
+        task: What networks are worth on the test images (`nagsdk.manifest.task_schema.TaskRecord`): the smallest, one
+            in between, the largest, how sure it is that they differ, and plain networks; None in a dry run.
         passes: Passes of the training; None except in a dry run.
         schedule: How much of everything the training does; None except in a dry run.
         estimate: Estimated seconds and bytes of the training; None except in a dry run.
@@ -47,6 +52,7 @@ class TrainingReport:
 
     bundle: str
     split: str
+    near_duplicates: Mapping[str, int]
     plan: Mapping[str, Any]
     classes: Mapping[str, Mapping[str, int]]
     left_out: int
@@ -58,6 +64,7 @@ class TrainingReport:
     seen: float | None = None
     guessing: float | None = None
     predictor: Mapping[str, Any] | None = None
+    task: Mapping[str, Any] | None = None
     passes: tuple[Mapping[str, Any], ...] | None = None
     schedule: Mapping[str, Any] | None = None
     estimate: Mapping[str, float] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import time
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from nagsdk.families.protocol import Supernet
 from nagsdk.families.space import NetworkSpace
 from nagsdk.images.decoded import Labelled, counts, require_space, square_side
 from nagsdk.images.folder import ImageFolder
+from nagsdk.images.split import SPLIT
 from nagsdk.predictor.model import CARD, PREDICTOR_WEIGHTS
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import extremes
@@ -85,7 +87,9 @@ class TrainingRun:
         self.preprocessing = preprocessing_of(space, plan.init)
         side = square_side(space, self.preprocessing)
         self.sheets = Sheets(self.work, parts, side, self.preprocessing, schedule.recalibration, plan.seed)
-        self.material = Material(parts, schedule, self.preprocessing, space.classes, plan.flip, plan.seed)
+        self.material = Material(
+            parts, schedule, self.preprocessing, space.classes, plan.flip, bool(plan.balance), plan.seed
+        )
         images, batch = len(parts["train"].labels) - schedule.held_out, schedule.batch
         # Batch normalisation needs two images in every process.
         if not 2 * ranks.count <= batch <= images or batch % ranks.count:
@@ -270,16 +274,17 @@ class TrainingRun:
 
     def _write(self, figures: dict[str, Any], footing: Footing) -> None:
         with stage(self.on_event, "Writing the bundle"):
-            names = (SUPERNET_WEIGHTS, "measured.csv", RECALIBRATION, TEST, TEST_LABELS, PREDICTOR_WEIGHTS, CARD)
+            names = (SUPERNET_WEIGHTS, "measured.csv", RECALIBRATION, TEST, TEST_LABELS, PREDICTOR_WEIGHTS, CARD, SPLIT)
             same = self.plan.space == self.space.to_dict()
             left_out = ("images", "space") if same else ("images",)
+            write_atomically(self.work / SPLIT, json.dumps(self.folder.division.to_dict()).encode())
             low, high = min(self.space.resolutions), max(self.space.resolutions)
             provenance = {
                 "made_by": MADE_BY,
                 "images": {
                     **counts(self.parts, len(self.folder.classes)),
                     "split": self.folder.split,
-                    "cuts": dict(self.folder.cuts),
+                    "near_duplicates": self.folder.alike.to_dict(),
                     "fingerprint": self.plan.images,
                 },
                 "plan": {key: value for key, value in asdict(self.plan).items() if key not in left_out},

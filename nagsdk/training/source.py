@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nagsdk.bundle.bundle import RECALIBRATION_IMAGES, Bundle
+from nagsdk.bundle.split import recorded_split
 from nagsdk.errors import DataError, ImagesMissingError
 from nagsdk.events import Listener, ignore
 from nagsdk.images.batches import Shown, prepare, stratified
 from nagsdk.images.decoded import Labelled, decode, square_side
-from nagsdk.images.entries import some
+from nagsdk.images.entries import one_line, some
 from nagsdk.images.folder import scan
-from nagsdk.images.split import read_cuts
 from nagsdk.supernet.evaluate import Pictures
 
 
@@ -31,12 +31,14 @@ class Source:
         parts: Parts ``train``, ``val`` and ``test`` of a folder; None if there are only the bundle's own test images.
         fingerprint: Fingerprint of the folder; see `ImageFolder`.
         own_tests: Whether the test images are those in the bundle.
+        root: The folder.
     """
 
     bundle: Bundle
     parts: dict[str, Labelled] | None
     fingerprint: str = ""
     own_tests: bool = True
+    root: Path | None = None
 
     @classmethod
     def of(
@@ -57,8 +59,7 @@ class Source:
                     f"The bundle {bundle.name} has no labelled images.", "Give a folder of images with --data."
                 )
             return cls(bundle, None)
-        cuts = read_cuts(bundle.description.provenance)
-        found = scan(Path(data), cuts).with_classes(bundle.labels or ())
+        found = scan(Path(data), recorded_split(bundle), on_event=on_event).with_classes(bundle.labels or ())
         if len(found.classes) != bundle.space.classes or bundle.labels not in (None, found.classes):
             known = (
                 some(bundle.labels) if bundle.labels is not None else f"{bundle.space.classes} classes without names"
@@ -73,7 +74,7 @@ class Source:
         own = isinstance(trained_on, dict) and trained_on.get("fingerprint") == found.fingerprint
         images = bundle.description.images
         own = own and bundle.has_test_images and images is not None and images.test.count == len(parts["test"].labels)
-        return cls(bundle, parts, found.fingerprint, own)
+        return cls(bundle, parts, found.fingerprint, own, found.root)
 
     def recalibration(self, resolution: int) -> Tensor:
         """Returns normalised images for `recalibrate`: the bundle's own, or training images if it has none."""
@@ -104,6 +105,12 @@ class Source:
         rows = stratified(found.labels, min(most, len(found.labels)), seed=0)
         inputs = prepare(found.images[rows], resolution, self.bundle.preprocessing).contiguous()
         return inputs.numpy(), np.asarray(found.labels[rows], np.int64)
+
+    def names(self, part: str) -> list[str]:
+        """Returns the names of the images of a part: paths inside the folder, or numbers of the bundle's images."""
+        if self.parts is None or self.root is None:
+            return [f"{part} image {number}" for number in range(1, self.count(part) + 1)]
+        return [one_line(path.relative_to(self.root).as_posix()) for path in self.parts[part].paths]
 
     def count(self, part: str) -> int:
         """Returns the number of images of a part."""

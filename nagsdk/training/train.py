@@ -20,6 +20,9 @@ from nagsdk.training.work import work_of
 if TYPE_CHECKING:
     from nagsdk.images.folder import ImageFolder
 
+# From so many times as many images in the largest class as in the smallest on, training balances them.
+_UNBALANCED = 10
+
 
 @naming_os_errors
 def train(
@@ -34,8 +37,11 @@ def train(
     batch: int | None = None,
     subnets: int | None = None,
     flip: bool = True,
+    group_by: str | None = None,
+    balance: bool | None = None,
     skip_broken: bool = False,
     generator: bool = True,
+    baseline: bool = False,
     tensorboard: str | Path | None = None,
     dry_run: bool = False,
     seed: int = 0,
@@ -63,9 +69,15 @@ def train(
         batch: Number of images per step, over all processes; None: 64, or what the time allows.
         subnets: Number of subnets measured for the accuracy predictor; None: 300, or what the time allows.
         flip: Whether training mirrors images; use False for letters and signs.
+        group_by: Regular expression that is searched in the path of every image inside its class folder; images in
+            which it finds the same (a patient, a camera) go to one part.
+        balance: Whether training shows images of rare classes more often; if None, where the largest class has more
+            than ten times as many images as the smallest.
         skip_broken: Whether to leave out images that cannot be decoded, instead of raising an error.
         generator: Whether to train the bundle's generator at the end (ten minutes, or what the time allows); `deploy`
             trains one if the bundle has none.
+        baseline: Whether to train plain networks alone, each as long as the supernet was, and to compare the bundle's
+            networks with them: one of the same family, and a well-known one.
         tensorboard: Folder for TensorBoard curves; needs the extra ``tensorboard``.
         dry_run: Whether to only report what would be done, how long it would take and what it needs.
         seed: Seed of all random choices.
@@ -84,6 +96,8 @@ def train(
     """
     from dataclasses import asdict
 
+    from nagsdk.bundle.split import split_beside
+    from nagsdk.bundle.task import TASK, task_of
     from nagsdk.bundle.write import check_name
     from nagsdk.images.folder import scan
     from nagsdk.training.plan import DEFAULT_BATCH, DEFAULT_EPOCHS, DEFAULT_SUBNETS, Plan, finished, space_of
@@ -99,7 +113,10 @@ def train(
     check_name(folder.name)
     check_replaceable(folder, BUNDLE)
     work = work_of(folder)
-    found = scan(Path(data))
+    found = scan(Path(data), split_beside(init), group_by, on_event)
+    sizes = found.counts()["train"]
+    if balance is None:
+        balance = max(sizes) > _UNBALANCED * min(sizes)
     chosen = space_of(space, len(found.classes))
     amounts = Counts(*(len(found.parts[part].labels) for part in ("train", "val", "test")))
     few = amounts.train + amounts.val < SMALL and recipe == "sandwich"
@@ -108,28 +125,52 @@ def train(
         minutes = DEFAULT_MINUTES
     if minutes is None:
         epochs, batch, subnets = epochs or DEFAULT_EPOCHS, batch or DEFAULT_BATCH, subnets or DEFAULT_SUBNETS
-    plan = Plan(found.fingerprint, chosen.to_dict(), init, recipe, epochs, batch, subnets, flip, seed, minutes)
+    plan = Plan(
+        found.fingerprint,
+        chosen.to_dict(),
+        init,
+        recipe,
+        epochs,
+        batch,
+        subnets,
+        flip,
+        seed,
+        group_by,
+        balance or None,
+        minutes,
+    )
     report: dict[str, Any] = {
         "bundle": str(folder),
         "split": found.split,
+        "near_duplicates": found.alike.to_dict(),
         "plan": {key: value for key, value in asdict(plan).items() if key != "space"},
     }
     if (done := finished(folder, plan)) is not None:
+        if baseline and not dry_run and not (task_of(done) or {}).get("plain"):
+            raise UsageError(
+                f"{folder} was finished without plain networks to compare with.",
+                "Give another folder with --output, or leave out --baseline.",
+            )
         facts = done.description.provenance
         used = {name: facts["images"][name] for name in found.parts}
         if generator and not dry_run and done.generator_file is None:
             _add_generator_once(folder, seed, on_event)
-        return TrainingReport.of({**report, **_images(found, used), "already_finished": True, **facts["figures"]})
+        task = {"task": task_of(done)} if TASK in done.files else {}
+        return TrainingReport.of(
+            {**report, **_images(found, used), "already_finished": True, **facts["figures"], **task}
+        )
 
     # Importing torch takes seconds, so all checks that do not need it come before.
     from nagsdk.images.decoded import counts, decode, square_side
     from nagsdk.supernet.passes import RECIPES
     from nagsdk.supernet.processes import together
+    from nagsdk.training.baseline import PLAIN_NETWORKS, SECONDS, TrainingTime
     from nagsdk.training.curves import Curves
     from nagsdk.training.estimate import estimate
     from nagsdk.training.planning import schedule_of
     from nagsdk.training.run import TrainingRun
     from nagsdk.training.start import first_weights, preprocessing_of
+    from nagsdk.training.study import add_study
     from nagsdk.training.subnets import LEAST, require_enough
     from nagsdk.training.work import begun
 
@@ -150,9 +191,9 @@ def train(
                     warning=True,
                 )
             )
-        curves = Curves(
-            work, Path(tensorboard) if tensorboard is not None and ranks.first and not dry_run else None, on_event
-        )
+        watch = TrainingTime(work / SECONDS, on_event)
+        board = Path(tensorboard) if tensorboard is not None and ranks.first and not dry_run else None
+        curves = Curves(work, board, watch.listen)
         schedule = begun(work, plan) or schedule_of(
             plan, chosen, preprocessing_of(chosen, init), amounts, generator, ranks, on_event
         )
@@ -167,10 +208,15 @@ def train(
         run = TrainingRun(plan, schedule, found, parts, chosen, folder, ranks, curves.listen if ranks.first else ignore)
         if dry_run:
             run.check()
-            return TrainingReport.of({**report, **estimate(run)})
+            facts = estimate(run)
+            facts["estimate"]["baseline_s"] = PLAIN_NETWORKS * schedule.seconds["training"] if baseline else 0.0
+            return TrainingReport.of({**report, **facts})
         with curves:
             figures = run.run()
         first = ranks.first
+    if first:
+        seconds = watch.seconds if baseline else None
+        figures["task"] = add_study(folder, data, run.fresh(), seconds, found.notes, skip_broken, on_event)
     if first and generator and schedule.generator:
         with run.whole.part("generator"):
             add_generator(folder, seed, run.whole.listen, schedule.generator)

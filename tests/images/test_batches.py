@@ -129,3 +129,17 @@ def test_mixup_mixes_images_and_classes_in_the_same_shares_at_every_resolution()
     assert mixtures > 6
     assert torch.equal(ArrayBatches(*given, mixup=0.5, classes=12)(2, 16)[0], mixed(2, 16)[0])
     assert classes_of(shares).tolist() == shares.argmax(1).tolist() and classes_of(classes) is classes
+
+
+def test_balanced_batches_show_rare_classes_more_often_and_every_image():
+    labels = np.repeat([0, 1, 2], [900, 100, 25])
+    images = np.zeros((len(labels), 4, 4, 3), np.uint8)
+    images[:, 0, 0, 0] = np.arange(len(labels)) % 251
+    balanced = ArrayBatches(images, labels, 25, Preprocessing((0.0,) * 3, (1.0,) * 3, 1.0), balanced=True)
+    steps = len(labels) // 25
+    shown = np.bincount(np.concatenate([balanced(step, 4)[1] for step in range(steps)]))
+    assert shown.sum() == len(labels) and shown == pytest.approx(len(labels) * np.array([30, 10, 5]) / 45, abs=1)
+    order = balanced._order(np.random.default_rng(0))
+    often = np.bincount(order, minlength=len(labels))
+    assert often[:900].max() == 1 and set(often[1000:]) <= {4, 5} and set(often[900:1000]) <= {2, 3}
+    assert torch.equal(balanced(7, 4)[1], balanced(7, 4)[1])

@@ -5,10 +5,11 @@ import unicodedata
 import numpy as np
 import pytest
 
-from nagsdk.errors import DataError
+from nagsdk.errors import DataError, UsageError
 from nagsdk.images import entries
 from nagsdk.images.entries import image_files
 from nagsdk.images.folder import scan
+from nagsdk.images.split import Split
 from tests.images.layouts import ACUTE, FINGERPRINTS, lay, of
 from tests.pictures import fill
 
@@ -62,10 +63,10 @@ def test_a_tenth_of_every_class_is_set_aside(tmp_path):
     found = scan(tmp_path)
     assert found.counts() == {"train": [48, 3, 12, 20], "val": [6, 1, 1, 3], "test": [6, 1, 1, 3]}
     fill(tmp_path, {name: 2 * size for name, size in sizes.items()})
-    again = scan(tmp_path, found.cuts)
+    again = scan(tmp_path, found.division)
     for part in ("train", "val", "test"):  # whatever is added, no image moves
         assert set(found.parts[part].paths) <= set(again.parts[part].paths)
-    assert again.cuts == found.cuts
+    assert again.division.cuts == found.division.cuts
 
 
 def test_the_halves_of_val_stay_when_images_are_added(tmp_path):
@@ -74,7 +75,7 @@ def test_the_halves_of_val_stay_when_images_are_added(tmp_path):
     found = scan(tmp_path)
     assert (found.counts()["val"], found.counts()["test"]) == ([4, 3], [3, 3])
     fill(tmp_path / "val", {"azure": 20, "brick": 13})
-    again = scan(tmp_path, found.cuts)
+    again = scan(tmp_path, found.division)
     assert all(set(found.parts[part].paths) <= set(again.parts[part].paths) for part in ("val", "test"))
 
 
@@ -303,3 +304,73 @@ def test_pipes_and_devices_are_left_out_and_named(tmp_path):
     found = scan(tmp_path)
     assert found.fingerprint == before and "2 pipes, sockets or devices were not opened" in found.notes[0]
     assert all(name in found.notes[0] for name in ("pipe.jpg", "zero.jpg"))
+
+
+def test_copies_go_to_one_part_and_are_said(tmp_path):
+    fill(tmp_path, {"azure": 30, "brick": 30})
+    for number in range(30):
+        (tmp_path / "azure" / f"copy{number:03d}.png").write_bytes(
+            (tmp_path / "azure" / f"{number:03d}.png").read_bytes()
+        )
+    found = scan(tmp_path)
+    part_of = {path.name: part for part, of in found.parts.items() for path in of.paths if path.parent.name == "azure"}
+    assert all(part_of[f"{n:03d}.png"] == part_of[f"copy{n:03d}.png"] for n in range(30))
+    assert found.counts() == {"train": [48, 24], "val": [6, 3], "test": [6, 3]}
+    assert found.alike.to_dict() == {"images": 60, "sets": 30, "two_labels": 0, "across_parts": 0}
+    assert any("60 images look nearly the same as others, in 30 sets" in note for note in found.notes)
+
+
+def test_one_picture_in_two_classes_is_named(tmp_path):
+    fill(tmp_path, {"azure": 9, "brick": 9})
+    (tmp_path / "brick" / "other.png").write_bytes((tmp_path / "azure" / "003.png").read_bytes())
+    found = scan(tmp_path)
+    assert found.alike.two_labels == (("azure/003.png", "brick/other.png"),)
+    assert any("azure/003.png and brick/other.png. One class of each pair is wrong" in note for note in found.notes)
+
+
+def test_copies_over_given_parts_are_named_and_stay(tmp_path):
+    for part, seed in (("train", 0), ("val", 1), ("test", 2)):
+        fill(tmp_path / part, {"azure": 6, "brick": 6}, seed)
+    (tmp_path / "test" / "azure" / "same.png").write_bytes((tmp_path / "train" / "azure" / "000.png").read_bytes())
+    found = scan(tmp_path)
+    assert found.counts()["test"] == [7, 6] and found.alike.across_parts == 1
+    assert any("1 image of val and test look" in note and "same.png" in note for note in found.notes)
+
+
+def test_groups_go_to_one_part_and_are_remembered(tmp_path):
+    fill(tmp_path, {"azure": 60, "brick": 60})
+    for path in sorted(tmp_path.glob("*/*.png")):
+        path.rename(path.with_name(f"p{int(path.stem) % 7}-{path.name}"))
+    found = scan(tmp_path, group_by=r"p\d")
+    sides = {(path.name[:2], part) for part, of in found.parts.items() for path in of.paths}
+    assert len(sides) == 7 and found.division.group_by == r"p\d"
+    for number in range(7):
+        (tmp_path / "brick" / f"p{number}-more.png").write_bytes(b"torn")
+    again = scan(tmp_path, found.division)
+    assert {(path.name[:2], part) for part, of in again.parts.items() for path in of.paths} == sides
+    with pytest.raises(UsageError, match="divided before with the pattern"):
+        scan(tmp_path, found.division, group_by="p")
+
+
+def test_a_recorded_pattern_need_not_fit_other_folders(tmp_path):
+    fill(tmp_path, {"azure": 9, "brick": 9})
+    assert min(min(counts) for counts in scan(tmp_path, Split(group_by="z")).counts().values()) == 1
+    with pytest.raises(UsageError, match="divided before with no pattern"):
+        scan(tmp_path, Split(), group_by="0")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "says"),
+    [(r"z", "is found in no name"), ("(", "is not a pattern"), (r"^\d", r"too few groups.*brick \(1\)")],
+)
+def test_patterns_that_make_no_groups_are_refused(tmp_path, pattern, says):
+    fill(tmp_path, {"azure": 40, "brick": 8})  # all of brick begin with 0
+    with pytest.raises(UsageError, match=says):
+        scan(tmp_path, group_by=pattern)
+
+
+def test_groups_over_given_parts_are_refused(tmp_path):
+    for part in ("train", "val"):
+        fill(tmp_path / part, {"azure": 6, "brick": 6})
+    with pytest.raises(DataError, match="The folders of the parts divide 6 groups: 000, 001"):
+        scan(tmp_path, group_by=r"\d+")

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from nagsdk.pipeline.selector_code import kotlin
 from tests.conftest import REPOSITORY
 from tests.docs.blocks import PAGES, blocks
+from tests.pipeline.test_selector import RULE
 
 FOLDER = REPOSITORY / "integrations"
 WORKFLOWS = sorted([*FOLDER.glob("github/*.yml"), *REPOSITORY.glob(".github/workflows/*.yml")])
@@ -121,8 +123,15 @@ def test_the_kotlin_class_and_the_snippet_of_the_docs_compile(tmp_path):
     (tmp_path / "Snippet.kt").write_text(f"{IMPORTS}\nfun answer({known}): String {{\n{snippet}\nreturn answer\n}}\n")
     (probe,) = [block.text for block in _of("kotlin") if "NagsdkProbe(" in block.text]
     (tmp_path / "Probe.kt").write_text(f"{IMPORTS}\nfun measured(context: Context) {{\n{probe}\n}}\n")
+    (tmp_path / "Selector.kt").write_text(kotlin(RULE, "20ms", 95.0))
     stubs = sorted(Path(__file__).with_name("android").glob("*.kt"))
-    sources = [*sorted(FOLDER.glob("kotlin/*.kt")), tmp_path / "Snippet.kt", tmp_path / "Probe.kt", *stubs]
+    sources = [
+        *sorted(FOLDER.glob("kotlin/*.kt")),
+        tmp_path / "Snippet.kt",
+        tmp_path / "Probe.kt",
+        tmp_path / "Selector.kt",
+        *stubs,
+    ]
     done = subprocess.run(
         [_tool("bash"), compiler, "-Werror", "-d", tmp_path / "out.jar", *sources],
         capture_output=True,

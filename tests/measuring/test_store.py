@@ -2,7 +2,9 @@ import json
 import sqlite3
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -29,23 +31,30 @@ def kept(ms=1.0, key=KEY, architecture="a", **more):
     return Kept(key, architecture, reading(ms), "5e55", **more)
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request, tmp_path):
+    return tmp_path / "deep/s.sqlite" if request.param == "sqlite" else request.getfixturevalue("new_database")()
+
+
 @pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "deep" / "s.sqlite")
+def store(place):
+    return Store(place)
 
 
 def values(found):
     return [one.reading.burst.wall_ms[0] for one in found]
 
 
-def test_readings_come_back_in_order_by_key_architecture_and_run(store):
+def test_readings_come_back_in_order_by_key_architecture_and_run(store, place, monkeypatch):
+    monkeypatch.setattr("nagsdk.measuring.store._PAGE", 2)
     for ms in (3.0, 1.0, 2.0):
         store.add(kept(ms))
     store.add(kept(9.0, architecture="b"))
     store.add(kept(8.0, key=OTHER))
     run = store.begin(KEY, {"seed": 0})
     store.add(kept(7.0, run=run, turn=3))
-    again = Store(store.path)
+    again = Store(place)
+    assert again.check() == 6
     assert values(again.readings(KEY, "a")) == [3.0, 1.0, 2.0, 7.0]
     assert values(again.readings()) == [3.0, 1.0, 2.0, 9.0, 8.0, 7.0]
     (found,) = again.readings(run=run)
@@ -63,34 +72,88 @@ def test_a_run_is_resumed_until_it_ends_and_only_with_the_same_settings(store):
     assert store.unfinished(KEY, {"seed": 0, "rounds": 5}, 60.0) is None
 
 
-def test_two_processes_write_at_once_without_loss(tmp_path):
-    script = (
-        "import sys, pathlib; sys.path[:0] = ['.']\n"
-        "from tests.measuring.test_store import kept; from nagsdk.measuring.store import Store\n"
-        "s = Store(pathlib.Path(sys.argv[1]))\nfor i in range(100): s.add(kept(float(i + 1)))"
-    )
-    writers = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "s")]) for _ in range(2)]
-    assert [w.wait() for w in writers] == [0, 0]
-    assert len(list(Store(tmp_path / "s").readings())) == 200
+WRITER = """
+import sys; sys.path[:0] = ["."]
+from tests.measuring.test_store import kept; from nagsdk.measuring.store_place import store_here
+store = store_here(sys.argv[1])
+for number in range(int(sys.argv[3])):
+    store.add(kept(number + 1.0, architecture=f"{sys.argv[2]}:{number}"))
+    print(number, flush=True)
+"""
 
 
-def test_foreign_damaged_and_newer_files_are_refused(tmp_path, store):
+def text_of(place):
+    return str(place) if isinstance(place, Path) else place.url
+
+
+def written_by(place, writers, each, killed):
+    """Lets processes write at once, kills some after so many readings, and returns what each was told is stored."""
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, text_of(place), f"w{number}", str(each)], stdout=subprocess.PIPE, text=True
+        )
+        for number in range(writers)
+    ]
+    told = {f"w{number}": [] for number in range(writers)}
+
+    def listen(number):
+        for line in started[number].stdout:
+            told[f"w{number}"].append(int(line))
+            if len(told[f"w{number}"]) == killed.get(number):
+                started[number].kill()
+
+    listeners = [threading.Thread(target=listen, args=(number,)) for number in range(writers)]
+    for listener in listeners:
+        listener.start()
+    store = Store(place)
+    while waiting := [listener for listener in listeners if listener.is_alive()]:
+        store.prune(datetime(2001, 1, 1, tzinfo=UTC))  # removes keys without readings while others write
+        waiting[0].join(0.2)
+    assert all((one.wait() == 0) == (number not in killed) for number, one in enumerate(started))
+    return told
+
+
+def require_all_once(place, told, each, killed):
+    found = [one.architecture for one in Store(place).readings()]
+    assert len(found) == len(set(found)) == Store(place).check(), "a reading is doubled"
+    acknowledged = {f"{name}:{number}" for name, numbers in told.items() for number in numbers}
+    assert acknowledged <= set(found), "a reading is lost"
+    assert len(found) <= len(acknowledged) + len(killed)
+    assert all(len(numbers) == each for name, numbers in told.items() if int(name[1:]) not in killed)
+
+
+def test_processes_write_at_once_without_loss_also_where_some_are_killed(place):
+    Store(place)
+    killed = {2: 10}
+    require_all_once(place, written_by(place, 3, 200, killed), 200, killed)
+
+
+@pytest.mark.nightly
+def test_eight_writers_keep_every_one_of_100_000_readings(place):
+    Store(place)
+    killed = {1: 1000, 4: 5000, 6: 9000}
+    require_all_once(place, written_by(place, 8, 12_500, killed), 12_500, killed)
+
+
+def test_foreign_damaged_and_newer_files_are_refused(tmp_path):
+    path = tmp_path / "s.sqlite"
+    store = Store(path)
     (tmp_path / "text").write_text("not a database " * 100)
     with pytest.raises(NagsdkError, match="is not a store of measurements") as caught:
         Store(tmp_path / "text")
     assert "safe place" in caught.value.next_step
     for i in range(200):
         store.add(kept(float(i + 1)))
-    with sqlite3.connect(store.path) as connection:
+    with sqlite3.connect(path) as connection:
         connection.execute("pragma wal_checkpoint(truncate)")
-    whole = store.path.read_bytes()
+    whole = path.read_bytes()
     (tmp_path / "half").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(NagsdkError, match=r"is damaged.*\n.*\.recover"):
         list(Store(tmp_path / "half").readings())
-    with sqlite3.connect(store.path) as connection:
+    with sqlite3.connect(path) as connection:
         connection.execute("pragma user_version = 99")
     with pytest.raises(NagsdkError, match="newer version"):
-        Store(store.path)
+        Store(path)
 
 
 def test_the_first_format_is_migrated(tmp_path):
@@ -129,12 +192,14 @@ def test_pruning_deletes_old_readings(store):
     assert values(store.readings()) == [2.0]
 
 
-def test_exported_readings_are_imported_once(tmp_path, store):
+def test_exported_readings_are_imported_once(tmp_path, store, request):
     run = store.begin(KEY, {})
     for i in range(5):
         store.add(kept(i + 1.0, run=run, turn=i))
     assert export_readings(store, tmp_path / "out" / "r.jsonl") == 5
     other = Store(tmp_path / "other.sqlite")
+    if store.place.endswith("s.sqlite"):
+        other = Store(request.getfixturevalue("new_database")())
     assert import_readings(other, tmp_path / "out" / "r.jsonl") == 5
     assert import_readings(other, tmp_path / "out" / "r.jsonl") == 0
     assert list(other.readings()) == list(store.readings())
@@ -154,7 +219,8 @@ def damaged(text):
     yield "is incomplete", ""
 
 
-def test_damaged_changed_and_foreign_files_add_nothing(tmp_path, store):
+def test_damaged_changed_and_foreign_files_add_nothing(tmp_path):
+    store = Store(tmp_path / "s.sqlite")
     for i in range(3):
         store.add(kept(i + 1.0))
     export_readings(store, tmp_path / "r")
@@ -187,7 +253,8 @@ def test_no_bytes_break_the_import(tmp_path, noise, at):
         (tmp_path / "target").unlink()
 
 
-def test_an_export_that_cannot_be_written_leaves_nothing(tmp_path, store):
+def test_an_export_that_cannot_be_written_leaves_nothing(tmp_path):
+    store = Store(tmp_path / "s.sqlite")
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError):
         export_readings(store, tmp_path / "file" / "r")

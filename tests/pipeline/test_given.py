@@ -6,10 +6,11 @@ from click.testing import CliRunner
 
 import nagsdk
 from nagsdk.cli import cli
-from nagsdk.errors import DeviceError, OutputError, UsageError
+from nagsdk.errors import DeviceError, OutputError, UnsupportedLayerError, UsageError
 from nagsdk.graph.parity import probe_image
 from nagsdk.manifest.manifest import read_manifest
 from nagsdk.measuring.protocol import Protocol
+from tests.graph.foreign import foreign_network, save_program
 from tests.graph.networks import small_network
 
 SHORT = Protocol(rounds=4, runs=3, width=1.0, most_rounds=4, spread_s=0.0, patience_s=0.0)
@@ -48,7 +49,9 @@ def test_a_finished_model_that_holds_is_left_with_manifest_and_report_and_verifi
     }
     manifest = read_manifest(tmp_path / "out")
     assert 0 <= manifest["parity"] < 1e-5 and len(manifest["probe"]["logits"]) == 5
-    assert [row["kind"] for row in manifest["report"]["layers"]] == ["conv", "depthwise", "pointwise", "linear"]
+    assert [row["kind"] for row in manifest["report"]["layers"]] == [
+        *("conv", "depthwise", "pointwise", "pool", "linear")
+    ]
     assert any("does not tell how images become inputs" in warning for warning in manifest["warnings"])
     assert deployment.result.architecture in (tmp_path / "out" / "report.html").read_text("utf-8")
     assert onnx.load(tmp_path / "out" / "model.onnx").graph.input[0].type.tensor_type.shape.dim[0].dim_value == 1
@@ -78,8 +81,6 @@ def test_what_is_about_finding_a_network_does_not_go_with_a_finished_one(model, 
 def test_what_cannot_be_judged_is_refused_before_work(model, target, tmp_path):
     with pytest.raises(UsageError, match="No budget"):
         nagsdk.deploy(target, model=model)
-    with pytest.raises(UsageError, match="litert takes .tflite files"):
-        nagsdk.profile("litert", model=model)
     with pytest.raises(UsageError, match=r"none\.onnx cannot be read"):
         nagsdk.profile(target, model=tmp_path / "none.onnx")
     (tmp_path / "mine.txt").write_text("mine")
@@ -105,3 +106,47 @@ def test_the_command_line_does_the_same(model, tmp_path, monkeypatch):
     assert done.exit_code == 3 and "missed" in done.stdout
     done = CliRunner().invoke(cli, [*asked, "--budget", "10s"])
     assert done.exit_code == 0 and "held" in done.stdout and (tmp_path / "out" / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("device", "kind"), [("litert", "onnx"), ("litert", "pt2"), ("cpu", "pt2"), ("openvino", "pt2")]
+)
+def test_a_finished_model_is_converted_for_devices_that_take_other_files(tmp_path, model, device, kind):
+    target = nagsdk.Target(device)
+    target.protocol = SHORT
+    if kind == "pt2":
+        model = save_program(foreign_network(), tmp_path / "net.pt2")
+    (profiled,) = nagsdk.profile(target, model=model)
+    assert profiled.architecture.startswith(f"{kind}:net:") and profiled.measured.latency_p50_ms > 0
+    deployment = nagsdk.deploy(target, "10s", model=model, output=tmp_path / "out")
+    assert deployment.verdict == "held" and (tmp_path / "out" / f"model{target.backend.suffix}").is_file()
+    manifest = read_manifest(tmp_path / "out")
+    assert 0 <= manifest["parity"] < 1e-5
+    assert {row["kind"] for row in manifest["report"]["layers"]} >= {"conv", "depthwise", "pointwise", "linear", "pool"}
+    checked = {check.name: check.state for check in deployment.verify().checks}
+    assert checked == dict.fromkeys(("hashes", "parity", "latency"), "passed")
+
+
+def test_layers_have_prices_where_all_of_them_are_known(model, target, tmp_path):
+    nagsdk.deploy(target, "10s", model=model, output=tmp_path / "known")
+    program = save_program(foreign_network(), tmp_path / "net.pt2")
+    nagsdk.deploy(target, "10s", model=program, output=tmp_path / "gated")
+    prices = [
+        [row["predicted_ms"] for row in read_manifest(tmp_path / name)["report"]["layers"]]
+        for name in ("known", "gated")
+    ]
+    assert all(price > 0 for price in prices[0]) and set(prices[1]) == {None}
+
+
+def test_a_precision_that_needs_images_or_another_file_is_refused(model, tmp_path):
+    with pytest.raises(UsageError, match="measured as it is, and not in int8"):
+        nagsdk.profile("cpu", model=model, precision="int8")
+    with pytest.raises(UsageError, match="not in int8") as caught:
+        nagsdk.profile("litert", model=model, precision="int8")
+    assert "fp32 or fp16" in caught.value.next_step
+    with pytest.raises(UsageError, match="for 1 images at once, and cpu computes 2"):
+        nagsdk.profile("cpu", model=save_program(foreign_network(), tmp_path / "net.pt2"), batch=2)
+    odd = tmp_path / "odd.onnx"
+    odd.write_bytes(small_network(domain="my.own").SerializeToString())
+    with pytest.raises(UnsupportedLayerError, match="the operator Relu"):
+        nagsdk.profile("litert", model=odd)

@@ -1,6 +1,7 @@
 """Trains a bundle from a folder of images and deploys a model from it, on a tiny space."""
 
 import contextlib
+import csv
 import json
 import os
 import random
@@ -21,6 +22,8 @@ from click.testing import CliRunner
 import nagsdk
 from nagsdk.budget import Budget
 from nagsdk.bundle.bundle import Bundle, load_bundle
+from nagsdk.bundle.split import recorded_split
+from nagsdk.bundle.task import task_of
 from nagsdk.cli import cli
 from nagsdk.common.files import sha256
 from nagsdk.device.description import Device
@@ -29,6 +32,7 @@ from nagsdk.families.mobilenet_v3.checkpoint import _ofa_names
 from nagsdk.families.mobilenet_v3.table import read_architectures
 from nagsdk.families.protocol import Supernet
 from nagsdk.images.folder import scan
+from nagsdk.images.split import Item
 from nagsdk.measuring.accuracy import fitted_temperature
 from nagsdk.pipeline import target as workbench
 from nagsdk.plugin import host as plugin
@@ -90,7 +94,7 @@ def trained(photos, space_file, tmp_path_factory):
         folder = tmp_path_factory.mktemp("made")
         events = []
         report = train(data=photos, output=folder / "tiny", space=space_file, **QUICK, on_event=events.append).to_dict()
-        _MADE.update(folder=folder / "tiny", report=report, events=events)
+        _MADE.update(folder=folder / "tiny", report=report, events=events, photos=photos)
     return _MADE
 
 
@@ -145,12 +149,98 @@ def test_its_subnets_are_evaluated_on_its_own_images_and_on_a_folder(trained, ph
     assert [row.architecture for row in one] == [own[0].architecture]
 
 
+def test_what_it_is_worth_is_in_the_bundle_and_in_its_page(trained):
+    task, bundle = trained["report"]["task"], load_bundle(trained["folder"])
+    assert task == task_of(bundle) and task["images"] == TESTED and task["plain"] == []
+    for end in ("smallest", "largest"):
+        assert task[end]["top1"] == pytest.approx(trained["report"][end]["top1"])
+    assert (
+        task["smallest"]["macs"] <= task["middle"]["macs"] <= (task["smallest"]["macs"] + task["largest"]["macs"]) / 2
+    )
+    page = (trained["folder"] / "report.html").read_text()
+    assert "Networks of this bundle know" in page and "azure" in page and "<svg" in page
+    photos = trained["photos"]
+    keys = {Item.of(photos, path, 0).key for path in photos.glob("*/*.png")}
+    assert bundle.files.read("report.html") and recorded_split(bundle).held.keys() == keys
+
+
+def test_answers_are_written_by_image(trained, photos, tmp_path):
+    command = ["evaluate", "--bundle", str(trained["folder"]), "--data", str(photos), "--json"]
+    files = ["--predictions", str(tmp_path / "answers.csv"), "--report", str(tmp_path / "page.html")]
+    rows = json.loads(CliRunner().invoke(cli, [*command, *files], catch_exceptions=False).stdout)
+    assert [row["top1"] for row in rows] == [trained["report"][end]["top1"] for end in ("smallest", "largest")]
+    table = list(csv.DictReader((tmp_path / "answers.csv").open(encoding="utf-8")))
+    tests = [path.relative_to(photos).as_posix() for path in scan(photos).parts["test"].paths]
+    assert [row["image"] for row in table] == 2 * tests and len(tests) == TESTED
+    assert all(row["label"] == row["image"].split("/")[0] for row in table)
+    for row in rows:
+        own = [answer for answer in table if answer["architecture"] == row["architecture"]]
+        assert 100 * sum(int(answer["right"]) for answer in own) / TESTED == pytest.approx(row["top1"])
+        assert sum(of["images"] for of in row["by_class"]["classes"]) == TESTED
+        wrong = {answer["image"] for answer in own if answer["right"] == "0"}
+        assert {answer["image"] for answer in row["by_class"]["wrong"]} == wrong
+    assert "data:image/jpeg" in (tmp_path / "page.html").read_text() or not wrong
+    shown = CliRunner().invoke(cli, [*command[:3], "--by-class"], catch_exceptions=False).stdout
+    assert "mean over classes" in shown and "recognised" in shown
+
+
+@pytest.mark.parametrize(("option", "file"), [("--predictions", "x.txt"), ("--report", "x.csv")])
+def test_files_of_another_kind_are_refused(trained, tmp_path, option, file):
+    with pytest.raises(UsageError, match="does not end in"):
+        evaluate(bundle=trained["folder"], **{option[2:]: tmp_path / file})
+
+
+def test_plain_networks_are_trained_as_long_and_shown(trained, photos, space_file, tmp_path):
+    shutil.copytree(trained["folder"].parent / "tiny.work", tmp_path / "tiny.work")
+    (tmp_path / "tiny.work" / "seconds.txt").write_text("1.0")
+    settings = {"data": photos, "output": tmp_path / "tiny", "space": space_file, **QUICK}
+    task = train(**settings, baseline=True).task
+    own, known = task["plain"]
+    assert task["seconds"] == 1 and own["macs"] == task["middle"]["macs"] and known["name"] == "MobileNetV3-Small 1.0"
+    assert "a plain network of the same family" in (tmp_path / "tiny" / "report.html").read_text()
+    assert train(**settings, baseline=True).already_finished
+    with pytest.raises(UsageError, match="without plain networks"):
+        train(**{**settings, "output": trained["folder"]}, baseline=True)
+
+
+def test_a_training_from_a_bundles_weights_divides_as_it_did(trained, photos, space_file, tmp_path, monkeypatch):
+    folder, seen = shutil.copytree(photos, tmp_path / "photos"), []
+    fill(folder, {"azure": 90, "brick": 80}, seed=9)  # the first ones are overwritten
+    monkeypatch.setattr("nagsdk.training.run.TrainingRun.run", lambda run: seen.append(run.folder) or {})
+    monkeypatch.setattr("nagsdk.training.study.add_study", lambda *given: {})
+    weights = str(trained["folder"] / "supernet.safetensors")
+    train(data=folder, output=tmp_path / "more", space=space_file, init=weights, **QUICK)
+    before, after = scan(photos), seen[0]
+    for part in ("train", "val", "test"):
+        names = [{p.relative_to(of.root) for p in of.parts[part].paths} for of in (before, after)]
+        assert names[0] <= names[1]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"), [({"group_by": "z"}, "is found in no name"), ({"group_by": "("}, "is not a pattern")]
+)
+def test_patterns_are_refused_before_any_work(photos, space_file, tmp_path, monkeypatch, given, says):
+    monkeypatch.setattr("nagsdk.images.decoded.decode", lambda *a, **k: pytest.fail("it decoded"))
+    monkeypatch.setattr("nagsdk.images.together.near_duplicates", lambda *a, **k: pytest.fail("it looked"))
+    with pytest.raises(UsageError, match=says):
+        train(data=photos, output=tmp_path / "tiny", space=space_file, **QUICK, **given)
+
+
+def test_unbalanced_folders_are_balanced_and_said(space_file, tmp_path):
+    folder = fill(tmp_path / "photos", {"azure": 130, "brick": 8})
+    command = ["train", str(folder), "--output", str(tmp_path / "o"), "--space", space_file, *QUICK_OPTIONS]
+    for options, says in (([], "training shows rare classes more often"), (["--no-balance"], "may be learnt badly")):
+        shown = CliRunner().invoke(cli, [*command, "--dry-run", *options], catch_exceptions=False).stdout
+        assert "Unbalanced" in shown and says in " ".join(shown.split())
+
+
 def test_it_deploys_as_it_is_and_fine_tuned(trained, photos, board, tmp_path):
     settings = {"target": "board", "budget": "60kMACs", "bundle": trained["folder"], "strategy": "lookup"}
     plain = nagsdk.deploy(**settings, output=tmp_path / "plain")
     (row,) = evaluate(bundle=trained["folder"], architectures=[plain.result.architecture])
     assert row.top1 == plain.result.measured.top1
     tuned = nagsdk.deploy(**settings, output=tmp_path / "tuned", finetune=4, data=photos)
+    assert "Deployed is a network of" in (tmp_path / "plain" / "report.html").read_text()
     assert plain.verdict == tuned.verdict == "held" and plain.result.architecture == tuned.result.architecture
     facts = json.loads((tmp_path / "tuned" / "manifest.json").read_text())
     gain = facts["finetuned"].pop("gain")
@@ -267,6 +357,7 @@ def test_a_bundle_counts_only_the_images_that_it_was_trained_on(photos, space_fi
         (folder / "azure" / f"{number:03d}.png").write_bytes(b"torn")
     monkeypatch.setattr("nagsdk.training.run.write_bundle", lambda output, given, *rest: facts.append(given))
     monkeypatch.setattr("nagsdk.training.run.TrainingRun.run", lambda run: run._write({}, None) or {})
+    monkeypatch.setattr("nagsdk.training.study.add_study", lambda *given: {})
     report = train(data=folder, output=tmp_path / "o", space=space_file, **QUICK, skip_broken=True).to_dict()
     counted = {part: facts[0].provenance["images"][part] for part in ("train", "val", "test")}
     assert (

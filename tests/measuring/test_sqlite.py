@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from nagsdk.errors import NagsdkError, OutputError
-from nagsdk.measuring import database
-from nagsdk.measuring.database import connection, transaction
+from nagsdk.measuring import sqlite
+from nagsdk.measuring.sqlite import connection, transaction
 from nagsdk.measuring.store import Store
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on file sizes")
@@ -60,7 +60,7 @@ def test_a_locked_file_is_waited_for(tmp_path):
 
 
 def test_a_file_that_stays_locked_is_said_to_be_locked(tmp_path, monkeypatch):
-    monkeypatch.setattr(database, "_PATIENCE_S", 0.05)
+    monkeypatch.setattr(sqlite, "_PATIENCE_S", 0.05)
     with connection(tmp_path / "s") as first:
         first.execute("create table t (n)")
         first.execute("begin exclusive")
