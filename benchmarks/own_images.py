@@ -36,10 +36,13 @@ from torch.nn import functional
 
 import nagsdk
 from nagsdk.bundle.bundle import Bundle, load_bundle
+from nagsdk.cost.table import exact_table
 from nagsdk.events import Event, Notice
+from nagsdk.generator.frontier import frontier
 from nagsdk.images.batches import ArrayBatches, Augmentation, prepare
 from nagsdk.images.decoded import Labelled, decode, square_side
 from nagsdk.images.folder import scan
+from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import extremes
 from nagsdk.supernet.recalibrate import recalibrate
 from nagsdk.training.start import first_weights
@@ -145,7 +148,7 @@ def of_bundle(bundle: Bundle, truth: Labelled, budgets: int) -> Iterator[dict[st
         found = (
             space.decode(extremes(space))[name == "largest"]
             if name in ("smallest", "largest")
-            else space.parse(_chosen(bundle, macs))
+            else _chosen(bundle, macs)
         )
         subnet = bundle.supernet.extract(found)
         recalibrate(subnet, torch.from_numpy(bundle.recalibration_images(found.resolution)))
@@ -159,9 +162,11 @@ def of_bundle(bundle: Bundle, truth: Labelled, budgets: int) -> Iterator[dict[st
         }
 
 
-def _chosen(bundle: Bundle, macs: float) -> str:
-    answer = nagsdk.generate("cpu", budget=f"{macs:.0f}MACs", bundle=bundle.folder, strategy="lookup")
-    return answer.architecture
+def _chosen(bundle: Bundle, macs: float) -> Architecture:
+    """What the strategy `lookup` takes for a limit on multiply-accumulates."""
+    space = bundle.space
+    best = frontier(space, exact_table(space, lambda layer: float(layer.macs)), bundle.predictor.additive)
+    return space.decode(best.codes[best.lookup(np.array([macs]))])[0]
 
 
 def tell(event: Event) -> None:
