@@ -162,8 +162,9 @@ def run(name: str, samples: int, fresh: int, rounds: int, seed: int, within_s: f
         "one-shot medians, same model": one_shot.predict(codes)[0],
         "MACs x scale": macs.cost(codes) * np.median(values / macs.cost(result.codes)),
         "one-hot ridge": ridge(space.one_hot(result.codes), values)(space.one_hot(codes)),
-        "shipped prior, uncalibrated": CostModel.from_prior(space, prior).predict(codes)[0],
     }
+    if np.isfinite(prior.spread):  # otherwise it has no price of a feature of the space
+        predictions["shipped prior, uncalibrated"] = CostModel.from_prior(space, prior).predict(codes)[0]
     confidence = min(0.9, result.model.most_confidence)
     upper = result.model.upper(codes, confidence)
     report: dict[str, Any] = {

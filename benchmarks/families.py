@@ -32,7 +32,7 @@ from nagsdk.predictor.additive import AdditiveScore
 from nagsdk.space.space import SearchSpace
 
 T = TypeVar("T")
-SPACES = ("mobilenetv3", "mobilenetv3-minimal", "proxyless", "resnet50")
+SPACES = ("mobilenetv3", "mobilenetv3-minimal", "proxyless", "resnet50", "vit")
 PATHS_MS, FRONTIER_S = 60.0, 0.5
 CANDIDATES, STRENGTH, TIMES = 64, np.float32(20), 3
 

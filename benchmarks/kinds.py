@@ -14,6 +14,7 @@ import numpy as np
 
 from nagsdk.predictor.additive import fit_asymptote, inverse, link, ridge
 from nagsdk.predictor.features import Floats, feature_map
+from nagsdk.predictor.fitter import Compared, share_of_sum
 from nagsdk.predictor.groups import folds
 from nagsdk.predictor.train import EnsembleRecipe, train_ensemble
 from nagsdk.space.space import Codes, SearchSpace
@@ -49,10 +50,27 @@ def asymptote_of(x: Floats, top1: Floats, seed: int) -> float:
 
 
 def own(x: Floats, top1: Floats, seed: int) -> Fitted:
-    """The ensemble of the product, with its link."""
+    """The ensemble of the product, with its link; alone, without the sum that it leans on."""
     asymptote = asymptote_of(x, top1, seed)
     ensemble = train_ensemble(x, link(top1, asymptote), EnsembleRecipe(), seed)
     return lambda z: inverse(ensemble(z.astype(np.float32)).mean(1), asymptote)
+
+
+def product(x: Floats, top1: Floats, seed: int) -> Fitted:
+    """The fit of the product: the ensemble, which leans on the sum over choices by a share."""
+    fold, parts = folds(np.unique(x, axis=0, return_inverse=True)[1].ravel(), seed), []
+    for f in np.unique(fold):
+        rows, left_out = fold != f, fold == f
+        asymptote = asymptote_of(x[rows], top1[rows], seed)
+        fitted = [kind(x[rows], top1[rows], seed)(x[left_out]) for kind in (own, additive)]
+        parts.append(Compared(*(link(values, asymptote) for values in fitted), asymptote, top1[left_out]))
+    share, asymptote = share_of_sum(parts), asymptote_of(x, top1, seed)
+    ensemble, sums = own(x, top1, seed), additive(x, top1, seed)
+
+    def mixed(z: Floats) -> Floats:
+        return inverse((1 - share) * link(ensemble(z), asymptote) + share * link(sums(z), asymptote), asymptote)
+
+    return mixed
 
 
 def additive(x: Floats, top1: Floats, seed: int) -> Fitted:

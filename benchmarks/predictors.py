@@ -1,13 +1,13 @@
 """Compares the accuracy predictor with other kinds: gradient-boosted trees, Gaussian processes, and mixtures.
 
-    python benchmarks/predictors.py --data DIR [--labels 30,100,300,1000] [--seeds 1]
+    python benchmarks/predictors.py --data DIR [--labels 30,100,300,1000] [--seeds 1] [--part whole|labels|glyphs]
 
 DIR contains ofa_mbv3_w1.0_imagenet_top1.csv (measured on ImageNet at 224 px; IntelLabs/DyNAS-T, Apache-2.0). Each of
 its four runs is left out in turn: every kind is fitted to all other measurements, or to some of them, and predicts the
 run. Architectures that the run shares with others are left out with it. On `glyphs`, whose subnets were measured at
 several resolutions, every kind is fitted to some of the bundle's measurements and predicts the others; there, the kinds
 can also read training-free proxies (benchmarks/proxies.py). benchmarks/kinds.py says what the kinds are. Takes half an
-hour.
+hour; --part takes one table only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,19 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from kinds import Kind, additive, boosted, features, gaussian_process, mlp, own, pairwise_process, pruned, trees
+from kinds import (
+    Kind,
+    additive,
+    boosted,
+    features,
+    gaussian_process,
+    mlp,
+    own,
+    pairwise_process,
+    product,
+    pruned,
+    trees,
+)
 from numpy.typing import NDArray
 from proxies import proxies
 from scipy.stats import kendalltau
@@ -36,7 +48,8 @@ from nagsdk.predictor.groups import MeasuredSubnets
 
 MEASURED = "ofa_mbv3_w1.0_imagenet_top1.csv"
 KINDS: dict[str, Kind] = {
-    "product": own,
+    "product": product,
+    "ensemble alone": own,
     "sum over choices": additive,
     "Gaussian process": gaussian_process,
     "… of pairs": pairwise_process,
@@ -50,7 +63,7 @@ MIXTURES = {
     "product + trees": ("product", "trees on the sum"),
     "product + process + trees": ("product", "Gaussian process", "trees on the sum"),
 }
-FEW = ("product", "sum over choices", "Gaussian process", "trees on the sum")
+FEW = ("product", "ensemble alone", "sum over choices", "Gaussian process", "trees on the sum")
 # Errors of one kind on one part of the data: predicted less measured top-1, and the measured top-1.
 Errors = tuple[Floats, Floats]
 
@@ -87,19 +100,29 @@ def mixed(found: dict[str, list[Errors]]) -> dict[str, list[Errors]]:
     return found
 
 
-def left_out(measured: MeasuredSubnets, x: Floats, labels: list[int], seeds: int) -> None:
-    """Prints both tables of `imagenet`."""
-    runs = [(measured.outside(run), measured.group == run) for run in range(len(measured.names))]
-    whole = mixed({name: [errors(kind, x, measured.top1, *run) for run in runs] for name, kind in KINDS.items()})
+def left_out(measured: MeasuredSubnets, x: Floats) -> None:
+    """Prints the table of `imagenet` with all measurements."""
+    whole = mixed(
+        {name: [errors(kind, x, measured.top1, *run) for run in runs(measured)] for name, kind in KINDS.items()}
+    )
     rows = {name: [*(figures([part]) for part in found), figures(found)] for name, found in whole.items()}
     show("imagenet, one run left out, all other measurements", [*measured.names, "all four"], rows)
-    by_labels: dict[str, list[tuple[float, float]]] = {}
+
+
+def by_labels(measured: MeasuredSubnets, x: Floats, labels: list[int], seeds: int) -> None:
+    """Prints the table of `imagenet` by number of measurements."""
+    rows: dict[str, list[tuple[float, float]]] = {}
     for count in labels:
-        parts = [(some(fitted, count, seed), judged) for fitted, judged in runs for seed in range(seeds)]
+        parts = [(some(fitted, count, seed), judged) for fitted, judged in runs(measured) for seed in range(seeds)]
         found = mixed({name: [errors(KINDS[name], x, measured.top1, *part) for part in parts] for name in FEW})
         for name, part in found.items():
-            by_labels.setdefault(name, []).append(figures(part))
-    show("imagenet, one run left out, by number of other measurements", map(str, labels), by_labels)
+            rows.setdefault(name, []).append(figures(part))
+    show("imagenet, one run left out, by number of other measurements", map(str, labels), rows)
+
+
+def runs(measured: MeasuredSubnets) -> list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Masks of what is fitted to, and of the run that is left out."""
+    return [(measured.outside(run), measured.group == run) for run in range(len(measured.names))]
 
 
 def with_proxies(bundle: Bundle, labels: list[int], seeds: int) -> None:
@@ -116,7 +139,7 @@ def with_proxies(bundle: Bundle, labels: list[int], seeds: int) -> None:
     for count in counts:
         parts = [(chosen, ~chosen) for chosen in (some(every, count, seed) for seed in range(3 * seeds))]
         found = mixed({name: [errors(KINDS[name], x, top1, *part) for part in parts] for name in FEW})
-        for name in (FEW[0], FEW[2]):
+        for name in ("product", "Gaussian process"):
             for added, changed in read.items():
                 found[name + added] = [errors(KINDS[name], changed, top1, *part) for part in parts]
         for name, part in found.items():
@@ -130,13 +153,21 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--labels", default="30,100,300,1000", help="numbers of measurements (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=1, help="draws of these; thrice as many for glyphs")
+    parser.add_argument(
+        "--part", choices=("all", "whole", "labels", "glyphs"), default="all", help="the table to print"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     space, labels = ofa_mobilenet_v3(), [int(count) for count in options.labels.split(",")]
     codes, columns = read_architectures(options.data / MEASURED, space)
     measured = MeasuredSubnets.of(space, codes, columns["top1"].astype(np.float64), columns["run"], 0)
-    left_out(measured, features(space, codes)(codes), labels, options.seeds)
-    with_proxies(Target("cpu", "glyphs").bundle, labels, options.seeds)
+    x = features(space, codes)(codes)
+    if options.part in ("all", "whole"):
+        left_out(measured, x)
+    if options.part in ("all", "labels"):
+        by_labels(measured, x, labels, options.seeds)
+    if options.part in ("all", "glyphs"):
+        with_proxies(Target("cpu", "glyphs").bundle, labels, options.seeds)
 
 
 if __name__ == "__main__":

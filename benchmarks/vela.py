@@ -1,10 +1,11 @@
 """Compiles networks for Arm's Ethos-U with Vela, and compares its report with what was predicted without compiling.
 
-    python benchmarks/vela.py [--networks 20] [--answers 10] [--accelerator ethos-u55-128]
+    python benchmarks/vela.py [--networks 20] [--answers 10] [--together 5] [--accelerator ethos-u55-128]
 
 Networks are random subnets of glyphs and of the space mobilenetv3-minimal, with random weights. Then the generator
-answers budgets on cycles, evenly spread over the range of glyphs; nothing is compiled before its answer is given. Needs
-the extra `vela`.
+answers budgets on cycles, evenly spread over the range of glyphs; nothing is compiled before its answer is given. At
+last, networks are deployed under three budgets together, on cycles, SRAM and flash, each a little more than what a
+random subnet is estimated to need. Needs the extra `vela`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from nagsdk.graph.trace import trace
 from nagsdk.pipeline.target import Target
 from nagsdk.space.architecture import Architecture
 
+# Of what a random subnet needs; so tight that all three budgets matter.
+_MORE = 1.05
 _SHOWN = (("cycles", "npu_cycles"), ("sram", "sram_bytes"), ("flash", "flash_bytes"))
 
 
@@ -71,10 +74,27 @@ def answers(target: Target, session: Session, count: int) -> None:
     print(f"answers that hold by Vela's report: {sum(held)} of {count}")
 
 
+def together(target: Target, count: int) -> None:
+    """Prints how many deployments hold three budgets at once."""
+    space, held = target.bundle.space, 0
+    metrics = {name: target.costs.metric(name) for name, _ in _SHOWN}
+    for architecture in space.decode(space.sample(count, np.random.default_rng(2))):
+        needs = {name: _MORE * metric.value(architecture) for name, metric in metrics.items()}
+        asked = [f"{needs['cycles']:.0f}cycles", *(f"{needs[name] / 1024:.1f}KiB@{name}" for name in ("sram", "flash"))]
+        with tempfile.TemporaryDirectory() as folder:
+            found = nagsdk.deploy(target, asked, output=Path(folder) / "out", timing_only=True)
+        shares = {name: found.result.metrics[name] / needs[name] for name in needs}
+        held += found.verdict == "held"
+        used = ", ".join(f"{share:.0%} of {name}" for name, share in shares.items())
+        print(f"  {' and '.join(asked)}: {found.verdict} in {len(found.details['rounds'])} rounds, {used}", flush=True)
+    print(f"deployments that hold three budgets: {held} of {count}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", type=int, default=20)
     parser.add_argument("--answers", type=int, default=10)
+    parser.add_argument("--together", type=int, default=5)
     parser.add_argument("--accelerator", default="ethos-u55-128")
     arguments = parser.parse_args()
     target = Target(arguments.accelerator)
@@ -83,6 +103,7 @@ def main() -> None:
         minimal = preset("mobilenetv3-minimal")
         compare(target, session, "mobilenetv3-minimal", minimal, max(1, arguments.networks // 4))
         answers(target, session, arguments.answers)
+    together(target, arguments.together)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,9 @@ class NagsdkModel(assets: AssetManager, folder: String) : AutoCloseable {
     private val resolution = manifest.getInt("resolution")
     private val batch = manifest.getInt("batch")
     private val labels = runCatching { assets.open("$folder/labels.txt").bufferedReader().readLines() }.getOrDefault(emptyList())
+    private val integers = manifest.optJSONObject("integers")
+    private val inputNumbers = IntegerNumbers.of(integers?.optJSONObject("input"))
+    private val outputNumbers = IntegerNumbers.of(integers?.optJSONObject("output"))
     private val probe = manifest.getJSONObject("probe").getJSONArray("logits").floats()
     private val options = CompiledModel.Options(Accelerator.CPU).apply {
         // The latency in the manifest was measured with this number of threads.
@@ -69,9 +72,11 @@ class NagsdkModel(assets: AssetManager, folder: String) : AutoCloseable {
     }
 
     private fun run(input: FloatArray): FloatArray {
-        inputs[0].writeFloat(FloatArray(batch * input.size) { input[it % input.size] })
+        val images = FloatArray(batch * input.size) { input[it % input.size] }
+        if (inputNumbers == null) inputs[0].writeFloat(images) else inputs[0].writeInt8(inputNumbers.integers(images))
         infer()
-        return outputs[0].readFloat().copyOf(probe.size)
+        val logits = if (outputNumbers == null) outputs[0].readFloat() else outputNumbers.real(outputs[0].readInt8())
+        return logits.copyOf(probe.size)
     }
 
     /** Turns pixels 0xRRGGBB into floats in the order of .tflite files: rows, columns, channels. */
@@ -118,4 +123,28 @@ class NagsdkModel(assets: AssetManager, folder: String) : AutoCloseable {
     }
 
     private fun JSONArray.floats() = FloatArray(length()) { getDouble(it).toFloat() }
+}
+
+/** How the bytes of a file that was made with `--io int8` or `uint8` stand for real numbers: scale * (q - zeroPoint). */
+class IntegerNumbers(private val signed: Boolean, private val scale: Float, private val zeroPoint: Int) {
+    private val lowest = if (signed) -128 else 0
+
+    fun integers(values: FloatArray) = ByteArray(values.size) {
+        (round(values[it] * (1 / scale)) + zeroPoint).toInt().coerceIn(lowest, lowest + 255).toByte()
+    }
+
+    fun real(bytes: ByteArray) = FloatArray(bytes.size) {
+        val number = if (signed) bytes[it].toInt() else bytes[it].toInt() and 255
+        scale * (number - zeroPoint)
+    }
+
+    companion object {
+        /** The numbers of `integers.input` or `integers.output` of a manifest; null where the file has float32. */
+        fun of(numbers: JSONObject?): IntegerNumbers? {
+            val type = numbers?.getString("type") ?: return null
+            if (type == "float32") return null
+            check(type == "int8" || type == "uint8") { "numbers of the type $type are unknown" }
+            return IntegerNumbers(type == "int8", numbers.getDouble("scale").toFloat(), numbers.getInt("zero_point"))
+        }
+    }
 }

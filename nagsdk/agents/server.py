@@ -37,7 +37,7 @@ def serve(allow_deploy: bool, on_event: Listener) -> None:
     """Serves one client until it closes the connection.
 
     Args:
-        allow_deploy: Whether clients may deploy, which writes files and measures.
+        allow_deploy: Whether clients may deploy and verify, which run models and measure; deploying also writes files.
         on_event: Receives the events of all tools.
 
     Raises:

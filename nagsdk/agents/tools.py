@@ -86,6 +86,17 @@ class Report(_Input):
     folders: Annotated[list[_Text], Field(min_length=1, max_length=20)] = Field(description="Folders of deployments.")
 
 
+class Verify(_Input):
+    """Input of the tool verify."""
+
+    folder: _Text = Field(description="Folder of a deployment.")
+    device: _Text | None = Field(None, description="Device to measure on; the manifest's if null.")
+    bundle: _Text | None = Field(None, description="Name or folder of the bundle; the manifest's if null.")
+    probe: _Text | None = Field(
+        None, description="JSON file that the probe in an app wrote; the budgets are then judged by it too."
+    )
+
+
 class Deploy(_Asked):
     """Input of the tool deploy."""
 
@@ -175,6 +186,13 @@ def _deploy(given: Deploy, on_event: Listener) -> dict[str, Any]:
     return api.deploy(given.device, given.budget, **more, **_settings(given, on_event)).to_dict()
 
 
+def _verify(given: Verify, on_event: Listener) -> dict[str, Any]:
+    from nagsdk.pipeline.verify import verify
+
+    found = verify(**given.model_dump(), on_event=on_event)
+    return {**found.to_dict(), "exit_code": found.exit_code}
+
+
 _READ_ONLY = {
     "devices": Tool("Lists the devices that models can be made for, and whether each is available.", Nothing, _devices),
     "bundles": Tool(
@@ -200,6 +218,13 @@ _READ_ONLY = {
         _report,
     ),
 }
+_VERIFY = Tool(
+    "Checks a deployment again: its files, its outputs and, where its device is available, what its budgets limit; "
+    "also by what the probe in an app measured. exit_code is 0 if all is well, 3 if a budget is no longer held, 7 if "
+    "files or outputs changed. Takes up to some minutes.",
+    Verify,
+    _verify,
+)
 _DEPLOY = Tool(
     "Builds a model file, measures it on the device and writes it to a folder with its manifest. The verdict is held "
     "(measured, within all limits), missed (nothing is written) or unverified (the device is not available). Takes "
@@ -209,14 +234,16 @@ _DEPLOY = Tool(
     read_only=False,
 )
 
+_MEASURING = {"deploy": _DEPLOY, "verify": _VERIFY}
+
 
 def tools(allow_deploy: bool) -> dict[str, Tool]:
     """The tools by name.
 
     Args:
-        allow_deploy: Whether deploy is one of them, which writes files and measures.
+        allow_deploy: Whether deploy and verify are among them, which run models and measure; deploy also writes files.
     """
-    return {**_READ_ONLY, **({"deploy": _DEPLOY} if allow_deploy else {})}
+    return {**_READ_ONLY, **(_MEASURING if allow_deploy else {})}
 
 
 def call(known: Mapping[str, Tool], name: str, arguments: Mapping[str, Any], on_event: Listener) -> dict[str, Any]:
@@ -238,7 +265,7 @@ def call(known: Mapping[str, Tool], name: str, arguments: Mapping[str, Any], on_
     """
     tool = known.get(name)
     if tool is None:
-        note = f"It is offered by `nagsdk mcp {ALLOW_DEPLOY}` only." if name == "deploy" else ""
+        note = f"It is offered by `nagsdk mcp {ALLOW_DEPLOY}` only." if name in _MEASURING else ""
         raise UnknownNameError.among("tool", name, known, note)
     try:
         given = tool.input.model_validate(dict(arguments))

@@ -35,7 +35,7 @@ from nagsdk.space.architecture import Architecture
 
 if TYPE_CHECKING:
     from nagsdk.bundle.description import Description, Sheet
-    from nagsdk.families.finished import FinishedNetwork
+    from nagsdk.families.packaged import PackagedWeights
     from nagsdk.families.protocol import Subnet, Supernet
     from nagsdk.predictor.model import AccuracyPredictor
 
@@ -185,8 +185,8 @@ class Bundle:
         return self._weights.are_here
 
     @property
-    def finished(self) -> tuple[FinishedNetwork, ...]:
-        """The finished networks that the bundle consists of; empty if it has a supernet."""
+    def finished(self) -> tuple[PackagedWeights, ...]:
+        """The weights of the finished networks of which it consists; empty if it has a supernet."""
         return self._weights.finished
 
     @property

@@ -14,7 +14,7 @@ from nagsdk.common.outputs import Kind, check_replaceable, staged
 from nagsdk.common.wording import command
 from nagsdk.errors import BundleError, DamagedBundleError
 from nagsdk.events import Listener, Notice, ignore, stage
-from nagsdk.families.finished import require_installed
+from nagsdk.families.packaged import require_installed
 
 _WEIGHTS = Kind("the weights of a bundle", lambda folder: (SUPERNET_WEIGHTS, WEIGHTS_RECORD))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from nagsdk.bundle.files import BundleFiles
 from nagsdk.bundle.imported import SUPERNET_WEIGHTS, WEIGHTS_RECORD, read_weights, read_weights_record
 from nagsdk.common.wording import command
-from nagsdk.families.finished import FinishedNetwork, require_installed
+from nagsdk.families.packaged import PackagedWeights, require_installed
 from nagsdk.families.space import NetworkSpace
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class BundleWeights:
     argument: str
 
     @cached_property
-    def finished(self) -> tuple[FinishedNetwork, ...]:
-        """The finished networks that the bundle consists of; empty if it has a supernet."""
+    def finished(self) -> tuple[PackagedWeights, ...]:
+        """The weights of the finished networks of which the bundle consists; empty if it has a supernet."""
         return self.space.packages()
 
     @property

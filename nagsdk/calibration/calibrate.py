@@ -343,8 +343,7 @@ def measured_jitter(taken: list[Taken], levelled: Levelled, known: Jitter, proto
     measured = (
         {p: float(np.percentile(np.concatenate(ratios), p)) for p in _PERCENTILES} if ratios else dict(known.runs)
     )
-    levels = np.log(levelled.quiet_sessions_ms)
-    variance = (_PRIOR_SESSIONS * known.sessions**2 + ((levels - levels.mean()) ** 2).sum()) / (
-        _PRIOR_SESSIONS + len(levels) - 1
-    )
+    squares = sum(shift**2 for shift in levelled.shifts)
+    degrees = _PRIOR_SESSIONS + max(len(levelled.shifts) - 1, 0)
+    variance = (_PRIOR_SESSIONS * known.sessions**2 + squares) / degrees
     return Jitter(measured, float(np.sqrt(variance)))

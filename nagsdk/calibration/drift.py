@@ -2,9 +2,11 @@
 
 The reference network, timed right before and after every reading, shows the speed of the machine at that moment.
 Each reading is divided by it; the latency of a network is the median of these ratios over the rounds, multiplied by
-the quiet level of the reference. A session whose reference never came near the level of the fastest session
-contributes ratios, but not to the quiet level. (Smoothing the speed over neighbouring readings was tried: it helps
-where the speed drifts over seconds and harms where it jumps, as it does on shared hosts.)
+the quiet level of the reference, and by how much more single sessions report on average: their quiet readings also
+come from moments that are a little slower than the fastest ones, and disturbances of the reference only ever lower the
+ratios. A session whose reference never came near the level of the fastest session contributes ratios, but not to the
+quiet level. (Smoothing the speed over neighbouring readings was tried: it helps where the speed drifts over seconds
+and harms where it jumps, as it does on shared hosts.)
 
 Where other processes take the processor away most of the time, wall times are useless; a low quantile of the CPU
 times is then the best estimate.
@@ -12,12 +14,12 @@ times is then the best estimate.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from nagsdk.measuring.measurement import QUIET_QUANTILE, Reading
+from nagsdk.measuring.measurement import QUIET_QUANTILE, Floats, Reading
 
 _MOSTLY = 0.5
 _LEAST_READINGS = 3
@@ -43,17 +45,19 @@ class Levelled:
     """Latencies at the quiet speed of the device, computed from the readings of all sessions.
 
     Attributes:
-        p50_ms: Median latency of every network at the quiet speed of the device.
+        p50_ms: Median latency of every network, as a session reports it on average while the device is quiet.
         sessions_ms: Quiet level of the reference network in every session: its median time while it ran near its
             fastest.
         quiet_sessions_ms: Those of `sessions_ms` that are near the level of the fastest session.
         contended: Share of the readings during which the processor was taken away.
+        shifts: By how much each quiet session reports more than `p50_ms`, in logarithms; all its networks share it.
     """
 
     p50_ms: dict[str, float]
     sessions_ms: tuple[float, ...]
     quiet_sessions_ms: tuple[float, ...]
     contended: float
+    shifts: tuple[float, ...] = ()
 
     @property
     def reference_ms(self) -> float:
@@ -88,10 +92,14 @@ def level(taken: Sequence[Taken], drift: float, contention: float, alone: Sequen
             name: float(np.quantile([v for r in part for v in r.burst.cpu_ms], QUIET_QUANTILE))
             for name, part in networks.items()
         }
-    else:
-        scale = float(np.median(quiet))
-        p50_ms = {name: scale * _ratio(part, contention) for name, part in networks.items()}
-    return Levelled(p50_ms, levels, quiet, contended)
+        return Levelled(p50_ms, levels, quiet, contended)
+    scale = float(np.median(quiet))
+    p50_ms = {name: scale * _ratio(part, contention) for name, part in networks.items()}
+    own = {name: value for name, value in zip(sessions, levels, strict=False) if value in quiet}
+    shifts = _shifts(taken, p50_ms, {name: value * drift for name, value in own.items()}, contention)
+    usual = float(shifts.mean()) if len(shifts) else 0.0
+    p50_ms = {name: value * float(np.exp(usual)) for name, value in p50_ms.items()}
+    return Levelled(p50_ms, levels, quiet, contended, tuple((shifts - usual).tolist()))
 
 
 def _quiet_level(references: np.ndarray[tuple[int], np.dtype[np.float64]], drift: float) -> float:
@@ -108,3 +116,22 @@ def _ratio(readings: Sequence[Reading], contention: float) -> float:
     return float(
         np.median([r.percentile(50) / r.reference_ms for r in (kept if len(kept) >= _LEAST_READINGS else readings)])
     )
+
+
+def _shifts(
+    taken: Sequence[Taken], p50_ms: Mapping[str, float], most: Mapping[str, float], contention: float
+) -> Floats:
+    """Logarithms of how much more sessions report than these latencies.
+
+    Args:
+        taken: Readings of all sessions.
+        p50_ms: Latencies of the networks.
+        most: Longest time of the reference around a quiet reading, by session; others are left out.
+        contention: See `level`.
+    """
+    ratios: dict[str, list[float]] = {}
+    for one in taken:
+        around = max(one.reading.before_ms, one.reading.after_ms)
+        if around <= most.get(one.session, 0.0) and one.reading.contention <= contention:
+            ratios.setdefault(one.session, []).append(one.reading.percentile(50) / p50_ms[one.name])
+    return np.array([np.log(np.median(part)) for part in ratios.values() if len(part) >= _LEAST_READINGS], np.float64)

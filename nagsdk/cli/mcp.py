@@ -10,7 +10,11 @@ from nagsdk.cli.progress import warn
 
 
 @o.command("mcp", "nagsdk mcp", "nagsdk mcp --allow-deploy", "nagsdk mcp --skill > SKILL.md")
-@click.option("--allow-deploy", is_flag=True, help="Offer the tool deploy, which writes files and measures.")
+@click.option(
+    "--allow-deploy",
+    is_flag=True,
+    help="Offer the tools deploy and verify, which run models and measure; deploy writes files.",
+)
 @click.option("--skill", is_flag=True, help="Print SKILL.md, which explains the command line to agents, and end.")
 def command(allow_deploy: bool, skill: bool) -> None:
     """Serve coding agents by the Model Context Protocol.

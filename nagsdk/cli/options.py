@@ -173,10 +173,7 @@ serial_option = click.option(
     "--serial", help="Which of several attached phones: serial number or host:port [default: ANDROID_SERIAL]."
 )
 lab_option = click.option(
-    "--lab",
-    default=setting("lab"),
-    metavar="ADDRESS",
-    help="Use a lab's devices; local starts one [default: NAGSDK_LAB].",
+    "--lab", default=setting("lab"), metavar="ADDRESS", help="Use a lab's devices; or local [default: NAGSDK_LAB]."
 )
 strategy_option = click.option(
     "--strategy",

@@ -34,7 +34,7 @@ _OVERFITS = 10.0
         default="mobilenetv3",
         show_default=True,
         help="Search space: mobilenetv3 (160 to 224 pixels), efficientnet-lite0 (96 to 224 pixels), small (32 to 48 "
-        "pixels), mobilenetv3-minimal, proxyless, resnet50, one of a plugin, or a JSON file.",
+        "pixels), vit (32 to 64 pixels), mobilenetv3-minimal, proxyless, resnet50, one of a plugin, or a JSON file.",
     ),
     click.option(
         "--init",
@@ -208,7 +208,7 @@ def _print_estimate(report: dict[str, Any]) -> None:
             "lookup. --minutes plans all of it for a time"
         )
     disk = f"disk {e['disk_bytes'] / 1e9:.2f} GB for checkpoints and bundle"
-    say(f"memory     about {e['memory_bytes'] / 1e9:.2f} GB; {disk}")
+    say(f"memory     at most about {e['memory_bytes'] / 1e9:.2f} GB; {disk}")
 
 
 def _networks(recipe: dict[str, Any], plan: dict[str, Any]) -> str:

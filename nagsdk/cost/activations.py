@@ -43,6 +43,10 @@ def _numbers(layer: LayerSpec, integer: bool) -> int:
     if layer.stride > 1 and layer.kernel > 1:  # zeros are put around the input first
         padded = layer.in_channels * (layer.in_size + 2 * (layer.kernel // 2)) ** 2
         needed += [read + padded, padded + written]
-    if layer.activation == "hswish":  # in integers x · relu6(x + 3)
+    if layer.kind == "attention":  # scores before and after the softmax, besides the values
+        needed.append(written + 2 * layer.heads * layer.in_size**4)
+    if layer.kind == "norm":
+        needed.append(4 * written)
+    if layer.activation in ("hswish", "gelu"):  # hard swish is x · relu6(x + 3) in integers
         needed.append((3 if integer else 2) * written)
     return max(needed)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nagsdk.common.reading import json_of
-from nagsdk.cost.features import FEATURES
+from nagsdk.cost.features import FEATURES, FeatureTable
 from nagsdk.cost.model import CostModel, Samples
 from nagsdk.cost.prior import Jitter, Prior, numbers_of
 from nagsdk.cost.spread import MOST_EXPONENT, Spread
@@ -80,7 +80,7 @@ def from_json(text: str, space: SearchSpace, device: str | None = None) -> CostM
     try:
         content = json_of(text)
         body, _, _ = text.rpartition(_SEAL)
-        if content["format"] != FORMAT or content["features"] != list(FEATURES):
+        if content["format"] != FORMAT or not _has_all(content["features"], space):
             raise NagsdkError("The cost model was fitted by another version of nagsdk.", _NEXT_STEP)
         if content["sha256"] != _hash(body):
             raise NagsdkError("The cost model was changed after it was written.", _NEXT_STEP)
@@ -95,8 +95,21 @@ def from_json(text: str, space: SearchSpace, device: str | None = None) -> CostM
         raise NagsdkError(f"The cost model cannot be read: {error!r}.", _NEXT_STEP) from error
 
 
+def _has_all(features: list[str], space: SearchSpace) -> bool:
+    """Whether a card has the features of a space's layers, and only known ones."""
+    needed = FeatureTable.of(space).typical > 0
+    missing = {name for name, need in zip(FEATURES, needed, strict=True) if need} - {*features}
+    return not missing and {*features} <= FEATURES.keys()
+
+
 def _model(content: dict[str, Any], space: SearchSpace) -> CostModel:
-    prior = Prior.from_dict(content["prior"]["weights_ms"], content["prior"])
+    # The space has no layer with a feature that the version of the card did not know.
+    known = content["features"]
+    weights, *directions = (
+        [dict(zip(known, row, strict=True)).get(name, 0.0) for name in FEATURES]
+        for row in (content["prior"]["weights_ms"], *content["prior"]["directions_ms"])
+    )
+    prior = Prior.from_dict(weights, {**content["prior"], "directions_ms": directions})
     samples = _read_samples(space, content["calibrated"]), _read_samples(space, content["observed"])
     shape = (len(space.resolutions), len(space.rows), int(space.sizes.max()))
     base, choice = (content["table"][name] for name in ("base_ms", "choice_ms"))

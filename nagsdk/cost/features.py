@@ -25,7 +25,7 @@ from nagsdk.space.space import Codes, SearchSpace
 # Name of each feature: meaning of one unit.
 FEATURES: dict[str, str] = {
     "network": "one inference",
-    "calls": "one convolution, linear layer or pooling",
+    "calls": "one convolution, linear layer, pooling or layer normalisation",
     "conv_macs": "10^6 multiply-accumulates of full convolutions",
     "pointwise_macs": "10^6 multiply-accumulates of 1x1 convolutions",
     "pointwise_padding": "10^6 additional multiply-accumulates when channels are rounded up to multiples of 16",
@@ -45,10 +45,19 @@ FEATURES: dict[str, str] = {
     "add_elements": "10^6 elements added",
     "pool_elements": "10^6 elements averaged, or compared for a maximum",
     "swish_elements": "10^6 outputs that pass a swish (x * sigmoid(x))",
+    "gelu_elements": "10^6 outputs that pass a GELU",
+    "norm_elements": "10^6 elements normalised over the channels of a token",
+    "attention_calls": "one attention",
+    "attention_macs": "10^6 multiply-accumulates of queries with keys, and of weights with values",
+    "attention_scores": "10^6 scores of pairs of tokens, which pass a softmax",
+    "attention_elements": "10^6 elements of queries, keys, values and results, which are put in order by heads",
 }
 _INDEX = {name: index for index, name in enumerate(FEATURES)}
 # What an activation costs beyond the layer that it follows; runtimes clip a ReLU while they write.
-_ACTIVATIONS = {"none": None, "relu": None, "relu6": None, "hswish": "hswish_elements", "swish": "swish_elements"}
+_ACTIVATIONS = {
+    **dict.fromkeys(("none", "relu", "relu6")),
+    **{name: f"{name}_elements" for name in ("hswish", "swish", "gelu")},
+}
 _LANES, _OUTPUT_BLOCK, _INPUT_BLOCK, _SMALL_TAPS = 16, 64, 128, 25
 _MILLION = 1e6
 
@@ -106,6 +115,15 @@ def _features(layer: LayerSpec) -> list[float]:
         values |= {"calls": 1, "pool_elements": outputs * layer.kernel**2}
     elif kind == "conv":
         values |= {"calls": 1, "conv_macs": weights * positions / _MILLION}
+    elif kind == "norm":
+        values |= {"calls": 1, "norm_elements": outputs}
+    elif kind == "attention":
+        values |= {
+            "attention_calls": 1,
+            "attention_macs": layer.macs / _MILLION,
+            "attention_scores": layer.heads * positions**2 / _MILLION,
+            "attention_elements": 4 * outputs,
+        }
     else:
         work = layer.amounts.work
         assert work is not None

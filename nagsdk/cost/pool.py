@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -273,14 +273,19 @@ def read_pool(path: Path) -> Mapping[str, Kernels]:
         content = read_json(path, _MOST_BYTES)
         if content["format"] != FORMAT:
             raise ValueError("it has another format")
-        return {name: _kernels(values) for name, values in content["kernels"].items()}
+        known = {name for values in content["kernels"].values() for name in values["weights"]}
+        later = frozenset(FEATURES) - known
+        return {name: _kernels(values, later) for name, values in content["kernels"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DeviceError(f"The pool {path} cannot be read: {what_is_wrong(error)}.", "Reinstall nagsdk.") from error
 
 
-def _kernels(values: Mapping[str, Any]) -> Kernels:
+def _kernels(values: Mapping[str, Any], later: Collection[str]) -> Kernels:
+    """Reads kernels; `later` are the features that came after the file was made, whose prices are unknown."""
+
     def prices(known: Mapping[str, Any], low: float = 0.0) -> Floats:
-        return numbers_of([known[name] for name in FEATURES], (len(FEATURES),), low=low)
+        found = [0.0 if name in later else known[name] for name in FEATURES]
+        return numbers_of(found, (len(FEATURES),), low=low)
 
     def number(value: Any) -> float:
         return float(numbers_of(value, (), low=-_ANY_SCALE, high=_ANY_SCALE))
@@ -305,5 +310,5 @@ def _kernels(values: Mapping[str, Any]) -> Kernels:
         Spreads(**numbers(values["spreads"])),
         {name: Precision(**numbers(known)) for name, known in values["precisions"].items()},
         dict(values["source"]),
-        tuple(name for name in FEATURES if name in values["unknown"]),
+        tuple(name for name in FEATURES if name in values["unknown"] or name in later),
     )

@@ -36,7 +36,10 @@ _OTHER_THREADS_SPREAD = 0.6
 # Additional spread for another number of images of one inference, and the features whose amount does not depend on it:
 # one inference starts its layers and reads its weights once for all images.
 _OTHER_BATCH_SPREAD = 0.3
-_PER_INFERENCE = ("network", "calls", "se_calls", "pointwise_weights", "vector_weights", "se_weights")
+_PER_INFERENCE = (
+    *("network", "calls", "se_calls", "attention_calls"),
+    *("pointwise_weights", "vector_weights", "se_weights"),
+)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ _OVERHEAD = {
     **dict.fromkeys(("conv", "pointwise", "depthwise", "linear"), 122.0),
     **dict.fromkeys(("add", "pool", "maxpool", "avgpool"), 0.0),
     "se": 470.0,
+    "norm": 150.0,
+    "attention": 1000.0,
 }
 
 
@@ -199,9 +201,10 @@ class Backend(ABC):
         """Returns whether the device can run this layer.
 
         Choices that need an unsupported layer are excluded before an architecture is generated. By default, all
-        kinds of layers that nagsdk knows are supported.
+        kinds of layers that nagsdk knows are supported, in integers those that have an integer form.
         """
-        return layer.kind in KINDS
+        integer = (device.precision or self.precisions[0]) in self.integer_precisions
+        return layer.kind in KINDS and not (integer and layer.float_only)
 
     def layer_bytes(self, layer: LayerSpec, device: Device) -> float:
         """Estimates how many bytes a layer adds to an artifact; the default describes ONNX files.

@@ -17,7 +17,9 @@ _KINDS = {
     "add": re.compile(r"\badd|qlinearadd|sum|subgraph", re.IGNORECASE),
     "mul": re.compile(r"mul", re.IGNORECASE),
 }
-_SE_WEIGHTS = 2
+# Number of operators with weights, of the kinds of layers that do not have one; the two products of an attention count
+# as such.
+_WEIGHTS = {"se": 2, "attention": 2, **dict.fromkeys(("add", "pool", "maxpool", "avgpool", "norm"), 0)}
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def by_layer(times: Sequence[LayerTime], layers: Sequence[LayerSpec]) -> dict[st
 
 def _weights(layer: LayerSpec) -> int:
     """Number of operators with weights."""
-    return {"se": _SE_WEIGHTS, "add": 0, "pool": 0}.get(layer.kind, 1)
+    return _WEIGHTS.get(layer.kind, 1)
 
 
 def _kind(time: LayerTime) -> str:

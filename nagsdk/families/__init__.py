@@ -39,6 +39,12 @@ OWN = (
         "nagsdk.families.resnet50.space:ResNet50Space",
         {"resnet50": "nagsdk.families.resnet50.space:ofa_resnet50"},
     ),
+    Family(
+        "vit",
+        "Small vision transformers",
+        "nagsdk.families.vit.space:VitSpace",
+        {"vit": "nagsdk.families.vit.space:small_vit"},
+    ),
 )
 _TESTING = "nagsdk.families.mobilenet_v3.presets:testing_mobilenet_v3"
 # Family of a space file that names none.

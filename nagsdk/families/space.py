@@ -14,7 +14,7 @@ from nagsdk.space.space import Codes, SearchSpace
 from nagsdk.space.table import TEXT_COLUMN, Column, read_texts, write_texts
 
 if TYPE_CHECKING:
-    from nagsdk.families.finished import FinishedNetwork
+    from nagsdk.families.packaged import PackagedWeights
     from nagsdk.families.protocol import Subnet, Supernet
 
 # Largest size of a file of weights; larger files are not read.
@@ -30,11 +30,13 @@ class NetworkSpace(SearchSpace):
         classes: Number of outputs of the classifier.
         table_columns: Names of the columns that `read_table` needs.
         resolution_field: Field of the definition that lists the resolutions; empty where they cannot be changed alone.
+        peak_rate: Largest learning rate with which a supernet is trained, at 64 images per step.
     """
 
     classes: int
     table_columns: ClassVar[tuple[str, ...]] = (TEXT_COLUMN,)
     resolution_field: ClassVar[str] = ""
+    peak_rate: ClassVar[float] = 4e-3
 
     @classmethod
     @abstractmethod
@@ -73,8 +75,8 @@ class NetworkSpace(SearchSpace):
     def supernet(self) -> Supernet:
         """Builds a supernet in training mode, with weights drawn as `torch_scope.seeded` says."""
 
-    def packages(self) -> tuple[FinishedNetwork, ...]:
-        """The finished networks that the space consists of, whose packages bring the weights.
+    def packages(self) -> tuple[PackagedWeights, ...]:
+        """The weights of the finished networks that the space consists of, which packages bring.
 
         Empty (the default) if the weights are those of a supernet. Finished networks keep the statistics of their batch
         normalisation.

@@ -13,10 +13,8 @@ already are in no better one. With any price, handing out each model freely give
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations, islice
 from time import monotonic
 from typing import Any
 
@@ -35,8 +33,7 @@ _INFEASIBLE = 2  # as scipy names it
 _PATIENCE_S = 120.0
 # Bounds are taken with the price of the relaxation, times each of these.
 _FACTORS = (1.0, 0.5, 0.7, 0.85, 1.2, 1.5, 2.0)
-# Where more sets of models are possible, the solver gets all models at once.
-_MOST_SETS, _BATCH = 3_000_000, 20_000
+_BATCH = 10_000
 
 
 @dataclass(frozen=True)
@@ -125,10 +122,6 @@ class _Program:
     promised: float
     most: int
 
-    def only(self, models: NDArray[np.intp]) -> _Program:
-        """The program of some of the models."""
-        return _Program(self.values[models], self.fits[:, models], self.shares, self.promised, self.most)
-
     def solved(self, models: NDArray[np.intp]) -> tuple[float, NDArray[np.intp] | None]:
         """Solves the integer program.
 
@@ -159,30 +152,40 @@ class _Program:
 
     def best(self) -> tuple[float, NDArray[np.intp] | None]:
         """The remaining gap, and the model of every device in the best choice; None if no choice is possible."""
-        kept, prices = self._relaxed()
-        if sum(math.comb(len(kept), count) for count in range(1, self.most + 1)) > _MOST_SETS:
-            return self.only(kept).solved(kept)
-        sets, bounds = self._sets(kept, prices)
-        best, gap, taken = -np.inf, 0.0, None
+        every = np.arange(len(self.values))
+        chosen, reduced, bound, price = self._relaxed()
+        few = np.argsort(-chosen, kind="stable")[: self.most]
+        gap, taken = self._of(np.sort(few))
+        if taken is None:  # with the model that holds the budget for most users in place of the last one
+            gap, taken = self._of(np.unique(np.append(few[:-1], (self.shares @ self.fits).argmax())))
+        if taken is None:
+            return self._of(every)
+        value = self._value(taken)
+        sets, bounds = self._sets(every[bound - reduced >= value - _FEASIBLE], price, value)
         for number in np.argsort(-bounds, kind="stable"):
-            if bounds[number] <= best + _FEASIBLE:
+            if bounds[number] <= value + _FEASIBLE:
                 break
-            models = np.array(sets[number], np.intp)
-            own_gap, own = self.only(models).solved(models)
-            if own is not None and (value := float(self.shares @ self.values[own])) > best:
-                best, gap, taken = value, own_gap, own
+            own_gap, own = self._of(sets[number])
+            if own is not None and self._value(own) > value:
+                gap, taken, value = own_gap, own, self._value(own)
         return gap, taken
 
-    def _relaxed(self) -> tuple[NDArray[np.intp], list[float]]:
-        """Numbers of the models that a best choice may hold, and prices of the share."""
+    def _of(self, models: NDArray[np.intp]) -> tuple[float, NDArray[np.intp] | None]:
+        """See `solved`, for the choices of some of the models."""
+        return _Program(self.values[models], self.fits[:, models], self.shares, self.promised, self.most).solved(models)
+
+    def _value(self, taken: NDArray[np.intp]) -> float:
+        return float(self.shares @ self.values[taken])
+
+    def _relaxed(self) -> tuple[Floats, Floats, float, float]:
+        """How much of each model the relaxation chooses, their reduced costs, its bound, and the price of the share."""
         from scipy.optimize import linprog
         from scipy.sparse import vstack
 
-        every = np.arange(len(self.values))
         matrix, low, high = self._rows
         equal, least = low == high, ~np.isfinite(high)
         upper = ~equal & ~least
-        relaxed = linprog(
+        found = linprog(
             self._cost,
             A_ub=vstack([matrix[upper], -matrix[least]]),
             b_ub=np.concatenate([high[upper], -low[least]]),
@@ -191,40 +194,53 @@ class _Program:
             bounds=(0, 1),
             method="highs",
         )
-        if relaxed.x is None or relaxed.fun is None:
-            return every, [0.0]
-        price = -float(relaxed.ineqlin.marginals[-1])  # the promised share is the last row
-        prices = [price * factor for factor in _FACTORS]
+        if found.x is None or found.fun is None:  # nothing is possible, or nothing is known
+            none = np.zeros(len(self.values))
+            return none, none, np.inf, 0.0
         chosen = self._columns[2]
-        few = np.sort(np.argsort(-relaxed.x[chosen], kind="stable")[: self.most])
-        _, known = self.only(few).solved(few)
-        if known is None:
-            return every, prices
-        value = float(self.shares @ self.values[known])
-        return every[-relaxed.fun - relaxed.lower.marginals[chosen] >= value - _FEASIBLE], prices
+        # The promised share is the last row.
+        return found.x[chosen], found.lower.marginals[chosen], -found.fun, -float(found.ineqlin.marginals[-1])
 
-    def _sets(self, kept: NDArray[np.intp], prices: Sequence[float]) -> tuple[list[tuple[int, ...]], Floats]:
-        """The sets of models with which the promised share is possible, and bounds of their mean top-1."""
-        sets: list[tuple[int, ...]] = []
+    def _sets(self, kept: NDArray[np.intp], price: float, known: float) -> tuple[list[NDArray[np.intp]], Floats]:
+        """The sets of models that may be better than a known choice, and bounds of their mean top-1.
+
+        What models add to the two least accurate ones of a set is at most the sum of what each of them adds alone.
+        """
+        worth = np.where(self.fits > 0, self.values + price * self.fits, -np.inf)
+        sets = [np.array([[model]]) for model in kept]
+        for last in range(1, len(kept)):
+            for first in range(last):
+                pair = kept[[first, last]]
+                cover = np.maximum(worth[:, pair].max(1), self.values[pair[1]])
+                value = float(self.shares @ cover) - price * self.promised
+                above = kept[:first]
+                gains = self.shares @ np.maximum(worth[:, above] - cover[:, None], 0.0)
+                if self.most > 1:
+                    sets.append(pair[None])
+                if self.most > 2:
+                    one = above[value + gains > known][:, None]
+                    sets.append(np.concatenate([one, np.broadcast_to(pair, (len(one), 2))], axis=1))
+                if self.most > 3:
+                    two = above[np.argwhere(np.triu(value + gains[:, None] + gains > known, 1))]
+                    sets.append(np.concatenate([two, np.broadcast_to(pair, (len(two), 2))], axis=1))
+        found: list[NDArray[np.intp]] = []
         bounds: list[Floats] = []
         for count in range(1, self.most + 1):
-            for part in _batches(combinations(kept.tolist(), count), _BATCH):
-                own = np.array(part, np.intp)
-                largest = self.fits[:, own[:, 0]]
-                for column in own.T[1:]:
-                    largest = np.maximum(largest, self.fits[:, column])
-                own = own[self.shares @ largest >= self.promised - _FEASIBLE]
-                if len(own):
-                    sets.extend(map(tuple, own.tolist()))
-                    bounds.append(np.min([self._bounds(own, price) for price in prices], axis=0))
-        return sets, np.concatenate([np.zeros(0), *bounds])
+            every = np.concatenate([part for part in sets if part.shape[1] == count] or [np.zeros((0, count), np.intp)])
+            for part in np.array_split(every, len(every) // _BATCH + 1):
+                part = part[self.shares @ self.fits[:, part].max(2) >= self.promised - _FEASIBLE]
+                for factor in _FACTORS:
+                    own = self._bounds(part, price * factor)
+                    part = part[own > known]
+                if len(part):
+                    found.extend(part)
+                    bounds.append(np.min([self._bounds(part, price * factor) for factor in _FACTORS], axis=0))
+        return found, np.concatenate([np.zeros(0), *bounds])
 
     def _bounds(self, sets: NDArray[np.intp], price: float) -> Floats:
         """Bounds of the mean top-1 of sets of models if a share of 1 has this price, shape (sets,)."""
         worth = np.where(self.fits > 0, self.values + price * self.fits, -np.inf)
-        best = np.broadcast_to(self.values[sets[:, -1]], (len(self.shares), len(sets)))  # the base
-        for column in sets.T:
-            best = np.maximum(best, worth[:, column])
+        best = np.maximum(worth[:, sets].max(2), self.values[sets[:, -1]])  # the base
         result: Floats = self.shares @ best - price * self.promised
         return result
 
@@ -307,10 +323,3 @@ class _Rows:
         at, of, factors = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
         low, high = np.concatenate(self._bounds).T
         return coo_array((factors, (at, of)), shape=(self._count, columns)).tocsr(), low, high
-
-
-def _batches(sets: Iterable[tuple[int, ...]], size: int) -> Iterator[list[tuple[int, ...]]]:
-    """Lists of up to `size` sets."""
-    rest = iter(sets)
-    while part := list(islice(rest, size)):
-        yield part

@@ -24,6 +24,9 @@ from nagsdk.space.space import Codes
 Indices = NDArray[np.intp]
 # Cells of a thousandth of the range: much smaller than the share of a budget that an architecture leaves unused.
 _HALVINGS = 10
+# Only the last halvings, which are near the budget, get all candidates; the worth of the first ones is far from that of
+# the answer, so that this share of the candidates is enough there.
+_FULL, _SHARE = 7, 0.25
 
 
 def monotone(
@@ -63,8 +66,10 @@ def monotone(
     # The generator is certain to find something where one of the cheapest architectures holds the limits.
     holds = (_costs(question, cheapest) <= halvings[:, None]).all(2)
     certain: NDArray[np.bool_] = np.any(holds, axis=1)
+    few = max(1, round(_SHARE * count))
+    counts = np.where(_halving(nodes[:, 0].astype(np.intp)) > _HALVINGS - _FULL, count, few)
     # The least limit allows the cheapest architectures only, which are known.
-    counts = np.where(certain & (nodes[:, 0] > 0), count, 0)
+    counts = np.where(certain & (nodes[:, 0] > 0), counts, 0)
     proposed = propose(halvings[counts > 0], counts[counts > 0])
     rows, first, same = distinct(np.concatenate([cheapest, reserves, proposed]))
     rows = rows[first]
@@ -109,6 +114,12 @@ def _paths(cell: Indices) -> Indices:
         path.append(middle)
         low, high = np.where(cell >= middle, middle, low), np.where(cell >= middle, high, middle)
     return np.stack(path, 1)
+
+
+def _halving(index: Indices) -> Indices:
+    """The number of the halving at which an index of the grid is the middle; 0 for the ends of the range."""
+    divisors: Indices = np.bitwise_and(index, -index)
+    return np.where(divisors > 0, _HALVINGS - np.log2(np.maximum(divisors, 1)).astype(np.intp), 0)
 
 
 def _ranked(value: Floats, which: Indices, count: int) -> Indices:

@@ -28,7 +28,10 @@ EACH = 24
 _LEAST_FREE, _MOST_FREE = 0.1, 0.6
 # Share of the devices on which calls cost more than the work, and the largest factor by which they do.
 _BOUND_BY_CALLS, _MOST_OVERHEAD = 0.3, 300.0
-_CALLS = np.array([name in ("network", "calls", "se_calls") for name in FEATURES])
+_CALLS = np.array([name in ("network", "calls", "se_calls", "attention_calls") for name in FEATURES])
+# Prices of features are drawn up to the last one that a space has, and always for so many: those of later kinds of
+# layers do not change what the generators of other spaces are trained on.
+_ALWAYS_DRAWN = 21
 _MOST_RESOLUTIONS = 6
 # Mean difference between a limit and the cost of its architecture, as a share of the range of the cost; about the
 # distance between points of a frontier.
@@ -46,17 +49,19 @@ class Devices:
         self._features = FeatureTable.of(space)
         typical = self._features.typical
         self._share = np.divide(1.0, typical, out=np.zeros_like(typical), where=typical > 0)
+        self._drawn = max(_ALWAYS_DRAWN, 1 + int(np.flatnonzero(typical).max(initial=0)))
         self._macs = exact_table(space, lambda layer: float(layer.macs))
         self._weights = exact_table(space, lambda layer: float(layer.parameters))
 
     def latency(self, rng: np.random.Generator) -> AdditiveTable:
         """Returns the latencies of a random device, in an arbitrary unit."""
-        count = len(self._share)
-        prices = np.exp(rng.normal(0, rng.uniform(0.3, 2.0), count)) * (
+        count, prices = self._drawn, np.zeros_like(self._share)
+        prices[:count] = np.exp(rng.normal(0, rng.uniform(0.3, 2.0), count)) * (
             rng.random(count) >= rng.uniform(_LEAST_FREE, _MOST_FREE)
         )
         if rng.random() < _BOUND_BY_CALLS:
-            prices[_CALLS] = np.exp(rng.normal(0, 0.5, _CALLS.sum()) + rng.uniform(0, np.log(_MOST_OVERHEAD)))
+            calls = np.flatnonzero(_CALLS[:count])
+            prices[calls] = np.exp(rng.normal(0, 0.5, len(calls)) + rng.uniform(0, np.log(_MOST_OVERHEAD)))
         table = self._features.priced(prices * self._share)
         return replace(
             table, choice=table.choice * np.exp(rng.normal(0, rng.choice([0.0, 0.03, 0.1]), table.choice.shape[1:]))

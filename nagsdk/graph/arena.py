@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from nagsdk.graph.integers import IntegerGraph
-from nagsdk.graph.ir import HARD_SIGMOID, RELU, RELU6, Activation, Conv, Graph, Rows
+from nagsdk.graph.ir import HARD_SIGMOID, RELU, RELU6, Activation, Conv, Graph, Rows, Shape
 from nagsdk.graph.numbers import FLOAT, INT8, SHIFTS
+from nagsdk.graph.tokens import Attention, LayerNorm
 
 # Places of tensors are multiples of this, as in TensorFlow Lite for Microcontrollers.
 _ALIGNMENT = 16
 _FLOAT_BYTES = 4
+# Writes a tensor of so many numbers from others, and returns its number.
+Operation = Callable[[Sequence[int], int], int]
 
 
 @dataclass(frozen=True)
@@ -76,12 +79,32 @@ def tenancies(graph: Graph, io: str = FLOAT) -> list[Tenancy]:
             inputs = [operation(inputs, n * c * (h + around) * (w + around))]
         if isinstance(node, Activation) and node.function == HARD_SIGMOID:
             inputs = [operation(inputs, count_of[node.name])]
+        if isinstance(node, LayerNorm):
+            inputs = _normalised(operation, inputs, count_of[node.name], len(node.weight))
+        if isinstance(node, Attention):
+            inputs = _attended(operation, inputs, graph.shapes[node.name], node.heads)
         place[node.name] = operation(inputs, count_of[node.name])
     output = place[graph.output]
     if integer and io != INT8:
         output = operation([output], count_of[graph.output], outside)
     last[output] = max(last[output], now - 1)
     return [Tenancy(*values) for values in zip(sizes, first, last, strict=True)]
+
+
+def _normalised(operation: Operation, inputs: Sequence[int], count: int, channels: int) -> list[int]:
+    """The operations of a layer normalisation (`nagsdk.graph.tflite_tokens`) but the last one."""
+    centred = operation([*inputs, operation(inputs, count // channels)], count)
+    spread = operation([operation([centred], count)], count // channels)
+    root = operation([operation([spread], count // channels)], count // channels)
+    return [operation([operation([centred, root], count)], count)]
+
+
+def _attended(operation: Operation, inputs: Sequence[int], shape: Shape, heads: int) -> list[int]:
+    """The operations of an attention (`nagsdk.graph.tflite_tokens`) but the last one."""
+    count, pairs = math.prod(shape), shape[0] * heads * shape[1] ** 2
+    queries, keys, values = (operation([operation([one], count)], count) for one in inputs)
+    scores = operation([operation([queries], count), keys], pairs)
+    return [operation([operation([operation([scores], pairs), values], count)], count)]
 
 
 def planned(tensors: Sequence[Tenancy]) -> int:

@@ -9,12 +9,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.errors import DataError
+from nagsdk.errors import DataError, UnsupportedLayerError
 from nagsdk.graph.interpret import computed, last_readers
-from nagsdk.graph.ir import HARD_SWISH, RELU, RELU6, Activation, Conv, Flatten, Graph, Linear, Node, Pad, Rows, Weights
+from nagsdk.graph.ir import (
+    GELU,
+    HARD_SWISH,
+    RELU,
+    RELU6,
+    Activation,
+    Conv,
+    Flatten,
+    Graph,
+    Linear,
+    Node,
+    Pad,
+    Rows,
+    Weights,
+)
 from nagsdk.graph.numbers import SHIFTS
 from nagsdk.graph.quantize import MOST, quantised
 from nagsdk.graph.ranges import Ranges, made_up_ranges, observed_ranges, spread
+from nagsdk.graph.tokens import Attention, LayerNorm, TokenMean, Tokens
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +40,7 @@ LOWEST, HIGHEST = -128, 127
 MOST_OF_7_BITS = 63
 # Most numbers of the largest tensor, over all images, while biases are corrected; keeps memory below 1 GB.
 _MOST_NUMBERS, _MOST_CORRECTING = 1 << 25, 64
+_FLOAT_ONLY = {LayerNorm: "layer normalisation", Attention: "attention", Tokens: "tokens", TokenMean: "tokens"}
 
 
 @dataclass(frozen=True)
@@ -123,7 +139,9 @@ def integer_graph(
 
     Raises:
         DataError: There is no image, or a tensor has values that are not finite.
+        UnsupportedLayerError: The network has layers without an integer form; the message names them.
     """
+    _check_forms(graph)
     if kept is not None:
         return with_ranges(graph, Ranges.from_statistics(kept, graph), most)
     if images is None:
@@ -154,6 +172,16 @@ def with_ranges(graph: Graph, ranges: Ranges, most: int) -> IntegerGraph:
             weights[node.name] = _weights(node, tensors[source], ranges.corrections.get(node.name), most)
     known = (graph.input_shape, graph.nodes, graph.output, graph.architecture)
     return IntegerGraph(*known, tensors, weights, fused, ranges, most, input_range=graph.input_range)
+
+
+def _check_forms(graph: Graph) -> None:
+    missing = {_FLOAT_ONLY[type(node)] for node in graph.nodes if type(node) in _FLOAT_ONLY}
+    missing |= {"GELU" for node in graph.nodes if isinstance(node, Activation) and node.function == GELU}
+    if missing:
+        raise UnsupportedLayerError(
+            f"The network has layers that have no integer form yet: {', '.join(sorted(missing))}.",
+            "Use another precision, such as fp32.",
+        )
 
 
 def _same_numbers(node: Node, fused: Mapping[str, str]) -> bool:

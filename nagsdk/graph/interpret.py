@@ -11,6 +11,7 @@ from torch import Tensor
 from nagsdk.errors import UnsupportedLayerError
 from nagsdk.graph.ir import (
     GATE,
+    GELU,
     HARD_SIGMOID,
     HARD_SWISH,
     MAXIMUM,
@@ -29,8 +30,10 @@ from nagsdk.graph.ir import (
     Rows,
     Window,
 )
+from nagsdk.graph.tokens import Attention, LayerNorm, TokenMean, Tokens
 
 _FUNCTIONS = {
+    GELU: functional.gelu,
     RELU: functional.relu,
     RELU6: functional.relu6,
     HARD_SWISH: functional.hardswish,
@@ -52,11 +55,13 @@ def computed(node: Node, inputs: list[Tensor], weight: Tensor | None = None, bia
         UnsupportedLayerError: The kind of node is unknown.
     """
     match node:
-        case Conv() | Linear():
+        case Conv() | Linear() | LayerNorm():
             weight = torch.from_numpy(node.weight) if weight is None else weight
             bias = torch.from_numpy(node.bias) if bias is None else bias
             if isinstance(node, Linear):
                 return functional.linear(inputs[0], weight, bias)
+            if isinstance(node, LayerNorm):
+                return functional.layer_norm(inputs[0], weight.shape, weight, bias, node.epsilon)
             if not node.extra:
                 return functional.conv2d(inputs[0], weight, bias, node.stride, node.padding, 1, node.groups)
             padded = functional.pad(inputs[0], node.sides * 2)
@@ -73,6 +78,13 @@ def computed(node: Node, inputs: list[Tensor], weight: Tensor | None = None, bia
             return functional.avg_pool2d(inputs[0], node.kernel, node.stride, ceil_mode=node.partial)
         case Flatten():
             return inputs[0].flatten(1)
+        case Tokens():
+            return inputs[0].flatten(2).transpose(1, 2)
+        case TokenMean():
+            return inputs[0].mean(1)
+        case Attention(heads=heads):
+            apart = (tensor.unflatten(2, (heads, -1)).transpose(1, 2) for tensor in inputs)
+            return functional.scaled_dot_product_attention(*apart).transpose(1, 2).flatten(2)
         case Pad(top=top, bottom=bottom, left=left, right=right):
             return functional.pad(inputs[0], (left, right, top, bottom))
         case Rows(start=start, stop=stop):

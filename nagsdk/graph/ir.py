@@ -22,6 +22,8 @@ Shape = tuple[int, ...]
 RELU, HARD_SWISH, HARD_SIGMOID = "relu", "hardswish", "hardsigmoid"
 # The second one is relu6(x + 3), only in graphs that are rewritten for integers (see nagsdk.graph.integer_passes).
 RELU6, GATE = "relu6", "gate"
+# The exact form, x · (1 + erf(x / √2)) / 2, and not the approximation by tanh.
+GELU = "gelu"
 ADD, MULTIPLY = "add", "multiply"
 MAXIMUM, MEAN = "maximum", "mean"
 
@@ -102,15 +104,16 @@ class Conv(Node):
 
 @dataclass(frozen=True, eq=False)
 class Linear(Node):
-    """Fully connected layer; weight (out, in), bias (out,)."""
+    """Fully connected layer, applied to each token if there are tokens; weight (out, in), bias (out,)."""
 
     weight: Weights
     bias: Weights
 
     def infer(self, *inputs: Shape) -> Shape | None:
-        """(n, in) → (n, out)."""
+        """(n, in) → (n, out), or (n, t, in) → (n, t, out)."""
         (shape,) = inputs
-        return (shape[0], self.weight.shape[0]) if shape[1:] == self.weight.shape[1:] else None
+        fits = len(shape) in (2, 3) and shape[-1:] == self.weight.shape[1:]
+        return (*shape[:-1], self.weight.shape[0]) if fits else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +121,9 @@ class Activation(Node):
     """Element-wise function.
 
     Attributes:
-        function: ``relu``, ``relu6``, ``hardswish`` (x · relu6(x + 3) / 6) or ``hardsigmoid`` (relu6(x + 3) / 6); in
-            graphs that are rewritten for integers also ``gate`` (relu6(x + 3)).
+        function: ``relu``, ``relu6``, ``hardswish`` (x · relu6(x + 3) / 6), ``hardsigmoid`` (relu6(x + 3) / 6) or
+            ``gelu`` (x · (1 + erf(x / √2)) / 2); in graphs that are rewritten for integers also ``gate``
+            (relu6(x + 3)).
     """
 
     function: str

@@ -29,6 +29,7 @@ from nagsdk.graph.ir import (
     Weights,
     Window,
 )
+from nagsdk.graph.onnx_tokens import Composed
 
 OPSET = 17
 # Opset -> version of the file format that came with it; programs that read old opsets only refuse newer formats too.
@@ -55,7 +56,7 @@ def write_onnx(graph: Graph, path: Path, opset: int = OPSET) -> None:
         graph: The network.
         path: File to write; an existing file is overwritten.
         opset: Version of ONNX's operators, from `IR_VERSIONS`. Below 14, which brought HardSwish, each one is written
-            as HardSigmoid and Mul.
+            as HardSigmoid and Mul; below 17, which brought LayerNormalization, each of these as means and products.
 
     Raises:
         UnsupportedLayerError: A node has no ONNX operator.
@@ -77,6 +78,11 @@ def write_onnx(graph: Graph, path: Path, opset: int = OPSET) -> None:
     for node in graph.nodes:
         output = names[node.name]
         inputs = [names[name] for name in node.inputs]
+        composed = Composed(graph, node, inputs, output, opset)
+        if composed.nodes:
+            nodes += composed.nodes
+            constants += composed.constants
+            continue
         if isinstance(node, (Conv, Linear)):
             inputs += [constant(f"{output}.w", node.weight), constant(f"{output}.b", node.bias)]
         if isinstance(node, Activation) and node.function == RELU6:

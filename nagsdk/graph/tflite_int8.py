@@ -10,7 +10,8 @@ from nagsdk.graph.integers import HIGHEST, IntegerGraph, numbers_of
 from nagsdk.graph.ir import GATE, Activation, Conv, Linear, Node, Shape, Weights
 from nagsdk.graph.numbers import FLOAT, INT8, UINT8
 from nagsdk.graph.simulate import THREE
-from nagsdk.graph.tflite import OUTPUT, Writer
+from nagsdk.graph.tflite import Writer
+from nagsdk.graph.tflite_file import OUTPUT
 from nagsdk.graph.tflite_schema import schema
 
 _Op, _Fused = schema.BuiltinOperator, schema.ActivationFunctionType

@@ -15,6 +15,7 @@ from torch.nn import functional
 from nagsdk.errors import UnsupportedLayerError
 from nagsdk.graph.ir import (
     ADD,
+    GELU,
     HARD_SIGMOID,
     HARD_SWISH,
     MAXIMUM,
@@ -34,6 +35,7 @@ from nagsdk.graph.ir import (
     Window,
 )
 from nagsdk.graph.lowering import folded
+from nagsdk.graph.tokens import Attention, LayerNorm, TokenMean, Tokens
 
 _ACTIVATIONS: dict[object, str] = {
     nn.ReLU: RELU,
@@ -45,12 +47,17 @@ _ACTIVATIONS: dict[object, str] = {
     functional.hardswish: HARD_SWISH,
     nn.Hardsigmoid: HARD_SIGMOID,
     functional.hardsigmoid: HARD_SIGMOID,
+    functional.gelu: GELU,
 }
 _BINARIES: dict[object, str] = {operator.add: ADD, torch.add: ADD, operator.mul: MULTIPLY, torch.mul: MULTIPLY}
+# Value of the attribute `lowered` of modules that become one node; see `nagsdk.families.attention`.
+_ATTENTION = "attention"
 _NOTHING_IN_EVAL = (nn.Identity, nn.Dropout, nn.Dropout2d)
 _NEXT_STEP = (
     "Build the network from convolutions, batch normalisation, linear layers, ReLU, ReLU6, hard swish, hard sigmoid, "
-    "sums, products, zeros around the image of a convolution, maxima and means of windows, and the global mean."
+    "GELU, sums, products, zeros around the image of a convolution, maxima and means of windows, the global mean, "
+    "layer normalisation, nagsdk.families.attention.Attention, and flatten(2).transpose(1, 2), which turns an image "
+    "into tokens."
 )
 # torch.fx changes how all modules of the process are called, for the milliseconds that it takes.
 _TRACING = threading.Lock()
@@ -74,7 +81,7 @@ def trace(subnet: nn.Module, resolution: int, batch: int = 1) -> Graph:
         raise UnsupportedLayerError("A network in training mode cannot be exported.", "Call eval() on it first.")
     try:
         with _TRACING:
-            traced = fx.Tracer().trace(subnet)
+            traced = _Tracer().trace(subnet)
     except Exception as error:  # torch.fx raises whatever the traced code does
         raise UnsupportedLayerError(f"torch.fx cannot trace {type(subnet).__name__}: {error}", _NEXT_STEP) from error
     lowering = _Lowering(dict(subnet.named_modules()))
@@ -84,6 +91,11 @@ def trace(subnet: nn.Module, resolution: int, batch: int = 1) -> Graph:
     graph = Graph((batch, 3, resolution, resolution), tuple(lowering.nodes.values()), lowering.output, architecture)
     graph.shapes  # noqa: B018 — raises an error if shapes do not fit
     return graph
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
+        return hasattr(module, "lowered") or super().is_leaf_module(module, name)
 
 
 class _Lowering:
@@ -116,14 +128,16 @@ class _Lowering:
         name = str(node.target) if node.op == "call_module" else node.name
         if name in self.nodes or name == Graph.INPUT:
             name = node.name
-        inputs = tuple(self.tensor[n] for n in node.all_input_nodes)
-        if make is Binary and len(inputs) == 1:
-            inputs *= 2
+        # A tensor that is read twice is listed twice.
+        read = [a for a in node.args if isinstance(a, fx.Node)] or node.all_input_nodes
+        inputs = tuple(self.tensor[n] for n in read)
         self.nodes[name] = make(name, inputs, *arguments)
         self.tensor[node] = name
 
     def _module(self, node: fx.Node, module: nn.Module) -> None:
-        if isinstance(module, nn.Conv2d):
+        if getattr(module, "lowered", None) == _ATTENTION:
+            self._put(node, Attention, module.heads)
+        elif isinstance(module, nn.Conv2d):
             square = (
                 all(len(set(v)) == 1 for v in (module.kernel_size, module.stride, module.dilation))
                 and module.dilation[0] == 1
@@ -146,6 +160,10 @@ class _Lowering:
             self._fold(node, module)
         elif isinstance(module, nn.Linear):
             self._put(node, Linear, _array(module.weight), _bias(module))
+        elif isinstance(module, nn.LayerNorm):
+            self._norm(node, module)
+        elif isinstance(module, nn.GELU) and module.approximate == "none":
+            self._put(node, Activation, GELU)
         elif type(module) in _ACTIVATIONS:
             self._put(node, Activation, _ACTIVATIONS[type(module)])
         elif isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size in (1, (1, 1)):
@@ -201,8 +219,16 @@ class _Lowering:
         self.nodes[conv.name] = folded(conv, scale, shift, mean, variance, norm.eps)
         self.tensor[node] = conv.name
 
+    def _norm(self, node: fx.Node, norm: nn.LayerNorm) -> None:
+        if len(norm.normalized_shape) != 1:
+            raise _unsupported(f"{node.target} (layer normalisation over more than the channels)")
+        channels = norm.normalized_shape[0]
+        weight = np.ones(channels, np.float32) if norm.weight is None else _array(norm.weight)
+        bias = np.zeros(channels, np.float32) if norm.bias is None else _array(norm.bias)
+        self._put(node, LayerNorm, weight, bias, norm.eps)
+
     def _function(self, node: fx.Node) -> None:
-        if node.target in _ACTIVATIONS:
+        if node.target in _ACTIVATIONS and node.kwargs.get("approximate", "none") == "none":
             self._put(node, Activation, _ACTIVATIONS[node.target])
         elif (
             node.target in _BINARIES
@@ -220,6 +246,8 @@ class _Lowering:
             self._flatten(node)
         elif node.target is torch.mean:
             self._mean(node)
+        elif node.target is torch.transpose:
+            self._transpose(node)
         else:
             raise _unsupported(f"{node.name} ({getattr(node.target, '__name__', node.target)})")
 
@@ -228,12 +256,17 @@ class _Lowering:
             self._mean(node)
         elif node.target == "flatten":
             self._flatten(node)
+        elif node.target == "transpose":
+            self._transpose(node)
         else:
             raise _unsupported(f"{node.name} (the method {node.target})")
 
     def _mean(self, node: fx.Node) -> None:
         sizes = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
         keep = node.args[2] if len(node.args) > 2 else node.kwargs.get("keepdim", False)
+        if sizes in (1, [1], (1,)) and not keep:
+            self._put(node, TokenMean)
+            return
         if (
             not isinstance(sizes, (tuple, list))
             or sorted(s % 4 for s in sizes if isinstance(s, int)) != [2, 3]
@@ -244,9 +277,24 @@ class _Lowering:
         self._put(node, Pool)
 
     def _flatten(self, node: fx.Node) -> None:
+        if _starts_at_2(node) and all(user.target in ("transpose", torch.transpose) for user in node.users):
+            self.tensor[node] = self.tensor[node.all_input_nodes[0]]
+            return
         if node.args[1:] not in ((1,), (1, -1)) and not (len(node.args) == 1 and node.kwargs == {"start_dim": 1}):
             raise _unsupported(f"{node.name} (a flatten that does not start at dimension 1)")
         self._put(node, Flatten)
+
+    def _transpose(self, node: fx.Node) -> None:
+        before = node.all_input_nodes[0]
+        axes = {*node.args[1:], *node.kwargs.values()}
+        if before.target not in ("flatten", torch.flatten) or not _starts_at_2(before) or axes != {1, 2}:
+            raise _unsupported(f"{node.name} (a transpose that does not follow flatten(2) and turn it into tokens)")
+        self._put(node, Tokens)
+
+
+def _starts_at_2(flatten: fx.Node) -> bool:
+    starts = flatten.args[1:] in ((2,), (2, -1)) and not flatten.kwargs
+    return starts or (len(flatten.args) == 1 and flatten.kwargs == {"start_dim": 2})
 
 
 def _array(tensor: torch.Tensor) -> Weights:

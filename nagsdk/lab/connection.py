@@ -146,9 +146,17 @@ class Lab:
             try:
                 return await self.ask_once(address, call, request, body)
             except (OSError, TimeoutError) as error:
-                if time.monotonic() > until:
-                    raise lost(where, f"it does not answer ({type(error).__name__})") from error
                 await asyncio.sleep(_AGAIN_S)
+                if time.monotonic() > until or not await self._knows(address):
+                    raise lost(where, f"it does not answer ({type(error).__name__})") from error
+
+    async def _knows(self, address: str) -> bool:
+        """Whether the scheduler knows a worker; True if it does not answer itself."""
+        try:
+            known = await asyncio.wait_for(self._pool(self.address).identity(), _HELLO_S)
+        except (OSError, TimeoutError):
+            return True
+        return any((one.get(NAME) or {}).get("address") == address for one in known["workers"].values())
 
     def workers(self, fingerprint: str | None = None) -> list[Found]:
         """The workers that the scheduler knows.

@@ -141,7 +141,12 @@ class Taking:
             if any(self._is_meant(entry) for entry in worker.devices)
         ]
         now = time.monotonic()
-        return sorted(found, key=lambda worker: self._avoided.get(worker.address, 0.0) > now)
+
+        def avoided(worker: Found) -> float:
+            until = self._avoided.get(worker.address, 0.0)
+            return until if until > now else 0.0
+
+        return sorted(found, key=avoided)
 
     def _is_meant(self, entry: Mapping[str, Any]) -> bool:
         known: Any = entry.get("device")

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 # So many runs of each session of a verdict shall lie beyond the percentile that is asked for.
 _BEYOND = 4
+_NEVER = 1e9
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Protocol:
         contention: Largest ratio of wall to CPU time of a quiet burst (if the burst reports CPU times).
         drift: Largest slow-down of the reference relative to its quiet level, before and after a quiet burst.
         timeout_s: Timeout of one burst in seconds.
+        load_s: For readings under sustained load, the longest time for which the device is loaded before; None for
+            others.
     """
 
     warmup: int = 2
@@ -45,15 +48,20 @@ class Protocol:
     contention: float = 1.1
     drift: float = 1.05
     timeout_s: float = 60.0
+    load_s: float | None = None
 
     def for_percentile(self, percentile: float) -> Self:
         """The protocol with as many rounds as a percentile of single runs needs: more runs, the fewer lie beyond it."""
         rounds = max(self.rounds, math.ceil(_BEYOND / (1 - percentile / 100) / self.runs - 1e-9))
         return replace(self, rounds=rounds, most_rounds=max(self.most_rounds, self.most_rounds * rounds // self.rounds))
 
+    def under_load(self, longest_s: float) -> Self:
+        """The protocol of readings under sustained load, where every burst is a part of the load."""
+        return replace(self, warmup=1, contention=_NEVER, drift=_NEVER, load_s=longest_s)
+
     def to_dict(self) -> dict[str, Any]:
-        """Returns the protocol as it is written in manifests and cost model cards."""
-        return asdict(self)
+        """Returns the protocol as it is written in manifests and cost model cards; without `load_s` if that is None."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 # Of reference architectures. Short bursts often rather than long ones seldom, and several sessions: the speed of a

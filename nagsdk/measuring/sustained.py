@@ -122,6 +122,7 @@ def measure_sustained(
     *,
     look: Callable[[], Mapping[str, float]] = dict,
     environment: Mapping[str, str] | None = None,
+    keep: Callable[[str, Reading], None] = lambda name, reading: None,
     on_event: Listener = ignore,
 ) -> Sustained:
     """Loads a device until its speed has settled, and then measures networks in turns while the load goes on.
@@ -136,6 +137,7 @@ def measure_sustained(
         protocol: Numbers of runs and rounds.
         look: Returns the state of the device, where the session does not report it.
         environment: Properties that are recorded with every measurement.
+        keep: Called with the name of a network and every reading under load.
         on_event: Receives the progress.
 
     Raises:
@@ -169,8 +171,7 @@ def measure_sustained(
                 settled = _is_settled(moments, model, longest_s)
             progress(min(moments[-1].seconds, longest_s), _told(moments[-1]))
     load = Load(tuple(moments), longest_s, _fitted(moments, longest_s), settled, before)
-    # Every burst is a part of the load, and none is disturbed.
-    hot = replace(protocol, warmup=1, contention=1e9, drift=1e9)
+    hot = protocol.under_load(longest_s)
     readings: dict[str, list[Reading]] = {name: [] for name in models}
 
     def measurement(name: str) -> Measurement:
@@ -184,6 +185,7 @@ def measure_sustained(
             for name in todo:
                 taken = burst(name, protocol.runs, step_s)
                 readings[name].append(Reading(taken, 1.0, 1.0))
+                keep(name, readings[name][-1])
                 if name == lead:
                     watch(taken)
                 done = sum(min(len(kept), protocol.rounds) for kept in readings.values())

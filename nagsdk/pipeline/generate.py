@@ -18,6 +18,7 @@ from nagsdk.pipeline.hot import note_on
 from nagsdk.pipeline.limits import Limit
 from nagsdk.pipeline.models import cost_model, question, require_cost_model
 from nagsdk.pipeline.target import Target
+from nagsdk.pipeline.together import require_together
 from nagsdk.space.space import Codes
 
 
@@ -63,9 +64,9 @@ class Generation:
             results = self._best(asked)
             return [results[start : start + size] for start in range(0, len(results), size)]
         except InfeasibleError as error:
+            failed = self._unanswerable(asked)
             if len(asked) == 1:
-                return [error]
-        failed = self._unanswerable(asked)
+                return [failed.get(0, error)]
         others = [together for number, together in enumerate(asked) if number not in failed]
         found = iter(self._best(others) if others else [])
         return [failed.get(number) or [next(found) for _ in self.known] for number in range(len(asked))]
@@ -101,7 +102,9 @@ class Generation:
         failed = {}
         for number, together in enumerate(asked):
             try:
-                _ = self._question(self._limits([together])).reserves
+                require_together(
+                    together, lambda budgets: self._question(self._limits([budgets])), self.target.costs.eased
+                )
             except InfeasibleError as error:
                 failed[number] = error
         return failed

@@ -36,7 +36,7 @@ from nagsdk.pipeline.rule import known_spread_of
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import time_artifacts
 from nagsdk.pipeline.told import require_told
-from nagsdk.pipeline.verdict import judge, measured
+from nagsdk.pipeline.verdict import judge, measured, needed_by
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.layer import LayerSpec
 
@@ -118,7 +118,7 @@ def deploy_given(
             turn = judge(target, replace(_result(target, given), budgets=budgets), built, budgets)
         details: dict[str, Any] = {"protocol": target.protocol.to_dict(), "rounds": [turn.to_dict()]}
         if turn.result.verdict == MISSED:
-            possible = " and ".join(str(b.eased(turn.needed * 1.01)) for b in budgets)
+            possible = needed_by(target, turn, budgets)
             hint = f"The nearest budget that the model would have held is {possible}."
             return Deployment(replace(turn.result, warnings=(*turn.result.warnings, hint)), None, details)
         details |= {

@@ -12,6 +12,7 @@ from nagsdk.device.reconnecting import reconnecting
 from nagsdk.events import Notice
 from nagsdk.measuring.sustained import Load, Sustained, measure_sustained
 from nagsdk.pipeline.target import Target
+from nagsdk.pipeline.timing import keeper
 
 # Beside a candidate, those that the same limits and limits that are reduced by these factors lead to are measured.
 RIVALS = (1.0, 1.3)
@@ -35,7 +36,7 @@ def longest_load(budgets: Sequence[Budget]) -> float | None:
 
 
 def time_under_load(target: Target, compiled: Mapping[str, Path], budgets: Sequence[Budget]) -> Sustained:
-    """Measures artifacts under load in a fresh session; the first one is the load.
+    """Measures artifacts under load in a fresh session, and stores the readings; the first artifact is the load.
 
     Args:
         target: Bundle and device.
@@ -60,6 +61,7 @@ def time_under_load(target: Target, compiled: Mapping[str, Path], budgets: Seque
                 target.protocol,
                 look=look,
                 environment=target.presence.properties,
+                keep=keeper(target, target.protocol.under_load(seconds)),
                 on_event=target.on_event,
             )
 

@@ -21,10 +21,10 @@ from nagsdk.cost.model import CostModel
 from nagsdk.cost.table import AdditiveTable, Floats, exact_table
 from nagsdk.device.backend import Backend
 from nagsdk.device.description import Device
-from nagsdk.errors import InfeasibleError, UnknownNameError
+from nagsdk.errors import InfeasibleError, UnknownNameError, UnsupportedLayerError
 from nagsdk.plugin.host import Host
 from nagsdk.space.architecture import Architecture
-from nagsdk.space.space import Codes
+from nagsdk.space.space import Codes, extremes
 
 if TYPE_CHECKING:
     from nagsdk.cost.metric_limits import MetricLimits
@@ -87,11 +87,32 @@ class Costs:
 
     @cached_property
     def supported(self) -> NDArray[np.bool_]:
-        """Choices whose layers the backend runs, shape (resolutions, rows, most choices)."""
+        """Choices whose layers the backend runs, shape (resolutions, rows, most choices).
+
+        Raises:
+            UnsupportedLayerError: It does not run layers that every network of the space has.
+        """
         space = self.bundle.space
         with self._blaming:
             unsupported = exact_table(space, lambda layer: float(not self.backend.supports(layer, self.device)))
-        return np.equal(unsupported.choice, 0)
+        supported = np.equal(unsupported.choice, 0)
+        existing = supported & space.existing
+        always = [d for d, decision in enumerate(space.decisions) if decision.active_if is None]
+        if (unsupported.base > 0).all() or not all(existing[:, space.rows.of(d)].any() for d in always):
+            raise self._unrunnable()
+        return supported
+
+    def _unrunnable(self) -> UnsupportedLayerError:
+        space = self.bundle.space
+        with self._blaming:
+            layers = space.layers(space.decode(extremes(space))[1])
+            missing = [layer for layer in layers if not self.backend.supports(layer, self.device)]
+        what = ", ".join(sorted({layer.float_only or layer.kind for layer in missing}))
+        precision = f" in {self.device.precision}" if self.device.precision else ""
+        return UnsupportedLayerError(
+            f"{self.backend.title} cannot run the networks of {self.bundle.name}{precision}: {what}.",
+            "Use another precision, such as --precision fp32, or another device.",
+        )
 
     def table(self, metric: str, model: CostModel | None, resolution: int | None = None) -> AdditiveTable:
         """The additive cost table of a metric; unsupported choices and other resolutions are masked.
@@ -239,6 +260,11 @@ class Costs:
             f"Ask for {least} or {more}, or use another bundle.",
             excess=limit.bounds.least / limit.most,
         )
+
+    def eased(self, budget: Budget, factor: float) -> Budget:
+        """A budget that is easier to hold by a factor: limits from above are multiplied by it, others divided."""
+        above = budget.metric in SHOWN_UNITS or self.metric(budget.metric).metric.direction != HIGHER
+        return budget.eased(factor if above else 1 / factor)
 
     def note_on(self, limits: Sequence[Limit]) -> tuple[str, ...]:
         """The warning that the budgets limit nothing, with what the largest network needs; empty if they limit it."""

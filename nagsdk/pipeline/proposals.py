@@ -25,6 +25,7 @@ from nagsdk.pipeline.round import Built, Round
 from nagsdk.pipeline.rule import spare_for
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import pace_of
+from nagsdk.pipeline.together import require_together
 from nagsdk.space.architecture import Architecture
 
 # If the fastest architecture of an accuracy was tried already, so many points of top-1 more are asked for, so often.
@@ -98,7 +99,7 @@ class Proposer:
         costs = self.target.costs
         self.limits = [costs.feasible(budget, self.model, self.resolution) for budget in self.budgets]
         if self.limits:
-            _ = self._question(self.limits).reserves  # raises if the limits can be held one by one but not together
+            require_together(self.budgets, self._asked, costs.eased)
         self.notes = costs.note_on(self.limits)
 
     @property
@@ -219,6 +220,9 @@ class Proposer:
             costs.limit_of(limit.budget, self.model, self.resolution, reduced)
             for limit, reduced in zip(self.limits, sought, strict=True)
         ]
+
+    def _asked(self, budgets: Sequence[Budget]) -> Question:
+        return self._question([self.target.costs.feasible(b, self.model, self.resolution) for b in budgets])
 
     def _question(self, limits: Sequence[Limit]) -> Question:
         return question(

@@ -37,6 +37,7 @@ from nagsdk.pipeline.models import cost_model, generator_of
 from nagsdk.pipeline.report_data import report_data
 from nagsdk.pipeline.round import Built, Round, Unmeasured
 from nagsdk.pipeline.target import Target
+from nagsdk.pipeline.verdict import needed_by
 from nagsdk.reports.page import deployment_page
 from nagsdk.space.architecture import Architecture
 
@@ -118,11 +119,9 @@ def publish(
 def _nearest(deployer: Deployer, budgets: Sequence[Budget]) -> list[str]:
     """Warnings that say which larger budget, or which lower top-1, a candidate would have held."""
     hints, rounds = [], counted(len(deployer.rounds), "round")
-    nearest = min(turn.needed for turn in deployer.rounds)
-    if nearest > 1:
-        asked, possible = (
-            " and ".join(map(str, listed)) for listed in (budgets, [b.eased(nearest * 1.01) for b in budgets])
-        )
+    nearest = min(deployer.rounds, key=lambda turn: turn.needed)
+    if nearest.needed > 1:
+        asked, possible = " and ".join(map(str, budgets)), needed_by(deployer.target, nearest, budgets)
         hints.append(
             f"No candidate held {asked} in {rounds}; the nearest budget that one would have held is {possible}."
         )

@@ -77,8 +77,8 @@ class Round:
         first: The first session, by which the candidate was chosen; no verdict rests on it.
         confirming: The fresh sessions that the verdict rests on; empty if the first session already missed.
         used: Largest share of any limit that was used.
-        needed: Largest share of any limit that this candidate needs to be `held`: more than `used` where sessions
-            differ.
+        needs: Share of each limit that this candidate needs to be `held`, shape (budgets,): more than it uses where
+            sessions differ.
         spare: How much larger than the latency the budget must be, for the percentile for which it is most.
         shares: Share used of each budget other than latency, shape (budgets,); zero for latencies.
         promised: The result before anything was measured.
@@ -93,7 +93,7 @@ class Round:
     first: Measurement
     confirming: list[Measurement] = field(default_factory=list)
     used: float = 0.0
-    needed: float = 0.0
+    needs: Floats = field(default_factory=lambda: np.zeros(0))
     spare: float = 1.0
     shares: Floats = field(default_factory=lambda: np.zeros(0))
     promised: Result | None = None
@@ -101,6 +101,11 @@ class Round:
     load: Load | None = None
     energy: Energy | None = None
     rivals: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def needed(self) -> float:
+        """Largest share of any limit that this candidate needs to be `held`."""
+        return float(self.needs.max(initial=0.0))
 
     @property
     def deciding(self) -> list[Measurement]:

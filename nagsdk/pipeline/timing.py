@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
 from nagsdk.calibration.references import most_expensive_architecture, reference_architecture
@@ -93,7 +92,6 @@ def time_together(
 def _session(
     jobs: Sequence[tuple[Target, Mapping[str, Path], Path]], references: Sequence[Path], protocol: Protocol
 ) -> list[dict[str, Measurement]]:
-    connection = uuid.uuid4().hex
     # In the same order in every process, so that no two of them wait for each other.
     lockable = {target.presence.fingerprint: target for target, _, _ in jobs}
     with ExitStack() as stack:
@@ -109,14 +107,20 @@ def _session(
                     reference,
                     None if calibrated is None else calibrated.facts.get("reference_ms"),
                     target.presence.properties,
-                    partial(_keep, target, MeasurementKey.of(target.device, target.presence, protocol), connection),
+                    keeper(target, protocol),
                 )
             )
         return measure_together(contests, protocol, on_event=jobs[0][0].on_event)
 
 
-def _keep(target: Target, key: MeasurementKey, connection: str, name: str, reading: Reading) -> None:
-    target.store.add(Kept(key, name, reading, connection))
+def keeper(target: Target, protocol: Protocol) -> Callable[[str, Reading], None]:
+    """A function that stores readings of one session, with the text forms of their architectures."""
+    key, session = MeasurementKey.of(target.device, target.presence, protocol), uuid.uuid4().hex
+
+    def keep(name: str, reading: Reading) -> None:
+        target.store.add(Kept(key, name, reading, session))
+
+    return keep
 
 
 def glance(target: Target, folder: Path) -> Measurement:

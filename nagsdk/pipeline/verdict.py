@@ -135,9 +135,9 @@ def _held_energy(target: Target, turn: Round, budgets: Sequence[Budget]) -> bool
     turn.result = replace(turn.result, metrics={**turn.result.metrics, ENERGY: turn.energy.energy_mj})
     for number, b in enumerate(budgets):
         if b.metric == ENERGY:
-            turn.shares[number] = turn.energy.energy_mj / b.limit
+            turn.shares[number] = turn.needs[number] = turn.energy.energy_mj / b.limit
     most = float(turn.shares.max())
-    turn.used, turn.needed = max(turn.used, most), max(turn.needed, most)
+    turn.used = max(turn.used, most)
     return most <= 1
 
 
@@ -155,6 +155,12 @@ def _held_under_load(
         if name != turn.built.architecture.text
     }
     return turn.needed <= 1
+
+
+def needed_by(target: Target, turn: Round, budgets: Sequence[Budget]) -> str:
+    """The budgets that the candidate of a round would have held; those that it held are as they were."""
+    needs = zip(budgets, turn.needs.tolist(), strict=True)
+    return " and ".join(str(target.costs.eased(b, need * 1.01) if need > 1 else b) for b, need in needs)
 
 
 def share_of(target: Target, result: Result, built: Built, budget: Budget) -> float:
@@ -213,15 +219,16 @@ def _count(target: Target, turn: Round, budgets: Sequence[Budget], rule: Rule) -
     turn.shares = np.array([share_of(target, turn.result, turn.built, b) for b in budgets])
     found = rule.across(turn.cold)
     latencies = [a.figure_ms / b.limit for a, b in zip(found, rule.timed, strict=True)]
-    under_load = [
-        (turn.first.figure(b.percentile) if turn.hot is None else upper_limit(turn.hot, b.percentile)) / b.limit
+    under_load = {
+        b: (turn.first.figure(b.percentile) if turn.hot is None else upper_limit(turn.hot, b.percentile)) / b.limit
         for b in budgets
         if b.sustained_s is not None
-    ]
+    }
     turn.spare = max([a.spare(AIMED) for a in found], default=1.0)
-    turn.used = float(max([*turn.shares, *latencies, *under_load, 0.0]))
+    turn.used = float(max([*turn.shares, *latencies, *under_load.values(), 0.0]))
     needed = rule.needed(turn.confirming) if turn.confirming else [turn.spare * share for share in latencies]
-    turn.needed = float(max([*turn.shares, *needed, *under_load, 0.0]))
+    timed = dict(zip(rule.timed, needed, strict=True)) | under_load
+    turn.needs = np.array([timed.get(b, share) for b, share in zip(budgets, turn.shares, strict=True)])
 
 
 def with_facts(target: Target, result: Result, built: Built) -> Result:

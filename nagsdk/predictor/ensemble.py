@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,18 @@ class Ensemble:
         """Returns the ensemble applied to the result of a linear map, shape (new inputs, inputs)."""
         first, skip = ((linear_map @ weight).astype(np.float32) for weight in (self.first, self.skip))
         return Ensemble(first, self.first_bias, self.second, self.second_bias, self.last, skip, self.bias)
+
+    def mixed(self, share: float, weights: Floats, bias: float) -> Ensemble:
+        """Returns the ensemble that leans on a linear function: its outputs are (1 - share) · own + share · linear.
+
+        Args:
+            share: Share of the linear function, from 0 to 1.
+            weights: Its weights, shape (inputs,).
+            bias: Its constant.
+        """
+        own = np.float32(1 - share)
+        skip = (own * self.skip + share * weights[:, None]).astype(np.float32)
+        return replace(self, last=own * self.last, skip=skip, bias=own * self.bias + np.float32(share * bias))
 
     @staticmethod
     def shapes(inputs: int, members: int, hidden: int) -> dict[str, tuple[int, ...]]:

@@ -80,6 +80,7 @@ def fit_predictor(
         "recipe": asdict(fitter.recipe),
         "data": _describe(space, measured, fitter.seen),
         "asymptote": round(final.asymptote, 3),
+        "sum": {"share": round(fitter.share, 3), "text": _SUM},
         "folds": {"folds": FOLDS, "grouped_by": "architecture", **ensemble.figures()},
         "left_out": [group.figures() for group in left_out],
         "additive": {"fitted_to": "predictions around the measured architectures", "folds": additive.figures()},
@@ -96,6 +97,10 @@ _FRONT = (
     "What is chosen lies on the predicted front, whose architectures look better than they are. The half-width of "
     "their intervals is multiplied by this factor, with which 90 % of the measurements on the front of each left-out "
     "group are covered."
+)
+_SUM = (
+    "Ensembles lean by this share on a sum over choices, which is better where few architectures are measured. It is "
+    "the share that predicts left-out groups best."
 )
 _EXPLANATIONS: dict[str, Any] = {
     "intervals": (

@@ -18,7 +18,7 @@ _KINDS = {
     "expansions and other 1×1": (("pointwise",), COLORS[0]),
     "depthwise": (("depthwise",), COLORS[4]),
     "squeeze-and-excitation": (("se",), COLORS[2]),
-    "everything else": (("conv", "add", "pool", "linear", "maxpool", "avgpool"), COLORS[3]),
+    "everything else": (("conv", "add", "pool", "linear", "maxpool", "avgpool", "norm", "attention"), COLORS[3]),
 }
 _KERNELS = {3: "#bcd9ee", 5: "#5ba3d0", 7: "#1f5f95"}
 _ROW = 17.0
@@ -290,13 +290,17 @@ def network(m: Manifest) -> Markup:
 
 
 def _blocks(layers: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
-    """Layers by block: `stage2.block3.expand` belongs to block 2.3; fixed layers stand alone, except the first ones."""
+    """Layers by block: `stage2.block3.expand` belongs to block 2.3, and `blocks.block1.widen` to block1.
+
+    Other layers go by the first part of their name; only those of a head stand alone.
+    """
 
     def name(layer: Mapping[str, Any]) -> str:
         parts = str(layer["name"]).split(".")
         if parts[0].startswith("stage") and len(parts) == 3:
             return f"{parts[0].removeprefix('stage')}.{parts[1].removeprefix('block')}"
-        return parts[0] if parts[0] == "first" else parts[-1]
+        block = next((part for part in parts[:-1] if "block" in part and part != "blocks"), "")
+        return block or (parts[-1] if parts[0] == "head" else parts[0])
 
     for key, group in groupby(layers, name):
         yield key, list(group)

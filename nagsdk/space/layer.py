@@ -10,7 +10,18 @@ from nagsdk.errors import UnsupportedLayerError, UsageError
 
 T = TypeVar("T")
 # The kinds that nagsdk itself knows; every backend runs them unless it says otherwise.
-KINDS = ("conv", "pointwise", "depthwise", "se", "add", "pool", "linear", "maxpool", "avgpool")
+KINDS = (
+    "conv", "pointwise", "depthwise", "se", "add", "pool", "linear", "maxpool", "avgpool", "norm", "attention"
+)  # fmt: skip
+# Of these, the kinds and the activations that have no integer form yet, as users call them.
+_FLOAT_ONLY = {
+    "maxpool": "maxima of windows",
+    "avgpool": "means of windows",
+    "norm": "layer normalisation",
+    "attention": "attention",
+}
+_FLOAT_ONLY_ACTIVATIONS = {"gelu": "GELU"}
+_TENSORS_READ = {"add": 2, "attention": 3}
 
 
 @dataclass(frozen=True)
@@ -26,11 +37,15 @@ class LayerSpec:
         kernel: Kernel height and width.
         stride: Stride in both directions.
         in_size: Height and width of the input.
-        activation: ``none``, ``relu``, ``relu6``, ``hswish`` (a hard swish) or ``swish``, applied to
-            the output.
+        activation: ``none``, ``relu``, ``relu6``, ``hswish`` (a hard swish), ``swish`` or ``gelu``, applied to the
+            output.
         se_channels: Inner width of an ``se`` layer (squeeze-and-excitation), otherwise 0.
         batch_norm: Whether batch normalisation follows the layer.
         bias: Whether the layer has a bias of its own.
+        heads: Number of heads of an ``attention`` layer, otherwise 0.
+
+    Tokens are counted like the positions of the image that they come from: `in_size` is the square root of their
+    number. A linear layer that is applied to each token is a ``pointwise`` one.
     """
 
     name: str
@@ -45,6 +60,7 @@ class LayerSpec:
     se_channels: int = 0
     batch_norm: bool = False
     bias: bool = False
+    heads: int = 0
 
     def by_kind(self, values: Mapping[str, T]) -> T:
         """Looks up the value for this layer's kind.
@@ -94,11 +110,15 @@ class LayerSpec:
         return self.parameters - self.out_channels * (self.batch_norm and not self.bias)
 
     @property
+    def float_only(self) -> str:
+        """What in this layer has no integer form yet, in words; empty if all of it has one."""
+        return _FLOAT_ONLY.get(self.kind, "") or _FLOAT_ONLY_ACTIVATIONS.get(self.activation, "")
+
+    @property
     def activations(self) -> int:
         """Number of activation elements read and written."""
-        return (
-            self.in_channels * self.in_size**2 * (2 if self.kind == "add" else 1) + self.out_channels * self.out_size**2
-        )
+        read = _TENSORS_READ.get(self.kind, 1) * self.in_channels * self.in_size**2
+        return read + self.out_channels * self.out_size**2
 
 
 def same_sides(size: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -184,5 +204,12 @@ _KNOWN = {
         LayerKind("maxpool", lambda layer: 0),
         LayerKind("avgpool", lambda layer: 0),
         LayerKind("linear", _full),
+        LayerKind("norm", lambda layer: layer.out_channels, macs=lambda layer: 0),
+        # Products of queries with keys and of weights with values; queries, keys and values come from layers before.
+        LayerKind(
+            "attention",
+            lambda layer: 0,
+            macs=lambda layer: 2 * layer.in_size**4 * layer.out_channels,
+        ),
     )
 }

@@ -29,7 +29,7 @@ def random_subnet(space: NetworkSpace, architecture: Architecture, seed: int = 0
     generator = torch.Generator().manual_seed(seed)
     subnet = space.build(architecture)
     for module in subnet.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, (nn.BatchNorm2d, nn.LayerNorm)) and module.weight is not None:
             for tensor, low, high in ((module.weight, 0.5, 1.5), (module.bias, -0.3, 0.3)):
                 tensor.copy_(torch.rand(tensor.shape, generator=generator) * (high - low) + low)
         elif isinstance(module, (nn.Conv2d, nn.Linear)):

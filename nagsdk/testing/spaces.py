@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ from nagsdk.common.temporary import temporary_folder
 from nagsdk.families.space import NetworkSpace
 from nagsdk.graph import parity
 from nagsdk.graph.ir import Conv, Graph, Linear
+from nagsdk.graph.tokens import Attention
 from nagsdk.graph.trace import trace
 from nagsdk.plugin.host import host
 from nagsdk.space.architecture import Architecture
@@ -169,12 +171,16 @@ def _check_networks(space: NetworkSpace, architectures: Sequence[Architecture], 
 
 
 def _macs(graph: Graph) -> int:
-    """Multiply-accumulates of the convolutions and linear layers of a network."""
+    """Multiply-accumulates of the convolutions, linear layers and attentions of a network."""
     total = 0
     for node in graph.nodes:
+        shape = graph.shapes[node.name]
         if isinstance(node, (Conv, Linear)):
-            positions = np.prod(graph.shapes[node.name][2:], dtype=np.int64)
-            total += int(node.weight.size * positions)
+            positions = shape[2:] if isinstance(node, Conv) else shape[1:-1]
+            total += node.weight.size * math.prod(positions)
+        elif isinstance(node, Attention):
+            _, tokens, channels = shape
+            total += 2 * tokens**2 * channels
     return total
 
 

@@ -28,7 +28,7 @@ from nagsdk.training.schedule import (
 # Opening images and writing the bundle.
 _START_S = 10.0
 _CHECKPOINTS, _VALIDATIONS = 20, 10
-_MIXUP, _MOST_MIXED = 0.2, 5000
+_MIXUP, _MOST_MIXED, _OFTEN = 0.2, 5000, 10
 _BATCH_FEW, _BATCH = 32, 64
 # How often the images should be seen at least, alone and together, with and without pretrained weights; and how many
 # images suffice however many there are. Where even that does not fit, the highest resolution is left out.
@@ -68,6 +68,7 @@ class Asked:
         seed: Seed of the first pass.
         ranks: Number of processes that share the work.
         narrow: Whether resolutions may be left out.
+        peak_rate: Learning rate of the space; see `NetworkSpace.peak_rate`.
     """
 
     seconds: float
@@ -80,6 +81,7 @@ class Asked:
     seed: int = 0
     ranks: int = 1
     narrow: bool = True
+    peak_rate: float = 4e-3
 
     @property
     def few(self) -> bool:
@@ -144,6 +146,7 @@ class _Attempt:
             recalibration=self.recalibration,
             generator=round(self.generator, 3),
             seconds={part: round(seconds[part], 1) for part in PARTS},
+            enough=self.suffices,
         )
 
     @property
@@ -294,9 +297,15 @@ class _Attempt:
         alone, together, last = self.steps
         return alone * self.alone_s + (together + last) * self.together_s + self._validation_s
 
+    @property
+    def _mixup(self) -> float:
+        """Images are mixed where they are few, and seen so often that they would be learnt by heart."""
+        often = self.steps[0] * self.batch >= _OFTEN * self.asked.learning
+        return _MIXUP if often and self.asked.learning < _MOST_MIXED else 0.0
+
     @cached_property
     def recipes(self) -> tuple[TrainRecipe, ...]:
-        rate = rate_of(self.batch, self.asked.pretrained)
+        rate = rate_of(self.asked.peak_rate, self.batch, self.asked.pretrained)
         return tuple(
             TrainRecipe(
                 steps=steps,
@@ -305,7 +314,7 @@ class _Attempt:
                 seed=self.asked.seed + number,
                 checkpoint_every=max(1, steps // _CHECKPOINTS),
                 ema=kept(steps),
-                mixup=_MIXUP if self.asked.learning < _MOST_MIXED else 0.0,
+                mixup=self._mixup,
                 # Before narrower networks join, so that they get the most important channels.
                 sorts=number == 1,
                 held_out=self.asked.held_out > 0 and number < 2,

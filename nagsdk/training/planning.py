@@ -63,6 +63,7 @@ def schedule_of(
                 seed=plan.seed,
                 ranks=ranks.count,
                 narrow=bool(space.resolution_field),
+                peak_rate=space.peak_rate,
             )
             made = by_time(asked, pace)
     memory = before + (_peak() - before) * made.batch // ranks.count // watch.batch
@@ -81,7 +82,9 @@ def _by_epochs(
     learnt = plan.init != "none"
     steps = max(1, (plan.epochs or 0) * (counts.train // batch))
     every = max(1, min(500, steps // _CHECKPOINTS))
-    recipes = passes(plan.recipe, space, steps, rate_of(batch, learnt), plan.seed, learnt, every, _VALIDATIONS)
+    recipes = passes(
+        plan.recipe, space, steps, rate_of(space.peak_rate, batch, learnt), plan.seed, learnt, every, _VALIDATIONS
+    )
     recalibration = most_recalibration(space.resolutions)
     used = min(recalibration, counts.train)
     own = batch // ranks.count

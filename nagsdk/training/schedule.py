@@ -19,7 +19,7 @@ from nagsdk.supernet.recipe import TrainRecipe
 SMALL = 1000
 # Minutes of a training of so few images if no other length is given.
 DEFAULT_MINUTES = 15.0
-_RATE, _RATE_BATCH, _LEARNT = 4e-3, 64, 0.25
+_RATE_BATCH, _LEARNT = 64, 0.25
 # Images for batch normalisation; few make it noisier, many take longer than the measuring itself.
 _LARGE, _RECALIBRATION = 128, {True: 512, False: 1024}
 # One network is measured once in float32 and once rounded, which takes twice as long.
@@ -96,7 +96,8 @@ class Schedule:
         recalibration: Most images that batch normalisation is recalibrated on.
         generator: Length of the generator's training as a share of the usual one; 0 trains none.
         seconds: Estimated seconds of each part.
-        memory_bytes: Estimated memory of a step of training.
+        memory_bytes: Estimated memory of a step of training, rather too much.
+        enough: Whether the images are seen as often as a useful training needs.
     """
 
     minutes: float | None
@@ -112,6 +113,7 @@ class Schedule:
     generator: float
     seconds: Mapping[str, float]
     memory_bytes: int = 0
+    enough: bool = True
 
     @property
     def steps(self) -> int:
@@ -150,11 +152,12 @@ def most_recalibration(resolutions: Sequence[int]) -> int:
     return _RECALIBRATION[max(resolutions) >= _LARGE]
 
 
-def rate_of(batch: int, learnt: bool) -> float:
+def rate_of(peak: float, batch: int, learnt: bool) -> float:
     """The peak learning rate for a batch.
 
     Args:
+        peak: That of the space; see `NetworkSpace.peak_rate`.
         batch: Number of images per step, over all processes.
         learnt: Whether the weights come from an earlier training.
     """
-    return _RATE * math.sqrt(batch / _RATE_BATCH) * (_LEARNT if learnt else 1)
+    return peak * math.sqrt(batch / _RATE_BATCH) * (_LEARNT if learnt else 1)

@@ -169,7 +169,7 @@ def _first_fit(
     if np.ptp(top1) == 0:
         return partial(macs_of, space)
     fitter = Fitter(space, MeasuredSubnets.of(space, codes, top1, None, seed), recipe_for(len(codes)), seed)
-    return partial(fitter.fit(np.ones(len(codes), dtype=bool)).predict, space)
+    return partial(fitter.alone(np.ones(len(codes), dtype=bool)).predict, space)
 
 
 def _measured(table: Path, space: NetworkSpace) -> tuple[Codes, NDArray[np.float64]]:
@@ -307,7 +307,7 @@ def fit_seconds(space: SearchSpace, count: int) -> float:
         began = time.monotonic()
         train_ensemble(rows, rng.normal(size=len(rows)), replace(recipe, steps=_FEW_STEPS), 0)
         seconds = time.monotonic() - began
-    fits = len(ROUNDS) - 1 + FOLDS * (FOLDS + 1) // 2 + 2 * FOLDS + 2 * SPLITS + 1
+    fits = len(ROUNDS) - 1 + FOLDS * (FOLDS - 1) // 2 + 2 * FOLDS + 2 * SPLITS + 1
     return seconds * recipe.steps / _FEW_STEPS * fits
 
 

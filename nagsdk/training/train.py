@@ -197,6 +197,14 @@ def train(
         schedule = begun(work, plan) or schedule_of(
             plan, chosen, preprocessing_of(chosen, init), amounts, generator, ranks, on_event
         )
+        if not schedule.enough:
+            on_event(
+                Notice(
+                    "In this time the images are seen too seldom for a useful training. Give more --minutes, pretrained "
+                    "weights (--init), or a --space of smaller networks.",
+                    warning=True,
+                )
+            )
         chosen = chosen.with_resolutions(schedule.resolutions)
         require_enough(chosen, schedule.subnets)
         parts = decode(found, square_side(chosen, preprocessing_of(chosen, init)), skip_broken, on_event)

@@ -26,6 +26,7 @@ from nagsdk.graph.ir import (
     Pool,
     Window,
 )
+from nagsdk.graph.tokens import Attention, LayerNorm, TokenMean, Tokens
 
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 # This key is part of the file format and does not depend on the module's name.
@@ -54,7 +55,7 @@ class Program(nn.Module):
         # than a convolution.
         self.vectors = {node.name for node in graph.nodes if isinstance(node, Conv) and _sees_one_position(graph, node)}
         for number, node in enumerate(graph.nodes):
-            if isinstance(node, (Conv, Linear)):
+            if isinstance(node, (Conv, Linear, LayerNorm)):
                 weight = torch.from_numpy(node.weight).to(dtype)
                 if node.name in self.vectors:
                     weight = weight.flatten(1)
@@ -62,7 +63,7 @@ class Program(nn.Module):
                     weight = weight.contiguous(memory_format=torch.channels_last)
                 self.register_buffer(f"weight{number}", weight)
                 self.register_buffer(f"bias{number}", torch.from_numpy(node.bias).to(dtype))
-            elif not isinstance(node, (Activation, Binary, Pool, Window, Flatten)):
+            elif not isinstance(node, (Activation, Binary, Pool, Window, Flatten, Tokens, TokenMean, Attention)):
                 raise UnsupportedLayerError(
                     f"{node.name} ({type(node).__name__}) cannot be written as a torch program.",
                     "Undo the rewrite that put it into the network.",
@@ -76,7 +77,7 @@ class Program(nn.Module):
         return values[self.graph.output].float()
 
     def _run(self, number: int, node: Node, inputs: list[Tensor]) -> Tensor:
-        if not isinstance(node, (Conv, Linear)):
+        if not isinstance(node, (Conv, Linear, LayerNorm)):
             return computed(node, inputs)
         (first,) = inputs
         weight, bias = self.get_buffer(f"weight{number}"), self.get_buffer(f"bias{number}")

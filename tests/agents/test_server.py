@@ -96,6 +96,7 @@ def test_a_process_serves_the_tools_that_only_read():
         ("report", {"folders": "model"}, 2, "folders"),
         ("devices", {"all": True}, 2, "Arguments: none"),
         ("deploy", {"device": "cpu", "budget": ["1ms"], "output": "x"}, 2, "nagsdk mcp --allow-deploy"),
+        ("verify", {"folder": "x"}, 2, "nagsdk mcp --allow-deploy"),
         ("generator", {}, 2, "Did you mean generate"),
     ],
 )
@@ -159,9 +160,20 @@ def test_a_deployment_is_made_where_it_is_allowed_and_reported(simulate, tmp_pat
         answer = await client.call_tool("deploy", asked, progress_callback=told)
         again = await client.call_tool("deploy", {**asked, "output": str(tmp_path / "more"), "min_top1": 85})
         folders = [str(tmp_path / "out"), str(tmp_path / "more")]
-        return deploy, answer, again, await client.call_tool("report", {"folders": folders})
+        slow = {
+            "format": 1,
+            "model_sha256": answer.structured_content["artifact"]["sha256"],
+            "latencies_ms": [9.0] * 40,
+        }
+        (tmp_path / "probe.json").write_text(json.dumps(slow), "utf-8")
+        probe = {"folder": folders[0], "probe": str(tmp_path / "probe.json")}
+        verified = [await client.call_tool("verify", given) for given in ({"folder": folders[0]}, probe)]
+        return deploy, answer, again, await client.call_tool("report", {"folders": folders}), verified
 
-    deploy, answer, again, report = talk(make_server(True, heard.append), conversation)
+    deploy, answer, again, report, verified = talk(make_server(True, heard.append), conversation)
+    found = [one.structured_content for one in verified]
+    assert [one["exit_code"] for one in found] == [0, 3]
+    assert found[1]["checks"][-1]["name"] == "probe" and "exceeds 500FPS" in found[1]["checks"][-1]["detail"]
     assert deploy.annotations.read_only_hint is False
     assert answer.structured_content["verdict"] == "held" and answer.structured_content["budget"]["text"] == "500FPS"
     assert (tmp_path / "out/model.onnx").is_file() and not again.is_error

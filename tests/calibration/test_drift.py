@@ -65,3 +65,26 @@ def test_devices_that_tell_no_cpu_time_are_levelled_by_wall_time():
         for t in session("a", LATENCIES, lambda t: 1.0 + 0.1 * (t % 2), np.random.default_rng(0))
     ]
     np.testing.assert_allclose(found(level(plain, 1.05, 1.1), 5), LATENCIES, rtol=0.03)
+
+
+def test_latencies_are_those_that_sessions_report_on_average():
+    """Sessions of other speeds, one that is mostly a little slower than at its best, and one that is never quiet."""
+    rng = np.random.default_rng(0)
+    mostly = np.where(np.random.default_rng(1).random(400) < 0.3, 1.0, 1.04)
+    speeds = {"a": lambda t: 1.0, "b": lambda t: 1.03, "c": lambda t: mostly[t], "d": lambda t: 1.3}
+    taken = [one for name, speed in speeds.items() for one in session(name, LATENCIES, speed, rng)]
+    result = level(taken, 1.05, 1.1)
+    reported = np.log([1.0, 1.03, 1.04])
+    assert result.shifts == pytest.approx(reported - reported.mean(), abs=0.008)
+    np.testing.assert_allclose(found(result, 5), np.exp(reported.mean()) * LATENCIES, rtol=0.01)
+
+
+def test_a_reference_that_scatters_makes_no_latency_too_low():
+    """The time of a disturbed reference is in the denominator, and disturbances only ever make it longer."""
+    rng = np.random.default_rng(0)
+    taken = session("a", LATENCIES, lambda t: 1.0, rng, rounds=40)
+    for number, one in enumerate(taken):
+        slow = 1 + rng.exponential(0.06, 2)
+        reading = Reading(one.reading.burst, one.reading.before_ms * slow[0], one.reading.after_ms * slow[1])
+        taken[number] = Taken(one.session, one.name, reading)
+    assert (found(level(taken, 1.05, 1.1), 5) / LATENCIES).mean() == pytest.approx(1, abs=0.012)

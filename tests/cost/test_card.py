@@ -28,13 +28,31 @@ def test_a_card_gives_the_same_model_back(world):
     assert to_json(again) == to_json(model)
 
 
+def sealed(content):
+    body = json.dumps({name: value for name, value in content.items() if name != "sha256"})[:-1]
+    return f'{body}, "sha256": "{hashlib.sha256(body.encode()).hexdigest()}"}}'
+
+
+@pytest.mark.parametrize(("gone", "usable"), [("attention_macs", True), ("pointwise_macs", False)])
+def test_a_card_without_a_later_feature_is_used_where_no_layer_has_it(world, gone, usable):
+    model = world.model()
+    content = json.loads(to_json(model))
+    at = content["features"].index(gone)
+    for row in (content["features"], content["prior"]["weights_ms"], *content["prior"]["directions_ms"]):
+        del row[at]
+    if usable:
+        codes = world.sample(20)
+        np.testing.assert_array_equal(from_json(sealed(content), world.space).mean(codes), model.mean(codes))
+    else:
+        with pytest.raises(NagsdkError, match="another version"):
+            from_json(sealed(content), world.space)
+
+
 def test_a_card_of_an_earlier_version_has_the_same_spread_at_every_latency(world):
     content = json.loads(to_json(world.model()))
-    for name in ("spread_at_ms", "spread_exponent", "sha256"):
+    for name in ("spread_at_ms", "spread_exponent"):
         del content[name]
-    body = json.dumps(content)[:-1]
-    seal = hashlib.sha256(body.encode()).hexdigest()
-    model = from_json(f'{body}, "sha256": "{seal}"}}', world.space)
+    model = from_json(sealed(content), world.space)
     assert model.spread.exponent == 0 and model.spread.typical == content["spread"]
 
 

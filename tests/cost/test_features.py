@@ -97,6 +97,6 @@ def test_the_table_of_a_space_is_computed_once(tiny_space):
 
 
 def test_a_layer_of_an_unknown_kind_is_refused_and_named():
-    with pytest.raises(UnsupportedLayerError, match="block2.attend.*'attention'") as caught:
-        layer_features([LayerSpec("block2.attend", "attention", 8, 8, 1, 1, 4)])
+    with pytest.raises(UnsupportedLayerError, match="block2.route.*'routing'") as caught:
+        layer_features([LayerSpec("block2.route", "routing", 8, 8, 1, 1, 4)])
     assert caught.value.next_step

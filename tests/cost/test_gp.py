@@ -21,7 +21,9 @@ def devices():
     rng = np.random.default_rng(0)
     mean = FEATURES.of_codes(population(SPACE)).mean(0)
     flat = np.divide(1.0, mean, out=np.zeros_like(mean), where=mean > 0)
-    hidden = rng.normal(0, 0.6, (2, len(flat)))
+    # Features that came later, which the space has not, change no other draw.
+    last = 1 + int(np.flatnonzero(mean)[-1])
+    hidden = np.pad(rng.normal(0, 0.6, (2, last)), ((0, 0), (0, len(flat) - last)))
     return [FEATURES.priced(flat * np.exp(rng.normal(0, 1, 2) @ hidden) * scale) for scale in rng.uniform(1, 9, 9)]
 
 

@@ -49,7 +49,7 @@ def test_spaces_are_found_by_the_names_of_their_families():
 def test_presets_are_made_by_name():
     assert preset_names() == [
         *("efficientnet-lite0", "mobilenetv3", "mobilenetv3-minimal", "proxyless", "small"),
-        "resnet50",
+        *("resnet50", "vit"),
     ]
     assert preset("mobilenetv3") == ofa_mobilenet_v3() and preset("small") == small_mobilenet_v3()
     with pytest.raises(UnknownNameError, match="no search space named 'smal'") as caught:

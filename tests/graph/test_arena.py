@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from nagsdk.cost.activations import Activations
 from nagsdk.device.description import Device
 from nagsdk.families import testing_space as small_networks
+from nagsdk.families.vit.space import VitSpace
 from nagsdk.graph.arena import Tenancy, peak_activations, planned, tenancies
 from nagsdk.graph.integer_passes import without_hard_functions
 from nagsdk.graph.integers import integer_graph
@@ -13,6 +14,7 @@ from nagsdk.graph.tflite import write_tflite
 from nagsdk.graph.tflite_int8 import write_integer_tflite
 from nagsdk.graph.tflite_schema import schema
 from nagsdk.graph.trace import trace
+from nagsdk.space.space import extremes
 from nagsdk.testing import random_subnet
 
 SPACE = small_networks()
@@ -76,3 +78,15 @@ def test_a_plan_needs_no_less_than_what_is_kept_together_and_no_more_than_everyt
 def test_a_gap_is_filled_by_a_tensor_that_fits():
     kept_long, short, later = Tenancy(64, 0, 5), Tenancy(128, 0, 1), Tenancy(96, 2, 5)
     assert planned([kept_long, short, later]) == 192
+
+
+@pytest.mark.parametrize("code", [0, -1])
+def test_of_a_transformer_too(code, tmp_path):
+    space = VitSpace(classes=5, pixels=(32, 64), dims=(8, 12), depths=(1, 2), heads=(2, 4), stem_widths=(4,))
+    architecture = space.decode(extremes(space))[code]
+    graph, path = trace(random_subnet(space, architecture), architecture.resolution, 2), tmp_path / "network.tflite"
+    write_tflite(graph, path)
+    assert sorted((t.size, t.first, t.last) for t in tenancies(graph)) == of_file(path)
+    device = Device("any", "", "litert")
+    estimate = 2 * max(Activations().of_layer(layer, device) for layer in space.layers(architecture))
+    assert estimate <= peak_activations(graph) <= 1.1 * estimate

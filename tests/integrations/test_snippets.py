@@ -13,9 +13,12 @@ import textwrap
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nagsdk.pipeline.selector_code import kotlin
+from nagsdk_litert.worker import _numbers as to_integers
+from nagsdk_litert.worker import _real as to_real
 from tests.conftest import REPOSITORY
 from tests.docs.blocks import PAGES, blocks
 from tests.pipeline.test_selector import RULE
@@ -23,6 +26,9 @@ from tests.pipeline.test_selector import RULE
 FOLDER = REPOSITORY / "integrations"
 WORKFLOWS = sorted([*FOLDER.glob("github/*.yml"), *REPOSITORY.glob(".github/workflows/*.yml")])
 BLOCKS = [block for page in PAGES if not page.name.startswith("reference-") for block in blocks(page)]
+# Halves of steps, both ends of the range and beyond, and zero.
+SCALE = 0.25
+VALUES = (0.0, 0.125, 0.375, -0.125, -0.375, 1.1, -2.7, 31.75, 100.0, -100.0, 33.5, -30.25)
 IMPORTS = """
 import android.content.Context
 import android.graphics.Bitmap
@@ -113,8 +119,32 @@ def test_the_cmake_block_fails_where_nagsdk_fails(tmp_path):
         assert (done.returncode == 0) == holds, done.stdout + done.stderr
 
 
+NUMBERS = """
+fun main() {
+    val values = floatArrayOf(VALUES)
+    for (signed in listOf(true, false)) {
+        val numbers = IntegerNumbers(signed, SCALEf, if (signed) -7 else 121)
+        val bytes = numbers.integers(values)
+        println(bytes.joinToString(" "))
+        println(numbers.real(bytes).joinToString(" "))
+    }
+}
+"""
+
+
+def _prints_integers(jar):
+    """Whether the integers of the Kotlin class are those that nagsdk feeds and reads."""
+    done = subprocess.run([_tool("java"), "-cp", jar, "NumbersKt"], capture_output=True, text=True, check=True)
+    lines = [np.array(line.split(), float) for line in done.stdout.splitlines()]
+    for signed, (integers, real) in zip((True, False), (lines[:2], lines[2:]), strict=True):
+        tensor = {"dtype": np.int8 if signed else np.uint8, "quantization": (SCALE, -7 if signed else 121)}
+        expected = to_integers(np.array(VALUES, np.float32), tensor)
+        assert (integers == expected.view(np.int8)).all()
+        assert real == pytest.approx(to_real(expected, tensor))
+
+
 @pytest.mark.slow
-def test_the_kotlin_class_and_the_snippet_of_the_docs_compile(tmp_path):
+def test_the_kotlin_class_and_the_snippets_of_the_docs_compile_and_integers_are_right(tmp_path):
     """With the real compiler, against the part of Android's API that they use (tests/integrations/android)."""
     compiler = _fetched("kotlin-compiler") / "bin/kotlinc"
     _tool("java")
@@ -123,19 +153,16 @@ def test_the_kotlin_class_and_the_snippet_of_the_docs_compile(tmp_path):
     (tmp_path / "Snippet.kt").write_text(f"{IMPORTS}\nfun answer({known}): String {{\n{snippet}\nreturn answer\n}}\n")
     (probe,) = [block.text for block in _of("kotlin") if "NagsdkProbe(" in block.text]
     (tmp_path / "Probe.kt").write_text(f"{IMPORTS}\nfun measured(context: Context) {{\n{probe}\n}}\n")
+    listed = ", ".join(f"{value}f" for value in VALUES)
+    (tmp_path / "Numbers.kt").write_text(NUMBERS.replace("VALUES", listed).replace("SCALE", str(SCALE)))
     (tmp_path / "Selector.kt").write_text(kotlin(RULE, "20ms", 95.0))
     stubs = sorted(Path(__file__).with_name("android").glob("*.kt"))
-    sources = [
-        *sorted(FOLDER.glob("kotlin/*.kt")),
-        tmp_path / "Snippet.kt",
-        tmp_path / "Probe.kt",
-        tmp_path / "Selector.kt",
-        *stubs,
-    ]
+    sources = [*sorted(FOLDER.glob("kotlin/*.kt")), *sorted(tmp_path.glob("*.kt")), *stubs]
     done = subprocess.run(
-        [_tool("bash"), compiler, "-Werror", "-d", tmp_path / "out.jar", *sources],
+        [_tool("bash"), compiler, "-Werror", "-include-runtime", "-d", tmp_path / "out.jar", *sources],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    _prints_integers(tmp_path / "out.jar")

@@ -129,7 +129,7 @@ def test_a_device_is_unplugged(sleepers, client, networks, tmp_path):
     await_workers(lab, 2)
     backend, device = reached("sleeper-1", address)
     reach = type(backend)._caller
-    reach._avoided = {w.address: time.monotonic() + 1e6 for w in lab.workers() if w.name == "right"}
+    reach._avoided = {w.address: time.monotonic() + 60 for w in lab.workers() if w.name == "right"}
     taken, workers = {name: [] for name in networks}, []
     names = list(networks)
     for _ in range(2):

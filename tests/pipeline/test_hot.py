@@ -70,6 +70,11 @@ def test_the_deployed_network_holds_the_budget_when_the_device_is_hot(heat, tmp_
     assert "Speed under load" in page and "1.5ms@sustained=20min" in page
     assert "times slower" in page and "ended early" in page
     assert found.result.to_dict()["budgets"][0]["sustained_s"] == 1200
+    # Readings under load have a key of their own, with the time of load, and never mix with others.
+    kept = list(nagsdk.Target("board").store.readings(architecture=found.result.architecture))
+    hot = [one for one in kept if np.median(one.reading.burst.wall_ms) > 1.2 * measured.latency_cold_ms]
+    keys = {one.key.hash for one in hot}
+    assert hot and len(keys) == 1 and len([one for one in kept if one.key.hash in keys]) == len(hot)
     heat.loads, heat.factor = 0, 1.0
     checks = {c.name: c for c in nagsdk.verify(tmp_path / "out").checks}
     assert heat.loads == 1 and checks["latency"].state == "passed"

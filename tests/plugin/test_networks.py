@@ -6,13 +6,12 @@ from importlib.metadata import EntryPoint
 import pytest
 import torch
 
-from nagsdk import plugin
 from nagsdk.common.files import sha256
 from nagsdk.errors import UnknownNameError, WeightsMissingError
-from nagsdk.families import finished_names, finished_network
+from nagsdk.families import finished_names, finished_network, preset
 from nagsdk.families.finished import OWN
-from nagsdk.families.mobilenet_v3.presets import testing_mobilenet_v3
 from nagsdk.families.zoo.space import ZooSpace
+from nagsdk.plugin import host as plugin
 from nagsdk.plugin import load
 from nagsdk.space.space import extremes
 from tests.families.mobilenet_v3.test_mapping import POINT, efficientnet, renamed, trained
@@ -78,7 +77,7 @@ def test_a_network_of_a_plugin_is_a_start_and_a_part_of_a_bundle(installed, tmp_
 def test_a_package_that_is_not_there_is_named(installed):
     installed("absent", "replace(LITE, id='absent', package='no-such-package', extra='')")
     with pytest.raises(WeightsMissingError, match="no-such-package") as caught:
-        finished_network("absent").supernet(testing_mobilenet_v3())
+        finished_network("absent").supernet(preset("small"))
     assert "pip install no-such-package" in caught.value.next_step
 
 

@@ -123,3 +123,33 @@ def test_too_little_to_fit_on_is_refused(truth, rows, top1, groups):
 def test_invalid_codes_are_refused(truth):
     with pytest.raises(ArchitectureError):
         fit_predictor(truth.space, np.full_like(truth.codes, 99), truth.top1, source="x")
+
+
+def test_a_fit_to_few_uncertain_measurements_leans_on_the_sum_over_choices(truth):
+    top1 = truth.top1[:40] + np.random.default_rng(0).normal(0, 0.5, 40)
+    measured = MeasuredSubnets.of(truth.space, truth.codes[:40], top1, None, 0)
+    fitter = Fitter(truth.space, measured, replace(SHORT, members=3, steps=400), 0)
+    fresh, every = truth.space.sample(1000, np.random.default_rng(9)), np.ones(40, bool)
+    errors = [
+        np.square(fitted.predict(truth.space, fresh) - truth.exact(fresh)).mean()
+        for fitted in (fitter.alone(every), fitter.fit(every))
+    ]
+    assert fitter.share > 0.3 and errors[1] < 0.9 * errors[0]
+
+
+def test_where_the_sum_is_wrong_the_fit_hardly_leans_on_it(truth):
+    fitted, rng = SHORT, np.random.default_rng(2)
+    codes = truth.space.sample(280, rng)
+    # The effect of one choice is turned round by another one, which no sum expresses.
+    sign = np.where(codes[:, 1] == 0, 1.0, -1.0)
+    top1 = 70 + 5 * sign * np.where(codes[:, 2] > codes[:, 2].mean(), 1.0, -1.0)
+    fitter = Fitter(truth.space, MeasuredSubnets.of(truth.space, codes, top1, None, 0), fitted, 0)
+    assert fitter.share < 0.2
+
+
+def test_the_mixture_of_an_ensemble_and_a_sum_is_their_weighted_mean(truth):
+    measured = MeasuredSubnets.of(truth.space, truth.codes, truth.top1, None, 0)
+    fitted = Fitter(truth.space, measured, EnsembleRecipe(2, 4, 20), 0).alone(np.ones(len(truth.codes), bool))
+    rows = truth.space.one_hot(truth.codes)
+    sums = (rows @ fitted.weights + fitted.level)[:, None]
+    assert fitted.leaning(0.7).ensemble(rows) == pytest.approx(0.3 * fitted.ensemble(rows) + 0.7 * sums, abs=1e-4)

@@ -158,9 +158,8 @@ def _fill_block(block: ElasticBlock, given: Block) -> None:
         return
     reduce, expand = block.se.reduce, block.se.expand
     assert reduce.bias is not None and expand.bias is not None
-    for layer in (reduce, expand):
-        nn.init.zeros_(layer.weight)
-        nn.init.zeros_(layer.bias)
+    for tensor in (reduce.weight, reduce.bias, expand.weight, expand.bias):
+        nn.init.zeros_(tensor)
     if given.se is None:
         nn.init.constant_(expand.bias, _OPEN)
         return

@@ -62,13 +62,17 @@ def to_json(layers: Iterable[TracedLayer]) -> dict[str, Any]:
             "name": layer.name,
             "shape_reads": layer.shape_reads,
             "size_reads": layer.size_reads,
-            "shapes": [
-                [key, shape and list(asdict(shape).values())[1:]] for key, shape in sorted(layer.shapes.items())
-            ],
+            "shapes": [[key, shape and _written(shape)] for key, shape in sorted(layer.shapes.items())],
             "sizes": [[key, size] for key, size in sorted(layer.sizes.items())],
         }
 
     return {"format": _FORMAT, "layers": [written(layer) for layer in layers]}
+
+
+def _written(shape: LayerSpec) -> list[Any]:
+    """The fields after the name, without the last one where it is 0: fingerprints of spaces depend on them."""
+    values = list(asdict(shape).values())[1:]
+    return values if shape.heads else values[:-1]
 
 
 def from_json(content: Any) -> tuple[TracedLayer, ...]:

@@ -5,6 +5,7 @@ Layers are named by modules, so that the same layer has the same name in every n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -19,20 +20,26 @@ from nagsdk.errors import UnsupportedLayerError
 from nagsdk.space.layer import LayerSpec, same_sides
 
 _aten: Any = torch.ops.aten
-_ACTIVATIONS = {_aten.relu: "relu", _aten.relu_: "relu", _aten.hardswish: "hswish", _aten.hardswish_: "hswish"}
+_ACTIVATIONS = {
+    **dict.fromkeys((_aten.relu, _aten.relu_), "relu"),
+    **dict.fromkeys((_aten.hardswish, _aten.hardswish_), "hswish"),
+    _aten.gelu: "gelu",
+}
 _CLIPS = (_aten.hardtanh, _aten.hardtanh_)
 _GATES = (_aten.hardsigmoid, _aten.hardsigmoid_)
 _NORMS = (_aten._native_batch_norm_legit_no_training, _aten.native_batch_norm, _aten.cudnn_batch_norm)
-_ALIKE = (_aten.relu, _aten.hardswish, _aten.hardsigmoid, _aten.add, _aten.mul)
+_ALIKE = (_aten.relu, _aten.hardswish, _aten.hardsigmoid, _aten.gelu, _aten.add, _aten.mul)
 # They only change the shape of a tensor, or nothing.
 _VIEWS = (
     *(_aten.view, _aten._unsafe_view, _aten.reshape, _aten.flatten, _aten.squeeze, _aten.unsqueeze, _aten.t),
+    *(_aten.transpose, _aten.permute),
     *(_aten.detach, _aten.clone, _aten.contiguous, _aten.dropout, _aten.alias),
 )
 _NEXT_STEP = (
     "Build the networks of the family from square convolutions with odd kernels and a padding of half of the kernel "
-    "or TensorFlow's SAME, batch normalisation, linear layers, ReLU, hard swish, squeeze-and-excitation with a hard "
-    "sigmoid, sums and the mean over height and width."
+    "or TensorFlow's SAME, batch normalisation, linear layers, ReLU, hard swish, GELU, squeeze-and-excitation with a "
+    "hard sigmoid, sums, the mean over height and width or over tokens, layer normalisation, and "
+    "nagsdk.families.attention.Attention."
 )
 
 
@@ -86,17 +93,22 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.around: dict[int, tuple[int, tuple[int, ...]]] = {}
         self.path: list[str] = []
         self.leaf = False
+        # Whether a module runs that is one layer as a whole.
+        self.inside = False
 
     def entering(self, path: str) -> Callable[..., None]:
         def enter(module: nn.Module, arguments: object) -> None:
             self.path.append(path)
+            self.inside = hasattr(module, "lowered")
             self.leaf = next(module.children(), None) is None
 
         return enter
 
-    def leaving(self, module: nn.Module, arguments: object, result: object) -> None:
+    def leaving(self, module: nn.Module, arguments: tuple[Any, ...], result: Any) -> None:
+        if self.inside and result is not None:
+            self._attention(module, arguments, result)
         self.path.pop()
-        self.leaf = False
+        self.leaf = self.inside = False
 
     def result(self) -> dict[str, LayerSpec]:
         for name, layer in self.layers.items():
@@ -108,6 +120,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kind = func.overloadpacket
+        if self.inside:
+            return func(*args, **(kwargs or {}))
         if kind in _NORMS:  # what it computes has the shape of its input; torch takes a millisecond to find that out
             result: Any = (torch.empty_like(args[0]), torch.empty(0), torch.empty(0))
         elif kind in _ALIKE and all(isinstance(t, Tensor) and t.shape == args[0].shape for t in args):
@@ -135,10 +149,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 f"{self.path[-1] or 'the network'} (zeros around an image that a convolution does not read)"
             )
         if kind in (_aten.addmm, _aten.linear, _aten.mm):
-            weight = next(t for t in reversed(args) if isinstance(t, Tensor) and id(t) not in self.writers)
-            into, outputs = (weight.shape[1], weight.shape[0]) if kind is _aten.linear else weight.shape
-            bias = len([t for t in args if isinstance(t, Tensor)]) == 3
-            return self._put("linear", LayerSpec("", "linear", into, outputs, 1, 1, 1, bias=bias), before)
+            return self._linear(kind, read[0], args, before)
         if kind in _NORMS and before is not None and before.spec.kind in ("conv", "pointwise", "depthwise"):
             before.spec = replace(before.spec, batch_norm=True)
             return before
@@ -151,18 +162,50 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if kind in _GATES and before is not None:
             before.gate = True
             return before
-        channels, size = int(read[0].shape[1]), int(read[0].shape[-1])
+        channels, size = self._extent(read[0])
+        if kind is _aten.native_layer_norm and args[2] is not None and list(args[1]) == [channels]:
+            spec = LayerSpec("", "norm", channels, channels, 1, 1, size, bias=args[3] is not None)
+            return self._put("norm", spec, before)
         layers = [self.writers[id(t)][0] for t in read]
         if kind in (_aten.add, _aten.add_) and len(read) == 2:
             inputs = [layer for layer in layers if layer is not None]
             return self._put("add", LayerSpec("", "add", channels, channels, 1, 1, size), *inputs)
-        if kind in (_aten.mean, _aten._adaptive_avg_pool2d) and out[0, 0].numel() == 1 and read[0].dim() == 4:
+        of_tokens = read[0].dim() == 3 and kind is _aten.mean and list(args[1]) == [1]
+        of_image = read[0].dim() == 4 and kind in (_aten.mean, _aten._adaptive_avg_pool2d) and out[0, 0].numel() == 1
+        if of_tokens or of_image:
             return self._put("pool", LayerSpec("", "pool", channels, channels, 1, 1, size), before)
         if kind in (_aten.max_pool2d_with_indices, _aten.avg_pool2d):
             return self._window("avgpool" if kind is _aten.avg_pool2d else "maxpool", args, channels, size, before)
         if kind in (_aten.mul, _aten.mul_) and len(read) == 2:
             return self._squeeze_excite(layers, channels, size)
         raise _unsupported(f"{self.path[-1] or 'the network'} ({kind.__name__})")
+
+    def _extent(self, tensor: Tensor) -> tuple[int, int]:
+        """Channels, and height and width, of an image or of the image that tokens come from."""
+        if tensor.dim() != 3:
+            return int(tensor.shape[1]), int(tensor.shape[-1])
+        return int(tensor.shape[2]), self._side(int(tensor.shape[1]))
+
+    def _side(self, tokens: int) -> int:
+        side = math.isqrt(tokens)
+        if side**2 != tokens:
+            raise _unsupported(f"{self.path[-1] or 'the network'} ({tokens} tokens, which are no square image)")
+        return side
+
+    def _linear(self, kind: Any, source: Tensor, args: tuple[Any, ...], before: _Layer | None) -> _Layer:
+        weight = next(t for t in reversed(args) if isinstance(t, Tensor) and id(t) not in self.writers)
+        into, outputs = (weight.shape[1], weight.shape[0]) if kind is _aten.linear else weight.shape
+        bias = len([t for t in args if isinstance(t, Tensor)]) == 3
+        # One image goes through, so that rows are its tokens.
+        rows = source.numel() // int(into)
+        name = "linear" if rows == 1 else "pointwise"
+        return self._put(name, LayerSpec("", name, into, outputs, 1, 1, self._side(rows), bias=bias), before)
+
+    def _attention(self, module: nn.Module, read: tuple[Tensor, ...], result: Tensor) -> None:
+        channels, size = self._extent(result)
+        spec = LayerSpec("", "attention", channels, channels, 1, 1, size, heads=int(module.heads))  # type: ignore[arg-type]
+        layer = self._put("attention", spec, *(self.writers[id(t)][0] for t in read))
+        self.writers[id(result)] = (layer, result)
 
     def _convolution(self, image: Tensor, args: tuple[Any, ...], out: Tensor, before: _Layer | None) -> _Layer:
         _, weight, bias, stride, padding, dilation, transposed, _, groups = args

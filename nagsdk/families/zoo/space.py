@@ -13,14 +13,16 @@ import numpy as np
 from nagsdk.errors import ArchitectureError, DamagedBundleError
 from nagsdk.families import finished_network
 from nagsdk.families.finished import FinishedNetwork
+from nagsdk.families.packaged import PackagedWeights
 from nagsdk.families.space import NetworkSpace, require_fields
+from nagsdk.families.zoo.members import Members
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.decisions import Decision
 from nagsdk.space.layer import LayerSpec
 from nagsdk.space.space import _values
 
 if TYPE_CHECKING:
-    from nagsdk.families.protocol import Subnet
+    from nagsdk.families.protocol import Subnet, Supernet
     from nagsdk.families.zoo.supernet import ZooSupernet
 
 _TEXT = re.compile(r"zoo:r(\d{1,5}):([a-z0-9][a-z0-9._-]{0,63})")
@@ -28,7 +30,7 @@ _MOST_NETWORKS, _MOST_RESOLUTIONS = 127, 127
 
 
 @dataclass(frozen=True)
-class ZooSpace(NetworkSpace):
+class ZooSpace(Members):
     """Finished networks times resolutions.
 
     Attributes:
@@ -69,17 +71,12 @@ class ZooSpace(NetworkSpace):
         found = [finished_network(name) for name in self.networks]
         return tuple((network, network.network_space().with_classes(self.classes)) for network in found)
 
-    def packages(self) -> tuple[FinishedNetwork, ...]:
+    def packages(self) -> tuple[PackagedWeights, ...]:
         """See `NetworkSpace.packages`."""
         return tuple(network for network, _ in self._members)
 
     def member(self, resolution: int, choice: int) -> Architecture:
-        """A network at a resolution, as an architecture of its own space.
-
-        Args:
-            resolution: Input size in pixels.
-            choice: Index of the network.
-        """
+        """See `Members.member`."""
         network, space = self._members[choice]
         code = space.parse(network.architecture).code
         return space.decode(np.array([[space.resolution_index(resolution), *code[1:]]]))[0]
@@ -88,7 +85,9 @@ class ZooSpace(NetworkSpace):
     def from_dict(cls, definition: Mapping[str, Any]) -> Self:
         """Rebuilds a space from the result of `to_dict`; lists are accepted in place of tuples."""
         require_fields(cls, definition)
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in definition.items() if k != "family"}
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in definition.items() if k != "family"
+        }
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -153,6 +152,6 @@ class ZooSpace(NetworkSpace):
                 )
         return ZooSupernet(self, networks).eval()
 
-    def member_supernets(self) -> list[Any]:
-        """Supernets of the spaces of all networks, with random weights."""
+    def member_supernets(self) -> list[Supernet]:
+        """See `Members.member_supernets`."""
         return [space.supernet() for _, space in self._members]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nagsdk.families.protocol import Subnet, Supernet
 from nagsdk.families.torch_scope import seeded
-from nagsdk.families.zoo.space import ZooSpace
+from nagsdk.families.zoo.members import Members
 from nagsdk.space.architecture import Architecture
 
 
@@ -21,11 +21,11 @@ class ZooSupernet(Supernet):
         networks: Supernets of the spaces of all networks; with random weights if None.
     """
 
-    space: ZooSpace
+    space: Members
     class_tensors = ()
 
     @seeded()
-    def __init__(self, space: ZooSpace, networks: Sequence[Supernet] | None = None) -> None:
+    def __init__(self, space: Members, networks: Sequence[Supernet] | None = None) -> None:
         super().__init__(space)
         self.networks = nn.ModuleList(space.member_supernets() if networks is None else networks)
 

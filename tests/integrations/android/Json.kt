@@ -11,6 +11,7 @@ class JSONObject() {
 
     fun put(name: String, value: Any): JSONObject = TODO()
     fun getJSONObject(name: String): JSONObject = TODO()
+    fun optJSONObject(name: String): JSONObject? = TODO()
     fun getJSONArray(name: String): JSONArray = TODO()
     fun getString(name: String): String = TODO()
     fun getInt(name: String): Int = TODO()

@@ -7,6 +7,8 @@ enum class Accelerator { NONE, CPU, GPU, NPU }
 abstract class TensorBuffer : AutoCloseable {
     abstract fun writeFloat(data: FloatArray)
     abstract fun readFloat(): FloatArray
+    abstract fun writeInt8(data: ByteArray)
+    abstract fun readInt8(): ByteArray
 }
 
 abstract class CompiledModel : AutoCloseable {

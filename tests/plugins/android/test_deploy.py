@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 import nagsdk
+from nagsdk.budget import Budget
 from nagsdk.calibration import calibrate as calibration
 from nagsdk.common.files import sha256
 from nagsdk.events import Advanced, Notice
@@ -39,20 +40,21 @@ def test_a_deployment_holds_although_calibration_was_interrupted_and_the_daemon_
     def disturb(event):
         events.append(event)
         readings = sum(isinstance(e, Advanced) and e.text.startswith("Measuring ") for e in events)
-        if readings == 14:
+        if readings == 8:
             phone.say("kill")
-        if readings == 18:
+        if readings == 10:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        nagsdk.calibrate(described, samples=9, on_event=disturb)
+        nagsdk.calibrate(described, samples=5, on_event=disturb)
     assert phone.files() == []
     more = []
-    summary = nagsdk.calibrate(described, samples=9, on_event=more.append)
+    summary = nagsdk.calibrate(described, samples=5, on_event=more.append)
     assert any(isinstance(e, Notice) and e.text.startswith("Resuming a calibration") for e in more)
-    assert summary.samples == 9 and len(summary.calibration.taken) == 36 and summary.complete
+    assert summary.samples == 5 and len(summary.calibration.taken) == 20 and summary.complete
 
-    deployment = nagsdk.deploy(described, budget="60ms", output=tmp_path / "out")
+    budget = Budget.parse("60ms", confidence=0.8)  # five samples allow no more
+    deployment = nagsdk.deploy(described, budget=budget, output=tmp_path / "out")
     assert deployment.verdict == "held"
     assert 0 < deployment.result.measured.latency_p50_ms <= deployment.result.measured.latency_limit_ms <= 60
     assert deployment.result.measured.top1 > 80
