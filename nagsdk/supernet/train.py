@@ -30,6 +30,8 @@ from nagsdk.supernet.resume import Average, Identity, load_state, save_state
 from nagsdk.supernet.validation import Best, Validation
 
 TRAINING = "Training"
+# From this share of the steps on, the learning rate is below half of its peak.
+_LATE = 0.55
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ def train(
                 if average:
                     average.put_into(shown)
                 advanced = replace(advanced, top1_validation=validation.measure(shown, ranks))
-                best.see(shown, done, advanced.top1_validation)
+                best.see(shown, done, advanced.top1_validation, done > _LATE * recipe.steps)
             on_event(advanced)
             ends = done == recipe.steps or (best is not None and recipe.ends_early and best.ended)
             if checkpoint_dir and (done % recipe.checkpoint_every == 0 or ends):

@@ -56,7 +56,7 @@ class Best:
         top1: The best top-1 so far, in per cent; the later of two equal ones.
         step: Number of steps after which it was measured.
         last: The last top-1.
-        worse: Number of measurements in a row that were worse.
+        worse: Number of measurements in a row, late in the training, that were worse.
         weights: The best weights by name.
     """
 
@@ -67,14 +67,22 @@ class Best:
     worse: int = 0
     weights: dict[str, Tensor] = field(default_factory=dict)
 
-    def see(self, supernet: Supernet, step: int, top1: float) -> None:
-        """Takes note of a measurement."""
+    def see(self, supernet: Supernet, step: int, top1: float, late: bool = True) -> None:
+        """Takes note of a measurement.
+
+        Args:
+            supernet: The weights that were measured.
+            step: Number of steps done.
+            top1: What was measured, in per cent.
+            late: Whether worse weights are a sign of overfitting. While the learning rate is high, they are not: what a
+                training loses then comes back at the end.
+        """
         self.last = top1
         if top1 >= self.top1:
             self.top1, self.step, self.worse = top1, step, 0
             self.weights = {name: p.detach().clone() for name, p in supernet.named_parameters()}
         else:
-            self.worse = self.worse + 1 if self.overfitted else 0
+            self.worse = self.worse + 1 if late and self.overfitted else 0
 
     @property
     def overfitted(self) -> bool:

@@ -37,6 +37,8 @@ _LEAST_SEEN, _ENOUGH_SEEN = {True: (5, 4), False: (20, 12)}, {True: 4_000, False
 _MOST_SEEN = {True: (20, 60), False: (200, 300)}
 # Shares of the time of training: of the largest network alone, and in the rest of the last pass.
 _ALONE, _LAST = {True: 0.35, False: 0.45}, 0.12
+# Steps from which on a pretrained network bears the whole learning rate.
+_SETTLED = 200
 # Learning rates as multiples of that of the first pass.
 _RATES = (1.0, 0.5, 0.15)
 _LEAST_STEPS = 20
@@ -306,6 +308,9 @@ class _Attempt:
     @cached_property
     def recipes(self) -> tuple[TrainRecipe, ...]:
         rate = rate_of(self.asked.peak_rate, self.batch, self.asked.pretrained)
+        if self.asked.pretrained:
+            # In few steps, a high rate spoils more than they teach.
+            rate *= min(1.0, (self.steps[0] / _SETTLED) ** 0.5)
         return tuple(
             TrainRecipe(
                 steps=steps,

@@ -200,8 +200,8 @@ def train(
         if not schedule.enough:
             on_event(
                 Notice(
-                    "In this time the images are seen too seldom for a useful training. Give more --minutes, pretrained "
-                    "weights (--init), or a --space of smaller networks.",
+                    "In this time, the images are seen too seldom for a useful training. Give more --minutes, "
+                    "pretrained weights (--init), or a --space of smaller networks.",
                     warning=True,
                 )
             )

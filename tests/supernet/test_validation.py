@@ -81,7 +81,8 @@ def test_an_overfitted_training_ends_early_with_its_best_weights_also_if_it_was_
     events, whole = [], two.fresh()
     train(whole, two.batches(), recipe, events.append, tmp_path, validation=sinking)
     steps = [int(e.done) for e in events if isinstance(e, TrainAdvanced)]
-    assert steps[-1] == 12 and len(seen) == 4  # the first measurement is the best one, and three are worse
+    # The first measurement is the best one, and three late ones are worse.
+    assert steps[-1] == 21 and len(seen) == 7
     (notice,) = [e.text for e in events if isinstance(e, Notice)]
     assert "overfitted" in notice and "70.0 % after step 3 and 30.0 % at the end" in notice
     short = two.fresh()
@@ -93,7 +94,7 @@ def test_an_overfitted_training_ends_early_with_its_best_weights_also_if_it_was_
     assert json.loads((tmp_path / "state.json").read_text())["validation"]["worse"] == 3
     resumed = two.fresh(5)
     train(resumed, two.batches(), recipe, events.append, tmp_path, validation=sinking)
-    assert len(seen) == 4, "it trained again"
+    assert len(seen) == 7, "it trained again"
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
 
 
@@ -117,6 +118,10 @@ def test_few_images_do_not_call_weights_worse():
         best = Best(count)
         for step, top1 in enumerate((50.0, 60.0, 57.0, 57.0, 57.0)):
             best.see(supernet, step, top1)
+        early = Best(count)
+        for step, top1 in enumerate((60.0, 20.0, 20.0, 20.0, 20.0)):
+            early.see(supernet, step, top1, late=False)
+        assert not early.ended and early.overfitted
         assert (best.top1, best.step, best.overfitted, best.ended) == (60.0, 1, worse, worse)
     for extreme in (0.0, 100.0):
         best = Best(50)
