@@ -13,7 +13,7 @@ LOCK := $(RELEASE)/bin/uv pip compile --quiet --universal --fork-strategy fewest
 .PHONY: demo test chaos docs-test nightly fuzz wheel-test lint style types types-darwin types-win32 docs bench lock dist sbom audit clean
 
 demo: $(VENV)/.installed
-	$(BIN)/nagsdk deploy --device cpu --budget 0.2ms --output deployments/first
+	$(BIN)/nagsdk deploy --bundle glyphs --device cpu --budget 0.2ms --output deployments/first
 
 test: $(VENV)/.tested
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not documented and not nightly" $(PYTEST_ARGS)

@@ -55,6 +55,7 @@ WITH_DATA = {
     "predictors": (ACCURACIES, BENCH),
     "generator": (ACCURACIES, TABLES, BENCH),
     "chosen": (ACCURACIES, BENCH),
+    "searches": (ACCURACIES, BENCH),
     "generator_ablation": (ACCURACIES,),
     "generator_paper": (ACCURACIES,),
 }

@@ -67,7 +67,7 @@ def main() -> None:
                 picked.append(proposed[np.arange(len(proposed)), choose(steer, proposed)[:, 0]])
             chosen = np.unique(np.concatenate(picked), axis=0)
             shown = predictor.of_chosen(chosen)
-            judged = np.array([judge.predict(chosen) for judge in known.values()])
+            judged = np.array([judge.predict(chosen).mean for judge in known.values()])
             judged = np.concatenate([judged, judged.mean(0, keepdims=True)])
             ahead = (shown.mean - judged).mean(1).tolist()
             covered = ((shown.low <= judged) & (judged <= shown.high)).mean(1).tolist()

@@ -5,18 +5,18 @@
 DIR contains ofa_mbv3_w1.0_imagenet_top1.csv (measured on ImageNet at 224 px; IntelLabs/DyNAS-T, Apache-2.0) and
 help_ofa_mbv3.csv (latencies on GPUs; HayeonLee/HELP, MIT). The measured architectures are split in two halves: an
 accuracy predictor of one half steers every method, and predictors of the other half judge what they pick. Judges of
-four kinds (benchmarks/kinds.py) do so, because a judge of the product's own kind may share its errors. The generator
-is trained on the steering predictor with the recipe of the shipped one. That takes about ten minutes the first time
-and is kept. It is trained on random devices. The devices of this benchmark are different ones: random devices, MACs,
-the prior and the calibration of this processor (run `nagsdk calibrate --device cpu --bundle imagenet` first), the
-priors of two phones, and GPUs. For each device, every method gets the same 100 budgets, equidistant over the frontier,
-at 224 px, where top-1 was measured. All of this is repeated for several splits; the tables are for all splits together.
+four kinds (nagsdk/predictor/kinds.py) do so, because a judge of the product's own kind may share its errors. The
+generator is trained on the steering predictor with the recipe of the shipped one. That takes about ten minutes the
+first time and is kept. It is trained on random devices. The devices of this benchmark are different ones: random
+devices, MACs, the prior and the calibration of this processor (run `nagsdk calibrate --device cpu --bundle imagenet`
+first), the priors of two phones, and GPUs. For each device, every method gets the same 100 budgets, equidistant over
+the frontier, at 224 px, where top-1 was measured. All of this is repeated for several splits; the tables are for all
+splits together.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import importlib.util
 import json
 import os
@@ -25,9 +25,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # numpy reads it once, at import
@@ -55,9 +53,8 @@ from nagsdk.generator.training_data import Devices
 from nagsdk.pipeline.models import calibrated_model, prior_of, require_cost_model
 from nagsdk.pipeline.target import Target
 from nagsdk.predictor.additive import AdditiveScore, fit_additive
-from nagsdk.predictor.fitter import Fit, Fitter
-from nagsdk.predictor.groups import MeasuredSubnets, folds
-from nagsdk.predictor.train import EnsembleRecipe
+from nagsdk.predictor.halves import Half, Judge, judges_of, second_half
+from nagsdk.predictor.kinds import JUDGES, OWN
 from nagsdk.space.space import Codes
 
 MEASURED, GPUS = "ofa_mbv3_w1.0_imagenet_top1.csv", "help_ofa_mbv3.csv"
@@ -66,41 +63,12 @@ RESOLUTION, BUDGETS = 224, 100
 FIRST_DEVICE = 7 * 10**8
 GROUPS = ("random", "MACs", "cpu, shipped prior", "cpu, calibrated", "phone", "GPU, batch 32 and 64", "GPU, batch 1")
 PHONES = ("pixel-1", "note10")
-# The judge of the product's own kind, as benchmarks/kinds.py names it.
-OWN = "own kind"
-
-
-@dataclass
-class Half:
-    """A predictor of half of the measured architectures.
-
-    Attributes:
-        space: The search space.
-        fit: The fitted ensemble.
-        additive: The additive score whose frontier `lookup` computes.
-    """
-
-    space: MobileNetV3Space
-    fit: Fit
-    additive: AdditiveScore
-
-    def predict(self, codes: Codes) -> Any:
-        return SimpleNamespace(mean=self.fit.predict(self.space, codes))
-
-    @cached_property
-    def hash(self) -> str:
-        parts = (*vars(self.fit.ensemble).values(), self.additive.table)
-        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()[:16]
 
 
 def halves(space: MobileNetV3Space, data: Path, seed: int) -> tuple[Half, Half, AdditiveScore, float]:
     """The steering half, the judge, the steering half's plain additive score, and the judge's RMSE on that half."""
     codes, top1, second = split(space, data, seed)
-    found = []
-    for half in (~second, second):
-        fitter = Fitter(space, MeasuredSubnets.of(space, codes[half], top1[half], None, seed), EnsembleRecipe(), seed)
-        fit = fitter.fit(np.ones(half.sum(), dtype=bool))
-        found.append(Half(space, fit, fitter.additive(fit, codes[half])))
+    found = [Half.fitted(space, codes[half], top1[half], seed) for half in (~second, second)]
     # The asymptote is so far above all accuracies that the link function is nearly a straight line.
     plain = fit_additive(space, codes[~second], top1[~second], 1e4)
     error = found[1].predict(codes[~second]).mean - top1[~second]
@@ -110,39 +78,13 @@ def halves(space: MobileNetV3Space, data: Path, seed: int) -> tuple[Half, Half, 
 def split(space: MobileNetV3Space, data: Path, seed: int) -> tuple[Codes, Floats, NDArray[np.bool_]]:
     """The measured architectures, their top-1, and which of them belong to the second half."""
     codes, columns = read_architectures(data / MEASURED, space)
-    architecture = np.unique(codes, axis=0, return_inverse=True)[1].ravel()
-    return codes, columns["top1"].astype(np.float64), folds(architecture, seed, 2).astype(bool)
-
-
-@dataclass(frozen=True)
-class Judge:
-    """An accuracy predictor of the second half, of some kind.
-
-    Attributes:
-        read: Turns architectures into what it reads.
-        fitted: Predicts their top-1, shape (n,).
-        rmse: Its RMSE on the first half, in points.
-    """
-
-    read: Callable[[Codes], Floats]
-    fitted: Callable[[Floats], Floats]
-    rmse: float
-
-    def predict(self, codes: Codes) -> Floats:
-        return self.fitted(self.read(codes))
+    return codes, columns["top1"].astype(np.float64), second_half(codes, seed)
 
 
 def judges(space: MobileNetV3Space, data: Path, seed: int) -> dict[str, Judge]:
     """Judges of all kinds; that of the product's own kind is first."""
-    from kinds import JUDGES, features
-
-    codes, top1, second = split(space, data, seed)
-    read, found = features(space, codes), {}
-    for name, kind in JUDGES.items():
-        fitted = kind(read(codes[second]), top1[second], seed)
-        error = fitted(read(codes[~second])) - top1[~second]
-        found[name] = Judge(read, fitted, float(np.sqrt(np.mean(error**2))))
-    return found
+    codes, top1, _ = split(space, data, seed)
+    return judges_of(space, codes, top1, JUDGES, seed)
 
 
 def trained(space: MobileNetV3Space, steer: Half, seed: int) -> Generator:
@@ -265,7 +207,7 @@ def answer(rival: Rival, question: Question, parts: Parts) -> dict[str, Any]:
     cost = np.stack([table.cost(picked) for table in question.tables], axis=1)
     believed = float(parts.steer.predict(picked).mean.mean())
     broken = int((cost > question.limits).any(1).sum())
-    top1 = {name: judge.predict(picked) for name, judge in parts.judges.items()}
+    top1 = {name: judge.predict(picked).mean for name, judge in parts.judges.items()}
     means = {name: float(values.mean()) for name, values in top1.items()}
     return {"judge": top1[OWN], "judges": means, "own": believed, "broken": broken, "seconds": seconds}
 

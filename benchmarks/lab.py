@@ -11,28 +11,34 @@ and memory of scheduler and workers. Overhead needs a quiet machine. Ten minutes
 from __future__ import annotations
 
 import argparse
+import contextvars
 import os
 import statistics
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
 
 import nagsdk
+from nagsdk.calibration.drift import Taken
 from nagsdk.common.temporary import temporary_folder
+from nagsdk.errors import NagsdkError
 from nagsdk.events import Listener, ignore
 from nagsdk.lab import local
 from nagsdk.lab.connection import Lab
 from nagsdk.lab.reach import reached
 from nagsdk.measuring.measure import measure
 from nagsdk.measuring.protocol import ESTIMATE_PROTOCOL
-from nagsdk.pipeline.several import each
+from nagsdk.pipeline.calibrate import CalibrationSummary
+from nagsdk.pipeline.several import Outcome, each
 from nagsdk.plugin.host import load_all, using
 
 TARGET_RATIO, TARGET_OVERHEAD = 3.2, 0.05
+MOST_THREADS = 256
 PLUGIN = """
 import time
 from pathlib import Path
@@ -70,7 +76,7 @@ class SleeperSession(Session):
         pass
 
     def time(self, handle, warmup, runs, timeout_s):
-        time.sleep({sleep} * (warmup + runs))
+        time.sleep(SLEEP_S * (warmup + runs))
         return Burst(tuple(self.sizes[handle] / 1e5 * (1 + 1e-4 * n) for n in range(runs)))
 
     def infer(self, handle, images):
@@ -87,8 +93,8 @@ def nagsdk_register_backends(registry):
 
 @hookimpl
 def nagsdk_register_devices(registry):
-    for number in range({devices}):
-        registry.add(Device(f"bench-{{number}}", f"Sleeper {{number}}", "bench-sleeper"))
+    for number in range(DEVICES):
+        registry.add(Device(f"bench-{number}", f"Sleeper {number}", "bench-sleeper"))
 """
 
 
@@ -96,7 +102,7 @@ def install(site: Path, sleep: float, devices: int) -> None:
     """Installs the plugin of sleeping devices where this process and its workers find it."""
     record = site / "bench_sleeper-1.0.dist-info"
     record.mkdir(parents=True)
-    (site / "bench_sleeper.py").write_text(PLUGIN.format(sleep=sleep, devices=devices))
+    (site / "bench_sleeper.py").write_text(PLUGIN.replace("SLEEP_S", str(sleep)).replace("DEVICES", str(devices)))
     (record / "METADATA").write_text("Metadata-Version: 2.1\nName: bench-sleeper\nVersion: 1.0\n")
     (record / "entry_points.txt").write_text("[nagsdk]\nbench-sleeper = bench_sleeper\n")
     sys.path.insert(0, str(site))
@@ -138,12 +144,10 @@ def throughput(sleep: float, folder: Path) -> None:
     print(f"throughput {ratio:.2f} x (target >= {TARGET_RATIO}); readings equal to those without a lab: {same}")
 
 
-def _calibrated(outcome: object) -> tuple[object, ...]:
-    result = getattr(outcome, "result", None)
-    if result is None:
-        raise SystemExit(f"failed: {getattr(outcome, 'error', None)}")
-    taken: tuple[object, ...] = result.calibration.taken
-    return taken
+def _calibrated(outcome: Outcome[CalibrationSummary]) -> tuple[Taken, ...]:
+    if outcome.result is None:
+        raise SystemExit(f"failed: {outcome.error}")
+    return outcome.result.calibration.taken
 
 
 def overhead(rounds: int, folder: Path) -> None:
@@ -170,19 +174,24 @@ def scale(devices: int, workers: int, folder: Path) -> None:
         lab = started(devices, workers, folder / "lab")
         ours = [process for process in psutil.Process().children(recursive=True) if _is_lab(process)]
 
-        def target(name: str, on_event: Listener) -> str:
-            backend, device = reached(name, lab.address)
-            with backend.open(device) as session:
-                measure(session, {str(n): network for n in range(10)}, network, ESTIMATE_PROTOCOL)
-            return name
+        def measured(name: str) -> str:
+            try:
+                backend, device = reached(name, lab.address)
+                with backend.open(device) as session:
+                    measure(session, {str(n): network for n in range(10)}, network, ESTIMATE_PROTOCOL)
+            except NagsdkError as error:
+                return str(error)
+            return ""
 
         begun = time.monotonic()
-        names = [f"bench-{number}" for number in range(devices)]
-        outcomes = each(names, target, lambda name: name, True, ignore)  # type: ignore[arg-type]
+        with ThreadPoolExecutor(min(devices, MOST_THREADS)) as threads:
+            jobs = [
+                threads.submit(contextvars.copy_context().run, measured, f"bench-{number}") for number in range(devices)
+            ]
+            failed = [error for job in jobs if (error := job.result())]
         seconds = time.monotonic() - begun
-        failed = [one for one in outcomes if one.error is not None]
         print(f"{devices} devices on {workers} workers: {seconds:.1f} s, {1e3 * seconds / devices:.0f} ms each")
-        print(f"failed: {len(failed)}" + (f", first: {failed[0].error}" if failed else ""))
+        print(f"failed: {len(failed)}" + (f", first: {failed[0]}" if failed else ""))
         for process in ours:
             used = process.cpu_times()
             cpu, memory = used.user + used.system, process.memory_info().rss / 1e6

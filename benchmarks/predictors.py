@@ -6,8 +6,8 @@ DIR contains ofa_mbv3_w1.0_imagenet_top1.csv (measured on ImageNet at 224 px; In
 its four runs is left out in turn: every kind is fitted to all other measurements, or to some of them, and predicts the
 run. Architectures that the run shares with others are left out with it. On `glyphs`, whose subnets were measured at
 several resolutions, every kind is fitted to some of the bundle's measurements and predicts the others; there, the kinds
-can also read training-free proxies (benchmarks/proxies.py). benchmarks/kinds.py says what the kinds are. Takes half an
-hour; --part takes one table only.
+can also read training-free proxies (benchmarks/proxies.py). nagsdk/predictor/kinds.py says what the kinds are. Takes
+half an hour; --part takes one table only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,17 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from kinds import (
+from numpy.typing import NDArray
+from proxies import proxies
+from scipy.stats import kendalltau
+
+from nagsdk.bundle.bundle import Bundle
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.table import read_architectures
+from nagsdk.pipeline.target import Target
+from nagsdk.predictor.features import Floats
+from nagsdk.predictor.groups import MeasuredSubnets
+from nagsdk.predictor.kinds import (
     Kind,
     additive,
     boosted,
@@ -35,16 +45,6 @@ from kinds import (
     pruned,
     trees,
 )
-from numpy.typing import NDArray
-from proxies import proxies
-from scipy.stats import kendalltau
-
-from nagsdk.bundle.bundle import Bundle
-from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
-from nagsdk.families.mobilenet_v3.table import read_architectures
-from nagsdk.pipeline.target import Target
-from nagsdk.predictor.features import Floats
-from nagsdk.predictor.groups import MeasuredSubnets
 
 MEASURED = "ofa_mbv3_w1.0_imagenet_top1.csv"
 KINDS: dict[str, Kind] = {

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from nagsdk.errors import NagsdkError as NagsdkError
     from nagsdk.manifest.fleet import Fleet as Fleet
     from nagsdk.manifest.result import Result as Result
+    from nagsdk.pipeline.bench import bench_strategies as bench_strategies
     from nagsdk.pipeline.calibrate import CalibrationSummary as CalibrationSummary
     from nagsdk.pipeline.deployment import Deployment as Deployment
     from nagsdk.pipeline.fleet import fleet as fleet
@@ -72,6 +73,7 @@ _PLACES = {
     "Target": "nagsdk.pipeline.target",
     "TrainingReport": "nagsdk.training.report",
     "add_device": "nagsdk.pipeline.readings",
+    "bench_strategies": "nagsdk.pipeline.bench",
     "build": "nagsdk.project.build",
     "calibrate": "nagsdk.api",
     "deploy": "nagsdk.api",
@@ -109,6 +111,7 @@ __all__ = [
     "TrainingReport",
     "__version__",
     "add_device",
+    "bench_strategies",
     "build",
     "calibrate",
     "deploy",

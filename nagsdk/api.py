@@ -50,8 +50,7 @@ def deploy(
     Args:
         target: A `nagsdk.Target`, the id of a device, or a file that describes one (``.toml``).
         budget: A limit such as ``"80ms"`` or a `Budget`; several must hold together.
-        model: ONNX file or program of torch.export (``.pt2``) of a finished network to measure and judge; only `budget`
-            and `output` go with it.
+        model: ONNX or ``.pt2`` file of a finished network to measure and judge; only `budget` and `output` go with it.
         min_top1: If given, the fastest model with at least this top-1 in per cent is sought instead of the most
             accurate one, and `budget` may be left out. Top-1 is measured on the bundle's test images.
         output: Folder for the deployment; ``deployments/<bundle>-<device>-<budget>`` if None. One in it is replaced.
@@ -113,7 +112,8 @@ def generate(
     budget: str | Budget | Sequence[str | Budget | Sequence[str | Budget]] = (),
     *,
     min_top1: float | None = None,
-    strategy: str = "nag",
+    strategy: str | None = None,
+    start: str | Architecture | None = None,
     resolution: int | None = None,
     seed: int = 0,
     **settings: Unpack[TargetSettings],
@@ -127,7 +127,8 @@ def generate(
             sequence stands for budgets that must hold together.
         min_top1: If given, the architecture with the lowest latency and at least this predicted top-1 in per cent is
             sought; `budget` is then at most one budget, or one sequence of budgets that must hold together.
-        strategy: How architectures are found: ``nag`` (the generator) or another; see docs/generator.md.
+        strategy: How architectures are found: ``nag`` (the generator; the default) or another; see docs/generator.md.
+        start: Your present architecture, for a strategy that starts from one; the default is then ``transform``.
         resolution: Pins the input size in pixels.
         seed: Seed of all random choices.
         **settings: Arguments of `nagsdk.Target` for a device's id: bundle, threads, batch, precision, serial, on_event.
@@ -145,8 +146,7 @@ def generate(
     timed = min_top1 is not None or any(b.metric == LATENCY for one in asked for b in one)
     targets = targets_of(target, settings, timed)
     ranges.check(limits=len(targets) * max([1, *map(len, asked)]), resolution=resolution, seed=seed)
-    chosen = targets[0].host.strategy(strategy, targets[0].bundle)
-    return generated(targets, chosen, timed, resolution, seed, asked, min_top1)
+    return generated(targets, strategy, start, timed, resolution, seed, asked, min_top1)
 
 
 @renamed(device="target")
@@ -251,8 +251,7 @@ def profile(
         target: A `nagsdk.Target` or the id of a device; the device must be available.
         architectures: Text forms or architectures of the bundle's space.
         table: CSV file of more architectures, with the columns of the bundle's space (MobileNetV3: ks, e, d, r).
-        model: ONNX file or program of torch.export (``.pt2``) of a finished network, which is measured instead of
-            architectures.
+        model: ONNX or ``.pt2`` file of a finished network, which is measured instead of architectures.
         **settings: Arguments of `nagsdk.Target` for a device's id: bundle, threads, batch, precision, serial, on_event.
 
     Returns:

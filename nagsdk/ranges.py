@@ -117,6 +117,8 @@ MODELS = Range("The number of models", 1, 4)
 LIMITS = Range("The number of limits that hold together (budgets, times devices)", 1, 12)
 ANSWERS = Range("The number of budgets that are answered one by one", 1, 10_000)
 STRATEGIES = Range("The number of strategies", 1, 100)
+EVALUATIONS = Range("The number of evaluations", 1, 10_000_000)
+SEEDS = Range("The number of seeds", 1, 100)
 POINTS = Range("The number of points of a frontier", 2, 10_000)
 
 READING_MS = Range("The latency of a network in milliseconds", 1e-3, 1e6, whole=False)
@@ -148,6 +150,8 @@ _ARGUMENTS = {
     "answers": ANSWERS,
     "strategies": STRATEGIES,
     "points": POINTS,
+    "evaluations": EVALUATIONS,
+    "seeds": SEEDS,
     "samples": SAMPLES,
     "within_s": WITHIN_S,
     "epochs": EPOCHS,

@@ -32,6 +32,7 @@ COMMANDS = {
     "report": ("report", "Write the HTML page of a deployment, or compare several."),
     "generate": ("generate", "Find the best architecture for a budget without measuring."),
     "frontier": ("frontier", "Show the best accuracy for every budget, in a table or picture."),
+    "bench": ("bench", "Compare ways to find architectures."),
     "fleet": ("fleet", "Choose the few models that serve the devices of all users."),
     "predict": ("predict", "Predict accuracy and cost of given architectures."),
     "profile": ("profile", "Measure given architectures on a device, with random weights."),

@@ -20,13 +20,21 @@ if TYPE_CHECKING:
     "nagsdk generate --device cpu --budget 0.2ms",
     "nagsdk generate --device cpu --bundle imagenet --budgets 10ms,20ms,40ms",
     "nagsdk generate --device cpu --bundle imagenet --min-top1 76 --json",
+    "nagsdk generate --device cpu --budget 0.2ms --from mbv3:r32:…",
     "nagsdk generate --device pixel-1 --device pixel-2 \\\n    --bundle imagenet --budget 80ms",
 )
 @o.target_options(several=True, inference=True)
 @o.options(
     click.option("--per-device", is_flag=True, help="Find one architecture for each device instead of one for all."),
     o.budget_options,
-    o.strategy_option,
+    click.option(
+        "--strategy",
+        shell_complete=o.completing("strategies"),
+        help="How architectures are found: see `nagsdk deploy --help` [default: nag; transform with --from].",
+    ),
+    click.option(
+        "--from", "start", metavar="ARCH", help="Your present architecture: what few changes of it gain most?"
+    ),
     o.resolution_option,
     o.seed_option,
     o.json_option,

@@ -180,7 +180,8 @@ strategy_option = click.option(
     default="nag",
     show_default=True,
     shell_complete=completing("strategies"),
-    help="How architectures are found: nag, lookup, polished, nsga2, evolution, random, or a plugin's strategy.",
+    help="How architectures are found: nag, lookup, polished, nsga2, evolution, random, or a plugin's strategy; "
+    "options follow a colon, as in nsga2:evaluations=1000.",
 )
 resolution_option = click.option("--resolution", type=number(ranges.RESOLUTION), help="Pin the input size in pixels.")
 seed_option = click.option(

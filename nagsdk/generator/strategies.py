@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -20,6 +21,8 @@ from nagsdk.generator.strategy import Question, Strategy
 from nagsdk.space.space import Codes, SearchSpace
 
 CANDIDATES = 64
+# With fewer evaluations than this there is no second generation.
+_FEWEST = 10
 # Largest number of architectures that are all compared with each other.
 FEW = 1000
 
@@ -28,7 +31,8 @@ FEW = 1000
 class Nag(Strategy):
     """The generator.
 
-    A larger first limit never gets an architecture of lower predicted top-1; see `monotone`.
+    A larger first limit never gets an architecture of lower predicted top-1; see `monotone`. With a limited number of
+    evaluations, each budget gets an equal share of candidates, and the best of all candidates that it holds.
 
     Attributes:
         candidates: Number of architectures sampled for each budget.
@@ -41,6 +45,11 @@ class Nag(Strategy):
     def propose(self, question: Question) -> Codes:
         """See `Generator.propose`."""
         generator = question.generator()
+        if question.evaluations is not None:
+            count = max(1, question.evaluations // len(question.limits))
+            codes = generator.propose(question.tables, question.limits, count, question.seed)
+            codes = codes.reshape(-1, codes.shape[2])[: question.evaluations]
+            return best_within(question, codes, _top1(question, codes))
 
         def sampled(limits: Floats, counts: NDArray[np.intp]) -> Codes:
             return generator.sample(question.tables, question.paths, limits, counts, question.seed)
@@ -95,15 +104,18 @@ class Polished(Strategy):
         """Returns one candidate for every budget."""
         space, rng, codes = question.space, np.random.default_rng(question.seed), self.start.propose(question)
         every = np.arange(len(codes))
-        best = codes[every, choose(question.predictor, codes)[:, 0]]
+        rounds, neighbours = _fitting(question, self.rounds, self.neighbours, 1)
+        if not rounds:
+            return codes
+        best = codes[:, 0] if codes.shape[1] == 1 else codes[every, choose(question.predictor, codes)[:, 0]]
         top1 = _top1(question, best)
-        with stage(question.on_event, "Polishing", self.rounds) as advance:
-            for number in range(self.rounds):
-                same = np.repeat(best[:, None], self.neighbours, axis=1)
+        with stage(question.on_event, "Polishing", rounds) as advance:
+            for number in range(rounds):
+                same = np.repeat(best[:, None], neighbours, axis=1)
                 changed = space.mutate(same.reshape(-1, same.shape[2]), rng, self.changes / same.shape[2]).reshape(
                     same.shape
                 )
-                tried = _kept(question, changed, same)
+                tried = question.kept(changed, same)
                 found = _top1(question, tried.reshape(-1, tried.shape[2])).reshape(tried.shape[:2])
                 better = found.max(1) > top1
                 best[better] = tried[every, found.argmax(1)][better]
@@ -126,7 +138,8 @@ class Random(Strategy):
 
     def propose(self, question: Question) -> Codes:
         """Returns one candidate for every budget."""
-        codes = _sample(question, self.evaluations, np.random.default_rng(question.seed))
+        count = min(self.evaluations, question.evaluations or self.evaluations)
+        codes = _sample(question, count, np.random.default_rng(question.seed))
         return best_within(question, codes, _top1(question, codes))
 
 
@@ -157,12 +170,16 @@ class Nsga2(Strategy):
                 "The strategy nsga2 needs pymoo.", f"Install it: {pip('install', 'nagsdk[search]')}"
             ) from error
         space, tables, rng = question.space, question.tables, np.random.default_rng(question.seed)
+        evaluations = question.evaluations or self.evaluations
+        if evaluations < _FEWEST:
+            return Random().propose(question)
+        population = min(self.population, max(2, evaluations // 10))
         seen: list[tuple[Codes, Floats]] = []
 
         class Search(Problem):  # type: ignore[misc]
             def _evaluate(self, x: NDArray[Any], out: dict[str, Any], *_: Any, **__: Any) -> None:
                 codes = space.mutate(np.asarray(x, np.int8), rng, 0.0)
-                top1, cost = _top1(question, codes), np.stack([table.cost(codes) for table in tables], axis=1)
+                top1, cost = _top1(question, codes), question.cost(codes)
                 seen.append((codes, top1))
                 allowed = np.isfinite(cost)
                 out["F"] = np.column_stack([np.where(allowed, cost, 0.0), -top1])
@@ -174,13 +191,14 @@ class Nsga2(Strategy):
 
         problem = Search(n_var=len(space.sizes), n_obj=len(tables) + 1, n_ieq_constr=1, xl=0, xu=space.sizes - 1)
         search = NSGA2(
-            self.population,
-            sampling=_choices(question, self.population, rng),
+            population,
+            sampling=_choices(question, population, rng),
             crossover=UX(),
             mutation=Redraw(),
             eliminate_duplicates=True,
         )
-        minimize(problem, search, ("n_eval", self.evaluations), seed=question.seed)
+        # The last generation may be smaller than those before, but there is none that exceeds the evaluations.
+        minimize(problem, search, ("n_eval", max(population, evaluations - population + 1)), seed=question.seed)
         codes, top1 = (np.concatenate([part[i] for part in seen]) for i in (0, 1))
         return best_within(question, codes, top1)
 
@@ -206,17 +224,18 @@ class Evolution(Strategy):
     def propose(self, question: Question) -> Codes:
         """Returns the last parents of every budget, best first."""
         space, rng, n = question.space, np.random.default_rng(question.seed), len(question.limits)
-        alive = np.repeat(question.reserves[:, None], self.population, 1)
-        alive = _kept(question, _sample(question, n * self.population, rng).reshape(alive.shape), alive)
-        survivors = max(1, round(self.parents * self.population))
+        generations, population = _fitting(question, self.generations, self.population)
+        alive = np.repeat(question.reserves[:, None], population, 1)
+        alive = question.kept(_sample(question, n * population, rng).reshape(alive.shape), alive)
+        survivors = max(1, round(self.parents * population))
         every = np.arange(n)[:, None]
-        with stage(question.on_event, "Evolving", self.generations) as advance:
-            for generation in range(self.generations):
+        with stage(question.on_event, "Evolving", generations) as advance:
+            for generation in range(generations):
                 order = np.argsort(
                     -_top1(question, alive.reshape(-1, alive.shape[2])).reshape(alive.shape[:2]), axis=1, kind="stable"
                 )
                 best = alive[every, order[:, :survivors]]
-                picked = rng.integers(0, survivors, (2, n, self.population - survivors))
+                picked = rng.integers(0, survivors, (2, n, population - survivors))
                 one, other = best[every, picked[0]], best[every, picked[1]]
                 crossed = np.where(rng.random(one.shape) < 0.5, one, other)
                 mutants, mixtures = (
@@ -225,7 +244,7 @@ class Evolution(Strategy):
                 )
                 children = np.where(np.arange(one.shape[1])[:, None] % 2, mutants, mixtures)
                 # A child that exceeds a limit is replaced by its parent.
-                alive = np.concatenate([best, _kept(question, children, one)], axis=1)
+                alive = np.concatenate([best, question.kept(children, one)], axis=1)
                 if generation % 10 == 9:
                     advance(generation + 1, f"Evolving, generation {generation + 1}")
         return alive[:, :survivors]
@@ -245,6 +264,8 @@ class Enumeration(Strategy):
             UsageError: The space has more than `FEW` architectures.
         """
         codes = _every(question.space)
+        if question.evaluations is not None:
+            codes = np.random.default_rng(question.seed).permutation(codes)[: question.evaluations]
         with stage(question.on_event, f"Comparing all {len(codes)} architectures"):
             return best_within(question, codes, _top1(question, codes))
 
@@ -254,13 +275,29 @@ STRATEGIES: tuple[Strategy, ...] = (Nag(), Lookup(), Polished(), Nsga2(), Evolut
 
 def best_within(question: Question, codes: Codes, value: Floats) -> Codes:
     """Returns the architecture of highest value within each budget, or its reserve if none; shape (n, 1, decisions)."""
-    cost = np.stack([table.cost(codes) for table in question.tables], axis=1)
+    cost = question.cost(codes)
     result = question.reserves.copy()
     for number, limit in enumerate(question.limits):
         within = np.flatnonzero(np.asarray((cost <= limit).all(1)))
         if len(within):
             result[number] = codes[within[value[within].argmax()]]
     return result[:, None]
+
+
+def _fitting(question: Question, rounds: int, size: int, first: int = 0) -> tuple[int, int]:
+    """The number of rounds of a search of every budget, and of its evaluations in each, that the question allows.
+
+    Args:
+        question: The question.
+        rounds: Most rounds.
+        size: Most evaluations of a round.
+        first: Number of evaluations of each budget before the first round.
+    """
+    if question.evaluations is None:
+        return rounds, size
+    each = question.evaluations // len(question.limits) - first
+    size = min(size, max(2, math.isqrt(max(each, 0))))
+    return max(0, min(rounds, each // size)), size
 
 
 def _every(space: SearchSpace) -> Codes:
@@ -279,13 +316,6 @@ def _every(space: SearchSpace) -> Codes:
             for choice in (choices if switch is None or row[switch[0]] >= switch[1] else (-1,))
         ]
     return space.validate(np.array(rows))
-
-
-def _kept(question: Question, codes: Codes, instead: Codes) -> Codes:
-    """Returns codes, shape (n, candidates, decisions), with those that break their budget's limits replaced."""
-    rows = codes.reshape(-1, codes.shape[2])
-    cost = np.stack([table.cost(rows) for table in question.tables], axis=1).reshape(*codes.shape[:2], -1)
-    return np.where(np.asarray((cost <= question.limits[:, None]).all(2))[..., None], codes, instead)
 
 
 def _choices(question: Question, count: int, rng: np.random.Generator) -> Codes:

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -68,7 +67,8 @@ class Lab:
         self._arguments = security_of(CLIENT, certificates).get_connection_args(CLIENT)
         ready = threading.Event()
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._run, args=(ready,), name="nagsdk lab", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, args=(ready,), name="nagsdk lab", daemon=True)
+        self._thread.start()
         ready.wait()
         if self._failed is not None:
             raise self._failed
@@ -103,6 +103,11 @@ class Lab:
         except BaseException:
             future.cancel()
             raise
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this is the lab's own thread, which must not wait for itself."""
+        return threading.current_thread() is self._thread
 
     def start(self, work: Coroutine[Any, Any, Any]) -> None:
         """Lets the lab's own thread do something besides."""
@@ -201,13 +206,3 @@ class Lab:
             return Found(address, address, "", "", (), f"It does not answer ({type(error).__name__}).")
         name, host, version = (str(answer[key]) for key in ("name", "host", "version"))
         return Found(address, name, host, version, tuple(answer["devices"]))
-
-
-@cache
-def connected(address: str) -> Lab:
-    """The connection of this process to a lab; ``local`` starts one on this machine, which ends with this process."""
-    if address != "local":
-        return Lab(address)
-    from nagsdk.lab.local import start_local
-
-    return start_local()

@@ -15,7 +15,8 @@ from nagsdk.bundle.names import DESCRIPTION
 from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.errors import ConnectionLostError, DeviceUnavailableError, NagsdkError
 from nagsdk.events import Listener, Notice, ignore, stage
-from nagsdk.lab.connection import Lab, connected
+from nagsdk.lab.connected import connected
+from nagsdk.lab.connection import Lab
 from nagsdk.lab.messages import device_of, unexpected
 from nagsdk.lab.taking import Taking
 from nagsdk.lab.upload import send

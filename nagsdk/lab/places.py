@@ -120,9 +120,8 @@ class Entry:
         Raises:
             NagsdkError: A setting is not legal.
         """
-        overrides = Overrides(
-            *(settings.get(name) for name in ("threads", "batch", "precision")), None, settings.get("io")
-        )
+        threads, batch, precision, io = (settings.get(name) for name in ("threads", "batch", "precision", "io"))
+        overrides = Overrides(threads, batch, precision, None, io)
         device = overrides.on(self.device, self.backend.precisions, self.backend.ios)
         rewrite = settings.get("rewrite")
         if rewrite is None:

@@ -10,7 +10,8 @@ from nagsdk.device.description import Device
 from nagsdk.errors import UnknownNameError
 from nagsdk.events import Listener, ignore
 from nagsdk.lab.backend import InLab, is_beside
-from nagsdk.lab.connection import Found, Lab, connected
+from nagsdk.lab.connected import connected
+from nagsdk.lab.connection import Found, Lab
 from nagsdk.lab.messages import Json, device_of
 from nagsdk.plugin.host import host
 

@@ -92,6 +92,13 @@ class Builder:
             bundle.space.resolution_index(resolution)
         self._recalibration(min(bundle.space.resolutions))
 
+    @property
+    def recalibrated_on(self) -> str:
+        """Source of the images for batch normalisation; ``none`` for finished networks, which need none."""
+        if self.target.bundle.finished:
+            return "none"
+        return self.images.name if self.images else "bundle"
+
     def _recalibration(self, resolution: int) -> Tensor | None:
         """Images for batch normalisation and the ranges of integers; None if the files do not depend on images."""
         device, given = self.target.device, self.images is not None

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from nagsdk.budget import METRICS, Budget
-from nagsdk.errors import DeviceUnavailableError, InfeasibleError, NagsdkError
+from nagsdk.bundle.architectures import read
+from nagsdk.errors import DeviceUnavailableError, InfeasibleError, NagsdkError, UsageError
 from nagsdk.generator.ranking import choose
 from nagsdk.generator.strategy import Question, Strategy
 from nagsdk.manifest.result import CHOSEN, LEFT_OUT, PREDICTED, Arm, Result
@@ -19,6 +20,7 @@ from nagsdk.pipeline.limits import Limit
 from nagsdk.pipeline.models import cost_model, question, require_cost_model
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.together import require_together
+from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import Codes
 
 
@@ -31,14 +33,22 @@ class Generation:
         timed: Whether latencies matter.
         resolution: Pinned input size, if any.
         seed: Seed of all random choices.
+        start: The user's present architecture, if there is one.
 
     Raises:
         DeviceUnavailableError: Latencies matter, and nothing is known about the latencies of a device.
     """
 
     def __init__(
-        self, targets: Sequence[Target], strategy: Strategy, timed: bool, resolution: int | None = None, seed: int = 0
+        self,
+        targets: Sequence[Target],
+        strategy: Strategy,
+        timed: bool,
+        resolution: int | None = None,
+        seed: int = 0,
+        start: Codes | None = None,
     ) -> None:
+        self.start = start
         self.target, self.strategy, self.resolution, self.seed = targets[0], strategy, resolution, seed
         # Reading a damaged cost model warns, so each one is read only once.
         self.known = [(target, require_cost_model(target) if timed else cost_model(target)) for target in targets]
@@ -129,6 +139,7 @@ class Generation:
             [limit.table for limit in limits[0]],
             [[limit.most for limit in row] for row in limits],
             self.seed,
+            self.start,
         )
 
     def _results(
@@ -161,9 +172,34 @@ class Generation:
         ]
 
 
+def _started(
+    target: Target, strategy: str | None, start: str | Architecture | None, min_top1: float | None
+) -> tuple[Strategy, Codes | None]:
+    """The strategy that was asked for, and the code of the architecture that it starts from.
+
+    Raises:
+        UnknownNameError: There is no such strategy.
+        ArchitectureError: There is no such architecture in the space.
+        UsageError: The strategy starts from no architecture, or a minimum top-1 was asked for.
+    """
+    chosen = target.host.strategy(strategy or ("nag" if start is None else "transform"), target.bundle)
+    if start is None:
+        return chosen, None
+    if min_top1 is not None:
+        raise UsageError(
+            "A search from your present architecture answers budgets, not a minimum top-1.",
+            "Give a budget, or leave one of the two out.",
+        )
+    if not chosen.starts:
+        able = ", ".join(known.id for known in target.host.strategies if known.starts)
+        raise UsageError(f"The strategy {chosen.id} starts from no architecture.", f"Use one that does: {able}.")
+    return chosen, target.bundle.space.encode(read(target.bundle, start, None))[0]
+
+
 def generated(
     targets: Sequence[Target],
-    strategy: Strategy,
+    strategy: str | None,
+    start: str | Architecture | None,
     timed: bool,
     resolution: int | None,
     seed: int,
@@ -174,7 +210,8 @@ def generated(
 
     Args:
         targets: See `Generation`; only a single one may leave a choice.
-        strategy: See `Generation`.
+        strategy: Id of the strategy, maybe with options; None for the usual one.
+        start: The user's present architecture, if there is one.
         timed: See `Generation`.
         resolution: See `Generation`.
         seed: See `Generation`.
@@ -185,9 +222,10 @@ def generated(
         DeviceUnavailableError: Latencies matter, and nothing is known about those of a device.
         InfeasibleError: See `Generation.best`.
     """
+    chosen, begun = _started(targets[0], strategy, start, min_top1)
 
     def ask(together: Sequence[Target]) -> list[list[Result] | InfeasibleError]:
-        return _answers(Generation(together, strategy, timed, resolution, seed), asked, min_top1)
+        return _answers(Generation(together, chosen, timed, resolution, seed, begun), asked, min_top1)
 
     if len(targets[0].arms) == 1 and not targets[0].left_out:
         return _listed(asked, ask(targets))

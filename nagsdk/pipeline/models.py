@@ -30,6 +30,8 @@ from nagsdk.pipeline.target import Target
 
 if TYPE_CHECKING:
     from nagsdk.cost.table import AdditiveTable
+    from nagsdk.predictor.protocol import Teacher
+    from nagsdk.space.space import Codes
 
 _MOST_CARD = 16 * 10**6
 _OTHER_PRECISION = "The latencies are those of fp32: to know those of {}, calibrate with --precision {}."
@@ -128,9 +130,20 @@ def generator_of(target: Target) -> Generator:
 
 def _generator(target: Target) -> Generator:
     bundle = target.bundle
-    space, predictor = bundle.space, bundle.predictor
     if bundle.generator_file is not None:
-        return Generator.load(bundle.generator_file, space, predictor)
+        return Generator.load(bundle.generator_file, bundle.space, bundle.predictor)
+    return generator_for(target, bundle.predictor, f"{bundle.name} has no generator")
+
+
+def generator_for(target: Target, predictor: Teacher, why: str) -> Generator:
+    """The stored generator of an accuracy predictor; if there is none, it is trained and stored.
+
+    Args:
+        target: Gives the space and the folder in which generators are stored.
+        predictor: The accuracy predictor.
+        why: Why one is trained, as the beginning of a sentence.
+    """
+    space = target.bundle.space
     path = target.cache / "generators" / f"{Generator.key(space, predictor)}.safetensors"
     if path.is_file():
         try:
@@ -139,8 +152,7 @@ def _generator(target: Target) -> Generator:
             target.on_event(Notice(f"The stored generator is trained again: {error.message}", warning=True))
     target.on_event(
         Notice(
-            f"{bundle.name} has no generator: one is trained now and stored, which takes about ten minutes. "
-            "The strategy lookup needs none.",
+            f"{why}: one is trained now and stored, which takes about ten minutes. The strategy lookup needs none.",
             warning=True,
         )
     )
@@ -149,7 +161,9 @@ def _generator(target: Target) -> Generator:
     return generator
 
 
-def question(target: Target, tables: Sequence[AdditiveTable], limits: ArrayLike, seed: int) -> Question:
+def question(
+    target: Target, tables: Sequence[AdditiveTable], limits: ArrayLike, seed: int, start: Codes | None = None
+) -> Question:
     """The question that a strategy answers.
 
     Args:
@@ -157,7 +171,9 @@ def question(target: Target, tables: Sequence[AdditiveTable], limits: ArrayLike,
         tables: The costs that are limited.
         limits: The limits of each budget on these costs, shape (n, costs).
         seed: Seed of all random choices.
+        start: The user's present architecture, shape (decisions,), if there is one.
     """
     wanted = np.asarray(limits, np.float64).reshape(-1, len(tables))
     bundle = target.bundle
-    return Question(bundle.space, bundle.predictor, tables, wanted, lambda: generator_of(target), seed, target.on_event)
+    own = (bundle.space, bundle.predictor, tables, wanted, lambda: generator_of(target))
+    return Question(*own, seed, target.on_event, start=start)

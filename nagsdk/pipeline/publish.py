@@ -97,7 +97,9 @@ def publish(
             else {"source": model.source, "device": model.device, **model.accuracy, **model.facts},
             "protocol": target.protocol.to_dict(),
             "strategy": deployer.strategy.id,
-            "generator": asdict(generator_of(target).card) if isinstance(deployer.strategy, Nag) else None,
+            "generator": asdict(generator_of(target).card)
+            if deployer.strategy.id.partition(":")[0] == Nag.id
+            else None,
             "finetuned": tuned,
             "rounds": [turn.to_dict() for turn in deployer.rounds],
         }
@@ -190,7 +192,7 @@ def _leave(
         "timing_only": builder.timing_only,
         "recalibrated_on": {
             "images": built.recalibrated_on,
-            "source": builder.images.name if builder.images else "bundle",
+            "source": builder.recalibrated_on,
         },
         "integers": builder.compare(built),
         "report": {

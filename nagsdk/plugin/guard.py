@@ -136,6 +136,14 @@ def facts_of(real: object, interface: type[Any]) -> dict[str, Any]:
         "estimated_by": lambda value: isinstance(value, str),
         "units": lambda value: isinstance(value, Mapping),
         "measured": lambda value: isinstance(value, str),
+        "starts": lambda value: isinstance(value, bool),
+        "options": lambda value: (
+            isinstance(value, Mapping)
+            and all(
+                _is_text(name) and isinstance(values, (tuple, list)) and values and all(map(_is_text, values))
+                for name, values in value.items()
+            )
+        ),
         "time_limits_s": lambda value: (
             isinstance(value, Mapping)
             and all(_is_text(name) and type(s) in (int, float) and 0 < s < 1e7 for name, s in value.items())

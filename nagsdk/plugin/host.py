@@ -25,7 +25,7 @@ from nagsdk.families import finished
 from nagsdk.families.family import Family
 from nagsdk.families.finished import FinishedNetwork
 from nagsdk.generator.strategies import FEW, STRATEGIES, Enumeration, Nag
-from nagsdk.generator.strategy import Strategy
+from nagsdk.generator.strategy import Strategy, WithOptions
 from nagsdk.plugin.load import BROKEN, DISABLED, LOADED, Contribution, PluginStatus, hook_manager, load_installed
 from nagsdk.plugin.registry import Registry
 
@@ -95,17 +95,20 @@ class Host:
         """The units of the metrics of plugins: for each metric's id, its units with their factors."""
         return {metric.id: metric.units for metric in self.metrics}
 
-    def strategy(self, name: str, bundle: Bundle) -> Strategy:
-        """The strategy with a name.
+    def strategy(self, text: str, bundle: Bundle) -> Strategy:
+        """The strategy with a name, maybe with options, such as ``gradient:form=gumbel``.
 
         A bundle without a generator whose space has few architectures needs none: all of them are compared instead.
 
         Raises:
             UnknownNameError: There is no such strategy.
+            UsageError: It has no such option.
         """
-        chosen = self.strategies.get(name)
-        needless = isinstance(chosen, Nag) and bundle.generator_file is None and bundle.space.count() <= FEW
-        return Enumeration() if needless else chosen
+        name, colon, options = text.partition(":")
+        known = self.strategies.get(name)
+        needless = isinstance(known, Nag) and bundle.generator_file is None and bundle.space.count() <= FEW
+        chosen = Enumeration() if needless else known
+        return WithOptions(chosen, options) if colon else chosen
 
     @property
     def missing(self) -> str:

@@ -218,8 +218,7 @@ class _Update:
             if differs
             else "it was never measured"
         )
-        load_bundle(self.declared.arguments["bundle"])
-        host().strategies.get(self.declared.arguments["strategy"])
+        host().strategy(self.declared.arguments["strategy"], load_bundle(self.declared.arguments["bundle"]))
         return _Plan(now, None, why)
 
     def run(self, plan: _Plan) -> tuple[Outcome, Entry | None]:

@@ -38,8 +38,8 @@ _OVERHEAD = {
     "pool": 0.0,
     "maxpool": 0.0,
     "avgpool": 0.0,
-    "norm": 2000.0,
-    "attention": 8000.0,
+    "norm": 1500.0,
+    "attention": 4500.0,
 }
 _TORCH = (
     f"Install a build of torch with CUDA for this system (https://pytorch.org), then: {pip('install', 'nagsdk[cuda]')}"

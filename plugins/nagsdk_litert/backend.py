@@ -44,8 +44,8 @@ _OVERHEAD = {
     "pool": 500.0,
     "maxpool": 400.0,
     "avgpool": 150.0,
-    "norm": 1500.0,
-    "attention": 2500.0,
+    "norm": 1050.0,
+    "attention": 2000.0,
 }
 _SPLIT_OVERHEAD = 2000.0
 # What scales and zero points add to the tensors of a layer.

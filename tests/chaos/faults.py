@@ -48,7 +48,7 @@ class Faults:
     def arm(self) -> None:
         """Begins to count; cannot be undone in this process."""
         from nagsdk.common import outputs
-        from nagsdk.measuring import database
+        from nagsdk.measuring import sqlite as database
 
         faults, real_open, real_fsync, execute = self, io.open, os.fsync, database._Patient.execute
         swap = outputs.swap

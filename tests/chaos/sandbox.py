@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from nagsdk.bundle.bundle import SUPERNET_WEIGHTS, Bundle
+from nagsdk.bundle.bundle import Bundle
+from nagsdk.bundle.imported import SUPERNET_WEIGHTS
 from nagsdk.common.files import sha256
 from nagsdk.common.temporary import PARTIAL, TEMPORARY
 from nagsdk.manifest.manifest import MANIFEST, read_manifest

@@ -5,9 +5,10 @@ import pytest
 
 from nagsdk.cost.bounds import Completions
 from nagsdk.cost.table import mixed
+from nagsdk.generator.counted import Counted
 from nagsdk.generator.frontier import frontier, score_of
 from nagsdk.generator.generator import Generator
-from nagsdk.generator.strategies import STRATEGIES, Evolution, Lookup, Nag, Nsga2, Polished, Random
+from nagsdk.generator.strategies import STRATEGIES, Enumeration, Evolution, Lookup, Nag, Nsga2, Polished, Random
 from nagsdk.generator.strategy import Question
 from nagsdk.generator.train import GeneratorRecipe
 from tests.generator.spaces import random_tables, staged_space
@@ -19,6 +20,10 @@ SHORT = {
     "random": Random(1000),
     "polished": Polished(Random(1000), 10, 20),
 }
+
+
+# Those that can be asked about spaces of any size.
+LARGE = [strategy for strategy in STRATEGIES if not isinstance(strategy, Enumeration)]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +40,7 @@ def ask(world, tables, limits):
     return Question(space, teacher, tables, np.asarray(limits, float), lambda: generator)
 
 
-@pytest.mark.parametrize("strategy", [SHORT.get(s.id, s) for s in STRATEGIES], ids=lambda s: s.id)
+@pytest.mark.parametrize("strategy", [SHORT.get(s.id, s) for s in LARGE], ids=lambda s: s.id)
 def test_every_answer_holds_every_limit_and_more_budget_buys_more(world, strategy):
     space, table, teacher, _ = world
     other = replace(table, choice=table.choice[:, ::-1])
@@ -51,6 +56,30 @@ def test_every_answer_holds_every_limit_and_more_budget_buys_more(world, strateg
             assert (t.cost(rows).reshape(codes.shape[:2]) <= limit[:, None]).all()
         best = np.array([score_of(teacher.additive, part).max() for part in codes])
         assert best[-1] > best[0]
+
+
+@pytest.mark.parametrize("strategy", LARGE, ids=lambda s: s.id)
+@pytest.mark.parametrize("evaluations", [1, 30, 200])
+def test_evaluations_are_a_hard_limit(world, strategy, evaluations):
+    space, table, teacher, _ = world
+    bounds = Completions.of(space, table)
+    question = ask(world, [table], np.linspace(bounds.least, bounds.most, 5)[:, None])
+    counted = Counted(teacher, evaluations)  # refuses more
+    codes = strategy.propose(replace(question, predictor=counted, evaluations=evaluations))
+    assert question.within(codes).all()
+
+
+def test_a_small_space_is_enumerated_as_far_as_the_evaluations_go():
+    space = staged_space(stages=1)
+    table, score = random_tables(space, 0)
+    best = frontier(space, table, score)
+    question = Question(space, Teacher(score), [table], np.linspace(best.cost[0], best.cost[-1], 5)[:, None], None)
+    assert np.array_equal(
+        score_of(score, Enumeration().propose(question)[:, 0]), best.score[best.lookup(question.limits[:, 0])]
+    )
+    counted = Counted(question.predictor, 20)
+    assert question.within(Enumeration().propose(replace(question, predictor=counted, evaluations=20))).all()
+    assert len(counted.known) == 20
 
 
 def test_lookup_is_exact_and_the_searches_come_near_it(world):

@@ -27,9 +27,9 @@ def test_later_features_do_not_change_the_devices_of_spaces_without_them():
     has = FeatureTable.of(small_mobilenet_v3()).typical > 0
     assert not has[len(FIRST) :].any()
     same = [name in FIRST and has[i] and "call" not in name and name != "network" for i, name in enumerate(FEATURES)]
-    np.testing.assert_array_equal(found[same], expected[np.array(same)[: len(FIRST)]])
+    np.testing.assert_allclose(found[same], expected[np.array(same)[: len(FIRST)]], rtol=1e-12)
 
 
 def test_the_price_of_attention_varies():
     at, rng = list(FEATURES).index("attention_macs"), np.random.default_rng(0)
-    assert len({drawn(preset("vit"), rng)[at] for _ in range(5)}) > 2
+    assert len({drawn(preset("vit"), rng)[at] for _ in range(20)}) > 5

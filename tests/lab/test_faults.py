@@ -11,7 +11,8 @@ import pytest
 from nagsdk.device.burst import Timing
 from nagsdk.errors import ConnectionLostError, DeviceUnavailableError, UsageError
 from nagsdk.lab import taking
-from nagsdk.lab.connection import Lab, connected
+from nagsdk.lab.connected import connected
+from nagsdk.lab.connection import Lab
 from nagsdk.lab.functions import check_versions
 from nagsdk.lab.local import free_port
 from nagsdk.lab.reach import reached
@@ -240,14 +241,17 @@ def test_a_client_that_dies_gives_its_device_back(lab_of, sleepers, networks):
     backend, device = reached("sleeper-1", address)
     reach = type(backend)._caller
     other = InLab(dying, device, reach.fingerprint, reach.backend, reach.package)
-    other.open(device)
+    held = other.open(device)
     dying._loop.call_soon_threadsafe(dying._loop.stop)  # it says nothing any more
+    other._taken = None  # nor when this process forgets the session
     with backend.open(device) as session:
         assert session.time(session.load(networks["network 0"]), 0, 1, 5.0).wall_ms
+    assert held is not None
 
 
 def test_without_a_scheduler_there_is_a_next_step(client, sleepers, monkeypatch):
     monkeypatch.setattr("nagsdk.lab.connection.PATIENCE_S", 0.0)
+    monkeypatch.setattr("nagsdk.lab.connection._CONNECT_S", 0.2)
     with pytest.raises(DeviceUnavailableError, match="does not answer") as caught:
         reached("sleeper-1", f"tls://127.0.0.1:{free_port()}")
     assert "nagsdk lab scheduler" in caught.value.next_step

@@ -12,8 +12,9 @@ from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nagsdk.families.traced.layers import TracedLayer
+from nagsdk.families.traced.layers import Key, TracedLayer
 from nagsdk.families.traced.space import TracedSpace
+from nagsdk.space.architecture import Architecture
 from nagsdk.space.layer import LayerSpec
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class VitSpace(TracedSpace):
     @property
     def conditions(self) -> Mapping[str, tuple[str, Any]]:
         """A block is there where the depth says so."""
-        found = {}
+        found: dict[str, tuple[str, Any]] = {}
         for b in range(min(self.depths) + 1, max(self.depths) + 1):
             least = min(depth for depth in self.depths if depth >= b)
             found |= {f"block{b}.{part}": ("depth", least) for part in ("heads", "mlp")}
@@ -97,7 +98,7 @@ class VitSpace(TracedSpace):
 
         return VisionTransformer(self.classes, self.stem_widths, self.head_size, values)
 
-    def panels(self, architecture: Any) -> Mapping[str, Mapping[str, float]]:
+    def panels(self, architecture: Architecture) -> Mapping[str, Mapping[str, float]]:
         """Embedding dimension and number of blocks, with the means of their heads and hidden widths."""
         values = self.values(architecture.code)
         blocks = range(1, values["depth"] + 1)
@@ -175,7 +176,9 @@ class _Told:
         names = list(self.choices)
         reads = tuple(names.index(name) for name in values)
         key = tuple(self.choices[name].index(value) for name, value in values.items())
-        sizes = {(): 1} if halvings is None else {(r,): size for r, size in enumerate(self.sizes[halvings])}
+        sizes: dict[Key, int] = {(): 1}
+        if halvings is not None:
+            sizes = {(r,): size for r, size in enumerate(self.sizes[halvings])}
         for layer in layers:
             at = () if halvings is None else (0,)
             known = self.layers.setdefault(layer.name, TracedLayer(layer.name, reads, at, sizes=sizes))

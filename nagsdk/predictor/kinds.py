@@ -1,13 +1,13 @@
 """Kinds of accuracy predictors: the product's own, and others that judge it or compete with it.
 
-The others are made with scikit-learn (`pip install 'nagsdk[bench]'`).
+The others are made with scikit-learn (`pip install 'nagsdk[bench]'`), which is imported when one is fitted.
 """
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -19,15 +19,6 @@ from nagsdk.predictor.groups import folds
 from nagsdk.predictor.train import EnsembleRecipe, train_ensemble
 from nagsdk.space.space import Codes, SearchSpace
 
-try:
-    from sklearn.ensemble import HistGradientBoostingRegressor
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, WhiteKernel
-    from sklearn.neural_network import MLPRegressor
-except ImportError:
-    sys.exit("Predictors of other kinds need scikit-learn: pip install 'nagsdk[bench]'")
-
 # Maps features of architectures, shape (n, f), to their top-1 in per cent.
 Fitted = Callable[[Floats], Floats]
 # Fits features, shape (n, f), to top-1 in per cent, shape (n,), with a seed.
@@ -35,6 +26,7 @@ Kind = Callable[[Floats, Floats, int], Fitted]
 # A Gaussian process finds its few parameters on this many rows, and is then fitted to all.
 _SOME = 500
 _MEMBERS = 3
+OWN = "own kind"
 _BOUNDS = (1e-6, 1e5)
 
 
@@ -62,8 +54,8 @@ def product(x: Floats, top1: Floats, seed: int) -> Fitted:
     for f in np.unique(fold):
         rows, left_out = fold != f, fold == f
         asymptote = asymptote_of(x[rows], top1[rows], seed)
-        fitted = [kind(x[rows], top1[rows], seed)(x[left_out]) for kind in (own, additive)]
-        parts.append(Compared(*(link(values, asymptote) for values in fitted), asymptote, top1[left_out]))
+        alone, summed = (link(kind(x[rows], top1[rows], seed)(x[left_out]), asymptote) for kind in (own, additive))
+        parts.append(Compared(alone, summed, asymptote, top1[left_out]))
     share, asymptote = share_of_sum(parts), asymptote_of(x, top1, seed)
     ensemble, sums = own(x, top1, seed), additive(x, top1, seed)
 
@@ -82,6 +74,9 @@ def additive(x: Floats, top1: Floats, seed: int) -> Fitted:
 
 def mlp(x: Floats, top1: Floats, seed: int) -> Fitted:
     """Plain networks of tanh units, fitted to the top-1 itself by L-BFGS."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPRegressor
+
     level, scale = top1.mean(), top1.std()
     members = [
         MLPRegressor(
@@ -102,6 +97,10 @@ def mlp(x: Floats, top1: Floats, seed: int) -> Fitted:
 
 
 def _process(interaction: Any, x: Floats, top1: Floats, seed: int) -> Fitted:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, WhiteKernel
+
     asymptote = asymptote_of(x, top1, seed)
     score, some = link(top1, asymptote), np.random.default_rng(seed).permutation(len(top1))[:_SOME]
     kernel = ConstantKernel(0.01, _BOUNDS) * DotProduct(1.0, "fixed") + interaction + WhiteKernel(0.01)
@@ -114,16 +113,22 @@ def _process(interaction: Any, x: Floats, top1: Floats, seed: int) -> Fitted:
 
 def gaussian_process(x: Floats, top1: Floats, seed: int) -> Fitted:
     """A Gaussian process on the linked top-1: an additive kernel, and one of all interactions."""
+    from sklearn.gaussian_process.kernels import RBF, ConstantKernel
+
     return _process(ConstantKernel(1.0, _BOUNDS) * RBF(8.0, (1.0, 100.0)), x, top1, seed)
 
 
 def pairwise_process(x: Floats, top1: Floats, seed: int) -> Fitted:
     """A Gaussian process on the linked top-1: an additive kernel, and one of interactions of two choices."""
+    from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct
+
     return _process(ConstantKernel(1e-4, _BOUNDS) * DotProduct(1.0, "fixed") ** 2, x, top1, seed)
 
 
 def boosted(x: Floats, top1: Floats, seed: int) -> Fitted:
     """Gradient-boosted trees of the top-1 itself."""
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
     members = [
         HistGradientBoostingRegressor(
             max_iter=400, learning_rate=0.05, max_leaf_nodes=8, min_samples_leaf=min(10, len(top1) // 8),
@@ -149,4 +154,9 @@ def pruned(x: Floats, top1: Floats, seed: int) -> Fitted:
 
 
 # Judges of four kinds; the first is the product's own.
-JUDGES: dict[str, Kind] = {"own kind": own, "MLP": mlp, "Gaussian process": gaussian_process, "trees": trees}
+JUDGES: dict[str, Kind] = {OWN: own, "MLP": mlp, "Gaussian process": gaussian_process, "trees": trees}
+
+
+def judging() -> dict[str, Kind]:
+    """The kinds of judges that can be fitted in this environment: without scikit-learn, the product's own alone."""
+    return JUDGES if find_spec("sklearn") else {OWN: own}

@@ -1,0 +1,210 @@
+"""Compares every installed strategy at equal evaluations: on unseen devices by judges of four kinds, and by measuring.
+
+    python benchmarks/searches.py [--data DIR] [--devices 20] [--sizes 1000,10000,100000] [--seeds 3] [--json FILE]
+
+With DIR, which contains ofa_mbv3_w1.0_imagenet_top1.csv (measured on ImageNet at 224 px; IntelLabs/DyNAS-T,
+Apache-2.0), the strategies are asked for 10 budgets on every random device of benchmarks/generator.py. Steering
+predictor, generator and judges are those of its first split. Each strategy may evaluate as many architectures as a size
+says, for all budgets of a device together. A table says how far each is ahead of the generator by every judge, and by
+their mean, with standard errors over the devices. Agents with settings are also run with all of them, and quantiles
+show how much depends on that choice. Without DIR, only the last table is printed: on `glyphs`, the picks of every
+strategy for 20 budgets of MACs are cut out of the supernet and measured on the bundle's test images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # numpy reads it once, at import
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+import torch
+from chosen import tables
+from generator import halves, judges, trained
+from generator_measured import measured
+
+from nagsdk.budget import MACS
+from nagsdk.bundle.bundle import load_bundle
+from nagsdk.cost.bounds import Completions
+from nagsdk.errors import NagsdkError
+from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
+from nagsdk.generator.counted import Counted
+from nagsdk.generator.frontier import frontier
+from nagsdk.generator.ranking import choose
+from nagsdk.generator.strategy import Question, Strategy, WithOptions
+from nagsdk.pipeline.models import question as asked_of
+from nagsdk.pipeline.target import Target
+from nagsdk.plugin.host import host
+from nagsdk.predictor.features import Floats
+from nagsdk.space.space import Codes
+
+BUDGETS, FIRST = 10, "nag"
+SETTING = "setting"
+
+
+def strategies(named: str) -> list[Strategy]:
+    """The strategies to compare; all installed ones if none is named."""
+    glyphs = load_bundle("glyphs")
+    return [host().strategy(name, glyphs) for name in named.split()] or list(host().strategies)
+
+
+def picks(strategy: Strategy, question: Question, size: int) -> Codes:
+    """What a strategy picks for every budget, with a hard limit of evaluations."""
+    counted = Counted(question.predictor, size)
+    codes = strategy.propose(replace(question, predictor=counted, evaluations=size))
+    first = np.zeros(len(codes), int) if codes.shape[1] == 1 else choose(counted, codes)[:, 0]
+    picked = codes[np.arange(len(codes)), first]
+    assert question.within(picked[:, None]).all(), f"{strategy.id} broke a limit"
+    return picked
+
+
+def compared(
+    data: Path, chosen: Sequence[Strategy], sizes: Sequence[int], devices: int, seeds: int
+) -> list[dict[str, Any]]:
+    """One row for every strategy, size, device and seed: mean top-1 over the budgets by every judge, and seconds."""
+    space = ofa_mobilenet_v3()
+    steer, *_ = halves(space, data, 0)
+    known, generator = judges(space, data, 0), trained(space, steer, 0)
+    rows = []
+    for number, table in enumerate(tables(space, devices)[1:]):
+        best = frontier(space, table, steer.additive)
+        limits = np.linspace(best.cost[0], best.cost[-1], BUDGETS + 2)[1:-1, None]
+        question = Question(space, steer, [table], limits, lambda: generator)
+        chance = question.random(100, np.random.default_rng(0)).reshape(-1, len(space.sizes))
+        least = {name: float(judge.predict(chance).mean.mean()) for name, judge in known.items()}
+        for strategy in chosen:
+            for size in sizes:
+                for seed in range(seeds):
+                    begun = time.perf_counter()
+                    try:
+                        picked = picks(strategy, replace(question, seed=seed), size)
+                    except NagsdkError as error:
+                        print(f"{strategy.id}: {error}", file=sys.stderr)
+                        continue
+                    seconds = time.perf_counter() - begun
+                    top1 = {name: float(judge.predict(picked).mean.mean()) for name, judge in known.items()}
+                    gain = float(np.mean([100 * (top1[name] - least[name]) / least[name] for name in top1]))
+                    believed = float(steer.predict(picked).mean.mean())
+                    row = {"strategy": strategy.id, "size": size, "device": number, "seed": seed, "seconds": seconds}
+                    rows.append({**row, "top1": top1, "improvement": gain, "believed": believed})
+            done = [f"{r['improvement']:.3f}" for r in rows if (r["strategy"], r["device"]) == (strategy.id, number)]
+            print(f"device {number + 1}, {strategy.id}: {' '.join(done)} %", file=sys.stderr, flush=True)
+    return rows
+
+
+def ahead(rows: Sequence[Mapping[str, Any]], name: str, size: int, value: Any) -> Floats:
+    """How far a strategy is ahead of the generator on every device, means over the seeds."""
+    result = []
+    for device in sorted({row["device"] for row in rows}):
+        of = [
+            [value(row) for row in rows if (row["strategy"], row["size"], row["device"]) == (which, size, device)]
+            for which in (name, FIRST)
+        ]
+        result.append(np.mean(of[0]) - np.mean(of[1]))
+    return np.array(result)
+
+
+def shown(values: Floats) -> str:
+    """Mean and standard error."""
+    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else float("nan")
+    return f"{values.mean():+.4f} ± {error:.4f}"
+
+
+def show(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Prints a table for each size, best first by the mean of the judges."""
+    kinds = list(rows[0]["top1"])
+    for size in sorted({row["size"] for row in rows}):
+        print(f"\n{size:,} evaluations for {BUDGETS} budgets: points of top-1 ahead of {FIRST}, ± standard error")
+        print(f"{'strategy':24}" + "".join(f"{kind:>20}" for kind in (*kinds, "mean of kinds")), end="")
+        print(f"{'steering':>20}{'over random':>13}{'seconds':>9}")
+        lines = []
+        for name in dict.fromkeys(row["strategy"] for row in rows):
+            own = [row for row in rows if (row["strategy"], row["size"]) == (name, size)]
+            if own:
+                means = ahead(rows, name, size, lambda row: np.mean([*row["top1"].values()]))
+                cells = [shown(ahead(rows, name, size, lambda row, kind=kind: row["top1"][kind])) for kind in kinds]
+                cells += [shown(means), shown(ahead(rows, name, size, lambda row: row["believed"]))]
+                gain, seconds = (np.mean([row[key] for row in own]) for key in ("improvement", "seconds"))
+                line = f"{name:24}" + "".join(f"{cell:>20}" for cell in cells) + f"{gain:11.3f} %{seconds:9.2f}"
+                lines.append((-means.mean(), line))
+        print("\n".join(line for _, line in sorted(lines)), flush=True)
+
+
+def lottery(data: Path, devices: int, size: int) -> None:
+    """Prints quantiles of agents over their settings: how much the choice of hyper-parameters decides."""
+    known = [strategy for strategy in host().strategies if SETTING in strategy.options]
+    every = [WithOptions(s, f"{SETTING}={value}") for s in known for value in s.options[SETTING]]
+    rows = compared(data, every, [size], devices, 1)
+    print(f"\nimprovement over the average random architecture by setting, {size:,} evaluations")
+    for strategy in known:
+        of = [row["improvement"] for row in rows if row["strategy"].partition(":")[0] == strategy.id]
+        if of:
+            low, middle, high = np.quantile(of, (0.0, 0.5, 1.0))
+            print(f"{strategy.id:12} worst {low:.3f} %, median {middle:.3f} %, best {high:.3f} %", flush=True)
+
+
+def on_glyphs(chosen: Sequence[Strategy], count: int, size: int) -> None:
+    """Prints the measured top-1 of the picks of every strategy, with standard errors over the picks."""
+    target = Target("cpu", "glyphs")
+    table = target.costs.table(MACS, None)
+    bounds = Completions.of(target.bundle.space, table)
+    shares = np.linspace(0.05, 0.7, count)[:, None]
+    question = asked_of(target, [table], bounds.least + shares * (bounds.most - bounds.least), 0)
+    known: dict[bytes, float] = {}
+    first: Floats | None = None
+    print(f"\nglyphs, {count} budgets of MACs, {size:,} evaluations: measured top-1 on the test images")
+    for strategy in chosen:
+        try:
+            picked = picks(strategy, question, size)
+        except NagsdkError as error:
+            print(f"{strategy.id}: {error}", file=sys.stderr)
+            continue
+        for code in picked:
+            if code.tobytes() not in known:
+                known[code.tobytes()] = measured(target.bundle, code)
+        values = np.array([known[code.tobytes()] for code in picked])
+        first = values if first is None else first
+        predicted = target.bundle.predictor.predict(picked).mean.mean()
+        print(
+            f"{strategy.id:20} measured {values.mean():.3f} %, minus {chosen[0].id} {shown(values - first)}, "
+            f"predicted {predicted:.3f} %",
+            flush=True,
+        )
+
+
+def main() -> None:
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--devices", type=int, default=20, help="number of random devices (default: %(default)s)")
+    parser.add_argument("--sizes", default="1000,10000,100000", help="evaluations (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--picks", type=int, default=20, help="budgets on glyphs, 0 for none (default: %(default)s)")
+    parser.add_argument("--strategies", default="", help="ids, separated by spaces; the first is nag (default: all)")
+    parser.add_argument("--json", type=Path, help="file for all figures of all devices")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    chosen, sizes = strategies(options.strategies), [int(size) for size in options.sizes.split(",")]
+    if chosen[0].id != FIRST:
+        parser.error(f"the first strategy must be {FIRST}, with which the others are compared")
+    if options.data is not None:
+        rows = compared(options.data, chosen, sizes, options.devices, options.seeds)
+        if options.json:
+            options.json.write_text(json.dumps(rows, indent=1), "utf-8")
+        show(rows)
+        lottery(options.data, min(3, options.devices), sizes[0])
+    if options.picks:
+        on_glyphs(chosen, options.picks, sizes[0])
+
+
+if __name__ == "__main__":
+    main()

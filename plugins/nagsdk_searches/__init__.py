@@ -1,0 +1,1 @@
+"""Searches of the field as strategies of nagsdk, each from the idea of its paper; docs/searches.md explains them."""
