@@ -16,7 +16,7 @@ from nagsdk.supernet.processes import Ranks
 from nagsdk.supernet.recalibrate import teacher_of
 
 # Measurements in a row that must be worse than the best one by more than its standard error.
-_PATIENCE = 3
+_PATIENCE = 2
 
 
 @dataclass(frozen=True)

@@ -27,16 +27,16 @@ from nagsdk.training.schedule import (
 
 # Opening images and writing the bundle.
 _START_S = 10.0
-_CHECKPOINTS, _VALIDATIONS = 20, 10
+_CHECKPOINTS, _VALIDATIONS = 20, 5
 _MIXUP, _MOST_MIXED, _OFTEN = 0.2, 5000, 10
 _BATCH_FEW, _BATCH = 32, 64
 # How often the images should be seen at least, alone and together, with and without pretrained weights; and how many
 # images suffice however many there are. Where even that does not fit, the highest resolution is left out.
-_LEAST_SEEN, _ENOUGH_SEEN = {True: (5, 4), False: (20, 12)}, {True: 4_000, False: 20_000}
+_LEAST_SEEN, _ENOUGH_SEEN = {True: (12, 6), False: (20, 12)}, {True: 8_000, False: 20_000}
 # How often they are seen at most; then a training only overfits.
 _MOST_SEEN = {True: (20, 60), False: (200, 300)}
 # Shares of the time of training: of the largest network alone, and in the rest of the last pass.
-_ALONE, _LAST = {True: 0.35, False: 0.45}, 0.12
+_ALONE, _LAST = 0.5, 0.12
 # Steps from which on a pretrained network bears the whole learning rate.
 _SETTLED = 200
 # Learning rates as multiples of that of the first pass.
@@ -46,7 +46,7 @@ _LEAST_STEPS = 20
 _CHOSEN_ON, _MOST_HELD = 200, 0.2
 _RESOLUTIONS_FEW = 3
 _SUBNETS = (300, 200, 100, 50)
-_MOST_MEASURING, _MOST_BESIDE, _MOST_LOSSES = 0.22, 0.11, 0.06
+_MOST_MEASURING, _MOST_BESIDE, _MOST_LOSSES = 0.2, 0.06, 0.03
 _MOST_GENERATOR, _LEAST_GENERATOR = 0.15, 0.04
 # In less than an hour, batch normalisation is recalibrated on fewer images.
 _LONG_S, _FEWER = 3600.0, 8
@@ -289,7 +289,7 @@ class _Attempt:
         learnt, epoch = self.asked.pretrained, self.asked.learning / self.batch
         left = max(0.0, self.left_s - self._validation_s)
         alone, together = (int(times * epoch) for times in _MOST_SEEN[learnt])
-        alone = min(alone, int(_ALONE[learnt] * left / self.alone_s))
+        alone = min(alone, int(_ALONE * left / self.alone_s))
         together = min(together, int((left - alone * self.alone_s) / self.together_s))
         last = int(_LAST * together) if self.asked.held_out else 0
         return alone, together - last, last

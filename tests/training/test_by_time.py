@@ -64,7 +64,7 @@ def test_a_time_for_some_steps_but_too_few_is_told():
     short, long = (by_minutes(60 * m, FEW, SIDES, slower(15), pretrained=False) for m in (10, 240))
     assert short.resolutions == (96,) and not short.enough and long.enough
     # Images are mixed only where they would be learnt by heart.
-    seldom = by_minutes(1200, FEW, SIDES, slower(40), pretrained=True)
+    seldom = by_minutes(800, FEW, SIDES, slower(40), pretrained=True)
     assert seldom.recipes[0].mixup == 0 < long.recipes[0].mixup
     # A pretrained network is not spoilt by a rate for which there are too few steps.
     longer = by_minutes(9000, FEW, SIDES, slower(40), pretrained=True)

@@ -31,7 +31,7 @@ def material():
         "test": labelled(200, [0, 1, 2]),
     }
     plan = by_time(Asked(600, Counts(61, 6, 3), (16,), pretrained=False), PACE)
-    return Material(parts, plan, PLAIN, 3, True, 0)
+    return Material(parts, plan, PLAIN, 3, flip=True, balanced=False, seed=0)
 
 
 def numbers(part):
