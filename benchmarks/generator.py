@@ -55,7 +55,7 @@ from nagsdk.pipeline.target import Target
 from nagsdk.predictor.additive import AdditiveScore, fit_additive
 from nagsdk.predictor.halves import Half, Judge, judges_of, second_half
 from nagsdk.predictor.kinds import JUDGES, OWN
-from nagsdk.space.space import Codes
+from nagsdk.space.space import Codes, SearchSpace
 
 MEASURED, GPUS = "ofa_mbv3_w1.0_imagenet_top1.csv", "help_ofa_mbv3.csv"
 RESOLUTION, BUDGETS = 224, 100
@@ -241,7 +241,7 @@ def one_limit(table: AdditiveTable, steer: Half) -> Floats:
     return np.linspace(best.cost[0], best.cost[-1], BUDGETS)[:, None]
 
 
-def random_limits(space: MobileNetV3Space, costs: list[AdditiveTable], count: int, rng: np.random.Generator) -> Floats:
+def random_limits(space: SearchSpace, costs: list[AdditiveTable], count: int, rng: np.random.Generator) -> Floats:
     """Random limits between the lowest and the highest value of each cost.
 
     They are never below the costs of one cheap architecture, so that at least that one holds them all.

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-from generator import FIRST_DEVICE, RESOLUTION, Half, halves, one_limit, trained
+from generator import FIRST_DEVICE, RESOLUTION, halves, one_limit, trained
 
 from nagsdk.common.folders import cache_folder
 from nagsdk.cost.table import AdditiveTable, Floats
@@ -30,6 +30,7 @@ from nagsdk.generator.prices import Paths
 from nagsdk.generator.ranking import choose
 from nagsdk.generator.train import GeneratorRecipe
 from nagsdk.generator.training_data import Devices
+from nagsdk.predictor.halves import Half
 from nagsdk.space.space import Codes
 
 # Without imitation, there are so many gradient steps that training takes as long as imitation and gradient together.

@@ -1,11 +1,11 @@
 """What a lab gains and costs: throughput of several devices, overhead for one, and many simulated devices.
 
-    python benchmarks/lab.py [--only throughput,overhead,scale] [--sleep 0.004] [--devices 64] [--workers 8]
+    python benchmarks/lab.py [--only throughput,overhead,scale] [--sleep 0.015] [--devices 64] [--workers 8]
 
 Throughput: four devices that sleep on two workers of this machine are calibrated together, and one after the other.
 Overhead: this machine's processor is calibrated with and without the lab ``local``, in turns. Scale: many devices that
 sleep for no time are measured at once on WORKERS workers (1,000 on 8 for the figure); prints seconds of processor time
-and memory of scheduler and workers. Overhead needs a quiet machine. Ten minutes; nothing is kept.
+and memory of scheduler and workers. Overhead needs a quiet machine. Fifteen minutes; nothing is kept.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ def _is_lab(process: psutil.Process) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="throughput,overhead,scale", help="which parts, separated by commas")
-    parser.add_argument("--sleep", type=float, default=0.004, help="seconds of one run of a device")
+    parser.add_argument("--sleep", type=float, default=0.015, help="seconds of one run of a device")
     parser.add_argument("--rounds", type=int, default=3, help="calibrations with and without the lab")
     parser.add_argument("--devices", type=int, default=64, help="devices of the third part")
     parser.add_argument("--workers", type=int, default=8, help="workers of the third part")

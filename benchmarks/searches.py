@@ -6,7 +6,8 @@ With DIR, which contains ofa_mbv3_w1.0_imagenet_top1.csv (measured on ImageNet a
 Apache-2.0), the strategies are asked for 10 budgets on every random device of benchmarks/generator.py. Steering
 predictor, generator and judges are those of its first split. Each strategy may evaluate as many architectures as a size
 says, for all budgets of a device together. A table says how far each is ahead of the generator by every judge, and by
-their mean, with standard errors over the devices. Agents with settings are also run with all of them, and quantiles
+their mean, with standard errors over the devices; another one how the generator fares if its candidates are ranked by a
+predictor that leans on the additive score. Agents with settings are also run with all of them, and quantiles
 show how much depends on that choice. Without DIR, only the last table is printed: on `glyphs`, the picks of every
 strategy for 20 budgets of MACs are cut out of the supernet and measured on the bundle's test images.
 """
@@ -21,6 +22,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # numpy reads it once, at import
@@ -40,14 +42,17 @@ from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.generator.counted import Counted
 from nagsdk.generator.frontier import frontier
 from nagsdk.generator.ranking import choose
+from nagsdk.generator.strategies import Lookup, Nag
 from nagsdk.generator.strategy import Question, Strategy, WithOptions
 from nagsdk.pipeline.models import question as asked_of
 from nagsdk.pipeline.target import Target
 from nagsdk.plugin.host import host
 from nagsdk.predictor.features import Floats
+from nagsdk.predictor.halves import Half
 from nagsdk.space.space import Codes
 
 BUDGETS, FIRST = 10, "nag"
+SHARES = (0.0, 0.2, 0.4, 0.6, 0.8)
 SETTING = "setting"
 
 
@@ -62,7 +67,7 @@ def picks(strategy: Strategy, question: Question, size: int) -> Codes:
     counted = Counted(question.predictor, size)
     codes = strategy.propose(replace(question, predictor=counted, evaluations=size))
     first = np.zeros(len(codes), int) if codes.shape[1] == 1 else choose(counted, codes)[:, 0]
-    picked = codes[np.arange(len(codes)), first]
+    picked: Codes = codes[np.arange(len(codes)), first]
     assert question.within(picked[:, None]).all(), f"{strategy.id} broke a limit"
     return picked
 
@@ -152,6 +157,44 @@ def lottery(data: Path, devices: int, size: int) -> None:
             print(f"{strategy.id:12} worst {low:.3f} %, median {middle:.3f} %, best {high:.3f} %", flush=True)
 
 
+class Leaning:
+    """A steering predictor that leans on its additive score by a share."""
+
+    def __init__(self, predictor: Half, share: float) -> None:
+        self.predictor, self.share = predictor, share
+        self.additive, self.hash = predictor.additive, predictor.hash
+
+    def predict(self, codes: Codes) -> SimpleNamespace:
+        """Predictions whose `mean` is the top-1 in per cent."""
+        score = self.additive
+        top1 = np.minimum(self.predictor.predict(codes).mean, score.asymptote - 1e-6)
+        return SimpleNamespace(
+            mean=score.inverse((1 - self.share) * score.link(top1) + self.share * score.score(codes))
+        )
+
+
+def leaning(data: Path, devices: int, sizes: Sequence[int]) -> None:
+    """Prints how far the generator is ahead of `lookup` if its candidates are ranked with such predictors."""
+    space = ofa_mobilenet_v3()
+    steer, *_ = halves(space, data, 0)
+    known, generator = judges(space, data, 0), trained(space, steer, 0)
+    print("\nnag ahead of lookup by the mean of the judges, by the share of the additive score in the ranking")
+    for size in sizes:
+        found: dict[float, list[float]] = {}
+        for table in tables(space, devices)[1:]:
+            best = frontier(space, table, steer.additive)
+            limits = np.linspace(best.cost[0], best.cost[-1], BUDGETS + 2)[1:-1, None]
+            asked = Question(space, steer, [table], limits, lambda: generator)
+            exact = picks(Lookup(), asked, size)
+            for share in SHARES:
+                own = picks(Nag(), replace(asked, predictor=Leaning(steer, share)), size)
+                gains = [(judge.predict(own).mean - judge.predict(exact).mean).mean() for judge in known.values()]
+                found.setdefault(share, []).append(float(np.mean(gains)))
+        print(
+            f"{size:,} evaluations: " + ", ".join(f"{s:g}: {shown(np.array(g))}" for s, g in found.items()), flush=True
+        )
+
+
 def on_glyphs(chosen: Sequence[Strategy], count: int, size: int) -> None:
     """Prints the measured top-1 of the picks of every strategy, with standard errors over the picks."""
     target = Target("cpu", "glyphs")
@@ -202,6 +245,7 @@ def main() -> None:
             options.json.write_text(json.dumps(rows, indent=1), "utf-8")
         show(rows)
         lottery(options.data, min(3, options.devices), sizes[0])
+        leaning(options.data, options.devices, sizes)
     if options.picks:
         on_glyphs(chosen, options.picks, sizes[0])
 

@@ -20,6 +20,8 @@ over the config file:
   plugin_timeout_s = 10         # NAGSDK_PLUGIN_TIMEOUT_S
   offline = true                # NAGSDK_OFFLINE=1; refuse every download
   pool_join = true              # NAGSDK_POOL_JOIN=1; devices join the pool
+  lab = "tls://lab-server:8786" # NAGSDK_LAB; or "local"
+  lab_certificates = "lab"      # NAGSDK_LAB_CERTIFICATES
 
 The file is config.toml in the user's config folder, or the one that NAGSDK_CONFIG names.
 """

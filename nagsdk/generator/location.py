@@ -7,7 +7,8 @@ them. One constraint couples the devices: the expected share of users whose budg
 The relaxation to real numbers says by how much each model would lower the bound (its reduced cost), and what a user
 more who holds the budget is worth (the price of the share). Models that lower the bound below a choice that is known
 already are in no better one. With any price, handing out each model freely gives a bound for a set of models
-(Lagrange), so that few sets remain, for which the integer program is solved.
+(Lagrange), so that few sets remain, for which the integer program is solved. (The integer program of all models at once
+was tried: it takes some ten times as long, because many ways to hand out the same models are nearly as good.)
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ EVEN = 0.5
 # The solver's own tolerance of constraints is 1e-6 of a share.
 _FEASIBLE = 1e-6
 _INFEASIBLE = 2  # as scipy names it
+_ROUNDING = 1e-9
 # After so long, the best choice so far is taken, with the gap to what may be possible.
 _PATIENCE_S = 120.0
 # Bounds are taken with the price of the relaxation, times each of these.
@@ -148,7 +150,8 @@ class _Program:
             return 0.0, None
         if found.x is None:
             raise MeasurementError(f"No choice of models was found in {_PATIENCE_S:g} s.", "Describe fewer devices.")
-        return max(float(found.mip_gap), 0.0), models[self._taken(found.x)]
+        gap = float(found.mip_gap)
+        return gap if gap > _ROUNDING else 0.0, models[self._taken(found.x)]
 
     def best(self) -> tuple[float, NDArray[np.intp] | None]:
         """The remaining gap, and the model of every device in the best choice; None if no choice is possible."""

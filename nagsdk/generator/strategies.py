@@ -23,8 +23,9 @@ from nagsdk.space.space import Codes, SearchSpace
 CANDIDATES = 64
 # With fewer evaluations than this there is no second generation.
 _FEWEST = 10
-# Largest number of architectures that are all compared with each other.
+# Up to so many architectures, all are compared where a generator would have to be trained first.
 FEW = 1000
+_MOST_COMPARED = 100_000
 
 
 @dataclass(frozen=True)
@@ -261,7 +262,7 @@ class Enumeration(Strategy):
         """Returns one candidate for every budget.
 
         Raises:
-            UsageError: The space has more than `FEW` architectures.
+            UsageError: The space has too many architectures.
         """
         codes = _every(question.space)
         if question.evaluations is not None:
@@ -302,9 +303,9 @@ def _fitting(question: Question, rounds: int, size: int, first: int = 0) -> tupl
 
 def _every(space: SearchSpace) -> Codes:
     """All architectures of a space."""
-    if space.count() > FEW:
+    if space.count() > _MOST_COMPARED:
         raise UsageError(
-            f"The space has {space.count():.3g} architectures; up to {FEW} can all be compared.",
+            f"The space has {space.count():.3g} architectures; up to {_MOST_COMPARED:,} can all be compared.",
             "Use the strategy lookup or nag.",
         )
     rows: list[tuple[int, ...]] = [()]

@@ -119,8 +119,9 @@ def decode(
         missing = np.flatnonzero(np.bincount(found[name].labels, minlength=len(folder.classes)) == 0)
         if len(missing):
             raise DataError(
-                f"No image of these classes in {name} can be decoded: {some([folder.classes[i] for i in missing])}.",
-                "Repair the images, or remove the folders of these classes.",
+                f"These classes have no image in {name} that can be decoded: "
+                f"{some([folder.classes[i] for i in missing])}.",
+                "Repair or add images, or remove the folders of these classes.",
             )
     if not len(found["test"].labels):
         raise DataError("No image of the part test can be decoded.", "Repair the images.")

@@ -88,7 +88,8 @@ class _Dividing:
             if not scarce & paired:
                 break
             loose |= scarce & paired
-        empty = self._empty(parts)
+        # What was divided before stays where it is, even if a class has lost its images in a part.
+        empty = self._empty(parts) - self.cuts.keys()
         if empty:
             raise UndividedError({label: sum(label in self._counts(u) for u in units) for label in empty})
         made = {

@@ -140,6 +140,11 @@ def scan(
         more = ()
     together = find_together(root, classes, given, inside, group_by, known is None, on_event)
     divided, division, told = together.divided(replace(_renamed(known, classes), group_by=group_by), parts)
+    if not any(divided["test"].values()) and not parts:
+        raise DataError(
+            f"{one_line(root)} has no image for the test: the bundle was trained on all images of these names.",
+            "Give the folder that it was trained on, or images with other names.",
+        )
     if not any(divided["test"].values()):
         raise DataError(
             f"{one_line(root)} has too few images in val to set some aside for the test.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import threading
 import time
 from collections.abc import Coroutine
@@ -22,7 +23,7 @@ _CONNECT_S, _ANSWER_S, _AGAIN_S = 5.0, 20.0, 0.5
 _LEAST_SPEED = 20_000
 # For so long a worker or scheduler that does not answer is asked again.
 PATIENCE_S = 8.0
-_HELLO_S = 5.0
+_HELLO_S, _CLOSE_S = 5.0, 2.0
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Lab:
         ready.wait()
         if self._failed is not None:
             raise self._failed
-        atexit.register(self._loop.call_soon_threadsafe, self._loop.stop)
+        atexit.register(self.close)
 
     _failed: Exception | None = None
 
@@ -108,6 +109,12 @@ class Lab:
     def is_here(self) -> bool:
         """Whether this is the lab's own thread, which must not wait for itself."""
         return threading.current_thread() is self._thread
+
+    def close(self) -> None:
+        """Closes all connections; the process ends."""
+        with contextlib.suppress(OSError, TimeoutError, RuntimeError):
+            asyncio.run_coroutine_threadsafe(self._pool.close(), self._loop).result(_CLOSE_S)
+        self._loop.call_soon_threadsafe(self._loop.stop)
 
     def start(self, work: Coroutine[Any, Any, Any]) -> None:
         """Lets the lab's own thread do something besides."""

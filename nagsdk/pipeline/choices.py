@@ -14,6 +14,7 @@ from nagsdk.device.presence import presence_of
 from nagsdk.errors import DeviceError, DeviceUnavailableError, UnknownNameError, UsageError
 from nagsdk.manifest.result import LEFT_OUT, Arm, arm_name
 from nagsdk.ranges import ARMS, THREADS
+from nagsdk.space.space import extremes
 
 ANY = "any"
 Precisions: TypeAlias = str | Sequence[str] | None
@@ -22,6 +23,7 @@ Threads: TypeAlias = int | str | Sequence[int] | None
 _THREADS = (1, 2, 4, 8)
 # Phones seldom have more fast cores, and how many they have is not known before they are measured.
 _MOST_ELSEWHERE = 4
+_NO_INTEGERS = "the networks of {} have layers without an integer form: {}"
 _NO_LOSS_KNOWN = "what it loses in accuracy is not known for {}; 'nagsdk predictor fit' measures it for int8"
 
 
@@ -122,8 +124,12 @@ def _every_threads(device: Device, backend: Backend) -> list[int]:
 def _every_precision(backend: Backend, bundle: Bundle, left_out: list[Arm]) -> list[str]:
     """All precisions of the backend whose accuracy is known; adds the others to `left_out`."""
     known = []
+    largest = bundle.space.decode(extremes(bundle.space))[1]
+    without = ", ".join(sorted({layer.float_only for layer in bundle.space.layers(largest)} - {""}))
     for one in backend.precisions:
-        if one.startswith("int") and bundle.has_predictor and bundle.predictor.loss(one) is None:
+        if without and one in backend.integer_precisions:
+            left_out.append(Arm(one, None, LEFT_OUT, _NO_INTEGERS.format(bundle.name, without)))
+        elif one.startswith("int") and bundle.has_predictor and bundle.predictor.loss(one) is None:
             left_out.append(Arm(one, None, LEFT_OUT, _NO_LOSS_KNOWN.format(bundle.name)))
         else:
             known.append(one)

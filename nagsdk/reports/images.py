@@ -13,6 +13,7 @@ from nagsdk.reports.svg import GREY, WIDTH, drawing, rectangle, text
 
 _MOST_CELLS = 24
 _LABEL, _SHOWN_LETTERS, _DARK = 96.0, 14, 0.45
+_MINUTES = 120  # seconds, from which on a time is shown in minutes
 Record = Mapping[str, Any]
 
 
@@ -61,17 +62,20 @@ def told(task: Record, deployed: Record | None = None) -> str:
         first = f"Deployed is a network of {_macs(deployed)} that knows {_share(deployed, task['images'])}."
     else:
         ends = f"{_share(task['smallest'], task['images'])} with {_macs(task['smallest'])}"
-        first = f"Networks of this bundle know {ends}, to {_short(task['largest'])} with {_macs(task['largest'])}."
+        first = f"Networks of this bundle know from {ends} to {_short(task['largest'])} with {_macs(task['largest'])}."
     parts = [first]
     if task["plain"]:
         own, *known = task["plain"]
-        minutes = f"{task['seconds'] / 60:.3g} min"
+        seconds = task["seconds"]
+        lasted = f"{seconds:.0f} s" if seconds < _MINUTES else f"{seconds / 60:.0f} min"
         others = "".join(f"; {of['name']} ({_macs(of)}) {_short(of)}" for of in known)
         parts.append(
-            f"Trained alone for as long as all of them together ({minutes}), a plain network of the same family "
+            f"Trained alone for as long as all of them together ({lasted}), a plain network of the same family "
             f"({_macs(own)}) knows {_short(own)}{others}; the bundle's network of the same architecture "
             f"{_short(task['middle'])}."
         )
+        if own["top1_low"] > task["middle"]["top1"] and own["top1"] > task["middle"]["top1_high"]:
+            parts.append("Alone it is clearly better: train longer, or start from pretrained weights (--init).")
     gain = task["gain"]
     reach = (
         f"{gain['points']:+.1f} points of top-1 from the smallest to the largest network "

@@ -104,7 +104,7 @@ class Answers:
     @property
     def top1(self) -> float:
         """Share of right answers in per cent."""
-        return 100 * float(self.right.mean())
+        return 100.0 * int(self.right.sum()) / len(self.labels)
 
     @property
     def confusion(self) -> NDArray[np.intp]:
@@ -174,12 +174,12 @@ class Answers:
         )  # fmt: skip
 
 
-def write_answers(path: Path, answers: Sequence[tuple[str, Answers]]) -> None:
+def write_answers(path: Path, rows: Sequence[tuple[object, ...]]) -> None:
     """Writes a CSV table with one row for each image and network.
 
     Args:
         path: The file.
-        answers: Text forms of architectures, and their answers.
+        rows: The rows; see `Answers.rows`.
 
     Raises:
         OutputError: It cannot be written.
@@ -187,7 +187,5 @@ def write_answers(path: Path, answers: Sequence[tuple[str, Answers]]) -> None:
     table = StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for architecture, given in answers:
-        for row in given.rows(architecture):
-            writer.writerow([one_line(value) if isinstance(value, str) else value for value in row])
+    writer.writerows([one_line(value) if isinstance(value, str) else value for value in row] for row in rows)
     write_atomically(path, table.getvalue().encode())

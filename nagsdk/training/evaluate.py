@@ -106,7 +106,9 @@ def evaluate(
         if architectures or table is not None
         else opened.space.decode(extremes(opened.space))
     )
-    known: list[Answers] = []
+    details: list[dict[str, Any]] = []
+    table: list[tuple[object, ...]] = []
+    answers: Answers | None = None
     with together() as ranks:
         on_event = on_event if ranks.first else ignore
         source = Source.of(opened, data, skip_broken, on_event)
@@ -115,9 +117,12 @@ def evaluate(
         elif ranks.first:
             with stage(on_event, "Measuring subnets", len(given)) as advance:
                 for number, architecture in enumerate(given, 1):
-                    known.append(Answers.of(source, opened.supernet, architecture))
+                    # Only those of the last one are kept: of a thousand classes, they may take a gigabyte.
+                    answers = Answers.of(source, opened.supernet, architecture)
+                    details.append({"top1": answers.top1, **answers.to_dict()})
+                    table += answers.rows(architecture.text) if predictions is not None else ()
                     advance(number, f"Measuring subnet {number} of {len(given)}")
-            top1 = [answers.top1 for answers in known]
+            top1 = [of.pop("top1") for of in details]
         else:
             return []
     count = source.count("test")
@@ -138,11 +143,11 @@ def evaluate(
                 100 * high,
                 expected,
                 count,
-                known[number].to_dict() if known else None,
+                details[number] if details else None,
             )
         )
     if predictions is not None:
-        write_answers(Path(predictions), [(a.text, answers) for a, answers in zip(given, known, strict=True)])
-    if report is not None:
-        write_atomically(Path(report), page_of(source, known[-1], given[-1].resolution).encode())
+        write_answers(Path(predictions), table)
+    if report is not None and answers is not None:
+        write_atomically(Path(report), page_of(source, answers, given[-1].resolution).encode())
     return rows

@@ -18,9 +18,12 @@ from nagsdk.errors import UsageError
 from nagsdk.families import DEFAULT_FAMILY, finished_names, finished_network, preset, preset_names, space_from_dict
 from nagsdk.families.finished import FinishedNetwork
 from nagsdk.families.space import NetworkSpace
-from nagsdk.space.space import extremes
+from nagsdk.images.preprocessing import Preprocessing
+from nagsdk.space.space import SearchSpace, extremes
 
 MADE_BY = "nagsdk train"
+# Images are cropped, and fewer are kept in bundles, from this resolution on.
+LARGE = 128
 PLAN = "plan.json"  # in the folder of unfinished work
 DEFAULT_EPOCHS, DEFAULT_BATCH, DEFAULT_SUBNETS = 60, 64, 300
 MOST_PLAN = _MOST_SPACE_FILE = 10**6
@@ -95,6 +98,19 @@ def start_of(init: str) -> FinishedNetwork | None:
         init: Initial weights; see `nagsdk.training.start.first_weights`.
     """
     return None if init in ("none", "ofa") or init not in finished_names() else finished_network(init)
+
+
+def preprocessing_of(space: SearchSpace, init: str) -> Preprocessing:
+    """Returns the preprocessing of a new bundle, without cropping for low resolutions.
+
+    Args:
+        space: Its space.
+        init: Initial weights. Pixels are normalised as the finished network expects them, else as usual for ImageNet.
+    """
+    network = start_of(init)
+    usual = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    mean, std = usual if network is None else (network.mean, network.std)
+    return Preprocessing(mean, std, 0.875 if max(space.resolutions) >= LARGE else 1.0)
 
 
 def finished(folder: Path, plan: Plan) -> Bundle | None:

@@ -38,10 +38,10 @@ from nagsdk.supernet.weights import half, load_supernet
 from nagsdk.training.footing import footing_of
 from nagsdk.training.losses import LOSS_IMAGES, card_of_losses
 from nagsdk.training.material import Material
-from nagsdk.training.plan import MADE_BY, Plan
+from nagsdk.training.plan import MADE_BY, Plan, preprocessing_of
 from nagsdk.training.schedule import Schedule
 from nagsdk.training.sheets import Sheets
-from nagsdk.training.start import first_weights, learn_classifier, preprocessing_of
+from nagsdk.training.start import first_weights, learn_classifier
 from nagsdk.training.subnets import fit_measured, measure_subnets
 from nagsdk.training.whole import Whole
 from nagsdk.training.work import begin, begun, work_of

@@ -20,12 +20,11 @@ from nagsdk.families.space import NetworkSpace
 from nagsdk.images.batches import prepare, stratified
 from nagsdk.images.decoded import Labelled
 from nagsdk.images.preprocessing import Preprocessing
-from nagsdk.space.space import SearchSpace
 from nagsdk.supernet.initial import read_weights
 from nagsdk.supernet.linear import features_of, fit_classifier, put_classifier, reader_of
 from nagsdk.training.plan import start_of
 
-_BATCH, _LARGE = 32, 128
+_BATCH = 32
 
 
 def first_weights(init: str, space: NetworkSpace) -> Supernet | None:
@@ -52,19 +51,6 @@ def first_weights(init: str, space: NetworkSpace) -> Supernet | None:
             "Once-for-All's weights belong to the space mobilenetv3.", "Use --space mobilenetv3, or --init none."
         )
     return ofa.supernet
-
-
-def preprocessing_of(space: SearchSpace, init: str) -> Preprocessing:
-    """Returns the preprocessing of a new bundle, without cropping for low resolutions.
-
-    Args:
-        space: Its space.
-        init: Initial weights. Pixels are normalised as the finished network expects them, else as usual for ImageNet.
-    """
-    network = start_of(init)
-    usual = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    mean, std = usual if network is None else (network.mean, network.std)
-    return Preprocessing(mean, std, 0.875 if max(space.resolutions) >= _LARGE else 1.0)
 
 
 def learn_classifier(

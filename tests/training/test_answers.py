@@ -50,7 +50,7 @@ def test_the_confusion_matrix_counts_every_image_once(pairs):
 
 def test_a_table_has_one_row_for_each_image_and_network(tmp_path):
     found = answers([0, 1], [0, 2], classes=("a,b", 'c"d', "é"))
-    write_answers(tmp_path / "x.csv", [("one", found), ("two", found)])
+    write_answers(tmp_path / "x.csv", [*found.rows("one"), *found.rows("two")])
     rows = list(csv.reader((tmp_path / "x.csv").open(encoding="utf-8", newline="")))
     assert rows[0] == list(COLUMNS) and len(rows) == 5
     assert rows[2] == ["one", "test", 'c"d/1.png', 'c"d', "é", "0.800000", "0.100000", "0"]

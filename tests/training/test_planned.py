@@ -190,7 +190,7 @@ def test_two_processes_plan_and_train_the_same(photos, space_file, tmp_path):
 
 def test_the_speed_of_this_machine_is_measured_for_every_part(monkeypatch, tiny_space):
     from nagsdk.training import pace
-    from nagsdk.training.start import preprocessing_of
+    from nagsdk.training.plan import preprocessing_of
 
     watch = pace.Stopwatch.of(tiny_space, preprocessing_of(tiny_space, "none"), 8)
     found = pace.pace_of(watch, 0, generator=True)

@@ -13,8 +13,8 @@ from nagsdk.supernet.evaluate import top1
 from nagsdk.supernet.initial import adopt
 from nagsdk.supernet.recalibrate import teacher_of
 from nagsdk.training import start
-from nagsdk.training.plan import start_of
-from nagsdk.training.start import first_weights, preprocessing_of
+from nagsdk.training.plan import preprocessing_of, start_of
+from nagsdk.training.start import first_weights
 from tests.supernet import two
 
 SPACE = preset("efficientnet-lite0").with_classes(3)

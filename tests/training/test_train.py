@@ -158,7 +158,7 @@ def test_what_it_is_worth_is_in_the_bundle_and_in_its_page(trained):
         task["smallest"]["macs"] <= task["middle"]["macs"] <= (task["smallest"]["macs"] + task["largest"]["macs"]) / 2
     )
     page = (trained["folder"] / "report.html").read_text()
-    assert "Networks of this bundle know" in page and "azure" in page and "<svg" in page
+    assert "Networks of this bundle know from" in page and "azure" in page and "<svg" in page
     photos = trained["photos"]
     keys = {Item.of(photos, path, 0).key for path in photos.glob("*/*.png")}
     assert bundle.files.read("report.html") and recorded_split(bundle).held.keys() == keys

@@ -12,6 +12,7 @@ from nagsdk.errors import UnsupportedLayerError, UsageError
 from nagsdk.families import preset, space_from_dict
 from nagsdk.families.traced.couplings import find_layers
 from nagsdk.families.vit.space import VitSpace
+from nagsdk.pipeline.choices import _every_precision
 from nagsdk.pipeline.limits import Costs
 from nagsdk.plugin.host import host
 from nagsdk.space.space import extremes
@@ -101,6 +102,12 @@ def test_a_backend_refuses_integers_by_the_names_of_the_layers(tmp_path):
     with pytest.raises(UnsupportedLayerError, match="in int8: GELU, attention, layer normalisation") as caught:
         _ = Costs(bundle, backend, replace(device, precision="int8"), host).supported
     assert "--precision fp32" in caught.value.next_step
+
+
+def test_integers_are_no_choice_for_any_precision(tmp_path):
+    bundle, left_out = Bundle(stored(SPACE, tmp_path / "vit")), []
+    assert _every_precision(host().backends.get("onnxruntime"), bundle, left_out) == ["fp32"]
+    assert "without an integer form: GELU, attention, layer normalisation" in left_out[0].why
 
 
 def test_the_preset_has_networks_of_its_promised_cost():
