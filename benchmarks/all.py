@@ -62,6 +62,7 @@ WITH_DATA = {
 ELSEWHERE = {
     "benchmarks/android.py --serial HOST:PORT": "a phone, or a virtual one that speaks ADB",
     "benchmarks/cuda.py": "a GPU",
+    "benchmarks/own_images.py": "scikit-image: pip install scikit-image",
     "recipes/glyphs/check.py predictor --work build/glyphs --bundle bundles/glyphs": "the work folder of a training",
     "benchmarks/trained_families.py --work build/glyphs": "the work folder of recipes/glyphs/build.py",
     "recipes/glyphs/check.py alone --work build/glyphs --bundle bundles/glyphs": "the work folder of a training",

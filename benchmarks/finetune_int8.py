@@ -22,7 +22,7 @@ from nagsdk.graph.integers import IntegerGraph, approximated, integer_graph
 from nagsdk.graph.trace import trace
 from nagsdk.space.architecture import Architecture
 from nagsdk.supernet.finetune import finetune, finetune_integers
-from nagsdk.supernet.passes import teacher_of
+from nagsdk.supernet.recalibrate import teacher_of
 from nagsdk.training.tuner import integer_steps
 
 _BATCH, _CANDIDATES = 64, 200

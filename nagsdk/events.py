@@ -34,6 +34,17 @@ class Finished(Event):
 
 
 @dataclass(frozen=True)
+class Remaining(Event):
+    """The whole job, of which the running stage is a part, will take so many seconds more.
+
+    Attributes:
+        seconds: An estimate, which is corrected while the job runs.
+    """
+
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Notice(Event):
     """One line of information.
 

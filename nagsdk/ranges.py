@@ -128,6 +128,7 @@ WITHIN_S = Range("The time to measure, in seconds,", 1, 7 * 24 * 3600, whole=Fal
 AGE_DAYS = Range("An age in days", 0, 36_500, whole=False)
 
 EPOCHS = Range("The number of epochs", 1, 100_000)
+MINUTES = Range("The time of a training, in minutes,", 1, 10_000, whole=False)
 FINETUNE_EPOCHS = Range("The number of epochs of fine-tuning", 0, 100_000)
 TRAINING_BATCH = Range("The number of images per training step", 2, 65_536)
 SUBNETS = Range("The number of subnets", 50, 100_000)
@@ -154,6 +155,7 @@ _ARGUMENTS = {
     "samples": SAMPLES,
     "within_s": WITHIN_S,
     "epochs": EPOCHS,
+    "minutes": MINUTES,
     "finetune": FINETUNE_EPOCHS,
     "batch": TRAINING_BATCH,
     "subnets": SUBNETS,

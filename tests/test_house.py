@@ -14,7 +14,7 @@ PACKAGES = [
     "nagsdk",
     *sorted(p.name for p in (REPOSITORY / "plugins").glob("nagsdk_*") if (p / "__init__.py").is_file()),
 ]
-MOST_LINES, MOST_MEDIAN, MOST_AT_ROOT = 350, 110, 10
+MOST_LINES, MOST_MEDIAN, MOST_AT_ROOT = 350, 115, 10
 
 
 @pytest.fixture(scope="module")

@@ -42,8 +42,10 @@ if TYPE_CHECKING:
 DEFAULT = "glyphs"
 GENERATOR, LABELS = "generator.safetensors", "labels.txt"
 RECALIBRATION_IMAGES = 512
-_RECALIBRATE = "recalibrate batch normalisation on, and without that a subnet is almost useless"
-_RANGES = "take the ranges of integers from"
+_NO_IMAGES = (
+    "Bundle {} has no images to recalibrate batch normalisation on, and without that a subnet is almost useless."
+)
+_NO_RANGES = "Bundle {} has no images to take the ranges of integers from."
 _MOST_DESCRIPTION, _MOST_TEXT, _MOST_SHEET = 10**6, 32 * 10**6, 256 * 10**6
 
 
@@ -272,7 +274,7 @@ class Bundle:
             return self.preprocessing.apply(list(read_folder(folder, RECALIBRATION_IMAGES)), resolution)
         if self.description.images is None:
             raise ImagesMissingError(
-                f"Bundle {self.name} has no images to {_RANGES if self.finished else _RECALIBRATE}.",
+                (_NO_RANGES if self.finished else _NO_IMAGES).format(self.name),
                 "Name a folder of images like those that the model will see (--images DIR), or deploy for timing only "
                 "(--timing-only).",
             )

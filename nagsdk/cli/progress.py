@@ -10,7 +10,7 @@ import click
 
 from nagsdk.cli.printing import say
 from nagsdk.errors import printable
-from nagsdk.events import Advanced, Event, Finished, Listener, Notice, Started
+from nagsdk.events import Advanced, Event, Finished, Listener, Notice, Remaining, Started
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -57,6 +57,7 @@ class Bars:
         columns = (spinner, text, BarColumn(_BAR), TimeElapsedColumn(), TimeRemainingColumn())
         self._progress = Progress(*columns, console=self._console, transient=True)
         self._tasks: list[TaskID] = []
+        self._whole: TaskID | None = None
 
     def __call__(self, event: Event) -> None:
         """Shows an event."""
@@ -68,6 +69,11 @@ class Bars:
                 self._progress.start()
             case Advanced(text, done) if self._tasks:
                 self._progress.update(self._tasks[-1], completed=done, description=printable(text))
+            case Remaining(text, seconds):
+                told = f"{printable(text)}: {_minutes(seconds)} left"
+                if self._whole is None:
+                    self._whole = self._progress.add_task(told, total=None)
+                self._progress.update(self._whole, description=told)
             case Finished() if self._tasks:
                 self._progress.remove_task(self._tasks.pop())
                 if not self._tasks:
@@ -79,3 +85,7 @@ class Bars:
     def close(self) -> None:
         """Removes the bars from the screen."""
         self._progress.stop()
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -13,9 +13,13 @@ from nagsdk.cli.printing import say
 from nagsdk.cli.progress import listener, speaks
 from nagsdk.common.wording import counted
 
+# Points between the top-1 on training images and on others.
+_OVERFITS = 10.0
+
 
 @o.command(
     "train",
+    "nagsdk train photos --output flowers --space small --minutes 15",
     "nagsdk train photos --output flowers --init ofa --epochs 30",
     "nagsdk train photos --output flowers --space efficientnet-lite0 \\",
     "  --init efficientnet-lite0",
@@ -47,22 +51,26 @@ from nagsdk.common.wording import counted
         help="How the supernet is trained.",
     ),
     click.option(
-        "--epochs", type=o.number(ranges.EPOCHS), default=60, show_default=True, help="Passes over the training images."
+        "--minutes",
+        type=o.number(ranges.MINUTES),
+        help="Plan the whole training, all parts included, for this time on this machine. The default is 15 for fewer "
+        "than 1000 images; with more, epochs decide.",
+    ),
+    click.option(
+        "--epochs",
+        type=o.number(ranges.EPOCHS),
+        help="Passes over the training images, instead of a time; 60 if neither is given and there are 1000 images.",
     ),
     click.option(
         "--batch-size",
         "batch",
         type=o.number(ranges.TRAINING_BATCH),
-        default=64,
-        show_default=True,
-        help="Images per training step, over all processes.",
+        help="Images per training step, over all processes: 64, or what the time allows.",
     ),
     click.option(
         "--subnets",
         type=o.number(ranges.SUBNETS),
-        default=300,
-        show_default=True,
-        help="Number of subnets to measure for the accuracy predictor.",
+        help="Number of subnets to measure for the accuracy predictor: 300, or what the time allows.",
     ),
     click.option(
         "--flip/--no-flip",
@@ -151,36 +159,65 @@ def _print_images(report: dict[str, Any]) -> None:
 
 
 def _print_estimate(report: dict[str, Any]) -> None:
-    e = report["estimate"]
+    e, plan = report["estimate"], report["schedule"]
     shared = f", {report['processes']} processes" if report["processes"] > 1 else ""
     passes = counted(len(report["passes"]), "pass", "passes")
-    say(f"{report['plan']['recipe']}: {counted(report['steps'], 'step')} in {passes}{shared}")
+    timed = f" for {plan['minutes']:g} minutes" if plan["minutes"] else ""
+    say(
+        f"{report['plan']['recipe']}{timed}: {counted(report['steps'], 'step')} of {plan['batch']} images in {passes}"
+        f"{shared}"
+    )
+    if plan["frozen"]:
+        say(f"  first: a linear classifier on the frozen features of {plan['frozen']} images")
     for number, recipe in enumerate(report["passes"], 1):
-        what = (
-            "sandwich rule"
-            if recipe["opened"] is None
-            else ", ".join(f"{count} {kind}" for kind, count in recipe["opened"].items())
-        )
         steps = f"{counted(recipe['steps'], 'step')}, " if len(report["passes"]) > 1 else ""
-        say(f"  pass {number}: {steps}rate {recipe['learning_rate']:.2g}, {what}")
-    pace = f"{e['seconds_per_step']:.2f} s per step, from a short measurement on this machine"
+        say(f"  pass {number}: {steps}rate {recipe['learning_rate']:.2g}, {_networks(recipe, plan)}")
+    if plan["minutes"]:
+        sides = ", ".join(map(str, plan["resolutions"]))
+        name = "resolution" if len(plan["resolutions"]) == 1 else "resolutions"
+        say(f"open       {name} {sides} px, and all other choices")
+    if plan["held_out"]:
+        on = plan["held_out"] + sum(report["classes"]["val"].values())
+        say(
+            f"choices    rest on {on} images: those for validation, and {plan['held_out']} that only the last pass "
+            "trains on"
+        )
+    if e["frozen_s"]:
+        say(f"classifier {_duration(e['frozen_s'])}")
+    pace = f"{e['seconds_per_step']:.2g} s per step, from a short measurement on this machine"
     say(f"training   {_duration(e['training_s'])} ({pace})")
-    say(f"measuring  {_duration(e['measuring_s'])} for {report['plan']['subnets']} subnets")
+    say(
+        f"measuring  {_duration(e['measuring_s'])} for {plan['subnets']} subnets, {sum(plan['footing'])} more on the "
+        f"test images, and {plan['losses'] or 'none'} in int8"
+    )
     say(f"predictor  {_duration(e['predictor_s'])}, from a few steps of one fit")
-    if e["generator_s"]:
-        source = "from the documentation, for mobilenetv3 on one core; not measured on this machine"
-        say(f"generator  about {_duration(e['generator_s'])} ({source})")
+    if plan["generator"]:
+        length = "" if plan["generator"] == 1 else f", {100 * plan['generator']:.0f} % of the usual length"
+        say(f"generator  {_duration(e['generator_s'])}{length}, from a few steps")
+    else:
+        say("generator  none: the first deployment trains one, or uses --strategy lookup")
     if e["baseline_s"]:
         say(f"baseline   {_duration(e['baseline_s'])}: two plain networks, each trained as long as the supernet")
-    parts = ("training", "measuring", "predictor", "generator", "baseline")
+    parts = ("frozen", "training", "measuring", "predictor", "generator", "baseline")
     say(f"together   {_duration(sum(e[f'{part}_s'] for part in parts))}")
-    short = f"--epochs {e['shorter_epochs']} --subnets 50 --no-generator"
-    say(
-        f"shorter    about {_duration(e['shorter_s'])} with {short}; the price: subnets are less accurate, the "
-        "predictor tells them apart less well, and the first deployment trains the generator or uses --strategy lookup"
-    )
+    if "shorter_s" in e:
+        short = f"--epochs {e['shorter_epochs']} --subnets 50 --no-generator"
+        say(
+            f"shorter    about {_duration(e['shorter_s'])} with {short}; the price: subnets are less accurate, the "
+            "predictor tells them apart less well, and the first deployment trains the generator or uses --strategy "
+            "lookup. --minutes plans all of it for a time"
+        )
     disk = f"disk {e['disk_bytes'] / 1e9:.2f} GB for checkpoints and bundle"
-    say(f"memory     {e['memory_bytes'] / 1e9:.2f} GB at most so far; {disk}")
+    say(f"memory     at most about {e['memory_bytes'] / 1e9:.2f} GB; {disk}")
+
+
+def _networks(recipe: dict[str, Any], plan: dict[str, Any]) -> str:
+    """The networks that a pass trains."""
+    if recipe["opened"] is not None:
+        return ", ".join(f"{count} {kind}" for kind, count in recipe["opened"].items())
+    if recipe["largest_first"] == recipe["steps"]:
+        return "the largest network alone"
+    return "all by the sandwich rule" + (", on all images" if plan["held_out"] and not recipe["held_out"] else "")
 
 
 def _print_figures(report: dict[str, Any]) -> None:
@@ -188,6 +225,12 @@ def _print_figures(report: dict[str, Any]) -> None:
         figure = report[name]
         low, high = figure["interval_95"]
         say(f"{name:<9} top-1 {figure['top1']:.2f} % ({low:.2f}–{high:.2f}) on the test images")
+    if (gap := report.get("seen", 0.0) - report["largest"]["top1"]) > _OVERFITS:
+        say(
+            f"overfits  the largest network knows {report['seen']:.1f} % of its training images, {gap:.0f} points more "
+            "than of the test images: more images will help, more training will not",
+            fg="yellow",
+        )
     p = report["predictor"]
     quality = f"RMSE {p['rmse']:.2f} points, Kendall tau {p['kendall_tau']:.2f}"
     say(f"predictor {quality}, 90 % intervals cover {100 * p['coverage_90']:.0f} %")
@@ -197,6 +240,14 @@ def _print_figures(report: dict[str, Any]) -> None:
 
         say(told(report["task"]))
         say(f"report    {report['bundle']}/report.html: classes, what is confused, labels to look at")
+    if report["largest"]["interval_95"][0] <= report.get("guessing", 0.0):
+        say(
+            f"Nothing useful was learnt: naming one class always is right for {report['guessing']:.1f} % of the test "
+            "images, and the largest network is not certain to be better. Do not deploy it; train longer, start from "
+            "pretrained weights (--init), or give more images.",
+            fg="yellow",
+        )
+        return
     printing.print_deploy(report["bundle"])
 
 

@@ -24,6 +24,7 @@ class Attention(nn.Module):
 
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Maps three times (n, tokens, heads * size) to the same shape."""
-        apart = (tensor.unflatten(2, (self.heads, -1)).transpose(1, 2) for tensor in (queries, keys, values))
-        mixed: Tensor = functional.scaled_dot_product_attention(*apart).transpose(1, 2).flatten(2)
+        count, tokens, _ = queries.shape
+        q, k, v = (t.reshape(count, tokens, self.heads, -1).transpose(1, 2) for t in (queries, keys, values))
+        mixed: Tensor = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
         return mixed

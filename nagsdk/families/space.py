@@ -29,11 +29,13 @@ class NetworkSpace(SearchSpace):
     Attributes:
         classes: Number of outputs of the classifier.
         table_columns: Names of the columns that `read_table` needs.
+        resolution_field: Field of the definition that lists the resolutions; empty where they cannot be changed alone.
         peak_rate: Largest learning rate with which a supernet is trained, at 64 images per step.
     """
 
     classes: int
     table_columns: ClassVar[tuple[str, ...]] = (TEXT_COLUMN,)
+    resolution_field: ClassVar[str] = ""
     peak_rate: ClassVar[float] = 4e-3
 
     @classmethod
@@ -49,6 +51,21 @@ class NetworkSpace(SearchSpace):
     def with_classes(self, classes: int) -> Self:
         """Returns the same space with another number of classes."""
         return self.from_dict({**self.to_dict(), "classes": classes})
+
+    def with_resolutions(self, resolutions: Sequence[int]) -> Self:
+        """Returns the same space with other resolutions; its networks have the same weights.
+
+        Raises:
+            UsageError: The family has no `resolution_field`, and others than its own are asked for.
+        """
+        if tuple(resolutions) == self.resolutions:
+            return self
+        if not self.resolution_field:
+            raise UsageError(
+                f"The resolutions of the family {self.family} cannot be changed.",
+                f"Use all of them: {', '.join(map(str, self.resolutions))}.",
+            )
+        return self.from_dict({**self.to_dict(), self.resolution_field: list(resolutions)})
 
     @abstractmethod
     def build(self, architecture: Architecture) -> Subnet:

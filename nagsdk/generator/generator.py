@@ -95,7 +95,7 @@ class Generator:
 
         recipe = recipe or GeneratorRecipe()
         policy = train(space, predictor, recipe, seed, on_event)
-        found = examine(space, predictor, policy)
+        found = examine(space, predictor, policy, recipe.examined)
         card = Card(cls.key(space, predictor), space.fingerprint, predictor.hash, seed, recipe.to_dict(), asdict(found))
         return cls(space, predictor.additive, policy, card)
 

@@ -9,7 +9,7 @@ Pareto dominance rule the more accurate one wins, and the reward is the rank of 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,7 @@ class GeneratorRecipe:
         gradient_steps: Number of steps of policy gradient, each on a new problem.
         gradient_rate: Learning rate of policy gradient.
         entropy: Weight of the entropy in policy gradient.
+        examined: Number of random devices on which the policy is compared with exact frontiers; see `examine`.
     """
 
     problems: int = 1500
@@ -57,10 +58,17 @@ class GeneratorRecipe:
     gradient_steps: int = 500
     gradient_rate: float = 1e-3
     entropy: float = 0.01
+    examined: int = 20
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields, JSON-ready."""
         return asdict(self)
+
+    def shortened(self, length: float) -> GeneratorRecipe:
+        """Returns the recipe with a share of the problems, steps and examined devices."""
+        names = ("problems", "steps", "gradient_steps", "examined")
+        counts = {name: max(1, round(length * getattr(self, name))) for name in names}
+        return replace(self, **counts)
 
 
 class Network(nn.Module):

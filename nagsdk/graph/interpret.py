@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as functional
@@ -32,7 +32,7 @@ from nagsdk.graph.ir import (
 )
 from nagsdk.graph.tokens import Attention, LayerNorm, TokenMean, Tokens
 
-_FUNCTIONS = {
+_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     GELU: functional.gelu,
     RELU: functional.relu,
     RELU6: functional.relu6,
@@ -83,8 +83,8 @@ def computed(node: Node, inputs: list[Tensor], weight: Tensor | None = None, bia
         case TokenMean():
             return inputs[0].mean(1)
         case Attention(heads=heads):
-            apart = (tensor.unflatten(2, (heads, -1)).transpose(1, 2) for tensor in inputs)
-            return functional.scaled_dot_product_attention(*apart).transpose(1, 2).flatten(2)
+            q, k, v = (tensor.reshape(*tensor.shape[:2], heads, -1).transpose(1, 2) for tensor in inputs)
+            return functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
         case Pad(top=top, bottom=bottom, left=left, right=right):
             return functional.pad(inputs[0], (left, right, top, bottom))
         case Rows(start=start, stop=stop):

@@ -26,8 +26,18 @@ class Batches(Protocol):
     """
 
     def __call__(self, step: int, resolution: int) -> tuple[Tensor, Tensor]:
-        """Returns the batch of a step: images, float32 (n, 3, resolution, resolution), and labels, int64 (n,)."""
+        """Returns the batch of a step.
+
+        Returns:
+            Images, float32 (n, 3, resolution, resolution), and labels, int64 (n,); where images are mixed, the labels
+            are the shares of the classes, float32 (n, classes).
+        """
         ...
+
+
+def classes_of(labels: Tensor) -> Tensor:
+    """The class of each image, int64, shape (n,); of mixed images, the one with the largest share."""
+    return labels if labels.ndim == 1 else labels.argmax(1)
 
 
 @dataclass(frozen=True)
@@ -102,6 +112,9 @@ class ArrayBatches:
         ranks: Number of processes that share a batch.
         balanced: Whether images of rare classes are shown more often: the share of a class in an epoch is then
             proportional to the square root of its number of images.
+        mixup: Strength of mixup: each image is mixed with another one of the batch, in a share drawn from
+            Beta(mixup, mixup) for the whole batch; 0 mixes none.
+        classes: Number of classes; needed only where images are mixed.
     """
 
     images: NDArray[np.uint8]
@@ -113,6 +126,8 @@ class ArrayBatches:
     rank: int = 0
     ranks: int = 1
     balanced: bool = False
+    mixup: float = 0.0
+    classes: int = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.batch <= len(self.images) or len(self.images) != len(self.labels) or self.batch % self.ranks:
@@ -132,7 +147,15 @@ class ArrayBatches:
         if self.augmentation is None:
             return prepare(self.images[rows], resolution, self.preprocessing), labels
         draws = np.random.default_rng((self.seed, step, 1)).random((self.batch, DRAWS))[mine]
-        return normalised(self.augmentation.apply(self.images[rows], draws, resolution), self.preprocessing), labels
+        shown = normalised(self.augmentation.apply(self.images[rows], draws, resolution), self.preprocessing)
+        return self._mixed(shown, labels, step) if self.mixup else (shown, labels)
+
+    def _mixed(self, shown: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """Mixes every image with another one of this process's part; the same ones at every resolution."""
+        rng = np.random.default_rng((self.seed, step, 2, self.rank))
+        share, other = float(rng.beta(self.mixup, self.mixup)), torch.from_numpy(rng.permutation(len(labels)))
+        whole = functional.one_hot(labels, self.classes).float()
+        return torch.lerp(shown[other], shown, share), torch.lerp(whole[other], whole, share)
 
     def _order(self, rng: np.random.Generator) -> NDArray[np.intp]:
         """The images of an epoch."""

@@ -20,7 +20,6 @@ from nagsdk.errors import NagsdkError
 from nagsdk.measuring.database import Connection, Database
 from nagsdk.measuring.key import MeasurementKey
 from nagsdk.measuring.measurement import Reading
-from nagsdk.measuring.sqlite import SqliteFile
 
 # Name of the database file in the cache folder.
 STORE = "measurements.sqlite"
@@ -307,7 +306,10 @@ class Store:
 
 
 def _database(place: Path | DatabaseAddress) -> Database:
+    # Not every verb that knows the store opens it, and drivers take time to load.
     if isinstance(place, Path):
+        from nagsdk.measuring.sqlite import SqliteFile
+
         return SqliteFile(place)
     from nagsdk.measuring.postgresql import PostgreSql
 

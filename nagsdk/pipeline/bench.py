@@ -320,7 +320,8 @@ def _draw(found: Bench) -> Figure:
     figure.suptitle(f"{found.bundle} on {found.device}: strategies by {by}, means of {found.seeds} seeds")
     left.set(xscale="log", xlabel="evaluated architectures")
     left.set_ylabel("improvement over the average random architecture in %")
-    left.set_ylim(bottom=max(0.0, left.get_ylim()[0]))  # what is worse than chance needs no more room
+    low, high = left.get_ylim()
+    left.set_ylim(bottom=low if high <= 0 else max(0.0, low))  # what is worse than chance needs no more room
     right.set(xscale="log", xlabel="seconds")
     for panel in (left, right):
         panel.grid(alpha=0.3)

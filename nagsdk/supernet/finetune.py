@@ -17,6 +17,7 @@ from nagsdk.families.protocol import Subnet
 from nagsdk.graph.integers import IntegerGraph
 from nagsdk.graph.trainable import TrainableGraph
 from nagsdk.images.batches import Batches
+from nagsdk.supernet.processes import torch_device
 from nagsdk.supernet.recalibrate import recalibrate
 
 RATE, INTEGER_RATE = 5e-4, 1e-4
@@ -32,10 +33,11 @@ def finetune(
     rate: float = RATE,
     on_event: Listener = ignore,
 ) -> None:
-    """Trains a subnet in place with AdamW and a cosine schedule.
+    """Trains a subnet in place with AdamW and a cosine schedule; uses a GPU if available.
 
     Args:
-        subnet: Network to train, changed in place; it ends in eval mode with recalibrated batch normalisation.
+        subnet: Network to train, changed in place; it ends on the CPU, in eval mode, with recalibrated batch
+            normalisation.
         teacher: Network in eval mode. It sees the same crops at its own resolution, at which the largest network of a
             supernet was trained.
         batches: Training data; see `Batches`.
@@ -44,9 +46,12 @@ def finetune(
         rate: Peak learning rate.
         on_event: Receives progress.
     """
-    subnet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    _train(subnet, subnet.architecture.resolution, teacher, batches, range(steps), rate, "Fine-tuning", on_event)
-    recalibrate(subnet, recalibration)
+    where = torch_device()
+    subnet.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    resolution = subnet.architecture.resolution
+    _train(subnet, resolution, teacher.to(where), batches, range(steps), rate, "Fine-tuning", on_event)
+    # The file is made and checked on the CPU, from statistics that were computed there.
+    recalibrate(subnet.cpu(), recalibration)
 
 
 def finetune_integers(
@@ -60,7 +65,8 @@ def finetune_integers(
 ) -> IntegerGraph:
     """Trains the weights of a network in integers, which rounds in training as its file does; its ranges stay.
 
-    Gradients pass the rounding unchanged (the straight-through estimator of Bengio et al., 2013).
+    Gradients pass the rounding unchanged (the straight-through estimator of Bengio et al., 2013). A GPU is used if
+    available.
 
     Args:
         graph: The network in integers, made of a trained one.
@@ -71,10 +77,11 @@ def finetune_integers(
         rate: Peak learning rate.
         on_event: Receives progress.
     """
-    network = TrainableGraph(graph)
+    where = torch_device()
+    network = TrainableGraph(graph).to(where)
     resolution = graph.input_shape[-1]
-    _train(network, resolution, teacher, batches, steps, rate, "Fine-tuning in integers", on_event, fed)
-    return network.trained()
+    _train(network, resolution, teacher.to(where), batches, steps, rate, "Fine-tuning in integers", on_event, fed)
+    return network.cpu().trained()
 
 
 def _train(
@@ -88,6 +95,7 @@ def _train(
     on_event: Listener,
     fed: Callable[[Tensor], Tensor] = lambda images: images,
 ) -> None:
+    where = next(network.parameters()).device
     optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=_DECAY)
     count = len(steps)
     rising = max(1, round(_WARMUP * count))
@@ -97,9 +105,9 @@ def _train(
                 group["lr"] = rate * min((done + 1) / rising, 0.5 * (1 + math.cos(math.pi * done / count)))
             images, labels = batches(step, resolution)
             with torch.no_grad():
-                soft = teacher(batches(step, teacher.architecture.resolution)[0]).softmax(1)
+                soft = teacher(batches(step, teacher.architecture.resolution)[0].to(where)).softmax(1)
             network.train()
-            logits = network(fed(images))
+            logits, labels = network(fed(images).to(where)), labels.to(where)
             loss = functional.cross_entropy(logits, labels, label_smoothing=_SMOOTHING) + functional.cross_entropy(
                 logits, soft
             )

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from torch import Tensor, distributed
 
 from nagsdk.common.wording import counted
 from nagsdk.errors import UsageError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,14 @@ class Ranks:
         summed = torch.from_numpy(values.copy()).to(torch_device())
         distributed.all_reduce(summed)
         return np.asarray(summed.cpu().numpy(), np.float64)
+
+    def of_first(self, value: T) -> T:
+        """Returns the value of the first process, in each."""
+        if self.count == 1:
+            return value
+        held = [value]
+        distributed.broadcast_object_list(held, 0)
+        return held[0]
 
     def wait(self) -> None:
         """Waits until every process has reached this call."""

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from nagsdk.errors import DamagedBundleError
+from nagsdk.families.protocol import Subnet, Supernet
+from nagsdk.space.space import extremes
 
 # More images at once would need gigabytes of memory at 224 px; fewer would make the statistics noisier.
 _PORTION = 128
@@ -46,6 +48,19 @@ def recalibrate(subnet: nn.Module, images: Tensor) -> None:
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     subnet.eval()
+
+
+def teacher_of(supernet: Supernet, recalibration: Tensor) -> Subnet:
+    """Cuts out the largest network as it is now, in eval mode, with recalibrated batch normalisation.
+
+    Args:
+        supernet: Source of the weights.
+        recalibration: Normalised images at the highest resolution; see `recalibrate`.
+    """
+    where = next(supernet.parameters()).device
+    teacher = supernet.extract(supernet.space.decode(extremes(supernet.space))[1]).to(where)
+    recalibrate(teacher, recalibration)
+    return teacher.requires_grad_(False)
 
 
 def statistics(subnet: nn.Module) -> dict[str, bytes]:

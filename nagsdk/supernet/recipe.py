@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+_AVERAGED = 0.02
+
 
 @dataclass(frozen=True)
 class TrainRecipe:
@@ -27,6 +29,11 @@ class TrainRecipe:
             `random_subnets` of them from the labels and from a teacher, without the smallest and the largest network.
             None trains by the sandwich rule.
         sorts: Whether channels are sorted by importance at the start.
+        mixup: Strength of mixup (Zhang et al., 2018), the parameter of its Beta distribution; 0 mixes no images.
+        held_out: Whether images that choices rest on are left out of this pass; see `nagsdk.training.schedule`.
+        validate_every: Number of steps between measurements of the largest network on validation images; 0 measures
+            none.
+        ends_early: Whether the pass ends, with the best weights so far, as soon as validation shows overfitting.
     """
 
     steps: int
@@ -41,6 +48,10 @@ class TrainRecipe:
     ema: float = 0.0
     opened: dict[str, int] | None = None
     sorts: bool = False
+    mixup: float = 0.0
+    held_out: bool = False
+    validate_every: int = 0
+    ends_early: bool = False
 
     def rate(self, step: int) -> float:
         """Returns the learning rate of a step."""
@@ -48,3 +59,8 @@ class TrainRecipe:
         if step < rising:
             return self.learning_rate * (step + 1) / rising
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, self.steps - rising)))
+
+
+def kept(steps: int) -> float:
+    """Decay of the running average, so that it covers the last two per cent of a training of any length."""
+    return 1 - 1 / max(10.0, _AVERAGED * steps)

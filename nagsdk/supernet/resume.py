@@ -23,6 +23,7 @@ from nagsdk.space.space import SearchSpace
 
 if TYPE_CHECKING:
     from nagsdk.supernet.recipe import TrainRecipe
+    from nagsdk.supernet.validation import Best
 
 STATE = "state.json"
 _MOST_STATE = 10**6
@@ -78,10 +79,12 @@ def save_state(
     optimizer: torch.optim.Optimizer,
     average: Average | None,
     step: int,
+    best: Best | None = None,
 ) -> None:
     """Writes a checkpoint and removes the previous one."""
     tensors = {f"supernet.{name}": tensor for name, tensor in supernet.state_dict().items()}
     tensors |= {f"average.{name}": tensor for name, tensor in (average.values if average else {}).items()}
+    tensors |= {f"best.{name}": tensor for name, tensor in (best.weights if best else {}).items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
     content = save({name: tensor.contiguous() for name, tensor in tensors.items()})
@@ -89,6 +92,8 @@ def save_state(
     write_atomically(weights, content)
     # state.json is replaced last, so that it names a complete file even if the run is killed here.
     state = {"step": step, "file": weights.name, "sha256": hashlib.sha256(content).hexdigest(), **asdict(identity)}
+    if best is not None:
+        state["validation"] = best.to_dict()
     write_atomically(folder / STATE, json.dumps(state, indent=1).encode())
     for old in folder.glob("step-*.safetensors"):
         if old != weights:
@@ -96,7 +101,12 @@ def save_state(
 
 
 def load_state(
-    folder: Path, identity: Identity, supernet: Supernet, optimizer: torch.optim.Optimizer, average: Average | None
+    folder: Path,
+    identity: Identity,
+    supernet: Supernet,
+    optimizer: torch.optim.Optimizer,
+    average: Average | None,
+    best: Best | None = None,
 ) -> int:
     """Loads the last checkpoint if there is one.
 
@@ -124,7 +134,9 @@ def load_state(
         content = (folder / name).read_bytes()
         if hashlib.sha256(content).hexdigest() != state.get("sha256"):
             raise ValueError(f"{name} has another hash")
-        _restore(load(content), supernet, optimizer, average)
+        _restore(load(content), supernet, optimizer, average, best)
+        if best is not None:
+            best.restore(state.get("validation"))
     except (OSError, ValueError, LookupError, TypeError, RuntimeError, SafetensorError) as error:
         raise DamagedBundleError(
             f"The checkpoint in {folder} is damaged: {what_is_wrong(error)}.", f"Delete {folder} to start again."
@@ -133,7 +145,11 @@ def load_state(
 
 
 def _restore(
-    tensors: dict[str, Tensor], supernet: Supernet, optimizer: torch.optim.Optimizer, average: Average | None
+    tensors: dict[str, Tensor],
+    supernet: Supernet,
+    optimizer: torch.optim.Optimizer,
+    average: Average | None,
+    best: Best | None,
 ) -> None:
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     slots: dict[int, dict[str, Tensor]] = {}
@@ -145,6 +161,9 @@ def _restore(
             weights[rest] = tensor
         elif kind == "average":
             averaged[rest].copy_(tensor)
+        elif kind == "best":
+            if best is not None:
+                best.weights[rest] = tensor
         else:
             index, key = rest.split(".")
             like = parameters[int(index)]

@@ -6,9 +6,11 @@ Methods: sandwich rule with in-place distillation (Yu et al., BigNAS, ECCV 2020)
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +21,17 @@ from torch.nn import functional
 from nagsdk.errors import UsageError
 from nagsdk.events import Advanced, Event, Finished, Listener, Notice, Started, ignore
 from nagsdk.families.protocol import Supernet
-from nagsdk.images.batches import Batches
+from nagsdk.images.ahead import Ahead
+from nagsdk.images.batches import Batches, classes_of
 from nagsdk.space.space import Codes, SearchSpace, extremes
 from nagsdk.supernet.processes import Ranks
 from nagsdk.supernet.recipe import TrainRecipe
 from nagsdk.supernet.resume import Average, Identity, load_state, save_state
+from nagsdk.supernet.validation import Best, Validation
 
 TRAINING = "Training"
+# From this share of the steps on, the learning rate is below half of its peak.
+_LATE = 0.55
 
 
 @dataclass(frozen=True)
@@ -38,12 +44,15 @@ class TrainAdvanced(Advanced):
             learns alone. In progressive shrinking, of the last subnet drawn against the outputs of the teacher.
         top1_largest: Top-1 of the network of `loss_largest` on the batch, in percent.
         rate: Learning rate of the step.
+        top1_validation: Top-1 of the largest network on the validation images, in percent, with the weights that the
+            training would end with here; nan after steps in which it was not measured.
     """
 
     loss_largest: float = 0.0
     loss_smallest: float = 0.0
     top1_largest: float = 0.0
     rate: float = 0.0
+    top1_validation: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,7 @@ def train(
     checkpoint_dir: Path | None = None,
     ranks: Ranks | None = None,
     teacher: nn.Module | None = None,
+    validation: Validation | None = None,
 ) -> None:
     """Trains a supernet in place and resumes from the last checkpoint if there is one.
 
@@ -103,6 +113,7 @@ def train(
         checkpoint_dir: Folder of the checkpoints, the same for all processes; None stores none.
         ranks: Processes that train together.
         teacher: Network in eval mode; progressive shrinking needs it as soon as smaller choices are open.
+        validation: Measures the largest network now and then; see `TrainRecipe.validate_every`.
 
     Raises:
         UsageError: The checkpoint belongs to another recipe or space, not all processes see it, or the training
@@ -115,8 +126,9 @@ def train(
     ranks.same_(list(supernet.parameters()))
     optimizer = optimizer_of(supernet, recipe)
     average = Average(supernet, recipe.ema) if recipe.ema else None
+    best = Best(validation.count) if validation is not None and recipe.validate_every else None
     identity = Identity.of(supernet.space, recipe)
-    start = load_state(checkpoint_dir, identity, supernet, optimizer, average) if checkpoint_dir else 0
+    start = load_state(checkpoint_dir, identity, supernet, optimizer, average, best) if checkpoint_dir else 0
     if ranks.sum(np.array([float(start)]))[0] != start * ranks.count:
         raise UsageError(
             f"Not every process sees the checkpoints in {checkpoint_dir}.", "Use a folder that all machines share."
@@ -128,28 +140,58 @@ def train(
     if start:
         on_event(Notice(f"Resumed after step {start}."))
     supernet.train()
-    for step in range(start, recipe.steps):
-        codes = subnets_of(supernet.space, recipe, step)
-        advanced = train_step(supernet, optimizer, recipe, codes, batches, step, ranks, teacher)
-        on_event(advanced)
-        if not math.isfinite(advanced.loss_largest):
-            restart = f"delete {checkpoint_dir.parent} and start again" if checkpoint_dir else "start again"
-            raise UsageError(
-                f"The training diverged: after step {step} the loss is not a number.",
-                f"Use a smaller batch, which lowers the learning rate, and {restart}.",
-            )
-        if average:
-            average.update(supernet, step)
-        done = step + 1
-        if checkpoint_dir and (done % recipe.checkpoint_every == 0 or done == recipe.steps):
-            if ranks.first:
-                save_state(checkpoint_dir, identity, supernet, optimizer, average, done)
-            ranks.wait()
-            on_event(CheckpointSaved(f"Checkpoint after step {done}", done))
+    with ExitStack() as stack:
+        if next(supernet.parameters()).is_cuda:
+            # A GPU would wait for every batch; a processor that also computes the steps has no time to spare.
+            batches = stack.enter_context(Ahead(batches, functools.partial(_resolutions, supernet.space, recipe)))
+        for step in range(start, recipe.steps):
+            if best is not None and recipe.ends_early and best.ended:
+                break
+            codes = subnets_of(supernet.space, recipe, step)
+            advanced = train_step(supernet, optimizer, recipe, codes, batches, step, ranks, teacher)
+            if not math.isfinite(advanced.loss_largest):
+                on_event(advanced)
+                restart = f"delete {checkpoint_dir.parent} and start again" if checkpoint_dir else "start again"
+                raise UsageError(
+                    f"The training diverged: after step {step} the loss is not a number.",
+                    f"Use a smaller batch, which lowers the learning rate, and {restart}.",
+                )
+            if average:
+                average.update(supernet, step)
+            done = step + 1
+            if best is not None and (done % recipe.validate_every == 0 or done == recipe.steps):
+                assert validation is not None
+                shown = copy.deepcopy(supernet)
+                if average:
+                    average.put_into(shown)
+                advanced = replace(advanced, top1_validation=validation.measure(shown, ranks))
+                best.see(shown, done, advanced.top1_validation, done > _LATE * recipe.steps)
+            on_event(advanced)
+            ends = done == recipe.steps or (best is not None and recipe.ends_early and best.ended)
+            if checkpoint_dir and (done % recipe.checkpoint_every == 0 or ends):
+                if ranks.first:
+                    save_state(checkpoint_dir, identity, supernet, optimizer, average, done, best)
+                ranks.wait()
+                on_event(CheckpointSaved(f"Checkpoint after step {done}", done))
     if average:
         average.put_into(supernet)
+    if best is not None and recipe.ends_early and best.overfitted:
+        best.put_into(supernet)
+        on_event(
+            Notice(
+                f"The largest network overfitted: on the validation images its top-1 was {best.top1:.1f} % after step "
+                f"{best.step} and {best.last:.1f} % at the end. The weights of step {best.step} are kept."
+            )
+        )
     supernet.eval()
     on_event(Finished(TRAINING))
+
+
+def _resolutions(space: SearchSpace, recipe: TrainRecipe, step: int) -> list[int]:
+    """The resolutions at which a step needs its batch; none after the last step."""
+    if step >= recipe.steps:
+        return []
+    return [space.resolutions[place] for place in dict.fromkeys(subnets_of(space, recipe, step)[:, 0].tolist())]
 
 
 def train_step(
@@ -195,7 +237,7 @@ def train_step(
             else torch.zeros((), device=torch_device)
         )
         if number == 0:
-            first, right = loss.detach(), (logits.detach().argmax(1) == labels).float().mean()
+            first, right = loss.detach(), (logits.detach().argmax(1) == classes_of(labels)).float().mean()
         last = torch.full_like(first, math.nan)
         if soft is not None:
             distilled = functional.cross_entropy(logits, soft)

@@ -107,7 +107,7 @@ def evaluate(
         else opened.space.decode(extremes(opened.space))
     )
     details: list[dict[str, Any]] = []
-    table: list[tuple[object, ...]] = []
+    written: list[tuple[object, ...]] = []
     answers: Answers | None = None
     with together() as ranks:
         on_event = on_event if ranks.first else ignore
@@ -120,7 +120,7 @@ def evaluate(
                     # Only those of the last one are kept: of a thousand classes, they may take a gigabyte.
                     answers = Answers.of(source, opened.supernet, architecture)
                     details.append({"top1": answers.top1, **answers.to_dict()})
-                    table += answers.rows(architecture.text) if predictions is not None else ()
+                    written += answers.rows(architecture.text) if predictions is not None else ()
                     advance(number, f"Measuring subnet {number} of {len(given)}")
             top1 = [of.pop("top1") for of in details]
         else:
@@ -147,7 +147,7 @@ def evaluate(
             )
         )
     if predictions is not None:
-        write_answers(Path(predictions), table)
+        write_answers(Path(predictions), written)
     if report is not None and answers is not None:
         write_atomically(Path(report), page_of(source, answers, given[-1].resolution).encode())
     return rows

@@ -26,6 +26,7 @@ def footing_of(
     predicted_on: str,
     seed: int = 0,
     ranks: Ranks | None = None,
+    counts: tuple[int, int] = (_NEAR, _ANYWHERE),
 ) -> Footing:
     """Measures subnets that the predictor does not know on the test images, and compares them with its predictions.
 
@@ -37,18 +38,19 @@ def footing_of(
         predicted_on: The images that the predictor is about.
         seed: Seed of the choice of subnets.
         ranks: Processes that share the measuring.
+        counts: Number of subnets near the frontier, and anywhere.
     """
-    ranks = ranks or Ranks()
-    codes = np.zeros((_NEAR + _ANYWHERE, known.shape[1]), np.int8)
+    ranks, (near, anywhere) = ranks or Ranks(), counts
+    codes = np.zeros((near + anywhere, known.shape[1]), np.int8)
     if predictor is not None:
-        codes = _unknown(space, predictor, known, seed)
+        codes = _unknown(space, predictor, known, seed, near, anywhere)
     codes = ranks.sum(codes.astype(np.float64) * ranks.first).astype(np.int8)
     top1 = evaluate(space.decode(codes))
     if predictor is None:
         return Footing(predicted_on=predicted_on, measured_on=TESTS)
     # Those near the frontier were chosen for their predicted top-1, which is lowered wherever it is shown.
-    expected = np.concatenate([predictor.of_chosen(codes[:_NEAR]).mean, predictor.predict(codes[_NEAR:]).mean])
-    offset, half_width = offset_of(predictor, codes, top1 - expected, _NEAR)
+    expected = np.concatenate([predictor.of_chosen(codes[:near]).mean, predictor.predict(codes[near:]).mean])
+    offset, half_width = offset_of(predictor, codes, top1 - expected, near)
     return Footing(
         predicted_on=predicted_on, measured_on=TESTS, offset=offset, half_width=half_width, subnets=len(codes)
     )
@@ -75,8 +77,10 @@ def offset_of(predictor: AccuracyPredictor, codes: Codes, differences: Floats, n
     return round(offset, 3), round(float(np.sort(missing)[rank - 1]), 3)
 
 
-def _unknown(space: SearchSpace, predictor: AccuracyPredictor, known: Codes, seed: int) -> Codes:
+def _unknown(
+    space: SearchSpace, predictor: AccuracyPredictor, known: Codes, seed: int, near: int, anywhere: int
+) -> Codes:
     """Subnets near the frontier and anywhere that the predictor was not fitted to."""
-    near = near_frontier(space, lambda codes: predictor.predict(codes).mean, known, _NEAR, seed)
-    anywhere = new_codes(space.sample(_DRAWN, np.random.default_rng(seed)), np.vstack([known, near]))
-    return np.vstack([near, anywhere[:_ANYWHERE]])
+    best = near_frontier(space, lambda codes: predictor.predict(codes).mean, known, near, seed)
+    others = new_codes(space.sample(_DRAWN, np.random.default_rng(seed)), np.vstack([known, best]))
+    return np.vstack([best, others[:anywhere]])

@@ -16,7 +16,12 @@ from nagsdk.generator.generator import Generator
 
 @naming_os_errors
 def train_generator(
-    *, bundle: str | Path | Bundle, output: str | Path, seed: int = 0, on_event: Listener = ignore
+    *,
+    bundle: str | Path | Bundle,
+    output: str | Path,
+    seed: int = 0,
+    length: float = 1.0,
+    on_event: Listener = ignore,
 ) -> dict[str, Any]:
     """Trains the generator of a bundle for every device and every limit; see docs/generator.md.
 
@@ -24,6 +29,7 @@ def train_generator(
         bundle: Name or folder of a bundle, or a bundle.
         output: File to write.
         seed: Seed of all random choices.
+        length: Length of the training as a share of the usual one.
         on_event: Receives progress.
 
     Returns:
@@ -35,6 +41,9 @@ def train_generator(
     ranges.check(seed=seed)
     check_file(Path(output))
     opened = load_bundle(bundle)
-    generator = Generator.trained(opened.space, opened.predictor, seed=seed, on_event=on_event)
+    from nagsdk.generator.train import GeneratorRecipe  # torch
+
+    recipe = GeneratorRecipe().shortened(length)
+    generator = Generator.trained(opened.space, opened.predictor, recipe, seed, on_event)
     generator.save(Path(output))
     return {"recipe": "universal", "path": str(output), **asdict(generator.card)}

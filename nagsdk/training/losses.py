@@ -18,8 +18,6 @@ from nagsdk.supernet.evaluate import Pictures
 
 # Of the validation images of a training; more would make the loss no more certain than networks differ.
 LOSS_IMAGES = 2560
-# One network is measured once in float32 and once rounded, which takes twice as long.
-PASSES = 3
 
 
 def card_of_losses(
@@ -30,6 +28,7 @@ def card_of_losses(
     count: int,
     seed: int = 0,
     on_event: Listener = ignore,
+    subnets: int = SUBNETS,
 ) -> dict[str, Any]:
     """The entry of a predictor's card with the loss in int8; empty, with a notice, if networks have no integer form.
 
@@ -41,9 +40,13 @@ def card_of_losses(
         count: See `integer_loss`.
         seed: See `integer_loss`.
         on_event: See `integer_loss`.
+        subnets: See `integer_loss`; 0 measures nothing.
     """
+    if not subnets:
+        return {}
     try:
-        return {LOSSES: {"int8": integer_loss(space, supernet, recalibration, shown, count, seed, on_event).to_dict()}}
+        found = integer_loss(space, supernet, recalibration, shown, count, seed, on_event, subnets)
+        return {LOSSES: {"int8": found.to_dict()}}
     except (DataError, UnsupportedLayerError) as error:
         on_event(Notice(f"What networks lose in int8 is not known: {error.message}", warning=True))
         return {}
@@ -57,6 +60,7 @@ def integer_loss(
     count: int,
     seed: int = 0,
     on_event: Listener = ignore,
+    subnets: int = SUBNETS,
 ) -> Loss:
     """Measures subnets from all over the space in float32 and with integers, on the same images.
 
@@ -68,6 +72,7 @@ def integer_loss(
         count: Number of images in these batches.
         seed: Seed of the choice of subnets.
         on_event: Receives the progress.
+        subnets: Number of subnets to measure.
     """
     from nagsdk.graph.integer_passes import without_hard_functions
     from nagsdk.graph.integers import approximated, integer_graph
@@ -75,8 +80,8 @@ def integer_loss(
     from nagsdk.supernet.recalibrate import recalibrate
 
     losses = []
-    architectures = space.decode(space.sample(SUBNETS, np.random.default_rng(seed)))
-    with stage(on_event, "Measuring the loss in int8", SUBNETS) as progress, torch.no_grad():
+    architectures = space.decode(space.sample(subnets, np.random.default_rng(seed)))
+    with stage(on_event, "Measuring the loss in int8", subnets) as progress, torch.no_grad():
         for number, architecture in enumerate(architectures):
             calibration = recalibration(architecture.resolution)
             subnet = supernet.extract(architecture)
@@ -89,4 +94,4 @@ def integer_loss(
                     right[kind] += int((logits.argmax(1) == labels).sum())
             losses.append(100 * float(right[0] - right[1]) / count)
             progress(number + 1, architecture.text)
-    return Loss.measured(losses, f"{SUBNETS} subnets, {count} images, per-channel weights, min-max ranges")
+    return Loss.measured(losses, f"{subnets} subnets, {count} images, per-channel weights, min-max ranges")

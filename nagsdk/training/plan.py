@@ -25,6 +25,7 @@ MADE_BY = "nagsdk train"
 # Images are cropped, and fewer are kept in bundles, from this resolution on.
 LARGE = 128
 PLAN = "plan.json"  # in the folder of unfinished work
+DEFAULT_EPOCHS, DEFAULT_BATCH, DEFAULT_SUBNETS = 60, 64, 300
 MOST_PLAN = _MOST_SPACE_FILE = 10**6
 
 
@@ -37,26 +38,28 @@ class Plan:
         space: Definition of the search space.
         init: Source of the initial weights.
         recipe: Training recipe, ``sandwich`` or ``shrinking``.
-        epochs: Number of epochs over the training images.
-        batch: Number of images per step, over all processes.
-        subnets: Number of subnets measured for the accuracy predictor.
+        epochs: Number of epochs over the training images; None if the time decides.
+        batch: Number of images per step, over all processes; None if the schedule decides.
+        subnets: Number of subnets measured for the accuracy predictor; None if the schedule decides.
         flip: Whether training mirrors images.
         seed: Seed of all random choices.
         group_by: Pattern by which images are grouped.
         balance: Whether training shows images of rare classes more often; None if not.
+        minutes: The time of the whole training; None if epochs decide.
     """
 
     images: str
     space: dict[str, Any]
     init: str
     recipe: str
-    epochs: int
-    batch: int
-    subnets: int
+    epochs: int | None
+    batch: int | None
+    subnets: int | None
     flip: bool
     seed: int
     group_by: str | None = None
     balance: bool | None = None
+    minutes: float | None = None
 
     def differing(self, known: Mapping[str, Any]) -> list[str]:
         """Returns the names of the settings that differ from another plan, given in its JSON form."""
@@ -92,7 +95,7 @@ def start_of(init: str) -> FinishedNetwork | None:
     """Returns the finished network that a training starts from; None if it starts from something else.
 
     Args:
-        init: Initial weights; see `nagsdk.training.run.first_weights`.
+        init: Initial weights; see `nagsdk.training.start.first_weights`.
     """
     return None if init in ("none", "ofa") or init not in finished_names() else finished_network(init)
 
@@ -130,7 +133,8 @@ def finished(folder: Path, plan: Plan) -> Bundle | None:
             f"{folder} contains a bundle that nagsdk train did not make.", "Give another folder with --output."
         )
     differing = plan.differing(
-        {**facts["plan"], "images": facts["images"]["fingerprint"], "space": bundle.description.space}
+        # The space of a bundle that was trained in a given time may lack resolutions of the one that was asked for.
+        {"space": bundle.description.space, **facts["plan"], "images": facts["images"]["fingerprint"]}
     )
     if differing:
         raise UsageError(

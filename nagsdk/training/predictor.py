@@ -15,14 +15,21 @@ from nagsdk.common.wording import counted
 from nagsdk.events import Listener, ignore
 
 
-def add_generator(folder: Path, seed: int, on_event: Listener) -> None:
-    """Trains the generator of the bundle in a folder and adds it to the bundle."""
+def add_generator(folder: Path, seed: int, on_event: Listener, length: float = 1.0) -> None:
+    """Trains the generator of the bundle in a folder and adds it to the bundle.
+
+    Args:
+        folder: Folder of the bundle.
+        seed: Seed of all random choices.
+        on_event: Receives progress.
+        length: Length of the training as a share of the usual one.
+    """
     from nagsdk.bundle.write import rewrite_bundle
     from nagsdk.training.generator import train_generator
 
     bundle = Bundle(folder)
     with temporary_folder() as work:
-        train_generator(bundle=bundle, output=work / GENERATOR, seed=seed, on_event=on_event)
+        train_generator(bundle=bundle, output=work / GENERATOR, seed=seed, length=length, on_event=on_event)
         rewrite_bundle(bundle, folder, [work / GENERATOR])
 
 
@@ -64,6 +71,7 @@ def fit_predictor(
     from nagsdk.supernet.processes import together
     from nagsdk.training.footing import footing_of
     from nagsdk.training.losses import card_of_losses
+    from nagsdk.training.schedule import BESIDE, BESIDE_FEW, FEW_SUBNETS
     from nagsdk.training.source import Source
     from nagsdk.training.subnets import fit_measured, measure_subnets, require_enough
     from nagsdk.training.work import work_of
@@ -75,6 +83,7 @@ def fit_predictor(
     check_replaceable(folder, BUNDLE)
     unfinished = work_of(folder)
     require_enough(opened.space, subnets)
+    amounts = BESIDE if subnets > FEW_SUBNETS else BESIDE_FEW
     with together() as ranks:
         on_event = on_event if ranks.first else ignore
         source = Source.of(opened, data, skip_broken, on_event)
@@ -103,11 +112,15 @@ def fit_predictor(
                 footing.predicted_on,
                 seed,
                 ranks,
+                amounts.footing,
             )
         if predictor is None:
             return {}
     shown = (source.recalibration, source.shown("val"), source.count("val"))
-    predictor.card = {**predictor.card, **card_of_losses(opened.space, opened.supernet, *shown, seed, on_event)}
+    predictor.card = {
+        **predictor.card,
+        **card_of_losses(opened.space, opened.supernet, *shown, seed, on_event, amounts.losses),
+    }
     predictor.save(work)
     files = [work / name for name in (PREDICTOR_WEIGHTS, CARD, "measured.csv")]
     rewrite_bundle(opened, folder, files, without=[GENERATOR], footing=footing)

@@ -39,10 +39,14 @@ class TrainingReport:
         steps: Number of weight updates; None in all processes but the first.
         smallest: Top-1 of the smallest architecture on the test images; None in a dry run.
         largest: Top-1 of the largest architecture on the test images; None in a dry run.
+        seen: Top-1 of the largest architecture on images that it was trained on, in per cent: far above that on the
+            test images, it overfits. None in a dry run.
+        guessing: Top-1 of always naming the most frequent class of the test images, in per cent; None in a dry run.
         predictor: Accuracy of the predictor on subnets that it was not fitted to; None in a dry run.
         task: What networks are worth on the test images (`nagsdk.manifest.task_schema.TaskRecord`): the smallest, one
             in between, the largest, how sure it is that they differ, and plain networks; None in a dry run.
         passes: Passes of the training; None except in a dry run.
+        schedule: How much of everything the training does; None except in a dry run.
         estimate: Estimated seconds and bytes of the training; None except in a dry run.
     """
 
@@ -57,9 +61,12 @@ class TrainingReport:
     steps: int | None = None
     smallest: Top1 | None = None
     largest: Top1 | None = None
+    seen: float | None = None
+    guessing: float | None = None
     predictor: Mapping[str, Any] | None = None
     task: Mapping[str, Any] | None = None
     passes: tuple[Mapping[str, Any], ...] | None = None
+    schedule: Mapping[str, Any] | None = None
     estimate: Mapping[str, float] | None = None
 
     @classmethod

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from nagsdk import ranges
 from nagsdk.common.wording import counted
-from nagsdk.cost.table import exact_table
 from nagsdk.errors import ArchitectureError, UsageError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.families.space import NetworkSpace
@@ -28,6 +27,7 @@ from nagsdk.predictor.train import EnsembleRecipe, train_ensemble
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import Codes, SearchSpace, extremes
 from nagsdk.supernet.processes import Ranks
+from nagsdk.training.cost_line import cost_predictor, judged_line, macs_of, noise_of_tau
 
 # Share of the subnets that are measured by the end of each round; all rounds but the first choose near the frontier.
 ROUNDS = (0.6, 0.8, 1.0)
@@ -36,6 +36,9 @@ _POOL, _MUTANTS, _RATE = 10_000, 20, 0.15
 _ENDS = 5
 _FEW_STEPS = 50
 _LEAST_TAU = 0.5
+# A tau of predictions that is clearly above that of chance, in its standard deviations.
+_CLEAR = 2.0
+_LEAST_STEPS, _STEPS_EACH = 400, 8
 Evaluate = Callable[[Sequence[Architecture]], NDArray[np.float64]]
 
 
@@ -66,7 +69,7 @@ def space_filling(space: SearchSpace, count: int, seed: int) -> Codes:
     chosen: list[int] = []
     # Distances to the nearest chosen one are updated after each choice, which takes only one product.
     away = _distances(rows, space.one_hot(ends)).min(1)
-    parts = np.array_split(_macs(space, pool).argsort(), count - len(ends))
+    parts = np.array_split(macs_of(space, pool).argsort(), count - len(ends))
     for part in (parts[i] for i in rng.permutation(len(parts))):
         chosen.append(int(part[away[part].argmax()]))
         away = np.minimum(away, _distances(rows, rows[chosen[-1:]])[:, 0])
@@ -91,9 +94,9 @@ def near_frontier(
     """
     rng = np.random.default_rng(seed)
     first = new_codes(space.sample(_POOL, rng), known)
-    best = first[best_of_every_cost(_macs(space, first), predict(first), count)]
+    best = first[best_of_every_cost(macs_of(space, first), predict(first), count)]
     pool = new_codes(np.vstack([best, space.mutate(np.repeat(best, _MUTANTS, axis=0), rng, _RATE)]), known)
-    return pool[best_of_every_cost(_macs(space, pool), predict(pool), count)]
+    return pool[best_of_every_cost(macs_of(space, pool), predict(pool), count)]
 
 
 def require_enough(space: SearchSpace, count: int) -> None:
@@ -147,9 +150,7 @@ def measure_subnets(
             fresh = space_filling(space, round(share * count), seed)[len(codes) :]
         else:
             on_event(Notice(f"{len(codes)} subnets are measured; the next {missing} are chosen near the frontier."))
-            fitter = Fitter(space, MeasuredSubnets.of(space, codes, top1, None, seed), EnsembleRecipe(), seed)
-            fitted = fitter.alone(np.ones(len(codes), dtype=bool))
-            fresh = near_frontier(space, partial(fitted.predict, space), codes, missing, seed + number)
+            fresh = near_frontier(space, _first_fit(space, codes, top1, seed), codes, missing, seed + number)
         # All processes use the choice of the first one, since different processors may round differently and choose
         # others.
         fresh = ranks.sum(fresh.astype(np.float64) * ranks.first).astype(np.int8)
@@ -159,6 +160,16 @@ def measure_subnets(
             space.write_table(table, space.decode(codes), top1=top1.tolist())
         ranks.wait()
     return codes, top1
+
+
+def _first_fit(
+    space: SearchSpace, codes: Codes, top1: NDArray[np.float64], seed: int
+) -> Callable[[Codes], NDArray[np.float64]]:
+    """Maps codes to the top-1 that a fit to the subnets so far predicts; to their cost if all have the same top-1."""
+    if np.ptp(top1) == 0:
+        return partial(macs_of, space)
+    fitter = Fitter(space, MeasuredSubnets.of(space, codes, top1, None, seed), recipe_for(len(codes)), seed)
+    return partial(fitter.alone(np.ones(len(codes), dtype=bool)).predict, space)
 
 
 def _measured(table: Path, space: NetworkSpace) -> tuple[Codes, NDArray[np.float64]]:
@@ -202,15 +213,62 @@ def fit_measured(
         on_event: Receives progress.
     """
     facts: dict[str, Any] = {
-        "chosen": f"{ROUNDS[0]:.0%} all over the space, the others near the frontier of accuracy over MACs"
+        "chosen": f"{ROUNDS[0]:.0%} all over the space, the others near the frontier of accuracy over MACs",
+        "source": f"{len(codes)} subnets of this bundle, each recalibrated and measured on {images} images "
+        "(measured.csv)",
     }
-    source = f"{len(codes)} subnets of this bundle, each recalibrated and measured on {images} images (measured.csv)"
-    predictor = fit_predictor(space, codes, top1, source=source, facts=facts, seed=seed, on_event=on_event)
-    folds = predictor.card["folds"]
-    doubt = doubt_of(folds["kendall_tau"], folds["rmse"], float(top1.std()), images)
-    predictor.card = {**predictor.card, "doubt": doubt}
+    recipe = recipe_for(len(codes))
+    why = why_by_cost(space, codes, top1, recipe, images, seed)
+    if why:
+        predictor = cost_predictor(space, codes, top1, recipe, facts, seed)
+    else:
+        predictor = fit_predictor(space, codes, top1, facts=facts, recipe=recipe, seed=seed, on_event=on_event,
+                                  source=facts["source"])  # fmt: skip
+    found = predictor.card["folds"]
+    doubt = why or doubt_of(found["kendall_tau"], found["rmse"], float(top1.std()), images)
+    predictor.card = {**predictor.card, "by_cost": bool(why), "doubt": doubt}
     predictor.save(folder)
     return predictor
+
+
+def recipe_for(count: int) -> EnsembleRecipe:
+    """The settings of ensembles: few measurements are learnt in few steps."""
+    usual = EnsembleRecipe()
+    return replace(usual, steps=min(usual.steps, max(_LEAST_STEPS, _STEPS_EACH * count)))
+
+
+def why_by_cost(
+    space: SearchSpace, codes: Codes, top1: NDArray[np.float64], recipe: EnsembleRecipe, images: int, seed: int
+) -> str | None:
+    """Why an accuracy predictor tells less about subnets than their cost does; None if it tells more."""
+    measured = f"{counted(len(codes), 'subnet')} on {counted(images, 'image')}"
+    line = judged_line(space, codes, top1, seed).figures()
+    noise = noise_of_tau(len(codes))
+    if np.ptp(top1) == 0:
+        reason = f"all of {measured} have the same top-1"
+    else:
+        fitter = Fitter(space, MeasuredSubnets.of(space, codes, top1, None, seed), recipe, seed)
+        found = fitter.folds()[0].figures()
+        tau = found["kendall_tau"]
+        if tau > _CLEAR * noise and found["rmse"] < line["rmse"]:
+            return None
+        reason = (
+            f"for left-out ones of {measured}, Kendall's tau of predicted and measured top-1 is {tau:.2f} and the RMSE "
+            f"{found['rmse']:.2f} points, while a line over their cost has {line['kendall_tau']:.2f} and "
+            f"{line['rmse']:.2f} points, and chance a tau of ±{_CLEAR * noise:.2f}"
+        )
+    matters = np.nan_to_num(line["kendall_tau"]) > _CLEAR * noise
+    return (
+        f"Subnets of the same cost cannot be told apart: {reason}. So the most expensive network within a budget is "
+        "taken, and the predicted top-1 is that of its cost. "
+        + (
+            "More images, above all for validation, would help; 'nagsdk deploy --finetune 10 --data FOLDER' trains "
+            "the one network of a budget further."
+            if matters
+            else "Not even cost makes a difference that can be measured: the smallest network may be as good as the "
+            "largest."
+        )
+    )
 
 
 def doubt_of(tau: float, rmse: float, spread: float, images: int) -> str | None:
@@ -236,25 +294,21 @@ def fit_seconds(space: SearchSpace, count: int) -> float:
     """Estimates the seconds that fitting takes, from a few steps of one fit.
 
     The ensembles trained in total are: one in each round but the first, one for every pair of folds and for every fold,
-    those of the cross-validation itself, those of halves, and the last one on all subnets.
+    two cross-validations, those of halves, and the last one on all subnets.
 
     Args:
         space: Search space of the subnets.
         count: Number of measured subnets.
     """
-    rng, recipe = np.random.default_rng(0), EnsembleRecipe()
+    rng, recipe = np.random.default_rng(0), recipe_for(count)
     rows = space.one_hot(space.sample(count, rng)).astype(np.float64)
     # Timed twice: the first optimiser of a process takes seconds longer, because torch imports modules then.
     for _ in range(2):
         began = time.monotonic()
         train_ensemble(rows, rng.normal(size=len(rows)), replace(recipe, steps=_FEW_STEPS), 0)
         seconds = time.monotonic() - began
-    fits = len(ROUNDS) - 1 + FOLDS * (FOLDS + 1) // 2 + FOLDS + 2 * SPLITS + 1
+    fits = len(ROUNDS) - 1 + FOLDS * (FOLDS - 1) // 2 + 2 * FOLDS + 2 * SPLITS + 1
     return seconds * recipe.steps / _FEW_STEPS * fits
-
-
-def _macs(space: SearchSpace, codes: Codes) -> NDArray[np.float64]:
-    return exact_table(space, lambda layer: float(layer.macs)).cost(codes)
 
 
 def _distances(rows: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:

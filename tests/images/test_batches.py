@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from nagsdk.images.batches import DRAWS, ArrayBatches, Augmentation, Shown, prepare, stratified
+from nagsdk.images.batches import DRAWS, ArrayBatches, Augmentation, Shown, classes_of, prepare, stratified
 from nagsdk.images.preprocessing import Preprocessing
 
 PLAIN = Preprocessing((0.5, 0.4, 0.3), (0.25, 0.2, 0.3))
@@ -112,6 +112,23 @@ def test_batches_are_the_same_kept_in_memory_or_prepared_again(monkeypatch):
     assert [len(y) for _, y in kept] == [5, 5, 2]
     for _ in range(2):
         assert all(torch.equal(a, b) and torch.equal(c, d) for (a, c), (b, d) in zip(kept, prepared, strict=True))
+
+
+def test_mixup_mixes_images_and_classes_in_the_same_shares_at_every_resolution():
+    images, labels = coloured(), np.arange(12)
+    given = (images, labels, 6, PLAIN, 3, Augmentation(flip=False))
+    plain, mixed, mixtures = ArrayBatches(*given), ArrayBatches(*given, mixup=0.5, classes=12), 0
+    for step in range(4):
+        shown, classes = plain(step, 16)
+        found, shares = mixed(step, 16)
+        assert torch.allclose(shares.sum(1), torch.ones(6))
+        # The share of the class of every image of the batch is that of its pixels.
+        assert torch.allclose(found, torch.einsum("ij,jchw->ichw", shares[:, classes], shown), atol=1e-5)
+        assert torch.equal(mixed(step, 24)[1], shares)
+        mixtures += int(((shares > 0).sum(1) == 2).sum())
+    assert mixtures > 6
+    assert torch.equal(ArrayBatches(*given, mixup=0.5, classes=12)(2, 16)[0], mixed(2, 16)[0])
+    assert classes_of(shares).tolist() == shares.argmax(1).tolist() and classes_of(classes) is classes
 
 
 def test_balanced_batches_show_rare_classes_more_often_and_every_image():

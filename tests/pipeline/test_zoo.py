@@ -1,5 +1,7 @@
 """The bundle imagenet-lite: finished networks, deployed."""
 
+import json
+
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -19,8 +21,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def names_photographs(deployed):
-    model, labels = nagsdk.Deployment.read(deployed).load(), load_bundle("imagenet-lite").labels
+def names_photographs(deployed, device=None):
+    model, labels = nagsdk.Deployment.read(deployed).load(device), load_bundle("imagenet-lite").labels
     found = model(*(folder() / name for name in TRUE))
     for (name, classes), prediction in zip(TRUE.items(), found, strict=True):
         (best, _), *_ = prediction.top(1)
@@ -44,6 +46,15 @@ def test_a_budget_in_milliseconds_ends_in_a_classifier(tmp_path):
     done = nagsdk.deploy("cpu", "300ms", bundle="imagenet-lite", output=tmp_path / "deployed")
     assert done.verdict == "held"
     names_photographs(tmp_path / "deployed")
+
+
+def test_a_phone_and_a_budget_are_enough(tmp_path, monkeypatch):
+    monkeypatch.delenv("NAGSDK_BUNDLE")
+    arguments = ["--device", "pixel", "--budget", "80ms", "--output", str(tmp_path / "deployed"), "--json"]
+    done = CliRunner().invoke(cli, ["deploy", *arguments])
+    result = json.loads(done.stdout)
+    assert (result["bundle"], result["architecture"]) == ("imagenet-lite", "zoo:r260:efficientnet-lite2")
+    names_photographs(tmp_path / "deployed", "litert")
 
 
 def test_all_architectures_are_compared_and_second_hand_accuracies_are_called_so():

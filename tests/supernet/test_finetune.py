@@ -5,7 +5,7 @@ import torch
 
 from nagsdk.supernet.evaluate import top1
 from nagsdk.supernet.finetune import finetune
-from nagsdk.supernet.passes import teacher_of
+from nagsdk.supernet.recalibrate import teacher_of
 from nagsdk.supernet.recipe import TrainRecipe
 from nagsdk.supernet.train import extremes, train
 from tests.supernet import two

@@ -154,6 +154,7 @@ class MobileNetV3Definition(NetworkSpace):
     padding: str = SYMMETRIC
 
     family = "mbv3"
+    resolution_field = "resolution_choices"
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.stages) <= _MOST_STAGES:

@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from nagsdk.families.attention import Attention
-from nagsdk.families.vit.space import hidden_width
+from nagsdk.families.widths import hidden_width
 
 
 def _strided(into: int, out: int, *, activates: bool) -> nn.Sequential:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nagsdk.families.traced.layers import Key, TracedLayer
 from nagsdk.families.traced.space import TracedSpace
+from nagsdk.families.widths import hidden_width
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.layer import LayerSpec
 
@@ -199,11 +200,6 @@ def _norm(name: str, channels: int) -> LayerSpec:
 
 def _linear(name: str, into: int, out: int, activation: str = "none") -> LayerSpec:
     return LayerSpec(name, "pointwise", into, out, 1, 1, 0, activation, bias=True)
-
-
-def hidden_width(channels: int, ratio: float) -> int:
-    """Width of the hidden layer of a block."""
-    return round(channels * ratio)
 
 
 def small_vit(classes: int = 1000) -> VitSpace:

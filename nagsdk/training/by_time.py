@@ -1,0 +1,341 @@
+"""Plans a training for the time that it may take: the largest network alone first, then all networks together.
+
+Needs no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from nagsdk.common.wording import counted
+from nagsdk.errors import UsageError
+from nagsdk.supernet.recipe import TrainRecipe, kept
+from nagsdk.training.schedule import (
+    BESIDE,
+    BESIDE_FEW,
+    PARTS,
+    PASSES,
+    SMALL,
+    Counts,
+    Pace,
+    Schedule,
+    most_recalibration,
+    rate_of,
+)
+
+# Opening images and writing the bundle.
+_START_S = 10.0
+_CHECKPOINTS, _VALIDATIONS = 20, 5
+_MIXUP, _MOST_MIXED, _OFTEN = 0.2, 5000, 10
+_BATCH_FEW, _BATCH = 32, 64
+# How often the images should be seen at least, alone and together, with and without pretrained weights; and how many
+# images suffice however many there are. Where even that does not fit, the highest resolution is left out.
+_LEAST_SEEN, _ENOUGH_SEEN = {True: (12, 6), False: (20, 12)}, {True: 8_000, False: 20_000}
+# How often they are seen at most; then a training only overfits.
+_MOST_SEEN = {True: (20, 60), False: (200, 300)}
+# Shares of the time of training: of the largest network alone, and in the rest of the last pass.
+_ALONE, _LAST = 0.5, 0.12
+# Steps from which on a pretrained network bears the whole learning rate.
+_SETTLED = 200
+# Learning rates as multiples of that of the first pass.
+_RATES = (1.0, 0.5, 0.15)
+_LEAST_STEPS = 20
+# With few images, choices rest on this number if a fifth of the training images suffices for it.
+_CHOSEN_ON, _MOST_HELD = 200, 0.2
+_RESOLUTIONS_FEW = 3
+_SUBNETS = (300, 200, 100, 50)
+_MOST_MEASURING, _MOST_BESIDE, _MOST_LOSSES = 0.2, 0.06, 0.03
+_MOST_GENERATOR, _LEAST_GENERATOR = 0.15, 0.04
+# In less than an hour, batch normalisation is recalibrated on fewer images.
+_LONG_S, _FEWER = 3600.0, 8
+_FEATURES, _CLASSIFIER_S = 4000, 5.0
+# Subnets whose answers for the test images are looked at.
+_STUDIED = 3
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a training.
+
+    Attributes:
+        seconds: The time of the whole run.
+        counts: Numbers of images.
+        resolutions: Resolutions of the space, ascending.
+        pretrained: Whether the initial weights come from an earlier training.
+        batch: Number of images per step; None chooses it.
+        subnets: Number of subnets to measure; None chooses it.
+        generator: Whether to train a generator.
+        seed: Seed of the first pass.
+        ranks: Number of processes that share the work.
+        narrow: Whether resolutions may be left out.
+        peak_rate: Learning rate of the space; see `NetworkSpace.peak_rate`.
+    """
+
+    seconds: float
+    counts: Counts
+    resolutions: Sequence[int]
+    pretrained: bool
+    batch: int | None = None
+    subnets: int | None = None
+    generator: bool = True
+    seed: int = 0
+    ranks: int = 1
+    narrow: bool = True
+    peak_rate: float = 4e-3
+
+    @property
+    def few(self) -> bool:
+        """Whether there are so few images that choices need more than those for validation."""
+        return self.counts.train + self.counts.val < SMALL
+
+    @property
+    def held_out(self) -> int:
+        """Number of training images that the first passes leave out."""
+        return min(int(_MOST_HELD * self.counts.train), max(0, _CHOSEN_ON - self.counts.val)) if self.few else 0
+
+    @property
+    def learning(self) -> int:
+        """Number of training images of the first passes."""
+        return self.counts.train - self.held_out
+
+
+def by_time(asked: Asked, pace: Pace) -> Schedule:
+    """Plans a training that takes a given time on this machine.
+
+    Args:
+        asked: What is asked.
+        pace: Speeds on this machine.
+
+    Raises:
+        UsageError: The time is too short for the space.
+    """
+    length = min(1.0, _MOST_GENERATOR * asked.seconds / pace.generator) if asked.generator else 0.0
+    length = length if length >= _LEAST_GENERATOR else 0.0
+    fewest = 1 if asked.narrow else len(asked.resolutions)
+    tried = [_Attempt(asked, pace, keep, length) for keep in range(len(asked.resolutions), fewest - 1, -1)]
+    # Without a generator at last: the first deployment trains one, or another strategy needs none.
+    tried.append(_Attempt(asked, pace, fewest, 0.0))
+    attempt = next((one for one in tried if one.suffices), tried[-1])
+    attempt.check()
+    return attempt.schedule
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """A plan with the lowest resolutions of a space, and a generator of some length."""
+
+    asked: Asked
+    pace: Pace
+    keep: int
+    generator: float
+
+    @property
+    def schedule(self) -> Schedule:
+        asked = self.asked
+        seconds = {**self.fixed_s, "training": self.training_s + _START_S}
+        return Schedule(
+            minutes=asked.seconds / 60,
+            batch=self.batch,
+            resolutions=self._resolutions,
+            frozen=self.frozen,
+            held_out=asked.held_out,
+            recipes=self.recipes,
+            subnets=self.subnets,
+            footing=self.footing,
+            losses=self.losses,
+            recalibration=self.recalibration,
+            generator=round(self.generator, 3),
+            seconds={part: round(seconds[part], 1) for part in PARTS},
+            enough=self.suffices,
+        )
+
+    @property
+    def suffices(self) -> bool:
+        """Whether there are steps enough, and the images are seen often enough."""
+        learnt = self.asked.pretrained
+        return self._steps_enough and all(
+            recipe.steps * self.batch >= min(times * self.asked.learning, _ENOUGH_SEEN[learnt])
+            for recipe, times in zip(self.recipes, _LEAST_SEEN[learnt], strict=False)
+        )
+
+    @property
+    def _steps_enough(self) -> bool:
+        return min(recipe.steps for recipe in self.recipes[:2]) >= _LEAST_STEPS
+
+    def check(self) -> None:
+        """Raises an error if there is time for next to no training."""
+        if self._steps_enough:
+            return
+        minutes = self.asked.seconds / 60
+        needed = sum(self.fixed_s.values()) + _START_S + 4 * _LEAST_STEPS * (self.alone_s + self.together_s)
+        raise UsageError(
+            f"{minutes:g} minutes are too short: beside {_listed(self.fixed_s)}, {max(self.left_s, 0):.0f} seconds are "
+            f"left for training, in which this machine takes {counted(sum(r.steps for r in self.recipes), 'step')}.",
+            f"Give --minutes {max(needed / 60, minutes + 1):.0f} or more, a smaller --space, or --no-generator.",
+        )
+
+    @property
+    def share(self) -> float:
+        """What an image takes here, as a share of what it takes at the highest resolution of the space."""
+        return (self.asked.resolutions[self.keep - 1] / self.asked.resolutions[-1]) ** 2
+
+    @property
+    def _resolutions(self) -> tuple[int, ...]:
+        """Few of the kept resolutions where there are few images: the lowest, the highest, and one between them."""
+        kept_ones = self.asked.resolutions[: self.keep]
+        if not (self.asked.narrow and self.asked.few and self.keep > _RESOLUTIONS_FEW):
+            return tuple(kept_ones)
+        places = {round(i * (self.keep - 1) / (_RESOLUTIONS_FEW - 1)) for i in range(_RESOLUTIONS_FEW)}
+        return tuple(kept_ones[place] for place in sorted(places))
+
+    @property
+    def batch(self) -> int:
+        asked = self.asked
+        usual = _BATCH_FEW if asked.counts.train < 2 * SMALL else _BATCH
+        return asked.batch or max(2 * asked.ranks, min(usual, asked.learning) // asked.ranks * asked.ranks)
+
+    @property
+    def recalibration(self) -> int:
+        return most_recalibration(self.asked.resolutions) // (1 if self.asked.seconds >= _LONG_S else _FEWER)
+
+    @property
+    def chosen_on(self) -> int:
+        return self.asked.counts.val + self.asked.held_out
+
+    def measuring_s(self, subnets: int, images: int) -> float:
+        """Seconds of measuring subnets on some images."""
+        used = min(self.recalibration, self.asked.counts.train)
+        return subnets * (self.pace.cut + self.pace.subnet * self.share * (used + images)) / self.asked.ranks
+
+    def fit_s(self, subnets: int) -> float:
+        """Seconds of a fit, in proportion to the nearest number of subnets that was timed."""
+        nearest = min(self.pace.fit, key=lambda known: abs(known - subnets))
+        return self.pace.fit[nearest] * subnets / nearest
+
+    @cached_property
+    def subnets(self) -> int:
+        """Number of subnets to measure: not many more than images that tell them apart."""
+        if self.asked.subnets is not None:
+            return self.asked.subnets
+        return next(
+            (
+                count
+                for count in _SUBNETS
+                if count <= self.chosen_on
+                and self.measuring_s(count, self.chosen_on) + self.fit_s(count) < _MOST_MEASURING * self.asked.seconds
+            ),
+            _SUBNETS[-1],
+        )
+
+    @cached_property
+    def footing(self) -> tuple[int, int]:
+        seconds = self.measuring_s(sum(BESIDE.footing), self.asked.counts.test)
+        return (BESIDE if seconds < _MOST_BESIDE * self.asked.seconds else BESIDE_FEW).footing
+
+    @cached_property
+    def losses(self) -> int:
+        each = self._loss_s
+        counts = (BESIDE.losses, BESIDE_FEW.losses)
+        return next((count for count in counts if count * each < _MOST_LOSSES * self.asked.seconds), 0)
+
+    @property
+    def _loss_s(self) -> float:
+        """Seconds of measuring the loss of one subnet, which the first process does alone."""
+        return PASSES * self.measuring_s(1, self.asked.counts.val) * self.asked.ranks
+
+    @property
+    def frozen(self) -> int:
+        return min(_FEATURES, self.asked.learning) if self.asked.pretrained else 0
+
+    @cached_property
+    def fixed_s(self) -> dict[str, float]:
+        """Seconds of everything but the passes."""
+        counts = self.asked.counts
+        beside = self.measuring_s(sum(self.footing) + 2 + _STUDIED, counts.test) + self.losses * self._loss_s
+        # The largest network answers for all images, so that wrong labels are found.
+        beside += self.pace.forward * self.share * (counts.train + counts.val)
+        return {
+            "frozen": 2 * self.frozen * self.pace.forward * self.share + _CLASSIFIER_S if self.frozen else 0.0,
+            "measuring": self.measuring_s(self.subnets, self.chosen_on) + beside,
+            "predictor": self.fit_s(self.subnets),
+            "generator": self.generator * self.pace.generator,
+        }
+
+    @property
+    def left_s(self) -> float:
+        return self.asked.seconds - _START_S - sum(self.fixed_s.values())
+
+    @property
+    def alone_s(self) -> float:
+        """Seconds of a step of the largest network alone."""
+        return self.pace.alone * self.share * self.batch / self.asked.ranks + self.pace.update
+
+    @property
+    def together_s(self) -> float:
+        """Seconds of a step of several networks."""
+        return self.pace.together * self.share * self.batch / self.asked.ranks + self.pace.update
+
+    @property
+    def _validation_s(self) -> float:
+        """Seconds of all measurements of the largest network during the training."""
+        images = min(self.recalibration, self.asked.counts.train) + self.chosen_on
+        return (3 if self.asked.held_out else 2) * _VALIDATIONS * self.pace.forward * self.share * images
+
+    @cached_property
+    def steps(self) -> tuple[int, int, int]:
+        """Steps of the largest network alone, of all together, and of all on all images."""
+        learnt, epoch = self.asked.pretrained, self.asked.learning / self.batch
+        left = max(0.0, self.left_s - self._validation_s)
+        alone, together = (int(times * epoch) for times in _MOST_SEEN[learnt])
+        alone = min(alone, int(_ALONE * left / self.alone_s))
+        together = min(together, int((left - alone * self.alone_s) / self.together_s))
+        last = int(_LAST * together) if self.asked.held_out else 0
+        return alone, together - last, last
+
+    @property
+    def training_s(self) -> float:
+        alone, together, last = self.steps
+        return alone * self.alone_s + (together + last) * self.together_s + self._validation_s
+
+    @property
+    def _mixup(self) -> float:
+        """Images are mixed where they are few, and seen so often that they would be learnt by heart."""
+        often = self.steps[0] * self.batch >= _OFTEN * self.asked.learning
+        return _MIXUP if often and self.asked.learning < _MOST_MIXED else 0.0
+
+    @cached_property
+    def recipes(self) -> tuple[TrainRecipe, ...]:
+        rate = rate_of(self.asked.peak_rate, self.batch, self.asked.pretrained)
+        if self.asked.pretrained:
+            # In few steps, a high rate spoils more than they teach.
+            rate *= min(1.0, (self.steps[0] / _SETTLED) ** 0.5)
+        return tuple(
+            TrainRecipe(
+                steps=steps,
+                learning_rate=rate * factor,
+                largest_first=steps if number == 0 else 0,
+                seed=self.asked.seed + number,
+                checkpoint_every=max(1, steps // _CHECKPOINTS),
+                ema=kept(steps),
+                mixup=self._mixup,
+                # Before narrower networks join, so that they get the most important channels.
+                sorts=number == 1,
+                held_out=self.asked.held_out > 0 and number < 2,
+                validate_every=max(1, -(-steps // _VALIDATIONS)),
+                ends_early=True,
+            )
+            for number, (steps, factor) in enumerate(zip(self.steps, _RATES, strict=True))
+            if steps or number < 2
+        )
+
+
+def _listed(seconds: Mapping[str, float]) -> str:
+    names = {
+        "frozen": "the first classifier",
+        "measuring": "measuring subnets",
+        "predictor": "the predictor",
+        "generator": "the generator",
+    }
+    return ", ".join(f"{names[part]} ({value:.0f} s)" for part, value in seconds.items() if value >= 0.5)
