@@ -19,7 +19,7 @@ from tests.pipeline.test_loop import simulate, world  # noqa: F401 — fixtures
 
 SPACE = staged_space()
 TABLE, SCORE = random_tables(SPACE, 0)
-TABLES = {"size": TABLE, "macs": replace(TABLE, choice=TABLE.choice[:, ::-1])}
+TABLES = {"size": TABLE, "macs": replace(TABLE, choice=TABLE.choice[:, :, ::-1])}
 COSTS = np.stack([table.cost(SPACE.all_codes()) for table in TABLES.values()], axis=1)
 
 
