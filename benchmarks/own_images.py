@@ -140,7 +140,7 @@ def whole(folder: Path, side: int) -> Labelled:
 def of_bundle(bundle: Bundle, truth: Labelled, budgets: int) -> Iterator[dict[str, Any]]:
     """Largest, smallest, and what `lookup` takes for budgets between them, judged on the truth."""
     space, low_high = bundle.space, [bundle.space.macs(a) for a in bundle.space.decode(extremes(bundle.space))]
-    wanted = {"smallest": low_high[0], "largest": low_high[1]}
+    wanted: dict[str, float] = {"smallest": low_high[0], "largest": low_high[1]}
     for share in np.linspace(0, 1, budgets + 2)[1:-1]:
         wanted[f"{100 * share:.0f} % of the way"] = low_high[0] + share * (low_high[1] - low_high[0])
     wanted["half of the MACs"] = low_high[1] / 2

@@ -81,18 +81,9 @@ class Material:
         """Returns the training data of a pass: one process's part of every batch."""
         train = self.learning if recipe.held_out else self.parts["train"]
         return ArrayBatches(
-            train.images,
-            train.labels,
-            self.schedule.batch,
-            self.preprocessing,
-            recipe.seed,
-            Augmentation(flip=self.flip),
-            ranks.rank,
-            ranks.count,
-            self.balanced,
-            recipe.mixup,
-            self.classes,
-        )
+            train.images, train.labels, self.schedule.batch, self.preprocessing, recipe.seed,
+            Augmentation(flip=self.flip), ranks.rank, ranks.count, self.balanced, recipe.mixup, self.classes,
+        )  # fmt: skip
 
     def validation(self, recipe: TrainRecipe, space: SearchSpace, sheets: Sheets) -> Validation:
         """Returns the validation of a pass, by images that it does not train on."""
