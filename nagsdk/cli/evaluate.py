@@ -20,7 +20,7 @@ _PAIRS = 5
 @o.command(
     "evaluate",
     "nagsdk evaluate --bundle ./flowers --data photos --archs candidates.csv",
-    "nagsdk evaluate --bundle ./flowers --data photos --predictions answers.csv --report classes.html",
+    "nagsdk evaluate --bundle ./flowers --data photos --report classes.html",
 )
 @o.options(
     o.bundle_option,

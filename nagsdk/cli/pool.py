@@ -71,9 +71,9 @@ def add(target: Target, name: str | None, as_json: bool) -> None:
 @o.store_option
 @o.json_option
 def learn(bundle: str, store: str | None, as_json: bool) -> None:
-    """Add every device that was calibrated with a store, such as that of a lab.
+    """Add every device that was calibrated with a store.
 
-    The next calibration of a device with the same runtime and settings starts from them.
+    The store may be that of a lab. The next calibration of a device with the same runtime and settings starts from them.
     """
     from nagsdk import inventory
 

@@ -61,8 +61,8 @@ class GeneratorRecipe:
     examined: int = 20
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the fields, JSON-ready."""
-        return asdict(self)
+        """Returns the fields that the generator depends on, JSON-ready."""
+        return {name: value for name, value in asdict(self).items() if name != "examined"}
 
     def shortened(self, length: float) -> GeneratorRecipe:
         """Returns the recipe with a share of the problems, steps and examined devices."""

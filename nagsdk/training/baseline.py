@@ -40,7 +40,7 @@ class TrainingTime:
 
     def __init__(self, file: Path, on_event: Listener) -> None:
         self.file, self.on_event = file, on_event
-        self.seconds = float(file.read_text()) if file.is_file() else 0.0
+        self.seconds = float(file.read_text("utf-8")) if file.is_file() else 0.0
         self._last: float | None = None
         self._saved = self.seconds
 

@@ -84,8 +84,8 @@ def add_study(
     )
     page = page_of(source, answers[largest], largest.resolution, others, task.model_dump(), notes)
     with temporary_folder() as work:
-        (work / TASK).write_text(task.model_dump_json(indent=1), "utf-8")
-        (work / TASK_PAGE).write_text(page, "utf-8")
+        (work / TASK).write_text(task.model_dump_json(indent=1), "utf-8", newline="\n")
+        (work / TASK_PAGE).write_text(page, "utf-8", newline="\n")
         rewrite_bundle(bundle, folder, [work / TASK, work / TASK_PAGE])
     return task.model_dump()
 

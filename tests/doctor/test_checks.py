@@ -132,9 +132,9 @@ def test_a_folder_that_cannot_be_written_is_wrong(offline, monkeypatch, tmp_path
 
 
 def test_a_config_file_that_cannot_be_used_is_wrong(offline, own_folders):
-    (own_folders / "config.toml").write_text("bundle = 3")
+    (own_folders / "config.toml").write_text("device = 3")
     (found,) = look("config")
-    assert found["state"] == WRONG and "bundle" in found["found"]
+    assert found["state"] == WRONG and "device" in found["found"]
 
 
 class Odd(Backend):
@@ -233,6 +233,6 @@ def test_the_command_ends_with_what_it_found(own_folders):
     )
     found = json.loads(done.stdout)
     assert done.returncode == (4 if any(f["state"] == WRONG for f in found) else 0)
-    (own_folders / "config.toml").write_text("bundle = 3")
+    (own_folders / "config.toml").write_text("device = 3")
     done = subprocess.run([sys.executable, "-m", "nagsdk", "doctor"], capture_output=True, text=True, check=False)
     assert done.returncode == 4 and "→" in done.stdout and "wrong" in done.stdout

@@ -84,7 +84,7 @@ def test_a_family_from_outside_is_trained_measured_and_stored(pictures, tmp_path
 
     train_passes(
         supernet,
-        lambda seed: ArrayBatches(images, labels, 32, PLAIN, seed),
+        lambda row: ArrayBatches(images, labels, 32, PLAIN, row.seed),
         rows,
         lambda: [shown(24)[0]],
         lambda event: losses.append(event.loss_largest) if isinstance(event, TrainAdvanced) else None,
