@@ -23,7 +23,7 @@ _with_parent = click.option("--with-parent", is_flag=True, hidden=True, help="En
 def command() -> None:
     """Measure on the devices of several hosts from one place.
 
-    Needs the extra lab: pip install 'nagsdk[lab]'. docs/lab.md explains the set-up, and whom it trusts.
+    Needs the extra lab: pip install 'nagsdk[lab]'. docs/lab.md says how to set one up, and whom it trusts.
     """
 
 
@@ -31,7 +31,9 @@ def command() -> None:
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @o.json_option
 def certificates(folder: Path, as_json: bool) -> None:
-    """Make the certificates of a lab: an authority, and one each for scheduler, workers and clients.
+    """Make the certificates of a lab.
+
+    They are an authority, and one each for scheduler, workers and clients.
 
     Each host needs ca.pem and the two files of its role. Keep ca-key.pem where nobody else reads it.
     """
@@ -56,7 +58,10 @@ def certificates(folder: Path, as_json: bool) -> None:
 @_certificates
 @_with_parent
 def scheduler(listen: str, certificates: Path | None, with_parent: bool) -> None:
-    """Run the scheduler of a lab, which workers and clients find each other by, until it is stopped."""
+    """Run the scheduler of a lab until it is stopped.
+
+    Workers and clients find each other by it.
+    """
     from nagsdk.lab.daemons import run_scheduler, serve
 
     serve(run_scheduler(listen, certificates, _tell), with_parent)
@@ -128,7 +133,7 @@ def worker(
 @o.lab_option
 @o.json_option
 def devices(lab: str | None, as_json: bool) -> None:
-    """List the workers of a lab and their devices, and which are in use."""
+    """List the workers of a lab and their devices."""
     from nagsdk.lab.reach import listed
 
     found = listed(_required(lab))

@@ -73,7 +73,8 @@ def add(target: Target, name: str | None, as_json: bool) -> None:
 def learn(bundle: str, store: str | None, as_json: bool) -> None:
     """Add every device that was calibrated with a store.
 
-    The store may be that of a lab. The next calibration of a device with the same runtime and settings starts from them.
+    The store may be that of a lab. The next calibration of a device with the same runtime and settings starts from
+    these devices.
     """
     from nagsdk import inventory
 
