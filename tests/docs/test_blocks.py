@@ -39,7 +39,7 @@ def runnable():
 
 RUN = runnable()
 # Pages whose commands others run too, with other arguments.
-SELDOM = ("finished-models.md", "gallery.md", "int8.md", "server.md")
+SELDOM = ("finished-models.md", "gallery.md", "int8.md", "searches.md", "server.md")
 NIGHTLY = [block for block in BLOCKS if block.mark and block.mark[0] == "nightly"]
 MEASURES = re.compile(r"nagsdk (deploy|build|verify)|make demo|cmake --build|gradle")
 # Replaces pip: packages that a reader installs from an index are installed already, and only the names of extras are

@@ -109,7 +109,12 @@ def test_the_command_line_does_the_same(model, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("device", "kind"), [("litert", "onnx"), ("litert", "pt2"), ("cpu", "pt2"), ("openvino", "pt2")]
+    ("device", "kind"),
+    [
+        ("cpu", "pt2"),
+        *(pytest.param(*case, marks=pytest.mark.nightly) for case in (("litert", "pt2"), ("openvino", "pt2"))),
+        ("litert", "onnx"),
+    ],
 )
 def test_a_finished_model_is_converted_for_devices_that_take_other_files(tmp_path, model, device, kind):
     target = nagsdk.Target(device)

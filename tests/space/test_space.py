@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from nagsdk.bundle.bundle import load_bundle
 from nagsdk.bundle.names import bundle_names
+from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
 from nagsdk.space.decisions import Decision
 from nagsdk.testing.networks import small_space
 from tests.generator.spaces import PlainSpace, problems
@@ -20,7 +21,8 @@ def test_every_architecture_is_counted_once(problem):
 
 
 def test_counts_of_stages_are_the_product_of_sums_of_powers(tiny_space):
-    for space in (tiny_space, small_space(), *(load_bundle(name).space for name in bundle_names())):
+    shipped = [load_bundle(name).space for name in bundle_names()]
+    for space in (tiny_space, small_space(), *(s for s in shipped if isinstance(s, MobileNetV3Space))):
         blocks = len(space.kernels) * len(space.expansions)
         stages = (sum(blocks**depth for depth in stage.depths) for stage in space.stages)
         assert space.count() == len(space.resolutions) * math.prod(stages)

@@ -596,7 +596,7 @@ def stand_in(space, path: Path) -> Supernet:
     return supernet
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_ofa_weights_become_a_fine_tuned_deployment(photos, space_file, tiny_space, board, tmp_path):
     """The whole workflow: a released checkpoint, the user's classes, one subnet extracted, fine-tuned and deployed."""
     source = stand_in(tiny_space, tmp_path / "ofa_stand_in.pth")
