@@ -50,10 +50,12 @@ class SessionChecks(Checks):
         try:
             with backend.open(device) as session, pytest.raises(KeyboardInterrupt):
                 handle = session.load(network)
-                signal.setitimer(signal.ITIMER_REAL, 0.5)
-                session.time(handle, 0, ENDLESS_RUNS, self.load_timeout_s)
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, 0.5)
+                    session.time(handle, 0, ENDLESS_RUNS, self.load_timeout_s)
+                finally:  # an error of the session must not leave an alarm for what comes next
+                    signal.setitimer(signal.ITIMER_REAL, 0)
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
         self._serves(backend, device, network)
 
