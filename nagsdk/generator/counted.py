@@ -8,11 +8,11 @@ import numpy as np
 
 from nagsdk.errors import UsageError
 from nagsdk.generator.ranking import distinct
-from nagsdk.predictor.protocol import Score, Teacher
+from nagsdk.predictor.protocol import Derived, Teacher
 from nagsdk.space.space import Codes
 
 
-class Counted:
+class Counted(Derived):
     """Predicts a limited number of different architectures; asking for one of them again costs nothing.
 
     Args:
@@ -21,18 +21,9 @@ class Counted:
     """
 
     def __init__(self, predictor: Teacher, most: int) -> None:
-        self.predictor, self.most = predictor, most
+        super().__init__(predictor)
+        self.most = most
         self.known: dict[bytes, float] = {}
-
-    @property
-    def hash(self) -> str:
-        """That of the predictor."""
-        return self.predictor.hash
-
-    @property
-    def additive(self) -> Score:
-        """The additive score of the predictor, which costs nothing."""
-        return self.predictor.additive
 
     def predict(self, codes: Codes) -> SimpleNamespace:
         """Predictions whose `mean` is the top-1 in per cent.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterator, Sequence
 
 from nagsdk.device.backend import Backend
 from nagsdk.device.description import Device
+from nagsdk.device.patterns import means
 from nagsdk.errors import UnknownNameError
 from nagsdk.events import Listener, ignore
 from nagsdk.lab.backend import InLab, is_beside
@@ -55,8 +55,7 @@ def matching(patterns: Sequence[str], address: str) -> list[str]:
     offered = [entry for _, entry in _entries(lab) if entry["available"]]
     found: dict[str, str] = {}
     for pattern in patterns:
-        wanted = "*" if pattern == "all" else pattern
-        fitting = [entry for entry in offered if any(fnmatch.fnmatchcase(n, wanted) for n in _names(entry))]
+        fitting = [entry for entry in offered if means(pattern, _names(entry))]
         if not fitting:
             raise UnknownNameError.among(
                 "available device in the lab", pattern, {str(entry["device"]["id"]) for entry in offered}

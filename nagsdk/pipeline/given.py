@@ -180,9 +180,8 @@ def _read(target: Target, path: Path) -> _Given:
                 f"{path} is for {batch} images at once, and {device.id} computes {device.batch}.",
                 f"Choose --batch {batch}, or export the network for {device.batch}.",
             )
-        layers, whole = layers_of(program.graph)
         name = name_of(path, program.sha256)
-        given = _Given(name, program.sha256, size, layers, whole, program.parameters, 0, None, program.graph)
+        given = _Given(name, program.sha256, size, (), False, program.parameters, 0, None, program.graph)
     else:
         file = OnnxFile.read(path, device.batch)
         given = _Given(
@@ -190,13 +189,13 @@ def _read(target: Target, path: Path) -> _Given:
             None,
         )  # fmt: skip
         try:
-            graph = file.graph()
+            given = replace(given, graph=file.graph())
         except UnsupportedLayerError:
             if not as_it_is:
                 raise
-        else:
-            layers, whole = layers_of(graph)
-            given = replace(given, layers=layers, whole=whole, uncounted=0, graph=graph)
+    if given.graph is not None:
+        layers, whole = layers_of(given.graph)
+        given = replace(given, layers=layers, whole=whole, uncounted=0)
     legal = [p for p in backend.precisions[: 1 if as_it_is else None] if p not in backend.integer_precisions]
     if device.precision not in legal:
         raise UsageError(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextvars
-import fnmatch
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
+from nagsdk.device.patterns import is_pattern, means
 from nagsdk.device.presence import presence_of
 from nagsdk.errors import DeviceError, NagsdkError, UnknownNameError
 from nagsdk.events import Event, Listener, Notice, stage
@@ -17,9 +17,7 @@ from nagsdk.pipeline.target import Target
 from nagsdk.plugin.host import host
 
 T = TypeVar("T")
-ALL = "all"
 _MOST_AT_ONCE = 256
-_WILD = frozenset("*?[")
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Outcome(Generic[T]):
 
 def is_several(names: Sequence[str]) -> bool:
     """Whether names of devices mean several: more than one, ``all``, or a pattern such as ``pixel*``."""
-    return len(names) > 1 or any(name == ALL or _WILD.intersection(name) for name in names)
+    return len(names) > 1 or any(map(is_pattern, names))
 
 
 def devices_named(names: Sequence[str], lab: str | None) -> list[str]:
@@ -58,11 +56,10 @@ def devices_named(names: Sequence[str], lab: str | None) -> list[str]:
         return matching(names, lab)
     loaded, found = host(), dict[str, str]()
     for name in names:
-        if name != ALL and not _WILD.intersection(name):
+        if not is_pattern(name):
             found.setdefault(name, name)
             continue
-        wanted = "*" if name == ALL else name
-        fitting = [d for d in loaded.devices if any(fnmatch.fnmatchcase(n, wanted) for n in (d.id, *d.aliases))]
+        fitting = [d for d in loaded.devices if means(name, (d.id, *d.aliases))]
         before = len(found)
         for device in fitting:
             try:

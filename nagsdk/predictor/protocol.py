@@ -40,3 +40,24 @@ class Teacher(Predictor, Protocol):
     @property
     def additive(self) -> Score:
         """Additive score under a link, whose frontiers the generator learns to imitate."""
+
+
+class Derived:
+    """Base of predictors that change what another one says; its hash and its additive score stay those of the other.
+
+    Args:
+        predictor: The other predictor.
+    """
+
+    def __init__(self, predictor: Teacher) -> None:
+        self.predictor = predictor
+
+    @property
+    def hash(self) -> str:
+        """That of the other predictor, whose generator proposes for this one too."""
+        return self.predictor.hash
+
+    @property
+    def additive(self) -> Score:
+        """That of the other predictor."""
+        return self.predictor.additive

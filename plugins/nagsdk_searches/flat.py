@@ -15,28 +15,19 @@ import numpy as np
 
 from nagsdk.generator.ranking import choose
 from nagsdk.generator.strategy import Question, Strategy
-from nagsdk.predictor.protocol import Score, Teacher
+from nagsdk.predictor.protocol import Derived, Teacher
 from nagsdk.space.space import Codes, SearchSpace
 from nagsdk_searches.neighbours import settled
 
 _NEIGHBOURS = 4
 
 
-class Neighbourhood:
+class Neighbourhood(Derived):
     """An accuracy predictor whose top-1 is the mean over an architecture and some neighbours, always the same ones."""
 
     def __init__(self, predictor: Teacher, space: SearchSpace) -> None:
-        self.predictor, self.space = predictor, space
-
-    @property
-    def hash(self) -> str:
-        """That of the predictor, whose generator proposes for it too."""
-        return self.predictor.hash
-
-    @property
-    def additive(self) -> Score:
-        """The additive score of the predictor."""
-        return self.predictor.additive
+        super().__init__(predictor)
+        self.space = space
 
     def predict(self, codes: Codes) -> SimpleNamespace:
         """Predictions whose `mean` is the mean top-1 of the neighbourhoods."""
