@@ -41,6 +41,8 @@ _GRACE_S = 5.0
 # A process that ends after this share of its time was ended by its own watch, whose clock is another one.
 _LATE = 0.95
 _MOST_IDLE = 2
+# So many start at the same time: more would only keep each other, and what already runs, from the cores.
+_STARTING = threading.BoundedSemaphore(os.cpu_count() or 1)
 # Time limits, as multiples of the setting `plugin_timeout_s`.
 _QUICK, _USUAL, _LONG = 2.5, 30.0, 180.0
 _LIMITS = dict.fromkeys(
@@ -276,20 +278,27 @@ class Processes:
             process.end()
 
     def _take(self) -> PluginProcess:
+        if (idle := self._take_idle()) is not None:
+            return idle
+        with _STARTING:
+            if (idle := self._take_idle()) is not None:  # one became idle meanwhile
+                return idle
+            process = PluginProcess(self.point)
+            try:
+                process.file = process.ask(self.request(("plugin", ""), "register", (), {}))["file"]
+            except BaseException:
+                process.end()
+                raise
+            return process
+
+    def _take_idle(self) -> PluginProcess | None:
         while True:
             try:
                 process = self._idle.pop()  # one step, so that threads need no lock
             except IndexError:
-                break
+                return None
             if process.usable:
                 return process
-        process = PluginProcess(self.point)
-        try:
-            process.file = process.ask(self.request(("plugin", ""), "register", (), {}))["file"]
-        except BaseException:
-            process.end()
-            raise
-        return process
 
     def register(self) -> dict[str, Any]:
         """Lets the plugin register in its first process; see `nagsdk.plugin.runner.Runner`."""
