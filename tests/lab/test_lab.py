@@ -1,6 +1,10 @@
 """A lab of real processes: a scheduler, two workers, and clients."""
 
+import asyncio
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
@@ -9,6 +13,7 @@ from nagsdk.device.burst import Timing
 from nagsdk.device.presence import presence_of
 from nagsdk.errors import UnknownNameError
 from nagsdk.lab.reach import listed, matching, reached
+from nagsdk.plugin import process
 
 CONTENT = b"onnx" * 1000
 
@@ -44,3 +49,46 @@ def test_listing(client, shared_lab):
     assert matching(["sleeper-[23]"], shared_lab.address) == ["sleeper-2", "sleeper-3"]
     with pytest.raises(UnknownNameError):
         matching(["pixel*"], shared_lab.address)
+
+
+def test_threads_that_ask_at_the_same_time_share_one_answer(client, shared_lab, monkeypatch):
+    asked, ask = [], shared_lab._identity
+
+    async def counted():
+        asked.append(1)
+        return await ask()
+
+    async def many():
+        return await asyncio.gather(*(shared_lab._workers(None) for _ in range(16)))
+
+    monkeypatch.setattr(shared_lab, "_identity", counted)
+    shared_lab._told.clear()
+    found = shared_lab.wait(many())
+    assert len(asked) == 1 and [len(workers) for workers in found] == [2] * 16
+
+
+def test_sessions_that_are_opened_at_the_same_time_start_few_processes_at_once(client, shared_lab, monkeypatch):
+    """The other sessions wait, so that what already runs, such as a worker of a lab, still gets the processor."""
+    backend, device = client.backends.get("sleeper"), client.device("sleeper-1")
+    starting, most, start = [], [], process.PluginProcess
+
+    def counted(point):
+        starting.append(point)
+        most.append(len(starting))
+        started = start(point)
+        ask = started.ask
+
+        def first(request):
+            starting.pop()
+            started.ask = ask
+            return ask(request)
+
+        started.ask = first
+        return started
+
+    monkeypatch.setattr(process, "_STARTING", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(process, "PluginProcess", counted)
+    with ThreadPoolExecutor(4) as threads, ExitStack() as sessions:
+        for opened in [threads.submit(backend.open, device) for _ in range(4)]:
+            sessions.enter_context(opened.result())
+    assert most and set(most) == {1}
