@@ -5,13 +5,14 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 
 import nagsdk
 from nagsdk.device.burst import Timing
 from nagsdk.device.presence import presence_of
-from nagsdk.errors import UnknownNameError
+from nagsdk.errors import DeviceError, UnknownNameError
 from nagsdk.lab.reach import listed, matching, reached
 from nagsdk.plugin import process
 
@@ -39,6 +40,14 @@ def test_a_device_of_a_lab_looks_like_one_of_this_machine(client, shared_lab, ne
         session.unload(second)
         with pytest.raises(nagsdk.NagsdkError, match="no such network"):
             session.time(second, 0, 1, 5.0)
+
+
+def test_options_of_a_device_are_those_of_its_worker(client, shared_lab):
+    backend, device = reached("sleeper-1", shared_lab.address)
+    other = replace(device, options=(("unit", "sleeper-9"),))
+    assert "in this lab, not" in backend.presence(other).reason
+    with pytest.raises(DeviceError, match="in this lab, not"):
+        backend.open(other)
 
 
 def test_listing(client, shared_lab):
