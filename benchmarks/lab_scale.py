@@ -27,6 +27,7 @@ from lab import install, started  # type: ignore[import-not-found, unused-ignore
 
 from nagsdk.bundle.bundle import load_bundle
 from nagsdk.calibration import calibrate as calibration
+from nagsdk.calibration.export import export_untrained
 from nagsdk.common.temporary import temporary_folder
 from nagsdk.errors import NagsdkError
 from nagsdk.lab.reach import reached
@@ -40,14 +41,14 @@ LOOK_S = 2.0
 
 def exported_once(folder: Path) -> Callable[..., dict[str, Path]]:
     """`export_untrained`, which does not export again what it has exported for another device."""
-    export, turn, files = calibration.export_untrained, threading.Lock(), dict[str, Path]()
+    turn, files = threading.Lock(), dict[str, Path]()
 
     def once(
         space: Any, device: Any, backend: Any, part: Sequence[Architecture], own: Path, *others: Any
     ) -> dict[str, Path]:
         with turn:
             if missing := [one for one in part if one.text not in files]:
-                files.update(export(space, device, backend, missing, folder, *others))
+                files.update(export_untrained(space, device, backend, missing, folder, *others))
         return {one.text: files[one.text] for one in part}
 
     return once
@@ -63,7 +64,8 @@ class Watch:
     """
 
     def __init__(self) -> None:
-        self.most_mb, self.most, self.seconds = defaultdict[str, float](float), defaultdict[str, int](int), {}
+        self.most_mb, self.most = defaultdict[str, float](float), defaultdict[str, int](int)
+        self.seconds: dict[str, list[float]] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -103,7 +105,7 @@ def scale(devices: int, workers: int, samples: int, folder: Path) -> None:
     """Calibrates many devices at once."""
     install(folder / "site", 0.0, devices)
     (folder / "networks").mkdir()
-    calibration.export_untrained = exported_once(folder / "networks")
+    vars(calibration)["export_untrained"] = exported_once(folder / "networks")
     space = load_bundle("glyphs").space
     with using(load_all()):
         begun = time.monotonic()
