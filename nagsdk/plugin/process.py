@@ -240,7 +240,7 @@ class Processes:
     def __init__(self, point: EntryPoint, seconds: float) -> None:
         self.point, self.seconds = point, seconds
         self._idle: list[PluginProcess] = [PluginProcess(point)]
-        self._in_session = weakref.WeakSet[PluginProcess]()
+        self._in_session, self._most_idle = weakref.WeakSet[PluginProcess](), _MOST_IDLE
 
     def call(
         self, target: tuple[str, Any], method: str, arguments: Sequence[Any], limits: Mapping[str, float] = {}
@@ -272,9 +272,9 @@ class Processes:
         return Request(target, method, tuple(arguments), limit + _asked_for(method, arguments))
 
     def give_back(self, process: PluginProcess) -> None:
-        """Keeps a process for the next call, if it still runs; more of them where many sessions are open."""
+        """Keeps a process for the next call, if it still runs; as many as there were open sessions at a time."""
         self._in_session.discard(process)
-        if process.usable and len(self._idle) < max(_MOST_IDLE, len(self._in_session)):
+        if process.usable and len(self._idle) < self._most_idle:
             self._idle.append(process)
         else:
             process.end()
@@ -317,6 +317,7 @@ class Processes:
     def _session(self, process: PluginProcess, number: int, limits: Mapping[str, float]) -> Session:
         turn, closed = threading.Lock(), threading.Event()
         self._in_session.add(process)
+        self._most_idle = max(self._most_idle, len(self._in_session))
 
         def caller(method: str, arguments: Sequence[Any]) -> Any:
             if method == "close" and not closed.is_set() and turn.locked():
