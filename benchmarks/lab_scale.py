@@ -1,6 +1,6 @@
 """Calibrates many simulated devices of a lab at the same time, and prints what the lab itself takes for it.
 
-    python benchmarks/lab_scale.py [--devices 1000] [--workers 8] [--samples 12]
+    python benchmarks/lab_scale.py [--devices 1000] [--workers 8] [--samples 5]
 
 The devices answer at once, what a formula says, by a plugin that is not part of nagsdk: each open session has a process
 of its own. All workers, the scheduler and the client run on this machine. The networks are exported once for all
@@ -150,7 +150,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--devices", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=8)
-    parser.add_argument("--samples", type=int, default=12, help="networks of each calibration")
+    parser.add_argument("--samples", type=int, default=5, help="networks of each calibration")
     given = parser.parse_args()
     os.environ["NAGSDK_DATA_DIR"] = tempfile.mkdtemp()
     os.environ["NAGSDK_CACHE_DIR"] = tempfile.mkdtemp()
