@@ -58,7 +58,7 @@ class InLab(Taking):
         if rewrite is None and device.options != self.device.options:
             raise DeviceError(
                 f"{device.id} has the options {dict(self.device.options)} in this lab, not {dict(device.options)}.",
-                "Options of a device are those of its worker: change its description there, and start the worker again.",
+                "Options of a device are those of its worker: change them there, and start the worker again.",
             )
         return {**{name: getattr(device, name) for name in names}, "rewrite": rewrite}
 
