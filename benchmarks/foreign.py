@@ -13,6 +13,7 @@ import argparse
 import json
 import tempfile
 import warnings
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def judged(file: Path, device: str, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Command line."""
-    import torchvision
+    models = import_module("torchvision.models")
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", nargs="+", default=["mobilenet_v2", "resnet18"], help="names in torchvision")
@@ -68,7 +69,7 @@ def main() -> None:
         folder = Path(name)
         for network in options.network:
             torch.manual_seed(0)
-            for file in files(torchvision.models.get_model(network).eval(), network, folder):
+            for file in files(models.get_model(network).eval(), network, folder):
                 rows += [judged(file, device, folder) for device in options.device]
     if options.json:
         print(json.dumps(rows, indent=1))
