@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -31,9 +31,10 @@ from nagsdk.lab import local
 from nagsdk.lab.certificates import write_certificates
 from nagsdk.lab.connected import connected
 from nagsdk.lab.reach import reached
+from nagsdk.lab.session import LabSession
 from nagsdk.plugin.host import load_all, using
 
-TARGET_S, MOST_SESSIONS = 30.0, 4
+TARGET_S, MOST_SESSIONS, PLUG_S = 30.0, 4, 20.0
 _numbers = count()
 
 
@@ -78,21 +79,26 @@ class Parts:
             end(process)
 
 
-def goes_on(backend: Backend, device: Device, network: Path, harm: Callable[[], float | None]) -> float:
-    """Seconds from a fault to the next burst; the fault may tell the moment from which they count."""
-    since = 0.0
+def goes_on(found: tuple[Backend, Device], networks: Sequence[Path], harm: Callable[[str], float | None]) -> float:
+    """Seconds from a fault to the next burst.
+
+    Args:
+        found: Where sessions are opened.
+        networks: A network that is timed before the fault, and another one that is sent and timed after it.
+        harm: Does harm to the worker with this name; may tell the moment from which the seconds count.
+    """
+    (backend, device), since = found, 0.0
     for _ in range(MOST_SESSIONS):
         try:
             with backend.open(device) as session:
-                handle = session.load(network)
-                session.time(handle, 0, 3, 60.0)
-                if since:
-                    return time.monotonic() - since
-                since = harm() or time.monotonic()
-                session.time(handle, 0, 3, 60.0)
+                assert isinstance(session, LabSession)
+                if not since:
+                    session.time(session.load(networks[0]), 0, 3, 60.0)
+                    since = harm(session.worker) or time.monotonic()
+                session.time(session.load(networks[1]), 0, 3, 60.0)
                 return time.monotonic() - since
         except ConnectionLostError:
-            since = since or time.monotonic()
+            continue
     raise SystemExit("the connection was lost again and again")
 
 
@@ -111,41 +117,46 @@ def told(what: str, seconds: float) -> None:
 
 def faults(folder: Path) -> None:
     """Lets one fault after the other happen."""
-    network = folder / "network.onnx"
-    network.write_bytes(b"onnx" * 2500)
-    for what, number in (
-        ("a worker is killed, another one has the device", signal.SIGKILL),
-        ("a worker falls silent, another one has the device", signal.SIGSTOP),
-    ):
+    networks = [folder / f"network-{number}.onnx" for number in range(2)]
+    for number, path in enumerate(networks):
+        path.write_bytes(b"onnx" * (2500 + number))
+
+    def gone(name: str) -> Path:
+        return folder / f"gone-{name}"
+
+    @contextmanager
+    def two() -> Iterator[tuple[tuple[Backend, Device], dict[str, subprocess.Popen[bytes]]]]:
         with a_lab(folder) as parts:
-            first = parts.worker("first")
-            found = reached("bench-0", parts.address)
-            with found[0].open(found[1]):  # so that the session is on the first one
-                parts.worker("second")
-            told(what, goes_on(*found, network, lambda first=first, number=number: first.send_signal(number)))  # type: ignore[misc]
-    gone = folder / "gone"
-    with a_lab(folder) as parts:
-        parts.worker("first", BENCH_GONE=str(gone))
-        found = reached("bench-0", parts.address)
-        with found[0].open(found[1]):
-            parts.worker("second")
-        told("a device is unplugged, another worker has it", goes_on(*found, network, gone.touch))
-    gone.unlink()
-    with a_lab(folder) as parts:
-        parts.worker("first", BENCH_GONE=str(gone))
-        found = reached("bench-0", parts.address)
-        plug_s = 20.0
+            workers = {name: parts.worker(name, BENCH_GONE=str(gone(name))) for name in ("first", "second")}
+            yield reached("bench-0", parts.address), workers
 
-        def unplug() -> float:
-            gone.touch()
-            subprocess.Popen(["sh", "-c", f"sleep {plug_s:g}; rm {gone}"])  # noqa: S607
-            return time.monotonic() + plug_s
-
-        told("a device is plugged in again after 20 s", goes_on(*found, network, unplug))
+    for what, sent in (("killed", signal.SIGKILL), ("silent", signal.SIGSTOP)):
+        with two() as (found, workers):
+            seconds = goes_on(found, networks, lambda name, w=workers, sent=sent: w[name].send_signal(sent))  # type: ignore[misc]
+            told(f"a worker is {what}, another one has the device", seconds)
+    with two() as (found, workers):
+        told("a device is unplugged, another worker has it", goes_on(found, networks, lambda name: gone(name).touch()))
+    for name in workers:
+        gone(name).unlink(missing_ok=True)
+    with two() as (found, workers):
+        limit = (5000, 5000)
+        seconds = goes_on(
+            found,
+            networks,
+            lambda name: resource.prlimit(workers[name].pid, resource.RLIMIT_FSIZE, limit) and None,  # type: ignore[func-returns-value]
+        )
+        told("a worker's disk is full, another one has room", seconds)
     with a_lab(folder) as parts:
-        parts.worker("first")
+        parts.worker("first", BENCH_GONE=str(gone("first")))
         found = reached("bench-0", parts.address)
-        told("the scheduler is killed, the session", goes_on(*found, network, parts.scheduler.kill))
+
+        def unplug(name: str) -> float:
+            gone(name).touch()
+            subprocess.Popen(["sh", "-c", f"sleep {PLUG_S:g}; rm {gone(name)}"])  # noqa: S607
+            return time.monotonic() + PLUG_S
+
+        told(f"a device is plugged in again after {PLUG_S:g} s", goes_on(found, networks, unplug))
+        told("the scheduler is killed, the session", goes_on(found, networks, lambda name: parts.scheduler.kill()))
         parts.scheduler.wait()
         time.sleep(2.0)
         parts.start_scheduler()
@@ -163,18 +174,12 @@ def faults(folder: Path) -> None:
         begun = time.monotonic()
         with found[0].open(found[1]):
             told("a client is killed, the next one has its device", time.monotonic() - begun)
-    with a_lab(folder) as parts:
-        first = parts.worker("first")
-        found = reached("bench-0", parts.address)
-        with found[0].open(found[1]):
-            parts.worker("second")
-        resource.prlimit(first.pid, resource.RLIMIT_FSIZE, (5000, 5000))
-        told("a worker's disk is full, another one has room", goes_on(*found, network, lambda: None))
 
 
 CLIENT = """
 import sys, time
 from nagsdk.lab.reach import reached
+from nagsdk.lab.session import LabSession
 backend, device = reached("bench-0", sys.argv[1])
 session = backend.open(device)
 print("open", flush=True)

@@ -61,7 +61,7 @@ def measured_through(found, networks, after_reading, sessions=4):
         if not missing:
             break
         with contextlib.suppress(ConnectionLostError), backend.open(device) as session:
-            workers.append(session._taken.worker.name)
+            workers.append(session.worker)
             measure(session, missing, networks[names[0]], PROTOCOL, on_reading=keep)
     return taken, workers
 
@@ -244,7 +244,7 @@ def test_a_full_disk_at_a_worker(sleepers, client, tmp_path):
     start_worker(sleepers, address, "roomy", "sleeper-1")
     await_workers(lab, 2)
     with backend.open(device) as session:
-        assert session._taken.worker.name == "roomy"
+        assert session.worker == "roomy"
         assert session.time(session.load(large), 0, 1, 5.0).wall_ms
 
 
