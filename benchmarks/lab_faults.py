@@ -143,7 +143,7 @@ def faults(folder: Path) -> None:
         seconds = goes_on(
             found,
             networks,
-            lambda name: resource.prlimit(workers[name].pid, resource.RLIMIT_FSIZE, limit) and None,  # type: ignore[func-returns-value]
+            lambda name: resource.prlimit(workers[name].pid, resource.RLIMIT_FSIZE, limit) and None,
         )
         told("a worker's disk is full, another one has room", seconds)
     with a_lab(folder) as parts:
