@@ -33,11 +33,12 @@ PAGE = Path(__file__).parents[1] / "docs/consumers.md"
 START, END = "<!-- table -->", "<!-- end -->"
 ARCHITECTURE = "mbv3:r44:d=3,2,2,2:ks=5,5,5,5,3,5,3,5,5:e=6,6,6,6,6,6,6,6,2"
 IMAGES, BATCHES = 64, (1, 4)
-OPSETS, PRECISIONS = ("17", "13", "11"), ("fp32", "fp16", "int8-dynamic")
-KINDS = (*(f"opset{opset}" for opset in OPSETS), *PRECISIONS)
+OPSETS, PRECISIONS = ("17", "13", "11"), ("fp32", "fp16", "int8-dynamic", "int8")
+INTEGER_ONNX = "int8, ONNX"
+KINDS = (*(f"opset{opset}" for opset in OPSETS), INTEGER_ONNX, *PRECISIONS)
 # Largest relative error of the logits, by kind of file, and by program if it makes another number format of the file.
-# Every runtime rounds the activations of int8-dynamic in its own way.
-TOLERANCE, TOLERANCES = 1e-4, {"int8-dynamic": 0.1, "float16": 1e-2, "quantizer": 0.1}
+# Every runtime rounds the activations of int8-dynamic in its own way, and some round those of integers otherwise.
+TOLERANCE, TOLERANCES = 1e-4, {"int8-dynamic": 0.1, "int8": 0.1, INTEGER_ONNX: 0.1, "float16": 1e-2, "quantizer": 0.1}
 
 
 @dataclass(frozen=True)
@@ -121,24 +122,28 @@ def write_files(folder: Path, count: int = IMAGES) -> None:
         graph = trace(subnet, architecture.resolution, batch)
         for kind in KINDS:
             backend = tflite if kind in PRECISIONS else onnx
-            options = () if kind in PRECISIONS else (("opset", kind.removeprefix("opset")),)
-            precision = kind if kind in PRECISIONS else ""
+            options = (("opset", kind.removeprefix("opset")),) if kind.startswith("opset") else ()
+            precision = kind if kind in PRECISIONS else "int8" if kind == INTEGER_ONNX else ""
             device = Device("this", kind, backend.id, batch=batch, precision=precision, options=options)
-            path = folder / f"{kind}_{batch}{backend.suffix}"
-            backend.export(graph, path, device)
+            path = folder / names(kind, (batch,))[0]
+            backend.export(graph, path, device, bundle.recalibration_images(architecture.resolution))
             with backend.open(device) as session:
                 np.save(f"{path}.npy", session.infer(session.load(path), images))
 
 
 def names(kind: str, batches: tuple[int, ...] = BATCHES) -> list[str]:
     """The files of a kind."""
-    return [f"{kind}_{batch}{TFLITE if kind in PRECISIONS else ONNX}" for batch in batches]
+    name, suffix = kind.replace(", ", "-"), TFLITE if kind in PRECISIONS else ONNX
+    return [f"{name}_{batch}{suffix}" for batch in batches]
 
 
 def reads(program: str, kind: str) -> bool:
     """Whether a program is meant for files of a kind."""
     suffix = TFLITE if kind in PRECISIONS else ONNX
-    return suffix in PROGRAMS[program].suffixes and not (program == "quantizer" and kind != "fp32")
+    if program == "quantizer":
+        return kind == "fp32"
+    # There is nothing to convert to float16 in a file of integers.
+    return suffix in PROGRAMS[program].suffixes and not (program == "float16" and kind == INTEGER_ONNX)
 
 
 def fault(result: dict[str, Any], program: str, kind: str, count: int) -> str:
