@@ -14,6 +14,7 @@ from math import ceil
 
 import numpy as np
 import torch
+from scipy.stats import t as student
 
 from nagsdk.bundle.bundle import Bundle, load_bundle
 from nagsdk.bundle.names import DESCRIPTION
@@ -62,20 +63,23 @@ def integers_of(bundle: Bundle, architecture: Architecture, train: Half, steps: 
     return integer_graph(without_hard_functions(trace(subnet, architecture.resolution)), recalibration)
 
 
-def compared(bundle: Bundle, architecture: Architecture, train: Half, test: Half, epochs: int) -> tuple[float, float]:
-    """The top-1 of both ways in per cent: quantised afterwards, and trained in integers at the end."""
+def compared(
+    bundle: Bundle, architecture: Architecture, train: Half, test: Half, epochs: int
+) -> tuple[float, float, float]:
+    """The top-1 in per cent without training, quantised after training, and trained in integers at the end."""
     steps = epochs * (len(train.rows) // _BATCH)
     images, labels = test.at(architecture.resolution)
 
     def top1(graph: IntegerGraph) -> float:
         return 100 * float((approximated(graph, images).argmax(1) == labels).float().mean())
 
+    untrained = top1(integers_of(bundle, architecture, train, 0))
     after = top1(integers_of(bundle, architecture, train, steps))
     last = integer_steps(steps)
     plain = integers_of(bundle, architecture, train, steps - len(last))
     largest = bundle.recalibration_images(max(bundle.space.resolutions))
     teacher = teacher_of(bundle.supernet, torch.from_numpy(largest))
-    return after, top1(finetune_integers(plain, teacher, train, last))
+    return untrained, after, top1(finetune_integers(plain, teacher, train, last))
 
 
 def main() -> None:
@@ -93,11 +97,13 @@ def main() -> None:
     gains = []
     for architecture in chosen:
         for train, test in (halves, halves[::-1]):
-            after, trained = compared(bundle, architecture, train, test, arguments.epochs)
+            untrained, after, trained = compared(bundle, architecture, train, test, arguments.epochs)
             gains.append(trained - after)
-            print(f"{architecture}: quantised afterwards {after:.2f} %, trained in integers {trained:.2f} %")
-    error = float(np.std(gains, ddof=1) / len(gains) ** 0.5)
-    print(f"gain {np.mean(gains):+.2f} points (standard error {error:.2f}) on {len(gains)} pairs")
+            shown = f"quantised afterwards {after:.2f} %, trained in integers {trained:.2f} %"
+            print(f"{architecture}: before {untrained:.2f} %, {shown}", flush=True)
+    mean, error = float(np.mean(gains)), float(np.std(gains, ddof=1) / len(gains) ** 0.5)
+    reach = error * float(student.ppf(0.975, len(gains) - 1))
+    print(f"gain {mean:+.2f} points, 95 % interval {mean - reach:+.2f} to {mean + reach:+.2f}, {len(gains)} pairs")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from nagsdk.graph.integers import HIGHEST, LOWEST, Affine, IntegerGraph, with_ranges
+from nagsdk.graph.integers import HIGHEST, LOWEST, MOST_OF_BIASES, Affine, IntegerGraph, with_ranges
 from nagsdk.graph.interpret import computed, last_readers
 from nagsdk.graph.ir import Conv, Graph, Linear
 
@@ -69,8 +69,11 @@ class TrainableGraph(nn.Module):
             return weight, bias
         with torch.no_grad():
             largest = weight.abs().flatten(1).amax(1).reshape(-1, *[1] * (weight.ndim - 1))
-            scales = torch.where(largest > 0, largest / self.graph.most, 1.0)
-            steps = self.graph.affine(node.inputs[0]).scale * scales.flatten()
+            source = self.graph.affine(node.inputs[0]).scale
+            least = (bias.abs() / (source * MOST_OF_BIASES)).reshape(largest.shape)
+            scales = torch.maximum(largest / self.graph.most, least)
+            scales = torch.where(scales > 0, scales, 1.0)
+            steps = source * scales.flatten()
             rounded = (weight / scales).round().clamp(-self.graph.most, self.graph.most) * scales
             whole = (bias / steps.clamp_min(torch.finfo(torch.float32).tiny)).round() * steps
         return weight + (rounded - weight).detach(), bias + (whole - bias).detach()
