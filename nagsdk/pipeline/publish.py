@@ -57,8 +57,8 @@ _NOT_AS_PREDICTED = (
 # With fewer, statistics of batch normalisation and ranges of integers depend on which images they are.
 _ENOUGH_IMAGES = 32
 _FEW_SEEN = (
-    "The network was adapted to {} only, so that others may be recognised worse; give some hundred of the kind that the "
-    "model will see."
+    "The network was adapted to {} only, so that others may be recognised worse; give some hundred of the kind that "
+    "the model will see."
 )
 # What `Builder.evaluate` finds.
 _ON_TEST_IMAGES = ("top1", "top1_low", "top1_high", "test_images", "ece", "ece_unscaled")
