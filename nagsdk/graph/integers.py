@@ -197,7 +197,8 @@ def _weights(node: Conv | Linear, source: Affine, correction: Weights | None, mo
     if not (np.isfinite(node.weight).all() and np.isfinite(node.bias).all()):
         raise DataError(f"{node.name} has weights that are not finite.", "Check the weights of the bundle.")
     bias = node.bias if correction is None else node.bias + correction
-    values, scales = quantised(node.weight, 0, most, np.abs(bias) / np.float32(source.scale * MOST_OF_BIASES))
+    least = (np.abs(bias) / np.float32(source.scale * MOST_OF_BIASES)).astype(np.float32)
+    values, scales = quantised(node.weight, 0, most, least)
     steps = np.maximum(np.float32(source.scale) * scales, np.finfo(np.float32).tiny)
     return IntegerWeights(values, scales, np.rint(bias.astype(np.float64) / steps).astype(np.int32))
 
