@@ -158,7 +158,7 @@ class _Program:
         every = np.arange(len(self.values))
         chosen, reduced, bound, price = self._relaxed()
         few = np.argsort(-chosen, kind="stable")[: self.most]
-        gap, taken = self._of(np.sort(few))
+        gap, taken = self._of(self._swapped(np.sort(few), price))
         if taken is None:  # with the model that holds the budget for most users in place of the last one
             gap, taken = self._of(np.unique(np.append(few[:-1], (self.shares @ self.fits).argmax())))
         if taken is None:
@@ -172,6 +172,22 @@ class _Program:
             if own is not None and self._value(own) > value:
                 gap, taken, value = own_gap, own, self._value(own)
         return gap, taken
+
+    def _swapped(self, models: NDArray[np.intp], price: float) -> NDArray[np.intp]:
+        """The models after one was exchanged for another, as long as their bound rises by it.
+
+        A good first choice leaves few sets of models to look at.
+        """
+        highest = float(self._least_bounds(models[None], price)[0])
+        while True:
+            others = np.setdiff1d(np.arange(len(self.values)), models)
+            sets = np.repeat(models[None], len(models) * len(others), axis=0)
+            sets[np.arange(len(sets)), np.repeat(np.arange(len(models)), len(others))] = np.tile(others, len(models))
+            sets.sort(axis=1)
+            bounds = self._least_bounds(sets, price) if len(sets) else np.zeros(0)
+            if bounds.max(initial=-np.inf) <= highest + _ROUNDING:
+                return models
+            models, highest = sets[bounds.argmax()], float(bounds.max())
 
     def _of(self, models: NDArray[np.intp]) -> tuple[float, NDArray[np.intp] | None]:
         """See `solved`, for the choices of some of the models."""
@@ -237,8 +253,12 @@ class _Program:
                     part = part[own > known]
                 if len(part):
                     found.extend(part)
-                    bounds.append(np.min([self._bounds(part, price * factor) for factor in _FACTORS], axis=0))
+                    bounds.append(self._least_bounds(part, price))
         return found, np.concatenate([np.zeros(0), *bounds])
+
+    def _least_bounds(self, sets: NDArray[np.intp], price: float) -> Floats:
+        """The least of the bounds with this price times each of the factors, shape (sets,)."""
+        return np.asarray(np.min([self._bounds(sets, price * factor) for factor in _FACTORS], axis=0))
 
     def _bounds(self, sets: NDArray[np.intp], price: float) -> Floats:
         """Bounds of the mean top-1 of sets of models if a share of 1 has this price, shape (sets,)."""
