@@ -32,6 +32,7 @@ from nagsdk.generator.training_data import Devices
 from nagsdk.predictor.fit import fit_predictor
 
 METHODS = (Nag(), Lookup())
+KNOWN, FURTHER = "known runs", "a further run"
 
 
 def tables(space: MobileNetV3Space, count: int) -> list[AdditiveTable]:
@@ -55,9 +56,17 @@ def main() -> None:
     for seed in range(options.seeds):
         codes, top1, second = split(space, options.data, seed)
         steer, *_ = halves(space, options.data, seed)
-        predictor = fit_predictor(space, codes[~second], top1[~second], source="half", groups=runs[~second], seed=seed)
+        predictors = {
+            what: fit_predictor(space, codes[~second], top1[~second], source="half", groups=groups, seed=seed)
+            for what, groups in ((KNOWN, None), (FURTHER, runs[~second]))
+        }
         known = judges(space, options.data, seed)
         generator = trained(space, steer, seed)
+        if not seed:
+            print(
+                f"{'shown less judged, covered by':34}" + "".join(f"{name:>20}" for name in (*known, "mean of kinds"))
+            )
+            print(f"{'':34}" + "  half-width, optimism")
         for method in METHODS:
             picked = []
             for table in tables(space, options.devices):
@@ -66,20 +75,16 @@ def main() -> None:
                 )
                 picked.append(proposed[np.arange(len(proposed)), choose(steer, proposed)[:, 0]])
             chosen = np.unique(np.concatenate(picked), axis=0)
-            shown = predictor.of_chosen(chosen)
             judged = np.array([judge.predict(chosen).mean for judge in known.values()])
             judged = np.concatenate([judged, judged.mean(0, keepdims=True)])
-            ahead = (shown.mean - judged).mean(1).tolist()
-            covered = ((shown.low <= judged) & (judged <= shown.high)).mean(1).tolist()
-            half = float((shown.high - shown.low).mean() / 2)
-            found.setdefault(method.id, []).append((ahead, covered, half))
-        if not seed:
-            print(
-                f"{'shown less judged, covered by':34}" + "".join(f"{name:>20}" for name in (*known, "mean of kinds"))
-            )
-            print(f"{'':34}" + "  half-width, optimism")
-        for method in METHODS:
-            show(f"split {seed}: {method.id}", found[method.id][-1:], f"{predictor.optimism:.3f}")
+            for what, predictor in predictors.items():
+                shown = predictor.of_chosen(chosen)
+                ahead = (shown.mean - judged).mean(1).tolist()
+                covered = ((shown.low <= judged) & (judged <= shown.high)).mean(1).tolist()
+                half = float((shown.high - shown.low).mean() / 2)
+                rows = found.setdefault(f"{method.id}, {what}", [])
+                rows.append((ahead, covered, half))
+                show(f"split {seed}: {method.id}, {what}", rows[-1:], f"{predictor.optimism:.3f}")
     for name, rows in found.items():
         show(f"all: {name}", rows, "")
 
