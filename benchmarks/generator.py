@@ -392,7 +392,7 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, help="file for all figures of all devices")
     options = parser.parse_args()
-    chosen = [rival for rival in RIVALS if rival.name.startswith(("nag, 64", "lookup", *options.methods))]
+    chosen = [r for r in RIVALS if r is RIVALS[0] or r.name == "lookup" or r.name.startswith(tuple(options.methods))]
     for module in ("pymoo", "sklearn"):  # checked now, before a generator is trained for minutes
         if importlib.util.find_spec(module) is None:
             parser.error(f"rivals and judges need {module}: pip install 'nagsdk[bench]'")

@@ -22,9 +22,9 @@ from nagsdk.cost.table import AdditiveTable, Floats, mixed
 from nagsdk.space.space import Codes
 
 # The errors of left-out predictions are taken to follow Student's t with three degrees of freedom, like those of the
-# regression. Without the known shape, the logarithm of the likelihood must be higher by this much divided by the square
-# of the number of samples: few errors say little about either.
-_FREEDOM, _DOUBT = 3, 400.0
+# regression. Without the known shape, the logarithm of the likelihood must be higher by this much divided by the fourth
+# power of the number of samples (256 for five, 16 for ten, 1 for twenty): few errors say little about either.
+_FREEDOM, _DOUBT = 3, 160_000.0
 # Ratio of the scale of the errors to their median absolute value, about that of a normal distribution.
 _SCALE = 1.5
 _WEIGHTS = np.linspace(0, 1, 21)
@@ -90,7 +90,7 @@ def judged(known: Shape, codes: Codes, ms: Floats, alone: bool) -> tuple[float, 
     mixture = np.abs(means / ms - 1)
     scale = max(_SCALE * float(np.median(mixture, axis=1).min()), np.finfo(float).tiny)
     loss = (_FREEDOM + 1) / 2 * np.log1p((mixture / scale) ** 2 / _FREEDOM)
-    doubt = _DOUBT / len(ms) ** 2 * (1 - _WEIGHTS)
+    doubt = _DOUBT / len(ms) ** 4 * (1 - _WEIGHTS)
 
     def weight(rows: NDArray[np.bool_]) -> float:
         total = loss[:, rows].sum(1) + doubt
