@@ -17,8 +17,7 @@ for the predicted latency, which is what a generator would pick. Each calibratio
 coverage is shown as a distribution over calibrations; also on architectures of the part of the table from which the
 samples are drawn, because some tables drift along their index.
 
-With --turns two constants are chosen on two tables and checked on the third, each table in turn: the caution with which
-a pool is left, and the least scatter between sessions.
+With --turns the two constants of the bound are chosen on one table and checked on the others, each table in turn.
 
 With --foreign the pool holds only devices of other kinds than the target (for GPUs: with other numbers of images).
 Such a pool harms on some devices. What nagsdk makes of it is compared with the pool alone and with no pool, on the same
@@ -31,7 +30,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -63,7 +62,8 @@ FRESH, NEAR_FRONTIER, CONFIDENCE = 1000, 50, 0.9
 # median excess.
 POOR = 0.8
 MEANS, MOST_POOR, MOST_EXCESS = (0.87, 0.95), 0.1, 0.09
-# Values of the constants for --turns: the caution with which a pool is left, and the least scatter between sessions.
+# Values of the two constants of the bound for --turns: the caution with which a pool is left, and the least scatter
+# between sessions.
 DOUBTS, SESSIONS = (0.0, 160_000.0, 640_000.0), (0.0, 0.005, 0.01, 0.02)
 METHODS = (
     "nagsdk",
@@ -328,70 +328,51 @@ def show_bound(name: str, count: int, bounds: list[dict[str, float]]) -> None:
     )
 
 
-@dataclass(frozen=True)
-class Found:
-    """What constants give at N = 20 on a table: mean Spearman, coverage, share of poor calibrations, median excess."""
-
-    spearman: float
-    coverage: float
-    poor: float
-    excess: float
-
-    @property
-    def holds(self) -> bool:
-        """Whether the bound is within its targets."""
-        return MEANS[0] <= self.coverage <= MEANS[1] and self.poor <= MOST_POOR and self.excess <= MOST_EXCESS
-
-
 def in_turns(known: dict[str, Known], seeds: int, pool_of: Callable[[LatencyTable, str], list[str]]) -> None:
-    """Chooses the constants on all tables but one and prints what they give on that one, table by table."""
-    found = {name: by_constants(one, seeds, pool_of) for name, one in known.items()}
+    """Chooses the constants of the bound on one table and prints what they give on the others, table by table."""
+    found = {name: bounds_by_constants(one, seeds, pool_of) for name, one in known.items()}
     shipped = (blend._DOUBT, cost_model._LEAST_SESSIONS)
-
-    def best(tables: list[str]) -> tuple[float, float]:
-        """The best order, at the least scatter, among the constants with the most tables within their targets."""
-        return max(
-            product(DOUBTS, SESSIONS),
-            key=lambda pair: (
-                sum(found[name][pair].holds for name in tables),
-                round(float(np.mean([found[name][pair].spearman for name in tables])), 4),
-                -pair[1],
-            ),
-        )
-
-    print("caution and least scatter of sessions: Spearman, covers, calibrations that cover less than 0.8, excess")
-    for name, of in found.items():
-        chosen = best([other for other in known if other != name])
-        for title, pair in (("chosen on the others", chosen), ("shipped", shipped)):
-            f = of[pair]
-            print(f"{name}, {title} {pair}: {f.spearman:.4f} {f.coverage:.3f} {f.poor:.1%} {f.excess:.3f}")
+    print(
+        "table: doubt and least scatter of sessions: covers on average, calibrations that cover less than 0.8, excess"
+    )
+    for name, rows in {"shipped": {}, **found}.items():
+        # The fewest poor calibrations among the constants that hold the other two targets.
+        best = min(rows, key=lambda pair: (not holds(found[name][pair]), *found[name][pair][1:])) if rows else shipped
+        for other, of in found.items():
+            mean, poor, excess = of[best]
+            print(
+                f"{name} chooses {best}; {other}{' (the same)' * (name == other)}: {mean:.3f} {poor:.1%} {excess:.3f}"
+            )
 
 
-def by_constants(
+def holds(figures: tuple[float, float, float]) -> bool:
+    """Whether mean coverage and median excess are within their targets."""
+    return MEANS[0] <= figures[0] <= MEANS[1] and figures[2] <= MOST_EXCESS
+
+
+def bounds_by_constants(
     known: Known, seeds: int, pool_of: Callable[[LatencyTable, str], list[str]]
-) -> dict[tuple[float, float], Found]:
-    """What all constants give on one table."""
+) -> dict[tuple[float, float], tuple[float, float, float]]:
+    """Mean coverage, share of poor calibrations and median excess of N = 20, for all constants."""
     table, codes = known.table, known.table.codes
-    rows: dict[tuple[float, float], list[tuple[float, float, float]]] = {pair: [] for pair in product(DOUBTS, SESSIONS)}
+    covered: dict[tuple[float, float], list[tuple[float, float]]] = {pair: [] for pair in product(DOUBTS, SESSIONS)}
     prior = flat_prior(FeatureTable.of(table.space))
     for device, seed in product(table.targets, range(seeds)):
         shape, ms = known.shape(tuple(pool_of(table, device))), table.of(device)
-        measured, _, _ = samples(known, shape, COUNTS[-1], seed)
-        truth = ms[known.fresh]
-        for doubt, sessions in rows:
+        rows, _, _ = samples(known, shape, COUNTS[-1], seed)
+        for doubt, sessions in covered:
             with patch.object(blend, "_DOUBT", doubt), patch.object(cost_model, "_LEAST_SESSIONS", sessions):
                 if sessions == SESSIONS[0]:
                     model = CostModel.fit(
-                        table.space, prior, codes[measured], ms[measured], jitter=Jitter({}, 0.0), shape=shape
+                        table.space, prior, codes[rows], ms[rows], jitter=Jitter({}, 0.0), shape=shape
                     )
-                    order = score(model.mean(codes[known.fresh]), truth)["spearman"]
                 upper = model.upper(codes[known.fresh], CONFIDENCE)
-            rows[doubt, sessions].append((order, float(np.mean(truth <= upper)), float(np.median(upper / truth - 1))))
+            truth = ms[known.fresh]
+            covered[doubt, sessions].append((float(np.mean(truth <= upper)), float(np.median(upper / truth - 1))))
     result = {}
-    for pair, values in rows.items():
-        order, coverage, excess = np.array(values).T
-        poor = float(np.mean(coverage < POOR))
-        result[pair] = Found(float(order.mean()), float(coverage.mean()), poor, float(np.median(excess)))
+    for pair, values in covered.items():
+        coverage, excess = np.array(values).T
+        result[pair] = float(coverage.mean()), float(np.mean(coverage < POOR)), float(np.median(excess))
     return result
 
 
@@ -411,7 +392,7 @@ def main() -> None:
         help="also leave out other devices of the same maker and kind, not only other batch sizes",
     )
     parser.add_argument(
-        "--turns", action="store_true", help="only choose two constants on all tables but one, and check on that one"
+        "--turns", action="store_true", help="only choose the constants of the bound on one table, check on the others"
     )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
