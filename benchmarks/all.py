@@ -25,6 +25,7 @@ HERE_ONLY = (
     "finetune_int8",
     "quantised_supernet",
     "int8",
+    "int8_accuracy",
     "arms",
     "vela",
     "int8_cost",

@@ -54,6 +54,12 @@ _NOT_AS_PREDICTED = (
     "The intervals of top-1 on the test images and of predicted top-1 do not overlap; the prediction is meant for "
     "images like those that it was fitted on."
 )
+# With fewer, statistics of batch normalisation and ranges of integers depend on which images they are.
+_ENOUGH_IMAGES = 32
+_FEW_SEEN = (
+    "The network was adapted to {} only, so that others may be recognised worse; give some hundred of the kind that "
+    "the model will see."
+)
 # What `Builder.evaluate` finds.
 _ON_TEST_IMAGES = ("top1", "top1_low", "top1_high", "test_images", "ece", "ece_unscaled")
 _FEW_POINTS = 2.0
@@ -174,6 +180,9 @@ def _leave(
             latency_ms=p.latency_ms, latency_upper_ms=p.latency_upper_ms, latency_source=p.latency_source
         )
         result = _warned(replace(result, predicted=nothing), _TIMING_ONLY.format(lack))
+    seen = built.recalibrated_on or int((built.integers or {}).get("images", 0))
+    if 0 < seen < _ENOUGH_IMAGES:
+        result = _warned(result, _FEW_SEEN.format(counted(seen, "image")))
     true = builder.evaluate(built)
     found = {name: getattr(true, name) for name in _ON_TEST_IMAGES}
     result = replace(result, measured=replace(result.measured, **found, temperature=built.temperature))
