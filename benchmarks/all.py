@@ -3,7 +3,7 @@
     python benchmarks/all.py [--data DIR]
 
 The other figures are listed with the command that prints each. With --data, those that need data are printed too; what
-DIR must hold, and where it comes from, is told with the command. Takes about two and a half hours on two idle cores;
+DIR must hold, and where it comes from, is told with the command. Takes about three hours on two idle cores;
 with data three hours more.
 """
 
@@ -30,6 +30,9 @@ HERE_ONLY = (
     "vela",
     "int8_cost",
     "lab",
+    "lab_scale",
+    "lab_faults",
+    "fleet_size",
     "generator_measured",
     "families",
     "finished",

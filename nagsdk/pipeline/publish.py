@@ -23,6 +23,7 @@ from nagsdk.common.wording import counted
 from nagsdk.cost.model import CostModel
 from nagsdk.generator.strategies import Nag
 from nagsdk.images.preprocessing import Preprocessing
+from nagsdk.lab.lookup import properties_used
 from nagsdk.manifest.manifest import DEPLOYMENT, MANIFEST, REPORT, companions, manifest_bytes
 from nagsdk.manifest.result import MISSED, Artifact, Predicted, Result
 from nagsdk.measuring.measurement import Measurement
@@ -301,7 +302,7 @@ def _provenance(target: Target) -> dict[str, Any]:
             "predictor": bundle.predictor.hash if bundle.has_predictor else None,
         },
         "bundle_version": bundle.description.version,
-        "device_properties": dict(target.presence.properties),
+        "device_properties": properties_used(target.backend, target.presence.properties),
         "device_fingerprint": target.presence.fingerprint,
         "threads": target.device.threads,
         "batch": target.device.batch,
