@@ -1,6 +1,6 @@
 """Compares the generator with the exact frontier and with searches, scored by judges that steered none of them.
 
-    python benchmarks/generator.py --data DIR [--devices 20] [--seeds 3] [--json FILE]
+    python benchmarks/generator.py --data DIR [--devices 20] [--seeds 3] [--methods NAME ...] [--json FILE]
 
 DIR contains ofa_mbv3_w1.0_imagenet_top1.csv (measured on ImageNet at 224 px; IntelLabs/DyNAS-T, Apache-2.0) and
 help_ofa_mbv3.csv (latencies on GPUs; HayeonLee/HELP, MIT). The measured architectures are split in two halves: an
@@ -23,7 +23,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -213,9 +213,9 @@ def answer(rival: Rival, question: Question, parts: Parts) -> dict[str, Any]:
 
 
 def compare(
-    tables: dict[str, list[AdditiveTable]], limits: dict[str, Floats], parts: Parts, seed: int
+    rivals: Sequence[Rival], tables: dict[str, list[AdditiveTable]], limits: dict[str, Floats], parts: Parts, seed: int
 ) -> list[dict[str, Any]]:
-    """Runs all rivals on all devices; each pair gives one row with top-1, gap to the best rival and seconds."""
+    """Runs rivals on all devices; each pair gives one row with top-1, gap to the best rival and seconds."""
     rows: list[dict[str, Any]] = []
     seen = Counter[str]()
     for name, costs in tables.items():
@@ -223,7 +223,7 @@ def compare(
         question = Question(parts.space, parts.steer, costs, limits[name], lambda: parts.generator, seed)
         found = [
             {"seed": seed, "device": name, "method": rival.name, **answer(rival, question, parts)}
-            for rival in RIVALS
+            for rival in rivals
             if seen[group] < rival.devices and len(costs) <= rival.limits and group in rival.groups
         ]
         seen[group] += 1
@@ -348,6 +348,8 @@ def rivalry(rows: list[dict[str, Any]]) -> str:
         {(r["seed"], r["device"]): r["judge"] for r in rows if r["method"] == rival.name}
         for rival in (RIVALS[0], LARGEST)
     )
+    if not other:
+        return f"{LARGEST.name} was not run"
     ahead = np.array([own[pair] - judge for pair, judge in other.items()])
     return (
         f"{RIVALS[0].name} minus {LARGEST.name}: mean {ahead.mean():+.4f}, worst {ahead.min():+.4f}, "
@@ -382,8 +384,15 @@ def main() -> None:
         default=3,
         help="number of splits of the measured architectures, each with its own generator (default: %(default)s)",
     )
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        default=[""],
+        help="beginnings of the names of the methods to run beside lookup and the generator (default: all)",
+    )
     parser.add_argument("--json", type=Path, help="file for all figures of all devices")
     options = parser.parse_args()
+    chosen = [r for r in RIVALS if r is RIVALS[0] or r.name == "lookup" or r.name.startswith(tuple(options.methods))]
     for module in ("pymoo", "sklearn"):  # checked now, before a generator is trained for minutes
         if importlib.util.find_spec(module) is None:
             parser.error(f"rivals and judges need {module}: pip install 'nagsdk[bench]'")
@@ -409,10 +418,10 @@ def main() -> None:
         rng = np.random.default_rng(seed)
         report["judge_rmse"].append(errors)
         report["one_limit"] += compare(
-            single, {name: one_limit(costs[0], steer) for name, costs in single.items()}, parts, seed
+            chosen, single, {name: one_limit(costs[0], steer) for name, costs in single.items()}, parts, seed
         )
         limits = {name: random_limits(space, costs, BUDGETS, rng) for name, costs in triple.items()}
-        report["three_limits"] += compare(triple, limits, parts, seed)
+        report["three_limits"] += compare(chosen, triple, limits, parts, seed)
         keep(options.json, report)
     for group in GROUPS:
         show(f"{group}: one limit, {BUDGETS} budgets for each device", summary(report["one_limit"], group))

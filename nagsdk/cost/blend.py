@@ -2,8 +2,9 @@
 
 A known shape (a shipped prior, or a pool of devices) helps on devices of its kind and harms on others. So the
 measurements are also explained without it, by physical features alone. Both predict every measured latency without
-having seen it, and the weight of the known shape is the one whose mixture predicts best. The mixture of two additive
-tables is additive.
+having seen it, and the weight of the known shape is the one whose mixture predicts best. A mixture must also order the
+measured architectures no worse than the known shape alone does: a search needs their order, and few errors are a weak
+reason to give up a shape that orders well. The mixture of two additive tables is additive.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nagsdk.cost.features import FeatureTable
 from nagsdk.cost.gp import Posterior, left_out
@@ -20,9 +22,9 @@ from nagsdk.cost.table import AdditiveTable, Floats, mixed
 from nagsdk.space.space import Codes
 
 # The errors of left-out predictions are taken to follow Student's t with three degrees of freedom, like those of the
-# regression. Without the known shape, the logarithm of the likelihood must be higher by this much divided by the square
-# of the number of samples: few errors say little about either.
-_FREEDOM, _DOUBT = 3, 400.0
+# regression. Without the known shape, the logarithm of the likelihood must be higher by this much divided by the fourth
+# power of the number of samples (256 for five, 16 for ten, 1 for twenty): few errors say little about either.
+_FREEDOM, _DOUBT = 3, 160_000.0
 # Ratio of the scale of the errors to their median absolute value, about that of a normal distribution.
 _SCALE = 1.5
 _WEIGHTS = np.linspace(0, 1, 21)
@@ -84,15 +86,28 @@ def judged(known: Shape, codes: Codes, ms: Floats, alone: bool) -> tuple[float, 
         return 1.0, *first
     unknown = _unknown(known)
     parts = np.array([first, left_out(unknown.fit, unknown.design(codes), ms)])
-    errors = parts[:, 0] / ms - 1
-    mixture = np.abs(np.outer(_WEIGHTS, errors[0]) + np.outer(1 - _WEIGHTS, errors[1]))
+    means = np.outer(_WEIGHTS, parts[0, 0]) + np.outer(1 - _WEIGHTS, parts[1, 0])
+    mixture = np.abs(means / ms - 1)
     scale = max(_SCALE * float(np.median(mixture, axis=1).min()), np.finfo(float).tiny)
     loss = (_FREEDOM + 1) / 2 * np.log1p((mixture / scale) ** 2 / _FREEDOM)
-    whole = loss.sum(1) + _DOUBT / len(ms) ** 2 * (1 - _WEIGHTS)
+    doubt = _DOUBT / len(ms) ** 4 * (1 - _WEIGHTS)
+
+    def weight(rows: NDArray[np.bool_]) -> float:
+        total = loss[:, rows].sum(1) + doubt
+        best = len(_WEIGHTS) - 1 - total[::-1].argmin()
+        mixed_order, known_order = (_order(means[number, rows], ms[rows]) for number in (best, -1))
+        return float(_WEIGHTS[best]) if mixed_order >= known_order else 1.0
+
+    trust = weight(np.ones(len(ms), bool))
     # The weight with which a sample is predicted must not know the sample either.
-    trust, *without = (float(_WEIGHTS[::-1][total[::-1].argmin()]) for total in (whole, *(whole[:, None] - loss).T))
+    without = [weight(rows) for rows in ~np.eye(len(ms), dtype=bool)]
     shares = np.array([without, 1 - np.array(without)])
     return trust, (shares * parts[:, 0]).sum(0), (shares * parts[:, 1]).sum(0)
+
+
+def _order(predicted: Floats, ms: Floats) -> float:
+    """Returns the number of pairs in the right order less that in the wrong one, each pair counted twice."""
+    return float(np.sum(np.sign(np.subtract.outer(predicted, predicted) * np.subtract.outer(ms, ms))))
 
 
 def _unknown(known: Shape) -> Shape:

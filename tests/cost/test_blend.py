@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from nagsdk.cost import blend as blending
 from nagsdk.cost.blend import Blend, judged
 from nagsdk.cost.features import FEATURES, FeatureTable
 from nagsdk.cost.gp import Sizes
@@ -67,3 +68,13 @@ def test_the_judgement_of_a_sample_does_not_know_its_latency(pool):
     _, mean, _ = judged(pool, codes[:9], ms, alone=True)
     ms[4] *= 1.5
     assert judged(pool, codes[:9], ms, alone=True)[1][4] == pytest.approx(mean[4], rel=1e-12)
+
+
+@pytest.mark.parametrize(("swapped", "trust"), [(0.01, 0.0), (0.06, 1.0)])
+def test_a_pool_that_orders_better_is_not_given_up_for_smaller_errors(pool, monkeypatch, swapped, trust):
+    codes, ms = SPACE.sample(20, np.random.default_rng(3)), np.linspace(1, 2, 20)
+    deviation = np.full(20, 0.01)
+    without = ms * (1 + swapped * np.where(np.arange(20) % 2, 1, -1))
+    left_out = iter([(1.3 * ms, deviation), (without, deviation)])
+    monkeypatch.setattr(blending, "left_out", lambda *_: next(left_out))
+    assert judged(pool, codes, ms, alone=False)[0] == trust
