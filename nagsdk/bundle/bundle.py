@@ -150,7 +150,8 @@ class Bundle:
         if not self.has_predictor:
             raise BundleError(
                 f"Nothing is known about the accuracy of architectures of {self.name}: it has no accuracy predictor.",
-                "Use another bundle; 'nagsdk predict', 'profile', 'calibrate' and 'export' work without a predictor.",
+                f"Fit one to subnets measured on your images: nagsdk predictor fit FOLDER --bundle {self.argument} "
+                "--output NEW. Or use another bundle; 'nagsdk predict', 'profile', 'calibrate' and 'export' need none.",
             )
 
     @cached_property
