@@ -20,7 +20,7 @@ from nagsdk.space.space import Codes, SearchSpace
 
 # Subnets all over the space first, then near the frontier; see `nagsdk.training.subnets`.
 FRONTIER = "frontier"
-_BUDGETS = 10
+_BUDGETS, _SAMPLE = 10, 1000
 Measured = Callable[[Codes], NDArray[np.float64]]
 
 
@@ -56,7 +56,7 @@ class _Measuring:
 
 
 def label(strategy: Strategy, space: SearchSpace, measured: Measured, count: int, seed: int) -> None:
-    """Lets a strategy choose subnets for budgets from few to all MACs.
+    """Lets a strategy choose subnets for budgets of MACs, between which lie equally many random architectures.
 
     Args:
         strategy: The strategy.
@@ -66,9 +66,9 @@ def label(strategy: Strategy, space: SearchSpace, measured: Measured, count: int
         seed: Seed of the choice.
     """
     macs = exact_table(space, lambda layer: float(layer.macs))
-    ends = Completions.of(space, macs)
-    limits = np.geomspace(ends.least, ends.most, _BUDGETS + 1)[1:, None]
-    limits[-1] = ends.most
+    usual = macs.cost(space.sample(_SAMPLE, np.random.default_rng(seed)))
+    limits = np.quantile(usual, np.linspace(0, 1, _BUDGETS + 1)[1:])[:, None]
+    limits[-1] = Completions.of(space, macs).most
     counted = Counted(_Measuring(space, measured), count)
     strategy.propose(Question(space, counted, [macs], limits, _no_generator, seed, evaluations=count))
 
