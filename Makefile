@@ -24,7 +24,7 @@ chaos: $(VENV)/.tested
 
 # Really runs the commands in the documentation, which calibrate and deploy.
 docs-test: $(VENV)/.tested
-	$(BIN)/python -m pytest -n 2 -m "documented and not nightly" tests/docs
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "documented and not nightly" tests/docs
 
 # What takes too long for every change.
 nightly: $(VENV)/.tested wheel-test audit fuzz

@@ -37,11 +37,17 @@ def runnable():
     return {page: own for page, own in found.items() if own}
 
 
+MEASURES = re.compile(r"nagsdk (deploy|build|verify)|make demo|cmake --build|gradle")
+
+
+def measurements(page):
+    return sum(len(MEASURES.findall(block.text)) for block in RUN[page])
+
+
 RUN = runnable()
 # Pages whose commands others run too, with other arguments.
-SELDOM = ("finished-models.md", "gallery.md", "int8.md", "searches.md", "server.md")
+SELDOM = ("cli.md", "finished-models.md", "gallery.md", "int8.md", "searches.md", "server.md")
 NIGHTLY = [block for block in BLOCKS if block.mark and block.mark[0] == "nightly"]
-MEASURES = re.compile(r"nagsdk (deploy|build|verify)|make demo|cmake --build|gradle")
 # Replaces pip: packages that a reader installs from an index are installed already, and only the names of extras are
 # checked; a plugin in the present folder is really installed.
 PIP = """#!{python}
@@ -124,7 +130,11 @@ def check(block, shell, kept):
 
 @pytest.mark.documented
 @pytest.mark.parametrize(
-    "page", [pytest.param(page, marks=pytest.mark.nightly) if page in SELDOM else page for page in RUN]
+    "page",
+    [  # the longest first, so that two processes end at about the same time
+        pytest.param(page, marks=pytest.mark.nightly) if page in SELDOM else page
+        for page in sorted(RUN, key=measurements, reverse=True)
+    ],
 )
 def test_the_shell_blocks_of_the_page_run(page, shell, kept):
     for block in RUN[page]:

@@ -72,7 +72,7 @@ def install(run, tmp_path, *options):
     run("pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", site, "./nagsdk-board")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # at every change the documentation's own test runs docs/plugins.md, which types the same
 def test_a_new_plugin_installs_and_passes_the_conformance_suite(run, tmp_path):
     """As a user would: write it, install it, run its tests, see its device."""
     install(run, tmp_path)

@@ -634,7 +634,7 @@ def test_weights_of_another_space_are_refused(photos, tmp_path, tiny_space):
         train(data=photos, output=tmp_path / "o", space="small", init=str(tmp_path / "y.safetensors"), **QUICK)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # tests/supernet/test_processes.py trains with two processes at every change
 def test_two_processes_leave_the_same_kind_of_bundle(trained, photos, space_file, tmp_path):
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "tests.quick_train"]
     options = ["--output", str(tmp_path / "tiny"), "--space", space_file, *QUICK_OPTIONS, "--no-generator", "--json"]
