@@ -86,9 +86,12 @@ def world(data: Path) -> tuple[MobileNetV3Space, Half, dict[str, Judge], Generat
 
 
 def compared(
-    data: Path, chosen: Sequence[Strategy], sizes: Sequence[int], devices: int, seeds: int
+    data: Path, chosen: Sequence[Strategy], sizes: Sequence[int], devices: int, seeds: int, kept: Path | None = None
 ) -> list[dict[str, Any]]:
-    """One row for every strategy, size, device and seed: mean top-1 over the budgets by every judge, and seconds."""
+    """One row for every strategy, size, device and seed: mean top-1 over the budgets by every judge, and seconds.
+
+    All rows are written to a file after every device, if one is given.
+    """
     space, steer, known, generator = world(data)
     rows = []
     for number, table in enumerate(tables(space, devices)[1:]):
@@ -114,6 +117,8 @@ def compared(
                     rows.append({**row, "top1": top1, "improvement": gain, "believed": believed})
             done = [f"{r['improvement']:.3f}" for r in rows if (r["strategy"], r["device"]) == (strategy.id, number)]
             print(f"device {number + 1}, {strategy.id}: {' '.join(done)} %", file=sys.stderr, flush=True)
+        if kept:
+            kept.write_text(json.dumps(rows, indent=1), "utf-8")
     return rows
 
 
@@ -250,10 +255,7 @@ def main() -> None:
     if chosen[0].id != FIRST:
         parser.error(f"the first strategy must be {FIRST}, with which the others are compared")
     if options.data is not None and "strategies" in options.tables:
-        rows = compared(options.data, chosen, sizes, options.devices, options.seeds)
-        if options.json:
-            options.json.write_text(json.dumps(rows, indent=1), "utf-8")
-        show(rows)
+        show(compared(options.data, chosen, sizes, options.devices, options.seeds, options.json))
     if options.data is not None and "settings" in options.tables:
         lottery(options.data, min(3, options.devices), sizes[0])
     if options.data is not None and "leaning" in options.tables:
