@@ -66,6 +66,7 @@ ELSEWHERE = {
     "benchmarks/own_images.py": "scikit-image: pip install scikit-image",
     "recipes/glyphs/check.py predictor --work build/glyphs --bundle bundles/glyphs": "the work folder of a training",
     "benchmarks/training_options.py --fonts /usr/share/fonts --work build/options": "the fonts of glyphs",
+    "benchmarks/foreign.py": "torchvision",
     "benchmarks/trained_families.py --work build/glyphs": "the work folder of recipes/glyphs/build.py",
     "recipes/glyphs/check.py alone --work build/glyphs --bundle bundles/glyphs": "the work folder of a training",
     "-m pytest tests/project/test_build.py tests/reports/test_page.py tests/training/test_train.py": "the extra `test`",

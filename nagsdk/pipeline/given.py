@@ -66,6 +66,7 @@ def profile_given(target: Target, path: Path, architectures: bool = False) -> Re
     if architectures:
         raise UsageError("A model and architectures were given.", "Measure them one after the other.")
     given = _read(target, path)
+    target.require_presence()
     with temporary_folder() as work:
         built = _built(target, given, work)
         assert built.compiled is not None
@@ -107,6 +108,7 @@ def deploy_given(
             f"Limit {', '.join(SHOWN_UNITS)}.",
         )
     given = _read(target, path)
+    target.require_presence()
     require_told(target, budgets)
     if given.uncounted and any(b.metric == MACS for b in budgets):
         raise UsageError(f"The multiply-accumulates of {path} are not known: {_UNCOUNTED}.", "Limit the latency.")
@@ -136,6 +138,21 @@ def deploy_given(
         warned = [_PREPROCESSING_UNKNOWN, *([_NOT_COMPARED] if built.parity is None else [])]
         result = replace(turn.result, warnings=(*turn.result.warnings, *warned))
         return write_folder(target, result, built, _UNCHANGED, None, details, folder)
+
+
+def write_given(target: Target, path: Path, artifact: Path) -> None:
+    """Writes a network from a file as the device takes it, without the device.
+
+    Args:
+        target: Where it is to run.
+        path: An ONNX file, or a program of torch.export (``.pt2``).
+        artifact: The file to write.
+
+    Raises:
+        UsageError: The file cannot be read.
+        UnsupportedLayerError: The device takes other files, and an operator cannot be converted.
+    """
+    _write(target, _read(target, path), artifact)
 
 
 @dataclass(frozen=True)
@@ -204,7 +221,6 @@ def _read(target: Target, path: Path) -> _Given:
         )
     if not as_it_is:
         backend.check_export(device)
-    target.require_presence()
     return given
 
 
@@ -214,11 +230,7 @@ def _built(target: Target, given: _Given, work: Path) -> Built:
     That is the reference implementation of the onnx package, or nagsdk's own computation of a program of torch.export.
     """
     artifact = work / f"{MODEL}{target.backend.suffix}"
-    if target.backend.suffix == ".onnx" and given.content is not None:
-        artifact.write_bytes(given.content)
-    else:
-        assert given.graph is not None
-        target.backend.export(given.graph, artifact, target.device)
+    _write(target, given, artifact)
     compiled = target.backend.compile(artifact, target.device, work)
     probe = _UNCHANGED.normalised(probe_image(given.resolution)[None])
     with stage(target.on_event, "Comparing outputs"):
@@ -229,6 +241,14 @@ def _built(target: Target, given: _Given, work: Path) -> Built:
     logits = actual if expected is None else expected
     architecture = Architecture(given.name, (), given.resolution)
     return Built(architecture, artifact, compiled, parity, 0, {}, logits[-1])
+
+
+def _write(target: Target, given: _Given, artifact: Path) -> None:
+    if target.backend.suffix == ".onnx" and given.content is not None:
+        artifact.write_bytes(given.content)
+    else:
+        assert given.graph is not None
+        target.backend.export(given.graph, artifact, target.device)
 
 
 def _expected(given: _Given, batch: int, probe: Tensor) -> Tensor | None:

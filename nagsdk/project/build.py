@@ -13,7 +13,7 @@ from nagsdk.bundle.bundle import bundle_at_hand, load_bundle
 from nagsdk.bundle.names import DESCRIPTION
 from nagsdk.common.files import line_ends_advice, only_line_ends_differ
 from nagsdk.common.os_errors import naming_os_errors
-from nagsdk.errors import Failure, LockError, NagsdkError, UnknownNameError, UnverifiedError
+from nagsdk.errors import Failure, LockError, NagsdkError, UnknownNameError, UnverifiedError, UsageError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.manifest.manifest import MANIFEST, pinned_files
 from nagsdk.manifest.result import HELD, MISSED, Measured, Predicted, Result, result_of
@@ -218,7 +218,11 @@ class _Update:
             if differs
             else "it was never measured"
         )
-        host().strategy(self.declared.arguments["strategy"], load_bundle(self.declared.arguments["bundle"]))
+        model = self.declared.arguments["model"]
+        if model is None:
+            host().strategy(self.declared.arguments["strategy"], load_bundle(self.declared.arguments["bundle"]))
+        elif not Path(model).is_file():
+            raise UsageError(f"The model {model} does not exist.", f"Correct model in {PROJECT}, or fetch the file.")
         return _Plan(now, None, why)
 
     def run(self, plan: _Plan) -> tuple[Outcome, Entry | None]:

@@ -30,6 +30,13 @@ def inputs_of(declared: Declared) -> Inputs:
     """
     bundle = bundle_at_hand(declared.arguments["bundle"])
     device, images = device_of(declared.arguments["device"]), declared.arguments["images"]
+    model = declared.arguments["model"]
+    if model is not None:
+        weights = sha256(Path(model)) if Path(model).is_file() else None
+    elif bundle is None or SUPERNET_WEIGHTS in bundle.description.files or not bundle.has_weights:
+        weights = None
+    else:
+        weights = bundle.weights_sha256
     described = {name: getattr(device, name) for name in ("id", "backend", "threads", "batch", "precision", "options")}
     if device.io:  # descriptions without it have the hash of earlier lock files
         described["io"] = device.io
@@ -37,9 +44,7 @@ def inputs_of(declared: Declared) -> Inputs:
         options=declared.options,
         device=hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest(),
         bundle=None if bundle is None else sha256(bundle.folder / DESCRIPTION),
-        weights=None
-        if bundle is None or SUPERNET_WEIGHTS in bundle.description.files or not bundle.has_weights
-        else bundle.weights_sha256,
+        weights=weights,
         images=_images(Path(images)) if images is not None and Path(images).is_dir() else None,
     )
 
@@ -47,8 +52,8 @@ def inputs_of(declared: Declared) -> Inputs:
 def changed(pinned: Inputs, now: Inputs) -> list[str]:
     """Names of the inputs that differ from the pinned ones.
 
-    Bundle, weights and images are only compared if they are on this machine: a machine that takes artifacts by their
-    hash needs none of them.
+    Bundle, weights (also those of a finished network) and images are only compared if they are on this machine: a
+    machine that takes artifacts by their hash needs none of them.
     """
     names = [name for name, value in now.options.items() if pinned.options.get(name) != value]
     names += ["device"] if pinned.device != now.device else []

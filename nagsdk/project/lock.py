@@ -51,7 +51,9 @@ class Inputs(_Strict):
     options: dict[str, Any] = Field(description="The options in nagsdk.toml, without the output folder.")
     device: Sha256 = Field(description="Hash of those parts of the device's description that affect the artifact.")
     bundle: Sha256 | None = Field(description="Hash of bundle.json, which holds the hashes of the bundle's files.")
-    weights: Sha256 | None = Field(description="Hash of weights that are not shipped with the bundle.")
+    weights: Sha256 | None = Field(
+        description="Hash of weights that are not shipped with the bundle, or of the file of a finished network."
+    )
     images: Sha256 | None = Field(description="Hash of the images in the declared folder.")
 
 

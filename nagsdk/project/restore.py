@@ -89,7 +89,8 @@ def restore(declared: Declared, entry: Entry, mirror: str | None, listener: List
         if compiled is not None and artifacts.take(compiled, folder / compiled["path"], mirror, listener) is None:
             _compile(declared, entry, model, folder, listener)
         bundle = bundle_at_hand(declared.arguments["bundle"])
-        for name, content in companions(manifest["preprocessing"], None if bundle is None else bundle.labels).items():
+        labels = None if bundle is None or declared.arguments["model"] is not None else bundle.labels
+        for name, content in companions(manifest["preprocessing"], labels).items():
             (folder / name).write_bytes(content)
         for name, record in pinned_files(manifest).items():
             if bundle is None and not (folder / name).is_file():
@@ -122,40 +123,25 @@ def _check_names(declared: Declared, manifest: dict[str, Any]) -> None:
 
 
 def _rebuild(declared: Declared, entry: Entry, path: Path, listener: Listener) -> None:
-    """Cuts the subnet out of the pinned weights, sets the pinned statistics and exports it.
+    """Writes the model file again, from the pinned weights and statistics or from the file of a finished network.
 
     Raises:
         LockError: An input is not as it is pinned, or the file has another hash.
     """
-    from nagsdk.graph.integer_passes import fed_with
-    from nagsdk.graph.ranges import PREFIX
-    from nagsdk.graph.trace import trace
-    from nagsdk.supernet.recalibrate import restore_statistics
-
-    manifest = entry.manifest
+    manifest, model = entry.manifest, declared.arguments["model"]
     with stage(listener, f"Building {declared.name} again"):
         try:
             target = _target(declared, manifest, listener)
-            weights = target.bundle.weights_sha256
-            architecture = target.bundle.architecture(manifest["architecture"])
+            if model is None:
+                _extract(declared, entry, target, path)
+            else:
+                from nagsdk.pipeline.given import write_given
+
+                write_given(target, Path(model), path)
+        except LockError:
+            raise
         except NagsdkError as error:
             raise LockError(f"{declared.name} cannot be built again: {error.message}", error.next_step) from error
-        for what, found in (("space", target.bundle.space.fingerprint), ("weights", weights)):
-            if manifest["hashes"].get(what) != found:
-                raise LockError(
-                    f"The hash of the {what} of {target.bundle.name} on this machine differs from the one that "
-                    f"{declared.name} is pinned to.",
-                    _FIX,
-                )
-        subnet = target.bundle.supernet.extract(architecture)
-        kept = entry.statistics_bytes()
-        restore_statistics(subnet, {name: content for name, content in kept.items() if not name.startswith(PREFIX)})
-        backend, device, steps = target.backend, target.device, target.bundle.preprocessing
-        traced = trace(subnet, architecture.resolution, device.batch)
-        graph = fed_with(traced, device.io, steps.mean, steps.std)
-        if device.precision in backend.integer_precisions:
-            graph = backend.quantised(graph, device, None, kept)
-        backend.export(graph, path, device)
     if sha256(path) != manifest["artifact"]["sha256"]:
         others = ", ".join(
             f"{name} {pinned} instead of {installed}"
@@ -166,6 +152,34 @@ def _rebuild(declared: Declared, entry: Entry, path: Path, listener: Listener) -
             f"({manifest['artifact']['sha256'][:16]}…).",
             f"Use the pinned versions ({others}), or a mirror that has the file." if others else _FIX,
         )
+
+
+def _extract(declared: Declared, entry: Entry, target: Target, path: Path) -> None:
+    """Cuts the subnet out of the pinned weights, sets the pinned statistics and exports it."""
+    from nagsdk.graph.integer_passes import fed_with
+    from nagsdk.graph.ranges import PREFIX
+    from nagsdk.graph.trace import trace
+    from nagsdk.supernet.recalibrate import restore_statistics
+
+    manifest = entry.manifest
+    weights = target.bundle.weights_sha256
+    architecture = target.bundle.architecture(manifest["architecture"])
+    for what, found in (("space", target.bundle.space.fingerprint), ("weights", weights)):
+        if manifest["hashes"].get(what) != found:
+            raise LockError(
+                f"The hash of the {what} of {target.bundle.name} on this machine differs from the one that "
+                f"{declared.name} is pinned to.",
+                _FIX,
+            )
+    subnet = target.bundle.supernet.extract(architecture)
+    kept = entry.statistics_bytes()
+    restore_statistics(subnet, {name: content for name, content in kept.items() if not name.startswith(PREFIX)})
+    backend, device, steps = target.backend, target.device, target.bundle.preprocessing
+    traced = trace(subnet, architecture.resolution, device.batch)
+    graph = fed_with(traced, device.io, steps.mean, steps.std)
+    if device.precision in backend.integer_precisions:
+        graph = backend.quantised(graph, device, None, kept)
+    backend.export(graph, path, device)
 
 
 def _compile(declared: Declared, entry: Entry, model: Path, folder: Path, listener: Listener) -> None:

@@ -81,6 +81,11 @@ class DeploymentTable(_Strict):
     bundle: Annotated[str, AfterValidator(local)] = Field(
         "glyphs", min_length=1, description="Name of a shipped bundle, or the path of a folder, such as ./flowers."
     )
+    model: Annotated[str, AfterValidator(local)] | None = Field(
+        None,
+        min_length=1,
+        description="File of a finished network (.onnx or .pt2), which is measured and judged as it is.",
+    )
     output: str | None = Field(
         None,
         min_length=1,
@@ -123,6 +128,20 @@ class DeploymentTable(_Strict):
     def _asks_for_something(self) -> Self:
         if not self.budget and self.min_top1 is None:
             raise ValueError("budget is missing: give a budget such as 80ms, or min_top1")
+        return self
+
+    @model_validator(mode="after")
+    def _finished_networks_are_not_sought(self) -> Self:
+        sought = {
+            "min_top1": self.min_top1 is not None,
+            "images": self.images is not None,
+            "strategy": self.strategy != "nag",
+            "resolution": self.resolution is not None,
+            "threads": isinstance(self.threads, str | list),
+            "precision": self.precision == "any" or isinstance(self.precision, list),
+        }
+        if self.model is not None and (given := [name for name, value in sought.items() if value]):
+            raise ValueError(f"{', '.join(given)} cannot be given with a model, which is measured as it is")
         return self
 
 
@@ -221,15 +240,16 @@ def _next_step(path: Path) -> str:
 def _declared(name: str, table: DeploymentTable, folder: Path) -> Declared:
     given = table.model_dump(exclude={"output"})
     # Lock files from before there was the option stay as they are where it is not used.
-    options = {key: value for key, value in given.items() if key != "io" or value is not None}
+    options = {key: value for key, value in given.items() if key not in ("io", "model") or value is not None}
     budgets = [read_budget(text, table.confidence) for text in given["budget"]]
     arguments = {key: value for key, value in given.items() if key != "confidence"} | {"budget": budgets}
     if table.device.endswith(".toml"):
         arguments["device"] = str(folder / table.device)
     if is_path(table.bundle):
         arguments["bundle"] = str(folder / table.bundle)
-    if table.images is not None:
-        arguments["images"] = str(folder / table.images)
+    for key in ("images", "model"):
+        if given[key] is not None:
+            arguments[key] = str(folder / given[key])
     return Declared(name, output_below(folder, table.output or f"deployments/{name}"), options, arguments)
 
 
