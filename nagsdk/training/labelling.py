@@ -34,7 +34,7 @@ def labelling(recipe: str) -> Strategy | None:
         return None
     # Found by its name: the plugins are beside the trainings, and `frontier` needs none.
     strategies: Any = resolve_name("nagsdk.plugin.host:host")().strategies
-    known = {strategy.id: strategy for strategy in strategies if strategy.labels}
+    known: dict[str, Strategy] = {strategy.id: strategy for strategy in strategies if strategy.labels}
     if recipe in known:
         return known[recipe]
     raise UnknownNameError.among("recipe for an accuracy predictor", recipe, [FRONTIER, *known], strategies.note)
