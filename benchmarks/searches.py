@@ -33,7 +33,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 import torch
 from chosen import tables
-from generator import Judge, halves, judges, trained
+from generator import halves, judges, trained
 from generator_measured import measured
 
 from nagsdk.budget import MACS
@@ -52,7 +52,7 @@ from nagsdk.pipeline.models import question as asked_of
 from nagsdk.pipeline.target import Target
 from nagsdk.plugin.host import host
 from nagsdk.predictor.features import Floats
-from nagsdk.predictor.halves import Half
+from nagsdk.predictor.halves import Half, Judge
 from nagsdk.space.space import Codes
 
 BUDGETS, FIRST = 10, "nag"

@@ -96,7 +96,8 @@ class Task:
         supernet.initialise(seed)
         if self.start is not None:
             adopt(supernet, self.start)
-        return supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return supernet
 
     def recipe(self, steps: int, seed: int) -> TrainRecipe:
         """The settings of `nagsdk train`; a training that is continued has no steps of the largest network alone."""
@@ -288,7 +289,8 @@ class FewShot(Way):
     def mine(self, codes: Codes, second: bool) -> NDArray[np.bool_]:
         """Whether architectures belong to a supernet; those without the decision belong to the first one."""
         chosen = codes[:, self.decision]
-        return (self.part[np.maximum(chosen, 0)] & (chosen >= 0)) == second
+        mine: NDArray[np.bool_] = (self.part[np.maximum(chosen, 0)] & (chosen >= 0)) == second
+        return mine
 
     def codes_of(self, step: int, second: bool) -> Codes:
         """The subnets of a step of one of the two supernets."""
@@ -351,11 +353,12 @@ class FewShot(Way):
         images, labels = self.batches(0, self.space.resolutions[code[0]])
         supernet.zero_grad()
         torch.autograd.backward(functional.cross_entropy(supernet(images, code), labels))
-        whole = torch.cat(
+        whole: Tensor = torch.cat(
             [(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in supernet.parameters()]
         )
         supernet.zero_grad()
-        return whole / whole.norm()
+        direction: Tensor = whole / whole.norm()
+        return direction
 
 
 class Start(Way):

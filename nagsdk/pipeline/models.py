@@ -194,10 +194,8 @@ def _own_loss(target: Target) -> Callable[[Codes], Floats]:
                 f"{bundle.name} has no supernet with images, on which its own loss could be computed.",
                 "Use a strategy without loss=supernet.",
             )
-        import torch
-
         from nagsdk.supernet.own_loss import OwnLoss
 
-        return OwnLoss(bundle.supernet, lambda r: torch.from_numpy(bundle.recalibration_images(r)))
+        return OwnLoss(bundle.supernet, bundle.recalibration_images)
 
     return target.keep("own loss", made)

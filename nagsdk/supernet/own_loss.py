@@ -27,7 +27,7 @@ class OwnLoss:
         images: Maps a resolution to normalised images, the same ones at every resolution.
     """
 
-    def __init__(self, supernet: Supernet, images: Callable[[int], Tensor]) -> None:
+    def __init__(self, supernet: Supernet, images: Callable[[int], NDArray[np.float32]]) -> None:
         self._supernet, self._images = copy.deepcopy(supernet), images
         self._known: dict[int, Tensor] = {}
         for module in self._supernet.modules():
@@ -44,7 +44,7 @@ class OwnLoss:
     @torch.no_grad()
     def _outputs(self, code: list[int]) -> Tensor:
         if code[0] not in self._known:
-            images = self._images(self._supernet.space.resolutions[code[0]])[:_IMAGES]
+            images = torch.from_numpy(self._images(self._supernet.space.resolutions[code[0]])[:_IMAGES])
             self._known[code[0]] = images.contiguous(memory_format=torch.channels_last)
         logits: Tensor = self._supernet(self._known[code[0]], code)
         return logits.float()

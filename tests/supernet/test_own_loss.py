@@ -16,8 +16,8 @@ def supernet(tiny_space):
 
 
 def images(resolution):
-    return torch.nn.functional.interpolate(torch.rand(40, 3, 24, 24, generator=torch.Generator().manual_seed(0)),
-                                           (resolution, resolution))  # fmt: skip
+    pictures = torch.rand(40, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+    return torch.nn.functional.interpolate(pictures, (resolution, resolution)).numpy()
 
 
 def test_no_subnet_is_nearer_to_the_largest_than_itself(supernet, tiny_space):
