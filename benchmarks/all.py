@@ -3,7 +3,7 @@
     python benchmarks/all.py [--data DIR]
 
 The other figures are listed with the command that prints each. With --data, those that need data are printed too; what
-DIR must hold, and where it comes from, is told with the command. Takes about two and a half hours on two idle cores;
+DIR must hold, and where it comes from, is told with the command. Takes about three hours on two idle cores;
 with data three hours more.
 """
 
@@ -25,10 +25,14 @@ HERE_ONLY = (
     "finetune_int8",
     "quantised_supernet",
     "int8",
+    "int8_accuracy",
     "arms",
     "vela",
     "int8_cost",
     "lab",
+    "lab_scale",
+    "lab_faults",
+    "fleet_size",
     "generator_measured",
     "labels",
     "families",

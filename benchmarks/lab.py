@@ -1,58 +1,55 @@
-"""What a lab gains and costs: throughput of several devices, overhead for one, and many simulated devices.
+"""What a lab gains and costs: throughput of several devices, and overhead for one.
 
-    python benchmarks/lab.py [--only throughput,overhead,scale] [--sleep 0.015] [--devices 64] [--workers 8]
+    python benchmarks/lab.py [--only throughput,overhead] [--sleep 0.015] [--rounds 3]
 
 Throughput: four devices that sleep on two workers of this machine are calibrated together, and one after the other.
-Overhead: this machine's processor is calibrated with and without the lab ``local``, in turns. Scale: many devices that
-sleep for no time are measured at once on WORKERS workers (1,000 on 8 for the figure); prints seconds of processor time
-and memory of scheduler and workers. Overhead needs a quiet machine. Fifteen minutes; nothing is kept.
+Overhead: this machine's processor is calibrated with and without the lab ``local``, in turns; needs a quiet machine.
+Fifteen minutes; nothing is kept. lab_scale.py measures many devices, lab_faults.py how long faults last.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextvars
 import os
 import statistics
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-
-import psutil
 
 import nagsdk
 from nagsdk.calibration.drift import Taken
 from nagsdk.common.temporary import temporary_folder
-from nagsdk.errors import NagsdkError
 from nagsdk.events import Listener, ignore
 from nagsdk.lab import local
 from nagsdk.lab.connection import Lab
-from nagsdk.lab.reach import reached
-from nagsdk.measuring.measure import measure
-from nagsdk.measuring.protocol import ESTIMATE_PROTOCOL
 from nagsdk.pipeline.calibrate import CalibrationSummary
 from nagsdk.pipeline.several import Outcome, each
 from nagsdk.plugin.host import load_all, using
 
 TARGET_RATIO, TARGET_OVERHEAD = 3.2, 0.05
-MOST_THREADS = 256
 PLUGIN = """
-import time
+import os, time
 from pathlib import Path
 from nagsdk.device.backend import Backend, Burst, Presence, Session
 from nagsdk.device.description import Device
+from nagsdk.errors import DeviceError
 from nagsdk.plugin import hookimpl
 
 nagsdk_api = 1
+
+
+def is_gone():
+    return os.path.exists(os.environ.get("BENCH_GONE", ""))
 
 
 class Sleeper(Backend):
     id, title, suffix, runs_elsewhere = "bench-sleeper", "Devices that sleep", ".onnx", True
 
     def presence(self, device):
+        if is_gone():
+            return Presence(False, "It is not plugged in.")
         return Presence.of({"runtime": "sleeper", "unit": device.id})
 
     def export(self, graph, path, device, images=None):
@@ -76,6 +73,8 @@ class SleeperSession(Session):
         pass
 
     def time(self, handle, warmup, runs, timeout_s):
+        if is_gone():
+            raise DeviceError("The device does not answer.", "Plug it in.")
         time.sleep(SLEEP_S * (warmup + runs))
         return Burst(tuple(self.sizes[handle] / 1e5 * (1 + 1e-4 * n) for n in range(runs)))
 
@@ -165,58 +164,16 @@ def overhead(rounds: int, folder: Path) -> None:
     print(f"overhead {with_lab / alone - 1:+.1%} (target <= {TARGET_OVERHEAD:.0%})")
 
 
-def scale(devices: int, workers: int, folder: Path) -> None:
-    """Measures many devices at once."""
-    install(folder / "site", 0.0, devices)
-    network = folder / "network.onnx"
-    network.write_bytes(b"onnx" * 2500)
-    with using(load_all()):
-        lab = started(devices, workers, folder / "lab")
-        ours = [process for process in psutil.Process().children(recursive=True) if _is_lab(process)]
-
-        def measured(name: str) -> str:
-            try:
-                backend, device = reached(name, lab.address)
-                with backend.open(device) as session:
-                    measure(session, {str(n): network for n in range(10)}, network, ESTIMATE_PROTOCOL)
-            except NagsdkError as error:
-                return str(error)
-            return ""
-
-        begun = time.monotonic()
-        with ThreadPoolExecutor(min(devices, MOST_THREADS)) as threads:
-            jobs = [
-                threads.submit(contextvars.copy_context().run, measured, f"bench-{number}") for number in range(devices)
-            ]
-            failed = [error for job in jobs if (error := job.result())]
-        seconds = time.monotonic() - begun
-        print(f"{devices} devices on {workers} workers: {seconds:.1f} s, {1e3 * seconds / devices:.0f} ms each")
-        print(f"failed: {len(failed)}" + (f", first: {failed[0]}" if failed else ""))
-        for process in ours:
-            used = process.cpu_times()
-            cpu, memory = used.user + used.system, process.memory_info().rss / 1e6
-            print(f"  {_is_lab(process):<9} {cpu:6.1f} s of processor time, {memory:5.0f} MB")
-
-
-def _is_lab(process: psutil.Process) -> str:
-    """``scheduler`` or ``worker`` for a process of a lab; empty for others."""
-    words = process.cmdline()
-    return next((word for word in ("scheduler", "worker") if "lab" in words and word in words), "")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="throughput,overhead,scale", help="which parts, separated by commas")
+    parser.add_argument("--only", default="throughput,overhead", help="which parts, separated by commas")
     parser.add_argument("--sleep", type=float, default=0.015, help="seconds of one run of a device")
     parser.add_argument("--rounds", type=int, default=3, help="calibrations with and without the lab")
-    parser.add_argument("--devices", type=int, default=64, help="devices of the third part")
-    parser.add_argument("--workers", type=int, default=8, help="workers of the third part")
     given = parser.parse_args()
     os.environ["NAGSDK_DATA_DIR"] = tempfile.mkdtemp()
     parts = {
         "throughput": lambda folder: throughput(given.sleep, folder),
         "overhead": lambda folder: overhead(given.rounds, folder),
-        "scale": lambda folder: scale(given.devices, given.workers, folder),
     }
     with ExitStack() as stack:
         for name in given.only.split(","):

@@ -270,13 +270,14 @@ PROGRAMS: Mapping[str, Program] = {
 
 
 def main(name: str, folder: Path) -> None:
-    """Runs all files of a folder with a program."""
-    program, images = PROGRAMS[name], np.load(folder / "images.npy")
-    results: dict[str, dict[str, Any]] = {}
-    for path in sorted(p for p in folder.iterdir() if p.suffix in program.suffixes and Path(f"{p}.npy").exists()):
+    """Runs all files of a folder with a program, but those that it was tried with before."""
+    program, images, kept = PROGRAMS[name], np.load(folder / "images.npy"), folder / f"{name}.json"
+    results: dict[str, dict[str, Any]] = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
+    legal = (p for p in folder.iterdir() if p.suffix in program.suffixes and Path(f"{p}.npy").exists())
+    for path in sorted(p for p in legal if p.name not in results):
         batch = int(path.stem[-1])
         results[path.name] = {"reason": "the process ended"}  # stays if a native library ends it
-        (folder / f"{name}.json").write_text(json.dumps(results))
+        kept.write_text(json.dumps(results))
         try:
             run = program.open(path)
             parts = [run(images[i : i + batch]) for i in range(0, len(images), batch)]
@@ -284,7 +285,7 @@ def main(name: str, folder: Path) -> None:
             results[path.name] = compared(logits, np.load(f"{path}.npy"))
         except Exception as error:  # each program has its own
             results[path.name] = {"reason": f"{type(error).__name__}: {error}"[:500]}
-        (folder / f"{name}.json").write_text(json.dumps(results))
+        kept.write_text(json.dumps(results))
 
 
 if __name__ == "__main__":

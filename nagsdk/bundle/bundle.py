@@ -21,13 +21,7 @@ from nagsdk.bundle.weights import BundleWeights
 from nagsdk.common.folders import is_shipped, shipped
 from nagsdk.common.reading import json_of, read_bytes
 from nagsdk.common.validation import what_is_wrong
-from nagsdk.errors import (
-    BundleError,
-    DamagedBundleError,
-    ImagesMissingError,
-    UnknownNameError,
-    UsageError,
-)
+from nagsdk.errors import BundleError, DamagedBundleError, ImagesMissingError, UnknownNameError, UsageError
 from nagsdk.families import space_from_dict
 from nagsdk.images.preprocessing import Preprocessing, read_folder
 from nagsdk.images.sheets import read_sheet

@@ -11,7 +11,7 @@ from nagsdk.cost.prior import Jitter, Prior
 from nagsdk.cost.table import exact_table
 from nagsdk.errors import DeviceError
 from nagsdk.space.layer import LayerSpec
-from nagsdk.space.space import SearchSpace
+from nagsdk.space.space import SearchSpace, extremes
 
 _SAMPLES = 400
 # Spread for what a simulator leaves out, as large as the differences between devices of one kind in the public tables.
@@ -35,7 +35,8 @@ def simulated_prior(space: SearchSpace, simulate: Callable[[LayerSpec], float | 
     Raises:
         DeviceError: The simulated latency of an architecture is not a positive number.
     """
-    if simulate(space.fixed_layers(space.resolutions[0])[0]) is None:
+    smallest, _ = space.decode(extremes(space))
+    if simulate(space.layers(smallest)[0]) is None:  # spaces of finished networks have no layers in common
         return None
     from scipy.optimize import nnls
 

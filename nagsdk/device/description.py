@@ -146,10 +146,10 @@ class Overrides:
         if self.io is None and io not in legal and io in {name for names in ios.values() for name in names}:
             io = legal[0]
         if io not in legal:
-            integer = "" if precision in ios else f" or {' or '.join(ios)} as precision" if ios else ""
+            integer = f", or the precision {' or '.join(ios)}" if ios and precision not in ios else ""
             raise UsageError(
                 f"{device.id} does not offer {io!r:.20} as input and output in {precision}.",
-                f"Use {' or '.join(legal)}{integer}.",
+                f"Use {' or '.join(legal)} as input and output{integer}.",
             )
         options = dict(device.options) | ({"serial": self.serial} if self.serial else {})
         return replace(

@@ -38,6 +38,9 @@ LOWEST, HIGHEST = -128, 127
 # Largest magnitude of weights in 7 bits: two products with 8-bit activations fit into 16 bits. Processors of x86-64
 # without VNNI add pairs of products in 16 bits, and saturate.
 MOST_OF_7_BITS = 63
+# Largest magnitude of a bias; the products fit into the other half of 32 bits. A layer whose weights or inputs are as
+# good as 0 would need more to keep its bias, so its scales grow.
+MOST_OF_BIASES = 1 << 30
 # Most numbers of the largest tensor, over all images, while biases are corrected; keeps memory below 1 GB.
 _MOST_NUMBERS, _MOST_CORRECTING = 1 << 25, 64
 _FLOAT_ONLY = {LayerNorm: "layer normalisation", Attention: "attention", Tokens: "tokens", TokenMean: "tokens"}
@@ -193,12 +196,11 @@ def _same_numbers(node: Node, fused: Mapping[str, str]) -> bool:
 def _weights(node: Conv | Linear, source: Affine, correction: Weights | None, most: int) -> IntegerWeights:
     if not (np.isfinite(node.weight).all() and np.isfinite(node.bias).all()):
         raise DataError(f"{node.name} has weights that are not finite.", "Check the weights of the bundle.")
-    values, scales = quantised(node.weight, 0, most)
     bias = node.bias if correction is None else node.bias + correction
-    steps = np.float32(source.scale) * scales
-    most_bias = np.iinfo(np.int32)
-    rounded = np.rint(bias.astype(np.float64) / np.maximum(steps, np.finfo(np.float32).tiny))
-    return IntegerWeights(values, scales, rounded.clip(most_bias.min, most_bias.max).astype(np.int32))
+    least = (np.abs(bias) / np.float32(source.scale * MOST_OF_BIASES)).astype(np.float32)
+    values, scales = quantised(node.weight, 0, most, least)
+    steps = np.maximum(np.float32(source.scale) * scales, np.finfo(np.float32).tiny)
+    return IntegerWeights(values, scales, np.rint(bias.astype(np.float64) / steps).astype(np.int32))
 
 
 def approximated(graph: IntegerGraph, images: Tensor) -> Tensor:

@@ -10,18 +10,22 @@ from nagsdk.graph.ir import Weights
 MOST = 127
 
 
-def quantised(weights: Weights, axis: int | None, most: int = MOST) -> tuple[NDArray[np.int8], Weights]:
+def quantised(
+    weights: Weights, axis: int | None, most: int = MOST, least: Weights | float = 0.0
+) -> tuple[NDArray[np.int8], Weights]:
     """Rounds weights to whole multiples of a scale.
 
     Args:
         weights: The weights.
         axis: Dimension of the output channels, each of which gets a scale of its own; None for one scale in all.
         most: The multiple that the largest magnitude becomes.
+        least: No scale is smaller, one number or one for each scale.
 
     Returns:
         The multiples, from -most to most, in the shape of the weights; and the scales, shape (channels,) or (1,).
     """
     others = tuple(a for a in range(weights.ndim) if a != axis)
     largest = np.abs(weights).max(axis=others, keepdims=True)
-    scales = np.where(largest > 0, largest / np.float32(most), np.float32(1)).astype(np.float32)
+    scales = np.maximum(largest / np.float32(most), np.reshape(least, (-1, *[1] * (weights.ndim - 1))))
+    scales = np.where(scales > 0, scales, np.float32(1)).astype(np.float32)
     return np.rint(weights / scales).clip(-most, most).astype(np.int8), scales.ravel()

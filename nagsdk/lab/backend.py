@@ -9,7 +9,7 @@ from typing import Any
 
 from nagsdk.device.backend import Backend, Presence
 from nagsdk.device.description import Device
-from nagsdk.errors import NagsdkError
+from nagsdk.errors import DeviceError, NagsdkError
 from nagsdk.lab.connection import Found
 from nagsdk.lab.messages import Json, presence_of_message
 from nagsdk.lab.session import LabSession
@@ -49,13 +49,25 @@ class InLab(Taking):
         return answer
 
     def settings(self, device: Device) -> Json:
-        """What a worker must know besides its own description."""
-        names = ("threads", "batch", "precision", "io")
-        return {**{name: getattr(device, name) for name in names}, "rewrite": self._rewrites.get(device)}
+        """What a worker must know besides its own description.
+
+        Raises:
+            DeviceError: The device has other options than on its worker.
+        """
+        names, rewrite = ("threads", "batch", "precision", "io"), self._rewrites.get(device)
+        if rewrite is None and device.options != self.device.options:
+            raise DeviceError(
+                f"{device.id} has the options {dict(self.device.options)} in this lab, not {dict(device.options)}.",
+                "Options of a device are those of its worker: change them there, and start the worker again.",
+            )
+        return {**{name: getattr(device, name) for name in names}, "rewrite": rewrite}
 
     def presence(self, device: Device) -> Presence:
         """Asks the workers that have the device until one has it available."""
-        asked = {**self.which, "settings": self.settings(device)}
+        try:
+            asked = {**self.which, "settings": self.settings(device)}
+        except DeviceError as error:
+            return Presence.refused(error)
         found = Presence(
             False, f"No worker of the lab has {self.device.id} now. `nagsdk lab devices` shows what it has."
         )

@@ -7,7 +7,7 @@ import atexit
 import contextlib
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,12 +18,15 @@ from nagsdk.lab.messages import NAME, PROTOCOL, Json, error_of, lost, packed, re
 from nagsdk.lab.seal import seal
 
 T = TypeVar("T")
-_CONNECT_S, _ANSWER_S, _AGAIN_S = 5.0, 20.0, 0.5
+# A worker that is silent for so long is given up. All waits of one fault together stay below half a minute.
+ANSWER_S, AGAIN_S, HELLO_S = 18.0, 0.5, 4.0
+_CONNECT_S, _CLOSE_S = 5.0, 2.0
 # Bytes in a second below which a network counts as broken.
-_LEAST_SPEED = 20_000
-# For so long a worker or scheduler that does not answer is asked again.
+LEAST_SPEED = 50_000
+# For so long a worker or scheduler to which the connection breaks is asked again.
 PATIENCE_S = 8.0
-_HELLO_S, _CLOSE_S = 5.0, 2.0
+# What scheduler and workers tell of themselves is asked for once by all threads that want it at the same time.
+_FRESH_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Lab:
                 "Write tls://HOST:8786, or local for a lab of this machine. Connections without TLS are refused.",
             )
         self.address = address
+        self._told: dict[str, tuple[float, asyncio.Future[Any]]] = {}
         self._arguments = security_of(CLIENT, certificates).get_connection_args(CLIENT)
         ready = threading.Event()
         self._loop = asyncio.new_event_loop()
@@ -120,7 +124,9 @@ class Lab:
         """Lets the lab's own thread do something besides."""
         asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    async def ask_once(self, address: str, call: str, request: Json, body: bytes = b"") -> tuple[Json, bytes]:
+    async def ask_once(
+        self, address: str, call: str, request: Json, body: bytes = b"", limit_s: float = ANSWER_S
+    ) -> tuple[Json, bytes]:
         """Asks a worker, without patience.
 
         Raises:
@@ -129,7 +135,7 @@ class Lab:
         """
         asked = getattr(self._pool(address), NAME)(call=call, request=packed(request), body=body)
         try:
-            answer = await asyncio.wait_for(asked, _ANSWER_S + len(body) / _LEAST_SPEED)
+            answer = await asyncio.wait_for(asked, limit_s)
             told, content = unpacked(answer["answer"]), bytes(answer["body"])
         except (OSError, TimeoutError, NagsdkError):
             raise
@@ -153,19 +159,21 @@ class Lab:
             ConnectionLostError: It does not answer any more.
             NagsdkError: What the worker's function raised.
         """
-        until = time.monotonic() + PATIENCE_S
+        begun, passed = time.monotonic(), 0.0
+        limit = ANSWER_S + len(body) / LEAST_SPEED
         while True:
             try:
-                return await self.ask_once(address, call, request, body)
+                return await self.ask_once(address, call, request, body, limit - passed)
             except (OSError, TimeoutError) as error:
-                await asyncio.sleep(_AGAIN_S)
-                if time.monotonic() > until or not await self._knows(address):
+                await asyncio.sleep(AGAIN_S)
+                passed = time.monotonic() - begun
+                if passed > PATIENCE_S or not await self._knows(address):
                     raise lost(where, f"it does not answer ({type(error).__name__})") from error
 
     async def _knows(self, address: str) -> bool:
         """Whether the scheduler knows a worker; True if it does not answer itself."""
         try:
-            known = await asyncio.wait_for(self._pool(self.address).identity(), _HELLO_S)
+            known = await asyncio.wait_for(self._pool(self.address).identity(), HELLO_S)
         except (OSError, TimeoutError):
             return True
         return any((one.get(NAME) or {}).get("address") == address for one in known["workers"].values())
@@ -182,24 +190,43 @@ class Lab:
         return self.wait(self._workers(fingerprint))
 
     async def _workers(self, fingerprint: str | None) -> list[Found]:
+        if fingerprint is None:
+            return await self._shared("workers", self._all_workers)
+        known = await self._shared("scheduler", self._identity)
+        name = resource(fingerprint)
+        return await self._hello_of(
+            [one for one in known["workers"].values() if one["resources"].get(name)], {"fingerprint": fingerprint}
+        )
+
+    async def _all_workers(self) -> list[Found]:
+        known = await self._shared("scheduler", self._identity)
+        return await self._hello_of(list(known["workers"].values()), {})
+
+    async def _shared(self, what: str, ask: Callable[[], Awaitable[T]]) -> T:
+        at, answer = self._told.get(what, (0.0, None))
+        if answer is None or (answer.done() and time.monotonic() > at + _FRESH_S):
+            answer = asyncio.ensure_future(ask())
+            self._told[what] = time.monotonic(), answer
+        found: T = await asyncio.shield(answer)  # one that waits may be interrupted, the others still wait
+        return found
+
+    async def _identity(self) -> Json:
         until = time.monotonic() + PATIENCE_S
         while True:
             try:
-                known = await asyncio.wait_for(self._pool(self.address).identity(), _ANSWER_S)
-                break
+                known: Json = await asyncio.wait_for(self._pool(self.address).identity(), ANSWER_S)
             except (OSError, TimeoutError) as error:
                 if time.monotonic() > until:
                     raise DeviceUnavailableError(
                         f"The scheduler of the lab at {self.address} does not answer ({type(error).__name__}).",
                         "Start it: nagsdk lab scheduler. If it runs, compare address and certificates.",
                     ) from error
-                await asyncio.sleep(_AGAIN_S)
-        told = [
-            one.get(NAME)
-            for one in known["workers"].values()
-            if fingerprint is None or one["resources"].get(resource(fingerprint))
-        ]
-        asked = {} if fingerprint is None else {"fingerprint": fingerprint}
+                await asyncio.sleep(AGAIN_S)
+            else:
+                return known
+
+    async def _hello_of(self, workers: list[Json], asked: Json) -> list[Found]:
+        told = [one.get(NAME) for one in workers]
         return list(await asyncio.gather(*(self._hello(one, asked) for one in told if isinstance(one, dict))))
 
     async def _hello(self, told: Json, asked: Json) -> Found:
@@ -208,7 +235,7 @@ class Lab:
             other = "It has another version of nagsdk, which speaks another protocol: install the same on both."
             return Found(address, address, "", "", (), other)
         try:
-            answer, _ = await asyncio.wait_for(self.ask_once(address, "hello", asked), _HELLO_S)
+            answer, _ = await asyncio.wait_for(self.ask_once(address, "hello", asked), HELLO_S)
         except (OSError, TimeoutError) as error:
             return Found(address, address, "", "", (), f"It does not answer ({type(error).__name__}).")
         name, host, version = (str(answer[key]) for key in ("name", "host", "version"))

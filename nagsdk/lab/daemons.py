@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,12 @@ from nagsdk.lab.seal import seal
 from nagsdk.plugin.host import host
 
 PORT = 8786
-_RETRY_S, _LOOK_S, _SWEEP_S = 1.0, 30.0, 2.0
+RETRY_S, LOOK_S, SWEEP_S = 1.0, 15.0, 2.0
 # Seconds after which dask gives up a silent connection; its own default is longer than work may stand still.
-_SILENT = "15s"
+SILENT_S, JOIN_S = 15.0, 10.0
 _TTL = "30s"
+# Devices that do not answer, such as phones that reboot, must not keep the questions about others waiting.
+_MOST_THREADS = 128
 _EVERYWHERE = "0.0.0.0"  # noqa: S104 — nobody without a certificate of the lab gets further than the handshake
 # All that a scheduler answers, and all that the two say to each other on the connection that stays open. Dask has
 # more, most of which runs code of the sender.
@@ -101,6 +104,7 @@ async def run_worker(
     Raises:
         NagsdkError: A certificate is missing, a device is unknown, or none is available.
     """
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_MOST_THREADS))
     security, named = security_of(WORKER, certificates), name or socket.gethostname()
     places = await asyncio.to_thread(Places, host(), names, named)
     if not places.entries:
@@ -137,7 +141,7 @@ async def run_worker(
                     if not waiting:
                         waiting = True
                         on_event(Notice(f"The scheduler {scheduler} does not answer; waiting for it.", warning=True))
-                    await asyncio.sleep(_RETRY_S)
+                    await asyncio.sleep(RETRY_S)
         finally:
             sweeping.cancel()
             await asyncio.to_thread(places.release_all)
@@ -163,7 +167,7 @@ async def _registered(
         startup_information={NAME: lambda _: told},
         memory_limit=0,
         local_directory=str(folder),
-        death_timeout=_RETRY_S * 10,
+        death_timeout=JOIN_S,
     )
     _restrict(worker, ("ping",))
     try:
@@ -182,7 +186,7 @@ async def _until_closed(worker: Any, places: Places) -> None:
     """Waits until a worker loses its scheduler, and tells the scheduler of devices that come and go."""
     finished = asyncio.ensure_future(worker.finished())
     announced = places.resources
-    while not (await asyncio.wait([finished], timeout=_LOOK_S))[0]:
+    while not (await asyncio.wait([finished], timeout=LOOK_S))[0]:
         await asyncio.to_thread(places.look)
         if places.resources != announced:
             announced = {**dict.fromkeys(announced, 0.0), **places.resources}
@@ -194,7 +198,7 @@ async def _sweep(places: Places) -> None:
     """Takes their places from clients that are gone."""
     ending: set[asyncio.Future[None]] = set()
     while True:
-        await asyncio.sleep(_SWEEP_S)
+        await asyncio.sleep(SWEEP_S)
         for lease in places.expired():
             lease.until = math.inf  # closing a session may take long, and must not keep the others
             ending.add(asyncio.ensure_future(asyncio.to_thread(places.release, lease)))
@@ -216,7 +220,9 @@ def _own_process() -> Any:
 
     seal(everywhere=True)
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    with dask.config.set({"distributed.comm.timeouts.tcp": _SILENT, "distributed.comm.timeouts.connect": "10s"}):
+    with dask.config.set(
+        {"distributed.comm.timeouts.tcp": f"{SILENT_S:g}s", "distributed.comm.timeouts.connect": "10s"}
+    ):
         yield
 
 

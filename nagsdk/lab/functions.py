@@ -91,7 +91,7 @@ class Functions:
         entry = self._entry(request)
         self._check_versions(request, entry)
         lease = await asyncio.to_thread(self.places.take, entry, str(request["client"]))
-        return {"lease": lease.id}, b""
+        return {"lease": lease.id, "properties": dict(entry.presence.properties)}, b""
 
     async def renew(self, request: Json, body: bytes) -> Answer:
         """Keeps the places of a client that is alive."""
@@ -131,9 +131,9 @@ class Functions:
         lease, number = self.places.lease(request["lease"]), request["number"]
         if request["what"] not in _JOBS or type(number) is not int:
             raise DeviceError("A worker has no such job.", "Install the same version of nagsdk on both sides.")
-        entry = self._entry(request)
-        if entry.place is not lease.place:
-            raise UsageError(f"{entry.device.id} is not what this client has taken.", "Take it first.")
+        entry = lease.entry
+        if (entry.device.id, entry.fingerprint) != (request["device"], request["fingerprint"]):
+            raise UsageError(f"{request['device']!r:.80} is not what this client has taken.", "Take it first.")
         job: Future[Answer] = self.places.in_place(lease, number, lambda: self._done(lease, entry, request, body))
         finished, _ = await asyncio.wait([asyncio.wrap_future(job)], timeout=POLL_S)
         lease.renew()

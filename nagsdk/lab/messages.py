@@ -20,7 +20,7 @@ from nagsdk.errors import ConnectionLostError, DeviceError, NagsdkError
 PROTOCOL = 1
 # The one function of a worker that dask can call; the key in what it tells the scheduler has the same name.
 NAME = "nagsdk"
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 18
 MOST_BYTES = 32 << 20
 _MOST_TEXT = 4000
 _UNEXPECTED = "Install the same version of nagsdk on both sides."
@@ -117,6 +117,15 @@ def presence_of_message(values: Any) -> Presence:
         return plain_presence(Presence(**values))
     except TypeError as error:
         raise unexpected(error) from error
+
+
+def properties_of(values: Any) -> Mapping[str, str]:
+    """The properties of a device in a message.
+
+    Raises:
+        DeviceError: They are not valid.
+    """
+    return presence_of_message({"available": True, "properties": values}).properties
 
 
 def burst_of(values: Any) -> Burst:

@@ -23,7 +23,7 @@ from nagsdk.device.backend import Backend, Presence, Session
 from nagsdk.device.description import Device, Overrides, read_device
 from nagsdk.device.lock import device_lock
 from nagsdk.device.presence import presence_of
-from nagsdk.errors import DeviceBusyError, DeviceError, NagsdkError, UnknownNameError, printable
+from nagsdk.errors import DeviceBusyError, DeviceError, DeviceUnavailableError, NagsdkError, UnknownNameError, printable
 from nagsdk.lab.messages import lost, of_device, resource
 from nagsdk.plugin.host import Host
 
@@ -43,7 +43,7 @@ class Lease:
     Attributes:
         id: Its id, which only the client knows.
         client: Who the client is, for people.
-        place: The place.
+        entry: The device with which it was taken.
         until: When it ends unless the client renews it, on the clock of `time.monotonic`.
         sessions: The open sessions, by number.
         jobs: What was asked last, by number, so that an answer is not lost with a connection.
@@ -52,11 +52,16 @@ class Lease:
 
     id: str
     client: str
-    place: Place
+    entry: Entry
     until: float
     sessions: dict[int, Session] = field(default_factory=dict)
     jobs: dict[int, Future[Any]] = field(default_factory=dict)
     locks: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def place(self) -> Place:
+        """The place."""
+        return self.entry.place
 
     def renew(self) -> None:
         """Lets it last longer."""
@@ -174,14 +179,14 @@ class Places:
                 entry.look()
 
     def entry(self, device: str, fingerprint: str) -> Entry:
-        """The device that a client means.
+        """The device that a client means; of several, such as phones that count as one, the first that is available.
 
         Raises:
             UnknownNameError: This worker has no such device.
         """
-        for entry in self.entries:
-            if entry.device.id == device and entry.fingerprint == fingerprint:
-                return entry
+        fitting = [e for e in self.entries if e.device.id == device and e.fingerprint == fingerprint]
+        if fitting:
+            return next((entry for entry in fitting if entry.presence.available), fitting[0])
         raise UnknownNameError.among(f"device on {self.where}", device, sorted({e.device.id for e in self.entries}))
 
     def presence(self, entry: Entry, device: Device) -> Presence:
@@ -200,12 +205,17 @@ class Places:
 
         Raises:
             DeviceBusyError: Another client, or another process on this host, uses it.
+            DeviceUnavailableError: It is not there.
         """
         place = entry.place
+        if not entry.presence.available and place.lease is None:
+            entry.look()
+        if not entry.presence.available:
+            raise DeviceUnavailableError(f"{entry.device.id} on {self.where} is not there.", entry.presence.reason)
         with self._lock:
             if place.lease is not None:
                 raise _busy(entry.device.id, self.where, place.lease.client)
-            lease = Lease(uuid.uuid4().hex, printable(client)[:200], place, time.monotonic() + LEASE_S)
+            lease = Lease(uuid.uuid4().hex, printable(client)[:200], entry, time.monotonic() + LEASE_S)
             place.lease = self._leases[lease.id] = lease
         try:
             place.thread.submit(self._lock_files, lease, entry).result()

@@ -39,6 +39,11 @@ class LabSession(Session):
         self._unloaded: list[int] = []
         self._closed = False
 
+    @property
+    def worker(self) -> str:
+        """Name of the worker that has the device."""
+        return self._taken.worker.name
+
     def load(self, compiled: Path) -> int:
         """Sends the file if the worker does not have it, and loads it there."""
         return self.load_all([compiled])[0]

@@ -13,13 +13,14 @@ from typing import Any
 from nagsdk.common.version import VERSION
 from nagsdk.device.backend import Backend
 from nagsdk.device.description import Device
-from nagsdk.errors import ConnectionLostError, DeviceBusyError, DeviceUnavailableError, NagsdkError
+from nagsdk.errors import ConnectionLostError, DeviceBusyError, DeviceUnavailableError, NagsdkError, printable
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.lab.connection import Found, Lab
-from nagsdk.lab.messages import Json, lost
+from nagsdk.lab.messages import Json, lost, properties_of
 from nagsdk.lab.places import LEASE_S, this_client
 
-_WAIT_S, _LOOK_AGAIN_S, _BUSY_S = 600.0, 1.0, 0.5
+LOOK_AGAIN_S, BUSY_S = 1.0, 0.5
+_WAIT_S = 600.0
 # A worker that was restarted is there again after some seconds.
 _RETURN_S = 60.0
 # A worker on which something went wrong is the last one to be tried, for so long.
@@ -64,6 +65,7 @@ class Taking:
         self._taken: Taken | None = None
         self._holds = 0
         self._avoided: dict[str, float] = {}
+        self._used: list[Mapping[str, str]] = []
 
     @contextmanager
     def reserved(self, on_event: Listener | None = None) -> Iterator[Taken]:
@@ -170,6 +172,7 @@ class Taking:
                 except NagsdkError as error:
                     refused = error
                 else:
+                    self._note(worker, answer.get("properties"), on_event)
                     self._taken = Taken(worker, str(answer["lease"]))
                     self.lab.start(_keep_alive(self.lab, self._taken))
                     return self._taken
@@ -188,7 +191,23 @@ class Taking:
             if busy and not told:
                 on_event(Notice(f"Waiting: {busy[0]}"))
                 told = True
-            time.sleep(_BUSY_S if busy else _LOOK_AGAIN_S)
+            time.sleep(BUSY_S if busy else LOOK_AGAIN_S)
+
+    def used(self, properties: Mapping[str, str]) -> dict[str, str]:
+        """Properties of the device, with all values of those in which the devices that were used differ."""
+        values = {name: dict.fromkeys(one[name] for one in self._used if name in one) for name in properties}
+        return {name: ", ".join(values[name]) if len(values[name]) > 1 else own for name, own in properties.items()}
+
+    def _note(self, worker: Found, told: Any, on_event: Listener) -> None:
+        """Notes which device was taken, and says if it is another one than before."""
+        properties = {name: printable(text) for name, text in properties_of(told).items()}
+        if self._used and properties != self._used[-1]:
+            before = self._used[-1]
+            other = [f"{name} {text}" for name, text in properties.items() if before.get(name) != text]
+            text = f"The work goes on at {worker.name}, on another device that counts as {self.device.id}"
+            on_event(Notice(f"{text}: {', '.join(other)}.", warning=True))
+        if properties not in self._used[-1:]:
+            self._used.append(properties)
 
     def _give_back(self) -> None:
         place, self._taken = self._taken, None
@@ -207,7 +226,8 @@ class Taking:
 async def _keep_alive(lab: Lab, place: Taken) -> None:
     """Tells the worker that this client lives, for as long as it has the place."""
     while not place.over.is_set():
-        await _quietly(lab, place, "renew", {"lease": place.id})
+        with suppress(OSError, TimeoutError, NagsdkError):  # one that is lost must not keep the next ones waiting
+            await lab.ask_once(place.worker.address, "renew", {"lease": place.id}, limit_s=LEASE_S / 5)
         await asyncio.sleep(LEASE_S / 5)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from nagsdk.cost.prior import Prior, flat_prior
 from nagsdk.errors import DeviceUnavailableError, UsageError
 from nagsdk.events import Notice
 from nagsdk.generator.ranking import best_of_every_cost
+from nagsdk.lab.lookup import properties_used
 from nagsdk.measuring.key import MeasurementKey
 from nagsdk.pipeline.describe import precision_warnings
 from nagsdk.pipeline.models import (
@@ -126,6 +127,8 @@ def calibrate_target(target: Target, samples: int, within_s: float | None = None
             protocol=calibration_protocol(target),
             on_event=target.on_event,
         )
+    environment = properties_used(target.backend, target.presence.properties)
+    result = replace(result, model=replace(result.model, facts={**result.model.facts, "environment": environment}))
     summary = CalibrationSummary(
         target.device.id, target.bundle.name, f"{target.device.title}, {target.bundle.name}", result
     )

@@ -101,11 +101,10 @@ def _listed(value: Any, name: str, every: Callable[[], list[Any]], read: Callabl
     """The values between which shall be decided; a single value, which is not checked here, if there is no choice."""
     if value == ANY:
         return every()
-    if isinstance(value, str) and "," in value:
-        value = value.split(",")
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        return [value]
-    found = [read(one) if isinstance(one, str) else one for one in value]
+    given = value.split(",") if isinstance(value, str) and "," in value else value
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        return [given]
+    found = [read(one) if isinstance(one, str) else one for one in given]
     texts = name == "precision"
     legal = all(isinstance(one, str) == texts and one != "" for one in found)
     if not found or not legal or ANY in found or len(set(map(str, found))) < len(found):

@@ -23,6 +23,7 @@ from nagsdk.common.wording import counted
 from nagsdk.cost.model import CostModel
 from nagsdk.generator.strategies import Nag
 from nagsdk.images.preprocessing import Preprocessing
+from nagsdk.lab.lookup import properties_used
 from nagsdk.manifest.manifest import DEPLOYMENT, MANIFEST, REPORT, companions, manifest_bytes
 from nagsdk.manifest.result import MISSED, Artifact, Predicted, Result
 from nagsdk.measuring.measurement import Measurement
@@ -53,6 +54,12 @@ _NO_FOOTING = (
 _NOT_AS_PREDICTED = (
     "The intervals of top-1 on the test images and of predicted top-1 do not overlap; the prediction is meant for "
     "images like those that it was fitted on."
+)
+# With fewer, statistics of batch normalisation and ranges of integers depend on which images they are.
+_ENOUGH_IMAGES = 32
+_FEW_SEEN = (
+    "The network was adapted to {} only, so that others may be recognised worse; give some hundred of the kind that "
+    "the model will see."
 )
 # What `Builder.evaluate` finds.
 _ON_TEST_IMAGES = ("top1", "top1_low", "top1_high", "test_images", "ece", "ece_unscaled")
@@ -174,6 +181,9 @@ def _leave(
             latency_ms=p.latency_ms, latency_upper_ms=p.latency_upper_ms, latency_source=p.latency_source
         )
         result = _warned(replace(result, predicted=nothing), _TIMING_ONLY.format(lack))
+    seen = built.recalibrated_on or int((built.integers or {}).get("images", 0))
+    if 0 < seen < _ENOUGH_IMAGES:
+        result = _warned(result, _FEW_SEEN.format(counted(seen, "image")))
     true = builder.evaluate(built)
     found = {name: getattr(true, name) for name in _ON_TEST_IMAGES}
     result = replace(result, measured=replace(result.measured, **found, temperature=built.temperature))
@@ -292,7 +302,7 @@ def _provenance(target: Target) -> dict[str, Any]:
             "predictor": bundle.predictor.hash if bundle.has_predictor else None,
         },
         "bundle_version": bundle.description.version,
-        "device_properties": dict(target.presence.properties),
+        "device_properties": properties_used(target.backend, target.presence.properties),
         "device_fingerprint": target.presence.fingerprint,
         "threads": target.device.threads,
         "batch": target.device.batch,

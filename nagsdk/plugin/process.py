@@ -41,6 +41,8 @@ _GRACE_S = 5.0
 # A process that ends after this share of its time was ended by its own watch, whose clock is another one.
 _LATE = 0.95
 _MOST_IDLE = 2
+# So many start at the same time: more would only keep each other, and what already runs, from the cores.
+_STARTING = threading.BoundedSemaphore(os.cpu_count() or 1)
 # Time limits, as multiples of the setting `plugin_timeout_s`.
 _QUICK, _USUAL, _LONG = 2.5, 30.0, 180.0
 _LIMITS = dict.fromkeys(
@@ -238,6 +240,7 @@ class Processes:
     def __init__(self, point: EntryPoint, seconds: float) -> None:
         self.point, self.seconds = point, seconds
         self._idle: list[PluginProcess] = [PluginProcess(point)]
+        self._in_session, self._most_idle = weakref.WeakSet[PluginProcess](), _MOST_IDLE
 
     def call(
         self, target: tuple[str, Any], method: str, arguments: Sequence[Any], limits: Mapping[str, float] = {}
@@ -269,27 +272,35 @@ class Processes:
         return Request(target, method, tuple(arguments), limit + _asked_for(method, arguments))
 
     def give_back(self, process: PluginProcess) -> None:
-        """Keeps a process for the next call, if it still runs."""
-        if process.usable and len(self._idle) < _MOST_IDLE:
+        """Keeps a process for the next call, if it still runs; as many as there were open sessions at a time."""
+        self._in_session.discard(process)
+        if process.usable and len(self._idle) < self._most_idle:
             self._idle.append(process)
         else:
             process.end()
 
     def _take(self) -> PluginProcess:
+        if (idle := self._take_idle()) is not None:
+            return idle
+        with _STARTING:
+            if (idle := self._take_idle()) is not None:  # one became idle meanwhile
+                return idle
+            process = PluginProcess(self.point)
+            try:
+                process.file = process.ask(self.request(("plugin", ""), "register", (), {}))["file"]
+            except BaseException:
+                process.end()
+                raise
+            return process
+
+    def _take_idle(self) -> PluginProcess | None:
         while True:
             try:
                 process = self._idle.pop()  # one step, so that threads need no lock
             except IndexError:
-                break
+                return None
             if process.usable:
                 return process
-        process = PluginProcess(self.point)
-        try:
-            process.file = process.ask(self.request(("plugin", ""), "register", (), {}))["file"]
-        except BaseException:
-            process.end()
-            raise
-        return process
 
     def register(self) -> dict[str, Any]:
         """Lets the plugin register in its first process; see `nagsdk.plugin.runner.Runner`."""
@@ -305,6 +316,8 @@ class Processes:
 
     def _session(self, process: PluginProcess, number: int, limits: Mapping[str, float]) -> Session:
         turn, closed = threading.Lock(), threading.Event()
+        self._in_session.add(process)
+        self._most_idle = max(self._most_idle, len(self._in_session))
 
         def caller(method: str, arguments: Sequence[Any]) -> Any:
             if method == "close" and not closed.is_set() and turn.locked():

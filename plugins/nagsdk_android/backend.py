@@ -60,6 +60,8 @@ class AndroidBackend(TfliteElsewhere):
         }
         # By USB and by address the same phone has two different serials. Its own serial number is always the same, so
         # where it is known, only that one identifies the phone.
+        if settings.one_per_model:
+            return Presence.of(properties, ("serial", "phone_serial"))
         return Presence.of(properties, ("serial",) if "phone_serial" in properties else ())
 
     def rewrites(self, device: Device) -> Mapping[str, Device]:

@@ -14,6 +14,7 @@ from nagsdk_litert.settings import INTEGER, split_by_default
 
 DELEGATES = ("xnnpack", "gpu")
 _NONE = "none"
+_PHONE, _MODEL = "phone", "model"
 _ADDRESS = re.compile(r"[A-Za-z0-9.-]+:[0-9]{1,5}")
 
 
@@ -31,6 +32,7 @@ class AndroidSettings:
         split_depthwise: Whether 7x7 depthwise convolutions are written as sums of smaller ones.
         cores: Hexadecimal mask of cores for taskset, such as ``f0``; empty for all cores.
         cooldown_s: Number of seconds that a session waits at most for a throttled phone to cool down.
+        one_per_model: Whether phones of one model and build count as the same device, although their speed differs.
     """
 
     threads: int
@@ -41,6 +43,7 @@ class AndroidSettings:
     split_depthwise: bool
     cores: str
     cooldown_s: float
+    one_per_model: bool
 
     @classmethod
     def of(cls, device: Device) -> AndroidSettings:
@@ -57,11 +60,13 @@ class AndroidSettings:
             "split_depthwise": split_by_default(device.precision),
             "cores": "",
             "cooldown_s": "120",
+            "identity": _PHONE,
         }
         o = {**defaults, **{name: value for name, value in device.options if name != "serial" or value}}
         known = (
             len(o) == len(defaults)
             and o["delegate"] in (*DELEGATES, _NONE)
+            and o["identity"] in (_PHONE, _MODEL)
             and {o["allow_fallback"], o["split_depthwise"]} <= {"0", "1"}
             and re.fullmatch("[0-9a-fA-F]{0,16}", o["cores"])
         )
@@ -69,8 +74,8 @@ class AndroidSettings:
             raise DeviceError(
                 f"The options of the device {device.id} are not valid for this backend: {dict(device.options)}.",
                 f"Use serial, model (patterns separated by |), delegate ({', '.join(DELEGATES)} or {_NONE}), "
-                "allow_fallback and split_depthwise (0 or 1), cores (a hexadecimal mask such as f0) and cooldown_s "
-                "(seconds).",
+                "allow_fallback and split_depthwise (0 or 1), cores (a hexadecimal mask such as f0), cooldown_s "
+                f"(seconds) and identity ({_PHONE} or {_MODEL}).",
             )
         if o["delegate"] == "gpu" and device.precision == INTEGER:
             raise DeviceError(
@@ -80,7 +85,10 @@ class AndroidSettings:
         cooldown_s = float(COOLDOWN_S.parse(o["cooldown_s"], DeviceError))
         models = tuple(part.strip() for part in o["model"].split("|"))
         flags = (o["allow_fallback"] == "1", o["split_depthwise"] == "1")
-        return cls(device.threads, o["serial"], models, o["delegate"], *flags, o["cores"].lower(), cooldown_s)
+        one_per_model = o["identity"] == _MODEL
+        return cls(
+            device.threads, o["serial"], models, o["delegate"], *flags, o["cores"].lower(), cooldown_s, one_per_model
+        )
 
     @property
     def address(self) -> tuple[str, int] | None:

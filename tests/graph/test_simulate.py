@@ -1,7 +1,9 @@
+import dataclasses
 import sys
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +15,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from nagsdk.graph.integer_passes import without_hard_functions
 from nagsdk.graph.integers import Affine, IntegerGraph, integer_graph
+from nagsdk.graph.interpret import tensors
 from nagsdk.graph.ir import (
     ADD,
     GATE,
@@ -32,6 +35,7 @@ from nagsdk.graph.passes import split_large_depthwise
 from nagsdk.graph.simulate import simulated
 from nagsdk.graph.tflite_int8 import write_integer_tflite
 from nagsdk.graph.trace import trace
+from nagsdk.graph.trainable import TrainableGraph
 from nagsdk.testing import random_images, random_subnet, small_space
 
 SPACE = small_space()
@@ -131,6 +135,27 @@ def test_litert_computes_networks_to_the_bit(tmp_path, seed):
     made = integer_graph(without_hard_functions(split_large_depthwise(graph)), images)
     write_integer_tflite(made, tmp_path / "n.tflite")
     np.testing.assert_array_equal(litert(tmp_path / "n.tflite", images), simulated(made, images))
+
+
+@pytest.mark.parametrize("factor", [0.0, 1e-30, 1e-12], ids=str)
+@pytest.mark.parametrize("dead", ["weights", "inputs"])
+def test_layers_without_weights_or_inputs_keep_their_biases(tmp_path, factor, dead):
+    """A training with weight decay leaves channels that are as good as 0; their biases count all the same."""
+    rng, factor = np.random.default_rng(0), np.float32(factor)
+    stem, out = network("conv", rng, channels=4, size=5, kernel=3, stride=1, spread=0.0).nodes
+    if dead == "inputs":
+        stem = dataclasses.replace(stem, weight=stem.weight * factor, bias=stem.bias * factor)
+    else:
+        out.weight[1:] *= factor
+    graph, images = flat_output(Graph((1, 3, 5, 5), (stem, out), "out")), random_images(6, 5)
+    made = integer_graph(graph, images)
+    write_integer_tflite(made, tmp_path / "n.tflite")
+    found = simulated(made, images)
+    np.testing.assert_array_equal(litert(tmp_path / "n.tflite", images), found)
+    exact = dict(tensors(graph, torch.from_numpy(images)))[graph.output].numpy()
+    assert np.abs(found - exact).max() < 2 * made.affine("out").scale
+    trained = TrainableGraph(made)(torch.from_numpy(images)).detach().numpy()
+    assert np.abs(trained - exact).max() < 2 * made.affine("out").scale
 
 
 def test_means_are_rounded_as_xnnpack_rounds_them(tmp_path):

@@ -21,7 +21,7 @@ from nagsdk_litert.worker import _numbers as to_integers
 from nagsdk_litert.worker import _real as to_real
 from tests.conftest import REPOSITORY
 from tests.docs.blocks import PAGES, blocks
-from tests.pipeline.test_selector import RULE
+from tests.pipeline.test_selector import CHIPS, RULE, TIMES
 
 FOLDER = REPOSITORY / "integrations"
 WORKFLOWS = sorted([*FOLDER.glob("github/*.yml"), *REPOSITORY.glob(".github/workflows/*.yml")])
@@ -143,8 +143,32 @@ def _prints_integers(jar):
         assert real == pytest.approx(to_real(expected, tensor))
 
 
+PICKS = """
+fun main(arguments: Array<String>) {
+    for (index in arguments.indices step 2) {
+        println(NagsdkSelector.pick(arguments[index], arguments[index + 1].toDouble()))
+    }
+    var runs = 0
+    println(NagsdkSelector.benchmarkMs { runs++ } >= 0)
+    println("$runs ${NagsdkSelector.BENCHMARK}")
+}
+"""
+
+
+def _picks_models(jar):
+    """Whether the Kotlin code of a fleet's selector picks what the rule picks in Python."""
+    asked = [(chip, ms) for chip in CHIPS for ms in TIMES]
+    arguments = [text for chip, ms in asked for text in (chip, str(ms))]
+    done = subprocess.run(
+        [_tool("java"), "-cp", jar, "PicksKt", *arguments], capture_output=True, text=True, check=True
+    )
+    *picked, timed, runs = done.stdout.splitlines()
+    assert picked == [RULE.pick(chip, ms) for chip, ms in asked]
+    assert (timed, runs) == ("true", f"26 {RULE.models[-1]}")
+
+
 @pytest.mark.slow
-def test_the_kotlin_class_and_the_snippets_of_the_docs_compile_and_integers_are_right(tmp_path):
+def test_the_kotlin_class_the_selector_and_the_snippets_of_the_docs_compile_and_do_what_python_does(tmp_path):
     """With the real compiler, against the part of Android's API that they use (tests/integrations/android)."""
     compiler = _fetched("kotlin-compiler") / "bin/kotlinc"
     _tool("java")
@@ -156,6 +180,7 @@ def test_the_kotlin_class_and_the_snippets_of_the_docs_compile_and_integers_are_
     listed = ", ".join(f"{value}f" for value in VALUES)
     (tmp_path / "Numbers.kt").write_text(NUMBERS.replace("VALUES", listed).replace("SCALE", str(SCALE)))
     (tmp_path / "Selector.kt").write_text(kotlin(RULE, "20ms", 95.0))
+    (tmp_path / "Picks.kt").write_text(PICKS)
     stubs = sorted(Path(__file__).with_name("android").glob("*.kt"))
     sources = [*sorted(FOLDER.glob("kotlin/*.kt")), *sorted(tmp_path.glob("*.kt")), *stubs]
     done = subprocess.run(
@@ -166,3 +191,4 @@ def test_the_kotlin_class_and_the_snippets_of_the_docs_compile_and_integers_are_
     )
     assert done.returncode == 0, done.stderr
     _prints_integers(tmp_path / "out.jar")
+    _picks_models(tmp_path / "out.jar")

@@ -72,7 +72,8 @@ def await_workers(lab, count):
 @pytest.fixture(scope="session")
 def shared_lab(sleepers):
     """A lab of two workers that no test harms."""
-    address, _, _ = start_lab(sleepers, left=("sleeper-1", "sleeper-2"), right=("sleeper-1", "sleeper-3"))
+    left, right = ("sleeper-1", "sleeper-2", "formula-1"), ("sleeper-1", "sleeper-3", "formula-2")
+    address, _, _ = start_lab(sleepers, left=left, right=right)
     lab = Lab(address, sleepers.folder / "certificates")
     await_workers(lab, 2)
     return lab

@@ -4,17 +4,18 @@ import asyncio
 import contextlib
 import signal
 import threading
-import time
 
 import pytest
 
 from nagsdk.device.burst import Timing
 from nagsdk.errors import ConnectionLostError, DeviceUnavailableError, UsageError
-from nagsdk.lab import taking
+from nagsdk.lab import connection, daemons, places, taking
 from nagsdk.lab.connected import connected
 from nagsdk.lab.connection import Lab
 from nagsdk.lab.functions import check_versions
 from nagsdk.lab.local import free_port
+from nagsdk.lab.lookup import properties_used
+from nagsdk.lab.messages import CHUNK_BYTES
 from nagsdk.lab.reach import reached
 from nagsdk.measuring.measure import measure
 from nagsdk.measuring.protocol import Protocol
@@ -45,9 +46,9 @@ def lab_of(sleepers, client, monkeypatch):
     return make
 
 
-def measured_through(address, networks, after_reading, sessions=4):
+def measured_through(found, networks, after_reading, sessions=4):
     """Measures as a calibration does: what is missing after a lost connection is measured in the next session."""
-    backend, device = reached("sleeper-1", address)
+    backend, device = found
     taken, workers = {name: [] for name in networks}, []
 
     def keep(name, reading):
@@ -60,22 +61,29 @@ def measured_through(address, networks, after_reading, sessions=4):
         if not missing:
             break
         with contextlib.suppress(ConnectionLostError), backend.open(device) as session:
-            workers.append(session._taken.worker.name)
+            workers.append(session.worker)
             measure(session, missing, networks[names[0]], PROTOCOL, on_reading=keep)
     return taken, workers
 
 
-def test_a_worker_killed_in_mid_burst(lab_of, networks):
-    address, processes = lab_of(left=("sleeper-1",), right=("sleeper-1",))
-    killed = []
+def test_a_worker_killed_in_mid_burst(lab_of, sleepers, networks):
+    """The other worker has a device with another serial number, which its plugin does not tell from the first one."""
+    address, _ = lab_of()
+    processes = {n: start_worker(sleepers, address, n, "sleeper-1", SLEEPER_SERIAL=n) for n in ("left", "right")}
+    await_workers(connected(address), 2)
+    killed, heard = [], []
 
     def after_reading(count, worker):
         if count == 3 and not killed:  # a round is over, and the next one begins
-            killed.append((worker, time.monotonic()))
+            killed.append(worker)
             threading.Timer(0.005, processes[worker].send_signal, [signal.SIGKILL]).start()
 
-    taken, workers = measured_through(address, networks, after_reading)
-    assert len(workers) == 2 and workers[1] != killed[0][0]
+    backend, device = reached("sleeper-1", address, lambda event: heard.append(event.text))
+    taken, workers = measured_through((backend, device), networks, after_reading)
+    first, second = workers
+    assert [first] == killed and first != second
+    assert f"at {second}, on another device that counts as sleeper-1: serial {second}." in heard[-1]
+    assert properties_used(backend, {"serial": first, "unit": "1"}) == {"serial": f"{first}, {second}", "unit": "1"}
     assert all(len(readings) >= PROTOCOL.rounds for readings in taken.values())
     expected = {name: path.stat().st_size / 1e5 for name, path in networks.items()}
     assert {n: r[0].burst.wall_ms[0] for n, r in taken.items()} == expected
@@ -121,31 +129,39 @@ def test_the_scheduler_restarts_while_a_device_is_measured(sleepers, lab_of, net
 
 
 @pytest.mark.nightly
-def test_a_device_is_unplugged(sleepers, client, networks, tmp_path):
-    address, _, _ = start_lab(sleepers, right=("sleeper-1",))
-    lab = connected(address)
-    await_workers(lab, 1)
+@pytest.mark.parametrize("other", ["right", None])
+def test_a_device_is_unplugged(sleepers, lab_of, networks, tmp_path, other):
+    """It goes on with the same device of another worker or, where there is none, when it is plugged in again."""
+    address, _ = lab_of()
     unplugged = tmp_path / "unplugged"
     start_worker(sleepers, address, "left", "sleeper-1", SLEEPER_GONE=str(unplugged))
-    await_workers(lab, 2)
-    backend, device = reached("sleeper-1", address)
-    reach = type(backend)._caller
-    reach._avoided = {w.address: time.monotonic() + 60 for w in lab.workers() if w.name == "right"}
-    taken, workers = {name: [] for name in networks}, []
-    names = list(networks)
-    for _ in range(2):
-        missing = {n: networks[n] for n in names if len(taken[n]) < PROTOCOL.rounds}
+    await_workers(connected(address), 1)
+    found = reached("sleeper-1", address)
 
-        def keep(name, reading):
-            taken[name].append(reading)
-            if sum(map(len, taken.values())) == 5:
-                unplugged.touch()
+    def after_reading(count, worker):
+        if count == 5:
+            unplugged.touch()
+            if other is None:
+                threading.Timer(1.0, unplugged.unlink).start()
+            else:
+                start_worker(sleepers, address, other, "sleeper-1")
 
-        with contextlib.suppress(ConnectionLostError), backend.open(device) as session:
-            workers.append(session._taken.worker.name)
-            measure(session, missing, networks[names[0]], PROTOCOL, on_reading=keep)
-    assert workers == ["left", "right"]
+    taken, workers = measured_through(found, networks, after_reading)
+    assert workers == ["left", other or "left"]
     assert all(len(readings) >= PROTOCOL.rounds for readings in taken.values())
+
+
+def test_the_waits_of_every_fault_sum_to_less_than_half_a_minute():
+    found = connection.AGAIN_S + connection.HELLO_S + taking.LOOK_AGAIN_S
+    waits = {
+        "a worker is killed": connection.PATIENCE_S + connection.HELLO_S + found,
+        "a host is silent": connection.ANSWER_S + CHUNK_BYTES / connection.LEAST_SPEED + found,
+        "a device is gone, and plugged in again": daemons.LOOK_S + found,
+        "the scheduler is killed": daemons.RETRY_S + daemons.JOIN_S + found,
+        "the scheduler's host is silent": daemons.SILENT_S + daemons.RETRY_S + found,
+        "a client is gone": places.LEASE_S + daemons.SWEEP_S + taking.BUSY_S,
+    }
+    assert {fault: seconds for fault, seconds in waits.items() if seconds >= 30} == {}
 
 
 @pytest.mark.parametrize(
@@ -207,7 +223,7 @@ def test_a_slow_network_costs_time_only(sleepers, client, networks):
     contact = ("--listen", f"127.0.0.1:{port}", "--contact-address", f"tls://127.0.0.1:{proxy.own}")
     sleepers.start("slow", "worker", address, "--device", "sleeper-1", "--name", "slow", *contact)
     await_workers(connected(address), 1)
-    taken, workers = measured_through(address, networks, lambda count, worker: None)
+    taken, workers = measured_through(reached("sleeper-1", address), networks, lambda count, worker: None)
     assert workers == ["slow"] and all(len(readings) == PROTOCOL.rounds for readings in taken.values())
 
 
@@ -228,7 +244,7 @@ def test_a_full_disk_at_a_worker(sleepers, client, tmp_path):
     start_worker(sleepers, address, "roomy", "sleeper-1")
     await_workers(lab, 2)
     with backend.open(device) as session:
-        assert session._taken.worker.name == "roomy"
+        assert session.worker == "roomy"
         assert session.time(session.load(large), 0, 1, 5.0).wall_ms
 
 

@@ -1,18 +1,21 @@
 """A lab of real processes: a scheduler, two workers, and clients."""
 
+import asyncio
 import json
-import subprocess
-import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 
 import nagsdk
 from nagsdk.device.burst import Timing
 from nagsdk.device.presence import presence_of
-from nagsdk.errors import UnknownNameError
+from nagsdk.errors import DeviceError, UnknownNameError
 from nagsdk.lab.reach import listed, matching, reached
+from nagsdk.plugin import process
 
-ARCHITECTURE = "mbv3:r32:d=1,1,1,1:ks=3,3,3,3:e=2,2,2,2"
 CONTENT = b"onnx" * 1000
 
 
@@ -39,52 +42,62 @@ def test_a_device_of_a_lab_looks_like_one_of_this_machine(client, shared_lab, ne
             session.time(second, 0, 1, 5.0)
 
 
+def test_options_of_a_device_are_those_of_its_worker(client, shared_lab):
+    backend, device = reached("sleeper-1", shared_lab.address)
+    other = replace(device, options=(("unit", "sleeper-9"),))
+    assert "in this lab, not" in backend.presence(other).reason
+    with pytest.raises(DeviceError, match="in this lab, not"):
+        backend.open(other)
+
+
 def test_listing(client, shared_lab):
     found = {worker["worker"]: [device["id"] for device in worker["devices"]] for worker in listed(shared_lab.address)}
-    assert found == {"left": ["sleeper-1", "sleeper-2"], "right": ["sleeper-1", "sleeper-3"]}
+    assert found == {"left": ["sleeper-1", "sleeper-2", "formula-1"], "right": ["sleeper-1", "sleeper-3", "formula-2"]}
     json.dumps(listed(shared_lab.address))
-    assert matching(["all"], shared_lab.address) == ["sleeper-1", "sleeper-2", "sleeper-3"]
+    assert matching(["all"], shared_lab.address) == ["formula-1", "formula-2", "sleeper-1", "sleeper-2", "sleeper-3"]
     assert matching(["sleeper-[23]"], shared_lab.address) == ["sleeper-2", "sleeper-3"]
     with pytest.raises(UnknownNameError):
         matching(["pixel*"], shared_lab.address)
 
 
-def run(sleepers, *arguments, name="desk"):
-    """Runs a command as a client of the lab."""
-    done = subprocess.run(
-        [sys.executable, "-m", "nagsdk", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-        env=sleepers.environment(name),
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+def test_threads_that_ask_at_the_same_time_share_one_answer(client, shared_lab, monkeypatch):
+    asked, ask = [], shared_lab._identity
+
+    async def counted():
+        asked.append(1)
+        return await ask()
+
+    async def many():
+        return await asyncio.gather(*(shared_lab._workers(None) for _ in range(16)))
+
+    monkeypatch.setattr(shared_lab, "_identity", counted)
+    shared_lab._told.clear()
+    found = shared_lab.wait(many())
+    assert len(asked) == 1 and [len(workers) for workers in found] == [2] * 16
 
 
-@pytest.mark.nightly
-def test_commands_on_several_devices_of_a_lab(sleepers, shared_lab):
-    options = ("--lab", shared_lab.address, "--json")
-    outcomes = run(sleepers, "profile", "--device", "sleeper-[13]", "--arch", ARCHITECTURE, *options)
-    assert [one["device"] for one in outcomes] == ["sleeper-1", "sleeper-3"]
-    assert all(one["error"] is None and one["result"][0]["measured"]["latency_p50_ms"] > 0 for one in outcomes)
-    here = run(sleepers, "profile", "--device", "sleeper-1", "--arch", ARCHITECTURE, "--json", name="another desk")
-    assert outcomes[0]["result"][0]["measured"] == here[0]["measured"]
-    (one,) = run(sleepers, "profile", "--device", "sleeper-2", "--arch", ARCHITECTURE, *options)
-    assert one["measured"]["latency_p50_ms"] > 0
+def test_sessions_that_are_opened_at_the_same_time_start_few_processes_at_once(client, shared_lab, monkeypatch):
+    """The other sessions wait, so that what already runs, such as a worker of a lab, still gets the processor."""
+    backend, device = client.backends.get("sleeper"), client.device("sleeper-1")
+    starting, most, start = [], [], process.PluginProcess
 
+    def counted(point):
+        starting.append(point)
+        most.append(len(starting))
+        started = start(point)
+        ask = started.ask
 
-@pytest.mark.nightly
-def test_the_hosts_of_a_lab_evaluate_subnets_as_this_machine_does(sleepers):
-    asked = ("evaluate", "--bundle", "glyphs", "--arch", ARCHITECTURE, "--json")
-    there, here = run(sleepers, *asked, "--lab", "local"), run(sleepers, *asked)
-    for row in (*there, *here):
-        row.pop("by_class", None)
-    assert there == here
+        def first(request):
+            starting.pop()
+            started.ask = ask
+            return ask(request)
 
+        started.ask = first
+        return started
 
-@pytest.mark.nightly
-def test_the_processor_of_this_machine_in_a_lab_of_its_own(sleepers):
-    (found,) = run(sleepers, "profile", "--device", "cpu", "--lab", "local", "--arch", ARCHITECTURE, "--json")
-    assert found["measured"]["latency_p50_ms"] > 0
+    monkeypatch.setattr(process, "_STARTING", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(process, "PluginProcess", counted)
+    with ThreadPoolExecutor(4) as threads, ExitStack() as sessions:
+        for opened in [threads.submit(backend.open, device) for _ in range(4)]:
+            sessions.enter_context(opened.result())
+    assert most and set(most) == {1}

@@ -240,7 +240,7 @@ def test_any_leaves_out_integers_whose_loss_is_not_known_and_a_list_does_not():
         ({"precision": "fp32,fp31"}, "no precision named 'fp31'"),
         ({"precision": ("fp32", "fp32")}, "cannot be the precision"),
         ({"precision": ()}, "cannot be the precision"),
-        ({"precision": "fp32,"}, "cannot be the precision"),
+        ({"precision": "fp32,"}, "'fp32,' cannot be the precision"),
         ({"precision": ("any", "fp32")}, "cannot be the precision"),
         ({"precision": (1, 2)}, "cannot be the precision"),
         ({"precision": "fp16,bf16"}, "supports none of"),

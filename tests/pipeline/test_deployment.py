@@ -159,3 +159,12 @@ def test_a_missed_deployment_has_nothing_to_load(simulate, tmp_path):  # noqa: F
         with pytest.raises(UsageError, match="missed"):
             verb()
     assert missed._repr_html_().startswith("<table>")
+
+
+def test_a_network_that_saw_few_images_says_so(simulate, tmp_path):  # noqa: F811
+    simulate()
+    (tmp_path / "photos").mkdir()
+    for number, tile in enumerate(pictures(2)[0]):
+        Image.fromarray(tile).save(tmp_path / "photos" / f"{number}.png")
+    found = nagsdk.deploy("board", "1.5ms", images=tmp_path / "photos", output=tmp_path / "out")
+    assert any("adapted to 2 images only" in warning for warning in found.result.warnings)

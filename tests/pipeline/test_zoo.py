@@ -71,6 +71,12 @@ def test_a_phone_that_is_not_here_gets_a_network_too():
     assert found.architecture == "zoo:r260:efficientnet-lite2" and found.predicted.latency_ms < 80
 
 
+@pytest.mark.parametrize("device", ["litert", "openvino"])
+def test_devices_without_a_prior_answer_too(device):
+    (found,) = nagsdk.generate(device, "390MMACs", bundle="imagenet-lite", precision="int8")
+    assert found.architecture == "zoo:r224:efficientnet-lite0" and found.predicted.latency_ms is None
+
+
 def test_integers_need_images(tmp_path):
     with pytest.raises(ImagesMissingError, match="to take the ranges of integers from"):
         nagsdk.deploy("cpu", "390MMACs", bundle="imagenet-lite", precision="int8", output=tmp_path / "none")

@@ -87,6 +87,20 @@ def test_discovery_reads_the_properties_of_the_phone(device):
     assert not AndroidBackend().presence(device_of_model(device, "Pixel*")).available
 
 
+def test_phones_of_one_model_count_as_one_only_if_the_description_says_so(phone, device):
+    def fingerprints():
+        return [AndroidBackend().presence(one).fingerprint for one in (device, device_of(phone, identity="model"))]
+
+    alone, of_model = fingerprints()
+    serial = phone.get("getprop/ro.serialno")
+    try:
+        phone.set("getprop/ro.serialno", "virtual-2\n")
+        other, same = fingerprints()
+    finally:
+        phone.set("getprop/ro.serialno", serial)
+    assert alone != other and of_model == same
+
+
 LINKER = "WARNING: linker: /system/bin/sh: unused DT entry: type 0x6ffffffe arg 0x13c0\n"
 
 

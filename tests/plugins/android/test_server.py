@@ -189,7 +189,14 @@ def test_a_phone_that_asks_for_this_computers_key(asking, tmp_path):
 
 @pytest.mark.parametrize(
     "options",
-    [{"serials": "x"}, {"delegate": "nnapi"}, {"allow_fallback": "yes"}, {"cores": "2,3"}, {"cooldown_s": "-1"}],
+    [
+        {"serials": "x"},
+        {"delegate": "nnapi"},
+        {"allow_fallback": "yes"},
+        {"cores": "2,3"},
+        {"cooldown_s": "-1"},
+        {"identity": "shelf"},
+    ],
 )
 def test_unknown_options_are_refused(own_folders, options):
     reason = AndroidBackend().presence(device(**options)).reason
