@@ -1,6 +1,7 @@
 """Compares every installed strategy at equal evaluations: on unseen devices by judges of four kinds, and by measuring.
 
     python benchmarks/searches.py [--data DIR] [--devices 20] [--sizes 1000,10000,100000] [--seeds 3] [--json FILE]
+                                  [--tables strategies settings leaning glyphs]
 
 With DIR, which contains ofa_mbv3_w1.0_imagenet_top1.csv (measured on ImageNet at 224 px; IntelLabs/DyNAS-T,
 Apache-2.0), the strategies are asked for 10 budgets on every random device of benchmarks/generator.py. Steering
@@ -21,6 +22,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -39,8 +41,10 @@ from nagsdk.bundle.bundle import load_bundle
 from nagsdk.cost.bounds import Completions
 from nagsdk.errors import NagsdkError
 from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
+from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
 from nagsdk.generator.counted import Counted
 from nagsdk.generator.frontier import frontier
+from nagsdk.generator.generator import Generator
 from nagsdk.generator.ranking import choose
 from nagsdk.generator.strategies import Lookup, Nag
 from nagsdk.generator.strategy import Question, Strategy, WithOptions
@@ -48,12 +52,13 @@ from nagsdk.pipeline.models import question as asked_of
 from nagsdk.pipeline.target import Target
 from nagsdk.plugin.host import host
 from nagsdk.predictor.features import Floats
-from nagsdk.predictor.halves import Half
+from nagsdk.predictor.halves import Half, Judge
 from nagsdk.space.space import Codes
 
 BUDGETS, FIRST = 10, "nag"
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8)
 SETTING = "setting"
+TABLES = ("strategies", "settings", "leaning", "glyphs")
 
 
 def strategies(named: str) -> list[Strategy]:
@@ -72,13 +77,22 @@ def picks(strategy: Strategy, question: Question, size: int) -> Codes:
     return picked
 
 
-def compared(
-    data: Path, chosen: Sequence[Strategy], sizes: Sequence[int], devices: int, seeds: int
-) -> list[dict[str, Any]]:
-    """One row for every strategy, size, device and seed: mean top-1 over the budgets by every judge, and seconds."""
+@cache
+def world(data: Path) -> tuple[MobileNetV3Space, Half, dict[str, Judge], Generator]:
+    """The space, the steering predictor, the judges and the generator: fitted once for all tables."""
     space = ofa_mobilenet_v3()
     steer, *_ = halves(space, data, 0)
-    known, generator = judges(space, data, 0), trained(space, steer, 0)
+    return space, steer, judges(space, data, 0), trained(space, steer, 0)
+
+
+def compared(
+    data: Path, chosen: Sequence[Strategy], sizes: Sequence[int], devices: int, seeds: int, kept: Path | None = None
+) -> list[dict[str, Any]]:
+    """One row for every strategy, size, device and seed: mean top-1 over the budgets by every judge, and seconds.
+
+    All rows are written to a file after every device, if one is given.
+    """
+    space, steer, known, generator = world(data)
     rows = []
     for number, table in enumerate(tables(space, devices)[1:]):
         best = frontier(space, table, steer.additive)
@@ -103,6 +117,8 @@ def compared(
                     rows.append({**row, "top1": top1, "improvement": gain, "believed": believed})
             done = [f"{r['improvement']:.3f}" for r in rows if (r["strategy"], r["device"]) == (strategy.id, number)]
             print(f"device {number + 1}, {strategy.id}: {' '.join(done)} %", file=sys.stderr, flush=True)
+        if kept:
+            kept.write_text(json.dumps(rows, indent=1), "utf-8")
     return rows
 
 
@@ -175,9 +191,7 @@ class Leaning:
 
 def leaning(data: Path, devices: int, sizes: Sequence[int]) -> None:
     """Prints how far the generator is ahead of `lookup` if its candidates are ranked with such predictors."""
-    space = ofa_mobilenet_v3()
-    steer, *_ = halves(space, data, 0)
-    known, generator = judges(space, data, 0), trained(space, steer, 0)
+    space, steer, known, generator = world(data)
     print("\nnag ahead of lookup by the mean of the judges, by the share of the additive score in the ranking")
     for size in sizes:
         found: dict[float, list[float]] = {}
@@ -234,19 +248,19 @@ def main() -> None:
     parser.add_argument("--picks", type=int, default=20, help="budgets on glyphs, 0 for none (default: %(default)s)")
     parser.add_argument("--strategies", default="", help="ids, separated by spaces; the first is nag (default: all)")
     parser.add_argument("--json", type=Path, help="file for all figures of all devices")
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES), help="default: all")
     options = parser.parse_args()
     torch.set_num_threads(1)
     chosen, sizes = strategies(options.strategies), [int(size) for size in options.sizes.split(",")]
     if chosen[0].id != FIRST:
         parser.error(f"the first strategy must be {FIRST}, with which the others are compared")
-    if options.data is not None:
-        rows = compared(options.data, chosen, sizes, options.devices, options.seeds)
-        if options.json:
-            options.json.write_text(json.dumps(rows, indent=1), "utf-8")
-        show(rows)
+    if options.data is not None and "strategies" in options.tables:
+        show(compared(options.data, chosen, sizes, options.devices, options.seeds, options.json))
+    if options.data is not None and "settings" in options.tables:
         lottery(options.data, min(3, options.devices), sizes[0])
+    if options.data is not None and "leaning" in options.tables:
         leaning(options.data, options.devices, sizes)
-    if options.picks:
+    if options.picks and "glyphs" in options.tables:
         on_glyphs(chosen, options.picks, sizes[0])
 
 

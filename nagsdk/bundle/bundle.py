@@ -21,13 +21,7 @@ from nagsdk.bundle.weights import BundleWeights
 from nagsdk.common.folders import is_shipped, shipped
 from nagsdk.common.reading import json_of, read_bytes
 from nagsdk.common.validation import what_is_wrong
-from nagsdk.errors import (
-    BundleError,
-    DamagedBundleError,
-    ImagesMissingError,
-    UnknownNameError,
-    UsageError,
-)
+from nagsdk.errors import BundleError, DamagedBundleError, ImagesMissingError, UnknownNameError, UsageError
 from nagsdk.families import space_from_dict
 from nagsdk.images.preprocessing import Preprocessing, read_folder
 from nagsdk.images.sheets import read_sheet
@@ -150,7 +144,8 @@ class Bundle:
         if not self.has_predictor:
             raise BundleError(
                 f"Nothing is known about the accuracy of architectures of {self.name}: it has no accuracy predictor.",
-                "Use another bundle; 'nagsdk predict', 'profile', 'calibrate' and 'export' work without a predictor.",
+                f"Fit one to subnets measured on your images: nagsdk predictor fit FOLDER --bundle {self.argument} "
+                "--output NEW. Or use another bundle; 'nagsdk predict', 'profile', 'calibrate' and 'export' need none.",
             )
 
     @cached_property

@@ -19,7 +19,13 @@ def command() -> None:
     """Fit accuracy predictors to measured subnets."""
 
 
-@command.command("fit", epilog=o.example_lines("nagsdk predictor fit photos --bundle ./flowers --output ./flowers"))
+@command.command(
+    "fit",
+    epilog=o.example_lines(
+        "nagsdk predictor fit photos --bundle ./flowers --output ./flowers",
+        "nagsdk predictor fit photos --bundle ./flowers --output ./flowers --recipe linas --subnets 100",
+    ),
+)
 @o.options(
     o.data_argument,
     o.bundle_option,
@@ -33,6 +39,13 @@ def command() -> None:
         show_default=True,
         help="Number of subnets to measure for the accuracy predictor.",
     ),
+    click.option(
+        "--recipe",
+        default="frontier",
+        show_default=True,
+        help="How they are chosen: frontier (all over the space, then near the frontier), or by a strategy that learns "
+        "from what is measured, such as linas.",
+    ),
     o.skip_broken_option,
     o.generator_option,
     o.seed_option,
@@ -41,7 +54,7 @@ def command() -> None:
 def fit(as_json: bool, output: str, **settings: Any) -> None:
     """Fit a bundle's accuracy predictor on a folder of images.
 
-    Subnets are measured on the images in DATA: first some from the whole space, then some near the frontier. Under
+    Subnets are measured on the images in DATA, in rounds: each is chosen by what the ones before have shown. Under
     torchrun, the processes share them.
     """
     from nagsdk.training.predictor import fit_predictor

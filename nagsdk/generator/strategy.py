@@ -39,6 +39,8 @@ class Question:
             together; None leaves it to the strategy. The additive score may be read as often as wanted.
         options: The options of the strategy that the user gave, by name; see `Strategy.option`.
         start: The user's present architecture, shape (decisions,), for strategies that start from one.
+        loss: Computes the loss of architectures, shape (n, decisions), in the bundle's supernet against its largest
+            network; None where there is no supernet.
     """
 
     space: SearchSpace
@@ -51,6 +53,7 @@ class Question:
     evaluations: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     start: Codes | None = None
+    loss: Callable[[Codes], Floats] | None = None
 
     @property
     def listener(self) -> Listener:
@@ -125,6 +128,8 @@ class Strategy(ABC):
         time_limits_s: Seconds that methods may take, by name, where the default limits are too short.
         options: Legal values of every option by its name; the first one is the default.
         starts: Whether it starts from the user's present architecture (`Question.start`).
+        labels: Whether it learns while it evaluates, so that what it evaluates is worth measuring
+            (``nagsdk predictor fit --recipe``).
     """
 
     id: ClassVar[str]
@@ -132,6 +137,7 @@ class Strategy(ABC):
     time_limits_s: ClassVar[Mapping[str, float]] = {}
     options: ClassVar[Mapping[str, Sequence[str]]] = {}
     starts: ClassVar[bool] = False
+    labels: ClassVar[bool] = False
 
     def option(self, question: Question, name: str) -> str:
         """The value of an option: the user's, or the default."""

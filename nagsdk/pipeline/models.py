@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from nagsdk.common.validation import what_is_wrong
 from nagsdk.common.wording import command
 from nagsdk.cost.model import CostModel
 from nagsdk.cost.prior import Prior
-from nagsdk.errors import DamagedBundleError, DeviceUnavailableError, NagsdkError
+from nagsdk.errors import BundleError, DamagedBundleError, DeviceUnavailableError, NagsdkError
 from nagsdk.events import Notice
 from nagsdk.generator.generator import Generator
 from nagsdk.generator.strategy import Question
@@ -29,7 +29,7 @@ from nagsdk.pipeline.priors import FLOAT, described_prior
 from nagsdk.pipeline.target import Target
 
 if TYPE_CHECKING:
-    from nagsdk.cost.table import AdditiveTable
+    from nagsdk.cost.table import AdditiveTable, Floats
     from nagsdk.predictor.protocol import Teacher
     from nagsdk.space.space import Codes
 
@@ -176,4 +176,26 @@ def question(
     wanted = np.asarray(limits, np.float64).reshape(-1, len(tables))
     bundle = target.bundle
     own = (bundle.space, bundle.predictor, tables, wanted, lambda: generator_of(target))
-    return Question(*own, seed, target.on_event, start=start)
+    return Question(*own, seed, target.on_event, start=start, loss=lambda codes: _own_loss(target)(codes))
+
+
+def _own_loss(target: Target) -> Callable[[Codes], Floats]:
+    """The loss of subnets in the bundle's supernet, on the images that it recalibrates them with.
+
+    Raises:
+        BundleError: The bundle has no weights or no images.
+    """
+
+    def made() -> Callable[[Codes], Floats]:
+        bundle = target.bundle
+        bundle.require_weights()
+        if not bundle.has_images or bundle.finished:
+            raise BundleError(
+                f"{bundle.name} has no supernet with images, on which its own loss could be computed.",
+                "Use a strategy without loss=supernet.",
+            )
+        from nagsdk.supernet.own_loss import OwnLoss
+
+        return OwnLoss(bundle.supernet, bundle.recalibration_images)
+
+    return target.keep("own loss", made)

@@ -13,6 +13,7 @@ from nagsdk.common.outputs import check_replaceable
 from nagsdk.common.temporary import temporary_folder
 from nagsdk.common.wording import counted
 from nagsdk.events import Listener, ignore
+from nagsdk.training.labelling import FRONTIER
 
 
 def add_generator(folder: Path, seed: int, on_event: Listener, length: float = 1.0) -> None:
@@ -40,6 +41,7 @@ def fit_predictor(
     data: str | Path,
     output: str | Path,
     subnets: int = 300,
+    recipe: str = FRONTIER,
     skip_broken: bool = False,
     generator: bool = True,
     seed: int = 0,
@@ -47,7 +49,7 @@ def fit_predictor(
 ) -> dict[str, Any]:
     """Measures subnets of a bundle on a folder of images and writes the bundle with a predictor fitted to them.
 
-    Subnets are chosen all over the space first, then near the frontier. Measurements are stored next to the output, in
+    Measurements are stored next to the output, in
     ``<output>.work``, so that a killed run can be resumed. Under torchrun, the processes share the subnets.
 
     Args:
@@ -55,6 +57,8 @@ def fit_predictor(
         data: Folder of images, whose ``val`` part is used.
         output: Folder of the new bundle, which may be that of the old one.
         subnets: Number of subnets to measure.
+        recipe: How they are chosen: ``frontier`` takes them all over the space first, then near the frontier; the name
+            of a strategy that learns from what is measured, such as ``linas``, takes those that it evaluates.
         skip_broken: Whether to leave out images that cannot be decoded, instead of raising an error.
         generator: Whether to train a generator at the end (ten minutes). An earlier generator belongs to the earlier
             predictor and is removed in any case.
@@ -63,6 +67,9 @@ def fit_predictor(
 
     Returns:
         The card of the predictor; empty in all processes but the first.
+
+    Raises:
+        UnknownNameError: There is no such recipe.
     """
     from nagsdk.bundle.description import Footing
     from nagsdk.bundle.write import rewrite_bundle
@@ -70,6 +77,7 @@ def fit_predictor(
     from nagsdk.supernet.evaluate import measure
     from nagsdk.supernet.processes import together
     from nagsdk.training.footing import footing_of
+    from nagsdk.training.labelling import labelling
     from nagsdk.training.losses import card_of_losses
     from nagsdk.training.schedule import BESIDE, BESIDE_FEW, FEW_SUBNETS
     from nagsdk.training.source import Source
@@ -77,6 +85,7 @@ def fit_predictor(
     from nagsdk.training.work import work_of
 
     ranges.check(subnets=subnets, seed=seed)
+    strategy = labelling(recipe)
     opened = load_bundle(bundle)
     opened.require_weights()
     folder = Path(output)
@@ -88,7 +97,8 @@ def fit_predictor(
         on_event = on_event if ranks.first else ignore
         source = Source.of(opened, data, skip_broken, on_event)
         # Measurements are valid for one supernet, one state of the folder of images and one choice of subnets only.
-        work = unfinished / f"{opened.weights_sha256[:16]}-{source.fingerprint}-{subnets}-{seed}"
+        choice = "" if strategy is None else f"-{strategy.id}"
+        work = unfinished / f"{opened.weights_sha256[:16]}-{source.fingerprint}-{subnets}-{seed}{choice}"
         codes, top1 = measure_subnets(
             opened.space,
             lambda given: measure(opened.supernet, given, source.recalibration, source.shown("val"), on_event, ranks),
@@ -97,10 +107,11 @@ def fit_predictor(
             seed,
             ranks,
             on_event,
+            strategy,
         )
         images, predictor = source.count("val"), None
         if ranks.first:
-            predictor = fit_measured(opened.space, codes, top1, images, work, seed, on_event)
+            predictor = fit_measured(opened.space, codes, top1, images, work, seed, on_event, strategy)
         footing = Footing(predicted_on=counted(images, "validation image"))
         if opened.has_test_images:
             tests = Source(opened, None).shown("test")

@@ -18,6 +18,7 @@ from nagsdk.errors import ArchitectureError, UsageError
 from nagsdk.events import Listener, Notice, ignore
 from nagsdk.families.space import NetworkSpace
 from nagsdk.generator.ranking import best_of_every_cost
+from nagsdk.generator.strategy import Strategy
 from nagsdk.predictor.fit import fit_predictor
 from nagsdk.predictor.fitter import Fitter
 from nagsdk.predictor.groups import FOLDS, MeasuredSubnets
@@ -28,6 +29,7 @@ from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import Codes, SearchSpace, extremes
 from nagsdk.supernet.processes import Ranks
 from nagsdk.training.cost_line import cost_predictor, judged_line, macs_of, noise_of_tau
+from nagsdk.training.labelling import label
 
 # Share of the subnets that are measured by the end of each round; all rounds but the first choose near the frontier.
 ROUNDS = (0.6, 0.8, 1.0)
@@ -122,6 +124,7 @@ def measure_subnets(
     seed: int = 0,
     ranks: Ranks | None = None,
     on_event: Listener = ignore,
+    strategy: Strategy | None = None,
 ) -> tuple[Codes, NDArray[np.float64]]:
     """Measures subnets in rounds; subnets that an earlier run stored in the table are not measured again.
 
@@ -133,6 +136,8 @@ def measure_subnets(
         seed: Seed of the choice.
         ranks: Processes that share the work.
         on_event: Receives progress.
+        strategy: Chooses the subnets; those that it leaves over, or all if it is None, are chosen all over the space
+            and near the frontier.
 
     Returns:
         Codes, int8, shape (count, decisions), and top-1, shape (count,).
@@ -142,23 +147,40 @@ def measure_subnets(
     if table.is_file():
         codes, top1 = _measured(table, space)
     ranks.wait()
-    for number, share in enumerate(ROUNDS):
-        missing = round(share * count) - len(codes)
-        if missing <= 0:
-            continue
-        if number == 0:
-            fresh = space_filling(space, round(share * count), seed)[len(codes) :]
-        else:
-            on_event(Notice(f"{len(codes)} subnets are measured; the next {missing} are chosen near the frontier."))
-            fresh = near_frontier(space, _first_fit(space, codes, top1, seed), codes, missing, seed + number)
-        # All processes use the choice of the first one, since different processors may round differently and choose
-        # others.
-        fresh = ranks.sum(fresh.astype(np.float64) * ranks.first).astype(np.int8)
+
+    def measure(fresh: Codes) -> None:
+        nonlocal codes, top1
         top1 = np.append(top1, np.round(evaluate(space.decode(fresh)), 4))
         codes = np.vstack([codes, fresh])
         if ranks.first:
             space.write_table(table, space.decode(codes), top1=top1.tolist())
         ranks.wait()
+
+    def measured(asked: Codes) -> NDArray[np.float64]:
+        fresh = new_codes(asked, codes)
+        if len(fresh):
+            on_event(Notice(f"{len(codes)} subnets are measured; {len(fresh)} more are chosen."))
+            measure(ranks.of_first(fresh))
+        known = dict(zip(map(bytes, codes), top1, strict=True))
+        return np.array([known[bytes(code)] for code in asked])
+
+    # All processes use the choice of the first one, since different processors may round differently and choose others.
+    if strategy is not None and ranks.first:
+        label(strategy, space, measured, count, seed)
+        ranks.of_first(None)
+    elif strategy is not None:
+        while (fresh := ranks.of_first(codes[:0])) is not None:
+            measure(fresh)
+    for number, share in enumerate(ROUNDS):
+        missing = round(share * count) - len(codes)
+        if missing <= 0:
+            continue
+        if number == 0:
+            fresh = new_codes(space_filling(space, round(share * count), seed), codes)[:missing]
+        else:
+            on_event(Notice(f"{len(codes)} subnets are measured; the next {missing} are chosen near the frontier."))
+            fresh = near_frontier(space, _first_fit(space, codes, top1, seed), codes, missing, seed + number)
+        measure(ranks.of_first(fresh))
     return codes, top1
 
 
@@ -200,6 +222,7 @@ def fit_measured(
     folder: Path,
     seed: int = 0,
     on_event: Listener = ignore,
+    strategy: Strategy | None = None,
 ) -> AccuracyPredictor:
     """Fits the accuracy predictor to measured subnets and writes its files.
 
@@ -211,9 +234,11 @@ def fit_measured(
         folder: Folder for the files.
         seed: Seed of all random choices.
         on_event: Receives progress.
+        strategy: What chose the subnets; see `measure_subnets`.
     """
+    spread = f"{ROUNDS[0]:.0%} all over the space, the others near the frontier of accuracy over MACs"
     facts: dict[str, Any] = {
-        "chosen": f"{ROUNDS[0]:.0%} all over the space, the others near the frontier of accuracy over MACs",
+        "chosen": spread if strategy is None else f"in rounds, by the strategy {strategy.id} on what was measured",
         "source": f"{len(codes)} subnets of this bundle, each recalibrated and measured on {images} images "
         "(measured.csv)",
     }

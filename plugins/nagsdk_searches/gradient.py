@@ -8,18 +8,20 @@ Sources: Li et al., "Geometry-Aware Gradient Algorithms for Neural Architecture 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 
 from nagsdk.cost.table import Floats
+from nagsdk.generator.strategy import Question
 from nagsdk.space.space import Codes
 from nagsdk_searches.evaluator import Evaluator, Search, one_hot
 from nagsdk_searches.monas import Monas, policy
+from nagsdk_searches.own_loss import OwnLoss
 from nagsdk_searches.surrogate import Relaxation, Surrogate, cost_surrogates
 
-_STEPS, _RATE = 25, 1.5
-_HOTTEST, _COLDEST = 2.0, 0.3
+_STEPS, _RATE, _HOTTEST, _COLDEST = 25, 1.5, 2.0, 0.3
 
 
 class Gradient(Search):
@@ -28,14 +30,20 @@ class Gradient(Search):
     The form of the relaxation is an option: ``gaea`` multiplies probabilities by exponentials of their gradient;
     ``gumbel`` draws from the Gumbel softmax, ever colder (FBNet); ``gates`` keeps two paths of each decision at a time
     (ProxylessNAS); ``splitting`` has two predictors of two halves of the data, drawn to each other (RARTS);
-    ``perturbation`` settles every decision by what the relaxation loses without a choice, instead of drawing it.
+    ``perturbation`` settles every decision by what the relaxation loses without a choice, instead of drawing it. With
+    ``loss=supernet``, the gradient is that of a regression on a supernet's losses, since it computes single paths.
     """
 
     id: ClassVar[str] = "gradient"
     title: ClassVar[str] = "GAEA and the DARTS family: gradient ascent on distributions over choices"
     options: ClassVar[Mapping[str, Sequence[str]]] = {
-        "form": ("gaea", "gumbel", "gates", "splitting", "perturbation"),
-    }
+        "form": ("gaea", "gumbel", "gates", "splitting", "perturbation"), "loss": ("predictor", "supernet"),
+    }  # fmt: skip
+
+    def propose(self, question: Question) -> Codes:
+        """See `Search.propose`."""
+        own = self.option(question, "loss") == "supernet"
+        return super().propose(replace(question, predictor=OwnLoss(question)) if own else question)
 
     def search(self, evaluator: Evaluator) -> None:
         """See `Search.search`."""

@@ -24,6 +24,7 @@ class Linas(Search):
 
     id: ClassVar[str] = "linas"
     title: ClassVar[str] = "LINAS: NSGA-II on light predictors, fitted again to every validated architecture"
+    labels: ClassVar[bool] = True
 
     def search(self, evaluator: Evaluator) -> None:
         """See `Search.search`."""

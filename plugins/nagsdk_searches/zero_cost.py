@@ -24,12 +24,13 @@ _NETWORKS, _IMAGES, _POOL, _TURNS = 32, 3, 200, 24
 class ZeroCost(Search):
     """Bayesian optimisation of the proxies' weights, then the best architectures by the best weights.
 
-    With ``predictor=no`` nothing is evaluated, and all proxies weigh the same, for bundles that have no predictor yet.
+    With ``predictor=no`` nothing is evaluated, and all proxies weigh the same.
     Proxies are computed for a few networks, and continued to all others by regression.
     """
 
     id: ClassVar[str] = "zero-cost"
     title: ClassVar[str] = "RoBoT: training-free proxies (GradSign, ParZC, MACs, …), combined by few evaluations"
+    labels: ClassVar[bool] = True
     options: ClassVar[Mapping[str, Sequence[str]]] = {"predictor": ("yes", "no")}
 
     def search(self, evaluator: Evaluator) -> Codes | None:

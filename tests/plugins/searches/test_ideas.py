@@ -110,6 +110,16 @@ def test_the_forms_of_the_relaxation(form):
         assert np.array_equal(hot, p)
 
 
+def test_the_supernets_own_loss_takes_the_place_of_the_predictor():
+    asked = question(options={"loss": "supernet"}, loss=lambda codes: score(codes))  # what the predictor likes is bad
+    unlike = score(Gradient().propose(asked)[:, 0])
+    assert not asked.predictor.known
+    usual = score(Gradient().propose(question())[:, 0])
+    assert (unlike < usual).all()
+    with pytest.raises(UsageError, match="without a supernet"):
+        Gradient().propose(question(options={"loss": "supernet"}))
+
+
 def test_variable_splitting_fits_two_predictors_near_each_other():
     one, rng = filled(), np.random.default_rng(0)
     pair = [Surrogate(SPACE.one_hot_width, rng) for _ in range(2)]

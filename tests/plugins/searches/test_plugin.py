@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 import nagsdk
 from nagsdk.cli import cli
-from nagsdk.errors import ArchitectureError, UsageError
+from nagsdk.errors import ArchitectureError, BundleError, UsageError
 from nagsdk.plugin.host import host, shipped_strategies, using
 from nagsdk.plugin.load import load
 from nagsdk_searches.catalogue import searches
@@ -62,3 +62,23 @@ def test_what_cannot_start_from_an_architecture_is_refused(installed):
         nagsdk.generate("cpu", start=SMALL, min_top1=50)
     with pytest.raises(ArchitectureError):
         nagsdk.generate("cpu", "2MMACs", start="mbv3:r33")
+
+
+def test_gradient_searches_by_the_loss_of_the_bundles_supernet(installed, monkeypatch):
+    target = nagsdk.Target("cpu", bundle="glyphs")
+    asked = []
+    predict = type(target.bundle.predictor).predict
+    monkeypatch.setattr(
+        type(target.bundle.predictor), "predict", lambda self, codes: asked.append(len(codes)) or predict(self, codes)
+    )
+    (one,) = nagsdk.generate(target, "2MMACs", strategy="gradient:loss=supernet,evaluations=30")
+    assert one.macs <= 2e6 and sum(asked) <= 5  # only the answer is predicted
+    with pytest.raises(BundleError, match=r"(?s)imagenet.*own loss|weights"):
+        nagsdk.generate(nagsdk.Target("cpu", bundle="imagenet"), "100MMACs", strategy="gradient:loss=supernet")
+
+
+def test_a_bundle_without_a_predictor_names_the_way_to_one(installed):
+    with pytest.raises(
+        BundleError, match=r"(?s)no accuracy predictor.*nagsdk predictor fit FOLDER --bundle imagenet-w1"
+    ):
+        nagsdk.generate(nagsdk.Target("cpu", bundle="imagenet-w1.2"), "300MMACs", strategy="zero-cost")
