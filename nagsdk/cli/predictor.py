@@ -23,7 +23,7 @@ def command() -> None:
     "fit",
     epilog=o.example_lines(
         "nagsdk predictor fit photos --bundle ./flowers --output ./flowers",
-        "nagsdk predictor fit photos --bundle ./flowers --output ./flowers --recipe linas --subnets 100",
+        "nagsdk predictor fit photos --bundle ./flowers --output ./new --recipe linas",
     ),
 )
 @o.options(

@@ -89,7 +89,8 @@ def judged(known: Shape, codes: Codes, ms: Floats, alone: bool) -> tuple[float, 
     means = np.outer(_WEIGHTS, parts[0, 0]) + np.outer(1 - _WEIGHTS, parts[1, 0])
     mixture = np.abs(means / ms - 1)
     scale = max(_SCALE * float(np.median(mixture, axis=1).min()), np.finfo(float).tiny)
-    loss = (_FREEDOM + 1) / 2 * np.log1p((mixture / scale) ** 2 / _FREEDOM)
+    with np.errstate(over="ignore"):  # where the scale is as good as 0, losses are infinite
+        loss = (_FREEDOM + 1) / 2 * np.log1p((mixture / scale) ** 2 / _FREEDOM)
     doubt = _DOUBT / len(ms) ** 4 * (1 - _WEIGHTS)
 
     def weight(rows: NDArray[np.bool_]) -> float:

@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -27,7 +28,6 @@ from nagsdk.common.processes import end
 from nagsdk.common.telemetry import OFF
 from nagsdk.device.backend import Session
 from nagsdk.errors import DeviceError
-from nagsdk.events import Event
 from nagsdk.generator.strategy import Question
 from nagsdk.plugin.guard import stand_in
 from nagsdk.plugin.wire import Asked, Parts, Reply, Request, answer_in, receive_parts, send
@@ -92,12 +92,16 @@ class PluginProcess:
     def __init__(self, point: EntryPoint) -> None:
         self.point, self.file = point, ""
         self._started_by = os.getpid()
+        # In the log, what the plugin prints would get between the lines. Windows cannot pass a file on like this.
+        self._trace = tempfile.TemporaryFile() if os.name == "posix" else None  # noqa: SIM115 — as long as the process
+        trace = 2 if self._trace is None else self._trace.fileno()
         self._process = subprocess.Popen(  # noqa: S603 — this interpreter and our own module
-            [sys.executable, "-P", "-c", _RUN, point.name, point.value],
+            [sys.executable, "-P", "-c", _RUN, point.name, point.value, str(trace)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            pass_fds=() if self._trace is None else (trace,),
             env={**os.environ, **OFF, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         )
         self._answers: queue.SimpleQueue[Parts | None] = queue.SimpleQueue()
@@ -146,14 +150,15 @@ class PluginProcess:
     def _reply(self, request: Request) -> Reply:
         if not self._ready:
             self._ready = isinstance(self._next("start", _START_S), Reply)
-        functions = [value for value in request.arguments if callable(value)]
-        for value in request.arguments:
-            if isinstance(value, Question):
-                functions += [value.generator, value.on_event]
+        asked = [value for value in request.arguments if isinstance(value, Question)]
+        of_codes = [value.loss for value in asked if value.loss is not None]
+        functions = [value for value in request.arguments if callable(value)] + of_codes
+        functions += [function for value in asked for function in (value.generator, value.on_event)]
         self._send(request, functions)
         while not isinstance(message := self._next(request.method, request.limit_s), Reply):
-            if not (isinstance(message, Asked) and all(isinstance(value, Event) for value in message.arguments)):
-                raise DeviceError(f"{self._whose} reports something else than events in {request.method}.", FIX)
+            if not (isinstance(message, Asked) and message.is_usual(functions[message.function] in of_codes)):
+                told = f"{self._whose} reports something else than events and codes in {request.method}."
+                raise DeviceError(told, FIX)
             self._send(functions[message.function](*message.arguments))
         return message
 
@@ -193,10 +198,14 @@ class PluginProcess:
         return EndedError(self._whose, how, late, method, self._where())
 
     def _where(self) -> list[str]:
-        """Where the plugin was, by the traceback that its process has left in the log."""
+        """Where the plugin was, by the traceback that its process has left."""
         for thread in self._threads:
             thread.join(1.0)
-        log = b"".join(self._log).decode(errors="replace")
+        if self._trace is None:
+            log = b"".join(self._log).decode(errors="replace")
+        else:
+            self._trace.seek(0)
+            log = self._trace.read(_MOST_CHUNKS * _MOST_CHUNK).decode(errors="replace")
         _, _, at = log.rpartition("Current thread 0x") if "Current thread 0x" in log else log.rpartition("Thread 0x")
         frames = [
             (file, line)

@@ -40,10 +40,11 @@ class Runner:
         point: The entry point of the plugin.
         requests: Pickled requests, and the replies to what the plugin asked.
         answers: Where to send the answers.
+        trace: Where the traceback goes when the plugin takes too long.
     """
 
-    def __init__(self, point: EntryPoint, requests: queue.SimpleQueue[Parts], answers: IO[bytes]) -> None:
-        self.point, self.requests, self.answers = point, requests, answers
+    def __init__(self, point: EntryPoint, requests: queue.SimpleQueue[Parts], answers: IO[bytes], trace: int) -> None:
+        self.point, self.requests, self.answers, self.trace = point, requests, answers, trace
         self.whose = f"The plugin {point.name}"
         self.warned: list[Warned] = []
         self.sessions: dict[int, Any] = {}
@@ -109,7 +110,7 @@ class Runner:
 
     def _watch(self) -> None:
         # This thread of C code ends the process although the plugin may hold the interpreter's lock, and says where.
-        faulthandler.dump_traceback_later(self.limit_s, exit=True, file=2)
+        faulthandler.dump_traceback_later(self.limit_s, exit=True, file=self.trace)
 
     def _asking(self, number: int) -> Callable[..., Any]:
         """A function that stands for one of nagsdk's own process."""
@@ -172,7 +173,8 @@ def _plain(error: NagsdkError) -> tuple[str, str, str]:
 
 def main() -> None:
     """Takes over standard input and output, and serves."""
-    faulthandler.enable()
+    trace = int(sys.argv[3])
+    faulthandler.enable(trace)
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -187,6 +189,6 @@ def main() -> None:
         os._exit(0)  # the other process has ended
 
     threading.Thread(target=listen, daemon=True).start()
-    runner = Runner(EntryPoint(sys.argv[1], sys.argv[2], GROUP), received, answers)
+    runner = Runner(EntryPoint(sys.argv[1], sys.argv[2], GROUP), received, answers, trace)
     send(answers, Reply("ready"))
     runner.serve()

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import IO, Any
 
+from nagsdk.events import Event
+
 Parts = list[bytearray]
 _LENGTH = struct.Struct("<Q")
 # Answers consist of these packages' objects; others would run code of the plugin where they are unpickled.
@@ -42,6 +44,14 @@ class Asked:
 
     function: int
     arguments: tuple[Any, ...]
+
+    def is_usual(self, codes: bool) -> bool:
+        """Whether the arguments are events, or codes of architectures."""
+        if not codes:
+            return all(isinstance(value, Event) for value in self.arguments)
+        import numpy as np
+
+        return all(isinstance(value, np.ndarray) and value.dtype.kind == "i" for value in self.arguments)
 
 
 @dataclass(frozen=True)

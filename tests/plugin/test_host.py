@@ -10,9 +10,12 @@ from nagsdk.device.backend import Backend, Presence
 from nagsdk.device.description import Device
 from nagsdk.device.presence import presence_of
 from nagsdk.errors import BudgetError, DeviceError, UnknownNameError, UnknownUnitError
+from nagsdk.generator.strategy import Question
 from nagsdk.plugin import Registry, load
 from nagsdk.plugin import host as plugin
 from nagsdk.plugin.units import read_budget
+from tests.generator.spaces import random_tables, staged_space
+from tests.generator.test_train import Teacher
 
 WORKING = """
 nagsdk_api = 1
@@ -161,6 +164,28 @@ def test_strategies_come_from_plugins_too(installed):
     }
     assert [p.state for p in loaded.plugins] == ["loaded", "broken"] and "Two plugins" in loaded.plugins[1].reason
     assert type(loaded.strategies.get("nag")).__module__ == "nagsdk.generator.strategies"
+
+
+BY_LOSS = """
+        import numpy as np
+        codes = np.repeat(question.reserves[:1], 2, axis=0)
+        losses = question.loss(codes)
+        question.on_event(Notice(f"{losses.shape} {losses[0] == losses[1] > 0}"))
+        return codes[None]
+"""
+
+
+def test_a_strategy_of_another_process_may_ask_for_the_loss_in_the_supernet(installed):
+    cheapest, hook = STRATEGY.format(id="by-loss").split("        return question.reserves[:, None]\n")
+    installed("a", "from nagsdk.events import Notice\n" + cheapest + BY_LOSS.lstrip("\n") + hook)
+    space, told = staged_space(stages=1), []
+    table, score = random_tables(space, 0)
+    limits = table.cost(space.all_codes()).max().reshape(1, 1)
+    question = Question(
+        space, Teacher(score), [table], limits, list, 0, told.append, loss=lambda codes: 3.0 + codes.sum(1)
+    )
+    answers = plugin.host().strategies.get("by-loss").propose(question)
+    assert answers.shape == (1, 2, len(space.decisions)) and [event.text for event in told] == ["(2,) True"]
 
 
 def test_unknown_names_get_near_ones(installed):
