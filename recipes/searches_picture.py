@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from drawing import BOLD, Chart, picture
+from drawing import BOLD, HALO, Chart, picture
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 from searches import FIRST, ahead  # type: ignore[import-not-found, import-untyped, unused-ignore]
@@ -46,20 +46,24 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[int, float
 
 
 def panel(chart: Chart, known: Mapping[str, list[tuple[int, float, float]]], column: int, label: str) -> list[str]:
-    """One chart, with the names of the searches to its right, best first."""
+    """One chart, with the name of every search at its end, below those that are better."""
     parts = chart.axes(label, "top-1 over the average random one, %")
-    end, below = chart.width - chart.right, chart.top - APART
+    names: list[str] = []
+    taken: list[tuple[float, float, float]] = []
     for number, name in enumerate(sorted(known, key=lambda name: -known[name][-1][2])):
-        shown = [point for point in known[name] if point[2] >= LOWEST]
-        xs, ys = [point[column] for point in shown], [point[2] for point in shown]
+        points = [point for point in known[name] if point[2] >= LOWEST]
+        xs, ys = [point[column] for point in points], [point[2] for point in points]
         color = COLORS[0] if name == FIRST else OTHERS[number % len(OTHERS)]
         parts.append(chart.curve(xs, ys, color, width=3.2 if name == FIRST else 1.5))
-        parts += [chart.dot(x, y, color, f"{name}: {y:.3f} %", radius=3) for x, y in zip(xs, ys, strict=True)]
-        x, y = chart.at_x(xs[-1]), chart.at_y(ys[-1])
-        below = max(below + APART, y)
-        parts.append(line(x, y, end + 14, below, color, ' stroke-width="0.6" stroke-dasharray="1.5 2"'))
-        parts.append(text(end + 16, below + 4, name, color=color, extra=BOLD if name == FIRST else ""))
-    return parts
+        parts += [chart.dot(x, y, color, f"{name}: {y:.3f} %", radius=2.5) for x, y in zip(xs, ys, strict=True)]
+        x, y, width = chart.at_x(xs[-1]), chart.at_y(ys[-1]), 7.0 * len(name)
+        left, below = x + 16, y
+        while any(abs(below - low) < APART and left < at + wide and at < left + width for at, low, wide in taken):
+            below += 1
+        taken.append((left, below, width))
+        names.append(line(x, y, left - 2, below, color, ' stroke-width="0.8"'))
+        names.append(text(left, below + 4, name, color=color, extra=BOLD if name == FIRST else HALO))
+    return parts + names
 
 
 def drawn(rows: Sequence[Mapping[str, Any]]) -> str:
