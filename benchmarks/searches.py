@@ -195,8 +195,8 @@ def show(rows: Sequence[Row]) -> None:
         for name in dict.fromkeys(row["strategy"] for row in rows):
             own = [row for row in rows if (row["strategy"], row["size"]) == (name, size)]
             if own:
-                values: list[Callable[[Row], Any]] = [
-                    *(lambda row, kind=kind: row["top1"][kind] for kind in kinds),  # type: ignore[misc]
+                values: list[Any] = [
+                    *(lambda row, kind=kind: row["top1"][kind] for kind in kinds),
                     *(of_kinds, lambda row: row["believed"]),
                 ]
                 cells = [shown(ahead(rows, name, size, value)) for value in values]
