@@ -151,7 +151,8 @@ class Plane:
         apart = np.hypot(
             np.subtract.outer(macs, self.macs) / self.macs.std(), np.subtract.outer(top1, self.top1) / self.top1.std()
         )
-        return apart.argsort(axis=1)[:, :NEIGHBOURS]
+        result: NDArray[np.intp] = apart.argsort(axis=1)[:, :NEIGHBOURS]
+        return result
 
 
 def errors_of_judges(

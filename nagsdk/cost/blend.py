@@ -123,12 +123,14 @@ def _weights(means: Floats, ms: Floats, part: NDArray[np.intp]) -> Floats:
     best = len(_WEIGHTS) - 1 - total[..., ::-1].argmin(-1)
     best[np.take_along_axis(ordered, best[..., None], -1)[..., 0] < ordered[..., -1]] = len(_WEIGHTS) - 1
     chosen = _WEIGHTS[best]
-    return np.where(chosen.max(1) < 1, chosen[:, -1], 1.0)
+    result: Floats = np.where(chosen.max(1) < 1, chosen[:, -1], 1.0)
+    return result
 
 
 def _order(predicted: Floats, ms: Floats) -> Floats:
     """Returns 1 for every pair of samples in the right order and -1 for one in the wrong order, shape (n, n)."""
-    return np.sign(np.subtract.outer(predicted, predicted) * np.subtract.outer(ms, ms))
+    result: Floats = np.sign(np.subtract.outer(predicted, predicted) * np.subtract.outer(ms, ms))
+    return result
 
 
 def _unknown(known: Shape) -> Shape:

@@ -179,7 +179,8 @@ def left_out(fitted: Callable[[Design, Floats], Posterior], design: Design, valu
 
 def parts(count: int) -> NDArray[np.intp]:
     """Returns the number of the part with which each of several samples is left out, shape (count,)."""
-    return np.arange(count) % min(count, _FOLDS)
+    result: NDArray[np.intp] = np.arange(count) % min(count, _FOLDS)
+    return result
 
 
 class _MeanSize:
