@@ -24,6 +24,7 @@ from nagsdk.graph.integers import IntegerGraph
 from nagsdk.graph.parity import overall_error
 from nagsdk.graph.simulate import simulated
 from nagsdk.graph.trace import trace
+from nagsdk.pipeline.choices import loss_of
 from nagsdk.plugin.host import host
 from nagsdk.space.architecture import Architecture
 
@@ -76,13 +77,14 @@ def main() -> None:
     parser.add_argument("--devices", default="litert,cpu,openvino")
     arguments = parser.parse_args()
     bundle = load_bundle("glyphs")
-    space, loss = bundle.space, bundle.predictor.loss(_PRECISION)
-    assert loss is not None
+    space = bundle.space
     drawn = space.decode(space.sample(_CANDIDATES, np.random.default_rng(_SEED)))
     ordered = sorted(drawn, key=space.macs)
     chosen = [ordered[ceil((i + 0.5) * _CANDIDATES / arguments.networks) - 1] for i in range(arguments.networks)]
     for name in arguments.devices.split(","):
         device, found = replace(host().devices.get(name), precision=_PRECISION), Found()
+        loss = loss_of(bundle, host().backend_of(device), device)
+        assert loss is not None
         with tempfile.TemporaryDirectory() as folder:
             for architecture in chosen:
                 add(found, bundle, architecture, device, arguments.images, Path(folder))

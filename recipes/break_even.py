@@ -55,7 +55,7 @@ class Needed:
     def of(cls, device: str, bundle: str) -> Needed:
         """Asks for the frontier in fp32, and for what networks lose in int8."""
         target = nagsdk.Target(device, bundle=bundle)
-        loss = target.bundle.predictor.loss("int8")
+        loss = nagsdk.Target(device, bundle=bundle, precision="int8").known_loss
         assert loss is not None
         found = nagsdk.frontier(target, strategies=["lookup"], points=_POINTS)
         top1, first = np.unique(found.top1["lookup"], return_index=True)

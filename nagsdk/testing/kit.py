@@ -101,7 +101,12 @@ def check_parity(backend: Backend, device: Device, architecture: Architecture, i
         from nagsdk.graph.simulate import simulated
 
         seen = random_images(16, architecture.resolution, seed=1)
-        made = backend.quantised(graph_of(architecture, device.batch), device, seen)
+        graph, scheme = graph_of(architecture, device.batch), backend.scheme(device)
+        made = backend.quantised(graph, device, seen)
+        if scheme is not None:
+            promised = scheme.quantised(graph, seen)
+            same = isinstance(made, IntegerGraph) and made.ranges.limits == promised.ranges.limits
+            assert same and made.most == promised.most, f"quantised makes other integers than the scheme {scheme.name}"
         if isinstance(made, IntegerGraph):
             parity.check(simulated(made, images), actual, parity.FEW_IMAGES * tolerance, "its simulation")
             return
