@@ -99,9 +99,7 @@ def main() -> None:
         print(f"  networks inside the predicted {loss.low:.2f} to {loss.high:.2f}   wanted: {LOSSES}")
         off = np.array(found.simulated) - losses
         error = off.std(ddof=1) / len(off) ** 0.5
-        print(
-            f"  the simulation in float32 loses {off.mean():+.3f} points more than the files (standard error {error:.3f})"
-        )
+        print(f"  the simulation in float32 loses {off.mean():+.3f} points more (standard error {error:.3f})")
         shown = f"{max(found.steps)} steps, error {max(found.errors):.3f}, same class {np.mean(found.same):.2%}"
         print(
             f"  from the simulation, {arguments.images} images each: {shown}   wanted: {PARITY.get(name, '-')}",

@@ -266,5 +266,5 @@ def _corrections(graph: IntegerGraph, images: Weights) -> dict[str, Weights]:
 
 
 def _rounded(tensor: Tensor, affine: Affine) -> Tensor:
-    steps = (tensor / affine.scale).round_().add_(affine.zero_point).clamp_(LOWEST, HIGHEST)
-    return steps.sub_(affine.zero_point).mul_(affine.scale)
+    steps = (tensor / affine.scale).round_().clamp_(LOWEST - affine.zero_point, HIGHEST - affine.zero_point)
+    return steps.mul_(affine.scale)

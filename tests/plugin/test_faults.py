@@ -70,8 +70,7 @@ class Board(Backend):
         return answer if faulty else BoardSession()
 
 
-METHODS = ("supports", "layer_bytes", "rewrites", "simulate", "tolerance", "scheme", "inspect", "compile", "diagnose")
-for name in METHODS:
+for name in ("supports", "layer_bytes", "rewrites", "simulate", "tolerance", "inspect", "compile", "diagnose"):
     def method(self, *arguments, name=name):
         answer, faulty = fault(name)
         return answer if faulty else getattr(Backend, name)(self, *arguments)
