@@ -28,9 +28,9 @@ _POINTS, _WIDTH, _HEIGHT, _MOST = 160, 420.0, 360.0, 2.6
 # Latency in fp32 as a multiple of that in int8, of networks at 224 pixels: docs/int8.md says what was measured where.
 SPEED_UPS = (
     ("Pixel 9 Pro, LiteRT (published)", 2.4),
-    ("x86-64 with VNNI, OpenVINO", 1.8),
-    ("x86-64 with VNNI, LiteRT", 1.7),
-    ("x86-64 with VNNI, ONNX Runtime", 1.4),
+    ("x86-64 with VNNI, OpenVINO", 1.7),
+    ("x86-64 with VNNI, LiteRT", 1.6),
+    ("x86-64 with VNNI, ONNX Runtime", 1.3),
 )
 Floats = NDArray[np.float64]
 

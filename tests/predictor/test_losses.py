@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import nagsdk
-from nagsdk.device.description import Device
+from nagsdk.plugin.host import host
 from nagsdk.predictor.losses import Loss
 
 CARD = {"losses": {"int8": {"mean": 0.3, "low": -0.2, "high": 0.8, "subnets": 20, "source": "a test"}}}
@@ -65,7 +67,6 @@ def test_shipped_bundles_know_the_loss_and_predictions_show_it():
     assert float_.predicted.top1_loss is None and integers.predicted.top1_loss == loss.mean
     assert integers.predicted.top1 == pytest.approx(float_.predicted.top1 - loss.mean)
     assert not any("that of fp32" in warning for warning in integers.warnings)
-    eight = Device("eight", "Eight bits", "onnxruntime", options=(("weight_bits", "8"),))
+    eight = replace(host().devices.get("cpu"), options=(("weight_bits", "8"),))
     for device, scheme in (("litert", "int8-split"), ("openvino", "int8-w7-hswish"), (eight, "int8")):
-        (other,) = nagsdk.predict(device, text, precision="int8")
-        assert other.predicted.top1_loss == predictor.loss("int8", scheme).mean
+        assert nagsdk.Target(device, precision="int8").known_loss == predictor.loss("int8", scheme)
