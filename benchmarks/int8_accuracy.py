@@ -62,7 +62,7 @@ def add(found: Found, bundle: Bundle, architecture: Architecture, device: Device
     backend.export(made, path, device)
     with backend.open(device) as session:
         logits = session.infer(session.load(path), test.inputs)
-    parts = torch.from_numpy(test.inputs).split(_BATCH)
+    parts = torch.split(torch.from_numpy(test.inputs), _BATCH)
     with torch.no_grad():
         exact = torch.cat([subnet(part) for part in parts]).numpy()
     fast = torch.cat([approximated(made, part) for part in parts]).numpy()

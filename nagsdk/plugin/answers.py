@@ -114,9 +114,11 @@ def _scheme(answer: Any, arguments: Arguments) -> Scheme | None:
     _require(answer is None or isinstance(answer, Scheme), expected)
     if answer is None:
         return None
-    _require(all(type(value) is type(getattr(Scheme(), name)) for name, value in vars(answer).items()), expected)
+    usual = vars(Scheme())
+    values = {name: getattr(answer, name, None) for name in usual}
+    _require(all(type(values[name]) is type(value) for name, value in usual.items()), expected)
     try:
-        return Scheme(**vars(answer))
+        return Scheme(**values)
     except ValueError as error:
         raise WrongAnswerError(expected) from error
 
