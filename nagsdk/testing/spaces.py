@@ -184,8 +184,8 @@ def _wrong(space: NetworkSpace, supernet: Supernet, architecture: Architecture) 
         active, extracted = supernet(images, architecture.code), supernet.extract(architecture)(images)
     if active.shape != (2, space.classes):
         return f"the outputs have the shape {tuple(active.shape)}"
-    error = parity.relative_error(active.numpy(), extracted.numpy())
-    return "" if error <= _TOLERANCE else f"the extracted network differs from the active path: {error:.1e}"
+    difference = parity.relative_error(active.numpy(), extracted.numpy())
+    return "" if difference <= _TOLERANCE else f"the extracted network differs from the active path: {difference:.1e}"
 
 
 def _cause(space: NetworkSpace, supernet: Supernet, sound: Sequence[Architecture], faulty: Architecture) -> str:

@@ -205,7 +205,7 @@ def pooled(self, values):
         ),
         ({"network": pooled}, UnsupportedLayerError, "kernel"),
         ({"network": renamed}, UsageError, "no tensor 0.0.0.weight that contains one of shape (4, 3, 3, 3)"),
-        ({"network": renamed}, UsageError, "It comes with width=4, as in one:resolution=16,width=4"),
+        ({"network": renamed}, UsageError, "It comes with width=4, as in one:resolution=8,width=4"),
         ({"choices": {"resolution": (8, 16), "width": (8, 4)}}, UsageError, "It comes with width=8, as in one:"),
     ],
 )
