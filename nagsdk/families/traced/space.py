@@ -178,7 +178,8 @@ class TracedSpace(BuiltSpace):
         network = self._on_meta(code)
         if self._largest_shapes is not None:
             check_shared(self._largest_shapes, _shapes(network))
-        return named_layers(network, int(str(self.values(code)[_RESOLUTION])))
+        with blaming(self._whose, "forward"):
+            return named_layers(network, int(str(self.values(code)[_RESOLUTION])))
 
     @cached_property
     def _largest_shapes(self) -> dict[str, tuple[int, ...]] | None:
@@ -188,11 +189,15 @@ class TracedSpace(BuiltSpace):
         except NagsdkError:
             return None
 
+    @property
+    def _whose(self) -> str:
+        return f"The family of networks {self.family}"
+
     def _on_meta(self, code: Key) -> nn.Module:
         """A network without numbers in its tensors."""
         import torch
 
-        with blaming(f"The family of networks {self.family}", "network"), torch.device("meta"):
+        with blaming(self._whose, "network"), torch.device("meta"):
             return self.network(self.values(code))
 
     def _where(self, code: Key) -> str:

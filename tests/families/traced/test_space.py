@@ -165,6 +165,12 @@ def raises_when_wide(self, values):
     return One.network(self, values)
 
 
+def too_narrow(self, values):
+    """Its classifier does not fit with one of the widths."""
+    width = values["width"]
+    return nn.Sequential(nn.Conv2d(3, width, 3, 2, 1), nn.ReLU(), Mean(), nn.Linear(width if width > 4 else 7, 3))
+
+
 def renamed(self, values):
     """Names layers after a choice."""
     network = One.network(self, values)
@@ -203,6 +209,7 @@ def pooled(self, values):
             UsageError,
             "The tensor 0.weight is another one each time that this network is built: one:resolution=",
         ),
+        ({"network": too_narrow}, DeviceError, "It comes with width=4, as in one:resolution=8,width=4"),
         ({"network": pooled}, UnsupportedLayerError, "kernel"),
         ({"network": renamed}, UsageError, "no tensor 0.0.0.weight that contains one of shape (4, 3, 3, 3)"),
         ({"network": renamed}, UsageError, "It comes with width=4, as in one:resolution=8,width=4"),
