@@ -115,7 +115,7 @@ class Target:
         on_event: Listener = ignore,
         backend: Backend | None = None,
     ) -> None:
-        self.bundle = load_bundle(bundle)
+        self.bundle = load_bundle(bundle, on_event)
         self.named = device.id if isinstance(device, Device) else str(device)
         self.backend, plain = described(device, backend, lab, on_event)
         (first, *others), self.left_out = arms_of(
