@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,18 +22,23 @@ class Scheme:
             bits, in which processors of x86-64 without VNNI add them.
         keep_hard_swish: Whether hard swish stays, for runtimes that make it part of a convolution.
         split_depthwise: Whether 7x7 depthwise convolutions become sums of smaller ones, each of which is rounded.
+        unlike: Share of images to which a runtime answers another class than these integers give, because it rounds in
+            its own way; it does not change the integers.
 
     Raises:
-        ValueError: Weights have another number of bits.
+        ValueError: Weights have another number of bits, or the share is none.
     """
 
     weight_bits: int = _USUAL_BITS
     keep_hard_swish: bool = False
     split_depthwise: bool = False
+    unlike: float = field(default=0.0, compare=False)
 
     def __post_init__(self) -> None:
         if self.weight_bits not in (_USUAL_BITS, _FEWER_BITS):
             raise ValueError(f"weights have {_USUAL_BITS} or {_FEWER_BITS} bits")
+        if not 0 <= self.unlike <= 1:
+            raise ValueError("a share of images lies between 0 and 1")
 
     @property
     def name(self) -> str:
@@ -69,5 +74,6 @@ SCHEMES = (
     Scheme(),
     Scheme(split_depthwise=True),
     Scheme(_FEWER_BITS),
-    Scheme(_FEWER_BITS, keep_hard_swish=True),
+    # OpenVINO answers 2.2 % otherwise: 20 networks of glyphs, 150 images each (benchmarks/int8_accuracy.py).
+    Scheme(_FEWER_BITS, keep_hard_swish=True, unlike=0.022),
 )

@@ -37,12 +37,19 @@ class Loss:
     source: str
 
     @classmethod
-    def measured(cls, losses: Sequence[float] | NDArray[np.float64], source: str) -> Loss:
-        """The loss that follows from those of some subnets, in points."""
+    def measured(cls, losses: Sequence[float] | NDArray[np.float64], source: str, chance: float = 0.0) -> Loss:
+        """The loss that follows from those of some subnets, in points.
+
+        Args:
+            losses: What each subnet lost.
+            source: What was measured, on what.
+            chance: Standard deviation of what a network loses or gains beside that, for reasons that were not measured.
+        """
         from scipy.stats import t
 
         mean, count = float(np.mean(losses)), len(losses)
-        reach = float(t.ppf(0.95, count - 1) * np.std(losses, ddof=1) * math.sqrt(1 + 1 / count))
+        spread = math.hypot(float(np.std(losses, ddof=1)), chance)
+        reach = float(t.ppf(0.95, count - 1) * spread * math.sqrt(1 + 1 / count))
         return cls(round(mean, 3), round(mean - reach, 3), round(mean + reach, 3), count, source)
 
     @classmethod

@@ -26,6 +26,12 @@ def test_weights_have_seven_or_eight_bits():
         Scheme(6)
 
 
+def test_a_share_of_answers_is_no_part_of_the_integers():
+    assert Scheme(unlike=0.1) == Scheme()
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        Scheme(unlike=1.1)
+
+
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.name)
 def test_a_scheme_makes_the_integers_that_it_names(scheme):
     made = scheme.quantised(network(7, HARD_SWISH))

@@ -10,12 +10,13 @@ from nagsdk.predictor.losses import Loss
 CARD = {"losses": {"int8": {"mean": 0.3, "low": -0.2, "high": 0.8, "subnets": 20, "source": "a test"}}}
 
 
-def test_the_interval_covers_most_new_networks():
+@pytest.mark.parametrize("chance", [0.0, 0.3])
+def test_the_interval_covers_most_new_networks(chance):
     rng, covered = np.random.default_rng(0), 0
     for _ in range(300):
         losses = rng.normal(0.3, 0.25, 21)
-        loss = Loss.measured(losses[:20].tolist(), "a test")
-        covered += loss.low <= losses[20] <= loss.high
+        loss = Loss.measured(losses[:20].tolist(), "a test", chance)
+        covered += loss.low <= losses[20] + rng.normal(0, chance) <= loss.high
     assert 0.85 < covered / 300 < 0.95
 
 
