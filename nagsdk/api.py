@@ -232,8 +232,7 @@ def predict(
         opened = load_bundle(settings.get("bundle", "glyphs"), settings.get("on_event", ignore))
         return describe(opened, read(opened, architectures, table), None, None)
     target = target_of(target, settings)
-    given = read(target.bundle, architectures, table)
-    return describe(target.bundle, given, target, require_cost_model(target))
+    return describe(target.bundle, read(target.bundle, architectures, table), target, require_cost_model(target))
 
 
 @renamed(device="target")

@@ -115,7 +115,7 @@ def _scheme(answer: Any, arguments: Arguments) -> Scheme | None:
     if answer is None:
         return None
     usual = vars(Scheme())
-    values = {name: getattr(answer, name, None) for name in usual}
+    values: dict[str, Any] = {name: getattr(answer, name, None) for name in usual}
     _require(all(type(values[name]) is type(value) for name, value in usual.items()), expected)
     try:
         return Scheme(**values)
