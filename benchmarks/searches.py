@@ -135,14 +135,32 @@ def compared(
     return rows
 
 
-def ahead(rows: Sequence[Row], name: str, size: int, value: Callable[[Row], Any]) -> Floats:
-    """How far a strategy is ahead of the generator on every device that both have, means over the seeds."""
-    found: dict[str, dict[int, list[float]]] = {name: {}, FIRST: {}}
+def by_device(rows: Sequence[Row], name: str, size: int, value: Callable[[Row], Any]) -> dict[int, float]:
+    """What a strategy has on every device, means over the seeds."""
+    found: dict[int, list[float]] = {}
     for row in rows:
-        if row["size"] == size and row["strategy"] in found:
-            found[row["strategy"]].setdefault(row["device"], []).append(value(row))
-    both = sorted(found[name].keys() & found[FIRST].keys())
-    return np.array([np.mean(found[name][device]) - np.mean(found[FIRST][device]) for device in both])
+        if (row["strategy"], row["size"]) == (name, size):
+            found.setdefault(row["device"], []).append(value(row))
+    return {device: float(np.mean(values)) for device, values in found.items()}
+
+
+def ahead(rows: Sequence[Row], name: str, size: int, value: Callable[[Row], Any]) -> Floats:
+    """How far a strategy is ahead of the generator on every device that both have."""
+    one, other = (by_device(rows, which, size, value) for which in (name, FIRST))
+    return np.array([one[device] - other[device] for device in sorted(one.keys() & other.keys())])
+
+
+def improvement(rows: Sequence[Row], name: str, size: int) -> float:
+    """Improvement over the average random architecture: the generator's, and how far a strategy is ahead of that.
+
+    Devices differ more than strategies, so the difference counts on the devices on which the strategy ran.
+    """
+
+    def gain(row: Row) -> Any:
+        return row["improvement"]
+
+    base = np.mean([*by_device(rows, FIRST, size, gain).values()])
+    return float(base + ahead(rows, name, size, gain).mean())
 
 
 def shown(values: Floats) -> str:
@@ -174,8 +192,6 @@ def show(rows: Sequence[Row]) -> None:
         print(f"{'strategy':20}" + "".join(f"{head:>20}" for head in heads), end="")
         print(f"{'over random':>13}{'devices':>9}{'seeds':>6}{'sd of seeds':>13}{'evaluated':>11}{'seconds':>9}")
         lines = []
-        # Devices differ more than strategies: where one ran on few of them, its difference there is what counts.
-        base = np.mean([row["improvement"] for row in rows if (row["strategy"], row["size"]) == (FIRST, size)])
         for name in dict.fromkeys(row["strategy"] for row in rows):
             own = [row for row in rows if (row["strategy"], row["size"]) == (name, size)]
             if own:
@@ -184,10 +200,10 @@ def show(rows: Sequence[Row]) -> None:
                     *(of_kinds, lambda row: row["believed"]),
                 ]
                 cells = [shown(ahead(rows, name, size, value)) for value in values]
-                gain = base + ahead(rows, name, size, lambda row: row["improvement"]).mean()
                 used, seconds = (np.mean([row[key] for row in own]) for key in MEANS)
                 devices, seeds = (len({row[key] for row in own}) for key in ("device", "seed"))
-                line = f"{name:20}" + "".join(f"{cell:>20}" for cell in cells) + f"{gain:11.3f} %"
+                line = f"{name:20}" + "".join(f"{cell:>20}" for cell in cells)
+                line += f"{improvement(rows, name, size):11.3f} %"
                 line += f"{devices:9}{seeds:6}{between_seeds(own):13.4f}{used:11.0f}{seconds:9.2f}"
                 lines.append((-ahead(rows, name, size, of_kinds).mean(), line))
         print("\n".join(line for _, line in sorted(lines)), flush=True)

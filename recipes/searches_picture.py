@@ -18,7 +18,7 @@ import numpy as np
 from drawing import BOLD, HALO, Chart, picture
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
-from searches import FIRST, ahead  # type: ignore[import-not-found, import-untyped, unused-ignore]
+from searches import FIRST, improvement  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
 from nagsdk.common.files import write_atomically
 from nagsdk.reports.svg import COLORS, line, text
@@ -37,11 +37,10 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[int, float
     found: dict[str, list[tuple[int, float, float]]] = {}
     for size in sorted({row["size"] for row in rows}):
         of_size = [row for row in rows if row["size"] == size]
-        base = np.mean([row["improvement"] for row in of_size if row["strategy"] == FIRST])
         for name in dict.fromkeys(row["strategy"] for row in of_size):
             seconds = np.mean([row["seconds"] for row in of_size if row["strategy"] == name])
-            gain = base + ahead(of_size, name, size, lambda row: row["improvement"]).mean()
-            found.setdefault(name, []).append((size, max(SHORTEST, float(seconds)), float(gain)))
+            gain = improvement(rows, name, size)
+            found.setdefault(name, []).append((size, max(SHORTEST, float(seconds)), gain))
     return found
 
 
