@@ -11,16 +11,21 @@ their mean, with standard errors over the devices; another one how the generator
 predictor that leans on the additive score. Agents with settings are also run with all of them, and quantiles
 show how much depends on that choice. Without DIR, only the last table is printed: on `glyphs`, the picks of every
 strategy for 20 budgets of MACs are cut out of the supernet and measured on the bundle's test images.
+
+The file of --json gets every answer as soon as it is known, and a run that finds one there does not ask again. So slow
+strategies can run on fewer devices than others, and everything can be done in parts; the tables show all that the
+file has, and `recipes/searches_picture.py FILE` draws it.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -38,6 +43,7 @@ from generator_measured import measured
 
 from nagsdk.budget import MACS
 from nagsdk.bundle.bundle import load_bundle
+from nagsdk.common.files import write_atomically
 from nagsdk.cost.bounds import Completions
 from nagsdk.errors import NagsdkError
 from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
@@ -58,6 +64,9 @@ from nagsdk.space.space import Codes
 BUDGETS, FIRST = 10, "nag"
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8)
 SETTING = "setting"
+# What identifies a row, and what its table shows means of.
+ASKED, MEANS = ("strategy", "size", "device", "seed"), ("evaluated", "seconds")
+Row = Mapping[str, Any]
 TABLES = ("strategies", "settings", "leaning", "glyphs")
 
 
@@ -67,10 +76,9 @@ def strategies(named: str) -> list[Strategy]:
     return [host().strategy(name, glyphs) for name in named.split()] or list(host().strategies)
 
 
-def picks(strategy: Strategy, question: Question, size: int) -> Codes:
-    """What a strategy picks for every budget, with a hard limit of evaluations."""
-    counted = Counted(question.predictor, size)
-    codes = strategy.propose(replace(question, predictor=counted, evaluations=size))
+def picks(strategy: Strategy, question: Question, counted: Counted) -> Codes:
+    """What a strategy picks for every budget, by a predictor with a hard limit of evaluations."""
+    codes = strategy.propose(replace(question, predictor=counted, evaluations=counted.most))
     first = np.zeros(len(codes), int) if codes.shape[1] == 1 else choose(counted, codes)[:, 0]
     picked: Codes = codes[np.arange(len(codes)), first]
     assert question.within(picked[:, None]).all(), f"{strategy.id} broke a limit"
@@ -87,51 +95,54 @@ def world(data: Path) -> tuple[MobileNetV3Space, Half, dict[str, Judge], Generat
 
 def compared(
     data: Path, chosen: Sequence[Strategy], sizes: Sequence[int], devices: int, seeds: int, kept: Path | None = None
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """One row for every strategy, size, device and seed: mean top-1 over the budgets by every judge, and seconds.
 
-    All rows are written to a file after every device, if one is given.
+    A file keeps the rows if one is given. Rows that it has already are returned with the others.
     """
     space, steer, known, generator = world(data)
-    rows = []
+    rows: list[Row] = json.loads(kept.read_text("utf-8")) if kept and kept.is_file() else []
+    done = {tuple(row[key] for key in ASKED) for row in rows}
     for number, table in enumerate(tables(space, devices)[1:]):
+        every = itertools.product(chosen, sizes, range(seeds))
+        todo = [
+            (strategy, size, seed) for strategy, size, seed in every if (strategy.id, size, number, seed) not in done
+        ]
+        if not todo:
+            continue
         best = frontier(space, table, steer.additive)
         limits = np.linspace(best.cost[0], best.cost[-1], BUDGETS + 2)[1:-1, None]
         question = Question(space, steer, [table], limits, lambda: generator)
         chance = question.random(100, np.random.default_rng(0)).reshape(-1, len(space.sizes))
         least = {name: float(judge.predict(chance).mean.mean()) for name, judge in known.items()}
-        for strategy in chosen:
-            for size in sizes:
-                for seed in range(seeds):
-                    begun = time.perf_counter()
-                    try:
-                        picked = picks(strategy, replace(question, seed=seed), size)
-                    except NagsdkError as error:
-                        print(f"{strategy.id}: {error}", file=sys.stderr)
-                        continue
-                    seconds = time.perf_counter() - begun
-                    top1 = {name: float(judge.predict(picked).mean.mean()) for name, judge in known.items()}
-                    gain = float(np.mean([100 * (top1[name] - least[name]) / least[name] for name in top1]))
-                    believed = float(steer.predict(picked).mean.mean())
-                    row = {"strategy": strategy.id, "size": size, "device": number, "seed": seed, "seconds": seconds}
-                    rows.append({**row, "top1": top1, "improvement": gain, "believed": believed})
-            done = [f"{r['improvement']:.3f}" for r in rows if (r["strategy"], r["device"]) == (strategy.id, number)]
-            print(f"device {number + 1}, {strategy.id}: {' '.join(done)} %", file=sys.stderr, flush=True)
-        if kept:
-            kept.write_text(json.dumps(rows, indent=1), "utf-8")
+        for strategy, size, seed in todo:
+            counted, begun = Counted(steer, size), time.process_time()
+            try:
+                picked = picks(strategy, replace(question, seed=seed), counted)
+            except NagsdkError as error:
+                print(f"{strategy.id}: {error}", file=sys.stderr)
+                continue
+            seconds, used = time.process_time() - begun, len(counted.known)
+            top1 = {name: float(judge.predict(picked).mean.mean()) for name, judge in known.items()}
+            gain = float(np.mean([100 * (top1[name] - least[name]) / least[name] for name in top1]))
+            believed = float(steer.predict(picked).mean.mean())
+            asked = dict(zip(ASKED, (strategy.id, size, number, seed), strict=True))
+            found = {"evaluated": used, "seconds": seconds, "top1": top1, "improvement": gain, "believed": believed}
+            rows.append({**asked, **found})
+            print(f"{asked}: {gain:.3f} %, {used} evaluations, {seconds:.2f} s", file=sys.stderr, flush=True)
+            if kept:
+                write_atomically(kept, json.dumps(rows, indent=1).encode())
     return rows
 
 
-def ahead(rows: Sequence[Mapping[str, Any]], name: str, size: int, value: Any) -> Floats:
-    """How far a strategy is ahead of the generator on every device, means over the seeds."""
-    result = []
-    for device in sorted({row["device"] for row in rows}):
-        of = [
-            [value(row) for row in rows if (row["strategy"], row["size"], row["device"]) == (which, size, device)]
-            for which in (name, FIRST)
-        ]
-        result.append(np.mean(of[0]) - np.mean(of[1]))
-    return np.array(result)
+def ahead(rows: Sequence[Row], name: str, size: int, value: Callable[[Row], Any]) -> Floats:
+    """How far a strategy is ahead of the generator on every device that both have, means over the seeds."""
+    found: dict[str, dict[int, list[float]]] = {name: {}, FIRST: {}}
+    for row in rows:
+        if row["size"] == size and row["strategy"] in found:
+            found[row["strategy"]].setdefault(row["device"], []).append(value(row))
+    both = sorted(found[name].keys() & found[FIRST].keys())
+    return np.array([np.mean(found[name][device]) - np.mean(found[FIRST][device]) for device in both])
 
 
 def shown(values: Floats) -> str:
@@ -140,23 +151,45 @@ def shown(values: Floats) -> str:
     return f"{values.mean():+.4f} ± {error:.4f}"
 
 
-def show(rows: Sequence[Mapping[str, Any]]) -> None:
+def of_kinds(row: Row) -> float:
+    """The mean of the judges' top-1."""
+    return float(np.mean([*row["top1"].values()]))
+
+
+def between_seeds(rows: Sequence[Row]) -> float:
+    """Standard deviation of the mean of the judges' top-1 over the seeds of a device; nan where no device has two."""
+    by_device: dict[int, list[float]] = {}
+    for row in rows:
+        by_device.setdefault(row["device"], []).append(of_kinds(row))
+    found = [np.var(values, ddof=1) for values in by_device.values() if len(values) > 1]
+    return float(np.sqrt(np.mean(found))) if found else float("nan")
+
+
+def show(rows: Sequence[Row]) -> None:
     """Prints a table for each size, best first by the mean of the judges."""
     kinds = list(rows[0]["top1"])
+    heads = (*kinds, "mean of kinds", "steering")
     for size in sorted({row["size"] for row in rows}):
         print(f"\n{size:,} evaluations for {BUDGETS} budgets: points of top-1 ahead of {FIRST}, ± standard error")
-        print(f"{'strategy':24}" + "".join(f"{kind:>20}" for kind in (*kinds, "mean of kinds")), end="")
-        print(f"{'steering':>20}{'over random':>13}{'seconds':>9}")
+        print(f"{'strategy':20}" + "".join(f"{head:>20}" for head in heads), end="")
+        print(f"{'over random':>13}{'devices':>9}{'seeds':>6}{'sd of seeds':>13}{'evaluated':>11}{'seconds':>9}")
         lines = []
+        # Devices differ more than strategies: where one ran on few of them, its difference there is what counts.
+        base = np.mean([row["improvement"] for row in rows if (row["strategy"], row["size"]) == (FIRST, size)])
         for name in dict.fromkeys(row["strategy"] for row in rows):
             own = [row for row in rows if (row["strategy"], row["size"]) == (name, size)]
             if own:
-                means = ahead(rows, name, size, lambda row: np.mean([*row["top1"].values()]))
-                cells = [shown(ahead(rows, name, size, lambda row, kind=kind: row["top1"][kind])) for kind in kinds]
-                cells += [shown(means), shown(ahead(rows, name, size, lambda row: row["believed"]))]
-                gain, seconds = (np.mean([row[key] for row in own]) for key in ("improvement", "seconds"))
-                line = f"{name:24}" + "".join(f"{cell:>20}" for cell in cells) + f"{gain:11.3f} %{seconds:9.2f}"
-                lines.append((-means.mean(), line))
+                values: list[Callable[[Row], Any]] = [
+                    *(lambda row, kind=kind: row["top1"][kind] for kind in kinds),  # type: ignore[misc]
+                    *(of_kinds, lambda row: row["believed"]),
+                ]
+                cells = [shown(ahead(rows, name, size, value)) for value in values]
+                gain = base + ahead(rows, name, size, lambda row: row["improvement"]).mean()
+                used, seconds = (np.mean([row[key] for row in own]) for key in MEANS)
+                devices, seeds = (len({row[key] for row in own}) for key in ("device", "seed"))
+                line = f"{name:20}" + "".join(f"{cell:>20}" for cell in cells) + f"{gain:11.3f} %"
+                line += f"{devices:9}{seeds:6}{between_seeds(own):13.4f}{used:11.0f}{seconds:9.2f}"
+                lines.append((-ahead(rows, name, size, of_kinds).mean(), line))
         print("\n".join(line for _, line in sorted(lines)), flush=True)
 
 
@@ -199,9 +232,9 @@ def leaning(data: Path, devices: int, sizes: Sequence[int]) -> None:
             best = frontier(space, table, steer.additive)
             limits = np.linspace(best.cost[0], best.cost[-1], BUDGETS + 2)[1:-1, None]
             asked = Question(space, steer, [table], limits, lambda: generator)
-            exact = picks(Lookup(), asked, size)
+            exact = picks(Lookup(), asked, Counted(steer, size))
             for share in SHARES:
-                own = picks(Nag(), replace(asked, predictor=Leaning(steer, share)), size)
+                own = picks(Nag(), asked, Counted(Leaning(steer, share), size))
                 gains = [(judge.predict(own).mean - judge.predict(exact).mean).mean() for judge in known.values()]
                 found.setdefault(share, []).append(float(np.mean(gains)))
         print(
@@ -221,7 +254,7 @@ def on_glyphs(chosen: Sequence[Strategy], count: int, size: int) -> None:
     print(f"\nglyphs, {count} budgets of MACs, {size:,} evaluations: measured top-1 on the test images")
     for strategy in chosen:
         try:
-            picked = picks(strategy, question, size)
+            picked = picks(strategy, question, Counted(question.predictor, size))
         except NagsdkError as error:
             print(f"{strategy.id}: {error}", file=sys.stderr)
             continue

@@ -233,7 +233,7 @@ def predict(
         return describe(opened, read(opened, architectures, table), None, None)
     target = target_of(target, settings)
     given = read(target.bundle, architectures, table)
-    return describe(target.bundle, given, target.device, require_cost_model(target))
+    return describe(target.bundle, given, target, require_cost_model(target))
 
 
 @renamed(device="target")

@@ -53,6 +53,13 @@ def again(drawing: str) -> str:
     return picture(float(width), float(height), label, [inside], LIGHT)
 
 
+def decades(low: float, high: float) -> list[float]:
+    """Ticks of a logarithmic axis: powers of ten, and 2 and 5 times as much where there are few of them."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    factors = (1, 2, 5) if high / low < 300 else (1,)
+    return [step for power in powers for step in (factor * 10.0**power for factor in factors) if low <= step <= high]
+
+
 @dataclass(frozen=True)
 class Chart:
     """A plotting area of any size, whose horizontal axis may be logarithmic.
@@ -89,12 +96,11 @@ class Chart:
     def axes(self, x_label: str, y_label: str) -> list[str]:
         """Grid, ticks and labels of the axes."""
         floor, parts = self.height - self.bottom, []
-        steps = [1, 2, 5, 10, 20, 50, 100, 200] if self.logarithmic else ticks(*self.x)
-        for value in (step for step in steps if self.x[0] <= step <= self.x[1]):
+        for value in decades(*self.x) if self.logarithmic else ticks(*self.x):
             x = self.at_x(value)
             parts += [
                 line(x, self.top, x, floor, GRID),
-                text(x, floor + 15, f"{value:g}", anchor="middle", color=GREY),
+                text(x, floor + 15, f"{value:,g}", anchor="middle", color=GREY),
             ]
         for value in ticks(*self.y):
             y = self.at_y(value)
@@ -111,13 +117,13 @@ class Chart:
             text(12, middle, y_label, anchor="middle", size=12, extra=turn),
         ]
 
-    def curve(self, xs: Sequence[float], ys: Sequence[float], color: str, extra: str = "") -> str:
+    def curve(self, xs: Sequence[float], ys: Sequence[float], color: str, extra: str = "", width: float = 2.4) -> str:
         """A line through points."""
         points = " ".join(f"{self.at_x(x):.1f},{self.at_y(y):.1f}" for x, y in zip(xs, ys, strict=True))
-        return f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2.4"{extra}/>'
+        return f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="{width:g}"{extra}/>'
 
-    def dot(self, x: float, y: float, color: str, title: str, hollow: bool = False) -> str:
+    def dot(self, x: float, y: float, color: str, title: str, hollow: bool = False, radius: float = 5) -> str:
         """One point, which shows its title when the mouse points at it."""
         paint = f'fill="#fff" stroke="{color}" stroke-width="2.6"' if hollow else f'fill="{color}"'
-        place = f'cx="{self.at_x(x):.1f}" cy="{self.at_y(y):.1f}" r="5"'
+        place = f'cx="{self.at_x(x):.1f}" cy="{self.at_y(y):.1f}" r="{radius:g}"'
         return f"<circle {place} {paint}><title>{escape(title)}</title></circle>"

@@ -15,6 +15,7 @@ from nagsdk.errors import DeviceError, DeviceUnavailableError, UnknownNameError,
 from nagsdk.manifest.result import LEFT_OUT, Arm, arm_name
 from nagsdk.pipeline.limits import Costs
 from nagsdk.plugin.host import host
+from nagsdk.predictor.losses import Loss
 from nagsdk.ranges import ARMS, THREADS
 from nagsdk.space.space import extremes
 
@@ -47,6 +48,14 @@ class Setting:
 def named(device: Device) -> str:
     """The arm of a device as text, such as ``int8, 2 threads``."""
     return arm_name(device.precision, device.threads)
+
+
+def loss_of(bundle: Bundle, backend: Backend, device: Device) -> Loss | None:
+    """What is known about the accuracy that networks lose as the backend writes them; None if nothing is."""
+    if not bundle.has_predictor:
+        return None
+    scheme = backend.scheme(device) if device.precision in backend.integer_precisions else None
+    return bundle.predictor.loss(device.precision, "" if scheme is None else scheme.name)
 
 
 def arms_of(
