@@ -72,6 +72,9 @@ ELSEWHERE = {
     "benchmarks/training_options.py --fonts /usr/share/fonts --work build/options": "the fonts of glyphs",
     "benchmarks/foreign.py": "torchvision",
     "benchmarks/trained_families.py --work build/glyphs": "the work folder of recipes/glyphs/build.py",
+    "benchmarks/trained_generator.py --work build/glyphs --supernet build/vit.safetensors": (
+        "a supernet that trained_families.py --supernets build trained, and the extra `bench`"
+    ),
     "recipes/glyphs/check.py alone --work build/glyphs --bundle bundles/glyphs": "the work folder of a training",
     "-m pytest tests/project/test_build.py tests/reports/test_page.py tests/training/test_train.py": "the extra `test`",
 }

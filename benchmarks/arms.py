@@ -13,12 +13,14 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
 import nagsdk
+from nagsdk.budget import DEFAULT_CONFIDENCE
 from nagsdk.cost.bounds import Completions
 from nagsdk.cost.model import CostModel
 from nagsdk.device.host import processor
@@ -32,11 +34,19 @@ from nagsdk.pipeline.timing import timing_artifact
 TIE = 0.95
 
 
-def limits(target: Target, model: CostModel | None, count: int) -> list[str]:
-    """Budgets over the range of the first arm, closer to each other where they are small."""
-    bounds = Completions.of(target.bundle.space, target.costs.table("latency", model))
-    low, high = 1.2 * bounds.least, 0.8 * bounds.most
-    return [f"{ms:.3g}ms" for ms in np.geomspace(low, max(high, 1.5 * low), count)]
+def limits(target: Target, models: Sequence[CostModel | None], count: int) -> list[str]:
+    """Budgets inside the range of every arm: the middles of equal parts of it, on a logarithmic scale.
+
+    The range of an arm reaches from the bound on the latency of its fastest network to that of its slowest one.
+    """
+    ranges = []
+    for arm, model in zip(target.arms, models, strict=True):
+        if model is not None:
+            bounds = Completions.of(arm.bundle.space, arm.costs.table("latency", model))
+            bound = bounds.least / model.limit_for_mean(bounds.least, DEFAULT_CONFIDENCE)
+            ranges.append((bounds.least * bound, bounds.most * bound))
+    low, high = max(low for low, _ in ranges), min(high for _, high in ranges)
+    return [f"{low * (high / low) ** ((part + 0.5) / count):.3g}ms" for part in range(count)]
 
 
 def single(target: Target, budget: str, folder: Path) -> Deployment | None:
@@ -86,8 +96,7 @@ def main() -> None:
         os.environ["NAGSDK_CACHE_DIR"] = name
         for device in arguments.devices:
             target = Target(device, precision="any")
-            first, *_ = models_for(target, [], True, 0)
-            for budget in limits(target, first, arguments.budgets):
+            for budget in limits(target, models_for(target, [], True, 0), arguments.budgets):
                 work = Path(name) / "out" / device / budget
                 alone = {
                     arm.device.precision: found

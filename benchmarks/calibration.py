@@ -298,6 +298,8 @@ def show(report: dict[str, Any]) -> None:
                         f"{label + ': ' + method:<38}{count:>4}{m['spearman']:>10.3f}{m['within_10']:>7.3f}"
                         f"{m['rmspe']:>8.3f}{m['within_5']:>7.3f}{m['spearman_middle']:>13.3f}   {target or ''}"
                     )
+        for count in COUNTS:
+            print(f"{name}: {METHODS[0]} less {METHODS[1]}, N={count}: {paired(devices, count)}")
         if name in HELP:
             print(f"{name + ': HELP, published, ' + HELP[name][0]:<38}{'20':>4}{'':>32}{HELP[name][1]:>13.3f}")
         for count in (10, 20):
@@ -308,6 +310,17 @@ def show(report: dict[str, Any]) -> None:
     for count in (10, 20):
         reached = sum(d["samples"][count]["nagsdk"]["within_10"] >= 0.95 for d in reachable)
         print(f"pairs with 95 % within 10 %, N={count}: {reached} of the {len(reachable)} whose ceiling allows it")
+
+
+def paired(devices: dict[str, Any], count: int) -> str:
+    """Mean differences between what ships and the pool alone, with their standard errors over the devices."""
+    parts = []
+    for key, what in {"spearman": "Spearman", "within_10": "±10 %", "rmspe": "RMSPE", "within_5": "±5 %"}.items():
+        ours, alone = (np.array([d["samples"][count][method][key] for d in devices.values()]) for method in METHODS[:2])
+        parts.append(
+            f"{what} {np.mean(ours - alone):+.4f} ± {np.std(ours - alone, ddof=1) / np.sqrt(len(devices)):.4f}"
+        )
+    return ", ".join(parts)
 
 
 def show_bound(name: str, count: int, bounds: list[dict[str, float]]) -> None:

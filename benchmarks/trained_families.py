@@ -1,6 +1,6 @@
 """Trains supernets of several families for the same steps on the same pictures, and compares their subnets.
 
-    python benchmarks/trained_families.py --work build/glyphs [--steps 300] [--subnets 40] [--only vit …] [--json]
+    python benchmarks/trained_families.py --work build/glyphs [--steps 300] [--only vit …] [--supernets DIR]
 
 --work is the work folder of recipes/glyphs/build.py, whose pictures are used. The families:
   elastic   MobileNetV3 with learned transformations of kernels, as it ships
@@ -44,6 +44,7 @@ from nagsdk.space.space import extremes
 from nagsdk.supernet.evaluate import measure
 from nagsdk.supernet.passes import passes
 from nagsdk.supernet.train import train
+from nagsdk.supernet.weights import save_supernet
 from nagsdk.training.subnets import space_filling
 
 BATCH, RECALIBRATION, CLASSES = 64, 512, 47
@@ -109,8 +110,8 @@ def latency(supernet: Any, architecture: Architecture, folder: Path) -> float:
     return 1e3 * min(taken)
 
 
-def measured(name: str, work: Path, steps: int, count: int) -> dict[str, Any]:
-    """Trains the supernet of a family and measures its subnets."""
+def measured(name: str, work: Path, steps: int, count: int, supernets: Path | None) -> dict[str, Any]:
+    """Trains the supernet of a family, keeps it if there is a folder for it, and measures its subnets."""
     space = FAMILIES[name]()
     images, labels = (np.load(work / f"train.{part}.npy", mmap_mode="r") for part in ("images", "labels"))
     seen, right = (np.load(work / f"validation.{part}.npy", mmap_mode="r") for part in ("images", "labels"))
@@ -126,6 +127,8 @@ def measured(name: str, work: Path, steps: int, count: int) -> dict[str, Any]:
     start = time.process_time()
     train(supernet, ArrayBatches(images, labels, BATCH, PREPROCESSING), recipe, listen)
     seconds = (time.process_time() - start) / steps
+    if supernets is not None:
+        save_supernet(supernet, supernets / f"{name}.safetensors")
     random = space.decode(space.sample(count, np.random.default_rng(1)))
     ends = space.decode(extremes(space))
     spread = space.decode(space_filling(space, max(count, 12), 0))
@@ -170,10 +173,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300, help="training steps (default: %(default)s)")
     parser.add_argument("--subnets", type=int, default=40, help="random subnets to measure (default: %(default)s)")
     parser.add_argument("--only", nargs="+", choices=list(FAMILIES), default=list(FAMILIES), help="families")
+    parser.add_argument("--supernets", type=Path, help="folder in which the weights are kept, one file for a family")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     with threads(1):
-        report = {name: measured(name, options.work, options.steps, options.subnets) for name in options.only}
+        report = {
+            name: measured(name, options.work, options.steps, options.subnets, options.supernets)
+            for name in options.only
+        }
     if options.json:
         print(json.dumps(report, indent=2))
         return

@@ -11,6 +11,7 @@ from nagsdk.budget import LATENCY, Budget
 from nagsdk.common.moved import renamed
 from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.cost.model import SAMPLES
+from nagsdk.events import ignore
 from nagsdk.pipeline.asked import check_data, limits_of, require_verifiable, sets_of, targets_of, usual_folder
 from nagsdk.pipeline.target import Target, TargetSettings, check_settings, target_of
 
@@ -228,11 +229,10 @@ def predict(
 
     if target is None:
         check_settings(settings)
-        opened = load_bundle(settings.get("bundle", "glyphs"))
+        opened = load_bundle(settings.get("bundle", "glyphs"), settings.get("on_event", ignore))
         return describe(opened, read(opened, architectures, table), None, None)
     target = target_of(target, settings)
-    given = read(target.bundle, architectures, table)
-    return describe(target.bundle, given, target.device, require_cost_model(target))
+    return describe(target.bundle, read(target.bundle, architectures, table), target, require_cost_model(target))
 
 
 @renamed(device="target")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 
@@ -79,3 +80,28 @@ def stage(on_event: Listener, text: str, total: float | None = None) -> Iterator
         yield lambda done, now: on_event(Advanced(now, done))
     finally:
         on_event(Finished(text))
+
+
+_listener: ContextVar[Listener] = ContextVar("listener", default=ignore)
+
+
+@contextmanager
+def heard_by(on_event: Listener) -> Iterator[None]:
+    """Makes a listener the one that `send` sends to in this block.
+
+    Args:
+        on_event: Receives the events; `ignore` leaves the listener of the block around this one in place.
+    """
+    token = _listener.set(_listener.get() if on_event is ignore else on_event)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+def send(event: Event) -> None:
+    """Sends an event to the listener of the innermost `heard_by`.
+
+    It is for work that no listener can be handed to, such as what a property computes when it is first read.
+    """
+    _listener.get()(event)

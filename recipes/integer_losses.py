@@ -16,9 +16,10 @@ from typing import Any
 from nagsdk.bundle.bundle import load_bundle
 from nagsdk.bundle.names import DESCRIPTION
 from nagsdk.common.folders import shipped
+from nagsdk.graph.schemes import SCHEMES
 from nagsdk.predictor.losses import LOSSES, Loss
 from nagsdk.predictor.model import CARD
-from nagsdk.training.losses import integer_loss
+from nagsdk.training.losses import integer_losses
 from nagsdk.training.source import Source
 
 PUBLISHED = Loss(
@@ -35,15 +36,16 @@ def main() -> None:
     glyphs = load_bundle("glyphs")
     source = Source.of(glyphs, None)
     images = (source.recalibration, source.shown("test"), source.count("test"))
-    losses = {"glyphs": integer_loss(glyphs.space, glyphs.supernet, *images), "imagenet": PUBLISHED}
-    for name, loss in losses.items():
+    measured = integer_losses(glyphs.space, glyphs.supernet, *images)
+    for name, losses in {"glyphs": measured, "imagenet": {SCHEMES[0].name: PUBLISHED}}.items():
         folder = shipped("bundles") / name
-        content = written({**json.loads((folder / CARD).read_bytes()), LOSSES: {"int8": loss.to_dict()}})
+        entries = {scheme: loss.to_dict() for scheme, loss in losses.items()}
+        content = written({**json.loads((folder / CARD).read_bytes()), LOSSES: entries})
         (folder / CARD).write_bytes(content)
         description = json.loads((folder / DESCRIPTION).read_bytes())
         description["files"][CARD] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
         (folder / DESCRIPTION).write_bytes(written(description))
-        print(name, loss)
+        print(name, losses)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from nagsdk.common.folders import is_shipped, shipped
 from nagsdk.common.reading import json_of, read_bytes
 from nagsdk.common.validation import what_is_wrong
 from nagsdk.errors import BundleError, DamagedBundleError, ImagesMissingError, UnknownNameError, UsageError
+from nagsdk.events import Listener, heard_by, ignore
 from nagsdk.families import space_from_dict
 from nagsdk.images.preprocessing import Preprocessing, read_folder
 from nagsdk.images.sheets import read_sheet
@@ -298,12 +299,14 @@ class Bundle:
         return self.space.parse(text)
 
 
-def load_bundle(name_or_path: str | Path | Bundle = DEFAULT) -> Bundle:
+def load_bundle(name_or_path: str | Path | Bundle = DEFAULT, on_event: Listener = ignore) -> Bundle:
     """Opens a bundle.
 
     Args:
         name_or_path: Name of a shipped bundle, or a folder that holds a bundle.json: a `Path`, or a text with a
             separator, such as ``./flowers``. A text without one is a name, whatever folders there are.
+        on_event: Receives progress. The layers of some families are found when a space of theirs is opened for the
+            first time on a machine, which takes up to a minute.
 
     Raises:
         UnknownNameError: There is no such bundle.
@@ -317,7 +320,8 @@ def load_bundle(name_or_path: str | Path | Bundle = DEFAULT) -> Bundle:
     beside = os.path.lexists(path / DESCRIPTION)
     if isinstance(name_or_path, Path) or is_path(name):
         if beside:
-            return Bundle(path)
+            with heard_by(on_event):
+                return Bundle(path)
         valid = f"Name a folder with a {DESCRIPTION}, as 'nagsdk train' writes it, or one of {', '.join(known)}."
         if os.path.isdir(path):  # noqa: PTH112 — `Path.is_dir` raises an error for long names
             raise UnknownNameError(f"The folder {name} is not a bundle: it has no {DESCRIPTION}.", valid)

@@ -17,10 +17,12 @@ import click
 from nagsdk.cli import streams
 from nagsdk.cli.own_process import set_up
 from nagsdk.cli.printing import say
+from nagsdk.cli.progress import at_once
 from nagsdk.cli.stopping import Stopping
 from nagsdk.common.os_errors import named
 from nagsdk.common.version import VERSION
 from nagsdk.errors import NagsdkError, printable
+from nagsdk.events import heard_by
 
 # Name -> (module, one line of help). A module is imported only when its command runs.
 COMMANDS = {
@@ -102,8 +104,10 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, prog_name="nagsdk")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """A latency budget and a device in, a measured model file that holds the budget out."""
+    ctx.with_resource(heard_by(at_once))
     Path.cwd()  # where it was removed, libraries end the process and do not say why
 
 

@@ -17,16 +17,26 @@ if TYPE_CHECKING:
 
 # What a screen of 80 columns has room for, beside a bar of 20 and the times.
 _LONGEST, _BAR = 41, 20
+# Where click keeps the listener of a command.
+_BARS = "nagsdk.bars"
 
 
 def listener() -> Listener:
-    """The listener of the running command: bars on a terminal, only warnings elsewhere."""
+    """The listener of the running command, always the same one: bars on a terminal, only warnings elsewhere."""
     if not sys.stderr.isatty():
         return warn
-    bars = Bars()
-    if (context := click.get_current_context(silent=True)) is not None:
-        context.call_on_close(bars.close)
-    return bars
+    if (context := click.get_current_context(silent=True)) is None:
+        return Bars()
+    if _BARS not in context.meta:  # only one part of the screen can be drawn on at a time
+        context.meta[_BARS] = bars = Bars()
+        context.find_root().call_on_close(bars.close)
+    found: Bars = context.meta[_BARS]
+    return found
+
+
+def at_once(event: Event) -> None:
+    """Shows an event with the listener of the running command, which is made when the first one comes."""
+    listener()(event)
 
 
 def warn(event: Event) -> None:

@@ -4,7 +4,8 @@ A known shape (a shipped prior, or a pool of devices) helps on devices of its ki
 measurements are also explained without it, by physical features alone. Both predict every measured latency without
 having seen it, and the weight of the known shape is the one whose mixture predicts best. A mixture must also order the
 measured architectures no worse than the known shape alone does: a search needs their order, and few errors are a weak
-reason to give up a shape that orders well. The mixture of two additive tables is additive.
+reason to give up a shape that orders well. Nor may a single measurement be the reason: the known shape keeps all its
+weight if it would do so without any one of them. The mixture of two additive tables is additive.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nagsdk.cost.features import FeatureTable
-from nagsdk.cost.gp import Posterior, left_out
+from nagsdk.cost.gp import Posterior, left_out, parts
 from nagsdk.cost.prior import flat_prior
 from nagsdk.cost.shape import Shape
 from nagsdk.cost.table import AdditiveTable, Floats, mixed
@@ -85,30 +86,51 @@ def judged(known: Shape, codes: Codes, ms: Floats, alone: bool) -> tuple[float, 
     if alone:
         return 1.0, *first
     unknown = _unknown(known)
-    parts = np.array([first, left_out(unknown.fit, unknown.design(codes), ms)])
-    means = np.outer(_WEIGHTS, parts[0, 0]) + np.outer(1 - _WEIGHTS, parts[1, 0])
-    mixture = np.abs(means / ms - 1)
-    scale = max(_SCALE * float(np.median(mixture, axis=1).min()), np.finfo(float).tiny)
-    with np.errstate(over="ignore"):  # where the scale is as good as 0, losses are infinite
-        loss = (_FREEDOM + 1) / 2 * np.log1p((mixture / scale) ** 2 / _FREEDOM)
-    doubt = _DOUBT / len(ms) ** 4 * (1 - _WEIGHTS)
-
-    def weight(rows: NDArray[np.bool_]) -> float:
-        total = loss[:, rows].sum(1) + doubt
-        best = len(_WEIGHTS) - 1 - total[::-1].argmin()
-        mixed_order, known_order = (_order(means[number, rows], ms[rows]) for number in (best, -1))
-        return float(_WEIGHTS[best]) if mixed_order >= known_order else 1.0
-
-    trust = weight(np.ones(len(ms), bool))
+    both = np.array([first, left_out(unknown.fit, unknown.design(codes), ms)])
+    means = np.outer(_WEIGHTS, both[0, 0]) + np.outer(1 - _WEIGHTS, both[1, 0])
+    part = parts(len(ms))
+    weights = _weights(means, ms, part)
     # The weight with which a sample is predicted must not know the sample either.
-    without = [weight(rows) for rows in ~np.eye(len(ms), dtype=bool)]
-    shares = np.array([without, 1 - np.array(without)])
-    return trust, (shares * parts[:, 0]).sum(0), (shares * parts[:, 1]).sum(0)
+    trust, without = float(weights[-1]), weights[part]
+    shares = np.array([without, 1 - without])
+    return trust, (shares * both[:, 0]).sum(0), (shares * both[:, 1]).sum(0)
 
 
-def _order(predicted: Floats, ms: Floats) -> float:
-    """Returns the number of pairs in the right order less that in the wrong one, each pair counted twice."""
-    return float(np.sum(np.sign(np.subtract.outer(predicted, predicted) * np.subtract.outer(ms, ms))))
+def _weights(means: Floats, ms: Floats, part: NDArray[np.intp]) -> Floats:
+    """Chooses the weight of the known shape without each part of the samples, and with all of them.
+
+    Args:
+        means: Left-out predictions of every mixture, shape (weights, n).
+        ms: Measured latencies, shape (n,).
+        part: Number of the part of every sample, shape (n,).
+
+    Returns:
+        Weights, shape (parts + 1,); the last one knows all samples.
+    """
+    error = np.abs(means / ms - 1)
+    # Smaller relative errors are rounding.
+    scale = max(_SCALE * float(np.median(error, axis=1).min()), np.finfo(float).eps)
+    loss = (_FREEDOM + 1) / 2 * np.log1p((error / scale) ** 2 / _FREEDOM)
+    count = part.max() + 1
+    of_part = np.eye(count)[part]
+    order = np.array([of_part.T @ _order(predicted, ms) @ of_part for predicted in means])
+    # Which parts are kept when up to two are missing; the last row of each axis stands for none.
+    kept = ~np.eye(count + 1, count, dtype=bool)
+    kept = kept[:, None] & kept
+    doubt = _DOUBT / (kept @ of_part.sum(0)) ** 4
+    total = kept @ (loss @ of_part).T + doubt[..., None] * (1 - _WEIGHTS)
+    ordered = np.einsum("wpq,ijp,ijq->ijw", order, kept, kept, optimize=True)
+    best = len(_WEIGHTS) - 1 - total[..., ::-1].argmin(-1)
+    best[np.take_along_axis(ordered, best[..., None], -1)[..., 0] < ordered[..., -1]] = len(_WEIGHTS) - 1
+    chosen = _WEIGHTS[best]
+    result: Floats = np.where(chosen.max(1) < 1, chosen[:, -1], 1.0)
+    return result
+
+
+def _order(predicted: Floats, ms: Floats) -> Floats:
+    """Returns 1 for every pair of samples in the right order and -1 for one in the wrong order, shape (n, n)."""
+    result: Floats = np.sign(np.subtract.outer(predicted, predicted) * np.subtract.outer(ms, ms))
+    return result
 
 
 def _unknown(known: Shape) -> Shape:

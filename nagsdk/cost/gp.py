@@ -170,11 +170,17 @@ def left_out(fitted: Callable[[Design, Floats], Posterior], design: Design, valu
         Means and standard deviations in milliseconds, as `Posterior.predict` returns them, shapes (n,).
     """
     result = np.empty((2, len(values)))
-    fold = np.arange(len(values)) % min(len(values), _FOLDS)
-    for number in range(fold.max() + 1):
-        without = fold != number
+    part = parts(len(values))
+    for number in range(part.max() + 1):
+        without = part != number
         result[:, ~without] = fitted(design.at(without), values[without]).predict(design.at(~without))
     return result[0], result[1]
+
+
+def parts(count: int) -> NDArray[np.intp]:
+    """Returns the number of the part with which each of several samples is left out, shape (count,)."""
+    result: NDArray[np.intp] = np.arange(count) % min(count, _FOLDS)
+    return result
 
 
 class _MeanSize:

@@ -27,6 +27,7 @@ from nagsdk.space.layer import KINDS, LayerSpec
 
 if TYPE_CHECKING:
     from nagsdk.graph.ir import Graph
+    from nagsdk.graph.schemes import Scheme
 
 Tensor = NDArray[np.float32]
 # Error that float32 rounding makes when sums are computed in another order.
@@ -244,6 +245,18 @@ class Backend(ABC):
             DeviceUnavailableError: A package is missing; the error names the command that installs it.
         """
 
+    def scheme(self, device: Device) -> Scheme | None:
+        """Returns how `quantised` makes integers of networks for a device.
+
+        It is called for the precisions of `integer_precisions` only. Predictions take off what networks lose by this
+        scheme.
+
+        Returns:
+            The scheme; None, which is the default, if there is none, or `quantised` works in a way of its own: then
+            predictions take off the most that is known to be lost by any scheme.
+        """
+        return None
+
     def quantised(
         self, graph: Graph, device: Device, images: Tensor | None = None, kept: Mapping[str, bytes] | None = None
     ) -> Graph:
@@ -258,9 +271,11 @@ class Backend(ABC):
             kept: Statistics of an earlier call, which are used instead of images; see `nagsdk.graph.ranges.Ranges`.
 
         Returns:
-            An `IntegerGraph`, which can be simulated; or the network itself, which is the default.
+            An `IntegerGraph`, which can be simulated, by default that of `scheme`; or the network itself if there is
+            no scheme.
         """
-        return graph
+        scheme = self.scheme(device)
+        return graph if scheme is None else scheme.quantised(graph, images, kept)
 
     @abstractmethod
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:

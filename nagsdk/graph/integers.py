@@ -244,7 +244,7 @@ def _corrections(graph: IntegerGraph, images: Weights) -> dict[str, Weights]:
     import torch
 
     real, rounded = {graph.INPUT: torch.from_numpy(images)}, {}
-    rounded[graph.INPUT] = _rounded(real[graph.INPUT], graph.tensors[graph.INPUT])
+    rounded[graph.INPUT] = _rounded(real[graph.INPUT].clone(), graph.tensors[graph.INPUT])
     found, over = {}, last_readers(graph)
     with torch.no_grad():
         for node in graph.nodes:
@@ -266,5 +266,6 @@ def _corrections(graph: IntegerGraph, images: Weights) -> dict[str, Weights]:
 
 
 def _rounded(tensor: Tensor, affine: Affine) -> Tensor:
-    steps = (tensor / affine.scale).round_().add_(affine.zero_point).clamp_(LOWEST, HIGHEST)
-    return steps.sub_(affine.zero_point).mul_(affine.scale)
+    """Rounds a tensor in place. A part of a tensor that is rounded already does not change by it."""
+    low, high = LOWEST - affine.zero_point, HIGHEST - affine.zero_point
+    return tensor.div_(affine.scale).round_().clamp_(low, high).mul_(affine.scale)

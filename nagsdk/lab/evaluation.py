@@ -54,7 +54,7 @@ def evaluate_in_lab(
         WeightsMissingError: The bundle has no weights.
         DeviceUnavailableError: No host of the lab can do it, or all have failed.
     """
-    opened = load_bundle(bundle)
+    opened = load_bundle(bundle, on_event)
     opened.require_weights()
     space = opened.space
     given = read(opened, architectures, table) if architectures or table is not None else space.decode(extremes(space))

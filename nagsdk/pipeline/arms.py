@@ -85,8 +85,8 @@ def expected_top1(predicted: Predicted, measured: Measured, errors: Sequence[flo
 
 def _expected(candidate: Candidate) -> float | None:
     assert candidate.built is not None
-    predictor, precision = candidate.arm.target.bundle.predictor, candidate.arm.target.device.precision
-    folds, loss = predictor.card.get("folds") or {}, predictor.loss(precision)
+    target = candidate.arm.target
+    folds, loss = target.bundle.predictor.card.get("folds") or {}, target.known_loss
     errors = [float(folds["rmse"])] if "rmse" in folds else []
     if errors and loss is not None:
         errors.append((loss.high - loss.low) / (2 * _REACH_90))

@@ -11,6 +11,7 @@ from nagsdk.budget import MEASURED, METRICS, Budget
 from nagsdk.bundle.bundle import load_bundle
 from nagsdk.common.outputs import check_replaceable
 from nagsdk.errors import BudgetError, UnverifiedError, UsageError
+from nagsdk.events import ignore
 from nagsdk.manifest.manifest import DEPLOYMENT, MODEL
 from nagsdk.pipeline.target import Target, TargetSettings, target_of
 from nagsdk.plugin.units import read_budget
@@ -34,7 +35,8 @@ def targets_of(
     if not given:
         raise UsageError("No device was given.", "Name one or more; `nagsdk devices` lists them.")
     if not any(isinstance(one, Target) for one in given):
-        settings["bundle"] = load_bundle(settings.get("bundle", "glyphs"))  # opened once for all
+        # Opened once for all.
+        settings["bundle"] = load_bundle(settings.get("bundle", "glyphs"), settings.get("on_event", ignore))
     # One architecture for several devices has one precision and one number of threads on each.
     targets = [target_of(one, settings, arms=len(given) == 1, timed=timed) for one in given]
     if len({one.bundle.space.fingerprint for one in targets}) > 1:

@@ -208,7 +208,7 @@ def bench_strategies(
     table = target.costs.table(metric, model, resolution)
     table = replace(table, base=np.where(judged.resolutions, table.base, np.inf))
     limits = _limits(target, table, judged, points)
-    notes = () if model is None else tuple(notes_on(target.bundle, model, target.device))
+    notes = () if model is None else tuple(notes_on(target, model))
     question = Question(
         target.bundle.space, judged.steer, [table], limits, lambda: _generator(target, judged), on_event=ignore
     )

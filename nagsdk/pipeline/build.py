@@ -83,8 +83,10 @@ class Builder:
             ImagesMissingError: There are no images, and the files depend on some.
             ArchitectureError: The pinned resolution is not in the space.
             DeviceUnavailableError: A package that writes the device's files is not installed.
+            UnsupportedLayerError: The device does not run layers that every network of the space has.
         """
         bundle = self.target.bundle
+        _ = self.target.costs.supported
         if not self.timing_only:
             bundle.require_weights()
         self.target.backend.check_export(self.target.device)

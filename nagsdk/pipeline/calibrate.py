@@ -171,7 +171,7 @@ def model_for(target: Target, budgets: Sequence[Budget], timed: bool, seed: int)
         DeviceError: The device is busy or fails, or does not tell what a budget limits.
     """
     require_told(target, budgets)
-    for warning in precision_warnings(target.bundle, target.device.precision):
+    for warning in precision_warnings(target):
         target.on_event(Notice(warning, warning=True))
     if not (timed and target.presence.available):
         return require_cost_model(target) if timed else cost_model(target)

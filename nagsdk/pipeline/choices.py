@@ -13,6 +13,9 @@ from nagsdk.device.description import Device, Overrides
 from nagsdk.device.presence import presence_of
 from nagsdk.errors import DeviceError, DeviceUnavailableError, UnknownNameError, UsageError
 from nagsdk.manifest.result import LEFT_OUT, Arm, arm_name
+from nagsdk.pipeline.limits import Costs
+from nagsdk.plugin.host import host
+from nagsdk.predictor.losses import Loss
 from nagsdk.ranges import ARMS, THREADS
 from nagsdk.space.space import extremes
 
@@ -45,6 +48,14 @@ class Setting:
 def named(device: Device) -> str:
     """The arm of a device as text, such as ``int8, 2 threads``."""
     return arm_name(device.precision, device.threads)
+
+
+def loss_of(bundle: Bundle, backend: Backend, device: Device) -> Loss | None:
+    """What is known about the accuracy that networks lose as the backend writes them; None if nothing is."""
+    if not bundle.has_predictor:
+        return None
+    scheme = backend.scheme(device) if device.precision in backend.integer_precisions else None
+    return bundle.predictor.loss(device.precision, "" if scheme is None else scheme.name)
 
 
 def arms_of(
@@ -94,7 +105,7 @@ def arms_of(
     if refused is not None and (not asked or len(precisions) == 1):
         raise refused
     arms = [Setting(overrides, one, presence_of(backend, one)) for overrides, one in zip(asked, described, strict=True)]
-    return _usable(arms, backend, left_out), left_out
+    return _usable(arms, backend, bundle, left_out), left_out
 
 
 def _listed(value: Any, name: str, every: Callable[[], list[Any]], read: Callable[[str], Any]) -> list[Any]:
@@ -153,11 +164,12 @@ def _offered(
     return offered
 
 
-def _usable(arms: list[Setting], backend: Backend, left_out: list[Arm]) -> list[Setting]:
+def _usable(arms: list[Setting], backend: Backend, bundle: Bundle, left_out: list[Arm]) -> list[Setting]:
     """The arms that the device takes; adds the others to `left_out`. At least one stays, for its error to be told."""
     if len(arms) == 1:
         return arms
-    reasons = {id(arm): _refused(arm, backend, any(other.presence.available for other in arms)) for arm in arms}
+    present = any(other.presence.available for other in arms)
+    reasons = {id(arm): _refused(arm, backend, bundle, present) for arm in arms}
     usable = [arm for arm in arms if not reasons[id(arm)]]
     if not usable:
         return arms[:1]
@@ -167,12 +179,13 @@ def _usable(arms: list[Setting], backend: Backend, left_out: list[Arm]) -> list[
     return usable
 
 
-def _refused(arm: Setting, backend: Backend, present: bool) -> str:
+def _refused(arm: Setting, backend: Backend, bundle: Bundle, present: bool) -> str:
     """Why an arm cannot be used although others may be; empty if it can."""
     if present and not arm.presence.available:
         return arm.presence.reason
     try:
         backend.check_export(arm.device)
+        _ = Costs(bundle, backend, arm.device, host).supported  # raises an error if no network can be run
     except DeviceUnavailableError:
         return ""  # a package is missing, for every arm
     except DeviceError as error:

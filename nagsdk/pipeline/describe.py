@@ -8,24 +8,25 @@ from nagsdk.budget import DEFAULT_CONFIDENCE, LATENCY, Budget
 from nagsdk.bundle.bundle import Bundle
 from nagsdk.cost.model import CostModel
 from nagsdk.cost.table import exact_table
-from nagsdk.device.description import Device
 from nagsdk.manifest.result import Arm, Predicted, Result
+from nagsdk.pipeline.target import Target
 from nagsdk.space.architecture import Architecture
 
 _INTEGERS = "Predicted top-1 is that of fp32: what {} loses is only measured, on the bundle's test images."
 _DYNAMIC = "On x86-64 processors, {} often takes longer than fp32; compare with --precision fp32."
 
 
-def notes_on(bundle: Bundle, model: CostModel, device: Device) -> list[str]:
+def notes_on(target: Target, model: CostModel) -> list[str]:
     """Warnings for latencies that do not come from a calibration, and for precisions that predictions do not know."""
-    return [*prior_warnings(model, device.id), *precision_warnings(bundle, device.precision)]
+    return [*prior_warnings(model, target.device.id), *precision_warnings(target)]
 
 
-def precision_warnings(bundle: Bundle, precision: str) -> list[str]:
+def precision_warnings(target: Target) -> list[str]:
     """Warnings for a precision of integers: one whose loss the accuracy predictor does not know, and a slow one."""
+    precision = target.device.precision
     if not precision.startswith("int"):
         return []
-    unknown = bundle.has_predictor and bundle.predictor.loss(precision) is None
+    unknown = target.bundle.has_predictor and target.known_loss is None
     slow = precision.endswith("dynamic")
     return [text.format(precision) for text, holds in ((_INTEGERS, unknown), (_DYNAMIC, slow)) if holds]
 
@@ -65,7 +66,7 @@ def promise(result: Result) -> float:
 def describe(
     bundle: Bundle,
     architectures: Sequence[Architecture],
-    device: Device | None,
+    target: Target | None,
     model: CostModel | None,
     budgets: Sequence[Sequence[Budget]] | None = None,
     min_top1: float | None = None,
@@ -76,7 +77,7 @@ def describe(
     Args:
         bundle: The bundle with its space and accuracy predictor; top-1 is None if it has no predictor.
         architectures: Architectures of the bundle's space.
-        device: The device that `model` describes; what its precision loses is taken off the predicted top-1.
+        target: The target whose device `model` describes; what its precision loses is taken off the predicted top-1.
         model: The cost model; latencies are None without one.
         budgets: The budgets of each architecture, which hold together; the first latency budget sets percentile and
             confidence of the upper bound.
@@ -98,7 +99,7 @@ def describe(
     parameters = exact_table(space, lambda layer: layer.parameters).cost(codes)
     latency: list[float] | list[None] = [None] * len(codes)
     upper: list[float] | list[None] = [None] * len(codes)
-    notes = [] if model is None or device is None else notes_on(bundle, model, device)
+    notes = [] if model is None or target is None else notes_on(target, model)
     answered: Sequence[Sequence[Budget]] = [()] * len(codes) if budgets is None else budgets
     if model is not None:
         latency = model.mean(codes).tolist()
@@ -111,7 +112,7 @@ def describe(
     accuracy: list[tuple[float | None, float | None, float | None, bool | None]] = [(None, None, None, None)] * len(
         codes
     )
-    loss = bundle.predictor.loss(device.precision) if device is not None and bundle.has_predictor else None
+    device, loss = (None, None) if target is None else (target.device, target.known_loss)
     if top1 is not None:
         ends = (top1.mean, top1.low, top1.high)
         columns = ends if loss is None else loss.taken_off(*ends)

@@ -75,7 +75,7 @@ def fleet(
 
     ranges.check(share=share, models=models, seed=seed)
     asked = _latency(budget)
-    path, opened = Path(population), load_bundle(bundle)
+    path, opened = Path(population), load_bundle(bundle, on_event)
     file = read_population(path)
     opened.require_predictor()
     members = members_of(file, path.parent, opened, threads, precision, on_event)

@@ -212,7 +212,7 @@ class _ArmCosts:
             table,
             Completions.of(target.bundle.space, table),
             None if model is None else model.source,
-            () if model is None else tuple(notes_on(target.bundle, model, target.device)),
+            () if model is None else tuple(notes_on(target, model)),
         )
 
     def answers(self, strategy: Strategy, limits: Floats, seed: int) -> _Answers:

@@ -155,9 +155,7 @@ class Generation:
         by_target = [
             (
                 target,
-                describe(
-                    bundle, chosen, target.device, model, [_on(target, one) for one in asked], min_top1, chosen=True
-                ),
+                describe(bundle, chosen, target, model, [_on(target, one) for one in asked], min_top1, chosen=True),
             )
             for target, model in self.known
         ]

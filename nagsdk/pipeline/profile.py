@@ -37,6 +37,6 @@ def profile_architectures(target: Target, architectures: Sequence[Architecture])
                 compiled[architecture.text] = timing_artifact(target, architecture, work)
                 advance(number + 1, f"Exporting network {number + 1} of {len(distinct)}")
         found = time_artifacts(target, compiled, work)
-    results = describe(target.bundle, architectures, target.device, cost_model(target))
+    results = describe(target.bundle, architectures, target, cost_model(target))
     known = known_spread_of(target)
     return [replace(r, measured=measured([found[r.architecture]], 50.0, known)) for r in results]

@@ -170,7 +170,7 @@ class Proposer:
         for architecture in found:
             if architecture not in self.tried and architecture not in besides:
                 (result,) = describe(
-                    target.bundle, [architecture], target.device, self.model, [self.budgets], self.min_top1, chosen=True
+                    target.bundle, [architecture], target, self.model, [self.budgets], self.min_top1, chosen=True
                 )
                 result = replace(result, metrics=target.costs.metrics(architecture, self.budgets))
                 worse = best is not None and promise(result) <= promise(best.result)

@@ -156,7 +156,7 @@ def publish_one(builder: Builder, architecture: Architecture, folder: Path) -> D
     check_output(target, folder)
     with temporary_folder() as work:
         model = cost_model(target)
-        (result,) = describe(target.bundle, [architecture], target.device, model)
+        (result,) = describe(target.bundle, [architecture], target, model)
         built = builder.build(architecture, work)
         return _leave(builder, _warned(result, "Exported without being timed."), built, model, (), {}, folder)
 

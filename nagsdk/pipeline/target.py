@@ -24,10 +24,11 @@ from nagsdk.lab.lookup import lab_of
 from nagsdk.measuring.key import MeasurementKey
 from nagsdk.measuring.protocol import ESTIMATE_PROTOCOL, Protocol
 from nagsdk.measuring.rewrites import read_choice
-from nagsdk.pipeline.choices import Precisions, Threads, arms_of, named
+from nagsdk.pipeline.choices import Precisions, Threads, arms_of, loss_of, named
 from nagsdk.pipeline.limits import Costs
 from nagsdk.pipeline.reach import described
 from nagsdk.plugin.host import Host, host
+from nagsdk.predictor.losses import Loss
 
 if TYPE_CHECKING:
     from nagsdk.measuring.store import Store
@@ -114,7 +115,7 @@ class Target:
         on_event: Listener = ignore,
         backend: Backend | None = None,
     ) -> None:
-        self.bundle = load_bundle(bundle)
+        self.bundle = load_bundle(bundle, on_event)
         self.named = device.id if isinstance(device, Device) else str(device)
         self.backend, plain = described(device, backend, lab, on_event)
         (first, *others), self.left_out = arms_of(
@@ -181,10 +182,14 @@ class Target:
         return self.bundle.preprocessing.pixels(inputs) if self.device.io == UINT8 else inputs
 
     @property
+    def known_loss(self) -> Loss | None:
+        """What is known about the accuracy that networks lose by the precision; None if nothing is."""
+        return loss_of(self.bundle, self.backend, self.device)
+
+    @property
     def loss(self) -> float:
         """Points of top-1 that networks are expected to lose by the precision."""
-        loss = self.bundle.predictor.loss(self.device.precision) if self.bundle.has_predictor else None
-        return 0.0 if loss is None else loss.mean
+        return 0.0 if (known := self.known_loss) is None else known.mean
 
     def _choose_rewrite(self) -> None:
         self.rewrite_file = (

@@ -118,7 +118,7 @@ def verify(
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
-    named = None if bundle is None else load_bundle(bundle)
+    named = None if bundle is None else load_bundle(bundle, on_event)
     wrong, rewritten = wrong_files(folder, manifest), with_other_line_ends(folder, manifest)
     changed = [name for name in wrong if name not in rewritten]
     said = [f"{', '.join(changed)}: missing, or the hash differs from the manifest"] if changed else []

@@ -23,6 +23,7 @@ from nagsdk.device.presence import plain_presence
 from nagsdk.errors import ArchitectureError
 from nagsdk.families.family import Family
 from nagsdk.families.finished import FinishedNetwork
+from nagsdk.graph.schemes import Scheme
 
 Arguments = Sequence[Any]
 _PLACE = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")
@@ -106,6 +107,20 @@ def _graph(answer: Any, arguments: Arguments) -> Any:
     expected = "a network: what it was given, or an IntegerGraph"
     _require(answer is arguments[0] or type(answer).__name__ in ("Graph", "IntegerGraph"), expected)
     return answer
+
+
+def _scheme(answer: Any, arguments: Arguments) -> Scheme | None:
+    expected = "None or a Scheme, whose fields have the right types and whose weights have 7 or 8 bits"
+    _require(answer is None or isinstance(answer, Scheme), expected)
+    if answer is None:
+        return None
+    usual = vars(Scheme())
+    values: dict[str, Any] = {name: getattr(answer, name, None) for name in usual}
+    _require(all(type(values[name]) is type(value) for name, value in usual.items()), expected)
+    try:
+        return Scheme(**values)
+    except ValueError as error:
+        raise WrongAnswerError(expected) from error
 
 
 def _content(answer: Any, arguments: Arguments) -> dict[str, Any]:
@@ -287,6 +302,7 @@ _CHECKS: dict[str, Callable[[Any, Arguments], Any]] = {
     "simulate": _perhaps_cost,
     "tolerance": _cost,
     "check_export": _anything,
+    "scheme": _scheme,
     "quantised": _graph,
     "export": _written,
     "inspect": _content,

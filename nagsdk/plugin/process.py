@@ -46,7 +46,8 @@ _STARTING = threading.BoundedSemaphore(os.cpu_count() or 1)
 # Time limits, as multiples of the setting `plugin_timeout_s`.
 _QUICK, _USUAL, _LONG = 2.5, 30.0, 180.0
 _LIMITS = dict.fromkeys(
-    ("presence", "supports", "layer_bytes", "rewrites", "simulate", "tolerance", "diagnose", "of_layer"), _QUICK
+    ("presence", "supports", "layer_bytes", "rewrites", "simulate", "tolerance", "scheme", "diagnose", "of_layer"),
+    _QUICK,
 ) | {
     "register": 1.0,
     "kept_by_layer": _QUICK,

@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 from nagsdk.events import Listener, ignore, stage
 from nagsdk.predictor.fitter import Fitter
 from nagsdk.predictor.groups import FOLDS, MeasuredSubnets
-from nagsdk.predictor.intervals import calibrated, on_front
 from nagsdk.predictor.model import AccuracyPredictor, Resolutions
 from nagsdk.predictor.optimism import SPLITS, optimism
 from nagsdk.predictor.train import EnsembleRecipe
@@ -43,7 +42,8 @@ def fit_predictor(
         top1: Measured top-1 in per cent, shape (n,).
         source: Source of the measurements, for the card.
         groups: Name of the search run, or of another origin, of every row, shape (n,). Intervals are calibrated on
-            whole groups that are left out; None uses five folds of architectures.
+            whole groups that are left out, each of which must be covered; None uses five random folds of
+            architectures, which are covered together.
         facts: Additional entries of the card.
         recipe: Settings of the training of ensembles.
         seed: Seed of all random choices; the same seed gives the same result.
@@ -68,7 +68,7 @@ def fit_predictor(
         done("all measurements")
         chosen = optimism(fitter, final, done)
     judged = [group.judged for group in left_out]
-    interval = calibrated(judged)
+    interval, factor = fitter.calibrated(judged)
     reach = float(np.quantile(np.concatenate([j.leverage for j in judged]), _REACH_QUANTILE))
     count = len(space.resolutions)
     resolutions = Resolutions(np.full(count, final.asymptote), np.ones(count), np.zeros(count), fitter.seen)
@@ -86,7 +86,7 @@ def fit_predictor(
         "additive": {"fitted_to": "predictions around the measured architectures", "folds": additive.figures()},
         **_EXPLANATIONS,
         "optimism": chosen,
-        "front": {"factor": round(on_front(judged, interval), 3), "text": _FRONT},
+        "front": {"factor": round(factor, 3), "text": _FRONT},
         **(facts or {}),
     }
     score = fitter.additive(final, measured.codes)
@@ -96,7 +96,7 @@ def fit_predictor(
 _FRONT = (
     "What is chosen lies on the predicted front, whose architectures look better than they are. The half-width of "
     "their intervals is multiplied by this factor, with which 90 % of the measurements on the front of each left-out "
-    "group are covered."
+    "group are covered, or on the front of all of them together if they are random folds."
 )
 _SUM = (
     "Ensembles lean by this share on a sum over choices, which is better where few architectures are measured. It is "
@@ -105,9 +105,9 @@ _SUM = (
 _EXPLANATIONS: dict[str, Any] = {
     "intervals": (
         "90 % intervals for one measured top-1, from the spread of the members and a constant, scaled to cover 90 % of "
-        "each left-out group. The coverage of each group, of its nearer and its farther half, of its quarters by MACs, "
-        "and of its predicted front of top-1 over MACs (there with the factor of `front`), was measured with intervals "
-        "calibrated without the group."
+        "each left-out group, or of all of them together if they are random folds. The coverage of each group, of its "
+        "nearer and its farther half, of its quarters by MACs, and of its predicted front of top-1 over MACs (there "
+        "with the factor of `front`), was measured with intervals calibrated without the group."
     ),
     "extrapolated": (
         "True if top-1 was not measured at the resolution, or if the leverage of the architecture exceeds that of 99 % "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
@@ -16,6 +16,7 @@ from nagsdk.predictor.ensemble import Ensemble, Float32s
 from nagsdk.predictor.features import Floats, feature_map
 from nagsdk.predictor.groups import FOLDS, MeasuredSubnets, folds
 from nagsdk.predictor.intervals import Judged, LeftOut, calibrated, on_front
+from nagsdk.predictor.model import Interval
 from nagsdk.predictor.train import EnsembleRecipe, train_ensemble
 from nagsdk.space.space import Codes, SearchSpace
 
@@ -160,6 +161,16 @@ class Fitter:
             done(f"fold {f + 1} of {FOLDS}")
         return Judged.joined(parts), Judged.joined(scored)
 
+    def calibrated(self, parts: Sequence[Judged]) -> tuple[Interval, float]:
+        """Computes the interval from left-out groups, and its factor on the front.
+
+        Runs differ, so each of them must be covered. Random folds do not, and the one that is hardest by chance would
+        make every interval too wide: they are one group.
+        """
+        groups = [Judged.joined(parts)] if self.measured.random else parts
+        interval = calibrated(groups)
+        return interval, on_front(groups, interval)
+
     def left_out(self, done: Callable[[str], None] = lambda text: None) -> list[LeftOut]:
         """Leaves out each group in turn, with an interval and its factor on the front, calibrated without it.
 
@@ -176,7 +187,6 @@ class Fitter:
             share = self._share(parts)
             inner = [self.judge(self.alone(rows).leaning(share), left_out) for rows, left_out in parts]
             judged = self.judge(self.alone(outside(g)).leaning(share), group == g)
-            interval = calibrated(inner)
-            result.append(LeftOut(name, judged, interval, on_front(inner, interval)))
+            result.append(LeftOut(name, judged, *self.calibrated(inner)))
             done(f"without {name}")
         return result

@@ -25,6 +25,7 @@ class MeasuredSubnets:
         architecture: Number of the architecture of every row, shape (n,).
         group: Number of the group of every row, such as the search run that produced it, shape (n,).
         names: Names of the groups.
+        random: Whether the groups are random folds, so that they differ by chance only.
     """
 
     codes: Codes
@@ -32,6 +33,7 @@ class MeasuredSubnets:
     architecture: NDArray[np.intp]
     group: NDArray[np.intp]
     names: tuple[str, ...]
+    random: bool = False
 
     @classmethod
     def of(
@@ -50,13 +52,12 @@ class MeasuredSubnets:
                 f"Give at least {_FEWEST} different architectures with one top-1 each.",
             )
         if groups is None:
-            return cls(
-                codes, values, architecture, folds(architecture, seed), tuple(f"fold {f + 1}" for f in range(FOLDS))
-            )
-        names, group = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-        if len(names) < 3:
+            names = tuple(f"fold {f + 1}" for f in range(FOLDS))
+            return cls(codes, values, architecture, folds(architecture, seed), names, random=True)
+        known, group = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+        if len(known) < 3:
             raise UsageError("Intervals need at least three groups.", "Give more groups, or none.")
-        return cls(codes, values, architecture, group, tuple(names.tolist()))
+        return cls(codes, values, architecture, group, tuple(known.tolist()))
 
     def outside(self, *groups: int) -> NDArray[np.bool_]:
         """Mask of the rows whose architecture was not measured in any of the groups, shape (n,)."""

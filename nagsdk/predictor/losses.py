@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Key of the predictor's card.
+from nagsdk.common.wording import counted
+
+# Key of the predictor's card; under it lie the losses by the names of schemes.
 LOSSES = "losses"
 SUBNETS = 20
 _MOST = 100.0
@@ -35,33 +37,63 @@ class Loss:
     source: str
 
     @classmethod
-    def measured(cls, losses: Sequence[float], source: str) -> Loss:
-        """The loss that follows from those of some subnets, in points."""
+    def measured(cls, losses: Sequence[float] | NDArray[np.float64], source: str, chance: float = 0.0) -> Loss:
+        """The loss that follows from those of some subnets, in points.
+
+        Args:
+            losses: What each subnet lost.
+            source: What was measured, on what.
+            chance: Standard deviation of what a network loses or gains beside that, for reasons that were not measured.
+        """
         from scipy.stats import t
 
         mean, count = float(np.mean(losses)), len(losses)
-        reach = float(t.ppf(0.95, count - 1) * np.std(losses, ddof=1) * math.sqrt(1 + 1 / count))
+        spread = math.hypot(float(np.std(losses, ddof=1)), chance)
+        reach = float(t.ppf(0.95, count - 1) * spread * math.sqrt(1 + 1 / count))
         return cls(round(mean, 3), round(mean - reach, 3), round(mean + reach, 3), count, source)
 
     @classmethod
-    def of(cls, card: Mapping[str, Any], precision: str) -> Loss | None:
+    def of(cls, card: Mapping[str, Any], precision: str, scheme: str = "") -> Loss | None:
         """Reads the loss of a precision from a predictor's card; None if the card has none.
 
+        Args:
+            card: The card.
+            precision: The precision.
+            scheme: Name of the scheme by which networks are made integers; see `nagsdk.graph.schemes`. If the card has
+                none for it, the result covers what all schemes of the precision lose.
+
         Raises:
-            ValueError: The entry is not valid.
+            ValueError: An entry is not valid.
         """
-        entry = (card.get(LOSSES) or {}).get(precision)
-        if entry is None:
-            return None
+        known = all_losses(card)
+        # The first part of a scheme's name is the precision of what it makes.
+        alike = [loss for name, loss in known.items() if name.split("-")[0] == precision]
+        if scheme in known or not alike:
+            return known.get(scheme)
+        return cls(
+            max(loss.mean for loss in alike),
+            min(loss.low for loss in alike),
+            max(loss.high for loss in alike),
+            min(loss.subnets for loss in alike),
+            f"the most of {counted(len(alike), 'scheme')}: {alike[0].source}",
+        )
+
+    @classmethod
+    def read(cls, name: str, entry: Any) -> Loss:
+        """Reads one entry of a predictor's card.
+
+        Raises:
+            ValueError: It is not valid.
+        """
         try:
-            mean, low, high = (float(entry[name]) for name in ("mean", "low", "high"))
+            mean, low, high = (float(entry[key]) for key in ("mean", "low", "high"))
             loss = cls(mean, low, high, int(entry["subnets"]), entry["source"])
         except KeyError as error:
-            raise ValueError(f"the loss of {precision} lacks {error}") from error
+            raise ValueError(f"the loss of {name} lacks {error}") from error
         except (TypeError, ValueError) as error:
-            raise ValueError(f"the loss of {precision} is not one: {error}") from error
+            raise ValueError(f"the loss of {name} is not one: {error}") from error
         if not -_MOST <= loss.low <= loss.mean <= loss.high <= _MOST or not isinstance(loss.source, str):
-            raise ValueError(f"the loss of {precision} is not one of points of top-1")
+            raise ValueError(f"the loss of {name} is not one of points of top-1")
         return loss
 
     def to_dict(self) -> dict[str, Any]:
@@ -79,3 +111,15 @@ class Loss:
         below = np.hypot(mean - low, self.high - self.mean)
         above = np.hypot(high - mean, self.mean - self.low)
         return tuple(np.clip(value, 0, 100) for value in (lower, lower - below, lower + above))  # type: ignore[return-value]
+
+
+def all_losses(card: Mapping[str, Any]) -> dict[str, Loss]:
+    """The losses that a predictor's card knows, by the names of schemes.
+
+    Raises:
+        ValueError: An entry is not valid.
+    """
+    entries = card.get(LOSSES, {})
+    if not isinstance(entries, Mapping):
+        raise ValueError(f"{LOSSES} is not a mapping of schemes to losses")
+    return {name: Loss.read(name, entry) for name, entry in entries.items()}

@@ -26,7 +26,7 @@ from nagsdk.errors import DamagedBundleError
 from nagsdk.predictor.additive import AdditiveScore, with_unmeasured
 from nagsdk.predictor.ensemble import Ensemble, Float32s
 from nagsdk.predictor.features import Floats
-from nagsdk.predictor.losses import LOSSES, Loss
+from nagsdk.predictor.losses import Loss, all_losses
 from nagsdk.space.space import Codes, SearchSpace, extremes
 
 FORMAT = 2
@@ -146,9 +146,9 @@ class AccuracyPredictor:
         known = self.card.get("front")
         return float(known["factor"]) if isinstance(known, dict) else 1.0
 
-    def loss(self, precision: str) -> Loss | None:
-        """What is known about the accuracy that networks lose in a precision; None if nothing is."""
-        return Loss.of(self.card, precision)
+    def loss(self, precision: str, scheme: str = "") -> Loss | None:
+        """What is known about the accuracy that networks lose; None if nothing is. For the arguments see `Loss.of`."""
+        return Loss.of(self.card, precision, scheme)
 
     @cached_property
     def hash(self) -> str:
@@ -327,8 +327,7 @@ def _card(content: bytes, space: SearchSpace) -> dict[str, Any]:
         number = entry.get(name) if isinstance(entry, dict) else low
         if not isinstance(number, int | float) or not low <= number <= _MOST_OF_CHOSEN:
             raise ValueError(f"{key}.{name} is not a number from {low} to {_MOST_OF_CHOSEN}")
-    for precision in card.get(LOSSES) or {}:
-        Loss.of(card, precision)
+    all_losses(card)
     if not isinstance(card.get("sha256"), str) or not isinstance(card.get("doubt") or "", str):
         raise ValueError("its sha256 or its doubt is not a text")
     return card

@@ -120,7 +120,7 @@ class Draft:
             UnknownNameError: There is no such bundle.
             BundleError: It is damaged, or has no accuracy predictor to choose architectures by.
         """
-        opened = load_bundle(text)
+        opened = load_bundle(text, self.on_event)
         opened.require_predictor()
         self._opened = opened
         relative = self._relative(text) if is_path(text) else ""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from nagsdk.errors import UsageError
 
 MOST_CONTEXTS = 4096
+# Choice indices of some decisions.
+Key: TypeAlias = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,52 @@ def deactivated(decisions: Sequence[Decision], codes: NDArray[np.int8]) -> NDArr
             parent, least = decision.active_if
             codes[codes[:, parent] < least, index] = -1
     return codes
+
+
+def check_conditions(decisions: Sequence[Decision]) -> None:
+    """Checks that every condition names a choice of an earlier decision, so that none leads back to itself.
+
+    Raises:
+        UsageError: A condition does not; the message names its decision.
+    """
+    for index, decision in enumerate(decisions):
+        if decision.active_if is None:
+            continue
+        parent, least = decision.active_if
+        if not 0 < parent < index or not 0 <= least < len(decisions[parent].choices):
+            known = ", ".join(f"{number} {earlier.name}" for number, earlier in enumerate(decisions[:index]) if number)
+            raise UsageError(
+                f"The decision {decision.name} is active from choice {least} of decision {parent} on, which is no "
+                "choice of an earlier one.",
+                f"Give `active_if` an earlier decision and a choice of it. Those before {decision.name}: {known}.",
+            )
+
+
+def cause(
+    decisions: Sequence[Decision], sound: Sequence[int], faulty: Sequence[int], fails: Callable[[Key], bool]
+) -> tuple[int, Key] | None:
+    """Finds the decision that brings a fault into architectures.
+
+    The choices of an architecture with the fault are put into one without, one after the other, until it is there.
+
+    Args:
+        decisions: The decisions of the space.
+        sound: Code of an architecture without the fault.
+        faulty: Code of one that has it.
+        fails: Tells whether the architecture with a code has it.
+
+    Returns:
+        The decision, and the code of the first architecture with the fault; None if it never came.
+    """
+    wanted = [max(choice, 0) for choice in sound]
+    for index, choice in enumerate(faulty):
+        if choice < 0 or choice == wanted[index]:
+            continue
+        wanted[index] = choice
+        code = tuple(deactivated(decisions, np.array([wanted], np.int8))[0].tolist())
+        if fails(code):
+            return index, code
+    return None
 
 
 @dataclass(frozen=True, eq=False)

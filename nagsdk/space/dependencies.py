@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nagsdk.space.decisions import Contexts, Decision
+from nagsdk.space.decisions import Contexts, Decision, check_conditions
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +48,9 @@ class Forest:
         """Builds the forest of decisions.
 
         Raises:
-            UsageError: Some decisions together depend on decisions with too many combinations.
+            UsageError: Some decisions together depend on decisions with too many combinations, or a condition is wrong.
         """
+        check_conditions(decisions)
         count = len(decisions)
         needs = [set(decision.reads) for decision in decisions]
         children: list[list[tuple[int, int]]] = [[] for _ in decisions]

@@ -101,7 +101,13 @@ def check_parity(backend: Backend, device: Device, architecture: Architecture, i
         from nagsdk.graph.simulate import simulated
 
         seen = random_images(16, architecture.resolution, seed=1)
-        made = backend.quantised(graph_of(architecture, device.batch), device, seen)
+        graph, scheme = graph_of(architecture, device.batch), backend.scheme(device)
+        made = backend.quantised(graph, device, seen)
+        if scheme is not None:
+            promised = scheme.quantised(graph, seen)
+            told = f"quantised makes other integers than the scheme {scheme.name}"
+            assert isinstance(made, IntegerGraph) and made.most == promised.most, told
+            assert [node.name for node in made.nodes] == [node.name for node in promised.nodes], told
         if isinstance(made, IntegerGraph):
             parity.check(simulated(made, images), actual, parity.FEW_IMAGES * tolerance, "its simulation")
             return

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from nagsdk.common.temporary import temporary_folder
+from nagsdk.families.protocol import Supernet
 from nagsdk.families.space import NetworkSpace
 from nagsdk.graph import parity
 from nagsdk.graph.ir import Conv, Graph, Linear
@@ -20,6 +21,7 @@ from nagsdk.graph.tokens import Attention
 from nagsdk.graph.trace import trace
 from nagsdk.plugin.host import host
 from nagsdk.space.architecture import Architecture
+from nagsdk.space.decisions import Key, cause
 from nagsdk.space.layer import LayerSpec
 from nagsdk.space.space import extremes
 from nagsdk.testing.networks import random_images, random_subnet
@@ -43,14 +45,15 @@ def check_space(space: NetworkSpace, architectures: int = 200, networks: int = 4
 
     Raises:
         AssertionError: Something differs; the message names the decision and the architecture that show it.
-        UsageError: Decisions read too many others; see `nagsdk.space.dependencies.Forest`.
+        UsageError: Conditions lead in a circle, or decisions read too many others; see
+            `nagsdk.space.dependencies.Forest`.
     """
+    _ = space.forest
     rng = np.random.default_rng(0)
     codes = np.concatenate([extremes(space), space.sample(architectures, rng)])
     chosen = space.decode(codes)
     _check_definition(space)
     _check_texts(space, chosen)
-    _ = space.forest
     for architecture in chosen:
         _check_layers(space, architecture, rng)
     _check_networks(space, chosen[: networks + 2], devices)
@@ -149,25 +152,54 @@ def _check_networks(space: NetworkSpace, architectures: Sequence[Architecture], 
     same = all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in names.items())
     assert same, "initialise() with the same seed gives other weights"
     supernet.eval()
+    sound: list[Architecture] = []
     for architecture in architectures:
-        network, second = space.build(architecture), space.build(architecture)
-        shapes = [{name: tensor.shape for name, tensor in one.state_dict().items()} for one in (network, second)]
-        assert shapes[0] == shapes[1], f"build() names or shapes its tensors differently each time: {architecture}"
-        count = sum(p.numel() for p in network.parameters())
-        expected = space.parameters(architecture)
-        assert count == expected, f"{architecture}: {count} parameters are built, {expected} are told"
-        graph = trace(network.eval(), architecture.resolution)
-        assert graph.architecture == architecture.text, f"build() makes {graph.architecture} for {architecture}"
-        macs, expected = _macs(graph), space.macs(architecture)
-        assert macs == expected, f"{architecture}: {macs} multiply-accumulates are built, {expected} are told"
-        images = torch.from_numpy(random_images(2, architecture.resolution))
-        with torch.no_grad():
-            active, extracted = supernet(images, architecture.code), supernet.extract(architecture)(images)
-        assert active.shape == (2, space.classes), f"{architecture} has outputs of shape {tuple(active.shape)}"
-        error = parity.relative_error(active.numpy(), extracted.numpy())
-        assert error <= _TOLERANCE, f"the extracted network of {architecture} differs from the active path: {error:.1e}"
+        wrong = _wrong(space, supernet, architecture)
+        assert not wrong, f"{architecture}: {wrong}.{_cause(space, supernet, sound, architecture)}"
+        sound.append(architecture)
     for device in devices:
         _check_files(space, architectures, device)
+
+
+def _wrong(space: NetworkSpace, supernet: Supernet, architecture: Architecture) -> str:
+    """What is wrong with the networks of an architecture; empty if nothing is."""
+    try:
+        network, second = space.build(architecture), space.build(architecture)
+    except Exception as error:  # whatever the family raises
+        return f"build() raises {type(error).__name__}: {error}"
+    shapes = [{name: tensor.shape for name, tensor in one.state_dict().items()} for one in (network, second)]
+    if shapes[0] != shapes[1]:
+        return "build() names or shapes its tensors differently each time"
+    count, expected = sum(p.numel() for p in network.parameters()), space.parameters(architecture)
+    if count != expected:
+        return f"{count} parameters are built, {expected} are told"
+    graph = trace(network.eval(), architecture.resolution)
+    if graph.architecture != architecture.text:
+        return f"build() makes {graph.architecture}"
+    macs, expected = _macs(graph), space.macs(architecture)
+    if macs != expected:
+        return f"{macs} multiply-accumulates are built, {expected} are told"
+    images = torch.from_numpy(random_images(2, architecture.resolution))
+    with torch.no_grad():
+        active, extracted = supernet(images, architecture.code), supernet.extract(architecture)(images)
+    if active.shape != (2, space.classes):
+        return f"the outputs have the shape {tuple(active.shape)}"
+    difference = parity.relative_error(active.numpy(), extracted.numpy())
+    return "" if difference <= _TOLERANCE else f"the extracted network differs from the active path: {difference:.1e}"
+
+
+def _cause(space: NetworkSpace, supernet: Supernet, sound: Sequence[Architecture], faulty: Architecture) -> str:
+    """The decision that brings a fault into networks, if some have none."""
+
+    def fails(code: Key) -> bool:
+        return bool(_wrong(space, supernet, space.decode(np.array([code], np.int8))[0]))
+
+    found = cause(space.decisions, sound[-1].code, faulty.code, fails) if sound else None
+    if found is None:
+        return ""
+    index, code = found
+    decision, (first,) = space.decisions[index], space.decode(np.array([code], np.int8))
+    return f" It comes with the choice {decision.choices[code[index]]} of {decision.name}, as in {first}."
 
 
 def _macs(graph: Graph) -> int:

@@ -99,7 +99,7 @@ def evaluate(
             raise UsageError(f"{file} does not end in {ending}.", f"Name a file that ends in {ending}.")
         if file is not None:
             check_file(Path(file))
-    opened = load_bundle(bundle)
+    opened = load_bundle(bundle, on_event)
     opened.require_weights()
     given = (
         read(opened, architectures, table)

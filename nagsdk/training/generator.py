@@ -40,7 +40,7 @@ def train_generator(
     """
     ranges.check(seed=seed)
     check_file(Path(output))
-    opened = load_bundle(bundle)
+    opened = load_bundle(bundle, on_event)
     from nagsdk.generator.train import GeneratorRecipe  # torch
 
     recipe = GeneratorRecipe().shortened(length)

@@ -1,7 +1,8 @@
-"""Measures how much accuracy a bundle's subnets lose in int8."""
+"""Measures how much accuracy a bundle's subnets lose in int8, by each scheme."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from nagsdk.errors import DataError, UnsupportedLayerError
 from nagsdk.events import Listener, Notice, ignore, stage
 from nagsdk.families.protocol import Supernet
 from nagsdk.families.space import NetworkSpace
+from nagsdk.graph.schemes import SCHEMES
 from nagsdk.predictor.losses import LOSSES, SUBNETS, Loss
 from nagsdk.supernet.evaluate import Pictures
 
@@ -33,26 +35,26 @@ def card_of_losses(
     """The entry of a predictor's card with the loss in int8; empty, with a notice, if networks have no integer form.
 
     Args:
-        space: See `integer_loss`.
-        supernet: See `integer_loss`.
-        recalibration: See `integer_loss`.
-        shown: See `integer_loss`.
-        count: See `integer_loss`.
-        seed: See `integer_loss`.
-        on_event: See `integer_loss`.
-        subnets: See `integer_loss`; 0 measures nothing.
+        space: See `integer_losses`.
+        supernet: See `integer_losses`.
+        recalibration: See `integer_losses`.
+        shown: See `integer_losses`.
+        count: See `integer_losses`.
+        seed: See `integer_losses`.
+        on_event: See `integer_losses`.
+        subnets: See `integer_losses`; 0 measures nothing.
     """
     if not subnets:
         return {}
     try:
-        found = integer_loss(space, supernet, recalibration, shown, count, seed, on_event, subnets)
-        return {LOSSES: {"int8": found.to_dict()}}
+        found = integer_losses(space, supernet, recalibration, shown, count, seed, on_event, subnets)
+        return {LOSSES: {name: loss.to_dict() for name, loss in found.items()}}
     except (DataError, UnsupportedLayerError) as error:
         on_event(Notice(f"What networks lose in int8 is not known: {error.message}", warning=True))
         return {}
 
 
-def integer_loss(
+def integer_losses(
     space: NetworkSpace,
     supernet: Supernet,
     recalibration: Callable[[int], Tensor],
@@ -61,8 +63,8 @@ def integer_loss(
     seed: int = 0,
     on_event: Listener = ignore,
     subnets: int = SUBNETS,
-) -> Loss:
-    """Measures subnets from all over the space in float32 and with integers, on the same images.
+) -> dict[str, Loss]:
+    """Measures subnets from all over the space in float32 and with the integers of every scheme, on the same images.
 
     Args:
         space: The search space.
@@ -73,9 +75,11 @@ def integer_loss(
         seed: Seed of the choice of subnets.
         on_event: Receives the progress.
         subnets: Number of subnets to measure.
+
+    Returns:
+        The loss of each scheme, by its name.
     """
-    from nagsdk.graph.integer_passes import without_hard_functions
-    from nagsdk.graph.integers import approximated, integer_graph
+    from nagsdk.graph.integers import approximated
     from nagsdk.graph.trace import trace
     from nagsdk.supernet.recalibrate import recalibrate
 
@@ -86,12 +90,21 @@ def integer_loss(
             calibration = recalibration(architecture.resolution)
             subnet = supernet.extract(architecture)
             recalibrate(subnet, calibration)
-            graph = without_hard_functions(trace(subnet, architecture.resolution))
-            made = integer_graph(graph, calibration.contiguous().numpy())
-            right = np.zeros(2)
+            graph = trace(subnet, architecture.resolution)
+            # Schemes that differ in layers which the network has not are computed once.
+            effective = [scheme.in_effect(graph) for scheme in SCHEMES]
+            seen = calibration.contiguous().numpy()
+            made = {scheme: scheme.quantised(graph, seen) for scheme in dict.fromkeys(effective)}
+            lost = dict.fromkeys(made, 0)
             for images, labels in shown(architecture.resolution):
-                for kind, logits in enumerate((subnet(images), approximated(made, images))):
-                    right[kind] += int((logits.argmax(1) == labels).sum())
-            losses.append(100 * float(right[0] - right[1]) / count)
+                right = int((subnet(images).argmax(1) == labels).sum())
+                for scheme, integers in made.items():
+                    lost[scheme] += right - int((approximated(integers, images).argmax(1) == labels).sum())
+            losses.append([100 * lost[scheme] / count for scheme in effective])
             progress(number + 1, architecture.text)
-    return Loss.measured(losses, f"{subnets} subnets, {count} images, per-channel weights, min-max ranges")
+    source = f"{subnets} subnets, {count} images"
+    columns = zip(SCHEMES, np.array(losses).T, strict=True)
+    # Answers that differ for reasons of the runtime gain and lose by chance.
+    return {
+        scheme.name: Loss.measured(column, source, 100 * math.sqrt(scheme.unlike / count)) for scheme, column in columns
+    }

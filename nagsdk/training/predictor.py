@@ -86,7 +86,7 @@ def fit_predictor(
 
     ranges.check(subnets=subnets, seed=seed)
     strategy = labelling(recipe)
-    opened = load_bundle(bundle)
+    opened = load_bundle(bundle, on_event)
     opened.require_weights()
     folder = Path(output)
     check_replaceable(folder, BUNDLE)

@@ -12,7 +12,7 @@ from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.common.outputs import check_replaceable
 from nagsdk.common.wording import counted
 from nagsdk.errors import UsageError
-from nagsdk.events import Listener, Notice, ignore
+from nagsdk.events import Listener, Notice, heard_by, ignore
 from nagsdk.training.predictor import add_generator
 from nagsdk.training.report import TrainingReport
 from nagsdk.training.work import work_of
@@ -168,7 +168,10 @@ def train(
             {**report, **_images(found, used), "already_finished": True, **facts["figures"], **task}
         )
 
-    # Importing torch takes seconds, so all checks that do not need it come before.
+    # Importing torch takes seconds, so all checks that do not need it come before. A family that is told by how its
+    # networks are built finds its layers now.
+    with heard_by(on_event):
+        _ = chosen.forest
     from nagsdk.images.decoded import counts, decode, square_side
     from nagsdk.supernet.passes import RECIPES
     from nagsdk.supernet.processes import together

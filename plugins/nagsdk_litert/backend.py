@@ -17,12 +17,12 @@ from nagsdk.device.description import FLOAT_IO, Device
 from nagsdk.device.host import processor
 from nagsdk.device.integers import in_integers
 from nagsdk.errors import DeviceError, DeviceUnavailableError
+from nagsdk.graph.schemes import Scheme
 from nagsdk.space.layer import LayerSpec
 from nagsdk_litert.session import LiteRtSession
 from nagsdk_litert.settings import INTEGER, IOS, PRECISIONS, REWRITES, RUNTIMES, LiteRtSettings, split_by_default
 
 if TYPE_CHECKING:
-    from nagsdk.graph.integers import IntegerGraph
     from nagsdk.graph.ir import Graph
 
 # Largest relative error of the logits that is accepted. It comes from rounding the weights, and for int8-dynamic also
@@ -132,16 +132,9 @@ class LiteRtBackend(Backend):
         """Checks that the packages which write TFLite files are installed."""
         from nagsdk.graph import tflite_schema  # noqa: F401 - raises if one is missing
 
-    def quantised(
-        self, graph: Graph, device: Device, images: Tensor | None = None, kept: Mapping[str, bytes] | None = None
-    ) -> IntegerGraph:
-        """The network in integers, as XNNPACK computes it."""
-        from nagsdk.graph.integer_passes import without_hard_functions
-        from nagsdk.graph.integers import integer_graph
-        from nagsdk.graph.passes import split_large_depthwise
-
-        split = LiteRtSettings.of(device).split_depthwise
-        return integer_graph(without_hard_functions(split_large_depthwise(graph) if split else graph), images, kept)
+    def scheme(self, device: Device) -> Scheme:
+        """As XNNPACK computes it; 7x7 depthwise convolutions are split unless the device says otherwise."""
+        return Scheme(split_depthwise=LiteRtSettings.of(device).split_depthwise)
 
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
         """Writes a TFLite file; only int8 takes ranges from images."""

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from nagsdk.device.backend import Backend, Tensor
 from nagsdk.device.description import Device
+from nagsdk.graph.schemes import Scheme
 from nagsdk.space.layer import LayerSpec
 from nagsdk_litert.backend import HOST, LiteRtBackend
 
 if TYPE_CHECKING:
-    from nagsdk.graph.integers import IntegerGraph
     from nagsdk.graph.ir import Graph
 
 
@@ -42,11 +42,9 @@ class TfliteElsewhere(Backend):
         """Checks that the packages which write TFLite files are installed."""
         self._litert.check_export(self.host_like(device))
 
-    def quantised(
-        self, graph: Graph, device: Device, images: Tensor | None = None, kept: Mapping[str, bytes] | None = None
-    ) -> IntegerGraph:
-        """The network in integers, the same as for LiteRT on this machine."""
-        return self._litert.quantised(graph, self.host_like(device), images, kept)
+    def scheme(self, device: Device) -> Scheme:
+        """The same integers as for LiteRT on this machine."""
+        return self._litert.scheme(self.host_like(device))
 
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
         """Writes a TFLite file; only int8 takes ranges from images."""

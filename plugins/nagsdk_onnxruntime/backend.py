@@ -6,7 +6,6 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +16,12 @@ from nagsdk.device.host import processor
 from nagsdk.device.integers import in_integers
 from nagsdk.device.onnx_sizes import REWRITTEN_HARD_SWISH, integer_layer_bytes
 from nagsdk.errors import DeviceError, DeviceUnavailableError
+from nagsdk.graph.schemes import Scheme
 from nagsdk.space.layer import LayerSpec
 from nagsdk_onnxruntime.session import OnnxRuntimeSession
 from nagsdk_onnxruntime.settings import INTEGER, PRECISIONS, USUAL_OPSET, OnnxRuntimeSettings
 
 if TYPE_CHECKING:
-    from nagsdk.graph.integers import IntegerGraph
     from nagsdk.graph.ir import Graph
 
 # Relative error of all logits together.
@@ -77,15 +76,9 @@ class OnnxRuntimeBackend(Backend):
             return integer_layer_bytes(layer, REWRITTEN_HARD_SWISH)
         return super().layer_bytes(layer, device)
 
-    def quantised(
-        self, graph: Graph, device: Device, images: Tensor | None = None, kept: Mapping[str, bytes] | None = None
-    ) -> IntegerGraph:
-        """The network in integers; weights have 7 bits unless the device says otherwise."""
-        from nagsdk.graph.integer_passes import without_hard_functions
-        from nagsdk.graph.integers import integer_graph
-
-        most = (1 << (OnnxRuntimeSettings.of(device).weight_bits - 1)) - 1
-        return integer_graph(without_hard_functions(graph), images, kept, most=most)
+    def scheme(self, device: Device) -> Scheme:
+        """Weights have 7 bits unless the device says otherwise."""
+        return Scheme(OnnxRuntimeSettings.of(device).weight_bits)
 
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
         """Writes an ONNX file; only int8 takes ranges from images."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,10 +18,10 @@ from nagsdk.device.meter import Meter, host_meter
 from nagsdk.device.onnx_sizes import HARD_SWISH, integer_layer_bytes
 from nagsdk.device.process import ProcessSession
 from nagsdk.errors import DeviceUnavailableError
+from nagsdk.graph.schemes import Scheme
 from nagsdk.space.layer import LayerSpec
 
 if TYPE_CHECKING:
-    from nagsdk.graph.integers import IntegerGraph
     from nagsdk.graph.ir import Graph
 
 _INTEGER, _INTEGER_TOLERANCE = "int8", 0.15
@@ -59,14 +59,9 @@ class OpenVinoBackend(Backend):
             return integer_layer_bytes(layer, HARD_SWISH)
         return super().layer_bytes(layer, device)
 
-    def quantised(
-        self, graph: Graph, device: Device, images: Tensor | None = None, kept: Mapping[str, bytes] | None = None
-    ) -> IntegerGraph:
-        """The network in integers, with weights of 7 bits; hard swish stays, since OpenVINO fuses it in float."""
-        from nagsdk.graph.integer_passes import without_hard_functions
-        from nagsdk.graph.integers import MOST_OF_7_BITS, integer_graph
-
-        return integer_graph(without_hard_functions(graph, keep_hard_swish=True), images, kept, most=MOST_OF_7_BITS)
+    def scheme(self, device: Device) -> Scheme:
+        """Weights have 7 bits; hard swish stays, since OpenVINO fuses it in float."""
+        return Scheme(weight_bits=7, keep_hard_swish=True)
 
     def export(self, graph: Graph, path: Path, device: Device, images: Tensor | None = None) -> None:
         """Writes an ONNX file; only int8 takes ranges from images."""

@@ -78,3 +78,15 @@ def test_a_pool_that_orders_better_is_not_given_up_for_smaller_errors(pool, monk
     left_out = iter([(1.3 * ms, deviation), (without, deviation)])
     monkeypatch.setattr(blending, "left_out", lambda *_: next(left_out))
     assert judged(pool, codes, ms, alone=False)[0] == trust
+
+
+@pytest.mark.parametrize(("misses", "trust"), [(1, 1.0), (2, 0.0)])
+def test_a_single_sample_is_no_reason_to_give_up_a_pool(pool, monkeypatch, misses, trust):
+    codes, ms = SPACE.sample(20, np.random.default_rng(3)), np.linspace(1, 2, 20)
+    deviation = np.full(20, 0.01)
+    without = ms * (1 + 0.01 * np.where(np.arange(20) % 2, 1, -1))
+    known = without.copy()
+    known[:misses] *= 1.5
+    left_out = iter([(known, deviation), (without, deviation)])
+    monkeypatch.setattr(blending, "left_out", lambda *_: next(left_out))
+    assert judged(pool, codes, ms, alone=False)[0] == trust

@@ -11,6 +11,7 @@ import pytest
 from nagsdk.device.backend import Backend, Burst, Presence, Session
 from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError, DeviceUnavailableError, OutputError
+from nagsdk.graph.schemes import Scheme
 from nagsdk.plugin.guard import facts_of, guarded_object, guarded_session
 from tests.simulated import SimulatedBackend
 
@@ -120,11 +121,20 @@ def test_an_error_whose_text_fails_is_still_named():
         board(tolerance=tolerance).tolerance(DEVICE)
 
 
+def unchecked(**fields):
+    """A scheme as a plugin may make it: without the checks of its class."""
+    scheme = Scheme()
+    for name, value in fields.items():
+        object.__setattr__(scheme, name, value)
+    return scheme
+
+
 WRONG = {
     "supports": [None, 1, "yes", []],
     "layer_bytes": [None, "3", -1, float("nan"), float("inf"), True, 1j, 10**400],
     "simulate": ["3", -1, float("nan"), []],
     "tolerance": [None, "0.1", -1.0, float("nan")],
+    "scheme": ["int8", 7, Scheme(7, 1), Scheme(7, split_depthwise="yes"), Scheme(7.0), unchecked(weight_bits=6)],
     "rewrites": [None, [], {"a": "b"}, {1: DEVICE}, {"a": Device("a", 3, "b")}, {"a": Device("a", "", "b", threads=0)}],
     "presence": [None, {}, Presence(1), Presence(True, 3), Presence(True, "", {"a": 1}), Presence(True, "", 3)],
     "inspect": [None, [], {"a": object()}, {"a": float("nan")}, {"a": {1, 2}}],

@@ -1,19 +1,23 @@
 import os
 import sys
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 
 import pytest
 from click.testing import CliRunner
 
+from nagsdk.bundle.bundle import load_bundle
 from nagsdk.cli import cli
 from nagsdk.device.backend import Backend, Presence
 from nagsdk.device.description import Device
 from nagsdk.device.presence import presence_of
 from nagsdk.errors import BudgetError, DeviceError, UnknownNameError, UnknownUnitError
 from nagsdk.generator.strategy import Question
+from nagsdk.pipeline.choices import loss_of
 from nagsdk.plugin import Registry, load
 from nagsdk.plugin import host as plugin
 from nagsdk.plugin.units import read_budget
+from nagsdk.predictor.losses import all_losses
 from tests.generator.spaces import random_tables, staged_space
 from tests.generator.test_train import Teacher
 
@@ -186,6 +190,24 @@ def test_a_strategy_of_another_process_may_ask_for_the_loss_in_the_supernet(inst
     )
     answers = plugin.host().strategies.get("by-loss").propose(question)
     assert answers.shape == (1, 2, len(space.decisions)) and [event.text for event in told] == ["(2,) True"]
+
+
+SCHEME = """
+    precisions = integer_precisions = ("int8",)
+    def scheme(self, device):
+        from nagsdk.graph.schemes import Scheme
+        return Scheme(7) if dict(device.options)["told"] == "yes" else None
+"""
+
+
+def test_what_networks_lose_by_the_scheme_of_another_process_is_known(installed):
+    installed("a", WORKING.format(id="mine").replace('"Mine", ".bin"\n', '"Mine", ".bin"' + SCHEME))
+    backend, bundle = plugin.host().backends.get("mine"), load_bundle("glyphs")
+    board = Device("board", "A board", "mine", precision="int8")
+    told, untold = (loss_of(bundle, backend, replace(board, options=(("told", word),))) for word in ("yes", "no"))
+    assert told == bundle.predictor.loss("int8", "int8-w7")
+    assert untold.low == min(loss.low for loss in all_losses(bundle.predictor.card).values()) <= told.low
+    assert untold.high >= told.high and untold.mean >= told.mean
 
 
 def test_unknown_names_get_near_ones(installed):

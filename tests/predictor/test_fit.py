@@ -11,6 +11,7 @@ from nagsdk.events import Advanced, Finished, Started
 from nagsdk.predictor.fit import fit_predictor
 from nagsdk.predictor.fitter import Fitter
 from nagsdk.predictor.groups import MeasuredSubnets, folds
+from nagsdk.predictor.intervals import Judged
 from nagsdk.predictor.train import EnsembleRecipe
 from tests.predictor.conftest import SHORT
 
@@ -153,3 +154,19 @@ def test_the_mixture_of_an_ensemble_and_a_sum_is_their_weighted_mean(truth):
     rows = truth.space.one_hot(truth.codes)
     sums = (rows @ fitted.weights + fitted.level)[:, None]
     assert fitted.leaning(0.7).ensemble(rows) == pytest.approx(0.3 * fitted.ensemble(rows) + 0.7 * sums, abs=1e-4)
+
+
+def test_random_folds_are_one_group_for_intervals_and_runs_are_not(truth):
+    def part(rng, miss):
+        predicted = np.arange(200.0)  # grows with the costs, so that all are on the front
+        return Judged(predicted + miss * rng.normal(0, 1, 200), predicted, np.ones(200), np.ones(200), predicted)
+
+    rng = np.random.default_rng(4)
+    parts = [part(rng, 1.0), part(rng, 1.0), part(rng, 2.0)]
+    for groups, least, most in ((None, 0.89, 0.91), (truth.groups, 0.93, 1.0)):
+        measured = MeasuredSubnets.of(truth.space, truth.codes, truth.top1, groups, 0)
+        interval, factor = Fitter(truth.space, measured, SHORT, 0).calibrated(parts)
+        every = Judged.joined(parts)
+        half = interval.half_width(every.spread, every.leverage)
+        for width in (half, factor * half):
+            assert least <= np.mean(np.abs(every.predicted - every.top1) <= width) <= most

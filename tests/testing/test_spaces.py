@@ -68,6 +68,32 @@ class OtherSupernet(WaistSupernet):
         return 2 * super().forward(images, code)
 
 
+class Moody(WaistSpace):
+    def build(self, architecture):
+        if architecture.code[4] > 0:
+            raise RuntimeError("no such width")
+        return super().build(architecture)
+
+
+class Partly(WaistSpace):
+    """Its active path differs unless its second width is the smallest."""
+
+    def supernet(self):
+        return PartlySupernet(self)
+
+
+class PartlySupernet(WaistSupernet):
+    def forward(self, images, code):
+        return super().forward(images, code) * (2 if code[4] > 0 else 1)
+
+
+class Circular(WaistSpace):
+    @property
+    def decisions(self):
+        first, *others = super().decisions
+        return (first, *others[:-1], dataclasses.replace(others[-1], active_if=(len(others), 0)))
+
+
 class Greedy(WaistSpace):
     @property
     def decisions(self):
@@ -80,7 +106,9 @@ class Greedy(WaistSpace):
     [
         (Forgetful, "waists:.* The layers of again1 change with width1, which it does not read: add 4"),
         (Rounded, "parse() does not read waists:"),
-        (Restless, "build() names or shapes its tensors differently each time: waists:"),
+        (Restless, "build() names or shapes its tensors differently each time"),
+        (Moody, "build() raises RuntimeError: no such width.* It comes with the choice .* of width1, as in waists:"),
+        (Partly, "differs from the active path.* It comes with the choice .* of width1, as in waists:"),
         (Heavier, "parameters are built"),
         (Wider, "multiply-accumulates are built"),
         (Other, "differs from the active path"),
@@ -90,6 +118,11 @@ def test_what_is_wrong_is_named_with_the_architecture_that_shows_it(kind, says):
     with pytest.raises(AssertionError, match=says.replace("()", r"\(\)")) as caught:
         check_space(kind(), 40, 2)
     assert "waists:" in str(caught.value)
+
+
+def test_conditions_in_a_circle_are_named():
+    with pytest.raises(UsageError, match="The decision head is active from choice 0 of decision 10"):
+        check_space(Circular(), 4, 1)
 
 
 def test_couplings_that_are_too_large_are_named():

@@ -10,6 +10,6 @@ def test_networks_without_integers_cost_no_training(monkeypatch, error):
         raise error("stem (Sine) cannot be computed in integers.", "Use fp32.")
 
     told = []
-    monkeypatch.setattr(losses, "integer_loss", refuse)
+    monkeypatch.setattr(losses, "integer_losses", refuse)
     assert losses.card_of_losses(None, None, None, None, 9, on_event=told.append) == {}
     assert "stem (Sine)" in told[0].text and told[0].warning

@@ -31,6 +31,7 @@ from nagsdk.errors import DataError, OutputError, UsageError, WeightsMissingErro
 from nagsdk.families.mobilenet_v3.checkpoint import _ofa_names
 from nagsdk.families.mobilenet_v3.table import read_architectures
 from nagsdk.families.protocol import Supernet
+from nagsdk.graph.schemes import SCHEMES
 from nagsdk.images.folder import scan
 from nagsdk.images.split import Item
 from nagsdk.measuring.accuracy import fitted_temperature
@@ -123,7 +124,8 @@ def test_a_folder_of_images_becomes_a_whole_bundle(trained, photos, tiny_space):
     codes, columns = read_architectures(trained["folder"] / "measured.csv", tiny_space)
     assert len(np.unique(codes, axis=0)) == 50 and columns["top1"].astype(float).max() <= 100
     assert bundle.predictor.card["data"]["evaluations"] == 50 and 0 <= report["predictor"]["coverage_90"] <= 1
-    loss = bundle.predictor.loss("int8")
+    assert set(bundle.predictor.card["losses"]) == {scheme.name for scheme in SCHEMES}
+    loss = bundle.predictor.loss("int8", "int8-w7")
     assert loss.subnets == 20 and -20 < loss.low <= loss.mean <= loss.high < 20
     assert bundle.description.provenance["images"]["train"] == list(report["classes"]["train"].values())
     assert (

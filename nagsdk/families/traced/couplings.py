@@ -13,26 +13,29 @@ from itertools import product
 import numpy as np
 
 from nagsdk.errors import UsageError
-from nagsdk.families.traced.layers import Key, TracedLayer
-from nagsdk.space.decisions import MOST_CONTEXTS, Decision, deactivated
+from nagsdk.families.traced.layers import TracedLayer
+from nagsdk.space.decisions import MOST_CONTEXTS, Decision, Key, deactivated
 from nagsdk.space.layer import LayerSpec
 
 Network = Mapping[str, LayerSpec]
 _BASES, _CHECKS, _MOST_NETWORKS = 4, 100, 20_000
 
 
-def find_layers(decisions: Sequence[Decision], traced: Callable[[Key], Network]) -> tuple[TracedLayer, ...]:
+def find_layers(
+    decisions: Sequence[Decision], traced: Callable[[Key], Network], text: Callable[[Key], str]
+) -> tuple[TracedLayer, ...]:
     """Finds the layers of a family, in the order of execution.
 
     Args:
         decisions: Its decisions; what they read is not used.
         traced: Returns the layers of the network with a code by their stable names, in the order of execution.
+        text: Returns the text form of a code, for messages.
 
     Raises:
         UsageError: The layers of a decision depend on too many others, or on a decision that may be inactive where the
             layer is there; or the family has networks whose layers have no stable names.
     """
-    search = _Search(decisions, traced)
+    search = _Search(decisions, traced, text)
     search.vary()
     while True:
         search.attribute()
@@ -45,6 +48,7 @@ def find_layers(decisions: Sequence[Decision], traced: Callable[[Key], Network])
 class _Search:
     decisions: Sequence[Decision]
     traced: Callable[[Key], Network]
+    text: Callable[[Key], str]
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
     seen: dict[Key, Network] = field(default_factory=dict)
     layers: dict[str, TracedLayer] = field(default_factory=dict)
@@ -74,8 +78,8 @@ class _Search:
         """Traces networks that differ in one decision, from several starting points."""
         ends = [[0] * len(self.decisions), [len(decision.choices) - 1 for decision in self.decisions]]
         for end in ends:
-            if dict(self.traced(self.active(end))) != dict(self.look(end)):
-                raise _unstable(next(iter(self.look(end))))
+            self.look(end)
+            self.check_stable(self.active(end))
         for base in [*ends, *(self.random() for _ in range(_BASES - 2))]:
             before = self.look(base)
             for index, decision in enumerate(self.decisions):
@@ -85,6 +89,13 @@ class _Search:
                 after = self.look([*base[:index], other, *base[index + 1 :]])
                 for name in {**before, **after}:
                     self.depends(name, index, before.get(name), after.get(name))
+
+    def check_stable(self, code: Key) -> None:
+        """Traces a network that was seen once more; its layers must be the same."""
+        before, after = dict(self.seen[code]), dict(self.traced(code))
+        for name in {**before, **after}:
+            if before.get(name) != after.get(name):
+                raise unstable(f"The layer {name}", self.text(code))
 
     def depends(self, name: str, index: int, one: LayerSpec | None, other: LayerSpec | None) -> None:
         """Notes that a layer depends on a decision, if it differs between two networks that differ in it."""
@@ -166,7 +177,13 @@ class _Search:
             else:
                 differ, start = differ[len(half) :], middle
         if not differ:
-            raise _unstable(layer.name)
+            self.check_stable(one)
+            self.check_stable(other)
+            raise UsageError(
+                f"The layer {layer.name} differs between these networks, and no decision that it may depend on does: "
+                f"{self.text(one)} and {self.text(other)}.",
+                "Give the same layer the same name in every network.",
+            )
         if sizes:
             layer.size_reads = _with(layer.size_reads, differ[0])
         else:
@@ -185,7 +202,8 @@ class _Search:
         for code, network in self.seen.items():
             if code[layer.decision] < 0 and layer.name in network:
                 raise UsageError(
-                    f"The layer {layer.name} depends on {decision.name}, and is there where that is inactive: {code}.",
+                    f"The layer {layer.name} depends on {decision.name}, and is there where that is inactive: "
+                    f"{self.text(code)}.",
                     f"Let the layer depend on a decision that is always active and comes after {decision.name}.",
                 )
 
@@ -294,10 +312,11 @@ class _Search:
         return tuple(self.layers[name] for name in order)
 
 
-def _unstable(name: str) -> UsageError:
+def unstable(what: str, architecture: str) -> UsageError:
+    """The error for a network that is another one each time that it is built."""
     return UsageError(
-        f"The layer {name} of this family differs between networks with the same choices.",
-        "Give the same layer the same name in every network, and build nothing from random numbers.",
+        f"{what} is another one each time that this network is built: {architecture}.",
+        "Build nothing from random numbers, or from what earlier calls left behind.",
     )
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from nagsdk.space.decisions import Key
 from nagsdk.space.layer import LayerSpec
 
-Key = tuple[int, ...]
 _FORMAT = 1
 
 

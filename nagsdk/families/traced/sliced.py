@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import torch
@@ -90,18 +90,35 @@ class SlicedSupernet(Supernet):
         """Views of the shared tensors that have the shapes of a network's own."""
         shared = {**dict(self.whole.named_parameters()), **dict(self.whole.named_buffers())}
         wanted = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-        return {n: _first(n, shared.get(n), tensor) for n, tensor in wanted.items() if not n.endswith(_COUNTER)}
+        shapes = {name: tensor.shape for name, tensor in wanted.items() if not name.endswith(_COUNTER)}
+        check_shared({name: tensor.shape for name, tensor in shared.items()}, shapes)
+        return {name: _first(shared[name], shape) for name, shape in shapes.items()}
 
 
-def _first(name: str, shared: Tensor | None, wanted: Tensor) -> Tensor:
+def check_shared(largest: Mapping[str, Sequence[int]], shapes: Mapping[str, Sequence[int]]) -> None:
+    """Checks that a network can use the first entries of the tensors of the largest one.
+
+    Args:
+        largest: Shapes of the tensors of the largest network, by name.
+        shapes: Those of the other network.
+
+    Raises:
+        UsageError: A tensor is no part of the one with the same name, or there is none.
+    """
+    for name, shape in shapes.items():
+        have = largest.get(name)
+        if have is None or len(have) != len(shape) or any(a < b for a, b in zip(have, shape, strict=True)):
+            raise UsageError(
+                f"The largest network of the family has no tensor {name} that contains one of shape {tuple(shape)}.",
+                "Give the same layer the same name in every network, and list choices from the smallest to the "
+                "largest.",
+            )
+
+
+def _first(shared: Tensor, shape: Sequence[int]) -> Tensor:
     """The first entries along every axis of a tensor; the centre along height and width of a kernel."""
-    if shared is None or shared.dim() != wanted.dim() or any(a < b for a, b in zip(shared.shape, wanted.shape)):  # noqa: B905
-        raise UsageError(
-            f"The largest network of the family has no tensor {name} that contains one of shape {tuple(wanted.shape)}.",
-            "Give the same layer the same name in every network, and list choices from the smallest to the largest.",
-        )
     view = shared
-    for axis, (have, want) in enumerate(zip(shared.shape, wanted.shape, strict=True)):
+    for axis, (have, want) in enumerate(zip(shared.shape, shape, strict=True)):
         start = (have - want) // 2 if axis >= 2 and shared.dim() == 4 else 0
         view = view.narrow(axis, start, want)
     return view

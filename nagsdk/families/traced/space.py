@@ -10,6 +10,8 @@ from abc import abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
+from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -19,16 +21,19 @@ from nagsdk.common.folders import cache_folder
 from nagsdk.common.foreign_code import blaming
 from nagsdk.common.reading import read_text
 from nagsdk.common.version import VERSION
-from nagsdk.errors import ArchitectureError, UsageError
+from nagsdk.errors import ArchitectureError, NagsdkError, UsageError
+from nagsdk.events import send, stage
 from nagsdk.families.space import require_fields
 from nagsdk.families.traced.built import BuiltSpace
-from nagsdk.families.traced.layers import Key, TracedLayer, from_json, to_json
+from nagsdk.families.traced.layers import TracedLayer, from_json, to_json
 from nagsdk.space.architecture import Architecture
-from nagsdk.space.decisions import Decision, deactivated
+from nagsdk.space.decisions import Decision, Key, cause, deactivated
 from nagsdk.space.layer import LayerSpec
 from nagsdk.space.space import _values
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from nagsdk.families.traced.sliced import SlicedSupernet, TracedSubnet
 
 _RESOLUTION = "resolution"
@@ -124,19 +129,26 @@ class TracedSpace(BuiltSpace):
             pass  # it is not there yet, or it was damaged, and is made anew
         from nagsdk.families.traced.couplings import find_layers
 
-        layers = find_layers(self._plain, self._trace)
+        title, numbers = f"Finding the layers of {self.family}", count(1)
+        with stage(send, title) as advance:
+
+            def traced(code: Key) -> Mapping[str, LayerSpec]:
+                number = next(numbers)
+                advance(number, f"{title}: network {number}")
+                return self._trace(code)
+
+            layers = find_layers(self._plain, traced, self._text)
         write_atomically(path, json.dumps(to_json(layers), separators=(",", ":")).encode())
         return layers
 
     @cached_property
     def _cache_key(self) -> str:
         """A hash of what the layers follow from: the definition, the code of the family, and two of its networks."""
-        ends = [tuple(0 for _ in self._plain), tuple(len(d.choices) - 1 for d in self._plain)]
         parts = [
             VERSION,
             json.dumps(self.to_dict(), sort_keys=True),
             repr(self._plain),
-            *(repr(sorted(self._trace(self._deactivated(end)).items())) for end in ends),
+            *(repr(sorted(self._trace(end).items())) for end in self._ends),
             *sorted(_source(kind) for kind in type(self).__mro__ if issubclass(kind, TracedSpace)),
         ]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
@@ -144,15 +156,78 @@ class TracedSpace(BuiltSpace):
     def _deactivated(self, code: Sequence[int]) -> Key:
         return tuple(deactivated(self._plain, np.array([code], np.int8))[0].tolist())
 
+    @property
+    def _ends(self) -> tuple[Key, Key]:
+        """The codes of the smallest and the largest network."""
+        ends = ((0, len(d.choices) - 1) for d in self._plain)
+        smallest, largest = zip(*ends, strict=True)
+        return self._deactivated(smallest), self._deactivated(largest)
+
     def _trace(self, code: Key) -> Mapping[str, LayerSpec]:
+        try:
+            return self._layers_of(code)
+        except NagsdkError as error:
+            self._check_stable(code)
+            raise type(error)(f"{error.message} {self._where(code)}", error.next_step) from error
+
+    def _layers_of(self, code: Key) -> Mapping[str, LayerSpec]:
+        """The layers of a network, whose tensors must be parts of those of the largest one."""
+        from nagsdk.families.traced.recording import named_layers
+        from nagsdk.families.traced.sliced import check_shared
+
+        network = self._on_meta(code)
+        if self._largest_shapes is not None:
+            check_shared(self._largest_shapes, _shapes(network))
+        with blaming(self._whose, "forward"):
+            return named_layers(network, int(str(self.values(code)[_RESOLUTION])))
+
+    @cached_property
+    def _largest_shapes(self) -> dict[str, tuple[int, ...]] | None:
+        """Shapes of the tensors of the largest network; None if it cannot be built, which tracing it tells."""
+        try:
+            return _shapes(self._on_meta(self._ends[1]))
+        except NagsdkError:
+            return None
+
+    @property
+    def _whose(self) -> str:
+        return f"The family of networks {self.family}"
+
+    def _on_meta(self, code: Key) -> nn.Module:
+        """A network without numbers in its tensors."""
         import torch
 
-        from nagsdk.families.traced.recording import named_layers
+        with blaming(self._whose, "network"), torch.device("meta"):
+            return self.network(self.values(code))
 
-        values = self.values(code)
-        with blaming(f"The family of networks {self.family}", "network"), torch.device("meta"):
-            network = self.network(values)
-        return named_layers(network, int(str(values[_RESOLUTION])))
+    def _where(self, code: Key) -> str:
+        """The architecture that shows a fault, and the decision that brings it, if the largest or smallest has none."""
+        sound = next((end for end in reversed(self._ends) if not self._fails(end)), None)
+        found = None if sound is None else cause(self._plain, sound, code, self._fails)
+        if found is None:
+            return f"This network shows it: {self._text(code)}."
+        index, first = found
+        decision = self._plain[index]
+        return f"It comes with {decision.name}={_shown(decision.choices[first[index]])}, as in {self._text(first)}."
+
+    def _check_stable(self, code: Key) -> None:
+        """Raises an error if a network has other tensors when it is built again."""
+        from nagsdk.families.traced.couplings import unstable
+
+        try:
+            before, after = (_shapes(self._on_meta(code)) for _ in range(2))
+        except NagsdkError:
+            return
+        for name in {**before, **after}:
+            if before.get(name) != after.get(name):
+                raise unstable(f"The tensor {name}", self._text(code))
+
+    def _fails(self, code: Key) -> bool:
+        try:
+            self._layers_of(code)
+        except NagsdkError:
+            return True
+        return False
 
     @cached_property
     def fingerprint(self) -> str:
@@ -251,9 +326,19 @@ def _shown(value: Hashable) -> str:
     return "x".join(map(_shown, value)) if isinstance(value, tuple) else str(value)
 
 
+def _shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+
+
 def _source(kind: type) -> str:
-    """The source of the module that defines a class; empty where Python has none."""
+    """The source of the module that defines a class, and of the others in its package; empty where Python has none.
+
+    What builds networks is often another file than the one with the choices.
+    """
     try:
-        return inspect.getsource(sys.modules[kind.__module__])
-    except (OSError, TypeError, KeyError):
+        module = sys.modules[kind.__module__]
+        folders = getattr(sys.modules.get(module.__package__ or ""), "__path__", ())
+        files = sorted(file for folder in folders for file in Path(folder).rglob("*.py"))
+        return "\0".join([inspect.getsource(module), *(file.read_text("utf-8") for file in files)])
+    except (OSError, TypeError, KeyError, UnicodeDecodeError):
         return ""

@@ -12,10 +12,11 @@ from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nagsdk.families.traced.layers import Key, TracedLayer
+from nagsdk.families.traced.layers import TracedLayer
 from nagsdk.families.traced.space import TracedSpace
 from nagsdk.families.widths import hidden_width
 from nagsdk.space.architecture import Architecture
+from nagsdk.space.decisions import Key
 from nagsdk.space.layer import LayerSpec
 
 if TYPE_CHECKING:

@@ -1,13 +1,9 @@
-from typing import ClassVar
-
 import pytest
 import torch
-from torch import nn
 
 from nagsdk.errors import UsageError
-from nagsdk.families.traced.sliced import SlicedSupernet
+from nagsdk.families.traced.sliced import SlicedSupernet, check_shared
 from nagsdk.space.space import extremes
-from tests.families.traced.test_space import One
 
 
 @pytest.fixture
@@ -46,23 +42,9 @@ def test_weights_pass_through_a_file(supernet, space):
         assert torch.equal(again(images, code), supernet.eval()(images, code))
 
 
-class Shrinking(One):
-    """Lists its widths from the largest to the smallest."""
-
-    choices: ClassVar = {"resolution": (8, 16), "width": (8, 4)}
-
-
-class Renamed(One):
-    """Names layers after a choice."""
-
-    def network(self, values):
-        network = super().network(values)
-        return nn.Sequential(nn.Sequential(network) if values["width"] == 4 else network)
-
-
-@pytest.mark.parametrize("kind", [Shrinking, Renamed])
-def test_networks_that_share_no_weights_are_refused(tmp_path, monkeypatch, kind):
-    monkeypatch.setenv("NAGSDK_CACHE_DIR", str(tmp_path))
-    supernet = kind().supernet()
-    with pytest.raises(UsageError, match="no tensor .* that contains"):
-        supernet.eval()(torch.randn(1, 3, 8, 8), extremes(supernet.space)[0].tolist())
+@pytest.mark.parametrize("shape", [(4, 9, 1), (4, 2), ()])
+def test_a_tensor_that_is_no_part_of_a_shared_one_is_refused(shape):
+    check_shared({"weight": (4, 8, 3)}, {"weight": (4, 8, 1)})
+    for name in ("weight", "scale"):
+        with pytest.raises(UsageError, match=f"no tensor {name} that contains one of shape"):
+            check_shared({"weight": (4, 8, 3)}, {name: shape})

@@ -1,3 +1,4 @@
+import importlib
 import json
 from dataclasses import dataclass
 from typing import ClassVar
@@ -8,6 +9,7 @@ from torch import nn
 
 from nagsdk.cost.table import exact_table
 from nagsdk.errors import ArchitectureError, DeviceError, UnsupportedLayerError, UsageError
+from nagsdk.events import Finished, Started, heard_by
 from nagsdk.families.traced import couplings
 from nagsdk.families.traced.space import TracedSpace
 from nagsdk.testing.spaces import check_space
@@ -50,10 +52,43 @@ def test_what_was_found_is_kept_until_the_family_changes(tmp_path, monkeypatch):
     monkeypatch.setenv("NAGSDK_CACHE_DIR", str(tmp_path))
     known = One().fingerprint
     monkeypatch.setattr(couplings, "find_layers", lambda *_: pytest.fail("it was traced again"))
-    assert One().fingerprint == known
+    heard = []
+    with heard_by(heard.append):
+        assert One().fingerprint == known
+    assert not heard
     for other in (One(classes=4), Wider()):
         with pytest.raises(pytest.fail.Exception, match="traced again"):
             _ = other.decisions
+
+
+def test_a_listener_hears_of_the_tracing(tmp_path, monkeypatch):
+    monkeypatch.setenv("NAGSDK_CACHE_DIR", str(tmp_path))
+    heard = []
+    with heard_by(heard.append):
+        _ = One().decisions
+    first, *networks, last = heard
+    assert first == Started("Finding the layers of one") and last == Finished("Finding the layers of one")
+    assert [event.done for event in networks] == list(range(1, len(networks) + 1)) and len(networks) >= 4
+    assert networks[-1].text == f"Finding the layers of one: network {len(networks)}"
+
+
+def test_a_changed_file_beside_the_family_makes_its_table_anew(tmp_path, monkeypatch):
+    """The functions that build networks may be in a file of their own."""
+    package = tmp_path / "beside"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "network.py").write_text("WIDTHS = {4: 4, 6: 6, 8: 8}\n")
+    (package / "space.py").write_text(
+        "from tests.families.traced.test_space import One\n"
+        "class Beside(One):\n"
+        "    choices = {'resolution': (8, 16), 'width': (4, 6, 8)}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    kind = importlib.import_module("beside.space").Beside
+    before = kind()._cache_key
+    assert kind()._cache_key == before
+    (package / "network.py").write_text("WIDTHS = {4: 4, 6: 5, 8: 8}\n")
+    assert kind()._cache_key != before
 
 
 def test_a_damaged_table_is_made_anew(tmp_path, monkeypatch):
@@ -120,8 +155,33 @@ class Unstable:
 
     def __call__(self, values):
         self.times += 1
-        width = 4 + self.times % 3
+        width = 4 + self.times % 4
         return nn.Sequential(nn.Conv2d(3, width, 3, 2, 1), Mean(), nn.Linear(width, 3))
+
+
+def raises_when_wide(self, values):
+    if values["width"] == 8:
+        raise KeyError("depth")
+    return One.network(self, values)
+
+
+def too_narrow(self, values):
+    """Its classifier does not fit with one of the widths."""
+    width = values["width"]
+    return nn.Sequential(nn.Conv2d(3, width, 3, 2, 1), nn.ReLU(), Mean(), nn.Linear(width if width > 4 else 7, 3))
+
+
+def renamed(self, values):
+    """Names layers after a choice."""
+    network = One.network(self, values)
+    return nn.Sequential(nn.Sequential(network) if values["width"] == 4 else network)
+
+
+class SometimesUnstable(Unstable):
+    """Builds another network each time with the choice in the middle."""
+
+    def __call__(self, values):
+        return One().network(values) if values["width"] != 6 else super().__call__(values)
 
 
 def pooled(self, values):
@@ -137,8 +197,23 @@ def pooled(self, values):
         ({"conditions": {"width": ("width", 4)}}, UsageError, "The condition of width"),
         ({"conditions": {"depth": ("width", 4)}}, UsageError, "depth has a condition, but no choices"),
         ({"network": raises}, DeviceError, "KeyError: 'depth'"),
-        ({"network": staticmethod(Unstable())}, UsageError, "the same name in every network"),
+        ({"network": raises}, DeviceError, "This network shows it: one:resolution=8,width=4"),
+        ({"network": raises_when_wide}, DeviceError, "It comes with width=8, as in one:resolution=16,width=8"),
+        (
+            {"network": staticmethod(Unstable())},
+            UsageError,
+            "is another one each time that this network is built: one:resolution=",
+        ),
+        (
+            {"network": staticmethod(SometimesUnstable()), "choices": {"resolution": (8, 16, 24), "width": (4, 6, 8)}},
+            UsageError,
+            "The tensor 0.weight is another one each time that this network is built: one:resolution=",
+        ),
+        ({"network": too_narrow}, DeviceError, "It comes with width=4, as in one:resolution=8,width=4"),
         ({"network": pooled}, UnsupportedLayerError, "kernel"),
+        ({"network": renamed}, UsageError, "no tensor 0.0.0.weight that contains one of shape (4, 3, 3, 3)"),
+        ({"network": renamed}, UsageError, "It comes with width=4, as in one:resolution=8,width=4"),
+        ({"choices": {"resolution": (8, 16), "width": (8, 4)}}, UsageError, "It comes with width=8, as in one:"),
     ],
 )
 def test_families_that_cannot_be_told_are_refused(tmp_path, monkeypatch, changes, error, message):

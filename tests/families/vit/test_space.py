@@ -12,8 +12,10 @@ from nagsdk.errors import UnsupportedLayerError, UsageError
 from nagsdk.families import preset, space_from_dict
 from nagsdk.families.traced.couplings import find_layers
 from nagsdk.families.vit.space import VitSpace
+from nagsdk.pipeline.build import Builder
 from nagsdk.pipeline.choices import _every_precision
 from nagsdk.pipeline.limits import Costs
+from nagsdk.pipeline.target import Target
 from nagsdk.plugin.host import host
 from nagsdk.space.space import extremes
 from nagsdk.testing.spaces import check_space
@@ -37,7 +39,7 @@ def test_the_family_keeps_all_rules():
 
 
 def test_layers_that_are_told_are_those_that_tracing_finds():
-    traced = {layer.name: layer for layer in find_layers(SPACE._plain, SPACE._trace)}
+    traced = {layer.name: layer for layer in find_layers(SPACE._plain, SPACE._trace, SPACE._text)}
     assert list(traced) == [layer.name for layer in SPACE.traced_layers]
     for architecture in SPACE.decode(np.concatenate([extremes(SPACE), SPACE.sample(50, np.random.default_rng(0))])):
         code = architecture.code
@@ -108,6 +110,19 @@ def test_integers_are_no_choice_for_any_precision(tmp_path):
     bundle, left_out = Bundle(stored(SPACE, tmp_path / "vit")), []
     assert _every_precision(host().backends.get("onnxruntime"), bundle, left_out) == ["fp32"]
     assert "without an integer form: GELU, attention, layer normalisation" in left_out[0].why
+
+
+def test_a_list_of_precisions_leaves_integers_out_and_says_why(tmp_path):
+    target = Target("cpu", Bundle(stored(SPACE, tmp_path / "vit")), precision="fp32,int8")
+    assert [arm.device.precision for arm in target.arms] == ["fp32"]
+    assert [arm.precision for arm in target.left_out] == ["int8"]
+    assert "in int8: GELU, attention, layer normalisation" in target.left_out[0].why
+
+
+def test_a_deployment_in_integers_is_refused_before_images_are_read(tmp_path):
+    target = Target("cpu", Bundle(stored(SPACE, tmp_path / "vit")), precision="int8")
+    with pytest.raises(UnsupportedLayerError, match="in int8: GELU, attention, layer normalisation"):
+        Builder(target, tmp_path / "nowhere", False, 0).check()
 
 
 def test_the_preset_has_networks_of_its_promised_cost():
