@@ -11,7 +11,6 @@ from nagsdk.budget import LATENCY, Budget
 from nagsdk.common.moved import renamed
 from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.cost.model import SAMPLES
-from nagsdk.events import ignore
 from nagsdk.pipeline.asked import check_data, limits_of, require_verifiable, sets_of, targets_of, usual_folder
 from nagsdk.pipeline.target import Target, TargetSettings, check_settings, target_of
 
@@ -223,13 +222,13 @@ def predict(
         DeviceUnavailableError: Nothing is known about the device's latencies.
     """
     from nagsdk.bundle.architectures import read
-    from nagsdk.bundle.bundle import load_bundle
+    from nagsdk.pipeline.asked import bundle_of
     from nagsdk.pipeline.describe import describe
     from nagsdk.pipeline.models import require_cost_model
 
     if target is None:
         check_settings(settings)
-        opened = load_bundle(settings.get("bundle", "glyphs"), settings.get("on_event", ignore))
+        opened = bundle_of(settings)
         return describe(opened, read(opened, architectures, table), None, None)
     target = target_of(target, settings)
     return describe(target.bundle, read(target.bundle, architectures, table), target, require_cost_model(target))

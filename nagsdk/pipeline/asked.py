@@ -8,13 +8,18 @@ from typing import Any
 
 from nagsdk import ranges
 from nagsdk.budget import MEASURED, METRICS, Budget
-from nagsdk.bundle.bundle import load_bundle
+from nagsdk.bundle.bundle import Bundle, load_bundle
 from nagsdk.common.outputs import check_replaceable
 from nagsdk.errors import BudgetError, UnverifiedError, UsageError
 from nagsdk.events import ignore
 from nagsdk.manifest.manifest import DEPLOYMENT, MODEL
 from nagsdk.pipeline.target import Target, TargetSettings, target_of
 from nagsdk.plugin.units import read_budget
+
+
+def bundle_of(settings: TargetSettings) -> Bundle:
+    """Opens the bundle that the arguments of `Target` name."""
+    return load_bundle(settings.get("bundle", "glyphs"), settings.get("on_event", ignore))
 
 
 def targets_of(
@@ -35,8 +40,7 @@ def targets_of(
     if not given:
         raise UsageError("No device was given.", "Name one or more; `nagsdk devices` lists them.")
     if not any(isinstance(one, Target) for one in given):
-        # Opened once for all.
-        settings["bundle"] = load_bundle(settings.get("bundle", "glyphs"), settings.get("on_event", ignore))
+        settings["bundle"] = bundle_of(settings)  # opened once for all
     # One architecture for several devices has one precision and one number of threads on each.
     targets = [target_of(one, settings, arms=len(given) == 1, timed=timed) for one in given]
     if len({one.bundle.space.fingerprint for one in targets}) > 1:
