@@ -70,6 +70,7 @@ def typed(command: str, folder: Path, cache: Path) -> str:
         "NAGSDK_CACHE_DIR": str(cache / "cache"),
         "NAGSDK_DATA_DIR": str(cache / "data"),
         "NAGSDK_CONFIG": str(cache / "config.toml"),
+        "NAGSDK_BUNDLE": "glyphs",  # whether or not the packages of imagenet-lite are installed
         "TERM": "xterm-256color",
     }
     environment.pop("COLUMNS", None)

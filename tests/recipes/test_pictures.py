@@ -71,13 +71,13 @@ def test_the_prior_of_2019_agrees_with_what_was_published_for_networks_that_it_w
         assert prediction.latency_ms == pytest.approx(large[prediction.network], rel=0.09)
 
 
-@pytest.mark.documented
+@pytest.mark.nightly
 def test_charts_and_gallery_are_up_to_date():
     for name, content in pictures.made().items():
         assert differences((DOCS / name).read_text("utf-8"), content) == [], f"{name}: run python recipes/pictures.py"
 
 
-@pytest.mark.documented
+@pytest.mark.nightly
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_recordings_are_up_to_date():
     import recordings
