@@ -1,6 +1,6 @@
 """Trains supernets of several families for the same steps on the same pictures, and compares their subnets.
 
-    python benchmarks/trained_families.py --work build/glyphs [--steps 300] [--only vit …] [--supernets DIR]
+    python benchmarks/trained_families.py --work build/glyphs [--steps 300] [--seed 0] [--only vit …] [--supernets DIR]
 
 --work is the work folder of recipes/glyphs/build.py, whose pictures are used. The families:
   elastic   MobileNetV3 with learned transformations of kernels, as it ships
@@ -110,13 +110,13 @@ def latency(supernet: Any, architecture: Architecture, folder: Path) -> float:
     return 1e3 * min(taken)
 
 
-def measured(name: str, work: Path, steps: int, count: int, supernets: Path | None) -> dict[str, Any]:
+def measured(name: str, work: Path, steps: int, count: int, seed: int, supernets: Path | None) -> dict[str, Any]:
     """Trains the supernet of a family, keeps it if there is a folder for it, and measures its subnets."""
     space = FAMILIES[name]()
     images, labels = (np.load(work / f"train.{part}.npy", mmap_mode="r") for part in ("images", "labels"))
     seen, right = (np.load(work / f"validation.{part}.npy", mmap_mode="r") for part in ("images", "labels"))
     supernet = space.supernet()
-    supernet.initialise(0)
+    supernet.initialise(seed)
     curve: list[tuple[float, float]] = []
 
     def listen(event: Any) -> None:
@@ -172,13 +172,14 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="work folder of recipes/glyphs/build.py")
     parser.add_argument("--steps", type=int, default=300, help="training steps (default: %(default)s)")
     parser.add_argument("--subnets", type=int, default=40, help="random subnets to measure (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the initial weights (default: %(default)s)")
     parser.add_argument("--only", nargs="+", choices=list(FAMILIES), default=list(FAMILIES), help="families")
     parser.add_argument("--supernets", type=Path, help="folder in which the weights are kept, one file for a family")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     with threads(1):
         report = {
-            name: measured(name, options.work, options.steps, options.subnets, options.supernets)
+            name: measured(name, options.work, options.steps, options.subnets, options.seed, options.supernets)
             for name in options.only
         }
     if options.json:
