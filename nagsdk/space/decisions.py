@@ -64,8 +64,8 @@ def check_conditions(decisions: Sequence[Decision]) -> None:
         if decision.active_if is None:
             continue
         parent, least = decision.active_if
-        if not 0 < parent < index or not 0 <= least < len(decisions[parent].choices):
-            known = ", ".join(f"{number} {earlier.name}" for number, earlier in enumerate(decisions[:index]) if number)
+        if not 0 <= parent < index or not 0 <= least < len(decisions[parent].choices):
+            known = ", ".join(f"{number} {earlier.name}" for number, earlier in enumerate(decisions[:index]))
             raise UsageError(
                 f"The decision {decision.name} is active from choice {least} of decision {parent} on, which is no "
                 "choice of an earlier one.",
