@@ -21,8 +21,8 @@ from scipy.stats import t as student
 
 from nagsdk.bundle.bundle import Bundle, load_bundle
 from nagsdk.bundle.names import DESCRIPTION
-from nagsdk.graph.integer_passes import without_hard_functions
-from nagsdk.graph.integers import IntegerGraph, approximated, integer_graph
+from nagsdk.graph.integers import IntegerGraph, approximated
+from nagsdk.graph.schemes import Scheme
 from nagsdk.graph.trace import trace
 from nagsdk.images.batches import ArrayBatches, Batches
 from nagsdk.space.architecture import Architecture
@@ -64,7 +64,7 @@ def integers_of(bundle: Bundle, architecture: Architecture, train: Batches, step
     largest = bundle.recalibration_images(max(bundle.space.resolutions))
     teacher = teacher_of(bundle.supernet, torch.from_numpy(largest))
     finetune(subnet, teacher, train, steps, torch.from_numpy(recalibration))
-    return integer_graph(without_hard_functions(trace(subnet, architecture.resolution)), recalibration)
+    return Scheme().quantised(trace(subnet, architecture.resolution), recalibration)
 
 
 def compared(

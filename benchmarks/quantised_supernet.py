@@ -24,8 +24,8 @@ from torch.overrides import TorchFunctionMode
 
 from nagsdk.bundle.bundle import Bundle, load_bundle
 from nagsdk.families.protocol import Supernet
-from nagsdk.graph.integer_passes import without_hard_functions
-from nagsdk.graph.integers import approximated, integer_graph
+from nagsdk.graph.integers import approximated
+from nagsdk.graph.schemes import Scheme
 from nagsdk.graph.trace import trace
 from nagsdk.space.architecture import Architecture
 from nagsdk.supernet.recalibrate import recalibrate
@@ -82,7 +82,7 @@ def top1(bundle: Bundle, supernet: Supernet, architecture: Architecture, test: H
     subnet = supernet.extract(architecture)
     recalibrate(subnet, torch.from_numpy(recalibration))
     images, labels = test.at(architecture.resolution)
-    graph = integer_graph(without_hard_functions(trace(subnet, architecture.resolution)), recalibration)
+    graph = Scheme().quantised(trace(subnet, architecture.resolution), recalibration)
     with torch.no_grad():
         found = subnet(images), approximated(graph, images)
     exact, rounded = (100 * float((logits.argmax(1) == labels).float().mean()) for logits in found)

@@ -135,18 +135,23 @@ def compared(
     return rows
 
 
-def by_device(rows: Sequence[Row], name: str, size: int, value: Callable[[Row], Any]) -> dict[int, float]:
-    """What a strategy has on every device, means over the seeds."""
+def by_device(rows: Sequence[Row], value: Callable[[Row], Any]) -> dict[int, list[float]]:
+    """What rows of one strategy and size have on every device, for each seed."""
     found: dict[int, list[float]] = {}
     for row in rows:
-        if (row["strategy"], row["size"]) == (name, size):
-            found.setdefault(row["device"], []).append(value(row))
-    return {device: float(np.mean(values)) for device, values in found.items()}
+        found.setdefault(row["device"], []).append(value(row))
+    return found
+
+
+def means(rows: Sequence[Row], name: str, size: int, value: Callable[[Row], Any]) -> dict[int, float]:
+    """What a strategy has on every device, means over the seeds."""
+    own = [row for row in rows if (row["strategy"], row["size"]) == (name, size)]
+    return {device: float(np.mean(values)) for device, values in by_device(own, value).items()}
 
 
 def ahead(rows: Sequence[Row], name: str, size: int, value: Callable[[Row], Any]) -> Floats:
     """How far a strategy is ahead of the generator on every device that both have."""
-    one, other = (by_device(rows, which, size, value) for which in (name, FIRST))
+    one, other = (means(rows, which, size, value) for which in (name, FIRST))
     return np.array([one[device] - other[device] for device in sorted(one.keys() & other.keys())])
 
 
@@ -159,7 +164,7 @@ def improvement(rows: Sequence[Row], name: str, size: int) -> float:
     def gain(row: Row) -> Any:
         return row["improvement"]
 
-    base = np.mean([*by_device(rows, FIRST, size, gain).values()])
+    base = np.mean([*means(rows, FIRST, size, gain).values()])
     return float(base + ahead(rows, name, size, gain).mean())
 
 
@@ -176,10 +181,7 @@ def of_kinds(row: Row) -> float:
 
 def between_seeds(rows: Sequence[Row]) -> float:
     """Standard deviation of the mean of the judges' top-1 over the seeds of a device; nan where no device has two."""
-    by_device: dict[int, list[float]] = {}
-    for row in rows:
-        by_device.setdefault(row["device"], []).append(of_kinds(row))
-    found = [np.var(values, ddof=1) for values in by_device.values() if len(values) > 1]
+    found = [np.var(values, ddof=1) for values in by_device(rows, of_kinds).values() if len(values) > 1]
     return float(np.sqrt(np.mean(found))) if found else float("nan")
 
 

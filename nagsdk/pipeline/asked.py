@@ -8,7 +8,7 @@ from typing import Any
 
 from nagsdk import ranges
 from nagsdk.budget import MEASURED, METRICS, Budget
-from nagsdk.bundle.bundle import Bundle, load_bundle
+from nagsdk.bundle.bundle import DEFAULT, Bundle, load_bundle
 from nagsdk.common.outputs import check_replaceable
 from nagsdk.errors import BudgetError, UnverifiedError, UsageError
 from nagsdk.events import ignore
@@ -19,7 +19,7 @@ from nagsdk.plugin.units import read_budget
 
 def bundle_of(settings: TargetSettings) -> Bundle:
     """Opens the bundle that the arguments of `Target` name."""
-    return load_bundle(settings.get("bundle", "glyphs"), settings.get("on_event", ignore))
+    return load_bundle(settings.get("bundle", DEFAULT), settings.get("on_event", ignore))
 
 
 def targets_of(

@@ -110,7 +110,7 @@ def _graph(answer: Any, arguments: Arguments) -> Any:
 
 
 def _scheme(answer: Any, arguments: Arguments) -> Scheme | None:
-    expected = "None or a Scheme, whose fields have the right types and whose weights have 7 or 8 bits"
+    expected = "None or a Scheme, whose fields have the right types, weights of 7 or 8 bits, and a share from 0 to 1"
     _require(answer is None or isinstance(answer, Scheme), expected)
     if answer is None:
         return None

@@ -54,6 +54,11 @@ def deactivated(decisions: Sequence[Decision], codes: NDArray[np.int8]) -> NDArr
     return codes
 
 
+def active_code(decisions: Sequence[Decision], choices: Sequence[int]) -> Key:
+    """The code of one architecture with these choices, in which decisions that conditions switch off are -1."""
+    return tuple(deactivated(decisions, np.array([choices], np.int8))[0].tolist())
+
+
 def check_conditions(decisions: Sequence[Decision]) -> None:
     """Checks that every condition names a choice of an earlier decision, so that none leads back to itself.
 
@@ -94,7 +99,7 @@ def cause(
         if choice < 0 or choice == wanted[index]:
             continue
         wanted[index] = choice
-        code = tuple(deactivated(decisions, np.array([wanted], np.int8))[0].tolist())
+        code = active_code(decisions, wanted)
         if fails(code):
             return index, code
     return None

@@ -14,7 +14,7 @@ import numpy as np
 
 from nagsdk.errors import UsageError
 from nagsdk.families.traced.layers import TracedLayer
-from nagsdk.space.decisions import MOST_CONTEXTS, Decision, Key, deactivated
+from nagsdk.space.decisions import MOST_CONTEXTS, Decision, Key, active_code
 from nagsdk.space.layer import LayerSpec
 
 Network = Mapping[str, LayerSpec]
@@ -55,7 +55,7 @@ class _Search:
 
     def active(self, wanted: Sequence[int]) -> Key:
         """The code in which decisions that their conditions switch off are -1."""
-        return tuple(deactivated(self.decisions, np.array([wanted], np.int8))[0].tolist())
+        return active_code(self.decisions, wanted)
 
     def random(self) -> list[int]:
         return [int(self.rng.integers(len(decision.choices))) for decision in self.decisions]

@@ -14,8 +14,6 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
 from nagsdk.common.files import write_atomically
 from nagsdk.common.folders import cache_folder
 from nagsdk.common.foreign_code import blaming
@@ -27,7 +25,7 @@ from nagsdk.families.space import require_fields
 from nagsdk.families.traced.built import BuiltSpace
 from nagsdk.families.traced.layers import TracedLayer, from_json, to_json
 from nagsdk.space.architecture import Architecture
-from nagsdk.space.decisions import Decision, Key, cause, deactivated
+from nagsdk.space.decisions import Decision, Key, active_code, cause
 from nagsdk.space.layer import LayerSpec
 from nagsdk.space.space import _values
 
@@ -154,7 +152,7 @@ class TracedSpace(BuiltSpace):
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
     def _deactivated(self, code: Sequence[int]) -> Key:
-        return tuple(deactivated(self._plain, np.array([code], np.int8))[0].tolist())
+        return active_code(self._plain, code)
 
     @property
     def _ends(self) -> tuple[Key, Key]:
