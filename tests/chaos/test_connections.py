@@ -35,6 +35,7 @@ def tracer(tmp_path):
     return tracing, lines
 
 
+@pytest.mark.nightly  # the workers below do what differs between devices
 def test_deploy_train_build_calibrate_and_pull_connect_nowhere(tracer, tmp_path):
     tracing, lines = tracer
     server = Server(*tracing)

@@ -394,18 +394,18 @@ def test_an_interrupted_calibration_loses_no_reading(world):
     backend = world
 
     def interrupted(ms):
-        if backend.bursts == 150:
+        if backend.bursts == 40:
             raise KeyboardInterrupt
         return ms
 
     backend.world = interrupted
     with pytest.raises(KeyboardInterrupt):
-        nagsdk.calibrate("board")
+        nagsdk.calibrate("board", samples=8)
     at, events = backend.bursts, []
     backend.world = lambda ms: ms
-    nagsdk.calibrate("board", on_event=events.append)
+    nagsdk.calibrate("board", samples=8, on_event=events.append)
     resumed = backend.bursts - at
-    nagsdk.calibrate("board")
+    nagsdk.calibrate("board", samples=8)
     assert any("Resuming" in e.text for e in events) and resumed < backend.bursts - at - resumed
 
 
