@@ -42,6 +42,7 @@ HERE_ONLY = (
     "training_ranks",
     "deploy",
     "percentiles",
+    "sessions",
     "sustained",
 )
 TABLES = "the latency tables: python recipes/tables.py --output DIR"

@@ -3,8 +3,8 @@
     python benchmarks/generator_measured.py [--picks 20]
 
 Every method gets the same MACs budgets. Each architecture that is picked is cut out of the supernet, recalibrated and
-evaluated on the bundle's test images, whose fonts neither supernet nor accuracy predictor has seen. Takes about ten
-minutes.
+evaluated on the bundle's test images, whose fonts neither supernet nor accuracy predictor has seen. `shown` is what
+`deploy` says of an architecture that was chosen. Takes about ten minutes.
 """
 
 from __future__ import annotations
@@ -70,6 +70,14 @@ def main() -> None:
         print(
             f"{method.id:12} predicted {predicted.mean():.3f} %, measured {rows[method.id].mean():.3f} %, "
             f"minus {METHODS[0].id} {against.mean():+.3f} (standard error {error:.3f}), budget used {used.mean():.1%}",
+            flush=True,
+        )
+        shown = predictor.of_chosen(picked)
+        inside = int(((shown.low <= rows[method.id]) & (rows[method.id] <= shown.high)).sum())
+        bias, half = (shown.mean - rows[method.id]).mean(), ((shown.high - shown.low) / 2).mean()
+        print(
+            f"{'':12} shown less measured {bias:+.3f}; {inside} of {len(picked)} inside the 90 % interval, "
+            f"half-width {half:.2f}",
             flush=True,
         )
 

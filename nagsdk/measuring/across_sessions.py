@@ -15,12 +15,11 @@ from nagsdk.measuring.measurement import Floats, Measurement
 LEVEL = 0.95
 # At least 0.9 is promised. The estimate knows nothing of what changes between a verdict and its check.
 ASSURED = 0.95
-# What is known beforehand about the spread between sessions counts as much as so many further sessions.
-_KNOWN_SESSIONS = 2
+# What is known beforehand about the spread between sessions counts as much as so many further sessions: the likeliest
+# number for 69 sessions of six networks at p90 and p95 together (benchmarks/sessions.py).
+_KNOWN_SESSIONS = 3
 # For devices that were never calibrated; the shipped priors of devices say 2 to 2.5 %.
 USUAL_SPREAD = 0.02
-# The distance of a high percentile from the median differs between sessions by about this share of itself.
-_TAIL_SPREAD = 0.5
 # Beyond these numbers nothing is known, and nothing overflows.
 _MOST_KNOWN, _MOST_EXPONENT = 1.0, 100.0
 _DRAWS = 20_000
@@ -33,7 +32,11 @@ class AcrossSessions:
     Two processes on the same device do not measure the same: memory layout, neighbours and clock speed differ, and high
     percentiles differ most. The sessions, and not the runs within them, are therefore the sample. The logarithms of
     their percentiles are taken to be normal. With few sessions their spread is hardly known, so what is known of it
-    beforehand counts as two further sessions.
+    beforehand counts as three further sessions.
+
+    High percentiles differ because the share of slow runs does, by about a factor of two. What that does to a
+    percentile depends on how far apart the slow runs are (the delta method for quantiles), so it is read from the same
+    sessions: it is the distance to the percentile beyond which half as many runs lie.
 
     Attributes:
         values_ms: The percentile in each session.
@@ -53,9 +56,10 @@ class AcrossSessions:
             known_spread: Relative standard deviation of the median between sessions.
         """
         values = [m.figure(percentile) for m in sessions]
-        ratio = float(np.mean([value / m.figure(50) for value, m in zip(values, sessions, strict=True)]))
+        beyond = [m.figure(half_beyond(percentile)) for m in sessions]
+        distance = float(np.mean(np.log(beyond) - np.log(values)))
         within = float(np.sqrt(np.mean([m.error(percentile) ** 2 for m in sessions])))
-        return cls(tuple(values), min(max(expected_spread(known_spread, ratio), within), _MOST_KNOWN))
+        return cls(tuple(values), min(max(math.hypot(known_spread, distance), within), _MOST_KNOWN))
 
     @property
     def figure_ms(self) -> float:
@@ -110,11 +114,6 @@ class AcrossSessions:
         return AcrossSessions(tuple(values.tolist()), self.known_spread)
 
 
-def expected_spread(known_spread: float, ratio: float) -> float:
-    """The relative standard deviation between sessions that is to be expected of a percentile of single runs.
-
-    Args:
-        known_spread: That of the median.
-        ratio: The percentile divided by the median.
-    """
-    return math.hypot(known_spread, _TAIL_SPREAD * max(0.0, ratio - 1))
+def half_beyond(percentile: float) -> float:
+    """The percentile beyond which half as many runs lie; up to the median, where no few slow runs matter, the same."""
+    return (100 + percentile) / 2 if percentile > 50 else percentile

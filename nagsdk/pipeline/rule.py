@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nagsdk.budget import Budget
 from nagsdk.cost.model import CostModel
 from nagsdk.manifest.result import MISSED
-from nagsdk.measuring.across_sessions import ASSURED, USUAL_SPREAD, AcrossSessions, expected_spread
+from nagsdk.measuring.across_sessions import ASSURED, USUAL_SPREAD, AcrossSessions, half_beyond
 from nagsdk.measuring.measurement import Measurement
 from nagsdk.measuring.protocol import Protocol
 from nagsdk.pipeline.models import calibrated_model
@@ -109,5 +110,7 @@ def known_spread_of(target: Target) -> float:
 def spare_for(model: CostModel, budgets: Sequence[Budget]) -> float:
     """How much larger than a predicted latency its limit must be, so that the candidate can be confirmed."""
     known = min(model.jitter.sessions, _MOST_KNOWN)
-    spreads = [expected_spread(known, model.jitter.factor(b.percentile)) for b in budgets]
+    factor = model.jitter.factor
+    distances = [math.log(factor(half_beyond(b.percentile)) / factor(b.percentile)) for b in budgets]
+    spreads = [math.hypot(known, distance) for distance in distances]
     return max([AcrossSessions((1.0,), spread).spare(AIMED) for spread in spreads], default=1.0)

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import t
 
 from nagsdk.device.backend import Burst
-from nagsdk.measuring.across_sessions import ASSURED, AcrossSessions, expected_spread
+from nagsdk.measuring.across_sessions import ASSURED, AcrossSessions, half_beyond
 from nagsdk.measuring.measurement import Measurement, Reading
 from nagsdk.measuring.protocol import Protocol
 
@@ -15,10 +17,10 @@ KNOWN = st.floats(0.01, 0.1)
 
 @settings(deadline=None, max_examples=30)
 @given(VALUES, KNOWN)
-def test_the_interval_is_that_of_student_with_two_sessions_known_before(values, known):
+def test_the_interval_is_that_of_student_with_three_sessions_known_before(values, known):
     found, logs = AcrossSessions(values, known), np.log(values)
-    freedom = len(values) + 1
-    spread = np.sqrt((2 * known**2 + ((logs - logs.mean()) ** 2).sum()) / freedom)
+    freedom = len(values) + 2
+    spread = np.sqrt((3 * known**2 + ((logs - logs.mean()) ** 2).sum()) / freedom)
     reach = t.ppf(0.95, freedom) * spread / np.sqrt(len(values))
     assert found.interval_ms == pytest.approx((np.exp(logs.mean() - reach), np.exp(logs.mean() + reach)))
     assert found.figure_ms == pytest.approx(np.exp(logs.mean())) and found.spread == pytest.approx(spread)
@@ -63,8 +65,19 @@ def session(slow: float, *, before: float = 5.0) -> Measurement:
 def test_a_percentile_is_taken_in_each_session():
     found = AcrossSessions.of([session(1.2), session(1.5)], 90, 0.02)
     assert found.values_ms == pytest.approx((1.2, 1.5))
-    assert found.known_spread == pytest.approx(expected_spread(0.02, 1.35)) and found.known_spread > 0.1
     assert AcrossSessions.of([session(1.2), session(1.5)], 50, 0.02).known_spread == 0.02
+
+
+@pytest.mark.parametrize(("far", "known"), [(1.2, 0.05), (2.4, math.hypot(0.05, math.log(2)))])
+def test_a_percentile_near_much_slower_runs_is_expected_to_differ_between_sessions(far, known):
+    # Eight of a hundred runs take `far` ms, so that p95 is among them and p90 is not.
+    runs = (*[1.0] * 12, *[1.2] * 11, far, far)
+    found = AcrossSessions.of([Measurement((Reading(Burst(runs, (1.0,)), 5.0, 5.0),) * 8, 5.0)], 90, 0.05)
+    assert found.values_ms == pytest.approx((1.2,)) and found.known_spread == pytest.approx(known)
+
+
+def test_half_as_many_runs_lie_beyond():
+    assert (half_beyond(90), half_beyond(99), half_beyond(50), half_beyond(20)) == (95, 99.5, 50, 20)
 
 
 def test_scatter_within_a_session_counts_where_sessions_are_few():
