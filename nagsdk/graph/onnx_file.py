@@ -120,7 +120,7 @@ class OnnxFile:
             others = f", but {', '.join(uncounted)}" if uncounted else ""
             raise UsageError(
                 f"{path} has no convolution and no matrix product of a known shape{others}.",
-                "Give a network for images; one of integers with QuantizeLinear and DequantizeLinear around its layers.",
+                "Give a network for images; integers between QuantizeLinear and DequantizeLinear are understood.",
             )
         digest = hashlib.sha256(content).hexdigest()
         return cls(
