@@ -89,7 +89,7 @@ def main() -> None:
             "mean": list(OWN[0].mean),
             "std": list(OWN[0].std),
         },
-        "footing": {"predicted_on": "the 50,000 validation images of ImageNet-1k, as published"},
+        "footing": {"predicted_on": "the 50,000 validation images of ImageNet-1k, by published figures"},
         "files": {name: {"sha256": sha256(folder / name), "bytes": (folder / name).stat().st_size} for name in FILES},
     }
     write_atomically(folder / "bundle.json", (json.dumps(description, indent=1) + "\n").encode())

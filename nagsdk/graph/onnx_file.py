@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,11 @@ MOST_BYTES = 512 * 10**6
 _MOST_NODES, _MOST_RESOLUTION, _MOST_CLASSES = 20_000, 4096, 100_000
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 _WEIGHTED, _OWN_DOMAINS = ("Conv", "Gemm", "MatMul"), ("", "ai.onnx")
+# They multiply and accumulate too, or hold operators that may.
+_UNCOUNTED = {
+    *("ConvTranspose", "DeformConv", "ConvInteger", "QLinearConv", "MatMulInteger", "QLinearMatMul", "Einsum"),
+    *("RNN", "GRU", "LSTM", "Attention", "If", "Loop", "Scan"),
+}
 Shape = tuple[int | str, ...]
 
 
@@ -39,8 +44,8 @@ class OnnxFile:
         classes: Number of outputs per image.
         batch: Number of images of one inference.
         layers: Convolutions and matrix products, with their multiply-accumulates.
-        uncounted: Number of convolutions and matrix products whose shapes are not fixed, so that they are not in
-            `layers`; those behind an operator that onnx does not know.
+        uncounted: Kinds of operators that may multiply and accumulate, and are not in `layers`: matrix products of
+            other kinds, operators that onnx does not know, and layers behind those, whose shapes are not known.
         parameters: Number of values in its weights.
     """
 
@@ -51,7 +56,7 @@ class OnnxFile:
     classes: int
     batch: int
     layers: tuple[tuple[LayerSpec, int], ...]
-    uncounted: int
+    uncounted: tuple[str, ...]
     parameters: int
 
     @property
@@ -86,7 +91,10 @@ class OnnxFile:
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {what_is_wrong(error)}.", "Give an ONNX file.") from error
         except Exception as error:  # protobuf has errors of its own, and raises others for some damages
-            raise UsageError(f"{path} is not an ONNX file, or is damaged.", "Export the network again.") from error
+            raise UsageError(
+                f"{path} is not an ONNX file, or is damaged.",
+                "Export the network again, as ONNX or, with the suffix .pt2, as a program of torch.export.",
+            ) from error
         if not model.graph.node or len(model.graph.node) > _MOST_NODES:
             raise UsageError(
                 f"{path} has {len(model.graph.node)} operators; 1 to {_MOST_NODES} are allowed.",
@@ -96,21 +104,23 @@ class OnnxFile:
         if outside:
             raise UsageError(
                 f"{path} keeps weights in other files ({outside[0]}), which are not read.",
-                "Save it as one file: onnx.save(onnx.load(PATH), PATH, save_as_external_data=False).",
+                "Export it with external_data=False, or save it as one file: "
+                "onnx.save(onnx.load(PATH), PATH, save_as_external_data=False).",
             )
         size, changed = _input(path, model, batch)
         try:
             onnx.checker.check_model(model)
             inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
         except Exception as error:  # onnx raises errors of several libraries
-            raise UsageError(f"{path} is not valid: {_first_line(error)}", "Export the network again.") from error
+            raise UsageError(f"{path} is not valid: {_one_line(error)}", "Export the network again.") from error
         shapes = _shapes(inferred.graph)
         classes = _output(path, model.graph, shapes, batch)
-        weighted = [node for node in inferred.graph.node if node.op_type in _WEIGHTED and node.domain in _OWN_DOMAINS]
-        layers = tuple(_layers(weighted, shapes, batch))
+        layers, uncounted = _layers(inferred.graph.node, shapes, batch)
         if not layers:
+            others = f", but {', '.join(uncounted)}" if uncounted else ""
             raise UsageError(
-                f"{path} has no convolution and no matrix product whose shape is fixed.", "Give a network for images."
+                f"{path} has no convolution and no matrix product of a known shape{others}.",
+                "Give a network for images; integers between QuantizeLinear and DequantizeLinear are understood.",
             )
         digest = hashlib.sha256(content).hexdigest()
         return cls(
@@ -121,7 +131,7 @@ class OnnxFile:
             classes,
             batch,
             layers,
-            len(weighted) - len(layers),
+            uncounted,
             sum(int(np.prod(tensor.dims, dtype=np.int64)) for tensor in model.graph.initializer),
         )
 
@@ -136,9 +146,9 @@ def _input(path: Path, model: onnx.ModelProto, batch: int) -> tuple[int, bool]:
     """Height and width of the input; fixes an open batch size, and says whether it did."""
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in weights]
-    wanted = f"Give a network with one float32 input of shape ({batch}, 3, size, size)"
+    wanted = f"Give a network with one float32 input of shape ({batch}, 3, size, size), size at most {_MOST_RESOLUTION}"
     if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
-        told = ", ".join(f"{value.name} {_shown(_shape(value))}" for value in inputs) or "none"
+        told = ", ".join(f"{value.name} {_type(value)} {_shown(_shape(value))}" for value in inputs) or "none"
         raise UsageError(f"{path} has the inputs: {told}.", f"{wanted}.")
     shape = _shape(inputs[0])
     size = shape[-1] if len(shape) == 4 else 0
@@ -162,8 +172,8 @@ def _output(path: Path, graph: onnx.GraphProto, shapes: Mapping[str, Shape], bat
     """Number of outputs per image."""
     told = ", ".join(f"{value.name} {_shown(shapes.get(value.name, ()))}" for value in graph.output)
     shape = shapes.get(graph.output[0].name, ()) if len(graph.output) == 1 else ()
-    classes = shape[1] if len(shape) == 2 else 0
-    if not isinstance(classes, int) or shape[0] != batch or not 0 < classes <= _MOST_CLASSES:
+    classes = shape[1] if len(shape) == 2 and shape[0] == batch else 0
+    if not isinstance(classes, int) or not 0 < classes <= _MOST_CLASSES:
         raise UsageError(
             f"{path} has the outputs: {told}.", f"Give a network with one output of shape ({batch}, classes)."
         )
@@ -171,17 +181,25 @@ def _output(path: Path, graph: onnx.GraphProto, shapes: Mapping[str, Shape], bat
 
 
 def _layers(
-    nodes: Sequence[onnx.NodeProto], shapes: Mapping[str, Shape], batch: int
-) -> Iterator[tuple[LayerSpec, int]]:
-    """The layers with fixed shapes, with the multiply-accumulates of one image."""
-    for number, node in enumerate(nodes):
-        read, weight, made = (shapes.get(name, ()) for name in (*node.input[:2], node.output[0]))
-        if not all(shape and all(isinstance(n, int) for n in shape) for shape in (read, weight, made)):
+    nodes: Iterable[onnx.NodeProto], shapes: Mapping[str, Shape], batch: int
+) -> tuple[tuple[tuple[LayerSpec, int], ...], tuple[str, ...]]:
+    """The layers with the multiply-accumulates of one image, and the kinds of operators that are not counted."""
+    layers: list[tuple[LayerSpec, int]] = []
+    uncounted = set()
+    for node in nodes:
+        if node.domain not in _OWN_DOMAINS or node.op_type in _UNCOUNTED:
+            uncounted.add(node.op_type[:60])
+        if node.domain not in _OWN_DOMAINS or node.op_type not in _WEIGHTED:
             continue
-        sizes = [[int(n) for n in shape] for shape in (read, weight, made)]
+        sizes = [shapes.get(name, ()) for name in (*node.input[:2], node.output[0])]
+        if not all(shape and all(isinstance(n, int) for n in shape) for shape in sizes):
+            uncounted.add(node.op_type)
+            continue
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-        layer, macs = _layer((node.name or f"{node.op_type}{number}")[-200:], node.op_type, attributes, sizes)
-        yield layer, macs // batch
+        name = (node.name or f"{node.op_type}{len(layers)}")[-200:]
+        layer, macs = _layer(name, node.op_type, attributes, [[int(n) for n in shape] for shape in sizes])
+        layers.append((layer, macs // batch))
+    return tuple(layers), tuple(sorted(uncounted))
 
 
 def _layer(
@@ -223,9 +241,16 @@ def _shape(value: onnx.ValueInfoProto) -> Shape:
     return tuple(dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in dims)
 
 
+def _type(value: onnx.ValueInfoProto) -> str:
+    try:
+        return str(onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
+    except KeyError:
+        return "of an unknown type"
+
+
 def _shown(shape: Shape) -> str:
     return f"({', '.join(str(size)[:40] for size in shape)})"
 
 
-def _first_line(error: Exception) -> str:
-    return next((line.strip()[:300] for line in str(error).splitlines() if line.strip()), type(error).__name__)
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

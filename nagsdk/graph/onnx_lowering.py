@@ -167,7 +167,7 @@ class _Reader:
 
     def _Reshape(self, node: onnx.NodeProto, given: Mapping[str, Any]) -> None:  # noqa: N802
         wanted = self._constant(node, 1)
-        if wanted is None or given.get("allowzero"):
+        if wanted is None or (given.get("allowzero") and 0 in wanted):
             raise unsupported(f"{node.output[0]} (a reshape)")
         self.lowering.reshape(node.output[0], node.input[0], [int(n) for n in wanted])
 

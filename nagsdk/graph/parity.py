@@ -11,6 +11,9 @@ from nagsdk.errors import DeviceError
 
 # By so many times may the outputs of integers for a few images differ more than those for many images together.
 FEW_IMAGES = 4.0
+_NEXT_STEP = (
+    "Do not use the file. Try another version of the runtime, and report this architecture as a bug of the export."
+)
 
 
 def overall_error(expected: NDArray[np.float32], actual: NDArray[np.float32]) -> float:
@@ -55,6 +58,7 @@ def check(
     tolerance: float,
     of: str = "torch",
     error_of: Callable[[NDArray[np.float32], NDArray[np.float32]], float] = relative_error,
+    next_step: str = _NEXT_STEP,
 ) -> float:
     """Compares the logits of an artifact with those of the network that it was made from.
 
@@ -64,6 +68,7 @@ def check(
         tolerance: Largest accepted error.
         of: What computed the expected logits, for messages.
         error_of: `relative_error` or `overall_error`.
+        next_step: What to do if they differ.
 
     Returns:
         The error.
@@ -71,14 +76,11 @@ def check(
     Raises:
         DeviceError: The logits differ by more than the tolerance, have another shape, or are not finite.
     """
-    next_step = (
-        "Do not use the file. Try another version of the runtime, and report this architecture as a bug of the export."
-    )
     if expected.shape != actual.shape:
         raise DeviceError(f"The exported network returns {actual.shape} instead of {expected.shape}.", next_step)
     if not (np.isfinite(expected).all() and np.isfinite(actual).all()):
-        side = "exported" if np.isfinite(expected).all() else "torch"
-        raise DeviceError(f"The {side} network returns numbers that are not finite.", next_step)
+        side = "the exported network" if np.isfinite(expected).all() else of
+        raise DeviceError(f"Not all outputs of {side} are finite.", next_step)
     error = error_of(expected, actual)
     if not error <= tolerance:
         raise DeviceError(

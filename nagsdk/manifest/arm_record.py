@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from nagsdk.manifest.fields import Milliseconds, Name, Open, Percent, Text
+from nagsdk.manifest.fields import ArchitectureText, Milliseconds, Name, Open, Percent, Text
 
 
 class ArmRecord(Open):
@@ -16,7 +16,7 @@ class ArmRecord(Open):
     threads: int | None = Field(ge=1, le=1024)
     state: Literal["chosen", "measured", "predicted", "left out"]
     why: Text = Field(description="Why it was chosen or not.")
-    architecture: Annotated[str, Field(max_length=2000)] | None = Field(description="The network that was compared.")
+    architecture: ArchitectureText | None = Field(description="The network that was compared.")
     latency_source: Name | None = Field(description="Where the predicted latency comes from: calibration or prior.")
     predicted_ms: Milliseconds | None = Field(description="Predicted median latency.")
     predicted_top1: Percent | None = Field(description="Predicted top-1 in per cent, without the loss.")

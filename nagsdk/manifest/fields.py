@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from nagsdk.common.validation import PLAIN_NAME, SHA256
+from nagsdk.space.architecture import MOST_TEXT
 
 # A plain name, so that no path in a manifest leads out of its folder.
 FileName = Annotated[str, Field(pattern=PLAIN_NAME)]
@@ -15,6 +16,7 @@ Sha256 = Annotated[str, Field(pattern=SHA256)]
 
 Text = Annotated[str, Field(max_length=4000)]
 Name = Annotated[str, Field(max_length=200)]
+ArchitectureText = Annotated[str, Field(max_length=MOST_TEXT)]
 Texts = Annotated[dict[Name, Text], Field(max_length=500)]
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Size = Annotated[int, Field(ge=0, le=2**40)]

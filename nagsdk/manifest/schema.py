@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from nagsdk.manifest.arm_record import ArmRecord
+from nagsdk.manifest.fields import ArchitectureText, FileName, Moment, Sha256, Text
 from nagsdk.manifest.fields import Cost as _Cost
 from nagsdk.manifest.fields import Count as _Count
 from nagsdk.manifest.fields import Deviations as _Deviations
 from nagsdk.manifest.fields import Factor as _Factor
-from nagsdk.manifest.fields import FileName, Moment, Sha256, Text
 from nagsdk.manifest.fields import Latency as _Latency
 from nagsdk.manifest.fields import Milliseconds as _Milliseconds
 from nagsdk.manifest.fields import Name as _Name
@@ -161,7 +161,7 @@ class ResultArtifact(_Open):
 
 
 class _Result(_Open):
-    architecture: str = Field(max_length=2000)
+    architecture: ArchitectureText
     resolution: int = Field(ge=1, le=4096, description="Input height and width in pixels.")
     macs: _Count
     parameters: _Count
@@ -232,7 +232,7 @@ class Probe(_Open):
 class RoundRecord(_Open):
     """One round of the deploy loop: a candidate that was measured."""
 
-    architecture: str = Field(max_length=2000)
+    architecture: ArchitectureText
     verdict: Literal["held", "missed", "unverified"]
     predicted_latency_ms: _Latency | None
     first_session_p50_ms: _Latency
@@ -266,7 +266,7 @@ class RewriteRecord(_Open):
 
     name: _Name
     p50_ms: dict[_Name, _Milliseconds] = Field(max_length=100)
-    architecture: str = Field(max_length=2000)
+    architecture: ArchitectureText
     date: _Name
 
 

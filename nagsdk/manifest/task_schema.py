@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from nagsdk.manifest.fields import Count, Name, Open, Percent
+from nagsdk.manifest.fields import ArchitectureText, Count, Open, Percent
 
 
 class NetworkRecord(Open):
     """A network and its top-1 on the bundle's test images."""
 
-    name: Name
+    name: ArchitectureText
     macs: Count
     top1: Percent
     top1_low: Percent = Field(description="Lower end of the 95 % interval (Wilson).")

@@ -20,6 +20,7 @@ from nagsdk.errors import NagsdkError
 from nagsdk.measuring.database import Connection, Database
 from nagsdk.measuring.key import MeasurementKey
 from nagsdk.measuring.measurement import Reading
+from nagsdk.space.architecture import MOST_TEXT
 
 # Name of the database file in the cache folder.
 STORE = "measurements.sqlite"
@@ -27,7 +28,7 @@ _VERSION = 2
 _TEXTS = {
     "uid": re.compile(r"[0-9a-f]{32}"),
     "session": re.compile(r"[\x20-\x7e]{0,64}"),
-    "architecture": re.compile(r"[\x20-\x7e]{1,2000}"),
+    "architecture": re.compile(rf"[\x20-\x7e]{{1,{MOST_TEXT}}}"),
     "run": re.compile(r"[\x20-\x7e]{0,64}"),
 }
 # What reading a row raises that is damaged.

@@ -46,7 +46,6 @@ _PREPROCESSING_UNKNOWN = (
     "The file does not tell how images become inputs: preprocessing.json passes pixels on, from 0 to 1. Normalise "
     "inputs as in the training of the network."
 )
-_UNCOUNTED = "behind an operator that the onnx package does not know, the sizes of layers are unknown"
 _NOT_COMPARED = "The outputs were not compared with those of another program, which does not know an operator."
 
 
@@ -111,7 +110,10 @@ def deploy_given(
     target.require_presence()
     require_told(target, budgets)
     if given.uncounted and any(b.metric == MACS for b in budgets):
-        raise UsageError(f"The multiply-accumulates of {path} are not known: {_UNCOUNTED}.", "Limit the latency.")
+        raise UsageError(
+            f"The multiply-accumulates of {path} are not known: its operators include {', '.join(given.uncounted)}.",
+            "Limit the latency.",
+        )
     folder = usual_folder(target, budgets, None, given.name.split(":")[1]) if output is None else Path(output)
     check_output(target, folder)
     with temporary_folder() as work:
@@ -166,7 +168,7 @@ class _Given:
         layers: Its layers, with the multiply-accumulates of one image.
         whole: Whether the layers are all that it computes.
         parameters: Number of values in its weights.
-        uncounted: Number of layers whose sizes are unknown.
+        uncounted: Kinds of operators that are not in `layers`; see `OnnxFile`.
         content: The bytes of an ONNX file; None for other files.
         graph: The network as nagsdk writes it; None if it has an operator that cannot be converted.
     """
@@ -177,7 +179,7 @@ class _Given:
     layers: tuple[tuple[LayerSpec, int], ...]
     whole: bool
     parameters: int
-    uncounted: int
+    uncounted: tuple[str, ...]
     content: bytes | None
     graph: Graph | None
 
@@ -198,7 +200,7 @@ def _read(target: Target, path: Path) -> _Given:
                 f"Choose --batch {batch}, or export the network for {device.batch}.",
             )
         name = name_of(path, program.sha256)
-        given = _Given(name, program.sha256, size, (), False, program.parameters, 0, None, program.graph)
+        given = _Given(name, program.sha256, size, (), False, program.parameters, (), None, program.graph)
     else:
         file = OnnxFile.read(path, device.batch)
         given = _Given(
@@ -212,7 +214,7 @@ def _read(target: Target, path: Path) -> _Given:
                 raise
     if given.graph is not None:
         layers, whole = layers_of(given.graph)
-        given = replace(given, layers=layers, whole=whole, uncounted=0)
+        given = replace(given, layers=layers, whole=whole, uncounted=())
     legal = [p for p in backend.precisions[: 1 if as_it_is else None] if p not in backend.integer_precisions]
     if device.precision not in legal:
         raise UsageError(
@@ -237,7 +239,11 @@ def _built(target: Target, given: _Given, work: Path) -> Built:
         actual = infer(target.backend, target.device, artifact, compiled, probe)
         assert actual is not None
         expected = _expected(given, target.device.batch, probe)
-    parity = None if expected is None else check(expected, actual, target.backend.tolerance(target.device))
+    parity = None
+    if expected is not None:
+        of = "nagsdk's own computation" if given.content is None else "the onnx package"
+        next_step = f"Do not use the file on {target.device.id}, or try another version of its runtime or of {of}."
+        parity = check(expected, actual, target.backend.tolerance(target.device), of, next_step=next_step)
     logits = actual if expected is None else expected
     architecture = Architecture(given.name, (), given.resolution)
     return Built(architecture, artifact, compiled, parity, 0, {}, logits[-1])
@@ -274,7 +280,7 @@ def _expected(given: _Given, batch: int, probe: Tensor) -> Tensor | None:
 
 
 def _result(target: Target, given: _Given) -> Result:
-    warnings = (f"The count of multiply-accumulates is too low: {_UNCOUNTED}.",) if given.uncounted else ()
+    warnings = (_too_low(given.uncounted),) if given.uncounted else ()
     size = (given.resolution, given.macs, given.parameters)
     device = target.device
     return Result(
@@ -286,6 +292,10 @@ def _result(target: Target, given: _Given) -> Result:
         precision=device.precision,
         threads=device.threads,
     )
+
+
+def _too_low(uncounted: Sequence[str]) -> str:
+    return f"The count of multiply-accumulates is too low: those of {', '.join(uncounted)} are not known."
 
 
 def _predicted(target: Target, given: _Given) -> dict[str, float]:

@@ -321,7 +321,7 @@ def target_of(
     if len(target.arms) > 1 and not arms:
         raise UsageError(
             f"One precision and one number of threads are needed here, not a choice between {_listed(target.arms)}.",
-            "Name one of them; deploy, generate and frontier choose by themselves.",
+            "Name one of them; only deploy, generate and frontier choose, and not for a finished model.",
         )
     if len({arm.device.threads for arm in target.arms}) > 1 and not timed:
         raise UsageError(

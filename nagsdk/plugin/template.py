@@ -64,7 +64,10 @@ def write(name: str, folder: Path, host: Host, kind: str = DEVICE) -> dict[str, 
         *(
             [f"nagsdk deploy --device {name} --budget 0.3ms"]
             if kind == DEVICE
-            else [f"nagsdk train images --space {name} --output bundle", "nagsdk deploy --bundle bundle --budget 2ms"]
+            else [
+                f"nagsdk train images --space {name} --output bundle",
+                "nagsdk deploy --bundle ./bundle --device cpu --budget 2ms",
+            ]
         ),
     ]
     return {"name": name, "folder": str(folder), "files": written, "next": steps}

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
+# Text forms have so many characters at most, so that readings, manifests and bundles can hold those of any family.
+MOST_TEXT = 2000
+
 
 @dataclass(frozen=True)
 class Architecture:

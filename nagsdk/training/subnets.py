@@ -110,9 +110,11 @@ def require_enough(space: SearchSpace, count: int) -> None:
     ranges.check(subnets=count)
     known = space.count()
     if known < 2 * count:
+        fewer = f", or measure fewer subnets: {LEAST}" if known >= 2 * LEAST else ""
         raise UsageError(
-            f"The search space has {known} architectures, too few to measure {count} and still choose among others.",
-            "Give the space more choices.",
+            f"The search space has {counted(known, 'architecture')}, too few to measure {count} and still choose among "
+            "others.",
+            f"Give the space more choices{fewer}.",
         )
 
 

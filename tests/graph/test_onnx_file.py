@@ -78,7 +78,15 @@ BAD = {
         lambda m: m.graph.input.append(helper.make_tensor_value_info("more", TensorProto.FLOAT, [1])),
         "has the inputs: image .*, more",
     ),
-    "bytes": (lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", TensorProto.UINT8), "has the inputs"),
+    "bytes": (
+        lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", TensorProto.UINT8),
+        r"has the inputs: image uint8 \(1, 3, 16, 16\)",
+    ),
+    "half": (
+        lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", TensorProto.FLOAT16),
+        r"has the inputs: image float16 \(1, 3, 16, 16\)",
+    ),
+    "no type": (lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", 0), "image of an unknown type"),
     "grey": (lambda m: shape_of(m.graph.input[0], [1, 1, 16, 16]), r"has the shape \(1, 1, 16, 16\)"),
     "oblong": (lambda m: shape_of(m.graph.input[0], [1, 3, 16, 24]), r"has the shape \(1, 3, 16, 24\)"),
     "open size": (lambda m: shape_of(m.graph.input[0], [1, 3, "h", "w"]), r"has the shape \(1, 3, h, w\)"),
@@ -86,6 +94,10 @@ BAD = {
     "wrong weight": (lambda m: m.graph.initializer[0].dims.__setitem__(0, 9), "is not valid"),
     "unknown input": (lambda m: m.graph.node[1].input.__setitem__(0, "nowhere"), "is not valid"),
     "unknown operator": (lambda m: setattr(m.graph.node[1], "op_type", "Sharpen"), "is not valid"),
+    "two outputs": (
+        lambda m: m.graph.output.append(helper.make_tensor_value_info("s0", TensorProto.FLOAT, [1, 8, 8, 8])),
+        r"has the outputs: .*, s0 \(1, 8, 8, 8\)",
+    ),
     "maps": (
         lambda m: m.graph.output[0].CopyFrom(helper.make_tensor_value_info("s0", 1, [1, 8, 8, 8])),
         "has the outputs",
@@ -99,6 +111,19 @@ def test_a_file_that_cannot_be_measured_is_refused_by_name(name, tmp_path):
     with pytest.raises(UsageError, match=says) as caught:
         read(changed(change), tmp_path / "bad.onnx")
     assert "bad.onnx" in caught.value.message and caught.value.next_step
+
+
+def test_operators_that_are_not_counted_are_named(tmp_path):
+    model = small_network()
+    model.graph.node[3].op_type = "ConvTranspose"
+    found = read(model, tmp_path / "m.onnx")
+    assert found.uncounted == ("ConvTranspose",) and len(found.layers) == 3
+    del model.graph.node[:3], model.graph.node[-1]
+    model.graph.node[0].input[:] = ["image", "w"]
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros((3, 5, 1, 1), np.float32), "w"))
+    give_out(model, "flat", [1, 5])
+    with pytest.raises(UsageError, match="no convolution and no matrix product of a known shape, but ConvTranspose"):
+        read(model, tmp_path / "m.onnx")
 
 
 def test_what_is_no_onnx_file_is_refused(tmp_path, monkeypatch):

@@ -51,6 +51,15 @@ def test_what_torch_exports_is_converted(tmp_path, folded):
     np.testing.assert_allclose(outputs(graph_of(onnx.load(tmp_path / "n.onnx")), images(32)), expected, atol=1e-5)
 
 
+def test_a_reshape_as_torchs_exporter_writes_it_is_converted():
+    """With `allowzero`, a 0 in the shape would be a size and not the input's; the exporter's shapes have none."""
+    made = [("GlobalAveragePool", ["image"], ["y"], {}), ("Reshape", ["y", "shape"], ["scores"], {"allowzero": 1})]
+    found = graph_of(model(made, shape=np.array([1, 3], np.int64)))
+    np.testing.assert_allclose(outputs(found, images(16)), images(16).mean((2, 3)), atol=1e-6)
+    with pytest.raises(UnsupportedLayerError, match="a reshape"):
+        graph_of(model(made, shape=np.array([0, 3], np.int64)))
+
+
 CONV = np.ones((4, 3, 3, 3), np.float32)
 FLAT = [("GlobalAveragePool", ["x"], ["y"], {}), ("Flatten", ["y"], ["scores"], {})]
 

@@ -26,8 +26,8 @@ def test_small_differences_pass_and_are_returned():
     ("expected", "actual", "message"),
     [
         (LOGITS, LOGITS[:, :9], "returns"),
-        (LOGITS, np.full_like(LOGITS, np.nan), "exported network returns numbers that are not finite"),
-        (np.full_like(LOGITS, np.inf), LOGITS, "torch network returns numbers that are not finite"),
+        (LOGITS, np.full_like(LOGITS, np.nan), "outputs of the exported network are finite"),
+        (np.full_like(LOGITS, np.inf), LOGITS, "outputs of torch are finite"),
         (LOGITS, np.zeros_like(LOGITS), "differs"),
         (np.zeros_like(LOGITS), LOGITS, "differs"),
     ],

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner
@@ -10,6 +11,7 @@ from nagsdk.errors import DeviceError, OutputError, UnsupportedLayerError, Usage
 from nagsdk.graph.parity import probe_image
 from nagsdk.manifest.manifest import read_manifest
 from nagsdk.measuring.protocol import Protocol
+from nagsdk.pipeline import given
 from tests.graph.foreign import foreign_network, save_program
 from tests.graph.networks import small_network
 
@@ -59,6 +61,16 @@ def test_a_finished_model_that_holds_is_left_with_manifest_and_report_and_verifi
     checked = deployment.verify()
     assert {check.name: check.state for check in checked.checks} == dict.fromkeys(
         ("hashes", "parity", "latency"), "passed"
+    )
+    assert "differ from those of the deployment by" in checked.checks[1].detail
+
+
+def test_outputs_that_the_onnx_package_has_otherwise_are_refused(model, target, monkeypatch):
+    monkeypatch.setattr(given, "_expected", lambda *_: np.ones((1, 5), np.float32))
+    with pytest.raises(DeviceError, match="differs from the onnx package by") as caught:
+        nagsdk.profile(target, model=model)
+    assert caught.value.next_step == (
+        "Do not use the file on cpu, or try another version of its runtime or of the onnx package."
     )
 
 

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 def test_a_new_plugin_has_its_own_name_everywhere(tmp_path, template, code):
     made = inventory.new_plugin("board", tmp_path / "made", space=template == "template_space")
     assert f"src/nagsdk_board/{code}" in made["files"] and "tests/test_board.py" in made["files"]
+    assert "--device" in made["next"][-1] and "--bundle bundle" not in made["next"][-1]  # a folder is given by a path
     for file in made["files"]:
         text = (tmp_path / "made" / file).read_text()
         assert "template" not in (file + text).lower()

@@ -10,10 +10,11 @@ from nagsdk.events import Finished, Started
 from nagsdk.images.batches import ArrayBatches, Shown
 from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.networks.catalogue import NETWORKS
+from nagsdk.space.architecture import MOST_TEXT
 from nagsdk.supernet.evaluate import wilson
 from nagsdk.supernet.train import TrainAdvanced
 from nagsdk.training import baseline
-from nagsdk.training.baseline import TrainingTime, record_of, reference_network, train_alone
+from nagsdk.training.baseline import TrainingTime, network_record, record_of, reference_network, train_alone
 from nagsdk.training.reference import ReferenceNetwork, macs_of
 
 PLAIN = Preprocessing((0.5,) * 3, (0.25,) * 3, 1.0)
@@ -73,6 +74,11 @@ class Bright(torch.nn.Module):
     def forward(self, images):
         bright = images.mean((1, 2, 3))
         return torch.stack([-bright, bright], 1)
+
+
+def test_the_record_of_a_network_has_a_text_form_of_any_family():
+    longest = "x" * MOST_TEXT
+    assert network_record(longest, 7, 0.5, 10).name == longest
 
 
 def test_the_record_of_a_network_has_its_interval():

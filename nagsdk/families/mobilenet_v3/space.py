@@ -17,7 +17,7 @@ from nagsdk.families.mobilenet_v3.definition import BlockChoice, BlockShape, Mob
 from nagsdk.families.mobilenet_v3.table import COLUMNS, read_architectures, write_architectures
 from nagsdk.families.space import require_fields
 from nagsdk.families.widths import make_divisible
-from nagsdk.space.architecture import Architecture
+from nagsdk.space.architecture import MOST_TEXT, Architecture
 from nagsdk.space.decisions import Decision
 from nagsdk.space.layer import LayerSpec
 from nagsdk.space.space import Codes, ShrinkingStage, _values
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from nagsdk.families.mobilenet_v3.supernet import MobileNetV3Supernet
 
 _TEXT = re.compile(r"mbv3:r(\d{1,5}):d=(\d[\d,]*):ks=(\d[\d,]*):e=(\d[\d,]*)")
-_MOST_TEXT = 2000
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ class MobileNetV3Space(MobileNetV3Definition):
         """Reads the text form ``mbv3:r224:d=…:ks=…:e=…``, or a dictionary; see `SearchSpace.parse`."""
         if dictionaries.is_dictionary(text):
             return self._chosen(dictionaries.choices_of(text, self))
-        match = _TEXT.fullmatch(text.strip()) if len(text) <= _MOST_TEXT else None
+        match = _TEXT.fullmatch(text.strip()) if len(text) <= MOST_TEXT else None
         if match is None:
             raise ArchitectureError(
                 f"{text[:120]!r} is not an architecture of this space.",

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nagsdk.errors import UnsupportedLayerError
+from nagsdk.errors import UnsupportedLayerError, UsageError
 from nagsdk.space.layer import LayerSpec, same_sides
 
 _aten: Any = torch.ops.aten
@@ -37,9 +37,9 @@ _VIEWS = (
 )
 _NEXT_STEP = (
     "Build the networks of the family from square convolutions with odd kernels and a padding of half of the kernel "
-    "or TensorFlow's SAME, batch normalisation, linear layers, ReLU, hard swish, GELU, squeeze-and-excitation with a "
-    "hard sigmoid, sums, the mean over height and width or over tokens, layer normalisation, and "
-    "nagsdk.families.attention.Attention."
+    "or TensorFlow's SAME, batch normalisation, linear layers, ReLU, ReLU6, hard swish, GELU, squeeze-and-excitation "
+    "with a hard sigmoid, sums, maxima and means of windows, the mean over height and width or over tokens, layer "
+    "normalisation, and nagsdk.families.attention.Attention."
 )
 
 
@@ -53,7 +53,7 @@ class _Layer:
     gate: bool = False
 
 
-def named_layers(network: nn.Module, resolution: int) -> dict[str, LayerSpec]:
+def named_layers(network: nn.Module, resolution: int, classes: int) -> dict[str, LayerSpec]:
     """Returns the layers of a network in the order of execution, by name.
 
     A layer is named after the module without parts that it belongs to. A sum, a mean or another operation in the
@@ -62,8 +62,10 @@ def named_layers(network: nn.Module, resolution: int) -> dict[str, LayerSpec]:
     Args:
         network: A network whose parameters are on the meta device; it is put into eval mode.
         resolution: Height and width of its images in pixels.
+        classes: Number of its outputs for an image.
 
     Raises:
+        UsageError: Its outputs have another shape.
         UnsupportedLayerError: The network contains an operation that is no known kind of layer; the message names the
             module.
     """
@@ -76,7 +78,13 @@ def named_layers(network: nn.Module, resolution: int) -> dict[str, LayerSpec]:
             stack.callback(module.register_forward_hook(recorder.leaving, always_call=True).remove)
         stack.enter_context(torch.no_grad())
         stack.enter_context(recorder)
-        network(image)
+        logits = network(image)
+    if not isinstance(logits, Tensor) or logits.shape != (1, classes):
+        made = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise UsageError(
+            f"The outputs for one image have the shape {made}, not {(1, classes)}.",
+            "Return one tensor with a logit for each of the `classes` of the space.",
+        )
     return recorder.result()
 
 

@@ -19,12 +19,13 @@ from nagsdk.common.folders import cache_folder
 from nagsdk.common.foreign_code import blaming
 from nagsdk.common.reading import read_text
 from nagsdk.common.version import VERSION
-from nagsdk.errors import ArchitectureError, NagsdkError, UsageError
+from nagsdk.errors import ArchitectureError, NagsdkError
 from nagsdk.events import send, stage
 from nagsdk.families.space import require_fields
 from nagsdk.families.traced.built import BuiltSpace
+from nagsdk.families.traced.definition import RESOLUTION, plain_decisions, shown
 from nagsdk.families.traced.layers import TracedLayer, from_json, to_json
-from nagsdk.space.architecture import Architecture
+from nagsdk.space.architecture import MOST_TEXT, Architecture
 from nagsdk.space.decisions import Decision, Key, active_code, cause
 from nagsdk.space.layer import LayerSpec
 from nagsdk.space.space import _values
@@ -34,8 +35,7 @@ if TYPE_CHECKING:
 
     from nagsdk.families.traced.sliced import SlicedSupernet, TracedSubnet
 
-_RESOLUTION = "resolution"
-_MOST_BYTES, _MOST_TEXT = 64 * 10**6, 4000
+_MOST_BYTES = 64 * 10**6
 
 
 class TracedSpace(BuiltSpace):
@@ -73,32 +73,12 @@ class TracedSpace(BuiltSpace):
     @cached_property
     def _plain(self) -> tuple[Decision, ...]:
         """The decisions without what they read."""
-        choices, conditions = self.choices, self.conditions
-        names = list(choices)
-        if not names or names[0] != _RESOLUTION:
-            raise UsageError(
-                "The first decision of a family is the resolution.", "Put `resolution` first in `choices`."
-            )
-        if unknown := conditions.keys() - choices.keys():
-            raise UsageError(f"{min(unknown)} has a condition, but no choices.", "Give it choices.")
-        found = []
-        for index, (name, values) in enumerate(choices.items()):
-            if not values or len(set(values)) != len(values) or len(values) > 100:
-                raise UsageError(
-                    f"The decision {name} has no choices, or one twice.", "Give 1 to 100 different choices."
-                )
-            active_if = None
-            if name in conditions:
-                parent, least = conditions[name]
-                if parent not in names[1:index] or least not in choices[parent]:
-                    raise UsageError(
-                        f"The condition of {name} is {parent} >= {least}.",
-                        f"Name a decision before {name} and one of its choices. Known before it: "
-                        f"{_values(names[1:index])}.",
-                    )
-                active_if = names.index(parent), list(choices[parent]).index(least)
-            found.append(Decision(name, tuple(values), active_if))
-        return tuple(found)
+        with blaming(self._whose, "choices"):
+            choices = {str(name): tuple(values) for name, values in self.choices.items()}
+            hash(tuple(choices.values()))  # a list among them raises an error here
+        with blaming(self._whose, "conditions"):
+            conditions = {name: (parent, least) for name, (parent, least) in self.conditions.items()}
+        return plain_decisions(self.family, choices, conditions)
 
     @cached_property
     def decisions(self) -> tuple[Decision, ...]:  # type: ignore[override]
@@ -177,7 +157,7 @@ class TracedSpace(BuiltSpace):
         if self._largest_shapes is not None:
             check_shared(self._largest_shapes, _shapes(network))
         with blaming(self._whose, "forward"):
-            return named_layers(network, int(str(self.values(code)[_RESOLUTION])))
+            return named_layers(network, int(self.values(code)[RESOLUTION]), self.classes)
 
     @cached_property
     def _largest_shapes(self) -> dict[str, tuple[int, ...]] | None:
@@ -196,7 +176,10 @@ class TracedSpace(BuiltSpace):
         import torch
 
         with blaming(self._whose, "network"), torch.device("meta"):
-            return self.network(self.values(code))
+            network = self.network(self.values(code))
+            if not isinstance(network, torch.nn.Module):
+                raise TypeError(f"it returned {type(network).__name__}, and no torch.nn.Module")
+            return network
 
     def _where(self, code: Key) -> str:
         """The architecture that shows a fault, and the decision that brings it, if the largest or smallest has none."""
@@ -206,7 +189,7 @@ class TracedSpace(BuiltSpace):
             return f"This network shows it: {self._text(code)}."
         index, first = found
         decision = self._plain[index]
-        return f"It comes with {decision.name}={_shown(decision.choices[first[index]])}, as in {self._text(first)}."
+        return f"It comes with {decision.name}={shown(decision.choices[first[index]])}, as in {self._text(first)}."
 
     def _check_stable(self, code: Key) -> None:
         """Raises an error if a network has other tensors when it is built again."""
@@ -241,15 +224,15 @@ class TracedSpace(BuiltSpace):
         return {d.name: d.choices[choice] for d, choice in zip(self._plain, code, strict=True) if choice >= 0}
 
     def _text(self, code: Sequence[int]) -> str:
-        return f"{self.family}:" + ",".join(f"{name}={_shown(value)}" for name, value in self.values(code).items())
+        return f"{self.family}:" + ",".join(f"{name}={shown(value)}" for name, value in self.values(code).items())
 
     def parse(self, text: str) -> Architecture:
         """Reads the text form ``family:resolution=…,name=…``; see `SearchSpace.parse`."""
         prefix, _, rest = text.strip().partition(":")
-        given = dict(part.partition("=")[::2] for part in rest.split(",")) if len(text) <= _MOST_TEXT else {}
+        given = dict(part.partition("=")[::2] for part in rest.split(",")) if len(text) <= MOST_TEXT else {}
         code: list[int] = []
         for index, decision in enumerate(self._plain):
-            known = {_shown(choice): number for number, choice in enumerate(decision.choices)}
+            known = {shown(choice): number for number, choice in enumerate(decision.choices)}
             active = self._deactivated([*code, 0, *(0 for _ in self._plain[index + 1 :])])[index] >= 0
             if prefix != self.family or (decision.name in given) != active:
                 raise ArchitectureError(
@@ -318,10 +301,6 @@ class TracedSpace(BuiltSpace):
 
 def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
-
-
-def _shown(value: Hashable) -> str:
-    return "x".join(map(_shown, value)) if isinstance(value, tuple) else str(value)
 
 
 def _shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
