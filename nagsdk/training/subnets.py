@@ -112,8 +112,7 @@ def require_enough(space: SearchSpace, count: int) -> None:
     if known < 2 * count:
         fewer = f", or measure fewer subnets: {LEAST}" if known >= 2 * LEAST else ""
         raise UsageError(
-            f"The search space has {counted(known, 'architecture')}, too few to measure {count} and still choose among "
-            "others.",
+            f"The space has {counted(known, 'architecture')}, too few to measure {count} and still choose.",
             f"Give the space more choices{fewer}.",
         )
 
