@@ -64,7 +64,7 @@ POOR = 0.8
 MEANS, MOST_POOR, MOST_EXCESS = (0.87, 0.95), 0.1, 0.09
 # Values of the two constants of the bound for --turns: the caution with which a pool is left, and the least scatter
 # between sessions.
-DOUBTS, SESSIONS = (0.0, 16_000.0, 160_000.0), (0.0, 0.005, 0.01, 0.02)
+DOUBTS, SESSIONS = (0.0, 160_000.0, 640_000.0), (0.0, 0.005, 0.01, 0.02)
 METHODS = (
     "nagsdk",
     "the pool alone",

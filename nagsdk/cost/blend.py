@@ -24,8 +24,8 @@ from nagsdk.space.space import Codes
 
 # The errors of left-out predictions are taken to follow Student's t with three degrees of freedom, like those of the
 # regression. Without the known shape, the logarithm of the likelihood must be higher by this much divided by the fourth
-# power of the number of samples (26 for five, 1.6 for ten), or by one: few errors say little about either.
-_FREEDOM, _DOUBT, _LEAST_DOUBT = 3, 16_000.0, 1.0
+# power of the number of samples (256 for five, 16 for ten, 1 for twenty): few errors say little about either.
+_FREEDOM, _DOUBT = 3, 160_000.0
 # Ratio of the scale of the errors to their median absolute value, about that of a normal distribution.
 _SCALE = 1.5
 _WEIGHTS = np.linspace(0, 1, 21)
@@ -117,7 +117,7 @@ def _weights(means: Floats, ms: Floats, part: NDArray[np.intp]) -> Floats:
     # Which parts are kept when up to two are missing; the last row of each axis stands for none.
     kept = ~np.eye(count + 1, count, dtype=bool)
     kept = kept[:, None] & kept
-    doubt = np.maximum(_DOUBT / (kept @ of_part.sum(0)) ** 4, _LEAST_DOUBT)
+    doubt = _DOUBT / (kept @ of_part.sum(0)) ** 4
     total = kept @ (loss @ of_part).T + doubt[..., None] * (1 - _WEIGHTS)
     ordered = np.einsum("wpq,ijp,ijq->ijw", order, kept, kept, optimize=True)
     best = len(_WEIGHTS) - 1 - total[..., ::-1].argmin(-1)
