@@ -48,8 +48,9 @@ _RESOLUTIONS_FEW = 3
 _SUBNETS = (300, 200, 100, 50)
 _MOST_MEASURING, _MOST_BESIDE, _MOST_LOSSES = 0.2, 0.06, 0.05
 _MOST_GENERATOR, _LEAST_GENERATOR = 0.15, 0.04
-# In less than an hour, batch normalisation is recalibrated on fewer images.
-_LONG_S, _FEWER = 3600.0, 8
+# In less than an hour, batch normalisation is recalibrated on fewer images, and pretrained networks are trained without
+# the smallest choices: these know nothing at first, and what they learn costs the larger ones more than the time gives.
+LONG_S, _FEWER = 3600.0, 8
 _FEATURES, _CLASSIFIER_S = 4000, 5.0
 # Subnets whose answers for the test images are looked at.
 _STUDIED = 3
@@ -70,6 +71,7 @@ class Asked:
         seed: Seed of the first pass.
         ranks: Number of processes that share the work.
         narrow: Whether resolutions may be left out.
+        narrowed: Whether the smallest of the other choices are left out; the pace is that without them.
         peak_rate: Learning rate of the space; see `NetworkSpace.peak_rate`.
     """
 
@@ -83,6 +85,7 @@ class Asked:
     seed: int = 0
     ranks: int = 1
     narrow: bool = True
+    narrowed: bool = False
     peak_rate: float = 4e-3
 
     @property
@@ -139,6 +142,7 @@ class _Attempt:
             minutes=asked.seconds / 60,
             batch=self.batch,
             resolutions=self._resolutions,
+            narrowed=asked.narrowed,
             frozen=self.frozen,
             held_out=asked.held_out,
             recipes=self.recipes,
@@ -198,7 +202,7 @@ class _Attempt:
 
     @property
     def recalibration(self) -> int:
-        return most_recalibration(self.asked.resolutions) // (1 if self.asked.seconds >= _LONG_S else _FEWER)
+        return most_recalibration(self.asked.resolutions) // (1 if self.asked.seconds >= LONG_S else _FEWER)
 
     @property
     def chosen_on(self) -> int:
