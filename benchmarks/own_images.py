@@ -8,7 +8,7 @@ photographs that scikit-image ships (`pip install scikit-image`). `nagsdk train 
 networks it leaves are judged on further pictures of the same kind (the truth). Rivals are trained on the images that
 the training of nagsdk learns from, for as long as its whole run took:
 
-- a plain network of four convolutions from random weights,
+- without --init, a plain network of four convolutions from random weights,
 - the largest network of the space alone, with the same initial weights, augmentation and optimiser, by epochs of a
   cosine schedule (with --init, this is plain fine-tuning of the same checkpoint),
 - with --smallest, the smallest network of the space alone in the same way.
@@ -209,7 +209,9 @@ def measured(a: argparse.Namespace, seed: int, work: Path) -> dict[str, Any]:
     preprocessing, resolution = bundle.preprocessing, max(bundle.space.resolutions)
     batches = ArrayBatches(train.images, train.labels, _BATCH, preprocessing, seed, Augmentation())
     torch.manual_seed(seed)
-    networks: list[tuple[str, nn.Module, int, float]] = [("plain CNN", plain(), resolution, _RATE)]
+    networks: list[tuple[str, nn.Module, int, float]] = []
+    if a.init == "none":
+        networks.append(("plain CNN", plain(), resolution, _RATE))
     source = first_weights(a.init, bundle.space) or bundle.space.supernet()
     smallest, largest = source.space.decode(extremes(source.space))
     for name, architecture in (("largest alone", largest), *((("smallest alone", smallest),) if a.smallest else ())):

@@ -32,7 +32,7 @@ _MIXUP, _MOST_MIXED, _OFTEN = 0.2, 5000, 10
 _BATCH_FEW, _BATCH = 32, 64
 # How often the images should be seen at least, alone and together, with and without pretrained weights; and how many
 # images suffice however many there are. Where even that does not fit, the highest resolution is left out.
-_LEAST_SEEN, _ENOUGH_SEEN = {True: (12, 6), False: (20, 12)}, {True: 8_000, False: 20_000}
+_LEAST_SEEN, _ENOUGH_SEEN = {True: (12, 12), False: (20, 12)}, {True: 8_000, False: 20_000}
 # How often they are seen at most; then a training only overfits.
 _MOST_SEEN = {True: (20, 60), False: (200, 300)}
 # Shares of the time of training: of the largest network alone, and in the rest of the last pass.
@@ -328,7 +328,9 @@ class _Attempt:
                 sorts=number == 1,
                 held_out=self.asked.held_out > 0 and number < 2,
                 validate_every=max(1, -(-steps // _VALIDATIONS)),
-                ends_early=True,
+                # While smaller networks learn from it, a pretrained one may lose a little, and its best weights are those
+                # from before the others learnt anything.
+                ends_early=not (self.asked.pretrained and number == 1),
             )
             for number, (steps, factor) in enumerate(zip(self.steps, _RATES, strict=True))
             if steps or number < 2

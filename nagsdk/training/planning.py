@@ -45,8 +45,9 @@ def schedule_of(
     Raises:
         UsageError: The time is too short.
     """
-    narrowed = plan.minutes is not None and 60 * plan.minutes < LONG_S and plan.init != "none"
-    space = space.narrowed() if narrowed else space
+    whole = space
+    if plan.minutes is not None and 60 * plan.minutes < LONG_S and plan.init != "none":
+        space = whole.narrowed()
     with stage(on_event, "Measuring the speed of this machine"):
         before, own = _peak(), max(2, (plan.batch or DEFAULT_BATCH) // ranks.count)
         watch = Stopwatch.of(space, preprocessing, own)
@@ -65,7 +66,7 @@ def schedule_of(
                 seed=plan.seed,
                 ranks=ranks.count,
                 narrow=bool(space.resolution_field),
-                narrowed=narrowed,
+                narrowed=space.fingerprint != whole.fingerprint,
                 peak_rate=space.peak_rate,
             )
             made = by_time(asked, pace)

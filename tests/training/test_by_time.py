@@ -57,6 +57,7 @@ def test_with_few_images_choices_rest_on_more_than_the_validation_images_and_few
     assert few.held_out + FEW.val > 150 and many.held_out == 0
     assert [r.held_out for r in few.recipes] == [True, True, False] and len(many.recipes) == 2
     assert len(few.resolutions) == 3 and few.resolutions[0] == 96 and len(many.resolutions) >= len(few.resolutions)
+    assert [r.ends_early for r in few.recipes] == [True, False, True]
     assert few.subnets <= many.subnets and few.batch < many.batch and few.recipes[0].mixup > 0
 
 
