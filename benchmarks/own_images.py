@@ -1,12 +1,12 @@
 """Measures a training on few images of a user against plain networks that were trained as long, on the same images.
 
     python benchmarks/own_images.py [--images 600] [--truth 1500] [--minutes 15] [--space small] [--init none]
-        [--seeds 1] [--epochs 10] [--work DIR] [--json]
+        [--seeds 1] [--rivals 15] [--epochs 10] [--work DIR] [--json]
 
 The pictures are made: one of six symbols, in any of several fonts, turned, sheared and coloured, on crops of the
 photographs that scikit-image ships (`pip install scikit-image`). `nagsdk train --minutes` gets a folder of them; the
 networks it leaves are judged on further pictures of the same kind (the truth). Rivals are trained on the images that
-the training of nagsdk learns from, for as long as its whole run took:
+the training of nagsdk learns from, for as long as it was given (or --rivals):
 
 - without --init, a plain network of four convolutions from random weights,
 - the largest network of the space alone, with the same initial weights, augmentation and optimiser, by epochs of a
@@ -205,7 +205,7 @@ def measured(a: argparse.Namespace, seed: int, work: Path) -> dict[str, Any]:
     side = square_side(bundle.space, bundle.preprocessing)
     truth, train = whole(truth_folder, side), decode(scan(photos), side)["train"]
     rows = list(of_bundle(bundle, truth, a.budgets))
-    length = 60 * a.minutes
+    length = 60 * (a.rivals or a.minutes)
     preprocessing, resolution = bundle.preprocessing, max(bundle.space.resolutions)
     batches = ArrayBatches(train.images, train.labels, _BATCH, preprocessing, seed, Augmentation())
     torch.manual_seed(seed)
@@ -271,6 +271,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=600)
     parser.add_argument("--truth", type=int, default=1500)
     parser.add_argument("--minutes", type=float, default=15.0)
+    parser.add_argument("--rivals", type=float, help="minutes of each rival instead of --minutes")
     parser.add_argument("--space", default="small")
     parser.add_argument("--init", default="none")
     parser.add_argument("--seeds", type=int, default=1)

@@ -328,8 +328,8 @@ class _Attempt:
                 sorts=number == 1,
                 held_out=self.asked.held_out > 0 and number < 2,
                 validate_every=max(1, -(-steps // _VALIDATIONS)),
-                # A pretrained network may lose a little while smaller ones learn from it: its best weights are those from
-                # before they have learnt.
+                # A pretrained network may lose a little while smaller ones learn from it: it is at its best before they
+                # have learnt anything.
                 ends_early=not (self.asked.pretrained and number == 1),
             )
             for number, (steps, factor) in enumerate(zip(self.steps, _RATES, strict=True))
