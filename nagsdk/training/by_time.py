@@ -50,7 +50,7 @@ _MOST_MEASURING, _MOST_BESIDE, _MOST_LOSSES = 0.2, 0.06, 0.05
 _MOST_GENERATOR, _LEAST_GENERATOR = 0.15, 0.04
 # In less than an hour, batch normalisation is recalibrated on fewer images, and pretrained networks are trained without
 # the smallest choices: these know nothing at first, and there is no time to teach them.
-LONG_S, _FEWER = 3600.0, 8
+LONG_S, _FEWER = 3600.0, 4
 _FEATURES, _CLASSIFIER_S = 4000, 5.0
 # Subnets whose answers for the test images are looked at.
 _STUDIED = 3
