@@ -32,19 +32,19 @@ _MIXUP, _MOST_MIXED, _OFTEN = 0.2, 5000, 10
 _BATCH_FEW, _BATCH = 32, 64
 # How often the images should be seen at least, alone and together, with and without pretrained weights; and how many
 # images suffice however many there are. Where even that does not fit, the highest resolution is left out.
-_LEAST_SEEN, _ENOUGH_SEEN = {True: (12, 12), False: (20, 12)}, {True: 8_000, False: 20_000}
+_LEAST_SEEN, _ENOUGH_SEEN = {True: (12, 6), False: (20, 12)}, {True: 8_000, False: 20_000}
 # How often they are seen at most; then a training only overfits.
 _MOST_SEEN = {True: (20, 60), False: (200, 300)}
 # Shares of the time of training: of the largest network alone, and in the rest of the last pass.
 _ALONE, _LAST = 0.5, 0.12
-# Steps from which on a pretrained network bears the whole learning rate.
-_SETTLED = 200
-# Learning rates as multiples of that of the first pass.
-_RATES = (1.0, 0.5, 0.15)
+# Steps from which on a pretrained network bears the whole learning rate; rates as multiples of that of the first pass.
+_SETTLED, _RATES = 200, (1.0, 0.5, 0.15)
 _LEAST_STEPS = 20
 # With few images, choices rest on this number if a fifth of the training images suffices for it.
 _CHOSEN_ON, _MOST_HELD = 200, 0.2
 _RESOLUTIONS_FEW = 3
+# Of the highest, in a narrowed space: pretrained networks know little at low resolutions.
+_LOWEST = 0.7
 _SUBNETS = (300, 200, 100, 50)
 _MOST_MEASURING, _MOST_BESIDE, _MOST_LOSSES = 0.2, 0.06, 0.05
 _MOST_GENERATOR, _LEAST_GENERATOR = 0.15, 0.04
@@ -188,10 +188,12 @@ class _Attempt:
     @property
     def _resolutions(self) -> tuple[int, ...]:
         """Few of the kept resolutions where there are few images: the lowest, the highest, and one between them."""
-        kept_ones = self.asked.resolutions[: self.keep]
-        if not (self.asked.narrow and self.asked.few and self.keep > _RESOLUTIONS_FEW):
+        asked, highest = self.asked, self.asked.resolutions[self.keep - 1]
+        least = _LOWEST * highest if asked.narrow and asked.narrowed else 0
+        kept_ones = [side for side in asked.resolutions if least <= side <= highest]
+        if not (asked.narrow and asked.few and len(kept_ones) > _RESOLUTIONS_FEW):
             return tuple(kept_ones)
-        places = {round(i * (self.keep - 1) / (_RESOLUTIONS_FEW - 1)) for i in range(_RESOLUTIONS_FEW)}
+        places = {round(i * (len(kept_ones) - 1) / (_RESOLUTIONS_FEW - 1)) for i in range(_RESOLUTIONS_FEW)}
         return tuple(kept_ones[place] for place in sorted(places))
 
     @property
@@ -240,9 +242,8 @@ class _Attempt:
 
     @cached_property
     def losses(self) -> int:
-        each = self._loss_s
-        counts = (BESIDE.losses, BESIDE_FEW.losses)
-        return next((count for count in counts if count * each < _MOST_LOSSES * self.asked.seconds), 0)
+        most = _MOST_LOSSES * self.asked.seconds
+        return next((count for count in (BESIDE.losses, BESIDE_FEW.losses) if count * self._loss_s < most), 0)
 
     @property
     def _loss_s(self) -> float:
@@ -278,8 +279,11 @@ class _Attempt:
 
     @property
     def together_s(self) -> float:
-        """Seconds of a step of several networks."""
-        return self.pace.together * self.share * self.batch / self.asked.ranks + self.pace.update
+        """Seconds of a step of several networks: of the largest, and of others at all resolutions."""
+        both = (self._resolutions, self.asked.resolutions)
+        kept_ones, whole = (sum((side / sides[-1]) ** 2 for side in sides) / len(sides) for sides in both)
+        each = self.pace.alone + (self.pace.together - self.pace.alone) * kept_ones / whole
+        return each * self.share * self.batch / self.asked.ranks + self.pace.update
 
     @property
     def _validation_s(self) -> float:
@@ -328,8 +332,7 @@ class _Attempt:
                 sorts=number == 1,
                 held_out=self.asked.held_out > 0 and number < 2,
                 validate_every=max(1, -(-steps // _VALIDATIONS)),
-                # A pretrained network may lose a little while smaller ones learn from it: it is at its best before they
-                # have learnt anything.
+                # A pretrained network is at its best before the smaller ones have learnt anything.
                 ends_early=not (self.asked.pretrained and number == 1),
             )
             for number, (steps, factor) in enumerate(zip(self.steps, _RATES, strict=True))
