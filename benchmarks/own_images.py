@@ -1,19 +1,22 @@
 """Measures a training on few images of a user against plain networks that were trained as long, on the same images.
 
     python benchmarks/own_images.py [--images 600] [--truth 1500] [--minutes 15] [--space small] [--init none]
-        [--seeds 1] [--work DIR] [--json]
+        [--seeds 1] [--rivals 15] [--epochs 10] [--work DIR] [--json]
 
 The pictures are made: one of six symbols, in any of several fonts, turned, sheared and coloured, on crops of the
 photographs that scikit-image ships (`pip install scikit-image`). `nagsdk train --minutes` gets a folder of them; the
 networks it leaves are judged on further pictures of the same kind (the truth). Rivals are trained on the images that
-the training of nagsdk learns from, for as long as its whole run took:
+the training of nagsdk learns from, for as long as it was given (or --rivals):
 
-- a plain network of four convolutions from random weights,
+- without --init, a plain network of four convolutions from random weights,
 - the largest network of the space alone, with the same initial weights, augmentation and optimiser, by epochs of a
   cosine schedule (with --init, this is plain fine-tuning of the same checkpoint),
 - with --smallest, the smallest network of the space alone in the same way.
 
 Takes twice to four times the minutes given, for each seed.
+
+With --epochs, nothing goes by time: the weights of --init are compared with random ones after equally many epochs of
+the supernet, at the two lowest resolutions of the space.
 """
 
 from __future__ import annotations
@@ -38,13 +41,18 @@ import nagsdk
 from nagsdk.bundle.bundle import Bundle, load_bundle
 from nagsdk.cost.table import exact_table
 from nagsdk.events import Event, Notice
+from nagsdk.families import preset
 from nagsdk.generator.frontier import frontier
-from nagsdk.images.batches import ArrayBatches, Augmentation, prepare
+from nagsdk.images.batches import ArrayBatches, Augmentation, prepare, stratified
 from nagsdk.images.decoded import Labelled, decode, square_side
 from nagsdk.images.folder import scan
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.space import extremes
+from nagsdk.supernet.initial import adopt
+from nagsdk.supernet.passes import passes, train_passes
 from nagsdk.supernet.recalibrate import recalibrate
+from nagsdk.training.plan import DEFAULT_BATCH, preprocessing_of
+from nagsdk.training.schedule import most_recalibration, rate_of
 from nagsdk.training.start import first_weights
 
 SYMBOLS = {"club": "♣", "diamond": "♦", "heart": "♥", "note": "♫", "spade": "♠", "star": "★"}
@@ -175,12 +183,18 @@ def tell(event: Event) -> None:
         print(f"   {event.text}", flush=True)
 
 
-def measured(a: argparse.Namespace, seed: int, work: Path) -> dict[str, Any]:
-    """One training and its rivals."""
-    photos, truth_folder = work / f"photos{seed}", work / "truth"
-    for folder, count, number in ((photos, a.images, seed), (truth_folder, a.truth, 10**6)):
+def folders(a: argparse.Namespace, seed: int, work: Path) -> tuple[Path, Path]:
+    """The folder of a user and that of the truth."""
+    photos, truth = work / f"photos{seed}", work / "truth"
+    for folder, count, number in ((photos, a.images, seed), (truth, a.truth, 10**6)):
         if not folder.is_dir():
             fill(folder, count, number)
+    return photos, truth
+
+
+def measured(a: argparse.Namespace, seed: int, work: Path) -> dict[str, Any]:
+    """One training and its rivals."""
+    photos, truth_folder = folders(a, seed, work)
     output = work / f"own{seed}"
     began = time.monotonic()
     report = nagsdk.train(
@@ -191,11 +205,13 @@ def measured(a: argparse.Namespace, seed: int, work: Path) -> dict[str, Any]:
     side = square_side(bundle.space, bundle.preprocessing)
     truth, train = whole(truth_folder, side), decode(scan(photos), side)["train"]
     rows = list(of_bundle(bundle, truth, a.budgets))
-    length = 60 * a.minutes
+    length = 60 * (a.rivals or a.minutes)
     preprocessing, resolution = bundle.preprocessing, max(bundle.space.resolutions)
     batches = ArrayBatches(train.images, train.labels, _BATCH, preprocessing, seed, Augmentation())
     torch.manual_seed(seed)
-    networks: list[tuple[str, nn.Module, int, float]] = [("plain CNN", plain(), resolution, _RATE)]
+    networks: list[tuple[str, nn.Module, int, float]] = []
+    if a.init == "none":
+        networks.append(("plain CNN", plain(), resolution, _RATE))
     source = first_weights(a.init, bundle.space) or bundle.space.supernet()
     smallest, largest = source.space.decode(extremes(source.space))
     for name, architecture in (("largest alone", largest), *((("smallest alone", smallest),) if a.smallest else ())):
@@ -222,14 +238,44 @@ def measured(a: argparse.Namespace, seed: int, work: Path) -> dict[str, Any]:
     }
 
 
+def by_epochs(a: argparse.Namespace, seed: int, work: Path, init: str) -> Iterator[tuple[str, float]]:
+    """Largest and smallest network after as many epochs as `nagsdk train --epochs` would train, on the truth."""
+    photos, truth_folder = folders(a, seed, work)
+    space = preset(a.space).with_classes(len(SYMBOLS))
+    space = space.with_resolutions(space.resolutions[:2])
+    preprocessing = preprocessing_of(space, init)
+    side = square_side(space, preprocessing)
+    train, truth = decode(scan(photos), side)["train"], whole(truth_folder, side)
+    supernet, source = space.supernet(), first_weights(init, space)
+    supernet.initialise(seed)
+    if source is not None:
+        adopt(supernet, source)
+    steps, learnt = a.epochs * (len(train.labels) // DEFAULT_BATCH), source is not None
+    train_passes(
+        supernet,
+        lambda recipe: ArrayBatches(
+            train.images, train.labels, DEFAULT_BATCH, preprocessing, recipe.seed, Augmentation()
+        ),
+        passes("sandwich", space, steps, rate_of(space.peak_rate, DEFAULT_BATCH, learnt), seed, learnt, steps),
+        lambda: prepare(train.images, max(space.resolutions), preprocessing),
+    )
+    some = train.images[stratified(train.labels, most_recalibration(space.resolutions), seed)]
+    for name, architecture in zip(("smallest", "largest"), space.decode(extremes(space)), strict=True):
+        subnet = supernet.extract(architecture)
+        recalibrate(subnet, prepare(some, architecture.resolution, preprocessing))
+        yield name, top1(subnet, truth, architecture.resolution, preprocessing)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=600)
     parser.add_argument("--truth", type=int, default=1500)
     parser.add_argument("--minutes", type=float, default=15.0)
+    parser.add_argument("--rivals", type=float, help="minutes of each rival instead of --minutes")
     parser.add_argument("--space", default="small")
     parser.add_argument("--init", default="none")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--epochs", type=int, help="compare --init with random weights at equal epochs")
     parser.add_argument("--budgets", type=int, default=3)
     parser.add_argument("--smallest", action="store_true", help="also train the smallest network alone")
     parser.add_argument("--work", type=Path, help="folder that is kept; what it holds is used again")
@@ -240,6 +286,11 @@ def main() -> None:
         work.mkdir(parents=True, exist_ok=True)
         found = []
         for seed in range(a.seeds):
+            if a.epochs:
+                for init in (a.init, "none"):
+                    for name, found_top1 in by_epochs(a, seed, work, init):
+                        print(f"seed {seed}, {a.epochs} epochs: --init {init}: {name} {found_top1:.1f} %", flush=True)
+                continue
             found.append(measured(a, seed, work))
             if a.json:
                 continue

@@ -175,7 +175,8 @@ def _print_estimate(report: dict[str, Any]) -> None:
     if plan["minutes"]:
         sides = ", ".join(map(str, plan["resolutions"]))
         name = "resolution" if len(plan["resolutions"]) == 1 else "resolutions"
-        say(f"open       {name} {sides} px, and all other choices")
+        others = "the larger ones of the other choices" if plan["narrowed"] else "all other choices"
+        say(f"open       {name} {sides} px, and {others}")
     if plan["held_out"]:
         on = plan["held_out"] + sum(report["classes"]["val"].values())
         say(

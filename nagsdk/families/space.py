@@ -67,6 +67,13 @@ class NetworkSpace(SearchSpace):
             )
         return self.from_dict({**self.to_dict(), self.resolution_field: list(resolutions)})
 
+    def narrowed(self) -> Self:
+        """Returns the space without its smallest choices beside resolutions, for trainings that are short.
+
+        Its supernet has the same weights. The default implementation returns the space itself.
+        """
+        return self
+
     @abstractmethod
     def build(self, architecture: Architecture) -> Subnet:
         """Builds a stand-alone network in training mode, with weights drawn as `torch_scope.seeded` says."""

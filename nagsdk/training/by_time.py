@@ -37,19 +37,20 @@ _LEAST_SEEN, _ENOUGH_SEEN = {True: (12, 6), False: (20, 12)}, {True: 8_000, Fals
 _MOST_SEEN = {True: (20, 60), False: (200, 300)}
 # Shares of the time of training: of the largest network alone, and in the rest of the last pass.
 _ALONE, _LAST = 0.5, 0.12
-# Steps from which on a pretrained network bears the whole learning rate.
-_SETTLED = 200
-# Learning rates as multiples of that of the first pass.
-_RATES = (1.0, 0.5, 0.15)
+# Steps from which on a pretrained network bears the whole learning rate; rates as multiples of that of the first pass.
+_SETTLED, _RATES = 200, (1.0, 0.5, 0.15)
 _LEAST_STEPS = 20
 # With few images, choices rest on this number if a fifth of the training images suffices for it.
 _CHOSEN_ON, _MOST_HELD = 200, 0.2
 _RESOLUTIONS_FEW = 3
+# Of the highest, in a narrowed space: pretrained networks know little at low resolutions.
+_LOWEST = 0.7
 _SUBNETS = (300, 200, 100, 50)
 _MOST_MEASURING, _MOST_BESIDE, _MOST_LOSSES = 0.2, 0.06, 0.05
 _MOST_GENERATOR, _LEAST_GENERATOR = 0.15, 0.04
-# In less than an hour, batch normalisation is recalibrated on fewer images.
-_LONG_S, _FEWER = 3600.0, 8
+# In less than an hour, batch normalisation is recalibrated on fewer images, and pretrained networks are trained without
+# the smallest choices: these know nothing at first, and there is no time to teach them.
+LONG_S, _FEWER = 3600.0, 4
 _FEATURES, _CLASSIFIER_S = 4000, 5.0
 # Subnets whose answers for the test images are looked at.
 _STUDIED = 3
@@ -70,6 +71,7 @@ class Asked:
         seed: Seed of the first pass.
         ranks: Number of processes that share the work.
         narrow: Whether resolutions may be left out.
+        narrowed: Whether the smallest of the other choices are left out; the pace is that without them.
         peak_rate: Learning rate of the space; see `NetworkSpace.peak_rate`.
     """
 
@@ -83,6 +85,7 @@ class Asked:
     seed: int = 0
     ranks: int = 1
     narrow: bool = True
+    narrowed: bool = False
     peak_rate: float = 4e-3
 
     @property
@@ -139,6 +142,7 @@ class _Attempt:
             minutes=asked.seconds / 60,
             batch=self.batch,
             resolutions=self._resolutions,
+            narrowed=asked.narrowed,
             frozen=self.frozen,
             held_out=asked.held_out,
             recipes=self.recipes,
@@ -184,10 +188,12 @@ class _Attempt:
     @property
     def _resolutions(self) -> tuple[int, ...]:
         """Few of the kept resolutions where there are few images: the lowest, the highest, and one between them."""
-        kept_ones = self.asked.resolutions[: self.keep]
-        if not (self.asked.narrow and self.asked.few and self.keep > _RESOLUTIONS_FEW):
+        asked, highest = self.asked, self.asked.resolutions[self.keep - 1]
+        least = _LOWEST * highest if asked.narrow and asked.narrowed else 0
+        kept_ones = [side for side in asked.resolutions if least <= side <= highest]
+        if not (asked.narrow and asked.few and len(kept_ones) > _RESOLUTIONS_FEW):
             return tuple(kept_ones)
-        places = {round(i * (self.keep - 1) / (_RESOLUTIONS_FEW - 1)) for i in range(_RESOLUTIONS_FEW)}
+        places = {round(i * (len(kept_ones) - 1) / (_RESOLUTIONS_FEW - 1)) for i in range(_RESOLUTIONS_FEW)}
         return tuple(kept_ones[place] for place in sorted(places))
 
     @property
@@ -198,7 +204,7 @@ class _Attempt:
 
     @property
     def recalibration(self) -> int:
-        return most_recalibration(self.asked.resolutions) // (1 if self.asked.seconds >= _LONG_S else _FEWER)
+        return most_recalibration(self.asked.resolutions) // (1 if self.asked.seconds >= LONG_S else _FEWER)
 
     @property
     def chosen_on(self) -> int:
@@ -236,9 +242,8 @@ class _Attempt:
 
     @cached_property
     def losses(self) -> int:
-        each = self._loss_s
-        counts = (BESIDE.losses, BESIDE_FEW.losses)
-        return next((count for count in counts if count * each < _MOST_LOSSES * self.asked.seconds), 0)
+        most = _MOST_LOSSES * self.asked.seconds
+        return next((count for count in (BESIDE.losses, BESIDE_FEW.losses) if count * self._loss_s < most), 0)
 
     @property
     def _loss_s(self) -> float:
@@ -274,8 +279,11 @@ class _Attempt:
 
     @property
     def together_s(self) -> float:
-        """Seconds of a step of several networks."""
-        return self.pace.together * self.share * self.batch / self.asked.ranks + self.pace.update
+        """Seconds of a step of several networks: of the largest, and of others at all resolutions."""
+        both = (self._resolutions, self.asked.resolutions)
+        kept_ones, whole = (sum((side / sides[-1]) ** 2 for side in sides) / len(sides) for sides in both)
+        each = self.pace.alone + (self.pace.together - self.pace.alone) * kept_ones / whole
+        return each * self.share * self.batch / self.asked.ranks + self.pace.update
 
     @property
     def _validation_s(self) -> float:
@@ -324,7 +332,8 @@ class _Attempt:
                 sorts=number == 1,
                 held_out=self.asked.held_out > 0 and number < 2,
                 validate_every=max(1, -(-steps // _VALIDATIONS)),
-                ends_early=True,
+                # A pretrained network is at its best before the smaller ones have learnt anything.
+                ends_early=not (self.asked.pretrained and number == 1),
             )
             for number, (steps, factor) in enumerate(zip(self.steps, _RATES, strict=True))
             if steps or number < 2

@@ -13,7 +13,7 @@ from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.supernet.passes import passes
 from nagsdk.supernet.processes import Ranks
 from nagsdk.supernet.recipe import TrainRecipe
-from nagsdk.training.by_time import Asked, by_time
+from nagsdk.training.by_time import LONG_S, Asked, by_time
 from nagsdk.training.pace import Stopwatch, pace_of
 from nagsdk.training.plan import DEFAULT_BATCH, DEFAULT_SUBNETS, Plan
 from nagsdk.training.schedule import BESIDE, PASSES, Counts, Pace, Schedule, most_recalibration, rate_of
@@ -45,6 +45,9 @@ def schedule_of(
     Raises:
         UsageError: The time is too short.
     """
+    whole = space
+    if plan.minutes is not None and 60 * plan.minutes < LONG_S and plan.init != "none":
+        space = whole.narrowed()
     with stage(on_event, "Measuring the speed of this machine"):
         before, own = _peak(), max(2, (plan.batch or DEFAULT_BATCH) // ranks.count)
         watch = Stopwatch.of(space, preprocessing, own)
@@ -63,6 +66,7 @@ def schedule_of(
                 seed=plan.seed,
                 ranks=ranks.count,
                 narrow=bool(space.resolution_field),
+                narrowed=space.fingerprint != whole.fingerprint,
                 peak_rate=space.peak_rate,
             )
             made = by_time(asked, pace)
@@ -107,7 +111,7 @@ def _by_epochs(
         "generator": pace.generator if generator else 0.0,
     }
     return Schedule(
-        None, batch, space.resolutions, 0, 0, recipes, subnets, BESIDE.footing, BESIDE.losses, recalibration,
+        None, batch, space.resolutions, False, 0, 0, recipes, subnets, BESIDE.footing, BESIDE.losses, recalibration,
         1.0 if generator else 0.0, seconds,
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from nagsdk.families.space import NetworkSpace
 from nagsdk.predictor.losses import SUBNETS
 from nagsdk.supernet.recipe import TrainRecipe
 
@@ -86,6 +87,7 @@ class Schedule:
         minutes: The time that it was planned for; None if it was planned by epochs.
         batch: Number of images per step, over all processes.
         resolutions: The resolutions of the space that are trained; the others are left out of the bundle's space.
+        narrowed: Whether the smallest of the other choices are left out too; see `NetworkSpace.narrowed`.
         frozen: Number of images whose frozen features a first classifier is fitted to; 0 fits none.
         held_out: Number of training images that the first passes leave out, so that choices rest on more than the
             validation images. The last pass trains on them too.
@@ -103,6 +105,7 @@ class Schedule:
     minutes: float | None
     batch: int
     resolutions: tuple[int, ...]
+    narrowed: bool
     frozen: int
     held_out: int
     recipes: tuple[TrainRecipe, ...]
@@ -124,6 +127,11 @@ class Schedule:
     def total_s(self) -> float:
         """Estimated seconds of the whole run."""
         return sum(self.seconds.values())
+
+    def of(self, space: NetworkSpace) -> NetworkSpace:
+        """The space of the bundle: what of a space is trained."""
+        kept = space.narrowed() if self.narrowed else space
+        return kept.with_resolutions(self.resolutions)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the schedule as it is kept, JSON-ready."""

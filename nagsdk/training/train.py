@@ -216,7 +216,7 @@ def train(
                     warning=True,
                 )
             )
-        chosen = chosen.with_resolutions(schedule.resolutions)
+        chosen = schedule.of(chosen)
         require_enough(chosen, schedule.subnets)
         parts = decode(found, square_side(chosen, preprocessing_of(chosen, init)), skip_broken, on_event)
         report |= {

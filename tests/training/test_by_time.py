@@ -57,6 +57,9 @@ def test_with_few_images_choices_rest_on_more_than_the_validation_images_and_few
     assert few.held_out + FEW.val > 150 and many.held_out == 0
     assert [r.held_out for r in few.recipes] == [True, True, False] and len(many.recipes) == 2
     assert len(few.resolutions) == 3 and few.resolutions[0] == 96 and len(many.resolutions) >= len(few.resolutions)
+    assert [r.ends_early for r in few.recipes] == [True, False, True]
+    narrowed = by_minutes(1800, FEW, SIDES, PACE, pretrained=True, narrowed=True)
+    assert narrowed.narrowed and narrowed.resolutions[0] >= 0.7 * narrowed.resolutions[-1] > 96
     assert few.subnets <= many.subnets and few.batch < many.batch and few.recipes[0].mixup > 0
 
 
@@ -64,7 +67,7 @@ def test_a_time_for_some_steps_but_too_few_is_told():
     short, long = (by_minutes(60 * m, FEW, SIDES, slower(15), pretrained=False) for m in (10, 240))
     assert short.resolutions == (96,) and not short.enough and long.enough
     # Images are mixed only where they would be learnt by heart.
-    seldom = by_minutes(800, FEW, SIDES, slower(40), pretrained=True)
+    seldom = by_minutes(900, FEW, SIDES, slower(40), pretrained=True)
     assert seldom.recipes[0].mixup == 0 < long.recipes[0].mixup
     # A pretrained network is not spoilt by a rate for which there are too few steps.
     longer = by_minutes(9000, FEW, SIDES, slower(40), pretrained=True)

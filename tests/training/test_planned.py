@@ -16,11 +16,14 @@ from nagsdk.cli import cli
 from nagsdk.common.files import sha256
 from nagsdk.errors import UsageError
 from nagsdk.events import Notice, Remaining, Started
+from nagsdk.families import preset
 from nagsdk.predictor.additive import AdditiveScore
+from nagsdk.supernet.processes import Ranks
 from nagsdk.supernet.train import TRAINING, TrainAdvanced
 from nagsdk.training import by_time, planning
 from nagsdk.training.evaluate import evaluate
-from nagsdk.training.schedule import Pace
+from nagsdk.training.plan import Plan, preprocessing_of
+from nagsdk.training.schedule import Counts, Pace
 from nagsdk.training.train import train
 from tests import quick_train
 from tests.pictures import fill
@@ -139,6 +142,18 @@ def test_a_pretrained_start_learns_its_classifier_first(planned, settings, tmp_p
     assert (tmp_path / "more.work" / "features.safetensors").is_file()
 
 
+@pytest.mark.parametrize(
+    ("minutes", "init", "narrowed"), [(5, "a.pth", True), (5, "none", False), (60, "a.pth", False)]
+)
+def test_a_short_training_from_other_weights_leaves_the_smallest_networks_out(minutes, init, narrowed):
+    space = preset("small")
+    plan = Plan("", space.to_dict(), init, "sandwich", None, None, None, True, 0, minutes=minutes)
+    made = planning.schedule_of(plan, space, preprocessing_of(space, "none"), Counts(480, 60, 60), False, Ranks())
+    assert made.narrowed == narrowed and made.of(space).resolutions == made.resolutions
+    kept = space.narrowed() if narrowed else space
+    assert made.of(space) == kept.with_resolutions(made.resolutions)
+
+
 def test_few_images_are_planned_for_a_time_unless_epochs_are_given_and_it_is_said(settings, tmp_path, monkeypatch):
     told = []
     given = {**settings, "minutes": None, "dry_run": True, "on_event": told.append}
@@ -190,7 +205,6 @@ def test_two_processes_plan_and_train_the_same(photos, space_file, tmp_path):
 
 def test_the_speed_of_this_machine_is_measured_for_every_part(monkeypatch, tiny_space):
     from nagsdk.training import pace
-    from nagsdk.training.plan import preprocessing_of
 
     watch = pace.Stopwatch.of(tiny_space, preprocessing_of(tiny_space, "none"), 8)
     found = pace.pace_of(watch, 0, generator=True)

@@ -6,9 +6,9 @@ Every constant of the paper is a parameter; others make Once-for-All's Proxyless
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from nagsdk.families.space import NetworkSpace
 from nagsdk.families.widths import make_divisible
@@ -252,6 +252,11 @@ class MobileNetV3Definition(NetworkSpace):
                 least = next(i for i, d in enumerate(stage.depths) if d >= b)
                 result.append(Decision(f"stage{s}.block{b}", self._choices, (depth, least) if least else None))
         return tuple(result)
+
+    def narrowed(self) -> Self:
+        """Keeps the two largest depths of every stage, and the two largest expansions; see `NetworkSpace.narrowed`."""
+        stages = tuple(replace(stage, depths=stage.depths[-2:]) for stage in self.stages)
+        return replace(self, stages=stages, expansions=self.expansions[-2:])
 
     @cached_property
     def blocks(self) -> tuple[BlockShape, ...]:

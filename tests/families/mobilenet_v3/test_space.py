@@ -2,14 +2,17 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nagsdk.errors import ArchitectureError
+from nagsdk.families import preset
 from nagsdk.families.mobilenet_v3.presets import ofa_mobilenet_v3
 from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
 from nagsdk.families.widths import make_divisible
 from nagsdk.space.architecture import Architecture
+from nagsdk.space.space import extremes
 
 SPACE = ofa_mobilenet_v3()
 
@@ -125,6 +128,18 @@ def test_mutants_are_valid(seed, probability):
     assert (SPACE.validate(mutants) == mutants).all()
     if probability == 0:
         assert (mutants == codes).all()
+
+
+def test_a_narrowed_space_has_the_same_largest_network_and_weights_but_no_tiny_networks():
+    for space in map(preset, ("small", "efficientnet-lite0")):
+        narrowed = space.narrowed()
+        assert narrowed.narrowed() == narrowed and narrowed.resolutions == space.resolutions
+        ends = [one.decode(extremes(one)) for one in (space, narrowed)]
+        assert ends[0][1].text == ends[1][1].text
+        assert 1.5 * space.macs(ends[0][0]) < narrowed.macs(ends[1][0]) < narrowed.macs(ends[1][1])
+        with torch.device("meta"):
+            shapes = [{k: v.shape for k, v in one.supernet().state_dict().items()} for one in (space, narrowed)]
+        assert shapes[0] == shapes[1]
 
 
 def test_definition_survives_json():
