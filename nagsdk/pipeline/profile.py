@@ -13,7 +13,7 @@ from nagsdk.pipeline.models import cost_model
 from nagsdk.pipeline.rule import known_spread_of
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import settle_rewrite, time_artifacts, timing_artifact
-from nagsdk.pipeline.verdict import measured
+from nagsdk.pipeline.verdict import disturbance, measured
 from nagsdk.space.architecture import Architecture
 
 
@@ -39,4 +39,11 @@ def profile_architectures(target: Target, architectures: Sequence[Architecture])
         found = time_artifacts(target, compiled, work)
     results = describe(target.bundle, architectures, target, cost_model(target))
     known = known_spread_of(target)
-    return [replace(r, measured=measured([found[r.architecture]], 50.0, known)) for r in results]
+    told = disturbance(list(found.values()))
+    sessions = [found[result.architecture] for result in results]
+    return [
+        replace(
+            result, measured=measured([one], 50.0, known), warnings=result.warnings + (() if one.enough_quiet else told)
+        )
+        for result, one in zip(results, sessions, strict=True)
+    ]

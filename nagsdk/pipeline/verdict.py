@@ -199,6 +199,12 @@ def measured(sessions: Sequence[Measurement], percentile: float, known_spread: f
     )
 
 
+def disturbance(sessions: Sequence[Measurement]) -> tuple[str, ...]:
+    """The warning about sessions in which the device was never quiet; empty if there are none."""
+    slowed = [m.typical_slowdown for m in sessions if not m.enough_quiet]
+    return (_DISTURBED.format(max(slowed)),) if slowed else ()
+
+
 def _session(target: Target, built: Built, rule: Rule) -> Measurement:
     """Measures an artifact in a fresh session."""
     assert built.compiled is not None
@@ -254,8 +260,7 @@ def _reported(target: Target, known: Mapping[str, float], name: str, estimate: f
 
 
 def _warnings(target: Target, result: Result, sessions: Sequence[Measurement]) -> tuple[str, ...]:
-    slowed = [m.typical_slowdown for m in sessions if not m.enough_quiet]
-    disturbed = (_DISTURBED.format(max(slowed)),) if slowed else ()
+    disturbed = disturbance(sessions)
     throttled = (_THROTTLED,) if any(m.state.get("throttled", 0.0) > 0 for m in sessions) else ()
     cap = min(m.state.get("frequency_cap", 1.0) for m in sessions)
     capped = (_CAPPED.format(100 * cap),) if cap < 1 else ()

@@ -27,7 +27,8 @@ class OpenVinoWorker(Worker):
         # Without the hint f32, OpenVINO would compute in bfloat16 on processors that support it.
         self.config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": "1"}
         if target == "CPU":
-            self.config["INFERENCE_NUM_THREADS"] = str(threads)
+            # OpenVINO would pin the thread to a core, also while another program uses that core and others are free.
+            self.config |= {"INFERENCE_NUM_THREADS": str(threads), "ENABLE_CPU_PINNING": "NO"}
 
     def open(self, path: str) -> Any:
         """Reads and compiles an ONNX file."""

@@ -84,3 +84,15 @@ def test_the_worker_prevents_the_telemetry_of_openvino():
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
         == "None False"
     )
+
+
+@needs_runtime
+def test_openvino_does_not_choose_the_core():
+    code = (
+        "from nagsdk_openvino.worker import OpenVinoWorker, openvino; from openvino import opset8 as ops; "
+        "worker = OpenVinoWorker(1, 'CPU'); image = ops.parameter([1, 3, 8, 8]); "
+        "model = openvino.Model([ops.relu(image)], [image]); "
+        "print(worker.core.compile_model(model, 'CPU', worker.config).get_property('ENABLE_CPU_PINNING'))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "False"
