@@ -40,7 +40,7 @@ _THUMBNAIL = 96
 def add_study(
     folder: Path,
     data: str | Path,
-    fresh: Supernet,
+    fresh: Supernet | None,
     seconds: float | None,
     notes: Sequence[str],
     skip_broken: bool,
@@ -51,7 +51,7 @@ def add_study(
     Args:
         folder: Folder of the bundle.
         data: The images that it was trained on.
-        fresh: The supernet as it was before the first step, from which the plain network starts.
+        fresh: The supernet as it was before the first step, from which the plain network starts; None trains none.
         seconds: For how long each plain network is trained; None trains none.
         notes: Messages about the images, for the page.
         skip_broken: Whether the training left out images that cannot be decoded.
@@ -79,7 +79,7 @@ def add_study(
         middle=records[middle],
         largest=records[largest],
         gain=GainRecord(**{name: gain[name] for name in ("points", "low", "high", "noise")}),
-        plain=[] if seconds is None else plain_networks(source, fresh, middle, seconds, on_event),
+        plain=[] if fresh is None or seconds is None else plain_networks(source, fresh, middle, seconds, on_event),
         seconds=seconds,
     )
     page = page_of(source, answers[largest], largest.resolution, others, task.model_dump(), notes)

@@ -18,6 +18,7 @@ from nagsdk.training.report import TrainingReport
 from nagsdk.training.work import work_of
 
 if TYPE_CHECKING:
+    from nagsdk.bundle.bundle import Bundle
     from nagsdk.images.folder import ImageFolder
 
 # From so many times as many images in the largest class as in the smallest on, training balances them.
@@ -161,8 +162,8 @@ def train(
             )
         facts = done.description.provenance
         used = {name: facts["images"][name] for name in found.parts}
-        if generator and not dry_run and done.generator_file is None:
-            _add_generator_once(folder, seed, on_event)
+        if not dry_run:
+            done = _made_up(done, data, seed, generator, found.notes, skip_broken, on_event)
         task = {"task": task_of(done)} if TASK in done.files else {}
         return TrainingReport.of(
             {**report, **_images(found, used), "already_finished": True, **facts["figures"], **task}
@@ -249,10 +250,29 @@ def _images(found: ImageFolder, used: Mapping[str, Sequence[int]]) -> dict[str, 
     }
 
 
-def _add_generator_once(folder: Path, seed: int, on_event: Listener) -> None:
+def _made_up(
+    done: Bundle,
+    data: str | Path,
+    seed: int,
+    generator: bool,
+    notes: Sequence[str],
+    skip_broken: bool,
+    on_event: Listener,
+) -> Bundle:
+    """A finished bundle with its page and its generator, which an interrupted run may not have got to."""
+    from nagsdk.bundle.bundle import Bundle
+    from nagsdk.bundle.task import TASK
+
+    studied = TASK in done.files
+    if studied and not (generator and done.generator_file is None):
+        return done
     from nagsdk.supernet.processes import together
+    from nagsdk.training.study import add_study
 
     with together() as ranks:
         first = ranks.first
-    if first:
-        add_generator(folder, seed, on_event)
+    if first and not studied:
+        add_study(done.folder, data, None, None, notes, skip_broken, on_event)
+    if first and generator and done.generator_file is None:
+        add_generator(done.folder, seed, on_event)
+    return Bundle(done.folder)

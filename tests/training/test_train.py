@@ -23,7 +23,8 @@ import nagsdk
 from nagsdk.budget import Budget
 from nagsdk.bundle.bundle import Bundle, load_bundle
 from nagsdk.bundle.split import recorded_split
-from nagsdk.bundle.task import task_of
+from nagsdk.bundle.task import TASK, TASK_PAGE, task_of
+from nagsdk.bundle.write import rewrite_bundle
 from nagsdk.cli import cli
 from nagsdk.common.files import sha256
 from nagsdk.device.description import Device
@@ -343,6 +344,14 @@ def test_a_finished_training_is_not_done_again(trained, photos, space_file, monk
     low, high = (space.macs(a) for a in space.decode(extremes(space)))
     budget = Budget.parse(shown.split("--budget ")[1].split()[0])
     assert "was already finished" in shown and "--bundle ./tiny " in shown and low < budget.limit < high
+
+
+def test_what_an_interrupted_training_did_not_get_to_is_made_up(trained, photos, space_file, tmp_path):
+    folder = tmp_path / "tiny"
+    rewrite_bundle(load_bundle(trained["folder"]), folder, [], without=[TASK, TASK_PAGE])
+    again = train(data=photos, output=folder, space=space_file, **QUICK).to_dict()
+    assert again["already_finished"] and again["task"] == trained["report"]["task"]
+    assert sha256(folder / TASK) == sha256(trained["folder"] / TASK) and (folder / TASK_PAGE).is_file()
 
 
 @pytest.mark.parametrize(
