@@ -51,7 +51,6 @@ _MOST_GENERATOR, _LEAST_GENERATOR = 0.15, 0.04
 # In less than an hour, batch normalisation is recalibrated on fewer images, and pretrained networks are trained without
 # the smallest choices: these know nothing at first, and there is no time to teach them.
 LONG_S, _FEWER = 3600.0, 4
-_FEATURES, _CLASSIFIER_S = 4000, 5.0
 # Subnets whose answers for the test images are looked at.
 _STUDIED = 3
 
@@ -143,7 +142,6 @@ class _Attempt:
             batch=self.batch,
             resolutions=self._resolutions,
             narrowed=asked.narrowed,
-            frozen=self.frozen,
             held_out=asked.held_out,
             recipes=self.recipes,
             subnets=self.subnets,
@@ -250,10 +248,6 @@ class _Attempt:
         """Seconds of measuring the loss of one subnet, which the first process does alone."""
         return PASSES * self.measuring_s(1, self.asked.counts.val) * self.asked.ranks
 
-    @property
-    def frozen(self) -> int:
-        return min(_FEATURES, self.asked.learning) if self.asked.pretrained else 0
-
     @cached_property
     def fixed_s(self) -> dict[str, float]:
         """Seconds of everything but the passes."""
@@ -262,7 +256,6 @@ class _Attempt:
         # The largest network answers for all images, so that wrong labels are found.
         beside += self.pace.forward * self.share * (counts.train + counts.val)
         return {
-            "frozen": 2 * self.frozen * self.pace.forward * self.share + _CLASSIFIER_S if self.frozen else 0.0,
             "measuring": self.measuring_s(self.subnets, self.chosen_on) + beside,
             "predictor": self.fit_s(self.subnets),
             "generator": self.generator * self.pace.generator,
@@ -309,9 +302,9 @@ class _Attempt:
 
     @property
     def _mixup(self) -> float:
-        """Images are mixed where they are few, and seen so often that they would be learnt by heart."""
+        """Images are mixed where they are few and, from random weights, so often seen that they are learnt by heart."""
         often = self.steps[0] * self.batch >= _OFTEN * self.asked.learning
-        return _MIXUP if often and self.asked.learning < _MOST_MIXED else 0.0
+        return _MIXUP if often and not self.asked.pretrained and self.asked.learning < _MOST_MIXED else 0.0
 
     @cached_property
     def recipes(self) -> tuple[TrainRecipe, ...]:
@@ -342,7 +335,6 @@ class _Attempt:
 
 def _listed(seconds: Mapping[str, float]) -> str:
     names = {
-        "frozen": "the first classifier",
         "measuring": "measuring subnets",
         "predictor": "the predictor",
         "generator": "the generator",
