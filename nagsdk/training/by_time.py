@@ -32,11 +32,12 @@ _MIXUP, _MOST_MIXED, _OFTEN = 0.2, 5000, 10
 _BATCH_FEW, _BATCH = 32, 64
 # How often the images should be seen at least, alone and together, with and without pretrained weights; and how many
 # images suffice however many there are. Where even that does not fit, the highest resolution is left out.
-_LEAST_SEEN, _ENOUGH_SEEN = {True: (12, 6), False: (20, 12)}, {True: 8_000, False: 20_000}
+_LEAST_SEEN, _ENOUGH_SEEN = {True: (6, 12), False: (20, 12)}, {True: 8_000, False: 20_000}
 # How often they are seen at most; then a training only overfits.
 _MOST_SEEN = {True: (20, 60), False: (200, 300)}
-# Shares of the time of training: of the largest network alone, and in the rest of the last pass.
-_ALONE, _LAST = 0.5, 0.12
+# Shares of the time of training: of the largest network alone, less with pretrained weights, which it takes up within
+# some epochs; and in the rest of the last pass.
+_ALONE, _LAST = {True: 0.3, False: 0.5}, 0.12
 # Steps from which on a pretrained network bears the whole learning rate; rates as multiples of that of the first pass.
 _SETTLED, _RATES = 200, (1.0, 0.5, 0.15)
 _LEAST_STEPS = 20
@@ -290,7 +291,7 @@ class _Attempt:
         learnt, epoch = self.asked.pretrained, self.asked.learning / self.batch
         left = max(0.0, self.left_s - self._validation_s)
         alone, together = (int(times * epoch) for times in _MOST_SEEN[learnt])
-        alone = min(alone, int(_ALONE * left / self.alone_s))
+        alone = min(alone, int(_ALONE[learnt] * left / self.alone_s))
         together = min(together, int((left - alone * self.alone_s) / self.together_s))
         last = int(_LAST * together) if self.asked.held_out else 0
         return alone, together - last, last
