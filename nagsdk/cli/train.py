@@ -167,8 +167,6 @@ def _print_estimate(report: dict[str, Any]) -> None:
         f"{report['plan']['recipe']}{timed}: {counted(report['steps'], 'step')} of {plan['batch']} images in {passes}"
         f"{shared}"
     )
-    if plan["frozen"]:
-        say(f"  first: a linear classifier on the frozen features of {plan['frozen']} images")
     for number, recipe in enumerate(report["passes"], 1):
         steps = f"{counted(recipe['steps'], 'step')}, " if len(report["passes"]) > 1 else ""
         say(f"  pass {number}: {steps}rate {recipe['learning_rate']:.2g}, {_networks(recipe, plan)}")
@@ -183,8 +181,6 @@ def _print_estimate(report: dict[str, Any]) -> None:
             f"choices    rest on {on} images: those for validation, and {plan['held_out']} that only the last pass "
             "trains on"
         )
-    if e["frozen_s"]:
-        say(f"classifier {_duration(e['frozen_s'])}")
     pace = f"{e['seconds_per_step']:.2g} s per step, from a short measurement on this machine"
     say(f"training   {_duration(e['training_s'])} ({pace})")
     say(
@@ -199,7 +195,7 @@ def _print_estimate(report: dict[str, Any]) -> None:
         say("generator  none: the first deployment trains one, or uses --strategy lookup")
     if e["baseline_s"]:
         say(f"baseline   {_duration(e['baseline_s'])}: two plain networks, each trained as long as the supernet")
-    parts = ("frozen", "training", "measuring", "predictor", "generator", "baseline")
+    parts = ("training", "measuring", "predictor", "generator", "baseline")
     say(f"together   {_duration(sum(e[f'{part}_s'] for part in parts))}")
     if "shorter_s" in e:
         short = f"--epochs {e['shorter_epochs']} --subnets 50 --no-generator"

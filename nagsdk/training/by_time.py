@@ -32,11 +32,12 @@ _MIXUP, _MOST_MIXED, _OFTEN = 0.2, 5000, 10
 _BATCH_FEW, _BATCH = 32, 64
 # How often the images should be seen at least, alone and together, with and without pretrained weights; and how many
 # images suffice however many there are. Where even that does not fit, the highest resolution is left out.
-_LEAST_SEEN, _ENOUGH_SEEN = {True: (12, 6), False: (20, 12)}, {True: 8_000, False: 20_000}
+_LEAST_SEEN, _ENOUGH_SEEN = {True: (6, 12), False: (20, 12)}, {True: 8_000, False: 20_000}
 # How often they are seen at most; then a training only overfits.
 _MOST_SEEN = {True: (20, 60), False: (200, 300)}
-# Shares of the time of training: of the largest network alone, and in the rest of the last pass.
-_ALONE, _LAST = 0.5, 0.12
+# Shares of the time of training: of the largest network alone, less with pretrained weights, which it takes up within
+# some epochs; and in the rest of the last pass.
+_ALONE, _LAST = {True: 0.3, False: 0.5}, 0.12
 # Steps from which on a pretrained network bears the whole learning rate; rates as multiples of that of the first pass.
 _SETTLED, _RATES = 200, (1.0, 0.5, 0.15)
 _LEAST_STEPS = 20
@@ -51,7 +52,6 @@ _MOST_GENERATOR, _LEAST_GENERATOR = 0.15, 0.04
 # In less than an hour, batch normalisation is recalibrated on fewer images, and pretrained networks are trained without
 # the smallest choices: these know nothing at first, and there is no time to teach them.
 LONG_S, _FEWER = 3600.0, 4
-_FEATURES, _CLASSIFIER_S = 4000, 5.0
 # Subnets whose answers for the test images are looked at.
 _STUDIED = 3
 
@@ -143,7 +143,6 @@ class _Attempt:
             batch=self.batch,
             resolutions=self._resolutions,
             narrowed=asked.narrowed,
-            frozen=self.frozen,
             held_out=asked.held_out,
             recipes=self.recipes,
             subnets=self.subnets,
@@ -250,10 +249,6 @@ class _Attempt:
         """Seconds of measuring the loss of one subnet, which the first process does alone."""
         return PASSES * self.measuring_s(1, self.asked.counts.val) * self.asked.ranks
 
-    @property
-    def frozen(self) -> int:
-        return min(_FEATURES, self.asked.learning) if self.asked.pretrained else 0
-
     @cached_property
     def fixed_s(self) -> dict[str, float]:
         """Seconds of everything but the passes."""
@@ -262,7 +257,6 @@ class _Attempt:
         # The largest network answers for all images, so that wrong labels are found.
         beside += self.pace.forward * self.share * (counts.train + counts.val)
         return {
-            "frozen": 2 * self.frozen * self.pace.forward * self.share + _CLASSIFIER_S if self.frozen else 0.0,
             "measuring": self.measuring_s(self.subnets, self.chosen_on) + beside,
             "predictor": self.fit_s(self.subnets),
             "generator": self.generator * self.pace.generator,
@@ -297,7 +291,7 @@ class _Attempt:
         learnt, epoch = self.asked.pretrained, self.asked.learning / self.batch
         left = max(0.0, self.left_s - self._validation_s)
         alone, together = (int(times * epoch) for times in _MOST_SEEN[learnt])
-        alone = min(alone, int(_ALONE * left / self.alone_s))
+        alone = min(alone, int(_ALONE[learnt] * left / self.alone_s))
         together = min(together, int((left - alone * self.alone_s) / self.together_s))
         last = int(_LAST * together) if self.asked.held_out else 0
         return alone, together - last, last
@@ -309,9 +303,9 @@ class _Attempt:
 
     @property
     def _mixup(self) -> float:
-        """Images are mixed where they are few, and seen so often that they would be learnt by heart."""
+        """Images are mixed where they are few and, from random weights, so often seen that they are learnt by heart."""
         often = self.steps[0] * self.batch >= _OFTEN * self.asked.learning
-        return _MIXUP if often and self.asked.learning < _MOST_MIXED else 0.0
+        return _MIXUP if often and not self.asked.pretrained and self.asked.learning < _MOST_MIXED else 0.0
 
     @cached_property
     def recipes(self) -> tuple[TrainRecipe, ...]:
@@ -342,7 +336,6 @@ class _Attempt:
 
 def _listed(seconds: Mapping[str, float]) -> str:
     names = {
-        "frozen": "the first classifier",
         "measuring": "measuring subnets",
         "predictor": "the predictor",
         "generator": "the generator",

@@ -101,7 +101,6 @@ def _by_epochs(
     )
     validating = sum(r.steps // r.validate_every for r in recipes) * pace.forward * (used + min(counts.val, 1000))
     seconds = {
-        "frozen": 0.0,
         "training": training + validating,
         # The first process measures the loss in int8 alone.
         "measuring": each * (subnets + sum(BESIDE.footing)) / ranks.count
@@ -111,7 +110,7 @@ def _by_epochs(
         "generator": pace.generator if generator else 0.0,
     }
     return Schedule(
-        None, batch, space.resolutions, False, 0, 0, recipes, subnets, BESIDE.footing, BESIDE.losses, recalibration,
+        None, batch, space.resolutions, False, 0, recipes, subnets, BESIDE.footing, BESIDE.losses, recalibration,
         1.0 if generator else 0.0, seconds,
     )  # fmt: skip
 

@@ -41,13 +41,13 @@ from nagsdk.training.material import Material
 from nagsdk.training.plan import MADE_BY, Plan, preprocessing_of
 from nagsdk.training.schedule import Schedule
 from nagsdk.training.sheets import Sheets
-from nagsdk.training.start import first_weights, learn_classifier
+from nagsdk.training.start import first_weights
 from nagsdk.training.subnets import fit_measured, measure_subnets
 from nagsdk.training.whole import Whole
 from nagsdk.training.work import begin, begun, work_of
 
 _ADAM_COPIES = 5
-_FEATURES, _LEARNT = "features.safetensors", "learnt.safetensors"
+_LEARNT = "learnt.safetensors"
 
 
 class TrainingRun:
@@ -132,19 +132,6 @@ class TrainingRun:
             for note in source.notes:
                 self.on_event(Notice(note))
         supernet.to(torch_device())
-        if self.schedule.frozen and self.ranks.first:
-            with self.whole.part("frozen"):
-                learn_classifier(
-                    supernet,
-                    self.space,
-                    self.material.learning,
-                    self.schedule.frozen,
-                    self.sheets.shown,
-                    self.preprocessing,
-                    self.plan.flip,
-                    self.work / _FEATURES,
-                    self.on_event,
-                )
         return supernet
 
     def run(self) -> dict[str, Any]:

@@ -25,7 +25,7 @@ _RATE_BATCH, _LEARNT = 64, 0.25
 _LARGE, _RECALIBRATION = 128, {True: 512, False: 1024}
 # One network is measured once in float32 and by three schemes rounded, which takes 1.4 times as long each.
 PASSES = 5
-PARTS = ("frozen", "training", "measuring", "predictor", "generator")
+PARTS = ("training", "measuring", "predictor", "generator")
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,6 @@ class Schedule:
         batch: Number of images per step, over all processes.
         resolutions: The resolutions of the space that are trained; the others are left out of the bundle's space.
         narrowed: Whether the smallest of the other choices are left out too; see `NetworkSpace.narrowed`.
-        frozen: Number of images whose frozen features a first classifier is fitted to; 0 fits none.
         held_out: Number of training images that the first passes leave out, so that choices rest on more than the
             validation images. The last pass trains on them too.
         recipes: Recipes of the passes, in order.
@@ -106,7 +105,6 @@ class Schedule:
     batch: int
     resolutions: tuple[int, ...]
     narrowed: bool
-    frozen: int
     held_out: int
     recipes: tuple[TrainRecipe, ...]
     subnets: int

@@ -34,13 +34,11 @@ def test_the_remaining_time_is_that_of_all_parts_and_corrected_by_what_they_took
     whole = Whole(PLAN, told.append)
     assert whole.seconds() == pytest.approx(PLAN.total_s)
     each = PLAN.seconds["training"] / PLAN.steps
-    with whole.part("frozen"):
-        clock.now += PLAN.seconds["frozen"]
     with whole.part("training"):
         for _ in range(PLAN.steps // 2):
             clock.now += each
             whole.listen(Advanced("a step", 1))
-    left = PLAN.total_s - PLAN.seconds["frozen"] - PLAN.seconds["training"] / 2
+    left = PLAN.total_s - PLAN.seconds["training"] / 2
     assert whole.seconds() == pytest.approx(left, rel=0.05)
     assert [e for e in told if isinstance(e, Remaining)][-1].seconds == pytest.approx(left, rel=0.05)
     # Twice as slow as planned: what is left takes longer, too.
@@ -48,7 +46,7 @@ def test_the_remaining_time_is_that_of_all_parts_and_corrected_by_what_they_took
         for _ in range(PLAN.steps // 2, PLAN.steps):
             clock.now += 3 * each
             whole.listen(Advanced("a step", 1))
-    rest = PLAN.total_s - PLAN.seconds["frozen"] - PLAN.seconds["training"]
+    rest = PLAN.total_s - PLAN.seconds["training"]
     assert 1.2 * rest < whole.seconds() < 2.5 * rest
     for part in ("measuring", "predictor", "generator"):
         with whole.part(part):
