@@ -90,7 +90,8 @@ def test_the_shipped_generator_never_answers_a_larger_budget_with_less_accuracy(
     limits = np.column_stack([first, *(np.full(60, (b.least + b.most) / 2) for b in bounds[1:])])
     codes = Nag(8).propose(question(TARGET, costs, limits, 0))
     best = codes[np.arange(60), choose(predictor, codes)[:, 0]]
-    assert (np.diff(predictor.predict(best).mean) >= 0).all()
+    # Another number of rows rounds float32 in another way.
+    assert (np.diff(predictor.predict(best).mean) > -1e-6).all()
     assert all((cost.cost(best) <= limit).all() for cost, limit in zip(costs, limits.T, strict=True))
     plain = generator_of(TARGET).propose(costs, limits, 8)
     plain = plain[np.arange(60), choose(predictor, plain)[:, 0]]

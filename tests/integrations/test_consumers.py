@@ -6,6 +6,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from cpuinfo import get_cpu_info
 
 from tests.conftest import REPOSITORY
 
@@ -28,6 +29,12 @@ def files(tmp_path_factory):
     return folder
 
 
+def saturates():
+    """Whether this processor adds pairs of products of 8-bit integers in 16 bits, as OpenVINO uses it."""
+    processor = get_cpu_info()
+    return processor.get("arch") == "X86_64" and not any("vnni" in flag for flag in processor.get("flags", []))
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_program_computes_what_the_runtime_of_nagsdk_does(files, name):
     if missing := PROGRAMS[name].missing:
@@ -37,7 +44,9 @@ def test_a_program_computes_what_the_runtime_of_nagsdk_does(files, name):
     cells = [(kind, results[file]) for kind in KINDS if reads(name, kind) for file in names(kind, batches)]
     assert cells
     for kind, result in cells:
-        if (name, kind) not in NOTED:
+        if (name, kind) == ("openvino", "int8") and saturates():
+            assert result["equal"] >= 0.9 * COUNT  # 8-bit weights; docs/int8.md says so
+        elif (name, kind) not in NOTED:
             assert fault(result, name, kind, COUNT) == ""
         elif "equal" in result:  # what a note excuses is rounding or a refusal, never garbage
             assert result["equal"] >= 0.9 * COUNT and result["error"] < 0.25

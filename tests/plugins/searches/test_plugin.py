@@ -37,7 +37,8 @@ def test_the_entry_point_registers_every_search():
 
 
 def test_the_plugin_stays_as_small_as_it_promises():
-    lines = {f.name: len(f.read_text("utf-8").splitlines()) for f in (REPOSITORY / "plugins/nagsdk_searches").glob("*")}
+    files = (REPOSITORY / "plugins/nagsdk_searches").glob("*.py")
+    lines = {f.name: len(f.read_text("utf-8").splitlines()) for f in files}
     assert sum(lines.values()) <= SIZE
     assert {name for name, count in lines.items() if count > 130} <= {"evaluator.py"}
 
