@@ -108,9 +108,11 @@ def likelihoods(networks: dict[str, list[Measurement]], percentile: float, known
     total = dict.fromkeys(WEIGHTS, 0.0)
     for sessions in networks.values():
         for turn in (sessions[i : i + TURN] for i in range(0, len(sessions), TURN)):
+            if len(turn) < 2:
+                continue
             found = AcrossSessions.of(turn, percentile, known)
-            share = np.var(np.log(found.values_ms), ddof=1) / found.known_spread**2 if len(turn) > 1 else 1.0
-            for weight in WEIGHTS if len(turn) > 1 else ():
+            share = np.var(np.log(found.values_ms), ddof=1) / found.known_spread**2
+            for weight in WEIGHTS:
                 total[weight] += float(f.logpdf(share, len(turn) - 1, weight))
     best = max(total.values())
     shown = ", ".join(f"{weight}: {value - best:.1f}" for weight, value in total.items())

@@ -189,7 +189,8 @@ def _layers(
     for node in nodes:
         if node.domain not in _OWN_DOMAINS or node.op_type in _UNCOUNTED:
             uncounted.add(node.op_type[:60])
-        if node.domain not in _OWN_DOMAINS or node.op_type not in _WEIGHTED:
+            continue
+        if node.op_type not in _WEIGHTED:
             continue
         sizes = [shapes.get(name, ()) for name in (*node.input[:2], node.output[0])]
         if not all(shape and all(isinstance(n, int) for n in shape) for shape in sizes):

@@ -280,7 +280,8 @@ def _expected(given: _Given, batch: int, probe: Tensor) -> Tensor | None:
 
 
 def _result(target: Target, given: _Given) -> Result:
-    warnings = (_too_low(given.uncounted),) if given.uncounted else ()
+    others = ", ".join(given.uncounted)
+    warnings = (f"The count of multiply-accumulates is too low: those of {others} are not known.",) if others else ()
     size = (given.resolution, given.macs, given.parameters)
     device = target.device
     return Result(
@@ -292,10 +293,6 @@ def _result(target: Target, given: _Given) -> Result:
         precision=device.precision,
         threads=device.threads,
     )
-
-
-def _too_low(uncounted: Sequence[str]) -> str:
-    return f"The count of multiply-accumulates is too low: those of {', '.join(uncounted)} are not known."
 
 
 def _predicted(target: Target, given: _Given) -> dict[str, float]:

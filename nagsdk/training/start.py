@@ -11,8 +11,6 @@ from nagsdk.families.space import NetworkSpace
 from nagsdk.supernet.initial import read_weights
 from nagsdk.training.plan import start_of
 
-_BATCH = 32
-
 
 def first_weights(init: str, space: NetworkSpace) -> Supernet | None:
     """Returns a supernet with the initial weights of a training; None if it starts with random weights.

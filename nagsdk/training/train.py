@@ -263,16 +263,16 @@ def _made_up(
     from nagsdk.bundle.bundle import Bundle
     from nagsdk.bundle.task import TASK
 
-    studied = TASK in done.files
-    if studied and not (generator and done.generator_file is None):
+    lacks_page, lacks_generator = TASK not in done.files, generator and done.generator_file is None
+    if not (lacks_page or lacks_generator):
         return done
     from nagsdk.supernet.processes import together
     from nagsdk.training.study import add_study
 
     with together() as ranks:
         first = ranks.first
-    if first and not studied:
+    if first and lacks_page:
         add_study(done.folder, data, None, None, notes, skip_broken, on_event)
-    if first and generator and done.generator_file is None:
+    if first and lacks_generator:
         add_generator(done.folder, seed, on_event)
     return Bundle(done.folder)
