@@ -17,7 +17,7 @@ from nagsdk.pipeline.limits import Costs
 from nagsdk.plugin.host import host
 from nagsdk.predictor.losses import Loss
 from nagsdk.ranges import ARMS, THREADS
-from nagsdk.space.space import extremes
+from nagsdk.space.space import without_integers
 
 ANY = "any"
 Precisions: TypeAlias = str | Sequence[str] | None
@@ -134,8 +134,7 @@ def _every_threads(device: Device, backend: Backend) -> list[int]:
 def _every_precision(backend: Backend, bundle: Bundle, left_out: list[Arm]) -> list[str]:
     """All precisions of the backend whose accuracy is known; adds the others to `left_out`."""
     known = []
-    largest = bundle.space.decode(extremes(bundle.space))[1]
-    without = ", ".join(sorted({layer.float_only for layer in bundle.space.layers(largest)} - {""}))
+    without = without_integers(bundle.space)
     for one in backend.precisions:
         if without and one in backend.integer_precisions:
             left_out.append(Arm(one, None, LEFT_OUT, _NO_INTEGERS.format(bundle.name, without)))

@@ -36,7 +36,7 @@ from nagsdk.pipeline.rule import known_spread_of
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import time_artifacts
 from nagsdk.pipeline.told import require_told
-from nagsdk.pipeline.verdict import judge, measured, needed_by
+from nagsdk.pipeline.verdict import disturbance, judge, measured, needed_by
 from nagsdk.space.architecture import Architecture
 from nagsdk.space.layer import LayerSpec
 
@@ -69,8 +69,13 @@ def profile_given(target: Target, path: Path, architectures: bool = False) -> Re
     with temporary_folder() as work:
         built = _built(target, given, work)
         assert built.compiled is not None
-        found = time_artifacts(target, {given.name: built.compiled}, work)
-    return replace(_result(target, given), measured=measured([found[given.name]], 50.0, known_spread_of(target)))
+        session = time_artifacts(target, {given.name: built.compiled}, work)[given.name]
+    result = _result(target, given)
+    return replace(
+        result,
+        measured=measured([session], 50.0, known_spread_of(target)),
+        warnings=result.warnings + disturbance([session]),
+    )
 
 
 def deploy_given(

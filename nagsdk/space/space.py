@@ -316,5 +316,11 @@ def extremes(space: SearchSpace) -> Codes:
     return space.validate(np.stack([np.zeros_like(space.sizes), space.sizes - 1]))
 
 
+def without_integers(space: SearchSpace) -> str:
+    """Returns what in the largest network of a space has no integer form yet, in words; empty if all of it has one."""
+    largest = space.decode(extremes(space))[1]
+    return ", ".join(sorted({layer.float_only for layer in space.layers(largest)} - {""}))
+
+
 def _values(values: Sequence[object]) -> str:
     return ", ".join(str(v) for v in values)

@@ -73,6 +73,7 @@ class Asked:
         narrow: Whether resolutions may be left out.
         narrowed: Whether the smallest of the other choices are left out; the pace is that without them.
         peak_rate: Learning rate of the space; see `NetworkSpace.peak_rate`.
+        integers: Whether its networks have an integer form, so that the loss in int8 can be measured.
     """
 
     seconds: float
@@ -87,6 +88,7 @@ class Asked:
     narrow: bool = True
     narrowed: bool = False
     peak_rate: float = 4e-3
+    integers: bool = True
 
     @property
     def few(self) -> bool:
@@ -241,6 +243,8 @@ class _Attempt:
 
     @cached_property
     def losses(self) -> int:
+        if not self.asked.integers:
+            return 0
         most = _MOST_LOSSES * self.asked.seconds
         return next((count for count in (BESIDE.losses, BESIDE_FEW.losses) if count * self._loss_s < most), 0)
 

@@ -10,6 +10,7 @@ from nagsdk.common.processes import peak_memory_bytes
 from nagsdk.events import Listener, ignore, stage
 from nagsdk.families.space import NetworkSpace
 from nagsdk.images.preprocessing import Preprocessing
+from nagsdk.space.space import without_integers
 from nagsdk.supernet.passes import passes
 from nagsdk.supernet.processes import Ranks
 from nagsdk.supernet.recipe import TrainRecipe
@@ -68,6 +69,7 @@ def schedule_of(
                 narrow=bool(space.resolution_field),
                 narrowed=space.fingerprint != whole.fingerprint,
                 peak_rate=space.peak_rate,
+                integers=not without_integers(space),
             )
             made = by_time(asked, pace)
     memory = before + (_peak() - before) * made.batch // ranks.count // watch.batch
@@ -92,6 +94,7 @@ def _by_epochs(
     recalibration = most_recalibration(space.resolutions)
     used = min(recalibration, counts.train)
     own = batch // ranks.count
+    losses = 0 if without_integers(space) else BESIDE.losses
     each = pace.cut + pace.subnet * (used + counts.val)
     training = sum(
         recipe.steps * pace.update
@@ -104,13 +107,13 @@ def _by_epochs(
         "training": training + validating,
         # The first process measures the loss in int8 alone.
         "measuring": each * (subnets + sum(BESIDE.footing)) / ranks.count
-        + PASSES * BESIDE.losses * each
+        + PASSES * losses * each
         + pace.forward * (counts.train + counts.val),
         "predictor": fit_seconds(space, subnets),
         "generator": pace.generator if generator else 0.0,
     }
     return Schedule(
-        None, batch, space.resolutions, False, 0, recipes, subnets, BESIDE.footing, BESIDE.losses, recalibration,
+        None, batch, space.resolutions, False, 0, recipes, subnets, BESIDE.footing, losses, recalibration,
         1.0 if generator else 0.0, seconds,
     )  # fmt: skip
 

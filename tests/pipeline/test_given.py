@@ -10,6 +10,7 @@ from nagsdk.cli import cli
 from nagsdk.errors import DeviceError, OutputError, UnsupportedLayerError, UsageError
 from nagsdk.graph.parity import probe_image
 from nagsdk.manifest.manifest import read_manifest
+from nagsdk.measuring.measurement import Measurement
 from nagsdk.measuring.protocol import Protocol
 from nagsdk.pipeline import given
 from tests.graph.foreign import foreign_network, save_program
@@ -38,6 +39,12 @@ def test_a_finished_model_is_measured(model, target):
     assert result.macs == 8 * 64 * (27 + 25 + 8) + 40 and result.measured.latency_p50_ms > 0
     with pytest.raises(UsageError, match="A model and architectures"):
         nagsdk.profile(target, "mbv3:x", model=model)
+
+
+def test_that_the_device_was_never_quiet_is_said_of_a_finished_model_too(model, target, monkeypatch):
+    monkeypatch.setattr(Measurement, "enough_quiet", False)
+    (result,) = nagsdk.profile(target, model=model)
+    assert any("never quiet" in warning for warning in result.warnings)
 
 
 def test_a_finished_model_that_holds_is_left_with_manifest_and_report_and_verified(model, target, tmp_path):

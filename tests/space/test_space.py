@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from nagsdk.bundle.bundle import load_bundle
 from nagsdk.bundle.names import bundle_names
+from nagsdk.families import preset
 from nagsdk.families.mobilenet_v3.space import MobileNetV3Space
 from nagsdk.space.decisions import Decision
+from nagsdk.space.space import without_integers
 from nagsdk.testing.networks import small_space
 from tests.generator.spaces import PlainSpace, problems
 
@@ -55,3 +57,7 @@ def test_every_open_choice_is_drawn():
 def test_by_default_charts_show_only_the_resolution():
     space = PlainSpace((Decision("resolution", (32,)),))
     assert space.panels(space.decode(space.all_codes())[0]) == {}
+
+
+def test_what_has_no_integer_form_is_told_of_a_space():
+    assert without_integers(preset("vit")) and without_integers(preset("proxyless")) == ""

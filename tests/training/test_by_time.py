@@ -89,6 +89,12 @@ def test_what_was_asked_for_is_kept():
     assert all(r.steps % 1 == 0 and r.ends_early and 0 < r.validate_every <= r.steps for r in plan.recipes)
 
 
+def test_no_loss_in_integers_is_measured_where_networks_have_no_integer_form():
+    plans = [by_minutes(3600, MANY, SIDES, PACE, pretrained=True, subnets=50, integers=i) for i in (True, False)]
+    assert plans[0].losses > 0 == plans[1].losses
+    assert plans[0].seconds["measuring"] > plans[1].seconds["measuring"]
+
+
 def test_processes_share_the_work():
     one, two = (by_minutes(900, MANY, SIDES, PACE, pretrained=True, ranks=ranks) for ranks in (1, 2))
     assert two.batch % 2 == 0 and two.steps * max(two.resolutions) ** 2 > 1.3 * one.steps * max(one.resolutions) ** 2
