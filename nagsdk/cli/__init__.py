@@ -19,7 +19,7 @@ from nagsdk.cli.own_process import set_up
 from nagsdk.cli.printing import say
 from nagsdk.cli.progress import at_once
 from nagsdk.cli.stopping import Stopping
-from nagsdk.common.os_errors import named
+from nagsdk.common.os_errors import named, out_of_memory
 from nagsdk.common.version import VERSION
 from nagsdk.errors import NagsdkError, printable
 from nagsdk.events import heard_by
@@ -166,8 +166,9 @@ def _run() -> int:
             return _bug()
         streams.discard()
         code = _tell(named(error))
-    except Exception:  # anything unforeseen is a bug, and the user should report it
-        code = _bug()
+    except Exception as error:  # anything else that is unforeseen is a bug, and the user should report it
+        lacking = out_of_memory(error)
+        code = _bug() if lacking is None else _tell(lacking)
     return code
 
 

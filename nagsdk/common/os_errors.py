@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -83,6 +84,22 @@ def named(error: OSError) -> NagsdkError:
     if _name(error) in _WRITING:
         return OutputError(f"{what} cannot be written: {why}.", next_step)
     return DataError(f"{what} cannot be used: {why}." if path else f"The system refused: {why}.", next_step)
+
+
+def out_of_memory(error: Exception) -> NagsdkError | None:
+    """The error for one that says that memory does not suffice; None for any other.
+
+    Torch has no class of its own for the memory of the machine: it raises RuntimeError, with these words.
+
+    Args:
+        error: Any error.
+    """
+    if not isinstance(error, MemoryError) and not re.search("allocate memory|out of memory", str(error)):
+        return None
+    return NagsdkError(
+        "The memory of this machine does not suffice.",
+        "End other programs, or choose smaller networks, a lower resolution or fewer images at once (--batch-size).",
+    )
 
 
 def named_path(error: OSError) -> str | None:

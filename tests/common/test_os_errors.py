@@ -3,12 +3,14 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nagsdk.common.files import write_atomically, writing
-from nagsdk.common.os_errors import meaning, named, naming_os_errors
+from nagsdk.common.os_errors import meaning, named, naming_os_errors, out_of_memory
 from nagsdk.common.outputs import check_replaceable
 from nagsdk.errors import NagsdkError, OutputError
 from nagsdk.manifest.manifest import DEPLOYMENT
@@ -85,3 +87,14 @@ def test_what_is_not_from_the_system_passes():
 
 def test_the_meaning_of_an_unknown_number_is_what_the_system_says():
     assert meaning(OSError(99999, "strange")) == ("strange", meaning(OSError(99998, "x"))[1])
+
+
+@pytest.mark.parametrize("allocate", [lambda: np.empty(10**15), lambda: torch.empty(10**15)])
+def test_memory_that_does_not_suffice_is_told(allocate):
+    with pytest.raises((MemoryError, RuntimeError)) as caught:
+        allocate()
+    assert "memory" in out_of_memory(caught.value).message
+
+
+def test_other_errors_are_not_about_memory():
+    assert out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
