@@ -40,8 +40,7 @@ _THUMBNAIL = 96
 def add_study(
     folder: Path,
     data: str | Path,
-    fresh: Supernet | None,
-    seconds: float | None,
+    rival: tuple[Supernet, float] | None,
     notes: Sequence[str],
     skip_broken: bool,
     on_event: Listener,
@@ -51,8 +50,8 @@ def add_study(
     Args:
         folder: Folder of the bundle.
         data: The images that it was trained on.
-        fresh: The supernet as it was before the first step, from which the plain network starts; None trains none.
-        seconds: For how long each plain network is trained; None trains none.
+        rival: The supernet as it was before the first step, from which the plain network starts, and for how many
+            seconds each plain network is trained; None trains none.
         notes: Messages about the images, for the page.
         skip_broken: Whether the training left out images that cannot be decoded.
         on_event: Receives progress.
@@ -79,8 +78,8 @@ def add_study(
         middle=records[middle],
         largest=records[largest],
         gain=GainRecord(**{name: gain[name] for name in ("points", "low", "high", "noise")}),
-        plain=[] if fresh is None or seconds is None else plain_networks(source, fresh, middle, seconds, on_event),
-        seconds=seconds,
+        plain=[] if rival is None else plain_networks(source, rival[0], middle, rival[1], on_event),
+        seconds=None if rival is None else rival[1],
     )
     page = page_of(source, answers[largest], largest.resolution, others, task.model_dump(), notes)
     with temporary_folder() as work:

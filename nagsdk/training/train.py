@@ -235,8 +235,8 @@ def train(
             figures = run.run()
         first = ranks.first
     if first:
-        seconds = watch.seconds if baseline else None
-        figures["task"] = add_study(folder, data, run.fresh(), seconds, found.notes, skip_broken, on_event)
+        rival = (run.fresh(), watch.seconds) if baseline else None
+        figures["task"] = add_study(folder, data, rival, found.notes, skip_broken, on_event)
     if first and generator and schedule.generator:
         with run.whole.part("generator"):
             add_generator(folder, seed, run.whole.listen, schedule.generator)
@@ -272,7 +272,7 @@ def _made_up(
     with together() as ranks:
         first = ranks.first
     if first and lacks_page:
-        add_study(done.folder, data, None, None, notes, skip_broken, on_event)
+        add_study(done.folder, data, None, notes, skip_broken, on_event)
     if first and lacks_generator:
         add_generator(done.folder, seed, on_event)
     return Bundle(done.folder)
