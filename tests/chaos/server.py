@@ -35,12 +35,18 @@ def prepare() -> None:
     from nagsdk.device.description import Device
     from nagsdk.pipeline import target
     from nagsdk.plugin import host as plugin
+    from nagsdk_onnxruntime.backend import OnnxRuntimeBackend
     from tests import quick_train
     from tests.simulated import SimulatedBackend
 
+    class InAWorker(SimulatedBackend):
+        """Computes in a worker process, as other backends do, which no fault may leave behind."""
+
+        computing = OnnxRuntimeBackend.open
+
     torch.set_num_threads(1)
     backends, devices = plugin.Registry("backend", plugin.Backend), plugin.Registry("device", Device)
-    backends.add(SimulatedBackend())
+    backends.add(InAWorker())
     devices.add(Device("board", "A board", "simulated"))
     plugin._CHOSEN.set(plugin.Host((), backends, devices))
     for name in ("PROTOCOL", "GLANCE"):

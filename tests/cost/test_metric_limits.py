@@ -296,7 +296,7 @@ def test_a_metric_that_limits_nothing_says_so(loaded):
 
 class Telling(SimulatedBackend):
     def open(self, device):
-        return TellingSession(super().open(device).real, self)
+        return TellingSession(self.computing(device), self)
 
 
 def test_what_a_device_tells_of_a_metric_counts(loaded, tmp_path, monkeypatch):

@@ -454,10 +454,10 @@ _OLD_PROCESSOR = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "way",
-    [{**_OLD_PROCESSOR, "OMP_NUM_THREADS": "2"}, pytest.param({"OMP_NUM_THREADS": "1"}, marks=pytest.mark.nightly)],
+    [{**_OLD_PROCESSOR, "OMP_NUM_THREADS": "2"}, {"OMP_NUM_THREADS": "1"}],
     ids=["old processor, two threads", "one thread"],
 )
 def test_the_same_bytes_on_every_machine(tmp_path, way):

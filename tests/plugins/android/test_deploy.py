@@ -13,6 +13,7 @@ from nagsdk.events import Advanced, Notice
 from nagsdk.manifest.manifest import read_manifest
 from nagsdk.measuring.protocol import CALIBRATION_PROTOCOL
 from nagsdk.pipeline import target as workbench
+from tests.few_images import few_images  # noqa: F401
 
 
 @pytest.fixture
