@@ -23,17 +23,12 @@ from nagsdk.supernet.train import TRAINING, TrainAdvanced
 from nagsdk.training import by_time, planning
 from nagsdk.training.evaluate import evaluate
 from nagsdk.training.plan import Plan, preprocessing_of
-from nagsdk.training.schedule import Counts, Pace
+from nagsdk.training.schedule import Counts
 from nagsdk.training.train import train
 from tests import quick_train
 from tests.pictures import fill
 
 CLASSES = {"azure": 40, "brick": 40, "clover": 30, "dune": 20, "ebony": 40}
-# So slow that a minute is enough for a few dozen steps.
-PACE = Pace(
-    alone=0.03, together=0.06, update=0.02, forward=0.0005, subnet=0.00005, cut=0.001,
-    fit={50: 2.0, 100: 4.0}, generator=10.0,
-)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -41,9 +36,8 @@ def made_up(monkeypatch):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     monkeypatch.setattr(by_time, "_LEAST_SEEN", {True: (1, 1), False: (2, 2)})
-    monkeypatch.setattr(planning, "pace_of", lambda watch, seed, generator: PACE)
-    for module in ("nagsdk.training.subnets", "nagsdk.predictor.fit"):
-        monkeypatch.setattr(f"{module}.EnsembleRecipe", lambda: quick_train.RECIPE)
+    monkeypatch.setattr(planning, "pace_of", lambda watch, seed, generator: quick_train.PACE)
+    quick_train.fit_quickly(monkeypatch.setattr)
     yield
     torch.set_num_threads(threads)
 
