@@ -54,7 +54,7 @@ def test_it_answers_as_the_artifact_is_evaluated(deployed):
     tiles, classes, labels = pictures(None)
     predictions = deployed.load()(*tiles)
     right = np.mean([p.label == labels[c] for p, c in zip(predictions, classes, strict=True)])
-    assert 100 * right == pytest.approx(deployed.result.measured.top1, abs=0.2)
+    assert 100 * right == pytest.approx(deployed.result.measured.top1, abs=0.4)  # one of 320 images
 
 
 def test_what_is_no_image_is_refused(deployed, tmp_path):

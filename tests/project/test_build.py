@@ -24,6 +24,7 @@ from nagsdk.project.build import build
 from nagsdk.project.inputs import changed, inputs_of
 from nagsdk.project.lock import read_lock
 from nagsdk.project.toml import read_project
+from tests.few_images import few_images  # noqa: F401
 from tests.pipeline.test_loop import simulate, world  # noqa: F401 — fixtures
 
 ONE = '[deployments.small]\ndevice = "board"\nbudget = "1.5ms"\noutput = "assets/ml"\n'
