@@ -386,7 +386,9 @@ def test_a_sum_over_layers_has_a_frontier(loaded, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_deployment_holds_the_metrics_of_plugins(loaded, tmp_path):
+def test_a_deployment_holds_the_metrics_of_plugins(loaded, tmp_path, monkeypatch):
+    short = replace(workbench.PROTOCOL, rounds=3, most_rounds=3, spread_s=0, patience_s=0)
+    monkeypatch.setattr(workbench, "PROTOCOL", short)
     deployment = nagsdk.deploy("cpu", budget=["30uJ", "10kElements"], output=tmp_path / "model")
     values = read_manifest(tmp_path / "model")["metrics"]
     assert deployment.verdict == "held" and values == dict(deployment.result.metrics)
