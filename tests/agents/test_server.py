@@ -10,6 +10,7 @@ import pytest
 
 import nagsdk
 from nagsdk.events import Notice
+from tests.few_images import few_images  # noqa: F401
 from tests.pipeline.test_loop import simulate, world  # noqa: F401 — fixtures
 
 pytest.importorskip("mcp", reason="the package mcp is not installed: pip install 'nagsdk[mcp]'")

@@ -248,8 +248,9 @@ def test_an_absent_device_and_too_few_samples_are_refused(tiny):
     assert backend.opened == 0
 
 
-def test_the_cpu_of_this_machine(tiny_space):
+def test_the_cpu_of_this_machine(tiny_space, monkeypatch):
     pytest.importorskip("onnxruntime")
+    monkeypatch.setattr("nagsdk.calibration.calibrate._SEARCH_S", 1.0)
     from nagsdk_onnxruntime.backend import OnnxRuntimeBackend
 
     backend, device = OnnxRuntimeBackend(), Device("cpu", "", "onnxruntime")

@@ -301,7 +301,7 @@ def template(server: Server, root: Path) -> Sandbox:
         state = supernet.state_dict()
         torch.save({"state_dict": {theirs: state[ours] for theirs, ours in _ofa_names(supernet).items()}}, work / name)
     run("bundle", "pull", "./bare", "--from", "old.pth")
-    run("calibrate", *BOARD)
+    run("calibrate", *BOARD, "--samples", "9")
     run("deploy", *BOARD, "--strategy", "lookup", "--budget", "0.08ms", "--output", "out")
     project = work / "app"
     project.mkdir()

@@ -27,12 +27,12 @@ from nagsdk.plugin import host as plugin
 from nagsdk.plugin import load
 from nagsdk.plugin.metrics import check_units
 from nagsdk.plugin.units import read_budget
+from tests.few_images import few_images  # noqa: F401
 from tests.simulated import SimulatedBackend, SimulatedSession
 
 SOURCE = """
 from nagsdk.cost.metric import HIGHER, MAXIMUM, PEAK, Metric
 from nagsdk.plugin import hookimpl
-from tests.few_images import few_images  # noqa: F401
 
 nagsdk_api = 1
 
@@ -75,17 +75,25 @@ def nagsdk_register_metrics(registry):
 """
 
 
+_LOADED = []
+
+
 @pytest.fixture
-def loaded(tmp_path, monkeypatch):
-    (tmp_path / "metrics_plugin.py").write_text(SOURCE)
-    monkeypatch.syspath_prepend(tmp_path)
-    real = load.entry_points
-    monkeypatch.setattr(
-        load, "entry_points", lambda group: [*real(group=group), EntryPoint("metrics", "metrics_plugin", group)]
-    )
-    plugin.installed.cache_clear()
-    yield plugin.host()
-    plugin.installed.cache_clear()
+def loaded(tmp_path_factory, monkeypatch):
+    """What is installed, with the plugin of metrics; loaded once for all tests, since each plugin is tried first."""
+    if not _LOADED:
+        folder, real = tmp_path_factory.mktemp("metrics"), load.entry_points
+        (folder / "metrics_plugin.py").write_text(SOURCE)
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(folder)
+            patch.setattr(
+                load, "entry_points", lambda group: [*real(group=group), EntryPoint("metrics", "metrics_plugin", group)]
+            )
+            plugin.installed.cache_clear()
+            _LOADED.append(plugin.host())
+            plugin.installed.cache_clear()
+    with plugin.using(_LOADED[0]):
+        yield _LOADED[0]
 
 
 def limits(loaded, name):
@@ -296,7 +304,7 @@ def test_a_metric_that_limits_nothing_says_so(loaded):
 
 class Telling(SimulatedBackend):
     def open(self, device):
-        return TellingSession(super().open(device).real, self)
+        return TellingSession(self.computing(device), self)
 
 
 def test_what_a_device_tells_of_a_metric_counts(loaded, tmp_path, monkeypatch):
@@ -378,7 +386,9 @@ def test_a_sum_over_layers_has_a_frontier(loaded, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_deployment_holds_the_metrics_of_plugins(loaded, tmp_path):
+def test_a_deployment_holds_the_metrics_of_plugins(loaded, tmp_path, monkeypatch):
+    short = replace(workbench.PROTOCOL, rounds=3, most_rounds=3, spread_s=0, patience_s=0)
+    monkeypatch.setattr(workbench, "PROTOCOL", short)
     deployment = nagsdk.deploy("cpu", budget=["30uJ", "10kElements"], output=tmp_path / "model")
     values = read_manifest(tmp_path / "model")["metrics"]
     assert deployment.verdict == "held" and values == dict(deployment.result.metrics)

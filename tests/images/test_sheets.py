@@ -43,20 +43,20 @@ def test_tiles_come_back_in_order(tmp_path):
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize(
-    ("file", "says"),
+    ("made", "says"),
     [
-        (io.BytesIO(), "not a readable image"),
-        (io.BytesIO(b"no image"), "not a readable image"),
-        (sheet(32, 32, "BMP"), "not a readable image"),  # nothing writes sheets in other formats
-        (io.BytesIO(sheet(64, 64, "WEBP").getvalue()[:40]), "not a readable image"),
-        (sheet(1, 1), "1 x 1 pixels"),
-        (sheet(40, 32), "40 x 32 pixels"),
-        (sheet(32, 16), "32 x 16 pixels"),  # two images only
-        (sheet(32, 48), "32 x 48 pixels"),  # a row of another image size, or too many images
-        (sheet(10_000, 10_000), "10000 x 10000 pixels"),
-        (sheet(30_000, 30_000), "too large"),
+        (lambda: io.BytesIO(), "not a readable image"),
+        (lambda: io.BytesIO(b"no image"), "not a readable image"),
+        (lambda: sheet(32, 32, "BMP"), "not a readable image"),  # nothing writes sheets in other formats
+        (lambda: io.BytesIO(sheet(64, 64, "WEBP").getvalue()[:40]), "not a readable image"),
+        (lambda: sheet(1, 1), "1 x 1 pixels"),
+        (lambda: sheet(40, 32), "40 x 32 pixels"),
+        (lambda: sheet(32, 16), "32 x 16 pixels"),  # two images only
+        (lambda: sheet(32, 48), "32 x 48 pixels"),  # a row of another image size, or too many images
+        (lambda: sheet(10_000, 10_000), "10000 x 10000 pixels"),
+        (lambda: sheet(30_000, 30_000), "too large"),
     ],
 )
-def test_sheets_that_do_not_hold_the_images_are_refused(file, says):
+def test_sheets_that_do_not_hold_the_images_are_refused(made, says):
     with pytest.raises(ValueError, match=says):
-        read_sheet(file, 3, 16)
+        read_sheet(made(), 3, 16)

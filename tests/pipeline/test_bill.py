@@ -8,6 +8,7 @@ from nagsdk.device.description import Device
 from nagsdk.pipeline.bill import measured_bill, worth_of_more
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import timing_artifact
+from tests.few_images import few_images  # noqa: F401
 from tests.pipeline.test_loop import simulate, world  # noqa: F401
 
 

@@ -12,6 +12,7 @@ import nagsdk
 from nagsdk.bundle.bundle import load_bundle
 from nagsdk.errors import DamagedBundleError, DataError, UnknownNameError, UsageError
 from nagsdk.images.sheets import read_sheet
+from tests.few_images import few_images  # noqa: F401
 from tests.pipeline.test_loop import simulate, world  # noqa: F401 — fixtures
 
 _KEPT = []
@@ -27,10 +28,10 @@ def deployed(simulate, tmp_path, tmp_path_factory):  # noqa: F811
 
 
 def pictures(count):
-    """Test images of glyphs as they are before preprocessing, and their classes."""
+    """Test images of glyphs that `few_images` keeps, as they are before preprocessing, and their classes."""
     bundle = load_bundle("glyphs")
     images = bundle.description.images
-    tiles = read_sheet(bundle.folder / images.test.file, images.test.count, images.tile)[:count]
+    tiles = read_sheet(bundle.folder / images.test.file, images.test.count, images.tile)[::8][:count]
     return list(tiles), bundle.test_set(32).labels[:count], bundle.labels
 
 
@@ -53,7 +54,7 @@ def test_it_answers_as_the_artifact_is_evaluated(deployed):
     tiles, classes, labels = pictures(None)
     predictions = deployed.load()(*tiles)
     right = np.mean([p.label == labels[c] for p, c in zip(predictions, classes, strict=True)])
-    assert 100 * right == pytest.approx(deployed.result.measured.top1, abs=0.2)
+    assert 100 * right == pytest.approx(deployed.result.measured.top1, abs=0.4)  # one of 320 images
 
 
 def test_what_is_no_image_is_refused(deployed, tmp_path):

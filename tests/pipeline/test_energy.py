@@ -9,6 +9,7 @@ from nagsdk.errors import DeviceError, UsageError
 from nagsdk.manifest.manifest import read_manifest
 from nagsdk.measuring import energy
 from nagsdk.plugin.units import read_budget
+from tests.few_images import few_images  # noqa: F401
 from tests.pipeline.test_loop import simulate, world  # noqa: F401
 from tests.simulated import SimulatedSession
 

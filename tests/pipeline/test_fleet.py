@@ -8,6 +8,7 @@ from nagsdk.cli import cli
 from nagsdk.errors import BudgetError, InfeasibleError, OutputError, UsageError
 from nagsdk.manifest.manifest import read_manifest
 from nagsdk.schemas import schemas
+from tests.few_images import few_images  # noqa: F401
 
 POPULATION = "".join(
     f"[[devices]]\nshare = 25\nreadings = {{ mobilenet_v3_large = {ms} }}\n"

@@ -26,11 +26,16 @@ def model(tmp_path):
     return path
 
 
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    """Times few rounds, also where a command makes its own target."""
+    for name in ("PROTOCOL", "GLANCE"):
+        monkeypatch.setattr(f"nagsdk.pipeline.target.{name}", SHORT)
+
+
 @pytest.fixture
 def target():
-    target = nagsdk.Target("cpu")
-    target.protocol = SHORT
-    return target
+    return nagsdk.Target("cpu")
 
 
 def test_a_finished_model_is_measured(model, target):
@@ -116,8 +121,7 @@ def test_an_operator_that_the_runtime_does_not_know_is_refused_in_its_own_words(
         nagsdk.deploy(target, "1GMACs", model=path)
 
 
-def test_the_command_line_does_the_same(model, tmp_path, monkeypatch):
-    monkeypatch.setattr("nagsdk.pipeline.target.PROTOCOL", SHORT)
+def test_the_command_line_does_the_same(model, tmp_path):
     done = CliRunner().invoke(cli, ["profile", str(model), "--device", "cpu", "--json"], catch_exceptions=False)
     assert done.exit_code == 0 and json.loads(done.stdout)[0]["measured"]["latency_p50_ms"] > 0
     asked = ["deploy", "--model", str(model), "--device", "cpu", "--output", str(tmp_path / "out")]
@@ -137,7 +141,6 @@ def test_the_command_line_does_the_same(model, tmp_path, monkeypatch):
 )
 def test_a_finished_model_is_converted_for_devices_that_take_other_files(tmp_path, model, device, kind):
     target = nagsdk.Target(device)
-    target.protocol = SHORT
     if kind == "pt2":
         model = save_program(foreign_network(), tmp_path / "net.pt2")
     (profiled,) = nagsdk.profile(target, model=model)

@@ -10,6 +10,7 @@ import tests.simulated
 from nagsdk.events import Notice, Started
 from nagsdk.manifest.manifest import read_manifest
 from nagsdk.measuring import sustained
+from tests.few_images import few_images  # noqa: F401
 from tests.pipeline.test_loop import simulate, world  # noqa: F401
 from tests.simulated import SimulatedSession
 

@@ -84,7 +84,7 @@ def simulate(world, tmp_path_factory):
 
 
 def _calibrated():
-    nagsdk.calibrate("board")
+    nagsdk.calibrate("board", samples=16)
     return "1.5ms"
 
 
@@ -454,6 +454,7 @@ def test_no_budget_is_no_question(world):
         nagsdk.generate("board", budget=[])
 
 
+@pytest.mark.nightly  # tests/chaos/test_sample.py kills deployments at every change
 def test_a_killed_deploy_leaves_nothing_half_written(tmp_path):
     """The real device, killed when the model has just been built."""
     script = (
@@ -543,7 +544,7 @@ def test_the_cheapest_of_an_accuracy(simulate):
 def test_one_architecture_for_several_devices(simulate):
     simulate()
     plugin.host().devices.add(Device("other", "Another board", "simulated", threads=2))
-    nagsdk.calibrate("other")
+    nagsdk.calibrate("other", samples=16)
     results = nagsdk.generate(["board", "other"], budget=["1.2ms", "2ms"])
     assert [r.device for r in results] == ["board", "other"] * 2
     assert results[0].architecture == results[1].architecture != results[2].architecture == results[3].architecture

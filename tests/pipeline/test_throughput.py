@@ -8,6 +8,7 @@ from click.testing import CliRunner
 import nagsdk
 from nagsdk.cli import cli
 from nagsdk.errors import InfeasibleError
+from tests.few_images import few_images  # noqa: F401
 from tests.pipeline.test_loop import simulate, world  # noqa: F401 — fixtures
 
 

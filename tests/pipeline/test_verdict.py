@@ -14,6 +14,7 @@ from nagsdk.pipeline.round import Built
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.verdict import Rule, judge
 from nagsdk.space.architecture import Architecture
+from tests.few_images import few_images  # noqa: F401
 from tests.pipeline.test_loop import world  # noqa: F401 — a fixture
 
 TEXT = "net"

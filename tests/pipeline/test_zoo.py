@@ -29,6 +29,7 @@ def names_photographs(deployed, device=None):
         assert labels.index(best) in classes, f"{name} is called {best}"
 
 
+@pytest.mark.nightly  # the next but one does the same with another runtime
 def test_a_deployed_file_names_photographs(tmp_path):
     arguments = ["--device", "cpu", "--bundle", "imagenet-lite", "--budget", "390MMACs"]
     done = CliRunner().invoke(cli, ["deploy", *arguments, "--output", str(tmp_path / "deployed")])
@@ -54,6 +55,9 @@ def test_a_phone_and_a_budget_are_enough(tmp_path, monkeypatch):
     done = CliRunner().invoke(cli, ["deploy", *arguments])
     result = json.loads(done.stdout)
     assert (result["bundle"], result["architecture"]) == ("imagenet-lite", "zoo:r260:efficientnet-lite2")
+    deployment = nagsdk.Deployment.read(tmp_path / "deployed")
+    assert deployment.details["strategy"] == "enumeration" and deployment.details["generator"] is None
+    assert not deployment.result.predicted.extrapolated
     names_photographs(tmp_path / "deployed", "litert")
 
 

@@ -27,6 +27,7 @@ from nagsdk_cuda.program import DTYPES, write_program
 from nagsdk_cuda.settings import CudaSettings
 from tests.conftest import REPOSITORY
 from tests.plugins.emulated_gpu.sitecustomize import NVML
+from tests.plugins.run_checks import RunChecks
 
 GPU = Device("cuda", "a GPU", "cuda")
 needs_gpu = [
@@ -68,12 +69,13 @@ class OnTheProcessor:
         return dataclasses.replace(ON_CPU, batch=2)
 
 
-class TestOnTheProcessor(OnTheProcessor, DiscoveryChecks, SessionChecks):
+class TestOnTheProcessor(OnTheProcessor, DiscoveryChecks):
     pass
 
 
-@pytest.mark.nightly  # TestOnAnEmulatedGpu checks the same code
-class TestMeasuringOnTheProcessor(OnTheProcessor, ExportChecks, MeasurementChecks):
+# TestOnAnEmulatedGpu checks the same code, and tests of other runtimes check how sessions end, which is the same code.
+@pytest.mark.nightly
+class TestRunsOnTheProcessor(OnTheProcessor, ExportChecks, SessionChecks, MeasurementChecks):
     pass
 
 
@@ -88,14 +90,10 @@ def emulated_gpu(monkeypatch):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a real GPU")
-class TestOnAnEmulatedGpu(ExportChecks, MeasurementChecks):
-    """Checks all but how sessions end, which is the same as on the processor."""
-
-    test_networks_side_by_side = SessionChecks.test_networks_side_by_side
-
+class TestOnAnEmulatedGpu(RunChecks):
     @pytest.fixture
-    def backend(self, emulated_gpu) -> Backend:
-        return CudaBackend()
+    def backend(self, emulated_gpu, keeping_open) -> Backend:
+        return keeping_open(CudaBackend())
 
     @pytest.fixture
     def device(self) -> Device:

@@ -14,11 +14,15 @@ from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError, DeviceUnavailableError
 from nagsdk.graph.trace import trace
 from nagsdk.manifest.manifest import read_manifest
+from nagsdk.measuring.protocol import Protocol
 from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import settle_rewrite
 from nagsdk.testing import BackendConformance, random_subnet, small_space
+from nagsdk.testing.discovery import DiscoveryChecks
+from nagsdk.testing.sessions import SessionChecks
 from nagsdk_litert.backend import LiteRtBackend
 from nagsdk_litert.settings import LiteRtSettings
+from tests.plugins.run_checks import RunChecks
 
 CPU = Device("litert", "this machine", "litert")
 needs_runtime = pytest.mark.skipif(
@@ -31,29 +35,45 @@ def with_options(threads=1, **options: str) -> Device:
     return Device("litert", "this machine", "litert", threads=threads, options=tuple(options.items()))
 
 
-@needs_runtime
-class TestConformance(BackendConformance):
+class OnLiteRt:
     @pytest.fixture
     def backend(self) -> Backend:
         return LiteRtBackend()
 
-    @pytest.fixture(params=[(1, 1, "1"), (2, 2, "0")], ids=["1-thread-split", "2-threads-batch-2-whole"])
+    @pytest.fixture(
+        params=[
+            (1, 1, "fp32", "1"),
+            (2, 2, "fp32", "0"),
+            (1, 1, "fp16", ""),
+            (1, 1, "int8", ""),
+            (1, 1, "int8-dynamic", ""),
+        ],
+        ids=["1-thread-split", "2-threads-batch-2-whole", "fp16", "int8", "int8-dynamic"],
+    )
     def device(self, request: pytest.FixtureRequest) -> Device:
-        threads, batch, split = request.param
-        return Device(
-            "litert", "this machine", "litert", threads=threads, batch=batch, options=(("split_depthwise", split),)
-        )
+        threads, batch, precision, split = request.param
+        options = (("split_depthwise", split),) if split else ()
+        return dataclasses.replace(CPU, threads=threads, batch=batch, precision=precision, options=options)
 
 
 @needs_runtime
-class TestConformanceOfLowerPrecisions(BackendConformance):
-    @pytest.fixture
-    def backend(self) -> Backend:
-        return LiteRtBackend()
+@pytest.mark.nightly  # the same without starting a worker for every check
+class TestConformance(OnLiteRt, BackendConformance):
+    pass
 
-    @pytest.fixture(params=["fp16", "int8", "int8-dynamic"])
-    def device(self, request: pytest.FixtureRequest) -> Device:
-        return dataclasses.replace(CPU, precision=request.param)
+
+@needs_runtime
+class TestRuns(OnLiteRt, RunChecks):
+    @pytest.fixture
+    def backend(self, keeping_open) -> Backend:
+        return keeping_open(LiteRtBackend())
+
+
+@needs_runtime
+class TestSessions(OnLiteRt, DiscoveryChecks, SessionChecks):
+    @pytest.fixture
+    def device(self) -> Device:
+        return CPU
 
 
 @needs_runtime
@@ -210,6 +230,7 @@ def test_the_rewrite_is_chosen_by_timings_on_the_device_and_kept(tmp_path):
     events = []
     target = Target("litert", "imagenet", on_event=lambda event: events.append(str(event)))
     assert target.rewrite is None
+    target.protocol = Protocol(runs=3, rounds=4, width=1.0, most_rounds=4, spread_s=0, patience_s=0)
     settle_rewrite(target)
     choice = target.rewrite
     assert set(choice.p50_ms) == {"split depthwise", "none"}

@@ -16,12 +16,15 @@ from nagsdk.device.description import Device
 from nagsdk.errors import DeviceError, DeviceUnavailableError, MeasurementError
 from nagsdk.graph.trace import trace
 from nagsdk.testing import BackendConformance, random_images, random_subnet, small_space
+from nagsdk.testing.discovery import DiscoveryChecks
+from nagsdk.testing.sessions import SessionChecks
 from nagsdk_onnxruntime.backend import OnnxRuntimeBackend
+from tests.plugins.run_checks import RunChecks
 
 CPU = Device("cpu", "this machine", "onnxruntime")
 
 
-class TestConformance(BackendConformance):
+class OnOnnxRuntime:
     @pytest.fixture
     def backend(self) -> Backend:
         return OnnxRuntimeBackend()
@@ -36,6 +39,23 @@ class TestConformance(BackendConformance):
     @pytest.fixture
     def impossible(self) -> list[Device]:
         return [with_options(provider="CUDAExecutionProvider")]
+
+
+@pytest.mark.nightly  # the same without starting a worker for every check
+class TestConformance(OnOnnxRuntime, BackendConformance):
+    pass
+
+
+class TestRuns(OnOnnxRuntime, RunChecks):
+    @pytest.fixture
+    def backend(self, keeping_open) -> Backend:
+        return keeping_open(OnnxRuntimeBackend())
+
+
+class TestSessions(OnOnnxRuntime, DiscoveryChecks, SessionChecks):
+    @pytest.fixture
+    def device(self) -> Device:
+        return CPU
 
 
 def with_options(**options: str) -> Device:

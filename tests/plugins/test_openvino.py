@@ -11,7 +11,10 @@ from nagsdk.device.description import Device
 from nagsdk.errors import DeviceUnavailableError
 from nagsdk.plugin.host import host
 from nagsdk.testing import BackendConformance
+from nagsdk.testing.discovery import DiscoveryChecks
+from nagsdk.testing.sessions import SessionChecks
 from nagsdk_openvino.backend import OpenVinoBackend
+from tests.plugins.run_checks import RunChecks
 
 needs_runtime = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None, reason="OpenVINO is not installed: pip install 'nagsdk[openvino]'"
@@ -22,8 +25,7 @@ def device_of(**options: str) -> Device:
     return Device("openvino", "this machine", "openvino", options=tuple(options.items()))
 
 
-@needs_runtime
-class TestConformance(BackendConformance):
+class OnOpenVino:
     @pytest.fixture
     def backend(self) -> Backend:
         return OpenVinoBackend()
@@ -38,6 +40,26 @@ class TestConformance(BackendConformance):
     @pytest.fixture
     def impossible(self) -> list[Device]:
         return [device_of(target="NPU"), device_of(target="CPU.7")]
+
+
+@needs_runtime
+@pytest.mark.nightly  # the same without starting a worker for every check
+class TestConformance(OnOpenVino, BackendConformance):
+    pass
+
+
+@needs_runtime
+class TestRuns(OnOpenVino, RunChecks):
+    @pytest.fixture
+    def backend(self, keeping_open) -> Backend:
+        return keeping_open(OpenVinoBackend())
+
+
+@needs_runtime
+class TestSessions(OnOpenVino, DiscoveryChecks, SessionChecks):
+    @pytest.fixture
+    def device(self) -> Device:
+        return device_of()
 
 
 def test_the_plugin_is_as_short_as_the_tutorial_says():

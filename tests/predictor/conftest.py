@@ -8,7 +8,7 @@ from nagsdk.predictor.fit import fit_predictor
 from nagsdk.predictor.model import AccuracyPredictor
 from nagsdk.predictor.train import EnsembleRecipe
 
-SHORT = EnsembleRecipe(members=6, hidden=16, steps=800)
+SHORT = EnsembleRecipe(members=2, hidden=16, steps=600)
 
 
 @dataclass

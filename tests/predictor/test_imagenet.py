@@ -81,6 +81,7 @@ def test_fits_what_was_measured(shipped, measured):
     assert not p.extrapolated.any()
 
 
+@pytest.mark.nightly  # the card has the same figures, of all runs
 def test_a_run_that_was_left_out_is_predicted(measured):
     fitter = Fitter(SPACE, measured, EnsembleRecipe(), 0)
     run = measured.names.index("linasga_acc")

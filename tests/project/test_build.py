@@ -24,6 +24,7 @@ from nagsdk.project.build import build
 from nagsdk.project.inputs import changed, inputs_of
 from nagsdk.project.lock import read_lock
 from nagsdk.project.toml import read_project
+from tests.few_images import few_images  # noqa: F401
 from tests.pipeline.test_loop import simulate, world  # noqa: F401 — fixtures
 
 ONE = '[deployments.small]\ndevice = "board"\nbudget = "1.5ms"\noutput = "assets/ml"\n'
@@ -454,10 +455,10 @@ _OLD_PROCESSOR = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "way",
-    [{**_OLD_PROCESSOR, "OMP_NUM_THREADS": "2"}, pytest.param({"OMP_NUM_THREADS": "1"}, marks=pytest.mark.nightly)],
+    [{**_OLD_PROCESSOR, "OMP_NUM_THREADS": "2"}, {"OMP_NUM_THREADS": "1"}],
     ids=["old processor, two threads", "one thread"],
 )
 def test_the_same_bytes_on_every_machine(tmp_path, way):

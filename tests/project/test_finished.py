@@ -8,6 +8,7 @@ from nagsdk.common.folders import cache_folder
 from nagsdk.errors import LockError, UsageError
 from nagsdk.project.build import build
 from nagsdk.project.toml import read_project
+from tests.few_images import few_images  # noqa: F401
 from tests.graph.networks import small_network
 from tests.pipeline.test_loop import simulate, world  # noqa: F401 — fixtures
 

@@ -30,6 +30,7 @@ from nagsdk.errors import (
 )
 from nagsdk.project.init import _quoted
 from nagsdk.project.toml import read_project
+from tests.few_images import few_images  # noqa: F401
 from tests.pipeline.test_loop import simulate, world  # noqa: F401 — fixtures
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from nagsdk.errors import LockError
 from nagsdk.project.build import build
+from tests.few_images import few_images  # noqa: F401
 from tests.pipeline.test_loop import simulate, world  # noqa: F401 — fixtures
 from tests.project.test_build import ONE, _clone, _only, app  # noqa: F401 — fixtures
 

@@ -23,17 +23,12 @@ from nagsdk.supernet.train import TRAINING, TrainAdvanced
 from nagsdk.training import by_time, planning
 from nagsdk.training.evaluate import evaluate
 from nagsdk.training.plan import Plan, preprocessing_of
-from nagsdk.training.schedule import Counts, Pace
+from nagsdk.training.schedule import Counts
 from nagsdk.training.train import train
 from tests import quick_train
 from tests.pictures import fill
 
 CLASSES = {"azure": 40, "brick": 40, "clover": 30, "dune": 20, "ebony": 40}
-# So slow that a minute is enough for a few dozen steps.
-PACE = Pace(
-    alone=0.03, together=0.06, update=0.02, forward=0.0005, subnet=0.00005, cut=0.001,
-    fit={50: 2.0, 100: 4.0}, generator=10.0,
-)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -41,9 +36,10 @@ def made_up(monkeypatch):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     monkeypatch.setattr(by_time, "_LEAST_SEEN", {True: (1, 1), False: (2, 2)})
-    monkeypatch.setattr(planning, "pace_of", lambda watch, seed, generator: PACE)
-    for module in ("nagsdk.training.subnets", "nagsdk.predictor.fit"):
-        monkeypatch.setattr(f"{module}.EnsembleRecipe", lambda: quick_train.RECIPE)
+    monkeypatch.setattr(planning, "pace_of", lambda watch, seed, generator: quick_train.PACE)
+    for name in ("BESIDE", "BESIDE_FEW"):
+        monkeypatch.setattr(by_time, name, quick_train.FEW)
+    quick_train.fit_quickly(monkeypatch.setattr)
     yield
     torch.set_num_threads(threads)
 
@@ -89,7 +85,7 @@ def test_a_planned_training_leaves_a_whole_bundle_of_the_resolutions_that_it_had
     assert (
         bundle.predictor.card["data"]["evaluations"] == 50 and f"{chosen_on} images" in bundle.predictor.card["source"]
     )
-    assert bundle.footing["predicted_on"] == f"{chosen_on} images for choices" and bundle.footing["subnets"] in (18, 36)
+    assert bundle.footing["predicted_on"] == f"{chosen_on} images for choices" and bundle.footing["subnets"] == 6
     rows = evaluate(bundle=planned["folder"])
     assert [row.top1 for row in rows] == [report.smallest.top1, report.largest.top1]
     assert any(isinstance(event, Remaining) for event in planned["events"]) or report.steps < 10

@@ -81,9 +81,9 @@ def space_file(tmp_path_factory, tiny_space):
 
 @pytest.fixture(autouse=True)
 def quick_predictor(monkeypatch):
-    """Fits predictors in few steps, since their quality is not tested here."""
-    for module in ("nagsdk.training.subnets", "nagsdk.predictor.fit"):
-        monkeypatch.setattr(f"{module}.EnsembleRecipe", lambda: quick_train.RECIPE)
+    """Fits predictors in few steps and measures little beside, since the quality is not tested here."""
+    quick_train.fit_quickly(monkeypatch.setattr)
+    quick_train.measure_little(monkeypatch.setattr)
 
 
 _MADE = {}
@@ -127,7 +127,7 @@ def test_a_folder_of_images_becomes_a_whole_bundle(trained, photos, tiny_space):
     assert bundle.predictor.card["data"]["evaluations"] == 50 and 0 <= report["predictor"]["coverage_90"] <= 1
     assert set(bundle.predictor.card["losses"]) == {scheme.name for scheme in SCHEMES}
     loss = bundle.predictor.loss("int8", "int8-w7")
-    assert loss.subnets == 20 and -20 < loss.low <= loss.mean <= loss.high < 20
+    assert loss.subnets == quick_train.FEW.losses and -20 < loss.low <= loss.mean <= loss.high < 20
     assert bundle.description.provenance["images"]["train"] == list(report["classes"]["train"].values())
     assert (
         bundle.description.provenance["plan"]["epochs"] == 6
@@ -435,15 +435,24 @@ def test_a_predictor_is_fitted_anew(trained, photos, tmp_path):
     assert len(read_architectures(folder / "measured.csv", bundle.space)[0]) == 60
 
 
-def test_measurements_on_other_images_are_not_reused(trained, photos, tmp_path):
-    settings = {"bundle": trained["folder"], "output": tmp_path / "refitted", "subnets": 50, "generator": False}
-    fit_predictor(**settings, data=photos)
+def test_measurements_on_other_images_are_not_reused(trained, photos, tmp_path, monkeypatch):
+    class MeasuredError(Exception):
+        pass
+
+    def stop(*given):
+        raise MeasuredError
+
+    monkeypatch.setattr(subnets, "fit_measured", stop)  # what comes after the measurements is not tested here
+
+    def measured(data):
+        with pytest.raises(MeasuredError):
+            fit_predictor(bundle=trained["folder"], output=tmp_path / "refitted", data=data, subnets=50)
+        return len(list((tmp_path / "refitted.work").glob("*/measured.csv")))
+
     folder = shutil.copytree(photos, tmp_path / "photos")
-    fit_predictor(**settings, data=folder)
-    assert len(list((tmp_path / "refitted.work").glob("*/measured.csv"))) == 1
+    assert (measured(photos), measured(folder)) == (1, 1)
     fill(folder, {"azure": 41})
-    fit_predictor(**settings, data=folder)
-    assert len(list((tmp_path / "refitted.work").glob("*/measured.csv"))) == 2
+    assert measured(folder) == 2
 
 
 def test_subnets_of_a_bundle_without_predictor_are_evaluated(trained, monkeypatch):
@@ -572,11 +581,11 @@ def test_other_settings_do_not_go_on_with_a_run(trained, photos, space_file, tmp
 
 @pytest.mark.slow
 def test_killed_at_random_steps_and_started_again_the_weights_are_the_same(trained, photos, space_file, tmp_path):
-    """Kills a real subprocess by SIGKILL, three times."""
+    """Kills a real subprocess by SIGKILL, twice."""
     options = ["--output", str(tmp_path / "tiny"), "--space", space_file, *QUICK_OPTIONS, "--no-generator"]
     command = [sys.executable, "-m", "nagsdk", "train", str(photos), *options]
     work, kills, reached = tmp_path / "tiny.work", random.Random(), []
-    for _ in range(3):
+    for _ in range(2):
         process = subprocess.Popen(
             command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )

@@ -13,6 +13,7 @@ from nagsdk.events import Advanced, Notice
 from nagsdk.manifest.manifest import read_manifest
 from nagsdk.measuring.protocol import CALIBRATION_PROTOCOL
 from nagsdk.pipeline import target as workbench
+from tests.few_images import few_images  # noqa: F401
 
 
 @pytest.fixture
@@ -22,14 +23,14 @@ def described(phone, tmp_path, monkeypatch):
     path.write_text(
         f'id = "virtual"\ntitle = "A virtual phone"\nbackend = "android"\n[options]\nserial = "{phone.serial}"\n'
     )
-    monkeypatch.setattr("nagsdk.pipeline.models.CALIBRATION", replace(CALIBRATION_PROTOCOL, rounds=2, most_rounds=2))
+    monkeypatch.setattr("nagsdk.pipeline.models.CALIBRATION", replace(CALIBRATION_PROTOCOL, rounds=1, most_rounds=1))
     monkeypatch.setattr("nagsdk.pipeline.calibrate.calibrate", functools.partial(calibration.calibrate, sessions=2))
     monkeypatch.setattr(calibration, "_SEARCH_S", 1.0)
     for name in ("PROTOCOL", "GLANCE"):
         monkeypatch.setattr(
             workbench,
             name,
-            replace(getattr(workbench, name), runs=3, rounds=3, most_rounds=3, spread_s=0, patience_s=0),
+            replace(getattr(workbench, name), runs=3, rounds=2, most_rounds=2, spread_s=0, patience_s=0),
         )
     return str(path)
 
@@ -40,9 +41,9 @@ def test_a_deployment_holds_although_calibration_was_interrupted_and_the_daemon_
     def disturb(event):
         events.append(event)
         readings = sum(isinstance(e, Advanced) and e.text.startswith("Measuring ") for e in events)
-        if readings == 8:
+        if readings == 3:
             phone.say("kill")
-        if readings == 10:
+        if readings == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -51,7 +52,7 @@ def test_a_deployment_holds_although_calibration_was_interrupted_and_the_daemon_
     more = []
     summary = nagsdk.calibrate(described, samples=5, on_event=more.append)
     assert any(isinstance(e, Notice) and e.text.startswith("Resuming a calibration") for e in more)
-    assert summary.samples == 5 and len(summary.calibration.taken) == 20 and summary.complete
+    assert summary.samples == 5 and len(summary.calibration.taken) == 10 and summary.complete
 
     budget = Budget.parse("60ms", confidence=0.8)  # five samples allow no more
     deployment = nagsdk.deploy(described, budget=budget, output=tmp_path / "out")
