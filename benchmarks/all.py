@@ -39,6 +39,7 @@ HERE_ONLY = (
     "finished",
     "generator_monotone",
     "training",
+    "training_memory",
     "training_ranks",
     "deploy",
     "percentiles",

@@ -39,6 +39,7 @@ from torch.nn import functional
 
 import nagsdk
 from nagsdk.bundle.bundle import Bundle, load_bundle
+from nagsdk.common.memory import memory_kept
 from nagsdk.cost.table import exact_table
 from nagsdk.events import Event, Notice
 from nagsdk.families import preset
@@ -224,7 +225,8 @@ def measured(a: argparse.Namespace, seed: int, work: Path) -> dict[str, Any]:
         side_of = resolution if name == "largest alone" else min(bundle.space.resolutions)
         networks.append((name, subnet, side_of, _RATE if a.init == "none" else _RATE_LEARNT))
     for name, network, pixels, rate in networks:
-        steps = trained(network, batches, pixels, length, rate)
+        with memory_kept():  # as in nagsdk.train
+            steps = trained(network, batches, pixels, length, rate)
         rows.append(
             {"network": name, "steps": steps, "top1": round(top1(network.eval(), truth, pixels, preprocessing), 2)}
         )

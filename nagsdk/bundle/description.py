@@ -62,7 +62,8 @@ class Footing(_Strict):
         measured_on: The images on which deployments are measured, which shown predictions are about; None if the bundle
             has none, so that predictions are about the first ones.
         offset: Points of top-1 that are added to predictions.
-        half_width: Points that are added in quadrature to the half-width of the 90 % intervals of predictions.
+        half_width: Points that are added in quadrature to the half-width of the 90 % intervals of predictions. In
+            bundles of a user's images, the sampling error of the test images is a part of them.
         subnets: Number of subnets measured on the second images, on which both figures rest.
     """
 

@@ -10,6 +10,7 @@ from nagsdk.bundle.description import Footing
 from nagsdk.predictor.features import Floats
 from nagsdk.predictor.model import LEVEL, AccuracyPredictor
 from nagsdk.space.space import Codes, SearchSpace
+from nagsdk.supernet.evaluate import wilson
 from nagsdk.supernet.processes import Ranks
 from nagsdk.training.subnets import Evaluate, near_frontier, new_codes
 
@@ -27,6 +28,7 @@ def footing_of(
     seed: int = 0,
     ranks: Ranks | None = None,
     counts: tuple[int, int] = (_NEAR, _ANYWHERE),
+    tests: int | None = None,
 ) -> Footing:
     """Measures subnets that the predictor does not know on the test images, and compares them with its predictions.
 
@@ -39,6 +41,9 @@ def footing_of(
         seed: Seed of the choice of subnets.
         ranks: Processes that share the measuring.
         counts: Number of subnets near the frontier, and anywhere.
+        tests: Number of the test images, if predictions are about all images of their kind. Then the half-width has
+            their sampling error (Wilson, 1927) too; of few images, all subnets together may gain or lose points by
+            chance. None if predictions are about these very images.
     """
     ranks, (near, anywhere) = ranks or Ranks(), counts
     codes = np.zeros((near + anywhere, known.shape[1]), np.int8)
@@ -51,6 +56,9 @@ def footing_of(
     # Those near the frontier were chosen for their predicted top-1, which is lowered wherever it is shown.
     expected = np.concatenate([predictor.of_chosen(codes[:near]).mean, predictor.predict(codes[near:]).mean])
     offset, half_width = offset_of(predictor, codes, top1 - expected, near)
+    if tests is not None:
+        low, high = wilson(float(top1[:near].mean()) / 100, tests, LEVEL)
+        half_width = round(math.hypot(half_width, 50 * (high - low)), 3)
     return Footing(
         predicted_on=predicted_on, measured_on=TESTS, offset=offset, half_width=half_width, subnets=len(codes)
     )

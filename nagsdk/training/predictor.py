@@ -8,6 +8,7 @@ from typing import Any
 from nagsdk import ranges
 from nagsdk.bundle.bundle import GENERATOR, Bundle, load_bundle
 from nagsdk.bundle.ownership import BUNDLE
+from nagsdk.common.memory import memory_kept
 from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.common.outputs import check_replaceable
 from nagsdk.common.temporary import temporary_folder
@@ -35,6 +36,7 @@ def add_generator(folder: Path, seed: int, on_event: Listener, length: float = 1
 
 
 @naming_os_errors
+@memory_kept()
 def fit_predictor(
     *,
     bundle: str | Path | Bundle,
@@ -114,7 +116,8 @@ def fit_predictor(
             predictor = fit_measured(opened.space, codes, top1, images, work, seed, on_event, strategy)
         footing = Footing(predicted_on=counted(images, "validation image"))
         if opened.has_test_images:
-            tests = Source(opened, None).shown("test")
+            own = Source(opened, None)
+            tests = own.shown("test")
             footing = footing_of(
                 opened.space,
                 predictor,
@@ -124,6 +127,7 @@ def fit_predictor(
                 seed,
                 ranks,
                 amounts.footing,
+                own.count("test"),
             )
         if predictor is None:
             return {}

@@ -180,6 +180,7 @@ class TrainingRun:
                 self.plan.seed,
                 self.ranks,
                 self.schedule.footing,
+                self.sheets.counts[1],
             )
             if predictor is None:
                 return {}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nagsdk import ranges
 from nagsdk.bundle.ownership import BUNDLE
+from nagsdk.common.memory import memory_kept
 from nagsdk.common.os_errors import naming_os_errors
 from nagsdk.common.outputs import check_replaceable
 from nagsdk.common.wording import counted
@@ -26,6 +27,7 @@ _UNBALANCED = 10
 
 
 @naming_os_errors
+@memory_kept()
 def train(
     *,
     data: str | Path,

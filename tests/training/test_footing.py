@@ -52,6 +52,18 @@ def test_subnets_that_the_predictor_does_not_know_are_measured():
     assert not set(measured) & set(space.decode(known)) and footing.predicted_on == "600 images"
 
 
+def test_few_test_images_widen_what_is_said_of_all_images_of_their_kind():
+    space = load_bundle("glyphs").space
+    few, many, these = (
+        footing_of(
+            space, Known(0.1), space.sample(50, np.random.default_rng(0)), lambda s: np.full(len(s), 90.0), "", tests=n
+        )
+        for n in (60, 6000, None)
+    )
+    assert few.half_width == pytest.approx(6.3, abs=0.5) and few.offset == many.offset == these.offset
+    assert few.half_width > 5 * many.half_width > 5 * these.half_width
+
+
 def test_predictions_of_glyphs_are_about_its_test_images():
     # 38 architectures on the exact frontier of accuracy over MACs, measured on the bundle's test images. None of them
     # was used to fit the predictor or to find the offset.
