@@ -154,14 +154,12 @@ def of_bundle(bundle: Bundle, truth: Labelled, budgets: int) -> Iterator[dict[st
         wanted[f"{100 * share:.0f} % of the way"] = low_high[0] + share * (low_high[1] - low_high[0])
     wanted["half of the MACs"] = low_high[1] / 2
     for name, macs in wanted.items():
-        found = (
-            space.decode(extremes(space))[name == "largest"]
-            if name in ("smallest", "largest")
-            else _chosen(bundle, macs)
-        )
+        end = name in ("smallest", "largest")
+        found = space.decode(extremes(space))[name == "largest"] if end else _chosen(bundle, macs)
         subnet = bundle.supernet.extract(found)
         recalibrate(subnet, torch.from_numpy(bundle.recalibration_images(found.resolution)))
-        said = bundle.predictor.predict(space.encode([found]))
+        # As it is shown: lowered where the architecture was chosen for its predicted top-1.
+        said = (bundle.predictor.predict if end else bundle.predictor.of_chosen)(space.encode([found]))
         yield {
             "network": name,
             "architecture": found.text,
