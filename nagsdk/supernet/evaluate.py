@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from nagsdk.common.memory import memory_kept
 from nagsdk.events import Listener, ignore, stage
 from nagsdk.families.protocol import Subnet, Supernet
 from nagsdk.space.architecture import Architecture
@@ -103,6 +104,7 @@ def wilson(share: float, count: int, confidence: float = 0.95) -> tuple[float, f
     return (centre - reach) / scale, (centre + reach) / scale
 
 
+@memory_kept()
 def measure(
     supernet: Supernet,
     architectures: Sequence[Architecture],

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nagsdk.common.memory import memory_kept
 from nagsdk.events import Listener, ignore
 from nagsdk.families.protocol import Subnet
 from nagsdk.images.batches import ArrayBatches, Augmentation
@@ -44,6 +45,7 @@ class Tuner:
     seed: int = 0
     on_event: Listener = ignore
 
+    @memory_kept()
     def tune(self, subnet: Subnet, integers: bool = False) -> None:
         """Trains a subnet in place.
 
@@ -56,6 +58,7 @@ class Tuner:
         before = steps - len(integer_steps(steps)) if integers else steps
         finetune(subnet, self._teacher(), batches, before, recalibration, on_event=self.on_event)
 
+    @memory_kept()
     def tune_integers(self, graph: IntegerGraph, fed: Callable[[Tensor], Tensor]) -> IntegerGraph:
         """Trains the network in integers that was made of a tuned subnet; it rounds as the file will.
 

@@ -15,6 +15,8 @@ from nagsdk.common.memory import memory_kept
 
 def faults(way):
     with way():
+        with way():
+            pass
         np.ones(10**7)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         for _ in range(5):

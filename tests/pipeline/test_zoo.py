@@ -29,7 +29,7 @@ def names_photographs(deployed, device=None):
         assert labels.index(best) in classes, f"{name} is called {best}"
 
 
-@pytest.mark.nightly  # the next but one does the same with another runtime
+@pytest.mark.nightly  # test_a_phone_and_a_budget_are_enough does the same with another runtime
 def test_a_deployed_file_names_photographs(tmp_path):
     arguments = ["--device", "cpu", "--bundle", "imagenet-lite", "--budget", "390MMACs"]
     done = CliRunner().invoke(cli, ["deploy", *arguments, "--output", str(tmp_path / "deployed")])
