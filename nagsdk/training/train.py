@@ -212,10 +212,11 @@ def train(
             plan, chosen, preprocessing_of(chosen, init), amounts, generator, ranks, on_event
         )
         if not schedule.enough:
+            weights = "pretrained weights (--init), " if init == "none" else ""
             on_event(
                 Notice(
                     "In this time, the images are seen too seldom for a useful training. Give more --minutes, "
-                    "pretrained weights (--init), or a --space of smaller networks.",
+                    f"{weights}or a --space of smaller networks.",
                     warning=True,
                 )
             )
