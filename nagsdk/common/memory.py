@@ -26,10 +26,16 @@ class _Blocks:
             for parameter, value in (_KEPT if self.count else _DEFAULTS).items():
                 libc.mallopt(parameter, value)
             if not self.count:
-                libc.malloc_trim(0)
+                give_back()
 
 
 _blocks = _Blocks()
+
+
+def give_back() -> None:
+    """Returns freed memory to the system. C libraries without this function do so at once."""
+    if (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)
 
 
 @contextmanager

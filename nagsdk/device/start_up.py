@@ -5,12 +5,13 @@ This module imports nothing heavy, so that a worker loads its runtime and nothin
 
 from __future__ import annotations
 
-import ctypes
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
+
+from nagsdk.common.memory import give_back
 
 # The properties of bursts in which devices report these figures, each where it is known.
 INIT_MS, FIRST_MS, MEMORY_MB = START_UP = ("init_ms", "first_inference_ms", "memory_mb")
@@ -63,10 +64,7 @@ def _begin_peak() -> float | None:
     """Forgets the peak of memory; returns the MB that this process holds now, or None if the system does not tell."""
     if sys.platform != "linux":
         return None
-    # Memory that earlier networks left free would be used again, and would not count. C libraries without this function
-    # give it back at once.
-    if (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
-        trim(0)
+    give_back()  # memory that earlier networks left free would be used again, and would not count
     try:
         Path("/proc/self/clear_refs").write_bytes(b"5")
     except OSError:

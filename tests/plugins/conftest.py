@@ -5,7 +5,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def keeping_open():
-    """A function that makes a backend hand out one session of each device again and again, which stays open.
+    """A function that lets a backend hand out one session of each device again and again, which stays open.
 
     To start a worker takes most of the time of a check; checks of how sessions begin and end start one each.
     """
@@ -23,6 +23,5 @@ def keeping_open():
                 return sessions[device]
 
             backend.open = open
-            return backend
 
         yield keep

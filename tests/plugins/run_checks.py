@@ -1,3 +1,5 @@
+import pytest
+
 from nagsdk.testing.export import ExportChecks
 from nagsdk.testing.measuring import MeasurementChecks
 from nagsdk.testing.sessions import SessionChecks
@@ -5,6 +7,10 @@ from nagsdk.testing.sessions import SessionChecks
 
 class RunChecks(ExportChecks, MeasurementChecks):
     """Checks of what networks compute and how they are timed, which sessions that stay open pass too."""
+
+    @pytest.fixture(autouse=True)
+    def one_session(self, backend, keeping_open):
+        keeping_open(backend)
 
     test_answers_depend_on_the_images = SessionChecks.test_answers_depend_on_the_images
     test_networks_side_by_side = SessionChecks.test_networks_side_by_side

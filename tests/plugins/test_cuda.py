@@ -92,8 +92,8 @@ def emulated_gpu(monkeypatch):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a real GPU")
 class TestOnAnEmulatedGpu(RunChecks):
     @pytest.fixture
-    def backend(self, emulated_gpu, keeping_open) -> Backend:
-        return keeping_open(CudaBackend())
+    def backend(self, emulated_gpu) -> Backend:
+        return CudaBackend()
 
     @pytest.fixture
     def device(self) -> Device:

@@ -64,9 +64,7 @@ class TestConformance(OnLiteRt, BackendConformance):
 
 @needs_runtime
 class TestRuns(OnLiteRt, RunChecks):
-    @pytest.fixture
-    def backend(self, keeping_open) -> Backend:
-        return keeping_open(LiteRtBackend())
+    pass
 
 
 @needs_runtime

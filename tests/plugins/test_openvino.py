@@ -50,9 +50,7 @@ class TestConformance(OnOpenVino, BackendConformance):
 
 @needs_runtime
 class TestRuns(OnOpenVino, RunChecks):
-    @pytest.fixture
-    def backend(self, keeping_open) -> Backend:
-        return keeping_open(OpenVinoBackend())
+    pass
 
 
 @needs_runtime
