@@ -5,20 +5,20 @@ Needs no torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from nagsdk.common.wording import counted
 from nagsdk.errors import UsageError
 from nagsdk.supernet.recipe import TrainRecipe, kept
+from nagsdk.training.asked import Asked
 from nagsdk.training.schedule import (
     BESIDE,
     BESIDE_FEW,
     PARTS,
     PASSES,
     SMALL,
-    Counts,
     Pace,
     Schedule,
     most_recalibration,
@@ -41,8 +41,6 @@ _ALONE, _LAST = {True: 0.3, False: 0.5}, 0.12
 # Steps from which on a pretrained network bears the whole learning rate; rates as multiples of that of the first pass.
 _SETTLED, _RATES = 200, (1.0, 0.5, 0.15)
 _LEAST_STEPS = 20
-# With few images, choices rest on this number if a fifth of the training images suffices for it.
-_CHOSEN_ON, _MOST_HELD = 200, 0.2
 _RESOLUTIONS_FEW = 3
 # Of the highest, in a narrowed space: pretrained networks know little at low resolutions.
 _LOWEST = 0.7
@@ -54,56 +52,6 @@ _MOST_GENERATOR, _LEAST_GENERATOR = 0.15, 0.04
 LONG_S, _FEWER = 3600.0, 4
 # Subnets whose answers for the test images are looked at.
 _STUDIED = 3
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What is asked of a training.
-
-    Attributes:
-        seconds: The time of the whole run.
-        counts: Numbers of images.
-        resolutions: Resolutions of the space, ascending.
-        pretrained: Whether the initial weights come from an earlier training.
-        batch: Number of images per step; None chooses it.
-        subnets: Number of subnets to measure; None chooses it.
-        generator: Whether to train a generator.
-        seed: Seed of the first pass.
-        ranks: Number of processes that share the work.
-        narrow: Whether resolutions may be left out.
-        narrowed: Whether the smallest of the other choices are left out; the pace is that without them.
-        peak_rate: Learning rate of the space; see `NetworkSpace.peak_rate`.
-        integers: Whether its networks have an integer form, so that the loss in int8 can be measured.
-    """
-
-    seconds: float
-    counts: Counts
-    resolutions: Sequence[int]
-    pretrained: bool
-    batch: int | None = None
-    subnets: int | None = None
-    generator: bool = True
-    seed: int = 0
-    ranks: int = 1
-    narrow: bool = True
-    narrowed: bool = False
-    peak_rate: float = 4e-3
-    integers: bool = True
-
-    @property
-    def few(self) -> bool:
-        """Whether there are so few images that choices need more than those for validation."""
-        return self.counts.train + self.counts.val < SMALL
-
-    @property
-    def held_out(self) -> int:
-        """Number of training images that the first passes leave out."""
-        return min(int(_MOST_HELD * self.counts.train), max(0, _CHOSEN_ON - self.counts.val)) if self.few else 0
-
-    @property
-    def learning(self) -> int:
-        """Number of training images of the first passes."""
-        return self.counts.train - self.held_out
 
 
 def by_time(asked: Asked, pace: Pace) -> Schedule:
@@ -139,7 +87,7 @@ class _Attempt:
     @property
     def schedule(self) -> Schedule:
         asked = self.asked
-        seconds = {**self.fixed_s, "training": self.training_s + _START_S}
+        seconds = {**self.fixed_s, "training": sum(self.passes_s) + _START_S}
         return Schedule(
             minutes=asked.seconds / 60,
             batch=self.batch,
@@ -153,6 +101,7 @@ class _Attempt:
             recalibration=self.recalibration,
             generator=round(self.generator, 3),
             seconds={part: round(seconds[part], 1) for part in PARTS},
+            passes_s=tuple(round(each, 1) for each in self.passes_s),
             enough=self.suffices,
         )
 
@@ -285,15 +234,15 @@ class _Attempt:
 
     @property
     def _validation_s(self) -> float:
-        """Seconds of all measurements of the largest network during the training."""
+        """Seconds of the measurements of the largest network during a pass."""
         images = min(self.recalibration, self.asked.counts.train) + self.chosen_on
-        return (3 if self.asked.held_out else 2) * _VALIDATIONS * self.pace.forward * self.share * images
+        return _VALIDATIONS * self.pace.forward * self.share * images
 
     @cached_property
     def steps(self) -> tuple[int, int, int]:
         """Steps of the largest network alone, of all together, and of all on all images."""
         learnt, epoch = self.asked.pretrained, self.asked.learning / self.batch
-        left = max(0.0, self.left_s - self._validation_s)
+        left = max(0.0, self.left_s - (3 if self.asked.held_out else 2) * self._validation_s)
         alone, together = (int(times * epoch) for times in _MOST_SEEN[learnt])
         alone = min(alone, int(_ALONE[learnt] * left / self.alone_s))
         together = min(together, int((left - alone * self.alone_s) / self.together_s))
@@ -301,9 +250,10 @@ class _Attempt:
         return alone, together - last, last
 
     @property
-    def training_s(self) -> float:
-        alone, together, last = self.steps
-        return alone * self.alone_s + (together + last) * self.together_s + self._validation_s
+    def passes_s(self) -> tuple[float, ...]:
+        """Seconds of each pass."""
+        each = [self.alone_s if recipe.largest_first else self.together_s for recipe in self.recipes]
+        return tuple(r.steps * s + self._validation_s for r, s in zip(self.recipes, each, strict=True))
 
     @property
     def _mixup(self) -> float:

@@ -14,7 +14,8 @@ from nagsdk.space.space import without_integers
 from nagsdk.supernet.passes import passes
 from nagsdk.supernet.processes import Ranks
 from nagsdk.supernet.recipe import TrainRecipe
-from nagsdk.training.by_time import LONG_S, Asked, by_time
+from nagsdk.training.asked import Asked
+from nagsdk.training.by_time import LONG_S, by_time
 from nagsdk.training.pace import Stopwatch, pace_of
 from nagsdk.training.plan import DEFAULT_BATCH, DEFAULT_SUBNETS, Plan
 from nagsdk.training.schedule import BESIDE, PASSES, Counts, Pace, Schedule, most_recalibration, rate_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -33,8 +33,8 @@ from nagsdk.supernet.evaluate import measure, wilson
 from nagsdk.supernet.initial import adopt
 from nagsdk.supernet.passes import train_passes
 from nagsdk.supernet.processes import Ranks, torch_device
-from nagsdk.supernet.recipe import TrainRecipe
 from nagsdk.supernet.weights import half, load_supernet
+from nagsdk.training.adjust import adjusted
 from nagsdk.training.footing import footing_of
 from nagsdk.training.losses import LOSS_IMAGES, card_of_losses
 from nagsdk.training.material import Material
@@ -61,6 +61,7 @@ class TrainingRun:
         space: Search space of the supernet, with the resolutions of the schedule.
         output: Folder of the bundle.
         ranks: Processes that work together.
+        trained_s: Tells the seconds of the passes so far, of all runs that were killed too; asked in the first process.
         on_event: Receives progress.
 
     Raises:
@@ -76,11 +77,13 @@ class TrainingRun:
         space: NetworkSpace,
         output: Path,
         ranks: Ranks,
+        trained_s: Callable[[], float],
         on_event: Listener = ignore,
     ) -> None:
         self.plan, self.schedule, self.folder, self.parts, self.space, self.output, self.ranks = (
             plan, schedule, folder, parts, space, output, ranks,
         )  # fmt: skip
+        self.trained_s = trained_s
         self.whole = Whole(schedule, on_event)
         self.on_event: Listener = self.whole.listen
         self.work = work_of(output)
@@ -149,8 +152,8 @@ class TrainingRun:
             self.sheets.write()
         self.ranks.wait()
         recipes = self.schedule.recipes
-        early = [recipe for recipe in recipes if recipe.held_out] or list(recipes)
-        learnt = self._trained(_LEARNT if len(early) < len(recipes) else SUPERNET_WEIGHTS, None, early)
+        early = len([recipe for recipe in recipes if recipe.held_out]) or len(recipes)
+        learnt = self._trained(_LEARNT if early < len(recipes) else SUPERNET_WEIGHTS, None, range(early))
         with self.whole.part("measuring"):
             codes, top1 = measure_subnets(
                 self.space,
@@ -165,7 +168,8 @@ class TrainingRun:
         if self.ranks.first:
             with self.whole.part("predictor"):
                 predictor = fit_measured(self.space, codes, top1, images, self.work, self.plan.seed, self.on_event)
-        supernet = learnt if len(early) == len(recipes) else self._trained(SUPERNET_WEIGHTS, learnt, recipes)
+        last = range(early, len(recipes))
+        supernet = self._trained(SUPERNET_WEIGHTS, learnt, last) if last else learnt
         with self.whole.part("measuring"):
             ends = self.evaluate(supernet, self.space.decode(extremes(self.space)), self.sheets.tests)
             seen = self._seen(supernet)
@@ -202,27 +206,44 @@ class TrainingRun:
         self._write(figures, footing)
         return figures
 
-    def _trained(self, name: str, before: Supernet | None, recipes: Sequence[TrainRecipe]) -> Supernet:
+    def _trained(self, name: str, before: Supernet | None, which: range) -> Supernet:
         """The supernet after some passes, as it is shipped, in half precision; it is trained unless it was before."""
         weights = self.work / name
         if not weights.is_file():
             supernet = self.fresh() if before is None else before.to(torch_device())
             with self.whole.part("training"):
-                train_passes(
-                    supernet,
-                    lambda recipe: self.material.batches(recipe, self.ranks),
-                    recipes,
-                    self._teacher_images,
-                    self.on_event,
-                    self.work,
-                    self.ranks,
-                    lambda recipe: self.material.validation(recipe, self.space, self.sheets),
-                    len(recipes) - 1 if before is not None else 0,
-                )
+                if self.schedule.passes_s:
+                    self._train(supernet, which[:1])
+                    self._adjust()
+                    which = which[1:]
+                self._train(supernet, which)
             if self.ranks.first:
                 write_atomically(weights, half(supernet))
             self.ranks.wait()
         return load_supernet(self.space, weights.read_bytes())
+
+    def _train(self, supernet: Supernet, which: range) -> None:
+        train_passes(
+            supernet,
+            lambda recipe: self.material.batches(recipe, self.ranks),
+            self.schedule.recipes[: which.stop],
+            self._teacher_images,
+            self.on_event,
+            self.work,
+            self.ranks,
+            lambda recipe: self.material.validation(recipe, self.space, self.sheets),
+            which.start,
+        )
+
+    def _adjust(self) -> None:
+        """Adjusts the later passes to how long the first one took, the same in every process and every later run."""
+        made, told = adjusted(self.schedule, self.trained_s()) if self.ranks.first else (self.schedule, "")
+        self.schedule = Schedule.from_dict(self.ranks.of_first(made.to_dict()))
+        self.whole.expect(self.schedule)
+        if self.ranks.first:
+            begin(self.work, self.plan, self.schedule)
+        if told:
+            self.on_event(Notice(told, warning=True))
 
     def _seen(self, supernet: Supernet) -> float:
         """The top-1 of the largest network on images that it was trained on, which tells whether it overfits."""

@@ -97,6 +97,8 @@ class Schedule:
         recalibration: Most images that batch normalisation is recalibrated on.
         generator: Length of the generator's training as a share of the usual one; 0 trains none.
         seconds: Estimated seconds of each part.
+        passes_s: Estimated seconds of each pass, until the later ones are adjusted to the first one; empty after that,
+            and if epochs decide. See `nagsdk.training.adjust`.
         memory_bytes: Estimated memory of a step of training, rather too much.
         enough: Whether the images are seen as often as a useful training needs.
     """
@@ -113,6 +115,7 @@ class Schedule:
     recalibration: int
     generator: float
     seconds: Mapping[str, float]
+    passes_s: tuple[float, ...] = ()
     memory_bytes: int = 0
     enough: bool = True
 
@@ -148,7 +151,14 @@ class Schedule:
             recipes = tuple(TrainRecipe(**recipe) for recipe in values.pop("recipes"))
             resolutions = tuple(int(side) for side in values.pop("resolutions"))
             near, anywhere = values.pop("footing")
-            return cls(**values, recipes=recipes, resolutions=resolutions, footing=(int(near), int(anywhere)))
+            passes_s = tuple(float(seconds) for seconds in values.pop("passes_s"))
+            return cls(
+                **values,
+                recipes=recipes,
+                resolutions=resolutions,
+                footing=(int(near), int(anywhere)),
+                passes_s=passes_s,
+            )
         except (KeyError, TypeError) as error:
             raise ValueError(f"it holds no schedule ({error})") from error
 

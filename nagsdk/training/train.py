@@ -228,7 +228,8 @@ def train(
             "already_finished": False,
             "processes": ranks.count,
         }
-        run = TrainingRun(plan, schedule, found, parts, chosen, folder, ranks, curves.listen if ranks.first else ignore)
+        listen = curves.listen if ranks.first else ignore
+        run = TrainingRun(plan, schedule, found, parts, chosen, folder, ranks, lambda: watch.seconds, listen)
         if dry_run:
             run.check()
             facts = estimate(run)

@@ -28,17 +28,20 @@ class Whole:
     def __init__(self, schedule: Schedule, on_event: Listener) -> None:
         self.on_event = on_event
         self.expected = dict(schedule.seconds)
+        self.expect(schedule)
+        self._done = dict.fromkeys(self.expected, 0.0)
+        self.spent = dict.fromkeys(self.expected, 0.0)
+        self._part: str | None = None
+        self._began = self._told = time.monotonic()
+
+    def expect(self, schedule: Schedule) -> None:
+        """Takes over how many events each part of a schedule sends while it advances."""
         near, anywhere = schedule.footing
-        # How many events a part sends while it advances.
         self._events = {
             "training": schedule.steps,
             "measuring": schedule.subnets + near + anywhere + 3 + schedule.losses,
             "predictor": 30,
         }
-        self._done = dict.fromkeys(self.expected, 0.0)
-        self.spent = dict.fromkeys(self.expected, 0.0)
-        self._part: str | None = None
-        self._began = self._told = time.monotonic()
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nagsdk.errors import UsageError
-from nagsdk.training.by_time import Asked, by_time
+from nagsdk.training.asked import Asked
+from nagsdk.training.by_time import by_time
 from nagsdk.training.schedule import Counts, Pace, Schedule
 
 PACE = Pace(

@@ -6,7 +6,8 @@ import pytest
 from nagsdk.images.decoded import Labelled
 from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.supernet.processes import Ranks
-from nagsdk.training.by_time import Asked, by_time
+from nagsdk.training.asked import Asked
+from nagsdk.training.by_time import by_time
 from nagsdk.training.material import Material
 from nagsdk.training.schedule import Counts, Pace
 

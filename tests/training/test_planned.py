@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,7 +22,7 @@ from nagsdk.families import preset
 from nagsdk.predictor.additive import AdditiveScore
 from nagsdk.supernet.processes import Ranks
 from nagsdk.supernet.train import TRAINING, TrainAdvanced
-from nagsdk.training import by_time, planning
+from nagsdk.training import baseline, by_time, planning
 from nagsdk.training.evaluate import evaluate
 from nagsdk.training.plan import Plan, preprocessing_of
 from nagsdk.training.schedule import Counts
@@ -116,6 +118,25 @@ def test_killed_in_any_pass_and_started_again_it_ends_in_the_same_bundle(planned
         train(**settings, output=tmp_path / "tiny")
     for name in ("supernet.safetensors", "measured.csv", "predictor.safetensors"):
         assert sha256(tmp_path / "tiny" / name) == sha256(planned["folder"] / name), name
+
+
+def test_a_slow_first_pass_shortens_the_later_ones_also_after_a_restart(settings, tmp_path, monkeypatch):
+    class Killed(Exception):
+        pass
+
+    def listen(event):
+        if isinstance(event, Notice) and "as long as planned" in event.text:
+            raise Killed
+
+    planned_ones = [p["steps"] for p in train(**settings, output=tmp_path / "tiny", dry_run=True).passes]
+    with monkeypatch.context() as patch:
+        patch.setattr(baseline, "time", SimpleNamespace(monotonic=lambda: 1000 * time.monotonic()))
+        patch.setattr(baseline, "_LONGEST_STEP_S", 1e9)
+        with pytest.raises(Killed):
+            train(**settings, output=tmp_path / "tiny", on_event=listen)
+    train(**settings, output=tmp_path / "tiny")
+    steps = [p["steps"] for p in load_bundle(tmp_path / "tiny").description.provenance["passes"]]
+    assert steps == [planned_ones[0], *(max(1, round(0.5 * count)) for count in planned_ones[1:])]
 
 
 def test_a_finished_one_is_not_done_again_and_other_times_are_other_trainings(planned, settings, tmp_path):

@@ -4,7 +4,8 @@ import pytest
 
 from nagsdk.events import Advanced, Notice, Remaining
 from nagsdk.training import whole as module
-from nagsdk.training.by_time import Asked, by_time
+from nagsdk.training.asked import Asked
+from nagsdk.training.by_time import by_time
 from nagsdk.training.schedule import Counts, Pace
 from nagsdk.training.whole import Whole
 

@@ -1,0 +1,43 @@
+"""Adjusts the later passes of a training that was planned for a time to how long its first one took.
+
+The speed of a machine is measured for some seconds. After that it may get hot, or do other work.
+
+Needs no torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nagsdk.supernet.recipe import kept
+from nagsdk.training.schedule import Schedule
+
+# Fewer steps would teach too little: a training takes longer than planned then.
+_LEAST = 0.5
+
+
+def adjusted(schedule: Schedule, first_s: float) -> tuple[Schedule, str]:
+    """Shortens the passes after the first one, so that the whole ends when it was planned to.
+
+    Args:
+        schedule: The schedule, with the estimated seconds of its passes.
+        first_s: Seconds that the first pass took.
+
+    Returns:
+        The schedule that holds from then on, and what to tell about it; nothing if no step is left out.
+    """
+    first, *later = schedule.passes_s
+    slower = first_s / first
+    others = sum(schedule.seconds.values()) - schedule.seconds["training"]
+    left = sum(schedule.passes_s) - first_s - (slower - 1) * others
+    share = max(_LEAST, min(1.0, left / (slower * sum(later))))
+    one, *rest = schedule.recipes
+    fewer = [(recipe, max(1, round(share * recipe.steps))) for recipe in rest]
+    recipes = (one, *(replace(recipe, steps=steps, ema=kept(steps)) for recipe, steps in fewer))
+    made = replace(schedule, recipes=recipes, passes_s=())
+    if made.steps == schedule.steps:
+        return made, ""
+    return made, (
+        f"The largest network alone took {slower:.1f} times as long as planned: "
+        f"{made.steps - one.steps} instead of {schedule.steps - one.steps} steps follow."
+    )
