@@ -37,9 +37,10 @@ _LEAST_SEEN, _ENOUGH_SEEN = {True: (6, 12), False: (20, 12)}, {True: 8_000, Fals
 _MOST_SEEN = {True: (20, 60), False: (200, 300)}
 # Shares of the time of training: of the largest network alone, less with pretrained weights, which it takes up within
 # some epochs; and in the rest of the last pass.
-_ALONE, _LAST = {True: 0.3, False: 0.5}, 0.12
-# Steps from which on a pretrained network bears the whole learning rate; rates as multiples of that of the first pass.
-_SETTLED, _RATES = 200, (1.0, 0.5, 0.15)
+_ALONE, _LAST = {True: 0.2, False: 0.5}, 0.12
+# Steps from which on a pretrained network alone bears the whole learning rate; then all learn at that for random
+# weights, because the smaller ones know little, whatever the largest does. Shares of it, together and in the last pass.
+_SETTLED, _TOGETHER, _AT_LAST = 200, {True: 1.0, False: 0.5}, 0.15
 _LEAST_STEPS = 20
 _RESOLUTIONS_FEW = 3
 # Of the highest, in a narrowed space: pretrained networks know little at low resolutions.
@@ -263,14 +264,16 @@ class _Attempt:
 
     @cached_property
     def recipes(self) -> tuple[TrainRecipe, ...]:
-        rate = rate_of(self.asked.peak_rate, self.batch, self.asked.pretrained)
-        if self.asked.pretrained:
+        learnt = self.asked.pretrained
+        alone, usual = (rate_of(self.asked.peak_rate, self.batch, known) for known in (learnt, False))
+        if learnt:
             # In few steps, a high rate spoils more than they teach.
-            rate *= min(1.0, (self.steps[0] / _SETTLED) ** 0.5)
+            alone *= min(1.0, (self.steps[0] / _SETTLED) ** 0.5)
+        rates = alone, _TOGETHER[learnt] * usual, _AT_LAST * usual
         return tuple(
             TrainRecipe(
                 steps=steps,
-                learning_rate=rate * factor,
+                learning_rate=rate,
                 largest_first=steps if number == 0 else 0,
                 seed=self.asked.seed + number,
                 checkpoint_every=max(1, steps // _CHECKPOINTS),
@@ -281,9 +284,9 @@ class _Attempt:
                 held_out=self.asked.held_out > 0 and number < 2,
                 validate_every=max(1, -(-steps // _VALIDATIONS)),
                 # A pretrained network is at its best before the smaller ones have learnt anything.
-                ends_early=not (self.asked.pretrained and number == 1),
+                ends_early=not (learnt and number == 1),
             )
-            for number, (steps, factor) in enumerate(zip(self.steps, _RATES, strict=True))
+            for number, (steps, rate) in enumerate(zip(self.steps, rates, strict=True))
             if steps or number < 2
         )
 
