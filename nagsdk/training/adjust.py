@@ -12,8 +12,8 @@ from dataclasses import replace
 from nagsdk.supernet.recipe import kept
 from nagsdk.training.schedule import Schedule
 
-# Fewer steps would teach too little: a training takes longer than planned then.
-_LEAST = 0.5
+# Fewer steps would teach too little: a training takes longer than planned then. So few more are not worth a warning.
+_LEAST, _ALL = 0.5, 0.95
 
 
 def adjusted(schedule: Schedule, first_s: float) -> tuple[Schedule, str]:
@@ -30,13 +30,13 @@ def adjusted(schedule: Schedule, first_s: float) -> tuple[Schedule, str]:
     slower = first_s / first
     others = sum(schedule.seconds.values()) - schedule.seconds["training"]
     left = sum(schedule.passes_s) - first_s - (slower - 1) * others
-    share = max(_LEAST, min(1.0, left / (slower * sum(later))))
+    share = max(_LEAST, left / (slower * sum(later)))
+    if share > _ALL:
+        return replace(schedule, passes_s=()), ""
     one, *rest = schedule.recipes
     fewer = [(recipe, max(1, round(share * recipe.steps))) for recipe in rest]
     recipes = (one, *(replace(recipe, steps=steps, ema=kept(steps)) for recipe, steps in fewer))
     made = replace(schedule, recipes=recipes, passes_s=())
-    if made.steps == schedule.steps:
-        return made, ""
     return made, (
         f"The largest network alone took {slower:.1f} times as long as planned: "
         f"{made.steps - one.steps} instead of {schedule.steps - one.steps} steps follow."
