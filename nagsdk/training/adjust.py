@@ -14,6 +14,7 @@ from nagsdk.training.schedule import Schedule
 
 # Fewer steps would teach too little: a training takes longer than planned then. So few more are not worth a warning.
 _LEAST, _ALL = 0.5, 0.95
+_SHORTEST_S = 0.1  # to this, the plan is rounded
 
 
 def adjusted(schedule: Schedule, first_s: float) -> tuple[Schedule, str]:
@@ -27,7 +28,7 @@ def adjusted(schedule: Schedule, first_s: float) -> tuple[Schedule, str]:
         The schedule that holds from then on, and what to tell about it; nothing if no step is left out.
     """
     first, *later = schedule.passes_s
-    slower = first_s / first
+    slower = max(1.0, first_s / max(first, _SHORTEST_S))
     others = sum(schedule.seconds.values()) - schedule.seconds["training"]
     left = sum(schedule.passes_s) - first_s - (slower - 1) * others
     share = max(_LEAST, left / (slower * sum(later)))

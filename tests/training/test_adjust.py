@@ -18,7 +18,7 @@ def test_the_plan_tells_how_long_each_pass_takes_and_keeps_it():
     assert Schedule.from_dict(PLAN.to_dict()) == PLAN
 
 
-@pytest.mark.parametrize("slower", [0.5, 0.8, 1.0, 1.02])
+@pytest.mark.parametrize("slower", [0, 0.5, 0.8, 1.0, 1.02])
 def test_no_step_is_left_out_where_the_machine_is_as_fast_as_planned(slower):
     made, told = adjusted(PLAN, slower * PLAN.passes_s[0])
     assert made.recipes == PLAN.recipes and made.passes_s == () and told == ""
