@@ -14,7 +14,7 @@ from nagsdk.training.schedule import Schedule
 
 # Fewer steps would teach too little: a training takes longer than planned then. So few more are not worth a warning.
 _LEAST, _ALL = 0.5, 0.95
-_SHORTEST_S = 0.1  # to this, the plan is rounded
+_SHORTEST_S = 0.1  # shorter passes are planned as none
 
 
 def adjusted(schedule: Schedule, first_s: float) -> tuple[Schedule, str]:
@@ -31,7 +31,7 @@ def adjusted(schedule: Schedule, first_s: float) -> tuple[Schedule, str]:
     slower = max(1.0, first_s / max(first, _SHORTEST_S))
     others = sum(schedule.seconds.values()) - schedule.seconds["training"]
     left = sum(schedule.passes_s) - first_s - (slower - 1) * others
-    share = max(_LEAST, left / (slower * sum(later)))
+    share = max(_LEAST, left / (slower * max(sum(later), _SHORTEST_S)))
     if share > _ALL:
         return replace(schedule, passes_s=()), ""
     one, *rest = schedule.recipes
