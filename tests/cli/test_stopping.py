@@ -34,8 +34,9 @@ WITH_A_THREAD = "threading.Thread(target=time.sleep, args=(600,)).start(); time.
 
 
 def heard():
-    """Lets a started process hear Ctrl-C, which a shell ignores for what it runs in the background."""
+    """Lets a started process hear Ctrl-C, which a shell ignores in the background, and the end of its terminal."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it, and what it starts inherits that
 
 
 STOPS = [ASLEEP, DEAF, IN_A_LIBRARY, WITH_A_THREAD]
