@@ -109,7 +109,7 @@ class Stopwatch:
         return _timed(run) / self.batch
 
     def subnets(self, seed: int) -> tuple[float, float]:
-        """Seconds of cutting a random subnet out, and of one image through it, on average."""
+        """Seconds of cutting a random subnet out, and of one image through it: medians, against a single hold-up."""
         supernet, cut, shown = self.space.supernet().eval(), [], []
         for architecture in self.space.decode(self.space.sample(_SUBNETS + 1, np.random.default_rng(seed))):
             images = self._prepared(min(_SUBNET_IMAGES, 4 * self.batch), architecture.resolution)
@@ -117,7 +117,7 @@ class Stopwatch:
             subnet = supernet.extract(architecture).to(torch_device())
             cut.append(time.monotonic() - began)
             shown.append(_timed(partial(recalibrate, subnet, images)) / len(images))
-        return float(np.mean(cut[1:])), float(np.mean(shown[1:]))
+        return float(np.median(cut[1:])), float(np.median(shown[1:]))
 
     def _batches(self) -> ArrayBatches:
         images = _noise(self.batch, square_side(self.space, self.preprocessing))

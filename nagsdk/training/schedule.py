@@ -37,8 +37,8 @@ class Pace:
         together: One image in a step that trains several.
         update: Updating the weights and their running average, once per step.
         forward: One image through the largest network.
-        subnet: One image through a random subnet, on average.
-        cut: Cutting out a subnet, on average.
+        subnet: One image through a random subnet.
+        cut: Cutting out a subnet.
         fit: Fitting the accuracy predictor, by the number of measured subnets.
         generator: Training the generator as long as usual.
     """
