@@ -14,11 +14,13 @@ from nagsdk.training.schedule import Schedule
 
 # Fewer steps would teach too little: a training takes longer than planned then. So few more are not worth a warning.
 _LEAST, _ALL = 0.5, 0.95
+# So much later than planned, as a share of the whole, the training may end: other parts may take less time.
+_LATE = 0.1
 _SHORTEST_S = 0.1  # shorter passes are planned as none
 
 
 def adjusted(schedule: Schedule, first_s: float) -> tuple[Schedule, str]:
-    """Shortens the passes after the first one, so that the whole ends when it was planned to.
+    """Shortens the passes after the first one, so that the whole ends hardly later than planned.
 
     Args:
         schedule: The schedule, with the estimated seconds of its passes.
@@ -29,8 +31,7 @@ def adjusted(schedule: Schedule, first_s: float) -> tuple[Schedule, str]:
     """
     first, *later = schedule.passes_s
     slower = max(1.0, first_s / max(first, _SHORTEST_S))
-    others = sum(schedule.seconds.values()) - schedule.seconds["training"]
-    left = sum(schedule.passes_s) - first_s - (slower - 1) * others
+    left = sum(schedule.passes_s) + _LATE * schedule.total_s - first_s
     share = max(_LEAST, left / (slower * max(sum(later), _SHORTEST_S)))
     if share > _ALL:
         return replace(schedule, passes_s=()), ""

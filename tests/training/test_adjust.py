@@ -24,16 +24,15 @@ def test_no_step_is_left_out_where_the_machine_is_as_fast_as_planned(slower):
     assert made.recipes == PLAN.recipes and made.passes_s == () and told == ""
 
 
-@pytest.mark.parametrize("slower", [1.1, 1.2, 1.3])
-def test_so_many_steps_are_left_out_that_the_whole_takes_as_long_as_planned(slower):
+@pytest.mark.parametrize("slower", [1.3, 1.4, 1.6])
+def test_so_many_steps_are_left_out_that_the_training_ends_hardly_later_than_planned(slower):
     first, *later = PLAN.passes_s
     made, told = adjusted(PLAN, slower * first)
     assert f"{slower:.1f} times as long" in told and made.passes_s == () and made.recipes[0] == PLAN.recipes[0]
     shares = [new.steps / old.steps for new, old in zip(made.recipes[1:], PLAN.recipes[1:], strict=True)]
-    assert all(0.5 <= share < 1 for share in shares) and all(r.ema == kept(r.steps) for r in made.recipes[1:])
-    others = sum(PLAN.seconds.values()) - PLAN.seconds["training"]
-    whole = slower * (first + sum(share * each for share, each in zip(shares, later, strict=True)) + others)
-    assert whole == pytest.approx(sum(PLAN.passes_s) + others, rel=0.02)
+    assert all(0.5 <= share < 0.97 for share in shares) and all(r.ema == kept(r.steps) for r in made.recipes[1:])
+    takes = slower * (first + sum(share * each for share, each in zip(shares, later, strict=True)))
+    assert takes == pytest.approx(sum(PLAN.passes_s) + 0.1 * PLAN.total_s, rel=0.02)
 
 
 def test_half_of_the_steps_stay_however_slow_the_machine_is():
