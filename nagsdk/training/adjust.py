@@ -16,7 +16,6 @@ from nagsdk.training.schedule import Schedule
 _LEAST, _ALL = 0.5, 0.95
 # So much later than planned, as a share of the whole, the training may end: other parts may take less time.
 _LATE = 0.1
-_SHORTEST_S = 0.1  # shorter passes are planned as none
 
 
 def adjusted(schedule: Schedule, first_s: float) -> tuple[Schedule, str]:
@@ -30,9 +29,9 @@ def adjusted(schedule: Schedule, first_s: float) -> tuple[Schedule, str]:
         The schedule that holds from then on, and what to tell about it; nothing if no step is left out.
     """
     first, *later = schedule.passes_s
-    slower = max(1.0, first_s / max(first, _SHORTEST_S))
+    slower = max(1.0, first_s / first)
     left = sum(schedule.passes_s) + _LATE * schedule.total_s - first_s
-    share = max(_LEAST, left / (slower * max(sum(later), _SHORTEST_S)))
+    share = max(_LEAST, left / (slower * sum(later)))
     if share > _ALL:
         return replace(schedule, passes_s=()), ""
     one, *rest = schedule.recipes

@@ -102,7 +102,7 @@ class _Attempt:
             recalibration=self.recalibration,
             generator=round(self.generator, 3),
             seconds={part: round(seconds[part], 1) for part in PARTS},
-            passes_s=tuple(round(each, 1) for each in self.passes_s),
+            passes_s=tuple(round(each, 3) for each in self.passes_s),
             enough=self.suffices,
         )
 

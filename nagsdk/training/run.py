@@ -152,7 +152,7 @@ class TrainingRun:
             self.sheets.write()
         self.ranks.wait()
         recipes = self.schedule.recipes
-        early = len([recipe for recipe in recipes if recipe.held_out]) or len(recipes)
+        early = sum(recipe.held_out for recipe in recipes) or len(recipes)
         learnt = self._trained(_LEARNT if early < len(recipes) else SUPERNET_WEIGHTS, None, range(early))
         with self.whole.part("measuring"):
             codes, top1 = measure_subnets(
