@@ -1,10 +1,9 @@
 """What a network costs before it runs quickly."""
 
-import gc
+import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 
 from nagsdk.device.description import Device
@@ -16,6 +15,19 @@ from nagsdk_onnxruntime.backend import OnnxRuntimeBackend
 from nagsdk_openvino.backend import OpenVinoBackend
 
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of memory")
+
+# In a process of its own, as in a worker: what a training before it left free and resident would be used again.
+TWO_NETWORKS = """
+import numpy as np
+from nagsdk.device.start_up import StartUp
+
+for _ in range(4):  # what one network gave back must not hide what the next one needs
+    start, other = StartUp(), StartUp()
+    weights = start.load(lambda: np.ones(4_000_000))
+    other.load(lambda: np.ones(8_000_000))  # another network is loaded meanwhile
+    start.first(lambda: weights * 2)
+    print(start.figures["memory_mb"])
+"""
 
 
 def test_loading_and_the_first_run_are_timed_apart():
@@ -29,13 +41,8 @@ def test_loading_and_the_first_run_are_timed_apart():
 
 @ON_LINUX
 def test_memory_counts_at_its_peak_and_again_for_the_next_network():
-    gc.collect()  # what other tests left behind and is freed meanwhile would be taken off
-    for _ in range(2):  # what the first one gave back must not hide what the second one needs
-        start, other = StartUp(), StartUp()
-        weights = start.load(lambda: np.ones(4_000_000))
-        other.load(lambda: np.ones(8_000_000))  # another network is loaded meanwhile
-        start.first(lambda weights=weights: weights * 2)
-        assert 60 < start.figures["memory_mb"] < 90
+    done = subprocess.run([sys.executable, "-c", TWO_NETWORKS], capture_output=True, text=True, check=True, timeout=120)
+    assert all(60 < float(memory_mb) < 90 for memory_mb in done.stdout.split())
 
 
 def test_a_network_that_has_run_otherwise_has_no_first_run():
