@@ -10,7 +10,7 @@ RECIPE = EnsembleRecipe(members=2, hidden=8, steps=12)
 FEW = Beside(footing=(4, 2), losses=4)
 # So slow that a minute is enough for a few dozen steps.
 PACE = Pace(
-    alone=0.03, together=0.06, update=0.02, forward=0.0005, subnet=0.00005, cut=0.001,
+    alone=0.03, smallest=0.01, together=0.06, update=0.02, forward=0.0005, subnet=0.00005, cut=0.001,
     fit={50: 2.0, 100: 4.0}, generator=10.0,
 )  # fmt: skip
 

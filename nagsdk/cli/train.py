@@ -214,6 +214,8 @@ def _networks(recipe: dict[str, Any], plan: dict[str, Any]) -> str:
         return ", ".join(f"{count} {kind}" for kind, count in recipe["opened"].items())
     if recipe["largest_first"] == recipe["steps"]:
         return "the largest network alone"
+    if recipe["smallest_first"] == recipe["steps"]:
+        return "the smallest network alone"
     return "all by the sandwich rule" + (", on all images" if plan["held_out"] and not recipe["held_out"] else "")
 
 

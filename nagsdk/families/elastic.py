@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nagsdk.families.depthwise import SmallDepthwise
 from nagsdk.space.layer import same_sides
 
 
@@ -27,6 +28,9 @@ def convolved(x: Tensor, weight: Tensor, stride: int, same: bool, groups: int = 
         x, padding = functional.pad(x, (*left, *above)), 0
     else:
         padding = kernel // 2
+    if groups == x.shape[1] and min(x.shape[2:]) < kernel and x.device.type == "cpu" and weight.requires_grad:
+        convolution: Tensor = SmallDepthwise.apply(x, weight, stride, padding)  # type: ignore[no-untyped-call]
+        return convolution
     return functional.conv2d(x, weight, stride=stride, padding=padding, groups=groups)
 
 

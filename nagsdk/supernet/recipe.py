@@ -21,6 +21,8 @@ class TrainRecipe:
         label_smoothing: Label smoothing in the loss of the largest network; the others learn from its outputs.
         largest_first: Number of steps at the start in which the largest network learns alone, as in Once-for-All's
             progressive shrinking: as long as the teacher has not learnt anything, it only slows the others down.
+        smallest_first: Number of steps at the start in which the smallest network learns alone, at any resolution; see
+            `nagsdk.supernet.nest`.
         seed: Seed of the random subnets of every step and their resolutions.
         checkpoint_every: Number of steps between checkpoints.
         ema: Decay of the running average of the weights (the share of the old average that each step keeps). The
@@ -43,6 +45,7 @@ class TrainRecipe:
     random_subnets: int = 2
     label_smoothing: float = 0.05
     largest_first: int = 0
+    smallest_first: int = 0
     seed: int = 0
     checkpoint_every: int = 500
     ema: float = 0.0

@@ -24,6 +24,7 @@ from nagsdk.families.protocol import Supernet
 from nagsdk.images.ahead import Ahead
 from nagsdk.images.batches import Batches, classes_of
 from nagsdk.space.space import Codes, SearchSpace, extremes
+from nagsdk.supernet.nest import nest
 from nagsdk.supernet.processes import Ranks
 from nagsdk.supernet.recipe import TrainRecipe
 from nagsdk.supernet.resume import Average, Identity, load_state, save_state
@@ -39,8 +40,9 @@ class TrainAdvanced(Advanced):
     """Event after each training step.
 
     Attributes:
-        loss_largest: Cross-entropy of the largest network; in progressive shrinking, of the first subnet drawn.
-        loss_smallest: Cross-entropy of the smallest network against the outputs of the largest; nan while the largest
+        loss_largest: Cross-entropy of the largest network, or of the smallest while it learns alone; in progressive
+            shrinking, of the first subnet drawn.
+        loss_smallest: Cross-entropy of the smallest network against the outputs of the largest; nan while one network
             learns alone. In progressive shrinking, of the last subnet drawn against the outputs of the teacher.
         top1_largest: Top-1 of the network of `loss_largest` on the batch, in percent.
         rate: Learning rate of the step.
@@ -66,9 +68,13 @@ def sandwich(space: SearchSpace, recipe: TrainRecipe, step: int) -> Codes:
     """Returns the codes that a step trains by the sandwich rule.
 
     In this order: the largest network at the highest resolution, random subnets at their own resolutions, and the
-    smallest network at the lowest resolution.
+    smallest network at the lowest resolution. Where the smallest learns alone, it has a random resolution.
     """
     smallest, largest = extremes(space)
+    if step < recipe.smallest_first:
+        alone: Codes = smallest[None]
+        alone[0, 0] = np.random.default_rng((recipe.seed, step)).integers(len(space.resolutions))
+        return alone
     random = space.sample(recipe.random_subnets, np.random.default_rng((recipe.seed, step)))
     return largest[None] if step < recipe.largest_first else np.vstack([largest, random, smallest])
 
@@ -133,8 +139,11 @@ def train(
         raise UsageError(
             f"Not every process sees the checkpoints in {checkpoint_dir}.", "Use a folder that all machines share."
         )
-    if start == 0 and recipe.sorts:
-        supernet.sort_channels()
+    if start == 0 and (recipe.sorts or recipe.smallest_first):
+        if recipe.sorts:
+            supernet.sort_channels()
+        if recipe.smallest_first:
+            nest(supernet)
         average = average and Average(supernet, recipe.ema)
     on_event(Started(TRAINING, recipe.steps))
     if start:
@@ -255,12 +264,18 @@ def train_step(
 
 
 def optimizer_of(network: nn.Module, recipe: TrainRecipe) -> torch.optim.Optimizer:
-    """Creates AdamW with weight decay on the weights of convolutions and the classifier only."""
+    """Creates AdamW with weight decay on the weights of convolutions and the classifier only.
+
+    Where the smallest network learns first, it leaves the kernel transformations as they are.
+    """
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
+        transforms = ".transforms." in name
+        if transforms and recipe.smallest_first:
+            continue  # as identities, so that what the smallest kernels learn is what the larger ones compute
         # The kernel transformations start as identities, and weight decay would pull them towards zero.
-        (free if parameter.ndim < 2 or ".transforms." in name else decayed).append(parameter)
+        (free if parameter.ndim < 2 or transforms else decayed).append(parameter)
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}]
     # The fused implementation updates all tensors at once: a supernet has hundreds of small tensors, and the other
     # implementations take a tenth of the time of a step.

@@ -39,6 +39,6 @@ def adjusted(schedule: Schedule, first_s: float) -> tuple[Schedule, str]:
     recipes = (one, *(replace(recipe, steps=steps, ema=kept(steps)) for recipe, steps in fewer))
     made = replace(schedule, recipes=recipes, passes_s=())
     return made, (
-        f"The largest network alone took {slower:.1f} times as long as planned: "
+        f"The first pass took {slower:.1f} times as long as planned: "
         f"{made.steps - one.steps} instead of {schedule.steps - one.steps} steps follow."
     )

@@ -1,4 +1,4 @@
-"""Plans a training for the time that it may take: the largest network alone first, then all networks together.
+"""Plans a training for the time that it may take: one network alone first, then all networks together.
 
 Needs no torch.
 """
@@ -34,13 +34,15 @@ _BATCH_FEW, _BATCH = 32, 64
 # images suffice however many there are. Where even that does not fit, the highest resolution is left out.
 _LEAST_SEEN, _ENOUGH_SEEN = {True: (6, 12), False: (20, 12)}, {True: 8_000, False: 20_000}
 # How often they are seen at most; then a training only overfits.
-_MOST_SEEN = {True: (20, 60), False: (200, 300)}
-# Shares of the time of training: of the largest network alone, less with pretrained weights, which it takes up within
+_MOST_SEEN = {True: (20, 60), False: (600, 300)}
+# Shares of the time of training: of one network alone, less with pretrained weights, which the largest takes up within
 # some epochs; and in the rest of the last pass.
-_ALONE, _LAST = {True: 0.2, False: 0.5}, 0.12
+_ALONE, _LAST = {True: 0.2, False: 0.7}, 0.12
 # Steps from which on a pretrained network alone bears the whole learning rate; then all learn at that for random
-# weights, because the smaller ones know little, whatever the largest does. Shares of it, together and in the last pass.
-_SETTLED, _TOGETHER, _AT_LAST = 200, {True: 1.0, False: 0.5}, 0.15
+# weights, because the smaller ones know little, whatever the largest does. A share of it in the last pass.
+_SETTLED, _AT_LAST = 200, 0.15
+# The smallest network alone learns best at so many times the usual rate.
+_SMALLEST_RATE = 3.0
 _LEAST_STEPS = 20
 _RESOLUTIONS_FEW = 3
 # Of the highest, in a narrowed space: pretrained networks know little at low resolutions.
@@ -222,15 +224,24 @@ class _Attempt:
 
     @property
     def alone_s(self) -> float:
-        """Seconds of a step of the largest network alone."""
-        return self.pace.alone * self.share * self.batch / self.asked.ranks + self.pace.update
+        """Seconds of a step of one network alone: pretrained, the largest; or the smallest, which learns faster."""
+        asked, pace = self.asked, self.pace
+        lowest, highest = (asked.resolutions[place] / asked.resolutions[-1] for place in (0, -1))
+        each = pace.alone if asked.pretrained else pace.smallest * self._area / ((lowest**2 + highest**2) / 2)
+        return each * self.share * self.batch / asked.ranks + pace.update
+
+    @property
+    def _area(self) -> float:
+        """What an image takes at a random kept resolution, as a share of what it takes at the highest of these."""
+        kept_ones = self._resolutions
+        return sum((side / kept_ones[-1]) ** 2 for side in kept_ones) / len(kept_ones)
 
     @property
     def together_s(self) -> float:
         """Seconds of a step of several networks: of the largest, and of others at all resolutions."""
-        both = (self._resolutions, self.asked.resolutions)
-        kept_ones, whole = (sum((side / sides[-1]) ** 2 for side in sides) / len(sides) for sides in both)
-        each = self.pace.alone + (self.pace.together - self.pace.alone) * kept_ones / whole
+        sides = self.asked.resolutions
+        whole = sum((side / sides[-1]) ** 2 for side in sides) / len(sides)
+        each = self.pace.alone + (self.pace.together - self.pace.alone) * self._area / whole
         return each * self.share * self.batch / self.asked.ranks + self.pace.update
 
     @property
@@ -241,11 +252,13 @@ class _Attempt:
 
     @cached_property
     def steps(self) -> tuple[int, int, int]:
-        """Steps of the largest network alone, of all together, and of all on all images."""
+        """Steps of one network alone, of all together, and of all on all images."""
         learnt, epoch = self.asked.pretrained, self.asked.learning / self.batch
         left = max(0.0, self.left_s - (3 if self.asked.held_out else 2) * self._validation_s)
         alone, together = (int(times * epoch) for times in _MOST_SEEN[learnt])
-        alone = min(alone, int(_ALONE[learnt] * left / self.alone_s))
+        # However short the time, some steps are left for all together.
+        alone_s = min(_ALONE[learnt] * left, max(left - 2 * _LEAST_STEPS * self.together_s, 0.0))
+        alone = min(alone, int(alone_s / self.alone_s))
         together = min(together, int((left - alone * self.alone_s) / self.together_s))
         last = int(_LAST * together) if self.asked.held_out else 0
         return alone, together - last, last
@@ -253,7 +266,7 @@ class _Attempt:
     @property
     def passes_s(self) -> tuple[float, ...]:
         """Seconds of each pass."""
-        each = [self.alone_s if recipe.largest_first else self.together_s for recipe in self.recipes]
+        each = [self.together_s if number else self.alone_s for number in range(len(self.recipes))]
         return tuple(r.steps * s + self._validation_s for r, s in zip(self.recipes, each, strict=True))
 
     @property
@@ -269,18 +282,21 @@ class _Attempt:
         if learnt:
             # In few steps, a high rate spoils more than they teach.
             alone *= min(1.0, (self.steps[0] / _SETTLED) ** 0.5)
-        rates = alone, _TOGETHER[learnt] * usual, _AT_LAST * usual
+        else:
+            alone *= _SMALLEST_RATE
+        rates = alone, usual, _AT_LAST * usual
         return tuple(
             TrainRecipe(
                 steps=steps,
                 learning_rate=rate,
-                largest_first=steps if number == 0 else 0,
+                largest_first=steps if learnt and number == 0 else 0,
+                smallest_first=steps if not learnt and number == 0 else 0,
                 seed=self.asked.seed + number,
                 checkpoint_every=max(1, steps // _CHECKPOINTS),
                 ema=kept(steps),
                 mixup=self._mixup,
-                # Before narrower networks join, so that they get the most important channels.
-                sorts=number == 1,
+                # Before narrower networks join the largest, so that they get the most important channels.
+                sorts=learnt and number == 1,
                 held_out=self.asked.held_out > 0 and number < 2,
                 validate_every=max(1, -(-steps // _VALIDATIONS)),
                 # A pretrained network is at its best before the smaller ones have learnt anything.

@@ -37,6 +37,8 @@ _SUBNETS, _SUBNET_IMAGES = 3, 16
 _FEW = GeneratorRecipe(problems=6, steps=10, gradient_steps=3)
 _FIT_AT = (LEAST, 100, 200, 300)
 _DEVICES = 2
+# Steps of the smallest network are short, and the first ones take longer.
+_SHORT_STEPS = 6
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Stopwatch:
     def together(self, recipe: TrainRecipe, times: int = 2) -> float:
         """Seconds of one image in a step of a recipe, from the mean of some steps after one that warms up.
 
-        If all subnets of a step have the same resolution, these are the largest and the smallest one in turn.
+        If all subnets of a step have the same resolution, these are the highest and the lowest one in turn.
         """
         supernet = self.space.supernet().to(torch_device())
         supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -79,7 +81,7 @@ class Stopwatch:
         teacher = supernet.extract(self.space.decode(extremes(self.space))[1]).to(torch_device()) if together else None
         for step in range(1 + times):
             codes = subnets_of(self.space, recipe, step)
-            if together:
+            if together or recipe.smallest_first:
                 codes[:, 0] = self.space.resolution_index(ends[step % 2])
             run = partial(train_step, supernet, optimizer, recipe, codes, batches, step, Ranks(), teacher)
             seconds.append(_timed(run))
@@ -139,6 +141,7 @@ def pace_of(watch: Stopwatch, seed: int, generator: bool) -> Pace:
     cut, subnet = watch.subnets(seed)
     return Pace(
         alone=watch.together(TrainRecipe(4, largest_first=4)),
+        smallest=watch.together(TrainRecipe(_SHORT_STEPS, smallest_first=_SHORT_STEPS), _SHORT_STEPS),
         together=watch.together(TrainRecipe(4)),
         update=watch.update(),
         forward=watch.forward(),

@@ -34,6 +34,8 @@ class Pace:
 
     Attributes:
         alone: One image in a step that trains the largest network alone.
+        smallest: One image in a step that trains the smallest network alone, at the lowest and the highest resolution
+            in turn.
         together: One image in a step that trains several.
         update: Updating the weights and their running average, once per step.
         forward: One image through the largest network.
@@ -44,6 +46,7 @@ class Pace:
     """
 
     alone: float
+    smallest: float
     together: float
     update: float
     forward: float

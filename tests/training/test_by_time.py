@@ -12,7 +12,7 @@ from nagsdk.training.by_time import by_time
 from nagsdk.training.schedule import Counts, Pace, Schedule
 
 PACE = Pace(
-    alone=0.01, together=0.03, update=0.02, forward=0.003, subnet=0.002, cut=0.02,
+    alone=0.01, smallest=0.003, together=0.03, update=0.02, forward=0.003, subnet=0.002, cut=0.02,
     fit={50: 10.0, 100: 20.0, 200: 40.0, 300: 60.0}, generator=120.0,
 )  # fmt: skip
 FEW, MANY = Counts(480, 60, 60), Counts(8000, 1000, 1000)
@@ -24,7 +24,9 @@ def by_minutes(seconds, counts, resolutions, pace, **asked) -> Schedule:
 
 
 def slower(times: float) -> Pace:
-    return replace(PACE, **{name: times * getattr(PACE, name) for name in ("alone", "together", "forward", "subnet")})
+    return replace(
+        PACE, **{name: times * getattr(PACE, name) for name in ("alone", "smallest", "together", "forward", "subnet")}
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -40,7 +42,9 @@ def test_a_plan_fills_its_time_with_every_part_or_is_refused(minutes, times, cou
     assert plan.total_s <= 60 * minutes + 2
     assert plan.resolutions == tuple(side for side in SIDES if side in plan.resolutions) and plan.resolutions[0] == 96
     alone, together = plan.recipes[:2]
-    assert alone.largest_first == alone.steps >= 20 <= together.steps and together.largest_first == 0
+    first = (alone.steps, 0) if pretrained else (0, alone.steps)
+    assert (alone.largest_first, alone.smallest_first) == first and together.sorts == pretrained
+    assert alone.steps >= 20 <= together.steps and together.largest_first == together.smallest_first == 0
     assert plan.subnets >= 50
     assert Schedule.from_dict(plan.to_dict()) == plan
 

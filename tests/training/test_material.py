@@ -12,7 +12,7 @@ from nagsdk.training.material import Material
 from nagsdk.training.schedule import Counts, Pace
 
 PLAIN = Preprocessing((0.5, 0.4, 0.3), (0.25, 0.2, 0.3))
-PACE = Pace(0.01, 0.03, 0.02, 0.003, 0.002, 0.02, {50: 10.0}, 120.0)
+PACE = Pace(0.01, 0.003, 0.03, 0.02, 0.003, 0.002, 0.02, {50: 10.0}, 120.0)
 
 
 def labelled(first, classes):

@@ -198,7 +198,7 @@ def test_a_dry_run_shows_the_plan_and_the_time_of_each_part(photos, space_file, 
     options = ["--output", str(tmp_path / "o"), "--space", space_file, "--minutes", "1", "--batch-size", "16"]
     done = CliRunner().invoke(cli, ["train", str(photos), *options, "--dry-run"], catch_exceptions=False)
     shown = " ".join(done.stdout.split())
-    for part in ("sandwich for 1 minutes", "pass 1:", "the largest network alone", "pass 3:", "on all images",
+    for part in ("sandwich for 1 minutes", "pass 1:", "the smallest network alone", "pass 3:", "on all images",
                  "open resolutions 16,", "choices rest on ", "training ", "measuring ", "predictor ",
                  "generator ", "together "):  # fmt: skip
         assert part in shown, part

@@ -10,7 +10,7 @@ from nagsdk.training.schedule import Counts, Pace
 from nagsdk.training.whole import Whole
 
 PACE = Pace(
-    alone=0.01, together=0.03, update=0.02, forward=0.003, subnet=0.002, cut=0.02,
+    alone=0.01, smallest=0.003, together=0.03, update=0.02, forward=0.003, subnet=0.002, cut=0.02,
     fit={50: 10.0, 100: 20.0}, generator=120.0,
 )  # fmt: skip
 PLAN = by_time(Asked(600, Counts(480, 60, 60), (64, 96), pretrained=True, subnets=50), PACE)
