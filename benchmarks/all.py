@@ -41,6 +41,7 @@ HERE_ONLY = (
     "training",
     "training_memory",
     "training_ranks",
+    "depthwise",
     "deploy",
     "percentiles",
     "sessions",

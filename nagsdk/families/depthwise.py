@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.nn.grad import conv2d_input
 
 
 class SmallDepthwise(torch.autograd.Function):
@@ -31,7 +30,11 @@ class SmallDepthwise(torch.autograd.Function):
         stride, padding = ctx.stride, ctx.padding
         of_x = of_weight = None
         if ctx.needs_input_grad[0]:
-            of_x = conv2d_input(x.shape, weight, gradient, stride, padding, groups=x.shape[1])  # type: ignore[no-untyped-call]
+            # torch.nn.grad.conv2d_input would lose the order of channels last, and slow all that follows down.
+            strides, sides, no_bias = [stride] * 2, [padding] * 2, None
+            of_x, _, _ = torch.ops.aten.convolution_backward(
+                gradient, x, weight, no_bias, strides, sides, [1, 1], False, [0, 0], x.shape[1], [True, False, False]
+            )
         if ctx.needs_input_grad[1]:
             # Channels last: each product is of whole rows in memory.
             around = functional.pad(x, (padding,) * 4).permute(0, 2, 3, 1)

@@ -178,7 +178,7 @@ def train(
     from nagsdk.images.decoded import counts, decode, square_side
     from nagsdk.supernet.passes import RECIPES
     from nagsdk.supernet.processes import together
-    from nagsdk.training.baseline import PLAIN_NETWORKS, SECONDS, TrainingTime
+    from nagsdk.training.baseline import PLAIN_NETWORKS
     from nagsdk.training.curves import Curves
     from nagsdk.training.estimate import estimate
     from nagsdk.training.planning import schedule_of
@@ -186,6 +186,7 @@ def train(
     from nagsdk.training.start import first_weights
     from nagsdk.training.study import add_study
     from nagsdk.training.subnets import LEAST, require_enough
+    from nagsdk.training.trained_time import SECONDS, TrainingTime
     from nagsdk.training.work import begun
 
     if recipe not in RECIPES:

@@ -1,20 +1,17 @@
 import itertools
-import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from nagsdk.events import Finished, Started
 from nagsdk.images.batches import ArrayBatches, Shown
 from nagsdk.images.preprocessing import Preprocessing
 from nagsdk.networks.catalogue import NETWORKS
 from nagsdk.space.architecture import MOST_TEXT
 from nagsdk.supernet.evaluate import wilson
-from nagsdk.supernet.train import TrainAdvanced
 from nagsdk.training import baseline
-from nagsdk.training.baseline import TrainingTime, network_record, record_of, reference_network, train_alone
+from nagsdk.training.baseline import network_record, record_of, reference_network, train_alone
 from nagsdk.training.reference import ReferenceNetwork, macs_of
 
 PLAIN = Preprocessing((0.5,) * 3, (0.25,) * 3, 1.0)
@@ -88,32 +85,3 @@ def test_the_record_of_a_network_has_its_interval():
     low, high = wilson(0.75, 4)
     assert (found.name, found.macs, found.top1) == ("plain", 7, 75)
     assert (found.top1_low, found.top1_high) == (100 * low, 100 * high)
-
-
-def test_the_time_of_training_is_added_up_over_runs(tmp_path, monkeypatch):
-    clock = [100.0]
-    monkeypatch.setattr(baseline, "time", SimpleNamespace(monotonic=lambda: clock[0]))
-    step = TrainAdvanced("step", 1, 1.0, 1.0, 50.0, 0.1)
-    seen = []
-
-    def run(gaps):
-        watch = TrainingTime(tmp_path / "seconds.txt", seen.append)
-        watch.listen(Started("training", 9))
-        for gap in gaps:
-            clock[0] += gap
-            watch.listen(step)
-        return watch
-
-    assert run([50, 2, 3, 2]).seconds == 7  # the first step begins with loading
-    watch = run([1, 4, 3600, 1])  # the machine slept
-    assert watch.seconds == 12
-    watch.listen(Finished("training"))
-    assert run([1]).seconds == 12 and len(seen) == 13
-
-
-def test_time_passes_in_the_real_clock(tmp_path):
-    watch = TrainingTime(tmp_path / "seconds.txt", lambda event: None)
-    for _ in range(2):
-        watch.listen(TrainAdvanced("step", 1, 1.0, 1.0, 50.0, 0.1))
-        time.sleep(0.01)
-    assert watch.seconds > 0
