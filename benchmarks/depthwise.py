@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from unittest.mock import patch
 
@@ -64,11 +65,16 @@ def main() -> None:
         weight = torch.randn(channels, 1, kernel, kernel, requires_grad=True)
         given = torch.randn_like(torchs(x, weight, stride, kernel // 2))
 
-        def gradients(way: Callable[..., Tensor], x: Tensor = x, weight: Tensor = weight, given: Tensor = given,
-                      stride: int = stride) -> object:  # fmt: skip
+        def gradients(
+            way: Callable[..., Tensor],
+            x: Tensor = x,
+            weight: Tensor = weight,
+            given: Tensor = given,
+            stride: int = stride,
+        ) -> object:
             return torch.autograd.grad(way(x, weight, stride, weight.shape[-1] // 2), (x, weight), given)
 
-        times = fastest(options.repeats, lambda g=gradients: g(SmallDepthwise.apply), lambda g=gradients: g(torchs))
+        times = fastest(options.repeats, partial(gradients, SmallDepthwise.apply), partial(gradients, torchs))
         tell(f"{channels} channels, {side}x{side}, kernel {kernel}, stride {stride}", *times)
     for name, side in STEPS:
         space = preset(name)

@@ -27,8 +27,8 @@ def _columns(side: int) -> int:
     return min(_COLUMNS, _MOST_SIDE // side)
 
 
-def write_sheet(images: NDArray[np.uint8], path: Path, quality: int = 90) -> None:
-    """Writes images (n, side, side, 3) row by row into one lossy WebP file.
+def write_sheet(images: NDArray[np.uint8], path: Path, lossless: bool = False) -> None:
+    """Writes images (n, side, side, 3) row by row into one WebP file, lossy (quality 90) or not.
 
     `side` must be a multiple of 16, so that no compressed block covers parts of two images.
     """
@@ -44,7 +44,9 @@ def write_sheet(images: NDArray[np.uint8], path: Path, quality: int = 90) -> Non
     padded = np.zeros((-(-count // columns) * columns, side, side, 3), np.uint8)
     padded[:count] = images
     rows = padded.reshape(-1, columns, side, side, 3).swapaxes(1, 2).reshape(-1, columns * side, 3)
-    Image.fromarray(rows).save(path, "WEBP", quality=quality, method=6)
+    # Of a lossless file, the quality is the effort to make it small.
+    effort = {"lossless": True, "quality": 50} if lossless else {"quality": 90, "method": 6}
+    Image.fromarray(rows).save(path, "WEBP", **effort)
 
 
 def read_sheet(file: Path | BinaryIO, count: int, side: int) -> NDArray[np.uint8]:

@@ -37,8 +37,8 @@ _SUBNETS, _SUBNET_IMAGES = 3, 16
 _FEW = GeneratorRecipe(problems=6, steps=10, gradient_steps=3)
 _FIT_AT = (LEAST, 100, 200, 300)
 _DEVICES = 2
-# Steps of the smallest network are short, and the first ones take longer.
-_SHORT_STEPS = 6
+# Steps of the smallest network are short, so that more of them can be timed.
+_SHORT_STEPS = 4
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,9 @@ class Stopwatch:
         return cls(space, preprocessing, int(np.clip(_STEP_S / least.together(TrainRecipe(1), 1), least.batch, batch)))
 
     def together(self, recipe: TrainRecipe, times: int = 2) -> float:
-        """Seconds of one image in a step of a recipe, from the mean of some steps after one that warms up.
+        """Seconds of one image in a step of a recipe, from the mean of some steps that are taken twice.
 
+        The first time, the processor's libraries prepare for shapes that are new, which takes longer than the step.
         If all subnets of a step have the same resolution, these are the highest and the lowest one in turn.
         """
         supernet = self.space.supernet().to(torch_device())
@@ -79,13 +80,14 @@ class Stopwatch:
         ends = (max(self.space.resolutions), min(self.space.resolutions))
         together = recipe.opened is not None
         teacher = supernet.extract(self.space.decode(extremes(self.space))[1]).to(torch_device()) if together else None
-        for step in range(1 + times):
+        for step in range(times):
             codes = subnets_of(self.space, recipe, step)
             if together or recipe.smallest_first:
                 codes[:, 0] = self.space.resolution_index(ends[step % 2])
             run = partial(train_step, supernet, optimizer, recipe, codes, batches, step, Ranks(), teacher)
+            run()
             seconds.append(_timed(run))
-        return max(float(np.mean(seconds[1:])) - _timed(optimizer.step), 1e-6) / self.batch
+        return max(float(np.mean(seconds)) - _timed(optimizer.step), 1e-6) / self.batch
 
     def update(self) -> float:
         """Seconds of updating the weights and their running average, whatever the number of images."""
@@ -118,6 +120,7 @@ class Stopwatch:
             began = time.monotonic()
             subnet = supernet.extract(architecture).to(torch_device())
             cut.append(time.monotonic() - began)
+            recalibrate(subnet, images)
             shown.append(_timed(partial(recalibrate, subnet, images)) / len(images))
         return float(np.median(cut[1:])), float(np.median(shown[1:]))
 

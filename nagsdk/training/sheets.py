@@ -21,6 +21,8 @@ from nagsdk.images.sheets import most_on_sheet, read_sheet, write_sheet
 
 _MOST_LABELS = 10**7
 _TEST = 2560
+# Below this side, lossy compression costs accuracy: 4 to 5 points of top-1 at 32 to 48 pixels, none at 112 or more.
+_SMALL = 96
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Sheets:
             labelled = self.parts[part]
             rows = stratified(labelled.labels, count, self.seed)
             with writing(self.work):
-                write_sheet(labelled.images[rows], self.work / file)
+                write_sheet(labelled.images[rows], self.work / file, lossless=self.side < _SMALL)
             if part == "test":
                 write_atomically(self.work / TEST_LABELS, json.dumps(labelled.labels[rows].tolist()).encode())
 

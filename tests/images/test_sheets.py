@@ -19,6 +19,12 @@ def test_sheets_keep_every_picture_in_its_place(tmp_path):
         write_sheet(images[:, :15, :15], tmp_path / "t.webp")
 
 
+def test_lossless_sheets_give_the_same_pictures_back(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (70, 16, 16, 3), dtype=np.uint8)
+    write_sheet(images, tmp_path / "s.webp", lossless=True)
+    assert (read_sheet(tmp_path / "s.webp", 70, 16) == images).all()
+
+
 def test_large_pictures_are_found_again_by_the_bundles_reader(tmp_path):
     grey = np.arange(0, 80, dtype=np.uint8).reshape(80, 1, 1, 1) * 3
     write_sheet(np.broadcast_to(grey, (80, 272, 272, 3)), tmp_path / "s.webp")

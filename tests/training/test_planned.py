@@ -22,7 +22,7 @@ from nagsdk.families import preset
 from nagsdk.predictor.additive import AdditiveScore
 from nagsdk.supernet.processes import Ranks
 from nagsdk.supernet.train import TRAINING, TrainAdvanced
-from nagsdk.training import baseline, by_time, planning
+from nagsdk.training import by_time, planning, trained_time
 from nagsdk.training.evaluate import evaluate
 from nagsdk.training.plan import Plan, preprocessing_of
 from nagsdk.training.schedule import Counts
@@ -134,8 +134,8 @@ def test_a_slow_first_pass_shortens_the_later_ones_also_after_a_restart(settings
 
     planned_ones = [p["steps"] for p in train(**settings, output=tmp_path / "tiny", dry_run=True).passes]
     with monkeypatch.context() as patch:
-        patch.setattr(baseline, "time", SimpleNamespace(monotonic=lambda: 1000 * time.monotonic()))
-        patch.setattr(baseline, "_LONGEST_STEP_S", 1e9)
+        patch.setattr(trained_time, "time", SimpleNamespace(monotonic=lambda: 1000 * time.monotonic()))
+        patch.setattr(trained_time, "_LONGEST_STEP_S", 1e9)
         until(lambda event: isinstance(event, Notice) and "as long as planned" in event.text)
     totals = []
 
