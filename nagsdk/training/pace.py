@@ -31,14 +31,12 @@ from nagsdk.training.schedule import Pace
 from nagsdk.training.subnets import LEAST, fit_seconds
 
 # Seconds that one timed step may take: batches are made so small. Their time is in proportion to their images.
-_STEP_S = 1.2
-_SUBNETS, _SUBNET_IMAGES = 3, 16
+_STEP_S = 1.0
+_SUBNETS, _SUBNET_IMAGES = 3, 32
 # A training of a generator that takes this share of the usual one.
 _FEW = GeneratorRecipe(problems=6, steps=10, gradient_steps=3)
 _FIT_AT = (LEAST, 100, 200, 300)
 _DEVICES = 2
-# Steps of the smallest network are short, so that more of them can be timed.
-_SHORT_STEPS = 4
 
 
 @dataclass(frozen=True)
@@ -68,15 +66,16 @@ class Stopwatch:
         return cls(space, preprocessing, int(np.clip(_STEP_S / least.together(TrainRecipe(1), 1), least.batch, batch)))
 
     def together(self, recipe: TrainRecipe, times: int = 2) -> float:
-        """Seconds of one image in a step of a recipe, from the mean of some steps that are taken twice.
+        """Seconds of one image in a step of a recipe, from the mean of some steps.
 
-        The first time, the processor's libraries prepare for shapes that are new, which takes longer than the step.
-        If all subnets of a step have the same resolution, these are the highest and the lowest one in turn.
+        Networks are trained once before, because libraries prepare for shapes that are new, which takes longer than the
+        step. If all subnets of a step have the same resolution, these are the highest and the lowest in turn.
         """
         supernet = self.space.supernet().to(torch_device())
         supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         supernet.train()
-        optimizer, batches, seconds = optimizer_of(supernet, recipe), self._batches(), []
+        optimizer, batches = optimizer_of(supernet, recipe), self._batches()
+        seconds, before = list[float](), set[bytes]()
         ends = (max(self.space.resolutions), min(self.space.resolutions))
         together = recipe.opened is not None
         teacher = supernet.extract(self.space.decode(extremes(self.space))[1]).to(torch_device()) if together else None
@@ -85,7 +84,9 @@ class Stopwatch:
             if together or recipe.smallest_first:
                 codes[:, 0] = self.space.resolution_index(ends[step % 2])
             run = partial(train_step, supernet, optimizer, recipe, codes, batches, step, Ranks(), teacher)
-            run()
+            if (known := codes.tobytes()) not in before:
+                before.add(known)
+                run()
             seconds.append(_timed(run))
         return max(float(np.mean(seconds)) - _timed(optimizer.step), 1e-6) / self.batch
 
@@ -115,14 +116,14 @@ class Stopwatch:
     def subnets(self, seed: int) -> tuple[float, float]:
         """Seconds of cutting a random subnet out, and of one image through it: medians, against a single hold-up."""
         supernet, cut, shown = self.space.supernet().eval(), [], []
-        for architecture in self.space.decode(self.space.sample(_SUBNETS + 1, np.random.default_rng(seed))):
+        for architecture in self.space.decode(self.space.sample(_SUBNETS, np.random.default_rng(seed))):
             images = self._prepared(min(_SUBNET_IMAGES, 4 * self.batch), architecture.resolution)
             began = time.monotonic()
             subnet = supernet.extract(architecture).to(torch_device())
             cut.append(time.monotonic() - began)
             recalibrate(subnet, images)
             shown.append(_timed(partial(recalibrate, subnet, images)) / len(images))
-        return float(np.median(cut[1:])), float(np.median(shown[1:]))
+        return float(np.median(cut)), float(np.median(shown))
 
     def _batches(self) -> ArrayBatches:
         images = _noise(self.batch, square_side(self.space, self.preprocessing))
@@ -144,7 +145,7 @@ def pace_of(watch: Stopwatch, seed: int, generator: bool) -> Pace:
     cut, subnet = watch.subnets(seed)
     return Pace(
         alone=watch.together(TrainRecipe(4, largest_first=4)),
-        smallest=watch.together(TrainRecipe(_SHORT_STEPS, smallest_first=_SHORT_STEPS), _SHORT_STEPS),
+        smallest=watch.together(TrainRecipe(4, smallest_first=4)),
         together=watch.together(TrainRecipe(4)),
         update=watch.update(),
         forward=watch.forward(),
