@@ -51,6 +51,38 @@ def tell(what: str, ours: float, theirs: float) -> None:
     print(f"{what:50} ours {ours:7.2f} ms, torch {theirs:7.2f} ms: {ours / theirs:.2f} times as long", flush=True)
 
 
+def of_convolution(options: argparse.Namespace, channels: int, side: int, kernel: int, stride: int) -> list[float]:
+    """Milliseconds of a convolution and its gradients, ours and torch's."""
+    x = torch.randn(options.batch, channels, side, side).to(memory_format=torch.channels_last).requires_grad_()
+    weight = torch.randn(channels, 1, kernel, kernel, requires_grad=True)
+    given = torch.randn_like(torchs(x, weight, stride, kernel // 2))
+
+    def gradients(way: Callable[..., Tensor]) -> object:
+        return torch.autograd.grad(way(x, weight, stride, kernel // 2), (x, weight), given)
+
+    return fastest(options.repeats, partial(gradients, SmallDepthwise.apply), partial(gradients, torchs))
+
+
+def of_step(options: argparse.Namespace, name: str, side: int) -> list[float]:
+    """Milliseconds of a step of training of the largest network of a space, ours and torch's."""
+    space = preset(name)
+    code = extremes(space)[1].tolist()
+    supernet = space.supernet().to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    images = torch.randn(options.batch, 3, side, side).to(memory_format=torch.channels_last)
+    labels = torch.zeros(options.batch, dtype=torch.long)
+
+    def step() -> None:
+        supernet.zero_grad()
+        torch.autograd.backward(functional.cross_entropy(supernet(images, code), labels))
+
+    def usual() -> None:
+        with patch.object(elastic, "SmallDepthwise", SimpleNamespace(apply=torchs)):
+            step()
+
+    with memory_kept():
+        return fastest(options.repeats, step, usual)
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -59,43 +91,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    last = torch.channels_last
     for channels, side, kernel, stride in SHAPES:
-        x = torch.randn(options.batch, channels, side, side).to(memory_format=last).requires_grad_()
-        weight = torch.randn(channels, 1, kernel, kernel, requires_grad=True)
-        given = torch.randn_like(torchs(x, weight, stride, kernel // 2))
-
-        def gradients(
-            way: Callable[..., Tensor],
-            x: Tensor = x,
-            weight: Tensor = weight,
-            given: Tensor = given,
-            stride: int = stride,
-        ) -> object:
-            return torch.autograd.grad(way(x, weight, stride, weight.shape[-1] // 2), (x, weight), given)
-
-        times = fastest(options.repeats, partial(gradients, SmallDepthwise.apply), partial(gradients, torchs))
-        tell(f"{channels} channels, {side}x{side}, kernel {kernel}, stride {stride}", *times)
+        what = f"{channels} channels, {side}x{side}, kernel {kernel}, stride {stride}"
+        tell(what, *of_convolution(options, channels, side, kernel, stride))
     for name, side in STEPS:
-        space = preset(name)
-        code = extremes(space)[1].tolist()
-        supernet = space.supernet().to(memory_format=last).train()  # type: ignore[call-overload]
-        images = torch.randn(options.batch, 3, side, side).to(memory_format=last)
-        labels = torch.zeros(options.batch, dtype=torch.long)
-
-        def step(
-            supernet: torch.nn.Module = supernet, images: Tensor = images, labels: Tensor = labels,
-            code: list[int] = code,
-        ) -> None:  # fmt: skip
-            supernet.zero_grad()
-            torch.autograd.backward(functional.cross_entropy(supernet(images, code), labels))
-
-        def usual(step: Callable[[], None] = step) -> None:
-            with patch.object(elastic, "SmallDepthwise", SimpleNamespace(apply=torchs)):
-                step()
-
-        with memory_kept():
-            tell(f"a step of {name}, {side} px, {options.batch} images", *fastest(options.repeats, step, usual))
+        tell(f"a step of {name}, {side} px, {options.batch} images", *of_step(options, name, side))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def fit_quickly(replace: Callable[[object, str, object], None] = setattr) -> Non
 def measure_little(replace: Callable[[object, str, object], None]) -> None:
     """Makes up the speed of this machine, and measures few subnets beside those for the predictor."""
     planning, schedule = (import_module(f"nagsdk.training.{name}") for name in ("planning", "schedule"))
-    replace(planning, "pace_of", lambda watch, seed, generator: PACE)
+    replace(planning, "pace_of", lambda *given, **more: PACE)
     for module, name in ((planning, "BESIDE"), (schedule, "BESIDE"), (schedule, "BESIDE_FEW")):
         replace(module, name, FEW)
 

@@ -45,8 +45,8 @@ def write_sheet(images: NDArray[np.uint8], path: Path, lossless: bool = False) -
     padded[:count] = images
     rows = padded.reshape(-1, columns, side, side, 3).swapaxes(1, 2).reshape(-1, columns * side, 3)
     # Of a lossless file, the quality is the effort to make it small.
-    effort = {"lossless": True, "quality": 50} if lossless else {"quality": 90, "method": 6}
-    Image.fromarray(rows).save(path, "WEBP", **effort)
+    settings = {"lossless": True, "quality": 50} if lossless else {"quality": 90, "method": 6}
+    Image.fromarray(rows).save(path, "WEBP", **settings)
 
 
 def read_sheet(file: Path | BinaryIO, count: int, side: int) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@ Needs no torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -226,22 +226,15 @@ class _Attempt:
     def alone_s(self) -> float:
         """Seconds of a step of one network alone: pretrained, the largest; or the smallest, which learns faster."""
         asked, pace = self.asked, self.pace
-        lowest, highest = (asked.resolutions[place] / asked.resolutions[-1] for place in (0, -1))
-        each = pace.alone if asked.pretrained else pace.smallest * self._area / ((lowest**2 + highest**2) / 2)
+        timed_at = asked.resolutions[0], asked.resolutions[-1]
+        each = pace.alone if asked.pretrained else pace.smallest * _area(self._resolutions) / _area(timed_at)
         return each * self.share * self.batch / asked.ranks + pace.update
-
-    @property
-    def _area(self) -> float:
-        """What an image takes at a random kept resolution, as a share of what it takes at the highest of these."""
-        kept_ones = self._resolutions
-        return sum((side / kept_ones[-1]) ** 2 for side in kept_ones) / len(kept_ones)
 
     @property
     def together_s(self) -> float:
         """Seconds of a step of several networks: of the largest, and of others at all resolutions."""
-        sides = self.asked.resolutions
-        whole = sum((side / sides[-1]) ** 2 for side in sides) / len(sides)
-        each = self.pace.alone + (self.pace.together - self.pace.alone) * self._area / whole
+        others = self.pace.together - self.pace.alone
+        each = self.pace.alone + others * _area(self._resolutions) / _area(self.asked.resolutions)
         return each * self.share * self.batch / self.asked.ranks + self.pace.update
 
     @property
@@ -257,8 +250,8 @@ class _Attempt:
         left = max(0.0, self.left_s - (3 if self.asked.held_out else 2) * self._validation_s)
         alone, together = (int(times * epoch) for times in _MOST_SEEN[learnt])
         # However short the time, some steps are left for all together.
-        alone_s = min(_ALONE[learnt] * left, max(left - 2 * _LEAST_STEPS * self.together_s, 0.0))
-        alone = min(alone, int(alone_s / self.alone_s))
+        first_s = min(_ALONE[learnt] * left, max(left - 2 * _LEAST_STEPS * self.together_s, 0.0))
+        alone = min(alone, int(first_s / self.alone_s))
         together = min(together, int((left - alone * self.alone_s) / self.together_s))
         last = int(_LAST * together) if self.asked.held_out else 0
         return alone, together - last, last
@@ -305,6 +298,11 @@ class _Attempt:
             for number, (steps, rate) in enumerate(zip(self.steps, rates, strict=True))
             if steps or number < 2
         )
+
+
+def _area(resolutions: Sequence[int]) -> float:
+    """What an image takes at one of some resolutions on average, as a share of what it takes at the last of them."""
+    return sum((side / resolutions[-1]) ** 2 for side in resolutions) / len(resolutions)
 
 
 def _listed(seconds: Mapping[str, float]) -> str:

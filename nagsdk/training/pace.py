@@ -134,18 +134,19 @@ class Stopwatch:
         return prepare(_noise(count, square_side(self.space, self.preprocessing)), resolution, self.preprocessing)
 
 
-def pace_of(watch: Stopwatch, seed: int, generator: bool) -> Pace:
+def pace_of(watch: Stopwatch, seed: int, generator: bool, smallest: bool) -> Pace:
     """Measures everything that a schedule needs.
 
     Args:
         watch: Times steps.
         seed: Seed of the random subnets.
         generator: Whether a generator is to be trained.
+        smallest: Whether the smallest network is to be trained alone.
     """
     cut, subnet = watch.subnets(seed)
     return Pace(
         alone=watch.together(TrainRecipe(4, largest_first=4)),
-        smallest=watch.together(TrainRecipe(4, smallest_first=4)),
+        smallest=watch.together(TrainRecipe(4, smallest_first=4)) if smallest else 1.0,
         together=watch.together(TrainRecipe(4)),
         update=watch.update(),
         forward=watch.forward(),

@@ -53,7 +53,8 @@ def schedule_of(
     with stage(on_event, "Measuring the speed of this machine"):
         before, own = _peak(), max(2, (plan.batch or DEFAULT_BATCH) // ranks.count)
         watch = Stopwatch.of(space, preprocessing, own)
-        pace = pace_of(watch, plan.seed, generator)
+        learnt = plan.init != "none"
+        pace = pace_of(watch, plan.seed, generator, smallest=plan.minutes is not None and not learnt)
         if plan.minutes is None:
             made = _by_epochs(plan, space, counts, watch, pace, generator, ranks)
         else:
@@ -61,7 +62,7 @@ def schedule_of(
                 seconds=60 * plan.minutes,
                 counts=counts,
                 resolutions=space.resolutions,
-                pretrained=plan.init != "none",
+                pretrained=learnt,
                 batch=plan.batch,
                 subnets=plan.subnets,
                 generator=generator,

@@ -38,7 +38,7 @@ def made_up(monkeypatch):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     monkeypatch.setattr(by_time, "_LEAST_SEEN", {True: (1, 1), False: (2, 2)})
-    monkeypatch.setattr(planning, "pace_of", lambda watch, seed, generator: quick_train.PACE)
+    monkeypatch.setattr(planning, "pace_of", lambda *given, **more: quick_train.PACE)
     for name in ("BESIDE", "BESIDE_FEW"):
         monkeypatch.setattr(by_time, name, quick_train.FEW)
     quick_train.fit_quickly(monkeypatch.setattr)
@@ -114,7 +114,7 @@ def test_killed_in_any_pass_and_started_again_it_ends_in_the_same_bundle(planned
             train(**settings, output=tmp_path / "tiny", on_event=killed_in(number, recipe["steps"] // 2))
     # The speed is not measured again: another machine would plan other steps.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(planning, "pace_of", lambda *rest: pytest.fail("it measured the speed"))
+        patch.setattr(planning, "pace_of", lambda *given, **more: pytest.fail("it measured the speed"))
         train(**settings, output=tmp_path / "tiny")
     for name in ("supernet.safetensors", "measured.csv", "predictor.safetensors"):
         assert sha256(tmp_path / "tiny" / name) == sha256(planned["folder"] / name), name
@@ -227,9 +227,18 @@ def test_the_speed_of_this_machine_is_measured_for_every_part(monkeypatch, tiny_
     from nagsdk.training import pace
 
     watch = pace.Stopwatch.of(tiny_space, preprocessing_of(tiny_space, "none"), 8)
-    found = pace.pace_of(watch, 0, generator=True)
+    found = pace.pace_of(watch, 0, generator=True, smallest=True)
     assert 2 <= watch.batch <= 8 and found.fit.keys() == {50, 100, 200, 300}
-    numbers = (found.alone, found.together, found.update, found.forward, found.subnet, found.cut, found.generator)
+    numbers = (
+        found.alone,
+        found.smallest,
+        found.together,
+        found.update,
+        found.forward,
+        found.subnet,
+        found.cut,
+        found.generator,
+    )
     assert all(0 < value < 1000 for value in (*numbers, *found.fit.values()))
     made_up = pace._MadeUp(tiny_space)
     assert isinstance(made_up.additive, AdditiveScore) and found.generator > 1
