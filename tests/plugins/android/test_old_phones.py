@@ -24,7 +24,8 @@ class Poor(Transport):
     """A real connection that damages the next files, to a phone that has only some of the usual programs."""
 
     def __init__(self, phone, damages=0, lacks=()):
-        self.title, self.damages, self.pushes, self.path = "a poor phone", damages, 0, ""
+        self.title, self.damages, self.path = "a poor phone", damages, ""
+        self.pushes = self.connections = 0
         self.inner = tcp("127.0.0.1", int(phone.serial.split(":")[1]), tool.folder() / "adbkey")
         if lacks:
             programs = phone.shared / "bin"
@@ -37,6 +38,7 @@ class Poor(Transport):
             self.path = "export PATH=/phone/bin; "
 
     def connect(self):
+        self.connections += 1
         self.inner.connect()
 
     def shell(self, command, silence_s):
@@ -84,7 +86,8 @@ def test_a_damaged_copy_is_repeated(phone, network):
     transport = Poor(phone, damages=2)
     with opened(transport) as session:
         assert len(session.time(session.load(network), 0, 3, 60).wall_ms) == 3
-    assert transport.pushes == 4  # the tool three times and the network once
+    # The tool three times and the network once, and a copy again where a busy machine really lost a connection.
+    assert 4 <= transport.pushes <= 4 + (transport.connections - 3)
 
 
 def test_after_three_damaged_copies_the_measurement_ends(phone, network):
@@ -109,7 +112,8 @@ def test_a_program_that_the_phone_lacks_is_named(phone, network, lacks, options,
     with opened(transport, **options) as session:
         with pytest.raises(DeviceError, match=f"The phone has {missing}, which") as caught:
             session.time(session.load(network), 0, 3, 60)
-        assert "newer Android" in caught.value.next_step and transport.pushes <= 2
+        # A busy machine may really lose a connection: then a copy is repeated, and only then.
+        assert "newer Android" in caught.value.next_step and transport.pushes <= 2 * transport.connections
 
 
 def test_programs_that_nagsdk_can_do_without_may_be_missing(phone, network):
