@@ -30,8 +30,9 @@ from nagsdk.supernet.train import optimizer_of, subnets_of, train_step
 from nagsdk.training.schedule import Pace
 from nagsdk.training.subnets import LEAST, fit_seconds
 
-# Seconds that one timed step may take: batches are made so small. Their time is in proportion to their images.
-_STEP_S = 1.0
+# Seconds that a timed step of the largest network may take: batches are made so small. Their time is in proportion to
+# their images.
+_STEP_S = 0.5
 _SUBNETS, _SUBNET_IMAGES = 3, 32
 # A training of a generator that takes this share of the usual one.
 _FEW = GeneratorRecipe(problems=6, steps=10, gradient_steps=3)
@@ -63,7 +64,8 @@ class Stopwatch:
             batch: Number of images of this process in a step of the training.
         """
         least = cls(space, preprocessing, min(2, batch))
-        return cls(space, preprocessing, int(np.clip(_STEP_S / least.together(TrainRecipe(1), 1), least.batch, batch)))
+        each = least.together(TrainRecipe(1, largest_first=1), 1)
+        return cls(space, preprocessing, int(np.clip(_STEP_S / each, least.batch, batch)))
 
     def together(self, recipe: TrainRecipe, times: int = 2) -> float:
         """Seconds of one image in a step of a recipe, from the mean of some steps.
