@@ -1,11 +1,15 @@
 """A device with known latencies: real ONNX Runtime computes the outputs, a formula gives the time."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from nagsdk.device.backend import Burst, Presence, Session
+from nagsdk.device.description import Device
 from nagsdk.graph.ir import Conv
+from nagsdk.pipeline import target
+from nagsdk.plugin import host as plugin
 from nagsdk_onnxruntime.backend import OnnxRuntimeBackend
 
 
@@ -93,3 +97,16 @@ class SimulatedBackend(OnnxRuntimeBackend):
         """Opens the session that computes the outputs."""
         assert self.present
         return InThisProcess()
+
+
+def host_of(backend, set_to):
+    """A host of plugins that has one device, `board`; its measurements wait for nothing.
+
+    `set_to` sets an attribute of a module, as that of the fixture `monkeypatch` does.
+    """
+    backends, devices = plugin.Registry("backend", plugin.Backend), plugin.Registry("device", Device)
+    backends.add(backend)
+    devices.add(Device("board", "A board", "simulated"))
+    for name in ("PROTOCOL", "GLANCE"):
+        set_to(target, name, replace(getattr(target, name), spread_s=0, patience_s=0))
+    return plugin.Host((), backends, devices)

@@ -15,8 +15,6 @@ from tests.chaos.faults import Faults
 
 def prepare() -> None:
     """Imports what commands import, and registers a device whose latencies are known."""
-    from dataclasses import replace
-
     import torch
     import torch._dynamo  # which optimizers import
 
@@ -32,12 +30,10 @@ def prepare() -> None:
     import nagsdk.training.run
     import nagsdk.training.subnets
     import nagsdk.training.train  # noqa: F401
-    from nagsdk.device.description import Device
-    from nagsdk.pipeline import target
     from nagsdk.plugin import host as plugin
     from nagsdk_onnxruntime.backend import OnnxRuntimeBackend
     from tests import quick_train
-    from tests.simulated import SimulatedBackend
+    from tests.simulated import SimulatedBackend, host_of
 
     class InAWorker(SimulatedBackend):
         """Computes in a worker process, as other backends do, which no fault may leave behind."""
@@ -45,12 +41,7 @@ def prepare() -> None:
         computing = OnnxRuntimeBackend.open
 
     torch.set_num_threads(1)
-    backends, devices = plugin.Registry("backend", plugin.Backend), plugin.Registry("device", Device)
-    backends.add(InAWorker())
-    devices.add(Device("board", "A board", "simulated"))
-    plugin._CHOSEN.set(plugin.Host((), backends, devices))
-    for name in ("PROTOCOL", "GLANCE"):
-        setattr(target, name, replace(getattr(target, name), spread_s=0, patience_s=0))
+    plugin._CHOSEN.set(host_of(InAWorker(), setattr))
     quick_train.fit_quickly()
     quick_train.measure_little(setattr)
 

@@ -17,13 +17,12 @@ from nagsdk.device.description import Device
 from nagsdk.errors import DeviceUnavailableError, InfeasibleError, UsageError
 from nagsdk.manifest.manifest import read_manifest
 from nagsdk.manifest.result import Measured, Predicted
-from nagsdk.pipeline import target as workbench
 from nagsdk.pipeline.arms import expected_top1
 from nagsdk.pipeline.target import Target
 from nagsdk.plugin import host as plugin
 from nagsdk.project import artifacts
 from tests.few_images import few_images  # noqa: F401
-from tests.simulated import SimulatedBackend
+from tests.simulated import SimulatedBackend, host_of
 
 
 class Arms(SimulatedBackend):
@@ -51,15 +50,10 @@ class Arms(SimulatedBackend):
 
 @pytest.fixture
 def board(monkeypatch):
-    backends, devices = plugin.Registry("backend", plugin.Backend), plugin.Registry("device", Device)
     backend = Arms()
     monkeypatch.setattr(Arms, "speed", {})
     monkeypatch.setattr(Arms, "sessions_of", [])
-    backends.add(backend)
-    devices.add(Device("board", "A board", "simulated"))
-    for name in ("PROTOCOL", "GLANCE"):
-        monkeypatch.setattr(workbench, name, replace(getattr(workbench, name), spread_s=0, patience_s=0))
-    with plugin.using(plugin.Host((), backends, devices)):
+    with plugin.using(host_of(backend, monkeypatch.setattr)):
         yield backend
 
 

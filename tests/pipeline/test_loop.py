@@ -41,7 +41,6 @@ from nagsdk.events import Notice
 from nagsdk.generator import strategies as searches
 from nagsdk.manifest.manifest import read_manifest
 from nagsdk.manifest.result import Measured
-from nagsdk.pipeline import target as workbench
 from nagsdk.pipeline.build import Builder
 from nagsdk.pipeline.deployment import Deployment
 from nagsdk.pipeline.models import calibrated_model
@@ -50,20 +49,14 @@ from nagsdk.pipeline.target import Target
 from nagsdk.pipeline.timing import timing_artifact
 from nagsdk.plugin import host as plugin
 from tests.few_images import few_images  # noqa: F401
-from tests.simulated import SimulatedBackend, SimulatedSession
+from tests.simulated import SimulatedBackend, SimulatedSession, host_of
 
 
 @pytest.fixture
 def world(monkeypatch):
     """Registers a simulated device and returns its backend; nothing is kept from earlier runs."""
-    backends, devices = plugin.Registry("backend", plugin.Backend), plugin.Registry("device", Device)
     backend = SimulatedBackend()
-    backends.add(backend)
-    devices.add(Device("board", "A board", "simulated"))
-    found = plugin.Host((), backends, devices)
-    for name in ("PROTOCOL", "GLANCE"):
-        monkeypatch.setattr(workbench, name, replace(getattr(workbench, name), spread_s=0, patience_s=0))
-    with plugin.using(found):
+    with plugin.using(host_of(backend, monkeypatch.setattr)):
         yield backend
 
 

@@ -27,7 +27,6 @@ from nagsdk.bundle.task import TASK, TASK_PAGE, task_of
 from nagsdk.bundle.write import rewrite_bundle
 from nagsdk.cli import cli
 from nagsdk.common.files import sha256
-from nagsdk.device.description import Device
 from nagsdk.errors import DataError, OutputError, UsageError, WeightsMissingError
 from nagsdk.families.mobilenet_v3.checkpoint import _ofa_names
 from nagsdk.families.mobilenet_v3.table import read_architectures
@@ -36,7 +35,6 @@ from nagsdk.graph.schemes import SCHEMES
 from nagsdk.images.folder import scan
 from nagsdk.images.split import Item
 from nagsdk.measuring.accuracy import fitted_temperature
-from nagsdk.pipeline import target as workbench
 from nagsdk.plugin import host as plugin
 from nagsdk.space.space import extremes
 from nagsdk.supernet.train import TrainAdvanced
@@ -49,7 +47,7 @@ from nagsdk.training.source import Source
 from nagsdk.training.train import train
 from tests import quick_train
 from tests.pictures import fill
-from tests.simulated import SimulatedBackend
+from tests.simulated import SimulatedBackend, host_of
 
 QUICK = {"epochs": 6, "batch": 16, "subnets": 50, "generator": False}
 QUICK_OPTIONS = ["--epochs", "6", "--batch-size", "16", "--subnets", "50"]
@@ -103,13 +101,7 @@ def trained(photos, space_file, tmp_path_factory):
 @pytest.fixture
 def board(monkeypatch):
     """A simulated device."""
-    backends, devices = plugin.Registry("backend", plugin.Backend), plugin.Registry("device", Device)
-    backends.add(SimulatedBackend())
-    devices.add(Device("board", "A board", "simulated"))
-    found = plugin.Host((), backends, devices)
-    for name in ("PROTOCOL", "GLANCE"):
-        monkeypatch.setattr(workbench, name, replace(getattr(workbench, name), spread_s=0, patience_s=0))
-    with plugin.using(found):
+    with plugin.using(host_of(SimulatedBackend(), monkeypatch.setattr)):
         yield
 
 
