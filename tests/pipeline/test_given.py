@@ -121,6 +121,22 @@ def test_an_operator_that_the_runtime_does_not_know_is_refused_in_its_own_words(
         nagsdk.deploy(target, "1GMACs", model=path)
 
 
+def test_a_network_with_operators_that_the_onnx_package_has_wrong_is_judged(tmp_path, target):
+    network = small_network()
+    nodes = list(network.graph.node)
+    nodes[3].input[0] = "pooled_unevenly"
+    nodes[3:3] = [
+        onnx.helper.make_node("LRN", ["s2"], ["normalised"], size=5, alpha=0.1),
+        onnx.helper.make_node("MaxPool", ["normalised"], ["pooled_unevenly"], kernel_shape=[2, 2], ceil_mode=1),
+    ]
+    del network.graph.node[:]
+    network.graph.node.extend(nodes)
+    path = tmp_path / "old.onnx"
+    path.write_bytes(network.SerializeToString())
+    deployment = nagsdk.deploy(target, "10s", model=path, output=tmp_path / "out")
+    assert deployment.verdict == "held" and read_manifest(tmp_path / "out")["parity"] < 1e-5
+
+
 def test_the_command_line_does_the_same(model, tmp_path):
     done = CliRunner().invoke(cli, ["profile", str(model), "--device", "cpu", "--json"], catch_exceptions=False)
     assert done.exit_code == 0 and json.loads(done.stdout)[0]["measured"]["latency_p50_ms"] > 0
