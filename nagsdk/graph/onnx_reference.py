@@ -15,6 +15,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from nagsdk.space.layer import same_sides
+
 Values = NDArray[np.float32]
 
 
@@ -88,9 +90,8 @@ def _padding(axes: Sequence[tuple[int, int, int]], attributes: dict[str, Any]) -
         return list(zip(pads[: len(axes)], pads[len(axes) :], strict=True))
     if way == "VALID":
         return [(0, 0)] * len(axes)
-    lacking = [max(0, (-(-size // stride) - 1) * stride + extent - size) for size, extent, stride in axes]
-    halves = [(total // 2, total - total // 2) for total in lacking]
-    return halves if way == "SAME_UPPER" else [(after, before) for before, after in halves]
+    sides = [same_sides(size, extent, stride) for size, extent, stride in axes]
+    return sides if way == "SAME_UPPER" else [(after, before) for before, after in sides]
 
 
 @cache
