@@ -47,13 +47,12 @@ def schedule_of(
     Raises:
         UsageError: The time is too short.
     """
-    whole = space
-    if plan.minutes is not None and 60 * plan.minutes < LONG_S and plan.init != "none":
+    whole, learnt = space, plan.init != "none"
+    if plan.minutes is not None and 60 * plan.minutes < LONG_S and learnt:
         space = whole.narrowed()
     with stage(on_event, "Measuring the speed of this machine"):
         before, own = _peak(), max(2, (plan.batch or DEFAULT_BATCH) // ranks.count)
         watch = Stopwatch.of(space, preprocessing, own)
-        learnt = plan.init != "none"
         pace = pace_of(watch, plan.seed, generator, smallest=plan.minutes is not None and not learnt)
         if plan.minutes is None:
             made = _by_epochs(plan, space, counts, watch, pace, generator, ranks)
