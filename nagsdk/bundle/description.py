@@ -64,7 +64,8 @@ class Footing(_Strict):
         offset: Points of top-1 that are added to predictions.
         half_width: Points that are added in quadrature to the half-width of the 90 % intervals of predictions. In
             bundles of a user's images, the sampling error of the test images is a part of them.
-        subnets: Number of subnets measured on the second images, on which both figures rest.
+        subnets: Number of subnets measured on the second images, on which both figures rest. In trainings on few images
+            they are measured on those for validation too.
     """
 
     predicted_on: str = Field(max_length=200)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from nagsdk.training.schedule import SMALL, Counts
 
+# Images per step, of trainings with few images and with others.
+_BATCH_FEW, _BATCH = 32, 64
 # With few images, choices rest on this number if a fifth of the training images suffices for it.
 _CHOSEN_ON, _MOST_HELD = 200, 0.2
 
@@ -62,3 +64,14 @@ class Asked:
     def learning(self) -> int:
         """Number of training images of the first passes."""
         return self.counts.train - self.held_out
+
+    @property
+    def judging(self) -> int:
+        """Number of images that predictions are compared with; see `nagsdk.training.material.Material.judging`."""
+        return self.counts.test + (self.counts.val if self.held_out else 0)
+
+    @property
+    def step_images(self) -> int:
+        """Number of images per step, over all processes."""
+        usual = _BATCH_FEW if self.counts.train < 2 * SMALL else _BATCH
+        return self.batch or max(2 * self.ranks, min(usual, self.learning) // self.ranks * self.ranks)

@@ -18,7 +18,6 @@ from nagsdk.training.schedule import (
     BESIDE_FEW,
     PARTS,
     PASSES,
-    SMALL,
     Pace,
     Schedule,
     most_recalibration,
@@ -29,7 +28,6 @@ from nagsdk.training.schedule import (
 _START_S = 10.0
 _CHECKPOINTS, _VALIDATIONS = 20, 5
 _MIXUP, _MOST_MIXED, _OFTEN = 0.2, 5000, 10
-_BATCH_FEW, _BATCH = 32, 64
 # How often the images should be seen at least, alone and together, with and without pretrained weights; and how many
 # images suffice however many there are. Where even that does not fit, the highest resolution is left out.
 _LEAST_SEEN, _ENOUGH_SEEN = {True: (6, 12), False: (20, 12)}, {True: 8_000, False: 20_000}
@@ -93,7 +91,7 @@ class _Attempt:
         seconds = {**self.fixed_s, "training": sum(self.passes_s) + _START_S}
         return Schedule(
             minutes=asked.seconds / 60,
-            batch=self.batch,
+            batch=asked.step_images,
             resolutions=self._resolutions,
             narrowed=asked.narrowed,
             held_out=asked.held_out,
@@ -113,7 +111,7 @@ class _Attempt:
         """Whether there are steps enough, and the images are seen often enough."""
         learnt = self.asked.pretrained
         return self._steps_enough and all(
-            recipe.steps * self.batch >= min(times * self.asked.learning, _ENOUGH_SEEN[learnt])
+            recipe.steps * self.asked.step_images >= min(times * self.asked.learning, _ENOUGH_SEEN[learnt])
             for recipe, times in zip(self.recipes, _LEAST_SEEN[learnt], strict=False)
         )
 
@@ -150,12 +148,6 @@ class _Attempt:
         return tuple(kept_ones[place] for place in sorted(places))
 
     @property
-    def batch(self) -> int:
-        asked = self.asked
-        usual = _BATCH_FEW if asked.counts.train < 2 * SMALL else _BATCH
-        return asked.batch or max(2 * asked.ranks, min(usual, asked.learning) // asked.ranks * asked.ranks)
-
-    @property
     def recalibration(self) -> int:
         return most_recalibration(self.asked.resolutions) // (1 if self.asked.seconds >= LONG_S else _FEWER)
 
@@ -190,7 +182,7 @@ class _Attempt:
 
     @cached_property
     def footing(self) -> tuple[int, int]:
-        seconds = self.measuring_s(sum(BESIDE.footing), self.asked.counts.test)
+        seconds = self.measuring_s(sum(BESIDE.footing), self.asked.judging)
         return (BESIDE if seconds < _MOST_BESIDE * self.asked.seconds else BESIDE_FEW).footing
 
     @cached_property
@@ -209,7 +201,8 @@ class _Attempt:
     def fixed_s(self) -> dict[str, float]:
         """Seconds of everything but the passes."""
         counts = self.asked.counts
-        beside = self.measuring_s(sum(self.footing) + 2 + _STUDIED, counts.test) + self.losses * self._loss_s
+        beside = self.measuring_s(sum(self.footing), self.asked.judging) + self.losses * self._loss_s
+        beside += self.measuring_s(2 + _STUDIED, counts.test)
         # The largest network answers for all images, so that wrong labels are found.
         beside += self.pace.forward * self.share * (counts.train + counts.val)
         return {
@@ -228,14 +221,14 @@ class _Attempt:
         asked, pace = self.asked, self.pace
         timed_at = asked.resolutions[0], asked.resolutions[-1]
         each = pace.alone if asked.pretrained else pace.smallest * _area(self._resolutions) / _area(timed_at)
-        return each * self.share * self.batch / asked.ranks + pace.update
+        return each * self.share * asked.step_images / asked.ranks + pace.update
 
     @property
     def together_s(self) -> float:
         """Seconds of a step of several networks: of the largest, and of others at all resolutions."""
         others = self.pace.together - self.pace.alone
         each = self.pace.alone + others * _area(self._resolutions) / _area(self.asked.resolutions)
-        return each * self.share * self.batch / self.asked.ranks + self.pace.update
+        return each * self.share * self.asked.step_images / self.asked.ranks + self.pace.update
 
     @property
     def _validation_s(self) -> float:
@@ -246,7 +239,7 @@ class _Attempt:
     @cached_property
     def steps(self) -> tuple[int, int, int]:
         """Steps of one network alone, of all together, and of all on all images."""
-        learnt, epoch = self.asked.pretrained, self.asked.learning / self.batch
+        learnt, epoch = self.asked.pretrained, self.asked.learning / self.asked.step_images
         left = max(0.0, self.left_s - (3 if self.asked.held_out else 2) * self._validation_s)
         alone, together = (int(times * epoch) for times in _MOST_SEEN[learnt])
         # However short the time, some steps are left for all together.
@@ -265,13 +258,13 @@ class _Attempt:
     @property
     def _mixup(self) -> float:
         """Images are mixed where they are few and, from random weights, so often seen that they are learnt by heart."""
-        often = self.steps[0] * self.batch >= _OFTEN * self.asked.learning
+        often = self.steps[0] * self.asked.step_images >= _OFTEN * self.asked.learning
         return _MIXUP if often and not self.asked.pretrained and self.asked.learning < _MOST_MIXED else 0.0
 
     @cached_property
     def recipes(self) -> tuple[TrainRecipe, ...]:
         learnt = self.asked.pretrained
-        alone, usual = (rate_of(self.asked.peak_rate, self.batch, known) for known in (learnt, False))
+        alone, usual = (rate_of(self.asked.peak_rate, self.asked.step_images, known) for known in (learnt, False))
         if learnt:
             # In few steps, a high rate spoils more than they teach.
             alone *= min(1.0, (self.steps[0] / _SETTLED) ** 0.5)

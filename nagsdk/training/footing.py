@@ -36,14 +36,15 @@ def footing_of(
         space: Search space of the subnets.
         predictor: The accuracy predictor; processes but the first may have none, and get no figures.
         known: Codes of the subnets that it was fitted to, int8, shape (n, decisions).
-        evaluate: Measures the top-1 of architectures on the bundle's test images in per cent; every process calls it.
+        evaluate: Measures the top-1 of architectures in per cent on the bundle's test images, or on others of the same
+            kind too; every process calls it.
         predicted_on: The images that the predictor is about.
         seed: Seed of the choice of subnets.
         ranks: Processes that share the measuring.
         counts: Number of subnets near the frontier, and anywhere.
-        tests: Number of the test images, if predictions are about all images of their kind. Then the half-width has
-            their sampling error (Wilson, 1927) too; of few images, all subnets together may gain or lose points by
-            chance. None if predictions are about these very images.
+        tests: Number of the images that `evaluate` measures on, if predictions are about all images of their kind. Then
+            the half-width has their sampling error (Wilson, 1927) too; of few images, all subnets together may gain or
+            lose points by chance. None if predictions are about these very images.
     """
     ranks, (near, anywhere) = ranks or Ranks(), counts
     codes = np.zeros((near + anywhere, known.shape[1]), np.int8)

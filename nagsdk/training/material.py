@@ -67,10 +67,17 @@ class Material:
         train, val = self.parts["train"], self.parts["val"]
         if not self.schedule.held_out:
             return val
-        return Labelled(
-            np.concatenate([val.images, train.images[self.held_out]]),
-            np.concatenate([val.labels, train.labels[self.held_out]]),
-        )
+        return _both(val, Labelled(train.images[self.held_out], train.labels[self.held_out]))
+
+    def judging(self, tests: Labelled) -> Labelled:
+        """The images that tell how far predictions are from the top-1 on images of their kind.
+
+        These are the test images and, where images are few, those for validation, which no pass trains on either.
+
+        Args:
+            tests: The test images as the bundle has them.
+        """
+        return _both(tests, self.parts["val"]) if self.schedule.held_out else tests
 
     @property
     def seen(self) -> Labelled:
@@ -102,3 +109,7 @@ class Material:
     def for_losses(self, most: int) -> Labelled:
         """The validation images on which the loss in int8 is measured."""
         return self._some(self.parts["val"], most)
+
+
+def _both(one: Labelled, other: Labelled) -> Labelled:
+    return Labelled(np.concatenate([one.images, other.images]), np.concatenate([one.labels, other.labels]))

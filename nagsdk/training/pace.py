@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -30,8 +30,8 @@ from nagsdk.supernet.train import optimizer_of, subnets_of, train_step
 from nagsdk.training.schedule import Pace
 from nagsdk.training.subnets import LEAST, fit_seconds
 
-# Seconds that a timed step of the largest network may take: batches are made so small. Their time is in proportion to
-# their images.
+# Seconds that a timed step of the largest network may take: batches are made so small. Of large networks, their time is
+# in proportion to their images.
 _STEP_S = 0.5
 _SUBNETS, _SUBNET_IMAGES = 3, 32
 # A training of a generator that takes this share of the usual one.
@@ -136,19 +136,20 @@ class Stopwatch:
         return prepare(_noise(count, square_side(self.space, self.preprocessing)), resolution, self.preprocessing)
 
 
-def pace_of(watch: Stopwatch, seed: int, generator: bool, smallest: bool) -> Pace:
+def pace_of(watch: Stopwatch, seed: int, generator: bool, smallest: int) -> Pace:
     """Measures everything that a schedule needs.
 
     Args:
         watch: Times steps.
         seed: Seed of the random subnets.
         generator: Whether a generator is to be trained.
-        smallest: Whether the smallest network is to be trained alone.
+        smallest: Number of images in a step of this process that trains the smallest network alone, which takes long
+            beside each of them; 0 trains none.
     """
     cut, subnet = watch.subnets(seed)
     return Pace(
         alone=watch.together(TrainRecipe(4, largest_first=4)),
-        smallest=watch.together(TrainRecipe(4, smallest_first=4)) if smallest else 1.0,
+        smallest=replace(watch, batch=smallest).together(TrainRecipe(4, smallest_first=4)) if smallest else 1.0,
         together=watch.together(TrainRecipe(4)),
         update=watch.update(),
         forward=watch.forward(),

@@ -50,29 +50,28 @@ def schedule_of(
     whole, learnt = space, plan.init != "none"
     if plan.minutes is not None and 60 * plan.minutes < LONG_S and learnt:
         space = whole.narrowed()
+    asked = None
+    if plan.minutes is not None:
+        asked = Asked(
+            seconds=60 * plan.minutes,
+            counts=counts,
+            resolutions=space.resolutions,
+            pretrained=learnt,
+            batch=plan.batch,
+            subnets=plan.subnets,
+            generator=generator,
+            seed=plan.seed,
+            ranks=ranks.count,
+            narrow=bool(space.resolution_field),
+            narrowed=space.fingerprint != whole.fingerprint,
+            peak_rate=space.peak_rate,
+            integers=not without_integers(space),
+        )
     with stage(on_event, "Measuring the speed of this machine"):
-        before, own = _peak(), max(2, (plan.batch or DEFAULT_BATCH) // ranks.count)
+        before, own = _peak(), max(2, (asked.step_images if asked else plan.batch or DEFAULT_BATCH) // ranks.count)
         watch = Stopwatch.of(space, preprocessing, own)
-        pace = pace_of(watch, plan.seed, generator, smallest=plan.minutes is not None and not learnt)
-        if plan.minutes is None:
-            made = _by_epochs(plan, space, counts, watch, pace, generator, ranks)
-        else:
-            asked = Asked(
-                seconds=60 * plan.minutes,
-                counts=counts,
-                resolutions=space.resolutions,
-                pretrained=learnt,
-                batch=plan.batch,
-                subnets=plan.subnets,
-                generator=generator,
-                seed=plan.seed,
-                ranks=ranks.count,
-                narrow=bool(space.resolution_field),
-                narrowed=space.fingerprint != whole.fingerprint,
-                peak_rate=space.peak_rate,
-                integers=not without_integers(space),
-            )
-            made = by_time(asked, pace)
+        pace = pace_of(watch, plan.seed, generator, own if asked and not learnt else 0)
+        made = by_time(asked, pace) if asked else _by_epochs(plan, space, counts, watch, pace, generator, ranks)
     memory = before + (_peak() - before) * made.batch // ranks.count // watch.batch
     return Schedule.from_dict(ranks.of_first(replace(made, memory_bytes=memory).to_dict()))
 

@@ -172,19 +172,19 @@ class TrainingRun:
         supernet = self._trained(SUPERNET_WEIGHTS, learnt, last) if last else learnt
         with self.whole.part("measuring"):
             ends = self.evaluate(supernet, self.space.decode(extremes(self.space)), self.sheets.tests)
-            seen = self._seen(supernet)
+            seen, judging = self._seen(supernet), self.material.judging(self.sheets.tests)
             footing = footing_of(
                 self.space,
                 predictor,
                 codes,
-                lambda subnets: self.evaluate(supernet, subnets, self.sheets.tests),
+                lambda subnets: self.evaluate(supernet, subnets, judging),
                 f"{counted(images, 'image')} for choices"
                 if self.schedule.held_out
                 else counted(images, "validation image"),
                 self.plan.seed,
                 self.ranks,
                 self.schedule.footing,
-                self.sheets.counts[1],
+                len(judging.labels),
             )
             if predictor is None:
                 return {}
@@ -237,13 +237,14 @@ class TrainingRun:
 
     def _adjust(self) -> None:
         """Adjusts the later passes to how long the first one took, the same in every process and every later run."""
+        planned = self.schedule.steps
         made, told = adjusted(self.schedule, self.trained_s()) if self.ranks.first else (self.schedule, "")
         self.schedule = Schedule.from_dict(self.ranks.of_first(made.to_dict()))
         self.whole.expect(self.schedule)
         if self.ranks.first:
             begin(self.work, self.plan, self.schedule)
         if told:
-            self.on_event(Notice(told, warning=True))
+            self.on_event(Notice(told, warning=self.schedule.steps < planned))
 
     def _seen(self, supernet: Supernet) -> float:
         """The top-1 of the largest network on images that it was trained on, which tells whether it overfits."""

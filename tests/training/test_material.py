@@ -1,5 +1,7 @@
 """Which images a training learns from, and which ones its choices rest on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,14 @@ def test_only_the_last_pass_trains_on_all_training_images_and_none_on_those_for_
     assert numbers(material.batches(last, Ranks())) == numbers(material.parts["train"])
     assert material.validation(early, SPACE, None).count == len(material.choosing.labels)
     assert material.validation(last, SPACE, None).count == 6
+
+
+def test_predictions_are_compared_with_images_that_no_pass_trains_on(material):
+    judging = material.judging(material.parts["test"])
+    assert numbers(judging) == {200, 201, 202, *range(100, 106)} and len(judging.labels) == 9
+    assert not any(numbers(judging) & numbers(material.batches(r, Ranks())) for r in material.schedule.recipes)
+    many = replace(material, schedule=replace(material.schedule, held_out=0))
+    assert many.judging(material.parts["test"]) is material.parts["test"]
 
 
 class Resolutions:

@@ -227,7 +227,7 @@ def test_the_speed_of_this_machine_is_measured_for_every_part(monkeypatch, tiny_
     from nagsdk.training import pace
 
     watch = pace.Stopwatch.of(tiny_space, preprocessing_of(tiny_space, "none"), 8)
-    found = pace.pace_of(watch, 0, generator=True, smallest=True)
+    found = pace.pace_of(watch, 0, generator=True, smallest=8)
     assert 2 <= watch.batch <= 8 and found.fit.keys() == {50, 100, 200, 300}
     numbers = (
         found.alone,
