@@ -109,9 +109,8 @@ def test_a_calibration_measures_fits_and_tells_its_accuracy(tiny):
     summary = result.to_dict()
     assert summary["samples"] == SAMPLES and summary["within_5_percent"] > 0.8 and summary["complete"] is True
     facts = result.model.facts
-    assert (
-        facts["seed"] == 0 and facts["protocol"] == SHORT.to_dict() and facts["environment"] == {"processor": "numbers"}
-    )
+    assert facts["seed"] == 0 and facts["protocol"] == SHORT.to_dict()
+    assert facts["environment"]["processor"] == "numbers"
 
 
 def test_the_same_seed_measures_the_same_networks(tiny):
