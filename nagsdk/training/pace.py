@@ -32,7 +32,7 @@ from nagsdk.training.subnets import LEAST, fit_seconds
 
 # Seconds that a timed step of the largest network may take: batches are made so small. Of large networks, their time is
 # in proportion to their images.
-_STEP_S = 0.5
+_STEP_S, _GROWS = 0.5, 4
 _SUBNETS, _SUBNET_IMAGES = 3, 32
 # A training of a generator that takes this share of the usual one.
 _FEW = GeneratorRecipe(problems=6, steps=10, gradient_steps=3)
@@ -63,9 +63,13 @@ class Stopwatch:
             preprocessing: Preprocessing of the images.
             batch: Number of images of this process in a step of the training.
         """
-        least = cls(space, preprocessing, min(2, batch))
-        each = least.together(TrainRecipe(1, largest_first=1), 1)
-        return cls(space, preprocessing, int(np.clip(_STEP_S / each, least.batch, batch)))
+        images = min(2, batch)
+        while True:
+            each = cls(space, preprocessing, images).together(TrainRecipe(1, largest_first=1), 1)
+            if images == batch or _GROWS * images * each > _STEP_S:
+                return cls(space, preprocessing, int(np.clip(_STEP_S / each, images, batch)))
+            # So small a network takes long beside its images, and would seem slow with few of them.
+            images = min(_GROWS * images, batch)
 
     def together(self, recipe: TrainRecipe, times: int = 2) -> float:
         """Seconds of one image in a step of a recipe, from the mean of some steps.
